@@ -1,0 +1,100 @@
+//! Where secrets rest: the platform's keychain, the vault, or memory, behind one trait.
+//!
+//! A keychain holds at most two items per connection, each replaced as a whole: the client secret and the tokens.
+//! What is inside an item is the business of [`crate::token`]; here it is text.
+
+use crate::connection::Connection;
+use crate::error::KeychainError;
+use crate::secret::Secret;
+
+/// The service that all our items belong to.
+pub const SERVICE: &str = "age-oauth";
+
+/// What one item holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ItemKind {
+    /// The client secret: written by `add`, read only to renew.
+    ClientSecret,
+    /// Access token, refresh token and their dates.
+    Tokens,
+    /// Written, read and deleted, to see whether the keychain works.
+    Probe,
+}
+
+impl ItemKind {
+    /// The word in an item's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecret => "client-secret",
+            Self::Tokens => "tokens",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// Names one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    id: String,
+    label: String,
+    kind: ItemKind,
+}
+
+impl Item {
+    /// The item of this kind that belongs to a connection.
+    #[must_use]
+    pub fn of(connection: &Connection, kind: ItemKind) -> Self {
+        Self::new(connection.id.as_str(), connection.label.as_str(), kind)
+    }
+
+    /// An item by its connection's id and label.
+    pub fn new(id: impl Into<String>, label: impl Into<String>, kind: ItemKind) -> Self {
+        Self {
+            id: id.into(),
+            label: label.into(),
+            kind,
+        }
+    }
+
+    /// What identifies the item within [`SERVICE`]: `<connection id>/tokens`.
+    #[must_use]
+    pub fn account(&self) -> String {
+        format!("{}/{}", self.id, self.kind.as_str())
+    }
+
+    /// What a person sees in the platform's own program: `age-oauth: my_portal (tokens)`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("age-oauth: {} ({})", self.label, self.kind.as_str())
+    }
+}
+
+/// A place that keeps secrets.
+///
+/// Implementations are bounded in time by themselves or wrapped so that they are; none prompts unless it was opened
+/// for a person.
+pub trait SecretStore: Send + Sync {
+    /// The platform's own name, for people: `Secret Service`, `macOS Keychain`, `Windows Credential Manager`, `vault`.
+    fn name(&self) -> &'static str;
+
+    /// The secret, or `None` where there is no such item.
+    ///
+    /// [`KeychainReason`](crate::error::KeychainReason): `Missing` where no keychain is here; `Locked`; `Refused`; `Timeout`; `Lost` where the item is
+    /// torn or not text; `Ambiguous` where several items answer to this name. Never a shorter secret than was stored.
+    fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError>;
+
+    /// Stores the secret, replacing whatever was there (several items included: this is how `Ambiguous` is repaired).
+    fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError>;
+
+    /// Deletes the item, or all of them where several answer to this name. `false` where there was none.
+    fn delete(&self, item: &Item) -> Result<bool, KeychainError>;
+
+    /// Makes the title follow a renamed connection. Does nothing where the item or titles do not exist.
+    fn retitle(&self, _item: &Item) -> Result<(), KeychainError> {
+        Ok(())
+    }
+
+    /// The [accounts](Item::account) of all our items, in no order.
+    fn accounts(&self) -> Result<Vec<String>, KeychainError>;
+}

@@ -1,0 +1,104 @@
+//! Text that must not be shown: client secrets, tokens, authorization codes, vault keys.
+//!
+//! A [`Secret`] has no `Display`, no `Serialize` and no `Deref`; its `Debug` says nothing and its memory is
+//! overwritten when it is dropped. The only way in is [`Secret::expose`], so that a search for `expose(` finds
+//! every place where a secret leaves the program.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// Text that must not be shown. See the module's page for what that means.
+///
+/// ```
+/// let secret = age_oauth::Secret::new("s3cret".to_owned());
+/// assert_eq!(format!("{secret:?}"), "Secret(…)");
+/// assert_eq!(secret.expose(), "s3cret");
+/// ```
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes ownership of `text`; its memory is overwritten when the secret is dropped.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// Takes ownership of bytes that should be UTF-8. `None`, with the bytes wiped, where they are not.
+    #[must_use]
+    pub fn from_utf8(bytes: Vec<u8>) -> Option<Self> {
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(Self::new(text)),
+            Err(error) => {
+                drop(Zeroizing::new(error.into_bytes()));
+                None
+            }
+        }
+    }
+
+    /// The text itself. Whoever calls this decides where it goes.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// A second copy, for the few places that must keep one while another is given away.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self::new(self.0.as_str().to_owned())
+    }
+
+    /// Whether the text is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Compares without revealing, by the time it takes, where two texts of equal length differ.
+    #[must_use]
+    pub fn matches(&self, other: &str) -> bool {
+        self.0.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_never_shows_the_text() {
+        let secret = Secret::new("canary".to_owned());
+        assert!(!format!("{secret:?} {secret:#?}").contains("canary"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused() {
+        assert!(Secret::from_utf8(vec![0xff, 0xfe]).is_none());
+        assert_eq!(
+            Secret::from_utf8(b"ok".to_vec()).map(|s| s.expose().to_owned()),
+            Some("ok".to_owned())
+        );
+    }
+
+    #[test]
+    fn matches_compares_the_whole_text() {
+        let secret = Secret::new("state".to_owned());
+        assert!(secret.matches("state"));
+        assert!(!secret.matches("statE"));
+        assert!(!secret.matches("stat"));
+    }
+}
