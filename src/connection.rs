@@ -159,7 +159,11 @@ impl Label {
 /// The form that labels are compared in: NFC, lower case, NFC again (lower-casing can undo it).
 #[must_use]
 pub fn fold(text: &str) -> String {
-    text.nfc().collect::<String>().to_lowercase().nfc().collect()
+    text.nfc()
+        .collect::<String>()
+        .to_lowercase()
+        .nfc()
+        .collect()
 }
 
 impl FromStr for Label {
@@ -194,7 +198,10 @@ impl fmt::Display for Label {
 #[must_use]
 pub fn is_control(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
+        || matches!(
+            c,
+            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}'
+        )
         || ('\u{202a}'..='\u{202e}').contains(&c)
         || ('\u{2066}'..='\u{2069}').contains(&c)
 }
@@ -386,7 +393,9 @@ impl FromStr for RedirectUri {
             return Ok(Self::Elsewhere(text.to_owned()));
         }
         if !is_loopback(&url) {
-            return Err(bad("http is allowed for this machine only (127.0.0.1, localhost, [::1])"));
+            return Err(bad(
+                "http is allowed for this machine only (127.0.0.1, localhost, [::1])",
+            ));
         }
         let port = url
             .port()
@@ -488,7 +497,9 @@ impl FromStr for Proxy {
                 let url = Url::parse(&with_scheme)
                     .map_err(|why| Error::invalid("proxy", why.to_string()))?;
                 if url.password().is_some() || !url.username().is_empty() {
-                    return Err(bad("a password has no place in it; it would be stored in plain text"));
+                    return Err(bad(
+                        "a password has no place in it; it would be stored in plain text",
+                    ));
                 }
                 if url.scheme() != "http" {
                     return Err(bad("only http:// proxies are supported"));
@@ -531,6 +542,237 @@ impl FromStr for KeychainKind {
             "os" => Ok(Self::Os),
             "vault" => Ok(Self::Vault),
             _ => Err(Error::invalid("keychain", "it is `os` or `vault`")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn pasted_portal_addresses_are_cut_back_to_the_root() {
+        let cases = [
+            ("https://h/portal", "https://h/portal"),
+            ("https://h/portal/", "https://h/portal"),
+            (" h/portal ", "https://h/portal"),
+            ("https://h/portal/home", "https://h/portal"),
+            ("https://h/portal/home/", "https://h/portal"),
+            ("https://h/portal/home/index.html", "https://h/portal"),
+            (
+                "https://h/portal/home/item.html?id=1a2b",
+                "https://h/portal",
+            ),
+            ("https://h/portal/sharing", "https://h/portal"),
+            ("https://h/portal/sharing/rest", "https://h/portal"),
+            ("https://h/portal/sharing/rest/", "https://h/portal"),
+            ("https://h/portal/Sharing/REST?f=json", "https://h/portal"),
+            (
+                "https://h/portal/sharing/rest/oauth2/authorize?client_id=x#y",
+                "https://h/portal",
+            ),
+            ("https://h/portal/portaladmin/login", "https://h/portal"),
+            ("https://h/portal/portalhelp/en", "https://h/portal"),
+            ("https://h:7443/arcgis/home", "https://h:7443/arcgis"),
+            ("https://h:443/arcgis/home", "https://h/arcgis"),
+            ("www.arcgis.com", "https://www.arcgis.com"),
+            ("arcgis.com", "https://www.arcgis.com"),
+            (
+                "https://www.arcgis.com/home/index.html",
+                "https://www.arcgis.com",
+            ),
+            (
+                "https://org.maps.arcgis.com/home",
+                "https://org.maps.arcgis.com",
+            ),
+            ("https://h", "https://h"),
+            ("https://h/a/b/portal/home", "https://h/a/b/portal"),
+            (
+                "HTTPS://Gis.Example.ORG/Portal",
+                "https://gis.example.org/Portal",
+            ),
+            ("https://h//portal//", "https://h/portal"),
+            (
+                "http://localhost:8080/portal",
+                "http://localhost:8080/portal",
+            ),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("https://[::1]:8443/portal", "https://[::1]:8443/portal"),
+        ];
+        for (input, root) in cases {
+            assert_eq!(
+                input.parse::<PortalUrl>().unwrap().as_str(),
+                root,
+                "{input}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_that_are_no_portals_are_refused() {
+        for input in [
+            "",
+            "   ",
+            "http://gis.example.org/portal",
+            "https://user@h/portal",
+            "https://user:pw@h/portal",
+            "ftp://h/portal",
+            "https://",
+            "https://h/por tal",
+            "https://h/\u{1b}[31m",
+            "javascript:alert(1)",
+        ] {
+            assert!(input.parse::<PortalUrl>().is_err(), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_portal_knows_its_host_and_its_services() {
+        let portal: PortalUrl = "https://h:7443/arcgis/home".parse().unwrap();
+        assert_eq!(portal.host(), "h:7443");
+        assert_eq!(portal.rest(""), "https://h:7443/arcgis/sharing/rest");
+        assert_eq!(
+            portal.rest("/oauth2/token"),
+            "https://h:7443/arcgis/sharing/rest/oauth2/token"
+        );
+        assert!(!portal.is_loopback());
+        assert!("localhost:1/p".parse::<PortalUrl>().unwrap().is_loopback());
+    }
+
+    #[test]
+    fn labels_are_words_people_can_say() {
+        for good in [
+            "prod",
+            "My Portal",
+            "Prod (2)",
+            "ünï",
+            "🗺 maps",
+            "../../etc",
+            &"x".repeat(64),
+        ] {
+            assert!(good.parse::<Label>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "  ",
+            "a\nb",
+            "a\u{1b}[2J",
+            "\u{202e}abc",
+            &"x".repeat(65),
+        ] {
+            assert!(bad.parse::<Label>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn labels_are_the_same_whichever_keyboard_typed_them() {
+        let composed: Label = "Z\u{fc}rich".parse().unwrap();
+        let decomposed: Label = "ZU\u{308}RICH".parse().unwrap();
+        assert_eq!(composed.folded(), decomposed.folded());
+    }
+
+    #[test]
+    fn slugs_are_plain_directory_names() {
+        let slug = |text: &str| text.parse::<Label>().unwrap().slug();
+        assert_eq!(slug("My Portal"), "my_portal");
+        assert_eq!(slug("../../etc"), "etc");
+        assert_eq!(slug("🗺"), "connection");
+        assert_eq!(slug("a--b__c"), "a_b_c");
+        assert!(slug(&"x".repeat(64)).len() <= 32);
+    }
+
+    #[test]
+    fn ids_are_found_by_four_characters_of_their_random_part() {
+        let id: ConnectionId = "my_portal_1234abcd-0000-4000-8000-000000000000"
+            .parse()
+            .unwrap();
+        assert!(id.has_prefix("my_portal_1234"));
+        assert!(!id.has_prefix("my_portal_123"));
+        assert!(!id.has_prefix("my_portal_1235"));
+        for bad in ["", ".", "..", "a/b", "a\\b", "a b", ".tmp", "a:b"] {
+            assert!(bad.parse::<ConnectionId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn redirect_uris_keep_their_registered_text() {
+        let uri: RedirectUri = "http://127.0.0.1:53682/callback".parse().unwrap();
+        assert_eq!(uri.as_str(), "http://127.0.0.1:53682/callback");
+        let RedirectUri::Loopback(uri) = uri else {
+            unreachable!("a loopback URI");
+        };
+        assert_eq!(
+            (uri.host(), uri.port(), uri.path()),
+            ("127.0.0.1", 53682, "/callback")
+        );
+        assert!(matches!(
+            "http://[::1]:53682".parse().unwrap(),
+            RedirectUri::Loopback(uri) if uri.path() == "/" && uri.host() == "[::1]"
+        ));
+        assert_eq!(
+            RedirectUri::OUT_OF_BAND.parse::<RedirectUri>().unwrap(),
+            RedirectUri::OutOfBand
+        );
+        assert!(matches!(
+            "https://example.org/cb".parse().unwrap(),
+            RedirectUri::Elsewhere(_)
+        ));
+        for bad in [
+            "",
+            "http://example.org/cb",
+            "http://127.0.0.1/cb",
+            "http://localhost:0/",
+            "https://h/#x",
+        ] {
+            assert!(bad.parse::<RedirectUri>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn proxies_carry_no_password() {
+        assert_eq!(
+            "proxy:3128".parse::<Proxy>().unwrap().as_str(),
+            "http://proxy:3128"
+        );
+        assert_eq!("none".parse::<Proxy>().unwrap(), Proxy::None);
+        for bad in [
+            "http://u:p@proxy:1",
+            "socks5://proxy:1",
+            "https://proxy:1",
+            "",
+        ] {
+            assert!(bad.parse::<Proxy>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_portal_or_an_error_and_a_portal_is_stable(text in "\\PC{0,40}") {
+            if let Ok(portal) = text.parse::<PortalUrl>() {
+                prop_assert!(!portal.as_str().ends_with('/'));
+                prop_assert_eq!(portal.as_str().parse::<PortalUrl>().unwrap(), portal);
+            }
+        }
+
+        #[test]
+        fn a_path_below_a_portal_leads_back_to_it(
+            context in "[a-zA-Z0-9_-]{0,12}",
+            tail in "(home|sharing|Sharing/rest|portaladmin)(/[a-z]{0,5}){0,3}",
+        ) {
+            prop_assume!(!PortalUrl::OWN_PAGES.contains(&context.to_lowercase().as_str()));
+            let root: PortalUrl = format!("https://h.example/{context}").parse().unwrap();
+            let below: PortalUrl = format!("{root}/{tail}").parse().unwrap();
+            prop_assert_eq!(below, root);
+        }
+
+        #[test]
+        fn every_label_makes_an_id(text in "\\PC{1,64}") {
+            if let Ok(label) = text.parse::<Label>() {
+                let id = ConnectionId::new(&label);
+                prop_assert_eq!(id.as_str().parse::<ConnectionId>().unwrap(), id);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod context;
 pub mod error;
 pub mod keychain;
 mod secret;
+pub mod token;
 
 pub use error::{Error, Result};
 pub use secret::Secret;
