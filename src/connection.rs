@@ -48,6 +48,30 @@ pub struct Connection {
     pub legacy_id: Option<String>,
 }
 
+impl Connection {
+    /// A new connection with a fresh id; every other field has its default.
+    #[must_use]
+    pub fn new(label: Label, portal: PortalUrl, grant: Grant, client_id: String) -> Self {
+        Self {
+            id: ConnectionId::new(&label),
+            label,
+            portal,
+            grant,
+            client_id,
+            tls: Tls::System,
+            referer: None,
+            proxy: Proxy::System,
+            keychain: KeychainKind::Os,
+            tags: Vec::new(),
+            created_at: None,
+            last_used_at: None,
+            ca_source: None,
+            status: Status::default(),
+            legacy_id: None,
+        }
+    }
+}
+
 /// Copies of what the keychain's record says. The record rules; these are for display.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {

@@ -1,0 +1,794 @@
+//! The directory tree that holds everything about connections that is no secret: one folder per connection, an index
+//! of labels, the default. Finding by label reads two files, however many connections there are.
+//!
+//! Who writes a connection holds its [`RenewalLock`]; who changes what the tree contains (add, rename, remove) holds the
+//! tree's own lock as well, always taken second. Files are replaced as a whole, so a reader needs no lock.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ring::digest;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::connection::{
+    fold, Connection, ConnectionId, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri,
+    Status, Tls,
+};
+use crate::context::{Context, Environment};
+use crate::error::{Error, Result};
+use crate::files::{self, Lock};
+
+/// The newest `meta.json` that this version writes and reads. Schema 1 is the Python package's.
+pub const SCHEMA: u64 = 2;
+
+/// Larger than any honest `meta.json` or label file.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// Adding, renaming and removing touch a handful of small files.
+const TREE_LOCK: Duration = Duration::from_secs(10);
+
+/// How many labels an error lists.
+const MAX_CANDIDATES: usize = 10;
+
+/// All connections of one user.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    root: PathBuf,
+    custom: bool,
+}
+
+/// How a connection was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// A label, a full id, or a unique prefix of an id.
+    Name(String),
+    /// A full id.
+    Id(String),
+}
+
+/// What [`Connections::list`] found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Listing {
+    /// Connections in order of their labels.
+    pub connections: Vec<Connection>,
+    /// Connections of the Python package that were not imported yet.
+    pub plaintext: Vec<Plaintext>,
+    /// Folders that could not be understood.
+    pub broken: Vec<Error>,
+}
+
+/// A connection of the Python package, which keeps its secrets in plain text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plaintext {
+    /// Its id.
+    pub id: String,
+    /// Its label.
+    pub label: String,
+    /// The portal, as written there.
+    pub portal_url: String,
+}
+
+/// Proof that nobody else renews or changes this connection now. Released on drop.
+#[derive(Debug)]
+pub struct RenewalLock {
+    id: ConnectionId,
+    lock: Lock,
+}
+
+impl RenewalLock {
+    /// Which connection is locked.
+    #[must_use]
+    pub fn id(&self) -> &ConnectionId {
+        &self.id
+    }
+}
+
+impl Connections {
+    /// The user's own: `AGE_OAUTH_HOME`, else `age_oauth` in the platform's configuration directory. Touches no file.
+    pub fn open_default(environment: &Environment) -> Result<Self> {
+        if let Some(root) = environment.path("AGE_OAUTH_HOME") {
+            let root = std::path::absolute(&root).map_err(Error::file("find", root))?;
+            return Ok(Self { root, custom: true });
+        }
+        let config = dirs::config_dir().ok_or_else(|| {
+            Error::invalid(
+                "AGE_OAUTH_HOME",
+                "it is not set, and no home directory is known to take its place",
+            )
+        })?;
+        Ok(Self {
+            root: config.join("age_oauth"),
+            custom: false,
+        })
+    }
+
+    /// Those below `root`. Touches no file.
+    #[must_use]
+    pub fn open(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            custom: true,
+        }
+    }
+
+    /// The tree's root.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether the root was chosen by `AGE_OAUTH_HOME` or by a caller.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        self.custom
+    }
+
+    /// A connection's folder.
+    #[must_use]
+    pub fn folder(&self, id: &ConnectionId) -> PathBuf {
+        self.root.join("connections").join(id.as_str())
+    }
+
+    /// Where a connection's own certificate authorities are.
+    #[must_use]
+    pub fn ca_path(&self, id: &ConnectionId) -> PathBuf {
+        self.folder(id).join("ca.pem")
+    }
+
+    /// Finds one connection.
+    ///
+    /// A name is tried as a label (without regard to case), then as a full id, then as a prefix of an id that reaches at
+    /// least four characters into its random part.
+    pub fn find(&self, selector: &Selector) -> Result<Connection> {
+        match selector {
+            Selector::Name(name) => self.find_by_name(name),
+            Selector::Id(id) => self
+                .find_by_id(id)?
+                .map_or_else(|| Err(self.unknown(Some(id))), Ok),
+        }
+    }
+
+    /// The connection asked for, else the one that `AGE_OAUTH_CONNECTION` names, else the default, else the only one.
+    pub fn choose(
+        &self,
+        asked: Option<&Selector>,
+        environment: &Environment,
+    ) -> Result<Connection> {
+        if let Some(selector) = asked {
+            return self.find(selector);
+        }
+        if let Some(name) = environment.var("AGE_OAUTH_CONNECTION") {
+            return self.find(&Selector::Name(name));
+        }
+        if let Some(id) = self.default_id()? {
+            if let Some(connection) = self.load_if_there(&id)? {
+                return Ok(connection);
+            }
+        }
+        let mut ids = self.ids()?;
+        match (ids.pop(), ids.is_empty()) {
+            (Some(only), true) => self.load(&only),
+            (None, _) => Err(self.unknown(None)),
+            _ => Err(Error::Ambiguous {
+                wanted: None,
+                candidates: self.some_labels()?,
+            }),
+        }
+    }
+
+    fn find_by_name(&self, name: &str) -> Result<Connection> {
+        if let Some(connection) = self.find_by_label(name)? {
+            return Ok(connection);
+        }
+        if let Some(connection) = self.find_by_id(name)? {
+            return Ok(connection);
+        }
+        let mut fitting: Vec<_> = self
+            .ids()?
+            .into_iter()
+            .filter(|id| id.has_prefix(name))
+            .collect();
+        match (fitting.pop(), fitting.is_empty()) {
+            (Some(only), true) => self.load(&only),
+            (None, _) => Err(self.unknown(Some(name))),
+            (Some(last), false) => {
+                fitting.push(last);
+                Err(Error::Ambiguous {
+                    wanted: Some(name.to_owned()),
+                    candidates: fitting.iter().map(ToString::to_string).collect(),
+                })
+            }
+        }
+    }
+
+    fn find_by_label(&self, name: &str) -> Result<Option<Connection>> {
+        let folded = fold(name.trim());
+        if !self.labels().is_dir() {
+            return Ok(self
+                .list(None)?
+                .connections
+                .into_iter()
+                .find(|connection| connection.label.folded() == folded));
+        }
+        let Some(id) = self.read_id(&self.label_path(&folded))? else {
+            return Ok(None);
+        };
+        // A label file may outlive its connection or a rename that was cut short; `meta.json` rules.
+        Ok(self
+            .load_if_there(&id)?
+            .filter(|connection| connection.label.folded() == folded))
+    }
+
+    fn find_by_id(&self, text: &str) -> Result<Option<Connection>> {
+        let Ok(id) = text.parse::<ConnectionId>() else {
+            return Ok(None);
+        };
+        if let Some(connection) = self.load_if_there(&id)? {
+            return Ok(Some(connection));
+        }
+        Ok(self
+            .list(None)?
+            .connections
+            .into_iter()
+            .find(|connection| connection.legacy_id.as_deref() == Some(text)))
+    }
+
+    /// Reads one connection.
+    pub fn load(&self, id: &ConnectionId) -> Result<Connection> {
+        self.load_if_there(id)?
+            .ok_or_else(|| self.unknown(Some(id.as_str())))
+    }
+
+    fn load_if_there(&self, id: &ConnectionId) -> Result<Option<Connection>> {
+        match self.read_meta(id)? {
+            Some(document) => Ok(Some(self.understand(id, &document)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn meta_path(&self, id: &ConnectionId) -> PathBuf {
+        self.folder(id).join("meta.json")
+    }
+
+    fn read_meta(&self, id: &ConnectionId) -> Result<Option<Map<String, Value>>> {
+        let folder = self.folder(id);
+        match fs::symlink_metadata(&folder) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                return Err(Error::Corrupt {
+                    path: folder,
+                    why: "it is no directory of its own (a symbolic link is not followed)".into(),
+                })
+            }
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(why) => return Err(Error::file("read", folder)(why)),
+        }
+        let path = self.meta_path(id);
+        let Some(bytes) = files::read(&path, MAX_FILE)? else {
+            return Ok(None);
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(document)) => Ok(Some(document)),
+            Ok(_) => Err(Error::Corrupt {
+                path,
+                why: "it is JSON, but no object".into(),
+            }),
+            Err(why) => Err(Error::Corrupt {
+                path,
+                why: format!("it is no JSON ({why})"),
+            }),
+        }
+    }
+
+    fn understand(&self, id: &ConnectionId, document: &Map<String, Value>) -> Result<Connection> {
+        let corrupt = |why: String| Error::Corrupt {
+            path: self.meta_path(id),
+            why,
+        };
+        let schema = document
+            .get("schema_version")
+            .and_then(Value::as_u64)
+            .unwrap_or(1);
+        if schema > SCHEMA {
+            let writer = document
+                .get("written_by")
+                .and_then(Value::as_str)
+                .unwrap_or("a later version of age-oauth");
+            return Err(corrupt(format!(
+                "it was written by {writer} (schema {schema}); this version reads up to schema {SCHEMA}"
+            )));
+        }
+        if schema < SCHEMA {
+            return Err(corrupt(
+                "it belongs to the Python package; `age-oauth connections import` takes it over"
+                    .into(),
+            ));
+        }
+        let meta: Meta = serde_json::from_value(Value::Object(document.clone()))
+            .map_err(|why| corrupt(why.to_string()))?;
+        meta.into_connection(self.ca_path(id))
+            .map_err(|why| corrupt(why.to_string()))
+            .and_then(|connection| {
+                if connection.id == *id {
+                    Ok(connection)
+                } else {
+                    Err(corrupt(format!("it belongs to another id, {}", connection.id)))
+                }
+            })
+    }
+
+    /// Ids of all folders, in order.
+    fn ids(&self) -> Result<Vec<ConnectionId>> {
+        let folder = self.root.join("connections");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(why) => return Err(Error::file("read", folder)(why)),
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(Error::file("read", &folder))?;
+            let name = entry.file_name();
+            if let Some(id) = name.to_str().and_then(|name| name.parse().ok()) {
+                ids.push(id);
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Every connection, in order of labels; those with this tag where one is given. What cannot be read is listed, too.
+    pub fn list(&self, tag: Option<&str>) -> Result<Listing> {
+        let mut listing = Listing::default();
+        for id in self.ids()? {
+            match self.read_meta(&id) {
+                Ok(Some(document)) => match Plaintext::in_document(&id, &document) {
+                    Some(plaintext) => listing.plaintext.push(plaintext),
+                    None => match self.understand(&id, &document) {
+                        Ok(connection) => listing.connections.push(connection),
+                        Err(error) => listing.broken.push(error),
+                    },
+                },
+                Ok(None) => {
+                    // Gone between the two looks, or a removal that was cut short.
+                    if self.folder(&id).exists() {
+                        listing.broken.push(Error::Corrupt {
+                            path: self.folder(&id),
+                            why: "it has no meta.json".into(),
+                        });
+                    }
+                }
+                Err(error) => listing.broken.push(error),
+            }
+        }
+        if let Some(tag) = tag {
+            let wanted = fold(tag);
+            listing
+                .connections
+                .retain(|connection| connection.tags.iter().any(|tag| fold(tag) == wanted));
+        }
+        listing
+            .connections
+            .sort_by_cached_key(|connection| connection.label.folded());
+        Ok(listing)
+    }
+
+    fn some_labels(&self) -> Result<Vec<String>> {
+        let mut labels: Vec<_> = self
+            .list(None)?
+            .connections
+            .into_iter()
+            .map(|connection| connection.label.to_string())
+            .collect();
+        labels.truncate(MAX_CANDIDATES);
+        Ok(labels)
+    }
+
+    fn unknown(&self, wanted: Option<&str>) -> Error {
+        Error::NoConnection {
+            wanted: wanted.map(str::to_owned),
+            known: self.some_labels().unwrap_or_default(),
+        }
+    }
+
+    /// Fails with [`Error::NameTaken`] where another connection has this label.
+    pub fn check_free(&self, label: &Label) -> Result<()> {
+        match self.find_by_label(label.as_str())? {
+            Some(connection) => Err(Error::NameTaken {
+                label: connection.label.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a new connection; `ca` becomes its `ca.pem`. The first one becomes the default. Returns whether it did.
+    ///
+    /// Either all of it exists afterwards or nothing.
+    pub fn add(&self, connection: &Connection, ca: Option<&[u8]>, context: &Context) -> Result<bool> {
+        let _tree = self.lock_tree(context)?;
+        let first = self.ids()?.is_empty();
+        self.claim_label(&connection.label, &connection.id)?;
+        let made = self.make_folder(connection, ca);
+        if made.is_err() {
+            self.release_label(&connection.label, &connection.id)?;
+        }
+        made?;
+        if first {
+            self.set_default(Some(&connection.id))?;
+        }
+        Ok(first)
+    }
+
+    fn make_folder(&self, connection: &Connection, ca: Option<&[u8]>) -> Result<()> {
+        let target = self.folder(&connection.id);
+        // A leading dot is no connection id: until it is renamed, nobody sees it.
+        let draft = target.with_file_name(format!(".{}", connection.id));
+        let filled = (|| {
+            files::private_dir(&draft)?;
+            if let Some(pem) = ca {
+                files::write(&draft.join("ca.pem"), pem)?;
+            }
+            files::write(&draft.join("meta.json"), &serialise(Map::new(), connection))?;
+            fs::rename(&draft, &target).map_err(Error::file("create", &target))
+        })();
+        if filled.is_err() {
+            // What is left of a draft harms nobody; the first error is the one to tell.
+            let _ = fs::remove_dir_all(&draft);
+        }
+        filled
+    }
+
+    /// Takes the connection's lock, waiting at most `bound`, and reads the connection again.
+    ///
+    /// [`Error::Busy`] where another process keeps it longer; [`Error::NoConnection`] where it was removed meanwhile.
+    pub fn lock(
+        &self,
+        connection: &Connection,
+        bound: Duration,
+        context: &Context,
+    ) -> Result<(RenewalLock, Connection)> {
+        let id = &connection.id;
+        if !self.folder(id).is_dir() {
+            return Err(self.unknown(Some(connection.label.as_str())));
+        }
+        let lock = Lock::acquire(&self.folder(id).join("lock"), bound, context).map_err(
+            |error| match error {
+                Error::Busy { pid, .. } => Error::Busy {
+                    what: connection.label.to_string(),
+                    pid,
+                },
+                other => other,
+            },
+        )?;
+        let current = self
+            .load_if_there(id)?
+            .ok_or_else(|| self.unknown(Some(connection.label.as_str())))?;
+        let id = id.clone();
+        Ok((RenewalLock { id, lock }, current))
+    }
+
+    /// Reads the connection again, changes it, and writes it. Unknown fields stay. The label is [`Self::rename`]'s.
+    pub fn update(
+        &self,
+        lock: &RenewalLock,
+        change: impl FnOnce(&mut Connection),
+    ) -> Result<Connection> {
+        let document = self
+            .read_meta(&lock.id)?
+            .ok_or_else(|| self.unknown(Some(lock.id.as_str())))?;
+        let mut connection = self.understand(&lock.id, &document)?;
+        let label = connection.label.clone();
+        change(&mut connection);
+        connection.id = lock.id.clone();
+        connection.label = label;
+        self.write_meta(document, &connection)?;
+        Ok(connection)
+    }
+
+    fn write_meta(&self, document: Map<String, Value>, connection: &Connection) -> Result<()> {
+        let bytes = serialise(document, connection);
+        files::write(&self.meta_path(&connection.id), &bytes)
+    }
+
+    /// Replaces the connection's `ca.pem`. What uses it is for [`Self::update`] to say.
+    pub fn write_ca(&self, lock: &RenewalLock, pem: &[u8]) -> Result<()> {
+        files::write(&self.ca_path(&lock.id), pem)
+    }
+
+    /// Gives the connection another label. The id stays.
+    pub fn rename(&self, lock: &RenewalLock, label: &Label, context: &Context) -> Result<Connection> {
+        let _tree = self.lock_tree(context)?;
+        let document = self
+            .read_meta(&lock.id)?
+            .ok_or_else(|| self.unknown(Some(lock.id.as_str())))?;
+        let mut connection = self.understand(&lock.id, &document)?;
+        let old = std::mem::replace(&mut connection.label, label.clone());
+        let moved = old.folded() != label.folded();
+        if moved {
+            self.claim_label(label, &lock.id)?;
+        }
+        if let Err(error) = self.write_meta(document, &connection) {
+            if moved {
+                self.release_label(label, &lock.id)?;
+            }
+            return Err(error);
+        }
+        if moved {
+            self.release_label(&old, &lock.id)?;
+        }
+        Ok(connection)
+    }
+
+    /// Removes the connection's folder, label, and its mark as default. Secrets must be gone by then.
+    pub fn remove(&self, lock: RenewalLock, context: &Context) -> Result<()> {
+        let _tree = self.lock_tree(context)?;
+        let (id, folder) = (lock.id.clone(), self.folder(&lock.id));
+        let label = self.load_if_there(&id).ok().flatten().map(|c| c.label);
+        // From here on it is no connection, whatever happens next.
+        files::remove(&self.meta_path(&id))?;
+        if let Some(label) = label {
+            self.release_label(&label, &id)?;
+        }
+        if self.default_id()?.as_ref() == Some(&id) {
+            self.set_default(None)?;
+        }
+        // Windows deletes no directory with an open file in it.
+        drop(lock);
+        fs::remove_dir_all(&folder).map_err(Error::file("remove", &folder))
+    }
+
+    /// Removes a folder that cannot be understood, by its name below `connections/`.
+    pub fn remove_broken(&self, folder: &Path, context: &Context) -> Result<()> {
+        let _tree = self.lock_tree(context)?;
+        let is_ours = folder.parent() == Some(&self.root.join("connections"));
+        match fs::symlink_metadata(folder) {
+            Ok(found) if is_ours && found.is_dir() => fs::remove_dir_all(folder),
+            Ok(_) if is_ours => fs::remove_file(folder),
+            _ => Ok(()),
+        }
+        .map_err(Error::file("remove", folder))
+    }
+
+    fn lock_tree(&self, context: &Context) -> Result<Lock> {
+        files::private_dir(&self.root)?;
+        files::private_dir(&self.root.join("connections"))?;
+        if !self.labels().is_dir() {
+            self.rebuild_labels()?;
+        }
+        Lock::acquire(&self.root.join("lock"), TREE_LOCK, context)
+    }
+
+    fn labels(&self) -> PathBuf {
+        self.root.join("labels")
+    }
+
+    fn label_path(&self, folded: &str) -> PathBuf {
+        let digest = digest::digest(&digest::SHA256, folded.as_bytes());
+        self.labels().join(hex(digest.as_ref()))
+    }
+
+    fn read_id(&self, path: &Path) -> Result<Option<ConnectionId>> {
+        let Some(bytes) = files::read(path, MAX_FILE)? else {
+            return Ok(None);
+        };
+        Ok(String::from_utf8(bytes)
+            .ok()
+            .and_then(|text| text.trim().parse().ok()))
+    }
+
+    /// Needs the tree's lock: a claim whose connection does not have this label was left by a crash and is taken over.
+    fn claim_label(&self, label: &Label, id: &ConnectionId) -> Result<()> {
+        self.check_free(label)?;
+        let path = self.label_path(&label.folded());
+        let line = format!("{id}\n");
+        if !files::create_new(&path, line.as_bytes())? {
+            files::write(&path, line.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn release_label(&self, label: &Label, id: &ConnectionId) -> Result<()> {
+        let path = self.label_path(&label.folded());
+        if self.read_id(&path)?.as_ref() == Some(id) {
+            files::remove(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the label index anew from what the folders say.
+    pub fn rebuild_labels(&self) -> Result<()> {
+        let listing = self.list(None)?;
+        files::private_dir(&self.labels())?;
+        for connection in &listing.connections {
+            let path = self.label_path(&connection.label.folded());
+            files::write(&path, format!("{}\n", connection.id).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The id of the default connection, where one is set.
+    pub fn default_id(&self) -> Result<Option<ConnectionId>> {
+        self.read_id(&self.root.join("default"))
+    }
+
+    /// Sets or forgets the default.
+    pub fn set_default(&self, id: Option<&ConnectionId>) -> Result<()> {
+        let path = self.root.join("default");
+        match id {
+            Some(id) => files::write(&path, format!("{id}\n").as_bytes()),
+            None => files::remove(&path),
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Plaintext {
+    fn in_document(id: &ConnectionId, document: &Map<String, Value>) -> Option<Self> {
+        let schema = document.get("schema_version").and_then(Value::as_u64);
+        if schema.unwrap_or(1) >= SCHEMA {
+            return None;
+        }
+        let text = |name: &str| document.get(name).and_then(Value::as_str);
+        Some(Self {
+            id: id.to_string(),
+            label: text("label").unwrap_or(id.as_str()).to_owned(),
+            portal_url: text("portal_url").unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+/// `meta.json` as it is written; [`Connection`] is what it means.
+#[derive(Deserialize)]
+struct Meta {
+    id: String,
+    label: String,
+    portal_url: String,
+    auth_type: String,
+    client_id: String,
+    redirect_uri: Option<String>,
+    pkce: Option<bool>,
+    referer: Option<String>,
+    verify_ssl: Option<bool>,
+    ca_bundle: Option<String>,
+    ca_source: Option<String>,
+    proxy: Option<String>,
+    keychain: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    created_at: Option<String>,
+    last_used_at: Option<String>,
+    username: Option<String>,
+    signed_in_at: Option<String>,
+    refresh_issued_at: Option<String>,
+    refresh_expires_at: Option<String>,
+    access_expires_at: Option<String>,
+    last_failure: Option<String>,
+    legacy_id: Option<String>,
+    machine: Option<String>,
+}
+
+impl Meta {
+    fn into_connection(self, ca_path: PathBuf) -> Result<Connection> {
+        let time = |text: Option<String>| text.and_then(|text| text.parse::<Timestamp>().ok());
+        let tls = match (self.verify_ssl.unwrap_or(true), self.ca_bundle) {
+            (false, _) => Tls::Unverified,
+            (true, None) => Tls::System,
+            (true, Some(name)) if name == "ca.pem" => Tls::Ca(ca_path),
+            (true, Some(path)) => Tls::Ca(PathBuf::from(path)),
+        };
+        let grant = match self.auth_type.as_str() {
+            "user" => Grant::User {
+                redirect_uri: match self.redirect_uri {
+                    Some(uri) => uri.parse()?,
+                    None => RedirectUri::OutOfBand,
+                },
+                pkce: self.pkce.unwrap_or(true),
+            },
+            "app" => Grant::Application,
+            _ => return Err(Error::invalid("auth_type", "it is `user` or `app`")),
+        };
+        if self.client_id.is_empty() {
+            return Err(Error::invalid("client_id", "it is empty"));
+        }
+        Ok(Connection {
+            id: self.id.parse()?,
+            label: self.label.parse()?,
+            portal: self.portal_url.parse::<PortalUrl>()?,
+            grant,
+            client_id: self.client_id,
+            tls,
+            referer: self.referer.filter(|referer| !referer.is_empty()),
+            proxy: self.proxy.map_or(Ok(Proxy::System), |text| text.parse())?,
+            keychain: self
+                .keychain
+                .map_or(Ok(KeychainKind::Os), |text| text.parse())?,
+            tags: self.tags,
+            created_at: time(self.created_at),
+            last_used_at: time(self.last_used_at),
+            ca_source: self.ca_source,
+            status: Status {
+                username: self.username,
+                signed_in_at: time(self.signed_in_at),
+                refresh_issued_at: time(self.refresh_issued_at),
+                refresh_expires_at: time(self.refresh_expires_at),
+                access_expires_at: time(self.access_expires_at),
+                last_failure: self.last_failure,
+                machine: self.machine,
+            },
+            legacy_id: self.legacy_id,
+        })
+    }
+}
+
+/// Writes what the connection says over `document`, so that fields of later versions stay.
+fn serialise(mut document: Map<String, Value>, connection: &Connection) -> Vec<u8> {
+    let text = |value: &str| Value::from(value);
+    let maybe = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
+    let time = |value: Option<Timestamp>| {
+        value.map_or(Value::Null, |at| Value::from(rfc3339(at)))
+    };
+    let mut put = |name: &str, value: Value| {
+        document.insert(name.to_owned(), value);
+    };
+    put("schema_version", Value::from(SCHEMA));
+    put(
+        "written_by",
+        text(concat!("age-oauth ", env!("CARGO_PKG_VERSION"))),
+    );
+    put("id", text(connection.id.as_str()));
+    put("label", text(connection.label.as_str()));
+    put("portal_url", text(connection.portal.as_str()));
+    put("auth_type", text(connection.grant.as_str()));
+    put("client_id", text(&connection.client_id));
+    if let Grant::User { redirect_uri, pkce } = &connection.grant {
+        put("redirect_uri", text(redirect_uri.as_str()));
+        put("pkce", Value::from(*pkce));
+    }
+    put("referer", maybe(&connection.referer));
+    put(
+        "verify_ssl",
+        Value::from(!matches!(connection.tls, Tls::Unverified)),
+    );
+    put(
+        "ca_bundle",
+        match &connection.tls {
+            Tls::Ca(_) => text("ca.pem"),
+            _ => Value::Null,
+        },
+    );
+    put("ca_source", maybe(&connection.ca_source));
+    put("proxy", text(connection.proxy.as_str()));
+    put("keychain", text(connection.keychain.as_str()));
+    put("tags", Value::from(connection.tags.clone()));
+    put("created_at", time(connection.created_at));
+    put("last_used_at", time(connection.last_used_at));
+    let status = &connection.status;
+    put("username", maybe(&status.username));
+    put("signed_in_at", time(status.signed_in_at));
+    put("refresh_issued_at", time(status.refresh_issued_at));
+    put("refresh_expires_at", time(status.refresh_expires_at));
+    put("access_expires_at", time(status.access_expires_at));
+    put("last_failure", maybe(&status.last_failure));
+    put("legacy_id", maybe(&connection.legacy_id));
+    put("machine", maybe(&status.machine));
+    let mut bytes = format!("{:#}", Value::Object(document)).into_bytes();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// RFC 3339, UTC, whole seconds.
+#[must_use]
+pub fn rfc3339(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second())
+        .unwrap_or(at)
+        .to_string()
+}
