@@ -81,8 +81,10 @@ pub struct Status {
     pub signed_in_at: Option<Timestamp>,
     /// When the refresh token was issued.
     pub refresh_issued_at: Option<Timestamp>,
-    /// When the sign-in ends.
+    /// When the sign-in ends, by the portal's word or by assumption.
     pub refresh_expires_at: Option<Timestamp>,
+    /// Whether the portal can extend it.
+    pub extendable: Option<bool>,
     /// When the cached access token ends.
     pub access_expires_at: Option<Timestamp>,
     /// The last failure, in one line.

@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::keychain::ItemKind;
+
 /// Anything that the library refuses or fails to do.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -64,6 +66,8 @@ pub enum Error {
     Keychain {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
+        /// Which item was wanted, where one is concerned.
+        item: Option<ItemKind>,
         /// What the keychain said.
         error: KeychainError,
     },
@@ -273,8 +277,8 @@ pub enum Refused {
     ClientSecret,
     /// The redirect URI is not registered, or missing.
     RedirectUri,
-    /// The authorization code is wrong, used, expired, or of another portal.
-    Code,
+    /// The authorization code is wrong, used, expired, or of another portal. Holds the portal's words.
+    Code(String),
     /// The person declined at the portal's page.
     Denied,
     /// The token is good but not for this.
@@ -351,6 +355,7 @@ impl From<KeychainError> for Error {
     fn from(error: KeychainError) -> Self {
         Self::Keychain {
             connection: None,
+            item: None,
             error,
         }
     }
@@ -392,7 +397,9 @@ impl fmt::Display for Error {
             Self::Ambiguous { wanted: None, .. } => {
                 f.write_str("several connections exist and none is the default")
             }
-            Self::Keychain { connection, error } => {
+            Self::Keychain {
+                connection, error, ..
+            } => {
                 write!(f, "{error}{}", Of(connection))
             }
             Self::Unreachable {
@@ -521,7 +528,7 @@ impl fmt::Display for Refused {
             Self::ClientId => f.write_str("the portal does not know this client ID"),
             Self::ClientSecret => f.write_str("the portal does not accept this client secret"),
             Self::RedirectUri => f.write_str("the portal does not accept this redirect URI"),
-            Self::Code => f.write_str("the portal does not accept this code"),
+            Self::Code(words) => write!(f, "the portal does not accept this code: {words}"),
             Self::Denied => f.write_str("the sign-in was declined"),
             Self::Privilege => f.write_str("the portal denies permission"),
             Self::FreshToken => f.write_str("the portal rejects a token it has just issued"),

@@ -1,11 +1,74 @@
-//! Signs people and applications in to ArcGIS portals by OAuth 2.0 and hands out short-lived access tokens.
+//! Signs people and applications in to ArcGIS Enterprise portals and ArcGIS Online by OAuth 2.0, and hands out
+//! short-lived access tokens, so that no script holds a password, a secret or a long-lived token.
+//!
+//! A [`Connection`] is one registered way into one portal. [`Connections`] finds it; a [`Session`] makes the one
+//! decision: the stored access token, a new one minted by exactly one of all processes that want one, or
+//! [`Error::SignInNeeded`]. Secrets rest in a [keychain](keychain::SecretStore), never in a file of plain text.
+//!
+//! The words are the field's own: *portal*, *client id*, *authorization code*, *redirect URI*, *access token* (half an
+//! hour), *refresh token* (days or weeks). All times are UTC, all lives seconds unless a name says otherwise.
+//!
+//! ```no_run
+//! // One call for scripts:
+//! let token = age_oauth::access_token("prod")?;
+//! println!("X-Esri-Authorization: Bearer {}", token.expose());
+//!
+//! // The same in its parts:
+//! use age_oauth::{Connections, Context, Keychains, Selector, Session, Want};
+//! let context = Context::process();
+//! let connections = Connections::open_default(&context.environment)?;
+//! let connection = connections.find(&Selector::Name("prod".into()))?;
+//! let keychains = Keychains::new(connections.root().into(), connections.is_custom(), false, &context);
+//! let keychain = keychains.of(connection.keychain);
+//! let session = Session::new(connections, connection, keychain, context);
+//! let issued = session.access_token(&Want::default())?;
+//! println!("good until {}", issued.access.expires_at);
+//! # Ok::<(), age_oauth::Error>(())
+//! ```
+//!
+//! The library neither prints nor prompts; what a person should know goes to the [`context::Observer`]. The command line
+//! is behind the feature `cli`.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod connection;
 pub mod context;
 pub mod error;
+mod files;
+pub mod http;
 pub mod keychain;
+pub mod loopback;
+pub mod manage;
+pub mod oauth;
+pub mod portal;
 mod secret;
+pub mod session;
+pub mod store;
 pub mod token;
 
+pub use connection::Connection;
+pub use context::Context;
 pub use error::{Error, Result};
+pub use keychain::Keychains;
 pub use secret::Secret;
+pub use session::{Session, Want};
+pub use store::{Connections, Selector};
+
+/// An access token of the named connection that lives at least a minute: the façade for scripts.
+///
+/// `connection` is a label, an id, or the beginning of an id. Shows no prompt; where a person must sign in, that is
+/// [`Error::SignInNeeded`].
+pub fn access_token(connection: &str) -> Result<Secret> {
+    let context = Context::process();
+    let connections = Connections::open_default(&context.environment)?;
+    let connection = connections.find(&Selector::Name(connection.to_owned()))?;
+    let keychains = Keychains::new(
+        connections.root().to_owned(),
+        connections.is_custom(),
+        false,
+        &context,
+    );
+    let keychain = keychains.of(connection.keychain);
+    let session = Session::new(connections, connection, keychain, context);
+    Ok(session.access_token(&Want::default())?.access.secret)
+}

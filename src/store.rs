@@ -77,7 +77,7 @@ pub struct Plaintext {
 #[derive(Debug)]
 pub struct RenewalLock {
     id: ConnectionId,
-    lock: Lock,
+    _lock: Lock,
 }
 
 impl RenewalLock {
@@ -469,7 +469,7 @@ impl Connections {
             .load_if_there(id)?
             .ok_or_else(|| self.unknown(Some(connection.label.as_str())))?;
         let id = id.clone();
-        Ok((RenewalLock { id, lock }, current))
+        Ok((RenewalLock { id, _lock: lock }, current))
     }
 
     /// Reads the connection again, changes it, and writes it. Unknown fields stay. The label is [`Self::rename`]'s.
@@ -670,6 +670,7 @@ struct Meta {
     signed_in_at: Option<String>,
     refresh_issued_at: Option<String>,
     refresh_expires_at: Option<String>,
+    extendable: Option<bool>,
     access_expires_at: Option<String>,
     last_failure: Option<String>,
     legacy_id: Option<String>,
@@ -720,6 +721,7 @@ impl Meta {
                 signed_in_at: time(self.signed_in_at),
                 refresh_issued_at: time(self.refresh_issued_at),
                 refresh_expires_at: time(self.refresh_expires_at),
+                extendable: self.extendable,
                 access_expires_at: time(self.access_expires_at),
                 last_failure: self.last_failure,
                 machine: self.machine,
@@ -776,6 +778,10 @@ fn serialise(mut document: Map<String, Value>, connection: &Connection) -> Vec<u
     put("signed_in_at", time(status.signed_in_at));
     put("refresh_issued_at", time(status.refresh_issued_at));
     put("refresh_expires_at", time(status.refresh_expires_at));
+    put(
+        "extendable",
+        status.extendable.map_or(Value::Null, Value::from),
+    );
     put("access_expires_at", time(status.access_expires_at));
     put("last_failure", maybe(&status.last_failure));
     put("legacy_id", maybe(&connection.legacy_id));

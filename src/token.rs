@@ -40,6 +40,15 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
+    /// A second copy; see [`Secret::duplicate`].
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            secret: self.secret.duplicate(),
+            ..*self
+        }
+    }
+
     /// Seconds left; negative once it has ended.
     #[must_use]
     pub fn seconds_left(&self, now: Timestamp) -> i64 {
@@ -92,6 +101,15 @@ pub struct RefreshToken {
 }
 
 impl RefreshToken {
+    /// A second copy; see [`Secret::duplicate`].
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            secret: self.secret.duplicate(),
+            ..*self
+        }
+    }
+
     /// When it ends, by the portal's word or by assumption.
     #[must_use]
     pub fn end(&self) -> Timestamp {

@@ -1,0 +1,341 @@
+//! What can be typed. Nothing is resolved here: no file is read, no environment variable but those that clap names.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::shell::Shell;
+
+/// Sign in to ArcGIS portals and hand short-lived access tokens to scripts.
+#[derive(Debug, Parser)]
+#[command(name = "age-oauth", version, about, max_term_width = 100)]
+#[command(after_help = "Run `age-oauth` alone to see your connections and what to do next.")]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// Before or after any command.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Global {
+    /// The connection: its label, its id, or the beginning of its id
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub(super) connection: Option<String>,
+    /// The connection, by its full id alone
+    #[arg(long, global = true, value_name = "ID", conflicts_with = "connection")]
+    pub(super) connection_id: Option<String>,
+    /// No warnings and no progress; errors are still shown
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Tell what is decided (-v) and what is sent where (-vv); never a secret
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Never ask; a missing value is an error
+    #[arg(long, global = true)]
+    pub(super) no_input: bool,
+    /// Give up after this long, all waits included (90s, 5m)
+    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) timeout: Option<Duration>,
+    /// Colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add, look at and change connections
+    #[command(subcommand, visible_alias = "connection")]
+    Connections(ConnectionsCommand),
+    /// Sign in
+    Login(LoginArgs),
+    /// Sign out: revoke the sign-in at the portal and forget it here
+    Logout(LogoutArgs),
+    /// Ask the portal who you are
+    Whoami(WhoamiArgs),
+    /// Print an access token
+    Token(TokenArgs),
+    /// Print statements that put a token into a shell's environment
+    ExportEnv(ExportEnvArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConnectionsCommand {
+    /// Add a connection; asks for whatever is not given
+    Add(Box<AddArgs>),
+    /// List connections
+    List(ListArgs),
+    /// Show one connection: everything but its secrets
+    Show(ShowArgs),
+    /// Change a connection in place
+    Edit(Box<EditArgs>),
+    /// Give a connection another label
+    Rename(RenameArgs),
+    /// Choose the connection that is used where none is named
+    Use(UseArgs),
+    /// Remove a connection, its tokens and its secret
+    Remove(RemoveArgs),
+    /// Where everything is kept
+    Info(JsonArgs),
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct JsonArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What `add` and `edit` have in common.
+#[derive(Args, Debug, Default)]
+pub(super) struct FieldArgs {
+    /// The portal's address, as copied from the browser
+    #[arg(long, value_name = "URL")]
+    pub(super) portal: Option<String>,
+    /// Who the tokens are for: a person who signs in, or the application itself
+    #[arg(long, value_name = "KIND")]
+    pub(super) auth_type: Option<AuthType>,
+    /// The client ID of the application registered at the portal
+    #[arg(long, value_name = "ID")]
+    pub(super) client_id: Option<String>,
+    #[command(flatten)]
+    pub(super) secret: SecretArgs,
+    /// Verify the portal's certificate: true, false, or the file of the authority that signed it
+    #[arg(long, value_name = "true|false|FILE")]
+    pub(super) verify_ssl: Option<String>,
+    /// Where the portal sends the code, as registered there
+    #[arg(long, value_name = "URI")]
+    pub(super) redirect_uri: Option<String>,
+    /// A Referer to send on every call
+    #[arg(long, value_name = "TEXT")]
+    pub(super) referer: Option<String>,
+    /// The way out: a proxy's URL, `system`, or `none`
+    #[arg(long, value_name = "PROXY")]
+    pub(super) proxy: Option<String>,
+    /// Where the secrets are kept: the system's keychain, or an encrypted file
+    #[arg(long, value_name = "KIND")]
+    pub(super) keychain: Option<KeychainArg>,
+    /// A word to find the connection by (may be given several times)
+    #[arg(long = "tag", value_name = "WORD")]
+    pub(super) tags: Vec<String>,
+    /// Do not ask the portal anything
+    #[arg(long)]
+    pub(super) no_check: bool,
+}
+
+/// Four ways to hand over a client secret, or none.
+#[derive(Args, Debug, Default)]
+#[group(multiple = false)]
+pub(super) struct SecretArgs {
+    /// The client secret (your shell's history keeps it; the other ways do not)
+    #[arg(long, value_name = "SECRET")]
+    pub(super) client_secret: Option<String>,
+    /// Read the client secret from standard input
+    #[arg(long)]
+    pub(super) client_secret_stdin: bool,
+    /// Read the client secret from a file
+    #[arg(long, value_name = "FILE")]
+    pub(super) client_secret_file: Option<PathBuf>,
+    /// There is no client secret
+    #[arg(long)]
+    pub(super) no_client_secret: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum AuthType {
+    /// A person signs in with a browser
+    User,
+    /// The application itself, by its client secret
+    App,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeychainArg {
+    /// The system's keychain
+    Os,
+    /// An encrypted file
+    Vault,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct AddArgs {
+    /// What you call the connection
+    #[arg(long, value_name = "NAME")]
+    pub(super) label: Option<String>,
+    #[command(flatten)]
+    pub(super) fields: FieldArgs,
+    /// Make it the default
+    #[arg(long = "use")]
+    pub(super) make_default: bool,
+    /// Do not make it the default, even if it is the first
+    #[arg(long, alias = "no-active", conflicts_with = "make_default")]
+    pub(super) no_default: bool,
+    /// Update the connection of this label if there is one
+    #[arg(long)]
+    pub(super) replace: bool,
+    /// Sign in at once
+    #[arg(long)]
+    pub(super) login: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct ListArgs {
+    /// Only those with this tag
+    #[arg(long, value_name = "WORD")]
+    pub(super) tag: Option<String>,
+    /// One JSON array
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct ShowArgs {
+    /// Label or id
+    pub(super) name: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct EditArgs {
+    /// Label or id
+    pub(super) name: Option<String>,
+    /// Another label
+    #[arg(long, value_name = "NAME")]
+    pub(super) label: Option<String>,
+    #[command(flatten)]
+    pub(super) fields: FieldArgs,
+    /// Send no Referer any more
+    #[arg(long, conflicts_with = "referer")]
+    pub(super) no_referer: bool,
+    /// Forget all tags
+    #[arg(long, conflicts_with = "tags")]
+    pub(super) no_tags: bool,
+    /// Bind codes to this program (PKCE); false only for a portal that refuses it
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
+    pub(super) pkce: Option<bool>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RenameArgs {
+    /// Label or id
+    pub(super) old: String,
+    /// The new label
+    pub(super) new: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct UseArgs {
+    /// Label or id
+    #[arg(required_unless_present = "unset")]
+    pub(super) name: Option<String>,
+    /// Forget the default
+    #[arg(long, conflicts_with = "name")]
+    pub(super) unset: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RemoveArgs {
+    /// Label or id
+    #[arg(conflicts_with = "all")]
+    pub(super) name: Option<String>,
+    /// Remove every connection and every secret
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Go on where the keychain cannot be reached; the secrets stay there
+    #[arg(long)]
+    pub(super) leave_secrets: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct LoginArgs {
+    /// Do not open a browser; open the printed address yourself, on any device
+    #[arg(long)]
+    pub(super) no_browser: bool,
+    /// How long the sign-in should live (90d); the longest the portal allows where absent
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) expiration: Option<Duration>,
+    /// Show the portal's form even if the browser is signed in; another user may sign in
+    #[arg(long)]
+    pub(super) switch_user: bool,
+    /// JSON lines: first the address to open, then the result
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct LogoutArgs {
+    /// Every connection
+    #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
+    pub(super) all: bool,
+    /// Forget the sign-in here without revoking it at the portal
+    #[arg(long)]
+    pub(super) keep_remote: bool,
+    /// One JSON object per connection
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct WhoamiArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Answer from what is stored, without asking the portal
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct TokenArgs {
+    /// One JSON object
+    #[arg(long, conflicts_with = "header")]
+    pub(super) json: bool,
+    /// As an HTTP header line
+    #[arg(long)]
+    pub(super) header: bool,
+    /// How long the token must still live (60s)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) min_ttl: Option<Duration>,
+    /// Get a new one even if the stored one is good
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Extend the sign-in if it is older than three days; prints no token
+    #[arg(long, conflicts_with_all = ["json", "header", "min_ttl", "force"])]
+    pub(super) rotate_refresh_token: bool,
+    /// The connection (as the Python package named this flag)
+    #[arg(long, value_name = "NAME", requires = "rotate_refresh_token", hide = true)]
+    pub(super) portal: Option<String>,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct ExportEnvArgs {
+    /// The form; the shell that runs this where absent
+    #[arg(long, value_name = "SHELL")]
+    pub(super) shell: Option<Shell>,
+    /// Unset the variables instead
+    #[arg(long)]
+    pub(super) unset: bool,
+    /// In place of ARCGIS_
+    #[arg(long, value_name = "PREFIX")]
+    pub(super) prefix: Option<String>,
+    /// How long the token must still live (half of what the portal grants)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) min_ttl: Option<Duration>,
+}

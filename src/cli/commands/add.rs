@@ -1,0 +1,552 @@
+//! `connections add`: guided where a person sits, by flags elsewhere. Every answer is checked as it is given.
+
+use crate::cli::args::{AddArgs, AuthType};
+use crate::cli::report::{certificate, Failure, Outcome};
+use crate::cli::words::{escape, typed};
+use crate::cli::Desk;
+use crate::connection::{
+    Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri,
+};
+use crate::error::{Error, KeychainReason, Refused, TlsFailure, Unreachable};
+use crate::keychain::{Item, ItemKind};
+use crate::manage;
+use crate::portal::PortalInfo;
+use crate::secret::Secret;
+use crate::store::{Connections, Selector};
+
+use super::fields::{self, GivenSecret, Trust};
+
+/// Suggested where the code is to be caught on this machine; any free port that is registered will do.
+const LOOPBACK: &str = "http://127.0.0.1:53682/callback";
+
+pub(super) fn add(desk: &mut Desk, args: &AddArgs) -> Outcome {
+    let store = desk.store()?;
+    if let Some(existing) = taken(&store, args)? {
+        return super::edit::replace(desk, &store, existing, args);
+    }
+    let guided = desk.person()
+        && [&args.label, &args.fields.portal, &args.fields.client_id]
+            .iter()
+            .any(|given| given.is_none());
+    let form = Form::new(desk, args, guided)?;
+    let (connection, trust, secret) = form.fill(desk, &store)?;
+    create(desk, &store, args, connection, &trust, secret)
+}
+
+/// The connection that has the wanted label already, where `--replace` allows to update it.
+fn taken(store: &Connections, args: &AddArgs) -> Result<Option<Connection>, Failure> {
+    let Some(label) = &args.label else {
+        return Ok(None);
+    };
+    let label: Label = label.parse()?;
+    match store.check_free(&label) {
+        Ok(()) => Ok(None),
+        Err(Error::NameTaken { label }) if args.replace => {
+            Ok(Some(store.find(&Selector::Name(label))?))
+        }
+        Err(Error::NameTaken { label }) => Err(Failure::Hinted {
+            hint: format!(
+                "choose another label, or update it: age-oauth connections add --label {} --replace …",
+                typed(&label)
+            ),
+            error: Error::NameTaken { label },
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The answers that flags have given, and whether the rest is asked for.
+struct Form<'a> {
+    args: &'a AddArgs,
+    guided: bool,
+    proxy: Proxy,
+    referer: Option<String>,
+    keychain: KeychainKind,
+}
+
+type Filled = (Connection, Trust, Option<Secret>);
+
+impl<'a> Form<'a> {
+    fn new(desk: &Desk, args: &'a AddArgs, guided: bool) -> Result<Self, Failure> {
+        let fields = &args.fields;
+        Ok(Self {
+            args,
+            guided,
+            proxy: fields::proxy(fields)?.unwrap_or(Proxy::System),
+            referer: fields
+                .referer
+                .as_deref()
+                .map(fields::referer)
+                .transpose()?,
+            keychain: fields::keychain(fields, &desk.context.environment)?,
+        })
+    }
+
+    fn fill(&self, desk: &mut Desk, store: &Connections) -> Result<Filled, Failure> {
+        // What cannot work is said before anybody types anything.
+        let keychain = self.usable_keychain(desk, store)?;
+        let label = self.label(desk, store)?;
+        let (portal, trust) = self.portal(desk)?;
+        let application = self.is_application(desk)?;
+        let grant = self.grant(desk, application)?;
+        let client_id = self.client_id(desk)?;
+        let secret = self.secret(desk, application, &client_id)?;
+        let mut connection = Connection::new(label, portal, grant, client_id);
+        connection.tls = match &trust.tls {
+            crate::connection::Tls::Ca(_) => {
+                crate::connection::Tls::Ca(store.ca_path(&connection.id))
+            }
+            other => other.clone(),
+        };
+        connection.ca_source = trust.pem().map(|(_, source)| source.to_owned());
+        connection.proxy = self.proxy.clone();
+        connection.referer.clone_from(&self.referer);
+        connection.keychain = keychain;
+        connection.tags.clone_from(&self.args.fields.tags);
+        connection.created_at = Some(desk.context.now());
+        Ok((connection, trust, secret))
+    }
+
+    /// Where the platform has no keychain, a person is offered the vault.
+    fn usable_keychain(
+        &self,
+        desk: &mut Desk,
+        store: &Connections,
+    ) -> Result<KeychainKind, Failure> {
+        let probe = Item::new("probe", "probe", ItemKind::Probe);
+        let answer = desk.keychains(store).of(self.keychain).get(&probe);
+        match answer {
+            Err(error)
+                if error.reason == KeychainReason::Missing && self.keychain == KeychainKind::Os =>
+            {
+                let offer = self.args.fields.keychain.is_none() && desk.person();
+                if offer {
+                    desk.talk.warn(&error.to_string());
+                    let question = "Keep secrets in an encrypted file (the vault) instead?";
+                    if desk.host.ask.confirm(question, true)? {
+                        return Ok(KeychainKind::Vault);
+                    }
+                }
+                Err(Error::from(error).into())
+            }
+            // Whatever else is wrong with it will show when it is needed, with its own message.
+            _ => Ok(self.keychain),
+        }
+    }
+
+    fn label(&self, desk: &mut Desk, store: &Connections) -> Result<Label, Failure> {
+        if let Some(label) = &self.args.label {
+            return Ok(label.parse()?);
+        }
+        self.must_be_guided("--label", None)?;
+        let answer = desk.host.ask.text(
+            "What do you call this connection (prod, my_portal, …)",
+            None,
+            &mut |text| {
+                let label: Label = text.parse().map_err(|why: Error| why.to_string())?;
+                store.check_free(&label).map_err(|why| why.to_string())
+            },
+        )?;
+        Ok(answer.parse()?)
+    }
+
+    /// Without a person, a missing value is an error that names what would have supplied it.
+    fn must_be_guided(&self, flag: &str, variable: Option<&str>) -> Outcome {
+        if self.guided {
+            return Ok(());
+        }
+        let or = variable.map_or_else(String::new, |name| format!(", or set {name}"));
+        Err(Failure::usage_hint(
+            format!("{flag} is missing, and nobody can be asked"),
+            format!("give {flag}{or}"),
+        ))
+    }
+
+    fn portal(&self, desk: &mut Desk) -> Result<(PortalUrl, Trust), Failure> {
+        let mut given = self.args.fields.portal.clone();
+        loop {
+            let portal: PortalUrl = match given.take() {
+                Some(text) => text.parse()?,
+                None => {
+                    self.must_be_guided("--portal", None)?;
+                    ask_portal(desk)?
+                }
+            };
+            let trust = match &self.args.fields.verify_ssl {
+                Some(text) => fields::trust(text, &desk.context.environment)?,
+                None => Trust::system(),
+            };
+            if self.args.fields.no_check {
+                return Ok((portal, trust));
+            }
+            if let Some(trust) = self.reach(desk, &portal, trust)? {
+                return Ok((portal, trust));
+            }
+        }
+    }
+
+    /// Asks the portal who it is until that works or the person decides; nothing where another address shall be given.
+    fn reach(
+        &self,
+        desk: &mut Desk,
+        portal: &PortalUrl,
+        mut trust: Trust,
+    ) -> Result<Option<Trust>, Failure> {
+        loop {
+            let answer = fields::probe(
+                desk,
+                portal,
+                &trust.tls,
+                &self.proxy,
+                self.referer.as_deref(),
+            );
+            let error = match answer {
+                Ok(info) => {
+                    introduce(desk, portal, &info, &trust);
+                    return Ok(Some(trust));
+                }
+                Err(error) => error,
+            };
+            if !desk.person() {
+                return Err(Failure::Hinted {
+                    error,
+                    hint: format!(
+                        "to create it without asking the portal: age-oauth connections add --no-check … (for {portal})"
+                    ),
+                });
+            }
+            match self.decide(desk, portal, error)? {
+                Decided::Try(next) => trust = next,
+                Decided::Keep => return Ok(Some(trust)),
+                Decided::Unverified => return Ok(Some(Trust::unverified())),
+                Decided::Another => return Ok(None),
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        desk: &mut Desk,
+        portal: &PortalUrl,
+        error: Error,
+    ) -> Result<Decided, Failure> {
+        match &error {
+            Error::Unreachable {
+                why: Unreachable::Tls(failure),
+                ..
+            } => {
+                let failure = failure.clone();
+                Failure::from(error).tell(&desk.talk);
+                decide_tls(desk, portal, &failure)
+            }
+            Error::Refused {
+                why: Refused::WebTier(_),
+                ..
+            } => {
+                Failure::from(error).tell(&desk.talk);
+                decide_plain(desk)
+            }
+            Error::Unreachable { .. } | Error::Refused { .. } => {
+                Failure::from(error).tell(&desk.talk);
+                decide_plain(desk)
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    fn is_application(&self, desk: &mut Desk) -> Result<bool, Failure> {
+        match self.args.fields.auth_type {
+            Some(kind) => Ok(kind == AuthType::App),
+            None if !self.guided => Ok(false),
+            None => {
+                let choices = [
+                    "a person: you sign in with your browser (user authentication)".to_owned(),
+                    "an application: no person, a client secret (app authentication)".to_owned(),
+                ];
+                Ok(desk.host.ask.choose("Who shall the tokens be for", &choices, 0)? == 1)
+            }
+        }
+    }
+
+    fn grant(&self, desk: &mut Desk, application: bool) -> Result<Grant, Failure> {
+        if application {
+            return Ok(Grant::Application);
+        }
+        let redirect_uri = match &self.args.fields.redirect_uri {
+            Some(uri) => uri.parse()?,
+            None if self.guided => ask_redirect(desk)?,
+            None => RedirectUri::OutOfBand,
+        };
+        Ok(Grant::User {
+            redirect_uri,
+            pkce: true,
+        })
+    }
+
+    fn client_id(&self, desk: &mut Desk) -> Result<String, Failure> {
+        if let Some(text) = &self.args.fields.client_id {
+            return Ok(fields::client_id(text)?);
+        }
+        self.must_be_guided("--client-id", None)?;
+        desk.talk.remark(
+            "The portal shows the client ID on the page of the application's item (developer credentials).",
+        );
+        let answer = desk.host.ask.text("Client ID", None, &mut |text| {
+            fields::client_id(text)
+                .map(|_| ())
+                .map_err(|why| why.to_string())
+        })?;
+        Ok(fields::client_id(&answer)?)
+    }
+
+    fn secret(
+        &self,
+        desk: &mut Desk,
+        application: bool,
+        client_id: &str,
+    ) -> Result<Option<Secret>, Failure> {
+        match fields::secret(desk, &self.args.fields.secret)? {
+            GivenSecret::Text(text) => return Ok(Some(fields::checked(&text, client_id)?)),
+            GivenSecret::None if application => {
+                return Err(Failure::usage("an application cannot do without its client secret"))
+            }
+            GivenSecret::None => return Ok(None),
+            GivenSecret::Nothing => {}
+        }
+        if !self.guided && !(application && desk.person()) {
+            return if application {
+                Err(Failure::usage_hint(
+                    "an application's client secret is missing, and nobody can be asked",
+                    "give --client-secret-stdin or --client-secret-file, or set AGE_OAUTH_CLIENT_SECRET",
+                ))
+            } else {
+                Ok(None)
+            };
+        }
+        ask_secret(desk, application, client_id)
+    }
+}
+
+enum Decided {
+    /// Ask again with these certificates.
+    Try(Trust),
+    /// Store it as it is.
+    Keep,
+    /// Store it, and verify nothing.
+    Unverified,
+    /// Another address.
+    Another,
+}
+
+fn ask_portal(desk: &mut Desk) -> Result<PortalUrl, Failure> {
+    let question = "Portal address, as in your browser (https://gis.example.com/portal)";
+    let answer = desk.host.ask.text(question, None, &mut |text| {
+        text.parse::<PortalUrl>()
+            .map(|_| ())
+            .map_err(|why| why.to_string())
+    })?;
+    Ok(answer.parse()?)
+}
+
+fn introduce(desk: &Desk, portal: &PortalUrl, info: &PortalInfo, trust: &Trust) {
+    let name = info.name.as_deref().unwrap_or("a portal without a name");
+    desk.talk.remark(&format!(
+        "[OK] {portal} is {} ({}).",
+        escape(name),
+        escape(&info.version)
+    ));
+    match trust.tls {
+        crate::connection::Tls::Unverified => {}
+        _ if portal.as_str().starts_with("http://") => {}
+        _ => desk.talk.remark("[OK] Its certificate is verified."),
+    }
+}
+
+fn decide_tls(
+    desk: &mut Desk,
+    portal: &PortalUrl,
+    failure: &TlsFailure,
+) -> Result<Decided, Failure> {
+    let mut choices = vec![
+        "Give the file of the authority that signed it (PEM or DER)".to_owned(),
+        "Trust exactly this certificate, after comparing its fingerprint".to_owned(),
+        "Do not verify certificates of this portal (unsafe)".to_owned(),
+        "Enter another address".to_owned(),
+    ];
+    if failure.chain.is_empty() {
+        choices.remove(1);
+    }
+    let chosen = desk
+        .host
+        .ask
+        .choose("What shall be done", &choices, 0)?;
+    let chosen = if failure.chain.is_empty() && chosen > 0 {
+        chosen + 1
+    } else {
+        chosen
+    };
+    match chosen {
+        0 => ask_ca(desk).map(Decided::Try),
+        1 => pin(desk, portal, failure),
+        2 => Ok(Decided::Unverified),
+        _ => Ok(Decided::Another),
+    }
+}
+
+fn ask_ca(desk: &mut Desk) -> Result<Trust, Failure> {
+    let environment = desk.context.environment.clone();
+    let answer = desk
+        .host
+        .ask
+        .text("Certificate file", None, &mut |text| {
+            Trust::file(text, &environment)
+                .map(|_| ())
+                .map_err(|why| why.to_string())
+        })?;
+    Ok(Trust::file(&answer, &environment)?)
+}
+
+fn pin(desk: &mut Desk, portal: &PortalUrl, failure: &TlsFailure) -> Result<Decided, Failure> {
+    for line in certificate(failure) {
+        desk.talk.say(&format!("  {}", escape(&line)));
+    }
+    let question = "Ask the portal's administrator for the fingerprint. Is it the same?";
+    match failure.chain.first() {
+        Some(leaf) if desk.host.ask.confirm(question, false)? => {
+            Ok(Decided::Try(Trust::exactly(leaf, portal)?))
+        }
+        _ => Ok(Decided::Another),
+    }
+}
+
+fn decide_plain(desk: &mut Desk) -> Result<Decided, Failure> {
+    let choices = [
+        "Enter the address again".to_owned(),
+        "Keep it as it is, without having asked the portal".to_owned(),
+    ];
+    match desk.host.ask.choose("What shall be done", &choices, 0)? {
+        0 => Ok(Decided::Another),
+        _ => Ok(Decided::Keep),
+    }
+}
+
+fn ask_redirect(desk: &mut Desk) -> Result<RedirectUri, Failure> {
+    let choices = [
+        "I paste a code that the portal shows (works everywhere)".to_owned(),
+        "It is caught on this machine (needs a redirect URI with a port)".to_owned(),
+    ];
+    let chosen = desk
+        .host
+        .ask
+        .choose("How shall the sign-in come back", &choices, 0)?;
+    if chosen == 0 {
+        return Ok(RedirectUri::OutOfBand);
+    }
+    let answer = desk.host.ask.text(
+        "Redirect URI, exactly as registered",
+        Some(LOOPBACK),
+        &mut |text| match text.parse() {
+            Ok(RedirectUri::Loopback(_)) => Ok(()),
+            Ok(_) => Err("that is not on this machine; http://127.0.0.1:53682/callback is".into()),
+            Err(why) => Err(Error::to_string(&why)),
+        },
+    )?;
+    let uri: RedirectUri = answer.parse()?;
+    desk.talk.say(&format!(
+        "Register this redirect URI with the application at the portal: {uri}"
+    ));
+    Ok(uri)
+}
+
+/// Asks without echo; a person's connection may do without.
+pub(super) fn ask_secret(
+    desk: &mut Desk,
+    required: bool,
+    client_id: &str,
+) -> Result<Option<Secret>, Failure> {
+    let question = if required {
+        "Client secret (not shown)"
+    } else {
+        "Client secret (not shown; Enter for none, PKCE stands in)"
+    };
+    let answer = desk.host.ask.secret(question, &mut |text| {
+        if text.trim().is_empty() && !required {
+            return Ok(());
+        }
+        manage::check_client_secret(text, client_id)
+            .map(|_| ())
+            .map_err(|why| why.to_string())
+    })?;
+    if answer.expose().trim().is_empty() {
+        return Ok(None);
+    }
+    let secret = fields::checked(&answer, client_id)?;
+    desk.talk.remark("[OK] OAuth Client Secret captured.");
+    Ok(Some(secret))
+}
+
+fn create(
+    desk: &mut Desk,
+    store: &Connections,
+    args: &AddArgs,
+    connection: Connection,
+    trust: &Trust,
+    secret: Option<Secret>,
+) -> Outcome {
+    let keychain = desk.keychains(store).of(connection.keychain);
+    let first = manage::create(
+        store,
+        &keychain,
+        &connection,
+        trust.pem().map(|(pem, _)| pem),
+        secret,
+        &desk.context,
+    )?;
+    settle_default(desk, store, args, &connection, first)?;
+    desk.answer(&format!(
+        "[OK] Created connection: {}",
+        escape(connection.label.as_str())
+    ))?;
+    sign_in_at_once(desk, args, &connection)
+}
+
+fn settle_default(
+    desk: &Desk,
+    store: &Connections,
+    args: &AddArgs,
+    connection: &Connection,
+    first: bool,
+) -> Outcome {
+    if args.make_default {
+        store.set_default(Some(&connection.id))?;
+    } else if first && args.no_default {
+        store.set_default(None)?;
+    } else if !first {
+        if let Some(default) = store.default_id()?.and_then(|id| store.load(&id).ok()) {
+            desk.talk.remark(&format!(
+                "Default stays: {} (to change it: age-oauth connections use {})",
+                escape(default.label.as_str()),
+                typed(connection.label.as_str())
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Signs in where that was asked for, or where a person wants it; else tells what comes next.
+pub(super) fn sign_in_at_once(
+    desk: &mut Desk,
+    args: &AddArgs,
+    connection: &Connection,
+) -> Outcome {
+    use std::io::Write as _;
+    desk.host.out.flush()?;
+    super::login::next_steps(desk, connection);
+    let wanted = args.login
+        || (desk.person() && desk.host.ask.confirm("Sign in now?", true)?);
+    if !wanted {
+        return Ok(());
+    }
+    desk.selector = Some(Selector::Id(connection.id.to_string()));
+    super::login(desk, &crate::cli::args::LoginArgs::default())
+}

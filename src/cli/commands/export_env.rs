@@ -1,0 +1,206 @@
+//! `export-env`: statements that put a token into a shell's environment, or a failure that the shell sees.
+
+use std::io::Write;
+
+use crate::cli::args::ExportEnvArgs;
+use crate::cli::report::{Failure, Outcome};
+use crate::cli::shell::{Shell, Unquotable, Variable};
+use crate::cli::words::verify_ssl;
+use crate::cli::Desk;
+use crate::connection::Connection;
+use crate::session::{Issued, Want};
+use crate::store::rfc3339;
+use crate::token::MinTtl;
+
+/// What the variables' names begin with unless `--prefix` says otherwise.
+const PREFIX: &str = "ARCGIS_";
+
+/// The names behind the prefix, in the order of the documentation.
+const NAMES: [&str; 8] = [
+    "PORTAL_URL",
+    "HOST",
+    "TOKEN",
+    "TOKEN_EXPIRES_AT",
+    "TOKEN_EXPIRES_EPOCH",
+    "USERNAME",
+    "REFERER",
+    "VERIFY_SSL",
+];
+
+const CONNECTION: &str = "AGE_OAUTH_CONNECTION";
+
+pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outcome {
+    let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
+    let shell = match checked(prefix).and_then(|()| shell(desk, args)) {
+        Ok(shell) => shell,
+        Err(failure) => return Err(failure),
+    };
+    if args.unset {
+        return print(desk, shell, &unset(args));
+    }
+    match set(desk, args, shell) {
+        Ok((variables, token)) => {
+            if shell == Shell::Github {
+                return append_to_github(desk, &variables, &token);
+            }
+            print(desk, shell, &variables)
+        }
+        Err(failure) => {
+            // Evaluated, this forgets the old token and fails, so that no script goes on with it.
+            if shell.is_evaluated() {
+                let text = shell.render(&unset(args)).unwrap_or_default();
+                write!(desk.host.out, "{text}{}\n", shell.failing_statement())?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn checked(prefix: &str) -> Outcome {
+    let good = prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !prefix.starts_with(|c: char| c.is_ascii_digit());
+    if good && !prefix.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "--prefix is letters, digits and `_`, and does not begin with a digit",
+    ))
+}
+
+/// The shell named, else the nearest one that this process descends from, else `$SHELL`, else the platform's own.
+fn shell(desk: &Desk, args: &ExportEnvArgs) -> Result<Shell, Failure> {
+    if let Some(shell) = args.shell {
+        return Ok(shell);
+    }
+    let parents = (desk.host.ancestors)();
+    let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
+    let by_variable = || {
+        let name = desk.context.environment.var("SHELL")?;
+        Shell::of_program(&name)
+    };
+    Ok(by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
+        Shell::Powershell
+    } else {
+        Shell::Sh
+    }))
+}
+
+fn set(
+    desk: &Desk,
+    args: &ExportEnvArgs,
+    shell: Shell,
+) -> Result<(Vec<Variable>, String), Failure> {
+    let session = desk.session()?;
+    let want = Want {
+        explicit: args.min_ttl.is_some(),
+        ..Want::lasting(
+            args.min_ttl
+                .map_or(MinTtl::HalfOfGranted, super::token::seconds),
+        )
+    };
+    let issued = session.access_token(&want)?;
+    let variables = variables(session.connection(), &issued, args, shell);
+    // A value that the form cannot carry must be found before anything is printed.
+    shell.render(&variables).map_err(|error| unquotable(&error, shell))?;
+    Ok((variables, issued.access.secret.expose().to_owned()))
+}
+
+fn unquotable(error: &Unquotable, shell: Shell) -> Failure {
+    Failure::failed(format!(
+        "{} holds {}, which the form `{}` cannot carry",
+        error.name,
+        error.why,
+        format!("{shell:?}").to_lowercase()
+    ))
+}
+
+fn variables(
+    connection: &Connection,
+    issued: &Issued,
+    args: &ExportEnvArgs,
+    shell: Shell,
+) -> Vec<Variable> {
+    let expires = issued.access.expires_at;
+    let values = [
+        Some(connection.portal.as_str().to_owned()),
+        Some(connection.portal.as_str().to_owned()),
+        Some(issued.access.secret.expose().to_owned()),
+        Some(rfc3339(expires)),
+        Some(expires.as_second().to_string()),
+        issued.username.clone(),
+        connection.referer.clone(),
+        Some(verify_ssl(&connection.tls)),
+    ];
+    let mut variables = named(args, values);
+    if args.prefix.is_none() {
+        // cmd carries little; the id is always plain.
+        let name = match shell {
+            Shell::Cmd => connection.id.as_str(),
+            _ => connection.label.as_str(),
+        };
+        variables.push(Variable {
+            name: CONNECTION.into(),
+            value: Some(name.to_owned()),
+        });
+    }
+    variables
+}
+
+fn unset(args: &ExportEnvArgs) -> Vec<Variable> {
+    let mut variables = named(args, NAMES.map(|_| None));
+    if args.prefix.is_none() {
+        variables.push(Variable {
+            name: CONNECTION.into(),
+            value: None,
+        });
+    }
+    variables
+}
+
+fn named(args: &ExportEnvArgs, values: [Option<String>; NAMES.len()]) -> Vec<Variable> {
+    let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
+    NAMES
+        .iter()
+        .zip(values)
+        .map(|(name, value)| Variable {
+            name: format!("{prefix}{name}"),
+            value,
+        })
+        .collect()
+}
+
+fn print(desk: &mut Desk, shell: Shell, variables: &[Variable]) -> Outcome {
+    let text = shell
+        .render(variables)
+        .map_err(|error| unquotable(&error, shell))?;
+    desk.host.out.write_all(text.as_bytes())?;
+    if let (true, Some(line)) = (desk.host.terminal.stdout, shell.loading_line()) {
+        desk.talk.remark(&format!("To load it: {line}"));
+    }
+    Ok(())
+}
+
+/// The token is masked in the job's log before it is written anywhere.
+fn append_to_github(desk: &mut Desk, variables: &[Variable], token: &str) -> Outcome {
+    let Some(path) = desk.context.environment.path("GITHUB_ENV") else {
+        return Err(Failure::usage(
+            "GITHUB_ENV is not set; the form `github` works in a GitHub Actions job",
+        ));
+    };
+    desk.answer(&format!("::add-mask::{token}"))?;
+    desk.host.out.flush()?;
+    let text = Shell::Github
+        .render(variables)
+        .map_err(|error| unquotable(&error, Shell::Github))?;
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|source| {
+            Failure::Library(crate::Error::File {
+                action: "write",
+                path,
+                source,
+            })
+        })
+}

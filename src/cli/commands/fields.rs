@@ -1,0 +1,248 @@
+//! What `add` and `edit` have in common: reading fields from flags, files and standard input, and asking the portal
+//! whether it is one.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::cli::args::{FieldArgs, KeychainArg, SecretArgs};
+use crate::cli::report::Failure;
+use crate::cli::Desk;
+use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
+use crate::context::Environment;
+use crate::error::Error;
+use crate::http::{self, Http};
+use crate::manage::{check_client_secret, TlsChange};
+use crate::portal::{self, PortalInfo};
+use crate::secret::Secret;
+
+/// No file of certificates is larger.
+const MAX_CA: u64 = 1024 * 1024;
+
+/// Which certificates are accepted: for asking the portal now, and for storing.
+pub(super) struct Trust {
+    pub(super) tls: Tls,
+    pem: Option<(Vec<u8>, String)>,
+    /// Certificates that are not in a file of their own yet.
+    _file: Option<NamedTempFile>,
+}
+
+impl Trust {
+    pub(super) fn system() -> Self {
+        Self {
+            tls: Tls::System,
+            pem: None,
+            _file: None,
+        }
+    }
+
+    pub(super) fn unverified() -> Self {
+        Self {
+            tls: Tls::Unverified,
+            ..Self::system()
+        }
+    }
+
+    /// The certificates in a file (PEM or DER).
+    pub(super) fn file(text: &str, environment: &Environment) -> Result<Self, Error> {
+        let path = expand(text, environment);
+        let bad = |why: String| Error::Invalid {
+            what: "certificate file",
+            why: format!("`{}`: {why}", path.display()),
+        };
+        let size = std::fs::metadata(&path).map_err(|why| bad(why.to_string()))?;
+        if !size.is_file() || size.len() > MAX_CA {
+            return Err(bad("it is no file of certificates".into()));
+        }
+        let bytes = std::fs::read(&path).map_err(|why| bad(why.to_string()))?;
+        let certificates = http::read_certificates(&bytes).map_err(bad)?;
+        Self::certificates(http::to_pem(&certificates), path.display().to_string())
+    }
+
+    /// Exactly this certificate, as the portal showed it.
+    pub(super) fn exactly(der: &[u8], portal: &PortalUrl) -> Result<Self, Error> {
+        let pem = http::to_pem(&[der.to_vec().into()]);
+        Self::certificates(pem, format!("shown by {}", portal.host()))
+    }
+
+    fn certificates(pem: String, source: String) -> Result<Self, Error> {
+        let failed = |source| Error::File {
+            action: "write",
+            path: std::env::temp_dir(),
+            source,
+        };
+        let mut file = NamedTempFile::new().map_err(failed)?;
+        file.write_all(pem.as_bytes()).map_err(failed)?;
+        Ok(Self {
+            tls: Tls::Ca(file.path().to_owned()),
+            pem: Some((pem.into_bytes(), source)),
+            _file: Some(file),
+        })
+    }
+
+    /// The certificates to store, and where they came from.
+    pub(super) fn pem(&self) -> Option<(&[u8], &str)> {
+        self.pem
+            .as_ref()
+            .map(|(pem, source)| (pem.as_slice(), source.as_str()))
+    }
+
+    pub(super) fn into_change(self) -> TlsChange {
+        match (self.tls, self.pem) {
+            (Tls::Unverified, _) => TlsChange::Unverified,
+            (_, Some((pem, source))) => TlsChange::Ca { pem, source },
+            _ => TlsChange::System,
+        }
+    }
+}
+
+/// `true`, `false` in the usual spellings; any other word is a file.
+pub(super) fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "" => Err(Error::Invalid {
+            what: "--verify-ssl",
+            why: "it is true, false, or a file".into(),
+        }),
+        "true" | "yes" | "on" | "1" => Ok(Trust::system()),
+        "false" | "no" | "off" | "0" => Ok(Trust::unverified()),
+        _ => Trust::file(text.trim(), environment),
+    }
+}
+
+/// `~` is the home directory; the rest is relative to where the command runs.
+fn expand(text: &str, environment: &Environment) -> PathBuf {
+    let home = || environment.path("HOME").or_else(dirs::home_dir);
+    let path = match text.strip_prefix("~/").or_else(|| text.strip_prefix("~\\")) {
+        Some(rest) => home().map(|home| home.join(rest)),
+        None => None,
+    };
+    let path = path.unwrap_or_else(|| PathBuf::from(text));
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// What flags and the variable say of the client secret.
+pub(super) enum GivenSecret {
+    Nothing,
+    None,
+    Text(Secret),
+}
+
+pub(super) fn secret(desk: &mut Desk, args: &SecretArgs) -> Result<GivenSecret, Failure> {
+    if args.no_client_secret {
+        return Ok(GivenSecret::None);
+    }
+    if let Some(text) = &args.client_secret {
+        desk.talk.warn(
+            "--client-secret stays in your shell's history; --client-secret-stdin and --client-secret-file do not",
+        );
+        return Ok(GivenSecret::Text(Secret::new(text.clone())));
+    }
+    if let Some(path) = &args.client_secret_file {
+        return read_secret(path).map(GivenSecret::Text);
+    }
+    if args.client_secret_stdin {
+        let text = (desk.host.read_input)().map_err(|why| {
+            Failure::usage(format!("the client secret could not be read from standard input: {why}"))
+        })?;
+        return Ok(GivenSecret::Text(text));
+    }
+    match desk.context.environment.var("AGE_OAUTH_CLIENT_SECRET") {
+        Some(text) => Ok(GivenSecret::Text(Secret::new(text))),
+        None => Ok(GivenSecret::Nothing),
+    }
+}
+
+fn read_secret(path: &Path) -> Result<Secret, Failure> {
+    let bytes = std::fs::read(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    Secret::from_utf8(bytes).ok_or_else(|| {
+        Failure::usage(format!("`{}` holds no text", path.display()))
+    })
+}
+
+/// A given secret, checked.
+pub(super) fn checked(secret: &Secret, client_id: &str) -> Result<Secret, Error> {
+    check_client_secret(secret.expose(), client_id)
+}
+
+/// The client id as typed: visible characters without blanks.
+pub(super) fn client_id(text: &str) -> Result<String, Error> {
+    let text = text.trim();
+    let why = if text.is_empty() {
+        "it is empty"
+    } else if !text.chars().all(|c| c.is_ascii_graphic()) {
+        "it is letters and digits without blanks"
+    } else if text.len() > 256 {
+        "it is longer than any portal's"
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(Error::Invalid {
+        what: "client ID",
+        why: why.into(),
+    })
+}
+
+/// A Referer travels in a header line.
+pub(super) fn referer(text: &str) -> Result<String, Error> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().any(|c| !(c.is_ascii_graphic() || c == ' ')) {
+        return Err(Error::Invalid {
+            what: "referer",
+            why: "it is printable ASCII".into(),
+        });
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn proxy(args: &FieldArgs) -> Result<Option<Proxy>, Error> {
+    args.proxy.as_deref().map(str::parse).transpose()
+}
+
+pub(super) fn keychain(args: &FieldArgs, environment: &Environment) -> Result<KeychainKind, Error> {
+    match args.keychain {
+        Some(KeychainArg::Os) => Ok(KeychainKind::Os),
+        Some(KeychainArg::Vault) => Ok(KeychainKind::Vault),
+        None => default_keychain(environment),
+    }
+}
+
+/// `AGE_OAUTH_KEYCHAIN`, else the platform's.
+pub(super) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
+    environment
+        .var("AGE_OAUTH_KEYCHAIN")
+        .map_or(Ok(KeychainKind::Os), |kind| kind.parse())
+}
+
+/// Asks whoever answers at the portal's address what it is.
+pub(super) fn probe(
+    desk: &Desk,
+    portal: &PortalUrl,
+    tls: &Tls,
+    proxy: &Proxy,
+    referer: Option<&str>,
+) -> Result<PortalInfo, Error> {
+    let http = Http::new(portal, tls, proxy, referer, &desk.context)?;
+    let info = portal::probe(&http)?;
+    warn_of_clock(desk, &info);
+    Ok(info)
+}
+
+/// Lives are counted by this machine's clock from the moment of asking, so a wrong clock does no harm to tokens; but
+/// times on the screen are wrong, and certificates may look expired.
+fn warn_of_clock(desk: &Desk, info: &PortalInfo) {
+    const NOTABLE: i64 = 5 * 60;
+    let Some(theirs) = info.clock else { return };
+    let ahead = desk.context.now().duration_since(theirs).as_secs();
+    if ahead.abs() > NOTABLE {
+        let direction = if ahead > 0 { "ahead of" } else { "behind" };
+        desk.talk.warn(&format!(
+            "this machine's clock is {} {direction} the portal's",
+            crate::cli::words::roughly(ahead.abs())
+        ));
+    }
+}

@@ -1,0 +1,371 @@
+//! `login`: a browser, a code, a stored sign-in. The code comes back by paste, by a pipe, or at a port of this machine,
+//! whichever is first.
+
+use std::io::Write;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::cli::args::LoginArgs;
+use crate::cli::report::{Failure, Outcome};
+use crate::cli::words::{chosen, clock, escape, local_and_left, roughly};
+use crate::cli::Desk;
+use crate::connection::{Connection, RedirectUri};
+use crate::context::{Event, Wait};
+use crate::error::{Error, Refused, SignInNeeded};
+use crate::loopback::Listener;
+use crate::oauth::{Code, Returned, SignIn, SignInOptions};
+use crate::session::{Issued, PendingSignIn, Session};
+use crate::store::rfc3339;
+use crate::token::ExtendRule;
+
+/// How long a person may take.
+const SIGN_IN_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// How often the two ways that a code can take are looked at in turn.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A sign-in shorter than this surprises people: the portal's administrator limits it.
+const SHORT_SIGN_IN: i64 = 24 * 3600;
+
+pub(in crate::cli) fn login(desk: &mut Desk, args: &LoginArgs) -> Outcome {
+    let session = desk.session()?;
+    if session.connection().grant.is_application() {
+        return login_application(desk, &session, args);
+    }
+    let mut lines = Lines::default();
+    let sign_in = session.begin_sign_in(&SignInOptions {
+        minutes: args.expiration.map(minutes),
+        force_login: args.switch_user,
+    })?;
+    let Some((sign_in, code)) = obtain(desk, &session, sign_in, args, &mut lines)? else {
+        return renew_instead(desk, &session, args);
+    };
+    let pending = session.exchange_code(sign_in, code)?;
+    consent(desk, &session, &pending, args, &mut lines)?;
+    let issued = session.accept(pending)?;
+    tell(desk, session.connection(), &issued, args.json)
+}
+
+fn minutes(wish: Duration) -> i64 {
+    i64::try_from(wish.as_secs().div_ceil(60)).unwrap_or(i64::MAX)
+}
+
+fn login_application(desk: &mut Desk, session: &Session, args: &LoginArgs) -> Outcome {
+    let (issued, info) = session.sign_in_application()?;
+    let connection = session.connection();
+    if args.json {
+        return desk.answer_json(&json!({
+            "connection": connection.label.as_str(),
+            "id": connection.id.as_str(),
+            "auth_type": "app",
+            "application": info.title,
+            "app_id": info.app_id,
+            "expires_at": rfc3339(issued.access.expires_at),
+            "format_version": 1,
+        }));
+    }
+    acquired(desk, &issued)?;
+    desk.answer(&format!(
+        "Token is for application: {} ({})",
+        escape(&info.title),
+        escape(&info.app_id)
+    ))
+}
+
+fn acquired(desk: &mut Desk, issued: &Issued) -> Outcome {
+    desk.answer(&format!(
+        "New access_token acquired! Expires in: {}",
+        clock(issued.access.seconds_granted())
+    ))
+}
+
+fn tell(desk: &mut Desk, connection: &Connection, issued: &Issued, json: bool) -> Outcome {
+    if json {
+        return desk.answer_json(&json!({
+            "connection": connection.label.as_str(),
+            "id": connection.id.as_str(),
+            "auth_type": "user",
+            "username": issued.username,
+            "expires_at": rfc3339(issued.access.expires_at),
+            "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
+            "format_version": 1,
+        }));
+    }
+    acquired(desk, issued)?;
+    if let Some(username) = &issued.username {
+        desk.answer(&format!("Token is for user: {}", escape(username)))?;
+    }
+    let now = desk.context.now();
+    if let Some(end) = issued.sign_in_ends {
+        let when = local_and_left(end, now, &desk.host.zone);
+        desk.answer(&format!("Signed in until: {when}"))?;
+        let left = end.duration_since(now).as_secs();
+        if left < SHORT_SIGN_IN {
+            desk.talk.warn(&format!(
+                "this portal allows sign-ins of {} only; its administrator can allow more",
+                roughly(left)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// At the end of input there is no code to be had; a sign-in that can still be renewed is as good.
+fn renew_instead(desk: &mut Desk, session: &Session, args: &LoginArgs) -> Outcome {
+    match session.refresh(ExtendRule::PastHalf) {
+        Ok(refreshed) => {
+            desk.talk
+                .remark("No code was given; the stored sign-in was renewed instead.");
+            tell(desk, session.connection(), &refreshed.issued, args.json)
+        }
+        Err(Error::SignInNeeded { connection, .. }) => Err(Error::SignInNeeded {
+            connection,
+            why: SignInNeeded::NoCode,
+        }
+        .into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Lines from standard input, read beside other waits, one reader at a time.
+#[derive(Default)]
+struct Lines {
+    pending: Option<Receiver<Option<String>>>,
+    ended: bool,
+}
+
+enum Line {
+    Text(String),
+    NotYet,
+    End,
+}
+
+impl Lines {
+    fn wait(&mut self, desk: &mut Desk, bound: Duration) -> Line {
+        if self.ended {
+            return Line::End;
+        }
+        let pending = self
+            .pending
+            .get_or_insert_with(|| (desk.host.read_line)());
+        let line = match pending.recv_timeout(bound) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => return Line::NotYet,
+            Err(RecvTimeoutError::Disconnected) => None,
+        };
+        self.pending = None;
+        match line {
+            Some(text) => Line::Text(text),
+            None => {
+                self.ended = true;
+                Line::End
+            }
+        }
+    }
+
+    /// Whether a reader sits on the terminal already, so that a prompt must take its line.
+    fn is_reading(&self) -> bool {
+        self.pending
+            .as_ref()
+            .is_some_and(|pending| matches!(pending.try_recv(), Err(TryRecvError::Empty)))
+    }
+}
+
+/// Gets the code, or nothing at the end of input.
+fn obtain(
+    desk: &mut Desk,
+    session: &Session,
+    sign_in: SignIn,
+    args: &LoginArgs,
+    lines: &mut Lines,
+) -> Result<Option<(SignIn, Code)>, Failure> {
+    let listener = match sign_in.redirect_uri() {
+        RedirectUri::Loopback(uri) => Some(Listener::bind(uri).map_err(|error| Failure::Hinted {
+            error,
+            hint: "another program uses the port; end it, or paste codes instead: age-oauth connections edit NAME --redirect-uri urn:ietf:wg:oauth:2.0:oob".into(),
+        })?),
+        _ => None,
+    };
+    announce(desk, &sign_in, args, listener.is_some())?;
+    desk.host.ask.expect_interruption();
+    let end = Instant::now() + desk.bound(SIGN_IN_TIME);
+    prompt(desk, listener.is_some());
+    let waiting = listener.is_some() && !desk.person();
+    if waiting {
+        desk.context.tell(&Event::Waiting(Wait::Browser));
+    }
+    let returned = wait_for(desk, session, &sign_in, listener.as_ref(), lines, end);
+    if waiting {
+        desk.context.tell(&Event::WaitOver);
+    }
+    Ok(returned?.map(|code| (sign_in, code)))
+}
+
+/// Tells where to sign in and opens a browser where a person sits.
+fn announce(desk: &mut Desk, sign_in: &SignIn, args: &LoginArgs, catches: bool) -> Outcome {
+    if args.json {
+        desk.answer_json(&json!({
+            "authorize_url": sign_in.url(),
+            "redirect_uri": sign_in.redirect_uri().as_str(),
+            "expects": if catches { "callback" } else { "code" },
+            "format_version": 1,
+        }))?;
+        desk.host.out.flush()?;
+    }
+    let terminal = desk.host.terminal;
+    let seen = terminal.stdin || (catches && terminal.stderr);
+    if args.no_browser || !seen {
+        desk.talk.say("Open this address in a browser to sign in:");
+        desk.talk.say(sign_in.url());
+        return Ok(());
+    }
+    desk.talk
+        .say("Opening browser for ArcGIS Enterprise OAuth sign-in...");
+    desk.talk.say(sign_in.url());
+    if !(desk.host.browse)(sign_in.url()) {
+        desk.talk
+            .say("No browser could be opened; open the address above on any device.");
+    }
+    Ok(())
+}
+
+fn prompt(desk: &Desk, catches: bool) {
+    if !desk.person() {
+        return;
+    }
+    desk.talk.say(if catches {
+        "Waiting for the browser. If it cannot reach this machine, paste the address that it ends at:"
+    } else {
+        "Sign in there, then paste the code that the portal shows (or the whole address) and press Enter:"
+    });
+}
+
+fn wait_for(
+    desk: &mut Desk,
+    session: &Session,
+    sign_in: &SignIn,
+    listener: Option<&Listener>,
+    lines: &mut Lines,
+    end: Instant,
+) -> Result<Option<Code>, Failure> {
+    // With --no-input a terminal is never read.
+    lines.ended = desk.host.terminal.stdin && !desk.person();
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let uri = sign_in.redirect_uri().as_str().to_owned();
+            return Err(needed(session, SignInNeeded::TimedOut(uri)));
+        }
+        let callback = listener.and_then(|listener| listener.wait(sign_in, LOOK.min(left)));
+        if let Some(returned) = callback {
+            return judge(session, returned).map(Some);
+        }
+        let patience = if listener.is_some() {
+            Duration::ZERO
+        } else {
+            left
+        };
+        match lines.wait(desk, patience) {
+            Line::NotYet => {}
+            Line::End if listener.is_some() => {}
+            Line::End => return Ok(None),
+            Line::Text(text) => {
+                let returned = sign_in.read_pasted(&text);
+                match complaint(&returned) {
+                    Some(reason) if desk.person() => desk.talk.say(&format!("  {reason}")),
+                    _ => return judge(session, returned).map(Some),
+                }
+            }
+        }
+    }
+}
+
+/// Why a pasted line is asked for again.
+fn complaint(returned: &Returned) -> Option<&'static str> {
+    match returned {
+        Returned::Unusable => {
+            Some("That is no code. Copy what the portal shows after you sign in, and paste it here:")
+        }
+        Returned::OwnUrl => {
+            Some("That is the address to open. Sign in there and paste what it shows at the end:")
+        }
+        Returned::Foreign => Some(
+            "That belongs to another sign-in attempt. Use the page that was opened last, and paste its code:",
+        ),
+        _ => None,
+    }
+}
+
+fn judge(session: &Session, returned: Returned) -> Result<Code, Failure> {
+    let refused = |why| {
+        Failure::from(Error::Refused {
+            connection: Some(session.connection().label.to_string()),
+            url: session.connection().portal.as_str().to_owned(),
+            why,
+        })
+    };
+    match returned {
+        Returned::Code(code) => Ok(code),
+        Returned::Declined => Err(refused(Refused::Denied)),
+        Returned::Failed(words) => Err(refused(Refused::Code(words))),
+        Returned::Foreign => Err(needed(session, SignInNeeded::ForeignAnswer)),
+        Returned::OwnUrl | Returned::Unusable => Err(needed(session, SignInNeeded::NoCode)),
+    }
+}
+
+fn needed(session: &Session, why: SignInNeeded) -> Failure {
+    Error::SignInNeeded {
+        connection: session.connection().label.to_string(),
+        why,
+    }
+    .into()
+}
+
+/// Another user than the stored one is never written over without consent.
+fn consent(
+    desk: &mut Desk,
+    session: &Session,
+    pending: &PendingSignIn,
+    args: &LoginArgs,
+    lines: &mut Lines,
+) -> Outcome {
+    let stored = match &session.connection().status.username {
+        Some(stored) if !stored.eq_ignore_ascii_case(pending.username()) => stored.clone(),
+        _ => return Ok(()),
+    };
+    let signed_in = pending.username().to_owned();
+    let question = format!(
+        "`{}` signed in, but this connection belongs to `{}`. Replace that sign-in?",
+        escape(&signed_in),
+        escape(&stored)
+    );
+    if args.switch_user || (desk.person() && agrees(desk, &question, lines)?) {
+        return Ok(());
+    }
+    session.discard(pending);
+    Err(needed(session, SignInNeeded::OtherUser { stored, signed_in }))
+}
+
+fn agrees(desk: &mut Desk, question: &str, lines: &mut Lines) -> Result<bool, Failure> {
+    if !lines.is_reading() {
+        return Ok(desk.host.ask.confirm(question, false)?);
+    }
+    desk.talk.say(&format!("{question} [y/N]"));
+    let bound = desk.bound(SIGN_IN_TIME);
+    Ok(match lines.wait(desk, bound) {
+        Line::Text(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
+        _ => false,
+    })
+}
+
+/// The two things people do after adding a connection.
+pub(super) fn next_steps(desk: &Desk, connection: &Connection) {
+    let name = chosen(connection);
+    desk.talk.remark("Next:");
+    desk.talk
+        .remark(&format!("  age-oauth login {name}        sign in"));
+    desk.talk
+        .remark(&format!("  age-oauth token {name}        print an access token"));
+}

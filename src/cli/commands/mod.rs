@@ -1,0 +1,41 @@
+//! One file per command, each with the work of that command and no other.
+
+mod add;
+mod connections;
+mod edit;
+mod export_env;
+mod fields;
+mod login;
+mod logout;
+mod overview;
+mod remove;
+mod token;
+mod whoami;
+
+pub(super) use export_env::export_env;
+pub(super) use login::login;
+pub(super) use logout::logout;
+pub(super) use overview::overview;
+pub(super) use token::token;
+pub(super) use whoami::whoami;
+
+use super::args::{ConnectionsCommand, Global};
+use super::report::Outcome;
+use super::Desk;
+
+pub(super) fn connections(
+    desk: &mut Desk,
+    command: ConnectionsCommand,
+    global: &Global,
+) -> Outcome {
+    match command {
+        ConnectionsCommand::Add(args) => add::add(desk, &args),
+        ConnectionsCommand::List(args) => connections::list(desk, &args),
+        ConnectionsCommand::Show(args) => connections::show(desk, &args),
+        ConnectionsCommand::Edit(args) => edit::edit(desk, &args),
+        ConnectionsCommand::Rename(args) => connections::rename(desk, &args),
+        ConnectionsCommand::Use(args) => connections::choose(desk, &args),
+        ConnectionsCommand::Remove(args) => remove::remove(desk, &args, global),
+        ConnectionsCommand::Info(args) => connections::info(desk, &args),
+    }
+}

@@ -1,0 +1,153 @@
+//! `connections remove`: revokes, deletes the items, then the folder.
+
+use crate::cli::args::{Global, RemoveArgs};
+use crate::cli::report::{worse, Failure, Outcome, DONE};
+use crate::cli::words::escape;
+use crate::cli::Desk;
+use crate::connection::{Connection, KeychainKind};
+use crate::error::{Error, KeychainReason};
+use crate::keychain::Item;
+use crate::manage;
+use crate::store::{Connections, Listing};
+
+/// What must be typed to remove everything.
+const WORD: &str = "DELETE";
+
+pub(super) fn remove(desk: &mut Desk, args: &RemoveArgs, global: &Global) -> Outcome {
+    let store = desk.store()?;
+    if args.all {
+        if global.connection.is_some() || global.connection_id.is_some() {
+            return Err(Failure::usage("--all and a connection's name exclude each other"));
+        }
+        return all(desk, &store, args);
+    }
+    // The default is no answer to "which one shall be destroyed".
+    if args.name.is_none() && desk.selector.is_none() {
+        return Err(Failure::usage_hint(
+            "which connection? its name is missing",
+            "age-oauth connections remove NAME",
+        ));
+    }
+    let connection = super::connections::named(desk, &store, args.name.as_ref())?;
+    confirm(desk, args, &connection)?;
+    one(desk, &store, connection, args)
+}
+
+fn confirm(desk: &mut Desk, args: &RemoveArgs, connection: &Connection) -> Outcome {
+    if args.yes {
+        return Ok(());
+    }
+    let label = escape(connection.label.as_str());
+    needs_person(desk, "--yes")?;
+    desk.talk.say(&format!(
+        "This removes `{label}` ({}), its client secret and its tokens{}.",
+        escape(connection.portal.as_str()),
+        match &connection.status.username {
+            Some(user) => format!(", and revokes the sign-in of `{}`", escape(user)),
+            None => String::new(),
+        }
+    ));
+    if desk.host.ask.confirm("Remove it?", false)? {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("`{label}` was not removed")))
+}
+
+fn needs_person(desk: &Desk, flag: &str) -> Outcome {
+    if desk.person() {
+        return Ok(());
+    }
+    Err(Failure::usage_hint(
+        "this destroys secrets, and nobody can be asked",
+        format!("give {flag}"),
+    ))
+}
+
+fn one(desk: &mut Desk, store: &Connections, connection: Connection, args: &RemoveArgs) -> Outcome {
+    desk.warn_of(&connection);
+    let label = escape(connection.label.as_str());
+    let session = desk.session_of(store, connection);
+    manage::remove(&session, args.leave_secrets).map_err(|error| match error {
+        error @ Error::Keychain { .. } => Failure::Hinted {
+            error,
+            hint: "nothing was removed; --leave-secrets removes the connection and leaves its secrets in the keychain".into(),
+        },
+        error => error.into(),
+    })?;
+    desk.answer(&format!("[OK] Removed connection: {label}"))
+}
+
+fn all(desk: &mut Desk, store: &Connections, args: &RemoveArgs) -> Outcome {
+    let listing = store.list(None)?;
+    confirm_all(desk, args, &listing)?;
+    let mut kinds = vec![KeychainKind::Os];
+    let mut worst = DONE;
+    for connection in listing.connections {
+        if !kinds.contains(&connection.keychain) {
+            kinds.push(connection.keychain);
+        }
+        if let Err(failure) = one(desk, store, connection, args) {
+            failure.tell(&desk.talk);
+            worst = worse(worst, failure.code());
+        }
+    }
+    for error in &listing.broken {
+        if let Error::Corrupt { path, .. } | Error::File { path, .. } = error {
+            let folder = if path.ends_with("meta.json") {
+                path.parent()
+            } else {
+                Some(path.as_path())
+            };
+            if let Some(folder) = folder {
+                store.remove_broken(folder, &desk.context)?;
+            }
+        }
+    }
+    if worst != DONE {
+        return Err(Failure::Several(worst));
+    }
+    sweep(desk, store, &kinds)?;
+    desk.answer("[OK] Removed all connections.")
+}
+
+fn confirm_all(desk: &mut Desk, args: &RemoveArgs, listing: &Listing) -> Outcome {
+    if args.yes {
+        return Ok(());
+    }
+    needs_person(desk, "--yes")?;
+    desk.talk.say(&format!(
+        "This removes {} connections, and every secret and token that age-oauth keeps:",
+        listing.connections.len()
+    ));
+    for connection in &listing.connections {
+        desk.talk
+            .say(&format!("  {}", escape(connection.label.as_str())));
+    }
+    let question = format!("Type {WORD} to remove them all");
+    let answer = desk
+        .host
+        .ask
+        .text(&question, Some("no"), &mut |_| Ok(()))?;
+    if answer == WORD {
+        return Ok(());
+    }
+    Err(Failure::failed("nothing was removed"))
+}
+
+/// Deletes every item of ours, whatever connection it belonged to.
+fn sweep(desk: &Desk, store: &Connections, kinds: &[KeychainKind]) -> Outcome {
+    let keychains = desk.keychains(store);
+    for kind in kinds {
+        let keychain = keychains.of(*kind);
+        let accounts = match keychain.accounts() {
+            Ok(accounts) => accounts,
+            // A machine without a keychain keeps nothing in it.
+            Err(error) if error.reason == KeychainReason::Missing => continue,
+            Err(error) => return Err(Error::from(error).into()),
+        };
+        for item in accounts.iter().filter_map(|account| Item::from_account(account)) {
+            keychain.delete(&item).map_err(Error::from)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! `token`: prints an access token that lives long enough.
+
+use jiff::SignedDuration;
+use serde_json::{json, Value};
+
+use crate::cli::args::TokenArgs;
+use crate::cli::report::{Failure, Outcome};
+use crate::cli::words::{escape, roughly, verify_ssl};
+use crate::cli::Desk;
+use crate::context::Decision;
+use crate::session::{Issued, Session, Want};
+use crate::store::{rfc3339, Selector};
+use crate::token::{ExtendRule, MinTtl};
+
+/// The Python package extended a sign-in that was older than this.
+const ROTATE_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+pub(in crate::cli) fn token(desk: &mut Desk, args: &TokenArgs) -> Outcome {
+    if let Some(portal) = &args.portal {
+        desk.selector = Some(Selector::Name(portal.clone()));
+    }
+    let session = desk.session()?;
+    if args.rotate_refresh_token {
+        return rotate(desk, &session);
+    }
+    let issued = session.access_token(&want(args))?;
+    if args.json {
+        return desk.answer_json(&as_json(&session, &issued, desk));
+    }
+    let token = issued.access.secret.expose();
+    if args.header {
+        return desk.answer(&format!("X-Esri-Authorization: Bearer {token}"));
+    }
+    desk.answer(token)
+}
+
+fn want(args: &TokenArgs) -> Want {
+    let default = Want::default();
+    Want {
+        min_ttl: args.min_ttl.map_or(default.min_ttl, seconds),
+        explicit: args.min_ttl.is_some(),
+        force: args.force,
+        ..default
+    }
+}
+
+/// A wish in whole seconds.
+pub(super) fn seconds(wish: std::time::Duration) -> MinTtl {
+    MinTtl::Seconds(i64::try_from(wish.as_secs()).unwrap_or(i64::MAX))
+}
+
+fn as_json(session: &Session, issued: &Issued, desk: &Desk) -> Value {
+    let connection = session.connection();
+    let access = &issued.access;
+    json!({
+        "connection": connection.label.as_str(),
+        "id": connection.id.as_str(),
+        "portal_url": connection.portal.as_str(),
+        "auth_type": connection.grant.as_str(),
+        "username": issued.username,
+        "access_token": access.secret.expose(),
+        "token_type": "Bearer",
+        "expires_at": rfc3339(access.expires_at),
+        "expires_epoch": access.expires_at.as_second(),
+        "expires_in": access.seconds_left(desk.context.now()),
+        "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
+        "referer": connection.referer,
+        "verify_ssl": verify_ssl(&connection.tls),
+        "format_version": 1,
+    })
+}
+
+/// The Python package's command, in its words: extends the sign-in where it is due, and prints no token.
+fn rotate(desk: &mut Desk, session: &Session) -> Outcome {
+    let connection = session.connection();
+    if connection.grant.is_application() {
+        return Err(Failure::usage(format!(
+            "`{}` is an application's connection; it has no sign-in that could be extended",
+            connection.label
+        )));
+    }
+    let age = connection
+        .status
+        .refresh_issued_at
+        .map(|at| desk.context.now().duration_since(at).as_secs());
+    let refreshed = session.refresh(ExtendRule::OlderThan(ROTATE_AFTER))?;
+    let issued = &refreshed.issued;
+    desk.answer(&format!("Connection: {}", escape(connection.label.as_str())))?;
+    desk.answer(&format!("Portal: {}", connection.portal))?;
+    if let Some(username) = &issued.username {
+        desk.answer(&format!("User: {}", escape(username)))?;
+    }
+    if let Some(age) = age {
+        desk.answer(&format!("Token age: {}", roughly(age.max(0))))?;
+    }
+    desk.answer(match (issued.decision, refreshed.extension_waits_until) {
+        (Decision::Extended, _) => "[OK] Refresh token rotated.",
+        (_, Some(_)) => "[OK] Rotation is due and waits until no script holds a token.",
+        _ => "[OK] Refresh token is fresh; rotation not needed.",
+    })
+}

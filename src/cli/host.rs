@@ -1,0 +1,173 @@
+//! Everything that a command may touch, in one value: streams, terminal, browser, keychain, clock, environment. A test
+//! runs [`super::run`] with buffers and answers of its own.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::prompt::Dialog;
+use crate::context::{Clock, Environment, SECRET_VARIABLES};
+use crate::keychain::SecretStore;
+use crate::secret::Secret;
+
+/// More on standard input than this is no secret and no code.
+const MAX_INPUT: u64 = 64 * 1024;
+
+/// Everything outside that a command may touch.
+pub struct Host {
+    /// Where answers go.
+    pub out: Box<dyn Write>,
+    /// Where the conversation goes.
+    pub err: Box<dyn Write + Send>,
+    /// Who answers questions.
+    pub ask: Box<dyn Ask>,
+    /// Opens a page in a browser; whether that seems to have worked.
+    pub browse: Box<dyn FnMut(&str) -> bool>,
+    /// Reads standard input to its end.
+    pub read_input: Box<dyn FnMut() -> io::Result<Secret>>,
+    /// Reads one line of standard input beside other waits; `None` at the end of input.
+    pub read_line: Box<dyn FnMut() -> Receiver<Option<String>>>,
+    /// What is a terminal.
+    pub terminal: Terminals,
+    /// Environment variables.
+    pub environment: Environment,
+    /// The time.
+    pub clock: Clock,
+    /// The zone that times are shown in.
+    pub zone: TimeZone,
+    /// A keychain in place of the platform's and the vault.
+    pub keychain: Option<Arc<dyn SecretStore>>,
+    /// The programs that this process descends from, nearest first.
+    pub ancestors: Box<dyn Fn() -> Vec<String>>,
+}
+
+/// Which streams are a terminal.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terminals {
+    /// Standard input.
+    pub stdin: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+/// Why a question was not answered.
+#[derive(Debug)]
+pub enum AskError {
+    /// Ctrl-C.
+    Interrupted,
+    /// The terminal failed.
+    Io(io::Error),
+}
+
+/// Whether an answer is good; else the reason why it is asked for again.
+pub type Check<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;
+
+/// Asks a person. Only called where one is there.
+pub trait Ask {
+    /// A wait begins that a person may want to end by Ctrl-C.
+    fn expect_interruption(&mut self) {}
+    /// A line of text. Asks again, with the reason, until `check` is content.
+    fn text(
+        &mut self,
+        question: &str,
+        default: Option<&str>,
+        check: Check<'_>,
+    ) -> Result<String, AskError>;
+    /// A line that is not shown, nor its length. Asks again, with the reason, until `check` is content.
+    fn secret(&mut self, question: &str, check: Check<'_>) -> Result<Secret, AskError>;
+    /// One of several; its index.
+    fn choose(
+        &mut self,
+        question: &str,
+        choices: &[String],
+        default: usize,
+    ) -> Result<usize, AskError>;
+    /// Yes or no.
+    fn confirm(&mut self, question: &str, default: bool) -> Result<bool, AskError>;
+}
+
+impl Host {
+    /// The real one. Takes the variables that hold secrets out of this process's environment, so that no child inherits
+    /// them; so it must be called before any thread is started.
+    #[must_use]
+    pub fn real() -> Self {
+        let mut taken = Vec::new();
+        for name in SECRET_VARIABLES {
+            if let Some(value) = std::env::var_os(name) {
+                taken.push((name.to_owned(), value));
+                std::env::remove_var(name);
+            }
+        }
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            ask: Box::new(Dialog::new()),
+            browse: Box::new(|url| webbrowser::open(url).is_ok()),
+            read_input: Box::new(read_input),
+            read_line: Box::new(read_line),
+            terminal: Terminals {
+                stdin: io::stdin().is_terminal(),
+                stdout: io::stdout().is_terminal(),
+                stderr: io::stderr().is_terminal(),
+            },
+            environment: Environment::process().with(taken),
+            clock: Clock::system(),
+            zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
+            keychain: None,
+            ancestors: Box::new(ancestors),
+        }
+    }
+}
+
+fn read_input() -> io::Result<Secret> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().take(MAX_INPUT).read_to_end(&mut bytes)?;
+    Secret::from_utf8(bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The thread ends with the line, with the input, or with the program.
+fn read_line() -> Receiver<Option<String>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().take(MAX_INPUT).read_line(&mut line);
+        let line = matches!(read, Ok(count) if count > 0).then_some(line);
+        // Nobody may be waiting any more.
+        let _ = sender.send(line);
+    });
+    receiver
+}
+
+/// Names of parent processes, nearest first, a few generations up: a shell may have been reached through `make`, `sudo`
+/// or Python.
+fn ancestors() -> Vec<String> {
+    use sysinfo::{get_current_pid, ProcessRefreshKind, ProcessesToUpdate, System};
+    const GENERATIONS: usize = 6;
+    let mut names = Vec::new();
+    let Ok(mut pid) = get_current_pid() else {
+        return names;
+    };
+    let mut system = System::new();
+    for generation in 0..=GENERATIONS {
+        system.refresh_processes_specifics(
+            ProcessesToUpdate::Some(&[pid]),
+            false,
+            ProcessRefreshKind::nothing(),
+        );
+        let Some(process) = system.process(pid) else {
+            break;
+        };
+        if generation > 0 {
+            names.push(process.name().to_string_lossy().into_owned());
+        }
+        match process.parent() {
+            Some(parent) => pid = parent,
+            None => break,
+        }
+    }
+    names
+}

@@ -1,0 +1,260 @@
+//! The command line: the only code that prints, asks, or opens a browser. It is the library's first client.
+//!
+//! stdout carries the answer and nothing else; everything said to a person goes to stderr.
+
+mod args;
+mod commands;
+mod host;
+mod prompt;
+mod report;
+mod shell;
+mod talk;
+mod words;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::Parser;
+
+pub use host::{Ask, AskError, Check, Host, Terminals};
+pub use shell::{Shell, Unquotable, Variable};
+
+use args::{Cli, Color, Command, ConnectionsCommand, Global};
+use report::{Failure, Outcome, DONE};
+use talk::{Manner, Talk};
+
+use crate::connection::Connection;
+use crate::context::{Context, Deadline};
+use crate::keychain::Keychains;
+use crate::session::Session;
+use crate::store::{Connections, Selector};
+
+/// Runs one command line (the program's name first) and returns its exit code.
+pub fn run<I, T>(arguments: I, host: Host) -> u8
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => Desk::new(&cli.global, wants_json(cli.command.as_ref()), host).serve(cli),
+        Err(error) => unparsed(&error, &arguments, host),
+    }
+}
+
+/// `--help` and `--version` are answers; the rest is wrong usage.
+fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
+    let colored = host.terminal.stderr && host.environment.var("NO_COLOR").is_none();
+    let text = if colored {
+        error.render().ansi().to_string()
+    } else {
+        error.render().to_string()
+    };
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        // A reader that left (`--help | head`) is no failure.
+        let _ = host.out.write_all(text.as_bytes());
+        return DONE;
+    }
+    if arguments.iter().any(|argument| argument == "--json") {
+        let message = error.render().to_string();
+        let message = message.lines().next().unwrap_or_default();
+        let line = serde_json::json!({
+            "error": {
+                "kind": "usage",
+                "message": message.trim_start_matches("error: "),
+                "hint": "age-oauth --help",
+                "code": 2,
+            },
+            "format_version": 1,
+        });
+        let _ = writeln!(host.err, "{line}");
+    } else {
+        let _ = host.err.write_all(text.as_bytes());
+    }
+    Failure::usage("").code()
+}
+
+fn wants_json(command: Option<&Command>) -> bool {
+    match command {
+        Some(Command::Connections(command)) => match command {
+            ConnectionsCommand::List(args) => args.json,
+            ConnectionsCommand::Show(args) => args.json,
+            ConnectionsCommand::Info(args) => args.json,
+            _ => false,
+        },
+        Some(Command::Login(args)) => args.json,
+        Some(Command::Logout(args)) => args.json,
+        Some(Command::Whoami(args)) => args.json,
+        Some(Command::Token(args)) => args.json,
+        Some(Command::ExportEnv(_)) | None => false,
+    }
+}
+
+/// What every command works with: the host, the conversation, and how it was called.
+struct Desk {
+    host: Host,
+    talk: Talk,
+    context: Context,
+    selector: Option<Selector>,
+    no_input: bool,
+}
+
+impl Desk {
+    fn new(global: &Global, json: bool, mut host: Host) -> Self {
+        let err = std::mem::replace(&mut host.err, Box::new(std::io::sink()));
+        let environment = host.environment.clone();
+        let talk = Talk::new(
+            err,
+            Manner {
+                quiet: global.quiet,
+                verbose: global.verbose,
+                json,
+                color: match global.color {
+                    Color::Always => true,
+                    Color::Never => false,
+                    Color::Auto => host.terminal.stderr && environment.var("NO_COLOR").is_none(),
+                },
+                terminal: host.terminal.stderr,
+                zone: host.zone.clone(),
+            },
+        );
+        let context = Context {
+            clock: host.clock.clone(),
+            deadline: global.timeout.map_or(Deadline::never(), Deadline::after),
+            environment,
+            observer: talk.observer(),
+        };
+        let selector = global
+            .connection
+            .clone()
+            .map(Selector::Name)
+            .or_else(|| global.connection_id.clone().map(Selector::Id));
+        Self {
+            host,
+            talk,
+            context,
+            selector,
+            no_input: global.no_input,
+        }
+    }
+
+    /// Whether a person sits at the terminal and may be asked.
+    fn person(&self) -> bool {
+        self.host.terminal.stdin && !self.no_input
+    }
+
+    fn serve(mut self, cli: Cli) -> u8 {
+        let outcome = match cli.command {
+            None => commands::overview(&mut self),
+            Some(Command::Connections(command)) => commands::connections(&mut self, command, &cli.global),
+            Some(Command::Login(args)) => commands::login(&mut self, &args),
+            Some(Command::Logout(args)) => commands::logout(&mut self, &args),
+            Some(Command::Whoami(args)) => commands::whoami(&mut self, &args),
+            Some(Command::Token(args)) => commands::token(&mut self, &args),
+            Some(Command::ExportEnv(args)) => commands::export_env(&mut self, &args),
+        };
+        let outcome = outcome.and_then(|()| Ok(self.host.out.flush()?));
+        match outcome {
+            Ok(()) => DONE,
+            Err(failure) => {
+                failure.tell(&self.talk);
+                failure.code()
+            }
+        }
+    }
+
+    /// Writes a line of the answer.
+    fn answer(&mut self, line: &str) -> Outcome {
+        Ok(writeln!(self.host.out, "{line}")?)
+    }
+
+    fn answer_json(&mut self, value: &serde_json::Value) -> Outcome {
+        self.answer(&value.to_string())
+    }
+
+    fn store(&self) -> Result<Connections, Failure> {
+        Ok(Connections::open_default(&self.context.environment)?)
+    }
+
+    /// The keychains. One may show its own prompt only where a person can see it.
+    fn keychains(&self, store: &Connections) -> Keychains {
+        if let Some(keychain) = &self.host.keychain {
+            return Keychains::fixed(Arc::clone(keychain));
+        }
+        let environment = &self.context.environment;
+        let desktop = !cfg!(all(unix, not(target_os = "macos")))
+            || environment.var("DISPLAY").is_some()
+            || environment.var("WAYLAND_DISPLAY").is_some();
+        let terminal = self.host.terminal;
+        let prompting = (terminal.stdin || terminal.stderr)
+            && !self.no_input
+            && environment.var("CI").is_none()
+            && desktop;
+        Keychains::new(
+            store.root().to_owned(),
+            store.is_custom(),
+            prompting,
+            &self.context,
+        )
+    }
+
+    /// The connection that was asked for, by flag, variable or default.
+    fn connection(&self, store: &Connections) -> Result<Connection, Failure> {
+        Ok(store.choose(self.selector.as_ref(), &self.context.environment)?)
+    }
+
+    fn session_of(&self, store: &Connections, connection: Connection) -> Session {
+        let keychain = self.keychains(store).of(connection.keychain);
+        Session::new(
+            store.clone(),
+            connection,
+            keychain,
+            self.context.clone(),
+        )
+    }
+
+    /// The session of the connection that was asked for, about to use the network.
+    fn session(&self) -> Result<Session, Failure> {
+        let store = self.store()?;
+        let connection = self.connection(&store)?;
+        self.warn_of(&connection);
+        Ok(self.session_of(&store, connection))
+    }
+
+    /// What is worth a word whenever a connection is used: an unchecked certificate, a sign-in that will end.
+    fn warn_of(&self, connection: &Connection) {
+        use crate::connection::Tls;
+        use crate::context::{Event, Notice};
+        let label = connection.label.to_string();
+        if connection.tls == Tls::Unverified {
+            self.context.tell(&Event::Notice(Notice::Unverified {
+                connection: label.clone(),
+            }));
+        }
+        const SOON: i64 = 3 * 24 * 3600;
+        let status = &connection.status;
+        if let (Some(at), Some(false), true) = (
+            status.refresh_expires_at,
+            status.extendable,
+            self.host.terminal.stderr,
+        ) {
+            if at.duration_since(self.context.now()).as_secs() <= SOON {
+                self.context.tell(&Event::Notice(Notice::EndsSoon {
+                    connection: label,
+                    at,
+                }));
+            }
+        }
+    }
+
+    /// The bound of one wait within the whole command's.
+    fn bound(&self, limit: Duration) -> Duration {
+        self.context.deadline.bound(limit)
+    }
+}

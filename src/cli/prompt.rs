@@ -1,0 +1,127 @@
+//! Questions on a real terminal, by `dialoguer`. All of it goes to stderr; stdout is for answers.
+
+use std::io;
+use std::sync::Once;
+
+use console::Term;
+use dialoguer::theme::ColorfulTheme;
+use dialoguer::{Confirm, Input, Password, Select};
+
+use super::host::{Ask, AskError, Check};
+use crate::secret::Secret;
+
+/// Asks on the terminal.
+pub(super) struct Dialog {
+    term: Term,
+}
+
+impl Dialog {
+    pub(super) fn new() -> Self {
+        Self {
+            term: Term::stderr(),
+        }
+    }
+
+    fn theme(&self) -> ColorfulTheme {
+        leave_tidily_on_ctrl_c();
+        ColorfulTheme::default()
+    }
+
+    fn again(&self, reason: &str) -> Result<(), AskError> {
+        self.term
+            .write_line(&format!("  {reason}"))
+            .map_err(AskError::Io)
+    }
+}
+
+/// Ctrl-C shows the cursor again, which a menu hides, and ends the program with 130. A signal handler is set only once
+/// somebody is asked something, since it needs a thread.
+fn leave_tidily_on_ctrl_c() {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        // Without a handler Ctrl-C still ends the program; it only leaves a hidden cursor.
+        let _ = ctrlc::set_handler(|| {
+            let term = Term::stderr();
+            let _ = term.show_cursor();
+            let _ = term.write_line("");
+            std::process::exit(130);
+        });
+    });
+}
+
+impl Ask for Dialog {
+    fn expect_interruption(&mut self) {
+        leave_tidily_on_ctrl_c();
+    }
+
+    fn text(
+        &mut self,
+        question: &str,
+        default: Option<&str>,
+        check: Check<'_>,
+    ) -> Result<String, AskError> {
+        let theme = self.theme();
+        loop {
+            let mut input = Input::<String>::with_theme(&theme)
+                .with_prompt(question)
+                .allow_empty(true)
+                .report(true);
+            if let Some(default) = default {
+                input = input.default(default.to_owned());
+            }
+            let answer = input.interact_text_on(&self.term).map_err(failed)?;
+            match check(answer.trim()) {
+                Ok(()) => return Ok(answer.trim().to_owned()),
+                Err(reason) => self.again(&reason)?,
+            }
+        }
+    }
+
+    fn secret(&mut self, question: &str, check: Check<'_>) -> Result<Secret, AskError> {
+        let theme = self.theme();
+        loop {
+            let answer = Password::with_theme(&theme)
+                .with_prompt(question)
+                .allow_empty_password(true)
+                .report(false)
+                .interact_on(&self.term)
+                .map(Secret::new)
+                .map_err(failed)?;
+            match check(answer.expose()) {
+                Ok(()) => return Ok(answer),
+                Err(reason) => self.again(&reason)?,
+            }
+        }
+    }
+
+    fn choose(
+        &mut self,
+        question: &str,
+        choices: &[String],
+        default: usize,
+    ) -> Result<usize, AskError> {
+        Select::with_theme(&self.theme())
+            .with_prompt(question)
+            .items(choices)
+            .default(default)
+            .interact_on(&self.term)
+            .map_err(failed)
+    }
+
+    fn confirm(&mut self, question: &str, default: bool) -> Result<bool, AskError> {
+        Confirm::with_theme(&self.theme())
+            .with_prompt(question)
+            .default(default)
+            .interact_on(&self.term)
+            .map_err(failed)
+    }
+}
+
+fn failed(error: dialoguer::Error) -> AskError {
+    let dialoguer::Error::IO(error) = error;
+    if error.kind() == io::ErrorKind::Interrupted {
+        AskError::Interrupted
+    } else {
+        AskError::Io(error)
+    }
+}

@@ -1,0 +1,412 @@
+//! From an error to what a person reads (what happened, why, what to run next), what a program reads, and the exit code.
+
+use std::error::Error as _;
+use std::io;
+
+use console::Style;
+use serde_json::{json, Map, Value};
+
+use super::host::AskError;
+use super::talk::Talk;
+use super::words::{escape, typed};
+use crate::error::{
+    Error, KeychainReason, Refused, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+};
+use crate::keychain::ItemKind;
+
+/// Why a command ended without its answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The library's error.
+    Library(Error),
+    /// The library's error, where this command knows better what to run next.
+    Hinted { error: Error, hint: String },
+    /// Something is wrong with what was typed.
+    Usage {
+        message: String,
+        hint: Option<String>,
+    },
+    /// Any other failure.
+    Failed {
+        message: String,
+        hint: Option<String>,
+    },
+    /// Ctrl-C.
+    Interrupted,
+    /// Nobody reads the answer any more (`| head`): no failure.
+    ReaderLeft,
+    /// Several connections failed; each was told already. The worst code.
+    Several(u8),
+}
+
+pub(super) type Outcome = Result<(), Failure>;
+
+/// Everything went well.
+pub(super) const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const SIGN_IN_NEEDED: u8 = 3;
+const NO_CONNECTION: u8 = 4;
+const KEYCHAIN: u8 = 5;
+const UNREACHABLE: u8 = 6;
+const REFUSED: u8 = 7;
+const BUSY: u8 = 8;
+const INTERRUPTED: u8 = 130;
+
+/// Of several failures, the one that is told: a person is needed before a configuration, that before trying again.
+const WORST_FIRST: [u8; 9] = [
+    SIGN_IN_NEEDED,
+    REFUSED,
+    KEYCHAIN,
+    UNREACHABLE,
+    BUSY,
+    FAILED,
+    USAGE,
+    NO_CONNECTION,
+    DONE,
+];
+
+/// The worse of two codes.
+pub(super) fn worse(one: u8, other: u8) -> u8 {
+    WORST_FIRST
+        .into_iter()
+        .find(|code| *code == one || *code == other)
+        .unwrap_or(one)
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Interrupted => Self::Interrupted,
+            AskError::Io(why) => Self::failed(format!("the terminal failed: {why}")),
+        }
+    }
+}
+
+/// Writing the answer failed.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::ReaderLeft
+        } else {
+            Self::failed(format!("the answer could not be written: {error}"))
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn usage_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    pub(super) fn failed(message: impl Into<String>) -> Self {
+        Self::Failed {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Library(error) | Self::Hinted { error, .. } => code(error),
+            Self::Usage { .. } => USAGE,
+            Self::Failed { .. } => FAILED,
+            Self::Interrupted => INTERRUPTED,
+            Self::ReaderLeft => DONE,
+            Self::Several(code) => *code,
+        }
+    }
+
+    /// Tells it, in the manner that was asked for.
+    pub(super) fn tell(&self, talk: &Talk) {
+        let (message, causes, hint) = match self {
+            Self::Library(error) => (error.to_string(), causes(error), hint(error)),
+            Self::Hinted { error, hint } => (error.to_string(), causes(error), Some(hint.clone())),
+            Self::Usage { message, hint } | Self::Failed { message, hint } => {
+                (message.clone(), Vec::new(), hint.clone())
+            }
+            Self::Interrupted | Self::ReaderLeft | Self::Several(_) => return,
+        };
+        if talk.is_json() {
+            talk.error_lines(&self.json(&message, hint.as_deref()).to_string());
+            return;
+        }
+        let word = talk.paint("error:", &Style::new().red().bold());
+        let mut lines = format!("{word} {}\n", escape(&message));
+        for cause in causes {
+            lines.push_str(&format!("  cause: {}\n", escape(&cause)));
+        }
+        if let Some(hint) = hint {
+            let word = talk.paint("hint:", &Style::new().cyan().bold());
+            lines.push_str(&format!("{word} {}\n", escape(&hint)));
+        }
+        talk.error_lines(&lines);
+    }
+
+    fn json(&self, message: &str, hint: Option<&str>) -> Value {
+        let mut error = Map::new();
+        error.insert("kind".into(), self.kind().into());
+        error.insert("message".into(), message.into());
+        error.insert("hint".into(), hint.map_or(Value::Null, Value::from));
+        error.insert("code".into(), self.code().into());
+        if let Self::Library(Error::Keychain { error: why, .. }) = self {
+            error.insert("reason".into(), why.reason.as_str().into());
+        }
+        json!({ "error": error, "format_version": 1 })
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Library(Error::NameTaken { .. }) => "name_taken",
+            Self::Library(Error::Ambiguous { .. }) => "ambiguous",
+            _ => match self.code() {
+                USAGE => "usage",
+                SIGN_IN_NEEDED => "sign_in_needed",
+                NO_CONNECTION => "no_connection",
+                KEYCHAIN => "keychain",
+                UNREACHABLE => "unreachable",
+                REFUSED => "refused",
+                BUSY => "busy",
+                _ => "failed",
+            },
+        }
+    }
+}
+
+fn code(error: &Error) -> u8 {
+    match error {
+        Error::Invalid { .. } => USAGE,
+        Error::SignInNeeded { .. } => SIGN_IN_NEEDED,
+        Error::NoConnection { .. } | Error::NameTaken { .. } | Error::Ambiguous { .. } => {
+            NO_CONNECTION
+        }
+        Error::Keychain { .. } => KEYCHAIN,
+        Error::Unreachable { .. } => UNREACHABLE,
+        Error::Refused { .. } => REFUSED,
+        Error::Busy { .. } => BUSY,
+        _ => FAILED,
+    }
+}
+
+/// What stands behind the first line. Chains of foreign errors are walked, never printed with `{:?}`.
+fn causes(error: &Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    match error {
+        Error::NoConnection { known, .. } if !known.is_empty() => {
+            causes.push(format!("there are: {}", known.join(", ")));
+        }
+        Error::Ambiguous { candidates, .. } => causes.push(candidates.join(", ")),
+        Error::Unreachable {
+            why: Unreachable::Tls(failure),
+            ..
+        } => causes.extend(certificate(failure)),
+        _ => {}
+    }
+    let mut source = error.source();
+    while let Some(why) = source {
+        causes.push(why.to_string());
+        source = why.source();
+    }
+    causes
+}
+
+/// The facts of a refused certificate, one a line.
+pub(super) fn certificate(failure: &TlsFailure) -> Vec<String> {
+    let Some(facts) = &failure.certificate else {
+        return Vec::new();
+    };
+    let mut lines = vec![
+        format!("certificate of {}", facts.subject),
+        format!("issued by {}", facts.issuer),
+        format!("valid from {} to {}", facts.not_before, facts.not_after),
+        format!("SHA-256 {}", facts.sha256),
+    ];
+    if failure.kind == TlsFailureKind::WrongHost {
+        lines.push(format!("made for {}", facts.names.join(", ")));
+    }
+    lines
+}
+
+/// The very command to run next.
+fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::File { .. } | Error::Corrupt { .. } => None,
+        Error::Invalid { .. } => None,
+        Error::SignInNeeded { connection, why } => Some(sign_in_hint(connection, why)),
+        Error::NoConnection { wanted, known } => Some(match (wanted, known.is_empty()) {
+            (_, true) => "age-oauth connections add".into(),
+            (Some(_), false) => "age-oauth connections list".into(),
+            (None, false) => "age-oauth connections use NAME".into(),
+        }),
+        Error::NameTaken { label } => Some(format!(
+            "choose another label, or update it: age-oauth connections edit {}",
+            typed(label)
+        )),
+        Error::Ambiguous {
+            wanted: Some(_), ..
+        } => Some("give more of the id".into()),
+        Error::Ambiguous { wanted: None, .. } => {
+            Some("name one with -c NAME, or choose a default: age-oauth connections use NAME".into())
+        }
+        Error::Keychain {
+            connection,
+            item,
+            error,
+        } => keychain_hint(connection.as_deref(), *item, error.reason),
+        Error::Unreachable {
+            connection, why, ..
+        } => unreachable_hint(connection.as_deref(), why),
+        Error::Refused {
+            connection, why, ..
+        } => refused_hint(connection.as_deref(), why),
+        Error::Busy { pid, .. } => Some(match pid {
+            Some(pid) => format!("try again; if it hangs, end process {pid}"),
+            None => "try again".into(),
+        }),
+    }
+}
+
+fn sign_in_hint(label: &str, why: &SignInNeeded) -> String {
+    let login = format!("age-oauth login -c {}", typed(label));
+    match why {
+        SignInNeeded::OtherUser { .. } => format!("to change the user: {login} --switch-user"),
+        SignInNeeded::TimedOut(_) => format!(
+            "look at the browser's page for the portal's own message, then: {login}"
+        ),
+        _ => login,
+    }
+}
+
+fn keychain_hint(
+    label: Option<&str>,
+    item: Option<ItemKind>,
+    reason: KeychainReason,
+) -> Option<String> {
+    let name = label.map(typed);
+    match (reason, name) {
+        (KeychainReason::Missing, None) => Some(
+            "for a machine without one, use the encrypted file: --keychain vault".into(),
+        ),
+        (KeychainReason::Missing, Some(name)) => Some(format!(
+            "where it works, move the secrets to a file that works everywhere: age-oauth connections edit {name} --keychain vault"
+        )),
+        (KeychainReason::Locked, _) => {
+            Some("unlock it in your desktop session, then try again".into())
+        }
+        (KeychainReason::Timeout, _) => Some(
+            "perhaps it waits for a password; AGE_OAUTH_KEYCHAIN_TIMEOUT=60s waits longer".into(),
+        ),
+        (
+            KeychainReason::Lost | KeychainReason::Mismatch | KeychainReason::Ambiguous,
+            Some(name),
+        ) => Some(match item {
+            Some(ItemKind::ClientSecret) => {
+                format!("age-oauth connections edit {name} --client-secret-stdin")
+            }
+            _ => format!("age-oauth login -c {name}"),
+        }),
+        _ => None,
+    }
+}
+
+fn edit(label: Option<&str>, flag: &str) -> String {
+    match label {
+        Some(label) => format!("age-oauth connections edit {} {flag}", typed(label)),
+        None => format!("give {flag}"),
+    }
+}
+
+fn unreachable_hint(label: Option<&str>, why: &Unreachable) -> Option<String> {
+    match why {
+        Unreachable::Tls(failure) => match failure.kind {
+            TlsFailureKind::UnknownIssuer | TlsFailureKind::SelfSigned => Some(format!(
+                "if this is your portal, trust its authority: {}",
+                edit(label, "--verify-ssl FILE.pem")
+            )),
+            TlsFailureKind::WrongHost => {
+                Some(format!("use the name it was made for: {}", edit(label, "--portal URL")))
+            }
+            TlsFailureKind::Expired => {
+                Some("tell the portal's administrator that its certificate has expired".into())
+            }
+            _ => None,
+        },
+        Unreachable::Proxy {
+            authentication: true,
+            ..
+        } => Some(
+            "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this session, or ask for an exception"
+                .into(),
+        ),
+        Unreachable::Proxy { .. } => Some(edit(label, "--proxy URL|system|none")),
+        Unreachable::Dns | Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. } => {
+            Some(format!("check the address: {}", edit(label, "--portal URL")))
+        }
+        Unreachable::Connect(_) | Unreachable::Timeout => Some(format!(
+            "check the network; behind a proxy: {}",
+            edit(label, "--proxy URL")
+        )),
+        _ => Some("try again later".into()),
+    }
+}
+
+fn refused_hint(label: Option<&str>, why: &Refused) -> Option<String> {
+    let login = label.map(|label| format!("age-oauth login -c {}", typed(label)));
+    match why {
+        Refused::ClientId => Some(edit(label, "--client-id ID")),
+        Refused::ClientSecret => Some(edit(label, "--client-secret-stdin")),
+        Refused::RedirectUri => Some(format!(
+            "register it at the portal, or: {}",
+            edit(label, "--redirect-uri URI")
+        )),
+        Refused::Code(_) => login.map(|login| format!("codes work once and briefly; again: {login}")),
+        Refused::Denied => login,
+        Refused::FreshToken => Some(format!(
+            "the application may demand a Referer: {}",
+            edit(label, "--referer TEXT")
+        )),
+        Refused::WebTier(_) => Some(
+            "a browser can answer that, a program cannot; ask the administrator to let /sharing/rest/oauth2 through without it"
+                .into(),
+        ),
+        Refused::Privilege | Refused::Other { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_needed_before_anything_else() {
+        assert_eq!(worse(UNREACHABLE, SIGN_IN_NEEDED), SIGN_IN_NEEDED);
+        assert_eq!(worse(KEYCHAIN, REFUSED), REFUSED);
+        assert_eq!(worse(DONE, FAILED), FAILED);
+        assert_eq!(worse(BUSY, UNREACHABLE), UNREACHABLE);
+    }
+
+    #[test]
+    fn hints_name_the_connection_as_it_must_be_typed() {
+        let error = Error::SignInNeeded {
+            connection: "My Portal".into(),
+            why: SignInNeeded::Never,
+        };
+        assert_eq!(hint(&error).as_deref(), Some("age-oauth login -c \"My Portal\""));
+    }
+}

@@ -1,0 +1,263 @@
+//! The conversation on stderr: warnings, progress, what `-v` tells. One object per line where `--json` was asked for.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use console::Style;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::words::{escape, local, roughly, typed};
+use crate::context::{Decision, Event, Notice, Observer, Wait};
+
+/// A wait is worth mentioning once it has lasted this long.
+const LONG: Duration = Duration::from_secs(2);
+
+/// The same, on a terminal, where it is wiped away again.
+const LONG_ON_TERMINAL: Duration = Duration::from_millis(400);
+
+/// The conversation. Clones share it.
+#[derive(Clone)]
+pub(super) struct Talk(Arc<Inner>);
+
+struct Inner {
+    err: Mutex<Box<dyn Write + Send>>,
+    manner: Manner,
+    waiting: Mutex<Option<Waiting>>,
+    warned: Mutex<HashSet<String>>,
+}
+
+/// How to talk.
+pub(super) struct Manner {
+    pub(super) quiet: bool,
+    pub(super) verbose: u8,
+    pub(super) json: bool,
+    pub(super) color: bool,
+    /// Whether stderr is a terminal.
+    pub(super) terminal: bool,
+    pub(super) zone: TimeZone,
+}
+
+struct Waiting {
+    over: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Talk {
+    pub(super) fn new(err: Box<dyn Write + Send>, manner: Manner) -> Self {
+        Self(Arc::new(Inner {
+            err: Mutex::new(err),
+            manner,
+            waiting: Mutex::new(None),
+            warned: Mutex::default(),
+        }))
+    }
+
+    fn manner(&self) -> &Manner {
+        &self.0.manner
+    }
+
+    /// What the library reports comes here.
+    pub(super) fn observer(&self) -> Observer {
+        let talk = self.clone();
+        Observer::new(move |event| talk.hear(event))
+    }
+
+    fn write(&self, line: &str) {
+        let mut err = self.0.err.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody reads stderr any more: there is no one to tell.
+        let _ = writeln!(err, "{line}").and_then(|()| err.flush());
+    }
+
+    /// A line that a person needs: an address to open, what to do next. Never silenced, never JSON.
+    pub(super) fn say(&self, line: &str) {
+        if !self.manner().json {
+            self.write(line);
+        }
+    }
+
+    /// A line that is good to know.
+    pub(super) fn remark(&self, line: &str) {
+        if !self.manner().json && !self.manner().quiet {
+            self.write(line);
+        }
+    }
+
+    /// Something is not as it should be. Said once, however often it is noticed.
+    pub(super) fn warn(&self, text: &str) {
+        let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warned.insert(text.to_owned()) {
+            return;
+        }
+        let manner = self.manner();
+        if manner.json {
+            self.write(&json!({ "warning": text }).to_string());
+        } else if !manner.quiet {
+            let word = self.paint("warning:", &Style::new().yellow().bold());
+            self.write(&format!("{word} {}", escape(text)));
+        }
+    }
+
+    /// The last words of a command that failed. Already escaped.
+    pub(super) fn error_lines(&self, lines: &str) {
+        self.write(lines.trim_end());
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.manner().json
+    }
+
+    pub(super) fn paint(&self, text: &str, style: &Style) -> String {
+        if self.manner().color {
+            style.clone().force_styling(true).apply_to(text).to_string()
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn hear(&self, event: &Event) {
+        match event {
+            Event::Notice(notice) => self.warn(&self.words(notice)),
+            Event::Waiting(wait) => self.wait(wait),
+            Event::WaitOver => self.wait_over(),
+            Event::Decision {
+                connection,
+                decision,
+            } => self.detail(1, &format!("{connection}: {}", decision_words(*decision))),
+            Event::Retrying { url, after } => {
+                self.detail(1, &format!("{url}: again in {:.1}s", after.as_secs_f32()));
+            }
+            Event::Http {
+                method,
+                url,
+                status,
+                took,
+            } => {
+                let status = status.map_or_else(|| "no answer".to_owned(), |s| s.to_string());
+                let took = took.as_millis();
+                self.detail(2, &format!("{method} {url}: {status}, {took} ms"));
+            }
+        }
+    }
+
+    /// What `-v` (1) and `-vv` (2) tell.
+    pub(super) fn detail(&self, level: u8, text: &str) {
+        if self.manner().verbose >= level && !self.manner().json {
+            let mark = self.paint("·", &Style::new().dim());
+            self.write(&format!("{mark} {}", escape(text)));
+        }
+    }
+
+    fn words(&self, notice: &Notice) -> String {
+        match notice {
+            Notice::Unreachable {
+                connection,
+                why,
+                lives,
+            } => format!(
+                "the portal of `{connection}` could not be reached ({why}); this is the stored token, which lives another {}",
+                roughly(*lives)
+            ),
+            Notice::ShortLived {
+                connection,
+                wanted,
+                lives,
+            } => format!(
+                "the portal of `{connection}` grants no token that lives {}; this one lives {}",
+                roughly(*wanted),
+                roughly(*lives)
+            ),
+            Notice::ExtendedAnyway { connection } => format!(
+                "the sign-in of `{connection}` was extended; tokens handed out before this moment are no longer valid"
+            ),
+            Notice::EndsSoon { connection, at } => format!(
+                "the sign-in of `{connection}` ends {} and this portal cannot extend it; run: age-oauth login -c {}",
+                local(*at, &self.manner().zone),
+                typed(connection)
+            ),
+            Notice::Unverified { connection } => format!(
+                "the certificate of `{connection}` is not verified; whoever sits between you and the portal can read everything"
+            ),
+            Notice::NotRevoked { connection, why } => format!(
+                "a sign-in of `{connection}` could not be revoked at the portal ({why}); it ends by itself there"
+            ),
+            Notice::ExtensionLost { connection } => format!(
+                "an earlier attempt to extend the sign-in of `{connection}` had no answer; the sign-in is still good"
+            ),
+            Notice::VaultKeyMade { path } => format!(
+                "a key for the vault was made: {}; it protects copies of the vault, not against programs that run as you",
+                path.display()
+            ),
+            Notice::Minor { what } => what.clone(),
+        }
+    }
+
+    fn wait(&self, wait: &Wait) {
+        let manner = self.manner();
+        if manner.quiet || manner.json {
+            return;
+        }
+        self.wait_over();
+        let words = match wait {
+            Wait::OtherProcess { pid: Some(pid) } => {
+                format!("waiting for another age-oauth process ({pid}) …")
+            }
+            Wait::OtherProcess { pid: None } => "waiting for another age-oauth process …".into(),
+            Wait::Portal { host } => format!("waiting for {} …", escape(host)),
+            Wait::Keychain => "waiting for the keychain; it may be asking for your password …".into(),
+            Wait::Browser => "waiting for the browser …".into(),
+        };
+        let (over, ended) = mpsc::channel();
+        let (talk, terminal) = (self.clone(), manner.terminal);
+        let thread = std::thread::spawn(move || {
+            let patience = if terminal { LONG_ON_TERMINAL } else { LONG };
+            if ended.recv_timeout(patience) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            if terminal {
+                spin(&words, &ended);
+            } else {
+                talk.write(&words);
+            }
+        });
+        *self.lock_waiting() = Some(Waiting { over, thread });
+    }
+
+    fn wait_over(&self) {
+        if let Some(waiting) = self.lock_waiting().take() {
+            drop(waiting.over);
+            // It ends at once; joining keeps its line from mixing with the next.
+            let _ = waiting.thread.join();
+        }
+    }
+
+    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spin(words: &str, ended: &mpsc::Receiver<()>) {
+    let spinner = indicatif::ProgressBar::new_spinner();
+    spinner.set_message(words.to_owned());
+    while ended.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+        spinner.tick();
+    }
+    spinner.finish_and_clear();
+}
+
+fn decision_words(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Cached => "the stored token is good",
+        Decision::Renewed => "a new token was issued",
+        Decision::RenewedByAnother => "another process has just got a new token",
+        Decision::Extended => "the sign-in was extended, and a new token was issued",
+        Decision::KeptOnFailure => "the stored token stands in",
+    }
+}

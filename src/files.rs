@@ -1,0 +1,366 @@
+//! Files that only their owner may see, replaced as a whole and never through a link; and locks that die with their
+//! process. Every write of this crate goes through here.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::NamedTempFile;
+
+use crate::context::{Context, Event, Wait};
+use crate::error::{Error, Result};
+
+/// A wait for another process is worth mentioning once it has lasted this long.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
+/// Shortest and longest pause between two looks at a lock, in milliseconds.
+const PAUSE: (u64, u64) = (5, 50);
+
+/// The file's content, or nothing where there is none. A link, anything that is no regular file, and more than `max`
+/// bytes are errors.
+pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
+    let file = match open_unlinked(OpenOptions::new().read(true), path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(Error::file("read", path)(why)),
+    };
+    let mut bytes = Vec::new();
+    file.take(max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(Error::file("read", path))?;
+    if bytes.len() as u64 > max {
+        return Err(Error::Corrupt {
+            path: path.to_owned(),
+            why: format!("it is larger than {max} bytes"),
+        });
+    }
+    Ok(Some(bytes))
+}
+
+/// Opens a regular file and nothing else: no link is followed, no FIFO waited for.
+fn open_unlinked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    #[cfg(windows)]
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
+        return Err(io::Error::other("it is a symbolic link"));
+    }
+    let file = options.open(path).map_err(|why| {
+        #[cfg(unix)]
+        if why.raw_os_error() == Some(libc::ELOOP) {
+            return io::Error::other("it is a symbolic link");
+        }
+        why
+    })?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is no regular file"))
+    }
+}
+
+/// Replaces the file as a whole: temporary file with mode 0600 beside it, flushed to disk, renamed over. Whatever fails,
+/// the old content stays.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    refuse_strange(path)?;
+    let folder = folder_of(path);
+    let written = NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|failed| failed.error)?;
+        sync_folder(folder)
+    });
+    written.map_err(Error::file("write", path))
+}
+
+/// Creates the file; `false` where it exists already.
+pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let file = open_unlinked(OpenOptions::new().write(true).create_new(true), path);
+    let mut file = match file {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(why) => return Err(Error::file("create", path)(why)),
+    };
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_folder(folder_of(path)));
+    if let Err(why) = written {
+        // Half a file is worse than none; the first error is the one to tell.
+        let _ = fs::remove_file(path);
+        return Err(Error::file("create", path)(why));
+    }
+    Ok(true)
+}
+
+/// Removes the file where there is one.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(why)),
+        _ => Ok(()),
+    }
+}
+
+/// A rename would replace a link, a directory or a device without a word.
+fn refuse_strange(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => Err(Error::Corrupt {
+            path: path.to_owned(),
+            why: "it is no regular file (a symbolic link is not followed)".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes the rename itself survive a power cut. Windows does that with the rename and cannot open folders as files.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+/// Makes the directory with mode 0700, and its missing parents too. One that is there stays as it is; a link or a file in
+/// its place is an error.
+pub(crate) fn private_dir(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => {
+            return Err(Error::Corrupt {
+                path: path.to_owned(),
+                why: "it is no directory (a symbolic link is not followed)".into(),
+            })
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        Err(why) => return Err(Error::file("read", path)(why)),
+    }
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder
+        .recursive(true)
+        .create(path)
+        .map_err(Error::file("create", path))
+}
+
+/// A lock between processes, held until dropped. The system releases it when its process dies, however it dies.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+    holder: PathBuf,
+}
+
+impl Lock {
+    /// Takes the lock on `path`, which is created where missing, waiting at most `bound`.
+    ///
+    /// Beside it `<path>.holder` says who holds it; that is advice for people, never evidence.
+    pub(crate) fn acquire(path: &Path, bound: Duration, context: &Context) -> Result<Self> {
+        let file = open_unlinked(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false),
+            path,
+        )
+        .map_err(Error::file("lock", path))?;
+        let holder = holder_path(path);
+        wait_for(&file, path, &holder, context.deadline.bound(bound), context)?;
+        note_holder(&holder, context);
+        Ok(Self {
+            _file: file,
+            holder,
+        })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A note that stays names a process that is gone; the lock itself is what counts.
+        let _ = fs::remove_file(&self.holder);
+    }
+}
+
+fn wait_for(
+    file: &File,
+    path: &Path,
+    holder: &Path,
+    bound: Duration,
+    context: &Context,
+) -> Result<()> {
+    let begun = Instant::now();
+    let mut told = false;
+    let outcome = loop {
+        match file.try_lock() {
+            Ok(()) => break Ok(()),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(why)) => break Err(Error::file("lock", path)(why)),
+        }
+        let waited = begun.elapsed();
+        if waited >= bound {
+            break Err(Error::Busy {
+                what: path.display().to_string(),
+                pid: holder_pid(holder),
+            });
+        }
+        if waited >= LONG_WAIT && !told {
+            told = true;
+            context.tell(&Event::Waiting(Wait::OtherProcess {
+                pid: holder_pid(holder),
+            }));
+        }
+        std::thread::sleep(pause().min(bound.saturating_sub(waited)));
+    };
+    if told {
+        context.tell(&Event::WaitOver);
+    }
+    outcome
+}
+
+/// Waiters that look at different moments do not stand in each other's way.
+fn pause() -> Duration {
+    let (shortest, longest) = PAUSE;
+    let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    Duration::from_millis(shortest + random * (longest - shortest) / 255)
+}
+
+fn holder_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".holder");
+    path.with_file_name(name)
+}
+
+/// Who holds the lock: a note that may be missing, late, or left behind.
+fn note_holder(path: &Path, context: &Context) {
+    let program = std::env::current_exe().unwrap_or_default();
+    let note = serde_json::json!({
+        "pid": std::process::id(),
+        "program": program.display().to_string(),
+        "since": crate::store::rfc3339(context.now()),
+    });
+    // Only advice: a failure to write it must not stop a renewal, and no disk flush is waited for.
+    let _ = open_unlinked(
+        OpenOptions::new().write(true).create(true).truncate(true),
+        path,
+    )
+    .and_then(|mut file| writeln!(file, "{note}"));
+}
+
+fn holder_pid(path: &Path) -> Option<u32> {
+    let bytes = read(path, 4096).ok()??;
+    let note: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    note.get("pid")?.as_u64()?.try_into().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::context::Deadline;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_absent_is_nothing() {
+        let folder = folder();
+        let path = folder.path().join("f");
+        assert_eq!(read(&path, 10).unwrap(), None);
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(read(&path, 10).unwrap().unwrap(), b"two");
+        assert!(matches!(read(&path, 2), Err(Error::Corrupt { .. })));
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_new_file_is_made_once() {
+        let folder = folder();
+        let path = folder.path().join("f");
+        assert!(create_new(&path, b"one").unwrap());
+        assert!(!create_new(&path, b"two").unwrap());
+        assert_eq!(read(&path, 10).unwrap().unwrap(), b"one");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn rule_25_only_the_owner_may_see_files_and_directories() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder();
+        let deep = folder.path().join("a/b");
+        private_dir(&deep).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&deep), 0o700);
+        assert_eq!(mode(&folder.path().join("a")), 0o700);
+        write(&deep.join("w"), b"x").unwrap();
+        create_new(&deep.join("c"), b"x").unwrap();
+        let _lock = Lock::acquire(&deep.join("l"), Duration::ZERO, &Context::process()).unwrap();
+        for name in ["w", "c", "l", "l.holder"] {
+            assert_eq!(mode(&deep.join(name)), 0o600, "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn rule_25_links_are_not_followed() {
+        let folder = folder();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, b"old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(read(&link, 10).is_err());
+        assert!(write(&link, b"new").is_err());
+        assert!(Lock::acquire(&link, Duration::ZERO, &Context::process()).is_err());
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let linked = folder.path().join("linked");
+        std::os::unix::fs::symlink(&elsewhere, &linked).unwrap();
+        assert!(private_dir(&linked).is_err());
+    }
+
+    #[test]
+    fn a_directory_in_place_of_a_file_is_an_error() {
+        let folder = folder();
+        let path = folder.path().join("d");
+        fs::create_dir(&path).unwrap();
+        assert!(read(&path, 10).is_err());
+        assert!(write(&path, b"x").is_err());
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn a_held_lock_is_told_with_its_holder_and_a_dropped_one_is_free() {
+        let folder = folder();
+        let path = folder.path().join("lock");
+        let context = Context {
+            deadline: Deadline::never(),
+            ..Context::process()
+        };
+        let held = Lock::acquire(&path, Duration::ZERO, &context).unwrap();
+        match Lock::acquire(&path, Duration::from_millis(20), &context) {
+            Err(Error::Busy { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        drop(held);
+        assert!(Lock::acquire(&path, Duration::ZERO, &context).is_ok());
+    }
+}

@@ -1,0 +1,327 @@
+//! Changes that concern a connection's files and its secrets together: create, edit, rename, remove. Each is ordered so
+//! that whatever interrupts it, no secret is lost and nothing half-made is left where it would be used.
+
+use std::sync::Arc;
+
+use crate::connection::{
+    Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri, Status, Tls,
+};
+use crate::context::{Context, Event, Notice};
+use crate::error::{Error, KeychainError, KeychainReason, Result};
+use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
+use crate::secret::Secret;
+use crate::session::Session;
+use crate::store::Connections;
+use crate::token::{Binding, ClientSecret};
+
+/// The most that a client secret may be long, in bytes: far above any portal's.
+const MAX_SECRET: usize = 2048;
+
+/// Checks a client secret as a person or a program gave it, without its surrounding line end.
+pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
+    let bad = |why: &str| Err(Error::invalid("client secret", why));
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    if text.is_empty() {
+        return bad("it is empty");
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return bad("it contains a blank, a line break or a control character");
+    }
+    if text.len() > MAX_SECRET {
+        return bad("it is longer than any portal's");
+    }
+    if text == client_id {
+        return bad("that is the client ID");
+    }
+    let half = text.len() / 2;
+    if text.len() > 8
+        && text.len().is_multiple_of(2)
+        && text.is_char_boundary(half)
+        && text[..half] == text[half..]
+    {
+        return bad("it was pasted twice");
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// Stores the secret, then makes the connection. Nothing stays behind where either fails. Returns whether it became the
+/// default.
+pub fn create(
+    connections: &Connections,
+    keychain: &Arc<dyn SecretStore>,
+    connection: &Connection,
+    ca: Option<&[u8]>,
+    secret: Option<Secret>,
+    context: &Context,
+) -> Result<bool> {
+    connections.check_free(&connection.label)?;
+    let item = Item::of(connection, ItemKind::ClientSecret);
+    let stored = secret.is_some();
+    if let Some(secret) = secret {
+        let binding = Binding::of(connection);
+        keychain
+            .set(&item, &ClientSecret { binding, secret }.to_record())
+            .map_err(|error| keychain_error(error, connection, ItemKind::ClientSecret))?;
+    }
+    let added = connections.add(connection, ca, context);
+    if added.is_err() && stored {
+        if let Err(error) = keychain.delete(&item) {
+            context.tell(&Event::Notice(Notice::Minor {
+                what: format!("an unused item stays in the keychain: {error}"),
+            }));
+        }
+    }
+    added
+}
+
+fn keychain_error(error: KeychainError, connection: &Connection, kind: ItemKind) -> Error {
+    Error::Keychain {
+        connection: Some(connection.label.to_string()),
+        item: Some(kind),
+        error,
+    }
+}
+
+/// What happens to the stored client secret.
+#[derive(Debug, Default)]
+pub enum SecretChange {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It is replaced.
+    Set(Secret),
+    /// It is forgotten.
+    Remove,
+}
+
+/// Which certificates are accepted from now on.
+#[derive(Debug)]
+pub enum TlsChange {
+    /// Those that the platform trusts.
+    System,
+    /// Those, and these (PEM), copied from there.
+    Ca {
+        /// The certificates.
+        pem: Vec<u8>,
+        /// Where they came from.
+        source: String,
+    },
+    /// Any.
+    Unverified,
+}
+
+/// What [`edit`] changes; what is absent stays.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The portal.
+    pub portal: Option<PortalUrl>,
+    /// The client id.
+    pub client_id: Option<String>,
+    /// `true` for an application, `false` for a person.
+    pub application: Option<bool>,
+    /// The redirect URI of a user connection.
+    pub redirect_uri: Option<RedirectUri>,
+    /// Whether codes are bound by PKCE.
+    pub pkce: Option<bool>,
+    /// The client secret.
+    pub secret: SecretChange,
+    /// Certificates.
+    pub tls: Option<TlsChange>,
+    /// The Referer; `Some(None)` forgets it.
+    pub referer: Option<Option<String>>,
+    /// The way out.
+    pub proxy: Option<Proxy>,
+    /// Where the secrets are.
+    pub keychain: Option<KeychainKind>,
+    /// The tags, all of them.
+    pub tags: Option<Vec<String>>,
+}
+
+impl Changes {
+    fn apply(&self, connection: &mut Connection, ca_path: std::path::PathBuf) {
+        if let Some(portal) = &self.portal {
+            connection.portal = portal.clone();
+        }
+        if let Some(client_id) = &self.client_id {
+            connection.client_id.clone_from(client_id);
+        }
+        let (mut redirect_uri, mut pkce) = match &connection.grant {
+            Grant::User { redirect_uri, pkce } => (redirect_uri.clone(), *pkce),
+            Grant::Application => (RedirectUri::OutOfBand, true),
+        };
+        if let Some(uri) = &self.redirect_uri {
+            redirect_uri = uri.clone();
+        }
+        pkce = self.pkce.unwrap_or(pkce);
+        connection.grant = if self
+            .application
+            .unwrap_or(connection.grant.is_application())
+        {
+            Grant::Application
+        } else {
+            Grant::User { redirect_uri, pkce }
+        };
+        match &self.tls {
+            Some(TlsChange::System) => connection.tls = Tls::System,
+            Some(TlsChange::Ca { source, .. }) => {
+                connection.tls = Tls::Ca(ca_path);
+                connection.ca_source = Some(source.clone());
+            }
+            Some(TlsChange::Unverified) => connection.tls = Tls::Unverified,
+            None => {}
+        }
+        if let Some(referer) = &self.referer {
+            connection.referer.clone_from(referer);
+        }
+        if let Some(proxy) = &self.proxy {
+            connection.proxy = proxy.clone();
+        }
+        if let Some(keychain) = self.keychain {
+            connection.keychain = keychain;
+        }
+        if let Some(tags) = &self.tags {
+            connection.tags.clone_from(tags);
+        }
+    }
+}
+
+/// What [`edit`] did beside what it was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edited {
+    /// The sign-in was dropped: it belonged to another portal, client id or kind.
+    pub signed_out: bool,
+    /// The client secret was dropped for the same reason.
+    pub secret_dropped: bool,
+}
+
+/// Changes a connection in place. Secrets that belong to another portal, client id or kind are revoked there and dropped;
+/// those that move to another keychain are written, read back and compared before the old place forgets them.
+pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Result<Edited> {
+    let (connections, old_keychain, _) = session.parts();
+    let (lock, before) = session.lock()?;
+    let mut after = before.clone();
+    changes.apply(&mut after, connections.ca_path(&before.id));
+    let rebound = Binding::of(&before) != Binding::of(&after);
+    let regranted = before.grant.is_application() != after.grant.is_application();
+    let new_keychain = keychains.of(after.keychain);
+    let mut edited = Edited::default();
+
+    if rebound || regranted {
+        edited.signed_out = session.forget_tokens(&before, false)? != crate::session::SignedOut::Nothing;
+    }
+    if rebound || matches!(changes.secret, SecretChange::Remove) {
+        let item = Item::of(&before, ItemKind::ClientSecret);
+        edited.secret_dropped = old_keychain
+            .delete(&item)
+            .map_err(|error| session.keychain_error(error, ItemKind::ClientSecret))?
+            && rebound;
+    }
+    let moved = before.keychain != after.keychain;
+    if moved {
+        for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
+            copy(old_keychain.as_ref(), new_keychain.as_ref(), &Item::of(&after, kind))
+                .map_err(|error| session.keychain_error(error, kind))?;
+        }
+    }
+    if let SecretChange::Set(secret) = &changes.secret {
+        let record = ClientSecret {
+            binding: Binding::of(&after),
+            secret: secret.duplicate(),
+        }
+        .to_record();
+        new_keychain
+            .set(&Item::of(&after, ItemKind::ClientSecret), &record)
+            .map_err(|error| session.keychain_error(error, ItemKind::ClientSecret))?;
+    }
+    if let Some(TlsChange::Ca { pem, .. }) = &changes.tls {
+        connections.write_ca(&lock, pem)?;
+    }
+    connections.update(&lock, |connection| {
+        *connection = after.clone();
+        if rebound || regranted {
+            connection.status = Status::default();
+        }
+    })?;
+    if moved {
+        for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
+            old_keychain
+                .delete(&Item::of(&after, kind))
+                .map_err(|error| session.keychain_error(error, kind))?;
+        }
+    }
+    Ok(edited)
+}
+
+/// Writes the item at its new place, reads it back and compares.
+fn copy(
+    from: &dyn SecretStore,
+    to: &dyn SecretStore,
+    item: &Item,
+) -> std::result::Result<(), KeychainError> {
+    let Some(secret) = from.get(item)? else {
+        return Ok(());
+    };
+    to.set(item, &secret)?;
+    match to.get(item)? {
+        Some(read) if secret.matches(read.expose()) => Ok(()),
+        _ => Err(KeychainError::new(
+            to.name(),
+            KeychainReason::Refused,
+            "it did not give back what was stored; nothing was moved",
+        )),
+    }
+}
+
+/// Gives the connection another label, in the keychain's own program too.
+pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
+    let (connections, keychain, context) = session.parts();
+    let (lock, _) = session.lock()?;
+    let renamed = connections.rename(&lock, label, context)?;
+    for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
+        if let Err(error) = keychain.retitle(&Item::of(&renamed, kind)) {
+            context.tell(&Event::Notice(Notice::Minor {
+                what: format!("the keychain still shows the old name: {error}"),
+            }));
+        }
+    }
+    Ok(renamed)
+}
+
+/// Revokes the sign-in where that works, deletes the items, then the folder. With `leave_secrets`, a keychain that fails
+/// does not stop it.
+pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
+    let (connections, keychain, context) = session.parts();
+    let (lock, connection) = session.lock()?;
+    let forgotten = session
+        .forget_tokens(&connection, false)
+        .and_then(|_| {
+            keychain
+                .delete(&Item::of(&connection, ItemKind::ClientSecret))
+                .map_err(|error| session.keychain_error(error, ItemKind::ClientSecret))
+        });
+    match forgotten {
+        Err(error) if leave_secrets => context.tell(&Event::Notice(Notice::Minor {
+            what: format!("its secrets stay in the keychain: {error}"),
+        })),
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    connections.remove(lock, context)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_secrets_are_checked_as_people_paste_them() {
+        let good = |text: &str| check_client_secret(text, "id").unwrap().expose().to_owned();
+        assert_eq!(good("  s3cret\r\n"), "s3cret");
+        assert_eq!(good("abab"), "abab");
+        for bad in ["", " \n", "a\nb", "a b", "id", "s3cretXYs3cretXY", &"x".repeat(4000)] {
+            let error = check_client_secret(bad, "id").unwrap_err();
+            assert!(bad.is_empty() || bad.len() < 3 || !error.to_string().contains(bad));
+        }
+    }
+}

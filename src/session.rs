@@ -1,0 +1,891 @@
+//! The one decision: which token, when, from where. Cached, renewed under the lock by exactly one process, or a person
+//! must sign in.
+//!
+//! What holds everywhere in here:
+//! - Whoever renews or signs in holds the connection's [`RenewalLock`] and uses what it reads *after* it got the lock.
+//! - A new refresh token is stored before anything is done with it. The record is marked before an exchange, because
+//!   the old token dies the moment the portal answers; while the mark stands, exactly one plain refresh with the old
+//!   token decides what became of it.
+//! - Only the portal's own 498 at the token endpoint means that a person must sign in. Nothing is deleted on any other
+//!   failure.
+//! - The lock is never held while a person is asked something.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::connection::{Connection, Grant, Status};
+use crate::context::{Context, Decision, Event, Notice};
+use crate::error::{
+    Error, KeychainError, KeychainReason, Refused, Result, SignInNeeded,
+};
+use crate::http::Http;
+use crate::keychain::{Item, ItemKind, SecretStore};
+use crate::oauth::{self, Code, Granted, SignIn, SignInOptions, TokenError};
+use crate::portal::{self, AppInfo, Identity, IdentityError};
+use crate::secret::Secret;
+use crate::store::{Connections, RenewalLock};
+use crate::token::{
+    AccessToken, Binding, ClientSecret, ExtendRule, Extension, MinTtl, RefreshToken, Tokens,
+};
+
+/// How long another process may take for its renewal before this one gives up.
+const LOCK_BOUND: Duration = Duration::from_secs(60);
+
+/// A stored token that lives at least so many seconds may stand in while the portal is away.
+const STAND_IN: i64 = 15;
+
+/// A token this young is not minted again only because the portal grants less life than was asked for.
+const JUST_MINTED: i64 = 60;
+
+/// A sign-in that ends within so many seconds and cannot be extended is worth a warning: three days.
+const ENDS_SOON: i64 = 3 * 24 * 3600;
+
+/// Applications may ask for at most so many minutes.
+const LONGEST_APP_MINUTES: i64 = 20_160;
+
+/// What kind of token is wanted.
+#[derive(Debug)]
+pub struct Want {
+    /// How long it must still live.
+    pub min_ttl: MinTtl,
+    /// Whether that was asked for by name; then no shorter-lived token stands in while the portal is away.
+    pub explicit: bool,
+    /// Mint a new one even if the stored one is good.
+    pub force: bool,
+    /// When the sign-in is extended along with it.
+    pub extend: ExtendRule,
+}
+
+impl Want {
+    /// A token that lives so much longer.
+    #[must_use]
+    pub fn lasting(min_ttl: MinTtl) -> Self {
+        Self {
+            min_ttl,
+            explicit: false,
+            force: false,
+            extend: ExtendRule::PastHalf,
+        }
+    }
+}
+
+impl Default for Want {
+    /// A token that lives at least a minute.
+    fn default() -> Self {
+        Self::lasting(MinTtl::Seconds(60))
+    }
+}
+
+/// A token, with what a script needs to know about it.
+#[derive(Debug)]
+pub struct Issued {
+    /// The access token and its dates.
+    pub access: AccessToken,
+    /// Who it speaks for; nobody for applications.
+    pub username: Option<String>,
+    /// When the sign-in behind it ends, where there is one: by the portal's word or by assumption.
+    pub sign_in_ends: Option<jiff::Timestamp>,
+    /// How it came about.
+    pub decision: Decision,
+}
+
+/// What [`Session::refresh`] did.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// The token that is stored now.
+    pub issued: Issued,
+    /// The sign-in should be extended, but a script may hold a token that lives until then.
+    pub extension_waits_until: Option<jiff::Timestamp>,
+}
+
+/// Somebody signed in at the portal; nothing is stored yet.
+#[derive(Debug)]
+pub struct PendingSignIn {
+    tokens: Tokens,
+    username: String,
+}
+
+impl PendingSignIn {
+    /// Who signed in.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+}
+
+/// What [`Session::sign_out`] found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedOut {
+    /// Revoked at the portal, then forgotten here.
+    Revoked,
+    /// Forgotten here; the portal was not asked.
+    Forgotten,
+    /// Forgotten here although revoking failed; the observer was told why.
+    NotRevoked,
+    /// There was nothing.
+    Nothing,
+}
+
+/// One connection in use.
+pub struct Session {
+    connections: Connections,
+    connection: Connection,
+    keychain: Arc<dyn SecretStore>,
+    context: Context,
+    http: OnceLock<Http>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("connection", &self.connection.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session over one connection and the keychain that holds its secrets. Touches neither yet.
+    #[must_use]
+    pub fn new(
+        connections: Connections,
+        connection: Connection,
+        keychain: Arc<dyn SecretStore>,
+        context: Context,
+    ) -> Self {
+        Self {
+            connections,
+            connection,
+            keychain,
+            context,
+            http: OnceLock::new(),
+        }
+    }
+
+    /// The connection as it was when the session began.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn parts(&self) -> (&Connections, &Arc<dyn SecretStore>, &Context) {
+        (&self.connections, &self.keychain, &self.context)
+    }
+
+    /// The client for this connection's portal.
+    pub fn http(&self) -> Result<&Http> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let connection = &self.connection;
+        let http = Http::new(
+            &connection.portal,
+            &connection.tls,
+            &connection.proxy,
+            connection.referer.as_deref(),
+            &self.context,
+        )
+        .map_err(|error| error.about(connection.label.as_str()))?;
+        Ok(self.http.get_or_init(|| http))
+    }
+
+    /// An access token: the stored one, or a new one minted by exactly one of all processes that want one.
+    ///
+    /// Errors: [`Error::SignInNeeded`], [`Error::Keychain`], [`Error::Unreachable`], [`Error::Refused`],
+    /// [`Error::Busy`].
+    pub fn access_token(&self, want: &Want) -> Result<Issued> {
+        let tokens = self.read_tokens(&self.connection)?;
+        if !want.force {
+            if let Some(issued) = self.stored_if_fresh(&tokens, want, Decision::Cached) {
+                return Ok(issued);
+            }
+        }
+        let seen = tokens
+            .and_then(|tokens| tokens.access)
+            .map(|access| access.secret);
+        let (lock, connection) = self.lock()?;
+        self.under_lock(&lock, &connection, want, seen.as_ref())
+    }
+
+    /// A token other than `rejected`, which the portal turned down: minted now, or by another process meanwhile.
+    fn access_token_instead_of(&self, rejected: &Secret) -> Result<Issued> {
+        let want = Want {
+            force: true,
+            ..Want::default()
+        };
+        let (lock, connection) = self.lock()?;
+        self.under_lock(&lock, &connection, &want, Some(rejected))
+    }
+
+    pub(crate) fn lock(&self) -> Result<(RenewalLock, Connection)> {
+        let bound = self.context.deadline.bound(LOCK_BOUND);
+        self.connections
+            .lock(&self.connection, bound, &self.context)
+    }
+
+    fn under_lock(
+        &self,
+        lock: &RenewalLock,
+        connection: &Connection,
+        want: &Want,
+        seen: Option<&Secret>,
+    ) -> Result<Issued> {
+        let stored = self.read_tokens(connection)?;
+        let is_new = |access: &AccessToken| {
+            seen.is_none_or(|seen| !seen.matches(access.secret.expose()))
+        };
+        let replaced = stored
+            .as_ref()
+            .and_then(|tokens| tokens.access.as_ref())
+            .is_some_and(is_new);
+        if !want.force || replaced {
+            if let Some(issued) = self.stored_if_fresh(&stored, want, Decision::RenewedByAnother) {
+                return Ok(issued);
+            }
+        }
+        if !want.force && self.is_best_possible(stored.as_ref(), want) {
+            if let Some(issued) = stored.and_then(|tokens| issued(tokens, Decision::Cached)) {
+                return Ok(self.settled(issued, want));
+            }
+            return Err(self.never_signed_in(connection));
+        }
+        let stand_in = stored
+            .as_ref()
+            .and_then(|tokens| copy_of(tokens, Decision::KeptOnFailure))
+            .filter(|_| !want.explicit && !want.force);
+        let renewed = self.renew(lock, connection, stored, want);
+        match renewed {
+            Ok(issued) => Ok(self.settled(issued, want)),
+            Err(error) => {
+                self.note_failure(lock, &error);
+                self.or_stand_in(error, stand_in)
+            }
+        }
+    }
+
+    fn stored_if_fresh(
+        &self,
+        tokens: &Option<Tokens>,
+        want: &Want,
+        decision: Decision,
+    ) -> Option<Issued> {
+        let tokens = tokens.as_ref()?;
+        let access = tokens.access.as_ref()?;
+        if !access.is_fresh(want.min_ttl, self.context.now()) {
+            return None;
+        }
+        self.decided(decision);
+        copy_of(tokens, decision)
+    }
+
+    /// Whether the stored token is as good as a new one would be: just minted, and the portal grants no more.
+    fn is_best_possible(&self, tokens: Option<&Tokens>, want: &Want) -> bool {
+        let Some(access) = tokens.and_then(|tokens| tokens.access.as_ref()) else {
+            return false;
+        };
+        let now = self.context.now();
+        let age = now.duration_since(access.issued_at).as_secs();
+        (0..JUST_MINTED).contains(&age)
+            && access.seconds_left(now) > 0
+            && want.min_ttl.seconds(access.seconds_granted()) > access.seconds_left(now)
+    }
+
+    /// Tells what was decided, and that the token lives less long than wanted where it does.
+    fn settled(&self, issued: Issued, want: &Want) -> Issued {
+        self.decided(issued.decision);
+        let lives = issued.access.seconds_left(self.context.now());
+        let wanted = want.min_ttl.seconds(issued.access.seconds_granted());
+        if lives + 1 < wanted {
+            self.context.tell(&Event::Notice(Notice::ShortLived {
+                connection: self.connection.label.to_string(),
+                wanted,
+                lives,
+            }));
+        }
+        issued
+    }
+
+    fn decided(&self, decision: Decision) {
+        self.context.tell(&Event::Decision {
+            connection: self.connection.label.to_string(),
+            decision,
+        });
+    }
+
+    fn or_stand_in(&self, error: Error, stand_in: Option<Issued>) -> Result<Issued> {
+        let now = self.context.now();
+        match stand_in {
+            Some(issued)
+                if matches!(error, Error::Unreachable { .. })
+                    && issued.access.seconds_left(now) >= STAND_IN =>
+            {
+                self.decided(Decision::KeptOnFailure);
+                self.context.tell(&Event::Notice(Notice::Unreachable {
+                    connection: self.connection.label.to_string(),
+                    why: error.to_string(),
+                    lives: issued.access.seconds_left(now),
+                }));
+                Ok(issued)
+            }
+            _ => Err(error),
+        }
+    }
+
+    fn renew(
+        &self,
+        lock: &RenewalLock,
+        connection: &Connection,
+        stored: Option<Tokens>,
+        want: &Want,
+    ) -> Result<Issued> {
+        let renewed = match (&connection.grant, stored) {
+            (Grant::Application, _) => self.renew_application(connection, want),
+            (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
+                self.renew_user(connection, tokens, want.extend)
+            }
+            (Grant::User { .. }, _) => Err(self.never_signed_in(connection)),
+        };
+        let (tokens, decision) = renewed?;
+        self.copy_status(lock, &tokens);
+        self.warn_of_the_end(&tokens);
+        issued(tokens, decision).ok_or_else(|| self.never_signed_in(connection))
+    }
+
+    fn never_signed_in(&self, connection: &Connection) -> Error {
+        let why = match other_machine(connection) {
+            Some(machine) => SignInNeeded::OtherMachine(machine),
+            None => SignInNeeded::Never,
+        };
+        self.sign_in_needed(why)
+    }
+
+    fn sign_in_needed(&self, why: SignInNeeded) -> Error {
+        Error::SignInNeeded {
+            connection: self.connection.label.to_string(),
+            why,
+        }
+    }
+
+    fn renew_application(
+        &self,
+        connection: &Connection,
+        want: &Want,
+    ) -> Result<(Tokens, Decision)> {
+        let secret = self
+            .read_client_secret(connection)?
+            .ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
+        // Two hours are granted unasked; a longer wish is rounded up to minutes.
+        let minutes = match want.min_ttl {
+            MinTtl::Seconds(seconds) if seconds > 110 * 60 => {
+                Some((seconds / 60 + 2).min(LONGEST_APP_MINUTES))
+            }
+            _ => None,
+        };
+        let now = self.context.now();
+        let granted = oauth::client_credentials(self.http()?, connection, &secret, minutes, now)
+            .map_err(|error| error.into_error(connection))?;
+        let mut tokens = new_tokens(connection);
+        tokens.mint(granted.access);
+        self.store_or_note(connection, &tokens);
+        Ok((tokens, Decision::Renewed))
+    }
+
+    fn renew_user(
+        &self,
+        connection: &Connection,
+        mut tokens: Tokens,
+        rule: ExtendRule,
+    ) -> Result<(Tokens, Decision)> {
+        // A client secret, where there is one, is sent along; the portal asks users for none.
+        let secret = self.read_client_secret(connection)?;
+        if tokens.exchange_started {
+            return self.settle_exchange(connection, tokens, secret.as_ref(), None);
+        }
+        match tokens.extension(rule, self.context.now()) {
+            extension @ (Extension::Due | Extension::Anyway) => {
+                self.extend(connection, tokens, secret.as_ref(), extension)
+            }
+            _ => {
+                self.plain_refresh(connection, &mut tokens, secret.as_ref())
+                    .map_err(|error| error.into_error(connection))?;
+                Ok((tokens, Decision::Renewed))
+            }
+        }
+    }
+
+    fn plain_refresh(
+        &self,
+        connection: &Connection,
+        tokens: &mut Tokens,
+        secret: Option<&Secret>,
+    ) -> std::result::Result<(), TokenError> {
+        let Some(token) = &tokens.refresh else {
+            return Err(TokenError::Dead(SignInNeeded::Never));
+        };
+        let http = self.http().map_err(TokenError::Unsent)?;
+        let now = self.context.now();
+        let granted = oauth::refresh(http, connection, token, secret, now)?;
+        tokens.exchange_started = false;
+        if let Some(refresh) = granted.refresh {
+            tokens.refresh = Some(refresh);
+        }
+        tokens.username = granted.username.or(tokens.username.take());
+        tokens.mint(granted.access);
+        self.store_or_note(connection, tokens);
+        Ok(())
+    }
+
+    /// A minted access token that cannot be stored still serves whoever asked; nothing is lost by it.
+    fn store_or_note(&self, connection: &Connection, tokens: &Tokens) {
+        if let Err(error) = self.write_tokens(connection, tokens) {
+            self.minor(format!("the new token could not be stored: {error}"));
+        }
+    }
+
+    fn minor(&self, what: String) {
+        self.context.tell(&Event::Notice(Notice::Minor { what }));
+    }
+
+    /// Exchanges the refresh token. The mark goes first, which also proves that the keychain can be written.
+    fn extend(
+        &self,
+        connection: &Connection,
+        mut tokens: Tokens,
+        secret: Option<&Secret>,
+        extension: Extension,
+    ) -> Result<(Tokens, Decision)> {
+        let Some(token) = &tokens.refresh else {
+            return Err(self.never_signed_in(connection));
+        };
+        let http = self.http()?;
+        let token = token.duplicate();
+        tokens.exchange_started = true;
+        self.write_tokens(connection, &tokens)?;
+        let now = self.context.now();
+        match oauth::exchange(http, connection, &token, secret, now) {
+            Ok(granted) => {
+                let tokens = extended(tokens, granted);
+                self.write_tokens(connection, &tokens)?;
+                if extension == Extension::Anyway {
+                    self.context.tell(&Event::Notice(Notice::ExtendedAnyway {
+                        connection: connection.label.to_string(),
+                    }));
+                }
+                Ok((tokens, Decision::Extended))
+            }
+            Err(TokenError::Dead(why)) => Err(self.sign_in_needed(why)),
+            Err(TokenError::Unsent(error)) => {
+                tokens.exchange_started = false;
+                self.store_or_note(connection, &tokens);
+                Err(error)
+            }
+            Err(TokenError::Lost(error)) => {
+                self.settle_exchange(connection, tokens, secret, Some(error))
+            }
+            Err(refused @ (TokenError::UnknownGrant | TokenError::Refused(_))) => {
+                tokens.exchange_unsupported = matches!(refused, TokenError::UnknownGrant);
+                tokens.exchange_started = false;
+                if let TokenError::Refused(error) = &refused {
+                    self.minor(format!("the sign-in could not be extended: {error}"));
+                }
+                self.store_or_note(connection, &tokens);
+                self.plain_refresh(connection, &mut tokens, secret)
+                    .map_err(|error| error.into_error(connection))?;
+                Ok((tokens, Decision::Renewed))
+            }
+        }
+    }
+
+    /// An exchange was begun and its answer never stored: one plain refresh with the old token decides. It works where the
+    /// portal never acted; where it did, the old token is dead, the new one is lost, and a person must sign in.
+    fn settle_exchange(
+        &self,
+        connection: &Connection,
+        mut tokens: Tokens,
+        secret: Option<&Secret>,
+        first: Option<Error>,
+    ) -> Result<(Tokens, Decision)> {
+        match self.plain_refresh(connection, &mut tokens, secret) {
+            Ok(()) => {
+                self.context.tell(&Event::Notice(Notice::ExtensionLost {
+                    connection: connection.label.to_string(),
+                }));
+                Ok((tokens, Decision::Renewed))
+            }
+            Err(TokenError::Dead(_)) => Err(self.sign_in_needed(SignInNeeded::ExtensionLost)),
+            Err(error) => Err(first.unwrap_or_else(|| error.into_error(connection))),
+        }
+    }
+
+    /// Renews now, and extends the sign-in by the rule. Past half of its life it holds still instead until nothing
+    /// minted from it can be alive, unless that is so already.
+    pub fn refresh(&self, rule: ExtendRule) -> Result<Refreshed> {
+        let want = Want {
+            force: true,
+            extend: rule,
+            ..Want::default()
+        };
+        let (lock, connection) = self.lock()?;
+        let stored = self.read_tokens(&connection)?;
+        let now = self.context.now();
+        let waits = stored
+            .as_ref()
+            .and_then(|tokens| match tokens.extension(rule, now) {
+                Extension::DueAfter(until) => Some(until),
+                _ => None,
+            });
+        if waits.is_some() {
+            // A token minted now would only push the gap further away.
+            if let Some(issued) = self.stored_if_fresh(&stored, &Want::default(), Decision::Cached) {
+                return Ok(Refreshed {
+                    issued,
+                    extension_waits_until: waits,
+                });
+            }
+        }
+        let renewed = self.renew(&lock, &connection, stored, &want);
+        if let Err(error) = &renewed {
+            self.note_failure(&lock, error);
+        }
+        Ok(Refreshed {
+            issued: self.settled(renewed?, &Want::default()),
+            extension_waits_until: None,
+        })
+    }
+
+    /// Who the connection speaks for, by the portal's own word. A rejected token is renewed once.
+    pub fn whoami(&self) -> Result<Identity> {
+        let first = self.access_token(&Want::default())?;
+        match self.identify(&first.access.secret) {
+            Err(IdentityError::TokenRejected) => {}
+            other => return self.known(other),
+        }
+        let second = self.access_token_instead_of(&first.access.secret)?;
+        self.known(self.identify(&second.access.secret))
+    }
+
+    fn identify(&self, token: &Secret) -> std::result::Result<Identity, IdentityError> {
+        let http = self.http().map_err(IdentityError::Failed)?;
+        match self.connection.grant {
+            Grant::User { .. } => {
+                portal::username(http, token).map(|username| Identity::User { username })
+            }
+            Grant::Application => portal::app_info(http, token).map(Identity::Application),
+        }
+    }
+
+    fn known<T>(&self, answer: std::result::Result<T, IdentityError>) -> Result<T> {
+        let label = self.connection.label.as_str();
+        answer.map_err(|error| match error {
+            IdentityError::Failed(error) => error.about(label),
+            IdentityError::TokenRejected => Error::Refused {
+                connection: Some(label.to_owned()),
+                url: self.connection.portal.as_str().to_owned(),
+                why: Refused::FreshToken,
+            },
+        })
+    }
+
+    /// Begins a sign-in of a person.
+    pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignIn> {
+        SignIn::begin(&self.connection, options)
+    }
+
+    /// Exchanges the code and asks who signed in. Nothing is stored, no lock is taken.
+    pub fn exchange_code(&self, sign_in: SignIn, code: Code) -> Result<PendingSignIn> {
+        let http = self.http()?;
+        let secret = self.read_client_secret(&self.connection)?;
+        let now = self.context.now();
+        let granted = sign_in.finish(code, http, &self.connection, secret.as_ref(), now)?;
+        let username = match granted.username {
+            Some(name) => name,
+            None => self.known(portal::username(http, &granted.access.secret))?,
+        };
+        let mut tokens = new_tokens(&self.connection);
+        tokens.refresh = granted.refresh;
+        tokens.username = Some(username.clone());
+        tokens.mint(granted.access);
+        Ok(PendingSignIn { tokens, username })
+    }
+
+    /// Stores a sign-in, then revokes the one that it replaces.
+    pub fn accept(&self, pending: PendingSignIn) -> Result<Issued> {
+        let PendingSignIn { tokens, username } = pending;
+        let (lock, connection) = self.lock()?;
+        let replaced = self.read_tokens(&connection).ok().flatten();
+        self.write_tokens(&connection, &tokens)?;
+        let now = self.context.now();
+        self.copy_status(&lock, &tokens);
+        self.update_or_note(&lock, |status| {
+            status.username = Some(username);
+            status.signed_in_at = Some(now);
+            status.machine = Some(this_machine());
+        });
+        drop(lock);
+        if let Some(replaced) = replaced {
+            self.revoke(&replaced);
+        }
+        self.decided(Decision::Renewed);
+        issued(tokens, Decision::Renewed).ok_or_else(|| self.never_signed_in(&connection))
+    }
+
+    /// Gives a sign-in back to the portal that nobody wants.
+    pub fn discard(&self, pending: &PendingSignIn) {
+        self.revoke(&pending.tokens);
+    }
+
+    /// Gets a token for an application, which is its sign-in, and asks the portal which application it is.
+    pub fn sign_in_application(&self) -> Result<(Issued, AppInfo)> {
+        let want = Want {
+            force: true,
+            ..Want::default()
+        };
+        let (lock, connection) = self.lock()?;
+        let issued = self.renew(&lock, &connection, None, &want)?;
+        let now = self.context.now();
+        self.update_or_note(&lock, |status| {
+            status.signed_in_at = Some(now);
+            status.machine = Some(this_machine());
+        });
+        drop(lock);
+        let http = self.http()?;
+        let info = self.known(portal::app_info(http, &issued.access.secret))?;
+        Ok((issued, info))
+    }
+
+    /// Revokes the sign-in at the portal (unless `keep_remote`), then forgets it here whatever the portal said. The
+    /// connection and its client secret stay.
+    pub fn sign_out(&self, keep_remote: bool) -> Result<SignedOut> {
+        let (lock, connection) = self.lock()?;
+        let outcome = self.forget_tokens(&connection, keep_remote)?;
+        self.connections.update(&lock, |connection| {
+            connection.status = Status::default();
+        })?;
+        Ok(outcome)
+    }
+
+    /// The part of signing out that concerns portal and keychain. The caller holds the lock.
+    pub(crate) fn forget_tokens(
+        &self,
+        connection: &Connection,
+        keep_remote: bool,
+    ) -> Result<SignedOut> {
+        let item = Item::of(connection, ItemKind::Tokens);
+        // What belongs elsewhere or is torn is forgotten here, and sent nowhere.
+        let tokens = self.read_tokens(connection).ok().flatten();
+        let outcome = match &tokens {
+            Some(_) if keep_remote => SignedOut::Forgotten,
+            Some(tokens) if self.revoke(tokens) => SignedOut::Revoked,
+            Some(_) => SignedOut::NotRevoked,
+            None => SignedOut::Forgotten,
+        };
+        let found = self
+            .keychain
+            .delete(&item)
+            .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
+        Ok(if found || tokens.is_some() {
+            outcome
+        } else {
+            SignedOut::Nothing
+        })
+    }
+
+    /// Whether the portal was told. Applications' tokens cannot be revoked, so that there is nothing to tell.
+    fn revoke(&self, tokens: &Tokens) -> bool {
+        let Some(refresh) = &tokens.refresh else {
+            return true;
+        };
+        let told = self.http().and_then(|http| {
+            oauth::revoke(http, &self.connection, &refresh.secret, "refresh_token")
+        });
+        if let Err(error) = &told {
+            self.context.tell(&Event::Notice(Notice::NotRevoked {
+                connection: self.connection.label.to_string(),
+                why: error.to_string(),
+            }));
+        }
+        told.is_ok()
+    }
+
+    /// The stored tokens, or nothing where nobody signed in. A record for another portal or client id is an error.
+    fn read_tokens(&self, connection: &Connection) -> Result<Option<Tokens>> {
+        let Some(record) = self.read(connection, ItemKind::Tokens)? else {
+            let signed_in = connection.status.signed_in_at.is_some();
+            return match (signed_in, &connection.grant) {
+                (true, Grant::User { .. }) if other_machine(connection).is_some() => {
+                    Err(self.never_signed_in(connection))
+                }
+                (true, Grant::User { .. }) => Err(self.lost(ItemKind::Tokens)),
+                _ => Ok(None),
+            };
+        };
+        let tokens = Tokens::from_record(&record).ok_or_else(|| self.lost(ItemKind::Tokens))?;
+        self.check_binding(connection, &tokens.binding, ItemKind::Tokens)?;
+        Ok(Some(tokens))
+    }
+
+    fn read_client_secret(&self, connection: &Connection) -> Result<Option<Secret>> {
+        let Some(record) = self.read(connection, ItemKind::ClientSecret)? else {
+            return Ok(None);
+        };
+        let stored = ClientSecret::from_record(&record)
+            .ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
+        self.check_binding(connection, &stored.binding, ItemKind::ClientSecret)?;
+        Ok(Some(stored.secret))
+    }
+
+    fn read(&self, connection: &Connection, kind: ItemKind) -> Result<Option<Secret>> {
+        self.keychain
+            .get(&Item::of(connection, kind))
+            .map_err(|error| self.keychain_error(error, kind))
+    }
+
+    fn write_tokens(&self, connection: &Connection, tokens: &Tokens) -> Result<()> {
+        self.keychain
+            .set(&Item::of(connection, ItemKind::Tokens), &tokens.to_record())
+            .map_err(|error| self.keychain_error(error, ItemKind::Tokens))
+    }
+
+    fn check_binding(&self, connection: &Connection, stored: &Binding, kind: ItemKind) -> Result<()> {
+        let named = Binding::of(connection);
+        if *stored == named {
+            return Ok(());
+        }
+        Err(self.keychain_failure(
+            KeychainReason::Mismatch,
+            format!(
+                "it was stored for {} (client ID {}), but meta.json names {} (client ID {})",
+                stored.portal_url, stored.client_id, named.portal_url, named.client_id
+            ),
+            kind,
+        ))
+    }
+
+    fn lost(&self, kind: ItemKind) -> Error {
+        self.keychain_failure(
+            KeychainReason::Lost,
+            match kind {
+                ItemKind::ClientSecret => "the client secret is gone or damaged",
+                _ => "the tokens are gone or damaged",
+            }
+            .to_owned(),
+            kind,
+        )
+    }
+
+    fn keychain_failure(&self, reason: KeychainReason, detail: String, kind: ItemKind) -> Error {
+        self.keychain_error(KeychainError::new(self.keychain.name(), reason, detail), kind)
+    }
+
+    pub(crate) fn keychain_error(&self, error: KeychainError, kind: ItemKind) -> Error {
+        Error::Keychain {
+            connection: Some(self.connection.label.to_string()),
+            item: Some(kind),
+            error,
+        }
+    }
+
+    /// Copies the record's dates into `meta.json`. The record rules; a copy that cannot be written is no failure.
+    fn copy_status(&self, lock: &RenewalLock, tokens: &Tokens) {
+        let now = self.context.now();
+        self.update_or_note_connection(lock, |connection| {
+            connection.last_used_at = Some(now);
+            let status = &mut connection.status;
+            status.access_expires_at = tokens.access.as_ref().map(|token| token.expires_at);
+            status.refresh_issued_at = tokens.refresh.as_ref().map(|token| token.issued_at);
+            status.refresh_expires_at = tokens.refresh.as_ref().map(RefreshToken::end);
+            status.extendable = tokens.refresh.as_ref().map(|_| !tokens.exchange_unsupported);
+            status.username = tokens.username.clone().or(status.username.take());
+            status.last_failure = None;
+        });
+    }
+
+    fn note_failure(&self, lock: &RenewalLock, error: &Error) {
+        let line = format!("{} {error}", crate::store::rfc3339(self.context.now()));
+        self.update_or_note(lock, |status| status.last_failure = Some(line));
+    }
+
+    fn update_or_note(&self, lock: &RenewalLock, change: impl FnOnce(&mut Status)) {
+        self.update_or_note_connection(lock, |connection| change(&mut connection.status));
+    }
+
+    fn update_or_note_connection(
+        &self,
+        lock: &RenewalLock,
+        change: impl FnOnce(&mut Connection),
+    ) {
+        if let Err(error) = self.connections.update(lock, change) {
+            self.minor(format!("meta.json could not be brought up to date: {error}"));
+        }
+    }
+
+    fn warn_of_the_end(&self, tokens: &Tokens) {
+        let Some(refresh) = tokens.refresh.as_ref().filter(|_| tokens.exchange_unsupported) else {
+            return;
+        };
+        let left = refresh.end().duration_since(self.context.now()).as_secs();
+        if left <= ENDS_SOON {
+            self.context.tell(&Event::Notice(Notice::EndsSoon {
+                connection: self.connection.label.to_string(),
+                at: refresh.end(),
+            }));
+        }
+    }
+}
+
+fn new_tokens(connection: &Connection) -> Tokens {
+    Tokens {
+        binding: Binding::of(connection),
+        access: None,
+        refresh: None,
+        minted_until: None,
+        exchange_started: false,
+        exchange_unsupported: false,
+        username: None,
+    }
+}
+
+/// The record after an exchange. Nothing minted from the old refresh token is alive any more.
+fn extended(old: Tokens, granted: Granted) -> Tokens {
+    let mut tokens = Tokens {
+        access: None,
+        refresh: granted.refresh,
+        minted_until: None,
+        exchange_started: false,
+        username: granted.username.or(old.username),
+        ..old
+    };
+    tokens.mint(granted.access);
+    tokens
+}
+
+fn issued(tokens: Tokens, decision: Decision) -> Option<Issued> {
+    Some(Issued {
+        access: tokens.access?,
+        username: tokens.username,
+        sign_in_ends: tokens.refresh.as_ref().map(RefreshToken::end),
+        decision,
+    })
+}
+
+fn copy_of(tokens: &Tokens, decision: Decision) -> Option<Issued> {
+    Some(Issued {
+        access: tokens.access.as_ref()?.duplicate(),
+        username: tokens.username.clone(),
+        sign_in_ends: tokens.refresh.as_ref().map(RefreshToken::end),
+        decision,
+    })
+}
+
+/// The machine that signed in, where it is not this one.
+fn other_machine(connection: &Connection) -> Option<String> {
+    connection
+        .status
+        .machine
+        .clone()
+        .filter(|machine| *machine != this_machine())
+}
+
+/// This machine's host name.
+fn this_machine() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
