@@ -315,7 +315,8 @@ mod tests {
     }
 
     fn attempt(port: u16) -> (SignIn, LoopbackUri) {
-        let redirect_uri: RedirectUri = format!("http://127.0.0.1:{port}/callback").parse().unwrap();
+        let redirect_uri: RedirectUri =
+            format!("http://127.0.0.1:{port}/callback").parse().unwrap();
         let RedirectUri::Loopback(uri) = redirect_uri.clone() else {
             panic!("a loopback URI");
         };
@@ -368,13 +369,26 @@ mod tests {
         let port = free_port();
         let (sign_in, uri) = attempt(port);
         let listener = Listener::bind(&uri).unwrap();
-        let client = get(port, &format!("/callback?code=c0de1&state={}", state(&sign_in)));
-        assert!(matches!(listener.wait(&sign_in, LONG), Some(Returned::Code(_))));
+        let client = get(
+            port,
+            &format!("/callback?code=c0de1&state={}", state(&sign_in)),
+        );
+        assert!(matches!(
+            listener.wait(&sign_in, LONG),
+            Some(Returned::Code(_))
+        ));
         let page = read(client);
         assert!(page.starts_with("HTTP/1.1 200"));
         assert!(page.contains("Referrer-Policy: no-referrer\r\n"));
         assert!(page.contains("Cache-Control: no-store\r\n"));
-        for absent in ["c0de1", &state(&sign_in), "http://", "https://", "<script", "Location"] {
+        for absent in [
+            "c0de1",
+            &state(&sign_in),
+            "http://",
+            "https://",
+            "<script",
+            "Location",
+        ] {
             assert!(!page.contains(absent), "{absent}");
         }
     }
@@ -388,22 +402,40 @@ mod tests {
         let turned_away = [
             (get(port, "/favicon.ico"), "404"),
             (
-                send(port, &format!("POST /callback HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n")),
+                send(
+                    port,
+                    &format!("POST /callback HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"),
+                ),
                 "405",
             ),
-            (send(port, "GET /callback?code=x HTTP/1.1\r\nHost: evil.example\r\n\r\n"), "400"),
+            (
+                send(
+                    port,
+                    "GET /callback?code=x HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+                ),
+                "400",
+            ),
             (send(port, "GET /callback?code=x HTTP/1.1\r\n\r\n"), "400"),
         ];
         for (client, status) in turned_away {
-            assert!(read(client).starts_with(&format!("HTTP/1.1 {status}")), "{status}");
+            assert!(
+                read(client).starts_with(&format!("HTTP/1.1 {status}")),
+                "{status}"
+            );
         }
         let mut large = TcpStream::connect(("127.0.0.1", port)).unwrap();
         // The listener stops reading at 16 KiB; how much of the rest is accepted is the system's affair.
         let _ = large.write_all(&vec![b'x'; 1024 * 1024]);
         drop(large);
         let wrong = get(port, "/callback?code=abcdef&state=wrong");
-        let right = get(port, &format!("/callback?code=abcdef&state={}", state(&sign_in)));
-        assert!(matches!(listener.wait(&sign_in, LONG), Some(Returned::Code(_))));
+        let right = get(
+            port,
+            &format!("/callback?code=abcdef&state={}", state(&sign_in)),
+        );
+        assert!(matches!(
+            listener.wait(&sign_in, LONG),
+            Some(Returned::Code(_))
+        ));
         assert!(read(right).starts_with("HTTP/1.1 200"));
         // Whichever of the two was served first, the wrong one never ended the wait with a code.
         drop(listener);

@@ -221,11 +221,9 @@ impl SignIn {
     fn explain(&self, error: CallError, connection: &Connection) -> Error {
         match error {
             CallError::Failed { error, .. } => error.about(&self.label),
-            CallError::Portal(error) => {
-                refusal(error, &connection.portal, &self.label, |error| {
-                    Refused::Code(error.text.clone())
-                })
-            }
+            CallError::Portal(error) => refusal(error, &connection.portal, &self.label, |error| {
+                Refused::Code(error.text.clone())
+            }),
         }
     }
 }
@@ -233,17 +231,22 @@ impl SignIn {
 /// 32 octets from the system's random source, as 43 unreserved characters (RFC 7636 section 4.1).
 fn random_text() -> Result<Secret> {
     let mut octets = zeroize::Zeroizing::new([0_u8; 32]);
-    SystemRandom::new().fill(&mut *octets).map_err(|_| Error::File {
-        action: "read random numbers from",
-        path: "the operating system".into(),
-        source: std::io::Error::other("its random source failed"),
-    })?;
+    SystemRandom::new()
+        .fill(&mut *octets)
+        .map_err(|_| Error::File {
+            action: "read random numbers from",
+            path: "the operating system".into(),
+            source: std::io::Error::other("its random source failed"),
+        })?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(*octets)))
 }
 
 /// `BASE64URL(SHA256(verifier))` (RFC 7636 section 4.2).
 fn challenge(verifier: &Secret) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.expose().as_bytes()))
+    URL_SAFE_NO_PAD.encode(digest::digest(
+        &digest::SHA256,
+        verifier.expose().as_bytes(),
+    ))
 }
 
 /// Takes off what surrounds pasted text: blanks, quotes, invisible characters, HTML's way of writing `&`.
@@ -262,7 +265,12 @@ fn strip_quotes(pasted: &str) -> String {
 fn query_of(text: &str) -> Option<String> {
     if text.contains("://") {
         let url = Url::parse(text.split_whitespace().next()?).ok()?;
-        return Some(url.query().or(url.fragment()).unwrap_or_default().to_owned());
+        return Some(
+            url.query()
+                .or(url.fragment())
+                .unwrap_or_default()
+                .to_owned(),
+        );
     }
     let words = text.rsplit(char::is_whitespace).next()?;
     let is_query = ["error=", "code=", "state="]
@@ -364,9 +372,12 @@ pub fn revoke(http: &Http, connection: &Connection, token: &Secret, hint: &str) 
     match http.post("oauth2/revokeToken", &form, None, Retry::Freely) {
         Ok(_) => Ok(()),
         Err(CallError::Failed { error, .. }) => Err(error.about(label)),
-        Err(CallError::Portal(error)) => {
-            Err(refusal(error, http.portal(), label, PortalError::as_refused))
-        }
+        Err(CallError::Portal(error)) => Err(refusal(
+            error,
+            http.portal(),
+            label,
+            PortalError::as_refused,
+        )),
     }
 }
 
@@ -554,7 +565,9 @@ fn no_tokens(portal: &PortalUrl) -> Error {
 }
 
 /// A number of seconds, however it is written.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<i64>, D::Error> {
+fn seconds<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<i64>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Number(number) => number
             .as_i64()
@@ -565,7 +578,9 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Op
 }
 
 /// Text, or nothing where it is something else.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<String>, D::Error> {
+fn text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => Some(text),
         _ => None,
@@ -622,7 +637,10 @@ mod tests {
     #[test]
     fn rule_2_the_challenge_is_that_of_rfc_7636_appendix_b() {
         let verifier = Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into());
-        assert_eq!(challenge(&verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert_eq!(
+            challenge(&verifier),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
     }
 
     #[test]
@@ -636,7 +654,9 @@ mod tests {
         assert_eq!(query["expiration"], "-1");
         assert_eq!(query["code_challenge_method"], "S256");
         assert_eq!(query["state"], sign_in.state.expose());
-        assert!(!sign_in.url().contains(sign_in.verifier.as_ref().unwrap().expose()));
+        assert!(!sign_in
+            .url()
+            .contains(sign_in.verifier.as_ref().unwrap().expose()));
         assert!(!query.contains_key("scope"));
     }
 
@@ -669,7 +689,14 @@ mod tests {
     #[test]
     fn what_is_no_code_is_told_as_what_it_is() {
         let sign_in = sign_in(OOB);
-        for nothing in ["", "   ", "abc", "two words here", "a\u{1b}[31mb", "https://h/portal/home"] {
+        for nothing in [
+            "",
+            "   ",
+            "abc",
+            "two words here",
+            "a\u{1b}[31mb",
+            "https://h/portal/home",
+        ] {
             assert!(
                 matches!(sign_in.read_pasted(nothing), Returned::Unusable),
                 "{nothing:?}"
@@ -679,8 +706,14 @@ mod tests {
             sign_in.read_pasted("https://h/approval?error=access_denied&error_description=x"),
             Returned::Declined
         ));
-        assert!(matches!(sign_in.read_pasted("error=access_denied"), Returned::Declined));
-        assert!(matches!(sign_in.read_pasted(sign_in.url()), Returned::OwnUrl));
+        assert!(matches!(
+            sign_in.read_pasted("error=access_denied"),
+            Returned::Declined
+        ));
+        assert!(matches!(
+            sign_in.read_pasted(sign_in.url()),
+            Returned::OwnUrl
+        ));
         assert!(matches!(
             sign_in.read_pasted("https://h/approval?error=server_error&error_description=a%0Ab"),
             Returned::Failed(words) if words == "a b"
@@ -704,8 +737,14 @@ mod tests {
             mine.read_callback(&callback(other.state.expose())),
             Returned::Foreign
         ));
-        assert!(matches!(mine.read_callback("code=abcdef"), Returned::Foreign));
-        assert!(matches!(mine.read_callback("code=abcdef&state="), Returned::Foreign));
+        assert!(matches!(
+            mine.read_callback("code=abcdef"),
+            Returned::Foreign
+        ));
+        assert!(matches!(
+            mine.read_callback("code=abcdef&state="),
+            Returned::Foreign
+        ));
         assert!(matches!(
             mine.read_callback("error=access_denied&state=wrong"),
             Returned::Foreign

@@ -113,10 +113,7 @@ pub fn probe(http: &Http) -> Result<PortalInfo> {
 }
 
 fn words(value: &Value) -> Option<String> {
-    value
-        .as_str()
-        .map(one_line)
-        .filter(|text| !text.is_empty())
+    value.as_str().map(one_line).filter(|text| !text.is_empty())
 }
 
 /// The user that the token speaks for.

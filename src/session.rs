@@ -15,9 +15,7 @@ use std::time::Duration;
 
 use crate::connection::{Connection, Grant, Status};
 use crate::context::{Context, Decision, Event, Notice};
-use crate::error::{
-    Error, KeychainError, KeychainReason, Refused, Result, SignInNeeded,
-};
+use crate::error::{Error, KeychainError, KeychainReason, Refused, Result, SignInNeeded};
 use crate::http::Http;
 use crate::keychain::{Item, ItemKind, SecretStore};
 use crate::oauth::{self, Code, Granted, SignIn, SignInOptions, TokenError};
@@ -230,9 +228,8 @@ impl Session {
         seen: Option<&Secret>,
     ) -> Result<Issued> {
         let stored = self.read_tokens(connection)?;
-        let is_new = |access: &AccessToken| {
-            seen.is_none_or(|seen| !seen.matches(access.secret.expose()))
-        };
+        let is_new =
+            |access: &AccessToken| seen.is_none_or(|seen| !seen.matches(access.secret.expose()));
         let replaced = stored
             .as_ref()
             .and_then(|tokens| tokens.access.as_ref())
@@ -535,7 +532,8 @@ impl Session {
             });
         if waits.is_some() {
             // A token minted now would only push the gap further away.
-            if let Some(issued) = self.stored_if_fresh(&stored, &Want::default(), Decision::Cached) {
+            if let Some(issued) = self.stored_if_fresh(&stored, &Want::default(), Decision::Cached)
+            {
                 return Ok(Refreshed {
                     issued,
                     extension_waits_until: waits,
@@ -727,8 +725,8 @@ impl Session {
         let Some(record) = self.read(connection, ItemKind::ClientSecret)? else {
             return Ok(None);
         };
-        let stored = ClientSecret::from_record(&record)
-            .ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
+        let stored =
+            ClientSecret::from_record(&record).ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
         self.check_binding(connection, &stored.binding, ItemKind::ClientSecret)?;
         Ok(Some(stored.secret))
     }
@@ -745,7 +743,12 @@ impl Session {
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))
     }
 
-    fn check_binding(&self, connection: &Connection, stored: &Binding, kind: ItemKind) -> Result<()> {
+    fn check_binding(
+        &self,
+        connection: &Connection,
+        stored: &Binding,
+        kind: ItemKind,
+    ) -> Result<()> {
         let named = Binding::of(connection);
         if *stored == named {
             return Ok(());
@@ -773,7 +776,10 @@ impl Session {
     }
 
     fn keychain_failure(&self, reason: KeychainReason, detail: String, kind: ItemKind) -> Error {
-        self.keychain_error(KeychainError::new(self.keychain.name(), reason, detail), kind)
+        self.keychain_error(
+            KeychainError::new(self.keychain.name(), reason, detail),
+            kind,
+        )
     }
 
     pub(crate) fn keychain_error(&self, error: KeychainError, kind: ItemKind) -> Error {
@@ -793,7 +799,10 @@ impl Session {
             status.access_expires_at = tokens.access.as_ref().map(|token| token.expires_at);
             status.refresh_issued_at = tokens.refresh.as_ref().map(|token| token.issued_at);
             status.refresh_expires_at = tokens.refresh.as_ref().map(RefreshToken::end);
-            status.extendable = tokens.refresh.as_ref().map(|_| !tokens.exchange_unsupported);
+            status.extendable = tokens
+                .refresh
+                .as_ref()
+                .map(|_| !tokens.exchange_unsupported);
             status.username = tokens.username.clone().or(status.username.take());
             status.last_failure = None;
         });
@@ -808,18 +817,20 @@ impl Session {
         self.update_or_note_connection(lock, |connection| change(&mut connection.status));
     }
 
-    fn update_or_note_connection(
-        &self,
-        lock: &RenewalLock,
-        change: impl FnOnce(&mut Connection),
-    ) {
+    fn update_or_note_connection(&self, lock: &RenewalLock, change: impl FnOnce(&mut Connection)) {
         if let Err(error) = self.connections.update(lock, change) {
-            self.minor(format!("meta.json could not be brought up to date: {error}"));
+            self.minor(format!(
+                "meta.json could not be brought up to date: {error}"
+            ));
         }
     }
 
     fn warn_of_the_end(&self, tokens: &Tokens) {
-        let Some(refresh) = tokens.refresh.as_ref().filter(|_| tokens.exchange_unsupported) else {
+        let Some(refresh) = tokens
+            .refresh
+            .as_ref()
+            .filter(|_| tokens.exchange_unsupported)
+        else {
             return;
         };
         let left = refresh.end().duration_since(self.context.now()).as_secs();

@@ -317,7 +317,10 @@ impl Connections {
                 if connection.id == *id {
                     Ok(connection)
                 } else {
-                    Err(corrupt(format!("it belongs to another id, {}", connection.id)))
+                    Err(corrupt(format!(
+                        "it belongs to another id, {}",
+                        connection.id
+                    )))
                 }
             })
     }
@@ -409,7 +412,12 @@ impl Connections {
     /// Writes a new connection; `ca` becomes its `ca.pem`. The first one becomes the default. Returns whether it did.
     ///
     /// Either all of it exists afterwards or nothing.
-    pub fn add(&self, connection: &Connection, ca: Option<&[u8]>, context: &Context) -> Result<bool> {
+    pub fn add(
+        &self,
+        connection: &Connection,
+        ca: Option<&[u8]>,
+        context: &Context,
+    ) -> Result<bool> {
         let _tree = self.lock_tree(context)?;
         let first = self.ids()?.is_empty();
         self.claim_label(&connection.label, &connection.id)?;
@@ -456,15 +464,16 @@ impl Connections {
         if !self.folder(id).is_dir() {
             return Err(self.unknown(Some(connection.label.as_str())));
         }
-        let lock = Lock::acquire(&self.folder(id).join("lock"), bound, context).map_err(
-            |error| match error {
-                Error::Busy { pid, .. } => Error::Busy {
-                    what: connection.label.to_string(),
-                    pid,
-                },
-                other => other,
-            },
-        )?;
+        let lock =
+            Lock::acquire(&self.folder(id).join("lock"), bound, context).map_err(|error| {
+                match error {
+                    Error::Busy { pid, .. } => Error::Busy {
+                        what: connection.label.to_string(),
+                        pid,
+                    },
+                    other => other,
+                }
+            })?;
         let current = self
             .load_if_there(id)?
             .ok_or_else(|| self.unknown(Some(connection.label.as_str())))?;
@@ -501,7 +510,12 @@ impl Connections {
     }
 
     /// Gives the connection another label. The id stays.
-    pub fn rename(&self, lock: &RenewalLock, label: &Label, context: &Context) -> Result<Connection> {
+    pub fn rename(
+        &self,
+        lock: &RenewalLock,
+        label: &Label,
+        context: &Context,
+    ) -> Result<Connection> {
         let _tree = self.lock_tree(context)?;
         let document = self
             .read_meta(&lock.id)?
@@ -735,9 +749,7 @@ impl Meta {
 fn serialise(mut document: Map<String, Value>, connection: &Connection) -> Vec<u8> {
     let text = |value: &str| Value::from(value);
     let maybe = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
-    let time = |value: Option<Timestamp>| {
-        value.map_or(Value::Null, |at| Value::from(rfc3339(at)))
-    };
+    let time = |value: Option<Timestamp>| value.map_or(Value::Null, |at| Value::from(rfc3339(at)));
     let mut put = |name: &str, value: Value| {
         document.insert(name.to_owned(), value);
     };

@@ -320,7 +320,12 @@ pub(super) struct TokenArgs {
     #[arg(long, conflicts_with_all = ["json", "header", "min_ttl", "force"])]
     pub(super) rotate_refresh_token: bool,
     /// The connection (as the Python package named this flag)
-    #[arg(long, value_name = "NAME", requires = "rotate_refresh_token", hide = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "rotate_refresh_token",
+        hide = true
+    )]
     pub(super) portal: Option<String>,
 }
 

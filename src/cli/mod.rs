@@ -152,7 +152,9 @@ impl Desk {
     fn serve(mut self, cli: Cli) -> u8 {
         let outcome = match cli.command {
             None => commands::overview(&mut self),
-            Some(Command::Connections(command)) => commands::connections(&mut self, command, &cli.global),
+            Some(Command::Connections(command)) => {
+                commands::connections(&mut self, command, &cli.global)
+            }
             Some(Command::Login(args)) => commands::login(&mut self, &args),
             Some(Command::Logout(args)) => commands::logout(&mut self, &args),
             Some(Command::Whoami(args)) => commands::whoami(&mut self, &args),
@@ -211,12 +213,7 @@ impl Desk {
 
     fn session_of(&self, store: &Connections, connection: Connection) -> Session {
         let keychain = self.keychains(store).of(connection.keychain);
-        Session::new(
-            store.clone(),
-            connection,
-            keychain,
-            self.context.clone(),
-        )
+        Session::new(store.clone(), connection, keychain, self.context.clone())
     }
 
     /// The session of the connection that was asked for, about to use the network.

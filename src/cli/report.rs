@@ -261,9 +261,9 @@ fn hint(error: &Error) -> Option<String> {
         Error::Ambiguous {
             wanted: Some(_), ..
         } => Some("give more of the id".into()),
-        Error::Ambiguous { wanted: None, .. } => {
-            Some("name one with -c NAME, or choose a default: age-oauth connections use NAME".into())
-        }
+        Error::Ambiguous { wanted: None, .. } => Some(
+            "name one with -c NAME, or choose a default: age-oauth connections use NAME".into(),
+        ),
         Error::Keychain {
             connection,
             item,
@@ -286,9 +286,9 @@ fn sign_in_hint(label: &str, why: &SignInNeeded) -> String {
     let login = format!("age-oauth login -c {}", typed(label));
     match why {
         SignInNeeded::OtherUser { .. } => format!("to change the user: {login} --switch-user"),
-        SignInNeeded::TimedOut(_) => format!(
-            "look at the browser's page for the portal's own message, then: {login}"
-        ),
+        SignInNeeded::TimedOut(_) => {
+            format!("look at the browser's page for the portal's own message, then: {login}")
+        }
         _ => login,
     }
 }
@@ -407,6 +407,9 @@ mod tests {
             connection: "My Portal".into(),
             why: SignInNeeded::Never,
         };
-        assert_eq!(hint(&error).as_deref(), Some("age-oauth login -c \"My Portal\""));
+        assert_eq!(
+            hint(&error).as_deref(),
+            Some("age-oauth login -c \"My Portal\"")
+        );
     }
 }

@@ -75,9 +75,9 @@ impl Shell {
             Self::Bash | Self::Zsh | Self::Sh => Some("eval \"$(age-oauth export-env)\""),
             Self::Fish => Some("age-oauth export-env | source"),
             Self::Powershell => Some("age-oauth export-env | Out-String | Invoke-Expression"),
-            Self::Cmd => Some(
-                "for /f \"delims=\" %i in ('age-oauth export-env --shell cmd') do @%i",
-            ),
+            Self::Cmd => {
+                Some("for /f \"delims=\" %i in ('age-oauth export-env --shell cmd') do @%i")
+            }
             Self::Nu => Some("age-oauth export-env --shell json | from json | load-env"),
             Self::Dotenv | Self::Json | Self::Github => None,
         }
@@ -253,15 +253,36 @@ mod tests {
     #[test]
     fn each_shell_has_its_own_quotes() {
         let nasty = "a'b\"c$d`e\\f";
-        assert_eq!(one(Shell::Bash, nasty).unwrap(), "export V='a'\\''b\"c$d`e\\f'\n");
-        assert_eq!(one(Shell::Fish, nasty).unwrap(), "set -gx V 'a\\'b\"c$d`e\\\\f'\n");
-        assert_eq!(one(Shell::Powershell, nasty).unwrap(), "$env:V = 'a''b\"c$d`e\\f'\n");
-        assert_eq!(one(Shell::Powershell, "ü\n").unwrap(), "$env:V = -join [char[]](252,10)\n");
-        assert_eq!(one(Shell::Cmd, "a&b|c<d>e^f").unwrap(), "set \"V=a&b|c<d>e^f\"\n");
-        assert_eq!(one(Shell::Dotenv, "https://h/p").unwrap(), "V=https://h/p\n");
+        assert_eq!(
+            one(Shell::Bash, nasty).unwrap(),
+            "export V='a'\\''b\"c$d`e\\f'\n"
+        );
+        assert_eq!(
+            one(Shell::Fish, nasty).unwrap(),
+            "set -gx V 'a\\'b\"c$d`e\\\\f'\n"
+        );
+        assert_eq!(
+            one(Shell::Powershell, nasty).unwrap(),
+            "$env:V = 'a''b\"c$d`e\\f'\n"
+        );
+        assert_eq!(
+            one(Shell::Powershell, "ü\n").unwrap(),
+            "$env:V = -join [char[]](252,10)\n"
+        );
+        assert_eq!(
+            one(Shell::Cmd, "a&b|c<d>e^f").unwrap(),
+            "set \"V=a&b|c<d>e^f\"\n"
+        );
+        assert_eq!(
+            one(Shell::Dotenv, "https://h/p").unwrap(),
+            "V=https://h/p\n"
+        );
         assert_eq!(one(Shell::Dotenv, "a b $c").unwrap(), "V='a b $c'\n");
         assert_eq!(one(Shell::Dotenv, "a'b\n").unwrap(), "V=\"a'b\\n\"\n");
-        assert_eq!(one(Shell::Json, "a\"b").unwrap(), "{\n  \"V\": \"a\\\"b\"\n}\n");
+        assert_eq!(
+            one(Shell::Json, "a\"b").unwrap(),
+            "{\n  \"V\": \"a\\\"b\"\n}\n"
+        );
         assert_eq!(
             one(Shell::Github, "a\nage_oauth_end\nb").unwrap(),
             "V<<age_oauth_end_\na\nage_oauth_end\nb\nage_oauth_end_\n"
@@ -275,7 +296,10 @@ mod tests {
         }
         for shell in Shell::value_variants() {
             let nul = one(*shell, "a\0b");
-            assert!(nul.is_err() || matches!(shell, Shell::Json | Shell::Nu), "{shell:?}");
+            assert!(
+                nul.is_err() || matches!(shell, Shell::Json | Shell::Nu),
+                "{shell:?}"
+            );
         }
         assert!(one(Shell::Dotenv, "$a'b").is_err());
     }

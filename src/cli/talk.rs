@@ -208,7 +208,9 @@ impl Talk {
             }
             Wait::OtherProcess { pid: None } => "waiting for another age-oauth process …".into(),
             Wait::Portal { host } => format!("waiting for {} …", escape(host)),
-            Wait::Keychain => "waiting for the keychain; it may be asking for your password …".into(),
+            Wait::Keychain => {
+                "waiting for the keychain; it may be asking for your password …".into()
+            }
             Wait::Browser => "waiting for the browser …".into(),
         };
         let (over, ended) = mpsc::channel();

@@ -106,7 +106,12 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&console::pad_str(cell, *width, console::Alignment::Left, None));
+            line.push_str(&console::pad_str(
+                cell,
+                *width,
+                console::Alignment::Left,
+                None,
+            ));
             line.push_str("  ");
         }
         text.push_str(line.trim_end());
@@ -142,7 +147,10 @@ mod tests {
         let zone = TimeZone::get("Europe/Zurich").unwrap();
         let at: Timestamp = "2026-12-07T15:20:00Z".parse().unwrap();
         let now: Timestamp = "2026-11-23T15:20:04Z".parse().unwrap();
-        assert_eq!(local_and_left(at, now, &zone), "2026-12-07 16:20 CET (in 14d)");
+        assert_eq!(
+            local_and_left(at, now, &zone),
+            "2026-12-07 16:20 CET (in 14d)"
+        );
         assert_eq!(local(at, &TimeZone::UTC), "2026-12-07 15:20 UTC");
     }
 

@@ -107,7 +107,8 @@ impl Head {
                 .map(one_line)
                 .collect(),
             retry_after: text("retry-after"),
-            date: text("date").and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(&date).ok()),
+            date: text("date")
+                .and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(&date).ok()),
         }
     }
 
@@ -281,10 +282,7 @@ impl Envelope {
 }
 
 fn line(value: &Value) -> Option<String> {
-    value
-        .as_str()
-        .map(one_line)
-        .filter(|text| !text.is_empty())
+    value.as_str().map(one_line).filter(|text| !text.is_empty())
 }
 
 /// `details` is an array, a string, null, or absent.
@@ -390,7 +388,10 @@ mod tests {
             (429, ""),
         ] {
             assert!(
-                matches!(judged(status, body), Err(No::Unreachable(Unreachable::Status(_)))),
+                matches!(
+                    judged(status, body),
+                    Err(No::Unreachable(Unreachable::Status(_)))
+                ),
                 "{status} {body}"
             );
         }

@@ -72,7 +72,9 @@ pub enum Retry {
 
 impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Http").field("portal", &self.portal).finish_non_exhaustive()
+        f.debug_struct("Http")
+            .field("portal", &self.portal)
+            .finish_non_exhaustive()
     }
 }
 
@@ -237,13 +239,14 @@ impl Http {
             .timeout_global(Some(bound))
             .proxy(self.way.for_ureq()?)
             .build();
-        let connector = ().chain(ConnectProxyConnector::default())
-            .chain(TcpConnector::default())
-            .chain(TlsConnector::new(
-                Arc::clone(&self.handshakes),
-                request.url.host_str().unwrap_or_default(),
-                Arc::clone(sent),
-            ));
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(TlsConnector::new(
+                    Arc::clone(&self.handshakes),
+                    request.url.host_str().unwrap_or_default(),
+                    Arc::clone(sent),
+                ));
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
         let mut builder = ureq::http::Request::builder()
             .method(request.method)
@@ -391,9 +394,7 @@ fn pause(
             why,
             Unreachable::Connect(_) | Unreachable::Broken(_) | Unreachable::Status(_)
         ),
-        Retry::OnlyUnsent => {
-            status_with_wish || (!sent && matches!(why, Unreachable::Connect(_)))
-        }
+        Retry::OnlyUnsent => status_with_wish || (!sent && matches!(why, Unreachable::Connect(_))),
     };
     let own = jittered(FIRST_PAUSE * 2_u32.pow(number - 1));
     let pause = retry_after.map_or(own, |wish| wish.max(Duration::from_millis(10)));

@@ -37,10 +37,12 @@ impl Way {
             // The name is the proxy's to resolve: behind one, this machine often cannot.
             Self::Through(url) => {
                 let decoded = |text: &str| {
-                    url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
-                        .next()
-                        .map(|(_, value)| value.into_owned())
-                        .unwrap_or_default()
+                    url::form_urlencoded::parse(
+                        format!("x={}", text.replace('+', "%2B")).as_bytes(),
+                    )
+                    .next()
+                    .map(|(_, value)| value.into_owned())
+                    .unwrap_or_default()
                 };
                 let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http)
                     .host(url.host_str().unwrap_or_default())
@@ -66,7 +68,9 @@ pub(super) fn choose(proxy: &Proxy, target: &Url, environment: &Environment) -> 
     let chosen = match proxy {
         Proxy::None => None,
         Proxy::Url(url) => Some(url.clone()),
-        Proxy::System => from_environment(target, environment).unwrap_or_else(|| from_system(target)),
+        Proxy::System => {
+            from_environment(target, environment).unwrap_or_else(|| from_system(target))
+        }
     };
     chosen.map_or(Ok(Way::Direct), |text| through(&text))
 }
@@ -271,7 +275,10 @@ mod tests {
         assert_eq!(system(&[("HTTPS_PROXY", "http://a:1")]), "a:1");
         assert_eq!(system(&[("https_proxy", "b:2")]), "b:2");
         assert_eq!(system(&[("ALL_PROXY", "c:3")]), "c:3");
-        assert_eq!(system(&[("HTTPS_PROXY", "a:1"), ("ALL_PROXY", "c:3")]), "a:1");
+        assert_eq!(
+            system(&[("HTTPS_PROXY", "a:1"), ("ALL_PROXY", "c:3")]),
+            "a:1"
+        );
         for exempt in [
             "*",
             "gis.example.org",
@@ -280,17 +287,30 @@ mod tests {
             "*.example.org",
             "x, gis.example.org:443",
         ] {
-            assert_eq!(system(&[("HTTPS_PROXY", "a:1"), ("NO_PROXY", exempt)]), "none", "{exempt}");
+            assert_eq!(
+                system(&[("HTTPS_PROXY", "a:1"), ("NO_PROXY", exempt)]),
+                "none",
+                "{exempt}"
+            );
         }
         for other in ["ample.org", "gis.example.org:8443", "example.com", ""] {
-            assert_eq!(system(&[("HTTPS_PROXY", "a:1"), ("NO_PROXY", other)]), "a:1", "{other}");
+            assert_eq!(
+                system(&[("HTTPS_PROXY", "a:1"), ("NO_PROXY", other)]),
+                "a:1",
+                "{other}"
+            );
         }
     }
 
     #[test]
     fn addresses_are_exempt_one_by_one_or_by_range() {
         let system = |target: &str, exempt: &str| {
-            way(&Proxy::System, target, &[("HTTPS_PROXY", "a:1"), ("NO_PROXY", exempt)]).unwrap()
+            way(
+                &Proxy::System,
+                target,
+                &[("HTTPS_PROXY", "a:1"), ("NO_PROXY", exempt)],
+            )
+            .unwrap()
         };
         assert_eq!(system("https://10.1.2.3/p", "10.0.0.0/8"), "none");
         assert_eq!(system("https://11.1.2.3/p", "10.0.0.0/8"), "a:1");
@@ -303,11 +323,18 @@ mod tests {
     #[test]
     fn this_machine_is_never_reached_through_a_proxy() {
         let through = Proxy::Url("http://a:1".into());
-        for target in ["https://localhost/p", "https://127.0.0.1:7443/p", "https://[::1]/p"] {
+        for target in [
+            "https://localhost/p",
+            "https://127.0.0.1:7443/p",
+            "https://[::1]/p",
+        ] {
             assert_eq!(way(&through, target, &[]).unwrap(), "none");
         }
         assert_eq!(way(&through, "https://h/p", &[]).unwrap(), "a:1");
-        assert_eq!(way(&Proxy::None, "https://h/p", &[("HTTPS_PROXY", "a:1")]).unwrap(), "none");
+        assert_eq!(
+            way(&Proxy::None, "https://h/p", &[("HTTPS_PROXY", "a:1")]).unwrap(),
+            "none"
+        );
     }
 
     #[test]
@@ -316,7 +343,10 @@ mod tests {
         let way = choose(&Proxy::System, &url("https://h/p"), &environment).unwrap();
         assert_eq!(way.name(), "a:1");
         let proxy = way.for_ureq().unwrap().unwrap();
-        assert_eq!((proxy.username(), proxy.password()), (Some("me"), Some("p@ss")));
+        assert_eq!(
+            (proxy.username(), proxy.password()),
+            (Some("me"), Some("p@ss"))
+        );
     }
 
     #[test]
@@ -338,7 +368,10 @@ mod tests {
         let setting = |target: &str, server: &str, exceptions: &str| {
             manual_setting(&url(target), server, exceptions)
         };
-        assert_eq!(setting("https://h.org/p", "a:1", "").as_deref(), Some("a:1"));
+        assert_eq!(
+            setting("https://h.org/p", "a:1", "").as_deref(),
+            Some("a:1")
+        );
         assert_eq!(
             setting("https://h.org/p", "http=x:1;https=a:1", "").as_deref(),
             Some("a:1")
@@ -346,7 +379,10 @@ mod tests {
         assert_eq!(setting("https://h.org/p", "http=x:1", ""), None);
         assert_eq!(setting("https://h/p", "a:1", "<local>"), None);
         assert_eq!(setting("https://gis.h.org/p", "a:1", "10.*;*.h.org"), None);
-        assert_eq!(setting("https://gis.h.org/p", "a:1", "*.x.org;gis.h.com").as_deref(), Some("a:1"));
+        assert_eq!(
+            setting("https://gis.h.org/p", "a:1", "*.x.org;gis.h.com").as_deref(),
+            Some("a:1")
+        );
         assert_eq!(setting("https://10.2.3.4/p", "a:1", "10.*"), None);
     }
 }

@@ -3,9 +3,25 @@
 //! A keychain holds at most two items per connection, each replaced as a whole: the client secret and the tokens.
 //! What is inside an item is the business of [`crate::token`]; here it is text.
 
-use crate::connection::Connection;
+mod bounded;
+mod memory;
+mod os;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod secret_service;
+mod split;
+mod vault;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use memory::{Call, MemoryStore};
+
+use crate::connection::{Connection, KeychainKind};
+use crate::context::Context;
 use crate::error::KeychainError;
 use crate::secret::Secret;
+use bounded::Bounded;
+use vault::Vault;
 
 /// The service that all our items belong to.
 pub const SERVICE: &str = "age-oauth";
@@ -108,11 +124,50 @@ pub trait SecretStore: Send + Sync {
     /// The [accounts](Item::account) of all our items, in no order.
     fn accounts(&self) -> Result<Vec<String>, KeychainError>;
 }
-#[allow(missing_docs)]
-pub struct Keychains;
-#[allow(missing_docs, unused_variables, clippy::all, clippy::pedantic)]
+/// The keychains of one store, opened when first used.
+pub struct Keychains(Source);
+
+enum Source {
+    Real {
+        os: Arc<dyn SecretStore>,
+        vault: Arc<dyn SecretStore>,
+    },
+    Fixed(Arc<dyn SecretStore>),
+}
+
 impl Keychains {
-    pub fn new(root: std::path::PathBuf, custom: bool, person: bool, c: &crate::context::Context) -> Self { Keychains }
-    pub fn fixed(s: std::sync::Arc<dyn SecretStore>) -> Self { Keychains }
-    pub fn of(&self, k: crate::connection::KeychainKind) -> std::sync::Arc<dyn SecretStore> { unimplemented!() }
+    /// The platform's keychain, and the vault of the store at `root`. Touches neither yet.
+    ///
+    /// `custom_root`: the root was chosen by hand, so the vault's key file lies beside it. `person`: somebody can see a
+    /// prompt of the keychain's own; without, none is shown and waits are short.
+    #[must_use]
+    pub fn new(root: PathBuf, custom_root: bool, person: bool, context: &Context) -> Self {
+        let os = Arc::new(os::OsStore::new(person));
+        Self(Source::Real {
+            os: Arc::new(Bounded::new(os, person, context)),
+            vault: Arc::new(Vault::new(root, custom_root, context)),
+        })
+    }
+
+    /// One keychain for everything.
+    #[must_use]
+    pub fn fixed(keychain: Arc<dyn SecretStore>) -> Self {
+        Self(Source::Fixed(keychain))
+    }
+
+    /// The keychain of this kind.
+    #[must_use]
+    pub fn of(&self, kind: KeychainKind) -> Arc<dyn SecretStore> {
+        match (&self.0, kind) {
+            (Source::Fixed(keychain), _) => Arc::clone(keychain),
+            (Source::Real { os, .. }, KeychainKind::Os) => Arc::clone(os),
+            (Source::Real { vault, .. }, KeychainKind::Vault) => Arc::clone(vault),
+        }
+    }
+}
+
+impl std::fmt::Debug for Keychains {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keychains")
+    }
 }

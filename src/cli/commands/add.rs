@@ -4,9 +4,7 @@ use crate::cli::args::{AddArgs, AuthType};
 use crate::cli::report::{certificate, Failure, Outcome};
 use crate::cli::words::{escape, typed};
 use crate::cli::Desk;
-use crate::connection::{
-    Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri,
-};
+use crate::connection::{Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri};
 use crate::error::{Error, KeychainReason, Refused, TlsFailure, Unreachable};
 use crate::keychain::{Item, ItemKind};
 use crate::manage;
@@ -73,11 +71,7 @@ impl<'a> Form<'a> {
             args,
             guided,
             proxy: fields::proxy(fields)?.unwrap_or(Proxy::System),
-            referer: fields
-                .referer
-                .as_deref()
-                .map(fields::referer)
-                .transpose()?,
+            referer: fields.referer.as_deref().map(fields::referer).transpose()?,
             keychain: fields::keychain(fields, &desk.context.environment)?,
         })
     }
@@ -263,7 +257,11 @@ impl<'a> Form<'a> {
                     "a person: you sign in with your browser (user authentication)".to_owned(),
                     "an application: no person, a client secret (app authentication)".to_owned(),
                 ];
-                Ok(desk.host.ask.choose("Who shall the tokens be for", &choices, 0)? == 1)
+                Ok(desk
+                    .host
+                    .ask
+                    .choose("Who shall the tokens be for", &choices, 0)?
+                    == 1)
             }
         }
     }
@@ -308,7 +306,9 @@ impl<'a> Form<'a> {
         match fields::secret(desk, &self.args.fields.secret)? {
             GivenSecret::Text(text) => return Ok(Some(fields::checked(&text, client_id)?)),
             GivenSecret::None if application => {
-                return Err(Failure::usage("an application cannot do without its client secret"))
+                return Err(Failure::usage(
+                    "an application cannot do without its client secret",
+                ))
             }
             GivenSecret::None => return Ok(None),
             GivenSecret::Nothing => {}
@@ -376,10 +376,7 @@ fn decide_tls(
     if failure.chain.is_empty() {
         choices.remove(1);
     }
-    let chosen = desk
-        .host
-        .ask
-        .choose("What shall be done", &choices, 0)?;
+    let chosen = desk.host.ask.choose("What shall be done", &choices, 0)?;
     let chosen = if failure.chain.is_empty() && chosen > 0 {
         chosen + 1
     } else {
@@ -395,14 +392,11 @@ fn decide_tls(
 
 fn ask_ca(desk: &mut Desk) -> Result<Trust, Failure> {
     let environment = desk.context.environment.clone();
-    let answer = desk
-        .host
-        .ask
-        .text("Certificate file", None, &mut |text| {
-            Trust::file(text, &environment)
-                .map(|_| ())
-                .map_err(|why| why.to_string())
-        })?;
+    let answer = desk.host.ask.text("Certificate file", None, &mut |text| {
+        Trust::file(text, &environment)
+            .map(|_| ())
+            .map_err(|why| why.to_string())
+    })?;
     Ok(Trust::file(&answer, &environment)?)
 }
 
@@ -534,16 +528,11 @@ fn settle_default(
 }
 
 /// Signs in where that was asked for, or where a person wants it; else tells what comes next.
-pub(super) fn sign_in_at_once(
-    desk: &mut Desk,
-    args: &AddArgs,
-    connection: &Connection,
-) -> Outcome {
+pub(super) fn sign_in_at_once(desk: &mut Desk, args: &AddArgs, connection: &Connection) -> Outcome {
     use std::io::Write as _;
     desk.host.out.flush()?;
     super::login::next_steps(desk, connection);
-    let wanted = args.login
-        || (desk.person() && desk.host.ask.confirm("Sign in now?", true)?);
+    let wanted = args.login || (desk.person() && desk.host.ask.confirm("Sign in now?", true)?);
     if !wanted {
         return Ok(());
     }

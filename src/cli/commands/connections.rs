@@ -187,7 +187,10 @@ fn facts(
         ("Last failure", status.last_failure.clone()),
         ("Referer", connection.referer.clone()),
         ("CA copied from", connection.ca_source.clone()),
-        ("Tags", Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty())),
+        (
+            "Tags",
+            Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty()),
+        ),
     ];
     facts.extend(
         optional
@@ -262,10 +265,8 @@ pub(super) fn info(desk: &mut Desk, args: &JsonArgs) -> Outcome {
     };
     let environment = &desk.context.environment;
     let kind = super::fields::default_keychain(environment)?;
-    let program = std::env::current_exe().map_or_else(
-        |_| "unknown".to_owned(),
-        |path| path.display().to_string(),
-    );
+    let program = std::env::current_exe()
+        .map_or_else(|_| "unknown".to_owned(), |path| path.display().to_string());
     if args.json {
         return desk.answer_json(&json!({
             "store_base": store.root().display().to_string(),

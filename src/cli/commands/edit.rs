@@ -53,18 +53,18 @@ pub(super) fn replace(
     Ok(())
 }
 
-fn changes(
-    desk: &mut Desk,
-    connection: &Connection,
-    args: &FieldArgs,
-) -> Result<Changes, Failure> {
+fn changes(desk: &mut Desk, connection: &Connection, args: &FieldArgs) -> Result<Changes, Failure> {
     let trust = match &args.verify_ssl {
         Some(text) => Some(fields::trust(text, &desk.context.environment)?),
         None => None,
     };
     let mut changes = Changes {
         portal: args.portal.as_deref().map(str::parse).transpose()?,
-        client_id: args.client_id.as_deref().map(fields::client_id).transpose()?,
+        client_id: args
+            .client_id
+            .as_deref()
+            .map(fields::client_id)
+            .transpose()?,
         application: args.auth_type.map(|kind| kind == AuthType::App),
         redirect_uri: args.redirect_uri.as_deref().map(str::parse).transpose()?,
         referer: args
@@ -131,7 +131,9 @@ fn secret(
             return Ok(SecretChange::Set(fields::checked(&text, &client_id)?))
         }
         GivenSecret::None if application => {
-            return Err(Failure::usage("an application cannot do without its client secret"))
+            return Err(Failure::usage(
+                "an application cannot do without its client secret",
+            ))
         }
         GivenSecret::None => return Ok(SecretChange::Remove),
         GivenSecret::Nothing => {}
@@ -146,10 +148,12 @@ fn secret(
         return Ok(SecretChange::Keep);
     }
     if desk.person() {
-        return Ok(match super::add::ask_secret(desk, application, &client_id)? {
-            Some(secret) => SecretChange::Set(secret),
-            None => SecretChange::Remove,
-        });
+        return Ok(
+            match super::add::ask_secret(desk, application, &client_id)? {
+                Some(secret) => SecretChange::Set(secret),
+                None => SecretChange::Remove,
+            },
+        );
     }
     if application {
         return Err(Failure::usage_hint(
@@ -181,8 +185,9 @@ fn apply(
         ));
     }
     if edited.secret_dropped && !matches!(changes.secret, SecretChange::Set(_)) {
-        desk.talk
-            .remark("The client secret belonged to the former portal or client ID and was dropped.");
+        desk.talk.remark(
+            "The client secret belonged to the former portal or client ID and was dropped.",
+        );
     }
     Ok(())
 }

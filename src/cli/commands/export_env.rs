@@ -57,7 +57,9 @@ pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outco
 }
 
 fn checked(prefix: &str) -> Outcome {
-    let good = prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    let good = prefix
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !prefix.starts_with(|c: char| c.is_ascii_digit());
     if good && !prefix.is_empty() {
         return Ok(());
@@ -101,7 +103,9 @@ fn set(
     let issued = session.access_token(&want)?;
     let variables = variables(session.connection(), &issued, args, shell);
     // A value that the form cannot carry must be found before anything is printed.
-    shell.render(&variables).map_err(|error| unquotable(&error, shell))?;
+    shell
+        .render(&variables)
+        .map_err(|error| unquotable(&error, shell))?;
     Ok((variables, issued.access.secret.expose().to_owned()))
 }
 

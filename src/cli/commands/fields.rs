@@ -143,7 +143,9 @@ pub(super) fn secret(desk: &mut Desk, args: &SecretArgs) -> Result<GivenSecret, 
     }
     if args.client_secret_stdin {
         let text = (desk.host.read_input)().map_err(|why| {
-            Failure::usage(format!("the client secret could not be read from standard input: {why}"))
+            Failure::usage(format!(
+                "the client secret could not be read from standard input: {why}"
+            ))
         })?;
         return Ok(GivenSecret::Text(text));
     }
@@ -159,9 +161,8 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
         path: path.to_owned(),
         source,
     })?;
-    Secret::from_utf8(bytes).ok_or_else(|| {
-        Failure::usage(format!("`{}` holds no text", path.display()))
-    })
+    Secret::from_utf8(bytes)
+        .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
 }
 
 /// A given secret, checked.

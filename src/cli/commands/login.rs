@@ -147,9 +147,7 @@ impl Lines {
         if self.ended {
             return Line::End;
         }
-        let pending = self
-            .pending
-            .get_or_insert_with(|| (desk.host.read_line)());
+        let pending = self.pending.get_or_insert_with(|| (desk.host.read_line)());
         let line = match pending.recv_timeout(bound) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => return Line::NotYet,
@@ -345,7 +343,10 @@ fn consent(
         return Ok(());
     }
     session.discard(pending);
-    Err(needed(session, SignInNeeded::OtherUser { stored, signed_in }))
+    Err(needed(
+        session,
+        SignInNeeded::OtherUser { stored, signed_in },
+    ))
 }
 
 fn agrees(desk: &mut Desk, question: &str, lines: &mut Lines) -> Result<bool, Failure> {
@@ -366,6 +367,7 @@ pub(super) fn next_steps(desk: &Desk, connection: &Connection) {
     desk.talk.remark("Next:");
     desk.talk
         .remark(&format!("  age-oauth login {name}        sign in"));
-    desk.talk
-        .remark(&format!("  age-oauth token {name}        print an access token"));
+    desk.talk.remark(&format!(
+        "  age-oauth token {name}        print an access token"
+    ));
 }

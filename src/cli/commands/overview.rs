@@ -83,6 +83,8 @@ fn next(desk: &Desk, listing: &Listing) -> String {
             "Next: age-oauth login -c {}",
             typed(connection.label.as_str())
         ),
-        None => "Next: age-oauth token, age-oauth whoami, or eval \"$(age-oauth export-env)\"".into(),
+        None => {
+            "Next: age-oauth token, age-oauth whoami, or eval \"$(age-oauth export-env)\"".into()
+        }
     }
 }

@@ -17,7 +17,9 @@ pub(super) fn remove(desk: &mut Desk, args: &RemoveArgs, global: &Global) -> Out
     let store = desk.store()?;
     if args.all {
         if global.connection.is_some() || global.connection_id.is_some() {
-            return Err(Failure::usage("--all and a connection's name exclude each other"));
+            return Err(Failure::usage(
+                "--all and a connection's name exclude each other",
+            ));
         }
         return all(desk, &store, args);
     }
@@ -124,10 +126,7 @@ fn confirm_all(desk: &mut Desk, args: &RemoveArgs, listing: &Listing) -> Outcome
             .say(&format!("  {}", escape(connection.label.as_str())));
     }
     let question = format!("Type {WORD} to remove them all");
-    let answer = desk
-        .host
-        .ask
-        .text(&question, Some("no"), &mut |_| Ok(()))?;
+    let answer = desk.host.ask.text(&question, Some("no"), &mut |_| Ok(()))?;
     if answer == WORD {
         return Ok(());
     }
@@ -145,7 +144,10 @@ fn sweep(desk: &Desk, store: &Connections, kinds: &[KeychainKind]) -> Outcome {
             Err(error) if error.reason == KeychainReason::Missing => continue,
             Err(error) => return Err(Error::from(error).into()),
         };
-        for item in accounts.iter().filter_map(|account| Item::from_account(account)) {
+        for item in accounts
+            .iter()
+            .filter_map(|account| Item::from_account(account))
+        {
             keychain.delete(&item).map_err(Error::from)?;
         }
     }

@@ -85,7 +85,10 @@ fn rotate(desk: &mut Desk, session: &Session) -> Outcome {
         .map(|at| desk.context.now().duration_since(at).as_secs());
     let refreshed = session.refresh(ExtendRule::OlderThan(ROTATE_AFTER))?;
     let issued = &refreshed.issued;
-    desk.answer(&format!("Connection: {}", escape(connection.label.as_str())))?;
+    desk.answer(&format!(
+        "Connection: {}",
+        escape(connection.label.as_str())
+    ))?;
     desk.answer(&format!("Portal: {}", connection.portal))?;
     if let Some(username) = &issued.username {
         desk.answer(&format!("User: {}", escape(username)))?;
