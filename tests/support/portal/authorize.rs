@@ -26,7 +26,7 @@ pub fn authorize(state: &mut State, request: &Request) -> Response {
     }
     let forced = request.param("force_login") == Some("true");
     match signed_in(state, request) {
-        Some(username) if !forced => approve(state, asked, &username),
+        Some(username) if !forced => approve(state, &asked, &username),
         _ => show_form(state, asked),
     }
 }
@@ -162,7 +162,7 @@ pub fn sign_in(state: &mut State, request: &Request) -> Response {
     if state.rules.user(&username).is_none() {
         return show_form(state, asked);
     }
-    approve(state, asked, &username)
+    approve(state, &asked, &username)
 }
 
 /// `oauth2/approval`: where the out-of-band flow ends.
@@ -173,9 +173,9 @@ pub fn approval(request: &Request) -> Response {
     }
 }
 
-fn approve(state: &mut State, asked: Authorization, username: &str) -> Response {
+fn approve(state: &mut State, asked: &Authorization, username: &str) -> Response {
     let code = state.issue_code(asked.clone(), username);
-    deliver(state, &asked, &[("code", &code)])
+    deliver(state, asked, &[("code", &code)])
 }
 
 fn deny(state: &State, asked: &Authorization) -> Response {

@@ -93,7 +93,7 @@ pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Landing {
     } else {
         reply
     };
-    land(client, url, reply)
+    land(client, url, &reply)
 }
 
 fn without_fragment(url: &str) -> String {
@@ -119,7 +119,7 @@ fn fill_in(client: &Client, url: &str, page: &Reply, decision: Decision<'_>) -> 
         .expect("the sign-in page does not answer")
 }
 
-fn land(client: &Client, opened: &str, reply: Reply) -> Landing {
+fn land(client: &Client, opened: &str, reply: &Reply) -> Landing {
     let title = reply.title().unwrap_or_default();
     let Some(location) = reply.header("location") else {
         return Landing::Refused {

@@ -57,11 +57,13 @@ pub struct ServerCertificate {
 
 impl Authority {
     pub fn new() -> Self {
-        let root = CertifiedIssuer::self_signed(
-            authority_params("Practice Root CA"),
-            KeyPair::generate().unwrap(),
-        )
-        .unwrap();
+        Self::named("Practice Root CA")
+    }
+
+    fn named(name: &str) -> Self {
+        let root =
+            CertifiedIssuer::self_signed(authority_params(name), KeyPair::generate().unwrap())
+                .unwrap();
         Self { root }
     }
 
@@ -89,7 +91,7 @@ impl Authority {
             }
             Certificate::UnknownAuthority => ServerCertificate {
                 anchor_pem: self.pem(),
-                ..Self::new().signed(&leaf_params(hosts))
+                ..Self::named("Unheard-of Root CA").signed(&leaf_params(hosts))
             },
         }
     }

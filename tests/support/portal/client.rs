@@ -6,6 +6,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{ring, CryptoProvider};
 use rustls::pki_types::pem::PemObject as _;
@@ -21,6 +23,8 @@ use super::certs::Identity;
 
 /// Longest silence of a server.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 /// An answer, its body whole.
 #[derive(Debug)]
@@ -119,12 +123,42 @@ impl Client {
         form: &[(&str, &str)],
         headers: &[(&str, &str)],
     ) -> io::Result<Reply> {
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(form)
-            .finish();
-        let kind = ("Content-Type", "application/x-www-form-urlencoded");
-        let headers: Vec<_> = headers.iter().copied().chain([kind]).collect();
+        let body = encode(form);
+        let headers: Vec<_> = headers.iter().copied().chain([FORM]).collect();
         self.send("POST", url, &headers, body.as_bytes())
+    }
+
+    /// POSTs a form and reads nothing: the connection lives as long as the value returned.
+    pub fn post_unanswered(&self, url: &str, form: &[(&str, &str)]) -> impl Write {
+        let url = Url::parse(url).unwrap();
+        let body = encode(form);
+        let request = request_bytes("POST", &url, &[FORM], body.as_bytes());
+        let mut stream = self.secure(&url, connect(&url).unwrap()).unwrap();
+        stream
+            .write_all(&request)
+            .and_then(|()| stream.flush())
+            .expect("cannot send");
+        stream
+    }
+
+    /// GETs through an HTTP proxy, with `user:password` for it where given.
+    pub fn get_through(&self, proxy: &str, url: &str, pair: Option<&str>) -> io::Result<Reply> {
+        let url = Url::parse(url).map_err(io::Error::other)?;
+        let proxy = Url::parse(proxy).map_err(io::Error::other)?;
+        let mut tcp = connect(&proxy)?;
+        let port = url.port_or_known_default().unwrap_or_default();
+        let target = format!("{}:{port}", url.host_str().unwrap_or_default());
+        let credentials = pair.map_or_else(String::new, |pair| {
+            format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(pair))
+        });
+        let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{credentials}\r\n");
+        tcp.write_all(head.as_bytes())?;
+        let answer = read_head(&mut tcp)?;
+        if !answer.starts_with("HTTP/1.1 200 ") {
+            return Err(io::Error::other(answer));
+        }
+        let request = request_bytes("GET", &url, &[], b"");
+        talk(&mut self.secure(&url, tcp)?, &request)
     }
 
     /// Sends a request, over TLS or, for `http:`, without.
@@ -141,6 +175,15 @@ impl Client {
         if url.scheme() == "http" {
             return talk(&mut tcp, &request);
         }
+        talk(&mut self.secure(&url, tcp)?, &request)
+    }
+
+    /// Puts TLS on a connection to the host of `url`.
+    fn secure(
+        &self,
+        url: &Url,
+        tcp: TcpStream,
+    ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let host = url
             .host_str()
             .unwrap_or_default()
@@ -148,8 +191,25 @@ impl Client {
             .to_owned();
         let name = ServerName::try_from(host).map_err(io::Error::other)?;
         let tls = ClientConnection::new(Arc::clone(&self.0), name).map_err(io::Error::other)?;
-        talk(&mut StreamOwned::new(tls, tcp), &request)
+        Ok(StreamOwned::new(tls, tcp))
     }
+}
+
+fn encode(form: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish()
+}
+
+/// The head of an answer, byte by byte, so that nothing after it is swallowed.
+fn read_head(stream: &mut impl Read) -> io::Result<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && head.len() < 16 * 1024 {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
@@ -169,14 +229,20 @@ fn connect(url: &Url) -> io::Result<TcpStream> {
 fn request_bytes(method: &str, url: &Url, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
-    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
+    let mut lines = vec![
+        format!("{method} {target} HTTP/1.1"),
+        format!("Host: {host}"),
+        "Connection: close".to_owned(),
+    ];
+    lines.extend(
+        headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}")),
+    );
     if !body.is_empty() || method == "POST" {
-        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        lines.push(format!("Content-Length: {}", body.len()));
     }
-    text.push_str("\r\n");
+    let text = lines.join("\r\n") + "\r\n\r\n";
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(body);
     bytes

@@ -181,15 +181,16 @@ impl Response {
 
     /// The head, blank line included, announcing a body of `length` bytes.
     pub fn head(&self, date: &str, length: usize) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
-        head.push_str(&format!("Date: {date}\r\nServer: Practice\r\n"));
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!(
-            "Content-Length: {length}\r\nConnection: close\r\n\r\n"
-        ));
-        head.into_bytes()
+        let mut lines = vec![
+            format!("HTTP/1.1 {} {}", self.status, reason(self.status)),
+            format!("Date: {date}"),
+            "Server: Practice".to_owned(),
+        ];
+        let own = self.headers.iter();
+        lines.extend(own.map(|(name, value)| format!("{name}: {value}")));
+        lines.push(format!("Content-Length: {length}"));
+        lines.push("Connection: close\r\n\r\n".to_owned());
+        lines.join("\r\n").into_bytes()
     }
 }
 

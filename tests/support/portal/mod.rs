@@ -296,6 +296,21 @@ impl Portal {
         found.is_some_and(|held| held.fate == world::Fate::Live && held.ends_ms > state.now_ms())
     }
 
+    /// Waits until the portal knows that the answer which spent this refresh token was lost; panics after a minute.
+    pub fn wait_until_forgiven(&self, spent: &str) {
+        let met = |state: &State| {
+            state
+                .world
+                .refreshes
+                .get(spent)
+                .is_some_and(|held| held.forgiven > 0)
+        };
+        assert!(
+            self.shared.wait_until(WAIT_LIMIT, met),
+            "the answer of the exchange was not lost"
+        );
+    }
+
     /// Lets `spent` be sent once more in a plain refresh: for a client that was killed before it could store the
     /// answer of an exchange, which the portal cannot see.
     pub fn forgive_spent(&self, spent: &str) {

@@ -85,9 +85,8 @@ fn serve(log: &Mutex<Log>, credentials: Option<&str>, mut client: TcpStream) -> 
         return client.write_all(answer("403 Forbidden", "").as_bytes());
     };
     log.lock().unwrap().hosts.push(request.target.clone());
-    let server = match target {
-        Ok(server) => server,
-        Err(_) => return client.write_all(answer("502 Bad Gateway", "").as_bytes()),
+    let Ok(server) = target else {
+        return client.write_all(answer("502 Bad Gateway", "").as_bytes());
     };
     client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
     tunnel(&client, &server)

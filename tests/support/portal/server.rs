@@ -236,7 +236,7 @@ fn exchange(shared: &Shared, origin: &str, port: u16, request: &Request, stream:
             state.log.requests[number].status = Some(response.status);
         }
     });
-    if arrived {
+    if !matches!(fault, Some(Fault::ResetAfter | Fault::Truncated)) {
         stream.conn.send_close_notify();
         let _ = stream.flush();
     }
