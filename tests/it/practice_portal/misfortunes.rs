@@ -78,6 +78,22 @@ fn bodies_go_wrong_as_planned() {
 }
 
 #[test]
+fn no_malformed_answer_acts() {
+    for (name, fault) in Fault::malformed() {
+        assert!(!fault.acts(), "{name}");
+    }
+    let portal = Portal::start(Manner::Enterprise114);
+    let held = text(&portal.seed_user(USER), "refresh_token");
+    for (name, fault) in Fault::malformed() {
+        portal.set(|rules| rules.fault(Endpoint::Token, fault));
+        let _ = try_grant(&portal, "exchange_refresh_token", &held);
+        assert!(portal.accepts_refresh_token(&held), "{name}");
+    }
+    assert_eq!(portal.live_refresh_tokens(), 1);
+    portal.wait_for_requests(Endpoint::Token, Fault::malformed().len());
+}
+
+#[test]
 fn a_bomb_is_small_and_unfolds() {
     let portal = Portal::start(Manner::Enterprise114);
     let bomb = root_with(&portal, Fault::GzipBomb(50_000_000)).unwrap();

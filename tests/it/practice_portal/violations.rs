@@ -1,7 +1,7 @@
 //! What the portal complains about. One test for each complaint that no other test provokes.
 
-use super::{redeem, refresh, sign_in, sign_in_url, text, STATE, USER};
-use crate::support::portal::{Manner, Portal, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET};
+use super::{redeem, refresh, sign_in, sign_in_url, text, STATE, USER, VERIFIER};
+use crate::support::portal::{Manner, Portal, APP_ID, OTHER_USER, SERVICE_SECRET};
 
 fn tolerant() -> Portal {
     let portal = Portal::start(Manner::Enterprise114);
@@ -25,22 +25,60 @@ fn a_whole_sign_in_done_right_breaks_nothing() {
 }
 
 #[test]
-fn a_secret_in_a_url_is_found_whenever_it_is_learnt() {
+fn a_secret_in_a_url_is_found_even_where_it_is_learnt_later() {
     let portal = tolerant();
-    let early = format!("?f=json&q={SERVICE_SECRET}");
-    portal.client().get(&portal.rest(&early)).unwrap();
-    assert_eq!(portal.violations(), [""; 0]);
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", SERVICE_ID),
-        ("client_secret", SERVICE_SECRET),
-        ("f", "json"),
-    ];
     portal
         .client()
-        .post(&portal.rest("oauth2/token"), &form)
+        .get(&portal.rest(&format!("?f=json&q={VERIFIER}")))
+        .unwrap();
+    assert_eq!(portal.violations(), [""; 0]);
+    redeem(&portal, &sign_in(&portal).code(), &[]);
+    only(&portal, "rule 17: a secret in the URL or the Referer: GET");
+}
+
+#[test]
+fn an_apps_secret_in_a_url_is_found() {
+    let portal = tolerant();
+    portal
+        .client()
+        .get(&portal.rest(&format!("?f=json&q={SERVICE_SECRET}")))
         .unwrap();
     only(&portal, "rule 17: a secret in the URL or the Referer: GET");
+}
+
+#[test]
+fn secrets_can_be_looked_for_anywhere() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let held = text(&portal.seed_user(USER), "refresh_token");
+    portal.assert_no_secret("a greeting", b"hello");
+    let shown = format!("{{\"token\":\"{held}\"}}");
+    let scan = std::panic::AssertUnwindSafe(|| portal.assert_no_secret("a file", shown.as_bytes()));
+    let message = std::panic::catch_unwind(scan).unwrap_err();
+    assert_eq!(
+        message.downcast_ref::<String>().unwrap(),
+        "a file holds a secret"
+    );
+}
+
+#[test]
+fn client_authentication_goes_into_the_body() {
+    let portal = tolerant();
+    let held = text(&portal.seed_user(USER), "refresh_token");
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("client_id", APP_ID),
+        ("refresh_token", held.as_str()),
+        ("f", "json"),
+    ];
+    let header = [("Authorization", "Basic Z2lzOnB3")];
+    portal
+        .client()
+        .post_with(&portal.rest("oauth2/token"), &form, &header)
+        .unwrap();
+    only(
+        &portal,
+        "protocol 3: token request with an `Authorization` header",
+    );
 }
 
 #[test]

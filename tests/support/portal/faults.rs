@@ -56,7 +56,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Whether a fault planned for `self` strikes a request for `actual`.
-    fn covers(self, actual: Self) -> bool {
+    pub(super) fn covers(self, actual: Self) -> bool {
         self == actual
             || (self == Self::Any && actual != Self::Handshake)
             || (self == Self::Token && actual.is_token())
@@ -134,6 +134,32 @@ impl Fault {
     /// Web-tier authentication as IIS does it.
     pub fn integrated_windows() -> Self {
         Self::Unauthorized(vec!["Negotiate".to_owned(), "NTLM".to_owned()])
+    }
+
+    /// Every answer that is no answer of a portal, each with a name for a table of cases. None of them acts.
+    pub fn malformed() -> Vec<(&'static str, Self)> {
+        vec![
+            ("html", Self::Html200),
+            ("huge", Self::Huge(8 * 1024 * 1024)),
+            ("gzip bomb", Self::GzipBomb(256 * 1024 * 1024)),
+            ("deep json", Self::DeepJson(100_000)),
+            ("no text", Self::InvalidUtf8),
+            ("wrong types", Self::WrongTypes),
+            ("null", Self::Json(Value::Null)),
+            ("list", Self::Json(json!([]))),
+            ("empty object", Self::Json(json!({}))),
+            ("empty error", Self::Json(json!({"error": {}}))),
+            (
+                "error without code",
+                Self::Json(json!({"error": {"message": null, "details": null}})),
+            ),
+            (
+                "error that is text",
+                Self::Json(json!({"error": "invalid_grant"})),
+            ),
+            ("no http", Self::Raw(b"SSH-2.0-practice\r\n".to_vec())),
+            ("nothing", Self::ResetBefore),
+        ]
     }
 
     /// A portal error in HTTP 200 (envelope B of the protocol notes).

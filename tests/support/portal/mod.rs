@@ -293,7 +293,14 @@ impl Portal {
     pub fn accepts_refresh_token(&self, token: &str) -> bool {
         let state = self.shared.state();
         let found = state.world.refreshes.get(token);
-        found.is_some_and(|held| held.fate == world::Fate::Live && held.ends_ms > state.now_ms())
+        found.is_some_and(|held| held.is_live(state.now_ms()))
+    }
+
+    /// How many refresh tokens are good now: none after everybody has signed out.
+    pub fn live_refresh_tokens(&self) -> usize {
+        let state = self.shared.state();
+        let (now, all) = (state.now_ms(), state.world.refreshes.values());
+        all.filter(|held| held.is_live(now)).count()
     }
 
     /// Waits until the portal knows that the answer which spent this refresh token was lost; panics after a minute.
@@ -324,11 +331,10 @@ impl Portal {
         self.shared.state().log.requests.clone()
     }
 
-    /// The requests to one endpoint.
+    /// The requests to one endpoint; [`Endpoint::Token`] stands for every grant.
     pub fn requests_to(&self, endpoint: Endpoint) -> Vec<Recorded> {
-        let is_token = endpoint == Endpoint::Token;
         let mut all = self.requests();
-        all.retain(|one| one.endpoint == endpoint || (is_token && one.endpoint.is_token()));
+        all.retain(|one| endpoint.covers(one.endpoint));
         all
     }
 
@@ -354,19 +360,36 @@ impl Portal {
     pub fn wait_for_requests(&self, endpoint: Endpoint, count: usize) {
         let met = |state: &State| {
             let all = state.log.requests.iter();
-            all.filter(|one| endpoint == Endpoint::Any || one.endpoint == endpoint)
-                .count()
-                >= count
+            all.filter(|one| endpoint.covers(one.endpoint)).count() >= count
         };
-        assert!(
-            self.shared.wait_until(WAIT_LIMIT, met),
-            "fewer than {count} requests to {endpoint:?}"
-        );
+        let came = self.shared.wait_until(WAIT_LIMIT, met);
+        assert!(came, "fewer than {count} requests to {endpoint:?}");
+    }
+
+    /// Every secret that the portal has given out or received, and its apps' secrets: what no file, no output and no
+    /// process list may show.
+    pub fn secrets(&self) -> Vec<String> {
+        let mut state = self.shared.state();
+        state.learn_app_secrets();
+        state.log.secrets().map(str::to_owned).collect()
+    }
+
+    /// Panics where `bytes` hold a secret, naming `place` but not the secret.
+    #[track_caller]
+    pub fn assert_no_secret(&self, place: &str, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let found = self
+            .secrets()
+            .iter()
+            .any(|secret| text.contains(secret.as_str()));
+        assert!(!found, "{place} holds a secret");
     }
 
     /// The rules that were broken so far, each as a sentence with the rule's number.
     pub fn violations(&self) -> Vec<String> {
-        self.shared.state().log.violations()
+        let mut state = self.shared.state();
+        state.learn_app_secrets();
+        state.log.violations()
     }
 
     /// Panics where a rule was broken.

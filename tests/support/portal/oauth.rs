@@ -91,6 +91,12 @@ fn check_form(state: &mut State, request: &Request, endpoint: &str) {
             "protocol 3: {endpoint} request without the form content type"
         ));
     }
+    // The web tier may own this header; client authentication never goes there.
+    if request.header("authorization").is_some() && state.rules.basic.is_none() {
+        state.log.violation(format!(
+            "protocol 3: {endpoint} request with an `Authorization` header"
+        ));
+    }
     if !request.wants_json() {
         state
             .log
@@ -291,7 +297,7 @@ fn live_refresh(
         return Err(invalid());
     }
     match found.fate {
-        Fate::Live if now < found.ends_ms => Ok((text.to_owned(), found.clone())),
+        Fate::Live if found.is_live(now) => Ok((text.to_owned(), found.clone())),
         Fate::Live => Err(refuse(498, "refresh_token expired")),
         Fate::Revoked => Err(invalid()),
         Fate::Spent if plain && found.forgiven > 0 => {

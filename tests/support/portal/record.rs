@@ -112,6 +112,11 @@ impl Log {
         }
     }
 
+    /// Every secret learnt so far.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(String::as_str)
+    }
+
     /// Everything that was broken, request lines included.
     pub fn violations(&self) -> Vec<String> {
         let mut all = self.violations.clone();

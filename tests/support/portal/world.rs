@@ -101,6 +101,12 @@ pub struct Refresh {
     pub forgiven: u32,
 }
 
+impl Refresh {
+    pub fn is_live(&self, now_ms: i64) -> bool {
+        self.fate == Fate::Live && now_ms < self.ends_ms
+    }
+}
+
 /// Whose an access token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bearer {
@@ -149,6 +155,13 @@ impl State {
 
     pub fn now_ms(&self) -> i64 {
         self.clock.now_ms()
+    }
+
+    /// The secrets of registered apps are secrets before anybody sends one.
+    pub fn learn_app_secrets(&mut self) {
+        for app in &self.rules.apps {
+            self.log.learn(&app.secret);
+        }
     }
 
     pub fn issue_code(&mut self, asked: Authorization, username: &str) -> String {
