@@ -169,7 +169,6 @@ fn a_client_that_leaves_has_lost_its_answer() {
     let held = text(&portal.seed_user(USER), "refresh_token");
     let gate = Gate::new();
     portal.set(|rules| rules.fault(Endpoint::Exchange, Fault::HoldAfter(gate.clone())));
-    // A proxy in between can be cut off: here the client simply goes away after its request.
     let left = leave_after_request(&portal, &held, &gate);
     assert!(left);
     gate.open();

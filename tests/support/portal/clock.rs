@@ -29,7 +29,7 @@ impl Clock {
 
     /// Lets `time` pass.
     pub fn advance(&self, time: Duration) {
-        self.shift_seconds(i64::try_from(time.as_secs()).unwrap());
+        self.hands().ahead_ms += i64::try_from(time.as_millis()).unwrap();
     }
 
     /// Moves the clock by seconds, back where negative.
