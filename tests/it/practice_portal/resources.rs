@@ -1,0 +1,354 @@
+//! What lies behind a token: the portal about itself, its people, its servers.
+
+use std::time::Duration;
+
+use serde_json::{json, Value};
+
+use super::{keys, text, USER};
+use crate::support::portal::{
+    Foreign, Manner, Portal, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
+};
+
+fn get(portal: &Portal, path: &str, token: Option<&str>) -> Value {
+    get_url(portal, &portal.rest(path), token)
+}
+
+fn get_url(portal: &Portal, url: &str, token: Option<&str>) -> Value {
+    let bearer = format!("Bearer {}", token.unwrap_or_default());
+    let headers = [("X-Esri-Authorization", bearer.as_str())];
+    let headers = if token.is_some() { &headers[..] } else { &[] };
+    portal.client().get_with(url, headers).unwrap().json()
+}
+
+fn user_token(portal: &Portal) -> String {
+    text(&portal.seed_user(USER), "access_token")
+}
+
+fn app_token(portal: &Portal) -> String {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", SERVICE_ID),
+        ("client_secret", SERVICE_SECRET),
+        ("f", "json"),
+    ];
+    let reply = portal
+        .client()
+        .post(&portal.rest("oauth2/token"), &form)
+        .unwrap();
+    text(&reply.json(), "access_token")
+}
+
+fn code_of(answer: &Value) -> i64 {
+    answer["error"]["code"].as_i64().unwrap_or_default()
+}
+
+#[test]
+fn each_manner_names_its_version_in_its_own_way() {
+    let keys_of = |manner| {
+        let portal = Portal::start(manner);
+        let body = get(&portal, "?f=json", None);
+        keys(&body).join(" ")
+    };
+    assert_eq!(keys_of(Manner::Online), "currentVersion");
+    assert_eq!(keys_of(Manner::Enterprise106), "currentVersion");
+    assert_eq!(keys_of(Manner::Enterprise1091), "currentVersion");
+    assert_eq!(
+        keys_of(Manner::Enterprise114),
+        "currentVersion enterpriseBuild enterpriseVersion"
+    );
+}
+
+#[test]
+fn online_lives_at_the_web_root_and_enterprise_under_its_context() {
+    let online = Portal::start(Manner::Online);
+    assert_eq!(online.url(), format!("https://localhost:{}", online.port()));
+    let deep = Portal::builder().context("/a/b/portal/").start();
+    assert_eq!(
+        deep.url(),
+        format!("https://localhost:{}/a/b/portal", deep.port())
+    );
+    assert_eq!(
+        get(&deep, "info?f=json", None)["owningSystemUrl"],
+        deep.url()
+    );
+    let outside = format!(
+        "https://localhost:{}/portal/sharing/rest?f=json",
+        deep.port()
+    );
+    assert_eq!(deep.client().get(&outside).unwrap().status, 404);
+}
+
+#[test]
+fn self_shows_the_user_the_app_or_neither() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let anonymous = get(&portal, "portals/self?f=json", None);
+    assert!(anonymous.get("user").is_none() && anonymous.get("appInfo").is_none());
+    let user = get(&portal, "portals/self?f=json", Some(&user_token(&portal)));
+    assert_eq!(user["user"]["username"], USER);
+    assert_eq!(user["appInfo"]["appId"], APP_ID);
+    let app = get(&portal, "portals/self?f=json", Some(&app_token(&portal)));
+    assert!(app.get("user").is_none());
+    assert_eq!(app["appInfo"]["appId"], SERVICE_ID);
+    assert_eq!(app["appInfo"]["appOwner"], USER);
+    portal.set(|rules| rules.private = true);
+    assert_eq!(code_of(&get(&portal, "portals/self?f=json", None)), 499);
+}
+
+#[test]
+fn self_tells_the_cap_to_those_who_are_signed_in() {
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.set(|rules| rules.max_token_minutes = Some(15));
+    let token = user_token(&portal);
+    assert_eq!(
+        get(&portal, "portals/self?f=json", None)["maxTokenExpirationMinutes"],
+        -1
+    );
+    assert_eq!(
+        get(&portal, "portals/self?f=json", Some(&token))["maxTokenExpirationMinutes"],
+        15
+    );
+}
+
+#[test]
+fn a_portal_can_name_another_host_as_its_own() {
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.set(|rules| rules.names_host = Some("elsewhere.example.org".to_owned()));
+    let about = get(&portal, "portals/self?f=json", None);
+    assert_eq!(about["portalHostname"], "elsewhere.example.org/portal");
+    let info = get(&portal, "info?f=json", None);
+    assert_eq!(
+        info["owningSystemUrl"],
+        "https://elsewhere.example.org/portal"
+    );
+}
+
+#[test]
+fn a_token_is_missing_bad_or_not_enough() {
+    let portal = Portal::start(Manner::Enterprise106);
+    let required = json!({"error": {
+        "code": 499, "message": "Token Required", "messageCode": "GWM_0003", "details": ["Token Required"],
+    }});
+    assert_eq!(get(&portal, "community/self?f=json", None), required);
+    let invalid = json!({"error": {"code": 498, "message": "Invalid Token.", "details": []}});
+    assert_eq!(
+        get(&portal, "community/self?f=json", Some("rubbish")),
+        invalid
+    );
+    let token = user_token(&portal);
+    assert_eq!(
+        get(&portal, "community/self?f=json", Some(&token))["username"],
+        USER
+    );
+    portal.clock().advance(Duration::from_secs(1800));
+    assert_eq!(get(&portal, "community/self?f=json", Some(&token)), invalid);
+    let other = text(&portal.seed_user(OTHER_USER), "access_token");
+    let denied = get(
+        &portal,
+        &format!("oauth2/apps/{APP_ID}?f=json"),
+        Some(&other),
+    );
+    assert_eq!(denied["error"]["code"], 403);
+    let newer = Portal::start(Manner::Enterprise114);
+    let details = get(&newer, "community/self?f=json", Some("rubbish"))["error"]["details"].clone();
+    assert_eq!(details.as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_token_is_taken_from_header_form_or_query() {
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.expect_violations();
+    let token = user_token(&portal);
+    let url = portal.rest("community/self?f=json");
+    let client = portal.client();
+    let bearer = format!("Bearer {token}");
+    let standard = client
+        .get_with(&url, &[("Authorization", &bearer)])
+        .unwrap();
+    let form = client.post(&url, &[("token", &token)]).unwrap();
+    assert_eq!(portal.violations(), [""; 0]);
+    let query = client.get(&format!("{url}&token={token}")).unwrap();
+    for reply in [standard, form, query] {
+        assert_eq!(reply.json()["username"], USER);
+    }
+    assert_eq!(portal.violations().len(), 1);
+}
+
+#[test]
+fn an_app_can_bind_its_tokens_to_referrers() {
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.set(|rules| {
+        rules.app_mut(APP_ID).http_referrers =
+            ["https://*.example.org", "https://exact.example.com"]
+                .map(str::to_owned)
+                .to_vec();
+    });
+    let bearer = format!("Bearer {}", user_token(&portal));
+    let status = |referer: &str| {
+        let headers = [
+            ("X-Esri-Authorization", bearer.as_str()),
+            ("Referer", referer),
+        ];
+        let url = portal.rest("community/self?f=json");
+        code_of(&portal.client().get_with(&url, &headers).unwrap().json())
+    };
+    assert_eq!(status("https://maps.example.org/page"), 0);
+    assert_eq!(status("https://exact.example.com/"), 0);
+    assert_eq!(status("https://example.net/"), 498);
+    assert_eq!(status("https://exact.example.com.example.net/"), 498);
+    assert_eq!(status(""), 498);
+}
+
+#[test]
+fn without_f_json_there_are_pages() {
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.expect_violations();
+    for path in ["", "info", "portals/self"] {
+        let reply = portal.client().get(&portal.rest(path)).unwrap();
+        assert!(
+            reply
+                .header("content-type")
+                .unwrap()
+                .starts_with("text/html"),
+            "{path}"
+        );
+    }
+    let home = portal
+        .client()
+        .get(&format!("{}/home/index.html", portal.url()))
+        .unwrap();
+    assert_eq!((home.status, home.title().as_deref()), (200, Some("Home")));
+    let pretty = get(&portal, "?f=pjson", None);
+    assert_eq!(pretty["currentVersion"], "2024.2");
+}
+
+#[test]
+fn people_are_found_whatever_their_names_hold() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let name = "a+b@x.org_key";
+    portal.set(|rules| rules.users[0].username = name.to_owned());
+    let token = text(&portal.seed_user(name), "access_token");
+    let found = get(
+        &portal,
+        "community/users/a%2Bb%40x.org_key?f=json",
+        Some(&token),
+    );
+    assert_eq!(
+        (&found["username"], &found["role"]),
+        (&json!(name), &json!("org_publisher"))
+    );
+    assert_eq!(
+        code_of(&get(&portal, "community/users/nobody?f=json", Some(&token))),
+        400
+    );
+}
+
+#[test]
+fn a_search_shows_more_to_those_who_are_signed_in() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let total = |token: Option<&str>| get(&portal, "search?q=map&f=json", token)["total"].clone();
+    assert_eq!(total(None), 1);
+    assert_eq!(total(Some(&user_token(&portal))), 2);
+}
+
+#[test]
+fn a_server_token_is_granted_for_federated_servers_only() {
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.clock().stop();
+    portal.set(|rules| rules.direct_federated = false);
+    let token = user_token(&portal);
+    let service = format!(
+        "{}/rest/services/Roads/MapServer",
+        portal.other_server_url()
+    );
+    assert_eq!(code_of(&get_url(&portal, &service, Some(&token))), 498);
+    let generate = |name: &str, url: &str| {
+        let form = [
+            ("token", token.as_str()),
+            (name, url),
+            ("expiration", "30"),
+            ("f", "json"),
+        ];
+        portal
+            .client()
+            .post(&portal.rest("generateToken"), &form)
+            .unwrap()
+            .json()
+    };
+    let granted = generate("serverUrl", &service);
+    assert_eq!(granted["expires"], portal.clock().now_ms() + 30 * 60_000);
+    let served = get_url(&portal, &service, Some(&text(&granted, "token")));
+    assert_eq!(served["grantedFor"], "server");
+    assert_eq!(generate("serverURL", &portal.server_url())["ssl"], true);
+    let refused = generate("serverUrl", &portal.standalone_url());
+    let expected = json!({"error": {
+        "code": 400, "message": "Unable to generate token",
+        "details": ["Unable to generate token for this server"],
+    }});
+    assert_eq!(refused, expected);
+}
+
+#[test]
+fn a_federated_server_may_take_the_portals_own_token() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let token = user_token(&portal);
+    let service = |name: &str| {
+        format!(
+            "{}/rest/services/{name}/MapServer?f=json",
+            portal.server_url()
+        )
+    };
+    assert_eq!(
+        get_url(&portal, &service("Roads"), Some(&token))["grantedFor"],
+        "user"
+    );
+    assert_eq!(
+        code_of(&get_url(
+            &portal,
+            &service("Restricted/Roads"),
+            Some(&token)
+        )),
+        403
+    );
+    assert_eq!(code_of(&get_url(&portal, &service("Roads"), None)), 499);
+    assert_eq!(
+        code_of(&get_url(&portal, &service("Public/Roads"), None)),
+        0
+    );
+    let info = get_url(
+        &portal,
+        &format!("{}/rest/info?f=json", portal.server_url()),
+        None,
+    );
+    assert_eq!(info["owningSystemUrl"], portal.url());
+}
+
+#[test]
+fn a_server_of_nobodys_must_not_see_a_token() {
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.expect_violations();
+    let alone = portal.standalone_url();
+    let info = get_url(&portal, &format!("{alone}/rest/info?f=json"), None);
+    assert!(info.get("owningSystemUrl").is_none());
+    let token = user_token(&portal);
+    get_url(
+        &portal,
+        &format!("{alone}/rest/services/Roads?f=json"),
+        Some(&token),
+    );
+    let expected = ["rule 24: an access token was sent to a server that is not federated"];
+    assert_eq!(portal.violations(), expected);
+}
+
+#[test]
+fn a_foreign_server_counts_who_came() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let foreign = Foreign::claiming(&portal);
+    foreign.assert_untouched();
+    let info = get_url(
+        &portal,
+        &format!("{}/rest/info?f=json", foreign.url()),
+        None,
+    );
+    assert_eq!(info["owningSystemUrl"], portal.url());
+    assert_eq!((foreign.connections(), foreign.requests().len()), (1, 1));
+}

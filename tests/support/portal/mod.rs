@@ -1,0 +1,445 @@
+//! The practice portal: an ArcGIS portal on this machine that speaks the sharing API's OAuth 2.0 field by field,
+//! can be made to fail in every way that portals and networks do, and writes down each rule that a client breaks.
+//!
+//! It listens on the loopback interface only, with a certificate of an authority that it makes when it starts. Its
+//! clock can be moved, so that a fortnight passes at once. A portal that is dropped with a violation on its books
+//! fails the test, unless the test has said [`Portal::expect_violations`].
+//!
+//! ```ignore
+//! let portal = Portal::start(Manner::Enterprise114);
+//! portal.set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetAfter));
+//! // … the program signs in at portal.url(), trusting portal.ca_pem() …
+//! assert_eq!(portal.grants(), ["authorization_code", "exchange_refresh_token"]);
+//! ```
+
+mod authorize;
+mod browser;
+mod certs;
+mod client;
+mod clock;
+mod faults;
+mod federated;
+mod foreign;
+mod http;
+mod oauth;
+mod pages;
+mod proxy;
+mod record;
+mod rest;
+mod routes;
+mod rules;
+mod server;
+mod world;
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use browser::Landing;
+pub use certs::{Authority, Certificate, Identity};
+pub use client::{Client, Reply};
+pub use clock::Clock;
+pub use faults::{Endpoint, Fault, Gate};
+pub use foreign::Foreign;
+pub use proxy::Proxy;
+pub use record::Recorded;
+pub use rules::{
+    App, Manner, Pkce, Rules, SecretCheck, User, APP_ID, APP_SECRET, OOB, OTHER_USER, SERVICE_ID,
+    SERVICE_SECRET, USER,
+};
+
+use server::{Acceptor, Shared};
+use world::{Place, State};
+
+/// Longest wait of [`Portal::wait_for_requests`].
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
+
+/// How a portal is to be, before it starts.
+pub struct Builder {
+    manner: Manner,
+    context: Option<String>,
+    host: String,
+    names: Vec<String>,
+    certificate: Certificate,
+    demand_client_certificate: bool,
+}
+
+impl Builder {
+    pub fn manner(mut self, manner: Manner) -> Self {
+        self.manner = manner;
+        self
+    }
+
+    /// The path under which the portal lives: `/portal`, `/a/b/portal`, or empty for the web root.
+    pub fn context(mut self, context: &str) -> Self {
+        self.context = Some(context.trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// The host in the portal's URL: `localhost` (unless told), `127.0.0.1` or `[::1]`.
+    pub fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    /// One more name or address in the server's certificate.
+    pub fn san(mut self, name: &str) -> Self {
+        self.names.push(name.to_owned());
+        self
+    }
+
+    pub fn certificate(mut self, kind: Certificate) -> Self {
+        self.certificate = kind;
+        self
+    }
+
+    /// Demands a client certificate of everybody; see [`Portal::client_identity`].
+    pub fn client_certificate_required(mut self) -> Self {
+        self.demand_client_certificate = true;
+        self
+    }
+
+    pub fn start(self) -> Portal {
+        let authority = Authority::new();
+        let certificate = authority.server(self.certificate, &self.names);
+        let ca_pem = certificate.anchor_pem.clone();
+        let demand = self.demand_client_certificate.then_some(&authority);
+        let tls = certs::server_config(certificate, demand);
+        let shared = Arc::new(Shared::new(self.state(), tls));
+        let acceptors = [0, 0].map(|port| listen(&shared, port, &self.host));
+        let ports = (acceptors[0].port(), acceptors[1].port());
+        let place = shared.state().settle(&self.host, ports);
+        let clock = shared.state().clock.clone();
+        let own = demand.map(|authority| authority.client("practice tests"));
+        Portal {
+            browser: Client::build(None, own.as_ref()),
+            clock,
+            shared,
+            authority,
+            ca_pem,
+            host: self.host,
+            place,
+            ports,
+            acceptors: Mutex::new(acceptors.into()),
+            tolerant: AtomicBool::new(false),
+        }
+    }
+
+    fn state(&self) -> State {
+        let usual = if self.manner == Manner::Online {
+            ""
+        } else {
+            "/portal"
+        };
+        let context = self.context.as_deref().unwrap_or(usual);
+        State {
+            rules: Rules::new(self.manner),
+            world: world::World::default(),
+            log: record::Log::default(),
+            place: Place::unsettled(context),
+            clock: Clock::default(),
+        }
+    }
+}
+
+/// A running portal; it stops when dropped.
+pub struct Portal {
+    shared: Arc<Shared>,
+    authority: Authority,
+    ca_pem: String,
+    browser: Client,
+    host: String,
+    place: Place,
+    ports: (u16, u16),
+    acceptors: Mutex<Vec<Acceptor>>,
+    clock: Clock,
+    tolerant: AtomicBool,
+}
+
+impl Portal {
+    /// A portal of that manner with everything as usual.
+    pub fn start(manner: Manner) -> Self {
+        Self::builder().manner(manner).start()
+    }
+
+    pub fn builder() -> Builder {
+        Builder {
+            manner: Manner::Enterprise114,
+            context: None,
+            host: "localhost".to_owned(),
+            names: ["localhost", "127.0.0.1", "::1"]
+                .map(str::to_owned)
+                .to_vec(),
+            certificate: Certificate::Trusted,
+            demand_client_certificate: false,
+        }
+    }
+
+    /// `https://localhost:PORT/portal`.
+    pub fn url(&self) -> String {
+        self.place.portal()
+    }
+
+    /// `https://localhost:PORT/portal/sharing/rest`, with `path` behind it.
+    pub fn rest(&self, path: &str) -> String {
+        format!("{}/{path}", self.place.rest())
+    }
+
+    /// `https://localhost:PORT/server`: federated, on the portal's own host and port.
+    pub fn server_url(&self) -> String {
+        format!("{}/server", self.place.origin)
+    }
+
+    /// `https://localhost:OTHERPORT/server`: federated, at an origin of its own.
+    pub fn other_server_url(&self) -> String {
+        format!("{}/server", self.place.server_origin)
+    }
+
+    /// `https://localhost:OTHERPORT/standalone`: not federated.
+    pub fn standalone_url(&self) -> String {
+        format!("{}/standalone", self.place.server_origin)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.ports.0
+    }
+
+    /// PEM of what a client must trust: the authority, or for a self-signed portal its own certificate.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Writes [`Portal::ca_pem`] to `ca.pem` in `directory` and returns the path.
+    pub fn ca_file(&self, directory: &Path) -> PathBuf {
+        let path = directory.join("ca.pem");
+        std::fs::write(&path, self.ca_pem()).expect("cannot write ca.pem");
+        path
+    }
+
+    /// A client certificate that a portal which demands one accepts.
+    pub fn client_identity(&self, name: &str) -> Identity {
+        self.authority.client(name)
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// A client of the tests' own that trusts the portal.
+    pub fn client(&self) -> Client {
+        Client::trusting(self.ca_pem())
+    }
+
+    /// Changes the rules while the portal runs.
+    pub fn set<T>(&self, change: impl FnOnce(&mut Rules) -> T) -> T {
+        change(&mut self.shared.state().rules)
+    }
+
+    /// The clock by which tokens live and the `Date` header is written.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    // — the person in front of the browser —
+
+    /// Opens a sign-in URL as `username` and approves.
+    pub fn authorize(&self, url: &str, username: &str) -> Landing {
+        browser::open(&self.browser, url, browser::Decision::Approve(username))
+    }
+
+    /// Opens a sign-in URL and declines.
+    pub fn decline(&self, url: &str) -> Landing {
+        browser::open(&self.browser, url, browser::Decision::Decline)
+    }
+
+    // — the administrator —
+
+    /// Ends every token at once, as renewing the portal's shared key does.
+    pub fn revoke_all(&self) {
+        self.shared.state().world.revoke_all();
+    }
+
+    /// Ends every access token; refresh tokens live on.
+    pub fn expire_access_tokens(&self) {
+        let mut state = self.shared.state();
+        let now = state.now_ms();
+        state.world.expire_accesses(now);
+    }
+
+    /// The answer of a finished sign-in of `username` with the usual app, without a browser: `access_token`,
+    /// `expires_in`, `refresh_token` and so on. For tests that begin signed in.
+    pub fn seed_user(&self, username: &str) -> Value {
+        let mut state = self.shared.state();
+        let minutes = state.rules.refresh_minutes;
+        oauth::seed(&mut state, APP_ID, username, minutes)
+    }
+
+    /// The same for any app and any life of the refresh token, in minutes.
+    pub fn seed(&self, client_id: &str, username: &str, minutes: u32) -> Value {
+        oauth::seed(&mut self.shared.state(), client_id, username, minutes)
+    }
+
+    /// Whether the portal would accept that access token now.
+    pub fn accepts_access_token(&self, token: &str) -> bool {
+        self.shared.state().live_access(token).is_some()
+    }
+
+    /// Whether the portal would accept that refresh token now.
+    pub fn accepts_refresh_token(&self, token: &str) -> bool {
+        let state = self.shared.state();
+        let found = state.world.refreshes.get(token);
+        found.is_some_and(|held| held.is_live(state.now_ms()))
+    }
+
+    /// How many refresh tokens are good now: none after everybody has signed out.
+    pub fn live_refresh_tokens(&self) -> usize {
+        let state = self.shared.state();
+        let (now, all) = (state.now_ms(), state.world.refreshes.values());
+        all.filter(|held| held.is_live(now)).count()
+    }
+
+    /// Waits until the portal knows that the answer which spent this refresh token was lost; panics after a minute.
+    pub fn wait_until_forgiven(&self, spent: &str) {
+        let met = |state: &State| {
+            state
+                .world
+                .refreshes
+                .get(spent)
+                .is_some_and(|held| held.forgiven > 0)
+        };
+        assert!(
+            self.shared.wait_until(WAIT_LIMIT, met),
+            "the answer of the exchange was not lost"
+        );
+    }
+
+    /// Lets `spent` be sent once more in a plain refresh: for a client that was killed before it could store the
+    /// answer of an exchange, which the portal cannot see.
+    pub fn forgive_spent(&self, spent: &str) {
+        self.shared.state().world.forgive(spent);
+    }
+
+    // — what was seen —
+
+    /// Every request so far, in order of arrival.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.shared.state().log.requests.clone()
+    }
+
+    /// The requests to one endpoint; [`Endpoint::Token`] stands for every grant.
+    pub fn requests_to(&self, endpoint: Endpoint) -> Vec<Recorded> {
+        let mut all = self.requests();
+        all.retain(|one| endpoint.covers(one.endpoint));
+        all
+    }
+
+    /// `grant_type` of each token request, in order.
+    pub fn grants(&self) -> Vec<String> {
+        let all = self.requests_to(Endpoint::Token);
+        all.iter()
+            .map(|one| one.param("grant_type").unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// TCP connections so far, whether or not a request came of them.
+    pub fn connections(&self) -> usize {
+        self.shared.state().log.connections
+    }
+
+    /// TLS handshakes so far that came to nothing.
+    pub fn broken_handshakes(&self) -> usize {
+        self.shared.state().log.broken_handshakes
+    }
+
+    /// Waits until `endpoint` has had that many requests; panics after a minute.
+    pub fn wait_for_requests(&self, endpoint: Endpoint, count: usize) {
+        let met = |state: &State| {
+            let all = state.log.requests.iter();
+            all.filter(|one| endpoint.covers(one.endpoint)).count() >= count
+        };
+        let came = self.shared.wait_until(WAIT_LIMIT, met);
+        assert!(came, "fewer than {count} requests to {endpoint:?}");
+    }
+
+    /// Every secret that the portal has given out or received, and its apps' secrets: what no file, no output and no
+    /// process list may show.
+    pub fn secrets(&self) -> Vec<String> {
+        let mut state = self.shared.state();
+        state.learn_app_secrets();
+        state.log.secrets().map(str::to_owned).collect()
+    }
+
+    /// Panics where `bytes` hold a secret, naming `place` but not the secret.
+    #[track_caller]
+    pub fn assert_no_secret(&self, place: &str, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let found = self
+            .secrets()
+            .iter()
+            .any(|secret| text.contains(secret.as_str()));
+        assert!(!found, "{place} holds a secret");
+    }
+
+    /// The rules that were broken so far, each as a sentence with the rule's number.
+    pub fn violations(&self) -> Vec<String> {
+        let mut state = self.shared.state();
+        state.learn_app_secrets();
+        state.log.violations()
+    }
+
+    /// Panics where a rule was broken.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        let violations = self.violations();
+        assert!(
+            violations.is_empty(),
+            "the portal saw violations:\n{}",
+            violations.join("\n")
+        );
+    }
+
+    /// This test breaks rules on purpose and looks at [`Portal::violations`] itself.
+    pub fn expect_violations(&self) {
+        self.tolerant.store(true, Ordering::SeqCst);
+    }
+
+    // — power —
+
+    /// Stops listening: connections are refused from now on. What was seen stays.
+    pub fn stop(&self) {
+        self.acceptors.lock().unwrap().clear();
+    }
+
+    /// Listens again, at the same URL and with everything remembered.
+    pub fn start_again(&self) {
+        let mut acceptors = self.acceptors.lock().unwrap();
+        if acceptors.is_empty() {
+            let ports = [self.ports.0, self.ports.1];
+            acceptors.extend(ports.map(|port| listen(&self.shared, port, &self.host)));
+        }
+    }
+}
+
+/// Listens on `port` (0: any) as `host`. The origin of a connection follows from the port that it came to.
+fn listen(shared: &Arc<Shared>, port: u16, host: &str) -> Acceptor {
+    let (shared, host) = (Arc::clone(shared), host.to_owned());
+    let serve = move |tcp: TcpStream| {
+        let port = tcp.local_addr().map_or(0, |address| address.port());
+        server::connection(&shared, &format!("https://{host}:{port}"), port, tcp);
+    };
+    Acceptor::start(port, serve).expect("no port for the portal")
+}
+
+impl Drop for Portal {
+    fn drop(&mut self) {
+        self.stop();
+        if !thread::panicking() && !self.tolerant.load(Ordering::SeqCst) {
+            self.assert_clean();
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The token endpoints: `oauth2/token`, `oauth2/revokeToken` and `generateToken`.
+//!
+//! Errors come with HTTP status 200, as ArcGIS sends them. Bodies marked *invented* are not documented by anybody;
+//! a client must not key on their text.
+
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::Engine as _;
+use ring::digest;
+use serde_json::{json, Value};
+
+use super::http::{Request, Response};
+use super::pages;
+use super::rules::{SecretCheck, OOB};
+use super::world::{Authorization, Bearer, Challenge, Fate, Refresh, State};
+
+/// An error of the token endpoint (envelope A).
+struct Refusal {
+    code: u16,
+    error: &'static str,
+    text: String,
+}
+
+type Answer = Result<Value, Refusal>;
+
+fn refuse(code: u16, text: &str) -> Refusal {
+    Refusal {
+        code,
+        error: "invalid_request",
+        text: text.to_owned(),
+    }
+}
+
+fn not_specified(parameter: &str) -> Refusal {
+    refuse(400, &format!("{parameter} not specified"))
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        Self::json(&json!({"error": {
+            "code": refusal.code,
+            "error": refusal.error,
+            "error_description": refusal.text,
+            "message": refusal.text,
+            "details": [],
+        }}))
+    }
+}
+
+/// `oauth2/token`: always JSON, whether or not `f` asks for it.
+pub fn token(state: &mut State, request: &Request) -> Response {
+    check_form(state, request, "token");
+    learn_sent_secrets(state, request);
+    let before = spent_count(state);
+    let answer = grant(state, request);
+    let mut response = answer.map_or_else(Response::from, |body| Response::json(&body));
+    if spent_count(state) > before {
+        response.spent = request.param("refresh_token").map(str::to_owned);
+    }
+    response
+}
+
+fn grant(state: &mut State, request: &Request) -> Answer {
+    let grant = request
+        .param("grant_type")
+        .ok_or_else(|| not_specified("grant_type"))?;
+    let client_id = client(state, request)?;
+    match grant {
+        "authorization_code" => code(state, request, &client_id),
+        "refresh_token" => refresh(state, request, &client_id),
+        "exchange_refresh_token" if state.rules.exchange => exchange(state, request, &client_id),
+        "client_credentials" => client_credentials(state, request, &client_id),
+        "suspend_session" => Ok(json!({"success": true})),
+        "password" => {
+            state.log.violation("rule 18: password grant");
+            Err(refuse(400, "Unsupported grant_type"))
+        }
+        // Invented, as is the answer of a portal that knows no exchange.
+        _ => Err(refuse(400, "Unsupported grant_type")),
+    }
+}
+
+/// POST, with a form that says it is one.
+fn check_form(state: &mut State, request: &Request, endpoint: &str) {
+    if request.method != "POST" {
+        state.log.violation(format!(
+            "rule 17: {} on the {endpoint} endpoint",
+            request.method
+        ));
+    } else if !request.is_form() {
+        state.log.violation(format!(
+            "protocol 3: {endpoint} request without the form content type"
+        ));
+    }
+    // The web tier may own this header; client authentication never goes there.
+    if request.header("authorization").is_some() && state.rules.basic.is_none() {
+        state.log.violation(format!(
+            "protocol 3: {endpoint} request with an `Authorization` header"
+        ));
+    }
+    if !request.wants_json() {
+        state
+            .log
+            .violation(format!("protocol 3: {endpoint} request without `f=json`"));
+    }
+}
+
+/// Secrets that came here rightly must have been nowhere else.
+fn learn_sent_secrets(state: &mut State, request: &Request) {
+    for name in ["client_secret", "code_verifier", "refresh_token"] {
+        if let Some(value) = request.form.get(name) {
+            state.log.learn(value);
+        }
+    }
+}
+
+fn spent_count(state: &State) -> usize {
+    let all = state.world.refreshes.values();
+    all.filter(|refresh| refresh.fate == Fate::Spent).count()
+}
+
+fn client(state: &State, request: &Request) -> Result<String, Refusal> {
+    let client_id = request
+        .param("client_id")
+        .ok_or_else(|| not_specified("client_id"))?;
+    if state.rules.app(client_id).is_none() {
+        return Err(Refusal {
+            error: "invalid_client_id",
+            ..refuse(400, "Invalid client_id")
+        });
+    }
+    Ok(client_id.to_owned())
+}
+
+fn check_secret(
+    state: &State,
+    request: &Request,
+    client_id: &str,
+    how: SecretCheck,
+) -> Result<(), Refusal> {
+    let right = state.rules.app(client_id).map(|app| app.secret.as_str());
+    match (how, request.param("client_secret")) {
+        (SecretCheck::Ignored, _) | (SecretCheck::IfSent, None) => Ok(()),
+        (SecretCheck::Required, None) => Err(not_specified("client_secret")),
+        (_, sent) if sent == right => Ok(()),
+        _ => Err(refuse(400, "Invalid client_secret")),
+    }
+}
+
+fn code(state: &mut State, request: &Request, client_id: &str) -> Answer {
+    check_secret(state, request, client_id, state.rules.check_secret_on_code)?;
+    let text = request.param("code").ok_or_else(|| not_specified("code"))?;
+    let redirect_uri = request.param("redirect_uri").map(str::to_owned);
+    let verifier = request.param("code_verifier").map(str::to_owned);
+    let (now, life) = (state.now_ms(), i64::from(state.rules.code_seconds) * 1000);
+    // Invented: the bodies for a wrong, used or expired code and for a mismatch are documented nowhere.
+    let invalid = || refuse(400, "Invalid code");
+    let found = state.world.codes.get_mut(text).ok_or_else(invalid)?;
+    if found.used {
+        state
+            .log
+            .violation("rule 11: an authorization code was used twice");
+        return Err(invalid());
+    }
+    found.used = true;
+    let (asked, username) = (found.asked.clone(), found.username.clone());
+    if now >= found.born_ms + life {
+        return Err(invalid());
+    }
+    check_code(state, &asked, client_id, redirect_uri.as_deref())?;
+    check_verifier(state, &asked, verifier.as_deref())?;
+    let refresh = state.issue_refresh(client_id, &username, &asked.redirect_uri, asked.minutes);
+    Ok(user_tokens(state, &refresh, true))
+}
+
+fn check_code(
+    state: &mut State,
+    asked: &Authorization,
+    client_id: &str,
+    redirect_uri: Option<&str>,
+) -> Result<(), Refusal> {
+    if asked.client_id != client_id {
+        state
+            .log
+            .violation("rule 12: a code came back with another client id");
+        return Err(refuse(400, "Invalid code"));
+    }
+    check_redirect(state, &asked.redirect_uri, redirect_uri)
+}
+
+fn check_redirect(state: &mut State, expected: &str, sent: Option<&str>) -> Result<(), Refusal> {
+    match sent {
+        None => {
+            state
+                .log
+                .violation("rule 11: token request without `redirect_uri`");
+            Err(not_specified("redirect_uri"))
+        }
+        Some(uri) if uri != expected => {
+            state
+                .log
+                .violation("rule 11: token request with another `redirect_uri`");
+            Err(refuse(400, "Invalid redirect_uri"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_verifier(
+    state: &mut State,
+    asked: &Authorization,
+    verifier: Option<&str>,
+) -> Result<(), Refusal> {
+    let Some(challenge) = asked
+        .challenge
+        .as_ref()
+        .filter(|_| state.rules.knows_pkce())
+    else {
+        return Ok(());
+    };
+    let invalid = || refuse(400, "Invalid code_verifier"); // Invented.
+    let Some(verifier) = verifier else {
+        state
+            .log
+            .violation("rule 2: token request without `code_verifier`");
+        return Err(invalid());
+    };
+    if !well_formed(verifier) {
+        state
+            .log
+            .violation("rule 3: `code_verifier` is not 43 unreserved characters");
+    }
+    if proves(challenge, verifier) {
+        return Ok(());
+    }
+    state
+        .log
+        .violation("rule 12: `code_verifier` of another sign-in");
+    Err(invalid())
+}
+
+fn well_formed(verifier: &str) -> bool {
+    let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    verifier.len() == 43 && verifier.chars().all(unreserved)
+}
+
+fn proves(challenge: &Challenge, verifier: &str) -> bool {
+    if !challenge.s256 {
+        return challenge.text == verifier;
+    }
+    let hash = digest::digest(&digest::SHA256, verifier.as_bytes());
+    challenge.text == URL_SAFE_NO_PAD.encode(hash)
+}
+
+fn refresh(state: &mut State, request: &Request, client_id: &str) -> Answer {
+    check_secret(
+        state,
+        request,
+        client_id,
+        state.rules.check_secret_on_refresh,
+    )?;
+    let (text, _) = live_refresh(state, request, client_id, true)?;
+    Ok(user_tokens(state, &text, false))
+}
+
+fn exchange(state: &mut State, request: &Request, client_id: &str) -> Answer {
+    check_secret(
+        state,
+        request,
+        client_id,
+        state.rules.check_secret_on_refresh,
+    )?;
+    let (text, old) = live_refresh(state, request, client_id, false)?;
+    let sent = request.param("redirect_uri").map(str::to_owned);
+    check_redirect(state, &old.redirect_uri, sent.as_deref())?;
+    state.world.end_refresh(&text, Fate::Spent);
+    let new = state.issue_refresh(client_id, &old.username, &old.redirect_uri, old.minutes);
+    Ok(user_tokens(state, &new, true))
+}
+
+/// The refresh token of a request, where it is good. `plain` says that this is no exchange.
+fn live_refresh(
+    state: &mut State,
+    request: &Request,
+    client_id: &str,
+    plain: bool,
+) -> Result<(String, Refresh), Refusal> {
+    let text = request
+        .param("refresh_token")
+        .ok_or_else(|| not_specified("refresh_token"))?;
+    let invalid = || refuse(498, "Invalid refresh_token");
+    let now = state.now_ms();
+    let found = state.world.refreshes.get_mut(text).ok_or_else(invalid)?;
+    if found.client_id != client_id {
+        state
+            .log
+            .violation("rule 24b: a refresh token came with another client id");
+        return Err(invalid());
+    }
+    match found.fate {
+        Fate::Live if found.is_live(now) => Ok((text.to_owned(), found.clone())),
+        Fate::Live => Err(refuse(498, "refresh_token expired")),
+        Fate::Revoked => Err(invalid()),
+        Fate::Spent if plain && found.forgiven > 0 => {
+            found.forgiven -= 1;
+            Err(invalid())
+        }
+        Fate::Spent => {
+            state
+                .log
+                .violation("rule 21: a spent refresh token was sent again");
+            Err(invalid())
+        }
+    }
+}
+
+/// An access token for the holder of a refresh token; with `whole` the refresh token goes along.
+fn user_tokens(state: &mut State, refresh: &str, whole: bool) -> Value {
+    let held = state.world.refreshes[refresh].clone();
+    let seconds = state.rules.user_seconds();
+    let bearer = Bearer::User {
+        username: held.username.clone(),
+        refresh: refresh.to_owned(),
+    };
+    let access = state.issue_access(&held.client_id, bearer, seconds);
+    let mut body = json!({
+        "access_token": access,
+        "expires_in": seconds,
+        "username": held.username,
+        "ssl": true,
+    });
+    if whole {
+        body["refresh_token"] = json!(refresh);
+        if state.rules.tells_refresh_life {
+            // One second less than granted, as captured: the portal counts what is left when it answers.
+            body["refresh_token_expires_in"] = json!(i64::from(held.minutes) * 60 - 1);
+        }
+    }
+    body
+}
+
+fn client_credentials(state: &mut State, request: &Request, client_id: &str) -> Answer {
+    check_secret(state, request, client_id, SecretCheck::Required)?;
+    let minutes = state.rules.app_minutes_for(request.param("expiration"));
+    let access = state.issue_access(client_id, Bearer::App, minutes * 60);
+    Ok(json!({"access_token": access, "expires_in": minutes * 60}))
+}
+
+/// `oauth2/revokeToken`: says success to anything, so that it tells nobody which tokens exist.
+pub fn revoke(state: &mut State, request: &Request) -> Response {
+    if !state.rules.revoke {
+        return Response::html(404, pages::not_found());
+    }
+    check_form(state, request, "revokeToken");
+    let client_id = request.param("client_id").unwrap_or_default();
+    if state.rules.app(client_id).is_none() {
+        return portal_error(400, "Invalid client_id");
+    }
+    let text = request.param("auth_token").unwrap_or_default();
+    let own = state
+        .world
+        .refreshes
+        .get(text)
+        .is_some_and(|held| held.client_id == client_id);
+    if own && state.world.refreshes[text].fate == Fate::Live {
+        state.world.end_refresh(text, Fate::Revoked);
+    }
+    Response::json(&json!({"success": true}))
+}
+
+/// `generateToken` with a portal token and a server's URL: a token for that federated server.
+pub fn generate(state: &mut State, request: &Request) -> Response {
+    check_form(state, request, "generateToken");
+    if request.param("password").is_some() {
+        state
+            .log
+            .violation("rule 18: a password was sent to generateToken");
+        return generate_refused("Unable to generate token.", "Invalid username or password.");
+    }
+    let Some(token) = request.param("token") else {
+        return generate_refused("Unable to generate token.", "'username' must be specified.");
+    };
+    let (token, now) = (token.to_owned(), state.now_ms());
+    let Some(held) = state.live_access(&token).cloned() else {
+        return portal_error(498, "Invalid token.");
+    };
+    let asked = request
+        .param("serverUrl")
+        .or_else(|| request.param("serverURL"));
+    let server = asked.and_then(|url| federated(state, url));
+    let Some(server) = server.filter(|_| !matches!(held.bearer, Bearer::Server { .. })) else {
+        return generate_refused(
+            "Unable to generate token",
+            "Unable to generate token for this server",
+        );
+    };
+    let minutes = state.rules.app_minutes_for(request.param("expiration"));
+    let bearer = Bearer::Server {
+        server,
+        from: token,
+    };
+    let granted = state.issue_access(&held.client_id, bearer, minutes * 60);
+    let expires = now + i64::from(minutes) * 60_000;
+    Response::json(&json!({"token": granted, "expires": expires, "ssl": true}))
+}
+
+/// The federated server that a URL, of it or of one of its resources, belongs to.
+pub fn federated(state: &State, url: &str) -> Option<String> {
+    let all = state.rules.federated.iter();
+    all.filter(|server| belongs(url, server))
+        .max_by_key(|server| server.len())
+        .cloned()
+}
+
+fn belongs(url: &str, server: &str) -> bool {
+    let rest = url
+        .get(..server.len())
+        .filter(|start| start.eq_ignore_ascii_case(server));
+    rest.is_some() && matches!(url.as_bytes().get(server.len()), None | Some(b'/' | b'?'))
+}
+
+fn generate_refused(message: &str, detail: &str) -> Response {
+    Response::json(&json!({"error": {"code": 400, "message": message, "details": [detail]}}))
+}
+
+/// An error of the sharing API (envelope B).
+pub fn portal_error(code: u16, message: &str) -> Response {
+    Response::json(&json!({"error": {"code": code, "message": message, "details": []}}))
+}
+
+/// The refresh token of a finished sign-in, without the browser: for tests that begin signed in.
+pub fn seed(state: &mut State, client_id: &str, username: &str, minutes: u32) -> Value {
+    let registered = state
+        .rules
+        .app(client_id)
+        .and_then(|app| app.redirect_uris.first().cloned());
+    let redirect_uri = registered.unwrap_or_else(|| OOB.to_owned());
+    let refresh = state.issue_refresh(client_id, username, &redirect_uri, minutes);
+    user_tokens(state, &refresh, true)
+}
