@@ -1,0 +1,293 @@
+//! A throwaway home with a store of its own, and a way to run the real program in it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::Engine;
+
+/// A program that takes longer hangs.
+const HANGS: Duration = Duration::from_secs(90);
+
+/// A throwaway home. Everything in it is gone when it is dropped.
+pub struct Home {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+impl Home {
+    /// A new home for `program`. Secrets go to the vault unless a test says otherwise.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("age-oauth-home")
+            .tempdir()
+            .expect("a temporary directory");
+        Self {
+            folder,
+            program: program.into(),
+            variables: vec![("AGE_OAUTH_KEYCHAIN".into(), "vault".into())],
+        }
+    }
+
+    /// The home directory.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The store's root.
+    pub fn store(&self) -> PathBuf {
+        self.path().join("store")
+    }
+
+    /// The program under test.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Sets a variable for every run.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.into(), value.into()));
+    }
+
+    /// The environment of every run: nothing is inherited but the search path.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let mut all = vec![
+            ("PATH".into(), std::env::var("PATH").unwrap_or_default()),
+            ("HOME".into(), self.path().display().to_string()),
+            ("AGE_OAUTH_HOME".into(), self.store().display().to_string()),
+            ("LANG".into(), "C.UTF-8".into()),
+            ("TZ".into(), "UTC".into()),
+        ];
+        all.extend(self.variables.iter().cloned());
+        all
+    }
+
+    /// A run of the program with these arguments.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment())
+            .current_dir(self.path());
+        Run {
+            command,
+            input: None,
+        }
+    }
+
+    /// Every file below the home.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        walk(self.path(), &mut found);
+        found
+    }
+
+    /// Files below the home in which the secret stands, in any of the encodings that it might have.
+    pub fn files_containing(&self, secret: &str) -> Vec<PathBuf> {
+        let needles = disguises(secret);
+        self.files()
+            .into_iter()
+            .filter(|path| {
+                let bytes = fs::read(path).unwrap_or_default();
+                needles.iter().any(|needle| contains(&bytes, needle))
+            })
+            .collect()
+    }
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
+            Ok(_) => found.push(entry.path()),
+            Err(_) => {}
+        }
+    }
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    !needle.is_empty() && bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+/// A secret as itself, percent-encoded, in base64 at each alignment, backwards, and in UTF-16.
+fn disguises(secret: &str) -> Vec<Vec<u8>> {
+    let mut all = vec![secret.as_bytes().to_vec()];
+    all.push(
+        url::form_urlencoded::byte_serialize(secret.as_bytes())
+            .collect::<String>()
+            .into_bytes(),
+    );
+    all.push(secret.bytes().rev().collect());
+    all.push(secret.encode_utf16().flat_map(u16::to_le_bytes).collect());
+    for shift in 0..3_usize {
+        let mut padded = vec![b' '; shift];
+        padded.extend_from_slice(secret.as_bytes());
+        for encoded in [STANDARD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
+            // The first and last characters depend on what stands around.
+            let inner = encoded.trim_end_matches('=');
+            if inner.len() > 12 {
+                all.push(inner.as_bytes()[4..inner.len() - 4].to_vec());
+            }
+        }
+    }
+    all
+}
+
+/// A run that is being prepared.
+pub struct Run {
+    command: Command,
+    input: Option<String>,
+}
+
+impl Run {
+    /// Sets a variable for this run.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Takes a variable out of this run.
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// What standard input holds; without, it is closed.
+    pub fn input(mut self, text: impl Into<String>) -> Self {
+        self.input = Some(text.into());
+        self
+    }
+
+    /// Starts it with pipes, for tests that talk to it while it runs.
+    pub fn spawn(mut self) -> Child {
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.command.spawn().expect("the program starts")
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub fn done(self) -> Outcome {
+        let input = self.input.clone();
+        let mut child = self.spawn();
+        let mut stdin = child.stdin.take().expect("a pipe");
+        if let Some(text) = input {
+            // A program that ends without reading breaks the pipe, which is its right.
+            let _ = stdin.write_all(text.as_bytes());
+        }
+        drop(stdin);
+        Outcome::of(child)
+    }
+}
+
+/// What a run brought.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// The answer.
+    pub stdout: String,
+    /// The conversation.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Waits for a started program; one that hangs is ended and fails the test.
+    #[track_caller]
+    pub fn of(mut child: Child) -> Self {
+        let out = collect(child.stdout.take().expect("a pipe"));
+        let err = collect(child.stderr.take().expect("a pipe"));
+        let end = Instant::now() + HANGS;
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child") {
+                break status;
+            }
+            if Instant::now() > end {
+                child.kill().expect("a child that can be ended");
+                panic!("the program hangs");
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        Self {
+            code: status.code().unwrap_or(-1),
+            stdout: out.join().expect("a reader"),
+            stderr: err.join().expect("a reader"),
+        }
+    }
+
+    /// It ended with 0.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.code(0)
+    }
+
+    /// It ended with this code.
+    #[track_caller]
+    pub fn code(self, code: i32) -> Self {
+        assert_eq!(
+            self.code, code,
+            "\nstdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// Standard output is exactly this.
+    #[track_caller]
+    pub fn out(self, text: &str) -> Self {
+        assert_eq!(self.stdout, text, "\nstderr: {}", self.stderr);
+        self
+    }
+
+    /// Standard error has this somewhere.
+    #[track_caller]
+    pub fn err_has(self, text: &str) -> Self {
+        assert!(
+            self.stderr.contains(text),
+            "no `{text}` in:\n{}",
+            self.stderr
+        );
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|why| panic!("{why}: {}\n{}", self.stdout, self.stderr))
+    }
+
+    /// The error object on standard error.
+    #[track_caller]
+    pub fn error_json(&self) -> serde_json::Value {
+        let last = self.stderr.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|why| panic!("{why}: {}", self.stderr))
+    }
+
+    /// Standard output without its line end.
+    pub fn line(&self) -> &str {
+        self.stdout.trim_end()
+    }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A pipe that breaks has said all it had to say.
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}

@@ -1,0 +1,82 @@
+//! The steps that most tests begin with: a connection to a practice portal, and a sign-in through it.
+
+use std::io::{BufRead, BufReader, Write};
+
+use super::home::{Home, Outcome};
+use super::portal::{Portal, APP_ID, USER};
+
+/// Adds a user connection to `portal` under this label.
+#[track_caller]
+pub fn add(home: &Home, portal: &Portal, label: &str) {
+    add_with(home, portal, label, &[]);
+}
+
+/// The same, with further flags.
+#[track_caller]
+pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
+    let ca = portal.ca_file(home.path());
+    let url = portal.url();
+    let mut arguments = vec![
+        "connections",
+        "add",
+        "--label",
+        label,
+        "--portal",
+        &url,
+        "--client-id",
+        APP_ID,
+        "--verify-ssl",
+        ca.to_str().expect("a path"),
+    ];
+    arguments.extend(flags);
+    home.run(arguments)
+        .done()
+        .ok()
+        .out(&format!("[OK] Created connection: {label}\n"));
+}
+
+/// Signs in as the practice user by pasting the code that the portal shows.
+#[track_caller]
+pub fn sign_in(home: &Home, portal: &Portal, label: &str) -> Outcome {
+    sign_in_as(home, portal, label, USER, &[])
+}
+
+/// Signs in as `user`: reads the address that the program prints, follows it as a browser would, pipes the code back.
+#[track_caller]
+pub fn sign_in_as(
+    home: &Home,
+    portal: &Portal,
+    label: &str,
+    user: &str,
+    flags: &[&str],
+) -> Outcome {
+    let mut arguments = vec!["login", "-c", label];
+    arguments.extend(flags);
+    let mut child = home.run(arguments).spawn();
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let stderr = child.stderr.take().expect("a pipe");
+    let mut lines = BufReader::new(stderr).lines();
+    let mut said = String::new();
+    let url = loop {
+        let Some(Ok(line)) = lines.next() else {
+            panic!("no address was printed: {said}");
+        };
+        if line.starts_with("https://") || line.starts_with("http://") {
+            break line;
+        }
+        said.push_str(&line);
+        said.push('\n');
+    };
+    let code = portal.authorize(&url, user).code();
+    writeln!(stdin, "{code}").expect("a pipe");
+    drop(stdin);
+    let rest =
+        std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+    let out = child.wait_with_output().expect("an end");
+    said.push_str(&rest.join().expect("a reader"));
+    Outcome {
+        code: out.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+        stderr: said,
+    }
+}
