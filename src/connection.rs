@@ -320,7 +320,8 @@ impl FromStr for PortalUrl {
         };
         let mut root = format!("{}://{host}", url.scheme());
         if let Some(port) = url.port() {
-            root.push_str(&format!(":{port}"));
+            root.push(':');
+            root.push_str(&port.to_string());
         }
         for segment in url.path_segments().into_iter().flatten() {
             if Self::OWN_PAGES.contains(&segment.to_ascii_lowercase().as_str()) {

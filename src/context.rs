@@ -118,7 +118,9 @@ impl Deadline {
 
 /// Read access to environment variables.
 #[derive(Clone)]
-pub struct Environment(Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>);
+pub struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
 /// Variables that hold a secret. The command line takes them out of its own environment, so that no child inherits them.
 pub const SECRET_VARIABLES: [&str; 3] = [

@@ -361,7 +361,7 @@ impl From<KeychainError> for Error {
     }
 }
 
-/// ` of connection \`prod\`` where a connection is concerned.
+/// Names the connection in brackets, where one is concerned.
 struct Of<'a>(&'a Option<String>);
 
 impl fmt::Display for Of<'_> {

@@ -221,7 +221,7 @@ impl SignIn {
     fn explain(&self, error: CallError, connection: &Connection) -> Error {
         match error {
             CallError::Failed { error, .. } => error.about(&self.label),
-            CallError::Portal(error) => refusal(error, &connection.portal, &self.label, |error| {
+            CallError::Portal(error) => refusal(&error, &connection.portal, &self.label, |error| {
                 Refused::Code(error.text.clone())
             }),
         }
@@ -364,7 +364,7 @@ pub fn client_credentials(
 /// Asks the portal to forget a token. A refresh token takes its access tokens with it.
 pub fn revoke(http: &Http, connection: &Connection, token: &Secret, hint: &str) -> Result<()> {
     let form = [
-        ("client_id", Field::Plain(&*connection.client_id)),
+        ("client_id", Field::Plain(&connection.client_id)),
         ("auth_token", Field::Secret(token)),
         ("token_type_hint", Field::Plain(hint)),
     ];
@@ -373,7 +373,7 @@ pub fn revoke(http: &Http, connection: &Connection, token: &Secret, hint: &str) 
         Ok(_) => Ok(()),
         Err(CallError::Failed { error, .. }) => Err(error.about(label)),
         Err(CallError::Portal(error)) => Err(refusal(
-            error,
+            &error,
             http.portal(),
             label,
             PortalError::as_refused,
@@ -430,12 +430,12 @@ fn renew(
         Ok(answer) => read_tokens(&answer, http.portal(), now).map_err(TokenError::Lost),
         Err(CallError::Failed { error, sent: false }) => Err(TokenError::Unsent(error)),
         Err(CallError::Failed { error, sent: true }) => Err(TokenError::Lost(error)),
-        Err(CallError::Portal(error)) => Err(classify(error, connection)),
+        Err(CallError::Portal(error)) => Err(classify(&error, connection)),
     }
 }
 
 /// 498 alone means that the refresh token is dead; the text tells whether by age.
-fn classify(error: PortalError, connection: &Connection) -> TokenError {
+fn classify(error: &PortalError, connection: &Connection) -> TokenError {
     let text = error.text.to_ascii_lowercase();
     if error.code == Some(498) {
         return TokenError::Dead(if text.contains("expired") {
@@ -457,7 +457,7 @@ fn classify(error: PortalError, connection: &Connection) -> TokenError {
 
 /// Tells the portal's refusals apart by what a person must correct.
 fn refusal(
-    error: PortalError,
+    error: &PortalError,
     portal: &PortalUrl,
     label: &str,
     otherwise: impl FnOnce(&PortalError) -> Refused,
@@ -473,7 +473,7 @@ fn refusal(
     } else if error.code == Some(403) {
         Refused::Privilege
     } else {
-        otherwise(&error)
+        otherwise(error)
     };
     Error::Refused {
         connection: Some(label.to_owned()),
@@ -498,7 +498,7 @@ fn client<'a>(
     connection: &'a Connection,
     secret: Option<&'a Secret>,
 ) -> Vec<(&'static str, Field<'a>)> {
-    let mut form = vec![("client_id", Field::Plain(&*connection.client_id))];
+    let mut form = vec![("client_id", Field::Plain(&connection.client_id))];
     if let Some(secret) = secret {
         form.push(("client_secret", Field::Secret(secret)));
     }
@@ -521,7 +521,7 @@ fn read_tokens(answer: &Answer, portal: &PortalUrl, now: Timestamp) -> Result<Gr
     let answer: TokenAnswer = answer.json().map_err(|_| no_tokens(portal))?;
     let secret = answer
         .access_token
-        .filter(|token| is_token(token))
+        .filter(is_token)
         .ok_or_else(|| no_tokens(portal))?;
     let life = answer
         .expires_in
@@ -535,7 +535,7 @@ fn read_tokens(answer: &Answer, portal: &PortalUrl, now: Timestamp) -> Result<Gr
         },
         refresh: answer
             .refresh_token
-            .filter(|token| is_token(token))
+            .filter(is_token)
             .map(|secret| RefreshToken {
                 secret,
                 issued_at: now,
@@ -569,12 +569,16 @@ fn seconds<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<i64>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
-        Value::Number(number) => number
-            .as_i64()
-            .or_else(|| number.as_f64().map(|seconds| seconds as i64)),
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     })
+}
+
+/// Some portals write whole numbers with a fraction.
+#[allow(clippy::cast_possible_truncation)] // A cast from a float saturates.
+fn whole(seconds: f64) -> Option<i64> {
+    seconds.is_finite().then_some(seconds as i64)
 }
 
 /// Text, or nothing where it is something else.

@@ -36,7 +36,7 @@ const STAND_IN: i64 = 15;
 const JUST_MINTED: i64 = 60;
 
 /// A sign-in that ends within so many seconds and cannot be extended is worth a warning: three days.
-const ENDS_SOON: i64 = 3 * 24 * 3600;
+pub(crate) const ENDS_SOON: i64 = 3 * 24 * 3600;
 
 /// Applications may ask for at most so many minutes.
 const LONGEST_APP_MINUTES: i64 = 20_160;
@@ -193,7 +193,7 @@ impl Session {
     pub fn access_token(&self, want: &Want) -> Result<Issued> {
         let tokens = self.read_tokens(&self.connection)?;
         if !want.force {
-            if let Some(issued) = self.stored_if_fresh(&tokens, want, Decision::Cached) {
+            if let Some(issued) = self.stored_if_fresh(tokens.as_ref(), want, Decision::Cached) {
                 return Ok(issued);
             }
         }
@@ -235,7 +235,9 @@ impl Session {
             .and_then(|tokens| tokens.access.as_ref())
             .is_some_and(is_new);
         if !want.force || replaced {
-            if let Some(issued) = self.stored_if_fresh(&stored, want, Decision::RenewedByAnother) {
+            if let Some(issued) =
+                self.stored_if_fresh(stored.as_ref(), want, Decision::RenewedByAnother)
+            {
                 return Ok(issued);
             }
         }
@@ -261,11 +263,11 @@ impl Session {
 
     fn stored_if_fresh(
         &self,
-        tokens: &Option<Tokens>,
+        tokens: Option<&Tokens>,
         want: &Want,
         decision: Decision,
     ) -> Option<Issued> {
-        let tokens = tokens.as_ref()?;
+        let tokens = tokens?;
         let access = tokens.access.as_ref()?;
         if !access.is_fresh(want.min_ttl, self.context.now()) {
             return None;
@@ -397,15 +399,14 @@ impl Session {
         if tokens.exchange_started {
             return self.settle_exchange(connection, tokens, secret.as_ref(), None);
         }
-        match tokens.extension(rule, self.context.now()) {
-            extension @ (Extension::Due | Extension::Anyway) => {
-                self.extend(connection, tokens, secret.as_ref(), extension)
-            }
-            _ => {
-                self.plain_refresh(connection, &mut tokens, secret.as_ref())
-                    .map_err(|error| error.into_error(connection))?;
-                Ok((tokens, Decision::Renewed))
-            }
+        if let extension @ (Extension::Due | Extension::Anyway) =
+            tokens.extension(rule, self.context.now())
+        {
+            self.extend(connection, tokens, secret.as_ref(), extension)
+        } else {
+            self.plain_refresh(connection, &mut tokens, secret.as_ref())
+                .map_err(|error| error.into_error(connection))?;
+            Ok((tokens, Decision::Renewed))
         }
     }
 
@@ -532,7 +533,8 @@ impl Session {
             });
         if waits.is_some() {
             // A token minted now would only push the gap further away.
-            if let Some(issued) = self.stored_if_fresh(&stored, &Want::default(), Decision::Cached)
+            if let Some(issued) =
+                self.stored_if_fresh(stored.as_ref(), &Want::default(), Decision::Cached)
             {
                 return Ok(Refreshed {
                     issued,

@@ -215,7 +215,7 @@ impl Connections {
                 .into_iter()
                 .find(|connection| connection.label.folded() == folded));
         }
-        let Some(id) = self.read_id(&self.label_path(&folded))? else {
+        let Some(id) = Self::read_id(&self.label_path(&folded))? else {
             return Ok(None);
         };
         // A label file may outlive its connection or a rename that was cut short; `meta.json` rules.
@@ -586,7 +586,7 @@ impl Connections {
         self.labels().join(hex(digest.as_ref()))
     }
 
-    fn read_id(&self, path: &Path) -> Result<Option<ConnectionId>> {
+    fn read_id(path: &Path) -> Result<Option<ConnectionId>> {
         let Some(bytes) = files::read(path, MAX_FILE)? else {
             return Ok(None);
         };
@@ -608,7 +608,7 @@ impl Connections {
 
     fn release_label(&self, label: &Label, id: &ConnectionId) -> Result<()> {
         let path = self.label_path(&label.folded());
-        if self.read_id(&path)?.as_ref() == Some(id) {
+        if Self::read_id(&path)?.as_ref() == Some(id) {
             files::remove(&path)?;
         }
         Ok(())
@@ -627,7 +627,7 @@ impl Connections {
 
     /// The id of the default connection, where one is set.
     pub fn default_id(&self) -> Result<Option<ConnectionId>> {
-        self.read_id(&self.root.join("default"))
+        Self::read_id(&self.root.join("default"))
     }
 
     /// Sets or forgets the default.
@@ -642,7 +642,12 @@ impl Connections {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl Plaintext {

@@ -428,7 +428,7 @@ mod tests {
             refresh: Some(RefreshToken {
                 secret: Secret::new("R".into()),
                 issued_at: at(0),
-                expires_at: refresh_life.map(|life| at(life)),
+                expires_at: refresh_life.map(at),
             }),
             minted_until: None,
             exchange_started: false,

@@ -234,14 +234,13 @@ impl Desk {
                 connection: label.clone(),
             }));
         }
-        const SOON: i64 = 3 * 24 * 3600;
         let status = &connection.status;
         if let (Some(at), Some(false), true) = (
             status.refresh_expires_at,
             status.extendable,
             self.host.terminal.stderr,
         ) {
-            if at.duration_since(self.context.now()).as_secs() <= SOON {
+            if at.duration_since(self.context.now()).as_secs() <= crate::session::ENDS_SOON {
                 self.context.tell(&Event::Notice(Notice::EndsSoon {
                     connection: label,
                     at,

@@ -22,16 +22,16 @@ impl Dialog {
         }
     }
 
-    fn theme(&self) -> ColorfulTheme {
-        leave_tidily_on_ctrl_c();
-        ColorfulTheme::default()
-    }
-
     fn again(&self, reason: &str) -> Result<(), AskError> {
         self.term
             .write_line(&format!("  {reason}"))
             .map_err(AskError::Io)
     }
+}
+
+fn theme() -> ColorfulTheme {
+    leave_tidily_on_ctrl_c();
+    ColorfulTheme::default()
 }
 
 /// Ctrl-C shows the cursor again, which a menu hides, and ends the program with 130. A signal handler is set only once
@@ -60,7 +60,7 @@ impl Ask for Dialog {
         default: Option<&str>,
         check: Check<'_>,
     ) -> Result<String, AskError> {
-        let theme = self.theme();
+        let theme = theme();
         loop {
             let mut input = Input::<String>::with_theme(&theme)
                 .with_prompt(question)
@@ -78,7 +78,7 @@ impl Ask for Dialog {
     }
 
     fn secret(&mut self, question: &str, check: Check<'_>) -> Result<Secret, AskError> {
-        let theme = self.theme();
+        let theme = theme();
         loop {
             let answer = Password::with_theme(&theme)
                 .with_prompt(question)
@@ -100,7 +100,7 @@ impl Ask for Dialog {
         choices: &[String],
         default: usize,
     ) -> Result<usize, AskError> {
-        Select::with_theme(&self.theme())
+        Select::with_theme(&theme())
             .with_prompt(question)
             .items(choices)
             .default(default)
@@ -109,7 +109,7 @@ impl Ask for Dialog {
     }
 
     fn confirm(&mut self, question: &str, default: bool) -> Result<bool, AskError> {
-        Confirm::with_theme(&self.theme())
+        Confirm::with_theme(&theme())
             .with_prompt(question)
             .default(default)
             .interact_on(&self.term)

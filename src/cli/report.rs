@@ -150,11 +150,15 @@ impl Failure {
         let word = talk.paint("error:", &Style::new().red().bold());
         let mut lines = format!("{word} {}\n", escape(&message));
         for cause in causes {
-            lines.push_str(&format!("  cause: {}\n", escape(&cause)));
+            lines.push_str("  cause: ");
+            lines.push_str(&escape(&cause));
+            lines.push('\n');
         }
         if let Some(hint) = hint {
             let word = talk.paint("hint:", &Style::new().cyan().bold());
-            lines.push_str(&format!("{word} {}\n", escape(&hint)));
+            lines.push_str(&word);
+            lines.push(' ');
+            lines.push_str(&escape(&hint));
         }
         talk.error_lines(&lines);
     }
@@ -246,8 +250,7 @@ pub(super) fn certificate(failure: &TlsFailure) -> Vec<String> {
 /// The very command to run next.
 fn hint(error: &Error) -> Option<String> {
     match error {
-        Error::File { .. } | Error::Corrupt { .. } => None,
-        Error::Invalid { .. } => None,
+        Error::File { .. } | Error::Corrupt { .. } | Error::Invalid { .. } => None,
         Error::SignInNeeded { connection, why } => Some(sign_in_hint(connection, why)),
         Error::NoConnection { wanted, known } => Some(match (wanted, known.is_empty()) {
             (_, true) => "age-oauth connections add".into(),

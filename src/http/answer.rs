@@ -147,10 +147,7 @@ pub(super) fn judge(head: &Head, body: Zeroizing<Vec<u8>>) -> std::result::Resul
             authentication: true,
         }));
     }
-    let envelope = match Probe::of(&body) {
-        Probe::Object(envelope) => Some(envelope),
-        Probe::Other => None,
-    };
+    let envelope = Envelope::of(&body);
     let error = envelope.as_ref().and_then(|e| e.error(status));
     if let Some(error) = error {
         let code = error.code.unwrap_or_else(|| i64::from(status));
@@ -200,12 +197,7 @@ fn title(body: &[u8]) -> Option<String> {
     Some(title.chars().take(MAX_TITLE).collect())
 }
 
-/// Whether a body is a JSON object, and what in it may be an error. Nothing else of it is kept.
-enum Probe {
-    Object(Envelope),
-    Other,
-}
-
+/// What in a JSON object may be an error. Nothing else of it is kept.
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Envelope {
@@ -218,17 +210,13 @@ struct Envelope {
     details: Value,
 }
 
-impl Probe {
-    fn of(body: &[u8]) -> Self {
-        let starts_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        match serde_json::from_slice::<Envelope>(body) {
-            Ok(envelope) if starts_object => Self::Object(envelope),
-            _ => Self::Other,
-        }
-    }
-}
-
 impl Envelope {
+    /// Nothing where the body is no JSON object.
+    fn of(body: &[u8]) -> Option<Self> {
+        let starts_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        serde_json::from_slice(body).ok().filter(|_| starts_object)
+    }
+
     fn error(&self, status: u16) -> Option<PortalError> {
         match &self.error {
             Value::Object(error) => {

@@ -285,10 +285,10 @@ impl Http {
         let outcome = match read {
             Err(why) => Err(self.failed(&ureq::Error::from(why), request, true)),
             Ok(_) if body.len() as u64 > MAX_BODY => {
-                Err(self.unreachable(request, Unreachable::TooLarge, true))
+                Err(unreachable(request, Unreachable::TooLarge, true))
             }
             Ok(_) => answer::judge(&head, body).map_err(|no| match no {
-                answer::No::Unreachable(why) => self.unreachable(request, why, true),
+                answer::No::Unreachable(why) => unreachable(request, why, true),
                 answer::No::Refused(why) => CallError::Failed {
                     error: Error::Refused {
                         connection: None,
@@ -306,23 +306,12 @@ impl Http {
         }
     }
 
-    fn unreachable(&self, request: &Request<'_>, why: Unreachable, sent: bool) -> CallError {
-        CallError::Failed {
-            error: Error::Unreachable {
-                connection: None,
-                url: bare(&request.url),
-                why,
-            },
-            sent,
-        }
-    }
-
     /// What a transport error means for a person.
     fn failed(&self, error: &ureq::Error, request: &Request<'_>, sent: bool) -> CallError {
         if let Some(failure) = tls::failure_in(error) {
             return match failure {
                 tls::Trouble::Certificate(failure) => {
-                    self.unreachable(request, Unreachable::Tls(failure), sent)
+                    unreachable(request, Unreachable::Tls(failure), sent)
                 }
                 tls::Trouble::WantsCertificate => CallError::Failed {
                     error: Error::Refused {
@@ -350,7 +339,7 @@ impl Http {
             other if !self.way.is_direct() => self.proxy_trouble(&words(other)),
             other => Unreachable::Connect(words(other)),
         };
-        self.unreachable(request, why, sent)
+        unreachable(request, why, sent)
     }
 
     fn proxy_trouble(&self, words: &str) -> Unreachable {
@@ -359,6 +348,17 @@ impl Http {
             what: crate::oauth::one_line(words),
             authentication: words.contains("407"),
         }
+    }
+}
+
+fn unreachable(request: &Request<'_>, why: Unreachable, sent: bool) -> CallError {
+    CallError::Failed {
+        error: Error::Unreachable {
+            connection: None,
+            url: bare(&request.url),
+            why,
+        },
+        sent,
     }
 }
 

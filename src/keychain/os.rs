@@ -75,8 +75,9 @@ impl OsStore {
 }
 
 #[cfg(all(unix, not(target_os = "macos")))]
+#[allow(clippy::unnecessary_wraps)] // As on the other platforms.
 fn open(person: bool) -> keyring::Result<Arc<CredentialStore>> {
-    Ok(super::secret_service::Store::new(person))
+    Ok(super::secret_service::Store::open(person))
 }
 
 #[cfg(target_os = "macos")]

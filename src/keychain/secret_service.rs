@@ -42,7 +42,7 @@ struct Credentials {
 }
 
 impl Store {
-    pub(super) fn new(person: bool) -> Arc<CredentialStore> {
+    pub(super) fn open(person: bool) -> Arc<CredentialStore> {
         Arc::new(Self {
             conversation: Arc::new(Conversation {
                 service: Mutex::new(None),
@@ -295,9 +295,9 @@ impl From<ServiceError> for Trouble {
             ServiceError::Locked | ServiceError::Prompt | ServiceError::PromptDisconnected => {
                 KeychainReason::Locked
             }
-            ServiceError::Unavailable => KeychainReason::Missing,
+            ServiceError::Unavailable
+            | ServiceError::ZbusFdo(zbus::fdo::Error::ServiceUnknown(_)) => KeychainReason::Missing,
             ServiceError::Zbus(why) => by_bus(why),
-            ServiceError::ZbusFdo(zbus::fdo::Error::ServiceUnknown(_)) => KeychainReason::Missing,
             ServiceError::ZbusFdo(zbus::fdo::Error::NoReply(_)) => KeychainReason::Timeout,
             _ => KeychainReason::Refused,
         };

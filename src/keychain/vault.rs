@@ -84,33 +84,16 @@ impl Vault {
             masters.push(Master::Raw(key));
         }
         if let Some(folder) = environment.path("CREDENTIALS_DIRECTORY") {
-            masters.extend(self.key_in(&folder.join("age-oauth.key"), false)?);
+            masters.extend(key_in(&folder.join("age-oauth.key"), false)?);
         }
         if let Some(path) = environment.path("AGE_OAUTH_VAULT_KEY_FILE") {
-            masters.extend(self.key_in(&path, true)?);
+            masters.extend(key_in(&path, true)?);
         }
         if let Some(text) = environment.var("AGE_OAUTH_VAULT_PASSPHRASE") {
             masters.push(Master::Passphrase(Secret::new(text)));
         }
-        masters.extend(self.key_in(&self.key_file, false)?);
+        masters.extend(key_in(&self.key_file, false)?);
         Ok(masters)
-    }
-
-    fn key_in(&self, path: &Path, required: bool) -> Outcome<Option<Master>> {
-        let name = path.display().to_string();
-        match files::read(path, 4096).map_err(|error| file_error(&error))? {
-            Some(bytes) => {
-                let bytes = Zeroizing::new(bytes);
-                let key = decode(&bytes).ok_or_else(|| bad_key(&name))?;
-                Ok(Some(Master::Raw(key)))
-            }
-            None if required => Err(KeychainError::new(
-                NAME,
-                KeychainReason::Missing,
-                format!("the key file `{name}` is not there"),
-            )),
-            None => Ok(None),
-        }
     }
 
     fn read(&self) -> Outcome<Option<Opened>> {
@@ -209,6 +192,23 @@ fn key_file(root: &Path, custom_root: bool) -> PathBuf {
         dirs::data_local_dir().map(|data| data.join("age_oauth"))
     };
     home.unwrap_or_else(|| root.to_owned()).join(FILE)
+}
+
+fn key_in(path: &Path, required: bool) -> Outcome<Option<Master>> {
+    let name = path.display().to_string();
+    match files::read(path, 4096).map_err(|error| file_error(&error))? {
+        Some(bytes) => {
+            let bytes = Zeroizing::new(bytes);
+            let key = decode(&bytes).ok_or_else(|| bad_key(&name))?;
+            Ok(Some(Master::Raw(key)))
+        }
+        None if required => Err(KeychainError::new(
+            NAME,
+            KeychainReason::Missing,
+            format!("the key file `{name}` is not there"),
+        )),
+        None => Ok(None),
+    }
 }
 
 /// 32 bytes as they are, or in base64.

@@ -5,7 +5,7 @@ use crate::cli::report::{certificate, Failure, Outcome};
 use crate::cli::words::{escape, typed};
 use crate::cli::Desk;
 use crate::connection::{Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri};
-use crate::error::{Error, KeychainReason, Refused, TlsFailure, Unreachable};
+use crate::error::{Error, KeychainReason, TlsFailure, Unreachable};
 use crate::keychain::{Item, ItemKind};
 use crate::manage;
 use crate::portal::PortalInfo;
@@ -28,7 +28,7 @@ pub(super) fn add(desk: &mut Desk, args: &AddArgs) -> Outcome {
             .any(|given| given.is_none());
     let form = Form::new(desk, args, guided)?;
     let (connection, trust, secret) = form.fill(desk, &store)?;
-    create(desk, &store, args, connection, &trust, secret)
+    create(desk, &store, args, &connection, &trust, secret)
 }
 
 /// The connection that has the wanted label already, where `--replace` allows to update it.
@@ -159,12 +159,11 @@ impl<'a> Form<'a> {
     fn portal(&self, desk: &mut Desk) -> Result<(PortalUrl, Trust), Failure> {
         let mut given = self.args.fields.portal.clone();
         loop {
-            let portal: PortalUrl = match given.take() {
-                Some(text) => text.parse()?,
-                None => {
-                    self.must_be_guided("--portal", None)?;
-                    ask_portal(desk)?
-                }
+            let portal: PortalUrl = if let Some(text) = given.take() {
+                text.parse()?
+            } else {
+                self.must_be_guided("--portal", None)?;
+                ask_portal(desk)?
             };
             let trust = match &self.args.fields.verify_ssl {
                 Some(text) => fields::trust(text, &desk.context.environment)?,
@@ -209,42 +208,12 @@ impl<'a> Form<'a> {
                     ),
                 });
             }
-            match self.decide(desk, portal, error)? {
+            match decide(desk, portal, error)? {
                 Decided::Try(next) => trust = next,
                 Decided::Keep => return Ok(Some(trust)),
                 Decided::Unverified => return Ok(Some(Trust::unverified())),
                 Decided::Another => return Ok(None),
             }
-        }
-    }
-
-    fn decide(
-        &self,
-        desk: &mut Desk,
-        portal: &PortalUrl,
-        error: Error,
-    ) -> Result<Decided, Failure> {
-        match &error {
-            Error::Unreachable {
-                why: Unreachable::Tls(failure),
-                ..
-            } => {
-                let failure = failure.clone();
-                Failure::from(error).tell(&desk.talk);
-                decide_tls(desk, portal, &failure)
-            }
-            Error::Refused {
-                why: Refused::WebTier(_),
-                ..
-            } => {
-                Failure::from(error).tell(&desk.talk);
-                decide_plain(desk)
-            }
-            Error::Unreachable { .. } | Error::Refused { .. } => {
-                Failure::from(error).tell(&desk.talk);
-                decide_plain(desk)
-            }
-            _ => Err(error.into()),
         }
     }
 
@@ -313,7 +282,8 @@ impl<'a> Form<'a> {
             GivenSecret::None => return Ok(None),
             GivenSecret::Nothing => {}
         }
-        if !self.guided && !(application && desk.person()) {
+        let asked = self.guided || (application && desk.person());
+        if !asked {
             return if application {
                 Err(Failure::usage_hint(
                     "an application's client secret is missing, and nobody can be asked",
@@ -336,6 +306,23 @@ enum Decided {
     Unverified,
     /// Another address.
     Another,
+}
+
+/// What cannot be reached is told with its reason; then the person decides.
+fn decide(desk: &mut Desk, portal: &PortalUrl, error: Error) -> Result<Decided, Failure> {
+    let certificate = match &error {
+        Error::Unreachable {
+            why: Unreachable::Tls(failure),
+            ..
+        } => Some(failure.clone()),
+        Error::Unreachable { .. } | Error::Refused { .. } => None,
+        _ => return Err(error.into()),
+    };
+    Failure::from(error).tell(&desk.talk);
+    match certificate {
+        Some(failure) => decide_tls(desk, portal, &failure),
+        None => decide_plain(desk),
+    }
 }
 
 fn ask_portal(desk: &mut Desk) -> Result<PortalUrl, Failure> {
@@ -483,7 +470,7 @@ fn create(
     desk: &mut Desk,
     store: &Connections,
     args: &AddArgs,
-    connection: Connection,
+    connection: &Connection,
     trust: &Trust,
     secret: Option<Secret>,
 ) -> Outcome {
@@ -491,17 +478,17 @@ fn create(
     let first = manage::create(
         store,
         &keychain,
-        &connection,
+        connection,
         trust.pem().map(|(pem, _)| pem),
         secret,
         &desk.context,
     )?;
-    settle_default(desk, store, args, &connection, first)?;
+    settle_default(desk, store, args, connection, first)?;
     desk.answer(&format!(
         "[OK] Created connection: {}",
         escape(connection.label.as_str())
     ))?;
-    sign_in_at_once(desk, args, &connection)
+    sign_in_at_once(desk, args, connection)
 }
 
 fn settle_default(

@@ -16,7 +16,9 @@ pub(super) fn list(desk: &mut Desk, args: &ListArgs) -> Outcome {
     let store = desk.store()?;
     let listing = store.list(args.tag.as_deref())?;
     let default = store.default_id()?;
-    let default = default.as_ref().map(|id| id.as_str());
+    let default = default
+        .as_ref()
+        .map(crate::connection::ConnectionId::as_str);
     for broken in &listing.broken {
         desk.talk.warn(&broken.to_string());
     }
@@ -119,7 +121,9 @@ pub(super) fn show(desk: &mut Desk, args: &ShowArgs) -> Outcome {
     let store = desk.store()?;
     let connection = named(desk, &store, args.name.as_ref())?;
     let default = store.default_id()?;
-    let default = default.as_ref().map(|id| id.as_str());
+    let default = default
+        .as_ref()
+        .map(crate::connection::ConnectionId::as_str);
     let secret = has(desk, &store, &connection, ItemKind::ClientSecret);
     let tokens = has(desk, &store, &connection, ItemKind::Tokens);
     if args.json {

@@ -30,7 +30,7 @@ pub(super) fn edit(desk: &mut Desk, args: &EditArgs) -> Outcome {
             "without PKCE, whoever catches a code can use it; switch it off only for a portal that refuses it",
         );
     }
-    apply(desk, &store, connection, changes)
+    apply(desk, &store, connection, &changes)
 }
 
 /// `add --replace`: what the flags say is changed, the rest stays.
@@ -42,7 +42,7 @@ pub(super) fn replace(
 ) -> Outcome {
     let changes = changes(desk, &connection, &args.fields)?;
     let id = connection.id.clone();
-    apply(desk, store, connection, changes)?;
+    apply(desk, store, connection, &changes)?;
     if args.make_default {
         store.set_default(Some(&id))?;
     }
@@ -168,11 +168,11 @@ fn apply(
     desk: &mut Desk,
     store: &Connections,
     connection: Connection,
-    changes: Changes,
+    changes: &Changes,
 ) -> Outcome {
     let keychains = desk.keychains(store);
     let session = desk.session_of(store, connection);
-    let edited = manage::edit(&session, &keychains, &changes)?;
+    let edited = manage::edit(&session, &keychains, changes)?;
     let connection = session.connection();
     desk.answer(&format!(
         "[OK] Updated connection: {}",

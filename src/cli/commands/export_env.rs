@@ -31,10 +31,8 @@ const CONNECTION: &str = "AGE_OAUTH_CONNECTION";
 
 pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outcome {
     let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
-    let shell = match checked(prefix).and_then(|()| shell(desk, args)) {
-        Ok(shell) => shell,
-        Err(failure) => return Err(failure),
-    };
+    checked(prefix)?;
+    let shell = shell(desk, args);
     if args.unset {
         return print(desk, shell, &unset(args));
     }
@@ -49,7 +47,7 @@ pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outco
             // Evaluated, this forgets the old token and fails, so that no script goes on with it.
             if shell.is_evaluated() {
                 let text = shell.render(&unset(args)).unwrap_or_default();
-                write!(desk.host.out, "{text}{}\n", shell.failing_statement())?;
+                writeln!(desk.host.out, "{text}{}", shell.failing_statement())?;
             }
             Err(failure)
         }
@@ -70,9 +68,9 @@ fn checked(prefix: &str) -> Outcome {
 }
 
 /// The shell named, else the nearest one that this process descends from, else `$SHELL`, else the platform's own.
-fn shell(desk: &Desk, args: &ExportEnvArgs) -> Result<Shell, Failure> {
+fn shell(desk: &Desk, args: &ExportEnvArgs) -> Shell {
     if let Some(shell) = args.shell {
-        return Ok(shell);
+        return shell;
     }
     let parents = (desk.host.ancestors)();
     let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
@@ -80,11 +78,11 @@ fn shell(desk: &Desk, args: &ExportEnvArgs) -> Result<Shell, Failure> {
         let name = desk.context.environment.var("SHELL")?;
         Shell::of_program(&name)
     };
-    Ok(by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
+    by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
         Shell::Powershell
     } else {
         Shell::Sh
-    }))
+    })
 }
 
 fn set(

@@ -154,12 +154,11 @@ impl Lines {
             Err(RecvTimeoutError::Disconnected) => None,
         };
         self.pending = None;
-        match line {
-            Some(text) => Line::Text(text),
-            None => {
-                self.ended = true;
-                Line::End
-            }
+        if let Some(text) = line {
+            Line::Text(text)
+        } else {
+            self.ended = true;
+            Line::End
         }
     }
 

@@ -15,7 +15,13 @@ pub(in crate::cli) fn overview(desk: &mut Desk) -> Outcome {
         return desk.answer("Everything else: age-oauth --help");
     }
     let default = store.default_id()?;
-    let text = rows(desk, &listing, default.as_ref().map(|id| id.as_str()));
+    let text = rows(
+        desk,
+        &listing,
+        default
+            .as_ref()
+            .map(crate::connection::ConnectionId::as_str),
+    );
     desk.answer(text.trim_end())?;
     desk.answer("")?;
     desk.answer(&next(desk, &listing))?;
