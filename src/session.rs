@@ -278,14 +278,15 @@ impl Session {
 
     /// Whether the stored token is as good as a new one would be: just minted, and the portal grants no more.
     fn is_best_possible(&self, tokens: Option<&Tokens>, want: &Want) -> bool {
-        let Some(access) = tokens.and_then(|tokens| tokens.access.as_ref()) else {
+        let Some((tokens, access)) = tokens.and_then(|t| Some((t, t.access.as_ref()?))) else {
             return false;
         };
         let now = self.context.now();
         let age = now.duration_since(access.issued_at).as_secs();
         (0..JUST_MINTED).contains(&age)
             && access.seconds_left(now) > 0
-            && want.min_ttl.seconds(access.seconds_granted()) > access.seconds_left(now)
+            && tokens.asked_minutes >= self.minutes_to_ask(want)
+            && want.min_ttl.seconds(access.seconds_granted()) > access.seconds_granted()
     }
 
     /// Tells what was decided, and that the token lives less long than wanted where it does.
@@ -372,20 +373,27 @@ impl Session {
         let secret = self
             .read_client_secret(connection)?
             .ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
-        // Two hours are granted unasked; a longer wish is rounded up to minutes.
-        let minutes = match want.min_ttl {
-            MinTtl::Seconds(seconds) if seconds > 110 * 60 => {
-                Some((seconds / 60 + 2).min(LONGEST_APP_MINUTES))
-            }
-            _ => None,
-        };
+        let minutes = self.minutes_to_ask(want);
         let now = self.context.now();
         let granted = oauth::client_credentials(self.http()?, connection, &secret, minutes, now)
             .map_err(|error| error.into_error(connection))?;
         let mut tokens = new_tokens(connection);
         tokens.mint(granted.access);
+        tokens.asked_minutes = minutes;
         self.store_or_note(connection, &tokens);
         Ok((tokens, Decision::Renewed))
+    }
+
+    /// Applications may ask for a life: two hours are granted unasked, a longer wish is rounded up to minutes.
+    fn minutes_to_ask(&self, want: &Want) -> Option<i64> {
+        match want.min_ttl {
+            MinTtl::Seconds(seconds)
+                if self.connection.grant.is_application() && seconds > 110 * 60 =>
+            {
+                Some((seconds / 60 + 2).min(LONGEST_APP_MINUTES))
+            }
+            _ => None,
+        }
     }
 
     fn renew_user(
@@ -853,6 +861,7 @@ fn new_tokens(connection: &Connection) -> Tokens {
         minted_until: None,
         exchange_started: false,
         exchange_unsupported: false,
+        asked_minutes: None,
         username: None,
     }
 }

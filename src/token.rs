@@ -166,6 +166,8 @@ pub struct Tokens {
     pub exchange_started: bool,
     /// The portal knows no exchange (before 10.6).
     pub exchange_unsupported: bool,
+    /// Minutes that were asked for with the access token; nothing where the portal's default was left to it.
+    pub asked_minutes: Option<i64>,
     /// Who is signed in.
     pub username: Option<String>,
 }
@@ -254,6 +256,7 @@ impl Tokens {
                 .map(Timestamp::as_second),
             exchange_started: self.exchange_started,
             exchange_unsupported: self.exchange_unsupported,
+            asked_minutes: self.asked_minutes,
             username: self.username.as_deref(),
         })
     }
@@ -289,6 +292,7 @@ impl Tokens {
             minted_until: time(record.minted_until),
             exchange_started: record.exchange_started,
             exchange_unsupported: record.exchange_unsupported,
+            asked_minutes: record.asked_minutes,
             username: record.username,
         })
     }
@@ -363,6 +367,8 @@ struct TokensRecord<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     exchange_unsupported: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    asked_minutes: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
 }
 
@@ -381,6 +387,7 @@ struct OwnedTokensRecord {
     exchange_started: bool,
     #[serde(default)]
     exchange_unsupported: bool,
+    asked_minutes: Option<i64>,
     username: Option<String>,
 }
 
@@ -433,6 +440,7 @@ mod tests {
             minted_until: None,
             exchange_started: false,
             exchange_unsupported: false,
+            asked_minutes: None,
             username: Some("your.username".into()),
         }
     }

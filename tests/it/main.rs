@@ -6,7 +6,9 @@
 mod support;
 
 mod first_walk;
+mod herd;
 mod practice_portal;
+mod session;
 
 use support::home::Home;
 

@@ -1,0 +1,788 @@
+//! The one decision, against the practice portal: which token, when, from where. In process, so that the clock and the
+//! keychain are the test's own.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use age_oauth::connection::{Grant, RedirectUri, Tls};
+use age_oauth::context::{Clock, Context, Decision, Environment, Event, Notice, Observer};
+use age_oauth::error::{Error, KeychainReason, Refused, SignInNeeded};
+use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
+use age_oauth::oauth::{Returned, SignInOptions};
+use age_oauth::portal::Identity;
+use age_oauth::session::{SignedOut, Want};
+use age_oauth::token::{ClientSecret, ExtendRule, MinTtl, Tokens};
+use age_oauth::{Connection, Connections, Secret, Session};
+
+use crate::support::portal::{
+    Endpoint, Fault, Manner, Portal, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER,
+};
+
+/// A store, a keychain and a portal whose clock both share.
+struct World {
+    portal: Portal,
+    folder: tempfile::TempDir,
+    keychain: MemoryStore,
+    heard: Arc<Mutex<Vec<Event>>>,
+    connection: Connection,
+}
+
+impl World {
+    fn new(manner: Manner) -> Self {
+        Self::with(manner, |_| ())
+    }
+
+    fn with(manner: Manner, change: impl FnOnce(&mut Connection)) -> Self {
+        let portal = Portal::start(manner);
+        portal.clock().stop();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Connections::open(folder.path().join("store"));
+        let mut connection = Connection::new(
+            "prod".parse().unwrap(),
+            portal.url().parse().unwrap(),
+            Grant::User {
+                redirect_uri: RedirectUri::OutOfBand,
+                pkce: true,
+            },
+            APP_ID.into(),
+        );
+        connection.tls = Tls::Ca(store.ca_path(&connection.id));
+        change(&mut connection);
+        let world = Self {
+            portal,
+            folder,
+            keychain: MemoryStore::new(),
+            heard: Arc::default(),
+            connection,
+        };
+        let pem = world.portal.ca_pem().as_bytes().to_vec();
+        let context = world.context();
+        store.add(&world.connection, Some(&pem), &context).unwrap();
+        world
+    }
+
+    fn application(manner: Manner) -> Self {
+        let world = Self::with(manner, |connection| {
+            connection.grant = Grant::Application;
+            connection.client_id = SERVICE_ID.into();
+        });
+        let secret = ClientSecret {
+            binding: age_oauth::token::Binding::of(&world.connection),
+            secret: Secret::new(SERVICE_SECRET.into()),
+        };
+        let item = Item::of(&world.connection, ItemKind::ClientSecret);
+        world.keychain.set(&item, &secret.to_record()).unwrap();
+        world
+    }
+
+    fn signed_in(manner: Manner) -> Self {
+        let world = Self::new(manner);
+        world.sign_in(USER);
+        world
+    }
+
+    fn context(&self) -> Context {
+        let heard = Arc::clone(&self.heard);
+        Context {
+            clock: Clock::new(self.portal.clock().reader()),
+            environment: Environment::of(Vec::<(String, String)>::new()),
+            observer: Observer::new(move |event| heard.lock().unwrap().push(event.clone())),
+            ..Context::process()
+        }
+    }
+
+    fn store(&self) -> Connections {
+        Connections::open(self.folder.path().join("store"))
+    }
+
+    /// A session as another process would make one.
+    fn session(&self) -> Session {
+        let connection = self.store().load(&self.connection.id).unwrap();
+        Session::new(
+            self.store(),
+            connection,
+            Arc::new(self.keychain.clone()),
+            self.context(),
+        )
+    }
+
+    fn sign_in(&self, user: &str) {
+        let session = self.session();
+        let sign_in = session.begin_sign_in(&SignInOptions::default()).unwrap();
+        let pasted = self.portal.authorize(sign_in.url(), user).code();
+        let Returned::Code(code) = sign_in.read_pasted(&pasted) else {
+            panic!("no code: {pasted}");
+        };
+        let pending = session.exchange_code(sign_in, code).unwrap();
+        assert_eq!(pending.username(), user);
+        session.accept(pending).unwrap();
+    }
+
+    fn token(&self) -> String {
+        let issued = self.session().access_token(&Want::default()).unwrap();
+        issued.access.secret.expose().to_owned()
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.portal.clock().advance(Duration::from_secs(seconds));
+    }
+
+    fn item(&self) -> Item {
+        Item::of(&self.connection, ItemKind::Tokens)
+    }
+
+    fn record(&self) -> Tokens {
+        let record = self.keychain.get(&self.item()).unwrap().unwrap();
+        Tokens::from_record(&record).unwrap()
+    }
+
+    fn refresh_token(&self) -> String {
+        self.record().refresh.unwrap().secret.expose().to_owned()
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        let heard = self.heard.lock().unwrap();
+        heard
+            .iter()
+            .filter_map(|event| match event {
+                Event::Notice(notice) => Some(notice.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn count(&self, endpoint: Endpoint) -> usize {
+        self.portal.requests_to(endpoint).len()
+    }
+}
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+#[test]
+fn a_stored_token_is_handed_out_without_a_word_to_anybody() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let requests = world.portal.requests().len();
+    let first = world.token();
+    assert_eq!(world.token(), first);
+    world.pass(1739);
+    assert_eq!(world.token(), first);
+    assert_eq!(world.portal.requests().len(), requests);
+    world.pass(2);
+    assert_ne!(world.token(), first);
+    assert_eq!(world.count(Endpoint::Refresh), 1);
+}
+
+#[test]
+fn rule_20_a_renewal_keeps_the_refresh_token_and_its_end() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let (before, end) = (world.refresh_token(), world.record().refresh.unwrap().end());
+    world.pass(2 * HOUR);
+    world.token();
+    assert_eq!(world.refresh_token(), before);
+    assert_eq!(world.record().refresh.unwrap().end(), end);
+    let status = world.store().load(&world.connection.id).unwrap().status;
+    assert_eq!(status.username.as_deref(), Some(USER));
+    assert_eq!(
+        status.refresh_expires_at.map(jiff::Timestamp::as_second),
+        Some(end.as_second())
+    );
+    assert_eq!(status.last_failure, None);
+}
+
+#[test]
+fn half_of_the_granted_life_is_kept_for_whoever_asks_for_it() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let first = world.token();
+    world.pass(901);
+    assert_eq!(world.token(), first);
+    let want = Want::lasting(MinTtl::HalfOfGranted);
+    let second = world.session().access_token(&want).unwrap();
+    assert_ne!(second.access.secret.expose(), first);
+}
+
+#[test]
+fn a_portal_that_grants_less_than_wanted_is_asked_once_a_minute() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(120);
+    let want = || Want {
+        explicit: true,
+        ..Want::lasting(MinTtl::Seconds(7200))
+    };
+    let issued = world.session().access_token(&want()).unwrap();
+    assert_eq!(issued.decision, Decision::Renewed);
+    let again = world.session().access_token(&want()).unwrap();
+    assert!(issued.access.secret.matches(again.access.secret.expose()));
+    assert_eq!(world.count(Endpoint::Refresh), 1);
+    let short = world
+        .notices()
+        .into_iter()
+        .filter(|notice| matches!(notice, Notice::ShortLived { wanted: 7200, .. }))
+        .count();
+    assert_eq!(short, 2);
+}
+
+#[test]
+fn the_tokens_read_under_the_lock_are_the_ones_that_are_used() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(2 * HOUR);
+    let (lock, _) = world
+        .store()
+        .lock(&world.connection, Duration::ZERO, &world.context())
+        .unwrap();
+    let session = world.session();
+    let reads = world.keychain.calls(Call::Get);
+    let waiting = std::thread::spawn(move || session.access_token(&Want::default()));
+    while world.keychain.calls(Call::Get) == reads {
+        std::thread::yield_now();
+    }
+    // Meanwhile somebody else signs in, and that sign-in's token is stale again.
+    let seeded = world.portal.seed_user(USER);
+    let mut record = world.record();
+    let refresh = record.refresh.as_mut().unwrap();
+    refresh.secret = Secret::new(seeded["refresh_token"].as_str().unwrap().to_owned());
+    world
+        .keychain
+        .set(&world.item(), &record.to_record())
+        .unwrap();
+    drop(lock);
+    waiting.join().unwrap().unwrap();
+    let sent = &world.portal.requests_to(Endpoint::Refresh)[0];
+    assert_eq!(
+        sent.form["refresh_token"],
+        seeded["refresh_token"].as_str().unwrap()
+    );
+}
+
+#[test]
+fn a_portal_that_is_away_leaves_the_stored_token_in_use() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let first = world.token();
+    world
+        .portal
+        .set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Status(503)));
+    world.pass(1770);
+    assert_eq!(world.token(), first);
+    assert!(matches!(
+        world.notices()[..],
+        [Notice::Unreachable { lives: 29..=30, .. }]
+    ));
+    let explicit = Want {
+        explicit: true,
+        ..Want::default()
+    };
+    let error = world.session().access_token(&explicit).unwrap_err();
+    assert!(error.is_transient());
+    world.pass(16);
+    let error = world.session().access_token(&Want::default()).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }));
+    let failure = world
+        .store()
+        .load(&world.connection.id)
+        .unwrap()
+        .status
+        .last_failure;
+    assert!(failure.unwrap().contains("503"));
+    world.portal.set(|rules| {
+        rules.clear_faults();
+    });
+    assert_ne!(world.token(), first);
+}
+
+#[test]
+fn rule_20_only_the_portals_own_refusal_means_sign_in_again_and_nothing_is_deleted() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let before = world.refresh_token();
+    world.pass(2 * HOUR);
+    for fault in [
+        Fault::Status(500),
+        Fault::Html200,
+        Fault::ResetAfter,
+        Fault::InvalidUtf8,
+    ] {
+        world
+            .portal
+            .set(|rules| rules.fault_times(Endpoint::Refresh, fault.clone(), 3));
+        let error = world.session().access_token(&Want::default()).unwrap_err();
+        assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+        assert_eq!(world.refresh_token(), before);
+        world.portal.set(|rules| {
+            rules.clear_faults();
+        });
+    }
+    world.portal.revoke_all();
+    let error = world.session().access_token(&Want::default()).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::SignInNeeded {
+            why: SignInNeeded::NotHonoured,
+            ..
+        }
+    ));
+    assert_eq!(world.refresh_token(), before);
+}
+
+#[test]
+fn an_expired_sign_in_is_told_as_expired() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(200 * DAY);
+    let error = world.session().access_token(&Want::default()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::SignInNeeded {
+                why: SignInNeeded::Expired,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_rejected_token_is_renewed_once() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let first = world.token();
+    world.portal.expire_access_tokens();
+    let identity = world.session().whoami().unwrap();
+    assert_eq!(
+        identity,
+        Identity::User {
+            username: USER.into()
+        }
+    );
+    assert_ne!(world.token(), first);
+    assert_eq!(world.count(Endpoint::Refresh), 1);
+    world.portal.set(|rules| {
+        rules.app_mut(APP_ID).http_referrers = vec!["https://elsewhere.example".into()];
+    });
+    let error = world.session().whoami().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Refused {
+                why: Refused::FreshToken,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(world.count(Endpoint::Refresh), 2);
+}
+
+#[test]
+fn a_sign_in_is_extended_past_half_of_its_life_when_nobody_can_lose_a_token() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let record = world.record();
+    let refresh = record.refresh.unwrap();
+    let life = refresh
+        .end()
+        .duration_since(refresh.issued_at)
+        .as_secs()
+        .unsigned_abs();
+    let before = world.refresh_token();
+    world.pass(life / 2 + 1);
+    let issued = world.session().access_token(&Want::default()).unwrap();
+    assert_eq!(issued.decision, Decision::Extended);
+    assert_ne!(world.refresh_token(), before);
+    assert!(!world.portal.accepts_refresh_token(&before));
+    assert_eq!(world.count(Endpoint::Exchange), 1);
+    assert!(!world.record().exchange_started);
+    assert_eq!(world.notices(), []);
+}
+
+#[test]
+fn in_the_last_tenth_a_sign_in_is_extended_anyway_and_that_is_said() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let refresh = world.record().refresh.unwrap();
+    let life = refresh
+        .end()
+        .duration_since(refresh.issued_at)
+        .as_secs()
+        .unsigned_abs();
+    world.pass(life / 10 * 9 - 600);
+    // A script holds a token that lives another half hour.
+    world.portal.set(|rules| rules.exchange = false);
+    let mut record = world.record();
+    record.exchange_unsupported = true;
+    world
+        .keychain
+        .set(&world.item(), &record.to_record())
+        .unwrap();
+    world.token();
+    let mut record = world.record();
+    record.exchange_unsupported = false;
+    world
+        .keychain
+        .set(&world.item(), &record.to_record())
+        .unwrap();
+    world.portal.set(|rules| rules.exchange = true);
+    world.pass(900);
+    let want = Want::lasting(MinTtl::Seconds(1000));
+    let issued = world.session().access_token(&want).unwrap();
+    assert_eq!(issued.decision, Decision::Extended);
+    assert!(world.notices().contains(&Notice::ExtendedAnyway {
+        connection: "prod".into()
+    }));
+}
+
+#[test]
+fn rule_21_a_lost_answer_is_decided_by_one_plain_refresh() {
+    // The portal never acted: the old token is still good.
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(60 * DAY);
+    world
+        .portal
+        .set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetBefore));
+    let issued = world.session().access_token(&Want::default()).unwrap();
+    assert_eq!(issued.decision, Decision::Renewed);
+    assert_eq!(
+        (
+            world.count(Endpoint::Exchange),
+            world.count(Endpoint::Refresh)
+        ),
+        (1, 1)
+    );
+    assert!(!world.record().exchange_started);
+    assert!(world.notices().contains(&Notice::ExtensionLost {
+        connection: "prod".into()
+    }));
+
+    // The portal acted, and its answer was lost: a person must sign in.
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(60 * DAY);
+    world
+        .portal
+        .set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetAfter));
+    let error = world.session().access_token(&Want::default()).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::SignInNeeded {
+            why: SignInNeeded::ExtensionLost,
+            ..
+        }
+    ));
+    assert_eq!(
+        (
+            world.count(Endpoint::Exchange),
+            world.count(Endpoint::Refresh)
+        ),
+        (1, 1)
+    );
+}
+
+#[test]
+fn rule_21_after_a_crash_the_mark_is_settled_by_one_plain_refresh() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(60 * DAY);
+    let mut record = world.record();
+    record.exchange_started = true;
+    world
+        .keychain
+        .set(&world.item(), &record.to_record())
+        .unwrap();
+    let issued = world.session().access_token(&Want::default()).unwrap();
+    assert_eq!(issued.decision, Decision::Renewed);
+    assert_eq!(
+        (
+            world.count(Endpoint::Exchange),
+            world.count(Endpoint::Refresh)
+        ),
+        (0, 1)
+    );
+    assert!(!world.record().exchange_started);
+}
+
+#[test]
+fn a_keychain_that_cannot_be_written_stops_an_exchange_before_it_begins() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(60 * DAY);
+    world
+        .keychain
+        .fail_always(Call::Set, KeychainReason::Locked);
+    let error = world.session().access_token(&Want::default()).unwrap_err();
+    assert!(matches!(error, Error::Keychain { .. }), "{error}");
+    assert_eq!(world.count(Endpoint::Token), 1, "only the sign-in itself");
+    world.keychain.heal();
+    world.token();
+}
+
+#[test]
+fn a_new_access_token_that_cannot_be_stored_still_serves() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(HOUR);
+    world.keychain.fail_next(Call::Set, KeychainReason::Refused);
+    assert!(world.portal.accepts_access_token(&world.token()));
+    assert!(matches!(world.notices()[..], [Notice::Minor { .. }]));
+}
+
+#[test]
+fn a_portal_without_exchange_is_remembered_and_its_end_is_announced() {
+    let world = World::signed_in(Manner::Enterprise105);
+    world.pass(8 * DAY);
+    world.token();
+    world.pass(HOUR);
+    world.token();
+    assert_eq!(
+        world.count(Endpoint::Exchange),
+        1,
+        "asked once, then remembered"
+    );
+    assert_eq!(world.count(Endpoint::Refresh), 2);
+    assert!(world.record().exchange_unsupported);
+    assert_eq!(world.notices(), []);
+    world.pass(4 * DAY);
+    world.token();
+    assert!(matches!(world.notices()[..], [Notice::EndsSoon { .. }]));
+    let status = world.store().load(&world.connection.id).unwrap().status;
+    assert_eq!(status.extendable, Some(false));
+}
+
+#[test]
+fn a_fortnight_of_jobs_loses_no_sign_in_and_no_script_its_token() {
+    let world = World::signed_in(Manner::Enterprise114);
+    // Fourteen days, so that the run crosses every stage of a sign-in's life several times.
+    world.portal.set(|rules| rules.refresh_minutes_max = 20_160);
+    world.sign_in(USER);
+    let mut held: Vec<(String, i64)> = Vec::new();
+    for job in 0..(2 * 14 * 72_u64) {
+        world.pass(20 * 60);
+        if job % 72 == 0 {
+            world.session().refresh(ExtendRule::PastHalf).unwrap();
+        }
+        let now = world.portal.clock().now();
+        let issued = world.session().access_token(&Want::default()).unwrap();
+        held.push((
+            issued.access.secret.expose().to_owned(),
+            issued.access.expires_at.as_second(),
+        ));
+        held.retain(|(_, end)| *end > now.as_second() + 60);
+        for (token, _) in &held {
+            assert!(
+                world.portal.accepts_access_token(token),
+                "job {job} lost its token"
+            );
+        }
+    }
+    assert!(
+        world.count(Endpoint::Exchange) >= 3,
+        "{}",
+        world.count(Endpoint::Exchange)
+    );
+    assert_eq!(world.notices(), []);
+}
+
+#[test]
+fn rule_24b_a_secret_goes_only_where_it_belongs() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.pass(2 * HOUR);
+    let path = world.store().folder(&world.connection.id).join("meta.json");
+    let meta = std::fs::read_to_string(&path).unwrap();
+    let other = Portal::start(Manner::Enterprise114);
+    std::fs::write(&path, meta.replace(&world.portal.url(), &other.url())).unwrap();
+    let requests = world.portal.requests().len();
+    for attempt in [
+        world.session().access_token(&Want::default()).map(|_| ()),
+        world.session().whoami().map(|_| ()),
+    ] {
+        match attempt.unwrap_err() {
+            Error::Keychain { error, .. } => assert_eq!(error.reason, KeychainReason::Mismatch),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(world.portal.requests().len(), requests);
+    assert_eq!(other.connections(), 0);
+    assert_eq!(
+        world.session().sign_out(false).unwrap(),
+        SignedOut::Forgotten
+    );
+    assert_eq!(other.connections(), 0);
+}
+
+#[test]
+fn tokens_deleted_behind_our_back_and_garbage_are_told() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.keychain.delete(&world.item()).unwrap();
+    let reason = |world: &World| match world.session().access_token(&Want::default()) {
+        Err(Error::Keychain { error, item, .. }) => (error.reason, item),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        reason(&world),
+        (KeychainReason::Lost, Some(ItemKind::Tokens))
+    );
+    world
+        .keychain
+        .set(&world.item(), &Secret::new("garbage".into()))
+        .unwrap();
+    assert_eq!(
+        reason(&world),
+        (KeychainReason::Lost, Some(ItemKind::Tokens))
+    );
+    world.sign_in(USER);
+    world.token();
+}
+
+#[test]
+fn rule_22_signing_out_forgets_whatever_the_portal_says() {
+    for (fault, expected) in [
+        (None, SignedOut::Revoked),
+        (Some(Fault::Status(503)), SignedOut::NotRevoked),
+        (Some(Fault::Status(404)), SignedOut::NotRevoked),
+        (Some(Fault::ResetBefore), SignedOut::NotRevoked),
+    ] {
+        let world = World::signed_in(Manner::Enterprise114);
+        let token = world.refresh_token();
+        if let Some(fault) = fault {
+            world
+                .portal
+                .set(|rules| rules.fault_always(Endpoint::Revoke, fault));
+        }
+        assert_eq!(world.session().sign_out(false).unwrap(), expected);
+        assert!(world.keychain.get(&world.item()).unwrap().is_none());
+        let told = matches!(world.notices()[..], [Notice::NotRevoked { .. }]);
+        assert_eq!(told, expected == SignedOut::NotRevoked);
+        assert_eq!(world.portal.accepts_refresh_token(&token), told);
+        assert_eq!(world.session().sign_out(false).unwrap(), SignedOut::Nothing);
+    }
+}
+
+#[test]
+fn a_sign_in_that_replaces_another_revokes_it_after_it_is_stored() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let old = world.refresh_token();
+    world.sign_in(OTHER_USER);
+    assert!(!world.portal.accepts_refresh_token(&old));
+    assert!(world.portal.accepts_refresh_token(&world.refresh_token()));
+    world.keychain.fail_next(Call::Set, KeychainReason::Locked);
+    let session = world.session();
+    let sign_in = session.begin_sign_in(&SignInOptions::default()).unwrap();
+    let Returned::Code(code) =
+        sign_in.read_pasted(&world.portal.authorize(sign_in.url(), USER).code())
+    else {
+        panic!("a code");
+    };
+    let pending = session.exchange_code(sign_in, code).unwrap();
+    assert!(session.accept(pending).is_err());
+    assert!(world.portal.accepts_refresh_token(&world.refresh_token()));
+}
+
+#[test]
+fn rule_5_portals_of_every_age_sign_in() {
+    for manner in [
+        Manner::Online,
+        Manner::Enterprise106,
+        Manner::Enterprise1091,
+        Manner::Enterprise114,
+    ] {
+        let world = World::signed_in(manner);
+        assert_eq!(
+            world.session().whoami().unwrap(),
+            Identity::User {
+                username: USER.into()
+            }
+        );
+        world.pass(HOUR);
+        world.token();
+    }
+}
+
+#[test]
+fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
+    let (one, other) = (
+        World::new(Manner::Enterprise114),
+        World::new(Manner::Enterprise114),
+    );
+    let sign_in = one
+        .session()
+        .begin_sign_in(&SignInOptions::default())
+        .unwrap();
+    let foreign = other
+        .session()
+        .begin_sign_in(&SignInOptions::default())
+        .unwrap();
+    let landing = other.portal.authorize(foreign.url(), USER);
+    if let Some(url) = landing.url() {
+        if url.contains("state=") {
+            assert!(matches!(sign_in.read_pasted(url), Returned::Foreign));
+        }
+    }
+    let Returned::Code(code) = sign_in.read_pasted(&landing.code()) else {
+        panic!("a bare code");
+    };
+    let error = one.session().exchange_code(sign_in, code).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Refused {
+                why: Refused::Code(_),
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_application_gets_tokens_by_its_secret_and_keeps_no_refresh_token() {
+    let world = World::application(Manner::Enterprise114);
+    let (issued, info) = world.session().sign_in_application().unwrap();
+    assert_eq!(info.app_id, SERVICE_ID);
+    assert!(issued.username.is_none() && issued.sign_in_ends.is_none());
+    assert!(world.record().refresh.is_none());
+    assert_eq!(world.token(), issued.access.secret.expose());
+    assert!(
+        matches!(world.session().whoami().unwrap(), Identity::Application(app) if app.app_id == SERVICE_ID)
+    );
+    world.pass(3 * HOUR);
+    assert_ne!(world.token(), issued.access.secret.expose());
+    let long = Want {
+        explicit: true,
+        ..Want::lasting(MinTtl::Seconds(6 * 3600))
+    };
+    let issued = world.session().access_token(&long).unwrap();
+    assert!(issued.access.seconds_granted() >= 6 * 3600);
+    let item = Item::of(&world.connection, ItemKind::ClientSecret);
+    world.keychain.delete(&item).unwrap();
+    world.pass(20 * HOUR);
+    match world.session().access_token(&Want::default()).unwrap_err() {
+        Error::Keychain { item, .. } => assert_eq!(item, Some(ItemKind::ClientSecret)),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_sign_in_of_another_machine_is_told_as_that() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.keychain.delete(&world.item()).unwrap();
+    let (lock, _) = world
+        .store()
+        .lock(&world.connection, Duration::ZERO, &world.context())
+        .unwrap();
+    let machine = || Some("another-machine".to_owned());
+    world
+        .store()
+        .update(&lock, |c| c.status.machine = machine())
+        .unwrap();
+    drop(lock);
+    match world.session().access_token(&Want::default()).unwrap_err() {
+        Error::SignInNeeded { why, .. } => {
+            assert_eq!(why, SignInNeeded::OtherMachine("another-machine".into()));
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn rule_23_endpoints_come_from_the_stored_address_alone() {
+    let world = World::new(Manner::Enterprise114);
+    let foreign = crate::support::portal::Foreign::start(&world.portal);
+    world
+        .portal
+        .set(|rules| rules.names_host = Some(foreign.url()));
+    world.sign_in(USER);
+    world.pass(HOUR);
+    world.session().whoami().unwrap();
+    world.session().sign_out(false).unwrap();
+    foreign.assert_untouched();
+}
