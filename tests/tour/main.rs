@@ -1,2 +1,215 @@
-//! The tour.
-fn main() {}
+//! The tour: the whole job on a practice portal that runs on this machine, in a throwaway directory.
+//!
+//! `cargo run --example tour`, with `--os-keychain` to use the platform's keychain in place of an encrypted file, and
+//! `--no-browser` to let the tour sign in by itself.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A tour that cannot go on should stop.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use age_oauth::cli::{run, Host, Terminals};
+use age_oauth::context::Environment;
+
+use support::portal::{Manner, Portal, APP_ID, USER};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    if let Some(unknown) = arguments
+        .iter()
+        .find(|argument| !["--os-keychain", "--no-browser"].contains(&argument.as_str()))
+    {
+        say(&format!(
+            "tour: unknown argument {unknown}; there are --os-keychain and --no-browser"
+        ));
+        std::process::exit(2);
+    }
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let portal = Arc::new(Portal::start(Manner::Enterprise114));
+    let redirect_uri = format!("http://127.0.0.1:{}/callback", free_port());
+    let by_hand = a_browser_is_here() && !has("--no-browser");
+    portal.set(|rules| {
+        rules.register_redirect(&redirect_uri);
+        rules.auto_approve = !by_hand;
+    });
+    let tour = Tour {
+        portal,
+        store: folder.path().join("store").display().to_string(),
+        keychain: if has("--os-keychain") { "os" } else { "vault" },
+        by_hand,
+    };
+    tour.walk(folder.path(), &redirect_uri);
+}
+
+struct Tour {
+    portal: Arc<Portal>,
+    store: String,
+    keychain: &'static str,
+    by_hand: bool,
+}
+
+impl Tour {
+    fn walk(&self, folder: &Path, redirect_uri: &str) {
+        let ca = self.portal.ca_file(folder).display().to_string();
+        let url = self.portal.url();
+        say(&format!("A practice portal runs at {url}. Everything below is real: TLS, OAuth 2.0, the stored secrets."));
+
+        title("Add the portal. On a terminal, `age-oauth connections add` asks for all of this.");
+        self.command(&[
+            "connections",
+            "add",
+            "--label",
+            "my_portal",
+            "--portal",
+            &url,
+            "--client-id",
+            APP_ID,
+            "--redirect-uri",
+            redirect_uri,
+            "--verify-ssl",
+            &ca,
+        ]);
+
+        title("Sign in, once every few weeks.");
+        if self.by_hand {
+            say("Your browser opens the practice portal's page. It will not know the practice certificate; go on anyway.");
+        }
+        self.command(&["login"]);
+
+        title("Who am I? The portal answers.");
+        self.command(&["whoami"]);
+
+        title("A token for a script. It lives half an hour; age-oauth renews it when it is asked again.");
+        self.command(&["token"]);
+
+        title("The same for a shell: eval \"$(age-oauth export-env)\"");
+        self.command(&["export-env", "--shell", "bash"]);
+
+        title("What there is.");
+        self.command(&["connections", "show"]);
+
+        title("Clean up. The portal revokes the sign-in.");
+        self.command(&["connections", "remove", "my_portal", "--yes"]);
+
+        title("For your own portal:");
+        say("  cargo install --path . --locked");
+        say("  age-oauth connections add");
+        say("  age-oauth login");
+        say("  age-oauth whoami");
+        say("  eval \"$(age-oauth export-env)\"");
+        self.portal.assert_clean();
+    }
+
+    /// Shows a command as a person types it, runs it, and shows what it answers.
+    fn command(&self, arguments: &[&str]) {
+        let typed: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
+        say(&format!("$ age-oauth {}", typed.join(" ")));
+        let answer = Sink::default();
+        let line = std::iter::once("age-oauth").chain(arguments.iter().copied());
+        let code = run(line, self.host(&answer));
+        assert_eq!(code, 0, "the command failed");
+    }
+
+    fn host(&self, answer: &Sink) -> Host {
+        let plain = if io::stdout().is_terminal() { "" } else { "1" };
+        let variables = [
+            ("AGE_OAUTH_HOME", self.store.as_str()),
+            ("AGE_OAUTH_KEYCHAIN", self.keychain),
+            ("NO_COLOR", plain),
+        ];
+        let real = Host::real();
+        let environment = Environment::process().with(
+            variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.into()))
+                .collect(),
+        );
+        let (portal, by_hand) = (Arc::clone(&self.portal), self.by_hand);
+        Host {
+            out: Box::new(answer.clone()),
+            err: Box::new(answer.clone()),
+            environment,
+            terminal: Terminals {
+                stderr: true,
+                ..Terminals::default()
+            },
+            browse: Box::new(move |url| {
+                if by_hand {
+                    return webbrowser::open(url).is_ok();
+                }
+                let (portal, url) = (Arc::clone(&portal), url.to_owned());
+                std::thread::spawn(move || {
+                    // What the listener answers is a page for people.
+                    let _ = portal.authorize(&url, USER).follow();
+                });
+                true
+            }),
+            ..real
+        }
+    }
+}
+
+/// What a command writes: shown at once, indented.
+#[derive(Clone)]
+struct Sink(Arc<Mutex<bool>>);
+
+impl Default for Sink {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(true)))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut at_start = self.0.lock().unwrap();
+        let mut out = io::stdout().lock();
+        for byte in bytes {
+            if std::mem::replace(&mut *at_start, *byte == b'\n') {
+                out.write_all(b"  ")?;
+            }
+            out.write_all(&[*byte])?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
+fn say(line: &str) {
+    // A reader that left (`| head`) ends the tour.
+    if writeln!(io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+fn title(text: &str) {
+    say(&format!("\n# {text}"));
+}
+
+fn quoted(word: &str) -> String {
+    if word.contains(' ') {
+        format!("\"{word}\"")
+    } else {
+        word.to_owned()
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A person with a browser: terminals, no CI, and on Unix a display.
+fn a_browser_is_here() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some();
+    let display =
+        cfg!(any(windows, target_os = "macos")) || set("DISPLAY") || set("WAYLAND_DISPLAY");
+    io::stdin().is_terminal() && io::stderr().is_terminal() && !set("CI") && display
+}

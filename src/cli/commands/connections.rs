@@ -134,7 +134,7 @@ pub(super) fn show(desk: &mut Desk, args: &ShowArgs) -> Outcome {
         return desk.answer_json(&value);
     }
     for (name, value) in facts(desk, &store, &connection, default, &secret, &tokens) {
-        desk.answer(&format!("{:<16}{}", format!("{name}:"), escape(&value)))?;
+        desk.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
     }
     Ok(())
 }
