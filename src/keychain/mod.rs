@@ -142,7 +142,7 @@ impl Keychains {
     /// prompt of the keychain's own; without, none is shown and waits are short.
     #[must_use]
     pub fn new(root: PathBuf, custom_root: bool, person: bool, context: &Context) -> Self {
-        let os = Arc::new(os::OsStore::new(person));
+        let os = Arc::new(os::OsStore::new(person, &context.environment));
         Self(Source::Real {
             os: Arc::new(Bounded::new(os, person, context)),
             vault: Arc::new(Vault::new(root, custom_root, context)),

@@ -10,6 +10,7 @@ use keyring::{CredentialStore, Entry, Error as KeyringError};
 
 use super::split::{self, Items};
 use super::{Item, SecretStore, SERVICE};
+use crate::context::Environment;
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
 
@@ -31,14 +32,16 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 pub(super) struct OsStore {
     store: OnceLock<Arc<CredentialStore>>,
     person: bool,
+    environment: Environment,
 }
 
 impl OsStore {
     /// `person`: somebody can see a prompt of the keychain's own.
-    pub(super) fn new(person: bool) -> Self {
+    pub(super) fn new(person: bool, environment: &Environment) -> Self {
         Self {
             store: OnceLock::new(),
             person,
+            environment: environment.clone(),
         }
     }
 
@@ -46,7 +49,7 @@ impl OsStore {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = open(self.person).map_err(|error| match explain(error) {
+        let store = open(self.person, &self.environment).map_err(|error| match explain(error) {
             // Whatever keeps it from opening, there is no keychain to be had here.
             (KeychainReason::Refused, detail) => {
                 KeychainError::new(NAME, KeychainReason::Missing, detail)
@@ -76,17 +79,18 @@ impl OsStore {
 
 #[cfg(all(unix, not(target_os = "macos")))]
 #[allow(clippy::unnecessary_wraps)] // As on the other platforms.
-fn open(person: bool) -> keyring::Result<Arc<CredentialStore>> {
-    Ok(super::secret_service::Store::open(person))
+fn open(person: bool, environment: &Environment) -> keyring::Result<Arc<CredentialStore>> {
+    let address = environment.var("DBUS_SESSION_BUS_ADDRESS");
+    Ok(super::secret_service::Store::open(person, address))
 }
 
 #[cfg(target_os = "macos")]
-fn open(_person: bool) -> keyring::Result<Arc<CredentialStore>> {
+fn open(_person: bool, _environment: &Environment) -> keyring::Result<Arc<CredentialStore>> {
     Ok(apple_native_keyring_store::keychain::Store::new()?)
 }
 
 #[cfg(windows)]
-fn open(_person: bool) -> keyring::Result<Arc<CredentialStore>> {
+fn open(_person: bool, _environment: &Environment) -> keyring::Result<Arc<CredentialStore>> {
     Ok(windows_native_keyring_store::Store::new()?)
 }
 

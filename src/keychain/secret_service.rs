@@ -14,6 +14,7 @@ use keyring::api::{CredentialApi, CredentialStoreApi};
 use keyring::{Credential, CredentialStore, Entry, Error, Result};
 use secret_service::blocking::{Item, SecretService};
 use secret_service::{EncryptionType, Error as ServiceError};
+use zbus::blocking::connection::Builder;
 
 use super::os::Trouble;
 use crate::error::KeychainReason;
@@ -30,6 +31,8 @@ pub(super) struct Store {
 
 struct Conversation {
     service: Mutex<Option<SecretService<'static>>>,
+    /// The bus that the environment names; the user's own where it names none.
+    address: Option<String>,
     person: bool,
 }
 
@@ -42,10 +45,11 @@ struct Credentials {
 }
 
 impl Store {
-    pub(super) fn open(person: bool) -> Arc<CredentialStore> {
+    pub(super) fn open(person: bool, address: Option<String>) -> Arc<CredentialStore> {
         Arc::new(Self {
             conversation: Arc::new(Conversation {
                 service: Mutex::new(None),
+                address,
                 person,
             }),
         })
@@ -123,28 +127,33 @@ impl Conversation {
     fn talk<T>(&self, call: impl Fn(&SecretService<'_>) -> Said<T>) -> Result<T> {
         let mut session = self.service.lock().unwrap_or_else(PoisonError::into_inner);
         let was_open = session.is_some();
-        let mut outcome = in_session(&mut session, &call);
+        let mut outcome = self.in_session(&mut session, &call);
         if was_open && outcome.as_ref().is_err_and(Trouble::is_stale) {
             *session = None;
-            outcome = in_session(&mut session, &call);
+            outcome = self.in_session(&mut session, &call);
         }
         outcome.map_err(Trouble::into_keyring)
     }
+
+    fn in_session<T>(
+        &self,
+        session: &mut Option<SecretService<'static>>,
+        call: &impl Fn(&SecretService<'_>) -> Said<T>,
+    ) -> Said<T> {
+        let service = match session.take() {
+            Some(service) => service,
+            None => connect(self.address.as_deref())?,
+        };
+        call(session.insert(service))
+    }
 }
 
-fn in_session<T>(
-    session: &mut Option<SecretService<'static>>,
-    call: &impl Fn(&SecretService<'_>) -> Said<T>,
-) -> Said<T> {
-    let service = match session.take() {
-        Some(service) => service,
-        None => connect()?,
+fn connect(address: Option<&str>) -> Said<SecretService<'static>> {
+    let builder = match address {
+        Some(address) => Builder::address(address),
+        None => Builder::session(),
     };
-    call(session.insert(service))
-}
-
-fn connect() -> Said<SecretService<'static>> {
-    let connection = zbus::blocking::connection::Builder::session()
+    let connection = builder
         .and_then(|builder| builder.method_timeout(CALL_TIME).build())
         .map_err(|error| match Trouble::from(ServiceError::from(error)) {
             // No bus at all is no keychain at all.

@@ -8,6 +8,7 @@ mod support;
 mod first_walk;
 mod herd;
 mod practice_portal;
+mod secret_service;
 mod session;
 
 use support::home::Home;
