@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use keyring::{CredentialStore, Entry, Error as KeyringError};
 
@@ -28,17 +29,29 @@ pub(super) const NAME: &str = if cfg!(windows) {
 /// Calls that overlap lose writes on Windows, and a Secret Service session is one conversation.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// What the platform's keychain is used in.
+#[derive(Clone)]
+#[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))] // The bus is the Secret Service's.
+pub(super) struct Surroundings {
+    /// Somebody can see a prompt of the keychain's own; without, none is shown.
+    pub(super) person: bool,
+    /// How long one answer may take.
+    pub(super) patience: Duration,
+    /// Where the D-Bus session is, where it is not in its usual place.
+    pub(super) bus: Option<String>,
+}
+
 pub(super) struct OsStore {
     store: OnceLock<Arc<CredentialStore>>,
-    person: bool,
+    surroundings: Surroundings,
 }
 
 impl OsStore {
-    /// `person`: somebody can see a prompt of the keychain's own.
-    pub(super) fn new(person: bool) -> Self {
+    /// Touches nothing yet.
+    pub(super) fn new(surroundings: Surroundings) -> Self {
         Self {
             store: OnceLock::new(),
-            person,
+            surroundings,
         }
     }
 
@@ -46,7 +59,7 @@ impl OsStore {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = open(self.person).map_err(|error| match explain(error) {
+        let store = open(&self.surroundings).map_err(|error| match explain(error) {
             // Whatever keeps it from opening, there is no keychain to be had here.
             (KeychainReason::Refused, detail) => {
                 KeychainError::new(NAME, KeychainReason::Missing, detail)
@@ -76,17 +89,17 @@ impl OsStore {
 
 #[cfg(all(unix, not(target_os = "macos")))]
 #[allow(clippy::unnecessary_wraps)] // As on the other platforms.
-fn open(person: bool) -> keyring::Result<Arc<CredentialStore>> {
-    Ok(super::secret_service::Store::open(person))
+fn open(surroundings: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
+    Ok(super::secret_service::Store::open(surroundings.clone()))
 }
 
 #[cfg(target_os = "macos")]
-fn open(_person: bool) -> keyring::Result<Arc<CredentialStore>> {
+fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
     Ok(apple_native_keyring_store::keychain::Store::new()?)
 }
 
 #[cfg(windows)]
-fn open(_person: bool) -> keyring::Result<Arc<CredentialStore>> {
+fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
     Ok(windows_native_keyring_store::Store::new()?)
 }
 
