@@ -51,13 +51,12 @@ fn open_unlinked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
         return Err(io::Error::other("it is a symbolic link"));
     }
-    let file = options.open(path).map_err(|why| {
-        #[cfg(unix)]
-        if why.raw_os_error() == Some(libc::ELOOP) {
-            return io::Error::other("it is a symbolic link");
-        }
-        why
-    })?;
+    let opened = options.open(path);
+    #[cfg(unix)]
+    if matches!(&opened, Err(why) if why.raw_os_error() == Some(libc::ELOOP)) {
+        return Err(io::Error::other("it is a symbolic link"));
+    }
+    let file = opened?;
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

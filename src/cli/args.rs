@@ -1,11 +1,13 @@
 //! What can be typed. Nothing is resolved here: no file is read, no environment variable but those that clap names.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::shell::Shell;
+use crate::secret::Secret;
 
 /// Sign in to ArcGIS portals and hand short-lived access tokens to scripts.
 #[derive(Debug, Parser)]
@@ -135,13 +137,29 @@ pub(super) struct FieldArgs {
     pub(super) no_check: bool,
 }
 
+/// A secret as typed: a struct of arguments may be printed one day, this never.
+#[derive(Clone, Debug)]
+pub(super) struct SecretArg(Arc<Secret>);
+
+impl SecretArg {
+    pub(super) fn secret(&self) -> Secret {
+        self.0.duplicate()
+    }
+}
+
+impl From<String> for SecretArg {
+    fn from(text: String) -> Self {
+        Self(Arc::new(Secret::new(text)))
+    }
+}
+
 /// Four ways to hand over a client secret, or none.
 #[derive(Args, Debug, Default)]
 #[group(multiple = false)]
 pub(super) struct SecretArgs {
     /// The client secret (your shell's history keeps it; the other ways do not)
     #[arg(long, value_name = "SECRET")]
-    pub(super) client_secret: Option<String>,
+    pub(super) client_secret: Option<SecretArg>,
     /// Read the client secret from standard input
     #[arg(long)]
     pub(super) client_secret_stdin: bool,

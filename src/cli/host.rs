@@ -106,7 +106,7 @@ impl Host {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
             ask: Box::new(Dialog::new()),
-            browse: Box::new(|url| webbrowser::open(url).is_ok()),
+            browse: Box::new(browse),
             read_input: Box::new(read_input),
             read_line: Box::new(read_line),
             terminal: Terminals {
@@ -121,6 +121,15 @@ impl Host {
             ancestors: Box::new(ancestors),
         }
     }
+}
+
+/// Without a desktop there is no browser to open; what would come instead is a text browser in this very terminal.
+fn browse(url: &str) -> bool {
+    let desktop = cfg!(any(windows, target_os = "macos"))
+        || ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    desktop && webbrowser::open(url).is_ok()
 }
 
 fn read_input() -> io::Result<Secret> {

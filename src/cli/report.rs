@@ -135,6 +135,15 @@ impl Failure {
 
     /// Tells it, in the manner that was asked for.
     pub(super) fn tell(&self, talk: &Talk) {
+        self.tell_with(talk, true);
+    }
+
+    /// Tells it where the next question is the hint.
+    pub(super) fn tell_and_go_on(&self, talk: &Talk) {
+        self.tell_with(talk, false);
+    }
+
+    fn tell_with(&self, talk: &Talk, with_hint: bool) {
         let (message, causes, hint) = match self {
             Self::Library(error) => (error.to_string(), causes(error), hint(error)),
             Self::Hinted { error, hint } => (error.to_string(), causes(error), Some(hint.clone())),
@@ -154,7 +163,7 @@ impl Failure {
             lines.push_str(&escape(&cause));
             lines.push('\n');
         }
-        if let Some(hint) = hint {
+        if let Some(hint) = hint.filter(|_| with_hint) {
             let word = talk.paint("hint:", &Style::new().cyan().bold());
             lines.push_str(&word);
             lines.push(' ');

@@ -318,7 +318,7 @@ fn decide(desk: &mut Desk, portal: &PortalUrl, error: Error) -> Result<Decided, 
         Error::Unreachable { .. } | Error::Refused { .. } => None,
         _ => return Err(error.into()),
     };
-    Failure::from(error).tell(&desk.talk);
+    Failure::from(error).tell_and_go_on(&desk.talk);
     match certificate {
         Some(failure) => decide_tls(desk, portal, &failure),
         None => decide_plain(desk),

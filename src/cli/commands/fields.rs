@@ -136,7 +136,7 @@ pub(super) fn secret(desk: &mut Desk, args: &SecretArgs) -> Result<GivenSecret, 
         desk.talk.warn(
             "--client-secret stays in your shell's history; --client-secret-stdin and --client-secret-file do not",
         );
-        return Ok(GivenSecret::Text(Secret::new(text.clone())));
+        return Ok(GivenSecret::Text(text.secret()));
     }
     if let Some(path) = &args.client_secret_file {
         return read_secret(path).map(GivenSecret::Text);
