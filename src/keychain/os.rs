@@ -4,7 +4,7 @@
 //! never printed with `{:?}`: some carry the secret.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use keyring::{CredentialStore, Entry, Error as KeyringError};
@@ -26,7 +26,7 @@ pub(super) const NAME: &str = if cfg!(windows) {
     "Secret Service"
 };
 
-/// Calls that overlap lose writes on Windows, and a Secret Service session is one conversation.
+/// Calls that overlap lose writes on Windows, whichever value of ours makes them.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What the platform's keychain is used in.
@@ -207,8 +207,11 @@ impl Items for OsStore {
     }
 }
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held during a call. Not for the Secret Service, which keeps its conversations apart: there a call that never ends would
+/// stop those on other buses too.
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    let wanted = cfg!(any(windows, target_os = "macos"));
+    wanted.then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl SecretStore for OsStore {

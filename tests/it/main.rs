@@ -7,6 +7,8 @@ mod support;
 
 mod first_walk;
 mod herd;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod keychain;
 mod practice_portal;
 mod session;
 
