@@ -22,6 +22,13 @@ const WITH_PERSON: Duration = Duration::from_secs(60);
 /// A wait is worth mentioning once it has lasted this long.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
+/// The bound on one call: `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether a person is there.
+pub(super) fn bound(person: bool, context: &Context) -> Duration {
+    let wish = context.environment.var("AGE_OAUTH_KEYCHAIN_TIMEOUT");
+    wish.and_then(|text| duration(&text))
+        .unwrap_or(if person { WITH_PERSON } else { ALONE })
+}
+
 pub(super) struct Bounded {
     inner: Arc<dyn SecretStore>,
     bound: Duration,
@@ -29,15 +36,10 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    /// Bounds each call by `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether a person is there.
-    pub(super) fn new(inner: Arc<dyn SecretStore>, person: bool, context: &Context) -> Self {
-        let wish = context
-            .environment
-            .var("AGE_OAUTH_KEYCHAIN_TIMEOUT")
-            .and_then(|text| duration(&text));
+    pub(super) fn new(inner: Arc<dyn SecretStore>, bound: Duration, context: &Context) -> Self {
         Self {
             inner,
-            bound: wish.unwrap_or(if person { WITH_PERSON } else { ALONE }),
+            bound,
             context: context.clone(),
         }
     }
@@ -58,15 +60,14 @@ impl Bounded {
         if let Err(why) = started {
             return Err(self.error(KeychainReason::Refused, why.to_string()));
         }
-        let end = Instant::now() + bound;
+        let begun = Instant::now();
         match answer.recv_timeout(bound.min(LONG_WAIT)) {
             Ok(answer) => return answer,
             Err(RecvTimeoutError::Timeout) if bound > LONG_WAIT => {}
             Err(why) => return Err(self.silent(why, bound)),
         }
         self.context.tell(&Event::Waiting(Wait::Keychain));
-        let left = end.saturating_duration_since(Instant::now());
-        let outcome = answer.recv_timeout(left);
+        let outcome = answer.recv_timeout(bound.saturating_sub(begun.elapsed()));
         self.context.tell(&Event::WaitOver);
         match outcome {
             Ok(answer) => answer,
@@ -141,7 +142,7 @@ impl SecretStore for Bounded {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::context::Environment;
+    use crate::context::{Deadline, Environment, Observer};
     use crate::keychain::{ItemKind, MemoryStore};
     use std::sync::{Condvar, Mutex};
 
@@ -179,7 +180,9 @@ mod tests {
     #[test]
     fn rule_30_a_keychain_that_never_answers_is_an_error() {
         let release = Arc::new((Mutex::new(false), Condvar::new()));
-        let keychain = Bounded::new(Arc::new(Mute(release.clone())), true, &context("50ms"));
+        let context = context("50ms");
+        let mute = Arc::new(Mute(Arc::clone(&release)));
+        let keychain = Bounded::new(mute, bound(true, &context), &context);
         let item = Item::new("x", "x", ItemKind::Tokens);
         let error = keychain.get(&item).unwrap_err();
         assert_eq!(error.reason, KeychainReason::Timeout);
@@ -189,9 +192,53 @@ mod tests {
     }
 
     #[test]
+    fn a_long_wait_is_told_and_its_end_too() {
+        let release = Arc::new((Mutex::new(false), Condvar::new()));
+        let (told, events) = mpsc::channel();
+        let waker = Arc::clone(&release);
+        let context = Context {
+            // The longest bound there is does no harm.
+            environment: Environment::of([("AGE_OAUTH_KEYCHAIN_TIMEOUT", format!("{}", u64::MAX))]),
+            observer: Observer::new(move |event| {
+                if matches!(event, Event::Waiting(Wait::Keychain)) {
+                    *waker.0.lock().unwrap() = true;
+                    waker.1.notify_all();
+                }
+                told.send(event.clone()).unwrap();
+            }),
+            ..Context::process()
+        };
+        let mute = Arc::new(Mute(release));
+        let keychain = Bounded::new(mute, bound(true, &context), &context);
+        let item = Item::new("x", "x", ItemKind::Tokens);
+        assert!(keychain.get(&item).unwrap().is_none());
+        let events: Vec<_> = events.try_iter().collect();
+        assert_eq!(events, [Event::Waiting(Wait::Keychain), Event::WaitOver]);
+    }
+
+    #[test]
+    fn the_whole_commands_deadline_counts_too() {
+        let release = Arc::new((Mutex::new(false), Condvar::new()));
+        let context = Context {
+            deadline: Deadline::after(Duration::ZERO),
+            ..context("1m")
+        };
+        let mute = Arc::new(Mute(Arc::clone(&release)));
+        let keychain = Bounded::new(mute, bound(true, &context), &context);
+        let item = Item::new("x", "x", ItemKind::Tokens);
+        assert_eq!(
+            keychain.get(&item).unwrap_err().reason,
+            KeychainReason::Timeout
+        );
+        *release.0.lock().unwrap() = true;
+        release.1.notify_all();
+    }
+
+    #[test]
     fn answers_and_errors_pass_through() {
         let memory = MemoryStore::new();
-        let keychain = Bounded::new(Arc::new(memory.clone()), false, &context(""));
+        let context = context("");
+        let keychain = Bounded::new(Arc::new(memory.clone()), bound(false, &context), &context);
         let item = Item::new("x", "x", ItemKind::Tokens);
         keychain.set(&item, &Secret::new("s".into())).unwrap();
         assert_eq!(keychain.get(&item).unwrap().unwrap().expose(), "s");

@@ -142,9 +142,14 @@ impl Keychains {
     /// prompt of the keychain's own; without, none is shown and waits are short.
     #[must_use]
     pub fn new(root: PathBuf, custom_root: bool, person: bool, context: &Context) -> Self {
-        let os = Arc::new(os::OsStore::new(person, &context.environment));
+        let bound = bounded::bound(person, context);
+        let os = Arc::new(os::OsStore::new(os::Surroundings {
+            person,
+            patience: bound,
+            bus: context.environment.var("DBUS_SESSION_BUS_ADDRESS"),
+        }));
         Self(Source::Real {
-            os: Arc::new(Bounded::new(os, person, context)),
+            os: Arc::new(Bounded::new(os, bound, context)),
             vault: Arc::new(Vault::new(root, custom_root, context)),
         })
     }

@@ -4,13 +4,13 @@
 //! never printed with `{:?}`: some carry the secret.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use keyring::{CredentialStore, Entry, Error as KeyringError};
 
 use super::split::{self, Items};
 use super::{Item, SecretStore, SERVICE};
-use crate::context::Environment;
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
 
@@ -26,22 +26,32 @@ pub(super) const NAME: &str = if cfg!(windows) {
     "Secret Service"
 };
 
-/// Calls that overlap lose writes on Windows, and a Secret Service session is one conversation.
+/// Calls that overlap lose writes on Windows, whichever value of ours makes them.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// What the platform's keychain is used in.
+#[derive(Clone)]
+#[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))] // The bus is the Secret Service's.
+pub(super) struct Surroundings {
+    /// Somebody can see a prompt of the keychain's own; without, none is shown.
+    pub(super) person: bool,
+    /// How long one answer may take.
+    pub(super) patience: Duration,
+    /// Where the D-Bus session is, where it is not in its usual place.
+    pub(super) bus: Option<String>,
+}
 
 pub(super) struct OsStore {
     store: OnceLock<Arc<CredentialStore>>,
-    person: bool,
-    environment: Environment,
+    surroundings: Surroundings,
 }
 
 impl OsStore {
-    /// `person`: somebody can see a prompt of the keychain's own.
-    pub(super) fn new(person: bool, environment: &Environment) -> Self {
+    /// Touches nothing yet.
+    pub(super) fn new(surroundings: Surroundings) -> Self {
         Self {
             store: OnceLock::new(),
-            person,
-            environment: environment.clone(),
+            surroundings,
         }
     }
 
@@ -49,7 +59,7 @@ impl OsStore {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = open(self.person, &self.environment).map_err(|error| match explain(error) {
+        let store = open(&self.surroundings).map_err(|error| match explain(error) {
             // Whatever keeps it from opening, there is no keychain to be had here.
             (KeychainReason::Refused, detail) => {
                 KeychainError::new(NAME, KeychainReason::Missing, detail)
@@ -79,18 +89,17 @@ impl OsStore {
 
 #[cfg(all(unix, not(target_os = "macos")))]
 #[allow(clippy::unnecessary_wraps)] // As on the other platforms.
-fn open(person: bool, environment: &Environment) -> keyring::Result<Arc<CredentialStore>> {
-    let address = environment.var("DBUS_SESSION_BUS_ADDRESS");
-    Ok(super::secret_service::Store::open(person, address))
+fn open(surroundings: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
+    Ok(super::secret_service::Store::open(surroundings.clone()))
 }
 
 #[cfg(target_os = "macos")]
-fn open(_person: bool, _environment: &Environment) -> keyring::Result<Arc<CredentialStore>> {
+fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
     Ok(apple_native_keyring_store::keychain::Store::new()?)
 }
 
 #[cfg(windows)]
-fn open(_person: bool, _environment: &Environment) -> keyring::Result<Arc<CredentialStore>> {
+fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
     Ok(windows_native_keyring_store::Store::new()?)
 }
 
@@ -198,8 +207,11 @@ impl Items for OsStore {
     }
 }
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held during a call. Not for the Secret Service, which keeps its conversations apart: there a call that never ends would
+/// stop those on other buses too.
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    let wanted = cfg!(any(windows, target_os = "macos"));
+    wanted.then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl SecretStore for OsStore {

@@ -8,19 +8,14 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use keyring::api::{CredentialApi, CredentialStoreApi};
 use keyring::{Credential, CredentialStore, Entry, Error, Result};
 use secret_service::blocking::{Item, SecretService};
 use secret_service::{EncryptionType, Error as ServiceError};
-use zbus::blocking::connection::Builder;
 
-use super::os::Trouble;
+use super::os::{Surroundings, Trouble};
 use crate::error::KeychainReason;
-
-/// Each single D-Bus call; a prompt's answer is not one.
-const CALL_TIME: Duration = Duration::from_secs(5);
 
 const CONTENT_TYPE: &str = "text/plain; charset=utf8";
 
@@ -31,9 +26,7 @@ pub(super) struct Store {
 
 struct Conversation {
     service: Mutex<Option<SecretService<'static>>>,
-    /// The bus that the environment names; the user's own where it names none.
-    address: Option<String>,
-    person: bool,
+    surroundings: Surroundings,
 }
 
 /// One item, by its attributes.
@@ -45,12 +38,11 @@ struct Credentials {
 }
 
 impl Store {
-    pub(super) fn open(person: bool, address: Option<String>) -> Arc<CredentialStore> {
+    pub(super) fn open(surroundings: Surroundings) -> Arc<CredentialStore> {
         Arc::new(Self {
             conversation: Arc::new(Conversation {
                 service: Mutex::new(None),
-                address,
-                person,
+                surroundings,
             }),
         })
     }
@@ -142,34 +134,38 @@ impl Conversation {
     ) -> Said<T> {
         let service = match session.take() {
             Some(service) => service,
-            None => connect(self.address.as_deref())?,
+            None => self.connect()?,
         };
         call(session.insert(service))
     }
+
+    fn connect(&self) -> Said<SecretService<'static>> {
+        let connection = bus(self.surroundings.bus.as_deref())
+            .and_then(|builder| builder.method_timeout(self.surroundings.patience).build())
+            .map_err(|error| match Trouble::from(ServiceError::from(error)) {
+                // No bus at all is no keychain at all.
+                Trouble {
+                    reason: KeychainReason::Refused,
+                    detail,
+                } => Trouble {
+                    reason: KeychainReason::Missing,
+                    detail: format!("no D-Bus session: {detail}"),
+                },
+                other => other,
+            })?;
+        Ok(SecretService::connect_with_existing(
+            EncryptionType::Plain,
+            connection,
+        )?)
+    }
 }
 
-fn connect(address: Option<&str>) -> Said<SecretService<'static>> {
-    let builder = match address {
-        Some(address) => Builder::address(address),
-        None => Builder::session(),
-    };
-    let connection = builder
-        .and_then(|builder| builder.method_timeout(CALL_TIME).build())
-        .map_err(|error| match Trouble::from(ServiceError::from(error)) {
-            // No bus at all is no keychain at all.
-            Trouble {
-                reason: KeychainReason::Refused,
-                detail,
-            } => Trouble {
-                reason: KeychainReason::Missing,
-                detail: format!("no D-Bus session: {detail}"),
-            },
-            other => other,
-        })?;
-    Ok(SecretService::connect_with_existing(
-        EncryptionType::Plain,
-        connection,
-    )?)
+/// `DBUS_SESSION_BUS_ADDRESS` may list several addresses; they are alternatives, and the first one is the preferred.
+fn bus(address: Option<&str>) -> zbus::Result<zbus::blocking::connection::Builder<'static>> {
+    match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
+        Some(address) => zbus::blocking::connection::Builder::address(address),
+        None => zbus::blocking::connection::Builder::session(),
+    }
 }
 
 impl Credentials {
@@ -177,22 +173,43 @@ impl Credentials {
         HashMap::from([("service", &*self.service), ("username", &*self.user)])
     }
 
-    /// Runs `call` on all items that match; where all are locked, they are unlocked first if a person can see the prompt.
+    /// Runs `call` on all items that match; locked ones are unlocked first, if a person can see the prompt.
     fn with_matches<T>(
         &self,
         service: &SecretService<'_>,
         call: impl Fn(&[Item<'_>]) -> Said<T>,
     ) -> Said<T> {
         let found = service.search_items(self.attributes())?;
-        if found.locked.is_empty() {
-            return call(&found.unlocked);
-        }
-        if !self.conversation.person {
-            return Err(locked());
-        }
-        service.unlock_all(&found.locked.iter().collect::<Vec<_>>())?;
+        self.unlock(service, &found.locked)?;
         let all: Vec<_> = found.unlocked.into_iter().chain(found.locked).collect();
         call(&all)
+    }
+
+    /// Nothing to do where nothing is locked; without a person that is an error, and no prompt is shown.
+    fn unlock(&self, service: &SecretService<'_>, items: &[Item<'_>]) -> Said<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        if !self.conversation.surroundings.person {
+            return Err(locked());
+        }
+        Ok(service.unlock_all(&items.iter().collect::<Vec<_>>())?)
+    }
+
+    /// Two round trips: search, and the secret of the one item found.
+    fn read(&self, service: &SecretService<'_>) -> Said<Option<Vec<u8>>> {
+        let found = service.search_items(self.attributes())?;
+        if found.unlocked.is_empty() {
+            self.unlock(service, &found.locked)?;
+        }
+        match (&*found.unlocked, &*found.locked) {
+            ([], []) => Ok(None),
+            ([only], []) | ([], [only]) => Ok(Some(only.get_secret()?)),
+            (open, shut) => Err(Trouble {
+                reason: KeychainReason::Ambiguous,
+                detail: format!("{} items of one name", open.len() + shut.len()),
+            }),
+        }
     }
 
     fn write(&self, service: &SecretService<'_>, secret: &[u8]) -> Said<()> {
@@ -210,22 +227,28 @@ impl Credentials {
         if written {
             return Ok(());
         }
-        let collection = service.get_any_collection().map_err(|error| match error {
-            ServiceError::NoResult => Trouble {
-                reason: KeychainReason::Missing,
-                detail: "it has no collection to keep anything in; create one in its own program"
-                    .into(),
-            },
-            other => other.into(),
-        })?;
+        // Never another collection: the one named `session` is forgotten at logout.
+        let collection = service
+            .get_default_collection()
+            .map_err(|error| match error {
+                ServiceError::NoResult => no_default(),
+                other => other.into(),
+            })?;
         if collection.is_locked()? {
-            if !self.conversation.person {
+            if !self.conversation.surroundings.person {
                 return Err(locked());
             }
             collection.unlock()?;
         }
         collection.create_item(&self.label, self.attributes(), secret, true, CONTENT_TYPE)?;
         Ok(())
+    }
+}
+
+fn no_default() -> Trouble {
+    Trouble {
+        reason: KeychainReason::Missing,
+        detail: "it has no default collection; create one in its own program".into(),
     }
 }
 
@@ -243,17 +266,9 @@ impl CredentialApi for Credentials {
     }
 
     fn get_secret(&self) -> Result<Vec<u8>> {
-        let found = self.conversation.talk(|service| {
-            self.with_matches(service, |items| match items {
-                [] => Ok(None),
-                [only] => Ok(Some(only.get_secret()?)),
-                several => Err(Trouble {
-                    reason: KeychainReason::Ambiguous,
-                    detail: format!("{} items of one name", several.len()),
-                }),
-            })
-        })?;
-        found.ok_or(Error::NoEntry)
+        self.conversation
+            .talk(|service| self.read(service))?
+            .ok_or(Error::NoEntry)
     }
 
     fn update_attributes(&self, attributes: &HashMap<&str, &str>) -> Result<()> {

@@ -7,8 +7,9 @@ mod support;
 
 mod first_walk;
 mod herd;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod keychain;
 mod practice_portal;
-mod secret_service;
 mod session;
 
 use support::home::Home;
