@@ -29,24 +29,6 @@ pub(super) const NAME: &str = if cfg!(windows) {
 /// Calls that overlap lose writes on Windows, whichever value of ours makes them.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-struct Call {
-    #[cfg(target_os = "macos")]
-    _silence: Option<security_framework::os::macos::keychain::KeychainUserInteractionLock>,
-    _turn: Option<MutexGuard<'static, ()>>,
-}
-
-/// The Keychain shows no prompt where no person can see it, and answers -25308 instead.
-#[cfg(target_os = "macos")]
-fn silence(
-    surroundings: &Surroundings,
-) -> Option<security_framework::os::macos::keychain::KeychainUserInteractionLock> {
-    use security_framework::os::macos::keychain::SecKeychain;
-    if surroundings.person {
-        return None;
-    }
-    SecKeychain::disable_user_interaction().ok()
-}
-
 /// What the platform's keychain is used in.
 #[derive(Clone)]
 #[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))] // The bus is the Secret Service's.
@@ -100,19 +82,40 @@ impl OsStore {
             .build(service, account, modifiers.as_ref())
             .map_err(failed)
     }
+}
 
-    /// Held during a call.
-    fn call(&self) -> Call {
+/// Held during a call.
+struct Call {
+    #[cfg(target_os = "macos")]
+    _silence: Option<security_framework::os::macos::keychain::KeychainUserInteractionLock>,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+impl Call {
+    #[cfg_attr(not(target_os = "macos"), allow(unused_variables))]
+    fn begin(surroundings: &Surroundings) -> Self {
         // Not for the Secret Service, which keeps its conversations apart: there a call that never ends would stop those on
         // other buses too.
         let wanted = cfg!(any(windows, target_os = "macos"));
         let turn = wanted.then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
-        Call {
+        Self {
             #[cfg(target_os = "macos")]
-            _silence: silence(&self.surroundings),
+            _silence: silence(surroundings),
             _turn: turn,
         }
     }
+}
+
+/// The Keychain shows no prompt where no person can see it, and answers -25308 instead.
+#[cfg(target_os = "macos")]
+fn silence(
+    surroundings: &Surroundings,
+) -> Option<security_framework::os::macos::keychain::KeychainUserInteractionLock> {
+    use security_framework::os::macos::keychain::SecKeychain;
+    if surroundings.person {
+        return None;
+    }
+    SecKeychain::disable_user_interaction().ok()
 }
 
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -263,7 +266,7 @@ impl SecretStore for OsStore {
     }
 
     fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError> {
-        let _call = self.call();
+        let _call = Call::begin(&self.surroundings);
         if LIMIT == usize::MAX {
             return Items::read(self, &item.account());
         }
@@ -271,7 +274,7 @@ impl SecretStore for OsStore {
     }
 
     fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
-        let _call = self.call();
+        let _call = Call::begin(&self.surroundings);
         if LIMIT == usize::MAX {
             return Items::write(self, &item.account(), &item.title(), secret);
         }
@@ -279,7 +282,7 @@ impl SecretStore for OsStore {
     }
 
     fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
-        let _call = self.call();
+        let _call = Call::begin(&self.surroundings);
         if LIMIT == usize::MAX {
             return Items::erase(self, &item.account());
         }
@@ -290,7 +293,7 @@ impl SecretStore for OsStore {
         if cfg!(any(windows, target_os = "macos")) {
             return Ok(());
         }
-        let _call = self.call();
+        let _call = Call::begin(&self.surroundings);
         let title = item.title();
         let entry = self.entry(&item.account(), &title)?;
         match entry.update_attributes(&HashMap::from([("label", &*title)])) {
@@ -300,7 +303,7 @@ impl SecretStore for OsStore {
     }
 
     fn accounts(&self) -> Result<Vec<String>, KeychainError> {
-        let _call = self.call();
+        let _call = Call::begin(&self.surroundings);
         let pattern = format!("^{SERVICE}:");
         let spec = if cfg!(windows) {
             HashMap::from([("pattern", &*pattern)])
