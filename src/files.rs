@@ -78,24 +78,19 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     written.map_err(Error::file("write", path))
 }
 
-/// Creates the file; `false` where it exists already.
+/// Creates the file with mode 0600; `false` where something is there already, be it a link. Nobody ever sees half of it.
 pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
-    let file = open_unlinked(OpenOptions::new().write(true).create_new(true), path);
-    let mut file = match file {
-        Ok(file) => file,
-        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        Err(why) => return Err(Error::file("create", path)(why)),
-    };
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| sync_folder(folder_of(path)));
-    if let Err(why) = written {
-        // Half a file is worse than none; the first error is the one to tell.
-        let _ = fs::remove_file(path);
-        return Err(Error::file("create", path)(why));
-    }
-    Ok(true)
+    let folder = folder_of(path);
+    let created = NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(path) {
+            Ok(_) => sync_folder(folder).map(|()| true),
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(failed) => Err(failed.error),
+        }
+    });
+    created.map_err(Error::file("create", path))
 }
 
 /// Removes the file where there is one.
@@ -302,6 +297,27 @@ mod tests {
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"one");
     }
 
+    #[test]
+    fn of_many_who_create_a_file_one_does_and_all_see_it_whole() {
+        let folder = folder();
+        let path = folder.path().join("f");
+        let winners = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for number in 0..16_u8 {
+                let (path, winners) = (&path, &winners);
+                scope.spawn(move || {
+                    if create_new(path, &[number; 1000]).unwrap() {
+                        winners.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                    let found = read(path, 2000).unwrap().unwrap();
+                    assert_eq!(found, [found[0]; 1000]);
+                });
+            }
+        });
+        assert_eq!(winners.into_inner(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
     #[cfg(unix)]
     #[test]
     fn rule_25_only_the_owner_may_see_files_and_directories() {
@@ -329,6 +345,7 @@ mod tests {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         assert!(read(&link, 10).is_err());
         assert!(write(&link, b"new").is_err());
+        assert!(!create_new(&link, b"new").unwrap());
         assert!(Lock::acquire(&link, Duration::ZERO, &Context::process()).is_err());
         assert_eq!(fs::read(&target).unwrap(), b"old");
         let elsewhere = folder.path().join("elsewhere");

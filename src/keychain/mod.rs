@@ -15,10 +15,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use memory::{Call, MemoryStore};
+pub use vault::VaultKey;
 
 use crate::connection::{Connection, KeychainKind};
 use crate::context::Context;
-use crate::error::KeychainError;
+use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
 use bounded::Bounded;
 use vault::Vault;
@@ -106,7 +107,7 @@ pub trait SecretStore: Send + Sync {
 
     /// The secret, or `None` where there is no such item.
     ///
-    /// [`KeychainReason`](crate::error::KeychainReason): `Missing` where no keychain is here; `Locked`; `Refused`; `Timeout`; `Lost` where the item is
+    /// [`KeychainReason`]: `Missing` where no keychain is here; `Locked`; `Refused`; `Timeout`; `Lost` where the item is
     /// torn or not text; `Ambiguous` where several items answer to this name. Never a shorter secret than was stored.
     fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError>;
 
@@ -130,7 +131,7 @@ pub struct Keychains(Source);
 enum Source {
     Real {
         os: Arc<dyn SecretStore>,
-        vault: Arc<dyn SecretStore>,
+        vault: Arc<Vault>,
     },
     Fixed(Arc<dyn SecretStore>),
 }
@@ -166,7 +167,21 @@ impl Keychains {
         match (&self.0, kind) {
             (Source::Fixed(keychain), _) => Arc::clone(keychain),
             (Source::Real { os, .. }, KeychainKind::Os) => Arc::clone(os),
-            (Source::Real { vault, .. }, KeychainKind::Vault) => Arc::clone(vault),
+            (Source::Real { vault, .. }, KeychainKind::Vault) => vault.clone(),
+        }
+    }
+
+    /// Seals the vault with another key; a key in the key file that nothing needs any more is erased from it.
+    ///
+    /// `Missing` where there is no vault; otherwise as [`SecretStore::set`], with nothing changed.
+    pub fn rekey_vault(&self, to: &VaultKey) -> Result<(), KeychainError> {
+        match &self.0 {
+            Source::Real { vault, .. } => vault.rekey(to),
+            Source::Fixed(keychain) => Err(KeychainError::new(
+                keychain.name(),
+                KeychainReason::Missing,
+                "there is no vault here",
+            )),
         }
     }
 }

@@ -70,21 +70,52 @@ impl OsStore {
     }
 
     fn entry(&self, account: &str, title: &str) -> Result<Entry, KeychainError> {
-        let target = format!("{SERVICE}:{account}");
-        let modifiers = if cfg!(windows) {
-            Some(HashMap::from([
-                ("target", &*target),
-                ("persistence", "local"),
-            ]))
+        let (service, modifiers) = if cfg!(windows) {
+            // The store puts the service in front by itself. Tokens do not roam with a profile.
+            ("", Some(HashMap::from([("persistence", "Local")])))
         } else if cfg!(target_os = "macos") {
-            None
+            (SERVICE, None)
         } else {
-            Some(HashMap::from([("label", title)]))
+            (SERVICE, Some(HashMap::from([("label", title)])))
         };
         self.store()?
-            .build(SERVICE, account, modifiers.as_ref())
+            .build(service, account, modifiers.as_ref())
             .map_err(failed)
     }
+}
+
+/// Held during a call.
+struct Call {
+    #[cfg(target_os = "macos")]
+    _silence: Option<security_framework::os::macos::keychain::KeychainUserInteractionLock>,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+impl Call {
+    #[cfg_attr(not(target_os = "macos"), allow(unused_variables))]
+    fn begin(surroundings: &Surroundings) -> Self {
+        // Not for the Secret Service, which keeps its conversations apart: there a call that never ends would stop those on
+        // other buses too.
+        let wanted = cfg!(any(windows, target_os = "macos"));
+        let turn = wanted.then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
+        Self {
+            #[cfg(target_os = "macos")]
+            _silence: silence(surroundings),
+            _turn: turn,
+        }
+    }
+}
+
+/// The Keychain shows no prompt where no person can see it, and answers -25308 instead.
+#[cfg(target_os = "macos")]
+fn silence(
+    surroundings: &Surroundings,
+) -> Option<security_framework::os::macos::keychain::KeychainUserInteractionLock> {
+    use security_framework::os::macos::keychain::SecKeychain;
+    if surroundings.person {
+        return None;
+    }
+    SecKeychain::disable_user_interaction().ok()
 }
 
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -100,7 +131,12 @@ fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
 
 #[cfg(windows)]
 fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
-    Ok(windows_native_keyring_store::Store::new()?)
+    // An item's target is `age-oauth:<account>` and its user the account; a `target` per item would leave the user empty.
+    let prefix = format!("{SERVICE}:");
+    let names = HashMap::from([("prefix", &*prefix), ("divider", ""), ("suffix", "")]);
+    Ok(windows_native_keyring_store::Store::new_with_configuration(
+        &names,
+    )?)
 }
 
 /// Why a call failed, by a store that knows; carried inside the keyring's own errors.
@@ -127,10 +163,10 @@ fn failed(error: KeyringError) -> KeychainError {
 fn explain(error: KeyringError) -> (KeychainReason, String) {
     match error {
         KeyringError::NoStorageAccess(why) => {
-            by_store(why.as_ref()).unwrap_or_else(|| no_access(&why.to_string()))
+            by_store(why.as_ref()).unwrap_or_else(|| no_access(why.as_ref()))
         }
         KeyringError::PlatformFailure(why) => {
-            by_store(why.as_ref()).unwrap_or_else(|| platform_failure(&why.to_string()))
+            by_store(why.as_ref()).unwrap_or_else(|| platform_failure(why.as_ref()))
         }
         KeyringError::BadEncoding(bytes) => {
             drop(zeroize::Zeroizing::new(bytes));
@@ -148,32 +184,49 @@ fn explain(error: KeyringError) -> (KeychainReason, String) {
     }
 }
 
-fn by_store(why: &(dyn std::error::Error + 'static)) -> Option<(KeychainReason, String)> {
+/// What a keyring error wraps.
+type Cause = dyn std::error::Error + Send + Sync;
+
+fn by_store(why: &Cause) -> Option<(KeychainReason, String)> {
     let trouble = why.downcast_ref::<Trouble>()?;
     Some((trouble.reason, trouble.detail.clone()))
 }
 
-fn no_access(words: &str) -> (KeychainReason, String) {
+/// Windows: `ERROR_NO_SUCH_LOGON_SESSION` (1312) alone. Secret Service: never, its store says what it knows.
+fn no_access(why: &Cause) -> (KeychainReason, String) {
     if cfg!(windows) {
-        // ERROR_NO_SUCH_LOGON_SESSION (1312): network logons (SSH, WinRM) and some task types have no credential set.
-        return (
-            KeychainReason::Missing,
-            format!("this kind of logon (SSH, some scheduled tasks) has none; {words}"),
-        );
+        let detail =
+            "network logons (SSH, WinRM) and some scheduled tasks have none; the vault works there";
+        return (KeychainReason::Missing, format!("{detail} ({why})"));
     }
-    (KeychainReason::Locked, words.to_owned())
+    by_code(why).unwrap_or_else(|| (KeychainReason::Locked, why.to_string()))
 }
 
-fn platform_failure(words: &str) -> (KeychainReason, String) {
-    if !cfg!(target_os = "macos") {
-        return (KeychainReason::Refused, words.to_owned());
-    }
-    // errSecInteractionNotAllowed, errSecAuthFailed, errSecUserCanceled reach us as text alone.
-    if words.contains("-25308") || words.contains("interaction is not allowed") {
-        let advice = "unlock it: security unlock-keychain ~/Library/Keychains/login.keychain-db";
-        return (KeychainReason::Locked, format!("{words}; {advice}"));
-    }
-    (KeychainReason::Refused, words.to_owned())
+fn platform_failure(why: &Cause) -> (KeychainReason, String) {
+    by_code(why).unwrap_or_else(|| (KeychainReason::Refused, why.to_string()))
+}
+
+/// What the Keychain means by its result codes (`SecBase.h`).
+#[cfg(target_os = "macos")]
+fn by_code(why: &Cause) -> Option<(KeychainReason, String)> {
+    let code = why
+        .downcast_ref::<security_framework::base::Error>()?
+        .code();
+    let advice = "unlock it by `security unlock-keychain ~/Library/Keychains/login.keychain-db`, or run age-oauth once at the \
+                  Mac's own screen";
+    Some(match code {
+        // errSecInteractionNotAllowed
+        -25308 => (KeychainReason::Locked, format!("{why} ({code}); {advice}")),
+        // errSecNotAvailable, errSecNoSuchKeychain, errSecInvalidKeychain
+        -25291 | -25294 | -25295 => (KeychainReason::Missing, format!("{why} ({code})")),
+        // errSecAuthFailed, errSecUserCanceled, and whatever else
+        _ => (KeychainReason::Refused, format!("{why} ({code})")),
+    })
+}
+
+#[cfg(not(target_os = "macos"))]
+fn by_code(_: &Cause) -> Option<(KeychainReason, String)> {
+    None
 }
 
 impl Items for OsStore {
@@ -207,25 +260,21 @@ impl Items for OsStore {
     }
 }
 
-/// Held during a call. Not for the Secret Service, which keeps its conversations apart: there a call that never ends would
-/// stop those on other buses too.
-fn alone() -> Option<MutexGuard<'static, ()>> {
-    let wanted = cfg!(any(windows, target_os = "macos"));
-    wanted.then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
 impl SecretStore for OsStore {
     fn name(&self) -> &'static str {
         NAME
     }
 
     fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError> {
-        let _alone = alone();
+        let _call = Call::begin(&self.surroundings);
+        if LIMIT == usize::MAX {
+            return Items::read(self, &item.account());
+        }
         split::read(self, &item.account())
     }
 
     fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
-        let _alone = alone();
+        let _call = Call::begin(&self.surroundings);
         if LIMIT == usize::MAX {
             return Items::write(self, &item.account(), &item.title(), secret);
         }
@@ -233,7 +282,7 @@ impl SecretStore for OsStore {
     }
 
     fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
-        let _alone = alone();
+        let _call = Call::begin(&self.surroundings);
         if LIMIT == usize::MAX {
             return Items::erase(self, &item.account());
         }
@@ -244,7 +293,7 @@ impl SecretStore for OsStore {
         if cfg!(any(windows, target_os = "macos")) {
             return Ok(());
         }
-        let _alone = alone();
+        let _call = Call::begin(&self.surroundings);
         let title = item.title();
         let entry = self.entry(&item.account(), &title)?;
         match entry.update_attributes(&HashMap::from([("label", &*title)])) {
@@ -254,7 +303,7 @@ impl SecretStore for OsStore {
     }
 
     fn accounts(&self) -> Result<Vec<String>, KeychainError> {
-        let _alone = alone();
+        let _call = Call::begin(&self.surroundings);
         let pattern = format!("^{SERVICE}:");
         let spec = if cfg!(windows) {
             HashMap::from([("pattern", &*pattern)])
@@ -268,5 +317,80 @@ impl SecretStore for OsStore {
             .map(|(_, account)| account)
             .filter(|account| !split::is_part(account))
             .collect())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_error_holds_of_a_secret_is_told_to_nobody() {
+        let canary = || b"canary \xff".to_vec();
+        for error in [
+            KeyringError::BadEncoding(canary()),
+            KeyringError::BadDataFormat(canary(), Box::new(std::fmt::Error)),
+        ] {
+            let error = failed(error);
+            assert_eq!(error.reason, KeychainReason::Lost);
+            assert!(!format!("{error} {error:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn a_stores_own_reason_passes_through() {
+        for reason in [KeychainReason::Locked, KeychainReason::Timeout] {
+            let trouble = || {
+                Box::new(Trouble {
+                    reason,
+                    detail: "why".into(),
+                })
+            };
+            for error in [
+                KeyringError::NoStorageAccess(trouble()),
+                KeyringError::PlatformFailure(trouble()),
+            ] {
+                let error = failed(error);
+                assert_eq!((error.reason, &*error.detail), (reason, "why"));
+            }
+        }
+        let other = KeyringError::NotSupportedByStore("search".into());
+        assert_eq!(failed(other).reason, KeychainReason::Refused);
+    }
+
+    /// Real on Windows; elsewhere there is nothing to be opened.
+    #[cfg(windows)]
+    #[test]
+    fn items_of_windows_are_named_and_found_and_may_be_long() {
+        use crate::keychain::{ItemKind, SecretStore};
+        let keychain = OsStore::new(Surroundings {
+            person: false,
+            patience: Duration::from_secs(5),
+            bus: None,
+        });
+        let id = format!("test_{}", uuid::Uuid::new_v4());
+        let item = Item::new(&*id, "test", ItemKind::Probe);
+        for length in [0, 10, 2560, 2561, 9000, 20] {
+            let text = "x".repeat(length);
+            keychain.set(&item, &Secret::new(text.clone())).unwrap();
+            assert!(keychain.get(&item).unwrap().unwrap().matches(&text));
+            let ours = keychain.accounts().unwrap();
+            let ours = ours.iter().filter(|account| account.starts_with(&id));
+            assert_eq!(ours.collect::<Vec<_>>(), [&item.account()]);
+        }
+        keychain.set(&item, &Secret::new("x".repeat(9000))).unwrap();
+        let all = keychain.store().unwrap();
+        let pattern = format!("^age-oauth:{id}");
+        let found = |pattern: &str| all.search(&HashMap::from([("pattern", pattern)])).unwrap();
+        for entry in found(&pattern) {
+            let attributes = entry.get_attributes().unwrap();
+            assert!(attributes["username"].starts_with(&item.account()));
+            assert_eq!(attributes["persistence"], "Local");
+        }
+        assert!(keychain.delete(&item).unwrap());
+        assert!(found(&pattern).is_empty());
+        assert!(!keychain.delete(&item).unwrap());
+        assert!(keychain.get(&item).unwrap().is_none());
     }
 }

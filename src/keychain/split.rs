@@ -1,8 +1,11 @@
 //! Values that are longer than a keychain allows: split over numbered items, with a manifest in the first.
 //!
-//! The parts of a new value get new names, then the manifest is replaced, then the old parts go. Whatever is interrupted,
-//! the manifest names a complete set: the old value or the new one. A set that does not fit its digest is an error, never
-//! a shorter secret.
+//! There are two generations of names. The parts of a new value get the names of the generation that the manifest does not
+//! name, then the manifest is replaced, then the old parts go. Whatever is interrupted, the manifest names a complete set:
+//! the old value or the new one. A set that does not fit its digest is an error, never a shorter secret.
+//!
+//! Parts are written from the first to the last and erased from the last to the first, so that what an interrupted call
+//! leaves behind can be found by counting from one, and the next call erases it.
 
 use ring::digest;
 
@@ -34,11 +37,15 @@ struct Manifest {
 impl Manifest {
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.strip_prefix(MAGIC)?.split(':');
-        let generation = fields.next()?.chars().next()?;
+        let generation = match fields.next()? {
+            "a" => 'a',
+            "b" => 'b',
+            _ => return None,
+        };
         let parts = fields.next()?.parse().ok()?;
         let length = fields.next()?.parse().ok()?;
         let digest = fields.next()?.to_owned();
-        (parts <= MAX_PARTS).then_some(Self {
+        ((1..=MAX_PARTS).contains(&parts)).then_some(Self {
             generation,
             parts,
             length,
@@ -64,7 +71,9 @@ fn part(account: &str, generation: char, number: usize) -> String {
 
 /// Whether an account is a part of another item.
 pub(super) fn is_part(account: &str) -> bool {
-    account.contains('#')
+    let suffix = account.rsplit_once('#').map(|(_, suffix)| suffix);
+    let number = suffix.and_then(|suffix| suffix.strip_prefix("a.").or(suffix.strip_prefix("b.")));
+    number.is_some_and(|number| number.parse::<usize>().is_ok())
 }
 
 fn fits(text: &str, manifest: &Manifest) -> bool {
@@ -103,73 +112,97 @@ pub(super) fn write(
     secret: &Secret,
     limit: usize,
 ) -> Result<(), KeychainError> {
-    let old = previous(items, account)?;
+    let old = previous(items, account)?.map(|manifest| manifest.generation);
     let text = secret.expose();
     if text.len() <= limit && !text.starts_with(MAGIC) {
         items.write(account, title, secret)?;
-        return forget(items, account, old.as_ref());
+        clear(items, account, &['a', 'b']);
+        return Ok(());
     }
+    let new = if old == Some('a') { 'b' } else { 'a' };
+    write_parts(items, account, title, new, text, limit)?;
+    clear(items, account, if new == 'a' { &['b'] } else { &['a'] });
+    Ok(())
+}
+
+/// Writes all parts of a generation that no manifest names, then the manifest that does.
+fn write_parts(
+    items: &dyn Items,
+    account: &str,
+    title: &str,
+    generation: char,
+    text: &str,
+    limit: usize,
+) -> Result<(), KeychainError> {
     let pieces = pieces(text, limit);
     if pieces.len() > MAX_PARTS {
         let detail = "the value is longer than this keychain can keep";
-        return Err(KeychainError::new(
-            items.name(),
-            KeychainReason::Refused,
-            detail,
-        ));
+        let reason = KeychainReason::Refused;
+        return Err(KeychainError::new(items.name(), reason, detail));
+    }
+    sweep(items, account, generation)?;
+    for (number, piece) in (1..).zip(&pieces) {
+        let account = part(account, generation, number);
+        items.write(&account, title, &Secret::new((*piece).to_owned()))?;
     }
     let manifest = Manifest {
-        generation: match old.as_ref().map(|old| old.generation) {
-            Some('a') => 'b',
-            _ => 'a',
-        },
+        generation,
         parts: pieces.len(),
         length: text.len(),
         digest: digest_of(text),
     };
-    for (number, piece) in (1..).zip(&pieces) {
-        let account = part(account, manifest.generation, number);
-        items.write(&account, title, &Secret::new((*piece).to_owned()))?;
+    items.write(account, title, &Secret::new(manifest.text()))
+}
+
+/// The value is stored. What cannot be erased now is erased by the next call, and is no reason to say that this one failed.
+fn clear(items: &dyn Items, account: &str, generations: &[char]) {
+    for generation in generations {
+        let _ = sweep(items, account, *generation);
     }
-    items.write(account, title, &Secret::new(manifest.text()))?;
-    forget(items, account, old.as_ref())
+}
+
+/// Erases all parts of a generation, those too that an interrupted call left behind.
+fn sweep(items: &dyn Items, account: &str, generation: char) -> Result<(), KeychainError> {
+    let mut count = 0;
+    while count < MAX_PARTS && is_there(items, &part(account, generation, count + 1))? {
+        count += 1;
+    }
+    for number in (1..=count).rev() {
+        items.erase(&part(account, generation, number))?;
+    }
+    Ok(())
+}
+
+fn is_there(items: &dyn Items, account: &str) -> Result<bool, KeychainError> {
+    match items.read(account) {
+        Err(error) if !is_unreadable(&error) => Err(error),
+        found => Ok(!matches!(found, Ok(None))),
+    }
+}
+
+/// There is something of this name, though not what it should be.
+fn is_unreadable(error: &KeychainError) -> bool {
+    matches!(
+        error.reason,
+        KeychainReason::Lost | KeychainReason::Ambiguous
+    )
 }
 
 /// The manifest that is there; what cannot be read is about to be replaced.
 fn previous(items: &dyn Items, account: &str) -> Result<Option<Manifest>, KeychainError> {
     match items.read(account) {
         Ok(first) => Ok(first.and_then(|first| Manifest::parse(first.expose()))),
-        Err(error)
-            if matches!(
-                error.reason,
-                KeychainReason::Lost | KeychainReason::Ambiguous
-            ) =>
-        {
-            Ok(None)
-        }
+        Err(error) if is_unreadable(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn forget(
-    items: &dyn Items,
-    account: &str,
-    manifest: Option<&Manifest>,
-) -> Result<(), KeychainError> {
-    if let Some(manifest) = manifest {
-        for account in manifest.accounts(account) {
-            items.erase(&account)?;
-        }
-    }
-    Ok(())
-}
-
-/// Deletes the value with all its parts. Whether there was one.
+/// Deletes the value with all its parts. Whether there was one. What names the parts goes last, so that a call that was
+/// interrupted leaves an item that is seen to be torn, and that another call deletes.
 pub(super) fn erase(items: &dyn Items, account: &str) -> Result<bool, KeychainError> {
-    let manifest = previous(items, account)?;
-    let found = items.erase(account)?;
-    forget(items, account, manifest.as_ref())?;
-    Ok(found)
+    sweep(items, account, 'a')?;
+    sweep(items, account, 'b')?;
+    items.erase(account)
 }
 
 /// Cuts text into pieces of at most `limit` bytes, never inside a character.
@@ -283,15 +316,50 @@ mod tests {
                 items.left.set(steps);
                 let outcome = put(&items, after);
                 items.left.set(usize::MAX);
-                let found = get(&items).unwrap();
-                assert!(found == before || found == after, "step {steps}");
-                if outcome.is_ok() {
-                    assert_eq!(found, after);
-                }
+                let expected = if outcome.is_ok() { after } else { before };
+                assert_eq!(get(&items).as_deref(), Some(expected), "step {steps}");
                 put(&items, "repaired").unwrap();
                 assert_eq!(get(&items).as_deref(), Some("repaired"));
+                assert_eq!(items.items.borrow().len(), 1, "step {steps}");
             }
         }
+    }
+
+    #[test]
+    fn an_interrupted_deletion_never_leaves_a_shorter_secret_and_is_completed_by_the_next() {
+        for steps in 0..8 {
+            let items = Limited::new(LIMIT);
+            put(&items, &"x".repeat(400)).unwrap();
+            items.left.set(steps);
+            let outcome = erase(&items, "a");
+            items.left.set(usize::MAX);
+            match read(&items, "a") {
+                Ok(Some(found)) => assert_eq!(found.expose(), "x".repeat(400)),
+                Ok(None) => assert!(outcome.is_ok()),
+                Err(error) => assert_eq!(error.reason, KeychainReason::Lost),
+            }
+            erase(&items, "a").unwrap();
+            assert!(items.items.borrow().is_empty(), "step {steps}");
+        }
+    }
+
+    #[test]
+    fn parts_are_told_from_items() {
+        assert!(is_part("my_portal_1/tokens#a.1"));
+        assert!(is_part("my_portal_1/tokens#b.12"));
+        assert!(!is_part("my_portal_1/tokens"));
+        assert!(!is_part("my#portal/tokens"));
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_and_changes_nothing() {
+        let items = Limited::new(LIMIT);
+        put(&items, "old").unwrap();
+        let error = put(&items, &"x".repeat(LIMIT * MAX_PARTS + 1)).unwrap_err();
+        assert_eq!(error.reason, KeychainReason::Refused);
+        assert_eq!(get(&items).as_deref(), Some("old"));
+        put(&items, &"x".repeat(LIMIT * MAX_PARTS)).unwrap();
+        assert_eq!(get(&items), Some("x".repeat(LIMIT * MAX_PARTS)));
     }
 
     #[test]
@@ -315,9 +383,31 @@ mod tests {
         fn any_text_comes_back(text in "\\PC{0,600}", magic in any::<bool>()) {
             let text = if magic { format!("{MAGIC}{text}") } else { text };
             let items = Limited::new(LIMIT);
-            if put(&items, &text).is_ok() {
-                prop_assert_eq!(get(&items), Some(text));
+            put(&items, &text).unwrap();
+            prop_assert_eq!(get(&items), Some(text));
+        }
+
+        /// Writes of which some are interrupted: the last complete one counts, and nothing is left behind.
+        #[test]
+        fn any_interruptions_leave_the_last_complete_value(
+            writes in prop::collection::vec((0_usize..900, 0_usize..16), 1..12)
+        ) {
+            let items = Limited::new(LIMIT);
+            let mut expected = None;
+            for (number, (length, steps)) in writes.into_iter().enumerate() {
+                let text = number.to_string().repeat(length).chars().take(length).collect::<String>();
+                items.left.set(steps);
+                let outcome = put(&items, &text);
+                items.left.set(usize::MAX);
+                if outcome.is_ok() {
+                    expected = Some(text);
+                }
+                prop_assert_eq!(&get(&items), &expected);
             }
+            put(&items, "short").unwrap();
+            prop_assert_eq!(items.items.borrow().len(), 1);
+            erase(&items, "a").unwrap();
+            prop_assert!(items.items.borrow().is_empty());
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The file is a header (magic and version, KDF and its salt, key id, a random salt) and a JSON document sealed by
 //! ChaCha20-Poly1305 with the header as associated data. Each write draws a new salt and derives a key from it by HKDF
-//! that seals this one document, which is why the nonce may be zero. With a key file beside it this protects copies
+//! that seals this one document, which is why the nonce may be zero. Readers take no lock: they see a whole file, the old
+//! one or the new one. With a key file beside it this protects copies
 //! (backups, synchronised folders), not against programs that run as the same user.
 
 use std::collections::BTreeMap;
@@ -24,12 +25,13 @@ use crate::files::{self, Lock};
 use crate::secret::Secret;
 
 const NAME: &str = "vault";
-const MAGIC: &[u8; 8] = b"AGEOVLT1";
+const MAGIC: &[u8; 7] = b"AGEOVLT";
+const VERSION: u8 = b'1';
 const KEY_LEN: usize = 32;
 const ID_LEN: usize = 8;
 const KDF_SALT_LEN: usize = 16;
 const SALT_LEN: usize = 32;
-const HEADER_LEN: usize = MAGIC.len() + 1 + ID_LEN + KDF_SALT_LEN + SALT_LEN;
+const HEADER_LEN: usize = MAGIC.len() + 2 + ID_LEN + KDF_SALT_LEN + SALT_LEN;
 
 /// The master key is used as it is.
 const KDF_NONE: u8 = 0;
@@ -54,11 +56,42 @@ pub(super) struct Vault {
     context: Context,
 }
 
+/// What a vault can be sealed with anew, by [`Keychains::rekey_vault`](super::Keychains::rekey_vault).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum VaultKey {
+    /// A new random key in the key file, which is made where it is missing.
+    File,
+    /// 32 bytes in base64, as in `AGE_OAUTH_VAULT_KEY`.
+    Base64(Secret),
+    /// As in `AGE_OAUTH_VAULT_PASSPHRASE`.
+    Passphrase(Secret),
+}
+
 /// A key that is present, and what it may open.
 enum Master {
     Raw(Key),
     Passphrase(Secret),
 }
+
+/// Where a master key may be.
+#[derive(Clone, Copy)]
+enum Place {
+    Variable,
+    Credential,
+    NamedFile,
+    Passphrase,
+    KeyFile,
+}
+
+/// The first place that has a key seals a new vault; every one is tried to open one that is there.
+const PLACES: [Place; 5] = [
+    Place::Variable,
+    Place::Credential,
+    Place::NamedFile,
+    Place::Passphrase,
+    Place::KeyFile,
+];
 
 impl Vault {
     pub(super) fn new(root: PathBuf, custom_root: bool, context: &Context) -> Self {
@@ -74,26 +107,32 @@ impl Vault {
         self.root.join("vault")
     }
 
-    /// Keys that are present, in the order in which they are used for a new vault.
-    fn masters(&self) -> Outcome<Vec<Master>> {
+    fn keys_at(&self, place: Place) -> Outcome<Vec<Master>> {
         let environment = &self.context.environment;
-        let mut masters = Vec::new();
-        if let Some(text) = environment.var("AGE_OAUTH_VAULT_KEY") {
-            let text = Zeroizing::new(text);
-            let key = decode(text.as_bytes()).ok_or_else(|| bad_key("AGE_OAUTH_VAULT_KEY"))?;
-            masters.push(Master::Raw(key));
-        }
-        if let Some(folder) = environment.path("CREDENTIALS_DIRECTORY") {
-            masters.extend(key_in(&folder.join("age-oauth.key"), false)?);
-        }
-        if let Some(path) = environment.path("AGE_OAUTH_VAULT_KEY_FILE") {
-            masters.extend(key_in(&path, true)?);
-        }
-        if let Some(text) = environment.var("AGE_OAUTH_VAULT_PASSPHRASE") {
-            masters.push(Master::Passphrase(Secret::new(text)));
-        }
-        masters.extend(key_in(&self.key_file, false)?);
-        Ok(masters)
+        let keys = match place {
+            Place::Variable => match environment.var("AGE_OAUTH_VAULT_KEY") {
+                Some(text) => vec![decode_text(&Secret::new(text), "AGE_OAUTH_VAULT_KEY")?],
+                None => Vec::new(),
+            },
+            Place::Credential => match environment.path("CREDENTIALS_DIRECTORY") {
+                Some(folder) => keys_in_chosen(&folder.join("age-oauth.key"))?.unwrap_or_default(),
+                None => Vec::new(),
+            },
+            Place::NamedFile => match environment.path("AGE_OAUTH_VAULT_KEY_FILE") {
+                Some(path) => keys_in_chosen(&path)?.ok_or_else(|| no_key_file(&path))?,
+                None => Vec::new(),
+            },
+            Place::Passphrase => {
+                let text = environment.var("AGE_OAUTH_VAULT_PASSPHRASE");
+                return Ok(text
+                    .map(Secret::new)
+                    .map(Master::Passphrase)
+                    .into_iter()
+                    .collect());
+            }
+            Place::KeyFile => keys_in(&self.key_file)?.unwrap_or_default(),
+        };
+        Ok(keys.into_iter().map(Master::Raw).collect())
     }
 
     fn read(&self) -> Outcome<Option<Opened>> {
@@ -102,79 +141,135 @@ impl Vault {
             return Ok(None);
         };
         let header = Header::parse(&bytes)?;
-        for master in self.masters()? {
-            let Some(key) = header.derive(&master)? else {
-                continue;
-            };
-            let items = unseal(&header, &key, &bytes[HEADER_LEN..])?;
-            return Ok(Some(Opened { header, key, items }));
+        let key = self.key_for(&header)?;
+        let items = unseal(&header, &key, &bytes[HEADER_LEN..])?;
+        Ok(Some(Opened { header, key, items }))
+    }
+
+    /// A place that cannot be read does no harm where another one has the key.
+    fn key_for(&self, header: &Header) -> Outcome<Key> {
+        let mut failure = None;
+        for place in PLACES {
+            let masters = self.keys_at(place).unwrap_or_else(|error| {
+                failure.get_or_insert(error);
+                Vec::new()
+            });
+            for master in masters {
+                if let Some(key) = header.derive(&master)? {
+                    return Ok(key);
+                }
+            }
         }
-        Err(KeychainError::new(
-            NAME,
-            KeychainReason::Refused,
-            format!(
-                "no key that is present opens it; it was sealed with the key {}",
-                crate::store::hex(&header.key_id)
-            ),
-        ))
+        Err(failure.unwrap_or_else(|| {
+            let id = crate::store::hex(&header.key_id);
+            refused(format!(
+                "no key that is present opens it; it was sealed with the key {id}"
+            ))
+        }))
     }
 
     /// Changes the items under the lock, and writes only where `change` says so.
     fn change<T>(&self, change: impl FnOnce(&mut Items) -> (bool, T)) -> Outcome<T> {
-        files::private_dir(&self.root).map_err(|error| file_error(&error))?;
-        let _lock = Lock::acquire(&self.root.join("vault.lock"), LOCK_BOUND, &self.context)
-            .map_err(|error| file_error(&error))?;
+        let _lock = self.lock()?;
         let mut opened = match self.read()? {
             Some(opened) => opened,
             None => self.make()?,
         };
         let (changed, outcome) = change(&mut opened.items);
         if changed {
-            let bytes = opened.seal()?;
-            files::write(&self.path(), &bytes).map_err(|error| file_error(&error))?;
+            self.save(&mut opened)?;
         }
         Ok(outcome)
     }
 
-    /// A new vault under the first key that is present, or under a key file made now.
-    fn make(&self) -> Outcome<Opened> {
-        let mut header = Header {
-            kdf: KDF_NONE,
-            key_id: [0; ID_LEN],
-            kdf_salt: random()?,
-            salt: [0; SALT_LEN],
-        };
-        let master = match self.masters()?.into_iter().next() {
-            Some(master) => master,
-            None => Master::Raw(self.make_key_file()?),
-        };
-        let key = match &master {
-            Master::Raw(key) => key.clone(),
-            Master::Passphrase(passphrase) => {
-                header.kdf = KDF_ARGON2ID;
-                stretch(passphrase, &header.kdf_salt)?
-            }
-        };
-        header.key_id = key_id(&key);
-        Ok(Opened {
-            header,
-            key,
-            items: Items::default(),
-        })
+    fn lock(&self) -> Outcome<Lock> {
+        files::private_dir(&self.root)
+            .and_then(|()| Lock::acquire(&self.root.join("vault.lock"), LOCK_BOUND, &self.context))
+            .map_err(|error| file_error(&error))
     }
 
-    /// The caller holds the vault's lock, so that two processes do not make two.
+    fn save(&self, opened: &mut Opened) -> Outcome<()> {
+        let bytes = opened.seal()?;
+        files::write(&self.path(), &bytes).map_err(|error| file_error(&error))
+    }
+
+    /// A new vault under the first key that is present, or under a key file made now.
+    fn make(&self) -> Outcome<Opened> {
+        for place in PLACES {
+            if let Some(master) = self.keys_at(place)?.into_iter().next() {
+                return Opened::new(&master);
+            }
+        }
+        Opened::new(&Master::Raw(self.make_key_file()?))
+    }
+
     fn make_key_file(&self) -> Outcome<Key> {
         let key: Key = Zeroizing::new(random()?);
-        let line = Zeroizing::new(format!("{}\n", STANDARD.encode(*key)));
-        let folder = self.key_file.parent().unwrap_or(Path::new("."));
-        files::private_dir(folder)
-            .and_then(|()| files::create_new(&self.key_file, line.as_bytes()))
+        let made = self
+            .key_folder()
+            .and_then(|()| files::create_new(&self.key_file, &lines(&[&key])))
             .map_err(|error| file_error(&error))?;
-        self.context.tell(&Event::Notice(Notice::VaultKeyMade {
-            path: self.key_file.clone(),
-        }));
-        Ok(key)
+        if made {
+            self.tell_key_file();
+            return Ok(key);
+        }
+        // Another store of the same user was faster: the lock is one store's, the key file may be for all.
+        let keys = keys_in(&self.key_file)?.unwrap_or_default();
+        let first = keys.into_iter().next();
+        first.ok_or_else(|| bad_key(&self.key_file.display().to_string()))
+    }
+
+    fn key_folder(&self) -> crate::error::Result<()> {
+        files::private_dir(self.key_file.parent().unwrap_or(Path::new(".")))
+    }
+
+    fn tell_key_file(&self) {
+        let path = self.key_file.clone();
+        self.context
+            .tell(&Event::Notice(Notice::VaultKeyMade { path }));
+    }
+
+    /// Seals the vault with another key. Whatever is interrupted, a key that opens it is where one was before, or in the
+    /// key file.
+    pub(super) fn rekey(&self, to: &VaultKey) -> Outcome<()> {
+        let _lock = self.lock()?;
+        let Some(mut opened) = self.read()? else {
+            let why = "there is no vault yet";
+            return Err(KeychainError::new(NAME, KeychainReason::Missing, why));
+        };
+        let old = opened.key.clone();
+        let master = match to {
+            VaultKey::File => Master::Raw(Zeroizing::new(random()?)),
+            VaultKey::Base64(text) => Master::Raw(decode_text(text, "the new key")?),
+            VaultKey::Passphrase(text) => Master::Passphrase(text.duplicate()),
+        };
+        opened.seal_with(&master)?;
+        let mut kept = keys_in(&self.key_file)?.unwrap_or_default();
+        if matches!(to, VaultKey::File) {
+            kept.insert(0, opened.key.clone());
+            self.write_key_file(&kept)?;
+        }
+        self.save(&mut opened)?;
+        let before = kept.len();
+        kept.retain(|key| **key != *old);
+        if kept.len() != before {
+            self.write_key_file(&kept)?;
+        }
+        if matches!(to, VaultKey::File) {
+            self.tell_key_file();
+        }
+        Ok(())
+    }
+
+    fn write_key_file(&self, keys: &[Key]) -> Outcome<()> {
+        let keys: Vec<&Key> = keys.iter().collect();
+        let written = if keys.is_empty() {
+            files::remove(&self.key_file)
+        } else {
+            self.key_folder()
+                .and_then(|()| files::write(&self.key_file, &lines(&keys)))
+        };
+        written.map_err(|error| file_error(&error))
     }
 }
 
@@ -194,41 +289,73 @@ fn key_file(root: &Path, custom_root: bool) -> PathBuf {
     home.unwrap_or_else(|| root.to_owned()).join(FILE)
 }
 
-fn key_in(path: &Path, required: bool) -> Outcome<Option<Master>> {
-    let name = path.display().to_string();
-    match files::read(path, 4096).map_err(|error| file_error(&error))? {
-        Some(bytes) => {
-            let bytes = Zeroizing::new(bytes);
-            let key = decode(&bytes).ok_or_else(|| bad_key(&name))?;
-            Ok(Some(Master::Raw(key)))
-        }
-        None if required => Err(KeychainError::new(
-            NAME,
-            KeychainReason::Missing,
-            format!("the key file `{name}` is not there"),
-        )),
-        None => Ok(None),
+/// The keys in a file of ours: usually one, two while it is being replaced.
+fn keys_in(path: &Path) -> Outcome<Option<Vec<Key>>> {
+    let bytes = files::read(path, 4096).map_err(|error| file_error(&error))?;
+    let Some(bytes) = bytes.map(Zeroizing::new) else {
+        return Ok(None);
+    };
+    match decode(&bytes) {
+        Some(keys) => Ok(Some(keys)),
+        None => Err(bad_key(&path.display().to_string())),
     }
 }
 
-/// 32 bytes as they are, or in base64.
-fn decode(bytes: &[u8]) -> Option<Key> {
-    if let Ok(raw) = <[u8; KEY_LEN]>::try_from(bytes) {
-        return Some(Zeroizing::new(raw));
+/// The keys in a file that somebody chose. There a link is followed: containers mount their secrets behind links.
+fn keys_in_chosen(path: &Path) -> Outcome<Option<Vec<Key>>> {
+    match path.canonicalize() {
+        Ok(real) => keys_in(&real),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(file_error(&Error::file("read", path)(why))),
     }
-    let text = std::str::from_utf8(bytes).ok()?.trim();
-    let raw = Zeroizing::new(STANDARD.decode(text).ok()?);
-    <[u8; KEY_LEN]>::try_from(raw.as_slice())
-        .ok()
-        .map(Zeroizing::new)
+}
+
+fn no_key_file(path: &Path) -> KeychainError {
+    let detail = format!("the key file `{}` is not there", path.display());
+    KeychainError::new(NAME, KeychainReason::Missing, detail)
+}
+
+/// 32 bytes as they are, or lines of base64 with 32 bytes each.
+fn decode(bytes: &[u8]) -> Option<Vec<Key>> {
+    if let Ok(raw) = <[u8; KEY_LEN]>::try_from(bytes) {
+        return Some(vec![Zeroizing::new(raw)]);
+    }
+    let lines = std::str::from_utf8(bytes).ok()?.lines().map(str::trim);
+    let keys: Option<Vec<Key>> = lines
+        .filter(|line| !line.is_empty())
+        .map(decode_line)
+        .collect();
+    keys.filter(|keys| !keys.is_empty())
+}
+
+fn decode_line(line: &str) -> Option<Key> {
+    let raw = Zeroizing::new(STANDARD.decode(line).ok()?);
+    let key = <[u8; KEY_LEN]>::try_from(raw.as_slice()).ok()?;
+    Some(Zeroizing::new(key))
+}
+
+fn decode_text(text: &Secret, place: &str) -> Outcome<Key> {
+    decode_line(text.expose().trim()).ok_or_else(|| bad_key(place))
+}
+
+/// A key file's content.
+fn lines(keys: &[&Key]) -> Zeroizing<Vec<u8>> {
+    const LINE: usize = KEY_LEN.div_ceil(3) * 4 + 1;
+    let mut text = Zeroizing::new(Vec::with_capacity(keys.len() * LINE));
+    for key in keys {
+        let line = Zeroizing::new(STANDARD.encode(***key));
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
+    text
+}
+
+fn refused(detail: impl Into<String>) -> KeychainError {
+    KeychainError::new(NAME, KeychainReason::Refused, detail)
 }
 
 fn bad_key(place: &str) -> KeychainError {
-    KeychainError::new(
-        NAME,
-        KeychainReason::Refused,
-        format!("`{place}` does not hold 32 bytes in base64"),
-    )
+    refused(format!("`{place}` does not hold 32 bytes in base64"))
 }
 
 fn file_error(error: &Error) -> KeychainError {
@@ -253,11 +380,7 @@ fn random<const N: usize>() -> Outcome<[u8; N]> {
 }
 
 fn crypto_failed() -> KeychainError {
-    KeychainError::new(
-        NAME,
-        KeychainReason::Refused,
-        "a cryptographic operation failed",
-    )
+    refused("a cryptographic operation failed")
 }
 
 /// Names a key without telling anything of it.
@@ -295,10 +418,13 @@ struct Header {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Outcome<Self> {
-        if bytes.len() < HEADER_LEN || &bytes[..MAGIC.len()] != MAGIC {
-            return Err(damaged());
+        let later = || refused("it was written by a later version of age-oauth");
+        match bytes.strip_prefix(MAGIC).and_then(|rest| rest.first()) {
+            Some(&VERSION) if bytes.len() >= HEADER_LEN => {}
+            Some(version) if *version > VERSION => return Err(later()),
+            _ => return Err(damaged()),
         }
-        let mut rest = &bytes[MAGIC.len()..HEADER_LEN];
+        let mut rest = &bytes[MAGIC.len() + 1..HEADER_LEN];
         let mut take = |count: usize| {
             let (taken, more) = rest.split_at(count);
             rest = more;
@@ -315,11 +441,7 @@ impl Header {
         header.kdf_salt.copy_from_slice(take(KDF_SALT_LEN));
         header.salt.copy_from_slice(take(SALT_LEN));
         if kdf > KDF_ARGON2ID {
-            return Err(KeychainError::new(
-                NAME,
-                KeychainReason::Refused,
-                "it was written by a later version of age-oauth",
-            ));
+            return Err(later());
         }
         Ok(header)
     }
@@ -327,6 +449,7 @@ impl Header {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN);
         bytes.extend_from_slice(MAGIC);
+        bytes.push(VERSION);
         bytes.push(self.kdf);
         bytes.extend_from_slice(&self.key_id);
         bytes.extend_from_slice(&self.kdf_salt);
@@ -384,6 +507,34 @@ struct Opened {
 }
 
 impl Opened {
+    /// An empty vault.
+    fn new(master: &Master) -> Outcome<Self> {
+        let mut opened = Self {
+            header: Header {
+                kdf: KDF_NONE,
+                key_id: [0; ID_LEN],
+                kdf_salt: [0; KDF_SALT_LEN],
+                salt: [0; SALT_LEN],
+            },
+            key: Zeroizing::new([0; KEY_LEN]),
+            items: Items::default(),
+        };
+        opened.seal_with(master)?;
+        Ok(opened)
+    }
+
+    /// From the next write on.
+    fn seal_with(&mut self, master: &Master) -> Outcome<()> {
+        let kdf_salt = random()?;
+        (self.header.kdf, self.key) = match master {
+            Master::Raw(key) => (KDF_NONE, key.clone()),
+            Master::Passphrase(passphrase) => (KDF_ARGON2ID, stretch(passphrase, &kdf_salt)?),
+        };
+        self.header.kdf_salt = kdf_salt;
+        self.header.key_id = key_id(&self.key);
+        Ok(())
+    }
+
     fn seal(&mut self) -> Outcome<Vec<u8>> {
         self.header.salt = random()?;
         let records: BTreeMap<&str, KeptRecord<'_>> = self
@@ -618,6 +769,214 @@ mod tests {
                 "{length}"
             );
         }
+    }
+
+    #[test]
+    fn a_later_version_is_told_from_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
+        put(&vault, "one");
+        let path = folder.path().join("store/vault");
+        let good = fs::read(&path).unwrap();
+        // The version, and the KDF behind it.
+        for (at, later) in [(7, b'2'), (8, 9)] {
+            let mut bytes = good.clone();
+            bytes[at] = later;
+            fs::write(&path, &bytes).unwrap();
+            let error = vault.get(&item()).unwrap_err();
+            assert_eq!(error.reason, KeychainReason::Refused, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_place_without_a_usable_key_does_no_harm_where_another_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        put(&vault(folder.path(), &[]), "one");
+        for useless in [
+            ("AGE_OAUTH_VAULT_KEY", "no key"),
+            ("AGE_OAUTH_VAULT_KEY_FILE", "/nonexistent/key"),
+            ("AGE_OAUTH_VAULT_PASSPHRASE", "of another vault"),
+            ("CREDENTIALS_DIRECTORY", "/nonexistent"),
+        ] {
+            let vault = vault(folder.path(), &[useless]);
+            assert_eq!(got(&vault).as_deref(), Some("one"), "{useless:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_somebody_chose_may_be_behind_a_link_but_ours_may_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&real, KEY).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let by_link = [("AGE_OAUTH_VAULT_KEY_FILE", link.to_str().unwrap())];
+        put(&vault(folder.path(), &by_link), "one");
+        fs::create_dir(folder.path().join("store.key")).unwrap();
+        std::os::unix::fs::symlink(&real, folder.path().join("store.key/vault.key")).unwrap();
+        assert_eq!(got(&vault(folder.path(), &by_link)).as_deref(), Some("one"));
+        let error = vault(folder.path(), &[]).get(&item()).unwrap_err();
+        assert_eq!(error.reason, KeychainReason::Refused);
+        assert!(error.detail.contains("symbolic link"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn rule_25_a_vault_behind_a_link_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
+        put(&vault, "one");
+        let path = folder.path().join("store/vault");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        let before = fs::read(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(vault.get(&item()).is_err());
+        assert!(vault.set(&item(), &Secret::new("two".into())).is_err());
+        assert_eq!(fs::read(&elsewhere).unwrap(), before);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn rule_25_vault_and_key_file_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        put(&vault(folder.path(), &[]), "one");
+        for (name, expected) in [
+            ("store", 0o700),
+            ("store/vault", 0o600),
+            ("store/vault.lock", 0o600),
+            ("store.key", 0o700),
+            ("store.key/vault.key", 0o600),
+        ] {
+            let found = fs::metadata(folder.path().join(name)).unwrap();
+            assert_eq!(found.permissions().mode() & 0o777, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_write_has_a_salt_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
+        let path = folder.path().join("store/vault");
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            put(&vault, "the same");
+            assert!(seen.insert(fs::read(&path).unwrap()));
+        }
+    }
+
+    #[test]
+    fn every_byte_of_the_file_is_protected() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
+        put(&vault, "one");
+        let path = folder.path().join("store/vault");
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x80;
+            fs::write(&path, &bad).unwrap();
+            assert!(vault.get(&item()).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_new_key_file_is_told_and_a_new_key_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let heard = std::sync::Arc::clone(&told);
+        let context = Context {
+            environment: Environment::of([("", "")]),
+            observer: crate::context::Observer::new(move |event| {
+                heard.lock().unwrap().push(event.clone());
+            }),
+            ..Context::process()
+        };
+        let vault = Vault::new(folder.path().join("store"), true, &context);
+        put(&vault, "one");
+        let path = folder.path().join("store.key/vault.key");
+        let before = fs::read(&path).unwrap();
+        vault.rekey(&VaultKey::File).unwrap();
+        let after = fs::read(&path).unwrap();
+        assert_ne!(before, after);
+        assert_eq!(after.len(), 45);
+        assert_eq!(got(&vault).as_deref(), Some("one"));
+        let notice = Event::Notice(Notice::VaultKeyMade { path: path.clone() });
+        assert_eq!(*told.lock().unwrap(), [notice.clone(), notice]);
+        fs::write(&path, before).unwrap();
+        assert!(vault.get(&item()).is_err());
+    }
+
+    #[test]
+    fn a_vault_moves_between_all_kinds_of_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let by_file: [(&str, &str); 0] = [];
+        let by_key = [("AGE_OAUTH_VAULT_KEY", OTHER)];
+        let by_passphrase = [("AGE_OAUTH_VAULT_PASSPHRASE", "correct horse")];
+        let key_file = folder.path().join("store.key/vault.key");
+        put(&vault(folder.path(), &by_file), "one");
+
+        let to_key = VaultKey::Base64(Secret::new(OTHER.into()));
+        vault(folder.path(), &by_file).rekey(&to_key).unwrap();
+        assert!(!key_file.exists());
+        assert_eq!(got(&vault(folder.path(), &by_key)).as_deref(), Some("one"));
+        assert!(vault(folder.path(), &by_file).get(&item()).is_err());
+
+        let to_passphrase = VaultKey::Passphrase(Secret::new("correct horse".into()));
+        vault(folder.path(), &by_key).rekey(&to_passphrase).unwrap();
+        assert!(vault(folder.path(), &by_key).get(&item()).is_err());
+        let opened = vault(folder.path(), &by_passphrase);
+        assert_eq!(got(&opened).as_deref(), Some("one"));
+
+        opened.rekey(&VaultKey::File).unwrap();
+        assert_eq!(got(&vault(folder.path(), &by_file)).as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn a_change_of_keys_that_was_interrupted_leaves_a_key_that_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        put(&vault(folder.path(), &[]), "one");
+        let path = folder.path().join("store.key/vault.key");
+        let old = fs::read_to_string(&path).unwrap();
+        // What is there between the first step and the last: the new key before the old one.
+        fs::write(&path, format!("{KEY}\n{old}")).unwrap();
+        assert_eq!(got(&vault(folder.path(), &[])).as_deref(), Some("one"));
+        vault(folder.path(), &[]).rekey(&VaultKey::File).unwrap();
+        let keys = fs::read_to_string(&path).unwrap();
+        assert!(!keys.contains(old.trim()));
+        assert_eq!(got(&vault(folder.path(), &[])).as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn a_change_of_keys_needs_a_vault_and_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = vault(folder.path(), &[])
+            .rekey(&VaultKey::File)
+            .unwrap_err();
+        assert_eq!(error.reason, KeychainReason::Missing);
+        assert!(!folder.path().join("store.key").exists());
+        put(&vault(folder.path(), &[]), "one");
+        let bad = VaultKey::Base64(Secret::new("canary".into()));
+        let error = vault(folder.path(), &[]).rekey(&bad).unwrap_err();
+        assert!(!error.to_string().contains("canary"));
+        assert_eq!(got(&vault(folder.path(), &[])).as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn stores_that_share_a_key_file_agree_on_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shared/vault.key");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let mut vault = vault(&folder.path().join(number.to_string()), &[]);
+                vault.key_file.clone_from(&path);
+                scope.spawn(move || {
+                    put(&vault, "one");
+                    assert_eq!(got(&vault).as_deref(), Some("one"));
+                });
+            }
+        });
     }
 
     #[test]
