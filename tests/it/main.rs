@@ -11,6 +11,7 @@ mod herd;
 mod keychain;
 mod practice_portal;
 mod session;
+mod shells;
 
 use support::home::Home;
 
