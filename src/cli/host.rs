@@ -2,8 +2,9 @@
 //! runs [`super::run`] with buffers and answers of its own.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::ops::Deref;
 use std::sync::mpsc::{self, Receiver};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::tz::TimeZone;
 
@@ -36,7 +37,7 @@ pub struct Host {
     /// The time.
     pub clock: Clock,
     /// The zone that times are shown in.
-    pub zone: TimeZone,
+    pub zone: Zone,
     /// A keychain in place of the platform's and the vault.
     pub keychain: Option<Arc<dyn SecretStore>>,
     /// The programs that this process descends from, nearest first.
@@ -52,6 +53,34 @@ pub struct Terminals {
     pub stdout: bool,
     /// Standard error.
     pub stderr: bool,
+}
+
+/// A time zone. The system's is looked up when the first time is shown, because that reads every folder of the zone
+/// database.
+#[derive(Clone, Debug)]
+pub struct Zone(Arc<OnceLock<TimeZone>>);
+
+impl Zone {
+    /// The system's, or UTC where that cannot be told.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(OnceLock::new()))
+    }
+}
+
+impl From<TimeZone> for Zone {
+    fn from(zone: TimeZone) -> Self {
+        Self(Arc::new(OnceLock::from(zone)))
+    }
+}
+
+impl Deref for Zone {
+    type Target = TimeZone;
+
+    fn deref(&self) -> &TimeZone {
+        self.0
+            .get_or_init(|| TimeZone::try_system().unwrap_or(TimeZone::UTC))
+    }
 }
 
 /// Why a question was not answered.
@@ -116,7 +145,7 @@ impl Host {
             },
             environment: Environment::process().with(taken),
             clock: Clock::system(),
-            zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
+            zone: Zone::system(),
             keychain: None,
             ancestors: Box::new(ancestors),
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::Parser;
 
-pub use host::{Ask, AskError, Check, Host, Terminals};
+pub use host::{Ask, AskError, Check, Host, Terminals, Zone};
 pub use shell::{Shell, Unquotable, Variable};
 
 use args::{Cli, Color, Command, ConnectionsCommand, Global};

@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use console::Style;
-use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::host::Zone;
 use super::words::{escape, local, roughly, typed};
 use crate::context::{Decision, Event, Notice, Observer, Wait};
 
@@ -39,7 +39,7 @@ pub(super) struct Manner {
     pub(super) color: bool,
     /// Whether stderr is a terminal.
     pub(super) terminal: bool,
-    pub(super) zone: TimeZone,
+    pub(super) zone: Zone,
 }
 
 struct Waiting {
