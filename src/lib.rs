@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod context;
 pub mod error;
+pub mod http;
 pub mod keychain;
 mod secret;
 

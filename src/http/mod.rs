@@ -1,0 +1,413 @@
+//! Talks HTTP to one portal: which certificates and which proxy, limits in size and time, repeated attempts.
+//!
+//! What comes back is either a JSON object that is no error, the portal's own error, or an [`Error`] that says why
+//! there was no answer. It knows nothing of OAuth, follows no redirect, and never puts a token into a URL.
+
+mod answer;
+mod certificate;
+mod proxy;
+mod tls;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderValue, Method};
+use url::{form_urlencoded, Url};
+use zeroize::Zeroizing;
+
+pub use answer::{Answer, PortalError};
+pub use certificate::{facts, fingerprint, read_certificates, to_pem};
+pub use proxy::{choose as choose_proxy, ProxyChoice, ProxySource};
+pub use tls::extra_bundle;
+
+use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
+use crate::context::{Context, Deadline, Event, Wait};
+use crate::error::{Error, Result, Unreachable};
+use crate::secret::Secret;
+use answer::Judgement;
+use tls::TlsClient;
+
+/// Name resolution and connecting, TLS included, may each take this long.
+const CONNECT: Duration = Duration::from_secs(10);
+/// One call, with all its attempts and the waits between them, may take this long.
+const CALL: Duration = Duration::from_secs(30);
+/// A call is attempted so many times at most.
+const ATTEMPTS: u32 = 3;
+/// The first wait between two attempts; each further one is twice as long.
+const BACKOFF: Duration = Duration::from_millis(500);
+/// A portal that asks for a longer wait (`Retry-After`) is not waited for at all.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// A client of one portal, as one connection is set up. Clones share TLS sessions.
+#[derive(Clone)]
+pub struct Http(Arc<Inner>);
+
+struct Inner {
+    portal: PortalUrl,
+    referer: Option<HeaderValue>,
+    proxy: Proxy,
+    tls: TlsClient,
+    context: Context,
+    pause: fn(Duration),
+}
+
+/// The value of a form field.
+#[derive(Clone, Copy)]
+pub enum Field<'a> {
+    /// It may be shown.
+    Plain(&'a str),
+    /// It must not be shown.
+    Secret(&'a Secret),
+}
+
+impl Field<'_> {
+    fn text(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Secret(secret) => secret.expose(),
+        }
+    }
+}
+
+/// When a call may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Whenever that may help: doing it twice does no harm.
+    Freely,
+    /// Only where the portal cannot have acted: no byte of the request was written, or it answered 429 or 503 and
+    /// said when to come back (`Retry-After`).
+    OnlyUnsent,
+}
+
+/// Why a call has no answer.
+#[derive(Debug)]
+pub enum CallError {
+    /// There was no answer of a portal.
+    Failed {
+        /// What happened.
+        error: Error,
+        /// Whether the portal may have acted on the request all the same.
+        sent: bool,
+    },
+    /// The portal answered with an error of its own.
+    Portal(PortalError),
+}
+
+impl CallError {
+    /// A failure before anything was sent.
+    fn unsent(error: Error) -> Self {
+        Self::Failed { error, sent: false }
+    }
+}
+
+impl Http {
+    /// Prepares a client. Reads the connection's CA file, opens no connection; what the platform trusts is loaded at
+    /// the first handshake.
+    pub fn new(
+        portal: &PortalUrl,
+        tls: &Tls,
+        proxy: &Proxy,
+        referer: Option<&str>,
+        context: &Context,
+    ) -> Result<Self> {
+        let referer = referer
+            .map(HeaderValue::from_str)
+            .transpose()
+            .map_err(|_| Error::invalid("referer", "it cannot be sent in an HTTP header"))?;
+        Ok(Self(Arc::new(Inner {
+            portal: portal.clone(),
+            referer,
+            proxy: proxy.clone(),
+            tls: TlsClient::new(tls, &context.environment)?,
+            context: context.clone(),
+            pause: std::thread::sleep,
+        })))
+    }
+
+    /// The portal it talks to.
+    #[must_use]
+    pub fn portal(&self) -> &PortalUrl {
+        &self.0.portal
+    }
+
+    /// Reads `path` below the portal's `/sharing/rest/`, or the absolute address of a server. `f=json` is added to
+    /// `query`; `token` goes into a header. Repeated where that may help.
+    pub fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        token: Option<&Secret>,
+    ) -> std::result::Result<Answer, CallError> {
+        let mut url = self.address(path).map_err(CallError::unsent)?;
+        url.query_pairs_mut()
+            .extend_pairs(query)
+            .append_pair("f", "json");
+        let request = Request {
+            method: Method::GET,
+            url,
+            form: None,
+            authorization: authorization(token).map_err(CallError::unsent)?,
+            secrets: token.into_iter().collect(),
+        };
+        self.call(&request, Retry::Freely)
+    }
+
+    /// Sends a form to `path` below the portal's `/sharing/rest/`, or to the absolute address of a server. `f=json`
+    /// is added to `form`; `token` goes into a header.
+    pub fn post(
+        &self,
+        path: &str,
+        form: &[(&str, Field<'_>)],
+        token: Option<&Secret>,
+        retry: Retry,
+    ) -> std::result::Result<Answer, CallError> {
+        let secrets = form.iter().filter_map(|(_, field)| match field {
+            Field::Plain(_) => None,
+            Field::Secret(secret) => Some(*secret),
+        });
+        let request = Request {
+            method: Method::POST,
+            url: self.address(path).map_err(CallError::unsent)?,
+            form: Some(encode(form)),
+            authorization: authorization(token).map_err(CallError::unsent)?,
+            secrets: secrets.chain(token).collect(),
+        };
+        self.call(&request, retry)
+    }
+
+    /// https everywhere, http only for this machine; checked here again whatever `meta.json` says.
+    fn address(&self, path: &str) -> Result<Url> {
+        let text = if path.contains("://") {
+            path.to_owned()
+        } else {
+            self.0.portal.rest(path)
+        };
+        let url = Url::parse(&text).map_err(|why| Error::invalid("URL", why.to_string()))?;
+        let allowed = match url.scheme() {
+            "https" => url.host_str().is_some(),
+            "http" => is_loopback(&url),
+            _ => false,
+        };
+        if !allowed {
+            return Err(Error::invalid("URL", "portals are reached by https only"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::invalid(
+                "URL",
+                "a user name or password has no place in it",
+            ));
+        }
+        Ok(url)
+    }
+
+    fn call(&self, request: &Request<'_>, retry: Retry) -> std::result::Result<Answer, CallError> {
+        let context = &self.0.context;
+        let _waiting = Waiting::begin(context, &request.url);
+        let end = Deadline::after(context.deadline.bound(CALL));
+        let mut acted = false;
+        let mut attempt = 1;
+        loop {
+            let failure = match self.attempt(request, end) {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            acted |= failure.acted;
+            let Some(wait) = failure.wait(attempt, retry, end) else {
+                return Err(failure.into_error(&request.shown(), acted));
+            };
+            context.tell(&Event::Retrying {
+                url: request.shown(),
+                after: wait,
+            });
+            (self.0.pause)(wait);
+            attempt += 1;
+        }
+    }
+
+    fn attempt(
+        &self,
+        request: &Request<'_>,
+        end: Deadline,
+    ) -> std::result::Result<Answer, Failure> {
+        let context = &self.0.context;
+        let proxy = proxy::choose(&self.0.proxy, &request.url, &context.environment)
+            .map_err(Failure::before)?;
+        let started = Instant::now();
+        let outcome = wire::exchange(request, &self.0, proxy, end);
+        context.tell(&Event::Http {
+            method: request.word(),
+            url: request.shown(),
+            status: outcome.as_ref().ok().map(|received| received.status),
+            took: started.elapsed(),
+        });
+        let received = outcome?;
+        let retry_after = received.retry_after(context.now());
+        answer::judge(received, &request.url, &request.secrets)
+            .map_err(|judgement| Failure::answered(judgement, retry_after))
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Http({})", self.0.portal)
+    }
+}
+
+/// One request, ready to be sent any number of times.
+struct Request<'a> {
+    method: Method,
+    url: Url,
+    form: Option<Zeroizing<String>>,
+    authorization: Option<HeaderValue>,
+    /// What must not appear in an error, should the portal repeat it.
+    secrets: Vec<&'a Secret>,
+}
+
+impl Request<'_> {
+    fn word(&self) -> &'static str {
+        if self.form.is_some() {
+            "POST"
+        } else {
+            "GET"
+        }
+    }
+
+    fn shown(&self) -> String {
+        shown(&self.url)
+    }
+}
+
+/// The URL as it may be shown: without query.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+/// The form as a body, in memory that is wiped and never moved while it grows.
+fn encode(form: &[(&str, Field<'_>)]) -> Zeroizing<String> {
+    let longest = |text: &str| 3 * text.len();
+    let capacity: usize = form
+        .iter()
+        .map(|(name, field)| longest(name) + longest(field.text()) + 2)
+        .sum();
+    let mut body = Zeroizing::new(String::with_capacity(capacity + "f=json".len()));
+    for (name, field) in form {
+        body.extend(form_urlencoded::byte_serialize(name.as_bytes()));
+        body.push('=');
+        body.extend(form_urlencoded::byte_serialize(field.text().as_bytes()));
+        body.push('&');
+    }
+    body.push_str("f=json");
+    body
+}
+
+/// `X-Esri-Authorization` carries the token, since `Authorization` belongs to the web server in front of the portal.
+fn authorization(token: Option<&Secret>) -> Result<Option<HeaderValue>> {
+    let Some(token) = token else { return Ok(None) };
+    let mut text = Zeroizing::new(String::with_capacity(token.expose().len() + 7));
+    text.push_str("Bearer ");
+    text.push_str(token.expose());
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| Error::invalid("token", "it cannot be sent in an HTTP header"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+/// One attempt's failure, and what decides whether there is another.
+struct Failure {
+    judgement: Judgement,
+    /// Whether the portal may have acted on the request.
+    acted: bool,
+    /// What the portal asks for.
+    retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// Nothing was sent.
+    fn before(error: Unreachable) -> Self {
+        Self {
+            judgement: Judgement::Unreachable(error),
+            acted: false,
+            retry_after: None,
+        }
+    }
+
+    /// There was an answer. "Come back later" with a time means that nothing was done.
+    fn answered(judgement: Judgement, retry_after: Option<Duration>) -> Self {
+        let put_off = match &judgement {
+            Judgement::Unreachable(Unreachable::Status(429 | 503)) => retry_after.is_some(),
+            _ => false,
+        };
+        Self {
+            judgement,
+            acted: !put_off,
+            retry_after,
+        }
+    }
+
+    /// How long to wait before the next attempt; nothing where there is none.
+    fn wait(&self, attempt: u32, retry: Retry, end: Deadline) -> Option<Duration> {
+        let passing = matches!(
+            self.judgement,
+            Judgement::Unreachable(
+                Unreachable::Connect(_) | Unreachable::Broken(_) | Unreachable::Status(_)
+            )
+        );
+        let allowed = retry == Retry::Freely || !self.acted;
+        if !passing || !allowed || attempt >= ATTEMPTS {
+            return None;
+        }
+        let wait = self.retry_after.unwrap_or_else(|| backoff(attempt));
+        (wait <= LONGEST_WAIT && wait < end.bound(CALL)).then_some(wait)
+    }
+
+    fn into_error(self, url: &str, sent: bool) -> CallError {
+        let (connection, url) = (None, url.to_owned());
+        let error = match self.judgement {
+            Judgement::Portal(error) => return CallError::Portal(error),
+            Judgement::Unreachable(why) => Error::Unreachable {
+                connection,
+                url,
+                why,
+            },
+            Judgement::Refused(why) => Error::Refused {
+                connection,
+                url,
+                why,
+            },
+        };
+        CallError::Failed { error, sent }
+    }
+}
+
+/// Half a second, then a second, each longer by up to a quarter, so that many processes do not come back at once.
+fn backoff(attempt: u32) -> Duration {
+    let base = BACKOFF * 2_u32.saturating_pow(attempt.saturating_sub(1));
+    let [part, ..] = *uuid::Uuid::new_v4().as_bytes();
+    base + base / 4 * u32::from(part) / 255
+}
+
+/// Tells the observer that a wait began, and when dropped that it is over.
+struct Waiting<'a>(&'a Context);
+
+impl<'a> Waiting<'a> {
+    fn begin(context: &'a Context, url: &Url) -> Self {
+        let host = url.host_str().unwrap_or_default();
+        context.tell(&Event::Waiting(Wait::Portal {
+            host: url
+                .port()
+                .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
+        }));
+        Self(context)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.tell(&Event::WaitOver);
+    }
+}

@@ -1,0 +1,317 @@
+//! Which proxy a request goes through. Decides only, and opens nothing.
+//!
+//! The connection's own setting counts first; `system` means the environment, then the manual setting of Windows.
+//! This machine is never reached through a proxy.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine as _;
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use crate::connection::{is_loopback, Proxy};
+use crate::context::Environment;
+use crate::error::Unreachable;
+
+/// Variables that name a proxy for https, the first one set counts.
+const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+/// Variables that name hosts to reach without one.
+const BYPASS_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// The proxy to use, and who named it. Shows no user name and no password.
+pub struct ProxyChoice {
+    host: String,
+    port: u16,
+    /// `user:password`.
+    login: Option<Zeroizing<Vec<u8>>>,
+    source: ProxySource,
+}
+
+/// Who named a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxySource {
+    /// The connection's own setting.
+    Connection,
+    /// This environment variable.
+    Variable(&'static str),
+    /// The manual setting of Windows.
+    Windows,
+}
+
+impl fmt::Display for ProxySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "the connection",
+            Self::Variable(name) => name,
+            Self::Windows => "the Windows settings",
+        })
+    }
+}
+
+impl ProxyChoice {
+    /// Who named it.
+    #[must_use]
+    pub fn source(&self) -> ProxySource {
+        self.source
+    }
+
+    fn parse(text: &str, source: ProxySource) -> Result<Self, Unreachable> {
+        let unusable = |what: &str| trouble(format!("named by {source}"), what, false);
+        let text = text.trim();
+        let with_scheme = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("http://{text}")
+        };
+        let with_scheme = Zeroizing::new(with_scheme);
+        let url = Url::parse(&with_scheme).map_err(|_| unusable("it is no address"))?;
+        if url.scheme() != "http" {
+            return Err(unusable("only http:// proxies are supported"));
+        }
+        let host = url.host_str().ok_or_else(|| unusable("it names no host"))?;
+        Ok(Self {
+            host: host.to_owned(),
+            port: url.port_or_known_default().unwrap_or(80),
+            login: login(&url),
+            source,
+        })
+    }
+
+    /// The value of `Proxy-Authorization`.
+    pub(super) fn authorization(&self) -> Option<Zeroizing<String>> {
+        let login = self.login.as_ref()?;
+        let encoded = Zeroizing::new(STANDARD.encode(login));
+        let mut value = Zeroizing::new(String::with_capacity(encoded.len() + 6));
+        value.push_str("Basic ");
+        value.push_str(&encoded);
+        Some(value)
+    }
+
+    /// An error about this proxy.
+    pub(super) fn trouble(&self, what: &str) -> Unreachable {
+        trouble(self.to_string(), what, false)
+    }
+
+    /// The proxy's 407.
+    pub(super) fn wants_password(&self) -> Unreachable {
+        trouble(self.to_string(), "it asks for a password", true)
+    }
+}
+
+fn trouble(proxy: String, what: &str, authentication: bool) -> Unreachable {
+    Unreachable::Proxy {
+        proxy,
+        what: what.to_owned(),
+        authentication,
+    }
+}
+
+impl fmt::Display for ProxyChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for ProxyChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProxyChoice({self})")
+    }
+}
+
+/// `user:password` of the URL, percent-decoded.
+fn login(url: &Url) -> Option<Zeroizing<Vec<u8>>> {
+    let (user, password) = (url.username(), url.password());
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    let password = password.unwrap_or_default();
+    let mut login = Zeroizing::new(Vec::with_capacity(user.len() + password.len() + 1));
+    login.extend(percent_decoded(user));
+    login.push(b':');
+    login.extend(percent_decoded(password));
+    Some(login)
+}
+
+fn percent_decoded(text: &str) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        let (first, tail) = rest.split_first()?;
+        let digits = tail.get(..2).filter(|_| *first == b'%');
+        let decoded = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = tail.get(2..).filter(|_| decoded.is_some()).unwrap_or(tail);
+        Some(decoded.unwrap_or(*first))
+    })
+}
+
+/// The proxy for `url`; nothing where it is reached straight. The error says why a proxy that is set cannot be used.
+pub fn choose(
+    proxy: &Proxy,
+    url: &Url,
+    environment: &Environment,
+) -> Result<Option<ProxyChoice>, Unreachable> {
+    if url.scheme() != "https" || is_loopback(url) {
+        return Ok(None);
+    }
+    match proxy {
+        Proxy::None => Ok(None),
+        Proxy::Url(text) => ProxyChoice::parse(text, ProxySource::Connection).map(Some),
+        Proxy::System => system(url, environment),
+    }
+}
+
+fn system(url: &Url, environment: &Environment) -> Result<Option<ProxyChoice>, Unreachable> {
+    let first = |names: &[&'static str]| {
+        names
+            .iter()
+            .find_map(|name| Some((*name, environment.var(name)?)))
+    };
+    if first(&BYPASS_VARIABLES).is_some_and(|(_, list)| bypassed(&list, url)) {
+        return Ok(None);
+    }
+    if let Some((name, text)) = first(&PROXY_VARIABLES) {
+        return ProxyChoice::parse(&text, ProxySource::Variable(name)).map(Some);
+    }
+    windows_setting()
+        .and_then(|setting| setting.proxy_for(url))
+        .map(|text| ProxyChoice::parse(&text, ProxySource::Windows))
+        .transpose()
+}
+
+/// Whether a list such as `*`, `.example.org,portal.example.com:7443,10.0.0.0/8` names the URL's host.
+fn bypassed(list: &str, url: &Url) -> bool {
+    list.split([',', ' '])
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| entry == "*" || names_host(entry, url))
+}
+
+fn names_host(entry: &str, url: &Url) -> bool {
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => Some(IpAddr::from(address)),
+        Some(Host::Ipv6(address)) => Some(IpAddr::from(address)),
+        _ => None,
+    };
+    if let (Some(address), Some((network, bits))) = (address, entry.split_once('/')) {
+        return in_network(address, network, bits);
+    }
+    let (name, port) = split_port(entry);
+    if port.is_some_and(|port| url.port_or_known_default() != Some(port)) {
+        return false;
+    }
+    match address {
+        Some(address) => name.parse() == Ok(address),
+        None => has_suffix(url.host_str().unwrap_or_default(), name),
+    }
+}
+
+/// `host:port`, `[v6]:port`, or either alone; a bare IPv6 address has colons and no port.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    let bare = |name: &'_ str| name.len() > 1 && name.starts_with('[') && name.ends_with(']');
+    let (name, port) = match entry.rsplit_once(':') {
+        Some((name, port)) if bare(name) || !name.contains(':') => (name, port.parse().ok()),
+        _ => (entry, None),
+    };
+    (name.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+/// `example.org`, `.example.org` and `*.example.org` name the domain and everything below it.
+fn has_suffix(host: &str, name: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let name = name.trim_start_matches('*').trim_matches('.');
+    let name = name.to_ascii_lowercase();
+    !name.is_empty()
+        && host
+            .strip_suffix(&name)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn in_network(address: IpAddr, network: &str, bits: &str) -> bool {
+    let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>()) else {
+        return false;
+    };
+    match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) if bits <= 32 => {
+            let differ = u64::from(a.to_bits() ^ n.to_bits());
+            differ >> (32 - bits) == 0
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) if bits <= 128 => {
+            let differ = a.to_bits() ^ n.to_bits();
+            differ.checked_shr(128 - bits).unwrap_or(0) == 0
+        }
+        _ => false,
+    }
+}
+
+/// The manual proxy setting of Windows, as its registry holds it.
+#[cfg_attr(not(any(windows, test)), allow(dead_code))]
+struct WindowsSetting {
+    enabled: bool,
+    /// `host:port`, or `http=host:port;https=host:port`.
+    server: String,
+    /// `*.example.org;10.*;<local>`.
+    bypass: String,
+}
+
+impl WindowsSetting {
+    fn proxy_for(&self, url: &Url) -> Option<String> {
+        let host = url.host_str()?.to_ascii_lowercase();
+        if !self.enabled || self.bypass.split(';').any(|entry| excepts(entry, &host)) {
+            return None;
+        }
+        let server = if self.server.contains('=') {
+            self.server
+                .split(';')
+                .filter_map(|entry| entry.trim().split_once('='))
+                .find_map(|(scheme, server)| {
+                    (scheme.eq_ignore_ascii_case("https")).then_some(server)
+                })?
+        } else {
+            self.server.as_str()
+        };
+        let server = server.trim();
+        (!server.is_empty()).then(|| server.to_owned())
+    }
+}
+
+/// Whether an exception names `host`: `<local>` is every name without a dot, `*` is any text.
+fn excepts(entry: &str, host: &str) -> bool {
+    let entry = entry.trim().to_ascii_lowercase();
+    let pattern = entry.split_once("://").map_or(&*entry, |(_, rest)| rest);
+    match pattern {
+        "" => false,
+        "<local>" => !host.contains(['.', ':']),
+        pattern => matches_pattern(split_port(pattern).0, host),
+    }
+}
+
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(text) = text.strip_prefix(start) else {
+        return false;
+    };
+    let mut ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    ends.any(|at| matches_pattern(rest, text.get(at..).unwrap_or_default()))
+}
+
+#[cfg(windows)]
+fn windows_setting() -> Option<WindowsSetting> {
+    const KEY: &str = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings";
+    let key = windows_registry::CURRENT_USER.open(KEY).ok()?;
+    Some(WindowsSetting {
+        enabled: key.get_u32("ProxyEnable").is_ok_and(|flag| flag != 0),
+        server: key.get_string("ProxyServer").ok()?,
+        bypass: key.get_string("ProxyOverride").unwrap_or_default(),
+    })
+}
+
+#[cfg(not(windows))]
+fn windows_setting() -> Option<WindowsSetting> {
+    None
+}

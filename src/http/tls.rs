@@ -1,0 +1,411 @@
+//! Which certificates are accepted, and the TLS layer of a connection.
+//!
+//! The platform is asked first, then the certificates added by the connection and the environment; a certificate
+//! equal byte for byte to an added one is accepted too. Names and dates are checked in every case but
+//! [`Tls::Unverified`]. A refusal carries the chain and the reason, for people.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_name, ResolvesClientCert, WebPkiServerVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError,
+    RootCertStore, SignatureScheme,
+};
+use rustls::{ClientConnection, StreamOwned};
+
+use super::answer::Judgement;
+use super::certificate::{facts, read_certificates, validity};
+use crate::connection::Tls;
+use crate::context::Environment;
+use crate::error::{Error, Refused, Result, TlsFailure, TlsFailureKind, Unreachable};
+
+/// Variables that name a file of certificates to trust; the first readable one counts.
+const BUNDLES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+
+/// Where Linux distributions and BSDs keep their own bundle.
+const SYSTEM_BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
+
+/// The variable and the file whose certificates the environment adds to those of the platform.
+#[must_use]
+pub fn extra_bundle(environment: &Environment) -> Option<(&'static str, PathBuf)> {
+    BUNDLES
+        .into_iter()
+        .filter_map(|name| Some((name, environment.path(name)?)))
+        .find(|(_, path)| path.is_file() && std::fs::File::open(path).is_ok())
+}
+
+fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    read_certificates(&bytes).map_err(|why| Error::Corrupt {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+/// Decides about a server's certificate.
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    accept_any: bool,
+    /// The connection's own certificates.
+    own: Vec<CertificateDer<'static>>,
+    /// The environment's.
+    bundle: Option<PathBuf>,
+    /// Loaded at the first handshake, since a platform's store takes milliseconds to read.
+    trust: OnceLock<Vec<std::result::Result<Trust, String>>>,
+}
+
+type Trust = Arc<dyn ServerCertVerifier>;
+
+impl Verifier {
+    fn new(tls: &Tls, environment: &Environment, provider: Arc<CryptoProvider>) -> Result<Self> {
+        Ok(Self {
+            provider,
+            accept_any: *tls == Tls::Unverified,
+            own: match tls {
+                Tls::Ca(path) => read_file(path)?,
+                Tls::System | Tls::Unverified => Vec::new(),
+            },
+            bundle: extra_bundle(environment).map(|(_, path)| path),
+            trust: OnceLock::new(),
+        })
+    }
+
+    fn trust(&self) -> &[std::result::Result<Trust, String>] {
+        self.trust.get_or_init(|| {
+            let mut trust = vec![self.platform()];
+            trust.extend(self.added(self.own.clone()));
+            trust.extend(self.bundle.as_deref().and_then(|path| self.file(path)));
+            trust.extend(self.hidden_platform());
+            trust
+        })
+    }
+
+    fn platform(&self) -> std::result::Result<Trust, String> {
+        match rustls_platform_verifier::Verifier::new(Arc::clone(&self.provider)) {
+            Ok(verifier) => Ok(Arc::new(verifier)),
+            Err(why) => Err(why.to_string()),
+        }
+    }
+
+    fn added(
+        &self,
+        certificates: Vec<CertificateDer<'static>>,
+    ) -> Option<std::result::Result<Trust, String>> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates);
+        if roots.is_empty() {
+            return None;
+        }
+        let provider = Arc::clone(&self.provider);
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        Some(match verifier.build() {
+            Ok(verifier) => Ok(verifier),
+            Err(why) => Err(why.to_string()),
+        })
+    }
+
+    /// A bundle of the environment serves many programs: what cannot be read of it is left out.
+    fn file(&self, path: &Path) -> Option<std::result::Result<Trust, String>> {
+        let bytes = std::fs::read(path).ok()?;
+        self.added(read_certificates(&bytes).ok()?)
+    }
+
+    /// Where OpenSSL's variables are set, the platform's verifier reads only what they name on these systems. Here
+    /// they add trust and take none away.
+    fn hidden_platform(&self) -> Option<std::result::Result<Trust, String>> {
+        let hides = |name| std::env::var_os(name).is_some();
+        if !cfg!(all(unix, not(target_vendor = "apple")))
+            || !(hides("SSL_CERT_FILE") || hides("SSL_CERT_DIR"))
+        {
+            return None;
+        }
+        let path = SYSTEM_BUNDLES.iter().map(Path::new).find(|p| p.is_file())?;
+        self.file(path)
+    }
+
+    /// A certificate that was given as it is needs no issuer, but the right name and time.
+    fn verify_own(
+        &self,
+        leaf: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Option<std::result::Result<(), rustls::Error>> {
+        self.own.iter().find(|own| *own == leaf)?;
+        Some(check_dates(leaf, now).and_then(|()| {
+            let parsed = ParsedCertificate::try_from(leaf)?;
+            verify_server_name(&parsed, name)
+        }))
+    }
+}
+
+fn check_dates(leaf: &[u8], now: UnixTime) -> std::result::Result<(), rustls::Error> {
+    let (from, until) = validity(leaf).ok_or(CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now < from {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > until {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        if self.accept_any {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let mut kinds = Vec::new();
+        for trust in self.trust() {
+            let verified = match trust {
+                Ok(trust) => trust.verify_server_cert(leaf, intermediates, name, ocsp, now),
+                Err(why) => Err(rustls::Error::General(why.clone())),
+            };
+            match verified {
+                Ok(verified) => return Ok(verified),
+                Err(why) => kinds.push(kind(&why)),
+            }
+        }
+        match self.verify_own(leaf, name, now) {
+            Some(Ok(())) => return Ok(ServerCertVerified::assertion()),
+            // The certificate itself is trusted: only this reason counts.
+            Some(Err(why)) => kinds = vec![kind(&why)],
+            None => {}
+        }
+        Err(Refusal::new(kinds, leaf, intermediates).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+/// What a verifier's error means to people.
+fn kind(error: &rustls::Error) -> TlsFailureKind {
+    let rustls::Error::InvalidCertificate(error) = error else {
+        return TlsFailureKind::Other(error.to_string());
+    };
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            TlsFailureKind::Expired
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            TlsFailureKind::NotYetValid
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            TlsFailureKind::WrongHost
+        }
+        CertificateError::Revoked => TlsFailureKind::Revoked,
+        CertificateError::UnknownIssuer => TlsFailureKind::UnknownIssuer,
+        other => TlsFailureKind::Other(rustls::Error::from(other.clone()).to_string()),
+    }
+}
+
+/// The reason worth telling, of those that several verifiers gave: the less there is to add, the nearer to zero.
+fn rank(kind: &TlsFailureKind) -> u8 {
+    match kind {
+        TlsFailureKind::Revoked => 0,
+        TlsFailureKind::Expired | TlsFailureKind::NotYetValid => 1,
+        TlsFailureKind::WrongHost => 2,
+        TlsFailureKind::SelfSigned => 3,
+        TlsFailureKind::UnknownIssuer => 4,
+        TlsFailureKind::Other(_) => 5,
+    }
+}
+
+/// A refused certificate, on its way through rustls' error.
+#[derive(Debug)]
+struct Refusal(TlsFailure);
+
+impl Refusal {
+    fn new(
+        kinds: Vec<TlsFailureKind>,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Self {
+        let certificate = facts(leaf);
+        let mut kind = kinds
+            .into_iter()
+            .min_by_key(rank)
+            .unwrap_or(TlsFailureKind::UnknownIssuer);
+        // webpki has other words for a certificate that signs itself, depending on what else it claims to be.
+        if rank(&kind) > rank(&TlsFailureKind::SelfSigned)
+            && certificate.as_ref().is_some_and(|facts| facts.self_signed)
+        {
+            kind = TlsFailureKind::SelfSigned;
+        }
+        let chain = std::iter::once(leaf).chain(intermediates);
+        Self(TlsFailure {
+            kind,
+            certificate,
+            chain: chain.map(|certificate| certificate.to_vec()).collect(),
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.kind.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for rustls::Error {
+    fn from(refusal: Refusal) -> Self {
+        CertificateError::Other(OtherError(Arc::new(refusal))).into()
+    }
+}
+
+/// Has no client certificate, but remembers that one was asked for.
+#[derive(Debug, Default)]
+struct NoCertificate {
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// A TLS client for one connection's setting. Clones share sessions.
+#[derive(Clone)]
+pub(super) struct TlsClient {
+    config: Arc<ClientConfig>,
+    no_certificate: Arc<NoCertificate>,
+}
+
+impl TlsClient {
+    /// Reads the connection's CA file.
+    pub(super) fn new(tls: &Tls, environment: &Environment) -> Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Arc::new(Verifier::new(tls, environment, Arc::clone(&provider))?);
+        let no_certificate = Arc::new(NoCertificate::default());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|why| Error::invalid("TLS", why.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::<NoCertificate>::clone(&no_certificate));
+        Ok(Self {
+            config: Arc::new(config),
+            no_certificate,
+        })
+    }
+
+    /// Completes a handshake over `socket`, so that a failure is known to come before the request.
+    pub(super) fn connect<S: io::Read + io::Write>(
+        &self,
+        host: &str,
+        mut socket: S,
+    ) -> io::Result<StreamOwned<ClientConnection, S>> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
+        let config = Arc::clone(&self.config);
+        let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        connection.complete_io(&mut socket)?;
+        Ok(StreamOwned::new(connection, socket))
+    }
+
+    /// What an I/O error means, where TLS is behind it.
+    pub(super) fn explain(&self, error: &io::Error) -> Option<Judgement> {
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        if self.certificate_demanded(error) {
+            let schemes = vec!["certificate".to_owned()];
+            return Some(Judgement::Refused(Refused::WebTier(schemes)));
+        }
+        let failure = refusal(error).unwrap_or_else(|| TlsFailure {
+            kind: TlsFailureKind::Other(words(error)),
+            certificate: None,
+            chain: Vec::new(),
+        });
+        Some(Judgement::Unreachable(Unreachable::Tls(Box::new(failure))))
+    }
+
+    /// TLS 1.3 has an alert for it; before, servers that asked for a certificate end the handshake in several ways.
+    fn certificate_demanded(&self, error: &rustls::Error) -> bool {
+        let asked = || self.no_certificate.asked.load(Ordering::Relaxed);
+        match error {
+            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => true,
+            rustls::Error::AlertReceived(
+                AlertDescription::HandshakeFailure
+                | AlertDescription::BadCertificate
+                | AlertDescription::NoCertificate
+                | AlertDescription::AccessDenied,
+            ) => asked(),
+            _ => false,
+        }
+    }
+}
+
+fn refusal(error: &rustls::Error) -> Option<TlsFailure> {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error
+    else {
+        return None;
+    };
+    Some(cause.downcast_ref::<Refusal>()?.0.clone())
+}
+
+fn words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS".to_owned(),
+        other => other.to_string(),
+    }
+}
