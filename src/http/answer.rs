@@ -94,7 +94,7 @@ impl PortalError {
 /// What an answer amounts to where it is not one.
 pub(super) enum Judgement {
     /// The portal's own error.
-    Portal(PortalError),
+    Portal(Box<PortalError>),
     /// No portal, or not now.
     Unreachable(Unreachable),
     /// The web server in front of the portal says no.
@@ -158,7 +158,7 @@ pub(super) fn judge(
         Body::Object(Some(mut error)) if !passing(status, error.code) => {
             error.status = status;
             error.url = shown(url);
-            Err(Judgement::Portal(error))
+            Err(Judgement::Portal(Box::new(error)))
         }
         _ if status == 429 || status >= 500 => {
             Err(Judgement::Unreachable(Unreachable::Status(status)))
@@ -401,4 +401,153 @@ fn lines(value: &Value, secrets: &[&Secret]) -> Vec<String> {
         .filter_map(|value| word(value, secrets))
         .take(MOST_DETAILS)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn error(body: &str) -> Option<PortalError> {
+        match read_envelope(body.as_bytes(), &[]) {
+            Body::Object(error) => error,
+            _ => panic!("no object: {body}"),
+        }
+    }
+
+    #[test]
+    fn every_shape_of_error_is_recognised() {
+        for (body, code, kind, text, details) in [
+            (
+                r#"{"error":{"code":400,"error":"invalid_client_id","error_description":"Invalid client_id","message":"Invalid client_id","details":[]}}"#,
+                Some(400),
+                Some("invalid_client_id"),
+                "Invalid client_id",
+                vec![],
+            ),
+            (
+                r#"{"error":{"code":498,"message":"Invalid token.","details":["a","b"]}}"#,
+                Some(498),
+                None,
+                "Invalid token.",
+                vec!["a", "b"],
+            ),
+            (
+                r#"{"error":{"code":"499","message":null,"details":"Token Required"}}"#,
+                Some(499),
+                None,
+                "Token Required",
+                vec![],
+            ),
+            (
+                r#"{"error":{"message":"x","details":null}}"#,
+                None,
+                None,
+                "x",
+                vec![],
+            ),
+            (r#"{"error":{}}"#, None, None, "no message", vec![]),
+            (
+                r#"{"status":"error","messages":["Token Expired."],"code":498}"#,
+                Some(498),
+                None,
+                "Token Expired.",
+                vec![],
+            ),
+            (
+                r#"{"code":500,"message":"no","status":"failure","details":null}"#,
+                Some(500),
+                None,
+                "no",
+                vec![],
+            ),
+            (
+                r#"{"error":"invalid_request","error_description":"why"}"#,
+                None,
+                Some("invalid_request"),
+                "why",
+                vec![],
+            ),
+        ] {
+            let found = error(body).unwrap();
+            assert_eq!(found.code, code, "{body}");
+            assert_eq!(found.kind.as_deref(), kind, "{body}");
+            assert_eq!(found.text, text, "{body}");
+            assert_eq!(found.details, details, "{body}");
+        }
+        let found = error(r#"{"error":{"messageCode":"GWM_0003","message":"m"}}"#).unwrap();
+        assert_eq!(found.message_code.as_deref(), Some("GWM_0003"));
+    }
+
+    #[test]
+    fn an_answer_is_no_error() {
+        for body in [
+            "{}",
+            r#"{"error":null}"#,
+            r#"{"status":"ok","code":200}"#,
+            r#"{"success":true,"message":"m"}"#,
+            "\u{feff} {\"access_token\":\"t\"}",
+        ] {
+            assert!(error(body).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn text_is_one_bounded_line() {
+        let long = "x".repeat(1000);
+        assert_eq!(one_line(&long, 80).chars().count(), 80);
+        assert_eq!(one_line(" a\r\n\u{1b}[31mb\u{202e} ", 80), "a [31mb");
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_before_the_text_is_cut() {
+        let secret = Secret::new("s".repeat(400));
+        let text = Value::from(format!("Invalid {}", secret.expose()));
+        assert_eq!(word(&text, &[&secret]).unwrap(), "Invalid …");
+    }
+
+    fn received(status: u16, body: Vec<u8>, header: &str) -> Received {
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = header.parse() {
+            for name in [CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE] {
+                headers.insert(name, value);
+                break;
+            }
+        }
+        Received {
+            status,
+            headers,
+            body: Zeroizing::new(body),
+            proxy: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_fall(status in 100_u16..1000, body: Vec<u8>, header: String) {
+            let url = Url::parse("https://portal.example.com/x").unwrap();
+            let _ = judge(received(status, body, &header), &url, &[]);
+        }
+
+        #[test]
+        fn no_object_makes_it_fall(
+            status in 100_u16..1000,
+            code in "[0-9\"a\\[\\]{}:,nul]{0,12}",
+            text in "\\PC*",
+        ) {
+            let text = Value::from(text);
+            let url = Url::parse("https://portal.example.com/x").unwrap();
+            for body in [
+                format!(r#"{{"error":{{"code":{code},"message":{text},"details":{code}}}}}"#),
+                format!(r#"{{"status":"error","messages":[{text}],"code":{code}}}"#),
+                format!("<title>{text}"),
+                format!("<title>{text}</title>"),
+            ] {
+                let _ = judge(received(status, body.into_bytes(), ""), &url, &[]);
+            }
+        }
+    }
 }

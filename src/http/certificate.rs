@@ -156,3 +156,94 @@ fn time(time: ASN1Time) -> String {
 fn clean(text: &str) -> String {
     text.chars().filter(|c| !is_control(*c)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn made() -> (String, Vec<u8>, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let der = made.cert.der().to_vec();
+        (made.cert.pem(), der, made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn what_people_give_is_read() {
+        let (pem, der, key) = made();
+        let crlf = pem.replace('\n', "\r\n");
+        for text in [
+            pem.clone(),
+            crlf.clone(),
+            format!("\u{feff}{crlf}"),
+            format!("subject=CN = x\n{pem}\nnoise\n{key}"),
+        ] {
+            assert_eq!(
+                read_certificates(text.as_bytes()).unwrap(),
+                [der.as_slice().into()]
+            );
+        }
+        assert_eq!(read_certificates(&der).unwrap().len(), 1);
+        let two = format!("{pem}\n{pem}");
+        assert_eq!(read_certificates(two.as_bytes()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_named() {
+        let (pem, der, key) = made();
+        let broken = pem.replace(
+            "-----BEGIN CERTIFICATE-----\n",
+            "-----BEGIN CERTIFICATE-----\nAAAA",
+        );
+        let torn = der.get(..der.len() - 1).unwrap();
+        for (bytes, expected) in [
+            (b" \n".as_slice(), "empty"),
+            (key.as_bytes(), "private key"),
+            (b"<html>", "no certificate"),
+            (broken.as_bytes(), "certificate 1"),
+            (torn, "no certificate that can be read"),
+            (b"-----BEGIN CERTIFICATE-----\nMIIB", "damaged"),
+        ] {
+            let error = read_certificates(bytes).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let (pem, der, _) = made();
+        let written = to_pem(&[der.as_slice()]);
+        assert_eq!(written, pem.replace("\r\n", "\n"));
+        assert_eq!(
+            read_certificates(written.as_bytes()).unwrap(),
+            [der.as_slice().into()]
+        );
+    }
+
+    #[test]
+    fn facts_are_told_without_control_characters() {
+        let mut params =
+            rcgen::CertificateParams::new(["localhost".to_owned(), "::1".to_owned()]).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "a\u{1b}[31mb");
+        params.not_before = rcgen::date_time_ymd(2020, 1, 2);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let facts = facts(certificate.der()).unwrap();
+        assert_eq!(facts.not_before, "2020-01-02T00:00:00Z");
+        assert_eq!(facts.names, ["localhost", "::1"]);
+        assert!(facts.subject.contains("CN=") && !facts.subject.contains('\u{1b}'));
+        assert!(facts.self_signed);
+        assert_eq!(facts.sha256.len(), 95);
+        assert!(super::facts(b"x").is_none());
+    }
+
+    #[test]
+    fn a_fingerprint_is_sha_256() {
+        let expected = "E3:B0:C4:42:98:FC:1C:14:9A:FB:F4:C8:99:6F:B9:24:\
+                        27:AE:41:E4:64:9B:93:4C:A4:95:99:1B:78:52:B8:55";
+        assert_eq!(fingerprint(b""), expected);
+    }
+}

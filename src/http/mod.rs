@@ -6,6 +6,8 @@
 mod answer;
 mod certificate;
 mod proxy;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wire;
 
@@ -92,7 +94,7 @@ pub enum CallError {
         sent: bool,
     },
     /// The portal answered with an error of its own.
-    Portal(PortalError),
+    Portal(Box<PortalError>),
 }
 
 impl CallError {

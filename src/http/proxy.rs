@@ -315,3 +315,166 @@ fn windows_setting() -> Option<WindowsSetting> {
 fn windows_setting() -> Option<WindowsSetting> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn chosen(proxy: &Proxy, url: &str, variables: &[(&str, &str)]) -> Option<String> {
+        let environment = Environment::of(variables.iter().copied());
+        let choice = choose(proxy, &Url::parse(url).unwrap(), &environment).unwrap();
+        choice.map(|choice| choice.to_string())
+    }
+
+    const PORTAL: &str = "https://gis.example.com/portal";
+
+    #[test]
+    fn variables_are_taken_in_order() {
+        let variables = [
+            ("ALL_PROXY", "all:1"),
+            ("https_proxy", "low:2"),
+            ("HTTPS_PROXY", "http://up:3"),
+        ];
+        assert_eq!(
+            chosen(&Proxy::System, PORTAL, &variables).unwrap(),
+            "http://up:3"
+        );
+        let rest = variables.get(..2).unwrap();
+        assert_eq!(
+            chosen(&Proxy::System, PORTAL, rest).unwrap(),
+            "http://low:2"
+        );
+        assert_eq!(
+            chosen(&Proxy::System, PORTAL, &[("all_proxy", "x")]).unwrap(),
+            "http://x:80"
+        );
+        assert!(chosen(&Proxy::System, PORTAL, &[("HTTP_PROXY", "x:1")]).is_none());
+        assert!(chosen(&Proxy::None, PORTAL, &variables).is_none());
+        let own = Proxy::Url("http://own:8080".to_owned());
+        assert_eq!(chosen(&own, PORTAL, &variables).unwrap(), "http://own:8080");
+    }
+
+    #[test]
+    fn this_machine_is_never_reached_through_a_proxy() {
+        let own = Proxy::Url("http://own:8080".to_owned());
+        for url in [
+            "https://localhost:7443/",
+            "https://127.0.0.9/",
+            "https://[::1]/",
+            "http://localhost/",
+        ] {
+            assert!(chosen(&own, url, &[]).is_none(), "{url}");
+            assert!(
+                chosen(&Proxy::System, url, &[("HTTPS_PROXY", "p:1")]).is_none(),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn hosts_can_be_excepted() {
+        for (list, url, excepted) in [
+            ("*", PORTAL, true),
+            ("gis.example.com", PORTAL, true),
+            ("GIS.example.com.", PORTAL, true),
+            ("other, .example.com", PORTAL, true),
+            ("*.example.com", PORTAL, true),
+            ("example.com", PORTAL, true),
+            ("ample.com", PORTAL, false),
+            ("gis.example.com:443", PORTAL, true),
+            ("gis.example.com:7443", PORTAL, false),
+            ("10.0.0.0/8", "https://10.1.2.3/", true),
+            ("10.0.0.0/8", "https://11.1.2.3/", false),
+            ("0.0.0.0/0", "https://11.1.2.3/", true),
+            ("10.1.2.3", "https://10.1.2.3:7443/", true),
+            ("[fd00::1]:443", "https://[fd00::1]/", true),
+            ("fd00::1", "https://[fd00::1]/", true),
+            ("fd00::/8", "https://[fd12::1]/", true),
+            ("fe80::/10", "https://[fd12::1]/", false),
+            ("10.0.0.0/99,x/y,:,", "https://10.1.2.3/", false),
+        ] {
+            let variables = [("HTTPS_PROXY", "p:1"), ("NO_PROXY", list)];
+            assert_eq!(
+                chosen(&Proxy::System, url, &variables).is_none(),
+                excepted,
+                "{list} {url}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unusable_proxy_is_told_without_its_password() {
+        for value in [
+            "socks5://me:canary@p:1",
+            "https://me:canary@p",
+            "http://me:canary@",
+            "me:canary@p:x",
+        ] {
+            let environment = Environment::of([("HTTPS_PROXY", value)]);
+            let error =
+                choose(&Proxy::System, &Url::parse(PORTAL).unwrap(), &environment).unwrap_err();
+            assert!(matches!(error, Unreachable::Proxy { .. }));
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+            assert!(format!("{error}").contains("HTTPS_PROXY"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_decoded_and_never_shown() {
+        let choice = ProxyChoice::parse("http://me:p%40%zz@p:1", ProxySource::Connection).unwrap();
+        assert_eq!(
+            *choice.authorization().unwrap(),
+            format!("Basic {}", STANDARD.encode("me:p@%zz"))
+        );
+        assert_eq!(
+            format!("{choice} {choice:?}"),
+            "http://p:1 ProxyChoice(http://p:1)"
+        );
+    }
+
+    #[test]
+    fn the_setting_of_windows_is_understood() {
+        let setting = |server: &str, bypass: &str| WindowsSetting {
+            enabled: true,
+            server: server.to_owned(),
+            bypass: bypass.to_owned(),
+        };
+        let portal = Url::parse(PORTAL).unwrap();
+        let local = Url::parse("https://gis/").unwrap();
+        assert_eq!(setting("p:1", "").proxy_for(&portal).unwrap(), "p:1");
+        assert_eq!(
+            setting("http=a:1;HTTPS=b:2", "")
+                .proxy_for(&portal)
+                .unwrap(),
+            "b:2"
+        );
+        assert!(setting("http=a:1;socks=c:3", "")
+            .proxy_for(&portal)
+            .is_none());
+        for bypass in [
+            "*.example.com;10.*",
+            "GIS.*",
+            "https://gis.example.com",
+            "*",
+        ] {
+            assert!(
+                setting("p:1", bypass).proxy_for(&portal).is_none(),
+                "{bypass}"
+            );
+        }
+        for bypass in ["<local>", "example.com", "10.*;;", "*.example.org"] {
+            assert!(
+                setting("p:1", bypass).proxy_for(&portal).is_some(),
+                "{bypass}"
+            );
+        }
+        assert!(setting("p:1", "<local>").proxy_for(&local).is_none());
+        let off = WindowsSetting {
+            enabled: false,
+            ..setting("p:1", "")
+        };
+        assert!(off.proxy_for(&portal).is_none());
+    }
+}

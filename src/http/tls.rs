@@ -360,7 +360,9 @@ impl TlsClient {
         let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
         let config = Arc::clone(&self.config);
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        connection.complete_io(&mut socket)?;
+        if let Err(error) = connection.complete_io(&mut socket) {
+            return Err(last_words(&mut connection, &mut socket, error));
+        }
         Ok(StreamOwned::new(connection, socket))
     }
 
@@ -393,6 +395,25 @@ impl TlsClient {
             _ => false,
         }
     }
+}
+
+/// A server that closes because it misses something says so in an alert, which may still wait to be read where
+/// writing failed.
+pub(super) fn last_words(
+    connection: &mut ClientConnection,
+    socket: &mut impl io::Read,
+    error: io::Error,
+) -> io::Error {
+    let broken = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+    if !broken.contains(&error.kind()) {
+        return error;
+    }
+    while connection.read_tls(socket).is_ok_and(|count| count > 0) {
+        if let Err(alert) = connection.process_new_packets() {
+            return io::Error::new(io::ErrorKind::InvalidData, alert);
+        }
+    }
+    error
 }
 
 fn refusal(error: &rustls::Error) -> Option<TlsFailure> {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::answer::{Judgement, Received};
 use super::proxy::ProxyChoice;
-use super::tls::TlsClient;
+use super::tls::{last_words, TlsClient};
 use super::{Failure, Inner, Request, CALL, CONNECT};
 use crate::context::Deadline;
 use crate::error::Unreachable;
@@ -305,16 +305,14 @@ fn open_tunnel(
 ) -> Result<(), ureq::Error> {
     let host = target.host().unwrap_or_default();
     let port = target.port_u16().unwrap_or(443);
-    let mut head = Zeroizing::new(String::with_capacity(1024));
-    head.push_str(&format!(
-        "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {AGENT}\r\n"
+    let login = match proxy.authorization() {
+        Some(value) => Zeroizing::new(format!("Proxy-Authorization: {}\r\n", *value)),
+        None => Zeroizing::default(),
+    };
+    let head = Zeroizing::new(format!(
+        "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {AGENT}\r\n{}\r\n",
+        *login
     ));
-    if let Some(authorization) = proxy.authorization() {
-        head.push_str("Proxy-Authorization: ");
-        head.push_str(&authorization);
-        head.push_str("\r\n");
-    }
-    head.push_str("\r\n");
     socket.write_all(head.as_bytes())?;
     match tunnel_status(socket)? {
         Some(200..300) => Ok(()),
@@ -399,19 +397,6 @@ struct Encrypted {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
-impl Encrypted {
-    /// A server that closes because it misses something says so in an alert, which may still wait to be read.
-    fn last_words(&mut self, error: io::Error) -> io::Error {
-        let (connection, socket) = (&mut self.stream.conn, &mut self.stream.sock);
-        while connection.read_tls(socket).is_ok_and(|count| count > 0) {
-            if let Err(alert) = connection.process_new_packets() {
-                return io::Error::new(io::ErrorKind::InvalidData, alert);
-            }
-        }
-        error
-    }
-}
-
 impl Transport for Encrypted {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
@@ -422,9 +407,11 @@ impl Transport for Encrypted {
         let output = self.buffers.output();
         let output = output.get(..amount).unwrap_or_default();
         let written = self.stream.write_all(output);
-        written
-            .and_then(|()| self.stream.flush())
-            .map_err(|error| self.last_words(error).into())
+        let Err(error) = written.and_then(|()| self.stream.flush()) else {
+            return Ok(());
+        };
+        let StreamOwned { conn, sock } = &mut self.stream;
+        Err(last_words(conn, sock, error).into())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
