@@ -408,6 +408,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use proptest::prelude::*;
+    use ureq::http::HeaderValue;
 
     use super::*;
 
@@ -511,10 +512,9 @@ mod tests {
 
     fn received(status: u16, body: Vec<u8>, header: &str) -> Received {
         let mut headers = HeaderMap::new();
-        if let Ok(value) = header.parse() {
+        if let Ok(value) = header.parse::<HeaderValue>() {
             for name in [CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE] {
-                headers.insert(name, value);
-                break;
+                headers.insert(name, HeaderValue::clone(&value));
             }
         }
         Received {
