@@ -159,11 +159,7 @@ impl Label {
 /// The form that labels are compared in: NFC, lower case, NFC again (lower-casing can undo it).
 #[must_use]
 pub fn fold(text: &str) -> String {
-    text.nfc()
-        .collect::<String>()
-        .to_lowercase()
-        .nfc()
-        .collect()
+    text.nfc().collect::<String>().to_lowercase().nfc().collect()
 }
 
 impl FromStr for Label {
@@ -198,10 +194,7 @@ impl fmt::Display for Label {
 #[must_use]
 pub fn is_control(c: char) -> bool {
     c.is_control()
-        || matches!(
-            c,
-            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}'
-        )
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
         || ('\u{202a}'..='\u{202e}').contains(&c)
         || ('\u{2066}'..='\u{2069}').contains(&c)
 }
@@ -393,9 +386,7 @@ impl FromStr for RedirectUri {
             return Ok(Self::Elsewhere(text.to_owned()));
         }
         if !is_loopback(&url) {
-            return Err(bad(
-                "http is allowed for this machine only (127.0.0.1, localhost, [::1])",
-            ));
+            return Err(bad("http is allowed for this machine only (127.0.0.1, localhost, [::1])"));
         }
         let port = url
             .port()
@@ -497,9 +488,7 @@ impl FromStr for Proxy {
                 let url = Url::parse(&with_scheme)
                     .map_err(|why| Error::invalid("proxy", why.to_string()))?;
                 if url.password().is_some() || !url.username().is_empty() {
-                    return Err(bad(
-                        "a password has no place in it; it would be stored in plain text",
-                    ));
+                    return Err(bad("a password has no place in it; it would be stored in plain text"));
                 }
                 if url.scheme() != "http" {
                     return Err(bad("only http:// proxies are supported"));

@@ -506,9 +506,7 @@ impl fmt::Display for TlsFailureKind {
             Self::SelfSigned => "the certificate is signed by itself",
             Self::WrongHost => "the certificate was made for another host name",
             Self::Expired => "the certificate has expired",
-            Self::NotYetValid => {
-                "the certificate is not valid yet (is this machine's clock right?)"
-            }
+            Self::NotYetValid => "the certificate is not valid yet (is this machine's clock right?)",
             Self::Revoked => "the certificate was withdrawn by its issuer",
             Self::Other(words) => words,
         })
