@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Refused, Result, Unreachable};
-use crate::http::{CallError, Http, PortalError};
+use crate::http::{CallError, Http};
 use crate::oauth::one_line;
 use crate::secret::Secret;
 
@@ -153,10 +153,9 @@ pub fn app_info(http: &Http, token: &Secret) -> std::result::Result<AppInfo, Ide
 
 fn rejected_or_failed(error: CallError, http: &Http) -> IdentityError {
     match error {
-        CallError::Portal(PortalError {
-            code: Some(498 | 499),
-            ..
-        }) => IdentityError::TokenRejected,
+        CallError::Portal(error) if matches!(error.code, Some(498 | 499)) => {
+            IdentityError::TokenRejected
+        }
         error => IdentityError::Failed(plain(error, http)),
     }
 }

@@ -1,461 +1,555 @@
-//! From a status, a few headers and a body to JSON, or to what is wrong with it. No network here.
+//! Tells a portal's answer from everything else that may arrive, and a portal's error from its answer.
 //!
-//! The shapes of ArcGIS's errors: an `error` object inside HTTP 200 (portal and OAuth endpoints), `status: error` with
-//! `messages` (server administration), a bare `code` and `message` (billing services), and the same inside real 4xx/5xx
-//! answers of newer services.
+//! The shapes of errors are those seen from portals, servers and the services around them: most come with HTTP 200.
+//! No body is ever kept in an error; only its bounded words, in one line, without the secrets of the request.
 
+use std::fmt;
 use std::time::Duration;
 
-use jiff::fmt::rfc2822;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value;
-use ureq::http::Response;
+use ureq::http::header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use ureq::http::HeaderMap;
+use url::Url;
 use zeroize::Zeroizing;
 
+use super::shown;
+use crate::connection::is_control;
 use crate::error::{Error, Refused, Result, Unreachable};
-use crate::oauth::one_line;
+use crate::secret::Secret;
 
-/// A title longer than this is no title.
-const MAX_TITLE: usize = 80;
+/// The longest text taken from a portal's error, in characters.
+const LONGEST_TEXT: usize = 300;
+/// The longest page title shown, in characters.
+const LONGEST_TITLE: usize = 80;
+/// Anything shorter is not told from ordinary text.
+const SHORTEST_SECRET: usize = 4;
+/// More details than this are not kept.
+const MOST_DETAILS: usize = 8;
 
-/// JSON that is no error.
-#[derive(Debug)]
+/// A portal's answer: a JSON object that is no error. Wiped when dropped, since it may hold tokens.
 pub struct Answer {
     body: Zeroizing<Vec<u8>>,
+    status: u16,
     date: Option<Timestamp>,
+    url: String,
 }
 
 impl Answer {
-    /// The answer as a type.
+    /// The answer as a value. An object that does not fit is no portal's; its text is never repeated.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|_| Error::Unreachable {
+        serde_json::from_slice(without_bom(&self.body)).map_err(|_| Error::Unreachable {
             connection: None,
-            url: "the portal".into(),
+            url: self.url.clone(),
             why: Unreachable::NotAPortal {
-                status: 200,
+                status: self.status,
                 title: None,
             },
         })
     }
 
-    /// The portal's clock, by the answer's `Date`.
+    /// What the portal's clock showed, to the second.
     #[must_use]
     pub fn date(&self) -> Option<Timestamp> {
         self.date
     }
 }
 
-/// A call that brought no answer.
-#[derive(Debug)]
-pub enum CallError {
-    /// The portal was not reached, or what answered is no portal, or something in front of it says no.
-    Failed {
-        /// What happened.
-        error: Error,
-        /// Whether a byte of the request may have left this machine, so that the portal may have acted.
-        sent: bool,
-    },
-    /// The portal says no. What that means depends on what was asked.
-    Portal(PortalError),
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer(…)")
+    }
 }
 
-/// An error in a portal's own words.
+/// An error in the portal's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortalError {
-    /// The HTTP status, mostly 200.
+    /// HTTP status; mostly 200.
     pub status: u16,
-    /// The portal's code: 400, 403, 498, 499 …
+    /// The portal's code: 498, 400 …
     pub code: Option<i64>,
-    /// `error.error`, on OAuth endpoints alone: `invalid_request`, `invalid_client_id`.
+    /// What OAuth calls `error`: `invalid_client_id`, `invalid_request` …
     pub kind: Option<String>,
-    /// One line of bounded length.
+    /// The message, one line of bounded length.
     pub text: String,
-    /// More lines.
+    /// Further lines.
     pub details: Vec<String>,
-    /// `GWM_0003` and the like.
+    /// The portal's finer code: `GWM_0003` …
     pub message_code: Option<String>,
+    /// The URL, without query.
+    pub url: String,
 }
 
-/// What matters of an answer's head.
-pub(super) struct Head {
-    status: u16,
-    html: bool,
-    location: Option<String>,
-    schemes: Vec<String>,
-    retry_after: Option<String>,
-    date: Option<Timestamp>,
+impl PortalError {
+    /// Whether the portal speaks of a trouble of its own (429, 5xx) that may pass.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.code
+            .is_some_and(|code| code == 429 || (500..600).contains(&code))
+    }
 }
 
-impl Head {
-    pub(super) fn of<B>(response: &Response<B>) -> Self {
-        let headers = response.headers();
-        let text = |name: &str| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
-        Self {
-            status: response.status().as_u16(),
-            html: text("content-type").is_some_and(|kind| kind.contains("html")),
-            location: text("location"),
-            schemes: headers
-                .get_all("www-authenticate")
-                .iter()
-                .filter_map(|value| value.to_str().ok()?.split_whitespace().next())
-                .map(one_line)
-                .collect(),
-            retry_after: text("retry-after"),
-            date: text("date")
-                .and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(&date).ok()),
-        }
+/// What an answer amounts to where it is not one.
+pub(super) enum Judgement {
+    /// The portal's own error.
+    Portal(Box<PortalError>),
+    /// No portal, or not now.
+    Unreachable(Unreachable),
+    /// The web server in front of the portal says no.
+    Refused(Refused),
+}
+
+/// An HTTP answer as it came.
+pub(super) struct Received {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Zeroizing<Vec<u8>>,
+    /// The proxy that it came through.
+    pub(super) proxy: Option<String>,
+}
+
+impl Received {
+    fn header(&self, name: impl ureq::http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok().map(str::trim)
     }
 
-    /// How long the portal asks to wait: seconds, or a date.
+    fn date(&self) -> Option<Timestamp> {
+        http_date(self.header(DATE)?)
+    }
+
+    /// `Retry-After`, in seconds or as a date, as a time from `now`.
     pub(super) fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        let text = self.retry_after.as_deref()?.trim();
-        if let Ok(seconds) = text.parse::<u64>() {
+        let text = self.header(RETRY_AFTER)?;
+        if let Ok(seconds) = text.parse() {
             return Some(Duration::from_secs(seconds));
         }
-        let at = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-        // Against the portal's own clock where it is known: ours may be off.
-        let left = at.duration_since(self.date.unwrap_or(now));
+        let left = http_date(text)?.duration_since(self.date().unwrap_or(now));
         Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
     }
+
+    fn is_html(&self) -> bool {
+        let declared = self
+            .header(CONTENT_TYPE)
+            .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
+        declared || first_byte(&self.body) == Some(b'<')
+    }
 }
 
-/// Why an answer is none.
-pub(super) enum No {
-    Unreachable(Unreachable),
-    Refused(Refused),
-    Portal(PortalError),
+/// RFC 9110's dates are RFC 5322's.
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(text)
+        .ok()
 }
 
-pub(super) fn judge(head: &Head, body: Zeroizing<Vec<u8>>) -> std::result::Result<Answer, No> {
-    let status = head.status;
-    if (300..400).contains(&status) {
-        return Err(No::Unreachable(Unreachable::Redirected {
-            status,
-            to: head.location.as_deref().and_then(host_of),
-        }));
+/// Says what an answer is. The order matters: first what a server in front of the portal says, then the portal.
+pub(super) fn judge(
+    received: Received,
+    url: &Url,
+    secrets: &[&Secret],
+) -> std::result::Result<Answer, Judgement> {
+    if let Some(judgement) = in_front(&received, url) {
+        return Err(judgement);
     }
-    if status == 407 {
-        return Err(No::Unreachable(Unreachable::Proxy {
-            proxy: "on the way".into(),
-            what: "HTTP 407".into(),
-            authentication: true,
-        }));
-    }
-    let envelope = Envelope::of(&body);
-    let error = envelope.as_ref().and_then(|e| e.error(status));
-    if let Some(error) = error {
-        let code = error.code.unwrap_or_else(|| i64::from(status));
-        // The portal's own trouble, not an answer to what was asked.
-        if status == 429 || code == 429 || (500..600).contains(&code) {
-            let code = u16::try_from(code).unwrap_or(status);
-            return Err(No::Unreachable(Unreachable::Status(code)));
+    let status = received.status;
+    match read_envelope(&received.body, secrets) {
+        Body::Object(Some(mut error)) if !error.is_transient() && status != 429 => {
+            error.status = status;
+            error.url = shown(url);
+            Err(Judgement::Portal(Box::new(error)))
         }
-        return Err(No::Portal(error));
+        // Its own trouble, said inside another status: not an answer to what was asked.
+        Body::Object(Some(error)) if error.is_transient() && status < 429 => {
+            let code = error.code.and_then(|code| u16::try_from(code).ok());
+            Err(Judgement::Unreachable(Unreachable::Status(
+                code.unwrap_or(status),
+            )))
+        }
+        _ if status == 429 || status >= 500 => {
+            Err(Judgement::Unreachable(Unreachable::Status(status)))
+        }
+        Body::Object(None) if (200..300).contains(&status) && !received.is_html() => Ok(Answer {
+            date: received.date(),
+            body: received.body,
+            status,
+            url: shown(url),
+        }),
+        Body::Torn => Err(Judgement::Unreachable(Unreachable::Broken(
+            "the answer ends in the middle".to_owned(),
+        ))),
+        _ => Err(not_a_portal(&received, secrets)),
     }
-    if status == 429 || status >= 500 {
-        return Err(No::Unreachable(Unreachable::Status(status)));
-    }
-    if status == 401 && !head.schemes.is_empty() {
-        return Err(No::Refused(Refused::WebTier(head.schemes.clone())));
-    }
-    if (200..300).contains(&status) && envelope.is_some() {
-        return Ok(Answer {
-            body,
-            date: head.date,
-        });
-    }
-    let is_page = head.html || body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
-    Err(No::Unreachable(Unreachable::NotAPortal {
-        status,
-        title: if is_page { title(&body) } else { None },
-    }))
 }
 
-fn host_of(location: &str) -> Option<String> {
-    let url = url::Url::parse(location).ok()?;
-    url.host_str().map(str::to_owned)
+/// Redirects, and the sign-ins of proxies and web servers, which know nothing of portals.
+fn in_front(received: &Received, url: &Url) -> Option<Judgement> {
+    match received.status {
+        status @ 300..=399 => Some(Judgement::Unreachable(Unreachable::Redirected {
+            status,
+            to: received.header(LOCATION).and_then(|to| host_of(url, to)),
+        })),
+        401 => {
+            let schemes = web_tier_schemes(&received.headers);
+            (!schemes.is_empty()).then_some(Judgement::Refused(Refused::WebTier(schemes)))
+        }
+        407 => Some(Judgement::Unreachable(Unreachable::Proxy {
+            proxy: received
+                .proxy
+                .clone()
+                .unwrap_or_else(|| "in between".to_owned()),
+            what: "it asks for a password".to_owned(),
+            authentication: true,
+        })),
+        _ => None,
+    }
 }
 
-/// A page's title, on one line and not too long.
-fn title(body: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(body);
+/// The host that a redirect names, and nothing else of it: its query may hold anything.
+fn host_of(url: &Url, location: &str) -> Option<String> {
+    let target = url.join(location).ok()?;
+    let host = target.host_str()?;
+    let host = target
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    Some(one_line(&host, LONGEST_TEXT))
+}
+
+/// The schemes by which a web server in front of a portal asks for a sign-in of its own.
+fn web_tier_schemes(headers: &HeaderMap) -> Vec<String> {
+    const KNOWN: [&str; 4] = ["Negotiate", "NTLM", "Kerberos", "Basic"];
+    let mut found = Vec::new();
+    for value in headers.get_all(WWW_AUTHENTICATE) {
+        for part in value.to_str().unwrap_or_default().split([',', ' ']) {
+            let known = KNOWN.iter().find(|name| name.eq_ignore_ascii_case(part));
+            if let Some(name) = known.filter(|name| !found.iter().any(|f| f == *name)) {
+                found.push((*name).to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn not_a_portal(received: &Received, secrets: &[&Secret]) -> Judgement {
+    let title = if received.is_html() {
+        title(&received.body, secrets)
+    } else {
+        None
+    };
+    Judgement::Unreachable(Unreachable::NotAPortal {
+        status: received.status,
+        title,
+    })
+}
+
+/// The text between `<title>` and `</title>`, entities left as they are.
+fn title(html: &[u8], secrets: &[&Secret]) -> Option<String> {
+    let text = String::from_utf8_lossy(html);
     let lower = text.to_ascii_lowercase();
-    let start = lower.find("<title")?;
-    let start = start + lower[start..].find('>')? + 1;
-    let end = start + lower[start..].find("</title")?;
-    let title = one_line(&text[start..end]);
-    // The portal's approval page carries the code in its title.
-    if title.is_empty() || title.contains("code=") {
-        return None;
-    }
-    Some(title.chars().take(MAX_TITLE).collect())
+    let tag = lower.find("<title")?;
+    let start = tag + lower.get(tag..)?.find('>')? + 1;
+    let length = lower.get(start..)?.find("</title")?;
+    let title = scrub(text.get(start..start + length)?, secrets);
+    let title = one_line(&title, LONGEST_TITLE);
+    (!title.is_empty()).then_some(title)
 }
 
-/// What in a JSON object may be an error. Nothing else of it is kept.
-#[derive(serde::Deserialize, Default)]
+/// One line of at most `longest` characters, without control characters.
+fn one_line(text: &str, longest: usize) -> String {
+    let words = text
+        .split(|c: char| c.is_whitespace() || is_control(c))
+        .filter(|word| !word.is_empty());
+    let mut line = String::new();
+    for c in words
+        .flat_map(|word| [" ", word])
+        .flat_map(str::chars)
+        .skip(1)
+    {
+        if line.chars().count() + 1 >= longest {
+            line.push('…');
+            break;
+        }
+        line.push(c);
+    }
+    line
+}
+
+/// Takes the request's secrets out of a text, should the portal repeat them.
+fn scrub(text: &str, secrets: &[&Secret]) -> String {
+    secrets
+        .iter()
+        .filter(|secret| secret.expose().len() >= SHORTEST_SECRET)
+        .fold(text.to_owned(), |text, secret| {
+            text.replace(secret.expose(), "…")
+        })
+}
+
+/// A portal's word as it may be shown.
+fn word(value: &Value, secrets: &[&Secret]) -> Option<String> {
+    let word = one_line(&scrub(value.as_str()?, secrets), LONGEST_TEXT);
+    (!word.is_empty()).then_some(word)
+}
+
+/// What a body is.
+enum Body {
+    /// A JSON object, and the error in it.
+    Object(Option<PortalError>),
+    /// The beginning of a JSON object.
+    Torn,
+    /// Anything else.
+    Other,
+}
+
+/// Looks for an error. Reads by a shape that skips every other member, so that no token is copied.
+fn read_envelope(body: &[u8], secrets: &[&Secret]) -> Body {
+    if first_byte(body) != Some(b'{') {
+        return Body::Other;
+    }
+    match serde_json::from_slice::<Envelope>(without_bom(body)) {
+        Ok(envelope) => Body::Object(envelope.into_error(secrets)),
+        Err(error) if error.is_eof() => Body::Torn,
+        Err(_) => Body::Other,
+    }
+}
+
+fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+fn first_byte(body: &[u8]) -> Option<u8> {
+    without_bom(body)
+        .iter()
+        .copied()
+        .find(|byte| !byte.is_ascii_whitespace())
+}
+
+/// The members by which errors are told, at the top of an object or within `error`.
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Envelope {
     error: Value,
     error_description: Value,
-    status: Value,
     code: Value,
+    status: Value,
     message: Value,
     messages: Value,
     details: Value,
+    #[serde(rename = "messageCode")]
+    message_code: Value,
 }
 
 impl Envelope {
-    /// Nothing where the body is no JSON object.
-    fn of(body: &[u8]) -> Option<Self> {
-        let starts_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        serde_json::from_slice(body).ok().filter(|_| starts_object)
-    }
-
-    fn error(&self, status: u16) -> Option<PortalError> {
+    fn into_error(self, secrets: &[&Secret]) -> Option<PortalError> {
         match &self.error {
-            Value::Object(error) => {
-                let get = |name: &str| error.get(name).unwrap_or(&Value::Null);
-                let details = lines(get("details"));
-                let kind = line(get("error"));
-                let text = line(get("error_description"))
-                    .or_else(|| line(get("message")))
-                    .or_else(|| details.first().cloned())
-                    .or_else(|| kind.clone());
-                Some(PortalError {
-                    status,
-                    code: number(get("code")),
-                    kind,
-                    text: text.unwrap_or_else(|| "no reason given".into()),
-                    details,
-                    message_code: line(get("messageCode")),
-                })
+            Value::Object(_) => {
+                // `error` within `error` is OAuth's word; everything else stands beside it.
+                let inner: Self = serde_json::from_value(self.error).unwrap_or_default();
+                Some(inner.describe(secrets))
             }
-            Value::String(kind) => Some(PortalError {
-                status,
-                code: number(&self.code),
-                kind: Some(one_line(kind)),
-                text: line(&self.error_description).unwrap_or_else(|| one_line(kind)),
-                details: Vec::new(),
-                message_code: None,
-            }),
-            _ => self.plain_error(status),
+            Value::String(_) => Some(self.describe(secrets)),
+            _ if self.is_flat_error() => Some(self.describe(secrets)),
+            _ => None,
         }
     }
 
-    /// Server administration (`status: error`) and bare codes.
-    fn plain_error(&self, status: u16) -> Option<PortalError> {
-        let code = number(&self.code);
-        let says_error = matches!(self.status.as_str(), Some("error" | "failure"));
-        if !says_error && code.is_none_or(|code| code < 400) {
-            return None;
+    /// `{"status":"error","messages":[…],"code":498}` and `{"code":500,"message":…,"status":"failure"}`.
+    fn is_flat_error(&self) -> bool {
+        let failed = matches!(self.status.as_str(), Some("error" | "failure"));
+        let told = !self.message.is_null() || !self.messages.is_null();
+        let code = integer(&self.code).is_some_and(|code| code >= 400);
+        (failed && (told || code)) || (told && code)
+    }
+
+    fn describe(&self, secrets: &[&Secret]) -> PortalError {
+        let mut details = lines(&self.details, secrets);
+        let mut texts = lines(&self.error_description, secrets);
+        texts.extend(lines(&self.message, secrets));
+        texts.extend(lines(&self.messages, secrets));
+        if texts.is_empty() {
+            texts.append(&mut details);
         }
-        let messages = lines(&self.messages);
-        Some(PortalError {
-            status,
-            code,
-            kind: None,
-            text: line(&self.message)
-                .or_else(|| messages.first().cloned())
-                .unwrap_or_else(|| "no reason given".into()),
-            details: lines(&self.details),
-            message_code: None,
-        })
+        let mut texts = texts.into_iter();
+        let text = texts.next().unwrap_or_else(|| "no message".to_owned());
+        let mut rest: Vec<String> = texts.chain(details).filter(|line| *line != text).collect();
+        rest.dedup();
+        rest.truncate(MOST_DETAILS);
+        PortalError {
+            status: 0,
+            code: integer(&self.code),
+            kind: word(&self.error, secrets),
+            text,
+            details: rest,
+            message_code: word(&self.message_code, secrets),
+            url: String::new(),
+        }
     }
 }
 
-fn line(value: &Value) -> Option<String> {
-    value.as_str().map(one_line).filter(|text| !text.is_empty())
-}
-
-/// `details` is an array, a string, null, or absent.
-fn lines(value: &Value) -> Vec<String> {
-    match value {
-        Value::Array(all) => all.iter().filter_map(line).take(8).collect(),
-        other => line(other).into_iter().collect(),
-    }
-}
-
-fn number(value: &Value) -> Option<i64> {
+/// A number, or a text that is one.
+fn integer(value: &Value) -> Option<i64> {
     value
         .as_i64()
         .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
 }
 
+/// The lines of a text or of a list of texts; anything else has none.
+fn lines(value: &Value, secrets: &[&Secret]) -> Vec<String> {
+    let list = match value {
+        Value::Array(list) => list.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    list.iter()
+        .filter_map(|value| word(value, secrets))
+        .take(MOST_DETAILS)
+        .collect()
+}
+
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
-    use super::*;
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
     use proptest::prelude::*;
+    use ureq::http::HeaderValue;
 
-    fn head(status: u16) -> Head {
-        Head {
-            status,
-            html: false,
-            location: None,
-            schemes: Vec::new(),
-            retry_after: None,
-            date: None,
-        }
-    }
+    use super::*;
 
-    fn judged(status: u16, body: &str) -> std::result::Result<Answer, No> {
-        judge(&head(status), Zeroizing::new(body.as_bytes().to_vec()))
-    }
-
-    fn portal_error(status: u16, body: &str) -> PortalError {
-        match judged(status, body) {
-            Err(No::Portal(error)) => error,
-            _ => panic!("no portal error: {body}"),
+    fn error(body: &str) -> Option<PortalError> {
+        match read_envelope(body.as_bytes(), &[]) {
+            Body::Object(error) => error,
+            _ => panic!("no object: {body}"),
         }
     }
 
     #[test]
-    fn errors_inside_http_200_are_errors() {
-        let error = portal_error(
-            200,
-            r#"{"error":{"code":400,"error":"invalid_client_id","error_description":"Invalid client_id","message":"Invalid client_id","details":[]}}"#,
-        );
-        assert_eq!(error.code, Some(400));
-        assert_eq!(error.kind.as_deref(), Some("invalid_client_id"));
-        assert_eq!(error.text, "Invalid client_id");
-    }
-
-    #[test]
-    fn every_known_envelope_is_recognised() {
-        for (body, code, text) in [
+    fn every_shape_of_error_is_recognised() {
+        for (body, code, kind, text, details) in [
             (
-                r#"{"error":{"code":498,"message":"Invalid token.","details":[]}}"#,
+                r#"{"error":{"code":400,"error":"invalid_client_id","error_description":"Invalid client_id","message":"Invalid client_id","details":[]}}"#,
+                Some(400),
+                Some("invalid_client_id"),
+                "Invalid client_id",
+                vec![],
+            ),
+            (
+                r#"{"error":{"code":498,"message":"Invalid token.","details":["a","b"]}}"#,
                 Some(498),
+                None,
                 "Invalid token.",
+                vec!["a", "b"],
             ),
             (
                 r#"{"error":{"code":"499","message":null,"details":"Token Required"}}"#,
                 Some(499),
+                None,
                 "Token Required",
+                vec![],
             ),
-            (r#"{"error":{"message":"no code"}}"#, None, "no code"),
+            (
+                r#"{"error":{"message":"x","details":null}}"#,
+                None,
+                None,
+                "x",
+                vec![],
+            ),
+            (r#"{"error":{}}"#, None, None, "no message", vec![]),
             (
                 r#"{"status":"error","messages":["Token Expired."],"code":498}"#,
                 Some(498),
-                "Token Expired.",
-            ),
-            (
-                r#"{"code":403,"message":"no","status":"failure","details":null}"#,
-                Some(403),
-                "no",
-            ),
-            (
-                r#"{"error":"invalid_request","error_description":"bad\nthing"}"#,
                 None,
-                "bad thing",
+                "Token Expired.",
+                vec![],
             ),
-            (r#"{"error":{}}"#, None, "no reason given"),
+            (
+                r#"{"code":500,"message":"no","status":"failure","details":null}"#,
+                Some(500),
+                None,
+                "no",
+                vec![],
+            ),
+            (
+                r#"{"error":"invalid_request","error_description":"why"}"#,
+                None,
+                Some("invalid_request"),
+                "why",
+                vec![],
+            ),
         ] {
-            let error = portal_error(200, body);
-            assert_eq!((error.code, error.text.as_str()), (code, text), "{body}");
+            let found = error(body).unwrap();
+            assert_eq!(found.code, code, "{body}");
+            assert_eq!(found.kind.as_deref(), kind, "{body}");
+            assert_eq!(found.text, text, "{body}");
+            assert_eq!(found.details, details, "{body}");
         }
-        assert_eq!(
-            portal_error(400, r#"{"error":{"code":400,"message":"x"}}"#).status,
-            400
-        );
+        let found = error(r#"{"error":{"messageCode":"GWM_0003","message":"m"}}"#).unwrap();
+        assert_eq!(found.message_code.as_deref(), Some("GWM_0003"));
     }
 
     #[test]
-    fn a_portals_own_trouble_is_no_answer() {
-        for (status, body) in [
-            (503, "<html>down</html>"),
-            (500, "{}"),
-            (200, r#"{"error":{"code":500,"message":"x"}}"#),
-            (200, r#"{"code":503,"message":"x","status":"failure"}"#),
-            (429, ""),
+    fn an_answer_is_no_error() {
+        for body in [
+            "{}",
+            r#"{"error":null}"#,
+            r#"{"status":"ok","code":200}"#,
+            r#"{"success":true,"message":"m"}"#,
+            "\u{feff} {\"access_token\":\"t\"}",
         ] {
-            assert!(
-                matches!(
-                    judged(status, body),
-                    Err(No::Unreachable(Unreachable::Status(_)))
-                ),
-                "{status} {body}"
-            );
+            assert!(error(body).is_none(), "{body}");
         }
     }
 
     #[test]
-    fn pages_are_told_by_their_title_and_codes_in_titles_are_not() {
-        match judged(200, "<html><title>\n Web  Adaptor </title></html>") {
-            Err(No::Unreachable(Unreachable::NotAPortal { status, title })) => {
-                assert_eq!((status, title.as_deref()), (200, Some("Web  Adaptor")));
-            }
-            _ => panic!("a page"),
-        }
-        assert_eq!(title(b"<title>SUCCESS code=abc</title>"), None);
-        assert_eq!(title(b"<title>open"), None);
-        for no_object in ["[]", "null", "1", "", "\"x\"", "{"] {
-            assert!(
-                matches!(
-                    judged(200, no_object),
-                    Err(No::Unreachable(Unreachable::NotAPortal { .. }))
-                ),
-                "{no_object}"
-            );
-        }
+    fn text_is_one_bounded_line() {
+        let long = "x".repeat(1000);
+        assert_eq!(one_line(&long, 80).chars().count(), 80);
+        assert_eq!(one_line(" a\r\n\u{1b}[31mb\u{202e} ", 80), "a [31mb");
     }
 
     #[test]
-    fn a_web_server_in_front_is_recognised() {
-        let mut negotiate = head(401);
-        negotiate.schemes = vec!["Negotiate".into(), "NTLM".into()];
-        match judge(&negotiate, Zeroizing::new(b"<html>".to_vec())) {
-            Err(No::Refused(Refused::WebTier(schemes))) => {
-                assert_eq!(schemes, ["Negotiate", "NTLM"]);
-            }
-            _ => panic!("web tier"),
-        }
-        let mut moved = head(302);
-        moved.location = Some("https://login.example/sso?x=y".into());
-        match judge(&moved, Zeroizing::new(Vec::new())) {
-            Err(No::Unreachable(Unreachable::Redirected { to, .. })) => {
-                assert_eq!(to.as_deref(), Some("login.example"));
-            }
-            _ => panic!("redirected"),
-        }
+    fn a_secret_is_taken_out_before_the_text_is_cut() {
+        let secret = Secret::new("s".repeat(400));
+        let text = Value::from(format!("Invalid {}", secret.expose()));
+        assert_eq!(word(&text, &[&secret]).unwrap(), "Invalid …");
     }
 
-    #[test]
-    fn patience_is_asked_for_in_seconds_or_by_a_date() {
-        let now: Timestamp = "2026-11-23T10:00:00Z".parse().unwrap();
-        let wait = |text: &str| {
-            let mut head = head(503);
-            head.retry_after = Some(text.into());
-            head.retry_after(now)
-        };
-        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
-        assert_eq!(
-            wait("Mon, 23 Nov 2026 10:00:30 GMT"),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(wait("Mon, 23 Nov 2026 09:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(wait("soon"), None);
-        assert_eq!(wait("-1"), None);
+    fn received(status: u16, body: Vec<u8>, header: &str) -> Received {
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = header.parse::<HeaderValue>() {
+            for name in [CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE] {
+                headers.insert(name, HeaderValue::clone(&value));
+            }
+        }
+        Received {
+            status,
+            headers,
+            body: Zeroizing::new(body),
+            proxy: None,
+        }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_judged_without_harm(
-            status in 100_u16..600,
-            body in proptest::collection::vec(any::<u8>(), 0..200),
-        ) {
-            let _ = judge(&head(status), Zeroizing::new(body));
+        fn no_bytes_make_it_fall(status in 100_u16..1000, body: Vec<u8>, header: String) {
+            let url = Url::parse("https://portal.example.com/x").unwrap();
+            let _ = judge(received(status, body, &header), &url, &[]);
         }
 
         #[test]
-        fn any_json_is_judged_without_harm(text in r#"\{"(error|code|status|details)":[\[{"0-9a-z:,}\]]{0,40}\}"#) {
-            let _ = judged(200, &text);
+        fn no_object_makes_it_fall(
+            status in 100_u16..1000,
+            code in "[0-9\"a\\[\\]{}:,nul]{0,12}",
+            text in "\\PC*",
+        ) {
+            let text = Value::from(text);
+            let url = Url::parse("https://portal.example.com/x").unwrap();
+            for body in [
+                format!(r#"{{"error":{{"code":{code},"message":{text},"details":{code}}}}}"#),
+                format!(r#"{{"status":"error","messages":[{text}],"code":{code}}}"#),
+                format!("<title>{text}"),
+                format!("<title>{text}</title>"),
+            ] {
+                let _ = judge(received(status, body.into_bytes(), ""), &url, &[]);
+            }
         }
     }
 }

@@ -1,98 +1,112 @@
-//! One client for one connection's portal: TLS policy, limits, retries; JSON or an error that says what happened.
+//! Talks HTTP to one portal: which certificates and which proxy, limits in size and time, repeated attempts.
 //!
-//! It knows ArcGIS's error envelopes, not OAuth. Tokens travel in a header, secrets in a POST body, neither ever in a
-//! URL; no redirect is followed; nothing of an answer is printed.
+//! What comes back is either a JSON object that is no error, the portal's own error, or an [`Error`] that says why
+//! there was no answer. It knows nothing of OAuth, follows no redirect, and never puts a token into a URL.
 
 mod answer;
+mod certificate;
 mod proxy;
+#[cfg(test)]
+mod tests;
 mod tls;
+mod wire;
 
-use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderValue, Response};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
-use ureq::{Agent, Body};
-use url::Url;
+use ureq::http::{HeaderValue, Method};
+use url::{form_urlencoded, Url};
 use zeroize::Zeroizing;
 
-pub use answer::{Answer, CallError, PortalError};
-pub use tls::{facts, fingerprint, read_certificates, to_pem};
+pub use answer::{Answer, PortalError};
+pub use certificate::{facts, fingerprint, read_certificates, to_pem};
+pub use proxy::{choose as choose_proxy, ProxyChoice, ProxySource};
+pub use tls::extra_bundle;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
-use crate::context::{Context, Event, Wait};
-use crate::error::{Error, Refused, Result, TlsFailure, Unreachable};
+use crate::context::{Context, Deadline, Event, Wait};
+use crate::error::{Error, Result, Unreachable};
 use crate::secret::Secret;
-use proxy::Way;
-use tls::{Handshakes, TlsConnector};
+use answer::Judgement;
+use tls::TlsClient;
 
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-const ANSWER_TIME: Duration = Duration::from_secs(30);
-
-/// No JSON of a portal that concerns us is larger.
-const MAX_BODY: u64 = 1024 * 1024;
-const MAX_HEAD: usize = 64 * 1024;
-
+/// Name resolution and connecting, TLS included, may each take this long.
+const CONNECT: Duration = Duration::from_secs(10);
+/// One call, with all its attempts and the waits between them, may take this long.
+const CALL: Duration = Duration::from_secs(30);
+/// A call is attempted so many times at most.
 const ATTEMPTS: u32 = 3;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The first wait between two attempts; each further one is twice as long.
+const BACKOFF: Duration = Duration::from_millis(500);
+/// A portal that asks for a longer wait (`Retry-After`) is not waited for at all.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// A portal that asks for more patience than this gets it from the next run.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// The client for one connection's portal. Clones share what was learnt of TLS.
+/// A client of one portal, as one connection is set up. Clones share TLS sessions.
 #[derive(Clone)]
-pub struct Http {
+pub struct Http(Arc<Inner>);
+
+struct Inner {
     portal: PortalUrl,
-    referer: Option<String>,
-    way: Way,
-    handshakes: Arc<Handshakes>,
+    referer: Option<HeaderValue>,
+    proxy: Proxy,
+    tls: TlsClient,
     context: Context,
+    pause: fn(Duration),
 }
 
-/// A field of a form.
-#[derive(Clone, Copy, Debug)]
+/// The value of a form field.
+#[derive(Clone, Copy)]
 pub enum Field<'a> {
-    /// May be seen.
+    /// It may be shown.
     Plain(&'a str),
-    /// Goes into the body and nowhere else.
+    /// It must not be shown.
     Secret(&'a Secret),
 }
 
-/// When a request may be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// Whenever that may help: sending it twice does no harm.
-    Freely,
-    /// Where no byte of it has left this machine, or the portal says 429 or 503 with `Retry-After`: it must not act twice.
-    OnlyUnsent,
-}
-
-impl std::fmt::Debug for Http {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Http")
-            .field("portal", &self.portal)
-            .finish_non_exhaustive()
+impl Field<'_> {
+    fn text(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Secret(secret) => secret.expose(),
+        }
     }
 }
 
-struct Request<'a> {
-    method: &'static str,
-    url: Url,
-    body: Option<&'a [u8]>,
-    token: Option<&'a Secret>,
+/// When a call may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Whenever that may help: doing it twice does no harm.
+    Freely,
+    /// Only where the portal cannot have acted: no byte of the request was written, or it answered 429 or 503 and
+    /// said when to come back (`Retry-After`).
+    OnlyUnsent,
 }
 
-/// What one attempt brought: a status with its body, or why not.
-struct Attempt {
-    outcome: std::result::Result<Answer, CallError>,
-    retry_after: Option<Duration>,
+/// Why a call has no answer.
+#[derive(Debug)]
+pub enum CallError {
+    /// There was no answer of a portal.
+    Failed {
+        /// What happened.
+        error: Error,
+        /// Whether the portal may have acted on the request all the same.
+        sent: bool,
+    },
+    /// The portal answered with an error of its own.
+    Portal(Box<PortalError>),
+}
+
+impl CallError {
+    /// A failure before anything was sent.
+    fn unsent(error: Error) -> Self {
+        Self::Failed { error, sent: false }
+    }
 }
 
 impl Http {
-    /// A client for this portal. Reads the files of extra certificates; touches no network.
+    /// Prepares a client. Reads the connection's CA file, opens no connection; what the platform trusts is loaded at
+    /// the first handshake.
     pub fn new(
         portal: &PortalUrl,
         tls: &Tls,
@@ -100,30 +114,28 @@ impl Http {
         referer: Option<&str>,
         context: &Context,
     ) -> Result<Self> {
-        let root = Url::parse(portal.as_str())
-            .map_err(|why| Error::invalid("portal URL", why.to_string()))?;
-        if root.scheme() != "https" && !is_loopback(&root) {
-            return Err(Error::invalid(
-                "portal URL",
-                "http is not allowed; portals speak https",
-            ));
-        }
-        Ok(Self {
+        let referer = referer
+            .map(HeaderValue::from_str)
+            .transpose()
+            .map_err(|_| Error::invalid("referer", "it cannot be sent in an HTTP header"))?;
+        Ok(Self(Arc::new(Inner {
             portal: portal.clone(),
-            referer: referer.map(str::to_owned),
-            way: proxy::choose(proxy, &root, &context.environment)?,
-            handshakes: Arc::new(Handshakes::new(tls, &context.environment)?),
+            referer,
+            proxy: proxy.clone(),
+            tls: TlsClient::new(tls, &context.environment)?,
             context: context.clone(),
-        })
+            pause: std::thread::sleep,
+        })))
     }
 
-    /// The portal that this client talks to.
+    /// The portal it talks to.
     #[must_use]
     pub fn portal(&self) -> &PortalUrl {
-        &self.portal
+        &self.0.portal
     }
 
-    /// GET below `/sharing/rest/`, as JSON. Sent again where that may help.
+    /// Reads `path` below the portal's `/sharing/rest/`, or the absolute address of a server. `f=json` is added to
+    /// `query`; `token` goes into a header. Repeated where that may help.
     pub fn get(
         &self,
         path: &str,
@@ -135,15 +147,17 @@ impl Http {
             .extend_pairs(query)
             .append_pair("f", "json");
         let request = Request {
-            method: "GET",
+            method: Method::GET,
             url,
-            body: None,
-            token,
+            form: None,
+            authorization: authorization(token).map_err(CallError::unsent)?,
+            secrets: token.into_iter().collect(),
         };
         self.call(&request, Retry::Freely)
     }
 
-    /// POST of a form below `/sharing/rest/`; JSON comes back.
+    /// Sends a form to `path` below the portal's `/sharing/rest/`, or to the absolute address of a server. `f=json`
+    /// is added to `form`; `token` goes into a header.
     pub fn post(
         &self,
         path: &str,
@@ -151,300 +165,251 @@ impl Http {
         token: Option<&Secret>,
         retry: Retry,
     ) -> std::result::Result<Answer, CallError> {
-        let body = encode(form);
+        let secrets = form.iter().filter_map(|(_, field)| match field {
+            Field::Plain(_) => None,
+            Field::Secret(secret) => Some(*secret),
+        });
         let request = Request {
-            method: "POST",
+            method: Method::POST,
             url: self.address(path).map_err(CallError::unsent)?,
-            body: Some(body.as_bytes()),
-            token,
+            form: Some(encode(form)),
+            authorization: authorization(token).map_err(CallError::unsent)?,
+            secrets: secrets.chain(token).collect(),
         };
         self.call(&request, retry)
     }
 
+    /// https everywhere, http only for this machine; checked here again whatever `meta.json` says.
     fn address(&self, path: &str) -> Result<Url> {
-        Url::parse(&self.portal.rest(path))
-            .map_err(|why| Error::invalid("portal URL", why.to_string()))
+        let text = if path.contains("://") {
+            path.to_owned()
+        } else {
+            self.0.portal.rest(path)
+        };
+        let url = Url::parse(&text).map_err(|why| Error::invalid("URL", why.to_string()))?;
+        let allowed = match url.scheme() {
+            "https" => url.host_str().is_some(),
+            "http" => is_loopback(&url),
+            _ => false,
+        };
+        if !allowed {
+            return Err(Error::invalid("URL", "portals are reached by https only"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::invalid(
+                "URL",
+                "a user name or password has no place in it",
+            ));
+        }
+        Ok(url)
     }
 
     fn call(&self, request: &Request<'_>, retry: Retry) -> std::result::Result<Answer, CallError> {
-        self.context.tell(&Event::Waiting(Wait::Portal {
-            host: self.portal.host().to_owned(),
-        }));
-        let mut number = 1;
-        let outcome = loop {
-            let attempt = self.attempt(request);
-            let pause = match &attempt.outcome {
-                Err(CallError::Failed { error, sent }) if number < ATTEMPTS => {
-                    pause(error, *sent, attempt.retry_after, retry, number)
-                }
-                _ => None,
+        let context = &self.0.context;
+        let _waiting = Waiting::begin(context, &request.url);
+        let end = Deadline::after(context.deadline.bound(CALL));
+        let mut acted = false;
+        let mut attempt = 1;
+        loop {
+            let failure = match self.attempt(request, end) {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
             };
-            match pause.filter(|pause| self.context.deadline.bound(*pause) == *pause) {
-                Some(pause) => {
-                    self.context.tell(&Event::Retrying {
-                        url: bare(&request.url),
-                        after: pause,
-                    });
-                    std::thread::sleep(pause);
-                    number += 1;
-                }
-                None => break attempt.outcome,
-            }
-        };
-        self.context.tell(&Event::WaitOver);
-        outcome
+            acted |= failure.acted;
+            let Some(wait) = failure.wait(attempt, retry, end) else {
+                return Err(failure.into_error(&request.shown(), acted));
+            };
+            context.tell(&Event::Retrying {
+                url: request.shown(),
+                after: wait,
+            });
+            (self.0.pause)(wait);
+            attempt += 1;
+        }
     }
 
-    fn attempt(&self, request: &Request<'_>) -> Attempt {
-        let begun = Instant::now();
-        let sent = Arc::new(AtomicBool::new(false));
-        let response = self.send(request, &sent);
-        let status = response.as_ref().ok().map(|r| r.status().as_u16());
-        let attempt = match response {
-            Ok(response) => self.receive(response, request),
-            Err(error) => Attempt {
-                outcome: Err(self.failed(&error, request, sent.load(Ordering::Relaxed))),
-                retry_after: None,
-            },
-        };
-        self.context.tell(&Event::Http {
-            method: request.method,
-            url: bare(&request.url),
-            status,
-            took: begun.elapsed(),
-        });
-        attempt
-    }
-
-    /// A connection of its own for each request, so that "did anything leave this machine" has one answer. TLS sessions
-    /// are resumed.
-    fn send(
+    fn attempt(
         &self,
         request: &Request<'_>,
-        sent: &Arc<AtomicBool>,
-    ) -> std::result::Result<Response<Body>, ureq::Error> {
-        let bound = self.context.deadline.bound(ANSWER_TIME);
-        if bound.is_zero() {
-            return Err(ureq::Error::Timeout(ureq::Timeout::Global));
-        }
-        let config = Agent::config_builder()
-            .user_agent(concat!("age-oauth/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
-            .https_only(request.url.scheme() == "https")
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_response_header_size(MAX_HEAD)
-            .max_idle_connections(0)
-            .timeout_connect(Some(bound.min(CONNECT_TIME)))
-            .timeout_global(Some(bound))
-            .proxy(self.way.for_ureq()?)
-            .build();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(TlsConnector::new(
-                    Arc::clone(&self.handshakes),
-                    request.url.host_str().unwrap_or_default(),
-                    Arc::clone(sent),
-                ));
-        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
-        let mut builder = ureq::http::Request::builder()
-            .method(request.method)
-            .uri(request.url.as_str())
-            .header("Accept", "application/json")
-            .header("Connection", "close");
-        if let Some(referer) = &self.referer {
-            builder = builder.header("Referer", referer);
-        }
-        if let Some(token) = request.token {
-            let line = Zeroizing::new(format!("Bearer {}", token.expose()));
-            let mut value = HeaderValue::from_str(&line).map_err(ureq::http::Error::from)?;
-            value.set_sensitive(true);
-            builder = builder.header("X-Esri-Authorization", value);
-        }
-        match request.body {
-            Some(body) => {
-                let builder = builder.header("Content-Type", "application/x-www-form-urlencoded");
-                agent.run(builder.body(body)?)
-            }
-            None => agent.run(builder.body(())?),
+        end: Deadline,
+    ) -> std::result::Result<Answer, Failure> {
+        let context = &self.0.context;
+        let proxy = proxy::choose(&self.0.proxy, &request.url, &context.environment)
+            .map_err(Failure::before)?;
+        let started = Instant::now();
+        let outcome = wire::exchange(request, &self.0, proxy, end);
+        context.tell(&Event::Http {
+            method: request.word(),
+            url: request.shown(),
+            status: outcome.as_ref().ok().map(|received| received.status),
+            took: started.elapsed(),
+        });
+        let received = outcome?;
+        let retry_after = received.retry_after(context.now());
+        answer::judge(received, &request.url, &request.secrets)
+            .map_err(|judgement| Failure::answered(judgement, retry_after))
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Http({})", self.0.portal)
+    }
+}
+
+/// One request, ready to be sent any number of times.
+struct Request<'a> {
+    method: Method,
+    url: Url,
+    form: Option<Zeroizing<String>>,
+    authorization: Option<HeaderValue>,
+    /// What must not appear in an error, should the portal repeat it.
+    secrets: Vec<&'a Secret>,
+}
+
+impl Request<'_> {
+    fn word(&self) -> &'static str {
+        if self.form.is_some() {
+            "POST"
+        } else {
+            "GET"
         }
     }
 
-    fn receive(&self, mut response: Response<Body>, request: &Request<'_>) -> Attempt {
-        let head = answer::Head::of(&response);
-        let retry_after = head.retry_after(self.context.now());
-        let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
-        let read = response
-            .body_mut()
-            .with_config()
-            .limit(u64::MAX)
-            .reader()
-            .take(MAX_BODY + 1)
-            .read_to_end(&mut body);
-        let outcome = match read {
-            Err(why) => Err(self.failed(&ureq::Error::from(why), request, true)),
-            Ok(_) if body.len() as u64 > MAX_BODY => {
-                Err(unreachable(request, Unreachable::TooLarge, true))
-            }
-            Ok(_) => answer::judge(&head, body).map_err(|no| match no {
-                answer::No::Unreachable(why) => unreachable(request, why, true),
-                answer::No::Refused(why) => CallError::Failed {
-                    error: Error::Refused {
-                        connection: None,
-                        url: bare(&request.url),
-                        why,
-                    },
-                    sent: true,
-                },
-                answer::No::Portal(error) => CallError::Portal(error),
-            }),
+    fn shown(&self) -> String {
+        shown(&self.url)
+    }
+}
+
+/// The URL as it may be shown: without query.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+/// The form as a body, in memory that is wiped and never moved while it grows.
+fn encode(form: &[(&str, Field<'_>)]) -> Zeroizing<String> {
+    let longest = |text: &str| 3 * text.len();
+    let capacity: usize = form
+        .iter()
+        .map(|(name, field)| longest(name) + longest(field.text()) + 2)
+        .sum();
+    let mut body = Zeroizing::new(String::with_capacity(capacity + "f=json".len()));
+    for (name, field) in form {
+        body.extend(form_urlencoded::byte_serialize(name.as_bytes()));
+        body.push('=');
+        body.extend(form_urlencoded::byte_serialize(field.text().as_bytes()));
+        body.push('&');
+    }
+    body.push_str("f=json");
+    body
+}
+
+/// `X-Esri-Authorization` carries the token, since `Authorization` belongs to the web server in front of the portal.
+fn authorization(token: Option<&Secret>) -> Result<Option<HeaderValue>> {
+    let Some(token) = token else { return Ok(None) };
+    let mut text = Zeroizing::new(String::with_capacity(token.expose().len() + 7));
+    text.push_str("Bearer ");
+    text.push_str(token.expose());
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| Error::invalid("token", "it cannot be sent in an HTTP header"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+/// One attempt's failure, and what decides whether there is another.
+struct Failure {
+    judgement: Judgement,
+    /// Whether the portal may have acted on the request.
+    acted: bool,
+    /// What the portal asks for.
+    retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// Nothing was sent.
+    fn before(error: Unreachable) -> Self {
+        Self {
+            judgement: Judgement::Unreachable(error),
+            acted: false,
+            retry_after: None,
+        }
+    }
+
+    /// There was an answer. "Come back later" with a time means that nothing was done.
+    fn answered(judgement: Judgement, retry_after: Option<Duration>) -> Self {
+        let put_off = match &judgement {
+            Judgement::Unreachable(Unreachable::Status(429 | 503)) => retry_after.is_some(),
+            _ => false,
         };
-        Attempt {
-            outcome,
+        Self {
+            judgement,
+            acted: !put_off,
             retry_after,
         }
     }
 
-    /// What a transport error means for a person.
-    fn failed(&self, error: &ureq::Error, request: &Request<'_>, sent: bool) -> CallError {
-        if let Some(failure) = tls::failure_in(error) {
-            return match failure {
-                tls::Trouble::Certificate(failure) => {
-                    unreachable(request, Unreachable::Tls(failure), sent)
-                }
-                tls::Trouble::WantsCertificate => CallError::Failed {
-                    error: Error::Refused {
-                        connection: None,
-                        url: bare(&request.url),
-                        why: Refused::WebTier(vec!["client certificate".into()]),
-                    },
-                    sent,
-                },
-            };
+    /// How long to wait before the next attempt; nothing where there is none.
+    fn wait(&self, attempt: u32, retry: Retry, end: Deadline) -> Option<Duration> {
+        let passing = matches!(
+            self.judgement,
+            Judgement::Unreachable(
+                Unreachable::Connect(_) | Unreachable::Broken(_) | Unreachable::Status(_)
+            )
+        );
+        let allowed = retry == Retry::Freely || !self.acted;
+        if !passing || !allowed || attempt >= ATTEMPTS {
+            return None;
         }
-        let why = match error {
-            ureq::Error::HostNotFound if self.way.is_direct() => Unreachable::Dns,
-            ureq::Error::Timeout(_) => Unreachable::Timeout,
-            ureq::Error::ConnectProxyFailed(words) => self.proxy_trouble(words),
-            ureq::Error::HostNotFound => self.proxy_trouble("unknown host name"),
-            ureq::Error::LargeResponseHeader(..) | ureq::Error::BodyExceedsLimit(_) => {
-                Unreachable::TooLarge
-            }
-            ureq::Error::Protocol(_) | ureq::Error::Http(_) if sent => Unreachable::NotAPortal {
-                status: 0,
-                title: None,
+        let wait = self.retry_after.unwrap_or_else(|| backoff(attempt));
+        (wait <= LONGEST_WAIT && wait < end.bound(CALL)).then_some(wait)
+    }
+
+    fn into_error(self, url: &str, sent: bool) -> CallError {
+        let (connection, url) = (None, url.to_owned());
+        let error = match self.judgement {
+            Judgement::Portal(error) => return CallError::Portal(error),
+            Judgement::Unreachable(why) => Error::Unreachable {
+                connection,
+                url,
+                why,
             },
-            other if sent => Unreachable::Broken(words(other)),
-            other if !self.way.is_direct() => self.proxy_trouble(&words(other)),
-            other => Unreachable::Connect(words(other)),
+            Judgement::Refused(why) => Error::Refused {
+                connection,
+                url,
+                why,
+            },
         };
-        unreachable(request, why, sent)
-    }
-
-    fn proxy_trouble(&self, words: &str) -> Unreachable {
-        Unreachable::Proxy {
-            proxy: self.way.name(),
-            what: crate::oauth::one_line(words),
-            authentication: words.contains("407"),
-        }
+        CallError::Failed { error, sent }
     }
 }
 
-fn unreachable(request: &Request<'_>, why: Unreachable, sent: bool) -> CallError {
-    CallError::Failed {
-        error: Error::Unreachable {
-            connection: None,
-            url: bare(&request.url),
-            why,
-        },
-        sent,
+/// Half a second, then a second, each longer by up to a quarter, so that many processes do not come back at once.
+fn backoff(attempt: u32) -> Duration {
+    let base = BACKOFF * 2_u32.saturating_pow(attempt.saturating_sub(1));
+    let [part, ..] = *uuid::Uuid::new_v4().as_bytes();
+    base + base / 4 * u32::from(part) / 255
+}
+
+/// Tells the observer that a wait began, and when dropped that it is over.
+struct Waiting<'a>(&'a Context);
+
+impl<'a> Waiting<'a> {
+    fn begin(context: &'a Context, url: &Url) -> Self {
+        let host = url.host_str().unwrap_or_default();
+        context.tell(&Event::Waiting(Wait::Portal {
+            host: url
+                .port()
+                .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
+        }));
+        Self(context)
     }
 }
 
-/// The system's words, without the libraries' own prefixes.
-fn words(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Io(why) => why.to_string(),
-        other => other.to_string(),
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.tell(&Event::WaitOver);
     }
 }
-
-/// The address without its query, for messages.
-fn bare(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.into()
-}
-
-/// How long to wait before the next attempt; nothing where there shall be none.
-fn pause(
-    error: &Error,
-    sent: bool,
-    retry_after: Option<Duration>,
-    retry: Retry,
-    number: u32,
-) -> Option<Duration> {
-    let Error::Unreachable { why, .. } = error else {
-        return None;
-    };
-    let status_with_wish = matches!(why, Unreachable::Status(429 | 503)) && retry_after.is_some();
-    let may = match retry {
-        Retry::Freely => matches!(
-            why,
-            Unreachable::Connect(_) | Unreachable::Broken(_) | Unreachable::Status(_)
-        ),
-        Retry::OnlyUnsent => status_with_wish || (!sent && matches!(why, Unreachable::Connect(_))),
-    };
-    let own = jittered(FIRST_PAUSE * 2_u32.pow(number - 1));
-    let pause = retry_after.map_or(own, |wish| wish.max(Duration::from_millis(10)));
-    (may && pause <= LONGEST_PAUSE).then_some(pause)
-}
-
-/// Three quarters to five quarters, so that many machines do not come back at the same moment.
-fn jittered(pause: Duration) -> Duration {
-    let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    pause * (192 + random / 2) / 256
-}
-
-/// `application/x-www-form-urlencoded`, in memory that is wiped and never moved: room for the worst case is made first.
-fn encode(form: &[(&str, Field<'_>)]) -> Zeroizing<String> {
-    let text = |field: &Field<'_>| match *field {
-        Field::Plain(text) => text.len(),
-        Field::Secret(secret) => secret.expose().len(),
-    };
-    let room: usize = form
-        .iter()
-        .map(|(name, field)| name.len() + 3 * text(field) + 2)
-        .sum();
-    let mut body = Zeroizing::new(String::with_capacity(room + 8));
-    for (name, field) in form.iter().chain([("f", Field::Plain("json"))].iter()) {
-        if !body.is_empty() {
-            body.push('&');
-        }
-        body.push_str(name);
-        body.push('=');
-        let value = match field {
-            Field::Plain(text) => text,
-            Field::Secret(secret) => secret.expose(),
-        };
-        body.extend(url::form_urlencoded::byte_serialize(value.as_bytes()));
-    }
-    body
-}
-
-impl CallError {
-    fn unsent(error: Error) -> Self {
-        Self::Failed { error, sent: false }
-    }
-}
-
-impl From<TlsFailure> for Unreachable {
-    fn from(failure: TlsFailure) -> Self {
-        Self::Tls(Box::new(failure))
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests;

@@ -1,388 +1,480 @@
-//! The way out to a portal: straight, or through an HTTP proxy, as the connection, the environment and (on Windows) the
-//! manual setting say. PAC files and macOS settings are not followed.
+//! Which proxy a request goes through. Decides only, and opens nothing.
+//!
+//! The connection's own setting counts first; `system` means the environment, then the manual setting of Windows.
+//! This machine is never reached through a proxy.
 
+use std::fmt;
+use std::net::IpAddr;
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine as _;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use crate::connection::{is_loopback, Proxy};
 use crate::context::Environment;
-use crate::error::{Error, Result, Unreachable};
+use crate::error::Unreachable;
 
-/// How requests leave this machine.
-#[derive(Clone)]
-pub(super) enum Way {
-    Direct,
-    Through(Url),
+/// Variables that name a proxy for https, the first one set counts.
+const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+/// Variables that name hosts to reach without one.
+const BYPASS_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// The proxy to use, and who named it. Shows no user name and no password.
+pub struct ProxyChoice {
+    host: String,
+    port: u16,
+    /// `user:password`.
+    login: Option<Zeroizing<Vec<u8>>>,
+    source: ProxySource,
 }
 
-impl Way {
-    pub(super) fn is_direct(&self) -> bool {
-        matches!(self, Self::Direct)
+/// Who named a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxySource {
+    /// The connection's own setting.
+    Connection,
+    /// This environment variable.
+    Variable(&'static str),
+    /// The manual setting of Windows.
+    Windows,
+}
+
+impl fmt::Display for ProxySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "the connection",
+            Self::Variable(name) => name,
+            Self::Windows => "the Windows settings",
+        })
+    }
+}
+
+impl ProxyChoice {
+    /// Who named it.
+    #[must_use]
+    pub fn source(&self) -> ProxySource {
+        self.source
     }
 
-    /// The proxy without user and password.
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::Direct => "none".into(),
-            Self::Through(url) => format!(
-                "{}:{}",
-                url.host_str().unwrap_or_default(),
-                url.port_or_known_default().unwrap_or(80)
-            ),
+    fn parse(text: &str, source: ProxySource) -> Result<Self, Unreachable> {
+        let unusable = |what: &str| trouble(format!("named by {source}"), what, false);
+        let text = text.trim();
+        let with_scheme = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("http://{text}")
+        };
+        let with_scheme = Zeroizing::new(with_scheme);
+        let url = Url::parse(&with_scheme).map_err(|_| unusable("it is no address"))?;
+        if url.scheme() != "http" {
+            return Err(unusable("only http:// proxies are supported"));
         }
+        let host = url.host_str().ok_or_else(|| unusable("it names no host"))?;
+        Ok(Self {
+            host: host.to_owned(),
+            port: url.port_or_known_default().unwrap_or(80),
+            login: login(&url),
+            source,
+        })
     }
 
-    pub(super) fn for_ureq(&self) -> std::result::Result<Option<ureq::Proxy>, ureq::Error> {
-        match self {
-            Self::Direct => Ok(None),
-            // The name is the proxy's to resolve: behind one, this machine often cannot.
-            Self::Through(url) => {
-                let decoded = |text: &str| {
-                    url::form_urlencoded::parse(
-                        format!("x={}", text.replace('+', "%2B")).as_bytes(),
-                    )
-                    .next()
-                    .map(|(_, value)| value.into_owned())
-                    .unwrap_or_default()
-                };
-                let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http)
-                    .host(url.host_str().unwrap_or_default())
-                    .port(url.port_or_known_default().unwrap_or(80))
-                    .resolve_target(false);
-                if !url.username().is_empty() {
-                    builder = builder.username(&decoded(url.username()));
-                }
-                if let Some(password) = url.password() {
-                    builder = builder.password(&decoded(password));
-                }
-                builder.build().map(Some)
-            }
-        }
+    /// The value of `Proxy-Authorization`.
+    pub(super) fn authorization(&self) -> Option<Zeroizing<String>> {
+        let login = self.login.as_ref()?;
+        let encoded = Zeroizing::new(STANDARD.encode(login));
+        let mut value = Zeroizing::new(String::with_capacity(encoded.len() + 6));
+        value.push_str("Basic ");
+        value.push_str(&encoded);
+        Some(value)
+    }
+
+    /// An error about this proxy.
+    pub(super) fn trouble(&self, what: &str) -> Unreachable {
+        trouble(self.to_string(), what, false)
+    }
+
+    /// The proxy's 407.
+    pub(super) fn wants_password(&self) -> Unreachable {
+        trouble(self.to_string(), "it asks for a password", true)
     }
 }
 
-/// Chooses the way to `target`.
-pub(super) fn choose(proxy: &Proxy, target: &Url, environment: &Environment) -> Result<Way> {
-    if is_loopback(target) {
-        return Ok(Way::Direct);
+fn trouble(proxy: String, what: &str, authentication: bool) -> Unreachable {
+    Unreachable::Proxy {
+        proxy,
+        what: what.to_owned(),
+        authentication,
     }
-    let chosen = match proxy {
-        Proxy::None => None,
-        Proxy::Url(url) => Some(url.clone()),
-        Proxy::System => {
-            from_environment(target, environment).unwrap_or_else(|| from_system(target))
-        }
-    };
-    chosen.map_or(Ok(Way::Direct), |text| through(&text))
 }
 
-fn through(text: &str) -> Result<Way> {
-    let with_scheme = if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("http://{text}")
-    };
-    let unusable = |what: &str| Error::Unreachable {
-        connection: None,
-        url: "the proxy".into(),
-        why: Unreachable::Proxy {
-            proxy: "configured".into(),
-            what: what.into(),
-            authentication: false,
-        },
-    };
-    let url = Url::parse(&with_scheme).map_err(|_| unusable("its address cannot be understood"))?;
-    if url.scheme() != "http" {
-        return Err(unusable("only http:// proxies are supported"));
+impl fmt::Display for ProxyChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}:{}", self.host, self.port)
     }
-    if url.host_str().is_none() {
-        return Err(unusable("its address names no host"));
-    }
-    Ok(Way::Through(url))
 }
 
-/// `Some(None)`: the environment says "straight".
-#[allow(clippy::option_option)]
-fn from_environment(target: &Url, environment: &Environment) -> Option<Option<String>> {
-    let either = |name: &str| {
-        environment
-            .var(name)
-            .or_else(|| environment.var(&name.to_lowercase()))
-    };
-    let proxy = either("HTTPS_PROXY").or_else(|| either("ALL_PROXY"))?;
-    let exceptions = either("NO_PROXY").unwrap_or_default();
-    if is_exempt(target, &exceptions) {
-        return Some(None);
+impl fmt::Debug for ProxyChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProxyChoice({self})")
     }
-    Some(Some(proxy))
 }
 
-/// Whether `NO_PROXY` names the target: `*`, a host, a suffix with or without dot, an address, a range, each perhaps with a
-/// port.
-fn is_exempt(target: &Url, exceptions: &str) -> bool {
-    let Some(host) = target.host() else {
+/// `user:password` of the URL, percent-decoded.
+fn login(url: &Url) -> Option<Zeroizing<Vec<u8>>> {
+    let (user, password) = (url.username(), url.password());
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    let password = password.unwrap_or_default();
+    let mut login = Zeroizing::new(Vec::with_capacity(user.len() + password.len() + 1));
+    login.extend(percent_decoded(user));
+    login.push(b':');
+    login.extend(percent_decoded(password));
+    Some(login)
+}
+
+fn percent_decoded(text: &str) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        let (first, tail) = rest.split_first()?;
+        let digits = tail.get(..2).filter(|_| *first == b'%');
+        let decoded = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = tail.get(2..).filter(|_| decoded.is_some()).unwrap_or(tail);
+        Some(decoded.unwrap_or(*first))
+    })
+}
+
+/// The proxy for `url`; nothing where it is reached straight. The error says why a proxy that is set cannot be used.
+pub fn choose(
+    proxy: &Proxy,
+    url: &Url,
+    environment: &Environment,
+) -> Result<Option<ProxyChoice>, Unreachable> {
+    if url.scheme() != "https" || is_loopback(url) {
+        return Ok(None);
+    }
+    match proxy {
+        Proxy::None => Ok(None),
+        Proxy::Url(text) => ProxyChoice::parse(text, ProxySource::Connection).map(Some),
+        Proxy::System => system(url, environment),
+    }
+}
+
+fn system(url: &Url, environment: &Environment) -> Result<Option<ProxyChoice>, Unreachable> {
+    let first = |names: &[&'static str]| {
+        names
+            .iter()
+            .find_map(|name| Some((*name, environment.var(name)?)))
+    };
+    if first(&BYPASS_VARIABLES).is_some_and(|(_, list)| bypassed(&list, url)) {
+        return Ok(None);
+    }
+    if let Some((name, text)) = first(&PROXY_VARIABLES) {
+        return ProxyChoice::parse(&text, ProxySource::Variable(name)).map(Some);
+    }
+    windows_setting()
+        .and_then(|setting| setting.proxy_for(url))
+        .map(|text| ProxyChoice::parse(&text, ProxySource::Windows))
+        .transpose()
+}
+
+/// Whether a list such as `*`, `.example.org,portal.example.com:7443,10.0.0.0/8` names the URL's host.
+fn bypassed(list: &str, url: &Url) -> bool {
+    list.split([',', ' '])
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| entry == "*" || names_host(entry, url))
+}
+
+fn names_host(entry: &str, url: &Url) -> bool {
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => Some(IpAddr::from(address)),
+        Some(Host::Ipv6(address)) => Some(IpAddr::from(address)),
+        _ => None,
+    };
+    if let (Some(address), Some((network, bits))) = (address, entry.split_once('/')) {
+        return in_network(address, network, bits);
+    }
+    let (name, port) = split_port(entry);
+    if port.is_some_and(|port| url.port_or_known_default() != Some(port)) {
+        return false;
+    }
+    match address {
+        Some(address) => name.parse() == Ok(address),
+        None => has_suffix(url.host_str().unwrap_or_default(), name),
+    }
+}
+
+/// `host:port`, `[v6]:port`, or either alone; a bare IPv6 address has colons and no port.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    let bare = |name: &'_ str| name.len() > 1 && name.starts_with('[') && name.ends_with(']');
+    let (name, port) = match entry.rsplit_once(':') {
+        Some((name, port)) if bare(name) || !name.contains(':') => (name, port.parse().ok()),
+        _ => (entry, None),
+    };
+    (name.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+/// `example.org`, `.example.org` and `*.example.org` name the domain and everything below it.
+fn has_suffix(host: &str, name: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let name = name.trim_start_matches('*').trim_matches('.');
+    let name = name.to_ascii_lowercase();
+    !name.is_empty()
+        && host
+            .strip_suffix(&name)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn in_network(address: IpAddr, network: &str, bits: &str) -> bool {
+    let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>()) else {
         return false;
     };
-    exceptions
-        .split([',', ' ', ';'])
-        .map(str::trim)
-        .filter(|rule| !rule.is_empty())
-        .any(|rule| rule == "*" || matches_rule(&host, target.port_or_known_default(), rule))
-}
-
-fn matches_rule(host: &Host<&str>, port: Option<u16>, rule: &str) -> bool {
-    match host {
-        Host::Ipv4(address) => matches_address((*address).into(), port, rule),
-        Host::Ipv6(address) => matches_address((*address).into(), port, rule),
-        Host::Domain(name) => {
-            let (rule, wanted_port) = split_port(rule);
-            let suffix = rule
-                .trim_start_matches('*')
-                .trim_start_matches('.')
-                .to_ascii_lowercase();
-            let name = name.trim_end_matches('.');
-            let fits = name == suffix
-                || name
-                    .strip_suffix(&*suffix)
-                    .is_some_and(|before| before.ends_with('.'));
-            !suffix.is_empty() && fits && wanted_port.is_none_or(|wanted| Some(wanted) == port)
+    match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) if bits <= 32 => {
+            let differ = u64::from(a.to_bits() ^ n.to_bits());
+            differ >> (32 - bits) == 0
         }
+        (IpAddr::V6(a), IpAddr::V6(n)) if bits <= 128 => {
+            let differ = a.to_bits() ^ n.to_bits();
+            differ.checked_shr(128 - bits).unwrap_or(0) == 0
+        }
+        _ => false,
     }
 }
 
-fn split_port(rule: &str) -> (&str, Option<u16>) {
-    match rule.rsplit_once(':') {
-        Some((host, port)) => match port.parse() {
-            Ok(port) => (host, Some(port)),
-            Err(_) => (rule, None),
-        },
-        None => (rule, None),
-    }
+/// The manual proxy setting of Windows, as its registry holds it.
+#[cfg_attr(not(any(windows, test)), allow(dead_code))]
+struct WindowsSetting {
+    enabled: bool,
+    /// `host:port`, or `http=host:port;https=host:port`.
+    server: String,
+    /// `*.example.org;10.*;<local>`.
+    bypass: String,
 }
 
-fn matches_address(address: std::net::IpAddr, port: Option<u16>, rule: &str) -> bool {
-    use std::net::IpAddr;
-    if let Some((network, bits)) = rule.split_once('/') {
-        let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>()) else {
-            return false;
+impl WindowsSetting {
+    fn proxy_for(&self, url: &Url) -> Option<String> {
+        let host = url.host_str()?.to_ascii_lowercase();
+        if !self.enabled || self.bypass.split(';').any(|entry| excepts(entry, &host)) {
+            return None;
+        }
+        let server = if self.server.contains('=') {
+            self.server
+                .split(';')
+                .filter_map(|entry| entry.trim().split_once('='))
+                .find_map(|(scheme, server)| {
+                    (scheme.eq_ignore_ascii_case("https")).then_some(server)
+                })?
+        } else {
+            self.server.as_str()
         };
-        return match (network, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) if bits <= 32 => {
-                let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-                u32::from(network) & mask == u32::from(address) & mask
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) if bits <= 128 => {
-                let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-                u128::from(network) & mask == u128::from(address) & mask
-            }
-            _ => false,
-        };
+        let server = server.trim();
+        (!server.is_empty()).then(|| server.to_owned())
     }
-    if let Ok(exact) = rule.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return exact == address;
-    }
-    let (host, wanted_port) = split_port(rule);
-    host.trim_matches(['[', ']']).parse::<IpAddr>().ok() == Some(address) && wanted_port == port
 }
 
-#[cfg(not(windows))]
-fn from_system(_target: &Url) -> Option<String> {
-    None
+/// Whether an exception names `host`: `<local>` is every name without a dot, `*` is any text.
+fn excepts(entry: &str, host: &str) -> bool {
+    let entry = entry.trim().to_ascii_lowercase();
+    let pattern = entry.split_once("://").map_or(&*entry, |(_, rest)| rest);
+    match pattern {
+        "" => false,
+        "<local>" => !host.contains(['.', ':']),
+        pattern => matches_pattern(split_port(pattern).0, host),
+    }
+}
+
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(text) = text.strip_prefix(start) else {
+        return false;
+    };
+    let mut ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    ends.any(|at| matches_pattern(rest, text.get(at..).unwrap_or_default()))
 }
 
 #[cfg(windows)]
-fn from_system(target: &Url) -> Option<String> {
-    let key = windows_registry::CURRENT_USER
-        .open(r"Software\Microsoft\Windows\CurrentVersion\Internet Settings")
-        .ok()?;
-    if key.get_u32("ProxyEnable").unwrap_or(0) == 0 {
-        return None;
-    }
-    let server = key.get_string("ProxyServer").ok()?;
-    let exceptions = key.get_string("ProxyOverride").unwrap_or_default();
-    manual_setting(target, &server, &exceptions)
+fn windows_setting() -> Option<WindowsSetting> {
+    const KEY: &str = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings";
+    let key = windows_registry::CURRENT_USER.open(KEY).ok()?;
+    Some(WindowsSetting {
+        enabled: key.get_u32("ProxyEnable").is_ok_and(|flag| flag != 0),
+        server: key.get_string("ProxyServer").ok()?,
+        bypass: key.get_string("ProxyOverride").unwrap_or_default(),
+    })
 }
 
-/// Windows' manual setting: `host:port` for everything, or `http=…;https=…`; exceptions with `*`, and `<local>` for names
-/// without a dot.
-#[cfg(any(windows, test))]
-fn manual_setting(target: &Url, server: &str, exceptions: &str) -> Option<String> {
-    let host = target.host_str()?.to_ascii_lowercase();
-    let exempt = exceptions
-        .split(';')
-        .map(|rule| rule.trim().to_ascii_lowercase())
-        .filter(|rule| !rule.is_empty())
-        .any(|rule| match rule.as_str() {
-            "<local>" => !host.contains('.'),
-            rule => fits_pattern(&host, rule),
-        });
-    if exempt {
-        return None;
-    }
-    if !server.contains('=') {
-        return Some(server.trim().to_owned()).filter(|server| !server.is_empty());
-    }
-    server
-        .split(';')
-        .filter_map(|entry| entry.split_once('='))
-        .find(|(scheme, _)| scheme.trim().eq_ignore_ascii_case("https"))
-        .map(|(_, proxy)| proxy.trim().to_owned())
-}
-
-/// `*` stands for any text, also in the middle.
-#[cfg(any(windows, test))]
-fn fits_pattern(host: &str, pattern: &str) -> bool {
-    let pattern = pattern
-        .trim_start_matches("https://")
-        .trim_start_matches("http://");
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = host.strip_prefix(first) else {
-        return false;
-    };
-    let mut ends_open = false;
-    let mut last = "";
-    for piece in pieces {
-        ends_open = piece.is_empty();
-        last = piece;
-        match rest.find(piece) {
-            Some(at) => rest = &rest[at + piece.len()..],
-            None => return false,
-        }
-    }
-    ends_open || rest.is_empty() || (!last.is_empty() && host.ends_with(last))
+#[cfg(not(windows))]
+fn windows_setting() -> Option<WindowsSetting> {
+    None
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
-    fn url(text: &str) -> Url {
-        Url::parse(text).unwrap()
+    fn chosen(proxy: &Proxy, url: &str, variables: &[(&str, &str)]) -> Option<String> {
+        let environment = Environment::of(variables.iter().copied());
+        let choice = choose(proxy, &Url::parse(url).unwrap(), &environment).unwrap();
+        choice.map(|choice| choice.to_string())
     }
 
-    fn way(proxy: &Proxy, target: &str, variables: &[(&str, &str)]) -> Result<String> {
-        let environment = Environment::of(variables.iter().map(|(n, v)| (*n, *v)));
-        choose(proxy, &url(target), &environment).map(|way| way.name())
-    }
+    const PORTAL: &str = "https://gis.example.com/portal";
 
     #[test]
-    fn the_environment_chooses_by_scheme_and_exceptions() {
-        let target = "https://gis.example.org/portal";
-        let system = |variables: &[(&str, &str)]| way(&Proxy::System, target, variables).unwrap();
-        assert_eq!(system(&[]), "none");
-        assert_eq!(system(&[("HTTP_PROXY", "http://a:1")]), "none");
-        assert_eq!(system(&[("HTTPS_PROXY", "http://a:1")]), "a:1");
-        assert_eq!(system(&[("https_proxy", "b:2")]), "b:2");
-        assert_eq!(system(&[("ALL_PROXY", "c:3")]), "c:3");
+    fn variables_are_taken_in_order() {
+        let variables = [
+            ("ALL_PROXY", "all:1"),
+            ("https_proxy", "low:2"),
+            ("HTTPS_PROXY", "http://up:3"),
+        ];
         assert_eq!(
-            system(&[("HTTPS_PROXY", "a:1"), ("ALL_PROXY", "c:3")]),
-            "a:1"
+            chosen(&Proxy::System, PORTAL, &variables).unwrap(),
+            "http://up:3"
         );
-        for exempt in [
-            "*",
-            "gis.example.org",
-            ".example.org",
-            "example.org",
-            "*.example.org",
-            "x, gis.example.org:443",
-        ] {
-            assert_eq!(
-                system(&[("HTTPS_PROXY", "a:1"), ("NO_PROXY", exempt)]),
-                "none",
-                "{exempt}"
-            );
-        }
-        for other in ["ample.org", "gis.example.org:8443", "example.com", ""] {
-            assert_eq!(
-                system(&[("HTTPS_PROXY", "a:1"), ("NO_PROXY", other)]),
-                "a:1",
-                "{other}"
-            );
-        }
-    }
-
-    #[test]
-    fn addresses_are_exempt_one_by_one_or_by_range() {
-        let system = |target: &str, exempt: &str| {
-            way(
-                &Proxy::System,
-                target,
-                &[("HTTPS_PROXY", "a:1"), ("NO_PROXY", exempt)],
-            )
-            .unwrap()
-        };
-        assert_eq!(system("https://10.1.2.3/p", "10.0.0.0/8"), "none");
-        assert_eq!(system("https://11.1.2.3/p", "10.0.0.0/8"), "a:1");
-        assert_eq!(system("https://10.1.2.3/p", "10.1.2.3"), "none");
-        assert_eq!(system("https://10.1.2.3/p", "10.1.2.3:443"), "none");
-        assert_eq!(system("https://[fd00::1]/p", "fd00::/8"), "none");
-        assert_eq!(system("https://[fd00::1]/p", "0.0.0.0/0"), "a:1");
+        let rest = variables.get(..2).unwrap();
+        assert_eq!(
+            chosen(&Proxy::System, PORTAL, rest).unwrap(),
+            "http://low:2"
+        );
+        assert_eq!(
+            chosen(&Proxy::System, PORTAL, &[("all_proxy", "x")]).unwrap(),
+            "http://x:80"
+        );
+        assert!(chosen(&Proxy::System, PORTAL, &[("HTTP_PROXY", "x:1")]).is_none());
+        assert!(chosen(&Proxy::None, PORTAL, &variables).is_none());
+        let own = Proxy::Url("http://own:8080".to_owned());
+        assert_eq!(chosen(&own, PORTAL, &variables).unwrap(), "http://own:8080");
     }
 
     #[test]
     fn this_machine_is_never_reached_through_a_proxy() {
-        let through = Proxy::Url("http://a:1".into());
-        for target in [
-            "https://localhost/p",
-            "https://127.0.0.1:7443/p",
-            "https://[::1]/p",
+        let own = Proxy::Url("http://own:8080".to_owned());
+        for url in [
+            "https://localhost:7443/",
+            "https://127.0.0.9/",
+            "https://[::1]/",
+            "http://localhost/",
         ] {
-            assert_eq!(way(&through, target, &[]).unwrap(), "none");
-        }
-        assert_eq!(way(&through, "https://h/p", &[]).unwrap(), "a:1");
-        assert_eq!(
-            way(&Proxy::None, "https://h/p", &[("HTTPS_PROXY", "a:1")]).unwrap(),
-            "none"
-        );
-    }
-
-    #[test]
-    fn a_password_is_used_and_never_shown() {
-        let environment = Environment::of([("HTTPS_PROXY", "http://me:p%40ss@a:1")]);
-        let way = choose(&Proxy::System, &url("https://h/p"), &environment).unwrap();
-        assert_eq!(way.name(), "a:1");
-        let proxy = way.for_ureq().unwrap().unwrap();
-        assert_eq!(
-            (proxy.username(), proxy.password()),
-            (Some("me"), Some("p@ss"))
-        );
-    }
-
-    #[test]
-    fn proxies_of_other_kinds_are_told() {
-        for bad in ["socks5://a:1", "https://a:1", "http://"] {
-            let error = way(&Proxy::System, "https://h/p", &[("HTTPS_PROXY", bad)]).unwrap_err();
-            assert!(matches!(
-                error,
-                Error::Unreachable {
-                    why: Unreachable::Proxy { .. },
-                    ..
-                }
-            ));
+            assert!(chosen(&own, url, &[]).is_none(), "{url}");
+            assert!(
+                chosen(&Proxy::System, url, &[("HTTPS_PROXY", "p:1")]).is_none(),
+                "{url}"
+            );
         }
     }
 
     #[test]
-    fn the_manual_setting_of_windows_is_understood() {
-        let setting = |target: &str, server: &str, exceptions: &str| {
-            manual_setting(&url(target), server, exceptions)
+    fn hosts_can_be_excepted() {
+        for (list, url, excepted) in [
+            ("*", PORTAL, true),
+            ("gis.example.com", PORTAL, true),
+            ("GIS.example.com.", PORTAL, true),
+            ("other, .example.com", PORTAL, true),
+            ("*.example.com", PORTAL, true),
+            ("example.com", PORTAL, true),
+            ("ample.com", PORTAL, false),
+            ("gis.example.com:443", PORTAL, true),
+            ("gis.example.com:7443", PORTAL, false),
+            ("10.0.0.0/8", "https://10.1.2.3/", true),
+            ("10.0.0.0/8", "https://11.1.2.3/", false),
+            ("0.0.0.0/0", "https://11.1.2.3/", true),
+            ("10.1.2.3", "https://10.1.2.3:7443/", true),
+            ("[fd00::1]:443", "https://[fd00::1]/", true),
+            ("fd00::1", "https://[fd00::1]/", true),
+            ("fd00::/8", "https://[fd12::1]/", true),
+            ("fe80::/10", "https://[fd12::1]/", false),
+            ("10.0.0.0/99,x/y,:,", "https://10.1.2.3/", false),
+        ] {
+            let variables = [("HTTPS_PROXY", "p:1"), ("NO_PROXY", list)];
+            assert_eq!(
+                chosen(&Proxy::System, url, &variables).is_none(),
+                excepted,
+                "{list} {url}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unusable_proxy_is_told_without_its_password() {
+        for value in [
+            "socks5://me:canary@p:1",
+            "https://me:canary@p",
+            "http://me:canary@",
+            "me:canary@p:x",
+        ] {
+            let environment = Environment::of([("HTTPS_PROXY", value)]);
+            let error =
+                choose(&Proxy::System, &Url::parse(PORTAL).unwrap(), &environment).unwrap_err();
+            assert!(matches!(error, Unreachable::Proxy { .. }));
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+            assert!(format!("{error}").contains("HTTPS_PROXY"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_decoded_and_never_shown() {
+        let choice = ProxyChoice::parse("http://me:p%40%zz@p:1", ProxySource::Connection).unwrap();
+        assert_eq!(
+            *choice.authorization().unwrap(),
+            format!("Basic {}", STANDARD.encode("me:p@%zz"))
+        );
+        assert_eq!(
+            format!("{choice} {choice:?}"),
+            "http://p:1 ProxyChoice(http://p:1)"
+        );
+    }
+
+    #[test]
+    fn the_setting_of_windows_is_understood() {
+        let setting = |server: &str, bypass: &str| WindowsSetting {
+            enabled: true,
+            server: server.to_owned(),
+            bypass: bypass.to_owned(),
         };
+        let portal = Url::parse(PORTAL).unwrap();
+        let local = Url::parse("https://gis/").unwrap();
+        assert_eq!(setting("p:1", "").proxy_for(&portal).unwrap(), "p:1");
         assert_eq!(
-            setting("https://h.org/p", "a:1", "").as_deref(),
-            Some("a:1")
+            setting("http=a:1;HTTPS=b:2", "")
+                .proxy_for(&portal)
+                .unwrap(),
+            "b:2"
         );
-        assert_eq!(
-            setting("https://h.org/p", "http=x:1;https=a:1", "").as_deref(),
-            Some("a:1")
-        );
-        assert_eq!(setting("https://h.org/p", "http=x:1", ""), None);
-        assert_eq!(setting("https://h/p", "a:1", "<local>"), None);
-        assert_eq!(setting("https://gis.h.org/p", "a:1", "10.*;*.h.org"), None);
-        assert_eq!(
-            setting("https://gis.h.org/p", "a:1", "*.x.org;gis.h.com").as_deref(),
-            Some("a:1")
-        );
-        assert_eq!(setting("https://10.2.3.4/p", "a:1", "10.*"), None);
+        assert!(setting("http=a:1;socks=c:3", "")
+            .proxy_for(&portal)
+            .is_none());
+        for bypass in [
+            "*.example.com;10.*",
+            "GIS.*",
+            "https://gis.example.com",
+            "*",
+        ] {
+            assert!(
+                setting("p:1", bypass).proxy_for(&portal).is_none(),
+                "{bypass}"
+            );
+        }
+        for bypass in ["<local>", "example.com", "10.*;;", "*.example.org"] {
+            assert!(
+                setting("p:1", bypass).proxy_for(&portal).is_some(),
+                "{bypass}"
+            );
+        }
+        assert!(setting("p:1", "<local>").proxy_for(&local).is_none());
+        let off = WindowsSetting {
+            enabled: false,
+            ..setting("p:1", "")
+        };
+        assert!(off.proxy_for(&portal).is_none());
     }
 }

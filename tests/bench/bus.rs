@@ -28,7 +28,7 @@ pub(crate) struct Bus {
     address: String,
     // In this order: the keyring first, then the bus that it is on.
     _keyring: Daemon,
-    _bus: Daemon,
+    _daemon: Daemon,
     _folder: tempfile::TempDir,
 }
 
@@ -54,7 +54,7 @@ impl Bus {
         let started = Self {
             address,
             _keyring: keyring,
-            _bus: bus,
+            _daemon: bus,
             _folder: folder,
         };
         started.wait_for_keyring();

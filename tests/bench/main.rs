@@ -9,6 +9,7 @@ mod measure;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -280,11 +281,10 @@ fn copy(from: &Path, to: &Path, id: &str, new_id: &str, label: &str) {
     meta["id"] = new_id.into();
     meta["label"] = label.into();
     fs::write(target.join("meta.json"), meta.to_string()).expect("meta.json");
-    let name: String = digest(&SHA256, label.as_bytes())
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut name = String::new();
+    for byte in digest(&SHA256, label.as_bytes()).as_ref() {
+        write!(name, "{byte:02x}").expect("a String");
+    }
     fs::write(to.join("labels").join(name), format!("{new_id}\n")).expect("a label");
 }
 

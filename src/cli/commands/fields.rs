@@ -62,7 +62,7 @@ impl Trust {
 
     /// Exactly this certificate, as the portal showed it.
     pub(super) fn exactly(der: &[u8], portal: &PortalUrl) -> Result<Self, Error> {
-        let pem = http::to_pem(&[der.to_vec().into()]);
+        let pem = http::to_pem(&[der]);
         Self::certificates(pem, format!("shown by {}", portal.host()))
     }
 
