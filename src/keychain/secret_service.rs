@@ -3,16 +3,25 @@
 //! Same attributes as the published keyring store (`service`, `username`), with three differences: it never prompts where
 //! no person can see it, it opens its session again when the daemon was replaced, and it uses no session encryption. The
 //! 1024-bit key agreement would cost two thirds of a read and hide nothing from a process that can ask the daemon itself.
+//!
+//! A call and the connection's own work take turns on the calling thread. Each on a thread of its own, they would spend
+//! more time waking one another than the daemon spends on the answer.
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::future::{poll_fn, Future};
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use keyring::api::{CredentialApi, CredentialStoreApi};
 use keyring::{Credential, CredentialStore, Entry, Error, Result};
-use secret_service::blocking::{Item, SecretService};
-use secret_service::{EncryptionType, Error as ServiceError};
+use secret_service::{EncryptionType, Error as ServiceError, Item, SecretService};
+use zbus::address::transport::{Transport, UnixSocket};
+use zbus::connection::Builder;
+use zbus::{Address, Connection};
 
 use super::os::{Surroundings, Trouble};
 use crate::error::KeychainReason;
@@ -25,8 +34,14 @@ pub(super) struct Store {
 }
 
 struct Conversation {
-    service: Mutex<Option<SecretService<'static>>>,
+    session: Mutex<Option<Session>>,
     surroundings: Surroundings,
+}
+
+/// The service, and the connection that it is on.
+struct Session {
+    service: SecretService<'static>,
+    connection: Connection,
 }
 
 /// One item, by its attributes.
@@ -41,7 +56,7 @@ impl Store {
     pub(super) fn open(surroundings: Surroundings) -> Arc<CredentialStore> {
         Arc::new(Self {
             conversation: Arc::new(Conversation {
-                service: Mutex::new(None),
+                session: Mutex::new(None),
                 surroundings,
             }),
         })
@@ -83,15 +98,14 @@ impl CredentialStoreApi for Store {
     }
 
     fn search(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Entry>> {
-        let found = self.conversation.talk(|service| {
-            let found = service.search_items(spec.clone())?;
+        let found = self.conversation.talk(|session| {
+            let found = session.wait(session.service.search_items(spec.clone()))?;
             found
                 .unlocked
                 .iter()
                 .chain(&found.locked)
-                .map(Item::get_attributes)
-                .collect::<std::result::Result<Vec<_>, _>>()
-                .map_err(Trouble::from)
+                .map(|item| session.wait(item.get_attributes()))
+                .collect::<Said<Vec<_>>>()
         })?;
         Ok(found
             .iter()
@@ -113,11 +127,34 @@ impl CredentialStoreApi for Store {
 
 type Said<T> = std::result::Result<T, Trouble>;
 
+impl Session {
+    fn wait<T>(&self, call: impl Future<Output = std::result::Result<T, ServiceError>>) -> Said<T> {
+        Ok(wait(&self.connection, call)?)
+    }
+}
+
+/// Waits for the call while the connection does its work on this same thread.
+fn wait<T>(connection: &Connection, call: impl Future<Output = T>) -> T {
+    zbus::block_on(async {
+        let mut call = pin!(call);
+        let mut work = pin!(async {
+            loop {
+                connection.executor().tick().await;
+            }
+        });
+        poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer),
+            Poll::Pending => work.as_mut().poll(cx),
+        })
+        .await
+    })
+}
+
 impl Conversation {
     /// Runs `call` in the session, which is opened where there is none, and once more in a new one where the daemon no
     /// longer knows it.
-    fn talk<T>(&self, call: impl Fn(&SecretService<'_>) -> Said<T>) -> Result<T> {
-        let mut session = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+    fn talk<T>(&self, call: impl Fn(&Session) -> Said<T>) -> Result<T> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let was_open = session.is_some();
         let mut outcome = self.in_session(&mut session, &call);
         if was_open && outcome.as_ref().is_err_and(Trouble::is_stale) {
@@ -129,19 +166,24 @@ impl Conversation {
 
     fn in_session<T>(
         &self,
-        session: &mut Option<SecretService<'static>>,
-        call: &impl Fn(&SecretService<'_>) -> Said<T>,
+        session: &mut Option<Session>,
+        call: &impl Fn(&Session) -> Said<T>,
     ) -> Said<T> {
-        let service = match session.take() {
-            Some(service) => service,
+        let open = match session.take() {
+            Some(open) => open,
             None => self.connect()?,
         };
-        call(session.insert(service))
+        call(session.insert(open))
     }
 
-    fn connect(&self) -> Said<SecretService<'static>> {
+    fn connect(&self) -> Said<Session> {
         let connection = bus(self.surroundings.bus.as_deref())
-            .and_then(|builder| builder.method_timeout(self.surroundings.patience).build())
+            .and_then(|builder| {
+                let builder = builder
+                    .method_timeout(self.surroundings.patience)
+                    .internal_executor(false);
+                zbus::block_on(builder.build())
+            })
             .map_err(|error| match Trouble::from(ServiceError::from(error)) {
                 // No bus at all is no keychain at all.
                 Trouble {
@@ -153,18 +195,28 @@ impl Conversation {
                 },
                 other => other,
             })?;
-        Ok(SecretService::connect_with_existing(
-            EncryptionType::Plain,
+        let service =
+            SecretService::connect_with_existing(EncryptionType::Plain, connection.clone());
+        Ok(Session {
+            service: wait(&connection, service)?,
             connection,
-        )?)
+        })
     }
 }
 
 /// `DBUS_SESSION_BUS_ADDRESS` may list several addresses; they are alternatives, and the first one is the preferred.
-fn bus(address: Option<&str>) -> zbus::Result<zbus::blocking::connection::Builder<'static>> {
-    match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
-        Some(address) => zbus::blocking::connection::Builder::address(address),
-        None => zbus::blocking::connection::Builder::session(),
+fn bus(address: Option<&str>) -> zbus::Result<Builder<'static>> {
+    let address = match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
+        Some(address) => address.parse()?,
+        None => Address::session()?,
+    };
+    match address.transport() {
+        // The usual kind. Left to itself, the builder would start a thread for it.
+        Transport::Unix(unix) => match unix.path() {
+            UnixSocket::File(path) => Ok(Builder::async_io_unix_stream(UnixStream::connect(path)?)),
+            _ => Builder::address(address),
+        },
+        _ => Builder::address(address),
     }
 }
 
@@ -174,37 +226,34 @@ impl Credentials {
     }
 
     /// Runs `call` on all items that match; locked ones are unlocked first, if a person can see the prompt.
-    fn with_matches<T>(
-        &self,
-        service: &SecretService<'_>,
-        call: impl Fn(&[Item<'_>]) -> Said<T>,
-    ) -> Said<T> {
-        let found = service.search_items(self.attributes())?;
-        self.unlock(service, &found.locked)?;
+    fn with_matches<T>(&self, session: &Session, call: impl Fn(&[Item<'_>]) -> Said<T>) -> Said<T> {
+        let found = session.wait(session.service.search_items(self.attributes()))?;
+        self.unlock(session, &found.locked)?;
         let all: Vec<_> = found.unlocked.into_iter().chain(found.locked).collect();
         call(&all)
     }
 
     /// Nothing to do where nothing is locked; without a person that is an error, and no prompt is shown.
-    fn unlock(&self, service: &SecretService<'_>, items: &[Item<'_>]) -> Said<()> {
+    fn unlock(&self, session: &Session, items: &[Item<'_>]) -> Said<()> {
         if items.is_empty() {
             return Ok(());
         }
         if !self.conversation.surroundings.person {
             return Err(locked());
         }
-        Ok(service.unlock_all(&items.iter().collect::<Vec<_>>())?)
+        let items: Vec<_> = items.iter().collect();
+        session.wait(session.service.unlock_all(&items))
     }
 
     /// Two round trips: search, and the secret of the one item found.
-    fn read(&self, service: &SecretService<'_>) -> Said<Option<Vec<u8>>> {
-        let found = service.search_items(self.attributes())?;
+    fn read(&self, session: &Session) -> Said<Option<Vec<u8>>> {
+        let found = session.wait(session.service.search_items(self.attributes()))?;
         if found.unlocked.is_empty() {
-            self.unlock(service, &found.locked)?;
+            self.unlock(session, &found.locked)?;
         }
         match (&*found.unlocked, &*found.locked) {
             ([], []) => Ok(None),
-            ([only], []) | ([], [only]) => Ok(Some(only.get_secret()?)),
+            ([only], []) | ([], [only]) => session.wait(only.get_secret()).map(Some),
             (open, shut) => Err(Trouble {
                 reason: KeychainReason::Ambiguous,
                 detail: format!("{} items of one name", open.len() + shut.len()),
@@ -212,15 +261,15 @@ impl Credentials {
         }
     }
 
-    fn write(&self, service: &SecretService<'_>, secret: &[u8]) -> Said<()> {
-        let written = self.with_matches(service, |items| {
+    fn write(&self, session: &Session, secret: &[u8]) -> Said<()> {
+        let written = self.with_matches(session, |items| {
             let Some((first, others)) = items.split_first() else {
                 return Ok(false);
             };
-            first.set_secret(secret, CONTENT_TYPE)?;
-            first.set_label(&self.label)?;
+            session.wait(first.set_secret(secret, CONTENT_TYPE))?;
+            session.wait(first.set_label(&self.label))?;
             for other in others {
-                other.delete()?;
+                session.wait(other.delete())?;
             }
             Ok(true)
         })?;
@@ -228,19 +277,28 @@ impl Credentials {
             return Ok(());
         }
         // Never another collection: the one named `session` is forgotten at logout.
-        let collection = service
-            .get_default_collection()
-            .map_err(|error| match error {
-                ServiceError::NoResult => no_default(),
-                other => other.into(),
-            })?;
-        if collection.is_locked()? {
+        let collection = wait(
+            &session.connection,
+            session.service.get_default_collection(),
+        )
+        .map_err(|error| match error {
+            ServiceError::NoResult => no_default(),
+            other => other.into(),
+        })?;
+        if session.wait(collection.is_locked())? {
             if !self.conversation.surroundings.person {
                 return Err(locked());
             }
-            collection.unlock()?;
+            session.wait(collection.unlock())?;
         }
-        collection.create_item(&self.label, self.attributes(), secret, true, CONTENT_TYPE)?;
+        let label = &self.label;
+        session.wait(collection.create_item(
+            label,
+            self.attributes(),
+            secret,
+            true,
+            CONTENT_TYPE,
+        ))?;
         Ok(())
     }
 }
@@ -262,29 +320,31 @@ fn locked() -> Trouble {
 impl CredentialApi for Credentials {
     fn set_secret(&self, secret: &[u8]) -> Result<()> {
         self.conversation
-            .talk(|service| self.write(service, secret))
+            .talk(|session| self.write(session, secret))
     }
 
     fn get_secret(&self) -> Result<Vec<u8>> {
         self.conversation
-            .talk(|service| self.read(service))?
+            .talk(|session| self.read(session))?
             .ok_or(Error::NoEntry)
     }
 
     fn update_attributes(&self, attributes: &HashMap<&str, &str>) -> Result<()> {
         let label = attributes.get("label").copied().unwrap_or(&self.label);
-        self.conversation.talk(|service| {
-            self.with_matches(service, |items| {
-                items.iter().try_for_each(|item| Ok(item.set_label(label)?))
+        self.conversation.talk(|session| {
+            self.with_matches(session, |items| {
+                items
+                    .iter()
+                    .try_for_each(|item| session.wait(item.set_label(label)))
             })
         })
     }
 
     fn delete_credential(&self) -> Result<()> {
-        let deleted = self.conversation.talk(|service| {
-            self.with_matches(service, |items| {
+        let deleted = self.conversation.talk(|session| {
+            self.with_matches(session, |items| {
                 for item in items {
-                    item.delete()?;
+                    session.wait(item.delete())?;
                 }
                 Ok(!items.is_empty())
             })
