@@ -444,7 +444,3 @@ impl From<TlsFailure> for Unreachable {
         Self::Tls(Box::new(failure))
     }
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests;

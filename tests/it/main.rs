@@ -7,6 +7,7 @@ mod support;
 
 mod first_walk;
 mod practice_portal;
+mod tls;
 
 use support::home::Home;
 
