@@ -12,6 +12,7 @@ mod keychain;
 mod practice_portal;
 mod session;
 mod shells;
+mod tls;
 
 use support::home::Home;
 

@@ -1,0 +1,359 @@
+//! Which certificates are accepted, and what is said about those that are not (rules 14 and 15).
+
+use std::path::{Path, PathBuf};
+
+use age_oauth::connection::{Proxy, Tls};
+use age_oauth::context::{Clock, Context, Deadline, Environment, Observer};
+use age_oauth::error::{Error, Refused, TlsFailure, TlsFailureKind, Unreachable};
+use age_oauth::http::{to_pem, Http};
+use age_oauth::portal::{probe, PortalInfo};
+
+use crate::home;
+use crate::support::home::Home;
+use crate::support::portal::{Certificate, Portal, APP_ID};
+use crate::support::walk::{add, sign_in};
+
+/// A context with exactly these variables.
+fn context(variables: &[(&str, &Path)]) -> Context {
+    Context {
+        clock: Clock::system(),
+        deadline: Deadline::never(),
+        environment: Environment::of(variables.iter().map(|(name, value)| (*name, *value))),
+        observer: Observer::silent(),
+    }
+}
+
+/// Asks the portal at `url` what it is.
+fn ask_at(url: &str, tls: &Tls, context: &Context) -> Result<PortalInfo, Error> {
+    let url = url.parse().unwrap();
+    probe(&Http::new(&url, tls, &Proxy::System, None, context)?)
+}
+
+fn ask(portal: &Portal, tls: &Tls) -> Result<PortalInfo, Error> {
+    ask_at(&portal.url(), tls, &context(&[]))
+}
+
+/// A folder with the portal's authority in a file.
+fn with_ca(portal: &Portal) -> (tempfile::TempDir, Tls) {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = Tls::Ca(portal.ca_file(folder.path()));
+    (folder, tls)
+}
+
+/// The certificate in `failure` as a file of trusted certificates: what pinning stores.
+fn pinned(failure: &TlsFailure, folder: &Path) -> PathBuf {
+    let path = folder.join("pinned.pem");
+    std::fs::write(&path, to_pem(&[&failure.chain[0]])).unwrap();
+    path
+}
+
+#[track_caller]
+fn failure(answer: Result<PortalInfo, Error>) -> TlsFailure {
+    match answer {
+        Err(Error::Unreachable {
+            why: Unreachable::Tls(failure),
+            ..
+        }) => *failure,
+        other => panic!("no TLS failure: {other:?}"),
+    }
+}
+
+/// What is wrong with a portal of this kind, for somebody who trusts its authority.
+#[track_caller]
+fn refusal(kind: Certificate) -> TlsFailure {
+    let portal = Portal::builder().certificate(kind).start();
+    let (_folder, tls) = with_ca(&portal);
+    let failure = failure(ask(&portal, &tls));
+    assert!(portal.requests().is_empty(), "a request was sent");
+    failure
+}
+
+#[test]
+fn an_authority_of_the_portals_own_is_trusted_when_given_and_only_then() {
+    let portal = Portal::builder().start();
+    let (_folder, tls) = with_ca(&portal);
+    ask(&portal, &tls).unwrap();
+    let before = portal.connections();
+    let refused = failure(ask(&portal, &Tls::System));
+    assert_eq!(refused.kind, TlsFailureKind::UnknownIssuer);
+    let tries = portal.connections() - before;
+    assert_eq!(tries, 1, "trying again does not mend a certificate");
+}
+
+#[test]
+fn an_intermediate_that_the_server_sends_is_used_and_one_that_it_forgets_is_missed() {
+    let portal = Portal::builder().certificate(Certificate::Chain).start();
+    let (_folder, tls) = with_ca(&portal);
+    ask(&portal, &tls).unwrap();
+    let refused = failure(ask(&portal, &Tls::System));
+    assert_eq!(refused.kind, TlsFailureKind::UnknownIssuer);
+    assert_eq!(refused.chain.len(), 2, "the chain as shown");
+    assert_eq!(
+        refusal(Certificate::BrokenChain).kind,
+        TlsFailureKind::UnknownIssuer
+    );
+}
+
+/// Rule 15: self-signed, wrong host, expired, unknown authority (and not yet valid) are told apart.
+#[test]
+fn rule_15_each_fault_of_a_certificate_is_told_apart_with_its_facts() {
+    let mut messages = Vec::new();
+    for (kind, expected) in [
+        (Certificate::UnknownAuthority, TlsFailureKind::UnknownIssuer),
+        (Certificate::WrongHost, TlsFailureKind::WrongHost),
+        (Certificate::Expired, TlsFailureKind::Expired),
+        (Certificate::NotYetValid, TlsFailureKind::NotYetValid),
+    ] {
+        let refused = refusal(kind);
+        assert_eq!(refused.kind, expected);
+        let facts = refused.certificate.clone().unwrap();
+        assert_eq!(facts.sha256.len(), 32 * 3 - 1);
+        assert_eq!(
+            facts.sha256,
+            age_oauth::http::fingerprint(&refused.chain[0])
+        );
+        assert!(!facts.self_signed);
+        match kind {
+            Certificate::UnknownAuthority => {
+                assert_eq!(facts.issuer, "CN=Unheard-of Root CA");
+                assert_eq!(facts.subject, "CN=localhost");
+                assert!(facts.names.contains(&"127.0.0.1".to_owned()));
+                assert!(facts.names.contains(&"::1".to_owned()));
+            }
+            Certificate::WrongHost => assert_eq!(facts.names, ["elsewhere.example.org"]),
+            Certificate::Expired => assert!(facts.not_after.starts_with("2002-01-01T")),
+            _ => assert!(facts.not_before.starts_with("2100-01-01T")),
+        }
+        messages.push(refused.kind.to_string());
+    }
+    let portal = self_signed();
+    let refused = failure(ask(&portal, &Tls::System));
+    assert_eq!(refused.kind, TlsFailureKind::SelfSigned);
+    assert!(refused.certificate.unwrap().self_signed);
+    messages.push(refused.kind.to_string());
+    messages.sort();
+    messages.dedup();
+    assert_eq!(messages.len(), 5);
+}
+
+fn self_signed() -> Portal {
+    Portal::builder()
+        .certificate(Certificate::SelfSigned)
+        .start()
+}
+
+#[test]
+fn a_self_signed_portal_is_accepted_by_its_own_certificate_although_that_is_marked_as_an_authority()
+{
+    let portal = self_signed();
+    let (_folder, tls) = with_ca(&portal);
+    ask(&portal, &tls).unwrap();
+    // The certificate of another self-signed portal does not help.
+    let other = self_signed();
+    let (_folder, tls) = with_ca(&other);
+    assert_eq!(failure(ask(&portal, &tls)).kind, TlsFailureKind::SelfSigned);
+}
+
+/// Rule 15: being pinned excuses neither the host name nor the dates.
+#[test]
+fn rule_15_a_pinned_certificate_must_be_for_this_host_and_in_its_time() {
+    for (kind, expected) in [
+        (Certificate::WrongHost, TlsFailureKind::WrongHost),
+        (Certificate::Expired, TlsFailureKind::Expired),
+        (Certificate::NotYetValid, TlsFailureKind::NotYetValid),
+    ] {
+        let portal = Portal::builder().certificate(kind).start();
+        let shown = failure(ask(&portal, &Tls::System));
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls::Ca(pinned(&shown, folder.path()));
+        assert_eq!(failure(ask(&portal, &tls)).kind, expected);
+        assert!(portal.requests().is_empty());
+    }
+    // A sound one from an authority that nobody knows is accepted by equality.
+    let portal = Portal::builder()
+        .certificate(Certificate::UnknownAuthority)
+        .start();
+    let shown = failure(ask(&portal, &Tls::System));
+    let folder = tempfile::tempdir().unwrap();
+    ask(&portal, &Tls::Ca(pinned(&shown, folder.path()))).unwrap();
+}
+
+#[test]
+fn a_pinned_certificate_vouches_for_no_other() {
+    let (one, other) = (self_signed(), Portal::builder().start());
+    let (_folder, tls) = with_ca(&one);
+    assert_eq!(
+        failure(ask(&other, &tls)).kind,
+        TlsFailureKind::UnknownIssuer
+    );
+}
+
+#[test]
+fn the_environments_bundle_adds_trust_and_takes_none_away() {
+    let portal = Portal::builder().start();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = portal.ca_file(folder.path());
+    for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
+        let context = context(&[(name, &bundle)]);
+        ask_at(&portal.url(), &Tls::System, &context).unwrap();
+    }
+    // The first readable one counts; one that cannot be read is passed over.
+    let missing = folder.path().join("missing.pem");
+    let both = context(&[("SSL_CERT_FILE", &missing), ("CURL_CA_BUNDLE", &bundle)]);
+    ask_at(&portal.url(), &Tls::System, &both).unwrap();
+    // The connection's own file and the bundle count together.
+    let (second, elsewhere) = (Portal::builder().start(), tempfile::tempdir().unwrap());
+    let own = Tls::Ca(second.ca_file(elsewhere.path()));
+    let with_bundle = context(&[("SSL_CERT_FILE", &bundle)]);
+    ask_at(&portal.url(), &own, &with_bundle).unwrap();
+    ask_at(&second.url(), &own, &with_bundle).unwrap();
+    // A bundle is a list of authorities, never a pin.
+    let expired = Portal::builder().certificate(Certificate::Expired).start();
+    let bundle = expired.ca_file(folder.path());
+    let refused = failure(ask_at(
+        &expired.url(),
+        &Tls::System,
+        &context(&[("SSL_CERT_FILE", &bundle)]),
+    ));
+    assert_eq!(refused.kind, TlsFailureKind::Expired);
+}
+
+#[test]
+fn a_portal_that_demands_a_certificate_of_the_client_is_the_web_tiers_no() {
+    let portal = Portal::builder().client_certificate_required().start();
+    let (_folder, tls) = with_ca(&portal);
+    match ask(&portal, &tls) {
+        Err(Error::Refused {
+            why: Refused::WebTier(schemes),
+            ..
+        }) => assert_eq!(schemes, ["certificate"]),
+        other => panic!("{other:?}"),
+    }
+    let home = home();
+    try_to_add(&home, &portal, "true").code(6);
+    let ca = portal.ca_file(home.path());
+    try_to_add(&home, &portal, ca.to_str().unwrap())
+        .code(7)
+        .err_has("client certificate")
+        .err_has("hint: ");
+    nothing_was_made(&home);
+}
+
+/// Rule 14: plain HTTP to another machine is refused before anything is looked up.
+#[test]
+fn rule_14_plain_http_is_for_this_machine_alone() {
+    let home = home();
+    home.run([
+        "connections",
+        "add",
+        "--label",
+        "x",
+        "--client-id",
+        APP_ID,
+        "--portal",
+        "http://gis.example.org/portal",
+        "--no-check",
+    ])
+    .done()
+    .code(2)
+    .err_has("http");
+    nothing_was_made(&home);
+}
+
+fn try_to_add(home: &Home, portal: &Portal, verify: &str) -> crate::support::home::Outcome {
+    let url = portal.url();
+    home.run([
+        "connections",
+        "add",
+        "--label",
+        "prod",
+        "--portal",
+        &url,
+        "--client-id",
+        APP_ID,
+        "--verify-ssl",
+        verify,
+    ])
+    .done()
+}
+
+#[track_caller]
+fn nothing_was_made(home: &Home) {
+    home.run(["connections", "list"]).done().ok().out("");
+    let folders = std::fs::read_dir(home.store().join("connections"));
+    assert_eq!(folders.map_or(0, Iterator::count), 0);
+}
+
+#[test]
+fn adding_says_what_is_wrong_with_the_certificate_and_makes_nothing() {
+    for (kind, words) in [
+        (
+            Certificate::UnknownAuthority,
+            "authority that is not trusted",
+        ),
+        (Certificate::WrongHost, "another host name"),
+        (Certificate::Expired, "expired"),
+        (Certificate::NotYetValid, "not valid yet"),
+    ] {
+        let portal = Portal::builder().certificate(kind).start();
+        let home = home();
+        let ca = portal.ca_file(home.path());
+        let said = try_to_add(&home, &portal, ca.to_str().unwrap())
+            .code(6)
+            .out("")
+            .err_has(words)
+            .err_has("cause: certificate of ")
+            .err_has("SHA-256")
+            .err_has("hint: ");
+        assert!(said.stderr.contains(&portal.url()), "{}", said.stderr);
+        nothing_was_made(&home);
+    }
+    let home = home();
+    try_to_add(&home, &self_signed(), "true")
+        .code(6)
+        .err_has("signed by itself");
+    nothing_was_made(&home);
+}
+
+#[test]
+fn a_whole_walk_past_a_self_signed_portal() {
+    let (portal, home) = (self_signed(), home());
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    home.run(["whoami"]).done().ok().out("your.username\n");
+    // The copy in the connection's folder counts, not the file that it came from.
+    std::fs::remove_file(home.path().join("ca.pem")).unwrap();
+    home.run(["token", "--force"]).done().ok();
+}
+
+/// A connection that verifies nothing says so at every command that uses the network, and at no other.
+#[test]
+fn an_unverified_connection_works_and_warns_each_time() {
+    let portal = Portal::builder()
+        .certificate(Certificate::WrongHost)
+        .start();
+    let home = home();
+    try_to_add(&home, &portal, "false").ok();
+    let warned = |stderr: &str| {
+        stderr
+            .lines()
+            .filter(|line| line.contains("warning"))
+            .count()
+    };
+    sign_in(&home, &portal, "prod").ok();
+    for arguments in [
+        &["whoami"][..],
+        &["token"],
+        &["token", "--force"],
+        &["export-env", "--shell", "bash"],
+        &["logout"],
+    ] {
+        let told = home.run(arguments).done().ok();
+        assert_eq!(warned(&told.stderr), 1, "{arguments:?}: {}", told.stderr);
+        assert!(told.stderr.contains("prod"), "{}", told.stderr);
+    }
+    let listed = home.run(["connections", "list"]).done().ok();
+    assert_eq!(warned(&listed.stderr), 0);
+    let quiet = home.run(["-q", "token"]).done().code(3);
+    assert_eq!(warned(&quiet.stderr), 0);
+}
