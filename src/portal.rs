@@ -106,7 +106,7 @@ pub fn probe(http: &Http) -> Result<PortalInfo> {
         }
     });
     Ok(PortalInfo {
-        name: words(&about.portal_name).or_else(|| words(&about.name)),
+        name: words(&about.name).or_else(|| words(&about.portal_name)),
         version,
         clock: answer.date(),
     })

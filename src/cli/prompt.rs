@@ -119,6 +119,8 @@ impl Ask for Dialog {
 
 fn failed(error: dialoguer::Error) -> AskError {
     let dialoguer::Error::IO(error) = error;
+    // A menu hides the cursor and leaves it hidden where it is interrupted.
+    let _ = Term::stderr().show_cursor();
     if error.kind() == io::ErrorKind::Interrupted {
         AskError::Interrupted
     } else {

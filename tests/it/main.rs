@@ -6,6 +6,8 @@
 mod support;
 
 mod first_walk;
+#[cfg(unix)]
+mod guided;
 mod herd;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;

@@ -234,7 +234,7 @@ fn a_portal_that_demands_a_certificate_of_the_client_is_the_web_tiers_no() {
     let ca = portal.ca_file(home.path());
     try_to_add(&home, &portal, ca.to_str().unwrap())
         .code(7)
-        .err_has("client certificate")
+        .err_has("certificate")
         .err_has("hint: ");
     nothing_was_made(&home);
 }

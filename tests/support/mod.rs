@@ -8,4 +8,7 @@
 
 pub mod home;
 pub mod portal;
+#[cfg(unix)]
+pub mod pty;
+pub mod svg;
 pub mod walk;

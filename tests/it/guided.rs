@@ -1,0 +1,375 @@
+//! The prompts on a real pseudo-terminal: wrong answers first, a hidden secret, Ctrl-C.
+
+use std::path::PathBuf;
+
+use crate::home;
+use crate::support::home::Home;
+use crate::support::portal::{Certificate, Manner, Portal, APP_ID, APP_SECRET, OTHER_USER, USER};
+use crate::support::pty::Terminal;
+use crate::support::svg;
+use crate::support::walk::{add, sign_in};
+
+/// Where pictures for the documentation go, where somebody wants them.
+fn pictures() -> Option<PathBuf> {
+    std::env::var_os("AGE_OAUTH_TEST_PICTURES").map(PathBuf::from)
+}
+
+#[test]
+fn from_wrong_answers_to_a_sign_in() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "taken");
+    let ca = portal.ca_file(home.path());
+    let (empty, key) = (home.path().join("empty.pem"), home.path().join("key.pem"));
+    std::fs::write(&empty, "").unwrap();
+    std::fs::write(
+        &key,
+        "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
+
+    let mut terminal = Terminal::start(&home, &["connections", "add"]);
+    terminal.expect("call this connection").line("");
+    terminal
+        .expect("it is empty")
+        .expect("call this")
+        .line("TAKEN");
+    terminal
+        .expect("exists already")
+        .expect("call this")
+        .line(&"x".repeat(65));
+    terminal
+        .expect("64 are allowed")
+        .expect("call this")
+        .line("my_portal");
+    for (wrong, reason) in [
+        ("http://gis.example.org/portal", "http is not allowed"),
+        ("https://me:pw@gis.example.org/portal", "no place in it"),
+        ("ftp://x", "https://"),
+    ] {
+        terminal.expect("Portal address").line(wrong).expect(reason);
+    }
+    terminal
+        .expect("Portal address")
+        .line(&format!("{}/home/index.html", portal.url()));
+    terminal
+        .expect("not trusted here")
+        .expect("SHA-256")
+        .expect("What shall be done")
+        .line("");
+    for (wrong, reason) in [
+        ("/nonexistent/ca.pem".to_owned(), "No such file"),
+        (empty.display().to_string(), "empty"),
+        (key.display().to_string(), "private key"),
+    ] {
+        terminal
+            .expect("Certificate file")
+            .line(&wrong)
+            .expect(reason);
+    }
+    terminal
+        .expect("Certificate file")
+        .line(ca.to_str().unwrap());
+    terminal
+        .expect("ArcGIS Enterprise 11.4")
+        .expect("certificate is verified");
+    terminal.expect("tokens be for").line("");
+    terminal.expect("sign-in come back").line("");
+    terminal
+        .expect("Client ID")
+        .line("two words")
+        .expect("without blanks");
+    terminal.expect("Client ID").line(APP_ID);
+    terminal
+        .expect("Client secret")
+        .line(APP_ID)
+        .expect("that is the client ID");
+    terminal
+        .expect("Client secret")
+        .line(&APP_SECRET.repeat(2))
+        .expect("pasted twice");
+    terminal.expect("Client secret").line(APP_SECRET);
+    terminal.expect("[OK] OAuth Client Secret captured.");
+    terminal.expect("[OK] Created connection: my_portal");
+    terminal
+        .expect("age-oauth login -c my_portal")
+        .expect("age-oauth token -c my_portal");
+    terminal.expect("Sign in now?").send("y");
+    terminal.expect("press Enter:").line("no code at all");
+    terminal.expect("That is no code");
+    let url = terminal.word(&portal.rest("oauth2/authorize"));
+    terminal.line(&url).expect("the address to open");
+    terminal.line(&portal.authorize(&url, USER).code());
+    terminal
+        .expect("Token is for user: your.username")
+        .expect("Signed in until: ");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+
+    // Neither the secret nor a mark for each of its letters was ever on the screen.
+    let raw = String::from_utf8_lossy(&terminal.raw()).into_owned();
+    assert!(!raw.contains(APP_SECRET));
+    assert!(!raw.contains(&"*".repeat(APP_SECRET.len())));
+    home.run(["whoami", "-c", "my_portal"])
+        .done()
+        .ok()
+        .out("your.username\n");
+}
+
+#[test]
+fn the_guided_walk_as_a_picture() {
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.set(|rules| rules.org_name = "City GIS".into());
+    let mut home = home();
+    home.set(
+        "SSL_CERT_FILE",
+        portal.ca_file(home.path()).to_str().unwrap(),
+    );
+    let mut terminal = Terminal::start(&home, &["connections", "add"]);
+    terminal.expect("call this connection").line("my_portal");
+    terminal.expect("Portal address").line(&portal.url());
+    terminal.expect("tokens be for").line("");
+    terminal.expect("sign-in come back").line("");
+    terminal.expect("Client ID").line(APP_ID);
+    terminal.expect("Client secret").line("");
+    terminal.expect("[OK] Created connection: my_portal");
+    terminal.expect("Sign in now?").send("n");
+    assert_eq!(terminal.end(), 0);
+    let shown = [(portal.url(), "https://gis.example.com/portal".to_owned())];
+    let replace: Vec<_> = shown
+        .iter()
+        .map(|(old, new)| (old.as_str(), new.as_str()))
+        .collect();
+    let picture = svg::draw(&terminal.cells(), "age-oauth connections add", &replace);
+    assert!(picture.contains("City GIS") && !picture.contains("localhost"));
+    if let Some(folder) = pictures() {
+        std::fs::write(folder.join("guided-add.svg"), picture).unwrap();
+    }
+}
+
+#[test]
+fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
+    let portal = Portal::builder()
+        .manner(Manner::Enterprise114)
+        .certificate(Certificate::SelfSigned)
+        .start();
+    let home = home();
+    let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "self"]);
+    terminal.expect("Portal address").line(&portal.url());
+    terminal
+        .expect("signed by itself")
+        .expect("What shall be done")
+        .down(1)
+        .line("");
+    terminal
+        .expect("SHA-256")
+        .expect("Is it the same?")
+        .send("y");
+    terminal.expect("certificate is verified");
+    terminal.expect("tokens be for").line("");
+    terminal.expect("sign-in come back").down(1).line("");
+    terminal.expect("exactly as registered").line("");
+    terminal
+        .expect("Register this redirect URI")
+        .expect("http://127.0.0.1:53682/callback");
+    terminal.expect("Client ID").line(APP_ID);
+    terminal.expect("Client secret").line("");
+    terminal
+        .expect("[OK] Created connection: self")
+        .expect("Sign in now?")
+        .send("n");
+    assert_eq!(terminal.end(), 0);
+    let shown = home
+        .run(["connections", "show", "--json"])
+        .done()
+        .ok()
+        .json();
+    assert!(shown["verify_ssl"].as_str().unwrap().ends_with("ca.pem"));
+    assert_eq!(shown["redirect_uri"], "http://127.0.0.1:53682/callback");
+    assert_eq!(shown["has_client_secret"], false);
+}
+
+#[test]
+fn certificates_left_unchecked_are_warned_of_at_every_use() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "open"]);
+    terminal.expect("Portal address").line(&portal.url());
+    terminal.expect("What shall be done").down(2).line("");
+    terminal.expect("tokens be for").line("");
+    terminal.expect("sign-in come back").line("");
+    terminal.expect("Client ID").line(APP_ID);
+    terminal.expect("Client secret").line("");
+    terminal.expect("Sign in now?").send("n");
+    assert_eq!(terminal.end(), 0);
+    sign_in(&home, &portal, "open")
+        .ok()
+        .err_has("is not verified");
+    home.run(["token"]).done().ok().err_has("is not verified");
+    let quiet = home.run(["token", "-q"]).done().ok();
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
+fn an_application_is_asked_for_its_secret() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let mut home = home();
+    home.set(
+        "SSL_CERT_FILE",
+        portal.ca_file(home.path()).to_str().unwrap(),
+    );
+    let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "jobs"]);
+    terminal.expect("Portal address").line(&portal.url());
+    terminal.expect("tokens be for").down(1).line("");
+    terminal
+        .expect("Client ID")
+        .line(crate::support::portal::SERVICE_ID);
+    terminal
+        .expect("Client secret (not shown)")
+        .line("")
+        .expect("it is empty");
+    terminal
+        .expect("Client secret")
+        .line(crate::support::portal::SERVICE_SECRET);
+    terminal.expect("Sign in now?").send("y");
+    terminal
+        .expect("New access_token acquired!")
+        .expect("Token is for application:");
+    assert_eq!(terminal.end(), 0);
+    let who = home.run(["whoami"]).done().ok().stdout;
+    assert!(who.starts_with("Type:        application\n"), "{who}");
+    assert!(
+        who.contains(&format!(
+            "App ID:      {}\n",
+            crate::support::portal::SERVICE_ID
+        )),
+        "{who}"
+    );
+}
+
+fn nothing_was_made(home: &Home) {
+    home.run(["connections", "list"]).done().ok().out("");
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind_and_the_cursor_visible() {
+    for stop_at_menu in [false, true] {
+        let portal = Portal::start(Manner::Enterprise114);
+        let mut home = home();
+        home.set(
+            "SSL_CERT_FILE",
+            portal.ca_file(home.path()).to_str().unwrap(),
+        );
+        let mut terminal = Terminal::start(&home, &["connections", "add"]);
+        terminal.expect("call this connection");
+        if stop_at_menu {
+            terminal
+                .line("prod")
+                .expect("Portal address")
+                .line(&portal.url());
+            terminal.expect("tokens be for");
+        }
+        terminal.interrupt();
+        assert_eq!(terminal.end(), 130, "{}", terminal.screen());
+        assert!(!terminal.cells().hide_cursor());
+        nothing_was_made(&home);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_sign_in() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    let mut terminal = Terminal::start(&home, &["login"]);
+    terminal.expect("press Enter:").interrupt();
+    assert_eq!(terminal.end(), 130);
+    home.run(["token"]).done().code(3);
+}
+
+#[test]
+fn another_user_needs_consent() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    for (answer, code, user) in [("", 3, USER), ("y", 0, OTHER_USER)] {
+        let mut terminal = Terminal::start(&home, &["login", "--no-browser"]);
+        terminal.expect("press Enter:");
+        let url = terminal.word(&portal.rest("oauth2/authorize"));
+        terminal.line(&portal.authorize(&url, OTHER_USER).code());
+        terminal
+            .expect("Replace that sign-in?")
+            .send(if answer.is_empty() { "\r" } else { answer });
+        assert_eq!(terminal.end(), code, "{}", terminal.screen());
+        home.run(["whoami"]).done().ok().out(&format!("{user}\n"));
+        assert_eq!(portal.live_refresh_tokens(), 1);
+    }
+}
+
+#[test]
+fn removing_asks_first() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "one");
+    add(&home, &portal, "two");
+    let mut terminal = Terminal::start(&home, &["connections", "remove", "one"]);
+    terminal.expect("Remove it?").send("\r");
+    assert_eq!(terminal.end(), 1);
+    let mut terminal = Terminal::start(&home, &["connections", "remove", "one"]);
+    terminal
+        .expect("Remove it?")
+        .send("y")
+        .expect("[OK] Removed connection: one");
+    assert_eq!(terminal.end(), 0);
+    home.run(["connections", "remove", "two"])
+        .done()
+        .code(2)
+        .err_has("--yes");
+}
+
+#[test]
+fn rule_28_what_a_portal_says_of_itself_does_not_play_with_the_terminal() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let evil = "\u{1b}[2J\u{1b}]8;;http://evil.example\u{7}GIS\r\u{202e}x";
+    portal.set(|rules| rules.org_name = evil.into());
+    let mut home = home();
+    home.set(
+        "SSL_CERT_FILE",
+        portal.ca_file(home.path()).to_str().unwrap(),
+    );
+    let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "prod"]);
+    terminal
+        .expect("Portal address")
+        .line(&portal.url())
+        .expect("tokens be for");
+    let raw = terminal.raw();
+    let has = |needle: &[u8]| raw.windows(needle.len()).any(|window| window == needle);
+    assert!(!has(b"\x1b[2J") && !has(b"\x1b]8") && !has("\u{202e}".as_bytes()));
+    assert!(terminal.screen().contains("GIS"), "{}", terminal.screen());
+    terminal.interrupt();
+    assert_eq!(terminal.end(), 130);
+}
+
+#[test]
+fn the_overview_says_what_to_do_next() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    let mut terminal = Terminal::start(&home, &[]);
+    terminal
+        .expect("No connections yet")
+        .expect("age-oauth connections add");
+    assert_eq!(terminal.end(), 0);
+    add(&home, &portal, "prod");
+    let mut terminal = Terminal::start(&home, &[]);
+    terminal
+        .expect("prod")
+        .expect("Next: age-oauth login -c prod");
+    assert_eq!(terminal.end(), 0);
+    sign_in(&home, &portal, "prod").ok();
+    let mut terminal = Terminal::start(&home, &["connections", "list"]);
+    terminal
+        .expect("LABEL")
+        .expect("prod")
+        .expect("your.username (ends in 90d)");
+    assert_eq!(terminal.end(), 0);
+}

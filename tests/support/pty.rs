@@ -1,0 +1,228 @@
+//! A real pseudo-terminal with the real program in it, and a reader of its screen.
+
+use std::io::{Read, Write};
+use std::num::NonZeroU16;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use portable_pty::{native_pty_system, Child, CommandBuilder, MasterPty, PtySize};
+
+use super::home::Home;
+
+/// What has not appeared by then does not appear.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const ROWS: u16 = 60;
+const COLUMNS: u16 = 132;
+
+fn size(cells: u16) -> NonZeroU16 {
+    NonZeroU16::new(cells).expect("more than nothing")
+}
+
+/// The program in a terminal of its own. Ended by its id when dropped.
+pub struct Terminal {
+    child: Box<dyn Child + Send + Sync>,
+    writer: Box<dyn Write + Send>,
+    seen: Arc<Mutex<Seen>>,
+    _master: Box<dyn MasterPty + Send>,
+}
+
+struct Seen {
+    screen: vt100::Parser,
+    raw: Vec<u8>,
+    /// How much of `raw` earlier expectations have consumed.
+    read: usize,
+    ended: bool,
+}
+
+impl Terminal {
+    /// Starts the program of this home with these arguments.
+    pub fn start(home: &Home, arguments: &[&str]) -> Self {
+        let pair = native_pty_system()
+            .openpty(PtySize {
+                rows: ROWS,
+                cols: COLUMNS,
+                ..PtySize::default()
+            })
+            .expect("a pseudo-terminal");
+        let mut command = CommandBuilder::new(home.program());
+        command.args(arguments);
+        command.env_clear();
+        for (name, value) in home.environment() {
+            command.env(name, value);
+        }
+        command.env("TERM", "xterm-256color");
+        command.cwd(home.path());
+        let child = pair.slave.spawn_command(command).expect("the program");
+        drop(pair.slave);
+        let reader = pair.master.try_clone_reader().expect("a reader");
+        let writer = pair.master.take_writer().expect("a writer");
+        let seen = Arc::new(Mutex::new(Seen {
+            screen: vt100::Parser::new(size(ROWS), size(COLUMNS), 0),
+            raw: Vec::new(),
+            read: 0,
+            ended: false,
+        }));
+        collect(reader, Arc::clone(&seen));
+        Self {
+            child,
+            writer,
+            seen,
+            _master: pair.master,
+        }
+    }
+
+    /// Waits until this text comes, after everything that was expected before.
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) -> &mut Self {
+        let end = Instant::now() + PATIENCE;
+        while !self.find(text) {
+            let ended = self.seen.lock().unwrap().ended;
+            // What came last may have come between the look and the end.
+            let over = (ended || Instant::now() > end) && !self.find(text);
+            assert!(!over, "no `{text}` in:\n{}", self.screen());
+            thread::sleep(Duration::from_millis(10));
+        }
+        self
+    }
+
+    fn find(&self, text: &str) -> bool {
+        let mut seen = self.seen.lock().unwrap();
+        let plain = plain(&seen.raw[seen.read..]);
+        let Some(at) = plain.text.find(text) else {
+            return false;
+        };
+        seen.read += plain.origin[at + text.len() - 1] + 1;
+        true
+    }
+
+    /// Types text and Enter.
+    pub fn line(&mut self, text: &str) -> &mut Self {
+        self.send(&format!("{text}\r"))
+    }
+
+    /// Types this.
+    pub fn send(&mut self, text: &str) -> &mut Self {
+        self.writer.write_all(text.as_bytes()).expect("a terminal");
+        self.writer.flush().expect("a terminal");
+        self
+    }
+
+    /// The arrow key down, so many times.
+    pub fn down(&mut self, times: usize) -> &mut Self {
+        self.send(&"\u{1b}[B".repeat(times))
+    }
+
+    /// Ctrl-C.
+    pub fn interrupt(&mut self) -> &mut Self {
+        self.send("\u{3}")
+    }
+
+    /// What a person sees now.
+    pub fn screen(&self) -> String {
+        self.seen.lock().unwrap().screen.screen().contents()
+    }
+
+    /// Every byte that the program wrote.
+    pub fn raw(&self) -> Vec<u8> {
+        self.seen.lock().unwrap().raw.clone()
+    }
+
+    /// The screen's cells, for a picture.
+    pub fn cells(&self) -> vt100::Screen {
+        self.seen.lock().unwrap().screen.screen().clone()
+    }
+
+    /// The first word on the screen, joined over line ends, that begins like this.
+    #[track_caller]
+    pub fn word(&self, start: &str) -> String {
+        let raw = self.raw();
+        let text = plain(&raw).text;
+        let at = text
+            .rfind(start)
+            .unwrap_or_else(|| panic!("no {start} in {text}"));
+        text[at..]
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Waits for the end; the exit code.
+    #[track_caller]
+    pub fn end(&mut self) -> u32 {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let ended = self.seen.lock().unwrap().ended;
+            if let (true, Some(status)) = (ended, self.child.try_wait().expect("a child")) {
+                return status.exit_code();
+            }
+            assert!(
+                Instant::now() < end,
+                "the program goes on:\n{}",
+                self.screen()
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(mut reader: Box<dyn Read + Send>, seen: Arc<Mutex<Seen>>) {
+    thread::spawn(move || {
+        let mut piece = [0_u8; 4096];
+        while let Ok(count) = reader.read(&mut piece) {
+            if count == 0 {
+                break;
+            }
+            let mut seen = seen.lock().unwrap();
+            seen.raw.extend_from_slice(&piece[..count]);
+            seen.screen.process(&piece[..count]);
+        }
+        seen.lock().unwrap().ended = true;
+    });
+}
+
+/// Text without escape sequences, and where each of its bytes came from.
+struct Plain {
+    text: String,
+    origin: Vec<usize>,
+}
+
+fn plain(raw: &[u8]) -> Plain {
+    let (mut bytes, mut origin) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < raw.len() {
+        if raw[at] == 0x1b {
+            at += 1;
+            if raw.get(at) == Some(&b'[') {
+                at += 1;
+                while at < raw.len() && !(0x40..=0x7e).contains(&raw[at]) {
+                    at += 1;
+                }
+            }
+        } else {
+            bytes.push(raw[at]);
+            origin.push(at);
+        }
+        at += 1;
+    }
+    // A character cut in two at the end of what has come so far is left for later.
+    let valid = match std::str::from_utf8(&bytes) {
+        Ok(_) => bytes.len(),
+        Err(why) => why.valid_up_to(),
+    };
+    bytes.truncate(valid);
+    Plain {
+        text: String::from_utf8(bytes).unwrap_or_default(),
+        origin,
+    }
+}
