@@ -128,7 +128,7 @@ pub(crate) fn peak_memory(command: &mut Command) -> u64 {
 
 /// A pipe of Linux holds 64 KiB unless told otherwise.
 fn fill(writer: &mut impl Write) {
-    writer.write_all(&[b'.'; 64 * 1024]).expect("a pipe");
+    writer.write_all(&vec![b'.'; 64 * 1024]).expect("a pipe");
 }
 
 /// Whether the program's first thread waits in the kernel for room in a pipe.
