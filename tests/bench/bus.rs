@@ -27,8 +27,7 @@ const CONFIGURATION: &str = r#"<busconfig>
 pub(crate) struct Bus {
     address: String,
     // In this order: the keyring first, then the bus that it is on.
-    _keyring: Daemon,
-    _daemon: Daemon,
+    _daemons: [Daemon; 2],
     _folder: tempfile::TempDir,
 }
 
@@ -53,8 +52,7 @@ impl Bus {
         let keyring = start_keyring(folder.path(), &address);
         let started = Self {
             address,
-            _keyring: keyring,
-            _daemon: bus,
+            _daemons: [keyring, bus],
             _folder: folder,
         };
         started.wait_for_keyring();
