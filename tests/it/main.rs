@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(unix)]
+mod bad_input;
 mod browser;
 mod first_walk;
 #[cfg(unix)]
