@@ -7,7 +7,7 @@ mod answer;
 mod proxy;
 mod tls;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -336,6 +336,9 @@ impl Http {
         }
         let why = match error {
             ureq::Error::HostNotFound if self.way.is_direct() => Unreachable::Dns,
+            ureq::Error::Io(why) if self.way.is_direct() && is_unknown_host(why) => {
+                Unreachable::Dns
+            }
             ureq::Error::Timeout(_) => Unreachable::Timeout,
             ureq::Error::ConnectProxyFailed(words) => self.proxy_trouble(words),
             ureq::Error::HostNotFound => self.proxy_trouble("unknown host name"),
@@ -362,9 +365,24 @@ impl Http {
     }
 }
 
+/// The resolver's "no such name"; its "try again" is trouble with the network. Neither has an error kind of its own.
+fn is_unknown_host(why: &io::Error) -> bool {
+    if cfg!(windows) {
+        // WSAHOST_NOT_FOUND, WSANO_DATA
+        return matches!(why.raw_os_error(), Some(11001 | 11004));
+    }
+    let text = why.to_string().to_lowercase();
+    text.contains("lookup address information")
+        && !text.contains("temporary")
+        && !text.contains("try again")
+}
+
 /// The system's words, without the libraries' own prefixes.
 fn words(error: &ureq::Error) -> String {
     match error {
+        ureq::Error::Io(why) if why.kind() == io::ErrorKind::UnexpectedEof => {
+            "it was closed too early".into()
+        }
         ureq::Error::Io(why) => why.to_string(),
         other => other.to_string(),
     }
@@ -442,5 +460,26 @@ impl CallError {
 impl From<TlsFailure> for Unreachable {
     fn from(failure: TlsFailure) -> Self {
         Self::Tls(Box::new(failure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_told_from_a_resolver_that_is_away() {
+        let said = |text: &str| {
+            is_unknown_host(&io::Error::other(format!(
+                "failed to lookup address information: {text}"
+            )))
+        };
+        if cfg!(unix) {
+            assert!(said("Name or service not known"));
+            assert!(said("nodename nor servname provided, or not known"));
+            assert!(!said("Temporary failure in name resolution"));
+            assert!(!said("Try again"));
+        }
+        assert!(!is_unknown_host(&io::Error::other("Connection refused")));
     }
 }
