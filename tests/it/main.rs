@@ -6,6 +6,7 @@
 mod support;
 
 mod first_walk;
+mod http;
 mod practice_portal;
 mod tls;
 
