@@ -178,16 +178,23 @@ impl Failure {
         error.insert("message".into(), message.into());
         error.insert("hint".into(), hint.map_or(Value::Null, Value::from));
         error.insert("code".into(), self.code().into());
-        if let Self::Library(Error::Keychain { error: why, .. }) = self {
+        if let Some(Error::Keychain { error: why, .. }) = self.error() {
             error.insert("reason".into(), why.reason.as_str().into());
         }
         json!({ "error": error, "format_version": 1 })
     }
 
-    fn kind(&self) -> &'static str {
+    fn error(&self) -> Option<&Error> {
         match self {
-            Self::Library(Error::NameTaken { .. }) => "name_taken",
-            Self::Library(Error::Ambiguous { .. }) => "ambiguous",
+            Self::Library(error) | Self::Hinted { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.error() {
+            Some(Error::NameTaken { .. }) => "name_taken",
+            Some(Error::Ambiguous { .. }) => "ambiguous",
             _ => match self.code() {
                 USAGE => "usage",
                 SIGN_IN_NEEDED => "sign_in_needed",

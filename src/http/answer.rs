@@ -199,7 +199,7 @@ fn in_front(received: &Received, url: &Url) -> Option<Judgement> {
                 .proxy
                 .clone()
                 .unwrap_or_else(|| "in between".to_owned()),
-            what: "it asks for a password".to_owned(),
+            what: "it asks for a password, HTTP 407".to_owned(),
             authentication: true,
         })),
         _ => None,

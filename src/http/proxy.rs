@@ -96,7 +96,7 @@ impl ProxyChoice {
 
     /// The proxy's 407.
     pub(super) fn wants_password(&self) -> Unreachable {
-        trouble(self.to_string(), "it asks for a password", true)
+        trouble(self.to_string(), "it asks for a password, HTTP 407", true)
     }
 }
 

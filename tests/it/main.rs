@@ -1,6 +1,8 @@
 //! The tests that run the real program against real neighbours.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that cannot go on should stop.
+#![allow(clippy::redundant_closure_for_method_calls)] // `set(|rules| rules.x())` reads like its neighbours.
+#![allow(clippy::similar_names)] // `mode` and `made`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,6 +14,7 @@ mod first_walk;
 #[cfg(unix)]
 mod guided;
 mod herd;
+mod http;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
 mod practice_portal;

@@ -13,7 +13,7 @@ use crate::cli::words::{chosen, clock, escape, local_and_left, roughly};
 use crate::cli::Desk;
 use crate::connection::{Connection, RedirectUri};
 use crate::context::{Event, Wait};
-use crate::error::{Error, Refused, SignInNeeded};
+use crate::error::{Error, Refused, SignInNeeded, Unreachable};
 use crate::loopback::Listener;
 use crate::oauth::{Code, Returned, SignIn, SignInOptions};
 use crate::session::{Issued, PendingSignIn, Session};
@@ -42,10 +42,28 @@ pub(in crate::cli) fn login(desk: &mut Desk, args: &LoginArgs) -> Outcome {
     let Some((sign_in, code)) = obtain(desk, &session, sign_in, args, &mut lines)? else {
         return renew_instead(desk, &session, args);
     };
-    let pending = session.exchange_code(sign_in, code)?;
+    let pending = session
+        .exchange_code(sign_in, code)
+        .map_err(|error| spent(error, session.connection()))?;
     consent(desk, &session, &pending, args, &mut lines)?;
     let issued = session.accept(pending)?;
     tell(desk, session.connection(), &issued, args.json)
+}
+
+/// A code works once. Where its answer did not come, trying again later means signing in again.
+fn spent(error: Error, connection: &Connection) -> Failure {
+    use Unreachable::{Broken, Status, Timeout, TooLarge};
+    let hint = format!(
+        "codes work once; sign in again: age-oauth login {}",
+        chosen(connection)
+    );
+    match error {
+        Error::Unreachable {
+            why: Broken(_) | Status(_) | Timeout | TooLarge,
+            ..
+        } => Failure::Hinted { error, hint },
+        error => error.into(),
+    }
 }
 
 fn minutes(wish: Duration) -> i64 {
