@@ -9,6 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::home;
+use crate::support::home::Home;
+use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET};
+use crate::support::walk::{add, sign_in};
 use age_oauth::connection::KeychainKind;
 use age_oauth::context::Environment;
 use age_oauth::error::KeychainReason;
@@ -585,4 +589,186 @@ fn many_writers_leave_one_item() {
     let last: u8 = stored(&*keychain, &tokens()).unwrap().parse().unwrap();
     assert!(last < 8);
     assert_eq!(keychain.accounts().unwrap().len(), 1);
+}
+
+/// The items of ours in the session, as `secret-tool` shows them.
+fn items(session: &Session) -> String {
+    session.secret_tool(&["search", "--all", "service", "age-oauth"], "")
+}
+
+#[test]
+fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none() {
+    let session = Session::start();
+    let portal = Portal::start(Manner::Enterprise114);
+    let mut home = home();
+    home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
+    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    let ca = portal.ca_file(home.path());
+    home.run([
+        "connections",
+        "add",
+        "--label",
+        "my_portal",
+        "--portal",
+        &portal.url(),
+        "--client-id",
+        APP_ID,
+        "--client-secret-stdin",
+        "--verify-ssl",
+        ca.to_str().unwrap(),
+    ])
+    .input(APP_SECRET)
+    .done()
+    .ok();
+    sign_in(&home, &portal, "my_portal").ok();
+    home.run(["whoami"]).done().ok().out("your.username\n");
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    let shown = home
+        .run(["connections", "show", "--json"])
+        .done()
+        .ok()
+        .json();
+    let id = shown["id"].as_str().unwrap();
+    let kept = items(&session);
+    assert_eq!(kept.matches("label = ").count(), 2, "{kept}");
+    assert!(
+        kept.contains("label = age-oauth: my_portal (client-secret)"),
+        "{kept}"
+    );
+    assert!(
+        kept.contains("label = age-oauth: my_portal (tokens)"),
+        "{kept}"
+    );
+    assert!(
+        kept.contains(&format!("attribute.username = {id}/tokens")),
+        "{kept}"
+    );
+    let looked_up = session.secret_tool(
+        &[
+            "lookup",
+            "service",
+            "age-oauth",
+            "username",
+            &format!("{id}/tokens"),
+        ],
+        "",
+    );
+    assert!(looked_up.contains(&token));
+
+    add(&home, &portal, "without_secret");
+    sign_in(&home, &portal, "without_secret").ok();
+    let kept = items(&session);
+    assert_eq!(kept.matches("label = ").count(), 3, "{kept}");
+    home.run(["connections", "rename", "my_portal", "renamed"])
+        .done()
+        .ok();
+    let kept = items(&session);
+    assert!(
+        kept.contains("label = age-oauth: renamed (tokens)"),
+        "{kept}"
+    );
+    assert!(!kept.contains("my_portal ("), "{kept}");
+    for secret in [APP_SECRET, &token] {
+        assert_eq!(
+            home.files_containing(secret),
+            Vec::<std::path::PathBuf>::new()
+        );
+    }
+
+    home.run(["connections", "edit", "renamed", "--keychain", "vault"])
+        .done()
+        .ok();
+    assert_eq!(
+        home.run(["token", "-c", "renamed"]).done().ok().line(),
+        token
+    );
+    assert!(!items(&session).contains("renamed"));
+    home.run(["connections", "remove", "--all", "--yes"])
+        .done()
+        .ok();
+    assert!(!items(&session).contains("label"), "{}", items(&session));
+    assert_eq!(portal.live_refresh_tokens(), 0);
+}
+
+#[test]
+fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it() {
+    let session = Session::start();
+    let portal = Portal::start(Manner::Enterprise114);
+    let mut home = home();
+    home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
+    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    let shown = home
+        .run(["connections", "show", "--json"])
+        .done()
+        .ok()
+        .json();
+    let account = format!("{}/tokens", shown["id"].as_str().unwrap());
+    let attributes = ["service", "age-oauth", "username", &account];
+    let reason = |home: &Home| {
+        let error = home.run(["token", "--json"]).done().code(5).error_json();
+        let error = &error["error"];
+        assert!(
+            error["hint"]
+                .as_str()
+                .unwrap()
+                .starts_with("age-oauth login"),
+            "{error}"
+        );
+        error["reason"].as_str().unwrap().to_owned()
+    };
+    session.secret_tool(&[&["clear"], &attributes[..]].concat(), "");
+    assert_eq!(reason(&home), "lost");
+    let store = [&["store", "--label", "somebody else's"], &attributes[..]].concat();
+    session.secret_tool(&store, "garbage");
+    assert_eq!(reason(&home), "lost");
+    sign_in(&home, &portal, "prod").ok();
+    session.duplicate(
+        &Item::new(shown["id"].as_str().unwrap(), "prod", ItemKind::Tokens),
+        b"x",
+    );
+    assert_eq!(reason(&home), "ambiguous");
+    sign_in(&home, &portal, "prod").ok();
+    home.run(["token"]).done().ok();
+
+    session.lock();
+    let error = home.run(["token", "--json"]).done().code(5).error_json();
+    assert_eq!(error["error"]["reason"], "locked");
+    home.run([
+        "connections",
+        "add",
+        "--no-check",
+        "--label",
+        "x",
+        "--portal",
+        "https://h/p",
+        "--client-id",
+        "c",
+        "--client-secret-stdin",
+    ])
+    .input("a-secret-1")
+    .done()
+    .code(5);
+    home.run(["connections", "show", "x"]).done().code(4);
+    let missing = home
+        .run([
+            "connections",
+            "add",
+            "--no-check",
+            "--label",
+            "x",
+            "--portal",
+            "https://h/p",
+            "--client-id",
+            "c",
+        ])
+        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+        .done()
+        .code(5);
+    assert!(
+        missing.stderr.contains("--keychain vault"),
+        "{}",
+        missing.stderr
+    );
 }
