@@ -211,7 +211,6 @@ impl<'a> Form<'a> {
             match decide(desk, portal, error)? {
                 Decided::Try(next) => trust = next,
                 Decided::Keep => return Ok(Some(trust)),
-                Decided::Unverified => return Ok(Some(Trust::unverified())),
                 Decided::Another => return Ok(None),
             }
         }
@@ -302,8 +301,6 @@ enum Decided {
     Try(Trust),
     /// Store it as it is.
     Keep,
-    /// Store it, and verify nothing.
-    Unverified,
     /// Another address.
     Another,
 }
@@ -372,7 +369,7 @@ fn decide_tls(
     match chosen {
         0 => ask_ca(desk).map(Decided::Try),
         1 => pin(desk, portal, failure),
-        2 => Ok(Decided::Unverified),
+        2 => Ok(Decided::Try(Trust::unverified())),
         _ => Ok(Decided::Another),
     }
 }
