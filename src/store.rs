@@ -815,3 +815,167 @@ pub fn rfc3339(at: Timestamp) -> String {
         .unwrap_or(at)
         .to_string()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn store() -> (tempfile::TempDir, Connections) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Connections::open(folder.path().join("store"));
+        (folder, store)
+    }
+
+    fn connection(label: &str) -> Connection {
+        Connection::new(
+            label.parse().unwrap(),
+            "https://h/portal".parse().unwrap(),
+            Grant::User {
+                redirect_uri: RedirectUri::OutOfBand,
+                pkce: true,
+            },
+            "client1".into(),
+        )
+    }
+
+    fn added(store: &Connections, label: &str) -> Connection {
+        let connection = connection(label);
+        store.add(&connection, None, &Context::process()).unwrap();
+        connection
+    }
+
+    fn named(name: &str) -> Selector {
+        Selector::Name(name.into())
+    }
+
+    #[test]
+    fn a_directory_written_by_hand_is_understood() {
+        let (_folder, store) = store();
+        let id = "my_portal_3f2c1e9a-7c5d-4e0b-9a51-0c8b7a6d5e4f";
+        let folder = store.root().join("connections").join(id);
+        fs::create_dir_all(&folder).unwrap();
+        let meta = format!(
+            r#"{{"schema_version": 2, "id": "{id}", "label": "My Portal", "portal_url": "https://gis.example.org/portal",
+                "auth_type": "user", "client_id": "abc", "redirect_uri": "urn:ietf:wg:oauth:2.0:oob", "pkce": true,
+                "referer": null, "verify_ssl": true, "ca_bundle": "ca.pem", "proxy": "system", "keychain": "vault",
+                "tags": ["nightly"], "created_at": "2026-11-23T10:00:00Z", "last_used_at": null, "legacy_id": null}}"#
+        );
+        fs::write(folder.join("meta.json"), meta).unwrap();
+        // Without the folder of labels the connections themselves are looked at.
+        let found = store.find(&named("my portal")).unwrap();
+        assert_eq!(found.tls, Tls::Ca(folder.join("ca.pem")));
+        assert_eq!(found.keychain, KeychainKind::Vault);
+        assert_eq!(found.created_at, "2026-11-23T10:00:00Z".parse().ok());
+        assert_eq!(store.list(Some("NIGHTLY")).unwrap().connections.len(), 1);
+        assert_eq!(store.list(Some("other")).unwrap().connections.len(), 0);
+        added(&store, "second");
+        assert_eq!(store.find(&named("MY PORTAL")).unwrap().id, found.id);
+        assert!(matches!(
+            store.check_free(&"my PORTAL".parse().unwrap()),
+            Err(Error::NameTaken { .. })
+        ));
+    }
+
+    #[test]
+    fn connections_of_the_python_package_are_listed_apart() {
+        let (_folder, store) = store();
+        let folder = store.root().join("connections/prod_1a2b3c4d");
+        fs::create_dir_all(&folder).unwrap();
+        let meta = r#"{"schema_version": 1, "id": "prod_1a2b3c4d", "label": "Prod", "portal_url": "https://h"}"#;
+        fs::write(folder.join("meta.json"), meta).unwrap();
+        let listing = store.list(None).unwrap();
+        assert_eq!(listing.connections.len(), 0);
+        assert_eq!(listing.plaintext[0].label, "Prod");
+        assert!(store.find(&named("prod_1a2b3c4d")).is_err());
+    }
+
+    #[test]
+    fn the_first_connection_becomes_the_default_and_gives_it_back() {
+        let (_folder, store) = store();
+        let environment = Environment::of(Vec::<(String, String)>::new());
+        let context = Context::process();
+        let first = added(&store, "first");
+        let second = added(&store, "second");
+        assert_eq!(store.choose(None, &environment).unwrap().id, first.id);
+        let (lock, current) = store.lock(&first, Duration::ZERO, &context).unwrap();
+        store.remove(lock, &context).unwrap();
+        assert_eq!(store.default_id().unwrap(), None);
+        assert_eq!(store.choose(None, &environment).unwrap().id, second.id);
+        assert!(store.lock(&current, Duration::ZERO, &context).is_err());
+        assert!(!store.folder(&first.id).exists());
+    }
+
+    #[test]
+    fn what_a_crash_leaves_of_a_label_is_taken_over() {
+        let (_folder, store) = store();
+        added(&store, "other");
+        let folded = "gone";
+        fs::write(store.label_path(folded), "gone_00000000\n").unwrap();
+        assert!(matches!(
+            store.find(&named("gone")),
+            Err(Error::NoConnection { .. })
+        ));
+        let gone = added(&store, "Gone");
+        assert_eq!(store.find(&named("gone")).unwrap().id, gone.id);
+    }
+
+    #[test]
+    fn writers_wait_for_one_another_and_lose_nothing() {
+        let (_folder, store) = store();
+        let one = added(&store, "one");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (store, one) = (&store, &one);
+                scope.spawn(move || {
+                    let context = Context::process();
+                    let wait = Duration::from_secs(30);
+                    let (lock, _) = store.lock(one, wait, &context).unwrap();
+                    store
+                        .update(&lock, |connection| connection.tags.push(number.to_string()))
+                        .unwrap();
+                    drop(lock);
+                    added(store, &format!("new {number}"));
+                });
+            }
+        });
+        assert_eq!(store.load(&one.id).unwrap().tags.len(), 8);
+        assert_eq!(store.list(None).unwrap().connections.len(), 9);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_read_again(
+            label in "\\PC{1,64}",
+            client_id in "[!-~]{1,40}",
+            referer in proptest::option::of("[ -~]{1,40}"),
+            tags in proptest::collection::vec("\\PC{0,10}", 0..4),
+            second in 0_i64..4_000_000_000,
+        ) {
+            prop_assume!(label.parse::<Label>().is_ok());
+            let (_folder, store) = store();
+            let mut connection = connection(&label);
+            connection.client_id = client_id;
+            connection.referer = referer;
+            connection.tags = tags;
+            connection.created_at = Timestamp::from_second(second).ok();
+            connection.status.signed_in_at = Timestamp::from_second(second).ok();
+            store.add(&connection, None, &Context::process()).unwrap();
+            prop_assert_eq!(&store.load(&connection.id).unwrap(), &connection);
+            prop_assert_eq!(store.find(&named(connection.label.as_str())).unwrap().id, connection.id);
+        }
+
+        #[test]
+        fn any_meta_json_is_read_without_harm(text in "\\PC{0,200}", field in "[a-z_]{1,12}", value in "[\\[{\"0-9a-z:,}\\]]{0,20}") {
+            let (_folder, store) = store();
+            let id: ConnectionId = "x_00000000".parse().unwrap();
+            fs::create_dir_all(store.folder(&id)).unwrap();
+            for document in [text, format!("{{\"schema_version\":2,\"{field}\":{value}}}")] {
+                fs::write(store.folder(&id).join("meta.json"), document).unwrap();
+                prop_assert!(store.load(&id).is_err());
+                prop_assert!(store.list(None).is_ok());
+            }
+        }
+    }
+}
