@@ -1,655 +1,1184 @@
-//! Bad input gets a clear error, and nothing is lost.
+//! Bad input gets a clear error, and nothing is lost: flags, files, codes, clocks, full disks.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Duration;
 
-use serde_json::Value;
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use serde_json::{json, Value};
 
 use crate::home;
-use crate::support::home::Home;
+use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Fault, Manner, Portal, APP_ID, OTHER_USER, SERVICE_ID, USER,
+    Endpoint, Fault, Manner, Portal, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
 };
-use crate::support::walk::{add, add_with, sign_in, sign_in_as};
+use crate::support::walk::{add, add_with, sign_in};
 
-/// A portal, and a home with one connection that is signed in.
-fn world() -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add(&home, &portal, "prod");
-    sign_in(&home, &portal, "prod").ok();
-    (portal, home)
+fn start() -> (Portal, Home) {
+    (Portal::start(Manner::Enterprise114), home())
 }
 
-fn folder(home: &Home) -> PathBuf {
+/// `connections add` with what it needs but for the flags that a test replaces or, with `None`, leaves out.
+fn try_add(home: &Home, portal: &Portal, changes: &[(&str, Option<&str>)]) -> Outcome {
+    let (url, ca) = (portal.url(), portal.ca_file(home.path()));
+    let mut flags = vec![
+        ("--label", Some("prod")),
+        ("--portal", Some(&*url)),
+        ("--client-id", Some(APP_ID)),
+        ("--verify-ssl", ca.to_str()),
+    ];
+    for (name, value) in changes {
+        flags.retain(|(known, _)| known != name);
+        flags.push((name, *value));
+    }
+    let mut arguments = vec!["connections", "add"];
+    for (name, value) in flags {
+        arguments.extend(value.map(|value| [name, value]).into_iter().flatten());
+    }
+    home.run(arguments).done()
+}
+
+/// Labels in the order of the list.
+fn labels(home: &Home) -> Vec<String> {
+    let listed = home.run(["connections", "list"]).done().ok().stdout;
+    let label = |line: &str| line.split('\t').nth(1).unwrap_or_default().to_owned();
+    listed.lines().map(label).collect()
+}
+
+/// Folders below `connections/`, drafts included.
+fn folders(home: &Home) -> Vec<PathBuf> {
+    let all = fs::read_dir(home.store().join("connections"));
+    all.map_or_else(
+        |_| Vec::new(),
+        |all| all.flatten().map(|entry| entry.path()).collect(),
+    )
+}
+
+fn folder_of(home: &Home, label: &str) -> PathBuf {
     let shown = home
-        .run(["connections", "show", "prod", "--json"])
+        .run(["connections", "show", label, "--json"])
         .done()
         .ok()
         .json();
     PathBuf::from(shown["folder"].as_str().unwrap())
 }
 
-fn labels(home: &Home) -> Vec<String> {
-    let listed = home
-        .run(["connections", "list", "--json"])
+#[track_caller]
+fn nothing_was_made(home: &Home) {
+    assert_eq!(labels(home), Vec::<String>::new());
+    assert_eq!(folders(home), Vec::<PathBuf>::new());
+    let claims = fs::read_dir(home.store().join("labels"));
+    assert_eq!(
+        claims.map_or(0, Iterator::count),
+        0,
+        "a label stays claimed"
+    );
+}
+
+#[track_caller]
+fn no_control_characters(outcome: &Outcome) {
+    let text = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(
+        !text.contains(|c: char| c.is_control() && c != '\n'),
+        "{text:?}"
+    );
+}
+
+// — labels, addresses, files, secrets —
+
+#[test]
+fn labels_that_nobody_can_say_are_refused() {
+    let (portal, home) = start();
+    let long = "x".repeat(65);
+    for label in ["", "   ", &long, "a\nb", "a\u{1b}[31mb", "a\u{202e}b"] {
+        let said = try_add(&home, &portal, &[("--label", Some(label))]).code(2);
+        assert!(said.stderr.contains("label"), "{}", said.stderr);
+        no_control_characters(&said.out(""));
+        nothing_was_made(&home);
+    }
+}
+
+#[test]
+fn strange_but_honest_labels_stay_in_their_place() {
+    let (portal, home) = start();
+    let full = "x".repeat(64);
+    let names = [
+        "../../etc",
+        "🗺 maps",
+        "C:\\con",
+        "--help",
+        "a'b\"$(c)`d`",
+        &full,
+    ];
+    for name in names {
+        let given = format!("--label={name}");
+        let (url, ca) = (
+            portal.url(),
+            portal.ca_file(home.path()).display().to_string(),
+        );
+        home.run([
+            "connections",
+            "add",
+            &given,
+            "--portal",
+            &url,
+            "--client-id",
+            APP_ID,
+            "--verify-ssl",
+            &ca,
+        ])
         .done()
         .ok()
-        .json();
-    let listed = listed.as_array().unwrap();
-    listed
-        .iter()
-        .map(|one| one["label"].as_str().unwrap().to_owned())
-        .collect()
+        .out(&format!("[OK] Created connection: {name}\n"));
+    }
+    assert_eq!(folders(&home).len(), names.len());
+    let outside = fs::read_dir(home.path()).unwrap().flatten();
+    let mut outside: Vec<_> = outside.map(|entry| entry.file_name()).collect();
+    outside.sort();
+    assert_eq!(outside, ["ca.pem", "store"]);
+    for name in names {
+        let chosen = format!("--connection={name}");
+        let said = home.run(["token", &chosen]).done().code(3);
+        no_control_characters(&said);
+    }
 }
 
 #[test]
-fn labels_that_are_none_are_refused_and_odd_ones_are_kept() {
-    let home = home();
-    let add = |label: &str| {
-        home.run([
-            "connections",
-            "add",
-            "--no-check",
-            "--portal",
-            "https://h/p",
-            "--client-id",
-            "x",
-            "--label",
-            label,
-        ])
-        .done()
-    };
-    for bad in ["", "   ", "a\nb", "a\u{1b}[2J", &"x".repeat(65)] {
-        let refused = add(bad).code(2);
-        assert!(refused.stderr.contains("label"), "{}", refused.stderr);
-        assert!(!refused.stderr.contains('\u{1b}'));
+fn a_label_is_taken_however_it_is_written() {
+    let (portal, home) = start();
+    try_add(&home, &portal, &[("--label", Some("Zürich"))]).ok();
+    for again in ["Zürich", "ZÜRICH", "Zu\u{308}rich", "  zürich "] {
+        try_add(&home, &portal, &[("--label", Some(again))])
+            .code(4)
+            .out("")
+            .err_has("--replace");
     }
-    for good in ["../../etc", "🗺", "-x", &"y".repeat(64)] {
-        let label = format!("--label={good}");
-        home.run([
-            "connections",
-            "add",
-            "--no-check",
-            "--portal",
-            "https://h/p",
-            "--client-id",
-            "x",
-            &label,
-        ])
-        .done()
-        .ok();
-    }
-    add("../../ETC").code(4).err_has("exists already");
-    assert_eq!(labels(&home).len(), 4);
-    for file in home.files() {
-        assert!(file.starts_with(home.path()), "{}", file.display());
-    }
-    home.run(["connections", "remove", "../../etc", "--yes"])
-        .done()
-        .ok();
-    assert_eq!(labels(&home).len(), 3);
-}
-
-#[test]
-fn addresses_that_lead_to_no_portal_are_told_and_nothing_is_made() {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    let ca = portal.ca_file(home.path());
-    let add = |url: &str| {
-        home.run([
-            "connections",
-            "add",
-            "--label",
-            "x",
-            "--client-id",
-            "x",
-            "--verify-ssl",
-            ca.to_str().unwrap(),
-            "--portal",
-            url,
-        ])
-        .done()
-    };
-    for bad in [
-        "http://gis.example.org/portal",
-        "https://me:pw@h/p",
-        "ftp://h/p",
-        "",
-    ] {
-        add(bad).code(2);
-    }
-    add(&portal.url()[..portal.url().len() - 6])
-        .code(6)
-        .err_has("--no-check");
-    for (fault, words) in [
-        (Fault::Html200, "no ArcGIS portal"),
-        (Fault::Status(404), "404"),
-        (
-            Fault::Json(serde_json::json!({ "hello": "world" })),
-            "no ArcGIS portal",
-        ),
-    ] {
-        portal.set(|rules| rules.fault_always(Endpoint::Root, fault));
-        add(&portal.url()).code(6).err_has(words);
-        portal.set(|rules| {
-            rules.clear_faults();
-        });
-    }
-    add("https://localhost:1/portal").code(6);
-    assert_eq!(labels(&home), Vec::<String>::new());
-    add(&portal.url().replace("https://", "")).ok();
-}
-
-#[test]
-fn certificate_files_are_checked() {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    let write = |name: &str, bytes: &[u8]| {
-        let path = home.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path.display().to_string()
-    };
-    let add = |label: &str, file: &str| {
-        home.run([
-            "connections",
-            "add",
-            "--label",
-            label,
-            "--portal",
-            &portal.url(),
-            "--client-id",
-            "x",
-            "--verify-ssl",
-            file,
-        ])
-        .done()
-    };
-    for (file, words) in [
-        (write("empty", b""), "empty"),
-        (write("text", b"hello"), "certificate"),
-        (
-            write(
-                "key",
-                b"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
-            ),
-            "private key",
-        ),
-        ("/nonexistent/ca.pem".to_owned(), "No such file"),
-        (home.path().display().to_string(), "file"),
-    ] {
-        add("x", &file).code(2).err_has(words);
-    }
-    let pem = portal.ca_pem();
-    let windows = format!("\u{feff}{}", pem.replace('\n', "\r\n"));
-    add("pem", &write("ca.pem", pem.as_bytes())).ok();
-    add("windows", &write("windows.pem", windows.as_bytes())).ok();
-    let der = age_oauth::http::read_certificates(pem.as_bytes()).unwrap()[0].clone();
-    add("der", &write("ca.der", &der)).ok();
-}
-
-#[test]
-fn client_secrets_are_checked_and_never_shown() {
-    let home = home();
-    let add = |input: &str, kind: &str| {
-        home.run([
-            "connections",
-            "add",
-            "--no-check",
-            "--label",
-            "x",
-            "--portal",
-            "https://h/p",
-            "--client-id",
-            "theclient",
-            "--auth-type",
-            kind,
-            "--client-secret-stdin",
-        ])
-        .input(input)
-        .done()
-    };
-    let long = "z".repeat(4000);
-    for bad in [
-        "",
-        "\n",
-        "two\nlines",
-        &long,
-        "theclient",
-        "halfhalfhalfhalf",
-    ] {
-        let refused = add(bad, "app").code(2);
-        let shown = refused.stdout + &refused.stderr;
-        assert!(
-            bad.trim().len() < 9 || bad == "theclient" || !shown.contains(bad),
-            "{shown}"
-        );
-    }
-    home.run([
-        "connections",
-        "add",
-        "--no-check",
-        "--label",
-        "x",
-        "--portal",
-        "https://h/p",
-        "--client-id",
-        "c",
-        "--auth-type",
-        "app",
-    ])
-    .done()
-    .code(2)
-    .err_has("AGE_OAUTH_CLIENT_SECRET");
-    assert_eq!(labels(&home), Vec::<String>::new());
-    add("  canary-secret-1\r\n", "app").ok();
-    assert_eq!(
-        home.files_containing("canary-secret-1"),
-        Vec::<PathBuf>::new()
-    );
-    let typed = home
-        .run([
-            "connections",
-            "edit",
-            "x",
-            "--client-secret",
-            "canary-secret-2",
-        ])
-        .done()
-        .ok();
-    assert!(typed.stderr.contains("history") && !typed.stderr.contains("canary"));
-    assert_eq!(
-        home.files_containing("canary-secret-2"),
-        Vec::<PathBuf>::new()
-    );
-}
-
-#[test]
-fn a_damaged_meta_json_is_told_and_the_others_go_on() {
-    let (portal, home) = world();
-    let meta = folder(&home).join("meta.json");
-    let good = fs::read_to_string(&meta).unwrap();
     add(&home, &portal, "other");
-    let newer = good
-        .replace("\"schema_version\": 2", "\"schema_version\": 9")
-        .replace(
-            concat!("age-oauth ", env!("CARGO_PKG_VERSION")),
-            "age-oauth 9.9.9",
-        );
-    for (bad, words) in [
-        ("", "JSON"),
-        (&good[..good.len() / 2], "JSON"),
-        ("[]", "object"),
-        (
-            &good.replace("\"pkce\": true", "\"pkce\": \"yes\""),
-            "boolean",
-        ),
-        (&newer, "9.9.9"),
-        (&good.replace("https://", "ftp://"), "portal URL"),
-    ] {
-        fs::write(&meta, bad).unwrap();
-        home.run(["token", "-c", "prod"])
-            .done()
-            .code(1)
-            .err_has(words);
-        let listed = home.run(["connections", "list"]).done().ok();
-        assert_eq!(listed.stdout.lines().count(), 1);
-        assert!(listed.stderr.contains("warning:"), "{}", listed.stderr);
-        home.run(["connections", "show", "other"]).done().ok();
-        assert_eq!(fs::read_to_string(&meta).unwrap(), bad);
-    }
-    fs::remove_file(&meta).unwrap();
-    fs::create_dir(&meta).unwrap();
-    home.run(["token", "-c", "prod"]).done().code(1);
-    fs::remove_dir(&meta).unwrap();
-    let elsewhere = home.path().join("elsewhere.json");
-    fs::write(&elsewhere, &good).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, &meta).unwrap();
-    home.run(["token", "-c", "prod"])
-        .done()
-        .code(1)
-        .err_has("prod");
-    fs::remove_file(&meta).unwrap();
-    let kept = good.replacen('{', "{\n  \"of_tomorrow\": {\"a\": [1]},", 1);
-    fs::write(&meta, kept).unwrap();
-    home.run(["token", "--force", "-c", "prod"]).done().ok();
-    let now: Value = serde_json::from_slice(&fs::read(&meta).unwrap()).unwrap();
-    assert_eq!(now["of_tomorrow"]["a"][0], 1);
-    assert!(now["last_used_at"].is_string());
-}
-
-#[test]
-fn a_lost_index_and_a_damaged_default_do_no_harm() {
-    let (_portal, home) = world();
-    fs::remove_dir_all(home.store().join("labels")).unwrap();
-    home.run(["token", "-c", "PROD"]).done().ok();
-    fs::write(home.store().join("default"), "../../etc\n").unwrap();
-    home.run(["token"]).done().ok();
-    fs::write(home.store().join("default"), "gone_1234abcd\n").unwrap();
-    home.run(["token"]).done().ok();
-}
-
-#[test]
-fn connections_are_found_by_label_id_and_unique_prefix() {
-    let (portal, home) = world();
-    add(&home, &portal, "My Portal");
-    let id = folder(&home)
-        .file_name()
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned();
-    for name in ["prod", "PROD", &id, &id[..id.find('_').unwrap() + 5]] {
-        home.run(["connections", "show", name]).done().ok();
-    }
-    home.run(["token", "--connection-id", &id]).done().ok();
-    home.run(["token", "--connection-id", "prod"])
+    home.run(["connections", "rename", "other", "zÜrich"])
         .done()
         .code(4);
-    home.run(["connections", "show", "pro"])
-        .done()
-        .code(4)
-        .err_has("there are: My Portal, prod");
-    home.run(["connections", "show", &id[..id.find('_').unwrap() + 4]])
-        .done()
-        .code(4);
-    let error = home
-        .run(["token", "--json", "-c", "nobody"])
-        .done()
-        .code(4)
-        .error_json();
-    assert_eq!(error["error"]["kind"], "no_connection");
-    assert_eq!(error["error"]["hint"], "age-oauth connections list");
-    home.run(["connections", "use", "--unset"]).done().ok();
-    let error = home.run(["token", "--json"]).done().code(4).error_json();
-    assert_eq!(error["error"]["kind"], "ambiguous");
-    home.run(["token"])
-        .env("AGE_OAUTH_CONNECTION", "prod")
-        .done()
-        .ok();
-    home.run(["connections", "use", "My Portal"])
-        .env("AGE_OAUTH_CONNECTION", "prod")
-        .done()
-        .ok()
-        .out("[OK] Active connection set: My Portal\n")
-        .err_has("AGE_OAUTH_CONNECTION");
-    home.run(["token"])
-        .done()
-        .code(3)
-        .err_has("-c \"My Portal\"");
+    assert_eq!(labels(&home), ["other", "Zürich"]);
+    assert_eq!(folders(&home).len(), 2);
 }
 
 #[test]
-fn without_a_terminal_a_missing_value_names_its_flag() {
-    let home = home();
-    for (given, missing) in [
-        (vec![], "--label"),
-        (vec!["--label", "x"], "--portal"),
-        (
-            vec!["--label", "x", "--portal", "https://h/p"],
-            "--client-id",
-        ),
+fn addresses_that_cannot_be_a_portals_are_refused_without_asking_anybody() {
+    let (portal, home) = start();
+    for (address, word) in [
+        ("", "empty"),
+        ("http://gis.example.org/portal", "http"),
+        ("https://me@localhost/portal", "user"),
+        ("https://me:secret-word@localhost/portal", "user"),
+        ("ftp://localhost/portal", "http"),
+        ("https://", "host"),
+        ("https://h/\u{1b}[2J", "control"),
+        ("https://a b/", "blank"),
     ] {
-        let mut arguments = vec!["connections", "add", "--no-check"];
-        arguments.extend(given);
-        home.run(arguments).done().code(2).err_has(missing);
+        let said = try_add(&home, &portal, &[("--portal", Some(address))]).code(2);
+        let text = said.stderr.to_lowercase();
+        assert!(text.contains(word), "{address}: {text}");
+        assert!(!text.contains("secret-word"), "{text}");
+        no_control_characters(&said.out(""));
     }
-    home.run(["connections", "remove", "--all"])
-        .done()
-        .code(2)
-        .err_has("--yes");
-    let error = home
-        .run(["token", "--json", "--nonsense"])
-        .done()
-        .code(2)
-        .error_json();
-    assert_eq!(error["error"]["kind"], "usage");
-    for help in [
-        vec!["--help"],
-        vec!["connections", "--help"],
-        vec!["connections", "add", "--help"],
-        vec!["login", "-h"],
-        vec!["token", "--help"],
-        vec!["export-env", "--help"],
-    ] {
-        assert!(home.run(help).done().ok().stdout.contains("Usage:"));
-    }
-    home.run(["--version"])
-        .done()
-        .ok()
-        .out(concat!("age-oauth ", env!("CARGO_PKG_VERSION"), "\n"));
+    nothing_was_made(&home);
+    assert_eq!(portal.connections(), 0);
 }
 
 #[test]
-fn codes_that_are_none_leave_the_stored_sign_in_alone() {
-    let (portal, home) = world();
-    let before = home.run(["token"]).done().ok().stdout;
-    let login = |input: &str| home.run(["login"]).input(input).done();
-    login("wrong-code-12345\n")
-        .code(7)
-        .err_has("age-oauth login -c prod");
-    login("two words\n").code(3);
-    login("error=access_denied\n").code(7).err_has("declined");
-    login("https://h/approval?code=abcdefgh&state=other\n")
-        .code(3)
-        .err_has("another sign-in");
-    assert_eq!(home.run(["token"]).done().ok().stdout, before);
-    // At the end of input, a stored sign-in that still can be renewed is renewed.
-    login("").ok().err_has("renewed instead");
-    portal.revoke_all();
-    login("").code(3);
-}
-
-#[test]
-fn a_code_that_is_too_old_is_refused() {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add(&home, &portal, "prod");
-    portal.set(|rules| rules.code_seconds = 0);
-    sign_in(&home, &portal, "prod")
-        .code(7)
-        .err_has("codes work once");
-}
-
-#[test]
-fn rule_11_an_answer_that_is_lost_is_not_asked_for_twice() {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add(&home, &portal, "prod");
-    portal.set(|rules| rules.fault(Endpoint::Code, Fault::ResetAfter));
-    sign_in(&home, &portal, "prod").code(6);
-    assert_eq!(portal.requests_to(Endpoint::Code).len(), 1);
-}
-
-#[test]
-fn rule_7_another_user_is_not_written_over_without_consent() {
-    let (portal, home) = world();
-    sign_in_as(&home, &portal, "prod", OTHER_USER, &[])
-        .code(3)
-        .err_has("--switch-user");
-    assert_eq!(
-        portal.live_refresh_tokens(),
-        1,
-        "the discarded one was revoked"
-    );
-    home.run(["whoami"]).done().ok().out(&format!("{USER}\n"));
-    sign_in_as(&home, &portal, "prod", OTHER_USER, &["--switch-user"]).ok();
-    home.run(["whoami"])
-        .done()
-        .ok()
-        .out(&format!("{OTHER_USER}\n"));
-    assert_eq!(portal.live_refresh_tokens(), 1);
-}
-
-#[test]
-fn a_clock_two_hours_off_does_no_harm() {
-    for shift in [-7200, 7200] {
-        let portal = Portal::start(Manner::Enterprise114);
-        portal.clock().shift_seconds(shift);
-        let home = home();
-        let ca = portal.ca_file(home.path());
-        let added = home
-            .run([
-                "connections",
-                "add",
-                "--label",
-                "prod",
-                "--portal",
-                &portal.url(),
-                "--client-id",
-                APP_ID,
-                "--verify-ssl",
-                ca.to_str().unwrap(),
-            ])
-            .done()
-            .ok();
-        assert!(added.stderr.contains("clock"), "{}", added.stderr);
-        sign_in(&home, &portal, "prod").ok();
-        let token = home.run(["token", "--json"]).done().ok().json();
-        let left = token["expires_in"].as_i64().unwrap();
-        assert!((1790..=1800).contains(&left), "{left}");
-        assert_eq!(
-            home.run(["token"]).done().ok().line(),
-            token["access_token"]
-        );
-    }
-}
-
-#[test]
-fn wrong_registrations_name_the_field_to_correct() {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add_with(&home, &portal, "prod", &[]);
-    home.run(["connections", "edit", "prod", "--client-id", "unknown-app"])
-        .done()
-        .ok();
+fn an_address_without_a_scheme_is_https() {
+    let (portal, home) = start();
+    let bare = portal.url().replace("https://", "");
+    try_add(&home, &portal, &[("--portal", Some(&bare))]).ok();
     let shown = home
         .run(["connections", "show", "--json"])
         .done()
         .ok()
         .json();
-    assert_eq!(shown["client_id"], "unknown-app");
-    home.run(["login"])
-        .input("some-code-123\n")
-        .done()
-        .code(7)
-        .err_has("--client-id");
-    portal.expect_violations();
+    assert_eq!(shown["portal_url"], portal.url().as_str());
+}
 
-    let portal = Portal::start(Manner::Enterprise114);
-    let ca = portal.ca_file(home.path());
-    home.run([
+#[test]
+fn whoever_answers_but_is_no_portal_is_not_added() {
+    let (portal, home) = start();
+    for fault in [
+        Fault::Html200,
+        Fault::Status(404),
+        Fault::Json(json!({"hello": "world"})),
+        Fault::Json(json!([])),
+        Fault::Json(json!({"currentVersion": null})),
+    ] {
+        let case = format!("{fault:?}");
+        portal.set(|rules| rules.fault(Endpoint::Root, fault));
+        let said = try_add(&home, &portal, &[]).code(6).out("");
+        assert!(
+            said.stderr.contains("no ArcGIS portal"),
+            "{case}: {}",
+            said.stderr
+        );
+        nothing_was_made(&home);
+    }
+    let elsewhere = portal.url().replace("/portal", "/elsewhere");
+    try_add(&home, &portal, &[("--portal", Some(&elsewhere))]).code(6);
+    nothing_was_made(&home);
+}
+
+/// The portal's authority in the forms that people have it in, good ones and bad ones.
+#[test]
+fn files_of_certificates_are_read_in_every_honest_form_and_in_no_other() {
+    let (portal, home) = start();
+    let pem = portal.ca_pem().to_owned();
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(body).unwrap();
+    let key = portal.client_identity("x").key_pem;
+    let file = |name: &str, bytes: &[u8]| {
+        let path = home.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let half = &pem.as_bytes()[..pem.len() / 2];
+    let folder = home.path().display().to_string();
+    let missing = home.path().join("missing.pem").display().to_string();
+    for (path, word) in [
+        (missing, "missing.pem"),
+        (file("empty.pem", b""), "empty"),
+        (file("blank.pem", b"\xef\xbb\xbf\r\n \n"), "empty"),
+        (file("text.pem", b"hello\n"), "certificate"),
+        (file("key.pem", key.as_bytes()), "private key"),
+        (file("half.pem", half), "certificate"),
+        (file("half.der", &der[..der.len() / 2]), "certificate"),
+        (folder, "certificate"),
+        (String::new(), "--verify-ssl"),
+    ] {
+        let said = try_add(&home, &portal, &[("--verify-ssl", Some(&path))]).code(2);
+        assert!(said.stderr.contains(word), "{path}: {}", said.stderr);
+        assert!(!said.stderr.contains(key.lines().nth(1).unwrap()));
+        nothing_was_made(&home);
+    }
+    assert_eq!(portal.connections(), 0);
+    let windows = pem.replace('\n', "\r\n");
+    let wordy = format!("Subject: somebody\n{pem}trailing words\n");
+    let both = format!("{key}{pem}");
+    for (name, bytes) in [
+        ("plain", pem.as_bytes()),
+        ("der", &der),
+        ("windows", windows.as_bytes()),
+        ("bom", &[b"\xef\xbb\xbf", windows.as_bytes()].concat()),
+        ("wordy", wordy.as_bytes()),
+        ("both", both.as_bytes()),
+    ] {
+        let path = file(name, bytes);
+        try_add(
+            &home,
+            &portal,
+            &[("--label", Some(name)), ("--verify-ssl", Some(&path))],
+        )
+        .ok();
+        fs::remove_file(path).unwrap();
+        let kept = fs::read_to_string(folder_of(&home, name).join("ca.pem")).unwrap();
+        assert_eq!(
+            kept.matches("BEGIN").count(),
+            1,
+            "{name}: certificates and nothing else"
+        );
+    }
+    // A bad file leaves a connection as it was.
+    let bad = file("bad.pem", b"hello");
+    home.run(["connections", "edit", "der", "--verify-ssl", &bad])
+        .done()
+        .code(2);
+    let kept = fs::read_to_string(folder_of(&home, "der").join("ca.pem")).unwrap();
+    assert!(kept.contains("BEGIN CERTIFICATE"));
+}
+
+#[test]
+fn client_secrets_that_cannot_be_right_are_refused_and_not_shown() {
+    let (portal, home) = start();
+    let (url, ca) = (
+        portal.url(),
+        portal.ca_file(home.path()).display().to_string(),
+    );
+    let try_secret = |secret: &str| {
+        let arguments = [
+            "connections",
+            "add",
+            "--label",
+            "service",
+            "--portal",
+            &url,
+            "--auth-type",
+            "app",
+            "--client-id",
+            SERVICE_ID,
+            "--verify-ssl",
+            &ca,
+            "--client-secret-stdin",
+        ];
+        home.run(arguments).input(secret).done()
+    };
+    let long = "s3cr3t".repeat(667);
+    let twice = SERVICE_SECRET.repeat(2);
+    for secret in [
+        "",
+        "\n",
+        "s3cr3t-one\ns3cr3t-two\n",
+        &long,
+        SERVICE_ID,
+        &twice,
+        "s3cr3t\u{1b}",
+    ] {
+        let said = try_secret(secret).code(2).out("").err_has("client secret");
+        assert!(!said.stderr.contains("s3cr3t"), "{}", said.stderr);
+        assert!(!said.stderr.contains(SERVICE_SECRET), "{}", said.stderr);
+        nothing_was_made(&home);
+    }
+    try_secret(&format!("  {SERVICE_SECRET}\r\n")).ok();
+    home.run(["token"]).done().ok();
+    // A bad one leaves the good one in its place.
+    home.run(["connections", "edit", "service", "--client-secret-stdin"])
+        .input("")
+        .done()
+        .code(2);
+    home.run(["token", "--force"]).done().ok();
+}
+
+// — what is missing —
+
+#[test]
+fn what_is_missing_is_named_where_nobody_can_be_asked() {
+    let (portal, home) = start();
+    for flag in ["--label", "--portal", "--client-id"] {
+        try_add(&home, &portal, &[(flag, None)])
+            .code(2)
+            .out("")
+            .err_has(flag);
+    }
+    try_add(&home, &portal, &[("--auth-type", Some("app"))])
+        .code(2)
+        .err_has("--client-secret-stdin")
+        .err_has("AGE_OAUTH_CLIENT_SECRET");
+    nothing_was_made(&home);
+    add(&home, &portal, "prod");
+    home.run(["connections", "remove", "prod"])
+        .done()
+        .code(2)
+        .err_has("--yes");
+    home.run(["connections", "remove", "--all"])
+        .done()
+        .code(2)
+        .err_has("--yes");
+    home.run(["connections", "remove", "--yes"])
+        .done()
+        .code(2)
+        .err_has("NAME");
+    home.run(["connections", "use"]).done().code(2);
+    assert_eq!(labels(&home), ["prod"]);
+}
+
+/// Every command explains itself, and a word that it does not know is wrong usage.
+#[test]
+fn every_command_has_help() {
+    let home = home();
+    let mut waiting = vec![Vec::<String>::new()];
+    let mut seen = 0;
+    while let Some(path) = waiting.pop() {
+        let with = |last: &str| {
+            let mut arguments = path.clone();
+            arguments.push(last.to_owned());
+            arguments
+        };
+        let help = home.run(with("--help")).done().ok();
+        assert!(help.stdout.contains("Usage:"), "{path:?}");
+        assert_eq!(help.stderr, "", "{path:?}");
+        home.run(with("--no-such-flag")).done().code(2).out("");
+        seen += 1;
+        let commands = help.stdout.split_once("Commands:\n").map(|(_, rest)| rest);
+        for line in commands.unwrap_or_default().lines() {
+            let Some(name) = line
+                .strip_prefix("  ")
+                .and_then(|line| line.split(' ').next())
+            else {
+                break;
+            };
+            if !name.is_empty() && name != "help" {
+                waiting.push(with(name));
+            }
+        }
+    }
+    assert!(seen > 12, "only {seen} commands were found");
+    home.run(["no-such-command"]).done().code(2);
+    let version = home.run(["--version"]).done().ok();
+    assert!(version.stdout.starts_with("age-oauth "));
+    assert_eq!(
+        fs::read_dir(home.path()).unwrap().count(),
+        0,
+        "looking writes nothing"
+    );
+}
+
+// — which connection —
+
+#[test]
+fn an_unknown_connection_is_answered_with_those_there_are() {
+    let (portal, home) = start();
+    home.run(["token"])
+        .done()
+        .code(4)
+        .err_has("age-oauth connections add");
+    add(&home, &portal, "one");
+    add(&home, &portal, "two");
+    for arguments in [
+        &["token", "-c", "three"][..],
+        &["connections", "show", "three"],
+        &["connections", "use", "three"],
+        &["connections", "remove", "three", "--yes"],
+        &["token", "--connection-id", "one"],
+        &["token", "-c", ""],
+        &["token", "-c", "../one"],
+    ] {
+        let said = home.run(arguments).done().code(4).out("");
+        assert!(
+            said.stderr.contains("one, two"),
+            "{arguments:?}: {}",
+            said.stderr
+        );
+    }
+    home.run(["token"])
+        .env("AGE_OAUTH_CONNECTION", "three")
+        .done()
+        .code(4);
+    home.run(["connections", "use", "--unset"]).done().ok();
+    let said = home.run(["token"]).done().code(4);
+    assert!(said.stderr.contains("one, two"), "{}", said.stderr);
+}
+
+#[test]
+fn the_beginning_of_an_id_must_fit_one_connection_alone() {
+    let (portal, home) = start();
+    add(&home, &portal, "prod");
+    let folder = folder_of(&home, "prod");
+    let id = folder.file_name().unwrap().to_str().unwrap().to_owned();
+    let slug = "prod_".len();
+    home.run(["token", "-c", &id[..slug + 4]]).done().code(3);
+    home.run(["token", "-c", &id[..slug + 3]]).done().code(4);
+    // A second connection whose id begins alike.
+    let twin = format!("{}-0000-4000-8000-000000000000", &id[..slug + 8]);
+    let mut meta: Value =
+        serde_json::from_slice(&fs::read(folder.join("meta.json")).unwrap()).unwrap();
+    meta["id"] = json!(twin);
+    meta["label"] = json!("twin");
+    let second = folder.with_file_name(&twin);
+    fs::create_dir(&second).unwrap();
+    fs::copy(folder.join("ca.pem"), second.join("ca.pem")).unwrap();
+    fs::write(second.join("meta.json"), meta.to_string()).unwrap();
+    let said = home
+        .run(["token", "--json", "-c", &id[..slug + 8]])
+        .done()
+        .code(4);
+    assert_eq!(said.error_json()["error"]["kind"], "ambiguous");
+    home.run(["token", "-c", &id[..slug + 8]])
+        .done()
+        .code(4)
+        .err_has(&id)
+        .err_has(&twin);
+    home.run(["token", "-c", &id]).done().code(3);
+    home.run(["token", "-c", &id[..slug + 12]]).done();
+}
+
+// — files that somebody damaged —
+
+/// Two connections, both signed in; the first is the default.
+fn two() -> (Portal, Home) {
+    let (portal, home) = start();
+    for label in ["prod", "other"] {
+        add(&home, &portal, label);
+        sign_in(&home, &portal, label).ok();
+    }
+    (portal, home)
+}
+
+/// With one connection damaged, it alone is out of order, and is named.
+#[track_caller]
+fn one_is_broken(home: &Home, case: &str) {
+    let said = home.run(["token", "-c", "prod"]).done();
+    assert!(matches!(said.code, 1 | 4), "{case}: {}", said.stderr);
+    no_control_characters(&said.out(""));
+    home.run(["token", "-c", "other"]).done().ok();
+    let listed = home.run(["connections", "list"]).done().ok();
+    assert_eq!(
+        listed.stdout.lines().count(),
+        1,
+        "{case}: {}",
+        listed.stdout
+    );
+    assert!(listed.stdout.contains("\tother\t"), "{case}");
+    assert!(
+        listed.stderr.contains("warning"),
+        "{case}: {}",
+        listed.stderr
+    );
+    assert!(listed.stderr.contains("prod_"), "{case}: {}", listed.stderr);
+    no_control_characters(&Outcome {
+        stdout: String::new(),
+        ..listed
+    });
+    home.run(["logout", "-c", "prod"]).done();
+    home.run(["connections", "rename", "prod", "production"])
+        .done();
+    home.run(["connections", "edit", "prod", "--referer", "x"])
+        .done();
+}
+
+#[test]
+fn a_damaged_description_stops_its_own_connection_alone_and_is_not_touched() {
+    let (portal, home) = two();
+    let folder = folder_of(&home, "prod");
+    let path = folder.join("meta.json");
+    let good = fs::read(&path).unwrap();
+    let with = |name: &str, value: Value| {
+        let mut meta: Value = serde_json::from_slice(&good).unwrap();
+        meta[name] = value;
+        meta.to_string().into_bytes()
+    };
+    let deep = "[".repeat(100_000).into_bytes();
+    let cases = [
+        ("truncated", good[..good.len() / 2].to_vec()),
+        ("empty", Vec::new()),
+        ("list", b"[]".to_vec()),
+        ("binary", vec![0xff; 64]),
+        ("deep", deep),
+        ("huge", vec![b' '; 2 * 1024 * 1024]),
+        ("label of another type", with("label", json!(5))),
+        ("tags of another type", with("tags", json!("x"))),
+        ("no client id", with("client_id", json!(""))),
+        ("unknown kind", with("auth_type", json!("wizard"))),
+        ("unknown keychain", with("keychain", json!("shoebox"))),
+        ("label that plays", with("label", json!("a\u{1b}[2J"))),
+        (
+            "plain http",
+            with("portal_url", json!("http://gis.example.org/portal")),
+        ),
+        ("another id", with("id", json!("prod_x"))),
+        ("id that leads out", with("id", json!("../../etc"))),
+    ];
+    for (case, bytes) in cases {
+        fs::write(&path, &bytes).unwrap();
+        one_is_broken(&home, case);
+        home.run(["token"]).done().code(1).err_has("meta.json");
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            bytes,
+            "{case}: it was written over"
+        );
+    }
+    fs::write(&path, &good).unwrap();
+    home.run(["whoami"]).done().ok().out("your.username\n");
+    assert_eq!(portal.live_refresh_tokens(), 2, "nothing was revoked");
+}
+
+#[test]
+fn a_description_of_a_later_version_names_who_wrote_it_and_what_this_one_reads() {
+    let (portal, home) = two();
+    let path = folder_of(&home, "prod").join("meta.json");
+    let good = fs::read(&path).unwrap();
+    let mut meta: Value = serde_json::from_slice(&good).unwrap();
+    meta["schema_version"] = json!(99);
+    meta["written_by"] = json!("age-oauth 9.9.9");
+    fs::write(&path, meta.to_string()).unwrap();
+    one_is_broken(&home, "later");
+    home.run(["token"])
+        .done()
+        .code(1)
+        .err_has("age-oauth 9.9.9")
+        .err_has("schema 99")
+        .err_has("schema 2");
+    // Fields that this version does not know stay where they are.
+    meta = serde_json::from_slice(&good).unwrap();
+    meta["of_tomorrow"] = json!({"a": [1, 2]});
+    fs::write(&path, meta.to_string()).unwrap();
+    home.run(["connections", "edit", "prod", "--referer", "https://x"])
+        .done()
+        .ok();
+    home.run(["token", "--force"]).done().ok();
+    let kept: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(kept["of_tomorrow"], json!({"a": [1, 2]}));
+    drop(portal);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_of_its_own_is_neither_followed_nor_replaced() {
+    use std::os::unix::fs::{symlink, PermissionsExt};
+    let (_portal, home) = two();
+    let folder = folder_of(&home, "prod");
+    let path = folder.join("meta.json");
+    let aside = home.path().join("aside.json");
+    fs::rename(&path, &aside).unwrap();
+    let original = fs::read(&aside).unwrap();
+    one_is_broken(&home, "missing");
+    fs::create_dir(&path).unwrap();
+    one_is_broken(&home, "directory");
+    fs::remove_dir(&path).unwrap();
+    symlink(&aside, &path).unwrap();
+    one_is_broken(&home, "link");
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    assert_eq!(
+        fs::read(&aside).unwrap(),
+        original,
+        "written through the link"
+    );
+    fs::remove_file(&path).unwrap();
+    fs::copy(&aside, &path).unwrap();
+    if !is_root() {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        one_is_broken(&home, "unreadable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    home.run(["whoami", "-c", "prod"]).done().ok();
+    // The folder itself as a link to one elsewhere.
+    let elsewhere = home.path().join("elsewhere");
+    fs::rename(&folder, &elsewhere).unwrap();
+    symlink(&elsewhere, &folder).unwrap();
+    one_is_broken(&home, "folder");
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&elsewhere, &folder).unwrap();
+    home.run(["whoami", "-c", "prod"]).done().ok();
+}
+
+/// Root reads and writes whatever it likes.
+#[cfg(unix)]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let probe = tempfile::tempdir().unwrap();
+    fs::metadata(probe.path()).unwrap().uid() == 0
+}
+
+#[test]
+fn a_damaged_default_is_no_default_and_a_lost_index_costs_nothing() {
+    let (_portal, home) = two();
+    let default = home.store().join("default");
+    for garbage in [
+        &b"\xff\xfe\x00"[..],
+        b"",
+        b"../../etc\n",
+        b"gone_1234\n",
+        &[b'x'; 4096],
+    ] {
+        fs::write(&default, garbage).unwrap();
+        home.run(["token"]).done().code(4).err_has("other, prod");
+        home.run(["token", "-c", "prod"]).done().ok();
+        assert_eq!(labels(&home), ["other", "prod"]);
+    }
+    home.run(["connections", "use", "other"]).done().ok();
+    home.run(["token"]).done().ok();
+    let index = home.store().join("labels");
+    fs::remove_dir_all(&index).unwrap();
+    home.run(["token", "-c", "PROD"]).done().ok();
+    home.run(["connections", "rename", "prod", "production"])
+        .done()
+        .ok();
+    assert_eq!(fs::read_dir(&index).unwrap().count(), 2, "made anew");
+    home.run(["token", "-c", "production"]).done().ok();
+    home.run(["token", "-c", "prod"]).done().code(4);
+    home.run(["connections", "rename", "production", "OTHER"])
+        .done()
+        .code(4);
+}
+
+/// Rule 24b: a secret stays with the portal and client id that it was stored for.
+#[test]
+fn rule_24b_a_rewritten_description_sends_no_secret_elsewhere() {
+    let (portal, home) = two();
+    let elsewhere = Portal::start(Manner::Enterprise114);
+    let path = folder_of(&home, "prod").join("meta.json");
+    let good = fs::read_to_string(&path).unwrap();
+    for (name, value) in [
+        ("portal_url", elsewhere.url()),
+        ("client_id", SERVICE_ID.to_owned()),
+    ] {
+        let mut meta: Value = serde_json::from_str(&good).unwrap();
+        meta[name] = json!(value);
+        fs::write(&path, meta.to_string()).unwrap();
+        let before = portal.requests().len();
+        for arguments in [
+            &["token", "--json"][..],
+            &["token", "--force", "--json"],
+            &["whoami", "--json"],
+        ] {
+            let said = home.run(arguments).done().code(5).out("");
+            let error = &said.error_json()["error"];
+            assert_eq!(
+                (&error["kind"], &error["reason"]),
+                (&json!("keychain"), &json!("mismatch"))
+            );
+        }
+        assert_eq!(portal.requests().len(), before);
+    }
+    assert_eq!(elsewhere.connections(), 0);
+    fs::write(&path, good).unwrap();
+    home.run(["whoami"]).done().ok();
+}
+
+// — full disks, file modes —
+
+/// Starts the program from a shell that has first changed something about itself.
+#[cfg(unix)]
+fn spawn_after(home: &Home, prelude: &str, arguments: &[&str]) -> Child {
+    use std::process::{Command, Stdio};
+    let script = format!("{prelude}; exec \"$0\" \"$@\"");
+    Command::new("bash")
+        .args(["-c", &script])
+        .arg(home.program())
+        .args(arguments)
+        .env_clear()
+        .envs(home.environment())
+        .current_dir(home.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("bash")
+}
+
+#[cfg(unix)]
+fn run_after(home: &Home, prelude: &str, arguments: &[&str], input: &str) -> Outcome {
+    let mut child = spawn_after(home, prelude, arguments);
+    let mut stdin = child.stdin.take().unwrap();
+    // A program that ends without reading breaks the pipe.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    Outcome::of(child)
+}
+
+/// Every write of a byte to a file fails, as on a full disk.
+#[cfg(unix)]
+const DISK_FULL: &str = "trap '' XFSZ; ulimit -f 0";
+
+/// Contents of the store and of the vault's key, without locks.
+#[cfg(unix)]
+fn snapshot(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all: Vec<_> = home
+        .files()
+        .into_iter()
+        .filter(|path| !path.to_string_lossy().contains("lock"))
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    all.sort();
+    all
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_full_disk_old_content_stays_and_a_token_is_still_handed_out() {
+    let (portal, home) = two();
+    let before = snapshot(&home);
+    for arguments in [
+        &["connections", "edit", "prod", "--referer", "https://x"][..],
+        &["connections", "edit", "prod", "--tag", "x"],
+        &["connections", "rename", "prod", "production"],
+        &["connections", "use", "other"],
+    ] {
+        let said = run_after(&home, DISK_FULL, arguments, "").code(1).out("");
+        assert!(
+            said.stderr.contains("cannot "),
+            "{arguments:?}: {}",
+            said.stderr
+        );
+        assert!(
+            said.stderr.contains("cause: "),
+            "{arguments:?}: {}",
+            said.stderr
+        );
+        assert_eq!(snapshot(&home), before, "{arguments:?}");
+    }
+    // A new token that cannot be stored serves whoever asked.
+    let said = run_after(&home, DISK_FULL, &["token", "--force"], "").ok();
+    assert!(portal.accepts_access_token(said.line()));
+    assert!(said.stderr.contains("warning"), "{}", said.stderr);
+    assert_eq!(snapshot(&home), before);
+    home.run(["whoami", "-c", "prod"]).done().ok();
+    home.run(["whoami", "-c", "other"]).done().ok();
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_full_disk_nothing_is_half_made() {
+    let (portal, home) = start();
+    let url = portal.url();
+    let user = [
         "connections",
         "add",
         "--label",
-        "jobs",
+        "prod",
         "--portal",
-        &portal.url(),
+        &url,
+        "--client-id",
+        APP_ID,
+        "--verify-ssl",
+        "false",
+    ];
+    let service = [
+        "connections",
+        "add",
+        "--label",
+        "service",
+        "--portal",
+        &url,
         "--client-id",
         SERVICE_ID,
+        "--verify-ssl",
+        "false",
         "--auth-type",
         "app",
         "--client-secret-stdin",
-        "--verify-ssl",
-        ca.to_str().unwrap(),
-    ])
-    .input("not-the-secret")
-    .done()
-    .ok();
-    home.run(["token", "-c", "jobs"])
-        .done()
-        .code(7)
-        .err_has("--client-secret-stdin");
+    ];
+    for _ in 0..2 {
+        run_after(&home, DISK_FULL, &user, "").code(1).out("");
+        nothing_was_made(&home);
+        let said = run_after(&home, DISK_FULL, &service, SERVICE_SECRET);
+        assert!(matches!(said.code, 1 | 5), "{}", said.stderr);
+        nothing_was_made(&home);
+    }
+    home.run(user).done().ok();
+    home.run(service).input(SERVICE_SECRET).done().ok();
+    home.run(["token", "-c", "service"]).done().ok();
 }
 
+/// Past half of its life the sign-in is due to be exchanged, which ends the old one: without room for the new one it
+/// is not tried (rule 20).
+#[cfg(unix)]
 #[test]
-fn what_cannot_be_written_leaves_the_old_content() {
-    let (_portal, home) = world();
-    let meta = folder(&home).join("meta.json");
-    let before = fs::read(&meta).unwrap();
-    // The shell's own limit on file sizes: nothing can be written.
-    let refused = std::process::Command::new("bash")
-        .args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 0; exec \"$0\" connections rename prod other",
-        ])
-        .arg(home.program())
-        .env_clear()
-        .envs(home.environment())
-        .output()
-        .unwrap();
-    assert_eq!(
-        refused.status.code(),
-        Some(1),
-        "{}",
-        String::from_utf8_lossy(&refused.stderr)
-    );
-    assert_eq!(fs::read(&meta).unwrap(), before);
-    home.run(["token", "-c", "prod"]).done().ok();
-    home.run(["connections", "rename", "prod", "other"])
-        .done()
-        .ok();
-    home.run(["token", "-c", "other"]).done().ok();
-    home.run(["connections", "rename", "other", "OTHER"])
-        .done()
-        .ok();
-    home.run(["connections", "show", "prod"]).done().code(4);
+fn rule_20_on_a_full_disk_no_sign_in_is_spent() {
+    let (portal, home) = start();
+    add(&home, &portal, "prod");
+    sign_in_ten_days_ago(&home, &portal);
+    let before = snapshot(&home);
+    run_after(&home, DISK_FULL, &["token"], "").code(5).out("");
+    assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 0);
+    assert_eq!(snapshot(&home), before);
+    home.run(["token"]).done().ok();
+    assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 1);
+    assert_eq!(portal.live_refresh_tokens(), 1);
 }
 
+/// Signs in for a fortnight, by a clock that is ten days behind.
+#[cfg(unix)]
+fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
+    use age_oauth::context::{Clock, Context, Deadline, Environment, Observer};
+    use age_oauth::oauth::{Returned, SignInOptions};
+    use age_oauth::{Connections, Keychains, Selector, Session};
+    let context = Context {
+        clock: Clock::new(|| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(240)),
+        deadline: Deadline::never(),
+        environment: Environment::of(home.environment()),
+        observer: Observer::silent(),
+    };
+    let connections = Connections::open_default(&context.environment).unwrap();
+    let connection = connections.find(&Selector::Name("prod".into())).unwrap();
+    let root = connections.root().to_owned();
+    let keychain = Keychains::new(root, true, false, &context).of(connection.keychain);
+    let session = Session::new(connections, connection, keychain, context);
+    let fortnight = SignInOptions {
+        minutes: Some(20_160),
+        force_login: false,
+    };
+    let attempt = session.begin_sign_in(&fortnight).unwrap();
+    let code = portal.authorize(attempt.url(), USER).code();
+    let Returned::Code(code) = attempt.read_pasted(&code) else {
+        panic!("the portal's own code is none");
+    };
+    let pending = session.exchange_code(attempt, code).unwrap();
+    session.accept(pending).unwrap();
+}
+
+/// A sign-in that cannot be stored leaves the one before it in its place.
+#[cfg(unix)]
 #[test]
-fn rule_25_modes_hold_whatever_the_umask() {
+fn on_a_full_disk_the_former_sign_in_stays() {
+    let (portal, home) = two();
+    let before = snapshot(&home);
+    let child = spawn_after(&home, DISK_FULL, &["login", "-c", "prod"]);
+    let said = finish_login(child, |url| portal.authorize(url, USER).code());
+    assert!(matches!(said.code, 1 | 5), "{}", said.stderr);
+    assert_eq!(said.stdout, "");
+    assert_eq!(snapshot(&home), before);
+    home.run(["token", "--force", "-c", "prod"]).done().ok();
+}
+
+/// Rule 25: owner alone, whatever the umask.
+#[cfg(unix)]
+#[test]
+fn rule_25_files_and_folders_are_their_owners_alone_whatever_the_umask() {
+    for umask in ["umask 022", "umask 000"] {
+        let (portal, home) = start();
+        let (url, ca) = (
+            portal.url(),
+            portal.ca_file(home.path()).display().to_string(),
+        );
+        let user = [
+            "connections",
+            "add",
+            "--label",
+            "prod",
+            "--portal",
+            &url,
+            "--client-id",
+            APP_ID,
+            "--verify-ssl",
+            &ca,
+        ];
+        let service = [
+            "connections",
+            "add",
+            "--label",
+            "service",
+            "--portal",
+            &url,
+            "--client-id",
+            SERVICE_ID,
+            "--verify-ssl",
+            &ca,
+            "--auth-type",
+            "app",
+            "--client-secret-stdin",
+        ];
+        run_after(&home, umask, &user, "").ok();
+        run_after(&home, umask, &service, SERVICE_SECRET).ok();
+        let child = spawn_after(&home, umask, &["login", "-c", "prod"]);
+        finish_login(child, |url| portal.authorize(url, USER).code()).ok();
+        for arguments in [
+            &["token", "--force", "-c", "prod"][..],
+            &["token", "-c", "service"],
+            &["connections", "edit", "prod", "--referer", "https://x"],
+            &["connections", "rename", "prod", "production"],
+            &["connections", "use", "service"],
+        ] {
+            run_after(&home, umask, arguments, "").ok();
+        }
+        let mut seen = 0;
+        check_modes(home.path(), &mut seen);
+        assert!(seen > 10, "only {seen} files and folders were found");
+    }
+}
+
+#[cfg(unix)]
+fn check_modes(folder: &Path, seen: &mut usize) {
     use std::os::unix::fs::PermissionsExt;
-    let home = home();
-    let made = std::process::Command::new("bash")
-        .args(["-c", "umask 000; exec \"$0\" connections add --no-check --label x --portal https://h/p --client-id c --client-secret-stdin"])
-        .arg(home.program())
-        .env_clear()
-        .envs(home.environment())
-        .stdin(fs::File::open(secret_file(home.path())).unwrap())
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    fs::remove_file(secret_file(home.path())).unwrap();
-    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
-    for file in home.files() {
-        assert_eq!(mode(&file), 0o600, "{}", file.display());
-        let mut folder = file.parent().unwrap();
-        while folder != home.path() {
-            assert_eq!(mode(folder), 0o700, "{}", folder.display());
-            folder = folder.parent().unwrap();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        // The file that the test itself has written.
+        if entry.file_name() == "ca.pem" && !entry.path().with_file_name("meta.json").exists() {
+            continue;
+        }
+        let found = entry.metadata().unwrap();
+        let mode = found.permissions().mode() & 0o7777;
+        let expected = if found.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{:o} {}", mode, entry.path().display());
+        *seen += 1;
+        if found.is_dir() {
+            check_modes(&entry.path(), seen);
         }
     }
 }
 
-fn secret_file(folder: &Path) -> PathBuf {
-    let path = folder.join("secret");
-    if !path.exists() {
-        fs::write(&path, "canary-secret").unwrap();
+// — codes and clocks —
+
+/// Reads the address that a started `login` prints and gives it the line that `code_for` makes of it.
+fn finish_login(mut child: Child, code_for: impl FnOnce(&str) -> String) -> Outcome {
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    let url = loop {
+        let line = lines
+            .next()
+            .unwrap_or_else(|| panic!("no address: {said}"))
+            .unwrap();
+        if line.starts_with("https://") {
+            break line;
+        }
+        said.push_str(&line);
+        said.push('\n');
+    };
+    writeln!(stdin, "{}", code_for(&url)).unwrap();
+    drop(stdin);
+    let rest =
+        std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+    let out = child.wait_with_output().unwrap();
+    said.push_str(&rest.join().unwrap());
+    Outcome {
+        code: out.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+        stderr: said,
     }
-    path
+}
+
+fn login(home: &Home, label: &str, code_for: impl FnOnce(&str) -> String) -> Outcome {
+    finish_login(home.run(["login", "-c", label]).spawn(), code_for)
 }
 
 #[test]
-fn rule_26_errors_and_details_show_no_secret() {
-    let (portal, home) = world();
-    let token = home.run(["token"]).done().ok().line().to_owned();
-    let mut said = String::new();
-    for arguments in [
-        vec!["-vv", "whoami"],
-        vec!["-vv", "token", "--json", "--force"],
-        vec!["-vv", "connections", "show"],
-        vec!["-vv", "login"],
-        vec!["-vv", "logout"],
-        vec!["-vv", "token"],
-    ] {
-        let keep_out = arguments.contains(&"--json");
-        let out = home.run(arguments).input("wrong-code-1234\n").done();
-        said.push_str(&out.stderr);
-        if !keep_out {
-            said.push_str(&out.stdout);
-        }
+fn a_code_that_cannot_be_right_signs_nobody_in_and_nobody_out() {
+    let (portal, home) = two();
+    let other = Portal::start(Manner::Enterprise114);
+    let elsewhere = crate::home();
+    add(&elsewhere, &other, "there");
+    let mut foreign = String::new();
+    login(&elsewhere, "there", |url| {
+        foreign = other.authorize(url, USER).code();
+        String::new()
+    })
+    .code(3);
+    let tokens = portal.requests_to(Endpoint::Code).len();
+    for nothing in ["", "   ", "''", "two words"] {
+        login(&home, "prod", |_| nothing.to_owned()).code(3).out("");
     }
-    assert!(said.contains("POST "), "{said}");
-    assert!(!said.contains(&token));
-    portal.assert_no_secret("what was said", said.as_bytes());
+    // Without any line a sign-in that is still good is renewed instead.
+    home.run(["login", "-c", "prod"]).done().ok();
+    assert_eq!(portal.requests_to(Endpoint::Code).len(), tokens);
+    let wrong = |code: &str| {
+        login(&home, "prod", |_| code.to_owned())
+            .code(7)
+            .out("")
+            .err_has("code")
+            .err_has("hint: ")
+            .err_has("age-oauth login -c prod")
+    };
+    wrong("no-such-code-at-all");
+    wrong(&foreign);
+    // A code lives for minutes.
+    let late = login(&home, "prod", |url| {
+        let code = portal.authorize(url, USER).code();
+        portal.clock().advance(Duration::from_secs(600));
+        code
+    });
+    late.code(7).out("").err_has("age-oauth login -c prod");
+    assert_eq!(portal.requests_to(Endpoint::Code).len(), tokens + 3);
+    // The former sign-in was not touched.
+    home.run(["token", "--force"]).done().ok();
+    home.run(["whoami"]).done().ok().out("your.username\n");
+}
+
+#[test]
+fn without_a_code_and_without_a_sign_in_a_person_is_needed() {
+    let (portal, home) = start();
+    add(&home, &portal, "prod");
+    for nothing in ["", "\n", "\n\n\n"] {
+        home.run(["login"])
+            .input(nothing)
+            .done()
+            .code(3)
+            .out("")
+            .err_has("age-oauth login");
+    }
+    assert!(portal.requests_to(Endpoint::Token).is_empty());
+}
+
+#[test]
+fn a_clock_that_is_hours_off_is_mentioned_and_harms_no_token() {
+    for seconds in [-7200, 7200] {
+        let (portal, home) = start();
+        portal.clock().shift_seconds(seconds);
+        let said = try_add(&home, &portal, &[]).ok();
+        assert!(said.stderr.contains("clock"), "{}", said.stderr);
+        sign_in(&home, &portal, "prod").ok();
+        let first = home.run(["token", "--json"]).done().ok().json();
+        let lives = first["expires_in"].as_i64().unwrap();
+        assert!((1700..=1800).contains(&lives), "{lives}");
+        let again = home.run(["token"]).done().ok();
+        assert_eq!(again.line(), first["access_token"], "a good token is kept");
+        assert!(portal.accepts_access_token(again.line()));
+        home.run(["whoami"]).done().ok();
+        assert_eq!(portal.grants(), ["authorization_code"]);
+    }
+    let (portal, home) = start();
+    let said = try_add(&home, &portal, &[]).ok();
+    assert!(!said.stderr.contains("clock"), "{}", said.stderr);
+}
+
+// — errors for programs —
+
+#[track_caller]
+fn is_kind(said: &Outcome, code: i32, kind: &str) {
+    assert_eq!(said.code, code, "{}", said.stderr);
+    assert_eq!(said.stdout, "");
+    for line in said.stderr.lines() {
+        let parsed = serde_json::from_str::<Value>(line);
+        assert!(
+            parsed.is_ok_and(|value| value.is_object()),
+            "no JSON object: {line}"
+        );
+    }
+    let error = &said.error_json()["error"];
+    assert_eq!(error["kind"], kind);
+    assert!(error["message"]
+        .as_str()
+        .is_some_and(|text| !text.is_empty()));
+    assert!(error.get("hint").is_some());
+}
+
+#[test]
+fn errors_in_json_have_the_kind_and_code_of_the_table() {
+    let (portal, home) = start();
+    let json = |arguments: &[&str]| home.run(arguments.iter().chain(&["--json"])).done();
+    is_kind(&json(&["token", "--no-such-flag"]), 2, "usage");
+    is_kind(&json(&["token", "--min-ttl", "soon"]), 2, "usage");
+    is_kind(&json(&["token"]), 4, "no_connection");
+    add(&home, &portal, "prod");
+    is_kind(&json(&["token"]), 3, "sign_in_needed");
+    is_kind(&json(&["whoami"]), 3, "sign_in_needed");
+    is_kind(
+        &json(&["connections", "show", "nobody"]),
+        4,
+        "no_connection",
+    );
+    add_with(&home, &portal, "other", &[]);
+    home.run(["connections", "use", "--unset"]).done().ok();
+    is_kind(&json(&["whoami"]), 4, "ambiguous");
+    home.run(["connections", "use", "prod"]).done().ok();
+    sign_in(&home, &portal, "prod").ok();
+    portal.set(|rules| rules.fault(Endpoint::CommunitySelf, Fault::error(403, "no")));
+    is_kind(&json(&["whoami"]), 7, "refused");
+    portal.stop();
+    is_kind(&json(&["whoami"]), 6, "unreachable");
+    is_kind(&json(&["token", "--force"]), 6, "unreachable");
+    portal.start_again();
+    is_busy(&home);
+    let vault = home.store().join("vault");
+    let kept = fs::read(&vault).unwrap();
+    fs::remove_file(&vault).unwrap();
+    let lost = json(&["token"]);
+    is_kind(&lost, 5, "keychain");
+    assert_eq!(lost.error_json()["error"]["reason"], "lost");
+    fs::write(&vault, b"no vault at all").unwrap();
+    is_kind(&json(&["token"]), 5, "keychain");
+    fs::write(&vault, kept).unwrap();
+    home.run(["token"]).done().ok();
+    let meta = folder_of(&home, "prod").join("meta.json");
+    fs::write(meta, b"{").unwrap();
+    is_kind(&json(&["token"]), 1, "failed");
+}
+
+/// Another program holds the connection's lock.
+fn is_busy(home: &Home) {
+    let lock = folder_of(home, "prod").join("lock");
+    let held = fs::File::options().write(true).open(lock).unwrap();
+    held.lock().unwrap();
+    let said = home
+        .run(["--timeout", "1s", "token", "--force", "--json"])
+        .done();
+    is_kind(&said, 8, "busy");
+    drop(held);
+    home.run(["token", "--force", "--json"]).done().ok();
+}
+
+/// Warnings are lines of JSON too, and the error is the last.
+#[test]
+fn warnings_in_json_are_lines_of_their_own() {
+    let (portal, home) = start();
+    try_add(&home, &portal, &[("--verify-ssl", Some("false"))]).ok();
+    let said = home.run(["token", "--json"]).done();
+    is_kind(&said, 3, "sign_in_needed");
+    let first: Value = serde_json::from_str(said.stderr.lines().next().unwrap()).unwrap();
+    assert!(first["warning"].is_string(), "{first}");
 }

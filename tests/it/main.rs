@@ -20,6 +20,8 @@ mod keychain;
 mod practice_portal;
 mod session;
 mod shells;
+#[cfg(unix)]
+mod sign_in;
 mod tls;
 
 use support::home::Home;

@@ -1,0 +1,199 @@
+//! Signing in and choosing a connection without a terminal: what is refused, with which code, and what mends it.
+
+use std::path::PathBuf;
+
+use crate::home;
+use crate::support::home::Home;
+use crate::support::portal::{Manner, Portal, OTHER_USER, SERVICE_ID, USER};
+use crate::support::walk::{add, add_with, sign_in, sign_in_as};
+
+/// A portal, and a home with one connection that is signed in.
+fn world() -> (Portal, Home) {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    (portal, home)
+}
+
+fn folder(home: &Home) -> PathBuf {
+    let shown = home
+        .run(["connections", "show", "prod", "--json"])
+        .done()
+        .ok()
+        .json();
+    PathBuf::from(shown["folder"].as_str().unwrap())
+}
+
+#[test]
+fn connections_are_found_by_label_id_and_unique_prefix() {
+    let (portal, home) = world();
+    add(&home, &portal, "My Portal");
+    let id = folder(&home)
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    for name in ["prod", "PROD", &id, &id[..id.find('_').unwrap() + 5]] {
+        home.run(["connections", "show", name]).done().ok();
+    }
+    home.run(["token", "--connection-id", &id]).done().ok();
+    home.run(["token", "--connection-id", "prod"])
+        .done()
+        .code(4);
+    home.run(["connections", "show", "pro"])
+        .done()
+        .code(4)
+        .err_has("there are: My Portal, prod");
+    home.run(["connections", "show", &id[..id.find('_').unwrap() + 4]])
+        .done()
+        .code(4);
+    let error = home
+        .run(["token", "--json", "-c", "nobody"])
+        .done()
+        .code(4)
+        .error_json();
+    assert_eq!(error["error"]["kind"], "no_connection");
+    assert_eq!(error["error"]["hint"], "age-oauth connections list");
+    home.run(["connections", "use", "--unset"]).done().ok();
+    let error = home.run(["token", "--json"]).done().code(4).error_json();
+    assert_eq!(error["error"]["kind"], "ambiguous");
+    home.run(["token"])
+        .env("AGE_OAUTH_CONNECTION", "prod")
+        .done()
+        .ok();
+    home.run(["connections", "use", "My Portal"])
+        .env("AGE_OAUTH_CONNECTION", "prod")
+        .done()
+        .ok()
+        .out("[OK] Active connection set: My Portal\n")
+        .err_has("AGE_OAUTH_CONNECTION");
+    home.run(["token"])
+        .done()
+        .code(3)
+        .err_has("-c \"My Portal\"");
+}
+
+#[test]
+fn codes_that_are_none_leave_the_stored_sign_in_alone() {
+    let (portal, home) = world();
+    let before = home.run(["token"]).done().ok().stdout;
+    let login = |input: &str| home.run(["login"]).input(input).done();
+    login("wrong-code-12345\n")
+        .code(7)
+        .err_has("age-oauth login -c prod");
+    login("two words\n").code(3);
+    login("error=access_denied\n").code(7).err_has("declined");
+    login("https://h/approval?code=abcdefgh&state=other\n")
+        .code(3)
+        .err_has("another sign-in");
+    assert_eq!(home.run(["token"]).done().ok().stdout, before);
+    // At the end of input, a stored sign-in that still can be renewed is renewed.
+    login("").ok().err_has("renewed instead");
+    portal.revoke_all();
+    login("").code(3);
+}
+
+#[test]
+fn a_code_that_is_too_old_is_refused() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    portal.set(|rules| rules.code_seconds = 0);
+    sign_in(&home, &portal, "prod")
+        .code(7)
+        .err_has("codes work once");
+}
+
+#[test]
+fn rule_7_another_user_is_not_written_over_without_consent() {
+    let (portal, home) = world();
+    sign_in_as(&home, &portal, "prod", OTHER_USER, &[])
+        .code(3)
+        .err_has("--switch-user");
+    assert_eq!(
+        portal.live_refresh_tokens(),
+        1,
+        "the discarded one was revoked"
+    );
+    home.run(["whoami"]).done().ok().out(&format!("{USER}\n"));
+    sign_in_as(&home, &portal, "prod", OTHER_USER, &["--switch-user"]).ok();
+    home.run(["whoami"])
+        .done()
+        .ok()
+        .out(&format!("{OTHER_USER}\n"));
+    assert_eq!(portal.live_refresh_tokens(), 1);
+}
+
+#[test]
+fn wrong_registrations_name_the_field_to_correct() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add_with(&home, &portal, "prod", &[]);
+    home.run(["connections", "edit", "prod", "--client-id", "unknown-app"])
+        .done()
+        .ok();
+    let shown = home
+        .run(["connections", "show", "--json"])
+        .done()
+        .ok()
+        .json();
+    assert_eq!(shown["client_id"], "unknown-app");
+    home.run(["login"])
+        .input("some-code-123\n")
+        .done()
+        .code(7)
+        .err_has("--client-id");
+    portal.expect_violations();
+
+    let portal = Portal::start(Manner::Enterprise114);
+    let ca = portal.ca_file(home.path());
+    home.run([
+        "connections",
+        "add",
+        "--label",
+        "jobs",
+        "--portal",
+        &portal.url(),
+        "--client-id",
+        SERVICE_ID,
+        "--auth-type",
+        "app",
+        "--client-secret-stdin",
+        "--verify-ssl",
+        ca.to_str().unwrap(),
+    ])
+    .input("not-the-secret")
+    .done()
+    .ok();
+    home.run(["token", "-c", "jobs"])
+        .done()
+        .code(7)
+        .err_has("--client-secret-stdin");
+}
+
+#[test]
+fn rule_26_errors_and_details_show_no_secret() {
+    let (portal, home) = world();
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    let mut said = String::new();
+    for arguments in [
+        vec!["-vv", "whoami"],
+        vec!["-vv", "token", "--json", "--force"],
+        vec!["-vv", "connections", "show"],
+        vec!["-vv", "login"],
+        vec!["-vv", "logout"],
+        vec!["-vv", "token"],
+    ] {
+        let keep_out = arguments.contains(&"--json");
+        let out = home.run(arguments).input("wrong-code-1234\n").done();
+        said.push_str(&out.stderr);
+        if !keep_out {
+            said.push_str(&out.stdout);
+        }
+    }
+    assert!(said.contains("POST "), "{said}");
+    assert!(!said.contains(&token));
+    portal.assert_no_secret("what was said", said.as_bytes());
+}
