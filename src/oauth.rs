@@ -133,15 +133,14 @@ impl SignIn {
         }
         let code = match text.split_once('=') {
             Some((before, after)) if before.to_ascii_lowercase().ends_with("code") => after,
+            // A sentence is no code.
+            _ if text.contains(char::is_whitespace) => return Returned::Unusable,
             _ => &text,
         };
         // A browser adds its own name to a title.
         let code = code.split_whitespace().next().unwrap_or_default();
         let code_like = |c: char| c.is_ascii_alphanumeric() || "-._~+/=%".contains(c);
         if code.len() < 4 || code.len() > 4096 || !code.chars().all(code_like) {
-            return Returned::Unusable;
-        }
-        if text.split_whitespace().count() > 1 && code.len() == text.len() {
             return Returned::Unusable;
         }
         Returned::Code(Code(Secret::new(code.to_owned())))
@@ -697,7 +696,7 @@ mod tests {
             "",
             "   ",
             "abc",
-            "two words here",
+            "several words here",
             "a\u{1b}[31mb",
             "https://h/portal/home",
         ] {

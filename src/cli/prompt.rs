@@ -34,19 +34,53 @@ fn theme() -> ColorfulTheme {
     ColorfulTheme::default()
 }
 
-/// Ctrl-C shows the cursor again, which a menu hides, and ends the program with 130. A signal handler is set only once
-/// somebody is asked something, since it needs a thread.
+/// Ctrl-C shows the cursor again, which a menu hides, and what is typed, which a secret hides, and ends the program with
+/// 130. A signal handler is set only once somebody is asked something, since it needs a thread.
 fn leave_tidily_on_ctrl_c() {
     static SET: Once = Once::new();
     SET.call_once(|| {
+        let modes = Modes::now();
         // Without a handler Ctrl-C still ends the program; it only leaves a hidden cursor.
-        let _ = ctrlc::set_handler(|| {
+        let _ = ctrlc::set_handler(move || {
+            modes.restore();
             let term = Term::stderr();
             let _ = term.show_cursor();
             let _ = term.write_line("");
             std::process::exit(130);
         });
     });
+}
+
+/// How the terminal treats what is typed.
+#[cfg(unix)]
+struct Modes(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Modes {
+    fn now() -> Self {
+        Self(rustix::termios::tcgetattr(io::stdin()).ok())
+    }
+
+    fn restore(&self) {
+        use rustix::termios::{tcsetattr, OptionalActions};
+        if let Some(modes) = &self.0 {
+            // A terminal that is gone needs no modes.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+        }
+    }
+}
+
+/// Windows reads a secret key by key and leaves the modes alone.
+#[cfg(not(unix))]
+struct Modes;
+
+#[cfg(not(unix))]
+impl Modes {
+    fn now() -> Self {
+        Self
+    }
+
+    fn restore(&self) {}
 }
 
 impl Ask for Dialog {

@@ -276,6 +276,28 @@ fn ctrl_c_leaves_nothing_behind_and_the_cursor_visible() {
 }
 
 #[test]
+fn ctrl_c_at_a_hidden_line_leaves_a_terminal_that_shows_what_is_typed() {
+    let home = home();
+    let script = "\"$0\" connections add --no-check --label x --portal https://h/p; stty -a | tr ' ' '\\n' | grep -x -e echo -e -echo";
+    let mut terminal = Terminal::start_program(
+        &home,
+        "bash",
+        &["-c", script, home.program().to_str().unwrap()],
+    );
+    terminal.expect("tokens be for").line("");
+    terminal.expect("sign-in come back").line("");
+    terminal.expect("Client ID").line("abc");
+    terminal.expect("Client secret").interrupt();
+    terminal.end();
+    assert!(
+        terminal.screen().lines().any(|line| line == "echo"),
+        "{}",
+        terminal.screen()
+    );
+    nothing_was_made(&home);
+}
+
+#[test]
 fn ctrl_c_ends_a_sign_in() {
     let portal = Portal::start(Manner::Enterprise114);
     let home = home();

@@ -39,6 +39,12 @@ struct Seen {
 impl Terminal {
     /// Starts the program of this home with these arguments.
     pub fn start(home: &Home, arguments: &[&str]) -> Self {
+        let program = home.program().display().to_string();
+        Self::start_program(home, &program, arguments)
+    }
+
+    /// Starts another program, as a shell that runs ours.
+    pub fn start_program(home: &Home, program: &str, arguments: &[&str]) -> Self {
         let pair = native_pty_system()
             .openpty(PtySize {
                 rows: ROWS,
@@ -46,7 +52,7 @@ impl Terminal {
                 ..PtySize::default()
             })
             .expect("a pseudo-terminal");
-        let mut command = CommandBuilder::new(home.program());
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.env_clear();
         for (name, value) in home.environment() {
