@@ -61,6 +61,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
         let _ = host.out.write_all(text.as_bytes());
         return DONE;
     }
+    commands::fail_unparsed(&mut host, arguments);
     if arguments.iter().any(|argument| argument == "--json") {
         let message = error.render().to_string();
         let message = message.lines().next().unwrap_or_default();

@@ -152,7 +152,8 @@ impl Shell {
     fn unset(self, name: &str) -> String {
         match self {
             Self::Bash | Self::Zsh | Self::Sh => format!("unset {name}"),
-            Self::Fish => format!("set -eg {name}"),
+            // fish calls it a failure where there is nothing to erase.
+            Self::Fish => format!("set -eg {name}; or true"),
             Self::Powershell => format!("Remove-Item Env:{name} -ErrorAction SilentlyContinue"),
             Self::Cmd => format!("set \"{name}=\""),
             Self::Github => format!("{name}="),
@@ -185,17 +186,25 @@ fn cmd_cannot_carry(value: &str) -> Option<&'static str> {
     })
 }
 
-/// Single quotes are literal for every reader of `.env` files; only what they cannot hold goes into double quotes.
+/// Readers of `.env` files differ: some expand `${…}` even in single quotes, some undo `\\` and `\'` there, some let a
+/// backslash before the closing quote escape it. What all of them read alike goes into single quotes; only what those
+/// cannot hold goes into double quotes, and then without anything that a shell which reads the file would run.
 fn dotenv(value: &str) -> Result<String, &'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+,=".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         return Ok(value.to_owned());
     }
-    if !value.contains(['\'', '\\', '\n', '\r']) {
+    if value.contains("${") {
+        return Err("`${`");
+    }
+    if value.ends_with('\\') {
+        return Err("a backslash at its end");
+    }
+    if !value.contains(['\'', '\n', '\r']) && !value.contains("\\\\") {
         return Ok(format!("'{value}'"));
     }
-    if value.contains('$') {
-        return Err("`$` together with a quote, a backslash or a line break");
+    if value.contains(['$', '`']) {
+        return Err("`$` or a backtick together with a quote, two backslashes or a line break");
     }
     let mut quoted = String::from('"');
     for c in value.chars() {
@@ -280,6 +289,10 @@ mod tests {
         assert_eq!(one(Shell::Dotenv, "a b $c").unwrap(), "V='a b $c'\n");
         assert_eq!(one(Shell::Dotenv, "a'b\n").unwrap(), "V=\"a'b\\n\"\n");
         assert_eq!(
+            one(Shell::Dotenv, "C:\\new\\ca.pem").unwrap(),
+            "V='C:\\new\\ca.pem'\n"
+        );
+        assert_eq!(
             one(Shell::Json, "a\"b").unwrap(),
             "{\n  \"V\": \"a\\\"b\"\n}\n"
         );
@@ -301,7 +314,9 @@ mod tests {
                 "{shell:?}"
             );
         }
-        assert!(one(Shell::Dotenv, "$a'b").is_err());
+        for value in ["$a'b", "`a`'b", "${a}", "a b\\"] {
+            assert!(one(Shell::Dotenv, value).is_err(), "{value}");
+        }
     }
 
     #[test]

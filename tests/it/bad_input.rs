@@ -392,7 +392,11 @@ fn every_command_has_help() {
         let help = home.run(with("--help")).done().ok();
         assert!(help.stdout.contains("Usage:"), "{path:?}");
         assert_eq!(help.stderr, "", "{path:?}");
-        home.run(with("--no-such-flag")).done().code(2).out("");
+        let refused = home.run(with("--no-such-flag")).done().code(2);
+        // What export-env prints is evaluated: there, silence would be success.
+        let evaluated = path.iter().any(|word| word == "export-env");
+        assert_eq!(refused.stdout.ends_with("false\n"), evaluated, "{path:?}");
+        assert_eq!(refused.stdout.is_empty(), !evaluated, "{path:?}");
         seen += 1;
         let commands = help.stdout.split_once("Commands:\n").map(|(_, rest)| rest);
         for line in commands.unwrap_or_default().lines() {

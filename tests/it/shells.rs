@@ -164,6 +164,21 @@ fn other_forms_say_the_same() {
     assert_eq!(prefixed["MY_TOKEN"], token.as_str());
     assert!(prefixed.get("AGE_OAUTH_CONNECTION").is_none());
     home.run(["export-env", "--prefix", "1$(x)"]).done().code(2);
+    // Evaluated, wrong usage fails too, so that no script goes on with an old token.
+    for wrong in [
+        ["--shell", "bash", "--prefix", "1$(x)"],
+        ["--shell", "bash", "--min-ttl", "x"],
+    ] {
+        let mut arguments = vec!["export-env"];
+        arguments.extend(wrong);
+        let refused = home.run(arguments).done().code(2);
+        assert_eq!(
+            refused.stdout.lines().last(),
+            Some("false"),
+            "{}",
+            refused.stdout
+        );
+    }
 
     let powershell = home
         .run(["export-env", "--shell", "powershell"])

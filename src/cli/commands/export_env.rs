@@ -1,8 +1,12 @@
 //! `export-env`: statements that put a token into a shell's environment, or a failure that the shell sees.
 
+use std::ffi::OsString;
 use std::io::Write;
 
+use clap::ValueEnum;
+
 use crate::cli::args::ExportEnvArgs;
+use crate::cli::host::Host;
 use crate::cli::report::{Failure, Outcome};
 use crate::cli::shell::{Shell, Unquotable, Variable};
 use crate::cli::words::verify_ssl;
@@ -31,27 +35,68 @@ const CONNECTION: &str = "AGE_OAUTH_CONNECTION";
 
 pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outcome {
     let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
-    checked(prefix)?;
-    let shell = shell(desk, args);
+    let shell = shell(&desk.host, args.shell);
+    if let Err(failure) = checked(prefix) {
+        // No variable can have such a name, so that there is none to forget.
+        fail(&mut desk.host, shell, &[])?;
+        return Err(failure);
+    }
     if args.unset {
-        return print(desk, shell, &unset(args));
+        return match shell {
+            Shell::Github => append_to_github(desk, &unset(args), None),
+            _ => print(desk, shell, &unset(args)),
+        };
     }
     match set(desk, args, shell) {
         Ok((variables, token)) => {
             if shell == Shell::Github {
-                return append_to_github(desk, &variables, &token);
+                return append_to_github(desk, &variables, Some(&token));
             }
             print(desk, shell, &variables)
         }
         Err(failure) => {
-            // Evaluated, this forgets the old token and fails, so that no script goes on with it.
-            if shell.is_evaluated() {
-                let text = shell.render(&unset(args)).unwrap_or_default();
-                writeln!(desk.host.out, "{text}{}", shell.failing_statement())?;
-            }
+            fail(&mut desk.host, shell, &unset(args))?;
             Err(failure)
         }
     }
+}
+
+/// Evaluated, this forgets the old token and fails, so that no script goes on with it.
+fn fail(host: &mut Host, shell: Shell, unset: &[Variable]) -> std::io::Result<()> {
+    if !shell.is_evaluated() {
+        return Ok(());
+    }
+    let text = shell.render(unset).unwrap_or_default();
+    writeln!(host.out, "{text}{}", shell.failing_statement())?;
+    host.out.flush()
+}
+
+/// The same for a command line that could not be understood: what evaluates it must not take nothing for success.
+pub(in crate::cli) fn fail_unparsed(host: &mut Host, arguments: &[OsString]) {
+    let words: Vec<_> = arguments
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect();
+    if !words.iter().any(|word| word == "export-env") {
+        return;
+    }
+    let given = words.iter().enumerate().find_map(|(index, word)| {
+        let name = match word.strip_prefix("--shell=") {
+            Some(name) => Some(name),
+            None if word == "--shell" => words.get(index + 1).map(AsRef::as_ref),
+            None => None,
+        };
+        Shell::from_str(name?, true).ok()
+    });
+    let prefixed = words.iter().any(|word| word.starts_with("--prefix"));
+    let unset = if prefixed {
+        Vec::new()
+    } else {
+        unset(&ExportEnvArgs::default())
+    };
+    let shell = shell(host, given);
+    // Nobody is left to be told that nobody listens.
+    let _ = fail(host, shell, &unset);
 }
 
 fn checked(prefix: &str) -> Outcome {
@@ -68,14 +113,14 @@ fn checked(prefix: &str) -> Outcome {
 }
 
 /// The shell named, else the nearest one that this process descends from, else `$SHELL`, else the platform's own.
-fn shell(desk: &Desk, args: &ExportEnvArgs) -> Shell {
-    if let Some(shell) = args.shell {
+fn shell(host: &Host, given: Option<Shell>) -> Shell {
+    if let Some(shell) = given {
         return shell;
     }
-    let parents = (desk.host.ancestors)();
+    let parents = (host.ancestors)();
     let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
     let by_variable = || {
-        let name = desk.context.environment.var("SHELL")?;
+        let name = host.environment.var("SHELL")?;
         Shell::of_program(&name)
     };
     by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
@@ -183,14 +228,16 @@ fn print(desk: &mut Desk, shell: Shell, variables: &[Variable]) -> Outcome {
 }
 
 /// The token is masked in the job's log before it is written anywhere.
-fn append_to_github(desk: &mut Desk, variables: &[Variable], token: &str) -> Outcome {
+fn append_to_github(desk: &mut Desk, variables: &[Variable], token: Option<&str>) -> Outcome {
     let Some(path) = desk.context.environment.path("GITHUB_ENV") else {
         return Err(Failure::usage(
             "GITHUB_ENV is not set; the form `github` works in a GitHub Actions job",
         ));
     };
-    desk.answer(&format!("::add-mask::{token}"))?;
-    desk.host.out.flush()?;
+    if let Some(token) = token {
+        desk.answer(&format!("::add-mask::{token}"))?;
+        desk.host.out.flush()?;
+    }
     let text = Shell::Github
         .render(variables)
         .map_err(|error| unquotable(&error, Shell::Github))?;

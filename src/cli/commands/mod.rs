@@ -12,7 +12,7 @@ mod remove;
 mod token;
 mod whoami;
 
-pub(super) use export_env::export_env;
+pub(super) use export_env::{export_env, fail_unparsed};
 pub(super) use login::login;
 pub(super) use logout::logout;
 pub(super) use overview::overview;
