@@ -80,6 +80,7 @@ impl Modes {
         Self
     }
 
+    #[allow(clippy::unused_self)] // As on Unix.
     fn restore(&self) {}
 }
 
