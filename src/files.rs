@@ -1,6 +1,7 @@
 //! Files that only their owner may see, replaced as a whole and never through a link; and locks that die with their
 //! process. Every write of this crate goes through here.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -68,7 +69,7 @@ fn open_unlinked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 /// the old content stays.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     refuse_strange(path)?;
-    let folder = folder_of(path);
+    let (path, folder) = (&*long(path), &*long(folder_of(path)));
     let written = NamedTempFile::new_in(folder).and_then(|mut file| {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
@@ -80,7 +81,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Creates the file with mode 0600; `false` where something is there already, be it a link. Nobody ever sees half of it.
 pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
-    let folder = folder_of(path);
+    let (path, folder) = (&*long(path), &*long(folder_of(path)));
     let created = NamedTempFile::new_in(folder).and_then(|mut file| {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
@@ -119,6 +120,42 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Windows stops at 260 characters unless a path is written in its verbatim form. The standard library does that by itself;
+/// temporary files come from elsewhere.
+#[cfg(windows)]
+fn long(path: &Path) -> Cow<'_, Path> {
+    use std::path::{Component, Prefix};
+    let Ok(whole) = std::path::absolute(path) else {
+        return Cow::Borrowed(path);
+    };
+    let mut parts = whole.components();
+    let Some(Component::Prefix(prefix)) = parts.next() else {
+        return Cow::Owned(whole);
+    };
+    let mut verbatim = std::ffi::OsString::new();
+    match prefix.kind() {
+        Prefix::Disk(_) => {
+            verbatim.push(r"\\?\");
+            verbatim.push(prefix.as_os_str());
+        }
+        Prefix::UNC(server, share) => {
+            verbatim.push(r"\\?\UNC\");
+            verbatim.push(server);
+            verbatim.push(r"\");
+            verbatim.push(share);
+        }
+        _ => return Cow::Owned(whole),
+    }
+    let mut long = PathBuf::from(verbatim);
+    long.extend(parts);
+    Cow::Owned(long)
+}
+
+#[cfg(not(windows))]
+fn long(path: &Path) -> Cow<'_, Path> {
+    Cow::Borrowed(path)
+}
+
 /// Makes the rename itself survive a power cut. Windows does that with the rename and cannot open folders as files.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
@@ -128,8 +165,8 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the directory with mode 0700, and its missing parents too. One that is there stays as it is; a link or a file in
-/// its place is an error.
+/// Makes the directory for its owner alone (mode 0700; on Windows by an access list where its place does not see to that),
+/// and its missing parents too. One that is there stays as it is; a link or a file in its place is an error.
 pub(crate) fn private_dir(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => return Ok(()),
@@ -149,10 +186,33 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         builder.mode(0o700);
     }
+    #[cfg(windows)]
+    let highest = highest_missing(path);
     builder
         .recursive(true)
         .create(path)
-        .map_err(Error::file("create", path))
+        .map_err(Error::file("create", path))?;
+    #[cfg(windows)]
+    if let Err(why) = crate::access_list::keep_to_owner(highest) {
+        // A folder that others may see must not look like one that is ready.
+        for folder in path
+            .ancestors()
+            .take_while(|folder| folder.starts_with(highest))
+        {
+            let _ = fs::remove_dir(folder);
+        }
+        return Err(Error::file("keep others out of", path)(why));
+    }
+    Ok(())
+}
+
+/// The outermost folder that will be made along with this one.
+#[cfg(windows)]
+fn highest_missing(path: &Path) -> &Path {
+    path.ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .last()
+        .unwrap_or(path)
 }
 
 /// A lock between processes, held until dropped. The system releases it when its process dies, however it dies.

@@ -29,6 +29,8 @@
 //! The library neither prints nor prompts; what a person should know goes to the [`context::Observer`]. The command line
 //! is behind the feature `cli`.
 
+#[cfg(windows)]
+mod access_list;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod connection;

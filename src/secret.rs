@@ -38,6 +38,20 @@ impl Secret {
         }
     }
 
+    /// Takes ownership of text as editors and shells write it to files and pipes: UTF-8, or UTF-16 with a byte order mark,
+    /// which is what Windows PowerShell's `>` writes. The mark is no part of the text. `None`, with the bytes wiped, where
+    /// they are neither.
+    #[must_use]
+    pub fn from_file(bytes: Vec<u8>) -> Option<Self> {
+        let bytes = Zeroizing::new(bytes);
+        let text = match &**bytes {
+            [0xff, 0xfe, rest @ ..] => from_utf16(rest, u16::from_le_bytes)?,
+            [0xfe, 0xff, rest @ ..] => from_utf16(rest, u16::from_be_bytes)?,
+            [0xef, 0xbb, 0xbf, utf8 @ ..] | utf8 => std::str::from_utf8(utf8).ok()?.to_owned(),
+        };
+        Some(Self::new(text))
+    }
+
     /// The text itself. Whoever calls this decides where it goes.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -61,6 +75,15 @@ impl Secret {
     pub fn matches(&self, other: &str) -> bool {
         self.0.as_bytes().ct_eq(other.as_bytes()).into()
     }
+}
+
+fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let units = Zeroizing::new(pairs.iter().map(|pair| unit(*pair)).collect::<Vec<_>>());
+    String::from_utf16(&units).ok()
 }
 
 impl fmt::Debug for Secret {
@@ -92,6 +115,27 @@ mod tests {
             Secret::from_utf8(b"ok".to_vec()).map(|s| s.expose().to_owned()),
             Some("ok".to_owned())
         );
+    }
+
+    #[test]
+    fn text_is_read_as_editors_and_shells_write_it() {
+        let utf16 = |mark: [u8; 2], unit: fn(u16) -> [u8; 2]| {
+            let mut bytes = mark.to_vec();
+            bytes.extend("s3crét\r\n".encode_utf16().flat_map(unit));
+            bytes
+        };
+        for bytes in [
+            "s3crét\r\n".as_bytes().to_vec(),
+            "\u{feff}s3crét\r\n".as_bytes().to_vec(),
+            utf16([0xff, 0xfe], u16::to_le_bytes),
+            utf16([0xfe, 0xff], u16::to_be_bytes),
+        ] {
+            let secret = Secret::from_file(bytes);
+            assert!(secret.is_some_and(|secret| secret.matches("s3crét\r\n")));
+        }
+        for bad in [&b"\xff"[..], b"\xff\xfea", b"\xff\xfe\x00\xd8", b"a\xffb"] {
+            assert!(Secret::from_file(bad.to_vec()).is_none());
+        }
     }
 
     #[test]

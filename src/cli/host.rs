@@ -53,6 +53,8 @@ pub struct Terminals {
     pub stdout: bool,
     /// Standard error.
     pub stderr: bool,
+    /// Standard error shows colours (a Windows console of old does not).
+    pub colors: bool,
 }
 
 /// A time zone. The system's is looked up when the first time is shown, because that reads every folder of the zone
@@ -142,6 +144,8 @@ impl Host {
                 stdin: io::stdin().is_terminal(),
                 stdout: io::stdout().is_terminal(),
                 stderr: io::stderr().is_terminal(),
+                // Also switches colours on where the console must be asked to.
+                colors: console::Term::stderr().features().colors_supported(),
             },
             environment: Environment::process().with(taken),
             clock: Clock::system(),
@@ -164,7 +168,7 @@ fn browse(url: &str) -> bool {
 fn read_input() -> io::Result<Secret> {
     let mut bytes = Vec::new();
     io::stdin().lock().take(MAX_INPUT).read_to_end(&mut bytes)?;
-    Secret::from_utf8(bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    Secret::from_file(bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The thread ends with the line, with the input, or with the program.
@@ -173,7 +177,9 @@ fn read_line() -> Receiver<Option<String>> {
     std::thread::spawn(move || {
         let mut line = String::new();
         let read = io::stdin().lock().take(MAX_INPUT).read_line(&mut line);
-        let line = matches!(read, Ok(count) if count > 0).then_some(line);
+        // Windows PowerShell may begin what it pipes with a byte order mark.
+        let text = line.trim_start_matches('\u{feff}').to_owned();
+        let line = matches!(read, Ok(count) if count > 0).then_some(text);
         // Nobody may be waiting any more.
         let _ = sender.send(line);
     });

@@ -47,7 +47,7 @@ where
 
 /// `--help` and `--version` are answers; the rest is wrong usage.
 fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
-    let colored = host.terminal.stderr && host.environment.var("NO_COLOR").is_none();
+    let colored = host.terminal.colors && host.environment.var("NO_COLOR").is_none();
     let text = if colored {
         error.render().ansi().to_string()
     } else {
@@ -74,7 +74,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
             },
             "format_version": 1,
         });
-        let _ = writeln!(host.err, "{line}");
+        let _ = writeln!(host.err, "{}", words::json_text(&line.to_string()));
     } else {
         let _ = host.err.write_all(text.as_bytes());
     }
@@ -119,7 +119,7 @@ impl Desk {
                 color: match global.color {
                     Color::Always => true,
                     Color::Never => false,
-                    Color::Auto => host.terminal.stderr && environment.var("NO_COLOR").is_none(),
+                    Color::Auto => host.terminal.colors && environment.var("NO_COLOR").is_none(),
                 },
                 terminal: host.terminal.stderr,
                 zone: host.zone.clone(),
@@ -178,7 +178,7 @@ impl Desk {
     }
 
     fn answer_json(&mut self, value: &serde_json::Value) -> Outcome {
-        self.answer(&value.to_string())
+        self.answer(&words::json_text(&value.to_string()))
     }
 
     fn store(&self) -> Result<Connections, Failure> {

@@ -8,7 +8,7 @@ use serde_json::{json, Map, Value};
 
 use super::host::AskError;
 use super::talk::Talk;
-use super::words::{escape, typed};
+use super::words::{escape, json_text, typed};
 use crate::error::{
     Error, KeychainReason, Refused, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
 };
@@ -153,7 +153,9 @@ impl Failure {
             Self::Interrupted | Self::ReaderLeft | Self::Several(_) => return,
         };
         if talk.is_json() {
-            talk.error_lines(&self.json(&message, hint.as_deref()).to_string());
+            talk.error_lines(&json_text(
+                &self.json(&message, hint.as_deref()).to_string(),
+            ));
             return;
         }
         let word = talk.paint("error:", &Style::new().red().bold());
@@ -266,6 +268,14 @@ pub(super) fn certificate(failure: &TlsFailure) -> Vec<String> {
 /// The very command to run next.
 fn hint(error: &Error) -> Option<String> {
     match error {
+        Error::File {
+            action: "lock",
+            source,
+            ..
+        } if knows_no_locks(source) => Some(
+            "this file system knows no locks; choose a folder on a local disk: AGE_OAUTH_HOME=FOLDER"
+                .into(),
+        ),
         Error::File { .. } | Error::Corrupt { .. } | Error::Invalid { .. } => None,
         Error::SignInNeeded { connection, why } => Some(sign_in_hint(connection, why)),
         Error::NoConnection { wanted, known } => Some(match (wanted, known.is_empty()) {
@@ -301,6 +311,19 @@ fn hint(error: &Error) -> Option<String> {
     }
 }
 
+/// ENOLCK and EOPNOTSUPP, as network shares answer; on Windows `ERROR_INVALID_FUNCTION` and `ERROR_NOT_SUPPORTED`.
+fn knows_no_locks(why: &io::Error) -> bool {
+    let codes: &[i32] = if cfg!(windows) {
+        &[1, 50]
+    } else if cfg!(target_os = "macos") {
+        &[77, 45, 102]
+    } else {
+        &[37, 95]
+    };
+    why.kind() == io::ErrorKind::Unsupported
+        || why.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
 fn sign_in_hint(label: &str, why: &SignInNeeded) -> String {
     let login = format!("age-oauth login -c {}", typed(label));
     match why {
@@ -325,6 +348,13 @@ fn keychain_hint(
         (KeychainReason::Missing, Some(name)) => Some(format!(
             "where it works, move the secrets to a file that works everywhere: age-oauth connections edit {name} --keychain vault"
         )),
+        (KeychainReason::Locked, _) if cfg!(target_os = "macos") => {
+            Some("security unlock-keychain (then try again)".into())
+        }
+        (KeychainReason::Refused, _) if cfg!(target_os = "macos") => Some(
+            "try again and choose Always Allow; where no question appears: security unlock-keychain"
+                .into(),
+        ),
         (KeychainReason::Locked, _) => {
             Some("unlock it in your desktop session, then try again".into())
         }

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum;
 
+use super::words::json_text;
+
 /// A form of output that some shell or program evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
@@ -243,7 +245,7 @@ fn json(variables: &[Variable]) -> String {
         let _ = write!(text, "{comma}\n  {name}: {value}");
     }
     text.push_str("\n}\n");
-    text
+    json_text(&text)
 }
 
 #[cfg(test)]

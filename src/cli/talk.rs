@@ -11,7 +11,7 @@ use console::Style;
 use serde_json::json;
 
 use super::host::Zone;
-use super::words::{escape, local, roughly, typed};
+use super::words::{escape, json_text, local, roughly, typed};
 use crate::context::{Decision, Event, Notice, Observer, Wait};
 
 /// A wait is worth mentioning once it has lasted this long.
@@ -95,7 +95,7 @@ impl Talk {
         }
         let manner = self.manner();
         if manner.json {
-            self.write(&json!({ "warning": text }).to_string());
+            self.write(&json_text(&json!({ "warning": text }).to_string()));
         } else if !manner.quiet {
             let word = self.paint("warning:", &Style::new().yellow().bold());
             self.write(&format!("{word} {}", escape(text)));

@@ -1,5 +1,7 @@
 //! How things are written for people: times, durations, names, and text that came from elsewhere.
 
+use std::fmt::Write as _;
+
 use jiff::tz::TimeZone;
 use jiff::Timestamp;
 
@@ -20,6 +22,32 @@ pub(super) fn escape(text: &str) -> String {
     clean
 }
 
+/// JSON as it is printed: on Windows in ASCII alone, because whatever reads a pipe there takes its bytes for letters of the
+/// console's code page.
+pub(super) fn json_text(json: &str) -> String {
+    if cfg!(windows) {
+        ascii_json(json)
+    } else {
+        json.to_owned()
+    }
+}
+
+/// Letters beyond ASCII stand inside strings, where JSON has another spelling for each.
+fn ascii_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
+}
+
 /// A name as it must be typed in a command line: quoted where it has blanks or anything a shell would notice.
 pub(super) fn typed(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:@+,=%".contains(c);
@@ -27,7 +55,8 @@ pub(super) fn typed(name: &str) -> String {
         return name.to_owned();
     }
     if name.contains(['"', '$', '`', '\\', '!']) {
-        return format!("'{}'", escape(name).replace('\'', "'\\''"));
+        let inner_quote = if cfg!(windows) { "''" } else { "'\\''" };
+        return format!("'{}'", escape(name).replace('\'', inner_quote));
     }
     format!("\"{}\"", escape(name))
 }
@@ -124,6 +153,17 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_in_ascii_means_the_same() {
+        let value = serde_json::json!({ "ü": "Zürich \u{1f5fa} \" \\ \n" });
+        let text = ascii_json(&value.to_string());
+        assert!(text.is_ascii());
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).ok(),
+            Some(value)
+        );
+    }
 
     #[test]
     fn durations_are_written_as_people_write_them() {

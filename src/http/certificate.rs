@@ -15,12 +15,18 @@ use x509_parser::time::ASN1Time;
 
 use crate::connection::is_control;
 use crate::error::CertificateFacts;
+use crate::secret::Secret;
 
 /// Reads certificates from a file's bytes: PEM with anything around the certificates, or one in DER.
 ///
 /// The error says, for people, what the file holds instead.
 pub fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    // A certificate is no secret, but editors and shells write both kinds of file alike.
+    let marked = bytes.starts_with(b"\xef\xbb\xbf")
+        || bytes.starts_with(b"\xff\xfe")
+        || bytes.starts_with(b"\xfe\xff");
+    let text = marked.then(|| Secret::from_file(bytes.to_vec())).flatten();
+    let bytes = text.as_ref().map_or(bytes, |text| text.expose().as_bytes());
     if bytes.trim_ascii().is_empty() {
         return Err("the file is empty".to_owned());
     }
@@ -184,6 +190,11 @@ mod tests {
                 [der.as_slice().into()]
             );
         }
+        let utf16: Vec<_> = format!("\u{feff}{pem}")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(read_certificates(&utf16).unwrap(), [der.as_slice().into()]);
         assert_eq!(read_certificates(&der).unwrap().len(), 1);
         let two = format!("{pem}\n{pem}");
         assert_eq!(read_certificates(two.as_bytes()).unwrap().len(), 2);
@@ -193,7 +204,7 @@ mod tests {
     fn what_is_no_certificate_is_named() {
         let (pem, der, key) = made();
         let broken = pem.replace(
-            "-----BEGIN CERTIFICATE-----\n",
+            "-----BEGIN CERTIFICATE-----",
             "-----BEGIN CERTIFICATE-----\nAAAA",
         );
         let torn = der.get(..der.len() - 1).unwrap();

@@ -195,7 +195,7 @@ impl ServerCertVerifier for Verifier {
             Some(Err(why)) => kinds = vec![kind(&why)],
             None => {}
         }
-        Err(Refusal::new(kinds, leaf, intermediates).into())
+        Err(Refusal::new(kinds, leaf, intermediates, now).into())
     }
 
     fn verify_tls12_signature(
@@ -248,6 +248,8 @@ fn kind(error: &rustls::Error) -> TlsFailureKind {
         }
         CertificateError::Revoked => TlsFailureKind::Revoked,
         CertificateError::UnknownIssuer => TlsFailureKind::UnknownIssuer,
+        // The platform's own words.
+        CertificateError::Other(OtherError(why)) => TlsFailureKind::Other(why.to_string()),
         other => TlsFailureKind::Other(rustls::Error::from(other.clone()).to_string()),
     }
 }
@@ -273,12 +275,17 @@ impl Refusal {
         kinds: Vec<TlsFailureKind>,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Self {
         let certificate = facts(leaf);
         let mut kind = kinds
             .into_iter()
             .min_by_key(rank)
             .unwrap_or(TlsFailureKind::UnknownIssuer);
+        // Windows has one word for both ends of a certificate's time.
+        if let (TlsFailureKind::Expired, Err(why)) = (&kind, check_dates(leaf, now)) {
+            kind = self::kind(&why);
+        }
         // webpki has other words for a certificate that signs itself, depending on what else it claims to be.
         if rank(&kind) > rank(&TlsFailureKind::SelfSigned)
             && certificate.as_ref().is_some_and(|facts| facts.self_signed)

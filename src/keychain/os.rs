@@ -206,22 +206,32 @@ fn platform_failure(why: &Cause) -> (KeychainReason, String) {
     by_code(why).unwrap_or_else(|| (KeychainReason::Refused, why.to_string()))
 }
 
-/// What the Keychain means by its result codes (`SecBase.h`).
 #[cfg(target_os = "macos")]
 fn by_code(why: &Cause) -> Option<(KeychainReason, String)> {
     let code = why
         .downcast_ref::<security_framework::base::Error>()?
         .code();
-    let advice = "unlock it by `security unlock-keychain ~/Library/Keychains/login.keychain-db`, or run age-oauth once at the \
-                  Mac's own screen";
-    Some(match code {
-        // errSecInteractionNotAllowed
-        -25308 => (KeychainReason::Locked, format!("{why} ({code}); {advice}")),
+    let (reason, meaning) = keychain_code(code);
+    Some((reason, format!("{meaning} ({code}: {why})")))
+}
+
+/// What the Keychain means by its result codes (`SecBase.h`).
+#[cfg(any(test, target_os = "macos"))]
+fn keychain_code(code: i32) -> (KeychainReason, &'static str) {
+    match code {
+        // errSecInteractionNotAllowed: over SSH, or in a job without a session.
+        -25308 => (
+            KeychainReason::Locked,
+            "it is locked and may not ask for the password here",
+        ),
+        // errSecAuthFailed
+        -25293 => (KeychainReason::Refused, "the password was wrong"),
+        // errSecUserCanceled
+        -128 => (KeychainReason::Refused, "its question was cancelled"),
         // errSecNotAvailable, errSecNoSuchKeychain, errSecInvalidKeychain
-        -25291 | -25294 | -25295 => (KeychainReason::Missing, format!("{why} ({code})")),
-        // errSecAuthFailed, errSecUserCanceled, and whatever else
-        _ => (KeychainReason::Refused, format!("{why} ({code})")),
-    })
+        -25291 | -25294 | -25295 => (KeychainReason::Missing, "there is none in this session"),
+        _ => (KeychainReason::Refused, "it failed"),
+    }
 }
 
 #[cfg(not(target_os = "macos"))]
@@ -357,6 +367,31 @@ mod tests {
         }
         let other = KeyringError::NotSupportedByStore("search".into());
         assert_eq!(failed(other).reason, KeychainReason::Refused);
+    }
+
+    #[test]
+    fn the_keychains_result_codes_are_told_apart() {
+        for (code, reason) in [
+            (-25308, KeychainReason::Locked),
+            (-25293, KeychainReason::Refused),
+            (-128, KeychainReason::Refused),
+            (-25294, KeychainReason::Missing),
+            (-50, KeychainReason::Refused),
+        ] {
+            assert_eq!(keychain_code(code).0, reason, "{code}");
+        }
+        let words = [-25308, -25293, -128].map(|code| keychain_code(code).1);
+        assert!(words[0] != words[1] && words[1] != words[2]);
+    }
+
+    /// A network logon over SSH has no credential set (error 1312, `ERROR_NO_SUCH_LOGON_SESSION`).
+    #[cfg(windows)]
+    #[test]
+    fn a_logon_without_credentials_is_sent_to_the_vault() {
+        let why = std::io::Error::from_raw_os_error(1312);
+        let error = failed(KeyringError::NoStorageAccess(Box::new(why)));
+        assert_eq!(error.reason, KeychainReason::Missing);
+        assert!(error.detail.contains("vault") && error.detail.contains("SSH"));
     }
 
     /// Real on Windows; elsewhere there is nothing to be opened.

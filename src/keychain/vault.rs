@@ -320,7 +320,8 @@ fn decode(bytes: &[u8]) -> Option<Vec<Key>> {
     if let Ok(raw) = <[u8; KEY_LEN]>::try_from(bytes) {
         return Some(vec![Zeroizing::new(raw)]);
     }
-    let lines = std::str::from_utf8(bytes).ok()?.lines().map(str::trim);
+    let text = Secret::from_file(bytes.to_vec())?;
+    let lines = text.expose().lines().map(str::trim);
     let keys: Option<Vec<Key>> = lines
         .filter(|line| !line.is_empty())
         .map(decode_line)

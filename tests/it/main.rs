@@ -7,8 +7,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[cfg(unix)]
 mod bad_input;
+#[cfg(unix)]
 mod browser;
 mod first_walk;
 #[cfg(unix)]
@@ -17,12 +17,17 @@ mod herd;
 mod http;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
+mod paths;
 mod practice_portal;
 mod session;
-mod shells;
 #[cfg(unix)]
+mod shells;
 mod sign_in;
 mod tls;
+#[cfg(windows)]
+mod windows;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod wine;
 
 use support::home::Home;
 

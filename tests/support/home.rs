@@ -14,9 +14,26 @@ use base64::Engine;
 /// A program that takes longer hangs.
 const HANGS: Duration = Duration::from_secs(90);
 
+/// What a program cannot do without; the rest of this process's environment is not its business.
+const INHERITED: &[&str] = if cfg!(windows) {
+    // Windows' own libraries find themselves by the first two.
+    &[
+        "SystemRoot",
+        "SystemDrive",
+        "PATH",
+        "PATHEXT",
+        "COMSPEC",
+        "TEMP",
+        "USERPROFILE",
+    ]
+} else {
+    &["PATH"]
+};
+
 /// A throwaway home. Everything in it is gone when it is dropped.
 pub struct Home {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+    place: PathBuf,
     program: PathBuf,
     variables: Vec<(String, String)>,
 }
@@ -29,7 +46,8 @@ impl Home {
             .tempdir()
             .expect("a temporary directory");
         Self {
-            folder,
+            place: folder.path().to_owned(),
+            _folder: folder,
             program: program.into(),
             variables: vec![("AGE_OAUTH_KEYCHAIN".into(), "vault".into())],
         }
@@ -37,7 +55,7 @@ impl Home {
 
     /// The home directory.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.place
     }
 
     /// The store's root.
@@ -56,15 +74,30 @@ impl Home {
         self.variables.push((name.into(), value.into()));
     }
 
-    /// The environment of every run: nothing is inherited but the search path.
+    /// A home whose every path has blanks and letters of several scripts in it, the program's own included.
+    pub fn with_difficult_paths(program: impl AsRef<Path>) -> Self {
+        let mut home = Self::new(program.as_ref());
+        let folder = home.path().join("María López & Söhne (数据)");
+        fs::create_dir(&folder).expect("a folder");
+        let copy = folder.join(program.as_ref().file_name().expect("a program"));
+        fs::copy(program.as_ref(), &copy).expect("a copy");
+        home.program = copy;
+        home.place = folder;
+        home
+    }
+
+    /// The environment of every run: nothing is inherited but what no program can do without.
     pub fn environment(&self) -> Vec<(String, String)> {
-        let mut all = vec![
-            ("PATH".into(), std::env::var("PATH").unwrap_or_default()),
+        let mut all: Vec<(String, String)> = INHERITED
+            .iter()
+            .filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?)))
+            .collect();
+        all.extend([
             ("HOME".into(), self.path().display().to_string()),
             ("AGE_OAUTH_HOME".into(), self.store().display().to_string()),
             ("LANG".into(), "C.UTF-8".into()),
             ("TZ".into(), "UTC".into()),
-        ];
+        ]);
         all.extend(self.variables.iter().cloned());
         all
     }

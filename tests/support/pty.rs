@@ -45,10 +45,15 @@ impl Terminal {
 
     /// Starts another program, as a shell that runs ours.
     pub fn start_program(home: &Home, program: &str, arguments: &[&str]) -> Self {
+        Self::start_sized(home, program, arguments, COLUMNS)
+    }
+
+    /// In a terminal of so many columns: a console that paints breaks its lines there.
+    pub fn start_sized(home: &Home, program: &str, arguments: &[&str], columns: u16) -> Self {
         let pair = native_pty_system()
             .openpty(PtySize {
                 rows: ROWS,
-                cols: COLUMNS,
+                cols: columns,
                 ..PtySize::default()
             })
             .expect("a pseudo-terminal");
@@ -65,7 +70,7 @@ impl Terminal {
         let reader = pair.master.try_clone_reader().expect("a reader");
         let writer = pair.master.take_writer().expect("a writer");
         let seen = Arc::new(Mutex::new(Seen {
-            screen: vt100::Parser::new(size(ROWS), size(COLUMNS), 0),
+            screen: vt100::Parser::new(size(ROWS), size(columns), 0),
             raw: Vec::new(),
             read: 0,
             ended: false,

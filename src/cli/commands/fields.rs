@@ -161,7 +161,7 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
         path: path.to_owned(),
         source,
     })?;
-    Secret::from_utf8(bytes)
+    Secret::from_file(bytes)
         .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
 }
 

@@ -143,6 +143,8 @@ pub struct Rules {
     pub code_seconds: u32,
     /// Life of a user's access token, seconds.
     pub user_access_seconds: u32,
+    /// Random octets in an access token; each four letters are three of them.
+    pub access_octets: usize,
     /// Default life of an app's access token, minutes.
     pub app_minutes: u32,
     /// The most an app may ask for, minutes.
@@ -207,6 +209,7 @@ impl Rules {
             check_secret_on_refresh: SecretCheck::IfSent,
             code_seconds: 300,
             user_access_seconds: 1800,
+            access_octets: 140,
             app_minutes: 120,
             app_minutes_max: 20160,
             refresh_minutes: 20160,

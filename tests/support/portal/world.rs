@@ -202,7 +202,7 @@ impl State {
     }
 
     pub fn issue_access(&mut self, client_id: &str, bearer: Bearer, seconds: u32) -> String {
-        let text = random("practice-access.", 140);
+        let text = random("practice-access.", self.rules.access_octets);
         self.log.learn(&text);
         let access = Access {
             bearer,

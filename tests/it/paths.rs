@@ -1,0 +1,109 @@
+//! Folders as people have them: with blanks and letters of every script, deep, read-only, on file systems without locks.
+
+use std::fs;
+
+use crate::home;
+use crate::support::home::Home;
+use crate::support::portal::{Manner, Portal, APP_SECRET};
+use crate::support::walk::{add_with, sign_in};
+
+/// Everything that reads or writes a file, once.
+fn walk(home: &Home) {
+    let portal = Portal::start(Manner::Enterprise114);
+    let secret = home.path().join("client secret ü.txt");
+    fs::write(&secret, format!("{APP_SECRET}\r\n")).unwrap();
+    add_with(
+        home,
+        &portal,
+        "Müller & Co",
+        &["--client-secret-file", secret.to_str().unwrap()],
+    );
+    fs::remove_file(secret).unwrap();
+    sign_in(home, &portal, "Müller & Co").ok();
+    let token = home.run(["token", "--force"]).done().ok().line().to_owned();
+    assert!(portal.accepts_access_token(&token));
+    let shown = home
+        .run(["connections", "show", "--json"])
+        .done()
+        .ok()
+        .json();
+    assert_eq!(shown["label"], "Müller & Co");
+    let ca = shown["verify_ssl"].as_str().unwrap();
+    assert!(fs::read_to_string(ca)
+        .unwrap()
+        .contains("BEGIN CERTIFICATE"));
+    let variables = home
+        .run(["export-env", "--shell", "json"])
+        .done()
+        .ok()
+        .json();
+    assert_eq!(variables["ARCGIS_VERIFY_SSL"], ca);
+    home.run(["connections", "edit", "--tag", "ü"]).done().ok();
+    home.run(["connections", "rename", "Müller & Co", "Übung"])
+        .done()
+        .ok();
+    home.run(["logout", "-c", "übung"]).done().ok();
+    home.run(["connections", "remove", "Übung", "--yes"])
+        .done()
+        .ok();
+    home.run(["connections", "list"]).done().ok().out("");
+}
+
+#[test]
+fn a_user_name_with_blanks_and_letters_of_any_script_in_every_path() {
+    walk(&Home::with_difficult_paths(home().program()));
+}
+
+/// Windows' older calls end at 260 characters.
+#[test]
+fn a_store_deeper_than_260_characters() {
+    let mut home = home();
+    let mut deep = home.path().to_owned();
+    while deep.as_os_str().len() < 300 {
+        deep.push("a folder with a long name, as departments have them");
+    }
+    home.set("AGE_OAUTH_HOME", deep.to_str().unwrap());
+    walk(&home);
+}
+
+/// A network share that knows no locks, played by a library that answers in its place.
+#[cfg(all(unix, not(target_os = "macos")))]
+#[test]
+fn a_store_without_locks_is_told_as_that_and_nothing_is_lost() {
+    use crate::support::walk::add;
+    use std::process::Command;
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    let (source, library) = (home.path().join("f.c"), home.path().join("f.so"));
+    fs::write(
+        &source,
+        "#include <errno.h>\nint flock(int f, int o) { errno = ENOLCK; return -1; }\n",
+    )
+    .unwrap();
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(compiled.expect("cc").success());
+    for arguments in [
+        &["token", "--force"][..],
+        &["connections", "edit", "--tag", "x"],
+    ] {
+        home.run(arguments)
+            .env("LD_PRELOAD", &library)
+            .done()
+            .code(1)
+            .err_has("hint: ")
+            .err_has("AGE_OAUTH_HOME=");
+    }
+    // What needs no lock goes on working, and the sign-in is as it was.
+    home.run(["token"])
+        .env("LD_PRELOAD", &library)
+        .done()
+        .ok()
+        .out(&format!("{token}\n"));
+    home.run(["token", "--force"]).done().ok();
+}

@@ -1,0 +1,105 @@
+//! The Windows build, run by wine in a real pseudo-terminal, against a practice portal outside of wine. `tests/run --windows`
+//! builds it and says in variables where it is.
+
+use std::process::Command;
+
+use crate::support::home::Home;
+use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET, USER};
+use crate::support::pty::Terminal;
+
+/// The sign-in address fits into one line.
+const WIDE: u16 = 600;
+
+/// Shown by `--nocapture`.
+#[allow(clippy::print_stderr)] // A transcript for whoever runs this.
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: this is run by tests/run --windows"))
+}
+
+/// What the program says, as plain text: wine's console paints, it does not print.
+fn wine(home: &Home, arguments: &[&str]) -> String {
+    let out = Command::new("wine")
+        .args(arguments)
+        .env_clear()
+        .envs(home.environment())
+        .current_dir(home.path())
+        .output()
+        .expect("wine");
+    assert!(out.status.success(), "{arguments:?}: {out:?}");
+    String::from_utf8_lossy(&out.stdout).replace('\r', "")
+}
+
+#[test]
+#[ignore = "runs the Windows build: tests/run --windows"]
+fn the_guided_walk_of_the_windows_build() {
+    let program = variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM");
+    let credentials = variable("AGE_OAUTH_TEST_CREDENTIALS");
+    let portal = Portal::start(Manner::Enterprise114);
+    let mut home = Home::new(&program);
+    for name in ["WINEPREFIX", "WINEARCH", "WINEDEBUG", "WINEDLLOVERRIDES"] {
+        home.set(name, &variable(name));
+    }
+    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    let ca = portal.ca_file(home.path());
+
+    let mut terminal =
+        Terminal::start_sized(&home, "wine", &[&program, "connections", "add"], WIDE);
+    terminal.expect("call this connection").line("my_portal");
+    terminal
+        .expect("Portal address")
+        .line("http://gis.example.org/portal")
+        .expect("http is not allowed");
+    terminal.expect("Portal address").line(&portal.url());
+    terminal.expect("What shall be done").line("");
+    terminal
+        .expect("Certificate file")
+        .line(ca.to_str().unwrap());
+    terminal.expect("certificate is verified");
+    terminal.expect("tokens be for").line("");
+    terminal.expect("sign-in come back").line("");
+    terminal.expect("Client ID").line(APP_ID);
+    terminal.expect("Client secret").line(APP_SECRET);
+    terminal.expect("[OK] OAuth Client Secret captured.");
+    terminal.expect("[OK] Created connection: my_portal");
+    terminal.expect("Sign in now?").send("y");
+    terminal.expect("press Enter:");
+    let url = terminal.word(&portal.rest("oauth2/authorize"));
+    terminal.line(&portal.authorize(&url, USER).code());
+    terminal.expect("Token is for user: your.username");
+    terminal.expect("Signed in until: ");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    assert!(!String::from_utf8_lossy(&terminal.raw()).contains(APP_SECRET));
+    tell(&terminal.screen());
+
+    let lines = wine(&home, &[&program, "connections", "list"]);
+    let id = lines.split('\t').next().unwrap_or_default();
+    assert!(id.starts_with("my_portal_"), "{lines}");
+    let filter = format!("age-oauth:{id}/*");
+
+    // A second program, which knows Credential Manager alone, sees the two items.
+    let listed = wine(&home, &[&credentials, "list", &filter]);
+    tell(&listed);
+    let items: Vec<Vec<&str>> = listed
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert_eq!(items.len(), 2, "{listed}");
+    for (item, kind) in items.iter().zip(["client-secret", "tokens"]) {
+        assert!(item[0].ends_with(&format!("/{kind}")), "{listed}");
+        assert_eq!(item[0].strip_prefix("age-oauth:"), Some(item[1]));
+        assert_eq!(item[2], "local");
+    }
+    assert_eq!(wine(&home, &[&program, "whoami"]), "your.username\n");
+    let token = wine(&home, &[&program, "token"]);
+    assert!(portal.accepts_access_token(token.trim()));
+    wine(
+        &home,
+        &[&program, "connections", "remove", "my_portal", "--yes"],
+    );
+    assert_eq!(wine(&home, &[&credentials, "list", &filter]), "");
+}
