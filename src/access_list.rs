@@ -30,11 +30,11 @@ pub(crate) fn keep_to_owner(folder: &Path) -> io::Result<()> {
 
 /// Paths are compared without regard to case, as Windows does.
 fn is_below(path: &Path, folder: &Path) -> bool {
-    let folded = |path: &Path| {
+    let lowercase = |path: &Path| {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         PathBuf::from(path.to_string_lossy().to_lowercase())
     };
-    folded(path).starts_with(folded(folder))
+    lowercase(path).starts_with(lowercase(folder))
 }
 
 /// Whoever runs this process, as `icacls` wants it: `*` and the security identifier, since names change; else the name.

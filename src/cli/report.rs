@@ -115,6 +115,13 @@ impl Failure {
         }
     }
 
+    pub(super) fn failed_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Failed {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::Failed {
             message: message.into(),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
 
@@ -970,7 +970,7 @@ fn rule_25_files_and_folders_are_their_owners_alone_whatever_the_umask() {
 }
 
 #[cfg(unix)]
-fn check_modes(folder: &Path, seen: &mut usize) {
+fn check_modes(folder: &std::path::Path, seen: &mut usize) {
     use std::os::unix::fs::PermissionsExt;
     for entry in fs::read_dir(folder).unwrap().flatten() {
         // The file that the test itself has written.

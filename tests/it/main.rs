@@ -17,6 +17,8 @@ mod herd;
 mod http;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
+#[cfg(target_os = "macos")]
+mod macos;
 mod paths;
 mod practice_portal;
 mod session;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal, OTHER_USER, SERVICE_ID, USER};
-use crate::support::walk::{add, add_with, sign_in, sign_in_as};
+use crate::support::portal::{Manner, Portal, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER};
+use crate::support::walk::{add, add_with, sign_in, sign_in_as, sign_in_wrapped};
 
 /// A portal, and a home with one connection that is signed in.
 fn world() -> (Portal, Home) {
@@ -196,4 +196,57 @@ fn rule_26_errors_and_details_show_no_secret() {
     assert!(said.contains("POST "), "{said}");
     assert!(!said.contains(&token));
     portal.assert_no_secret("what was said", said.as_bytes());
+}
+
+/// Windows' shells end lines with CRLF, begin a pipe with a byte order mark, and write files in UTF-16.
+#[test]
+fn what_windows_adds_to_a_secret_or_a_code_is_no_part_of_it() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    let ca = portal.ca_file(home.path());
+    let file = home.path().join("secret.txt");
+    let utf16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    std::fs::write(&file, utf16(&format!("\u{feff}{SERVICE_SECRET}\r\n"))).unwrap();
+    let flags = |label: &str| {
+        [
+            "connections",
+            "add",
+            "--auth-type",
+            "app",
+            "--client-id",
+            SERVICE_ID,
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(["--portal".to_owned(), portal.url()])
+        .chain(["--verify-ssl".to_owned(), ca.display().to_string()])
+        .chain(["--label".to_owned(), label.to_owned()])
+        .collect::<Vec<_>>()
+    };
+    let mut by_file = flags("by file");
+    by_file.extend([
+        "--client-secret-file".to_owned(),
+        file.display().to_string(),
+    ]);
+    home.run(by_file).done().ok();
+    for (label, ending) in [("cr", "\r"), ("crlf", "\r\n"), ("two", "\r\n\r\n")] {
+        let mut by_pipe = flags(label);
+        by_pipe.push("--client-secret-stdin".to_owned());
+        home.run(by_pipe)
+            .input(format!("\u{feff}{SERVICE_SECRET}{ending}"))
+            .done()
+            .ok();
+        home.run(["login", "-c", label]).done().ok();
+    }
+    home.run(["login", "-c", "by file"]).done().ok();
+
+    add(&home, &portal, "person");
+    for (before, after) in [
+        ("", "\r"),
+        ("\u{feff}", "\r\n"),
+        ("\u{feff}  \"", "\" \r\n"),
+    ] {
+        sign_in_wrapped(&home, &portal, "person", before, after).ok();
+    }
 }

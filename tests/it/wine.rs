@@ -21,6 +21,14 @@ fn variable(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set: this is run by tests/run --windows"))
 }
 
+fn in_wine(program: &str) -> Home {
+    let mut home = Home::new(program);
+    for name in ["WINEPREFIX", "WINEARCH", "WINEDEBUG", "WINEDLLOVERRIDES"] {
+        home.set(name, &variable(name));
+    }
+    home
+}
+
 /// What the program says, as plain text: wine's console paints, it does not print.
 fn wine(home: &Home, arguments: &[&str]) -> String {
     let out = Command::new("wine")
@@ -40,10 +48,7 @@ fn the_guided_walk_of_the_windows_build() {
     let program = variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM");
     let credentials = variable("AGE_OAUTH_TEST_CREDENTIALS");
     let portal = Portal::start(Manner::Enterprise114);
-    let mut home = Home::new(&program);
-    for name in ["WINEPREFIX", "WINEARCH", "WINEDEBUG", "WINEDLLOVERRIDES"] {
-        home.set(name, &variable(name));
-    }
+    let mut home = in_wine(&program);
     home.set("AGE_OAUTH_KEYCHAIN", "os");
     let ca = portal.ca_file(home.path());
 
@@ -102,4 +107,31 @@ fn the_guided_walk_of_the_windows_build() {
         &[&program, "connections", "remove", "my_portal", "--yes"],
     );
     assert_eq!(wine(&home, &[&credentials, "list", &filter]), "");
+}
+
+#[test]
+#[ignore = "runs the Windows build: tests/run --windows"]
+fn letters_beyond_ascii_typed_at_a_console_arrive() {
+    let program = variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM");
+    let home = in_wine(&program);
+    let arguments = [
+        "connections",
+        "add",
+        "--no-check",
+        "--client-id",
+        "x",
+        "--portal",
+        "https://h/p",
+    ];
+    let words: Vec<&str> = std::iter::once(&*program).chain(arguments).collect();
+    let mut terminal = Terminal::start_sized(&home, "wine", &words, WIDE);
+    terminal.expect("call this connection").line("Zürich 北");
+    terminal.expect("tokens be for").line("");
+    terminal.expect("sign-in come back").line("");
+    terminal.expect("Client secret").line("");
+    terminal.expect("[OK] Created connection: Zürich");
+    terminal.expect("Sign in now?").send("n");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    let lines = wine(&home, &[&program, "connections", "list"]);
+    assert_eq!(lines.split('\t').nth(1), Some("Zürich 北"));
 }

@@ -52,6 +52,29 @@ pub fn sign_in_as(
 ) -> Outcome {
     let mut arguments = vec!["login", "-c", label];
     arguments.extend(flags);
+    paste(home, portal, &arguments, user, ("", "\n"))
+}
+
+/// The same, with text around the pasted code.
+#[track_caller]
+pub fn sign_in_wrapped(
+    home: &Home,
+    portal: &Portal,
+    label: &str,
+    before: &str,
+    after: &str,
+) -> Outcome {
+    paste(home, portal, &["login", "-c", label], USER, (before, after))
+}
+
+#[track_caller]
+fn paste(
+    home: &Home,
+    portal: &Portal,
+    arguments: &[&str],
+    user: &str,
+    (before, after): (&str, &str),
+) -> Outcome {
     let mut child = home.run(arguments).spawn();
     let mut stdin = child.stdin.take().expect("a pipe");
     let stderr = child.stderr.take().expect("a pipe");
@@ -68,7 +91,7 @@ pub fn sign_in_as(
         said.push('\n');
     };
     let code = portal.authorize(&url, user).code();
-    writeln!(stdin, "{code}").expect("a pipe");
+    write!(stdin, "{before}{code}{after}").expect("a pipe");
     drop(stdin);
     let rest =
         std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));

@@ -153,12 +153,19 @@ fn set(
 }
 
 fn unquotable(error: &Unquotable, shell: Shell) -> Failure {
-    Failure::failed(format!(
+    let message = format!(
         "{} holds {}, which the form `{}` cannot carry",
         error.name,
         error.why,
         format!("{shell:?}").to_lowercase()
-    ))
+    );
+    if shell == Shell::Cmd {
+        return Failure::failed_hint(
+            message,
+            "PowerShell carries it: age-oauth export-env --shell powershell",
+        );
+    }
+    Failure::failed(message)
 }
 
 fn variables(
