@@ -283,6 +283,13 @@ fn hint(error: &Error) -> Option<String> {
             "this file system knows no locks; choose a folder on a local disk: AGE_OAUTH_HOME=FOLDER"
                 .into(),
         ),
+        Error::File {
+            action: "keep others out of",
+            ..
+        } => Some(
+            "choose a folder below your profile, or on a disk that keeps access lists: AGE_OAUTH_HOME=FOLDER"
+                .into(),
+        ),
         Error::File { .. } | Error::Corrupt { .. } | Error::Invalid { .. } => None,
         Error::SignInNeeded { connection, why } => Some(sign_in_hint(connection, why)),
         Error::NoConnection { wanted, known } => Some(match (wanted, known.is_empty()) {
