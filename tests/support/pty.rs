@@ -25,7 +25,7 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     writer: Box<dyn Write + Send>,
     seen: Arc<Mutex<Seen>>,
-    _master: Box<dyn MasterPty + Send>,
+    master: Box<dyn MasterPty + Send>,
 }
 
 struct Seen {
@@ -80,7 +80,7 @@ impl Terminal {
             child,
             writer,
             seen,
-            _master: pair.master,
+            master: pair.master,
         }
     }
 
@@ -106,6 +106,22 @@ impl Terminal {
         };
         seen.read += plain.origin[at + text.len() - 1] + 1;
         true
+    }
+
+    /// Waits until keys are read one by one; before, a terminal would turn Enter into another key.
+    #[track_caller]
+    pub fn ready(&mut self) -> &mut Self {
+        let end = Instant::now() + PATIENCE;
+        let by_line = |flags: libc::tcflag_t| flags & libc::ICANON != 0;
+        while self
+            .master
+            .get_termios()
+            .is_none_or(|modes| by_line(modes.local_flags.bits()))
+        {
+            assert!(Instant::now() < end, "no keys are read:\n{}", self.screen());
+            thread::sleep(Duration::from_millis(10));
+        }
+        self
     }
 
     /// Types text and Enter.
