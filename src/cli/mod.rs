@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod host;
+mod journal;
 mod prompt;
 mod report;
 mod shell;
@@ -17,12 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 pub use host::{Ask, AskError, Check, Host, Terminals, Zone};
 pub use shell::{Shell, Unquotable, Variable};
 
 use args::{Cli, Color, Command, ConnectionsCommand, Global};
+use journal::Journal;
 use report::{Failure, Outcome, DONE};
 use talk::{Manner, Talk};
 
@@ -39,10 +41,26 @@ where
     T: Into<OsString> + Clone,
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    match Cli::try_parse_from(&arguments) {
-        Ok(cli) => Desk::new(&cli.global, wants_json(cli.command.as_ref()), host).serve(cli),
+    let parsed = Cli::command()
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, command_name(&matches))));
+    match parsed {
+        Ok((cli, name)) => {
+            Desk::new(&cli.global, &name, wants_json(cli.command.as_ref()), host).serve(cli)
+        }
         Err(error) => unparsed(&error, &arguments, host),
     }
+}
+
+/// `token`, `connections list`; empty where no command was given.
+fn command_name(matches: &ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut matches = matches;
+    while let Some((word, further)) = matches.subcommand() {
+        words.push(word);
+        matches = further;
+    }
+    words.join(" ")
 }
 
 /// `--help` and `--version` are answers; the rest is wrong usage.
@@ -61,6 +79,13 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
         let _ = host.out.write_all(text.as_bytes());
         return DONE;
     }
+    let failure = Failure::usage("");
+    let context = Context {
+        clock: host.clock.clone(),
+        environment: host.environment.clone(),
+        ..Context::process()
+    };
+    Journal::new(&host, "", &context, |_| ()).unparsed(&failure);
     commands::fail_unparsed(&mut host, arguments);
     if arguments.iter().any(|argument| argument == "--json") {
         let message = error.render().to_string();
@@ -78,7 +103,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
     } else {
         let _ = host.err.write_all(text.as_bytes());
     }
-    Failure::usage("").code()
+    failure.code()
 }
 
 fn wants_json(command: Option<&Command>) -> bool {
@@ -101,13 +126,14 @@ fn wants_json(command: Option<&Command>) -> bool {
 struct Desk {
     host: Host,
     talk: Talk,
+    journal: Journal,
     context: Context,
     selector: Option<Selector>,
     no_input: bool,
 }
 
 impl Desk {
-    fn new(global: &Global, json: bool, mut host: Host) -> Self {
+    fn new(global: &Global, command: &str, json: bool, mut host: Host) -> Self {
         let err = std::mem::replace(&mut host.err, Box::new(std::io::sink()));
         let environment = host.environment.clone();
         let talk = Talk::new(
@@ -136,9 +162,12 @@ impl Desk {
             .clone()
             .map(Selector::Name)
             .or_else(|| global.connection_id.clone().map(Selector::Id));
+        let complain = talk.clone();
+        let journal = Journal::new(&host, command, &context, move |text| complain.warn(text));
         Self {
             host,
             talk,
+            journal,
             context,
             selector,
             no_input: global.no_input,
@@ -166,10 +195,18 @@ impl Desk {
         match outcome {
             Ok(()) => DONE,
             Err(failure) => {
-                failure.tell(&self.talk);
+                self.fail(&failure);
                 failure.code()
             }
         }
+    }
+
+    /// Tells a failure and writes it down.
+    fn fail(&self, failure: &Failure) {
+        if failure.words().is_some() {
+            self.journal.failed(failure);
+        }
+        failure.tell(&self.talk);
     }
 
     /// Writes a line of the answer.
@@ -214,7 +251,11 @@ impl Desk {
 
     fn session_of(&self, store: &Connections, connection: Connection) -> Session {
         let keychain = self.keychains(store).of(connection.keychain);
-        Session::new(store.clone(), connection, keychain, self.context.clone())
+        let context = Context {
+            observer: self.journal.take_in_hand(&connection).observer(&self.talk),
+            ..self.context.clone()
+        };
+        Session::new(store.clone(), connection, keychain, context)
     }
 
     /// The session of the connection that was asked for, about to use the network.

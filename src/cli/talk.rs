@@ -152,7 +152,8 @@ impl Talk {
         }
     }
 
-    fn words(&self, notice: &Notice) -> String {
+    /// A notice as a sentence.
+    pub(super) fn words(&self, notice: &Notice) -> String {
         match notice {
             Notice::Unreachable {
                 connection,
@@ -171,11 +172,12 @@ impl Talk {
                 roughly(*wanted),
                 roughly(*lives)
             ),
-            Notice::ExtendedAnyway { connection } => format!(
-                "the sign-in of `{connection}` was extended; tokens handed out before this moment are no longer valid"
+            Notice::ExtendedAnyway { connection, until } => format!(
+                "the sign-in of `{connection}` was extended; tokens handed out before this moment, good until {}, are no longer valid",
+                local(*until, &self.manner().zone)
             ),
             Notice::EndsSoon { connection, at } => format!(
-                "the sign-in of `{connection}` ends {} and this portal cannot extend it; run: age-oauth login -c {}",
+                "the sign-in of `{connection}` ends {} and this portal does not extend it; run: age-oauth login -c {}",
                 local(*at, &self.manner().zone),
                 typed(connection)
             ),
@@ -261,5 +263,7 @@ fn decision_words(decision: Decision) -> &'static str {
         Decision::RenewedByAnother => "another process has just got a new token",
         Decision::Extended => "the sign-in was extended, and a new token was issued",
         Decision::KeptOnFailure => "the stored token stands in",
+        Decision::SignedIn => "a new sign-in is stored",
+        Decision::SignedOut => "the sign-in is forgotten",
     }
 }

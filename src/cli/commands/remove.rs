@@ -89,7 +89,7 @@ fn all(desk: &mut Desk, store: &Connections, args: &RemoveArgs) -> Outcome {
             kinds.push(connection.keychain);
         }
         if let Err(failure) = one(desk, store, connection, args) {
-            failure.tell(&desk.talk);
+            desk.fail(&failure);
             worst = worse(worst, failure.code());
         }
     }
