@@ -361,4 +361,11 @@ pub enum Wait {
     Keychain,
     /// A person at a browser.
     Browser,
+    /// A moment at which a sign-in can be extended without ending a script's token.
+    Gap {
+        /// The connection's label.
+        connection: String,
+        /// From when on.
+        until: Timestamp,
+    },
 }

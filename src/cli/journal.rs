@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use serde_json::{json, Map, Value};
+use serde::Serialize;
 
 use super::host::Host;
-use super::report::Failure;
+use super::report::{Failure, DONE};
 use super::talk::Talk;
 use crate::connection::Connection;
 use crate::context::{Context, Event, Observer};
@@ -44,7 +44,7 @@ struct Use {
     log: Arc<Log>,
     id: String,
     label: String,
-    begun: Instant,
+    begun: Mutex<Instant>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -81,7 +81,7 @@ impl Journal {
                 log: Arc::clone(log),
                 id: connection.id.to_string(),
                 label: connection.label.to_string(),
-                begun: Instant::now(),
+                begun: Mutex::new(Instant::now()),
                 warnings: Mutex::default(),
             })
         }))
@@ -103,14 +103,14 @@ impl Journal {
         };
         match lock(&log.current).take() {
             Some(entry) => entry.failed(failure),
-            None => log.write(failed(failure), log.begun),
+            None => log.write(Line::failed(failure), log.begun),
         }
     }
 
     /// Writes down that the command line could not be understood. Not what it was: it may hold a secret.
     pub(super) fn unparsed(&self, failure: &Failure) {
         if let Some(log) = &self.0 {
-            log.write(decided(failure.kind(), failure.code()), log.begun);
+            log.write(Line::decided(failure.kind(), failure.code()), log.begun);
         }
     }
 }
@@ -127,50 +127,100 @@ impl Entry {
             match event {
                 Event::Notice(notice) => lock(&noted.warnings).push(words.words(notice)),
                 Event::Decision { decision, .. } => {
-                    noted.write(decided(decision.as_str(), super::report::DONE));
+                    noted.write(Line::decided(decision.as_str(), DONE));
                 }
                 _ => {}
             }
         })
     }
 
+    /// The work begins now; until here it waited for its turn.
+    pub(super) fn begin(&self) {
+        if let Some(noted) = &self.0 {
+            *lock(&noted.begun) = Instant::now();
+        }
+    }
+
     /// Writes down why nothing came of it.
     pub(super) fn failed(&self, failure: &Failure) {
         if let Some(noted) = &self.0 {
-            noted.write(failed(failure));
+            noted.write(Line::failed(failure));
         }
     }
 }
 
 impl Use {
-    fn write(&self, mut line: Map<String, Value>) {
-        line.insert("id".into(), self.id.as_str().into());
-        line.insert("connection".into(), self.label.as_str().into());
-        let warnings = std::mem::take(&mut *lock(&self.warnings));
-        if !warnings.is_empty() {
-            line.insert("warnings".into(), warnings.into());
-        }
-        self.log.write(line, self.begun);
+    fn write(&self, mut line: Line) {
+        line.id = Some(self.id.clone());
+        line.connection = Some(self.label.clone());
+        line.warnings = std::mem::take(&mut *lock(&self.warnings));
+        let begun = *lock(&self.begun);
+        self.log.write(line, begun);
     }
 }
 
 impl Log {
     /// A log that cannot be written is said once and stops nothing.
-    fn write(&self, mut line: Map<String, Value>, begun: Instant) {
-        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        line.insert("time".into(), rfc3339(self.context.now()).into());
-        line.insert("pid".into(), std::process::id().into());
-        line.insert("parent".into(), json!(self.parent));
-        let command = Some(self.command.as_str()).filter(|command| !command.is_empty());
-        line.insert("command".into(), command.into());
-        line.insert("duration_ms".into(), took.into());
-        line.entry("id").or_insert(Value::Null);
-        line.entry("connection").or_insert(Value::Null);
-        let text = Value::Object(line).to_string();
+    fn write(&self, mut line: Line, begun: Instant) {
+        line.time = rfc3339(self.context.now());
+        line.pid = std::process::id();
+        line.parent.clone_from(&self.parent);
+        line.command = Some(self.command.clone()).filter(|command| !command.is_empty());
+        line.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // Texts and numbers always serialise.
+        let text = serde_json::to_string(&line).unwrap_or_default();
         if let Err(error) = files::append(&self.path, &text, FULL, &self.context) {
             if !self.complained.swap(true, Ordering::Relaxed) {
                 (self.complain)(&format!("AGE_OAUTH_LOG: {}", with_cause(&error)));
             }
+        }
+    }
+}
+
+/// A line of the log, in the order in which people read it. `docs/nightly.md` explains the fields.
+#[derive(Default, Serialize)]
+struct Line {
+    time: String,
+    pid: u32,
+    parent: Option<String>,
+    command: Option<String>,
+    connection: Option<String>,
+    id: Option<String>,
+    decision: &'static str,
+    code: u8,
+    duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl Line {
+    fn decided(decision: &'static str, code: u8) -> Self {
+        Self {
+            decision,
+            code,
+            ..Self::default()
+        }
+    }
+
+    fn failed(failure: &Failure) -> Self {
+        let words = failure.words();
+        let (message, causes, hint) = words.map_or((None, Vec::new(), None), |words| {
+            (Some(words.message), words.causes, words.hint)
+        });
+        Self {
+            reason: failure.reason(),
+            message,
+            causes,
+            hint,
+            ..Self::decided(failure.kind(), failure.code())
         }
     }
 }
@@ -181,26 +231,6 @@ fn with_cause(error: &Error) -> String {
         Some(why) => format!("{error}: {why}"),
         None => error.to_string(),
     }
-}
-
-fn decided(word: &str, code: u8) -> Map<String, Value> {
-    let mut line = Map::new();
-    line.insert("decision".into(), word.into());
-    line.insert("code".into(), code.into());
-    line
-}
-
-fn failed(failure: &Failure) -> Map<String, Value> {
-    let mut line = decided(failure.kind(), failure.code());
-    if let Some(words) = failure.words() {
-        line.insert("message".into(), words.message.into());
-        line.insert("causes".into(), words.causes.into());
-        line.insert("hint".into(), json!(words.hint));
-    }
-    if let Some(reason) = failure.reason() {
-        line.insert("reason".into(), reason.into());
-    }
-    line
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

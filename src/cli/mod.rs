@@ -24,14 +24,14 @@ pub use host::{Ask, AskError, Check, Host, Terminals, Zone};
 pub use shell::{Shell, Unquotable, Variable};
 
 use args::{Cli, Color, Command, ConnectionsCommand, Global};
-use journal::Journal;
+use journal::{Entry, Journal};
 use report::{Failure, Outcome, DONE};
 use talk::{Manner, Talk};
 
-use crate::connection::Connection;
-use crate::context::{Context, Deadline};
+use crate::connection::{Connection, ConnectionId, Tls};
+use crate::context::{Context, Deadline, Event, Notice};
 use crate::keychain::Keychains;
-use crate::session::Session;
+use crate::session::{Session, ENDS_SOON};
 use crate::store::{Connections, Selector};
 
 /// Runs one command line (the program's name first) and returns its exit code.
@@ -118,6 +118,8 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(Command::Logout(args)) => args.json,
         Some(Command::Whoami(args)) => args.json,
         Some(Command::Token(args)) => args.json,
+        Some(Command::Status(args)) => args.json,
+        Some(Command::Refresh(args)) => args.json,
         Some(Command::ExportEnv(_)) | None => false,
     }
 }
@@ -190,6 +192,8 @@ impl Desk {
             Some(Command::Whoami(args)) => commands::whoami(&mut self, &args),
             Some(Command::Token(args)) => commands::token(&mut self, &args),
             Some(Command::ExportEnv(args)) => commands::export_env(&mut self, &args),
+            Some(Command::Status(args)) => commands::status(&mut self, &args),
+            Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
         };
         let outcome = outcome.and_then(|()| Ok(self.host.out.flush()?));
         match outcome {
@@ -211,7 +215,8 @@ impl Desk {
 
     /// Writes a line of the answer.
     fn answer(&mut self, line: &str) -> Outcome {
-        Ok(writeln!(self.host.out, "{line}")?)
+        let out = &mut self.host.out;
+        Ok(self.talk.aside(|| writeln!(out, "{line}"))?)
     }
 
     fn answer_json(&mut self, value: &serde_json::Value) -> Outcome {
@@ -246,13 +251,27 @@ impl Desk {
 
     /// The connection that was asked for, by flag, variable or default.
     fn connection(&self, store: &Connections) -> Result<Connection, Failure> {
-        Ok(store.choose(self.selector.as_ref(), &self.context.environment)?)
+        let connection = store.choose(self.selector.as_ref(), &self.context.environment)?;
+        self.warn_of_the_end(&connection);
+        Ok(connection)
     }
 
     fn session_of(&self, store: &Connections, connection: Connection) -> Session {
-        let keychain = self.keychains(store).of(connection.keychain);
+        let entry = self.journal.take_in_hand(&connection);
+        self.session_with(store, &self.keychains(store), connection, &entry)
+    }
+
+    /// The same with keychains that several sessions share, and an entry of the log.
+    fn session_with(
+        &self,
+        store: &Connections,
+        keychains: &Keychains,
+        connection: Connection,
+        entry: &Entry,
+    ) -> Session {
+        let keychain = keychains.of(connection.keychain);
         let context = Context {
-            observer: self.journal.take_in_hand(&connection).observer(&self.talk),
+            observer: entry.observer(&self.talk),
             ..self.context.clone()
         };
         Session::new(store.clone(), connection, keychain, context)
@@ -268,26 +287,39 @@ impl Desk {
 
     /// What is worth a word whenever a connection is used: an unchecked certificate, a sign-in that will end.
     fn warn_of(&self, connection: &Connection) {
-        use crate::connection::Tls;
-        use crate::context::{Event, Notice};
-        let label = connection.label.to_string();
         if connection.tls == Tls::Unverified {
             self.context.tell(&Event::Notice(Notice::Unverified {
-                connection: label.clone(),
+                connection: connection.label.to_string(),
             }));
         }
+        self.warn_of_the_end(connection);
+    }
+
+    /// Says on a terminal, whatever the command, that a sign-in ends soon and cannot be extended.
+    fn warn_of_the_end(&self, connection: &Connection) {
         let status = &connection.status;
-        if let (Some(at), Some(false), true) = (
-            status.refresh_expires_at,
-            status.extendable,
-            self.host.terminal.stderr,
-        ) {
-            if at.duration_since(self.context.now()).as_secs() <= crate::session::ENDS_SOON {
-                self.context.tell(&Event::Notice(Notice::EndsSoon {
-                    connection: label,
-                    at,
-                }));
-            }
+        let (Some(at), Some(false)) = (status.refresh_expires_at, status.extendable) else {
+            return;
+        };
+        let left = at.duration_since(self.context.now()).as_secs();
+        if self.host.terminal.stderr && (0..=ENDS_SOON).contains(&left) {
+            self.context.tell(&Event::Notice(Notice::EndsSoon {
+                connection: connection.label.to_string(),
+                at,
+            }));
+        }
+    }
+
+    /// Says that `AGE_OAUTH_CONNECTION` chooses another connection than the default.
+    fn warn_of_override(&self, store: &Connections, default: Option<&ConnectionId>) {
+        let Some(name) = self.context.environment.var("AGE_OAUTH_CONNECTION") else {
+            return;
+        };
+        let found = store.find(&Selector::Name(name.clone())).ok();
+        if found.is_none() || found.map(|connection| connection.id).as_ref() != default {
+            self.talk.warn(&format!(
+                "AGE_OAUTH_CONNECTION is set to `{name}` here and goes before the default"
+            ));
         }
     }
 
