@@ -15,13 +15,16 @@ mod first_walk;
 mod guided;
 mod herd;
 mod http;
+mod journal;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
 mod practice_portal;
+mod refresh;
 mod session;
 mod shells;
 #[cfg(unix)]
 mod sign_in;
+mod status;
 mod tls;
 
 use support::home::Home;

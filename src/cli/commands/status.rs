@@ -475,8 +475,13 @@ fn picture(
     if !problems.is_empty() {
         text.push_str("\nTo do:\n");
         for words in problems {
-            let hint = words.hint.unwrap_or_default();
-            text.push_str(&format!("  {}: {}\n", escape(&words.message), escape(&hint)));
+            text.push_str("  ");
+            text.push_str(&escape(&words.message));
+            if let Some(hint) = words.hint {
+                text.push_str(": ");
+                text.push_str(&escape(&hint));
+            }
+            text.push('\n');
         }
     }
     text
