@@ -485,7 +485,9 @@ impl Session {
         };
         let http = self.http()?;
         let token = token.duplicate();
-        let ends = tokens.minted_until.filter(|until| *until > self.context.now());
+        let ends = tokens
+            .minted_until
+            .filter(|until| *until > self.context.now());
         tokens.exchange_started = true;
         self.write_tokens(connection, &tokens)?;
         let now = self.context.now();

@@ -21,6 +21,9 @@ const LONG: Duration = Duration::from_secs(2);
 /// The same, on a terminal, where it is wiped away again.
 const LONG_ON_TERMINAL: Duration = Duration::from_millis(400);
 
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(100);
+
 /// The conversation. Clones share it.
 #[derive(Clone)]
 pub(super) struct Talk(Arc<Inner>);
@@ -94,9 +97,12 @@ impl Talk {
         if manner.terminal && !manner.quiet && !manner.json {
             let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
             // The template is constant; a bar in another style is no reason to fail.
-            if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {wide_msg}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {bar:20} {pos} of {len} {wide_msg}")
+            {
                 bar.set_style(style);
             }
+            bar.enable_steady_tick(TICK);
             *lock(&self.0.progress) = Some(bar);
         }
         Progress(self.clone())
@@ -304,7 +310,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn spin(words: &str, ended: &mpsc::Receiver<()>) {
     let spinner = ProgressBar::new_spinner();
     spinner.set_message(words.to_owned());
-    while ended.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         spinner.tick();
     }
     spinner.finish_and_clear();

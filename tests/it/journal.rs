@@ -75,13 +75,22 @@ fn one_line_per_decision_tells_the_night() {
         assert!(line["pid"].is_u64() && line["duration_ms"].is_u64());
         assert!(line["parent"].is_string(), "{line}");
     }
-    let codes: Vec<_> = all.iter().map(|line| line["code"].as_u64().unwrap()).collect();
+    let codes: Vec<_> = all
+        .iter()
+        .map(|line| line["code"].as_u64().unwrap())
+        .collect();
     assert_eq!(codes, [3, 0, 0, 0, 0, 6, 0, 4]);
     assert_eq!(all[0]["command"], "whoami");
     assert_eq!(all[0]["hint"], "age-oauth login -c prod");
     assert_eq!(all[5]["command"], "export-env");
-    assert!(all[5]["message"].as_str().unwrap().contains("no connection"));
-    assert!(all[4]["warnings"][0].as_str().unwrap().contains("no longer valid"));
+    assert!(all[5]["message"]
+        .as_str()
+        .unwrap()
+        .contains("no connection"));
+    assert!(all[4]["warnings"][0]
+        .as_str()
+        .unwrap()
+        .contains("no longer valid"));
     assert_eq!(all[7]["connection"], Value::Null);
 }
 
@@ -101,7 +110,10 @@ fn rule_26_no_secret_is_in_it_and_only_the_owner_may_read_it() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&log).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 }
 
@@ -201,15 +213,26 @@ fn a_log_that_cannot_be_written_stops_no_token() {
     for path in bad {
         let out = home.run(["token"]).env("AGE_OAUTH_LOG", &path).done().ok();
         assert!(portal.accepts_access_token(out.line()));
-        assert_eq!(out.stderr.matches("warning: AGE_OAUTH_LOG").count(), 1, "{path:?}");
+        assert_eq!(
+            out.stderr.matches("warning: AGE_OAUTH_LOG").count(),
+            1,
+            "{path:?}"
+        );
         // Two decisions, still one warning; and with --json, it is an object.
         let out = home
             .run(["refresh", "--all", "--json"])
             .env("AGE_OAUTH_LOG", &path)
             .done()
             .ok();
-        assert_eq!(out.stderr.matches("{\"warning\":\"AGE_OAUTH_LOG").count(), 1);
-        let out = home.run(["token", "-q"]).env("AGE_OAUTH_LOG", &path).done().ok();
+        assert_eq!(
+            out.stderr.matches("{\"warning\":\"AGE_OAUTH_LOG").count(),
+            1
+        );
+        let out = home
+            .run(["token", "-q"])
+            .env("AGE_OAUTH_LOG", &path)
+            .done()
+            .ok();
         assert_eq!(out.stderr, "");
     }
     assert!(fs::read_dir(&folder).unwrap().next().is_none());

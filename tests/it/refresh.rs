@@ -11,6 +11,8 @@ use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
     Endpoint, Fault, Gate, Manner, Portal, SERVICE_ID, SERVICE_SECRET, USER,
 };
+#[cfg(unix)]
+use crate::support::pty::Terminal;
 use crate::support::walk::{
     add, change_tokens, let_it_age, let_it_expire, let_it_live, sign_in, stored,
 };
@@ -59,7 +61,8 @@ fn one_connection_is_renewed_although_its_token_is_good() {
     let before = home.run(["token"]).done().ok();
     let out = home.run(["refresh"]).done().ok();
     assert!(
-        out.stdout.starts_with("[OK] prod: renewed; signed in until "),
+        out.stdout
+            .starts_with("[OK] prod: renewed; signed in until "),
         "{}",
         out.stdout
     );
@@ -120,8 +123,16 @@ fn past_half_it_is_extended_once_no_script_holds_a_token() {
     // A token is out: nothing is asked of the portal, and a gap that is too far away is not waited for.
     for arguments in [&["refresh"][..], &["refresh", "--wait", "1m"]] {
         let out = home.run(arguments).done().ok();
-        assert!(out.stdout.starts_with("[OK] prod: good; "), "{}", out.stdout);
-        assert!(out.stdout.contains("can be extended from"), "{}", out.stdout);
+        assert!(
+            out.stdout.starts_with("[OK] prod: good; "),
+            "{}",
+            out.stdout
+        );
+        assert!(
+            out.stdout.contains("can be extended from"),
+            "{}",
+            out.stdout
+        );
     }
     let all = home.run(["refresh", "--all", "--wait", "1s"]).done().ok();
     assert_eq!(
@@ -132,7 +143,11 @@ fn past_half_it_is_extended_once_no_script_holds_a_token() {
     assert!(portal.accepts_access_token(token.line()));
     let_it_expire(&home, "prod");
     let out = home.run(["refresh"]).done().ok();
-    assert!(out.stdout.starts_with("[OK] prod: extended; "), "{}", out.stdout);
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
     assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 1);
     home.run(["refresh"]).done().ok();
     assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 1);
@@ -150,7 +165,10 @@ fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
     let mut said = String::new();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     stderr.read_line(&mut said).unwrap();
-    assert!(said.contains("waiting until") && said.contains("`prod`"), "{said}");
+    assert!(
+        said.contains("waiting until") && said.contains("`prod`"),
+        "{said}"
+    );
     let store = Connections::open(home.store());
     let (lock, _) = store
         .lock(&stored(&home, "prod"), Duration::ZERO, &Context::process())
@@ -158,7 +176,11 @@ fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
     drop(lock);
     child.stderr = Some(stderr.into_inner());
     let out = Outcome::of(child).ok();
-    assert!(out.stdout.starts_with("[OK] prod: extended; "), "{}", out.stdout);
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
     assert_eq!(portal.grants().last().unwrap(), "exchange_refresh_token");
 }
 
@@ -171,7 +193,10 @@ fn of_many_those_that_wait_keep_nobody_else_waiting() {
     let_it_live(&home, "a waits", 63);
     let out = home.run(["refresh", "--all", "--wait", "5m"]).done().ok();
     let lines: Vec<_> = out.stdout.lines().collect();
-    assert!(lines[2].starts_with("[OK] a waits: extended; "), "{lines:?}");
+    assert!(
+        lines[2].starts_with("[OK] a waits: extended; "),
+        "{lines:?}"
+    );
     assert_eq!(lines[3], "3 of 3 renewed, 1 extended");
 }
 
@@ -182,7 +207,11 @@ fn now_extends_at_once_and_says_what_it_ends() {
     signed_in(&home, &portal, &["prod"]);
     let token = home.run(["token"]).done().ok();
     let out = home.run(["refresh", "--now"]).done().ok();
-    assert!(out.stdout.starts_with("[OK] prod: extended; "), "{}", out.stdout);
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
     out.err_has("are no longer valid");
     assert!(!portal.accepts_access_token(token.line()));
     let next = home.run(["token"]).done().ok();
@@ -207,7 +236,11 @@ fn now_is_an_error_where_the_portal_does_not_extend() {
     // A portal that has learnt it meanwhile is asked again.
     portal.set(|rules| rules.exchange = true);
     let out = home.run(["refresh", "--now"]).done().ok();
-    assert!(out.stdout.starts_with("[OK] prod: extended; "), "{}", out.stdout);
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
     let status = home.run(["status", "--json"]).done().ok().json();
     assert_eq!(status[0]["extendable"], true);
 }
@@ -219,7 +252,11 @@ fn now_extends_also_after_an_extension_that_had_no_answer() {
     signed_in(&home, &portal, &["prod"]);
     change_tokens(&home, "prod", |tokens| tokens.exchange_started = true);
     let out = home.run(["refresh", "--now"]).done().ok();
-    assert!(out.stdout.starts_with("[OK] prod: extended; "), "{}", out.stdout);
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
     let last: Vec<_> = portal.grants().into_iter().skip(1).collect();
     assert_eq!(last, ["refresh_token", "exchange_refresh_token"]);
 }
@@ -267,7 +304,10 @@ fn of_several_failures_the_worst_is_the_code_and_what_cannot_be_read_is_one() {
     let out = home.run(["refresh", "--all"]).done().code(3);
     assert!(out.stdout.contains("1 of 4 renewed"), "{}", out.stdout);
     out.err_has("age-oauth login -c never");
-    assert_eq!(std::fs::read_to_string(folder.join("meta.json")).unwrap(), "{");
+    assert_eq!(
+        std::fs::read_to_string(folder.join("meta.json")).unwrap(),
+        "{"
+    );
 }
 
 #[test]
@@ -278,6 +318,33 @@ fn wrong_use_is_told() {
         .code(4)
         .err_has("age-oauth connections add");
     home.run(["refresh", "--all", "-c", "prod"]).done().code(2);
-    home.run(["refresh", "--now", "--wait", "5m"]).done().code(2);
+    home.run(["refresh", "--now", "--wait", "5m"])
+        .done()
+        .code(2);
     home.run(["refresh", "--wait", "soon"]).done().code(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_terminal_shows_how_far_it_is_and_the_answer_stays_whole() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    let labels = ["one", "two", "three"];
+    signed_in(&home, &portal, &labels);
+    let gate = Gate::new();
+    portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::HoldBefore(gate.clone())));
+    let mut terminal = Terminal::start(&home, &["refresh", "--all"]);
+    terminal.expect("of 3");
+    gate.open();
+    terminal.expect("3 of 3 renewed, 0 extended");
+    assert_eq!(terminal.end(), 0);
+    let screen = terminal.screen();
+    for label in labels {
+        let line = format!("[OK] {label}: renewed; signed in until ");
+        assert!(
+            screen.lines().any(|found| found.starts_with(&line)),
+            "{screen}"
+        );
+    }
+    assert_eq!(screen.trim().lines().count(), 4, "{screen}");
 }

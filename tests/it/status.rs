@@ -120,7 +120,13 @@ fn what_cannot_be_checked_is_not_well() {
         sign_in(&home, &portal, label).ok();
     }
     let broken = meta_of(&home, "broken");
-    for damage in ["", "{", "[]", "{\"schema_version\":99}", "{\"schema_version\":2}"] {
+    for damage in [
+        "",
+        "{",
+        "[]",
+        "{\"schema_version\":99}",
+        "{\"schema_version\":2}",
+    ] {
         fs::write(&broken, damage).unwrap();
         let out = home.run(["status"]).done().ok().err_has("warning: ");
         assert!(out.stdout.contains("good"), "{}", out.stdout);
@@ -178,6 +184,12 @@ fn the_last_failure_is_there_in_the_morning_even_if_it_is_over() {
     assert!(out.stdout.contains(&what), "{}", out.stdout);
     assert!(!out.stdout.contains("renewed since"), "{}", out.stdout);
     portal.start_again();
+    change_meta(
+        &home,
+        "prod",
+        "last_failure",
+        format!("{} {what}", in_days(-1).as_str().unwrap()).into(),
+    );
     home.run(["token"]).done().ok();
     assert_eq!(one(&home)["last_failure"], what);
     let out = home.run(["status"]).done().ok();
@@ -282,4 +294,38 @@ fn rule_28_what_files_say_cannot_play_with_the_terminal() {
     change_meta(&home, "prod", "last_failure", "\u{1b}]8;;x\u{7} y".into());
     let out = home.run(["status"]).done().ok();
     assert!(!out.stdout.contains(['\u{1b}', '\u{7}', '\r']), "{out:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_terminal_every_command_says_that_a_sign_in_ends_and_cannot_be_extended() {
+    use crate::support::pty::Terminal;
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    change_meta(&home, "prod", "refresh_expires_at", in_days(2));
+    let said = |arguments: &[&str]| {
+        let mut terminal = Terminal::start(&home, arguments);
+        assert_eq!(terminal.end(), 0);
+        terminal.screen().contains("age-oauth login -c prod")
+    };
+    // One that the portal extends goes on by itself.
+    assert!(!said(&["token"]));
+    change_meta(&home, "prod", "extendable", false.into());
+    for arguments in [
+        &["token"][..],
+        &["whoami"],
+        &["whoami", "--offline"],
+        &["connections", "list"],
+        &["connections", "show", "prod"],
+        &["connections", "use", "prod"],
+        &["status"],
+        &[],
+    ] {
+        assert!(said(arguments), "{arguments:?}");
+    }
+    assert!(!said(&["token", "-q"]));
+    change_meta(&home, "prod", "refresh_expires_at", in_days(4));
+    assert!(!said(&["token"]));
 }

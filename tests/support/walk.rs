@@ -113,7 +113,9 @@ pub fn let_it_expire(home: &Home, label: &str) {
     change_tokens(home, label, |tokens| {
         let access = tokens.access.as_mut().expect("an access token");
         for date in [&mut access.issued_at, &mut access.expires_at] {
-            *date = date.checked_sub(jiff::SignedDuration::from_hours(3)).expect("a date");
+            *date = date
+                .checked_sub(jiff::SignedDuration::from_hours(3))
+                .expect("a date");
         }
         tokens.minted_until = Some(access.expires_at);
     });

@@ -106,11 +106,7 @@ fn time_to(desk: &Desk, moment: Timestamp) -> Duration {
 }
 
 /// The gap, where it comes soon enough. Scripts can only push it further away, so a farther one is not waited for.
-fn gap_worth_waiting(
-    desk: &Desk,
-    refreshed: &Refreshed,
-    patience: &Patience,
-) -> Option<Timestamp> {
+fn gap_worth_waiting(desk: &Desk, refreshed: &Refreshed, patience: &Patience) -> Option<Timestamp> {
     let gap = gap_of(refreshed)?;
     (time_to(desk, gap) <= patience.left()?).then_some(gap)
 }
@@ -204,7 +200,9 @@ impl Tally {
             self.extended
         );
         if self.waiting > 0 {
-            text.push_str(&format!(", {} to be extended later", self.waiting));
+            text.push_str(", ");
+            text.push_str(&self.waiting.to_string());
+            text.push_str(" to be extended later");
         }
         if !self.failed.is_empty() {
             text.push_str("; failed: ");
@@ -385,16 +383,15 @@ fn tell(desk: &mut Desk, connection: &Connection, refreshed: &Refreshed, json: b
         _ => "renewed",
     };
     let mut line = format!("[OK] {}: {done}", escape(connection.label.as_str()));
-    match issued.sign_in_ends {
-        Some(end) => {
-            line.push_str("; signed in until ");
-            line.push_str(&local_and_left(end, now, zone));
-        }
-        None => {
-            line.push_str("; token until ");
-            line.push_str(&local_and_left(issued.access.expires_at, now, zone));
-        }
-    }
+    let (what, end) = issued
+        .sign_in_ends
+        .map_or(("token until", issued.access.expires_at), |end| {
+            ("signed in until", end)
+        });
+    line.push_str("; ");
+    line.push_str(what);
+    line.push(' ');
+    line.push_str(&local_and_left(end, now, zone));
     if let Some(gap) = gap_of(refreshed) {
         line.push_str("; it can be extended from ");
         line.push_str(&local(gap, zone));

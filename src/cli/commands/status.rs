@@ -7,7 +7,7 @@ use serde_json::{json, Value};
 use super::connections::keychain_name;
 use crate::cli::args::StatusArgs;
 use crate::cli::report::{worse, Failure, Outcome, DONE};
-use crate::cli::words::{chosen, escape, from_now, local, local_and_left, table};
+use crate::cli::words::{ago, chosen, escape, from_now, local, local_and_left, table};
 use crate::cli::Desk;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
@@ -146,7 +146,7 @@ impl Row {
                 Some((at, what)) => LastFailure {
                     at: Some(at),
                     what: what.to_owned(),
-                    over: connection.last_used_at.is_some_and(|used| used >= at),
+                    over: connection.last_used_at.is_some_and(|used| used > at),
                 },
                 None => LastFailure {
                     at: None,
@@ -185,11 +185,7 @@ impl Row {
         let connection = &self.connection;
         let (label, now) = (connection.label.as_str(), desk.context.now());
         let login = format!("age-oauth login {}", chosen(connection));
-        let end = |verb: &str| {
-            let at = connection.status.refresh_expires_at.unwrap_or(now);
-            let when = local_and_left(at, now, &desk.host.zone);
-            format!("the sign-in of `{label}` {verb} {when}")
-        };
+        let end = connection.status.refresh_expires_at.unwrap_or(now);
         let failure = match (self.sign_in, &self.stored) {
             (SignIn::Missing, _) => Error::SignInNeeded {
                 connection: label.to_owned(),
@@ -197,7 +193,11 @@ impl Row {
             }
             .into(),
             (SignIn::Ended, _) => Failure::SignIn {
-                message: end("ended"),
+                message: format!(
+                    "the sign-in of `{label}` ended {} ({})",
+                    local(end, &desk.host.zone),
+                    ago(end, now)
+                ),
                 hint: login,
             },
             (SignIn::Gone, _) => Failure::SignIn {
@@ -219,7 +219,10 @@ impl Row {
                 "the client secret is gone",
             )),
             (SignIn::EndsSoon, _) => Failure::SignIn {
-                message: end("ends"),
+                message: format!(
+                    "the sign-in of `{label}` ends {}",
+                    local_and_left(end, now, &desk.host.zone)
+                ),
                 hint: if is_extended_by_refresh(connection, now) {
                     format!("age-oauth refresh {}", chosen(connection))
                 } else {
@@ -275,13 +278,13 @@ impl Row {
         let connection = &self.connection;
         let status = &connection.status;
         let now = desk.context.now();
-        let ago = |at: Option<Timestamp>| at.map_or_else(String::new, |at| from_now(at, now));
+        let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| ago(at, now));
         let (who, until) = match (self.sign_in, status.refresh_expires_at) {
             (SignIn::Application, _) => ("application".to_owned(), String::new()),
             (SignIn::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
             (SignIn::Ended, Some(end)) => (
                 self.username(),
-                format!("ended {}", local_and_left(end, now, &desk.host.zone)),
+                format!("ended {} ({})", local(end, &desk.host.zone), ago(end, now)),
             ),
             (_, Some(end)) => (self.username(), local_and_left(end, now, &desk.host.zone)),
         };
@@ -301,16 +304,18 @@ impl Row {
         let failed = self.worth_telling(now).map_or_else(String::new, |failure| {
             failure
                 .at
-                .map_or_else(|| "yes".to_owned(), |at| from_now(at, now))
+                .map_or_else(|| "yes".to_owned(), |at| ago(at, now))
         });
         vec![
             mark(default == Some(&connection.id)),
             escape(connection.label.as_str()),
             who,
             until,
-            ago(status.access_expires_at),
+            status
+                .access_expires_at
+                .map_or_else(String::new, |at| from_now(at, now)),
             keychain,
-            ago(connection.last_used_at),
+            since(connection.last_used_at),
             failed,
         ]
     }
@@ -390,7 +395,12 @@ fn check(desk: &mut Desk, args: &StatusArgs, rows: &[Row], broken: Vec<Failure>)
     }
     if !args.json {
         let text = if !bad.is_empty() {
-            format!("{} of {} need a look: {}", bad.len(), rows.len(), bad.join(", "))
+            format!(
+                "{} of {} need a look: {}",
+                bad.len(),
+                rows.len(),
+                bad.join(", ")
+            )
         } else if worst == DONE {
             all_well(desk, rows)
         } else {
@@ -450,39 +460,38 @@ fn picture(
         ]
     }));
     let mut text = table(&cells);
-    let failures: Vec<_> = rows
-        .iter()
-        .filter_map(|row| Some((row, row.worth_telling(now)?)))
-        .collect();
-    if !failures.is_empty() {
-        text.push_str("\nLast failures:\n");
-        for (row, failure) in failures {
-            let when = failure
-                .at
-                .map_or_else(String::new, |at| format!("{}: ", local(at, &desk.host.zone)));
-            let over = if failure.over { " (renewed since)" } else { "" };
-            text.push_str(&format!(
-                "  {}: {when}{}{over}\n",
-                escape(row.connection.label.as_str()),
-                escape(&failure.what)
-            ));
-        }
-    }
-    let problems: Vec<_> = rows
-        .iter()
-        .filter_map(|row| row.problem(desk)?.words())
-        .collect();
-    if !problems.is_empty() {
-        text.push_str("\nTo do:\n");
-        for words in problems {
-            text.push_str("  ");
-            text.push_str(&escape(&words.message));
-            if let Some(hint) = words.hint {
-                text.push_str(": ");
-                text.push_str(&escape(&hint));
-            }
-            text.push('\n');
-        }
-    }
+    let failures = rows.iter().filter_map(|row| {
+        let failure = row.worth_telling(now)?;
+        let when = failure.at.map_or_else(String::new, |at| {
+            format!("{}: ", local(at, &desk.host.zone))
+        });
+        let label = escape(row.connection.label.as_str());
+        let over = if failure.over { " (renewed since)" } else { "" };
+        Some(format!("{label}: {when}{}{over}", escape(&failure.what)))
+    });
+    let problems = rows.iter().filter_map(|row| {
+        let words = row.problem(desk)?.words()?;
+        let message = escape(&words.message);
+        Some(match words.hint {
+            Some(hint) => format!("{message}: {}", escape(&hint)),
+            None => message,
+        })
+    });
+    section(&mut text, "Last failures", failures);
+    section(&mut text, "To do", problems);
     text
+}
+
+/// A heading and its lines; nothing where there are none.
+fn section(text: &mut String, heading: &str, lines: impl Iterator<Item = String>) {
+    for (index, line) in lines.enumerate() {
+        if index == 0 {
+            text.push('\n');
+            text.push_str(heading);
+            text.push_str(":\n");
+        }
+        text.push_str("  ");
+        text.push_str(&line);
+        text.push('\n');
+    }
 }
