@@ -199,7 +199,8 @@ impl Observer {
         Self(Arc::new(tell))
     }
 
-    fn tell(&self, event: &Event) {
+    /// Tells of an event.
+    pub fn tell(&self, event: &Event) {
         (self.0)(event);
     }
 }
@@ -208,7 +209,7 @@ impl Observer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A token, and how it came about.
+    /// A token or a sign-in, and how it came about. Comes after all notices about it.
     Decision {
         /// The connection's label.
         connection: String,
@@ -241,7 +242,7 @@ pub enum Event {
     },
 }
 
-/// How a token came about.
+/// How a token or a sign-in came about, or went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
@@ -255,6 +256,26 @@ pub enum Decision {
     Extended,
     /// The portal could not be reached; a stored token that still lives was returned.
     KeptOnFailure,
+    /// Somebody signed in.
+    SignedIn,
+    /// The sign-in was given up.
+    SignedOut,
+}
+
+impl Decision {
+    /// The word used in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Renewed => "renewed",
+            Self::RenewedByAnother => "renewed_by_another",
+            Self::Extended => "exchanged",
+            Self::KeptOnFailure => "kept",
+            Self::SignedIn => "signed_in",
+            Self::SignedOut => "signed_out",
+        }
+    }
 }
 
 /// Something a person should know although the answer was given.
@@ -283,8 +304,10 @@ pub enum Notice {
     ExtendedAnyway {
         /// The connection's label.
         connection: String,
+        /// Until when the last of them would have lived.
+        until: Timestamp,
     },
-    /// The sign-in ends soon and the portal cannot extend it.
+    /// The sign-in ends soon, and the portal cannot or does not extend it.
     EndsSoon {
         /// The connection's label.
         connection: String,
@@ -338,4 +361,11 @@ pub enum Wait {
     Keychain,
     /// A person at a browser.
     Browser,
+    /// A moment at which a sign-in can be extended without ending a script's token.
+    Gap {
+        /// The connection's label.
+        connection: String,
+        /// From when on.
+        until: Timestamp,
+    },
 }

@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 /// A wait for another process is worth mentioning once it has lasted this long.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
+/// Moving a full log away takes a moment.
+const ROTATION: Duration = Duration::from_millis(500);
+
 /// Shortest and longest pause between two looks at a lock, in milliseconds.
 const PAUSE: (u64, u64) = (5, 50);
 
@@ -92,6 +95,42 @@ pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
         }
     });
     created.map_err(Error::file("create", path))
+}
+
+/// Adds a line to a log with mode 0600, in one write at its end, so that lines of many processes stay whole. A log that
+/// would grow beyond `max` bytes is moved to `<path>.1` first, in place of the one before.
+///
+/// A link, a directory and anything else that is no regular file is an error and stays as it is.
+pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Result<()> {
+    let text = format!("{line}\n");
+    let open = || {
+        open_unlinked(OpenOptions::new().append(true).create(true), path)
+            .map_err(Error::file("append to", path))
+    };
+    let mut file = open()?;
+    let full = |file: &File| {
+        file.metadata()
+            .is_ok_and(|found| found.len() > 0 && found.len() + text.len() as u64 > max)
+    };
+    if full(&file) {
+        // Who waited may find that another has moved it; a log that is kept from moving for longer grows instead.
+        if let Ok(_lock) = Lock::acquire(&beside(path, ".lock"), ROTATION, context) {
+            file = open()?;
+            if full(&file) {
+                drop(file);
+                fs::rename(path, beside(path, ".1")).map_err(Error::file("rotate", path))?;
+                file = open()?;
+            }
+        }
+    }
+    let written = file.write(text.as_bytes()).and_then(|count| {
+        if count == text.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
+    });
+    written.map_err(Error::file("append to", path))
 }
 
 /// Removes the file where there is one.
@@ -236,7 +275,7 @@ impl Lock {
             path,
         )
         .map_err(Error::file("lock", path))?;
-        let holder = holder_path(path);
+        let holder = beside(path, ".holder");
         wait_for(&file, path, &holder, context.deadline.bound(bound), context)?;
         note_holder(&holder, context);
         Ok(Self {
@@ -296,9 +335,10 @@ fn pause() -> Duration {
     Duration::from_millis(shortest + random * (longest - shortest) / 255)
 }
 
-fn holder_path(path: &Path) -> PathBuf {
+/// The path with `ending` behind its name.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".holder");
+    name.push(ending);
     path.with_file_name(name)
 }
 
@@ -378,6 +418,66 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
+    #[test]
+    fn lines_of_many_stay_whole_and_none_is_lost_when_the_log_is_moved() {
+        let folder = folder();
+        let path = folder.path().join("log");
+        let context = Context::process();
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let (path, context) = (&path, &context);
+                scope.spawn(move || {
+                    for number in 0..50 {
+                        append(path, &format!("{writer} {number:060}"), 16_000, context).unwrap();
+                    }
+                });
+            }
+        });
+        let mut lines = Vec::new();
+        for name in ["log", "log.1"] {
+            let bytes = read(&folder.path().join(name), 17_000).unwrap().unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        // 400 lines of 63 bytes fill the log once and a half: it was moved once, not twice.
+        lines.sort();
+        lines.dedup();
+        assert_eq!(lines.len(), 400);
+        assert!(lines.iter().all(|line| line.len() == 62), "{lines:?}");
+    }
+
+    #[test]
+    fn a_log_is_kept_once_beside_the_new_one_and_a_long_line_is_no_reason_to_move_nothing() {
+        let folder = folder();
+        let path = folder.path().join("log");
+        let context = Context::process();
+        for line in ["first", "second", "third"] {
+            append(&path, line, 3, &context).unwrap();
+        }
+        assert_eq!(read(&path, 10).unwrap().unwrap(), b"third\n");
+        let old = folder.path().join("log.1");
+        assert_eq!(read(&old, 10).unwrap().unwrap(), b"second\n");
+    }
+
+    #[test]
+    fn a_log_that_is_no_file_is_an_error_and_stays_as_it_is() {
+        let folder = folder();
+        let context = Context::process();
+        let path = folder.path().join("d");
+        fs::create_dir(&path).unwrap();
+        assert!(append(&path, "x", 100, &context).is_err());
+        assert!(path.is_dir());
+        assert!(append(&folder.path().join("no/log"), "x", 100, &context).is_err());
+        #[cfg(unix)]
+        {
+            let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+            fs::write(&target, b"old").unwrap();
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            assert!(append(&link, "x", 100, &context).is_err());
+            assert_eq!(fs::read(&target).unwrap(), b"old");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn rule_25_only_the_owner_may_see_files_and_directories() {
@@ -390,8 +490,9 @@ mod tests {
         assert_eq!(mode(&folder.path().join("a")), 0o700);
         write(&deep.join("w"), b"x").unwrap();
         create_new(&deep.join("c"), b"x").unwrap();
+        append(&deep.join("a"), "x", 100, &Context::process()).unwrap();
         let _lock = Lock::acquire(&deep.join("l"), Duration::ZERO, &Context::process()).unwrap();
-        for name in ["w", "c", "l", "l.holder"] {
+        for name in ["w", "c", "a", "l", "l.holder"] {
             assert_eq!(mode(&deep.join(name)), 0o600, "{name}");
         }
     }

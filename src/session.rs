@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::connection::{Connection, Grant, Status};
-use crate::context::{Context, Decision, Event, Notice};
+use crate::context::{Context, Decision, Event, Notice, Observer};
 use crate::error::{Error, KeychainError, KeychainReason, Refused, Result, SignInNeeded};
 use crate::http::Http;
 use crate::keychain::{Item, ItemKind, SecretStore};
@@ -37,6 +37,9 @@ const JUST_MINTED: i64 = 60;
 
 /// A sign-in that ends within so many seconds and cannot be extended is worth a warning: three days.
 pub(crate) const ENDS_SOON: i64 = 3 * 24 * 3600;
+
+/// How long a failure that came before the lock may wait for it, only to be noted.
+const NOTE_BOUND: Duration = Duration::from_secs(2);
 
 /// Applications may ask for at most so many minutes.
 const LONGEST_APP_MINUTES: i64 = 20_160;
@@ -191,7 +194,9 @@ impl Session {
     /// Errors: [`Error::SignInNeeded`], [`Error::Keychain`], [`Error::Unreachable`], [`Error::Refused`],
     /// [`Error::Busy`].
     pub fn access_token(&self, want: &Want) -> Result<Issued> {
-        let tokens = self.read_tokens(&self.connection)?;
+        let tokens = self.read_tokens(&self.connection).inspect_err(|error| {
+            self.note_failure_unlocked(error);
+        })?;
         if !want.force {
             if let Some(issued) = self.stored_if_fresh(tokens.as_ref(), want, Decision::Cached) {
                 return Ok(issued);
@@ -227,7 +232,9 @@ impl Session {
         want: &Want,
         seen: Option<&Secret>,
     ) -> Result<Issued> {
-        let stored = self.read_tokens(connection)?;
+        let stored = self.read_tokens(connection).inspect_err(|error| {
+            self.note_failure(lock, error);
+        })?;
         let is_new =
             |access: &AccessToken| seen.is_none_or(|seen| !seen.matches(access.secret.expose()));
         let replaced = stored
@@ -289,9 +296,9 @@ impl Session {
             && want.min_ttl.seconds(access.seconds_granted()) > access.seconds_granted()
     }
 
-    /// Tells what was decided, and that the token lives less long than wanted where it does.
+    /// Tells that the token lives less long than wanted where it does, and what was decided: an observer that hears a
+    /// decision has heard everything about it.
     fn settled(&self, issued: Issued, want: &Want) -> Issued {
-        self.decided(issued.decision);
         let lives = issued.access.seconds_left(self.context.now());
         let wanted = want.min_ttl.seconds(issued.access.seconds_granted());
         if lives + 1 < wanted {
@@ -301,6 +308,7 @@ impl Session {
                 lives,
             }));
         }
+        self.decided(issued.decision);
         issued
     }
 
@@ -318,12 +326,12 @@ impl Session {
                 if matches!(error, Error::Unreachable { .. })
                     && issued.access.seconds_left(now) >= STAND_IN =>
             {
-                self.decided(Decision::KeptOnFailure);
                 self.context.tell(&Event::Notice(Notice::Unreachable {
                     connection: self.connection.label.to_string(),
                     why: error.to_string(),
                     lives: issued.access.seconds_left(now),
                 }));
+                self.decided(Decision::KeptOnFailure);
                 Ok(issued)
             }
             _ => Err(error),
@@ -337,6 +345,12 @@ impl Session {
         stored: Option<Tokens>,
         want: &Want,
     ) -> Result<Issued> {
+        let due = stored.as_ref().is_some_and(|tokens| {
+            matches!(
+                tokens.extension(want.extend, self.context.now()),
+                Extension::Due | Extension::Anyway
+            )
+        });
         let renewed = match (&connection.grant, stored) {
             (Grant::Application, _) => self.renew_application(connection, want),
             (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
@@ -346,7 +360,10 @@ impl Session {
         };
         let (tokens, decision) = renewed?;
         self.copy_status(lock, &tokens);
-        self.warn_of_the_end(&tokens);
+        let in_vain = due && decision != Decision::Extended;
+        if tokens.exchange_unsupported || in_vain {
+            self.warn_of_the_end(&tokens);
+        }
         issued(tokens, decision).ok_or_else(|| self.never_signed_in(connection))
     }
 
@@ -405,7 +422,11 @@ impl Session {
         // A client secret, where there is one, is sent along; the portal asks users for none.
         let secret = self.read_client_secret(connection)?;
         if tokens.exchange_started {
-            return self.settle_exchange(connection, tokens, secret.as_ref(), None);
+            let settled = self.settle_exchange(connection, tokens, secret.as_ref(), None)?;
+            if rule != ExtendRule::Now {
+                return Ok(settled);
+            }
+            tokens = settled.0;
         }
         if let extension @ (Extension::Due | Extension::Anyway) =
             tokens.extension(rule, self.context.now())
@@ -464,6 +485,9 @@ impl Session {
         };
         let http = self.http()?;
         let token = token.duplicate();
+        let ends = tokens
+            .minted_until
+            .filter(|until| *until > self.context.now());
         tokens.exchange_started = true;
         self.write_tokens(connection, &tokens)?;
         let now = self.context.now();
@@ -471,9 +495,10 @@ impl Session {
             Ok(granted) => {
                 let tokens = extended(tokens, granted);
                 self.write_tokens(connection, &tokens)?;
-                if extension == Extension::Anyway {
+                if let Some(until) = ends.filter(|_| extension == Extension::Anyway) {
                     self.context.tell(&Event::Notice(Notice::ExtendedAnyway {
                         connection: connection.label.to_string(),
+                        until,
                     }));
                 }
                 Ok((tokens, Decision::Extended))
@@ -525,13 +550,23 @@ impl Session {
     /// Renews now, and extends the sign-in by the rule. Past half of its life it holds still instead until nothing
     /// minted from it can be alive, unless that is so already.
     pub fn refresh(&self, rule: ExtendRule) -> Result<Refreshed> {
+        let (lock, connection) = self.lock()?;
+        self.refresh_under_lock(&lock, &connection, rule)
+            .inspect_err(|error| self.note_failure(&lock, error))
+    }
+
+    fn refresh_under_lock(
+        &self,
+        lock: &RenewalLock,
+        connection: &Connection,
+        rule: ExtendRule,
+    ) -> Result<Refreshed> {
         let want = Want {
             force: true,
             extend: rule,
             ..Want::default()
         };
-        let (lock, connection) = self.lock()?;
-        let stored = self.read_tokens(&connection)?;
+        let stored = self.read_tokens(connection)?;
         let now = self.context.now();
         let waits = stored
             .as_ref()
@@ -550,13 +585,13 @@ impl Session {
                 });
             }
         }
-        let renewed = self.renew(&lock, &connection, stored, &want);
-        if let Err(error) = &renewed {
-            self.note_failure(&lock, error);
-        }
+        let issued = self.settled(
+            self.renew(lock, connection, stored, &want)?,
+            &Want::default(),
+        );
         Ok(Refreshed {
-            issued: self.settled(renewed?, &Want::default()),
-            extension_waits_until: None,
+            extension_waits_until: waits.map(|until| until.max(issued.access.expires_at)),
+            issued,
         })
     }
 
@@ -627,13 +662,14 @@ impl Session {
             status.username = Some(username);
             status.signed_in_at = Some(now);
             status.machine = Some(this_machine());
+            status.last_failure = None;
         });
         drop(lock);
         if let Some(replaced) = replaced {
             self.revoke(&replaced);
         }
-        self.decided(Decision::Renewed);
-        issued(tokens, Decision::Renewed).ok_or_else(|| self.never_signed_in(&connection))
+        self.decided(Decision::SignedIn);
+        issued(tokens, Decision::SignedIn).ok_or_else(|| self.never_signed_in(&connection))
     }
 
     /// Gives a sign-in back to the portal that nobody wants.
@@ -648,13 +684,17 @@ impl Session {
             ..Want::default()
         };
         let (lock, connection) = self.lock()?;
-        let issued = self.renew(&lock, &connection, None, &want)?;
+        let issued = self
+            .renew(&lock, &connection, None, &want)
+            .inspect_err(|error| self.note_failure(&lock, error))?;
         let now = self.context.now();
         self.update_or_note(&lock, |status| {
             status.signed_in_at = Some(now);
             status.machine = Some(this_machine());
+            status.last_failure = None;
         });
         drop(lock);
+        self.decided(Decision::SignedIn);
         let http = self.http()?;
         let info = self.known(portal::app_info(http, &issued.access.secret))?;
         Ok((issued, info))
@@ -668,6 +708,9 @@ impl Session {
         self.connections.update(&lock, |connection| {
             connection.status = Status::default();
         })?;
+        if outcome != SignedOut::Nothing {
+            self.decided(Decision::SignedOut);
+        }
         Ok(outcome)
     }
 
@@ -800,7 +843,8 @@ impl Session {
         }
     }
 
-    /// Copies the record's dates into `meta.json`. The record rules; a copy that cannot be written is no failure.
+    /// Copies the record's dates into `meta.json`. The record rules; a copy that cannot be written is no failure. The last
+    /// failure stays until the next sign-in: whoever looks in the morning wants to know of it, though it is over.
     fn copy_status(&self, lock: &RenewalLock, tokens: &Tokens) {
         let now = self.context.now();
         self.update_or_note_connection(lock, |connection| {
@@ -814,13 +858,31 @@ impl Session {
                 .as_ref()
                 .map(|_| !tokens.exchange_unsupported);
             status.username = tokens.username.clone().or(status.username.take());
-            status.last_failure = None;
         });
     }
 
+    /// Writes down what went wrong, for `status` in the morning.
     fn note_failure(&self, lock: &RenewalLock, error: &Error) {
-        let line = format!("{} {error}", crate::store::rfc3339(self.context.now()));
-        self.update_or_note(lock, |status| status.last_failure = Some(line));
+        let now = self.context.now();
+        let line = format!("{} {error}", crate::store::rfc3339(now));
+        self.update_or_note(lock, |status| {
+            status.last_failure = Some(line);
+            if has_ended(error) {
+                status.refresh_expires_at = status.refresh_expires_at.map(|end| end.min(now));
+            }
+        });
+    }
+
+    /// The same where the failure came before the lock was taken. Whoever holds the lock now writes a note of its own.
+    fn note_failure_unlocked(&self, error: &Error) {
+        let bound = self.context.deadline.bound(NOTE_BOUND);
+        let quiet = Context {
+            observer: Observer::silent(),
+            ..self.context.clone()
+        };
+        if let Ok((lock, _)) = self.connections.lock(&self.connection, bound, &quiet) {
+            self.note_failure(&lock, error);
+        }
     }
 
     fn update_or_note(&self, lock: &RenewalLock, change: impl FnOnce(&mut Status)) {
@@ -836,21 +898,27 @@ impl Session {
     }
 
     fn warn_of_the_end(&self, tokens: &Tokens) {
-        let Some(refresh) = tokens
-            .refresh
-            .as_ref()
-            .filter(|_| tokens.exchange_unsupported)
-        else {
+        let Some(end) = tokens.refresh.as_ref().map(RefreshToken::end) else {
             return;
         };
-        let left = refresh.end().duration_since(self.context.now()).as_secs();
-        if left <= ENDS_SOON {
+        if end.duration_since(self.context.now()).as_secs() <= ENDS_SOON {
             self.context.tell(&Event::Notice(Notice::EndsSoon {
                 connection: self.connection.label.to_string(),
-                at: refresh.end(),
+                at: end,
             }));
         }
     }
+}
+
+/// Whether the error says that the stored sign-in is no longer good, whatever its dates say.
+fn has_ended(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::SignInNeeded {
+            why: SignInNeeded::Expired | SignInNeeded::NotHonoured | SignInNeeded::ExtensionLost,
+            ..
+        }
+    )
 }
 
 fn new_tokens(connection: &Connection) -> Tokens {
@@ -873,6 +941,7 @@ fn extended(old: Tokens, granted: Granted) -> Tokens {
         refresh: granted.refresh,
         minted_until: None,
         exchange_started: false,
+        exchange_unsupported: false,
         username: granted.username.or(old.username),
         ..old
     };
@@ -899,7 +968,7 @@ fn copy_of(tokens: &Tokens, decision: Decision) -> Option<Issued> {
 }
 
 /// The machine that signed in, where it is not this one.
-fn other_machine(connection: &Connection) -> Option<String> {
+pub(crate) fn other_machine(connection: &Connection) -> Option<String> {
     connection
         .status
         .machine

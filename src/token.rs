@@ -206,7 +206,8 @@ impl Tokens {
         let Some(refresh) = &self.refresh else {
             return Extension::Impossible;
         };
-        if self.exchange_unsupported {
+        // Who asks for it by name may find a portal that has learnt it meanwhile.
+        if self.exchange_unsupported && rule != ExtendRule::Now {
             return Extension::Impossible;
         }
         let age = now.duration_since(refresh.issued_at);

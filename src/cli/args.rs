@@ -71,6 +71,10 @@ pub(super) enum Command {
     Token(TokenArgs),
     /// Print statements that put a token into a shell's environment
     ExportEnv(ExportEnvArgs),
+    /// Show who is signed in until when, and what went wrong last; asks no portal
+    Status(StatusArgs),
+    /// Renew, and extend the sign-in where it is due: once a day keeps it alive
+    Refresh(RefreshArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -345,6 +349,38 @@ pub(super) struct TokenArgs {
         hide = true
     )]
     pub(super) portal: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(super) json: bool,
+    /// End with code 3 if a sign-in is missing, has ended, or ends soon
+    #[arg(long)]
+    pub(super) check: bool,
+    /// What "soon" means
+    #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = humantime::parse_duration)]
+    pub(super) within: Duration,
+    /// Look into the keychain, too: whether the tokens and secrets are there
+    #[arg(long)]
+    pub(super) keychain: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct RefreshArgs {
+    /// Every connection, each on its own
+    #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
+    pub(super) all: bool,
+    /// Extend the sign-in at once, though that ends every token handed out before
+    #[arg(long)]
+    pub(super) now: bool,
+    /// Where extending is due but a script holds a token: wait at most this long for it to end
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
+    pub(super) wait: Option<Duration>,
+    /// One JSON object per connection
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug, Default)]

@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod host;
+mod journal;
 mod prompt;
 mod report;
 mod shell;
@@ -17,19 +18,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 pub use host::{Ask, AskError, Check, Host, Terminals, Zone};
 pub use shell::{Shell, Unquotable, Variable};
 
 use args::{Cli, Color, Command, ConnectionsCommand, Global};
+use journal::{Entry, Journal};
 use report::{Failure, Outcome, DONE};
 use talk::{Manner, Talk};
 
-use crate::connection::Connection;
-use crate::context::{Context, Deadline};
+use crate::connection::{Connection, ConnectionId, Tls};
+use crate::context::{Context, Deadline, Event, Notice};
 use crate::keychain::Keychains;
-use crate::session::Session;
+use crate::session::{Session, ENDS_SOON};
 use crate::store::{Connections, Selector};
 
 /// Runs one command line (the program's name first) and returns its exit code.
@@ -39,10 +41,26 @@ where
     T: Into<OsString> + Clone,
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    match Cli::try_parse_from(&arguments) {
-        Ok(cli) => Desk::new(&cli.global, wants_json(cli.command.as_ref()), host).serve(cli),
+    let parsed = Cli::command()
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, command_name(&matches))));
+    match parsed {
+        Ok((cli, name)) => {
+            Desk::new(&cli.global, &name, wants_json(cli.command.as_ref()), host).serve(cli)
+        }
         Err(error) => unparsed(&error, &arguments, host),
     }
+}
+
+/// `token`, `connections list`; empty where no command was given.
+fn command_name(matches: &ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut matches = matches;
+    while let Some((word, further)) = matches.subcommand() {
+        words.push(word);
+        matches = further;
+    }
+    words.join(" ")
 }
 
 /// `--help` and `--version` are answers; the rest is wrong usage.
@@ -61,6 +79,13 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
         let _ = host.out.write_all(text.as_bytes());
         return DONE;
     }
+    let failure = Failure::usage("");
+    let context = Context {
+        clock: host.clock.clone(),
+        environment: host.environment.clone(),
+        ..Context::process()
+    };
+    Journal::new(&host, "", &context, |_| ()).unparsed(&failure);
     commands::fail_unparsed(&mut host, arguments);
     if arguments.iter().any(|argument| argument == "--json") {
         let message = error.render().to_string();
@@ -78,7 +103,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
     } else {
         let _ = host.err.write_all(text.as_bytes());
     }
-    Failure::usage("").code()
+    failure.code()
 }
 
 fn wants_json(command: Option<&Command>) -> bool {
@@ -93,6 +118,8 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(Command::Logout(args)) => args.json,
         Some(Command::Whoami(args)) => args.json,
         Some(Command::Token(args)) => args.json,
+        Some(Command::Status(args)) => args.json,
+        Some(Command::Refresh(args)) => args.json,
         Some(Command::ExportEnv(_)) | None => false,
     }
 }
@@ -101,13 +128,14 @@ fn wants_json(command: Option<&Command>) -> bool {
 struct Desk {
     host: Host,
     talk: Talk,
+    journal: Journal,
     context: Context,
     selector: Option<Selector>,
     no_input: bool,
 }
 
 impl Desk {
-    fn new(global: &Global, json: bool, mut host: Host) -> Self {
+    fn new(global: &Global, command: &str, json: bool, mut host: Host) -> Self {
         let err = std::mem::replace(&mut host.err, Box::new(std::io::sink()));
         let environment = host.environment.clone();
         let talk = Talk::new(
@@ -136,9 +164,12 @@ impl Desk {
             .clone()
             .map(Selector::Name)
             .or_else(|| global.connection_id.clone().map(Selector::Id));
+        let complain = talk.clone();
+        let journal = Journal::new(&host, command, &context, move |text| complain.warn(text));
         Self {
             host,
             talk,
+            journal,
             context,
             selector,
             no_input: global.no_input,
@@ -161,20 +192,31 @@ impl Desk {
             Some(Command::Whoami(args)) => commands::whoami(&mut self, &args),
             Some(Command::Token(args)) => commands::token(&mut self, &args),
             Some(Command::ExportEnv(args)) => commands::export_env(&mut self, &args),
+            Some(Command::Status(args)) => commands::status(&mut self, &args),
+            Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
         };
         let outcome = outcome.and_then(|()| Ok(self.host.out.flush()?));
         match outcome {
             Ok(()) => DONE,
             Err(failure) => {
-                failure.tell(&self.talk);
+                self.fail(&failure);
                 failure.code()
             }
         }
     }
 
+    /// Tells a failure and writes it down.
+    fn fail(&self, failure: &Failure) {
+        if failure.words().is_some() {
+            self.journal.failed(failure);
+        }
+        failure.tell(&self.talk);
+    }
+
     /// Writes a line of the answer.
     fn answer(&mut self, line: &str) -> Outcome {
-        Ok(writeln!(self.host.out, "{line}")?)
+        let out = &mut self.host.out;
+        Ok(self.talk.aside(|| writeln!(out, "{line}"))?)
     }
 
     fn answer_json(&mut self, value: &serde_json::Value) -> Outcome {
@@ -209,12 +251,30 @@ impl Desk {
 
     /// The connection that was asked for, by flag, variable or default.
     fn connection(&self, store: &Connections) -> Result<Connection, Failure> {
-        Ok(store.choose(self.selector.as_ref(), &self.context.environment)?)
+        let connection = store.choose(self.selector.as_ref(), &self.context.environment)?;
+        self.warn_of_the_end(&connection);
+        Ok(connection)
     }
 
     fn session_of(&self, store: &Connections, connection: Connection) -> Session {
-        let keychain = self.keychains(store).of(connection.keychain);
-        Session::new(store.clone(), connection, keychain, self.context.clone())
+        let entry = self.journal.take_in_hand(&connection);
+        self.session_with(store, &self.keychains(store), connection, &entry)
+    }
+
+    /// The same with keychains that several sessions share, and an entry of the log.
+    fn session_with(
+        &self,
+        store: &Connections,
+        keychains: &Keychains,
+        connection: Connection,
+        entry: &Entry,
+    ) -> Session {
+        let keychain = keychains.of(connection.keychain);
+        let context = Context {
+            observer: entry.observer(&self.talk),
+            ..self.context.clone()
+        };
+        Session::new(store.clone(), connection, keychain, context)
     }
 
     /// The session of the connection that was asked for, about to use the network.
@@ -227,26 +287,39 @@ impl Desk {
 
     /// What is worth a word whenever a connection is used: an unchecked certificate, a sign-in that will end.
     fn warn_of(&self, connection: &Connection) {
-        use crate::connection::Tls;
-        use crate::context::{Event, Notice};
-        let label = connection.label.to_string();
         if connection.tls == Tls::Unverified {
             self.context.tell(&Event::Notice(Notice::Unverified {
-                connection: label.clone(),
+                connection: connection.label.to_string(),
             }));
         }
+        self.warn_of_the_end(connection);
+    }
+
+    /// Says on a terminal, whatever the command, that a sign-in ends soon and cannot be extended.
+    fn warn_of_the_end(&self, connection: &Connection) {
         let status = &connection.status;
-        if let (Some(at), Some(false), true) = (
-            status.refresh_expires_at,
-            status.extendable,
-            self.host.terminal.stderr,
-        ) {
-            if at.duration_since(self.context.now()).as_secs() <= crate::session::ENDS_SOON {
-                self.context.tell(&Event::Notice(Notice::EndsSoon {
-                    connection: label,
-                    at,
-                }));
-            }
+        let (Some(at), Some(false)) = (status.refresh_expires_at, status.extendable) else {
+            return;
+        };
+        let left = at.duration_since(self.context.now()).as_secs();
+        if self.host.terminal.stderr && (0..=ENDS_SOON).contains(&left) {
+            self.context.tell(&Event::Notice(Notice::EndsSoon {
+                connection: connection.label.to_string(),
+                at,
+            }));
+        }
+    }
+
+    /// Says that `AGE_OAUTH_CONNECTION` chooses another connection than the default.
+    fn warn_of_override(&self, store: &Connections, default: Option<&ConnectionId>) {
+        let Some(name) = self.context.environment.var("AGE_OAUTH_CONNECTION") else {
+            return;
+        };
+        let found = store.find(&Selector::Name(name.clone())).ok();
+        if found.is_none() || found.map(|connection| connection.id).as_ref() != default {
+            self.talk.warn(&format!(
+                "AGE_OAUTH_CONNECTION is set to `{name}` here and goes before the default"
+            ));
         }
     }
 

@@ -31,6 +31,8 @@ pub(super) enum Failure {
         message: String,
         hint: Option<String>,
     },
+    /// A person must sign in, or soon must.
+    SignIn { message: String, hint: String },
     /// Ctrl-C.
     Interrupted,
     /// Nobody reads the answer any more (`| head`): no failure.
@@ -40,6 +42,17 @@ pub(super) enum Failure {
 }
 
 pub(super) type Outcome = Result<(), Failure>;
+
+/// A failure in words, not yet escaped.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// What happened, in one line.
+    pub(super) message: String,
+    /// What stands behind it.
+    pub(super) causes: Vec<String>,
+    /// The very command to run next.
+    pub(super) hint: Option<String>,
+}
 
 /// Everything went well.
 pub(super) const DONE: u8 = 0;
@@ -134,6 +147,7 @@ impl Failure {
             Self::Library(error) | Self::Hinted { error, .. } => code(error),
             Self::Usage { .. } => USAGE,
             Self::Failed { .. } => FAILED,
+            Self::SignIn { .. } => SIGN_IN_NEEDED,
             Self::Interrupted => INTERRUPTED,
             Self::ReaderLeft => DONE,
             Self::Several(code) => *code,
@@ -150,14 +164,32 @@ impl Failure {
         self.tell_with(talk, false);
     }
 
-    fn tell_with(&self, talk: &Talk, with_hint: bool) {
+    /// What there is to say about it; nothing where everything was said or nobody listens.
+    pub(super) fn words(&self) -> Option<Words> {
         let (message, causes, hint) = match self {
             Self::Library(error) => (error.to_string(), causes(error), hint(error)),
             Self::Hinted { error, hint } => (error.to_string(), causes(error), Some(hint.clone())),
             Self::Usage { message, hint } | Self::Failed { message, hint } => {
                 (message.clone(), Vec::new(), hint.clone())
             }
-            Self::Interrupted | Self::ReaderLeft | Self::Several(_) => return,
+            Self::SignIn { message, hint } => (message.clone(), Vec::new(), Some(hint.clone())),
+            Self::Interrupted | Self::ReaderLeft | Self::Several(_) => return None,
+        };
+        Some(Words {
+            message,
+            causes,
+            hint,
+        })
+    }
+
+    fn tell_with(&self, talk: &Talk, with_hint: bool) {
+        let Some(Words {
+            message,
+            causes,
+            hint,
+        }) = self.words()
+        else {
+            return;
         };
         if talk.is_json() {
             talk.error_lines(&json_text(
@@ -187,8 +219,8 @@ impl Failure {
         error.insert("message".into(), message.into());
         error.insert("hint".into(), hint.map_or(Value::Null, Value::from));
         error.insert("code".into(), self.code().into());
-        if let Some(Error::Keychain { error: why, .. }) = self.error() {
-            error.insert("reason".into(), why.reason.as_str().into());
+        if let Some(reason) = self.reason() {
+            error.insert("reason".into(), reason.into());
         }
         json!({ "error": error, "format_version": 1 })
     }
@@ -200,7 +232,16 @@ impl Failure {
         }
     }
 
-    fn kind(&self) -> &'static str {
+    /// What a keychain's failure was about.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        match self.error() {
+            Some(Error::Keychain { error, .. }) => Some(error.reason.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The word used in JSON.
+    pub(super) fn kind(&self) -> &'static str {
         match self.error() {
             Some(Error::NameTaken { .. }) => "name_taken",
             Some(Error::Ambiguous { .. }) => "ambiguous",

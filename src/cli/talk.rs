@@ -1,13 +1,14 @@
 //! The conversation on stderr: warnings, progress, what `-v` tells. One object per line where `--json` was asked for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
 use console::Style;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::host::Zone;
@@ -20,6 +21,9 @@ const LONG: Duration = Duration::from_secs(2);
 /// The same, on a terminal, where it is wiped away again.
 const LONG_ON_TERMINAL: Duration = Duration::from_millis(400);
 
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(100);
+
 /// The conversation. Clones share it.
 #[derive(Clone)]
 pub(super) struct Talk(Arc<Inner>);
@@ -27,7 +31,9 @@ pub(super) struct Talk(Arc<Inner>);
 struct Inner {
     err: Mutex<Box<dyn Write + Send>>,
     manner: Manner,
-    waiting: Mutex<Option<Waiting>>,
+    /// Each thread waits for one thing at a time.
+    waiting: Mutex<HashMap<ThreadId, Waiting>>,
+    progress: Mutex<Option<ProgressBar>>,
     warned: Mutex<HashSet<String>>,
 }
 
@@ -52,7 +58,8 @@ impl Talk {
         Self(Arc::new(Inner {
             err: Mutex::new(err),
             manner,
-            waiting: Mutex::new(None),
+            waiting: Mutex::default(),
+            progress: Mutex::new(None),
             warned: Mutex::default(),
         }))
     }
@@ -68,9 +75,37 @@ impl Talk {
     }
 
     fn write(&self, line: &str) {
-        let mut err = self.0.err.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody reads stderr any more: there is no one to tell.
-        let _ = writeln!(err, "{line}").and_then(|()| err.flush());
+        self.aside(|| {
+            let mut err = lock(&self.0.err);
+            // Nobody reads stderr any more: there is no one to tell.
+            let _ = writeln!(err, "{line}").and_then(|()| err.flush());
+        });
+    }
+
+    /// Does something that writes to the terminal while the progress bar, where there is one, steps aside.
+    pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        let bar = lock(&self.0.progress).clone();
+        match bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Shows on a terminal how much of `total` is done, until dropped.
+    pub(super) fn progress(&self, total: usize) -> Progress {
+        let manner = self.manner();
+        if manner.terminal && !manner.quiet && !manner.json {
+            let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
+            // The template is constant; a bar in another style is no reason to fail.
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {bar:20} {pos} of {len} {wide_msg}")
+            {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(TICK);
+            *lock(&self.0.progress) = Some(bar);
+        }
+        Progress(self.clone())
     }
 
     /// A line that a person needs: an address to open, what to do next. Never silenced, never JSON.
@@ -89,8 +124,7 @@ impl Talk {
 
     /// Something is not as it should be. Said once, however often it is noticed.
     pub(super) fn warn(&self, text: &str) {
-        let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if !warned.insert(text.to_owned()) {
+        if !lock(&self.0.warned).insert(text.to_owned()) {
             return;
         }
         let manner = self.manner();
@@ -152,7 +186,8 @@ impl Talk {
         }
     }
 
-    fn words(&self, notice: &Notice) -> String {
+    /// A notice as a sentence.
+    pub(super) fn words(&self, notice: &Notice) -> String {
         match notice {
             Notice::Unreachable {
                 connection,
@@ -171,11 +206,12 @@ impl Talk {
                 roughly(*wanted),
                 roughly(*lives)
             ),
-            Notice::ExtendedAnyway { connection } => format!(
-                "the sign-in of `{connection}` was extended; tokens handed out before this moment are no longer valid"
+            Notice::ExtendedAnyway { connection, until } => format!(
+                "the sign-in of `{connection}` was extended; tokens handed out before this moment, good until {}, are no longer valid",
+                local(*until, &self.manner().zone)
             ),
             Notice::EndsSoon { connection, at } => format!(
-                "the sign-in of `{connection}` ends {} and this portal cannot extend it; run: age-oauth login -c {}",
+                "the sign-in of `{connection}` ends {} and this portal does not extend it; run: age-oauth login -c {}",
                 local(*at, &self.manner().zone),
                 typed(connection)
             ),
@@ -198,7 +234,7 @@ impl Talk {
 
     fn wait(&self, wait: &Wait) {
         let manner = self.manner();
-        if manner.quiet || manner.json {
+        if manner.quiet || manner.json || lock(&self.0.progress).is_some() {
             return;
         }
         self.wait_over();
@@ -212,6 +248,11 @@ impl Talk {
                 "waiting for the keychain; it may be asking for your password …".into()
             }
             Wait::Browser => "waiting for the browser …".into(),
+            Wait::Gap { connection, until } => format!(
+                "waiting until {}, when no script holds a token of `{}` any more …",
+                local(*until, &manner.zone),
+                escape(connection)
+            ),
         };
         let (over, ended) = mpsc::channel();
         let (talk, terminal) = (self.clone(), manner.terminal);
@@ -226,29 +267,50 @@ impl Talk {
                 talk.write(&words);
             }
         });
-        *self.lock_waiting() = Some(Waiting { over, thread });
+        let me = std::thread::current().id();
+        lock(&self.0.waiting).insert(me, Waiting { over, thread });
     }
 
     fn wait_over(&self) {
-        if let Some(waiting) = self.lock_waiting().take() {
+        let me = std::thread::current().id();
+        let waiting = lock(&self.0.waiting).remove(&me);
+        if let Some(waiting) = waiting {
             drop(waiting.over);
             // It ends at once; joining keeps its line from mixing with the next.
             let _ = waiting.thread.join();
         }
     }
+}
 
-    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
-        self.0
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+/// A progress bar, where a terminal shows one.
+pub(super) struct Progress(Talk);
+
+impl Progress {
+    /// One more is done.
+    pub(super) fn step(&self, name: &str) {
+        if let Some(bar) = &*lock(&self.0 .0.progress) {
+            bar.set_message(escape(name));
+            bar.inc(1);
+        }
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = lock(&self.0 .0.progress).take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn spin(words: &str, ended: &mpsc::Receiver<()>) {
-    let spinner = indicatif::ProgressBar::new_spinner();
+    let spinner = ProgressBar::new_spinner();
     spinner.set_message(words.to_owned());
-    while ended.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         spinner.tick();
     }
     spinner.finish_and_clear();
@@ -261,5 +323,7 @@ fn decision_words(decision: Decision) -> &'static str {
         Decision::RenewedByAnother => "another process has just got a new token",
         Decision::Extended => "the sign-in was extended, and a new token was issued",
         Decision::KeptOnFailure => "the stored token stands in",
+        Decision::SignedIn => "a new sign-in is stored",
+        Decision::SignedOut => "the sign-in is forgotten",
     }
 }

@@ -83,6 +83,16 @@ pub(super) fn from_now(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `3h ago`; a moment of just now or of a clock that was set back is `just now`
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs();
+    if seconds < 2 {
+        "just now".into()
+    } else {
+        format!("{} ago", roughly(seconds))
+    }
+}
+
 /// The largest unit of which there are at least two, rounded.
 pub(super) fn roughly(seconds: i64) -> String {
     const UNITS: [(i64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "m")];
@@ -177,6 +187,16 @@ mod tests {
             (86_400, "24h"),
         ] {
             assert_eq!(roughly(seconds), text);
+        }
+        let now = Timestamp::UNIX_EPOCH;
+        for (seconds, text) in [
+            (1, "just now"),
+            (0, "just now"),
+            (-30, "30s ago"),
+            (-7200, "2h ago"),
+        ] {
+            let at = Timestamp::from_second(seconds).unwrap();
+            assert_eq!(ago(at, now), text);
         }
         assert_eq!(clock(3600), "1:00:00");
         assert_eq!(clock(-4), "0:00:00");

@@ -3,35 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use age_oauth::context::{Context, Environment};
-use age_oauth::keychain::{Item, ItemKind, Keychains};
-use age_oauth::store::Selector;
-use age_oauth::token::Tokens;
-use age_oauth::Connections;
-
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Manner, Portal};
-use crate::support::walk::{add, sign_in};
+use crate::support::walk::{add, let_it_expire, sign_in};
 
 const HERD: usize = 60;
-
-/// Rewrites the stored record as if the access token had just run out.
-fn let_it_expire(home: &Home) {
-    let context = Context {
-        environment: Environment::of(Vec::<(String, String)>::new()),
-        ..Context::process()
-    };
-    let store = Connections::open(home.store());
-    let connection = store.find(&Selector::Name("prod".into())).unwrap();
-    let keychain = Keychains::new(home.store(), true, false, &context).of(connection.keychain);
-    let item = Item::of(&connection, ItemKind::Tokens);
-    let mut tokens = Tokens::from_record(&keychain.get(&item).unwrap().unwrap()).unwrap();
-    let access = tokens.access.as_mut().unwrap();
-    access.issued_at = jiff::Timestamp::from_second(access.issued_at.as_second() - 7200).unwrap();
-    access.expires_at = jiff::Timestamp::from_second(access.expires_at.as_second() - 7200).unwrap();
-    keychain.set(&item, &tokens.to_record()).unwrap();
-}
 
 fn herd(home: &Home, arguments: &[&str]) -> Vec<String> {
     let children: Vec<_> = (0..HERD)
@@ -53,7 +30,7 @@ fn sixty_processes_on_an_expired_token_cause_one_renewal_and_get_equal_answers()
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    let_it_expire(&home);
+    let_it_expire(&home, "prod");
     let tokens = herd(&home, &["token"]);
     assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), 1);
     assert!(portal.accepts_access_token(&tokens[0]));

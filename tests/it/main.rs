@@ -15,16 +15,19 @@ mod first_walk;
 mod guided;
 mod herd;
 mod http;
+mod journal;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
 #[cfg(target_os = "macos")]
 mod macos;
 mod paths;
 mod practice_portal;
+mod refresh;
 mod session;
 #[cfg(unix)]
 mod shells;
 mod sign_in;
+mod status;
 mod tls;
 #[cfg(windows)]
 mod windows;

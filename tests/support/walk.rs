@@ -2,6 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 
+use age_oauth::context::{Context, Environment};
+use age_oauth::keychain::{Item, ItemKind, Keychains};
+use age_oauth::token::Tokens;
+use age_oauth::{Connection, Connections, Selector};
+
 use super::home::{Home, Outcome};
 use super::portal::{Portal, APP_ID, USER};
 
@@ -102,4 +107,62 @@ fn paste(
         stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
         stderr: said,
     }
+}
+
+/// The connection of this label, as it is stored now.
+pub fn stored(home: &Home, label: &str) -> Connection {
+    Connections::open(home.store())
+        .find(&Selector::Name(label.into()))
+        .expect("a connection")
+}
+
+/// Changes the stored record of a connection in the vault.
+pub fn change_tokens(home: &Home, label: &str, change: impl FnOnce(&mut Tokens)) {
+    let context = Context {
+        environment: Environment::of(Vec::<(String, String)>::new()),
+        ..Context::process()
+    };
+    let connection = stored(home, label);
+    let keychain = Keychains::new(home.store(), true, false, &context).of(connection.keychain);
+    let item = Item::of(&connection, ItemKind::Tokens);
+    let record = keychain.get(&item).expect("a vault").expect("a record");
+    let mut tokens = Tokens::from_record(&record).expect("a record");
+    change(&mut tokens);
+    keychain.set(&item, &tokens.to_record()).expect("a vault");
+}
+
+/// Rewrites the stored record as if the access token had run out two hours ago.
+pub fn let_it_expire(home: &Home, label: &str) {
+    change_tokens(home, label, |tokens| {
+        let access = tokens.access.as_mut().expect("an access token");
+        for date in [&mut access.issued_at, &mut access.expires_at] {
+            *date = date
+                .checked_sub(jiff::SignedDuration::from_hours(3))
+                .expect("a date");
+        }
+        tokens.minted_until = Some(access.expires_at);
+    });
+}
+
+/// Rewrites the stored record as if the access token were from yesterday and lived so many seconds from now.
+pub fn let_it_live(home: &Home, label: &str, seconds: i64) {
+    let now = jiff::Timestamp::now();
+    let end = now + jiff::SignedDuration::from_secs(seconds);
+    change_tokens(home, label, |tokens| {
+        let access = tokens.access.as_mut().expect("an access token");
+        access.issued_at = now - jiff::SignedDuration::from_hours(24);
+        access.expires_at = end;
+        tokens.minted_until = Some(end);
+    });
+}
+
+/// Rewrites the stored record as if so many tenths of the sign-in's life were over.
+pub fn let_it_age(home: &Home, label: &str, tenths: i32) {
+    change_tokens(home, label, |tokens| {
+        let refresh = tokens.refresh.as_mut().expect("a refresh token");
+        let life = refresh.end().duration_since(refresh.issued_at);
+        let past = life / 10 * tenths;
+        refresh.issued_at = refresh.issued_at.checked_sub(past).expect("a date");
+        refresh.expires_at = refresh.issued_at.checked_add(life).ok();
+    });
 }

@@ -22,6 +22,9 @@ pub(super) fn list(desk: &mut Desk, args: &ListArgs) -> Outcome {
     for broken in &listing.broken {
         desk.talk.warn(&broken.to_string());
     }
+    for connection in &listing.connections {
+        desk.warn_of_the_end(connection);
+    }
     if args.json {
         let all: Vec<_> = listing
             .connections
@@ -112,7 +115,11 @@ pub(super) fn named(
     name: Option<&String>,
 ) -> Result<Connection, Failure> {
     match name {
-        Some(name) => Ok(store.find(&Selector::Name(name.clone()))?),
+        Some(name) => {
+            let connection = store.find(&Selector::Name(name.clone()))?;
+            desk.warn_of_the_end(&connection);
+            Ok(connection)
+        }
         None => desk.connection(store),
     }
 }
@@ -231,7 +238,7 @@ pub(super) fn keychain_name(kind: KeychainKind) -> &'static str {
 
 pub(super) fn rename(desk: &mut Desk, args: &RenameArgs) -> Outcome {
     let store = desk.store()?;
-    let connection = store.find(&Selector::Name(args.old.clone()))?;
+    let connection = named(desk, &store, Some(&args.old))?;
     let label = args.new.parse()?;
     let old = escape(connection.label.as_str());
     let session = desk.session_of(&store, connection);
@@ -250,11 +257,7 @@ pub(super) fn choose(desk: &mut Desk, args: &UseArgs) -> Outcome {
     }
     let connection = named(desk, &store, args.name.as_ref())?;
     store.set_default(Some(&connection.id))?;
-    if let Some(name) = desk.context.environment.var("AGE_OAUTH_CONNECTION") {
-        desk.talk.warn(&format!(
-            "AGE_OAUTH_CONNECTION is set to `{name}` here and goes before the default"
-        ));
-    }
+    desk.warn_of_override(&store, Some(&connection.id));
     desk.answer(&format!(
         "[OK] Active connection set: {}",
         escape(connection.label.as_str())

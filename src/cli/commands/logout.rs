@@ -18,7 +18,7 @@ pub(in crate::cli) fn logout(desk: &mut Desk, args: &LogoutArgs) -> Outcome {
     let mut worst = DONE;
     for connection in store.list(None)?.connections {
         if let Err(failure) = one(desk, connection, args) {
-            failure.tell(&desk.talk);
+            desk.fail(&failure);
             worst = worse(worst, failure.code());
         }
     }

@@ -8,7 +8,9 @@ mod fields;
 mod login;
 mod logout;
 mod overview;
+mod refresh;
 mod remove;
+mod status;
 mod token;
 mod whoami;
 
@@ -16,6 +18,8 @@ pub(super) use export_env::{export_env, fail_unparsed};
 pub(super) use login::login;
 pub(super) use logout::logout;
 pub(super) use overview::overview;
+pub(super) use refresh::refresh;
+pub(super) use status::status;
 pub(super) use token::token;
 pub(super) use whoami::whoami;
 

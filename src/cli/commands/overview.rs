@@ -14,6 +14,9 @@ pub(in crate::cli) fn overview(desk: &mut Desk) -> Outcome {
         desk.answer("  age-oauth connections add")?;
         return desk.answer("Everything else: age-oauth --help");
     }
+    for connection in &listing.connections {
+        desk.warn_of_the_end(connection);
+    }
     let default = store.default_id()?;
     let text = rows(
         desk,

@@ -1,5 +1,7 @@
 //! `connections remove`: revokes, deletes the items, then the folder.
 
+use std::path::Path;
+
 use crate::cli::args::{Global, RemoveArgs};
 use crate::cli::report::{worse, Failure, Outcome, DONE};
 use crate::cli::words::escape;
@@ -89,20 +91,13 @@ fn all(desk: &mut Desk, store: &Connections, args: &RemoveArgs) -> Outcome {
             kinds.push(connection.keychain);
         }
         if let Err(failure) = one(desk, store, connection, args) {
-            failure.tell(&desk.talk);
+            desk.fail(&failure);
             worst = worse(worst, failure.code());
         }
     }
     for error in &listing.broken {
-        if let Error::Corrupt { path, .. } | Error::File { path, .. } = error {
-            let folder = if path.ends_with("meta.json") {
-                path.parent()
-            } else {
-                Some(path.as_path())
-            };
-            if let Some(folder) = folder {
-                store.remove_broken(folder, &desk.context)?;
-            }
+        if let Some(folder) = broken_folder(error) {
+            store.remove_broken(folder, &desk.context)?;
         }
     }
     if worst != DONE {
@@ -110,6 +105,17 @@ fn all(desk: &mut Desk, store: &Connections, args: &RemoveArgs) -> Outcome {
     }
     sweep(desk, store, &kinds)?;
     desk.answer("[OK] Removed all connections.")
+}
+
+/// The folder of a connection that could not be understood.
+pub(super) fn broken_folder(error: &Error) -> Option<&Path> {
+    match error {
+        Error::Corrupt { path, .. } | Error::File { path, .. } if path.ends_with("meta.json") => {
+            path.parent()
+        }
+        Error::Corrupt { path, .. } | Error::File { path, .. } => Some(path),
+        _ => None,
+    }
 }
 
 fn confirm_all(desk: &mut Desk, args: &RemoveArgs, listing: &Listing) -> Outcome {

@@ -1,0 +1,405 @@
+//! `refresh`: renews, and extends the sign-in by the rule. With `--all` the portals are asked side by side, each
+//! connection on its own, so that one daily run keeps every sign-in alive.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::remove::broken_folder;
+use crate::cli::args::RefreshArgs;
+use crate::cli::journal::Entry;
+use crate::cli::report::{worse, Failure, Outcome, DONE};
+use crate::cli::words::{escape, local, local_and_left};
+use crate::cli::Desk;
+use crate::connection::Connection;
+use crate::context::{Decision, Event, Wait};
+use crate::error::{Error, Refused};
+use crate::keychain::Keychains;
+use crate::session::{Refreshed, Session};
+use crate::store::{rfc3339, Connections, Listing};
+use crate::token::{ExtendRule, DYING};
+
+/// How many connections of one portal are renewed at the same time: a portal has other work.
+const PER_PORTAL: usize = 2;
+
+/// How many in all; each mostly waits for an answer.
+const AT_ONCE: usize = 16;
+
+/// The longest sleep between two looks at the clock, which may be set and stands still while a machine sleeps.
+const LOOK: Duration = Duration::from_secs(5);
+
+pub(in crate::cli) fn refresh(desk: &mut Desk, args: &RefreshArgs) -> Outcome {
+    let store = desk.store()?;
+    let patience = Patience::of(desk, args);
+    let rule = rule(args);
+    if args.all {
+        return all(desk, &store, rule, args.json, &patience);
+    }
+    let session = desk.session()?;
+    let mut refreshed = attempt(&session, rule)?;
+    while let Some(gap) = gap_worth_waiting(desk, &refreshed, &patience) {
+        wait_for(desk, session.connection(), gap, &patience);
+        refreshed = attempt(&session, rule)?;
+    }
+    tell(desk, session.connection(), &refreshed, args.json)
+}
+
+fn rule(args: &RefreshArgs) -> ExtendRule {
+    if args.now {
+        ExtendRule::Now
+    } else {
+        ExtendRule::PastHalf
+    }
+}
+
+/// Renews one connection. Asked to extend it now, a renewal alone is not enough.
+fn attempt(session: &Session, rule: ExtendRule) -> Result<Refreshed, Failure> {
+    let refreshed = session.refresh(rule)?;
+    let connection = session.connection();
+    let extended = refreshed.issued.decision == Decision::Extended;
+    if rule == ExtendRule::Now && !extended && !connection.grant.is_application() {
+        return Err(Error::Refused {
+            connection: Some(connection.label.to_string()),
+            url: connection.portal.as_str().to_owned(),
+            why: Refused::Other {
+                code: None,
+                text: "the token was renewed, but the sign-in was not extended".into(),
+            },
+        }
+        .into());
+    }
+    Ok(refreshed)
+}
+
+/// Until when gaps are waited for.
+struct Patience(Option<Instant>);
+
+impl Patience {
+    fn of(desk: &Desk, args: &RefreshArgs) -> Self {
+        Self(
+            args.wait
+                .and_then(|wait| Instant::now().checked_add(desk.bound(wait))),
+        )
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.0
+            .map(|end| end.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// From when on nothing minted from the sign-in lives longer than a dying token does.
+fn gap_of(refreshed: &Refreshed) -> Option<Timestamp> {
+    let until = refreshed.extension_waits_until?;
+    Some(until.checked_sub(DYING).unwrap_or(until))
+}
+
+/// How far away a moment is; nothing once it has come.
+fn time_to(desk: &Desk, moment: Timestamp) -> Duration {
+    Duration::try_from(moment.duration_since(desk.context.now())).unwrap_or_default()
+}
+
+/// The gap, where it comes soon enough. Scripts can only push it further away, so a farther one is not waited for.
+fn gap_worth_waiting(desk: &Desk, refreshed: &Refreshed, patience: &Patience) -> Option<Timestamp> {
+    let gap = gap_of(refreshed)?;
+    (time_to(desk, gap) <= patience.left()?).then_some(gap)
+}
+
+/// Sleeps until the gap. Nothing is locked meanwhile.
+fn wait_for(desk: &Desk, connection: &Connection, gap: Timestamp, patience: &Patience) {
+    desk.context.tell(&Event::Waiting(Wait::Gap {
+        connection: connection.label.to_string(),
+        until: gap,
+    }));
+    loop {
+        let left = time_to(desk, gap).min(patience.left().unwrap_or_default());
+        if left.is_zero() {
+            break;
+        }
+        thread::sleep(left.min(LOOK));
+    }
+    desk.context.tell(&Event::WaitOver);
+}
+
+/// One connection of many.
+struct Job {
+    session: Session,
+    entry: Entry,
+}
+
+impl Job {
+    fn connection(&self) -> &Connection {
+        self.session.connection()
+    }
+
+    fn attempt(self, rule: ExtendRule) -> Done {
+        self.entry.begin();
+        let outcome = attempt(&self.session, rule);
+        if let Err(failure) = &outcome {
+            self.entry.failed(failure);
+        }
+        Done { job: self, outcome }
+    }
+}
+
+struct Done {
+    job: Job,
+    outcome: Result<Refreshed, Failure>,
+}
+
+/// What became of all.
+struct Tally {
+    json: bool,
+    renewed: usize,
+    extended: usize,
+    waiting: usize,
+    failed: Vec<String>,
+    worst: u8,
+    /// The answer could not be written; renewing goes on.
+    unheard: Option<Failure>,
+}
+
+impl Tally {
+    fn fail(&mut self, desk: &Desk, name: &str, failure: &Failure) {
+        failure.tell(&desk.talk);
+        self.worst = worse(self.worst, failure.code());
+        self.failed.push(escape(name));
+    }
+
+    fn count(&mut self, desk: &mut Desk, done: &Done) {
+        let connection = done.job.connection();
+        match &done.outcome {
+            Ok(refreshed) => {
+                self.renewed += 1;
+                self.extended += usize::from(refreshed.issued.decision == Decision::Extended);
+                self.waiting += usize::from(refreshed.extension_waits_until.is_some());
+                let told = tell(desk, connection, refreshed, self.json);
+                self.hear(told);
+            }
+            Err(failure) => self.fail(desk, connection.label.as_str(), failure),
+        }
+    }
+
+    fn hear(&mut self, told: Outcome) {
+        if let Err(failure) = told {
+            self.unheard.get_or_insert(failure);
+        }
+    }
+
+    fn summary(&self) -> String {
+        let mut text = format!(
+            "{} of {} renewed, {} extended",
+            self.renewed,
+            self.renewed + self.failed.len(),
+            self.extended
+        );
+        if self.waiting > 0 {
+            text.push_str(", ");
+            text.push_str(&self.waiting.to_string());
+            text.push_str(" to be extended later");
+        }
+        if !self.failed.is_empty() {
+            text.push_str("; failed: ");
+            text.push_str(&self.failed.join(", "));
+        }
+        text
+    }
+}
+
+fn all(
+    desk: &mut Desk,
+    store: &Connections,
+    rule: ExtendRule,
+    json: bool,
+    patience: &Patience,
+) -> Outcome {
+    let listing = store.list(None)?;
+    if listing.connections.is_empty() && listing.broken.is_empty() {
+        return Err(Error::NoConnection {
+            wanted: None,
+            known: Vec::new(),
+        }
+        .into());
+    }
+    let mut tally = Tally {
+        json,
+        renewed: 0,
+        extended: 0,
+        waiting: 0,
+        failed: Vec::new(),
+        worst: DONE,
+        unheard: None,
+    };
+    let Listing {
+        connections,
+        broken,
+        ..
+    } = listing;
+    for error in broken {
+        let name = broken_folder(&error)
+            .and_then(Path::file_name)
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let failure = Failure::from(error);
+        desk.journal.failed(&failure);
+        tally.fail(desk, &name, &failure);
+    }
+    let keychains = desk.keychains(store);
+    let jobs = connections
+        .into_iter()
+        .map(|connection| job(desk, store, &keychains, connection))
+        .collect();
+    let mut later = side_by_side(desk, jobs, rule, patience, &mut tally);
+    while let Some((gap, done)) = take_earliest(&mut later) {
+        if time_to(desk, gap) > patience.left().unwrap_or_default() {
+            tally.count(desk, &done);
+            continue;
+        }
+        wait_for(desk, done.job.connection(), gap, patience);
+        let done = done.job.attempt(rule);
+        match again(desk, &done, patience) {
+            Some(gap) => later.push((gap, done)),
+            None => tally.count(desk, &done),
+        }
+    }
+    if !json {
+        let told = desk.answer(&tally.summary());
+        tally.hear(told);
+    }
+    match (tally.worst, tally.unheard) {
+        (DONE, None) => Ok(()),
+        (DONE, Some(failure)) => Err(failure),
+        (code, _) => Err(Failure::Several(code)),
+    }
+}
+
+fn job(desk: &Desk, store: &Connections, keychains: &Keychains, connection: Connection) -> Job {
+    desk.warn_of(&connection);
+    let entry = desk.journal.entry(&connection);
+    let session = desk.session_with(store, keychains, connection, &entry);
+    Job { session, entry }
+}
+
+/// Renews all, a few per portal at a time, and tells each as it is done. What waits for a gap comes back.
+fn side_by_side(
+    desk: &mut Desk,
+    jobs: Vec<Job>,
+    rule: ExtendRule,
+    patience: &Patience,
+    tally: &mut Tally,
+) -> Vec<(Timestamp, Done)> {
+    let progress = desk.talk.progress(jobs.len());
+    let lanes = Mutex::new(lanes(jobs));
+    let (sender, done) = mpsc::channel();
+    let mut later = Vec::new();
+    thread::scope(|scope| {
+        let count = AT_ONCE.min(lock(&lanes).len());
+        for _ in 0..count {
+            let (lanes, sender) = (&lanes, sender.clone());
+            scope.spawn(move || work(lanes, rule, &sender));
+        }
+        drop(sender);
+        for done in done {
+            progress.step(done.job.connection().label.as_str());
+            match again(desk, &done, patience) {
+                Some(gap) => later.push((gap, done)),
+                None => tally.count(desk, &done),
+            }
+        }
+    });
+    later
+}
+
+/// Each lane is worked through in order by one thread.
+fn lanes(jobs: Vec<Job>) -> VecDeque<Vec<Job>> {
+    let mut portals: BTreeMap<String, [Vec<Job>; PER_PORTAL]> = BTreeMap::new();
+    for job in jobs {
+        let host = job.connection().portal.host().to_owned();
+        let lanes = portals.entry(host).or_default();
+        if let Some(shortest) = lanes.iter_mut().min_by_key(|lane| lane.len()) {
+            shortest.push(job);
+        }
+    }
+    let mut lanes: Vec<Vec<Job>> = portals
+        .into_values()
+        .flatten()
+        .filter(|lane| !lane.is_empty())
+        .collect();
+    // The longest begin, so that none of them begins when all others are over.
+    lanes.sort_by_key(|lane| std::cmp::Reverse(lane.len()));
+    lanes.into()
+}
+
+fn work(lanes: &Mutex<VecDeque<Vec<Job>>>, rule: ExtendRule, done: &Sender<Done>) {
+    loop {
+        let lane = lock(lanes).pop_front();
+        let Some(lane) = lane else {
+            return;
+        };
+        for job in lane {
+            // The receiver outlives all who send.
+            let _ = done.send(job.attempt(rule));
+        }
+    }
+}
+
+/// When to try again, where the sign-in waits for a gap that comes soon enough.
+fn again(desk: &Desk, done: &Done, patience: &Patience) -> Option<Timestamp> {
+    gap_worth_waiting(desk, done.outcome.as_ref().ok()?, patience)
+}
+
+fn take_earliest(later: &mut Vec<(Timestamp, Done)>) -> Option<(Timestamp, Done)> {
+    let (earliest, _) = later.iter().enumerate().min_by_key(|(_, (gap, _))| *gap)?;
+    Some(later.swap_remove(earliest))
+}
+
+fn tell(desk: &mut Desk, connection: &Connection, refreshed: &Refreshed, json: bool) -> Outcome {
+    let issued = &refreshed.issued;
+    if json {
+        return desk.answer_json(&json!({
+            "connection": connection.label.as_str(),
+            "id": connection.id.as_str(),
+            "portal_url": connection.portal.as_str(),
+            "auth_type": connection.grant.as_str(),
+            "username": issued.username,
+            "decision": issued.decision.as_str(),
+            "expires_at": rfc3339(issued.access.expires_at),
+            "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
+            "extension_waits_until": gap_of(refreshed).map(rfc3339),
+            "format_version": 1,
+        }));
+    }
+    let (now, zone) = (desk.context.now(), &desk.host.zone);
+    let done = match issued.decision {
+        Decision::Extended => "extended",
+        Decision::Cached => "good",
+        _ => "renewed",
+    };
+    let mut line = format!("[OK] {}: {done}", escape(connection.label.as_str()));
+    let (what, end) = issued
+        .sign_in_ends
+        .map_or(("token until", issued.access.expires_at), |end| {
+            ("signed in until", end)
+        });
+    line.push_str("; ");
+    line.push_str(what);
+    line.push(' ');
+    line.push_str(&local_and_left(end, now, zone));
+    if let Some(gap) = gap_of(refreshed) {
+        line.push_str("; it can be extended from ");
+        line.push_str(&local(gap, zone));
+        line.push_str(", when no script holds a token any more");
+    }
+    desk.answer(&line)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

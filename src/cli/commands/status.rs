@@ -1,0 +1,497 @@
+//! `status`: every connection's sign-in, token, last use and last failure, from what is stored. Asks no portal, and no
+//! keychain unless told to.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{json, Value};
+
+use super::connections::keychain_name;
+use crate::cli::args::StatusArgs;
+use crate::cli::report::{worse, Failure, Outcome, DONE};
+use crate::cli::words::{ago, chosen, escape, from_now, local, local_and_left, table};
+use crate::cli::Desk;
+use crate::connection::{Connection, ConnectionId};
+use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
+use crate::keychain::{Item, ItemKind, Keychains};
+use crate::session::other_machine;
+use crate::store::{rfc3339, Listing, Plaintext};
+
+/// A failure that is over is shown for so long.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// How a sign-in stands, by what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SignIn {
+    Good,
+    /// It ends within the time that was asked about.
+    EndsSoon,
+    Ended,
+    /// Nobody is signed in.
+    Missing,
+    /// The keychain does not have it any more.
+    Gone,
+    /// An application signs in by its client secret; nothing ends.
+    Application,
+}
+
+impl SignIn {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::EndsSoon => "ends_soon",
+            Self::Ended => "ended",
+            Self::Missing => "missing",
+            Self::Gone => "gone",
+            Self::Application => "application",
+        }
+    }
+}
+
+/// One connection, as far as it is known without asking a portal.
+struct Row {
+    connection: Connection,
+    sign_in: SignIn,
+    /// Whether the keychain has what a renewal needs, where it was asked.
+    stored: Option<Result<bool, KeychainError>>,
+    failure: Option<LastFailure>,
+}
+
+struct LastFailure {
+    at: Option<Timestamp>,
+    what: String,
+    /// A token was renewed since.
+    over: bool,
+}
+
+pub(in crate::cli) fn status(desk: &mut Desk, args: &StatusArgs) -> Outcome {
+    let store = desk.store()?;
+    let default = store.default_id()?;
+    let listing = match &desk.selector {
+        None => store.list(None)?,
+        Some(selector) => {
+            let mut only = Listing::default();
+            only.connections.push(store.find(selector)?);
+            only
+        }
+    };
+    desk.warn_of_override(&store, default.as_ref());
+    let mut failures = Vec::new();
+    for error in listing.broken {
+        if args.check {
+            failures.push(Failure::from(error));
+        } else {
+            desk.talk.warn(&error.to_string());
+        }
+    }
+    if listing.connections.is_empty() && listing.plaintext.is_empty() && failures.is_empty() {
+        return nothing(desk, args);
+    }
+    let mut rows: Vec<Row> = listing
+        .connections
+        .into_iter()
+        .map(|connection| Row::new(connection, args, desk.context.now()))
+        .collect();
+    if args.keychain {
+        ask_keychains(&mut rows, &desk.keychains(&store));
+    }
+    if args.json {
+        let all: Vec<_> = rows
+            .iter()
+            .map(|row| row.as_json(default.as_ref()))
+            .collect();
+        desk.answer_json(&Value::from(all))?;
+    }
+    if args.check {
+        return check(desk, args, &rows, failures);
+    }
+    if args.json {
+        return Ok(());
+    }
+    let text = picture(desk, &rows, &listing.plaintext, default.as_ref());
+    desk.answer(text.trim_end())
+}
+
+/// A check of nothing finds nothing good: perhaps this is another user's store, or an empty one by mistake.
+fn nothing(desk: &mut Desk, args: &StatusArgs) -> Outcome {
+    if args.json {
+        desk.answer("[]")?;
+    }
+    if args.check {
+        return Err(Error::NoConnection {
+            wanted: None,
+            known: Vec::new(),
+        }
+        .into());
+    }
+    desk.talk
+        .remark("No connections; add one: age-oauth connections add");
+    Ok(())
+}
+
+impl Row {
+    fn new(connection: Connection, args: &StatusArgs, now: Timestamp) -> Self {
+        let status = &connection.status;
+        let within = SignedDuration::try_from(args.within).unwrap_or(SignedDuration::MAX);
+        let sign_in = match (&status.username, status.refresh_expires_at) {
+            _ if connection.grant.is_application() => SignIn::Application,
+            (Some(_), Some(end)) if end <= now => SignIn::Ended,
+            (Some(_), Some(end)) if end.duration_since(now) <= within => SignIn::EndsSoon,
+            (Some(_), Some(_)) => SignIn::Good,
+            _ => SignIn::Missing,
+        };
+        let failure = status.last_failure.as_deref().map(|line| {
+            let parts = line
+                .split_once(' ')
+                .and_then(|(at, what)| Some((at.parse::<Timestamp>().ok()?, what)));
+            match parts {
+                Some((at, what)) => LastFailure {
+                    at: Some(at),
+                    what: what.to_owned(),
+                    over: connection.last_used_at.is_some_and(|used| used > at),
+                },
+                None => LastFailure {
+                    at: None,
+                    what: line.to_owned(),
+                    over: false,
+                },
+            }
+        });
+        Self {
+            connection,
+            sign_in,
+            stored: None,
+            failure,
+        }
+    }
+
+    /// Which secret a renewal cannot do without.
+    fn needed(&self) -> ItemKind {
+        if self.sign_in == SignIn::Application {
+            ItemKind::ClientSecret
+        } else {
+            ItemKind::Tokens
+        }
+    }
+
+    fn take_answer(&mut self, answer: Result<bool, KeychainError>) {
+        let signed_in = matches!(self.sign_in, SignIn::Good | SignIn::EndsSoon);
+        if signed_in && answer == Ok(false) {
+            self.sign_in = SignIn::Gone;
+        }
+        self.stored = Some(answer);
+    }
+
+    /// What a person must do about it, or will soon have to.
+    fn problem(&self, desk: &Desk) -> Option<Failure> {
+        let connection = &self.connection;
+        let (label, now) = (connection.label.as_str(), desk.context.now());
+        let login = format!("age-oauth login {}", chosen(connection));
+        let end = connection.status.refresh_expires_at.unwrap_or(now);
+        let failure = match (self.sign_in, &self.stored) {
+            (SignIn::Missing, _) => Error::SignInNeeded {
+                connection: label.to_owned(),
+                why: SignInNeeded::Never,
+            }
+            .into(),
+            (SignIn::Ended, _) => Failure::SignIn {
+                message: format!(
+                    "the sign-in of `{label}` ended {} ({})",
+                    local(end, &desk.host.zone),
+                    ago(end, now)
+                ),
+                hint: login,
+            },
+            (SignIn::Gone, _) => Failure::SignIn {
+                message: match other_machine(connection) {
+                    Some(machine) => format!(
+                        "the sign-in of `{label}` was made on the machine `{machine}`, and keychains do not travel"
+                    ),
+                    None => format!(
+                        "the tokens of `{label}` are gone ({})",
+                        keychain_name(connection.keychain)
+                    ),
+                },
+                hint: login,
+            },
+            (_, Some(Err(error))) => self.keychain_failure(error.clone()),
+            (SignIn::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
+                keychain_name(connection.keychain),
+                KeychainReason::Lost,
+                "the client secret is gone",
+            )),
+            (SignIn::EndsSoon, _) => Failure::SignIn {
+                message: format!(
+                    "the sign-in of `{label}` ends {}",
+                    local_and_left(end, now, &desk.host.zone)
+                ),
+                hint: if is_extended_by_refresh(connection, now) {
+                    format!("age-oauth refresh {}", chosen(connection))
+                } else {
+                    login
+                },
+            },
+            _ => return None,
+        };
+        Some(failure)
+    }
+
+    fn keychain_failure(&self, error: KeychainError) -> Failure {
+        Failure::from(Error::Keychain {
+            connection: Some(self.connection.label.to_string()),
+            item: Some(self.needed()),
+            error,
+        })
+    }
+
+    fn as_json(&self, default: Option<&ConnectionId>) -> Value {
+        let connection = &self.connection;
+        let status = &connection.status;
+        let (stored, complaint) = match &self.stored {
+            None => (None, None),
+            Some(Ok(stored)) => (Some(*stored), None),
+            Some(Err(error)) => (None, Some(error)),
+        };
+        json!({
+            "id": connection.id.as_str(),
+            "label": connection.label.as_str(),
+            "portal_url": connection.portal.as_str(),
+            "auth_type": connection.grant.as_str(),
+            "username": status.username,
+            "sign_in": self.sign_in.as_str(),
+            "signed_in_at": status.signed_in_at.map(rfc3339),
+            "signed_in_until": status.refresh_expires_at.map(rfc3339),
+            "extendable": status.extendable,
+            "access_expires_at": status.access_expires_at.map(rfc3339),
+            "keychain": connection.keychain.as_str(),
+            "stored": stored,
+            "keychain_reason": complaint.map(|error| error.reason.as_str()),
+            "keychain_error": complaint.map(ToString::to_string),
+            "last_used_at": connection.last_used_at.map(rfc3339),
+            "last_failure": self.failure.as_ref().map(|failure| &failure.what),
+            "last_failure_at": self.failure.as_ref().and_then(|failure| failure.at).map(rfc3339),
+            "machine": status.machine,
+            "default": default == Some(&connection.id),
+            "format_version": 1,
+        })
+    }
+
+    fn cells(&self, desk: &Desk, default: Option<&ConnectionId>) -> Vec<String> {
+        let connection = &self.connection;
+        let status = &connection.status;
+        let now = desk.context.now();
+        let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| ago(at, now));
+        let (who, until) = match (self.sign_in, status.refresh_expires_at) {
+            (SignIn::Application, _) => ("application".to_owned(), String::new()),
+            (SignIn::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
+            (SignIn::Ended, Some(end)) => (
+                self.username(),
+                format!("ended {} ({})", local(end, &desk.host.zone), ago(end, now)),
+            ),
+            (_, Some(end)) => (self.username(), local_and_left(end, now, &desk.host.zone)),
+        };
+        let mut keychain = keychain_name(connection.keychain).to_owned();
+        if let Some(stored) = &self.stored {
+            keychain.push_str(match stored {
+                Ok(true) => ": stored",
+                Ok(false) => ": nothing",
+                Err(error) => match error.reason {
+                    KeychainReason::Locked => ": locked",
+                    KeychainReason::Missing => ": not available",
+                    KeychainReason::Timeout => ": no answer",
+                    _ => ": unusable",
+                },
+            });
+        }
+        let failed = self.worth_telling(now).map_or_else(String::new, |failure| {
+            failure
+                .at
+                .map_or_else(|| "yes".to_owned(), |at| ago(at, now))
+        });
+        vec![
+            mark(default == Some(&connection.id)),
+            escape(connection.label.as_str()),
+            who,
+            until,
+            status
+                .access_expires_at
+                .map_or_else(String::new, |at| from_now(at, now)),
+            keychain,
+            since(connection.last_used_at),
+            failed,
+        ]
+    }
+
+    fn username(&self) -> String {
+        escape(
+            self.connection
+                .status
+                .username
+                .as_deref()
+                .unwrap_or_default(),
+        )
+    }
+
+    /// A failure that still stands, or is recent.
+    fn worth_telling(&self, now: Timestamp) -> Option<&LastFailure> {
+        self.failure.as_ref().filter(|failure| {
+            let recent = failure
+                .at
+                .is_some_and(|at| now.duration_since(at) <= REMEMBERED);
+            recent || !failure.over
+        })
+    }
+}
+
+fn mark(is_default: bool) -> String {
+    if is_default { "*" } else { "" }.to_owned()
+}
+
+/// Whether `refresh` would extend it now: the portal can, and half of its life is over.
+fn is_extended_by_refresh(connection: &Connection, now: Timestamp) -> bool {
+    let status = &connection.status;
+    let past_half = match (status.refresh_issued_at, status.refresh_expires_at) {
+        (Some(from), Some(to)) => now.duration_since(from) >= to.duration_since(from) / 2,
+        _ => false,
+    };
+    past_half && status.extendable != Some(false)
+}
+
+/// Looks whether the secrets are there. A keychain that does not answer is not asked again for each connection.
+fn ask_keychains(rows: &mut [Row], keychains: &Keychains) {
+    let mut silent = Vec::new();
+    for row in rows {
+        let kind = row.connection.keychain;
+        let known = silent.iter().find(|(silent, _)| *silent == kind);
+        let answer = match known {
+            Some((_, error)) => Err(KeychainError::clone(error)),
+            None => keychains
+                .of(kind)
+                .get(&Item::of(&row.connection, row.needed()))
+                .map(|secret| secret.is_some()),
+        };
+        if let (None, Err(error)) = (known, &answer) {
+            use KeychainReason::{Locked, Missing, Timeout};
+            if matches!(error.reason, Locked | Missing | Timeout) {
+                silent.push((kind, error.clone()));
+            }
+        }
+        row.take_answer(answer);
+    }
+}
+
+/// Tells every problem, each with what to run; the worst one is the code.
+fn check(desk: &mut Desk, args: &StatusArgs, rows: &[Row], broken: Vec<Failure>) -> Outcome {
+    let mut worst = DONE;
+    let mut bad = Vec::new();
+    for failure in broken {
+        failure.tell(&desk.talk);
+        worst = worse(worst, failure.code());
+    }
+    for row in rows {
+        if let Some(failure) = row.problem(desk) {
+            failure.tell(&desk.talk);
+            worst = worse(worst, failure.code());
+            bad.push(escape(row.connection.label.as_str()));
+        }
+    }
+    if !args.json {
+        let text = if !bad.is_empty() {
+            format!(
+                "{} of {} need a look: {}",
+                bad.len(),
+                rows.len(),
+                bad.join(", ")
+            )
+        } else if worst == DONE {
+            all_well(desk, rows)
+        } else {
+            format!("{} are good; others cannot be read", rows.len())
+        };
+        desk.answer(&text)?;
+    }
+    match worst {
+        DONE => Ok(()),
+        code => Err(Failure::Several(code)),
+    }
+}
+
+fn all_well(desk: &Desk, rows: &[Row]) -> String {
+    let ends = rows
+        .iter()
+        .filter(|row| row.sign_in == SignIn::Good)
+        .filter_map(|row| Some((row.connection.status.refresh_expires_at?, row)))
+        .min_by_key(|(end, _)| *end);
+    let count = rows.len();
+    match ends {
+        Some((end, row)) => format!(
+            "[OK] All is well with {count}; the first sign-in to end is {}, {}",
+            escape(row.connection.label.as_str()),
+            local_and_left(end, desk.context.now(), &desk.host.zone)
+        ),
+        None => format!("[OK] All is well with {count}."),
+    }
+}
+
+/// The table, and under it what does not fit in a cell.
+fn picture(
+    desk: &Desk,
+    rows: &[Row],
+    plaintext: &[Plaintext],
+    default: Option<&ConnectionId>,
+) -> String {
+    let now = desk.context.now();
+    let mut cells = vec![[
+        "",
+        "LABEL",
+        "SIGNED IN",
+        "UNTIL",
+        "TOKEN ENDS",
+        "KEYCHAIN",
+        "LAST USE",
+        "LAST FAILURE",
+    ]
+    .map(str::to_owned)
+    .to_vec()];
+    cells.extend(rows.iter().map(|row| row.cells(desk, default)));
+    cells.extend(plaintext.iter().map(|Plaintext { label, .. }| {
+        vec![
+            String::new(),
+            escape(label),
+            "plaintext: not taken over from the Python package".into(),
+        ]
+    }));
+    let mut text = table(&cells);
+    let failures = rows.iter().filter_map(|row| {
+        let failure = row.worth_telling(now)?;
+        let when = failure.at.map_or_else(String::new, |at| {
+            format!("{}: ", local(at, &desk.host.zone))
+        });
+        let label = escape(row.connection.label.as_str());
+        let over = if failure.over { " (renewed since)" } else { "" };
+        Some(format!("{label}: {when}{}{over}", escape(&failure.what)))
+    });
+    let problems = rows.iter().filter_map(|row| {
+        let words = row.problem(desk)?.words()?;
+        let message = escape(&words.message);
+        Some(match words.hint {
+            Some(hint) => format!("{message}: {}", escape(&hint)),
+            None => message,
+        })
+    });
+    section(&mut text, "Last failures", failures);
+    section(&mut text, "To do", problems);
+    text
+}
+
+/// A heading and its lines; nothing where there are none.
+fn section(text: &mut String, heading: &str, lines: impl Iterator<Item = String>) {
+    for (index, line) in lines.enumerate() {
+        if index == 0 {
+            text.push('\n');
+            text.push_str(heading);
+            text.push_str(":\n");
+        }
+        text.push_str("  ");
+        text.push_str(&line);
+        text.push('\n');
+    }
+}

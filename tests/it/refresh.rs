@@ -1,0 +1,350 @@
+//! `refresh`: one connection, many at once, the gap in which a sign-in is extended.
+
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
+
+use age_oauth::context::Context;
+use age_oauth::Connections;
+
+use crate::home;
+use crate::support::home::{Home, Outcome};
+use crate::support::portal::{
+    Endpoint, Fault, Gate, Manner, Portal, SERVICE_ID, SERVICE_SECRET, USER,
+};
+#[cfg(unix)]
+use crate::support::pty::Terminal;
+use crate::support::walk::{
+    add, change_tokens, let_it_age, let_it_expire, let_it_live, sign_in, stored,
+};
+
+fn signed_in(home: &Home, portal: &Portal, labels: &[&str]) {
+    for label in labels {
+        add(home, portal, label);
+        sign_in(home, portal, label).ok();
+    }
+}
+
+#[test]
+fn five_connections_one_dead() {
+    let (alive, dead) = (
+        Portal::start(Manner::Enterprise114),
+        Portal::start(Manner::Enterprise114),
+    );
+    let home = home();
+    signed_in(&home, &alive, &["one", "two", "three", "four"]);
+    signed_in(&home, &dead, &["Old Portal"]);
+    dead.revoke_all();
+    let out = home.run(["refresh", "--all"]).done().code(3);
+    for label in ["one", "two", "three", "four"] {
+        let line = format!("[OK] {label}: renewed; signed in until ");
+        assert_eq!(out.stdout.matches(&line).count(), 1, "{}", out.stdout);
+    }
+    assert_eq!(
+        out.stdout.lines().last(),
+        Some("4 of 5 renewed, 0 extended; failed: Old Portal")
+    );
+    let out = out.err_has("no longer honours it");
+    out.err_has("hint: age-oauth login -c \"Old Portal\"");
+    assert_eq!(alive.requests_to(Endpoint::Refresh).len(), 4);
+    // What died is known from now on without asking again.
+    home.run(["status", "--check"])
+        .done()
+        .code(3)
+        .err_has("age-oauth login -c \"Old Portal\"");
+}
+
+#[test]
+fn one_connection_is_renewed_although_its_token_is_good() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["prod"]);
+    let before = home.run(["token"]).done().ok();
+    let out = home.run(["refresh"]).done().ok();
+    assert!(
+        out.stdout
+            .starts_with("[OK] prod: renewed; signed in until "),
+        "{}",
+        out.stdout
+    );
+    assert_ne!(home.run(["token"]).done().ok().stdout, before.stdout);
+    let json = home.run(["refresh", "--json"]).done().ok().json();
+    assert_eq!(json["decision"], "renewed");
+    assert_eq!(json["username"], USER);
+    assert_eq!(json["format_version"], 1);
+}
+
+#[test]
+fn an_application_is_renewed_among_users() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["prod"]);
+    let ca = portal.ca_file(home.path());
+    home.run([
+        "connections",
+        "add",
+        "--label",
+        "service",
+        "--portal",
+        &portal.url(),
+        "--auth-type",
+        "app",
+        "--client-id",
+        SERVICE_ID,
+        "--client-secret-stdin",
+        "--verify-ssl",
+        ca.to_str().unwrap(),
+    ])
+    .input(SERVICE_SECRET)
+    .done()
+    .ok();
+    let out = home.run(["refresh", "--all", "--now"]).done().ok();
+    assert!(out.stdout.contains("[OK] service: renewed; token until "));
+    assert!(out.stdout.contains("[OK] prod: extended; signed in until "));
+    let lines: Vec<_> = home
+        .run(["refresh", "--all", "--json"])
+        .done()
+        .ok()
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().any(|line| line["auth_type"] == "app"));
+}
+
+#[test]
+fn past_half_it_is_extended_once_no_script_holds_a_token() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["prod"]);
+    let_it_age(&home, "prod", 6);
+    let token = home.run(["token"]).done().ok();
+    let before = portal.requests_to(Endpoint::Token).len();
+    // A token is out: nothing is asked of the portal, and a gap that is too far away is not waited for.
+    for arguments in [&["refresh"][..], &["refresh", "--wait", "1m"]] {
+        let out = home.run(arguments).done().ok();
+        assert!(
+            out.stdout.starts_with("[OK] prod: good; "),
+            "{}",
+            out.stdout
+        );
+        assert!(
+            out.stdout.contains("can be extended from"),
+            "{}",
+            out.stdout
+        );
+    }
+    let all = home.run(["refresh", "--all", "--wait", "1s"]).done().ok();
+    assert_eq!(
+        all.stdout.lines().last(),
+        Some("1 of 1 renewed, 0 extended, 1 to be extended later")
+    );
+    assert_eq!(portal.requests_to(Endpoint::Token).len(), before);
+    assert!(portal.accepts_access_token(token.line()));
+    let_it_expire(&home, "prod");
+    let out = home.run(["refresh"]).done().ok();
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
+    assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 1);
+    home.run(["refresh"]).done().ok();
+    assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 1);
+}
+
+#[test]
+fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["prod"]);
+    let_it_age(&home, "prod", 6);
+    // From its last minute on, a token counts as dead: the gap is a few seconds away.
+    let_it_live(&home, "prod", 66);
+    let mut child = home.run(["refresh", "--wait", "5m"]).spawn();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    assert!(
+        said.contains("waiting until") && said.contains("`prod`"),
+        "{said}"
+    );
+    let store = Connections::open(home.store());
+    let (lock, _) = store
+        .lock(&stored(&home, "prod"), Duration::ZERO, &Context::process())
+        .expect("nobody holds the lock");
+    drop(lock);
+    child.stderr = Some(stderr.into_inner());
+    let out = Outcome::of(child).ok();
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
+    assert_eq!(portal.grants().last().unwrap(), "exchange_refresh_token");
+}
+
+#[test]
+fn of_many_those_that_wait_keep_nobody_else_waiting() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["a waits", "b", "c"]);
+    let_it_age(&home, "a waits", 6);
+    let_it_live(&home, "a waits", 63);
+    let out = home.run(["refresh", "--all", "--wait", "5m"]).done().ok();
+    let lines: Vec<_> = out.stdout.lines().collect();
+    assert!(
+        lines[2].starts_with("[OK] a waits: extended; "),
+        "{lines:?}"
+    );
+    assert_eq!(lines[3], "3 of 3 renewed, 1 extended");
+}
+
+#[test]
+fn now_extends_at_once_and_says_what_it_ends() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["prod"]);
+    let token = home.run(["token"]).done().ok();
+    let out = home.run(["refresh", "--now"]).done().ok();
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
+    out.err_has("are no longer valid");
+    assert!(!portal.accepts_access_token(token.line()));
+    let next = home.run(["token"]).done().ok();
+    assert!(portal.accepts_access_token(next.line()));
+    // Where nothing is alive, nothing ends.
+    let_it_expire(&home, "prod");
+    let out = home.run(["refresh", "--now"]).done().ok();
+    assert_eq!(out.stderr, "");
+}
+
+#[test]
+fn now_is_an_error_where_the_portal_does_not_extend() {
+    let portal = Portal::start(Manner::Enterprise105);
+    let home = home();
+    signed_in(&home, &portal, &["prod"]);
+    home.run(["refresh", "--now"])
+        .done()
+        .code(7)
+        .out("")
+        .err_has("the sign-in was not extended");
+    home.run(["token"]).done().ok();
+    // A portal that has learnt it meanwhile is asked again.
+    portal.set(|rules| rules.exchange = true);
+    let out = home.run(["refresh", "--now"]).done().ok();
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
+    let status = home.run(["status", "--json"]).done().ok().json();
+    assert_eq!(status[0]["extendable"], true);
+}
+
+#[test]
+fn now_extends_also_after_an_extension_that_had_no_answer() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["prod"]);
+    change_tokens(&home, "prod", |tokens| tokens.exchange_started = true);
+    let out = home.run(["refresh", "--now"]).done().ok();
+    assert!(
+        out.stdout.starts_with("[OK] prod: extended; "),
+        "{}",
+        out.stdout
+    );
+    let last: Vec<_> = portal.grants().into_iter().skip(1).collect();
+    assert_eq!(last, ["refresh_token", "exchange_refresh_token"]);
+}
+
+#[test]
+fn portals_are_asked_side_by_side() {
+    let portals = [(); 3].map(|()| Portal::start(Manner::Enterprise114));
+    let home = home();
+    let gate = Gate::new();
+    for (number, portal) in portals.iter().enumerate() {
+        signed_in(&home, portal, &[&format!("portal {number}")]);
+        portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::HoldBefore(gate.clone())));
+    }
+    let child = home.run(["refresh", "--all"]).spawn();
+    // Each portal has its request before any has answered.
+    gate.await_arrivals(portals.len());
+    gate.open();
+    let out = Outcome::of(child).ok();
+    assert_eq!(
+        out.stdout.lines().last(),
+        Some("3 of 3 renewed, 0 extended")
+    );
+}
+
+#[test]
+fn of_several_failures_the_worst_is_the_code_and_what_cannot_be_read_is_one() {
+    let (away, alive) = (
+        Portal::start(Manner::Enterprise114),
+        Portal::start(Manner::Enterprise114),
+    );
+    let home = home();
+    signed_in(&home, &alive, &["good", "broken"]);
+    let folder = home
+        .store()
+        .join("connections")
+        .join(stored(&home, "broken").id.as_str());
+    std::fs::write(folder.join("meta.json"), "{").unwrap();
+    let out = home.run(["refresh", "--all"]).done().code(1);
+    assert!(out.stdout.contains("1 of 2 renewed"), "{}", out.stdout);
+    signed_in(&home, &away, &["away"]);
+    away.stop();
+    let out = home.run(["refresh", "--all"]).done().code(6);
+    assert!(out.stdout.contains("1 of 3 renewed"), "{}", out.stdout);
+    add(&home, &alive, "never");
+    let out = home.run(["refresh", "--all"]).done().code(3);
+    assert!(out.stdout.contains("1 of 4 renewed"), "{}", out.stdout);
+    out.err_has("age-oauth login -c never");
+    assert_eq!(
+        std::fs::read_to_string(folder.join("meta.json")).unwrap(),
+        "{"
+    );
+}
+
+#[test]
+fn wrong_use_is_told() {
+    let home = home();
+    home.run(["refresh", "--all"])
+        .done()
+        .code(4)
+        .err_has("age-oauth connections add");
+    home.run(["refresh", "--all", "-c", "prod"]).done().code(2);
+    home.run(["refresh", "--now", "--wait", "5m"])
+        .done()
+        .code(2);
+    home.run(["refresh", "--wait", "soon"]).done().code(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_terminal_shows_how_far_it_is_and_the_answer_stays_whole() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    let labels = ["one", "two", "three"];
+    signed_in(&home, &portal, &labels);
+    let gate = Gate::new();
+    portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::HoldBefore(gate.clone())));
+    let mut terminal = Terminal::start(&home, &["refresh", "--all"]);
+    terminal.expect("of 3");
+    gate.open();
+    terminal.expect("3 of 3 renewed, 0 extended");
+    assert_eq!(terminal.end(), 0);
+    let screen = terminal.screen();
+    for label in labels {
+        let line = format!("[OK] {label}: renewed; signed in until ");
+        assert!(
+            screen.lines().any(|found| found.starts_with(&line)),
+            "{screen}"
+        );
+    }
+    assert_eq!(screen.trim().lines().count(), 4, "{screen}");
+}
