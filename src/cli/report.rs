@@ -314,7 +314,7 @@ pub(super) fn certificate(failure: &TlsFailure) -> Vec<String> {
 }
 
 /// The very command to run next.
-fn hint(error: &Error) -> Option<String> {
+pub(super) fn hint(error: &Error) -> Option<String> {
     match error {
         Error::File {
             action: "lock",

@@ -1,7 +1,7 @@
 //! `connections add`: guided where a person sits, by flags elsewhere. Every answer is checked as it is given.
 
 use crate::cli::args::{AddArgs, AuthType};
-use crate::cli::report::{certificate, Failure, Outcome};
+use crate::cli::report::{certificate, hint, Failure, Outcome};
 use crate::cli::words::{escape, typed};
 use crate::cli::Desk;
 use crate::connection::{Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri};
@@ -201,12 +201,12 @@ impl<'a> Form<'a> {
                 Err(error) => error,
             };
             if !desk.person() {
-                return Err(Failure::Hinted {
-                    error,
-                    hint: format!(
-                        "to create it without asking the portal: age-oauth connections add --no-check … (for {portal})"
-                    ),
-                });
+                let without = "to create it without asking the portal: age-oauth connections add --no-check …";
+                let hint = match hint(&error) {
+                    Some(mend) => format!("{mend}; or, {without}"),
+                    None => without.to_owned(),
+                };
+                return Err(Failure::Hinted { error, hint });
             }
             match decide(desk, portal, error)? {
                 Decided::Try(next) => trust = next,
