@@ -1,5 +1,6 @@
 //! What can be typed. Nothing is resolved here: no file is read, no environment variable but those that clap names.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub(super) enum Command {
     Token(TokenArgs),
     /// Print statements that put a token into a shell's environment
     ExportEnv(ExportEnvArgs),
+    /// Run a command with a token in its environment alone
+    Exec(ExecArgs),
     /// Show who is signed in until when, and what went wrong last; asks no portal
     Status(StatusArgs),
     /// Renew, and extend the sign-in where it is due: once a day keeps it alive
@@ -397,4 +400,14 @@ pub(super) struct ExportEnvArgs {
     /// How long the token must still live (half of what the portal grants)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(super) min_ttl: Option<Duration>,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct ExecArgs {
+    /// How long the token must still live (half of what the portal grants)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) min_ttl: Option<Duration>,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(super) command: Vec<OsString>,
 }

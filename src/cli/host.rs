@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::tz::TimeZone;
 
+use super::launch::{launch, Launch};
 use super::prompt::Dialog;
 use crate::context::{Clock, Environment, SECRET_VARIABLES};
 use crate::keychain::SecretStore;
@@ -40,6 +41,8 @@ pub struct Host {
     pub zone: Zone,
     /// A keychain in place of the platform's and the vault.
     pub keychain: Option<Arc<dyn SecretStore>>,
+    /// Starts a program in this one's place; returns only where it could not start.
+    pub launch: Box<dyn FnMut(Launch) -> io::Error>,
     /// The programs that this process descends from, nearest first.
     pub ancestors: Box<dyn Fn() -> Vec<String>>,
 }
@@ -151,6 +154,7 @@ impl Host {
             clock: Clock::system(),
             zone: Zone::system(),
             keychain: None,
+            launch: Box::new(|wanted| launch(&wanted)),
             ancestors: Box::new(ancestors),
         }
     }

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod host;
 mod journal;
+mod launch;
 mod prompt;
 mod report;
 mod shell;
@@ -21,6 +22,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 pub use host::{Ask, AskError, Check, Host, Terminals, Zone};
+pub use launch::Launch;
 pub use shell::{Shell, Unquotable, Variable};
 
 use args::{Cli, Color, Command, ConnectionsCommand, Global};
@@ -120,7 +122,7 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(Command::Token(args)) => args.json,
         Some(Command::Status(args)) => args.json,
         Some(Command::Refresh(args)) => args.json,
-        Some(Command::ExportEnv(_)) | None => false,
+        Some(Command::ExportEnv(_) | Command::Exec(_)) | None => false,
     }
 }
 
@@ -192,6 +194,7 @@ impl Desk {
             Some(Command::Whoami(args)) => commands::whoami(&mut self, &args),
             Some(Command::Token(args)) => commands::token(&mut self, &args),
             Some(Command::ExportEnv(args)) => commands::export_env(&mut self, &args),
+            Some(Command::Exec(args)) => commands::exec(&mut self, &args),
             Some(Command::Status(args)) => commands::status(&mut self, &args),
             Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
         };

@@ -33,6 +33,8 @@ pub(super) enum Failure {
     },
     /// A person must sign in, or soon must.
     SignIn { message: String, hint: String },
+    /// Another program could not be started.
+    NotStarted { message: String, code: u8 },
     /// Ctrl-C.
     Interrupted,
     /// Nobody reads the answer any more (`| head`): no failure.
@@ -150,7 +152,7 @@ impl Failure {
             Self::SignIn { .. } => SIGN_IN_NEEDED,
             Self::Interrupted => INTERRUPTED,
             Self::ReaderLeft => DONE,
-            Self::Several(code) => *code,
+            Self::NotStarted { code, .. } | Self::Several(code) => *code,
         }
     }
 
@@ -173,6 +175,7 @@ impl Failure {
                 (message.clone(), Vec::new(), hint.clone())
             }
             Self::SignIn { message, hint } => (message.clone(), Vec::new(), Some(hint.clone())),
+            Self::NotStarted { message, .. } => (message.clone(), Vec::new(), None),
             Self::Interrupted | Self::ReaderLeft | Self::Several(_) => return None,
         };
         Some(Words {

@@ -10,6 +10,7 @@ mod support;
 mod bad_input;
 #[cfg(unix)]
 mod browser;
+mod exec;
 mod first_walk;
 #[cfg(unix)]
 mod guided;

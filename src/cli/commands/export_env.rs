@@ -5,33 +5,12 @@ use std::io::Write;
 
 use clap::ValueEnum;
 
+use super::variables::{self, PREFIX};
 use crate::cli::args::ExportEnvArgs;
 use crate::cli::host::Host;
 use crate::cli::report::{Failure, Outcome};
 use crate::cli::shell::{Shell, Unquotable, Variable};
-use crate::cli::words::verify_ssl;
 use crate::cli::Desk;
-use crate::connection::Connection;
-use crate::session::{Issued, Want};
-use crate::store::rfc3339;
-use crate::token::MinTtl;
-
-/// What the variables' names begin with unless `--prefix` says otherwise.
-const PREFIX: &str = "ARCGIS_";
-
-/// The names behind the prefix, in the order of the documentation.
-const NAMES: [&str; 8] = [
-    "PORTAL_URL",
-    "HOST",
-    "TOKEN",
-    "TOKEN_EXPIRES_AT",
-    "TOKEN_EXPIRES_EPOCH",
-    "USERNAME",
-    "REFERER",
-    "VERIFY_SSL",
-];
-
-const CONNECTION: &str = "AGE_OAUTH_CONNECTION";
 
 pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outcome {
     let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
@@ -43,8 +22,10 @@ pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outco
     }
     if args.unset {
         return match shell {
-            Shell::Github => append_to_github(desk, &unset(args), None),
-            _ => print(desk, shell, &unset(args)),
+            Shell::Github => {
+                append_to_github(desk, &variables::unset(args.prefix.as_deref()), None)
+            }
+            _ => print(desk, shell, &variables::unset(args.prefix.as_deref())),
         };
     }
     match set(desk, args, shell) {
@@ -55,7 +36,11 @@ pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outco
             print(desk, shell, &variables)
         }
         Err(failure) => {
-            fail(&mut desk.host, shell, &unset(args))?;
+            fail(
+                &mut desk.host,
+                shell,
+                &variables::unset(args.prefix.as_deref()),
+            )?;
             Err(failure)
         }
     }
@@ -92,7 +77,7 @@ pub(in crate::cli) fn fail_unparsed(host: &mut Host, arguments: &[OsString]) {
     let unset = if prefixed {
         Vec::new()
     } else {
-        unset(&ExportEnvArgs::default())
+        variables::unset(None)
     };
     let shell = shell(host, given);
     // Nobody is left to be told that nobody listens.
@@ -136,15 +121,11 @@ fn set(
     shell: Shell,
 ) -> Result<(Vec<Variable>, String), Failure> {
     let session = desk.session()?;
-    let want = Want {
-        explicit: args.min_ttl.is_some(),
-        ..Want::lasting(
-            args.min_ttl
-                .map_or(MinTtl::HalfOfGranted, super::token::seconds),
-        )
-    };
-    let issued = session.access_token(&want)?;
-    let variables = variables(session.connection(), &issued, args, shell);
+    let issued = session.access_token(&variables::want(args.min_ttl))?;
+    let mut variables = variables::of(session.connection(), &issued, args.prefix.as_deref());
+    if shell == Shell::Cmd {
+        variables::name_by_id(&mut variables, session.connection());
+    }
     // A value that the form cannot carry must be found before anything is printed.
     shell
         .render(&variables)
@@ -166,61 +147,6 @@ fn unquotable(error: &Unquotable, shell: Shell) -> Failure {
         );
     }
     Failure::failed(message)
-}
-
-fn variables(
-    connection: &Connection,
-    issued: &Issued,
-    args: &ExportEnvArgs,
-    shell: Shell,
-) -> Vec<Variable> {
-    let expires = issued.access.expires_at;
-    let values = [
-        Some(connection.portal.as_str().to_owned()),
-        Some(connection.portal.as_str().to_owned()),
-        Some(issued.access.secret.expose().to_owned()),
-        Some(rfc3339(expires)),
-        Some(expires.as_second().to_string()),
-        issued.username.clone(),
-        connection.referer.clone(),
-        Some(verify_ssl(&connection.tls)),
-    ];
-    let mut variables = named(args, values);
-    if args.prefix.is_none() {
-        // cmd carries little; the id is always plain.
-        let name = match shell {
-            Shell::Cmd => connection.id.as_str(),
-            _ => connection.label.as_str(),
-        };
-        variables.push(Variable {
-            name: CONNECTION.into(),
-            value: Some(name.to_owned()),
-        });
-    }
-    variables
-}
-
-fn unset(args: &ExportEnvArgs) -> Vec<Variable> {
-    let mut variables = named(args, NAMES.map(|_| None));
-    if args.prefix.is_none() {
-        variables.push(Variable {
-            name: CONNECTION.into(),
-            value: None,
-        });
-    }
-    variables
-}
-
-fn named(args: &ExportEnvArgs, values: [Option<String>; NAMES.len()]) -> Vec<Variable> {
-    let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
-    NAMES
-        .iter()
-        .zip(values)
-        .map(|(name, value)| Variable {
-            name: format!("{prefix}{name}"),
-            value,
-        })
-        .collect()
 }
 
 fn print(desk: &mut Desk, shell: Shell, variables: &[Variable]) -> Outcome {

@@ -3,6 +3,7 @@
 mod add;
 mod connections;
 mod edit;
+mod exec;
 mod export_env;
 mod fields;
 mod login;
@@ -12,8 +13,10 @@ mod refresh;
 mod remove;
 mod status;
 mod token;
+mod variables;
 mod whoami;
 
+pub(super) use exec::exec;
 pub(super) use export_env::{export_env, fail_unparsed};
 pub(super) use login::login;
 pub(super) use logout::logout;

@@ -1,0 +1,49 @@
+//! `exec`: a command with a token in its environment, and nowhere else.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use super::variables;
+use crate::cli::args::ExecArgs;
+use crate::cli::launch::Launch;
+use crate::cli::report::{Failure, Outcome};
+use crate::cli::Desk;
+
+/// As shells say that there is no such command, and that it cannot be run.
+const NOT_FOUND: u8 = 127;
+const NOT_RUNNABLE: u8 = 126;
+
+pub(in crate::cli) fn exec(desk: &mut Desk, args: &ExecArgs) -> Outcome {
+    let session = desk.session()?;
+    let issued = session.access_token(&variables::want(args.min_ttl))?;
+    let variables = variables::of(session.connection(), &issued, None)
+        .into_iter()
+        .map(|variable| (variable.name, variable.value))
+        .collect();
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Err(Failure::usage("no command was given after --"));
+    };
+    let launch = Launch {
+        program: program.clone(),
+        arguments: arguments.to_vec(),
+        variables,
+    };
+    drop((issued, session));
+    let why = (desk.host.launch)(launch);
+    Err(not_started(program, &why))
+}
+
+fn not_started(program: &OsString, why: &io::Error) -> Failure {
+    let name = Path::new(program).display();
+    if why.kind() == io::ErrorKind::NotFound {
+        return Failure::NotStarted {
+            message: format!("there is no command `{name}`"),
+            code: NOT_FOUND,
+        };
+    }
+    Failure::NotStarted {
+        message: format!("`{name}` could not be started: {why}"),
+        code: NOT_RUNNABLE,
+    }
+}
