@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::commands::labels;
 use super::shell::Shell;
 use crate::secret::Secret;
 
@@ -25,7 +26,7 @@ pub(super) struct Cli {
 #[derive(Args, Clone, Debug)]
 pub(super) struct Global {
     /// The connection: its label, its id, or the beginning of its id
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME", add = labels())]
     pub(super) connection: Option<String>,
     /// The connection, by its full id alone
     #[arg(long, global = true, value_name = "ID", conflicts_with = "connection")]
@@ -74,6 +75,10 @@ pub(super) enum Command {
     ExportEnv(ExportEnvArgs),
     /// Run a command with a token in its environment alone
     Exec(ExecArgs),
+    /// Print a script that teaches a shell to complete commands, flags and labels
+    Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them into a folder
+    Man(ManArgs),
     /// Show who is signed in until when, and what went wrong last; asks no portal
     Status(StatusArgs),
     /// Renew, and extend the sign-in where it is due: once a day keeps it alive
@@ -228,6 +233,7 @@ pub(super) struct ListArgs {
 #[derive(Args, Debug, Default)]
 pub(super) struct ShowArgs {
     /// Label or id
+    #[arg(add = labels())]
     pub(super) name: Option<String>,
     /// One JSON object
     #[arg(long)]
@@ -237,6 +243,7 @@ pub(super) struct ShowArgs {
 #[derive(Args, Debug, Default)]
 pub(super) struct EditArgs {
     /// Label or id
+    #[arg(add = labels())]
     pub(super) name: Option<String>,
     /// Another label
     #[arg(long, value_name = "NAME")]
@@ -257,6 +264,7 @@ pub(super) struct EditArgs {
 #[derive(Args, Debug)]
 pub(super) struct RenameArgs {
     /// Label or id
+    #[arg(add = labels())]
     pub(super) old: String,
     /// The new label
     pub(super) new: String,
@@ -265,7 +273,7 @@ pub(super) struct RenameArgs {
 #[derive(Args, Debug)]
 pub(super) struct UseArgs {
     /// Label or id
-    #[arg(required_unless_present = "unset")]
+    #[arg(required_unless_present = "unset", add = labels())]
     pub(super) name: Option<String>,
     /// Forget the default
     #[arg(long, conflicts_with = "name")]
@@ -275,7 +283,7 @@ pub(super) struct UseArgs {
 #[derive(Args, Debug)]
 pub(super) struct RemoveArgs {
     /// Label or id
-    #[arg(conflicts_with = "all")]
+    #[arg(conflicts_with = "all", add = labels())]
     pub(super) name: Option<String>,
     /// Remove every connection and every secret
     #[arg(long)]
@@ -410,4 +418,37 @@ pub(super) struct ExecArgs {
     /// The command and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub(super) shell: Completed,
+}
+
+/// Shells that complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Completed {
+    /// GNU bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+    /// Windows PowerShell and PowerShell
+    Powershell,
+    /// Elvish
+    Elvish,
+    /// Nushell
+    #[value(alias = "nu")]
+    Nushell,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct ManArgs {
+    /// The command that the page is about; none for the program's own
+    pub(super) command: Vec<String>,
+    /// Write the pages of all commands here
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(super) dir: Option<PathBuf>,
 }

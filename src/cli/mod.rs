@@ -43,6 +43,9 @@ where
     T: Into<OsString> + Clone,
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    if commands::complete(&arguments) {
+        return DONE;
+    }
     let parsed = Cli::command()
         .try_get_matches_from(&arguments)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, command_name(&matches))));
@@ -122,7 +125,10 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(Command::Token(args)) => args.json,
         Some(Command::Status(args)) => args.json,
         Some(Command::Refresh(args)) => args.json,
-        Some(Command::ExportEnv(_) | Command::Exec(_)) | None => false,
+        Some(
+            Command::ExportEnv(_) | Command::Exec(_) | Command::Completions(_) | Command::Man(_),
+        )
+        | None => false,
     }
 }
 
@@ -195,6 +201,8 @@ impl Desk {
             Some(Command::Token(args)) => commands::token(&mut self, &args),
             Some(Command::ExportEnv(args)) => commands::export_env(&mut self, &args),
             Some(Command::Exec(args)) => commands::exec(&mut self, &args),
+            Some(Command::Completions(args)) => commands::completions(&mut self, &args),
+            Some(Command::Man(args)) => commands::man(&mut self, &args),
             Some(Command::Status(args)) => commands::status(&mut self, &args),
             Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
         };

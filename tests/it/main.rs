@@ -10,6 +10,8 @@ mod support;
 mod bad_input;
 #[cfg(unix)]
 mod browser;
+#[cfg(unix)]
+mod completions;
 mod exec;
 mod first_walk;
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! One file per command, each with the work of that command and no other.
 
 mod add;
+mod completions;
 mod connections;
 mod edit;
 mod exec;
@@ -8,6 +9,7 @@ mod export_env;
 mod fields;
 mod login;
 mod logout;
+mod man;
 mod overview;
 mod refresh;
 mod remove;
@@ -16,10 +18,12 @@ mod token;
 mod variables;
 mod whoami;
 
+pub(super) use completions::{complete, completions, labels};
 pub(super) use exec::exec;
 pub(super) use export_env::{export_env, fail_unparsed};
 pub(super) use login::login;
 pub(super) use logout::logout;
+pub(super) use man::man;
 pub(super) use overview::overview;
 pub(super) use refresh::refresh;
 pub(super) use status::status;

@@ -1,0 +1,166 @@
+//! Completion scripts in their real shells, and manual pages.
+
+use crate::home;
+use crate::support::home::Home;
+use crate::support::pty::Terminal;
+
+fn world() -> Home {
+    let home = home();
+    for label in ["prod", "preview", "My Portal"] {
+        let words = [
+            "connections",
+            "add",
+            "--no-check",
+            "--portal",
+            "https://h/p",
+            "--client-id",
+            "x",
+            "--label",
+            label,
+        ];
+        home.run(words).done().ok();
+    }
+    home
+}
+
+/// Runs a script in a shell that finds the program by its name.
+fn shell(home: &Home, program: &str, script: &str) -> Vec<String> {
+    let folder = home.program().parent().unwrap().display().to_string();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
+    let out = std::process::Command::new(program)
+        .args(["-c", script])
+        .env_clear()
+        .envs(home.environment())
+        .env("PATH", path)
+        .current_dir(home.path())
+        .output()
+        .unwrap_or_else(|why| panic!("{program} (tests/run installs it): {why}"));
+    assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{program}");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// What bash would offer for the last of these words.
+fn bash(home: &Home, words: &[&str]) -> Vec<String> {
+    let script = format!(
+        "source <(age-oauth completions bash)\nCOMP_WORDS=({}) COMP_CWORD={} COMP_TYPE=9\n_clap_complete_age_oauth age-oauth \"${{COMP_WORDS[-1]}}\" x\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+        words.len() - 1,
+    );
+    shell(home, "bash", &script)
+}
+
+#[test]
+fn bash_completes_labels_commands_and_flags() {
+    let home = world();
+    assert_eq!(
+        bash(&home, &["age-oauth", "token", "-c", "pr"]),
+        ["preview", "prod"]
+    );
+    assert_eq!(
+        bash(&home, &["age-oauth", "connections", "show", "pro"]),
+        ["prod"]
+    );
+    assert_eq!(bash(&home, &["age-oauth", "expo"]), ["export-env"]);
+    assert_eq!(bash(&home, &["age-oauth", "token", "--min"]), ["--min-ttl"]);
+    // A label of several words would be taken for several: its id stands for it.
+    let offered = bash(&home, &["age-oauth", "token", "-c", "my"]);
+    assert!(
+        offered.len() == 1 && offered[0].starts_with("my_portal_"),
+        "{offered:?}"
+    );
+}
+
+#[test]
+fn fish_completes_labels() {
+    let home = world();
+    let script = "age-oauth completions fish | source; complete -C 'age-oauth token -c pro'; complete -C 'age-oauth expo'";
+    let offered = shell(&home, "fish", script);
+    assert!(offered[0].starts_with("prod\t"), "{offered:?}");
+    assert!(offered[1].starts_with("export-env"), "{offered:?}");
+}
+
+#[test]
+fn zsh_completes_labels() {
+    let home = world();
+    let folder = home.program().parent().unwrap().display().to_string();
+    let mut terminal = Terminal::start_program(&home, "zsh", &["-f", "-i"]);
+    let setup = format!(
+        "PS1='ready> '; path=({folder} $path); autoload -U compinit && compinit -u -D && source <(age-oauth completions zsh) && echo set''up"
+    );
+    terminal.line(&setup).expect("setup").expect("ready> ");
+    terminal.send("echo age-oauth token -c none; age-oauth connections show pro\t");
+    terminal.expect("show prod").send("\r");
+    terminal
+        .expect("https://h/p")
+        .expect("ready> ")
+        .line("exit");
+    terminal.end();
+}
+
+#[test]
+fn nobody_is_bothered_while_completing() {
+    let home = world();
+    let asked = |variables: &[(&str, &str)]| {
+        let mut run = home
+            .run(["--", "age-oauth", "token", "-c", ""])
+            .env("AGE_OAUTH_COMPLETE", "fish");
+        for (name, value) in variables {
+            run = run.env(name, value);
+        }
+        run.done().ok()
+    };
+    assert!(asked(&[]).stdout.contains("prod"));
+    let nowhere = home.path().join("nowhere").display().to_string();
+    let out = asked(&[("AGE_OAUTH_HOME", &nowhere)]);
+    assert_eq!(
+        (out.stderr.as_str(), home.path().join("nowhere").exists()),
+        ("", false)
+    );
+    std::fs::write(home.store().join("default"), "\u{0}").unwrap();
+    assert_eq!(asked(&[]).stderr, "");
+}
+
+#[test]
+fn every_shell_has_a_script() {
+    let home = home();
+    for shell in [
+        "bash",
+        "zsh",
+        "fish",
+        "powershell",
+        "elvish",
+        "nushell",
+        "nu",
+    ] {
+        let out = home.run(["completions", shell]).done().ok();
+        assert!(out.stdout.contains("age-oauth"), "{shell}");
+    }
+    home.run(["completions", "tcsh"]).done().code(2);
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let home = home();
+    let dir = home.path().join("man/man1");
+    home.run(["man", "--dir", dir.to_str().unwrap()])
+        .done()
+        .ok()
+        .out("");
+    for name in [
+        "age-oauth",
+        "age-oauth-token",
+        "age-oauth-connections-add",
+        "age-oauth-exec",
+    ] {
+        let page = std::fs::read_to_string(dir.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains(".TH ") && page.contains(".SH NAME"), "{name}");
+    }
+    let page = home.run(["man", "connections", "add"]).done().ok().stdout;
+    assert!(
+        page.contains("age\\-oauth\\-connections\\-add") || page.contains("connections-add"),
+        "{page}"
+    );
+    assert!(home.run(["man"]).done().ok().stdout.contains(".SH NAME"));
+    home.run(["man", "no-such"]).done().code(2);
+}
