@@ -31,6 +31,7 @@
 
 #[cfg(windows)]
 mod access_list;
+pub mod card;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod connection;
@@ -48,6 +49,7 @@ pub mod session;
 pub mod store;
 pub mod token;
 
+pub use card::Card;
 pub use connection::Connection;
 pub use context::Context;
 pub use error::{Error, Result};

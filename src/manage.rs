@@ -44,6 +44,30 @@ pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
     Ok(Secret::new(text.to_owned()))
 }
 
+/// The client id as typed: visible characters without blanks.
+pub fn check_client_id(text: &str) -> Result<String> {
+    let text = text.trim();
+    let why = if text.is_empty() {
+        "it is empty"
+    } else if !text.chars().all(|c| c.is_ascii_graphic()) {
+        "it is letters and digits without blanks"
+    } else if text.len() > 256 {
+        "it is longer than any portal's"
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(Error::invalid("client ID", why))
+}
+
+/// A Referer travels in a header line.
+pub fn check_referer(text: &str) -> Result<String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().any(|c| !(c.is_ascii_graphic() || c == ' ')) {
+        return Err(Error::invalid("referer", "it is printable ASCII"));
+    }
+    Ok(text.to_owned())
+}
+
 /// Stores the secret, then makes the connection. Nothing stays behind where either fails. Returns whether it became the
 /// default.
 pub fn create(

@@ -97,6 +97,8 @@ pub(super) enum ConnectionsCommand {
     Edit(Box<EditArgs>),
     /// Give a connection another label
     Rename(RenameArgs),
+    /// Print a connection card: for colleagues, without secrets
+    Share(ShareArgs),
     /// Choose the connection that is used where none is named
     Use(UseArgs),
     /// Remove a connection, its tokens and its secret
@@ -113,7 +115,7 @@ pub(super) struct JsonArgs {
 }
 
 /// What `add` and `edit` have in common.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct FieldArgs {
     /// The portal's address, as copied from the browser
     #[arg(long, value_name = "URL")]
@@ -147,6 +149,9 @@ pub(super) struct FieldArgs {
     /// Do not ask the portal anything
     #[arg(long)]
     pub(super) no_check: bool,
+    /// Certificates that came in a card (PEM), and where they came from
+    #[arg(skip)]
+    pub(super) certificates: Option<(String, String)>,
 }
 
 /// A secret as typed: a struct of arguments may be printed one day, this never.
@@ -166,7 +171,7 @@ impl From<String> for SecretArg {
 }
 
 /// Four ways to hand over a client secret, or none.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
 pub(super) struct SecretArgs {
     /// The client secret (your shell's history keeps it; the other ways do not)
@@ -199,8 +204,21 @@ pub(super) enum KeychainArg {
     Vault,
 }
 
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct AddArgs {
+    /// From a connection card (see `connections share`): a file, or - for standard input
+    #[arg(
+        long,
+        value_name = "CARD",
+        conflicts_with_all = ["portal", "auth_type", "client_id", "verify_ssl", "redirect_uri", "referer"]
+    )]
+    pub(super) from: Option<PathBuf>,
+    /// Do not ask whether the card is to be trusted
+    #[arg(short, long, requires = "from")]
+    pub(super) yes: bool,
+    /// The SHA-256 fingerprint of a certificate in the card, as its sender told you (may be given several times)
+    #[arg(long = "ca-fingerprint", value_name = "FINGERPRINT", requires = "from")]
+    pub(super) ca_fingerprints: Vec<String>,
     /// What you call the connection
     #[arg(long, value_name = "NAME")]
     pub(super) label: Option<String>,
@@ -259,6 +277,13 @@ pub(super) struct EditArgs {
     /// Bind codes to this program (PKCE); false only for a portal that refuses it
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
     pub(super) pkce: Option<bool>,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct ShareArgs {
+    /// Label or id
+    #[arg(add = labels())]
+    pub(super) name: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -27,6 +27,7 @@ mod paths;
 mod practice_portal;
 mod refresh;
 mod session;
+mod share;
 #[cfg(unix)]
 mod shells;
 mod sign_in;

@@ -18,6 +18,8 @@ use super::fields::{self, GivenSecret, Trust};
 const LOOPBACK: &str = "http://127.0.0.1:53682/callback";
 
 pub(super) fn add(desk: &mut Desk, args: &AddArgs) -> Outcome {
+    let by_card = super::share::accept(desk, args)?;
+    let args = by_card.as_ref().unwrap_or(args);
     let store = desk.store()?;
     if let Some(existing) = taken(&store, args)? {
         return super::edit::replace(desk, &store, existing, args);
@@ -71,7 +73,11 @@ impl<'a> Form<'a> {
             args,
             guided,
             proxy: fields::proxy(fields)?.unwrap_or(Proxy::System),
-            referer: fields.referer.as_deref().map(fields::referer).transpose()?,
+            referer: fields
+                .referer
+                .as_deref()
+                .map(manage::check_referer)
+                .transpose()?,
             keychain: fields::keychain(fields, &desk.context.environment)?,
         })
     }
@@ -165,10 +171,8 @@ impl<'a> Form<'a> {
                 self.must_be_guided("--portal", None)?;
                 ask_portal(desk)?
             };
-            let trust = match &self.args.fields.verify_ssl {
-                Some(text) => fields::trust(text, &desk.context.environment)?,
-                None => Trust::system(),
-            };
+            let trust = fields::wanted_trust(&self.args.fields, &desk.context.environment)?
+                .unwrap_or_else(Trust::system);
             if self.args.fields.no_check {
                 return Ok((portal, trust));
             }
@@ -251,18 +255,18 @@ impl<'a> Form<'a> {
 
     fn client_id(&self, desk: &mut Desk) -> Result<String, Failure> {
         if let Some(text) = &self.args.fields.client_id {
-            return Ok(fields::client_id(text)?);
+            return Ok(manage::check_client_id(text)?);
         }
         self.must_be_guided("--client-id", None)?;
         desk.talk.remark(
             "The portal shows the client ID on the page of the application's item (developer credentials).",
         );
         let answer = desk.host.ask.text("Client ID", None, &mut |text| {
-            fields::client_id(text)
+            manage::check_client_id(text)
                 .map(|_| ())
                 .map_err(|why| why.to_string())
         })?;
-        Ok(fields::client_id(&answer)?)
+        Ok(manage::check_client_id(&answer)?)
     }
 
     fn secret(

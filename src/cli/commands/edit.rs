@@ -54,23 +54,20 @@ pub(super) fn replace(
 }
 
 fn changes(desk: &mut Desk, connection: &Connection, args: &FieldArgs) -> Result<Changes, Failure> {
-    let trust = match &args.verify_ssl {
-        Some(text) => Some(fields::trust(text, &desk.context.environment)?),
-        None => None,
-    };
+    let trust = fields::wanted_trust(args, &desk.context.environment)?;
     let mut changes = Changes {
         portal: args.portal.as_deref().map(str::parse).transpose()?,
         client_id: args
             .client_id
             .as_deref()
-            .map(fields::client_id)
+            .map(manage::check_client_id)
             .transpose()?,
         application: args.auth_type.map(|kind| kind == AuthType::App),
         redirect_uri: args.redirect_uri.as_deref().map(str::parse).transpose()?,
         referer: args
             .referer
             .as_deref()
-            .map(fields::referer)
+            .map(manage::check_referer)
             .transpose()?
             .map(Some),
         proxy: fields::proxy(args)?,

@@ -97,8 +97,20 @@ impl Trust {
     }
 }
 
+/// What the flags or a card say of certificates.
+pub(super) fn wanted_trust(
+    args: &FieldArgs,
+    environment: &Environment,
+) -> Result<Option<Trust>, Error> {
+    match (&args.certificates, &args.verify_ssl) {
+        (Some((pem, source)), _) => Trust::certificates(pem.clone(), source.clone()).map(Some),
+        (None, Some(text)) => trust(text, environment).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
 /// `true`, `false` in the usual spellings; any other word is a file.
-pub(super) fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
+fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
     match text.trim().to_ascii_lowercase().as_str() {
         "" => Err(Error::Invalid {
             what: "--verify-ssl",
@@ -168,36 +180,6 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
 /// A given secret, checked.
 pub(super) fn checked(secret: &Secret, client_id: &str) -> Result<Secret, Error> {
     check_client_secret(secret.expose(), client_id)
-}
-
-/// The client id as typed: visible characters without blanks.
-pub(super) fn client_id(text: &str) -> Result<String, Error> {
-    let text = text.trim();
-    let why = if text.is_empty() {
-        "it is empty"
-    } else if !text.chars().all(|c| c.is_ascii_graphic()) {
-        "it is letters and digits without blanks"
-    } else if text.len() > 256 {
-        "it is longer than any portal's"
-    } else {
-        return Ok(text.to_owned());
-    };
-    Err(Error::Invalid {
-        what: "client ID",
-        why: why.into(),
-    })
-}
-
-/// A Referer travels in a header line.
-pub(super) fn referer(text: &str) -> Result<String, Error> {
-    let text = text.trim();
-    if text.is_empty() || text.chars().any(|c| !(c.is_ascii_graphic() || c == ' ')) {
-        return Err(Error::Invalid {
-            what: "referer",
-            why: "it is printable ASCII".into(),
-        });
-    }
-    Ok(text.to_owned())
 }
 
 pub(super) fn proxy(args: &FieldArgs) -> Result<Option<Proxy>, Error> {

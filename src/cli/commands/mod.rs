@@ -13,6 +13,7 @@ mod man;
 mod overview;
 mod refresh;
 mod remove;
+mod share;
 mod status;
 mod token;
 mod variables;
@@ -45,6 +46,7 @@ pub(super) fn connections(
         ConnectionsCommand::Show(args) => connections::show(desk, &args),
         ConnectionsCommand::Edit(args) => edit::edit(desk, &args),
         ConnectionsCommand::Rename(args) => connections::rename(desk, &args),
+        ConnectionsCommand::Share(args) => share::share(desk, &args),
         ConnectionsCommand::Use(args) => connections::choose(desk, &args),
         ConnectionsCommand::Remove(args) => remove::remove(desk, &args, global),
         ConnectionsCommand::Info(args) => connections::info(desk, &args),

@@ -1,0 +1,272 @@
+//! The connection card: everything that a colleague needs to use the same registered application, and no secret.
+//!
+//! A card is data from somebody else. It never carries what weakens a connection (certificates left unchecked, PKCE switched
+//! off, plain HTTP) nor what belongs to one machine (a proxy), and one that tries to is refused. Its digest finds damage and
+//! careless edits; who is to be trusted is decided by a person, who is shown the portal, the client id and the fingerprints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::connection::{Connection, Grant, Label, PortalUrl, RedirectUri};
+use crate::error::{Error, Result};
+use crate::http;
+use crate::manage::{check_client_id, check_referer};
+use crate::secret::Secret;
+
+/// The only version so far.
+const VERSION: u64 = 1;
+
+/// Cards of more bytes are refused: the longest chain of certificates is far from it.
+pub const MAX_CARD: u64 = 64 * 1024;
+
+/// What one person hands to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Card {
+    /// What the connection is called there.
+    pub label: Label,
+    /// The portal's root, over TLS.
+    pub portal: PortalUrl,
+    /// How tokens are granted; always with PKCE.
+    pub grant: Grant,
+    /// The client id of the registered application.
+    pub client_id: String,
+    /// Sent as `Referer` on every call.
+    pub referer: Option<String>,
+    /// Certificates to trust for this connection (DER).
+    pub certificates: Vec<Vec<u8>>,
+}
+
+/// The text of a card.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    age_oauth_card: u64,
+    label: String,
+    portal_url: String,
+    client_id: String,
+    auth_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redirect_uri: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    referer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca: Option<String>,
+    sha256: String,
+}
+
+impl Wire {
+    /// Over everything but itself.
+    fn digest(&self) -> Result<String> {
+        let mut value = serde_json::to_value(self).map_err(|why| bad(why.to_string()))?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("sha256");
+        }
+        Ok(http::fingerprint(value.to_string().as_bytes()))
+    }
+}
+
+fn bad(why: impl Into<String>) -> Error {
+    Error::invalid("connection card", why)
+}
+
+impl Card {
+    /// The card of a connection; `ca` is the content of its `ca.pem`, where it has one.
+    ///
+    /// A connection over plain HTTP has none: [`Error::Invalid`].
+    pub fn of(connection: &Connection, ca: Option<&[u8]>) -> Result<Self> {
+        let certificates = match ca {
+            Some(pem) => http::read_certificates(pem).map_err(bad)?,
+            None => Vec::new(),
+        };
+        over_tls(&connection.portal)?;
+        Ok(Self {
+            label: connection.label.clone(),
+            portal: connection.portal.clone(),
+            grant: match &connection.grant {
+                Grant::User { redirect_uri, .. } => Grant::User {
+                    redirect_uri: redirect_uri.clone(),
+                    pkce: true,
+                },
+                Grant::Application => Grant::Application,
+            },
+            client_id: connection.client_id.clone(),
+            referer: connection.referer.clone(),
+            certificates: certificates.iter().map(|der| der.to_vec()).collect(),
+        })
+    }
+
+    /// The card as text: JSON over several lines.
+    pub fn to_json(&self) -> Result<String> {
+        let mut wire = Wire {
+            age_oauth_card: VERSION,
+            label: self.label.to_string(),
+            portal_url: self.portal.as_str().to_owned(),
+            client_id: self.client_id.clone(),
+            auth_type: self.grant.as_str().to_owned(),
+            redirect_uri: match &self.grant {
+                Grant::User { redirect_uri, .. } => Some(redirect_uri.as_str().to_owned()),
+                Grant::Application => None,
+            },
+            referer: self.referer.clone(),
+            ca: Some(http::to_pem(&self.certificates)).filter(|pem| !pem.is_empty()),
+            sha256: String::new(),
+        };
+        wire.sha256 = wire.digest()?;
+        serde_json::to_string_pretty(&wire).map_err(|why| bad(why.to_string()))
+    }
+
+    /// Reads a card, in whichever encoding an editor or a shell has written it.
+    ///
+    /// [`Error::Invalid`] for anything else, for a newer version, and for a card that was changed since it was made.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self> {
+        if bytes.len() as u64 > MAX_CARD {
+            return Err(bad("it is larger than any card"));
+        }
+        let text = Secret::from_file(bytes).ok_or_else(|| bad("it is no text"))?;
+        let value: serde_json::Value = serde_json::from_str(text.expose())
+            .map_err(|why| bad(format!("it is no card: {why}")))?;
+        match value.get("age_oauth_card").and_then(serde_json::Value::as_u64) {
+            Some(VERSION) => {}
+            Some(newer) if newer > VERSION => {
+                return Err(bad(format!(
+                    "it has version {newer}, and this program reads version {VERSION}; a newer age-oauth is needed"
+                )))
+            }
+            _ => return Err(bad("it is no card: `age_oauth_card` is missing")),
+        }
+        let wire: Wire = serde_json::from_value(value).map_err(|why| bad(why.to_string()))?;
+        let digest = wire.digest()?;
+        if !digest.eq_ignore_ascii_case(&wire.sha256) {
+            return Err(bad("it was changed since it was made; ask for a new one"));
+        }
+        wire.into_card()
+    }
+}
+
+impl Wire {
+    fn into_card(self) -> Result<Card> {
+        let portal: PortalUrl = self.portal_url.parse()?;
+        over_tls(&portal)?;
+        let grant = match (self.auth_type.as_str(), self.redirect_uri) {
+            ("user", uri) => Grant::User {
+                redirect_uri: uri.map_or(Ok(RedirectUri::OutOfBand), |uri| uri.parse())?,
+                pkce: true,
+            },
+            ("app", None) => Grant::Application,
+            _ => return Err(bad("`auth_type` and `redirect_uri` do not fit together")),
+        };
+        let certificates = match &self.ca {
+            Some(pem) => http::read_certificates(pem.as_bytes())
+                .map_err(|why| bad(format!("its certificates: {why}")))?,
+            None => Vec::new(),
+        };
+        Ok(Card {
+            label: self.label.parse()?,
+            portal,
+            grant,
+            client_id: check_client_id(&self.client_id)?,
+            referer: self.referer.as_deref().map(check_referer).transpose()?,
+            certificates: certificates.iter().map(|der| der.to_vec()).collect(),
+        })
+    }
+}
+
+fn over_tls(portal: &PortalUrl) -> Result<()> {
+    if portal.as_str().starts_with("https://") {
+        return Ok(());
+    }
+    Err(bad("a card is for portals over https"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn card() -> Card {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Card {
+            label: "Prod ü".parse().unwrap(),
+            portal: "https://gis.example.com/portal".parse().unwrap(),
+            grant: Grant::User {
+                redirect_uri: "http://127.0.0.1:53682/callback".parse().unwrap(),
+                pkce: true,
+            },
+            client_id: "abc".into(),
+            referer: Some("https://gis.example.com".into()),
+            certificates: vec![made.cert.der().to_vec()],
+        }
+    }
+
+    /// The card with fields of its text changed, and the digest made anew where `sealed`.
+    fn changed(field: &str, value: serde_json::Value, sealed: bool) -> Result<Card> {
+        let mut text: serde_json::Value = serde_json::from_str(&card().to_json().unwrap()).unwrap();
+        text[field] = value;
+        if sealed {
+            text.as_object_mut().unwrap().remove("sha256");
+            text["sha256"] = http::fingerprint(text.to_string().as_bytes()).into();
+        }
+        Card::parse(text.to_string().into_bytes())
+    }
+
+    #[test]
+    fn a_card_is_read_as_it_was_written() {
+        let card = card();
+        let text = card.to_json().unwrap();
+        assert_eq!(Card::parse(text.clone().into_bytes()).unwrap(), card);
+        let utf16: Vec<u8> = format!("\u{feff}{}", text.replace('\n', "\r\n"))
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(Card::parse(utf16).unwrap(), card);
+        let application = Card {
+            grant: Grant::Application,
+            referer: None,
+            certificates: Vec::new(),
+            ..card
+        };
+        let text = application.to_json().unwrap();
+        assert_eq!(Card::parse(text.into_bytes()).unwrap(), application);
+    }
+
+    #[test]
+    fn what_was_changed_is_refused_even_with_a_digest_that_fits() {
+        for (field, value) in [
+            ("portal_url", "https://evil.example/portal".into()),
+            ("client_id", "other".into()),
+            ("label", "other".into()),
+            ("sha256", "00".into()),
+        ] {
+            assert!(changed(field, value, false).is_err(), "{field}");
+        }
+        assert!(changed("label", "other".into(), true).is_ok());
+        for (field, value) in [
+            ("portal_url", "http://localhost:7080/portal".into()),
+            ("portal_url", "https://me:pw@h/portal".into()),
+            ("verify_ssl", false.into()),
+            ("proxy", "http://evil.example".into()),
+            ("pkce", false.into()),
+            ("client_secret", "x".into()),
+            ("label", "x".repeat(65).into()),
+            ("label", "a\nb".into()),
+            ("client_id", "two words".into()),
+            ("referer", "a\r\nX: y".into()),
+            ("auth_type", "app".into()),
+            ("auth_type", "admin".into()),
+            ("ca", "-----BEGIN CERTIFICATE-----\nAAAA".into()),
+            ("age_oauth_card", 2.into()),
+            ("age_oauth_card", "1".into()),
+        ] {
+            assert!(changed(field, value, true).is_err(), "{field}");
+        }
+        assert!(Card::parse(vec![b' '; 70_000]).is_err());
+        assert!(Card::parse(vec![0xff]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Card::parse(bytes);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `connections share` and `add --from`: a card goes out, a card comes in.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::card::{Card, MAX_CARD};
+use crate::cli::args::{AddArgs, AuthType, ShareArgs};
+use crate::cli::report::{Failure, Outcome};
+use crate::cli::words::{escape, json_text};
+use crate::cli::Desk;
+use crate::connection::{Grant, Proxy, Tls};
+use crate::error::Error;
+use crate::http;
+
+pub(super) fn share(desk: &mut Desk, args: &ShareArgs) -> Outcome {
+    let store = desk.store()?;
+    let connection = super::connections::named(desk, &store, args.name.as_ref())?;
+    let ca = match &connection.tls {
+        Tls::Ca(path) => Some(std::fs::read(path).map_err(|source| Error::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?),
+        Tls::System | Tls::Unverified => None,
+    };
+    let card = Card::of(&connection, ca.as_deref())?;
+    desk.answer(&json_text(&card.to_json()?))?;
+    if connection.tls == Tls::Unverified {
+        desk.talk.warn("the card does not say that certificates are left unchecked; whoever adds it verifies them");
+    }
+    if connection.proxy != Proxy::System {
+        desk.talk
+            .warn("the card does not carry the proxy; it belongs to this machine");
+    }
+    if matches!(connection.grant, Grant::User { pkce: false, .. }) {
+        desk.talk
+            .warn("the card does not say that PKCE is switched off; whoever adds it uses PKCE");
+    }
+    for der in &card.certificates {
+        desk.talk.remark(&format!(
+            "Whoever adds it must confirm this certificate; tell them its fingerprint by another way: {}",
+            http::fingerprint(der)
+        ));
+    }
+    if card.grant.is_application() {
+        desk.talk
+            .remark("It is an application's: whoever adds it needs the client secret, which the card does not carry.");
+    }
+    Ok(())
+}
+
+/// Reads the card that was named, asks whether it is to be trusted, and gives what flags would have said.
+pub(super) fn accept(desk: &mut Desk, args: &AddArgs) -> Result<Option<AddArgs>, Failure> {
+    let Some(path) = &args.from else {
+        return Ok(None);
+    };
+    let card = read(desk, path)?;
+    let strangers = unconfirmed(&card, &args.ca_fingerprints)?;
+    if args.yes && !strangers.is_empty() {
+        return Err(Failure::usage_hint(
+            "the card brings a certificate authority, which --yes alone does not confirm",
+            "ask its sender for the fingerprint by another way, then: --yes --ca-fingerprint FINGERPRINT",
+        ));
+    }
+    introduce(desk, &card, &strangers);
+    if !args.yes {
+        confirm(desk, &strangers)?;
+    }
+    let mut args = args.clone();
+    args.label.get_or_insert_with(|| card.label.to_string());
+    let source = if is_input(path) {
+        "a card".to_owned()
+    } else {
+        format!("the card {}", path.display())
+    };
+    let fields = &mut args.fields;
+    fields.portal = Some(card.portal.as_str().to_owned());
+    fields.client_id = Some(card.client_id.clone());
+    fields.referer.clone_from(&card.referer);
+    fields.auth_type = Some(match &card.grant {
+        Grant::Application => AuthType::App,
+        Grant::User { redirect_uri, .. } => {
+            fields.redirect_uri = Some(redirect_uri.as_str().to_owned());
+            AuthType::User
+        }
+    });
+    if !card.certificates.is_empty() {
+        fields.certificates = Some((http::to_pem(&card.certificates), source));
+    }
+    Ok(Some(args))
+}
+
+fn is_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn read(desk: &mut Desk, path: &Path) -> Result<Card, Failure> {
+    if is_input(path) {
+        let text = (desk.host.read_input)().map_err(|why| {
+            Failure::usage(format!(
+                "the card could not be read from standard input: {why}"
+            ))
+        })?;
+        return Ok(Card::parse(text.expose().as_bytes().to_vec())?);
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_CARD + 1).read_to_end(&mut bytes))
+        .map_err(|source| Error::File {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(Card::parse(bytes)?)
+}
+
+/// Certificates of the card that no fingerprint was given for. A fingerprint of none of them is an error.
+fn unconfirmed(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
+    let plain = |text: &str| -> String {
+        let digits = text.chars().filter(char::is_ascii_hexdigit);
+        digits.map(|c| c.to_ascii_uppercase()).collect()
+    };
+    let given: Vec<_> = given.iter().map(|text| plain(text)).collect();
+    let known: Vec<_> = card
+        .certificates
+        .iter()
+        .map(|der| plain(&http::fingerprint(der)))
+        .collect();
+    if let Some(wrong) = given.iter().find(|one| !known.contains(one)) {
+        return Err(Failure::usage_hint(
+            format!("no certificate in the card has the fingerprint {wrong}"),
+            "do not use this card; ask its sender",
+        ));
+    }
+    Ok(card
+        .certificates
+        .iter()
+        .zip(known)
+        .filter(|(_, fingerprint)| !given.contains(fingerprint))
+        .map(|(der, _)| der.clone())
+        .collect())
+}
+
+/// What a person decides by: whose portal, which application, which authority.
+fn introduce(desk: &Desk, card: &Card, strangers: &[Vec<u8>]) {
+    let who = if card.grant.is_application() {
+        "an application (client secret needed)"
+    } else {
+        "a person (signs in with a browser)"
+    };
+    let mut lines = vec![
+        format!("Portal:    {} ({})", card.portal.host(), card.portal),
+        format!("Client ID: {}", escape(&card.client_id)),
+        format!("For:       {who}"),
+    ];
+    for der in strangers {
+        if let Some(facts) = http::facts(der) {
+            lines.push(format!("Trusts:    {}", escape(&facts.subject)));
+            lines.push(format!("           until {}", facts.not_after));
+            lines.push(format!("           SHA-256 {}", facts.sha256));
+        }
+    }
+    for line in lines {
+        desk.talk.say(&line);
+    }
+}
+
+fn confirm(desk: &mut Desk, strangers: &[Vec<u8>]) -> Outcome {
+    if !desk.person() {
+        return Err(Failure::usage_hint(
+            "the card must be confirmed, and nobody can be asked",
+            "give --yes, and --ca-fingerprint for each certificate in it",
+        ));
+    }
+    if !strangers.is_empty() {
+        let question = "Did its sender tell you the same SHA-256 fingerprint, by another way?";
+        if !desk.host.ask.confirm(question, false)? {
+            return Err(Failure::failed("the card was not added"));
+        }
+    }
+    if desk.host.ask.confirm("Is this your portal? Add it", true)? {
+        return Ok(());
+    }
+    Err(Failure::failed("the card was not added"))
+}

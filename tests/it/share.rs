@@ -1,0 +1,299 @@
+//! A registered application, shared among colleagues by a card.
+
+use std::path::PathBuf;
+
+use crate::home;
+use crate::support::home::{Home, Run};
+use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET};
+use crate::support::walk::{add_with, sign_in};
+
+/// A portal, the card of a connection to it, and the fingerprint that the sharer is told to pass on.
+fn shared(flags: &[&str]) -> (Portal, String, String) {
+    let portal = Portal::start(Manner::Enterprise114);
+    let sharer = home();
+    let secret = sharer.path().join("secret");
+    std::fs::write(&secret, APP_SECRET).unwrap();
+    let mut all = vec!["--client-secret-file", secret.to_str().unwrap()];
+    all.extend(flags);
+    add_with(&sharer, &portal, "Prod", &all);
+    sign_in(&sharer, &portal, "Prod").ok();
+    let token = sharer.run(["token"]).done().ok().line().to_owned();
+    let out = sharer.run(["connections", "share"]).done().ok();
+    for secret in [APP_SECRET, &token] {
+        assert!(!out.stdout.contains(secret) && !out.stderr.contains(secret));
+    }
+    let fingerprint = out
+        .stderr
+        .split_whitespace()
+        .find(|word| word.matches(':').count() == 31);
+    (portal, out.stdout.clone(), fingerprint.unwrap().to_owned())
+}
+
+fn file(home: &Home, card: &str) -> PathBuf {
+    let path = home.path().join("prod.json");
+    std::fs::write(&path, card).unwrap();
+    path
+}
+
+fn from(home: &Home, card: &str, flags: &[&str]) -> Run {
+    let path = file(home, card);
+    let mut words = vec!["connections", "add", "--from", path.to_str().unwrap()];
+    words.extend(flags);
+    home.run(words)
+}
+
+fn nothing_was_made(home: &Home) {
+    home.run(["connections", "list"]).done().ok().out("");
+}
+
+#[test]
+fn the_fortieth_analyst_needs_the_card_and_a_browser() {
+    let (portal, card, fingerprint) = shared(&["--referer", "https://x.example"]);
+    let home = home();
+    from(&home, &card, &["--yes", "--ca-fingerprint", &fingerprint])
+        .done()
+        .ok()
+        .out("[OK] Created connection: Prod\n")
+        .err_has(APP_ID);
+    sign_in(&home, &portal, "prod").ok();
+    home.run(["whoami"]).done().ok().out("your.username\n");
+    let shown = home
+        .run(["connections", "show", "--json"])
+        .done()
+        .ok()
+        .json();
+    assert_eq!(shown["referer"], "https://x.example");
+    assert_eq!(shown["has_client_secret"], false);
+    // What was shared is shared on, the same.
+    home.run(["connections", "share"]).done().ok().out(&card);
+}
+
+#[test]
+fn a_card_may_come_through_a_pipe_and_update_what_is_there() {
+    let (_portal, card, fingerprint) = shared(&[]);
+    let home = home();
+    let words = [
+        "connections",
+        "add",
+        "--from",
+        "-",
+        "--yes",
+        "--ca-fingerprint",
+        &fingerprint.to_lowercase().replace(':', ""),
+    ];
+    home.run(words).input(card.clone()).done().ok();
+    home.run(words)
+        .input(card.clone())
+        .done()
+        .code(4)
+        .err_has("--replace");
+    home.run(words.iter().copied().chain(["--replace"]))
+        .input(card.clone())
+        .done()
+        .ok();
+    home.run(words.iter().copied().chain(["--label", "Second"]))
+        .input(card)
+        .done()
+        .ok();
+    assert_eq!(
+        home.run(["connections", "list"])
+            .done()
+            .ok()
+            .stdout
+            .lines()
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn an_authority_in_a_card_is_confirmed_by_its_fingerprint_or_refused() {
+    let (_portal, card, fingerprint) = shared(&[]);
+    let home = home();
+    from(&home, &card, &["--yes"])
+        .done()
+        .code(2)
+        .err_has("--ca-fingerprint");
+    from(&home, &card, &[]).done().code(2).err_has("--yes");
+    let wrong = fingerprint
+        .replace(':', "")
+        .chars()
+        .rev()
+        .collect::<String>();
+    from(&home, &card, &["--yes", "--ca-fingerprint", &wrong])
+        .done()
+        .code(2);
+    from(&home, &card, &["--yes", "--portal", "https://h/p"])
+        .done()
+        .code(2);
+    nothing_was_made(&home);
+}
+
+#[test]
+fn a_card_that_was_changed_is_too_large_or_newer_is_refused() {
+    let (portal, card, fingerprint) = shared(&[]);
+    let home = home();
+    for (changed, why) in [
+        (
+            card.replace(&portal.url(), "https://evil.example/portal"),
+            "changed",
+        ),
+        (card.replace(APP_ID, "SomethingElse"), "changed"),
+        (
+            card.replace("\"age_oauth_card\": 1", "\"age_oauth_card\": 2"),
+            "newer",
+        ),
+        (
+            card.replacen('{', "{\"verify_ssl\": false,", 1),
+            "verify_ssl",
+        ),
+        (
+            card.replace("\"Prod\"", &format!("\"{}\"", "x".repeat(100_000))),
+            "larger",
+        ),
+        ("{}".to_owned(), "no card"),
+        (String::new(), "no card"),
+        ("<html>".to_owned(), "no card"),
+    ] {
+        from(
+            &home,
+            &changed,
+            &["--yes", "--ca-fingerprint", &fingerprint],
+        )
+        .done()
+        .code(2)
+        .err_has(why);
+    }
+    home.run(["connections", "add", "--from", "no-such-file", "--yes"])
+        .done()
+        .code(1);
+    nothing_was_made(&home);
+}
+
+#[test]
+fn an_applications_card_asks_for_the_secret_alone() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let sharer = home();
+    let ca = portal.ca_file(sharer.path());
+    let words = [
+        "connections",
+        "add",
+        "--label",
+        "jobs",
+        "--auth-type",
+        "app",
+        "--client-id",
+        SERVICE_ID,
+        "--client-secret-stdin",
+        "--verify-ssl",
+    ];
+    let url = portal.url();
+    let rest = [ca.to_str().unwrap(), "--portal", &url];
+    sharer
+        .run(words.iter().copied().chain(rest))
+        .input(SERVICE_SECRET)
+        .done()
+        .ok();
+    let out = sharer
+        .run(["connections", "share"])
+        .done()
+        .ok()
+        .err_has("client secret");
+    assert!(!out.stdout.contains(SERVICE_SECRET));
+    let fingerprint = out
+        .stderr
+        .split_whitespace()
+        .find(|word| word.matches(':').count() == 31)
+        .unwrap();
+    let home = home();
+    let flags = ["--yes", "--ca-fingerprint", fingerprint];
+    from(&home, &out.stdout, &flags)
+        .done()
+        .code(2)
+        .err_has("AGE_OAUTH_CLIENT_SECRET");
+    from(&home, &out.stdout, &flags)
+        .env("AGE_OAUTH_CLIENT_SECRET", SERVICE_SECRET)
+        .done()
+        .ok();
+    home.run(["login"]).done().ok();
+}
+
+#[test]
+fn what_weakens_a_connection_is_not_passed_on() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    let url = portal.url();
+    let words = [
+        "connections",
+        "add",
+        "--label",
+        "open",
+        "--client-id",
+        APP_ID,
+        "--verify-ssl",
+        "false",
+        "--proxy",
+        "none",
+        "--portal",
+        &url,
+    ];
+    home.run(words).done().ok();
+    home.run(["connections", "edit", "--pkce", "false"])
+        .done()
+        .ok();
+    let out = home.run(["connections", "share"]).done().ok();
+    for text in ["verify", "proxy", "pkce", "false"] {
+        assert!(!out.stdout.contains(text), "{text}");
+    }
+    assert_eq!(out.stderr.matches("warning:").count(), 3, "{}", out.stderr);
+    let plain = [
+        "connections",
+        "add",
+        "--no-check",
+        "--label",
+        "plain",
+        "--client-id",
+        "x",
+        "--portal",
+        "http://localhost:7080/portal",
+    ];
+    home.run(plain).done().ok();
+    home.run(["connections", "share", "plain"])
+        .done()
+        .code(2)
+        .err_has("https");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_person_is_shown_what_the_card_says_and_decides() {
+    use crate::support::pty::Terminal;
+    let (portal, card, fingerprint) = shared(&[]);
+    let home = home();
+    let path = file(&home, &card);
+    let words = [
+        "connections",
+        "add",
+        "--from",
+        path.to_str().unwrap(),
+        "--login",
+    ];
+    let mut terminal = Terminal::start(&home, &words);
+    terminal
+        .expect(APP_ID)
+        .expect(&fingerprint)
+        .expect("same SHA-256")
+        .send("n");
+    assert_eq!(terminal.end(), 1);
+    nothing_was_made(&home);
+    let mut terminal = Terminal::start(&home, &words);
+    terminal.expect("same SHA-256").send("y");
+    terminal.expect("Is this your portal?").send("y");
+    terminal
+        .expect("[OK] Created connection: Prod")
+        .expect("press Enter:");
+    let url = terminal.word(&portal.rest("oauth2/authorize"));
+    terminal.line(&portal.authorize(&url, "your.username").code());
+    terminal.expect("Token is for user: your.username");
+    assert_eq!(terminal.end(), 0);
+}
