@@ -28,6 +28,42 @@ pub(crate) fn keep_to_owner(folder: &Path) -> io::Result<()> {
     )))
 }
 
+/// Whether anybody but this user, the system and its administrators is on the folder's access list.
+pub(crate) fn others(folder: &Path) -> io::Result<bool> {
+    if dirs::home_dir().is_some_and(|profile| is_below(folder, &profile)) {
+        return Ok(false);
+    }
+    let file = tempfile::NamedTempFile::new()?;
+    let mut icacls = Command::new(system_program("icacls.exe"));
+    run(icacls.arg(folder).arg("/save").arg(file.path()).arg("/q"))?;
+    let text = crate::Secret::from_file(std::fs::read(file.path())?)
+        .filter(|text| text.expose().contains("D:"))
+        .ok_or_else(|| io::Error::other("icacls does not say who is on it"))?;
+    let user = present_user()?;
+    Ok(names_others(text.expose(), user.trim_start_matches('*')))
+}
+
+/// Whether a descriptor in Windows' own notation (SDDL) lets anybody in but `user`, the system (SY), administrators (BA) and
+/// whoever owns the folder (OW, CO).
+fn names_others(descriptor: &str, user: &str) -> bool {
+    descriptor
+        .split('(')
+        .skip(1)
+        .filter_map(|entry| entry.split(')').next())
+        .map(|entry| entry.split(';').collect::<Vec<_>>())
+        .filter(|fields| fields.first() == Some(&"A"))
+        .filter_map(|fields| fields.get(5).copied())
+        .any(|who| who != user && !["SY", "BA", "OW", "CO"].contains(&who))
+}
+
+/// The groups that this process was logged on with, as `whoami` lists them.
+#[cfg(feature = "cli")]
+pub(crate) fn groups() -> io::Result<String> {
+    let output =
+        run(Command::new(system_program("whoami.exe")).args(["/groups", "/fo", "csv", "/nh"]))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Paths are compared without regard to case, as Windows does.
 fn is_below(path: &Path, folder: &Path) -> bool {
     let lowercase = |path: &Path| {
@@ -102,6 +138,19 @@ mod tests {
         ] {
             assert_eq!(identifier(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn strangers_on_an_access_list_are_seen() {
+        let user = "S-1-5-21-1-2-3-1001";
+        let own = format!("store\r\nD:PAI(A;OICI;FA;;;{user})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)\r\n");
+        assert!(!names_others(&own, user));
+        assert!(names_others(
+            &format!("{own}(A;OICIID;0x1200a9;;;BU)"),
+            user
+        ));
+        assert!(names_others("D:AI(A;ID;FA;;;S-1-5-21-1-2-3-1002)", user));
+        assert!(!names_others("D:AI(D;;FA;;;WD)", user));
     }
 
     #[test]

@@ -254,6 +254,64 @@ fn highest_missing(path: &Path) -> &Path {
         .unwrap_or(path)
 }
 
+/// Files and folders at and below `folder` that others than their owner may see. Links are not followed.
+pub(crate) fn seen_by_others(folder: &Path) -> Result<Vec<PathBuf>> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mut open = tree(folder)?;
+        open.retain(|path| {
+            fs::symlink_metadata(path)
+                .is_ok_and(|found| !found.is_symlink() && found.permissions().mode() & 0o077 != 0)
+        });
+        Ok(open)
+    }
+    #[cfg(windows)]
+    {
+        let others = crate::access_list::others(folder)
+            .map_err(Error::file("read the access list of", folder))?;
+        Ok(if others {
+            vec![folder.to_owned()]
+        } else {
+            Vec::new()
+        })
+    }
+}
+
+/// Gives `folder` and everything below it to their owner alone. Links are not followed.
+pub(crate) fn take_access_from_others(folder: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        for path in seen_by_others(folder)? {
+            let mode = if path.is_dir() { 0o700 } else { 0o600 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+                .map_err(Error::file("keep others out of", &path))?;
+        }
+        Ok(())
+    }
+    #[cfg(windows)]
+    crate::access_list::keep_to_owner(folder).map_err(Error::file("keep others out of", folder))
+}
+
+/// The folder, and everything below it.
+#[cfg(unix)]
+fn tree(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = vec![folder.to_owned()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        next += 1;
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        if !is_folder {
+            continue;
+        }
+        for entry in fs::read_dir(&path).map_err(Error::file("read", &path))? {
+            found.push(entry.map_err(Error::file("read", &path))?.path());
+        }
+    }
+    Ok(found)
+}
+
 /// A lock between processes, held until dropped. The system releases it when its process dies, however it dies.
 #[derive(Debug)]
 pub(crate) struct Lock {

@@ -625,6 +625,16 @@ impl Connections {
         Ok(())
     }
 
+    /// Files and folders of the store that others than their owner may see.
+    pub fn seen_by_others(&self) -> Result<Vec<PathBuf>> {
+        files::seen_by_others(&self.root)
+    }
+
+    /// Gives every file and folder of the store to its owner alone.
+    pub fn take_access_from_others(&self) -> Result<()> {
+        files::take_access_from_others(&self.root)
+    }
+
     /// The id of the default connection, where one is set.
     pub fn default_id(&self) -> Result<Option<ConnectionId>> {
         Self::read_id(&self.root.join("default"))

@@ -75,6 +75,11 @@ pub(super) enum Command {
     ExportEnv(ExportEnvArgs),
     /// Run a command with a token in its environment alone
     Exec(ExecArgs),
+    /// Look for what is wrong, and say what mends it
+    Doctor(DoctorArgs),
+    /// Look after the vault
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Print a script that teaches a shell to complete commands, flags and labels
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them into a folder
@@ -476,4 +481,39 @@ pub(super) struct ManArgs {
     /// Write the pages of all commands here
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct DoctorArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Ask no portal
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Look with the eyes of a scheduled task: no terminal, no desktop session, no prompt
+    #[arg(long)]
+    pub(super) as_task: bool,
+    /// Mend what can be mended, after asking
+    #[arg(long)]
+    pub(super) fix: bool,
+    /// Mend without asking
+    #[arg(short, long, requires = "fix")]
+    pub(super) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VaultCommand {
+    /// Seal the vault with another key; without a flag, with a new one in its key file
+    Rekey(RekeyArgs),
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct RekeyArgs {
+    /// Read the new key from standard input: 32 bytes in base64, as in `AGE_OAUTH_VAULT_KEY`
+    #[arg(long, conflicts_with = "passphrase")]
+    pub(super) key_stdin: bool,
+    /// A passphrase: asked for, or read from standard input where nobody sits at the terminal
+    #[arg(long)]
+    pub(super) passphrase: bool,
 }

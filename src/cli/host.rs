@@ -43,6 +43,8 @@ pub struct Host {
     pub keychain: Option<Arc<dyn SecretStore>>,
     /// Starts a program in this one's place; returns only where it could not start.
     pub launch: Box<dyn FnMut(Launch) -> io::Error>,
+    /// What Windows says of the groups that this process was logged on with; nothing elsewhere.
+    pub logon_groups: Box<dyn Fn() -> String>,
     /// The programs that this process descends from, nearest first.
     pub ancestors: Box<dyn Fn() -> Vec<String>>,
 }
@@ -155,6 +157,7 @@ impl Host {
             zone: Zone::system(),
             keychain: None,
             launch: Box::new(|wanted| launch(&wanted)),
+            logon_groups: Box::new(logon_groups),
             ancestors: Box::new(ancestors),
         }
     }
@@ -188,6 +191,16 @@ fn read_line() -> Receiver<Option<String>> {
         let _ = sender.send(line);
     });
     receiver
+}
+
+#[cfg(windows)]
+fn logon_groups() -> String {
+    crate::access_list::groups().unwrap_or_default()
+}
+
+#[cfg(not(windows))]
+fn logon_groups() -> String {
+    String::new()
 }
 
 /// Names of parent processes, nearest first, a few generations up: a shell may have been reached through `make`, `sudo`

@@ -125,8 +125,13 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(Command::Token(args)) => args.json,
         Some(Command::Status(args)) => args.json,
         Some(Command::Refresh(args)) => args.json,
+        Some(Command::Doctor(args)) => args.json,
         Some(
-            Command::ExportEnv(_) | Command::Exec(_) | Command::Completions(_) | Command::Man(_),
+            Command::ExportEnv(_)
+            | Command::Exec(_)
+            | Command::Vault(_)
+            | Command::Completions(_)
+            | Command::Man(_),
         )
         | None => false,
     }
@@ -201,6 +206,8 @@ impl Desk {
             Some(Command::Token(args)) => commands::token(&mut self, &args),
             Some(Command::ExportEnv(args)) => commands::export_env(&mut self, &args),
             Some(Command::Exec(args)) => commands::exec(&mut self, &args),
+            Some(Command::Doctor(args)) => commands::doctor(&mut self, &args),
+            Some(Command::Vault(command)) => commands::vault(&mut self, &command),
             Some(Command::Completions(args)) => commands::completions(&mut self, &args),
             Some(Command::Man(args)) => commands::man(&mut self, &args),
             Some(Command::Status(args)) => commands::status(&mut self, &args),
@@ -243,21 +250,25 @@ impl Desk {
         if let Some(keychain) = &self.host.keychain {
             return Keychains::fixed(Arc::clone(keychain));
         }
+        Keychains::new(
+            store.root().to_owned(),
+            store.is_custom(),
+            self.may_prompt(),
+            &self.context,
+        )
+    }
+
+    /// Whether a prompt of the keychain's own would be seen.
+    fn may_prompt(&self) -> bool {
         let environment = &self.context.environment;
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
             || environment.var("DISPLAY").is_some()
             || environment.var("WAYLAND_DISPLAY").is_some();
         let terminal = self.host.terminal;
-        let prompting = (terminal.stdin || terminal.stderr)
+        (terminal.stdin || terminal.stderr)
             && !self.no_input
             && environment.var("CI").is_none()
-            && desktop;
-        Keychains::new(
-            store.root().to_owned(),
-            store.is_custom(),
-            prompting,
-            &self.context,
-        )
+            && desktop
     }
 
     /// The connection that was asked for, by flag, variable or default.

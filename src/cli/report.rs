@@ -278,7 +278,7 @@ fn code(error: &Error) -> u8 {
 }
 
 /// What stands behind the first line. Chains of foreign errors are walked, never printed with `{:?}`.
-fn causes(error: &Error) -> Vec<String> {
+pub(super) fn causes(error: &Error) -> Vec<String> {
     let mut causes = Vec::new();
     match error {
         Error::NoConnection { known, .. } if !known.is_empty() => {

@@ -21,12 +21,12 @@ use zeroize::Zeroizing;
 
 pub use answer::{Answer, PortalError};
 pub use certificate::{facts, fingerprint, read_certificates, to_pem};
-pub use proxy::{choose as choose_proxy, ProxyChoice, ProxySource};
+pub use proxy::{choose as choose_proxy, has_pac_file, ProxyChoice, ProxySource};
 pub use tls::extra_bundle;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline, Event, Wait};
-use crate::error::{Error, Result, Unreachable};
+use crate::error::{CertificateFacts, Error, Result, Unreachable};
 use crate::secret::Secret;
 use answer::Judgement;
 use tls::TlsClient;
@@ -154,6 +154,43 @@ impl Http {
             secrets: token.into_iter().collect(),
         };
         self.call(&request, Retry::Freely)
+    }
+
+    /// A page for people below the portal's `/sharing/rest/`: its status and text, whatever it says, fetched once. Errors are
+    /// those of reaching the portal; a web server in front that asks for a sign-in of its own is [`Error::Refused`].
+    pub fn page(&self, path: &str, query: &[(&str, &str)]) -> Result<(u16, String)> {
+        let mut url = self.address(path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = Request {
+            method: Method::GET,
+            url,
+            form: None,
+            authorization: None,
+            secrets: Vec::new(),
+        };
+        let context = &self.0.context;
+        let end = Deadline::after(context.deadline.bound(CALL));
+        let failed = |failure: Failure| match failure.into_error(&request.shown(), false) {
+            CallError::Failed { error, .. } => error,
+            CallError::Portal(_) => Error::invalid("URL", "no page"),
+        };
+        let proxy = proxy::choose(&self.0.proxy, &request.url, &context.environment)
+            .map_err(|why| failed(Failure::before(why)))?;
+        let received = wire::exchange(&request, &self.0, proxy, end).map_err(failed)?;
+        if matches!(received.status, 401 | 407) {
+            if let Err(judgement) = answer::judge(received, &request.url, &[]) {
+                return Err(failed(Failure::answered(judgement, None)));
+            }
+            return Ok((401, String::new()));
+        }
+        let text = String::from_utf8_lossy(&received.body).into_owned();
+        Ok((received.status, text))
+    }
+
+    /// The certificate that the portal showed at the last handshake, trusted or not.
+    #[must_use]
+    pub fn certificate(&self) -> Option<CertificateFacts> {
+        self.0.tls.shown()
     }
 
     /// Sends a form to `path` below the portal's `/sharing/rest/`, or to the absolute address of a server. `f=json`

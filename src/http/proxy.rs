@@ -300,10 +300,29 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
     ends.any(|at| matches_pattern(rest, text.get(at..).unwrap_or_default()))
 }
 
+/// Whether Windows is told to configure proxies by a script, which is not followed.
+#[must_use]
+pub fn has_pac_file() -> bool {
+    #[cfg(windows)]
+    {
+        settings().is_some_and(|key| {
+            key.get_string("AutoConfigURL")
+                .is_ok_and(|url| !url.is_empty())
+        })
+    }
+    #[cfg(not(windows))]
+    false
+}
+
+#[cfg(windows)]
+fn settings() -> Option<windows_registry::Key> {
+    const KEY: &str = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings";
+    windows_registry::CURRENT_USER.open(KEY).ok()
+}
+
 #[cfg(windows)]
 fn windows_setting() -> Option<WindowsSetting> {
-    const KEY: &str = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings";
-    let key = windows_registry::CURRENT_USER.open(KEY).ok()?;
+    let key = settings()?;
     Some(WindowsSetting {
         enabled: key.get_u32("ProxyEnable").is_ok_and(|flag| flag != 0),
         server: key.get_string("ProxyServer").ok()?,

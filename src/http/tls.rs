@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_name, ResolvesClientCert, WebPkiServerVerifier};
@@ -26,7 +26,9 @@ use super::answer::Judgement;
 use super::certificate::{facts, read_certificates, validity};
 use crate::connection::Tls;
 use crate::context::Environment;
-use crate::error::{Error, Refused, Result, TlsFailure, TlsFailureKind, Unreachable};
+use crate::error::{
+    CertificateFacts, Error, Refused, Result, TlsFailure, TlsFailureKind, Unreachable,
+};
 
 /// Variables that name a file of certificates to trust; the first readable one counts.
 const BUNDLES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
@@ -66,6 +68,8 @@ struct Verifier {
     own: Vec<CertificateDer<'static>>,
     /// The environment's.
     bundle: Option<PathBuf>,
+    /// What the server showed last.
+    shown: Mutex<Option<CertificateDer<'static>>>,
     /// Loaded at the first handshake, since a platform's store takes milliseconds to read.
     trust: OnceLock<Vec<std::result::Result<Trust, String>>>,
 }
@@ -82,6 +86,7 @@ impl Verifier {
                 Tls::System | Tls::Unverified => Vec::new(),
             },
             bundle: extra_bundle(environment).map(|(_, path)| path),
+            shown: Mutex::default(),
             trust: OnceLock::new(),
         })
     }
@@ -175,6 +180,8 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(leaf.clone().into_owned());
         if self.accept_any {
             return Ok(ServerCertVerified::assertion());
         }
@@ -336,6 +343,7 @@ impl ResolvesClientCert for NoCertificate {
 #[derive(Clone)]
 pub(super) struct TlsClient {
     config: Arc<ClientConfig>,
+    verifier: Arc<Verifier>,
     no_certificate: Arc<NoCertificate>,
 }
 
@@ -349,12 +357,20 @@ impl TlsClient {
             .with_safe_default_protocol_versions()
             .map_err(|why| Error::invalid("TLS", why.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(Arc::<Verifier>::clone(&verifier))
             .with_client_cert_resolver(Arc::<NoCertificate>::clone(&no_certificate));
         Ok(Self {
             config: Arc::new(config),
+            verifier,
             no_certificate,
         })
+    }
+
+    /// The certificate that the server showed at the last handshake.
+    pub(super) fn shown(&self) -> Option<CertificateFacts> {
+        let shown = self.verifier.shown.lock();
+        let leaf = shown.unwrap_or_else(PoisonError::into_inner).clone()?;
+        facts(&leaf)
     }
 
     /// Completes a handshake over `socket`, so that a failure is known to come before the request.

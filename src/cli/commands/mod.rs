@@ -3,6 +3,7 @@
 mod add;
 mod completions;
 mod connections;
+mod doctor;
 mod edit;
 mod exec;
 mod export_env;
@@ -17,9 +18,11 @@ mod share;
 mod status;
 mod token;
 mod variables;
+mod vault;
 mod whoami;
 
 pub(super) use completions::{complete, completions, labels};
+pub(super) use doctor::doctor;
 pub(super) use exec::exec;
 pub(super) use export_env::{export_env, fail_unparsed};
 pub(super) use login::login;
@@ -29,6 +32,7 @@ pub(super) use overview::overview;
 pub(super) use refresh::refresh;
 pub(super) use status::status;
 pub(super) use token::token;
+pub(super) use vault::vault;
 pub(super) use whoami::whoami;
 
 use super::args::{ConnectionsCommand, Global};

@@ -1,0 +1,374 @@
+//! One connection: its secrets, its sign-in, its portal.
+
+use std::sync::Mutex;
+use std::thread;
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::machine::Usable;
+use super::{Finding, Fix, Patient, Verdict};
+use crate::cli::words::{ago, chosen, local_and_left, roughly};
+use crate::connection::{Connection, Tls};
+use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
+use crate::http::{self, Http, ProxySource};
+use crate::keychain::{Item, ItemKind};
+use crate::oauth::{SignIn, SignInOptions};
+use crate::portal::{self, Identity, PortalInfo};
+use crate::session::{Session, ENDS_SOON};
+use crate::token::{Binding, ClientSecret, Tokens};
+
+/// Portals that are asked at the same time.
+const AT_ONCE: usize = 8;
+
+/// A clock that is off by more shows wrong times, and certificates look expired.
+const CLOCK: i64 = 60;
+
+/// A certificate that ends within so many seconds wants an administrator: two weeks.
+const CERTIFICATE: i64 = 14 * 24 * 3600;
+
+/// Looks at all, several at a time, and tells them in their order.
+pub(super) fn look_at_all(
+    patient: &Patient,
+    connections: &[Connection],
+    usable: &Usable,
+) -> Vec<Finding> {
+    let mut findings: Vec<Vec<Finding>> = connections
+        .iter()
+        .map(|connection| at_rest(patient, connection, usable))
+        .collect();
+    if !patient.offline {
+        let next = Mutex::new(connections.iter().enumerate());
+        let found = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..AT_ONCE.min(connections.len()) {
+                scope.spawn(|| loop {
+                    let taken = lock(&next).next();
+                    let Some((index, connection)) = taken else {
+                        break;
+                    };
+                    let seen = at_the_portal(patient, connection, usable);
+                    lock(&found).push((index, seen));
+                });
+            }
+        });
+        for (index, seen) in found.into_inner().unwrap_or_default() {
+            if let Some(all) = findings.get_mut(index) {
+                all.extend(seen);
+            }
+        }
+    }
+    for (found, connection) in findings.iter_mut().zip(connections) {
+        for finding in found {
+            finding.connection = Some(connection.label.to_string());
+        }
+    }
+    findings.into_iter().flatten().collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What can be told without the portal.
+fn at_rest(patient: &Patient, connection: &Connection, usable: &Usable) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if usable.contains(&connection.keychain) {
+        for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
+            findings.extend(secret(patient, connection, kind));
+        }
+    }
+    findings.extend(sign_in(patient, connection));
+    if connection.tls == Tls::Unverified {
+        findings.push(Finding::warn(
+            "certificates",
+            "they are not verified; whoever sits between you and the portal can read everything",
+            format!(
+                "age-oauth connections edit {} --verify-ssl true",
+                chosen(connection)
+            ),
+        ));
+    }
+    findings.extend(proxy(patient, connection));
+    findings
+}
+
+/// Whether an item is there, whole, and this connection's.
+fn secret(patient: &Patient, connection: &Connection, kind: ItemKind) -> Option<Finding> {
+    let application = connection.grant.is_application();
+    let item = Item::of(connection, kind);
+    let keychain = patient.keychains.of(connection.keychain);
+    let login = format!("age-oauth login -c {}", chosen_name(connection));
+    let mend = match kind {
+        ItemKind::ClientSecret => format!(
+            "age-oauth connections edit {} --client-secret-stdin",
+            chosen_name(connection)
+        ),
+        _ => login,
+    };
+    let name = match kind {
+        ItemKind::ClientSecret => "client secret",
+        _ => "tokens",
+    };
+    let record = match keychain.get(&item) {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            let needed = match kind {
+                ItemKind::ClientSecret => application,
+                _ => !application && connection.status.signed_in_at.is_some(),
+            };
+            return needed.then(|| Finding::fail("secrets", format!("the {name} is gone"), mend));
+        }
+        Err(error) => {
+            let damaged = matches!(
+                error.reason,
+                KeychainReason::Lost | KeychainReason::Ambiguous
+            );
+            let finding = Finding::fail("secrets", format!("{name}: {error}"), mend);
+            return Some(if damaged {
+                finding.fix(Fix::Damaged(connection.keychain, item))
+            } else {
+                finding
+            });
+        }
+    };
+    let binding = match kind {
+        ItemKind::ClientSecret => ClientSecret::from_record(&record).map(|secret| secret.binding),
+        _ => Tokens::from_record(&record).map(|tokens| tokens.binding),
+    };
+    Some(match binding {
+        None => Finding::fail("secrets", format!("the {name} is damaged"), mend)
+            .fix(Fix::Damaged(connection.keychain, item)),
+        Some(binding) if binding != Binding::of(connection) => Finding::fail(
+            "secrets",
+            format!("the {name} was stored for {}", binding.portal_url),
+            mend,
+        ),
+        Some(_) => Finding::ok("secrets", format!("the {name} is there")),
+    })
+}
+
+fn chosen_name(connection: &Connection) -> String {
+    crate::cli::words::typed(connection.label.as_str())
+}
+
+/// How long the sign-in lives, by what is stored.
+fn sign_in(patient: &Patient, connection: &Connection) -> Option<Finding> {
+    if connection.grant.is_application() {
+        return None;
+    }
+    let status = &connection.status;
+    let now = patient.context.now();
+    let zone = &patient.zone;
+    let login = format!("age-oauth login -c {}", chosen_name(connection));
+    let (Some(user), Some(end)) = (&status.username, status.refresh_expires_at) else {
+        return Some(Finding::fail("sign-in", "nobody is signed in", login));
+    };
+    if end <= now {
+        return Some(Finding::fail(
+            "sign-in",
+            format!("{user}; it ended {}", ago(end, now)),
+            login,
+        ));
+    }
+    let message = format!("{user}; it ends {}", local_and_left(end, now, zone));
+    let soon = end.duration_since(now).as_secs() <= ENDS_SOON;
+    Some(match (soon, status.extendable) {
+        (true, Some(false)) => Finding::warn("sign-in", message, login),
+        (true, _) => Finding::warn(
+            "sign-in",
+            message,
+            format!("age-oauth refresh -c {} --now", chosen_name(connection)),
+        ),
+        (false, _) => Finding::ok("sign-in", message),
+    })
+}
+
+/// Which way out is taken.
+fn proxy(patient: &Patient, connection: &Connection) -> Option<Finding> {
+    let url = Url::parse(connection.portal.as_str()).ok()?;
+    let mend = format!(
+        "age-oauth connections edit {} --proxy URL|system|none",
+        chosen_name(connection)
+    );
+    match http::choose_proxy(&connection.proxy, &url, &patient.context.environment) {
+        Ok(None) => unfollowed().map(|what| Finding::warn("proxy", what, mend)),
+        Ok(Some(proxy)) => {
+            let message = format!("{proxy}, by {}", proxy.source());
+            let here_alone = patient.as_task && matches!(proxy.source(), ProxySource::Variable(_));
+            Some(if here_alone {
+                Finding::warn(
+                    "proxy",
+                    format!("{message}; a task has that variable only where it is set for all"),
+                    mend,
+                )
+            } else {
+                Finding::ok("proxy", message)
+            })
+        }
+        Err(why) => {
+            let error = Error::Unreachable {
+                connection: None,
+                url: connection.portal.as_str().to_owned(),
+                why,
+            };
+            Some(Finding::error("proxy", &error))
+        }
+    }
+}
+
+/// Settings of the system that other programs follow and this one does not.
+fn unfollowed() -> Option<&'static str> {
+    if http::has_pac_file() {
+        return Some("none is used; the automatic configuration (PAC) of Windows is not followed");
+    }
+    if cfg!(target_os = "macos") {
+        return Some("none is used; the proxies in System Settings are not followed");
+    }
+    None
+}
+
+/// What only the portal can tell.
+fn at_the_portal(patient: &Patient, connection: &Connection, usable: &Usable) -> Vec<Finding> {
+    let client = Http::new(
+        &connection.portal,
+        &connection.tls,
+        &connection.proxy,
+        connection.referer.as_deref(),
+        &patient.context,
+    );
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => return vec![Finding::error("portal", &error)],
+    };
+    let label = connection.label.as_str();
+    let info = match portal::probe(&client) {
+        Ok(info) => info,
+        Err(error) => {
+            let check = match &error {
+                Error::Unreachable {
+                    why: Unreachable::Tls(_),
+                    ..
+                } => "certificates",
+                _ => "portal",
+            };
+            return vec![Finding::error(check, &error.about(label))];
+        }
+    };
+    let mut findings = vec![reached(connection, &info)];
+    let now = patient.context.now();
+    findings.extend(clock(&info, now));
+    if connection.tls != Tls::Unverified {
+        findings.extend(client.certificate().map(|facts| certificate(&facts, now)));
+    }
+    if !connection.grant.is_application() {
+        findings.push(registration(&client, connection));
+    }
+    let signed_in = connection.status.username.is_some() || connection.grant.is_application();
+    if signed_in && usable.contains(&connection.keychain) {
+        findings.push(identity(patient, connection));
+    }
+    findings
+}
+
+fn reached(connection: &Connection, info: &PortalInfo) -> Finding {
+    let name = info.name.as_deref().unwrap_or("a portal without a name");
+    Finding::ok(
+        "portal",
+        format!("{}: {name} ({})", connection.portal, info.version),
+    )
+}
+
+fn clock(info: &PortalInfo, now: Timestamp) -> Option<Finding> {
+    let ahead = now.duration_since(info.clock?).as_secs();
+    if ahead.abs() <= CLOCK {
+        return Some(Finding::ok("clock", "it agrees with the portal's"));
+    }
+    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    Some(Finding::warn(
+        "clock",
+        format!(
+            "this machine is {} {direction} the portal",
+            roughly(ahead.abs())
+        ),
+        "set this machine's clock",
+    ))
+}
+
+fn certificate(facts: &CertificateFacts, now: Timestamp) -> Finding {
+    let message = format!("{}, until {}", facts.subject, facts.not_after);
+    let left = facts
+        .not_after
+        .parse::<Timestamp>()
+        .map(|end| end.duration_since(now).as_secs());
+    match left {
+        Ok(left) if left <= CERTIFICATE => Finding::warn(
+            "certificates",
+            message,
+            "tell the portal's administrator that it ends soon",
+        ),
+        _ => Finding::ok("certificates", message),
+    }
+}
+
+/// Whether the portal knows the client id and the redirect URI: it says so on the page that a browser would be shown.
+fn registration(client: &Http, connection: &Connection) -> Finding {
+    let edit = |flag: &str| {
+        format!(
+            "age-oauth connections edit {} {flag}",
+            chosen_name(connection)
+        )
+    };
+    let page = SignIn::begin(connection, &SignInOptions::default())
+        .and_then(|sign_in| client.page(sign_in.url(), &[]));
+    match page {
+        Ok((_, text)) if text.contains("Invalid client_id") => Finding::fail(
+            "registration",
+            format!(
+                "the portal does not know the client ID {}",
+                connection.client_id
+            ),
+            edit("--client-id ID"),
+        ),
+        Ok((_, text)) if text.contains("Invalid redirect_uri") => Finding::fail(
+            "registration",
+            "the redirect URI is not registered with the application",
+            format!(
+                "register it at the portal, or: {}",
+                edit("--redirect-uri URI")
+            ),
+        ),
+        Ok((status, _)) if status < 400 => Finding::ok(
+            "registration",
+            "the portal knows the client ID and the redirect URI",
+        ),
+        Ok((status, _)) => Finding::new(
+            "registration",
+            Verdict::Warn,
+            format!("the sign-in page answers {status}"),
+        ),
+        Err(error) => Finding::error("registration", &error.about(connection.label.as_str())),
+    }
+}
+
+/// Whether the portal honours the token, by its own word.
+fn identity(patient: &Patient, connection: &Connection) -> Finding {
+    let session = Session::new(
+        patient.store.clone(),
+        connection.clone(),
+        patient.keychains.of(connection.keychain),
+        patient.context.clone(),
+    );
+    match session.whoami() {
+        Ok(Identity::User { username }) => {
+            Finding::ok("token", format!("the portal knows it as {username}'s"))
+        }
+        Ok(Identity::Application(info)) => Finding::ok(
+            "token",
+            format!("the portal knows it as the application {}'s", info.title),
+        ),
+        Err(error) => Finding::error("token", &error),
+    }
+}

@@ -1,0 +1,272 @@
+//! What is the machine's, not one connection's: the program, the store, the keychains.
+
+use std::path::{Path, PathBuf};
+
+use super::{Finding, Fix, Patient};
+use crate::connection::KeychainKind;
+use crate::error::{Error, KeychainError, KeychainReason};
+use crate::http;
+use crate::keychain::{Item, ItemKind};
+use crate::secret::Secret;
+use crate::store::{Listing, Selector};
+
+/// The keychains that answered.
+pub(super) type Usable = Vec<KeychainKind>;
+
+/// Which program this is, whether it is the one that a shell finds, and what the environment says.
+pub(super) fn program(patient: &Patient) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let environment = &patient.context.environment;
+    let own = std::env::current_exe().ok();
+    let shown = own
+        .as_deref()
+        .map_or("?".to_owned(), |path| path.display().to_string());
+    let version = env!("CARGO_PKG_VERSION");
+    let search = environment.var_os("PATH").unwrap_or_default();
+    let name = format!("age-oauth{}", std::env::consts::EXE_SUFFIX);
+    let first = std::env::split_paths(&search)
+        .map(|folder| folder.join(&name))
+        .find(|path| path.is_file());
+    findings.push(match first {
+        Some(first) if same_file(Some(&first), own.as_deref()) => {
+            Finding::ok("program", format!("{shown}, version {version}"))
+        }
+        Some(first) => Finding::warn(
+            "program",
+            format!(
+                "{shown}, version {version}; but `age-oauth` alone starts {}{}",
+                first.display(),
+                if is_python(&first) {
+                    ", which is the Python package's"
+                } else {
+                    ""
+                }
+            ),
+            "remove that one, or put this one's folder before it on PATH",
+        ),
+        None => Finding::ok(
+            "program",
+            format!("{shown}, version {version}; its folder is not on PATH"),
+        ),
+    });
+    if let Some(name) = environment.var("AGE_OAUTH_CONNECTION") {
+        let found = patient.store.find(&Selector::Name(name.clone()));
+        findings.push(match found {
+            Ok(_) => Finding::ok(
+                "environment",
+                format!("AGE_OAUTH_CONNECTION chooses `{name}` before any default"),
+            ),
+            Err(error) => {
+                Finding::error("environment", &error).mend("correct or unset AGE_OAUTH_CONNECTION")
+            }
+        });
+    }
+    if let Some((variable, path)) = http::extra_bundle(environment) {
+        findings.push(Finding::ok(
+            "environment",
+            format!("{variable} adds the certificates in {}", path.display()),
+        ));
+    }
+    findings
+}
+
+fn same_file(one: Option<&Path>, other: Option<&Path>) -> bool {
+    let real = |path: Option<&Path>| path.and_then(|path| path.canonicalize().ok());
+    real(one).is_some_and(|path| Some(path) == real(other))
+}
+
+/// A script that Python runs, or one of the small programs that pip makes on Windows.
+fn is_python(path: &Path) -> bool {
+    use std::io::Read;
+    let mut start = Vec::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(200_000).read_to_end(&mut start));
+    let has = |part: &[u8]| start.windows(part.len()).any(|window| window == part);
+    read.is_ok() && (has(b"python") && (start.starts_with(b"#!") || has(b"__main__")))
+}
+
+/// Whether the store is there, and whether others can see into it.
+pub(super) fn store(patient: &Patient) -> Vec<Finding> {
+    let root = patient.store.root();
+    if !root.exists() {
+        return vec![Finding::warn(
+            "store",
+            format!("{} is not there yet", root.display()),
+            "age-oauth connections add",
+        )];
+    }
+    match patient.store.seen_by_others() {
+        Ok(open) if open.is_empty() => {
+            vec![Finding::ok(
+                "store",
+                format!("{}, for you alone", root.display()),
+            )]
+        }
+        Ok(open) => {
+            let shown: Vec<_> = open
+                .iter()
+                .take(3)
+                .map(|path| path.display().to_string())
+                .collect();
+            vec![Finding::fail(
+                "store",
+                format!(
+                    "others may see {} of its files or folders: {} …",
+                    open.len(),
+                    shown.join(", ")
+                ),
+                "age-oauth doctor --fix",
+            )
+            .fix(Fix::Private)]
+        }
+        Err(error) => vec![Finding::error("store", &error)],
+    }
+}
+
+/// Whether what leads to connections leads there.
+pub(super) fn index(patient: &Patient, listing: &Listing) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for error in &listing.broken {
+        findings.push(Finding::error("store", error).mend(
+            "restore the file from a backup, or remove its folder and add the connection again",
+        ));
+    }
+    for old in &listing.plaintext {
+        findings.push(Finding::warn(
+            "store",
+            format!(
+                "`{}` belongs to the Python package; its secrets are in a plain file",
+                old.label
+            ),
+            "age-oauth connections import",
+        ));
+    }
+    let astray = listing.connections.iter().filter(|connection| {
+        let selector = Selector::Name(connection.label.to_string());
+        patient
+            .store
+            .find(&selector)
+            .map_or(true, |found| found.id != connection.id)
+    });
+    let astray: Vec<_> = astray.map(|connection| connection.label.as_str()).collect();
+    if !astray.is_empty() {
+        findings.push(
+            Finding::fail(
+                "labels",
+                format!("not found by their labels: {}", astray.join(", ")),
+                "age-oauth doctor --fix",
+            )
+            .fix(Fix::Labels),
+        );
+    }
+    match patient.store.default_id() {
+        Ok(Some(id)) if patient.store.load(&id).is_err() => findings.push(
+            Finding::warn(
+                "default",
+                format!("it leads to `{id}`, which is not there"),
+                "age-oauth connections use NAME",
+            )
+            .fix(Fix::Default),
+        ),
+        Ok(_) => {}
+        Err(error) => findings.push(Finding::error("default", &error)),
+    }
+    findings
+}
+
+/// Writes, reads and deletes an item in each keychain that a connection uses or a new one would.
+pub(super) fn keychains(patient: &Patient, listing: &Listing) -> (Vec<Finding>, Usable) {
+    let preset = patient.context.environment.var("AGE_OAUTH_KEYCHAIN");
+    let usual = match preset.as_deref() {
+        Some("vault") => KeychainKind::Vault,
+        _ => KeychainKind::Os,
+    };
+    let uses = |kind| listing.connections.iter().any(|one| one.keychain == kind);
+    let mut findings = Vec::new();
+    let mut usable = Vec::new();
+    for kind in [KeychainKind::Os, KeychainKind::Vault] {
+        if !uses(kind) && (kind != usual || !listing.connections.is_empty()) {
+            continue;
+        }
+        match probe(patient, kind) {
+            Ok(name) => {
+                findings.push(Finding::ok(
+                    "keychain",
+                    format!("{name}: written, read, deleted"),
+                ));
+                usable.push(kind);
+                findings.extend(orphans(patient, kind, listing));
+            }
+            Err(error) => {
+                let reason = error.reason;
+                let error = Error::from(error);
+                let mut finding = Finding::error("keychain", &error);
+                if patient.as_task && reason != KeychainReason::Mismatch {
+                    finding = finding.mend(
+                        "a task without a desktop session keeps its secrets in the vault: age-oauth connections edit NAME --keychain vault",
+                    );
+                }
+                findings.push(finding);
+            }
+        }
+    }
+    (findings, usable)
+}
+
+fn probe(patient: &Patient, kind: KeychainKind) -> Result<&'static str, KeychainError> {
+    let keychain = patient.keychains.of(kind);
+    let id = format!("doctor-{}", std::process::id());
+    let item = Item::new(id, "doctor", ItemKind::Probe);
+    let written = keychain.set(&item, &Secret::new("probe".to_owned()));
+    let read = written.and_then(|()| keychain.get(&item));
+    // Also where reading failed: nothing of this stays.
+    let deleted = keychain.delete(&item);
+    let same = read?.is_some_and(|secret| secret.matches("probe"));
+    deleted?;
+    if same {
+        return Ok(keychain.name());
+    }
+    Err(KeychainError::new(
+        keychain.name(),
+        KeychainReason::Refused,
+        "it did not give back what was stored",
+    ))
+}
+
+/// Items of the service that belong to no connection here.
+fn orphans(patient: &Patient, kind: KeychainKind, listing: &Listing) -> Option<Finding> {
+    let accounts = patient.keychains.of(kind).accounts().ok()?;
+    let known = |item: &Item| {
+        listing.connections.iter().any(|connection| {
+            [ItemKind::ClientSecret, ItemKind::Tokens]
+                .iter()
+                .any(|kind| Item::of(connection, *kind).account() == item.account())
+        })
+    };
+    let items: Vec<_> = accounts
+        .iter()
+        .filter_map(|account| Item::from_account(account))
+        .filter(|item| !known(item))
+        .collect();
+    if items.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = items.iter().take(5).map(Item::account).collect();
+    Some(
+        Finding::warn(
+            "keychain",
+            format!(
+                "{} of its items belong to no connection of this store: {}",
+                items.len(),
+                names.join(", ")
+            ),
+            "age-oauth doctor --fix",
+        )
+        .fix(Fix::Orphans(kind, items)),
+    )
+}
+
+/// Programs of the system that a mend names, where they are.
+pub(super) fn own_path() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "age-oauth".into())
+}
