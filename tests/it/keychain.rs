@@ -35,7 +35,7 @@ const BUS: &str = r#"<busconfig>
 </busconfig>"#;
 
 /// A D-Bus session without services that start by themselves, and an unlocked GNOME Keyring in it. Both end with it.
-struct Session {
+pub(crate) struct Session {
     folder: tempfile::TempDir,
     address: String,
     bus: Child,
@@ -43,7 +43,7 @@ struct Session {
 }
 
 impl Session {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut session = Self::without_daemon();
         session.start_daemon();
         session
@@ -147,8 +147,11 @@ impl Session {
 
     /// A second item of the same name, as another program might make it.
     fn duplicate(&self, item: &Item, secret: &[u8]) {
-        let account = item.account();
-        let attributes = HashMap::from([("service", "age-oauth"), ("username", &*account)]);
+        self.duplicate_of(&item.account(), secret);
+    }
+
+    pub(crate) fn duplicate_of(&self, account: &str, secret: &[u8]) {
+        let attributes = HashMap::from([("service", "age-oauth"), ("username", account)]);
         self.service()
             .get_default_collection()
             .unwrap()
@@ -156,7 +159,11 @@ impl Session {
             .unwrap();
     }
 
-    fn lock(&self) {
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn lock(&self) {
         self.service()
             .get_default_collection()
             .unwrap()

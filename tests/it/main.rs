@@ -12,6 +12,7 @@ mod bad_input;
 mod browser;
 #[cfg(unix)]
 mod completions;
+mod doctor;
 mod exec;
 mod first_walk;
 #[cfg(unix)]
@@ -33,6 +34,7 @@ mod shells;
 mod sign_in;
 mod status;
 mod tls;
+mod vault;
 #[cfg(windows)]
 mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]

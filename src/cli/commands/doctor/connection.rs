@@ -15,7 +15,7 @@ use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::oauth::{SignIn, SignInOptions};
 use crate::portal::{self, Identity, PortalInfo};
-use crate::session::{Session, ENDS_SOON};
+use crate::session::{Session, Want, ENDS_SOON};
 use crate::token::{Binding, ClientSecret, Tokens};
 
 /// Portals that are asked at the same time.
@@ -361,7 +361,17 @@ fn identity(patient: &Patient, connection: &Connection) -> Finding {
         patient.keychains.of(connection.keychain),
         patient.context.clone(),
     );
-    match session.whoami() {
+    // A stored token says nothing of the client secret that the next one needs.
+    let minted = if connection.grant.is_application() {
+        let want = Want {
+            force: true,
+            ..Want::default()
+        };
+        session.access_token(&want).map(|_| ())
+    } else {
+        Ok(())
+    };
+    match minted.and_then(|()| session.whoami()) {
         Ok(Identity::User { username }) => {
             Finding::ok("token", format!("the portal knows it as {username}'s"))
         }
