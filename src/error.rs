@@ -285,6 +285,8 @@ pub enum Refused {
     Privilege,
     /// A fresh token was rejected; the Referer may be wrong.
     FreshToken,
+    /// The portal grants no token for this server: it is not one of its own. Holds the portal's words.
+    Server(String),
     /// The web server in front asks for a sign-in of its own: `Negotiate`, `NTLM`, `Basic`, `certificate`.
     WebTier(Vec<String>),
     /// The portal rejects a way of asking. Holds the portal's words.
@@ -531,6 +533,10 @@ impl fmt::Display for Refused {
             Self::Code(words) => write!(f, "the portal does not accept this code: {words}"),
             Self::Denied => f.write_str("the sign-in was declined"),
             Self::Privilege => f.write_str("the portal denies permission"),
+            Self::Server(text) => write!(
+                f,
+                "the portal does not vouch for this server, which gets no token ({text})"
+            ),
             Self::FreshToken => f.write_str("the portal rejects a token it has just issued"),
             Self::WebTier(schemes) => write!(
                 f,

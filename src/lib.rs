@@ -37,6 +37,7 @@ pub mod cli;
 pub mod connection;
 pub mod context;
 pub mod error;
+pub mod federation;
 mod files;
 pub mod http;
 pub mod keychain;

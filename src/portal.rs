@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Refused, Result, Unreachable};
-use crate::http::{CallError, Http};
+use crate::http::{CallError, Field, Http, Retry};
 use crate::oauth::one_line;
 use crate::secret::Secret;
+use crate::token::{ends, AccessToken};
 
 /// What a portal says of itself to anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +152,41 @@ pub fn app_info(http: &Http, token: &Secret) -> std::result::Result<AppInfo, Ide
     })
 }
 
+#[derive(Deserialize)]
+struct ServerGrant {
+    token: Secret,
+    /// Milliseconds since 1970, by the portal's clock.
+    expires: i64,
+}
+
+/// A token for a server that the portal vouches for, granted out of a portal token (`generateToken` with `serverUrl`).
+pub fn server_token(
+    http: &Http,
+    root: &str,
+    token: &Secret,
+    now: Timestamp,
+) -> std::result::Result<AccessToken, CallError> {
+    let form = [
+        ("token", Field::Secret(token)),
+        ("serverUrl", Field::Plain(root)),
+        ("request", Field::Plain("getToken")),
+    ];
+    let answer = http.post("generateToken", &form, None, Retry::Freely)?;
+    let failed = |error| CallError::Failed { error, sent: true };
+    let grant: ServerGrant = answer.json().map_err(failed)?;
+    // Only the life counts: the portal's clock may show another time.
+    let theirs = answer.date().unwrap_or(now);
+    let life = grant.expires / 1000 - theirs.as_second();
+    if grant.token.is_empty() || life <= 0 {
+        return Err(failed(not_a_portal(http)));
+    }
+    Ok(AccessToken {
+        secret: grant.token,
+        issued_at: now,
+        expires_at: ends(now, life),
+    })
+}
+
 fn rejected_or_failed(error: CallError, http: &Http) -> IdentityError {
     match error {
         CallError::Portal(error) if matches!(error.code, Some(498 | 499)) => {
@@ -161,12 +197,15 @@ fn rejected_or_failed(error: CallError, http: &Http) -> IdentityError {
 }
 
 /// The error of a call in which a portal's no has no special meaning.
-fn plain(error: CallError, http: &Http) -> Error {
+pub(crate) fn plain(error: CallError, http: &Http) -> Error {
     match error {
         CallError::Failed { error, .. } => error,
         CallError::Portal(error) => Error::Refused {
             connection: None,
-            url: http.portal().as_str().to_owned(),
+            url: match error.url.as_str() {
+                "" => http.portal().as_str().to_owned(),
+                url => url.to_owned(),
+            },
             why: match error.code {
                 Some(403) => Refused::Privilege,
                 _ => error.as_refused(),

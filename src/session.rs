@@ -16,7 +16,8 @@ use std::time::Duration;
 use crate::connection::{Connection, Grant, Status};
 use crate::context::{Context, Decision, Event, Notice, Observer};
 use crate::error::{Error, KeychainError, KeychainReason, Refused, Result, SignInNeeded};
-use crate::http::Http;
+use crate::federation::Target;
+use crate::http::{CallError, Http};
 use crate::keychain::{Item, ItemKind, SecretStore};
 use crate::oauth::{self, Code, Granted, SignIn, SignInOptions, TokenError};
 use crate::portal::{self, AppInfo, Identity, IdentityError};
@@ -217,6 +218,105 @@ impl Session {
         };
         let (lock, connection) = self.lock()?;
         self.under_lock(&lock, &connection, &want, Some(rejected))
+    }
+
+    /// A token for a server: the kept one, or one that the portal grants now.
+    ///
+    /// A server that the portal does not vouch for is [`Error::Refused`], and nothing is sent to it. What a server says of
+    /// itself is no evidence.
+    pub fn server_token(&self, root: &str, want: &Want) -> Result<Issued> {
+        let tokens = self.read_tokens(&self.connection)?;
+        let kept = tokens
+            .as_ref()
+            .and_then(|tokens| tokens.server_token(root, want.min_ttl, self.context.now()))
+            .map(AccessToken::duplicate);
+        if let (Some(access), false) = (kept, want.force) {
+            self.decided(Decision::Cached);
+            return Ok(for_server(access, tokens.as_ref(), Decision::Cached));
+        }
+        let portals = self.access_token(&Want::default())?;
+        let granted = match self.ask_for_server_token(root, &portals.access.secret) {
+            Err(CallError::Portal(error)) if matches!(error.code, Some(498 | 499)) => {
+                let fresh = self.access_token_instead_of(&portals.access.secret)?;
+                self.ask_for_server_token(root, &fresh.access.secret)
+            }
+            other => other,
+        };
+        let access = granted.map_err(|error| self.no_server_token(root, error))?;
+        let (lock, connection) = self.lock()?;
+        let mut tokens = self.read_tokens(&connection)?;
+        if let Some(tokens) = &mut tokens {
+            tokens.keep_server_token(root, access.duplicate(), self.context.now());
+            self.store_or_note(&connection, tokens);
+        }
+        drop(lock);
+        self.decided(Decision::Renewed);
+        Ok(for_server(access, tokens.as_ref(), Decision::Renewed))
+    }
+
+    fn ask_for_server_token(
+        &self,
+        root: &str,
+        token: &Secret,
+    ) -> std::result::Result<AccessToken, CallError> {
+        let http = self
+            .http()
+            .map_err(|error| CallError::Failed { error, sent: false })?;
+        portal::server_token(http, root, token, self.context.now())
+    }
+
+    fn no_server_token(&self, root: &str, error: CallError) -> Error {
+        match error {
+            CallError::Failed { error, .. } => error.about(self.connection.label.as_str()),
+            CallError::Portal(error) => Error::Refused {
+                connection: Some(self.connection.label.to_string()),
+                url: root.to_owned(),
+                why: Refused::Server(error.text),
+            },
+        }
+    }
+
+    /// Calls the portal or a server that it vouches for, with the token that belongs there. A rejected token is renewed
+    /// once and the call repeated; a refused right (403) never.
+    pub fn call<T>(
+        &self,
+        target: &Target,
+        mut call: impl FnMut(&Http, &Secret) -> std::result::Result<T, CallError>,
+    ) -> Result<T> {
+        let token = self.token_for(target, false)?;
+        let http = self.http()?;
+        let answer = match call(http, &token) {
+            Err(CallError::Portal(error)) if matches!(error.code, Some(498 | 499)) => {
+                let fresh = match target.server() {
+                    Some(_) => self.token_for(target, true)?,
+                    None => self.access_token_instead_of(&token)?.access.secret,
+                };
+                call(http, &fresh).map_err(|error| match error {
+                    CallError::Portal(error) if matches!(error.code, Some(498 | 499)) => {
+                        Error::Refused {
+                            connection: None,
+                            url: error.url.clone(),
+                            why: Refused::FreshToken,
+                        }
+                    }
+                    error => portal::plain(error, http),
+                })
+            }
+            other => other.map_err(|error| portal::plain(error, http)),
+        };
+        answer.map_err(|error| error.about(self.connection.label.as_str()))
+    }
+
+    fn token_for(&self, target: &Target, force: bool) -> Result<Secret> {
+        let want = Want {
+            force,
+            ..Want::default()
+        };
+        let issued = match target.server() {
+            Some(root) => self.server_token(root, &want)?,
+            None => self.access_token(&want)?,
+        };
+        Ok(issued.access.secret)
     }
 
     pub(crate) fn lock(&self) -> Result<(RenewalLock, Connection)> {
@@ -931,6 +1031,7 @@ fn new_tokens(connection: &Connection) -> Tokens {
         exchange_unsupported: false,
         asked_minutes: None,
         username: None,
+        servers: Vec::new(),
     }
 }
 
@@ -942,11 +1043,21 @@ fn extended(old: Tokens, granted: Granted) -> Tokens {
         minted_until: None,
         exchange_started: false,
         exchange_unsupported: false,
+        servers: Vec::new(),
         username: granted.username.or(old.username),
         ..old
     };
     tokens.mint(granted.access);
     tokens
+}
+
+fn for_server(access: AccessToken, tokens: Option<&Tokens>, decision: Decision) -> Issued {
+    Issued {
+        access,
+        username: tokens.and_then(|tokens| tokens.username.clone()),
+        sign_in_ends: tokens.and_then(|tokens| tokens.refresh.as_ref().map(RefreshToken::end)),
+        decision,
+    }
 }
 
 fn issued(tokens: Tokens, decision: Decision) -> Option<Issued> {

@@ -170,7 +170,21 @@ pub struct Tokens {
     pub asked_minutes: Option<i64>,
     /// Who is signed in.
     pub username: Option<String>,
+    /// Tokens that the portal granted for servers, the newest last.
+    pub servers: Vec<ServerToken>,
 }
+
+/// A token that the portal granted for one server.
+#[derive(Debug)]
+pub struct ServerToken {
+    /// The server's root: scheme, host, port and first folder.
+    pub root: String,
+    /// The token and its dates.
+    pub access: AccessToken,
+}
+
+/// So many servers' tokens are kept.
+const MOST_SERVERS: usize = 8;
 
 /// When a refresh token is exchanged for a new one, which extends the sign-in and ends every access token minted from
 /// the old one.
@@ -237,6 +251,25 @@ impl Tokens {
         self.access = Some(access);
     }
 
+    /// The token for this server, where one is kept that lives long enough.
+    #[must_use]
+    pub fn server_token(&self, root: &str, wanted: MinTtl, now: Timestamp) -> Option<&AccessToken> {
+        let kept = self.servers.iter().find(|kept| kept.root == root)?;
+        kept.access.is_fresh(wanted, now).then_some(&kept.access)
+    }
+
+    /// Keeps a server's token; those that have ended go, and the oldest where there are too many.
+    pub fn keep_server_token(&mut self, root: &str, access: AccessToken, now: Timestamp) {
+        self.servers
+            .retain(|kept| kept.root != root && kept.access.seconds_left(now) > 0);
+        self.servers.push(ServerToken {
+            root: root.to_owned(),
+            access,
+        });
+        let surplus = self.servers.len().saturating_sub(MOST_SERVERS);
+        self.servers.drain(..surplus);
+    }
+
     /// The record for the keychain: JSON, because the same item is read by every later version.
     #[must_use]
     pub fn to_record(&self) -> Secret {
@@ -259,6 +292,16 @@ impl Tokens {
             exchange_unsupported: self.exchange_unsupported,
             asked_minutes: self.asked_minutes,
             username: self.username.as_deref(),
+            servers: self
+                .servers
+                .iter()
+                .map(|kept| ServerRecord {
+                    root: &kept.root,
+                    token: kept.access.secret.expose(),
+                    issued_at: kept.access.issued_at.as_second(),
+                    expires_at: kept.access.expires_at.as_second(),
+                })
+                .collect(),
         })
     }
 
@@ -295,6 +338,11 @@ impl Tokens {
             exchange_unsupported: record.exchange_unsupported,
             asked_minutes: record.asked_minutes,
             username: record.username,
+            servers: record
+                .servers
+                .into_iter()
+                .filter_map(OwnedServerRecord::read)
+                .collect(),
         })
     }
 }
@@ -371,6 +419,37 @@ struct TokensRecord<'a> {
     asked_minutes: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    servers: Vec<ServerRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct ServerRecord<'a> {
+    root: &'a str,
+    token: &'a str,
+    issued_at: i64,
+    expires_at: i64,
+}
+
+#[derive(Deserialize)]
+struct OwnedServerRecord {
+    root: String,
+    token: Secret,
+    issued_at: i64,
+    expires_at: i64,
+}
+
+impl OwnedServerRecord {
+    fn read(self) -> Option<ServerToken> {
+        Some(ServerToken {
+            root: self.root,
+            access: AccessToken {
+                secret: self.token,
+                issued_at: Timestamp::from_second(self.issued_at).ok()?,
+                expires_at: Timestamp::from_second(self.expires_at).ok()?,
+            },
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -390,6 +469,8 @@ struct OwnedTokensRecord {
     exchange_unsupported: bool,
     asked_minutes: Option<i64>,
     username: Option<String>,
+    #[serde(default)]
+    servers: Vec<OwnedServerRecord>,
 }
 
 #[derive(Serialize)]
@@ -443,6 +524,7 @@ mod tests {
             exchange_unsupported: false,
             asked_minutes: None,
             username: Some("your.username".into()),
+            servers: Vec::new(),
         }
     }
 

@@ -75,6 +75,8 @@ pub(super) enum Command {
     ExportEnv(ExportEnvArgs),
     /// Run a command with a token in its environment alone
     Exec(ExecArgs),
+    /// Call the portal, or a server that it vouches for
+    Api(ApiArgs),
     /// Look for what is wrong, and say what mends it
     Doctor(DoctorArgs),
     /// Look after the vault
@@ -379,8 +381,11 @@ pub(super) struct TokenArgs {
     /// Get a new one even if the stored one is good
     #[arg(long)]
     pub(super) force: bool,
+    /// A token for this server, which the portal must vouch for
+    #[arg(long = "for", value_name = "URL")]
+    pub(super) server: Option<String>,
     /// Extend the sign-in if it is older than three days; prints no token
-    #[arg(long, conflicts_with_all = ["json", "header", "min_ttl", "force"])]
+    #[arg(long, conflicts_with_all = ["json", "header", "min_ttl", "force", "server"])]
     pub(super) rotate_refresh_token: bool,
     /// The connection (as the Python package named this flag)
     #[arg(
@@ -516,4 +521,35 @@ pub(super) struct RekeyArgs {
     /// A passphrase: asked for, or read from standard input where nobody sits at the terminal
     #[arg(long)]
     pub(super) passphrase: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct ApiArgs {
+    /// Below `/sharing/rest/` (community/self), or a whole address on the portal or one of its servers
+    pub(super) path: String,
+    /// GET or POST; POST where a file is sent, else GET
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    pub(super) method: Option<Method>,
+    /// A parameter (may be given several times)
+    #[arg(short = 'f', long = "field", value_name = "KEY=VALUE")]
+    pub(super) fields: Vec<String>,
+    /// Send this file along, as the part `file` of a form
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paginate", "output"])]
+    pub(super) input: Option<PathBuf>,
+    /// Fetch all pages; one JSON array of their results
+    #[arg(long, conflicts_with = "output")]
+    pub(super) paginate: bool,
+    /// Write the answer to this file, however large
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Method {
+    /// Parameters in the address
+    #[value(alias = "GET")]
+    Get,
+    /// Parameters in a form
+    #[value(alias = "POST")]
+    Post,
 }

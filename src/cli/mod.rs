@@ -129,6 +129,7 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(
             Command::ExportEnv(_)
             | Command::Exec(_)
+            | Command::Api(_)
             | Command::Vault(_)
             | Command::Completions(_)
             | Command::Man(_),
@@ -205,6 +206,7 @@ impl Desk {
             Some(Command::Whoami(args)) => commands::whoami(&mut self, &args),
             Some(Command::Token(args)) => commands::token(&mut self, &args),
             Some(Command::ExportEnv(args)) => commands::export_env(&mut self, &args),
+            Some(Command::Api(args)) => commands::api(&mut self, &args),
             Some(Command::Exec(args)) => commands::exec(&mut self, &args),
             Some(Command::Doctor(args)) => commands::doctor(&mut self, &args),
             Some(Command::Vault(command)) => commands::vault(&mut self, &command),

@@ -469,6 +469,7 @@ fn unreachable_hint(label: Option<&str>, why: &Unreachable) -> Option<String> {
             "check the network; behind a proxy: {}",
             edit(label, "--proxy URL")
         )),
+        Unreachable::TooLarge => Some("to take it as a file: age-oauth api … -o FILE".into()),
         _ => Some("try again later".into()),
     }
 }
@@ -490,6 +491,10 @@ fn refused_hint(label: Option<&str>, why: &Refused) -> Option<String> {
         )),
         Refused::WebTier(_) => Some(
             "a browser can answer that, a program cannot; ask the administrator to let /sharing/rest/oauth2 through without it"
+                .into(),
+        ),
+        Refused::Server(_) => Some(
+            "check the address; a server that is federated with the portal is listed by: age-oauth api portals/self/servers"
                 .into(),
         ),
         Refused::Privilege | Refused::Other { .. } => None,

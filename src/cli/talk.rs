@@ -91,6 +91,22 @@ impl Talk {
         }
     }
 
+    /// Shows on a terminal how much of a file has come, until dropped.
+    pub(super) fn download(&self) -> Progress {
+        let manner = self.manner();
+        if manner.terminal && !manner.quiet && !manner.json {
+            let bar = ProgressBar::no_length();
+            if let Ok(style) = ProgressStyle::with_template(
+                "{spinner} {bar:20} {bytes} of {total_bytes} ({bytes_per_sec}) {wide_msg}",
+            ) {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(TICK);
+            *lock(&self.0.progress) = Some(bar);
+        }
+        Progress(self.clone())
+    }
+
     /// Shows on a terminal how much of `total` is done, until dropped.
     pub(super) fn progress(&self, total: usize) -> Progress {
         let manner = self.manner();
@@ -286,6 +302,16 @@ impl Talk {
 pub(super) struct Progress(Talk);
 
 impl Progress {
+    /// So many bytes have come, of so many.
+    pub(super) fn set(&self, come: u64, whole: Option<u64>) {
+        if let Some(bar) = &*lock(&self.0 .0.progress) {
+            if let Some(whole) = whole {
+                bar.set_length(whole);
+            }
+            bar.set_position(come);
+        }
+    }
+
     /// One more is done.
     pub(super) fn step(&self, name: &str) {
         if let Some(bar) = &*lock(&self.0 .0.progress) {

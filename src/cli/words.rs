@@ -48,6 +48,22 @@ fn ascii_json(json: &str) -> String {
     text
 }
 
+/// JSON for a terminal: what would play with it is spelt out, as JSON allows inside strings.
+pub(super) fn json_for_terminal(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_control(c) {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
+}
+
 /// A name as it must be typed in a command line: quoted where it has blanks or anything a shell would notice.
 pub(super) fn typed(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:@+,=%".contains(c);

@@ -50,6 +50,12 @@ impl Answer {
         })
     }
 
+    /// The answer as it came, byte for byte.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     /// What the portal's clock showed, to the second.
     #[must_use]
     pub fn date(&self) -> Option<Timestamp> {

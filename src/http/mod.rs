@@ -11,7 +11,9 @@ mod tests;
 mod tls;
 mod wire;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,8 @@ use tls::TlsClient;
 const CONNECT: Duration = Duration::from_secs(10);
 /// One call, with all its attempts and the waits between them, may take this long.
 const CALL: Duration = Duration::from_secs(30);
+/// A download, and an upload, may take this long.
+const DOWNLOAD: Duration = Duration::from_secs(3600);
 /// A call is attempted so many times at most.
 const ATTEMPTS: u32 = 3;
 /// The first wait between two attempts; each further one is twice as long.
@@ -143,13 +147,12 @@ impl Http {
         token: Option<&Secret>,
     ) -> std::result::Result<Answer, CallError> {
         let mut url = self.address(path).map_err(CallError::unsent)?;
-        url.query_pairs_mut()
-            .extend_pairs(query)
-            .append_pair("f", "json");
+        add_query(&mut url, query.iter().copied());
         let request = Request {
             method: Method::GET,
             url,
             form: None,
+            upload: None,
             authorization: authorization(token).map_err(CallError::unsent)?,
             secrets: token.into_iter().collect(),
         };
@@ -165,6 +168,7 @@ impl Http {
             method: Method::GET,
             url,
             form: None,
+            upload: None,
             authorization: None,
             secrets: Vec::new(),
         };
@@ -210,10 +214,94 @@ impl Http {
             method: Method::POST,
             url: self.address(path).map_err(CallError::unsent)?,
             form: Some(encode(form)),
+            upload: None,
             authorization: authorization(token).map_err(CallError::unsent)?,
             secrets: secrets.chain(token).collect(),
         };
         self.call(&request, retry)
+    }
+
+    /// A call of the portal or of a server whose answer is JSON. Repeated where that may help and does no harm.
+    pub fn api(
+        &self,
+        call: &ApiCall<'_>,
+        token: &Secret,
+    ) -> std::result::Result<Answer, CallError> {
+        let retry = if call.post {
+            Retry::OnlyUnsent
+        } else {
+            Retry::Freely
+        };
+        self.call(&self.request(call, token)?, retry)
+    }
+
+    /// A call whose answer is written to `file`, however large; an error of the portal's is one here, too. `progress` is
+    /// told the bytes that have come, and how many there are to be where that is known.
+    pub fn download(
+        &self,
+        call: &ApiCall<'_>,
+        token: &Secret,
+        file: &mut File,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> std::result::Result<(), CallError> {
+        let request = self.request(call, token)?;
+        let context = &self.0.context;
+        let end = Deadline::after(context.deadline.bound(DOWNLOAD));
+        let failed = |failure: Failure| failure.into_error(&request.shown(), true);
+        let proxy = proxy::choose(&self.0.proxy, &request.url, &context.environment)
+            .map_err(|why| failed(Failure::before(why)))?;
+        let started = Instant::now();
+        let outcome = wire::download(&request, &self.0, proxy, end, file, progress);
+        context.tell(&Event::Http {
+            method: request.word(),
+            url: request.shown(),
+            status: outcome.as_ref().ok().map(|received| received.status),
+            took: started.elapsed(),
+        });
+        let received = outcome.map_err(failed)?;
+        if received.body.is_empty() && (200..300).contains(&received.status) {
+            return Ok(());
+        }
+        let whole = (200..300).contains(&received.status);
+        match answer::judge(received, &request.url, &request.secrets) {
+            Err(judgement @ Judgement::Portal(_)) => {
+                Err(failed(Failure::answered(judgement, None)))
+            }
+            // A document of another kind, or JSON that is no error: what was asked for.
+            _ if whole => Ok(()),
+            Err(judgement) => Err(failed(Failure::answered(judgement, None))),
+            Ok(_) => Err(failed(Failure::answered(
+                Judgement::Unreachable(Unreachable::Broken("its status is no success".into())),
+                None,
+            ))),
+        }
+    }
+
+    fn request<'a>(
+        &self,
+        call: &ApiCall<'_>,
+        token: &'a Secret,
+    ) -> std::result::Result<Request<'a>, CallError> {
+        let mut url = self.address(call.address).map_err(CallError::unsent)?;
+        let pairs = || call.fields.iter().map(|(name, value)| (&**name, &**value));
+        let upload = call.file.map(|path| Upload::new(path, call.fields));
+        let form = (call.post && upload.is_none()).then(|| {
+            let fields: Vec<_> = pairs()
+                .map(|(name, value)| (name, Field::Plain(value)))
+                .collect();
+            encode(&fields)
+        });
+        if !call.post {
+            add_query(&mut url, pairs());
+        }
+        Ok(Request {
+            method: if call.post { Method::POST } else { Method::GET },
+            url,
+            form,
+            upload,
+            authorization: authorization(Some(token)).map_err(CallError::unsent)?,
+            secrets: vec![token],
+        })
     }
 
     /// https everywhere, http only for this machine; checked here again whatever `meta.json` says.
@@ -244,7 +332,12 @@ impl Http {
     fn call(&self, request: &Request<'_>, retry: Retry) -> std::result::Result<Answer, CallError> {
         let context = &self.0.context;
         let _waiting = Waiting::begin(context, &request.url);
-        let end = Deadline::after(context.deadline.bound(CALL));
+        let patience = if request.upload.is_some() {
+            DOWNLOAD
+        } else {
+            CALL
+        };
+        let end = Deadline::after(context.deadline.bound(patience));
         let mut acted = false;
         let mut attempt = 1;
         loop {
@@ -299,6 +392,7 @@ struct Request<'a> {
     method: Method,
     url: Url,
     form: Option<Zeroizing<String>>,
+    upload: Option<Upload>,
     authorization: Option<HeaderValue>,
     /// What must not appear in an error, should the portal repeat it.
     secrets: Vec<&'a Secret>,
@@ -306,7 +400,7 @@ struct Request<'a> {
 
 impl Request<'_> {
     fn word(&self) -> &'static str {
-        if self.form.is_some() {
+        if self.form.is_some() || self.upload.is_some() {
             "POST"
         } else {
             "GET"
@@ -340,8 +434,82 @@ fn encode(form: &[(&str, Field<'_>)]) -> Zeroizing<String> {
         body.extend(form_urlencoded::byte_serialize(field.text().as_bytes()));
         body.push('&');
     }
-    body.push_str("f=json");
+    if form.iter().any(|(name, _)| *name == "f") {
+        body.pop();
+    } else {
+        body.push_str("f=json");
+    }
     body
+}
+
+/// Adds `query`, and `f=json` unless it says otherwise.
+fn add_query<'a>(url: &mut Url, query: impl Iterator<Item = (&'a str, &'a str)>) {
+    let mut pairs = url.query_pairs_mut();
+    let mut has_form = false;
+    for (name, value) in query {
+        has_form |= name == "f";
+        pairs.append_pair(name, value);
+    }
+    if !has_form {
+        pairs.append_pair("f", "json");
+    }
+}
+
+/// A call as a person puts it.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiCall<'a> {
+    /// The whole address, without query.
+    pub address: &'a str,
+    /// Sent as a form, not in the query.
+    pub post: bool,
+    /// Parameters; `f=json` is added unless they say otherwise.
+    pub fields: &'a [(String, String)],
+    /// Sent along as the part `file` of a multipart form.
+    pub file: Option<&'a Path>,
+}
+
+/// A file on its way, between the parts of a multipart form.
+struct Upload {
+    path: PathBuf,
+    boundary: String,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Upload {
+    fn new(path: &Path, fields: &[(String, String)]) -> Self {
+        let boundary = format!("age-oauth-{}", uuid::Uuid::new_v4());
+        let mut head = String::new();
+        let json = ("f".to_owned(), "json".to_owned());
+        let has_form = fields.iter().any(|(name, _)| name == "f");
+        for (name, value) in fields.iter().chain((!has_form).then_some(&json)) {
+            // Writing to a String cannot fail.
+            let _ = write!(
+                head,
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"\r\n\r\n{value}\r\n",
+                quoted(name)
+            );
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let _ = write!(
+            head,
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\nContent-Type: application/octet-stream\r\n\r\n",
+            quoted(&name)
+        );
+        Self {
+            path: path.to_owned(),
+            head: head.into_bytes(),
+            tail: format!("\r\n--{boundary}--\r\n").into_bytes(),
+            boundary,
+        }
+    }
+}
+
+/// As browsers write names into a multipart form.
+fn quoted(name: &str) -> String {
+    name.replace('"', "%22")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 /// `X-Esri-Authorization` carries the token, since `Authorization` belongs to the web server in front of the portal.

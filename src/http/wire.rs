@@ -3,13 +3,14 @@
 //! The layers are ours where ureq's would not say enough: how far an attempt came decides whether it may be repeated.
 
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
 
 use rustls::{ClientConnection, StreamOwned};
 use ureq::config::Config;
-use ureq::http::header::{ACCEPT, CONTENT_TYPE, REFERER, USER_AGENT};
+use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, REFERER, USER_AGENT};
 use ureq::http::{self, HeaderValue, Response, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::{Duration, Instant};
@@ -17,13 +18,13 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, TcpConnector, Transport,
     TransportAdapter,
 };
-use ureq::{Agent, Body, Timeout};
+use ureq::{Agent, Body, SendBody, Timeout};
 use zeroize::Zeroizing;
 
 use super::answer::{Judgement, Received};
 use super::proxy::ProxyChoice;
 use super::tls::{last_words, TlsClient};
-use super::{Failure, Inner, Request, CALL, CONNECT};
+use super::{Failure, Inner, Request, CONNECT, DOWNLOAD};
 use crate::context::Deadline;
 use crate::error::Unreachable;
 
@@ -41,7 +42,78 @@ pub(super) fn exchange(
     proxy: Option<ProxyChoice>,
     end: Deadline,
 ) -> Result<Received, Failure> {
-    let left = end.bound(CALL);
+    let (line, left) = begin(client, proxy, end)?;
+    send(request, client, &line, left)
+        .and_then(|response| receive(response, &line))
+        .map_err(|error| line.failure(error))
+}
+
+/// The same, with the body of a success written to `file`. What comes back holds that body once more where it may be an
+/// error: a short one in JSON.
+pub(super) fn download(
+    request: &Request<'_>,
+    client: &Inner,
+    proxy: Option<ProxyChoice>,
+    end: Deadline,
+    file: &mut File,
+    progress: &mut dyn FnMut(u64, Option<u64>),
+) -> Result<Received, Failure> {
+    let (line, left) = begin(client, proxy, end)?;
+    send(request, client, &line, left)
+        .and_then(|response| {
+            if !response.status().is_success() {
+                return receive(response, &line);
+            }
+            store(response, &line, file, progress)
+        })
+        .map_err(|error| line.failure(error))
+}
+
+fn store(
+    response: Response<Body>,
+    line: &Line,
+    file: &mut File,
+    progress: &mut dyn FnMut(u64, Option<u64>),
+) -> Result<Received, ureq::Error> {
+    let (head, body) = response.into_parts();
+    let whole = body.content_length();
+    let mut reader = body.into_reader();
+    let mut piece = vec![0; 64 * 1024];
+    let mut stored = 0_u64;
+    loop {
+        let count = match reader.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+            Err(why) => return Err(why.into()),
+        };
+        file.write_all(piece.get(..count).unwrap_or_default())?;
+        stored += count as u64;
+        progress(stored, whole);
+    }
+    let mut start = Zeroizing::new(Vec::new());
+    if stored <= LARGEST_BODY as u64 {
+        file.rewind()?;
+        file.read_to_end(&mut start)?;
+        if !start.trim_ascii_start().starts_with(b"{") {
+            start.clear();
+        }
+    }
+    Ok(Received {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body: start,
+        proxy: line.proxy.as_ref().map(ToString::to_string),
+    })
+}
+
+fn begin(
+    client: &Inner,
+    proxy: Option<ProxyChoice>,
+    end: Deadline,
+) -> Result<(Line, std::time::Duration), Failure> {
+    // The deadline was drawn from the right one of the two bounds.
+    let left = end.bound(DOWNLOAD);
     if left.is_zero() {
         return Err(Failure::before(Unreachable::Timeout));
     }
@@ -50,7 +122,7 @@ pub(super) fn exchange(
         tls: client.tls.clone(),
         progress: Arc::default(),
     };
-    send(request, client, &line, left).map_err(|error| line.failure(error))
+    Ok((line, left))
 }
 
 fn send(
@@ -58,7 +130,7 @@ fn send(
     client: &Inner,
     line: &Line,
     left: std::time::Duration,
-) -> Result<Received, ureq::Error> {
+) -> Result<Response<Body>, ureq::Error> {
     let agent = line.agent(left);
     let mut head = http::Request::builder()
         .method(&request.method)
@@ -71,14 +143,28 @@ fn send(
     if let Some(authorization) = &request.authorization {
         head = head.header("X-Esri-Authorization", authorization);
     }
-    let response = match &request.form {
-        Some(form) => {
+    match (&request.form, &request.upload) {
+        (_, Some(upload)) => {
+            let file = File::open(&upload.path)?;
+            let length = file.metadata()?.len();
+            let whole = upload.head.len() as u64 + length + upload.tail.len() as u64;
+            let kind = format!("multipart/form-data; boundary={}", upload.boundary);
+            let mut body = upload
+                .head
+                .as_slice()
+                .chain(file.take(length))
+                .chain(upload.tail.as_slice());
+            let head = head
+                .header(CONTENT_TYPE, kind)
+                .header(CONTENT_LENGTH, whole);
+            agent.run(head.body(SendBody::from_reader(&mut body))?)
+        }
+        (Some(form), None) => {
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
             agent.run(head.header(CONTENT_TYPE, kind).body(form.as_bytes())?)
         }
-        None => agent.run(head.body(())?),
-    }?;
-    receive(response, line)
+        (None, None) => agent.run(head.body(())?),
+    }
 }
 
 fn receive(response: Response<Body>, line: &Line) -> Result<Received, ureq::Error> {

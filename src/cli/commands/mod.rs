@@ -1,6 +1,7 @@
 //! One file per command, each with the work of that command and no other.
 
 mod add;
+mod api;
 mod completions;
 mod connections;
 mod doctor;
@@ -21,6 +22,7 @@ mod variables;
 mod vault;
 mod whoami;
 
+pub(super) use api::api;
 pub(super) use completions::{complete, completions, labels};
 pub(super) use doctor::doctor;
 pub(super) use exec::exec;

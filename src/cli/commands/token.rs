@@ -8,6 +8,7 @@ use crate::cli::report::{Failure, Outcome};
 use crate::cli::words::{escape, roughly, verify_ssl};
 use crate::cli::Desk;
 use crate::context::Decision;
+use crate::federation::Target;
 use crate::session::{Issued, Session, Want};
 use crate::store::{rfc3339, Selector};
 use crate::token::{ExtendRule, MinTtl};
@@ -23,7 +24,16 @@ pub(in crate::cli) fn token(desk: &mut Desk, args: &TokenArgs) -> Outcome {
     if args.rotate_refresh_token {
         return rotate(desk, &session);
     }
-    let issued = session.access_token(&want(args))?;
+    let issued = match &args.server {
+        None => session.access_token(&want(args))?,
+        Some(url) => {
+            let target = Target::parse(&session.connection().portal, url)?;
+            match target.server() {
+                Some(root) => session.server_token(root, &want(args))?,
+                None => session.access_token(&want(args))?,
+            }
+        }
+    };
     if args.json {
         return desk.answer_json(&as_json(&session, &issued, desk));
     }

@@ -45,6 +45,10 @@ pub enum Endpoint {
     CommunitySelf,
     User,
     Search,
+    /// `content/items/…/data`.
+    ItemData,
+    /// `content/users/…/addItem`.
+    AddItem,
     RegisteredApp,
     Home,
     /// `/server/…`, a federated server.

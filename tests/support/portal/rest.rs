@@ -294,11 +294,69 @@ pub fn search(state: &mut State, request: &Request) -> Response {
             }
             Caller::Anonymous => {}
         }
+        for number in 0..state.rules.more_items {
+            results.push(json!({"id": format!("item{number}"), "title": "One more \u{202e}"}));
+        }
+        let number = |name: &str, usual: usize| {
+            let text = request.param(name).unwrap_or_default();
+            text.parse::<usize>().unwrap_or(usual).max(1)
+        };
+        let (start, num) = (number("start", 1), number("num", 10).min(100));
+        let total = results.len();
+        let page: Vec<_> = results.into_iter().skip(start - 1).take(num).collect();
+        let next = match start + num {
+            next if state.rules.endless_search => json!(next),
+            next if next <= total => json!(next),
+            _ => json!(-1),
+        };
+        let page = if state.rules.endless_search && page.is_empty() {
+            vec![json!({"id": "again"})]
+        } else {
+            page
+        };
         Response::json(&json!({
             "query": request.param("q").unwrap_or_default(),
-            "total": results.len(), "start": 1, "num": 10, "nextStart": -1, "results": results,
+            "total": total, "start": start, "num": num, "nextStart": next, "results": page,
         }))
     })
+}
+
+/// `[root]/content/items/{id}/data`: the item's own bytes, for whoever is signed in.
+pub fn item_data(state: &mut State, request: &Request) -> Response {
+    match caller(state, request) {
+        Caller::Anonymous => token_required(),
+        Caller::Refused => invalid_token(state),
+        Caller::Known(_) => Response::new(
+            200,
+            "application/octet-stream",
+            state.rules.item_data.clone(),
+        ),
+    }
+}
+
+/// `[root]/content/users/{user}/addItem`: a multipart form with a file, told back.
+pub fn add_item(state: &mut State, request: &Request) -> Response {
+    match caller(state, request) {
+        Caller::Anonymous => return token_required(),
+        Caller::Refused => return invalid_token(state),
+        Caller::Known(_) => {}
+    }
+    let kind = request.header("content-type").unwrap_or_default();
+    let Some(boundary) = kind.strip_prefix("multipart/form-data; boundary=") else {
+        return portal_error(400, "Item type is required");
+    };
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    let parts: Vec<_> = body.split(&format!("--{boundary}")).collect();
+    let named = |name: &str| {
+        let part = parts
+            .iter()
+            .find(|part| part.contains(&format!("name=\"{name}\"")))?;
+        let (_, content) = part.split_once("\r\n\r\n")?;
+        content.strip_suffix("\r\n").map(str::to_owned)
+    };
+    Response::json(&json!({
+        "success": body.ends_with("--\r\n"), "id": "33333333", "title": named("title"), "file": named("file"), "f": named("f"),
+    }))
 }
 
 /// `[root]/oauth2/apps/{client_id}`: the registration, for its owner.

@@ -167,6 +167,12 @@ pub struct Rules {
     /// Whether the URL of the approval page keeps `state`.
     pub approval_keeps_state: bool,
 
+    /// What the data of every item is.
+    pub item_data: Vec<u8>,
+    /// How many items a search finds besides the usual two.
+    pub more_items: usize,
+    /// Whether a search has pages without end.
+    pub endless_search: bool,
     /// Whether anonymous callers are refused at `portals/self`.
     pub private: bool,
     /// A host that the portal claims as its own in `portals/self` and `info`.
@@ -220,6 +226,9 @@ impl Rules {
             decline: false,
             signed_in: USER.to_owned(),
             approval_keeps_state: true,
+            item_data: Vec::new(),
+            more_items: 0,
+            endless_search: false,
             private: false,
             names_host: None,
             direct_federated: true,

@@ -1,0 +1,196 @@
+//! `api`: one call with the token that belongs to its address. The token travels in a header; an error inside an answer is an
+//! error here.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+use crate::cli::args::{ApiArgs, Method};
+use crate::cli::report::{Failure, Outcome};
+use crate::cli::words::json_for_terminal;
+use crate::cli::Desk;
+use crate::error::Error;
+use crate::federation::{is_token, Target};
+use crate::http::ApiCall;
+use crate::session::Session;
+
+/// More pages than any honest portal has of one thing.
+const MOST_PAGES: usize = 1000;
+
+/// The largest page that portals give.
+const PAGE: &str = "100";
+
+type Fields = Vec<(String, String)>;
+
+pub(in crate::cli) fn api(desk: &mut Desk, args: &ApiArgs) -> Outcome {
+    let session = desk.session()?;
+    let target = Target::parse(&session.connection().portal, &args.path)?;
+    let mut fields = target.query().to_vec();
+    fields.extend(given(&args.fields)?);
+    if let Some(path) = &args.input {
+        readable(path)?;
+    }
+    let post = match (args.method, &args.input) {
+        (Some(Method::Get), Some(_)) => {
+            return Err(Failure::usage("a file is sent by POST; leave -X away"))
+        }
+        (Some(Method::Post), _) | (None, Some(_)) => true,
+        _ => false,
+    };
+    if args.paginate {
+        let all = pages(&session, &target, fields, post)?;
+        return print(desk, all.to_string().as_bytes());
+    }
+    let call = ApiCall {
+        address: target.address(),
+        post,
+        fields: &fields,
+        file: args.input.as_deref(),
+    };
+    if let Some(path) = &args.output {
+        return download(desk, &session, &target, &call, path);
+    }
+    let answer = session.call(&target, |http, token| http.api(&call, token))?;
+    print(desk, answer.bytes())
+}
+
+fn given(fields: &[String]) -> Result<Fields, Failure> {
+    fields
+        .iter()
+        .map(|field| {
+            let (name, value) = field
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("`{field}` is no KEY=VALUE")))?;
+            if is_token(name) {
+                return Err(Failure::usage(format!(
+                    "`{name}` is not given; the token is added in a header"
+                )));
+            }
+            Ok((name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+/// A file that cannot be sent is said before the portal is asked.
+fn readable(path: &Path) -> Outcome {
+    let failed = |source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_file() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("`{}` is no file", path.display())))
+}
+
+/// Fetches page after page until `nextStart` is -1.
+fn pages(
+    session: &Session,
+    target: &Target,
+    mut fields: Fields,
+    post: bool,
+) -> Result<Value, Failure> {
+    if !fields.iter().any(|(name, _)| name == "num") {
+        fields.push(("num".into(), PAGE.into()));
+    }
+    let mut all = Vec::new();
+    let mut start = fields
+        .iter()
+        .find(|(name, _)| name == "start")
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(1_i64);
+    for _ in 0..MOST_PAGES {
+        fields.retain(|(name, _)| name != "start");
+        fields.push(("start".into(), start.to_string()));
+        let call = ApiCall {
+            address: target.address(),
+            post,
+            fields: &fields,
+            file: None,
+        };
+        let answer = session.call(target, |http, token| http.api(&call, token))?;
+        let mut page: serde_json::Map<String, Value> = answer.json()?;
+        let results = page
+            .iter_mut()
+            .find_map(|(_, value)| value.as_array_mut())
+            .map(std::mem::take)
+            .ok_or_else(|| {
+                Failure::failed("the answer has no list of results; call it without --paginate")
+            })?;
+        let empty = results.is_empty();
+        all.extend(results);
+        match page.get("nextStart").and_then(Value::as_i64) {
+            Some(next) if next > start && !empty => start = next,
+            Some(next) if next > 0 => {
+                return Err(Failure::failed(format!(
+                    "the portal's pages do not end: after {start} it names {next}"
+                )))
+            }
+            _ => return Ok(Value::from(all)),
+        }
+    }
+    Err(Failure::failed(format!(
+        "there are more than {MOST_PAGES} pages; narrow it down with -f"
+    )))
+}
+
+/// Pretty on a terminal, byte for byte elsewhere.
+fn print(desk: &mut Desk, bytes: &[u8]) -> Outcome {
+    if desk.host.terminal.stdout {
+        if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
+            let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
+            return desk.answer(&json_for_terminal(&pretty));
+        }
+    }
+    desk.host.out.write_all(bytes)?;
+    if !bytes.ends_with(b"\n") {
+        desk.host.out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// The whole file or nothing: it takes its name when it has come to its end.
+fn download(
+    desk: &mut Desk,
+    session: &Session,
+    target: &Target,
+    call: &ApiCall<'_>,
+    path: &Path,
+) -> Outcome {
+    let failed = |source| Error::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if path.is_dir() {
+        return Err(Failure::usage(format!(
+            "`{}` is a folder; name a file",
+            path.display()
+        )));
+    }
+    let mut file = NamedTempFile::new_in(folder).map_err(failed)?;
+    let bar = desk.talk.download();
+    session.call(target, |http, token| {
+        let file = file.as_file_mut();
+        let rewound = std::io::Seek::rewind(file).and_then(|()| file.set_len(0));
+        rewound.map_err(|source| crate::http::CallError::Failed {
+            error: failed(source),
+            sent: false,
+        })?;
+        http.download(call, token, file, &mut |come, whole| bar.set(come, whole))
+    })?;
+    drop(bar);
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|why| failed(why.error))?;
+    desk.talk
+        .remark(&format!("[OK] written: {}", path.display()));
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Which token belongs to an address: the portal's own, one that the portal grants for a server, or none.
+//!
+//! The portal alone decides which servers are its own. That a server names the portal as its owner (`owningSystemUrl`) is no
+//! evidence, and no connection is opened to a server before the portal has vouched for it.
+
+use url::Url;
+
+use crate::connection::{is_loopback, PortalUrl};
+use crate::error::{Error, Result};
+
+/// An address to call, and whose token it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    url: Url,
+    query: Vec<(String, String)>,
+    server: Option<String>,
+}
+
+/// Query parameters that carry tokens; an address ends up in logs.
+const TOKENS: [&str; 4] = ["token", "access_token", "refresh_token", "client_secret"];
+
+impl Target {
+    /// A path below the portal's `/sharing/rest/`, or a whole address on the portal or on a server.
+    ///
+    /// [`Error::Invalid`] for a path that climbs (`..`), an address that is not https, and one with a token or a password in it.
+    pub fn parse(portal: &PortalUrl, text: &str) -> Result<Self> {
+        let bad = |why: &str| Error::invalid("path", why);
+        let text = text.trim();
+        // Parsers of addresses resolve `..` without a word.
+        let path = text.split(['?', '#']).next().unwrap_or_default();
+        let plain = path.to_ascii_lowercase().replace("%2e", ".");
+        if plain.split(['/', '\\']).any(|part| part == "..") {
+            return Err(bad("`..` has no place in it"));
+        }
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err(bad("it is empty or holds control characters"));
+        }
+        let whole = if text.contains("://") {
+            text.to_owned()
+        } else {
+            let below = text.trim_start_matches('/');
+            let below = below.strip_prefix("sharing/rest").unwrap_or(below);
+            portal.rest(below)
+        };
+        let mut url = Url::parse(&whole).map_err(|why| bad(&why.to_string()))?;
+        if url.scheme() != "https" && !is_loopback(&url) {
+            return Err(bad("tokens travel by https only"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad("a user name or password has no place in it"));
+        }
+        let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        if let Some((name, _)) = query.iter().find(|(name, _)| is_token(name)) {
+            return Err(Error::invalid(
+                "path",
+                format!("`{name}` has no place in an address, which ends up in logs; the token is added in a header"),
+            ));
+        }
+        url.set_query(None);
+        url.set_fragment(None);
+        let server = (!is_portals(portal, &url)).then(|| root_of(&url));
+        Ok(Self { url, query, server })
+    }
+
+    /// The address without its query.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// The query that came with the address.
+    #[must_use]
+    pub fn query(&self) -> &[(String, String)] {
+        &self.query
+    }
+
+    /// The root of the server whose token it takes; nothing where it is the portal itself.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+}
+
+/// Whether a parameter of this name would carry a token.
+#[must_use]
+pub fn is_token(name: &str) -> bool {
+    TOKENS.iter().any(|token| name.eq_ignore_ascii_case(token))
+}
+
+/// On the portal itself: its scheme, host and port, at or below its path.
+fn is_portals(portal: &PortalUrl, url: &Url) -> bool {
+    let Ok(root) = Url::parse(portal.as_str()) else {
+        return false;
+    };
+    let below = root.path().trim_end_matches('/');
+    let inside = url.path().strip_prefix(below);
+    root.origin() == url.origin()
+        && inside.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Scheme, host, port and first folder: where an ArcGIS Server lives.
+fn root_of(url: &Url) -> String {
+    let folder = url
+        .path_segments()
+        .and_then(|mut parts| parts.next())
+        .unwrap_or_default();
+    let origin = url.origin().ascii_serialization();
+    if folder.is_empty() {
+        origin
+    } else {
+        format!("{origin}/{folder}")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn portal() -> PortalUrl {
+        "https://gis.example.com/portal".parse().unwrap()
+    }
+
+    #[test]
+    fn a_path_is_below_the_portals_rest_directory() {
+        for text in [
+            "community/self",
+            "/community/self",
+            "sharing/rest/community/self",
+            "/sharing/rest/community/self?f=json#x",
+        ] {
+            let target = Target::parse(&portal(), text).unwrap();
+            assert_eq!(
+                target.address(),
+                "https://gis.example.com/portal/sharing/rest/community/self"
+            );
+            assert_eq!(target.server(), None);
+        }
+    }
+
+    #[test]
+    fn the_portal_is_its_origin_and_its_path_and_nothing_like_it() {
+        for (text, server) in [
+            ("https://gis.example.com/portal/sharing/rest/search", None),
+            ("https://GIS.example.com:443/portal", None),
+            (
+                "https://gis.example.com/portal2/x",
+                Some("https://gis.example.com/portal2"),
+            ),
+            (
+                "https://gis.example.com/server/rest/services/A",
+                Some("https://gis.example.com/server"),
+            ),
+            (
+                "https://gis.example.com:6443/arcgis/rest",
+                Some("https://gis.example.com:6443/arcgis"),
+            ),
+            (
+                "https://gis.example.com.evil.example/portal/x",
+                Some("https://gis.example.com.evil.example/portal"),
+            ),
+            ("https://evil.example/", Some("https://evil.example")),
+        ] {
+            let target = Target::parse(&portal(), text).unwrap();
+            assert_eq!(target.server(), server, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_climbs_or_carries_a_secret_is_refused() {
+        for text in [
+            "",
+            "../admin",
+            "a/../../b",
+            "a/%2e%2E/b",
+            "a/.%2e/b",
+            "a\\..\\b",
+            "https://gis.example.com/portal/../admin",
+            "community/self?token=abc",
+            "community/self?Token=abc",
+            "search?q=x&access_token=1",
+            "http://gis.example.com/portal/x",
+            "https://me:pw@gis.example.com/portal/x",
+            "ftp://h/x",
+            "a\nb",
+        ] {
+            assert!(Target::parse(&portal(), text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic_or_leave_the_portal_by_a_path(text in "[a-z./%?#\\\\0-9]{0,30}") {
+            if let Ok(target) = Target::parse(&portal(), &text) {
+                if target.server().is_none() {
+                    prop_assert!(target.address().starts_with("https://gis.example.com/portal"));
+                }
+            }
+        }
+    }
+}

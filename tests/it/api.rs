@@ -1,0 +1,322 @@
+//! `api` and `token --for`: which token goes where, and what comes back.
+
+use serde_json::Value;
+
+use crate::home;
+use crate::support::home::Home;
+use crate::support::portal::{Endpoint, Foreign, Manner, Portal};
+use crate::support::walk::{add, add_with, sign_in};
+
+fn world() -> (Portal, Home) {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    (portal, home)
+}
+
+#[test]
+fn a_path_below_the_rest_directory_is_called_with_the_token_in_a_header() {
+    let (portal, home) = world();
+    for path in [
+        "community/self",
+        "/sharing/rest/community/self",
+        &format!("{}/sharing/rest/community/self", portal.url()),
+    ] {
+        let out = home.run(["api", path]).done().ok();
+        assert_eq!(out.json()["username"], "your.username", "{path}");
+    }
+    let asked = portal.requests_to(Endpoint::CommunitySelf);
+    let last = asked.last().unwrap();
+    assert!(last.headers["x-esri-authorization"].starts_with("Bearer "));
+    assert_eq!(last.query["f"], "json");
+    home.run(["api", "search", "-f", "q=a map & more", "-X", "post"])
+        .done()
+        .ok();
+    let search = portal.requests_to(Endpoint::Search);
+    assert_eq!(search[0].form["q"], "a map & more");
+    home.run(["api", "search?q=x", "-f", "f=pjson"]).done().ok();
+    assert_eq!(portal.requests_to(Endpoint::Search)[1].query["f"], "pjson");
+}
+
+#[test]
+fn an_error_inside_an_answer_is_an_error_and_a_right_that_is_missing_is_asked_for_once() {
+    let (portal, home) = world();
+    home.run(["api", "community/users/nobody"])
+        .done()
+        .code(7)
+        .err_has("does not exist")
+        .out("");
+    home.run(["api", "no/such/thing"]).done().code(6);
+    let before = portal.requests_to(Endpoint::Federated).len();
+    home.run([
+        "api",
+        &format!(
+            "{}/rest/services/Restricted/MapServer",
+            portal.other_server_url()
+        ),
+    ])
+    .done()
+    .code(7);
+    assert_eq!(portal.requests_to(Endpoint::Federated).len(), before + 1);
+}
+
+#[test]
+fn a_rejected_token_is_renewed_once_and_the_call_repeated() {
+    let (portal, home) = world();
+    portal.expire_access_tokens();
+    home.run(["api", "community/self"]).done().ok();
+    assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 1);
+    portal.set(|rules| {
+        rules
+            .app_mut(crate::support::portal::APP_ID)
+            .http_referrers
+            .push("https://other.example".into());
+    });
+    home.run(["api", "community/self"])
+        .done()
+        .code(7)
+        .err_has("--referer");
+}
+
+#[test]
+fn rule_24_a_server_gets_a_token_that_the_portal_grants_for_it() {
+    let (portal, home) = world();
+    portal.set(|rules| rules.direct_federated = false);
+    let service = format!("{}/rest/services/A/MapServer", portal.other_server_url());
+    for _ in 0..3 {
+        let out = home.run(["api", &service]).done().ok().json();
+        assert_eq!(out["grantedFor"], "server");
+    }
+    assert_eq!(
+        portal.requests_to(Endpoint::GenerateToken).len(),
+        1,
+        "the grant is kept"
+    );
+    let first = home
+        .run(["token", "--for", &service])
+        .done()
+        .ok()
+        .line()
+        .to_owned();
+    let json = home
+        .run(["token", "--for", &service, "--json"])
+        .done()
+        .ok()
+        .json();
+    assert_eq!(json["access_token"], *first);
+    assert_ne!(home.run(["token"]).done().ok().line(), first);
+    let forced = home
+        .run(["token", "--for", &service, "--force"])
+        .done()
+        .ok()
+        .line()
+        .to_owned();
+    assert_ne!(forced, first);
+    // The portal's own address gets the portal's own token.
+    let own = home
+        .run(["token", "--for", &portal.url()])
+        .done()
+        .ok()
+        .stdout;
+    assert_eq!(own, home.run(["token"]).done().ok().stdout);
+    // A token that the server has forgotten is granted anew.
+    portal.expire_access_tokens();
+    home.run(["api", &service]).done().ok();
+    home.run(["logout"]).done().ok();
+    home.run(["token", "--for", &service]).done().code(3);
+}
+
+#[test]
+fn rule_24_a_foreign_server_is_not_even_connected_to_whatever_it_claims() {
+    let (portal, home) = world();
+    for foreign in [Foreign::start(&portal), Foreign::claiming(&portal)] {
+        let address = format!("{}/rest/services/A", foreign.url());
+        let error = home
+            .run(["api", &address])
+            .done()
+            .code(7)
+            .err_has("does not vouch");
+        assert_eq!(error.stdout, "");
+        home.run(["token", "--for", &address]).done().code(7);
+        foreign.assert_untouched();
+    }
+    let standalone = format!("{}/rest/services", portal.standalone_url());
+    home.run(["api", &standalone]).done().code(7);
+}
+
+#[test]
+fn rule_17_what_climbs_or_would_put_a_token_into_a_log_is_refused() {
+    let (portal, home) = world();
+    let before = portal.requests().len();
+    for arguments in [
+        &["api", "../../portaladmin"][..],
+        &["api", "community/%2e%2e/self"],
+        &["api", "community/self?token=abc"],
+        &["api", "community/self", "-f", "token=abc"],
+        &["api", "community/self", "-X", "post", "-f", "Token=abc"],
+        &["api", "http://gis.example.org/portal/x"],
+        &["api", "community/self", "-f", "novalue"],
+        &["api", "community/self", "-X", "delete"],
+        &["api", "community/self", "--paginate", "-o", "x"],
+        &["api"],
+    ] {
+        home.run(arguments).done().code(2);
+    }
+    assert_eq!(portal.requests().len(), before);
+}
+
+#[test]
+fn pages_are_fetched_to_their_end_and_an_endless_list_is_told() {
+    let (portal, home) = world();
+    portal.set(|rules| rules.more_items = 250);
+    let all = home
+        .run(["api", "search", "-f", "q=*", "--paginate"])
+        .done()
+        .ok()
+        .json();
+    assert_eq!(all.as_array().unwrap().len(), 252);
+    assert_eq!(portal.requests_to(Endpoint::Search).len(), 3);
+    let some = home
+        .run([
+            "api",
+            "search",
+            "-f",
+            "num=7",
+            "-f",
+            "start=250",
+            "--paginate",
+        ])
+        .done()
+        .ok()
+        .json();
+    assert_eq!(some.as_array().unwrap().len(), 3);
+    home.run(["api", "community/self", "--paginate"])
+        .done()
+        .ok();
+    portal.set(|rules| rules.endless_search = true);
+    home.run(["api", "search", "-f", "num=100", "--paginate"])
+        .done()
+        .code(1)
+        .err_has("1000 pages")
+        .out("");
+}
+
+#[test]
+fn a_file_is_uploaded_as_multipart() {
+    let (_portal, home) = world();
+    let path = home.path().join("my data.csv");
+    std::fs::write(&path, "x,y\n1,2\n").unwrap();
+    let words = [
+        "api",
+        "content/users/your.username/addItem",
+        "-f",
+        "title=A title",
+        "--input",
+        path.to_str().unwrap(),
+    ];
+    let out = home.run(words).done().ok().json();
+    assert_eq!(out["success"], true);
+    assert_eq!(out["file"], "x,y\n1,2\n");
+    assert_eq!(
+        (&out["title"], &out["f"]),
+        (&Value::from("A title"), &Value::from("json"))
+    );
+    home.run(["api", "content/users/x/addItem", "--input", "no-such-file"])
+        .done()
+        .code(1);
+    home.run([
+        "api",
+        "content/users/x/addItem",
+        "-X",
+        "get",
+        "--input",
+        path.to_str().unwrap(),
+    ])
+    .done()
+    .code(2);
+}
+
+#[test]
+fn a_download_is_whole_or_nothing() {
+    let (portal, home) = world();
+    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    portal.set(|rules| rules.item_data.clone_from(&big));
+    let path = home.path().join("data.bin");
+    let target = path.to_str().unwrap().to_owned();
+    portal.expire_access_tokens();
+    home.run(["api", "content/items/1/data", "-o", &target])
+        .done()
+        .ok()
+        .out("");
+    assert_eq!(std::fs::read(&path).unwrap(), big);
+    home.run(["api", "content/items/1/data"])
+        .done()
+        .code(6)
+        .err_has("-o FILE");
+    std::fs::write(&path, "as it was").unwrap();
+    home.run(["api", "community/users/nobody", "-o", &target])
+        .done()
+        .code(7);
+    home.run(["api", "no/such/thing", "-o", &target])
+        .done()
+        .code(6);
+    home.run(["api", "community/self", "-o", home.path().to_str().unwrap()])
+        .done()
+        .code(2);
+    drop(portal);
+    home.run(["api", "content/items/1/data", "-o", &target])
+        .done()
+        .code(6);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "as it was");
+    let left = std::fs::read_dir(home.path()).unwrap().flatten();
+    assert!(!left
+        .map(|entry| entry.file_name())
+        .any(|name| name.to_string_lossy().starts_with(".tmp")));
+}
+
+#[test]
+fn the_referer_of_a_connection_goes_with_every_call() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add_with(
+        &home,
+        &portal,
+        "prod",
+        &["--referer", "https://app.example"],
+    );
+    sign_in(&home, &portal, "prod").ok();
+    home.run(["token", "--force"]).done().ok();
+    home.run(["refresh", "--now"]).done().ok();
+    home.run(["whoami"]).done().ok();
+    let service = format!("{}/rest/services/A", portal.other_server_url());
+    home.run(["api", &service]).done().ok();
+    home.run(["logout"]).done().ok();
+    let by_us = portal.requests().into_iter().filter(|request| {
+        !matches!(
+            request.endpoint,
+            Endpoint::Authorize | Endpoint::SignIn | Endpoint::Approval
+        )
+    });
+    for request in by_us {
+        assert_eq!(
+            request.header("referer"),
+            Some("https://app.example"),
+            "{}",
+            request.path
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_terminal_json_is_pretty_and_plays_no_tricks() {
+    use crate::support::pty::Terminal;
+    let (portal, home) = world();
+    portal.set(|rules| rules.more_items = 1);
+    let mut terminal = Terminal::start(&home, &["api", "search"]);
+    terminal
+        .expect("  \"results\": [")
+        .expect("One more \\u202e");
+    assert_eq!(terminal.end(), 0);
+}
