@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// Moving a full log away takes a moment.
+#[cfg(any(feature = "cli", test))]
 const ROTATION: Duration = Duration::from_millis(500);
 
 /// Shortest and longest pause between two looks at a lock, in milliseconds.
@@ -101,6 +102,7 @@ pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
 /// would grow beyond `max` bytes is moved to `<path>.1` first, in place of the one before.
 ///
 /// A link, a directory and anything else that is no regular file is an error and stays as it is.
+#[cfg(any(feature = "cli", test))]
 pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Result<()> {
     let text = format!("{line}\n");
     let open = || {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ring::digest::{digest, SHA256};
 use support::home::Home;
-use support::portal::{Endpoint, Manner, Portal};
+use support::portal::{Endpoint, Fault, Manner, Portal};
 use support::walk::{add, sign_in};
 
 use bus::Bus;
@@ -25,6 +25,13 @@ use measure::{all_at_once, alternate, answer, peak_memory, timed};
 
 const ALTERNATIONS: usize = 40;
 const MANY: usize = 10_000;
+/// How many `status` shows.
+const SHOWN: usize = 1_000;
+/// `refresh --all` of so many connections at each of so many portals.
+const AT_ONE_PORTAL: usize = 10;
+const PORTALS: usize = 5;
+/// How long each portal thinks before it renews a token.
+const THOUGHT: Duration = Duration::from_millis(100);
 const HERD: usize = 60;
 const LABEL: &str = "bench";
 const MIB: f64 = 1024.0 * 1024.0;
@@ -45,7 +52,8 @@ fn main() {
     let id = only_id(&home.store());
     widen(&home.store(), &home.store(), &id, 1..10);
     let bench = Bench {
-        crowd: crowd(&home, &id),
+        crowd: crowd(&home, &id, "crowd", MANY),
+        shown: crowd(&home, &id, "shown", SHOWN),
         program,
         home,
         bus,
@@ -55,6 +63,8 @@ fn main() {
     println!("{:<58} {:>12} {:>12}  kept", "what", "measured", "promise");
     bench.cached_token();
     bench.many_connections();
+    bench.status();
+    bench.refresh();
     bench.footprint();
     bench.version();
     bench.herd();
@@ -65,6 +75,8 @@ struct Bench {
     home: Home,
     /// A store with the same connection among many.
     crowd: PathBuf,
+    /// The same among fewer.
+    shown: PathBuf,
     bus: Bus,
     portal: Portal,
     id: String,
@@ -85,10 +97,14 @@ impl Bench {
         self.command(&["token", "-c", LABEL])
     }
 
-    fn in_crowd(&self, arguments: &[&str]) -> Command {
+    fn in_store(&self, store: &Path, arguments: &[&str]) -> Command {
         let mut command = self.command(arguments);
-        command.env("AGE_OAUTH_HOME", &self.crowd);
+        command.env("AGE_OAUTH_HOME", store);
         command
+    }
+
+    fn in_crowd(&self, arguments: &[&str]) -> Command {
+        self.in_store(&self.crowd, arguments)
     }
 
     fn secret_tool(&self) -> Command {
@@ -146,6 +162,75 @@ impl Bench {
             "< 1000 ms",
             took < Duration::from_secs(1),
         );
+    }
+
+    fn status(&self) {
+        let shown = answer(&mut self.in_store(&self.shown, &["status"]));
+        assert!(shown.lines().count() > SHOWN);
+        let (status, list) = alternate(
+            ALTERNATIONS / 4,
+            || self.in_store(&self.shown, &["status"]),
+            || self.in_store(&self.shown, &["connections", "list"]),
+        );
+        at_most(
+            "status of 1,000 connections : connections list",
+            ratio(status, list),
+            1.5,
+        );
+        row(
+            "  status of 1,000, on a quiet machine",
+            &milliseconds(status),
+            "< 500 ms",
+            status < Duration::from_millis(500),
+        );
+        let calls = self.bus.calls_during(|| {
+            answer(&mut self.in_store(&self.shown, &["status"]));
+        });
+        row(
+            "D-Bus method calls of status",
+            &calls.len().to_string(),
+            "0",
+            calls.is_empty(),
+        );
+    }
+
+    /// The portals' thinking is most of the time, so that the ratio says how many of them are asked side by side.
+    fn refresh(&self) {
+        let portals: Vec<_> = (0..PORTALS)
+            .map(|_| Portal::start(Manner::Enterprise114))
+            .collect();
+        let homes = [1, PORTALS].map(|count| {
+            let mut home = Home::new(&self.program);
+            home.set("AGE_OAUTH_KEYCHAIN", "os");
+            home.set("DBUS_SESSION_BUS_ADDRESS", self.bus.address());
+            for (place, portal) in portals.iter().take(count).enumerate() {
+                for number in 0..AT_ONE_PORTAL {
+                    let label = format!("{place}-{number}");
+                    add(&home, portal, &label);
+                    sign_in(&home, portal, &label).ok();
+                }
+            }
+            home
+        });
+        for portal in &portals {
+            portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Delay(THOUGHT)));
+        }
+        let all = |home: &Home| {
+            let mut command = Command::new(&self.program);
+            command
+                .args(["refresh", "--all"])
+                .env_clear()
+                .envs(home.environment());
+            command
+        };
+        let (one, five) = alternate(5, || all(&homes[0]), || all(&homes[1]));
+        at_most(
+            "refresh --all, 50 connections on 5 portals : 10 on one",
+            ratio(five, one),
+            2.0,
+        );
+        tell("  50 on 5 portals, median", &milliseconds(five));
+        tell("  10 on one, median", &milliseconds(one));
     }
 
     fn footprint(&self) {
@@ -239,14 +324,14 @@ fn only_id(store: &Path) -> String {
 }
 
 /// A store with this connection and many others; all share one item in the keychain.
-fn crowd(home: &Home, id: &str) -> PathBuf {
-    let store = home.path().join("crowd");
+fn crowd(home: &Home, id: &str, name: &str, many: usize) -> PathBuf {
+    let store = home.path().join(name);
     for folder in ["", "labels", "connections"] {
         fs::create_dir(store.join(folder)).expect("a folder");
     }
     copy(&home.store(), &store, id, id, LABEL);
     fs::copy(home.store().join("default"), store.join("default")).expect("a copy");
-    widen(&home.store(), &store, id, 1..MANY);
+    widen(&home.store(), &store, id, 1..many);
     store
 }
 

@@ -13,6 +13,7 @@ use age_oauth::portal::Identity;
 use age_oauth::session::{SignedOut, Want};
 use age_oauth::token::{ClientSecret, ExtendRule, MinTtl, Tokens};
 use age_oauth::{Connection, Connections, Secret, Session};
+use serde_json::json;
 
 use crate::support::portal::{
     Endpoint, Fault, Manner, Portal, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER,
@@ -535,6 +536,44 @@ fn a_portal_without_exchange_is_remembered_and_its_end_is_announced() {
     assert!(matches!(world.notices()[..], [Notice::EndsSoon { .. }]));
     let status = world.store().load(&world.connection.id).unwrap().status;
     assert_eq!(status.extendable, Some(false));
+}
+
+#[test]
+fn a_portal_that_refuses_to_extend_is_told_with_the_end_of_the_sign_in() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.portal.set(|rules| {
+        let refusal = json!({"error": {"code": 400, "error": "invalid_request", "message": "no"}});
+        rules.fault_always(Endpoint::Exchange, Fault::Json(refusal));
+    });
+    world.pass(88 * DAY);
+    world.token();
+    assert!(
+        matches!(
+            world.notices()[..],
+            [Notice::Minor { .. }, Notice::EndsSoon { .. }]
+        ),
+        "{:?}",
+        world.notices()
+    );
+    let status = world.store().load(&world.connection.id).unwrap().status;
+    assert_eq!(status.extendable, Some(true), "it may work another time");
+}
+
+#[test]
+fn a_failure_stays_on_record_until_the_next_sign_in() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let noted = || {
+        let status = world.store().load(&world.connection.id).unwrap().status;
+        status.last_failure
+    };
+    world.keychain.fail_next(Call::Get, KeychainReason::Locked);
+    world.session().access_token(&Want::default()).unwrap_err();
+    assert!(noted().unwrap().contains("is locked"));
+    world.pass(HOUR);
+    world.token();
+    assert!(noted().is_some());
+    world.sign_in(USER);
+    assert_eq!(noted(), None);
 }
 
 #[test]

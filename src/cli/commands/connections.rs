@@ -3,9 +3,10 @@
 use serde_json::{json, Value};
 
 use super::overview::rows;
+use super::status::dated;
 use crate::cli::args::{JsonArgs, ListArgs, RenameArgs, ShowArgs, UseArgs};
 use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::{escape, local_and_left, verify_ssl};
+use crate::cli::words::{escape, local, local_and_left, verify_ssl};
 use crate::cli::Desk;
 use crate::connection::{Connection, Grant, KeychainKind};
 use crate::keychain::{Item, ItemKind};
@@ -191,11 +192,18 @@ fn facts(
             facts.push(("PKCE", "switched off".into()));
         }
     }
+    let failure = status
+        .last_failure
+        .as_deref()
+        .map(|line| match dated(line) {
+            (Some(at), what) => format!("{}: {what}", local(at, &desk.host.zone)),
+            (None, what) => what.to_owned(),
+        });
     let optional = [
         ("User", status.username.clone()),
         ("Signed in until", status.refresh_expires_at.map(when)),
         ("Token until", status.access_expires_at.map(when)),
-        ("Last failure", status.last_failure.clone()),
+        ("Last failure", failure),
         ("Referer", connection.referer.clone()),
         ("CA copied from", connection.ca_source.clone()),
         (

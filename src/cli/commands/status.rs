@@ -139,20 +139,11 @@ impl Row {
             _ => SignIn::Missing,
         };
         let failure = status.last_failure.as_deref().map(|line| {
-            let parts = line
-                .split_once(' ')
-                .and_then(|(at, what)| Some((at.parse::<Timestamp>().ok()?, what)));
-            match parts {
-                Some((at, what)) => LastFailure {
-                    at: Some(at),
-                    what: what.to_owned(),
-                    over: connection.last_used_at.is_some_and(|used| used > at),
-                },
-                None => LastFailure {
-                    at: None,
-                    what: line.to_owned(),
-                    over: false,
-                },
+            let (at, what) = dated(line);
+            LastFailure {
+                at,
+                what: what.to_owned(),
+                over: at.is_some_and(|at| connection.last_used_at.is_some_and(|used| used > at)),
             }
         });
         Self {
@@ -339,6 +330,13 @@ impl Row {
             recent || !failure.over
         })
     }
+}
+
+/// When a noted failure was, and what. One that was written by hand may have no date.
+pub(super) fn dated(line: &str) -> (Option<Timestamp>, &str) {
+    line.split_once(' ')
+        .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))
+        .unwrap_or((None, line))
 }
 
 fn mark(is_default: bool) -> String {
