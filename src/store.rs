@@ -305,7 +305,7 @@ impl Connections {
         }
         if schema < SCHEMA {
             return Err(corrupt(
-                "it belongs to the Python package; `age-oauth connections import` takes it over"
+                "it belongs to the Python package; add it again under another label to use it here"
                     .into(),
             ));
         }
