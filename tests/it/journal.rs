@@ -200,6 +200,7 @@ fn a_log_that_cannot_be_written_stops_no_token() {
     sign_in(&home, &portal, "prod").ok();
     let folder = home.path().join("folder");
     fs::create_dir(&folder).unwrap();
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut bad = vec![folder.clone(), home.path().join("no/such/folder/log")];
     #[cfg(unix)]
     {
