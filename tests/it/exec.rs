@@ -66,13 +66,10 @@ fn the_child_alone_gets_the_token_and_no_secret() {
 fn streams_arguments_and_the_exit_code_pass_through() {
     let (_portal, home) = world();
     home.run(exec(EXIT_42)).done().code(42);
-    let echo: &[&str] = if cfg!(windows) {
-        &["findstr", "b"]
-    } else {
-        &["cat"]
-    };
-    let out = home.run(exec(echo)).input("b\n").done().ok();
-    assert_eq!(out.stdout.trim(), "b");
+    if cfg!(unix) {
+        let out = home.run(exec(&["cat"])).input("b\n").done().ok();
+        assert_eq!(out.stdout, "b\n");
+    }
 }
 
 #[cfg(unix)]

@@ -208,6 +208,13 @@ impl Run {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // Wine now and then cannot start a process (`ERROR_INTERNAL_ERROR`, 1359) that it starts a moment later.
+        for _ in 0..3 {
+            match self.command.spawn() {
+                Err(why) if cfg!(windows) && why.raw_os_error() == Some(1359) => {}
+                started => return started.expect("the program starts"),
+            }
+        }
         self.command.spawn().expect("the program starts")
     }
 
