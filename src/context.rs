@@ -175,6 +175,22 @@ impl Environment {
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.var_os(name).map(PathBuf::from)
     }
+
+    /// The user's home directory: `HOME`, else what the platform says.
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
+        self.path("HOME").or_else(dirs::home_dir)
+    }
+
+    /// A path as people type it: `~` is the home directory, the rest is relative to where the program runs.
+    #[must_use]
+    pub fn expand(&self, text: &str) -> PathBuf {
+        let below = text.strip_prefix("~/").or_else(|| text.strip_prefix("~\\"));
+        let path = below
+            .and_then(|rest| Some(self.home()?.join(rest)))
+            .unwrap_or_else(|| PathBuf::from(text));
+        std::path::absolute(&path).unwrap_or(path)
+    }
 }
 
 impl fmt::Debug for Environment {

@@ -143,6 +143,48 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Overwrites the file with zeros, flushes that to disk, then removes it, where there is one. A link is an error and stays,
+/// as does what it leads to.
+///
+/// What a file system or a disk keeps of former content elsewhere (snapshots, journals, spare blocks) is beyond reach.
+pub(crate) fn wipe(path: &Path) -> Result<()> {
+    let open = || open_unlinked(OpenOptions::new().write(true), path);
+    let opened = match open() {
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(path).and_then(|()| open())
+        }
+        opened => opened,
+    };
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(Error::file("overwrite", path)(why)),
+    };
+    let overwritten = file.metadata().and_then(|found| {
+        io::copy(&mut io::repeat(0).take(found.len()), &mut file)?;
+        file.sync_all()
+    });
+    overwritten.map_err(Error::file("overwrite", path))?;
+    // Windows removes no file that is open.
+    drop(file);
+    remove(path)
+}
+
+/// For a file of one's own that was marked as read-only.
+fn make_writable(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut permissions = found.permissions();
+    #[cfg(unix)]
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+    #[cfg(windows)]
+    #[allow(clippy::permissions_set_readonly_false)] // That is about Unix.
+    permissions.set_readonly(false);
+    fs::set_permissions(path, permissions)
+}
+
 /// A rename would replace a link, a directory or a device without a word.
 fn refuse_strange(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
@@ -538,6 +580,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_wiped_file_is_overwritten_under_all_its_names() {
+        let folder = folder();
+        let (path, other) = (folder.path().join("f"), folder.path().join("other"));
+        fs::write(&path, b"secret").unwrap();
+        fs::hard_link(&path, &other).unwrap();
+        let mut permissions = fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions).unwrap();
+        wipe(&path).unwrap();
+        assert!(!path.exists());
+        assert_eq!(fs::read(&other).unwrap(), [0; 6]);
+        wipe(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(wipe(&path).is_err());
+    }
+
     #[cfg(unix)]
     #[test]
     fn rule_25_only_the_owner_may_see_files_and_directories() {
@@ -568,6 +627,7 @@ mod tests {
         assert!(write(&link, b"new").is_err());
         assert!(!create_new(&link, b"new").unwrap());
         assert!(Lock::acquire(&link, Duration::ZERO, &Context::process()).is_err());
+        assert!(wipe(&link).is_err());
         assert_eq!(fs::read(&target).unwrap(), b"old");
         let elsewhere = folder.path().join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();

@@ -41,6 +41,7 @@ pub mod federation;
 mod files;
 pub mod http;
 pub mod keychain;
+pub mod legacy;
 pub mod loopback;
 pub mod manage;
 pub mod oauth;
@@ -48,6 +49,7 @@ pub mod portal;
 mod secret;
 pub mod session;
 pub mod store;
+pub mod takeover;
 pub mod token;
 
 pub use card::Card;

@@ -1,6 +1,7 @@
 //! Changes that concern a connection's files and its secrets together: create, edit, rename, remove. Each is ordered so
 //! that whatever interrupts it, no secret is lost and nothing half-made is left where it would be used.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::connection::{
@@ -8,6 +9,7 @@ use crate::connection::{
 };
 use crate::context::{Context, Event, Notice};
 use crate::error::{Error, KeychainError, KeychainReason, Result};
+use crate::http;
 use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
 use crate::secret::Secret;
 use crate::session::Session;
@@ -16,6 +18,9 @@ use crate::token::{Binding, ClientSecret};
 
 /// The most that a client secret may be long, in bytes: far above any portal's.
 const MAX_SECRET: usize = 2048;
+
+/// No file of certificates is larger, in bytes.
+const MAX_CA: u64 = 1024 * 1024;
 
 /// Checks a client secret as a person or a program gave it, without its surrounding line end.
 pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
@@ -68,6 +73,20 @@ pub fn check_referer(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// Reads the certificates in a file (PEM or DER) and gives them as PEM.
+pub fn read_ca(path: &Path) -> Result<String> {
+    let bad = |why: String| {
+        Error::invalid("certificate file", format!("`{}`: {why}", path.display()))
+    };
+    let size = std::fs::metadata(path).map_err(|why| bad(why.to_string()))?;
+    if !size.is_file() || size.len() > MAX_CA {
+        return Err(bad("it is no file of certificates".into()));
+    }
+    let bytes = std::fs::read(path).map_err(|why| bad(why.to_string()))?;
+    let certificates = http::read_certificates(&bytes).map_err(bad)?;
+    Ok(http::to_pem(&certificates))
+}
+
 /// Stores the secret, then makes the connection. Nothing stays behind where either fails. Returns whether it became the
 /// default.
 pub fn create(
@@ -98,7 +117,7 @@ pub fn create(
     added
 }
 
-fn keychain_error(error: KeychainError, connection: &Connection, kind: ItemKind) -> Error {
+pub(crate) fn keychain_error(error: KeychainError, connection: &Connection, kind: ItemKind) -> Error {
     Error::Keychain {
         connection: Some(connection.label.to_string()),
         item: Some(kind),
@@ -290,11 +309,20 @@ fn copy(
     let Some(secret) = from.get(item)? else {
         return Ok(());
     };
-    to.set(item, &secret)?;
-    match to.get(item)? {
+    put(to, item, &secret)
+}
+
+/// Stores the secret, reads it back and compares.
+pub(crate) fn put(
+    keychain: &dyn SecretStore,
+    item: &Item,
+    secret: &Secret,
+) -> std::result::Result<(), KeychainError> {
+    keychain.set(item, secret)?;
+    match keychain.get(item)? {
         Some(read) if secret.matches(read.expose()) => Ok(()),
         _ => Err(KeychainError::new(
-            to.name(),
+            keychain.name(),
             KeychainReason::Refused,
             "it did not give back what was stored; nothing was moved",
         )),

@@ -548,7 +548,7 @@ fn read_tokens(answer: &Answer, portal: &PortalUrl, now: Timestamp) -> Result<Gr
 }
 
 /// A token travels in a header: visible ASCII only.
-fn is_token(token: &Secret) -> bool {
+pub(crate) fn is_token(token: &Secret) -> bool {
     !token.is_empty() && token.expose().chars().all(|c| c.is_ascii_graphic())
 }
 

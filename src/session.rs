@@ -857,8 +857,27 @@ impl Session {
         told.is_ok()
     }
 
+    /// Gives a refresh token of this connection's that is stored nowhere back to the portal. Whether the portal was told;
+    /// where it was not, the observer was told why.
+    pub fn revoke_stray(&self, refresh_token: Secret) -> bool {
+        let mut tokens = new_tokens(&self.connection);
+        tokens.refresh = Some(RefreshToken {
+            secret: refresh_token,
+            issued_at: self.context.now(),
+            expires_at: None,
+        });
+        self.revoke(&tokens)
+    }
+
+    /// The application that this connection's tokens are issued to, by the portal's own word. A rejected token is no
+    /// reason for another.
+    pub fn app_info(&self) -> Result<AppInfo> {
+        let issued = self.access_token(&Want::default())?;
+        self.known(portal::app_info(self.http()?, &issued.access.secret))
+    }
+
     /// The stored tokens, or nothing where nobody signed in. A record for another portal or client id is an error.
-    fn read_tokens(&self, connection: &Connection) -> Result<Option<Tokens>> {
+    pub(crate) fn read_tokens(&self, connection: &Connection) -> Result<Option<Tokens>> {
         let Some(record) = self.read(connection, ItemKind::Tokens)? else {
             let signed_in = connection.status.signed_in_at.is_some();
             return match (signed_in, &connection.grant) {
@@ -874,7 +893,7 @@ impl Session {
         Ok(Some(tokens))
     }
 
-    fn read_client_secret(&self, connection: &Connection) -> Result<Option<Secret>> {
+    pub(crate) fn read_client_secret(&self, connection: &Connection) -> Result<Option<Secret>> {
         let Some(record) = self.read(connection, ItemKind::ClientSecret)? else {
             return Ok(None);
         };
@@ -1021,7 +1040,7 @@ fn has_ended(error: &Error) -> bool {
     )
 }
 
-fn new_tokens(connection: &Connection) -> Tokens {
+pub(crate) fn new_tokens(connection: &Connection) -> Tokens {
     Tokens {
         binding: Binding::of(connection),
         access: None,
@@ -1088,6 +1107,6 @@ pub(crate) fn other_machine(connection: &Connection) -> Option<String> {
 }
 
 /// This machine's host name.
-fn this_machine() -> String {
+pub(crate) fn this_machine() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }

@@ -174,6 +174,16 @@ impl Connections {
         match (ids.pop(), ids.is_empty()) {
             (Some(only), true) => self.load(&only),
             (None, _) => Err(self.unknown(None)),
+            _ => self.only_one(),
+        }
+    }
+
+    /// Folders of the Python package do not count.
+    fn only_one(&self) -> Result<Connection> {
+        let mut connections = self.list(None)?.connections;
+        match (connections.pop(), connections.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => Err(self.unknown(None)),
             _ => Err(Error::Ambiguous {
                 wanted: None,
                 candidates: self.some_labels()?,
@@ -225,11 +235,13 @@ impl Connections {
     }
 
     fn find_by_id(&self, text: &str) -> Result<Option<Connection>> {
-        let Ok(id) = text.parse::<ConnectionId>() else {
-            return Ok(None);
-        };
-        if let Some(connection) = self.load_if_there(&id)? {
+        let id = text.parse::<ConnectionId>().ok();
+        if let Some(connection) = id.as_ref().map_or(Ok(None), |id| self.load_if_there(id))? {
             return Ok(Some(connection));
+        }
+        // Ids of the Python package are names of files, too, but may be longer than ours.
+        if id.is_none() && text.contains(|c: char| c.is_whitespace() || c == '/') {
+            return Ok(None);
         }
         Ok(self
             .list(None)?
@@ -244,10 +256,13 @@ impl Connections {
             .ok_or_else(|| self.unknown(Some(id.as_str())))
     }
 
-    fn load_if_there(&self, id: &ConnectionId) -> Result<Option<Connection>> {
+    /// One connection, or nothing where its folder is not there or still the Python package's.
+    pub(crate) fn load_if_there(&self, id: &ConnectionId) -> Result<Option<Connection>> {
         match self.read_meta(id)? {
-            Some(document) => Ok(Some(self.understand(id, &document)?)),
-            None => Ok(None),
+            Some(document) if Plaintext::in_document(id, &document).is_none() => {
+                Ok(Some(self.understand(id, &document)?))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -304,10 +319,7 @@ impl Connections {
             )));
         }
         if schema < SCHEMA {
-            return Err(corrupt(
-                "it belongs to the Python package; add it again under another label to use it here"
-                    .into(),
-            ));
+            return Err(self.not_taken_over(id.as_str()));
         }
         let meta: Meta = serde_json::from_value(Value::Object(document.clone()))
             .map_err(|why| corrupt(why.to_string()))?;
@@ -382,20 +394,30 @@ impl Connections {
     }
 
     fn some_labels(&self) -> Result<Vec<String>> {
-        let mut labels: Vec<_> = self
-            .list(None)?
-            .connections
-            .into_iter()
-            .map(|connection| connection.label.to_string())
-            .collect();
-        labels.truncate(MAX_CANDIDATES);
-        Ok(labels)
+        Ok(labels(&self.list(None)?))
     }
 
     fn unknown(&self, wanted: Option<&str>) -> Error {
+        let listing = self.list(None).unwrap_or_default();
+        let folded = wanted.map(fold);
+        let is_wanted = |old: &&Plaintext| match (wanted, &folded) {
+            (Some(wanted), Some(folded)) => old.id == wanted || fold(&old.label) == *folded,
+            _ => listing.connections.is_empty(),
+        };
+        if let Some(old) = listing.plaintext.iter().find(is_wanted) {
+            return self.not_taken_over(&old.id);
+        }
         Error::NoConnection {
             wanted: wanted.map(str::to_owned),
-            known: self.some_labels().unwrap_or_default(),
+            known: labels(&listing),
+        }
+    }
+
+    fn not_taken_over(&self, id: &str) -> Error {
+        Error::Corrupt {
+            path: self.root.join("connections").join(id),
+            why: "it belongs to the Python package; `age-oauth connections import` takes it over"
+                .into(),
         }
     }
 
@@ -419,17 +441,74 @@ impl Connections {
         context: &Context,
     ) -> Result<bool> {
         let _tree = self.lock_tree(context)?;
-        let first = self.ids()?.is_empty();
+        let first = self.ids()?.is_empty()
+            || self.default_id()?.is_none() && self.list(None)?.connections.is_empty();
+        self.make(connection, ca)?;
+        if first {
+            self.set_default(Some(&connection.id))?;
+        }
+        Ok(first)
+    }
+
+    /// The same, but it never becomes the default.
+    pub(crate) fn add_beside(
+        &self,
+        connection: &Connection,
+        ca: Option<&[u8]>,
+        context: &Context,
+    ) -> Result<()> {
+        let _tree = self.lock_tree(context)?;
+        self.make(connection, ca)
+    }
+
+    fn make(&self, connection: &Connection, ca: Option<&[u8]>) -> Result<()> {
         self.claim_label(&connection.label, &connection.id)?;
         let made = self.make_folder(connection, ca);
         if made.is_err() {
             self.release_label(&connection.label, &connection.id)?;
         }
-        made?;
-        if first {
-            self.set_default(Some(&connection.id))?;
+        made
+    }
+
+    /// Makes a folder of the Python package, which is in this store, a connection: what it was called there stays in
+    /// `meta.json` where this version does not know it. Who calls this took the folder's lock by [`Self::lock_folder`].
+    pub(crate) fn adopt(
+        &self,
+        lock: &RenewalLock,
+        connection: &Connection,
+        ca: Option<&[u8]>,
+        context: &Context,
+    ) -> Result<()> {
+        let _tree = self.lock_tree(context)?;
+        self.claim_label(&connection.label, &lock.id)?;
+        let document = self.read_meta(&lock.id).ok().flatten().unwrap_or_default();
+        let written = ca
+            .map_or(Ok(()), |pem| self.write_ca(lock, pem))
+            .and_then(|()| self.write_meta(document, connection));
+        if written.is_err() {
+            self.release_label(&connection.label, &lock.id)?;
         }
-        Ok(first)
+        written
+    }
+
+    /// Takes the lock of a folder that may not be a connection yet, waiting at most `bound`.
+    pub(crate) fn lock_folder(
+        &self,
+        id: &ConnectionId,
+        bound: Duration,
+        context: &Context,
+    ) -> Result<RenewalLock> {
+        let lock = Lock::acquire(&self.folder(id).join("lock"), bound, context)?;
+        Ok(RenewalLock {
+            id: id.clone(),
+            _lock: lock,
+        })
+    }
+
+    /// Keeps any other process from taking connections over into this store.
+    pub(crate) fn lock_import(&self, bound: Duration, context: &Context) -> Result<Lock> {
+        files::private_dir(&self.root)?;
+        Lock::acquire(&self.root.join("import.lock"), bound, context)
     }
 
     fn make_folder(&self, connection: &Connection, ca: Option<&[u8]>) -> Result<()> {
@@ -648,6 +727,16 @@ impl Connections {
             None => files::remove(&path),
         }
     }
+}
+
+/// A few labels, for an error.
+fn labels(listing: &Listing) -> Vec<String> {
+    listing
+        .connections
+        .iter()
+        .take(MAX_CANDIDATES)
+        .map(|connection| connection.label.to_string())
+        .collect()
 }
 
 /// Lower-case hexadecimal.

@@ -110,6 +110,8 @@ pub(super) enum ConnectionsCommand {
     Use(UseArgs),
     /// Remove a connection, its tokens and its secret
     Remove(RemoveArgs),
+    /// Take over the connections of the Python age-oauth, their secrets included
+    Import(ImportArgs),
     /// Where everything is kept
     Info(JsonArgs),
 }
@@ -291,6 +293,36 @@ pub(super) struct ShareArgs {
     /// Label or id
     #[arg(add = labels())]
     pub(super) name: Option<String>,
+}
+
+#[derive(Args, Debug, Default)]
+pub(super) struct ImportArgs {
+    /// The old store's folder; where the Python package keeps it, where absent
+    pub(super) dir: Option<PathBuf>,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Leave the old store to the old tool: new connections, each with a sign-in of its own
+    #[arg(long)]
+    pub(super) keep_plaintext: bool,
+    /// Ask no portal: sign-ins are not exchanged
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Read the profiles of the ArcGIS API for Python instead (~/.arcgisprofile)
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        conflicts_with_all = ["dir", "keep_plaintext", "offline"]
+    )]
+    #[allow(clippy::option_option)] // Given or not, and with a file or without.
+    pub(super) from_arcgis_profile: Option<Option<PathBuf>>,
+    /// Where the secrets go: the system's keychain, or an encrypted file
+    #[arg(long, value_name = "KIND")]
+    pub(super) keychain: Option<KeychainArg>,
+    /// One JSON array
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]

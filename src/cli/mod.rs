@@ -116,6 +116,7 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(Command::Connections(command)) => match command {
             ConnectionsCommand::List(args) => args.json,
             ConnectionsCommand::Show(args) => args.json,
+            ConnectionsCommand::Import(args) => args.json,
             ConnectionsCommand::Info(args) => args.json,
             _ => false,
         },

@@ -22,6 +22,9 @@ pub(super) fn escape(text: &str) -> String {
     clean
 }
 
+/// What a connection of the Python package is shown as.
+pub(super) const PLAINTEXT: &str = "plaintext: run age-oauth connections import";
+
 /// JSON as it is printed: on Windows in ASCII alone, because whatever reads a pipe there takes its bytes for letters of the
 /// console's code page.
 pub(super) fn json_text(json: &str) -> String {

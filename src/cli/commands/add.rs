@@ -4,9 +4,8 @@ use crate::cli::args::{AddArgs, AuthType};
 use crate::cli::report::{certificate, hint, Failure, Outcome};
 use crate::cli::words::{escape, typed};
 use crate::cli::Desk;
-use crate::connection::{Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri};
-use crate::error::{Error, KeychainReason, TlsFailure, Unreachable};
-use crate::keychain::{Item, ItemKind};
+use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri};
+use crate::error::{Error, TlsFailure, Unreachable};
 use crate::manage;
 use crate::portal::PortalInfo;
 use crate::secret::Secret;
@@ -28,7 +27,7 @@ pub(super) fn add(desk: &mut Desk, args: &AddArgs) -> Outcome {
         && [&args.label, &args.fields.portal, &args.fields.client_id]
             .iter()
             .any(|given| given.is_none());
-    let form = Form::new(desk, args, guided)?;
+    let form = Form::new(args, guided)?;
     let (connection, trust, secret) = form.fill(desk, &store)?;
     create(desk, &store, args, &connection, &trust, secret)
 }
@@ -61,13 +60,12 @@ struct Form<'a> {
     guided: bool,
     proxy: Proxy,
     referer: Option<String>,
-    keychain: KeychainKind,
 }
 
 type Filled = (Connection, Trust, Option<Secret>);
 
 impl<'a> Form<'a> {
-    fn new(desk: &Desk, args: &'a AddArgs, guided: bool) -> Result<Self, Failure> {
+    fn new(args: &'a AddArgs, guided: bool) -> Result<Self, Failure> {
         let fields = &args.fields;
         Ok(Self {
             args,
@@ -78,13 +76,12 @@ impl<'a> Form<'a> {
                 .as_deref()
                 .map(manage::check_referer)
                 .transpose()?,
-            keychain: fields::keychain(fields, &desk.context.environment)?,
         })
     }
 
     fn fill(&self, desk: &mut Desk, store: &Connections) -> Result<Filled, Failure> {
         // What cannot work is said before anybody types anything.
-        let keychain = self.usable_keychain(desk, store)?;
+        let keychain = fields::usable_keychain(desk, store, self.args.fields.keychain)?;
         let label = self.label(desk, store)?;
         let (portal, trust) = self.portal(desk)?;
         let application = self.is_application(desk)?;
@@ -105,33 +102,6 @@ impl<'a> Form<'a> {
         connection.tags.clone_from(&self.args.fields.tags);
         connection.created_at = Some(desk.context.now());
         Ok((connection, trust, secret))
-    }
-
-    /// Where the platform has no keychain, a person is offered the vault.
-    fn usable_keychain(
-        &self,
-        desk: &mut Desk,
-        store: &Connections,
-    ) -> Result<KeychainKind, Failure> {
-        let probe = Item::new("probe", "probe", ItemKind::Probe);
-        let answer = desk.keychains(store).of(self.keychain).get(&probe);
-        match answer {
-            Err(error)
-                if error.reason == KeychainReason::Missing && self.keychain == KeychainKind::Os =>
-            {
-                let offer = self.args.fields.keychain.is_none() && desk.person();
-                if offer {
-                    desk.talk.warn(&error.to_string());
-                    let question = "Keep secrets in an encrypted file (the vault) instead?";
-                    if desk.host.ask.confirm(question, true)? {
-                        return Ok(KeychainKind::Vault);
-                    }
-                }
-                Err(Error::from(error).into())
-            }
-            // Whatever else is wrong with it will show when it is needed, with its own message.
-            _ => Ok(self.keychain),
-        }
     }
 
     fn label(&self, desk: &mut Desk, store: &Connections) -> Result<Label, Failure> {

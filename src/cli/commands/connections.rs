@@ -6,7 +6,7 @@ use super::overview::rows;
 use super::status::dated;
 use crate::cli::args::{JsonArgs, ListArgs, RenameArgs, ShowArgs, UseArgs};
 use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::{escape, local, local_and_left, verify_ssl};
+use crate::cli::words::{escape, local, local_and_left, verify_ssl, PLAINTEXT};
 use crate::cli::Desk;
 use crate::connection::{Connection, Grant, KeychainKind};
 use crate::keychain::{Item, ItemKind};
@@ -48,7 +48,7 @@ pub(super) fn list(desk: &mut Desk, args: &ListArgs) -> Outcome {
     }
     for plaintext in &listing.plaintext {
         desk.answer(&format!(
-            "{}\t{}\t{}\tplaintext\t\t\t",
+            "{}\t{}\t{}\t{PLAINTEXT}\t\t\t",
             escape(&plaintext.id),
             escape(&plaintext.label),
             escape(&plaintext.portal_url)

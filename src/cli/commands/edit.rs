@@ -73,7 +73,7 @@ fn changes(desk: &mut Desk, connection: &Connection, args: &FieldArgs) -> Result
         proxy: fields::proxy(args)?,
         keychain: args
             .keychain
-            .map(|_| fields::keychain(args, &desk.context.environment))
+            .map(|kind| fields::keychain(Some(kind), &desk.context.environment))
             .transpose()?,
         tags: Some(args.tags.clone()).filter(|tags| !tags.is_empty()),
         ..Changes::default()

@@ -2,7 +2,7 @@
 //! whether it is one.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::NamedTempFile;
 
@@ -11,14 +11,13 @@ use crate::cli::report::Failure;
 use crate::cli::Desk;
 use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
 use crate::context::Environment;
-use crate::error::Error;
+use crate::error::{Error, KeychainReason};
 use crate::http::{self, Http};
-use crate::manage::{check_client_secret, TlsChange};
+use crate::keychain::{Item, ItemKind};
+use crate::manage::{check_client_secret, read_ca, TlsChange};
 use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
-
-/// No file of certificates is larger.
-const MAX_CA: u64 = 1024 * 1024;
+use crate::store::Connections;
 
 /// Which certificates are accepted: for asking the portal now, and for storing.
 pub(super) struct Trust {
@@ -46,18 +45,8 @@ impl Trust {
 
     /// The certificates in a file (PEM or DER).
     pub(super) fn file(text: &str, environment: &Environment) -> Result<Self, Error> {
-        let path = expand(text, environment);
-        let bad = |why: String| Error::Invalid {
-            what: "certificate file",
-            why: format!("`{}`: {why}", path.display()),
-        };
-        let size = std::fs::metadata(&path).map_err(|why| bad(why.to_string()))?;
-        if !size.is_file() || size.len() > MAX_CA {
-            return Err(bad("it is no file of certificates".into()));
-        }
-        let bytes = std::fs::read(&path).map_err(|why| bad(why.to_string()))?;
-        let certificates = http::read_certificates(&bytes).map_err(bad)?;
-        Self::certificates(http::to_pem(&certificates), path.display().to_string())
+        let path = environment.expand(text);
+        Self::certificates(read_ca(&path)?, path.display().to_string())
     }
 
     /// Exactly this certificate, as the portal showed it.
@@ -122,17 +111,6 @@ fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
     }
 }
 
-/// `~` is the home directory; the rest is relative to where the command runs.
-fn expand(text: &str, environment: &Environment) -> PathBuf {
-    let home = || environment.path("HOME").or_else(dirs::home_dir);
-    let path = match text.strip_prefix("~/").or_else(|| text.strip_prefix("~\\")) {
-        Some(rest) => home().map(|home| home.join(rest)),
-        None => None,
-    };
-    let path = path.unwrap_or_else(|| PathBuf::from(text));
-    std::path::absolute(&path).unwrap_or(path)
-}
-
 /// What flags and the variable say of the client secret.
 pub(super) enum GivenSecret {
     Nothing,
@@ -186,11 +164,39 @@ pub(super) fn proxy(args: &FieldArgs) -> Result<Option<Proxy>, Error> {
     args.proxy.as_deref().map(str::parse).transpose()
 }
 
-pub(super) fn keychain(args: &FieldArgs, environment: &Environment) -> Result<KeychainKind, Error> {
-    match args.keychain {
+pub(super) fn keychain(
+    asked: Option<KeychainArg>,
+    environment: &Environment,
+) -> Result<KeychainKind, Error> {
+    match asked {
         Some(KeychainArg::Os) => Ok(KeychainKind::Os),
         Some(KeychainArg::Vault) => Ok(KeychainKind::Vault),
         None => default_keychain(environment),
+    }
+}
+
+/// The same, where it works: where the platform has no keychain, a person is offered the vault.
+pub(super) fn usable_keychain(
+    desk: &mut Desk,
+    store: &Connections,
+    asked: Option<KeychainArg>,
+) -> Result<KeychainKind, Failure> {
+    let kind = keychain(asked, &desk.context.environment)?;
+    let probe = Item::new("probe", "probe", ItemKind::Probe);
+    let answer = desk.keychains(store).of(kind).get(&probe);
+    match answer {
+        Err(error) if error.reason == KeychainReason::Missing && kind == KeychainKind::Os => {
+            if asked.is_none() && desk.person() {
+                desk.talk.warn(&error.to_string());
+                let question = "Keep secrets in an encrypted file (the vault) instead?";
+                if desk.host.ask.confirm(question, true)? {
+                    return Ok(KeychainKind::Vault);
+                }
+            }
+            Err(Error::from(error).into())
+        }
+        // Whatever else is wrong with it will show when it is needed, with its own message.
+        _ => Ok(kind),
     }
 }
 

@@ -9,6 +9,7 @@ mod edit;
 mod exec;
 mod export_env;
 mod fields;
+mod import;
 mod login;
 mod logout;
 mod man;
@@ -55,6 +56,7 @@ pub(super) fn connections(
         ConnectionsCommand::Share(args) => share::share(desk, &args),
         ConnectionsCommand::Use(args) => connections::choose(desk, &args),
         ConnectionsCommand::Remove(args) => remove::remove(desk, &args, global),
+        ConnectionsCommand::Import(args) => import::import(desk, &args),
         ConnectionsCommand::Info(args) => connections::info(desk, &args),
     }
 }

@@ -1,7 +1,7 @@
 //! `age-oauth` alone: one screen with the connections, who is signed in until when, and what to type next.
 
 use crate::cli::report::Outcome;
-use crate::cli::words::{escape, from_now, table, typed};
+use crate::cli::words::{escape, from_now, table, typed, PLAINTEXT};
 use crate::cli::Desk;
 use crate::connection::Connection;
 use crate::store::{Listing, Plaintext};
@@ -59,7 +59,7 @@ pub(super) fn rows(desk: &Desk, listing: &Listing, default: Option<&str>) -> Str
             escape(label),
             escape(portal_url),
             String::new(),
-            "plaintext: a connection of the Python package, not taken over".into(),
+            PLAINTEXT.into(),
         ]);
     }
     table(&rows)
@@ -79,6 +79,9 @@ fn signed_in(desk: &Desk, connection: &Connection) -> String {
 }
 
 fn next(desk: &Desk, listing: &Listing) -> String {
+    if listing.connections.is_empty() {
+        return "Next: age-oauth connections import".into();
+    }
     let now = desk.context.now();
     let needs_sign_in = listing.connections.iter().find(|connection| {
         !connection.grant.is_application()

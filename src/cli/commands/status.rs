@@ -7,7 +7,9 @@ use serde_json::{json, Value};
 use super::connections::keychain_name;
 use crate::cli::args::StatusArgs;
 use crate::cli::report::{worse, Failure, Outcome, DONE};
-use crate::cli::words::{ago, chosen, escape, from_now, local, local_and_left, table};
+use crate::cli::words::{
+    ago, chosen, escape, from_now, local, local_and_left, table, PLAINTEXT,
+};
 use crate::cli::Desk;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
@@ -454,7 +456,7 @@ fn picture(
         vec![
             String::new(),
             escape(label),
-            "plaintext: not taken over from the Python package".into(),
+            PLAINTEXT.into(),
         ]
     }));
     let mut text = table(&cells);
