@@ -53,9 +53,8 @@ pub fn usual_places() -> Vec<PathBuf> {
         .into_iter()
         .collect();
     if cfg!(windows) {
-        places.extend(
-            dirs::data_local_dir().map(|local| local.join("age_oauth").join("age_oauth")),
-        );
+        places
+            .extend(dirs::data_local_dir().map(|local| local.join("age_oauth").join("age_oauth")));
     }
     places
 }
@@ -743,7 +742,10 @@ mod tests {
             ("K=\"C:\\\\my certs\\\\ca.pem\"", "C:\\my certs\\ca.pem"),
             // 0.1.x does not escape backslashes.
             ("K=\"C:\\my certs\\ca.pem\"", "C:\\my certs\\ca.pem"),
-            ("K=\"\\\\server\\my certs\\ca.pem\"", "\\\\server\\my certs\\ca.pem"),
+            (
+                "K=\"\\\\server\\my certs\\ca.pem\"",
+                "\\\\server\\my certs\\ca.pem",
+            ),
             ("K=C:\\certs\\ca.pem", "C:\\certs\\ca.pem"),
             // python-dotenv, which 0.1.x uses where it is installed, writes single quotes always.
             ("K='it\\'s'", "it's"),
@@ -773,7 +775,10 @@ mod tests {
 
     #[test]
     fn dates_are_seconds_with_a_fraction() {
-        assert_eq!(epoch("1790000000.123456").unwrap().as_second(), 1_790_000_000);
+        assert_eq!(
+            epoch("1790000000.123456").unwrap().as_second(),
+            1_790_000_000
+        );
         for bad in ["", "0", "-1", "nan", "inf", "1e300", "soon"] {
             assert_eq!(epoch(bad), None, "{bad}");
         }

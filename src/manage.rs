@@ -75,9 +75,8 @@ pub fn check_referer(text: &str) -> Result<String> {
 
 /// Reads the certificates in a file (PEM or DER) and gives them as PEM.
 pub fn read_ca(path: &Path) -> Result<String> {
-    let bad = |why: String| {
-        Error::invalid("certificate file", format!("`{}`: {why}", path.display()))
-    };
+    let bad =
+        |why: String| Error::invalid("certificate file", format!("`{}`: {why}", path.display()));
     let size = std::fs::metadata(path).map_err(|why| bad(why.to_string()))?;
     if !size.is_file() || size.len() > MAX_CA {
         return Err(bad("it is no file of certificates".into()));
@@ -117,7 +116,11 @@ pub fn create(
     added
 }
 
-pub(crate) fn keychain_error(error: KeychainError, connection: &Connection, kind: ItemKind) -> Error {
+pub(crate) fn keychain_error(
+    error: KeychainError,
+    connection: &Connection,
+    kind: ItemKind,
+) -> Error {
     Error::Keychain {
         connection: Some(connection.label.to_string()),
         item: Some(kind),

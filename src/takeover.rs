@@ -624,12 +624,7 @@ impl<'a> Takeover<'a> {
     }
 
     /// Overwrites and deletes what the package kept of this connection.
-    fn wipe(
-        &self,
-        connection: &Connection,
-        legacy: &Legacy,
-        notes: &mut Vec<Note>,
-    ) -> Result<()> {
+    fn wipe(&self, connection: &Connection, legacy: &Legacy, notes: &mut Vec<Note>) -> Result<()> {
         if !legacy.is_unchanged()? {
             return Err(Error::Corrupt {
                 path: legacy.env_path(),
@@ -671,7 +666,10 @@ impl<'a> Takeover<'a> {
         for (key, value) in &legacy.unknown {
             let value = value.expose().replace('\\', "\\\\").replace('"', "\\\"");
             let line = format!("{key}=\"{value}\"\n");
-            if !text.windows(line.len()).any(|window| window == line.as_bytes()) {
+            if !text
+                .windows(line.len())
+                .any(|window| window == line.as_bytes())
+            {
                 text.extend_from_slice(line.as_bytes());
             }
         }
@@ -777,8 +775,7 @@ impl<'a> Takeover<'a> {
 
     /// Makes the connection of a profile.
     pub fn add_profile(&self, connection: &Connection) -> Result<()> {
-        self.connections
-            .add_beside(connection, None, self.context)
+        self.connections.add_beside(connection, None, self.context)
     }
 }
 
@@ -820,7 +817,10 @@ fn compare(
         return Ok(Newer::Neither);
     }
     // A program of the old package that still ran may have extended the sign-in and written its file anew.
-    let noted = legacy.refresh.as_ref().and_then(|refresh| refresh.issued_at);
+    let noted = legacy
+        .refresh
+        .as_ref()
+        .and_then(|refresh| refresh.issued_at);
     let later = noted.is_some_and(|at| at.as_second() > ours.issued_at.as_second());
     Ok(if later && connection.id.as_str() == legacy.id {
         Newer::Plaintext
@@ -935,11 +935,7 @@ fn grant(legacy: &Legacy, notes: &mut Vec<Note>) -> Grant {
 }
 
 /// When the refresh token was issued, or a cautious guess.
-fn issued_at(
-    refresh: &LegacyRefresh,
-    created_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Timestamp {
+fn issued_at(refresh: &LegacyRefresh, created_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
     let guess = now.checked_sub(ASSUMED_AGE).unwrap_or(now);
     refresh
         .issued_at
@@ -1002,7 +998,13 @@ mod tests {
         for name in [".env.tmp", ".env.4711.tmp"] {
             assert!(is_unfinished(name), "{name}");
         }
-        for name in [".env", ".env.lock", ".env.bak", ".env.old.tmp", "meta.json.tmp"] {
+        for name in [
+            ".env",
+            ".env.lock",
+            ".env.bak",
+            ".env.old.tmp",
+            "meta.json.tmp",
+        ] {
             assert!(!is_unfinished(name), "{name}");
         }
     }

@@ -20,6 +20,7 @@ mod first_walk;
 mod guided;
 mod herd;
 mod http;
+mod import;
 mod journal;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;

@@ -8,6 +8,7 @@
 
 pub mod browser;
 pub mod home;
+pub mod legacy;
 pub mod portal;
 #[cfg(unix)]
 pub mod pty;

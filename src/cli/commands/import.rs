@@ -56,10 +56,7 @@ pub(super) fn import(desk: &mut Desk, args: &ImportArgs) -> Outcome {
 fn places(store: &Connections, args: &ImportArgs) -> Result<Vec<PathBuf>, Failure> {
     if let Some(dir) = &args.dir {
         if !dir.is_dir() {
-            return Err(Failure::usage(format!(
-                "`{}` is no folder",
-                dir.display()
-            )));
+            return Err(Failure::usage(format!("`{}` is no folder", dir.display())));
         }
         let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
         return Ok(vec![whole]);
@@ -182,10 +179,10 @@ impl<'a> Work<'a> {
         }
         if !self.args.dry_run {
             match takeover.settle(old.root()) {
-                Ok(Some(default)) => self.desk.talk.remark(&format!(
-                    "Default: {}",
-                    escape(default.label.as_str())
-                )),
+                Ok(Some(default)) => self
+                    .desk
+                    .talk
+                    .remark(&format!("Default: {}", escape(default.label.as_str()))),
                 Ok(None) => {}
                 Err(error) => self.fail("", &error.into()),
             }
@@ -230,11 +227,18 @@ impl<'a> Work<'a> {
     fn would_import(&mut self, old: &LegacyStore, id: &str, incoming: &Incoming) -> Outcome {
         self.busy = true;
         let connection = incoming.connection();
-        self.line(&format!("Would import: {}", escape(connection.label.as_str())))?;
+        self.line(&format!(
+            "Would import: {}",
+            escape(connection.label.as_str())
+        ))?;
         self.facts(connection)?;
         let mut plans = vec![format!(
             "its client secret {} to {}",
-            if incoming.has_secret() { "goes" } else { "is missing; it would go" },
+            if incoming.has_secret() {
+                "goes"
+            } else {
+                "is missing; it would go"
+            },
             keychain_name(connection.keychain)
         )];
         let sign_in = self.sign_in_before(connection, incoming.has_sign_in());
@@ -255,7 +259,14 @@ impl<'a> Work<'a> {
             self.line(&format!("     {plan}"))?;
         }
         self.notes(incoming.notes())?;
-        let row = self.row(connection, old, id, "would_import", &sign_in, incoming.notes());
+        let row = self.row(
+            connection,
+            old.root(),
+            id,
+            "would_import",
+            &sign_in,
+            incoming.notes(),
+        );
         self.rows.push(row);
         Ok(())
     }
@@ -268,7 +279,7 @@ impl<'a> Work<'a> {
         ))?;
         self.line("     what is left of it in plain text is overwritten and deleted")?;
         let sign_in = self.sign_in_before(connection, connection.status.signed_in_at.is_some());
-        let row = self.row(connection, old, id, "would_finish", &sign_in, &[]);
+        let row = self.row(connection, old.root(), id, "would_finish", &sign_in, &[]);
         self.rows.push(row);
         Ok(())
     }
@@ -295,7 +306,11 @@ impl<'a> Work<'a> {
         let connection = &taken.connection;
         self.line(&format!(
             "[OK] {} connection: {}",
-            if taken.resumed { "Finished importing" } else { "Imported" },
+            if taken.resumed {
+                "Finished importing"
+            } else {
+                "Imported"
+            },
             escape(connection.label.as_str())
         ))?;
         self.facts(connection)?;
@@ -311,8 +326,12 @@ impl<'a> Work<'a> {
         if taken.had_secret && !self.args.keep_plaintext {
             self.expose(connection, &sign_in);
         }
-        let outcome = if taken.resumed { "finished" } else { "imported" };
-        let mut row = self.row(connection, old, id, outcome, &sign_in, &taken.notes);
+        let outcome = if taken.resumed {
+            "finished"
+        } else {
+            "imported"
+        };
+        let mut row = self.row(connection, old.root(), id, outcome, &sign_in, &taken.notes);
         row["plaintext_deleted"] = (taken.left.is_none() && !self.args.keep_plaintext).into();
         self.rows.push(row);
         let Some(error) = taken.left else {
@@ -403,7 +422,9 @@ impl<'a> Work<'a> {
                     error @ Error::Refused { .. } => Failure::Library(error),
                     error => Failure::Hinted {
                         error,
-                        hint: format!("until it is exchanged, copies of the old plaintext are good: {again}"),
+                        hint: format!(
+                            "until it is exchanged, copies of the old plaintext are good: {again}"
+                        ),
                     },
                 };
                 self.desk.journal.failed(&failure);
@@ -476,7 +497,7 @@ impl<'a> Work<'a> {
     fn row(
         &self,
         connection: &Connection,
-        old: &LegacyStore,
+        source: &Path,
         id: &str,
         outcome: &str,
         sign_in: &SignIn,
@@ -495,7 +516,7 @@ impl<'a> Work<'a> {
             "portal_url": connection.portal.as_str(),
             "auth_type": connection.grant.as_str(),
             "client_id": connection.client_id,
-            "source": old.root().display().to_string(),
+            "source": source.display().to_string(),
             "outcome": outcome,
             "sign_in": sign_in.as_str(),
             "signed_in_until": end.map(rfc3339),
@@ -528,14 +549,14 @@ impl<'a> Work<'a> {
                 .map(|place| escape(&place.display().to_string()))
                 .collect();
             self.line(&format!(
-                "Nothing to do: no connection of the Python package waits in {}",
+                "Nothing to do: nothing is left to import in {}",
                 places.join(" or ")
             ))?;
         }
         if self.args.keep_plaintext && self.busy && !self.args.dry_run {
-            self.desk.talk.remark(
-                "When nobody uses the old tool any more: age-oauth connections import",
-            );
+            self.desk
+                .talk
+                .remark("When nobody uses the old tool any more: age-oauth connections import");
         }
         self.advise();
         if self.args.json {
@@ -633,7 +654,7 @@ fn profiles(
     let mut takeover = Takeover::begin(store, &keychains, &context, options)?;
     let mut work = Work::new(desk, store, args);
     for profile in &profiles {
-        match work.profile(&mut takeover, profile) {
+        match work.profile(&mut takeover, &path, profile) {
             Ok(()) => {}
             Err(failure @ (Failure::ReaderLeft | Failure::Interrupted)) => return Err(failure),
             Err(failure) => work.fail(&profile.name, &failure),
@@ -643,15 +664,18 @@ fn profiles(
 }
 
 impl Work<'_> {
-    fn profile(&mut self, takeover: &mut Takeover<'_>, profile: &Profile) -> Outcome {
+    fn profile(
+        &mut self,
+        takeover: &mut Takeover<'_>,
+        source: &Path,
+        profile: &Profile,
+    ) -> Outcome {
         let name = escape(&profile.name);
-        let of_profile = |error: Error| {
-            Failure::failed(format!("the profile `{}`: {error}", profile.name))
-        };
+        let of_profile =
+            |error: Error| Failure::failed(format!("the profile `{}`: {error}", profile.name));
         let (connection, notes) = match takeover.plan_profile(profile).map_err(of_profile)? {
             ProfilePlan::Done(_) => return Ok(()),
             ProfilePlan::NoClientId => {
-                self.busy = true;
                 self.desk.talk.remark(&format!(
                     "Skipped the profile {name}: it has no client ID; register an application at the portal, then: age-oauth connections add --label {}",
                     typed(&profile.name)
@@ -676,9 +700,19 @@ impl Work<'_> {
         self.facts(&connection)?;
         self.needs_sign_in(&connection)?;
         self.notes(&notes)?;
-        let source = LegacyStore::open(PathBuf::new());
-        let outcome = if self.args.dry_run { "would_import" } else { "imported" };
-        let row = self.row(&connection, &source, &profile.name, outcome, &SignIn::Needed, &notes);
+        let outcome = if self.args.dry_run {
+            "would_import"
+        } else {
+            "imported"
+        };
+        let row = self.row(
+            &connection,
+            source,
+            &profile.name,
+            outcome,
+            &SignIn::Needed,
+            &notes,
+        );
         self.rows.push(row);
         Ok(())
     }

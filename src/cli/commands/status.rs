@@ -7,9 +7,7 @@ use serde_json::{json, Value};
 use super::connections::keychain_name;
 use crate::cli::args::StatusArgs;
 use crate::cli::report::{worse, Failure, Outcome, DONE};
-use crate::cli::words::{
-    ago, chosen, escape, from_now, local, local_and_left, table, PLAINTEXT,
-};
+use crate::cli::words::{ago, chosen, escape, from_now, local, local_and_left, table, PLAINTEXT};
 use crate::cli::Desk;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
@@ -452,13 +450,11 @@ fn picture(
     .map(str::to_owned)
     .to_vec()];
     cells.extend(rows.iter().map(|row| row.cells(desk, default)));
-    cells.extend(plaintext.iter().map(|Plaintext { label, .. }| {
-        vec![
-            String::new(),
-            escape(label),
-            PLAINTEXT.into(),
-        ]
-    }));
+    cells.extend(
+        plaintext
+            .iter()
+            .map(|Plaintext { label, .. }| vec![String::new(), escape(label), PLAINTEXT.into()]),
+    );
     let mut text = table(&cells);
     let failures = rows.iter().filter_map(|row| {
         let failure = row.worth_telling(now)?;
