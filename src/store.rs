@@ -991,6 +991,33 @@ mod tests {
     }
 
     #[test]
+    fn folders_of_the_python_package_stand_in_nobodys_way() {
+        let (_folder, store) = store();
+        let environment = Environment::of(Vec::<(String, String)>::new());
+        let folder = store.root().join("connections/prod_1a2b3c4d");
+        fs::create_dir_all(&folder).unwrap();
+        let meta = r#"{"id": "prod_1a2b3c4d", "label": "Prod", "portal_url": "https://h"}"#;
+        fs::write(folder.join("meta.json"), meta).unwrap();
+        for wanted in [named("prod"), named("prod_1a2b"), named("prod_1a2b3c4d")] {
+            let error = store.choose(Some(&wanted), &environment).unwrap_err();
+            assert!(error.to_string().contains("connections import"), "{error}");
+        }
+        assert!(matches!(
+            store.choose(None, &environment),
+            Err(Error::Corrupt { .. })
+        ));
+        // Neither a label nor an id is lost to them, and the first one of ours is the default.
+        let mut ours = connection("PROD");
+        ours.legacy_id = Some("prod_1a2b3c4d".into());
+        assert!(store.add(&ours, None, &Context::process()).unwrap());
+        store.set_default(None).unwrap();
+        assert_eq!(store.choose(None, &environment).unwrap().id, ours.id);
+        for name in ["prod", "prod_1a2b3c4d"] {
+            assert_eq!(store.find(&named(name)).unwrap().id, ours.id);
+        }
+    }
+
+    #[test]
     fn the_first_connection_becomes_the_default_and_gives_it_back() {
         let (_folder, store) = store();
         let environment = Environment::of(Vec::<(String, String)>::new());

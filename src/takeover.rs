@@ -259,7 +259,7 @@ impl<'a> Takeover<'a> {
     /// Decides what is to be done about one connection. Changes nothing.
     pub fn plan(&mut self, store: &LegacyStore, id: &str) -> Result<Plan> {
         let Some(legacy) = store.read(id)? else {
-            return Ok(match self.existing(id)?.pop() {
+            return Ok(match self.existing(id, true)?.pop() {
                 Some(connection) => self.again(connection, None),
                 None => Plan::Gone,
             });
@@ -272,7 +272,7 @@ impl<'a> Takeover<'a> {
                     .into(),
             });
         }
-        let existing = self.existing(id)?;
+        let existing = self.existing(id, legacy.is_ours)?;
         let same = existing
             .iter()
             .position(|connection| belongs(&legacy, connection));
@@ -301,12 +301,18 @@ impl<'a> Takeover<'a> {
         }
     }
 
-    /// Connections that go by this id of the old store.
-    fn existing(&self, id: &str) -> Result<Vec<Connection>> {
-        let own = id.parse().ok();
+    /// Connections that go by this id of the old store. A folder of the package's whose `meta.json` is damaged
+    /// (`is_ours` is false) is none.
+    fn existing(&self, id: &str, is_ours: bool) -> Result<Vec<Connection>> {
         let mut found = Vec::new();
-        for id in own.iter().chain(self.remembered.get(id)) {
-            found.extend(self.connections.load_if_there(id)?);
+        if let Ok(own) = id.parse() {
+            match self.connections.load_if_there(&own) {
+                Err(Error::Corrupt { .. }) if !is_ours => {}
+                other => found.extend(other?),
+            }
+        }
+        if let Some(remembered) = self.remembered.get(id) {
+            found.extend(self.connections.load_if_there(remembered)?);
         }
         Ok(found)
     }
@@ -709,7 +715,7 @@ impl<'a> Takeover<'a> {
     }
 
     fn new_home_of(&self, id: &str) -> Result<Option<Connection>> {
-        if let Some(connection) = self.existing(id)?.pop() {
+        if let Some(connection) = self.existing(id, false)?.pop() {
             return Ok(Some(connection));
         }
         Ok(self

@@ -137,7 +137,7 @@ fn stores_of_both_versions_are_taken_over_without_a_new_sign_in() {
         assert_eq!(other["verify_ssl"], "false");
         nothing_to_do(&home, &[]);
         good_token(&home, &portal, PROD);
-        home.run(["doctor", "--offline"]).done().ok();
+        home.run(["doctor", "-c", "Prod", "--offline"]).done().ok();
     }
 }
 
@@ -512,7 +512,7 @@ fn settings_that_cannot_be_used_are_told() {
         assert!(out.stdout.contains(part), "{part}: {}", out.stdout);
     }
     // Without its authority it trusts nobody new, and nothing was sent.
-    assert_eq!(portal.requests().len(), 0);
+    assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 0);
     assert_eq!(show(&home, "Prod")["verify_ssl"], "true");
     no_plaintext(&home, &old);
     let ca = portal.ca_file(home.path());

@@ -23,26 +23,32 @@ use crate::takeover::{Incoming, Note, Options, Plan, ProfilePlan, Taken, Takeove
 use crate::token::ExtendRule;
 
 pub(super) fn import(desk: &mut Desk, args: &ImportArgs) -> Outcome {
+    if desk.selector.is_some() {
+        // Taking over all where one was meant could not be undone.
+        return Err(Failure::usage(
+            "`connections import` takes over all that is there; it cannot be told a connection",
+        ));
+    }
     let store = desk.store()?;
     if let Some(file) = &args.from_arcgis_profile {
         return profiles(desk, &store, args, file.as_deref());
     }
     let places = places(&store, args)?;
-    let mut olds = Vec::new();
+    let mut there = Vec::new();
     for place in &places {
-        let old = LegacyStore::open(place);
-        if old.is_there()? {
-            olds.push(old);
+        if LegacyStore::open(place).is_there()? {
+            there.push(place);
         }
     }
     let mut work = Work::new(desk, &store, args);
-    if !olds.is_empty() {
+    if !there.is_empty() {
         let options = work.options()?;
         let keychains = work.desk.keychains(&store);
         let context = work.desk.context.clone();
         let mut takeover = Takeover::begin(&store, &keychains, &context, options)?;
-        for old in &olds {
-            work.old_store(&mut takeover, old)?;
+        for place in there {
+            // Read now that nobody else takes anything from it.
+            work.old_store(&mut takeover, &LegacyStore::open(place))?;
             if work.hopeless {
                 break;
             }
@@ -258,7 +264,7 @@ impl<'a> Work<'a> {
         for plan in plans {
             self.line(&format!("     {plan}"))?;
         }
-        self.notes(incoming.notes())?;
+        self.notes(connection, incoming.notes())?;
         let row = self.row(
             connection,
             old.root(),
@@ -322,7 +328,7 @@ impl<'a> Work<'a> {
             (None, false) => self.line("     its plaintext was overwritten and deleted")?,
             (Some(_), _) => {}
         }
-        self.notes(&taken.notes)?;
+        self.notes(connection, &taken.notes)?;
         if taken.had_secret && !self.args.keep_plaintext {
             self.expose(connection, &sign_in);
         }
@@ -479,9 +485,21 @@ impl<'a> Work<'a> {
         ))
     }
 
-    fn notes(&mut self, notes: &[Note]) -> Outcome {
+    fn notes(&mut self, connection: &Connection, notes: &[Note]) -> Outcome {
         for note in notes {
-            self.line(&format!("     {}", escape(&note.to_string())))?;
+            let mend = match note {
+                Note::Unverified => "true",
+                Note::NoCertificates { .. } => "FILE",
+                _ => "",
+            };
+            let mut line = format!("     {}", escape(&note.to_string()));
+            if !mend.is_empty() {
+                line.push_str("; to change that: age-oauth connections edit ");
+                line.push_str(&typed(connection.label.as_str()));
+                line.push_str(" --verify-ssl ");
+                line.push_str(mend);
+            }
+            self.line(&line)?;
         }
         Ok(())
     }
@@ -699,7 +717,7 @@ impl Work<'_> {
         }
         self.facts(&connection)?;
         self.needs_sign_in(&connection)?;
-        self.notes(&notes)?;
+        self.notes(&connection, &notes)?;
         let outcome = if self.args.dry_run {
             "would_import"
         } else {
