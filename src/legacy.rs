@@ -319,16 +319,10 @@ impl Mark {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Env {
     values: BTreeMap<String, Secret>,
     mark: Mark,
-}
-
-impl Default for Mark {
-    fn default() -> Self {
-        Self([0; 32])
-    }
 }
 
 /// Which certificates the package accepted.

@@ -59,13 +59,8 @@ pub enum Note {
     Relabelled(String),
     /// Another connection has its id. Holds the old one, which still finds this connection.
     NewId(String),
-    /// The file of certificates could not be read; the system's authorities are trusted instead.
-    NoCertificates {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        why: String,
-    },
+    /// The file of certificates could not be read; the system's authorities are trusted instead. Holds which, and why.
+    NoCertificates(String),
     /// Certificates are not verified, as before.
     Unverified,
     /// A setting cannot be used and was left out. Holds its name and what is wrong with it.
@@ -91,10 +86,9 @@ impl fmt::Display for Note {
                 f,
                 "another connection has its id `{old}`, so it has a new one"
             ),
-            Self::NoCertificates { path, why } => write!(
+            Self::NoCertificates(why) => write!(
                 f,
-                "its certificates `{}` could not be read ({why}); the system's authorities are trusted instead",
-                path.display()
+                "its certificates could not be read, so the system's authorities are trusted ({why})"
             ),
             Self::Unverified => f.write_str("the portal's certificate is not verified, as before"),
             Self::LeftOut(what, why) => write!(f, "{what} was left out: {why}"),
@@ -412,11 +406,10 @@ impl<'a> Takeover<'a> {
                 Some(pem.into_bytes())
             }
             Err(error) => {
-                let why = match error {
+                notes.push(Note::NoCertificates(match error {
                     Error::Invalid { why, .. } => why,
                     other => other.to_string(),
-                };
-                notes.push(Note::NoCertificates { path: file, why });
+                }));
                 None
             }
         }
@@ -639,7 +632,7 @@ impl<'a> Takeover<'a> {
             });
         }
         let own = self.connections.folder(&connection.id);
-        self.keep_unknown(&own, legacy, notes)?;
+        keep_unknown(&own, legacy, notes)?;
         files::wipe(&legacy.env_path())?;
         let adopted = is_same(&legacy.folder, &own);
         let mut others = Vec::new();
@@ -659,31 +652,6 @@ impl<'a> Takeover<'a> {
         if !others.is_empty() {
             notes.push(Note::OtherFiles(others));
         }
-        Ok(())
-    }
-
-    /// Nobody but its owner knows what an unknown key is good for.
-    fn keep_unknown(&self, own: &Path, legacy: &Legacy, notes: &mut Vec<Note>) -> Result<()> {
-        if legacy.unknown.is_empty() {
-            return Ok(());
-        }
-        let path = own.join(LEFT_OVER);
-        let mut text = files::read(&path, MAX_LEFT_OVER)?.unwrap_or_default();
-        for (key, value) in &legacy.unknown {
-            let value = value.expose().replace('\\', "\\\\").replace('"', "\\\"");
-            let line = format!("{key}=\"{value}\"\n");
-            if !text
-                .windows(line.len())
-                .any(|window| window == line.as_bytes())
-            {
-                text.extend_from_slice(line.as_bytes());
-            }
-        }
-        files::write(&path, &text)?;
-        notes.push(Note::Unknown {
-            keys: legacy.unknown.iter().map(|(key, _)| key.clone()).collect(),
-            path,
-        });
         Ok(())
     }
 
@@ -852,6 +820,31 @@ const MAX_LEFT_OVER: u64 = 16 * 1024 * 1024;
 
 /// Our files in a connection's folder.
 const OURS: [&str; 5] = ["meta.json", "ca.pem", "lock", "lock.holder", LEFT_OVER];
+
+/// Nobody but its owner knows what an unknown key is good for.
+fn keep_unknown(own: &Path, legacy: &Legacy, notes: &mut Vec<Note>) -> Result<()> {
+    if legacy.unknown.is_empty() {
+        return Ok(());
+    }
+    let path = own.join(LEFT_OVER);
+    let mut text = files::read(&path, MAX_LEFT_OVER)?.unwrap_or_default();
+    for (key, value) in &legacy.unknown {
+        let value = value.expose().replace('\\', "\\\\").replace('"', "\\\"");
+        let line = format!("{key}=\"{value}\"\n");
+        if !text
+            .windows(line.len())
+            .any(|window| window == line.as_bytes())
+        {
+            text.extend_from_slice(line.as_bytes());
+        }
+    }
+    files::write(&path, &text)?;
+    notes.push(Note::Unknown {
+        keys: legacy.unknown.iter().map(|(key, _)| key.clone()).collect(),
+        path,
+    });
+    Ok(())
+}
 
 fn is_metadata(name: &str) -> bool {
     name == "meta.json" || name == "meta.json.tmp"

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::legacy::{lay_out, Old, MY_PORTAL, NIGHTLY, ONLINE, PROD, VERSIONS};
+use crate::support::legacy::{lay_out, rewrite, Old, MY_PORTAL, NIGHTLY, ONLINE, PROD, VERSIONS};
 use crate::support::portal::{
     Endpoint, Fault, Manner, Portal, APP_SECRET, OTHER_USER, SERVICE_SECRET, USER,
 };
@@ -384,7 +384,7 @@ fn an_id_that_another_connection_has_is_not_taken() {
 #[test]
 fn files_edited_by_hand_are_understood() {
     let (portal, home, old) = shared("0.2.1");
-    old.rewrite(&old.env(PROD), |text| {
+    rewrite(&old.env(PROD), |text| {
         let text = text
             .replace(
                 "OAUTH_USERNAME=your.username",
@@ -412,7 +412,7 @@ fn files_edited_by_hand_are_understood() {
 fn what_is_missing_is_told_and_the_rest_goes_on() {
     let (portal, home, old) = shared("0.2.1");
     let without = |id: &str, key: &str| {
-        old.rewrite(&old.env(id), |text| {
+        rewrite(&old.env(id), |text| {
             let lines = text.lines().filter(|line| !line.starts_with(key));
             lines.map(|line| format!("{line}\n")).collect()
         });
@@ -435,7 +435,7 @@ fn what_is_missing_is_told_and_the_rest_goes_on() {
     }
     // Once it is mended, the next run takes it.
     assert!(old.env(ONLINE).exists());
-    old.rewrite(&old.env(ONLINE), |text| text + "OAUTH_CLIENT_ID=abc\n");
+    rewrite(&old.env(ONLINE), |text| text + "OAUTH_CLIENT_ID=abc\n");
     fs::remove_dir_all(old.file(MY_PORTAL, "")).unwrap();
     let out = import(&home, &["--offline"]).ok();
     assert!(out.stdout.contains("[OK] Imported connection: Online\n"));
@@ -449,7 +449,7 @@ fn labels_that_are_taken_too_long_or_strange_are_made_to_fit() {
     let (portal, home, old) = shared("0.2.1");
     add(&home, &portal, "prod");
     let relabel = |id: &str, label: &str| {
-        old.rewrite(&old.file(id, "meta.json"), |text| {
+        rewrite(&old.file(id, "meta.json"), |text| {
             let mut meta: Value = serde_json::from_str(&text).unwrap();
             meta["label"] = label.into();
             meta.to_string()
@@ -487,7 +487,7 @@ fn an_id_too_long_for_ours_is_remembered() {
         old.file(&long, "meta.json"),
         old.root.join("connections.json"),
     ] {
-        old.rewrite(&path, |text| text.replace(PROD, &long));
+        rewrite(&path, |text| text.replace(PROD, &long));
     }
     import(&home, &[]).ok();
     assert_eq!(show(&home, &long)["label"], "Prod");
@@ -499,7 +499,7 @@ fn an_id_too_long_for_ours_is_remembered() {
 #[test]
 fn settings_that_cannot_be_used_are_told() {
     let (portal, home, old) = shared("0.2.1");
-    old.rewrite(&old.env(PROD), |text| {
+    rewrite(&old.env(PROD), |text| {
         text.replace("my certs", "no certs")
             .replace("OAUTH_REFERER=\"\"", "OAUTH_REFERER=\"é\"")
             .replace(
@@ -532,7 +532,7 @@ fn settings_that_cannot_be_used_are_told() {
 #[test]
 fn portals_over_plain_http_are_refused() {
     let (portal, home, old) = shared("0.1.7");
-    old.rewrite(&old.env(PROD), |text| {
+    rewrite(&old.env(PROD), |text| {
         text.replace(
             &format!("PORTAL_URL={}", portal.url()),
             "PORTAL_URL=http://gis.example.com/portal",
@@ -612,7 +612,7 @@ fn of_two_sign_ins_the_newer_one_stays() {
     let seed = portal.seed_user(USER);
     let newer = seed["refresh_token"].as_str().unwrap();
     let soon = jiff::Timestamp::now().as_second() + 5;
-    old.rewrite(&old.env(PROD), |text| {
+    rewrite(&old.env(PROD), |text| {
         let text = text.replace(&old.refresh, newer);
         text + &format!("OAUTH_REFRESH_TOKEN_ROTATED_AT={soon}.5\n")
     });
@@ -636,7 +636,7 @@ fn of_two_sign_ins_the_newer_one_stays() {
 #[test]
 fn of_two_client_secrets_a_person_decides() {
     let (_portal, home, old) = half_imported("0.2.1");
-    old.rewrite(&old.env(PROD), |text| {
+    rewrite(&old.env(PROD), |text| {
         text.replace(APP_SECRET, "reset-secret")
     });
     import(&home, &["--offline"])
@@ -751,7 +751,7 @@ fn what_cannot_be_read_stays_and_the_rest_goes_on() {
     fs::create_dir(old.env(MY_PORTAL)).unwrap();
     fs::write(old.env(ONLINE), b"PORTAL_URL=\xff\xfe\xff\n").unwrap();
     fs::write(old.file(PROD, "meta.json"), "{").unwrap();
-    old.rewrite(&old.env(NIGHTLY), |text| {
+    rewrite(&old.env(NIGHTLY), |text| {
         text.replace("OAUTH_AUTH_TYPE=app", "OAUTH_AUTH_TYPE=robot")
     });
     let before = snapshot(&old.root);

@@ -34,13 +34,13 @@ impl Old {
     pub fn env(&self, id: &str) -> PathBuf {
         self.file(id, ".env")
     }
+}
 
-    /// Changes the text of a file.
-    #[track_caller]
-    pub fn rewrite(&self, path: &Path, change: impl FnOnce(String) -> String) {
-        let text = fs::read_to_string(path).expect("a file of the old store");
-        fs::write(path, change(text)).expect("a file of the old store");
-    }
+/// Changes the text of a file.
+#[track_caller]
+pub fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {
+    let text = fs::read_to_string(path).expect("a file of the old store");
+    fs::write(path, change(text)).expect("a file of the old store");
 }
 
 /// Lays a store out at `root`. `Prod` is signed in; its tokens are good at `portal`.

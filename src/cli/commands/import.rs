@@ -265,7 +265,7 @@ impl<'a> Work<'a> {
             self.line(&format!("     {plan}"))?;
         }
         self.notes(connection, incoming.notes())?;
-        let row = self.row(
+        let row = row(
             connection,
             old.root(),
             id,
@@ -285,7 +285,7 @@ impl<'a> Work<'a> {
         ))?;
         self.line("     what is left of it in plain text is overwritten and deleted")?;
         let sign_in = self.sign_in_before(connection, connection.status.signed_in_at.is_some());
-        let row = self.row(connection, old.root(), id, "would_finish", &sign_in, &[]);
+        let row = row(connection, old.root(), id, "would_finish", &sign_in, &[]);
         self.rows.push(row);
         Ok(())
     }
@@ -337,7 +337,7 @@ impl<'a> Work<'a> {
         } else {
             "imported"
         };
-        let mut row = self.row(connection, old.root(), id, outcome, &sign_in, &taken.notes);
+        let mut row = row(connection, old.root(), id, outcome, &sign_in, &taken.notes);
         row["plaintext_deleted"] = (taken.left.is_none() && !self.args.keep_plaintext).into();
         self.rows.push(row);
         let Some(error) = taken.left else {
@@ -489,7 +489,7 @@ impl<'a> Work<'a> {
         for note in notes {
             let mend = match note {
                 Note::Unverified => "true",
-                Note::NoCertificates { .. } => "FILE",
+                Note::NoCertificates(_) => "FILE",
                 _ => "",
             };
             let mut line = format!("     {}", escape(&note.to_string()));
@@ -510,38 +510,6 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         self.desk.answer(line)
-    }
-
-    fn row(
-        &self,
-        connection: &Connection,
-        source: &Path,
-        id: &str,
-        outcome: &str,
-        sign_in: &SignIn,
-        notes: &[Note],
-    ) -> Value {
-        let notes: Vec<_> = notes.iter().map(ToString::to_string).collect();
-        let end = match sign_in {
-            SignIn::Exchanged(end) => *end,
-            SignIn::Taken => connection.status.refresh_expires_at,
-            SignIn::Application | SignIn::Needed => None,
-        };
-        json!({
-            "label": connection.label.as_str(),
-            "id": connection.id.as_str(),
-            "legacy_id": id,
-            "portal_url": connection.portal.as_str(),
-            "auth_type": connection.grant.as_str(),
-            "client_id": connection.client_id,
-            "source": source.display().to_string(),
-            "outcome": outcome,
-            "sign_in": sign_in.as_str(),
-            "signed_in_until": end.map(rfc3339),
-            "plaintext_deleted": false,
-            "notes": notes,
-            "format_version": 1,
-        })
     }
 
     /// Tells a failure, and goes on with the next.
@@ -626,6 +594,37 @@ impl<'a> Work<'a> {
             }
         }
     }
+}
+
+fn row(
+    connection: &Connection,
+    source: &Path,
+    id: &str,
+    outcome: &str,
+    sign_in: &SignIn,
+    notes: &[Note],
+) -> Value {
+    let notes: Vec<_> = notes.iter().map(ToString::to_string).collect();
+    let end = match sign_in {
+        SignIn::Exchanged(end) => *end,
+        SignIn::Taken => connection.status.refresh_expires_at,
+        SignIn::Application | SignIn::Needed => None,
+    };
+    json!({
+        "label": connection.label.as_str(),
+        "id": connection.id.as_str(),
+        "legacy_id": id,
+        "portal_url": connection.portal.as_str(),
+        "auth_type": connection.grant.as_str(),
+        "client_id": connection.client_id,
+        "source": source.display().to_string(),
+        "outcome": outcome,
+        "sign_in": sign_in.as_str(),
+        "signed_in_until": end.map(rfc3339),
+        "plaintext_deleted": false,
+        "notes": notes,
+        "format_version": 1,
+    })
 }
 
 /// The others go on; this one can be tried again.
@@ -723,7 +722,7 @@ impl Work<'_> {
         } else {
             "imported"
         };
-        let row = self.row(
+        let row = row(
             &connection,
             source,
             &profile.name,
