@@ -414,7 +414,7 @@ fn what_is_missing_is_told_and_the_rest_goes_on() {
     let without = |id: &str, key: &str| {
         rewrite(&old.env(id), |text| {
             let lines = text.lines().filter(|line| !line.starts_with(key));
-            lines.map(|line| format!("{line}\n")).collect()
+            lines.collect::<Vec<_>>().join("\n") + "\n"
         });
     };
     without(PROD, "PORTAL_URL");
@@ -789,7 +789,7 @@ fn links_pipes_and_locked_files_are_refused() {
         .status()
         .unwrap();
     assert!(made.success());
-    fs::set_permissions(old.env(ONLINE), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(old.env(ONLINE), fs::Permissions::from_mode(0o000)).unwrap();
     let readable = fs::read(old.env(ONLINE)).is_ok();
     let before = (fs::read(&aside).unwrap(), snapshot(&moved));
     let out = import(&home, &[]).code(1);
