@@ -589,11 +589,7 @@ fn unquote(value: &str) -> String {
         }) else {
             continue;
         };
-        return if quote == '"' {
-            unescape(inner)
-        } else {
-            inner.replace("\\'", "'")
-        };
+        return unescape(inner, quote);
     }
     // The package quotes every value with a blank in it.
     let comment = value
@@ -609,9 +605,10 @@ fn is_comment(behind: &str) -> bool {
     trimmed.starts_with('#') && trimmed.len() < behind.len()
 }
 
-/// 0.2.x writes `\"` and `\\` in double quotes, 0.1.x `\"` alone. Who escapes backslashes escapes all of them, so that a
-/// lonely one, as in a path of Windows, tells the older writer.
-fn unescape(inner: &str) -> String {
+/// 0.2.x escapes quotes and backslashes, 0.1.x quotes alone; so do newer and older versions of python-dotenv, which writes
+/// for 0.1.x where it is installed. Who escapes backslashes escapes all of them, so that a lonely one, as in a path of
+/// Windows, tells the other kind of writer.
+fn unescape(inner: &str, quote: char) -> String {
     let mut plain = String::with_capacity(inner.len());
     let mut rest = inner.chars();
     while let Some(c) = rest.next() {
@@ -620,8 +617,8 @@ fn unescape(inner: &str) -> String {
             continue;
         }
         match rest.next() {
-            Some(escaped @ ('"' | '\\')) => plain.push(escaped),
-            _ => return inner.replace("\\\"", "\""),
+            Some(escaped) if escaped == quote || escaped == '\\' => plain.push(escaped),
+            _ => return inner.replace(&format!("\\{quote}"), &quote.to_string()),
         }
     }
     plain
@@ -744,6 +741,8 @@ mod tests {
             // python-dotenv, which 0.1.x uses where it is installed, writes single quotes always.
             ("K='it\\'s'", "it's"),
             ("K='C:\\certs\\ca.pem'", "C:\\certs\\ca.pem"),
+            // Since 1.2 it escapes backslashes, too.
+            ("K='C:\\\\my certs\\\\it\\'s.pem'", "C:\\my certs\\it's.pem"),
             ("K=a=b==", "a=b=="),
             ("K=abc # the application", "abc"),
             ("K=\"a b\" # the application", "a b"),

@@ -138,7 +138,7 @@ pub(super) fn index(patient: &Patient, listing: &Listing) -> Vec<Finding> {
                 "`{}` belongs to the Python package; its secrets are in a plain file",
                 old.label
             ),
-            "go on using it with the Python package, or add it again: age-oauth connections add",
+            "take it over: age-oauth connections import",
         ));
     }
     let astray = listing.connections.iter().filter(|connection| {
