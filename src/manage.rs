@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::connection::{
     Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri, Status, Tls,
 };
@@ -14,7 +16,7 @@ use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::store::Connections;
-use crate::token::{Binding, ClientSecret};
+use crate::token::{Binding, ClientSecret, Tokens};
 
 /// The most that a client secret may be long, in bytes: far above any portal's.
 const MAX_SECRET: usize = 2048;
@@ -330,6 +332,46 @@ pub(crate) fn put(
             "it did not give back what was stored; nothing was moved",
         )),
     }
+}
+
+/// Leaves one item of this name: the newest of those that are whole and this connection's, or none where none is. Returns
+/// whether one was left.
+pub fn mend_item(
+    keychain: &dyn SecretStore,
+    connection: &Connection,
+    kind: ItemKind,
+) -> Result<bool> {
+    let item = Item::of(connection, kind);
+    let failed = |error| keychain_error(error, connection, kind);
+    let all = match keychain.all(&item) {
+        Ok(all) => all,
+        Err(error) if error.reason == KeychainReason::Lost => Vec::new(),
+        Err(error) => return Err(failed(error)),
+    };
+    let newest = all
+        .into_iter()
+        .filter_map(|record| Some((issued_at(&record, connection, kind)?, record)))
+        .max_by_key(|(issued_at, _)| *issued_at);
+    keychain.delete(&item).map_err(failed)?;
+    let Some((_, record)) = newest else {
+        return Ok(false);
+    };
+    put(keychain, &item, &record).map_err(failed)?;
+    Ok(true)
+}
+
+/// When the youngest token of a record was issued (a client secret: never); nothing where the record is damaged or another
+/// connection's.
+fn issued_at(record: &Secret, connection: &Connection, kind: ItemKind) -> Option<Timestamp> {
+    let (binding, issued_at) = if kind == ItemKind::ClientSecret {
+        (ClientSecret::from_record(record)?.binding, None)
+    } else {
+        let tokens = Tokens::from_record(record)?;
+        let refresh = tokens.refresh.map(|refresh| refresh.issued_at);
+        let access = tokens.access.map(|access| access.issued_at);
+        (tokens.binding, refresh.max(access))
+    };
+    (binding == Binding::of(connection)).then(|| issued_at.unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
 /// Gives the connection another label, in the keychain's own program too.

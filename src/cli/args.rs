@@ -547,8 +547,25 @@ pub(super) enum VaultCommand {
 
 #[derive(Args, Debug, Default)]
 pub(super) struct RekeyArgs {
-    /// Read the new key from standard input: 32 bytes in base64, as in `AGE_OAUTH_VAULT_KEY`
-    #[arg(long, conflicts_with = "passphrase")]
+    #[command(flatten)]
+    pub(super) key: NewKeyArgs,
+    /// Erase the key that it had from its key file. Copies of the vault, and other stores that share the file, need it
+    #[arg(long)]
+    pub(super) forget_old: bool,
+}
+
+/// Ways to hand over a new key; without one, a random key goes into the vault's own key file.
+#[derive(Args, Debug, Default)]
+#[group(multiple = false)]
+pub(super) struct NewKeyArgs {
+    /// The key in this file, for `AGE_OAUTH_VAULT_KEY_FILE`; a new one where there is no such file
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
+    /// The key in this environment variable: 32 bytes in base64, for `AGE_OAUTH_VAULT_KEY`
+    #[arg(long, value_name = "NAME")]
+    pub(super) key_variable: Option<String>,
+    /// The key on standard input: 32 bytes in base64, for `AGE_OAUTH_VAULT_KEY`
+    #[arg(long)]
     pub(super) key_stdin: bool,
     /// A passphrase: asked for, or read from standard input where nobody sits at the terminal
     #[arg(long)]

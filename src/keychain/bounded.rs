@@ -128,6 +128,11 @@ impl SecretStore for Bounded {
         self.run(move |inner| inner.delete(&item))
     }
 
+    fn all(&self, item: &Item) -> Result<Vec<Secret>, KeychainError> {
+        let item = item.clone();
+        self.run(move |inner| inner.all(&item))
+    }
+
     fn retitle(&self, item: &Item) -> Result<(), KeychainError> {
         let item = item.clone();
         self.run(move |inner| inner.retitle(&item))

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use memory::{Call, MemoryStore};
-pub use vault::VaultKey;
+pub use vault::{OldKey, VaultKey};
 
 use crate::connection::{Connection, KeychainKind};
 use crate::context::Context;
@@ -117,6 +117,11 @@ pub trait SecretStore: Send + Sync {
     /// Deletes the item, or all of them where several answer to this name. `false` where there was none.
     fn delete(&self, item: &Item) -> Result<bool, KeychainError>;
 
+    /// Every secret that answers to this name: where several do, one of them may still be good. What is no text is left out.
+    fn all(&self, item: &Item) -> Result<Vec<Secret>, KeychainError> {
+        Ok(self.get(item)?.into_iter().collect())
+    }
+
     /// Makes the title follow a renamed connection. Does nothing where the item or titles do not exist.
     fn retitle(&self, _item: &Item) -> Result<(), KeychainError> {
         Ok(())
@@ -171,12 +176,13 @@ impl Keychains {
         }
     }
 
-    /// Seals the vault with another key; a key in the key file that nothing needs any more is erased from it.
+    /// Seals the vault with another key. The one that it had stays in the key file, where it was there, unless it shall be
+    /// forgotten: several stores may share that file.
     ///
     /// `Missing` where there is no vault; otherwise as [`SecretStore::set`], with nothing changed.
-    pub fn rekey_vault(&self, to: &VaultKey) -> Result<(), KeychainError> {
+    pub fn rekey_vault(&self, to: &VaultKey, old: OldKey) -> Result<(), KeychainError> {
         match &self.0 {
-            Source::Real { vault, .. } => vault.rekey(to),
+            Source::Real { vault, .. } => vault.rekey(to, old),
             Source::Fixed(keychain) => Err(KeychainError::new(
                 keychain.name(),
                 KeychainReason::Missing,

@@ -299,6 +299,25 @@ impl SecretStore for OsStore {
         split::erase(self, &item.account())
     }
 
+    fn all(&self, item: &Item) -> Result<Vec<Secret>, KeychainError> {
+        if cfg!(any(windows, target_os = "macos")) {
+            // There a name has one item.
+            return Ok(self.get(item)?.into_iter().collect());
+        }
+        let _call = Call::begin(&self.surroundings);
+        let account = item.account();
+        let spec = HashMap::from([("service", SERVICE), ("username", &*account)]);
+        let mut secrets = Vec::new();
+        for entry in self.store()?.search(&spec).map_err(failed)? {
+            match entry.get_secret() {
+                Ok(bytes) => secrets.extend(Secret::from_utf8(bytes)),
+                Err(KeyringError::NoEntry) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(secrets)
+    }
+
     fn retitle(&self, item: &Item) -> Result<(), KeychainError> {
         if cfg!(any(windows, target_os = "macos")) {
             return Ok(());

@@ -50,6 +50,8 @@ struct Credentials {
     service: String,
     user: String,
     label: String,
+    /// The object on the bus, where one of several is meant.
+    only: Option<String>,
 }
 
 impl Store {
@@ -62,12 +64,13 @@ impl Store {
         })
     }
 
-    fn entry(&self, service: &str, user: &str, label: &str) -> Entry {
+    fn entry(&self, service: &str, user: &str, label: &str, only: Option<String>) -> Entry {
         Entry::new_with_credential(Arc::new(Credentials {
             conversation: Arc::clone(&self.conversation),
             service: service.to_owned(),
             user: user.to_owned(),
             label: label.to_owned(),
+            only,
         }))
     }
 }
@@ -94,9 +97,10 @@ impl CredentialStoreApi for Store {
         modifiers: Option<&HashMap<&str, &str>>,
     ) -> Result<Entry> {
         let label = modifiers.and_then(|m| m.get("label")).unwrap_or(&user);
-        Ok(self.entry(service, user, label))
+        Ok(self.entry(service, user, label, None))
     }
 
+    /// Each entry is one item, also where several share a name.
     fn search(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Entry>> {
         let found = self.conversation.talk(|session| {
             let found = session.wait(session.service.search_items(spec.clone()))?;
@@ -104,14 +108,17 @@ impl CredentialStoreApi for Store {
                 .unlocked
                 .iter()
                 .chain(&found.locked)
-                .map(|item| session.wait(item.get_attributes()))
+                .map(|item| {
+                    let attributes = session.wait(item.get_attributes())?;
+                    Ok((attributes, item.item_path.to_string()))
+                })
                 .collect::<Said<Vec<_>>>()
         })?;
         Ok(found
-            .iter()
-            .filter_map(|attributes| {
+            .into_iter()
+            .filter_map(|(attributes, path)| {
                 let (service, user) = (attributes.get("service")?, attributes.get("username")?);
-                Some(self.entry(service, user, user))
+                Some(self.entry(service, user, user, Some(path)))
             })
             .collect())
     }
@@ -225,11 +232,22 @@ impl Credentials {
         HashMap::from([("service", &*self.service), ("username", &*self.user)])
     }
 
+    /// What is of this name: the unlocked items, and the locked ones.
+    fn find<'a>(&self, session: &'a Session) -> Said<(Vec<Item<'a>>, Vec<Item<'a>>)> {
+        let found = session.wait(session.service.search_items(self.attributes()))?;
+        let meant = |item: &Item<'_>| {
+            let only = self.only.as_deref();
+            only.is_none_or(|path| item.item_path.as_str() == path)
+        };
+        let pick = |items: Vec<Item<'a>>| items.into_iter().filter(meant).collect();
+        Ok((pick(found.unlocked), pick(found.locked)))
+    }
+
     /// Runs `call` on all items that match; locked ones are unlocked first, if a person can see the prompt.
     fn with_matches<T>(&self, session: &Session, call: impl Fn(&[Item<'_>]) -> Said<T>) -> Said<T> {
-        let found = session.wait(session.service.search_items(self.attributes()))?;
-        self.unlock(session, &found.locked)?;
-        let all: Vec<_> = found.unlocked.into_iter().chain(found.locked).collect();
+        let (unlocked, locked) = self.find(session)?;
+        self.unlock(session, &locked)?;
+        let all: Vec<_> = unlocked.into_iter().chain(locked).collect();
         call(&all)
     }
 
@@ -247,11 +265,11 @@ impl Credentials {
 
     /// Two round trips: search, and the secret of the one item found.
     fn read(&self, session: &Session) -> Said<Option<Vec<u8>>> {
-        let found = session.wait(session.service.search_items(self.attributes()))?;
-        if found.unlocked.is_empty() {
-            self.unlock(session, &found.locked)?;
+        let (unlocked, locked) = self.find(session)?;
+        if unlocked.is_empty() {
+            self.unlock(session, &locked)?;
         }
-        match (&*found.unlocked, &*found.locked) {
+        match (&*unlocked, &*locked) {
             ([], []) => Ok(None),
             ([only], []) | ([], [only]) => session.wait(only.get_secret()).map(Some),
             (open, shut) => Err(Trouble {

@@ -43,6 +43,9 @@ const ARGON2_PASSES: u32 = 2;
 /// Thousands of connections fit.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
+/// A key file grows by a line with every change of the key.
+const MAX_KEY_FILE: u64 = 64 * 1024;
+
 /// Another process writes for milliseconds.
 const LOCK_BOUND: Duration = Duration::from_secs(10);
 
@@ -62,10 +65,23 @@ pub(super) struct Vault {
 pub enum VaultKey {
     /// A new random key in the key file, which is made where it is missing.
     File,
+    /// The first key in a file that somebody chose, as for `AGE_OAUTH_VAULT_KEY_FILE`; a new random one where there is no such
+    /// file.
+    Chosen(PathBuf),
     /// 32 bytes in base64, as in `AGE_OAUTH_VAULT_KEY`.
     Base64(Secret),
     /// As in `AGE_OAUTH_VAULT_PASSPHRASE`.
     Passphrase(Secret),
+}
+
+/// What becomes of the key that a vault was sealed with until now, where that is in the key file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OldKey {
+    /// It stays beside the new one: another store's vault, or a copy of this one, may need it.
+    #[default]
+    Keep,
+    /// It is erased.
+    Forget,
 }
 
 /// A key that is present, and what it may open.
@@ -205,6 +221,7 @@ impl Vault {
 
     fn make_key_file(&self) -> Outcome<Key> {
         let key: Key = Zeroizing::new(random()?);
+        let _keys = self.lock_key_file()?;
         let made = self
             .key_folder()
             .and_then(|()| files::create_new(&self.key_file, &lines(&[&key])))
@@ -219,6 +236,14 @@ impl Vault {
         first.ok_or_else(|| bad_key(&self.key_file.display().to_string()))
     }
 
+    /// The vault's lock is one store's; the key file may be for several, and whoever changes it must not lose another's key.
+    fn lock_key_file(&self) -> Outcome<Lock> {
+        let path = self.key_file.with_extension("key.lock");
+        self.key_folder()
+            .and_then(|()| Lock::acquire(&path, LOCK_BOUND, &self.context))
+            .map_err(|error| file_error(&error))
+    }
+
     fn key_folder(&self) -> crate::error::Result<()> {
         files::private_dir(self.key_file.parent().unwrap_or(Path::new(".")))
     }
@@ -231,29 +256,34 @@ impl Vault {
 
     /// Seals the vault with another key. Whatever is interrupted, a key that opens it is where one was before, or in the
     /// key file.
-    pub(super) fn rekey(&self, to: &VaultKey) -> Outcome<()> {
+    pub(super) fn rekey(&self, to: &VaultKey, old: OldKey) -> Outcome<()> {
         let _lock = self.lock()?;
         let Some(mut opened) = self.read()? else {
             let why = "there is no vault yet";
             return Err(KeychainError::new(NAME, KeychainReason::Missing, why));
         };
-        let old = opened.key.clone();
+        let before = opened.key.clone();
+        let changes = matches!(to, VaultKey::File) || old == OldKey::Forget;
+        let _keys = changes.then(|| self.lock_key_file()).transpose()?;
+        let mut kept = keys_in(&self.key_file)?.unwrap_or_default();
         let master = match to {
             VaultKey::File => Master::Raw(Zeroizing::new(random()?)),
+            VaultKey::Chosen(path) => Master::Raw(chosen_key(path)?),
             VaultKey::Base64(text) => Master::Raw(decode_text(text, "the new key")?),
             VaultKey::Passphrase(text) => Master::Passphrase(text.duplicate()),
         };
         opened.seal_with(&master)?;
-        let mut kept = keys_in(&self.key_file)?.unwrap_or_default();
         if matches!(to, VaultKey::File) {
             kept.insert(0, opened.key.clone());
             self.write_key_file(&kept)?;
         }
         self.save(&mut opened)?;
-        let before = kept.len();
-        kept.retain(|key| **key != *old);
-        if kept.len() != before {
-            self.write_key_file(&kept)?;
+        if old == OldKey::Forget && opened.key != before {
+            let count = kept.len();
+            kept.retain(|key| **key != *before);
+            if kept.len() != count {
+                self.write_key_file(&kept)?;
+            }
         }
         if matches!(to, VaultKey::File) {
             self.tell_key_file();
@@ -291,7 +321,7 @@ fn key_file(root: &Path, custom_root: bool) -> PathBuf {
 
 /// The keys in a file of ours: usually one, two while it is being replaced.
 fn keys_in(path: &Path) -> Outcome<Option<Vec<Key>>> {
-    let bytes = files::read(path, 4096).map_err(|error| file_error(&error))?;
+    let bytes = files::read(path, MAX_KEY_FILE).map_err(|error| file_error(&error))?;
     let Some(bytes) = bytes.map(Zeroizing::new) else {
         return Ok(None);
     };
@@ -308,6 +338,19 @@ fn keys_in_chosen(path: &Path) -> Outcome<Option<Vec<Key>>> {
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(why) => Err(file_error(&Error::file("read", path)(why))),
     }
+}
+
+/// The first key in a file that somebody chose; a new one where there is no such file.
+fn chosen_key(path: &Path) -> Outcome<Key> {
+    let first = |keys: Option<Vec<Key>>| keys.and_then(|keys| keys.into_iter().next());
+    if let Some(key) = first(keys_in_chosen(path)?) {
+        return Ok(key);
+    }
+    let key: Key = Zeroizing::new(random()?);
+    if files::create_new(path, &lines(&[&key])).map_err(|error| file_error(&error))? {
+        return Ok(key);
+    }
+    first(keys_in_chosen(path)?).ok_or_else(|| bad_key(&path.display().to_string()))
 }
 
 fn no_key_file(path: &Path) -> KeychainError {
@@ -898,7 +941,7 @@ mod tests {
         put(&vault, "one");
         let path = folder.path().join("store.key/vault.key");
         let before = fs::read(&path).unwrap();
-        vault.rekey(&VaultKey::File).unwrap();
+        vault.rekey(&VaultKey::File, OldKey::Forget).unwrap();
         let after = fs::read(&path).unwrap();
         assert_ne!(before, after);
         assert_eq!(after.len(), 45);
@@ -919,18 +962,22 @@ mod tests {
         put(&vault(folder.path(), &by_file), "one");
 
         let to_key = VaultKey::Base64(Secret::new(OTHER.into()));
-        vault(folder.path(), &by_file).rekey(&to_key).unwrap();
+        vault(folder.path(), &by_file)
+            .rekey(&to_key, OldKey::Forget)
+            .unwrap();
         assert!(!key_file.exists());
         assert_eq!(got(&vault(folder.path(), &by_key)).as_deref(), Some("one"));
         assert!(vault(folder.path(), &by_file).get(&item()).is_err());
 
         let to_passphrase = VaultKey::Passphrase(Secret::new("correct horse".into()));
-        vault(folder.path(), &by_key).rekey(&to_passphrase).unwrap();
+        vault(folder.path(), &by_key)
+            .rekey(&to_passphrase, OldKey::Keep)
+            .unwrap();
         assert!(vault(folder.path(), &by_key).get(&item()).is_err());
         let opened = vault(folder.path(), &by_passphrase);
         assert_eq!(got(&opened).as_deref(), Some("one"));
 
-        opened.rekey(&VaultKey::File).unwrap();
+        opened.rekey(&VaultKey::File, OldKey::Keep).unwrap();
         assert_eq!(got(&vault(folder.path(), &by_file)).as_deref(), Some("one"));
     }
 
@@ -943,7 +990,9 @@ mod tests {
         // What is there between the first step and the last: the new key before the old one.
         fs::write(&path, format!("{KEY}\n{old}")).unwrap();
         assert_eq!(got(&vault(folder.path(), &[])).as_deref(), Some("one"));
-        vault(folder.path(), &[]).rekey(&VaultKey::File).unwrap();
+        vault(folder.path(), &[])
+            .rekey(&VaultKey::File, OldKey::Forget)
+            .unwrap();
         let keys = fs::read_to_string(&path).unwrap();
         assert!(!keys.contains(old.trim()));
         assert_eq!(got(&vault(folder.path(), &[])).as_deref(), Some("one"));
@@ -953,13 +1002,15 @@ mod tests {
     fn a_change_of_keys_needs_a_vault_and_a_key() {
         let folder = tempfile::tempdir().unwrap();
         let error = vault(folder.path(), &[])
-            .rekey(&VaultKey::File)
+            .rekey(&VaultKey::File, OldKey::Keep)
             .unwrap_err();
         assert_eq!(error.reason, KeychainReason::Missing);
         assert!(!folder.path().join("store.key").exists());
         put(&vault(folder.path(), &[]), "one");
         let bad = VaultKey::Base64(Secret::new("canary".into()));
-        let error = vault(folder.path(), &[]).rekey(&bad).unwrap_err();
+        let error = vault(folder.path(), &[])
+            .rekey(&bad, OldKey::Keep)
+            .unwrap_err();
         assert!(!error.to_string().contains("canary"));
         assert_eq!(got(&vault(folder.path(), &[])).as_deref(), Some("one"));
     }
@@ -978,6 +1029,97 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_change_of_keys_leaves_the_vaults_that_share_the_key_file_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shared/vault.key");
+        let [one, other] = ["one", "other"].map(|name| {
+            let mut vault = vault(&folder.path().join(name), &[]);
+            vault.key_file.clone_from(&path);
+            put(&vault, name);
+            vault
+        });
+        one.rekey(&VaultKey::File, OldKey::Keep).unwrap();
+        one.rekey(&VaultKey::File, OldKey::Keep).unwrap();
+        assert_eq!(got(&one).as_deref(), Some("one"));
+        assert_eq!(got(&other).as_deref(), Some("other"));
+        put(&other, "more");
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+        let to_key = VaultKey::Base64(Secret::new(KEY.into()));
+        one.rekey(&to_key, OldKey::Keep).unwrap();
+        assert!(one.get(&item()).is_err());
+        assert_eq!(got(&other).as_deref(), Some("more"));
+        other.rekey(&VaultKey::File, OldKey::Forget).unwrap();
+        assert_eq!(got(&other).as_deref(), Some("more"));
+    }
+
+    #[test]
+    fn vaults_that_share_a_key_file_may_change_their_keys_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shared/vault.key");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let mut vault = vault(&folder.path().join(number.to_string()), &[]);
+                vault.key_file.clone_from(&path);
+                scope.spawn(move || {
+                    put(&vault, "one");
+                    for _ in 0..3 {
+                        vault.rekey(&VaultKey::File, OldKey::Keep).unwrap();
+                        assert_eq!(got(&vault).as_deref(), Some("one"));
+                    }
+                });
+            }
+        });
+        for number in 0..8 {
+            let mut vault = vault(&folder.path().join(number.to_string()), &[]);
+            vault.key_file.clone_from(&path);
+            assert_eq!(got(&vault).as_deref(), Some("one"));
+        }
+    }
+
+    #[test]
+    fn a_vault_takes_the_key_of_a_file_or_makes_one_there() {
+        let folder = tempfile::tempdir().unwrap();
+        put(&vault(folder.path(), &[]), "one");
+        let by_file = |name: &str| folder.path().join(name).display().to_string();
+        let with = |name: &str| {
+            let path = by_file(name);
+            got(&vault(
+                folder.path(),
+                &[("AGE_OAUTH_VAULT_KEY_FILE", &path)],
+            ))
+        };
+        let rekey = |name: &str| {
+            let to = VaultKey::Chosen(by_file(name).into());
+            vault(
+                folder.path(),
+                &[
+                    ("AGE_OAUTH_VAULT_KEY", KEY),
+                    ("AGE_OAUTH_VAULT_KEY_FILE", &by_file("made")),
+                ],
+            )
+            .rekey(&to, OldKey::Keep)
+        };
+        let to = VaultKey::Chosen(by_file("made").into());
+        vault(folder.path(), &[]).rekey(&to, OldKey::Keep).unwrap();
+        assert_eq!(with("made").as_deref(), Some("one"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(by_file("made")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        fs::write(by_file("there"), KEY).unwrap();
+        rekey("there").unwrap();
+        assert_eq!(with("there").as_deref(), Some("one"));
+        fs::write(by_file("bad"), "no key").unwrap();
+        let before = fs::read(folder.path().join("store/vault")).unwrap();
+        for name in ["bad", "no/such/folder"] {
+            rekey(name).unwrap_err();
+        }
+        assert_eq!(fs::read(folder.path().join("store/vault")).unwrap(), before);
     }
 
     #[test]

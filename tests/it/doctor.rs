@@ -384,7 +384,17 @@ mod keychains {
             .send("y")
             .expect("[OK] mended");
         terminal.end();
-        sign_in(&home, &portal, "prod").ok();
+        // Of the two, the one that can be used was kept.
+        let (code, all) = findings(&home, &[], &[]);
+        assert_eq!(code, 0, "{all:#?}");
+
+        for garbage in [b"one", b"two"] {
+            session.duplicate_of(&format!("{id}/client-secret"), garbage);
+        }
+        home.run(["doctor", "--offline", "--fix", "--yes"])
+            .done()
+            .code(1)
+            .err_has("--client-secret-stdin");
         let (code, all) = findings(&home, &[], &[]);
         assert_eq!(code, 0, "{all:#?}");
     }

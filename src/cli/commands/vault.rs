@@ -1,9 +1,11 @@
 //! `vault rekey`: another key for the encrypted file.
 
-use crate::cli::args::{RekeyArgs, VaultCommand};
+use crate::cli::args::{NewKeyArgs, VaultCommand};
 use crate::cli::report::{Failure, Outcome};
+use crate::cli::words::escape;
 use crate::cli::Desk;
-use crate::keychain::VaultKey;
+use crate::error::Error;
+use crate::keychain::{OldKey, VaultKey};
 use crate::secret::Secret;
 
 /// A shorter passphrase is guessed by those who get hold of a copy.
@@ -12,34 +14,69 @@ const SHORTEST: usize = 12;
 pub(in crate::cli) fn vault(desk: &mut Desk, command: &VaultCommand) -> Outcome {
     let VaultCommand::Rekey(args) = command;
     let store = desk.store()?;
-    let key = new_key(desk, args)?;
+    let key = new_key(desk, &args.key)?;
+    let old = if args.forget_old {
+        OldKey::Forget
+    } else {
+        OldKey::Keep
+    };
     desk.keychains(&store)
-        .rekey_vault(&key)
-        .map_err(crate::error::Error::from)?;
+        .rekey_vault(&key, old)
+        .map_err(Error::from)?;
     desk.answer("[OK] The vault has a new key.")?;
-    if let Some(variable) = match key {
-        VaultKey::Base64(_) => Some("AGE_OAUTH_VAULT_KEY"),
-        VaultKey::Passphrase(_) => Some("AGE_OAUTH_VAULT_PASSPHRASE"),
-        _ => None,
-    } {
+    if let Some(setting) = setting(&key) {
         desk.talk.remark(&format!(
-            "From now on it opens with the new one alone: set {variable} wherever it is used."
+            "From now on it opens with the new key alone; wherever it is used, set {setting}"
         ));
     }
     Ok(())
 }
 
-fn new_key(desk: &mut Desk, args: &RekeyArgs) -> Result<VaultKey, Failure> {
+/// What must be set for the vault to open; nothing for the key file that is found by itself.
+fn setting(key: &VaultKey) -> Option<String> {
+    Some(match key {
+        VaultKey::Chosen(path) => format!(
+            "AGE_OAUTH_VAULT_KEY_FILE={}",
+            escape(&path.display().to_string())
+        ),
+        VaultKey::Base64(_) => "AGE_OAUTH_VAULT_KEY".to_owned(),
+        VaultKey::Passphrase(_) => "AGE_OAUTH_VAULT_PASSPHRASE".to_owned(),
+        VaultKey::File => return None,
+    })
+}
+
+fn new_key(desk: &mut Desk, args: &NewKeyArgs) -> Result<VaultKey, Failure> {
+    if let Some(path) = &args.key_file {
+        let path = std::path::absolute(path).map_err(|source| Error::File {
+            action: "find",
+            path: path.clone(),
+            source,
+        })?;
+        return Ok(VaultKey::Chosen(path));
+    }
+    if let Some(name) = &args.key_variable {
+        let key = desk.context.environment.var(name).ok_or_else(|| {
+            Failure::usage_hint(
+                format!("the environment variable {name} is not set"),
+                "put 32 bytes in base64 into it, and export it",
+            )
+        })?;
+        return Ok(VaultKey::Base64(Secret::new(key)));
+    }
     if args.key_stdin {
         return Ok(VaultKey::Base64(read(desk)?));
     }
-    if !args.passphrase {
-        return Ok(VaultKey::File);
+    if args.passphrase {
+        return passphrase(desk).map(VaultKey::Passphrase);
     }
+    Ok(VaultKey::File)
+}
+
+fn passphrase(desk: &mut Desk) -> Result<Secret, Failure> {
     if !desk.person() {
         let passphrase = read(desk)?;
         long_enough(passphrase.expose()).map_err(Failure::usage)?;
-        return Ok(VaultKey::Passphrase(passphrase));
+        return Ok(passphrase);
     }
     let first = desk
         .host
@@ -52,7 +89,7 @@ fn new_key(desk: &mut Desk, args: &RekeyArgs) -> Result<VaultKey, Failure> {
             Err("it is not the same".into())
         }
     })?;
-    Ok(VaultKey::Passphrase(first))
+    Ok(first)
 }
 
 fn long_enough(text: &str) -> Result<(), String> {

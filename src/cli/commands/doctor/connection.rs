@@ -128,7 +128,7 @@ fn secret(patient: &Patient, connection: &Connection, kind: ItemKind) -> Option<
             );
             let finding = Finding::fail("secrets", format!("{name}: {error}"), mend);
             return Some(if damaged {
-                finding.fix(Fix::Damaged(connection.keychain, item))
+                finding.fix(Fix::Item(Box::new(connection.clone()), kind))
             } else {
                 finding
             });
@@ -140,7 +140,7 @@ fn secret(patient: &Patient, connection: &Connection, kind: ItemKind) -> Option<
     };
     Some(match binding {
         None => Finding::fail("secrets", format!("the {name} is damaged"), mend)
-            .fix(Fix::Damaged(connection.keychain, item)),
+            .fix(Fix::Item(Box::new(connection.clone()), kind)),
         Some(binding) if binding != Binding::of(connection) => Finding::fail(
             "secrets",
             format!("the {name} was stored for {}", binding.portal_url),

@@ -16,7 +16,8 @@ use crate::cli::{Desk, Zone};
 use crate::connection::{Connection, KeychainKind};
 use crate::context::{Context, Deadline};
 use crate::error::Error;
-use crate::keychain::{Item, Keychains};
+use crate::keychain::{Item, ItemKind, Keychains};
+use crate::manage;
 use crate::store::{Connections, Selector};
 
 /// The whole examination takes no longer, unless `--timeout` says less.
@@ -125,8 +126,8 @@ enum Fix {
     Default,
     /// Items that belong to no connection of this store.
     Orphans(KeychainKind, Vec<Item>),
-    /// An item that cannot be read.
-    Damaged(KeychainKind, Item),
+    /// An item that cannot be read, or of which there are several.
+    Item(Box<Connection>, ItemKind),
 }
 
 impl Fix {
@@ -143,9 +144,10 @@ impl Fix {
                     .collect::<Vec<_>>()
                     .join(", ")
             ),
-            Self::Damaged(_, item) => {
-                format!("Delete the unreadable item {}?", item.account())
-            }
+            Self::Item(connection, kind) => format!(
+                "Delete what cannot be used of the item {}? The newest that can be stays",
+                Item::of(connection, *kind).account()
+            ),
         }
     }
 }
@@ -323,31 +325,39 @@ fn mend(
             all &= finding.verdict != Verdict::Fail;
             continue;
         }
-        apply(desk, store, fix)?;
-        desk.talk.remark(&format!("[OK] mended: {}", finding.check));
+        if apply(desk, store, fix)? {
+            desk.talk.remark(&format!("[OK] mended: {}", finding.check));
+        } else {
+            all = false;
+            let mend = finding.mend.as_deref().unwrap_or_default();
+            desk.talk.remark(&format!(
+                "Deleted, since nothing of it could be used; next: {}",
+                escape(mend)
+            ));
+        }
     }
     Ok(all)
 }
 
-fn apply(desk: &Desk, store: &Connections, fix: &Fix) -> Outcome {
+/// Whether nothing is left to do.
+fn apply(desk: &Desk, store: &Connections, fix: &Fix) -> Result<bool, Failure> {
     match fix {
         Fix::Private => store.take_access_from_others()?,
         Fix::Labels => store.rebuild_labels()?,
         Fix::Default => store.set_default(None)?,
         Fix::Orphans(kind, items) => {
             for item in items {
-                delete(desk, store, *kind, item)?;
+                desk.keychains(store)
+                    .of(*kind)
+                    .delete(item)
+                    .map_err(Error::from)?;
             }
         }
-        Fix::Damaged(kind, item) => delete(desk, store, *kind, item)?,
+        Fix::Item(connection, kind) => {
+            let keychain = desk.keychains(store).of(connection.keychain);
+            let stayed = manage::mend_item(keychain.as_ref(), connection, *kind)?;
+            return Ok(stayed);
+        }
     }
-    Ok(())
-}
-
-fn delete(desk: &Desk, store: &Connections, kind: KeychainKind, item: &Item) -> Outcome {
-    desk.keychains(store)
-        .of(kind)
-        .delete(item)
-        .map_err(Error::from)?;
-    Ok(())
+    Ok(true)
 }
