@@ -490,7 +490,7 @@ fn refused_hint(label: Option<&str>, why: &Refused) -> Option<String> {
             edit(label, "--referer TEXT")
         )),
         Refused::WebTier(_) => Some(
-            "a browser can answer that, a program cannot; ask the administrator to let /sharing/rest/oauth2 through without it"
+            "a browser can answer that, a program cannot; ask the portal's administrator to let /sharing/rest through without it"
                 .into(),
         ),
         Refused::Server(_) => Some(

@@ -62,6 +62,7 @@ fn main() {
     };
     println!("{:<58} {:>12} {:>12}  kept", "what", "measured", "promise");
     bench.cached_token();
+    bench.exec();
     bench.many_connections();
     bench.status();
     bench.refresh();
@@ -140,6 +141,23 @@ impl Bench {
             count <= 4,
         );
         tell("  they are", &calls.join(" "));
+    }
+
+    /// What it costs before the child begins: the child is measured alone, too, and taken off.
+    fn exec(&self) {
+        let (exec, token) = alternate(
+            ALTERNATIONS,
+            || self.command(&["exec", "-c", LABEL, "--", "true"]),
+            || self.token(),
+        );
+        let (child, _) = alternate(ALTERNATIONS, || Command::new("true"), || self.token());
+        at_most(
+            "exec, less its child : a cached token",
+            ratio(exec.saturating_sub(child), token),
+            1.3,
+        );
+        tell("  exec with its child, median", &milliseconds(exec));
+        tell("  the child alone, median", &milliseconds(child));
     }
 
     fn many_connections(&self) {

@@ -2,22 +2,13 @@
 
 use serde_json::Value;
 
-use crate::home;
-use crate::support::home::Home;
 use crate::support::portal::{Endpoint, Foreign, Manner, Portal};
-use crate::support::walk::{add, add_with, sign_in};
-
-fn world() -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add(&home, &portal, "prod");
-    sign_in(&home, &portal, "prod").ok();
-    (portal, home)
-}
+use crate::support::walk::{add_with, sign_in};
+use crate::{home, signed_in};
 
 #[test]
 fn a_path_below_the_rest_directory_is_called_with_the_token_in_a_header() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     for path in [
         "community/self",
         "/sharing/rest/community/self",
@@ -41,7 +32,7 @@ fn a_path_below_the_rest_directory_is_called_with_the_token_in_a_header() {
 
 #[test]
 fn an_error_inside_an_answer_is_an_error_and_a_right_that_is_missing_is_asked_for_once() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     home.run(["api", "community/users/nobody"])
         .done()
         .code(7)
@@ -63,7 +54,7 @@ fn an_error_inside_an_answer_is_an_error_and_a_right_that_is_missing_is_asked_fo
 
 #[test]
 fn a_rejected_token_is_renewed_once_and_the_call_repeated() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     portal.expire_access_tokens();
     home.run(["api", "community/self"]).done().ok();
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 1);
@@ -81,7 +72,7 @@ fn a_rejected_token_is_renewed_once_and_the_call_repeated() {
 
 #[test]
 fn rule_24_a_server_gets_a_token_that_the_portal_grants_for_it() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     portal.set(|rules| rules.direct_federated = false);
     let service = format!("{}/rest/services/A/MapServer", portal.other_server_url());
     for _ in 0..3 {
@@ -129,7 +120,7 @@ fn rule_24_a_server_gets_a_token_that_the_portal_grants_for_it() {
 
 #[test]
 fn rule_24_a_foreign_server_is_not_even_connected_to_whatever_it_claims() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     for foreign in [Foreign::start(&portal), Foreign::claiming(&portal)] {
         let address = format!("{}/rest/services/A", foreign.url());
         let error = home
@@ -147,7 +138,7 @@ fn rule_24_a_foreign_server_is_not_even_connected_to_whatever_it_claims() {
 
 #[test]
 fn rule_17_what_climbs_or_would_put_a_token_into_a_log_is_refused() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     let before = portal.requests().len();
     for arguments in [
         &["api", "../../portaladmin"][..],
@@ -168,7 +159,7 @@ fn rule_17_what_climbs_or_would_put_a_token_into_a_log_is_refused() {
 
 #[test]
 fn pages_are_fetched_to_their_end_and_an_endless_list_is_told() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     portal.set(|rules| rules.more_items = 250);
     let all = home
         .run(["api", "search", "-f", "q=*", "--paginate"])
@@ -204,7 +195,7 @@ fn pages_are_fetched_to_their_end_and_an_endless_list_is_told() {
 
 #[test]
 fn a_file_is_uploaded_as_multipart() {
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     let path = home.path().join("my data.csv");
     std::fs::write(&path, "x,y\n1,2\n").unwrap();
     let words = [
@@ -239,7 +230,7 @@ fn a_file_is_uploaded_as_multipart() {
 
 #[test]
 fn a_download_is_whole_or_nothing() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     portal.set(|rules| rules.item_data.clone_from(&big));
     let path = home.path().join("data.bin");
@@ -312,7 +303,7 @@ fn the_referer_of_a_connection_goes_with_every_call() {
 #[test]
 fn on_a_terminal_json_is_pretty_and_plays_no_tricks() {
     use crate::support::pty::Terminal;
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     portal.set(|rules| rules.more_items = 1);
     let mut terminal = Terminal::start(&home, &["api", "search"]);
     terminal

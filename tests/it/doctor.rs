@@ -4,18 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Certificate, Manner, Portal, APP_ID, SERVICE_ID, SERVICE_SECRET};
-use crate::support::walk::{add, add_with, sign_in};
-
-fn world() -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add(&home, &portal, "prod");
-    sign_in(&home, &portal, "prod").ok();
-    (portal, home)
-}
+use crate::support::portal::{Certificate, Manner, Portal, APP_ID};
+use crate::support::walk::{add, add_service, add_with, sign_in};
+use crate::{home, signed_in};
 
 /// The findings of a run, and its exit code.
 fn findings(home: &Home, flags: &[&str], variables: &[(&str, &str)]) -> (i32, Vec<Value>) {
@@ -44,7 +36,7 @@ fn wrong(findings: &[Value], check: &str) -> (String, String) {
 
 #[test]
 fn where_all_is_well_everything_is_ok() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 0, "{all:#?}");
     let ok = |check: &str| {
@@ -78,7 +70,7 @@ fn where_all_is_well_everything_is_ok() {
 
 #[test]
 fn each_thing_that_is_wrong_at_the_portal_is_named() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     home.run([
         "connections",
         "edit",
@@ -112,7 +104,7 @@ fn each_thing_that_is_wrong_at_the_portal_is_named() {
 
 #[test]
 fn a_portal_that_is_down_and_one_with_another_certificate_are_told_apart() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     home.run([
         "connections",
         "edit",
@@ -211,24 +203,7 @@ fn a_sign_in_that_ends_or_died_is_told_with_what_to_run() {
 fn an_application_is_looked_at_too() {
     let portal = Portal::start(Manner::Enterprise114);
     let home = home();
-    let ca = portal.ca_file(home.path());
-    let url = portal.url();
-    let words = [
-        "connections",
-        "add",
-        "--label",
-        "jobs",
-        "--auth-type",
-        "app",
-        "--client-id",
-        SERVICE_ID,
-        "--client-secret-stdin",
-        "--portal",
-        &url,
-        "--verify-ssl",
-        ca.to_str().unwrap(),
-    ];
-    home.run(words).input(SERVICE_SECRET).done().ok();
+    add_service(&home, &portal, "jobs");
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 0, "{all:#?}");
     home.run(["connections", "edit", "jobs", "--client-secret-stdin"])
@@ -242,7 +217,7 @@ fn an_application_is_looked_at_too() {
 
 #[test]
 fn a_store_that_is_broken_does_not_stop_it_and_is_mended() {
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     let labels = home.store().join("labels");
     for entry in std::fs::read_dir(&labels).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
@@ -281,7 +256,7 @@ fn a_store_that_is_broken_does_not_stop_it_and_is_mended() {
 #[test]
 fn files_that_others_may_see_are_found_and_taken_back() {
     use std::os::unix::fs::PermissionsExt;
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     let open = home.store().join("default");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
     std::fs::set_permissions(home.store(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -299,7 +274,7 @@ fn files_that_others_may_see_are_found_and_taken_back() {
 
 #[test]
 fn what_the_environment_changes_is_said() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     let (code, all) = findings(&home, &["--offline"], &[("AGE_OAUTH_CONNECTION", "nobody")]);
     assert_eq!(code, 1);
     assert!(wrong(&all, "environment")

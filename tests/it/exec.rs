@@ -1,17 +1,7 @@
 //! `exec`: the child's environment, exit code and signals are what they would be without us.
 
-use crate::home;
-use crate::support::home::Home;
-use crate::support::portal::{Endpoint, Manner, Portal, APP_SECRET};
-use crate::support::walk::{add_with, sign_in};
-
-fn world() -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add_with(&home, &portal, "prod", &[]);
-    sign_in(&home, &portal, "prod").ok();
-    (portal, home)
-}
+use crate::signed_in;
+use crate::support::portal::{Endpoint, APP_SECRET};
 
 /// The shell that every system has, and how it prints its whole environment.
 #[cfg(unix)]
@@ -32,7 +22,7 @@ fn exec<'a>(command: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn the_child_alone_gets_the_token_and_no_secret() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     let token = home.run(["token"]).done().ok().line().to_owned();
     let out = home
         .run(exec(PRINT))
@@ -64,7 +54,7 @@ fn the_child_alone_gets_the_token_and_no_secret() {
 
 #[test]
 fn streams_arguments_and_the_exit_code_pass_through() {
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     home.run(exec(EXIT_42)).done().code(42);
     if cfg!(unix) {
         let out = home.run(exec(&["cat"])).input("b\n").done().ok();
@@ -76,7 +66,7 @@ fn streams_arguments_and_the_exit_code_pass_through() {
 #[test]
 fn on_unix_the_child_takes_the_place_of_the_program_signals_and_all() {
     use std::os::unix::process::ExitStatusExt;
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     let arguments = exec(&[
         "sh",
         "-c",
@@ -99,7 +89,7 @@ fn on_unix_the_child_takes_the_place_of_the_program_signals_and_all() {
 
 #[test]
 fn a_command_that_cannot_be_run_is_told_as_shells_do() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     home.run(["exec", "--", "no-such-command-here"])
         .done()
         .code(127)
@@ -127,7 +117,7 @@ fn a_command_that_cannot_be_run_is_told_as_shells_do() {
 #[cfg(windows)]
 #[test]
 fn windows_runs_batch_files_as_its_shells_do() {
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     let folder = home.path().join("tools and more");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(

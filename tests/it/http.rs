@@ -7,48 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
     Endpoint, Fault, Foreign, Manner, Portal, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET, USER,
 };
-use crate::support::walk::{add, add_with, sign_in};
-
-/// Somebody signed in to a portal as `prod`.
-fn signed_in() -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add(&home, &portal, "prod");
-    sign_in(&home, &portal, "prod").ok();
-    (portal, home)
-}
+use crate::support::walk::{add, add_service, add_with, sign_in};
+use crate::{home, signed_in};
 
 /// An application's connection as `service`.
 fn with_service() -> (Portal, Home) {
     let (portal, home) = (Portal::start(Manner::Enterprise114), home());
-    add_service(&home, &portal);
+    add_service(&home, &portal, "service");
     (portal, home)
-}
-
-fn add_service(home: &Home, portal: &Portal) {
-    let ca = portal.ca_file(home.path());
-    let (url, ca) = (portal.url(), ca.display().to_string());
-    let arguments = [
-        "connections",
-        "add",
-        "--label",
-        "service",
-        "--portal",
-        &url,
-        "--auth-type",
-        "app",
-        "--client-id",
-        SERVICE_ID,
-        "--client-secret-stdin",
-        "--verify-ssl",
-        &ca,
-    ];
-    home.run(arguments).input(SERVICE_SECRET).done().ok();
 }
 
 fn count(portal: &Portal, endpoint: Endpoint) -> usize {
@@ -171,7 +141,7 @@ fn rule_23_a_portal_that_names_another_host_changes_nothing() {
         .ok()
         .json();
     assert_eq!(shown["portal_url"], portal.url().as_str());
-    add_service(&home, &portal);
+    add_service(&home, &portal, "service");
     home.run(["whoami", "-c", "service"]).done().ok();
     home.run(["logout", "-c", "prod"]).done().ok();
     foreign.assert_untouched();
@@ -182,7 +152,7 @@ fn rule_23_a_portal_that_names_another_host_changes_nothing() {
 fn rule_17_secrets_travel_in_bodies_and_headers_and_nothing_talkative_shows_them() {
     let (portal, home) = (Portal::start(Manner::Enterprise114), home());
     add_with(&home, &portal, "prod", &["--client-secret", APP_SECRET]);
-    add_service(&home, &portal);
+    add_service(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
     for arguments in [
         &["-vv", "token", "--force", "-c", "prod"][..],

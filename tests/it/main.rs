@@ -37,14 +37,26 @@ mod sign_in;
 mod status;
 mod tls;
 mod vault;
+mod web_server;
 #[cfg(windows)]
 mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod wine;
 
 use support::home::Home;
+use support::portal::{Manner, Portal};
+use support::walk::{add, sign_in};
 
 /// A throwaway home for the program under test.
 fn home() -> Home {
     Home::new(env!("CARGO_BIN_EXE_age-oauth"))
+}
+
+/// A portal, and a home in which the practice user is signed in to it as `prod`.
+fn signed_in() -> (Portal, Home) {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    (portal, home)
 }

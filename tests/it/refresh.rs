@@ -8,13 +8,11 @@ use age_oauth::Connections;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{
-    Endpoint, Fault, Gate, Manner, Portal, SERVICE_ID, SERVICE_SECRET, USER,
-};
+use crate::support::portal::{Endpoint, Fault, Gate, Manner, Portal, USER};
 #[cfg(unix)]
 use crate::support::pty::Terminal;
 use crate::support::walk::{
-    add, change_tokens, let_it_age, let_it_expire, let_it_live, sign_in, stored,
+    add, add_service, change_tokens, let_it_age, let_it_expire, let_it_live, sign_in, stored,
 };
 
 fn signed_in(home: &Home, portal: &Portal, labels: &[&str]) {
@@ -78,25 +76,7 @@ fn an_application_is_renewed_among_users() {
     let portal = Portal::start(Manner::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
-    let ca = portal.ca_file(home.path());
-    home.run([
-        "connections",
-        "add",
-        "--label",
-        "service",
-        "--portal",
-        &portal.url(),
-        "--auth-type",
-        "app",
-        "--client-id",
-        SERVICE_ID,
-        "--client-secret-stdin",
-        "--verify-ssl",
-        ca.to_str().unwrap(),
-    ])
-    .input(SERVICE_SECRET)
-    .done()
-    .ok();
+    add_service(&home, &portal, "service");
     let out = home.run(["refresh", "--all", "--now"]).done().ok();
     assert!(out.stdout.contains("[OK] service: renewed; token until "));
     assert!(out.stdout.contains("[OK] prod: extended; signed in until "));

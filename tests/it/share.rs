@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::home;
 use crate::support::home::{Home, Run};
-use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET};
-use crate::support::walk::{add_with, sign_in};
+use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET, SERVICE_SECRET};
+use crate::support::walk::{add_service, add_with, sign_in};
 
 /// A portal, the card of a connection to it, and the fingerprint that the sharer is told to pass on.
 fn shared(flags: &[&str]) -> (Portal, String, String) {
@@ -174,26 +174,7 @@ fn a_card_that_was_changed_is_too_large_or_newer_is_refused() {
 fn an_applications_card_asks_for_the_secret_alone() {
     let portal = Portal::start(Manner::Enterprise114);
     let sharer = home();
-    let ca = portal.ca_file(sharer.path());
-    let words = [
-        "connections",
-        "add",
-        "--label",
-        "jobs",
-        "--auth-type",
-        "app",
-        "--client-id",
-        SERVICE_ID,
-        "--client-secret-stdin",
-        "--verify-ssl",
-    ];
-    let url = portal.url();
-    let rest = [ca.to_str().unwrap(), "--portal", &url];
-    sharer
-        .run(words.iter().copied().chain(rest))
-        .input(SERVICE_SECRET)
-        .done()
-        .ok();
+    add_service(&sharer, &portal, "jobs");
     let out = sharer
         .run(["connections", "share"])
         .done()

@@ -2,19 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Manner, Portal, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER};
 use crate::support::walk::{add, add_with, sign_in, sign_in_as, sign_in_wrapped};
-
-/// A portal, and a home with one connection that is signed in.
-fn world() -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add(&home, &portal, "prod");
-    sign_in(&home, &portal, "prod").ok();
-    (portal, home)
-}
+use crate::{home, signed_in};
 
 fn folder(home: &Home) -> PathBuf {
     let shown = home
@@ -27,7 +18,7 @@ fn folder(home: &Home) -> PathBuf {
 
 #[test]
 fn connections_are_found_by_label_id_and_unique_prefix() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     add(&home, &portal, "My Portal");
     let id = folder(&home)
         .file_name()
@@ -77,7 +68,7 @@ fn connections_are_found_by_label_id_and_unique_prefix() {
 
 #[test]
 fn codes_that_are_none_leave_the_stored_sign_in_alone() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     let before = home.run(["token"]).done().ok().stdout;
     let login = |input: &str| home.run(["login"]).input(input).done();
     login("wrong-code-12345\n")
@@ -108,7 +99,7 @@ fn a_code_that_is_too_old_is_refused() {
 
 #[test]
 fn rule_7_another_user_is_not_written_over_without_consent() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     sign_in_as(&home, &portal, "prod", OTHER_USER, &[])
         .code(3)
         .err_has("--switch-user");
@@ -175,7 +166,7 @@ fn wrong_registrations_name_the_field_to_correct() {
 
 #[test]
 fn rule_26_errors_and_details_show_no_secret() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     let token = home.run(["token"]).done().ok().line().to_owned();
     let mut said = String::new();
     for arguments in [

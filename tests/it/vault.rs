@@ -2,18 +2,8 @@
 
 use base64::Engine;
 
-use crate::home;
+use crate::signed_in;
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal};
-use crate::support::walk::{add, sign_in};
-
-fn world() -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
-    let home = home();
-    add(&home, &portal, "prod");
-    sign_in(&home, &portal, "prod").ok();
-    (portal, home)
-}
 
 fn vault(home: &Home) -> Vec<u8> {
     std::fs::read(home.store().join("vault")).unwrap()
@@ -21,7 +11,7 @@ fn vault(home: &Home) -> Vec<u8> {
 
 #[test]
 fn a_new_key_opens_what_the_old_one_did() {
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     let token = home.run(["token"]).done().ok().stdout;
     let before = vault(&home);
     home.run(["vault", "rekey"])
@@ -62,7 +52,7 @@ fn a_new_key_opens_what_the_old_one_did() {
 
 #[test]
 fn a_new_key_may_come_from_a_file_or_a_variable_and_the_old_one_stays_for_others() {
-    let (portal, home) = world();
+    let (portal, home) = signed_in();
     let token = home.run(["token"]).done().ok().stdout;
     let copy = vault(&home);
     let file = home.path().join("elsewhere.key");
@@ -101,7 +91,7 @@ fn a_new_key_may_come_from_a_file_or_a_variable_and_the_old_one_stays_for_others
 
 #[test]
 fn the_old_key_is_erased_where_that_is_asked_for() {
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     let keys = || std::fs::read_to_string(home.path().join("store.key/vault.key")).unwrap();
     let first = keys();
     home.run(["vault", "rekey"]).done().ok();
@@ -114,7 +104,7 @@ fn the_old_key_is_erased_where_that_is_asked_for() {
 
 #[test]
 fn a_bad_key_changes_nothing() {
-    let (_portal, home) = world();
+    let (_portal, home) = signed_in();
     let before = vault(&home);
     for (flag, input) in [
         ("--key-stdin", "c2hvcnQ="),

@@ -8,7 +8,7 @@ use age_oauth::token::Tokens;
 use age_oauth::{Connection, Connections, Selector};
 
 use super::home::{Home, Outcome};
-use super::portal::{Portal, APP_ID, USER};
+use super::portal::{Portal, APP_ID, SERVICE_ID, SERVICE_SECRET, USER};
 
 /// Adds a user connection to `portal` under this label.
 #[track_caller]
@@ -38,6 +38,28 @@ pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
         .done()
         .ok()
         .out(&format!("[OK] Created connection: {label}\n"));
+}
+
+/// Adds an application's connection to `portal` under this label.
+#[track_caller]
+pub fn add_service(home: &Home, portal: &Portal, label: &str) {
+    let ca = portal.ca_file(home.path());
+    let words = [
+        "connections",
+        "add",
+        "--label",
+        label,
+        "--portal",
+        &portal.url(),
+        "--auth-type",
+        "app",
+        "--client-id",
+        SERVICE_ID,
+        "--client-secret-stdin",
+        "--verify-ssl",
+        ca.to_str().expect("a path"),
+    ];
+    home.run(words).input(SERVICE_SECRET).done().ok();
 }
 
 /// Signs in as the practice user by pasting the code that the portal shows.
