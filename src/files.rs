@@ -19,13 +19,16 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 #[cfg(any(feature = "cli", test))]
 const ROTATION: Duration = Duration::from_millis(500);
 
+/// How long somebody else may be in the way of a file on Windows.
+const IN_THE_WAY: Duration = Duration::from_millis(500);
+
 /// Shortest and longest pause between two looks at a lock, in milliseconds.
 const PAUSE: (u64, u64) = (5, 50);
 
 /// The file's content, or nothing where there is none. A link, anything that is no regular file, and more than `max`
 /// bytes are errors.
 pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
-    let file = match open_unlinked(OpenOptions::new().read(true), path) {
+    let file = match patiently(|| open_unlinked(OpenOptions::new().read(true), path)) {
         Ok(file) => file,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(why) => return Err(Error::file("read", path)(why)),
@@ -77,10 +80,42 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = NamedTempFile::new_in(folder).and_then(|mut file| {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|failed| failed.error)?;
+        replace(file, path)?;
         sync_folder(folder)
     });
     written.map_err(Error::file("write", path))
+}
+
+/// Renames the file over its target.
+fn replace(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    let mut file = Some(file);
+    patiently(|| match file.take() {
+        Some(whole) => whole.persist(path).map(drop).map_err(|failed| {
+            file = Some(failed.file);
+            failed.error
+        }),
+        None => Ok(()),
+    })
+}
+
+/// Windows replaces, removes and opens no file in the moments in which somebody else has it open or replaces it: another
+/// process of ours, a scanner for viruses. Elsewhere nobody is in the way.
+fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const DENIED: i32 = 5;
+    const SHARING: i32 = 32;
+    let begun = Instant::now();
+    loop {
+        match act() {
+            Err(why)
+                if cfg!(windows)
+                    && matches!(why.raw_os_error(), Some(DENIED | SHARING))
+                    && begun.elapsed() < IN_THE_WAY =>
+            {
+                std::thread::sleep(pause());
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Creates the file with mode 0600; `false` where something is there already, be it a link. Nobody ever sees half of it.
@@ -137,7 +172,7 @@ pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Re
 
 /// Removes the file where there is one.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
+    match patiently(|| fs::remove_file(path)) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(why)),
         _ => Ok(()),
     }
@@ -165,9 +200,12 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
         file.sync_all()
     });
     overwritten.map_err(Error::file("overwrite", path))?;
-    // Windows removes no file that is open.
+    // Windows removes no file that is open, and none that is marked as read-only.
     drop(file);
-    remove(path)
+    remove(path).or_else(|error| {
+        make_writable(path).map_err(|_| error)?;
+        remove(path)
+    })
 }
 
 /// For a file of one's own that was marked as read-only.
