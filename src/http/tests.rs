@@ -18,6 +18,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
 use crate::context::{Environment, Observer};
@@ -226,7 +227,13 @@ impl Authority {
         params
             .distinguished_name
             .push(DnType::CommonName, "Test CA");
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        Self(loop {
+            let key = KeyPair::generate().unwrap();
+            let root = CertifiedIssuer::self_signed(params.clone(), key).unwrap();
+            if long_numbers(root.der()) {
+                break root;
+            }
+        })
     }
 
     fn pem(&self) -> String {
@@ -235,9 +242,24 @@ impl Authority {
 
     fn server(&self, params: &CertificateParams) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
-        let leaf = params.signed_by(&key, &self.0).unwrap();
+        let leaf = loop {
+            let leaf = params.signed_by(&key, &self.0).unwrap();
+            if long_numbers(leaf.der()) {
+                break leaf;
+            }
+        };
         server_config(vec![leaf.der().clone(), self.0.der().clone()], &key)
     }
+}
+
+/// Whether both numbers of a certificate's ECDSA signature have all their 32 bytes. One in 128 has a shorter one, and wine's
+/// verifier calls that signature wrong: 13 of 737 chains of two certificates, counted with wine 8.
+fn long_numbers(certificate: &CertificateDer<'_>) -> bool {
+    let (_, certificate) = X509Certificate::from_der(certificate).unwrap();
+    // SEQUENCE, its length; INTEGER, its length, the number; and once more.
+    let signature = &certificate.signature_value.data;
+    let first = usize::from(signature[3]);
+    first >= 32 && signature[5 + first] >= 32
 }
 
 fn names(names: &[&str]) -> CertificateParams {
