@@ -256,10 +256,10 @@ impl Authority {
 /// verifier calls that signature wrong: 13 of 737 chains of two certificates, counted with wine 8.
 fn long_numbers(certificate: &CertificateDer<'_>) -> bool {
     let (_, certificate) = X509Certificate::from_der(certificate).unwrap();
-    // SEQUENCE, its length; INTEGER, its length, the number; and once more.
+    // SEQUENCE, its length; INTEGER, its length, the number (after a zero where it would look negative); and once more.
     let signature = &certificate.signature_value.data;
-    let first = usize::from(signature[3]);
-    first >= 32 && signature[5 + first] >= 32
+    let long = |at: usize| signature[at] == 33 || signature[at] == 32 && signature[at + 1] != 0;
+    long(3) && long(5 + usize::from(signature[3]))
 }
 
 fn names(names: &[&str]) -> CertificateParams {
