@@ -342,6 +342,9 @@ pub(super) struct UseArgs {
     /// Forget the default
     #[arg(long, conflicts_with = "name")]
     pub(super) unset: bool,
+    /// One JSON object: the connection that is used from now on
+    #[arg(long, conflicts_with = "unset")]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -456,6 +459,9 @@ pub(super) struct RefreshArgs {
     /// Where extending is due but a script holds a token: wait at most this long for it to end
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
     pub(super) wait: Option<Duration>,
+    /// Extend sign-ins that are older than this, instead of those past half of their life
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
+    pub(super) older_than: Option<Duration>,
     /// One JSON object per connection
     #[arg(long)]
     pub(super) json: bool,

@@ -118,6 +118,7 @@ fn wants_json(command: Option<&Command>) -> bool {
             ConnectionsCommand::Show(args) => args.json,
             ConnectionsCommand::Import(args) => args.json,
             ConnectionsCommand::Info(args) => args.json,
+            ConnectionsCommand::Use(args) => args.json,
             _ => false,
         },
         Some(Command::Login(args)) => args.json,

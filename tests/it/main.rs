@@ -28,6 +28,8 @@ mod keychain;
 mod macos;
 mod paths;
 mod practice_portal;
+#[cfg(unix)]
+mod python;
 mod refresh;
 mod session;
 mod share;

@@ -99,6 +99,7 @@ pub(super) fn as_json(connection: &Connection, default: Option<&str>) -> Value {
         "last_used_at": connection.last_used_at.map(rfc3339),
         "username": status.username,
         "signed_in_at": status.signed_in_at.map(rfc3339),
+        "refresh_issued_at": status.refresh_issued_at.map(rfc3339),
         "signed_in_until": status.refresh_expires_at.map(rfc3339),
         "extendable": status.extendable,
         "access_expires_at": status.access_expires_at.map(rfc3339),
@@ -266,6 +267,9 @@ pub(super) fn choose(desk: &mut Desk, args: &UseArgs) -> Outcome {
     let connection = named(desk, &store, args.name.as_ref())?;
     store.set_default(Some(&connection.id))?;
     desk.warn_of_override(&store, Some(&connection.id));
+    if args.json {
+        return desk.answer_json(&as_json(&connection, Some(connection.id.as_str())));
+    }
     desk.answer(&format!(
         "[OK] Active connection set: {}",
         escape(connection.label.as_str())

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::remove::broken_folder;
@@ -52,10 +52,13 @@ pub(in crate::cli) fn refresh(desk: &mut Desk, args: &RefreshArgs) -> Outcome {
 
 fn rule(args: &RefreshArgs) -> ExtendRule {
     if args.now {
-        ExtendRule::Now
-    } else {
-        ExtendRule::PastHalf
+        return ExtendRule::Now;
     }
+    args.older_than.map_or(ExtendRule::PastHalf, |age| {
+        // Longer than any sign-in lives is as good as never.
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        ExtendRule::OlderThan(SignedDuration::from_secs(seconds))
+    })
 }
 
 /// Renews one connection. Asked to extend it now, a renewal alone is not enough.

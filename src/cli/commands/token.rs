@@ -1,15 +1,16 @@
 //! `token`: prints an access token that lives long enough.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
 use crate::cli::args::TokenArgs;
 use crate::cli::report::{Failure, Outcome};
 use crate::cli::words::{escape, roughly, verify_ssl};
 use crate::cli::Desk;
+use crate::connection::Connection;
 use crate::context::Decision;
 use crate::federation::Target;
-use crate::session::{Issued, Session, Want};
+use crate::session::{Issued, Session, Want, ENDS_SOON};
 use crate::store::{rfc3339, Selector};
 use crate::token::{ExtendRule, MinTtl};
 
@@ -74,10 +75,20 @@ fn as_json(session: &Session, issued: &Issued, desk: &Desk) -> Value {
         "expires_epoch": access.expires_at.as_second(),
         "expires_in": access.seconds_left(desk.context.now()),
         "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
+        "sign_in_ends_soon": ends_soon(connection, issued, desk.context.now()),
         "referer": connection.referer,
         "verify_ssl": verify_ssl(&connection.tls),
+        "proxy": connection.proxy.as_str(),
         "format_version": 1,
     })
+}
+
+/// Whether a person must sign in within 3 days, because the portal does not extend this sign-in.
+fn ends_soon(connection: &Connection, issued: &Issued, now: Timestamp) -> bool {
+    let soon = issued
+        .sign_in_ends
+        .is_some_and(|end| end.duration_since(now).as_secs() <= ENDS_SOON);
+    soon && connection.status.extendable == Some(false)
 }
 
 /// The Python package's command, in its words: extends the sign-in where it is due, and prints no token.

@@ -1,0 +1,100 @@
+"""ArcGIS portals without passwords in scripts.
+
+``age-oauth connections add`` makes a connection and ``age-oauth login`` signs in; then::
+
+    from age_oauth import get_gis
+
+    gis = get_gis("prod")
+
+This package needs nothing but the standard library. Secrets stay in the keychain of the ``age-oauth`` program, which hands
+out short-lived access tokens; they are kept in memory here and renewed before they end.
+"""
+
+from __future__ import annotations
+
+from .connection import Connection, list_connections
+from .connections import ConnectionStore
+from .errors import (
+    AgeOAuthError,
+    Busy,
+    ConnectionNotFound,
+    KeychainUnavailable,
+    PortalRefused,
+    PortalUnreachable,
+    ProgramUnusable,
+    SignInEndsSoon,
+    SignInRequired,
+    UsageError,
+)
+from .oauth import AGEOAuth, OAuthConfig, get_gis
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._http import TokenAuth
+
+__all__ = [
+    "AGEOAuth",
+    "AgeOAuthError",
+    "Busy",
+    "Connection",
+    "ConnectionNotFound",
+    "ConnectionStore",
+    "HttpxTokenAuth",
+    "KeychainUnavailable",
+    "OAuthConfig",
+    "PortalRefused",
+    "PortalUnreachable",
+    "ProgramUnusable",
+    "SignInEndsSoon",
+    "SignInRequired",
+    "TokenAuth",
+    "UsageError",
+    "get_gis",
+    "get_token",
+    "list_connections",
+    "sign_in_pro",
+]
+
+
+def get_token(
+    connection: "str | None" = None, *, connection_id: "str | None" = None, min_ttl: "float | None" = None
+) -> str:
+    """An access token that lives at least ``min_ttl`` seconds (default: a minute).
+
+    Each call starts the program; :meth:`Connection.token` keeps the token between calls.
+    """
+    from ._provider import Provider
+
+    return Provider(connection or None, connection_id or None).token(min_ttl).value
+
+
+def sign_in_pro(connection: "str | None" = None, *, connection_id: "str | None" = None) -> Connection:
+    """Gives an access token to ArcGIS Pro (``arcpy.SignInToPortal``), for the tools and layers of this session.
+
+    It lives as long as the token does, half an hour or so; call it again for longer work. Returns the connection.
+
+    Raises :class:`~age_oauth.errors.AgeOAuthError` where there is no ``arcpy``.
+    """
+    from ._pro import sign_in
+
+    return sign_in(Connection(connection, connection_id=connection_id))
+
+
+def __getattr__(name: str) -> "Any":
+    # What only some scripts use costs the others no time.
+    if name == "TokenAuth":
+        from ._http import TokenAuth
+
+        return TokenAuth
+    if name == "HttpxTokenAuth":
+        from ._http import httpx_auth
+
+        one = globals()[name] = httpx_auth()
+        return one
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("age-oauth")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,96 @@
+"""Esri's ``GIS`` with tokens that renew themselves. ``arcgis`` is imported only here, and its own OAuth classes never: they
+switch the verification of certificates off."""
+
+from __future__ import annotations
+
+from ._http import HEADER, TokenAuth
+from .errors import AgeOAuthError, PortalRefused, PortalUnreachable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .connection import Connection
+
+
+def connect(connection: "Connection", options: "dict[str, Any]"):
+    """A ``GIS`` for this connection."""
+    try:
+        from arcgis.auth import EsriAPIKeyAuth
+        from arcgis.gis import GIS
+    except ImportError as error:
+        raise AgeOAuthError(
+            "the arcgis package, which brings GIS, is not installed in this Python environment",
+            'python -m pip install "age-oauth[arcgis]"',
+        ) from error
+
+    class GisAuth(TokenAuth, EsriAPIKeyAuth):
+        """Some modules of ``arcgis`` look for the token on the session's handler, if that is one of their own classes."""
+
+        verify_cert = True
+        auth = None
+
+        def __init__(self) -> None:
+            TokenAuth.__init__(self, connection)
+            self._no_go_token = set()
+            self.referer = self._referer or ""
+
+        @property
+        def api_key(self) -> str:
+            return self.connection.token()
+
+        @property
+        def token(self) -> str:
+            return self.connection.token()
+
+        __str__ = TokenAuth.__repr__
+
+    facts = connection._provider.token().facts
+    arguments: "dict[str, Any]" = {"custom_auth": GisAuth()}
+    if facts["referer"]:
+        arguments["referer"] = facts["referer"]
+    verify = facts["verify_ssl"]
+    if isinstance(verify, str):
+        arguments["ca_bundles"] = verify
+    arguments["verify_cert"] = verify is not False
+    proxy = facts.get("proxy", "system")
+    if proxy not in ("system", "none"):
+        arguments["proxy"] = {"http": proxy, "https": proxy}
+    arguments.update(options)
+    try:
+        gis = GIS(connection.portal_url, **arguments)
+        known = _is_known(gis)
+    except Exception as error:
+        reason = _network(error)
+        if reason is None:
+            raise
+        raise PortalUnreachable(
+            f"the portal {connection.portal_url} gave no usable answer while signing in to `{connection.label}`: {reason}",
+            f"age-oauth doctor -c {connection.id}",
+        ) from error
+    if not known:
+        raise PortalRefused(
+            f"the portal took the token of `{connection.label}` for nobody's: GIS is anonymous",
+            f"age-oauth doctor -c {connection.id}",
+        )
+    return gis
+
+
+def _is_known(gis: "Any") -> bool:
+    said = gis.properties
+    return bool(said.get("user") or said.get("appInfo"))
+
+
+def _network(error: "BaseException | None") -> "BaseException | None":
+    """The failure of the network that is behind an error."""
+    from requests.exceptions import RequestException
+
+    seen = 0
+    while error is not None and seen < 20:
+        if isinstance(error, RequestException):
+            return error
+        error, seen = error.__cause__ or error.__context__, seen + 1
+    return None
+
+
+__all__ = ["HEADER", "connect"]

@@ -1,0 +1,257 @@
+"""Which request gets which token, and what is done when the portal rejects one. For ``requests``, and what is built on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from urllib.parse import urlsplit
+
+from .errors import AgeOAuthError, PortalRefused, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._provider import Provider
+
+HEADER = "X-Esri-Authorization"
+
+#: No error of ArcGIS is longer, in bytes.
+_ERROR = 16 * 1024
+
+#: What a portal said of a foreign server holds so long, in seconds.
+_MEMORY = 600
+
+_PORTS = {"https": 443, "http": 80}
+
+
+def origin(url: str) -> "tuple[str, str, int]":
+    """Scheme, host and port."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    return scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(scheme, 0)
+
+
+def may_carry(url: str) -> bool:
+    """Whether a token may travel to this address at all: by TLS, or within this machine."""
+    scheme, host, _ = origin(url)
+    return scheme == "https" or (scheme == "http" and host in ("localhost", "127.0.0.1", "::1"))
+
+
+class Policy:
+    """The token that belongs to an address: the portal's own below the portal, one that the portal grants for a server, or
+    none for everybody else's."""
+
+    def __init__(self, provider: "Provider", portal_url: str) -> None:
+        self._provider = provider
+        self._origin = origin(portal_url)
+        self._path = urlsplit(portal_url).path.rstrip("/")
+        self._foreign: "dict[str, float]" = {}
+
+    def server(self, url: str) -> str:
+        """The root of the server that the address is on; empty for the portal."""
+        parts = urlsplit(url)
+        below = parts.path == self._path or parts.path.startswith(f"{self._path}/")
+        if origin(url) == self._origin and below:
+            return ""
+        folder = parts.path.split("/")[1] if parts.path.count("/") else ""
+        return f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2].lower()}/{folder}".rstrip("/")
+
+    def token(self, url: str) -> "str | None":
+        """The token for this address, or ``None`` where none may be sent."""
+        if not may_carry(url):
+            return None
+        return self._for(self.server(url), None)
+
+    def instead_of(self, url: str, rejected: str) -> "str | None":
+        """Another one, because the server rejected this."""
+        return self._for(self.server(url), rejected) if may_carry(url) else None
+
+    def _for(self, server: str, rejected: "str | None") -> "str | None":
+        if self._foreign.get(server, 0) > time.monotonic():
+            return None
+        try:
+            if rejected is not None:
+                return self._provider.instead_of(rejected, server).value
+            return self._provider.token(None, server).value
+        except (PortalRefused, UsageError):
+            if not server:
+                raise
+            # The portal does not vouch for it: it is public, or somebody else's.
+            self._foreign[server] = time.monotonic() + _MEMORY
+            return None
+
+
+class TokenAuth:
+    """Signs the requests of a ``requests`` session: ``requests.get(url, auth=TokenAuth("prod"))``.
+
+    The portal's own token goes to the portal alone, other servers get one that the portal grants for them, and everybody else
+    gets none. A token is renewed before it ends; where the portal rejects one all the same, it is renewed and the request sent
+    again, once. Bodies are not read, but for the first bytes of a JSON answer, which are put back.
+
+    May be used by many threads. ``connection`` is a label, an id or a :class:`~age_oauth.Connection`.
+    """
+
+    def __init__(self, connection: "Any" = None, *, connection_id: "str | None" = None) -> None:
+        from .connection import Connection
+
+        if not isinstance(connection, Connection):
+            connection = Connection(connection, connection_id=connection_id)
+        self.connection = connection
+        self._policy = Policy(connection._provider, connection.portal_url)
+        self._referer = connection._facts.get("referer")
+
+    def _sign(self, request: "Any", token: "str | None") -> None:
+        request.headers.pop(HEADER, None)
+        if token is not None:
+            request.headers[HEADER] = f"Bearer {token}"
+            if self._referer:
+                request.headers["Referer"] = self._referer
+
+    def __call__(self, request: "Any") -> "Any":
+        self._sign(request, self._policy.token(request.url))
+
+        def look(response: "Any", **options: "Any") -> "Any":
+            return self._look(request, response, options)
+
+        request.register_hook("response", look)
+        return request
+
+    def _look(self, request: "Any", response: "Any", options: "dict[str, Any]") -> "Any":
+        if response.is_redirect:
+            # `requests` copies every header but `Authorization` to wherever a redirect leads.
+            for one in (request, response.request):
+                one.headers.pop(HEADER, None)
+            return response
+        sent = response.request
+        if getattr(sent, "_age_oauth_again", False) or not _is_rejection(response):
+            return response
+        was = sent.headers.get(HEADER, "").partition(" ")[2]
+        url = sent.url
+        token = self._policy.instead_of(url, was) if was else self._policy.token(url)
+        if token is None or token == was or not _rewind(sent):
+            return response
+        # As requests' own digest authentication does it: the connection is given back before it is used again.
+        response.content
+        response.close()
+        again = sent.copy()
+        again._age_oauth_again = True
+        self._sign(again, token)
+        answer = response.connection.send(again, **options)
+        answer.history.append(response)
+        answer.request = again
+        return answer
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.connection.label!r}>"
+
+
+def _rewind(request: "Any") -> bool:
+    body = request.body
+    if body is None or isinstance(body, (bytes, str)):
+        return True
+    position = getattr(request, "_body_position", None)
+    if not isinstance(position, int):
+        return False
+    try:
+        body.seek(position)
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _is_rejection(response: "Any") -> bool:
+    """Whether this is the portal's "invalid token" (498) or "token required" (499), mostly inside an HTTP 200."""
+    if response.status_code in (498, 499):
+        return True
+    kind = response.headers.get("Content-Type", "").lower()
+    if "json" not in kind and not kind.startswith("text/plain"):
+        return False
+    return error_code(_start(response)) in (498, 499)
+
+
+def error_code(start: bytes) -> "int | None":
+    """The code of an error of ArcGIS, where these are the first bytes of one."""
+    if not start.lstrip().startswith(b"{") or b'"error"' not in start[:64]:
+        return None
+    try:
+        error = json.loads(start.decode("utf-8", "replace"))["error"]
+        return int(error["code"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _start(response: "Any") -> bytes:
+    """The first bytes of a body, which stays whole for whoever reads it."""
+    if response._content_consumed:
+        return response.content[:_ERROR] if isinstance(response._content, bytes) else b""
+    raw = response.raw
+    if not hasattr(raw, "stream"):
+        return b""
+    start = raw.read(64, decode_content=True) or b""
+    if b'"error"' in start:
+        start += raw.read(_ERROR, decode_content=True) or b""
+    response.raw = _Whole(start, raw)
+    return start
+
+
+class _Whole:
+    """A body of which the first bytes were read, as if they were not."""
+
+    def __init__(self, start: bytes, raw: "Any") -> None:
+        self._start = start
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._raw, name)
+
+    def read(self, amt: "int | None" = None, decode_content: "bool | None" = None, **options: "Any") -> bytes:
+        start = self._start
+        if amt is None:
+            self._start = b""
+            return start + self._raw.read(decode_content=decode_content, **options)
+        if start:
+            self._start = start[amt:]
+            return start[:amt]
+        return self._raw.read(amt, decode_content=decode_content, **options)
+
+    def stream(self, amt: int = 65536, decode_content: "bool | None" = None) -> "Any":
+        start, self._start = self._start, b""
+        if start:
+            yield start
+        yield from self._raw.stream(amt, decode_content=decode_content)
+
+    def __iter__(self) -> "Any":
+        return self.stream()
+
+
+def httpx_auth() -> "Any":
+    """The same for ``httpx``, which is imported only here."""
+    try:
+        import httpx
+    except ImportError as error:
+        raise AgeOAuthError("the httpx package is not installed", "python -m pip install httpx") from error
+
+    class HttpxTokenAuth(httpx.Auth):
+        """Signs the requests of an ``httpx`` client, as :class:`TokenAuth` does for ``requests``."""
+
+        def __init__(self, connection: "Any" = None, *, connection_id: "str | None" = None) -> None:
+            self._auth = TokenAuth(connection, connection_id=connection_id)
+
+        def auth_flow(self, request: "Any") -> "Any":
+            url = str(request.url)
+            token = self._auth._policy.token(url)
+            self._auth._sign(request, token)
+            response = yield request
+            rejected = response.status_code in (498, 499)
+            if not rejected and "json" in response.headers.get("Content-Type", ""):
+                # httpx offers no way to look at the first bytes alone.
+                length = int(response.headers.get("Content-Length") or _ERROR + 1)
+                if length <= _ERROR:
+                    response.read()
+                    rejected = error_code(response.content) in (498, 499)
+            if rejected and token is not None:
+                self._auth._sign(request, self._auth._policy.instead_of(url, token))
+                yield request
+
+    return HttpxTokenAuth

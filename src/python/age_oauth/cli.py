@@ -1,0 +1,30 @@
+"""The command line, which is the ``age-oauth`` program."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """Runs the program with these arguments (default: this process's own) and returns its exit code.
+
+    Without arguments of the caller's own the program takes this process's place, where the system can do that.
+    """
+    from . import _program
+    from .errors import AgeOAuthError
+
+    try:
+        if argv is None:
+            return _program.become(sys.argv[1:])
+        return _program.start(list(argv)).wait()
+    except AgeOAuthError as error:
+        sys.stderr.write(f"error: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"hint: {error.hint}\n")
+        return 1

@@ -1,0 +1,61 @@
+"""Extending a sign-in, under the names of version 0.2."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from . import _program
+from .connection import Connection
+from .errors import UsageError
+
+__all__ = ["RefreshTokenRotationResult", "maybe_rotate_refresh_token"]
+
+
+class RefreshTokenRotationResult(NamedTuple):
+    """What became of a rotation. Ages are in seconds, moments in seconds since 1970."""
+
+    connection_id: str
+    portal_url: str
+    attempted: bool
+    rotated: bool
+    reason: str
+    refresh_token_age_seconds: "float | None" = None
+    rotated_at_epoch: "float | None" = None
+    username: "str | None" = None
+
+
+def maybe_rotate_refresh_token(
+    *, connection: "str | None" = None, connection_id: "str | None" = None, max_age_days: int = 3
+) -> RefreshTokenRotationResult:
+    """Extends a sign-in that is older than ``max_age_days``, when no running script can lose its token by that.
+
+    Sign-ins are extended by themselves; nobody needs to call this.
+    """
+    one = Connection(connection, connection_id=connection_id)
+    if one.auth_type != "user":
+        raise UsageError(f"`{one.label}` is an application's connection; it has no sign-in that could be extended")
+    facts = _program.ask("connections", "show", *_program.selector(None, one.id))
+    answer = _program.ask(
+        "refresh", *_program.selector(None, one.id), "--older-than", f"{max(0, int(max_age_days * 86400))}s"
+    )
+    extended = answer["decision"] == "extended"
+    return RefreshTokenRotationResult(
+        connection_id=one.id,
+        portal_url=one.portal_url,
+        attempted=extended,
+        rotated=extended,
+        reason="Refresh token rotated." if extended else "Refresh token is fresh; rotation not needed.",
+        refresh_token_age_seconds=_age(facts),
+        rotated_at_epoch=time.time() if extended else None,
+        username=answer.get("username"),
+    )
+
+
+def _age(facts: "dict[str, object]") -> "float | None":
+    since = facts.get("refresh_issued_at")
+    if not isinstance(since, str):
+        return None
+    from datetime import datetime
+
+    return max(0.0, time.time() - datetime.fromisoformat(since.replace("Z", "+00:00")).timestamp())

@@ -1,0 +1,44 @@
+"""Every public name of version 0.2.1: what keeps its meaning works, the rest says what to use."""
+
+import sys
+
+import age_oauth
+import age_oauth.cli
+import age_oauth.oauth
+import age_oauth.tokens
+from age_oauth import AGEOAuth, Connection, ConnectionStore, OAuthConfig, get_gis, list_connections  # noqa: F401
+from age_oauth.connections import ConnectionMeta
+from age_oauth.oauth import resolve_identity
+from age_oauth.tokens import maybe_rotate_refresh_token
+
+
+def raises(act, kind, *words):
+    try:
+        act()
+    except kind as error:
+        assert all(word in str(error) for word in words), error
+    else:
+        raise AssertionError("nothing was raised")
+
+
+assert [one.label for one in list_connections()] == ["prod", "second"]
+prod = Connection("prod")
+assert isinstance(prod.meta, ConnectionMeta) and prod.meta.label == "prod"
+assert prod.get_identity(None).username == sys.argv[1] == prod.username
+assert resolve_identity(connection="second").auth_type == "user"
+store = ConnectionStore()
+assert store.resolve(connection="PROD") == prod.id == store.get_default()
+store.set_active(store.resolve(connection="second"))
+assert store.get_active() == store.resolve() != prod.id
+assert store.load_meta("nobody", allow_missing=True) is None
+assert [meta.id for meta in store.list()][0] == prod.id
+fresh = maybe_rotate_refresh_token(connection="prod")
+assert not fresh.rotated and fresh.refresh_token_age_seconds < 600, fresh
+rotated = maybe_rotate_refresh_token(connection="prod", max_age_days=0)
+for act in (lambda: OAuthConfig("https://h", "i", "s", "e"), lambda: AGEOAuth(None), lambda: store.create(label="x")):
+    raises(act, age_oauth.AgeOAuthError, "age")
+raises(lambda: Connection("nobody"), age_oauth.ConnectionNotFound, "nobody")
+raises(lambda: Connection("nobody"), RuntimeError)
+raises(lambda: age_oauth.sign_in_pro("prod"), age_oauth.AgeOAuthError, "arcpy")
+assert set(prod.headers()) == {"X-Esri-Authorization"}
+print("done")
