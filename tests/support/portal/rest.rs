@@ -284,12 +284,12 @@ pub fn community_user(state: &mut State, request: &Request, encoded: &str) -> Re
 pub fn search(state: &mut State, request: &Request) -> Response {
     directory(state, request, |state| {
         let mut results =
-            vec![json!({"id": "11111111", "title": "A public map", "access": "public"})];
+            vec![json!({"id": "11111111", "title": "A public map", "type": "Web Map", "owner": "your.username", "access": "public"})];
         match caller(state, request) {
             Caller::Refused => return invalid_token(state),
             Caller::Known(_) => {
                 results.push(
-                    json!({"id": "22222222", "title": "An organisation's map", "access": "org"}),
+                    json!({"id": "22222222", "title": "An organisation's map", "type": "Web Map", "owner": "your.username", "access": "org"}),
                 );
             }
             Caller::Anonymous => {}

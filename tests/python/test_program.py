@@ -1,0 +1,252 @@
+"""Finding and asking the program, with programs that misbehave. Only the standard library: runs on every Python from 3.9."""
+
+import json
+import os
+import pathlib
+import stat
+import sys
+import tempfile
+import threading
+import unittest
+import warnings
+
+import age_oauth
+from age_oauth import _http, _program, _provider
+from age_oauth.errors import BY_CODE, ProgramUnusable, SignInRequired
+
+FACTS = {"id": "prod_1", "connection": "prod", "refresh_expires_at": "2030-01-01T00:00:00Z", "referer": None}
+
+
+class WithProgram(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()) if hasattr(self, "enterContext") else tempfile.mkdtemp())
+        self.before = dict(os.environ)
+        self.addCleanup(self.restore)
+        _program._found = None
+
+    def restore(self):
+        os.environ.clear()
+        os.environ.update(self.before)
+        _program._found = None
+
+    def program(self, body, version="age-oauth 0.3.0"):
+        """A program with this body, in Python; it says this version."""
+        path = self.folder / "age-oauth"
+        path.write_text(
+            f"#!{sys.executable}\nimport json, os, signal, sys\n"
+            f"if sys.argv[1:] == ['--version']:\n    print({version!r}); raise SystemExit\n{body}\n",
+            encoding="utf-8",
+        )
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        os.environ["AGE_OAUTH_BIN"] = str(path)
+        _program._found = None
+        return path
+
+    def refused(self, kind, *words):
+        with self.assertRaises(kind) as caught:
+            _program.ask("token")
+        for word in words:
+            self.assertIn(word, str(caught.exception))
+        return caught.exception
+
+
+class Finding(WithProgram):
+    def test_a_variable_that_names_nothing_or_a_directory_is_named(self):
+        os.environ["AGE_OAUTH_BIN"] = str(self.folder)
+        self.refused(ProgramUnusable, str(self.folder), "directory")
+        os.environ["AGE_OAUTH_BIN"] = str(self.folder / "none")
+        self.refused(ProgramUnusable, "AGE_OAUTH_BIN", "not there")
+
+    def test_without_any_the_way_to_one_is_told(self):
+        os.environ.pop("AGE_OAUTH_BIN", None)
+        os.environ["PATH"] = str(self.folder)
+        self.refused(ProgramUnusable, "pip install")
+
+    def test_the_first_on_the_path_is_found(self):
+        path = self.program("print(json.dumps({'a': 1}))")
+        del os.environ["AGE_OAUTH_BIN"]
+        os.environ["PATH"] = str(path.parent)
+        self.assertEqual(_program.ask("token"), {"a": 1})
+
+    def test_what_cannot_be_started_is_named(self):
+        path = self.folder / "age-oauth"
+        path.write_bytes(b"\x7fELF nonsense")
+        path.chmod(0o700)
+        os.environ["AGE_OAUTH_BIN"] = str(path)
+        self.refused(ProgramUnusable, str(path), "no program")
+        path.chmod(0o600)
+        self.refused(ProgramUnusable, str(path))
+
+    def test_windows_reasons_are_sentences_that_name_the_file(self):
+        for code, word in ((1260, "policy"), (5, "denied"), (193, "no program")):
+            error = OSError()
+            error.winerror = code
+            told = str(_program.unusable("C:\\x\\age-oauth.exe", error))
+            self.assertIn("C:\\x\\age-oauth.exe", told)
+            self.assertIn(word, told)
+
+
+class Answers(WithProgram):
+    def test_each_code_has_its_class_with_message_and_hint(self):
+        for code, kind in BY_CODE.items():
+            self.program(
+                f"print(json.dumps({{'error': {{'kind': 'k', 'message': 'what', 'hint': 'do', 'code': {code}}}}}), file=sys.stderr)\n"
+                f"raise SystemExit({code})"
+            )
+            error = self.refused(kind, "what", "hint: do")
+            self.assertIs(type(error), kind)
+            self.assertEqual((error.message, error.hint, error.kind), ("what", "do", "k"))
+            self.assertIsInstance(error, RuntimeError)
+
+    def test_an_older_program_is_told_as_that(self):
+        self.program("sys.exit(2)", version="age-oauth 0.2.1")
+        self.refused(ProgramUnusable, "0.2.1", "0.3.0", "--upgrade")
+        self.program("print('Prod')", version="age-oauth 0.2.1")
+        self.refused(ProgramUnusable, "0.2.1")
+
+    def test_garbage_and_other_programs_are_told(self):
+        for body in ("print('{')", "print('<html>')", "sys.stdout.buffer.write(bytes(range(256)))"):
+            self.program(body)
+            self.refused(ProgramUnusable, "age-oauth")
+        self.program("print('hello')", version="something else")
+        self.refused(ProgramUnusable, "AGE_OAUTH_BIN")
+
+    def test_killed_in_the_middle_of_an_answer(self):
+        self.program("sys.stdout.write('{\"access'); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGKILL)")
+        self.refused(age_oauth.AgeOAuthError, "signal 9")
+
+    def test_warnings_become_pythons(self):
+        self.program("print(json.dumps({'warning': 'careful'}), file=sys.stderr); print('{}')")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            _program.ask("token")
+        self.assertEqual([str(one.message) for one in caught], ["careful"])
+
+    def test_names_that_no_command_line_carries(self):
+        self.program("print('{}')")
+        with self.assertRaises(age_oauth.AgeOAuthError):
+            _program.ask("token", *_program.selector("a\0b", None))
+
+    def test_a_label_that_looks_like_a_flag_stays_one(self):
+        self.assertEqual(_program.selector("--all", None), ["--connection=--all"])
+
+
+class Tokens(WithProgram):
+    def provider(self, seconds, more=""):
+        """A program that counts its starts and hands out numbered tokens of this life."""
+        count = self.folder / "count"
+        self.program(
+            f"import time\npath = {str(count)!r}\n"
+            "with open(path, 'a') as f: f.write(' '.join(sys.argv[1:]) + '\\n')\n"
+            "number = len(open(path).readlines())\n"
+            f"{more}\n"
+            f"answer = dict({FACTS!r}, access_token=f'token{{number}}', expires_in={seconds}, expires_epoch=time.time() + {seconds})\n"
+            "print(json.dumps(answer))"
+        )
+        return _provider.Provider("prod", None), count
+
+    def starts(self, count):
+        return count.read_text().splitlines()
+
+    def test_one_process_for_many_requests_and_threads(self):
+        provider, count = self.provider(1800)
+        values = []
+        threads = [threading.Thread(target=lambda: values.append(provider.token().value)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(set(values), {"token1"})
+        self.assertEqual(len(self.starts(count)), 1)
+
+    def test_a_longer_life_is_asked_for_when_it_is_needed(self):
+        provider, count = self.provider(1800)
+        provider.token()
+        provider.token(min_ttl=300)
+        self.assertEqual(len(self.starts(count)), 1)
+
+    def test_short_lives_start_no_process_per_request(self):
+        provider, count = self.provider(30)
+        for _ in range(50):
+            provider.token()
+        self.assertEqual(len(self.starts(count)), 1)
+
+    def test_a_rejected_token_is_replaced_once_for_all_threads(self):
+        provider, count = self.provider(1800)
+        first = provider.token().value
+        others = []
+        threads = [threading.Thread(target=lambda: others.append(provider.instead_of(first).value)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(set(others), {"token2"})
+        self.assertEqual(len(self.starts(count)), 2)
+
+    def test_where_the_program_still_holds_the_rejected_one_it_is_forced(self):
+        provider, count = self.provider(1800, "number = 1 if '--force' not in sys.argv else 9")
+        first = provider.token().value
+        self.assertEqual(provider.instead_of(first).value, "token9")
+        self.assertIn("--force", self.starts(count)[-1])
+
+    def test_a_sign_in_that_ends_soon_is_warned_of_once(self):
+        provider, _ = self.provider(1800)
+        path = pathlib.Path(os.environ["AGE_OAUTH_BIN"])
+        path.write_text(path.read_text().replace("'referer': None", "'referer': None, 'sign_in_ends_soon': True"))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            provider.token()
+            provider.forget()
+            provider.token()
+        self.assertEqual([one.category for one in caught], [age_oauth.SignInEndsSoon])
+
+
+class Addresses(unittest.TestCase):
+    class Granting:
+        """Knows one federated server."""
+
+        def token(self, min_ttl=None, server=""):
+            if server not in ("", "https://gis.example.com/server"):
+                raise age_oauth.PortalRefused("no")
+            return type("T", (), {"value": f"for {server}"})()
+
+        def instead_of(self, rejected, server=""):
+            return self.token(None, server)
+
+    def test_each_address_gets_what_belongs_to_it(self):
+        policy = _http.Policy(self.Granting(), "https://gis.example.com/portal")
+        for url, token in {
+            "https://gis.example.com/portal/sharing/rest/x": "for ",
+            "https://GIS.example.com:443/portal": "for ",
+            "https://gis.example.com/server/rest/services": "for https://gis.example.com/server",
+            "https://gis.example.com/portalx/y": None,
+            "https://gis.example.com.evil.example/portal/x": None,
+            "https://me@evil.example/portal": None,
+            "http://gis.example.com/portal/x": None,
+            "https://gis.example.com:8443/portal/x": None,
+        }.items():
+            self.assertEqual(policy.token(url), token, url)
+
+    def test_errors_are_recognised_by_their_first_bytes(self):
+        for text, code in {
+            b'{"error":{"code":498,"message":"Invalid token.","details":[]}}': 498,
+            b'{\n "error": {"code": 499}}': 499,
+            b'{"results": [], "error": {"code": 498}}': 498,
+            b'{"error": "no"}': None,
+            b'{"error": [': None,
+            b"<html>": None,
+            b"": None,
+        }.items():
+            self.assertEqual(_http.error_code(text), code, text)
+
+    def test_a_sign_in_that_is_needed_is_never_swallowed(self):
+        class Dead:
+            def token(self, min_ttl=None, server=""):
+                raise SignInRequired("ended", "age-oauth login")
+
+        with self.assertRaises(SignInRequired):
+            _http.Policy(Dead(), "https://h/p").token("https://other/x")
+
+
+if __name__ == "__main__":
+    unittest.main()
