@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::home::Home;
-use crate::support::portal::{Endpoint, Manner, Portal, USER};
+use crate::support::portal::{Endpoint, Fault, Foreign, Manner, Portal, USER};
 use crate::support::walk::{add, add_service, sign_in};
 use crate::{home, signed_in};
 
@@ -83,4 +83,55 @@ fn names_of_old_work_or_say_what_to_use() {
     add(&home, &portal, "second");
     sign_in(&home, &portal, "second").ok();
     passes(&script(&home, "names.py", &[USER]));
+}
+
+#[test]
+fn a_portal_that_is_down_and_a_sign_in_that_died_have_their_own_errors() {
+    let (portal, home) = signed_in();
+    home.run(["token"]).done().ok();
+    portal.stop();
+    passes(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
+    portal.start_again();
+    portal.revoke_all();
+    passes(&script(
+        &home,
+        "fails.py",
+        &["SignInRequired", "age-oauth login"],
+    ));
+    home.run(["token", "--force"]).done().code(3);
+    passes(&script(
+        &home,
+        "fails.py",
+        &["SignInRequired", "age-oauth login"],
+    ));
+}
+
+#[test]
+fn tokens_go_nowhere_else() {
+    let (portal, home) = signed_in();
+    let foreign = Foreign::start(&portal);
+    portal.set(|rules| {
+        rules.fault_always(
+            Endpoint::Search,
+            Fault::Redirect {
+                status: 302,
+                to: format!("{}/caught", foreign.url()),
+            },
+        );
+    });
+    let federated = format!("{}/rest/services?f=json", portal.server_url());
+    passes(&script(
+        &home,
+        "foreign.py",
+        &[
+            &portal.ca_file(home.path()).display().to_string(),
+            &federated,
+            &foreign.url(),
+        ],
+    ));
+    assert!(foreign
+        .requests()
+        .iter()
+        .all(|request| request.header("x-esri-authorization").is_none()));
+    portal.assert_clean();
 }

@@ -61,6 +61,10 @@ def connect(connection: "Connection", options: "dict[str, Any]"):
         gis = GIS(connection.portal_url, **arguments)
         known = _is_known(gis)
     except Exception as error:
+        # `arcgis` wraps what its handlers raise.
+        ours = _behind(error, AgeOAuthError)
+        if ours is not None:
+            raise ours from error
         reason = _network(error)
         if reason is None:
             raise
@@ -81,13 +85,18 @@ def _is_known(gis: "Any") -> bool:
     return bool(said.get("user") or said.get("appInfo"))
 
 
-def _network(error: "BaseException | None") -> "BaseException | None":
+def _network(error: BaseException) -> "BaseException | None":
     """The failure of the network that is behind an error."""
     from requests.exceptions import RequestException
 
+    return _behind(error, RequestException)
+
+
+def _behind(error: "BaseException | None", kind: type) -> "BaseException | None":
+    """The first error of a kind among an error and its causes."""
     seen = 0
     while error is not None and seen < 20:
-        if isinstance(error, RequestException):
+        if isinstance(error, kind):
             return error
         error, seen = error.__cause__ or error.__context__, seen + 1
     return None

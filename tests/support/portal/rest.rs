@@ -283,8 +283,9 @@ pub fn community_user(state: &mut State, request: &Request, encoded: &str) -> Re
 /// `[root]/search`: one public item, and one more for whoever is signed in.
 pub fn search(state: &mut State, request: &Request) -> Response {
     directory(state, request, |state| {
-        let mut results =
-            vec![json!({"id": "11111111", "title": "A public map", "type": "Web Map", "owner": "your.username", "access": "public"})];
+        let mut results = vec![
+            json!({"id": "11111111", "title": "A public map", "type": "Web Map", "owner": "your.username", "access": "public"}),
+        ];
         match caller(state, request) {
             Caller::Refused => return invalid_token(state),
             Caller::Known(_) => {
