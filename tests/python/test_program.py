@@ -248,5 +248,16 @@ class Addresses(unittest.TestCase):
             _http.Policy(Dead(), "https://h/p").token("https://other/x")
 
 
+class Syntax(unittest.TestCase):
+    def test_every_file_is_python_3_9(self):
+        import ast
+
+        root = pathlib.Path(_program.__file__).parent
+        files = sorted(root.glob("*.py"))
+        self.assertGreater(len(files), 10)
+        for path in files:
+            ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 9))
+
+
 if __name__ == "__main__":
     unittest.main()
