@@ -1,11 +1,13 @@
 //! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a certificate authority of its own.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::support::home::Home;
 use crate::support::portal::{Endpoint, Fault, Foreign, Manner, Portal, USER};
-use crate::support::walk::{add, add_service, sign_in};
+use crate::support::pty::Terminal;
+use crate::support::walk::{add, add_service, let_it_expire, sign_in};
 use crate::{home, signed_in};
 
 /// The Python that has `arcgis`, `requests` and `httpx`; `tests/run` makes it.
@@ -14,20 +16,71 @@ fn interpreter() -> PathBuf {
     std::env::var_os("AGE_OAUTH_TEST_PYTHON").map_or(made, PathBuf::from)
 }
 
-/// Runs a script of `tests/python` in this home.
-fn script(home: &Home, name: &str, arguments: &[&str]) -> Output {
+/// A script of `tests/python` in this home, not started yet.
+fn command(home: &Home, name: &str, arguments: &[&str]) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Command::new(interpreter())
+    let mut command = Command::new(interpreter());
+    command
         .arg(root.join("tests/python").join(name))
         .args(arguments)
         .env_clear()
         .envs(home.environment())
         .env("PYTHONPATH", root.join("src/python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("AGE_OAUTH_BIN", env!("CARGO_BIN_EXE_age-oauth"))
-        .current_dir(home.path())
+        .env("AGE_OAUTH_BIN", home.program())
+        .current_dir(home.path());
+    command
+}
+
+/// Runs it.
+fn script(home: &Home, name: &str, arguments: &[&str]) -> Output {
+    command(home, name, arguments)
         .output()
         .unwrap_or_else(|why| panic!("{}: {why}; tests/run makes it", interpreter().display()))
+}
+
+/// A script that says lines and is told when to go on.
+struct Dialogue {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Dialogue {
+    fn start(home: &Home, name: &str, arguments: &[&str]) -> Self {
+        let mut child = command(home, name, arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the Python that tests/run makes");
+        let said = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, said }
+    }
+
+    /// The next line that it says; its errors, where it says none.
+    #[track_caller]
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("a line");
+        if line.is_empty() {
+            let mut errors = String::new();
+            let mut stderr = self.child.stderr.take().expect("a pipe");
+            std::io::Read::read_to_string(&mut stderr, &mut errors).expect("its errors");
+            panic!("{errors}");
+        }
+        line.trim_end().to_owned()
+    }
+
+    fn tell(&mut self, line: &str) -> &mut Self {
+        writeln!(self.child.stdin.as_mut().expect("a pipe"), "{line}").expect("a listener");
+        self
+    }
+
+    #[track_caller]
+    fn ends(&mut self) {
+        assert_eq!(self.line(), "done");
+        assert!(self.child.wait().expect("an end").success());
+    }
 }
 
 #[track_caller]
@@ -65,8 +118,136 @@ fn a_gis_is_signed_in_and_searches() {
 fn a_gis_outlives_its_token_with_four_threads_at_work() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.user_access_seconds = 4);
+    let_it_expire(&home, "prod");
+    let before = portal.grants().len();
     passes(&script(&home, "outlives.py", &[]));
     none_was_anonymous(&portal);
+    // Ten seconds; of each token's four the last one is left unused. Four threads that renew each for itself would need sixteen.
+    let renewals = portal.grants().len() - before;
+    assert!((2..=6).contains(&renewals), "{renewals} renewals");
+}
+
+/// Four threads are rejected at once: one new token for all of them.
+fn forgets(portal: &Portal, home: &Home, known_by: &str) {
+    let mut script = Dialogue::start(home, "rejected.py", &[known_by]);
+    assert_eq!(script.line(), "ready");
+    portal.expire_access_tokens();
+    let before = portal.grants().len();
+    script.tell("go").ends();
+    assert_eq!(portal.grants().len(), before + 1);
+}
+
+#[test]
+fn a_token_that_the_portal_forgets_is_renewed_once_for_all_threads() {
+    let (portal, home) = signed_in();
+    forgets(&portal, &home, "user");
+}
+
+#[test]
+fn an_applications_token_that_the_portal_forgets_is_renewed_too() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add_service(&home, &portal, "prod");
+    forgets(&portal, &home, "appInfo");
+}
+
+#[test]
+fn a_sign_in_that_dies_in_the_middle_of_a_job_has_its_own_error() {
+    let (portal, home) = signed_in();
+    let mut script = Dialogue::start(&home, "dies.py", &[]);
+    assert_eq!(script.line(), "ready");
+    portal.revoke_all();
+    script.tell("go").ends();
+}
+
+#[test]
+fn httpx_is_signed_and_renewed_too() {
+    let (portal, home) = signed_in();
+    let ca = portal.ca_file(home.path());
+    let mut script = Dialogue::start(&home, "with_httpx.py", &[ca.to_str().unwrap()]);
+    assert_eq!(script.line(), "ready");
+    portal.expire_access_tokens();
+    script.tell("go").ends();
+    none_was_anonymous(&portal);
+}
+
+#[test]
+fn streams_are_not_read() {
+    passes(&script(&home(), "streams.py", &[]));
+}
+
+#[test]
+fn a_notebook_shows_the_address_and_takes_the_code() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    let mut script = Dialogue::start(&home, "notebook.py", &[USER]);
+    let url = script.line();
+    let code = portal.authorize(&url, USER).code();
+    script.tell(&code).ends();
+}
+
+#[test]
+fn at_a_terminal_the_person_there_is_asked() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let mut home = home();
+    add(&home, &portal, "prod");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    home.set(
+        "PYTHONPATH",
+        &root.join("src/python").display().to_string(),
+    );
+    home.set("AGE_OAUTH_BIN", env!("CARGO_BIN_EXE_age-oauth"));
+    // No browser, as on a server.
+    home.set("SSH_CONNECTION", "192.0.2.1 1 192.0.2.2 22");
+    let python = interpreter().display().to_string();
+    let asks = "import age_oauth; c = age_oauth.Connection(\"prod\"); c.login(); print(\"I am\", c.username)";
+    let mut terminal = Terminal::start_program(&home, &python, &["-c", asks]);
+    terminal.expect("code");
+    let url = terminal.word("https://");
+    let code = portal.authorize(&url, USER).code();
+    terminal.line(&code).expect(&format!("I am {USER}"));
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn without_a_person_nobody_is_asked() {
+    let portal = Portal::start(Manner::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    passes(&script(&home, "alone.py", &[]));
+    assert_eq!(portal.requests_to(Endpoint::Authorize).len(), 0);
+}
+
+#[test]
+fn the_module_is_the_same_program() {
+    let (_portal, home) = signed_in();
+    let run = |arguments: &[&str]| {
+        Command::new(interpreter())
+            .args(["-m", "age_oauth"])
+            .args(arguments)
+            .env_clear()
+            .envs(home.environment())
+            .env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("src/python"))
+            .env("AGE_OAUTH_BIN", home.program())
+            .current_dir(home.path())
+            .output()
+            .unwrap()
+    };
+    let token = home.run(["token"]).done().ok().stdout;
+    let ours = run(&["token"]);
+    assert!(ours.status.success());
+    assert_eq!(String::from_utf8_lossy(&ours.stdout), token);
+    assert_eq!(run(&["token", "-c", "nobody"]).status.code(), Some(4));
+    assert_eq!(run(&["whom"]).status.code(), Some(2));
+}
+
+#[test]
+fn an_expired_token_is_renewed_by_the_first_call() {
+    let (portal, home) = signed_in();
+    let_it_expire(&home, "prod");
+    passes(&script(&home, "gis.py", &[USER]));
+    portal.assert_clean();
 }
 
 #[test]

@@ -96,21 +96,27 @@ class Connection:
 
         Raises :class:`~age_oauth.errors.SignInRequired` where nobody is there.
         """
-        selector = _program.selector(None, self.id)
-        if not _sign_in.sign_in(selector):
+        if not self._sign_in():
             raise SignInRequired(
                 f"nobody is here who could sign in to `{self.label}`", f"age-oauth login --connection-id {self.id}"
             )
-        self._provider.forget()
+
+    def _sign_in(self) -> bool:
+        selector = _program.selector(None, self.id)
+        done = _sign_in.sign_in(selector)
+        if done:
+            # Somebody else may be signed in now.
+            self._provider.forget()
+            self._facts = _program.ask("connections", "show", *selector)
+        return done
 
     def ensure_signed_in(self, prompt_if_missing: bool = True) -> None:
         """Gets a token, and lets a person sign in where that needs one, if ``prompt_if_missing`` and one is there."""
         try:
             self._provider.token()
         except SignInRequired:
-            if not (prompt_if_missing and _sign_in.sign_in(_program.selector(None, self.id))):
+            if not (prompt_if_missing and self._sign_in()):
                 raise
-            self._provider.forget()
             self._provider.token()
 
     def get_gis(self, *, prompt_if_missing: bool = True, **gis_options: "Any"):
