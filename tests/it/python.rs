@@ -193,10 +193,7 @@ fn at_a_terminal_the_person_there_is_asked() {
     let mut home = home();
     add(&home, &portal, "prod");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    home.set(
-        "PYTHONPATH",
-        &root.join("src/python").display().to_string(),
-    );
+    home.set("PYTHONPATH", &root.join("src/python").display().to_string());
     home.set("AGE_OAUTH_BIN", env!("CARGO_BIN_EXE_age-oauth"));
     // No browser, as on a server.
     home.set("SSH_CONNECTION", "192.0.2.1 1 192.0.2.2 22");
@@ -228,7 +225,10 @@ fn the_module_is_the_same_program() {
             .args(arguments)
             .env_clear()
             .envs(home.environment())
-            .env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("src/python"))
+            .env(
+                "PYTHONPATH",
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("src/python"),
+            )
             .env("AGE_OAUTH_BIN", home.program())
             .current_dir(home.path())
             .output()
@@ -315,4 +315,85 @@ fn tokens_go_nowhere_else() {
         .iter()
         .all(|request| request.header("x-esri-authorization").is_none()));
     portal.assert_clean();
+}
+
+/// What pip has installed, in an environment outside of the checkout; `tests/run` makes it and names its Python.
+mod installed {
+    use super::*;
+
+    fn python(home: &Home, code: &str) -> Output {
+        let python = std::env::var_os("AGE_OAUTH_TEST_INSTALLED").expect("a Python; see tests/run");
+        // Esri's package comes from the other environment, where ours is not.
+        let there = Command::new(interpreter())
+            .args([
+                "-c",
+                "import sysconfig; print(sysconfig.get_path('purelib'))",
+            ])
+            .output()
+            .expect("the Python that tests/run makes");
+        Command::new(python)
+            .args(["-c", code])
+            .env_clear()
+            .envs(home.environment())
+            .env("PYTHONPATH", String::from_utf8_lossy(&there.stdout).trim())
+            .current_dir(home.path())
+            .output()
+            .expect("a Python")
+    }
+
+    #[track_caller]
+    fn says(output: &Output) -> String {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The first block of Python in the README.
+    fn readme() -> String {
+        let text = include_str!("../../README.md");
+        let (_, after) = text.split_once("```python\n").expect("a block");
+        after.split_once("```").expect("its end").0.to_owned()
+    }
+
+    #[test]
+    #[ignore = "needs an environment with the wheel, which tests/run makes"]
+    fn the_readmes_lines_run() {
+        let portal = Portal::start(Manner::Enterprise114);
+        let home = home();
+        add(&home, &portal, "my_portal");
+        sign_in(&home, &portal, "my_portal").ok();
+        let said = says(&python(&home, &readme()));
+        assert_eq!(said.lines().next(), Some(USER));
+        none_was_anonymous(&portal);
+        portal.assert_clean();
+    }
+
+    #[test]
+    #[ignore = "needs an environment with the wheel, which tests/run makes"]
+    fn the_example_of_the_package_of_old_runs_unchanged() {
+        let portal = Portal::start(Manner::Enterprise114);
+        let home = home();
+        for label in ["connection label", "some user"] {
+            add(&home, &portal, label);
+            sign_in(&home, &portal, label).ok();
+        }
+        add_service(&home, &portal, "some application");
+        let said = says(&python(&home, include_str!("../python/example_0_2_1.py")));
+        assert!(said.contains("some application"));
+        none_was_anonymous(&portal);
+    }
+
+    #[test]
+    #[ignore = "needs an environment with the wheel, which tests/run makes"]
+    fn the_program_comes_with_the_package() {
+        let home = home();
+        let asks = "import sys, age_oauth, age_oauth._program as p, importlib.metadata as m; \
+                    d = m.distribution('age-oauth'); print(p.find().startswith(sys.prefix), age_oauth.__version__, \
+                    'Tag: py3-none-' in d.read_text('WHEEL'), [r for r in d.requires if 'extra' not in r])";
+        let expected = format!("True {} True []\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(says(&python(&home, asks)), expected);
+        let module = "import runpy, sys; sys.argv = ['age-oauth', '--version']; runpy.run_module('age_oauth', run_name='__main__')";
+        let said = says(&python(&home, module));
+        assert_eq!(said, format!("age-oauth {}\n", env!("CARGO_PKG_VERSION")));
+    }
 }
