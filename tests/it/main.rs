@@ -30,6 +30,8 @@ mod paths;
 mod practice_portal;
 #[cfg(unix)]
 mod python;
+#[cfg(unix)]
+mod recipes;
 mod refresh;
 mod session;
 mod share;

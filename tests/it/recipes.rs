@@ -1,0 +1,68 @@
+//! The recipes of `docs/recipes.md`, run as they stand there.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::signed_in;
+use crate::support::home::Home;
+use crate::support::portal::{Endpoint, Portal, USER};
+
+/// The recipe in this language, with the practice portal's address.
+fn recipe(language: &str, portal: &Portal) -> String {
+    let text = include_str!("../../docs/recipes.md");
+    let (_, after) = text
+        .split_once(&format!("```{language}\n"))
+        .expect("a recipe");
+    let (code, _) = after.split_once("```").expect("its end");
+    code.replace("https://gis.example.com/portal", &portal.url())
+}
+
+/// What a program says in this home, with ours on its PATH.
+#[track_caller]
+fn runs(home: &Home, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let ours = home.program().parent().expect("a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(home.environment())
+        .env("PATH", format!("{}:{path}", ours.display()))
+        .envs(variables.iter().copied())
+        .current_dir(home.path())
+        .output()
+        .expect("a program that tests/run installs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn curl_gets_its_header_through_a_pipe() {
+    let (portal, home) = signed_in();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    let code = recipe("sh", &portal);
+    let said = runs(&home, "bash", &["-c", &code], &[("CURL_CA_BUNDLE", &ca)]);
+    let answer: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(answer["username"], USER);
+    portal.assert_clean();
+}
+
+#[test]
+fn node_asks_for_the_token_that_belongs_to_an_address() {
+    let (portal, home) = signed_in();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    // A module finds its packages in the folders above it.
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/node");
+    let folder = tempfile::tempdir_in(&modules).expect("what tests/run installs");
+    let file = folder.path().join("recipe.mjs");
+    std::fs::write(&file, recipe("js", &portal)).expect("a file");
+    let said = runs(
+        &home,
+        "node",
+        &[&file.display().to_string()],
+        &[("NODE_EXTRA_CA_CERTS", &ca)],
+    );
+    assert_eq!(said.trim(), USER);
+    assert_eq!(portal.requests_to(Endpoint::CommunitySelf).len(), 1);
+    portal.assert_clean();
+}
