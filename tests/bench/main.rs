@@ -5,6 +5,7 @@
 
 mod bus;
 mod measure;
+mod python;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -69,6 +70,7 @@ fn main() {
     bench.footprint();
     bench.version();
     bench.herd();
+    bench.python();
 }
 
 struct Bench {

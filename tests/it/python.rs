@@ -317,6 +317,105 @@ fn tokens_go_nowhere_else() {
     portal.assert_clean();
 }
 
+/// Each row of the table that says what became of a name or a command is tried, and each is there.
+#[test]
+fn every_row_of_the_migration_table_holds() {
+    let (portal, mut home) = signed_in();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/python");
+    home.set("PYTHONPATH", &root.display().to_string());
+    home.set("AGE_OAUTH_BIN", env!("CARGO_BIN_EXE_age-oauth"));
+    let python = |code: &str| {
+        let output = Command::new(interpreter())
+            .args([
+                "-c",
+                &format!("import age_oauth\nfrom age_oauth import *\n{code}"),
+            ])
+            .env_clear()
+            .envs(home.environment())
+            .output()
+            .expect("the Python that tests/run makes");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{code}: {errors}");
+    };
+    let gone = |call: &str, instead: &str| {
+        python(&format!(
+            "try: {call}\nexcept AgeOAuthError as e: assert {instead:?} in str(e), e\nelse: raise AssertionError({call:?})"
+        ));
+    };
+    let text = include_str!("../../docs/migrate.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    for row in rows.clone() {
+        match row.split(" | ").next().unwrap_or_default() {
+            "| `get_gis(connection=\"prod\")`" => {
+                python("assert get_gis(connection='prod').users.me.username == get_gis('prod').users.me.username");
+            }
+            "| `Connection(\"prod\").get_gis()`, `.id`, `.label`, `.portal_url`, `.auth_type`, `.meta`, `.get_identity(gis)`" => {
+                python(
+                    "c = Connection('prod'); g = c.get_gis()\n\
+                     assert c.meta.id == c.id and c.label == 'prod' and c.auth_type == 'user'\n\
+                     assert c.get_identity(g).username == g.users.me.username and c.portal_url == c.meta.portal_url",
+                );
+            }
+            "| `list_connections()`" => python("assert [c.label for c in list_connections()] == ['prod']"),
+            "| `ConnectionStore().list()`, `.resolve()`, `.get_default()`, `.set_active()`, `.load_meta()`" => {
+                python(
+                    "s = ConnectionStore(); i = s.resolve(connection='prod')\n\
+                     assert s.list()[0].id == i == s.get_default() == s.load_meta(i).id; s.set_active(i)",
+                );
+            }
+            "| `ConnectionStore().create()`, `.delete()`, `.reset_all()`" => {
+                gone("ConnectionStore().create()", "connections add");
+                gone("ConnectionStore().delete('x')", "connections remove");
+                gone("ConnectionStore().reset_all()", "connections remove");
+            }
+            "| `ConnectionStore(base_dir)`" => gone("ConnectionStore('x')", "AGE_OAUTH_HOME"),
+            "| `resolve_identity(gis, connection=…)`" => {
+                python("from age_oauth.oauth import resolve_identity as r; assert r(None, connection='prod').username");
+            }
+            "| `maybe_rotate_refresh_token(…)`" => {
+                python("from age_oauth.tokens import maybe_rotate_refresh_token as r; assert not r(connection='prod').rotated");
+            }
+            "| `OAuthConfig`, `AGEOAuth`" => {
+                gone("OAuthConfig(portal_url='x')", "connections add");
+                gone("AGEOAuth(None)", "token()");
+            }
+            "| `age-oauth connections add`, `list`, `show`, `use`, `remove`, `info`" => {
+                add(&home, &portal, "other");
+                for words in [&["list"][..], &["show", "other"], &["use", "prod"], &["info"]] {
+                    home.run([&["connections"], words].concat()).done().ok();
+                }
+                let remove = ["connections", "remove", "other", "--yes"];
+                home.run(remove).done().ok();
+            }
+            "| `age-oauth connections add --verify-ssl`: default `true`" => {
+                let url = portal.url();
+                let words = ["connections", "add", "--label", "x", "--portal", &url, "--client-id", "y"];
+                // Its authority is nobody's: with verification there is no connection.
+                home.run(words).done().code(6);
+            }
+            "| `age-oauth login --connection prod`" => {
+                home.run(["login", "--connection", "nobody"]).done().code(4);
+                sign_in(&home, &portal, "prod").ok();
+            }
+            "| `age-oauth whoami`" => {
+                home.run(["whoami"]).done().ok().out(&format!("{USER}\n"));
+            }
+            "| `age-oauth token --rotate-refresh-token --portal prod`" => {
+                let words = ["token", "--rotate-refresh-token", "--portal", "prod"];
+                let said = home.run(words).done().ok();
+                assert!(said.stdout.contains("rotation not needed"), "{}", said.stdout);
+            }
+            "| `.env` with secrets in each connection's folder" => {
+                for secret in portal.secrets() {
+                    assert!(home.files_containing(&secret).is_empty());
+                }
+            }
+            other => panic!("no test for this row: {other}"),
+        }
+    }
+    assert_eq!(rows.count(), 15);
+}
+
 /// What pip has installed, in an environment outside of the checkout; `tests/run` makes it and names its Python.
 mod installed {
     use super::*;

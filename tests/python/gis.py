@@ -8,5 +8,6 @@ gis = get_gis("prod")
 assert gis.users.me.username == sys.argv[1]
 assert gis.properties.user.username == sys.argv[1]
 assert len(gis.content.search("anything")) == 2
+assert gis.session.auth.connection.label == "prod"
 assert gis.session.auth.token == Connection("prod").token()
 print("done")

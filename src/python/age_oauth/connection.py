@@ -40,6 +40,15 @@ class Connection:
         connection._take(facts)
         return connection
 
+    @classmethod
+    def _with_token(cls, connection: "str | None", connection_id: "str | None") -> "Connection":
+        """The same as the constructor, for a connection that is signed in: its token tells all that is needed."""
+        one = cls.__new__(cls)
+        one._provider = Provider(connection or None, connection_id or None)
+        facts = one._provider.token().facts
+        one._facts = {**facts, "label": facts["connection"]}
+        return one
+
     @property
     def id(self) -> str:
         """Its id, which never changes."""

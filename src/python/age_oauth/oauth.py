@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .connection import Connection
-from .errors import AgeOAuthError
+from .errors import AgeOAuthError, SignInRequired
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ def get_gis(
     Raises :class:`~age_oauth.errors.SignInRequired`, every other error of getting a token, and
     :class:`~age_oauth.errors.PortalRefused` where the portal took the token for nobody's.
     """
-    return Connection(connection, connection_id=connection_id).get_gis(
-        prompt_if_missing=prompt_if_missing, **gis_options
-    )
+    try:
+        one = Connection._with_token(connection, connection_id)
+    except SignInRequired:
+        if not prompt_if_missing:
+            raise
+        one = Connection(connection, connection_id=connection_id)
+    return one.get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
 
 
 class OAuthIdentity(NamedTuple):
