@@ -163,12 +163,15 @@ fn a_sign_in_that_dies_in_the_middle_of_a_job_has_its_own_error() {
 #[test]
 fn httpx_is_signed_and_renewed_too() {
     let (portal, home) = signed_in();
+    let foreign = sends_searches_away(&portal);
     let ca = portal.ca_file(home.path());
-    let mut script = Dialogue::start(&home, "with_httpx.py", &[ca.to_str().unwrap()]);
+    let arguments = [ca.to_str().unwrap(), &foreign.url()];
+    let mut script = Dialogue::start(&home, "with_httpx.py", &arguments);
     assert_eq!(script.line(), "ready");
     portal.expire_access_tokens();
     script.tell("go").ends();
     none_was_anonymous(&portal);
+    got_no_token(&foreign);
 }
 
 #[test]
@@ -287,19 +290,30 @@ fn a_portal_that_is_down_and_a_sign_in_that_died_have_their_own_errors() {
     ));
 }
 
+/// Somebody else, to whom the portal redirects every search.
+fn sends_searches_away(portal: &Portal) -> Foreign {
+    let foreign = Foreign::start(portal);
+    let to = format!("{}/caught", foreign.url());
+    portal.set(|rules| {
+        rules.fault_always(Endpoint::Search, Fault::Redirect { status: 302, to });
+    });
+    foreign
+}
+
+#[track_caller]
+fn got_no_token(foreign: &Foreign) {
+    let requests = foreign.requests();
+    assert!(!requests.is_empty());
+    for request in requests {
+        assert!(request.header("x-esri-authorization").is_none());
+        assert!(request.header("authorization").is_none());
+    }
+}
+
 #[test]
 fn tokens_go_nowhere_else() {
     let (portal, home) = signed_in();
-    let foreign = Foreign::start(&portal);
-    portal.set(|rules| {
-        rules.fault_always(
-            Endpoint::Search,
-            Fault::Redirect {
-                status: 302,
-                to: format!("{}/caught", foreign.url()),
-            },
-        );
-    });
+    let foreign = sends_searches_away(&portal);
     let federated = format!("{}/rest/services?f=json", portal.server_url());
     passes(&script(
         &home,
@@ -310,10 +324,7 @@ fn tokens_go_nowhere_else() {
             &foreign.url(),
         ],
     ));
-    assert!(foreign
-        .requests()
-        .iter()
-        .all(|request| request.header("x-esri-authorization").is_none()));
+    got_no_token(&foreign);
     portal.assert_clean();
 }
 

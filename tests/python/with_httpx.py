@@ -1,5 +1,6 @@
 """httpx gets what requests gets."""
 
+import asyncio
 import sys
 
 import httpx
@@ -17,4 +18,16 @@ assert answer.get("username"), answer
 # A form is sent a second time as it was the first time.
 answer = client.post(address, data={"f": "json"}).json()
 assert answer.get("username"), answer
+
+
+async def together():
+    async with httpx.AsyncClient(auth=HttpxTokenAuth(prod), verify=sys.argv[1]) as one:
+        answers = await asyncio.gather(*(one.get(address, params={"f": "json"}) for _ in range(4)))
+        assert all(answer.json().get("username") for answer in answers), answers
+
+
+asyncio.run(together())
+# The portal sends it away, to somebody whose business the token is not.
+away = client.get(f"{prod.portal_url}/sharing/rest/search", params={"f": "json", "q": "x"}, follow_redirects=True)
+assert str(away.url).startswith(sys.argv[2]), away.url
 print("done")

@@ -232,26 +232,133 @@ def httpx_auth() -> "Any":
     except ImportError as error:
         raise AgeOAuthError("the httpx package is not installed", "python -m pip install httpx") from error
 
+    class OnTheWire(httpx.Headers):
+        """Headers of which the token is sent, but not copied to wherever a redirect leads: transports read `raw`."""
+
+        def __init__(self, headers: "Any", token: str) -> None:
+            super().__init__(headers)
+            self._signature = (HEADER.encode(), f"Bearer {token}".encode())
+
+        @property
+        def raw(self) -> "list[tuple[bytes, bytes]]":
+            return [*super().raw, self._signature]
+
     class HttpxTokenAuth(httpx.Auth):
-        """Signs the requests of an ``httpx`` client, as :class:`TokenAuth` does for ``requests``."""
+        """Signs the requests of an ``httpx`` client, as :class:`TokenAuth` does for ``requests``.
+
+        An asynchronous client waits while the program is asked, some milliseconds every half hour.
+        """
 
         def __init__(self, connection: "Any" = None, *, connection_id: "str | None" = None) -> None:
             self._auth = TokenAuth(connection, connection_id=connection_id)
 
-        def auth_flow(self, request: "Any") -> "Any":
-            url = str(request.url)
-            token = self._auth._policy.token(url)
-            self._auth._sign(request, token)
+        def _sign(self, request: "Any", token: "str | None") -> None:
+            headers = httpx.Headers(request.headers)
+            headers.pop(HEADER, None)
+            if token is not None:
+                if self._auth._referer:
+                    headers["Referer"] = self._auth._referer
+                headers = OnTheWire(headers, token)
+            request.headers = headers
+
+        def _begin(self, request: "Any") -> "str | None":
+            token = self._auth._policy.token(str(request.url))
+            self._sign(request, token)
+            return token
+
+        def _again(self, request: "Any", response: "Any", token: "str | None", start: bytes) -> bool:
+            """Whether the request, now with another token, is to be sent again."""
+            rejected = response.status_code in (498, 499) or error_code(start) in (498, 499)
+            # What came by a redirect is somebody else's answer.
+            if token is None or not rejected or response.history:
+                return False
+            self._sign(request, self._auth._policy.instead_of(str(request.url), token))
+            return True
+
+        def sync_auth_flow(self, request: "Any") -> "Any":
+            token = self._begin(request)
             response = yield request
-            rejected = response.status_code in (498, 499)
-            if not rejected and "json" in response.headers.get("Content-Type", ""):
-                # httpx offers no way to look at the first bytes alone.
-                length = int(response.headers.get("Content-Length") or _ERROR + 1)
-                if length <= _ERROR:
-                    response.read()
-                    rejected = error_code(response.content) in (498, 499)
-            if rejected and token is not None:
-                self._auth._sign(request, self._auth._policy.instead_of(url, token))
+            start = b""
+            if _is_json(response.headers):
+                stream, taken = response.stream, []
+                chunks = iter(stream)
+                for chunk in chunks:
+                    taken.append(chunk)
+                    start = _plain(response.headers, b"".join(taken))
+                    if not _may_go_on(start):
+                        break
+                response.stream = Replayed(taken, chunks, stream)
+            if self._again(request, response, token, start):
                 yield request
 
+        async def async_auth_flow(self, request: "Any") -> "Any":
+            token = self._begin(request)
+            response = yield request
+            start = b""
+            if _is_json(response.headers):
+                stream, taken = response.stream, []
+                chunks = stream.__aiter__()
+                async for chunk in chunks:
+                    taken.append(chunk)
+                    start = _plain(response.headers, b"".join(taken))
+                    if not _may_go_on(start):
+                        break
+                response.stream = AsyncReplayed(taken, chunks, stream)
+            if self._again(request, response, token, start):
+                yield request
+
+    class Replayed(httpx.SyncByteStream):
+        """A body of which the first chunks were read, as if they were not."""
+
+        def __init__(self, taken: "list[bytes]", rest: "Any", stream: "Any") -> None:
+            self._parts = (taken, rest)
+            self._stream = stream
+
+        def __iter__(self) -> "Any":
+            for part in self._parts:
+                yield from part
+
+        def close(self) -> None:
+            self._stream.close()
+
+    class AsyncReplayed(httpx.AsyncByteStream):
+        """The same."""
+
+        def __init__(self, taken: "list[bytes]", rest: "Any", stream: "Any") -> None:
+            self._taken, self._rest = taken, rest
+            self._stream = stream
+
+        async def __aiter__(self) -> "Any":
+            for chunk in self._taken:
+                yield chunk
+            async for chunk in self._rest:
+                yield chunk
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
     return HttpxTokenAuth
+
+
+def _is_json(headers: "Any") -> bool:
+    return "json" in headers.get("Content-Type", "").lower()
+
+
+def _plain(headers: "Any", start: bytes) -> bytes:
+    """The first bytes of a body as its sender meant them; empty where they are packed in a way that is not known here."""
+    packed = headers.get("Content-Encoding", "identity").lower()
+    if packed == "identity":
+        return start
+    if packed != "gzip":
+        return b""
+    import zlib
+
+    try:
+        return zlib.decompressobj(wbits=31).decompress(start, _ERROR)
+    except zlib.error:
+        return b""
+
+
+def _may_go_on(start: bytes) -> bool:
+    """Whether the error that begins with these bytes is not whole yet."""
+    return b'"error"' in start[:64] and len(start) < _ERROR and error_code(start) is None
