@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::support::home::Home;
-use crate::support::portal::{Endpoint, Fault, Foreign, Manner, Portal, USER};
+use crate::support::portal::{Endpoint, Fault, Foreign, Manner, Portal, APP_ID, USER};
 use crate::support::pty::Terminal;
-use crate::support::walk::{add, add_service, let_it_expire, sign_in};
+use crate::support::walk::{add, add_service, add_with, let_it_expire, sign_in};
 use crate::{home, signed_in};
 
 /// The Python that has `arcgis`, `requests` and `httpx`; `tests/run` makes it.
@@ -259,6 +259,27 @@ fn an_applications_gis_is_signed_in() {
     let home = home();
     add_service(&home, &portal, "service");
     passes(&script(&home, "application.py", &[]));
+}
+
+#[test]
+fn a_gis_of_an_unverified_connection_is_unverified_too() {
+    let (portal, home) = signed_in();
+    let words = ["connections", "edit", "prod", "--verify-ssl", "false"];
+    home.run(words).done().ok();
+    passes(&script(&home, "gis.py", &[USER]));
+    none_was_anonymous(&portal);
+}
+
+#[test]
+fn the_referer_that_a_token_is_bound_to_comes_along() {
+    let referer = "https://app.example";
+    let portal = Portal::start(Manner::Enterprise114);
+    portal.set(|rules| rules.app_mut(APP_ID).http_referrers = vec![referer.into()]);
+    let home = home();
+    add_with(&home, &portal, "prod", &["--referer", referer]);
+    sign_in(&home, &portal, "prod").ok();
+    passes(&script(&home, "gis.py", &[USER]));
+    none_was_anonymous(&portal);
 }
 
 #[test]

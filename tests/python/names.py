@@ -1,6 +1,7 @@
 """Every public name of version 0.2.1: what keeps its meaning works, the rest says what to use."""
 
 import sys
+import types
 
 import age_oauth
 import age_oauth.cli
@@ -40,5 +41,23 @@ for act in (lambda: OAuthConfig("https://h", "i", "s", "e"), lambda: AGEOAuth(No
 raises(lambda: Connection("nobody"), age_oauth.ConnectionNotFound, "nobody")
 raises(lambda: Connection("nobody"), RuntimeError)
 raises(lambda: age_oauth.sign_in_pro("prod"), age_oauth.AgeOAuthError, "arcpy")
+
+# ArcGIS Pro's part, as its documentation describes it.
+calls = []
+arcpy = sys.modules["arcpy"] = types.ModuleType("arcpy")
+arcpy.SignInToPortal = lambda url, **options: calls.append((url, options))
+assert age_oauth.sign_in_pro("prod").id == prod.id
+((url, given),) = calls
+assert url == prod.portal_url and given["token"] == prod.token(600) and given["token_expiry"] > 1.7e9, calls
+arcpy.SignInToPortal = lambda url, username=None, password=None: None
+raises(lambda: age_oauth.sign_in_pro("prod"), age_oauth.AgeOAuthError, "3.2")
+
+
+def refuses(url, **options):
+    raise RuntimeError("Invalid token")
+
+
+arcpy.SignInToPortal = refuses
+raises(lambda: age_oauth.sign_in_pro("prod"), age_oauth.PortalRefused, "Invalid token", "doctor")
 assert set(prod.headers()) == {"X-Esri-Authorization"}
 print("done")
