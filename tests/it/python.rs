@@ -271,6 +271,25 @@ fn a_gis_of_an_unverified_connection_is_unverified_too() {
 }
 
 #[test]
+fn a_gis_trusts_what_the_system_trusts() {
+    let (portal, mut home) = signed_in();
+    let words = [
+        "connections",
+        "edit",
+        "prod",
+        "--verify-ssl",
+        "true",
+        "--no-check",
+    ];
+    home.run(words).done().ok();
+    passes(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
+    let ca = portal.ca_file(home.path()).display().to_string();
+    home.set("SSL_CERT_FILE", &ca);
+    passes(&script(&home, "gis.py", &[USER]));
+    none_was_anonymous(&portal);
+}
+
+#[test]
 fn the_referer_that_a_token_is_bound_to_comes_along() {
     let referer = "https://app.example";
     let portal = Portal::start(Manner::Enterprise114);

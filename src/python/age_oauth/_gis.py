@@ -4,6 +4,7 @@ switch the verification of certificates off."""
 from __future__ import annotations
 
 from ._http import HEADER, TokenAuth
+from .connections import trust
 from .errors import AgeOAuthError, PortalRefused, PortalUnreachable
 
 TYPE_CHECKING = False
@@ -49,10 +50,9 @@ def connect(connection: "Connection", options: "dict[str, Any]"):
     arguments: "dict[str, Any]" = {"custom_auth": GisAuth()}
     if facts["referer"]:
         arguments["referer"] = facts["referer"]
-    verify = facts["verify_ssl"]
-    if isinstance(verify, str):
-        arguments["ca_bundles"] = verify
-    arguments["verify_cert"] = verify is not False
+    arguments["verify_cert"], bundle = trust(facts["verify_ssl"])
+    if bundle is not None:
+        arguments["ca_bundles"] = bundle
     proxy = facts.get("proxy", "system")
     if proxy not in ("system", "none"):
         arguments["proxy"] = {"http": proxy, "https": proxy}

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionMeta", "ConnectionStore"]
 
 
+def trust(verify_ssl: str) -> "tuple[bool, str | None]":
+    """Whether certificates are verified, and the file of an authority of the portal's own, from the program's one word."""
+    return verify_ssl != "false", None if verify_ssl in ("true", "false") else verify_ssl
+
+
 class ConnectionMeta(NamedTuple):
     """What is stored about a connection. Times are RFC 3339, UTC."""
 
@@ -30,7 +35,7 @@ class ConnectionMeta(NamedTuple):
 
     @classmethod
     def _of(cls, facts: "dict[str, Any]") -> "ConnectionMeta":
-        verify = facts["verify_ssl"]
+        verify, bundle = trust(facts["verify_ssl"])
         return cls(
             id=facts["id"],
             label=facts["label"],
@@ -38,8 +43,8 @@ class ConnectionMeta(NamedTuple):
             created_at=facts["created_at"] or "",
             last_used_at=facts["last_used_at"],
             tags=list(facts["tags"]),
-            verify_ssl=verify is not False,
-            ca_bundle=verify if isinstance(verify, str) else None,
+            verify_ssl=verify,
+            ca_bundle=bundle,
             auth_type=facts["auth_type"],
             referer=facts["referer"],
         )
