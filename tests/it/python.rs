@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::support::home::Home;
-use crate::support::portal::{Endpoint, Fault, Foreign, Manner, Portal, APP_ID, USER};
+use crate::support::portal::{Endpoint, Fault, Foreign, Manner, Portal, Proxy, APP_ID, USER};
 use crate::support::pty::Terminal;
 use crate::support::walk::{add, add_service, add_with, let_it_expire, sign_in};
 use crate::{home, signed_in};
@@ -286,6 +286,34 @@ fn a_gis_trusts_what_the_system_trusts() {
     let ca = portal.ca_file(home.path()).display().to_string();
     home.set("SSL_CERT_FILE", &ca);
     passes(&script(&home, "gis.py", &[USER]));
+    none_was_anonymous(&portal);
+}
+
+#[test]
+fn a_gis_goes_through_the_proxy_that_is_meant() {
+    let (portal, mut home) = signed_in();
+    let [systems, own] = [Proxy::start(), Proxy::start()];
+    home.set("HTTPS_PROXY", &systems.url());
+    // How often each is used by a script with this setting.
+    let uses = |setting: &str| {
+        let edit = ["connections", "edit", "prod", "--proxy", setting];
+        home.run(edit).done().ok();
+        let before = [systems.hosts().len(), own.hosts().len()];
+        passes(&script(&home, "gis.py", &[USER]));
+        (
+            systems.hosts().len() - before[0],
+            own.hosts().len() - before[1],
+        )
+    };
+    let system = uses("system");
+    let own_alone = uses(&own.url());
+    let none = uses("none");
+    assert_eq!(system.1, 0);
+    assert_eq!(own_alone.0, 0);
+    assert!(own_alone.1 > 0);
+    assert_eq!(none.1, 0);
+    // Before it has a session, `arcgis` looks at the address by the environment's proxy all the same.
+    assert!(none.0 < system.0);
     none_was_anonymous(&portal);
 }
 

@@ -54,6 +54,8 @@ def connect(connection: "Connection", options: "dict[str, Any]"):
     if bundle is not None:
         arguments["ca_bundles"] = bundle
     proxy = facts.get("proxy", "system")
+    # Without a word GIS takes no notice of the system's proxy.
+    arguments["trust_env"] = proxy == "system"
     if proxy not in ("system", "none"):
         arguments["proxy"] = {"http": proxy, "https": proxy}
     arguments.update(options)
