@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 use crate::context::{Context, Event, Wait};
+use crate::crash;
 use crate::error::{Error, Result};
 
 /// A wait for another process is worth mentioning once it has lasted this long.
@@ -80,7 +81,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = NamedTempFile::new_in(folder).and_then(|mut file| {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
+        crash::point("file written beside");
         replace(file, path)?;
+        crash::point("file replaced");
         sync_folder(folder)
     });
     written.map_err(Error::file("write", path))
@@ -124,8 +127,12 @@ pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     let created = NamedTempFile::new_in(folder).and_then(|mut file| {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
+        crash::point("new file written beside");
         match file.persist_noclobber(path) {
-            Ok(_) => sync_folder(folder).map(|()| true),
+            Ok(_) => {
+                crash::point("file created");
+                sync_folder(folder).map(|()| true)
+            }
             Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(failed) => Err(failed.error),
         }
@@ -170,11 +177,23 @@ pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Re
     written.map_err(Error::file("append to", path))
 }
 
+/// Gives the file another name.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    patiently(|| fs::rename(from, to)).map_err(Error::file("rename", from))?;
+    crash::point("file renamed");
+    Ok(())
+}
+
 /// Removes the file where there is one.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match patiently(|| fs::remove_file(path)) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(why)),
-        _ => Ok(()),
+        removed => {
+            if removed.is_ok() {
+                crash::point("file removed");
+            }
+            Ok(())
+        }
     }
 }
 
@@ -200,6 +219,7 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
         file.sync_all()
     });
     overwritten.map_err(Error::file("overwrite", path))?;
+    crash::point("file overwritten");
     // Windows removes no file that is open, and none that is marked as read-only.
     drop(file);
     remove(path).or_else(|error| {
@@ -324,6 +344,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
         }
         return Err(Error::file("keep others out of", path)(why));
     }
+    crash::point("folder made");
     Ok(())
 }
 
@@ -418,6 +439,7 @@ impl Lock {
         let holder = beside(path, ".holder");
         wait_for(&file, path, &holder, context.deadline.bound(bound), context)?;
         note_holder(&holder, context);
+        crash::point("lock taken");
         Ok(Self {
             _file: file,
             holder,

@@ -36,6 +36,7 @@ pub mod card;
 pub mod cli;
 pub mod connection;
 pub mod context;
+mod crash;
 pub mod error;
 pub mod federation;
 mod files;

@@ -456,6 +456,9 @@ impl Session {
             (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
                 self.renew_user(connection, tokens, want.extend)
             }
+            (Grant::User { .. }, Some(tokens)) if tokens.exchange_started => {
+                Err(self.sign_in_needed(SignInNeeded::ExtensionLost))
+            }
             (Grant::User { .. }, _) => Err(self.never_signed_in(connection)),
         };
         let (tokens, decision) = renewed?;
@@ -642,7 +645,13 @@ impl Session {
                 }));
                 Ok((tokens, Decision::Renewed))
             }
-            Err(TokenError::Dead(_)) => Err(self.sign_in_needed(SignInNeeded::ExtensionLost)),
+            Err(TokenError::Dead(_)) => {
+                // It is spent: it must not be sent again.
+                tokens.refresh = None;
+                tokens.access = None;
+                self.store_or_note(connection, &tokens);
+                Err(self.sign_in_needed(SignInNeeded::ExtensionLost))
+            }
             Err(error) => Err(first.unwrap_or_else(|| error.into_error(connection))),
         }
     }

@@ -19,11 +19,15 @@ use crate::connection::{
     Status, Tls,
 };
 use crate::context::{Context, Environment};
+use crate::crash;
 use crate::error::{Error, Result};
 use crate::files::{self, Lock};
 
 /// The newest `meta.json` that this version writes and reads. Schema 1 is the Python package's.
 pub const SCHEMA: u64 = 2;
+
+/// What `meta.json` is called in a folder that is being removed.
+const REMOVED: &str = "meta.json.removed";
 
 /// Larger than any honest `meta.json` or label file.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -371,7 +375,8 @@ impl Connections {
                 },
                 Ok(None) => {
                     // Gone between the two looks, or a removal that was cut short.
-                    if self.folder(&id).exists() {
+                    let folder = self.folder(&id);
+                    if folder.exists() && !is_remains(&folder) {
                         listing.broken.push(Error::Corrupt {
                             path: self.folder(&id),
                             why: "it has no meta.json".into(),
@@ -521,7 +526,9 @@ impl Connections {
                 files::write(&draft.join("ca.pem"), pem)?;
             }
             files::write(&draft.join("meta.json"), &serialise(Map::new(), connection))?;
-            fs::rename(&draft, &target).map_err(Error::file("create", &target))
+            fs::rename(&draft, &target).map_err(Error::file("create", &target))?;
+            crash::point("folder renamed");
+            Ok(())
         })();
         if filled.is_err() {
             // What is left of a draft harms nobody; the first error is the one to tell.
@@ -622,8 +629,8 @@ impl Connections {
         let _tree = self.lock_tree(context)?;
         let (id, folder) = (lock.id.clone(), self.folder(&lock.id));
         let label = self.load_if_there(&id).ok().flatten().map(|c| c.label);
-        // From here on it is no connection, whatever happens next.
-        files::remove(&self.meta_path(&id))?;
+        // From here on it is no connection, whatever happens next, and whoever finds the folder may clear it away.
+        files::rename(&self.meta_path(&id), &folder.join(REMOVED))?;
         if let Some(label) = label {
             self.release_label(&label, &id)?;
         }
@@ -632,7 +639,7 @@ impl Connections {
         }
         // Windows deletes no directory with an open file in it.
         drop(lock);
-        fs::remove_dir_all(&folder).map_err(Error::file("remove", &folder))
+        clear_away(&folder).map_err(Error::file("remove", &folder))
     }
 
     /// Removes a folder that cannot be understood, by its name below `connections/`.
@@ -653,7 +660,15 @@ impl Connections {
         if !self.labels().is_dir() {
             self.rebuild_labels()?;
         }
-        Lock::acquire(&self.root.join("lock"), TREE_LOCK, context)
+        let lock = Lock::acquire(&self.root.join("lock"), TREE_LOCK, context)?;
+        for id in self.ids()? {
+            let folder = self.folder(&id);
+            if is_remains(&folder) {
+                // It is in nobody's way; the next one may have more luck.
+                let _ = clear_away(&folder);
+            }
+        }
+        Ok(lock)
     }
 
     fn labels(&self) -> PathBuf {
@@ -913,6 +928,30 @@ pub fn rfc3339(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second())
         .unwrap_or(at)
         .to_string()
+}
+
+/// Whether the folder is what a removal left that was cut short.
+fn is_remains(folder: &Path) -> bool {
+    let is_there = |name| fs::symlink_metadata(folder.join(name)).is_ok();
+    let is_empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    !is_there("meta.json") && (is_there(REMOVED) || is_empty())
+}
+
+/// Deletes a connection's folder; what says that it may be deleted goes last.
+fn clear_away(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() == REMOVED {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+        crash::point("part of a folder removed");
+    }
+    fs::remove_dir_all(folder)
 }
 
 #[cfg(test)]

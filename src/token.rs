@@ -158,7 +158,7 @@ pub struct Tokens {
     pub binding: Binding,
     /// The cached access token.
     pub access: Option<AccessToken>,
-    /// The refresh token; applications have none.
+    /// The refresh token. Applications have none, nor has a sign-in that ended because the answer of an exchange was lost.
     pub refresh: Option<RefreshToken>,
     /// Until when some access token minted from this refresh token can still be valid.
     pub minted_until: Option<Timestamp>,

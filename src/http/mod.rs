@@ -28,6 +28,7 @@ pub use tls::extra_bundle;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline, Event, Wait};
+use crate::crash;
 use crate::error::{CertificateFacts, Error, Result, Unreachable};
 use crate::secret::Secret;
 use answer::Judgement;
@@ -375,6 +376,7 @@ impl Http {
             took: started.elapsed(),
         });
         let received = outcome?;
+        crash::point("answer received");
         let retry_after = received.retry_after(context.now());
         answer::judge(received, &request.url, &request.secrets)
             .map_err(|judgement| Failure::answered(judgement, retry_after))

@@ -26,6 +26,7 @@ use super::proxy::ProxyChoice;
 use super::tls::{last_words, TlsClient};
 use super::{Failure, Inner, Request, CONNECT, DOWNLOAD};
 use crate::context::Deadline;
+use crate::crash;
 use crate::error::Unreachable;
 
 /// What this program calls itself.
@@ -218,6 +219,7 @@ const SENT: u8 = 3;
 impl Progress {
     fn reach(&self, step: u8) {
         self.0.fetch_max(step, Ordering::SeqCst);
+        crash::point("request on its way");
     }
 
     fn reached(&self, step: u8) -> bool {
@@ -556,7 +558,9 @@ impl<T: Transport> Transport for Watched<T> {
         if amount > 0 {
             self.progress.reach(SENT);
         }
-        self.inner.transmit_output(amount, timeout)
+        self.inner.transmit_output(amount, timeout)?;
+        crash::point("request sent");
+        Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {

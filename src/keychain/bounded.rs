@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{Item, SecretStore};
 use crate::context::{Context, Event, Wait};
+use crate::crash;
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
 
@@ -54,8 +55,11 @@ impl Bounded {
         let started = thread::Builder::new()
             .name("keychain".into())
             .spawn(move || {
+                crash::point("before the keychain");
+                let answer = call(inner.as_ref());
+                crash::point("after the keychain");
                 // Nobody may be waiting any more.
-                let _ = sender.send(call(inner.as_ref()));
+                let _ = sender.send(answer);
             });
         if let Err(why) = started {
             return Err(self.error(KeychainReason::Refused, why.to_string()));

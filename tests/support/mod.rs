@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A broken stand-in should stop its test.
 #![allow(clippy::must_use_candidate, clippy::missing_panics_doc)] // Documentation lints for published crates.
 
+pub mod aftermath;
 pub mod browser;
 pub mod home;
 pub mod legacy;

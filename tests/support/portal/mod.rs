@@ -147,6 +147,9 @@ impl Builder {
     }
 }
 
+/// What a portal had given out at one time.
+pub struct Moment(world::World);
+
 /// A running portal; it stops when dropped.
 pub struct Portal {
     shared: Arc<Shared>,
@@ -406,6 +409,23 @@ impl Portal {
     /// This test breaks rules on purpose and looks at [`Portal::violations`] itself.
     pub fn expect_violations(&self) {
         self.tolerant.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until everything that clients have sent so far, the dead ones too, has been acted upon.
+    pub fn settle(&self) {
+        for acceptor in &*self.acceptors.lock().unwrap() {
+            acceptor.settle();
+        }
+    }
+
+    /// What has been given out so far, to be put back by [`Portal::go_back_to`].
+    pub fn moment(&self) -> Moment {
+        Moment(self.shared.state().world.clone())
+    }
+
+    /// As if nothing had been given out or taken back since.
+    pub fn go_back_to(&self, moment: &Moment) {
+        self.shared.state().world = moment.0.clone();
     }
 
     // — power —

@@ -1,7 +1,7 @@
 //! TLS and HTTP: a thread for each connection, one request on each, faults applied on the way.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -68,6 +68,31 @@ pub struct Acceptor {
     port: u16,
     stopped: Arc<AtomicBool>,
     threads: Vec<(SocketAddr, JoinHandle<()>)>,
+    open: Arc<Open>,
+}
+
+/// How many connections are being served.
+#[derive(Default)]
+struct Open {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Open {
+    fn add(self: &Arc<Self>) -> Served {
+        *self.count.lock().unwrap() += 1;
+        Served(Arc::clone(self))
+    }
+}
+
+/// A connection that is being served.
+struct Served(Arc<Open>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        *self.0.count.lock().unwrap() -= 1;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Acceptor {
@@ -79,24 +104,41 @@ impl Acceptor {
         let second = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
         let stopped = Arc::new(AtomicBool::new(false));
         let serve = Arc::new(serve);
-        let mut threads = Vec::new();
+        let (mut threads, open) = (Vec::new(), Arc::new(Open::default()));
         for listener in [Some(first), second].into_iter().flatten() {
             let (stopped, serve) = (Arc::clone(&stopped), Arc::clone(&serve));
-            let address = listener.local_addr()?;
+            let (address, open) = (listener.local_addr()?, Arc::clone(&open));
             threads.push((
                 address,
-                thread::spawn(move || accept(&listener, &stopped, &serve)),
+                thread::spawn(move || accept(&listener, &stopped, &open, &serve)),
             ));
         }
         Ok(Self {
             port,
             stopped,
             threads,
+            open,
         })
     }
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Waits until every connection made so far has been served to its end.
+    pub fn settle(&self) {
+        for (address, _) in &self.threads {
+            // Connections are taken in their order: when this one is over, all before it have been taken.
+            let mut probe = TcpStream::connect(address).unwrap();
+            let _ = probe.shutdown(Shutdown::Write);
+            let _ = probe.read(&mut [0]);
+        }
+        let count = self.open.count.lock().unwrap();
+        let over = self
+            .open
+            .changed
+            .wait_timeout_while(count, PATIENCE, |count| *count > 0);
+        assert!(!over.unwrap().1.timed_out(), "a connection stays open");
     }
 }
 
@@ -112,7 +154,7 @@ impl Drop for Acceptor {
     }
 }
 
-fn accept<F>(listener: &TcpListener, stopped: &AtomicBool, serve: &Arc<F>)
+fn accept<F>(listener: &TcpListener, stopped: &AtomicBool, open: &Arc<Open>, serve: &Arc<F>)
 where
     F: Fn(TcpStream) + Send + Sync + 'static,
 {
@@ -121,8 +163,11 @@ where
             return;
         }
         if let Ok(stream) = stream {
-            let serve = Arc::clone(serve);
-            thread::spawn(move || serve(stream));
+            let (serve, served) = (Arc::clone(serve), open.add());
+            thread::spawn(move || {
+                serve(stream);
+                drop(served);
+            });
         }
     }
 }

@@ -71,6 +71,7 @@ pub struct Challenge {
 }
 
 /// An authorization code.
+#[derive(Clone)]
 pub struct Code {
     pub asked: Authorization,
     pub username: String,
@@ -132,7 +133,7 @@ pub struct Access {
 }
 
 /// Everything given out.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct World {
     pub codes: BTreeMap<String, Code>,
     pub refreshes: BTreeMap<String, Refresh>,

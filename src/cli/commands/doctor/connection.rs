@@ -108,9 +108,9 @@ fn secret(patient: &Patient, connection: &Connection, kind: ItemKind) -> Option<
         ),
         _ => login,
     };
-    let name = match kind {
-        ItemKind::ClientSecret => "client secret",
-        _ => "tokens",
+    let (name, be) = match kind {
+        ItemKind::ClientSecret => ("client secret", "is"),
+        _ => ("tokens", "are"),
     };
     let record = match keychain.get(&item) {
         Ok(Some(record)) => record,
@@ -119,7 +119,7 @@ fn secret(patient: &Patient, connection: &Connection, kind: ItemKind) -> Option<
                 ItemKind::ClientSecret => application,
                 _ => !application && connection.status.signed_in_at.is_some(),
             };
-            return needed.then(|| Finding::fail("secrets", format!("the {name} is gone"), mend));
+            return needed.then(|| Finding::fail("secrets", format!("the {name} {be} gone"), mend));
         }
         Err(error) => {
             let damaged = matches!(
@@ -139,14 +139,14 @@ fn secret(patient: &Patient, connection: &Connection, kind: ItemKind) -> Option<
         _ => Tokens::from_record(&record).map(|tokens| tokens.binding),
     };
     Some(match binding {
-        None => Finding::fail("secrets", format!("the {name} is damaged"), mend)
+        None => Finding::fail("secrets", format!("the {name} {be} damaged"), mend)
             .fix(Fix::Item(Box::new(connection.clone()), kind)),
         Some(binding) if binding != Binding::of(connection) => Finding::fail(
             "secrets",
-            format!("the {name} was stored for {}", binding.portal_url),
+            format!("the {name} of {} {be} there instead", binding.portal_url),
             mend,
         ),
-        Some(_) => Finding::ok("secrets", format!("the {name} is there")),
+        Some(_) => Finding::ok("secrets", format!("the {name} {be} there")),
     })
 }
 
