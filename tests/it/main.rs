@@ -24,6 +24,8 @@ mod import;
 mod journal;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
+#[cfg(unix)]
+mod kills;
 #[cfg(target_os = "macos")]
 mod macos;
 mod paths;
