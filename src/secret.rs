@@ -45,11 +45,11 @@ impl Secret {
     pub fn from_file(bytes: Vec<u8>) -> Option<Self> {
         let bytes = Zeroizing::new(bytes);
         let text = match &**bytes {
-            [0xff, 0xfe, rest @ ..] => from_utf16(rest, u16::from_le_bytes)?,
-            [0xfe, 0xff, rest @ ..] => from_utf16(rest, u16::from_be_bytes)?,
-            [0xef, 0xbb, 0xbf, utf8 @ ..] | utf8 => std::str::from_utf8(utf8).ok()?.to_owned(),
+            [0xff, 0xfe, rest @ ..] => return from_utf16(rest, u16::from_le_bytes),
+            [0xfe, 0xff, rest @ ..] => return from_utf16(rest, u16::from_be_bytes),
+            [0xef, 0xbb, 0xbf, utf8 @ ..] | utf8 => std::str::from_utf8(utf8).ok()?,
         };
-        Some(Self::new(text))
+        Some(Self::new(text.to_owned()))
     }
 
     /// The text itself. Whoever calls this decides where it goes.
@@ -77,13 +77,18 @@ impl Secret {
     }
 }
 
-fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
+fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Secret> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     if !rest.is_empty() {
         return None;
     }
-    let units = Zeroizing::new(pairs.iter().map(|pair| unit(*pair)).collect::<Vec<_>>());
-    String::from_utf16(&units).ok()
+    let units = pairs.iter().map(|pair| unit(*pair));
+    // Large enough for any of them, lest what is written moves and leaves a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(3 * pairs.len()));
+    for letter in char::decode_utf16(units) {
+        text.push(letter.ok()?);
+    }
+    Some(Secret(text))
 }
 
 impl fmt::Debug for Secret {

@@ -127,10 +127,11 @@ pub trait Ask {
 }
 
 impl Host {
-    /// The real one. Takes the variables that hold secrets out of this process's environment, so that no child inherits
+    /// The real one. From here on the process leaves no core dump. Takes the variables that hold secrets out of this process's environment, so that no child inherits
     /// them; so it must be called before any thread is started.
     #[must_use]
     pub fn real() -> Self {
+        let core_limit = without_core_dumps();
         let mut taken = Vec::new();
         for name in SECRET_VARIABLES {
             if let Some(value) = std::env::var_os(name) {
@@ -156,11 +157,61 @@ impl Host {
             clock: Clock::system(),
             zone: Zone::system(),
             keychain: None,
-            launch: Box::new(|wanted| launch(&wanted)),
+            launch: Box::new(move |wanted| {
+                core_limit.put_back();
+                launch(&wanted)
+            }),
             logon_groups: Box::new(logon_groups),
             ancestors: Box::new(ancestors),
         }
     }
+}
+
+/// How large a core dump might have been, for the program that takes this one's place.
+#[cfg(unix)]
+struct CoreLimit(rustix::process::Rlimit);
+
+/// A core dump would show every secret that the process holds. Neither the system nor, on Linux, another process of the same
+/// user may read its memory now; starting another program ends that.
+#[cfg(unix)]
+fn without_core_dumps() -> CoreLimit {
+    use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+    let before = getrlimit(Resource::Core);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: before.maximum,
+    };
+    // Where it is not allowed, nothing more can be done.
+    let _ = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    CoreLimit(before)
+}
+
+#[cfg(unix)]
+impl CoreLimit {
+    fn put_back(&self) {
+        let before = rustix::process::Rlimit {
+            current: self.0.current,
+            maximum: self.0.maximum,
+        };
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, before);
+    }
+}
+
+/// Windows writes dumps only where its administrator switched them on.
+#[cfg(not(unix))]
+struct CoreLimit;
+
+#[cfg(not(unix))]
+fn without_core_dumps() -> CoreLimit {
+    CoreLimit
+}
+
+#[cfg(not(unix))]
+impl CoreLimit {
+    #[allow(clippy::unused_self)] // As on Unix.
+    fn put_back(&self) {}
 }
 
 /// Without a desktop there is no browser to open; what would come instead is a text browser in this very terminal.
@@ -231,4 +282,20 @@ fn ancestors() -> Vec<String> {
         }
     }
     names
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::process::{dumpable_behavior, getrlimit, DumpableBehavior, Resource};
+
+    #[test]
+    fn rule_26_the_process_cannot_be_dumped() {
+        let before = getrlimit(Resource::Core);
+        let limit = without_core_dumps();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+        limit.put_back();
+        assert_eq!(getrlimit(Resource::Core), before);
+    }
 }

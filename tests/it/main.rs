@@ -28,6 +28,8 @@ mod keychain;
 mod kills;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(target_os = "linux")]
+mod memory;
 mod paths;
 mod practice_portal;
 #[cfg(unix)]
@@ -49,9 +51,15 @@ mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod wine;
 
+use std::alloc::System;
+
 use support::home::Home;
 use support::portal::{Manner, Portal};
 use support::walk::{add, sign_in};
+
+/// As in the program itself, for the tests of what stays in memory.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<System> = zeroizing_alloc::ZeroAlloc(System);
 
 /// A throwaway home for the program under test.
 fn home() -> Home {

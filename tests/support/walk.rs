@@ -43,6 +43,12 @@ pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
 /// Adds an application's connection to `portal` under this label.
 #[track_caller]
 pub fn add_service(home: &Home, portal: &Portal, label: &str) {
+    add_application(home, portal, label, SERVICE_ID, SERVICE_SECRET);
+}
+
+/// The same for any application.
+#[track_caller]
+pub fn add_application(home: &Home, portal: &Portal, label: &str, id: &str, secret: &str) {
     let ca = portal.ca_file(home.path());
     let words = [
         "connections",
@@ -54,12 +60,12 @@ pub fn add_service(home: &Home, portal: &Portal, label: &str) {
         "--auth-type",
         "app",
         "--client-id",
-        SERVICE_ID,
+        id,
         "--client-secret-stdin",
         "--verify-ssl",
         ca.to_str().expect("a path"),
     ];
-    home.run(words).input(SERVICE_SECRET).done().ok();
+    home.run(words).input(secret).done().ok();
 }
 
 /// Signs in as the practice user by pasting the code that the portal shows.

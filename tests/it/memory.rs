@@ -1,0 +1,311 @@
+//! What stays in memory when a secret is dropped: nothing (rule 27). And no core dump shows what is held until then.
+//!
+//! The tests read their own process's memory. It must know what to look for without holding it, so needles are kept masked.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use age_oauth::connection::KeychainKind;
+use age_oauth::context::{Context, Environment};
+use age_oauth::keychain::{Item, Keychains};
+use age_oauth::session::Want;
+use age_oauth::token::{AccessToken, Binding, ClientSecret, RefreshToken, Tokens};
+use age_oauth::{Connections, Secret, Selector, Session};
+use jiff::Timestamp;
+use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
+
+use crate::support::portal::{Endpoint, Fault, Gate, Manner, Portal, SERVICE_ID};
+use crate::support::walk::add_application;
+use crate::{home, signed_in};
+
+const MASK: u8 = 0x80;
+
+/// Letters that stand nowhere in memory but where they are wanted.
+struct Needle(Vec<u8>);
+
+impl Needle {
+    fn new() -> Self {
+        let mut masked = vec![0; 48];
+        SystemRandom::new().fill(&mut masked).unwrap();
+        for byte in &mut masked {
+            *byte = (b'a' + *byte % 26) | MASK;
+        }
+        Self(masked)
+    }
+
+    /// The text, written once, into the memory that the secret will own.
+    fn text(&self) -> String {
+        let mut text = String::with_capacity(self.0.len());
+        text.extend(self.0.iter().map(|byte| char::from(byte & !MASK)));
+        text
+    }
+
+    fn secret(&self) -> Secret {
+        Secret::new(self.text())
+    }
+
+    /// Places at which the middle of it stands, in UTF-8 or UTF-16: the allocator writes over the ends of what is freed.
+    fn places(&self) -> usize {
+        let middle = &self.0[16..32];
+        let wide: Vec<u8> = middle.iter().flat_map(|byte| [*byte, MASK]).collect();
+        let memory = File::open("/proc/self/mem").unwrap();
+        let mut found = 0;
+        // A copy of all that it finds, until it is wiped.
+        let mut buffer = Zeroizing::new(vec![0; 1 << 20]);
+        for line in fs::read_to_string("/proc/self/maps").unwrap().lines() {
+            let mut words = line.split(' ');
+            let (range, rights) = (words.next().unwrap(), words.next().unwrap());
+            if !rights.starts_with("rw") {
+                continue;
+            }
+            let (start, end) = range.split_once('-').unwrap();
+            let mut at = u64::from_str_radix(start, 16).unwrap();
+            let end = u64::from_str_radix(end, 16).unwrap();
+            while at < end {
+                let length = usize::try_from((end - at).min(1 << 20)).unwrap();
+                let Ok(read) = memory.read_at(&mut buffer[..length], at) else {
+                    break;
+                };
+                for needle in [middle, &wide] {
+                    found += count(&buffer[..read], needle);
+                }
+                // Pieces overlap, lest one lies across the border.
+                at += u64::try_from(read.saturating_sub(64).max(1)).unwrap();
+                if read < length || at + 64 >= end {
+                    break;
+                }
+            }
+        }
+        found
+    }
+}
+
+/// How often the masked needle stands there unmasked.
+fn count(bytes: &[u8], masked: &[u8]) -> usize {
+    let first = masked[0] ^ MASK;
+    let mut found = 0;
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| *byte == first) {
+        let mut pairs = rest[at..].iter().zip(masked);
+        found += usize::from(
+            rest.len() - at >= masked.len() && pairs.all(|(byte, wanted)| byte ^ MASK == *wanted),
+        );
+        rest = &rest[at + 1..];
+    }
+    found
+}
+
+fn tokens(needle: &Needle) -> Tokens {
+    let now = Timestamp::now();
+    let mut tokens = Tokens {
+        binding: binding(),
+        access: None,
+        refresh: Some(RefreshToken {
+            secret: needle.secret(),
+            issued_at: now,
+            expires_at: None,
+        }),
+        minted_until: None,
+        exchange_started: false,
+        exchange_unsupported: false,
+        asked_minutes: None,
+        username: None,
+        servers: Vec::new(),
+    };
+    tokens.mint(AccessToken {
+        secret: needle.secret(),
+        issued_at: now,
+        expires_at: now,
+    });
+    tokens
+}
+
+fn binding() -> Binding {
+    Binding {
+        portal_url: "https://gis.example.com/portal".into(),
+        client_id: "x".into(),
+    }
+}
+
+/// Rule 27: whatever was done with a secret, nothing of it is left when it is dropped.
+#[test]
+fn rule_27_secrets_are_wiped_on_drop() {
+    let needle = Needle::new();
+    assert_eq!(needle.places(), 0, "the search finds itself");
+    let held = needle.secret();
+    assert!(needle.places() > 0, "the search finds nothing");
+    drop(held);
+
+    let nothing_is_left = |what: &str| assert_eq!(needle.places(), 0, "{what}");
+    nothing_is_left("a secret");
+
+    let held = needle.secret();
+    let copy = held.duplicate();
+    assert!(copy.matches(held.expose()));
+    assert!(needle.places() > 1);
+    drop((held, copy));
+    nothing_is_left("copies");
+
+    drop(Secret::from_utf8(needle.text().into_bytes()));
+    nothing_is_left("bytes");
+    let mut broken = Vec::with_capacity(64);
+    broken.extend(needle.0.iter().map(|byte| byte & !MASK));
+    broken.push(0xff);
+    assert!(Secret::from_utf8(broken).is_none());
+    nothing_is_left("bytes that are no text");
+    let wide = |last: &[u8]| {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend([0xff, 0xfe]);
+        bytes.extend(needle.0.iter().flat_map(|byte| [byte & !MASK, 0]));
+        bytes.extend(last);
+        bytes
+    };
+    drop(Secret::from_file(wide(&[])).unwrap());
+    nothing_is_left("UTF-16");
+    assert!(Secret::from_file(wide(&[0x00, 0xd8])).is_none());
+    nothing_is_left("UTF-16 that is no text");
+
+    let record = ClientSecret {
+        binding: binding(),
+        secret: needle.secret(),
+    }
+    .to_record();
+    drop(ClientSecret::from_record(&record).unwrap());
+    drop(record);
+    nothing_is_left("the record of a client secret");
+
+    let record = tokens(&needle).to_record();
+    drop(Tokens::from_record(&record).unwrap());
+    drop(record);
+    nothing_is_left("the record of tokens");
+}
+
+/// Rule 27, for the vault: what is sealed and opened again.
+#[test]
+fn rule_27_the_vault_keeps_no_plaintext_in_memory() {
+    let (needle, home) = (Needle::new(), home());
+    let context = Context {
+        environment: Environment::of(home.environment()),
+        ..Context::process()
+    };
+    let item = Item::from_account("prod_0123abcd/tokens").unwrap();
+    let vault = Keychains::new(home.store(), false, false, &context).of(KeychainKind::Vault);
+    for _ in 0..3 {
+        let record = tokens(&needle).to_record();
+        vault.set(&item, &record).unwrap();
+        drop(record);
+        drop(vault.get(&item).unwrap().unwrap());
+    }
+    drop(vault);
+    assert_eq!(needle.places(), 0);
+}
+
+/// Rule 27, for a whole renewal: keychain, JSON, HTTP and TLS. In a process of its own, because the practice portal, which
+/// lives in this one, remembers every secret.
+#[test]
+fn rule_27_a_whole_renewal_leaves_nothing_in_memory() {
+    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let needle = Needle::new();
+    portal.set(|rules| rules.app_mut(SERVICE_ID).secret = needle.text());
+    add_application(&home, &portal, "service", SERVICE_ID, &needle.text());
+    let said = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture", "memory::renewal"])
+        .env_clear()
+        .envs(home.environment())
+        .env("AGE_OAUTH_TEST_NEEDLE", hex(&needle.0))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(
+        said.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+    assert!(text.contains("1 passed"), "{text}");
+    assert_eq!(portal.grants(), ["client_credentials"]);
+}
+
+/// What the test above does in a process of its own.
+#[test]
+#[ignore = "a part of another test"]
+fn renewal() {
+    let Ok(needle) = std::env::var("AGE_OAUTH_TEST_NEEDLE") else {
+        return;
+    };
+    let secret = Needle(
+        (0..needle.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&needle[at..at + 2], 16).unwrap())
+            .collect(),
+    );
+    let context = Context::process();
+    let store = Connections::open_default(&context.environment).unwrap();
+    let connection = store.find(&Selector::Name("service".into())).unwrap();
+    let keychain =
+        Keychains::new(store.root().to_owned(), true, false, &context).of(connection.keychain);
+    let session = Session::new(store, connection, keychain, context);
+    let issued = session.access_token(&Want::default()).unwrap();
+    let token = issued.access.secret.expose();
+    let token = Needle(token.bytes().map(|byte| byte ^ MASK).collect());
+    assert!(token.places() > 0, "the search finds nothing");
+    drop((issued, session));
+    assert_eq!(token.places(), 0, "the access token");
+    assert_eq!(secret.places(), 0, "the client secret");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// Rule 26: a process that holds secrets leaves no core dump, and what `exec` starts may leave one as ever.
+#[test]
+fn rule_26_no_core_dump_shows_what_the_process_held() {
+    let (portal, home) = signed_in();
+    let gate = Gate::new();
+    portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::HoldBefore(gate.clone())));
+    let script = "ulimit -S -c unlimited 2>/dev/null || true; exec \"$@\"";
+    let mut child = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(home.program())
+        .args(["token", "--force"])
+        .env_clear()
+        .envs(home.environment())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    gate.await_arrivals(1);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    // Ended by a signal that dumps core wherever that is allowed.
+    let pid = child.id().to_string();
+    assert!(Command::new("kill")
+        .args(["-QUIT", &pid])
+        .status()
+        .unwrap()
+        .success());
+    let ended = child.wait().unwrap();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(3), false));
+    gate.open();
+
+    let limit = home
+        .run(["exec", "--", "sh", "-c", "ulimit -S -c"])
+        .done()
+        .ok();
+    let here = Command::new("sh")
+        .args(["-c", "ulimit -S -c"])
+        .output()
+        .unwrap();
+    assert_eq!(limit.stdout, String::from_utf8_lossy(&here.stdout));
+}
