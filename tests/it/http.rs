@@ -294,7 +294,7 @@ fn rule_11_a_code_whose_answer_was_lost_is_not_sent_again() {
 // — answers that end too early or never —
 
 #[test]
-fn a_drip_is_cut_off_by_the_commands_own_bound() {
+fn rule_29_a_drip_is_cut_off_by_the_commands_own_bound() {
     let (portal, home) = signed_in();
     for fault in [Fault::Drip(Duration::from_secs(1)), Fault::Silence] {
         portal.set(|rules| rules.fault(Endpoint::Refresh, fault));
@@ -504,7 +504,7 @@ fn rule_28_a_portals_own_words_cannot_play_with_the_terminal() {
 }
 
 #[test]
-fn a_body_larger_than_any_portals_is_not_read_to_its_end() {
+fn rule_29_a_body_larger_than_any_portals_is_not_read_to_its_end() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Huge(64 * 1024 * 1024)));
     home.run(["token", "--force"])

@@ -37,6 +37,7 @@ mod python;
 #[cfg(unix)]
 mod recipes;
 mod refresh;
+mod rules;
 mod session;
 mod share;
 #[cfg(unix)]

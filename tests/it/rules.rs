@@ -1,0 +1,247 @@
+//! The promises of `docs/security.md` that no other test is about, and the table there: every rule has its tests, by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Child;
+
+use crate::home;
+use crate::support::home::{Home, Outcome};
+use crate::support::portal::{Endpoint, Manner, Pkce, Portal, USER};
+use crate::support::walk::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
+use url::Url;
+
+/// A connection whose codes come back to this machine; the portal knows that address only where it is told to.
+fn with_callback(registered: bool) -> (Portal, Home, String) {
+    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let redirect_uri = format!("http://127.0.0.1:{port}/callback");
+    if registered {
+        portal.set(|rules| rules.register_redirect(&redirect_uri));
+    }
+    add_with(&home, &portal, "prod", &["--redirect-uri", &redirect_uri]);
+    (portal, home, redirect_uri)
+}
+
+/// Starts a sign-in and reads the address that it prints.
+fn begun(home: &Home, flags: &[&str]) -> (Child, Url) {
+    let mut child = home.run([flags, &["login", "--json"]].concat()).spawn();
+    let mut line = String::new();
+    // Unbuffered beyond the line, so that the rest stays in the pipe.
+    let stdout = child.stdout.as_mut().unwrap();
+    let mut reader = BufReader::with_capacity(1, stdout);
+    reader.read_line(&mut line).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let url = said["authorize_url"].as_str().unwrap().parse().unwrap();
+    (child, url)
+}
+
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    let mut pairs = url.query_pairs();
+    pairs
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// Rule 1: the system's browser is given the address, and the person's password goes nowhere else: the program opens no
+/// page of the sign-in itself, and asks a person for nothing but the code.
+#[cfg(unix)]
+#[test]
+fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
+    use crate::support::pty::Terminal;
+    use std::os::unix::fs::PermissionsExt;
+    let (portal, mut home) = (Portal::start(Manner::Enterprise114), home());
+    add(&home, &portal, "prod");
+    let (browser, opened) = (home.path().join("browser"), home.path().join("opened"));
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" >>'{}'\n",
+        opened.display()
+    );
+    fs::write(&browser, script).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o700)).unwrap();
+    home.set("BROWSER", browser.to_str().unwrap());
+
+    let mut terminal = Terminal::start(&home, &["login"]);
+    terminal.expect("press Enter:");
+    let url = terminal.word(&portal.rest("oauth2/authorize"));
+    assert_eq!(fs::read_to_string(&opened).unwrap(), format!("{url}\n"));
+    let asked = portal.requests();
+    let pages = [Endpoint::Authorize, Endpoint::SignIn, Endpoint::Approval];
+    assert!(!asked
+        .iter()
+        .any(|request| pages.contains(&request.endpoint)));
+    terminal.line(&portal.authorize(&url, USER).code());
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    assert!(!terminal.screen().to_lowercase().contains("password"));
+    for request in portal.requests() {
+        assert_eq!(request.param("password"), None);
+        let ours = request.header("user-agent").unwrap_or_default();
+        assert!(!(ours.starts_with("age-oauth") && pages.contains(&request.endpoint)));
+    }
+}
+
+/// Rule 4: a portal that rejects S256 is not asked again with less.
+#[test]
+fn rule_4_a_portal_that_rejects_s256_is_not_asked_with_plain() {
+    let (portal, home, _) = with_callback(true);
+    portal.set(|rules| rules.pkce = Pkce::MethodRejected);
+    let (child, url) = begun(&home, &[]);
+    assert_eq!(parameter(&url, "code_challenge_method").unwrap(), "S256");
+    let landing = portal.authorize(url.as_str(), USER);
+    assert_eq!(landing.error().as_deref(), Some("invalid_request"));
+    landing.follow().unwrap();
+    let said = Outcome::of(child)
+        .code(7)
+        .err_has("code_challenge_method not supported");
+    // The address was all that was said: there is no second one.
+    assert_eq!(said.stdout, "");
+    assert_eq!(portal.requests_to(Endpoint::Authorize).len(), 1);
+    assert_eq!(portal.requests_to(Endpoint::Token).len(), 0);
+}
+
+/// Rule 10: the redirect URI is the registered one, port and all. A portal that shows an error page instead of calling back
+/// ends in a timeout that names what to register.
+#[test]
+fn rule_10_a_portal_that_never_calls_back_is_told_which_uri_to_know() {
+    let (portal, home, redirect_uri) = with_callback(false);
+    let (child, url) = begun(&home, &["--timeout", "3s"]);
+    assert_eq!(parameter(&url, "redirect_uri").unwrap(), redirect_uri);
+    let landing = portal.authorize(url.as_str(), USER);
+    assert_eq!(landing.url(), None, "{landing:?}");
+    let said = Outcome::of(child).code(3);
+    let error = &said.error_json()["error"];
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains(&redirect_uri), "{message}");
+    assert_eq!(portal.requests_to(Endpoint::Token).len(), 0);
+}
+
+/// Rule 18: a code, a refresh token, or an application's own secret. There is no flag for anything else, and nothing else
+/// is ever asked of a portal.
+#[test]
+fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
+    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    add(&home, &portal, "prod");
+    add_service(&home, &portal, "service");
+    sign_in(&home, &portal, "prod").ok();
+    let_it_expire(&home, "prod");
+    home.run(["token", "-c", "prod"]).done().ok();
+    let_it_expire(&home, "prod");
+    let_it_age(&home, "prod", 6);
+    home.run(["token", "-c", "prod"]).done().ok();
+    home.run(["token", "-c", "service"]).done().ok();
+    home.run(["logout", "-c", "prod"]).done().ok();
+    let grants: BTreeSet<_> = portal.grants().into_iter().collect();
+    let known = [
+        "authorization_code",
+        "client_credentials",
+        "exchange_refresh_token",
+        "refresh_token",
+    ];
+    assert_eq!(grants, known.map(str::to_owned).into());
+    for request in portal.requests() {
+        assert_eq!(request.param("password"), None);
+        let response_type = request.param("response_type").unwrap_or("code");
+        assert_eq!(response_type, "code");
+    }
+    for flag in ["--password", "--username", "--implicit"] {
+        home.run(["login", "-c", "prod", flag, "x"]).done().code(2);
+    }
+}
+
+/// Rule 19: whose a token is can be seen, without the portal and by its own word.
+#[test]
+fn rule_19_who_a_connection_speaks_for_is_visible() {
+    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    add(&home, &portal, "prod");
+    add_service(&home, &portal, "service");
+    sign_in(&home, &portal, "prod").ok();
+    home.run(["whoami", "-c", "prod"])
+        .done()
+        .ok()
+        .out("your.username\n");
+    let service = home.run(["whoami", "-c", "service"]).done().ok();
+    assert!(
+        service.stdout.contains("AgePracticeApp02"),
+        "{}",
+        service.stdout
+    );
+    assert_ne!(service.line(), USER);
+    let show = |label: &str| {
+        let said = home
+            .run(["connections", "show", label, "--json"])
+            .done()
+            .ok();
+        said.json()
+    };
+    let (prod, service) = (show("prod"), show("service"));
+    assert_eq!(
+        (&prod["auth_type"], &prod["username"]),
+        (&"user".into(), &USER.into())
+    );
+    assert_eq!(service["auth_type"], "app");
+    assert!(service["username"].is_null());
+}
+
+// — the table —
+
+/// Names of tests in the sources that say which rule they are about.
+fn tests_of_rules() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut folders) = (BTreeSet::new(), vec![root.join("src"), root.join("tests")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let names = text.lines().filter_map(|line| {
+                    let name = line.trim_start().strip_prefix("fn ")?.split('(').next()?;
+                    name.starts_with("rule_").then(|| name.to_owned())
+                });
+                found.extend(names);
+            }
+        }
+    }
+    found
+}
+
+/// The rules of the table with the tests that it names for each.
+fn table() -> BTreeMap<String, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    page.lines()
+        .filter_map(|line| {
+            let cells: Vec<_> = line.split('|').map(str::trim).collect();
+            let [_, number, _, tests, _] = cells[..] else {
+                return None;
+            };
+            number.starts_with(|c: char| c.is_ascii_digit()).then(|| {
+                let tests = tests.split('`').filter(|name| name.starts_with("rule_"));
+                (number.to_owned(), tests.map(str::to_owned).collect())
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn every_rule_of_the_security_page_has_its_tests() {
+    let (written, tests) = (table(), tests_of_rules());
+    let mut rules: BTreeSet<String> = (1..=30).map(|number: u32| number.to_string()).collect();
+    rules.insert("24b".into());
+    assert_eq!(written.keys().cloned().collect::<BTreeSet<_>>(), rules);
+    for (number, named) in &written {
+        let prefix = format!("rule_{number}_");
+        let of_this_rule: BTreeSet<_> = tests
+            .iter()
+            .filter(|name| name.starts_with(&prefix))
+            .cloned()
+            .collect();
+        assert!(!named.is_empty(), "rule {number} has no test");
+        assert_eq!(*named, of_this_rule, "rule {number}");
+    }
+}
