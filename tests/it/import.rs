@@ -200,6 +200,7 @@ fn rule_25_what_others_could_read_they_can_read_no_more() {
 #[test]
 fn a_dry_run_tells_all_and_touches_nothing() {
     let (portal, home, _) = shared("0.2.1");
+    home.has_plaintext_in("store/connections");
     let before = snapshot(home.path());
     let out = import(&home, &["--dry-run"]).ok();
     for label in ["Prod", "My Portal", "Online", "Nightly"] {
@@ -532,6 +533,7 @@ fn settings_that_cannot_be_used_are_told() {
 #[test]
 fn portals_over_plain_http_are_refused() {
     let (portal, home, old) = shared("0.1.7");
+    home.has_plaintext_in("store/connections");
     rewrite(&old.env(PROD), |text| {
         text.replace(
             &format!("PORTAL_URL={}", portal.url()),
@@ -746,6 +748,7 @@ fn a_portal_that_cannot_exchange_is_told() {
 #[test]
 fn what_cannot_be_read_stays_and_the_rest_goes_on() {
     let (portal, home, old) = shared("0.2.1");
+    home.has_plaintext_in("store/connections");
     // A directory, bytes that are no text, a broken meta.json beside a good `.env`.
     fs::remove_file(old.env(MY_PORTAL)).unwrap();
     fs::create_dir(old.env(MY_PORTAL)).unwrap();
@@ -777,6 +780,9 @@ fn what_cannot_be_read_stays_and_the_rest_goes_on() {
 fn links_pipes_and_locked_files_are_refused() {
     use std::os::unix::fs::{symlink, PermissionsExt};
     let (portal, home, old) = shared("0.2.1");
+    for plain in ["store/connections", "moved", "dotfiles.env"] {
+        home.has_plaintext_in(plain);
+    }
     let aside = home.path().join("dotfiles.env");
     fs::rename(old.env(PROD), &aside).unwrap();
     symlink(&aside, old.env(PROD)).unwrap();
@@ -906,6 +912,7 @@ impl Bench {
 fn a_keychain_that_fails_leaves_the_plaintext() {
     let keychain = MemoryStore::new();
     let bench = Bench::new(Arc::new(keychain.clone()));
+    bench.home.has_plaintext_in("store/connections");
     let before = fs::read(bench.old.env(PROD)).unwrap();
     for call in [Call::Set, Call::Get] {
         keychain.fail_next(call, KeychainReason::Locked);
@@ -952,6 +959,7 @@ impl SecretStore for Forgetful {
 #[test]
 fn a_keychain_that_gives_back_something_else_leaves_the_plaintext() {
     let bench = Bench::new(Arc::new(Forgetful(MemoryStore::new())));
+    bench.home.has_plaintext_in("store/connections");
     let before = fs::read(bench.old.env(PROD)).unwrap();
     match bench.import(|| ()).unwrap_err() {
         Error::Keychain { error, item, .. } => {
@@ -966,6 +974,7 @@ fn a_keychain_that_gives_back_something_else_leaves_the_plaintext() {
 #[test]
 fn a_file_that_was_written_meanwhile_is_not_deleted() {
     let bench = Bench::new(Arc::new(MemoryStore::new()));
+    bench.home.has_plaintext_in("store/connections");
     let env = bench.old.env(PROD);
     let write = || {
         let text = fs::read_to_string(&env).unwrap();

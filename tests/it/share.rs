@@ -13,6 +13,7 @@ fn shared(flags: &[&str]) -> (Portal, String, String) {
     let sharer = home();
     let secret = sharer.path().join("secret");
     std::fs::write(&secret, APP_SECRET).unwrap();
+    sharer.has_plaintext_in(&secret);
     let mut all = vec!["--client-secret-file", secret.to_str().unwrap()];
     all.extend(flags);
     add_with(&sharer, &portal, "Prod", &all);

@@ -207,6 +207,7 @@ fn other_forms_say_the_same() {
         .code(2)
         .out("");
     let file = home.path().join("github_env");
+    home.has_plaintext_in(&file);
     fs::write(&file, "BEFORE=1\n").unwrap();
     home.set("GITHUB_ENV", file.to_str().unwrap());
     let masked = home.run(["export-env", "--shell", "github"]).done().ok();

@@ -199,6 +199,7 @@ fn what_windows_adds_to_a_secret_or_a_code_is_no_part_of_it() {
     let utf16 =
         |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     std::fs::write(&file, utf16(&format!("\u{feff}{SERVICE_SECRET}\r\n"))).unwrap();
+    home.has_plaintext_in(&file);
     let flags = |label: &str| {
         [
             "connections",

@@ -5,11 +5,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use base64::Engine;
+use super::canary::{self, Kind};
 
 /// A program that takes longer hangs.
 const HANGS: Duration = Duration::from_secs(90);
@@ -36,6 +36,8 @@ pub struct Home {
     place: PathBuf,
     program: PathBuf,
     variables: Vec<(String, String)>,
+    /// Files and folders into which the test itself puts secrets.
+    plain: Mutex<Vec<PathBuf>>,
 }
 
 impl Home {
@@ -50,6 +52,7 @@ impl Home {
             _folder: folder,
             program: program.into(),
             variables: vec![("AGE_OAUTH_KEYCHAIN".into(), "vault".into())],
+            plain: Mutex::default(),
         }
     }
 
@@ -116,6 +119,14 @@ impl Home {
         }
     }
 
+    /// The test itself puts secrets there; everywhere else in the home, none may turn up.
+    pub fn has_plaintext_in(&self, path: impl AsRef<Path>) {
+        self.plain
+            .lock()
+            .expect("a list")
+            .push(self.path().join(path));
+    }
+
     /// Every file below the home.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
@@ -125,7 +136,7 @@ impl Home {
 
     /// Files below the home in which the secret stands, in any of the encodings that it might have.
     pub fn files_containing(&self, secret: &str) -> Vec<PathBuf> {
-        let needles = disguises(secret);
+        let needles = canary::disguises(secret);
         self.files()
             .into_iter()
             .filter(|path| {
@@ -133,6 +144,27 @@ impl Home {
                 needles.iter().any(|needle| contains(&bytes, needle))
             })
             .collect()
+    }
+}
+
+/// No secret of the whole run is left in any file.
+impl Drop for Home {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let plain = self.plain.lock().expect("a list").clone();
+        for path in self.files() {
+            if !plain.iter().any(|one| path.starts_with(one)) {
+                let bytes = fs::read(&path).unwrap_or_default();
+                canary::assert_none_but(&[], &path.display().to_string(), &bytes);
+            }
+        }
+        assert_eq!(
+            canary::seen_in_processes(),
+            None,
+            "a process shows a secret"
+        );
     }
 }
 
@@ -151,30 +183,6 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     !needle.is_empty() && bytes.windows(needle.len()).any(|window| window == needle)
-}
-
-/// A secret as itself, percent-encoded, in base64 at each alignment, backwards, and in UTF-16.
-fn disguises(secret: &str) -> Vec<Vec<u8>> {
-    let mut all = vec![secret.as_bytes().to_vec()];
-    all.push(
-        url::form_urlencoded::byte_serialize(secret.as_bytes())
-            .collect::<String>()
-            .into_bytes(),
-    );
-    all.push(secret.bytes().rev().collect());
-    all.push(secret.encode_utf16().flat_map(u16::to_le_bytes).collect());
-    for shift in 0..3_usize {
-        let mut padded = vec![b' '; shift];
-        padded.extend_from_slice(secret.as_bytes());
-        for encoded in [STANDARD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
-            // The first and last characters depend on what stands around.
-            let inner = encoded.trim_end_matches('=');
-            if inner.len() > 12 {
-                all.push(inner.as_bytes()[4..inner.len() - 4].to_vec());
-            }
-        }
-    }
-    all
 }
 
 /// A run that is being prepared.
@@ -222,6 +230,11 @@ impl Run {
     #[track_caller]
     pub fn done(self) -> Outcome {
         let input = self.input.clone();
+        let shows_tokens = self.command.get_args().any(|word| {
+            ["token", "export-env", "exec"]
+                .map(OsStr::new)
+                .contains(&word)
+        });
         let mut child = self.spawn();
         let mut stdin = child.stdin.take().expect("a pipe");
         if let Some(text) = input {
@@ -229,7 +242,10 @@ impl Run {
             let _ = stdin.write_all(text.as_bytes());
         }
         drop(stdin);
-        Outcome::of(child)
+        let outcome = Outcome::of(child);
+        let allowed: &[Kind] = if shows_tokens { &[Kind::Access] } else { &[] };
+        canary::assert_none_but(allowed, "standard output", outcome.stdout.as_bytes());
+        outcome
     }
 }
 
@@ -261,11 +277,18 @@ impl Outcome {
             }
             thread::sleep(Duration::from_millis(2));
         };
-        Self {
+        let outcome = Self {
             code: status.code().unwrap_or(-1),
             stdout: out.join().expect("a reader"),
             stderr: err.join().expect("a reader"),
-        }
+        };
+        canary::assert_none_but(&[], "standard error", outcome.stderr.as_bytes());
+        canary::assert_none_but(
+            &[Kind::Access],
+            "standard output",
+            outcome.stdout.as_bytes(),
+        );
+        outcome
     }
 
     /// It ended with 0.

@@ -8,6 +8,7 @@
 
 pub mod aftermath;
 pub mod browser;
+pub mod canary;
 pub mod home;
 pub mod legacy;
 pub mod portal;

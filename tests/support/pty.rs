@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{native_pty_system, Child, CommandBuilder, MasterPty, PtySize};
 
+use super::canary::{self, Kind};
 use super::home::Home;
 
 /// What has not appeared by then does not appear.
@@ -200,6 +201,11 @@ impl Drop for Terminal {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !thread::panicking() {
+            // A person's own typing is shown: the code, that is.
+            let shown = [Kind::Access, Kind::Code];
+            canary::assert_none_but(&shown, "the terminal", &self.raw());
+        }
     }
 }
 
