@@ -195,9 +195,15 @@ impl Session {
     /// Errors: [`Error::SignInNeeded`], [`Error::Keychain`], [`Error::Unreachable`], [`Error::Refused`],
     /// [`Error::Busy`].
     pub fn access_token(&self, want: &Want) -> Result<Issued> {
-        let tokens = self.read_tokens(&self.connection).inspect_err(|error| {
-            self.note_failure_unlocked(error);
-        })?;
+        let tokens = match self.read_tokens(&self.connection) {
+            // Another process may be signing out: whoever gets the lock sees what came of it.
+            Err(error) if is_lost(&error) => None,
+            Err(error) => {
+                self.note_failure_unlocked(&error);
+                return Err(error);
+            }
+            Ok(tokens) => tokens,
+        };
         if !want.force {
             if let Some(issued) = self.stored_if_fresh(tokens.as_ref(), want, Decision::Cached) {
                 return Ok(issued);
@@ -1042,6 +1048,19 @@ impl Session {
             }));
         }
     }
+}
+
+fn is_lost(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Keychain {
+            error: KeychainError {
+                reason: KeychainReason::Lost,
+                ..
+            },
+            ..
+        }
+    )
 }
 
 /// Whether the error says that the stored sign-in is no longer good, whatever its dates say.
