@@ -39,6 +39,9 @@ pub mod context;
 pub mod error;
 pub mod federation;
 mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod keychain;
 pub mod legacy;

@@ -51,6 +51,13 @@ pub struct SignIn {
 #[derive(Debug)]
 pub struct Code(Secret);
 
+impl Code {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
 /// What a person or a browser brought back.
 #[derive(Debug)]
 pub enum Returned {
