@@ -312,8 +312,10 @@ impl FromStr for PortalUrl {
             _ => return Err(bad("it must begin with https://")),
         }
         let host = url.host_str().ok_or_else(|| bad("it names no host"))?;
-        let host = match host.trim_end_matches('.') {
+        let host = match host.strip_suffix('.').unwrap_or(host) {
             "" => return Err(bad("it names no host")),
+            // `2..` is a name; without its dots it would be the address 0.0.0.2.
+            host if host.ends_with('.') => return Err(bad("its host ends with two dots")),
             // The apex redirects to www; secrets follow no redirect.
             "arcgis.com" => "www.arcgis.com",
             host => host,
@@ -650,6 +652,7 @@ mod tests {
             "https://h/por tal",
             "https://h/\u{1b}[31m",
             "javascript:alert(1)",
+            "https://2../portal",
         ] {
             assert!(input.parse::<PortalUrl>().is_err(), "{input}");
         }

@@ -220,21 +220,10 @@ impl LegacyStore {
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(why) => return Err(Error::file("read", folder)(why)),
         }
-        let env = read_env(&folder.join(".env"))?;
-        let meta = match read_object(&folder.join("meta.json")) {
-            Ok(meta) => meta,
-            // The `.env` says nearly everything; what is missing is in the index.
-            Err(_) if env.is_some() => None,
-            Err(error) => return Err(error),
-        };
+        let env = files::read(&folder.join(".env"), MAX_FILE)?;
+        let meta = files::read(&folder.join("meta.json"), MAX_FILE);
         let entry = self.entries().find(|entry| text(entry, "id") == Some(id));
-        Sources {
-            meta: meta.unwrap_or_default(),
-            entry: entry.cloned().unwrap_or_default(),
-            env,
-        }
-        .understand(id, folder)
-        .map(Some)
+        Legacy::of(id, folder, env, meta, entry.cloned()).map(Some)
     }
 
     /// The index without this connection.
@@ -268,34 +257,33 @@ fn is_name(id: &str) -> bool {
 }
 
 fn read_object(path: &Path) -> Result<Option<Map<String, Value>>> {
-    let Some(bytes) = files::read(path, MAX_FILE)? else {
-        return Ok(None);
-    };
+    let bytes = files::read(path, MAX_FILE)?;
+    bytes.map(|bytes| object(bytes, path)).transpose()
+}
+
+fn object(bytes: Vec<u8>, path: &Path) -> Result<Map<String, Value>> {
     let corrupt = |why: String| Error::Corrupt {
         path: path.to_owned(),
         why,
     };
     let text = Secret::from_file(bytes).ok_or_else(|| corrupt("it holds no text".into()))?;
     match serde_json::from_str(text.expose()) {
-        Ok(Value::Object(document)) => Ok(Some(document)),
+        Ok(Value::Object(document)) => Ok(document),
         Ok(_) => Err(corrupt("it is JSON, but no object".into())),
         Err(why) => Err(corrupt(format!("it is no JSON ({why})"))),
     }
 }
 
-fn read_env(path: &Path) -> Result<Option<Env>> {
-    let Some(bytes) = files::read(path, MAX_FILE)? else {
-        return Ok(None);
-    };
+fn env(bytes: Vec<u8>, path: &Path) -> Result<Env> {
     let mark = Mark::of(&bytes);
     let text = Secret::from_file(bytes).ok_or_else(|| Error::Corrupt {
         path: path.to_owned(),
         why: "it holds no text".into(),
     })?;
-    Ok(Some(Env {
+    Ok(Env {
         values: parse_env(text.expose()),
         mark,
-    }))
+    })
 }
 
 /// A string of an object that is not empty.
@@ -410,6 +398,33 @@ pub struct Legacy {
 }
 
 impl Legacy {
+    /// One connection out of its files' bytes and its entry in the index.
+    pub(crate) fn of(
+        id: &str,
+        folder: PathBuf,
+        env_file: Option<Vec<u8>>,
+        meta_file: Result<Option<Vec<u8>>>,
+        entry: Option<Map<String, Value>>,
+    ) -> Result<Self> {
+        let env = env_file
+            .map(|bytes| env(bytes, &folder.join(".env")))
+            .transpose()?;
+        let path = folder.join("meta.json");
+        let meta = meta_file.and_then(|file| file.map(|bytes| object(bytes, &path)).transpose());
+        let meta = match meta {
+            Ok(meta) => meta,
+            // The `.env` says nearly everything; what is missing is in the index.
+            Err(_) if env.is_some() => None,
+            Err(error) => return Err(error),
+        };
+        Sources {
+            meta: meta.unwrap_or_default(),
+            entry: entry.unwrap_or_default(),
+            env,
+        }
+        .understand(id, folder)
+    }
+
     /// Its `.env`.
     #[must_use]
     pub fn env_path(&self) -> PathBuf {

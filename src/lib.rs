@@ -40,6 +40,9 @@ mod crash;
 pub mod error;
 pub mod federation;
 mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod keychain;
 pub mod legacy;

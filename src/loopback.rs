@@ -133,9 +133,9 @@ fn sockets(uri: &LoopbackUri) -> Result<Vec<TcpListener>> {
     }
 }
 
-struct Expected {
-    host: String,
-    path: String,
+pub(crate) struct Expected {
+    pub(crate) host: String,
+    pub(crate) path: String,
 }
 
 fn accept_all(
@@ -197,17 +197,25 @@ fn read_head(mut client: &TcpStream) -> io::Result<String> {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         head.extend_from_slice(&piece[..count]);
-        if head.windows(4).any(|window| window == b"\r\n\r\n") {
-            return String::from_utf8(head).map_err(|_| ErrorKind::InvalidData.into());
-        }
-        if head.len() > MAX_HEAD {
-            return Err(ErrorKind::InvalidData.into());
+        if let Some(outcome) = whole(&head) {
+            return outcome;
         }
     }
 }
 
+/// The head in what was received so far, once it is whole; an error where it can be no request. What follows the head is left
+/// out: how much of that came along is chance.
+pub(crate) fn whole(received: &[u8]) -> Option<io::Result<String>> {
+    let bad = || io::Error::from(ErrorKind::InvalidData);
+    let within = &received[..received.len().min(MAX_HEAD)];
+    if let Some(end) = within.windows(4).position(|window| window == b"\r\n\r\n") {
+        return Some(String::from_utf8(within[..end].to_vec()).map_err(|_| bad()));
+    }
+    (received.len() >= MAX_HEAD).then(|| Err(bad()))
+}
+
 /// The query of a GET for the registered path at the registered host; else the page that says no.
-fn check(head: &str, expected: &Expected) -> std::result::Result<String, &'static Page> {
+pub(crate) fn check(head: &str, expected: &Expected) -> std::result::Result<String, &'static Page> {
     let mut lines = head.split("\r\n");
     let mut request = lines.next().unwrap_or_default().split(' ');
     let (method, target) = (request.next(), request.next().unwrap_or_default());
@@ -230,7 +238,7 @@ fn check(head: &str, expected: &Expected) -> std::result::Result<String, &'stati
     Ok(query.to_owned())
 }
 
-struct Page {
+pub(crate) struct Page {
     status: &'static str,
     title: &'static str,
     text: &'static str,
@@ -416,6 +424,13 @@ mod tests {
                 "400",
             ),
             (send(port, "GET /callback?code=x HTTP/1.1\r\n\r\n"), "400"),
+            (
+                send(
+                    port,
+                    &format!("GET /callback HTTP/1.1\r\n\r\nHost: 127.0.0.1:{port}\r\n\r\n"),
+                ),
+                "400",
+            ),
         ];
         for (client, status) in turned_away {
             assert!(

@@ -51,6 +51,13 @@ pub struct SignIn {
 #[derive(Debug)]
 pub struct Code(Secret);
 
+impl Code {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
 /// What a person or a browser brought back.
 #[derive(Debug)]
 pub enum Returned {
@@ -128,14 +135,28 @@ impl SignIn {
     #[must_use]
     pub fn read_pasted(&self, pasted: &str) -> Returned {
         let text = strip_quotes(pasted);
-        if let Some(query) = query_of(&text) {
+        match self.read_text(&text) {
+            // Of several words not all were looked at.
+            Returned::Code(_) if self.names_another_state(&text) => Returned::Foreign,
+            returned => returned,
+        }
+    }
+
+    fn names_another_state(&self, text: &str) -> bool {
+        text.split(|c: char| c.is_whitespace() || "?#&".contains(c))
+            .flat_map(|part| url::form_urlencoded::parse(part.as_bytes()))
+            .any(|(name, value)| name == "state" && !self.state.matches(&value))
+    }
+
+    fn read_text(&self, text: &str) -> Returned {
+        if let Some(query) = query_of(text) {
             return self.read_query(&query, self.state_must_return());
         }
         let code = match text.split_once('=') {
             Some((before, after)) if before.to_ascii_lowercase().ends_with("code") => after,
             // A sentence is no code.
             _ if text.contains(char::is_whitespace) => return Returned::Unusable,
-            _ => &text,
+            _ => text,
         };
         // A browser adds its own name to a title.
         let code = code.split_whitespace().next().unwrap_or_default();
@@ -726,10 +747,16 @@ mod tests {
     #[test]
     fn rule_7_a_pasted_address_of_another_attempt_is_refused() {
         let sign_in = sign_in(OOB);
-        assert!(matches!(
-            sign_in.read_pasted("https://h/approval?code=abcdef&state=other"),
-            Returned::Foreign
-        ));
+        for foreign in [
+            "https://h/approval?code=abcdef&state=other",
+            "code=abcdef https://h/approval?state=other",
+            "code=abcdef state=other",
+        ] {
+            assert!(
+                matches!(sign_in.read_pasted(foreign), Returned::Foreign),
+                "{foreign}"
+            );
+        }
     }
 
     #[test]

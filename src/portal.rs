@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Refused, Result, Unreachable};
 use crate::http::{CallError, Field, Http, Retry};
-use crate::oauth::one_line;
+use crate::oauth::{is_token, one_line};
 use crate::secret::Secret;
 use crate::token::{ends, AccessToken};
 
@@ -177,7 +177,7 @@ pub fn server_token(
     // Only the life counts: the portal's clock may show another time.
     let theirs = answer.date().unwrap_or(now);
     let life = grant.expires / 1000 - theirs.as_second();
-    if grant.token.is_empty() || life <= 0 {
+    if !is_token(&grant.token) || life <= 0 {
         return Err(failed(not_a_portal(http)));
     }
     Ok(AccessToken {

@@ -291,20 +291,14 @@ impl Connections {
         let Some(bytes) = files::read(&path, MAX_FILE)? else {
             return Ok(None);
         };
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(document)) => Ok(Some(document)),
-            Ok(_) => Err(Error::Corrupt {
-                path,
-                why: "it is JSON, but no object".into(),
-            }),
-            Err(why) => Err(Error::Corrupt {
-                path,
-                why: format!("it is no JSON ({why})"),
-            }),
-        }
+        object(&bytes, path).map(Some)
     }
 
-    fn understand(&self, id: &ConnectionId, document: &Map<String, Value>) -> Result<Connection> {
+    pub(crate) fn understand(
+        &self,
+        id: &ConnectionId,
+        document: &Map<String, Value>,
+    ) -> Result<Connection> {
         let corrupt = |why: String| Error::Corrupt {
             path: self.meta_path(id),
             why,
@@ -339,6 +333,71 @@ impl Connections {
                     )))
                 }
             })
+    }
+
+    /// Writes what the connection says over `document`, so that fields of later versions stay.
+    pub(crate) fn serialise(
+        &self,
+        mut document: Map<String, Value>,
+        connection: &Connection,
+    ) -> Vec<u8> {
+        let text = |value: &str| Value::from(value);
+        let maybe = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
+        let time =
+            |value: Option<Timestamp>| value.map_or(Value::Null, |at| Value::from(rfc3339(at)));
+        let mut put = |name: &str, value: Value| {
+            document.insert(name.to_owned(), value);
+        };
+        put("schema_version", Value::from(SCHEMA));
+        put(
+            "written_by",
+            text(concat!("age-oauth ", env!("CARGO_PKG_VERSION"))),
+        );
+        put("id", text(connection.id.as_str()));
+        put("label", text(connection.label.as_str()));
+        put("portal_url", text(connection.portal.as_str()));
+        put("auth_type", text(connection.grant.as_str()));
+        put("client_id", text(&connection.client_id));
+        if let Grant::User { redirect_uri, pkce } = &connection.grant {
+            put("redirect_uri", text(redirect_uri.as_str()));
+            put("pkce", Value::from(*pkce));
+        }
+        put("referer", maybe(&connection.referer));
+        put(
+            "verify_ssl",
+            Value::from(!matches!(connection.tls, Tls::Unverified)),
+        );
+        put(
+            "ca_bundle",
+            match &connection.tls {
+                Tls::Ca(path) if *path == self.ca_path(&connection.id) => text("ca.pem"),
+                // Somebody wrote it there by hand.
+                Tls::Ca(path) => text(&path.to_string_lossy()),
+                Tls::System | Tls::Unverified => Value::Null,
+            },
+        );
+        put("ca_source", maybe(&connection.ca_source));
+        put("proxy", text(connection.proxy.as_str()));
+        put("keychain", text(connection.keychain.as_str()));
+        put("tags", Value::from(connection.tags.clone()));
+        put("created_at", time(connection.created_at));
+        put("last_used_at", time(connection.last_used_at));
+        let status = &connection.status;
+        put("username", maybe(&status.username));
+        put("signed_in_at", time(status.signed_in_at));
+        put("refresh_issued_at", time(status.refresh_issued_at));
+        put("refresh_expires_at", time(status.refresh_expires_at));
+        put(
+            "extendable",
+            status.extendable.map_or(Value::Null, Value::from),
+        );
+        put("access_expires_at", time(status.access_expires_at));
+        put("last_failure", maybe(&status.last_failure));
+        put("legacy_id", maybe(&connection.legacy_id));
+        put("machine", maybe(&status.machine));
+        let mut bytes = format!("{:#}", Value::Object(document)).into_bytes();
+        bytes.push(b'\n');
+        bytes
     }
 
     /// Ids of all folders, in order.
@@ -525,7 +584,10 @@ impl Connections {
             if let Some(pem) = ca {
                 files::write(&draft.join("ca.pem"), pem)?;
             }
-            files::write(&draft.join("meta.json"), &serialise(Map::new(), connection))?;
+            files::write(
+                &draft.join("meta.json"),
+                &self.serialise(Map::new(), connection),
+            )?;
             fs::rename(&draft, &target).map_err(Error::file("create", &target))?;
             crash::point("folder renamed");
             Ok(())
@@ -586,7 +648,7 @@ impl Connections {
     }
 
     fn write_meta(&self, document: Map<String, Value>, connection: &Connection) -> Result<()> {
-        let bytes = serialise(document, connection);
+        let bytes = self.serialise(document, connection);
         files::write(&self.meta_path(&connection.id), &bytes)
     }
 
@@ -864,62 +926,19 @@ impl Meta {
     }
 }
 
-/// Writes what the connection says over `document`, so that fields of later versions stay.
-fn serialise(mut document: Map<String, Value>, connection: &Connection) -> Vec<u8> {
-    let text = |value: &str| Value::from(value);
-    let maybe = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
-    let time = |value: Option<Timestamp>| value.map_or(Value::Null, |at| Value::from(rfc3339(at)));
-    let mut put = |name: &str, value: Value| {
-        document.insert(name.to_owned(), value);
-    };
-    put("schema_version", Value::from(SCHEMA));
-    put(
-        "written_by",
-        text(concat!("age-oauth ", env!("CARGO_PKG_VERSION"))),
-    );
-    put("id", text(connection.id.as_str()));
-    put("label", text(connection.label.as_str()));
-    put("portal_url", text(connection.portal.as_str()));
-    put("auth_type", text(connection.grant.as_str()));
-    put("client_id", text(&connection.client_id));
-    if let Grant::User { redirect_uri, pkce } = &connection.grant {
-        put("redirect_uri", text(redirect_uri.as_str()));
-        put("pkce", Value::from(*pkce));
+/// The document in a `meta.json`.
+pub(crate) fn object(bytes: &[u8], path: PathBuf) -> Result<Map<String, Value>> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(document)) => Ok(document),
+        Ok(_) => Err(Error::Corrupt {
+            path,
+            why: "it is JSON, but no object".into(),
+        }),
+        Err(why) => Err(Error::Corrupt {
+            path,
+            why: format!("it is no JSON ({why})"),
+        }),
     }
-    put("referer", maybe(&connection.referer));
-    put(
-        "verify_ssl",
-        Value::from(!matches!(connection.tls, Tls::Unverified)),
-    );
-    put(
-        "ca_bundle",
-        match &connection.tls {
-            Tls::Ca(_) => text("ca.pem"),
-            _ => Value::Null,
-        },
-    );
-    put("ca_source", maybe(&connection.ca_source));
-    put("proxy", text(connection.proxy.as_str()));
-    put("keychain", text(connection.keychain.as_str()));
-    put("tags", Value::from(connection.tags.clone()));
-    put("created_at", time(connection.created_at));
-    put("last_used_at", time(connection.last_used_at));
-    let status = &connection.status;
-    put("username", maybe(&status.username));
-    put("signed_in_at", time(status.signed_in_at));
-    put("refresh_issued_at", time(status.refresh_issued_at));
-    put("refresh_expires_at", time(status.refresh_expires_at));
-    put(
-        "extendable",
-        status.extendable.map_or(Value::Null, Value::from),
-    );
-    put("access_expires_at", time(status.access_expires_at));
-    put("last_failure", maybe(&status.last_failure));
-    put("legacy_id", maybe(&connection.legacy_id));
-    put("machine", maybe(&status.machine));
-    let mut bytes = format!("{:#}", Value::Object(document)).into_bytes();
-    bytes.push(b'\n');
-    bytes
 }
 
 /// RFC 3339, UTC, whole seconds.
@@ -1014,6 +1033,29 @@ mod tests {
             store.check_free(&"my PORTAL".parse().unwrap()),
             Err(Error::NameTaken { .. })
         ));
+    }
+
+    #[test]
+    fn authorities_that_somebody_named_by_hand_stay_named() {
+        let (_folder, store) = store();
+        let id = added(&store, "mine").id;
+        let path = store.meta_path(&id);
+        let named = |text: &str| {
+            let mut document = store.read_meta(&id).unwrap().unwrap();
+            document.insert("ca_bundle".into(), text.into());
+            fs::write(&path, Value::Object(document).to_string()).unwrap();
+            let connection = store.load(&id).unwrap();
+            let context = Context::process();
+            let (lock, _) = store.lock(&connection, TREE_LOCK, &context).unwrap();
+            store
+                .update(&lock, |connection| connection.tags.clear())
+                .unwrap();
+            (connection.tls, store.load(&id).unwrap().tls)
+        };
+        for text in ["/etc/ssl/city.pem", "ca.pem"] {
+            let (before, after) = named(text);
+            assert_eq!(before, after, "{text}");
+        }
     }
 
     #[test]

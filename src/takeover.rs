@@ -894,7 +894,7 @@ fn unusable(legacy: &Legacy, why: impl Into<String>) -> Error {
     }
 }
 
-fn portal(legacy: &Legacy) -> Result<PortalUrl> {
+pub(crate) fn portal(legacy: &Legacy) -> Result<PortalUrl> {
     let Some(text) = &legacy.portal_url else {
         return Err(unusable(
             legacy,
@@ -905,7 +905,7 @@ fn portal(legacy: &Legacy) -> Result<PortalUrl> {
         .map_err(|error: Error| unusable(legacy, format!("PORTAL_URL: {error}")))
 }
 
-fn client_id(legacy: &Legacy) -> Result<String> {
+pub(crate) fn client_id(legacy: &Legacy) -> Result<String> {
     let Some(text) = &legacy.client_id else {
         return Err(unusable(
             legacy,
@@ -915,7 +915,7 @@ fn client_id(legacy: &Legacy) -> Result<String> {
     check_client_id(text).map_err(|error| unusable(legacy, format!("OAUTH_CLIENT_ID: {error}")))
 }
 
-fn grant(legacy: &Legacy, notes: &mut Vec<Note>) -> Grant {
+pub(crate) fn grant(legacy: &Legacy, notes: &mut Vec<Note>) -> Grant {
     if legacy.application {
         return Grant::Application;
     }
@@ -956,7 +956,7 @@ fn note_sign_in(connection: &mut Connection, tokens: &Tokens) {
 }
 
 /// A label that can be one: without control characters, of allowed length, with a number behind it unless that is 1.
-fn fit_label(text: &str, instead: &str, number: usize) -> Result<Label> {
+pub(crate) fn fit_label(text: &str, instead: &str, number: usize) -> Result<Label> {
     let clean: String = text
         .nfc()
         .map(|c| if is_control(c) { ' ' } else { c })

@@ -57,6 +57,16 @@ where
     }
 }
 
+/// What a terminal shows of an error, and the same as JSON.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn shown(error: crate::error::Error) -> (String, String) {
+    let failure = Failure::from(error);
+    let words = failure.words();
+    words.map_or_else(Default::default, |words| {
+        (words.lines("error:", "hint:"), failure.json_line(&words))
+    })
+}
+
 /// `token`, `connections list`; empty where no command was given.
 fn command_name(matches: &ArgMatches) -> String {
     let mut words = Vec::new();

@@ -56,6 +56,24 @@ pub(super) struct Words {
     pub(super) hint: Option<String>,
 }
 
+impl Words {
+    /// The lines for a terminal, `error:` and `hint:` perhaps in colour.
+    pub(super) fn lines(&self, error: &str, hint: &str) -> String {
+        let mut lines = format!("{error} {}\n", escape(&self.message));
+        for cause in &self.causes {
+            lines.push_str("  cause: ");
+            lines.push_str(&escape(cause));
+            lines.push('\n');
+        }
+        if let Some(next) = &self.hint {
+            lines.push_str(hint);
+            lines.push(' ');
+            lines.push_str(&escape(next));
+        }
+        lines
+    }
+}
+
 /// Everything went well.
 pub(super) const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -186,46 +204,32 @@ impl Failure {
     }
 
     fn tell_with(&self, talk: &Talk, with_hint: bool) {
-        let Some(Words {
-            message,
-            causes,
-            hint,
-        }) = self.words()
-        else {
+        let Some(mut words) = self.words() else {
             return;
         };
         if talk.is_json() {
-            talk.error_lines(&json_text(
-                &self.json(&message, hint.as_deref()).to_string(),
-            ));
+            talk.error_lines(&self.json_line(&words));
             return;
         }
-        let word = talk.paint("error:", &Style::new().red().bold());
-        let mut lines = format!("{word} {}\n", escape(&message));
-        for cause in causes {
-            lines.push_str("  cause: ");
-            lines.push_str(&escape(&cause));
-            lines.push('\n');
-        }
-        if let Some(hint) = hint.filter(|_| with_hint) {
-            let word = talk.paint("hint:", &Style::new().cyan().bold());
-            lines.push_str(&word);
-            lines.push(' ');
-            lines.push_str(&escape(&hint));
-        }
-        talk.error_lines(&lines);
+        words.hint = words.hint.filter(|_| with_hint);
+        talk.error_lines(&words.lines(
+            &talk.paint("error:", &Style::new().red().bold()),
+            &talk.paint("hint:", &Style::new().cyan().bold()),
+        ));
     }
 
-    fn json(&self, message: &str, hint: Option<&str>) -> Value {
+    /// It as JSON on one line.
+    pub(super) fn json_line(&self, words: &Words) -> String {
+        let hint = words.hint.as_deref();
         let mut error = Map::new();
         error.insert("kind".into(), self.kind().into());
-        error.insert("message".into(), message.into());
+        error.insert("message".into(), words.message.as_str().into());
         error.insert("hint".into(), hint.map_or(Value::Null, Value::from));
         error.insert("code".into(), self.code().into());
         if let Some(reason) = self.reason() {
             error.insert("reason".into(), reason.into());
         }
-        json!({ "error": error, "format_version": 1 })
+        json_text(&json!({ "error": error, "format_version": 1 }).to_string())
     }
 
     fn error(&self) -> Option<&Error> {

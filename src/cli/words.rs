@@ -25,13 +25,14 @@ pub(super) fn escape(text: &str) -> String {
 /// What a connection of the Python package is shown as.
 pub(super) const PLAINTEXT: &str = "plaintext: run age-oauth connections import";
 
-/// JSON as it is printed: on Windows in ASCII alone, because whatever reads a pipe there takes its bytes for letters of the
-/// console's code page.
+/// JSON as it is printed: what would play with a terminal is spelt out, which means the same. On Windows in ASCII alone, because
+/// whatever reads a pipe there takes its bytes for letters of the console's code page.
 pub(super) fn json_text(json: &str) -> String {
+    let json = json_for_terminal(json);
     if cfg!(windows) {
-        ascii_json(json)
+        ascii_json(&json)
     } else {
-        json.to_owned()
+        json
     }
 }
 
@@ -188,6 +189,17 @@ mod tests {
         let value = serde_json::json!({ "ü": "Zürich \u{1f5fa} \" \\ \n" });
         let text = ascii_json(&value.to_string());
         assert!(text.is_ascii());
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).ok(),
+            Some(value)
+        );
+    }
+
+    #[test]
+    fn json_plays_with_no_terminal() {
+        let value = serde_json::json!({ "a\u{9b}31m": "\u{202e}\u{7f}\u{1b}ü" });
+        let text = json_text(&value.to_string());
+        assert!(!text.chars().any(is_control), "{text}");
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&text).ok(),
             Some(value)

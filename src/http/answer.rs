@@ -108,12 +108,12 @@ pub(super) enum Judgement {
 }
 
 /// An HTTP answer as it came.
-pub(super) struct Received {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Zeroizing<Vec<u8>>,
+pub(crate) struct Received {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Zeroizing<Vec<u8>>,
     /// The proxy that it came through.
-    pub(super) proxy: Option<String>,
+    pub(crate) proxy: Option<String>,
 }
 
 impl Received {
@@ -156,7 +156,7 @@ pub(super) fn judge(
     url: &Url,
     secrets: &[&Secret],
 ) -> std::result::Result<Answer, Judgement> {
-    if let Some(judgement) = in_front(&received, url) {
+    if let Some(judgement) = in_front(&received, url, secrets) {
         return Err(judgement);
     }
     let status = received.status;
@@ -190,11 +190,13 @@ pub(super) fn judge(
 }
 
 /// Redirects, and the sign-ins of proxies and web servers, which know nothing of portals.
-fn in_front(received: &Received, url: &Url) -> Option<Judgement> {
+fn in_front(received: &Received, url: &Url, secrets: &[&Secret]) -> Option<Judgement> {
     match received.status {
         status @ 300..=399 => Some(Judgement::Unreachable(Unreachable::Redirected {
             status,
-            to: received.header(LOCATION).and_then(|to| host_of(url, to)),
+            to: received
+                .header(LOCATION)
+                .and_then(|to| host_of(url, to, secrets)),
         })),
         401 => {
             let schemes = web_tier_schemes(&received.headers);
@@ -212,10 +214,18 @@ fn in_front(received: &Received, url: &Url) -> Option<Judgement> {
     }
 }
 
-/// The host that a redirect names, and nothing else of it: its query may hold anything.
-fn host_of(url: &Url, location: &str) -> Option<String> {
+/// The host that a redirect names, and nothing else of it: its query may hold anything. Nothing where the host repeats a secret.
+fn host_of(url: &Url, location: &str, secrets: &[&Secret]) -> Option<String> {
     let target = url.join(location).ok()?;
     let host = target.host_str()?;
+    let repeats = |secret: &&Secret| {
+        // As parsing has made it.
+        let lower = Zeroizing::new(secret.expose().to_ascii_lowercase());
+        lower.len() >= SHORTEST_SECRET && host.contains(&**lower)
+    };
+    if secrets.iter().any(repeats) {
+        return None;
+    }
     let host = target
         .port()
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));

@@ -32,6 +32,7 @@ use crate::crash;
 use crate::error::{CertificateFacts, Error, Result, Unreachable};
 use crate::secret::Secret;
 use answer::Judgement;
+pub(crate) use answer::Received;
 use tls::TlsClient;
 
 /// Name resolution and connecting, TLS included, may each take this long.
@@ -57,8 +58,17 @@ struct Inner {
     proxy: Proxy,
     tls: TlsClient,
     context: Context,
+    exchange: Exchange,
     pause: fn(Duration),
 }
+
+/// Sends a request once and takes in what comes back.
+type Exchange = fn(
+    &Request<'_>,
+    &Inner,
+    Option<ProxyChoice>,
+    Deadline,
+) -> std::result::Result<Received, Failure>;
 
 /// The value of a form field.
 #[derive(Clone, Copy)]
@@ -129,8 +139,21 @@ impl Http {
             proxy: proxy.clone(),
             tls: TlsClient::new(tls, &context.environment)?,
             context: context.clone(),
+            exchange: wire::exchange,
             pause: std::thread::sleep,
         })))
+    }
+
+    /// The same without a network: answers come from [`crate::fuzzing`], which is told of waits instead of waiting.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn offline(portal: &PortalUrl) -> Result<Self> {
+        let context = Context::process();
+        let mut http = Self::new(portal, &Tls::System, &Proxy::None, None, &context)?;
+        if let Some(inner) = Arc::get_mut(&mut http.0) {
+            inner.exchange = |_, _, _, _| Ok(crate::fuzzing::next_answer());
+            inner.pause = crate::fuzzing::note_wait;
+        }
+        Ok(http)
     }
 
     /// The portal it talks to.
@@ -181,7 +204,7 @@ impl Http {
         };
         let proxy = proxy::choose(&self.0.proxy, &request.url, &context.environment)
             .map_err(|why| failed(Failure::before(why)))?;
-        let received = wire::exchange(&request, &self.0, proxy, end).map_err(failed)?;
+        let received = (self.0.exchange)(&request, &self.0, proxy, end).map_err(failed)?;
         if matches!(received.status, 401 | 407) {
             if let Err(judgement) = answer::judge(received, &request.url, &[]) {
                 return Err(failed(Failure::answered(judgement, None)));
@@ -368,7 +391,7 @@ impl Http {
         let proxy = proxy::choose(&self.0.proxy, &request.url, &context.environment)
             .map_err(Failure::before)?;
         let started = Instant::now();
-        let outcome = wire::exchange(request, &self.0, proxy, end);
+        let outcome = (self.0.exchange)(request, &self.0, proxy, end);
         context.tell(&Event::Http {
             method: request.word(),
             url: request.shown(),

@@ -547,6 +547,17 @@ fn secrets_follow_no_redirect() {
 }
 
 #[test]
+fn a_host_that_repeats_a_secret_is_not_named() {
+    let location = format!("Location: https://{}.example/\r\n", TOKEN.to_uppercase());
+    let server = Server::plain(vec![http("302 Found", &location, "")]);
+    let expected = Unreachable::Redirected {
+        status: 302,
+        to: None,
+    };
+    assert_eq!(why(get(&server.client())), expected);
+}
+
+#[test]
 fn a_web_tiers_sign_in_is_recognised() {
     let headers =
         "WWW-Authenticate: Negotiate\r\nWWW-Authenticate: NTLM, Basic realm=\"Basic\"\r\n";

@@ -8,8 +8,8 @@ mod memory;
 mod os;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod secret_service;
-mod split;
-mod vault;
+pub(crate) mod split;
+pub(crate) mod vault;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -20,7 +20,7 @@ const MAGIC: &str = "age-oauth-parts:1:";
 const MAX_PARTS: usize = 64;
 
 /// What a keychain does with single items, by their account.
-pub(super) trait Items {
+pub(crate) trait Items {
     fn name(&self) -> &'static str;
     fn read(&self, account: &str) -> Result<Option<Secret>, KeychainError>;
     fn write(&self, account: &str, title: &str, secret: &Secret) -> Result<(), KeychainError>;
@@ -70,7 +70,7 @@ fn part(account: &str, generation: char, number: usize) -> String {
 }
 
 /// Whether an account is a part of another item.
-pub(super) fn is_part(account: &str) -> bool {
+pub(crate) fn is_part(account: &str) -> bool {
     let suffix = account.rsplit_once('#').map(|(_, suffix)| suffix);
     let number = suffix.and_then(|suffix| suffix.strip_prefix("a.").or(suffix.strip_prefix("b.")));
     number.is_some_and(|number| number.parse::<usize>().is_ok())
@@ -85,7 +85,7 @@ fn digest_of(text: &str) -> String {
 }
 
 /// The value, whole or not at all.
-pub(super) fn read(items: &dyn Items, account: &str) -> Result<Option<Secret>, KeychainError> {
+pub(crate) fn read(items: &dyn Items, account: &str) -> Result<Option<Secret>, KeychainError> {
     let Some(first) = items.read(account)? else {
         return Ok(None);
     };
@@ -105,7 +105,7 @@ pub(super) fn read(items: &dyn Items, account: &str) -> Result<Option<Secret>, K
 }
 
 /// Stores the value in items of at most `limit` bytes.
-pub(super) fn write(
+pub(crate) fn write(
     items: &dyn Items,
     account: &str,
     title: &str,
@@ -199,7 +199,7 @@ fn previous(items: &dyn Items, account: &str) -> Result<Option<Manifest>, Keycha
 
 /// Deletes the value with all its parts. Whether there was one. What names the parts goes last, so that a call that was
 /// interrupted leaves an item that is seen to be torn, and that another call deletes.
-pub(super) fn erase(items: &dyn Items, account: &str) -> Result<bool, KeychainError> {
+pub(crate) fn erase(items: &dyn Items, account: &str) -> Result<bool, KeychainError> {
     sweep(items, account, 'a')?;
     sweep(items, account, 'b')?;
     items.erase(account)

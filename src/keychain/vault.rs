@@ -156,10 +156,7 @@ impl Vault {
         let Some(bytes) = files::read(&path, MAX_FILE).map_err(|error| file_error(&error))? else {
             return Ok(None);
         };
-        let header = Header::parse(&bytes)?;
-        let key = self.key_for(&header)?;
-        let items = unseal(&header, &key, &bytes[HEADER_LEN..])?;
-        Ok(Some(Opened { header, key, items }))
+        Opened::read(&bytes, |header| self.key_for(header)).map(Some)
     }
 
     /// A place that cannot be read does no harm where another one has the key.
@@ -567,6 +564,14 @@ impl Opened {
         Ok(opened)
     }
 
+    /// A file's bytes, under the key that is found for its header.
+    fn read(bytes: &[u8], key: impl FnOnce(&Header) -> Outcome<Key>) -> Outcome<Self> {
+        let header = Header::parse(bytes)?;
+        let key = key(&header)?;
+        let items = unseal(&header, &key, &bytes[HEADER_LEN..])?;
+        Ok(Self { header, key, items })
+    }
+
     /// From the next write on.
     fn seal_with(&mut self, master: &Master) -> Outcome<()> {
         let kdf_salt = random()?;
@@ -600,17 +605,20 @@ impl Opened {
             .sum();
         let mut document = Zeroizing::new(Vec::with_capacity(room + 64));
         serde_json::to_writer(&mut *document, &records).map_err(|_| crypto_failed())?;
-        let header = self.header.bytes();
-        let tag = self
-            .header
-            .sealing_key(&self.key)?
-            .seal_in_place_separate_tag(nonce(), Aad::from(&header), &mut document)
-            .map_err(|_| crypto_failed())?;
-        let mut bytes = header;
-        bytes.extend_from_slice(&document);
-        bytes.extend_from_slice(tag.as_ref());
-        Ok(bytes)
+        seal(&self.header, &self.key, document)
     }
+}
+
+/// The file's bytes.
+fn seal(header: &Header, key: &Key, mut document: Zeroizing<Vec<u8>>) -> Outcome<Vec<u8>> {
+    let mut bytes = header.bytes();
+    let tag = header
+        .sealing_key(key)?
+        .seal_in_place_separate_tag(nonce(), Aad::from(&bytes), &mut document)
+        .map_err(|_| crypto_failed())?;
+    bytes.extend_from_slice(&document);
+    bytes.extend_from_slice(tag.as_ref());
+    Ok(bytes)
 }
 
 fn unseal(header: &Header, key: &Key, sealed: &[u8]) -> Outcome<Items> {
@@ -677,6 +685,57 @@ impl SecretStore for Vault {
             .read()?
             .map(|opened| opened.items.0.into_keys().collect())
             .unwrap_or_default())
+    }
+}
+
+/// The formats without the files, under a key of no worth, for [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) mod formats {
+    use super::{damaged, decode, lines, seal};
+    use super::{Items, Kept, Key, Master, Opened, Outcome, Zeroizing, KEY_LEN};
+    use crate::secret::Secret;
+
+    fn key() -> Key {
+        Zeroizing::new([7; KEY_LEN])
+    }
+
+    /// Each item's account, title and secret.
+    pub(crate) type Contents = Vec<(String, String, String)>;
+
+    pub(crate) fn open(file: &[u8]) -> Outcome<Contents> {
+        let master = Master::Raw(key());
+        let opened = Opened::read(file, |header| header.derive(&master)?.ok_or_else(damaged))?;
+        let items = opened.items.0.into_iter();
+        Ok(items
+            .map(|(account, kept)| (account, kept.title, kept.secret.expose().to_owned()))
+            .collect())
+    }
+
+    /// A vault of these items, as they are written.
+    pub(crate) fn write(contents: Contents) -> Outcome<Vec<u8>> {
+        let mut opened = Opened::new(&Master::Raw(key()))?;
+        let items = contents.into_iter().map(|(account, title, secret)| {
+            let secret = Secret::new(secret);
+            (account, Kept { title, secret })
+        });
+        opened.items = Items(items.collect());
+        opened.seal()
+    }
+
+    /// A vault with any document in it, the same for the same document.
+    pub(crate) fn seal_any(document: &[u8]) -> Outcome<Vec<u8>> {
+        let opened = Opened::new(&Master::Raw(key()))?;
+        seal(
+            &opened.header,
+            &opened.key,
+            Zeroizing::new(document.to_vec()),
+        )
+    }
+
+    /// A key file read, and written.
+    pub(crate) fn key_file(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let keys = decode(bytes)?;
+        Some(lines(&keys.iter().collect::<Vec<_>>()))
     }
 }
 
