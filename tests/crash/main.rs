@@ -5,6 +5,7 @@
 //! them, from the same beginning.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that cannot go on should stop.
+#![allow(clippy::print_stdout)] // How many places there were.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,6 +4,8 @@
 //! `AGE_OAUTH_TEST_KILLS` says how often, `AGE_OAUTH_TEST_PROGRAM` which program (the one that is shipped, say), and
 //! `AGE_OAUTH_TEST_SEED` repeats a run's choices; where exactly a kill strikes is up to the machine.
 
+#![allow(clippy::print_stdout)] // How to repeat a run, and what came of it.
+
 use std::env::var;
 use std::io::{BufRead, BufReader, Write};
 use std::thread;

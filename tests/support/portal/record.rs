@@ -108,10 +108,8 @@ impl Log {
 
     /// Remembers a secret, to be looked for in every request line before and after.
     pub fn learn(&mut self, secret: &str) {
-        if secret.len() >= 8 {
-            if self.secrets.insert(secret.to_owned()) {
-                canary::plant(secret);
-            }
+        if secret.len() >= 8 && self.secrets.insert(secret.to_owned()) {
+            canary::plant(secret);
         }
     }
 
