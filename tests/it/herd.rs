@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{Endpoint, Fault, Gate, Manner, Portal};
+use crate::support::portal::{Endpoint, Manner, Portal};
+#[cfg(unix)]
+use crate::support::portal::{Fault, Gate};
 use crate::support::walk::{add, add_service, let_it_expire, sign_in};
 
 const HERD: usize = 60;

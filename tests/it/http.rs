@@ -27,7 +27,7 @@ fn count(portal: &Portal, endpoint: Endpoint) -> usize {
 
 /// Nothing that moves a cursor, and no secret.
 #[track_caller]
-fn is_harmless(outcome: &Outcome, portal: &Portal, case: &str) {
+pub(crate) fn is_harmless(outcome: &Outcome, portal: &Portal, case: &str) {
     let hostile = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2066}\u{2028}".contains(c);
     let text = format!("{}{}", outcome.stdout, outcome.stderr);
     assert!(!text.contains(hostile), "{case}: {text:?}");

@@ -19,6 +19,8 @@ mod first_walk;
 #[cfg(unix)]
 mod guided;
 mod herd;
+#[cfg(unix)]
+mod hostile;
 mod http;
 mod import;
 mod journal;
