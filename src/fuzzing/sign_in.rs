@@ -103,7 +103,9 @@ fn plain(text: &str, resolve: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, more)) = rest.split_first() {
-        let digits = more.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let is_hex = |two: &&[u8]| two.iter().all(u8::is_ascii_hexdigit);
+        let digits = more.get(..2).filter(is_hex);
+        let digits = digits.and_then(|two| std::str::from_utf8(two).ok());
         let octet = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let (byte, more) = match octet {
             Some(octet) if resolve && *first == b'%' => (octet, &more[2..]),

@@ -691,8 +691,9 @@ impl SecretStore for Vault {
 /// The formats without the files, under a key of no worth, for [`crate::fuzzing`].
 #[cfg(any(test, fuzzing))]
 pub(crate) mod formats {
-    use super::{damaged, decode, lines, seal};
-    use super::{Items, Kept, Key, Master, Opened, Outcome, Zeroizing, KEY_LEN};
+    use super::{damaged, decode, key_id, lines, seal};
+    use super::{Header, Items, Kept, Key, Master, Opened, Outcome, Zeroizing};
+    use super::{KDF_NONE, KDF_SALT_LEN, KEY_LEN, SALT_LEN};
     use crate::secret::Secret;
 
     fn key() -> Key {
@@ -724,12 +725,13 @@ pub(crate) mod formats {
 
     /// A vault with any document in it, the same for the same document.
     pub(crate) fn seal_any(document: &[u8]) -> Outcome<Vec<u8>> {
-        let opened = Opened::new(&Master::Raw(key()))?;
-        seal(
-            &opened.header,
-            &opened.key,
-            Zeroizing::new(document.to_vec()),
-        )
+        let header = Header {
+            kdf: KDF_NONE,
+            key_id: key_id(&key()),
+            kdf_salt: [0; KDF_SALT_LEN],
+            salt: [0; SALT_LEN],
+        };
+        seal(&header, &key(), Zeroizing::new(document.to_vec()))
     }
 
     /// A key file read, and written.
