@@ -23,6 +23,8 @@ mod guided;
 mod herd;
 #[cfg(unix)]
 mod hostile;
+#[cfg(target_os = "linux")]
+mod hostile_files;
 mod http;
 mod import;
 mod journal;
