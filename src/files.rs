@@ -47,6 +47,26 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// What a person's own file holds, wherever they keep it: a link is followed. Anything that is no regular file, and more
+/// than `max` bytes are errors; no FIFO is waited for.
+pub(crate) fn read_given(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_given(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Opens a person's own file, for reading.
+pub(crate) fn open_given(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    regular(options.open(path)?)
+}
+
 /// Opens a regular file and nothing else: no link is followed, no FIFO waited for.
 fn open_unlinked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
@@ -65,7 +85,10 @@ fn open_unlinked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     if matches!(&opened, Err(why) if why.raw_os_error() == Some(libc::ELOOP)) {
         return Err(io::Error::other("it is a symbolic link"));
     }
-    let file = opened?;
+    regular(opened?)
+}
+
+fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

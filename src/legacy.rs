@@ -655,7 +655,7 @@ pub struct Profile {
 /// Reads `~/.arcgisprofile`, which is an INI file with a section per profile.
 pub fn read_profiles(path: &Path) -> Result<Vec<Profile>> {
     // A person's own file may well be a link to where they keep such files.
-    let bytes = fs::read(path).map_err(Error::file("read", path))?;
+    let bytes = files::read_given(path, MAX_FILE).map_err(Error::file("read", path))?;
     let text = Secret::from_file(bytes).ok_or_else(|| Error::Corrupt {
         path: path.to_owned(),
         why: "it holds no text".into(),

@@ -11,6 +11,7 @@ use crate::connection::{
 };
 use crate::context::{Context, Event, Notice};
 use crate::error::{Error, KeychainError, KeychainReason, Result};
+use crate::files;
 use crate::http;
 use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
 use crate::secret::Secret;
@@ -20,9 +21,6 @@ use crate::token::{Binding, ClientSecret, Tokens};
 
 /// The most that a client secret may be long, in bytes: far above any portal's.
 const MAX_SECRET: usize = 2048;
-
-/// No file of certificates is larger, in bytes.
-const MAX_CA: u64 = 1024 * 1024;
 
 /// Checks a client secret as a person or a program gave it, without its surrounding line end.
 pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
@@ -79,11 +77,8 @@ pub fn check_referer(text: &str) -> Result<String> {
 pub fn read_ca(path: &Path) -> Result<String> {
     let bad =
         |why: String| Error::invalid("certificate file", format!("`{}`: {why}", path.display()));
-    let size = std::fs::metadata(path).map_err(|why| bad(why.to_string()))?;
-    if !size.is_file() || size.len() > MAX_CA {
-        return Err(bad("it is no file of certificates".into()));
-    }
-    let bytes = std::fs::read(path).map_err(|why| bad(why.to_string()))?;
+    let bytes =
+        files::read_given(path, http::MAX_CERTIFICATES).map_err(|why| bad(why.to_string()))?;
     let certificates = http::read_certificates(&bytes).map_err(bad)?;
     Ok(http::to_pem(&certificates))
 }

@@ -17,6 +17,9 @@ use crate::connection::is_control;
 use crate::error::CertificateFacts;
 use crate::secret::Secret;
 
+/// No file of a connection's own certificates is larger, in bytes.
+pub(crate) const MAX_CERTIFICATES: u64 = 1024 * 1024;
+
 /// Reads certificates from a file's bytes: PEM with anything around the certificates, or one in DER.
 ///
 /// The error says, for people, what the file holds instead.

@@ -22,6 +22,7 @@ use url::{form_urlencoded, Url};
 use zeroize::Zeroizing;
 
 pub use answer::{Answer, PortalError};
+pub(crate) use certificate::MAX_CERTIFICATES;
 pub use certificate::{facts, fingerprint, read_certificates, to_pem};
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxyChoice, ProxySource};
 pub use tls::extra_bundle;

@@ -23,12 +23,13 @@ use rustls::{
 use rustls::{ClientConnection, StreamOwned};
 
 use super::answer::Judgement;
-use super::certificate::{facts, read_certificates, validity};
+use super::certificate::{facts, read_certificates, validity, MAX_CERTIFICATES};
 use crate::connection::Tls;
 use crate::context::Environment;
 use crate::error::{
     CertificateFacts, Error, Refused, Result, TlsFailure, TlsFailureKind, Unreachable,
 };
+use crate::files;
 
 /// Variables that name a file of certificates to trust; the first readable one counts.
 const BUNDLES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
@@ -43,17 +44,20 @@ const SYSTEM_BUNDLES: [&str; 6] = [
     "/usr/local/share/certs/ca-root-nss.crt",
 ];
 
+/// No bundle of a whole platform is larger, in bytes.
+const MAX_BUNDLE: u64 = 16 * 1024 * 1024;
+
 /// The variable and the file whose certificates the environment adds to those of the platform.
 #[must_use]
 pub fn extra_bundle(environment: &Environment) -> Option<(&'static str, PathBuf)> {
     BUNDLES
         .into_iter()
         .filter_map(|name| Some((name, environment.path(name)?)))
-        .find(|(_, path)| path.is_file() && std::fs::File::open(path).is_ok())
+        .find(|(_, path)| files::open_given(path).is_ok())
 }
 
 fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let bytes = files::read_given(path, MAX_CERTIFICATES).map_err(Error::file("read", path))?;
     read_certificates(&bytes).map_err(|why| Error::Corrupt {
         path: path.to_owned(),
         why,
@@ -127,7 +131,7 @@ impl Verifier {
 
     /// A bundle of the environment serves many programs: what cannot be read of it is left out.
     fn file(&self, path: &Path) -> Option<std::result::Result<Trust, String>> {
-        let bytes = std::fs::read(path).ok()?;
+        let bytes = files::read_given(path, MAX_BUNDLE).ok()?;
         self.added(read_certificates(&bytes).ok()?)
     }
 

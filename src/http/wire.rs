@@ -28,6 +28,7 @@ use super::{Failure, Inner, Request, CONNECT, DOWNLOAD};
 use crate::context::Deadline;
 use crate::crash;
 use crate::error::Unreachable;
+use crate::files;
 
 /// What this program calls itself.
 const AGENT: &str = concat!("age-oauth/", env!("CARGO_PKG_VERSION"));
@@ -146,7 +147,7 @@ fn send(
     }
     match (&request.form, &request.upload) {
         (_, Some(upload)) => {
-            let file = File::open(&upload.path)?;
+            let file = files::open_given(&upload.path)?;
             let length = file.metadata()?.len();
             let whole = upload.head.len() as u64 + length + upload.tail.len() as u64;
             let kind = format!("multipart/form-data; boundary={}", upload.boundary);

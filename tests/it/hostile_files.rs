@@ -15,7 +15,7 @@ use serde_json::{json, Value};
 use crate::signed_in;
 use crate::support::aftermath::{labels, stored_refresh_token};
 use crate::support::home::Home;
-use crate::support::portal::{Endpoint, Manner, Portal};
+use crate::support::portal::{Endpoint, Manner, Portal, SERVICE_ID, SERVICE_SECRET};
 use crate::support::walk::{add, sign_in, stored};
 
 fn folder_of(home: &Home, label: &str) -> PathBuf {
@@ -131,6 +131,55 @@ fn rule_25_nothing_in_place_of_a_file_is_followed_or_waited_for() {
     assert_eq!(labels(&home), ["prod"]);
 }
 
+/// What a person names must be a file, but where a shell's process substitution makes sense.
+#[test]
+fn a_pipe_that_a_person_names_is_refused_or_read_never_hung_on() {
+    let (portal, home) = signed_in();
+    let pipe = home.path().join("pipe");
+    assert!(Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap()
+        .success());
+    let name = pipe.to_str().unwrap();
+    let said = home
+        .run(["connections", "edit", "prod", "--verify-ssl", name])
+        .done();
+    said.code(2).err_has("no regular file");
+    let said = home
+        .run(["api", "content/users/x/addItem", "--input", name])
+        .done();
+    said.code(1).err_has("no regular file");
+    let said = home
+        .run(["connections", "share", "prod"])
+        .env("SSL_CERT_FILE", name)
+        .done();
+    said.ok();
+    thread::scope(|scope| {
+        scope.spawn(|| fs::write(&pipe, SERVICE_SECRET).unwrap());
+        let (url, ca) = (portal.url(), home.path().join("ca.pem"));
+        let words = [
+            "connections",
+            "add",
+            "--label",
+            "service",
+            "--portal",
+            &url,
+            "--auth-type",
+            "app",
+            "--client-id",
+            SERVICE_ID,
+            "--verify-ssl",
+            ca.to_str().unwrap(),
+            "--client-secret-file",
+            name,
+        ];
+        home.run(words).done().ok();
+    });
+    fs::remove_file(&pipe).unwrap();
+    home.run(["token", "-c", "service"]).done().ok();
+}
+
 /// Someone else's `meta.json` comes and goes while tokens are renewed: what is checked is what is used.
 #[test]
 fn rule_24b_a_description_that_changes_between_two_looks_sends_nothing_elsewhere() {
@@ -146,7 +195,7 @@ fn rule_24b_a_description_that_changes_between_two_looks_sends_nothing_elsewhere
             let beside = path.with_extension("swap");
             let mut number = 0_u32;
             while !stop.load(Ordering::SeqCst) {
-                let text = if number % 2 == 0 {
+                let text = if number.is_multiple_of(2) {
                     bad.to_string()
                 } else {
                     good.clone()

@@ -13,6 +13,7 @@ use crate::cli::words::json_for_terminal;
 use crate::cli::Desk;
 use crate::error::Error;
 use crate::federation::{is_token, Target};
+use crate::files;
 use crate::http::ApiCall;
 use crate::session::Session;
 
@@ -75,16 +76,8 @@ fn given(fields: &[String]) -> Result<Fields, Failure> {
 
 /// A file that cannot be sent is said before the portal is asked.
 fn readable(path: &Path) -> Outcome {
-    let failed = |source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_file() {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("`{}` is no file", path.display())))
+    files::open_given(path).map_err(Error::file("read", path))?;
+    Ok(())
 }
 
 /// Fetches page after page until `nextStart` is -1.

@@ -1,7 +1,7 @@
 //! What `add` and `edit` have in common: reading fields from flags, files and standard input, and asking the portal
 //! whether it is one.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -18,6 +18,9 @@ use crate::manage::{check_client_secret, read_ca, TlsChange};
 use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::Connections;
+
+/// More than any client secret takes in a file, in bytes; what is longer is refused as a secret.
+const MAX_SECRET_FILE: u64 = 64 * 1024;
 
 /// Which certificates are accepted: for asking the portal now, and for storing.
 pub(super) struct Trust {
@@ -145,12 +148,12 @@ pub(super) fn secret(desk: &mut Desk, args: &SecretArgs) -> Result<GivenSecret, 
     }
 }
 
+/// A pipe will do: a shell's process substitution is one.
 fn read_secret(path: &Path) -> Result<Secret, Failure> {
-    let bytes = std::fs::read(path).map_err(|source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    let mut bytes = Vec::with_capacity(4096);
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_SECRET_FILE).read_to_end(&mut bytes))
+        .map_err(Error::file("read", path))?;
     Secret::from_file(bytes)
         .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
 }

@@ -10,17 +10,17 @@ use crate::cli::words::{escape, json_text};
 use crate::cli::Desk;
 use crate::connection::{Grant, Proxy, Tls};
 use crate::error::Error;
+use crate::files;
 use crate::http;
 
 pub(super) fn share(desk: &mut Desk, args: &ShareArgs) -> Outcome {
     let store = desk.store()?;
     let connection = super::connections::named(desk, &store, args.name.as_ref())?;
     let ca = match &connection.tls {
-        Tls::Ca(path) => Some(std::fs::read(path).map_err(|source| Error::File {
-            action: "read",
-            path: path.clone(),
-            source,
-        })?),
+        Tls::Ca(path) => {
+            let read = files::read_given(path, http::MAX_CERTIFICATES);
+            Some(read.map_err(Error::file("read", path))?)
+        }
         Tls::System | Tls::Unverified => None,
     };
     let card = Card::of(&connection, ca.as_deref())?;
@@ -106,11 +106,7 @@ fn read(desk: &mut Desk, path: &Path) -> Result<Card, Failure> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_CARD + 1).read_to_end(&mut bytes))
-        .map_err(|source| Error::File {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(Error::file("read", path))?;
     Ok(Card::parse(bytes)?)
 }
 
