@@ -1,4 +1,5 @@
-//! The library's OS keychain on a real Secret Service: GNOME Keyring in a D-Bus session of its own.
+//! The library's OS keychain on real providers of the Secret Service, GNOME Keyring and KeePassXC, each in a D-Bus session of
+//! its own.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -34,24 +35,67 @@ const BUS: &str = r#"<busconfig>
   </policy>
 </busconfig>"#;
 
-/// A D-Bus session without services that start by themselves, and an unlocked GNOME Keyring in it. Both end with it.
+/// An empty database of KeePassXC that lends its root group to the Secret Service. The group's UUID is there twice, in base64
+/// and in digits.
+const DATABASE: &str = r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<KeePassFile>
+  <Meta>
+    <RecycleBinEnabled>False</RecycleBinEnabled>
+    <CustomData>
+      <Item>
+        <Key>FDO_SECRETS_EXPOSED_GROUP</Key>
+        <Value>{70726163-7469-6365-2064-617461626173}</Value>
+      </Item>
+    </CustomData>
+  </Meta>
+  <Root>
+    <Group><UUID>cHJhY3RpY2UgZGF0YWJhcw==</UUID><Name>practice</Name></Group>
+  </Root>
+</KeePassFile>
+"#;
+
+/// KeePassXC as a person sets it up who makes it their Secret Service, and wants no window for each access.
+const SETTINGS: &str = "[General]
+SingleInstance=false
+
+[FdoSecrets]
+Enabled=true
+ConfirmAccessItem=false
+ConfirmDeleteItem=false
+ShowNotification=false
+";
+
+/// Programs that provide the Secret Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Provider {
+    GnomeKeyring,
+    KeePassXc,
+}
+
+/// A D-Bus session without services that start by themselves, and an unlocked provider in it. Both end with it.
 pub(crate) struct Session {
     folder: tempfile::TempDir,
     address: String,
     bus: Child,
+    provider: Provider,
     daemon: Option<Child>,
 }
 
 impl Session {
     pub(crate) fn start() -> Self {
+        Self::with(Provider::GnomeKeyring)
+    }
+
+    fn with(provider: Provider) -> Self {
         let mut session = Self::without_daemon();
+        session.provider = provider;
         session.start_daemon();
         session
     }
 
     fn without_daemon() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["home", "data"] {
+        for name in ["home", "data", "config"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
         private_dir(&folder.path().join("run"));
@@ -74,6 +118,7 @@ impl Session {
             folder,
             address: address.trim().to_owned(),
             bus,
+            provider: Provider::GnomeKeyring,
             daemon: None,
         }
     }
@@ -85,7 +130,10 @@ impl Session {
             .env("PATH", std::env::var("PATH").unwrap_or_default())
             .env("HOME", self.folder.path().join("home"))
             .env("XDG_DATA_HOME", self.folder.path().join("data"))
+            .env("XDG_CONFIG_HOME", self.folder.path().join("config"))
             .env("XDG_RUNTIME_DIR", self.folder.path().join("run"))
+            .env("TMPDIR", self.folder.path())
+            .env("QT_QPA_PLATFORM", "offscreen")
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -93,13 +141,22 @@ impl Session {
     }
 
     fn start_daemon(&mut self) {
-        let mut daemon = self
-            .command("gnome-keyring-daemon")
-            .args(["--foreground", "--unlock", "--components=secrets"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        daemon.stdin.take().unwrap().write_all(b"password").unwrap();
+        let mut command = match self.provider {
+            Provider::GnomeKeyring => {
+                let mut command = self.command("gnome-keyring-daemon");
+                command.args(["--foreground", "--unlock", "--components=secrets"]);
+                command
+            }
+            Provider::KeePassXc => {
+                let mut command = self.keepassxc();
+                command.arg("--pw-stdin");
+                command
+            }
+        };
+        let mut daemon = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = daemon.stdin.take().unwrap();
+        stdin.write_all(b"password").unwrap();
+        drop(stdin);
         self.daemon = Some(daemon);
         self.wait_for_owner(true);
         // The name is owned a little before the keyring is unlocked.
@@ -112,9 +169,39 @@ impl Session {
         });
     }
 
+    /// KeePassXC with a database, which is made where there is none.
+    fn keepassxc(&self) -> Command {
+        let at = |name: &str| self.folder.path().join(name);
+        let (database, settings) = (at("practice.kdbx"), at("keepassxc.ini"));
+        std::fs::write(&settings, SETTINGS).unwrap();
+        if !database.exists() {
+            std::fs::write(at("practice.xml"), DATABASE).unwrap();
+            let mut import = self
+                .command("keepassxc-cli")
+                .args(["import", "--set-password", "--decryption-time", "100"])
+                .args([&at("practice.xml"), &database])
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let answers = b"password\npassword\n";
+            import.stdin.take().unwrap().write_all(answers).unwrap();
+            assert!(import.wait().unwrap().success());
+        }
+        let mut command = self.command("keepassxc");
+        command
+            .args(["--config".as_ref(), settings.as_os_str()])
+            .args(["--localconfig".as_ref(), at("local.ini").as_os_str()])
+            .arg(database);
+        command
+    }
+
     fn stop_daemon(&mut self) {
-        end(self.daemon.as_mut().unwrap());
-        self.daemon = None;
+        let mut daemon = self.daemon.take().unwrap();
+        // KeePassXC writes its file a moment after a change, and when it ends in peace.
+        let id = daemon.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(sent.success());
+        until(|| daemon.try_wait().unwrap().is_some());
         self.wait_for_owner(false);
     }
 
@@ -157,6 +244,24 @@ impl Session {
             .unwrap()
             .create_item("another's", attributes, secret, false, "text/plain")
             .unwrap();
+    }
+
+    /// The item that is there gets another secret, as other programs change it.
+    fn overwrite(&self, item: &Item, secret: &str) {
+        let account = item.account();
+        if self.provider == Provider::GnomeKeyring {
+            let attributes = ["service", "age-oauth", "username", &account];
+            self.secret_tool(&[&["store", "--label=x"], &attributes[..]].concat(), secret);
+            return;
+        }
+        // For `secret-tool`, which makes an item anew, KeePassXC wants a person's consent.
+        let service = self.service();
+        let attributes = HashMap::from([("service", "age-oauth"), ("username", &*account)]);
+        let found = service.search_items(attributes).unwrap();
+        let [only] = &*found.unlocked else {
+            panic!("not one item");
+        };
+        only.set_secret(secret.as_bytes(), "text/plain").unwrap();
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -334,9 +439,8 @@ fn collect(output: ChildStdout, lines: Arc<Mutex<Vec<String>>>) {
     });
 }
 
-#[test]
-fn what_is_kept_comes_back_until_it_is_deleted() {
-    let session = Session::start();
+fn what_is_kept_comes_back_until_it_is_deleted(provider: Provider) {
+    let session = Session::with(provider);
     let keychain = session.keychain(false);
     assert_eq!(stored(&*keychain, &tokens()), None);
     assert!(!keychain.delete(&tokens()).unwrap());
@@ -357,9 +461,8 @@ fn what_is_kept_comes_back_until_it_is_deleted() {
     assert_eq!(stored(&*keychain, &other).as_deref(), Some("other"));
 }
 
-#[test]
-fn a_person_recognises_the_item_and_other_programs_read_it() {
-    let session = Session::start();
+fn a_person_recognises_the_item_and_other_programs_read_it(provider: Provider) {
+    let session = Session::with(provider);
     let keychain = session.keychain(false);
     keychain.set(&tokens(), &secret("{\"v\":1}")).unwrap();
     let lookup = [
@@ -390,24 +493,15 @@ fn a_person_recognises_the_item_and_other_programs_read_it() {
     );
     assert_eq!(stored(&*keychain, &renamed).as_deref(), Some("{\"v\":1}"));
 
-    let store = [
-        "store",
-        "--label=x",
-        "service",
-        "age-oauth",
-        "username",
-        "my_portal_1/tokens",
-    ];
-    session.secret_tool(&store, "from elsewhere");
+    session.overwrite(&tokens(), "from elsewhere");
     assert_eq!(
         stored(&*keychain, &tokens()).as_deref(),
         Some("from elsewhere")
     );
 }
 
-#[test]
-fn several_items_of_one_name_are_told_and_repaired() {
-    let session = Session::start();
+fn several_items_of_one_name_are_told_and_repaired(provider: Provider) {
+    let session = Session::with(provider);
     let keychain = session.keychain(false);
     let lookup = |item: &Item| {
         let account = item.account();
@@ -485,6 +579,34 @@ fn with_a_person_a_locked_collection_is_prompted_for() {
     assert!(calls.iter().any(|call| call == "Prompt"), "{calls:?}");
 }
 
+/// KeePassXC shows its prompt as soon as anybody looks for an item; here nobody sees it.
+#[test]
+fn rule_30_a_prompt_that_nobody_answers_is_an_error() {
+    let mut session = Session::with(Provider::KeePassXc);
+    session
+        .keychain(false)
+        .set(&tokens(), &secret("kept"))
+        .unwrap();
+    session.stop_daemon();
+    session.daemon = Some(session.keepassxc().spawn().unwrap());
+    session.wait_for_owner(true);
+    for person in [false, true] {
+        let keychain = keychain(&session.address, "500ms", person);
+        for error in [
+            keychain.get(&tokens()).unwrap_err(),
+            keychain.set(&tokens(), &secret("other")).unwrap_err(),
+            keychain.delete(&tokens()).unwrap_err(),
+        ] {
+            let reasons = [KeychainReason::Timeout, KeychainReason::Locked];
+            assert!(reasons.contains(&error.reason), "{person}: {error}");
+        }
+    }
+    session.stop_daemon();
+    session.start_daemon();
+    let keychain = session.keychain(false);
+    assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("kept"));
+}
+
 #[test]
 fn a_read_costs_four_calls() {
     let session = Session::start();
@@ -499,9 +621,8 @@ fn a_read_costs_four_calls() {
     );
 }
 
-#[test]
-fn a_daemon_replaced_between_two_calls_is_found_again() {
-    let mut session = Session::start();
+fn a_daemon_replaced_between_two_calls_is_found_again(provider: Provider) {
+    let mut session = Session::with(provider);
     let keychain = session.keychain(false);
     keychain.set(&tokens(), &secret("one")).unwrap();
     session.stop_daemon();
@@ -511,6 +632,21 @@ fn a_daemon_replaced_between_two_calls_is_found_again() {
     session.start_daemon();
     keychain.set(&tokens(), &secret("two")).unwrap();
     assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("two"));
+}
+
+#[test]
+fn a_collection_that_was_deleted_is_told_and_nothing_else_takes_its_place() {
+    let session = Session::start();
+    let keychain = session.keychain(false);
+    keychain.set(&tokens(), &secret("gone")).unwrap();
+    let service = session.service();
+    service.get_default_collection().unwrap().delete().unwrap();
+    assert_eq!(stored(&*keychain, &tokens()), None);
+    assert!(!keychain.delete(&tokens()).unwrap());
+    let error = keychain.set(&tokens(), &secret("new")).unwrap_err();
+    assert_eq!(error.reason, KeychainReason::Missing, "{error}");
+    // Another collection (`session` is always there) would forget it at the next logout.
+    assert_eq!(stored(&*keychain, &tokens()), None);
 }
 
 #[test]
@@ -580,9 +716,15 @@ fn rule_30_a_daemon_that_stopped_answering_is_an_error() {
     });
 }
 
-#[test]
-fn many_writers_leave_one_item() {
-    let session = Session::start();
+fn many_writers_leave_one_item(provider: Provider) {
+    let session = Session::with(provider);
+    if provider == Provider::KeePassXc {
+        // Where two make an item of one name, KeePassXC asks a person. The program's own lock lets no two of it do so.
+        session
+            .keychain(false)
+            .set(&tokens(), &secret("first"))
+            .unwrap();
+    }
     thread::scope(|scope| {
         for number in 0..8 {
             let keychain = session.keychain(false);
@@ -603,9 +745,8 @@ fn items(session: &Session) -> String {
     session.secret_tool(&["search", "--all", "service", "age-oauth"], "")
 }
 
-#[test]
-fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none() {
-    let session = Session::start();
+fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: Provider) {
+    let session = Session::with(provider);
     let portal = Portal::start(Manner::Enterprise114);
     let mut home = home();
     home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
@@ -697,9 +838,8 @@ fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none() {
     assert_eq!(portal.live_refresh_tokens(), 0);
 }
 
-#[test]
-fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it() {
-    let session = Session::start();
+fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it(provider: Provider) {
+    let session = Session::with(provider);
     let portal = Portal::start(Manner::Enterprise114);
     let mut home = home();
     home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
@@ -738,7 +878,17 @@ fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it() {
     assert_eq!(reason(&home), "ambiguous");
     sign_in(&home, &portal, "prod").ok();
     home.run(["token"]).done().ok();
+}
 
+#[test]
+fn a_keychain_that_is_locked_or_missing_is_told_with_what_mends_it() {
+    let session = Session::start();
+    let portal = Portal::start(Manner::Enterprise114);
+    let mut home = home();
+    home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
+    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
     session.lock();
     let error = home.run(["token", "--json"]).done().code(5).error_json();
     assert_eq!(error["error"]["reason"], "locked");
@@ -778,4 +928,33 @@ fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it() {
         "{}",
         missing.stderr
     );
+}
+
+/// The same with each provider.
+macro_rules! with_each_provider {
+    ($($test:ident)*) => {
+        mod gnome_keyring {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Provider::GnomeKeyring);
+            })*
+        }
+
+        mod keepassxc {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Provider::KeePassXc);
+            })*
+        }
+    };
+}
+
+with_each_provider! {
+    what_is_kept_comes_back_until_it_is_deleted
+    a_person_recognises_the_item_and_other_programs_read_it
+    several_items_of_one_name_are_told_and_repaired
+    a_daemon_replaced_between_two_calls_is_found_again
+    many_writers_leave_one_item
+    the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none
+    what_happens_to_items_behind_our_back_is_told_with_what_mends_it
 }
