@@ -245,3 +245,30 @@ fn every_rule_of_the_security_page_has_its_tests() {
         assert_eq!(*named, of_this_rule, "rule {number}");
     }
 }
+
+#[test]
+fn every_direct_dependency_is_reviewed() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(top.join("Cargo.toml")).unwrap();
+    let reviewed = fs::read_to_string(top.join("docs/dependencies.md")).unwrap();
+    let mut inside = false;
+    let mut count = 0;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.ends_with("dependencies]");
+            continue;
+        }
+        let found = line.split_once(" = ").filter(|_| inside);
+        let Some((name, rest)) = found.filter(|(name, _)| !name.starts_with('#')) else {
+            continue;
+        };
+        // What is known by another name here.
+        let package = rest.split_once("package = \"").map(|(_, rest)| rest);
+        let name = package
+            .and_then(|rest| rest.split_once('"'))
+            .map_or(name, |(name, _)| name);
+        assert!(reviewed.contains(&format!("`{name}`")), "{name}");
+        count += 1;
+    }
+    assert!(count > 30, "{count}");
+}

@@ -1,0 +1,29 @@
+"""The list of crates (CycloneDX) that maturin puts into a wheel, beside the wheel: python3 tests/tools/sbom.py WHEEL
+
+Ends with an error where a crate that is built is not in it.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+wheel = pathlib.Path(sys.argv[1])
+with zipfile.ZipFile(wheel) as archive:
+    [name] = [one for one in archive.namelist() if one.endswith(".cyclonedx.json")]
+    text = archive.read(name).decode()
+# Where it was built concerns nobody.
+text = text.replace(pathlib.Path.cwd().as_uri().removeprefix("file://"), "/age-oauth")
+listed = {(one["name"], one["version"]) for one in json.loads(text)["components"]}
+
+tree = ["cargo", "tree", "--locked", "--target", "all", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]
+lines = subprocess.run(tree, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout.splitlines()
+built = {tuple(line.split()[:2]) for line in lines if line}
+built = {(name, version.removeprefix("v")) for name, version in built if name != "age-oauth"}
+missing = sorted(built - listed)
+if missing:
+    sys.exit(f"the list of crates in {wheel.name} lacks {missing}")
+path = wheel.with_name(name.rsplit("/", 1)[1])
+path.write_text(text, encoding="utf-8")
+print(f"{path}: {len(listed)} crates")
