@@ -677,7 +677,6 @@ impl Session {
         rule: ExtendRule,
     ) -> Result<Refreshed> {
         let want = Want {
-            force: true,
             extend: rule,
             ..Want::default()
         };
@@ -794,13 +793,9 @@ impl Session {
 
     /// Gets a token for an application, which is its sign-in, and asks the portal which application it is.
     pub fn sign_in_application(&self) -> Result<(Issued, AppInfo)> {
-        let want = Want {
-            force: true,
-            ..Want::default()
-        };
         let (lock, connection) = self.lock()?;
         let issued = self
-            .renew(&lock, &connection, None, &want)
+            .renew(&lock, &connection, None, &Want::default())
             .inspect_err(|error| self.note_failure(&lock, error))?;
         let now = self.context.now();
         self.update_or_note(&lock, |status| {

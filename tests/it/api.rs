@@ -50,6 +50,8 @@ fn an_error_inside_an_answer_is_an_error_and_a_right_that_is_missing_is_asked_fo
     .done()
     .code(7);
     assert_eq!(portal.requests_to(Endpoint::Federated).len(), before + 1);
+    // The token was honoured each time; a new one would change nothing.
+    assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 0);
 }
 
 #[test]
@@ -134,6 +136,8 @@ fn rule_24_a_foreign_server_is_not_even_connected_to_whatever_it_claims() {
     }
     let standalone = format!("{}/rest/services", portal.standalone_url());
     home.run(["api", &standalone]).done().code(7);
+    // Its refusal is no matter of the token.
+    assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 0);
 }
 
 #[test]

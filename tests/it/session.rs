@@ -10,8 +10,8 @@ use age_oauth::error::{Error, KeychainReason, Refused, SignInNeeded};
 use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
 use age_oauth::oauth::{Returned, SignInOptions};
 use age_oauth::portal::Identity;
-use age_oauth::session::{SignedOut, Want};
-use age_oauth::token::{ClientSecret, ExtendRule, MinTtl, Tokens};
+use age_oauth::session::{PendingSignIn, SignedOut, Want};
+use age_oauth::token::{AccessToken, ClientSecret, ExtendRule, MinTtl, Tokens};
 use age_oauth::{Connection, Connections, Secret, Session};
 use serde_json::json;
 
@@ -108,15 +108,9 @@ impl World {
     }
 
     fn sign_in(&self, user: &str) {
-        let session = self.session();
-        let sign_in = session.begin_sign_in(&SignInOptions::default()).unwrap();
-        let pasted = self.portal.authorize(sign_in.url(), user).code();
-        let Returned::Code(code) = sign_in.read_pasted(&pasted) else {
-            panic!("no code: {pasted}");
-        };
-        let pending = session.exchange_code(sign_in, code).unwrap();
+        let pending = self.pending(user);
         assert_eq!(pending.username(), user);
-        session.accept(pending).unwrap();
+        self.session().accept(pending).unwrap();
     }
 
     fn token(&self) -> String {
@@ -152,6 +146,37 @@ impl World {
             .collect()
     }
 
+    /// What was decided so far.
+    fn decisions(&self) -> Vec<Decision> {
+        let heard = self.heard.lock().unwrap();
+        heard
+            .iter()
+            .filter_map(|event| match event {
+                Event::Decision { decision, .. } => Some(*decision),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Rewrites the stored record.
+    fn change(&self, change: impl FnOnce(&mut Tokens)) {
+        let mut record = self.record();
+        change(&mut record);
+        self.keychain
+            .set(&self.item(), &record.to_record())
+            .unwrap();
+    }
+
+    fn pending(&self, user: &str) -> PendingSignIn {
+        let session = self.session();
+        let sign_in = session.begin_sign_in(&SignInOptions::default()).unwrap();
+        let pasted = self.portal.authorize(sign_in.url(), user).code();
+        let Returned::Code(code) = sign_in.read_pasted(&pasted) else {
+            panic!("no code: {pasted}");
+        };
+        session.exchange_code(sign_in, code).unwrap()
+    }
+
     fn count(&self, endpoint: Endpoint) -> usize {
         self.portal.requests_to(endpoint).len()
     }
@@ -166,6 +191,8 @@ fn a_stored_token_is_handed_out_without_a_word_to_anybody() {
     let requests = world.portal.requests().len();
     let first = world.token();
     assert_eq!(world.token(), first);
+    let decided = [Decision::SignedIn, Decision::Cached, Decision::Cached];
+    assert_eq!(world.decisions(), decided);
     world.pass(1739);
     assert_eq!(world.token(), first);
     assert_eq!(world.portal.requests().len(), requests);
@@ -221,6 +248,68 @@ fn a_portal_that_grants_less_than_wanted_is_asked_once_a_minute() {
         .filter(|notice| matches!(notice, Notice::ShortLived { wanted: 7200, .. }))
         .count();
     assert_eq!(short, 2);
+}
+
+/// A second is lost on the way here, which is no reason for a word.
+#[test]
+fn a_token_that_lives_a_second_less_than_wanted_is_told_by_nobody() {
+    let world = World::signed_in(Manner::Enterprise114);
+    for (wanted, said) in [(1800, 0), (1801, 0), (1802, 1)] {
+        let want = Want {
+            force: true,
+            ..Want::lasting(MinTtl::Seconds(wanted))
+        };
+        world.session().access_token(&want).unwrap();
+        assert_eq!(world.notices().len(), said, "{wanted}");
+    }
+    // A new one is better where the portal grants all that is wanted, and only there.
+    for (wanted, decision) in [(1800, Decision::Renewed), (1801, Decision::Cached)] {
+        world.pass(1);
+        let want = Want::lasting(MinTtl::Seconds(wanted));
+        let issued = world.session().access_token(&want).unwrap();
+        assert_eq!(issued.decision, decision, "{wanted}");
+    }
+}
+
+/// Whoever waited for the lock to renew gets what was minted while they waited.
+#[test]
+fn a_token_minted_by_another_while_one_waits_is_new_enough() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let (lock, _) = world
+        .store()
+        .lock(&world.connection, Duration::ZERO, &world.context())
+        .unwrap();
+    let session = world.session();
+    let reads = world.keychain.calls(Call::Get);
+    let waiting = std::thread::spawn(move || {
+        let want = Want {
+            force: true,
+            ..Want::default()
+        };
+        session.access_token(&want)
+    });
+    while world.keychain.calls(Call::Get) == reads {
+        std::thread::yield_now();
+    }
+    world.change(|tokens| {
+        tokens.access.as_mut().unwrap().secret = Secret::new("minted-meanwhile".into());
+    });
+    drop(lock);
+    let issued = waiting.join().unwrap().unwrap();
+    assert_eq!(issued.decision, Decision::RenewedByAnother);
+    assert!(issued.access.secret.matches("minted-meanwhile"));
+    assert_eq!(world.count(Endpoint::Refresh), 0);
+}
+
+#[test]
+fn a_record_without_a_refresh_token_is_no_sign_in() {
+    let world = World::signed_in(Manner::Enterprise114);
+    world.change(|tokens| tokens.refresh = None);
+    world.pass(2 * HOUR);
+    match world.session().access_token(&Want::default()).unwrap_err() {
+        Error::SignInNeeded { why, .. } => assert_eq!(why, SignInNeeded::Never),
+        other => panic!("{other}"),
+    }
 }
 
 #[test]
@@ -390,6 +479,32 @@ fn a_sign_in_is_extended_past_half_of_its_life_when_nobody_can_lose_a_token() {
     assert_eq!(world.count(Endpoint::Exchange), 1);
     assert!(!world.record().exchange_started);
     assert_eq!(world.notices(), []);
+}
+
+/// Whatever was minted from the spent refresh token died with it.
+#[test]
+fn an_exchange_leaves_nothing_of_what_it_ended() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let now = world.portal.clock().now();
+    world.change(|tokens| {
+        let long = AccessToken {
+            secret: Secret::new("for-a-server".into()),
+            issued_at: now,
+            expires_at: now + jiff::SignedDuration::from_hours(3),
+        };
+        tokens.minted_until = Some(long.expires_at);
+        tokens.keep_server_token("https://server.example.com/arcgis", long, now);
+        tokens.exchange_unsupported = true;
+    });
+    let old = world.record();
+    let refreshed = world.session().refresh(ExtendRule::Now).unwrap();
+    assert_eq!(refreshed.issued.decision, Decision::Extended);
+    let record = world.record();
+    let access = record.access.unwrap();
+    assert!(!access.secret.matches(old.access.unwrap().secret.expose()));
+    assert_eq!(record.minted_until, Some(access.expires_at));
+    assert!(record.servers.is_empty() && !record.exchange_unsupported);
+    assert_eq!(record.username.as_deref(), Some(USER));
 }
 
 #[test]
@@ -582,6 +697,29 @@ fn a_failure_stays_on_record_until_the_next_sign_in() {
 }
 
 #[test]
+fn a_sign_in_that_the_portal_ended_shows_as_ended_and_another_failure_does_not() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let status = || world.store().load(&world.connection.id).unwrap().status;
+    #[cfg(unix)]
+    {
+        let name = std::process::Command::new("uname").arg("-n").output();
+        let name = String::from_utf8(name.unwrap().stdout).unwrap();
+        assert_eq!(status().machine.as_deref(), Some(name.trim()));
+    }
+    let end = status().refresh_expires_at.unwrap();
+    world.pass(HOUR);
+    world
+        .portal
+        .set(|rules| rules.fault(Endpoint::Refresh, Fault::Status(404)));
+    world.session().access_token(&Want::default()).unwrap_err();
+    assert_eq!(status().refresh_expires_at, Some(end));
+    world.portal.revoke_all();
+    world.session().access_token(&Want::default()).unwrap_err();
+    let now = world.portal.clock().now().as_second();
+    assert_eq!(status().refresh_expires_at.unwrap().as_second(), now);
+}
+
+#[test]
 fn a_fortnight_of_jobs_loses_no_sign_in_and_no_script_its_token() {
     let world = World::signed_in(Manner::Enterprise114);
     // Fourteen days, so that the run crosses every stage of a sign-in's life several times.
@@ -698,16 +836,42 @@ fn a_sign_in_that_replaces_another_revokes_it_after_it_is_stored() {
     assert!(!world.portal.accepts_refresh_token(&old));
     assert!(world.portal.accepts_refresh_token(&world.refresh_token()));
     world.keychain.fail_next(Call::Set, KeychainReason::Locked);
-    let session = world.session();
-    let sign_in = session.begin_sign_in(&SignInOptions::default()).unwrap();
-    let Returned::Code(code) =
-        sign_in.read_pasted(&world.portal.authorize(sign_in.url(), USER).code())
-    else {
-        panic!("a code");
-    };
-    let pending = session.exchange_code(sign_in, code).unwrap();
-    assert!(session.accept(pending).is_err());
+    let pending = world.pending(USER);
+    assert!(world.session().accept(pending).is_err());
     assert!(world.portal.accepts_refresh_token(&world.refresh_token()));
+}
+
+#[test]
+fn a_sign_in_that_nobody_wants_goes_back_to_the_portal() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let live = world.portal.live_refresh_tokens();
+    let pending = world.pending(OTHER_USER);
+    assert_eq!(world.portal.live_refresh_tokens(), live + 1);
+    world.session().discard(&pending);
+    assert_eq!(world.portal.live_refresh_tokens(), live);
+    let seeded = world.portal.seed_user(USER);
+    let stray = || Secret::new(seeded["refresh_token"].as_str().unwrap().to_owned());
+    world
+        .portal
+        .set(|rules| rules.fault(Endpoint::Revoke, Fault::Status(404)));
+    assert!(!world.session().revoke_stray(stray()));
+    assert!(matches!(world.notices()[..], [Notice::NotRevoked { .. }]));
+    assert!(world.session().revoke_stray(stray()));
+    assert!(!world.portal.accepts_refresh_token(stray().expose()));
+}
+
+#[test]
+fn a_sign_in_that_the_portal_keeps_is_forgotten_here_alone() {
+    let world = World::signed_in(Manner::Enterprise114);
+    let token = world.refresh_token();
+    assert_eq!(
+        world.session().sign_out(true).unwrap(),
+        SignedOut::Forgotten
+    );
+    assert!(world.portal.accepts_refresh_token(&token));
+    assert_eq!(world.count(Endpoint::Revoke), 0);
+    assert_eq!(world.session().sign_out(true).unwrap(), SignedOut::Nothing);
+    assert_eq!(world.decisions(), [Decision::SignedIn, Decision::SignedOut]);
 }
 
 #[test]
@@ -789,8 +953,28 @@ fn an_application_gets_tokens_by_its_secret_and_keeps_no_refresh_token() {
     world.keychain.delete(&item).unwrap();
     world.pass(20 * HOUR);
     match world.session().access_token(&Want::default()).unwrap_err() {
-        Error::Keychain { item, .. } => assert_eq!(item, Some(ItemKind::ClientSecret)),
+        Error::Keychain { item, error, .. } => {
+            assert_eq!(item, Some(ItemKind::ClientSecret));
+            assert!(error.detail.contains("client secret"), "{error}");
+        }
         other => panic!("{other}"),
+    }
+}
+
+/// Two hours are granted unasked. A longer wish is rounded up to minutes, with a minute to spare.
+#[test]
+fn an_application_asks_for_the_life_that_is_wanted() {
+    for (seconds, minutes) in [
+        (6600, None),
+        (6601, Some("112")),
+        (6 * 3600, Some("362")),
+        (100 * 24 * 3600, Some("20160")),
+    ] {
+        let world = World::application(Manner::Enterprise114);
+        let want = Want::lasting(MinTtl::Seconds(seconds));
+        world.session().access_token(&want).unwrap();
+        let sent = world.portal.requests_to(Endpoint::Token);
+        assert_eq!(sent[0].param("expiration"), minutes, "{seconds}");
     }
 }
 

@@ -193,6 +193,7 @@ fn cmd_evaluates_what_export_env_prints() {
     add_with(&home, &portal, "My Portal & more", &["--referer", referer]);
     sign_in(&home, &portal, "My Portal & more").ok();
     let token = home.run(["token"]).done().ok().line().to_owned();
+    home.has_plaintext_in("vars.bat");
     let out = batch(
         &home,
         "@echo off\nset ARCGIS_USERNAME=stale\nage-oauth export-env --shell cmd > vars.bat\ncall vars.bat\nset ARCGIS\nset AGE_OAUTH_CONNECTION\n",
