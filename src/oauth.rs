@@ -293,11 +293,12 @@ fn query_of(text: &str) -> Option<String> {
         );
     }
     let words = text.rsplit(char::is_whitespace).next()?;
+    let words = words.trim_start_matches('?');
     let is_query = ["error=", "code=", "state="]
         .iter()
         .any(|name| words.starts_with(name))
         && (words.contains('&') || words.starts_with("error="));
-    is_query.then(|| words.trim_start_matches('?').to_owned())
+    is_query.then(|| words.to_owned())
 }
 
 /// Text of a portal, cut to one line of bounded length.
@@ -538,32 +539,37 @@ struct TokenAnswer {
 }
 
 fn read_tokens(answer: &Answer, portal: &PortalUrl, now: Timestamp) -> Result<Granted> {
-    let answer: TokenAnswer = answer.json().map_err(|_| no_tokens(portal))?;
-    let secret = answer
-        .access_token
-        .filter(is_token)
-        .ok_or_else(|| no_tokens(portal))?;
+    let answer = answer.json().ok();
+    answer
+        .and_then(|answer| granted(answer, now))
+        .ok_or_else(|| no_tokens(portal))
+}
+
+/// What the answer grants; nothing without an access token.
+fn granted(answer: TokenAnswer, now: Timestamp) -> Option<Granted> {
     let life = answer
         .expires_in
         .unwrap_or(DEFAULT_ACCESS_LIFE)
         .min(LONGEST_ACCESS_LIFE);
-    Ok(Granted {
-        access: AccessToken {
+    let access = AccessToken {
+        secret: answer.access_token.filter(is_token)?,
+        issued_at: now,
+        expires_at: ends(now, life),
+    };
+    let sign_in_life = answer
+        .refresh_token_expires_in
+        .filter(|seconds| *seconds > 0);
+    let refresh = answer
+        .refresh_token
+        .filter(is_token)
+        .map(|secret| RefreshToken {
             secret,
             issued_at: now,
-            expires_at: ends(now, life),
-        },
-        refresh: answer
-            .refresh_token
-            .filter(is_token)
-            .map(|secret| RefreshToken {
-                secret,
-                issued_at: now,
-                expires_at: answer
-                    .refresh_token_expires_in
-                    .filter(|seconds| *seconds > 0)
-                    .map(|seconds| ends(now, seconds)),
-            }),
+            expires_at: sign_in_life.map(|seconds| ends(now, seconds)),
+        });
+    Some(Granted {
+        access,
+        refresh,
         username: answer.username.filter(|name| !name.is_empty()),
     })
 }
@@ -697,6 +703,7 @@ mod tests {
             "SUCCESS code=abc-DEF_123.x~",
             "SUCCESS code=abc-DEF_123.x~ - Mozilla Firefox",
             "code=abc-DEF_123.x~",
+            "?code=abc-DEF_123.x~&x=y",
             "https://h/portal/sharing/rest/oauth2/approval?code=abc-DEF_123.x~",
             "<https://h/portal/sharing/rest/oauth2/approval?a=b&amp;code=abc-DEF_123.x~>",
             &format!("https://h/x/oauth2/approval?code=abc-DEF_123.x~&state={state}"),
@@ -708,6 +715,134 @@ mod tests {
                 "{pasted}"
             );
         }
+    }
+
+    #[test]
+    fn a_code_keeps_its_equals_signs_and_its_length_is_bounded() {
+        let sign_in = sign_in(OOB);
+        let (shortest, longest) = ("abcd", "x".repeat(4096));
+        for whole in ["abcd==", "abcd=efgh", shortest, &longest] {
+            assert_eq!(code(sign_in.read_pasted(whole)).as_deref(), Some(whole));
+        }
+        for no_code in ["abc", &"x".repeat(4097)] {
+            assert_eq!(code(sign_in.read_pasted(no_code)), None);
+        }
+    }
+
+    #[test]
+    fn of_what_is_said_twice_the_first_counts() {
+        let sign_in = sign_in(LOOPBACK);
+        let state = sign_in.state.expose();
+        let said = |query: &str| sign_in.read_callback(query);
+        assert_eq!(
+            code(said(&format!(
+                "code=first&code=second&state={state}&state=other"
+            )))
+            .as_deref(),
+            Some("first")
+        );
+        assert!(matches!(
+            said(&format!("code=first&state=other&state={state}")),
+            Returned::Foreign
+        ));
+        assert!(matches!(
+            said(&format!("code=&state={state}")),
+            Returned::Unusable
+        ));
+    }
+
+    fn read(answer: &str) -> Option<Granted> {
+        granted(serde_json::from_str(answer).unwrap(), now())
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_700_000_000).unwrap()
+    }
+
+    #[test]
+    fn lives_are_read_however_they_are_written() {
+        for (written, life) in [
+            ("1800", 1800),
+            ("\" 1800 \"", 1800),
+            ("1800.0", 1800),
+            ("1799.9", 1799),
+            ("1e300", LONGEST_ACCESS_LIFE),
+            ("99999999999", 20_160 * 60),
+            ("null", 30 * 60),
+            ("\"soon\"", 30 * 60),
+            ("{}", 30 * 60),
+        ] {
+            let answer = format!(r#"{{"access_token": "a", "expires_in": {written}}}"#);
+            let granted = read(&answer).unwrap();
+            assert_eq!(granted.access.seconds_granted(), life, "{written}");
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_a_token_is_one() {
+        for none in [
+            "{}",
+            r#"{"access_token": ""}"#,
+            r#"{"access_token": "a b"}"#,
+            r#"{"access_token": "\u00e4"}"#,
+            r#"{"access_token": "a\r\nX: y"}"#,
+        ] {
+            assert!(read(none).is_none(), "{none}");
+        }
+        let granted = |more: &str| read(&format!(r#"{{"access_token": "a", {more}}}"#)).unwrap();
+        assert!(granted(r#""refresh_token": """#).refresh.is_none());
+        assert!(granted(r#""refresh_token": "a\tb""#).refresh.is_none());
+        assert_eq!(granted(r#""username": """#).username, None);
+        assert_eq!(granted(r#""username": 7"#).username, None);
+        let named = granted(r#""username": "your.username""#).username;
+        assert_eq!(named.as_deref(), Some("your.username"));
+        for (seconds, end) in [("0", None), ("-1", None), ("1", Some(1_700_000_001))] {
+            let answer = format!(r#""refresh_token": "r", "refresh_token_expires_in": {seconds}"#);
+            let refresh = granted(&answer).refresh.unwrap();
+            assert_eq!(refresh.expires_at.map(Timestamp::as_second), end);
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_apart_by_what_must_be_corrected() {
+        let why = |kind: Option<&str>, code: i64, text: &str| {
+            let error = PortalError {
+                status: 200,
+                code: Some(code),
+                kind: kind.map(str::to_owned),
+                text: text.into(),
+                details: Vec::new(),
+                message_code: None,
+                url: String::new(),
+            };
+            match refusal(
+                &error,
+                &connection(OOB).portal,
+                "prod",
+                PortalError::as_refused,
+            ) {
+                Error::Refused { why, .. } => why,
+                other => panic!("{other}"),
+            }
+        };
+        for (kind, text) in [
+            (Some("invalid_client_id"), "no"),
+            (None, "Invalid client_id"),
+        ] {
+            assert_eq!(why(kind, 400, text), Refused::ClientId);
+        }
+        for text in ["Invalid client_secret", "Invalid Client Secret"] {
+            assert_eq!(why(None, 400, text), Refused::ClientSecret);
+        }
+        assert_eq!(why(None, 400, "Invalid redirect_uri"), Refused::RedirectUri);
+        assert_eq!(why(Some("x"), 403, "no right"), Refused::Privilege);
+        assert!(matches!(
+            why(Some("x"), 400, "no"),
+            Refused::Other {
+                code: Some(400),
+                ..
+            }
+        ));
     }
 
     #[test]
