@@ -9,7 +9,7 @@ use std::process::Child;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{Endpoint, Manner, Pkce, Portal, USER};
+use crate::support::portal::{Endpoint, Manner, Pkce, Portal, APP_SECRET, USER};
 use crate::support::walk::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
 use url::Url;
 
@@ -82,6 +82,43 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
         let ours = request.header("user-agent").unwrap_or_default();
         assert!(!(ours.starts_with("age-oauth") && pages.contains(&request.endpoint)));
     }
+}
+
+/// Rule 2: every code is bound to its process, also where a client secret goes along; switched off by hand alone, for one
+/// connection, with a warning.
+#[test]
+fn rule_2_pkce_is_switched_off_by_hand_alone() {
+    let (portal, home) = (Portal::start(Manner::Enterprise1091), home());
+    add(&home, &portal, "secret");
+    home.run(["connections", "edit", "secret", "--client-secret-stdin"])
+        .input(APP_SECRET)
+        .done()
+        .ok();
+    add(&home, &portal, "old");
+    let asked = |label: &str| {
+        let (mut child, url) = begun(&home, &["-c", label]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (
+            parameter(&url, "code_challenge"),
+            parameter(&url, "code_challenge_method"),
+        )
+    };
+    for label in ["secret", "old"] {
+        let (challenge, method) = asked(label);
+        assert_eq!(challenge.unwrap().len(), 43);
+        assert_eq!(method.as_deref(), Some("S256"));
+        sign_in(&home, &portal, label).ok();
+    }
+    for request in portal.requests_to(Endpoint::Token) {
+        assert_eq!(request.param("code_verifier").unwrap().len(), 43);
+    }
+    home.run(["connections", "edit", "old", "--pkce", "false"])
+        .done()
+        .ok()
+        .err_has("without PKCE");
+    assert_eq!(asked("old"), (None, None));
+    assert!(asked("secret").0.is_some());
 }
 
 /// Rule 4: a portal that rejects S256 is not asked again with less.
