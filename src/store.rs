@@ -335,12 +335,13 @@ impl Connections {
             })
     }
 
-    /// Writes what the connection says over `document`, so that fields of later versions stay.
+    /// Writes what the connection says over `document`, so that fields of later versions stay. What could not be read again
+    /// is an error.
     pub(crate) fn serialise(
         &self,
         mut document: Map<String, Value>,
         connection: &Connection,
-    ) -> Vec<u8> {
+    ) -> Result<Vec<u8>> {
         let text = |value: &str| Value::from(value);
         let maybe = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
         let time =
@@ -397,7 +398,13 @@ impl Connections {
         put("machine", maybe(&status.machine));
         let mut bytes = format!("{:#}", Value::Object(document)).into_bytes();
         bytes.push(b'\n');
-        bytes
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(Error::invalid(
+                "connection",
+                format!("its description would be larger than {MAX_FILE} bytes"),
+            ));
+        }
+        Ok(bytes)
     }
 
     /// Ids of all folders, in order.
@@ -586,7 +593,7 @@ impl Connections {
             }
             files::write(
                 &draft.join("meta.json"),
-                &self.serialise(Map::new(), connection),
+                &self.serialise(Map::new(), connection)?,
             )?;
             fs::rename(&draft, &target).map_err(Error::file("create", &target))?;
             crash::point("folder renamed");
@@ -648,7 +655,7 @@ impl Connections {
     }
 
     fn write_meta(&self, document: Map<String, Value>, connection: &Connection) -> Result<()> {
-        let bytes = self.serialise(document, connection);
+        let bytes = self.serialise(document, connection)?;
         files::write(&self.meta_path(&connection.id), &bytes)
     }
 
@@ -1149,6 +1156,227 @@ mod tests {
         });
         assert_eq!(store.load(&one.id).unwrap().tags.len(), 8);
         assert_eq!(store.list(None).unwrap().connections.len(), 9);
+    }
+
+    fn nowhere() -> Environment {
+        Environment::of(Vec::<(String, String)>::new())
+    }
+
+    fn lock(store: &Connections, connection: &Connection) -> RenewalLock {
+        let context = Context::process();
+        store.lock(connection, TREE_LOCK, &context).unwrap().0
+    }
+
+    /// A folder as the Python package makes one.
+    fn of_python(store: &Connections, id: &str) -> ConnectionId {
+        let folder = store.root().join("connections").join(id);
+        fs::create_dir_all(&folder).unwrap();
+        let meta = format!(
+            r#"{{"schema_version": 1, "id": "{id}", "label": "{id}", "portal_url": "https://h", "own": 7}}"#
+        );
+        fs::write(folder.join("meta.json"), meta).unwrap();
+        id.parse().unwrap()
+    }
+
+    #[test]
+    fn a_root_that_somebody_chose_is_custom() {
+        let chosen = Environment::of([("AGE_OAUTH_HOME", "some/where")]);
+        let store = Connections::open_default(&chosen).unwrap();
+        assert!(store.is_custom() && store.root().is_absolute());
+        assert!(!Connections::open_default(&nowhere()).unwrap().is_custom());
+    }
+
+    #[test]
+    fn which_connection_is_meant_is_told_or_asked_for_with_a_few_labels() {
+        let (_folder, store) = store();
+        assert!(matches!(
+            store.choose(None, &nowhere()),
+            Err(Error::NoConnection { wanted: None, known }) if known.is_empty()
+        ));
+        for number in 0..12 {
+            added(&store, &format!("label {number:02}"));
+        }
+        let few: Vec<_> = (0..10).map(|number| format!("label {number:02}")).collect();
+        store.set_default(None).unwrap();
+        match store.choose(None, &nowhere()).unwrap_err() {
+            Error::Ambiguous { candidates, .. } => assert_eq!(candidates, few),
+            other => panic!("{other}"),
+        }
+        match store.find(&named("other")).unwrap_err() {
+            Error::NoConnection { known, .. } => assert_eq!(known, few),
+            other => panic!("{other}"),
+        }
+        // Whoever has none as a default keeps none.
+        assert!(!store
+            .add(&connection("one more"), None, &Context::process())
+            .unwrap());
+        assert_eq!(store.default_id().unwrap(), None);
+    }
+
+    #[test]
+    fn a_connection_made_beside_others_is_nobodys_default() {
+        let (_folder, store) = store();
+        let beside = connection("beside");
+        store
+            .add_beside(&beside, None, &Context::process())
+            .unwrap();
+        assert_eq!(store.load(&beside.id).unwrap().label, beside.label);
+        assert_eq!(store.default_id().unwrap(), None);
+    }
+
+    #[test]
+    fn a_folder_of_the_python_package_becomes_a_connection_and_keeps_its_fields() {
+        let (_folder, store) = store();
+        let context = Context::process();
+        let ids = ["prod_1a2b3c4d", "test_1a2b3c4d"].map(|id| of_python(&store, id));
+        // Two of them are no choice between connections.
+        assert!(matches!(
+            store.choose(None, &nowhere()),
+            Err(Error::Corrupt { .. })
+        ));
+        let mut ours = connection("Prod");
+        ours.id = ids[0].clone();
+        let lock = store.lock_folder(&ours.id, TREE_LOCK, &context).unwrap();
+        store.adopt(&lock, &ours, Some(b"pem"), &context).unwrap();
+        assert_eq!(store.find(&named("prod")).unwrap().id, ours.id);
+        assert_eq!(fs::read(store.ca_path(&ours.id)).unwrap(), b"pem");
+        let document = store.read_meta(&ours.id).unwrap().unwrap();
+        assert_eq!(document["own"], 7);
+        store.write_ca(&lock, b"another").unwrap();
+        assert_eq!(fs::read(store.ca_path(&ours.id)).unwrap(), b"another");
+    }
+
+    #[test]
+    fn what_the_python_package_called_it_finds_it() {
+        let (_folder, store) = store();
+        for (label, old) in [
+            ("long", "x".repeat(200)),
+            ("blank", "a b".to_owned()),
+            ("path", "a/b".to_owned()),
+        ] {
+            let mut connection = connection(label);
+            connection.legacy_id = Some(old.clone());
+            store.add(&connection, None, &Context::process()).unwrap();
+            let found = store.find(&Selector::Id(old)).ok().map(|found| found.id);
+            assert_eq!(found, (label == "long").then_some(connection.id));
+        }
+    }
+
+    #[test]
+    fn a_new_label_leaves_no_trace_of_the_old_one() {
+        let (_folder, store) = store();
+        let context = Context::process();
+        let one = added(&store, "one");
+        let label = |text: &str| text.parse::<Label>().unwrap();
+        for (new, gone) in [("two", Some("one")), ("TWO", None), ("three", Some("two"))] {
+            store
+                .rename(&lock(&store, &one), &label(new), &context)
+                .unwrap();
+            assert_eq!(store.find(&named(new)).unwrap().label.as_str(), new);
+            if let Some(gone) = gone {
+                assert!(store.find(&named(gone)).is_err());
+                assert!(!store.label_path(gone).exists());
+            }
+        }
+        assert_eq!(fs::read_dir(store.labels()).unwrap().count(), 1);
+        // What meanwhile leads elsewhere is somebody else's.
+        let other = added(&store, "other");
+        store.release_label(&label("other"), &one.id).unwrap();
+        assert_eq!(store.find(&named("other")).unwrap().id, other.id);
+    }
+
+    #[test]
+    fn a_version_that_knows_less_leaves_a_later_meta_json_alone() {
+        let (_folder, store) = store();
+        let one = added(&store, "one");
+        let path = store.meta_path(&one.id);
+        let mut document = store.read_meta(&one.id).unwrap().unwrap();
+        document.insert("schema_version".into(), 3.into());
+        document.insert("written_by".into(), "age-oauth 9.9".into());
+        let later = Value::Object(document).to_string();
+        fs::write(&path, &later).unwrap();
+        let error = store.load(&one.id).unwrap_err().to_string();
+        assert!(error.contains("age-oauth 9.9 (schema 3)"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), later);
+    }
+
+    #[test]
+    fn a_meta_json_may_be_long_but_not_endless() {
+        let (_folder, store) = store();
+        let one = added(&store, "one");
+        let grow = |tags: usize| {
+            store.update(&lock(&store, &one), |one| {
+                one.tags = vec!["x".repeat(1000); tags];
+            })
+        };
+        grow(100).unwrap();
+        assert_eq!(store.load(&one.id).unwrap().tags.len(), 100);
+        // What could not be read again is not written.
+        assert!(matches!(grow(1100), Err(Error::Invalid { .. })));
+        assert_eq!(store.load(&one.id).unwrap().tags.len(), 100);
+        fs::write(store.meta_path(&one.id), vec![b' '; 1024 * 1024 + 1]).unwrap();
+        assert!(matches!(store.load(&one.id), Err(Error::Corrupt { .. })));
+    }
+
+    #[test]
+    fn what_is_no_connection_is_listed_as_broken_and_removed_by_its_name_alone() {
+        let (folder, store) = store();
+        let context = Context::process();
+        added(&store, "one");
+        let at = |name: &str| store.root().join("connections").join(name);
+        fs::create_dir(at("empty_00000000")).unwrap();
+        fs::create_dir(at("torn_00000000")).unwrap();
+        fs::write(at("torn_00000000").join("ca.pem"), "x").unwrap();
+        fs::write(at("file_00000000"), "x").unwrap();
+        let listing = store.list(None).unwrap();
+        assert_eq!(listing.connections.len(), 1);
+        let broken: Vec<_> = listing.broken.iter().map(ToString::to_string).collect();
+        assert_eq!(broken.len(), 2, "{broken:?}");
+        assert!(broken[0].contains("no directory of its own"), "{broken:?}");
+        assert!(broken[1].contains("no meta.json"), "{broken:?}");
+
+        let outside = folder.path().join("outside_00000000");
+        fs::create_dir(&outside).unwrap();
+        for name in ["torn_00000000", "file_00000000", "not there"] {
+            store.remove_broken(&at(name), &context).unwrap();
+            assert!(!at(name).exists());
+        }
+        store.remove_broken(&outside, &context).unwrap();
+        assert!(outside.exists());
+        assert_eq!(store.list(None).unwrap().broken.len(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_stands_in_the_way_of_a_folder_is_an_error_not_an_absence() {
+        let (folder, store) = store();
+        let elsewhere = Connections::open(folder.path().join("elsewhere"));
+        let theirs = added(&elsewhere, "theirs");
+        added(&store, "ours");
+        std::os::unix::fs::symlink(elsewhere.folder(&theirs.id), store.folder(&theirs.id)).unwrap();
+        assert!(matches!(
+            store.load(&theirs.id),
+            Err(Error::Corrupt { why, .. }) if why.contains("symbolic link")
+        ));
+        let empty = Connections::open(folder.path().join("empty"));
+        assert_eq!(empty.list(None).unwrap().connections.len(), 0);
+        fs::create_dir(empty.root()).unwrap();
+        fs::write(empty.root().join("connections"), "x").unwrap();
+        assert!(matches!(empty.list(None), Err(Error::File { .. })));
+        assert!(matches!(empty.load(&theirs.id), Err(Error::File { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_others_may_see_is_found_and_taken_from_them() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_folder, store) = store();
+        let path = store.meta_path(&added(&store, "one").id);
+        assert!(store.seen_by_others().unwrap().is_empty());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(store.seen_by_others().unwrap(), [path]);
+        store.take_access_from_others().unwrap();
+        assert!(store.seen_by_others().unwrap().is_empty());
     }
 
     proptest! {
