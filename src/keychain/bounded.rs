@@ -256,7 +256,43 @@ mod tests {
             keychain.get(&item).unwrap_err().reason,
             KeychainReason::Locked
         );
+        assert_eq!(keychain.name(), memory.name());
+        assert_eq!(keychain.accounts().unwrap(), ["x/tokens"]);
+        assert_eq!(keychain.all(&item).unwrap().len(), 1);
         assert!(keychain.delete(&item).unwrap());
+        assert!(!keychain.delete(&item).unwrap());
+        assert!(keychain.all(&item).unwrap().is_empty());
+        // What cannot be retitled says so through the bound, too.
+        let untitled = Bounded::new(Arc::new(Untitled(memory)), LONG_WAIT, &context);
+        assert!(untitled.retitle(&item).is_err());
+    }
+
+    /// A keychain whose titles cannot be changed.
+    struct Untitled(MemoryStore);
+
+    impl SecretStore for Untitled {
+        fn name(&self) -> &'static str {
+            self.0.name()
+        }
+        fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError> {
+            self.0.get(item)
+        }
+        fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+            self.0.set(item, secret)
+        }
+        fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
+            self.0.delete(item)
+        }
+        fn retitle(&self, _: &Item) -> Result<(), KeychainError> {
+            Err(KeychainError::new(
+                self.name(),
+                KeychainReason::Refused,
+                "no titles",
+            ))
+        }
+        fn accounts(&self) -> Result<Vec<String>, KeychainError> {
+            self.0.accounts()
+        }
     }
 
     #[test]

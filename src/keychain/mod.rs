@@ -197,3 +197,47 @@ impl std::fmt::Debug for Keychains {
         f.write_str("Keychains")
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_found_by_its_account_and_known_by_its_title() {
+        for (kind, word) in [
+            (ItemKind::ClientSecret, "client-secret"),
+            (ItemKind::Tokens, "tokens"),
+            (ItemKind::Probe, "probe"),
+        ] {
+            let item = Item::new("my_portal_1", "My Portal", kind);
+            assert_eq!(item.account(), format!("my_portal_1/{word}"));
+            assert_eq!(item.title(), format!("age-oauth: My Portal ({word})"));
+            let found = Item::from_account(&item.account()).unwrap();
+            assert_eq!(found, Item::new("my_portal_1", "my_portal_1", kind));
+        }
+        for other in [
+            "",
+            "my_portal_1",
+            "my_portal_1/",
+            "my_portal_1/Tokens",
+            "tokens",
+        ] {
+            assert_eq!(Item::from_account(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn one_keychain_stands_for_all_and_has_no_vault() {
+        let memory = MemoryStore::new();
+        let all = Keychains::fixed(Arc::new(memory.clone()));
+        let item = Item::new("x", "x", ItemKind::Tokens);
+        memory.set(&item, &Secret::new("s".into())).unwrap();
+        for kind in [KeychainKind::Os, KeychainKind::Vault] {
+            let found = all.of(kind).all(&item).unwrap();
+            assert!(matches!(&*found, [one] if one.matches("s")));
+        }
+        let refused = all.rekey_vault(&VaultKey::File, OldKey::Forget);
+        assert_eq!(refused.unwrap_err().reason, KeychainReason::Missing);
+    }
+}
