@@ -740,6 +740,14 @@ fn many_writers_leave_one_item(provider: Provider) {
     assert_eq!(keychain.accounts().unwrap().len(), 1);
 }
 
+/// A portal, and a home whose keychain is the session's.
+fn home_in(session: &Session) -> (Portal, Home) {
+    let mut home = home();
+    home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
+    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    (Portal::start(Manner::Enterprise114), home)
+}
+
 /// The items of ours in the session, as `secret-tool` shows them.
 fn items(session: &Session) -> String {
     session.secret_tool(&["search", "--all", "service", "age-oauth"], "")
@@ -747,10 +755,7 @@ fn items(session: &Session) -> String {
 
 fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: Provider) {
     let session = Session::with(provider);
-    let portal = Portal::start(Manner::Enterprise114);
-    let mut home = home();
-    home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
-    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    let (portal, home) = home_in(&session);
     let ca = portal.ca_file(home.path());
     home.run([
         "connections",
@@ -840,10 +845,7 @@ fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: 
 
 fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it(provider: Provider) {
     let session = Session::with(provider);
-    let portal = Portal::start(Manner::Enterprise114);
-    let mut home = home();
-    home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
-    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    let (portal, home) = home_in(&session);
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
     let shown = home
@@ -883,10 +885,7 @@ fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it(provider: Pr
 #[test]
 fn a_keychain_that_is_locked_or_missing_is_told_with_what_mends_it() {
     let session = Session::start();
-    let portal = Portal::start(Manner::Enterprise114);
-    let mut home = home();
-    home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
-    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    let (portal, home) = home_in(&session);
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
     session.lock();

@@ -10,7 +10,7 @@ use age_oauth::error::{Error, KeychainReason, Refused, SignInNeeded};
 use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
 use age_oauth::oauth::{Returned, SignInOptions};
 use age_oauth::portal::Identity;
-use age_oauth::session::{PendingSignIn, SignedOut, Want};
+use age_oauth::session::{Issued, PendingSignIn, SignedOut, Want};
 use age_oauth::token::{AccessToken, ClientSecret, ExtendRule, MinTtl, Tokens};
 use age_oauth::{Connection, Connections, Secret, Session};
 use serde_json::json;
@@ -177,6 +177,23 @@ impl World {
         session.exchange_code(sign_in, code).unwrap()
     }
 
+    /// What `want` gets that waits for the lock while `change` happens.
+    fn waiting(&self, want: Want, change: impl FnOnce()) -> Result<Issued, Error> {
+        let (lock, _) = self
+            .store()
+            .lock(&self.connection, Duration::ZERO, &self.context())
+            .unwrap();
+        let session = self.session();
+        let reads = self.keychain.calls(Call::Get);
+        let waiting = std::thread::spawn(move || session.access_token(&want));
+        while self.keychain.calls(Call::Get) == reads {
+            std::thread::yield_now();
+        }
+        change();
+        drop(lock);
+        waiting.join().unwrap()
+    }
+
     fn count(&self, endpoint: Endpoint) -> usize {
         self.portal.requests_to(endpoint).len()
     }
@@ -275,27 +292,16 @@ fn a_token_that_lives_a_second_less_than_wanted_is_told_by_nobody() {
 #[test]
 fn a_token_minted_by_another_while_one_waits_is_new_enough() {
     let world = World::signed_in(Manner::Enterprise114);
-    let (lock, _) = world
-        .store()
-        .lock(&world.connection, Duration::ZERO, &world.context())
-        .unwrap();
-    let session = world.session();
-    let reads = world.keychain.calls(Call::Get);
-    let waiting = std::thread::spawn(move || {
-        let want = Want {
-            force: true,
-            ..Want::default()
-        };
-        session.access_token(&want)
+    let want = Want {
+        force: true,
+        ..Want::default()
+    };
+    let issued = world.waiting(want, || {
+        world.change(|tokens| {
+            tokens.access.as_mut().unwrap().secret = Secret::new("minted-meanwhile".into());
+        });
     });
-    while world.keychain.calls(Call::Get) == reads {
-        std::thread::yield_now();
-    }
-    world.change(|tokens| {
-        tokens.access.as_mut().unwrap().secret = Secret::new("minted-meanwhile".into());
-    });
-    drop(lock);
-    let issued = waiting.join().unwrap().unwrap();
+    let issued = issued.unwrap();
     assert_eq!(issued.decision, Decision::RenewedByAnother);
     assert!(issued.access.secret.matches("minted-meanwhile"));
     assert_eq!(world.count(Endpoint::Refresh), 0);
@@ -316,27 +322,15 @@ fn a_record_without_a_refresh_token_is_no_sign_in() {
 fn the_tokens_read_under_the_lock_are_the_ones_that_are_used() {
     let world = World::signed_in(Manner::Enterprise114);
     world.pass(2 * HOUR);
-    let (lock, _) = world
-        .store()
-        .lock(&world.connection, Duration::ZERO, &world.context())
-        .unwrap();
-    let session = world.session();
-    let reads = world.keychain.calls(Call::Get);
-    let waiting = std::thread::spawn(move || session.access_token(&Want::default()));
-    while world.keychain.calls(Call::Get) == reads {
-        std::thread::yield_now();
-    }
     // Meanwhile somebody else signs in, and that sign-in's token is stale again.
     let seeded = world.portal.seed_user(USER);
-    let mut record = world.record();
-    let refresh = record.refresh.as_mut().unwrap();
-    refresh.secret = Secret::new(seeded["refresh_token"].as_str().unwrap().to_owned());
-    world
-        .keychain
-        .set(&world.item(), &record.to_record())
-        .unwrap();
-    drop(lock);
-    waiting.join().unwrap().unwrap();
+    let waiting = world.waiting(Want::default(), || {
+        world.change(|tokens| {
+            let refresh = tokens.refresh.as_mut().unwrap();
+            refresh.secret = Secret::new(seeded["refresh_token"].as_str().unwrap().to_owned());
+        });
+    });
+    waiting.unwrap();
     let sent = &world.portal.requests_to(Endpoint::Refresh)[0];
     assert_eq!(
         sent.form["refresh_token"],
@@ -519,19 +513,9 @@ fn in_the_last_tenth_a_sign_in_is_extended_anyway_and_that_is_said() {
     world.pass(life / 10 * 9 - 600);
     // A script holds a token that lives another half hour.
     world.portal.set(|rules| rules.exchange = false);
-    let mut record = world.record();
-    record.exchange_unsupported = true;
-    world
-        .keychain
-        .set(&world.item(), &record.to_record())
-        .unwrap();
+    world.change(|tokens| tokens.exchange_unsupported = true);
     world.token();
-    let mut record = world.record();
-    record.exchange_unsupported = false;
-    world
-        .keychain
-        .set(&world.item(), &record.to_record())
-        .unwrap();
+    world.change(|tokens| tokens.exchange_unsupported = false);
     world.portal.set(|rules| rules.exchange = true);
     world.pass(900);
     let want = Want::lasting(MinTtl::Seconds(1000));
