@@ -724,9 +724,13 @@ mod tests {
         for whole in ["abcd==", "abcd=efgh", shortest, &longest] {
             assert_eq!(code(sign_in.read_pasted(whole)).as_deref(), Some(whole));
         }
-        for no_code in ["abc", &"x".repeat(4097)] {
+        for no_code in ["abc", &"x".repeat(4097), "abcd&efgh"] {
             assert_eq!(code(sign_in.read_pasted(no_code)), None);
         }
+        // A code alone names no state, wherever codes of this sign-in go.
+        let loopback = SignIn::begin(&connection(LOOPBACK), &SignInOptions::default()).unwrap();
+        let alone = loopback.read_pasted("code=abcdef");
+        assert_eq!(code(alone).as_deref(), Some("abcdef"));
     }
 
     #[test]

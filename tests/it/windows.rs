@@ -7,6 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use age_oauth::cli::{Shell, Variable};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Manner, Portal, APP_SECRET};
@@ -216,6 +221,35 @@ fn cmd_evaluates_what_export_env_prints() {
         .ok()
         .json();
     assert!(said.contains(id["id"].as_str().unwrap()), "{said}");
+}
+
+/// Whatever cmd can carry arrives as it is, and none of it is run.
+#[test]
+fn ten_thousand_difficult_texts_arrive_in_cmd() {
+    const BATCH: usize = 500;
+    let home = home();
+    let mut runner = TestRunner::deterministic();
+    let one = "[ -~&&[^%!\"]]{1,8}([ &|<>^()@;,=~*'`\\\\]{1,4}[ -~&&[^%!\"]]{0,8}){0,2}";
+    let strategy = proptest::collection::vec(one, BATCH);
+    for _ in 0..20 {
+        let texts = strategy.new_tree(&mut runner).unwrap().current();
+        let variables: Vec<_> = (0..)
+            .zip(&texts)
+            .map(|(number, text): (usize, _)| Variable {
+                name: format!("V{number:03}"),
+                value: Some(text.clone()),
+            })
+            .collect();
+        let script = Shell::Cmd.render(&variables).unwrap();
+        let out = batch(&home, &format!("@echo off\n{script}set V\n"));
+        let said = text(&out.stdout);
+        let arrived: Vec<_> = said.lines().collect();
+        assert_eq!(arrived.len(), BATCH, "{}", text(&out.stderr));
+        for (variable, line) in variables.iter().zip(arrived) {
+            let value = variable.value.as_deref().unwrap();
+            assert_eq!(line, format!("{}={value}", variable.name));
+        }
+    }
 }
 
 #[test]
