@@ -767,7 +767,7 @@ mod tests {
     fn lives_are_read_however_they_are_written() {
         for (written, life) in [
             ("1800", 1800),
-            ("\" 1800 \"", 1800),
+            ("\" 1700 \"", 1700),
             ("1800.0", 1800),
             ("1799.9", 1799),
             ("1e300", LONGEST_ACCESS_LIFE),

@@ -234,6 +234,8 @@ mod tests {
         items: RefCell<BTreeMap<String, String>>,
         left: Cell<usize>,
         limit: usize,
+        /// The one item that cannot be read, and why.
+        unreadable: Cell<Option<(&'static str, KeychainReason)>>,
     }
 
     impl Limited {
@@ -242,6 +244,7 @@ mod tests {
                 items: RefCell::default(),
                 left: Cell::new(usize::MAX),
                 limit,
+                unreadable: Cell::new(None),
             }
         }
 
@@ -263,6 +266,9 @@ mod tests {
             "limited"
         }
         fn read(&self, account: &str) -> Result<Option<Secret>, KeychainError> {
+            if let Some((_, reason)) = self.unreadable.get().filter(|(name, _)| *name == account) {
+                return Err(KeychainError::new("limited", reason, "unreadable"));
+            }
             Ok(self.items.borrow().get(account).cloned().map(Secret::new))
         }
         fn write(&self, account: &str, _: &str, secret: &Secret) -> Result<(), KeychainError> {
@@ -341,6 +347,51 @@ mod tests {
             erase(&items, "a").unwrap();
             assert!(items.items.borrow().is_empty(), "step {steps}");
         }
+    }
+
+    /// What is damaged or there twice is erased or written over; what is locked stops a call before it changes anything.
+    #[test]
+    fn what_cannot_be_read_is_replaced_unless_the_keychain_is_locked() {
+        let new = "n".repeat(500);
+        // The value's own item, and a part that an interrupted call left.
+        for name in ["a", "a#b.1"] {
+            for reason in [KeychainReason::Lost, KeychainReason::Ambiguous] {
+                let items = Limited::new(LIMIT);
+                put(&items, &"o".repeat(300)).unwrap();
+                items
+                    .items
+                    .borrow_mut()
+                    .insert("a#b.1".into(), "torn".into());
+                items.unreadable.set(Some((name, reason)));
+                put(&items, &new).unwrap();
+                items.unreadable.set(None);
+                assert_eq!(get(&items).as_deref(), Some(&*new), "{name}");
+                items.unreadable.set(Some((name, reason)));
+                erase(&items, "a").unwrap();
+                assert!(items.items.borrow().is_empty(), "{name}");
+            }
+            let items = Limited::new(LIMIT);
+            put(&items, &"o".repeat(300)).unwrap();
+            let before = items.items.borrow().clone();
+            items.unreadable.set(Some((name, KeychainReason::Locked)));
+            let locked = put(&items, &new).unwrap_err();
+            assert_eq!(locked.reason, KeychainReason::Locked, "{name}");
+            assert_eq!(*items.items.borrow(), before, "{name}");
+        }
+        let items = Limited::new(LIMIT);
+        put(&items, &new).unwrap();
+        items
+            .unreadable
+            .set(Some(("a#b.1", KeychainReason::Locked)));
+        assert!(erase(&items, "a").is_err());
+    }
+
+    #[test]
+    fn nothing_is_erased_that_is_not_there() {
+        let items = Limited::new(LIMIT);
+        items.left.set(5 + 1);
+        put(&items, &"x".repeat(5 * LIMIT)).unwrap();
+        assert_eq!(items.left.get(), 0);
     }
 
     #[test]
