@@ -177,7 +177,6 @@ impl Connections {
         let mut ids = self.ids()?;
         match (ids.pop(), ids.is_empty()) {
             (Some(only), true) => self.load(&only),
-            (None, _) => Err(self.unknown(None)),
             _ => self.only_one(),
         }
     }
@@ -1211,6 +1210,18 @@ mod tests {
             .add(&connection("one more"), None, &Context::process())
             .unwrap());
         assert_eq!(store.default_id().unwrap(), None);
+    }
+
+    #[test]
+    fn the_only_connection_is_told_as_broken_where_it_is() {
+        let (_folder, store) = store();
+        let one = added(&store, "one");
+        store.set_default(None).unwrap();
+        fs::write(store.meta_path(&one.id), "{").unwrap();
+        assert!(matches!(
+            store.choose(None, &nowhere()),
+            Err(Error::Corrupt { .. })
+        ));
     }
 
     #[test]
