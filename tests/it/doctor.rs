@@ -313,7 +313,7 @@ fn what_the_environment_changes_is_said() {
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychains {
     use super::*;
-    use crate::keychain::Session;
+    use crate::keychain::{Provider, Session};
 
     fn on(address: &str) -> (Portal, Home) {
         let portal = Portal::start(Manner::Enterprise114);
@@ -325,7 +325,16 @@ mod keychains {
 
     #[test]
     fn duplicates_and_strangers_are_found_and_mended() {
-        let session = Session::start();
+        mended(Provider::GnomeKeyring);
+    }
+
+    #[test]
+    fn in_keepassxc_too_duplicates_and_strangers_are_found_and_mended() {
+        mended(Provider::KeePassXc);
+    }
+
+    fn mended(provider: Provider) {
+        let session = Session::with(provider);
         let (portal, home) = on(session.address());
         add(&home, &portal, "prod");
         sign_in(&home, &portal, "prod").ok();

@@ -67,7 +67,7 @@ ShowNotification=false
 
 /// Programs that provide the Secret Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Provider {
+pub(crate) enum Provider {
     GnomeKeyring,
     KeePassXc,
 }
@@ -86,7 +86,7 @@ impl Session {
         Self::with(Provider::GnomeKeyring)
     }
 
-    fn with(provider: Provider) -> Self {
+    pub(crate) fn with(provider: Provider) -> Self {
         let mut session = Self::without_daemon();
         session.provider = provider;
         session.start_daemon();
