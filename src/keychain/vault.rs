@@ -826,6 +826,46 @@ mod tests {
         );
     }
 
+    /// Vaults that the first version wrote, under [`KEY`] and under a passphrase. Whatever changes, they open.
+    const OF_THE_FIRST_VERSION: [(&str, &str, &str); 2] = [
+        ("AGE_OAUTH_VAULT_KEY", KEY, concat!(
+            "QUdFT1ZMVDEA+UUYWrDIk2Pm6k0EFJzcwZ5GvHi4okUpNHZRcyCWPK1PlgapPtwFICDVTu/MEmp6wONqC6fmSNwb",
+            "JCgSUq+CHbJaTZZWk9KOuLhAuX71NoNlAqlYSpRIzaOmvZXrkY0QME5SJL7K8IKEwC+lqc8EWJlCXnuz3lGk7dJr",
+            "tPEiR/WFSFYH9a3T/qePV6U3+Ri0Nh1EXzycGHo=",
+        )),
+        ("AGE_OAUTH_VAULT_PASSPHRASE", "correct horse", concat!(
+            "QUdFT1ZMVDEBY2aebyg+EhxFmQxZZGQNAgGbdvjesDk2O7KCBL1Dtn6Ugj+Ms/7ep4G6P5wrHiW49Yb2+coWg8Jw",
+            "jsBQ5Q4vtkM/yb8+NjfVoASbpYESj7ts4MkLUeEZ9bxQ0Xu46625s3Z7gw2obrXnkDVw75R0PBxD+r/tFR0UqkHE",
+            "RsurufCl0n6VG6QsGGqgH6mbK3UJyJ8NXcCWVDQ=",
+        )),
+    ];
+
+    #[test]
+    fn what_the_first_version_sealed_opens() {
+        for (variable, key, sealed) in OF_THE_FIRST_VERSION {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("store")).unwrap();
+            let sealed = STANDARD.decode(sealed).unwrap();
+            fs::write(folder.path().join("store/vault"), sealed).unwrap();
+            let vault = vault(folder.path(), &[(variable, key)]);
+            assert_eq!(got(&vault).as_deref(), Some("kept"), "{variable}");
+        }
+    }
+
+    #[test]
+    fn a_vault_may_be_large_but_not_endless() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
+        let large = "x".repeat(2_000_000);
+        put(&vault, &large);
+        assert_eq!(got(&vault), Some(large));
+        let path = folder.path().join("store/vault");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.resize(16 * 1024 * 1024 + 1, 0);
+        fs::write(&path, bytes).unwrap();
+        assert!(vault.get(&item()).is_err());
+    }
+
     #[test]
     fn a_passphrase_opens_what_it_sealed() {
         let folder = tempfile::tempdir().unwrap();
