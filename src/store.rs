@@ -1261,7 +1261,7 @@ mod tests {
     fn what_the_python_package_called_it_finds_it() {
         let (_folder, store) = store();
         for (label, old) in [
-            ("long", "x".repeat(200)),
+            ("long", "x".repeat(300)),
             ("blank", "a b".to_owned()),
             ("path", "a/b".to_owned()),
         ] {
