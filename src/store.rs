@@ -1061,6 +1061,9 @@ mod tests {
         for text in ["/etc/ssl/city.pem", "ca.pem"] {
             let (before, after) = named(text);
             assert_eq!(before, after, "{text}");
+            // A store that is moved takes its own file along.
+            let document = store.read_meta(&id).unwrap().unwrap();
+            assert_eq!(document["ca_bundle"], text);
         }
     }
 
