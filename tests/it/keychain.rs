@@ -8,12 +8,13 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET};
 use crate::support::walk::{add, sign_in};
+use crate::support::{until, PATIENCE};
 use age_oauth::connection::KeychainKind;
 use age_oauth::context::Environment;
 use age_oauth::error::KeychainReason;
@@ -21,9 +22,6 @@ use age_oauth::keychain::{Item, ItemKind, SecretStore};
 use age_oauth::{Context, Keychains, Secret};
 use secret_service::blocking::SecretService;
 use secret_service::EncryptionType;
-
-/// What never comes within this time never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const BUS: &str = r#"<busconfig>
   <type>session</type>
@@ -319,16 +317,6 @@ fn end(child: &mut Child) {
 fn private_dir(path: &Path) {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().mode(0o700).create(path).unwrap();
-}
-
-/// Waits for a condition, within bounds.
-#[track_caller]
-fn until(mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// The library's keychain on the bus at this address.

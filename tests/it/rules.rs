@@ -10,6 +10,7 @@ use std::process::Child;
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Manner, Pkce, Portal, APP_SECRET, USER};
+use crate::support::until;
 use crate::support::walk::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
 use url::Url;
 
@@ -68,7 +69,10 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
     let mut terminal = Terminal::start(&home, &["login"]);
     terminal.expect("press Enter:");
     let url = terminal.word(&portal.rest("oauth2/authorize"));
-    assert_eq!(fs::read_to_string(&opened).unwrap(), format!("{url}\n"));
+    // It is started, not waited for.
+    let told = || fs::read_to_string(&opened).unwrap_or_default();
+    until(|| told().ends_with('\n'));
+    assert_eq!(told(), format!("{url}\n"));
     let asked = portal.requests();
     let pages = [Endpoint::Authorize, Endpoint::SignIn, Endpoint::Approval];
     assert!(!asked

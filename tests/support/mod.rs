@@ -16,3 +16,19 @@ pub mod portal;
 pub mod pty;
 pub mod svg;
 pub mod walk;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What never comes within this time never comes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for what another process does.
+#[track_caller]
+pub fn until(mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
