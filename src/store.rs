@@ -1096,6 +1096,10 @@ mod tests {
             store.choose(None, &environment),
             Err(Error::Corrupt { .. })
         ));
+        assert!(matches!(
+            store.choose(Some(&named("nobody")), &environment),
+            Err(Error::NoConnection { .. })
+        ));
         // Neither a label nor an id is lost to them, and the first one of ours is the default.
         let mut ours = connection("PROD");
         ours.legacy_id = Some("prod_1a2b3c4d".into());
