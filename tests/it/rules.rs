@@ -10,7 +10,6 @@ use std::process::Child;
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Manner, Pkce, Portal, APP_SECRET, USER};
-use crate::support::until;
 use crate::support::walk::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
 use url::Url;
 
@@ -54,6 +53,7 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
 #[test]
 fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
     use crate::support::pty::Terminal;
+    use crate::support::until;
     use std::os::unix::fs::PermissionsExt;
     let (portal, mut home) = (Portal::start(Manner::Enterprise114), home());
     add(&home, &portal, "prod");
