@@ -1086,7 +1086,6 @@ pub(crate) fn new_tokens(connection: &Connection) -> Tokens {
 /// The record after an exchange. Nothing minted from the old refresh token is alive any more.
 fn extended(old: Tokens, granted: Granted) -> Tokens {
     let mut tokens = Tokens {
-        access: None,
         refresh: granted.refresh,
         minted_until: None,
         exchange_started: false,

@@ -853,6 +853,41 @@ mod tests {
     }
 
     #[test]
+    fn a_new_title_makes_no_vault_and_a_busy_one_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context {
+            environment: Environment::of([("AGE_OAUTH_VAULT_KEY", KEY)]),
+            deadline: crate::context::Deadline::after(Duration::ZERO),
+            ..Context::process()
+        };
+        let hurried = Vault::new(folder.path().join("store"), true, &context);
+        assert_eq!(hurried.name(), "vault");
+        hurried.retitle(&item()).unwrap();
+        assert!(!folder.path().join("store/vault").exists());
+        let patient = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
+        put(&patient, "kept");
+        let renamed = Item::new("my_portal_1", "renamed", ItemKind::Tokens);
+        patient.retitle(&renamed).unwrap();
+        let kept = patient.read().unwrap().unwrap();
+        assert_eq!(kept.items.0[&item().account()].title, renamed.title());
+        let _held = patient.lock().unwrap();
+        let busy = hurried.retitle(&renamed).unwrap_err();
+        assert_eq!(busy.reason, KeychainReason::Timeout, "{busy}");
+    }
+
+    /// A key that cannot be read is not replaced by a new one.
+    #[test]
+    fn a_chosen_key_that_cannot_be_looked_at_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        for path in [file.join("below"), folder.path().to_owned()] {
+            assert!(chosen_key(&path).is_err(), "{}", path.display());
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"x");
+    }
+
+    #[test]
     fn a_vault_may_be_large_but_not_endless() {
         let folder = tempfile::tempdir().unwrap();
         let vault = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
@@ -930,6 +965,13 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             let error = vault.get(&item()).unwrap_err();
             assert_eq!(error.reason, KeychainReason::Refused, "{error}");
+        }
+        let mut earlier = good.clone();
+        earlier[7] = VERSION - 1;
+        for damaged in [&*earlier, &good[..HEADER_LEN - 1]] {
+            fs::write(&path, damaged).unwrap();
+            let error = vault.get(&item()).unwrap_err();
+            assert_eq!(error.reason, KeychainReason::Lost, "{error}");
         }
     }
 

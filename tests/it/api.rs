@@ -60,6 +60,12 @@ fn a_rejected_token_is_renewed_once_and_the_call_repeated() {
     portal.expire_access_tokens();
     home.run(["api", "community/self"]).done().ok();
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 1);
+    // What is wrong besides the token is told as what it is.
+    portal.expire_access_tokens();
+    home.run(["api", "community/users/nobody"])
+        .done()
+        .code(7)
+        .err_has("does not exist");
     portal.set(|rules| {
         rules
             .app_mut(crate::support::portal::APP_ID)

@@ -489,6 +489,7 @@ fn an_exchange_leaves_nothing_of_what_it_ended() {
         tokens.minted_until = Some(long.expires_at);
         tokens.keep_server_token("https://server.example.com/arcgis", long, now);
         tokens.exchange_unsupported = true;
+        tokens.username = None;
     });
     let old = world.record();
     let refreshed = world.session().refresh(ExtendRule::Now).unwrap();
@@ -854,6 +855,7 @@ fn a_sign_in_that_the_portal_keeps_is_forgotten_here_alone() {
     );
     assert!(world.portal.accepts_refresh_token(&token));
     assert_eq!(world.count(Endpoint::Revoke), 0);
+    assert_eq!(world.decisions().last(), Some(&Decision::SignedOut));
     assert_eq!(world.session().sign_out(true).unwrap(), SignedOut::Nothing);
     assert_eq!(world.decisions(), [Decision::SignedIn, Decision::SignedOut]);
 }
