@@ -504,6 +504,12 @@ fn several_items_of_one_name_are_told_and_repaired(provider: Provider) {
     let error = keychain.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Ambiguous);
 
+    session.duplicate(&tokens(), b"another");
+    let all = keychain.all(&tokens()).unwrap();
+    let mut all: Vec<_> = all.iter().map(Secret::expose).collect();
+    all.sort_unstable();
+    assert_eq!(all, ["another", "ours", "theirs"]);
+
     keychain.set(&tokens(), &secret("repaired")).unwrap();
     assert_eq!(lookup(&tokens()), 1);
     assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("repaired"));
