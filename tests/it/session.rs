@@ -664,6 +664,20 @@ fn a_portal_that_refuses_to_extend_is_told_with_the_end_of_the_sign_in() {
     assert_eq!(status.extendable, Some(true), "it may work another time");
 }
 
+/// A sign-in that is extended as soon as nobody can lose a token by it is no reason for a word, however soon it would end.
+#[test]
+fn a_sign_in_whose_extension_waits_is_announced_by_nobody() {
+    let world = World::new(Manner::Enterprise114);
+    world.portal.set(|rules| rules.refresh_minutes_max = 20_160);
+    world.sign_in(USER);
+    world.pass(11 * DAY + 12 * HOUR);
+    let soon = world.portal.clock().now() + jiff::SignedDuration::from_mins(30);
+    world.change(|tokens| tokens.minted_until = Some(soon));
+    let issued = world.session().access_token(&Want::default()).unwrap();
+    assert_eq!(issued.decision, Decision::Renewed);
+    assert_eq!(world.notices(), []);
+}
+
 #[test]
 fn a_failure_stays_on_record_until_the_next_sign_in() {
     let world = World::signed_in(Manner::Enterprise114);
