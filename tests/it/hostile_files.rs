@@ -150,11 +150,6 @@ fn a_pipe_that_a_person_names_is_refused_or_read_never_hung_on() {
         .run(["api", "content/users/x/addItem", "--input", name])
         .done();
     said.code(1).err_has("no regular file");
-    let said = home
-        .run(["connections", "share", "prod"])
-        .env("SSL_CERT_FILE", name)
-        .done();
-    said.ok();
     thread::scope(|scope| {
         scope.spawn(|| fs::write(&pipe, SERVICE_SECRET).unwrap());
         let (url, ca) = (portal.url(), home.path().join("ca.pem"));
