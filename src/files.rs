@@ -26,7 +26,7 @@ const IN_THE_WAY: Duration = Duration::from_millis(500);
 /// Shortest and longest pause between two looks at a lock, in milliseconds.
 const PAUSE: (u64, u64) = (5, 50);
 
-/// The file's content, or nothing where there is none. A link, anything that is no regular file, and more than `max`
+/// The file's content, or nothing where there is none. A link, anything that is not a regular file, and more than `max`
 /// bytes are errors.
 pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
     let file = match patiently(|| open_unlinked(OpenOptions::new().read(true), path)) {
@@ -92,8 +92,12 @@ fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::other("it is no regular file"))
+        Err(not_regular())
     }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::other("it is not a regular file")
 }
 
 /// Replaces the file as a whole: temporary file with mode 0600 beside it, flushed to disk, renamed over. Whatever fails,
@@ -166,7 +170,7 @@ pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
 /// Adds a line to a log with mode 0600, in one write at its end, so that lines of many processes stay whole. A log that
 /// would grow beyond `max` bytes is moved to `<path>.1` first, in place of the one before.
 ///
-/// A link, a directory and anything else that is no regular file is an error and stays as it is.
+/// A link, a directory and anything else that is not a regular file is an error and stays as it is.
 #[cfg(any(feature = "cli", test))]
 pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Result<()> {
     let text = format!("{line}\n");
@@ -198,6 +202,139 @@ pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Re
         }
     });
     written.map_err(Error::file("append to", path))
+}
+
+/// A file that a person names for output. A regular file takes its new content as a whole, in [`UserOutput::finish`], or
+/// keeps the old one; a device, a FIFO and the like are written into and never replaced. Links are followed.
+#[cfg(any(feature = "cli", test))]
+pub(crate) struct UserOutput {
+    staged: Staged,
+    path: PathBuf,
+}
+
+#[cfg(any(feature = "cli", test))]
+enum Staged {
+    /// Beside the regular file that it will replace, or where there is none yet.
+    Beside(NamedTempFile),
+    /// Somewhere else, to be copied into what stands at the path.
+    Apart(File),
+}
+
+#[cfg(any(feature = "cli", test))]
+impl UserOutput {
+    /// Prepares a write to `path`. Nothing at `path` changes before [`UserOutput::finish`].
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let found = match fs::metadata(path) {
+            Ok(found) => found,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Self::new_file(path),
+            // Windows has no metadata of devices such as NUL.
+            Err(_) => return Self::apart(path),
+        };
+        if found.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if is_block_device(&found) {
+            return Err(io::Error::other("it is a block device"));
+        }
+        if !found.is_file() {
+            return Self::apart(path);
+        }
+        let path = fs::canonicalize(path)?;
+        // A rename would replace a file that is not writable as well.
+        OpenOptions::new().write(true).open(&path)?;
+        let file = NamedTempFile::new_in(&*long(folder_of(&path)))?;
+        keep_owner_and_mode(&found, file.as_file())?;
+        Ok(Self {
+            staged: Staged::Beside(file),
+            path,
+        })
+    }
+
+    fn new_file(path: &Path) -> io::Result<Self> {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(io::Error::other(
+                "it is a symbolic link to a file that does not exist",
+            ));
+        }
+        Ok(Self {
+            staged: Staged::Beside(NamedTempFile::new_in(&*long(folder_of(path)))?),
+            path: path.to_owned(),
+        })
+    }
+
+    fn apart(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            staged: Staged::Apart(tempfile::tempfile()?),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Where to write the content.
+    pub(crate) fn file(&mut self) -> &mut File {
+        match &mut self.staged {
+            Staged::Beside(file) => file.as_file_mut(),
+            Staged::Apart(file) => file,
+        }
+    }
+
+    /// Puts the content in its place. A FIFO is waited for until a process reads from it.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self.staged {
+            Staged::Beside(file) => {
+                file.as_file().sync_all()?;
+                replace(file, &long(&self.path))
+            }
+            Staged::Apart(mut file) => {
+                io::Seek::rewind(&mut file)?;
+                let mut target = OpenOptions::new().write(true).open(&self.path)?;
+                io::copy(&mut file, &mut target).map(drop)
+            }
+        }
+    }
+}
+
+#[cfg(any(feature = "cli", test))]
+fn is_block_device(found: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileTypeExt::is_block_device(&found.file_type());
+    #[cfg(not(unix))]
+    return {
+        let _ = found;
+        false
+    };
+}
+
+/// Whoever could read the old file can read the new one.
+#[cfg(any(feature = "cli", test))]
+fn keep_owner_and_mode(found: &fs::Metadata, file: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{fchown, MetadataExt};
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (found.uid(), found.gid()) {
+            // Only root may give a file away; for others the new file is their own.
+            let _ = fchown(file, Some(found.uid()), Some(found.gid()));
+        }
+        file.set_permissions(found.permissions())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (found, file);
+        Ok(())
+    }
+}
+
+/// Appends to a regular file that another program named, in one write. Links are followed; anything else is an error.
+#[cfg(any(feature = "cli", test))]
+pub(crate) fn append_given(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    if !fs::metadata(path)?.is_file() {
+        return Err(not_regular());
+    }
+    regular(options.open(path)?)?.write_all(bytes)
 }
 
 /// Gives the file another name.
@@ -255,7 +392,7 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
 fn make_writable(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(not_regular());
     }
     let mut permissions = found.permissions();
     #[cfg(unix)]
@@ -271,7 +408,7 @@ fn refuse_strange(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => Err(Error::Corrupt {
             path: path.to_owned(),
-            why: "it is no regular file (a symbolic link is not followed)".into(),
+            why: "it is not a regular file (a symbolic link is not followed)".into(),
         }),
         _ => Ok(()),
     }

@@ -594,7 +594,7 @@ pub(super) struct ApiArgs {
     /// Fetch all pages; one JSON array of their results
     #[arg(long, conflicts_with = "output")]
     pub(super) paginate: bool,
-    /// Write the answer to this file, however large
+    /// Write the answer to this file, however large; - is standard output
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 }

@@ -277,6 +277,90 @@ fn a_download_is_whole_or_nothing() {
 }
 
 #[test]
+fn output_goes_to_standard_output_for_a_dash_and_byte_for_byte() {
+    let (portal, home) = signed_in();
+    let big = vec![b'x'; 3_000_000];
+    portal.set(|rules| rules.item_data.clone_from(&big));
+    let out = home
+        .run(["api", "content/items/1/data", "-o", "-"])
+        .done()
+        .ok();
+    assert_eq!(out.stdout.as_bytes(), big);
+    assert!(!home.path().join("-").exists());
+    home.run(["api", "no/such/thing", "-o", "-"])
+        .done()
+        .code(6)
+        .out("");
+}
+
+#[cfg(unix)]
+#[test]
+fn output_to_a_device_or_a_fifo_is_written_into_and_never_replaces_it() {
+    use std::os::unix::fs::{symlink, FileTypeExt, PermissionsExt};
+    let (_portal, home) = signed_in();
+    let kind = |path: &std::path::Path| std::fs::symlink_metadata(path).unwrap().file_type();
+    let call = |path: &std::path::Path| {
+        home.run(["api", "community/self", "-o", path.to_str().unwrap()])
+            .done()
+    };
+
+    let fifo = home.path().join("fifo");
+    run_tool("mkfifo", &[fifo.to_str().unwrap()]);
+    let reader = {
+        let fifo = fifo.clone();
+        std::thread::spawn(move || std::fs::read_to_string(fifo).unwrap())
+    };
+    call(&fifo).ok();
+    assert!(reader.join().unwrap().contains("your.username"));
+    assert!(kind(&fifo).is_fifo());
+
+    // A device of our own: a broken program must not be able to replace the machine's.
+    let null = home.path().join("null");
+    if tool("mknod", &[null.to_str().unwrap(), "c", "1", "3"]) {
+        call(&null).ok();
+        assert!(kind(&null).is_char_device());
+    }
+    // A regular file behind a link: the file is replaced, the link and the mode stay.
+    let file = home.path().join("file");
+    std::fs::write(&file, "old").unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    let link = home.path().join("link");
+    symlink(&file, &link).unwrap();
+    call(&link).ok();
+    assert!(kind(&link).is_symlink());
+    assert!(std::fs::read_to_string(&file)
+        .unwrap()
+        .contains("your.username"));
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
+    let nowhere = home.path().join("nowhere");
+    symlink(home.path().join("absent"), &nowhere).unwrap();
+    call(&nowhere).code(1).err_has("symbolic link");
+    assert!(kind(&nowhere).is_symlink());
+    // A socket cannot be opened; it stays.
+    let socket = home.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    call(&socket).code(1);
+    assert!(kind(&socket).is_socket());
+}
+
+#[cfg(unix)]
+fn tool(name: &str, arguments: &[&str]) -> bool {
+    std::process::Command::new(name)
+        .args(arguments)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[cfg(unix)]
+fn run_tool(name: &str, arguments: &[&str]) {
+    assert!(tool(name, arguments), "{name} {arguments:?}");
+}
+
+#[test]
 fn the_referer_of_a_connection_goes_with_every_call() {
     let portal = Portal::start(Manner::Enterprise114);
     let home = home();

@@ -156,6 +156,10 @@ fn every_command_has_a_manual_page() {
         let page = std::fs::read_to_string(dir.join(format!("{name}.1"))).unwrap();
         assert!(page.contains(".TH ") && page.contains(".SH NAME"), "{name}");
     }
+    let names = std::fs::read_dir(&dir).unwrap().flatten();
+    assert!(!names
+        .map(|entry| entry.file_name())
+        .any(|name| name.to_string_lossy().contains("help")));
     let page = home.run(["man", "connections", "add"]).done().ok().stdout;
     assert!(
         page.contains("age\\-oauth\\-connections\\-add") || page.contains("connections-add"),

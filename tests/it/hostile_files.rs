@@ -145,11 +145,11 @@ fn a_pipe_that_a_person_names_is_refused_or_read_never_hung_on() {
     let said = home
         .run(["connections", "edit", "prod", "--verify-ssl", name])
         .done();
-    said.code(2).err_has("no regular file");
+    said.code(2).err_has("not a regular file");
     let said = home
         .run(["api", "content/users/x/addItem", "--input", name])
         .done();
-    said.code(1).err_has("no regular file");
+    said.code(1).err_has("not a regular file");
     thread::scope(|scope| {
         scope.spawn(|| fs::write(&pipe, SERVICE_SECRET).unwrap());
         let (url, ca) = (portal.url(), home.path().join("ca.pem"));

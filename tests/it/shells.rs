@@ -218,6 +218,18 @@ fn other_forms_say_the_same() {
         "ARCGIS_TOKEN<<age_oauth_end\n{token}\nage_oauth_end\n"
     )));
 
+    let fifo = home.path().join("fifo");
+    assert!(Command::new("mkfifo")
+        .arg(&fifo)
+        .status()
+        .unwrap()
+        .success());
+    home.set("GITHUB_ENV", fifo.to_str().unwrap());
+    home.run(["export-env", "--shell", "github"])
+        .done()
+        .code(1)
+        .err_has("regular file");
+
     let error = home
         .run(["export-env", "--shell", "json", "-c", "nobody"])
         .done()

@@ -175,8 +175,9 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in entries.flatten() {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
-            Ok(_) => found.push(entry.path()),
-            Err(_) => {}
+            // A link, a FIFO or a device holds nothing of its own, and opening it may wait for ever.
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
         }
     }
 }

@@ -1,11 +1,11 @@
 //! `api`: one call with the token that belongs to its address. The token travels in a header; an error inside an answer is an
 //! error here.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
-use tempfile::NamedTempFile;
 
 use crate::cli::args::{ApiArgs, Method};
 use crate::cli::report::{Failure, Outcome};
@@ -13,7 +13,7 @@ use crate::cli::words::json_for_terminal;
 use crate::cli::Desk;
 use crate::error::Error;
 use crate::federation::{is_token, Target};
-use crate::files;
+use crate::files::{self, UserOutput};
 use crate::http::ApiCall;
 use crate::session::Session;
 
@@ -146,7 +146,8 @@ fn print(desk: &mut Desk, bytes: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// The whole file or nothing: it takes its name when it has come to its end.
+/// Writes the answer to a file as [`files::UserOutput`] does, or to standard output for `-`. Nothing is written unless the
+/// whole answer came.
 fn download(
     desk: &mut Desk,
     session: &Session,
@@ -159,20 +160,38 @@ fn download(
         path: path.to_owned(),
         source,
     };
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    if path == Path::new("-") {
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        fetch(desk, session, target, call, &mut file, &failed)?;
+        std::io::Seek::rewind(&mut file)?;
+        std::io::copy(&mut file, &mut desk.host.out)?;
+        return Ok(());
+    }
     if path.is_dir() {
         return Err(Failure::usage(format!(
             "`{}` is a folder; name a file",
             path.display()
         )));
     }
-    let mut file = NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut output = UserOutput::create(path).map_err(failed)?;
+    fetch(desk, session, target, call, output.file(), &failed)?;
+    output.finish().map_err(failed)?;
+    desk.talk
+        .remark(&format!("[OK] written: {}", path.display()));
+    Ok(())
+}
+
+/// The answer into `file`, once: what a first attempt with a rejected token has left is overwritten.
+fn fetch(
+    desk: &Desk,
+    session: &Session,
+    target: &Target,
+    call: &ApiCall<'_>,
+    file: &mut File,
+    failed: &dyn Fn(std::io::Error) -> Error,
+) -> Outcome {
     let bar = desk.talk.download();
     session.call(target, |http, token| {
-        let file = file.as_file_mut();
         let rewound = std::io::Seek::rewind(file).and_then(|()| file.set_len(0));
         rewound.map_err(|source| crate::http::CallError::Failed {
             error: failed(source),
@@ -180,10 +199,5 @@ fn download(
         })?;
         http.download(call, token, file, &mut |come, whole| bar.set(come, whole))
     })?;
-    drop(bar);
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|why| failed(why.error))?;
-    desk.talk
-        .remark(&format!("[OK] written: {}", path.display()));
     Ok(())
 }

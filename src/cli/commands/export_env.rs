@@ -11,6 +11,8 @@ use crate::cli::host::Host;
 use crate::cli::report::{Failure, Outcome};
 use crate::cli::shell::{Shell, Unquotable, Variable};
 use crate::cli::Desk;
+use crate::error::Error;
+use crate::files;
 
 pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outcome {
     let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
@@ -174,15 +176,6 @@ fn append_to_github(desk: &mut Desk, variables: &[Variable], token: Option<&str>
     let text = Shell::Github
         .render(variables)
         .map_err(|error| unquotable(&error, Shell::Github))?;
-    std::fs::OpenOptions::new()
-        .append(true)
-        .open(&path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|source| {
-            Failure::Library(crate::Error::File {
-                action: "write",
-                path,
-                source,
-            })
-        })
+    files::append_given(&path, text.as_bytes())
+        .map_err(|why| Error::file("append to", path)(why).into())
 }

@@ -1,8 +1,9 @@
 //! `man`: manual pages, out of the definitions that the program parses by.
 
 use std::io::Write;
+use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use crate::cli::args::{Cli, ManArgs};
@@ -10,20 +11,14 @@ use crate::cli::report::{Failure, Outcome};
 use crate::cli::words::escape;
 use crate::cli::Desk;
 use crate::error::Error;
+use crate::files::UserOutput;
 
 pub(in crate::cli) fn man(desk: &mut Desk, args: &ManArgs) -> Outcome {
     let mut program = Cli::command();
     program.build();
     if let Some(dir) = &args.dir {
-        return std::fs::create_dir_all(dir)
-            .and_then(|()| clap_mangen::generate_to(program, dir))
-            .map_err(|source| {
-                Failure::Library(Error::File {
-                    action: "write",
-                    path: dir.clone(),
-                    source,
-                })
-            });
+        std::fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
+        return write_all(&program, dir);
     }
     let mut command = &program;
     for name in &args.command {
@@ -34,12 +29,35 @@ pub(in crate::cli) fn man(desk: &mut Desk, args: &ManArgs) -> Outcome {
             )
         })?;
     }
-    let name = command
+    Ok(desk.host.out.write_all(&page(command)?)?)
+}
+
+/// Writes the page of this command and of all below it into a folder, except those of `help`, which repeat the others.
+fn write_all(command: &Command, dir: &Path) -> Outcome {
+    let path = dir.join(format!("{}.1", full_name(command)));
+    let page = page(command)?;
+    UserOutput::create(&path)
+        .and_then(|mut output| {
+            output.file().write_all(&page)?;
+            output.finish()
+        })
+        .map_err(Error::file("write", path))?;
+    command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+        .try_for_each(|command| write_all(command, dir))
+}
+
+fn full_name(command: &Command) -> &str {
+    command
         .get_display_name()
-        .unwrap_or_else(|| command.get_name());
+        .unwrap_or_else(|| command.get_name())
+}
+
+fn page(command: &Command) -> Result<Vec<u8>, Failure> {
     let mut page = Vec::new();
     Man::new(command.clone())
-        .title(name.to_owned())
+        .title(full_name(command).to_owned())
         .render(&mut page)?;
-    Ok(desk.host.out.write_all(&page)?)
+    Ok(page)
 }
