@@ -43,8 +43,8 @@ impl Context {
     }
 
     /// Reports an event to the observer.
-    pub fn tell(&self, event: &Event) {
-        self.observer.tell(event);
+    pub fn emit(&self, event: &Event) {
+        self.observer.notify(event);
     }
 }
 
@@ -216,7 +216,7 @@ impl Observer {
     }
 
     /// Tells of an event.
-    pub fn tell(&self, event: &Event) {
+    pub fn notify(&self, event: &Event) {
         (self.0)(event);
     }
 }
@@ -271,7 +271,7 @@ pub enum Decision {
     /// The refresh token was exchanged; the sign-in lives longer now.
     Extended,
     /// The portal could not be reached; a stored token that still lives was returned.
-    KeptOnFailure,
+    Fallback,
     /// Somebody signed in.
     SignedIn,
     /// The sign-in was given up.
@@ -287,7 +287,7 @@ impl Decision {
             Self::Renewed => "renewed",
             Self::RenewedByAnother => "renewed_by_another",
             Self::Extended => "exchanged",
-            Self::KeptOnFailure => "kept",
+            Self::Fallback => "kept",
             Self::SignedIn => "signed_in",
             Self::SignedOut => "signed_out",
         }

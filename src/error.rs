@@ -87,7 +87,7 @@ pub enum Error {
         /// The URL, without query.
         url: String,
         /// What was refused.
-        why: Refused,
+        why: Refusal,
     },
     /// Another process works on this connection and did not finish in time.
     Busy {
@@ -109,7 +109,7 @@ pub enum SignInNeeded {
     /// Its time is over.
     Expired,
     /// The portal does not know it any more (revoked, replaced, keys renewed).
-    NotHonoured,
+    NoLongerAccepted,
     /// The portal extended it, but the answer was lost on the way.
     ExtensionLost,
     /// No code arrived in time. Holds the redirect URI that the portal must know.
@@ -124,7 +124,7 @@ pub enum SignInNeeded {
         signed_in: String,
     },
     /// The answer belongs to another sign-in attempt or another portal.
-    ForeignAnswer,
+    MismatchedResponse,
 }
 
 /// What a keychain said.
@@ -270,7 +270,7 @@ pub struct CertificateFacts {
 /// What the portal, or the web server in front of it, said no to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum Refusal {
     /// The client id is unknown there.
     ClientId,
     /// The client secret is wrong or was reset.
@@ -443,7 +443,7 @@ impl fmt::Display for SignInNeeded {
                 "it was made on the machine `{machine}`, and keychains do not travel"
             ),
             Self::Expired => f.write_str("it has expired"),
-            Self::NotHonoured => f.write_str("the portal no longer honours it"),
+            Self::NoLongerAccepted => f.write_str("the portal no longer honours it"),
             Self::ExtensionLost => {
                 f.write_str("the portal extended it, but its answer was lost on the way")
             }
@@ -455,7 +455,7 @@ impl fmt::Display for SignInNeeded {
             Self::OtherUser { stored, signed_in } => {
                 write!(f, "`{signed_in}` signed in, but it belongs to `{stored}`")
             }
-            Self::ForeignAnswer => {
+            Self::MismatchedResponse => {
                 f.write_str("the answer belongs to another sign-in attempt or another portal")
             }
         }
@@ -524,7 +524,7 @@ impl fmt::Display for TlsFailureKind {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClientId => f.write_str("the portal does not know this client ID"),

@@ -1,7 +1,7 @@
 //! Signs people and applications in to ArcGIS Enterprise portals and ArcGIS Online by OAuth 2.0, and hands out
 //! short-lived access tokens, so that no script holds a password, a secret or a long-lived token.
 //!
-//! A [`Connection`] is one registered way into one portal. [`Connections`] finds it; a [`Session`] makes the one
+//! A [`Connection`] is one registered way into one portal. [`ConnectionStore`] finds it; a [`Session`] makes the one
 //! decision: the stored access token, a new one minted by exactly one of all processes that want one, or
 //! [`Error::SignInNeeded`]. Secrets rest in a [keychain](keychain::SecretStore), never in a file of plain text.
 //!
@@ -14,14 +14,14 @@
 //! println!("X-Esri-Authorization: Bearer {}", token.expose());
 //!
 //! // The same in its parts:
-//! use age_oauth::{Connections, Context, Keychains, Selector, Session, Want};
+//! use age_oauth::{ConnectionStore, Context, Keychains, Selector, Session, TokenRequest};
 //! let context = Context::process();
-//! let connections = Connections::open_default(&context.environment)?;
+//! let connections = ConnectionStore::open_default(&context.environment)?;
 //! let connection = connections.find(&Selector::Name("prod".into()))?;
 //! let keychains = Keychains::new(connections.root().into(), connections.is_custom(), false, &context);
 //! let keychain = keychains.of(connection.keychain);
 //! let session = Session::new(connections, connection, keychain, context);
-//! let issued = session.access_token(&Want::default())?;
+//! let issued = session.access_token(&TokenRequest::default())?;
 //! println!("good until {}", issued.access.expires_at);
 //! # Ok::<(), age_oauth::Error>(())
 //! ```
@@ -29,8 +29,6 @@
 //! The library neither prints nor prompts; what a person should know goes to the [`context::Observer`]. The command line
 //! is behind the feature `cli`.
 
-#[cfg(windows)]
-mod access_list;
 pub mod card;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -40,20 +38,20 @@ mod crash;
 pub mod error;
 pub mod federation;
 mod files;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod http;
 pub mod keychain;
-pub mod legacy;
 pub mod loopback;
 pub mod manage;
+pub mod migrate;
 pub mod oauth;
+pub mod policy;
 pub mod portal;
 mod secret;
 pub mod session;
 pub mod store;
-pub mod takeover;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod testing;
 pub mod token;
 
 pub use card::Card;
@@ -62,8 +60,8 @@ pub use context::Context;
 pub use error::{Error, Result};
 pub use keychain::Keychains;
 pub use secret::Secret;
-pub use session::{Session, Want};
-pub use store::{Connections, Selector};
+pub use session::{Session, TokenRequest};
+pub use store::{ConnectionStore, Selector};
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.
 ///
@@ -71,7 +69,7 @@ pub use store::{Connections, Selector};
 /// [`Error::SignInNeeded`].
 pub fn access_token(connection: &str) -> Result<Secret> {
     let context = Context::process();
-    let connections = Connections::open_default(&context.environment)?;
+    let connections = ConnectionStore::open_default(&context.environment)?;
     let connection = connections.find(&Selector::Name(connection.to_owned()))?;
     let keychains = Keychains::new(
         connections.root().to_owned(),
@@ -81,5 +79,8 @@ pub fn access_token(connection: &str) -> Result<Secret> {
     );
     let keychain = keychains.of(connection.keychain);
     let session = Session::new(connections, connection, keychain, context);
-    Ok(session.access_token(&Want::default())?.access.secret)
+    Ok(session
+        .access_token(&TokenRequest::default())?
+        .access
+        .secret)
 }

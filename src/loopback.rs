@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::connection::LoopbackUri;
 use crate::error::{Error, Result};
-use crate::oauth::{Returned, SignIn};
+use crate::oauth::{AuthorizationResponse, SignInAttempt};
 
 /// A request with a longer head than this is no redirect of a portal.
 const MAX_HEAD: usize = 16 * 1024;
@@ -70,7 +70,7 @@ impl Listener {
     /// Waits at most `bound` for the portal's answer to this attempt. An answer to any other attempt is turned away with
     /// status 400 and the wait goes on. `None` when the time is up.
     #[must_use]
-    pub fn wait(&self, sign_in: &SignIn, bound: Duration) -> Option<Returned> {
+    pub fn wait(&self, sign_in: &SignInAttempt, bound: Duration) -> Option<AuthorizationResponse> {
         let end = Instant::now() + bound;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -78,9 +78,9 @@ impl Listener {
                 Ok(arrived) => {
                     let returned = sign_in.read_callback(&arrived.query);
                     let page = match &returned {
-                        Returned::Code(_) => &PAGE_RECEIVED,
-                        Returned::Declined => &PAGE_DECLINED,
-                        Returned::Failed(_) => &PAGE_FAILED,
+                        AuthorizationResponse::Code(_) => &PAGE_RECEIVED,
+                        AuthorizationResponse::Declined => &PAGE_DECLINED,
+                        AuthorizationResponse::Failed(_) => &PAGE_FAILED,
                         _ => {
                             answer(&arrived.client, &PAGE_FOREIGN);
                             continue;
@@ -322,7 +322,7 @@ mod tests {
             .port()
     }
 
-    fn attempt(port: u16) -> (SignIn, LoopbackUri) {
+    fn attempt(port: u16) -> (SignInAttempt, LoopbackUri) {
         let redirect_uri: RedirectUri =
             format!("http://127.0.0.1:{port}/callback").parse().unwrap();
         let RedirectUri::Loopback(uri) = redirect_uri.clone() else {
@@ -337,11 +337,11 @@ mod tests {
             },
             "client1".into(),
         );
-        let sign_in = SignIn::begin(&connection, &SignInOptions::default()).unwrap();
+        let sign_in = SignInAttempt::begin(&connection, &SignInOptions::default()).unwrap();
         (sign_in, uri)
     }
 
-    fn state(sign_in: &SignIn) -> String {
+    fn state(sign_in: &SignInAttempt) -> String {
         url::Url::parse(sign_in.url())
             .unwrap()
             .query_pairs()
@@ -383,7 +383,7 @@ mod tests {
         );
         assert!(matches!(
             listener.wait(&sign_in, LONG),
-            Some(Returned::Code(_))
+            Some(AuthorizationResponse::Code(_))
         ));
         let page = read(client);
         assert!(page.starts_with("HTTP/1.1 200"));
@@ -449,7 +449,7 @@ mod tests {
         );
         assert!(matches!(
             listener.wait(&sign_in, LONG),
-            Some(Returned::Code(_))
+            Some(AuthorizationResponse::Code(_))
         ));
         assert!(read(right).starts_with("HTTP/1.1 200"));
         // Whichever of the two was served first, the wrong one never ended the wait with a code.

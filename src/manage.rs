@@ -16,7 +16,7 @@ use crate::http;
 use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
 use crate::secret::Secret;
 use crate::session::Session;
-use crate::store::Connections;
+use crate::store::ConnectionStore;
 use crate::token::{Binding, ClientSecret, Tokens};
 
 /// The most that a client secret may be long, in bytes: far above any portal's.
@@ -78,7 +78,7 @@ pub fn read_ca(path: &Path) -> Result<String> {
     let bad =
         |why: String| Error::invalid("certificate file", format!("`{}`: {why}", path.display()));
     let bytes =
-        files::read_given(path, http::MAX_CERTIFICATES).map_err(|why| bad(why.to_string()))?;
+        files::read_user_file(path, http::MAX_CERTIFICATES).map_err(|why| bad(why.to_string()))?;
     let certificates = http::read_certificates(&bytes).map_err(bad)?;
     Ok(http::to_pem(&certificates))
 }
@@ -86,7 +86,7 @@ pub fn read_ca(path: &Path) -> Result<String> {
 /// Stores the secret, then makes the connection. Nothing stays behind where either fails. Returns whether it became the
 /// default.
 pub fn create(
-    connections: &Connections,
+    connections: &ConnectionStore,
     keychain: &Arc<dyn SecretStore>,
     connection: &Connection,
     ca: Option<&[u8]>,
@@ -105,7 +105,7 @@ pub fn create(
     let added = connections.add(connection, ca, context);
     if added.is_err() && stored {
         if let Err(error) = keychain.delete(&item) {
-            context.tell(&Event::Notice(Notice::Minor {
+            context.emit(&Event::Notice(Notice::Minor {
                 what: format!("an unused item stays in the keychain: {error}"),
             }));
         }
@@ -376,7 +376,7 @@ pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
     let renamed = connections.rename(&lock, label, context)?;
     for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
         if let Err(error) = keychain.retitle(&Item::of(&renamed, kind)) {
-            context.tell(&Event::Notice(Notice::Minor {
+            context.emit(&Event::Notice(Notice::Minor {
                 what: format!("the keychain still shows the old name: {error}"),
             }));
         }
@@ -395,7 +395,7 @@ pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
             .map_err(|error| session.keychain_error(error, ItemKind::ClientSecret))
     });
     match forgotten {
-        Err(error) if leave_secrets => context.tell(&Event::Notice(Notice::Minor {
+        Err(error) if leave_secrets => context.emit(&Event::Notice(Notice::Minor {
             what: format!("its secrets stay in the keychain: {error}"),
         })),
         Err(error) => return Err(error),

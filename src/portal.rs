@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::{Error, Refused, Result, Unreachable};
+use crate::error::{Error, Refusal, Result, Unreachable};
 use crate::http::{CallError, Field, Http, Retry};
 use crate::oauth::{is_token, one_line};
 use crate::secret::Secret;
@@ -207,7 +207,7 @@ pub(crate) fn plain(error: CallError, http: &Http) -> Error {
                 url => url.to_owned(),
             },
             why: match error.code {
-                Some(403) => Refused::Privilege,
+                Some(403) => Refusal::Privilege,
                 _ => error.as_refused(),
             },
         },

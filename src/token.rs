@@ -13,7 +13,7 @@ use crate::secret::Secret;
 pub const ASSUMED_REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// An access token with less life than this is as good as dead: a request takes time.
-pub const DYING: SignedDuration = SignedDuration::from_secs(60);
+pub const MIN_USABLE_TTL: SignedDuration = SignedDuration::from_secs(60);
 
 /// A token stamped later than this from now was stamped by a clock that has since been set back.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(60);
@@ -233,7 +233,7 @@ impl Tokens {
         let left = refresh.end().duration_since(now);
         let gap = self
             .minted_until
-            .filter(|until| until.duration_since(now) > DYING);
+            .filter(|until| until.duration_since(now) > MIN_USABLE_TTL);
         match gap {
             None if due || left <= refresh.life() / 10 => Extension::Due,
             Some(_) if left <= refresh.life() / 10 => Extension::Anyway,

@@ -4,14 +4,15 @@
 
 mod args;
 mod commands;
-mod host;
-mod journal;
+mod console;
+mod event_log;
+mod failure;
+mod format;
 mod launch;
 mod prompt;
-mod report;
+mod shared;
 mod shell;
-mod talk;
-mod words;
+mod system;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -21,23 +22,24 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-pub use host::{Ask, AskError, Check, Host, Terminals, Zone};
 pub use launch::Launch;
 pub use shell::{Shell, Unquotable, Variable};
+pub use system::{Ask, AskError, Check, System, Terminals, Zone};
 
 use args::{Cli, Color, Command, ConnectionsCommand, Global};
-use journal::{Entry, Journal};
-use report::{Failure, Outcome, DONE};
-use talk::{Manner, Talk};
+use console::{Console, OutputOptions};
+use event_log::{EventLog, LogScope};
+use failure::{Failure, Outcome, DONE};
 
 use crate::connection::{Connection, ConnectionId, Tls};
 use crate::context::{Context, Deadline, Event, Notice};
 use crate::keychain::Keychains;
-use crate::session::{Session, ENDS_SOON};
-use crate::store::{Connections, Selector};
+use crate::policy::ENDS_SOON;
+use crate::session::Session;
+use crate::store::{ConnectionStore, Selector};
 
 /// Runs one command line (the program's name first) and returns its exit code.
-pub fn run<I, T>(arguments: I, host: Host) -> u8
+pub fn run<I, T>(arguments: I, system: System) -> u8
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
@@ -51,9 +53,10 @@ where
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, command_name(&matches))));
     match parsed {
         Ok((cli, name)) => {
-            Desk::new(&cli.global, &name, wants_json(cli.command.as_ref()), host).serve(cli)
+            CommandContext::new(&cli.global, &name, wants_json(cli.command.as_ref()), system)
+                .serve(cli)
         }
-        Err(error) => unparsed(&error, &arguments, host),
+        Err(error) => unparsed(&error, &arguments, system),
     }
 }
 
@@ -61,7 +64,7 @@ where
 #[cfg(any(test, fuzzing))]
 pub(crate) fn shown(error: crate::error::Error) -> (String, String) {
     let failure = Failure::from(error);
-    let words = failure.words();
+    let words = failure.text();
     words.map_or_else(Default::default, |words| {
         (words.lines("error:", "hint:"), failure.json_line(&words))
     })
@@ -79,8 +82,8 @@ fn command_name(matches: &ArgMatches) -> String {
 }
 
 /// `--help` and `--version` are answers; the rest is wrong usage.
-fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
-    let colored = host.terminal.colors && host.environment.var("NO_COLOR").is_none();
+fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> u8 {
+    let colored = system.terminal.colors && system.environment.var("NO_COLOR").is_none();
     let text = if colored {
         error.render().ansi().to_string()
     } else {
@@ -91,17 +94,17 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
         // A reader that left (`--help | head`) is no failure.
-        let _ = host.out.write_all(text.as_bytes());
+        let _ = system.out.write_all(text.as_bytes());
         return DONE;
     }
     let failure = Failure::usage("");
     let context = Context {
-        clock: host.clock.clone(),
-        environment: host.environment.clone(),
+        clock: system.clock.clone(),
+        environment: system.environment.clone(),
         ..Context::process()
     };
-    Journal::new(&host, "", &context, |_| ()).unparsed(&failure);
-    commands::fail_unparsed(&mut host, arguments);
+    EventLog::new(&system, "", &context, |_| ()).unparsed(&failure);
+    commands::fail_unparsed(&mut system, arguments);
     if arguments.iter().any(|argument| argument == "--json") {
         let message = error.render().to_string();
         let message = message.lines().next().unwrap_or_default();
@@ -114,9 +117,9 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut host: Host) -> u8 {
             },
             "format_version": 1,
         });
-        let _ = writeln!(host.err, "{}", words::json_text(&line.to_string()));
+        let _ = writeln!(system.err, "{}", format::json_text(&line.to_string()));
     } else {
-        let _ = host.err.write_all(text.as_bytes());
+        let _ = system.err.write_all(text.as_bytes());
     }
     failure.code()
 }
@@ -150,52 +153,52 @@ fn wants_json(command: Option<&Command>) -> bool {
     }
 }
 
-/// What every command works with: the host, the conversation, and how it was called.
-struct Desk {
-    host: Host,
-    talk: Talk,
-    journal: Journal,
+/// What every command works with: the system, the conversation, and how it was called.
+struct CommandContext {
+    system: System,
+    console: Console,
+    event_log: EventLog,
     context: Context,
     selector: Option<Selector>,
     no_input: bool,
 }
 
-impl Desk {
-    fn new(global: &Global, command: &str, json: bool, mut host: Host) -> Self {
-        let err = std::mem::replace(&mut host.err, Box::new(std::io::sink()));
-        let environment = host.environment.clone();
-        let talk = Talk::new(
+impl CommandContext {
+    fn new(global: &Global, command: &str, json: bool, mut system: System) -> Self {
+        let err = std::mem::replace(&mut system.err, Box::new(std::io::sink()));
+        let environment = system.environment.clone();
+        let console = Console::new(
             err,
-            Manner {
+            OutputOptions {
                 quiet: global.quiet,
                 verbose: global.verbose,
                 json,
                 color: match global.color {
                     Color::Always => true,
                     Color::Never => false,
-                    Color::Auto => host.terminal.colors && environment.var("NO_COLOR").is_none(),
+                    Color::Auto => system.terminal.colors && environment.var("NO_COLOR").is_none(),
                 },
-                terminal: host.terminal.stderr,
-                zone: host.zone.clone(),
+                terminal: system.terminal.stderr,
+                zone: system.zone.clone(),
             },
         );
         let context = Context {
-            clock: host.clock.clone(),
+            clock: system.clock.clone(),
             deadline: global.timeout.map_or(Deadline::never(), Deadline::after),
             environment,
-            observer: talk.observer(),
+            observer: console.observer(),
         };
         let selector = global
             .connection
             .clone()
             .map(Selector::Name)
             .or_else(|| global.connection_id.clone().map(Selector::Id));
-        let complain = talk.clone();
-        let journal = Journal::new(&host, command, &context, move |text| complain.warn(text));
+        let on_error = console.clone();
+        let event_log = EventLog::new(&system, command, &context, move |text| on_error.warn(text));
         Self {
-            host,
-            talk,
-            journal,
+            system,
+            console,
+            event_log,
             context,
             selector,
             no_input: global.no_input,
@@ -204,7 +207,7 @@ impl Desk {
 
     /// Whether a person sits at the terminal and may be asked.
     fn person(&self) -> bool {
-        self.host.terminal.stdin && !self.no_input
+        self.system.terminal.stdin && !self.no_input
     }
 
     fn serve(mut self, cli: Cli) -> u8 {
@@ -227,7 +230,7 @@ impl Desk {
             Some(Command::Status(args)) => commands::status(&mut self, &args),
             Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
         };
-        let outcome = outcome.and_then(|()| Ok(self.host.out.flush()?));
+        let outcome = outcome.and_then(|()| Ok(self.system.out.flush()?));
         match outcome {
             Ok(()) => DONE,
             Err(failure) => {
@@ -239,29 +242,29 @@ impl Desk {
 
     /// Tells a failure and writes it down.
     fn fail(&self, failure: &Failure) {
-        if failure.words().is_some() {
-            self.journal.failed(failure);
+        if failure.text().is_some() {
+            self.event_log.failed(failure);
         }
-        failure.tell(&self.talk);
+        failure.print(&self.console);
     }
 
     /// Writes a line of the answer.
     fn answer(&mut self, line: &str) -> Outcome {
-        let out = &mut self.host.out;
-        Ok(self.talk.aside(|| writeln!(out, "{line}"))?)
+        let out = &mut self.system.out;
+        Ok(self.console.suspend(|| writeln!(out, "{line}"))?)
     }
 
     fn answer_json(&mut self, value: &serde_json::Value) -> Outcome {
-        self.answer(&words::json_text(&value.to_string()))
+        self.answer(&format::json_text(&value.to_string()))
     }
 
-    fn store(&self) -> Result<Connections, Failure> {
-        Ok(Connections::open_default(&self.context.environment)?)
+    fn store(&self) -> Result<ConnectionStore, Failure> {
+        Ok(ConnectionStore::open_default(&self.context.environment)?)
     }
 
     /// The keychains. One may show its own prompt only where a person can see it.
-    fn keychains(&self, store: &Connections) -> Keychains {
-        if let Some(keychain) = &self.host.keychain {
+    fn keychains(&self, store: &ConnectionStore) -> Keychains {
+        if let Some(keychain) = &self.system.keychain {
             return Keychains::fixed(Arc::clone(keychain));
         }
         Keychains::new(
@@ -278,7 +281,7 @@ impl Desk {
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
             || environment.var("DISPLAY").is_some()
             || environment.var("WAYLAND_DISPLAY").is_some();
-        let terminal = self.host.terminal;
+        let terminal = self.system.terminal;
         (terminal.stdin || terminal.stderr)
             && !self.no_input
             && environment.var("CI").is_none()
@@ -286,28 +289,28 @@ impl Desk {
     }
 
     /// The connection that was asked for, by flag, variable or default.
-    fn connection(&self, store: &Connections) -> Result<Connection, Failure> {
+    fn connection(&self, store: &ConnectionStore) -> Result<Connection, Failure> {
         let connection = store.choose(self.selector.as_ref(), &self.context.environment)?;
         self.warn_of_the_end(&connection);
         Ok(connection)
     }
 
-    fn session_of(&self, store: &Connections, connection: Connection) -> Session {
-        let entry = self.journal.take_in_hand(&connection);
+    fn session_of(&self, store: &ConnectionStore, connection: Connection) -> Session {
+        let entry = self.event_log.begin_scope(&connection);
         self.session_with(store, &self.keychains(store), connection, &entry)
     }
 
     /// The same with keychains that several sessions share, and an entry of the log.
     fn session_with(
         &self,
-        store: &Connections,
+        store: &ConnectionStore,
         keychains: &Keychains,
         connection: Connection,
-        entry: &Entry,
+        entry: &LogScope,
     ) -> Session {
         let keychain = keychains.of(connection.keychain);
         let context = Context {
-            observer: entry.observer(&self.talk),
+            observer: entry.observer(&self.console),
             ..self.context.clone()
         };
         Session::new(store.clone(), connection, keychain, context)
@@ -324,7 +327,7 @@ impl Desk {
     /// What is worth a word whenever a connection is used: an unchecked certificate, a sign-in that will end.
     fn warn_of(&self, connection: &Connection) {
         if connection.tls == Tls::Unverified {
-            self.context.tell(&Event::Notice(Notice::Unverified {
+            self.context.emit(&Event::Notice(Notice::Unverified {
                 connection: connection.label.to_string(),
             }));
         }
@@ -338,8 +341,8 @@ impl Desk {
             return;
         };
         let left = at.duration_since(self.context.now()).as_secs();
-        if self.host.terminal.stderr && (0..=ENDS_SOON).contains(&left) {
-            self.context.tell(&Event::Notice(Notice::EndsSoon {
+        if self.system.terminal.stderr && (0..=ENDS_SOON).contains(&left) {
+            self.context.emit(&Event::Notice(Notice::EndsSoon {
                 connection: connection.label.to_string(),
                 at,
             }));
@@ -347,13 +350,13 @@ impl Desk {
     }
 
     /// Says that `AGE_OAUTH_CONNECTION` chooses another connection than the default.
-    fn warn_of_override(&self, store: &Connections, default: Option<&ConnectionId>) {
+    fn warn_of_override(&self, store: &ConnectionStore, default: Option<&ConnectionId>) {
         let Some(name) = self.context.environment.var("AGE_OAUTH_CONNECTION") else {
             return;
         };
         let found = store.find(&Selector::Name(name.clone())).ok();
         if found.is_none() || found.map(|connection| connection.id).as_ref() != default {
-            self.talk.warn(&format!(
+            self.console.warn(&format!(
                 "AGE_OAUTH_CONNECTION is set to `{name}` here and goes before the default"
             ));
         }

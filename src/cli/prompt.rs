@@ -7,7 +7,7 @@ use console::Term;
 use dialoguer::theme::ColorfulTheme;
 use dialoguer::{Confirm, Input, Password, Select};
 
-use super::host::{Ask, AskError, Check};
+use super::system::{Ask, AskError, Check};
 use crate::secret::Secret;
 
 /// Asks on the terminal.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum;
 
-use super::words::json_text;
+use super::format::json_text;
 
 /// A form of output that some shell or program evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

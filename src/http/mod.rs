@@ -3,13 +3,13 @@
 //! What comes back is either a JSON object that is no error, the portal's own error, or an [`Error`] that says why
 //! there was no answer. It knows nothing of OAuth, follows no redirect, and never puts a token into a URL.
 
-mod answer;
 mod certificate;
 mod proxy;
+mod response;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod wire;
+mod transport;
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -21,10 +21,10 @@ use ureq::http::{HeaderValue, Method};
 use url::{form_urlencoded, Url};
 use zeroize::Zeroizing;
 
-pub use answer::{Answer, PortalError};
 pub(crate) use certificate::MAX_CERTIFICATES;
 pub use certificate::{facts, fingerprint, read_certificates, to_pem};
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxyChoice, ProxySource};
+pub use response::{ApiResponse, PortalError};
 pub use tls::extra_bundle;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
@@ -32,8 +32,8 @@ use crate::context::{Context, Deadline, Event, Wait};
 use crate::crash;
 use crate::error::{CertificateFacts, Error, Result, Unreachable};
 use crate::secret::Secret;
-use answer::Judgement;
-pub(crate) use answer::Received;
+use response::Classified;
+pub(crate) use response::RawResponse;
 use tls::TlsClient;
 
 /// Name resolution and connecting, TLS included, may each take this long.
@@ -69,7 +69,7 @@ type Exchange = fn(
     &Inner,
     Option<ProxyChoice>,
     Deadline,
-) -> std::result::Result<Received, Failure>;
+) -> std::result::Result<RawResponse, Failure>;
 
 /// The value of a form field.
 #[derive(Clone, Copy)]
@@ -94,7 +94,7 @@ impl Field<'_> {
 pub enum Retry {
     /// Whenever that may help: doing it twice does no harm.
     Freely,
-    /// Only where the portal cannot have acted: no byte of the request was written, or it answered 429 or 503 and
+    /// Only where the portal cannot have may_have_been_processed: no byte of the request was written, or it answered 429 or 503 and
     /// said when to come back (`Retry-After`).
     OnlyUnsent,
 }
@@ -106,7 +106,7 @@ pub enum CallError {
     Failed {
         /// What happened.
         error: Error,
-        /// Whether the portal may have acted on the request all the same.
+        /// Whether the portal may have may_have_been_processed on the request all the same.
         sent: bool,
     },
     /// The portal answered with an error of its own.
@@ -140,19 +140,19 @@ impl Http {
             proxy: proxy.clone(),
             tls: TlsClient::new(tls, &context.environment)?,
             context: context.clone(),
-            exchange: wire::exchange,
+            exchange: transport::exchange,
             pause: std::thread::sleep,
         })))
     }
 
-    /// The same without a network: answers come from [`crate::fuzzing`], which is told of waits instead of waiting.
+    /// The same without a network: answers come from [`crate::testing`], which is told of waits instead of waiting.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn offline(portal: &PortalUrl) -> Result<Self> {
         let context = Context::process();
         let mut http = Self::new(portal, &Tls::System, &Proxy::None, None, &context)?;
         if let Some(inner) = Arc::get_mut(&mut http.0) {
-            inner.exchange = |_, _, _, _| Ok(crate::fuzzing::next_answer());
-            inner.pause = crate::fuzzing::note_wait;
+            inner.exchange = |_, _, _, _| Ok(crate::testing::next_answer());
+            inner.pause = crate::testing::note_wait;
         }
         Ok(http)
     }
@@ -170,7 +170,7 @@ impl Http {
         path: &str,
         query: &[(&str, &str)],
         token: Option<&Secret>,
-    ) -> std::result::Result<Answer, CallError> {
+    ) -> std::result::Result<ApiResponse, CallError> {
         let mut url = self.address(path).map_err(CallError::unsent)?;
         add_query(&mut url, query.iter().copied());
         let request = Request {
@@ -207,7 +207,7 @@ impl Http {
             .map_err(|why| failed(Failure::before(why)))?;
         let received = (self.0.exchange)(&request, &self.0, proxy, end).map_err(failed)?;
         if matches!(received.status, 401 | 407) {
-            if let Err(judgement) = answer::judge(received, &request.url, &[]) {
+            if let Err(judgement) = response::classify(received, &request.url, &[]) {
                 return Err(failed(Failure::answered(judgement, None)));
             }
             return Ok((401, String::new()));
@@ -230,7 +230,7 @@ impl Http {
         form: &[(&str, Field<'_>)],
         token: Option<&Secret>,
         retry: Retry,
-    ) -> std::result::Result<Answer, CallError> {
+    ) -> std::result::Result<ApiResponse, CallError> {
         let secrets = form.iter().filter_map(|(_, field)| match field {
             Field::Plain(_) => None,
             Field::Secret(secret) => Some(*secret),
@@ -251,7 +251,7 @@ impl Http {
         &self,
         call: &ApiCall<'_>,
         token: &Secret,
-    ) -> std::result::Result<Answer, CallError> {
+    ) -> std::result::Result<ApiResponse, CallError> {
         let retry = if call.post {
             Retry::OnlyUnsent
         } else {
@@ -276,8 +276,8 @@ impl Http {
         let proxy = proxy::choose(&self.0.proxy, &request.url, &context.environment)
             .map_err(|why| failed(Failure::before(why)))?;
         let started = Instant::now();
-        let outcome = wire::download(&request, &self.0, proxy, end, file, progress);
-        context.tell(&Event::Http {
+        let outcome = transport::download(&request, &self.0, proxy, end, file, progress);
+        context.emit(&Event::Http {
             method: request.word(),
             url: request.shown(),
             status: outcome.as_ref().ok().map(|received| received.status),
@@ -288,15 +288,15 @@ impl Http {
             return Ok(());
         }
         let whole = (200..300).contains(&received.status);
-        match answer::judge(received, &request.url, &request.secrets) {
-            Err(judgement @ Judgement::Portal(_)) => {
+        match response::classify(received, &request.url, &request.secrets) {
+            Err(judgement @ Classified::Portal(_)) => {
                 Err(failed(Failure::answered(judgement, None)))
             }
             // A document of another kind, or JSON that is no error: what was asked for.
             _ if whole => Ok(()),
             Err(judgement) => Err(failed(Failure::answered(judgement, None))),
             Ok(_) => Err(failed(Failure::answered(
-                Judgement::Unreachable(Unreachable::Broken("its status is no success".into())),
+                Classified::Unreachable(Unreachable::Broken("its status is no success".into())),
                 None,
             ))),
         }
@@ -354,7 +354,11 @@ impl Http {
         Ok(url)
     }
 
-    fn call(&self, request: &Request<'_>, retry: Retry) -> std::result::Result<Answer, CallError> {
+    fn call(
+        &self,
+        request: &Request<'_>,
+        retry: Retry,
+    ) -> std::result::Result<ApiResponse, CallError> {
         let context = &self.0.context;
         let _waiting = Waiting::begin(context, &request.url);
         let patience = if request.upload.is_some() {
@@ -363,18 +367,18 @@ impl Http {
             CALL
         };
         let end = Deadline::after(context.deadline.bound(patience));
-        let mut acted = false;
+        let mut may_have_been_processed = false;
         let mut attempt = 1;
         loop {
             let failure = match self.attempt(request, end) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            acted |= failure.acted;
+            may_have_been_processed |= failure.may_have_been_processed;
             let Some(wait) = failure.wait(attempt, retry, end) else {
-                return Err(failure.into_error(&request.shown(), acted));
+                return Err(failure.into_error(&request.shown(), may_have_been_processed));
             };
-            context.tell(&Event::Retrying {
+            context.emit(&Event::Retrying {
                 url: request.shown(),
                 after: wait,
             });
@@ -387,13 +391,13 @@ impl Http {
         &self,
         request: &Request<'_>,
         end: Deadline,
-    ) -> std::result::Result<Answer, Failure> {
+    ) -> std::result::Result<ApiResponse, Failure> {
         let context = &self.0.context;
         let proxy = proxy::choose(&self.0.proxy, &request.url, &context.environment)
             .map_err(Failure::before)?;
         let started = Instant::now();
         let outcome = (self.0.exchange)(request, &self.0, proxy, end);
-        context.tell(&Event::Http {
+        context.emit(&Event::Http {
             method: request.word(),
             url: request.shown(),
             status: outcome.as_ref().ok().map(|received| received.status),
@@ -402,7 +406,7 @@ impl Http {
         let received = outcome?;
         crash::point("answer received");
         let retry_after = received.retry_after(context.now());
-        answer::judge(received, &request.url, &request.secrets)
+        response::classify(received, &request.url, &request.secrets)
             .map_err(|judgement| Failure::answered(judgement, retry_after))
     }
 }
@@ -552,9 +556,9 @@ fn authorization(token: Option<&Secret>) -> Result<Option<HeaderValue>> {
 
 /// One attempt's failure, and what decides whether there is another.
 struct Failure {
-    judgement: Judgement,
-    /// Whether the portal may have acted on the request.
-    acted: bool,
+    judgement: Classified,
+    /// Whether the portal may have may_have_been_processed on the request.
+    may_have_been_processed: bool,
     /// What the portal asks for.
     retry_after: Option<Duration>,
 }
@@ -563,21 +567,21 @@ impl Failure {
     /// Nothing was sent.
     fn before(error: Unreachable) -> Self {
         Self {
-            judgement: Judgement::Unreachable(error),
-            acted: false,
+            judgement: Classified::Unreachable(error),
+            may_have_been_processed: false,
             retry_after: None,
         }
     }
 
     /// There was an answer. "Come back later" with a time means that nothing was done.
-    fn answered(judgement: Judgement, retry_after: Option<Duration>) -> Self {
+    fn answered(judgement: Classified, retry_after: Option<Duration>) -> Self {
         let put_off = match &judgement {
-            Judgement::Unreachable(Unreachable::Status(429 | 503)) => retry_after.is_some(),
+            Classified::Unreachable(Unreachable::Status(429 | 503)) => retry_after.is_some(),
             _ => false,
         };
         Self {
             judgement,
-            acted: !put_off,
+            may_have_been_processed: !put_off,
             retry_after,
         }
     }
@@ -586,11 +590,11 @@ impl Failure {
     fn wait(&self, attempt: u32, retry: Retry, end: Deadline) -> Option<Duration> {
         let passing = matches!(
             self.judgement,
-            Judgement::Unreachable(
+            Classified::Unreachable(
                 Unreachable::Connect(_) | Unreachable::Broken(_) | Unreachable::Status(_)
             )
         );
-        let allowed = retry == Retry::Freely || !self.acted;
+        let allowed = retry == Retry::Freely || !self.may_have_been_processed;
         if !passing || !allowed || attempt >= ATTEMPTS {
             return None;
         }
@@ -601,13 +605,13 @@ impl Failure {
     fn into_error(self, url: &str, sent: bool) -> CallError {
         let (connection, url) = (None, url.to_owned());
         let error = match self.judgement {
-            Judgement::Portal(error) => return CallError::Portal(error),
-            Judgement::Unreachable(why) => Error::Unreachable {
+            Classified::Portal(error) => return CallError::Portal(error),
+            Classified::Unreachable(why) => Error::Unreachable {
                 connection,
                 url,
                 why,
             },
-            Judgement::Refused(why) => Error::Refused {
+            Classified::Refused(why) => Error::Refused {
                 connection,
                 url,
                 why,
@@ -630,7 +634,7 @@ struct Waiting<'a>(&'a Context);
 impl<'a> Waiting<'a> {
     fn begin(context: &'a Context, url: &Url) -> Self {
         let host = url.host_str().unwrap_or_default();
-        context.tell(&Event::Waiting(Wait::Portal {
+        context.emit(&Event::Waiting(Wait::Portal {
             host: url
                 .port()
                 .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
@@ -641,6 +645,6 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.tell(&Event::WaitOver);
+        self.0.emit(&Event::WaitOver);
     }
 }

@@ -22,7 +22,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
 use crate::context::{Environment, Observer};
-use crate::error::{Refused, TlsFailureKind};
+use crate::error::{Refusal, TlsFailureKind};
 
 const TOKEN: &str = "canary-token-0123456789";
 
@@ -180,11 +180,11 @@ fn token() -> Secret {
     Secret::new(TOKEN.to_owned())
 }
 
-fn get(http: &Http) -> std::result::Result<Answer, CallError> {
+fn get(http: &Http) -> std::result::Result<ApiResponse, CallError> {
     http.get("portals/self", &[("culture", "en")], Some(&token()))
 }
 
-fn post_once(http: &Http) -> std::result::Result<Answer, CallError> {
+fn post_once(http: &Http) -> std::result::Result<ApiResponse, CallError> {
     let form = [
         ("code", Field::Secret(&token())),
         ("client_id", Field::Plain("app 1")),
@@ -192,7 +192,7 @@ fn post_once(http: &Http) -> std::result::Result<Answer, CallError> {
     http.post("oauth2/token", &form, None, Retry::OnlyUnsent)
 }
 
-fn why(result: std::result::Result<Answer, CallError>) -> Unreachable {
+fn why(result: std::result::Result<ApiResponse, CallError>) -> Unreachable {
     match result.unwrap_err() {
         CallError::Failed {
             error: Error::Unreachable { why, .. },
@@ -202,7 +202,7 @@ fn why(result: std::result::Result<Answer, CallError>) -> Unreachable {
     }
 }
 
-fn refused(result: std::result::Result<Answer, CallError>) -> Refused {
+fn refused(result: std::result::Result<ApiResponse, CallError>) -> Refusal {
     match result.unwrap_err() {
         CallError::Failed {
             error: Error::Refused { why, .. },
@@ -212,7 +212,7 @@ fn refused(result: std::result::Result<Answer, CallError>) -> Refused {
     }
 }
 
-fn sent(result: &std::result::Result<Answer, CallError>) -> bool {
+fn sent(result: &std::result::Result<ApiResponse, CallError>) -> bool {
     matches!(result, Err(CallError::Failed { sent: true, .. }))
 }
 
@@ -298,7 +298,7 @@ fn ca(pem: &str) -> (tempfile::TempDir, Tls) {
     (directory, Tls::Ca(path))
 }
 
-fn tls_failure(result: std::result::Result<Answer, CallError>) -> crate::error::TlsFailure {
+fn tls_failure(result: std::result::Result<ApiResponse, CallError>) -> crate::error::TlsFailure {
     assert!(
         !sent(&result),
         "a refused certificate comes before the request"
@@ -498,7 +498,7 @@ fn a_demanded_client_certificate_is_the_web_tiers_refusal() {
         let server = Server::start(Some(Arc::new(config)), vec![json(OK)]);
         let (_keep, tls) = ca(&authority.pem());
         let schemes = refused(get(&server.tls_client("localhost", &tls)));
-        assert_eq!(schemes, Refused::WebTier(vec!["certificate".to_owned()]));
+        assert_eq!(schemes, Refusal::WebTier(vec!["certificate".to_owned()]));
     }
 }
 
@@ -563,7 +563,7 @@ fn a_web_tiers_sign_in_is_recognised() {
         "WWW-Authenticate: Negotiate\r\nWWW-Authenticate: NTLM, Basic realm=\"Basic\"\r\n";
     let server = Server::plain(vec![http("401 Unauthorized", headers, "<html>")]);
     let schemes = ["Negotiate", "NTLM", "Basic"].map(str::to_owned).to_vec();
-    assert_eq!(refused(get(&server.client())), Refused::WebTier(schemes));
+    assert_eq!(refused(get(&server.client())), Refusal::WebTier(schemes));
     assert_eq!(server.requests().len(), 1);
 }
 

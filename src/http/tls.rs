@@ -22,12 +22,12 @@ use rustls::{
 };
 use rustls::{ClientConnection, StreamOwned};
 
-use super::answer::Judgement;
 use super::certificate::{facts, read_certificates, validity, MAX_CERTIFICATES};
+use super::response::Classified;
 use crate::connection::Tls;
 use crate::context::Environment;
 use crate::error::{
-    CertificateFacts, Error, Refused, Result, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateFacts, Error, Refusal, Result, TlsFailure, TlsFailureKind, Unreachable,
 };
 use crate::files;
 
@@ -53,11 +53,11 @@ pub fn extra_bundle(environment: &Environment) -> Option<(&'static str, PathBuf)
     BUNDLES
         .into_iter()
         .filter_map(|name| Some((name, environment.path(name)?)))
-        .find(|(_, path)| files::open_given(path).is_ok())
+        .find(|(_, path)| files::open_user_file(path).is_ok())
 }
 
 fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = files::read_given(path, MAX_CERTIFICATES).map_err(Error::file("read", path))?;
+    let bytes = files::read_user_file(path, MAX_CERTIFICATES).map_err(Error::file("read", path))?;
     read_certificates(&bytes).map_err(|why| Error::Corrupt {
         path: path.to_owned(),
         why,
@@ -131,7 +131,7 @@ impl Verifier {
 
     /// A bundle of the environment serves many programs: what cannot be read of it is left out.
     fn file(&self, path: &Path) -> Option<std::result::Result<Trust, String>> {
-        let bytes = files::read_given(path, MAX_BUNDLE).ok()?;
+        let bytes = files::read_user_file(path, MAX_BUNDLE).ok()?;
         self.added(read_certificates(&bytes).ok()?)
     }
 
@@ -206,7 +206,7 @@ impl ServerCertVerifier for Verifier {
             Some(Err(why)) => kinds = vec![kind(&why)],
             None => {}
         }
-        Err(Refusal::new(kinds, leaf, intermediates, now).into())
+        Err(RejectedCertificate::new(kinds, leaf, intermediates, now).into())
     }
 
     fn verify_tls12_signature(
@@ -279,9 +279,9 @@ fn rank(kind: &TlsFailureKind) -> u8 {
 
 /// A refused certificate, on its way through rustls' error.
 #[derive(Debug)]
-struct Refusal(TlsFailure);
+struct RejectedCertificate(TlsFailure);
 
-impl Refusal {
+impl RejectedCertificate {
     fn new(
         kinds: Vec<TlsFailureKind>,
         leaf: &CertificateDer<'_>,
@@ -312,16 +312,16 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RejectedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.kind.fmt(f)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for RejectedCertificate {}
 
-impl From<Refusal> for rustls::Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<RejectedCertificate> for rustls::Error {
+    fn from(refusal: RejectedCertificate) -> Self {
         CertificateError::Other(OtherError(Arc::new(refusal))).into()
     }
 }
@@ -394,18 +394,18 @@ impl TlsClient {
     }
 
     /// What an I/O error means, where TLS is behind it.
-    pub(super) fn explain(&self, error: &io::Error) -> Option<Judgement> {
+    pub(super) fn explain(&self, error: &io::Error) -> Option<Classified> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         if self.certificate_demanded(error) {
             let schemes = vec!["certificate".to_owned()];
-            return Some(Judgement::Refused(Refused::WebTier(schemes)));
+            return Some(Classified::Refused(Refusal::WebTier(schemes)));
         }
         let failure = refusal(error).unwrap_or_else(|| TlsFailure {
             kind: TlsFailureKind::Other(words(error)),
             certificate: None,
             chain: Vec::new(),
         });
-        Some(Judgement::Unreachable(Unreachable::Tls(Box::new(failure))))
+        Some(Classified::Unreachable(Unreachable::Tls(Box::new(failure))))
     }
 
     /// TLS 1.3 has an alert for it; before, servers that asked for a certificate end the handshake in several ways.
@@ -448,7 +448,7 @@ fn refusal(error: &rustls::Error) -> Option<TlsFailure> {
     else {
         return None;
     };
-    Some(cause.downcast_ref::<Refusal>()?.0.clone())
+    Some(cause.downcast_ref::<RejectedCertificate>()?.0.clone())
 }
 
 fn words(error: &rustls::Error) -> String {

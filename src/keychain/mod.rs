@@ -3,12 +3,12 @@
 //! A keychain holds at most two items per connection, each replaced as a whole: the client secret and the tokens.
 //! What is inside an item is the business of [`crate::token`]; here it is text.
 
-mod bounded;
 mod memory;
 mod os;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod secret_service;
 pub(crate) mod split;
+mod timeout;
 pub(crate) mod vault;
 
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::connection::{Connection, KeychainKind};
 use crate::context::Context;
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
-use bounded::Bounded;
+use timeout::Bounded;
 use vault::Vault;
 
 /// The service that all our items belong to.
@@ -144,13 +144,13 @@ enum Source {
 impl Keychains {
     /// The platform's keychain, and the vault of the store at `root`. Touches neither yet.
     ///
-    /// `custom_root`: the root was chosen by hand, so the vault's key file lies beside it. `person`: somebody can see a
+    /// `custom_root`: the root was chosen by hand, so the vault's key file lies beside it. `interactive`: somebody can see a
     /// prompt of the keychain's own; without, none is shown and waits are short.
     #[must_use]
-    pub fn new(root: PathBuf, custom_root: bool, person: bool, context: &Context) -> Self {
-        let bound = bounded::bound(person, context);
-        let os = Arc::new(os::OsStore::new(os::Surroundings {
-            person,
+    pub fn new(root: PathBuf, custom_root: bool, interactive: bool, context: &Context) -> Self {
+        let bound = timeout::bound(interactive, context);
+        let os = Arc::new(os::OsStore::new(os::KeychainOptions {
+            interactive,
             patience: bound,
             bus: context.environment.var("DBUS_SESSION_BUS_ADDRESS"),
         }));

@@ -32,9 +32,9 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// What the platform's keychain is used in.
 #[derive(Clone)]
 #[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))] // The bus is the Secret Service's.
-pub(super) struct Surroundings {
+pub(super) struct KeychainOptions {
     /// Somebody can see a prompt of the keychain's own; without, none is shown.
-    pub(super) person: bool,
+    pub(super) interactive: bool,
     /// How long one answer may take.
     pub(super) patience: Duration,
     /// Where the D-Bus session is, where it is not in its usual place.
@@ -43,12 +43,12 @@ pub(super) struct Surroundings {
 
 pub(super) struct OsStore {
     store: OnceLock<Arc<CredentialStore>>,
-    surroundings: Surroundings,
+    surroundings: KeychainOptions,
 }
 
 impl OsStore {
     /// Touches nothing yet.
-    pub(super) fn new(surroundings: Surroundings) -> Self {
+    pub(super) fn new(surroundings: KeychainOptions) -> Self {
         Self {
             store: OnceLock::new(),
             surroundings,
@@ -93,7 +93,7 @@ struct Call {
 
 impl Call {
     #[cfg_attr(not(target_os = "macos"), allow(unused_variables))]
-    fn begin(surroundings: &Surroundings) -> Self {
+    fn begin(surroundings: &KeychainOptions) -> Self {
         // Not for the Secret Service, which keeps its conversations apart: there a call that never ends would stop those on
         // other buses too.
         let wanted = cfg!(any(windows, target_os = "macos"));
@@ -109,10 +109,10 @@ impl Call {
 /// The Keychain shows no prompt where no person can see it, and answers -25308 instead.
 #[cfg(target_os = "macos")]
 fn silence(
-    surroundings: &Surroundings,
+    surroundings: &KeychainOptions,
 ) -> Option<security_framework::os::macos::keychain::KeychainUserInteractionLock> {
     use security_framework::os::macos::keychain::SecKeychain;
-    if surroundings.person {
+    if surroundings.interactive {
         return None;
     }
     SecKeychain::disable_user_interaction().ok()
@@ -120,17 +120,17 @@ fn silence(
 
 #[cfg(all(unix, not(target_os = "macos")))]
 #[allow(clippy::unnecessary_wraps)] // As on the other platforms.
-fn open(surroundings: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
+fn open(surroundings: &KeychainOptions) -> keyring::Result<Arc<CredentialStore>> {
     Ok(super::secret_service::Store::open(surroundings.clone()))
 }
 
 #[cfg(target_os = "macos")]
-fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
+fn open(_: &KeychainOptions) -> keyring::Result<Arc<CredentialStore>> {
     Ok(apple_native_keyring_store::keychain::Store::new()?)
 }
 
 #[cfg(windows)]
-fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
+fn open(_: &KeychainOptions) -> keyring::Result<Arc<CredentialStore>> {
     // An item's target is `age-oauth:<account>` and its user the account; a `target` per item would leave the user empty.
     let prefix = format!("{SERVICE}:");
     let names = HashMap::from([("prefix", &*prefix), ("divider", ""), ("suffix", "")]);
@@ -141,18 +141,18 @@ fn open(_: &Surroundings) -> keyring::Result<Arc<CredentialStore>> {
 
 /// Why a call failed, by a store that knows; carried inside the keyring's own errors.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct StoreError {
     pub(super) reason: KeychainReason,
     pub(super) detail: String,
 }
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.detail)
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for StoreError {}
 
 fn failed(error: KeyringError) -> KeychainError {
     let (reason, detail) = explain(error);
@@ -188,7 +188,7 @@ fn explain(error: KeyringError) -> (KeychainReason, String) {
 type Cause = dyn std::error::Error + Send + Sync;
 
 fn by_store(why: &Cause) -> Option<(KeychainReason, String)> {
-    let trouble = why.downcast_ref::<Trouble>()?;
+    let trouble = why.downcast_ref::<StoreError>()?;
     Some((trouble.reason, trouble.detail.clone()))
 }
 
@@ -371,7 +371,7 @@ mod tests {
     fn a_stores_own_reason_passes_through() {
         for reason in [KeychainReason::Locked, KeychainReason::Timeout] {
             let trouble = || {
-                Box::new(Trouble {
+                Box::new(StoreError {
                     reason,
                     detail: "why".into(),
                 })
@@ -418,8 +418,8 @@ mod tests {
     #[test]
     fn items_of_windows_are_named_and_found_and_may_be_long() {
         use crate::keychain::{ItemKind, SecretStore};
-        let keychain = OsStore::new(Surroundings {
-            person: false,
+        let keychain = OsStore::new(KeychainOptions {
+            interactive: false,
             patience: Duration::from_secs(5),
             bus: None,
         });

@@ -23,19 +23,19 @@ use zbus::address::transport::{Transport, UnixSocket};
 use zbus::connection::Builder;
 use zbus::{Address, Connection};
 
-use super::os::{Surroundings, Trouble};
+use super::os::{KeychainOptions, StoreError};
 use crate::error::KeychainReason;
 
 const CONTENT_TYPE: &str = "text/plain; charset=utf8";
 
 /// The store. Connects at the first call.
 pub(super) struct Store {
-    conversation: Arc<Conversation>,
+    conversation: Arc<ServiceSession>,
 }
 
-struct Conversation {
+struct ServiceSession {
     session: Mutex<Option<Session>>,
-    surroundings: Surroundings,
+    surroundings: KeychainOptions,
 }
 
 /// The service, and the connection that it is on.
@@ -46,7 +46,7 @@ struct Session {
 
 /// One item, by its attributes.
 struct Credentials {
-    conversation: Arc<Conversation>,
+    conversation: Arc<ServiceSession>,
     service: String,
     user: String,
     label: String,
@@ -55,9 +55,9 @@ struct Credentials {
 }
 
 impl Store {
-    pub(super) fn open(surroundings: Surroundings) -> Arc<CredentialStore> {
+    pub(super) fn open(surroundings: KeychainOptions) -> Arc<CredentialStore> {
         Arc::new(Self {
-            conversation: Arc::new(Conversation {
+            conversation: Arc::new(ServiceSession {
                 session: Mutex::new(None),
                 surroundings,
             }),
@@ -102,7 +102,7 @@ impl CredentialStoreApi for Store {
 
     /// Each entry is one item, also where several share a name.
     fn search(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Entry>> {
-        let found = self.conversation.talk(|session| {
+        let found = self.conversation.with_retry(|session| {
             let found = session.wait(session.service.search_items(spec.clone()))?;
             found
                 .unlocked
@@ -132,7 +132,7 @@ impl CredentialStoreApi for Store {
     }
 }
 
-type Said<T> = std::result::Result<T, Trouble>;
+type Said<T> = std::result::Result<T, StoreError>;
 
 impl Session {
     fn wait<T>(&self, call: impl Future<Output = std::result::Result<T, ServiceError>>) -> Said<T> {
@@ -157,18 +157,18 @@ fn wait<T>(connection: &Connection, call: impl Future<Output = T>) -> T {
     })
 }
 
-impl Conversation {
+impl ServiceSession {
     /// Runs `call` in the session, which is opened where there is none, and once more in a new one where the daemon no
     /// longer knows it.
-    fn talk<T>(&self, call: impl Fn(&Session) -> Said<T>) -> Result<T> {
+    fn with_retry<T>(&self, call: impl Fn(&Session) -> Said<T>) -> Result<T> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let was_open = session.is_some();
         let mut outcome = self.in_session(&mut session, &call);
-        if was_open && outcome.as_ref().is_err_and(Trouble::is_stale) {
+        if was_open && outcome.as_ref().is_err_and(StoreError::is_stale) {
             *session = None;
             outcome = self.in_session(&mut session, &call);
         }
-        outcome.map_err(Trouble::into_keyring)
+        outcome.map_err(StoreError::into_keyring)
     }
 
     fn in_session<T>(
@@ -191,12 +191,12 @@ impl Conversation {
                     .internal_executor(false);
                 zbus::block_on(builder.build())
             })
-            .map_err(|error| match Trouble::from(ServiceError::from(error)) {
+            .map_err(|error| match StoreError::from(ServiceError::from(error)) {
                 // No bus at all is no keychain at all.
-                Trouble {
+                StoreError {
                     reason: KeychainReason::Refused,
                     detail,
-                } => Trouble {
+                } => StoreError {
                     reason: KeychainReason::Missing,
                     detail: format!("no D-Bus session: {detail}"),
                 },
@@ -256,7 +256,7 @@ impl Credentials {
         if items.is_empty() {
             return Ok(());
         }
-        if !self.conversation.surroundings.person {
+        if !self.conversation.surroundings.interactive {
             return Err(locked());
         }
         let items: Vec<_> = items.iter().collect();
@@ -272,7 +272,7 @@ impl Credentials {
         match (&*unlocked, &*locked) {
             ([], []) => Ok(None),
             ([only], []) | ([], [only]) => session.wait(only.get_secret()).map(Some),
-            (open, shut) => Err(Trouble {
+            (open, shut) => Err(StoreError {
                 reason: KeychainReason::Ambiguous,
                 detail: format!("{} items of one name", open.len() + shut.len()),
             }),
@@ -304,7 +304,7 @@ impl Credentials {
             other => other.into(),
         })?;
         if session.wait(collection.is_locked())? {
-            if !self.conversation.surroundings.person {
+            if !self.conversation.surroundings.interactive {
                 return Err(locked());
             }
             session.wait(collection.unlock())?;
@@ -321,15 +321,15 @@ impl Credentials {
     }
 }
 
-fn no_default() -> Trouble {
-    Trouble {
+fn no_default() -> StoreError {
+    StoreError {
         reason: KeychainReason::Missing,
         detail: "it has no default collection; create one in its own program".into(),
     }
 }
 
-fn locked() -> Trouble {
-    Trouble {
+fn locked() -> StoreError {
+    StoreError {
         reason: KeychainReason::Locked,
         detail: "its collection is locked, and nobody is there to unlock it".into(),
     }
@@ -338,18 +338,18 @@ fn locked() -> Trouble {
 impl CredentialApi for Credentials {
     fn set_secret(&self, secret: &[u8]) -> Result<()> {
         self.conversation
-            .talk(|session| self.write(session, secret))
+            .with_retry(|session| self.write(session, secret))
     }
 
     fn get_secret(&self) -> Result<Vec<u8>> {
         self.conversation
-            .talk(|session| self.read(session))?
+            .with_retry(|session| self.read(session))?
             .ok_or(Error::NoEntry)
     }
 
     fn update_attributes(&self, attributes: &HashMap<&str, &str>) -> Result<()> {
         let label = attributes.get("label").copied().unwrap_or(&self.label);
-        self.conversation.talk(|session| {
+        self.conversation.with_retry(|session| {
             self.with_matches(session, |items| {
                 items
                     .iter()
@@ -359,7 +359,7 @@ impl CredentialApi for Credentials {
     }
 
     fn delete_credential(&self) -> Result<()> {
-        let deleted = self.conversation.talk(|session| {
+        let deleted = self.conversation.with_retry(|session| {
             self.with_matches(session, |items| {
                 for item in items {
                     session.wait(item.delete())?;
@@ -391,7 +391,7 @@ impl CredentialApi for Credentials {
     }
 }
 
-impl From<ServiceError> for Trouble {
+impl From<ServiceError> for StoreError {
     fn from(error: ServiceError) -> Self {
         let reason = match &error {
             ServiceError::Locked | ServiceError::Prompt | ServiceError::PromptDisconnected => {
@@ -426,7 +426,7 @@ fn by_bus(error: &zbus::Error) -> KeychainReason {
     }
 }
 
-impl Trouble {
+impl StoreError {
     /// What a call brings in a session that the daemon has forgotten, or on a bus connection that broke. A second try in a
     /// new session costs nothing if it was something else.
     fn is_stale(&self) -> bool {

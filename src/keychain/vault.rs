@@ -85,14 +85,14 @@ pub enum OldKey {
 }
 
 /// A key that is present, and what it may open.
-enum Master {
+enum MasterKey {
     Raw(Key),
     Passphrase(Secret),
 }
 
 /// Where a master key may be.
 #[derive(Clone, Copy)]
-enum Place {
+enum KeySource {
     Variable,
     Credential,
     NamedFile,
@@ -101,12 +101,12 @@ enum Place {
 }
 
 /// The first place that has a key seals a new vault; every one is tried to open one that is there.
-const PLACES: [Place; 5] = [
-    Place::Variable,
-    Place::Credential,
-    Place::NamedFile,
-    Place::Passphrase,
-    Place::KeyFile,
+const PLACES: [KeySource; 5] = [
+    KeySource::Variable,
+    KeySource::Credential,
+    KeySource::NamedFile,
+    KeySource::Passphrase,
+    KeySource::KeyFile,
 ];
 
 impl Vault {
@@ -123,40 +123,40 @@ impl Vault {
         self.root.join("vault")
     }
 
-    fn keys_at(&self, place: Place) -> Outcome<Vec<Master>> {
+    fn keys_at(&self, place: KeySource) -> Outcome<Vec<MasterKey>> {
         let environment = &self.context.environment;
         let keys = match place {
-            Place::Variable => match environment.var("AGE_OAUTH_VAULT_KEY") {
+            KeySource::Variable => match environment.var("AGE_OAUTH_VAULT_KEY") {
                 Some(text) => vec![decode_text(&Secret::new(text), "AGE_OAUTH_VAULT_KEY")?],
                 None => Vec::new(),
             },
-            Place::Credential => match environment.path("CREDENTIALS_DIRECTORY") {
+            KeySource::Credential => match environment.path("CREDENTIALS_DIRECTORY") {
                 Some(folder) => keys_in_chosen(&folder.join("age-oauth.key"))?.unwrap_or_default(),
                 None => Vec::new(),
             },
-            Place::NamedFile => match environment.path("AGE_OAUTH_VAULT_KEY_FILE") {
+            KeySource::NamedFile => match environment.path("AGE_OAUTH_VAULT_KEY_FILE") {
                 Some(path) => keys_in_chosen(&path)?.ok_or_else(|| no_key_file(&path))?,
                 None => Vec::new(),
             },
-            Place::Passphrase => {
+            KeySource::Passphrase => {
                 let text = environment.var("AGE_OAUTH_VAULT_PASSPHRASE");
                 return Ok(text
                     .map(Secret::new)
-                    .map(Master::Passphrase)
+                    .map(MasterKey::Passphrase)
                     .into_iter()
                     .collect());
             }
-            Place::KeyFile => keys_in(&self.key_file)?.unwrap_or_default(),
+            KeySource::KeyFile => keys_in(&self.key_file)?.unwrap_or_default(),
         };
-        Ok(keys.into_iter().map(Master::Raw).collect())
+        Ok(keys.into_iter().map(MasterKey::Raw).collect())
     }
 
-    fn read(&self) -> Outcome<Option<Opened>> {
+    fn read(&self) -> Outcome<Option<OpenVault>> {
         let path = self.path();
         let Some(bytes) = files::read(&path, MAX_FILE).map_err(|error| file_error(&error))? else {
             return Ok(None);
         };
-        Opened::read(&bytes, |header| self.key_for(header)).map(Some)
+        OpenVault::read(&bytes, |header| self.key_for(header)).map(Some)
     }
 
     /// A place that cannot be read does no harm where another one has the key.
@@ -201,19 +201,19 @@ impl Vault {
             .map_err(|error| file_error(&error))
     }
 
-    fn save(&self, opened: &mut Opened) -> Outcome<()> {
+    fn save(&self, opened: &mut OpenVault) -> Outcome<()> {
         let bytes = opened.seal()?;
         files::write(&self.path(), &bytes).map_err(|error| file_error(&error))
     }
 
     /// A new vault under the first key that is present, or under a key file made now.
-    fn make(&self) -> Outcome<Opened> {
+    fn make(&self) -> Outcome<OpenVault> {
         for place in PLACES {
             if let Some(master) = self.keys_at(place)?.into_iter().next() {
-                return Opened::new(&master);
+                return OpenVault::new(&master);
             }
         }
-        Opened::new(&Master::Raw(self.make_key_file()?))
+        OpenVault::new(&MasterKey::Raw(self.make_key_file()?))
     }
 
     fn make_key_file(&self) -> Outcome<Key> {
@@ -248,7 +248,7 @@ impl Vault {
     fn tell_key_file(&self) {
         let path = self.key_file.clone();
         self.context
-            .tell(&Event::Notice(Notice::VaultKeyMade { path }));
+            .emit(&Event::Notice(Notice::VaultKeyMade { path }));
     }
 
     /// Seals the vault with another key. Whatever is interrupted, a key that opens it is where one was before, or in the
@@ -264,10 +264,10 @@ impl Vault {
         let _keys = changes.then(|| self.lock_key_file()).transpose()?;
         let mut kept = keys_in(&self.key_file)?.unwrap_or_default();
         let master = match to {
-            VaultKey::File => Master::Raw(Zeroizing::new(random()?)),
-            VaultKey::Chosen(path) => Master::Raw(chosen_key(path)?),
-            VaultKey::Base64(text) => Master::Raw(decode_text(text, "the new key")?),
-            VaultKey::Passphrase(text) => Master::Passphrase(text.duplicate()),
+            VaultKey::File => MasterKey::Raw(Zeroizing::new(random()?)),
+            VaultKey::Chosen(path) => MasterKey::Raw(chosen_key(path)?),
+            VaultKey::Base64(text) => MasterKey::Raw(decode_text(text, "the new key")?),
+            VaultKey::Passphrase(text) => MasterKey::Passphrase(text.duplicate()),
         };
         opened.seal_with(&master)?;
         if matches!(to, VaultKey::File) {
@@ -434,7 +434,7 @@ fn key_id(key: &Key) -> [u8; ID_LEN] {
     id
 }
 
-fn stretch(passphrase: &Secret, salt: &[u8; KDF_SALT_LEN]) -> Outcome<Key> {
+fn derive_key(passphrase: &Secret, salt: &[u8; KDF_SALT_LEN]) -> Outcome<Key> {
     let parameters = argon2::Params::new(ARGON2_KIB, ARGON2_PASSES, 1, Some(KEY_LEN))
         .map_err(|_| crypto_failed())?;
     let argon2 = argon2::Argon2::new(
@@ -499,10 +499,12 @@ impl Header {
     }
 
     /// The key that a master gives for this vault, if it is the right one.
-    fn derive(&self, master: &Master) -> Outcome<Option<Key>> {
+    fn derive(&self, master: &MasterKey) -> Outcome<Option<Key>> {
         let key = match (master, self.kdf) {
-            (Master::Raw(key), KDF_NONE) => key.clone(),
-            (Master::Passphrase(passphrase), KDF_ARGON2ID) => stretch(passphrase, &self.kdf_salt)?,
+            (MasterKey::Raw(key), KDF_NONE) => key.clone(),
+            (MasterKey::Passphrase(passphrase), KDF_ARGON2ID) => {
+                derive_key(passphrase, &self.kdf_salt)?
+            }
             _ => return Ok(None),
         };
         Ok((key_id(&key) == self.key_id).then_some(key))
@@ -527,29 +529,29 @@ fn nonce() -> Nonce {
 }
 
 #[derive(Default)]
-struct Items(BTreeMap<String, Kept>);
+struct Items(BTreeMap<String, Entry>);
 
 #[derive(Deserialize)]
-struct Kept {
+struct Entry {
     title: String,
     secret: Secret,
 }
 
 #[derive(Serialize)]
-struct KeptRecord<'a> {
+struct EntryRecord<'a> {
     title: &'a str,
     secret: &'a str,
 }
 
-struct Opened {
+struct OpenVault {
     header: Header,
     key: Key,
     items: Items,
 }
 
-impl Opened {
+impl OpenVault {
     /// An empty vault.
-    fn new(master: &Master) -> Outcome<Self> {
+    fn new(master: &MasterKey) -> Outcome<Self> {
         let mut opened = Self {
             header: Header {
                 kdf: KDF_NONE,
@@ -573,11 +575,11 @@ impl Opened {
     }
 
     /// From the next write on.
-    fn seal_with(&mut self, master: &Master) -> Outcome<()> {
+    fn seal_with(&mut self, master: &MasterKey) -> Outcome<()> {
         let kdf_salt = random()?;
         (self.header.kdf, self.key) = match master {
-            Master::Raw(key) => (KDF_NONE, key.clone()),
-            Master::Passphrase(passphrase) => (KDF_ARGON2ID, stretch(passphrase, &kdf_salt)?),
+            MasterKey::Raw(key) => (KDF_NONE, key.clone()),
+            MasterKey::Passphrase(passphrase) => (KDF_ARGON2ID, derive_key(passphrase, &kdf_salt)?),
         };
         self.header.kdf_salt = kdf_salt;
         self.header.key_id = key_id(&self.key);
@@ -586,12 +588,12 @@ impl Opened {
 
     fn seal(&mut self) -> Outcome<Vec<u8>> {
         self.header.salt = random()?;
-        let records: BTreeMap<&str, KeptRecord<'_>> = self
+        let records: BTreeMap<&str, EntryRecord<'_>> = self
             .items
             .0
             .iter()
             .map(|(account, kept)| {
-                let record = KeptRecord {
+                let record = EntryRecord {
                     title: &kept.title,
                     secret: kept.secret.expose(),
                 };
@@ -647,7 +649,7 @@ impl SecretStore for Vault {
 
     fn set(&self, item: &Item, secret: &Secret) -> Outcome<()> {
         self.change(|items| {
-            let kept = Kept {
+            let kept = Entry {
                 title: item.title(),
                 secret: secret.duplicate(),
             };
@@ -688,11 +690,11 @@ impl SecretStore for Vault {
     }
 }
 
-/// The formats without the files, under a key of no worth, for [`crate::fuzzing`].
+/// The formats without the files, under a key of no worth, for [`crate::testing`].
 #[cfg(any(test, fuzzing))]
 pub(crate) mod formats {
     use super::{damaged, decode, key_id, lines, seal};
-    use super::{Header, Items, Kept, Key, Master, Opened, Outcome, Zeroizing};
+    use super::{Entry, Header, Items, Key, MasterKey, OpenVault, Outcome, Zeroizing};
     use super::{KDF_NONE, KDF_SALT_LEN, KEY_LEN, SALT_LEN};
     use crate::secret::Secret;
 
@@ -704,8 +706,8 @@ pub(crate) mod formats {
     pub(crate) type Contents = Vec<(String, String, String)>;
 
     pub(crate) fn open(file: &[u8]) -> Outcome<Contents> {
-        let master = Master::Raw(key());
-        let opened = Opened::read(file, |header| header.derive(&master)?.ok_or_else(damaged))?;
+        let master = MasterKey::Raw(key());
+        let opened = OpenVault::read(file, |header| header.derive(&master)?.ok_or_else(damaged))?;
         let items = opened.items.0.into_iter();
         Ok(items
             .map(|(account, kept)| (account, kept.title, kept.secret.expose().to_owned()))
@@ -714,10 +716,10 @@ pub(crate) mod formats {
 
     /// A vault of these items, as they are written.
     pub(crate) fn write(contents: Contents) -> Outcome<Vec<u8>> {
-        let mut opened = Opened::new(&Master::Raw(key()))?;
+        let mut opened = OpenVault::new(&MasterKey::Raw(key()))?;
         let items = contents.into_iter().map(|(account, title, secret)| {
             let secret = Secret::new(secret);
-            (account, Kept { title, secret })
+            (account, Entry { title, secret })
         });
         opened.items = Items(items.collect());
         opened.seal()

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use ring::digest::{digest, SHA256};
 use support::home::Home;
-use support::portal::{Endpoint, Fault, Manner, Portal};
-use support::walk::{add, sign_in};
+use support::portal::{Endpoint, Fault, Portal, PortalVersion};
+use support::scenario::{add, sign_in};
 
 use bus::Bus;
 use measure::{all_at_once, alternate, answer, peak_memory, timed};
@@ -44,7 +44,7 @@ fn main() {
         .into();
     let program = fs::canonicalize(program).expect("the program");
     let bus = Bus::start();
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let mut home = Home::new(&program);
     home.set("AGE_OAUTH_KEYCHAIN", "os");
     home.set("DBUS_SESSION_BUS_ADDRESS", bus.address());
@@ -217,7 +217,7 @@ impl Bench {
     /// The portals' thinking is most of the time, so that the ratio says how many of them are asked side by side.
     fn refresh(&self) {
         let portals: Vec<_> = (0..PORTALS)
-            .map(|_| Portal::start(Manner::Enterprise114))
+            .map(|_| Portal::start(PortalVersion::Enterprise114))
             .collect();
         let homes = [1, PORTALS].map(|count| {
             let mut home = Home::new(&self.program);

@@ -15,15 +15,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 
 use serde_json::Value;
-use support::aftermath::{
+use support::home::{Home, Outcome, Run};
+use support::invariants::{
     labels, no_secret_at_rest, sign_in_is_what_the_portal_honours, stored_refresh_token, Copy,
 };
-use support::home::{Home, Outcome, Run};
 use support::legacy::lay_out;
 use support::portal::{
-    Endpoint, Manner, Moment, Portal, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET, USER,
+    Endpoint, Moment, Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET, USER,
 };
-use support::walk::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
+use support::scenario::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
 
 /// Where a command begins: `prod` and `other` are signed in, `service` is an application.
 struct Scene {
@@ -45,7 +45,7 @@ impl Scene {
 
     fn empty() -> Self {
         Self {
-            portal: Portal::start(Manner::Enterprise114),
+            portal: Portal::start(PortalVersion::Enterprise114),
             home: Home::new(env!("CARGO_BIN_EXE_age-oauth")),
         }
     }
@@ -96,7 +96,7 @@ impl Scene {
         let report = said.json();
         let checks = report["checks"].as_array().unwrap();
         // That nobody is signed in is no damage.
-        let damaged = |check: &&Value| check["verdict"] == "fail" && check["check"] != "sign-in";
+        let damaged = |check: &&Value| check["severity"] == "fail" && check["check"] != "sign-in";
         let damage: Vec<_> = checks.iter().filter(damaged).collect();
         assert!(damage.is_empty(), "{damage:?}");
     }
@@ -340,7 +340,7 @@ fn an_edited_connection_is_the_old_one_or_the_new_one() {
 #[test]
 fn an_edited_authority_is_the_old_one_or_the_new_one() {
     let scene = Scene::new();
-    let other = Portal::start(Manner::Enterprise114);
+    let other = Portal::start(PortalVersion::Enterprise114);
     let both = scene.home.path().join("both.pem");
     fs::write(
         &both,

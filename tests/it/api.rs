@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::support::portal::{Endpoint, Foreign, Manner, Portal};
-use crate::support::walk::{add_with, sign_in};
+use crate::support::portal::{Endpoint, Foreign, Portal, PortalVersion};
+use crate::support::scenario::{add_with, sign_in};
 use crate::{home, signed_in};
 
 #[test]
@@ -362,7 +362,7 @@ fn run_tool(name: &str, arguments: &[&str]) {
 
 #[test]
 fn the_referer_of_a_connection_goes_with_every_call() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(
         &home,

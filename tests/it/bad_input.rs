@@ -13,12 +13,12 @@ use serde_json::{json, Value};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Fault, Manner, Portal, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
+    Endpoint, Fault, Portal, PortalVersion, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
 };
-use crate::support::walk::{add, add_with, sign_in};
+use crate::support::scenario::{add, add_with, sign_in};
 
 fn start() -> (Portal, Home) {
-    (Portal::start(Manner::Enterprise114), home())
+    (Portal::start(PortalVersion::Enterprise114), home())
 }
 
 /// `connections add` with what it needs but for the flags that a test replaces or, with `None`, leaves out.
@@ -697,7 +697,7 @@ fn a_damaged_default_is_no_default_and_a_lost_index_costs_nothing() {
 #[test]
 fn rule_24b_a_rewritten_description_sends_no_secret_elsewhere() {
     let (portal, home) = two();
-    let elsewhere = Portal::start(Manner::Enterprise114);
+    let elsewhere = Portal::start(PortalVersion::Enterprise114);
     let path = folder_of(&home, "prod").join("meta.json");
     let good = fs::read_to_string(&path).unwrap();
     for (name, value) in [
@@ -873,15 +873,15 @@ fn rule_20_on_a_full_disk_no_sign_in_is_spent() {
 #[cfg(unix)]
 fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
     use age_oauth::context::{Clock, Context, Deadline, Environment, Observer};
-    use age_oauth::oauth::{Returned, SignInOptions};
-    use age_oauth::{Connections, Keychains, Selector, Session};
+    use age_oauth::oauth::{AuthorizationResponse, SignInOptions};
+    use age_oauth::{ConnectionStore, Keychains, Selector, Session};
     let context = Context {
         clock: Clock::new(|| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(240)),
         deadline: Deadline::never(),
         environment: Environment::of(home.environment()),
         observer: Observer::silent(),
     };
-    let connections = Connections::open_default(&context.environment).unwrap();
+    let connections = ConnectionStore::open_default(&context.environment).unwrap();
     let connection = connections.find(&Selector::Name("prod".into())).unwrap();
     let root = connections.root().to_owned();
     let keychain = Keychains::new(root, true, false, &context).of(connection.keychain);
@@ -892,7 +892,7 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
     };
     let attempt = session.begin_sign_in(&fortnight).unwrap();
     let code = portal.authorize(attempt.url(), USER).code();
-    let Returned::Code(code) = attempt.read_pasted(&code) else {
+    let AuthorizationResponse::Code(code) = attempt.read_pasted(&code) else {
         panic!("the portal's own code is none");
     };
     let pending = session.exchange_code(attempt, code).unwrap();
@@ -1026,7 +1026,7 @@ fn login(home: &Home, label: &str, code_for: impl FnOnce(&str) -> String) -> Out
 #[test]
 fn a_code_that_cannot_be_right_signs_nobody_in_and_nobody_out() {
     let (portal, home) = two();
-    let other = Portal::start(Manner::Enterprise114);
+    let other = Portal::start(PortalVersion::Enterprise114);
     let elsewhere = crate::home();
     add(&elsewhere, &other, "there");
     let mut foreign = String::new();

@@ -6,11 +6,11 @@ use std::process::Child;
 use crate::home;
 use crate::support::browser::Browser;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{Manner, Portal, USER};
-use crate::support::walk::add_with;
+use crate::support::portal::{Portal, PortalVersion, USER};
+use crate::support::scenario::add_with;
 
 fn prepared() -> (Portal, Home, String) {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let redirect_uri = format!(
         "http://127.0.0.1:{}/callback",

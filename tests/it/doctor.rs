@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::home::Home;
-use crate::support::portal::{Certificate, Manner, Portal, APP_ID};
-use crate::support::walk::{add, add_service, add_with, sign_in};
+use crate::support::portal::{Certificate, Portal, PortalVersion, APP_ID};
+use crate::support::scenario::{add, add_service, add_with, sign_in};
 use crate::{home, signed_in};
 
 /// The findings of a run, and its exit code.
@@ -28,7 +28,7 @@ fn findings(home: &Home, flags: &[&str], variables: &[(&str, &str)]) -> (i32, Ve
 fn wrong(findings: &[Value], check: &str) -> (String, String) {
     let found = findings
         .iter()
-        .find(|one| one["check"] == check && one["verdict"] != "ok")
+        .find(|one| one["check"] == check && one["severity"] != "ok")
         .unwrap_or_else(|| panic!("nothing wrong with {check}: {findings:#?}"));
     let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
     (text("message"), text("mend"))
@@ -41,7 +41,7 @@ fn where_all_is_well_everything_is_ok() {
     assert_eq!(code, 0, "{all:#?}");
     let ok = |check: &str| {
         all.iter()
-            .any(|one| one["check"] == check && one["verdict"] == "ok")
+            .any(|one| one["check"] == check && one["severity"] == "ok")
     };
     for check in [
         "store",
@@ -129,13 +129,13 @@ fn a_portal_that_is_down_and_one_with_another_certificate_are_told_apart() {
     // What is kept here is still looked at.
     assert!(all
         .iter()
-        .any(|one| one["check"] == "secrets" && one["verdict"] == "ok"));
+        .any(|one| one["check"] == "secrets" && one["severity"] == "ok"));
 }
 
 #[test]
 fn an_expired_certificate_and_an_unverified_one_are_told() {
     let portal = Portal::builder()
-        .manner(Manner::Enterprise114)
+        .manner(PortalVersion::Enterprise114)
         .certificate(Certificate::Expired)
         .start();
     let home = home();
@@ -172,7 +172,7 @@ fn an_expired_certificate_and_an_unverified_one_are_told() {
 
 #[test]
 fn a_sign_in_that_ends_or_died_is_told_with_what_to_run() {
-    let portal = Portal::start(Manner::Enterprise105);
+    let portal = Portal::start(PortalVersion::Enterprise105);
     portal.set(|rules| rules.refresh_minutes = 24 * 60);
     let home = home();
     add(&home, &portal, "prod");
@@ -201,7 +201,7 @@ fn a_sign_in_that_ends_or_died_is_told_with_what_to_run() {
 
 #[test]
 fn an_application_is_looked_at_too() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_service(&home, &portal, "jobs");
     let (code, all) = findings(&home, &[], &[]);
@@ -316,7 +316,7 @@ mod keychains {
     use crate::keychain::{Provider, Session};
 
     fn on(address: &str) -> (Portal, Home) {
-        let portal = Portal::start(Manner::Enterprise114);
+        let portal = Portal::start(PortalVersion::Enterprise114);
         let mut home = home();
         home.set("AGE_OAUTH_KEYCHAIN", "os");
         home.set("DBUS_SESSION_BUS_ADDRESS", address);
@@ -400,7 +400,7 @@ mod keychains {
         // The portal is looked at all the same.
         assert!(all
             .iter()
-            .any(|one| one["check"] == "portal" && one["verdict"] == "ok"));
+            .any(|one| one["check"] == "portal" && one["severity"] == "ok"));
         let none = findings(
             &home,
             &[],

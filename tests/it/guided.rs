@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Certificate, Manner, Portal, APP_ID, APP_SECRET, OTHER_USER, USER};
+use crate::support::portal::{
+    Certificate, Portal, PortalVersion, APP_ID, APP_SECRET, OTHER_USER, USER,
+};
 use crate::support::pty::Terminal;
+use crate::support::scenario::{add, sign_in};
 use crate::support::svg;
-use crate::support::walk::{add, sign_in};
 
 /// Where pictures for the documentation go, where somebody wants them.
 fn pictures() -> Option<PathBuf> {
@@ -16,7 +18,7 @@ fn pictures() -> Option<PathBuf> {
 
 #[test]
 fn from_wrong_answers_to_a_sign_in() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "taken");
     let ca = portal.ca_file(home.path());
@@ -117,7 +119,7 @@ fn from_wrong_answers_to_a_sign_in() {
 
 #[test]
 fn the_guided_walk_as_a_picture() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.org_name = "City GIS".into());
     let mut home = home();
     home.set(
@@ -149,7 +151,7 @@ fn the_guided_walk_as_a_picture() {
 #[test]
 fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
     let portal = Portal::builder()
-        .manner(Manner::Enterprise114)
+        .manner(PortalVersion::Enterprise114)
         .certificate(Certificate::SelfSigned)
         .start();
     let home = home();
@@ -190,7 +192,7 @@ fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
 
 #[test]
 fn certificates_left_unchecked_are_warned_of_at_every_use() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "open"]);
     terminal.expect("Portal address").line(&portal.url());
@@ -211,7 +213,7 @@ fn certificates_left_unchecked_are_warned_of_at_every_use() {
 
 #[test]
 fn an_application_is_asked_for_its_secret() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let mut home = home();
     home.set(
         "SSL_CERT_FILE",
@@ -253,7 +255,7 @@ fn nothing_was_made(home: &Home) {
 #[test]
 fn ctrl_c_leaves_nothing_behind_and_the_cursor_visible() {
     for stop_at_menu in [false, true] {
-        let portal = Portal::start(Manner::Enterprise114);
+        let portal = Portal::start(PortalVersion::Enterprise114);
         let mut home = home();
         home.set(
             "SSL_CERT_FILE",
@@ -299,7 +301,7 @@ fn ctrl_c_at_a_hidden_line_leaves_a_terminal_that_shows_what_is_typed() {
 
 #[test]
 fn ctrl_c_ends_a_sign_in() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     let mut terminal = Terminal::start(&home, &["login"]);
@@ -310,7 +312,7 @@ fn ctrl_c_ends_a_sign_in() {
 
 #[test]
 fn another_user_needs_consent() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -330,7 +332,7 @@ fn another_user_needs_consent() {
 
 #[test]
 fn removing_asks_first() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "one");
     add(&home, &portal, "two");
@@ -351,7 +353,7 @@ fn removing_asks_first() {
 
 #[test]
 fn rule_28_what_a_portal_says_of_itself_does_not_play_with_the_terminal() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let evil = "\u{1b}[2J\u{1b}]8;;http://evil.example\u{7}GIS\r\u{202e}x";
     portal.set(|rules| rules.org_name = evil.into());
     let mut home = home();
@@ -374,7 +376,7 @@ fn rule_28_what_a_portal_says_of_itself_does_not_play_with_the_terminal() {
 
 #[test]
 fn the_overview_says_what_to_do_next() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let mut terminal = Terminal::start(&home, &[]);
     terminal

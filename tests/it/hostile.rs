@@ -10,10 +10,10 @@ use serde_json::json;
 
 use crate::home;
 use crate::http::is_harmless;
-use crate::support::aftermath::stored_refresh_token;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{Endpoint, Fault, Manner, Portal, APP_ID};
-use crate::support::walk::{add, add_service, let_it_age, let_it_expire, sign_in};
+use crate::support::invariants::stored_refresh_token;
+use crate::support::portal::{Endpoint, Fault, Portal, PortalVersion, APP_ID};
+use crate::support::scenario::{add, add_service, let_it_age, let_it_expire, sign_in};
 
 /// What a fault may make of a command that needs the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -316,7 +316,7 @@ fn act(case: &Case, home: &Home, portal: &Portal) -> Outcome {
 
 /// Every fault at one endpoint; how many.
 fn every_fault(case: &Case) -> usize {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
     add_service(&home, &portal, "service");

@@ -13,10 +13,10 @@ use std::thread;
 use serde_json::{json, Value};
 
 use crate::signed_in;
-use crate::support::aftermath::{labels, stored_refresh_token};
 use crate::support::home::Home;
-use crate::support::portal::{Endpoint, Manner, Portal, SERVICE_ID, SERVICE_SECRET};
-use crate::support::walk::{add, sign_in, stored};
+use crate::support::invariants::{labels, stored_refresh_token};
+use crate::support::portal::{Endpoint, Portal, PortalVersion, SERVICE_ID, SERVICE_SECRET};
+use crate::support::scenario::{add, sign_in, stored};
 
 fn folder_of(home: &Home, label: &str) -> PathBuf {
     let id = stored(home, label).id.to_string();
@@ -179,7 +179,7 @@ fn a_pipe_that_a_person_names_is_refused_or_read_never_hung_on() {
 #[test]
 fn rule_24b_a_description_that_changes_between_two_looks_sends_nothing_elsewhere() {
     let (portal, home) = signed_in();
-    let elsewhere = Portal::start(Manner::Enterprise114);
+    let elsewhere = Portal::start(PortalVersion::Enterprise114);
     let path = folder_of(&home, "prod").join("meta.json");
     let good = fs::read_to_string(&path).unwrap();
     let mut bad: Value = serde_json::from_str(&good).unwrap();
@@ -329,7 +329,7 @@ fn full_and_read_only_file_systems_keep_what_was_there() {
         println!("not tried: nothing can be mounted here");
         return;
     };
-    let (portal, mut home) = (Portal::start(Manner::Enterprise114), crate::home());
+    let (portal, mut home) = (Portal::start(PortalVersion::Enterprise114), crate::home());
     let store = small.0.path().join("store");
     home.set("AGE_OAUTH_HOME", store.to_str().unwrap());
     add(&home, &portal, "prod");

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Fault, Foreign, Manner, Portal, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET, USER,
+    Endpoint, Fault, Foreign, Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_ID,
+    SERVICE_SECRET, USER,
 };
-use crate::support::walk::{add, add_service, add_with, sign_in};
+use crate::support::scenario::{add, add_service, add_with, sign_in};
 use crate::{home, signed_in};
 
 /// An application's connection as `service`.
 fn with_service() -> (Portal, Home) {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add_service(&home, &portal, "service");
     (portal, home)
 }
@@ -126,7 +127,7 @@ fn a_redirect_within_the_portal_is_not_followed() {
 /// Rule 23: endpoints come from the stored address, whatever the portal calls itself.
 #[test]
 fn rule_23_a_portal_that_names_another_host_changes_nothing() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let foreign = Foreign::claiming(&portal);
     let elsewhere = foreign.url().replace("https://", "").replace("/server", "");
     portal.set(|rules| rules.names_host = Some(elsewhere));
@@ -150,7 +151,7 @@ fn rule_23_a_portal_that_names_another_host_changes_nothing() {
 /// Rule 17: what is secret travels in a header or a POST body. The portal itself looks at every request line.
 #[test]
 fn rule_17_secrets_travel_in_bodies_and_headers_and_nothing_talkative_shows_them() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add_with(&home, &portal, "prod", &["--client-secret", APP_SECRET]);
     add_service(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
@@ -264,7 +265,7 @@ fn a_portal_that_is_away_for_a_moment_is_asked_again_and_one_that_stays_away_is_
 /// A code is not sent again where the portal does not say that it may be.
 #[test]
 fn a_code_is_not_sent_again_to_a_portal_that_only_fails() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     portal.set(|rules| rules.fault(Endpoint::Code, Fault::Status(503)));
     sign_in(&home, &portal, "prod").code(6).err_has("503");
@@ -275,7 +276,7 @@ fn a_code_is_not_sent_again_to_a_portal_that_only_fails() {
 #[test]
 fn rule_11_a_code_whose_answer_was_lost_is_not_sent_again() {
     for fault in [Fault::ResetAfter, Fault::Truncated, Fault::ResetBefore] {
-        let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+        let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
         add(&home, &portal, "prod");
         let case = format!("{fault:?}");
         portal.set(|rules| rules.fault(Endpoint::Code, fault));
@@ -357,7 +358,7 @@ fn a_portal_that_is_switched_off_is_unreachable_and_nothing_is_forgotten() {
 
 #[test]
 fn a_page_is_told_by_its_title() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     portal.set(|rules| rules.fault(Endpoint::Root, Fault::Html200));
     let url = portal.url();
     let ca = portal.ca_file(home.path()).display().to_string();
@@ -430,7 +431,7 @@ fn no_malformed_answer_to_who_am_i_is_taken_for_a_name() {
 
 #[test]
 fn no_malformed_answer_to_a_code_signs_anybody_in() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     for (name, fault) in Fault::malformed() {
         portal.set(|rules| rules.fault(Endpoint::Code, fault));

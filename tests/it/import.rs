@@ -9,24 +9,24 @@ use age_oauth::connection::KeychainKind;
 use age_oauth::context::{Context, Environment};
 use age_oauth::error::{Error, KeychainError, KeychainReason};
 use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
-use age_oauth::legacy::LegacyStore;
-use age_oauth::takeover::{Options, Plan, Takeover};
-use age_oauth::{Connections, Keychains, Secret};
+use age_oauth::migrate::migration::{Migration, Options, Plan};
+use age_oauth::migrate::package::LegacyStore;
+use age_oauth::{ConnectionStore, Keychains, Secret};
 use serde_json::Value;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::legacy::{lay_out, rewrite, Old, MY_PORTAL, NIGHTLY, ONLINE, PROD, VERSIONS};
 use crate::support::portal::{
-    Endpoint, Fault, Manner, Portal, APP_SECRET, OTHER_USER, SERVICE_SECRET, USER,
+    Endpoint, Fault, Portal, PortalVersion, APP_SECRET, OTHER_USER, SERVICE_SECRET, USER,
 };
-use crate::support::walk::{add, change_tokens, sign_in, sign_in_as, stored};
+use crate::support::scenario::{add, change_tokens, sign_in, sign_in_as, stored};
 
 const NOTHING: &str = "Nothing to do";
 
 /// A store of this version in the place that ours shares with it.
 fn shared(version: &str) -> (Portal, Home, Old) {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let old = lay_out(&home.store(), version, &home, &portal);
     (portal, home, old)
@@ -337,7 +337,7 @@ fn a_sign_in_that_was_left_there_is_fetched_later() {
 
 #[test]
 fn a_store_elsewhere_is_emptied() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let elsewhere = home.path().join("old store/age_oauth");
     let old = lay_out(&elsewhere, "0.2.1", &home, &portal);
     let dir = elsewhere.to_str().unwrap();
@@ -354,7 +354,7 @@ fn a_store_elsewhere_is_emptied() {
 #[cfg(all(unix, not(target_os = "macos")))]
 #[test]
 fn the_usual_place_is_looked_at_wherever_our_store_is() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let usual = home.path().join(".config/age_oauth");
     let old = lay_out(&usual, "0.1.7", &home, &portal);
     import(&home, &[]).ok();
@@ -366,7 +366,7 @@ fn the_usual_place_is_looked_at_wherever_our_store_is() {
 #[test]
 fn an_id_that_another_connection_has_is_not_taken() {
     let (_portal, home, _) = shared("0.1.7");
-    let other = Portal::start(Manner::Enterprise114);
+    let other = Portal::start(PortalVersion::Enterprise114);
     import(&home, &[]).ok();
     let elsewhere = home.path().join("elsewhere");
     let old = lay_out(&elsewhere, "0.1.7", &home, &other);
@@ -733,7 +733,7 @@ fn a_sign_in_that_has_ended_is_imported_as_one_that_is_needed() {
 
 #[test]
 fn a_portal_that_cannot_exchange_is_told() {
-    let portal = Portal::start(Manner::Enterprise105);
+    let portal = Portal::start(PortalVersion::Enterprise105);
     let home = home();
     let old = lay_out(&home.store(), "0.1.7", &home, &portal);
     let out = import(&home, &[]).ok();
@@ -888,21 +888,24 @@ impl Bench {
     }
 
     /// Takes `Prod` over; `meanwhile` happens between reading and writing.
-    fn import(&self, meanwhile: impl FnOnce()) -> age_oauth::Result<age_oauth::takeover::Taken> {
-        let connections = Connections::open(self.home.store());
+    fn import(
+        &self,
+        meanwhile: impl FnOnce(),
+    ) -> age_oauth::Result<age_oauth::migrate::migration::Migrated> {
+        let connections = ConnectionStore::open(self.home.store());
         let keychains = Keychains::fixed(Arc::clone(&self.keychain));
         let options = Options {
             keychain: KeychainKind::Os,
             keep_plaintext: false,
             dry_run: false,
         };
-        let mut takeover = Takeover::begin(&connections, &keychains, &self.context, options)?;
+        let mut takeover = Migration::begin(&connections, &keychains, &self.context, options)?;
         let store = LegacyStore::open(&self.old.root);
         let plan = takeover.plan(&store, PROD)?;
         meanwhile();
         match plan {
-            Plan::New(incoming) => takeover.carry_out(*incoming),
-            Plan::Rest(rest) => takeover.finish(*rest),
+            Plan::New(incoming) => takeover.execute(*incoming),
+            Plan::Leftover(rest) => takeover.finish(*rest),
             other => panic!("{other:?}"),
         }
     }
@@ -919,7 +922,7 @@ fn a_keychain_that_fails_leaves_the_plaintext() {
         let error = bench.import(|| ()).unwrap_err();
         assert!(matches!(error, Error::Keychain { .. }), "{error}");
         assert_eq!(fs::read(bench.old.env(PROD)).unwrap(), before);
-        let store = Connections::open(bench.home.store());
+        let store = ConnectionStore::open(bench.home.store());
         assert!(store.list(None).unwrap().connections.is_empty());
     }
     let taken = bench.import(|| ()).unwrap();
@@ -992,7 +995,7 @@ fn a_file_that_was_written_meanwhile_is_not_deleted() {
 
 #[test]
 fn profiles_become_connections_that_need_a_sign_in() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let text = format!(
         "[prod]\nurl = {}/home/index.html\nusername = your.username\nclient_id = AgePracticeApp01\n\n\
          [by password]\nurl = {}\nusername = me\n\n[agol]\nclient_id = abc\n\n[bad]\nurl = ftp://x\nclient_id = abc\n",

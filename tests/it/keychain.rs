@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET};
-use crate::support::walk::{add, sign_in};
-use crate::support::{until, PATIENCE};
+use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET};
+use crate::support::scenario::{add, sign_in};
+use crate::support::{until, TIMEOUT};
 use age_oauth::connection::KeychainKind;
 use age_oauth::context::Environment;
 use age_oauth::error::KeychainReason;
@@ -221,7 +221,7 @@ impl Session {
 
     fn connect(&self) -> zbus::blocking::Connection {
         zbus::blocking::connection::Builder::address(&*self.address)
-            .and_then(|builder| builder.method_timeout(PATIENCE).build())
+            .and_then(|builder| builder.method_timeout(TIMEOUT).build())
             .unwrap()
     }
 
@@ -739,7 +739,7 @@ fn home_in(session: &Session) -> (Portal, Home) {
     let mut home = home();
     home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
     home.set("AGE_OAUTH_KEYCHAIN", "os");
-    (Portal::start(Manner::Enterprise114), home)
+    (Portal::start(PortalVersion::Enterprise114), home)
 }
 
 /// The items of ours in the session, as `secret-tool` shows them.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::home;
-use crate::support::portal::{Manner, Portal};
-use crate::support::walk::{add, sign_in};
+use crate::support::portal::{Portal, PortalVersion};
+use crate::support::scenario::{add, sign_in};
 
 /// Whether the login keychain has this item, by a program that is not ours.
 fn is_there(account: &str) -> bool {
@@ -19,7 +19,7 @@ fn is_there(account: &str) -> bool {
 
 #[test]
 fn secrets_live_in_the_keychain_across_processes_and_others_see_them() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let mut home = home();
     home.set("AGE_OAUTH_KEYCHAIN", "os");
     // The default keychain is found by way of the real home.

@@ -13,25 +13,25 @@ mod bad_input;
 mod browser;
 #[cfg(unix)]
 mod completions;
-#[cfg(unix)] // Wine starts too few processes at a time.
-mod crowd;
+mod concurrent_renewal;
 mod doctor;
+mod event_log;
 mod exec;
-mod first_walk;
+mod first_scenario;
 #[cfg(unix)]
 mod guided;
-mod herd;
 #[cfg(unix)]
 mod hostile;
 #[cfg(target_os = "linux")]
 mod hostile_files;
 mod http;
 mod import;
-mod journal;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
 #[cfg(unix)]
-mod kills;
+mod kill_at_random;
+#[cfg(unix)] // Wine starts too few processes at a time.
+mod load;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "linux")]
@@ -61,8 +61,8 @@ mod wine;
 use std::alloc::System;
 
 use support::home::Home;
-use support::portal::{Manner, Portal};
-use support::walk::{add, sign_in};
+use support::portal::{Portal, PortalVersion};
+use support::scenario::{add, sign_in};
 
 /// As in the program itself, for the tests of what stays in memory.
 #[global_allocator]
@@ -75,7 +75,7 @@ fn home() -> Home {
 
 /// A portal, and a home in which the practice user is signed in to it as `prod`.
 fn signed_in() -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();

@@ -11,15 +11,15 @@ use std::process::{Command, Stdio};
 use age_oauth::connection::KeychainKind;
 use age_oauth::context::{Context, Environment};
 use age_oauth::keychain::{Item, Keychains};
-use age_oauth::session::Want;
+use age_oauth::session::TokenRequest;
 use age_oauth::token::{AccessToken, Binding, ClientSecret, RefreshToken, Tokens};
-use age_oauth::{Connections, Secret, Selector, Session};
+use age_oauth::{ConnectionStore, Secret, Selector, Session};
 use jiff::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use crate::support::portal::{Endpoint, Fault, Gate, Manner, Portal, SERVICE_ID};
-use crate::support::walk::add_application;
+use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, SERVICE_ID};
+use crate::support::scenario::add_application;
 use crate::{home, signed_in};
 
 const MASK: u8 = 0x80;
@@ -208,7 +208,7 @@ fn rule_27_the_vault_keeps_no_plaintext_in_memory() {
 /// lives in this one, remembers every secret.
 #[test]
 fn rule_27_a_whole_renewal_leaves_nothing_in_memory() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let needle = Needle::new();
     portal.set(|rules| rules.app_mut(SERVICE_ID).secret = needle.text());
     add_application(&home, &portal, "service", SERVICE_ID, &needle.text());
@@ -243,12 +243,12 @@ fn renewal() {
             .collect(),
     );
     let context = Context::process();
-    let store = Connections::open_default(&context.environment).unwrap();
+    let store = ConnectionStore::open_default(&context.environment).unwrap();
     let connection = store.find(&Selector::Name("service".into())).unwrap();
     let keychain =
         Keychains::new(store.root().to_owned(), true, false, &context).of(connection.keychain);
     let session = Session::new(store, connection, keychain, context);
-    let issued = session.access_token(&Want::default()).unwrap();
+    let issued = session.access_token(&TokenRequest::default()).unwrap();
     let token = issued.access.secret.expose();
     let token = Needle(token.bytes().map(|byte| byte ^ MASK).collect());
     assert!(token.places() > 0, "the search finds nothing");

@@ -4,12 +4,12 @@ use std::fs;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal, APP_SECRET};
-use crate::support::walk::{add_with, sign_in};
+use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
+use crate::support::scenario::{add_with, sign_in};
 
 /// Everything that reads or writes a file, once.
 fn walk(home: &Home) {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let secret = home.path().join("client secret ü.txt");
     fs::write(&secret, format!("{APP_SECRET}\r\n")).unwrap();
     add_with(
@@ -70,9 +70,9 @@ fn a_store_deeper_than_260_characters() {
 #[cfg(all(unix, not(target_os = "macos")))]
 #[test]
 fn a_store_without_locks_is_told_as_that_and_nothing_is_lost() {
-    use crate::support::walk::add;
+    use crate::support::scenario::add;
     use std::process::Command;
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();

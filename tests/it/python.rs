@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::support::home::Home;
-use crate::support::portal::{Endpoint, Fault, Foreign, Manner, Portal, Proxy, APP_ID, USER};
+use crate::support::portal::{
+    Endpoint, Fault, Foreign, Portal, PortalVersion, Proxy, APP_ID, USER,
+};
 use crate::support::pty::Terminal;
-use crate::support::walk::{add, add_service, add_with, let_it_expire, sign_in};
+use crate::support::scenario::{add, add_service, add_with, let_it_expire, sign_in};
 use crate::{home, signed_in};
 
 /// The Python that has `arcgis`, `requests` and `httpx`; `tests/run` makes it.
@@ -145,7 +147,7 @@ fn a_token_that_the_portal_forgets_is_renewed_once_for_all_threads() {
 
 #[test]
 fn an_applications_token_that_the_portal_forgets_is_renewed_too() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_service(&home, &portal, "prod");
     forgets(&portal, &home, "appInfo");
@@ -181,7 +183,7 @@ fn streams_are_not_read() {
 
 #[test]
 fn a_notebook_shows_the_address_and_takes_the_code() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     let mut script = Dialogue::start(&home, "notebook.py", &[USER]);
@@ -192,7 +194,7 @@ fn a_notebook_shows_the_address_and_takes_the_code() {
 
 #[test]
 fn at_a_terminal_the_person_there_is_asked() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let mut home = home();
     add(&home, &portal, "prod");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -212,7 +214,7 @@ fn at_a_terminal_the_person_there_is_asked() {
 
 #[test]
 fn without_a_person_nobody_is_asked() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     passes(&script(&home, "alone.py", &[]));
@@ -255,7 +257,7 @@ fn an_expired_token_is_renewed_by_the_first_call() {
 
 #[test]
 fn an_applications_gis_is_signed_in() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_service(&home, &portal, "service");
     passes(&script(&home, "application.py", &[]));
@@ -320,7 +322,7 @@ fn a_gis_goes_through_the_proxy_that_is_meant() {
 #[test]
 fn the_referer_that_a_token_is_bound_to_comes_along() {
     let referer = "https://app.example";
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.app_mut(APP_ID).http_referrers = vec![referer.into()]);
     let home = home();
     add_with(&home, &portal, "prod", &["--referer", referer]);
@@ -536,7 +538,7 @@ mod installed {
     #[test]
     #[ignore = "needs an environment with the wheel, which tests/run makes"]
     fn the_readmes_lines_run() {
-        let portal = Portal::start(Manner::Enterprise114);
+        let portal = Portal::start(PortalVersion::Enterprise114);
         let home = home();
         add(&home, &portal, "my_portal");
         sign_in(&home, &portal, "my_portal").ok();
@@ -549,7 +551,7 @@ mod installed {
     #[test]
     #[ignore = "needs an environment with the wheel, which tests/run makes"]
     fn the_example_of_the_package_of_old_runs_unchanged() {
-        let portal = Portal::start(Manner::Enterprise114);
+        let portal = Portal::start(PortalVersion::Enterprise114);
         let home = home();
         for label in ["connection label", "some user"] {
             add(&home, &portal, label);

@@ -4,14 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use age_oauth::context::Context;
-use age_oauth::Connections;
+use age_oauth::ConnectionStore;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{Endpoint, Fault, Gate, Manner, Portal, USER};
+use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, USER};
 #[cfg(unix)]
 use crate::support::pty::Terminal;
-use crate::support::walk::{
+use crate::support::scenario::{
     add, add_service, change_tokens, let_it_age, let_it_expire, let_it_live, sign_in, stored,
 };
 
@@ -25,8 +25,8 @@ fn signed_in(home: &Home, portal: &Portal, labels: &[&str]) {
 #[test]
 fn five_connections_one_dead() {
     let (alive, dead) = (
-        Portal::start(Manner::Enterprise114),
-        Portal::start(Manner::Enterprise114),
+        Portal::start(PortalVersion::Enterprise114),
+        Portal::start(PortalVersion::Enterprise114),
     );
     let home = home();
     signed_in(&home, &alive, &["one", "two", "three", "four"]);
@@ -53,7 +53,7 @@ fn five_connections_one_dead() {
 
 #[test]
 fn one_connection_is_renewed_although_its_token_is_good() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     let before = home.run(["token"]).done().ok();
@@ -73,7 +73,7 @@ fn one_connection_is_renewed_although_its_token_is_good() {
 
 #[test]
 fn an_application_is_renewed_among_users() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     add_service(&home, &portal, "service");
@@ -94,7 +94,7 @@ fn an_application_is_renewed_among_users() {
 
 #[test]
 fn past_half_it_is_extended_once_no_script_holds_a_token() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     let_it_age(&home, "prod", 6);
@@ -135,7 +135,7 @@ fn past_half_it_is_extended_once_no_script_holds_a_token() {
 
 #[test]
 fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     let_it_age(&home, "prod", 6);
@@ -149,7 +149,7 @@ fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
         said.contains("waiting until") && said.contains("`prod`"),
         "{said}"
     );
-    let store = Connections::open(home.store());
+    let store = ConnectionStore::open(home.store());
     let (lock, _) = store
         .lock(&stored(&home, "prod"), Duration::ZERO, &Context::process())
         .expect("nobody holds the lock");
@@ -166,7 +166,7 @@ fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
 
 #[test]
 fn of_many_those_that_wait_keep_nobody_else_waiting() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["a waits", "b", "c"]);
     let_it_age(&home, "a waits", 6);
@@ -182,7 +182,7 @@ fn of_many_those_that_wait_keep_nobody_else_waiting() {
 
 #[test]
 fn now_extends_at_once_and_says_what_it_ends() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     let token = home.run(["token"]).done().ok();
@@ -204,7 +204,7 @@ fn now_extends_at_once_and_says_what_it_ends() {
 
 #[test]
 fn now_is_an_error_where_the_portal_does_not_extend() {
-    let portal = Portal::start(Manner::Enterprise105);
+    let portal = Portal::start(PortalVersion::Enterprise105);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     home.run(["refresh", "--now"])
@@ -227,7 +227,7 @@ fn now_is_an_error_where_the_portal_does_not_extend() {
 
 #[test]
 fn now_extends_also_after_an_extension_that_had_no_answer() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     change_tokens(&home, "prod", |tokens| tokens.exchange_started = true);
@@ -243,7 +243,7 @@ fn now_extends_also_after_an_extension_that_had_no_answer() {
 
 #[test]
 fn portals_are_asked_side_by_side() {
-    let portals = [(); 3].map(|()| Portal::start(Manner::Enterprise114));
+    let portals = [(); 3].map(|()| Portal::start(PortalVersion::Enterprise114));
     let home = home();
     let gate = Gate::new();
     for (number, portal) in portals.iter().enumerate() {
@@ -264,8 +264,8 @@ fn portals_are_asked_side_by_side() {
 #[test]
 fn of_several_failures_the_worst_is_the_code_and_what_cannot_be_read_is_one() {
     let (away, alive) = (
-        Portal::start(Manner::Enterprise114),
-        Portal::start(Manner::Enterprise114),
+        Portal::start(PortalVersion::Enterprise114),
+        Portal::start(PortalVersion::Enterprise114),
     );
     let home = home();
     signed_in(&home, &alive, &["good", "broken"]);
@@ -307,7 +307,7 @@ fn wrong_use_is_told() {
 #[cfg(unix)]
 #[test]
 fn a_terminal_shows_how_far_it_is_and_the_answer_stays_whole() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let labels = ["one", "two", "three"];
     signed_in(&home, &portal, &labels);

@@ -9,13 +9,13 @@ use std::process::Child;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{Endpoint, Manner, Pkce, Portal, APP_SECRET, USER};
-use crate::support::walk::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
+use crate::support::portal::{Endpoint, Pkce, Portal, PortalVersion, APP_SECRET, USER};
+use crate::support::scenario::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
 use url::Url;
 
 /// A connection whose codes come back to this machine; the portal knows that address only where it is told to.
 fn with_callback(registered: bool) -> (Portal, Home, String) {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
@@ -55,7 +55,7 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
     use crate::support::pty::Terminal;
     use crate::support::until;
     use std::os::unix::fs::PermissionsExt;
-    let (portal, mut home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, mut home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     let (browser, opened) = (home.path().join("browser"), home.path().join("opened"));
     let script = format!(
@@ -92,7 +92,7 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
 /// connection, with a warning.
 #[test]
 fn rule_2_pkce_is_switched_off_by_hand_alone() {
-    let (portal, home) = (Portal::start(Manner::Enterprise1091), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise1091), home());
     add(&home, &portal, "secret");
     home.run(["connections", "edit", "secret", "--client-secret-stdin"])
         .input(APP_SECRET)
@@ -164,7 +164,7 @@ fn rule_10_a_portal_that_never_calls_back_is_told_which_uri_to_know() {
 /// is ever asked of a portal.
 #[test]
 fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     add_service(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
@@ -196,7 +196,7 @@ fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
 /// Rule 19: whose a token is can be seen, without the portal and by its own word.
 #[test]
 fn rule_19_who_a_connection_speaks_for_is_visible() {
-    let (portal, home) = (Portal::start(Manner::Enterprise114), home());
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     add_service(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use age_oauth::connection::{Grant, RedirectUri, Tls};
 use age_oauth::context::{Clock, Context, Decision, Environment, Event, Notice, Observer};
-use age_oauth::error::{Error, KeychainReason, Refused, SignInNeeded};
+use age_oauth::error::{Error, KeychainReason, Refusal, SignInNeeded};
 use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
-use age_oauth::oauth::{Returned, SignInOptions};
+use age_oauth::oauth::{AuthorizationResponse, SignInOptions};
 use age_oauth::portal::Identity;
-use age_oauth::session::{Issued, PendingSignIn, SignedOut, Want};
+use age_oauth::session::{PendingSignIn, SignedOut, TokenRequest, UsableToken};
 use age_oauth::token::{AccessToken, ClientSecret, ExtendRule, MinTtl, Tokens};
-use age_oauth::{Connection, Connections, Secret, Session};
+use age_oauth::{Connection, ConnectionStore, Secret, Session};
 use serde_json::json;
 
 use crate::support::portal::{
-    Endpoint, Fault, Manner, Portal, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER,
+    Endpoint, Fault, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER,
 };
 
 /// A store, a keychain and a portal whose clock both share.
@@ -29,15 +29,15 @@ struct World {
 }
 
 impl World {
-    fn new(manner: Manner) -> Self {
+    fn new(manner: PortalVersion) -> Self {
         Self::with(manner, |_| ())
     }
 
-    fn with(manner: Manner, change: impl FnOnce(&mut Connection)) -> Self {
+    fn with(manner: PortalVersion, change: impl FnOnce(&mut Connection)) -> Self {
         let portal = Portal::start(manner);
         portal.clock().stop();
         let folder = tempfile::tempdir().unwrap();
-        let store = Connections::open(folder.path().join("store"));
+        let store = ConnectionStore::open(folder.path().join("store"));
         let mut connection = Connection::new(
             "prod".parse().unwrap(),
             portal.url().parse().unwrap(),
@@ -62,7 +62,7 @@ impl World {
         world
     }
 
-    fn application(manner: Manner) -> Self {
+    fn application(manner: PortalVersion) -> Self {
         let world = Self::with(manner, |connection| {
             connection.grant = Grant::Application;
             connection.client_id = SERVICE_ID.into();
@@ -76,7 +76,7 @@ impl World {
         world
     }
 
-    fn signed_in(manner: Manner) -> Self {
+    fn signed_in(manner: PortalVersion) -> Self {
         let world = Self::new(manner);
         world.sign_in(USER);
         world
@@ -92,8 +92,8 @@ impl World {
         }
     }
 
-    fn store(&self) -> Connections {
-        Connections::open(self.folder.path().join("store"))
+    fn store(&self) -> ConnectionStore {
+        ConnectionStore::open(self.folder.path().join("store"))
     }
 
     /// A session as another process would make one.
@@ -114,7 +114,10 @@ impl World {
     }
 
     fn token(&self) -> String {
-        let issued = self.session().access_token(&Want::default()).unwrap();
+        let issued = self
+            .session()
+            .access_token(&TokenRequest::default())
+            .unwrap();
         issued.access.secret.expose().to_owned()
     }
 
@@ -171,14 +174,14 @@ impl World {
         let session = self.session();
         let sign_in = session.begin_sign_in(&SignInOptions::default()).unwrap();
         let pasted = self.portal.authorize(sign_in.url(), user).code();
-        let Returned::Code(code) = sign_in.read_pasted(&pasted) else {
+        let AuthorizationResponse::Code(code) = sign_in.read_pasted(&pasted) else {
             panic!("no code: {pasted}");
         };
         session.exchange_code(sign_in, code).unwrap()
     }
 
     /// What `want` gets that waits for the lock while `change` happens.
-    fn waiting(&self, want: Want, change: impl FnOnce()) -> Result<Issued, Error> {
+    fn waiting(&self, want: TokenRequest, change: impl FnOnce()) -> Result<UsableToken, Error> {
         let (lock, _) = self
             .store()
             .lock(&self.connection, Duration::ZERO, &self.context())
@@ -204,7 +207,7 @@ const DAY: u64 = 24 * HOUR;
 
 #[test]
 fn a_stored_token_is_handed_out_without_a_word_to_anybody() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let requests = world.portal.requests().len();
     let first = world.token();
     assert_eq!(world.token(), first);
@@ -220,7 +223,7 @@ fn a_stored_token_is_handed_out_without_a_word_to_anybody() {
 
 #[test]
 fn rule_20_a_renewal_keeps_the_refresh_token_and_its_end() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let (before, end) = (world.refresh_token(), world.record().refresh.unwrap().end());
     world.pass(2 * HOUR);
     world.token();
@@ -237,22 +240,22 @@ fn rule_20_a_renewal_keeps_the_refresh_token_and_its_end() {
 
 #[test]
 fn half_of_the_granted_life_is_kept_for_whoever_asks_for_it() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let first = world.token();
     world.pass(901);
     assert_eq!(world.token(), first);
-    let want = Want::lasting(MinTtl::HalfOfGranted);
+    let want = TokenRequest::lasting(MinTtl::HalfOfGranted);
     let second = world.session().access_token(&want).unwrap();
     assert_ne!(second.access.secret.expose(), first);
 }
 
 #[test]
 fn a_portal_that_grants_less_than_wanted_is_asked_once_a_minute() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(120);
-    let want = || Want {
+    let want = || TokenRequest {
         explicit: true,
-        ..Want::lasting(MinTtl::Seconds(7200))
+        ..TokenRequest::lasting(MinTtl::Seconds(7200))
     };
     let issued = world.session().access_token(&want()).unwrap();
     assert_eq!(issued.decision, Decision::Renewed);
@@ -270,11 +273,11 @@ fn a_portal_that_grants_less_than_wanted_is_asked_once_a_minute() {
 /// A second is lost on the way here, which is no reason for a word.
 #[test]
 fn a_token_that_lives_a_second_less_than_wanted_is_told_by_nobody() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     for (wanted, said) in [(1800, 0), (1801, 0), (1802, 1)] {
-        let want = Want {
+        let want = TokenRequest {
             force: true,
-            ..Want::lasting(MinTtl::Seconds(wanted))
+            ..TokenRequest::lasting(MinTtl::Seconds(wanted))
         };
         world.session().access_token(&want).unwrap();
         assert_eq!(world.notices().len(), said, "{wanted}");
@@ -282,7 +285,7 @@ fn a_token_that_lives_a_second_less_than_wanted_is_told_by_nobody() {
     // A new one is better where the portal grants all that is wanted, and only there.
     for (wanted, decision) in [(1800, Decision::Renewed), (1801, Decision::Cached)] {
         world.pass(1);
-        let want = Want::lasting(MinTtl::Seconds(wanted));
+        let want = TokenRequest::lasting(MinTtl::Seconds(wanted));
         let issued = world.session().access_token(&want).unwrap();
         assert_eq!(issued.decision, decision, "{wanted}");
     }
@@ -291,10 +294,10 @@ fn a_token_that_lives_a_second_less_than_wanted_is_told_by_nobody() {
 /// Whoever waited for the lock to renew gets what was minted while they waited.
 #[test]
 fn a_token_minted_by_another_while_one_waits_is_new_enough() {
-    let world = World::signed_in(Manner::Enterprise114);
-    let want = Want {
+    let world = World::signed_in(PortalVersion::Enterprise114);
+    let want = TokenRequest {
         force: true,
-        ..Want::default()
+        ..TokenRequest::default()
     };
     let issued = world.waiting(want, || {
         world.change(|tokens| {
@@ -309,10 +312,14 @@ fn a_token_minted_by_another_while_one_waits_is_new_enough() {
 
 #[test]
 fn a_record_without_a_refresh_token_is_no_sign_in() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.change(|tokens| tokens.refresh = None);
     world.pass(2 * HOUR);
-    match world.session().access_token(&Want::default()).unwrap_err() {
+    match world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err()
+    {
         Error::SignInNeeded { why, .. } => assert_eq!(why, SignInNeeded::Never),
         other => panic!("{other}"),
     }
@@ -320,11 +327,11 @@ fn a_record_without_a_refresh_token_is_no_sign_in() {
 
 #[test]
 fn the_tokens_read_under_the_lock_are_the_ones_that_are_used() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(2 * HOUR);
     // Meanwhile somebody else signs in, and that sign-in's token is stale again.
     let seeded = world.portal.seed_user(USER);
-    let waiting = world.waiting(Want::default(), || {
+    let waiting = world.waiting(TokenRequest::default(), || {
         world.change(|tokens| {
             let refresh = tokens.refresh.as_mut().unwrap();
             refresh.secret = Secret::new(seeded["refresh_token"].as_str().unwrap().to_owned());
@@ -340,7 +347,7 @@ fn the_tokens_read_under_the_lock_are_the_ones_that_are_used() {
 
 #[test]
 fn a_portal_that_is_away_leaves_the_stored_token_in_use() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let first = world.token();
     world
         .portal
@@ -351,14 +358,17 @@ fn a_portal_that_is_away_leaves_the_stored_token_in_use() {
         world.notices()[..],
         [Notice::Unreachable { lives: 29..=30, .. }]
     ));
-    let explicit = Want {
+    let explicit = TokenRequest {
         explicit: true,
-        ..Want::default()
+        ..TokenRequest::default()
     };
     let error = world.session().access_token(&explicit).unwrap_err();
     assert!(error.is_transient());
     world.pass(16);
-    let error = world.session().access_token(&Want::default()).unwrap_err();
+    let error = world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }));
     let failure = world
         .store()
@@ -375,7 +385,7 @@ fn a_portal_that_is_away_leaves_the_stored_token_in_use() {
 
 #[test]
 fn rule_20_only_the_portals_own_refusal_means_sign_in_again_and_nothing_is_deleted() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let before = world.refresh_token();
     world.pass(2 * HOUR);
     for fault in [
@@ -387,7 +397,10 @@ fn rule_20_only_the_portals_own_refusal_means_sign_in_again_and_nothing_is_delet
         world
             .portal
             .set(|rules| rules.fault_times(Endpoint::Refresh, fault.clone(), 3));
-        let error = world.session().access_token(&Want::default()).unwrap_err();
+        let error = world
+            .session()
+            .access_token(&TokenRequest::default())
+            .unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
         assert_eq!(world.refresh_token(), before);
         world.portal.set(|rules| {
@@ -395,11 +408,14 @@ fn rule_20_only_the_portals_own_refusal_means_sign_in_again_and_nothing_is_delet
         });
     }
     world.portal.revoke_all();
-    let error = world.session().access_token(&Want::default()).unwrap_err();
+    let error = world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err();
     assert!(matches!(
         error,
         Error::SignInNeeded {
-            why: SignInNeeded::NotHonoured,
+            why: SignInNeeded::NoLongerAccepted,
             ..
         }
     ));
@@ -408,9 +424,12 @@ fn rule_20_only_the_portals_own_refusal_means_sign_in_again_and_nothing_is_delet
 
 #[test]
 fn an_expired_sign_in_is_told_as_expired() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(200 * DAY);
-    let error = world.session().access_token(&Want::default()).unwrap_err();
+    let error = world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err();
     assert!(
         matches!(
             error,
@@ -425,7 +444,7 @@ fn an_expired_sign_in_is_told_as_expired() {
 
 #[test]
 fn a_rejected_token_is_renewed_once() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let first = world.token();
     world.portal.expire_access_tokens();
     let identity = world.session().whoami().unwrap();
@@ -445,7 +464,7 @@ fn a_rejected_token_is_renewed_once() {
         matches!(
             error,
             Error::Refused {
-                why: Refused::FreshToken,
+                why: Refusal::FreshToken,
                 ..
             }
         ),
@@ -456,7 +475,7 @@ fn a_rejected_token_is_renewed_once() {
 
 #[test]
 fn a_sign_in_is_extended_past_half_of_its_life_when_nobody_can_lose_a_token() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let record = world.record();
     let refresh = record.refresh.unwrap();
     let life = refresh
@@ -466,7 +485,10 @@ fn a_sign_in_is_extended_past_half_of_its_life_when_nobody_can_lose_a_token() {
         .unsigned_abs();
     let before = world.refresh_token();
     world.pass(life / 2 + 1);
-    let issued = world.session().access_token(&Want::default()).unwrap();
+    let issued = world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap();
     assert_eq!(issued.decision, Decision::Extended);
     assert_ne!(world.refresh_token(), before);
     assert!(!world.portal.accepts_refresh_token(&before));
@@ -478,7 +500,7 @@ fn a_sign_in_is_extended_past_half_of_its_life_when_nobody_can_lose_a_token() {
 /// Whatever was minted from the spent refresh token died with it.
 #[test]
 fn an_exchange_leaves_nothing_of_what_it_ended() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let now = world.portal.clock().now();
     world.change(|tokens| {
         let long = AccessToken {
@@ -504,7 +526,7 @@ fn an_exchange_leaves_nothing_of_what_it_ended() {
 
 #[test]
 fn in_the_last_tenth_a_sign_in_is_extended_anyway_and_that_is_said() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let refresh = world.record().refresh.unwrap();
     let life = refresh
         .end()
@@ -519,7 +541,7 @@ fn in_the_last_tenth_a_sign_in_is_extended_anyway_and_that_is_said() {
     world.change(|tokens| tokens.exchange_unsupported = false);
     world.portal.set(|rules| rules.exchange = true);
     world.pass(900);
-    let want = Want::lasting(MinTtl::Seconds(1000));
+    let want = TokenRequest::lasting(MinTtl::Seconds(1000));
     let issued = world.session().access_token(&want).unwrap();
     assert_eq!(issued.decision, Decision::Extended);
     let said = |notice: &Notice| matches!(notice, Notice::ExtendedAnyway { .. });
@@ -529,12 +551,15 @@ fn in_the_last_tenth_a_sign_in_is_extended_anyway_and_that_is_said() {
 #[test]
 fn rule_21_a_lost_answer_is_decided_by_one_plain_refresh() {
     // The portal never acted: the old token is still good.
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(60 * DAY);
     world
         .portal
         .set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetBefore));
-    let issued = world.session().access_token(&Want::default()).unwrap();
+    let issued = world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap();
     assert_eq!(issued.decision, Decision::Renewed);
     assert_eq!(
         (
@@ -549,14 +574,17 @@ fn rule_21_a_lost_answer_is_decided_by_one_plain_refresh() {
     }));
 
     // The portal acted, and its answer was lost: a person must sign in.
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(60 * DAY);
     world
         .portal
         .set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetAfter));
     // However often somebody asks: the spent token is sent no more.
     for _ in 0..3 {
-        let error = world.session().access_token(&Want::default()).unwrap_err();
+        let error = world
+            .session()
+            .access_token(&TokenRequest::default())
+            .unwrap_err();
         assert!(matches!(
             error,
             Error::SignInNeeded {
@@ -578,7 +606,7 @@ fn rule_21_a_lost_answer_is_decided_by_one_plain_refresh() {
 
 #[test]
 fn rule_21_after_a_crash_the_mark_is_settled_by_one_plain_refresh() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(60 * DAY);
     let mut record = world.record();
     record.exchange_started = true;
@@ -586,7 +614,10 @@ fn rule_21_after_a_crash_the_mark_is_settled_by_one_plain_refresh() {
         .keychain
         .set(&world.item(), &record.to_record())
         .unwrap();
-    let issued = world.session().access_token(&Want::default()).unwrap();
+    let issued = world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap();
     assert_eq!(issued.decision, Decision::Renewed);
     assert_eq!(
         (
@@ -600,12 +631,15 @@ fn rule_21_after_a_crash_the_mark_is_settled_by_one_plain_refresh() {
 
 #[test]
 fn a_keychain_that_cannot_be_written_stops_an_exchange_before_it_begins() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(60 * DAY);
     world
         .keychain
         .fail_always(Call::Set, KeychainReason::Locked);
-    let error = world.session().access_token(&Want::default()).unwrap_err();
+    let error = world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err();
     assert!(matches!(error, Error::Keychain { .. }), "{error}");
     assert_eq!(world.count(Endpoint::Token), 1, "only the sign-in itself");
     world.keychain.heal();
@@ -614,7 +648,7 @@ fn a_keychain_that_cannot_be_written_stops_an_exchange_before_it_begins() {
 
 #[test]
 fn a_new_access_token_that_cannot_be_stored_still_serves() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(HOUR);
     world.keychain.fail_next(Call::Set, KeychainReason::Refused);
     assert!(world.portal.accepts_access_token(&world.token()));
@@ -623,7 +657,7 @@ fn a_new_access_token_that_cannot_be_stored_still_serves() {
 
 #[test]
 fn a_portal_without_exchange_is_remembered_and_its_end_is_announced() {
-    let world = World::signed_in(Manner::Enterprise105);
+    let world = World::signed_in(PortalVersion::Enterprise105);
     world.pass(8 * DAY);
     world.token();
     world.pass(HOUR);
@@ -645,7 +679,7 @@ fn a_portal_without_exchange_is_remembered_and_its_end_is_announced() {
 
 #[test]
 fn a_portal_that_refuses_to_extend_is_told_with_the_end_of_the_sign_in() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.portal.set(|rules| {
         let refusal = json!({"error": {"code": 400, "error": "invalid_request", "message": "no"}});
         rules.fault_always(Endpoint::Exchange, Fault::Json(refusal));
@@ -667,26 +701,32 @@ fn a_portal_that_refuses_to_extend_is_told_with_the_end_of_the_sign_in() {
 /// A sign-in that is extended as soon as nobody can lose a token by it is no reason for a word, however soon it would end.
 #[test]
 fn a_sign_in_whose_extension_waits_is_announced_by_nobody() {
-    let world = World::new(Manner::Enterprise114);
+    let world = World::new(PortalVersion::Enterprise114);
     world.portal.set(|rules| rules.refresh_minutes_max = 20_160);
     world.sign_in(USER);
     world.pass(11 * DAY + 12 * HOUR);
     let soon = world.portal.clock().now() + jiff::SignedDuration::from_mins(30);
     world.change(|tokens| tokens.minted_until = Some(soon));
-    let issued = world.session().access_token(&Want::default()).unwrap();
+    let issued = world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap();
     assert_eq!(issued.decision, Decision::Renewed);
     assert_eq!(world.notices(), []);
 }
 
 #[test]
 fn a_failure_stays_on_record_until_the_next_sign_in() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let noted = || {
         let status = world.store().load(&world.connection.id).unwrap().status;
         status.last_failure
     };
     world.keychain.fail_next(Call::Get, KeychainReason::Locked);
-    world.session().access_token(&Want::default()).unwrap_err();
+    world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err();
     assert!(noted().unwrap().contains("is locked"));
     world.pass(HOUR);
     world.token();
@@ -697,7 +737,7 @@ fn a_failure_stays_on_record_until_the_next_sign_in() {
 
 #[test]
 fn a_sign_in_that_the_portal_ended_shows_as_ended_and_another_failure_does_not() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let status = || world.store().load(&world.connection.id).unwrap().status;
     #[cfg(unix)]
     {
@@ -710,17 +750,23 @@ fn a_sign_in_that_the_portal_ended_shows_as_ended_and_another_failure_does_not()
     world
         .portal
         .set(|rules| rules.fault(Endpoint::Refresh, Fault::Status(404)));
-    world.session().access_token(&Want::default()).unwrap_err();
+    world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err();
     assert_eq!(status().refresh_expires_at, Some(end));
     world.portal.revoke_all();
-    world.session().access_token(&Want::default()).unwrap_err();
+    world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err();
     let now = world.portal.clock().now().as_second();
     assert_eq!(status().refresh_expires_at.unwrap().as_second(), now);
 }
 
 #[test]
 fn a_fortnight_of_jobs_loses_no_sign_in_and_no_script_its_token() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     // Fourteen days, so that the run crosses every stage of a sign-in's life several times.
     world.portal.set(|rules| rules.refresh_minutes_max = 20_160);
     world.sign_in(USER);
@@ -731,7 +777,10 @@ fn a_fortnight_of_jobs_loses_no_sign_in_and_no_script_its_token() {
             world.session().refresh(ExtendRule::PastHalf).unwrap();
         }
         let now = world.portal.clock().now();
-        let issued = world.session().access_token(&Want::default()).unwrap();
+        let issued = world
+            .session()
+            .access_token(&TokenRequest::default())
+            .unwrap();
         held.push((
             issued.access.secret.expose().to_owned(),
             issued.access.expires_at.as_second(),
@@ -754,15 +803,18 @@ fn a_fortnight_of_jobs_loses_no_sign_in_and_no_script_its_token() {
 
 #[test]
 fn rule_24b_a_secret_goes_only_where_it_belongs() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.pass(2 * HOUR);
     let path = world.store().folder(&world.connection.id).join("meta.json");
     let meta = std::fs::read_to_string(&path).unwrap();
-    let other = Portal::start(Manner::Enterprise114);
+    let other = Portal::start(PortalVersion::Enterprise114);
     std::fs::write(&path, meta.replace(&world.portal.url(), &other.url())).unwrap();
     let requests = world.portal.requests().len();
     for attempt in [
-        world.session().access_token(&Want::default()).map(|_| ()),
+        world
+            .session()
+            .access_token(&TokenRequest::default())
+            .map(|_| ()),
         world.session().whoami().map(|_| ()),
     ] {
         match attempt.unwrap_err() {
@@ -781,9 +833,9 @@ fn rule_24b_a_secret_goes_only_where_it_belongs() {
 
 #[test]
 fn tokens_deleted_behind_our_back_and_garbage_are_told() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.keychain.delete(&world.item()).unwrap();
-    let reason = |world: &World| match world.session().access_token(&Want::default()) {
+    let reason = |world: &World| match world.session().access_token(&TokenRequest::default()) {
         Err(Error::Keychain { error, item, .. }) => (error.reason, item),
         other => panic!("{other:?}"),
     };
@@ -811,7 +863,7 @@ fn rule_22_signing_out_forgets_whatever_the_portal_says() {
         (Some(Fault::Status(404)), SignedOut::NotRevoked),
         (Some(Fault::ResetBefore), SignedOut::NotRevoked),
     ] {
-        let world = World::signed_in(Manner::Enterprise114);
+        let world = World::signed_in(PortalVersion::Enterprise114);
         let token = world.refresh_token();
         if let Some(fault) = fault {
             world
@@ -829,7 +881,7 @@ fn rule_22_signing_out_forgets_whatever_the_portal_says() {
 
 #[test]
 fn a_sign_in_that_replaces_another_revokes_it_after_it_is_stored() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let old = world.refresh_token();
     world.sign_in(OTHER_USER);
     assert!(!world.portal.accepts_refresh_token(&old));
@@ -842,7 +894,7 @@ fn a_sign_in_that_replaces_another_revokes_it_after_it_is_stored() {
 
 #[test]
 fn a_sign_in_that_nobody_wants_goes_back_to_the_portal() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let live = world.portal.live_refresh_tokens();
     let pending = world.pending(OTHER_USER);
     assert_eq!(world.portal.live_refresh_tokens(), live + 1);
@@ -861,7 +913,7 @@ fn a_sign_in_that_nobody_wants_goes_back_to_the_portal() {
 
 #[test]
 fn a_sign_in_that_the_portal_keeps_is_forgotten_here_alone() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     let token = world.refresh_token();
     assert_eq!(
         world.session().sign_out(true).unwrap(),
@@ -877,10 +929,10 @@ fn a_sign_in_that_the_portal_keeps_is_forgotten_here_alone() {
 #[test]
 fn rule_5_portals_of_every_age_sign_in() {
     for manner in [
-        Manner::Online,
-        Manner::Enterprise106,
-        Manner::Enterprise1091,
-        Manner::Enterprise114,
+        PortalVersion::Online,
+        PortalVersion::Enterprise106,
+        PortalVersion::Enterprise1091,
+        PortalVersion::Enterprise114,
     ] {
         let world = World::signed_in(manner);
         assert_eq!(
@@ -897,8 +949,8 @@ fn rule_5_portals_of_every_age_sign_in() {
 #[test]
 fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
     let (one, other) = (
-        World::new(Manner::Enterprise114),
-        World::new(Manner::Enterprise114),
+        World::new(PortalVersion::Enterprise114),
+        World::new(PortalVersion::Enterprise114),
     );
     let sign_in = one
         .session()
@@ -911,10 +963,13 @@ fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
     let landing = other.portal.authorize(foreign.url(), USER);
     if let Some(url) = landing.url() {
         if url.contains("state=") {
-            assert!(matches!(sign_in.read_pasted(url), Returned::Foreign));
+            assert!(matches!(
+                sign_in.read_pasted(url),
+                AuthorizationResponse::Foreign
+            ));
         }
     }
-    let Returned::Code(code) = sign_in.read_pasted(&landing.code()) else {
+    let AuthorizationResponse::Code(code) = sign_in.read_pasted(&landing.code()) else {
         panic!("a bare code");
     };
     let error = one.session().exchange_code(sign_in, code).unwrap_err();
@@ -922,7 +977,7 @@ fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
         matches!(
             error,
             Error::Refused {
-                why: Refused::Code(_),
+                why: Refusal::Code(_),
                 ..
             }
         ),
@@ -932,7 +987,7 @@ fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
 
 #[test]
 fn an_application_gets_tokens_by_its_secret_and_keeps_no_refresh_token() {
-    let world = World::application(Manner::Enterprise114);
+    let world = World::application(PortalVersion::Enterprise114);
     let (issued, info) = world.session().sign_in_application().unwrap();
     assert_eq!(info.app_id, SERVICE_ID);
     assert!(issued.username.is_none() && issued.sign_in_ends.is_none());
@@ -943,16 +998,20 @@ fn an_application_gets_tokens_by_its_secret_and_keeps_no_refresh_token() {
     );
     world.pass(3 * HOUR);
     assert_ne!(world.token(), issued.access.secret.expose());
-    let long = Want {
+    let long = TokenRequest {
         explicit: true,
-        ..Want::lasting(MinTtl::Seconds(6 * 3600))
+        ..TokenRequest::lasting(MinTtl::Seconds(6 * 3600))
     };
     let issued = world.session().access_token(&long).unwrap();
     assert!(issued.access.seconds_granted() >= 6 * 3600);
     let item = Item::of(&world.connection, ItemKind::ClientSecret);
     world.keychain.delete(&item).unwrap();
     world.pass(20 * HOUR);
-    match world.session().access_token(&Want::default()).unwrap_err() {
+    match world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err()
+    {
         Error::Keychain { item, error, .. } => {
             assert_eq!(item, Some(ItemKind::ClientSecret));
             assert!(error.detail.contains("client secret"), "{error}");
@@ -970,8 +1029,8 @@ fn an_application_asks_for_the_life_that_is_wanted() {
         (6 * 3600, Some("362")),
         (100 * 24 * 3600, Some("20160")),
     ] {
-        let world = World::application(Manner::Enterprise114);
-        let want = Want::lasting(MinTtl::Seconds(seconds));
+        let world = World::application(PortalVersion::Enterprise114);
+        let want = TokenRequest::lasting(MinTtl::Seconds(seconds));
         world.session().access_token(&want).unwrap();
         let sent = world.portal.requests_to(Endpoint::Token);
         assert_eq!(sent[0].param("expiration"), minutes, "{seconds}");
@@ -980,7 +1039,7 @@ fn an_application_asks_for_the_life_that_is_wanted() {
 
 #[test]
 fn a_sign_in_of_another_machine_is_told_as_that() {
-    let world = World::signed_in(Manner::Enterprise114);
+    let world = World::signed_in(PortalVersion::Enterprise114);
     world.keychain.delete(&world.item()).unwrap();
     let (lock, _) = world
         .store()
@@ -992,7 +1051,11 @@ fn a_sign_in_of_another_machine_is_told_as_that() {
         .update(&lock, |c| c.status.machine = machine())
         .unwrap();
     drop(lock);
-    match world.session().access_token(&Want::default()).unwrap_err() {
+    match world
+        .session()
+        .access_token(&TokenRequest::default())
+        .unwrap_err()
+    {
         Error::SignInNeeded { why, .. } => {
             assert_eq!(why, SignInNeeded::OtherMachine("another-machine".into()));
         }
@@ -1002,7 +1065,7 @@ fn a_sign_in_of_another_machine_is_told_as_that() {
 
 #[test]
 fn rule_23_endpoints_come_from_the_stored_address_alone() {
-    let world = World::new(Manner::Enterprise114);
+    let world = World::new(PortalVersion::Enterprise114);
     let foreign = crate::support::portal::Foreign::start(&world.portal);
     world
         .portal

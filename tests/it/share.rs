@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use crate::home;
 use crate::support::home::{Home, Run};
-use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET, SERVICE_SECRET};
-use crate::support::walk::{add_service, add_with, sign_in};
+use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_SECRET};
+use crate::support::scenario::{add_service, add_with, sign_in};
 
 /// A portal, the card of a connection to it, and the fingerprint that the sharer is told to pass on.
 fn shared(flags: &[&str]) -> (Portal, String, String) {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let sharer = home();
     let secret = sharer.path().join("secret");
     std::fs::write(&secret, APP_SECRET).unwrap();
@@ -173,7 +173,7 @@ fn a_card_that_was_changed_is_too_large_or_newer_is_refused() {
 
 #[test]
 fn an_applications_card_asks_for_the_secret_alone() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let sharer = home();
     add_service(&sharer, &portal, "jobs");
     let out = sharer
@@ -202,7 +202,7 @@ fn an_applications_card_asks_for_the_secret_alone() {
 
 #[test]
 fn what_weakens_a_connection_is_not_passed_on() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let url = portal.url();
     let words = [

@@ -10,8 +10,8 @@ use proptest::test_runner::TestRunner;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal};
-use crate::support::walk::{add_with, sign_in};
+use crate::support::portal::{Portal, PortalVersion};
+use crate::support::scenario::{add_with, sign_in};
 
 /// The program, its form, and how a variable is printed with a NUL behind it.
 const SHELLS: [(&str, Shell); 4] = [
@@ -44,7 +44,7 @@ fn loading(program: &str) -> &'static str {
 }
 
 fn signed_in(label: &str, referer: &str) -> (Portal, Home) {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, label, &["--referer", referer]);
     sign_in(&home, &portal, label).ok();
@@ -78,7 +78,7 @@ fn every_shell_gets_every_value_and_runs_nothing() {
 
 #[test]
 fn what_does_not_apply_is_unset_and_a_failure_forgets_the_old_token() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, "prod", &[]);
     sign_in(&home, &portal, "prod").ok();
@@ -123,7 +123,7 @@ fn what_does_not_apply_is_unset_and_a_failure_forgets_the_old_token() {
 
 #[test]
 fn the_shell_that_runs_it_is_recognised() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, "prod", &[]);
     sign_in(&home, &portal, "prod").ok();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER};
-use crate::support::walk::{add, add_with, sign_in, sign_in_as, sign_in_wrapped};
+use crate::support::portal::{Portal, PortalVersion, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER};
+use crate::support::scenario::{add, add_with, sign_in, sign_in_as, sign_in_wrapped};
 use crate::{home, signed_in};
 
 fn folder(home: &Home) -> PathBuf {
@@ -88,7 +88,7 @@ fn codes_that_are_none_leave_the_stored_sign_in_alone() {
 
 #[test]
 fn a_code_that_is_too_old_is_refused() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     portal.set(|rules| rules.code_seconds = 0);
@@ -119,7 +119,7 @@ fn rule_7_another_user_is_not_written_over_without_consent() {
 
 #[test]
 fn wrong_registrations_name_the_field_to_correct() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, "prod", &[]);
     home.run(["connections", "edit", "prod", "--client-id", "unknown-app"])
@@ -138,7 +138,7 @@ fn wrong_registrations_name_the_field_to_correct() {
         .err_has("--client-id");
     portal.expect_violations();
 
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let ca = portal.ca_file(home.path());
     home.run([
         "connections",
@@ -192,7 +192,7 @@ fn rule_26_errors_and_details_show_no_secret() {
 /// Windows' shells end lines with CRLF, begin a pipe with a byte order mark, and write files in UTF-16.
 #[test]
 fn what_windows_adds_to_a_secret_or_a_code_is_no_part_of_it() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let ca = portal.ca_file(home.path());
     let file = home.path().join("secret.txt");

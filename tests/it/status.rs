@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal, USER};
-use crate::support::walk::{add, let_it_age, let_it_expire, sign_in, stored};
+use crate::support::portal::{Portal, PortalVersion, USER};
+use crate::support::scenario::{add, let_it_age, let_it_expire, sign_in, stored};
 
 fn meta_of(home: &Home, label: &str) -> std::path::PathBuf {
     let id = stored(home, label).id;
@@ -38,7 +38,7 @@ fn one(home: &Home) -> Value {
 
 #[test]
 fn it_says_who_is_signed_in_until_when_and_asks_nobody() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     add(&home, &portal, "test");
@@ -71,7 +71,7 @@ fn it_says_who_is_signed_in_until_when_and_asks_nobody() {
 
 #[test]
 fn check_ends_with_3_where_a_sign_in_is_missing_ended_or_ends_soon() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     home.run(["status", "--check"])
@@ -114,7 +114,7 @@ fn what_cannot_be_checked_is_not_well() {
     home.run(["status", "--json"]).done().ok().out("[]\n");
     home.run(["status", "--check"]).done().code(4);
     home.run(["status", "--within", "soon"]).done().code(2);
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     for label in ["broken", "good"] {
         add(&home, &portal, label);
         sign_in(&home, &portal, label).ok();
@@ -139,7 +139,7 @@ fn what_cannot_be_checked_is_not_well() {
 
 #[test]
 fn the_keychain_is_asked_by_name_only() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -169,7 +169,7 @@ fn the_keychain_is_asked_by_name_only() {
 
 #[test]
 fn the_last_failure_is_there_in_the_morning_even_if_it_is_over() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -209,7 +209,7 @@ fn the_last_failure_is_there_in_the_morning_even_if_it_is_over() {
 
 #[test]
 fn a_keychain_that_failed_at_night_is_noted() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -227,7 +227,7 @@ fn a_keychain_that_failed_at_night_is_noted() {
 
 #[test]
 fn a_sign_in_that_the_portal_has_ended_is_known_to_have_ended() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -245,7 +245,7 @@ fn a_sign_in_that_the_portal_has_ended_is_known_to_have_ended() {
 
 #[test]
 fn a_variable_that_goes_before_the_default_is_said() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     add(&home, &portal, "test");
@@ -264,7 +264,7 @@ fn a_variable_that_goes_before_the_default_is_said() {
 
 #[test]
 fn a_sign_in_that_cannot_be_extended_is_announced_at_every_renewal() {
-    let portal = Portal::start(Manner::Enterprise105);
+    let portal = Portal::start(PortalVersion::Enterprise105);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -286,7 +286,7 @@ fn a_sign_in_that_cannot_be_extended_is_announced_at_every_renewal() {
 
 #[test]
 fn rule_28_what_files_say_cannot_play_with_the_terminal() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -300,7 +300,7 @@ fn rule_28_what_files_say_cannot_play_with_the_terminal() {
 #[test]
 fn on_a_terminal_every_command_says_that_a_sign_in_ends_and_cannot_be_extended() {
     use crate::support::pty::Terminal;
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();

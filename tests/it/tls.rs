@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use age_oauth::connection::{Proxy, Tls};
 use age_oauth::context::{Clock, Context, Deadline, Environment, Observer};
-use age_oauth::error::{Error, Refused, TlsFailure, TlsFailureKind, Unreachable};
+use age_oauth::error::{Error, Refusal, TlsFailure, TlsFailureKind, Unreachable};
 use age_oauth::http::{to_pem, Http};
 use age_oauth::portal::{probe, PortalInfo};
 
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Certificate, Portal, APP_ID};
-use crate::support::walk::{add, sign_in};
+use crate::support::scenario::{add, sign_in};
 
 /// A context with exactly these variables.
 fn context(variables: &[(&str, &Path)]) -> Context {
@@ -224,7 +224,7 @@ fn a_portal_that_demands_a_certificate_of_the_client_is_the_web_tiers_no() {
     let (_folder, tls) = with_ca(&portal);
     match ask(&portal, &tls) {
         Err(Error::Refused {
-            why: Refused::WebTier(schemes),
+            why: Refusal::WebTier(schemes),
             ..
         }) => assert_eq!(schemes, ["certificate"]),
         other => panic!("{other:?}"),

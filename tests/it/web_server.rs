@@ -3,7 +3,7 @@
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Fault, Portal, APP_ID};
-use crate::support::walk::{add_service, stored};
+use crate::support::scenario::{add_service, stored};
 use crate::{home, signed_in};
 
 /// What it is called in messages, and how it begins.
@@ -108,7 +108,7 @@ fn doctor_names_it_with_what_an_administrator_can_do() {
             .iter()
             .find(|one| one["check"] == "portal")
             .unwrap();
-        assert_eq!(found["verdict"], "fail");
+        assert_eq!(found["severity"], "fail");
         let text = |name: &str| found[name].as_str().unwrap();
         assert!(text("message").contains(kind), "{found}");
         assert!(text("mend").contains("administrator"), "{found}");

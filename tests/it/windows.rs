@@ -14,8 +14,8 @@ use proptest::test_runner::TestRunner;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal, APP_SECRET};
-use crate::support::walk::{add, add_with, sign_in};
+use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
+use crate::support::scenario::{add, add_with, sign_in};
 
 /// A home whose connections keep their secrets in Credential Manager. Whatever is left is removed with it.
 struct Windows(Home);
@@ -79,7 +79,7 @@ fn items_of(id: &str) -> Vec<String> {
 
 #[test]
 fn secrets_live_in_credential_manager_across_processes_and_others_see_two_items() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let windows = Windows::new();
     let home = &windows.0;
     let secret = home.path().join("secret.txt");
@@ -117,7 +117,7 @@ fn secrets_live_in_credential_manager_across_processes_and_others_see_two_items(
 /// An item holds 2,560 bytes: `CRED_MAX_CREDENTIAL_BLOB_SIZE`.
 #[test]
 fn tokens_longer_than_an_item_are_split_and_read_back_whole() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.access_octets = 2400);
     let windows = Windows::new();
     let home = &windows.0;
@@ -154,7 +154,7 @@ fn cmdkey_writes_over_an_item() {
 }
 
 fn item_written_over(write: impl Fn(&str) -> std::process::ExitStatus) {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let windows = Windows::new();
     let home = &windows.0;
     add(home, &portal, "prod");
@@ -192,7 +192,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn cmd_evaluates_what_export_env_prints() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let referer = "https://x.example/?a=1&b=<2>|^3 ;,=()~*'#";
     add_with(&home, &portal, "My Portal & more", &["--referer", referer]);
@@ -264,7 +264,7 @@ fn cmd_forgets_the_old_token_and_sees_a_failure() {
 
 #[test]
 fn what_cmd_cannot_carry_is_an_error_that_names_the_variable() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -283,7 +283,7 @@ fn what_cmd_cannot_carry_is_an_error_that_names_the_variable() {
 
 #[test]
 fn the_shell_that_runs_it_is_recognised_or_the_platforms_own_is_taken() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -297,7 +297,7 @@ fn powershell_evaluates_what_export_env_prints() {
     if in_wine() {
         return;
     }
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let label = "a'b\"c $(x) `n %PATH% ü 🗺 ‘’ ; &";
     add(&home, &portal, label);
@@ -341,7 +341,7 @@ fn the_store_is_found_without_appdata() {
 
 #[test]
 fn pipes_carry_json_that_any_code_page_reads() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "Zürich 数据");
     let shown = home.run(["connections", "show", "--json"]).done().ok();

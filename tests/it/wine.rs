@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 
 use crate::support::home::Home;
-use crate::support::portal::{Manner, Portal, APP_ID, APP_SECRET, USER};
+use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET, USER};
 use crate::support::pty::Terminal;
 
 /// The sign-in address fits into one line.
@@ -54,7 +54,7 @@ fn wine(home: &Home, arguments: &[&str]) -> String {
 fn the_guided_walk_of_the_windows_build() {
     let program = variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM");
     let credentials = variable("AGE_OAUTH_TEST_CREDENTIALS");
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let mut home = in_wine(&program);
     home.set("AGE_OAUTH_KEYCHAIN", "os");
     let ca = portal.ca_file(home.path());

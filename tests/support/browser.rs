@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use serde_json::{json, Value};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One browser window.
 pub struct Browser {
@@ -124,7 +124,7 @@ impl Browser {
     /// Waits until the title is this.
     #[track_caller]
     pub fn await_title(&self, title: &str) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while self.title() != title {
             assert!(Instant::now() < end, "at {} ({})", self.url(), self.title());
             thread::sleep(Duration::from_millis(20));
@@ -140,7 +140,7 @@ impl Browser {
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("chromedriver");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a bound");
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

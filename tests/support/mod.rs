@@ -6,29 +6,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A broken stand-in should stop its test.
 #![allow(clippy::must_use_candidate, clippy::missing_panics_doc)] // Documentation lints for published crates.
 
-pub mod aftermath;
 pub mod browser;
 pub mod canary;
 pub mod home;
+pub mod invariants;
 pub mod legacy;
 pub mod portal;
 #[cfg(unix)]
 pub mod pty;
+pub mod scenario;
 pub mod svg;
-pub mod walk;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// What never comes within this time never comes.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits for what another process does.
 #[track_caller]
 pub fn until(mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain");
+        assert!(begun.elapsed() < TIMEOUT, "waited in vain");
         thread::sleep(Duration::from_millis(10));
     }
 }

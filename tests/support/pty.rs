@@ -12,7 +12,7 @@ use super::canary::{self, Kind};
 use super::home::Home;
 
 /// What has not appeared by then does not appear.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const ROWS: u16 = 60;
 const COLUMNS: u16 = 132;
@@ -88,7 +88,7 @@ impl Terminal {
     /// Waits until this text comes, after everything that was expected before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> &mut Self {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while !self.find(text) {
             let ended = self.seen.lock().unwrap().ended;
             // What came last may have come between the look and the end.
@@ -112,7 +112,7 @@ impl Terminal {
     /// Waits until keys are read one by one; before, a terminal would turn Enter into another key.
     #[track_caller]
     pub fn ready(&mut self) -> &mut Self {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let by_line = |flags: libc::tcflag_t| flags & libc::ICANON != 0;
         while self
             .master
@@ -180,7 +180,7 @@ impl Terminal {
     /// Waits for the end; the exit code.
     #[track_caller]
     pub fn end(&mut self) -> u32 {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             let ended = self.seen.lock().unwrap().ended;
             if let (true, Some(status)) = (ended, self.child.try_wait().expect("a child")) {

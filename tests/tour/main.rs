@@ -12,10 +12,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use age_oauth::cli::{run, Host, Terminals};
+use age_oauth::cli::{run, System, Terminals};
 use age_oauth::context::Environment;
 
-use support::portal::{Manner, Portal, APP_ID, USER};
+use support::portal::{Portal, PortalVersion, APP_ID, USER};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,7 +30,7 @@ fn main() {
         std::process::exit(2);
     }
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let portal = Arc::new(Portal::start(Manner::Enterprise114));
+    let portal = Arc::new(Portal::start(PortalVersion::Enterprise114));
     let redirect_uri = format!("http://127.0.0.1:{}/callback", free_port());
     let by_hand = a_browser_is_here() && !has("--no-browser");
     portal.set(|rules| {
@@ -115,14 +115,14 @@ impl Tour {
         assert_eq!(code, 0, "the command failed");
     }
 
-    fn host(&self, answer: &Sink) -> Host {
+    fn host(&self, answer: &Sink) -> System {
         let plain = if io::stdout().is_terminal() { "" } else { "1" };
         let variables = [
             ("AGE_OAUTH_HOME", self.store.as_str()),
             ("AGE_OAUTH_KEYCHAIN", self.keychain),
             ("NO_COLOR", plain),
         ];
-        let real = Host::real();
+        let real = System::real();
         let environment = Environment::process().with(
             variables
                 .iter()
@@ -130,7 +130,7 @@ impl Tour {
                 .collect(),
         );
         let (portal, by_hand) = (Arc::clone(&self.portal), self.by_hand);
-        Host {
+        System {
             out: Box::new(answer.clone()),
             err: Box::new(answer.clone()),
             environment,

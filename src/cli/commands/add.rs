@@ -1,39 +1,39 @@
 //! `connections add`: guided where a person sits, by flags elsewhere. Every answer is checked as it is given.
 
 use crate::cli::args::{AddArgs, AuthType};
-use crate::cli::report::{certificate, hint, Failure, Outcome};
-use crate::cli::words::{escape, typed};
-use crate::cli::Desk;
+use crate::cli::failure::{certificate, hint, Failure, Outcome};
+use crate::cli::format::{escape, shell_quoted};
+use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri};
 use crate::error::{Error, TlsFailure, Unreachable};
 use crate::manage;
 use crate::portal::PortalInfo;
 use crate::secret::Secret;
-use crate::store::{Connections, Selector};
+use crate::store::{ConnectionStore, Selector};
 
-use super::fields::{self, GivenSecret, Trust};
+use crate::cli::shared::connection_fields::{self, GivenSecret, Trust};
 
 /// Suggested where the code is to be caught on this machine; any free port that is registered will do.
 const LOOPBACK: &str = "http://127.0.0.1:53682/callback";
 
-pub(super) fn add(desk: &mut Desk, args: &AddArgs) -> Outcome {
-    let by_card = super::share::accept(desk, args)?;
+pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Outcome {
+    let by_card = super::share::accept(ctx, args)?;
     let args = by_card.as_ref().unwrap_or(args);
-    let store = desk.store()?;
+    let store = ctx.store()?;
     if let Some(existing) = taken(&store, args)? {
-        return super::edit::replace(desk, &store, existing, args);
+        return super::edit::replace(ctx, &store, existing, args);
     }
-    let guided = desk.person()
+    let guided = ctx.person()
         && [&args.label, &args.fields.portal, &args.fields.client_id]
             .iter()
             .any(|given| given.is_none());
     let form = Form::new(args, guided)?;
-    let (connection, trust, secret) = form.fill(desk, &store)?;
-    create(desk, &store, args, &connection, &trust, secret)
+    let (connection, trust, secret) = form.fill(ctx, &store)?;
+    create(ctx, &store, args, &connection, &trust, secret)
 }
 
 /// The connection that has the wanted label already, where `--replace` allows to update it.
-fn taken(store: &Connections, args: &AddArgs) -> Result<Option<Connection>, Failure> {
+fn taken(store: &ConnectionStore, args: &AddArgs) -> Result<Option<Connection>, Failure> {
     let Some(label) = &args.label else {
         return Ok(None);
     };
@@ -46,7 +46,7 @@ fn taken(store: &Connections, args: &AddArgs) -> Result<Option<Connection>, Fail
         Err(Error::NameTaken { label }) => Err(Failure::Hinted {
             hint: format!(
                 "choose another label, or update it: age-oauth connections add --label {} --replace …",
-                typed(&label)
+                shell_quoted(&label)
             ),
             error: Error::NameTaken { label },
         }),
@@ -70,7 +70,7 @@ impl<'a> Form<'a> {
         Ok(Self {
             args,
             guided,
-            proxy: fields::proxy(fields)?.unwrap_or(Proxy::System),
+            proxy: connection_fields::proxy(fields)?.unwrap_or(Proxy::System),
             referer: fields
                 .referer
                 .as_deref()
@@ -79,15 +79,15 @@ impl<'a> Form<'a> {
         })
     }
 
-    fn fill(&self, desk: &mut Desk, store: &Connections) -> Result<Filled, Failure> {
+    fn fill(&self, ctx: &mut CommandContext, store: &ConnectionStore) -> Result<Filled, Failure> {
         // What cannot work is said before anybody types anything.
-        let keychain = fields::usable_keychain(desk, store, self.args.fields.keychain)?;
-        let label = self.label(desk, store)?;
-        let (portal, trust) = self.portal(desk)?;
-        let application = self.is_application(desk)?;
-        let grant = self.grant(desk, application)?;
-        let client_id = self.client_id(desk)?;
-        let secret = self.secret(desk, application, &client_id)?;
+        let keychain = connection_fields::usable_keychain(ctx, store, self.args.fields.keychain)?;
+        let label = self.label(ctx, store)?;
+        let (portal, trust) = self.portal(ctx)?;
+        let application = self.is_application(ctx)?;
+        let grant = self.grant(ctx, application)?;
+        let client_id = self.client_id(ctx)?;
+        let secret = self.secret(ctx, application, &client_id)?;
         let mut connection = Connection::new(label, portal, grant, client_id);
         connection.tls = match &trust.tls {
             crate::connection::Tls::Ca(_) => {
@@ -100,16 +100,16 @@ impl<'a> Form<'a> {
         connection.referer.clone_from(&self.referer);
         connection.keychain = keychain;
         connection.tags.clone_from(&self.args.fields.tags);
-        connection.created_at = Some(desk.context.now());
+        connection.created_at = Some(ctx.context.now());
         Ok((connection, trust, secret))
     }
 
-    fn label(&self, desk: &mut Desk, store: &Connections) -> Result<Label, Failure> {
+    fn label(&self, ctx: &mut CommandContext, store: &ConnectionStore) -> Result<Label, Failure> {
         if let Some(label) = &self.args.label {
             return Ok(label.parse()?);
         }
         self.must_be_guided("--label", None)?;
-        let answer = desk.host.ask.text(
+        let answer = ctx.system.ask.text(
             "What do you call this connection (prod, my_portal, …)",
             None,
             &mut |text| {
@@ -132,21 +132,22 @@ impl<'a> Form<'a> {
         ))
     }
 
-    fn portal(&self, desk: &mut Desk) -> Result<(PortalUrl, Trust), Failure> {
+    fn portal(&self, ctx: &mut CommandContext) -> Result<(PortalUrl, Trust), Failure> {
         let mut given = self.args.fields.portal.clone();
         loop {
             let portal: PortalUrl = if let Some(text) = given.take() {
                 text.parse()?
             } else {
                 self.must_be_guided("--portal", None)?;
-                ask_portal(desk)?
+                ask_portal(ctx)?
             };
-            let trust = fields::wanted_trust(&self.args.fields, &desk.context.environment)?
-                .unwrap_or_else(Trust::system);
+            let trust =
+                connection_fields::wanted_trust(&self.args.fields, &ctx.context.environment)?
+                    .unwrap_or_else(Trust::system);
             if self.args.fields.no_check {
                 return Ok((portal, trust));
             }
-            if let Some(trust) = self.reach(desk, &portal, trust)? {
+            if let Some(trust) = self.reach(ctx, &portal, trust)? {
                 return Ok((portal, trust));
             }
         }
@@ -155,13 +156,13 @@ impl<'a> Form<'a> {
     /// Asks the portal who it is until that works or the person decides; nothing where another address shall be given.
     fn reach(
         &self,
-        desk: &mut Desk,
+        ctx: &mut CommandContext,
         portal: &PortalUrl,
         mut trust: Trust,
     ) -> Result<Option<Trust>, Failure> {
         loop {
-            let answer = fields::probe(
-                desk,
+            let answer = connection_fields::probe(
+                ctx,
                 portal,
                 &trust.tls,
                 &self.proxy,
@@ -169,12 +170,12 @@ impl<'a> Form<'a> {
             );
             let error = match answer {
                 Ok(info) => {
-                    introduce(desk, portal, &info, &trust);
+                    introduce(ctx, portal, &info, &trust);
                     return Ok(Some(trust));
                 }
                 Err(error) => error,
             };
-            if !desk.person() {
+            if !ctx.person() {
                 let without = "to create it without asking the portal: age-oauth connections add --no-check …";
                 let hint = match hint(&error) {
                     Some(mend) => format!("{mend}; or, {without}"),
@@ -182,7 +183,7 @@ impl<'a> Form<'a> {
                 };
                 return Err(Failure::Hinted { error, hint });
             }
-            match decide(desk, portal, error)? {
+            match decide(ctx, portal, error)? {
                 Decided::Try(next) => trust = next,
                 Decided::Keep => return Ok(Some(trust)),
                 Decided::Another => return Ok(None),
@@ -190,7 +191,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    fn is_application(&self, desk: &mut Desk) -> Result<bool, Failure> {
+    fn is_application(&self, ctx: &mut CommandContext) -> Result<bool, Failure> {
         match self.args.fields.auth_type {
             Some(kind) => Ok(kind == AuthType::App),
             None if !self.guided => Ok(false),
@@ -199,8 +200,8 @@ impl<'a> Form<'a> {
                     "a person: you sign in with your browser (user authentication)".to_owned(),
                     "an application: no person, a client secret (app authentication)".to_owned(),
                 ];
-                Ok(desk
-                    .host
+                Ok(ctx
+                    .system
                     .ask
                     .choose("Who shall the tokens be for", &choices, 0)?
                     == 1)
@@ -208,13 +209,13 @@ impl<'a> Form<'a> {
         }
     }
 
-    fn grant(&self, desk: &mut Desk, application: bool) -> Result<Grant, Failure> {
+    fn grant(&self, ctx: &mut CommandContext, application: bool) -> Result<Grant, Failure> {
         if application {
             return Ok(Grant::Application);
         }
         let redirect_uri = match &self.args.fields.redirect_uri {
             Some(uri) => uri.parse()?,
-            None if self.guided => ask_redirect(desk)?,
+            None if self.guided => ask_redirect(ctx)?,
             None => RedirectUri::OutOfBand,
         };
         Ok(Grant::User {
@@ -223,15 +224,15 @@ impl<'a> Form<'a> {
         })
     }
 
-    fn client_id(&self, desk: &mut Desk) -> Result<String, Failure> {
+    fn client_id(&self, ctx: &mut CommandContext) -> Result<String, Failure> {
         if let Some(text) = &self.args.fields.client_id {
             return Ok(manage::check_client_id(text)?);
         }
         self.must_be_guided("--client-id", None)?;
-        desk.talk.remark(
+        ctx.console.info(
             "The portal shows the client ID on the page of the application's item (developer credentials).",
         );
-        let answer = desk.host.ask.text("Client ID", None, &mut |text| {
+        let answer = ctx.system.ask.text("Client ID", None, &mut |text| {
             manage::check_client_id(text)
                 .map(|_| ())
                 .map_err(|why| why.to_string())
@@ -241,12 +242,14 @@ impl<'a> Form<'a> {
 
     fn secret(
         &self,
-        desk: &mut Desk,
+        ctx: &mut CommandContext,
         application: bool,
         client_id: &str,
     ) -> Result<Option<Secret>, Failure> {
-        match fields::secret(desk, &self.args.fields.secret)? {
-            GivenSecret::Text(text) => return Ok(Some(fields::checked(&text, client_id)?)),
+        match connection_fields::secret(ctx, &self.args.fields.secret)? {
+            GivenSecret::Text(text) => {
+                return Ok(Some(connection_fields::checked(&text, client_id)?))
+            }
             GivenSecret::None if application => {
                 return Err(Failure::usage(
                     "an application cannot do without its client secret",
@@ -255,7 +258,7 @@ impl<'a> Form<'a> {
             GivenSecret::None => return Ok(None),
             GivenSecret::Nothing => {}
         }
-        let asked = self.guided || (application && desk.person());
+        let asked = self.guided || (application && ctx.person());
         if !asked {
             return if application {
                 Err(Failure::usage_hint(
@@ -266,7 +269,7 @@ impl<'a> Form<'a> {
                 Ok(None)
             };
         }
-        ask_secret(desk, application, client_id)
+        ask_secret(ctx, application, client_id)
     }
 }
 
@@ -280,7 +283,7 @@ enum Decided {
 }
 
 /// What cannot be reached is told with its reason; then the person decides.
-fn decide(desk: &mut Desk, portal: &PortalUrl, error: Error) -> Result<Decided, Failure> {
+fn decide(ctx: &mut CommandContext, portal: &PortalUrl, error: Error) -> Result<Decided, Failure> {
     let certificate = match &error {
         Error::Unreachable {
             why: Unreachable::Tls(failure),
@@ -289,16 +292,16 @@ fn decide(desk: &mut Desk, portal: &PortalUrl, error: Error) -> Result<Decided, 
         Error::Unreachable { .. } | Error::Refused { .. } => None,
         _ => return Err(error.into()),
     };
-    Failure::from(error).tell_and_go_on(&desk.talk);
+    Failure::from(error).print_without_hint(&ctx.console);
     match certificate {
-        Some(failure) => decide_tls(desk, portal, &failure),
-        None => decide_plain(desk),
+        Some(failure) => decide_tls(ctx, portal, &failure),
+        None => decide_plain(ctx),
     }
 }
 
-fn ask_portal(desk: &mut Desk) -> Result<PortalUrl, Failure> {
+fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure> {
     let question = "Portal address, as in your browser (https://gis.example.com/portal)";
-    let answer = desk.host.ask.text(question, None, &mut |text| {
+    let answer = ctx.system.ask.text(question, None, &mut |text| {
         text.parse::<PortalUrl>()
             .map(|_| ())
             .map_err(|why| why.to_string())
@@ -306,9 +309,9 @@ fn ask_portal(desk: &mut Desk) -> Result<PortalUrl, Failure> {
     Ok(answer.parse()?)
 }
 
-fn introduce(desk: &Desk, portal: &PortalUrl, info: &PortalInfo, trust: &Trust) {
+fn introduce(ctx: &CommandContext, portal: &PortalUrl, info: &PortalInfo, trust: &Trust) {
     let name = info.name.as_deref().unwrap_or("a portal without a name");
-    desk.talk.remark(&format!(
+    ctx.console.info(&format!(
         "[OK] {portal} is {} ({}).",
         escape(name),
         escape(&info.version)
@@ -316,12 +319,12 @@ fn introduce(desk: &Desk, portal: &PortalUrl, info: &PortalInfo, trust: &Trust) 
     match trust.tls {
         crate::connection::Tls::Unverified => {}
         _ if portal.as_str().starts_with("http://") => {}
-        _ => desk.talk.remark("[OK] Its certificate is verified."),
+        _ => ctx.console.info("[OK] Its certificate is verified."),
     }
 }
 
 fn decide_tls(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     portal: &PortalUrl,
     failure: &TlsFailure,
 ) -> Result<Decided, Failure> {
@@ -334,23 +337,23 @@ fn decide_tls(
     if failure.chain.is_empty() {
         choices.remove(1);
     }
-    let chosen = desk.host.ask.choose("What shall be done", &choices, 0)?;
-    let chosen = if failure.chain.is_empty() && chosen > 0 {
-        chosen + 1
+    let connection_flag = ctx.system.ask.choose("What shall be done", &choices, 0)?;
+    let connection_flag = if failure.chain.is_empty() && connection_flag > 0 {
+        connection_flag + 1
     } else {
-        chosen
+        connection_flag
     };
-    match chosen {
-        0 => ask_ca(desk).map(Decided::Try),
-        1 => pin(desk, portal, failure),
+    match connection_flag {
+        0 => ask_ca(ctx).map(Decided::Try),
+        1 => pin(ctx, portal, failure),
         2 => Ok(Decided::Try(Trust::unverified())),
         _ => Ok(Decided::Another),
     }
 }
 
-fn ask_ca(desk: &mut Desk) -> Result<Trust, Failure> {
-    let environment = desk.context.environment.clone();
-    let answer = desk.host.ask.text("Certificate file", None, &mut |text| {
+fn ask_ca(ctx: &mut CommandContext) -> Result<Trust, Failure> {
+    let environment = ctx.context.environment.clone();
+    let answer = ctx.system.ask.text("Certificate file", None, &mut |text| {
         Trust::file(text, &environment)
             .map(|_| ())
             .map_err(|why| why.to_string())
@@ -358,43 +361,47 @@ fn ask_ca(desk: &mut Desk) -> Result<Trust, Failure> {
     Ok(Trust::file(&answer, &environment)?)
 }
 
-fn pin(desk: &mut Desk, portal: &PortalUrl, failure: &TlsFailure) -> Result<Decided, Failure> {
+fn pin(
+    ctx: &mut CommandContext,
+    portal: &PortalUrl,
+    failure: &TlsFailure,
+) -> Result<Decided, Failure> {
     for line in certificate(failure) {
-        desk.talk.say(&format!("  {}", escape(&line)));
+        ctx.console.print(&format!("  {}", escape(&line)));
     }
     let question = "Ask the portal's administrator for the fingerprint. Is it the same?";
     match failure.chain.first() {
-        Some(leaf) if desk.host.ask.confirm(question, false)? => {
+        Some(leaf) if ctx.system.ask.confirm(question, false)? => {
             Ok(Decided::Try(Trust::exactly(leaf, portal)?))
         }
         _ => Ok(Decided::Another),
     }
 }
 
-fn decide_plain(desk: &mut Desk) -> Result<Decided, Failure> {
+fn decide_plain(ctx: &mut CommandContext) -> Result<Decided, Failure> {
     let choices = [
         "Enter the address again".to_owned(),
         "Keep it as it is, without having asked the portal".to_owned(),
     ];
-    match desk.host.ask.choose("What shall be done", &choices, 0)? {
+    match ctx.system.ask.choose("What shall be done", &choices, 0)? {
         0 => Ok(Decided::Another),
         _ => Ok(Decided::Keep),
     }
 }
 
-fn ask_redirect(desk: &mut Desk) -> Result<RedirectUri, Failure> {
+fn ask_redirect(ctx: &mut CommandContext) -> Result<RedirectUri, Failure> {
     let choices = [
         "I paste a code that the portal shows (works everywhere)".to_owned(),
         "It is caught on this machine (needs a redirect URI with a port)".to_owned(),
     ];
-    let chosen = desk
-        .host
+    let connection_flag = ctx
+        .system
         .ask
         .choose("How shall the sign-in come back", &choices, 0)?;
-    if chosen == 0 {
+    if connection_flag == 0 {
         return Ok(RedirectUri::OutOfBand);
     }
-    let answer = desk.host.ask.text(
+    let answer = ctx.system.ask.text(
         "Redirect URI, exactly as registered",
         Some(LOOPBACK),
         &mut |text| match text.parse() {
@@ -404,7 +411,7 @@ fn ask_redirect(desk: &mut Desk) -> Result<RedirectUri, Failure> {
         },
     )?;
     let uri: RedirectUri = answer.parse()?;
-    desk.talk.say(&format!(
+    ctx.console.print(&format!(
         "Register this redirect URI with the application at the portal: {uri}"
     ));
     Ok(uri)
@@ -412,7 +419,7 @@ fn ask_redirect(desk: &mut Desk) -> Result<RedirectUri, Failure> {
 
 /// Asks without echo; a person's connection may do without.
 pub(super) fn ask_secret(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     required: bool,
     client_id: &str,
 ) -> Result<Option<Secret>, Failure> {
@@ -421,7 +428,7 @@ pub(super) fn ask_secret(
     } else {
         "Client secret (not shown; Enter for none, PKCE stands in)"
     };
-    let answer = desk.host.ask.secret(question, &mut |text| {
+    let answer = ctx.system.ask.secret(question, &mut |text| {
         if text.trim().is_empty() && !required {
             return Ok(());
         }
@@ -432,39 +439,39 @@ pub(super) fn ask_secret(
     if answer.expose().trim().is_empty() {
         return Ok(None);
     }
-    let secret = fields::checked(&answer, client_id)?;
-    desk.talk.remark("[OK] OAuth Client Secret captured.");
+    let secret = connection_fields::checked(&answer, client_id)?;
+    ctx.console.info("[OK] OAuth Client Secret captured.");
     Ok(Some(secret))
 }
 
 fn create(
-    desk: &mut Desk,
-    store: &Connections,
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
     args: &AddArgs,
     connection: &Connection,
     trust: &Trust,
     secret: Option<Secret>,
 ) -> Outcome {
-    let keychain = desk.keychains(store).of(connection.keychain);
+    let keychain = ctx.keychains(store).of(connection.keychain);
     let first = manage::create(
         store,
         &keychain,
         connection,
         trust.pem().map(|(pem, _)| pem),
         secret,
-        &desk.context,
+        &ctx.context,
     )?;
-    settle_default(desk, store, args, connection, first)?;
-    desk.answer(&format!(
+    settle_default(ctx, store, args, connection, first)?;
+    ctx.answer(&format!(
         "[OK] Created connection: {}",
         escape(connection.label.as_str())
     ))?;
-    sign_in_at_once(desk, args, connection)
+    sign_in_at_once(ctx, args, connection)
 }
 
 fn settle_default(
-    desk: &Desk,
-    store: &Connections,
+    ctx: &CommandContext,
+    store: &ConnectionStore,
     args: &AddArgs,
     connection: &Connection,
     first: bool,
@@ -475,10 +482,10 @@ fn settle_default(
         store.set_default(None)?;
     } else if !first {
         if let Some(default) = store.default_id()?.and_then(|id| store.load(&id).ok()) {
-            desk.talk.remark(&format!(
+            ctx.console.info(&format!(
                 "Default stays: {} (to change it: age-oauth connections use {})",
                 escape(default.label.as_str()),
-                typed(connection.label.as_str())
+                shell_quoted(connection.label.as_str())
             ));
         }
     }
@@ -486,14 +493,18 @@ fn settle_default(
 }
 
 /// Signs in where that was asked for, or where a person wants it; else tells what comes next.
-pub(super) fn sign_in_at_once(desk: &mut Desk, args: &AddArgs, connection: &Connection) -> Outcome {
+pub(super) fn sign_in_at_once(
+    ctx: &mut CommandContext,
+    args: &AddArgs,
+    connection: &Connection,
+) -> Outcome {
     use std::io::Write as _;
-    desk.host.out.flush()?;
-    super::login::next_steps(desk, connection);
-    let wanted = args.login || (desk.person() && desk.host.ask.confirm("Sign in now?", true)?);
+    ctx.system.out.flush()?;
+    super::login::next_steps(ctx, connection);
+    let wanted = args.login || (ctx.person() && ctx.system.ask.confirm("Sign in now?", true)?);
     if !wanted {
         return Ok(());
     }
-    desk.selector = Some(Selector::Id(connection.id.to_string()));
-    super::login(desk, &crate::cli::args::LoginArgs::default())
+    ctx.selector = Some(Selector::Id(connection.id.to_string()));
+    super::login(ctx, &crate::cli::args::LoginArgs::default())
 }

@@ -8,9 +8,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::cli::args::{ApiArgs, Method};
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::json_for_terminal;
-use crate::cli::Desk;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::json_for_terminal;
+use crate::cli::CommandContext;
 use crate::error::Error;
 use crate::federation::{is_token, Target};
 use crate::files::{self, UserOutput};
@@ -25,8 +25,8 @@ const PAGE: &str = "100";
 
 type Fields = Vec<(String, String)>;
 
-pub(in crate::cli) fn api(desk: &mut Desk, args: &ApiArgs) -> Outcome {
-    let session = desk.session()?;
+pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
+    let session = ctx.session()?;
     let target = Target::parse(&session.connection().portal, &args.path)?;
     let mut fields = target.query().to_vec();
     fields.extend(given(&args.fields)?);
@@ -42,7 +42,7 @@ pub(in crate::cli) fn api(desk: &mut Desk, args: &ApiArgs) -> Outcome {
     };
     if args.paginate {
         let all = pages(&session, &target, fields, post)?;
-        return print(desk, all.to_string().as_bytes());
+        return print(ctx, all.to_string().as_bytes());
     }
     let call = ApiCall {
         address: target.address(),
@@ -51,10 +51,10 @@ pub(in crate::cli) fn api(desk: &mut Desk, args: &ApiArgs) -> Outcome {
         file: args.input.as_deref(),
     };
     if let Some(path) = &args.output {
-        return download(desk, &session, &target, &call, path);
+        return download(ctx, &session, &target, &call, path);
     }
     let answer = session.call(&target, |http, token| http.api(&call, token))?;
-    print(desk, answer.bytes())
+    print(ctx, answer.bytes())
 }
 
 fn given(fields: &[String]) -> Result<Fields, Failure> {
@@ -76,7 +76,7 @@ fn given(fields: &[String]) -> Result<Fields, Failure> {
 
 /// A file that cannot be sent is said before the portal is asked.
 fn readable(path: &Path) -> Outcome {
-    files::open_given(path).map_err(Error::file("read", path))?;
+    files::open_user_file(path).map_err(Error::file("read", path))?;
     Ok(())
 }
 
@@ -132,16 +132,16 @@ fn pages(
 }
 
 /// Pretty on a terminal, byte for byte elsewhere.
-fn print(desk: &mut Desk, bytes: &[u8]) -> Outcome {
-    if desk.host.terminal.stdout {
+fn print(ctx: &mut CommandContext, bytes: &[u8]) -> Outcome {
+    if ctx.system.terminal.stdout {
         if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
             let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
-            return desk.answer(&json_for_terminal(&pretty));
+            return ctx.answer(&json_for_terminal(&pretty));
         }
     }
-    desk.host.out.write_all(bytes)?;
+    ctx.system.out.write_all(bytes)?;
     if !bytes.ends_with(b"\n") {
-        desk.host.out.write_all(b"\n")?;
+        ctx.system.out.write_all(b"\n")?;
     }
     Ok(())
 }
@@ -149,7 +149,7 @@ fn print(desk: &mut Desk, bytes: &[u8]) -> Outcome {
 /// Writes the answer to a file as [`files::UserOutput`] does, or to standard output for `-`. Nothing is written unless the
 /// whole answer came.
 fn download(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     session: &Session,
     target: &Target,
     call: &ApiCall<'_>,
@@ -162,9 +162,9 @@ fn download(
     };
     if path == Path::new("-") {
         let mut file = tempfile::tempfile().map_err(failed)?;
-        fetch(desk, session, target, call, &mut file, &failed)?;
+        fetch(ctx, session, target, call, &mut file, &failed)?;
         std::io::Seek::rewind(&mut file)?;
-        std::io::copy(&mut file, &mut desk.host.out)?;
+        std::io::copy(&mut file, &mut ctx.system.out)?;
         return Ok(());
     }
     if path.is_dir() {
@@ -174,23 +174,23 @@ fn download(
         )));
     }
     let mut output = UserOutput::create(path).map_err(failed)?;
-    fetch(desk, session, target, call, output.file(), &failed)?;
+    fetch(ctx, session, target, call, output.file(), &failed)?;
     output.finish().map_err(failed)?;
-    desk.talk
-        .remark(&format!("[OK] written: {}", path.display()));
+    ctx.console
+        .info(&format!("[OK] written: {}", path.display()));
     Ok(())
 }
 
 /// The answer into `file`, once: what a first attempt with a rejected token has left is overwritten.
 fn fetch(
-    desk: &Desk,
+    ctx: &CommandContext,
     session: &Session,
     target: &Target,
     call: &ApiCall<'_>,
     file: &mut File,
     failed: &dyn Fn(std::io::Error) -> Error,
 ) -> Outcome {
-    let bar = desk.talk.download();
+    let bar = ctx.console.download();
     session.call(target, |http, token| {
         let rewound = std::io::Seek::rewind(file).and_then(|()| file.set_len(0));
         rewound.map_err(|source| crate::http::CallError::Failed {

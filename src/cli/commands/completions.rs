@@ -11,18 +11,18 @@ use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 use clap_complete::CompleteEnv;
 
 use crate::cli::args::{Cli, Completed, CompletionsArgs};
-use crate::cli::report::Outcome;
-use crate::cli::Desk;
+use crate::cli::failure::Outcome;
+use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::Environment;
-use crate::store::Connections;
+use crate::store::ConnectionStore;
 
 /// Set by the scripts, to the name of the shell that wants to know.
 const VARIABLE: &str = "AGE_OAUTH_COMPLETE";
 
 const NAME: &str = "age-oauth";
 
-pub(in crate::cli) fn completions(desk: &mut Desk, args: &CompletionsArgs) -> Outcome {
+pub(in crate::cli) fn completions(ctx: &mut CommandContext, args: &CompletionsArgs) -> Outcome {
     let asking: &dyn EnvCompleter = match args.shell {
         Completed::Bash => &Bash,
         Completed::Zsh => &Zsh,
@@ -33,12 +33,12 @@ pub(in crate::cli) fn completions(desk: &mut Desk, args: &CompletionsArgs) -> Ou
             let mut script = Vec::new();
             let nushell = clap_complete_nushell::Nushell;
             clap_complete::generate(nushell, &mut Cli::command(), NAME, &mut script);
-            return Ok(desk.host.out.write_all(&script)?);
+            return Ok(ctx.system.out.write_all(&script)?);
         }
     };
     let mut script = Vec::new();
     asking.write_registration(VARIABLE, NAME, NAME, NAME, &mut script)?;
-    Ok(desk.host.out.write_all(&script)?)
+    Ok(ctx.system.out.write_all(&script)?)
 }
 
 /// Answers a script that asks what fits, and says whether one did.
@@ -53,7 +53,7 @@ pub(in crate::cli) fn complete(arguments: &[OsString]) -> bool {
 /// Completes a connection's name.
 pub(in crate::cli) fn labels() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let listing = Connections::open_default(&Environment::process())
+        let listing = ConnectionStore::open_default(&Environment::process())
             .and_then(|store| store.list(None))
             .unwrap_or_default();
         listing.connections.iter().map(candidate).collect()
@@ -69,5 +69,5 @@ fn candidate(connection: &Connection) -> CompletionCandidate {
             .help(Some(connection.portal.as_str().to_owned().into()));
     }
     CompletionCandidate::new(connection.id.as_str())
-        .help(Some(crate::cli::words::escape(label).into()))
+        .help(Some(crate::cli::format::escape(label).into()))
 }

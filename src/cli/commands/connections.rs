@@ -5,26 +5,26 @@ use serde_json::{json, Value};
 use super::overview::rows;
 use super::status::dated;
 use crate::cli::args::{JsonArgs, ListArgs, RenameArgs, ShowArgs, UseArgs};
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::{escape, local, local_and_left, verify_ssl, PLAINTEXT};
-use crate::cli::Desk;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::{escape, local, local_and_left, verify_ssl, PLAINTEXT};
+use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, KeychainKind};
 use crate::keychain::{Item, ItemKind};
 use crate::manage;
-use crate::store::{rfc3339, Connections, Selector};
+use crate::store::{rfc3339, ConnectionStore, Selector};
 
-pub(super) fn list(desk: &mut Desk, args: &ListArgs) -> Outcome {
-    let store = desk.store()?;
+pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
+    let store = ctx.store()?;
     let listing = store.list(args.tag.as_deref())?;
     let default = store.default_id()?;
     let default = default
         .as_ref()
         .map(crate::connection::ConnectionId::as_str);
     for broken in &listing.broken {
-        desk.talk.warn(&broken.to_string());
+        ctx.console.warn(&broken.to_string());
     }
     for connection in &listing.connections {
-        desk.warn_of_the_end(connection);
+        ctx.warn_of_the_end(connection);
     }
     if args.json {
         let all: Vec<_> = listing
@@ -32,22 +32,22 @@ pub(super) fn list(desk: &mut Desk, args: &ListArgs) -> Outcome {
             .iter()
             .map(|connection| as_json(connection, default))
             .collect();
-        return desk.answer_json(&Value::from(all));
+        return ctx.answer_json(&Value::from(all));
     }
     if listing.connections.is_empty() && listing.plaintext.is_empty() {
-        desk.talk
-            .remark("No connections; add one: age-oauth connections add");
+        ctx.console
+            .info("No connections; add one: age-oauth connections add");
         return Ok(());
     }
-    if desk.host.terminal.stdout {
-        let text = rows(desk, &listing, default);
-        return desk.answer(text.trim_end());
+    if ctx.system.terminal.stdout {
+        let text = rows(ctx, &listing, default);
+        return ctx.answer(text.trim_end());
     }
     for connection in &listing.connections {
-        desk.answer(&line(connection, default))?;
+        ctx.answer(&line(connection, default))?;
     }
     for plaintext in &listing.plaintext {
-        desk.answer(&format!(
+        ctx.answer(&format!(
             "{}\t{}\t{}\t{PLAINTEXT}\t\t\t",
             escape(&plaintext.id),
             escape(&plaintext.label),
@@ -112,50 +112,50 @@ pub(super) fn as_json(connection: &Connection, default: Option<&str>) -> Value {
 
 /// The connection named as an argument, else the one chosen as everywhere.
 pub(super) fn named(
-    desk: &Desk,
-    store: &Connections,
+    ctx: &CommandContext,
+    store: &ConnectionStore,
     name: Option<&String>,
 ) -> Result<Connection, Failure> {
     match name {
         Some(name) => {
             let connection = store.find(&Selector::Name(name.clone()))?;
-            desk.warn_of_the_end(&connection);
+            ctx.warn_of_the_end(&connection);
             Ok(connection)
         }
-        None => desk.connection(store),
+        None => ctx.connection(store),
     }
 }
 
-pub(super) fn show(desk: &mut Desk, args: &ShowArgs) -> Outcome {
-    let store = desk.store()?;
-    let connection = named(desk, &store, args.name.as_ref())?;
+pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
+    let store = ctx.store()?;
+    let connection = named(ctx, &store, args.name.as_ref())?;
     let default = store.default_id()?;
     let default = default
         .as_ref()
         .map(crate::connection::ConnectionId::as_str);
-    let secret = has(desk, &store, &connection, ItemKind::ClientSecret);
-    let tokens = has(desk, &store, &connection, ItemKind::Tokens);
+    let secret = has(ctx, &store, &connection, ItemKind::ClientSecret);
+    let tokens = has(ctx, &store, &connection, ItemKind::Tokens);
     if args.json {
         let mut value = as_json(&connection, default);
         value["has_client_secret"] = secret.clone().map_or(Value::Null, Value::from);
         value["has_tokens"] = tokens.clone().map_or(Value::Null, Value::from);
         value["folder"] = store.folder(&connection.id).display().to_string().into();
-        return desk.answer_json(&value);
+        return ctx.answer_json(&value);
     }
-    for (name, value) in facts(desk, &store, &connection, default, &secret, &tokens) {
-        desk.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
+    for (name, value) in facts(ctx, &store, &connection, default, &secret, &tokens) {
+        ctx.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
     }
     Ok(())
 }
 
 /// Whether the keychain has the item; its complaint where it does not say.
 fn has(
-    desk: &Desk,
-    store: &Connections,
+    ctx: &CommandContext,
+    store: &ConnectionStore,
     connection: &Connection,
     kind: ItemKind,
 ) -> Result<bool, String> {
-    desk.keychains(store)
+    ctx.keychains(store)
         .of(connection.keychain)
         .get(&Item::of(connection, kind))
         .map(|secret| secret.is_some())
@@ -163,15 +163,15 @@ fn has(
 }
 
 fn facts(
-    desk: &Desk,
-    store: &Connections,
+    ctx: &CommandContext,
+    store: &ConnectionStore,
     connection: &Connection,
     default: Option<&str>,
     secret: &Result<bool, String>,
     tokens: &Result<bool, String>,
 ) -> Vec<(&'static str, String)> {
-    let now = desk.context.now();
-    let when = |at| local_and_left(at, now, &desk.host.zone);
+    let now = ctx.context.now();
+    let when = |at| local_and_left(at, now, &ctx.system.zone);
     let stored = |item: &Result<bool, String>| match item {
         Ok(true) => "stored".to_owned(),
         Ok(false) => "none".to_owned(),
@@ -197,7 +197,7 @@ fn facts(
         .last_failure
         .as_deref()
         .map(|line| match dated(line) {
-            (Some(at), what) => format!("{}: {what}", local(at, &desk.host.zone)),
+            (Some(at), what) => format!("{}: {what}", local(at, &ctx.system.zone)),
             (None, what) => what.to_owned(),
         });
     let optional = [
@@ -245,49 +245,49 @@ pub(super) fn keychain_name(kind: KeychainKind) -> &'static str {
     }
 }
 
-pub(super) fn rename(desk: &mut Desk, args: &RenameArgs) -> Outcome {
-    let store = desk.store()?;
-    let connection = named(desk, &store, Some(&args.old))?;
+pub(super) fn rename(ctx: &mut CommandContext, args: &RenameArgs) -> Outcome {
+    let store = ctx.store()?;
+    let connection = named(ctx, &store, Some(&args.old))?;
     let label = args.new.parse()?;
     let old = escape(connection.label.as_str());
-    let session = desk.session_of(&store, connection);
+    let session = ctx.session_of(&store, connection);
     let renamed = manage::rename(&session, &label)?;
-    desk.answer(&format!(
+    ctx.answer(&format!(
         "[OK] Renamed connection: {old} is now {}",
         escape(renamed.label.as_str())
     ))
 }
 
-pub(super) fn choose(desk: &mut Desk, args: &UseArgs) -> Outcome {
-    let store = desk.store()?;
+pub(super) fn choose(ctx: &mut CommandContext, args: &UseArgs) -> Outcome {
+    let store = ctx.store()?;
     if args.unset {
         store.set_default(None)?;
-        return desk.answer("[OK] No default connection any more.");
+        return ctx.answer("[OK] No default connection any more.");
     }
-    let connection = named(desk, &store, args.name.as_ref())?;
+    let connection = named(ctx, &store, args.name.as_ref())?;
     store.set_default(Some(&connection.id))?;
-    desk.warn_of_override(&store, Some(&connection.id));
+    ctx.warn_of_override(&store, Some(&connection.id));
     if args.json {
-        return desk.answer_json(&as_json(&connection, Some(connection.id.as_str())));
+        return ctx.answer_json(&as_json(&connection, Some(connection.id.as_str())));
     }
-    desk.answer(&format!(
+    ctx.answer(&format!(
         "[OK] Active connection set: {}",
         escape(connection.label.as_str())
     ))
 }
 
-pub(super) fn info(desk: &mut Desk, args: &JsonArgs) -> Outcome {
-    let store = desk.store()?;
+pub(super) fn info(ctx: &mut CommandContext, args: &JsonArgs) -> Outcome {
+    let store = ctx.store()?;
     let default = match store.default_id()? {
         Some(id) => store.load(&id).ok(),
         None => None,
     };
-    let environment = &desk.context.environment;
-    let kind = super::fields::default_keychain(environment)?;
+    let environment = &ctx.context.environment;
+    let kind = crate::cli::shared::connection_fields::default_keychain(environment)?;
     let program = std::env::current_exe()
         .map_or_else(|_| "unknown".to_owned(), |path| path.display().to_string());
     if args.json {
-        return desk.answer_json(&json!({
+        return ctx.answer_json(&json!({
             "store_base": store.root().display().to_string(),
             "default": default.as_ref().map(|c| c.label.as_str()),
             "default_id": default.as_ref().map(|c| c.id.as_str()),
@@ -301,10 +301,10 @@ pub(super) fn info(desk: &mut Desk, args: &JsonArgs) -> Outcome {
         || "none".to_owned(),
         |connection| escape(connection.label.as_str()),
     );
-    desk.answer(&format!("Store base:   {}", store.root().display()))?;
-    desk.answer(&format!("Default:      {default}"))?;
-    desk.answer(&format!("Keychain:     {}", keychain_name(kind)))?;
-    desk.answer(&format!(
+    ctx.answer(&format!("Store base:   {}", store.root().display()))?;
+    ctx.answer(&format!("Default:      {default}"))?;
+    ctx.answer(&format!("Keychain:     {}", keychain_name(kind)))?;
+    ctx.answer(&format!(
         "Program:      {program} ({})",
         env!("CARGO_PKG_VERSION")
     ))

@@ -1,23 +1,23 @@
 //! `connections edit`, and `add --replace`: changes any field in place.
 
 use crate::cli::args::{AddArgs, AuthType, EditArgs, FieldArgs};
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::{chosen, escape};
-use crate::cli::Desk;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::{connection_flag, escape};
+use crate::cli::CommandContext;
 use crate::connection::{Connection, PortalUrl, Proxy};
 use crate::manage::{self, Changes, SecretChange};
-use crate::store::Connections;
+use crate::store::ConnectionStore;
 
-use super::fields::{self, GivenSecret, Trust};
+use crate::cli::shared::connection_fields::{self, GivenSecret, Trust};
 
-pub(super) fn edit(desk: &mut Desk, args: &EditArgs) -> Outcome {
-    let store = desk.store()?;
-    let mut connection = super::connections::named(desk, &store, args.name.as_ref())?;
+pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
+    let store = ctx.store()?;
+    let mut connection = super::connections::named(ctx, &store, args.name.as_ref())?;
     if let Some(label) = &args.label {
-        let session = desk.session_of(&store, connection);
+        let session = ctx.session_of(&store, connection);
         connection = manage::rename(&session, &label.parse()?)?;
     }
-    let mut changes = changes(desk, &connection, &args.fields)?;
+    let mut changes = changes(ctx, &connection, &args.fields)?;
     changes.pkce = args.pkce;
     if args.no_referer {
         changes.referer = Some(None);
@@ -26,35 +26,39 @@ pub(super) fn edit(desk: &mut Desk, args: &EditArgs) -> Outcome {
         changes.tags = Some(Vec::new());
     }
     if args.pkce == Some(false) {
-        desk.talk.warn(
+        ctx.console.warn(
             "without PKCE, whoever catches a code can use it; switch it off only for a portal that refuses it",
         );
     }
-    apply(desk, &store, connection, &changes)
+    apply(ctx, &store, connection, &changes)
 }
 
 /// `add --replace`: what the flags say is changed, the rest stays.
 pub(super) fn replace(
-    desk: &mut Desk,
-    store: &Connections,
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
     connection: Connection,
     args: &AddArgs,
 ) -> Outcome {
-    let changes = changes(desk, &connection, &args.fields)?;
+    let changes = changes(ctx, &connection, &args.fields)?;
     let id = connection.id.clone();
-    apply(desk, store, connection, &changes)?;
+    apply(ctx, store, connection, &changes)?;
     if args.make_default {
         store.set_default(Some(&id))?;
     }
     if args.login {
         let connection = store.load(&id)?;
-        return super::add::sign_in_at_once(desk, args, &connection);
+        return super::add::sign_in_at_once(ctx, args, &connection);
     }
     Ok(())
 }
 
-fn changes(desk: &mut Desk, connection: &Connection, args: &FieldArgs) -> Result<Changes, Failure> {
-    let trust = fields::wanted_trust(args, &desk.context.environment)?;
+fn changes(
+    ctx: &mut CommandContext,
+    connection: &Connection,
+    args: &FieldArgs,
+) -> Result<Changes, Failure> {
+    let trust = connection_fields::wanted_trust(args, &ctx.context.environment)?;
     let mut changes = Changes {
         portal: args.portal.as_deref().map(str::parse).transpose()?,
         client_id: args
@@ -70,23 +74,23 @@ fn changes(desk: &mut Desk, connection: &Connection, args: &FieldArgs) -> Result
             .map(manage::check_referer)
             .transpose()?
             .map(Some),
-        proxy: fields::proxy(args)?,
+        proxy: connection_fields::proxy(args)?,
         keychain: args
             .keychain
-            .map(|kind| fields::keychain(Some(kind), &desk.context.environment))
+            .map(|kind| connection_fields::keychain(Some(kind), &ctx.context.environment))
             .transpose()?,
         tags: Some(args.tags.clone()).filter(|tags| !tags.is_empty()),
         ..Changes::default()
     };
-    check_portal(desk, connection, args, &changes, trust.as_ref())?;
+    check_portal(ctx, connection, args, &changes, trust.as_ref())?;
     changes.tls = trust.map(Trust::into_change);
-    changes.secret = secret(desk, connection, args, &changes)?;
+    changes.secret = secret(ctx, connection, args, &changes)?;
     Ok(changes)
 }
 
 /// A new address, proxy or trust is tried before it replaces one that may work.
 fn check_portal(
-    desk: &Desk,
+    ctx: &CommandContext,
     connection: &Connection,
     args: &FieldArgs,
     changes: &Changes,
@@ -100,7 +104,7 @@ fn check_portal(
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);
     let tls = trust.map_or(&connection.tls, |trust| &trust.tls);
     let referer = connection.referer.as_deref();
-    fields::probe(desk, portal, tls, proxy, referer)
+    connection_fields::probe(ctx, portal, tls, proxy, referer)
         .map(|_| ())
         .map_err(|error| Failure::Hinted {
             error,
@@ -110,7 +114,7 @@ fn check_portal(
 
 /// A secret belongs to one portal and client id. Where those change, it is asked for again.
 fn secret(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     connection: &Connection,
     args: &FieldArgs,
     changes: &Changes,
@@ -123,9 +127,11 @@ fn secret(
     let application = changes
         .application
         .unwrap_or(connection.grant.is_application());
-    match fields::secret(desk, &args.secret)? {
+    match connection_fields::secret(ctx, &args.secret)? {
         GivenSecret::Text(text) => {
-            return Ok(SecretChange::Set(fields::checked(&text, &client_id)?))
+            return Ok(SecretChange::Set(connection_fields::checked(
+                &text, &client_id,
+            )?))
         }
         GivenSecret::None if application => {
             return Err(Failure::usage(
@@ -144,9 +150,9 @@ fn secret(
     if !elsewhere && !becomes_application {
         return Ok(SecretChange::Keep);
     }
-    if desk.person() {
+    if ctx.person() {
         return Ok(
-            match super::add::ask_secret(desk, application, &client_id)? {
+            match super::add::ask_secret(ctx, application, &client_id)? {
                 Some(secret) => SecretChange::Set(secret),
                 None => SecretChange::Remove,
             },
@@ -162,29 +168,28 @@ fn secret(
 }
 
 fn apply(
-    desk: &mut Desk,
-    store: &Connections,
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
     connection: Connection,
     changes: &Changes,
 ) -> Outcome {
-    let keychains = desk.keychains(store);
-    let session = desk.session_of(store, connection);
+    let keychains = ctx.keychains(store);
+    let session = ctx.session_of(store, connection);
     let edited = manage::edit(&session, &keychains, changes)?;
     let connection = session.connection();
-    desk.answer(&format!(
+    ctx.answer(&format!(
         "[OK] Updated connection: {}",
         escape(connection.label.as_str())
     ))?;
     if edited.signed_out {
-        desk.talk.remark(&format!(
+        ctx.console.info(&format!(
             "The sign-in belonged to the former settings and was dropped; sign in again: age-oauth login {}",
-            chosen(connection)
+            connection_flag(connection)
         ));
     }
     if edited.secret_dropped && !matches!(changes.secret, SecretChange::Set(_)) {
-        desk.talk.remark(
-            "The client secret belonged to the former portal or client ID and was dropped.",
-        );
+        ctx.console
+            .info("The client secret belonged to the former portal or client ID and was dropped.");
     }
     Ok(())
 }

@@ -4,20 +4,20 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use super::variables;
 use crate::cli::args::ExecArgs;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::launch::Launch;
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::Desk;
+use crate::cli::shared::token_variables;
+use crate::cli::CommandContext;
 
 /// As shells say that there is no such command, and that it cannot be run.
 const NOT_FOUND: u8 = 127;
 const NOT_RUNNABLE: u8 = 126;
 
-pub(in crate::cli) fn exec(desk: &mut Desk, args: &ExecArgs) -> Outcome {
-    let session = desk.session()?;
-    let issued = session.access_token(&variables::want(args.min_ttl))?;
-    let variables = variables::of(session.connection(), &issued, None)
+pub(in crate::cli) fn exec(ctx: &mut CommandContext, args: &ExecArgs) -> Outcome {
+    let session = ctx.session()?;
+    let issued = session.access_token(&token_variables::want(args.min_ttl))?;
+    let variables = token_variables::of(session.connection(), &issued, None)
         .into_iter()
         .map(|variable| (variable.name, variable.value))
         .collect();
@@ -30,7 +30,7 @@ pub(in crate::cli) fn exec(desk: &mut Desk, args: &ExecArgs) -> Outcome {
         variables,
     };
     drop((issued, session));
-    let why = (desk.host.launch)(launch);
+    let why = (ctx.system.launch)(launch);
     Err(not_started(program, &why))
 }
 

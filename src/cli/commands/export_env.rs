@@ -5,43 +5,43 @@ use std::io::Write;
 
 use clap::ValueEnum;
 
-use super::variables::{self, PREFIX};
 use crate::cli::args::ExportEnvArgs;
-use crate::cli::host::Host;
-use crate::cli::report::{Failure, Outcome};
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::shared::token_variables::{self, PREFIX};
 use crate::cli::shell::{Shell, Unquotable, Variable};
-use crate::cli::Desk;
+use crate::cli::system::System;
+use crate::cli::CommandContext;
 use crate::error::Error;
 use crate::files;
 
-pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outcome {
+pub(in crate::cli) fn export_env(ctx: &mut CommandContext, args: &ExportEnvArgs) -> Outcome {
     let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
-    let shell = shell(&desk.host, args.shell);
+    let shell = shell(&ctx.system, args.shell);
     if let Err(failure) = checked(prefix) {
         // No variable can have such a name, so that there is none to forget.
-        fail(&mut desk.host, shell, &[])?;
+        fail(&mut ctx.system, shell, &[])?;
         return Err(failure);
     }
     if args.unset {
         return match shell {
             Shell::Github => {
-                append_to_github(desk, &variables::unset(args.prefix.as_deref()), None)
+                append_to_github(ctx, &token_variables::unset(args.prefix.as_deref()), None)
             }
-            _ => print(desk, shell, &variables::unset(args.prefix.as_deref())),
+            _ => print(ctx, shell, &token_variables::unset(args.prefix.as_deref())),
         };
     }
-    match set(desk, args, shell) {
+    match set(ctx, args, shell) {
         Ok((variables, token)) => {
             if shell == Shell::Github {
-                return append_to_github(desk, &variables, Some(&token));
+                return append_to_github(ctx, &variables, Some(&token));
             }
-            print(desk, shell, &variables)
+            print(ctx, shell, &variables)
         }
         Err(failure) => {
             fail(
-                &mut desk.host,
+                &mut ctx.system,
                 shell,
-                &variables::unset(args.prefix.as_deref()),
+                &token_variables::unset(args.prefix.as_deref()),
             )?;
             Err(failure)
         }
@@ -49,17 +49,17 @@ pub(in crate::cli) fn export_env(desk: &mut Desk, args: &ExportEnvArgs) -> Outco
 }
 
 /// Evaluated, this forgets the old token and fails, so that no script goes on with it.
-fn fail(host: &mut Host, shell: Shell, unset: &[Variable]) -> std::io::Result<()> {
+fn fail(system: &mut System, shell: Shell, unset: &[Variable]) -> std::io::Result<()> {
     if !shell.is_evaluated() {
         return Ok(());
     }
     let text = shell.render(unset).unwrap_or_default();
-    writeln!(host.out, "{text}{}", shell.failing_statement())?;
-    host.out.flush()
+    writeln!(system.out, "{text}{}", shell.failing_statement())?;
+    system.out.flush()
 }
 
 /// The same for a command line that could not be understood: what evaluates it must not take nothing for success.
-pub(in crate::cli) fn fail_unparsed(host: &mut Host, arguments: &[OsString]) {
+pub(in crate::cli) fn fail_unparsed(system: &mut System, arguments: &[OsString]) {
     let words: Vec<_> = arguments
         .iter()
         .map(|word| word.to_string_lossy())
@@ -79,11 +79,11 @@ pub(in crate::cli) fn fail_unparsed(host: &mut Host, arguments: &[OsString]) {
     let unset = if prefixed {
         Vec::new()
     } else {
-        variables::unset(None)
+        token_variables::unset(None)
     };
-    let shell = shell(host, given);
+    let shell = shell(system, given);
     // Nobody is left to be told that nobody listens.
-    let _ = fail(host, shell, &unset);
+    let _ = fail(system, shell, &unset);
 }
 
 fn checked(prefix: &str) -> Outcome {
@@ -100,14 +100,14 @@ fn checked(prefix: &str) -> Outcome {
 }
 
 /// The shell named, else the nearest one that this process descends from, else `$SHELL`, else the platform's own.
-fn shell(host: &Host, given: Option<Shell>) -> Shell {
+fn shell(system: &System, given: Option<Shell>) -> Shell {
     if let Some(shell) = given {
         return shell;
     }
-    let parents = (host.ancestors)();
+    let parents = (system.ancestors)();
     let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
     let by_variable = || {
-        let name = host.environment.var("SHELL")?;
+        let name = system.environment.var("SHELL")?;
         Shell::of_program(&name)
     };
     by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
@@ -118,15 +118,15 @@ fn shell(host: &Host, given: Option<Shell>) -> Shell {
 }
 
 fn set(
-    desk: &Desk,
+    ctx: &CommandContext,
     args: &ExportEnvArgs,
     shell: Shell,
 ) -> Result<(Vec<Variable>, String), Failure> {
-    let session = desk.session()?;
-    let issued = session.access_token(&variables::want(args.min_ttl))?;
-    let mut variables = variables::of(session.connection(), &issued, args.prefix.as_deref());
+    let session = ctx.session()?;
+    let issued = session.access_token(&token_variables::want(args.min_ttl))?;
+    let mut variables = token_variables::of(session.connection(), &issued, args.prefix.as_deref());
     if shell == Shell::Cmd {
-        variables::name_by_id(&mut variables, session.connection());
+        token_variables::name_by_id(&mut variables, session.connection());
     }
     // A value that the form cannot carry must be found before anything is printed.
     shell
@@ -151,31 +151,35 @@ fn unquotable(error: &Unquotable, shell: Shell) -> Failure {
     Failure::failed(message)
 }
 
-fn print(desk: &mut Desk, shell: Shell, variables: &[Variable]) -> Outcome {
+fn print(ctx: &mut CommandContext, shell: Shell, variables: &[Variable]) -> Outcome {
     let text = shell
         .render(variables)
         .map_err(|error| unquotable(&error, shell))?;
-    desk.host.out.write_all(text.as_bytes())?;
-    if let (true, Some(line)) = (desk.host.terminal.stdout, shell.loading_line()) {
-        desk.talk.remark(&format!("To load it: {line}"));
+    ctx.system.out.write_all(text.as_bytes())?;
+    if let (true, Some(line)) = (ctx.system.terminal.stdout, shell.loading_line()) {
+        ctx.console.info(&format!("To load it: {line}"));
     }
     Ok(())
 }
 
 /// The token is masked in the job's log before it is written anywhere.
-fn append_to_github(desk: &mut Desk, variables: &[Variable], token: Option<&str>) -> Outcome {
-    let Some(path) = desk.context.environment.path("GITHUB_ENV") else {
+fn append_to_github(
+    ctx: &mut CommandContext,
+    variables: &[Variable],
+    token: Option<&str>,
+) -> Outcome {
+    let Some(path) = ctx.context.environment.path("GITHUB_ENV") else {
         return Err(Failure::usage(
             "GITHUB_ENV is not set; the form `github` works in a GitHub Actions job",
         ));
     };
     if let Some(token) = token {
-        desk.answer(&format!("::add-mask::{token}"))?;
-        desk.host.out.flush()?;
+        ctx.answer(&format!("::add-mask::{token}"))?;
+        ctx.system.out.flush()?;
     }
     let text = Shell::Github
         .render(variables)
         .map_err(|error| unquotable(&error, Shell::Github))?;
-    files::append_given(&path, text.as_bytes())
+    files::append_user_file(&path, text.as_bytes())
         .map_err(|why| Error::file("append to", path)(why).into())
 }

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::cli::args::LoginArgs;
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::{chosen, clock, escape, local_and_left, roughly};
-use crate::cli::Desk;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
+use crate::cli::CommandContext;
 use crate::connection::{Connection, RedirectUri};
 use crate::context::{Event, Wait};
-use crate::error::{Error, Refused, SignInNeeded, Unreachable};
+use crate::error::{Error, Refusal, SignInNeeded, Unreachable};
 use crate::loopback::Listener;
-use crate::oauth::{Code, Returned, SignIn, SignInOptions};
-use crate::session::{Issued, PendingSignIn, Session};
+use crate::oauth::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
+use crate::session::{PendingSignIn, Session, UsableToken};
 use crate::store::rfc3339;
 use crate::token::ExtendRule;
 
@@ -29,25 +29,25 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A sign-in shorter than this surprises people: the portal's administrator limits it.
 const SHORT_SIGN_IN: i64 = 24 * 3600;
 
-pub(in crate::cli) fn login(desk: &mut Desk, args: &LoginArgs) -> Outcome {
-    let session = desk.session()?;
+pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outcome {
+    let session = ctx.session()?;
     if session.connection().grant.is_application() {
-        return login_application(desk, &session, args);
+        return login_application(ctx, &session, args);
     }
     let mut lines = Lines::default();
     let sign_in = session.begin_sign_in(&SignInOptions {
         minutes: args.expiration.map(minutes),
         force_login: args.switch_user,
     })?;
-    let Some((sign_in, code)) = obtain(desk, &session, sign_in, args, &mut lines)? else {
-        return renew_instead(desk, &session, args);
+    let Some((sign_in, code)) = obtain(ctx, &session, sign_in, args, &mut lines)? else {
+        return renew_instead(ctx, &session, args);
     };
     let pending = session
         .exchange_code(sign_in, code)
         .map_err(|error| spent(error, session.connection()))?;
-    consent(desk, &session, &pending, args, &mut lines)?;
+    consent(ctx, &session, &pending, args, &mut lines)?;
     let issued = session.accept(pending)?;
-    tell(desk, session.connection(), &issued, args.json)
+    tell(ctx, session.connection(), &issued, args.json)
 }
 
 /// A code works once. Where its answer did not come, trying again later means signing in again.
@@ -55,7 +55,7 @@ fn spent(error: Error, connection: &Connection) -> Failure {
     use Unreachable::{Broken, Status, Timeout, TooLarge};
     let hint = format!(
         "codes work once; sign in again: age-oauth login {}",
-        chosen(connection)
+        connection_flag(connection)
     );
     match error {
         Error::Unreachable {
@@ -70,11 +70,11 @@ fn minutes(wish: Duration) -> i64 {
     i64::try_from(wish.as_secs().div_ceil(60)).unwrap_or(i64::MAX)
 }
 
-fn login_application(desk: &mut Desk, session: &Session, args: &LoginArgs) -> Outcome {
+fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) -> Outcome {
     let (issued, info) = session.sign_in_application()?;
     let connection = session.connection();
     if args.json {
-        return desk.answer_json(&json!({
+        return ctx.answer_json(&json!({
             "connection": connection.label.as_str(),
             "id": connection.id.as_str(),
             "auth_type": "app",
@@ -84,24 +84,29 @@ fn login_application(desk: &mut Desk, session: &Session, args: &LoginArgs) -> Ou
             "format_version": 1,
         }));
     }
-    acquired(desk, &issued)?;
-    desk.answer(&format!(
+    acquired(ctx, &issued)?;
+    ctx.answer(&format!(
         "Token is for application: {} ({})",
         escape(&info.title),
         escape(&info.app_id)
     ))
 }
 
-fn acquired(desk: &mut Desk, issued: &Issued) -> Outcome {
-    desk.answer(&format!(
+fn acquired(ctx: &mut CommandContext, issued: &UsableToken) -> Outcome {
+    ctx.answer(&format!(
         "New access_token acquired! Expires in: {}",
         clock(issued.access.seconds_granted())
     ))
 }
 
-fn tell(desk: &mut Desk, connection: &Connection, issued: &Issued, json: bool) -> Outcome {
+fn tell(
+    ctx: &mut CommandContext,
+    connection: &Connection,
+    issued: &UsableToken,
+    json: bool,
+) -> Outcome {
     if json {
-        return desk.answer_json(&json!({
+        return ctx.answer_json(&json!({
             "connection": connection.label.as_str(),
             "id": connection.id.as_str(),
             "auth_type": "user",
@@ -111,19 +116,19 @@ fn tell(desk: &mut Desk, connection: &Connection, issued: &Issued, json: bool) -
             "format_version": 1,
         }));
     }
-    acquired(desk, issued)?;
+    acquired(ctx, issued)?;
     if let Some(username) = &issued.username {
-        desk.answer(&format!("Token is for user: {}", escape(username)))?;
+        ctx.answer(&format!("Token is for user: {}", escape(username)))?;
     }
-    let now = desk.context.now();
+    let now = ctx.context.now();
     if let Some(end) = issued.sign_in_ends {
-        let when = local_and_left(end, now, &desk.host.zone);
-        desk.answer(&format!("Signed in until: {when}"))?;
+        let when = local_and_left(end, now, &ctx.system.zone);
+        ctx.answer(&format!("Signed in until: {when}"))?;
         let left = end.duration_since(now).as_secs();
         if left < SHORT_SIGN_IN {
-            desk.talk.warn(&format!(
+            ctx.console.warn(&format!(
                 "this portal allows sign-ins of {} only; its administrator can allow more",
-                roughly(left)
+                humanize(left)
             ));
         }
     }
@@ -131,12 +136,12 @@ fn tell(desk: &mut Desk, connection: &Connection, issued: &Issued, json: bool) -
 }
 
 /// At the end of input there is no code to be had; a sign-in that can still be renewed is as good.
-fn renew_instead(desk: &mut Desk, session: &Session, args: &LoginArgs) -> Outcome {
+fn renew_instead(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) -> Outcome {
     match session.refresh(ExtendRule::PastHalf) {
         Ok(refreshed) => {
-            desk.talk
-                .remark("No code was given; the stored sign-in was renewed instead.");
-            tell(desk, session.connection(), &refreshed.issued, args.json)
+            ctx.console
+                .info("No code was given; the stored sign-in was renewed instead.");
+            tell(ctx, session.connection(), &refreshed.issued, args.json)
         }
         Err(Error::SignInNeeded { connection, .. }) => Err(Error::SignInNeeded {
             connection,
@@ -161,11 +166,11 @@ enum Line {
 }
 
 impl Lines {
-    fn wait(&mut self, desk: &mut Desk, bound: Duration) -> Line {
+    fn wait(&mut self, ctx: &mut CommandContext, bound: Duration) -> Line {
         if self.ended {
             return Line::End;
         }
-        let pending = self.pending.get_or_insert_with(|| (desk.host.read_line)());
+        let pending = self.pending.get_or_insert_with(|| (ctx.system.read_line)());
         let line = match pending.recv_timeout(bound) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => return Line::NotYet,
@@ -190,12 +195,12 @@ impl Lines {
 
 /// Gets the code, or nothing at the end of input.
 fn obtain(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     session: &Session,
-    sign_in: SignIn,
+    sign_in: SignInAttempt,
     args: &LoginArgs,
     lines: &mut Lines,
-) -> Result<Option<(SignIn, Code)>, Failure> {
+) -> Result<Option<(SignInAttempt, AuthorizationCode)>, Failure> {
     let listener = match sign_in.redirect_uri() {
         RedirectUri::Loopback(uri) => Some(Listener::bind(uri).map_err(|error| Failure::Hinted {
             error,
@@ -203,54 +208,60 @@ fn obtain(
         })?),
         _ => None,
     };
-    announce(desk, &sign_in, args, listener.is_some())?;
-    desk.host.ask.expect_interruption();
-    let end = Instant::now() + desk.bound(SIGN_IN_TIME);
-    prompt(desk, listener.is_some());
-    let waiting = listener.is_some() && !desk.person();
+    announce(ctx, &sign_in, args, listener.is_some())?;
+    ctx.system.ask.expect_interruption();
+    let end = Instant::now() + ctx.bound(SIGN_IN_TIME);
+    prompt(ctx, listener.is_some());
+    let waiting = listener.is_some() && !ctx.person();
     if waiting {
-        desk.context.tell(&Event::Waiting(Wait::Browser));
+        ctx.context.emit(&Event::Waiting(Wait::Browser));
     }
-    let returned = wait_for(desk, session, &sign_in, listener.as_ref(), lines, end);
+    let returned = wait_for(ctx, session, &sign_in, listener.as_ref(), lines, end);
     if waiting {
-        desk.context.tell(&Event::WaitOver);
+        ctx.context.emit(&Event::WaitOver);
     }
     Ok(returned?.map(|code| (sign_in, code)))
 }
 
 /// Tells where to sign in and opens a browser where a person sits.
-fn announce(desk: &mut Desk, sign_in: &SignIn, args: &LoginArgs, catches: bool) -> Outcome {
+fn announce(
+    ctx: &mut CommandContext,
+    sign_in: &SignInAttempt,
+    args: &LoginArgs,
+    catches: bool,
+) -> Outcome {
     if args.json {
-        desk.answer_json(&json!({
+        ctx.answer_json(&json!({
             "authorize_url": sign_in.url(),
             "redirect_uri": sign_in.redirect_uri().as_str(),
             "expects": if catches { "callback" } else { "code" },
             "format_version": 1,
         }))?;
-        desk.host.out.flush()?;
+        ctx.system.out.flush()?;
     }
-    let terminal = desk.host.terminal;
+    let terminal = ctx.system.terminal;
     let seen = terminal.stdin || (catches && terminal.stderr);
     if args.no_browser || !seen {
-        desk.talk.say("Open this address in a browser to sign in:");
-        desk.talk.say(sign_in.url());
+        ctx.console
+            .print("Open this address in a browser to sign in:");
+        ctx.console.print(sign_in.url());
         return Ok(());
     }
-    desk.talk
-        .say("Opening browser for ArcGIS Enterprise OAuth sign-in...");
-    desk.talk.say(sign_in.url());
-    if !(desk.host.browse)(sign_in.url()) {
-        desk.talk
-            .say("No browser could be opened; open the address above on any device.");
+    ctx.console
+        .print("Opening browser for ArcGIS Enterprise OAuth sign-in...");
+    ctx.console.print(sign_in.url());
+    if !(ctx.system.browse)(sign_in.url()) {
+        ctx.console
+            .print("No browser could be opened; open the address above on any device.");
     }
     Ok(())
 }
 
-fn prompt(desk: &Desk, catches: bool) {
-    if !desk.person() {
+fn prompt(ctx: &CommandContext, catches: bool) {
+    if !ctx.person() {
         return;
     }
-    desk.talk.say(if catches {
+    ctx.console.print(if catches {
         "Waiting for the browser. If it cannot reach this machine, paste the address that it ends at:"
     } else {
         "Sign in there, then paste the code that the portal shows (or the whole address) and press Enter:"
@@ -258,15 +269,15 @@ fn prompt(desk: &Desk, catches: bool) {
 }
 
 fn wait_for(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     session: &Session,
-    sign_in: &SignIn,
+    sign_in: &SignInAttempt,
     listener: Option<&Listener>,
     lines: &mut Lines,
     end: Instant,
-) -> Result<Option<Code>, Failure> {
+) -> Result<Option<AuthorizationCode>, Failure> {
     // With --no-input a terminal is never read.
-    lines.ended = desk.host.terminal.stdin && !desk.person();
+    lines.ended = ctx.system.terminal.stdin && !ctx.person();
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -282,14 +293,14 @@ fn wait_for(
         } else {
             left
         };
-        match lines.wait(desk, patience) {
+        match lines.wait(ctx, patience) {
             Line::NotYet => {}
             Line::End if listener.is_some() => {}
             Line::End => return Ok(None),
             Line::Text(text) => {
                 let returned = sign_in.read_pasted(&text);
                 match complaint(&returned) {
-                    Some(reason) if desk.person() => desk.talk.say(&format!("  {reason}")),
+                    Some(reason) if ctx.person() => ctx.console.print(&format!("  {reason}")),
                     _ => return judge(session, returned).map(Some),
                 }
             }
@@ -298,22 +309,22 @@ fn wait_for(
 }
 
 /// Why a pasted line is asked for again.
-fn complaint(returned: &Returned) -> Option<&'static str> {
+fn complaint(returned: &AuthorizationResponse) -> Option<&'static str> {
     match returned {
-        Returned::Unusable => {
+        AuthorizationResponse::Unusable => {
             Some("That is no code. Copy what the portal shows after you sign in, and paste it here:")
         }
-        Returned::OwnUrl => {
+        AuthorizationResponse::OwnUrl => {
             Some("That is the address to open. Sign in there and paste what it shows at the end:")
         }
-        Returned::Foreign => Some(
+        AuthorizationResponse::Foreign => Some(
             "That belongs to another sign-in attempt. Use the page that was opened last, and paste its code:",
         ),
         _ => None,
     }
 }
 
-fn judge(session: &Session, returned: Returned) -> Result<Code, Failure> {
+fn judge(session: &Session, returned: AuthorizationResponse) -> Result<AuthorizationCode, Failure> {
     let refused = |why| {
         Failure::from(Error::Refused {
             connection: Some(session.connection().label.to_string()),
@@ -322,11 +333,13 @@ fn judge(session: &Session, returned: Returned) -> Result<Code, Failure> {
         })
     };
     match returned {
-        Returned::Code(code) => Ok(code),
-        Returned::Declined => Err(refused(Refused::Denied)),
-        Returned::Failed(words) => Err(refused(Refused::Code(words))),
-        Returned::Foreign => Err(needed(session, SignInNeeded::ForeignAnswer)),
-        Returned::OwnUrl | Returned::Unusable => Err(needed(session, SignInNeeded::NoCode)),
+        AuthorizationResponse::Code(code) => Ok(code),
+        AuthorizationResponse::Declined => Err(refused(Refusal::Denied)),
+        AuthorizationResponse::Failed(words) => Err(refused(Refusal::Code(words))),
+        AuthorizationResponse::Foreign => Err(needed(session, SignInNeeded::MismatchedResponse)),
+        AuthorizationResponse::OwnUrl | AuthorizationResponse::Unusable => {
+            Err(needed(session, SignInNeeded::NoCode))
+        }
     }
 }
 
@@ -340,7 +353,7 @@ fn needed(session: &Session, why: SignInNeeded) -> Failure {
 
 /// Another user than the stored one is never written over without consent.
 fn consent(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     session: &Session,
     pending: &PendingSignIn,
     args: &LoginArgs,
@@ -356,7 +369,7 @@ fn consent(
         escape(&signed_in),
         escape(&stored)
     );
-    if args.switch_user || (desk.person() && agrees(desk, &question, lines)?) {
+    if args.switch_user || (ctx.person() && agrees(ctx, &question, lines)?) {
         return Ok(());
     }
     session.discard(pending);
@@ -366,25 +379,25 @@ fn consent(
     ))
 }
 
-fn agrees(desk: &mut Desk, question: &str, lines: &mut Lines) -> Result<bool, Failure> {
+fn agrees(ctx: &mut CommandContext, question: &str, lines: &mut Lines) -> Result<bool, Failure> {
     if !lines.is_reading() {
-        return Ok(desk.host.ask.confirm(question, false)?);
+        return Ok(ctx.system.ask.confirm(question, false)?);
     }
-    desk.talk.say(&format!("{question} [y/N]"));
-    let bound = desk.bound(SIGN_IN_TIME);
-    Ok(match lines.wait(desk, bound) {
+    ctx.console.print(&format!("{question} [y/N]"));
+    let bound = ctx.bound(SIGN_IN_TIME);
+    Ok(match lines.wait(ctx, bound) {
         Line::Text(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
         _ => false,
     })
 }
 
 /// The two things people do after adding a connection.
-pub(super) fn next_steps(desk: &Desk, connection: &Connection) {
-    let name = chosen(connection);
-    desk.talk.remark("Next:");
-    desk.talk
-        .remark(&format!("  age-oauth login {name}        sign in"));
-    desk.talk.remark(&format!(
+pub(super) fn next_steps(ctx: &CommandContext, connection: &Connection) {
+    let name = connection_flag(connection);
+    ctx.console.info("Next:");
+    ctx.console
+        .info(&format!("  age-oauth login {name}        sign in"));
+    ctx.console.info(&format!(
         "  age-oauth token {name}        print an access token"
     ));
 }

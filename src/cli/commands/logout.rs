@@ -3,22 +3,22 @@
 use serde_json::json;
 
 use crate::cli::args::LogoutArgs;
-use crate::cli::report::{worse, Failure, Outcome, DONE};
-use crate::cli::words::escape;
-use crate::cli::Desk;
+use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::format::escape;
+use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::session::SignedOut;
 
-pub(in crate::cli) fn logout(desk: &mut Desk, args: &LogoutArgs) -> Outcome {
-    let store = desk.store()?;
+pub(in crate::cli) fn logout(ctx: &mut CommandContext, args: &LogoutArgs) -> Outcome {
+    let store = ctx.store()?;
     if !args.all {
-        let connection = desk.connection(&store)?;
-        return one(desk, connection, args);
+        let connection = ctx.connection(&store)?;
+        return one(ctx, connection, args);
     }
     let mut worst = DONE;
     for connection in store.list(None)?.connections {
-        if let Err(failure) = one(desk, connection, args) {
-            desk.fail(&failure);
+        if let Err(failure) = one(ctx, connection, args) {
+            ctx.fail(&failure);
             worst = worse(worst, failure.code());
         }
     }
@@ -28,14 +28,14 @@ pub(in crate::cli) fn logout(desk: &mut Desk, args: &LogoutArgs) -> Outcome {
     }
 }
 
-fn one(desk: &mut Desk, connection: Connection, args: &LogoutArgs) -> Outcome {
-    desk.warn_of(&connection);
-    let store = desk.store()?;
-    let session = desk.session_of(&store, connection);
+fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> Outcome {
+    ctx.warn_of(&connection);
+    let store = ctx.store()?;
+    let session = ctx.session_of(&store, connection);
     let outcome = session.sign_out(args.keep_remote)?;
     let label = session.connection().label.as_str();
     if args.json {
-        return desk.answer_json(&json!({
+        return ctx.answer_json(&json!({
             "connection": label,
             "id": session.connection().id.as_str(),
             "signed_out": outcome != SignedOut::Nothing,
@@ -44,7 +44,7 @@ fn one(desk: &mut Desk, connection: Connection, args: &LogoutArgs) -> Outcome {
         }));
     }
     let label = escape(label);
-    desk.answer(&match outcome {
+    ctx.answer(&match outcome {
         SignedOut::Revoked => format!("[OK] Signed out of {label}; the portal has revoked the sign-in."),
         SignedOut::Forgotten => format!("[OK] Signed out of {label} on this machine."),
         SignedOut::NotRevoked => {

@@ -7,13 +7,13 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use crate::cli::args::{Cli, ManArgs};
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::escape;
-use crate::cli::Desk;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::escape;
+use crate::cli::CommandContext;
 use crate::error::Error;
 use crate::files::UserOutput;
 
-pub(in crate::cli) fn man(desk: &mut Desk, args: &ManArgs) -> Outcome {
+pub(in crate::cli) fn man(ctx: &mut CommandContext, args: &ManArgs) -> Outcome {
     let mut program = Cli::command();
     program.build();
     if let Some(dir) = &args.dir {
@@ -29,7 +29,7 @@ pub(in crate::cli) fn man(desk: &mut Desk, args: &ManArgs) -> Outcome {
             )
         })?;
     }
-    Ok(desk.host.out.write_all(&page(command)?)?)
+    Ok(ctx.system.out.write_all(&page(command)?)?)
 }
 
 /// Writes the page of this command and of all below it into a folder, except those of `help`, which repeat the others.

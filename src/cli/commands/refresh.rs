@@ -13,17 +13,17 @@ use serde_json::json;
 
 use super::remove::broken_folder;
 use crate::cli::args::RefreshArgs;
-use crate::cli::journal::Entry;
-use crate::cli::report::{worse, Failure, Outcome, DONE};
-use crate::cli::words::{escape, local, local_and_left};
-use crate::cli::Desk;
+use crate::cli::event_log::LogScope;
+use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::format::{escape, local, local_and_left};
+use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::{Decision, Event, Wait};
-use crate::error::{Error, Refused};
+use crate::error::{Error, Refusal};
 use crate::keychain::Keychains;
 use crate::session::{Refreshed, Session};
-use crate::store::{rfc3339, Connections, Listing};
-use crate::token::{ExtendRule, DYING};
+use crate::store::{rfc3339, ConnectionStore, Listing};
+use crate::token::{ExtendRule, MIN_USABLE_TTL};
 
 /// How many connections of one portal are renewed at the same time: a portal has other work.
 const PER_PORTAL: usize = 2;
@@ -32,22 +32,22 @@ const PER_PORTAL: usize = 2;
 const AT_ONCE: usize = 16;
 
 /// The longest sleep between two looks at the clock, which may be set and stands still while a machine sleeps.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-pub(in crate::cli) fn refresh(desk: &mut Desk, args: &RefreshArgs) -> Outcome {
-    let store = desk.store()?;
-    let patience = Patience::of(desk, args);
+pub(in crate::cli) fn refresh(ctx: &mut CommandContext, args: &RefreshArgs) -> Outcome {
+    let store = ctx.store()?;
+    let patience = WaitBudget::of(ctx, args);
     let rule = rule(args);
     if args.all {
-        return all(desk, &store, rule, args.json, &patience);
+        return all(ctx, &store, rule, args.json, &patience);
     }
-    let session = desk.session()?;
+    let session = ctx.session()?;
     let mut refreshed = attempt(&session, rule)?;
-    while let Some(gap) = gap_worth_waiting(desk, &refreshed, &patience) {
-        wait_for(desk, session.connection(), gap, &patience);
+    while let Some(gap) = gap_worth_waiting(ctx, &refreshed, &patience) {
+        wait_for(ctx, session.connection(), gap, &patience);
         refreshed = attempt(&session, rule)?;
     }
-    tell(desk, session.connection(), &refreshed, args.json)
+    tell(ctx, session.connection(), &refreshed, args.json)
 }
 
 fn rule(args: &RefreshArgs) -> ExtendRule {
@@ -70,7 +70,7 @@ fn attempt(session: &Session, rule: ExtendRule) -> Result<Refreshed, Failure> {
         return Err(Error::Refused {
             connection: Some(connection.label.to_string()),
             url: connection.portal.as_str().to_owned(),
-            why: Refused::Other {
+            why: Refusal::Other {
                 code: None,
                 text: "the token was renewed, but the sign-in was not extended".into(),
             },
@@ -81,13 +81,13 @@ fn attempt(session: &Session, rule: ExtendRule) -> Result<Refreshed, Failure> {
 }
 
 /// Until when gaps are waited for.
-struct Patience(Option<Instant>);
+struct WaitBudget(Option<Instant>);
 
-impl Patience {
-    fn of(desk: &Desk, args: &RefreshArgs) -> Self {
+impl WaitBudget {
+    fn of(ctx: &CommandContext, args: &RefreshArgs) -> Self {
         Self(
             args.wait
-                .and_then(|wait| Instant::now().checked_add(desk.bound(wait))),
+                .and_then(|wait| Instant::now().checked_add(ctx.bound(wait))),
         )
     }
 
@@ -100,40 +100,44 @@ impl Patience {
 /// From when on nothing minted from the sign-in lives longer than a dying token does.
 fn gap_of(refreshed: &Refreshed) -> Option<Timestamp> {
     let until = refreshed.extension_waits_until?;
-    Some(until.checked_sub(DYING).unwrap_or(until))
+    Some(until.checked_sub(MIN_USABLE_TTL).unwrap_or(until))
 }
 
 /// How far away a moment is; nothing once it has come.
-fn time_to(desk: &Desk, moment: Timestamp) -> Duration {
-    Duration::try_from(moment.duration_since(desk.context.now())).unwrap_or_default()
+fn time_to(ctx: &CommandContext, moment: Timestamp) -> Duration {
+    Duration::try_from(moment.duration_since(ctx.context.now())).unwrap_or_default()
 }
 
 /// The gap, where it comes soon enough. Scripts can only push it further away, so a farther one is not waited for.
-fn gap_worth_waiting(desk: &Desk, refreshed: &Refreshed, patience: &Patience) -> Option<Timestamp> {
+fn gap_worth_waiting(
+    ctx: &CommandContext,
+    refreshed: &Refreshed,
+    patience: &WaitBudget,
+) -> Option<Timestamp> {
     let gap = gap_of(refreshed)?;
-    (time_to(desk, gap) <= patience.left()?).then_some(gap)
+    (time_to(ctx, gap) <= patience.left()?).then_some(gap)
 }
 
 /// Sleeps until the gap. Nothing is locked meanwhile.
-fn wait_for(desk: &Desk, connection: &Connection, gap: Timestamp, patience: &Patience) {
-    desk.context.tell(&Event::Waiting(Wait::Gap {
+fn wait_for(ctx: &CommandContext, connection: &Connection, gap: Timestamp, patience: &WaitBudget) {
+    ctx.context.emit(&Event::Waiting(Wait::Gap {
         connection: connection.label.to_string(),
         until: gap,
     }));
     loop {
-        let left = time_to(desk, gap).min(patience.left().unwrap_or_default());
+        let left = time_to(ctx, gap).min(patience.left().unwrap_or_default());
         if left.is_zero() {
             break;
         }
-        thread::sleep(left.min(LOOK));
+        thread::sleep(left.min(POLL_INTERVAL));
     }
-    desk.context.tell(&Event::WaitOver);
+    ctx.context.emit(&Event::WaitOver);
 }
 
 /// One connection of many.
 struct Job {
     session: Session,
-    entry: Entry,
+    entry: LogScope,
 }
 
 impl Job {
@@ -157,7 +161,7 @@ struct Done {
 }
 
 /// What became of all.
-struct Tally {
+struct Summary {
     json: bool,
     renewed: usize,
     extended: usize,
@@ -168,24 +172,24 @@ struct Tally {
     unheard: Option<Failure>,
 }
 
-impl Tally {
-    fn fail(&mut self, desk: &Desk, name: &str, failure: &Failure) {
-        failure.tell(&desk.talk);
+impl Summary {
+    fn fail(&mut self, ctx: &CommandContext, name: &str, failure: &Failure) {
+        failure.print(&ctx.console);
         self.worst = worse(self.worst, failure.code());
         self.failed.push(escape(name));
     }
 
-    fn count(&mut self, desk: &mut Desk, done: &Done) {
+    fn count(&mut self, ctx: &mut CommandContext, done: &Done) {
         let connection = done.job.connection();
         match &done.outcome {
             Ok(refreshed) => {
                 self.renewed += 1;
                 self.extended += usize::from(refreshed.issued.decision == Decision::Extended);
                 self.waiting += usize::from(refreshed.extension_waits_until.is_some());
-                let told = tell(desk, connection, refreshed, self.json);
+                let told = tell(ctx, connection, refreshed, self.json);
                 self.hear(told);
             }
-            Err(failure) => self.fail(desk, connection.label.as_str(), failure),
+            Err(failure) => self.fail(ctx, connection.label.as_str(), failure),
         }
     }
 
@@ -216,11 +220,11 @@ impl Tally {
 }
 
 fn all(
-    desk: &mut Desk,
-    store: &Connections,
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
     rule: ExtendRule,
     json: bool,
-    patience: &Patience,
+    patience: &WaitBudget,
 ) -> Outcome {
     let listing = store.list(None)?;
     if listing.connections.is_empty() && listing.broken.is_empty() {
@@ -230,7 +234,7 @@ fn all(
         }
         .into());
     }
-    let mut tally = Tally {
+    let mut summary = Summary {
         json,
         renewed: 0,
         extended: 0,
@@ -251,69 +255,74 @@ fn all(
             .to_string_lossy()
             .into_owned();
         let failure = Failure::from(error);
-        desk.journal.failed(&failure);
-        tally.fail(desk, &name, &failure);
+        ctx.event_log.failed(&failure);
+        summary.fail(ctx, &name, &failure);
     }
-    let keychains = desk.keychains(store);
+    let keychains = ctx.keychains(store);
     let jobs = connections
         .into_iter()
-        .map(|connection| job(desk, store, &keychains, connection))
+        .map(|connection| job(ctx, store, &keychains, connection))
         .collect();
-    let mut later = side_by_side(desk, jobs, rule, patience, &mut tally);
+    let mut later = side_by_side(ctx, jobs, rule, patience, &mut summary);
     while let Some((gap, done)) = take_earliest(&mut later) {
-        if time_to(desk, gap) > patience.left().unwrap_or_default() {
-            tally.count(desk, &done);
+        if time_to(ctx, gap) > patience.left().unwrap_or_default() {
+            summary.count(ctx, &done);
             continue;
         }
-        wait_for(desk, done.job.connection(), gap, patience);
+        wait_for(ctx, done.job.connection(), gap, patience);
         let done = done.job.attempt(rule);
-        match again(desk, &done, patience) {
+        match again(ctx, &done, patience) {
             Some(gap) => later.push((gap, done)),
-            None => tally.count(desk, &done),
+            None => summary.count(ctx, &done),
         }
     }
     if !json {
-        let told = desk.answer(&tally.summary());
-        tally.hear(told);
+        let told = ctx.answer(&summary.summary());
+        summary.hear(told);
     }
-    match (tally.worst, tally.unheard) {
+    match (summary.worst, summary.unheard) {
         (DONE, None) => Ok(()),
         (DONE, Some(failure)) => Err(failure),
         (code, _) => Err(Failure::Several(code)),
     }
 }
 
-fn job(desk: &Desk, store: &Connections, keychains: &Keychains, connection: Connection) -> Job {
-    desk.warn_of(&connection);
-    let entry = desk.journal.entry(&connection);
-    let session = desk.session_with(store, keychains, connection, &entry);
+fn job(
+    ctx: &CommandContext,
+    store: &ConnectionStore,
+    keychains: &Keychains,
+    connection: Connection,
+) -> Job {
+    ctx.warn_of(&connection);
+    let entry = ctx.event_log.entry(&connection);
+    let session = ctx.session_with(store, keychains, connection, &entry);
     Job { session, entry }
 }
 
 /// Renews all, a few per portal at a time, and tells each as it is done. What waits for a gap comes back.
 fn side_by_side(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     jobs: Vec<Job>,
     rule: ExtendRule,
-    patience: &Patience,
-    tally: &mut Tally,
+    patience: &WaitBudget,
+    summary: &mut Summary,
 ) -> Vec<(Timestamp, Done)> {
-    let progress = desk.talk.progress(jobs.len());
-    let lanes = Mutex::new(lanes(jobs));
+    let progress = ctx.console.progress(jobs.len());
+    let by_portal = Mutex::new(by_portal(jobs));
     let (sender, done) = mpsc::channel();
     let mut later = Vec::new();
     thread::scope(|scope| {
-        let count = AT_ONCE.min(lock(&lanes).len());
+        let count = AT_ONCE.min(lock(&by_portal).len());
         for _ in 0..count {
-            let (lanes, sender) = (&lanes, sender.clone());
-            scope.spawn(move || work(lanes, rule, &sender));
+            let (by_portal, sender) = (&by_portal, sender.clone());
+            scope.spawn(move || work(by_portal, rule, &sender));
         }
         drop(sender);
         for done in done {
             progress.step(done.job.connection().label.as_str());
-            match again(desk, &done, patience) {
+            match again(ctx, &done, patience) {
                 Some(gap) => later.push((gap, done)),
-                None => tally.count(desk, &done),
+                None => summary.count(ctx, &done),
             }
         }
     });
@@ -321,28 +330,28 @@ fn side_by_side(
 }
 
 /// Each lane is worked through in order by one thread.
-fn lanes(jobs: Vec<Job>) -> VecDeque<Vec<Job>> {
+fn by_portal(jobs: Vec<Job>) -> VecDeque<Vec<Job>> {
     let mut portals: BTreeMap<String, [Vec<Job>; PER_PORTAL]> = BTreeMap::new();
     for job in jobs {
         let host = job.connection().portal.host().to_owned();
-        let lanes = portals.entry(host).or_default();
-        if let Some(shortest) = lanes.iter_mut().min_by_key(|lane| lane.len()) {
+        let by_portal = portals.entry(host).or_default();
+        if let Some(shortest) = by_portal.iter_mut().min_by_key(|lane| lane.len()) {
             shortest.push(job);
         }
     }
-    let mut lanes: Vec<Vec<Job>> = portals
+    let mut by_portal: Vec<Vec<Job>> = portals
         .into_values()
         .flatten()
         .filter(|lane| !lane.is_empty())
         .collect();
     // The longest begin, so that none of them begins when all others are over.
-    lanes.sort_by_key(|lane| std::cmp::Reverse(lane.len()));
-    lanes.into()
+    by_portal.sort_by_key(|lane| std::cmp::Reverse(lane.len()));
+    by_portal.into()
 }
 
-fn work(lanes: &Mutex<VecDeque<Vec<Job>>>, rule: ExtendRule, done: &Sender<Done>) {
+fn work(by_portal: &Mutex<VecDeque<Vec<Job>>>, rule: ExtendRule, done: &Sender<Done>) {
     loop {
-        let lane = lock(lanes).pop_front();
+        let lane = lock(by_portal).pop_front();
         let Some(lane) = lane else {
             return;
         };
@@ -354,8 +363,8 @@ fn work(lanes: &Mutex<VecDeque<Vec<Job>>>, rule: ExtendRule, done: &Sender<Done>
 }
 
 /// When to try again, where the sign-in waits for a gap that comes soon enough.
-fn again(desk: &Desk, done: &Done, patience: &Patience) -> Option<Timestamp> {
-    gap_worth_waiting(desk, done.outcome.as_ref().ok()?, patience)
+fn again(ctx: &CommandContext, done: &Done, patience: &WaitBudget) -> Option<Timestamp> {
+    gap_worth_waiting(ctx, done.outcome.as_ref().ok()?, patience)
 }
 
 fn take_earliest(later: &mut Vec<(Timestamp, Done)>) -> Option<(Timestamp, Done)> {
@@ -363,10 +372,15 @@ fn take_earliest(later: &mut Vec<(Timestamp, Done)>) -> Option<(Timestamp, Done)
     Some(later.swap_remove(earliest))
 }
 
-fn tell(desk: &mut Desk, connection: &Connection, refreshed: &Refreshed, json: bool) -> Outcome {
+fn tell(
+    ctx: &mut CommandContext,
+    connection: &Connection,
+    refreshed: &Refreshed,
+    json: bool,
+) -> Outcome {
     let issued = &refreshed.issued;
     if json {
-        return desk.answer_json(&json!({
+        return ctx.answer_json(&json!({
             "connection": connection.label.as_str(),
             "id": connection.id.as_str(),
             "portal_url": connection.portal.as_str(),
@@ -379,7 +393,7 @@ fn tell(desk: &mut Desk, connection: &Connection, refreshed: &Refreshed, json: b
             "format_version": 1,
         }));
     }
-    let (now, zone) = (desk.context.now(), &desk.host.zone);
+    let (now, zone) = (ctx.context.now(), &ctx.system.zone);
     let done = match issued.decision {
         Decision::Extended => "extended",
         Decision::Cached => "good",
@@ -400,7 +414,7 @@ fn tell(desk: &mut Desk, connection: &Connection, refreshed: &Refreshed, json: b
         line.push_str(&local(gap, zone));
         line.push_str(", when no script holds a token any more");
     }
-    desk.answer(&line)
+    ctx.answer(&line)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -3,47 +3,47 @@
 use std::path::Path;
 
 use crate::cli::args::{Global, RemoveArgs};
-use crate::cli::report::{worse, Failure, Outcome, DONE};
-use crate::cli::words::escape;
-use crate::cli::Desk;
+use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::format::escape;
+use crate::cli::CommandContext;
 use crate::connection::{Connection, KeychainKind};
 use crate::error::{Error, KeychainReason};
 use crate::keychain::Item;
 use crate::manage;
-use crate::store::{Connections, Listing};
+use crate::store::{ConnectionStore, Listing};
 
 /// What must be typed to remove everything.
 const WORD: &str = "DELETE";
 
-pub(super) fn remove(desk: &mut Desk, args: &RemoveArgs, global: &Global) -> Outcome {
-    let store = desk.store()?;
+pub(super) fn remove(ctx: &mut CommandContext, args: &RemoveArgs, global: &Global) -> Outcome {
+    let store = ctx.store()?;
     if args.all {
         if global.connection.is_some() || global.connection_id.is_some() {
             return Err(Failure::usage(
                 "--all and a connection's name exclude each other",
             ));
         }
-        return all(desk, &store, args);
+        return all(ctx, &store, args);
     }
     // The default is no answer to "which one shall be destroyed".
-    if args.name.is_none() && desk.selector.is_none() {
+    if args.name.is_none() && ctx.selector.is_none() {
         return Err(Failure::usage_hint(
             "which connection? its name is missing",
             "age-oauth connections remove NAME",
         ));
     }
-    let connection = super::connections::named(desk, &store, args.name.as_ref())?;
-    confirm(desk, args, &connection)?;
-    one(desk, &store, connection, args)
+    let connection = super::connections::named(ctx, &store, args.name.as_ref())?;
+    confirm(ctx, args, &connection)?;
+    one(ctx, &store, connection, args)
 }
 
-fn confirm(desk: &mut Desk, args: &RemoveArgs, connection: &Connection) -> Outcome {
+fn confirm(ctx: &mut CommandContext, args: &RemoveArgs, connection: &Connection) -> Outcome {
     if args.yes {
         return Ok(());
     }
     let label = escape(connection.label.as_str());
-    needs_person(desk, "--yes")?;
-    desk.talk.say(&format!(
+    needs_person(ctx, "--yes")?;
+    ctx.console.print(&format!(
         "This removes `{label}` ({}), its client secret and its tokens{}.",
         escape(connection.portal.as_str()),
         match &connection.status.username {
@@ -51,14 +51,14 @@ fn confirm(desk: &mut Desk, args: &RemoveArgs, connection: &Connection) -> Outco
             None => String::new(),
         }
     ));
-    if desk.host.ask.confirm("Remove it?", false)? {
+    if ctx.system.ask.confirm("Remove it?", false)? {
         return Ok(());
     }
     Err(Failure::failed(format!("`{label}` was not removed")))
 }
 
-fn needs_person(desk: &Desk, flag: &str) -> Outcome {
-    if desk.person() {
+fn needs_person(ctx: &CommandContext, flag: &str) -> Outcome {
+    if ctx.person() {
         return Ok(());
     }
     Err(Failure::usage_hint(
@@ -67,10 +67,15 @@ fn needs_person(desk: &Desk, flag: &str) -> Outcome {
     ))
 }
 
-fn one(desk: &mut Desk, store: &Connections, connection: Connection, args: &RemoveArgs) -> Outcome {
-    desk.warn_of(&connection);
+fn one(
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
+    connection: Connection,
+    args: &RemoveArgs,
+) -> Outcome {
+    ctx.warn_of(&connection);
     let label = escape(connection.label.as_str());
-    let session = desk.session_of(store, connection);
+    let session = ctx.session_of(store, connection);
     manage::remove(&session, args.leave_secrets).map_err(|error| match error {
         error @ Error::Keychain { .. } => Failure::Hinted {
             error,
@@ -78,33 +83,33 @@ fn one(desk: &mut Desk, store: &Connections, connection: Connection, args: &Remo
         },
         error => error.into(),
     })?;
-    desk.answer(&format!("[OK] Removed connection: {label}"))
+    ctx.answer(&format!("[OK] Removed connection: {label}"))
 }
 
-fn all(desk: &mut Desk, store: &Connections, args: &RemoveArgs) -> Outcome {
+fn all(ctx: &mut CommandContext, store: &ConnectionStore, args: &RemoveArgs) -> Outcome {
     let listing = store.list(None)?;
-    confirm_all(desk, args, &listing)?;
+    confirm_all(ctx, args, &listing)?;
     let mut kinds = vec![KeychainKind::Os];
     let mut worst = DONE;
     for connection in listing.connections {
         if !kinds.contains(&connection.keychain) {
             kinds.push(connection.keychain);
         }
-        if let Err(failure) = one(desk, store, connection, args) {
-            desk.fail(&failure);
+        if let Err(failure) = one(ctx, store, connection, args) {
+            ctx.fail(&failure);
             worst = worse(worst, failure.code());
         }
     }
     for error in &listing.broken {
         if let Some(folder) = broken_folder(error) {
-            store.remove_broken(folder, &desk.context)?;
+            store.remove_broken(folder, &ctx.context)?;
         }
     }
     if worst != DONE {
         return Err(Failure::Several(worst));
     }
-    sweep(desk, store, &kinds)?;
-    desk.answer("[OK] Removed all connections.")
+    sweep(ctx, store, &kinds)?;
+    ctx.answer("[OK] Removed all connections.")
 }
 
 /// The folder of a connection that could not be understood.
@@ -118,21 +123,24 @@ pub(super) fn broken_folder(error: &Error) -> Option<&Path> {
     }
 }
 
-fn confirm_all(desk: &mut Desk, args: &RemoveArgs, listing: &Listing) -> Outcome {
+fn confirm_all(ctx: &mut CommandContext, args: &RemoveArgs, listing: &Listing) -> Outcome {
     if args.yes {
         return Ok(());
     }
-    needs_person(desk, "--yes")?;
-    desk.talk.say(&format!(
+    needs_person(ctx, "--yes")?;
+    ctx.console.print(&format!(
         "This removes {} connections, and every secret and token that age-oauth keeps:",
         listing.connections.len()
     ));
     for connection in &listing.connections {
-        desk.talk
-            .say(&format!("  {}", escape(connection.label.as_str())));
+        ctx.console
+            .print(&format!("  {}", escape(connection.label.as_str())));
     }
     let question = format!("Type {WORD} to remove them all");
-    let answer = desk.host.ask.text(&question, Some("no"), &mut |_| Ok(()))?;
+    let answer = ctx
+        .system
+        .ask
+        .text(&question, Some("no"), &mut |_| Ok(()))?;
     if answer == WORD {
         return Ok(());
     }
@@ -140,8 +148,8 @@ fn confirm_all(desk: &mut Desk, args: &RemoveArgs, listing: &Listing) -> Outcome
 }
 
 /// Deletes every item of ours, whatever connection it belonged to.
-fn sweep(desk: &Desk, store: &Connections, kinds: &[KeychainKind]) -> Outcome {
-    let keychains = desk.keychains(store);
+fn sweep(ctx: &CommandContext, store: &ConnectionStore, kinds: &[KeychainKind]) -> Outcome {
+    let keychains = ctx.keychains(store);
     for kind in kinds {
         let keychain = keychains.of(*kind);
         let accounts = match keychain.accounts() {

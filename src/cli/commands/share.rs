@@ -5,56 +5,56 @@ use std::path::Path;
 
 use crate::card::{Card, MAX_CARD};
 use crate::cli::args::{AddArgs, AuthType, ShareArgs};
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::{escape, json_text};
-use crate::cli::Desk;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::{escape, json_text};
+use crate::cli::CommandContext;
 use crate::connection::{Grant, Proxy, Tls};
 use crate::error::Error;
 use crate::files;
 use crate::http;
 
-pub(super) fn share(desk: &mut Desk, args: &ShareArgs) -> Outcome {
-    let store = desk.store()?;
-    let connection = super::connections::named(desk, &store, args.name.as_ref())?;
+pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
+    let store = ctx.store()?;
+    let connection = super::connections::named(ctx, &store, args.name.as_ref())?;
     let ca = match &connection.tls {
         Tls::Ca(path) => {
-            let read = files::read_given(path, http::MAX_CERTIFICATES);
+            let read = files::read_user_file(path, http::MAX_CERTIFICATES);
             Some(read.map_err(Error::file("read", path))?)
         }
         Tls::System | Tls::Unverified => None,
     };
     let card = Card::of(&connection, ca.as_deref())?;
-    desk.answer(&json_text(&card.to_json()?))?;
+    ctx.answer(&json_text(&card.to_json()?))?;
     if connection.tls == Tls::Unverified {
-        desk.talk.warn("the card does not say that certificates are left unchecked; whoever adds it verifies them");
+        ctx.console.warn("the card does not say that certificates are left unchecked; whoever adds it verifies them");
     }
     if connection.proxy != Proxy::System {
-        desk.talk
+        ctx.console
             .warn("the card does not carry the proxy; it belongs to this machine");
     }
     if matches!(connection.grant, Grant::User { pkce: false, .. }) {
-        desk.talk
+        ctx.console
             .warn("the card does not say that PKCE is switched off; whoever adds it uses PKCE");
     }
     for der in &card.certificates {
-        desk.talk.remark(&format!(
+        ctx.console.info(&format!(
             "Whoever adds it must confirm this certificate; tell them its fingerprint by another way: {}",
             http::fingerprint(der)
         ));
     }
     if card.grant.is_application() {
-        desk.talk
-            .remark("It is an application's: whoever adds it needs the client secret, which the card does not carry.");
+        ctx.console
+            .info("It is an application's: whoever adds it needs the client secret, which the card does not carry.");
     }
     Ok(())
 }
 
 /// Reads the card that was named, asks whether it is to be trusted, and gives what flags would have said.
-pub(super) fn accept(desk: &mut Desk, args: &AddArgs) -> Result<Option<AddArgs>, Failure> {
+pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<AddArgs>, Failure> {
     let Some(path) = &args.from else {
         return Ok(None);
     };
-    let card = read(desk, path)?;
+    let card = read(ctx, path)?;
     let strangers = unconfirmed(&card, &args.ca_fingerprints)?;
     if args.yes && !strangers.is_empty() {
         return Err(Failure::usage_hint(
@@ -62,9 +62,9 @@ pub(super) fn accept(desk: &mut Desk, args: &AddArgs) -> Result<Option<AddArgs>,
             "ask its sender for the fingerprint by another way, then: --yes --ca-fingerprint FINGERPRINT",
         ));
     }
-    introduce(desk, &card, &strangers);
+    introduce(ctx, &card, &strangers);
     if !args.yes {
-        confirm(desk, &strangers)?;
+        confirm(ctx, &strangers)?;
     }
     let mut args = args.clone();
     args.label.get_or_insert_with(|| card.label.to_string());
@@ -94,9 +94,9 @@ fn is_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn read(desk: &mut Desk, path: &Path) -> Result<Card, Failure> {
+fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
     if is_input(path) {
-        let text = (desk.host.read_input)().map_err(|why| {
+        let text = (ctx.system.read_input)().map_err(|why| {
             Failure::usage(format!(
                 "the card could not be read from standard input: {why}"
             ))
@@ -138,7 +138,7 @@ fn unconfirmed(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
 }
 
 /// What a person decides by: whose portal, which application, which authority.
-fn introduce(desk: &Desk, card: &Card, strangers: &[Vec<u8>]) {
+fn introduce(ctx: &CommandContext, card: &Card, strangers: &[Vec<u8>]) {
     let who = if card.grant.is_application() {
         "an application (client secret needed)"
     } else {
@@ -157,12 +157,12 @@ fn introduce(desk: &Desk, card: &Card, strangers: &[Vec<u8>]) {
         }
     }
     for line in lines {
-        desk.talk.say(&line);
+        ctx.console.print(&line);
     }
 }
 
-fn confirm(desk: &mut Desk, strangers: &[Vec<u8>]) -> Outcome {
-    if !desk.person() {
+fn confirm(ctx: &mut CommandContext, strangers: &[Vec<u8>]) -> Outcome {
+    if !ctx.person() {
         return Err(Failure::usage_hint(
             "the card must be confirmed, and nobody can be asked",
             "give --yes, and --ca-fingerprint for each certificate in it",
@@ -170,11 +170,15 @@ fn confirm(desk: &mut Desk, strangers: &[Vec<u8>]) -> Outcome {
     }
     if !strangers.is_empty() {
         let question = "Did its sender tell you the same SHA-256 fingerprint, by another way?";
-        if !desk.host.ask.confirm(question, false)? {
+        if !ctx.system.ask.confirm(question, false)? {
             return Err(Failure::failed("the card was not added"));
         }
     }
-    if desk.host.ask.confirm("Is this your portal? Add it", true)? {
+    if ctx
+        .system
+        .ask
+        .confirm("Is this your portal? Add it", true)?
+    {
         return Ok(());
     }
     Err(Failure::failed("the card was not added"))

@@ -6,9 +6,11 @@ use serde_json::{json, Value};
 
 use super::connections::keychain_name;
 use crate::cli::args::StatusArgs;
-use crate::cli::report::{worse, Failure, Outcome, DONE};
-use crate::cli::words::{ago, chosen, escape, from_now, local, local_and_left, table, PLAINTEXT};
-use crate::cli::Desk;
+use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::format::{
+    ago, connection_flag, escape, from_now, local, local_and_left, table, PLAINTEXT,
+};
+use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
 use crate::keychain::{Item, ItemKind, Keychains};
@@ -62,10 +64,10 @@ struct LastFailure {
     over: bool,
 }
 
-pub(in crate::cli) fn status(desk: &mut Desk, args: &StatusArgs) -> Outcome {
-    let store = desk.store()?;
+pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
+    let store = ctx.store()?;
     let default = store.default_id()?;
-    let listing = match &desk.selector {
+    let listing = match &ctx.selector {
         None => store.list(None)?,
         Some(selector) => {
             let mut only = Listing::default();
@@ -73,47 +75,47 @@ pub(in crate::cli) fn status(desk: &mut Desk, args: &StatusArgs) -> Outcome {
             only
         }
     };
-    desk.warn_of_override(&store, default.as_ref());
+    ctx.warn_of_override(&store, default.as_ref());
     let mut failures = Vec::new();
     for error in listing.broken {
         if args.check {
             failures.push(Failure::from(error));
         } else {
-            desk.talk.warn(&error.to_string());
+            ctx.console.warn(&error.to_string());
         }
     }
     if listing.connections.is_empty() && listing.plaintext.is_empty() && failures.is_empty() {
-        return nothing(desk, args);
+        return nothing(ctx, args);
     }
     let mut rows: Vec<Row> = listing
         .connections
         .into_iter()
-        .map(|connection| Row::new(connection, args, desk.context.now()))
+        .map(|connection| Row::new(connection, args, ctx.context.now()))
         .collect();
     if args.keychain {
-        ask_keychains(&mut rows, &desk.keychains(&store));
+        ask_keychains(&mut rows, &ctx.keychains(&store));
     }
     if args.json {
         let all: Vec<_> = rows
             .iter()
             .map(|row| row.as_json(default.as_ref()))
             .collect();
-        desk.answer_json(&Value::from(all))?;
+        ctx.answer_json(&Value::from(all))?;
     }
     if args.check {
-        return check(desk, args, &rows, failures);
+        return check(ctx, args, &rows, failures);
     }
     if args.json {
         return Ok(());
     }
-    let text = picture(desk, &rows, &listing.plaintext, default.as_ref());
-    desk.answer(text.trim_end())
+    let text = picture(ctx, &rows, &listing.plaintext, default.as_ref());
+    ctx.answer(text.trim_end())
 }
 
 /// A check of nothing finds nothing good: perhaps this is another user's store, or an empty one by mistake.
-fn nothing(desk: &mut Desk, args: &StatusArgs) -> Outcome {
+fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
     if args.json {
-        desk.answer("[]")?;
+        ctx.answer("[]")?;
     }
     if args.check {
         return Err(Error::NoConnection {
@@ -122,8 +124,8 @@ fn nothing(desk: &mut Desk, args: &StatusArgs) -> Outcome {
         }
         .into());
     }
-    desk.talk
-        .remark("No connections; add one: age-oauth connections add");
+    ctx.console
+        .info("No connections; add one: age-oauth connections add");
     Ok(())
 }
 
@@ -172,10 +174,10 @@ impl Row {
     }
 
     /// What a person must do about it, or will soon have to.
-    fn problem(&self, desk: &Desk) -> Option<Failure> {
+    fn problem(&self, ctx: &CommandContext) -> Option<Failure> {
         let connection = &self.connection;
-        let (label, now) = (connection.label.as_str(), desk.context.now());
-        let login = format!("age-oauth login {}", chosen(connection));
+        let (label, now) = (connection.label.as_str(), ctx.context.now());
+        let login = format!("age-oauth login {}", connection_flag(connection));
         let end = connection.status.refresh_expires_at.unwrap_or(now);
         let failure = match (self.sign_in, &self.stored) {
             (SignIn::Missing, _) => Error::SignInNeeded {
@@ -186,7 +188,7 @@ impl Row {
             (SignIn::Ended, _) => Failure::SignIn {
                 message: format!(
                     "the sign-in of `{label}` ended {} ({})",
-                    local(end, &desk.host.zone),
+                    local(end, &ctx.system.zone),
                     ago(end, now)
                 ),
                 hint: login,
@@ -212,10 +214,10 @@ impl Row {
             (SignIn::EndsSoon, _) => Failure::SignIn {
                 message: format!(
                     "the sign-in of `{label}` ends {}",
-                    local_and_left(end, now, &desk.host.zone)
+                    local_and_left(end, now, &ctx.system.zone)
                 ),
                 hint: if is_extended_by_refresh(connection, now) {
-                    format!("age-oauth refresh {}", chosen(connection))
+                    format!("age-oauth refresh {}", connection_flag(connection))
                 } else {
                     login
                 },
@@ -265,19 +267,19 @@ impl Row {
         })
     }
 
-    fn cells(&self, desk: &Desk, default: Option<&ConnectionId>) -> Vec<String> {
+    fn cells(&self, ctx: &CommandContext, default: Option<&ConnectionId>) -> Vec<String> {
         let connection = &self.connection;
         let status = &connection.status;
-        let now = desk.context.now();
+        let now = ctx.context.now();
         let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| ago(at, now));
         let (who, until) = match (self.sign_in, status.refresh_expires_at) {
             (SignIn::Application, _) => ("application".to_owned(), String::new()),
             (SignIn::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
             (SignIn::Ended, Some(end)) => (
                 self.username(),
-                format!("ended {} ({})", local(end, &desk.host.zone), ago(end, now)),
+                format!("ended {} ({})", local(end, &ctx.system.zone), ago(end, now)),
             ),
-            (_, Some(end)) => (self.username(), local_and_left(end, now, &desk.host.zone)),
+            (_, Some(end)) => (self.username(), local_and_left(end, now, &ctx.system.zone)),
         };
         let mut keychain = keychain_name(connection.keychain).to_owned();
         if let Some(stored) = &self.stored {
@@ -377,16 +379,21 @@ fn ask_keychains(rows: &mut [Row], keychains: &Keychains) {
 }
 
 /// Tells every problem, each with what to run; the worst one is the code.
-fn check(desk: &mut Desk, args: &StatusArgs, rows: &[Row], broken: Vec<Failure>) -> Outcome {
+fn check(
+    ctx: &mut CommandContext,
+    args: &StatusArgs,
+    rows: &[Row],
+    broken: Vec<Failure>,
+) -> Outcome {
     let mut worst = DONE;
     let mut bad = Vec::new();
     for failure in broken {
-        failure.tell(&desk.talk);
+        failure.print(&ctx.console);
         worst = worse(worst, failure.code());
     }
     for row in rows {
-        if let Some(failure) = row.problem(desk) {
-            failure.tell(&desk.talk);
+        if let Some(failure) = row.problem(ctx) {
+            failure.print(&ctx.console);
             worst = worse(worst, failure.code());
             bad.push(escape(row.connection.label.as_str()));
         }
@@ -400,11 +407,11 @@ fn check(desk: &mut Desk, args: &StatusArgs, rows: &[Row], broken: Vec<Failure>)
                 bad.join(", ")
             )
         } else if worst == DONE {
-            all_well(desk, rows)
+            all_well(ctx, rows)
         } else {
             format!("{} are good; others cannot be read", rows.len())
         };
-        desk.answer(&text)?;
+        ctx.answer(&text)?;
     }
     match worst {
         DONE => Ok(()),
@@ -412,7 +419,7 @@ fn check(desk: &mut Desk, args: &StatusArgs, rows: &[Row], broken: Vec<Failure>)
     }
 }
 
-fn all_well(desk: &Desk, rows: &[Row]) -> String {
+fn all_well(ctx: &CommandContext, rows: &[Row]) -> String {
     let ends = rows
         .iter()
         .filter(|row| row.sign_in == SignIn::Good)
@@ -423,7 +430,7 @@ fn all_well(desk: &Desk, rows: &[Row]) -> String {
         Some((end, row)) => format!(
             "[OK] All is well with {count}; the first sign-in to end is {}, {}",
             escape(row.connection.label.as_str()),
-            local_and_left(end, desk.context.now(), &desk.host.zone)
+            local_and_left(end, ctx.context.now(), &ctx.system.zone)
         ),
         None => format!("[OK] All is well with {count}."),
     }
@@ -431,12 +438,12 @@ fn all_well(desk: &Desk, rows: &[Row]) -> String {
 
 /// The table, and under it what does not fit in a cell.
 fn picture(
-    desk: &Desk,
+    ctx: &CommandContext,
     rows: &[Row],
     plaintext: &[Plaintext],
     default: Option<&ConnectionId>,
 ) -> String {
-    let now = desk.context.now();
+    let now = ctx.context.now();
     let mut cells = vec![[
         "",
         "LABEL",
@@ -449,7 +456,7 @@ fn picture(
     ]
     .map(str::to_owned)
     .to_vec()];
-    cells.extend(rows.iter().map(|row| row.cells(desk, default)));
+    cells.extend(rows.iter().map(|row| row.cells(ctx, default)));
     cells.extend(
         plaintext
             .iter()
@@ -459,14 +466,14 @@ fn picture(
     let failures = rows.iter().filter_map(|row| {
         let failure = row.worth_telling(now)?;
         let when = failure.at.map_or_else(String::new, |at| {
-            format!("{}: ", local(at, &desk.host.zone))
+            format!("{}: ", local(at, &ctx.system.zone))
         });
         let label = escape(row.connection.label.as_str());
         let over = if failure.over { " (renewed since)" } else { "" };
         Some(format!("{label}: {when}{}{over}", escape(&failure.what)))
     });
     let problems = rows.iter().filter_map(|row| {
-        let words = row.problem(desk)?.words()?;
+        let words = row.problem(ctx)?.text()?;
         let message = escape(&words.message);
         Some(match words.hint {
             Some(hint) => format!("{message}: {}", escape(&hint)),

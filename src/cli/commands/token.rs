@@ -4,26 +4,27 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
 use crate::cli::args::TokenArgs;
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::{escape, roughly, verify_ssl};
-use crate::cli::Desk;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::{escape, humanize, verify_ssl};
+use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::Decision;
 use crate::federation::Target;
-use crate::session::{Issued, Session, Want, ENDS_SOON};
+use crate::policy::ENDS_SOON;
+use crate::session::{Session, TokenRequest, UsableToken};
 use crate::store::{rfc3339, Selector};
 use crate::token::{ExtendRule, MinTtl};
 
 /// The Python package extended a sign-in that was older than this.
 const ROTATE_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
 
-pub(in crate::cli) fn token(desk: &mut Desk, args: &TokenArgs) -> Outcome {
+pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outcome {
     if let Some(portal) = &args.portal {
-        desk.selector = Some(Selector::Name(portal.clone()));
+        ctx.selector = Some(Selector::Name(portal.clone()));
     }
-    let session = desk.session()?;
+    let session = ctx.session()?;
     if args.rotate_refresh_token {
-        return rotate(desk, &session);
+        return rotate(ctx, &session);
     }
     let issued = match &args.server {
         None => session.access_token(&want(args))?,
@@ -36,18 +37,18 @@ pub(in crate::cli) fn token(desk: &mut Desk, args: &TokenArgs) -> Outcome {
         }
     };
     if args.json {
-        return desk.answer_json(&as_json(&session, &issued, desk));
+        return ctx.answer_json(&as_json(&session, &issued, ctx));
     }
     let token = issued.access.secret.expose();
     if args.header {
-        return desk.answer(&format!("X-Esri-Authorization: Bearer {token}"));
+        return ctx.answer(&format!("X-Esri-Authorization: Bearer {token}"));
     }
-    desk.answer(token)
+    ctx.answer(token)
 }
 
-fn want(args: &TokenArgs) -> Want {
-    let default = Want::default();
-    Want {
+fn want(args: &TokenArgs) -> TokenRequest {
+    let default = TokenRequest::default();
+    TokenRequest {
         min_ttl: args.min_ttl.map_or(default.min_ttl, seconds),
         explicit: args.min_ttl.is_some(),
         force: args.force,
@@ -56,11 +57,11 @@ fn want(args: &TokenArgs) -> Want {
 }
 
 /// A wish in whole seconds.
-pub(super) fn seconds(wish: std::time::Duration) -> MinTtl {
+pub(in crate::cli) fn seconds(wish: std::time::Duration) -> MinTtl {
     MinTtl::Seconds(i64::try_from(wish.as_secs()).unwrap_or(i64::MAX))
 }
 
-fn as_json(session: &Session, issued: &Issued, desk: &Desk) -> Value {
+fn as_json(session: &Session, issued: &UsableToken, ctx: &CommandContext) -> Value {
     let connection = session.connection();
     let access = &issued.access;
     json!({
@@ -73,9 +74,9 @@ fn as_json(session: &Session, issued: &Issued, desk: &Desk) -> Value {
         "token_type": "Bearer",
         "expires_at": rfc3339(access.expires_at),
         "expires_epoch": access.expires_at.as_second(),
-        "expires_in": access.seconds_left(desk.context.now()),
+        "expires_in": access.seconds_left(ctx.context.now()),
         "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
-        "sign_in_ends_soon": ends_soon(connection, issued, desk.context.now()),
+        "sign_in_ends_soon": ends_soon(connection, issued, ctx.context.now()),
         "referer": connection.referer,
         "verify_ssl": verify_ssl(&connection.tls),
         "proxy": connection.proxy.as_str(),
@@ -84,7 +85,7 @@ fn as_json(session: &Session, issued: &Issued, desk: &Desk) -> Value {
 }
 
 /// Whether a person must sign in within 3 days, because the portal does not extend this sign-in.
-fn ends_soon(connection: &Connection, issued: &Issued, now: Timestamp) -> bool {
+fn ends_soon(connection: &Connection, issued: &UsableToken, now: Timestamp) -> bool {
     let soon = issued
         .sign_in_ends
         .is_some_and(|end| end.duration_since(now).as_secs() <= ENDS_SOON);
@@ -92,7 +93,7 @@ fn ends_soon(connection: &Connection, issued: &Issued, now: Timestamp) -> bool {
 }
 
 /// The Python package's command, in its words: extends the sign-in where it is due, and prints no token.
-fn rotate(desk: &mut Desk, session: &Session) -> Outcome {
+fn rotate(ctx: &mut CommandContext, session: &Session) -> Outcome {
     let connection = session.connection();
     if connection.grant.is_application() {
         return Err(Failure::usage(format!(
@@ -103,21 +104,21 @@ fn rotate(desk: &mut Desk, session: &Session) -> Outcome {
     let age = connection
         .status
         .refresh_issued_at
-        .map(|at| desk.context.now().duration_since(at).as_secs());
+        .map(|at| ctx.context.now().duration_since(at).as_secs());
     let refreshed = session.refresh(ExtendRule::OlderThan(ROTATE_AFTER))?;
     let issued = &refreshed.issued;
-    desk.answer(&format!(
+    ctx.answer(&format!(
         "Connection: {}",
         escape(connection.label.as_str())
     ))?;
-    desk.answer(&format!("Portal: {}", connection.portal))?;
+    ctx.answer(&format!("Portal: {}", connection.portal))?;
     if let Some(username) = &issued.username {
-        desk.answer(&format!("User: {}", escape(username)))?;
+        ctx.answer(&format!("User: {}", escape(username)))?;
     }
     if let Some(age) = age {
-        desk.answer(&format!("Token age: {}", roughly(age.max(0))))?;
+        ctx.answer(&format!("Token age: {}", humanize(age.max(0))))?;
     }
-    desk.answer(match (issued.decision, refreshed.extension_waits_until) {
+    ctx.answer(match (issued.decision, refreshed.extension_waits_until) {
         (Decision::Extended, _) => "[OK] Refresh token rotated.",
         (_, Some(_)) => "[OK] Rotation is due and waits until no script holds a token.",
         _ => "[OK] Refresh token is fresh; rotation not needed.",

@@ -1,9 +1,9 @@
 //! `vault rekey`: another key for the encrypted file.
 
 use crate::cli::args::{NewKeyArgs, VaultCommand};
-use crate::cli::report::{Failure, Outcome};
-use crate::cli::words::escape;
-use crate::cli::Desk;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::escape;
+use crate::cli::CommandContext;
 use crate::error::Error;
 use crate::keychain::{OldKey, VaultKey};
 use crate::secret::Secret;
@@ -11,21 +11,21 @@ use crate::secret::Secret;
 /// A shorter passphrase is guessed by those who get hold of a copy.
 const SHORTEST: usize = 12;
 
-pub(in crate::cli) fn vault(desk: &mut Desk, command: &VaultCommand) -> Outcome {
+pub(in crate::cli) fn vault(ctx: &mut CommandContext, command: &VaultCommand) -> Outcome {
     let VaultCommand::Rekey(args) = command;
-    let store = desk.store()?;
-    let key = new_key(desk, &args.key)?;
+    let store = ctx.store()?;
+    let key = new_key(ctx, &args.key)?;
     let old = if args.forget_old {
         OldKey::Forget
     } else {
         OldKey::Keep
     };
-    desk.keychains(&store)
+    ctx.keychains(&store)
         .rekey_vault(&key, old)
         .map_err(Error::from)?;
-    desk.answer("[OK] The vault has a new key.")?;
+    ctx.answer("[OK] The vault has a new key.")?;
     if let Some(setting) = setting(&key) {
-        desk.talk.remark(&format!(
+        ctx.console.info(&format!(
             "From now on it opens with the new key alone; wherever it is used, set {setting}"
         ));
     }
@@ -45,7 +45,7 @@ fn setting(key: &VaultKey) -> Option<String> {
     })
 }
 
-fn new_key(desk: &mut Desk, args: &NewKeyArgs) -> Result<VaultKey, Failure> {
+fn new_key(ctx: &mut CommandContext, args: &NewKeyArgs) -> Result<VaultKey, Failure> {
     if let Some(path) = &args.key_file {
         let path = std::path::absolute(path).map_err(|source| Error::File {
             action: "find",
@@ -55,7 +55,7 @@ fn new_key(desk: &mut Desk, args: &NewKeyArgs) -> Result<VaultKey, Failure> {
         return Ok(VaultKey::Chosen(path));
     }
     if let Some(name) = &args.key_variable {
-        let key = desk.context.environment.var(name).ok_or_else(|| {
+        let key = ctx.context.environment.var(name).ok_or_else(|| {
             Failure::usage_hint(
                 format!("the environment variable {name} is not set"),
                 "put 32 bytes in base64 into it, and export it",
@@ -64,25 +64,25 @@ fn new_key(desk: &mut Desk, args: &NewKeyArgs) -> Result<VaultKey, Failure> {
         return Ok(VaultKey::Base64(Secret::new(key)));
     }
     if args.key_stdin {
-        return Ok(VaultKey::Base64(read(desk)?));
+        return Ok(VaultKey::Base64(read(ctx)?));
     }
     if args.passphrase {
-        return passphrase(desk).map(VaultKey::Passphrase);
+        return passphrase(ctx).map(VaultKey::Passphrase);
     }
     Ok(VaultKey::File)
 }
 
-fn passphrase(desk: &mut Desk) -> Result<Secret, Failure> {
-    if !desk.person() {
-        let passphrase = read(desk)?;
+fn passphrase(ctx: &mut CommandContext) -> Result<Secret, Failure> {
+    if !ctx.person() {
+        let passphrase = read(ctx)?;
         long_enough(passphrase.expose()).map_err(Failure::usage)?;
         return Ok(passphrase);
     }
-    let first = desk
-        .host
+    let first = ctx
+        .system
         .ask
         .secret("New passphrase (not shown)", &mut long_enough)?;
-    desk.host.ask.secret("The same again", &mut |text| {
+    ctx.system.ask.secret("The same again", &mut |text| {
         if first.matches(text) {
             Ok(())
         } else {
@@ -101,8 +101,8 @@ fn long_enough(text: &str) -> Result<(), String> {
 }
 
 /// One line of standard input.
-fn read(desk: &mut Desk) -> Result<Secret, Failure> {
-    let text = (desk.host.read_input)()
+fn read(ctx: &mut CommandContext) -> Result<Secret, Failure> {
+    let text = (ctx.system.read_input)()
         .map_err(|why| Failure::usage(format!("standard input could not be read: {why}")))?;
     let line = text.expose().lines().next().unwrap_or_default();
     Ok(Secret::new(line.to_owned()))

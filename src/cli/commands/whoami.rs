@@ -3,31 +3,31 @@
 use serde_json::json;
 
 use crate::cli::args::WhoamiArgs;
-use crate::cli::report::Outcome;
-use crate::cli::words::escape;
-use crate::cli::Desk;
+use crate::cli::failure::Outcome;
+use crate::cli::format::escape;
+use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::error::{Error, SignInNeeded};
 use crate::portal::{AppInfo, Identity};
 
-pub(in crate::cli) fn whoami(desk: &mut Desk, args: &WhoamiArgs) -> Outcome {
+pub(in crate::cli) fn whoami(ctx: &mut CommandContext, args: &WhoamiArgs) -> Outcome {
     if args.offline {
-        return from_metadata(desk, args.json);
+        return from_metadata(ctx, args.json);
     }
-    let session = desk.session()?;
+    let session = ctx.session()?;
     let identity = session.whoami()?;
     let connection = session.connection();
     match identity {
-        Identity::User { username } => tell_user(desk, connection, &username, args.json),
-        Identity::Application(info) => tell_application(desk, connection, &info, args.json),
+        Identity::User { username } => tell_user(ctx, connection, &username, args.json),
+        Identity::Application(info) => tell_application(ctx, connection, &info, args.json),
     }
 }
 
-fn from_metadata(desk: &mut Desk, json: bool) -> Outcome {
-    let store = desk.store()?;
-    let connection = desk.connection(&store)?;
+fn from_metadata(ctx: &mut CommandContext, json: bool) -> Outcome {
+    let store = ctx.store()?;
+    let connection = ctx.connection(&store)?;
     match connection.status.username.clone() {
-        Some(username) => tell_user(desk, &connection, &username, json),
+        Some(username) => tell_user(ctx, &connection, &username, json),
         None if connection.grant.is_application() => {
             let info = AppInfo {
                 title: String::new(),
@@ -35,7 +35,7 @@ fn from_metadata(desk: &mut Desk, json: bool) -> Outcome {
                 item_id: String::new(),
                 owner: String::new(),
             };
-            tell_application(desk, &connection, &info, json)
+            tell_application(ctx, &connection, &info, json)
         }
         None => Err(Error::SignInNeeded {
             connection: connection.label.to_string(),
@@ -45,11 +45,16 @@ fn from_metadata(desk: &mut Desk, json: bool) -> Outcome {
     }
 }
 
-fn tell_user(desk: &mut Desk, connection: &Connection, username: &str, json: bool) -> Outcome {
+fn tell_user(
+    ctx: &mut CommandContext,
+    connection: &Connection,
+    username: &str,
+    json: bool,
+) -> Outcome {
     if !json {
-        return desk.answer(&escape(username));
+        return ctx.answer(&escape(username));
     }
-    desk.answer_json(&json!({
+    ctx.answer_json(&json!({
         "connection": connection.label.as_str(),
         "id": connection.id.as_str(),
         "portal_url": connection.portal.as_str(),
@@ -60,13 +65,13 @@ fn tell_user(desk: &mut Desk, connection: &Connection, username: &str, json: boo
 }
 
 fn tell_application(
-    desk: &mut Desk,
+    ctx: &mut CommandContext,
     connection: &Connection,
     info: &AppInfo,
     json: bool,
 ) -> Outcome {
     if json {
-        return desk.answer_json(&json!({
+        return ctx.answer_json(&json!({
             "connection": connection.label.as_str(),
             "id": connection.id.as_str(),
             "portal_url": connection.portal.as_str(),
@@ -86,7 +91,7 @@ fn tell_application(
         ("Owner", &*info.owner),
     ];
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        desk.answer(&format!("{:<13}{}", format!("{name}:"), escape(value)))?;
+        ctx.answer(&format!("{:<13}{}", format!("{name}:"), escape(value)))?;
     }
     Ok(())
 }

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| age_oauth::fuzzing::address(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| age_oauth::testing::address(input));

@@ -5,13 +5,13 @@ use std::net::TcpListener;
 use std::thread;
 
 use super::{sign_in, sign_in_url, OOB, STATE, USER};
-use crate::support::portal::{Landing, Manner, Pkce, Portal, OTHER_USER};
+use crate::support::portal::{Landing, Pkce, Portal, PortalVersion, OTHER_USER};
 
 const CALLBACK: &str = "http://127.0.0.1:53682/callback";
 
 #[test]
 fn the_approval_page_shows_the_code_in_its_title() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let landing = sign_in(&portal);
     let Landing::Approval { url, title } = &landing else {
         panic!("{landing:?}");
@@ -25,7 +25,7 @@ fn the_approval_page_shows_the_code_in_its_title() {
 
 #[test]
 fn a_registered_redirect_gets_code_and_state() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let registered = format!("{CALLBACK}?kept=1");
     portal.set(|rules| rules.register_redirect(&registered));
     let url = sign_in_url(
@@ -44,7 +44,7 @@ fn a_registered_redirect_gets_code_and_state() {
 fn the_browser_follows_to_the_loopback_listener() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let callback = format!("http://{}/callback", listener.local_addr().unwrap());
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.register_redirect(&callback));
     let app = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -64,7 +64,7 @@ fn the_browser_follows_to_the_loopback_listener() {
 
 #[test]
 fn what_is_not_registered_is_refused_on_a_page() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     for (change, expected) in [
         (("client_id", Some("nobody")), "Error: Invalid client_id"),
         (
@@ -84,7 +84,7 @@ fn what_is_not_registered_is_refused_on_a_page() {
 
 #[test]
 fn declining_is_told_to_the_app() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.register_redirect(CALLBACK));
     let landing = portal.decline(&sign_in_url(&portal, &[("redirect_uri", Some(CALLBACK))]));
     let expected = format!(
@@ -99,7 +99,7 @@ fn declining_is_told_to_the_app() {
 
 #[test]
 fn the_sign_in_page_is_shown_where_nobody_is_signed_in_or_it_is_forced() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let url = sign_in_url(&portal, &[]);
     assert_eq!(portal.client().get(&url).unwrap().status, 302);
     portal.set(|rules| rules.auto_approve = false);
@@ -116,7 +116,7 @@ fn the_sign_in_page_is_shown_where_nobody_is_signed_in_or_it_is_forced() {
 
 #[test]
 fn pkce_is_demanded_refused_or_ignored() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let without = [("code_challenge", None), ("code_challenge_method", None)];
     let error = |changes: &[(&str, Option<&str>)]| {
@@ -137,7 +137,7 @@ fn pkce_is_demanded_refused_or_ignored() {
 
 #[test]
 fn there_is_no_implicit_grant() {
-    let portal = Portal::start(Manner::Online);
+    let portal = Portal::start(PortalVersion::Online);
     portal.expect_violations();
     let landing = portal.authorize(
         &sign_in_url(&portal, &[("response_type", Some("token"))]),
@@ -155,7 +155,7 @@ fn there_is_no_implicit_grant() {
 
 #[test]
 fn the_out_of_band_uri_must_be_registered_too() {
-    let portal = Portal::start(Manner::Online);
+    let portal = Portal::start(PortalVersion::Online);
     portal.set(|rules| rules.apps[0].redirect_uris.retain(|uri| uri != OOB));
     assert!(matches!(
         sign_in(&portal),

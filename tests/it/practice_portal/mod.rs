@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests.
 
 mod browser;
-mod misfortunes;
+mod faults;
 mod resources;
 mod tls;
 mod tokens;

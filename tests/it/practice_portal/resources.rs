@@ -6,7 +6,7 @@ use serde_json::{json, Value};
 
 use super::{keys, text, USER};
 use crate::support::portal::{
-    Foreign, Manner, Portal, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
+    Foreign, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
 };
 
 fn get(portal: &Portal, path: &str, token: Option<&str>) -> Value {
@@ -49,18 +49,18 @@ fn each_manner_names_its_version_in_its_own_way() {
         let body = get(&portal, "?f=json", None);
         keys(&body).join(" ")
     };
-    assert_eq!(keys_of(Manner::Online), "currentVersion");
-    assert_eq!(keys_of(Manner::Enterprise106), "currentVersion");
-    assert_eq!(keys_of(Manner::Enterprise1091), "currentVersion");
+    assert_eq!(keys_of(PortalVersion::Online), "currentVersion");
+    assert_eq!(keys_of(PortalVersion::Enterprise106), "currentVersion");
+    assert_eq!(keys_of(PortalVersion::Enterprise1091), "currentVersion");
     assert_eq!(
-        keys_of(Manner::Enterprise114),
+        keys_of(PortalVersion::Enterprise114),
         "currentVersion enterpriseBuild enterpriseVersion"
     );
 }
 
 #[test]
 fn online_lives_at_the_web_root_and_enterprise_under_its_context() {
-    let online = Portal::start(Manner::Online);
+    let online = Portal::start(PortalVersion::Online);
     assert_eq!(online.url(), format!("https://localhost:{}", online.port()));
     let deep = Portal::builder().context("/a/b/portal/").start();
     assert_eq!(
@@ -80,7 +80,7 @@ fn online_lives_at_the_web_root_and_enterprise_under_its_context() {
 
 #[test]
 fn self_shows_the_user_the_app_or_neither() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let anonymous = get(&portal, "portals/self?f=json", None);
     assert!(anonymous.get("user").is_none() && anonymous.get("appInfo").is_none());
     let user = get(&portal, "portals/self?f=json", Some(&user_token(&portal)));
@@ -96,7 +96,7 @@ fn self_shows_the_user_the_app_or_neither() {
 
 #[test]
 fn self_tells_the_cap_to_those_who_are_signed_in() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.max_token_minutes = Some(15));
     let token = user_token(&portal);
     assert_eq!(
@@ -111,7 +111,7 @@ fn self_tells_the_cap_to_those_who_are_signed_in() {
 
 #[test]
 fn a_portal_can_name_another_host_as_its_own() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.names_host = Some("elsewhere.example.org".to_owned()));
     let about = get(&portal, "portals/self?f=json", None);
     assert_eq!(about["portalHostname"], "elsewhere.example.org/portal");
@@ -124,7 +124,7 @@ fn a_portal_can_name_another_host_as_its_own() {
 
 #[test]
 fn a_token_is_missing_bad_or_not_enough() {
-    let portal = Portal::start(Manner::Enterprise106);
+    let portal = Portal::start(PortalVersion::Enterprise106);
     let required = json!({"error": {
         "code": 499, "message": "Token Required", "messageCode": "GWM_0003", "details": ["Token Required"],
     }});
@@ -148,14 +148,14 @@ fn a_token_is_missing_bad_or_not_enough() {
         Some(&other),
     );
     assert_eq!(denied["error"]["code"], 403);
-    let newer = Portal::start(Manner::Enterprise114);
+    let newer = Portal::start(PortalVersion::Enterprise114);
     let details = get(&newer, "community/self?f=json", Some("rubbish"))["error"]["details"].clone();
     assert_eq!(details.as_array().map(Vec::len), Some(2));
 }
 
 #[test]
 fn a_token_is_taken_from_header_form_or_query() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let token = user_token(&portal);
     let url = portal.rest("community/self?f=json");
@@ -175,7 +175,7 @@ fn a_token_is_taken_from_header_form_or_query() {
 
 #[test]
 fn an_app_can_bind_its_tokens_to_referrers() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| {
         rules.app_mut(APP_ID).http_referrers =
             ["https://*.example.org", "https://exact.example.com"]
@@ -200,7 +200,7 @@ fn an_app_can_bind_its_tokens_to_referrers() {
 
 #[test]
 fn without_f_json_there_are_pages() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     for path in ["", "info", "portals/self"] {
         let reply = portal.client().get(&portal.rest(path)).unwrap();
@@ -223,7 +223,7 @@ fn without_f_json_there_are_pages() {
 
 #[test]
 fn people_are_found_whatever_their_names_hold() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let name = "a+b@x.org_key";
     portal.set(|rules| rules.users[0].username = name.to_owned());
     let token = text(&portal.seed_user(name), "access_token");
@@ -244,7 +244,7 @@ fn people_are_found_whatever_their_names_hold() {
 
 #[test]
 fn a_search_shows_more_to_those_who_are_signed_in() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let total = |token: Option<&str>| get(&portal, "search?q=map&f=json", token)["total"].clone();
     assert_eq!(total(None), 1);
     assert_eq!(total(Some(&user_token(&portal))), 2);
@@ -252,7 +252,7 @@ fn a_search_shows_more_to_those_who_are_signed_in() {
 
 #[test]
 fn a_server_token_is_granted_for_federated_servers_only() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.clock().stop();
     portal.set(|rules| rules.direct_federated = false);
     let token = user_token(&portal);
@@ -289,7 +289,7 @@ fn a_server_token_is_granted_for_federated_servers_only() {
 
 #[test]
 fn a_federated_server_may_take_the_portals_own_token() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let token = user_token(&portal);
     let service = |name: &str| {
         format!(
@@ -324,7 +324,7 @@ fn a_federated_server_may_take_the_portals_own_token() {
 
 #[test]
 fn a_server_of_nobodys_must_not_see_a_token() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let alone = portal.standalone_url();
     let info = get_url(&portal, &format!("{alone}/rest/info?f=json"), None);
@@ -341,7 +341,7 @@ fn a_server_of_nobodys_must_not_see_a_token() {
 
 #[test]
 fn a_foreign_server_counts_who_came() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let foreign = Foreign::claiming(&portal);
     foreign.assert_untouched();
     let info = get_url(

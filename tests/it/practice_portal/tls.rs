@@ -1,6 +1,6 @@
 //! Certificates: the good, the bad, and those of the client.
 
-use crate::support::portal::{Certificate, Client, Manner, Portal};
+use crate::support::portal::{Certificate, Client, Portal, PortalVersion};
 
 /// What a client that trusts the authority makes of a certificate: `None`, or why it is refused.
 fn complaint(kind: Certificate) -> Option<String> {
@@ -56,7 +56,7 @@ fn a_portal_can_demand_a_client_certificate() {
 
 #[test]
 fn a_request_without_tls_is_a_violation() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let url = portal.rest("?f=json").replace("https:", "http:");
     assert!(portal.client().get(&url).is_err());

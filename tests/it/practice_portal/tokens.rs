@@ -8,7 +8,7 @@ use super::{
     exchange, keys, post_token, redeem, refresh, refusal, sign_in, sign_in_url, text, OOB, USER,
 };
 use crate::support::portal::{
-    Manner, Portal, SecretCheck, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
+    Portal, PortalVersion, SecretCheck, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -49,7 +49,7 @@ fn revoke(portal: &Portal, client_id: &str, token: &str) -> Value {
 
 #[test]
 fn a_code_buys_both_tokens_once() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let code = sign_in(&portal).code();
     let bought = redeem(&portal, &code, &[]);
@@ -80,7 +80,7 @@ fn a_code_buys_both_tokens_once() {
 
 #[test]
 fn a_code_lives_five_minutes() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let late = sign_in(&portal).code();
     portal.clock().advance(Duration::from_secs(301));
     assert_eq!(refusal(&redeem(&portal, &late, &[])).2, "Invalid code");
@@ -88,7 +88,7 @@ fn a_code_lives_five_minutes() {
 
 #[test]
 fn a_code_is_bound_to_its_sign_in() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let attempt = |changes: &[(&str, Option<&str>)]| {
         let code = sign_in(&portal).code();
@@ -121,7 +121,7 @@ fn a_code_is_bound_to_its_sign_in() {
 
 #[test]
 fn an_unknown_client_is_named_as_such() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let answer = app_token(&portal, &[("client_id", Some("nobody"))]);
     let expected = json!({"error": {
         "code": 400, "error": "invalid_client_id", "error_description": "Invalid client_id",
@@ -132,7 +132,7 @@ fn an_unknown_client_is_named_as_such() {
 
 #[test]
 fn the_secret_is_checked_as_the_rules_say() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let held = text(&portal.seed_user(USER), "refresh_token");
     let wrong = [("client_secret", Some("wrong"))];
     assert_eq!(
@@ -150,7 +150,7 @@ fn the_secret_is_checked_as_the_rules_say() {
 
 #[test]
 fn a_refresh_gives_an_access_token_and_nothing_else() {
-    let portal = Portal::start(Manner::Online);
+    let portal = Portal::start(PortalVersion::Online);
     let held = text(&portal.seed_user(USER), "refresh_token");
     let answer = refresh(&portal, &held, &[("redirect_uri", Some(OOB))]);
     assert_eq!(
@@ -165,7 +165,7 @@ fn a_refresh_gives_an_access_token_and_nothing_else() {
 
 #[test]
 fn a_refresh_does_not_prolong_the_sign_in() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let held = text(&portal.seed_user(USER), "refresh_token");
     portal.clock().advance(13 * DAY);
     text(&refresh(&portal, &held, &[]), "access_token");
@@ -183,7 +183,7 @@ fn a_refresh_does_not_prolong_the_sign_in() {
 
 #[test]
 fn an_exchange_ends_the_old_tokens_at_once_and_counts_anew() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let first = portal.seed(APP_ID, USER, 120);
     let old = text(&first, "refresh_token");
@@ -208,7 +208,7 @@ fn an_exchange_ends_the_old_tokens_at_once_and_counts_anew() {
 
 #[test]
 fn an_exchange_needs_the_redirect_uri() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let held = text(&portal.seed_user(USER), "refresh_token");
     let answer = exchange(&portal, &held, &[("redirect_uri", None)]);
@@ -221,7 +221,7 @@ fn an_exchange_needs_the_redirect_uri() {
 
 #[test]
 fn old_portals_know_less() {
-    let portal = Portal::start(Manner::Enterprise106);
+    let portal = Portal::start(PortalVersion::Enterprise106);
     let code = portal
         .authorize(&sign_in_url(&portal, &[]), OTHER_USER)
         .code();
@@ -248,7 +248,7 @@ fn old_portals_know_less() {
         ]
     );
 
-    let older = Portal::start(Manner::Enterprise105);
+    let older = Portal::start(PortalVersion::Enterprise105);
     let held = text(&older.seed_user(USER), "refresh_token");
     assert_eq!(
         refusal(&exchange(&older, &held, &[])),
@@ -259,7 +259,7 @@ fn old_portals_know_less() {
 
 #[test]
 fn a_refresh_token_of_another_app_is_refused() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let held = text(&portal.seed_user(USER), "refresh_token");
     assert_eq!(
@@ -271,7 +271,7 @@ fn a_refresh_token_of_another_app_is_refused() {
 
 #[test]
 fn an_app_signs_in_as_itself() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let answer = app_token(&portal, &[]);
     assert_eq!(keys(&answer), ["access_token", "expires_in"]);
     assert_eq!(answer["expires_in"], 7200);
@@ -288,7 +288,7 @@ fn an_app_signs_in_as_itself() {
 
 #[test]
 fn lifetimes_are_clamped_without_a_word() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let app = |minutes| app_token(&portal, &[("expiration", Some(minutes))])["expires_in"].clone();
     assert_eq!(app("5"), 300);
     assert_eq!(app("0"), 60);
@@ -315,7 +315,7 @@ fn lifetimes_are_clamped_without_a_word() {
 
 #[test]
 fn revoking_a_refresh_token_ends_its_access_tokens() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let held = portal.seed_user(USER);
     let (access, refresh_token) = (text(&held, "access_token"), text(&held, "refresh_token"));
     let success = json!({"success": true});
@@ -332,7 +332,7 @@ fn revoking_a_refresh_token_ends_its_access_tokens() {
 
 #[test]
 fn revoking_tells_an_unknown_client_and_nothing_else() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let expected = json!({"error": {"code": 400, "message": "Invalid client_id", "details": []}});
     assert_eq!(revoke(&portal, "nobody", "rubbish"), expected);
     let token = text(&app_token(&portal, &[]), "access_token");
@@ -348,7 +348,7 @@ fn revoking_tells_an_unknown_client_and_nothing_else() {
 
 #[test]
 fn the_administrator_can_end_everything() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let held = portal.seed_user(USER);
     portal.expire_access_tokens();
     assert!(!portal.accepts_access_token(&text(&held, "access_token")));
@@ -360,7 +360,7 @@ fn the_administrator_can_end_everything() {
 
 #[test]
 fn json_comes_without_asking_and_slashes_are_accepted() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let form = [
         ("grant_type", "client_credentials"),

@@ -1,10 +1,10 @@
 //! What the portal complains about. One test for each complaint that no other test provokes.
 
 use super::{redeem, refresh, sign_in, sign_in_url, text, STATE, USER, VERIFIER};
-use crate::support::portal::{Manner, Portal, APP_ID, OTHER_USER, SERVICE_SECRET};
+use crate::support::portal::{Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_SECRET};
 
 fn tolerant() -> Portal {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     portal
 }
@@ -18,7 +18,7 @@ fn only(portal: &Portal, start: &str) {
 
 #[test]
 fn a_whole_sign_in_done_right_breaks_nothing() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let bought = redeem(&portal, &sign_in(&portal).code(), &[]);
     refresh(&portal, &text(&bought, "refresh_token"), &[]);
     portal.assert_clean();
@@ -48,7 +48,7 @@ fn an_apps_secret_in_a_url_is_found() {
 
 #[test]
 fn secrets_can_be_looked_for_anywhere() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     let held = text(&portal.seed_user(USER), "refresh_token");
     portal.assert_no_secret("a greeting", b"hello");
     let shown = format!("{{\"token\":\"{held}\"}}");
@@ -180,7 +180,7 @@ fn a_password_is_nobodys_business() {
 
 #[test]
 fn a_violation_fails_the_test_that_drops_the_portal() {
-    let portal = Portal::start(Manner::Enterprise114);
+    let portal = Portal::start(PortalVersion::Enterprise114);
     portal.authorize(&sign_in_url(&portal, &[("state", None)]), USER);
     let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(portal)));
     let message = dropped.unwrap_err();

@@ -4,10 +4,10 @@
 
 use url::Url;
 
+use super::fixture::{random, Authorization, Challenge, State};
 use super::http::{Request, Response};
 use super::pages;
 use super::rules::{Pkce, OOB};
-use super::world::{random, Authorization, Challenge, State};
 
 /// Fewest characters of a `state`: 128 bits in base64url.
 const STATE_LENGTH: usize = 22;

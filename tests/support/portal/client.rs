@@ -22,7 +22,7 @@ use url::Url;
 use super::certs::Identity;
 
 /// Longest silence of a server.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
@@ -221,7 +221,7 @@ fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
 fn connect(url: &Url) -> io::Result<TcpStream> {
     let addresses = url.socket_addrs(|| None)?;
     let tcp = TcpStream::connect(&addresses[..])?;
-    tcp.set_read_timeout(Some(PATIENCE))?;
+    tcp.set_read_timeout(Some(TIMEOUT))?;
     tcp.set_nodelay(true)?;
     Ok(tcp)
 }
@@ -231,7 +231,7 @@ fn request_bytes(method: &str, url: &Url, headers: &[(&str, &str)], body: &[u8])
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let mut lines = vec![
         format!("{method} {target} HTTP/1.1"),
-        format!("Host: {host}"),
+        format!("System: {host}"),
         "Connection: close".to_owned(),
     ];
     lines.extend(

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
+use super::fixture::{Access, Bearer, State};
 use super::http::{Request, Response};
 use super::oauth;
 use super::pages;
 use super::rest::{forbidden, referer_allowed, sent_token};
-use super::world::{Access, Bearer, State};
 
 /// A request to `/server/…` that came to `origin`; `path` is what follows.
 pub fn server(state: &mut State, request: &Request, origin: &str, path: &str) -> Response {

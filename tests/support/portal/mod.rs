@@ -6,7 +6,7 @@
 //! fails the test, unless the test has said [`Portal::expect_violations`].
 //!
 //! ```ignore
-//! let portal = Portal::start(Manner::Enterprise114);
+//! let portal = Portal::start(PortalVersion::Enterprise114);
 //! portal.set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetAfter));
 //! // … the program signs in at portal.url(), trusting portal.ca_pem() …
 //! assert_eq!(portal.grants(), ["authorization_code", "exchange_refresh_token"]);
@@ -19,6 +19,7 @@ mod client;
 mod clock;
 mod faults;
 mod federated;
+mod fixture;
 mod foreign;
 mod http;
 mod oauth;
@@ -29,7 +30,6 @@ mod rest;
 mod routes;
 mod rules;
 mod server;
-mod world;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -49,19 +49,19 @@ pub use foreign::Foreign;
 pub use proxy::Proxy;
 pub use record::Recorded;
 pub use rules::{
-    App, Manner, Pkce, Rules, SecretCheck, User, APP_ID, APP_SECRET, OOB, OTHER_USER, SERVICE_ID,
-    SERVICE_SECRET, USER,
+    App, Pkce, PortalVersion, Rules, SecretCheck, User, APP_ID, APP_SECRET, OOB, OTHER_USER,
+    SERVICE_ID, SERVICE_SECRET, USER,
 };
 
+use fixture::{Place, State};
 use server::{Acceptor, Shared};
-use world::{Place, State};
 
 /// Longest wait of [`Portal::wait_for_requests`].
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// How a portal is to be, before it starts.
 pub struct Builder {
-    manner: Manner,
+    manner: PortalVersion,
     context: Option<String>,
     host: String,
     names: Vec<String>,
@@ -70,7 +70,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub fn manner(mut self, manner: Manner) -> Self {
+    pub fn manner(mut self, manner: PortalVersion) -> Self {
         self.manner = manner;
         self
     }
@@ -131,7 +131,7 @@ impl Builder {
     }
 
     fn state(&self) -> State {
-        let usual = if self.manner == Manner::Online {
+        let usual = if self.manner == PortalVersion::Online {
             ""
         } else {
             "/portal"
@@ -139,7 +139,7 @@ impl Builder {
         let context = self.context.as_deref().unwrap_or(usual);
         State {
             rules: Rules::new(self.manner),
-            world: world::World::default(),
+            world: fixture::PortalState::default(),
             log: record::Log::default(),
             place: Place::unsettled(context),
             clock: Clock::default(),
@@ -148,7 +148,7 @@ impl Builder {
 }
 
 /// What a portal had given out at one time.
-pub struct Moment(world::World);
+pub struct Moment(fixture::PortalState);
 
 /// A running portal; it stops when dropped.
 pub struct Portal {
@@ -166,13 +166,13 @@ pub struct Portal {
 
 impl Portal {
     /// A portal of that manner with everything as usual.
-    pub fn start(manner: Manner) -> Self {
+    pub fn start(manner: PortalVersion) -> Self {
         Self::builder().manner(manner).start()
     }
 
     pub fn builder() -> Builder {
         Builder {
-            manner: Manner::Enterprise114,
+            manner: PortalVersion::Enterprise114,
             context: None,
             host: "localhost".to_owned(),
             names: ["localhost", "127.0.0.1", "::1"]

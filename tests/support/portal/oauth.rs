@@ -8,10 +8,10 @@ use base64::Engine as _;
 use ring::digest;
 use serde_json::{json, Value};
 
+use super::fixture::{Authorization, Bearer, Challenge, Fate, Refresh, State};
 use super::http::{Request, Response};
 use super::pages;
 use super::rules::{SecretCheck, OOB};
-use super::world::{Authorization, Bearer, Challenge, Fate, Refresh, State};
 
 /// An error of the token endpoint (envelope A).
 struct Refusal {

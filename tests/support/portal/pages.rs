@@ -1,7 +1,7 @@
 //! The HTML that people see. Plain text only ever gets in through [`escape`].
 
+use super::fixture::Authorization;
 use super::rules::Rules;
-use super::world::Authorization;
 
 /// A page with a title and a body that is HTML already.
 fn page(title: &str, body: &str) -> String {

@@ -13,7 +13,7 @@ use super::http::{read_request, Request};
 use super::server::Acceptor;
 
 /// Longest silence of either side.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A proxy that writes down where it was asked to connect.
 pub struct Proxy {
@@ -74,7 +74,7 @@ impl Proxy {
 }
 
 fn serve(log: &Mutex<Log>, credentials: Option<&str>, mut client: TcpStream) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(TIMEOUT))?;
     let request = read_request(&mut client)?;
     if let Some(refusal) = refusal(credentials, &request) {
         log.lock().unwrap().refused += 1;
@@ -118,7 +118,7 @@ fn loopback(target: &str) -> Option<io::Result<TcpStream>> {
 }
 
 fn tunnel(client: &TcpStream, server: &TcpStream) -> io::Result<()> {
-    server.set_read_timeout(Some(PATIENCE))?;
+    server.set_read_timeout(Some(TIMEOUT))?;
     let (from_client, to_server) = (client.try_clone()?, server.try_clone()?);
     let upwards = thread::spawn(move || pump(from_client, to_server));
     pump(server.try_clone()?, client.try_clone()?);

@@ -2,11 +2,11 @@
 
 use serde_json::{json, Value};
 
+use super::fixture::{Access, Bearer, State};
 use super::http::{Request, Response};
 use super::oauth::portal_error;
 use super::pages;
 use super::rules::{App, User};
-use super::world::{Access, Bearer, State};
 
 /// Who is asking.
 pub enum Caller {

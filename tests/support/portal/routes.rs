@@ -3,11 +3,11 @@
 use super::authorize;
 use super::faults::Endpoint;
 use super::federated;
+use super::fixture::{Place, State};
 use super::http::{Request, Response};
 use super::oauth;
 use super::pages;
 use super::rest;
-use super::world::{Place, State};
 
 /// Where a request goes: the endpoint, and the rest of the path where that is part of it.
 pub struct Route {

@@ -19,7 +19,7 @@ pub const OTHER_USER: &str = "other.user";
 
 /// Which portal this one takes after. It sets the rules at the start; each can be changed afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum PortalVersion {
     /// ArcGIS Online: no Enterprise version, portal at the web root.
     Online,
     /// Enterprise 11.4: names its version.
@@ -32,7 +32,7 @@ pub enum Manner {
     Enterprise105,
 }
 
-impl Manner {
+impl PortalVersion {
     /// `currentVersion`, an Online-style number even on Enterprise; those of the older ones are plausible, not captured.
     fn current_version(self) -> &'static str {
         match self {
@@ -188,12 +188,13 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub(super) fn new(manner: Manner) -> Self {
+    pub(super) fn new(manner: PortalVersion) -> Self {
         let ten_nine = manner.knows_pkce();
         Self {
-            online: manner == Manner::Online,
+            online: manner == PortalVersion::Online,
             current_version: manner.current_version().to_owned(),
-            enterprise_version: (manner == Manner::Enterprise114).then(|| "11.4.0".to_owned()),
+            enterprise_version: (manner == PortalVersion::Enterprise114)
+                .then(|| "11.4.0".to_owned()),
             org_name: "Practice Organisation".to_owned(),
             users: vec![
                 User::new(USER, "Your Name", "org_publisher"),
@@ -208,7 +209,7 @@ impl Rules {
             } else {
                 Pkce::Ignored
             },
-            exchange: manner != Manner::Enterprise105,
+            exchange: manner != PortalVersion::Enterprise105,
             tells_refresh_life: ten_nine,
             revoke: true,
             check_secret_on_code: SecretCheck::IfSent,

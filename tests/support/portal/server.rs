@@ -14,13 +14,13 @@ use jiff::SignedDuration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::faults::{self, Endpoint, Fault};
+use super::fixture::State;
 use super::http::{read_request, Request, Response};
 use super::pages;
 use super::routes::{self, Route};
-use super::world::State;
 
 /// Longest silence of a client, and longest silence of [`Fault::Silence`].
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What every connection of a portal shares.
 pub struct Shared {
@@ -128,7 +128,7 @@ impl Acceptor {
     /// Waits until every connection made so far has been served to its end.
     pub fn settle(&self) {
         for (address, _) in &self.threads {
-            // Connections are taken in their order: when this one is over, all before it have been taken.
+            // ConnectionStore are taken in their order: when this one is over, all before it have been taken.
             let mut probe = TcpStream::connect(address).unwrap();
             let _ = probe.shutdown(Shutdown::Write);
             let _ = probe.read(&mut [0]);
@@ -137,7 +137,7 @@ impl Acceptor {
         let over = self
             .open
             .changed
-            .wait_timeout_while(count, PATIENCE, |count| *count > 0);
+            .wait_timeout_while(count, TIMEOUT, |count| *count > 0);
         assert!(!over.unwrap().1.timed_out(), "a connection stays open");
     }
 }
@@ -178,8 +178,8 @@ pub fn connection(shared: &Shared, origin: &str, port: u16, tcp: TcpStream) {
         state.log.connections += 1;
         state.rules.take_fault(Endpoint::Handshake)
     });
-    let _ = tcp.set_read_timeout(Some(PATIENCE));
-    let _ = tcp.set_write_timeout(Some(PATIENCE));
+    let _ = tcp.set_read_timeout(Some(TIMEOUT));
+    let _ = tcp.set_write_timeout(Some(TIMEOUT));
     let _ = tcp.set_nodelay(true);
     if !begins_tls(shared, &tcp) || breaks(fault, &tcp) {
         return;

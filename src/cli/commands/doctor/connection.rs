@@ -7,15 +7,16 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::machine::Usable;
-use super::{Finding, Fix, Patient, Verdict};
-use crate::cli::words::{ago, chosen, local_and_left, roughly};
+use super::{DoctorContext, Finding, Fix, Severity};
+use crate::cli::format::{ago, connection_flag, humanize, local_and_left};
 use crate::connection::{Connection, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
-use crate::oauth::{SignIn, SignInOptions};
+use crate::oauth::{SignInAttempt, SignInOptions};
+use crate::policy::ENDS_SOON;
 use crate::portal::{self, Identity, PortalInfo};
-use crate::session::{Session, Want, ENDS_SOON};
+use crate::session::{Session, TokenRequest};
 use crate::token::{Binding, ClientSecret, Tokens};
 
 /// Portals that are asked at the same time.
@@ -28,16 +29,16 @@ const CLOCK: i64 = 60;
 const CERTIFICATE: i64 = 14 * 24 * 3600;
 
 /// Looks at all, several at a time, and tells them in their order.
-pub(super) fn look_at_all(
-    patient: &Patient,
+pub(super) fn check_all(
+    doctor: &DoctorContext,
     connections: &[Connection],
     usable: &Usable,
 ) -> Vec<Finding> {
     let mut findings: Vec<Vec<Finding>> = connections
         .iter()
-        .map(|connection| at_rest(patient, connection, usable))
+        .map(|connection| at_rest(doctor, connection, usable))
         .collect();
-    if !patient.offline {
+    if !doctor.offline {
         let next = Mutex::new(connections.iter().enumerate());
         let found = Mutex::new(Vec::new());
         thread::scope(|scope| {
@@ -47,7 +48,7 @@ pub(super) fn look_at_all(
                     let Some((index, connection)) = taken else {
                         break;
                     };
-                    let seen = at_the_portal(patient, connection, usable);
+                    let seen = at_the_portal(doctor, connection, usable);
                     lock(&found).push((index, seen));
                 });
             }
@@ -73,33 +74,33 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// What can be told without the portal.
-fn at_rest(patient: &Patient, connection: &Connection, usable: &Usable) -> Vec<Finding> {
+fn at_rest(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
     let mut findings = Vec::new();
     if usable.contains(&connection.keychain) {
         for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
-            findings.extend(secret(patient, connection, kind));
+            findings.extend(secret(doctor, connection, kind));
         }
     }
-    findings.extend(sign_in(patient, connection));
+    findings.extend(sign_in(doctor, connection));
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
             "certificates",
             "they are not verified; whoever sits between you and the portal can read everything",
             format!(
                 "age-oauth connections edit {} --verify-ssl true",
-                chosen(connection)
+                connection_flag(connection)
             ),
         ));
     }
-    findings.extend(proxy(patient, connection));
+    findings.extend(proxy(doctor, connection));
     findings
 }
 
 /// Whether an item is there, whole, and this connection's.
-fn secret(patient: &Patient, connection: &Connection, kind: ItemKind) -> Option<Finding> {
+fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Option<Finding> {
     let application = connection.grant.is_application();
     let item = Item::of(connection, kind);
-    let keychain = patient.keychains.of(connection.keychain);
+    let keychain = doctor.keychains.of(connection.keychain);
     let login = format!("age-oauth login -c {}", chosen_name(connection));
     let mend = match kind {
         ItemKind::ClientSecret => format!(
@@ -151,17 +152,17 @@ fn secret(patient: &Patient, connection: &Connection, kind: ItemKind) -> Option<
 }
 
 fn chosen_name(connection: &Connection) -> String {
-    crate::cli::words::typed(connection.label.as_str())
+    crate::cli::format::shell_quoted(connection.label.as_str())
 }
 
 /// How long the sign-in lives, by what is stored.
-fn sign_in(patient: &Patient, connection: &Connection) -> Option<Finding> {
+fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
     if connection.grant.is_application() {
         return None;
     }
     let status = &connection.status;
-    let now = patient.context.now();
-    let zone = &patient.zone;
+    let now = doctor.context.now();
+    let zone = &doctor.zone;
     let login = format!("age-oauth login -c {}", chosen_name(connection));
     let (Some(user), Some(end)) = (&status.username, status.refresh_expires_at) else {
         return Some(Finding::fail("sign-in", "nobody is signed in", login));
@@ -187,17 +188,17 @@ fn sign_in(patient: &Patient, connection: &Connection) -> Option<Finding> {
 }
 
 /// Which way out is taken.
-fn proxy(patient: &Patient, connection: &Connection) -> Option<Finding> {
+fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
     let url = Url::parse(connection.portal.as_str()).ok()?;
     let mend = format!(
         "age-oauth connections edit {} --proxy URL|system|none",
         chosen_name(connection)
     );
-    match http::choose_proxy(&connection.proxy, &url, &patient.context.environment) {
+    match http::choose_proxy(&connection.proxy, &url, &doctor.context.environment) {
         Ok(None) => unfollowed().map(|what| Finding::warn("proxy", what, mend)),
         Ok(Some(proxy)) => {
             let message = format!("{proxy}, by {}", proxy.source());
-            let here_alone = patient.as_task && matches!(proxy.source(), ProxySource::Variable(_));
+            let here_alone = doctor.as_task && matches!(proxy.source(), ProxySource::Variable(_));
             Some(if here_alone {
                 Finding::warn(
                     "proxy",
@@ -231,13 +232,13 @@ fn unfollowed() -> Option<&'static str> {
 }
 
 /// What only the portal can tell.
-fn at_the_portal(patient: &Patient, connection: &Connection, usable: &Usable) -> Vec<Finding> {
+fn at_the_portal(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
     let client = Http::new(
         &connection.portal,
         &connection.tls,
         &connection.proxy,
         connection.referer.as_deref(),
-        &patient.context,
+        &doctor.context,
     );
     let client = match client {
         Ok(client) => client,
@@ -258,7 +259,7 @@ fn at_the_portal(patient: &Patient, connection: &Connection, usable: &Usable) ->
         }
     };
     let mut findings = vec![reached(connection, &info)];
-    let now = patient.context.now();
+    let now = doctor.context.now();
     findings.extend(clock(&info, now));
     if connection.tls != Tls::Unverified {
         findings.extend(client.certificate().map(|facts| certificate(&facts, now)));
@@ -268,7 +269,7 @@ fn at_the_portal(patient: &Patient, connection: &Connection, usable: &Usable) ->
     }
     let signed_in = connection.status.username.is_some() || connection.grant.is_application();
     if signed_in && usable.contains(&connection.keychain) {
-        findings.push(identity(patient, connection));
+        findings.push(identity(doctor, connection));
     }
     findings
 }
@@ -291,7 +292,7 @@ fn clock(info: &PortalInfo, now: Timestamp) -> Option<Finding> {
         "clock",
         format!(
             "this machine is {} {direction} the portal",
-            roughly(ahead.abs())
+            humanize(ahead.abs())
         ),
         "set this machine's clock",
     ))
@@ -321,7 +322,7 @@ fn registration(client: &Http, connection: &Connection) -> Finding {
             chosen_name(connection)
         )
     };
-    let page = SignIn::begin(connection, &SignInOptions::default())
+    let page = SignInAttempt::begin(connection, &SignInOptions::default())
         .and_then(|sign_in| client.page(sign_in.url(), &[]));
     match page {
         Ok((_, text)) if text.contains("Invalid client_id") => Finding::fail(
@@ -346,7 +347,7 @@ fn registration(client: &Http, connection: &Connection) -> Finding {
         ),
         Ok((status, _)) => Finding::new(
             "registration",
-            Verdict::Warn,
+            Severity::Warn,
             format!("the sign-in page answers {status}"),
         ),
         Err(error) => Finding::error("registration", &error.about(connection.label.as_str())),
@@ -354,18 +355,18 @@ fn registration(client: &Http, connection: &Connection) -> Finding {
 }
 
 /// Whether the portal honours the token, by its own word.
-fn identity(patient: &Patient, connection: &Connection) -> Finding {
+fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
     let session = Session::new(
-        patient.store.clone(),
+        doctor.store.clone(),
         connection.clone(),
-        patient.keychains.of(connection.keychain),
-        patient.context.clone(),
+        doctor.keychains.of(connection.keychain),
+        doctor.context.clone(),
     );
     // A stored token says nothing of the client secret that the next one needs.
     let minted = if connection.grant.is_application() {
-        let want = Want {
+        let want = TokenRequest {
             force: true,
-            ..Want::default()
+            ..TokenRequest::default()
         };
         session.access_token(&want).map(|_| ())
     } else {

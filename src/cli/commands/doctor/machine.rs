@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Fix, Patient};
+use super::{DoctorContext, Finding, Fix};
 use crate::connection::KeychainKind;
 use crate::error::{Error, KeychainError, KeychainReason};
 use crate::http;
@@ -14,9 +14,9 @@ use crate::store::{Listing, Selector};
 pub(super) type Usable = Vec<KeychainKind>;
 
 /// Which program this is, whether it is the one that a shell finds, and what the environment says.
-pub(super) fn program(patient: &Patient) -> Vec<Finding> {
+pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let environment = &patient.context.environment;
+    let environment = &doctor.context.environment;
     let own = std::env::current_exe().ok();
     let shown = own
         .as_deref()
@@ -50,7 +50,7 @@ pub(super) fn program(patient: &Patient) -> Vec<Finding> {
         ),
     });
     if let Some(name) = environment.var("AGE_OAUTH_CONNECTION") {
-        let found = patient.store.find(&Selector::Name(name.clone()));
+        let found = doctor.store.find(&Selector::Name(name.clone()));
         findings.push(match found {
             Ok(_) => Finding::ok(
                 "environment",
@@ -86,8 +86,8 @@ fn is_python(path: &Path) -> bool {
 }
 
 /// Whether the store is there, and whether others can see into it.
-pub(super) fn store(patient: &Patient) -> Vec<Finding> {
-    let root = patient.store.root();
+pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
+    let root = doctor.store.root();
     if !root.exists() {
         return vec![Finding::warn(
             "store",
@@ -95,7 +95,7 @@ pub(super) fn store(patient: &Patient) -> Vec<Finding> {
             "age-oauth connections add",
         )];
     }
-    match patient.store.seen_by_others() {
+    match doctor.store.world_accessible() {
         Ok(open) if open.is_empty() => {
             vec![Finding::ok(
                 "store",
@@ -124,7 +124,7 @@ pub(super) fn store(patient: &Patient) -> Vec<Finding> {
 }
 
 /// Whether what leads to connections leads there.
-pub(super) fn index(patient: &Patient, listing: &Listing) -> Vec<Finding> {
+pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
     let mut findings = Vec::new();
     for error in &listing.broken {
         findings.push(Finding::error("store", error).mend(
@@ -143,7 +143,7 @@ pub(super) fn index(patient: &Patient, listing: &Listing) -> Vec<Finding> {
     }
     let astray = listing.connections.iter().filter(|connection| {
         let selector = Selector::Name(connection.label.to_string());
-        patient
+        doctor
             .store
             .find(&selector)
             .map_or(true, |found| found.id != connection.id)
@@ -159,8 +159,8 @@ pub(super) fn index(patient: &Patient, listing: &Listing) -> Vec<Finding> {
             .fix(Fix::Labels),
         );
     }
-    match patient.store.default_id() {
-        Ok(Some(id)) if patient.store.load(&id).is_err() => findings.push(
+    match doctor.store.default_id() {
+        Ok(Some(id)) if doctor.store.load(&id).is_err() => findings.push(
             Finding::warn(
                 "default",
                 format!("it leads to `{id}`, which is not there"),
@@ -175,8 +175,8 @@ pub(super) fn index(patient: &Patient, listing: &Listing) -> Vec<Finding> {
 }
 
 /// Writes, reads and deletes an item in each keychain that a connection uses or a new one would.
-pub(super) fn keychains(patient: &Patient, listing: &Listing) -> (Vec<Finding>, Usable) {
-    let preset = patient.context.environment.var("AGE_OAUTH_KEYCHAIN");
+pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Finding>, Usable) {
+    let preset = doctor.context.environment.var("AGE_OAUTH_KEYCHAIN");
     let usual = match preset.as_deref() {
         Some("vault") => KeychainKind::Vault,
         _ => KeychainKind::Os,
@@ -188,20 +188,20 @@ pub(super) fn keychains(patient: &Patient, listing: &Listing) -> (Vec<Finding>, 
         if !uses(kind) && (kind != usual || !listing.connections.is_empty()) {
             continue;
         }
-        match probe(patient, kind) {
+        match probe(doctor, kind) {
             Ok(name) => {
                 findings.push(Finding::ok(
                     "keychain",
                     format!("{name}: written, read, deleted"),
                 ));
                 usable.push(kind);
-                findings.extend(orphans(patient, kind, listing));
+                findings.extend(orphans(doctor, kind, listing));
             }
             Err(error) => {
                 let reason = error.reason;
                 let error = Error::from(error);
                 let mut finding = Finding::error("keychain", &error);
-                if patient.as_task && reason != KeychainReason::Mismatch {
+                if doctor.as_task && reason != KeychainReason::Mismatch {
                     finding = finding.mend(
                         "a task without a desktop session keeps its secrets in the vault: age-oauth connections edit NAME --keychain vault",
                     );
@@ -213,8 +213,8 @@ pub(super) fn keychains(patient: &Patient, listing: &Listing) -> (Vec<Finding>, 
     (findings, usable)
 }
 
-fn probe(patient: &Patient, kind: KeychainKind) -> Result<&'static str, KeychainError> {
-    let keychain = patient.keychains.of(kind);
+fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, KeychainError> {
+    let keychain = doctor.keychains.of(kind);
     let id = format!("doctor-{}", std::process::id());
     let item = Item::new(id, "doctor", ItemKind::Probe);
     let written = keychain.set(&item, &Secret::new("probe".to_owned()));
@@ -234,8 +234,8 @@ fn probe(patient: &Patient, kind: KeychainKind) -> Result<&'static str, Keychain
 }
 
 /// Items of the service that belong to no connection here.
-fn orphans(patient: &Patient, kind: KeychainKind, listing: &Listing) -> Option<Finding> {
-    let accounts = patient.keychains.of(kind).accounts().ok()?;
+fn orphans(doctor: &DoctorContext, kind: KeychainKind, listing: &Listing) -> Option<Finding> {
+    let accounts = doctor.keychains.of(kind).accounts().ok()?;
     let known = |item: &Item| {
         listing.connections.iter().any(|connection| {
             [ItemKind::ClientSecret, ItemKind::Tokens]

@@ -10,15 +10,15 @@ use std::time::Duration;
 use serde_json::{json, Value};
 
 use crate::cli::args::DoctorArgs;
-use crate::cli::report::{causes, hint, Failure, Outcome};
-use crate::cli::words::escape;
-use crate::cli::{Desk, Zone};
+use crate::cli::failure::{causes, hint, Failure, Outcome};
+use crate::cli::format::escape;
+use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
 use crate::context::{Context, Deadline};
 use crate::error::Error;
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::manage;
-use crate::store::{Connections, Selector};
+use crate::store::{ConnectionStore, Selector};
 
 /// The whole examination takes no longer, unless `--timeout` says less.
 const PATIENCE: Duration = Duration::from_secs(14);
@@ -28,13 +28,13 @@ const KEYCHAIN: &str = "4s";
 
 /// How something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
+enum Severity {
     Ok,
     Warn,
     Fail,
 }
 
-impl Verdict {
+impl Severity {
     fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -48,7 +48,7 @@ impl Verdict {
 struct Finding {
     check: &'static str,
     connection: Option<String>,
-    verdict: Verdict,
+    severity: Severity,
     message: String,
     /// The very thing to do.
     mend: Option<String>,
@@ -57,11 +57,11 @@ struct Finding {
 }
 
 impl Finding {
-    fn new(check: &'static str, verdict: Verdict, message: impl Into<String>) -> Self {
+    fn new(check: &'static str, severity: Severity, message: impl Into<String>) -> Self {
         Self {
             check,
             connection: None,
-            verdict,
+            severity,
             message: message.into(),
             mend: None,
             fix: None,
@@ -69,15 +69,15 @@ impl Finding {
     }
 
     fn ok(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Ok, message)
+        Self::new(check, Severity::Ok, message)
     }
 
     fn warn(check: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Warn, message).mend(mend)
+        Self::new(check, Severity::Warn, message).mend(mend)
     }
 
     fn fail(check: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Fail, message).mend(mend)
+        Self::new(check, Severity::Fail, message).mend(mend)
     }
 
     /// What the library says went wrong, with the hint that the command itself would give.
@@ -89,7 +89,7 @@ impl Finding {
         }
         Self {
             mend: hint(error),
-            ..Self::new(check, Verdict::Fail, message)
+            ..Self::new(check, Severity::Fail, message)
         }
     }
 
@@ -107,7 +107,7 @@ impl Finding {
         json!({
             "check": self.check,
             "connection": self.connection,
-            "verdict": self.verdict.as_str(),
+            "severity": self.severity.as_str(),
             "message": self.message,
             "mend": self.mend,
             "fixable": self.fix.is_some(),
@@ -153,44 +153,44 @@ impl Fix {
 }
 
 /// What the examination works with.
-struct Patient {
+struct DoctorContext {
     zone: Zone,
     selector: Option<Selector>,
     logon_groups: String,
-    store: Connections,
+    store: ConnectionStore,
     context: Context,
     keychains: Keychains,
     offline: bool,
     as_task: bool,
 }
 
-pub(in crate::cli) fn doctor(desk: &mut Desk, args: &DoctorArgs) -> Outcome {
-    let store = desk.store()?;
-    let context = surroundings(desk, args.as_task);
-    let keychains = match &desk.host.keychain {
+pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Outcome {
+    let store = ctx.store()?;
+    let context = surroundings(ctx, args.as_task);
+    let keychains = match &ctx.system.keychain {
         Some(keychain) => Keychains::fixed(std::sync::Arc::clone(keychain)),
         None => Keychains::new(
             store.root().to_owned(),
             store.is_custom(),
-            desk.may_prompt() && !args.as_task,
+            ctx.may_prompt() && !args.as_task,
             &context,
         ),
     };
-    let findings = examine(&Patient {
-        zone: desk.host.zone.clone(),
-        selector: desk.selector.clone(),
-        logon_groups: (desk.host.logon_groups)(),
+    let findings = run_checks(&DoctorContext {
+        zone: ctx.system.zone.clone(),
+        selector: ctx.selector.clone(),
+        logon_groups: (ctx.system.logon_groups)(),
         store: store.clone(),
         context,
         keychains,
         offline: args.offline,
         as_task: args.as_task,
     });
-    tell(desk, &findings, args.json)?;
-    let mut failed = findings.iter().any(|one| one.verdict == Verdict::Fail);
+    tell(ctx, &findings, args.json)?;
+    let mut failed = findings.iter().any(|one| one.severity == Severity::Fail);
     if args.fix {
-        let mended = mend(desk, &store, &findings, args)?;
-        let left = |one: &&Finding| one.verdict == Verdict::Fail && one.fix.is_none();
+        let mended = mend(ctx, &store, &findings, args)?;
+        let left = |one: &&Finding| one.severity == Severity::Fail && one.fix.is_none();
         failed = findings.iter().filter(left).count() > 0 || (failed && !mended);
     }
     if failed {
@@ -200,9 +200,9 @@ pub(in crate::cli) fn doctor(desk: &mut Desk, args: &DoctorArgs) -> Outcome {
 }
 
 /// Bounded in time; with `--as-task` without what a desktop session brings.
-fn surroundings(desk: &Desk, as_task: bool) -> Context {
+fn surroundings(ctx: &CommandContext, as_task: bool) -> Context {
     let mut overrides = Vec::new();
-    if desk
+    if ctx
         .context
         .environment
         .var("AGE_OAUTH_KEYCHAIN_TIMEOUT")
@@ -214,32 +214,32 @@ fn surroundings(desk: &Desk, as_task: bool) -> Context {
         overrides.extend(task::bus());
     }
     Context {
-        deadline: Deadline::after(desk.context.deadline.bound(PATIENCE)),
-        environment: desk.context.environment.with(overrides),
-        ..desk.context.clone()
+        deadline: Deadline::after(ctx.context.deadline.bound(PATIENCE)),
+        environment: ctx.context.environment.with(overrides),
+        ..ctx.context.clone()
     }
 }
 
-fn examine(patient: &Patient) -> Vec<Finding> {
+fn run_checks(doctor: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if patient.as_task {
-        findings.extend(task::look(patient));
+    if doctor.as_task {
+        findings.extend(task::look(doctor));
     }
-    findings.extend(machine::program(patient));
-    findings.extend(machine::store(patient));
-    let listing = match patient.store.list(None) {
+    findings.extend(machine::program(doctor));
+    findings.extend(machine::store(doctor));
+    let listing = match doctor.store.list(None) {
         Ok(listing) => listing,
         Err(error) => {
             findings.push(Finding::error("store", &error));
             return findings;
         }
     };
-    findings.extend(machine::index(patient, &listing));
-    let (keychains, usable) = machine::keychains(patient, &listing);
+    findings.extend(machine::index(doctor, &listing));
+    let (keychains, usable) = machine::keychains(doctor, &listing);
     findings.extend(keychains);
-    let chosen: Vec<Connection> = match &patient.selector {
+    let connection_flag: Vec<Connection> = match &doctor.selector {
         None => listing.connections,
-        Some(selector) => match patient.store.find(selector) {
+        Some(selector) => match doctor.store.find(selector) {
             Ok(connection) => vec![connection],
             Err(error) => {
                 findings.push(Finding::error("connection", &error));
@@ -247,19 +247,24 @@ fn examine(patient: &Patient) -> Vec<Finding> {
             }
         },
     };
-    findings.extend(connection::look_at_all(patient, &chosen, &usable));
+    findings.extend(connection::check_all(doctor, &connection_flag, &usable));
     findings
 }
 
-fn tell(desk: &mut Desk, findings: &[Finding], json: bool) -> Outcome {
-    let count = |verdict| findings.iter().filter(|one| one.verdict == verdict).count();
+fn tell(ctx: &mut CommandContext, findings: &[Finding], json: bool) -> Outcome {
+    let count = |severity| {
+        findings
+            .iter()
+            .filter(|one| one.severity == severity)
+            .count()
+    };
     let (ok, warn, fail) = (
-        count(Verdict::Ok),
-        count(Verdict::Warn),
-        count(Verdict::Fail),
+        count(Severity::Ok),
+        count(Severity::Warn),
+        count(Severity::Fail),
     );
     if json {
-        return desk.answer_json(&json!({
+        return ctx.answer_json(&json!({
             "checks": findings.iter().map(Finding::as_json).collect::<Vec<_>>(),
             "ok": ok,
             "warn": warn,
@@ -272,26 +277,26 @@ fn tell(desk: &mut Desk, findings: &[Finding], json: bool) -> Outcome {
             Some(label) => format!("{} {}", one.check, escape(label)),
             None => one.check.to_owned(),
         };
-        let word = desk.verdict(one.verdict);
-        desk.answer(&format!("{word} {about}: {}", escape(&one.message)))?;
+        let word = ctx.severity(one.severity);
+        ctx.answer(&format!("{word} {about}: {}", escape(&one.message)))?;
         if let Some(mend) = &one.mend {
-            desk.answer(&format!("     mend: {}", escape(mend)))?;
+            ctx.answer(&format!("     mend: {}", escape(mend)))?;
         }
     }
-    desk.answer(&format!("{ok} ok, {warn} to look at, {fail} failed"))
+    ctx.answer(&format!("{ok} ok, {warn} to look at, {fail} failed"))
 }
 
-impl Desk {
-    fn verdict(&self, verdict: Verdict) -> String {
+impl CommandContext {
+    fn severity(&self, severity: Severity) -> String {
         use console::Style;
-        let style = match verdict {
-            Verdict::Ok => Style::new().green(),
-            Verdict::Warn => Style::new().yellow(),
-            Verdict::Fail => Style::new().red(),
+        let style = match severity {
+            Severity::Ok => Style::new().green(),
+            Severity::Warn => Style::new().yellow(),
+            Severity::Fail => Style::new().red(),
         };
-        let word = format!("{:<4}", verdict.as_str());
-        if self.host.terminal.stdout {
-            self.talk.paint(&word, &style)
+        let word = format!("{:<4}", severity.as_str());
+        if self.system.terminal.stdout {
+            self.console.paint(&word, &style)
         } else {
             word
         }
@@ -300,12 +305,12 @@ impl Desk {
 
 /// Mends what was found, each after a yes; whether all that failed and can be mended was.
 fn mend(
-    desk: &mut Desk,
-    store: &Connections,
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
     findings: &[Finding],
     args: &DoctorArgs,
 ) -> Result<bool, Failure> {
-    if !args.yes && !desk.person() {
+    if !args.yes && !ctx.person() {
         return Err(Failure::usage_hint(
             "mending must be confirmed, and nobody can be asked",
             "give --yes",
@@ -319,18 +324,18 @@ fn mend(
         let confirmed = if args.yes && !theirs {
             true
         } else {
-            desk.person() && desk.host.ask.confirm(&fix.question(), !theirs)?
+            ctx.person() && ctx.system.ask.confirm(&fix.question(), !theirs)?
         };
         if !confirmed {
-            all &= finding.verdict != Verdict::Fail;
+            all &= finding.severity != Severity::Fail;
             continue;
         }
-        if apply(desk, store, fix)? {
-            desk.talk.remark(&format!("[OK] mended: {}", finding.check));
+        if apply(ctx, store, fix)? {
+            ctx.console.info(&format!("[OK] mended: {}", finding.check));
         } else {
             all = false;
             let mend = finding.mend.as_deref().unwrap_or_default();
-            desk.talk.remark(&format!(
+            ctx.console.info(&format!(
                 "Deleted, since nothing of it could be used; next: {}",
                 escape(mend)
             ));
@@ -340,21 +345,21 @@ fn mend(
 }
 
 /// Whether nothing is left to do.
-fn apply(desk: &Desk, store: &Connections, fix: &Fix) -> Result<bool, Failure> {
+fn apply(ctx: &CommandContext, store: &ConnectionStore, fix: &Fix) -> Result<bool, Failure> {
     match fix {
         Fix::Private => store.take_access_from_others()?,
         Fix::Labels => store.rebuild_labels()?,
         Fix::Default => store.set_default(None)?,
         Fix::Orphans(kind, items) => {
             for item in items {
-                desk.keychains(store)
+                ctx.keychains(store)
                     .of(*kind)
                     .delete(item)
                     .map_err(Error::from)?;
             }
         }
         Fix::Item(connection, kind) => {
-            let keychain = desk.keychains(store).of(connection.keychain);
+            let keychain = ctx.keychains(store).of(connection.keychain);
             let stayed = manage::mend_item(keychain.as_ref(), connection, *kind)?;
             return Ok(stayed);
         }

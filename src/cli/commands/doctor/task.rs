@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{machine, Finding, Patient};
+use super::{machine, DoctorContext, Finding};
 
 /// Variables that a shell's profile may set and a task does not have.
 const VARIABLES: [&str; 7] = [
@@ -28,11 +28,11 @@ pub(super) fn bus() -> Option<(String, OsString)> {
     None
 }
 
-pub(super) fn look(patient: &Patient) -> Vec<Finding> {
+pub(super) fn look(doctor: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
     let set: Vec<_> = VARIABLES
         .into_iter()
-        .filter(|name| patient.context.environment.var_os(name).is_some())
+        .filter(|name| doctor.context.environment.var_os(name).is_some())
         .collect();
     if !set.is_empty() {
         findings.push(Finding::warn(
@@ -42,7 +42,7 @@ pub(super) fn look(patient: &Patient) -> Vec<Finding> {
         ));
     }
     if cfg!(windows) {
-        findings.push(logon(patient));
+        findings.push(logon(doctor));
         findings.push(Finding::ok(
             "task",
             format!("to look once as a task does: {}", schtasks()),
@@ -52,8 +52,8 @@ pub(super) fn look(patient: &Patient) -> Vec<Finding> {
 }
 
 /// How this process was logged on, by the well-known groups that Windows puts it in.
-fn logon(patient: &Patient) -> Finding {
-    match Logon::of(&patient.logon_groups) {
+fn logon(doctor: &DoctorContext) -> Finding {
+    match Logon::of(&doctor.logon_groups) {
         Some(Logon::Batch) => Finding::ok(
             "task",
             "this is a batch logon; with a stored password it reads Credential Manager, without one (S4U) it does not",

@@ -1,0 +1,264 @@
+//! How things are written for people: times, durations, names, and text that came from elsewhere.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+use jiff::Timestamp;
+
+use crate::connection::{is_control, Connection, Tls};
+
+/// Text from a portal or a file, with control characters made visible, so that it cannot play with a terminal.
+pub(super) fn escape(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => clean.push_str("\\n"),
+            '\r' => clean.push_str("\\r"),
+            '\t' => clean.push_str("\\t"),
+            c if is_control(c) => clean.extend(c.escape_unicode()),
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
+/// What a connection of the Python package is shown as.
+pub(super) const PLAINTEXT: &str = "plaintext: run age-oauth connections import";
+
+/// JSON as it is printed: what would play with a terminal is spelt out, which means the same. On Windows in ASCII alone, because
+/// whatever reads a pipe there takes its bytes for letters of the console's code page.
+pub(super) fn json_text(json: &str) -> String {
+    let json = json_for_terminal(json);
+    if cfg!(windows) {
+        ascii_json(&json)
+    } else {
+        json
+    }
+}
+
+/// Letters beyond ASCII stand inside strings, where JSON has another spelling for each.
+fn ascii_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
+}
+
+/// JSON for a terminal: what would play with it is spelt out, as JSON allows inside strings.
+pub(super) fn json_for_terminal(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_control(c) {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
+}
+
+/// A name as it must be typed in a command line: quoted where it has blanks or anything a shell would notice.
+pub(super) fn shell_quoted(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:@+,=%".contains(c);
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    if name.contains(['"', '$', '`', '\\', '!']) {
+        let inner_quote = if cfg!(windows) { "''" } else { "'\\''" };
+        return format!("'{}'", escape(name).replace('\'', inner_quote));
+    }
+    format!("\"{}\"", escape(name))
+}
+
+/// `2026-12-07 16:20 CET`
+pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned_datetime(zone.clone())
+        .strftime("%Y-%m-%d %H:%M %Z")
+        .to_string()
+}
+
+/// `2026-12-07 16:20 CET (in 14d)`
+pub(super) fn local_and_left(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    format!("{} ({})", local(at, zone), from_now(at, now))
+}
+
+/// `in 14d`, `in 42m`, `3h ago`
+pub(super) fn from_now(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.duration_since(now).as_secs();
+    if seconds >= 0 {
+        format!("in {}", humanize(seconds))
+    } else {
+        format!("{} ago", humanize(-seconds))
+    }
+}
+
+/// `3h ago`; a moment of just now or of a clock that was set back is `just now`
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs();
+    if seconds < 2 {
+        "just now".into()
+    } else {
+        format!("{} ago", humanize(seconds))
+    }
+}
+
+/// The largest unit of which there are at least two, rounded.
+pub(super) fn humanize(seconds: i64) -> String {
+    const UNITS: [(i64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    for (unit, name) in UNITS {
+        if seconds + unit / 2 >= 2 * unit {
+            return format!("{}{name}", (seconds + unit / 2) / unit);
+        }
+    }
+    format!("{seconds}s")
+}
+
+/// `1:00:00`
+pub(super) fn clock(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    format!(
+        "{}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+/// `true`, `false` or a path: always text, in JSON too.
+pub(super) fn verify_ssl(tls: &Tls) -> String {
+    match tls {
+        Tls::System => "true".into(),
+        Tls::Unverified => "false".into(),
+        Tls::Ca(path) => path.display().to_string(),
+    }
+}
+
+/// `-c prod`, as typed in a hint.
+pub(super) fn connection_flag(connection: &Connection) -> String {
+    format!("-c {}", shell_quoted(connection.label.as_str()))
+}
+
+/// Rows in columns as wide as their widest cell. The last column is not padded.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| console::measure_text_width(cell))
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&console::pad_str(
+                cell,
+                *width,
+                console::Alignment::Left,
+                None,
+            ));
+            line.push_str("  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_in_ascii_means_the_same() {
+        let value = serde_json::json!({ "ü": "Zürich \u{1f5fa} \" \\ \n" });
+        let text = ascii_json(&value.to_string());
+        assert!(text.is_ascii());
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).ok(),
+            Some(value)
+        );
+    }
+
+    #[test]
+    fn json_plays_with_no_terminal() {
+        let value = serde_json::json!({ "a\u{9b}31m": "\u{202e}\u{7f}\u{1b}ü" });
+        let text = json_text(&value.to_string());
+        assert!(!text.chars().any(is_control), "{text}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).ok(),
+            Some(value)
+        );
+    }
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (89, "89s"),
+            (90, "2m"),
+            (42 * 60, "42m"),
+            (3 * 3600, "3h"),
+            (14 * 86_400 - 1, "14d"),
+            (86_400, "24h"),
+        ] {
+            assert_eq!(humanize(seconds), text);
+        }
+        let now = Timestamp::UNIX_EPOCH;
+        for (seconds, text) in [
+            (1, "just now"),
+            (0, "just now"),
+            (-30, "30s ago"),
+            (-7200, "2h ago"),
+        ] {
+            let at = Timestamp::from_second(seconds).unwrap();
+            assert_eq!(ago(at, now), text);
+        }
+        assert_eq!(clock(3600), "1:00:00");
+        assert_eq!(clock(-4), "0:00:00");
+    }
+
+    #[test]
+    fn times_carry_their_zone() {
+        let zone = TimeZone::get("Europe/Zurich").unwrap();
+        let at: Timestamp = "2026-12-07T15:20:00Z".parse().unwrap();
+        let now: Timestamp = "2026-11-23T15:20:04Z".parse().unwrap();
+        assert_eq!(
+            local_and_left(at, now, &zone),
+            "2026-12-07 16:20 CET (in 14d)"
+        );
+        assert_eq!(local(at, &TimeZone::UTC), "2026-12-07 15:20 UTC");
+    }
+
+    #[test]
+    fn rule_28_control_characters_become_visible() {
+        assert_eq!(
+            escape("a\u{1b}]8;;x\u{7}b\r\n\u{202e}"),
+            "a\\u{1b}]8;;x\\u{7}b\\r\\n\\u{202e}"
+        );
+        assert_eq!(escape("Zürich 🗺"), "Zürich 🗺");
+    }
+
+    #[test]
+    fn names_in_hints_can_be_pasted() {
+        assert_eq!(shell_quoted("prod"), "prod");
+        assert_eq!(shell_quoted("My Portal"), "\"My Portal\"");
+        assert_eq!(shell_quoted("a\"b"), "'a\"b'");
+        assert_eq!(shell_quoted("-x"), "\"-x\"");
+    }
+}

@@ -1,0 +1,4 @@
+//! What several commands share.
+
+pub(super) mod connection_fields;
+pub(super) mod token_variables;

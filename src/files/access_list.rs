@@ -1,0 +1,174 @@
+//! Who may see a folder on Windows. Below a user's profile the inherited access list already is the owner's alone; a
+//! folder elsewhere gets one that is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Keeps a console program from opening a console window (`CREATE_NO_WINDOW`).
+const NO_WINDOW: u32 = 0x0800_0000;
+
+/// Gives the folder, which must have just been made, an access list with its owner alone on it, unless its place already
+/// sees to that. What is made in it later inherits that list.
+pub(crate) fn restrict_to_owner(folder: &Path) -> io::Result<()> {
+    if dirs::home_dir().is_some_and(|profile| is_below(folder, &profile)) {
+        return Ok(());
+    }
+    let grant = format!("{}:(OI)(CI)F", present_user()?);
+    let mut icacls = Command::new(system_program("icacls.exe"));
+    icacls.arg(folder).args(["/inheritance:r", "/grant:r"]);
+    let output = run(icacls.arg(grant).arg("/q"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!(
+        "its access list could not be set: {}",
+        said.trim()
+    )))
+}
+
+/// Whether anybody but this user, the system and its administrators is on the folder's access list.
+pub(crate) fn others(folder: &Path) -> io::Result<bool> {
+    if dirs::home_dir().is_some_and(|profile| is_below(folder, &profile)) {
+        return Ok(false);
+    }
+    let file = tempfile::NamedTempFile::new()?;
+    let mut icacls = Command::new(system_program("icacls.exe"));
+    run(icacls.arg(folder).arg("/save").arg(file.path()).arg("/q"))?;
+    let text = crate::Secret::from_file(std::fs::read(file.path())?)
+        .filter(|text| text.expose().contains("D:"))
+        .ok_or_else(|| io::Error::other("icacls does not say who is on it"))?;
+    let user = present_user()?;
+    Ok(names_others(text.expose(), user.trim_start_matches('*')))
+}
+
+/// Whether a descriptor in Windows' own notation (SDDL) lets anybody in but `user`, the system (SY), administrators (BA) and
+/// whoever owns the folder (OW, CO).
+fn names_others(descriptor: &str, user: &str) -> bool {
+    descriptor
+        .split('(')
+        .skip(1)
+        .filter_map(|entry| entry.split(')').next())
+        .map(|entry| entry.split(';').collect::<Vec<_>>())
+        .filter(|fields| fields.first() == Some(&"A"))
+        .filter_map(|fields| fields.get(5).copied())
+        .any(|who| who != user && !["SY", "BA", "OW", "CO"].contains(&who))
+}
+
+/// The groups that this process was logged on with, as `whoami` lists them.
+#[cfg(feature = "cli")]
+pub(crate) fn groups() -> io::Result<String> {
+    let output =
+        run(Command::new(system_program("whoami.exe")).args(["/groups", "/fo", "csv", "/nh"]))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Paths are compared without regard to case, as Windows does.
+fn is_below(path: &Path, folder: &Path) -> bool {
+    let lowercase = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        PathBuf::from(path.to_string_lossy().to_lowercase())
+    };
+    lowercase(path).starts_with(lowercase(folder))
+}
+
+/// Whoever runs this process, as `icacls` wants it: `*` and the security identifier, since names change; else the name.
+fn present_user() -> io::Result<String> {
+    let whoami = || Command::new(system_program("whoami.exe"));
+    let answer = |output: Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.trim().to_owned()
+    };
+    let line = answer(run(whoami().args(["/user", "/fo", "csv", "/nh"]))?);
+    if let Some(identifier) = identifier(&line) {
+        return Ok(format!("*{identifier}"));
+    }
+    let name = answer(run(&mut whoami())?);
+    if name.contains('\\') && !name.contains(['\n', '"', ':']) {
+        return Ok(name);
+    }
+    Err(io::Error::other("Windows does not say which user this is"))
+}
+
+/// The last field of `"domain\user","S-1-5-21-…"`.
+fn identifier(line: &str) -> Option<String> {
+    let field = line.trim().rsplit(',').next()?.trim_matches('"');
+    let digits = field.strip_prefix("S-1-")?;
+    let good = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '-');
+    good.then(|| field.to_owned())
+}
+
+/// A program of Windows itself, wherever the search path leads.
+fn system_program(name: &str) -> PathBuf {
+    let version = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion";
+    let root = windows_registry::LOCAL_MACHINE
+        .open(version)
+        .and_then(|key| key.get_string("SystemRoot"))
+        .unwrap_or_else(|_| r"C:\Windows".into());
+    Path::new(&root).join("System32").join(name)
+}
+
+fn run(command: &mut Command) -> io::Result<Output> {
+    use std::os::windows::process::CommandExt;
+    command
+        .stdin(Stdio::null())
+        .creation_flags(NO_WINDOW)
+        .output()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_security_identifier_is_recognised_and_nothing_else() {
+        let line = "\"city\\maria lópez\",\"S-1-5-21-1004336348-1177238915-682003330-512\"\r\n";
+        assert_eq!(
+            identifier(line).unwrap(),
+            "S-1-5-21-1004336348-1177238915-682003330-512"
+        );
+        for other in [
+            "",
+            "\"a\\b\"",
+            "\"a\",\"S-1-\"",
+            "\"a\",\"S-1-5 /grant\"",
+            "ERROR: no",
+        ] {
+            assert_eq!(identifier(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn strangers_on_an_access_list_are_seen() {
+        let user = "S-1-5-21-1-2-3-1001";
+        let own = format!("store\r\nD:PAI(A;OICI;FA;;;{user})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)\r\n");
+        assert!(!names_others(&own, user));
+        assert!(names_others(
+            &format!("{own}(A;OICIID;0x1200a9;;;BU)"),
+            user
+        ));
+        assert!(names_others("D:AI(A;ID;FA;;;S-1-5-21-1-2-3-1002)", user));
+        assert!(!names_others("D:AI(D;;FA;;;WD)", user));
+    }
+
+    #[test]
+    fn a_profile_is_recognised_in_any_spelling() {
+        let profile = Path::new(r"C:\Users\Maria López");
+        assert!(is_below(
+            Path::new(r"c:\users\MARIA LÓPEZ\AppData\x"),
+            profile
+        ));
+        assert!(!is_below(Path::new(r"C:\Users\Maria López 2\x"), profile));
+        assert!(!is_below(Path::new(r"D:\gis"), profile));
+    }
+
+    #[test]
+    fn a_folder_outside_the_profile_is_kept_to_its_owner() {
+        let folder = tempfile::tempdir_in(r"C:\").unwrap();
+        restrict_to_owner(folder.path()).unwrap();
+        std::fs::write(folder.path().join("f"), b"x").unwrap();
+        assert_eq!(std::fs::read(folder.path().join("f")).unwrap(), b"x");
+    }
+}

@@ -1,0 +1,573 @@
+//! Tells a portal's answer from everything else that may arrive, and a portal's error from its answer.
+//!
+//! The shapes of errors are those seen from portals, servers and the services around them: most come with HTTP 200.
+//! No body is ever kept in an error; only its bounded words, in one line, without the secrets of the request.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde_json::Value;
+use ureq::http::header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use ureq::http::HeaderMap;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::shown;
+use crate::connection::is_control;
+use crate::error::{Error, Refusal, Result, Unreachable};
+use crate::secret::Secret;
+
+/// The longest text taken from a portal's error, in characters.
+const LONGEST_TEXT: usize = 300;
+/// The longest page title shown, in characters.
+const LONGEST_TITLE: usize = 80;
+/// Anything shorter is not told from ordinary text.
+const SHORTEST_SECRET: usize = 4;
+/// More details than this are not kept.
+const MOST_DETAILS: usize = 8;
+
+/// A portal's answer: a JSON object that is no error. Wiped when dropped, since it may hold tokens.
+pub struct ApiResponse {
+    body: Zeroizing<Vec<u8>>,
+    status: u16,
+    date: Option<Timestamp>,
+    url: String,
+}
+
+impl ApiResponse {
+    /// The answer as a value. An object that does not fit is no portal's; its text is never repeated.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(without_bom(&self.body)).map_err(|_| Error::Unreachable {
+            connection: None,
+            url: self.url.clone(),
+            why: Unreachable::NotAPortal {
+                status: self.status,
+                title: None,
+            },
+        })
+    }
+
+    /// The answer as it came, byte for byte.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// What the portal's clock showed, to the second.
+    #[must_use]
+    pub fn date(&self) -> Option<Timestamp> {
+        self.date
+    }
+}
+
+impl fmt::Debug for ApiResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiResponse(…)")
+    }
+}
+
+/// An error in the portal's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalError {
+    /// HTTP status; mostly 200.
+    pub status: u16,
+    /// The portal's code: 498, 400 …
+    pub code: Option<i64>,
+    /// What OAuth calls `error`: `invalid_client_id`, `invalid_request` …
+    pub kind: Option<String>,
+    /// The message, one line of bounded length.
+    pub text: String,
+    /// Further lines.
+    pub details: Vec<String>,
+    /// The portal's finer code: `GWM_0003` …
+    pub message_code: Option<String>,
+    /// The URL, without query.
+    pub url: String,
+}
+
+impl PortalError {
+    /// Whether the portal speaks of a trouble of its own (429, 5xx) that may pass.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.code
+            .is_some_and(|code| code == 429 || (500..600).contains(&code))
+    }
+}
+
+/// What an answer amounts to where it is not one.
+pub(super) enum Classified {
+    /// The portal's own error.
+    Portal(Box<PortalError>),
+    /// No portal, or not now.
+    Unreachable(Unreachable),
+    /// The web server in front of the portal says no.
+    Refused(Refusal),
+}
+
+/// An HTTP answer as it came.
+pub(crate) struct RawResponse {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+    /// The proxy that it came through.
+    pub(crate) proxy: Option<String>,
+}
+
+impl RawResponse {
+    fn header(&self, name: impl ureq::http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok().map(str::trim)
+    }
+
+    fn date(&self) -> Option<Timestamp> {
+        http_date(self.header(DATE)?)
+    }
+
+    /// `Retry-After`, in seconds or as a date, as a time from `now`.
+    pub(super) fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let text = self.header(RETRY_AFTER)?;
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let left = http_date(text)?.duration_since(self.date().unwrap_or(now));
+        Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
+    }
+
+    fn is_html(&self) -> bool {
+        let declared = self
+            .header(CONTENT_TYPE)
+            .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
+        declared || first_byte(&self.body) == Some(b'<')
+    }
+}
+
+/// RFC 9110's dates are RFC 5322's.
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(text)
+        .ok()
+}
+
+/// Says what an answer is. The order matters: first what a server in front of the portal says, then the portal.
+pub(super) fn classify(
+    received: RawResponse,
+    url: &Url,
+    secrets: &[&Secret],
+) -> std::result::Result<ApiResponse, Classified> {
+    if let Some(judgement) = in_front(&received, url, secrets) {
+        return Err(judgement);
+    }
+    let status = received.status;
+    match read_envelope(&received.body, secrets) {
+        Body::Object(Some(mut error)) if !error.is_transient() && status != 429 => {
+            error.status = status;
+            error.url = shown(url);
+            Err(Classified::Portal(Box::new(error)))
+        }
+        // Its own trouble, said inside another status: not an answer to what was asked.
+        Body::Object(Some(error)) if error.is_transient() && status < 429 => {
+            let code = error.code.and_then(|code| u16::try_from(code).ok());
+            Err(Classified::Unreachable(Unreachable::Status(
+                code.unwrap_or(status),
+            )))
+        }
+        _ if status == 429 || status >= 500 => {
+            Err(Classified::Unreachable(Unreachable::Status(status)))
+        }
+        Body::Object(None) if (200..300).contains(&status) && !received.is_html() => {
+            Ok(ApiResponse {
+                date: received.date(),
+                body: received.body,
+                status,
+                url: shown(url),
+            })
+        }
+        Body::Torn => Err(Classified::Unreachable(Unreachable::Broken(
+            "the answer ends in the middle".to_owned(),
+        ))),
+        _ => Err(not_a_portal(&received, secrets)),
+    }
+}
+
+/// Redirects, and the sign-ins of proxies and web servers, which know nothing of portals.
+fn in_front(received: &RawResponse, url: &Url, secrets: &[&Secret]) -> Option<Classified> {
+    match received.status {
+        status @ 300..=399 => Some(Classified::Unreachable(Unreachable::Redirected {
+            status,
+            to: received
+                .header(LOCATION)
+                .and_then(|to| host_of(url, to, secrets)),
+        })),
+        401 => {
+            let schemes = web_tier_schemes(&received.headers);
+            (!schemes.is_empty()).then_some(Classified::Refused(Refusal::WebTier(schemes)))
+        }
+        407 => Some(Classified::Unreachable(Unreachable::Proxy {
+            proxy: received
+                .proxy
+                .clone()
+                .unwrap_or_else(|| "in between".to_owned()),
+            what: "it asks for a password, HTTP 407".to_owned(),
+            authentication: true,
+        })),
+        _ => None,
+    }
+}
+
+/// The host that a redirect names, and nothing else of it: its query may hold anything. Nothing where the host repeats a secret.
+fn host_of(url: &Url, location: &str, secrets: &[&Secret]) -> Option<String> {
+    let target = url.join(location).ok()?;
+    let host = target.host_str()?;
+    let repeats = |secret: &&Secret| {
+        // As parsing has made it.
+        let lower = Zeroizing::new(secret.expose().to_ascii_lowercase());
+        lower.len() >= SHORTEST_SECRET && host.contains(&**lower)
+    };
+    if secrets.iter().any(repeats) {
+        return None;
+    }
+    let host = target
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    Some(one_line(&host, LONGEST_TEXT))
+}
+
+/// The schemes by which a web server in front of a portal asks for a sign-in of its own.
+fn web_tier_schemes(headers: &HeaderMap) -> Vec<String> {
+    const KNOWN: [&str; 4] = ["Negotiate", "NTLM", "Kerberos", "Basic"];
+    let mut found = Vec::new();
+    for value in headers.get_all(WWW_AUTHENTICATE) {
+        for part in value.to_str().unwrap_or_default().split([',', ' ']) {
+            let known = KNOWN.iter().find(|name| name.eq_ignore_ascii_case(part));
+            if let Some(name) = known.filter(|name| !found.iter().any(|f| f == *name)) {
+                found.push((*name).to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn not_a_portal(received: &RawResponse, secrets: &[&Secret]) -> Classified {
+    let title = if received.is_html() {
+        title(&received.body, secrets)
+    } else {
+        None
+    };
+    Classified::Unreachable(Unreachable::NotAPortal {
+        status: received.status,
+        title,
+    })
+}
+
+/// The text between `<title>` and `</title>`, entities left as they are.
+fn title(html: &[u8], secrets: &[&Secret]) -> Option<String> {
+    let text = String::from_utf8_lossy(html);
+    let lower = text.to_ascii_lowercase();
+    let tag = lower.find("<title")?;
+    let start = tag + lower.get(tag..)?.find('>')? + 1;
+    let length = lower.get(start..)?.find("</title")?;
+    let title = scrub(text.get(start..start + length)?, secrets);
+    let title = one_line(&title, LONGEST_TITLE);
+    (!title.is_empty()).then_some(title)
+}
+
+/// One line of at most `longest` characters, without control characters.
+fn one_line(text: &str, longest: usize) -> String {
+    let words = text
+        .split(|c: char| c.is_whitespace() || is_control(c))
+        .filter(|word| !word.is_empty());
+    let mut line = String::new();
+    for c in words
+        .flat_map(|word| [" ", word])
+        .flat_map(str::chars)
+        .skip(1)
+    {
+        if line.chars().count() + 1 >= longest {
+            line.push('…');
+            break;
+        }
+        line.push(c);
+    }
+    line
+}
+
+/// Takes the request's secrets out of a text, should the portal repeat them.
+fn scrub(text: &str, secrets: &[&Secret]) -> String {
+    secrets
+        .iter()
+        .filter(|secret| secret.expose().len() >= SHORTEST_SECRET)
+        .fold(text.to_owned(), |text, secret| {
+            text.replace(secret.expose(), "…")
+        })
+}
+
+/// A portal's word as it may be shown.
+fn word(value: &Value, secrets: &[&Secret]) -> Option<String> {
+    let word = one_line(&scrub(value.as_str()?, secrets), LONGEST_TEXT);
+    (!word.is_empty()).then_some(word)
+}
+
+/// What a body is.
+enum Body {
+    /// A JSON object, and the error in it.
+    Object(Option<PortalError>),
+    /// The beginning of a JSON object.
+    Torn,
+    /// Anything else.
+    Other,
+}
+
+/// Looks for an error. Reads by a shape that skips every other member, so that no token is copied.
+fn read_envelope(body: &[u8], secrets: &[&Secret]) -> Body {
+    if first_byte(body) != Some(b'{') {
+        return Body::Other;
+    }
+    match serde_json::from_slice::<Envelope>(without_bom(body)) {
+        Ok(envelope) => Body::Object(envelope.into_error(secrets)),
+        Err(error) if error.is_eof() => Body::Torn,
+        Err(_) => Body::Other,
+    }
+}
+
+fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+fn first_byte(body: &[u8]) -> Option<u8> {
+    without_bom(body)
+        .iter()
+        .copied()
+        .find(|byte| !byte.is_ascii_whitespace())
+}
+
+/// The members by which errors are told, at the top of an object or within `error`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Envelope {
+    error: Value,
+    error_description: Value,
+    code: Value,
+    status: Value,
+    message: Value,
+    messages: Value,
+    details: Value,
+    #[serde(rename = "messageCode")]
+    message_code: Value,
+}
+
+impl Envelope {
+    fn into_error(self, secrets: &[&Secret]) -> Option<PortalError> {
+        match &self.error {
+            Value::Object(_) => {
+                // `error` within `error` is OAuth's word; everything else stands beside it.
+                let inner: Self = serde_json::from_value(self.error).unwrap_or_default();
+                Some(inner.describe(secrets))
+            }
+            Value::String(_) => Some(self.describe(secrets)),
+            _ if self.is_flat_error() => Some(self.describe(secrets)),
+            _ => None,
+        }
+    }
+
+    /// `{"status":"error","messages":[…],"code":498}` and `{"code":500,"message":…,"status":"failure"}`.
+    fn is_flat_error(&self) -> bool {
+        let failed = matches!(self.status.as_str(), Some("error" | "failure"));
+        let told = !self.message.is_null() || !self.messages.is_null();
+        let code = integer(&self.code).is_some_and(|code| code >= 400);
+        (failed && (told || code)) || (told && code)
+    }
+
+    fn describe(&self, secrets: &[&Secret]) -> PortalError {
+        let mut details = lines(&self.details, secrets);
+        let mut texts = lines(&self.error_description, secrets);
+        texts.extend(lines(&self.message, secrets));
+        texts.extend(lines(&self.messages, secrets));
+        if texts.is_empty() {
+            texts.append(&mut details);
+        }
+        let mut texts = texts.into_iter();
+        let text = texts.next().unwrap_or_else(|| "no message".to_owned());
+        let mut rest: Vec<String> = texts.chain(details).filter(|line| *line != text).collect();
+        rest.dedup();
+        rest.truncate(MOST_DETAILS);
+        PortalError {
+            status: 0,
+            code: integer(&self.code),
+            kind: word(&self.error, secrets),
+            text,
+            details: rest,
+            message_code: word(&self.message_code, secrets),
+            url: String::new(),
+        }
+    }
+}
+
+/// A number, or a text that is one.
+fn integer(value: &Value) -> Option<i64> {
+    value
+        .as_i64()
+        .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
+}
+
+/// The lines of a text or of a list of texts; anything else has none.
+fn lines(value: &Value, secrets: &[&Secret]) -> Vec<String> {
+    let list = match value {
+        Value::Array(list) => list.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    list.iter()
+        .filter_map(|value| word(value, secrets))
+        .take(MOST_DETAILS)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use proptest::prelude::*;
+    use ureq::http::HeaderValue;
+
+    use super::*;
+
+    fn error(body: &str) -> Option<PortalError> {
+        match read_envelope(body.as_bytes(), &[]) {
+            Body::Object(error) => error,
+            _ => panic!("no object: {body}"),
+        }
+    }
+
+    #[test]
+    fn every_shape_of_error_is_recognised() {
+        for (body, code, kind, text, details) in [
+            (
+                r#"{"error":{"code":400,"error":"invalid_client_id","error_description":"Invalid client_id","message":"Invalid client_id","details":[]}}"#,
+                Some(400),
+                Some("invalid_client_id"),
+                "Invalid client_id",
+                vec![],
+            ),
+            (
+                r#"{"error":{"code":498,"message":"Invalid token.","details":["a","b"]}}"#,
+                Some(498),
+                None,
+                "Invalid token.",
+                vec!["a", "b"],
+            ),
+            (
+                r#"{"error":{"code":"499","message":null,"details":"Token Required"}}"#,
+                Some(499),
+                None,
+                "Token Required",
+                vec![],
+            ),
+            (
+                r#"{"error":{"message":"x","details":null}}"#,
+                None,
+                None,
+                "x",
+                vec![],
+            ),
+            (r#"{"error":{}}"#, None, None, "no message", vec![]),
+            (
+                r#"{"status":"error","messages":["Token Expired."],"code":498}"#,
+                Some(498),
+                None,
+                "Token Expired.",
+                vec![],
+            ),
+            (
+                r#"{"code":500,"message":"no","status":"failure","details":null}"#,
+                Some(500),
+                None,
+                "no",
+                vec![],
+            ),
+            (
+                r#"{"error":"invalid_request","error_description":"why"}"#,
+                None,
+                Some("invalid_request"),
+                "why",
+                vec![],
+            ),
+        ] {
+            let found = error(body).unwrap();
+            assert_eq!(found.code, code, "{body}");
+            assert_eq!(found.kind.as_deref(), kind, "{body}");
+            assert_eq!(found.text, text, "{body}");
+            assert_eq!(found.details, details, "{body}");
+        }
+        let found = error(r#"{"error":{"messageCode":"GWM_0003","message":"m"}}"#).unwrap();
+        assert_eq!(found.message_code.as_deref(), Some("GWM_0003"));
+    }
+
+    #[test]
+    fn an_answer_is_no_error() {
+        for body in [
+            "{}",
+            r#"{"error":null}"#,
+            r#"{"status":"ok","code":200}"#,
+            r#"{"success":true,"message":"m"}"#,
+            "\u{feff} {\"access_token\":\"t\"}",
+        ] {
+            assert!(error(body).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn text_is_one_bounded_line() {
+        let long = "x".repeat(1000);
+        assert_eq!(one_line(&long, 80).chars().count(), 80);
+        assert_eq!(one_line(" a\r\n\u{1b}[31mb\u{202e} ", 80), "a [31mb");
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_before_the_text_is_cut() {
+        let secret = Secret::new("s".repeat(400));
+        let text = Value::from(format!("Invalid {}", secret.expose()));
+        assert_eq!(word(&text, &[&secret]).unwrap(), "Invalid …");
+    }
+
+    fn received(status: u16, body: Vec<u8>, header: &str) -> RawResponse {
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = header.parse::<HeaderValue>() {
+            for name in [CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE] {
+                headers.insert(name, HeaderValue::clone(&value));
+            }
+        }
+        RawResponse {
+            status,
+            headers,
+            body: Zeroizing::new(body),
+            proxy: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_fall(status in 100_u16..1000, body: Vec<u8>, header: String) {
+            let url = Url::parse("https://portal.example.com/x").unwrap();
+            let _ = classify(received(status, body, &header), &url, &[]);
+        }
+
+        #[test]
+        fn no_object_makes_it_fall(
+            status in 100_u16..1000,
+            code in "[0-9\"a\\[\\]{}:,nul]{0,12}",
+            text in "\\PC*",
+        ) {
+            let text = Value::from(text);
+            let url = Url::parse("https://portal.example.com/x").unwrap();
+            for body in [
+                format!(r#"{{"error":{{"code":{code},"message":{text},"details":{code}}}}}"#),
+                format!(r#"{{"status":"error","messages":[{text}],"code":{code}}}"#),
+                format!("<title>{text}"),
+                format!("<title>{text}</title>"),
+            ] {
+                let _ = classify(received(status, body.into_bytes(), ""), &url, &[]);
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What people hand to each other, write by hand, or left behind: files, cards, addresses.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{check_error, check_line, check_shown, is_control, parts, CANARY};
+use crate::connection::{Connection, ConnectionId, Grant, Label, PortalUrl, Proxy, RedirectUri};
+use crate::federation::{is_token, Target};
+use crate::migrate::migration;
+use crate::migrate::package::{parse_env, parse_profiles, Legacy};
+use crate::secret::Secret;
+use crate::store::{object, rfc3339, ConnectionStore};
+use crate::{http, Card};
+
+fn contains(bytes: &[u8], part: &str) -> bool {
+    bytes
+        .windows(part.len())
+        .any(|window| window == part.as_bytes())
+}
+
+fn store() -> ConnectionStore {
+    ConnectionStore::open("/store")
+}
+
+/// A `meta.json`.
+pub fn meta(input: &[u8]) {
+    let document = match object(input, "/store/connections/prod_1/meta.json".into()) {
+        Ok(document) => document,
+        Err(error) => {
+            check_shown(error);
+            return;
+        }
+    };
+    let id = document
+        .get("id")
+        .and_then(Value::as_str)
+        .and_then(|id| id.parse::<ConnectionId>().ok())
+        .unwrap_or_else(|| "prod_1".parse().unwrap());
+    match store().parse_meta(&id, &document) {
+        Ok(connection) => {
+            check_connection(&connection);
+            check_written(&document, &connection);
+        }
+        Err(error) => drop(check_shown(error)),
+    }
+}
+
+/// What a connection may be sent by and shown with.
+fn check_connection(connection: &Connection) {
+    let label = connection.label.as_str();
+    assert!(!label.contains(is_control) && label.chars().count() <= Label::MAX_CHARS);
+    let portal: PortalUrl = connection.portal.as_str().parse().unwrap();
+    assert_eq!(portal, connection.portal);
+    assert!(portal.as_str().starts_with("https://") || portal.is_loopback());
+    let folder = store().folder(&connection.id);
+    assert_eq!(folder.parent(), Some(Path::new("/store/connections")));
+    assert_eq!(folder.components().count(), 4);
+}
+
+/// It is read as it was written, whatever later versions added.
+fn check_written(document: &Map<String, Value>, connection: &Connection) {
+    let bytes = store().serialise(document.clone(), connection).unwrap();
+    let again = object(&bytes, PathBuf::new()).unwrap();
+    let mut read = store().parse_meta(&connection.id, &again).unwrap();
+    let mut expected = connection.clone();
+    for one in [&mut expected, &mut read] {
+        let status = &mut one.status;
+        for time in [
+            &mut one.created_at,
+            &mut one.last_used_at,
+            &mut status.signed_in_at,
+            &mut status.refresh_issued_at,
+            &mut status.refresh_expires_at,
+            &mut status.access_expires_at,
+        ] {
+            // Whole seconds are written.
+            *time = time.map(|at| rfc3339(at).parse::<Timestamp>().unwrap());
+        }
+    }
+    assert_eq!(read, expected);
+    let ours = object(
+        &store().serialise(Map::new(), connection).unwrap(),
+        PathBuf::new(),
+    )
+    .unwrap();
+    for (name, value) in document {
+        let kept = again.get(name);
+        // Fractions may lose their last digit each time.
+        let is_exact = !value.to_string().contains(['.', 'e', 'E']);
+        let held = ours.contains_key(name) || kept == Some(value) || !is_exact;
+        assert!(held, "{name}: {value} became {kept:?}");
+    }
+    assert_eq!(store().serialise(again, &read).unwrap(), bytes);
+}
+
+/// A connection card, as it is and with a digest that fits.
+pub fn card(input: &[u8]) {
+    check_card(input.to_vec());
+    if let Some(sealed) = sealed(input) {
+        check_card(sealed);
+    }
+}
+
+fn check_card(bytes: Vec<u8>) {
+    match Card::parse(bytes) {
+        Ok(card) => {
+            assert!(card.portal.as_str().starts_with("https://"));
+            assert!(!matches!(card.grant, Grant::User { pkce: false, .. }));
+            let url = Url::parse(card.portal.as_str()).unwrap();
+            assert!(url.username().is_empty() && url.password().is_none());
+            assert!(card.client_id.bytes().all(|byte| byte.is_ascii_graphic()));
+            for der in &card.certificates {
+                let facts = http::facts(der).unwrap();
+                let texts = facts.names.iter().chain([
+                    &facts.subject,
+                    &facts.issuer,
+                    &facts.not_before,
+                    &facts.not_after,
+                ]);
+                for text in texts {
+                    assert!(!text.contains(is_control), "{text:?}");
+                }
+            }
+            let text = card.to_json().unwrap();
+            assert_eq!(Card::parse(text.into_bytes()).unwrap(), card);
+        }
+        Err(error) => drop(check_shown(error)),
+    }
+}
+
+/// The same card with the digest of what it says.
+fn sealed(input: &[u8]) -> Option<Vec<u8>> {
+    let mut card: Map<String, Value> = serde_json::from_slice(input).ok()?;
+    card.retain(|name, value| name != "sha256" && !value.is_null());
+    let digest = http::fingerprint(Value::Object(card.clone()).to_string().as_bytes());
+    card.insert("sha256".into(), digest.into());
+    Some(Value::Object(card).to_string().into_bytes())
+}
+
+/// An `.env`, a `meta.json` of the Python package, an entry of its index, and profiles.
+pub fn legacy(input: &[u8]) {
+    let mut parts = parts(input);
+    let mut part = || parts.next().map(<[u8]>::to_vec);
+    let (env, meta, entry, profiles) = (part(), part(), part(), part());
+    check_profiles(&profiles.unwrap_or_default());
+    let is_secret = !contains(input, CANARY);
+    let has_text = env.clone().map(|bytes| {
+        let is_utf8 = std::str::from_utf8(&bytes).is_ok();
+        check_env(&String::from_utf8_lossy(&bytes));
+        is_utf8
+    });
+    // Of two lines the last counts, so that what stands before it cannot change it.
+    let env = env.map(|mut bytes| {
+        for key in ["OAUTH_CLIENT_SECRET", "OAUTH_REFRESH_TOKEN", "X"] {
+            bytes.extend_from_slice(format!("\n{key}={CANARY}").as_bytes());
+        }
+        bytes
+    });
+    let entry = entry.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let read = Legacy::of("prod_1", "/old/prod_1".into(), env, Ok(meta), entry);
+    match read {
+        Ok(legacy) => {
+            if has_text == Some(true) {
+                check_secrets(&legacy);
+            }
+            if is_secret {
+                assert!(!format!("{legacy:?}").contains(CANARY));
+            }
+            check_taken_over(&legacy, is_secret);
+        }
+        Err(error) if is_secret => check_error(error),
+        Err(_) => {}
+    }
+}
+
+fn check_secrets(legacy: &Legacy) {
+    let is_canary = |secret: &Secret| secret.expose() == CANARY;
+    assert!(legacy.client_secret.as_ref().is_some_and(is_canary));
+    let refresh = legacy.refresh.as_ref().map(|token| &token.secret);
+    assert!(legacy.application == refresh.is_none());
+    assert!(refresh.is_none_or(is_canary));
+    let unknown = |(key, value): &(String, Secret)| key == "X" && is_canary(value);
+    assert!(legacy.unknown.iter().any(unknown));
+}
+
+/// What 0.2.x would write of these values is read as the same values.
+fn check_env(text: &str) {
+    let values = parse_env(text);
+    let mut written = String::new();
+    for (key, value) in &values {
+        let value = value.expose().replace('\\', "\\\\").replace('"', "\\\"");
+        written.extend([key, "=\"", &value, "\"\n"]);
+    }
+    let again = parse_env(&written);
+    assert_eq!(again.len(), values.len(), "{text:?}");
+    for (key, value) in &values {
+        let same = again.get(key).map(Secret::expose) == Some(value.expose());
+        assert!(same, "{key:?} in {text:?}");
+    }
+}
+
+fn check_profiles(bytes: &[u8]) {
+    for profile in parse_profiles(&String::from_utf8_lossy(bytes)) {
+        assert!(profile.name.trim() == profile.name);
+        for text in [&profile.url, &profile.username, &profile.client_id] {
+            let text = text.as_deref().unwrap_or("x");
+            assert!(!text.is_empty() && text.trim() == text && text != "None");
+        }
+    }
+}
+
+/// The connection that it becomes is one that can be written and read.
+fn check_taken_over(legacy: &Legacy, is_secret: bool) {
+    for number in [1, 2, 1_000_000] {
+        let label = migration::fit_label(&legacy.label, &legacy.id, number).unwrap();
+        assert!(number == 1 || label.as_str().ends_with(&format!(" ({number})")));
+    }
+    let label = migration::fit_label(&legacy.label, &legacy.id, 1).unwrap();
+    let made = migration::portal(legacy).and_then(|portal| {
+        let client_id = migration::client_id(legacy)?;
+        let grant = migration::grant(legacy, &mut Vec::new());
+        Ok(Connection::new(label, portal, grant, client_id))
+    });
+    match made {
+        Ok(mut connection) => {
+            connection.tags.clone_from(&legacy.tags);
+            connection.created_at = legacy.created_at;
+            connection.last_used_at = legacy.last_used_at;
+            connection.status.username.clone_from(&legacy.username);
+            check_connection(&connection);
+            check_written(&Map::new(), &connection);
+        }
+        Err(error) if is_secret => check_error(error),
+        Err(_) => {}
+    }
+}
+
+/// What people type: an address to call, or one of a portal, a redirect URI, a proxy.
+pub fn address(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    for root in ["https://gis.example.com/portal", "http://localhost:7080"] {
+        let portal: PortalUrl = root.parse().unwrap();
+        match Target::parse(&portal, &text) {
+            Ok(target) => check_target(&target, root),
+            Err(error) => drop(check_shown(error)),
+        }
+    }
+    if let Ok(portal) = text.parse::<PortalUrl>() {
+        check_stable(&portal, portal.as_str());
+        assert!(!portal.as_str().ends_with('/') && !portal.host().is_empty());
+        let url = Url::parse(&portal.rest("oauth2/token")).unwrap();
+        assert!(url.scheme() == "https" || portal.is_loopback());
+        assert!(url.username().is_empty() && url.query().is_none());
+    }
+    if let Ok(uri) = text.parse::<RedirectUri>() {
+        assert_eq!(uri.as_str(), text.trim());
+        check_stable(&uri, uri.as_str());
+        if let RedirectUri::Loopback(uri) = &uri {
+            assert!(uri.port() > 0 && uri.path().starts_with('/'));
+        }
+    }
+    if let Ok(proxy) = text.parse::<Proxy>() {
+        check_stable(&proxy, proxy.as_str());
+        assert!(!proxy.as_str().contains('@'));
+    }
+    if let Ok(label) = text.parse::<Label>() {
+        check_stable(&label, label.as_str());
+        let id = ConnectionId::new(&label);
+        check_stable(&id, id.as_str());
+    }
+}
+
+/// Reads its own text as itself.
+fn check_stable<T>(value: &T, text: &str)
+where
+    T: std::str::FromStr<Err = crate::Error> + PartialEq + std::fmt::Debug,
+{
+    assert_eq!(&text.parse::<T>().unwrap(), value);
+}
+
+/// A token of the portal's goes below the portal's root and nowhere else; none travels in the address.
+fn check_target(target: &Target, root: &str) {
+    let address = target.address();
+    let url = Url::parse(address).unwrap();
+    assert_eq!(url.as_str(), address);
+    assert!(url.username().is_empty() && url.password().is_none() && url.query().is_none());
+    assert!(target.query().iter().all(|(name, _)| !is_token(name)));
+    let below = target.server().unwrap_or(root);
+    let rest = address.strip_prefix(below);
+    let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    assert!(is_below, "{address:?} {below:?}");
+    let is_tls = url.scheme() == "https";
+    assert!(
+        is_tls
+            || url.host_str().is_some_and(|host| host.contains("localhost")
+                || host.starts_with("127.")
+                || host == "[::1]")
+    );
+    check_line(address, usize::MAX);
+}

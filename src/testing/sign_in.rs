@@ -1,0 +1,181 @@
+//! What comes back from a sign-in: pasted by a person, or sent by a browser.
+
+use std::mem::discriminant;
+
+use super::{check_line, is_control};
+use crate::connection::{Connection, Grant};
+use crate::loopback::{check, whole, Expected};
+use crate::oauth::{AuthorizationResponse, SignInAttempt, SignInOptions};
+
+const REDIRECTS: [&str; 3] = [
+    "urn:ietf:wg:oauth:2.0:oob",
+    "http://127.0.0.1:53682/callback",
+    "https://example.org/cb",
+];
+
+/// An attempt for each kind of redirect URI, and its `state`.
+fn attempts() -> [(SignInAttempt, String); 3] {
+    REDIRECTS.map(|redirect_uri| {
+        let connection = Connection::new(
+            "prod".parse().unwrap(),
+            "https://gis.example.com/portal".parse().unwrap(),
+            Grant::User {
+                redirect_uri: redirect_uri.parse().unwrap(),
+                pkce: true,
+            },
+            "client1".into(),
+        );
+        let sign_in = SignInAttempt::begin(&connection, &SignInOptions::default()).unwrap();
+        let (_, rest) = sign_in.url().split_once("&state=").unwrap();
+        let state = rest.split('&').next().unwrap().to_owned();
+        (sign_in, state)
+    })
+}
+
+thread_local! {
+    static ATTEMPTS: [(SignInAttempt, String); 3] = attempts();
+}
+
+/// The text, in which `{STATE}` and `{URL}` stand for what nobody knows beforehand.
+fn filled(text: &str, sign_in: &SignInAttempt, state: &str) -> String {
+    text.replace("{STATE}", state)
+        .replace("{URL}", sign_in.url())
+}
+
+fn code(returned: &AuthorizationResponse) -> Option<&str> {
+    match returned {
+        AuthorizationResponse::Code(code) => Some(code.expose()),
+        _ => None,
+    }
+}
+
+/// What holds wherever it came from.
+fn check_returned(returned: &AuthorizationResponse, state: &str) {
+    let debug = format!("{returned:?}");
+    match returned {
+        AuthorizationResponse::Code(code) => {
+            assert!(!code.expose().is_empty());
+            assert_eq!(debug, "Code(AuthorizationCode(Secret(…)))");
+        }
+        AuthorizationResponse::Failed(words) => check_line(words, 200),
+        _ => {}
+    }
+    if !matches!(returned, AuthorizationResponse::Failed(_)) {
+        assert!(!debug.contains(state));
+    }
+}
+
+/// The first character chooses among the redirect URIs; the rest was pasted.
+pub fn pasted(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut rest = text.chars();
+    let kind = rest.next().map_or(0, |c| c as usize % REDIRECTS.len());
+    ATTEMPTS.with(|attempts| {
+        let (sign_in, state) = &attempts[kind];
+        let text = filled(rest.as_str(), sign_in, state);
+        let returned = sign_in.read_pasted(&text);
+        check_returned(&returned, state);
+        if let Some(code) = code(&returned) {
+            assert!(!has_foreign_state(&text, state), "{text:?}");
+            let is_there = |resolve| plain(&text, resolve).contains(&plain(code, false));
+            assert!(is_there(true) || is_there(false), "{text:?}");
+        }
+        // Blanks, quotes and invisible characters around it say nothing.
+        let quoted = format!("\u{feff} “{text}”\r\n");
+        let again = sign_in.read_pasted(&quoted);
+        assert_eq!(discriminant(&again), discriminant(&returned), "{text:?}");
+        assert_eq!(code(&again), code(&returned));
+    });
+}
+
+/// Whether a careless reader finds another `state` in it.
+fn has_foreign_state(text: &str, state: &str) -> bool {
+    let is_other = |(at, name): (usize, &str)| {
+        let before = text[..at].chars().next_back();
+        let is_parameter = before.is_none_or(|c| c.is_whitespace() || "?#&".contains(c));
+        is_parameter && !text[at + name.len()..].starts_with(state)
+    };
+    text.match_indices("state=").any(is_other)
+}
+
+/// Percent signs resolved where `resolve` says so; without invisible characters.
+fn plain(text: &str, resolve: bool) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let is_hex = |two: &&[u8]| two.iter().all(u8::is_ascii_hexdigit);
+        let digits = more.get(..2).filter(is_hex);
+        let digits = digits.and_then(|two| std::str::from_utf8(two).ok());
+        let octet = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let (byte, more) = match octet {
+            Some(octet) if resolve && *first == b'%' => (octet, &more[2..]),
+            _ if resolve && *first == b'+' => (b' ', more),
+            _ => (*first, more),
+        };
+        bytes.push(byte);
+        rest = more;
+    }
+    String::from_utf8_lossy(&bytes)
+        .chars()
+        .filter(|c| {
+            !is_control(*c) && !matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}')
+        })
+        .collect()
+}
+
+/// A request as it arrives, at once and in pieces.
+pub fn callback(input: &[u8]) {
+    ATTEMPTS.with(|attempts| {
+        let (sign_in, state) = &attempts[1];
+        let request = match std::str::from_utf8(input) {
+            Ok(text) => filled(text, sign_in, state).into_bytes(),
+            Err(_) => input.to_vec(),
+        };
+        let expected = Expected {
+            host: "127.0.0.1:53682".into(),
+            path: "/callback".into(),
+        };
+        let step = request.len() / 8 + 1;
+        let mut ends = (0..request.len()).step_by(step).chain([request.len()]);
+        let heads = [whole(&request), ends.find_map(|end| whole(&request[..end]))];
+        assert_eq!(heads[0].is_some(), heads[1].is_some());
+        let [once, slowly] = heads.map(|head| {
+            let head = head?.ok()?;
+            check(&head, &expected).ok()
+        });
+        assert_eq!(once, slowly, "{:?}", String::from_utf8_lossy(&request));
+        let Some(query) = once else { return };
+        check_request(&request, &query);
+        let returned = sign_in.read_callback(&query);
+        check_returned(&returned, state);
+        let ours = url::form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == "state")
+            .is_some_and(|(_, value)| value == **state);
+        if !matches!(
+            returned,
+            AuthorizationResponse::Foreign | AuthorizationResponse::OwnUrl
+        ) {
+            assert!(ours);
+        }
+    });
+}
+
+/// What an answer of a portal must look like.
+fn check_request(request: &[u8], query: &str) {
+    let end = request
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap();
+    let head = std::str::from_utf8(&request[..end]).unwrap();
+    let start = head
+        .strip_prefix("GET /callback")
+        .expect("the registered path");
+    let start = start.strip_prefix('?').unwrap_or(start);
+    assert!(start.starts_with(query));
+    let hosts: Vec<_> = head
+        .split("\r\n")
+        .filter(|line| line.to_ascii_lowercase().starts_with("host:"))
+        .collect();
+    assert_eq!(hosts.len(), 1, "{head:?}");
+    assert!(hosts[0].contains("127.0.0.1:53682"), "{head:?}");
+}

@@ -1,0 +1,57 @@
+//! Many processes at once: one renewal, equal answers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::home;
+use crate::support::home::{Home, Outcome};
+use crate::support::portal::{Endpoint, Portal, PortalVersion};
+use crate::support::scenario::{add, let_it_expire, sign_in};
+
+const HERD: usize = 60;
+
+fn herd(home: &Home, arguments: &[&str]) -> Vec<String> {
+    let children: Vec<_> = (0..HERD)
+        .map(|_| {
+            let mut child = home.run(arguments).spawn();
+            drop(child.stdin.take());
+            child
+        })
+        .collect();
+    children
+        .into_iter()
+        .map(|child| Outcome::of(child).ok().line().to_owned())
+        .collect()
+}
+
+#[test]
+fn sixty_processes_on_an_expired_token_cause_one_renewal_and_get_equal_answers() {
+    let portal = Arc::new(Portal::start(PortalVersion::Enterprise114));
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    let_it_expire(&home, "prod");
+    let tokens = herd(&home, &["token"]);
+    assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), 1);
+    assert!(portal.accepts_access_token(&tokens[0]));
+    assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 1);
+    let left: Vec<_> = home
+        .files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "holder"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_herd_that_forces_renewals_is_served_by_few() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    // Each process that began after a renewal may ask for another; all that waited during one take its token.
+    let tokens = herd(&home, &["token", "--force"]);
+    let renewals = portal.requests_to(Endpoint::Refresh).len();
+    assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), renewals);
+    assert!(renewals < HERD, "{renewals}");
+}

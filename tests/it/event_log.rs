@@ -1,0 +1,245 @@
+//! `AGE_OAUTH_LOG`: what is written, by how many at once, and what happens where it cannot be.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::home;
+use crate::support::home::{Home, Outcome};
+use crate::support::portal::{Portal, PortalVersion, USER};
+use crate::support::scenario::{add, let_it_expire, let_it_live, sign_in, sign_in_as, stored};
+
+const FULL: u64 = 10_000_000;
+
+fn logged(portal: &Portal) -> (Home, PathBuf) {
+    let mut home = home();
+    add(&home, portal, "prod");
+    let log = home.path().join("night.log");
+    home.set("AGE_OAUTH_LOG", log.to_str().unwrap());
+    (home, log)
+}
+
+fn lines(log: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")))
+        .collect()
+}
+
+fn decisions(log: &Path) -> Vec<String> {
+    lines(log)
+        .iter()
+        .map(|line| line["decision"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn one_line_per_decision_tells_the_night() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let (home, log) = logged(&portal);
+    home.run(["whoami"]).done().code(3);
+    sign_in(&home, &portal, "prod").ok();
+    home.run(["token"]).done().ok();
+    home.run(["token", "--force"]).done().ok();
+    home.run(["refresh", "--now"]).done().ok();
+    let_it_expire(&home, "prod");
+    portal.stop();
+    home.run(["export-env", "--shell", "bash"]).done().code(6);
+    portal.start_again();
+    home.run(["logout"]).done().ok();
+    home.run(["token", "-c", "nobody"]).done().code(4);
+    // Looking is no decision.
+    home.run(["status"]).done().ok();
+    home.run(["connections", "list"]).done().ok();
+    assert_eq!(
+        decisions(&log),
+        [
+            "sign_in_needed",
+            "signed_in",
+            "cached",
+            "renewed",
+            "exchanged",
+            "unreachable",
+            "signed_out",
+            "no_connection",
+        ]
+    );
+    let all = lines(&log);
+    let id = stored(&home, "prod").id.to_string();
+    for line in &all[..7] {
+        assert_eq!(line["connection"], "prod");
+        assert_eq!(line["id"], *id);
+        assert!(line["time"].as_str().unwrap().ends_with('Z'));
+        assert!(line["pid"].is_u64() && line["duration_ms"].is_u64());
+        assert!(line["parent"].is_string(), "{line}");
+    }
+    let codes: Vec<_> = all
+        .iter()
+        .map(|line| line["code"].as_u64().unwrap())
+        .collect();
+    assert_eq!(codes, [3, 0, 0, 0, 0, 6, 0, 4]);
+    assert_eq!(all[0]["command"], "whoami");
+    assert_eq!(all[0]["hint"], "age-oauth login -c prod");
+    assert_eq!(all[5]["command"], "export-env");
+    assert!(all[5]["message"]
+        .as_str()
+        .unwrap()
+        .contains("no connection"));
+    assert!(all[4]["warnings"][0]
+        .as_str()
+        .unwrap()
+        .contains("no longer valid"));
+    assert_eq!(all[7]["connection"], Value::Null);
+}
+
+#[test]
+fn rule_26_no_secret_is_in_it_and_only_the_owner_may_read_it() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let (home, log) = logged(&portal);
+    sign_in_as(&home, &portal, "prod", USER, &["-vv"]).ok();
+    home.run(["token", "--force", "-vv"]).done().ok();
+    home.run(["token", "--client-secret", "canary-secret"])
+        .done()
+        .code(2);
+    let text = fs::read(&log).unwrap();
+    portal.assert_no_secret("the log", &text);
+    assert!(!String::from_utf8(text).unwrap().contains("canary"));
+    assert_eq!(decisions(&log).last().unwrap(), "usage");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(
+            fs::metadata(&log).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}
+
+#[test]
+fn a_stored_token_that_stands_in_is_logged_with_the_reason() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let (home, log) = logged(&portal);
+    sign_in(&home, &portal, "prod").ok();
+    let_it_live(&home, "prod", 45);
+    portal.stop();
+    home.run(["token"]).done().ok();
+    let all = lines(&log);
+    let last = all.last().unwrap();
+    assert_eq!(last["decision"], "kept");
+    assert_eq!(last["code"], 0);
+    let why = last["warnings"][0].as_str().unwrap();
+    assert!(why.contains("could not be reached"), "{why}");
+}
+
+#[test]
+fn many_write_at_once_and_each_of_many_connections_has_its_line() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let (home, log) = logged(&portal);
+    add(&home, &portal, "test");
+    for label in ["prod", "test"] {
+        sign_in(&home, &portal, label).ok();
+    }
+    fs::remove_file(&log).unwrap();
+    let_it_expire(&home, "prod");
+    let children: Vec<_> = (0..20)
+        .map(|_| {
+            let mut child = home.run(["token", "-c", "prod"]).spawn();
+            drop(child.stdin.take());
+            child
+        })
+        .collect();
+    for child in children {
+        Outcome::of(child).ok();
+    }
+    let mut counts = BTreeMap::new();
+    for decision in decisions(&log) {
+        *counts.entry(decision).or_insert(0) += 1;
+    }
+    assert_eq!(counts.remove("renewed"), Some(1));
+    assert_eq!(counts.values().sum::<i32>(), 19, "{counts:?}");
+    fs::remove_file(&log).unwrap();
+    home.run(["refresh", "--all"]).done().ok();
+    let mut labels: Vec<_> = lines(&log)
+        .iter()
+        .map(|line| line["connection"].as_str().unwrap().to_owned())
+        .collect();
+    labels.sort();
+    assert_eq!(labels, ["prod", "test"]);
+}
+
+#[test]
+fn a_full_log_is_moved_aside_once() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let (home, log) = logged(&portal);
+    sign_in(&home, &portal, "prod").ok();
+    let old = format!("{}\n", "x".repeat(99)).repeat(usize::try_from(FULL / 100).unwrap());
+    fs::write(&log, &old).unwrap();
+    let children: Vec<_> = (0..10)
+        .map(|_| {
+            let mut child = home.run(["token"]).spawn();
+            drop(child.stdin.take());
+            child
+        })
+        .collect();
+    for child in children {
+        Outcome::of(child).ok();
+    }
+    let moved = fs::read_to_string(home.path().join("night.log.1")).unwrap();
+    assert!(moved.starts_with(&old));
+    // A process that had the old one open writes there; no line is lost.
+    let late = moved[old.len()..].lines().count();
+    assert_eq!(late + lines(&log).len(), 10);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_no_token() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let (home, _) = logged(&portal);
+    sign_in(&home, &portal, "prod").ok();
+    let folder = home.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut bad = vec![folder.clone(), home.path().join("no/such/folder/log")];
+    #[cfg(unix)]
+    {
+        let (target, link) = (home.path().join("target"), home.path().join("link"));
+        fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let dangling = home.path().join("dangling");
+        std::os::unix::fs::symlink(home.path().join("nothing"), &dangling).unwrap();
+        bad.extend([link, dangling, PathBuf::from("/dev/full")]);
+    }
+    for path in bad {
+        let out = home.run(["token"]).env("AGE_OAUTH_LOG", &path).done().ok();
+        assert!(portal.accepts_access_token(out.line()));
+        assert_eq!(
+            out.stderr.matches("warning: AGE_OAUTH_LOG").count(),
+            1,
+            "{path:?}"
+        );
+        // Two decisions, still one warning; and with --json, it is an object.
+        let out = home
+            .run(["refresh", "--all", "--json"])
+            .env("AGE_OAUTH_LOG", &path)
+            .done()
+            .ok();
+        assert_eq!(
+            out.stderr.matches("{\"warning\":\"AGE_OAUTH_LOG").count(),
+            1
+        );
+        let out = home
+            .run(["token", "-q"])
+            .env("AGE_OAUTH_LOG", &path)
+            .done()
+            .ok();
+        assert_eq!(out.stderr, "");
+    }
+    assert!(fs::read_dir(&folder).unwrap().next().is_none());
+    #[cfg(unix)]
+    {
+        assert_eq!(fs::read(home.path().join("target")).unwrap(), b"kept");
+        assert!(!home.path().join("nothing").exists());
+    }
+}

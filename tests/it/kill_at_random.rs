@@ -1,0 +1,220 @@
+//! The program killed at random moments, one command after the other in the same home. Every command works afterwards, and
+//! a sign-in is lost only where the portal itself no longer honours it.
+//!
+//! `AGE_OAUTH_TEST_KILLS` says how often, `AGE_OAUTH_TEST_PROGRAM` which program (the one that is shipped, say), and
+//! `AGE_OAUTH_TEST_SEED` repeats a run's choices; where exactly a kill strikes is up to the machine.
+
+#![allow(clippy::print_stdout)] // How to repeat a run, and what came of it.
+
+use std::env::var;
+use std::io::{BufRead, BufReader, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::home::Home;
+use crate::support::invariants::{
+    labels, no_secret_at_rest, sign_in_is_what_the_portal_honours, stored_tokens,
+};
+use crate::support::portal::{Portal, PortalVersion, APP_ID, SERVICE_SECRET, USER};
+use crate::support::scenario::{add, add_service, let_it_age, let_it_expire, sign_in};
+
+/// Kills, where nobody says how many.
+const KILLS: usize = 60;
+
+/// The commands that are killed. Each may be repeated, and none needs what the one before it did.
+const COMMANDS: [&str; 10] = [
+    "renewal", "exchange", "login", "logout", "edit", "secret", "add", "remove", "rename",
+    "refresh",
+];
+
+struct Night {
+    portal: Portal,
+    home: Home,
+    /// State of the generator of random numbers.
+    dice: u64,
+    lost: usize,
+    finished: usize,
+}
+
+impl Night {
+    fn begin() -> Self {
+        let program = var("AGE_OAUTH_TEST_PROGRAM");
+        let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_age-oauth").to_owned());
+        let portal = Portal::start(PortalVersion::Enterprise114);
+        let home = Home::new(program);
+        add(&home, &portal, "prod");
+        sign_in(&home, &portal, "prod").ok();
+        add(&home, &portal, "other");
+        sign_in(&home, &portal, "other").ok();
+        add_service(&home, &portal, "service");
+        let seed = var("AGE_OAUTH_TEST_SEED").ok();
+        let dice = seed.and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
+            let now = jiff::Timestamp::now().as_nanosecond();
+            u64::try_from(now).unwrap() | 1
+        });
+        println!("AGE_OAUTH_TEST_SEED={dice}");
+        Self {
+            portal,
+            home,
+            dice,
+            lost: 0,
+            finished: 0,
+        }
+    }
+
+    /// Marsaglia's xorshift64: good enough for moments.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice % bound
+    }
+
+    /// Makes sure that the command has something to do.
+    fn prepare(&self, command: &str) {
+        let (home, portal) = (&self.home, &self.portal);
+        let is_there = |label: &str| labels(home).iter().any(|one| one == label);
+        match command {
+            "renewal" => let_it_expire(home, "prod"),
+            "exchange" => {
+                let_it_expire(home, "prod");
+                let_it_age(home, "prod", 6);
+            }
+            "refresh" => let_it_expire(home, "other"),
+            "add" if is_there("new") => {
+                home.run(["connections", "remove", "new", "--yes"])
+                    .done()
+                    .ok();
+            }
+            "remove" | "rename" if !is_there("new") => add(home, portal, "new"),
+            _ => {}
+        }
+    }
+
+    fn words(&self, command: &str) -> Vec<String> {
+        let (url, ca) = (self.portal.url(), self.home.path().join("ca.pem"));
+        let words: &[&str] = match command {
+            "renewal" | "exchange" => &["token", "-c", "prod"],
+            "login" => &["login", "-c", "prod"],
+            "logout" => &["logout", "-c", "prod"],
+            "edit" => &[
+                "connections",
+                "edit",
+                "prod",
+                "--referer",
+                "https://example.org",
+            ],
+            "secret" => &["connections", "edit", "service", "--client-secret-stdin"],
+            "add" => &[
+                "connections",
+                "add",
+                "--label",
+                "new",
+                "--portal",
+                &url,
+                "--client-id",
+                APP_ID,
+                "--verify-ssl",
+                ca.to_str().unwrap(),
+            ],
+            "remove" => &["connections", "remove", "new", "--yes"],
+            "rename" => &["connections", "rename", "new", "newer"],
+            _ => &["refresh", "--all"],
+        };
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    /// Runs the command, to its end or until it is killed after `patience`; how long it took.
+    fn run(&self, command: &str, patience: Option<Duration>) -> (Duration, bool) {
+        let begun = Instant::now();
+        let mut child = self.home.run(self.words(command)).spawn();
+        let mut stdin = child.stdin.take().unwrap();
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let outcome = thread::scope(|scope| {
+            scope.spawn(move || BufReader::new(out).lines().map_while(Result::ok).count());
+            scope.spawn(move || {
+                if command == "secret" {
+                    let _ = stdin.write_all(SERVICE_SECRET.as_bytes());
+                    drop(stdin);
+                    return;
+                }
+                for line in BufReader::new(err).lines().map_while(Result::ok) {
+                    if command == "login" && line.starts_with("https://") {
+                        let code = self.portal.authorize(&line, USER).code();
+                        let _ = writeln!(stdin, "{code}");
+                    }
+                }
+            });
+            let Some(patience) = patience else {
+                return child.wait().unwrap();
+            };
+            thread::sleep(patience);
+            let _ = child.kill();
+            child.wait().unwrap()
+        });
+        (begun.elapsed(), outcome.code().is_some())
+    }
+
+    /// What must hold whenever a process was killed.
+    fn look(&mut self, command: &str) {
+        let (home, portal) = (&self.home, &self.portal);
+        portal.settle();
+        let all = labels(home);
+        for label in ["other", "prod", "service"] {
+            assert!(all.iter().any(|one| one == label), "{command}: {all:?}");
+        }
+        // Begun by this command, or by one that comes upon a sign-in which an earlier exchange left as old as it was.
+        let exchange = stored_tokens(home, "prod").filter(|tokens| tokens.exchange_started);
+        let exchanging = exchange.is_some();
+        if let Some(spent) = exchange.and_then(|tokens| tokens.refresh) {
+            // The portal cannot know that its answer died.
+            portal.forgive_spent(spent.secret.expose());
+        }
+        let good = sign_in_is_what_the_portal_honours(home, portal, "prod");
+        match command {
+            "logout" | "login" => {}
+            _ if exchanging && !good => self.lost += 1,
+            _ => assert!(good, "{command}"),
+        }
+        if !good {
+            sign_in(home, portal, "prod").ok();
+        }
+        for label in ["other", "service"] {
+            home.run(["token", "--force", "-c", label]).done().ok();
+        }
+        if all.iter().any(|one| one == "newer") {
+            home.run(["connections", "remove", "newer", "--yes"])
+                .done()
+                .ok();
+        }
+    }
+}
+
+#[test]
+fn whenever_it_is_killed_the_next_command_works() {
+    let count = var("AGE_OAUTH_TEST_KILLS").ok();
+    let count = count.and_then(|count| count.parse().ok()).unwrap_or(KILLS);
+    let mut night = Night::begin();
+    let lengths = COMMANDS.map(|command| {
+        night.prepare(command);
+        let (took, _) = night.run(command, None);
+        night.look(command);
+        took
+    });
+    for number in 0..count {
+        let which = number % COMMANDS.len();
+        let command = COMMANDS[which];
+        night.prepare(command);
+        let bound = u64::try_from(lengths[which].as_micros()).unwrap().max(1);
+        let patience = Duration::from_micros(night.below(bound));
+        let (_, finished) = night.run(command, Some(patience));
+        night.finished += usize::from(finished);
+        night.look(command);
+    }
+    no_secret_at_rest(&night.home, &night.portal, &[]);
+    assert!(night.finished < count, "every kill came too late");
+    println!(
+        "{count} kills: {} had ended before, {} sign-ins were lost to an exchange that the portal had carried out",
+        night.finished, night.lost
+    );
+}

@@ -1,0 +1,152 @@
+//! Two hundred processes on five connections, and everything at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Child;
+
+use crate::home;
+use crate::support::home::{Home, Outcome};
+use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion};
+use crate::support::scenario::{add, add_service, let_it_expire, sign_in};
+
+const CONNECTIONS: [&str; 5] = ["one", "two", "three", "four", "five"];
+
+/// Processes at a time; as many as a server with nightly tasks for everybody.
+const CROWD: usize = 200;
+
+fn five() -> (Portal, Home) {
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    for label in CONNECTIONS {
+        add(&home, &portal, label);
+        sign_in(&home, &portal, label).ok();
+        let_it_expire(&home, label);
+    }
+    (portal, home)
+}
+
+fn start(home: &Home, words: &[&str]) -> Child {
+    let mut child = home.run(words).spawn();
+    drop(child.stdin.take());
+    child
+}
+
+#[test]
+fn two_hundred_processes_on_five_expired_connections_cause_five_renewals() {
+    let (portal, home) = five();
+    let crowd: Vec<_> = (0..CROWD)
+        .map(|number| {
+            let label = CONNECTIONS[number % CONNECTIONS.len()];
+            (label, start(&home, &["token", "-c", label]))
+        })
+        .collect();
+    let mut answers: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (label, child) in crowd {
+        let token = Outcome::of(child).ok().line().to_owned();
+        answers.entry(label).or_default().insert(token);
+    }
+    for (label, tokens) in answers {
+        assert_eq!(tokens.len(), 1, "{label}");
+        assert!(tokens
+            .iter()
+            .all(|token| portal.accepts_access_token(token)));
+    }
+    assert_eq!(
+        portal.requests_to(Endpoint::Refresh).len(),
+        CONNECTIONS.len()
+    );
+    assert_eq!(portal.grants().len(), 2 * CONNECTIONS.len());
+}
+
+/// Tokens, sign-ins, renewals of everything, changes and farewells at once. Each ends with what its moment allows, nothing is
+/// torn, and the portal sees no refresh token a second time after it was spent.
+#[test]
+fn a_crowd_that_does_everything_at_once_ends_and_tears_nothing() {
+    let (portal, home) = five();
+    add_service(&home, &portal, "service");
+    // What may come of each command, whichever came before it.
+    let acts: [(&[&str], &[i32]); 12] = [
+        (&["token", "-c", "one"], &[0]),
+        (&["token", "-c", "two"], &[0]),
+        (&["token", "-c", "service"], &[0]),
+        (&["token", "-c", "three"], &[0, 4]),
+        (&["token", "-c", "four"], &[0, 3]),
+        (&["token", "-c", "five"], &[0, 3, 4]),
+        (&["refresh", "--all"], &[0, 1, 3, 4]),
+        (&["connections", "list", "--json"], &[0]),
+        (&["status", "--json"], &[0, 3]),
+        (&["token", "--force", "-c", "one"], &[0]),
+        (&["connections", "edit", "two", "--tag", "crowd"], &[0]),
+        (&["connections", "show", "one", "--json"], &[0]),
+    ];
+    let mut crowd: Vec<(&[&str], &[i32], Child)> = Vec::new();
+    for number in 0..CROWD {
+        let once: Option<(&[&str], &[i32])> = match number {
+            60 => Some((&["logout", "-c", "four"], &[0])),
+            90 => Some((&["connections", "remove", "five", "--yes"], &[0])),
+            120 => Some((&["connections", "rename", "three", "third"], &[0])),
+            _ => None,
+        };
+        let (words, codes) = once.unwrap_or(acts[number % acts.len()]);
+        crowd.push((words, codes, start(&home, words)));
+        if number == 150 {
+            sign_in(&home, &portal, "two").ok();
+        }
+    }
+    for (words, codes, child) in crowd {
+        let said = Outcome::of(child);
+        assert!(
+            codes.contains(&said.code),
+            "{words:?}: {} {}",
+            said.code,
+            said.stderr
+        );
+        assert!(
+            !said.stderr.contains("damaged"),
+            "{words:?}: {}",
+            said.stderr
+        );
+        if words.contains(&"--json") {
+            said.json();
+        }
+    }
+    for label in ["one", "two", "third", "service"] {
+        let token = home.run(["token", "--force", "-c", label]).done().ok();
+        assert!(portal.accepts_access_token(token.line()), "{label}");
+    }
+    home.run(["token", "-c", "four"]).done().code(3);
+    home.run(["token", "-c", "five"]).done().code(4);
+    // Two, four and five gave theirs back; two has a new one.
+    assert_eq!(portal.live_refresh_tokens(), 3);
+    home.run(["doctor", "--offline", "-c", "one"]).done().ok();
+}
+
+/// A process that holds the lock and does not go on is named by all that wait for it, and costs nothing.
+#[test]
+fn a_process_stopped_with_the_lock_is_named_and_waited_for_no_longer_than_allowed() {
+    let (portal, home) = crate::signed_in();
+    let gate = Gate::new();
+    portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::HoldBefore(gate.clone())));
+    let holder = start(&home, &["token", "--force"]);
+    gate.await_arrivals(1);
+    let pid = holder.id().to_string();
+    let signal = |name: &str| {
+        let status = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    signal("-STOP");
+    gate.open();
+    let waiting: Vec<_> = (0..8)
+        .map(|_| start(&home, &["--timeout", "2s", "token", "--force"]))
+        .collect();
+    for child in waiting {
+        Outcome::of(child).code(8).out("").err_has(&pid);
+    }
+    // Who needs no renewal needs no lock.
+    home.run(["token"]).done().ok();
+    signal("-CONT");
+    let token = Outcome::of(holder).ok();
+    assert!(portal.accepts_access_token(token.line()));
+    home.run(["token", "--force"]).done().ok();
+    assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 2);
+}

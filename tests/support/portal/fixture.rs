@@ -1,0 +1,280 @@
+//! What the portal has given out: codes, refresh tokens, access tokens, and what became of them.
+//!
+//! Nothing here speaks HTTP. Lifetimes are counted by the portal's clock, handed in as milliseconds.
+
+use std::collections::BTreeMap;
+
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::Engine as _;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::clock::Clock;
+use super::record::Log;
+use super::rules::Rules;
+
+/// Everything behind the portal's lock.
+pub struct State {
+    pub rules: Rules,
+    pub world: PortalState,
+    pub log: Log,
+    pub place: Place,
+    pub clock: Clock,
+}
+
+/// Where the portal lives.
+#[derive(Clone)]
+pub struct Place {
+    /// `https://localhost:PORT`.
+    pub origin: String,
+    /// `/portal`, or empty for a portal at the web root.
+    pub context: String,
+    /// The origin of the federated server that has a host of its own.
+    pub server_origin: String,
+}
+
+impl Place {
+    /// A place whose ports are not known yet.
+    pub fn unsettled(context: &str) -> Self {
+        Self {
+            origin: String::new(),
+            context: context.to_owned(),
+            server_origin: String::new(),
+        }
+    }
+
+    pub fn portal(&self) -> String {
+        format!("{}{}", self.origin, self.context)
+    }
+
+    pub fn rest(&self) -> String {
+        format!("{}/sharing/rest", self.portal())
+    }
+}
+
+/// What a browser asked for at `authorize`.
+#[derive(Clone)]
+pub struct Authorization {
+    pub client_id: String,
+    pub redirect_uri: String,
+    pub state: Option<String>,
+    pub challenge: Option<Challenge>,
+    /// Life of the refresh token to come, minutes.
+    pub minutes: u32,
+}
+
+/// The PKCE challenge of an authorization.
+#[derive(Clone)]
+pub struct Challenge {
+    pub text: String,
+    /// `S256`, or else plain.
+    pub s256: bool,
+}
+
+/// An authorization code.
+#[derive(Clone)]
+pub struct Code {
+    pub asked: Authorization,
+    pub username: String,
+    pub born_ms: i64,
+    pub used: bool,
+}
+
+/// What has become of a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Live,
+    /// Exchanged for another.
+    Spent,
+    Revoked,
+}
+
+/// A refresh token.
+#[derive(Clone)]
+pub struct Refresh {
+    pub client_id: String,
+    pub username: String,
+    pub redirect_uri: String,
+    /// The length that was granted, which an exchange grants again.
+    pub minutes: u32,
+    pub ends_ms: i64,
+    pub fate: Fate,
+    /// How many plain refreshes may still try it although it is spent: one after an exchange's lost answer.
+    pub forgiven: u32,
+}
+
+impl Refresh {
+    pub fn is_live(&self, now_ms: i64) -> bool {
+        self.fate == Fate::Live && now_ms < self.ends_ms
+    }
+}
+
+/// Whose an access token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    User {
+        username: String,
+        refresh: String,
+    },
+    App,
+    /// TokenResponse by `generateToken` for one server, out of another token.
+    Server {
+        server: String,
+        from: String,
+    },
+}
+
+/// An access token.
+#[derive(Clone)]
+pub struct Access {
+    pub bearer: Bearer,
+    pub client_id: String,
+    pub ends_ms: i64,
+    pub revoked: bool,
+}
+
+/// Everything given out.
+#[derive(Clone, Default)]
+pub struct PortalState {
+    pub codes: BTreeMap<String, Code>,
+    pub refreshes: BTreeMap<String, Refresh>,
+    pub accesses: BTreeMap<String, Access>,
+    /// Sign-in pages on show, by `oauth_state`.
+    pub pages: BTreeMap<String, Authorization>,
+    /// Challenges seen, with the `state` that each came with.
+    pub challenges: BTreeMap<String, String>,
+}
+
+impl State {
+    /// Takes note of the ports of the portal and of its federated server.
+    pub fn settle(&mut self, host: &str, ports: (u16, u16)) -> Place {
+        self.place.origin = format!("https://{host}:{}", ports.0);
+        self.place.server_origin = format!("https://{host}:{}", ports.1);
+        let origins = [&self.place.origin, &self.place.server_origin];
+        self.rules.federated = origins.map(|origin| format!("{origin}/server")).to_vec();
+        self.place.clone()
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// The secrets of registered apps are secrets before anybody sends one.
+    pub fn learn_app_secrets(&mut self) {
+        for app in &self.rules.apps {
+            self.log.learn(&app.secret);
+        }
+    }
+
+    pub fn issue_code(&mut self, asked: Authorization, username: &str) -> String {
+        let text = random("practice-code.", 32);
+        self.log.learn(&text);
+        let code = Code {
+            asked,
+            username: username.to_owned(),
+            born_ms: self.now_ms(),
+            used: false,
+        };
+        self.world.codes.insert(text.clone(), code);
+        text
+    }
+
+    /// A refresh token that lives `minutes`, or as long as the organisation allows.
+    pub fn issue_refresh(
+        &mut self,
+        client_id: &str,
+        username: &str,
+        redirect_uri: &str,
+        minutes: u32,
+    ) -> String {
+        let text = random("practice-refresh.", 96);
+        self.log.learn(&text);
+        let minutes = self.rules.cap(minutes);
+        let refresh = Refresh {
+            client_id: client_id.to_owned(),
+            username: username.to_owned(),
+            redirect_uri: redirect_uri.to_owned(),
+            minutes,
+            ends_ms: self.now_ms() + i64::from(minutes) * 60_000,
+            fate: Fate::Live,
+            forgiven: 0,
+        };
+        self.world.refreshes.insert(text.clone(), refresh);
+        text
+    }
+
+    pub fn issue_access(&mut self, client_id: &str, bearer: Bearer, seconds: u32) -> String {
+        let text = random("practice-access.", self.rules.access_octets);
+        self.log.learn(&text);
+        let access = Access {
+            bearer,
+            client_id: client_id.to_owned(),
+            ends_ms: self.now_ms() + i64::from(seconds) * 1000,
+            revoked: false,
+        };
+        self.world.accesses.insert(text.clone(), access);
+        text
+    }
+
+    /// The access token with that text, where it is still good.
+    pub fn live_access(&self, text: &str) -> Option<&Access> {
+        let now = self.now_ms();
+        let access = self.world.accesses.get(text)?;
+        (!access.revoked && access.ends_ms > now).then_some(access)
+    }
+}
+
+impl PortalState {
+    /// Ends a refresh token and, at the same moment, every access token that came of it.
+    pub fn end_refresh(&mut self, text: &str, fate: Fate) {
+        if let Some(refresh) = self.refreshes.get_mut(text) {
+            refresh.fate = fate;
+        }
+        let mut ended = Vec::new();
+        for (name, access) in &mut self.accesses {
+            if matches!(&access.bearer, Bearer::User { refresh, .. } if refresh == text) {
+                access.revoked = true;
+                ended.push(name.clone());
+            }
+        }
+        for access in self.accesses.values_mut() {
+            if matches!(&access.bearer, Bearer::Server { from, .. } if ended.contains(from)) {
+                access.revoked = true;
+            }
+        }
+    }
+
+    /// Everything ends, as when the administrator renews the portal's shared key.
+    pub fn revoke_all(&mut self) {
+        for refresh in self
+            .refreshes
+            .values_mut()
+            .filter(|one| one.fate == Fate::Live)
+        {
+            refresh.fate = Fate::Revoked;
+        }
+        for access in self.accesses.values_mut() {
+            access.revoked = true;
+        }
+    }
+
+    /// Every access token ends now; refresh tokens live on.
+    pub fn expire_accesses(&mut self, now_ms: i64) {
+        for access in self.accesses.values_mut() {
+            access.ends_ms = access.ends_ms.min(now_ms);
+        }
+    }
+
+    /// The spent token of an exchange whose answer was lost may be tried once more, by a plain refresh.
+    pub fn forgive(&mut self, spent: &str) {
+        if let Some(refresh) = self.refreshes.get_mut(spent) {
+            refresh.forgiven = 1;
+        }
+    }
+}
+
+/// `prefix` and that many random octets, in the alphabet of ArcGIS tokens.
+pub fn random(prefix: &str, octets: usize) -> String {
+    let mut bytes = vec![0; octets];
+    SystemRandom::new().fill(&mut bytes).unwrap();
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))
+}

@@ -1,0 +1,196 @@
+//! The steps that most tests begin with: a connection to a practice portal, and a sign-in through it.
+
+use std::io::{BufRead, BufReader, Write};
+
+use age_oauth::context::{Context, Environment};
+use age_oauth::keychain::{Item, ItemKind, Keychains};
+use age_oauth::token::Tokens;
+use age_oauth::{Connection, ConnectionStore, Selector};
+
+use super::home::{Home, Outcome};
+use super::portal::{Portal, APP_ID, SERVICE_ID, SERVICE_SECRET, USER};
+
+/// Adds a user connection to `portal` under this label.
+#[track_caller]
+pub fn add(home: &Home, portal: &Portal, label: &str) {
+    add_with(home, portal, label, &[]);
+}
+
+/// The same, with further flags.
+#[track_caller]
+pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
+    let ca = portal.ca_file(home.path());
+    let url = portal.url();
+    let mut arguments = vec![
+        "connections",
+        "add",
+        "--label",
+        label,
+        "--portal",
+        &url,
+        "--client-id",
+        APP_ID,
+        "--verify-ssl",
+        ca.to_str().expect("a path"),
+    ];
+    arguments.extend(flags);
+    home.run(arguments)
+        .done()
+        .ok()
+        .out(&format!("[OK] Created connection: {label}\n"));
+}
+
+/// Adds an application's connection to `portal` under this label.
+#[track_caller]
+pub fn add_service(home: &Home, portal: &Portal, label: &str) {
+    add_application(home, portal, label, SERVICE_ID, SERVICE_SECRET);
+}
+
+/// The same for any application.
+#[track_caller]
+pub fn add_application(home: &Home, portal: &Portal, label: &str, id: &str, secret: &str) {
+    let ca = portal.ca_file(home.path());
+    let words = [
+        "connections",
+        "add",
+        "--label",
+        label,
+        "--portal",
+        &portal.url(),
+        "--auth-type",
+        "app",
+        "--client-id",
+        id,
+        "--client-secret-stdin",
+        "--verify-ssl",
+        ca.to_str().expect("a path"),
+    ];
+    home.run(words).input(secret).done().ok();
+}
+
+/// Signs in as the practice user by pasting the code that the portal shows.
+#[track_caller]
+pub fn sign_in(home: &Home, portal: &Portal, label: &str) -> Outcome {
+    sign_in_as(home, portal, label, USER, &[])
+}
+
+/// Signs in as `user`: reads the address that the program prints, follows it as a browser would, pipes the code back.
+#[track_caller]
+pub fn sign_in_as(
+    home: &Home,
+    portal: &Portal,
+    label: &str,
+    user: &str,
+    flags: &[&str],
+) -> Outcome {
+    let mut arguments = vec!["login", "-c", label];
+    arguments.extend(flags);
+    paste(home, portal, &arguments, user, ("", "\n"))
+}
+
+/// The same, with text around the pasted code.
+#[track_caller]
+pub fn sign_in_wrapped(
+    home: &Home,
+    portal: &Portal,
+    label: &str,
+    before: &str,
+    after: &str,
+) -> Outcome {
+    paste(home, portal, &["login", "-c", label], USER, (before, after))
+}
+
+#[track_caller]
+fn paste(
+    home: &Home,
+    portal: &Portal,
+    arguments: &[&str],
+    user: &str,
+    (before, after): (&str, &str),
+) -> Outcome {
+    let mut child = home.run(arguments).spawn();
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let stderr = child.stderr.take().expect("a pipe");
+    let mut lines = BufReader::new(stderr).lines();
+    let mut said = String::new();
+    let url = loop {
+        let Some(Ok(line)) = lines.next() else {
+            panic!("no address was printed: {said}");
+        };
+        if line.starts_with("https://") || line.starts_with("http://") {
+            break line;
+        }
+        said.push_str(&line);
+        said.push('\n');
+    };
+    let code = portal.authorize(&url, user).code();
+    write!(stdin, "{before}{code}{after}").expect("a pipe");
+    drop(stdin);
+    let rest =
+        std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+    let out = child.wait_with_output().expect("an end");
+    said.push_str(&rest.join().expect("a reader"));
+    Outcome {
+        code: out.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+        stderr: said,
+    }
+}
+
+/// The connection of this label, as it is stored now.
+pub fn stored(home: &Home, label: &str) -> Connection {
+    ConnectionStore::open(home.store())
+        .find(&Selector::Name(label.into()))
+        .expect("a connection")
+}
+
+/// Changes the stored record of a connection in the vault.
+pub fn change_tokens(home: &Home, label: &str, change: impl FnOnce(&mut Tokens)) {
+    let context = Context {
+        environment: Environment::of(Vec::<(String, String)>::new()),
+        ..Context::process()
+    };
+    let connection = stored(home, label);
+    let keychain = Keychains::new(home.store(), true, false, &context).of(connection.keychain);
+    let item = Item::of(&connection, ItemKind::Tokens);
+    let record = keychain.get(&item).expect("a vault").expect("a record");
+    let mut tokens = Tokens::from_record(&record).expect("a record");
+    change(&mut tokens);
+    keychain.set(&item, &tokens.to_record()).expect("a vault");
+}
+
+/// Rewrites the stored record as if the access token had run out two hours ago.
+pub fn let_it_expire(home: &Home, label: &str) {
+    change_tokens(home, label, |tokens| {
+        let access = tokens.access.as_mut().expect("an access token");
+        for date in [&mut access.issued_at, &mut access.expires_at] {
+            *date = date
+                .checked_sub(jiff::SignedDuration::from_hours(3))
+                .expect("a date");
+        }
+        tokens.minted_until = Some(access.expires_at);
+    });
+}
+
+/// Rewrites the stored record as if the access token were from yesterday and lived so many seconds from now.
+pub fn let_it_live(home: &Home, label: &str, seconds: i64) {
+    let now = jiff::Timestamp::now();
+    let end = now + jiff::SignedDuration::from_secs(seconds);
+    change_tokens(home, label, |tokens| {
+        let access = tokens.access.as_mut().expect("an access token");
+        access.issued_at = now - jiff::SignedDuration::from_hours(24);
+        access.expires_at = end;
+        tokens.minted_until = Some(end);
+    });
+}
+
+/// Rewrites the stored record as if so many tenths of the sign-in's life were over.
+pub fn let_it_age(home: &Home, label: &str, tenths: i32) {
+    change_tokens(home, label, |tokens| {
+        let refresh = tokens.refresh.as_mut().expect("a refresh token");
+        let life = refresh.end().duration_since(refresh.issued_at);
+        let past = life / 10 * tenths;
+        refresh.issued_at = refresh.issued_at.checked_sub(past).expect("a date");
+        refresh.expires_at = refresh.issued_at.checked_add(life).ok();
+    });
+}
