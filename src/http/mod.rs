@@ -94,7 +94,7 @@ impl Field<'_> {
 pub enum Retry {
     /// Whenever that may help: doing it twice does no harm.
     Freely,
-    /// Only where the portal cannot have may_have_been_processed: no byte of the request was written, or it answered 429 or 503 and
+    /// Only where the portal cannot have processed it: no byte of the request was written, or it answered 429 or 503 and
     /// said when to come back (`Retry-After`).
     OnlyUnsent,
 }
@@ -106,7 +106,7 @@ pub enum CallError {
     Failed {
         /// What happened.
         error: Error,
-        /// Whether the portal may have may_have_been_processed on the request all the same.
+        /// Whether the portal may have processed the request all the same.
         sent: bool,
     },
     /// The portal answered with an error of its own.
@@ -557,7 +557,7 @@ fn authorization(token: Option<&Secret>) -> Result<Option<HeaderValue>> {
 /// One attempt's failure, and what decides whether there is another.
 struct Failure {
     judgement: Classified,
-    /// Whether the portal may have may_have_been_processed on the request.
+    /// Whether the portal may have processed the request.
     may_have_been_processed: bool,
     /// What the portal asks for.
     retry_after: Option<Duration>,

@@ -207,7 +207,7 @@ pub struct Migration<'a> {
     keychains: &'a Keychains,
     context: &'a Context,
     options: Options,
-    /// ConnectionStore that remember an id of the old store.
+    /// Connections that remember an id of the old store.
     remembered: BTreeMap<String, ConnectionId>,
     /// Folded labels of what was planned.
     planned: BTreeSet<String>,
@@ -295,7 +295,7 @@ impl<'a> Migration<'a> {
         }
     }
 
-    /// ConnectionStore that go by this id of the old store. A folder of the package's whose `meta.json` is damaged
+    /// Connections that go by this id of the old store. A folder of the package's whose `meta.json` is damaged
     /// (`is_ours` is false) is none.
     fn existing(&self, id: &str, is_ours: bool) -> Result<Vec<Connection>> {
         let mut found = Vec::new();

@@ -22,7 +22,7 @@ use crate::token::{ends, AccessToken, RefreshToken};
 /// Asks for the longest sign-in that the portal allows.
 const LONGEST: i64 = -1;
 
-/// TokenResponse where a portal names no life: the default of every version.
+/// Granted where a portal names no life: the default of every version.
 const DEFAULT_ACCESS_LIFE: i64 = 30 * 60;
 
 /// No portal grants an access token more: 20,160 minutes.

@@ -58,9 +58,9 @@ pub enum Selector {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Listing {
-    /// ConnectionStore in order of their labels.
+    /// Connections in order of their labels.
     pub connections: Vec<Connection>,
-    /// ConnectionStore of the Python package that were not imported yet.
+    /// Connections of the Python package that were not imported yet.
     pub plaintext: Vec<Plaintext>,
     /// Folders that could not be understood.
     pub broken: Vec<Error>,
