@@ -116,7 +116,7 @@ pub enum Bearer {
         refresh: String,
     },
     App,
-    /// TokenResponse by `generateToken` for one server, out of another token.
+    /// Granted by `generateToken` for one server, out of another token.
     Server {
         server: String,
         from: String,
