@@ -1,10 +1,11 @@
-//! The connection card: a connection as a file for colleagues. It has everything that they need to use the same registered
-//! application, and no secret.
+//! The connection card: a connection as a file for colleagues. It has everything that they need to
+//! use the same registered application, and no secret.
 //!
-//! A card comes from another person and is not trusted. It cannot contain what weakens a connection (unchecked certificates,
-//! no PKCE, plain HTTP) or what belongs to one machine (a proxy); a card with such a field is refused. Its digest detects
-//! damage and careless edits, not forgery: whether to trust it is decided by the person who adds it, after seeing the portal,
-//! the client ID and the fingerprints.
+//! A card comes from another person and is not trusted. It cannot contain what weakens a connection
+//! (unchecked certificates, no PKCE, plain HTTP) or what belongs to one machine (a proxy); a card
+//! with such a field is refused. Its digest detects damage and careless edits, not forgery: whether
+//! to trust it is decided by the person who adds it, after seeing the portal, the client ID and the
+//! fingerprints.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,8 @@ use crate::secret::Secret;
 /// The version of the format. There has been no other so far.
 const VERSION: u64 = 1;
 
-/// The largest card that is read, in bytes. Even a long chain of certificates takes a fraction of that.
+/// The largest card that is read, in bytes. Even a long chain of certificates takes a fraction of
+/// that.
 pub const MAX_CARD_BYTES: u64 = 64 * 1024;
 
 /// A connection card.
@@ -118,7 +120,8 @@ impl Card {
 
     /// Reads a card, in any encoding that [`Secret::from_file`] understands.
     ///
-    /// [`Error::Invalid`] for other content, for a newer version, and for a card that was changed after it was made.
+    /// [`Error::Invalid`] for other content, for a newer version, and for a card that was changed
+    /// after it was made.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
         if bytes.len() as u64 > MAX_CARD_BYTES {
             return Err(bad("it is too large"));

@@ -1,4 +1,5 @@
-//! What the library takes from outside: the time, the environment, a limit on how long a command may take, and an observer.
+//! What the library takes from outside: the time, the environment, a limit on how long a command
+//! may take, and an observer.
 //!
 //! Every function that depends on one of these takes a [`Context`], so that a test can replace it.
 
@@ -124,7 +125,8 @@ pub struct Environment(Arc<Lookup>);
 
 type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
-/// Variables that hold a secret. The command line takes them out of its own environment, so that no child inherits them.
+/// Variables that hold a secret. The command line takes them out of its own environment, so that no
+/// child inherits them.
 pub const SECRET_VARIABLES: [&str; 3] = [
     "AGE_OAUTH_CLIENT_SECRET",
     "AGE_OAUTH_VAULT_KEY",
@@ -184,7 +186,8 @@ impl Environment {
         self.path("HOME").or_else(dirs::home_dir)
     }
 
-    /// A path as people type it: `~` is the home directory, the rest is relative to where the program runs.
+    /// A path as people type it: `~` is the home directory, the rest is relative to where the
+    /// program runs.
     #[must_use]
     pub fn expand(&self, text: &str) -> PathBuf {
         let below = text.strip_prefix("~/").or_else(|| text.strip_prefix("~\\"));

@@ -1,8 +1,9 @@
 //! Crash points: places where tests end the process, to check what it leaves behind.
 //!
-//! There is a [`point`] between any two effects on a file, a keychain or a portal. In a release build it compiles to nothing.
-//! With the feature `crash-points`, which only tests use, `AGE_OAUTH_CRASH_AT=N` ends the process without any cleanup at the
-//! N-th point that it passes, and `AGE_OAUTH_CRASH_LOG` names a file to which each point that is passed is appended.
+//! There is a [`point`] between any two effects on a file, a keychain or a portal. In a release
+//! build it compiles to nothing. With the feature `crash-points`, which only tests use,
+//! `AGE_OAUTH_CRASH_AT=N` ends the process without any cleanup at the N-th point that it passes,
+//! and `AGE_OAUTH_CRASH_LOG` names a file to which each point that is passed is appended.
 
 /// Tests may end the process here.
 #[cfg(not(feature = "crash-points"))]

@@ -1,4 +1,5 @@
-//! What the library reports while it works: decisions, notices, waits and HTTP calls. No event carries a secret.
+//! What the library reports while it works: decisions, notices, waits and HTTP calls. No event
+//! carries a secret.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +33,8 @@ impl Observer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// How a token or a sign-in came about. Follows all notices about it, so that an observer can report them together.
+    /// How a token or a sign-in came about. Follows all notices about it, so that an observer can
+    /// report them together.
     Decision {
         /// The connection's label.
         connection: String,
@@ -123,7 +125,8 @@ pub enum Notice {
         /// How many seconds the returned token still lives.
         seconds_left: i64,
     },
-    /// The sign-in was extended although scripts may hold older access tokens, which ended with that.
+    /// The sign-in was extended although scripts may hold older access tokens, which ended with
+    /// that.
     ExtendedAnyway {
         /// The connection's label.
         connection: String,
@@ -149,7 +152,8 @@ pub enum Notice {
         /// What went wrong, in one line.
         why: String,
     },
-    /// The answer to an extension was lost, and the portal had not carried it out: the old sign-in is still good.
+    /// The answer to an extension was lost, and the portal had not carried it out: the old sign-in
+    /// is still good.
     ExtensionNotApplied {
         /// The connection's label.
         connection: String,

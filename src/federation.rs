@@ -1,7 +1,8 @@
 //! Which token belongs to a URL: the portal's own, or one that the portal grants for a server.
 //!
-//! Only the portal decides which servers are federated with it. A server that names the portal as its owner
-//! (`owningSystemUrl`) may be lying, so nothing is sent to a server before the portal has granted a token for it.
+//! Only the portal decides which servers are federated with it. A server that names the portal as
+//! its owner (`owningSystemUrl`) may be lying, so nothing is sent to a server before the portal has
+//! granted a token for it.
 
 use url::Url;
 
@@ -16,18 +17,21 @@ pub struct Target {
     server: Option<String>,
 }
 
-/// Parameters that carry tokens or secrets. They must not be part of a URL, because URLs end up in logs.
+/// Parameters that carry tokens or secrets. They must not be part of a URL, because URLs end up in
+/// logs.
 const SECRET_PARAMETERS: [&str; 4] = ["token", "access_token", "refresh_token", "client_secret"];
 
 impl Target {
-    /// Reads a path below the portal's `/sharing/rest/`, or a whole URL on the portal or on a server.
+    /// Reads a path below the portal's `/sharing/rest/`, or a whole URL on the portal or on a
+    /// server.
     ///
-    /// [`Error::Invalid`] for a path with `..`, for a URL that is not https (loopback addresses excepted), and for one that
-    /// contains a token or a password.
+    /// [`Error::Invalid`] for a path with `..`, for a URL that is not https (loopback addresses
+    /// excepted), and for one that contains a token or a password.
     pub fn parse(portal: &PortalUrl, text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid("path", why);
         let text = text.trim();
-        // Refuse `..` here: `Url::parse` would resolve it silently, and the call would leave the REST directory.
+        // Refuse `..` here: `Url::parse` would resolve it silently, and the call would leave the
+        // REST directory.
         let path = text.split(['?', '#']).next().unwrap_or_default();
         let plain = path.to_ascii_lowercase().replace("%2e", ".");
         if plain.split(['/', '\\']).any(|part| part == "..") {

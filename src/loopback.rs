@@ -1,9 +1,10 @@
-//! The listener for a loopback redirect URI. It lives for one sign-in attempt, binds only the registered address, and answers
-//! only GET requests for the registered path (RFC 8252, sections 7.3 and 8.3).
+//! The listener for a loopback redirect URI. It lives for one sign-in attempt, binds only the
+//! registered address, and answers only GET requests for the registered path (RFC 8252, sections
+//! 7.3 and 8.3).
 //!
-//! Browsers open connections that they never use and ask for a favicon, and any program on this machine may connect. No slow
-//! or hostile client may delay the one request that counts, so each connection has its own thread, with limits on time and
-//! size.
+//! Browsers open connections that they never use and ask for a favicon, and any program on this
+//! machine may connect. No slow or hostile client may delay the one request that counts, so each
+//! connection has its own thread, with limits on time and size.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -23,7 +24,8 @@ const MAX_HEAD: usize = 16 * 1024;
 /// How long one client may take to send its request or to read its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many clients are served at the same time. A browser opens a handful of connections; more are closed at once.
+/// How many clients are served at the same time. A browser opens a handful of connections; more are
+/// closed at once.
 const MAX_CLIENTS: usize = 16;
 
 /// How often the accepting thread checks whether the attempt is over.
@@ -45,7 +47,8 @@ struct RedirectRequest {
 }
 
 impl Listener {
-    /// Binds the registered address and no other. For `localhost`, that is both loopback addresses, IPv4 and IPv6.
+    /// Binds the registered address and no other. For `localhost`, that is both loopback addresses,
+    /// IPv4 and IPv6.
     pub fn bind(uri: &LoopbackUri) -> Result<Self> {
         let (sender, requests) = mpsc::channel();
         let over = Arc::new(AtomicBool::new(false));
@@ -67,8 +70,8 @@ impl Listener {
         })
     }
 
-    /// Waits at most `timeout` for the portal's response to this attempt. A response to another attempt gets HTTP status 400,
-    /// and the wait goes on. `None` after the timeout.
+    /// Waits at most `timeout` for the portal's response to this attempt. A response to another
+    /// attempt gets HTTP status 400, and the wait goes on. `None` after the timeout.
     #[must_use]
     pub fn wait(
         &self,
@@ -186,7 +189,8 @@ fn serve(client: TcpStream, expected: &Expected, sender: &Sender<RedirectRequest
     }
 }
 
-/// Reads up to the blank line that ends a request's head, within [`MAX_HEAD`] and [`CLIENT_TIMEOUT`].
+/// Reads up to the blank line that ends a request's head, within [`MAX_HEAD`] and
+/// [`CLIENT_TIMEOUT`].
 fn read_head(mut client: &TcpStream) -> io::Result<String> {
     let end = Instant::now() + CLIENT_TIMEOUT;
     let mut head = Vec::new();
@@ -208,8 +212,8 @@ fn read_head(mut client: &TcpStream) -> io::Result<String> {
     }
 }
 
-/// The request head, once all of it has been received; an error if it is too long or not text. Bytes after the head are
-/// ignored: how many of them arrive with it is chance.
+/// The request head, once all of it has been received; an error if it is too long or not text.
+/// Bytes after the head are ignored: how many of them arrive with it is chance.
 pub(crate) fn complete_head(received: &[u8]) -> Option<io::Result<String>> {
     let bad = || io::Error::from(ErrorKind::InvalidData);
     let within = &received[..received.len().min(MAX_HEAD)];
@@ -219,7 +223,8 @@ pub(crate) fn complete_head(received: &[u8]) -> Option<io::Result<String>> {
     (received.len() >= MAX_HEAD).then(|| Err(bad()))
 }
 
-/// The query of a GET request for the registered path at the registered host; for other requests, the page to answer with.
+/// The query of a GET request for the registered path at the registered host; for other requests,
+/// the page to answer with.
 pub(crate) fn check(head: &str, expected: &Expected) -> std::result::Result<String, &'static Page> {
     let mut lines = head.split("\r\n");
     let mut request = lines.next().unwrap_or_default().split(' ');
@@ -229,7 +234,8 @@ pub(crate) fn check(head: &str, expected: &Expected) -> std::result::Result<Stri
         .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
         .map(|(_, value)| value.trim())
         .collect();
-    // A website may make the browser send requests here under the website's own name (DNS rebinding).
+    // A website may make the browser send requests here under the website's own name (DNS
+    // rebinding).
     if hosts.len() != 1 || !hosts[0].eq_ignore_ascii_case(&expected.host) {
         return Err(&PAGE_BAD);
     }
@@ -286,7 +292,8 @@ static PAGE_METHOD: Page = Page {
     text: "Only GET requests are answered here.",
 };
 
-/// Writes a page that repeats nothing from the request, loads nothing and links to nothing, and closes the connection.
+/// Writes a page that repeats nothing from the request, loads nothing and links to nothing, and
+/// closes the connection.
 fn answer(mut client: &TcpStream, page: &Page) {
     let body = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
@@ -445,7 +452,8 @@ mod tests {
             );
         }
         let mut large = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        // The listener stops reading at 16 KiB; how much of the rest is accepted is the system's affair.
+        // The listener stops reading at 16 KiB; how much of the rest is accepted is the system's
+        // affair.
         let _ = large.write_all(&vec![b'x'; 1024 * 1024]);
         drop(large);
         let wrong = get(port, "/callback?code=abcdef&state=wrong");

@@ -1,8 +1,9 @@
-//! Every number and rule that somebody may want to change: how long things must live, when a sign-in is extended, how long
-//! a wait may take. Pure: values in, values out; the present time is an argument. Commands and help texts take their words
-//! from here.
+//! Every number and rule that an engineer may want to change: how long things must live, when a
+//! sign-in is extended, how long a wait may take. Pure: values in, values out; the present time is
+//! an argument. Commands and help texts take their words from here.
 //!
-//! Limits that belong to a format or a protocol (the size of a key, the number of parts of an item) stay with that format.
+//! Limits that belong to a format or a protocol (the size of a key, the number of parts of an item)
+//! stay with that format.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,41 +15,43 @@ use jiff::{SignedDuration, Timestamp};
 /// What `token` and the library ask for by default: a token that lives at least this long.
 pub const DEFAULT_MIN_TTL: Duration = Duration::from_secs(60);
 
-/// What `export-env` and `exec` ask for by default. A script keeps the token for a while, so it gets one that has at least
-/// half of its life left.
+/// What `export-env` and `exec` ask for by default. A script keeps the token for a while, so it
+/// gets one that has at least half of its life left.
 pub const ENVIRONMENT_MIN_TTL: MinTtl = MinTtl::HalfOfGranted;
 
-/// An access token with less life than this may end before a request that carries it is answered. It counts as unusable
-/// when a sign-in waits for a moment at which no script can lose its token.
+/// An access token with less life than this may end before a request that carries it is answered.
+/// It counts as unusable when a sign-in waits for a moment at which no script can lose its token.
 pub const MIN_USABLE_TTL: SignedDuration = SignedDuration::from_secs(60);
 
 /// While the portal cannot be reached, the cached token is returned if it lives at least this long.
 pub const MIN_FALLBACK_TTL: SignedDuration = SignedDuration::from_secs(15);
 
-/// A cached token younger than this is returned although it lives less long than was asked for, if the portal grants no
-/// more: another renewal would not help, and many processes may ask at once.
+/// A cached token younger than this is returned although it lives less long than was asked for, if
+/// the portal grants no more: another renewal would not help, and many processes may ask at once.
 pub const RECENTLY_RENEWED: SignedDuration = SignedDuration::from_secs(60);
 
-/// A token that was issued later than this from now was issued by a clock that has since been set back. Its dates cannot be
-/// trusted.
+/// A token that was issued later than this from now was issued by a clock that has since been set
+/// back. Its dates cannot be trusted.
 pub const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// The life of an access token whose portal names none: 30 minutes, the default of every version.
 /// Source: Esri, "Token" and "Specify the default token expiration time".
 pub const ASSUMED_ACCESS_LIFE: SignedDuration = SignedDuration::from_mins(30);
 
-/// The longest life that a portal grants an access token, and that an application may ask for: 14 days.
-/// Source: Esri, "Token" (`expiration`, 20,160 minutes).
+/// The longest life that a portal grants an access token, and that an application may ask for: 14
+/// days. Source: Esri, "Token" (`expiration`, 20,160 minutes).
 pub const LONGEST_ACCESS_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// The longest life that is believed for any token: ten years. Keeps dates in range whatever an answer says.
+/// The longest life that is believed for any token: ten years. Keeps dates in range whatever an
+/// answer says.
 pub const LONGEST_BELIEVABLE_LIFE: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
 
-/// An application that wants a longer life than this asks for it. Portals grant two hours by default (Esri, "Token"); ten
-/// minutes less leave room for the time that the request takes.
+/// An application that wants a longer life than this asks for it. Portals grant two hours by
+/// default (Esri, "Token"); ten minutes less leave room for the time that the request takes.
 pub const APPLICATION_DEFAULT_LIFE: SignedDuration = SignedDuration::from_mins(110);
 
-/// An application asks for this many minutes more than it needs: the request takes time, and minutes are rounded down.
+/// An application asks for this many minutes more than it needs: the request takes time, and
+/// minutes are rounded down.
 const APPLICATION_EXTRA_MINUTES: i64 = 2;
 
 /// How many servers' tokens are cached per connection; beyond that, the oldest is dropped.
@@ -90,8 +93,8 @@ impl fmt::Display for MinTtl {
     }
 }
 
-/// When a token that was issued at `start` with a life of `seconds` ends. Negative and absurd lives are cut to what is
-/// believable.
+/// When a token that was issued at `start` with a life of `seconds` ends. Negative and absurd lives
+/// are cut to what is believable.
 #[must_use]
 pub fn expiry(start: Timestamp, seconds: i64) -> Timestamp {
     let life = SignedDuration::from_secs(seconds.clamp(0, LONGEST_BELIEVABLE_LIFE.as_secs()));
@@ -117,14 +120,16 @@ pub fn may_fall_back(expires_at: Timestamp, now: Timestamp) -> bool {
     expires_at.duration_since(now) >= MIN_FALLBACK_TTL
 }
 
-/// Whether a token is less than [`RECENTLY_RENEWED`] old. One from the future was issued by a wrong clock, and is not.
+/// Whether a token is less than [`RECENTLY_RENEWED`] old. One from the future was issued by a wrong
+/// clock, and is not.
 #[must_use]
 pub fn is_recently_renewed(issued_at: Timestamp, now: Timestamp) -> bool {
     let age = now.duration_since(issued_at);
     !age.is_negative() && age < RECENTLY_RENEWED
 }
 
-/// The minutes that an application asks the portal for. `None` where the portal's default is long enough.
+/// The minutes that an application asks the portal for. `None` where the portal's default is long
+/// enough.
 #[must_use]
 pub fn application_minutes(wanted: MinTtl) -> Option<i64> {
     match wanted {
@@ -140,19 +145,22 @@ pub fn application_minutes(wanted: MinTtl) -> Option<i64> {
 /// A sign-in that expires within this time and cannot be extended is worth a warning: three days.
 pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(3 * 24);
 
-/// The age from which `token --rotate-refresh-token` extends a sign-in: three days, as the Python package did.
+/// The age from which `token --rotate-refresh-token` extends a sign-in: three days, as the Python
+/// package did.
 pub const ROTATE_REFRESH_TOKEN_AGE: SignedDuration = SignedDuration::from_hours(3 * 24);
 
-/// The life assumed for a refresh token whose portal names none (before 10.9.1): 14 days, the default of every version.
-/// Source: Esri, "Specify the default token expiration time".
+/// The life assumed for a refresh token whose portal names none (before 10.9.1): 14 days, the
+/// default of every version. Source: Esri, "Specify the default token expiration time".
 pub const ASSUMED_REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// When a sign-in is extended, which ends every access token from its old refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtendRule {
-    /// Past half of its life, once no script can lose its token; in the last tenth of its life, in any case.
+    /// Past half of its life, once no script can lose its token; in the last tenth of its life, in
+    /// any case.
     PastHalf,
-    /// Once it is older than this and no script can lose its token; in the last tenth of its life, in any case.
+    /// Once it is older than this and no script can lose its token; in the last tenth of its life,
+    /// in any case.
     OlderThan(SignedDuration),
     /// Now, whatever tokens end.
     Now,
@@ -163,7 +171,8 @@ pub enum ExtendRule {
 pub enum Extension {
     /// Not yet.
     NotDue,
-    /// It is due, but a script may hold an access token that would end. It can be extended from this moment on.
+    /// It is due, but a script may hold an access token that would end. It can be extended from
+    /// this moment on.
     WaitsUntil(Timestamp),
     /// It is due, and no script can lose its token.
     Due,
@@ -181,8 +190,8 @@ impl Extension {
     }
 }
 
-/// Whether `expires_at` is at most `within` away. What has already ended counts; exclude it first where it has a case of
-/// its own.
+/// Whether `expires_at` is at most `within` away. What has already ended counts; exclude it first
+/// where it has a case of its own.
 #[must_use]
 pub fn expires_within(expires_at: Timestamp, within: SignedDuration, now: Timestamp) -> bool {
     expires_at.duration_since(now) <= within
@@ -214,8 +223,8 @@ pub fn unusable_from(valid_until: Timestamp) -> Timestamp {
         .unwrap_or(valid_until)
 }
 
-/// What `rule` decides now for a sign-in of this life. `access_tokens_valid_until` is the end of the longest-lived access
-/// token from its refresh token.
+/// What `rule` decides now for a sign-in of this life. `access_tokens_valid_until` is the end of
+/// the longest-lived access token from its refresh token.
 #[must_use]
 pub fn extension(
     rule: ExtendRule,
@@ -243,10 +252,12 @@ pub fn extension(
 
 // — waits for other processes —
 
-/// How long a process waits for another one that renews, extends, signs in or signs out on the same connection.
+/// How long a process waits for another one that renews, extends, signs in or signs out on the same
+/// connection.
 pub const RENEWAL_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a failure that came before the renewal lock was taken may wait for the lock, only to be recorded.
+/// How long a failure that came before the renewal lock was taken may wait for the lock, only to be
+/// recorded.
 pub const FAILURE_NOTE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 // — the portal —

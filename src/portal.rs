@@ -1,6 +1,8 @@
-//! The portal calls besides OAuth: what kind of portal it is, whom a token is for, and tokens for servers.
+//! The portal calls besides OAuth: what kind of portal it is, whom a token is for, and tokens for
+//! servers.
 //!
-//! Sources: Esri's reference pages "Root", "Portal Self", "User" and "Generate Token" of the sharing REST API.
+//! Sources: Esri's reference pages "Root", "Portal Self", "User" and "Generate Token" of the
+//! sharing REST API.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -22,8 +24,8 @@ const LONGEST_NAME: usize = 200;
 pub struct PortalInfo {
     /// The organization's or the portal's name. `None` where the portal gives none.
     pub name: Option<String>,
-    /// `ArcGIS Online`, `ArcGIS Enterprise 11.4.0`, or `ArcGIS Enterprise (interface version 8.4)` where the portal names
-    /// only the version of its REST interface (before 11.3).
+    /// `ArcGIS Online`, `ArcGIS Enterprise 11.4.0`, or `ArcGIS Enterprise (interface version 8.4)`
+    /// where the portal names only the version of its REST interface (before 11.3).
     pub version: String,
     /// The time by its clock, from the `Date` header. `None` where there is none.
     pub clock: Option<Timestamp>,
@@ -94,7 +96,8 @@ pub fn probe(http: &Http) -> Result<PortalInfo> {
         Some(Value::Number(number)) => number.to_string(),
         _ => return Err(not_a_portal(http)),
     };
-    // A private organization answers this with an error where no token is sent. It is a portal all the same.
+    // A private organization answers this with an error where no token is sent. It is a portal all
+    // the same.
     let about: PortalSelf = match http.get("portals/self", &[], None) {
         Ok(answer) => answer.json().unwrap_or_default(),
         Err(CallError::Portal(_)) => PortalSelf::default(),
@@ -135,8 +138,9 @@ pub fn username(http: &Http, token: &Secret) -> std::result::Result<String, Iden
         .ok_or_else(|| IdentityError::Failed(not_a_portal(http)))
 }
 
-/// The application that the token was issued to. A portal that does not accept the token answers as it does without one, and
-/// not with an error, so an answer without `appInfo` means a rejected token. Source: Esri, "Portal Self".
+/// The application that the token was issued to. A portal that does not accept the token answers as
+/// it does without one, and not with an error, so an answer without `appInfo` means a rejected
+/// token. Source: Esri, "Portal Self".
 pub fn app_info(http: &Http, token: &Secret) -> std::result::Result<AppInfo, IdentityError> {
     let answer = http
         .get("portals/self", &[], Some(token))
@@ -164,8 +168,9 @@ struct ServerTokenFields {
     expires: i64,
 }
 
-/// Exchanges a portal token for one that is for a server. The portal refuses for servers that are not federated with it.
-/// Source: Esri, "Generate Token" (`generateToken` with `token` and `serverUrl`).
+/// Exchanges a portal token for one that is for a server. The portal refuses for servers that are
+/// not federated with it. Source: Esri, "Generate Token" (`generateToken` with `token` and
+/// `serverUrl`).
 pub fn server_token(
     http: &Http,
     root: &str,
@@ -180,7 +185,8 @@ pub fn server_token(
     let answer = http.post("generateToken", &form, None, Retry::Freely)?;
     let failed = |error| CallError::Failed { error, sent: true };
     let fields: ServerTokenFields = answer.json().map_err(failed)?;
-    // The end is given by the portal's clock, which may show another time than ours. Only the difference counts.
+    // The end is given by the portal's clock, which may show another time than ours. Only the
+    // difference counts.
     let portal_now = answer.date().unwrap_or(now);
     let life = fields.expires / 1000 - portal_now.as_second();
     if !is_sendable(&fields.token) || life <= 0 {
@@ -194,9 +200,9 @@ pub fn server_token(
 }
 
 impl PortalError {
-    /// Whether a resource did not accept the token: 498 (invalid, expired, or sent with a wrong referer) or 499 (no
-    /// token, or one that it does not take). Another token may be accepted. That would not help against 403, which means that
-    /// a privilege is missing.
+    /// Whether a resource did not accept the token: 498 (invalid, expired, or sent with a wrong
+    /// referer) or 499 (no token, or one that it does not take). Another token may be accepted.
+    /// That would not help against 403, which means that a privilege is missing.
     #[must_use]
     pub fn is_invalid_token(&self) -> bool {
         matches!(self.code, Some(498 | 499))

@@ -1,8 +1,8 @@
 //! Text that must not be shown: client secrets, tokens, authorization codes, vault keys.
 //!
-//! A [`Secret`] has no `Display`, `Serialize` or `Deref`; its `Debug` output is redacted, and its memory is overwritten when
-//! it is dropped. The text can only be read by [`Secret::expose`], so a search for `expose(` finds every place where a
-//! secret may leave the program.
+//! A [`Secret`] has no `Display`, `Serialize` or `Deref`; its `Debug` output is redacted, and its
+//! memory is overwritten when it is dropped. The text can only be read by [`Secret::expose`], so a
+//! search for `expose(` finds every place where a secret may leave the program.
 
 use std::fmt;
 
@@ -26,7 +26,8 @@ impl Secret {
         Self(Zeroizing::new(text))
     }
 
-    /// Takes ownership of UTF-8 bytes. Where they are not UTF-8, overwrites them and returns `None`.
+    /// Takes ownership of UTF-8 bytes. Where they are not UTF-8, overwrites them and returns
+    /// `None`.
     #[must_use]
     pub fn from_utf8(bytes: Vec<u8>) -> Option<Self> {
         match String::from_utf8(bytes) {
@@ -38,9 +39,9 @@ impl Secret {
         }
     }
 
-    /// Takes ownership of text as editors and shells write it to files and pipes: UTF-8 with or without a byte order mark,
-    /// or UTF-16 with one, which is what `>` writes in Windows PowerShell. The mark is removed. For other bytes, overwrites
-    /// them and returns `None`.
+    /// Takes ownership of text as editors and shells write it to files and pipes: UTF-8 with or
+    /// without a byte order mark, or UTF-16 with one, which is what `>` writes in Windows
+    /// PowerShell. The mark is removed. For other bytes, overwrites them and returns `None`.
     #[must_use]
     pub fn from_file(bytes: Vec<u8>) -> Option<Self> {
         let bytes = Zeroizing::new(bytes);
@@ -70,7 +71,8 @@ impl Secret {
         self.0.is_empty()
     }
 
-    /// Whether the texts are equal. The time it takes does not show where two texts of equal length differ.
+    /// Whether the texts are equal. The time it takes does not show where two texts of equal length
+    /// differ.
     #[must_use]
     pub fn matches(&self, other: &str) -> bool {
         self.0.as_bytes().ct_eq(other.as_bytes()).into()

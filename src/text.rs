@@ -2,8 +2,8 @@
 
 use crate::connection::is_control;
 
-/// `text` in one line of at most `max_chars` characters, without control characters; `…` marks where it was cut. Blanks and
-/// control characters between words become one space.
+/// `text` in one line of at most `max_chars` characters, without control characters; `…` marks
+/// where it was cut. Blanks and control characters between words become one space.
 pub(crate) fn one_line(text: &str, max_chars: usize) -> String {
     let words = text
         .split(|c: char| c.is_whitespace() || is_control(c))

@@ -1,5 +1,5 @@
-//! Tokens and the records that the keychain stores of them. No I/O, no clock: the present time is an argument. The rules
-//! about how long things must live are in [`crate::policy`].
+//! Tokens and the records that the keychain stores of them. No I/O, no clock: the present time is
+//! an argument. The rules about how long things must live are in [`crate::policy`].
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,8 @@ pub struct AccessToken {
     pub secret: Secret,
     /// When it was requested, by this machine's clock.
     pub issued_at: Timestamp,
-    /// When it expires, by this machine's clock: only the relative life in the portal's answer is trusted.
+    /// When it expires, by this machine's clock: only the relative life in the portal's answer is
+    /// trusted.
     pub expires_at: Timestamp,
 }
 
@@ -70,7 +71,8 @@ impl RefreshToken {
         }
     }
 
-    /// When it expires: what the portal said, else [`policy::ASSUMED_REFRESH_LIFE`] after it was issued.
+    /// When it expires: what the portal said, else [`policy::ASSUMED_REFRESH_LIFE`] after it was
+    /// issued.
     #[must_use]
     pub fn known_or_assumed_expiry(&self) -> Timestamp {
         self.expires_at.unwrap_or_else(|| {
@@ -87,14 +89,15 @@ impl RefreshToken {
     }
 }
 
-/// Whether a text can be sent as a token: not empty, and visible ASCII only, because it travels in a header.
+/// Whether a text can be sent as a token: not empty, and visible ASCII only, because it travels in
+/// a header.
 #[must_use]
 pub(crate) fn is_sendable(token: &Secret) -> bool {
     !token.is_empty() && token.expose().chars().all(|c| c.is_ascii_graphic())
 }
 
-/// The portal and the application that tokens or a client secret were stored for. They are used for no other, so that
-/// a changed `meta.json` cannot redirect them.
+/// The portal and the application that tokens or a client secret were stored for. They are used for
+/// no other, so that a changed `meta.json` cannot redirect them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The portal's root, without a trailing slash.
@@ -114,22 +117,27 @@ impl Binding {
     }
 }
 
-/// The `tokens` record of a connection: everything secret about one sign-in, and its dates. Stored and replaced as a whole.
+/// The `tokens` record of a connection: everything secret about one sign-in, and its dates. Stored
+/// and replaced as a whole.
 #[derive(Debug)]
 pub struct Tokens {
     /// What they may be used for.
     pub binding: Binding,
     /// The cached access token.
     pub access: Option<AccessToken>,
-    /// The refresh token. `None` for applications, and for a sign-in that ended because the answer to an exchange was lost.
+    /// The refresh token. `None` for applications, and for a sign-in that ended because the answer
+    /// to an exchange was lost.
     pub refresh: Option<RefreshToken>,
-    /// Until when any access token from this refresh token may be valid; `minted_until` in the record.
+    /// Until when any access token from this refresh token may be valid; `minted_until` in the
+    /// record.
     pub access_tokens_valid_until: Option<Timestamp>,
-    /// The exchange mark: the refresh token was sent for exchange, and no answer has been stored yet. It may be spent.
+    /// The exchange mark: the refresh token was sent for exchange, and no answer has been stored
+    /// yet. It may be spent.
     pub exchange_started: bool,
     /// The portal does not know the exchange grant (before 10.6).
     pub exchange_unsupported: bool,
-    /// The life in minutes that was asked for with the access token. `None` where the portal's default was wanted.
+    /// The life in minutes that was asked for with the access token. `None` where the portal's
+    /// default was wanted.
     pub asked_minutes: Option<i64>,
     /// The user who is signed in. `None` for applications.
     pub username: Option<String>,
@@ -190,7 +198,8 @@ impl Tokens {
             .map(RefreshToken::known_or_assumed_expiry)
     }
 
-    /// Puts a new access token in place of the cached one, and remembers how long any of them may be valid.
+    /// Puts a new access token in place of the cached one, and remembers how long any of them may
+    /// be valid.
     pub fn set_access_token(&mut self, access: AccessToken) {
         self.access_tokens_valid_until = Some(
             self.access_tokens_valid_until
@@ -209,7 +218,8 @@ impl Tokens {
             .then_some(&cached.access)
     }
 
-    /// Caches a server's token. Drops expired ones, and the oldest beyond [`policy::MAX_SERVER_TOKENS`].
+    /// Caches a server's token. Drops expired ones, and the oldest beyond
+    /// [`policy::MAX_SERVER_TOKENS`].
     pub fn cache_server_token(&mut self, root: &str, access: AccessToken, now: Timestamp) {
         self.servers
             .retain(|cached| cached.root != root && cached.access.seconds_left(now) > 0);
@@ -221,7 +231,8 @@ impl Tokens {
         self.servers.drain(..surplus);
     }
 
-    /// The record as the keychain stores it. JSON, so that later versions can add fields and still read it.
+    /// The record as the keychain stores it. JSON, so that later versions can add fields and still
+    /// read it.
     #[must_use]
     pub fn to_record(&self) -> Secret {
         serialize(&TokensRecord {
@@ -333,8 +344,8 @@ impl ClientSecret {
     }
 }
 
-/// Serialises without leaving copies of secrets in memory: the buffer is large enough that it never reallocates, and it is
-/// wiped.
+/// Serialises without leaving copies of secrets in memory: the buffer is large enough that it never
+/// reallocates, and it is wiped.
 fn serialize(record: &impl Serialize) -> Secret {
     const CAPACITY: usize = 64 * 1024;
     let mut buffer = Zeroizing::new(Vec::with_capacity(CAPACITY));

@@ -1,8 +1,9 @@
-//! OAuth 2.0 as ArcGIS portals speak it: one function for each grant, and revoking. The protocol's words (*grant*,
-//! *exchange*, *refresh*) are used here; the rest of the program says *renew* and *extend*.
+//! OAuth 2.0 as ArcGIS portals speak it: one function for each grant, and revoking. The protocol's
+//! words (*grant*, *exchange*, *refresh*) are used here; the rest of the program says *renew* and
+//! *extend*.
 //!
-//! Sources: Esri's reference pages "Authorize", "Token" and "Revoke Token" of the sharing REST API. Errors come with HTTP
-//! status 200, in a JSON object.
+//! Sources: Esri's reference pages "Authorize", "Token" and "Revoke Token" of the sharing REST API.
+//! Errors come with HTTP status 200, in a JSON object.
 
 use jiff::Timestamp;
 
@@ -23,8 +24,8 @@ use token_response::not_a_token_endpoint;
 /// The token endpoint's code for a refresh token that has expired or was revoked.
 const INVALID_REFRESH_TOKEN: i64 = 498;
 
-/// Gets a new access token for a user (`refresh_token` grant). The refresh token stays the same and keeps its end; portals
-/// return none here.
+/// Gets a new access token for a user (`refresh_token` grant). The refresh token stays the same and
+/// keeps its end; portals return none here.
 pub fn refresh(
     http: &Http,
     connection: &Connection,
@@ -40,9 +41,9 @@ pub fn refresh(
     request_tokens(http, connection, &form, Retry::Freely, now)
 }
 
-/// Gets a new refresh token, and an access token with it (`exchange_refresh_token` grant, since 10.6). The old refresh token
-/// and all access tokens from it end the moment the portal answers. Unlike the `refresh_token` grant, this one requires the
-/// redirect URI. Source: Esri, "Token".
+/// Gets a new refresh token, and an access token with it (`exchange_refresh_token` grant, since
+/// 10.6). The old refresh token and all access tokens from it end the moment the portal answers.
+/// Unlike the `refresh_token` grant, this one requires the redirect URI. Source: Esri, "Token".
 pub fn exchange(
     http: &Http,
     connection: &Connection,
@@ -68,8 +69,8 @@ pub fn exchange(
     Ok(response)
 }
 
-/// Gets an access token for the application itself (`client_credentials` grant). `minutes` asks for another life than the
-/// portal's default of two hours.
+/// Gets an access token for the application itself (`client_credentials` grant). `minutes` asks for
+/// another life than the portal's default of two hours.
 pub fn client_credentials(
     http: &Http,
     connection: &Connection,
@@ -86,9 +87,11 @@ pub fn client_credentials(
     request_tokens(http, connection, &form, Retry::Freely, now)
 }
 
-/// Revokes a token. With a refresh token, its access tokens end, too. `hint` is its kind, `refresh_token` or `access_token`.
+/// Revokes a token. With a refresh token, its access tokens end, too. `hint` is its kind,
+/// `refresh_token` or `access_token`.
 ///
-/// The portal reports success for a token that it does not know as well. Source: Esri, "Revoke Token".
+/// The portal reports success for a token that it does not know as well. Source: Esri, "Revoke
+/// Token".
 pub fn revoke(http: &Http, connection: &Connection, token: &Secret, hint: &str) -> Result<()> {
     let form = [
         ("client_id", Field::Plain(&connection.client_id)),
@@ -161,8 +164,8 @@ fn request_tokens(
     }
 }
 
-/// Only code 498 means that the refresh token has ended; the text says whether it expired. RFC 6749's
-/// `invalid_grant` appears in none of Esri's documents and clients.
+/// Only code 498 means that the refresh token has ended; the text says whether it expired. RFC
+/// 6749's `invalid_grant` appears in none of Esri's documents and clients.
 fn classify(error: &PortalError, connection: &Connection) -> TokenError {
     let text = error.text.to_ascii_lowercase();
     if error.code == Some(INVALID_REFRESH_TOKEN) {
@@ -172,7 +175,8 @@ fn classify(error: &PortalError, connection: &Connection) -> TokenError {
             SignInNeeded::NoLongerAccepted
         });
     }
-    // What a portal answers to an unknown grant type is not documented. We expect it to name the `grant_type`.
+    // What a portal answers to an unknown grant type is not documented. We expect it to name the
+    // `grant_type`.
     if text.contains("grant") {
         return TokenError::UnknownGrant;
     }
@@ -184,8 +188,8 @@ fn classify(error: &PortalError, connection: &Connection) -> TokenError {
     ))
 }
 
-/// Turns the portal's refusal into the error that names the field to correct. The names and texts are those that Esri's
-/// clients and their tests know.
+/// Turns the portal's refusal into the error that names the field to correct. The names and texts
+/// are those that Esri's clients and their tests know.
 fn refusal(
     error: &PortalError,
     portal: &PortalUrl,
@@ -212,7 +216,8 @@ fn refusal(
     }
 }
 
-/// The fields that name the application. Every Esri client sends them in the body; none uses HTTP Basic authentication.
+/// The fields that name the application. Every Esri client sends them in the body; none uses HTTP
+/// Basic authentication.
 fn client_fields<'a>(
     connection: &'a Connection,
     secret: Option<&'a Secret>,

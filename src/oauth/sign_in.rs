@@ -1,4 +1,5 @@
-//! A user's sign-in with a browser: the address of the portal's sign-in page, and the authorization code that comes back.
+//! A user's sign-in with a browser: the address of the portal's sign-in page, and the authorization
+//! code that comes back.
 //!
 //! Sources: Esri, "Authorize" and "Token"; PKCE is RFC 7636.
 
@@ -26,13 +27,16 @@ const LONGEST_MESSAGE: usize = 200;
 /// What a person chose for a sign-in.
 #[derive(Clone, Debug, Default)]
 pub struct SignInOptions {
-    /// How many minutes the sign-in should live. `None` asks for the longest life that the portal allows.
+    /// How many minutes the sign-in should live. `None` asks for the longest life that the portal
+    /// allows.
     pub minutes: Option<i64>,
-    /// Makes the portal show its sign-in form even if the browser is signed in there, so that another user can sign in.
+    /// Makes the portal show its sign-in form even if the browser is signed in there, so that
+    /// another user can sign in.
     pub force_login: bool,
 }
 
-/// One attempt to sign in. Its `state` and code verifier exist only here, and [`SignInAttempt::finish`] consumes them.
+/// One attempt to sign in. Its `state` and code verifier exist only here, and
+/// [`SignInAttempt::finish`] consumes them.
 #[derive(Debug)]
 pub struct SignInAttempt {
     url: String,
@@ -103,15 +107,17 @@ impl SignInAttempt {
         &self.redirect_uri
     }
 
-    /// Reads what a person pasted: the bare code, the address or the title of the approval page (`SUCCESS code=…`), or an
-    /// error.
+    /// Reads what a person pasted: the bare code, the address or the title of the approval page
+    /// (`SUCCESS code=…`), or an error.
     ///
-    /// A `state` in it must be this attempt's. A bare code comes without one; PKCE binds it to this attempt.
+    /// A `state` in it must be this attempt's. A bare code comes without one; PKCE binds it to this
+    /// attempt.
     #[must_use]
     pub fn read_pasted(&self, pasted: &str) -> AuthorizationResponse {
         let text = strip_quotes(pasted);
         match self.read_text(&text) {
-            // `read_text` takes the code from the first part that has one; the others may name a `state`.
+            // `read_text` takes the code from the first part that has one; the others may name a
+            // `state`.
             AuthorizationResponse::Code(_) if self.names_another_state(&text) => {
                 AuthorizationResponse::Foreign
             }
@@ -144,13 +150,15 @@ impl SignInAttempt {
         AuthorizationResponse::Code(AuthorizationCode(Secret::new(code.to_owned())))
     }
 
-    /// Reads the query of a browser's request to the redirect URI. It must contain this attempt's `state`.
+    /// Reads the query of a browser's request to the redirect URI. It must contain this attempt's
+    /// `state`.
     #[must_use]
     pub fn read_callback(&self, query: &str) -> AuthorizationResponse {
         self.read_query(query, true)
     }
 
-    /// The portal's approval page, where an out-of-band sign-in ends, may leave `state` out; a redirect never does.
+    /// The portal's approval page, where an out-of-band sign-in ends, may leave `state` out; a
+    /// redirect never does.
     fn state_must_return(&self) -> bool {
         !matches!(self.redirect_uri, RedirectUri::OutOfBand)
     }
@@ -191,8 +199,8 @@ impl SignInAttempt {
         }
     }
 
-    /// Gets tokens for the code. The request is sent once: a portal that sees a code twice may revoke what it granted for
-    /// it (RFC 6749 section 4.1.2).
+    /// Gets tokens for the code. The request is sent once: a portal that sees a code twice may
+    /// revoke what it granted for it (RFC 6749 section 4.1.2).
     pub fn finish(
         self,
         code: AuthorizationCode,
@@ -231,7 +239,8 @@ impl SignInAttempt {
     }
 }
 
-/// The address of the portal's sign-in page (Esri, "Authorize"). `state` comes back with the code (RFC 6749 section 10.12).
+/// The address of the portal's sign-in page (Esri, "Authorize"). `state` comes back with the code
+/// (RFC 6749 section 10.12).
 fn authorize_url(
     connection: &Connection,
     redirect_uri: &RedirectUri,
@@ -282,7 +291,8 @@ fn challenge(verifier: &Secret) -> String {
     ))
 }
 
-/// Removes what programs add when text is copied: blanks, quotes, invisible characters, and `&amp;` for `&`.
+/// Removes what programs add when text is copied: blanks, quotes, invisible characters, and `&amp;`
+/// for `&`.
 fn strip_quotes(pasted: &str) -> String {
     const AROUND: &str = "\"'`<>()[]“”„‘’«»";
     let visible: String = pasted
@@ -337,8 +347,8 @@ mod tests {
         SignInAttempt::begin(&connection(redirect), &SignInOptions::default()).unwrap()
     }
 
-    fn code(returned: AuthorizationResponse) -> Option<String> {
-        match returned {
+    fn code(response: AuthorizationResponse) -> Option<String> {
+        match response {
             AuthorizationResponse::Code(code) => Some(code.0.expose().to_owned()),
             _ => None,
         }
@@ -424,7 +434,7 @@ mod tests {
         for no_code in ["abc", &"x".repeat(4097), "abcd&efgh"] {
             assert_eq!(code(sign_in.read_pasted(no_code)), None);
         }
-        // A code alone names no state, wherever codes of this sign-in go.
+        // A bare code comes without a `state`, also for a loopback redirect URI.
         let loopback =
             SignInAttempt::begin(&connection(LOOPBACK), &SignInOptions::default()).unwrap();
         let alone = loopback.read_pasted("code=abcdef");
@@ -432,23 +442,23 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_said_twice_the_first_counts() {
+    fn of_repeated_parameters_the_first_counts() {
         let sign_in = sign_in(LOOPBACK);
         let state = sign_in.state.expose();
-        let said = |query: &str| sign_in.read_callback(query);
+        let read = |query: &str| sign_in.read_callback(query);
         assert_eq!(
-            code(said(&format!(
+            code(read(&format!(
                 "code=first&code=second&state={state}&state=other"
             )))
             .as_deref(),
             Some("first")
         );
         assert!(matches!(
-            said(&format!("code=first&state=other&state={state}")),
+            read(&format!("code=first&state=other&state={state}")),
             AuthorizationResponse::Foreign
         ));
         assert!(matches!(
-            said(&format!("code=&state={state}")),
+            read(&format!("code=&state={state}")),
             AuthorizationResponse::Unusable
         ));
     }
@@ -537,7 +547,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_pasted_text_is_read_without_harm(text in "\\PC*") {
+        fn any_pasted_text_is_read_without_panic(text in "\\PC*") {
             let _ = sign_in(OOB).read_pasted(&text);
         }
 

@@ -16,13 +16,15 @@ use crate::token::{is_sendable, AccessToken, RefreshToken};
 pub struct TokenResponse {
     /// The access token.
     pub access: AccessToken,
-    /// The refresh token. `None` where the portal issued none: for applications, and when a user's token is renewed.
+    /// The refresh token. `None` where the portal issued none: for applications, and when a user's
+    /// token is renewed.
     pub refresh: Option<RefreshToken>,
     /// The user whom the tokens are for. `None` where the portal does not say.
     pub username: Option<String>,
 }
 
-/// The fields that count. Portals vary in how they write numbers; what cannot be read counts as absent.
+/// The fields that count. Portals vary in how they write numbers; what cannot be read counts as
+/// absent.
 #[derive(Deserialize)]
 struct TokenFields {
     access_token: Option<Secret>,
@@ -36,8 +38,8 @@ struct TokenFields {
     refresh_token_expires_in: Option<i64>,
 }
 
-/// Reads the tokens of a successful answer. `now` is the time when the request was sent: only the relative lives in the
-/// answer count, because the portal's clock may show another time.
+/// Reads the tokens of a successful answer. `now` is the time when the request was sent: only the
+/// relative lives in the answer count, because the portal's clock may show another time.
 pub(super) fn read(
     answer: &ApiResponse,
     portal: &PortalUrl,

@@ -12,12 +12,14 @@ use crate::token::{AccessToken, Tokens};
 use super::records::is_lost;
 
 impl Session {
-    /// An access token: the cached one, or a new one. Of all processes that want a new one at the same time, exactly one
-    /// asks the portal.
+    /// An access token: the cached one, or a new one. Of all processes that want a new one at the
+    /// same time, exactly one asks the portal.
     ///
-    /// Errors: [`Error::SignInNeeded`], [`Error::Keychain`], [`Error::Unreachable`], [`Error::Refused`], [`Error::Busy`].
+    /// Errors: [`Error::SignInNeeded`], [`Error::Keychain`], [`Error::Unreachable`],
+    /// [`Error::Refused`], [`Error::Busy`].
     pub fn access_token(&self, request: &TokenRequest) -> Result<UsableToken> {
-        // Look without the lock first: mostly the cached token is good, and readers need not wait for each other.
+        // Look without the lock first: mostly the cached token is good, and readers need not wait
+        // for each other.
         let stored = match self.read_tokens(&self.connection) {
             Ok(tokens) => tokens,
             // Another process may be signing out. With the lock, we see what came of it.
@@ -32,7 +34,8 @@ impl Session {
                 return Ok(token);
             }
         }
-        // Remember which token was there: under the lock, another one means that another process has renewed.
+        // Remember which token was there: under the lock, another one means that another process
+        // has renewed.
         let seen = stored
             .and_then(|tokens| tokens.access)
             .map(|access| access.secret);
@@ -40,7 +43,8 @@ impl Session {
         self.access_token_under_lock(&lock, &connection, request, seen.as_ref())
     }
 
-    /// A token other than `rejected`, which the portal did not accept: renewed now, or by another process meanwhile.
+    /// A token other than `rejected`, which the portal did not accept: renewed now, or by another
+    /// process meanwhile.
     pub(super) fn access_token_instead_of(&self, rejected: &Secret) -> Result<UsableToken> {
         let request = TokenRequest {
             force: true,
@@ -57,12 +61,13 @@ impl Session {
         request: &TokenRequest,
         seen: Option<&Secret>,
     ) -> Result<UsableToken> {
-        // Read again: while this process waited for the lock, another one may have renewed, or signed in or out.
+        // Read again: while this process waited for the lock, another one may have renewed, or
+        // signed in or out.
         let stored = self
             .read_tokens(connection)
             .inspect_err(|error| self.record_failure(lock, error))?;
-        // A token that appeared meanwhile is new enough even for a forced renewal, so that many processes that force one
-        // at the same time cause a single renewal.
+        // A token that appeared meanwhile is new enough even for a forced renewal, so that many
+        // processes that force one at the same time cause a single renewal.
         if !request.force || has_other_token(stored.as_ref(), seen) {
             if let Some(token) =
                 self.cached_token(stored.as_ref(), request, Decision::RenewedByAnother)
@@ -70,7 +75,8 @@ impl Session {
                 return Ok(token);
             }
         }
-        // The portal grants less life than was asked for, and the cached token is new: renewing again would not help.
+        // The portal grants less life than was asked for, and the cached token is new: renewing
+        // again would not help.
         if !request.force && self.is_best_possible(stored.as_ref(), request) {
             let token = stored
                 .as_ref()
@@ -78,7 +84,8 @@ impl Session {
                 .ok_or_else(|| self.never_signed_in(connection))?;
             return Ok(self.announce(token, request));
         }
-        // Keep a copy of the cached token: the renewal consumes the record, and the portal may not be reachable.
+        // Keep a copy of the cached token: the renewal consumes the record, and the portal may not
+        // be reachable.
         let fallback = stored
             .as_ref()
             .and_then(|tokens| UsableToken::from_tokens(tokens, Decision::Fallback))
@@ -108,8 +115,8 @@ impl Session {
         UsableToken::from_tokens(tokens, decision)
     }
 
-    /// Whether a renewal would get no longer-lived token than the cached one: it is new, and the portal granted less than
-    /// is wanted.
+    /// Whether a renewal would get no longer-lived token than the cached one: it is new, and the
+    /// portal granted less than is wanted.
     fn is_best_possible(&self, tokens: Option<&Tokens>, request: &TokenRequest) -> bool {
         let Some((tokens, access)) = tokens.and_then(|t| Some((t, t.access.as_ref()?))) else {
             return false;
@@ -121,8 +128,8 @@ impl Session {
             && request.min_ttl.seconds(access.seconds_granted()) > access.seconds_granted()
     }
 
-    /// Reports what was decided, and before that whether the token lives less long than wanted. The decision comes last:
-    /// when an observer receives it, it has received all notices about it.
+    /// Reports what was decided, and before that whether the token lives less long than wanted. The
+    /// decision comes last: when an observer receives it, it has received all notices about it.
     pub(super) fn announce(&self, token: UsableToken, request: &TokenRequest) -> UsableToken {
         let seconds_left = token.access.seconds_left(self.context.now());
         let seconds_wanted = request.min_ttl.seconds(token.access.seconds_granted());
@@ -138,7 +145,8 @@ impl Session {
         token
     }
 
-    /// While the portal cannot be reached, the cached token is better than none, as long as it lives.
+    /// While the portal cannot be reached, the cached token is better than none, as long as it
+    /// lives.
     fn fall_back_to_cached(
         &self,
         error: Error,

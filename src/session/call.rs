@@ -1,4 +1,5 @@
-//! Calls to the portal, or to a server that it grants tokens for, with the token that belongs there.
+//! Calls to the portal, or to a server that it grants tokens for, with the token that belongs
+//! there.
 
 use super::{Session, TokenRequest};
 use crate::error::{Error, Refusal, Result};
@@ -8,8 +9,9 @@ use crate::portal;
 use crate::secret::Secret;
 
 impl Session {
-    /// Runs `call` with the token for `target`. Where the token is rejected, renews it and calls once more. A call that is
-    /// refused for lack of a privilege (403) is not repeated: another token would have the same privileges.
+    /// Runs `call` with the token for `target`. Where the token is rejected, renews it and calls
+    /// once more. A call that is refused for lack of a privilege (403) is not repeated: another
+    /// token would have the same privileges.
     pub fn call<T>(
         &self,
         target: &Target,
@@ -43,7 +45,8 @@ impl Session {
     }
 }
 
-/// A token that was renewed a moment ago and is rejected again has another fault than its age, such as a wrong referer.
+/// A token that was renewed a moment ago and is rejected again has another fault than its age, such
+/// as a wrong referer.
 fn second_error(error: CallError, http: &Http) -> Error {
     match error {
         CallError::Portal(error) if error.is_invalid_token() => Error::Refused {

@@ -1,8 +1,10 @@
-//! Extending a sign-in: exchanges the refresh token for one that lives longer. The caller holds the renewal lock.
+//! Extending a sign-in: exchanges the refresh token for one that lives longer. The caller holds the
+//! renewal lock.
 //!
 //! The exchange ends the old refresh token and all access tokens from it at once (Esri, "Token",
-//! `exchange_refresh_token`). Where the answer is lost on the way, the new refresh token is lost with it, so the record
-//! carries the exchange mark from before the exchange is sent until its outcome is stored.
+//! `exchange_refresh_token`). Where the answer is lost on the way, the new refresh token is lost
+//! with it, so the record carries the exchange mark from before the exchange is sent until its
+//! outcome is stored.
 
 use super::Session;
 use crate::connection::Connection;
@@ -30,14 +32,15 @@ impl Session {
         let ended_tokens_until = tokens
             .access_tokens_valid_until
             .filter(|until| *until > self.context.now());
-        // Store the mark first. That also proves that the keychain can be written: where it cannot, the exchange must not
-        // be sent, because its answer could not be stored.
+        // Store the mark first. That also proves that the keychain can be written: where it cannot,
+        // the exchange must not be sent, because its answer could not be stored.
         tokens.exchange_started = true;
         self.write_tokens(connection, &tokens)?;
         let now = self.context.now();
         match oauth::exchange(http, connection, &refresh, secret, now) {
             Ok(response) => {
-                // Store the new refresh token before anything else: from here on, it is the only one.
+                // Store the new refresh token before anything else: from here on, it is the only
+                // one.
                 let tokens = tokens_after_exchange(tokens, response);
                 self.write_tokens(connection, &tokens)?;
                 if let Some(until) = ended_tokens_until.filter(|_| extension == Extension::Forced) {
@@ -65,7 +68,8 @@ impl Session {
         }
     }
 
-    /// The portal refused the exchange, so the refresh token is not spent. The caller still needs an access token.
+    /// The portal refused the exchange, so the refresh token is not spent. The caller still needs
+    /// an access token.
     fn renew_after_refused_extension(
         &self,
         connection: &Connection,
@@ -86,9 +90,10 @@ impl Session {
         Ok((tokens, Decision::Renewed))
     }
 
-    /// Finds out whether the portal carried out an exchange whose answer was never stored: one renewal with the old
-    /// refresh token tells. Where it works, the exchange was not carried out. Where the portal says that the token is
-    /// spent, it was; the new refresh token is lost, and a person must sign in. Any other failure leaves the mark.
+    /// Finds out whether the portal carried out an exchange whose answer was never stored: one
+    /// renewal with the old refresh token tells. Where it works, the exchange was not carried out.
+    /// Where the portal says that the token is spent, it was; the new refresh token is lost, and a
+    /// person must sign in. Any other failure leaves the mark.
     ///
     /// `first` is the error that the exchange itself ended with, if it was just sent.
     pub(super) fn settle_extension(
@@ -106,8 +111,8 @@ impl Session {
                 Ok((tokens, Decision::Renewed))
             }
             Err(TokenError::Revoked(_)) => {
-                // Remove the spent token, so that it is never sent again. The mark stays, and tells later processes why
-                // there is none.
+                // Remove the spent token, so that it is never sent again. The mark stays, so that
+                // later processes know why there is none.
                 tokens.refresh = None;
                 tokens.access = None;
                 self.store_best_effort(connection, &tokens);
@@ -118,7 +123,8 @@ impl Session {
     }
 }
 
-/// The record after an exchange. The access tokens from the old refresh token have ended, those for servers included.
+/// The record after an exchange. The access tokens from the old refresh token have ended, those for
+/// servers included.
 fn tokens_after_exchange(old: Tokens, response: TokenResponse) -> Tokens {
     let mut tokens = Tokens {
         refresh: response.refresh,

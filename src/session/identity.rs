@@ -8,7 +8,8 @@ use crate::portal::{self, AppInfo, Identity, IdentityError};
 use crate::secret::Secret;
 
 impl Session {
-    /// The user or the application that the connection's tokens are for. A rejected token is renewed once.
+    /// The user or the application that the connection's tokens are for. A rejected token is
+    /// renewed once.
     pub fn whoami(&self) -> Result<Identity> {
         let grant = &self.connection.grant;
         self.ask_with_token(|http, token| match grant {
@@ -19,8 +20,8 @@ impl Session {
         })
     }
 
-    /// The registered application that this connection's tokens are issued to, a user's too. A rejected token is renewed
-    /// once.
+    /// The registered application that this connection's tokens are issued to, a user's too. A
+    /// rejected token is renewed once.
     pub fn app_info(&self) -> Result<AppInfo> {
         self.ask_with_token(portal::app_info)
     }

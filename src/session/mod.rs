@@ -1,4 +1,5 @@
-//! One connection in use: gets access tokens, extends the sign-in, signs in and out, and calls the portal.
+//! One connection in use: gets access tokens, extends the sign-in, signs in and out, and calls the
+//! portal.
 //!
 //! | module | does |
 //! |---|---|
@@ -10,12 +11,14 @@
 //! | `records`, `status` | read and write the keychain records; copy their dates to `meta.json` |
 //!
 //! Four rules hold in all of them:
-//! - Whatever renews, extends, signs in or signs out holds the connection's [`RenewalLock`], and works with what it reads
-//!   *after* it got the lock.
-//! - A new refresh token is stored before anything else is done with it. The exchange mark is stored before the exchange
-//!   is sent, because the old refresh token ends the moment the portal answers. While the mark stands, one plain renewal
-//!   with the old refresh token finds out whether the portal carried out the exchange.
-//! - Only code 498 from the portal's token endpoint means that a person must sign in. No other failure deletes anything.
+//! - Whatever renews, extends, signs in or signs out holds the connection's [`RenewalLock`], and
+//!   works with what it reads *after* it got the lock.
+//! - A new refresh token is stored before anything else is done with it. The exchange mark is
+//!   stored before the exchange is sent, because the old refresh token ends the moment the portal
+//!   answers. While the mark stands, one plain renewal with the old refresh token finds out whether
+//!   the portal carried out the exchange.
+//! - Only code 498 from the portal's token endpoint means that a person must sign in. No other
+//!   failure deletes anything.
 //! - The lock is never held while a person is asked something.
 
 use std::sync::{Arc, OnceLock};
@@ -52,8 +55,8 @@ pub(crate) use status::{other_machine, this_machine};
 pub struct TokenRequest {
     /// How long it must still live.
     pub min_ttl: MinTtl,
-    /// Whether the caller chose `min_ttl`. Then a token that lives less long is not returned as a fallback while the portal
-    /// cannot be reached.
+    /// Whether the caller chose `min_ttl`. Then a token that lives less long is not returned as a
+    /// fallback while the portal cannot be reached.
     pub explicit: bool,
     /// Renew even if the cached token lives long enough.
     pub force: bool,
@@ -88,7 +91,8 @@ pub struct UsableToken {
     pub access: AccessToken,
     /// The user whom it is for. `None` for applications.
     pub username: Option<String>,
-    /// When the sign-in behind it expires, as the portal said or as assumed. `None` for applications.
+    /// When the sign-in behind it expires, as the portal said or as assumed. `None` for
+    /// applications.
     pub sign_in_expires_at: Option<Timestamp>,
     /// How it came about.
     pub decision: Decision,
@@ -117,8 +121,8 @@ impl UsableToken {
 pub struct RefreshOutcome {
     /// The access token that is cached now.
     pub token: UsableToken,
-    /// The sign-in is due to be extended, but a script may hold an access token that would end. It can be extended from
-    /// this moment on. `None` where nothing waits.
+    /// The sign-in is due to be extended, but a script may hold an access token that would end. It
+    /// can be extended from this moment on. `None` where nothing waits.
     pub extension_waits_until: Option<Timestamp>,
 }
 
@@ -167,7 +171,8 @@ impl Session {
         (&self.store, &self.keychain, &self.context)
     }
 
-    /// The HTTP client for this connection's portal. Created on first use, because the cached token needs none.
+    /// The HTTP client for this connection's portal. Created on first use, because the cached token
+    /// needs none.
     pub fn http(&self) -> Result<&Http> {
         if let Some(http) = self.http.get() {
             return Ok(http);
@@ -205,7 +210,8 @@ impl Session {
         self.connection.label.to_string()
     }
 
-    /// The error where no sign-in is stored. Where another machine signed in, its keychain has the secrets.
+    /// The error where no sign-in is stored. Where another machine signed in, its keychain has the
+    /// secrets.
     fn never_signed_in(&self, connection: &Connection) -> Error {
         self.sign_in_needed(match other_machine(connection) {
             Some(machine) => SignInNeeded::OtherMachine(machine),

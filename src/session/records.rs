@@ -10,13 +10,15 @@ use crate::secret::Secret;
 use crate::token::{Binding, ClientSecret, Tokens};
 
 impl Session {
-    /// The stored tokens. `None` where nobody has signed in. A record that was stored for another portal or client ID is
-    /// an error, and so is a missing one where `meta.json` says that there is a sign-in.
+    /// The stored tokens. `None` before the first sign-in. A record that was stored for another
+    /// portal or client ID is an error, and so is a missing one where `meta.json` says that there
+    /// is a sign-in.
     pub(crate) fn read_tokens(&self, connection: &Connection) -> Result<Option<Tokens>> {
         let Some(record) = self.read(connection, ItemKind::Tokens)? else {
             let signed_in = connection.status.signed_in_at.is_some();
             return match (signed_in, &connection.grant) {
-                // The folder was copied or is shared; the sign-in is in the other machine's keychain.
+                // The folder was copied or is shared; the sign-in is in the other machine's
+                // keychain.
                 (true, Grant::User { .. }) if other_machine(connection).is_some() => {
                     Err(self.never_signed_in(connection))
                 }
@@ -30,8 +32,8 @@ impl Session {
         Ok(Some(tokens))
     }
 
-    /// The stored client secret. `None` where there is none. A record that was stored for another portal or client ID is
-    /// an error.
+    /// The stored client secret. `None` where there is none. A record that was stored for another
+    /// portal or client ID is an error.
     pub(crate) fn read_client_secret(&self, connection: &Connection) -> Result<Option<Secret>> {
         let Some(record) = self.read(connection, ItemKind::ClientSecret)? else {
             return Ok(None);
@@ -54,7 +56,8 @@ impl Session {
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))
     }
 
-    /// Writes tokens whose loss costs only another renewal. A failure is reported, and the caller still gets the token.
+    /// Writes tokens whose loss costs only another renewal. A failure is reported, and the caller
+    /// still gets the token.
     pub(super) fn store_best_effort(&self, connection: &Connection, tokens: &Tokens) {
         if let Err(error) = self.write_tokens(connection, tokens) {
             self.emit_notice(Notice::Other {

@@ -1,4 +1,5 @@
-//! Renewing: gets a new access token by the refresh token or by the client secret. The caller holds the renewal lock.
+//! Renewing: gets a new access token by the refresh token or by the client secret. The caller holds
+//! the renewal lock.
 
 use super::{RefreshOutcome, Session, TokenRequest, UsableToken};
 use crate::connection::{Connection, Grant};
@@ -14,8 +15,9 @@ use crate::token::Tokens;
 impl Session {
     /// Renews now, and extends the sign-in where `rule` says so.
     ///
-    /// Where the extension is due but waits until no script can lose its token, the cached token is left as it is while it
-    /// is good: a new one would live longer, and push that moment further away.
+    /// Where the extension is due but waits until no script can lose its token, the cached token is
+    /// left as it is while it is good: a new one would live longer, and push that moment further
+    /// away.
     pub fn refresh(&self, rule: ExtendRule) -> Result<RefreshOutcome> {
         let (lock, connection) = self.lock()?;
         self.refresh_under_lock(&lock, &connection, rule)
@@ -75,8 +77,8 @@ impl Session {
             (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
                 self.renew_user(connection, tokens, request.extend)?
             }
-            // The mark without a refresh token: the exchange was carried out, and the new refresh token was lost with
-            // its answer.
+            // The mark without a refresh token: the exchange was carried out, and the new refresh
+            // token was lost with its answer.
             (Grant::User { .. }, Some(tokens)) if tokens.exchange_started => {
                 return Err(self.sign_in_needed(SignInNeeded::ExtensionLost));
             }
@@ -126,8 +128,9 @@ impl Session {
     ) -> Result<(Tokens, Decision)> {
         // The portal asks users for no client secret, but a stored one is sent along.
         let secret = self.read_client_secret(connection)?;
-        // An earlier exchange has no stored answer. First find out whether the refresh token is spent. That renews, too,
-        // so nothing is left to do unless the caller wants the sign-in extended in any case.
+        // An earlier exchange has no stored answer. First find out whether the refresh token is
+        // spent. That renews, too, so nothing is left to do unless the caller wants the sign-in
+        // extended in any case.
         if tokens.exchange_started {
             let settled = self.settle_extension(connection, tokens, secret.as_ref(), None)?;
             if rule != ExtendRule::Now {
@@ -145,8 +148,8 @@ impl Session {
         Ok((tokens, Decision::Renewed))
     }
 
-    /// Gets a new access token with the refresh token, which stays the same. An answer also proves that the refresh token
-    /// is not spent, and so removes the exchange mark.
+    /// Gets a new access token with the refresh token, which stays the same. An answer also proves
+    /// that the refresh token is not spent, and so removes the exchange mark.
     pub(super) fn renew_by_refresh_token(
         &self,
         connection: &Connection,

@@ -11,8 +11,8 @@ use crate::token::AccessToken;
 impl Session {
     /// A token for a server, by its root: the cached one, or one that the portal grants now.
     ///
-    /// [`Error::Refused`] for a server that the portal does not grant tokens for. Nothing is sent to the server; what it
-    /// says about itself does not count.
+    /// [`Error::Refused`] for a server that the portal does not grant tokens for. Nothing is sent
+    /// to the server; what it says about itself does not count.
     pub fn server_token(&self, root: &str, request: &TokenRequest) -> Result<UsableToken> {
         let stored = self.read_tokens(&self.connection)?;
         let cached = stored

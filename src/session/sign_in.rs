@@ -10,8 +10,9 @@ use crate::portal::{self, AppInfo};
 use crate::store::RenewalLock;
 use crate::token::Tokens;
 
-/// A sign-in that the portal has granted and that is not stored yet. Between the two, a person may be asked whether it is
-/// the right user. [`Session::accept`] stores it, [`Session::discard`] revokes it.
+/// A sign-in that the portal has granted and that is not stored yet. Between the two, a person may
+/// be asked whether it is the right user. [`Session::accept`] stores it, [`Session::discard`]
+/// revokes it.
 #[derive(Debug)]
 pub struct PendingSignIn {
     tokens: Tokens,
@@ -32,8 +33,8 @@ impl Session {
         SignInAttempt::begin(&self.connection, options)
     }
 
-    /// Gets tokens for the authorization code, and asks who signed in where the portal did not say. Stores nothing and
-    /// takes no lock.
+    /// Gets tokens for the authorization code, and asks who signed in where the portal did not say.
+    /// Stores nothing and takes no lock.
     pub fn exchange_code(
         &self,
         sign_in: SignInAttempt,
@@ -63,7 +64,8 @@ impl Session {
         self.write_tokens(&connection, &tokens)?;
         self.copy_status(&lock, &tokens);
         self.record_sign_in(&lock, |status| status.username = Some(username));
-        // Revoking may take long, and what it revokes is stored nowhere any more: let other processes go on.
+        // Revoking may take long, and what it revokes is stored nowhere any more: let other
+        // processes go on.
         drop(lock);
         if let Some(replaced) = replaced {
             self.revoke(&replaced);
@@ -78,7 +80,8 @@ impl Session {
         self.revoke(&pending.tokens);
     }
 
-    /// Signs an application in: gets an access token, and asks the portal which application it is for.
+    /// Signs an application in: gets an access token, and asks the portal which application it is
+    /// for.
     pub fn sign_in_application(&self) -> Result<(UsableToken, AppInfo)> {
         let (lock, connection) = self.lock()?;
         let token = self
@@ -92,7 +95,8 @@ impl Session {
         Ok((token, info))
     }
 
-    /// Writes to `meta.json` that, when and where this connection signed in. The last failure is over with that.
+    /// Writes to `meta.json` that, when and where this connection signed in. The last failure is
+    /// over with that.
     fn record_sign_in(&self, lock: &RenewalLock, change: impl FnOnce(&mut Status)) {
         let now = self.context.now();
         self.update_status_best_effort(lock, |status| {

@@ -23,8 +23,8 @@ pub enum SignedOut {
 }
 
 impl Session {
-    /// Revokes the sign-in at the portal, unless `keep_remote`, then deletes it here even if revoking failed. The
-    /// connection and its client secret stay.
+    /// Revokes the sign-in at the portal, unless `keep_remote`, then deletes it here even if
+    /// revoking failed. The connection and its client secret stay.
     pub fn sign_out(&self, keep_remote: bool) -> Result<SignedOut> {
         let (lock, connection) = self.lock()?;
         let outcome = self.forget_tokens(&connection, keep_remote)?;
@@ -37,14 +37,15 @@ impl Session {
         Ok(outcome)
     }
 
-    /// The part of signing out that concerns the portal and the keychain. The caller holds the renewal lock.
+    /// The part of signing out that concerns the portal and the keychain. The caller holds the
+    /// renewal lock.
     pub(crate) fn forget_tokens(
         &self,
         connection: &Connection,
         keep_remote: bool,
     ) -> Result<SignedOut> {
-        // A record that is damaged, or was stored for another portal or client ID, is deleted, but its tokens are sent
-        // nowhere.
+        // A record that is damaged, or was stored for another portal or client ID, is deleted, but
+        // its tokens are sent nowhere.
         let tokens = self.read_tokens(connection).ok().flatten();
         let outcome = match &tokens {
             Some(_) if keep_remote => SignedOut::Forgotten,
@@ -63,8 +64,9 @@ impl Session {
         })
     }
 
-    /// Revokes the refresh token, which ends its access tokens as well. Returns `false`, and emits a notice, if the portal
-    /// could not be asked. An application's token cannot be revoked (Esri, "Revoke Token"), so there is nothing to do.
+    /// Revokes the refresh token, which ends its access tokens as well. Returns `false`, and emits
+    /// a notice, if the portal could not be asked. An application's token cannot be revoked (Esri,
+    /// "Revoke Token"), so there is nothing to do.
     pub(super) fn revoke(&self, tokens: &Tokens) -> bool {
         let Some(refresh) = &tokens.refresh else {
             return true;
@@ -81,8 +83,8 @@ impl Session {
         revoked.is_ok()
     }
 
-    /// Revokes a refresh token of this connection that is not in the keychain. Returns `false`, and emits a notice, if the
-    /// portal could not be asked.
+    /// Revokes a refresh token of this connection that is not in the keychain. Returns `false`, and
+    /// emits a notice, if the portal could not be asked.
     pub fn revoke_stray(&self, refresh_token: Secret) -> bool {
         let mut tokens = Tokens::new(&self.connection);
         tokens.refresh = Some(RefreshToken {

@@ -1,5 +1,6 @@
-//! Copies of what `status` shows, in `meta.json`, so that it needs neither keychain nor portal. The keychain record is what
-//! counts; a copy that cannot be written is reported and does not fail the work.
+//! Copies of what `status` shows, in `meta.json`, so that it needs neither keychain nor portal. The
+//! keychain record is what counts; a copy that cannot be written is reported and does not fail the
+//! work.
 
 use super::Session;
 use crate::connection::{Connection, Status};
@@ -11,8 +12,8 @@ use crate::store::{rfc3339, RenewalLock};
 use crate::token::Tokens;
 
 impl Session {
-    /// Copies the dates of the tokens record. The last failure stays until the next sign-in: a person who looks in the
-    /// morning wants to know of it, even if a later renewal worked.
+    /// Copies the dates of the tokens record. The last failure stays until the next sign-in: a
+    /// person who looks in the morning wants to know of it, even if a later renewal worked.
     pub(super) fn copy_status(&self, lock: &RenewalLock, tokens: &Tokens) {
         let now = self.context.now();
         self.update_best_effort(lock, |connection| {
@@ -41,8 +42,8 @@ impl Session {
         });
     }
 
-    /// The same where the failure came before the lock was taken. If the lock cannot be had soon, this is left out: the
-    /// process that holds it records its own result.
+    /// The same where the failure came before the lock was taken. If the lock cannot be had soon,
+    /// this is left out: the process that holds it records its own result.
     pub(super) fn record_failure_without_lock(&self, error: &Error) {
         let timeout = self.context.deadline.bound(FAILURE_NOTE_LOCK_TIMEOUT);
         let silent = Context {
