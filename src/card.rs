@@ -124,11 +124,14 @@ impl Card {
     /// after it was made.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
         if bytes.len() as u64 > MAX_CARD_BYTES {
-            return Err(bad("it is too large"));
+            return Err(bad(format!(
+                "it is larger than {} KiB",
+                MAX_CARD_BYTES / 1024
+            )));
         }
         let text = Secret::from_file(bytes).ok_or_else(|| bad("it is not text"))?;
         let value: serde_json::Value = serde_json::from_str(text.expose())
-            .map_err(|why| bad(format!("it is not a connection card: {why}")))?;
+            .map_err(|why| bad(format!("it is not JSON: {why}")))?;
         match value.get("age_oauth_card").and_then(serde_json::Value::as_u64) {
             Some(VERSION) => {}
             Some(newer) if newer > VERSION => {
@@ -136,7 +139,7 @@ impl Card {
                     "it has version {newer}, and this program reads version {VERSION}; install a newer age-oauth"
                 )))
             }
-            _ => return Err(bad("it is not a connection card: `age_oauth_card` is missing")),
+            _ => return Err(bad("the field `age_oauth_card` is missing")),
         }
         let fields: CardFields =
             serde_json::from_value(value).map_err(|why| bad(why.to_string()))?;
