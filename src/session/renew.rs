@@ -67,6 +67,7 @@ impl Session {
         stored: Option<Tokens>,
         request: &TokenRequest,
     ) -> Result<UsableToken> {
+        // Remember whether the sign-in was due: the renewal consumes the record.
         let was_due = stored.as_ref().is_some_and(|tokens| {
             tokens
                 .extension(request.extend, self.context.now())
@@ -85,6 +86,7 @@ impl Session {
             (Grant::User { .. }, _) => return Err(self.never_signed_in(connection)),
         };
         self.copy_status(lock, &tokens);
+        // A sign-in that is not extended comes to its end. Say so in time, at every renewal.
         let failed_to_extend = was_due && decision != Decision::Extended;
         if tokens.exchange_unsupported || failed_to_extend {
             self.warn_if_expiring(&tokens);
