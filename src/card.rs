@@ -1,8 +1,11 @@
-//! The connection card: everything that a colleague needs to use the same registered application, and no secret.
+//! The connection card: a connection as a file for colleagues. It has everything that they need to
+//! use the same registered application, and no secret.
 //!
-//! A card is data from somebody else. It never carries what weakens a connection (certificates left unchecked, PKCE switched
-//! off, plain HTTP) nor what belongs to one machine (a proxy), and one that tries to is refused. Its digest finds damage and
-//! careless edits; who is to be trusted is decided by a person, who is shown the portal, the client id and the fingerprints.
+//! A card comes from another person and is not trusted. It cannot contain what weakens a connection
+//! (unchecked certificates, no PKCE, plain HTTP) or what belongs to one machine (a proxy); a card
+//! with such a field is refused. Its digest detects damage and careless edits, not forgery: whether
+//! to trust it is decided by the person who adds it, after seeing the portal, the client ID and the
+//! fingerprints.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,33 +15,34 @@ use crate::http;
 use crate::manage::{check_client_id, check_referer};
 use crate::secret::Secret;
 
-/// The only version so far.
+/// The version of the format. There has been no other so far.
 const VERSION: u64 = 1;
 
-/// Cards of more bytes are refused: the longest chain of certificates is far from it.
-pub const MAX_CARD: u64 = 64 * 1024;
+/// The largest card that is read, in bytes. Even a long chain of certificates takes a fraction of
+/// that.
+pub const MAX_CARD_BYTES: u64 = 64 * 1024;
 
-/// What one person hands to another.
+/// A connection card.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
-    /// What the connection is called there.
+    /// The connection's label on the machine where the card was made.
     pub label: Label,
-    /// The portal's root, over TLS.
+    /// The portal's root; always https.
     pub portal: PortalUrl,
-    /// How tokens are granted; always with PKCE.
+    /// The kind of sign-in; for users, always with PKCE.
     pub grant: Grant,
-    /// The client id of the registered application.
+    /// The client ID of the registered application.
     pub client_id: String,
-    /// Sent as `Referer` on every call.
+    /// Sent as `Referer` header with every request. `None` sends no such header.
     pub referer: Option<String>,
-    /// Certificates to trust for this connection (DER).
+    /// Certificates to trust for this connection, in DER form.
     pub certificates: Vec<Vec<u8>>,
 }
 
-/// The text of a card.
+/// A card as JSON. `serde` refuses unknown fields, and with them whatever a card must not carry.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
+struct CardFields {
     age_oauth_card: u64,
     label: String,
     portal_url: String,
@@ -53,12 +57,12 @@ struct Wire {
     sha256: String,
 }
 
-impl Wire {
-    /// Over everything but itself.
+impl CardFields {
+    /// The SHA-256 digest of all fields but the digest itself, in hexadecimal.
     fn digest(&self) -> Result<String> {
         let mut value = serde_json::to_value(self).map_err(|why| bad(why.to_string()))?;
-        if let Some(fields) = value.as_object_mut() {
-            fields.remove("sha256");
+        if let Some(object) = value.as_object_mut() {
+            object.remove("sha256");
         }
         Ok(http::fingerprint(value.to_string().as_bytes()))
     }
@@ -69,15 +73,15 @@ fn bad(why: impl Into<String>) -> Error {
 }
 
 impl Card {
-    /// The card of a connection; `ca` is the content of its `ca.pem`, where it has one.
+    /// The card of a connection. `ca` is the content of its `ca.pem`, if it has one.
     ///
-    /// A connection over plain HTTP has none: [`Error::Invalid`].
+    /// [`Error::Invalid`] for a connection over plain HTTP, which cannot have a card.
     pub fn of(connection: &Connection, ca: Option<&[u8]>) -> Result<Self> {
         let certificates = match ca {
             Some(pem) => http::read_certificates(pem).map_err(bad)?,
             None => Vec::new(),
         };
-        over_tls(&connection.portal)?;
+        require_https(&connection.portal)?;
         Ok(Self {
             label: connection.label.clone(),
             portal: connection.portal.clone(),
@@ -94,9 +98,9 @@ impl Card {
         })
     }
 
-    /// The card as text: JSON over several lines.
+    /// The card as indented JSON.
     pub fn to_json(&self) -> Result<String> {
-        let mut wire = Wire {
+        let mut fields = CardFields {
             age_oauth_card: VERSION,
             label: self.label.to_string(),
             portal_url: self.portal.as_str().to_owned(),
@@ -110,42 +114,47 @@ impl Card {
             ca: Some(http::to_pem(&self.certificates)).filter(|pem| !pem.is_empty()),
             sha256: String::new(),
         };
-        wire.sha256 = wire.digest()?;
-        serde_json::to_string_pretty(&wire).map_err(|why| bad(why.to_string()))
+        fields.sha256 = fields.digest()?;
+        serde_json::to_string_pretty(&fields).map_err(|why| bad(why.to_string()))
     }
 
-    /// Reads a card, in whichever encoding an editor or a shell has written it.
+    /// Reads a card, in any encoding that [`Secret::from_file`] understands.
     ///
-    /// [`Error::Invalid`] for anything else, for a newer version, and for a card that was changed since it was made.
+    /// [`Error::Invalid`] for other content, for a newer version, and for a card that was changed
+    /// after it was made.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
-        if bytes.len() as u64 > MAX_CARD {
-            return Err(bad("it is larger than any card"));
+        if bytes.len() as u64 > MAX_CARD_BYTES {
+            return Err(bad(format!(
+                "it is larger than {} KiB",
+                MAX_CARD_BYTES / 1024
+            )));
         }
-        let text = Secret::from_file(bytes).ok_or_else(|| bad("it is no text"))?;
+        let text = Secret::from_file(bytes).ok_or_else(|| bad("it is not text"))?;
         let value: serde_json::Value = serde_json::from_str(text.expose())
-            .map_err(|why| bad(format!("it is no card: {why}")))?;
+            .map_err(|why| bad(format!("it is not JSON: {why}")))?;
         match value.get("age_oauth_card").and_then(serde_json::Value::as_u64) {
             Some(VERSION) => {}
             Some(newer) if newer > VERSION => {
                 return Err(bad(format!(
-                    "it has version {newer}, and this program reads version {VERSION}; a newer age-oauth is needed"
+                    "it has version {newer}, and this program reads version {VERSION}; install a newer age-oauth"
                 )))
             }
-            _ => return Err(bad("it is no card: `age_oauth_card` is missing")),
+            _ => return Err(bad("the field `age_oauth_card` is missing")),
         }
-        let wire: Wire = serde_json::from_value(value).map_err(|why| bad(why.to_string()))?;
-        let digest = wire.digest()?;
-        if !digest.eq_ignore_ascii_case(&wire.sha256) {
-            return Err(bad("it was changed since it was made; ask for a new one"));
+        let fields: CardFields =
+            serde_json::from_value(value).map_err(|why| bad(why.to_string()))?;
+        let digest = fields.digest()?;
+        if !digest.eq_ignore_ascii_case(&fields.sha256) {
+            return Err(bad("it was changed after it was made; ask for a new one"));
         }
-        wire.into_card()
+        fields.into_card()
     }
 }
 
-impl Wire {
+impl CardFields {
     fn into_card(self) -> Result<Card> {
         let portal: PortalUrl = self.portal_url.parse()?;
-        over_tls(&portal)?;
+        require_https(&portal)?;
         let grant = match (self.auth_type.as_str(), self.redirect_uri) {
             ("user", uri) => Grant::User {
                 redirect_uri: uri.map_or(Ok(RedirectUri::OutOfBand), |uri| uri.parse())?,
@@ -170,11 +179,11 @@ impl Wire {
     }
 }
 
-fn over_tls(portal: &PortalUrl) -> Result<()> {
+fn require_https(portal: &PortalUrl) -> Result<()> {
     if portal.as_str().starts_with("https://") {
         return Ok(());
     }
-    Err(bad("a card is for portals over https"))
+    Err(bad("the portal URL must begin with https://"))
 }
 
 #[cfg(test)]
@@ -198,11 +207,11 @@ mod tests {
         }
     }
 
-    /// The card with fields of its text changed, and the digest made anew where `sealed`.
-    fn changed(field: &str, value: serde_json::Value, sealed: bool) -> Result<Card> {
+    /// The card with one field changed, and with a digest that fits if `new_digest`.
+    fn changed(field: &str, value: serde_json::Value, new_digest: bool) -> Result<Card> {
         let mut text: serde_json::Value = serde_json::from_str(&card().to_json().unwrap()).unwrap();
         text[field] = value;
-        if sealed {
+        if new_digest {
             text.as_object_mut().unwrap().remove("sha256");
             text["sha256"] = http::fingerprint(text.to_string().as_bytes()).into();
         }
@@ -230,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_is_refused_even_with_a_digest_that_fits() {
+    fn a_weakening_field_is_refused_even_with_a_digest_that_fits() {
         for (field, value) in [
             ("portal_url", "https://evil.example/portal".into()),
             ("client_id", "other".into()),

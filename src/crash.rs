@@ -1,16 +1,17 @@
-//! Places where the process may die, for tests of what it leaves behind.
+//! Crash points: places where tests end the process, to check what it leaves behind.
 //!
-//! Between any two effects on a file, a keychain or a portal stands a [`point`]. In what is shipped it is nothing at all;
-//! with the feature `crash-points`, which is for the tests alone, `AGE_OAUTH_CRASH_AT=N` ends the process at the N-th one
-//! that it passes, without any cleaning up, and `AGE_OAUTH_CRASH_LOG` names a file that every point is written to.
+//! There is a [`point`] between any two effects on a file, a keychain or a portal. In a release
+//! build it compiles to nothing. With the feature `crash-points`, which only tests use,
+//! `AGE_OAUTH_CRASH_AT=N` ends the process without any cleanup at the N-th point that it passes,
+//! and `AGE_OAUTH_CRASH_LOG` names a file to which each point that is passed is appended.
 
-/// The process may die here.
+/// Tests may end the process here.
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
-#[allow(clippy::inline_always)] // So that nothing of it is left.
+#[allow(clippy::inline_always)] // So that it compiles to nothing.
 pub(crate) fn point(_name: &str) {}
 
-/// The process may die here.
+/// Tests may end the process here.
 #[cfg(feature = "crash-points")]
 pub(crate) fn point(name: &str) {
     use std::io::Write as _;
@@ -28,7 +29,7 @@ pub(crate) fn point(name: &str) {
     }
     let at = std::env::var("AGE_OAUTH_CRASH_AT").ok();
     if at.and_then(|at| at.parse().ok()) == Some(number) {
-        // Like SIGKILL: no destructor and no handler of ours runs.
+        // Like SIGKILL: neither destructors nor handlers run.
         std::process::abort();
     }
 }

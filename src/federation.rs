@@ -1,14 +1,15 @@
-//! Which token belongs to an address: the portal's own, one that the portal grants for a server, or none.
+//! Which token belongs to a URL: the portal's own, or one that the portal grants for a server.
 //!
-//! The portal alone decides which servers are its own. That a server names the portal as its owner (`owningSystemUrl`) is no
-//! evidence, and no connection is opened to a server before the portal has vouched for it.
+//! Only the portal decides which servers are federated with it. A server that names the portal as
+//! its owner (`owningSystemUrl`) may be lying, so nothing is sent to a server before the portal has
+//! granted a token for it.
 
 use url::Url;
 
 use crate::connection::{is_loopback, PortalUrl};
 use crate::error::{Error, Result};
 
-/// An address to call, and whose token it gets.
+/// A URL to call, and the token that belongs there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     url: Url,
@@ -16,24 +17,28 @@ pub struct Target {
     server: Option<String>,
 }
 
-/// Query parameters that carry tokens; an address ends up in logs.
-const TOKENS: [&str; 4] = ["token", "access_token", "refresh_token", "client_secret"];
+/// Parameters that carry tokens or secrets. They must not be part of a URL, because URLs end up in
+/// logs.
+const SECRET_PARAMETERS: [&str; 4] = ["token", "access_token", "refresh_token", "client_secret"];
 
 impl Target {
-    /// A path below the portal's `/sharing/rest/`, or a whole address on the portal or on a server.
+    /// Reads a path below the portal's `/sharing/rest/`, or a whole URL on the portal or on a
+    /// server.
     ///
-    /// [`Error::Invalid`] for a path that climbs (`..`), an address that is not https, and one with a token or a password in it.
+    /// [`Error::Invalid`] for a path with `..`, for a URL that is not https (loopback addresses
+    /// excepted), and for one that contains a token or a password.
     pub fn parse(portal: &PortalUrl, text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid("path", why);
         let text = text.trim();
-        // Parsers of addresses resolve `..` without a word.
+        // Refuse `..` here: `Url::parse` would resolve it silently, and the call would leave the
+        // REST directory.
         let path = text.split(['?', '#']).next().unwrap_or_default();
         let plain = path.to_ascii_lowercase().replace("%2e", ".");
         if plain.split(['/', '\\']).any(|part| part == "..") {
-            return Err(bad("`..` has no place in it"));
+            return Err(bad("it must not contain `..`"));
         }
         if text.is_empty() || text.chars().any(char::is_control) {
-            return Err(bad("it is empty or holds control characters"));
+            return Err(bad("it is empty or contains control characters"));
         }
         let whole = if text.contains("://") {
             text.to_owned()
@@ -46,51 +51,52 @@ impl Target {
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(&url) => {}
-            _ => return Err(bad("tokens travel by https only")),
+            _ => return Err(bad("tokens are sent over https only")),
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(bad("a user name or password has no place in it"));
+            return Err(bad("it must not contain a user name or a password"));
         }
         let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-        if let Some((name, _)) = query.iter().find(|(name, _)| is_token(name)) {
-            return Err(Error::invalid(
-                "path",
-                format!("`{name}` has no place in an address, which ends up in logs; the token is added in a header"),
-            ));
+        if let Some((name, _)) = query.iter().find(|(name, _)| is_secret_parameter(name)) {
+            return Err(bad(&format!(
+                "`{name}` must not be part of a URL, which ends up in logs; the token is added in a header"
+            )));
         }
         url.set_query(None);
         url.set_fragment(None);
-        let server = (!is_portals(portal, &url)).then(|| root_of(&url));
+        let server = (!is_on_portal(portal, &url)).then(|| root_of(&url));
         Ok(Self { url, query, server })
     }
 
-    /// The address without its query.
+    /// The URL without its query.
     #[must_use]
     pub fn address(&self) -> &str {
         self.url.as_str()
     }
 
-    /// The query that came with the address.
+    /// The query that was part of the URL.
     #[must_use]
     pub fn query(&self) -> &[(String, String)] {
         &self.query
     }
 
-    /// The root of the server whose token it takes; nothing where it is the portal itself.
+    /// The root of the server whose token is needed. `None` for the portal itself.
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         self.server.as_deref()
     }
 }
 
-/// Whether a parameter of this name would carry a token.
+/// Whether a parameter of this name carries a token or a secret.
 #[must_use]
-pub fn is_token(name: &str) -> bool {
-    TOKENS.iter().any(|token| name.eq_ignore_ascii_case(token))
+pub fn is_secret_parameter(name: &str) -> bool {
+    SECRET_PARAMETERS
+        .iter()
+        .any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
-/// On the portal itself: its scheme, host and port, at or below its path.
-fn is_portals(portal: &PortalUrl, url: &Url) -> bool {
+/// Whether the URL is on the portal: same scheme, host and port, at or below its path.
+fn is_on_portal(portal: &PortalUrl, url: &Url) -> bool {
     let Ok(root) = Url::parse(portal.as_str()) else {
         return false;
     };
@@ -100,7 +106,7 @@ fn is_portals(portal: &PortalUrl, url: &Url) -> bool {
         && inside.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Scheme, host, port and first folder: where an ArcGIS Server lives.
+/// The root of the ArcGIS Server that serves the URL: scheme, host, port and first folder.
 fn root_of(url: &Url) -> String {
     let folder = url
         .path_segments()
@@ -142,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_portal_is_its_origin_and_its_path_and_nothing_like_it() {
+    fn only_the_portals_own_origin_and_path_are_the_portal() {
         for (text, server) in [
             ("https://gis.example.com/portal/sharing/rest/search", None),
             ("https://GIS.example.com:443/portal", None),
@@ -170,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_climbs_or_carries_a_secret_is_refused() {
+    fn a_url_that_leaves_the_portal_or_carries_a_secret_is_refused() {
         for text in [
             "",
             "../admin",

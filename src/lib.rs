@@ -26,7 +26,7 @@
 //! # Ok::<(), age_oauth::Error>(())
 //! ```
 //!
-//! The library neither prints nor prompts; what a person should know goes to the [`context::Observer`]. The command line
+//! The library neither prints nor prompts; what a person should know goes to the [`event::Observer`]. The command line
 //! is behind the feature `cli`.
 
 pub mod card;
@@ -36,6 +36,7 @@ pub mod connection;
 pub mod context;
 mod crash;
 pub mod error;
+pub mod event;
 pub mod federation;
 mod files;
 pub mod http;
@@ -52,6 +53,7 @@ pub mod store;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod testing;
+mod text;
 pub mod token;
 
 pub use card::Card;

@@ -1,9 +1,10 @@
-//! The listener for a loopback redirect URI: it lives for one sign-in attempt, on the literal address that is registered,
-//! answers GET for the registered path alone, and ends with the attempt.
+//! The listener for a loopback redirect URI. It lives for one sign-in attempt, binds only the
+//! registered address, and answers only GET requests for the registered path (RFC 8252, sections
+//! 7.3 and 8.3).
 //!
-//! Rules of RFC 8252 sections 7.3 and 8.3. A browser opens connections that it never uses and asks for a favicon; a
-//! slow or hostile client must not hold up the one request that counts, so each connection has a thread of its own,
-//! bounded in time and size.
+//! Browsers open connections that they never use and ask for a favicon, and any program on this
+//! machine may connect. No slow or hostile client may delay the one request that counts, so each
+//! connection has its own thread, with limits on time and size.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,37 +18,39 @@ use crate::connection::LoopbackUri;
 use crate::error::{Error, Result};
 use crate::oauth::{AuthorizationResponse, SignInAttempt};
 
-/// A request with a longer head than this is no redirect of a portal.
+/// The longest request head that is read, in bytes. A portal's redirect is far shorter.
 const MAX_HEAD: usize = 16 * 1024;
 
 /// How long one client may take to send its request or to read its answer.
-const CLIENT_TIME: Duration = Duration::from_secs(10);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Clients served at once; a browser opens a handful.
+/// How many clients are served at the same time. A browser opens a handful of connections; more are
+/// closed at once.
 const MAX_CLIENTS: usize = 16;
 
-/// How soon the accepting thread notices that the attempt is over.
+/// How often the accepting thread checks whether the attempt is over.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Listens at a loopback redirect URI until dropped.
 #[derive(Debug)]
 pub struct Listener {
-    arrived: Receiver<Arrived>,
+    requests: Receiver<RedirectRequest>,
     over: Arc<AtomicBool>,
     accepting: Vec<thread::JoinHandle<()>>,
 }
 
-/// A well-formed request to the registered path, not yet answered.
+/// A well-formed request for the registered path that has not been answered yet.
 #[derive(Debug)]
-struct Arrived {
+struct RedirectRequest {
     query: String,
     client: TcpStream,
 }
 
 impl Listener {
-    /// Binds the registered address and no other; both loopback addresses where the URI says `localhost`.
+    /// Binds the registered address and no other. For `localhost`, that is both loopback addresses,
+    /// IPv4 and IPv6.
     pub fn bind(uri: &LoopbackUri) -> Result<Self> {
-        let (sender, arrived) = mpsc::channel();
+        let (sender, requests) = mpsc::channel();
         let over = Arc::new(AtomicBool::new(false));
         let mut accepting = Vec::new();
         for listener in sockets(uri)? {
@@ -61,33 +64,37 @@ impl Listener {
             }));
         }
         Ok(Self {
-            arrived,
+            requests,
             over,
             accepting,
         })
     }
 
-    /// Waits at most `bound` for the portal's answer to this attempt. An answer to any other attempt is turned away with
-    /// status 400 and the wait goes on. `None` when the time is up.
+    /// Waits at most `timeout` for the portal's response to this attempt. A response to another
+    /// attempt gets HTTP status 400, and the wait goes on. `None` after the timeout.
     #[must_use]
-    pub fn wait(&self, sign_in: &SignInAttempt, bound: Duration) -> Option<AuthorizationResponse> {
-        let end = Instant::now() + bound;
+    pub fn wait(
+        &self,
+        sign_in: &SignInAttempt,
+        timeout: Duration,
+    ) -> Option<AuthorizationResponse> {
+        let end = Instant::now() + timeout;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            match self.arrived.recv_timeout(left) {
-                Ok(arrived) => {
-                    let returned = sign_in.read_callback(&arrived.query);
-                    let page = match &returned {
+            match self.requests.recv_timeout(left) {
+                Ok(request) => {
+                    let response = sign_in.read_callback(&request.query);
+                    let page = match &response {
                         AuthorizationResponse::Code(_) => &PAGE_RECEIVED,
                         AuthorizationResponse::Declined => &PAGE_DECLINED,
                         AuthorizationResponse::Failed(_) => &PAGE_FAILED,
                         _ => {
-                            answer(&arrived.client, &PAGE_FOREIGN);
+                            answer(&request.client, &PAGE_FOREIGN);
                             continue;
                         }
                     };
-                    answer(&arrived.client, page);
-                    return Some(returned);
+                    answer(&request.client, page);
+                    return Some(response);
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
@@ -99,7 +106,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         for thread in self.accepting.drain(..) {
-            // It ends within one pause; a panic in it has nothing to tell us here.
+            // It ends within one pause. Whether it panicked does not matter any more.
             let _ = thread.join();
         }
     }
@@ -111,7 +118,7 @@ fn sockets(uri: &LoopbackUri) -> Result<Vec<TcpListener>> {
     let addresses = match uri.host() {
         "localhost" => vec![v4, v6],
         "[::1]" => vec![v6],
-        // Any address of 127.0.0.0/8 may be registered; the URI was checked to be one.
+        // Any address of 127.0.0.0/8 may be registered; `LoopbackUri` accepts no other host.
         host => vec![SocketAddr::new(
             host.parse().unwrap_or_else(|_| v4.ip()),
             uri.port(),
@@ -122,7 +129,7 @@ fn sockets(uri: &LoopbackUri) -> Result<Vec<TcpListener>> {
     for address in addresses {
         match TcpListener::bind(address).and_then(|l| l.set_nonblocking(true).map(|()| l)) {
             Ok(listener) => listeners.push(listener),
-            // A machine without IPv6 still has the other one.
+            // A machine without IPv6 still has the IPv4 address.
             Err(why) if why.kind() == ErrorKind::AddrNotAvailable => refused = Some((address, why)),
             Err(why) => return Err(Error::file("listen at", address.to_string())(why)),
         }
@@ -133,6 +140,7 @@ fn sockets(uri: &LoopbackUri) -> Result<Vec<TcpListener>> {
     }
 }
 
+/// The redirect URI's host with port, and its path.
 pub(crate) struct Expected {
     pub(crate) host: String,
     pub(crate) path: String,
@@ -141,7 +149,7 @@ pub(crate) struct Expected {
 fn accept_all(
     listener: &TcpListener,
     expected: &Arc<Expected>,
-    sender: &Sender<Arrived>,
+    sender: &Sender<RedirectRequest>,
     over: &AtomicBool,
 ) {
     let clients = Arc::new(AtomicUsize::new(0));
@@ -162,28 +170,29 @@ fn accept_all(
     }
 }
 
-fn serve(client: TcpStream, expected: &Expected, sender: &Sender<Arrived>) {
+fn serve(client: TcpStream, expected: &Expected, sender: &Sender<RedirectRequest>) {
     let ready = client
         .set_nonblocking(false)
-        .and_then(|()| client.set_write_timeout(Some(CLIENT_TIME)));
+        .and_then(|()| client.set_write_timeout(Some(CLIENT_TIMEOUT)));
     if ready.is_err() {
         return;
     }
     match read_head(&client).map(|head| check(&head, expected)) {
         Ok(Ok(query)) => {
-            // Nobody waits any more: the connection just closes.
-            let _ = sender.send(Arrived { query, client });
+            // Fails when the attempt is over; the connection is closed then.
+            let _ = sender.send(RedirectRequest { query, client });
         }
         Ok(Err(page)) => answer(&client, page),
         Err(why) if why.kind() == ErrorKind::InvalidData => answer(&client, &PAGE_BAD),
-        // A connection opened in advance and never used deserves no answer.
+        // A connection that was opened in advance and never used needs no answer.
         Err(_) => {}
     }
 }
 
-/// Reads up to the blank line that ends a request's head, within [`MAX_HEAD`] and [`CLIENT_TIME`].
+/// Reads up to the blank line that ends a request's head, within [`MAX_HEAD`] and
+/// [`CLIENT_TIMEOUT`].
 fn read_head(mut client: &TcpStream) -> io::Result<String> {
-    let end = Instant::now() + CLIENT_TIME;
+    let end = Instant::now() + CLIENT_TIMEOUT;
     let mut head = Vec::new();
     let mut piece = [0_u8; 2048];
     loop {
@@ -197,15 +206,15 @@ fn read_head(mut client: &TcpStream) -> io::Result<String> {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         head.extend_from_slice(&piece[..count]);
-        if let Some(outcome) = whole(&head) {
+        if let Some(outcome) = complete_head(&head) {
             return outcome;
         }
     }
 }
 
-/// The head in what was received so far, once it is whole; an error where it can be no request. What follows the head is left
-/// out: how much of that came along is chance.
-pub(crate) fn whole(received: &[u8]) -> Option<io::Result<String>> {
+/// The request head, once all of it has been received; an error if it is too long or not text.
+/// Bytes after the head are ignored: how many of them arrive with it is chance.
+pub(crate) fn complete_head(received: &[u8]) -> Option<io::Result<String>> {
     let bad = || io::Error::from(ErrorKind::InvalidData);
     let within = &received[..received.len().min(MAX_HEAD)];
     if let Some(end) = within.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -214,7 +223,8 @@ pub(crate) fn whole(received: &[u8]) -> Option<io::Result<String>> {
     (received.len() >= MAX_HEAD).then(|| Err(bad()))
 }
 
-/// The query of a GET for the registered path at the registered host; else the page that says no.
+/// The query of a GET request for the registered path at the registered host; for other requests,
+/// the page to answer with.
 pub(crate) fn check(head: &str, expected: &Expected) -> std::result::Result<String, &'static Page> {
     let mut lines = head.split("\r\n");
     let mut request = lines.next().unwrap_or_default().split(' ');
@@ -224,7 +234,8 @@ pub(crate) fn check(head: &str, expected: &Expected) -> std::result::Result<Stri
         .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
         .map(|(_, value)| value.trim())
         .collect();
-    // A page elsewhere may make the browser send requests here under another name (DNS rebinding).
+    // A website may make the browser send requests here under the website's own name (DNS
+    // rebinding).
     if hosts.len() != 1 || !hosts[0].eq_ignore_ascii_case(&expected.host) {
         return Err(&PAGE_BAD);
     }
@@ -238,6 +249,7 @@ pub(crate) fn check(head: &str, expected: &Expected) -> std::result::Result<Stri
     Ok(query.to_owned())
 }
 
+/// An answer to the browser.
 pub(crate) struct Page {
     status: &'static str,
     title: &'static str,
@@ -247,7 +259,7 @@ pub(crate) struct Page {
 static PAGE_RECEIVED: Page = Page {
     status: "200 OK",
     title: "Signed in",
-    text: "The portal's answer has arrived. You can close this window and go back to where you started.",
+    text: "The portal's response has arrived. You can close this window and return to where you started.",
 };
 static PAGE_DECLINED: Page = Page {
     status: "200 OK",
@@ -257,30 +269,31 @@ static PAGE_DECLINED: Page = Page {
 static PAGE_FAILED: Page = Page {
     status: "200 OK",
     title: "Not signed in",
-    text: "The portal reported an error. What it was is shown where you started.",
+    text: "The portal reported an error. It is shown where you started.",
 };
 static PAGE_FOREIGN: Page = Page {
     status: "400 Bad Request",
     title: "Not this sign-in",
-    text: "This answer belongs to another sign-in attempt. Please use the window that was opened last.",
+    text: "This response belongs to another sign-in attempt. Use the window that was opened last.",
 };
 static PAGE_BAD: Page = Page {
     status: "400 Bad Request",
     title: "Not understood",
-    text: "This is no answer of a portal.",
+    text: "This is not a response from a portal.",
 };
 static PAGE_NOT_FOUND: Page = Page {
     status: "404 Not Found",
     title: "Nothing here",
-    text: "Only the portal's answer is expected here.",
+    text: "Only the portal's response is expected here.",
 };
 static PAGE_METHOD: Page = Page {
     status: "405 Method Not Allowed",
     title: "Not understood",
-    text: "Only GET is answered here.",
+    text: "Only GET requests are answered here.",
 };
 
-/// Writes a page that holds nothing of the request, loads nothing and leads nowhere, and closes.
+/// Writes a page that repeats nothing from the request, loads nothing and links to nothing, and
+/// closes the connection.
 fn answer(mut client: &TcpStream, page: &Page) {
     let body = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
@@ -439,7 +452,8 @@ mod tests {
             );
         }
         let mut large = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        // The listener stops reading at 16 KiB; how much of the rest is accepted is the system's affair.
+        // The listener stops reading at 16 KiB; how much of the rest is accepted is the system's
+        // affair.
         let _ = large.write_all(&vec![b'x'; 1024 * 1024]);
         drop(large);
         let wrong = get(port, "/callback?code=abcdef&state=wrong");

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use crate::connection::{
     Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri, Status, Tls,
 };
-use crate::context::{Context, Event, Notice};
+use crate::context::Context;
 use crate::error::{Error, KeychainError, KeychainReason, Result};
+use crate::event::{Event, Notice};
 use crate::files;
 use crate::http;
 use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
@@ -105,8 +106,8 @@ pub fn create(
     let added = connections.add(connection, ca, context);
     if added.is_err() && stored {
         if let Err(error) = keychain.delete(&item) {
-            context.emit(&Event::Notice(Notice::Minor {
-                what: format!("an unused item stays in the keychain: {error}"),
+            context.emit(&Event::Notice(Notice::Other {
+                message: format!("an unused item stays in the keychain: {error}"),
             }));
         }
     }
@@ -376,8 +377,8 @@ pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
     let renamed = connections.rename(&lock, label, context)?;
     for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
         if let Err(error) = keychain.retitle(&Item::of(&renamed, kind)) {
-            context.emit(&Event::Notice(Notice::Minor {
-                what: format!("the keychain still shows the old name: {error}"),
+            context.emit(&Event::Notice(Notice::Other {
+                message: format!("the keychain still shows the old name: {error}"),
             }));
         }
     }
@@ -395,8 +396,8 @@ pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
             .map_err(|error| session.keychain_error(error, ItemKind::ClientSecret))
     });
     match forgotten {
-        Err(error) if leave_secrets => context.emit(&Event::Notice(Notice::Minor {
-            what: format!("its secrets stay in the keychain: {error}"),
+        Err(error) if leave_secrets => context.emit(&Event::Notice(Notice::Other {
+            message: format!("its secrets stay in the keychain: {error}"),
         })),
         Err(error) => return Err(error),
         Ok(_) => {}

@@ -1,27 +1,264 @@
-//! Every number and rule that somebody may want to change: how long things must live, when a sign-in is extended, how long
-//! a wait may take. Pure: values in, values out. Commands and help texts take their words from here.
+//! Every number and rule that an engineer may want to change: how long things must live, when a
+//! sign-in is extended, how long a wait may take. Pure: values in, values out; the present time is
+//! an argument. Commands and help texts take their words from here.
 //!
-//! Limits that belong to a format or a protocol (the size of a key, the number of parts of an item) stay with that format.
+//! Limits that belong to a format or a protocol (the size of a key, the number of parts of an item)
+//! stay with that format.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::token::MinTtl;
+use jiff::{SignedDuration, Timestamp};
 
 // — access tokens —
 
-/// What `token` and the library ask for unless told otherwise: a token that lives at least this long.
+/// What `token` and the library ask for by default: a token that lives at least this long.
 pub const DEFAULT_MIN_TTL: Duration = Duration::from_secs(60);
 
-/// What `export-env` and `exec` ask for unless told otherwise. A script keeps the token for a while, so it gets one that
-/// has at least half of its life left.
+/// What `export-env` and `exec` ask for by default. A script keeps the token for a while, so it
+/// gets one that has at least half of its life left.
 pub const ENVIRONMENT_MIN_TTL: MinTtl = MinTtl::HalfOfGranted;
+
+/// An access token with less life than this may end before a request that carries it is answered.
+/// It counts as unusable when a sign-in waits for a moment at which no script can lose its token.
+pub const MIN_USABLE_TTL: SignedDuration = SignedDuration::from_secs(60);
+
+/// While the portal cannot be reached, the cached token is returned if it lives at least this long.
+pub const MIN_FALLBACK_TTL: SignedDuration = SignedDuration::from_secs(15);
+
+/// A cached token younger than this is returned although it lives less long than was asked for, if
+/// the portal grants no more: another renewal would not help, and many processes may ask at once.
+pub const RECENTLY_RENEWED: SignedDuration = SignedDuration::from_secs(60);
+
+/// A token that was issued later than this from now was issued by a clock that has since been set
+/// back. Its dates cannot be trusted.
+pub const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(60);
+
+/// The life of an access token whose portal names none: 30 minutes, the default of every version.
+/// Source: Esri, "Token" and "Specify the default token expiration time".
+pub const ASSUMED_ACCESS_LIFE: SignedDuration = SignedDuration::from_mins(30);
+
+/// The longest life that a portal grants an access token, and that an application may ask for: 14
+/// days. Source: Esri, "Token" (`expiration`, 20,160 minutes).
+pub const LONGEST_ACCESS_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// The longest life that is believed for any token: ten years. Keeps dates in range whatever an
+/// answer says.
+pub const LONGEST_BELIEVABLE_LIFE: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+
+/// An application that wants a longer life than this asks for it. Portals grant two hours by
+/// default (Esri, "Token"); ten minutes less leave room for the time that the request takes.
+pub const APPLICATION_DEFAULT_LIFE: SignedDuration = SignedDuration::from_mins(110);
+
+/// An application asks for this many minutes more than it needs: the request takes time, and
+/// minutes are rounded down.
+const APPLICATION_EXTRA_MINUTES: i64 = 2;
+
+/// How many servers' tokens are cached per connection; beyond that, the oldest is dropped.
+pub const MAX_SERVER_TOKENS: usize = 8;
+
+/// How long a token must still live to be returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinTtl {
+    /// At least this many seconds.
+    Seconds(i64),
+    /// At least half of the life that the portal granted.
+    HalfOfGranted,
+}
+
+impl MinTtl {
+    /// At least `ttl`, in whole seconds.
+    #[must_use]
+    pub fn at_least(ttl: Duration) -> Self {
+        Self::Seconds(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// The bound in seconds for a token that was granted a life of `granted` seconds.
+    #[must_use]
+    pub fn seconds(self, granted: i64) -> i64 {
+        match self {
+            Self::Seconds(seconds) => seconds,
+            Self::HalfOfGranted => granted / 2,
+        }
+    }
+}
+
+/// As help texts say it: `60s`, `half of what the portal grants`.
+impl fmt::Display for MinTtl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seconds(seconds) => write!(f, "{seconds}s"),
+            Self::HalfOfGranted => f.write_str("half of what the portal grants"),
+        }
+    }
+}
+
+/// When a token that was issued at `start` with a life of `seconds` ends. Negative and absurd lives
+/// are cut to what is believable.
+#[must_use]
+pub fn expiry(start: Timestamp, seconds: i64) -> Timestamp {
+    let life = SignedDuration::from_secs(seconds.clamp(0, LONGEST_BELIEVABLE_LIFE.as_secs()));
+    start.checked_add(life).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether a token lives as long as wanted, and has not ended.
+#[must_use]
+pub fn is_fresh(
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+    wanted: MinTtl,
+    now: Timestamp,
+) -> bool {
+    let granted = expires_at.duration_since(issued_at).as_secs();
+    let left = expires_at.duration_since(now).as_secs();
+    issued_at.duration_since(now) <= CLOCK_SLACK && left >= wanted.seconds(granted).max(1)
+}
+
+/// Whether a cached token may be returned while the portal cannot be reached.
+#[must_use]
+pub fn may_fall_back(expires_at: Timestamp, now: Timestamp) -> bool {
+    expires_at.duration_since(now) >= MIN_FALLBACK_TTL
+}
+
+/// Whether a token is less than [`RECENTLY_RENEWED`] old. One from the future was issued by a wrong
+/// clock, and is not.
+#[must_use]
+pub fn is_recently_renewed(issued_at: Timestamp, now: Timestamp) -> bool {
+    let age = now.duration_since(issued_at);
+    !age.is_negative() && age < RECENTLY_RENEWED
+}
+
+/// The minutes that an application asks the portal for. `None` where the portal's default is long
+/// enough.
+#[must_use]
+pub fn application_minutes(wanted: MinTtl) -> Option<i64> {
+    match wanted {
+        MinTtl::Seconds(seconds) if seconds > APPLICATION_DEFAULT_LIFE.as_secs() => {
+            Some((seconds / 60 + APPLICATION_EXTRA_MINUTES).min(LONGEST_ACCESS_LIFE.as_mins()))
+        }
+        _ => None,
+    }
+}
 
 // — sign-ins —
 
-/// A sign-in that ends within so many seconds and cannot be extended is worth a warning: three days.
-pub const ENDS_SOON: i64 = 3 * 24 * 3600;
+/// A sign-in that expires within this time and cannot be extended is worth a warning: three days.
+pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// The age from which `token --rotate-refresh-token` extends a sign-in: three days, as the Python
+/// package did.
+pub const ROTATE_REFRESH_TOKEN_AGE: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// The life assumed for a refresh token whose portal names none (before 10.9.1): 14 days, the
+/// default of every version. Source: Esri, "Specify the default token expiration time".
+pub const ASSUMED_REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// When a sign-in is extended, which ends every access token from its old refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtendRule {
+    /// Past half of its life, once no script can lose its token; in the last tenth of its life, in
+    /// any case.
+    PastHalf,
+    /// Once it is older than this and no script can lose its token; in the last tenth of its life,
+    /// in any case.
+    OlderThan(SignedDuration),
+    /// Now, whatever tokens end.
+    Now,
+}
+
+/// What an [`ExtendRule`] decides at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// Not yet.
+    NotDue,
+    /// It is due, but a script may hold an access token that would end. It can be extended from
+    /// this moment on.
+    WaitsUntil(Timestamp),
+    /// It is due, and no script can lose its token.
+    Due,
+    /// It cannot wait any longer, or was asked for. Access tokens may end.
+    Forced,
+    /// There is nothing to extend, or the portal cannot.
+    Impossible,
+}
+
+impl Extension {
+    /// Whether the sign-in is to be extended at once.
+    #[must_use]
+    pub fn is_now(self) -> bool {
+        matches!(self, Self::Due | Self::Forced)
+    }
+}
+
+/// Whether `expires_at` is at most `within` away. What has already ended counts; exclude it first
+/// where it has a case of its own.
+#[must_use]
+pub fn expires_within(expires_at: Timestamp, within: SignedDuration, now: Timestamp) -> bool {
+    expires_at.duration_since(now) <= within
+}
+
+/// Whether a sign-in expires within [`EXPIRES_SOON`], or has ended.
+#[must_use]
+pub fn expires_soon(expires_at: Timestamp, now: Timestamp) -> bool {
+    expires_within(expires_at, EXPIRES_SOON, now)
+}
+
+/// Whether half of a sign-in's life is over.
+#[must_use]
+pub fn is_past_half(issued_at: Timestamp, expires_at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(issued_at) >= expires_at.duration_since(issued_at) / 2
+}
+
+/// Whether a sign-in is in the last tenth of its life.
+#[must_use]
+pub fn is_in_last_tenth(issued_at: Timestamp, expires_at: Timestamp, now: Timestamp) -> bool {
+    expires_at.duration_since(now) <= expires_at.duration_since(issued_at) / 10
+}
+
+/// From when on no access token that ends at `valid_until` or before is of use to a script.
+#[must_use]
+pub fn unusable_from(valid_until: Timestamp) -> Timestamp {
+    valid_until
+        .checked_sub(MIN_USABLE_TTL)
+        .unwrap_or(valid_until)
+}
+
+/// What `rule` decides now for a sign-in of this life. `access_tokens_valid_until` is the end of
+/// the longest-lived access token from its refresh token.
+#[must_use]
+pub fn extension(
+    rule: ExtendRule,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+    access_tokens_valid_until: Option<Timestamp>,
+    now: Timestamp,
+) -> Extension {
+    let last_tenth = is_in_last_tenth(issued_at, expires_at, now);
+    let due = match rule {
+        ExtendRule::Now => return Extension::Forced,
+        ExtendRule::PastHalf => is_past_half(issued_at, expires_at, now),
+        ExtendRule::OlderThan(age) => now.duration_since(issued_at) >= age,
+    };
+    let waits_until = access_tokens_valid_until
+        .map(unusable_from)
+        .filter(|gap| *gap > now);
+    match waits_until {
+        None if due || last_tenth => Extension::Due,
+        Some(_) if last_tenth => Extension::Forced,
+        Some(gap) if due => Extension::WaitsUntil(gap),
+        _ => Extension::NotDue,
+    }
+}
 
 // — waits for other processes —
+
+/// How long a process waits for another one that renews, extends, signs in or signs out on the same
+/// connection.
+pub const RENEWAL_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a failure that came before the renewal lock was taken may wait for the lock, only to be
+/// recorded.
+pub const FAILURE_NOTE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 // — the portal —
 
@@ -30,3 +267,116 @@ pub const ENDS_SOON: i64 = 3 * 24 * 3600;
 // — files —
 
 // — the command line —
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * 3600;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    /// What a rule decides for a sign-in of 14 days.
+    fn decides(rule: ExtendRule, valid_until: Option<i64>, now: i64) -> Extension {
+        extension(rule, at(0), at(14 * DAY), valid_until.map(at), at(now))
+    }
+
+    #[test]
+    fn freshness_counts_what_is_left_and_distrusts_a_clock_set_back() {
+        let fresh = |wanted, now| is_fresh(at(0), at(1800), wanted, at(now));
+        assert!(fresh(MinTtl::Seconds(60), 1740));
+        assert!(!fresh(MinTtl::Seconds(60), 1741));
+        assert!(fresh(MinTtl::HalfOfGranted, 900));
+        assert!(!fresh(MinTtl::HalfOfGranted, 901));
+        assert!(!fresh(MinTtl::Seconds(0), 1800));
+        assert!(!fresh(MinTtl::Seconds(60), -7200));
+        assert!(fresh(MinTtl::Seconds(60), -30));
+    }
+
+    #[test]
+    fn help_texts_can_name_the_default_lifetimes() {
+        assert_eq!(MinTtl::at_least(DEFAULT_MIN_TTL).to_string(), "60s");
+        assert_eq!(
+            ENVIRONMENT_MIN_TTL.to_string(),
+            "half of what the portal grants"
+        );
+        assert_eq!(MinTtl::at_least(Duration::MAX), MinTtl::Seconds(i64::MAX));
+    }
+
+    #[test]
+    fn a_cached_token_is_a_fallback_down_to_15_seconds() {
+        assert!(may_fall_back(at(15), at(0)));
+        assert!(!may_fall_back(at(14), at(0)));
+    }
+
+    #[test]
+    fn a_token_is_recently_renewed_for_a_minute() {
+        assert!(is_recently_renewed(at(0), at(0)));
+        assert!(is_recently_renewed(at(0), at(59)));
+        assert!(!is_recently_renewed(at(0), at(60)));
+        assert!(!is_recently_renewed(at(1), at(0)));
+    }
+
+    #[test]
+    fn an_application_asks_for_minutes_only_beyond_the_default() {
+        assert_eq!(application_minutes(MinTtl::HalfOfGranted), None);
+        assert_eq!(application_minutes(MinTtl::Seconds(110 * 60)), None);
+        assert_eq!(
+            application_minutes(MinTtl::Seconds(110 * 60 + 1)),
+            Some(112)
+        );
+        assert_eq!(application_minutes(MinTtl::Seconds(i64::MAX)), Some(20_160));
+    }
+
+    #[test]
+    fn absurd_lives_stay_representable() {
+        assert_eq!(expiry(at(0), -5), at(0));
+        assert!(expiry(at(0), i64::MAX) > at(DAY));
+    }
+
+    #[test]
+    fn a_sign_in_expires_soon_from_three_days_on_and_after_its_end() {
+        assert!(!expires_soon(at(3 * DAY + 1), at(0)));
+        assert!(expires_soon(at(3 * DAY), at(0)));
+        assert!(expires_soon(at(0), at(DAY)));
+        assert!(expires_within(at(5), SignedDuration::from_secs(5), at(0)));
+        assert!(!expires_within(at(6), SignedDuration::from_secs(5), at(0)));
+    }
+
+    #[test]
+    fn a_sign_in_is_extended_past_half_once_no_script_can_lose_its_token() {
+        let rule = ExtendRule::PastHalf;
+        assert_eq!(decides(rule, None, 7 * DAY - 1), Extension::NotDue);
+        assert_eq!(decides(rule, None, 7 * DAY), Extension::Due);
+        let until = Some(8 * DAY + 61);
+        assert_eq!(
+            decides(rule, until, 8 * DAY),
+            Extension::WaitsUntil(at(8 * DAY + 1))
+        );
+        assert_eq!(decides(rule, until, 8 * DAY + 1), Extension::Due);
+        assert_eq!(decides(rule, until, 6 * DAY), Extension::NotDue);
+    }
+
+    #[test]
+    fn a_sign_in_is_extended_in_its_last_tenth_in_any_case() {
+        let last_tenth = 14 * DAY * 9 / 10;
+        for rule in [
+            ExtendRule::PastHalf,
+            ExtendRule::OlderThan(SignedDuration::from_hours(24 * 365)),
+        ] {
+            assert_eq!(decides(rule, Some(13 * DAY), last_tenth), Extension::Forced);
+            assert_eq!(decides(rule, None, last_tenth), Extension::Due);
+        }
+        assert_eq!(decides(ExtendRule::Now, None, 0), Extension::Forced);
+    }
+
+    #[test]
+    fn a_sign_in_is_extended_by_its_age_where_that_is_the_rule() {
+        let rule = ExtendRule::OlderThan(ROTATE_REFRESH_TOKEN_AGE);
+        assert_eq!(decides(rule, None, 3 * DAY - 1), Extension::NotDue);
+        assert_eq!(decides(rule, None, 3 * DAY), Extension::Due);
+    }
+}

@@ -1,59 +1,65 @@
-//! The few portal calls besides OAuth: what it is, who am I, which application am I.
+//! The portal calls besides OAuth: what kind of portal it is, whom a token is for, and tokens for
+//! servers.
 //!
-//! Sources: Esri's reference pages "Root", "Portal Self" and "User" of the sharing REST API.
+//! Sources: Esri's reference pages "Root", "Portal Self", "User" and "Generate Token" of the
+//! sharing REST API.
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Refusal, Result, Unreachable};
-use crate::http::{CallError, Field, Http, Retry};
-use crate::oauth::{is_token, one_line};
+use crate::http::{CallError, Field, Http, PortalError, Retry};
+use crate::policy;
 use crate::secret::Secret;
-use crate::token::{ends, AccessToken};
+use crate::text::one_line;
+use crate::token::{is_sendable, AccessToken};
 
-/// What a portal says of itself to anybody.
+/// The longest name, title or version of a portal that is shown, in characters.
+const LONGEST_NAME: usize = 200;
+
+/// What a portal says about itself without a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PortalInfo {
-    /// Its name, where it gives one.
+    /// The organization's or the portal's name. `None` where the portal gives none.
     pub name: Option<String>,
-    /// `ArcGIS Online`, `ArcGIS Enterprise 11.4.0`, or `ArcGIS Enterprise (version 8.4)` where it only names the
-    /// interface's version (before 11.3).
+    /// `ArcGIS Online`, `ArcGIS Enterprise 11.4.0`, or `ArcGIS Enterprise (interface version 8.4)`
+    /// where the portal names only the version of its REST interface (before 11.3).
     pub version: String,
-    /// Its clock, from the answer's `Date`.
+    /// The time by its clock, from the `Date` header. `None` where there is none.
     pub clock: Option<Timestamp>,
 }
 
-/// Who a token speaks for.
+/// Whom a token is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A person.
+    /// A user.
     User {
-        /// The user name, as the portal writes it.
+        /// The user name, spelled as the portal does.
         username: String,
     },
-    /// An application.
+    /// An application, for itself.
     Application(AppInfo),
 }
 
 /// The registered application that a token was issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppInfo {
-    /// Its title.
+    /// The title of the item that registers it.
     pub title: String,
-    /// Its client id.
+    /// The client ID.
     pub app_id: String,
-    /// The item that registers it.
+    /// The ID of the item that registers it.
     pub item_id: String,
-    /// Who owns that item: not who is signed in.
+    /// The user who owns that item, which says nothing about who is signed in.
     pub owner: String,
 }
 
-/// Why a portal did not say who a token speaks for.
+/// Why a portal did not say whom a token is for.
 #[derive(Debug)]
 pub enum IdentityError {
-    /// It rejects the token (498, 499): renew once, ask again.
+    /// It rejects the token: renew once and ask again.
     TokenRejected,
     /// Anything else.
     Failed(Error),
@@ -79,26 +85,27 @@ struct PortalSelf {
     app_info: Value,
 }
 
-/// Asks what answers at the portal's address, without a token.
+/// Asks, without a token, what kind of portal answers at the address.
 pub fn probe(http: &Http) -> Result<PortalInfo> {
     let answer = http
         .get("", &[], None)
-        .map_err(|error| plain(error, http))?;
+        .map_err(|error| into_error(error, http))?;
     let root: Root = answer.json().map_err(|_| not_a_portal(http))?;
     let current = match root.current_version {
-        Some(Value::String(text)) => one_line(&text),
+        Some(Value::String(text)) => one_line(&text, LONGEST_NAME),
         Some(Value::Number(number)) => number.to_string(),
         _ => return Err(not_a_portal(http)),
     };
-    // Some organisations answer anybody's question about themselves with an error; that they are a portal is known by now.
+    // A private organization answers this with an error where no token is sent. It is a portal all
+    // the same.
     let about: PortalSelf = match http.get("portals/self", &[], None) {
         Ok(answer) => answer.json().unwrap_or_default(),
         Err(CallError::Portal(_)) => PortalSelf::default(),
-        Err(error) => return Err(plain(error, http)),
+        Err(error) => return Err(into_error(error, http)),
     };
     let enterprise = root
         .enterprise_version
-        .map(|version| format!("ArcGIS Enterprise {}", one_line(&version)));
+        .map(|version| format!("ArcGIS Enterprise {}", one_line(&version, LONGEST_NAME)));
     let version = enterprise.unwrap_or_else(|| {
         if about.is_portal == Value::Bool(false) {
             "ArcGIS Online".to_owned()
@@ -107,17 +114,18 @@ pub fn probe(http: &Http) -> Result<PortalInfo> {
         }
     });
     Ok(PortalInfo {
-        name: words(&about.name).or_else(|| words(&about.portal_name)),
+        name: text_of(&about.name).or_else(|| text_of(&about.portal_name)),
         version,
         clock: answer.date(),
     })
 }
 
-fn words(value: &Value) -> Option<String> {
-    value.as_str().map(one_line).filter(|text| !text.is_empty())
+/// The text of a field. `None` where it is empty or not a text.
+fn text_of(value: &Value) -> Option<String> {
+    Some(one_line(value.as_str()?, LONGEST_NAME)).filter(|text| !text.is_empty())
 }
 
-/// The user that the token speaks for.
+/// The user whom the token is for.
 pub fn username(http: &Http, token: &Secret) -> std::result::Result<String, IdentityError> {
     let answer = http
         .get("community/self", &[], Some(token))
@@ -130,8 +138,9 @@ pub fn username(http: &Http, token: &Secret) -> std::result::Result<String, Iden
         .ok_or_else(|| IdentityError::Failed(not_a_portal(http)))
 }
 
-/// The application that the token speaks for. The portal answers without an error even where it ignores the token, so
-/// that an answer without `appInfo` means a rejected token.
+/// The application that the token was issued to. A portal that does not accept the token answers as
+/// it does without one, and not with an error, so an answer without `appInfo` means a rejected
+/// token. Source: Esri, "Portal Self".
 pub fn app_info(http: &Http, token: &Secret) -> std::result::Result<AppInfo, IdentityError> {
     let answer = http
         .get("portals/self", &[], Some(token))
@@ -142,7 +151,7 @@ pub fn app_info(http: &Http, token: &Secret) -> std::result::Result<AppInfo, Ide
     }
     let field = |name: &str| {
         let value = about.app_info.get(name).and_then(Value::as_str);
-        one_line(value.unwrap_or_default())
+        one_line(value.unwrap_or_default(), LONGEST_NAME)
     };
     Ok(AppInfo {
         title: field("appTitle"),
@@ -153,13 +162,15 @@ pub fn app_info(http: &Http, token: &Secret) -> std::result::Result<AppInfo, Ide
 }
 
 #[derive(Deserialize)]
-struct ServerGrant {
+struct ServerTokenFields {
     token: Secret,
-    /// Milliseconds since 1970, by the portal's clock.
+    /// The end, in milliseconds since 1970, by the portal's clock.
     expires: i64,
 }
 
-/// A token for a server that the portal vouches for, granted out of a portal token (`generateToken` with `serverUrl`).
+/// Exchanges a portal token for one that is for a server. The portal refuses for servers that are
+/// not federated with it. Source: Esri, "Generate Token" (`generateToken` with `token` and
+/// `serverUrl`).
 pub fn server_token(
     http: &Http,
     root: &str,
@@ -173,31 +184,49 @@ pub fn server_token(
     ];
     let answer = http.post("generateToken", &form, None, Retry::Freely)?;
     let failed = |error| CallError::Failed { error, sent: true };
-    let grant: ServerGrant = answer.json().map_err(failed)?;
-    // Only the life counts: the portal's clock may show another time.
-    let theirs = answer.date().unwrap_or(now);
-    let life = grant.expires / 1000 - theirs.as_second();
-    if !is_token(&grant.token) || life <= 0 {
+    let fields: ServerTokenFields = answer.json().map_err(failed)?;
+    // The end is given by the portal's clock, which may show another time than ours. Only the
+    // difference counts.
+    let portal_now = answer.date().unwrap_or(now);
+    let life = fields.expires / 1000 - portal_now.as_second();
+    if !is_sendable(&fields.token) || life <= 0 {
         return Err(failed(not_a_portal(http)));
     }
     Ok(AccessToken {
-        secret: grant.token,
+        secret: fields.token,
         issued_at: now,
-        expires_at: ends(now, life),
+        expires_at: policy::expiry(now, life),
     })
+}
+
+impl PortalError {
+    /// Whether a resource did not accept the token: 498 (invalid, expired, or sent with a wrong
+    /// referer) or 499 (no token, or one that it does not take). Another token may be accepted.
+    /// That would not help against 403, which means that a privilege is missing.
+    #[must_use]
+    pub fn is_invalid_token(&self) -> bool {
+        matches!(self.code, Some(498 | 499))
+    }
+
+    /// A refusal with the portal's code and message.
+    #[must_use]
+    pub fn as_refusal(&self) -> Refusal {
+        Refusal::Other {
+            code: self.code,
+            text: self.text.clone(),
+        }
+    }
 }
 
 fn rejected_or_failed(error: CallError, http: &Http) -> IdentityError {
     match error {
-        CallError::Portal(error) if matches!(error.code, Some(498 | 499)) => {
-            IdentityError::TokenRejected
-        }
-        error => IdentityError::Failed(plain(error, http)),
+        CallError::Portal(error) if error.is_invalid_token() => IdentityError::TokenRejected,
+        error => IdentityError::Failed(into_error(error, http)),
     }
 }
 
-/// The error of a call in which a portal's no has no special meaning.
-pub(crate) fn plain(error: CallError, http: &Http) -> Error {
+/// The error of a call in which no code of the portal has a special meaning.
+pub(crate) fn into_error(error: CallError, http: &Http) -> Error {
     match error {
         CallError::Failed { error, .. } => error,
         CallError::Portal(error) => Error::Refused {
@@ -208,7 +237,7 @@ pub(crate) fn plain(error: CallError, http: &Http) -> Error {
             },
             why: match error.code {
                 Some(403) => Refusal::Privilege,
-                _ => error.as_refused(),
+                _ => error.as_refusal(),
             },
         },
     }

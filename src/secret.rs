@@ -1,8 +1,8 @@
 //! Text that must not be shown: client secrets, tokens, authorization codes, vault keys.
 //!
-//! A [`Secret`] has no `Display`, no `Serialize` and no `Deref`; its `Debug` says nothing and its memory is
-//! overwritten when it is dropped. The only way in is [`Secret::expose`], so that a search for `expose(` finds
-//! every place where a secret leaves the program.
+//! A [`Secret`] has no `Display`, `Serialize` or `Deref`; its `Debug` output is redacted, and its
+//! memory is overwritten when it is dropped. The text can only be read by [`Secret::expose`], so a
+//! search for `expose(` finds every place where a secret may leave the program.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Text that must not be shown. See the module's page for what that means.
+/// Text that must not be shown: redacted in `Debug` output, and overwritten in memory when dropped.
 ///
 /// ```
 /// let secret = age_oauth::Secret::new("s3cret".to_owned());
@@ -26,7 +26,8 @@ impl Secret {
         Self(Zeroizing::new(text))
     }
 
-    /// Takes ownership of bytes that should be UTF-8. `None`, with the bytes wiped, where they are not.
+    /// Takes ownership of UTF-8 bytes. Where they are not UTF-8, overwrites them and returns
+    /// `None`.
     #[must_use]
     pub fn from_utf8(bytes: Vec<u8>) -> Option<Self> {
         match String::from_utf8(bytes) {
@@ -38,9 +39,9 @@ impl Secret {
         }
     }
 
-    /// Takes ownership of text as editors and shells write it to files and pipes: UTF-8, or UTF-16 with a byte order mark,
-    /// which is what Windows PowerShell's `>` writes. The mark is no part of the text. `None`, with the bytes wiped, where
-    /// they are neither.
+    /// Takes ownership of text as editors and shells write it to files and pipes: UTF-8 with or
+    /// without a byte order mark, or UTF-16 with one, which is what `>` writes in Windows
+    /// PowerShell. The mark is removed. For other bytes, overwrites them and returns `None`.
     #[must_use]
     pub fn from_file(bytes: Vec<u8>) -> Option<Self> {
         let bytes = Zeroizing::new(bytes);
@@ -52,13 +53,13 @@ impl Secret {
         Some(Self::new(text.to_owned()))
     }
 
-    /// The text itself. Whoever calls this decides where it goes.
+    /// The text itself. The caller is responsible for where it goes.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// A second copy, for the few places that must keep one while another is given away.
+    /// A second copy. Not `Clone`, so that copies are not made by accident.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         Self::new(self.0.as_str().to_owned())
@@ -70,7 +71,8 @@ impl Secret {
         self.0.is_empty()
     }
 
-    /// Compares without revealing, by the time it takes, where two texts of equal length differ.
+    /// Whether the texts are equal. The time it takes does not show where two texts of equal length
+    /// differ.
     #[must_use]
     pub fn matches(&self, other: &str) -> bool {
         self.0.as_bytes().ct_eq(other.as_bytes()).into()
@@ -83,7 +85,7 @@ fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Secret> {
         return None;
     }
     let units = pairs.iter().map(|pair| unit(*pair));
-    // Large enough for any of them, lest what is written moves and leaves a copy behind.
+    // Large enough that it never reallocates, which would leave a copy in memory.
     let mut text = Zeroizing::new(String::with_capacity(3 * pairs.len()));
     for letter in char::decode_utf16(units) {
         text.push(letter.ok()?);
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused() {
+    fn bytes_that_are_not_text_are_refused() {
         assert!(Secret::from_utf8(vec![0xff, 0xfe]).is_none());
         assert_eq!(
             Secret::from_utf8(b"ok".to_vec()).map(|s| s.expose().to_owned()),

@@ -1,41 +1,23 @@
-//! Tokens: when they end, whether they are fresh enough, when a sign-in should be extended, and the record that a
-//! keychain keeps of them. No I/O, no clock: the present time is an argument.
+//! Tokens and the records that the keychain stores of them. No I/O, no clock: the present time is
+//! an argument. The rules about how long things must live are in [`crate::policy`].
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::connection::Connection;
+use crate::policy::{self, ExtendRule, Extension, MinTtl};
 use crate::secret::Secret;
 
-/// The life assumed for a refresh token whose portal names none (before 10.9.1): 14 days, every version's default.
-/// Source: Esri, "Specify the default token expiration time".
-pub const ASSUMED_REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
-
-/// An access token with less life than this is as good as dead: a request takes time.
-pub const MIN_USABLE_TTL: SignedDuration = SignedDuration::from_secs(60);
-
-/// A token stamped later than this from now was stamped by a clock that has since been set back.
-const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(60);
-
-/// Longest life that is believed, so that no answer can push a date out of range: ten years.
-const LONGEST_LIFE: i64 = 10 * 366 * 24 * 3600;
-
-/// `start` plus `seconds`, within what is believable.
-#[must_use]
-pub fn ends(start: Timestamp, seconds: i64) -> Timestamp {
-    let life = SignedDuration::from_secs(seconds.clamp(0, LONGEST_LIFE));
-    start.checked_add(life).unwrap_or(Timestamp::MAX)
-}
-
-/// What a portal accepts in place of a password, for half an hour or so.
+/// What a request to a portal or a server carries, for half an hour or so.
 #[derive(Debug)]
 pub struct AccessToken {
     /// The token itself.
     pub secret: Secret,
-    /// When it was asked for, by this machine's clock.
+    /// When it was requested, by this machine's clock.
     pub issued_at: Timestamp,
-    /// When it ends, by this machine's clock: only the portal's relative life is trusted.
+    /// When it expires, by this machine's clock: only the relative life in the portal's answer is
+    /// trusted.
     pub expires_at: Timestamp,
 }
 
@@ -49,54 +31,33 @@ impl AccessToken {
         }
     }
 
-    /// Seconds left; negative once it has ended.
+    /// Seconds until it expires; negative afterwards.
     #[must_use]
     pub fn seconds_left(&self, now: Timestamp) -> i64 {
         self.expires_at.duration_since(now).as_secs()
     }
 
-    /// Seconds that the portal granted.
+    /// The life in seconds that the portal granted.
     #[must_use]
     pub fn seconds_granted(&self) -> i64 {
         self.expires_at.duration_since(self.issued_at).as_secs()
     }
 
-    /// Whether it will live as long as wanted. A token from the future was stamped by a wrong clock and is not fresh.
+    /// Whether it lives as long as wanted, by [`policy::is_fresh`].
     #[must_use]
     pub fn is_fresh(&self, wanted: MinTtl, now: Timestamp) -> bool {
-        self.issued_at.duration_since(now) <= CLOCK_SLACK
-            && self.seconds_left(now) >= wanted.seconds(self.seconds_granted()).max(1)
+        policy::is_fresh(self.issued_at, self.expires_at, wanted, now)
     }
 }
 
-/// How long a token must still live to be worth handing out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MinTtl {
-    /// At least so many seconds.
-    Seconds(i64),
-    /// At least half of what the portal granted.
-    HalfOfGranted,
-}
-
-impl MinTtl {
-    /// The bound in seconds for a token of this granted life.
-    #[must_use]
-    pub fn seconds(self, granted: i64) -> i64 {
-        match self {
-            Self::Seconds(seconds) => seconds,
-            Self::HalfOfGranted => granted / 2,
-        }
-    }
-}
-
-/// What mints access tokens for a signed-in user, for days or weeks.
+/// What gets access tokens for a signed-in user, for days or weeks.
 #[derive(Debug)]
 pub struct RefreshToken {
     /// The token itself.
     pub secret: Secret,
     /// When it was issued, by this machine's clock.
     pub issued_at: Timestamp,
-    /// When it ends, where the portal said so.
+    /// When it expires. `None` where the portal did not say (before 10.9.1).
     pub expires_at: Option<Timestamp>,
 }
 
@@ -110,33 +71,38 @@ impl RefreshToken {
         }
     }
 
-    /// When it ends, by the portal's word or by assumption.
+    /// When it expires: what the portal said, else [`policy::ASSUMED_REFRESH_LIFE`] after it was
+    /// issued.
     #[must_use]
-    pub fn end(&self) -> Timestamp {
+    pub fn known_or_assumed_expiry(&self) -> Timestamp {
         self.expires_at.unwrap_or_else(|| {
             self.issued_at
-                .checked_add(ASSUMED_REFRESH_LIFE)
+                .checked_add(policy::ASSUMED_REFRESH_LIFE)
                 .unwrap_or(Timestamp::MAX)
         })
     }
 
-    fn life(&self) -> SignedDuration {
-        self.end().duration_since(self.issued_at)
-    }
-
-    /// Whether its time is over by the portal's own word. An assumed end is not evidence.
+    /// Whether it has expired, as the portal said. An assumed end does not prove that.
     #[must_use]
-    pub fn is_over(&self, now: Timestamp) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 }
 
-/// Where and for whom tokens or a client secret may be used. A secret never follows a changed `meta.json` elsewhere.
+/// Whether a text can be sent as a token: not empty, and visible ASCII only, because it travels in
+/// a header.
+#[must_use]
+pub(crate) fn is_sendable(token: &Secret) -> bool {
+    !token.is_empty() && token.expose().chars().all(|c| c.is_ascii_graphic())
+}
+
+/// The portal and the application that tokens or a client secret were stored for. They are used for
+/// no other, so that a changed `meta.json` cannot redirect them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The portal's root.
+    /// The portal's root, without a trailing slash.
     pub portal_url: String,
-    /// The client id.
+    /// The client ID.
     pub client_id: String,
 }
 
@@ -151,24 +117,29 @@ impl Binding {
     }
 }
 
-/// Everything about one sign-in that is secret, and its dates. Stored and replaced as a whole.
+/// The `tokens` record of a connection: everything secret about one sign-in, and its dates. Stored
+/// and replaced as a whole.
 #[derive(Debug)]
 pub struct Tokens {
-    /// Where they may be used.
+    /// What they may be used for.
     pub binding: Binding,
     /// The cached access token.
     pub access: Option<AccessToken>,
-    /// The refresh token. Applications have none, nor has a sign-in that ended because the answer of an exchange was lost.
+    /// The refresh token. `None` for applications, and for a sign-in that ended because the answer
+    /// to an exchange was lost.
     pub refresh: Option<RefreshToken>,
-    /// Until when some access token minted from this refresh token can still be valid.
-    pub minted_until: Option<Timestamp>,
-    /// The refresh token was sent for exchange, and no answer has been stored yet: it may be spent.
+    /// Until when any access token from this refresh token may be valid; `minted_until` in the
+    /// record.
+    pub access_tokens_valid_until: Option<Timestamp>,
+    /// The exchange mark: the refresh token was sent for exchange, and no answer has been stored
+    /// yet. It may be spent.
     pub exchange_started: bool,
-    /// The portal knows no exchange (before 10.6).
+    /// The portal does not know the exchange grant (before 10.6).
     pub exchange_unsupported: bool,
-    /// Minutes that were asked for with the access token; nothing where the portal's default was left to it.
+    /// The life in minutes that was asked for with the access token. `None` where the portal's
+    /// default was wanted.
     pub asked_minutes: Option<i64>,
-    /// Who is signed in.
+    /// The user who is signed in. `None` for applications.
     pub username: Option<String>,
     /// Tokens that the portal granted for servers, the newest last.
     pub servers: Vec<ServerToken>,
@@ -183,104 +154,95 @@ pub struct ServerToken {
     pub access: AccessToken,
 }
 
-/// So many servers' tokens are kept.
-const MOST_SERVERS: usize = 8;
-
-/// When a refresh token is exchanged for a new one, which extends the sign-in and ends every access token minted from
-/// the old one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExtendRule {
-    /// Past half of its life, in a gap; in its last tenth, anyway.
-    PastHalf,
-    /// Once it is older than this, in a gap; in its last tenth, anyway.
-    OlderThan(SignedDuration),
-    /// Now, whatever it ends.
-    Now,
-}
-
-/// What the rule says at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extension {
-    /// Not yet.
-    NotDue,
-    /// It is time, but a running script may hold a token that would die.
-    DueAfter(Timestamp),
-    /// It is time, and nobody can lose anything.
-    Due,
-    /// It cannot wait any longer, or was asked for.
-    Anyway,
-    /// There is nothing to extend, or the portal cannot.
-    Impossible,
-}
-
 impl Tokens {
-    /// What `rule` says now.
+    /// A record without any token, for `connection`.
+    #[must_use]
+    pub fn new(connection: &Connection) -> Self {
+        Self {
+            binding: Binding::of(connection),
+            access: None,
+            refresh: None,
+            access_tokens_valid_until: None,
+            exchange_started: false,
+            exchange_unsupported: false,
+            asked_minutes: None,
+            username: None,
+            servers: Vec::new(),
+        }
+    }
+
+    /// What `rule` decides now, by [`policy::extension`].
     #[must_use]
     pub fn extension(&self, rule: ExtendRule, now: Timestamp) -> Extension {
         let Some(refresh) = &self.refresh else {
             return Extension::Impossible;
         };
-        // Who asks for it by name may find a portal that has learnt it meanwhile.
+        // A person who asks for it explicitly may know that the portal has been upgraded since.
         if self.exchange_unsupported && rule != ExtendRule::Now {
             return Extension::Impossible;
         }
-        let age = now.duration_since(refresh.issued_at);
-        let due = match rule {
-            ExtendRule::Now => return Extension::Anyway,
-            ExtendRule::PastHalf => age >= refresh.life() / 2,
-            ExtendRule::OlderThan(limit) => age >= limit,
-        };
-        let left = refresh.end().duration_since(now);
-        let gap = self
-            .minted_until
-            .filter(|until| until.duration_since(now) > MIN_USABLE_TTL);
-        match gap {
-            None if due || left <= refresh.life() / 10 => Extension::Due,
-            Some(_) if left <= refresh.life() / 10 => Extension::Anyway,
-            Some(until) if due => Extension::DueAfter(until),
-            _ => Extension::NotDue,
-        }
+        policy::extension(
+            rule,
+            refresh.issued_at,
+            refresh.known_or_assumed_expiry(),
+            self.access_tokens_valid_until,
+            now,
+        )
     }
 
-    /// Takes over a freshly minted access token.
-    pub fn mint(&mut self, access: AccessToken) {
-        self.minted_until = Some(
-            self.minted_until
+    /// When the sign-in expires, as the portal said or as assumed. `None` where there is none.
+    #[must_use]
+    pub fn sign_in_expires_at(&self) -> Option<Timestamp> {
+        self.refresh
+            .as_ref()
+            .map(RefreshToken::known_or_assumed_expiry)
+    }
+
+    /// Puts a new access token in place of the cached one, and remembers how long any of them may
+    /// be valid.
+    pub fn set_access_token(&mut self, access: AccessToken) {
+        self.access_tokens_valid_until = Some(
+            self.access_tokens_valid_until
                 .map_or(access.expires_at, |until| until.max(access.expires_at)),
         );
         self.access = Some(access);
     }
 
-    /// The token for this server, where one is kept that lives long enough.
+    /// The cached token for this server, if it lives long enough.
     #[must_use]
     pub fn server_token(&self, root: &str, wanted: MinTtl, now: Timestamp) -> Option<&AccessToken> {
-        let kept = self.servers.iter().find(|kept| kept.root == root)?;
-        kept.access.is_fresh(wanted, now).then_some(&kept.access)
+        let cached = self.servers.iter().find(|cached| cached.root == root)?;
+        cached
+            .access
+            .is_fresh(wanted, now)
+            .then_some(&cached.access)
     }
 
-    /// Keeps a server's token; those that have ended go, and the oldest where there are too many.
-    pub fn keep_server_token(&mut self, root: &str, access: AccessToken, now: Timestamp) {
+    /// Caches a server's token. Drops expired ones, and the oldest beyond
+    /// [`policy::MAX_SERVER_TOKENS`].
+    pub fn cache_server_token(&mut self, root: &str, access: AccessToken, now: Timestamp) {
         self.servers
-            .retain(|kept| kept.root != root && kept.access.seconds_left(now) > 0);
+            .retain(|cached| cached.root != root && cached.access.seconds_left(now) > 0);
         self.servers.push(ServerToken {
             root: root.to_owned(),
             access,
         });
-        let surplus = self.servers.len().saturating_sub(MOST_SERVERS);
+        let surplus = self.servers.len().saturating_sub(policy::MAX_SERVER_TOKENS);
         self.servers.drain(..surplus);
     }
 
-    /// The record for the keychain: JSON, because the same item is read by every later version.
+    /// The record as the keychain stores it. JSON, so that later versions can add fields and still
+    /// read it.
     #[must_use]
     pub fn to_record(&self) -> Secret {
-        seal(&TokensRecord {
+        serialize(&TokensRecord {
             version: 1,
             portal_url: &self.binding.portal_url,
             client_id: &self.binding.client_id,
             access_token: self.access.as_ref().map(|t| t.secret.expose()),
             issued_at: self.access.as_ref().map(|t| t.issued_at.as_second()),
             expires_at: self.access.as_ref().map(|t| t.expires_at.as_second()),
-            minted_until: self.minted_until.map(Timestamp::as_second),
+            minted_until: self.access_tokens_valid_until.map(Timestamp::as_second),
             refresh_token: self.refresh.as_ref().map(|t| t.secret.expose()),
             refresh_issued_at: self.refresh.as_ref().map(|t| t.issued_at.as_second()),
             refresh_expires_at: self
@@ -295,17 +257,17 @@ impl Tokens {
             servers: self
                 .servers
                 .iter()
-                .map(|kept| ServerRecord {
-                    root: &kept.root,
-                    token: kept.access.secret.expose(),
-                    issued_at: kept.access.issued_at.as_second(),
-                    expires_at: kept.access.expires_at.as_second(),
+                .map(|server| ServerRecord {
+                    root: &server.root,
+                    token: server.access.secret.expose(),
+                    issued_at: server.access.issued_at.as_second(),
+                    expires_at: server.access.expires_at.as_second(),
                 })
                 .collect(),
         })
     }
 
-    /// Reads a record. `None` where the text is not one of ours.
+    /// Reads a record. `None` for any other text.
     #[must_use]
     pub fn from_record(record: &Secret) -> Option<Self> {
         let record: OwnedTokensRecord = serde_json::from_str(record.expose()).ok()?;
@@ -333,7 +295,7 @@ impl Tokens {
             },
             access,
             refresh,
-            minted_until: time(record.minted_until),
+            access_tokens_valid_until: time(record.minted_until),
             exchange_started: record.exchange_started,
             exchange_unsupported: record.exchange_unsupported,
             asked_minutes: record.asked_minutes,
@@ -341,26 +303,26 @@ impl Tokens {
             servers: record
                 .servers
                 .into_iter()
-                .filter_map(OwnedServerRecord::read)
+                .filter_map(OwnedServerRecord::into_token)
                 .collect(),
         })
     }
 }
 
-/// The client secret with what it belongs to.
+/// The `client-secret` record of a connection.
 #[derive(Debug)]
 pub struct ClientSecret {
-    /// Where it may be used.
+    /// What it may be used for.
     pub binding: Binding,
     /// The secret itself.
     pub secret: Secret,
 }
 
 impl ClientSecret {
-    /// The record for the keychain.
+    /// The record as the keychain stores it.
     #[must_use]
     pub fn to_record(&self) -> Secret {
-        seal(&ClientSecretRecord {
+        serialize(&ClientSecretRecord {
             version: 1,
             portal_url: &self.binding.portal_url,
             client_id: &self.binding.client_id,
@@ -368,7 +330,7 @@ impl ClientSecret {
         })
     }
 
-    /// Reads a record. `None` where the text is not one of ours.
+    /// Reads a record. `None` for any other text.
     #[must_use]
     pub fn from_record(record: &Secret) -> Option<Self> {
         let record: OwnedClientSecretRecord = serde_json::from_str(record.expose()).ok()?;
@@ -382,11 +344,12 @@ impl ClientSecret {
     }
 }
 
-/// Serialises without leaving pieces behind: the buffer is large enough never to move, and wiped if anything fails.
-fn seal(record: &impl Serialize) -> Secret {
-    const ROOM: usize = 64 * 1024;
-    let mut buffer = Zeroizing::new(Vec::with_capacity(ROOM));
-    // Plain structs of text and numbers always serialise.
+/// Serialises without leaving copies of secrets in memory: the buffer is large enough that it never
+/// reallocates, and it is wiped.
+fn serialize(record: &impl Serialize) -> Secret {
+    const CAPACITY: usize = 64 * 1024;
+    let mut buffer = Zeroizing::new(Vec::with_capacity(CAPACITY));
+    // Structs of text and numbers always serialise.
     let written = serde_json::to_writer(&mut *buffer, record);
     debug_assert!(written.is_ok());
     Secret::new(String::from_utf8_lossy(&buffer).into_owned())
@@ -440,7 +403,7 @@ struct OwnedServerRecord {
 }
 
 impl OwnedServerRecord {
-    fn read(self) -> Option<ServerToken> {
+    fn into_token(self) -> Option<ServerToken> {
         Some(ServerToken {
             root: self.root,
             access: AccessToken {
@@ -503,7 +466,7 @@ mod tests {
         AccessToken {
             secret: Secret::new("A".into()),
             issued_at: at(issued),
-            expires_at: ends(at(issued), life),
+            expires_at: policy::expiry(at(issued), life),
         }
     }
 
@@ -519,7 +482,7 @@ mod tests {
                 issued_at: at(0),
                 expires_at: refresh_life.map(at),
             }),
-            minted_until: None,
+            access_tokens_valid_until: None,
             exchange_started: false,
             exchange_unsupported: false,
             asked_minutes: None,
@@ -529,48 +492,35 @@ mod tests {
     }
 
     #[test]
-    fn freshness_counts_what_is_left_and_distrusts_a_clock_set_back() {
-        let token = access(0, 1800);
-        assert!(token.is_fresh(MinTtl::Seconds(60), at(1740)));
-        assert!(!token.is_fresh(MinTtl::Seconds(60), at(1741)));
-        assert!(token.is_fresh(MinTtl::HalfOfGranted, at(900)));
-        assert!(!token.is_fresh(MinTtl::HalfOfGranted, at(901)));
-        assert!(!token.is_fresh(MinTtl::Seconds(0), at(1800)));
-        assert!(!token.is_fresh(MinTtl::Seconds(60), at(-7200)));
-        assert!(token.is_fresh(MinTtl::Seconds(60), at(-30)));
-    }
-
-    #[test]
-    fn a_sign_in_is_extended_past_half_in_a_gap_and_in_the_last_tenth_anyway() {
+    fn a_sign_in_that_cannot_be_extended_is_extended_only_on_request() {
         let rule = ExtendRule::PastHalf;
         let mut tokens = tokens(Some(14 * DAY));
         assert_eq!(tokens.extension(rule, at(7 * DAY - 1)), Extension::NotDue);
         assert_eq!(tokens.extension(rule, at(7 * DAY)), Extension::Due);
-        tokens.minted_until = Some(at(8 * DAY + 61));
+        tokens.access_tokens_valid_until = Some(at(7 * DAY + 61));
         assert_eq!(
-            tokens.extension(rule, at(8 * DAY)),
-            Extension::DueAfter(at(8 * DAY + 61))
+            tokens.extension(rule, at(7 * DAY)),
+            Extension::WaitsUntil(at(7 * DAY + 1))
         );
-        assert_eq!(tokens.extension(rule, at(8 * DAY + 1)), Extension::Due);
-        tokens.minted_until = Some(at(13 * DAY));
-        assert_eq!(
-            tokens.extension(rule, at(14 * DAY * 9 / 10)),
-            Extension::Anyway
-        );
-        assert_eq!(tokens.extension(ExtendRule::Now, at(0)), Extension::Anyway);
         tokens.exchange_unsupported = true;
         assert_eq!(tokens.extension(rule, at(13 * DAY)), Extension::Impossible);
+        assert_eq!(tokens.extension(ExtendRule::Now, at(0)), Extension::Forced);
+        tokens.refresh = None;
+        assert_eq!(
+            tokens.extension(ExtendRule::Now, at(0)),
+            Extension::Impossible
+        );
     }
 
     #[test]
-    fn an_unknown_life_is_taken_for_fourteen_days_but_its_end_is_no_evidence() {
+    fn an_unknown_life_is_assumed_to_be_14_days_but_does_not_prove_an_end() {
         let tokens = tokens(None);
         let refresh = tokens.refresh.as_ref().unwrap();
-        assert_eq!(refresh.end(), at(14 * DAY));
-        assert!(!refresh.is_over(at(15 * DAY)));
+        assert_eq!(refresh.known_or_assumed_expiry(), at(14 * DAY));
+        assert!(!refresh.has_expired(at(15 * DAY)));
         assert_eq!(
             tokens.extension(
-                ExtendRule::OlderThan(SignedDuration::from_hours(72)),
+                ExtendRule::OlderThan(policy::ROTATE_REFRESH_TOKEN_AGE),
                 at(3 * DAY)
             ),
             Extension::Due
@@ -578,28 +528,25 @@ mod tests {
     }
 
     #[test]
-    fn minting_remembers_the_longest_lived_token() {
+    fn the_longest_lived_access_token_is_remembered() {
         let mut tokens = tokens(None);
-        tokens.mint(access(0, 1800));
-        tokens.mint(access(10, 60));
-        assert_eq!(tokens.minted_until, Some(at(1800)));
+        tokens.set_access_token(access(0, 1800));
+        tokens.set_access_token(access(10, 60));
+        assert_eq!(tokens.access_tokens_valid_until, Some(at(1800)));
         assert_eq!(tokens.access.as_ref().unwrap().expires_at, at(70));
-    }
-
-    #[test]
-    fn absurd_lives_stay_representable() {
-        assert_eq!(ends(at(0), -5), at(0));
-        assert!(ends(at(0), i64::MAX) > at(DAY));
     }
 
     #[test]
     fn a_record_survives_the_keychain() {
         let mut tokens = tokens(Some(DAY));
-        tokens.mint(access(5, 1800));
+        tokens.set_access_token(access(5, 1800));
         tokens.exchange_started = true;
         let read = Tokens::from_record(&tokens.to_record()).unwrap();
         assert_eq!(read.binding, tokens.binding);
-        assert_eq!(read.minted_until, tokens.minted_until);
+        assert_eq!(
+            read.access_tokens_valid_until,
+            tokens.access_tokens_valid_until
+        );
         assert!(read.exchange_started);
         assert!(!read.exchange_unsupported);
         assert_eq!(read.refresh.as_ref().unwrap().expires_at, Some(at(DAY)));
@@ -608,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_record() {
+    fn any_other_text_is_not_a_record() {
         for text in [
             "",
             "null",

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::format::{escape, humanize, json_text, local, shell_quoted};
 use super::system::Zone;
-use crate::context::{Decision, Event, Notice, Observer, Wait};
+use crate::event::{Decision, Event, Notice, Observer, Wait};
 
 /// A wait is worth mentioning once it has lasted this long.
 const LONG: Duration = Duration::from_secs(2);
@@ -208,27 +208,27 @@ impl Console {
             Notice::Unreachable {
                 connection,
                 why,
-                lives,
+                seconds_left,
             } => format!(
                 "the portal of `{connection}` could not be reached ({why}); this is the stored token, which lives another {}",
-                humanize(*lives)
+                humanize(*seconds_left)
             ),
             Notice::ShortLived {
                 connection,
-                wanted,
-                lives,
+                seconds_wanted,
+                seconds_left,
             } => format!(
                 "the portal of `{connection}` grants no token that lives {}; this one lives {}",
-                humanize(*wanted),
-                humanize(*lives)
+                humanize(*seconds_wanted),
+                humanize(*seconds_left)
             ),
             Notice::ExtendedAnyway { connection, until } => format!(
                 "the sign-in of `{connection}` was extended; tokens handed out before this moment, good until {}, are no longer valid",
                 local(*until, &self.options().zone)
             ),
-            Notice::EndsSoon { connection, at } => format!(
+            Notice::ExpiresSoon { connection, expires_at } => format!(
                 "the sign-in of `{connection}` ends {} and this portal does not extend it; run: age-oauth login -c {}",
-                local(*at, &self.options().zone),
+                local(*expires_at, &self.options().zone),
                 shell_quoted(connection)
             ),
             Notice::Unverified { connection } => format!(
@@ -237,14 +237,14 @@ impl Console {
             Notice::NotRevoked { connection, why } => format!(
                 "a sign-in of `{connection}` could not be revoked at the portal ({why}); it ends by itself there"
             ),
-            Notice::ExtensionLost { connection } => format!(
+            Notice::ExtensionNotApplied { connection } => format!(
                 "an earlier attempt to extend the sign-in of `{connection}` had no answer; the sign-in is still good"
             ),
             Notice::VaultKeyMade { path } => format!(
                 "a key for the vault was made: {}; it protects copies of the vault, not against programs that run as you",
                 path.display()
             ),
-            Notice::Minor { what } => what.clone(),
+            Notice::Other { message } => message.clone(),
         }
     }
 

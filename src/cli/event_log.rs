@@ -12,8 +12,9 @@ use super::console::Console;
 use super::failure::{Failure, DONE};
 use super::system::System;
 use crate::connection::Connection;
-use crate::context::{Context, Event, Observer};
+use crate::context::Context;
 use crate::error::Error;
+use crate::event::{Event, Observer};
 use crate::files;
 use crate::store::rfc3339;
 

@@ -32,9 +32,10 @@ use event_log::{EventLog, LogScope};
 use failure::{Failure, Outcome, DONE};
 
 use crate::connection::{Connection, ConnectionId, Tls};
-use crate::context::{Context, Deadline, Event, Notice};
+use crate::context::{Context, Deadline};
+use crate::event::{Event, Notice};
 use crate::keychain::Keychains;
-use crate::policy::ENDS_SOON;
+use crate::policy;
 use crate::session::Session;
 use crate::store::{ConnectionStore, Selector};
 
@@ -337,14 +338,16 @@ impl CommandContext {
     /// Says on a terminal, whatever the command, that a sign-in ends soon and cannot be extended.
     fn warn_of_the_end(&self, connection: &Connection) {
         let status = &connection.status;
-        let (Some(at), Some(false)) = (status.refresh_expires_at, status.extendable) else {
+        let (Some(expires_at), Some(false)) = (status.refresh_expires_at, status.extendable) else {
             return;
         };
-        let left = at.duration_since(self.context.now()).as_secs();
-        if self.system.terminal.stderr && (0..=ENDS_SOON).contains(&left) {
-            self.context.emit(&Event::Notice(Notice::EndsSoon {
+        let now = self.context.now();
+        // One that has ended already is an error of the command itself.
+        let soon = expires_at > now && policy::expires_soon(expires_at, now);
+        if self.system.terminal.stderr && soon {
+            self.context.emit(&Event::Notice(Notice::ExpiresSoon {
                 connection: connection.label.to_string(),
-                at,
+                expires_at,
             }));
         }
     }

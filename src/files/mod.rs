@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
-use crate::context::{Context, Event, Wait};
+use crate::context::Context;
 use crate::crash;
 use crate::error::{Error, Result};
+use crate::event::{Event, Wait};
 
 /// A wait for another process is worth mentioning once it has lasted this long.
 const LONG_WAIT: Duration = Duration::from_secs(1);

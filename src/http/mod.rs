@@ -28,9 +28,10 @@ pub use response::{ApiResponse, PortalError};
 pub use tls::extra_bundle;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
-use crate::context::{Context, Deadline, Event, Wait};
+use crate::context::{Context, Deadline};
 use crate::crash;
 use crate::error::{CertificateFacts, Error, Result, Unreachable};
+use crate::event::{Event, Wait};
 use crate::secret::Secret;
 use response::Classified;
 pub(crate) use response::RawResponse;

@@ -16,9 +16,9 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::shown;
-use crate::connection::is_control;
 use crate::error::{Error, Refusal, Result, Unreachable};
 use crate::secret::Secret;
+use crate::text::one_line;
 
 /// The longest text taken from a portal's error, in characters.
 const LONGEST_TEXT: usize = 300;
@@ -273,26 +273,6 @@ fn title(html: &[u8], secrets: &[&Secret]) -> Option<String> {
     (!title.is_empty()).then_some(title)
 }
 
-/// One line of at most `longest` characters, without control characters.
-fn one_line(text: &str, longest: usize) -> String {
-    let words = text
-        .split(|c: char| c.is_whitespace() || is_control(c))
-        .filter(|word| !word.is_empty());
-    let mut line = String::new();
-    for c in words
-        .flat_map(|word| [" ", word])
-        .flat_map(str::chars)
-        .skip(1)
-    {
-        if line.chars().count() + 1 >= longest {
-            line.push('…');
-            break;
-        }
-        line.push(c);
-    }
-    line
-}
-
 /// Takes the request's secrets out of a text, should the portal repeat them.
 fn scrub(text: &str, secrets: &[&Secret]) -> String {
     secrets
@@ -514,13 +494,6 @@ mod tests {
         ] {
             assert!(error(body).is_none(), "{body}");
         }
-    }
-
-    #[test]
-    fn text_is_one_bounded_line() {
-        let long = "x".repeat(1000);
-        assert_eq!(one_line(&long, 80).chars().count(), 80);
-        assert_eq!(one_line(" a\r\n\u{1b}[31mb\u{202e} ", 80), "a [31mb");
     }
 
     #[test]

@@ -21,8 +21,9 @@ use rustls::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
-use crate::context::{Environment, Observer};
+use crate::context::Environment;
 use crate::error::{Refusal, TlsFailureKind};
+use crate::event::Observer;
 
 const TOKEN: &str = "canary-token-0123456789";
 

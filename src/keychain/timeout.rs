@@ -9,9 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Item, SecretStore};
-use crate::context::{Context, Event, Wait};
+use crate::context::Context;
 use crate::crash;
 use crate::error::{KeychainError, KeychainReason};
+use crate::event::{Event, Wait};
 use crate::secret::Secret;
 
 /// Nobody is there to type a password.
@@ -155,7 +156,8 @@ impl SecretStore for Bounded {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::context::{Deadline, Environment, Observer};
+    use crate::context::{Deadline, Environment};
+    use crate::event::Observer;
     use crate::keychain::{ItemKind, MemoryStore};
     use std::sync::{Condvar, Mutex};
 

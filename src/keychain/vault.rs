@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Item, SecretStore};
-use crate::context::{Context, Event, Notice};
+use crate::context::Context;
 use crate::error::{Error, KeychainError, KeychainReason};
+use crate::event::{Event, Notice};
 use crate::files::{self, Lock};
 use crate::secret::Secret;
 
@@ -1077,7 +1078,7 @@ mod tests {
         let heard = std::sync::Arc::clone(&told);
         let context = Context {
             environment: Environment::of([("", "")]),
-            observer: crate::context::Observer::new(move |event| {
+            observer: crate::event::Observer::new(move |event| {
                 heard.lock().unwrap().push(event.clone());
             }),
             ..Context::process()

@@ -14,15 +14,16 @@ use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
 use crate::cli::shared::connection_fields;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
-use crate::context::{Context, Decision};
+use crate::context::Context;
 use crate::error::{Error, KeychainReason};
+use crate::event::Decision;
 use crate::keychain::Keychains;
 use crate::migrate::migration::{
     Migrated, Migration, NewConnection, Note, Options, Plan, ProfilePlan,
 };
 use crate::migrate::package::{profile_file, read_profiles, usual_places, LegacyStore, Profile};
+use crate::policy::ExtendRule;
 use crate::store::{rfc3339, ConnectionStore};
-use crate::token::ExtendRule;
 
 pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     if ctx.selector.is_some() {
@@ -401,13 +402,13 @@ impl<'a> ImportRun<'a> {
         let session = self.ctx.session_of(self.store, connection.clone());
         let again = format!("age-oauth refresh --now {}", connection_flag(connection));
         match session.refresh(ExtendRule::Now) {
-            Ok(refreshed) if refreshed.issued.decision == Decision::Extended => {
-                let end = refreshed.issued.sign_in_ends;
+            Ok(refreshed) if refreshed.token.decision == Decision::Extended => {
+                let end = refreshed.token.sign_in_expires_at;
                 let until = end.map_or_else(String::new, |end| {
                     let when = local_and_left(end, self.ctx.context.now(), &self.ctx.system.zone);
                     format!(" until {when}")
                 });
-                let user = refreshed.issued.username.unwrap_or_default();
+                let user = refreshed.token.username.unwrap_or_default();
                 self.line(&format!(
                     "     signed in as {}{until}; the old refresh token was exchanged, copies of it are worthless",
                     escape(&user)

@@ -24,11 +24,10 @@ use crate::files::{self, Lock};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::manage::{check_client_id, check_referer, keychain_error, put, read_ca};
 use crate::migrate::package::{Legacy, LegacyRefresh, LegacyStore, Profile, Verify};
-use crate::oauth::is_token;
 use crate::secret::Secret;
-use crate::session::{new_tokens, this_machine, Session};
+use crate::session::{this_machine, Session};
 use crate::store::{ConnectionStore, RenewalLock};
-use crate::token::{AccessToken, Binding, ClientSecret, RefreshToken, Tokens};
+use crate::token::{is_sendable, AccessToken, Binding, ClientSecret, RefreshToken, Tokens};
 
 /// How long another take-over may keep this one waiting, and how long a renewal may.
 const BOUND: Duration = Duration::from_secs(60);
@@ -428,15 +427,15 @@ impl<'a> Migration<'a> {
         notes: &mut Vec<Note>,
     ) -> Option<Tokens> {
         let now = self.context.now();
-        let mut tokens = new_tokens(connection);
+        let mut tokens = Tokens::new(connection);
         tokens.username.clone_from(&legacy.username);
         let usual_life = SignedDuration::from_mins(if legacy.application { 120 } else { 30 });
         if let Some(access) = legacy.access.take() {
             let left = access.expires_at.duration_since(now);
-            if is_token(&access.secret) && left.is_positive() && left <= LONGEST_ACCESS {
+            if is_sendable(&access.secret) && left.is_positive() && left <= LONGEST_ACCESS {
                 // When it was issued is not written there; it was not later than now.
                 let begun = access.expires_at.checked_sub(usual_life).unwrap_or(now);
-                tokens.mint(AccessToken {
+                tokens.set_access_token(AccessToken {
                     secret: access.secret,
                     issued_at: begun.min(now),
                     expires_at: access.expires_at,
@@ -444,7 +443,7 @@ impl<'a> Migration<'a> {
             }
         }
         if let Some(refresh) = &legacy.refresh {
-            if is_token(&refresh.secret) {
+            if is_sendable(&refresh.secret) {
                 tokens.refresh = Some(RefreshToken {
                     secret: refresh.secret.duplicate(),
                     issued_at: issued_at(refresh, connection.created_at, now),
@@ -955,7 +954,7 @@ fn note_sign_in(connection: &mut Connection, tokens: &Tokens) {
     if let Some(refresh) = &tokens.refresh {
         status.signed_in_at = Some(refresh.issued_at);
         status.refresh_issued_at = Some(refresh.issued_at);
-        status.refresh_expires_at = Some(refresh.end());
+        status.refresh_expires_at = Some(refresh.known_or_assumed_expiry());
         status.machine = Some(this_machine());
         status.username = tokens.username.clone().or(status.username.take());
     }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{check_error, check_line, check_shown, is_control, parts, CANARY};
 use crate::connection::{Connection, ConnectionId, Grant, Label, PortalUrl, Proxy, RedirectUri};
-use crate::federation::{is_token, Target};
+use crate::federation::{is_secret_parameter, Target};
 use crate::migrate::migration;
 use crate::migrate::package::{parse_env, parse_profiles, Legacy};
 use crate::secret::Secret;
@@ -287,7 +287,10 @@ fn check_target(target: &Target, root: &str) {
     let url = Url::parse(address).unwrap();
     assert_eq!(url.as_str(), address);
     assert!(url.username().is_empty() && url.password().is_none() && url.query().is_none());
-    assert!(target.query().iter().all(|(name, _)| !is_token(name)));
+    assert!(target
+        .query()
+        .iter()
+        .all(|(name, _)| !is_secret_parameter(name)));
     let below = target.server().unwrap_or(root);
     let rest = address.strip_prefix(below);
     let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

@@ -240,8 +240,12 @@ fn check_granted(granted: &TokenResponse, now: Timestamp) {
     assert_ne!(granted.username.as_deref(), Some(""));
     if let Some(refresh) = &granted.refresh {
         check_token(&refresh.secret);
-        assert!(refresh.end() > now);
-        let days = refresh.end().duration_since(now).as_hours() / 24;
+        assert!(refresh.known_or_assumed_expiry() > now);
+        let days = refresh
+            .known_or_assumed_expiry()
+            .duration_since(now)
+            .as_hours()
+            / 24;
         assert!(days <= 3660, "{days}");
     }
     // What is written of it is the same whatever the tokens are.
@@ -288,7 +292,7 @@ fn check_call_error(error: CallError, http: &Http) {
     if let CallError::Portal(error) = &error {
         check_portal_error(error);
     }
-    check_error(portal::plain(error, http));
+    check_error(portal::into_error(error, http));
 }
 
 fn check_portal_error(error: &PortalError) {

@@ -10,9 +10,10 @@ use super::{check_error, CANARY};
 use crate::error::{KeychainError, KeychainReason};
 use crate::keychain::split::{self, Items};
 use crate::keychain::vault::formats;
+use crate::policy::{ExtendRule, MinTtl};
 use crate::secret::Secret;
 use crate::store::hex;
-use crate::token::{AccessToken, ClientSecret, ExtendRule, MinTtl, Tokens};
+use crate::token::{AccessToken, ClientSecret, Tokens};
 
 /// A record out of a keychain.
 pub fn record(input: &[u8]) {
@@ -50,7 +51,7 @@ fn check_times(tokens: &mut Tokens) {
             let _ = tokens.extension(rule, now);
         }
         if let Some(refresh) = &tokens.refresh {
-            assert!(!refresh.is_over(now) || refresh.end() <= now);
+            assert!(!refresh.has_expired(now) || refresh.known_or_assumed_expiry() <= now);
         }
         let Some(access) = tokens.access.as_ref().map(AccessToken::duplicate) else {
             continue;
@@ -59,8 +60,8 @@ fn check_times(tokens: &mut Tokens) {
         for wanted in [MinTtl::Seconds(60), MinTtl::HalfOfGranted] {
             assert!(!access.is_fresh(wanted, now) || left > 0);
         }
-        tokens.keep_server_token("https://h/server", access.duplicate(), now);
-        tokens.mint(access);
+        tokens.cache_server_token("https://h/server", access.duplicate(), now);
+        tokens.set_access_token(access);
         assert!(tokens.servers.len() <= 8);
     }
 }

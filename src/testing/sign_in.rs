@@ -4,7 +4,7 @@ use std::mem::discriminant;
 
 use super::{check_line, is_control};
 use crate::connection::{Connection, Grant};
-use crate::loopback::{check, whole, Expected};
+use crate::loopback::{check, complete_head, Expected};
 use crate::oauth::{AuthorizationResponse, SignInAttempt, SignInOptions};
 
 const REDIRECTS: [&str; 3] = [
@@ -137,7 +137,10 @@ pub fn callback(input: &[u8]) {
         };
         let step = request.len() / 8 + 1;
         let mut ends = (0..request.len()).step_by(step).chain([request.len()]);
-        let heads = [whole(&request), ends.find_map(|end| whole(&request[..end]))];
+        let heads = [
+            complete_head(&request),
+            ends.find_map(|end| complete_head(&request[..end])),
+        ];
         assert_eq!(heads[0].is_some(), heads[1].is_some());
         let [once, slowly] = heads.map(|head| {
             let head = head?.ok()?;

@@ -872,7 +872,8 @@ fn rule_20_on_a_full_disk_no_sign_in_is_spent() {
 /// Signs in for a fortnight, by a clock that is ten days behind.
 #[cfg(unix)]
 fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
-    use age_oauth::context::{Clock, Context, Deadline, Environment, Observer};
+    use age_oauth::context::{Clock, Context, Deadline, Environment};
+    use age_oauth::event::Observer;
     use age_oauth::oauth::{AuthorizationResponse, SignInOptions};
     use age_oauth::{ConnectionStore, Keychains, Selector, Session};
     let context = Context {

@@ -109,14 +109,14 @@ fn tokens(needle: &Needle) -> Tokens {
             issued_at: now,
             expires_at: None,
         }),
-        minted_until: None,
+        access_tokens_valid_until: None,
         exchange_started: false,
         exchange_unsupported: false,
         asked_minutes: None,
         username: None,
         servers: Vec::new(),
     };
-    tokens.mint(AccessToken {
+    tokens.set_access_token(AccessToken {
         secret: needle.secret(),
         issued_at: now,
         expires_at: now,

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use age_oauth::connection::{Grant, RedirectUri, Tls};
-use age_oauth::context::{Clock, Context, Decision, Environment, Event, Notice, Observer};
+use age_oauth::context::{Clock, Context, Environment};
 use age_oauth::error::{Error, KeychainReason, Refusal, SignInNeeded};
+use age_oauth::event::{Decision, Event, Notice, Observer};
 use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
 use age_oauth::oauth::{AuthorizationResponse, SignInOptions};
+use age_oauth::policy::{ExtendRule, MinTtl};
 use age_oauth::portal::Identity;
 use age_oauth::session::{PendingSignIn, SignedOut, TokenRequest, UsableToken};
-use age_oauth::token::{AccessToken, ClientSecret, ExtendRule, MinTtl, Tokens};
+use age_oauth::token::{AccessToken, ClientSecret, Tokens};
 use age_oauth::{Connection, ConnectionStore, Secret, Session};
 use serde_json::json;
 
@@ -224,11 +226,17 @@ fn a_stored_token_is_handed_out_without_a_word_to_anybody() {
 #[test]
 fn rule_20_a_renewal_keeps_the_refresh_token_and_its_end() {
     let world = World::signed_in(PortalVersion::Enterprise114);
-    let (before, end) = (world.refresh_token(), world.record().refresh.unwrap().end());
+    let (before, end) = (
+        world.refresh_token(),
+        world.record().refresh.unwrap().known_or_assumed_expiry(),
+    );
     world.pass(2 * HOUR);
     world.token();
     assert_eq!(world.refresh_token(), before);
-    assert_eq!(world.record().refresh.unwrap().end(), end);
+    assert_eq!(
+        world.record().refresh.unwrap().known_or_assumed_expiry(),
+        end
+    );
     let status = world.store().load(&world.connection.id).unwrap().status;
     assert_eq!(status.username.as_deref(), Some(USER));
     assert_eq!(
@@ -265,7 +273,15 @@ fn a_portal_that_grants_less_than_wanted_is_asked_once_a_minute() {
     let short = world
         .notices()
         .into_iter()
-        .filter(|notice| matches!(notice, Notice::ShortLived { wanted: 7200, .. }))
+        .filter(|notice| {
+            matches!(
+                notice,
+                Notice::ShortLived {
+                    seconds_wanted: 7200,
+                    ..
+                }
+            )
+        })
         .count();
     assert_eq!(short, 2);
 }
@@ -356,7 +372,10 @@ fn a_portal_that_is_away_leaves_the_stored_token_in_use() {
     assert_eq!(world.token(), first);
     assert!(matches!(
         world.notices()[..],
-        [Notice::Unreachable { lives: 29..=30, .. }]
+        [Notice::Unreachable {
+            seconds_left: 29..=30,
+            ..
+        }]
     ));
     let explicit = TokenRequest {
         explicit: true,
@@ -479,7 +498,7 @@ fn a_sign_in_is_extended_past_half_of_its_life_when_nobody_can_lose_a_token() {
     let record = world.record();
     let refresh = record.refresh.unwrap();
     let life = refresh
-        .end()
+        .known_or_assumed_expiry()
         .duration_since(refresh.issued_at)
         .as_secs()
         .unsigned_abs();
@@ -508,18 +527,18 @@ fn an_exchange_leaves_nothing_of_what_it_ended() {
             issued_at: now,
             expires_at: now + jiff::SignedDuration::from_hours(3),
         };
-        tokens.minted_until = Some(long.expires_at);
-        tokens.keep_server_token("https://server.example.com/arcgis", long, now);
+        tokens.access_tokens_valid_until = Some(long.expires_at);
+        tokens.cache_server_token("https://server.example.com/arcgis", long, now);
         tokens.exchange_unsupported = true;
         tokens.username = None;
     });
     let old = world.record();
     let refreshed = world.session().refresh(ExtendRule::Now).unwrap();
-    assert_eq!(refreshed.issued.decision, Decision::Extended);
+    assert_eq!(refreshed.token.decision, Decision::Extended);
     let record = world.record();
     let access = record.access.unwrap();
     assert!(!access.secret.matches(old.access.unwrap().secret.expose()));
-    assert_eq!(record.minted_until, Some(access.expires_at));
+    assert_eq!(record.access_tokens_valid_until, Some(access.expires_at));
     assert!(record.servers.is_empty() && !record.exchange_unsupported);
     assert_eq!(record.username.as_deref(), Some(USER));
 }
@@ -529,7 +548,7 @@ fn in_the_last_tenth_a_sign_in_is_extended_anyway_and_that_is_said() {
     let world = World::signed_in(PortalVersion::Enterprise114);
     let refresh = world.record().refresh.unwrap();
     let life = refresh
-        .end()
+        .known_or_assumed_expiry()
         .duration_since(refresh.issued_at)
         .as_secs()
         .unsigned_abs();
@@ -569,7 +588,7 @@ fn rule_21_a_lost_answer_is_decided_by_one_plain_refresh() {
         (1, 1)
     );
     assert!(!world.record().exchange_started);
-    assert!(world.notices().contains(&Notice::ExtensionLost {
+    assert!(world.notices().contains(&Notice::ExtensionNotApplied {
         connection: "prod".into()
     }));
 
@@ -652,7 +671,7 @@ fn a_new_access_token_that_cannot_be_stored_still_serves() {
     world.pass(HOUR);
     world.keychain.fail_next(Call::Set, KeychainReason::Refused);
     assert!(world.portal.accepts_access_token(&world.token()));
-    assert!(matches!(world.notices()[..], [Notice::Minor { .. }]));
+    assert!(matches!(world.notices()[..], [Notice::Other { .. }]));
 }
 
 #[test]
@@ -672,7 +691,7 @@ fn a_portal_without_exchange_is_remembered_and_its_end_is_announced() {
     assert_eq!(world.notices(), []);
     world.pass(4 * DAY);
     world.token();
-    assert!(matches!(world.notices()[..], [Notice::EndsSoon { .. }]));
+    assert!(matches!(world.notices()[..], [Notice::ExpiresSoon { .. }]));
     let status = world.store().load(&world.connection.id).unwrap().status;
     assert_eq!(status.extendable, Some(false));
 }
@@ -689,7 +708,7 @@ fn a_portal_that_refuses_to_extend_is_told_with_the_end_of_the_sign_in() {
     assert!(
         matches!(
             world.notices()[..],
-            [Notice::Minor { .. }, Notice::EndsSoon { .. }]
+            [Notice::Other { .. }, Notice::ExpiresSoon { .. }]
         ),
         "{:?}",
         world.notices()
@@ -706,7 +725,7 @@ fn a_sign_in_whose_extension_waits_is_announced_by_nobody() {
     world.sign_in(USER);
     world.pass(11 * DAY + 12 * HOUR);
     let soon = world.portal.clock().now() + jiff::SignedDuration::from_mins(30);
-    world.change(|tokens| tokens.minted_until = Some(soon));
+    world.change(|tokens| tokens.access_tokens_valid_until = Some(soon));
     let issued = world
         .session()
         .access_token(&TokenRequest::default())
@@ -990,7 +1009,7 @@ fn an_application_gets_tokens_by_its_secret_and_keeps_no_refresh_token() {
     let world = World::application(PortalVersion::Enterprise114);
     let (issued, info) = world.session().sign_in_application().unwrap();
     assert_eq!(info.app_id, SERVICE_ID);
-    assert!(issued.username.is_none() && issued.sign_in_ends.is_none());
+    assert!(issued.username.is_none() && issued.sign_in_expires_at.is_none());
     assert!(world.record().refresh.is_none());
     assert_eq!(world.token(), issued.access.secret.expose());
     assert!(

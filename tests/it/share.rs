@@ -152,9 +152,9 @@ fn a_card_that_was_changed_is_too_large_or_newer_is_refused() {
             card.replace("\"Prod\"", &format!("\"{}\"", "x".repeat(100_000))),
             "larger",
         ),
-        ("{}".to_owned(), "no card"),
-        (String::new(), "no card"),
-        ("<html>".to_owned(), "no card"),
+        ("{}".to_owned(), "`age_oauth_card` is missing"),
+        (String::new(), "not JSON"),
+        ("<html>".to_owned(), "not JSON"),
     ] {
         from(
             &home,

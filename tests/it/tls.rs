@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use age_oauth::connection::{Proxy, Tls};
-use age_oauth::context::{Clock, Context, Deadline, Environment, Observer};
+use age_oauth::context::{Clock, Context, Deadline, Environment};
 use age_oauth::error::{Error, Refusal, TlsFailure, TlsFailureKind, Unreachable};
+use age_oauth::event::Observer;
 use age_oauth::http::{to_pem, Http};
 use age_oauth::portal::{probe, PortalInfo};
 

@@ -168,7 +168,7 @@ pub fn let_it_expire(home: &Home, label: &str) {
                 .checked_sub(jiff::SignedDuration::from_hours(3))
                 .expect("a date");
         }
-        tokens.minted_until = Some(access.expires_at);
+        tokens.access_tokens_valid_until = Some(access.expires_at);
     });
 }
 
@@ -180,7 +180,7 @@ pub fn let_it_live(home: &Home, label: &str, seconds: i64) {
         let access = tokens.access.as_mut().expect("an access token");
         access.issued_at = now - jiff::SignedDuration::from_hours(24);
         access.expires_at = end;
-        tokens.minted_until = Some(end);
+        tokens.access_tokens_valid_until = Some(end);
     });
 }
 
@@ -188,7 +188,9 @@ pub fn let_it_live(home: &Home, label: &str, seconds: i64) {
 pub fn let_it_age(home: &Home, label: &str, tenths: i32) {
     change_tokens(home, label, |tokens| {
         let refresh = tokens.refresh.as_mut().expect("a refresh token");
-        let life = refresh.end().duration_since(refresh.issued_at);
+        let life = refresh
+            .known_or_assumed_expiry()
+            .duration_since(refresh.issued_at);
         let past = life / 10 * tenths;
         refresh.issued_at = refresh.issued_at.checked_sub(past).expect("a date");
         refresh.expires_at = refresh.issued_at.checked_add(life).ok();

@@ -12,7 +12,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
 use crate::cli::CommandContext;
 use crate::error::Error;
-use crate::federation::{is_token, Target};
+use crate::federation::{is_secret_parameter, Target};
 use crate::files::{self, UserOutput};
 use crate::http::ApiCall;
 use crate::session::Session;
@@ -64,7 +64,7 @@ fn given(fields: &[String]) -> Result<Fields, Failure> {
             let (name, value) = field
                 .split_once('=')
                 .ok_or_else(|| Failure::usage(format!("`{field}` is no KEY=VALUE")))?;
-            if is_token(name) {
+            if is_secret_parameter(name) {
                 return Err(Failure::usage(format!(
                     "`{name}` is not given; the token is added in a header"
                 )));

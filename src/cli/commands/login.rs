@@ -12,13 +12,13 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, RedirectUri};
-use crate::context::{Event, Wait};
 use crate::error::{Error, Refusal, SignInNeeded, Unreachable};
+use crate::event::{Event, Wait};
 use crate::loopback::Listener;
 use crate::oauth::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
+use crate::policy::ExtendRule;
 use crate::session::{PendingSignIn, Session, UsableToken};
 use crate::store::rfc3339;
-use crate::token::ExtendRule;
 
 /// How long a person may take.
 const SIGN_IN_TIME: Duration = Duration::from_secs(5 * 60);
@@ -112,7 +112,7 @@ fn tell(
             "auth_type": "user",
             "username": issued.username,
             "expires_at": rfc3339(issued.access.expires_at),
-            "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
+            "refresh_expires_at": issued.sign_in_expires_at.map(rfc3339),
             "format_version": 1,
         }));
     }
@@ -121,7 +121,7 @@ fn tell(
         ctx.answer(&format!("Token is for user: {}", escape(username)))?;
     }
     let now = ctx.context.now();
-    if let Some(end) = issued.sign_in_ends {
+    if let Some(end) = issued.sign_in_expires_at {
         let when = local_and_left(end, now, &ctx.system.zone);
         ctx.answer(&format!("Signed in until: {when}"))?;
         let left = end.duration_since(now).as_secs();
@@ -141,7 +141,7 @@ fn renew_instead(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) 
         Ok(refreshed) => {
             ctx.console
                 .info("No code was given; the stored sign-in was renewed instead.");
-            tell(ctx, session.connection(), &refreshed.issued, args.json)
+            tell(ctx, session.connection(), &refreshed.token, args.json)
         }
         Err(Error::SignInNeeded { connection, .. }) => Err(Error::SignInNeeded {
             connection,

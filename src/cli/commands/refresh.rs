@@ -18,12 +18,12 @@ use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{escape, local, local_and_left};
 use crate::cli::CommandContext;
 use crate::connection::Connection;
-use crate::context::{Decision, Event, Wait};
 use crate::error::{Error, Refusal};
+use crate::event::{Decision, Event, Wait};
 use crate::keychain::Keychains;
-use crate::session::{Refreshed, Session};
+use crate::policy::ExtendRule;
+use crate::session::{RefreshOutcome, Session};
 use crate::store::{rfc3339, ConnectionStore, Listing};
-use crate::token::{ExtendRule, MIN_USABLE_TTL};
 
 /// How many connections of one portal are renewed at the same time: a portal has other work.
 const PER_PORTAL: usize = 2;
@@ -62,10 +62,10 @@ fn rule(args: &RefreshArgs) -> ExtendRule {
 }
 
 /// Renews one connection. Asked to extend it now, a renewal alone is not enough.
-fn attempt(session: &Session, rule: ExtendRule) -> Result<Refreshed, Failure> {
+fn attempt(session: &Session, rule: ExtendRule) -> Result<RefreshOutcome, Failure> {
     let refreshed = session.refresh(rule)?;
     let connection = session.connection();
-    let extended = refreshed.issued.decision == Decision::Extended;
+    let extended = refreshed.token.decision == Decision::Extended;
     if rule == ExtendRule::Now && !extended && !connection.grant.is_application() {
         return Err(Error::Refused {
             connection: Some(connection.label.to_string()),
@@ -97,12 +97,6 @@ impl WaitBudget {
     }
 }
 
-/// From when on nothing minted from the sign-in lives longer than a dying token does.
-fn gap_of(refreshed: &Refreshed) -> Option<Timestamp> {
-    let until = refreshed.extension_waits_until?;
-    Some(until.checked_sub(MIN_USABLE_TTL).unwrap_or(until))
-}
-
 /// How far away a moment is; nothing once it has come.
 fn time_to(ctx: &CommandContext, moment: Timestamp) -> Duration {
     Duration::try_from(moment.duration_since(ctx.context.now())).unwrap_or_default()
@@ -111,10 +105,10 @@ fn time_to(ctx: &CommandContext, moment: Timestamp) -> Duration {
 /// The gap, where it comes soon enough. Scripts can only push it further away, so a farther one is not waited for.
 fn gap_worth_waiting(
     ctx: &CommandContext,
-    refreshed: &Refreshed,
+    refreshed: &RefreshOutcome,
     patience: &WaitBudget,
 ) -> Option<Timestamp> {
-    let gap = gap_of(refreshed)?;
+    let gap = refreshed.extension_waits_until?;
     (time_to(ctx, gap) <= patience.left()?).then_some(gap)
 }
 
@@ -157,7 +151,7 @@ impl Job {
 
 struct Done {
     job: Job,
-    outcome: Result<Refreshed, Failure>,
+    outcome: Result<RefreshOutcome, Failure>,
 }
 
 /// What became of all.
@@ -184,7 +178,7 @@ impl Summary {
         match &done.outcome {
             Ok(refreshed) => {
                 self.renewed += 1;
-                self.extended += usize::from(refreshed.issued.decision == Decision::Extended);
+                self.extended += usize::from(refreshed.token.decision == Decision::Extended);
                 self.waiting += usize::from(refreshed.extension_waits_until.is_some());
                 let told = tell(ctx, connection, refreshed, self.json);
                 self.hear(told);
@@ -375,10 +369,10 @@ fn take_earliest(later: &mut Vec<(Timestamp, Done)>) -> Option<(Timestamp, Done)
 fn tell(
     ctx: &mut CommandContext,
     connection: &Connection,
-    refreshed: &Refreshed,
+    refreshed: &RefreshOutcome,
     json: bool,
 ) -> Outcome {
-    let issued = &refreshed.issued;
+    let issued = &refreshed.token;
     if json {
         return ctx.answer_json(&json!({
             "connection": connection.label.as_str(),
@@ -388,8 +382,8 @@ fn tell(
             "username": issued.username,
             "decision": issued.decision.as_str(),
             "expires_at": rfc3339(issued.access.expires_at),
-            "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
-            "extension_waits_until": gap_of(refreshed).map(rfc3339),
+            "refresh_expires_at": issued.sign_in_expires_at.map(rfc3339),
+            "extension_waits_until": refreshed.extension_waits_until.map(rfc3339),
             "format_version": 1,
         }));
     }
@@ -401,7 +395,7 @@ fn tell(
     };
     let mut line = format!("[OK] {}: {done}", escape(connection.label.as_str()));
     let (what, end) = issued
-        .sign_in_ends
+        .sign_in_expires_at
         .map_or(("token until", issued.access.expires_at), |end| {
             ("signed in until", end)
         });
@@ -409,7 +403,7 @@ fn tell(
     line.push_str(what);
     line.push(' ');
     line.push_str(&local_and_left(end, now, zone));
-    if let Some(gap) = gap_of(refreshed) {
+    if let Some(gap) = refreshed.extension_waits_until {
         line.push_str("; it can be extended from ");
         line.push_str(&local(gap, zone));
         line.push_str(", when no script holds a token any more");

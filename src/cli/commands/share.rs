@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::card::{Card, MAX_CARD};
+use crate::card::{Card, MAX_CARD_BYTES};
 use crate::cli::args::{AddArgs, AuthType, ShareArgs};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, json_text};
@@ -105,7 +105,7 @@ fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
     }
     let mut bytes = Vec::new();
     std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_CARD + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(MAX_CARD_BYTES + 1).read_to_end(&mut bytes))
         .map_err(Error::file("read", path))?;
     Ok(Card::parse(bytes)?)
 }

@@ -14,6 +14,7 @@ use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
 use crate::keychain::{Item, ItemKind, Keychains};
+use crate::policy;
 use crate::session::other_machine;
 use crate::store::{rfc3339, Listing, Plaintext};
 
@@ -136,7 +137,7 @@ impl Row {
         let sign_in = match (&status.username, status.refresh_expires_at) {
             _ if connection.grant.is_application() => SignIn::Application,
             (Some(_), Some(end)) if end <= now => SignIn::Ended,
-            (Some(_), Some(end)) if end.duration_since(now) <= within => SignIn::EndsSoon,
+            (Some(_), Some(end)) if policy::expires_within(end, within, now) => SignIn::EndsSoon,
             (Some(_), Some(_)) => SignIn::Good,
             _ => SignIn::Missing,
         };
@@ -349,7 +350,7 @@ fn mark(is_default: bool) -> String {
 fn is_extended_by_refresh(connection: &Connection, now: Timestamp) -> bool {
     let status = &connection.status;
     let past_half = match (status.refresh_issued_at, status.refresh_expires_at) {
-        (Some(from), Some(to)) => now.duration_since(from) >= to.duration_since(from) / 2,
+        (Some(from), Some(to)) => policy::is_past_half(from, to, now),
         _ => false,
     };
     past_half && status.extendable != Some(false)

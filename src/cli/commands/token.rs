@@ -1,6 +1,6 @@
 //! `token`: prints an access token that lives long enough.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{json, Value};
 
 use crate::cli::args::TokenArgs;
@@ -8,15 +8,11 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, humanize, verify_ssl};
 use crate::cli::CommandContext;
 use crate::connection::Connection;
-use crate::context::Decision;
+use crate::event::Decision;
 use crate::federation::Target;
-use crate::policy::ENDS_SOON;
+use crate::policy::{self, ExtendRule, MinTtl, ROTATE_REFRESH_TOKEN_AGE};
 use crate::session::{Session, TokenRequest, UsableToken};
 use crate::store::{rfc3339, Selector};
-use crate::token::{ExtendRule, MinTtl};
-
-/// The Python package extended a sign-in that was older than this.
-const ROTATE_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outcome {
     if let Some(portal) = &args.portal {
@@ -58,7 +54,7 @@ fn want(args: &TokenArgs) -> TokenRequest {
 
 /// A wish in whole seconds.
 pub(in crate::cli) fn seconds(wish: std::time::Duration) -> MinTtl {
-    MinTtl::Seconds(i64::try_from(wish.as_secs()).unwrap_or(i64::MAX))
+    MinTtl::at_least(wish)
 }
 
 fn as_json(session: &Session, issued: &UsableToken, ctx: &CommandContext) -> Value {
@@ -75,7 +71,7 @@ fn as_json(session: &Session, issued: &UsableToken, ctx: &CommandContext) -> Val
         "expires_at": rfc3339(access.expires_at),
         "expires_epoch": access.expires_at.as_second(),
         "expires_in": access.seconds_left(ctx.context.now()),
-        "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
+        "refresh_expires_at": issued.sign_in_expires_at.map(rfc3339),
         "sign_in_ends_soon": ends_soon(connection, issued, ctx.context.now()),
         "referer": connection.referer,
         "verify_ssl": verify_ssl(&connection.tls),
@@ -87,8 +83,8 @@ fn as_json(session: &Session, issued: &UsableToken, ctx: &CommandContext) -> Val
 /// Whether a person must sign in within 3 days, because the portal does not extend this sign-in.
 fn ends_soon(connection: &Connection, issued: &UsableToken, now: Timestamp) -> bool {
     let soon = issued
-        .sign_in_ends
-        .is_some_and(|end| end.duration_since(now).as_secs() <= ENDS_SOON);
+        .sign_in_expires_at
+        .is_some_and(|end| policy::expires_soon(end, now));
     soon && connection.status.extendable == Some(false)
 }
 
@@ -105,8 +101,8 @@ fn rotate(ctx: &mut CommandContext, session: &Session) -> Outcome {
         .status
         .refresh_issued_at
         .map(|at| ctx.context.now().duration_since(at).as_secs());
-    let refreshed = session.refresh(ExtendRule::OlderThan(ROTATE_AFTER))?;
-    let issued = &refreshed.issued;
+    let refreshed = session.refresh(ExtendRule::OlderThan(ROTATE_REFRESH_TOKEN_AGE))?;
+    let issued = &refreshed.token;
     ctx.answer(&format!(
         "Connection: {}",
         escape(connection.label.as_str())

@@ -14,7 +14,7 @@ use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::oauth::{SignInAttempt, SignInOptions};
-use crate::policy::ENDS_SOON;
+use crate::policy;
 use crate::portal::{self, Identity, PortalInfo};
 use crate::session::{Session, TokenRequest};
 use crate::token::{Binding, ClientSecret, Tokens};
@@ -175,7 +175,7 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         ));
     }
     let message = format!("{user}; it ends {}", local_and_left(end, now, zone));
-    let soon = end.duration_since(now).as_secs() <= ENDS_SOON;
+    let soon = policy::expires_soon(end, now);
     Some(match (soon, status.extendable) {
         (true, Some(false)) => Finding::warn("sign-in", message, login),
         (true, _) => Finding::warn(

@@ -1,0 +1,140 @@
+//! Extending a sign-in: exchanges the refresh token for one that lives longer. The caller holds the
+//! renewal lock.
+//!
+//! The exchange ends the old refresh token and all access tokens from it at once (Esri, "Token",
+//! `exchange_refresh_token`). Where the answer is lost on the way, the new refresh token is lost
+//! with it, so the record carries the exchange mark from before the exchange is sent until its
+//! outcome is stored.
+
+use super::Session;
+use crate::connection::Connection;
+use crate::error::{Error, Result, SignInNeeded};
+use crate::event::{Decision, Notice};
+use crate::oauth::{self, TokenError, TokenResponse};
+use crate::policy::Extension;
+use crate::secret::Secret;
+use crate::token::Tokens;
+
+impl Session {
+    /// Extends the sign-in. Where the portal refuses that, renews instead.
+    pub(super) fn extend(
+        &self,
+        connection: &Connection,
+        mut tokens: Tokens,
+        secret: Option<&Secret>,
+        extension: Extension,
+    ) -> Result<(Tokens, Decision)> {
+        let Some(refresh) = &tokens.refresh else {
+            return Err(self.never_signed_in(connection));
+        };
+        let http = self.http()?;
+        let refresh = refresh.duplicate();
+        let ended_tokens_until = tokens
+            .access_tokens_valid_until
+            .filter(|until| *until > self.context.now());
+        // Store the mark first. That also proves that the keychain can be written: where it cannot,
+        // the exchange must not be sent, because its answer could not be stored.
+        tokens.exchange_started = true;
+        self.write_tokens(connection, &tokens)?;
+        let now = self.context.now();
+        match oauth::exchange(http, connection, &refresh, secret, now) {
+            Ok(response) => {
+                // Store the new refresh token before anything else: from here on, it is the only
+                // one.
+                let tokens = tokens_after_exchange(tokens, response);
+                self.write_tokens(connection, &tokens)?;
+                if let Some(until) = ended_tokens_until.filter(|_| extension == Extension::Forced) {
+                    self.emit_notice(Notice::ExtendedAnyway {
+                        connection: self.label(),
+                        until,
+                    });
+                }
+                Ok((tokens, Decision::Extended))
+            }
+            // The mark stays: the refresh token is of no use, whatever ended it.
+            Err(TokenError::Revoked(why)) => Err(self.sign_in_needed(why)),
+            // Nothing was sent, so the refresh token is not spent: take the mark away.
+            Err(TokenError::Unsent(error)) => {
+                tokens.exchange_started = false;
+                self.store_best_effort(connection, &tokens);
+                Err(error)
+            }
+            Err(TokenError::Lost(error)) => {
+                self.settle_extension(connection, tokens, secret, Some(error))
+            }
+            Err(refused @ (TokenError::UnknownGrant | TokenError::Refused(_))) => {
+                self.renew_after_refused_extension(connection, tokens, secret, &refused)
+            }
+        }
+    }
+
+    /// The portal refused the exchange, so the refresh token is not spent. The caller still needs
+    /// an access token.
+    fn renew_after_refused_extension(
+        &self,
+        connection: &Connection,
+        mut tokens: Tokens,
+        secret: Option<&Secret>,
+        refused: &TokenError,
+    ) -> Result<(Tokens, Decision)> {
+        tokens.exchange_started = false;
+        tokens.exchange_unsupported = matches!(refused, TokenError::UnknownGrant);
+        if let TokenError::Refused(error) = refused {
+            self.emit_notice(Notice::Other {
+                message: format!("the sign-in could not be extended: {error}"),
+            });
+        }
+        self.store_best_effort(connection, &tokens);
+        self.renew_by_refresh_token(connection, &mut tokens, secret)
+            .map_err(|error| error.into_error(connection))?;
+        Ok((tokens, Decision::Renewed))
+    }
+
+    /// Finds out whether the portal carried out an exchange whose answer was never stored: one
+    /// renewal with the old refresh token tells. Where it works, the exchange was not carried out.
+    /// Where the portal says that the token is spent, it was; the new refresh token is lost, and a
+    /// person must sign in. Any other failure leaves the mark.
+    ///
+    /// `first` is the error that the exchange itself ended with, if it was just sent.
+    pub(super) fn settle_extension(
+        &self,
+        connection: &Connection,
+        mut tokens: Tokens,
+        secret: Option<&Secret>,
+        first: Option<Error>,
+    ) -> Result<(Tokens, Decision)> {
+        match self.renew_by_refresh_token(connection, &mut tokens, secret) {
+            Ok(()) => {
+                self.emit_notice(Notice::ExtensionNotApplied {
+                    connection: self.label(),
+                });
+                Ok((tokens, Decision::Renewed))
+            }
+            Err(TokenError::Revoked(_)) => {
+                // Remove the spent token, so that it is never sent again. The mark stays, so that
+                // later processes know why there is none.
+                tokens.refresh = None;
+                tokens.access = None;
+                self.store_best_effort(connection, &tokens);
+                Err(self.sign_in_needed(SignInNeeded::ExtensionLost))
+            }
+            Err(error) => Err(first.unwrap_or_else(|| error.into_error(connection))),
+        }
+    }
+}
+
+/// The record after an exchange. The access tokens from the old refresh token have ended, those for
+/// servers included.
+fn tokens_after_exchange(old: Tokens, response: TokenResponse) -> Tokens {
+    let mut tokens = Tokens {
+        refresh: response.refresh,
+        access_tokens_valid_until: None,
+        exchange_started: false,
+        exchange_unsupported: false,
+        servers: Vec::new(),
+        username: response.username.or(old.username),
+        ..old
+    };
+    tokens.set_access_token(response.access);
+    tokens
+}

@@ -1,0 +1,176 @@
+//! Renewing: gets a new access token by the refresh token or by the client secret. The caller holds
+//! the renewal lock.
+
+use super::{RefreshOutcome, Session, TokenRequest, UsableToken};
+use crate::connection::{Connection, Grant};
+use crate::error::{Result, SignInNeeded};
+use crate::event::Decision;
+use crate::keychain::ItemKind;
+use crate::oauth::{self, TokenError};
+use crate::policy::{self, ExtendRule, Extension};
+use crate::secret::Secret;
+use crate::store::RenewalLock;
+use crate::token::Tokens;
+
+impl Session {
+    /// Renews now, and extends the sign-in where `rule` says so.
+    ///
+    /// Where the extension is due but waits until no script can lose its token, the cached token is
+    /// left as it is while it is good: a new one would live longer, and push that moment further
+    /// away.
+    pub fn refresh(&self, rule: ExtendRule) -> Result<RefreshOutcome> {
+        let (lock, connection) = self.lock()?;
+        self.refresh_under_lock(&lock, &connection, rule)
+            .inspect_err(|error| self.record_failure(&lock, error))
+    }
+
+    fn refresh_under_lock(
+        &self,
+        lock: &RenewalLock,
+        connection: &Connection,
+        rule: ExtendRule,
+    ) -> Result<RefreshOutcome> {
+        let request = TokenRequest {
+            extend: rule,
+            ..TokenRequest::default()
+        };
+        let stored = self.read_tokens(connection)?;
+        let extension = stored
+            .as_ref()
+            .map(|tokens| tokens.extension(rule, self.context.now()));
+        let waits_until = match extension {
+            Some(Extension::WaitsUntil(moment)) => Some(moment),
+            _ => None,
+        };
+        if waits_until.is_some() {
+            if let Some(token) = self.cached_token(stored.as_ref(), &request, Decision::Cached) {
+                return Ok(RefreshOutcome {
+                    token,
+                    extension_waits_until: waits_until,
+                });
+            }
+        }
+        let token = self.announce(self.renew(lock, connection, stored, &request)?, &request);
+        Ok(RefreshOutcome {
+            // The new token may live longer than those before it.
+            extension_waits_until: waits_until
+                .map(|moment| moment.max(policy::unusable_from(token.access.expires_at))),
+            token,
+        })
+    }
+
+    /// Renews, and extends the sign-in where that is due. Stores what the portal granted.
+    pub(super) fn renew(
+        &self,
+        lock: &RenewalLock,
+        connection: &Connection,
+        stored: Option<Tokens>,
+        request: &TokenRequest,
+    ) -> Result<UsableToken> {
+        // Remember whether the sign-in was due: the renewal consumes the record.
+        let was_due = stored.as_ref().is_some_and(|tokens| {
+            tokens
+                .extension(request.extend, self.context.now())
+                .is_now()
+        });
+        let (tokens, decision) = match (&connection.grant, stored) {
+            (Grant::Application, _) => self.renew_application(connection, request)?,
+            (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
+                self.renew_user(connection, tokens, request.extend)?
+            }
+            // The mark without a refresh token: the exchange was carried out, and the new refresh
+            // token was lost with its answer.
+            (Grant::User { .. }, Some(tokens)) if tokens.exchange_started => {
+                return Err(self.sign_in_needed(SignInNeeded::ExtensionLost));
+            }
+            (Grant::User { .. }, _) => return Err(self.never_signed_in(connection)),
+        };
+        self.copy_status(lock, &tokens);
+        // A sign-in that is not extended comes to its end. Say so in time, at every renewal.
+        let failed_to_extend = was_due && decision != Decision::Extended;
+        if tokens.exchange_unsupported || failed_to_extend {
+            self.warn_if_expiring(&tokens);
+        }
+        UsableToken::from_tokens(&tokens, decision).ok_or_else(|| self.never_signed_in(connection))
+    }
+
+    fn renew_application(
+        &self,
+        connection: &Connection,
+        request: &TokenRequest,
+    ) -> Result<(Tokens, Decision)> {
+        let secret = self
+            .read_client_secret(connection)?
+            .ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
+        let minutes = self.minutes_to_ask(request);
+        let now = self.context.now();
+        let response = oauth::client_credentials(self.http()?, connection, &secret, minutes, now)
+            .map_err(|error| error.into_error(connection))?;
+        let mut tokens = Tokens::new(connection);
+        tokens.set_access_token(response.access);
+        tokens.asked_minutes = minutes;
+        self.store_best_effort(connection, &tokens);
+        Ok((tokens, Decision::Renewed))
+    }
+
+    /// The life in minutes to ask for. Only applications may ask; `None` leaves it to the portal.
+    pub(super) fn minutes_to_ask(&self, request: &TokenRequest) -> Option<i64> {
+        self.connection
+            .grant
+            .is_application()
+            .then(|| policy::application_minutes(request.min_ttl))
+            .flatten()
+    }
+
+    fn renew_user(
+        &self,
+        connection: &Connection,
+        mut tokens: Tokens,
+        rule: ExtendRule,
+    ) -> Result<(Tokens, Decision)> {
+        // The portal asks users for no client secret, but a stored one is sent along.
+        let secret = self.read_client_secret(connection)?;
+        // An earlier exchange has no stored answer. First find out whether the refresh token is
+        // spent. That renews, too, so nothing is left to do unless the caller wants the sign-in
+        // extended in any case.
+        if tokens.exchange_started {
+            let settled = self.settle_extension(connection, tokens, secret.as_ref(), None)?;
+            if rule != ExtendRule::Now {
+                return Ok(settled);
+            }
+            tokens = settled.0;
+        }
+        // Extending gets a new access token as well.
+        let extension = tokens.extension(rule, self.context.now());
+        if extension.is_now() {
+            return self.extend(connection, tokens, secret.as_ref(), extension);
+        }
+        self.renew_by_refresh_token(connection, &mut tokens, secret.as_ref())
+            .map_err(|error| error.into_error(connection))?;
+        Ok((tokens, Decision::Renewed))
+    }
+
+    /// Gets a new access token with the refresh token, which stays the same. An answer also proves
+    /// that the refresh token is not spent, and so removes the exchange mark.
+    pub(super) fn renew_by_refresh_token(
+        &self,
+        connection: &Connection,
+        tokens: &mut Tokens,
+        secret: Option<&Secret>,
+    ) -> std::result::Result<(), TokenError> {
+        let Some(refresh) = &tokens.refresh else {
+            return Err(TokenError::Revoked(SignInNeeded::Never));
+        };
+        let http = self.http().map_err(TokenError::Unsent)?;
+        let now = self.context.now();
+        let response = oauth::refresh(http, connection, refresh, secret, now)?;
+        tokens.exchange_started = false;
+        if let Some(refresh) = response.refresh {
+            tokens.refresh = Some(refresh);
+        }
+        tokens.username = response.username.or(tokens.username.take());
+        tokens.set_access_token(response.access);
+        self.store_best_effort(connection, tokens);
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! Access tokens for servers that the portal grants tokens for.
+
+use super::{Session, TokenRequest, UsableToken};
+use crate::error::{Error, Refusal, Result};
+use crate::event::Decision;
+use crate::http::CallError;
+use crate::portal;
+use crate::secret::Secret;
+use crate::token::AccessToken;
+
+impl Session {
+    /// A token for a server, by its root: the cached one, or one that the portal grants now.
+    ///
+    /// [`Error::Refused`] for a server that the portal does not grant tokens for. Nothing is sent
+    /// to the server; what it says about itself does not count.
+    pub fn server_token(&self, root: &str, request: &TokenRequest) -> Result<UsableToken> {
+        let stored = self.read_tokens(&self.connection)?;
+        let cached = stored
+            .as_ref()
+            .and_then(|tokens| tokens.server_token(root, request.min_ttl, self.context.now()))
+            .map(AccessToken::duplicate);
+        if let (Some(access), false) = (cached, request.force) {
+            self.emit_decision(Decision::Cached);
+            return Ok(UsableToken::new(access, stored.as_ref(), Decision::Cached));
+        }
+        let access = self.request_server_token(root)?;
+        // Cache it. The portal was asked without the lock, so read the record again under it.
+        let (lock, connection) = self.lock()?;
+        let mut stored = self.read_tokens(&connection)?;
+        if let Some(tokens) = &mut stored {
+            tokens.cache_server_token(root, access.duplicate(), self.context.now());
+            self.store_best_effort(&connection, tokens);
+        }
+        drop(lock);
+        self.emit_decision(Decision::Renewed);
+        Ok(UsableToken::new(access, stored.as_ref(), Decision::Renewed))
+    }
+
+    /// Asks the portal for the server's token. A rejected portal token is renewed once.
+    fn request_server_token(&self, root: &str) -> Result<AccessToken> {
+        let portal_token = self.access_token(&TokenRequest::default())?.access.secret;
+        let response = match self.send_server_token_request(root, &portal_token) {
+            Err(CallError::Portal(error)) if error.is_invalid_token() => {
+                let renewed = self.access_token_instead_of(&portal_token)?;
+                self.send_server_token_request(root, &renewed.access.secret)
+            }
+            other => other,
+        };
+        response.map_err(|error| match error {
+            CallError::Failed { error, .. } => error.about(self.connection.label.as_str()),
+            CallError::Portal(error) => Error::Refused {
+                connection: Some(self.label()),
+                url: root.to_owned(),
+                why: Refusal::Server(error.text),
+            },
+        })
+    }
+
+    fn send_server_token_request(
+        &self,
+        root: &str,
+        portal_token: &Secret,
+    ) -> std::result::Result<AccessToken, CallError> {
+        let http = self
+            .http()
+            .map_err(|error| CallError::Failed { error, sent: false })?;
+        portal::server_token(http, root, portal_token, self.context.now())
+    }
+}

@@ -1,0 +1,109 @@
+//! Signing in: a user with a browser, or an application with its client secret.
+
+use super::status::this_machine;
+use super::{Session, TokenRequest, UsableToken};
+use crate::connection::Status;
+use crate::error::Result;
+use crate::event::Decision;
+use crate::oauth::{AuthorizationCode, SignInAttempt, SignInOptions};
+use crate::portal::{self, AppInfo};
+use crate::store::RenewalLock;
+use crate::token::Tokens;
+
+/// A sign-in that the portal has granted and that is not stored yet. Between the two, a person may
+/// be asked whether it is the right user. [`Session::accept`] stores it, [`Session::discard`]
+/// revokes it.
+#[derive(Debug)]
+pub struct PendingSignIn {
+    tokens: Tokens,
+    username: String,
+}
+
+impl PendingSignIn {
+    /// The user who signed in.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+}
+
+impl Session {
+    /// Begins a user's sign-in.
+    pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
+        SignInAttempt::begin(&self.connection, options)
+    }
+
+    /// Gets tokens for the authorization code, and asks who signed in where the portal did not say.
+    /// Stores nothing and takes no lock.
+    pub fn exchange_code(
+        &self,
+        sign_in: SignInAttempt,
+        code: AuthorizationCode,
+    ) -> Result<PendingSignIn> {
+        let http = self.http()?;
+        let secret = self.read_client_secret(&self.connection)?;
+        let now = self.context.now();
+        let response = sign_in.finish(code, http, &self.connection, secret.as_ref(), now)?;
+        let username = match response.username {
+            Some(name) => name,
+            None => self.explain_identity(portal::username(http, &response.access.secret))?,
+        };
+        let mut tokens = Tokens::new(&self.connection);
+        tokens.refresh = response.refresh;
+        tokens.username = Some(username.clone());
+        tokens.set_access_token(response.access);
+        Ok(PendingSignIn { tokens, username })
+    }
+
+    /// Stores a sign-in, then revokes the one that it replaces.
+    pub fn accept(&self, pending: PendingSignIn) -> Result<UsableToken> {
+        let PendingSignIn { tokens, username } = pending;
+        let (lock, connection) = self.lock()?;
+        // A stored sign-in that cannot be read is replaced all the same.
+        let replaced = self.read_tokens(&connection).ok().flatten();
+        self.write_tokens(&connection, &tokens)?;
+        self.copy_status(&lock, &tokens);
+        self.record_sign_in(&lock, |status| status.username = Some(username));
+        // Revoking may take long, and what it revokes is stored nowhere any more: let other
+        // processes go on.
+        drop(lock);
+        if let Some(replaced) = replaced {
+            self.revoke(&replaced);
+        }
+        self.emit_decision(Decision::SignedIn);
+        UsableToken::from_tokens(&tokens, Decision::SignedIn)
+            .ok_or_else(|| self.never_signed_in(&connection))
+    }
+
+    /// Revokes a sign-in that is not wanted.
+    pub fn discard(&self, pending: &PendingSignIn) {
+        self.revoke(&pending.tokens);
+    }
+
+    /// Signs an application in: gets an access token, and asks the portal which application it is
+    /// for.
+    pub fn sign_in_application(&self) -> Result<(UsableToken, AppInfo)> {
+        let (lock, connection) = self.lock()?;
+        let token = self
+            .renew(&lock, &connection, None, &TokenRequest::default())
+            .inspect_err(|error| self.record_failure(&lock, error))?;
+        self.record_sign_in(&lock, |_| ());
+        drop(lock);
+        self.emit_decision(Decision::SignedIn);
+        let http = self.http()?;
+        let info = self.explain_identity(portal::app_info(http, &token.access.secret))?;
+        Ok((token, info))
+    }
+
+    /// Writes to `meta.json` that, when and where this connection signed in. The last failure is
+    /// over with that.
+    fn record_sign_in(&self, lock: &RenewalLock, change: impl FnOnce(&mut Status)) {
+        let now = self.context.now();
+        self.update_status_best_effort(lock, |status| {
+            change(status);
+            status.signed_in_at = Some(now);
+            status.machine = Some(this_machine());
+            status.last_failure = None;
+        });
+    }
+}

@@ -1,0 +1,97 @@
+//! Signing out: revokes the refresh token at the portal, and deletes the tokens here.
+
+use super::Session;
+use crate::connection::{Connection, Status};
+use crate::error::Result;
+use crate::event::{Decision, Notice};
+use crate::keychain::{Item, ItemKind};
+use crate::oauth;
+use crate::secret::Secret;
+use crate::token::{RefreshToken, Tokens};
+
+/// What [`Session::sign_out`] found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedOut {
+    /// Revoked at the portal, then deleted here.
+    Revoked,
+    /// Deleted here; the portal was not asked.
+    Forgotten,
+    /// Deleted here although revoking failed. The observer received the reason.
+    NotRevoked,
+    /// No sign-in was stored.
+    Nothing,
+}
+
+impl Session {
+    /// Revokes the sign-in at the portal, unless `keep_remote`, then deletes it here even if
+    /// revoking failed. The connection and its client secret stay.
+    pub fn sign_out(&self, keep_remote: bool) -> Result<SignedOut> {
+        let (lock, connection) = self.lock()?;
+        let outcome = self.forget_tokens(&connection, keep_remote)?;
+        self.store.update(&lock, |connection| {
+            connection.status = Status::default();
+        })?;
+        if outcome != SignedOut::Nothing {
+            self.emit_decision(Decision::SignedOut);
+        }
+        Ok(outcome)
+    }
+
+    /// The part of signing out that concerns the portal and the keychain. The caller holds the
+    /// renewal lock.
+    pub(crate) fn forget_tokens(
+        &self,
+        connection: &Connection,
+        keep_remote: bool,
+    ) -> Result<SignedOut> {
+        // A record that is damaged, or was stored for another portal or client ID, is deleted, but
+        // its tokens are sent nowhere.
+        let tokens = self.read_tokens(connection).ok().flatten();
+        let outcome = match &tokens {
+            Some(_) if keep_remote => SignedOut::Forgotten,
+            Some(tokens) if self.revoke(tokens) => SignedOut::Revoked,
+            Some(_) => SignedOut::NotRevoked,
+            None => SignedOut::Forgotten,
+        };
+        let found = self
+            .keychain
+            .delete(&Item::of(connection, ItemKind::Tokens))
+            .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
+        Ok(if found || tokens.is_some() {
+            outcome
+        } else {
+            SignedOut::Nothing
+        })
+    }
+
+    /// Revokes the refresh token, which ends its access tokens as well. Returns `false`, and emits
+    /// a notice, if the portal could not be asked. An application's token cannot be revoked (Esri,
+    /// "Revoke Token"), so there is nothing to do.
+    pub(super) fn revoke(&self, tokens: &Tokens) -> bool {
+        let Some(refresh) = &tokens.refresh else {
+            return true;
+        };
+        let revoked = self.http().and_then(|http| {
+            oauth::revoke(http, &self.connection, &refresh.secret, "refresh_token")
+        });
+        if let Err(error) = &revoked {
+            self.emit_notice(Notice::NotRevoked {
+                connection: self.label(),
+                why: error.to_string(),
+            });
+        }
+        revoked.is_ok()
+    }
+
+    /// Revokes a refresh token of this connection that is not in the keychain. Returns `false`, and
+    /// emits a notice, if the portal could not be asked.
+    pub fn revoke_stray(&self, refresh_token: Secret) -> bool {
+        let mut tokens = Tokens::new(&self.connection);
+        tokens.refresh = Some(RefreshToken {
+            secret: refresh_token,
+            issued_at: self.context.now(),
+            expires_at: None,
+        });
+        self.revoke(&tokens)
+    }
+}

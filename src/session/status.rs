@@ -1,0 +1,113 @@
+//! Copies of what `status` shows, in `meta.json`, so that it needs neither keychain nor portal. The
+//! keychain record is what counts; a copy that cannot be written is reported and does not fail the
+//! work.
+
+use super::Session;
+use crate::connection::{Connection, Status};
+use crate::context::Context;
+use crate::error::{Error, SignInNeeded};
+use crate::event::{Notice, Observer};
+use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT};
+use crate::store::{rfc3339, RenewalLock};
+use crate::token::Tokens;
+
+impl Session {
+    /// Copies the dates of the tokens record. The last failure stays until the next sign-in: a
+    /// person who looks in the morning wants to know of it, even if a later renewal worked.
+    pub(super) fn copy_status(&self, lock: &RenewalLock, tokens: &Tokens) {
+        let now = self.context.now();
+        self.update_best_effort(lock, |connection| {
+            connection.last_used_at = Some(now);
+            let status = &mut connection.status;
+            status.access_expires_at = tokens.access.as_ref().map(|token| token.expires_at);
+            status.refresh_issued_at = tokens.refresh.as_ref().map(|token| token.issued_at);
+            status.refresh_expires_at = tokens.sign_in_expires_at();
+            status.extendable = tokens
+                .refresh
+                .as_ref()
+                .map(|_| !tokens.exchange_unsupported);
+            status.username = tokens.username.clone().or(status.username.take());
+        });
+    }
+
+    /// Records what went wrong. Where that ended the sign-in, its recorded end is moved to now.
+    pub(super) fn record_failure(&self, lock: &RenewalLock, error: &Error) {
+        let now = self.context.now();
+        let line = format!("{} {error}", rfc3339(now));
+        self.update_status_best_effort(lock, |status| {
+            status.last_failure = Some(line);
+            if has_ended(error) {
+                status.refresh_expires_at = status.refresh_expires_at.map(|end| end.min(now));
+            }
+        });
+    }
+
+    /// The same where the failure came before the lock was taken. If the lock cannot be had soon,
+    /// this is left out: the process that holds it records its own result.
+    pub(super) fn record_failure_without_lock(&self, error: &Error) {
+        let timeout = self.context.deadline.bound(FAILURE_NOTE_LOCK_TIMEOUT);
+        let silent = Context {
+            observer: Observer::silent(),
+            ..self.context.clone()
+        };
+        if let Ok((lock, _)) = self.store.lock(&self.connection, timeout, &silent) {
+            self.record_failure(&lock, error);
+        }
+    }
+
+    pub(super) fn update_status_best_effort(
+        &self,
+        lock: &RenewalLock,
+        change: impl FnOnce(&mut Status),
+    ) {
+        self.update_best_effort(lock, |connection| change(&mut connection.status));
+    }
+
+    fn update_best_effort(&self, lock: &RenewalLock, change: impl FnOnce(&mut Connection)) {
+        if let Err(error) = self.store.update(lock, change) {
+            self.emit_notice(Notice::Other {
+                message: format!("meta.json could not be brought up to date: {error}"),
+            });
+        }
+    }
+
+    /// Warns if the sign-in expires soon. Called where it cannot be extended.
+    pub(super) fn warn_if_expiring(&self, tokens: &Tokens) {
+        let Some(expires_at) = tokens.sign_in_expires_at() else {
+            return;
+        };
+        if policy::expires_soon(expires_at, self.context.now()) {
+            self.emit_notice(Notice::ExpiresSoon {
+                connection: self.label(),
+                expires_at,
+            });
+        }
+    }
+}
+
+/// Whether the error says that the stored sign-in is no longer good, whatever its dates say.
+fn has_ended(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::SignInNeeded {
+            why: SignInNeeded::Expired
+                | SignInNeeded::NoLongerAccepted
+                | SignInNeeded::ExtensionLost,
+            ..
+        }
+    )
+}
+
+/// The machine that signed in, where it is not this one.
+pub(crate) fn other_machine(connection: &Connection) -> Option<String> {
+    connection
+        .status
+        .machine
+        .clone()
+        .filter(|machine| *machine != this_machine())
+}
+
+/// This machine's host name.
+pub(crate) fn this_machine() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
