@@ -26,7 +26,8 @@ pub use launch::Launch;
 pub use shell::{Shell, Unquotable, Variable};
 pub use system::{Ask, AskError, Check, System, Terminals, Zone};
 
-use args::{Cli, Color, Command, ConnectionsCommand, Global};
+use args::{Cli, Color, Command, Global};
+use commands::ConnectionsCommand;
 use console::{Console, OutputOptions};
 use event_log::{EventLog, LogScope};
 use failure::{Failure, Outcome, DONE};
@@ -45,7 +46,7 @@ where
     T: Into<OsString> + Clone,
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    if commands::complete(&arguments) {
+    if commands::complete(Cli::command, &arguments) {
         return DONE;
     }
     let parsed = Cli::command()
@@ -213,9 +214,7 @@ impl CommandContext {
     fn serve(mut self, cli: Cli) -> u8 {
         let outcome = match cli.command {
             None => commands::overview(&mut self),
-            Some(Command::Connections(command)) => {
-                commands::connections(&mut self, command, &cli.global)
-            }
+            Some(Command::Connections(command)) => commands::connections(&mut self, command),
             Some(Command::Login(args)) => commands::login(&mut self, &args),
             Some(Command::Logout(args)) => commands::logout(&mut self, &args),
             Some(Command::Whoami(args)) => commands::whoami(&mut self, &args),
@@ -225,8 +224,10 @@ impl CommandContext {
             Some(Command::Exec(args)) => commands::exec(&mut self, &args),
             Some(Command::Doctor(args)) => commands::doctor(&mut self, &args),
             Some(Command::Vault(command)) => commands::vault(&mut self, &command),
-            Some(Command::Completions(args)) => commands::completions(&mut self, &args),
-            Some(Command::Man(args)) => commands::man(&mut self, &args),
+            Some(Command::Completions(args)) => {
+                commands::completions(&mut self, &args, Cli::command())
+            }
+            Some(Command::Man(args)) => commands::man(&mut self, &args, Cli::command()),
             Some(Command::Status(args)) => commands::status(&mut self, &args),
             Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
         };

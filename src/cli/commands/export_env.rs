@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
-use crate::cli::args::ExportEnvArgs;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::shared::token_variables::{self, PREFIX};
 use crate::cli::shell::{Shell, Unquotable, Variable};
@@ -13,6 +13,22 @@ use crate::cli::system::System;
 use crate::cli::CommandContext;
 use crate::error::Error;
 use crate::files;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ExportEnvArgs {
+    /// The form; the shell that runs this where absent
+    #[arg(long, value_name = "SHELL")]
+    shell: Option<Shell>,
+    /// Unset the variables instead
+    #[arg(long)]
+    unset: bool,
+    /// In place of ARCGIS_
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// How long the token must still live (half of what the portal grants)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    min_ttl: Option<Duration>,
+}
 
 pub(in crate::cli) fn export_env(ctx: &mut CommandContext, args: &ExportEnvArgs) -> Outcome {
     let prefix = args.prefix.as_deref().unwrap_or(PREFIX);

@@ -32,7 +32,7 @@ pub(in crate::cli) fn want(min_ttl: Option<Duration>) -> TokenRequest {
     TokenRequest {
         explicit: min_ttl.is_some(),
         ..TokenRequest::lasting(
-            min_ttl.map_or(MinTtl::HalfOfGranted, crate::cli::commands::token::seconds),
+            min_ttl.map_or(MinTtl::HalfOfGranted, crate::cli::shared::duration::min_ttl),
         )
     }
 }

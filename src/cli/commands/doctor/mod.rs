@@ -7,9 +7,9 @@ mod task;
 
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{json, Value};
 
-use crate::cli::args::DoctorArgs;
 use crate::cli::failure::{causes, hint, Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::{CommandContext, Zone};
@@ -162,6 +162,25 @@ struct DoctorContext {
     keychains: Keychains,
     offline: bool,
     as_task: bool,
+}
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct DoctorArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+    /// Ask no portal
+    #[arg(long)]
+    offline: bool,
+    /// Look with the eyes of a scheduled task: no terminal, no desktop session, no prompt
+    #[arg(long)]
+    as_task: bool,
+    /// Mend what can be mended, after asking
+    #[arg(long)]
+    fix: bool,
+    /// Mend without asking
+    #[arg(short, long, requires = "fix")]
+    yes: bool,
 }
 
 pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Outcome {
