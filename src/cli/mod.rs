@@ -34,6 +34,7 @@ use failure::{Failure, Outcome, DONE};
 
 use crate::connection::{Connection, ConnectionId, Tls};
 use crate::context::{Context, Deadline, Event, Notice};
+use crate::env;
 use crate::keychain::Keychains;
 use crate::policy::ENDS_SOON;
 use crate::session::Session;
@@ -84,7 +85,7 @@ fn command_name(matches: &ArgMatches) -> String {
 
 /// `--help` and `--version` are answers; the rest is wrong usage.
 fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> u8 {
-    let colored = system.terminal.colors && system.environment.var("NO_COLOR").is_none();
+    let colored = system.terminal.colors && system.environment.var(env::NO_COLOR).is_none();
     let text = if colored {
         error.render().ansi().to_string()
     } else {
@@ -177,7 +178,9 @@ impl CommandContext {
                 color: match global.color {
                     Color::Always => true,
                     Color::Never => false,
-                    Color::Auto => system.terminal.colors && environment.var("NO_COLOR").is_none(),
+                    Color::Auto => {
+                        system.terminal.colors && environment.var(env::NO_COLOR).is_none()
+                    }
                 },
                 terminal: system.terminal.stderr,
                 zone: system.zone.clone(),
@@ -280,12 +283,12 @@ impl CommandContext {
     fn may_prompt(&self) -> bool {
         let environment = &self.context.environment;
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
-            || environment.var("DISPLAY").is_some()
-            || environment.var("WAYLAND_DISPLAY").is_some();
+            || environment.var(env::DISPLAY).is_some()
+            || environment.var(env::WAYLAND_DISPLAY).is_some();
         let terminal = self.system.terminal;
         (terminal.stdin || terminal.stderr)
             && !self.no_input
-            && environment.var("CI").is_none()
+            && environment.var(env::CI).is_none()
             && desktop
     }
 
@@ -352,7 +355,7 @@ impl CommandContext {
 
     /// Says that `AGE_OAUTH_CONNECTION` chooses another connection than the default.
     fn warn_of_override(&self, store: &ConnectionStore, default: Option<&ConnectionId>) {
-        let Some(name) = self.context.environment.var("AGE_OAUTH_CONNECTION") else {
+        let Some(name) = self.context.environment.var(env::AGE_OAUTH_CONNECTION) else {
             return;
         };
         let found = store.find(&Selector::Name(name.clone())).ok();

@@ -11,9 +11,10 @@ use clap_complete::CompleteEnv;
 
 use crate::cli::failure::Outcome;
 use crate::cli::CommandContext;
+use crate::env;
 
 /// Set by the scripts, to the name of the shell that wants to know.
-const VARIABLE: &str = "AGE_OAUTH_COMPLETE";
+const VARIABLE: &str = env::AGE_OAUTH_COMPLETE;
 
 const NAME: &str = "age-oauth";
 

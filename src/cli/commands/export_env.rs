@@ -11,6 +11,7 @@ use crate::cli::shared::token_variables::{self, PREFIX};
 use crate::cli::shell::{Shell, Unquotable, Variable};
 use crate::cli::system::System;
 use crate::cli::CommandContext;
+use crate::env;
 use crate::error::Error;
 use crate::files;
 
@@ -123,7 +124,7 @@ fn shell(system: &System, given: Option<Shell>) -> Shell {
     let parents = (system.ancestors)();
     let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
     let by_variable = || {
-        let name = system.environment.var("SHELL")?;
+        let name = system.environment.var(env::SHELL)?;
         Shell::of_program(&name)
     };
     by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
@@ -184,7 +185,7 @@ fn append_to_github(
     variables: &[Variable],
     token: Option<&str>,
 ) -> Outcome {
-    let Some(path) = ctx.context.environment.path("GITHUB_ENV") else {
+    let Some(path) = ctx.context.environment.path(env::GITHUB_ENV) else {
         return Err(Failure::usage(
             "GITHUB_ENV is not set; the form `github` works in a GitHub Actions job",
         ));

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::CommandContext;
+use crate::env;
 use crate::error::Error;
 use crate::keychain::{OldKey, VaultKey};
 use crate::secret::Secret;
@@ -72,11 +73,12 @@ pub(in crate::cli) fn vault(ctx: &mut CommandContext, command: &VaultCommand) ->
 fn setting(key: &VaultKey) -> Option<String> {
     Some(match key {
         VaultKey::Chosen(path) => format!(
-            "AGE_OAUTH_VAULT_KEY_FILE={}",
+            "{}={}",
+            env::AGE_OAUTH_VAULT_KEY_FILE,
             escape(&path.display().to_string())
         ),
-        VaultKey::Base64(_) => "AGE_OAUTH_VAULT_KEY".to_owned(),
-        VaultKey::Passphrase(_) => "AGE_OAUTH_VAULT_PASSPHRASE".to_owned(),
+        VaultKey::Base64(_) => env::AGE_OAUTH_VAULT_KEY.to_owned(),
+        VaultKey::Passphrase(_) => env::AGE_OAUTH_VAULT_PASSPHRASE.to_owned(),
         VaultKey::File => return None,
     })
 }

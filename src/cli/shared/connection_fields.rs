@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::CommandContext;
 use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
 use crate::context::Environment;
+use crate::env;
 use crate::error::{Error, KeychainReason};
 use crate::http::Http;
 use crate::keychain::{Item, ItemKind};
@@ -143,7 +144,7 @@ pub(in crate::cli) fn secret(
         })?;
         return Ok(GivenSecret::Text(text));
     }
-    match ctx.context.environment.var("AGE_OAUTH_CLIENT_SECRET") {
+    match ctx.context.environment.var(env::AGE_OAUTH_CLIENT_SECRET) {
         Some(text) => Ok(GivenSecret::Text(Secret::new(text))),
         None => Ok(GivenSecret::Nothing),
     }
@@ -207,7 +208,7 @@ pub(in crate::cli) fn usable_keychain(
 /// `AGE_OAUTH_KEYCHAIN`, else the platform's.
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
-        .var("AGE_OAUTH_KEYCHAIN")
+        .var(env::AGE_OAUTH_KEYCHAIN)
         .map_or(Ok(KeychainKind::Os), |kind| kind.parse())
 }
 

@@ -15,6 +15,7 @@ use crate::cli::format::escape;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
 use crate::context::{Context, Deadline};
+use crate::env;
 use crate::error::Error;
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::manage;
@@ -224,10 +225,10 @@ fn surroundings(ctx: &CommandContext, as_task: bool) -> Context {
     if ctx
         .context
         .environment
-        .var("AGE_OAUTH_KEYCHAIN_TIMEOUT")
+        .var(env::AGE_OAUTH_KEYCHAIN_TIMEOUT)
         .is_none()
     {
-        overrides.push(("AGE_OAUTH_KEYCHAIN_TIMEOUT".to_owned(), KEYCHAIN.into()));
+        overrides.push((env::AGE_OAUTH_KEYCHAIN_TIMEOUT.to_owned(), KEYCHAIN.into()));
     }
     if as_task {
         overrides.extend(task::bus());
