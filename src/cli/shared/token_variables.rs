@@ -6,9 +6,9 @@ use crate::cli::format::verify_ssl;
 use crate::cli::shell::Variable;
 use crate::connection::Connection;
 use crate::env;
+use crate::policy::ENVIRONMENT_MIN_TTL;
 use crate::session::{TokenRequest, UsableToken};
 use crate::store::rfc3339;
-use crate::token::MinTtl;
 
 /// What the names begin with unless `--prefix` says otherwise.
 pub(in crate::cli) const PREFIX: &str = "ARCGIS_";
@@ -33,7 +33,7 @@ pub(in crate::cli) fn want(min_ttl: Option<Duration>) -> TokenRequest {
     TokenRequest {
         explicit: min_ttl.is_some(),
         ..TokenRequest::lasting(
-            min_ttl.map_or(MinTtl::HalfOfGranted, crate::cli::shared::duration::min_ttl),
+            min_ttl.map_or(ENVIRONMENT_MIN_TTL, crate::cli::shared::duration::min_ttl),
         )
     }
 }
