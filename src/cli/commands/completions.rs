@@ -10,6 +10,7 @@ use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 use clap_complete::CompleteEnv;
 
 use crate::cli::failure::Outcome;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::env;
 
@@ -18,9 +19,16 @@ const VARIABLE: &str = env::AGE_OAUTH_COMPLETE;
 
 const NAME: &str = "age-oauth";
 
+/// Print a script that makes a shell complete commands, options and labels
 #[derive(Args, Debug)]
+#[command(after_help = examples(&[
+    ("source <(age-oauth completions bash)", "bash: in ~/.bashrc"),
+    ("age-oauth completions fish | source", "fish: in config.fish"),
+    ("age-oauth completions powershell | Out-String | Invoke-Expression", "PowerShell: in $PROFILE"),
+]))]
 pub(in crate::cli) struct CompletionsArgs {
-    /// The shell
+    /// The shell: bash, zsh, fish, powershell, elvish or nushell
+    #[arg(hide_possible_values = true)]
     shell: CompletionShell,
 }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
+use crate::cli::shared::help::with_default;
 use crate::cli::CommandContext;
-use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
+use crate::connection::{KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
 use crate::error::{Error, KeychainReason};
@@ -20,44 +21,59 @@ use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
 
-/// What `add` and `edit` have in common.
+// What `add` and `edit` have in common. Not a doc comment: clap would take it for the command's description.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct FieldArgs {
-    /// The portal's address, as copied from the browser
+    /// The portal's address, as in your browser
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) portal: Option<String>,
-    /// Who the tokens are for: a person who signs in, or the application itself
-    #[arg(long, value_name = "KIND")]
-    pub(in crate::cli) auth_type: Option<AuthType>,
     /// The client ID of the application registered at the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
+    /// Tokens for a user, or for the application itself [default: user]
+    #[arg(long, value_name = "user|app", hide_possible_values = true)]
+    pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
     pub(in crate::cli) secret: SecretArgs,
-    /// Verify the portal's certificate: true, false, or the file of the authority that signed it
+    /// Verify TLS: true, false, or a file with its CA [default: true]
     #[arg(long, value_name = "true|false|FILE")]
     pub(in crate::cli) verify_ssl: Option<String>,
-    /// Where the portal sends the code, as registered there
-    #[arg(long, value_name = "URI")]
+    #[arg(
+        long,
+        value_name = "URI",
+        help = with_default(
+            "Registered at the portal",
+            RedirectUri::OutOfBand.as_str()
+        )
+    )]
     pub(in crate::cli) redirect_uri: Option<String>,
-    /// A Referer to send on every call
+    /// Send this Referer with every request
     #[arg(long, value_name = "TEXT")]
     pub(in crate::cli) referer: Option<String>,
-    /// The way out: a proxy's URL, `system`, or `none`
-    #[arg(long, value_name = "PROXY")]
+    #[arg(
+        long,
+        value_name = "URL|system|none",
+        help = with_default("The proxy", Proxy::System.as_str())
+    )]
     pub(in crate::cli) proxy: Option<String>,
-    /// Where the secrets are kept: the system's keychain, or an encrypted file
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "os|vault", hide_possible_values = true, help = keychain_help())]
     pub(in crate::cli) keychain: Option<KeychainArg>,
-    /// A word to find the connection by (may be given several times)
+    /// A word to find the connection by (repeatable)
     #[arg(long = "tag", value_name = "WORD")]
     pub(in crate::cli) tags: Vec<String>,
-    /// Do not ask the portal anything
+    /// Do not ask the portal whether it is one
     #[arg(long)]
     pub(in crate::cli) no_check: bool,
-    /// Certificates that came in a card (PEM), and where they came from
+    // Certificates that came in a card (PEM), and where they came from.
     #[arg(skip)]
     pub(in crate::cli) certificates: Option<(String, String)>,
+}
+
+pub(in crate::cli) fn keychain_help() -> String {
+    with_default(
+        "The system's keychain or an encrypted file",
+        KeychainKind::Os.as_str(),
+    )
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,22 +92,22 @@ pub(in crate::cli) enum KeychainArg {
     Vault,
 }
 
-/// Four ways to hand over a client secret, or none.
+// Four ways to hand over a client secret, or none.
 #[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
 pub(in crate::cli) struct SecretArgs {
-    /// The client secret (your shell's history keeps it; the other ways do not)
-    #[arg(long, value_name = "SECRET")]
-    pub(in crate::cli) client_secret: Option<SecretArg>,
     /// Read the client secret from standard input
     #[arg(long)]
-    pub(in crate::cli) client_secret_stdin: bool,
+    client_secret_stdin: bool,
     /// Read the client secret from a file
     #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) client_secret_file: Option<PathBuf>,
+    client_secret_file: Option<PathBuf>,
+    /// The client secret itself; stays in your shell's history
+    #[arg(long, value_name = "SECRET")]
+    client_secret: Option<SecretArg>,
     /// There is no client secret
     #[arg(long)]
-    pub(in crate::cli) no_client_secret: bool,
+    no_client_secret: bool,
 }
 
 /// A secret as typed: a struct of arguments may be printed one day, this never.

@@ -18,6 +18,7 @@ use clap::Subcommand;
 
 use super::{login, LoginArgs};
 use crate::cli::failure::Outcome;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 
 use add::AddArgs;
@@ -31,27 +32,23 @@ use share::ShareArgs;
 use show::ShowArgs;
 use use_connection::UseArgs;
 
+/// Add, show and change connections
 #[derive(Debug, Subcommand)]
+#[command(after_help = examples(&[
+    ("age-oauth connections add", "add your portal"),
+    ("age-oauth connections list", "see what there is"),
+    ("age-oauth connections use prod", "choose the default"),
+]))]
 pub(in crate::cli) enum ConnectionsCommand {
-    /// Add a connection; asks for whatever is not given
     Add(Box<AddArgs>),
-    /// List connections
     List(ListArgs),
-    /// Show one connection: everything but its secrets
     Show(ShowArgs),
-    /// Change a connection in place
     Edit(Box<EditArgs>),
-    /// Give a connection another label
     Rename(RenameArgs),
-    /// Print a connection card: for colleagues, without secrets
-    Share(ShareArgs),
-    /// Choose the connection that is used where none is named
     Use(UseArgs),
-    /// Remove a connection, its tokens and its secret
+    Share(ShareArgs),
     Remove(RemoveArgs),
-    /// Take over the connections of the Python age-oauth, their secrets included
     Import(ImportArgs),
-    /// Where everything is kept
     Info(InfoArgs),
 }
 

@@ -8,17 +8,23 @@ use crate::cli::format::{escape, local, local_and_left, verify_ssl};
 use crate::cli::shared::connection_json::as_json;
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::connection_text::{dated, keychain_name};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant};
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
 
+/// Show one connection, everything but its secrets
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections show", "the default connection"),
+    ("age-oauth connections show prod --json", "another one, as JSON"),
+]))]
 pub(in crate::cli) struct ShowArgs {
-    /// Label or id
+    /// Label or ID [default: the connection that would be used]
     #[arg(add = labels())]
     name: Option<String>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }
