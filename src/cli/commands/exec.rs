@@ -1,4 +1,4 @@
-//! `exec`: a command with a token in its environment, and nowhere else.
+//! `exec`: runs a command with a token in its environment; the token is nowhere else.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,7 +15,7 @@ use crate::cli::shared::token_variables;
 use crate::cli::CommandContext;
 use crate::policy::ENVIRONMENT_MIN_TTL;
 
-/// As shells say that there is no such command, and that it cannot be run.
+/// The exit codes by which shells report that a command does not exist, and that it cannot be run.
 const NOT_FOUND: u8 = 127;
 const NOT_RUNNABLE: u8 = 126;
 
@@ -40,8 +40,8 @@ pub(in crate::cli) struct ExecArgs {
 
 pub(in crate::cli) fn exec(ctx: &mut CommandContext, args: &ExecArgs) -> Outcome {
     let session = ctx.session()?;
-    let issued = session.access_token(&token_variables::want(args.min_ttl))?;
-    let variables = token_variables::of(session.connection(), &issued, None)
+    let issued = session.access_token(&token_variables::token_request(args.min_ttl))?;
+    let variables = token_variables::values(session.connection(), &issued, None)
         .into_iter()
         .map(|variable| (variable.name, variable.value))
         .collect();

@@ -136,8 +136,9 @@ fn variables(
     shell: Shell,
 ) -> Result<(Vec<Variable>, String), Failure> {
     let session = ctx.session()?;
-    let issued = session.access_token(&token_variables::want(args.min_ttl))?;
-    let mut variables = token_variables::of(session.connection(), &issued, args.prefix.as_deref());
+    let issued = session.access_token(&token_variables::token_request(args.min_ttl))?;
+    let mut variables =
+        token_variables::values(session.connection(), &issued, args.prefix.as_deref());
     if shell.names_connection_by_id() {
         token_variables::name_by_id(&mut variables, session.connection());
     }

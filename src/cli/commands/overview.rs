@@ -1,4 +1,4 @@
-//! `age-oauth` alone: one screen with the connections, who is signed in until when, and what to type next.
+//! `age-oauth` without a command: one screen with the connections, who is signed in until when, and what to run next.
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::shell_quoted;

@@ -11,7 +11,7 @@ use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{
     ago, connection_flag, escape, from_now, local, local_and_left, table, PLAINTEXT,
 };
-use crate::cli::shared::connection_text::{dated, keychain_name};
+use crate::cli::shared::connection_text::{keychain_name, split_failure};
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::{examples, with_default};
 use crate::cli::CommandContext;
@@ -178,7 +178,7 @@ impl Row {
             _ => SignIn::Missing,
         };
         let failure = status.last_failure.as_deref().map(|line| {
-            let (at, what) = dated(line);
+            let (at, what) = split_failure(line);
             LastFailure {
                 at,
                 what: what.to_owned(),

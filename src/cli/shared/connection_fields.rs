@@ -1,5 +1,5 @@
-//! What `add` and `edit` have in common: reading fields from flags, files and standard input, and asking the portal
-//! whether it is one.
+//! What `add` and `edit` have in common: their options, the client secret from every source, the keychain, and the request
+//! that asks a portal who it is.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ pub(in crate::cli) struct SecretArgs {
     no_client_secret: bool,
 }
 
-/// A secret as typed: a struct of arguments may be printed one day, this never.
+/// A secret from the command line. The structs of arguments implement `Debug`; this type does not show its text there.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct SecretArg(Arc<Secret>);
 
@@ -126,10 +126,10 @@ impl From<String> for SecretArg {
     }
 }
 
-/// More than any client secret takes in a file, in bytes; what is longer is refused as a secret.
+/// The most that is read of a file with a client secret, in bytes. No client secret is as long.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
 
-/// What flags and the variable say of the client secret.
+/// Whether options or the environment give a client secret.
 pub(in crate::cli) enum GivenSecret {
     Nothing,
     None,
@@ -166,7 +166,7 @@ pub(in crate::cli) fn secret(
     }
 }
 
-/// A pipe will do: a shell's process substitution is one.
+/// Opens the path without checking its type, because a shell's process substitution is a pipe.
 fn read_secret(path: &Path) -> Result<Secret, Failure> {
     let mut bytes = Vec::with_capacity(4096);
     std::fs::File::open(path)
@@ -176,7 +176,7 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
         .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
 }
 
-/// A given secret, checked.
+/// Checks a client secret, and trims it.
 pub(in crate::cli) fn checked(secret: &Secret, client_id: &str) -> Result<Secret, Error> {
     check_client_secret(secret.expose(), client_id)
 }
@@ -196,7 +196,7 @@ pub(in crate::cli) fn keychain(
     }
 }
 
-/// The same, where it works: where the platform has no keychain, a person is offered the vault.
+/// The keychain for a new connection. If the platform has no keychain, offers the vault to a person.
 pub(in crate::cli) fn usable_keychain(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
@@ -216,19 +216,19 @@ pub(in crate::cli) fn usable_keychain(
             }
             Err(Error::from(error).into())
         }
-        // Whatever else is wrong with it will show when it is needed, with its own message.
+        // Any other problem shows up when the keychain is used, with a message of its own.
         _ => Ok(kind),
     }
 }
 
-/// `AGE_OAUTH_KEYCHAIN`, else the platform's.
+/// The keychain that `AGE_OAUTH_KEYCHAIN` names, else the system's.
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
         .var(env::AGE_OAUTH_KEYCHAIN)
         .map_or(Ok(KeychainKind::Os), |kind| kind.parse())
 }
 
-/// Asks whoever answers at the portal's address what it is.
+/// Asks the portal who it is, and warns if its clock differs.
 pub(in crate::cli) fn probe(
     ctx: &CommandContext,
     portal: &PortalUrl,
@@ -242,13 +242,13 @@ pub(in crate::cli) fn probe(
     Ok(info)
 }
 
-/// Lives are counted by this machine's clock from the moment of asking, so a wrong clock does no harm to tokens; but
-/// times on the screen are wrong, and certificates may look expired.
+/// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong clock does not break
+/// tokens. But it makes displayed times wrong, and certificates may look expired.
 fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
-    const NOTABLE: i64 = 5 * 60;
+    const NOTABLE_SECONDS: i64 = 5 * 60;
     let Some(theirs) = info.clock else { return };
     let ahead = ctx.context.now().duration_since(theirs).as_secs();
-    if ahead.abs() > NOTABLE {
+    if ahead.abs() > NOTABLE_SECONDS {
         let direction = if ahead > 0 { "ahead of" } else { "behind" };
         ctx.console.warn(&format!(
             "this machine's clock is {} {direction} the portal's",
@@ -257,7 +257,7 @@ fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
     }
 }
 
-/// Asks without echo; a person's connection may do without.
+/// Asks for the client secret without echo. Unless it is required, an empty answer means none.
 pub(in crate::cli) fn ask_secret(
     ctx: &mut CommandContext,
     required: bool,

@@ -304,9 +304,7 @@ impl<'a> Form<'a> {
                 return Ok(Some(connection_fields::checked(&text, client_id)?))
             }
             GivenSecret::None if application => {
-                return Err(Failure::usage(
-                    "an application cannot do without its client secret",
-                ))
+                return Err(Failure::usage("an application needs its client secret"))
             }
             GivenSecret::None => return Ok(None),
             GivenSecret::Nothing => {}
