@@ -26,6 +26,8 @@ pub enum Shell {
     Cmd,
     /// Nushell (the JSON form)
     Nu,
+    /// xonsh
+    Xonsh,
     /// A `.env` file
     Dotenv,
     /// One JSON object
@@ -82,6 +84,7 @@ impl Shell {
             Self::Powershell => &["powershell", "pwsh", "powershell_ise"],
             Self::Cmd => &["cmd"],
             Self::Nu => &["nu"],
+            Self::Xonsh => &["xonsh"],
             Self::Dotenv | Self::Json | Self::Github => &[],
         }
     }
@@ -109,6 +112,9 @@ impl Shell {
                 Some("for /f \"delims=\" %i in ('age-oauth export-env --shell cmd') do @%i")
             }
             Self::Nu => Some("age-oauth export-env --shell json | from json | load-env"),
+            // Without `@error_ignore`, xonsh evaluates nothing after a failure, and the old token stays. The form is named
+            // because the parent process can be called `python`.
+            Self::Xonsh => Some("execx($(@error_ignore age-oauth export-env --shell xonsh))"),
             Self::Dotenv | Self::Json | Self::Github => None,
         }
     }
@@ -119,6 +125,7 @@ impl Shell {
         match self {
             Self::Bash | Self::Zsh | Self::Sh | Self::Fish => Some("false"),
             Self::Powershell => Some("throw 'age-oauth: no token, see the message above'"),
+            Self::Xonsh => Some("raise RuntimeError('age-oauth: no token, see the message above')"),
             Self::Cmd => Some("cmd /c exit 1"),
             Self::Nu | Self::Dotenv | Self::Json | Self::Github => None,
         }
@@ -135,6 +142,7 @@ impl Shell {
             | Self::Fish
             | Self::Powershell
             | Self::Nu
+            | Self::Xonsh
             | Self::Dotenv
             | Self::Json
             | Self::Github => false,
@@ -152,6 +160,7 @@ impl Shell {
             | Self::Fish
             | Self::Powershell
             | Self::Nu
+            | Self::Xonsh
             | Self::Dotenv
             | Self::Json
             | Self::Github => None,
@@ -170,6 +179,7 @@ impl Shell {
             | Self::Powershell
             | Self::Cmd
             | Self::Nu
+            | Self::Xonsh
             | Self::Dotenv
             | Self::Json => Delivery::Print,
         }
@@ -185,6 +195,7 @@ impl Shell {
             | Self::Fish
             | Self::Powershell
             | Self::Cmd
+            | Self::Xonsh
             | Self::Dotenv
             | Self::Github => self.statements(variables),
         }
@@ -228,6 +239,7 @@ impl Shell {
                 value.replace('\\', "\\\\").replace('\'', "\\'")
             ),
             Self::Powershell => format!("$env:{name} = {}", powershell(value)),
+            Self::Xonsh => format!("${name} = '{}'", python(value)),
             Self::Cmd => match cmd_cannot_carry(value) {
                 Some(why) => return Err(why),
                 None => format!("set \"{name}={value}\""),
@@ -246,6 +258,8 @@ impl Shell {
             Self::Fish => format!("set -eg {name}; or true"),
             Self::Powershell => format!("Remove-Item Env:{name} -ErrorAction SilentlyContinue"),
             Self::Cmd => format!("set \"{name}=\""),
+            // `del` fails if the variable is not set.
+            Self::Xonsh => format!("${{...}}.pop('{name}', None)"),
             Self::Github => format!("{name}="),
             Self::Dotenv | Self::Json | Self::Nu => String::new(),
         }
@@ -260,6 +274,23 @@ fn powershell(value: &str) -> String {
     }
     let units: Vec<_> = value.encode_utf16().map(|unit| unit.to_string()).collect();
     format!("-join [char[]]({})", units.join(","))
+}
+
+/// The inside of a Python string literal, in printable ASCII: whatever the encoding of the pipe, and whatever xonsh does to
+/// line ends in the output of a program, the value arrives exactly.
+fn python(value: &str) -> String {
+    let mut quoted = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' | '\'' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            // Writing to a String cannot fail.
+            _ => {
+                let _ = write!(quoted, "\\U{:08x}", u32::from(c));
+            }
+        }
+    }
+    quoted
 }
 
 /// `set "NAME=value"` protects `& | < > ^` and blanks. The rest depends on where the line is evaluated (a batch file
@@ -369,6 +400,10 @@ mod tests {
             "$env:V = -join [char[]](252,10)\n"
         );
         assert_eq!(
+            one(Shell::Xonsh, "a'b\\c\nü").unwrap(),
+            "$V = 'a\\'b\\\\c\\U0000000a\\U000000fc'\n"
+        );
+        assert_eq!(
             one(Shell::Cmd, "a&b|c<d>e^f").unwrap(),
             "set \"V=a&b|c<d>e^f\"\n"
         );
@@ -419,6 +454,7 @@ mod tests {
             ("pwsh.EXE", Some(Shell::Powershell)),
             ("dash", Some(Shell::Sh)),
             ("nu", Some(Shell::Nu)),
+            ("xonsh", Some(Shell::Xonsh)),
             ("python3", None),
             ("", None),
         ] {
@@ -436,6 +472,7 @@ mod tests {
             Shell::Powershell => Some("PowerShell"),
             Shell::Cmd => Some("cmd"),
             Shell::Nu => Some("nu"),
+            Shell::Xonsh => Some("xonsh"),
             Shell::Dotenv | Shell::Json | Shell::Github => None,
         }
     }

@@ -96,7 +96,9 @@ mod tests {
             Shell::Fish => Some(CompletionShell::Fish),
             Shell::Powershell => Some(CompletionShell::Powershell),
             Shell::Nu => Some(CompletionShell::Nushell),
-            Shell::Sh | Shell::Cmd | Shell::Dotenv | Shell::Json | Shell::Github => None,
+            Shell::Sh | Shell::Cmd | Shell::Xonsh | Shell::Dotenv | Shell::Json | Shell::Github => {
+                None
+            }
         }
     }
 
