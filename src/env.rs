@@ -1,7 +1,7 @@
 //! Every environment variable that the program reads: one documented constant each, in one table.
 //!
-//! `docs/environment.md`, the ENVIRONMENT section of `--help` and of the manual pages, and the list of variables that no
-//! child process inherits are made from [`VARIABLES`].
+//! `docs/environment.md`, the ENVIRONMENT section of `--help` and of the manual pages, and the list
+//! of variables that no child process inherits are made from [`VARIABLES`].
 
 /// One environment variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,8 @@ pub struct EnvironmentVariable {
     pub default: &'static str,
     /// Who defines it.
     pub origin: Origin,
-    /// Whether its value is a secret. Secrets are removed from the environment of every child process.
+    /// Whether its value is a secret. Secrets are removed from the environment of every child
+    /// process.
     pub secret: bool,
 }
 
@@ -35,7 +36,8 @@ pub enum Origin {
     Internal,
 }
 
-/// Defines each constant and its line of the table. The first line of a doc comment is the meaning, the rest the details.
+/// Defines each constant and its line of the table. The first line of a doc comment is the meaning,
+/// the rest the details.
 macro_rules! variables {
     (@secret secret) => { true };
     (@secret) => { false };
@@ -69,7 +71,8 @@ macro_rules! variables {
 variables! {
     Program {
         /// The connection to use where no option names one: a label or an ID.
-        /// It takes precedence over the default that `connections use` sets. `export-env` and `exec` set it too.
+        /// It takes precedence over the default that `connections use` sets. `export-env` and `exec`
+        /// set it too.
         AGE_OAUTH_CONNECTION = "the default connection, else the only one";
         /// The folder that holds all connections.
         /// An absolute path, or one relative to the current folder.
@@ -79,7 +82,8 @@ variables! {
         /// The longest wait for one call to the keychain, such as `60s`.
         AGE_OAUTH_KEYCHAIN_TIMEOUT = "`60s` if a person can answer a prompt, else `5s`";
         /// The client secret for `connections add` and `connections edit`.
-        /// Options take precedence. It is stored in the keychain, and needed only for that one command.
+        /// Options take precedence. It is stored in the keychain, and needed only for that one
+        /// command.
         AGE_OAUTH_CLIENT_SECRET secret = "none";
         /// The key of the vault: 32 bytes in base64.
         AGE_OAUTH_VAULT_KEY secret = "the next source of a key";
@@ -165,8 +169,8 @@ pub const NO_PROXY_VARIABLES: [&str; 2] = [NO_PROXY, "no_proxy"];
 /// Variables that name a file of certificates to trust; the first that can be read applies.
 pub const CA_BUNDLE_VARIABLES: [&str; 3] = [SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE];
 
-/// The names of all variables that hold a secret. The command line removes them from its own environment, so that no child
-/// process inherits them.
+/// The names of all variables that hold a secret. The command line removes them from its own
+/// environment, so that no child process inherits them.
 pub fn secret_names() -> impl Iterator<Item = &'static str> {
     VARIABLES
         .iter()

@@ -1,4 +1,5 @@
-//! The command line as a whole: global options and the list of commands. Each command's own arguments stand in its file.
+//! The command line as a whole: global options and the list of commands. Each command's own
+//! arguments stand in its file.
 
 use std::fmt::Write as _;
 use std::time::Duration;

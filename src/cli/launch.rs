@@ -28,18 +28,20 @@ impl Launch {
     }
 }
 
-/// Replaces this process by the program, which then gets the signals and decides the exit code. Returns only if the program
-/// could not be started.
+/// Replaces this process by the program, which then gets the signals and decides the exit code.
+/// Returns only if the program could not be started.
 #[cfg(unix)]
 pub(super) fn launch(launch: &Launch) -> io::Error {
     use std::os::unix::process::CommandExt;
     launch.command(launch.program.clone()).exec()
 }
 
-/// Windows cannot replace a process: this one waits, leaves Ctrl-C to the child, and ends with the child's exit code.
+/// Windows cannot replace a process: this one waits, leaves Ctrl-C to the child, and ends with the
+/// child's exit code.
 #[cfg(windows)]
 pub(super) fn launch(launch: &Launch) -> io::Error {
-    // Without a handler, Ctrl-C would end this process and leave the child running beside the shell.
+    // Without a handler, Ctrl-C would end this process and leave the child running beside the
+    // shell.
     let _ = ctrlc::set_handler(|| ());
     let found = windows::find(&launch.program).unwrap_or_else(|| launch.program.clone());
     match launch.command(found).status() {
@@ -53,8 +55,9 @@ mod windows {
     use std::ffi::{OsStr, OsString};
     use std::path::{Path, PathBuf};
 
-    /// The file that a shell would run: a name without an extension is tried with each ending of `PATHEXT`, in each folder
-    /// of `PATH`. The current folder is not searched: PowerShell does not search it either, cmd does.
+    /// The file that a shell would run: a name without an extension is tried with each ending of
+    /// `PATHEXT`, in each folder of `PATH`. The current folder is not searched: PowerShell does not
+    /// search it either, cmd does.
     #[cfg_attr(not(windows), allow(dead_code))]
     pub(super) fn find(program: &OsStr) -> Option<OsString> {
         let extensions =

@@ -1,7 +1,8 @@
-//! The shells that `export-env` knows: how each sets a variable to exactly a value, unsets it, and sees a failure.
+//! The shells that `export-env` knows: how each sets a variable to exactly a value, unsets it, and
+//! sees a failure.
 //!
-//! A value arrives exactly and runs nothing, whatever a portal or a label contains. If a form cannot carry a value, that is
-//! an error that names the variable; a value never arrives changed.
+//! A value arrives exactly and runs nothing, whatever a portal or a label contains. If a form
+//! cannot carry a value, that is an error that names the variable; a value never arrives changed.
 
 use std::fmt::Write as _;
 
@@ -59,11 +60,13 @@ pub struct Unquotable {
 pub enum Delivery {
     /// They are printed.
     Print,
-    /// They are appended to the file that `GITHUB_ENV` names; the token is masked in the job's log first.
+    /// They are appended to the file that `GITHUB_ENV` names; the token is masked in the job's log
+    /// first.
     GithubFile,
 }
 
-// Every `match` on a shell lists all of them, so that a new shell does not compile until each place has decided.
+// Every `match` on a shell lists all of them, so that a new shell does not compile until each place
+// has decided.
 impl Shell {
     /// The word that `--shell` takes.
     #[must_use]
@@ -89,7 +92,8 @@ impl Shell {
         }
     }
 
-    /// The shell whose program has this name, with or without `.exe`, a path or the `-` of a login shell.
+    /// The shell whose program has this name, with or without `.exe`, a path or the `-` of a login
+    /// shell.
     #[must_use]
     pub fn of_program(program: &str) -> Option<Self> {
         let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
@@ -101,7 +105,8 @@ impl Shell {
             .find(|shell| shell.programs().contains(&name))
     }
 
-    /// The line that loads the statements into the shell. README.md and docs/shells.md show the same lines.
+    /// The line that loads the statements into the shell. README.md and docs/shells.md show the
+    /// same lines.
     #[must_use]
     pub fn loading_line(self) -> Option<&'static str> {
         match self {
@@ -112,14 +117,15 @@ impl Shell {
                 Some("for /f \"delims=\" %i in ('age-oauth export-env --shell cmd') do @%i")
             }
             Self::Nu => Some("age-oauth export-env --shell json | from json | load-env"),
-            // Without `@error_ignore`, xonsh evaluates nothing after a failure, and the old token stays. The form is named
-            // because the parent process can be called `python`.
+            // Without `@error_ignore`, xonsh evaluates nothing after a failure, and the old token
+            // stays. The form is named because the parent process can be called `python`.
             Self::Xonsh => Some("execx($(@error_ignore age-oauth export-env --shell xonsh))"),
             Self::Dotenv | Self::Json | Self::Github => None,
         }
     }
 
-    /// The statement that makes the shell see a failure; none where a failure cannot be one of the statements.
+    /// The statement that makes the shell see a failure; none where a failure cannot be one of the
+    /// statements.
     #[must_use]
     pub fn failing_statement(self) -> Option<&'static str> {
         match self {
@@ -266,8 +272,9 @@ impl Shell {
     }
 }
 
-/// An expression of printable ASCII alone, because the code page of the console is unknown. PowerShell also takes
-/// typographic quotes for quotes; they are not ASCII, so they are never written as themselves.
+/// An expression of printable ASCII alone, because the code page of the console is unknown.
+/// PowerShell also takes typographic quotes for quotes; they are not ASCII, so they are never
+/// written as themselves.
 fn powershell(value: &str) -> String {
     if value.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
         return format!("'{}'", value.replace('\'', "''"));
@@ -276,8 +283,8 @@ fn powershell(value: &str) -> String {
     format!("-join [char[]]({})", units.join(","))
 }
 
-/// The inside of a Python string literal, in printable ASCII: whatever the encoding of the pipe, and whatever xonsh does to
-/// line ends in the output of a program, the value arrives exactly.
+/// The inside of a Python string literal, in printable ASCII: whatever the encoding of the pipe,
+/// and whatever xonsh does to line ends in the output of a program, the value arrives exactly.
 fn python(value: &str) -> String {
     let mut quoted = String::with_capacity(value.len());
     for c in value.chars() {
@@ -293,8 +300,9 @@ fn python(value: &str) -> String {
     quoted
 }
 
-/// `set "NAME=value"` protects `& | < > ^` and blanks. The rest depends on where the line is evaluated (a batch file
-/// doubles `%`, a prompt does not; delayed expansion eats `!`), so that no one spelling is right.
+/// `set "NAME=value"` protects `& | < > ^` and blanks. The rest depends on where the line is
+/// evaluated (a batch file doubles `%`, a prompt does not; delayed expansion eats `!`), so that no
+/// one spelling is right.
 fn cmd_cannot_carry(value: &str) -> Option<&'static str> {
     value.chars().find_map(|c| match c {
         '%' => Some("`%`"),
@@ -307,9 +315,10 @@ fn cmd_cannot_carry(value: &str) -> Option<&'static str> {
     })
 }
 
-/// Readers of `.env` files differ: some expand `${…}` even in single quotes, some undo `\\` and `\'` there, some let a
-/// backslash before the closing quote escape it. What all of them read alike goes into single quotes; only what those
-/// cannot hold goes into double quotes, and then without anything that a shell which reads the file would run.
+/// Readers of `.env` files differ: some expand `${…}` even in single quotes, some undo `\\` and
+/// `\'` there, some let a backslash before the closing quote escape it. What all of them read alike
+/// goes into single quotes; only what those cannot hold goes into double quotes, and then without
+/// anything that a shell which reads the file would run.
 fn dotenv(value: &str) -> Result<String, &'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+,=".contains(c);
     if !value.is_empty() && value.chars().all(plain) {

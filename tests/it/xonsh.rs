@@ -1,4 +1,5 @@
-//! `export-env` in the real xonsh: every value arrives exactly, nothing is run, and a failure is one that the script sees.
+//! `export-env` in the real xonsh: every value arrives exactly, nothing is run, and a failure is
+//! one that the script sees.
 
 use std::fs;
 use std::path::{Path, PathBuf};

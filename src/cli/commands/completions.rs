@@ -1,4 +1,5 @@
-//! `completions`: scripts that call this program to complete a word, so that they know the labels and the present options.
+//! `completions`: scripts that call this program to complete a word, so that they know the labels
+//! and the present options.
 //!
 //! Completing asks no portal, no keychain and no person, and stays silent if something fails.
 
@@ -32,7 +33,8 @@ pub(in crate::cli) struct CompletionsArgs {
     shell: CompletionShell,
 }
 
-/// Shells that have completions. Not the same list as [`Shell`](crate::cli::Shell): Elvish has no `export-env`.
+/// Shells that have completions. Not the same list as [`Shell`](crate::cli::Shell): Elvish has no
+/// `export-env`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CompletionShell {
     /// GNU bash

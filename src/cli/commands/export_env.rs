@@ -78,7 +78,8 @@ pub(in crate::cli) fn export_env(ctx: &mut CommandContext, args: &ExportEnvArgs)
     }
 }
 
-/// Prints statements that unset the old token and fail, so that a script which evaluates them does not continue with it.
+/// Prints statements that unset the old token and fail, so that a script which evaluates them does
+/// not continue with it.
 fn print_failure(system: &mut System, shell: Shell, unset: &[Variable]) -> std::io::Result<()> {
     let Some(failing) = shell.failing_statement() else {
         return Ok(());
@@ -88,7 +89,8 @@ fn print_failure(system: &mut System, shell: Shell, unset: &[Variable]) -> std::
     system.out.flush()
 }
 
-/// The same after a command line that clap refused: without it, a shell would evaluate nothing, and call that a success.
+/// The same after a command line that clap refused: without it, a shell would evaluate nothing, and
+/// call that a success.
 pub(in crate::cli) fn fail_unparsed(system: &mut System, arguments: &[OsString]) {
     let words: Vec<_> = arguments
         .iter()

@@ -98,7 +98,8 @@ pub(in crate::cli) fn man(
     Ok(ctx.system.out.write_all(&page(command)?)?)
 }
 
-/// Writes the page of this command and of all below it into a folder, except those of `help`, which repeat the others.
+/// Writes the page of this command and of all below it into a folder, except those of `help`, which
+/// repeat the others.
 fn write_all(command: &Command, dir: &Path) -> Outcome {
     let path = dir.join(format!("{}.1", full_name(command)));
     let page = page(command)?;
@@ -120,7 +121,8 @@ fn full_name(command: &Command) -> &str {
         .unwrap_or_else(|| command.get_name())
 }
 
-/// The page as clap describes the command, then what it does not know: variables, files, exit codes, examples.
+/// The page as clap describes the command, then what it does not know: variables, files, exit
+/// codes, examples.
 fn page(command: &Command) -> Result<Vec<u8>, Failure> {
     // clap's page would show the examples under a heading of its own.
     let plain = command.clone().after_help(Resettable::Reset);

@@ -1,4 +1,5 @@
-//! `age-oauth` without a command: one screen with the connections, who is signed in until when, and what to run next.
+//! `age-oauth` without a command: one screen with the connections, who is signed in until when, and
+//! what to run next.
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::shell_quoted;

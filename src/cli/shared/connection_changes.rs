@@ -1,4 +1,5 @@
-//! What `connections edit` and `connections add --replace` have in common: turning options into changes, and applying them.
+//! What `connections edit` and `connections add --replace` have in common: turning options into
+//! changes, and applying them.
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
@@ -68,7 +69,8 @@ fn check_portal(
         })
 }
 
-/// A client secret belongs to one portal and client ID. If one of those changes, asks for the secret again.
+/// A client secret belongs to one portal and client ID. If one of those changes, asks for the
+/// secret again.
 fn secret(
     ctx: &mut CommandContext,
     connection: &Connection,

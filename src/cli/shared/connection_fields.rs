@@ -1,5 +1,5 @@
-//! What `add` and `edit` have in common: their options, the client secret from every source, the keychain, and the request
-//! that asks a portal who it is.
+//! What `add` and `edit` have in common: their options, the client secret from every source, the
+//! keychain, and the request that asks a portal who it is.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,8 @@ use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
 
-// What `add` and `edit` have in common. Not a doc comment: clap would take it for the command's description.
+// What `add` and `edit` have in common. Not a doc comment: clap would take it for the command's
+// description.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct FieldArgs {
     /// The portal's address, as in your browser
@@ -110,7 +111,8 @@ pub(in crate::cli) struct SecretArgs {
     no_client_secret: bool,
 }
 
-/// A secret from the command line. The structs of arguments implement `Debug`; this type does not show its text there.
+/// A secret from the command line. The structs of arguments implement `Debug`; this type does not
+/// show its text there.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct SecretArg(Arc<Secret>);
 
@@ -196,7 +198,8 @@ pub(in crate::cli) fn keychain(
     }
 }
 
-/// The keychain for a new connection. If the platform has no keychain, offers the vault to a person.
+/// The keychain for a new connection. If the platform has no keychain, offers the vault to a
+/// person.
 pub(in crate::cli) fn usable_keychain(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
@@ -242,8 +245,9 @@ pub(in crate::cli) fn probe(
     Ok(info)
 }
 
-/// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong clock does not break
-/// tokens. But it makes displayed times wrong, and certificates may look expired.
+/// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong
+/// clock does not break tokens. But it makes displayed times wrong, and certificates may look
+/// expired.
 fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
     const NOTABLE_SECONDS: i64 = 5 * 60;
     let Some(theirs) = info.clock else { return };

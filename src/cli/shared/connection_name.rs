@@ -9,7 +9,8 @@ use crate::connection::Connection;
 use crate::context::Environment;
 use crate::store::{ConnectionStore, Selector};
 
-/// The connection that the argument names; without one, the connection that every command would use.
+/// The connection that the argument names; without one, the connection that every command would
+/// use.
 pub(in crate::cli) fn named(
     ctx: &CommandContext,
     store: &ConnectionStore,

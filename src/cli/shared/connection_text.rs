@@ -19,7 +19,8 @@ pub(in crate::cli) fn keychain_name(kind: KeychainKind) -> &'static str {
     }
 }
 
-/// Splits the last failure, as `meta.json` has it, into its time and its text. The time is absent if it cannot be read.
+/// Splits the last failure, as `meta.json` has it, into its time and its text. The time is absent
+/// if it cannot be read.
 pub(in crate::cli) fn split_failure(line: &str) -> (Option<Timestamp>, &str) {
     line.split_once(' ')
         .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))

@@ -4,7 +4,8 @@ use crate::cli::shell::Shell;
 use crate::cli::system::System;
 use crate::env;
 
-/// The nearest shell among the parent processes, else the one that `SHELL` names, else the platform's own.
+/// The nearest shell among the parent processes, else the one that `SHELL` names, else the
+/// platform's own.
 pub(in crate::cli) fn current_shell(system: &System) -> Shell {
     let parents = (system.ancestors)();
     let by_parent = parents.iter().find_map(|name| Shell::of_program(name));

@@ -1,4 +1,5 @@
-//! Which certificates are accepted from a portal: as an option, a card, or the portal itself names them.
+//! Which certificates are accepted from a portal: as an option, a card, or the portal itself names
+//! them.
 
 use std::io::Write;
 
@@ -90,7 +91,8 @@ pub(in crate::cli) fn wanted_trust(
     }
 }
 
-/// Reads `--verify-ssl`: the usual spellings of true and false; any other text is the path of a file.
+/// Reads `--verify-ssl`: the usual spellings of true and false; any other text is the path of a
+/// file.
 fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
     match text.trim().to_ascii_lowercase().as_str() {
         "" => Err(Error::Invalid {

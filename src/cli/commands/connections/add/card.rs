@@ -13,7 +13,8 @@ use crate::connection::Grant;
 use crate::error::Error;
 use crate::http;
 
-/// Reads the card that was named, asks whether it is to be trusted, and gives what flags would have said.
+/// Reads the card that was named, asks whether it is to be trusted, and gives what flags would have
+/// said.
 pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<AddArgs>, Failure> {
     let Some(path) = &args.from else {
         return Ok(None);
@@ -74,7 +75,8 @@ fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
     Ok(Card::parse(bytes)?)
 }
 
-/// Certificates of the card that no fingerprint was given for. A fingerprint of none of them is an error.
+/// Certificates of the card that no fingerprint was given for. A fingerprint of none of them is an
+/// error.
 fn unconfirmed(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
     let plain = |text: &str| -> String {
         let digits = text.chars().filter(char::is_ascii_hexdigit);

@@ -1,4 +1,5 @@
-//! `connections add`: guided where a person sits, by flags elsewhere. Every answer is checked as it is given.
+//! `connections add`: guided where a person sits, by flags elsewhere. Every answer is checked as it
+//! is given.
 
 mod card;
 mod questions;
@@ -206,7 +207,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Asks the portal who it is until that works or the person decides; nothing where another address shall be given.
+    /// Asks the portal who it is until that works or the person decides; nothing where another
+    /// address shall be given.
     fn reach(
         &self,
         ctx: &mut CommandContext,
@@ -392,7 +394,8 @@ fn replace(
     Ok(Next::Done)
 }
 
-/// Shows the next steps. A sign-in follows where `--login` asks for it, or where the person wants it.
+/// Shows the next steps. A sign-in follows where `--login` asks for it, or where the person wants
+/// it.
 fn sign_in_next(
     ctx: &mut CommandContext,
     args: &AddArgs,

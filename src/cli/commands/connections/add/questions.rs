@@ -1,4 +1,5 @@
-//! Questions of the guided `connections add` about the portal, its certificate and the redirect URI.
+//! Questions of the guided `connections add` about the portal, its certificate and the redirect
+//! URI.
 
 use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
@@ -8,7 +9,8 @@ use crate::connection::{PortalUrl, RedirectUri, Tls};
 use crate::error::{Error, TlsFailure, Unreachable};
 use crate::portal::PortalInfo;
 
-/// Suggested where the code is to be caught on this machine; any free port that is registered will do.
+/// Suggested where the code is to be caught on this machine; any free port that is registered will
+/// do.
 const LOOPBACK: &str = "http://127.0.0.1:53682/callback";
 
 pub(super) enum Decided {
