@@ -13,12 +13,13 @@ use zeroize::Zeroizing;
 
 use crate::connection::{is_loopback, Proxy};
 use crate::context::Environment;
+use crate::env;
 use crate::error::Unreachable;
 
 /// Variables that name a proxy for https, the first one set counts.
-const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+const PROXY_VARIABLES: [&str; 4] = env::PROXY_VARIABLES;
 /// Variables that name hosts to reach without one.
-const BYPASS_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
+const BYPASS_VARIABLES: [&str; 2] = env::NO_PROXY_VARIABLES;
 
 /// The proxy to use, and who named it. Shows no user name and no password.
 pub struct ProxyChoice {

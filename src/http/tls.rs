@@ -26,13 +26,14 @@ use super::certificate::{facts, read_certificates, validity, MAX_CERTIFICATES};
 use super::response::Classified;
 use crate::connection::Tls;
 use crate::context::Environment;
+use crate::env;
 use crate::error::{
     CertificateFacts, Error, Refusal, Result, TlsFailure, TlsFailureKind, Unreachable,
 };
 use crate::files;
 
 /// Variables that name a file of certificates to trust; the first readable one counts.
-const BUNDLES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+const BUNDLES: [&str; 3] = env::CA_BUNDLE_VARIABLES;
 
 /// Where Linux distributions and BSDs keep their own bundle.
 const SYSTEM_BUNDLES: [&str; 6] = [
@@ -140,7 +141,7 @@ impl Verifier {
     fn hidden_platform(&self) -> Option<std::result::Result<Trust, String>> {
         let hides = |name| std::env::var_os(name).is_some();
         if !cfg!(all(unix, not(target_vendor = "apple")))
-            || !(hides("SSL_CERT_FILE") || hides("SSL_CERT_DIR"))
+            || !(hides(env::SSL_CERT_FILE) || hides(env::SSL_CERT_DIR))
         {
             return None;
         }

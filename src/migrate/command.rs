@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::{json, Value};
 
-use super::connections::keychain_name;
-use crate::cli::args::ImportArgs;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
-use crate::cli::shared::connection_fields;
+use crate::cli::shared::connection_fields::{self, keychain_help, KeychainArg};
+use crate::cli::shared::connection_text::keychain_name;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::Context;
@@ -24,6 +25,41 @@ use crate::migrate::migration::{
 use crate::migrate::package::{profile_file, read_profiles, usual_places, LegacyStore, Profile};
 use crate::policy::ExtendRule;
 use crate::store::{rfc3339, ConnectionStore};
+
+/// Import the connections of the Python package age-oauth, with their secrets
+#[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections import --dry-run", "show what would be done"),
+    ("age-oauth connections import", "import, and delete the plaintext"),
+    ("age-oauth connections import --from-arcgis-profile", "the profiles of the ArcGIS API for Python"),
+]))]
+pub(in crate::cli) struct ImportArgs {
+    /// The folder of the old store [default: where the Python package keeps it]
+    dir: Option<PathBuf>,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave the old store to the old tool: new connections, each with a sign-in of its own
+    #[arg(long)]
+    keep_plaintext: bool,
+    /// Ask no portal; sign-ins are taken as they are
+    #[arg(long)]
+    offline: bool,
+    /// Read the profiles of the ArcGIS API for Python instead [default: ~/.arcgisprofile]
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        conflicts_with_all = ["dir", "keep_plaintext", "offline"]
+    )]
+    #[allow(clippy::option_option)] // Given or not, and with a file or without.
+    from_arcgis_profile: Option<Option<PathBuf>>,
+    #[arg(long, value_name = "os|vault", hide_possible_values = true, help = keychain_help())]
+    keychain: Option<KeychainArg>,
+    /// Print one JSON array
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
 
 pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     if ctx.selector.is_some() {

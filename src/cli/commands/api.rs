@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::cli::args::{ApiArgs, Method};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::error::Error;
 use crate::federation::{is_secret_parameter, Target};
@@ -24,6 +25,48 @@ const MOST_PAGES: usize = 1000;
 const PAGE: &str = "100";
 
 type Fields = Vec<(String, String)>;
+
+/// Call the portal, or a server that it grants tokens for
+#[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth api community/self", "who you are"),
+    ("age-oauth api search -f q=roads --paginate", "every page of a search, as one array"),
+    ("age-oauth api content/items/ID/data -o data.zip", "download a file"),
+]))]
+pub(in crate::cli) struct ApiArgs {
+    /// A path below `/sharing/rest/`, or a whole address on the portal or one of its servers
+    path: String,
+    /// A parameter (repeatable)
+    #[arg(short = 'f', long = "field", value_name = "KEY=VALUE")]
+    fields: Vec<String>,
+    /// The method [default: post if a file is sent, else get]
+    #[arg(
+        short = 'X',
+        long,
+        value_name = "get|post",
+        hide_possible_values = true
+    )]
+    method: Option<Method>,
+    /// Send this file, as the part `file` of a form
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paginate", "output"])]
+    input: Option<PathBuf>,
+    /// Fetch all pages and print their results as one JSON array
+    #[arg(long, conflicts_with = "output")]
+    paginate: bool,
+    /// Write the response to this file, however large it is; - is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Method {
+    /// Parameters in the address
+    #[value(alias = "GET")]
+    Get,
+    /// Parameters in a form
+    #[value(alias = "POST")]
+    Post,
+}
 
 pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
     let session = ctx.session()?;

@@ -5,11 +5,12 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::LoginArgs;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, RedirectUri};
 use crate::error::{Error, Refusal, SignInNeeded, Unreachable};
@@ -28,6 +29,28 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A sign-in shorter than this surprises people: the portal's administrator limits it.
 const SHORT_SIGN_IN: i64 = 24 * 3600;
+
+/// Sign in with your browser
+#[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth login", "sign in to the default connection"),
+    ("age-oauth login -c prod --no-browser", "open the printed address yourself, on any device"),
+    ("age-oauth login --switch-user", "sign in as another user"),
+]))]
+pub(in crate::cli) struct LoginArgs {
+    /// Do not open a browser: open the printed address yourself, on any device
+    #[arg(long)]
+    no_browser: bool,
+    /// Show the portal's form even if the browser is signed in, and accept another user
+    #[arg(long)]
+    switch_user: bool,
+    /// How long the sign-in lives (14d) [default: the longest that the portal allows]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    expiration: Option<Duration>,
+    /// Print JSON lines: the address to open, then the result
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
 
 pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outcome {
     let session = ctx.session()?;
@@ -389,15 +412,4 @@ fn agrees(ctx: &mut CommandContext, question: &str, lines: &mut Lines) -> Result
         Line::Text(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
         _ => false,
     })
-}
-
-/// The two things people do after adding a connection.
-pub(super) fn next_steps(ctx: &CommandContext, connection: &Connection) {
-    let name = connection_flag(connection);
-    ctx.console.info("Next:");
-    ctx.console
-        .info(&format!("  age-oauth login {name}        sign in"));
-    ctx.console.info(&format!(
-        "  age-oauth token {name}        print an access token"
-    ));
 }

@@ -1,10 +1,12 @@
-//! `age-oauth` alone: one screen with the connections, who is signed in until when, and what to type next.
+//! `age-oauth` without a command: one screen with the connections, who is signed in until when, and
+//! what to run next.
 
 use crate::cli::failure::Outcome;
-use crate::cli::format::{escape, from_now, shell_quoted, table, PLAINTEXT};
+use crate::cli::format::shell_quoted;
+use crate::cli::shared::connection_table::rows;
+use crate::cli::shared::current_shell::current_shell;
 use crate::cli::CommandContext;
-use crate::connection::Connection;
-use crate::store::{Listing, Plaintext};
+use crate::store::Listing;
 
 pub(in crate::cli) fn overview(ctx: &mut CommandContext) -> Outcome {
     let store = ctx.store()?;
@@ -31,53 +33,6 @@ pub(in crate::cli) fn overview(ctx: &mut CommandContext) -> Outcome {
     ctx.answer("Everything else: age-oauth --help")
 }
 
-/// The table that `connections list` shows on a terminal, too.
-pub(super) fn rows(ctx: &CommandContext, listing: &Listing, default: Option<&str>) -> String {
-    let mut rows = vec![["", "LABEL", "PORTAL", "KIND", "SIGNED IN"]
-        .map(str::to_owned)
-        .to_vec()];
-    for connection in &listing.connections {
-        let mark = if default == Some(connection.id.as_str()) {
-            "*"
-        } else {
-            ""
-        };
-        rows.push(vec![
-            mark.to_owned(),
-            escape(connection.label.as_str()),
-            escape(connection.portal.as_str()),
-            connection.grant.as_str().to_owned(),
-            signed_in(ctx, connection),
-        ]);
-    }
-    for Plaintext {
-        label, portal_url, ..
-    } in &listing.plaintext
-    {
-        rows.push(vec![
-            String::new(),
-            escape(label),
-            escape(portal_url),
-            String::new(),
-            PLAINTEXT.into(),
-        ]);
-    }
-    table(&rows)
-}
-
-fn signed_in(ctx: &CommandContext, connection: &Connection) -> String {
-    let status = &connection.status;
-    if connection.grant.is_application() {
-        return "by its client secret".into();
-    }
-    let (Some(username), Some(end)) = (&status.username, status.refresh_expires_at) else {
-        return "no".into();
-    };
-    let now = ctx.context.now();
-    let verb = if end > now { "ends" } else { "ended" };
-    format!("{} ({verb} {})", escape(username), from_now(end, now))
-}
-
 fn next(ctx: &CommandContext, listing: &Listing) -> String {
     if listing.connections.is_empty() {
         return "Next: age-oauth connections import".into();
@@ -90,13 +45,11 @@ fn next(ctx: &CommandContext, listing: &Listing) -> String {
                 .refresh_expires_at
                 .is_none_or(|end| end <= now)
     });
-    match needs_sign_in {
-        Some(connection) => format!(
-            "Next: age-oauth login -c {}",
-            shell_quoted(connection.label.as_str())
-        ),
-        None => {
-            "Next: age-oauth token, age-oauth whoami, or eval \"$(age-oauth export-env)\"".into()
-        }
+    if let Some(connection) = needs_sign_in {
+        let label = shell_quoted(connection.label.as_str());
+        return format!("Next: age-oauth login -c {label}");
     }
+    let load = current_shell(&ctx.system).loading_line();
+    let load = load.unwrap_or("age-oauth export-env");
+    format!("Next: age-oauth token, age-oauth whoami, or {load}")
 }

@@ -1,15 +1,19 @@
 //! `status`: every connection's sign-in, token, last use and last failure, from what is stored. Asks no portal, and no
 //! keychain unless told to.
 
+use std::time::Duration;
+
+use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
-use super::connections::keychain_name;
-use crate::cli::args::StatusArgs;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{
     ago, connection_flag, escape, from_now, local, local_and_left, table, PLAINTEXT,
 };
+use crate::cli::shared::connection_text::{keychain_name, split_failure};
+use crate::cli::shared::duration::words;
+use crate::cli::shared::help::{examples, with_default};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
@@ -63,6 +67,37 @@ struct LastFailure {
     what: String,
     /// A token was renewed since.
     over: bool,
+}
+
+/// Show who is signed in until when, and what failed last, without asking a portal
+#[derive(Args, Debug)]
+#[command(after_help = examples(&[
+    ("age-oauth status", "every connection"),
+    ("age-oauth status --check --within 7d", "for a monitor: code 3 if a sign-in ends within a week"),
+    ("age-oauth status -c prod --keychain", "also look whether the keychain has its secrets"),
+]))]
+pub(in crate::cli) struct StatusArgs {
+    /// End with exit code 3 if a sign-in is missing, has ended, or ends soon
+    #[arg(long)]
+    check: bool,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        help = with_default("What \"soon\" means", &words(default_within()))
+    )]
+    within: Option<Duration>,
+    /// Also look into the keychain: whether the tokens and client secrets are there
+    #[arg(long)]
+    keychain: bool,
+    /// Print one JSON array
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// How near the end of a sign-in counts as soon, unless `--within` says otherwise.
+fn default_within() -> Duration {
+    policy::EXPIRES_SOON.unsigned_abs()
 }
 
 pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
@@ -133,7 +168,8 @@ fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
 impl Row {
     fn new(connection: Connection, args: &StatusArgs, now: Timestamp) -> Self {
         let status = &connection.status;
-        let within = SignedDuration::try_from(args.within).unwrap_or(SignedDuration::MAX);
+        let within = SignedDuration::try_from(args.within.unwrap_or_else(default_within))
+            .unwrap_or(SignedDuration::MAX);
         let sign_in = match (&status.username, status.refresh_expires_at) {
             _ if connection.grant.is_application() => SignIn::Application,
             (Some(_), Some(end)) if end <= now => SignIn::Ended,
@@ -142,7 +178,7 @@ impl Row {
             _ => SignIn::Missing,
         };
         let failure = status.last_failure.as_deref().map(|line| {
-            let (at, what) = dated(line);
+            let (at, what) = split_failure(line);
             LastFailure {
                 at,
                 what: what.to_owned(),
@@ -333,13 +369,6 @@ impl Row {
             recent || !failure.over
         })
     }
-}
-
-/// When a noted failure was, and what. One that was written by hand may have no date.
-pub(super) fn dated(line: &str) -> (Option<Timestamp>, &str) {
-    line.split_once(' ')
-        .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))
-        .unwrap_or((None, line))
 }
 
 fn mark(is_default: bool) -> String {

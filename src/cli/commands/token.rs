@@ -1,11 +1,15 @@
 //! `token`: prints an access token that lives long enough.
 
+use std::time::Duration;
+
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::{json, Value};
 
-use crate::cli::args::TokenArgs;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, humanize, verify_ssl};
+use crate::cli::shared::duration::{min_ttl_help, words};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::event::Decision;
@@ -13,6 +17,52 @@ use crate::federation::Target;
 use crate::policy::{self, ExtendRule, MinTtl, ROTATE_REFRESH_TOKEN_AGE};
 use crate::session::{Session, TokenRequest, UsableToken};
 use crate::store::{rfc3339, Selector};
+
+/// Print an access token
+#[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth token", "print a token of the default connection"),
+    ("age-oauth token -c prod --min-ttl 10m", "one that lives for at least ten more minutes"),
+    ("curl -H \"$(age-oauth token --header)\" URL", "send it with a request"),
+]))]
+pub(in crate::cli) struct TokenArgs {
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        help = min_ttl_help(TokenRequest::default().min_ttl)
+    )]
+    min_ttl: Option<Duration>,
+    /// Print a whole HTTP header: `X-Esri-Authorization: Bearer …`
+    #[arg(long)]
+    header: bool,
+    /// Print one JSON object: the token, its user and its dates
+    #[arg(long, conflicts_with = "header")]
+    pub(in crate::cli) json: bool,
+    /// A token for this server, if the portal grants tokens for it
+    #[arg(long = "for", value_name = "URL")]
+    server: Option<String>,
+    /// Get a new token even if the cached one is still good
+    #[arg(long)]
+    force: bool,
+    #[arg(
+        long,
+        conflicts_with_all = ["json", "header", "min_ttl", "force", "server"],
+        help = format!(
+            "Extend the sign-in if it is older than {}, and print no token",
+            words(ROTATE_REFRESH_TOKEN_AGE.unsigned_abs())
+        )
+    )]
+    rotate_refresh_token: bool,
+    /// The connection (as the Python package named this option)
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "rotate_refresh_token",
+        hide = true
+    )]
+    portal: Option<String>,
+}
 
 pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outcome {
     if let Some(portal) = &args.portal {
@@ -45,16 +95,11 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
 fn want(args: &TokenArgs) -> TokenRequest {
     let default = TokenRequest::default();
     TokenRequest {
-        min_ttl: args.min_ttl.map_or(default.min_ttl, seconds),
+        min_ttl: args.min_ttl.map_or(default.min_ttl, MinTtl::at_least),
         explicit: args.min_ttl.is_some(),
         force: args.force,
         ..default
     }
-}
-
-/// A wish in whole seconds.
-pub(in crate::cli) fn seconds(wish: std::time::Duration) -> MinTtl {
-    MinTtl::at_least(wish)
 }
 
 fn as_json(session: &Session, issued: &UsableToken, ctx: &CommandContext) -> Value {

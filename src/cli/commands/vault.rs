@@ -1,15 +1,66 @@
 //! `vault rekey`: another key for the encrypted file.
 
-use crate::cli::args::{NewKeyArgs, VaultCommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
+use crate::env;
 use crate::error::Error;
 use crate::keychain::{OldKey, VaultKey};
 use crate::secret::Secret;
 
 /// A shorter passphrase is guessed by those who get hold of a copy.
 const SHORTEST: usize = 12;
+
+/// Change the key of the vault
+#[derive(Debug, Subcommand)]
+#[command(after_help = examples(&[("age-oauth vault rekey", "seal the vault with a new key")]))]
+pub(in crate::cli) enum VaultCommand {
+    Rekey(RekeyArgs),
+}
+
+/// Seal the vault with another key [default: a new key in the vault's key file]
+#[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth vault rekey", "a new random key"),
+    ("age-oauth vault rekey --passphrase", "asks for a passphrase"),
+    ("age-oauth vault rekey --key-file /etc/age-oauth.key --forget-old", "a key file of your own"),
+]))]
+pub(in crate::cli) struct RekeyArgs {
+    #[command(flatten)]
+    key: NewKeyArgs,
+    /// Erase the old key from its key file; copies of the vault, and other stores with that file, need it
+    #[arg(long)]
+    forget_old: bool,
+}
+
+// Ways to hand over a new key. Without one, a random key is put in the vault's own key file.
+#[derive(Args, Debug, Default)]
+#[group(multiple = false)]
+struct NewKeyArgs {
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = format!("The key in this file (see {}); created if missing", env::AGE_OAUTH_VAULT_KEY_FILE)
+    )]
+    key_file: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = format!("The key in this variable: 32 bytes in base64 (see {})", env::AGE_OAUTH_VAULT_KEY)
+    )]
+    key_variable: Option<String>,
+    /// The key on standard input: 32 bytes in base64
+    #[arg(long)]
+    key_stdin: bool,
+    /// A passphrase, asked for on a terminal, else read from standard input
+    #[arg(long)]
+    passphrase: bool,
+}
 
 pub(in crate::cli) fn vault(ctx: &mut CommandContext, command: &VaultCommand) -> Outcome {
     let VaultCommand::Rekey(args) = command;
@@ -36,11 +87,12 @@ pub(in crate::cli) fn vault(ctx: &mut CommandContext, command: &VaultCommand) ->
 fn setting(key: &VaultKey) -> Option<String> {
     Some(match key {
         VaultKey::Chosen(path) => format!(
-            "AGE_OAUTH_VAULT_KEY_FILE={}",
+            "{}={}",
+            env::AGE_OAUTH_VAULT_KEY_FILE,
             escape(&path.display().to_string())
         ),
-        VaultKey::Base64(_) => "AGE_OAUTH_VAULT_KEY".to_owned(),
-        VaultKey::Passphrase(_) => "AGE_OAUTH_VAULT_PASSPHRASE".to_owned(),
+        VaultKey::Base64(_) => env::AGE_OAUTH_VAULT_KEY.to_owned(),
+        VaultKey::Passphrase(_) => env::AGE_OAUTH_VAULT_PASSPHRASE.to_owned(),
         VaultKey::File => return None,
     })
 }

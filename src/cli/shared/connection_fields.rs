@@ -1,120 +1,137 @@
-//! What `add` and `edit` have in common: reading fields from flags, files and standard input, and asking the portal
-//! whether it is one.
+//! What `add` and `edit` have in common: their options, the client secret from every source, the
+//! keychain, and the request that asks a portal who it is.
 
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tempfile::NamedTempFile;
+use clap::{Args, ValueEnum};
 
-use crate::cli::args::{FieldArgs, KeychainArg, SecretArgs};
 use crate::cli::failure::Failure;
+use crate::cli::shared::help::with_default;
 use crate::cli::CommandContext;
-use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
+use crate::connection::{KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
+use crate::env;
 use crate::error::{Error, KeychainReason};
-use crate::http::{self, Http};
+use crate::http::Http;
 use crate::keychain::{Item, ItemKind};
-use crate::manage::{check_client_secret, read_ca, TlsChange};
+use crate::manage::check_client_secret;
 use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
 
-/// More than any client secret takes in a file, in bytes; what is longer is refused as a secret.
+// What `add` and `edit` have in common. Not a doc comment: clap would take it for the command's
+// description.
+#[derive(Args, Clone, Debug, Default)]
+pub(in crate::cli) struct FieldArgs {
+    /// The portal's address, as in your browser
+    #[arg(long, value_name = "URL")]
+    pub(in crate::cli) portal: Option<String>,
+    /// The client ID of the application registered at the portal
+    #[arg(long, value_name = "ID")]
+    pub(in crate::cli) client_id: Option<String>,
+    /// Tokens for a user, or for the application itself [default: user]
+    #[arg(long, value_name = "user|app", hide_possible_values = true)]
+    pub(in crate::cli) auth_type: Option<AuthType>,
+    #[command(flatten)]
+    pub(in crate::cli) secret: SecretArgs,
+    /// Verify TLS: true, false, or a file with its CA [default: true]
+    #[arg(long, value_name = "true|false|FILE")]
+    pub(in crate::cli) verify_ssl: Option<String>,
+    #[arg(
+        long,
+        value_name = "URI",
+        help = with_default(
+            "Registered at the portal",
+            RedirectUri::OutOfBand.as_str()
+        )
+    )]
+    pub(in crate::cli) redirect_uri: Option<String>,
+    /// Send this Referer with every request
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::cli) referer: Option<String>,
+    #[arg(
+        long,
+        value_name = "URL|system|none",
+        help = with_default("The proxy", Proxy::System.as_str())
+    )]
+    pub(in crate::cli) proxy: Option<String>,
+    #[arg(long, value_name = "os|vault", hide_possible_values = true, help = keychain_help())]
+    pub(in crate::cli) keychain: Option<KeychainArg>,
+    /// A word to find the connection by (repeatable)
+    #[arg(long = "tag", value_name = "WORD")]
+    pub(in crate::cli) tags: Vec<String>,
+    /// Do not ask the portal whether it is one
+    #[arg(long)]
+    pub(in crate::cli) no_check: bool,
+    // Certificates that came in a card (PEM), and where they came from.
+    #[arg(skip)]
+    pub(in crate::cli) certificates: Option<(String, String)>,
+}
+
+pub(in crate::cli) fn keychain_help() -> String {
+    with_default(
+        "The system's keychain or an encrypted file",
+        KeychainKind::Os.as_str(),
+    )
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum AuthType {
+    /// A person signs in with a browser
+    User,
+    /// The application itself, by its client secret
+    App,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum KeychainArg {
+    /// The system's keychain
+    Os,
+    /// An encrypted file
+    Vault,
+}
+
+// Four ways to hand over a client secret, or none.
+#[derive(Args, Clone, Debug, Default)]
+#[group(multiple = false)]
+pub(in crate::cli) struct SecretArgs {
+    /// Read the client secret from standard input
+    #[arg(long)]
+    client_secret_stdin: bool,
+    /// Read the client secret from a file
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<PathBuf>,
+    /// The client secret itself; stays in your shell's history
+    #[arg(long, value_name = "SECRET")]
+    client_secret: Option<SecretArg>,
+    /// There is no client secret
+    #[arg(long)]
+    no_client_secret: bool,
+}
+
+/// A secret from the command line. The structs of arguments implement `Debug`; this type does not
+/// show its text there.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct SecretArg(Arc<Secret>);
+
+impl SecretArg {
+    pub(in crate::cli) fn secret(&self) -> Secret {
+        self.0.duplicate()
+    }
+}
+
+impl From<String> for SecretArg {
+    fn from(text: String) -> Self {
+        Self(Arc::new(Secret::new(text)))
+    }
+}
+
+/// The most that is read of a file with a client secret, in bytes. No client secret is as long.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
 
-/// Which certificates are accepted: for asking the portal now, and for storing.
-pub(in crate::cli) struct Trust {
-    pub(in crate::cli) tls: Tls,
-    pem: Option<(Vec<u8>, String)>,
-    /// Certificates that are not in a file of their own yet.
-    _file: Option<NamedTempFile>,
-}
-
-impl Trust {
-    pub(in crate::cli) fn system() -> Self {
-        Self {
-            tls: Tls::System,
-            pem: None,
-            _file: None,
-        }
-    }
-
-    pub(in crate::cli) fn unverified() -> Self {
-        Self {
-            tls: Tls::Unverified,
-            ..Self::system()
-        }
-    }
-
-    /// The certificates in a file (PEM or DER).
-    pub(in crate::cli) fn file(text: &str, environment: &Environment) -> Result<Self, Error> {
-        let path = environment.expand(text);
-        Self::certificates(read_ca(&path)?, path.display().to_string())
-    }
-
-    /// Exactly this certificate, as the portal showed it.
-    pub(in crate::cli) fn exactly(der: &[u8], portal: &PortalUrl) -> Result<Self, Error> {
-        let pem = http::to_pem(&[der]);
-        Self::certificates(pem, format!("shown by {}", portal.host()))
-    }
-
-    fn certificates(pem: String, source: String) -> Result<Self, Error> {
-        let failed = |source| Error::File {
-            action: "write",
-            path: std::env::temp_dir(),
-            source,
-        };
-        let mut file = NamedTempFile::new().map_err(failed)?;
-        file.write_all(pem.as_bytes()).map_err(failed)?;
-        Ok(Self {
-            tls: Tls::Ca(file.path().to_owned()),
-            pem: Some((pem.into_bytes(), source)),
-            _file: Some(file),
-        })
-    }
-
-    /// The certificates to store, and where they came from.
-    pub(in crate::cli) fn pem(&self) -> Option<(&[u8], &str)> {
-        self.pem
-            .as_ref()
-            .map(|(pem, source)| (pem.as_slice(), source.as_str()))
-    }
-
-    pub(in crate::cli) fn into_change(self) -> TlsChange {
-        match (self.tls, self.pem) {
-            (Tls::Unverified, _) => TlsChange::Unverified,
-            (_, Some((pem, source))) => TlsChange::Ca { pem, source },
-            _ => TlsChange::System,
-        }
-    }
-}
-
-/// What the flags or a card say of certificates.
-pub(in crate::cli) fn wanted_trust(
-    args: &FieldArgs,
-    environment: &Environment,
-) -> Result<Option<Trust>, Error> {
-    match (&args.certificates, &args.verify_ssl) {
-        (Some((pem, source)), _) => Trust::certificates(pem.clone(), source.clone()).map(Some),
-        (None, Some(text)) => trust(text, environment).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-/// `true`, `false` in the usual spellings; any other word is a file.
-fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "" => Err(Error::Invalid {
-            what: "--verify-ssl",
-            why: "it is true, false, or a file".into(),
-        }),
-        "true" | "yes" | "on" | "1" => Ok(Trust::system()),
-        "false" | "no" | "off" | "0" => Ok(Trust::unverified()),
-        _ => Trust::file(text.trim(), environment),
-    }
-}
-
-/// What flags and the variable say of the client secret.
+/// Whether options or the environment give a client secret.
 pub(in crate::cli) enum GivenSecret {
     Nothing,
     None,
@@ -145,13 +162,13 @@ pub(in crate::cli) fn secret(
         })?;
         return Ok(GivenSecret::Text(text));
     }
-    match ctx.context.environment.var("AGE_OAUTH_CLIENT_SECRET") {
+    match ctx.context.environment.var(env::AGE_OAUTH_CLIENT_SECRET) {
         Some(text) => Ok(GivenSecret::Text(Secret::new(text))),
         None => Ok(GivenSecret::Nothing),
     }
 }
 
-/// A pipe will do: a shell's process substitution is one.
+/// Opens the path without checking its type, because a shell's process substitution is a pipe.
 fn read_secret(path: &Path) -> Result<Secret, Failure> {
     let mut bytes = Vec::with_capacity(4096);
     std::fs::File::open(path)
@@ -161,7 +178,7 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
         .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
 }
 
-/// A given secret, checked.
+/// Checks a client secret, and trims it.
 pub(in crate::cli) fn checked(secret: &Secret, client_id: &str) -> Result<Secret, Error> {
     check_client_secret(secret.expose(), client_id)
 }
@@ -181,7 +198,8 @@ pub(in crate::cli) fn keychain(
     }
 }
 
-/// The same, where it works: where the platform has no keychain, a person is offered the vault.
+/// The keychain for a new connection. If the platform has no keychain, offers the vault to a
+/// person.
 pub(in crate::cli) fn usable_keychain(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
@@ -201,19 +219,19 @@ pub(in crate::cli) fn usable_keychain(
             }
             Err(Error::from(error).into())
         }
-        // Whatever else is wrong with it will show when it is needed, with its own message.
+        // Any other problem shows up when the keychain is used, with a message of its own.
         _ => Ok(kind),
     }
 }
 
-/// `AGE_OAUTH_KEYCHAIN`, else the platform's.
+/// The keychain that `AGE_OAUTH_KEYCHAIN` names, else the system's.
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
-        .var("AGE_OAUTH_KEYCHAIN")
+        .var(env::AGE_OAUTH_KEYCHAIN)
         .map_or(Ok(KeychainKind::Os), |kind| kind.parse())
 }
 
-/// Asks whoever answers at the portal's address what it is.
+/// Asks the portal who it is, and warns if its clock differs.
 pub(in crate::cli) fn probe(
     ctx: &CommandContext,
     portal: &PortalUrl,
@@ -227,17 +245,45 @@ pub(in crate::cli) fn probe(
     Ok(info)
 }
 
-/// Lives are counted by this machine's clock from the moment of asking, so a wrong clock does no harm to tokens; but
-/// times on the screen are wrong, and certificates may look expired.
+/// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong
+/// clock does not break tokens. But it makes displayed times wrong, and certificates may look
+/// expired.
 fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
-    const NOTABLE: i64 = 5 * 60;
+    const NOTABLE_SECONDS: i64 = 5 * 60;
     let Some(theirs) = info.clock else { return };
     let ahead = ctx.context.now().duration_since(theirs).as_secs();
-    if ahead.abs() > NOTABLE {
+    if ahead.abs() > NOTABLE_SECONDS {
         let direction = if ahead > 0 { "ahead of" } else { "behind" };
         ctx.console.warn(&format!(
             "this machine's clock is {} {direction} the portal's",
             crate::cli::format::humanize(ahead.abs())
         ));
     }
+}
+
+/// Asks for the client secret without echo. Unless it is required, an empty answer means none.
+pub(in crate::cli) fn ask_secret(
+    ctx: &mut CommandContext,
+    required: bool,
+    client_id: &str,
+) -> Result<Option<Secret>, Failure> {
+    let question = if required {
+        "Client secret (not shown)"
+    } else {
+        "Client secret (not shown; Enter for none, PKCE stands in)"
+    };
+    let answer = ctx.system.ask.secret(question, &mut |text| {
+        if text.trim().is_empty() && !required {
+            return Ok(());
+        }
+        check_client_secret(text, client_id)
+            .map(|_| ())
+            .map_err(|why| why.to_string())
+    })?;
+    if answer.expose().trim().is_empty() {
+        return Ok(None);
+    }
+    let secret = checked(&answer, client_id)?;
+    ctx.console.info("[OK] OAuth Client Secret captured.");
+    Ok(Some(secret))
 }

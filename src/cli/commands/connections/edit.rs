@@ -1,0 +1,61 @@
+//! `connections edit`: changes any field in place.
+
+use clap::Args;
+
+use crate::cli::failure::Outcome;
+use crate::cli::shared::connection_changes::{apply, changes};
+use crate::cli::shared::connection_fields::FieldArgs;
+use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::shared::help::examples;
+use crate::cli::CommandContext;
+use crate::manage;
+
+/// Change a connection
+#[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new address"),
+    ("age-oauth connections edit prod --client-secret-stdin < secret.txt", "a new client secret"),
+    ("age-oauth connections edit prod --keychain vault", "secrets move"),
+]))]
+pub(in crate::cli) struct EditArgs {
+    /// Label or ID [default: the connection that would be used]
+    #[arg(add = labels())]
+    name: Option<String>,
+    /// A new label
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+    #[command(flatten)]
+    fields: FieldArgs,
+    /// Send no Referer any more
+    #[arg(long, conflicts_with = "referer")]
+    no_referer: bool,
+    /// Remove all tags
+    #[arg(long, conflicts_with = "tags")]
+    no_tags: bool,
+    /// Bind authorization codes to this program (PKCE); false only for a portal that refuses it
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, hide_possible_values = true)]
+    pkce: Option<bool>,
+}
+
+pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
+    let store = ctx.store()?;
+    let mut connection = named(ctx, &store, args.name.as_ref())?;
+    if let Some(label) = &args.label {
+        let session = ctx.session_of(&store, connection);
+        connection = manage::rename(&session, &label.parse()?)?;
+    }
+    let mut changes = changes(ctx, &connection, &args.fields)?;
+    changes.pkce = args.pkce;
+    if args.no_referer {
+        changes.referer = Some(None);
+    }
+    if args.no_tags {
+        changes.tags = Some(Vec::new());
+    }
+    if args.pkce == Some(false) {
+        ctx.console.warn(
+            "without PKCE, whoever catches a code can use it; switch it off only for a portal that refuses it",
+        );
+    }
+    apply(ctx, &store, connection, &changes)
+}

@@ -1,0 +1,74 @@
+//! `connections`: one file for each subcommand.
+
+mod add;
+mod edit;
+// The file is in src/migrate, so that everything about the Python package is in one folder that can
+// be deleted. It is a child of this module, so that it can use what other commands use.
+#[path = "../../../migrate/command.rs"]
+mod import;
+mod info;
+mod list;
+mod remove;
+mod rename;
+mod share;
+mod show;
+mod use_connection;
+
+use clap::Subcommand;
+
+use super::{login, LoginArgs};
+use crate::cli::failure::Outcome;
+use crate::cli::shared::help::examples;
+use crate::cli::CommandContext;
+
+use add::AddArgs;
+use edit::EditArgs;
+use import::ImportArgs;
+use info::InfoArgs;
+use list::ListArgs;
+use remove::RemoveArgs;
+use rename::RenameArgs;
+use share::ShareArgs;
+use show::ShowArgs;
+use use_connection::UseArgs;
+
+/// Add, show and change connections
+#[derive(Debug, Subcommand)]
+#[command(after_help = examples(&[
+    ("age-oauth connections add", "add your portal"),
+    ("age-oauth connections list", "see what there is"),
+    ("age-oauth connections use prod", "choose the default"),
+]))]
+pub(in crate::cli) enum ConnectionsCommand {
+    Add(Box<AddArgs>),
+    List(ListArgs),
+    Show(ShowArgs),
+    Edit(Box<EditArgs>),
+    Rename(RenameArgs),
+    Use(UseArgs),
+    Share(ShareArgs),
+    Remove(RemoveArgs),
+    Import(ImportArgs),
+    Info(InfoArgs),
+}
+
+pub(in crate::cli) fn connections(
+    ctx: &mut CommandContext,
+    command: ConnectionsCommand,
+) -> Outcome {
+    match command {
+        ConnectionsCommand::Add(args) => match add::add(ctx, &args)? {
+            add::Next::Done => Ok(()),
+            add::Next::SignIn => login(ctx, &LoginArgs::default()),
+        },
+        ConnectionsCommand::List(args) => list::list(ctx, &args),
+        ConnectionsCommand::Show(args) => show::show(ctx, &args),
+        ConnectionsCommand::Edit(args) => edit::edit(ctx, &args),
+        ConnectionsCommand::Rename(args) => rename::rename(ctx, &args),
+        ConnectionsCommand::Share(args) => share::share(ctx, &args),
+        ConnectionsCommand::Use(args) => use_connection::use_connection(ctx, &args),
+        ConnectionsCommand::Remove(args) => remove::remove(ctx, &args),
+        ConnectionsCommand::Import(args) => import::import(ctx, &args),
+        ConnectionsCommand::Info(args) => info::info(ctx, &args),
+    }
+}

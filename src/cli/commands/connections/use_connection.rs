@@ -1,0 +1,46 @@
+//! `connections use`: the connection that is used where none is named.
+
+use clap::Args;
+
+use crate::cli::failure::Outcome;
+use crate::cli::format::escape;
+use crate::cli::shared::connection_json::as_json;
+use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::shared::help::examples;
+use crate::cli::CommandContext;
+
+/// Choose the default connection
+#[derive(Args, Debug)]
+#[command(after_help = examples(&[
+    ("age-oauth connections use prod", "make it the default"),
+    ("age-oauth connections use --unset", "have no default"),
+]))]
+pub(in crate::cli) struct UseArgs {
+    /// Label or ID
+    #[arg(required_unless_present = "unset", add = labels())]
+    name: Option<String>,
+    /// Have no default any more
+    #[arg(long, conflicts_with = "name")]
+    unset: bool,
+    /// Print the default connection as one JSON object
+    #[arg(long, conflicts_with = "unset")]
+    pub(in crate::cli) json: bool,
+}
+
+pub(super) fn use_connection(ctx: &mut CommandContext, args: &UseArgs) -> Outcome {
+    let store = ctx.store()?;
+    if args.unset {
+        store.set_default(None)?;
+        return ctx.answer("[OK] No default connection any more.");
+    }
+    let connection = named(ctx, &store, args.name.as_ref())?;
+    store.set_default(Some(&connection.id))?;
+    ctx.warn_of_override(&store, Some(&connection.id));
+    if args.json {
+        return ctx.answer_json(&as_json(&connection, Some(connection.id.as_str())));
+    }
+    ctx.answer(&format!(
+        "[OK] Active connection set: {}",
+        escape(connection.label.as_str())
+    ))
+}
