@@ -21,8 +21,9 @@ use crate::migrate::migration::{
     Migrated, Migration, NewConnection, Note, Options, Plan, ProfilePlan,
 };
 use crate::migrate::package::{profile_file, read_profiles, usual_places, LegacyStore, Profile};
-use crate::store::{rfc3339, ConnectionStore};
+use crate::store::ConnectionStore;
 use crate::token::ExtendRule;
+use crate::util::rfc3339;
 
 pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     if ctx.selector.is_some() {

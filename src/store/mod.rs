@@ -22,6 +22,7 @@ use crate::context::{Context, Environment};
 use crate::crash;
 use crate::error::{Error, Result};
 use crate::files::{self, Lock};
+use crate::util::{hex, rfc3339};
 
 /// The newest `meta.json` that this version writes and reads. Schema 1 is the Python package's.
 pub const SCHEMA: u64 = 2;
@@ -274,23 +275,14 @@ impl ConnectionStore {
     }
 
     fn read_meta(&self, id: &ConnectionId) -> Result<Option<Map<String, Value>>> {
-        let folder = self.folder(id);
-        match fs::symlink_metadata(&folder) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => {
-                return Err(Error::Corrupt {
-                    path: folder,
-                    why: "it is no directory of its own (a symbolic link is not followed)".into(),
-                })
-            }
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(Error::file("read", folder)(why)),
+        if !files::is_folder(&self.folder(id))? {
+            return Ok(None);
         }
         let path = self.meta_path(id);
         let Some(bytes) = files::read(&path, MAX_FILE)? else {
             return Ok(None);
         };
-        object(&bytes, path).map(Some)
+        files::parse_object(&bytes, &path).map(Some)
     }
 
     pub(crate) fn parse_meta(
@@ -793,8 +785,8 @@ impl ConnectionStore {
     }
 
     /// Gives every file and folder of the store to its owner alone.
-    pub fn take_access_from_others(&self) -> Result<()> {
-        files::take_access_from_others(&self.root)
+    pub fn restrict_to_owner(&self) -> Result<()> {
+        files::restrict_to_owner(&self.root)
     }
 
     /// The id of the default connection, where one is set.
@@ -820,16 +812,6 @@ fn labels(listing: &Listing) -> Vec<String> {
         .take(MAX_CANDIDATES)
         .map(|connection| connection.label.to_string())
         .collect()
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl Plaintext {
@@ -930,29 +912,6 @@ impl Meta {
             legacy_id: self.legacy_id,
         })
     }
-}
-
-/// The document in a `meta.json`.
-pub(crate) fn object(bytes: &[u8], path: PathBuf) -> Result<Map<String, Value>> {
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(document)) => Ok(document),
-        Ok(_) => Err(Error::Corrupt {
-            path,
-            why: "it is JSON, but no object".into(),
-        }),
-        Err(why) => Err(Error::Corrupt {
-            path,
-            why: format!("it is no JSON ({why})"),
-        }),
-    }
-}
-
-/// RFC 3339, UTC, whole seconds.
-#[must_use]
-pub fn rfc3339(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second())
-        .unwrap_or(at)
-        .to_string()
 }
 
 /// Whether the folder is what a removal left that was cut short.
@@ -1352,7 +1311,7 @@ mod tests {
         assert_eq!(listing.connections.len(), 1);
         let broken: Vec<_> = listing.broken.iter().map(ToString::to_string).collect();
         assert_eq!(broken.len(), 2, "{broken:?}");
-        assert!(broken[0].contains("no directory of its own"), "{broken:?}");
+        assert!(broken[0].contains("not a directory"), "{broken:?}");
         assert!(broken[1].contains("no meta.json"), "{broken:?}");
 
         let outside = folder.path().join("outside_00000000");
@@ -1395,7 +1354,7 @@ mod tests {
         assert!(store.world_accessible().unwrap().is_empty());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(store.world_accessible().unwrap(), [path]);
-        store.take_access_from_others().unwrap();
+        store.restrict_to_owner().unwrap();
         assert!(store.world_accessible().unwrap().is_empty());
     }
 

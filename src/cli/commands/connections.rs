@@ -11,7 +11,8 @@ use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, KeychainKind};
 use crate::keychain::{Item, ItemKind};
 use crate::manage;
-use crate::store::{rfc3339, ConnectionStore, Selector};
+use crate::store::{ConnectionStore, Selector};
+use crate::util::rfc3339;
 
 pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
     let store = ctx.store()?;
