@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::labels;
+use super::shared::keychain_kind::keychain_kind;
 use super::shell::Shell;
+use crate::connection::KeychainKind;
 use crate::secret::Secret;
 
 /// Sign in to ArcGIS portals and hand short-lived access tokens to scripts.
@@ -150,8 +152,8 @@ pub(super) struct FieldArgs {
     #[arg(long, value_name = "PROXY")]
     pub(super) proxy: Option<String>,
     /// Where the secrets are kept: the system's keychain, or an encrypted file
-    #[arg(long, value_name = "KIND")]
-    pub(super) keychain: Option<KeychainArg>,
+    #[arg(long, value_name = "KIND", value_parser = keychain_kind())]
+    pub(super) keychain: Option<KeychainKind>,
     /// A word to find the connection by (may be given several times)
     #[arg(long = "tag", value_name = "WORD")]
     pub(super) tags: Vec<String>,
@@ -203,14 +205,6 @@ pub(super) enum AuthType {
     User,
     /// The application itself, by its client secret
     App,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum KeychainArg {
-    /// The system's keychain
-    Os,
-    /// An encrypted file
-    Vault,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -318,8 +312,8 @@ pub(super) struct ImportArgs {
     #[allow(clippy::option_option)] // Given or not, and with a file or without.
     pub(super) from_arcgis_profile: Option<Option<PathBuf>>,
     /// Where the secrets go: the system's keychain, or an encrypted file
-    #[arg(long, value_name = "KIND")]
-    pub(super) keychain: Option<KeychainArg>,
+    #[arg(long, value_name = "KIND", value_parser = keychain_kind())]
+    pub(super) keychain: Option<KeychainKind>,
     /// One JSON array
     #[arg(long)]
     pub(super) json: bool,

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde_json::{json, Value};
 
-use super::connections::keychain_name;
 use crate::cli::args::ImportArgs;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
@@ -248,7 +247,7 @@ impl<'a> ImportRun<'a> {
             } else {
                 "is missing; it would go"
             },
-            keychain_name(connection.keychain)
+            connection.keychain.display_name()
         )];
         let sign_in = self.sign_in_before(connection, incoming.has_sign_in());
         plans.push(match (&sign_in, self.args.keep_plaintext) {

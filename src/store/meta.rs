@@ -239,7 +239,7 @@ impl Meta {
             proxy: self.proxy.map_or(Ok(Proxy::System), |text| text.parse())?,
             keychain: self
                 .keychain
-                .map_or(Ok(KeychainKind::Os), |text| text.parse())?,
+                .map_or(Ok(KeychainKind::default()), |text| text.parse())?,
             tags: self.tags,
             created_at: time(self.created_at),
             last_used_at: time(self.last_used_at),

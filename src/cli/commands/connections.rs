@@ -8,7 +8,7 @@ use crate::cli::args::{JsonArgs, ListArgs, RenameArgs, ShowArgs, UseArgs};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local, local_and_left, verify_ssl, PLAINTEXT};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, Grant, KeychainKind};
+use crate::connection::{Connection, Grant};
 use crate::keychain::{Item, ItemKind};
 use crate::manage;
 use crate::store::{ConnectionStore, Selector};
@@ -221,7 +221,7 @@ fn facts(
     facts.extend([
         ("Verify SSL", verify_ssl(&connection.tls)),
         ("Proxy", connection.proxy.as_str().to_owned()),
-        ("Keychain", keychain_name(connection.keychain).to_owned()),
+        ("Keychain", connection.keychain.display_name().to_owned()),
         ("Folder", store.folder(&connection.id).display().to_string()),
         (
             "Default",
@@ -234,16 +234,6 @@ fn facts(
         ),
     ]);
     facts
-}
-
-/// The platform's own word.
-pub(super) fn keychain_name(kind: KeychainKind) -> &'static str {
-    match kind {
-        KeychainKind::Vault => "vault (encrypted file)",
-        KeychainKind::Os if cfg!(windows) => "Windows Credential Manager",
-        KeychainKind::Os if cfg!(target_os = "macos") => "macOS Keychain",
-        KeychainKind::Os => "Secret Service",
-    }
 }
 
 pub(super) fn rename(ctx: &mut CommandContext, args: &RenameArgs) -> Outcome {
@@ -304,7 +294,7 @@ pub(super) fn info(ctx: &mut CommandContext, args: &JsonArgs) -> Outcome {
     );
     ctx.answer(&format!("Store base:   {}", store.root().display()))?;
     ctx.answer(&format!("Default:      {default}"))?;
-    ctx.answer(&format!("Keychain:     {}", keychain_name(kind)))?;
+    ctx.answer(&format!("Keychain:     {}", kind.display_name()))?;
     ctx.answer(&format!(
         "Program:      {program} ({})",
         env!("CARGO_PKG_VERSION")

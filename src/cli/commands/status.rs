@@ -4,7 +4,6 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
-use super::connections::keychain_name;
 use crate::cli::args::StatusArgs;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{
@@ -201,14 +200,14 @@ impl Row {
                     ),
                     None => format!(
                         "the tokens of `{label}` are gone ({})",
-                        keychain_name(connection.keychain)
+                        connection.keychain.display_name()
                     ),
                 },
                 hint: login,
             },
             (_, Some(Err(error))) => self.keychain_failure(error.clone()),
             (SignIn::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
-                keychain_name(connection.keychain),
+                connection.keychain.display_name(),
                 KeychainReason::Lost,
                 "the client secret is gone",
             )),
@@ -282,7 +281,7 @@ impl Row {
             ),
             (_, Some(end)) => (self.username(), local_and_left(end, now, &ctx.system.zone)),
         };
-        let mut keychain = keychain_name(connection.keychain).to_owned();
+        let mut keychain = connection.keychain.display_name().to_owned();
         if let Some(stored) = &self.stored {
             keychain.push_str(match stored {
                 Ok(true) => ": stored",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::cli::args::{FieldArgs, KeychainArg, SecretArgs};
+use crate::cli::args::{FieldArgs, SecretArgs};
 use crate::cli::failure::Failure;
 use crate::cli::CommandContext;
 use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
@@ -171,32 +171,31 @@ pub(in crate::cli) fn proxy(args: &FieldArgs) -> Result<Option<Proxy>, Error> {
 }
 
 pub(in crate::cli) fn keychain(
-    asked: Option<KeychainArg>,
+    asked: Option<KeychainKind>,
     environment: &Environment,
 ) -> Result<KeychainKind, Error> {
-    match asked {
-        Some(KeychainArg::Os) => Ok(KeychainKind::Os),
-        Some(KeychainArg::Vault) => Ok(KeychainKind::Vault),
-        None => default_keychain(environment),
-    }
+    asked.map_or_else(|| default_keychain(environment), Ok)
 }
 
 /// The same, where it works: where the platform has no keychain, a person is offered the vault.
 pub(in crate::cli) fn usable_keychain(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
-    asked: Option<KeychainArg>,
+    asked: Option<KeychainKind>,
 ) -> Result<KeychainKind, Failure> {
     let kind = keychain(asked, &ctx.context.environment)?;
     let probe = Item::new("probe", "probe", ItemKind::Probe);
     let answer = ctx.keychains(store).of(kind).get(&probe);
     match answer {
-        Err(error) if error.reason == KeychainReason::Missing && kind == KeychainKind::Os => {
+        Err(error) if error.reason == KeychainReason::Missing => {
+            let Some(alternative) = kind.alternative() else {
+                return Ok(kind);
+            };
             if asked.is_none() && ctx.person() {
                 ctx.console.warn(&error.to_string());
                 let question = "Keep secrets in an encrypted file (the vault) instead?";
                 if ctx.system.ask.confirm(question, true)? {
-                    return Ok(KeychainKind::Vault);
+                    return Ok(alternative);
                 }
             }
             Err(Error::from(error).into())
@@ -210,7 +209,7 @@ pub(in crate::cli) fn usable_keychain(
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
         .var("AGE_OAUTH_KEYCHAIN")
-        .map_or(Ok(KeychainKind::Os), |kind| kind.parse())
+        .map_or(Ok(KeychainKind::default()), |kind| kind.parse())
 }
 
 /// Asks whoever answers at the portal's address what it is.
