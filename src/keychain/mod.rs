@@ -213,7 +213,7 @@ mod tests {
             let found = all.of(kind).all(&item).unwrap();
             assert!(matches!(&*found, [one] if one.matches("s")));
         }
-        let refused = all.rekey_vault(&VaultKey::File, OldKey::Forget);
+        let refused = all.rekey_vault(&VaultKey::KeyFile, OldKey::Forget);
         assert_eq!(refused.unwrap_err().reason, KeychainReason::Missing);
     }
 }
