@@ -8,7 +8,7 @@ use ring::digest;
 
 use super::{check_error, CANARY};
 use crate::error::{KeychainError, KeychainReason};
-use crate::keychain::split::{self, Items};
+use crate::keychain::split::{self, SingleItems};
 use crate::keychain::vault::formats;
 use crate::secret::Secret;
 use crate::token::{AccessToken, ClientSecret, ExtendRule, MinTtl, Tokens};
@@ -101,7 +101,7 @@ impl Memory {
     }
 }
 
-impl Items for Memory {
+impl SingleItems for Memory {
     fn name(&self) -> &'static str {
         "memory"
     }
