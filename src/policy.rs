@@ -26,31 +26,36 @@ pub const ENDS_SOON: i64 = 3 * 24 * 3600;
 /// A wait for another process, or for the keychain, is announced once it has lasted this long.
 pub const ANNOUNCE_WAIT_AFTER: Duration = Duration::from_secs(1);
 
-/// The shortest pause between two attempts to take a lock. The pauses are random, so that processes that wait for the same
-/// lock do not try at the same moments.
+/// The shortest pause between two attempts to take a lock. The pauses are random, so that processes
+/// that wait for the same lock do not try at the same moments.
 pub const LOCK_POLL_MIN: Duration = Duration::from_millis(5);
 
 /// The longest pause between two attempts to take a lock.
 pub const LOCK_POLL_MAX: Duration = Duration::from_millis(50);
 
-/// How long to wait for the connection store's own lock. Adding, renaming and removing write a handful of small files.
+/// How long to wait for the connection store's own lock. Adding, renaming and removing write a
+/// handful of small files.
 pub const STORE_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait for the lock of a vault or of its key file. Another process holds it for milliseconds.
+/// How long to wait for the lock of a vault or of its key file. Another process holds it for
+/// milliseconds.
 pub const VAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait for another process that moves a full log away. After that the log grows beyond its limit instead.
+/// How long to wait for another process that moves a full log away. After that the log grows beyond
+/// its limit instead.
 #[cfg(any(feature = "cli", test))]
 pub const LOG_ROTATION_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long to retry on Windows while another program (a virus scanner, another process of ours) has the file open.
+/// How long to retry on Windows while another program (a virus scanner, another process of ours)
+/// has the file open.
 pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 
 // — the portal —
 
 // — keychain and vault —
 
-/// The longest wait for one answer of the keychain where it cannot show a prompt. `AGE_OAUTH_KEYCHAIN_TIMEOUT` overrides it.
+/// The longest wait for one answer of the keychain where it cannot show a prompt.
+/// `AGE_OAUTH_KEYCHAIN_TIMEOUT` overrides it.
 pub const KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same where the keychain can show a prompt: time to type its password.

@@ -21,13 +21,14 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
         .to_string()
 }
 
-/// Locks the mutex, also after a thread panicked while it held the lock: what these mutexes guard stays usable then.
+/// Locks the mutex, also after a thread panicked while it held the lock: what these mutexes guard
+/// stays usable then.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Declares an enum of which each variant has a word in files or names. `ALL` comes from the same list, so that a new
-/// variant cannot be missing there.
+/// Declares an enum of which each variant has a word in files or names. `ALL` comes from the same
+/// list, so that a new variant cannot be missing there.
 macro_rules! enum_with_words {
     (
         $(#[$meta:meta])*

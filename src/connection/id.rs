@@ -34,7 +34,8 @@ impl ConnectionId {
 impl FromStr for ConnectionId {
     type Err = Error;
 
-    /// An id becomes a folder name on every system: letters, digits, `_`, `-` and `.`, with no dot at either end.
+    /// An id becomes a folder name on every system: letters, digits, `_`, `-` and `.`, with no dot
+    /// at either end.
     fn from_str(text: &str) -> Result<Self> {
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if text.is_empty()

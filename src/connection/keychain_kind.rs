@@ -1,6 +1,7 @@
 //! The kinds of keychain.
 //!
-//! A new kind is added to the list below; the compiler then names every place that has to decide about it.
+//! A new kind is added to the list below; the compiler then names every place that has to decide
+//! about it.
 
 use std::str::FromStr;
 
@@ -8,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::util::enum_with_words;
 
 enum_with_words! {
-    /// Where a connection's secrets are stored. The word is the one in `meta.json`, after `--keychain` and in
-    /// `AGE_OAUTH_KEYCHAIN`.
+    /// Where a connection's secrets are stored. The word is the one in `meta.json`, after
+    /// `--keychain` and in `AGE_OAUTH_KEYCHAIN`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub enum KeychainKind {
         /// The system's own keychain.
@@ -41,8 +42,9 @@ impl KeychainKind {
         }
     }
 
-    /// Whether items can stay behind when no connection of the store uses this kind any more, so that `remove --all` looks
-    /// for them. The system's keychain is outside the store; the vault is a file in it.
+    /// Whether items can stay behind when no connection of the store uses this kind any more, so
+    /// that `remove --all` looks for them. The system's keychain is outside the store; the vault is
+    /// a file in it.
     #[must_use]
     pub const fn outlives_connections(self) -> bool {
         match self {

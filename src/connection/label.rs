@@ -28,7 +28,8 @@ impl Label {
         fold(&self.0)
     }
 
-    /// The label reduced to lower-case ASCII letters, digits and `_`, for the readable part of an id.
+    /// The label reduced to lower-case ASCII letters, digits and `_`, for the readable part of an
+    /// id.
     #[must_use]
     pub fn slug(&self) -> String {
         let mut slug = String::new();

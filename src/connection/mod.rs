@@ -1,6 +1,8 @@
-//! What `meta.json` says, valid by construction: labels, portal URLs, redirect URIs, kinds of sign-in.
+//! What `meta.json` says, valid by construction: labels, portal URLs, redirect URIs, kinds of
+//! sign-in.
 //!
-//! Every type here is parsed once, where text comes in; after that nothing needs to be checked again. No I/O, no clock.
+//! Every type here is parsed once, where text comes in; after that nothing needs to be checked
+//! again. No I/O, no clock.
 
 mod id;
 mod keychain_kind;
@@ -83,8 +85,8 @@ impl Connection {
     }
 }
 
-/// Copies of facts in the keychain's record, for display. Where the two differ, the record is right. Every field is absent
-/// until it is known.
+/// Copies of facts in the keychain's record, for display. Where the two differ, the record is
+/// right. Every field is absent until it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// The portal's name of the person who is signed in.
@@ -112,7 +114,8 @@ pub enum Grant {
     User {
         /// Where the portal sends the authorization code.
         redirect_uri: RedirectUri,
-        /// Whether the code is bound to this process by PKCE (S256). True unless switched off by hand.
+        /// Whether the code is bound to this process by PKCE (S256). True unless switched off by
+        /// hand.
         pkce: bool,
     },
     /// The application itself, which proves its identity by the client secret.

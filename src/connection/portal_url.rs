@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 
 /// A portal's root, without trailing slash: `https://host[:port][/context]`.
 ///
-/// The address of any page of the portal is accepted and cut back to the root; see the examples in the tests.
+/// The address of any page of the portal is accepted and cut back to the root; see the examples in
+/// the tests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PortalUrl(String);
 

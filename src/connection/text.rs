@@ -1,7 +1,7 @@
 //! What all names and addresses that a person types have in common.
 
-/// Control characters, and those that change the direction of text or separate lines. A name or address with them could
-/// show something else on a terminal than it is, so it is refused.
+/// Control characters, and those that change the direction of text or separate lines. A name or
+/// address with them could show something else on a terminal than it is, so it is refused.
 #[must_use]
 pub fn is_control(c: char) -> bool {
     c.is_control()

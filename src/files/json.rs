@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Parses the content of the file at `path`, which must be one JSON object. The path is for the error.
+/// Parses the content of the file at `path`, which must be one JSON object. The path is for the
+/// error.
 pub(crate) fn parse_object(bytes: &[u8], path: &Path) -> Result<Map<String, Value>> {
     let corrupt = |why: String| Error::Corrupt {
         path: path.to_owned(),

@@ -17,7 +17,8 @@ use crate::util::rfc3339;
 /// The largest note of a lock's holder that is read, in bytes.
 const MAX_HOLDER_NOTE: u64 = 4096;
 
-/// A lock between processes, held until dropped. The system releases it when its process ends, however it ends.
+/// A lock between processes, held until dropped. The system releases it when its process ends,
+/// however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
@@ -27,10 +28,12 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock on `path`, which is created where missing, waiting at most `timeout`.
     ///
-    /// Beside it `<path>.holder` says which process holds it: information for people, never evidence.
+    /// Beside it `<path>.holder` says which process holds it: information for people, never
+    /// evidence.
     pub(crate) fn acquire(path: &Path, timeout: Duration, context: &Context) -> Result<Self> {
-        // The lock file stays when the lock ends. If it were removed, one process could lock the removed file and another
-        // one the new file of the same name, and both would believe that they hold the lock.
+        // The lock file stays when the lock ends. If it were removed, one process could lock the
+        // removed file and another one the new file of the same name, and both would believe that
+        // they hold the lock.
         let file = open_regular(
             OpenOptions::new()
                 .read(true)
@@ -96,7 +99,8 @@ fn wait_for(
     outcome
 }
 
-/// Writes who holds the lock. The note may be missing, late, or left behind by a process that was killed.
+/// Writes who holds the lock. The note may be missing, late, or left behind by a process that was
+/// killed.
 fn write_holder_note(path: &Path, context: &Context) {
     let program = std::env::current_exe().unwrap_or_default();
     let note = serde_json::json!({
@@ -104,7 +108,8 @@ fn write_holder_note(path: &Path, context: &Context) {
         "program": program.display().to_string(),
         "since": rfc3339(context.now()),
     });
-    // A failure to write the note must not stop a renewal, and a flush to disk would only cost time.
+    // A failure to write the note must not stop a renewal, and a flush to disk would only cost
+    // time.
     let _ = open_regular(
         OpenOptions::new().write(true).create(true).truncate(true),
         path,

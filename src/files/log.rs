@@ -10,8 +10,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::policy::LOG_ROTATION_TIMEOUT;
 
-/// Adds a line to a log with mode 0600, in one write at its end, so that lines of many processes stay whole. A log that
-/// would grow beyond `max` bytes is renamed to `<path>.1` first and replaces the one of before.
+/// Adds a line to a log with mode 0600, in one write at its end, so that lines of many processes
+/// stay whole. A log that would grow beyond `max` bytes is renamed to `<path>.1` first and replaces
+/// the one of before.
 ///
 /// A link, a directory and anything else that is not a regular file is an error and stays as it is.
 pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) -> Result<()> {
@@ -30,7 +31,8 @@ pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) 
             }
         }
     }
-    // One call of `write`: `write_all` could split the line, and another process could write between the parts.
+    // One call of `write`: `write_all` could split the line, and another process could write
+    // between the parts.
     let written = file.write(text.as_bytes()).and_then(|count| {
         if count == text.len() {
             Ok(())

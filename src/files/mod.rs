@@ -1,5 +1,6 @@
-//! Files that only their owner may see, replaced as a whole and never through a link; files that a person names; and
-//! locks that end with their process. Every write of this crate goes through here.
+//! Files that only their owner may see, replaced as a whole and never through a link; files that a
+//! person names; and locks that end with their process. Every write of this crate goes through
+//! here.
 
 #[cfg(windows)]
 pub(crate) mod access_list;

@@ -1,5 +1,5 @@
-//! Writing to a file that a person or another program names: links are followed, and devices are written into, never
-//! replaced.
+//! Writing to a file that a person or another program names: links are followed, and devices are
+//! written into, never replaced.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,8 +9,9 @@ use tempfile::NamedTempFile;
 
 use super::platform::{ensure_regular, folder_of, not_regular, persist, verbatim_path};
 
-/// A file that a person names for output. A regular file gets its new content as a whole, in [`UserOutput::finish`], or
-/// keeps the old one; a device, a FIFO and the like are written into and never replaced. Links are followed.
+/// A file that a person names for output. A regular file gets its new content as a whole, in
+/// [`UserOutput::finish`], or keeps the old one; a device, a FIFO and the like are written into and
+/// never replaced. Links are followed.
 pub(crate) struct UserOutput {
     staged: Staged,
     path: PathBuf,
@@ -126,7 +127,8 @@ fn keep_owner_and_mode(found: &fs::Metadata, file: &File) -> io::Result<()> {
     }
 }
 
-/// Appends to a regular file that another program named, in one write. Links are followed; anything else is an error.
+/// Appends to a regular file that another program named, in one write. Links are followed; anything
+/// else is an error.
 pub(crate) fn append_user_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.append(true);

@@ -13,8 +13,8 @@ use super::platform::{
 use crate::crash;
 use crate::error::{Error, Result};
 
-/// The file's content, or `None` where there is no file. A link, anything that is not a regular file, and more than `max`
-/// bytes are errors.
+/// The file's content, or `None` where there is no file. A link, anything that is not a regular
+/// file, and more than `max` bytes are errors.
 pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
     let opened = retry_on_sharing_violation(|| open_regular(OpenOptions::new().read(true), path));
     let file = match opened {
@@ -42,8 +42,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     // In the same folder, because a rename is atomic only within one file system.
     let written = NamedTempFile::new_in(folder).and_then(|mut file| {
         file.write_all(bytes)?;
-        // The content must be on disk before the name leads to it: after a power cut the file is the old one or the new
-        // one, never an empty one.
+        // The content must be on disk before the name leads to it: after a power cut the file is
+        // the old one or the new one, never an empty one.
         file.as_file().sync_all()?;
         crash::point("file written beside");
         persist(file, path)?;
@@ -54,8 +54,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     written.map_err(Error::file("write", path))
 }
 
-/// Creates the file with mode 0600; `false` where something of this name exists, also a link. Other processes see the
-/// whole content or no file.
+/// Creates the file with mode 0600; `false` where something of this name exists, also a link. Other
+/// processes see the whole content or no file.
 pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     let (path, folder) = (&*verbatim_path(path), &*verbatim_path(folder_of(path)));
     let created = NamedTempFile::new_in(folder).and_then(|mut file| {
@@ -95,10 +95,11 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Overwrites the file with zeros, flushes that to disk, then removes it. A file that does not exist is not an error. A
-/// link is an error and stays, as does the file that it leads to.
+/// Overwrites the file with zeros, flushes that to disk, then removes it. A file that does not
+/// exist is not an error. A link is an error and stays, as does the file that it leads to.
 ///
-/// Former content that a file system or a disk keeps elsewhere (snapshots, journals, spare blocks) cannot be reached.
+/// Former content that a file system or a disk keeps elsewhere (snapshots, journals, spare blocks)
+/// cannot be reached.
 pub(crate) fn wipe(path: &Path) -> Result<()> {
     let open = || open_regular(OpenOptions::new().write(true), path);
     let opened = match open() {
@@ -112,7 +113,8 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(why) => return Err(Error::file("overwrite", path)(why)),
     };
-    // The zeros must reach the disk before the name is gone; after that the system need not write them any more.
+    // The zeros must reach the disk before the name is gone; after that the system need not write
+    // them any more.
     let overwritten = file.metadata().and_then(|found| {
         io::copy(&mut io::repeat(0).take(found.len()), &mut file)?;
         file.sync_all()

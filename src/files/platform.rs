@@ -1,4 +1,5 @@
-//! What the other files of this folder build on: opening without following links, and the differences between systems.
+//! What the other files of this folder build on: opening without following links, and the
+//! differences between systems.
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
@@ -10,8 +11,8 @@ use tempfile::NamedTempFile;
 
 use crate::policy::{LOCK_POLL_MAX, LOCK_POLL_MIN, SHARING_VIOLATION_TIMEOUT};
 
-/// Opens a regular file and nothing else: a link is not followed, a FIFO is not waited for. A file that is created has
-/// mode 0600.
+/// Opens a regular file and nothing else: a link is not followed, a FIFO is not waited for. A file
+/// that is created has mode 0600.
 pub(super) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
@@ -58,8 +59,9 @@ pub(super) fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
     })
 }
 
-/// Windows refuses to replace, remove or open a file while another program has it open or replaces it: another process of
-/// ours, a virus scanner. That lasts for moments, so the call is repeated. Other systems do not refuse.
+/// Windows refuses to replace, remove or open a file while another program has it open or replaces
+/// it: another process of ours, a virus scanner. That lasts for moments, so the call is repeated.
+/// Other systems do not refuse.
 pub(super) fn retry_on_sharing_violation<T>(
     mut call: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
@@ -97,8 +99,8 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The path in the form that Windows accepts beyond 260 characters (`\\?\…`). The standard library writes paths like that by
-/// itself; the crate for temporary files does not.
+/// The path in the form that Windows accepts beyond 260 characters (`\\?\…`). The standard library
+/// writes paths like that by itself; the crate for temporary files does not.
 #[cfg(windows)]
 pub(super) fn verbatim_path(path: &Path) -> Cow<'_, Path> {
     use std::path::{Component, PathBuf, Prefix};
@@ -133,8 +135,8 @@ pub(super) fn verbatim_path(path: &Path) -> Cow<'_, Path> {
     Cow::Borrowed(path)
 }
 
-/// Flushes the folder, so that a rename in it survives a power cut. Windows does that with the rename itself and does not
-/// open folders as files.
+/// Flushes the folder, so that a rename in it survives a power cut. Windows does that with the
+/// rename itself and does not open folders as files.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(folder)?.sync_all()

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::crash;
 use crate::error::{Error, Result};
 
-/// Creates the folder for its owner alone (mode 0700; on Windows with an access list of its own, unless the parent folder's
-/// list already excludes others), and its missing parents too. A folder that exists stays as it is; a link or a file in its
-/// place is an error.
+/// Creates the folder for its owner alone (mode 0700; on Windows with an access list of its own,
+/// unless the parent folder's list already excludes others), and its missing parents too. A folder
+/// that exists stays as it is; a link or a file in its place is an error.
 pub(crate) fn private_dir(path: &Path) -> Result<()> {
     if is_folder(path)? {
         return Ok(());
@@ -29,7 +29,8 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
         .map_err(Error::file("create", path))?;
     #[cfg(windows)]
     if let Err(why) = super::access_list::restrict_to_owner(highest) {
-        // The next call would find a folder that others may see, and use it. So it is removed again.
+        // The next call would find a folder that others may see, and use it. So it is removed
+        // again.
         for folder in path
             .ancestors()
             .take_while(|folder| folder.starts_with(highest))
@@ -64,7 +65,8 @@ fn highest_missing(path: &Path) -> &Path {
         .unwrap_or(path)
 }
 
-/// Files and folders at and below `folder` that others than their owner may see. Links are not followed.
+/// Files and folders at and below `folder` that others than their owner may see. Links are not
+/// followed.
 pub(crate) fn world_accessible(folder: &Path) -> Result<Vec<PathBuf>> {
     #[cfg(unix)]
     {

@@ -1,4 +1,5 @@
-//! Files that a person or another program names. Links are followed there, as people expect of their own files.
+//! Files that a person or another program names. Links are followed there, as people expect of
+//! their own files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -6,8 +7,8 @@ use std::path::Path;
 
 use super::platform::ensure_regular;
 
-/// The file's content. Anything that is not a regular file, and more than `max` bytes are errors; a FIFO is not waited
-/// for.
+/// The file's content. Anything that is not a regular file, and more than `max` bytes are errors; a
+/// FIFO is not waited for.
 pub(crate) fn read_user_file(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_user_file(path)?

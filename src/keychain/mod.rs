@@ -1,7 +1,7 @@
 //! Where secrets are stored: the system's keychain, the vault, or memory, behind one trait.
 //!
-//! A keychain holds at most two items per connection, each replaced as a whole: the client secret and the tokens. Here an
-//! item's content is text; [`crate::token`] knows what is in it.
+//! A keychain holds at most two items per connection, each replaced as a whole: the client secret
+//! and the tokens. Here an item's content is text; [`crate::token`] knows what is in it.
 
 mod item;
 mod memory;
@@ -29,32 +29,36 @@ use vault::Vault;
 
 /// A place that stores secrets.
 ///
-/// No call waits without end: an implementation limits its own waits, or is wrapped so that they are limited. None shows a
-/// prompt unless it was opened as interactive.
+/// No call waits without end: an implementation limits its own waits, or is wrapped so that they
+/// are limited. None shows a prompt unless it was opened as interactive.
 pub trait SecretStore: Send + Sync {
-    /// Its name for people: `Secret Service`, `macOS Keychain`, `Windows Credential Manager`, `vault`.
+    /// Its name for people: `Secret Service`, `macOS Keychain`, `Windows Credential Manager`,
+    /// `vault`.
     fn name(&self) -> &'static str;
 
     /// The secret, or `None` where there is no such item.
     ///
-    /// [`KeychainReason`]: `Missing` where the machine or session has no keychain; `Locked`; `Refused`; `Timeout`; `Lost`
-    /// where the item is incomplete or not text; `Ambiguous` where several items have this name. Never returns a part of what
-    /// was stored.
+    /// [`KeychainReason`]: `Missing` where the machine or session has no keychain; `Locked`;
+    /// `Refused`; `Timeout`; `Lost` where the item is incomplete or not text; `Ambiguous` where
+    /// several items have this name. Never returns a part of what was stored.
     fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError>;
 
-    /// Stores the secret and replaces what was there, also several items of this name: that repairs `Ambiguous`.
+    /// Stores the secret and replaces what was there, also several items of this name: that repairs
+    /// `Ambiguous`.
     fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError>;
 
-    /// Deletes the item, or all items of this name where there are several. `false` where there was none.
+    /// Deletes the item, or all items of this name where there are several. `false` where there was
+    /// none.
     fn delete(&self, item: &Item) -> Result<bool, KeychainError>;
 
-    /// The secrets of all items of this name: where there are several, one of them may be the right one. What is not text is
-    /// left out.
+    /// The secrets of all items of this name: where there are several, one of them may be the right
+    /// one. What is not text is left out.
     fn all(&self, item: &Item) -> Result<Vec<Secret>, KeychainError> {
         Ok(self.get(item)?.into_iter().collect())
     }
 
-    /// Changes the title to that of a renamed connection. Does nothing where the item does not exist or items have no titles.
+    /// Changes the title to that of a renamed connection. Does nothing where the item does not
+    /// exist or items have no titles.
     fn retitle(&self, _item: &Item) -> Result<(), KeychainError> {
         Ok(())
     }
@@ -77,8 +81,9 @@ enum Source {
 impl Keychains {
     /// The system's keychain, and the vault of the store at `root`. Touches neither yet.
     ///
-    /// `custom_root`: the root was chosen by a person or a caller, so the vault's key file is beside it. `interactive`: a
-    /// person can see a prompt of the keychain; otherwise none is shown and waits are short.
+    /// `custom_root`: the root was chosen by a person or a caller, so the vault's key file is
+    /// beside it. `interactive`: a person can see a prompt of the keychain; otherwise none is shown
+    /// and waits are short.
     #[must_use]
     pub fn new(root: PathBuf, custom_root: bool, interactive: bool, context: &Context) -> Self {
         let timeout = timeout::call_timeout(interactive, context);
@@ -109,8 +114,8 @@ impl Keychains {
         }
     }
 
-    /// Seals the vault with another key. `old` says what happens to the previous key where that is in the key file, which
-    /// several stores may share.
+    /// Seals the vault with another key. `old` says what happens to the previous key where that is
+    /// in the key file, which several stores may share.
     ///
     /// `Missing` where there is no vault; otherwise as [`SecretStore::set`], with nothing changed.
     pub fn rekey_vault(&self, to: &VaultKey, old: OldKey) -> Result<(), KeychainError> {

@@ -1,12 +1,15 @@
-//! Values that are longer than one keychain item may be: split over numbered items, the parts. The item with the value's own
-//! name then holds the list of the parts: their number, the length and the digest of the whole.
+//! Values that are longer than one keychain item may be: split over numbered items, the parts. The
+//! item with the value's own name then holds the list of the parts: their number, the length and
+//! the digest of the whole.
 //!
-//! There are two generations of part names, `a` and `b`. The parts of a new value get the names of the generation that the
-//! list does not name; then the list is replaced; then the old parts are erased. Wherever that is interrupted, the list names
-//! a complete set: the old value or the new one. A set that does not match its digest is an error, never a shorter secret.
+//! There are two generations of part names, `a` and `b`. The parts of a new value get the names of
+//! the generation that the list does not name; then the list is replaced; then the old parts are
+//! erased. Wherever that is interrupted, the list names a complete set: the old value or the new
+//! one. A set that does not match its digest is an error, never a shorter secret.
 //!
-//! Parts are written from the first to the last and erased from the last to the first. So the parts that an interrupted call
-//! leaves are numbered from one without a gap, and the next call finds and erases them by counting.
+//! Parts are written from the first to the last and erased from the last to the first. So the parts
+//! that an interrupted call leaves are numbered from one without a gap, and the next call finds and
+//! erases them by counting.
 
 use ring::digest;
 
@@ -102,13 +105,14 @@ pub(crate) fn read(
         KeychainError::new(items.name(), reason, "the item is incomplete")
     };
     let list = PartList::parse(first.expose()).ok_or_else(incomplete)?;
-    // With the full capacity from the start, the buffer does not move and leaves no copy behind. The length comes from the
-    // keychain, so it is limited.
+    // With the full capacity from the start, the buffer does not move and leaves no copy behind.
+    // The length comes from the keychain, so it is limited.
     let mut whole = zeroize::Zeroizing::new(String::with_capacity(list.length.min(1 << 20)));
     for account in list.accounts(account) {
         whole.push_str(items.read(&account)?.ok_or_else(incomplete)?.expose());
     }
-    // Another program may have changed a part, or another process may have replaced the value since the list was read.
+    // Another program may have changed a part, or another process may have replaced the value since
+    // the list was read.
     if !matches(&whole, &list) {
         return Err(incomplete());
     }
@@ -130,14 +134,16 @@ pub(crate) fn write(
         clear(items, account, &['a', 'b']);
         return Ok(());
     }
-    // The other generation, so that the parts of the current value stay whole until the list is replaced.
+    // The other generation, so that the parts of the current value stay whole until the list is
+    // replaced.
     let new = if old == Some('a') { 'b' } else { 'a' };
     write_parts(items, account, title, new, text, limit)?;
     clear(items, account, if new == 'a' { &['b'] } else { &['a'] });
     Ok(())
 }
 
-/// Writes all parts of a generation that the current list does not name, then the list that names them.
+/// Writes all parts of a generation that the current list does not name, then the list that names
+/// them.
 fn write_parts(
     items: &dyn SingleItems,
     account: &str,
@@ -168,8 +174,8 @@ fn write_parts(
     items.write(account, title, &Secret::new(list.text()))
 }
 
-/// Erases old parts after the new value was stored. A failure is not reported, because the value is stored; the next call
-/// erases what stayed.
+/// Erases old parts after the new value was stored. A failure is not reported, because the value is
+/// stored; the next call erases what stayed.
 fn clear(items: &dyn SingleItems, account: &str, generations: &[char]) {
     for generation in generations {
         let _ = erase_parts(items, account, *generation);
@@ -207,8 +213,8 @@ fn is_unreadable(error: &KeychainError) -> bool {
     )
 }
 
-/// The list of the current value's parts, or `None` where it is not split. An item that cannot be read counts as not split,
-/// because it is about to be replaced.
+/// The list of the current value's parts, or `None` where it is not split. An item that cannot be
+/// read counts as not split, because it is about to be replaced.
 fn current_list(items: &dyn SingleItems, account: &str) -> Result<Option<PartList>, KeychainError> {
     match items.read(account) {
         Ok(first) => Ok(first.and_then(|first| PartList::parse(first.expose()))),
@@ -217,8 +223,8 @@ fn current_list(items: &dyn SingleItems, account: &str) -> Result<Option<PartLis
     }
 }
 
-/// Deletes the value with all its parts. Returns whether there was one. The list goes last, so that an interrupted call
-/// leaves an item that is seen to be incomplete and that the next call deletes.
+/// Deletes the value with all its parts. Returns whether there was one. The list goes last, so that
+/// an interrupted call leaves an item that is seen to be incomplete and that the next call deletes.
 pub(crate) fn erase(items: &dyn SingleItems, account: &str) -> Result<bool, KeychainError> {
     erase_parts(items, account, 'a')?;
     erase_parts(items, account, 'b')?;
@@ -249,7 +255,8 @@ mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
 
-    /// Items that refuse what is too long, and that stop working after so many writes and deletions.
+    /// Items that refuse what is too long, and that stop working after so many writes and
+    /// deletions.
     struct Limited {
         items: RefCell<BTreeMap<String, String>>,
         left: Cell<usize>,
@@ -369,7 +376,8 @@ mod tests {
         }
     }
 
-    /// An item that is damaged or exists twice is erased or written over; a locked one stops a call before it changes anything.
+    /// An item that is damaged or exists twice is erased or written over; a locked one stops a call
+    /// before it changes anything.
     #[test]
     fn an_unreadable_item_is_replaced_unless_the_keychain_is_locked() {
         let new = "n".repeat(500);
@@ -458,7 +466,8 @@ mod tests {
             prop_assert_eq!(get(&items), Some(text));
         }
 
-        /// Writes of which some are interrupted: the last complete one counts, and nothing is left behind.
+        /// Writes of which some are interrupted: the last complete one counts, and nothing is left
+        /// behind.
         #[test]
         fn any_interruptions_leave_the_last_complete_value(
             writes in prop::collection::vec((0_usize..900, 0_usize..16), 1..12)

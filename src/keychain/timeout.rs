@@ -1,8 +1,9 @@
-//! A time limit around any keychain: a prompt that is not answered, a daemon that hangs or a bus that is silent is an error,
-//! and the program does not hang.
+//! A time limit around any keychain: a prompt that is not answered, a daemon that hangs or a bus
+//! that is silent is an error, and the program does not hang.
 //!
-//! Each call runs on a thread of its own, because the systems' calls cannot be cancelled. When the time is up, the thread is
-//! left alone and never joined: it may never end, and the process exits without it.
+//! Each call runs on a thread of its own, because the systems' calls cannot be cancelled. When the
+//! time is up, the thread is left alone and never joined: it may never end, and the process exits
+//! without it.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::error::{KeychainError, KeychainReason};
 use crate::policy::{ANNOUNCE_WAIT_AFTER, KEYCHAIN_TIMEOUT, KEYCHAIN_TIMEOUT_INTERACTIVE};
 use crate::secret::Secret;
 
-/// The time limit of one call: `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether the keychain can show a prompt.
+/// The time limit of one call: `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether the keychain can show
+/// a prompt.
 pub(super) fn call_timeout(interactive: bool, context: &Context) -> Duration {
     let default = if interactive {
         KEYCHAIN_TIMEOUT_INTERACTIVE

@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::error::{Error, KeychainReason, Result};
 use crate::files::{self, Lock};
 use crate::keychain::{Item, ItemKind, Keychains};
-use crate::manage::{check_client_id, check_referer, keychain_error, put, read_ca};
+use crate::manage::{check_client_id, check_referer, keychain_error, read_ca, store_verified};
 use crate::migrate::package::{Legacy, LegacyRefresh, LegacyStore, Profile, Verify};
 use crate::oauth::is_token;
 use crate::secret::Secret;
@@ -512,7 +512,7 @@ impl<'a> Migration<'a> {
     ) -> Result<()> {
         let keychain = self.keychains.of(connection.keychain);
         let store = |kind, record: &Secret| {
-            put(keychain.as_ref(), &Item::of(connection, kind), record)
+            store_verified(keychain.as_ref(), &Item::of(connection, kind), record)
                 .map_err(|error| keychain_error(error, connection, kind))
         };
         if let Some(secret) = secret {

@@ -11,8 +11,8 @@ const MAX_CANDIDATES: usize = 10;
 impl ConnectionStore {
     /// Finds one connection.
     ///
-    /// A name is tried as a label (without regard to case), then as a full id, then as a prefix of an id that reaches at
-    /// least four characters into its random part.
+    /// A name is tried as a label (without regard to case), then as a full id, then as a prefix of
+    /// an id that reaches at least four characters into its random part.
     pub fn find(&self, selector: &Selector) -> Result<Connection> {
         match selector {
             Selector::Name(name) => self.find_by_name(name),
@@ -22,8 +22,8 @@ impl ConnectionStore {
         }
     }
 
-    /// The connection that `selector` names, else the one that `AGE_OAUTH_CONNECTION` names, else the default, else the
-    /// only one.
+    /// The connection that `selector` names, else the one that `AGE_OAUTH_CONNECTION` names, else
+    /// the default, else the only one.
     pub fn choose(
         &self,
         selector: Option<&Selector>,
@@ -41,7 +41,8 @@ impl ConnectionStore {
                 return Ok(connection);
             }
         }
-        // The only folder is read directly, so that its error is reported and not "there is no connection".
+        // The only folder is read directly, so that its error is reported and not "there is no
+        // connection".
         let mut ids = self.ids()?;
         match (ids.pop(), ids.is_empty()) {
             (Some(only), true) => self.load(&only),
@@ -100,7 +101,8 @@ impl ConnectionStore {
         let Some(id) = Self::read_id(&self.label_path(&folded))? else {
             return Ok(None);
         };
-        // A label file may be left from a connection that was removed, or from an interrupted rename: `meta.json` decides.
+        // A label file may be left from a connection that was removed, or from an interrupted
+        // rename: `meta.json` decides.
         Ok(self
             .load_if_exists(&id)?
             .filter(|connection| connection.label.folded() == folded))
@@ -122,8 +124,8 @@ impl ConnectionStore {
             .find(|connection| connection.legacy_id.as_deref() == Some(text)))
     }
 
-    /// The error for a connection that does not exist. Where the Python package has a connection of this name, the error
-    /// says how to import it.
+    /// The error for a connection that does not exist. Where the Python package has a connection of
+    /// this name, the error says how to import it.
     pub(super) fn not_found(&self, wanted: Option<&str>) -> Error {
         let listing = self.list(None).unwrap_or_default();
         let folded = wanted.map(fold);

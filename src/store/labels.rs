@@ -1,7 +1,8 @@
-//! The index of labels: one file per label, named by the digest of the label's folded form, with the connection's id in it.
+//! The index of labels: one file per label, named by the digest of the label's folded form, with
+//! the connection's id in it.
 //!
-//! The index makes finding by label fast and keeps labels unique. `meta.json` decides what a connection is called; the
-//! index can be written anew from all `meta.json` files at any time.
+//! The index makes finding by label fast and keeps labels unique. `meta.json` decides what a
+//! connection is called; the index can be written anew from all `meta.json` files at any time.
 
 use std::path::{Path, PathBuf};
 
@@ -49,16 +50,18 @@ impl ConnectionStore {
         }
     }
 
-    /// Reserves the label for a connection that does not have it yet. The caller holds the store's lock.
+    /// Reserves the label for a connection that does not have it yet. The caller holds the store's
+    /// lock.
     pub(super) fn claim_label(&self, label: &Label, id: &ConnectionId) -> Result<()> {
         // Two processes cannot both find the label free, because both hold the store's lock here.
         self.check_free(label)?;
-        // A label file may exist nevertheless: its connection does not have this label, so a process left it that was
-        // interrupted. It is written over.
+        // A label file may exist nevertheless: its connection does not have this label, so a
+        // process left it that was interrupted. It is written over.
         Self::write_id(&self.label_path(&label.folded()), id)
     }
 
-    /// Removes the label file if it still leads to this connection. The caller holds the store's lock.
+    /// Removes the label file if it still leads to this connection. The caller holds the store's
+    /// lock.
     pub(super) fn release_label(&self, label: &Label, id: &ConnectionId) -> Result<()> {
         let path = self.label_path(&label.folded());
         if Self::read_id(&path)?.as_ref() == Some(id) {

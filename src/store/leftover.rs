@@ -17,8 +17,8 @@ pub(super) fn is_leftover(folder: &Path) -> bool {
     !exists("meta.json") && (exists(REMOVED) || is_empty())
 }
 
-/// Deletes the folder of a removed connection. The file that marks it as removed goes last, so that an interrupted deletion
-/// can be continued.
+/// Deletes the folder of a removed connection. The file that marks it as removed goes last, so that
+/// an interrupted deletion can be continued.
 pub(super) fn delete_leftover(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

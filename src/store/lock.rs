@@ -26,10 +26,11 @@ impl RenewalLock {
 }
 
 impl ConnectionStore {
-    /// Takes the connection's renewal lock, waiting at most `timeout`, and reads the connection again.
+    /// Takes the connection's renewal lock, waiting at most `timeout`, and reads the connection
+    /// again.
     ///
-    /// [`Error::Busy`] where another process holds the lock longer; [`Error::NoConnection`] where the connection was removed
-    /// meanwhile.
+    /// [`Error::Busy`] where another process holds the lock longer; [`Error::NoConnection`] where
+    /// the connection was removed meanwhile.
     pub fn lock(
         &self,
         connection: &Connection,
@@ -37,7 +38,8 @@ impl ConnectionStore {
         context: &Context,
     ) -> Result<(RenewalLock, Connection)> {
         let not_found = || self.not_found(Some(connection.label.as_str()));
-        // Without this check, the lock file of a removed connection would be an error of the file system.
+        // Without this check, the lock file of a removed connection would be an error of the file
+        // system.
         if !self.folder(&connection.id).is_dir() {
             return Err(not_found());
         }
@@ -79,7 +81,8 @@ impl ConnectionStore {
     pub(super) fn lock_store(&self, context: &Context) -> Result<Lock> {
         files::private_dir(&self.root)?;
         files::private_dir(&self.connections_folder())?;
-        // A store that was written by hand has no index yet. Claiming a label relies on a complete one.
+        // A store that was written by hand has no index yet. Claiming a label relies on a complete
+        // one.
         if !self.labels_folder().is_dir() {
             self.rebuild_labels()?;
         }

@@ -18,7 +18,8 @@ use crate::util::rfc3339;
 /// The newest `meta.json` that this version writes and reads. Schema 1 is the Python package's.
 pub const SCHEMA: u64 = 2;
 
-/// How `meta.json` names the connection's own `ca.pem`. A relative name, so that a store can be moved.
+/// How `meta.json` names the connection's own `ca.pem`. A relative name, so that a store can be
+/// moved.
 const OWN_CA: &str = "ca.pem";
 
 impl ConnectionStore {
@@ -28,7 +29,8 @@ impl ConnectionStore {
             .ok_or_else(|| self.not_found(Some(id.as_str())))
     }
 
-    /// One connection, or `None` where its folder does not exist or still belongs to the Python package.
+    /// One connection, or `None` where its folder does not exist or still belongs to the Python
+    /// package.
     pub(crate) fn load_if_exists(&self, id: &ConnectionId) -> Result<Option<Connection>> {
         match self.read_meta(id)? {
             Some(document) if Plaintext::in_document(id, &document).is_none() => {
@@ -81,7 +83,8 @@ impl ConnectionStore {
         let connection = meta
             .into_connection(self.ca_path(id))
             .map_err(|why| corrupt(why.to_string()))?;
-        // A folder that was copied by hand would otherwise be a second connection with the same secrets.
+        // A folder that was copied by hand would otherwise be a second connection with the same
+        // secrets.
         if connection.id != *id {
             let why = format!("it belongs to another id, {}", connection.id);
             return Err(corrupt(why));
@@ -89,8 +92,8 @@ impl ConnectionStore {
         Ok(connection)
     }
 
-    /// The bytes of a `meta.json`: the connection's fields over those in `document`, so that fields of later versions stay.
-    /// A document that could not be read again is an error.
+    /// The bytes of a `meta.json`: the connection's fields over those in `document`, so that fields
+    /// of later versions stay. A document that could not be read again is an error.
     pub(crate) fn serialise(
         &self,
         mut document: Map<String, Value>,
@@ -117,7 +120,8 @@ impl ConnectionStore {
 }
 
 impl Plaintext {
-    /// The connection of the Python package that the document describes; `None` where it is one of ours.
+    /// The connection of the Python package that the document describes; `None` where it is one of
+    /// ours.
     pub(super) fn in_document(id: &ConnectionId, document: &Map<String, Value>) -> Option<Self> {
         let schema = document.get("schema_version").and_then(Value::as_u64);
         if schema.unwrap_or(1) >= SCHEMA {

@@ -10,10 +10,11 @@
 //! lock                              the store's own lock
 //! ```
 //!
-//! A connection is found by its label with two reads, however many connections there are. A process that changes a
-//! connection holds its [`RenewalLock`]; a process that changes the set of connections or labels (add, rename, remove) holds
-//! the store's own lock as well. The order is always the same, renewal lock first, so that two processes never wait for each
-//! other. Files are replaced as a whole, so a reader needs no lock.
+//! A connection is found by its label with two reads, however many connections there are. A process
+//! that changes a connection holds its [`RenewalLock`]; a process that changes the set of
+//! connections or labels (add, rename, remove) holds the store's own lock as well. The order is
+//! always the same, renewal lock first, so that two processes never wait for each other. Files are
+//! replaced as a whole, so a reader needs no lock.
 
 mod find;
 mod labels;
@@ -76,7 +77,8 @@ pub struct Plaintext {
 }
 
 impl ConnectionStore {
-    /// The user's own store: `AGE_OAUTH_HOME`, else `age_oauth` in the platform's configuration folder. Touches no file.
+    /// The user's own store: `AGE_OAUTH_HOME`, else `age_oauth` in the platform's configuration
+    /// folder. Touches no file.
     pub fn open_default(environment: &Environment) -> Result<Self> {
         if let Some(root) = environment.path("AGE_OAUTH_HOME") {
             let root = std::path::absolute(&root).map_err(Error::file("find", root))?;
@@ -109,7 +111,8 @@ impl ConnectionStore {
         &self.root
     }
 
-    /// Whether the root was chosen by `AGE_OAUTH_HOME` or by a caller. The vault's key file is beside such a root.
+    /// Whether the root was chosen by `AGE_OAUTH_HOME` or by a caller. The vault's key file is
+    /// beside such a root.
     #[must_use]
     pub fn is_custom(&self) -> bool {
         self.custom
@@ -155,8 +158,8 @@ impl ConnectionStore {
         Ok(ids)
     }
 
-    /// Every connection, in order of labels; only those with this tag where one is given. Folders that cannot be read are
-    /// listed as broken and do not make the call fail.
+    /// Every connection, in order of labels; only those with this tag where one is given. Folders
+    /// that cannot be read are listed as broken and do not make the call fail.
     pub fn list(&self, tag: Option<&str>) -> Result<Listing> {
         let mut listing = Listing::default();
         for id in self.ids()? {
@@ -184,7 +187,8 @@ impl ConnectionStore {
                 },
             },
             Ok(None) => {
-                // Removed since its name was read, or the rest of a removal that was interrupted: not broken.
+                // Removed since its name was read, or the rest of a removal that was interrupted:
+                // not broken.
                 let folder = self.folder(id);
                 if folder.exists() && !leftover::is_leftover(&folder) {
                     listing.broken.push(Error::Corrupt {

@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::files;
 
 impl ConnectionStore {
-    /// Writes a new connection; `ca` becomes its `ca.pem`. The first connection becomes the default. Returns whether this
-    /// one did.
+    /// Writes a new connection; `ca` becomes its `ca.pem`. The first connection becomes the
+    /// default. Returns whether this one did.
     ///
     /// Afterwards either all of it exists or nothing.
     pub fn add(
@@ -25,7 +25,8 @@ impl ConnectionStore {
         context: &Context,
     ) -> Result<bool> {
         let _store = self.lock_store(context)?;
-        // Folders of the Python package do not count. Listing reads every `meta.json`, so it comes last.
+        // Folders of the Python package do not count. Listing reads every `meta.json`, so it comes
+        // last.
         let first = self.ids()?.is_empty()
             || self.default_id()?.is_none() && self.list(None)?.connections.is_empty();
         self.create(connection, ca)?;
@@ -47,8 +48,8 @@ impl ConnectionStore {
     }
 
     fn create(&self, connection: &Connection, ca: Option<&[u8]>) -> Result<()> {
-        // The label first: a label file without a connection does no harm, but a connection that another one's label leads
-        // to could not be found.
+        // The label first: a label file without a connection does no harm, but a connection that
+        // another one's label leads to could not be found.
         self.claim_label(&connection.label, &connection.id)?;
         let created = self.create_folder(connection, ca);
         if created.is_err() {
@@ -80,8 +81,9 @@ impl ConnectionStore {
         filled
     }
 
-    /// Turns a folder of the Python package, which is in this store, into a connection. Fields that this version does not
-    /// know stay in `meta.json`. The caller locked the folder with [`Self::lock_folder`].
+    /// Turns a folder of the Python package, which is in this store, into a connection. Fields that
+    /// this version does not know stay in `meta.json`. The caller locked the folder with
+    /// [`Self::lock_folder`].
     pub(crate) fn adopt(
         &self,
         lock: &RenewalLock,
@@ -92,7 +94,8 @@ impl ConnectionStore {
         let _store = self.lock_store(context)?;
         self.claim_label(&connection.label, lock.id())?;
         let document = self.read_meta(lock.id()).ok().flatten().unwrap_or_default();
-        // `meta.json` last: until it is replaced, the folder is still the package's and the import can be repeated.
+        // `meta.json` last: until it is replaced, the folder is still the package's and the import
+        // can be repeated.
         let written = ca
             .map_or(Ok(()), |pem| self.write_ca(lock, pem))
             .and_then(|()| self.write_meta(document, connection));
@@ -102,8 +105,8 @@ impl ConnectionStore {
         written
     }
 
-    /// Reads the connection again, changes it, and writes it. Fields that this version does not know stay. The id and the
-    /// label do not change; for labels there is [`Self::rename`].
+    /// Reads the connection again, changes it, and writes it. Fields that this version does not
+    /// know stay. The id and the label do not change; for labels there is [`Self::rename`].
     pub fn update(
         &self,
         lock: &RenewalLock,
@@ -130,8 +133,9 @@ impl ConnectionStore {
         let old = std::mem::replace(&mut connection.label, label.clone());
         // `prod` and `Prod` have the same label file.
         let moves = old.folded() != label.folded();
-        // The new label first, then `meta.json`, then the old label goes. Wherever this is interrupted, the label in
-        // `meta.json` has its file; a label file too many is ignored and written over later.
+        // The new label first, then `meta.json`, then the old label goes. Wherever this is
+        // interrupted, the label in `meta.json` has its file; a label file too many is ignored and
+        // written over later.
         if moves {
             self.claim_label(label, lock.id())?;
         }
@@ -160,18 +164,20 @@ impl ConnectionStore {
         files::write(&self.meta_path(&connection.id), &bytes)
     }
 
-    /// Replaces the connection's `ca.pem`. Whether the connection uses it is set by [`Self::update`].
+    /// Replaces the connection's `ca.pem`. Whether the connection uses it is set by
+    /// [`Self::update`].
     pub fn write_ca(&self, lock: &RenewalLock, pem: &[u8]) -> Result<()> {
         files::write(&self.ca_path(lock.id()), pem)
     }
 
-    /// Removes the connection's folder, its label, and the default where it is this connection. The caller deletes the
-    /// secrets before.
+    /// Removes the connection's folder, its label, and the default where it is this connection. The
+    /// caller deletes the secrets before.
     pub fn remove(&self, lock: RenewalLock, context: &Context) -> Result<()> {
         let _store = self.lock_store(context)?;
         let (id, folder) = (lock.id().clone(), self.folder(lock.id()));
         let label = self.load_if_exists(&id).ok().flatten().map(|c| c.label);
-        // From here on the folder is not a connection any more, and every process that finds it may delete it.
+        // From here on the folder is not a connection any more, and every process that finds it may
+        // delete it.
         files::rename(&self.meta_path(&id), &folder.join(REMOVED))?;
         if let Some(label) = label {
             self.release_label(&label, &id)?;
@@ -184,7 +190,8 @@ impl ConnectionStore {
         delete_leftover(&folder).map_err(Error::file("remove", &folder))
     }
 
-    /// Removes a folder below `connections/` that cannot be read as a connection. Other paths are left alone.
+    /// Removes a folder below `connections/` that cannot be read as a connection. Other paths are
+    /// left alone.
     pub fn remove_broken(&self, folder: &Path, context: &Context) -> Result<()> {
         let _store = self.lock_store(context)?;
         let is_ours = folder.parent() == Some(&self.connections_folder());

@@ -7,8 +7,8 @@ use keyring::Error as KeyringError;
 use super::NAME;
 use crate::error::{KeychainError, KeychainReason};
 
-/// Why a call failed, from a store that knows it. It travels inside the errors of the keyring crate, which have no place for
-/// a reason of their own.
+/// Why a call failed, from a store that knows it. It travels inside the errors of the keyring
+/// crate, which have no place for a reason of their own.
 #[derive(Debug)]
 pub(super) struct StoreError {
     pub(super) reason: KeychainReason,
@@ -28,8 +28,8 @@ pub(super) fn failed(error: KeyringError) -> KeychainError {
     KeychainError::new(NAME, reason, detail)
 }
 
-/// The reason and the detail of an error. Takes the error by value: some variants hold what was stored, and that is wiped
-/// here.
+/// The reason and the detail of an error. Takes the error by value: some variants hold what was
+/// stored, and that is wiped here.
 pub(super) fn explain(error: KeyringError) -> (KeychainReason, String) {
     match error {
         KeyringError::NoStorageAccess(why) => {
@@ -62,8 +62,8 @@ fn store_reason(why: &Cause) -> Option<(KeychainReason, String)> {
     Some((error.reason, error.detail.clone()))
 }
 
-/// Windows reports only `ERROR_NO_SUCH_LOGON_SESSION` (1312) in this way. For the Secret Service this is never called,
-/// because our store gives its own reason.
+/// Windows reports only `ERROR_NO_SUCH_LOGON_SESSION` (1312) in this way. For the Secret Service
+/// this is never called, because our store gives its own reason.
 fn no_access(why: &Cause) -> (KeychainReason, String) {
     if cfg!(windows) {
         let detail =

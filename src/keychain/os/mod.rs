@@ -1,7 +1,8 @@
-//! The system's keychain, through `keyring-core`: Windows Credential Manager, the macOS Keychain, the Secret Service.
+//! The system's keychain, through `keyring-core`: Windows Credential Manager, the macOS Keychain,
+//! the Secret Service.
 //!
-//! The keyring crate could hold one store for the whole process; here the store belongs to this value and is opened at the
-//! first call.
+//! The keyring crate could hold one store for the whole process; here the store belongs to this
+//! value and is opened at the first call.
 
 mod error;
 mod options;
@@ -53,7 +54,8 @@ impl OsStore {
             return Ok(store);
         }
         let store = open(&self.options).map_err(|error| match explain(error) {
-            // Without a reason of its own, a keychain that cannot be opened is a keychain that this session does not have.
+            // Without a reason of its own, a keychain that cannot be opened is a keychain that this
+            // session does not have.
             (KeychainReason::Refused, detail) => {
                 KeychainError::new(NAME, KeychainReason::Missing, detail)
             }
@@ -64,7 +66,8 @@ impl OsStore {
 
     fn entry(&self, account: &str, title: &str) -> Result<Entry, KeychainError> {
         let (service, modifiers) = if cfg!(windows) {
-            // The store adds the service by itself. `Local`: tokens must not roam to other machines with the profile.
+            // The store adds the service by itself. `Local`: tokens must not roam to other machines
+            // with the profile.
             ("", Some(HashMap::from([("persistence", "Local")])))
         } else if cfg!(target_os = "macos") {
             (SERVICE, None)
@@ -87,8 +90,8 @@ struct CallGuard {
 impl CallGuard {
     #[cfg_attr(not(target_os = "macos"), allow(unused_variables))]
     fn begin(options: &KeychainOptions) -> Self {
-        // Not for the Secret Service, whose sessions are independent: there a call that never ends would also stop calls on
-        // other buses.
+        // Not for the Secret Service, whose sessions are independent: there a call that never ends
+        // would also stop calls on other buses.
         let takes_turns = cfg!(any(windows, target_os = "macos"));
         let turn = takes_turns.then(|| lock(&ONE_AT_A_TIME));
         Self {
@@ -124,8 +127,8 @@ fn open(_: &KeychainOptions) -> keyring::Result<Arc<CredentialStore>> {
 
 #[cfg(windows)]
 fn open(_: &KeychainOptions) -> keyring::Result<Arc<CredentialStore>> {
-    // An item's target becomes `age-oauth:<account>` and its user the account. With the modifier `target`, the user would be
-    // empty.
+    // An item's target becomes `age-oauth:<account>` and its user the account. With the modifier
+    // `target`, the user would be empty.
     let prefix = format!("{SERVICE}:");
     let names = HashMap::from([("prefix", &*prefix), ("divider", ""), ("suffix", "")]);
     Ok(windows_native_keyring_store::Store::new_with_configuration(

@@ -1,12 +1,14 @@
-//! Our thin store for the Secret Service (GNOME Keyring, KWallet, KeePassXC, oo7), on top of the `secret-service` crate.
+//! Our thin store for the Secret Service (GNOME Keyring, KWallet, KeePassXC, oo7), on top of the
+//! `secret-service` crate.
 //!
-//! It has the same attributes as the published keyring store (`service`, `username`), with three differences: it never shows
-//! a prompt where no person can see it, it opens its session again when the daemon was restarted, and it uses no session
-//! encryption. The 1024-bit key agreement would cost two thirds of a read and protect from nothing: a process that could
-//! listen can also ask the daemon itself.
+//! It has the same attributes as the published keyring store (`service`, `username`), with three
+//! differences: it never shows a prompt where no person can see it, it opens its session again when
+//! the daemon was restarted, and it uses no session encryption. The 1024-bit key agreement would
+//! cost two thirds of a read and protect from nothing: a process that could listen can also ask the
+//! daemon itself.
 //!
-//! A call and the D-Bus connection's own work take turns on the calling thread. On threads of their own they would spend more
-//! time waking each other than the daemon needs for the answer.
+//! A call and the D-Bus connection's own work take turns on the calling thread. On threads of their
+//! own they would spend more time waking each other than the daemon needs for the answer.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -166,8 +168,8 @@ fn wait<T>(connection: &Connection, call: impl Future<Output = T>) -> T {
 }
 
 impl ServiceSession {
-    /// Runs `call` in the session, which is opened where there is none. Where the daemon does not know the session any more,
-    /// runs it once more in a new one.
+    /// Runs `call` in the session, which is opened where there is none. Where the daemon does not
+    /// know the session any more, runs it once more in a new one.
     fn with_retry<T>(&self, call: impl Fn(&Session) -> ServiceResult<T>) -> Result<T> {
         let mut session = lock(&self.session);
         // A session that was opened just now cannot be stale.
@@ -220,8 +222,8 @@ impl ServiceSession {
     }
 }
 
-/// Prepares a connection to the D-Bus session. `DBUS_SESSION_BUS_ADDRESS` may list several addresses as alternatives, with the
-/// preferred one first.
+/// Prepares a connection to the D-Bus session. `DBUS_SESSION_BUS_ADDRESS` may list several
+/// addresses as alternatives, with the preferred one first.
 fn connection_builder(address: Option<&str>) -> zbus::Result<Builder<'static>> {
     let address = match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
         Some(address) => address.parse()?,
@@ -253,7 +255,8 @@ impl Credentials {
         Ok((pick(found.unlocked), pick(found.locked)))
     }
 
-    /// Runs `call` on all items that match. Locked ones are unlocked first, if a person can see the prompt.
+    /// Runs `call` on all items that match. Locked ones are unlocked first, if a person can see the
+    /// prompt.
     fn with_matches<T>(
         &self,
         session: &Session,
@@ -265,7 +268,8 @@ impl Credentials {
         call(&all)
     }
 
-    /// Unlocks the items. Where no person can see the prompt, none is shown and locked items are an error.
+    /// Unlocks the items. Where no person can see the prompt, none is shown and locked items are an
+    /// error.
     fn unlock(&self, session: &Session, items: &[Item<'_>]) -> ServiceResult<()> {
         if items.is_empty() {
             return Ok(());
@@ -308,7 +312,8 @@ impl Credentials {
         if written {
             return Ok(());
         }
-        // Never another collection: the one named `session` is lost at the end of the desktop session.
+        // Never another collection: the one named `session` is lost at the end of the desktop
+        // session.
         let collection = wait(
             &session.connection,
             session.service.get_default_collection(),

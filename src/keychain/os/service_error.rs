@@ -42,8 +42,9 @@ fn bus_reason(error: &zbus::Error) -> KeychainReason {
 }
 
 impl StoreError {
-    /// Whether the session may be one that the daemon has forgotten, or the bus connection a broken one. If the cause was another
-    /// one, the second attempt in a new session fails in the same way.
+    /// Whether the session may be one that the daemon has forgotten, or the bus connection a broken
+    /// one. If the cause was another one, the second attempt in a new session fails in the same
+    /// way.
     pub(super) fn is_stale(&self) -> bool {
         matches!(
             self.reason,

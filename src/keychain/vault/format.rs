@@ -1,8 +1,9 @@
 //! The vault file: a header, and a sealed JSON document.
 //!
-//! The header has a magic word and a version, the kind of key derivation and its salt, the key's id, and a random salt. The
-//! document is sealed by ChaCha20-Poly1305, with the header as associated data. Every write draws a new salt and derives
-//! from it, by HKDF, the key that seals this one document; that is why the nonce may be zero.
+//! The header has a magic word and a version, the kind of key derivation and its salt, the key's
+//! id, and a random salt. The document is sealed by ChaCha20-Poly1305, with the header as
+//! associated data. Every write draws a new salt and derives from it, by HKDF, the key that seals
+//! this one document; that is why the nonce may be zero.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,8 @@ pub(super) const HEADER_LEN: usize = MAGIC.len() + 2 + ID_LEN + KDF_SALT_LEN + S
 
 /// The master key is the vault key.
 pub(super) const KDF_NONE: u8 = 0;
-/// The vault key is derived from a passphrase by argon2id, with the least memory and passes that OWASP recommends.
+/// The vault key is derived from a passphrase by argon2id, with the least memory and passes that
+/// OWASP recommends.
 const KDF_ARGON2ID: u8 = 1;
 const ARGON2_KIB: u32 = 19 * 1024;
 const ARGON2_PASSES: u32 = 2;
@@ -66,7 +68,8 @@ pub(super) struct Header {
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self> {
         let later = || refused("it was written by a later version of age-oauth");
-        // The version is compared before the length, because a later version may have another header.
+        // The version is compared before the length, because a later version may have another
+        // header.
         match bytes.strip_prefix(MAGIC).and_then(|rest| rest.first()) {
             Some(&VERSION) if bytes.len() >= HEADER_LEN => {}
             Some(version) if *version > VERSION => return Err(later()),
@@ -114,7 +117,7 @@ impl Header {
             }
             _ => return Ok(None),
         };
-        // The id tells a wrong key from a damaged file; decryption fails for both alike.
+        // The id distinguishes a wrong key from a damaged file; decryption fails for both alike.
         Ok((key_id(&key) == self.key_id).then_some(key))
     }
 
@@ -146,7 +149,8 @@ pub(super) struct Entry {
     pub(super) secret: Secret,
 }
 
-/// An [`Entry`] as it is written. [`Secret`] cannot be serialised, so that no secret is written by accident.
+/// An [`Entry`] as it is written. [`Secret`] cannot be serialised, so that no secret is written by
+/// accident.
 #[derive(Serialize)]
 struct EntryRecord<'a> {
     title: &'a str,
@@ -194,7 +198,8 @@ impl OpenVault {
 
     /// Sets the key for the next call of [`Self::seal`].
     pub(super) fn set_key(&mut self, master: &MasterKey) -> Result<()> {
-        // A new salt for the passphrase, so that two vaults with one passphrase have different keys.
+        // A new salt for the passphrase, so that two vaults with one passphrase have different
+        // keys.
         let kdf_salt = random()?;
         (self.header.kdf, self.key) = match master {
             MasterKey::Raw(key) => (KDF_NONE, key.clone()),
@@ -220,7 +225,8 @@ impl OpenVault {
                 (account.as_str(), record)
             })
             .collect();
-        // Room for the worst case of escaping: a buffer that grows would move and leave a copy of the secrets behind.
+        // Room for the worst case of escaping: a buffer that grows would move and leave a copy of
+        // the secrets behind.
         let room: usize = records
             .iter()
             .map(|(account, record)| {
@@ -233,7 +239,8 @@ impl OpenVault {
     }
 }
 
-/// The file's bytes. The header is authenticated with the document, so that a changed header is noticed.
+/// The file's bytes. The header is authenticated with the document, so that a changed header is
+/// noticed.
 pub(super) fn seal(
     header: &Header,
     key: &Key,

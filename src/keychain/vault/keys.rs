@@ -45,7 +45,8 @@ pub(super) enum KeySource {
 }
 
 impl KeySource {
-    /// The order of the sources. The first one that has a key seals a new vault; all are tried to open an existing one.
+    /// The order of the sources. The first one that has a key seals a new vault; all are tried to
+    /// open an existing one.
     pub(super) const ORDER: [Self; 5] = [
         Self::Variable,
         Self::Credential,
@@ -93,8 +94,8 @@ pub(super) fn random_key() -> Result<Key> {
     Ok(Zeroizing::new(random()?))
 }
 
-/// The path of the key file for the store at `root`. It is outside the store, so that a copy of the store (a backup, a
-/// synchronised folder) is not a copy of the key as well.
+/// The path of the key file for the store at `root`. It is outside the store, so that a copy of the
+/// store (a backup, a synchronised folder) is not a copy of the key as well.
 pub(super) fn key_file_path(root: &Path, custom_root: bool) -> PathBuf {
     const FILE: &str = "vault.key";
     if custom_root {
@@ -110,8 +111,8 @@ pub(super) fn key_file_path(root: &Path, custom_root: bool) -> PathBuf {
     home.unwrap_or_else(|| root.to_owned()).join(FILE)
 }
 
-/// The keys in the program's own key file. Usually one; more while other vaults, or a change of the key that was
-/// interrupted, still need an old one.
+/// The keys in the program's own key file. Usually one; more while other vaults, or a change of the
+/// key that was interrupted, still need an old one.
 pub(super) fn keys_in(path: &Path) -> Result<Option<Vec<Key>>> {
     let bytes = from_files(files::read(path, MAX_VAULT_KEY_FILE_BYTES))?;
     let Some(bytes) = bytes.map(Zeroizing::new) else {
@@ -123,7 +124,8 @@ pub(super) fn keys_in(path: &Path) -> Result<Option<Vec<Key>>> {
     }
 }
 
-/// The keys in a file that a person named. Links are followed there, because containers mount their secrets behind links.
+/// The keys in a file that a person named. Links are followed there, because containers mount their
+/// secrets behind links.
 fn keys_in_named(path: &Path) -> Result<Option<Vec<Key>>> {
     match path.canonicalize() {
         Ok(real) => keys_in(&real),
@@ -174,7 +176,8 @@ pub(super) fn decode_text(text: &Secret, source: &str) -> Result<Key> {
 /// A key file's content: one line of base64 per key.
 pub(super) fn encode(keys: &[&Key]) -> Zeroizing<Vec<u8>> {
     const LINE: usize = KEY_LEN.div_ceil(3) * 4 + 1;
-    // With the full capacity from the start, the buffer never moves and leaves no copy of a key behind.
+    // With the full capacity from the start, the buffer never moves and leaves no copy of a key
+    // behind.
     let mut text = Zeroizing::new(Vec::with_capacity(keys.len() * LINE));
     for key in keys {
         let line = Zeroizing::new(STANDARD.encode(***key));

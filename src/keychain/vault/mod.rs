@@ -1,7 +1,8 @@
 //! The vault: one encrypted file for servers, containers and CI, where no keychain exists.
 //!
-//! Readers take no lock: they see a whole file, the old one or the new one. With a key file on the same machine the vault
-//! protects copies of the store (backups, synchronised folders), not against programs that run as the same user.
+//! Readers take no lock: they see a whole file, the old one or the new one. With a key file on the
+//! same machine the vault protects copies of the store (backups, synchronised folders), not against
+//! programs that run as the same user.
 
 mod error;
 mod format;
@@ -70,8 +71,8 @@ impl Vault {
     fn find_key(&self, header: &Header) -> Result<Key> {
         let mut failure = None;
         for source in KeySource::ORDER {
-            // A source that cannot be read must not keep another one from opening the vault. Its error is the likely cause
-            // if none does.
+            // A source that cannot be read must not keep another one from opening the vault. Its
+            // error is the likely cause if none does.
             let masters = self.keys_from(source).unwrap_or_else(|error| {
                 failure.get_or_insert(error);
                 Vec::new()
@@ -90,9 +91,11 @@ impl Vault {
         }))
     }
 
-    /// Changes the entries under the lock. The file is written only if `change` returns `true` first.
+    /// Changes the entries under the lock. The file is written only if `change` returns `true`
+    /// first.
     fn change<T>(&self, change: impl FnOnce(&mut Entries) -> (bool, T)) -> Result<T> {
-        // Without the lock, two processes could read the same content and the second write would undo the first.
+        // Without the lock, two processes could read the same content and the second write would
+        // undo the first.
         let _lock = self.lock()?;
         let mut vault = match self.read()? {
             Some(vault) => vault,
@@ -117,10 +120,12 @@ impl Vault {
         from_files(files::write(&self.path(), &bytes))
     }
 
-    /// An empty vault under the first key that is available, or under a key file that is created now.
+    /// An empty vault under the first key that is available, or under a key file that is created
+    /// now.
     fn create(&self) -> Result<OpenVault> {
         for source in KeySource::ORDER {
-            // Here an unusable source is an error: the vault must not be sealed with another key than the person meant.
+            // Here an unusable source is an error: the vault must not be sealed with another key
+            // than the person meant.
             if let Some(master) = self.keys_from(source)?.into_iter().next() {
                 return OpenVault::new(&master);
             }

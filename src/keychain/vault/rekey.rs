@@ -16,8 +16,8 @@ use crate::secret::Secret;
 pub enum VaultKey {
     /// A new random key in the key file of this program, which is created where it is missing.
     KeyFile,
-    /// The first key in a file that a person named, as in `AGE_OAUTH_VAULT_KEY_FILE`; a new random one where the file does
-    /// not exist.
+    /// The first key in a file that a person named, as in `AGE_OAUTH_VAULT_KEY_FILE`; a new random
+    /// one where the file does not exist.
     NamedFile(PathBuf),
     /// 32 bytes in base64, as in `AGE_OAUTH_VAULT_KEY`.
     Base64(Secret),
@@ -36,15 +36,16 @@ pub enum OldKey {
 }
 
 impl Vault {
-    /// Seals the vault with another key. Wherever this is interrupted, the key that opens the vault exists: where the old
-    /// one was, or in the key file.
+    /// Seals the vault with another key. Wherever this is interrupted, the key that opens the vault
+    /// exists: where the old one was, or in the key file.
     pub(in crate::keychain) fn rekey(&self, to: &VaultKey, old: OldKey) -> Result<()> {
         let _lock = self.lock()?;
         let Some(mut vault) = self.read()? else {
             return Err(missing("there is no vault yet"));
         };
         let before = vault.key.clone();
-        // The key file may serve other stores' vaults, too. Its lock keeps their keys from being lost.
+        // The key file may serve other stores' vaults, too. Its lock keeps their keys from being
+        // lost.
         let changes_key_file = matches!(to, VaultKey::KeyFile) || old == OldKey::Forget;
         let _keys = changes_key_file.then(|| self.lock_key_file()).transpose()?;
         let mut keys = keys_in(&self.key_file)?.unwrap_or_default();
@@ -81,7 +82,8 @@ impl Vault {
             self.announce_key_file();
             return Ok(key);
         }
-        // Another store of the same user created it meanwhile: the vault's lock is one store's, the key file may serve all.
+        // Another store of the same user created it meanwhile: the vault's lock is one store's, the
+        // key file may serve all.
         let keys = keys_in(&self.key_file)?.unwrap_or_default();
         let first = keys.into_iter().next();
         first.ok_or_else(|| bad_key(&self.key_file.display().to_string()))
@@ -111,7 +113,8 @@ impl Vault {
         from_files(written)
     }
 
-    /// The person must know where the key is: without a copy of it, a backup of the vault is worthless.
+    /// The person must know where the key is: without a copy of it, a backup of the vault is
+    /// worthless.
     fn announce_key_file(&self) {
         let path = self.key_file.clone();
         self.context

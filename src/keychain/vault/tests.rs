@@ -91,7 +91,8 @@ fn every_key_that_is_present_is_tried() {
     );
 }
 
-/// Vaults that the first version wrote, under [`KEY`] and under a passphrase. Whatever changes, they open.
+/// Vaults that the first version wrote, under [`KEY`] and under a passphrase. Whatever changes,
+/// they open.
 const VAULTS_OF_VERSION_1: [(&str, &str, &str); 2] = [
     (
         "AGE_OAUTH_VAULT_KEY",

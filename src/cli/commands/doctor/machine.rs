@@ -226,7 +226,7 @@ fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, Key
     Err(KeychainError::new(
         keychain.name(),
         KeychainReason::Refused,
-        "it did not give back what was stored",
+        "it did not return what was stored",
     ))
 }
 

@@ -360,7 +360,7 @@ fn apply(ctx: &CommandContext, store: &ConnectionStore, fix: &Fix) -> Result<boo
         }
         Fix::Item(connection, kind) => {
             let keychain = ctx.keychains(store).of(connection.keychain);
-            let stayed = manage::mend_item(keychain.as_ref(), connection, *kind)?;
+            let stayed = manage::repair_item(keychain.as_ref(), connection, *kind)?;
             return Ok(stayed);
         }
     }
