@@ -8,6 +8,7 @@
 //! labels/<SHA-256 of the label>     the id of the connection with this label
 //! default                           the id of the default connection
 //! lock                              the store's own lock
+//! import.lock                       held while connections are imported
 //! ```
 //!
 //! A connection is found by its label with two reads, however many connections there are. A process
