@@ -41,6 +41,7 @@ pub mod event;
 pub mod federation;
 mod files;
 pub mod http;
+mod item_kind;
 pub mod keychain;
 pub mod loopback;
 pub mod manage;
@@ -56,6 +57,7 @@ pub mod store;
 pub mod testing;
 mod text;
 pub mod token;
+mod util;
 
 pub use card::Card;
 pub use connection::Connection;

@@ -1,5 +1,6 @@
-//! Changes that concern a connection's files and its secrets together: create, edit, rename, remove. Each is ordered so
-//! that whatever interrupts it, no secret is lost and nothing half-made is left where it would be used.
+//! Changes that concern a connection's files and its secrets together: create, edit, rename,
+//! remove. Each has its steps in an order in which an interruption loses no secret and leaves
+//! nothing incomplete that would be used.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,15 +16,18 @@ use crate::event::{Event, Notice};
 use crate::files;
 use crate::http;
 use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
+use crate::policy::MAX_CLIENT_SECRET_BYTES;
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::store::ConnectionStore;
 use crate::token::{Binding, ClientSecret, Tokens};
 
-/// The most that a client secret may be long, in bytes: far above any portal's.
-const MAX_SECRET: usize = 2048;
+/// The longest client ID, in bytes.
+const MAX_CLIENT_ID: usize = 256;
 
-/// Checks a client secret as a person or a program gave it, without its surrounding line end.
+/// Checks a client secret as a person or a program provided it, without surrounding blanks and line
+/// ends. The checks find what goes wrong with copy and paste; whether the secret is right, only the
+/// portal knows.
 pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
     let bad = |why: &str| Err(Error::invalid("client secret", why));
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
@@ -33,8 +37,8 @@ pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return bad("it contains a blank, a line break or a control character");
     }
-    if text.len() > MAX_SECRET {
-        return bad("it is longer than any portal's");
+    if text.len() > MAX_CLIENT_SECRET_BYTES {
+        return bad("it is longer than the client secrets of portals");
     }
     if text == client_id {
         return bad("that is the client ID");
@@ -50,31 +54,31 @@ pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
     Ok(Secret::new(text.to_owned()))
 }
 
-/// The client id as typed: visible characters without blanks.
+/// Checks a client ID: visible ASCII characters without blanks.
 pub fn check_client_id(text: &str) -> Result<String> {
     let text = text.trim();
     let why = if text.is_empty() {
         "it is empty"
     } else if !text.chars().all(|c| c.is_ascii_graphic()) {
-        "it is letters and digits without blanks"
-    } else if text.len() > 256 {
-        "it is longer than any portal's"
+        "only letters, digits and punctuation without blanks are allowed"
+    } else if text.len() > MAX_CLIENT_ID {
+        "it is longer than the client IDs of portals"
     } else {
         return Ok(text.to_owned());
     };
     Err(Error::invalid("client ID", why))
 }
 
-/// A Referer travels in a header line.
+/// Checks a Referer, which is sent in a header line.
 pub fn check_referer(text: &str) -> Result<String> {
     let text = text.trim();
     if text.is_empty() || text.chars().any(|c| !(c.is_ascii_graphic() || c == ' ')) {
-        return Err(Error::invalid("referer", "it is printable ASCII"));
+        return Err(Error::invalid("referer", "only printable ASCII is allowed"));
     }
     Ok(text.to_owned())
 }
 
-/// Reads the certificates in a file (PEM or DER) and gives them as PEM.
+/// Reads the certificates in a file (PEM or DER) and returns them as PEM.
 pub fn read_ca(path: &Path) -> Result<String> {
     let bad =
         |why: String| Error::invalid("certificate file", format!("`{}`: {why}", path.display()));
@@ -84,8 +88,8 @@ pub fn read_ca(path: &Path) -> Result<String> {
     Ok(http::to_pem(&certificates))
 }
 
-/// Stores the secret, then makes the connection. Nothing stays behind where either fails. Returns whether it became the
-/// default.
+/// Stores the secret, then adds the connection. Returns whether it became the default. If adding
+/// fails, the secret is deleted again.
 pub fn create(
     connections: &ConnectionStore,
     keychain: &Arc<dyn SecretStore>,
@@ -94,9 +98,11 @@ pub fn create(
     secret: Option<Secret>,
     context: &Context,
 ) -> Result<bool> {
+    // Checked again under the lock, but the likely error should come before anything is stored.
     connections.check_free(&connection.label)?;
     let item = Item::of(connection, ItemKind::ClientSecret);
     let stored = secret.is_some();
+    // The secret first: from the moment a connection is visible, it can be used.
     if let Some(secret) = secret {
         let binding = Binding::of(connection);
         keychain
@@ -107,7 +113,7 @@ pub fn create(
     if added.is_err() && stored {
         if let Err(error) = keychain.delete(&item) {
             context.emit(&Event::Notice(Notice::Other {
-                message: format!("an unused item stays in the keychain: {error}"),
+                message: format!("an unused item remains in the keychain: {error}"),
             }));
         }
     }
@@ -129,53 +135,53 @@ pub(crate) fn keychain_error(
 /// What happens to the stored client secret.
 #[derive(Debug, Default)]
 pub enum SecretChange {
-    /// It stays.
+    /// It stays as it is.
     #[default]
     Keep,
     /// It is replaced.
     Set(Secret),
-    /// It is forgotten.
+    /// It is deleted.
     Remove,
 }
 
 /// Which certificates are accepted from now on.
 #[derive(Debug)]
 pub enum TlsChange {
-    /// Those that the platform trusts.
+    /// Those that the system trusts.
     System,
-    /// Those, and these (PEM), copied from there.
+    /// Those that the system trusts, and these.
     Ca {
-        /// The certificates.
+        /// The certificates, as PEM.
         pem: Vec<u8>,
-        /// Where they came from.
+        /// The file or address that they came from.
         source: String,
     },
     /// Any.
     Unverified,
 }
 
-/// What [`edit`] changes; what is absent stays.
+/// What [`edit`] changes. A field that is `None` stays.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// The portal.
+    /// The portal's URL. Another one ends the sign-in.
     pub portal: Option<PortalUrl>,
-    /// The client id.
+    /// The client ID. Another one ends the sign-in.
     pub client_id: Option<String>,
-    /// `true` for an application, `false` for a person.
+    /// `true` for an application connection, `false` for a user connection.
     pub application: Option<bool>,
     /// The redirect URI of a user connection.
     pub redirect_uri: Option<RedirectUri>,
-    /// Whether codes are bound by PKCE.
+    /// Whether authorization codes are bound by PKCE.
     pub pkce: Option<bool>,
     /// The client secret.
     pub secret: SecretChange,
-    /// Certificates.
+    /// Which certificates are accepted.
     pub tls: Option<TlsChange>,
-    /// The Referer; `Some(None)` forgets it.
+    /// The Referer; `Some(None)` removes it.
     pub referer: Option<Option<String>>,
-    /// The way out.
+    /// The proxy on the way to the portal.
     pub proxy: Option<Proxy>,
-    /// Where the secrets are.
+    /// Where the secrets are stored from now on; they are moved there.
     pub keychain: Option<KeychainKind>,
     /// The tags, all of them.
     pub tags: Option<Vec<String>>,
@@ -229,17 +235,19 @@ impl Changes {
     }
 }
 
-/// What [`edit`] did beside what it was asked for.
+/// What [`edit`] did as a consequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Edited {
-    /// The sign-in was dropped: it belonged to another portal, client id or kind.
+    /// The sign-in was ended, because it belongs to another portal, client ID or kind of
+    /// connection.
     pub signed_out: bool,
-    /// The client secret was dropped for the same reason.
+    /// The client secret was deleted for the same reason.
     pub secret_dropped: bool,
 }
 
-/// Changes a connection in place. Secrets that belong to another portal, client id or kind are revoked there and dropped;
-/// those that move to another keychain are written, read back and compared before the old place forgets them.
+/// Changes a connection in place. Secrets that belong to another portal, client ID or kind of
+/// connection are revoked there and deleted; secrets that move to another keychain are written,
+/// read back and compared before they are deleted from the old one.
 pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Result<Edited> {
     let (connections, old_keychain, _) = session.parts();
     let (lock, before) = session.lock()?;
@@ -250,6 +258,8 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     let new_keychain = keychains.of(after.keychain);
     let mut edited = Edited::default();
 
+    // 1. Secrets that may not be used any more go first, while `meta.json` still says where they
+    // belong.
     if rebound || regranted {
         edited.signed_out =
             session.forget_tokens(&before, false)? != crate::session::SignedOut::Nothing;
@@ -261,6 +271,7 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
             .map_err(|error| session.keychain_error(error, ItemKind::ClientSecret))?
             && rebound;
     }
+    // 2. The other secrets are copied before `meta.json` leads to their new place.
     let moved = before.keychain != after.keychain;
     if moved {
         for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
@@ -282,6 +293,7 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
             .set(&Item::of(&after, ItemKind::ClientSecret), &record)
             .map_err(|error| session.keychain_error(error, ItemKind::ClientSecret))?;
     }
+    // 3. The connection changes from the old state to the new one by one rename.
     if let Some(TlsChange::Ca { pem, .. }) = &changes.tls {
         connections.write_ca(&lock, pem)?;
     }
@@ -291,6 +303,7 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
             connection.status = Status::default();
         }
     })?;
+    // 4. Nothing refers to the items in the old keychain any more.
     if moved {
         for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
             old_keychain
@@ -301,7 +314,8 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     Ok(edited)
 }
 
-/// Writes the item at its new place, reads it back and compares.
+/// Copies the item from one keychain to another and checks the copy. Does nothing where there is no
+/// such item.
 fn copy(
     from: &dyn SecretStore,
     to: &dyn SecretStore,
@@ -310,11 +324,11 @@ fn copy(
     let Some(secret) = from.get(item)? else {
         return Ok(());
     };
-    put(to, item, &secret)
+    store_verified(to, item, &secret)
 }
 
 /// Stores the secret, reads it back and compares.
-pub(crate) fn put(
+pub(crate) fn store_verified(
     keychain: &dyn SecretStore,
     item: &Item,
     secret: &Secret,
@@ -325,14 +339,14 @@ pub(crate) fn put(
         _ => Err(KeychainError::new(
             keychain.name(),
             KeychainReason::Refused,
-            "it did not give back what was stored; nothing was moved",
+            "it did not return what was stored; nothing was moved",
         )),
     }
 }
 
-/// Leaves one item of this name: the newest of those that are whole and this connection's, or none where none is. Returns
-/// whether one was left.
-pub fn mend_item(
+/// Repairs a name that several items have: keeps the newest of those that are complete and belong
+/// to this connection, and deletes the others. Returns whether one was kept.
+pub fn repair_item(
     keychain: &dyn SecretStore,
     connection: &Connection,
     kind: ItemKind,
@@ -348,16 +362,18 @@ pub fn mend_item(
         .into_iter()
         .filter_map(|record| Some((issued_at(&record, connection, kind)?, record)))
         .max_by_key(|(issued_at, _)| *issued_at);
+    // Deletes all of them. If the process ends here, the sign-in is lost; a keychain has no way to
+    // delete just one of them.
     keychain.delete(&item).map_err(failed)?;
     let Some((_, record)) = newest else {
         return Ok(false);
     };
-    put(keychain, &item, &record).map_err(failed)?;
+    store_verified(keychain, &item, &record).map_err(failed)?;
     Ok(true)
 }
 
-/// When the youngest token of a record was issued (a client secret: never); nothing where the record is damaged or another
-/// connection's.
+/// When the newest token of a record was issued (for a client secret, the epoch); `None` where the
+/// record is damaged or belongs to another connection.
 fn issued_at(record: &Secret, connection: &Connection, kind: ItemKind) -> Option<Timestamp> {
     let (binding, issued_at) = if kind == ItemKind::ClientSecret {
         (ClientSecret::from_record(record)?.binding, None)
@@ -370,7 +386,7 @@ fn issued_at(record: &Secret, connection: &Connection, kind: ItemKind) -> Option
     (binding == Binding::of(connection)).then(|| issued_at.unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-/// Gives the connection another label, in the keychain's own program too.
+/// Gives the connection another label, also in the titles of its keychain items.
 pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
     let (connections, keychain, context) = session.parts();
     let (lock, _) = session.lock()?;
@@ -378,18 +394,19 @@ pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
     for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
         if let Err(error) = keychain.retitle(&Item::of(&renamed, kind)) {
             context.emit(&Event::Notice(Notice::Other {
-                message: format!("the keychain still shows the old name: {error}"),
+                message: format!("the keychain still shows the old label: {error}"),
             }));
         }
     }
     Ok(renamed)
 }
 
-/// Revokes the sign-in where that works, deletes the items, then the folder. With `leave_secrets`, a keychain that fails
-/// does not stop it.
+/// Revokes the sign-in where that works, deletes the keychain items, then the folder. With
+/// `leave_secrets`, a failure of the keychain is reported and does not stop the removal.
 pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
     let (connections, keychain, context) = session.parts();
     let (lock, connection) = session.lock()?;
+    // Secrets first: without its connection, an item could not be found again.
     let forgotten = session.forget_tokens(&connection, false).and_then(|_| {
         keychain
             .delete(&Item::of(&connection, ItemKind::ClientSecret))
@@ -397,7 +414,7 @@ pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
     });
     match forgotten {
         Err(error) if leave_secrets => context.emit(&Event::Notice(Notice::Other {
-            message: format!("its secrets stay in the keychain: {error}"),
+            message: format!("its secrets remain in the keychain: {error}"),
         })),
         Err(error) => return Err(error),
         Ok(_) => {}
@@ -411,7 +428,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_secrets_are_checked_as_people_paste_them() {
+    fn client_secrets_are_checked_for_errors_of_pasting() {
         let good = |text: &str| check_client_secret(text, "id").unwrap().expose().to_owned();
         assert_eq!(good("  s3cret\r\n"), "s3cret");
         assert_eq!(good("abab"), "abab");

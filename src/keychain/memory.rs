@@ -1,14 +1,18 @@
-//! A keychain in memory, for tests and for programs that keep nothing. It can be told to fail.
+//! A keychain in memory, for tests and for programs that store nothing.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Item, SecretStore};
-use crate::error::{KeychainError, KeychainReason};
+use crate::error::KeychainError;
+#[cfg(any(test, feature = "testing"))]
+use crate::error::KeychainReason;
 use crate::secret::Secret;
+use crate::util::lock;
 
-/// Which call shall fail.
+/// A call that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(any(test, feature = "testing")), allow(unreachable_pub))]
 pub enum Call {
     /// [`SecretStore::get`]
     Get,
@@ -21,18 +25,13 @@ pub enum Call {
 /// A keychain in memory. Clones share it.
 ///
 /// ```
-/// use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
-/// use age_oauth::error::KeychainReason;
+/// use age_oauth::keychain::{Item, ItemKind, MemoryStore, SecretStore};
 /// use age_oauth::Secret;
 ///
 /// let keychain = MemoryStore::new();
 /// let item = Item::new("my_portal_1", "my portal", ItemKind::Tokens);
 /// keychain.set(&item, &Secret::new("secret".into())).unwrap();
 /// assert_eq!(keychain.get(&item).unwrap().unwrap().expose(), "secret");
-///
-/// keychain.fail_next(Call::Get, KeychainReason::Locked);
-/// assert_eq!(keychain.get(&item).unwrap_err().reason, KeychainReason::Locked);
-/// assert!(keychain.get(&item).is_ok());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<State>>);
@@ -40,75 +39,100 @@ pub struct MemoryStore(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     items: BTreeMap<String, (String, Secret)>,
-    next: Vec<(Call, KeychainReason)>,
-    always: Vec<(Call, KeychainReason)>,
-    calls: Vec<Call>,
+    #[cfg(any(test, feature = "testing"))]
+    failures: Failures,
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// An empty keychain.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// The title that a person would see, where there is such an item.
+    #[must_use]
+    pub fn title(&self, item: &Item) -> Option<String> {
+        let state = lock(&self.0);
+        let found = state.items.get(&item.account());
+        found.map(|(title, _)| title.clone())
+    }
+
+    /// Counts the call, and makes it fail where a test wants that.
+    #[cfg_attr(
+        not(any(test, feature = "testing")),
+        allow(clippy::unnecessary_wraps, unused_variables)
+    )]
+    fn begin(&self, call: Call) -> Result<MutexGuard<'_, State>, KeychainError> {
+        #[cfg_attr(not(any(test, feature = "testing")), allow(unused_mut))]
+        let mut state = lock(&self.0);
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(reason) = state.failures.of(call) {
+            return Err(KeychainError::new(self.name(), reason, "injected failure"));
+        }
+        Ok(state)
+    }
+}
+
+/// Which calls fail, and which were made.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug, Default)]
+struct Failures {
+    next: Vec<(Call, KeychainReason)>,
+    always: Vec<(Call, KeychainReason)>,
+    calls: Vec<Call>,
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Failures {
+    fn of(&mut self, call: Call) -> Option<KeychainReason> {
+        self.calls.push(call);
+        let is_wanted = |(wanted, _): &(Call, KeychainReason)| *wanted == call;
+        if let Some(at) = self.next.iter().position(is_wanted) {
+            return Some(self.next.remove(at).1);
+        }
+        let always = self.always.iter().copied().find(is_wanted);
+        always.map(|(_, reason)| reason)
+    }
+}
+
+/// Failure injection, with the feature `testing`.
+///
+/// ```
+/// use age_oauth::error::KeychainReason;
+/// use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
+///
+/// let keychain = MemoryStore::new();
+/// let item = Item::new("my_portal_1", "my portal", ItemKind::Tokens);
+/// keychain.fail_next(Call::Get, KeychainReason::Locked);
+/// assert_eq!(keychain.get(&item).unwrap_err().reason, KeychainReason::Locked);
+/// assert!(keychain.get(&item).is_ok());
+/// ```
+#[cfg(any(test, feature = "testing"))]
+impl MemoryStore {
     /// The next such call fails.
     pub fn fail_next(&self, call: Call, reason: KeychainReason) {
-        self.state().next.push((call, reason));
+        lock(&self.0).failures.next.push((call, reason));
     }
 
     /// All such calls fail until [`Self::heal`].
     pub fn fail_always(&self, call: Call, reason: KeychainReason) {
-        self.state().always.push((call, reason));
+        lock(&self.0).failures.always.push((call, reason));
     }
 
-    /// Nothing fails any more.
+    /// No call fails any more.
     pub fn heal(&self) {
-        let mut state = self.state();
-        state.next.clear();
-        state.always.clear();
+        let failures = &mut lock(&self.0).failures;
+        failures.next.clear();
+        failures.always.clear();
     }
 
-    /// How often such a call was made.
+    /// How many such calls were made.
     #[must_use]
     pub fn calls(&self, call: Call) -> usize {
-        self.state()
-            .calls
-            .iter()
-            .filter(|made| **made == call)
-            .count()
-    }
-
-    /// The title that a person would see.
-    #[must_use]
-    pub fn title(&self, item: &Item) -> Option<String> {
-        let state = self.state();
-        state
-            .items
-            .get(&item.account())
-            .map(|(title, _)| title.clone())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(&self, call: Call) -> Result<MutexGuard<'_, State>, KeychainError> {
-        let mut state = self.state();
-        state.calls.push(call);
-        let once = state.next.iter().position(|(wanted, _)| *wanted == call);
-        let reason = match once {
-            Some(at) => Some(state.next.remove(at).1),
-            None => state
-                .always
-                .iter()
-                .find(|(wanted, _)| *wanted == call)
-                .map(|(_, reason)| *reason),
-        };
-        match reason {
-            Some(reason) => Err(KeychainError::new(self.name(), reason, "as told")),
-            None => Ok(state),
-        }
+        let state = lock(&self.0);
+        let calls = state.failures.calls.iter();
+        calls.filter(|made| **made == call).count()
     }
 }
 
@@ -119,35 +143,30 @@ impl SecretStore for MemoryStore {
 
     fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError> {
         let state = self.begin(Call::Get)?;
-        Ok(state
-            .items
-            .get(&item.account())
-            .map(|(_, secret)| secret.duplicate()))
+        let found = state.items.get(&item.account());
+        Ok(found.map(|(_, secret)| secret.duplicate()))
     }
 
     fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
-        self.begin(Call::Set)?
-            .items
-            .insert(item.account(), (item.title(), secret.duplicate()));
+        let stored = (item.title(), secret.duplicate());
+        let mut state = self.begin(Call::Set)?;
+        state.items.insert(item.account(), stored);
         Ok(())
     }
 
     fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
-        Ok(self
-            .begin(Call::Delete)?
-            .items
-            .remove(&item.account())
-            .is_some())
+        let mut state = self.begin(Call::Delete)?;
+        Ok(state.items.remove(&item.account()).is_some())
     }
 
     fn retitle(&self, item: &Item) -> Result<(), KeychainError> {
-        if let Some((title, _)) = self.state().items.get_mut(&item.account()) {
+        if let Some((title, _)) = lock(&self.0).items.get_mut(&item.account()) {
             *title = item.title();
         }
         Ok(())
     }
 
     fn accounts(&self) -> Result<Vec<String>, KeychainError> {
-        Ok(self.state().items.keys().cloned().collect())
+        Ok(lock(&self.0).items.keys().cloned().collect())
     }
 }

@@ -1,12 +1,11 @@
-//! Where secrets rest: the platform's keychain, the vault, or memory, behind one trait.
+//! Where secrets are stored: the system's keychain, the vault, or memory, behind one trait.
 //!
-//! A keychain holds at most two items per connection, each replaced as a whole: the client secret and the tokens.
-//! What is inside an item is the business of [`crate::token`]; here it is text.
+//! A keychain holds at most two items per connection, each replaced as a whole: the client secret
+//! and the tokens. Here an item's content is text; [`crate::token`] knows what is in it.
 
+mod item;
 mod memory;
 mod os;
-#[cfg(all(unix, not(target_os = "macos")))]
-mod secret_service;
 pub(crate) mod split;
 mod timeout;
 pub(crate) mod vault;
@@ -14,124 +13,62 @@ pub(crate) mod vault;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use memory::{Call, MemoryStore};
+pub use crate::item_kind::ItemKind;
+pub use item::{Item, SERVICE};
+#[cfg(any(test, feature = "testing"))]
+pub use memory::Call;
+pub use memory::MemoryStore;
 pub use vault::{OldKey, VaultKey};
 
-use crate::connection::{Connection, KeychainKind};
+use crate::connection::KeychainKind;
 use crate::context::Context;
 use crate::env;
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
-use timeout::Bounded;
+use timeout::WithTimeout;
 use vault::Vault;
 
-/// The service that all our items belong to.
-pub const SERVICE: &str = "age-oauth";
-
-/// What one item holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ItemKind {
-    /// The client secret: written by `add`, read only to renew.
-    ClientSecret,
-    /// Access token, refresh token and their dates.
-    Tokens,
-    /// Written, read and deleted, to see whether the keychain works.
-    Probe,
-}
-
-impl ItemKind {
-    /// The word in an item's name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecret => "client-secret",
-            Self::Tokens => "tokens",
-            Self::Probe => "probe",
-        }
-    }
-}
-
-/// Names one item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    id: String,
-    label: String,
-    kind: ItemKind,
-}
-
-impl Item {
-    /// The item of this kind that belongs to a connection.
-    #[must_use]
-    pub fn of(connection: &Connection, kind: ItemKind) -> Self {
-        Self::new(connection.id.as_str(), connection.label.as_str(), kind)
-    }
-
-    /// An item by its connection's id and label.
-    pub fn new(id: impl Into<String>, label: impl Into<String>, kind: ItemKind) -> Self {
-        Self {
-            id: id.into(),
-            label: label.into(),
-            kind,
-        }
-    }
-
-    /// The item that an [account](Self::account) names, where it is one of ours. Its label is not known.
-    #[must_use]
-    pub fn from_account(account: &str) -> Option<Self> {
-        let (id, word) = account.rsplit_once('/')?;
-        let kind = [ItemKind::ClientSecret, ItemKind::Tokens, ItemKind::Probe]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)?;
-        Some(Self::new(id, id, kind))
-    }
-
-    /// What identifies the item within [`SERVICE`]: `<connection id>/tokens`.
-    #[must_use]
-    pub fn account(&self) -> String {
-        format!("{}/{}", self.id, self.kind.as_str())
-    }
-
-    /// What a person sees in the platform's own program: `age-oauth: my_portal (tokens)`.
-    #[must_use]
-    pub fn title(&self) -> String {
-        format!("age-oauth: {} ({})", self.label, self.kind.as_str())
-    }
-}
-
-/// A place that keeps secrets.
+/// A place that stores secrets.
 ///
-/// Implementations are bounded in time by themselves or wrapped so that they are; none prompts unless it was opened
-/// for a person.
+/// No call waits without end: an implementation limits its own waits, or is wrapped so that they
+/// are limited. None shows a prompt unless it was opened as interactive.
 pub trait SecretStore: Send + Sync {
-    /// The platform's own name, for people: `Secret Service`, `macOS Keychain`, `Windows Credential Manager`, `vault`.
+    /// Its name for people: `Secret Service`, `macOS Keychain`, `Windows Credential Manager`,
+    /// `vault`.
     fn name(&self) -> &'static str;
 
     /// The secret, or `None` where there is no such item.
     ///
-    /// [`KeychainReason`]: `Missing` where no keychain is here; `Locked`; `Refused`; `Timeout`; `Lost` where the item is
-    /// torn or not text; `Ambiguous` where several items answer to this name. Never a shorter secret than was stored.
+    /// [`KeychainReason`]: `Missing` where the machine or session has no keychain; `Locked`;
+    /// `Refused`; `Timeout`; `Lost` where the item is incomplete or not text; `Ambiguous` where
+    /// several items have this name. Never returns a part of what was stored.
     fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError>;
 
-    /// Stores the secret, replacing whatever was there (several items included: this is how `Ambiguous` is repaired).
+    /// Stores the secret and replaces what was there, also several items of this name: that repairs
+    /// `Ambiguous`.
     fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError>;
 
-    /// Deletes the item, or all of them where several answer to this name. `false` where there was none.
+    /// Deletes the item, or all items of this name where there are several. `false` where there was
+    /// none.
     fn delete(&self, item: &Item) -> Result<bool, KeychainError>;
 
-    /// Every secret that answers to this name: where several do, one of them may still be good. What is no text is left out.
+    /// The secrets of all items of this name: where there are several, one of them may be the right
+    /// one. What is not text is left out.
     fn all(&self, item: &Item) -> Result<Vec<Secret>, KeychainError> {
         Ok(self.get(item)?.into_iter().collect())
     }
 
-    /// Makes the title follow a renamed connection. Does nothing where the item or titles do not exist.
+    /// Changes the title to that of a renamed connection. Does nothing where the item does not
+    /// exist or items have no titles.
     fn retitle(&self, _item: &Item) -> Result<(), KeychainError> {
         Ok(())
     }
 
-    /// The [accounts](Item::account) of all our items, in no order.
+    /// The [accounts](Item::account) of all items of this program, in no particular order.
     fn accounts(&self) -> Result<Vec<String>, KeychainError>;
 }
-/// The keychains of one store, opened when first used.
+
+/// The keychains of one connection store, each opened when it is first used.
 pub struct Keychains(Source);
 
 enum Source {
@@ -143,20 +80,21 @@ enum Source {
 }
 
 impl Keychains {
-    /// The platform's keychain, and the vault of the store at `root`. Touches neither yet.
+    /// The system's keychain, and the vault of the store at `root`. Touches neither yet.
     ///
-    /// `custom_root`: the root was chosen by hand, so the vault's key file lies beside it. `interactive`: somebody can see a
-    /// prompt of the keychain's own; without, none is shown and waits are short.
+    /// `custom_root`: the root was chosen by a person or a caller, so the vault's key file is
+    /// beside it. `interactive`: a person can see a prompt of the keychain; otherwise none is shown
+    /// and waits are short.
     #[must_use]
     pub fn new(root: PathBuf, custom_root: bool, interactive: bool, context: &Context) -> Self {
-        let bound = timeout::bound(interactive, context);
+        let timeout = timeout::call_timeout(interactive, context);
         let os = Arc::new(os::OsStore::new(os::KeychainOptions {
             interactive,
-            patience: bound,
-            bus: context.environment.var(env::DBUS_SESSION_BUS_ADDRESS),
+            timeout,
+            dbus_address: context.environment.var(env::DBUS_SESSION_BUS_ADDRESS),
         }));
         Self(Source::Real {
-            os: Arc::new(Bounded::new(os, bound, context)),
+            os: Arc::new(WithTimeout::new(os, timeout, context)),
             vault: Arc::new(Vault::new(root, custom_root, context)),
         })
     }
@@ -177,8 +115,8 @@ impl Keychains {
         }
     }
 
-    /// Seals the vault with another key. The one that it had stays in the key file, where it was there, unless it shall be
-    /// forgotten: several stores may share that file.
+    /// Seals the vault with another key. `old` says what happens to the previous key where that is
+    /// in the key file, which several stores may share.
     ///
     /// `Missing` where there is no vault; otherwise as [`SecretStore::set`], with nothing changed.
     pub fn rekey_vault(&self, to: &VaultKey, old: OldKey) -> Result<(), KeychainError> {
@@ -205,40 +143,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_is_found_by_its_account_and_known_by_its_title() {
-        for (kind, word) in [
-            (ItemKind::ClientSecret, "client-secret"),
-            (ItemKind::Tokens, "tokens"),
-            (ItemKind::Probe, "probe"),
-        ] {
-            let item = Item::new("my_portal_1", "My Portal", kind);
-            assert_eq!(item.account(), format!("my_portal_1/{word}"));
-            assert_eq!(item.title(), format!("age-oauth: My Portal ({word})"));
-            let found = Item::from_account(&item.account()).unwrap();
-            assert_eq!(found, Item::new("my_portal_1", "my_portal_1", kind));
-        }
-        for other in [
-            "",
-            "my_portal_1",
-            "my_portal_1/",
-            "my_portal_1/Tokens",
-            "tokens",
-        ] {
-            assert_eq!(Item::from_account(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn one_keychain_stands_for_all_and_has_no_vault() {
+    fn a_fixed_keychain_serves_every_kind_and_has_no_vault() {
         let memory = MemoryStore::new();
         let all = Keychains::fixed(Arc::new(memory.clone()));
         let item = Item::new("x", "x", ItemKind::Tokens);
         memory.set(&item, &Secret::new("s".into())).unwrap();
-        for kind in [KeychainKind::Os, KeychainKind::Vault] {
-            let found = all.of(kind).all(&item).unwrap();
+        for kind in KeychainKind::ALL {
+            let found = all.of(*kind).all(&item).unwrap();
             assert!(matches!(&*found, [one] if one.matches("s")));
         }
-        let refused = all.rekey_vault(&VaultKey::File, OldKey::Forget);
+        let refused = all.rekey_vault(&VaultKey::KeyFile, OldKey::Forget);
         assert_eq!(refused.unwrap_err().reason, KeychainReason::Missing);
     }
 }

@@ -1,40 +1,45 @@
-//! Values that are longer than a keychain allows: split over numbered items, with a manifest in the first.
+//! Values that are longer than one keychain item may be: split over numbered items, the parts. The
+//! item with the value's own name then holds the list of the parts: their number, the length and
+//! the digest of the whole.
 //!
-//! There are two generations of names. The parts of a new value get the names of the generation that the manifest does not
-//! name, then the manifest is replaced, then the old parts go. Whatever is interrupted, the manifest names a complete set:
-//! the old value or the new one. A set that does not fit its digest is an error, never a shorter secret.
+//! There are two generations of part names, `a` and `b`. The parts of a new value get the names of
+//! the generation that the list does not name; then the list is replaced; then the old parts are
+//! erased. Wherever that is interrupted, the list names a complete set: the old value or the new
+//! one. A set that does not match its digest is an error, never a shorter secret.
 //!
-//! Parts are written from the first to the last and erased from the last to the first, so that what an interrupted call
-//! leaves behind can be found by counting from one, and the next call erases it.
+//! Parts are written from the first to the last and erased from the last to the first. So the parts
+//! that an interrupted call leaves are numbered from one without a gap, and the next call finds and
+//! erases them by counting.
 
 use ring::digest;
 
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
-use crate::store::hex;
+use crate::util::hex;
 
-/// What a manifest begins with. Our values are JSON, so none begins like this.
+/// What a list of parts begins with. Our values are JSON, so none begins like this.
 const MAGIC: &str = "age-oauth-parts:1:";
 
-/// More parts than this is no manifest of ours.
+/// The highest number of parts.
 const MAX_PARTS: usize = 64;
 
-/// What a keychain does with single items, by their account.
-pub(crate) trait Items {
+/// A keychain with items of limited length, by their account.
+pub(crate) trait SingleItems {
     fn name(&self) -> &'static str;
     fn read(&self, account: &str) -> Result<Option<Secret>, KeychainError>;
     fn write(&self, account: &str, title: &str, secret: &Secret) -> Result<(), KeychainError>;
     fn erase(&self, account: &str) -> Result<bool, KeychainError>;
 }
 
-struct Manifest {
+/// The list of the parts, as the item with the value's own name holds it.
+struct PartList {
     generation: char,
     parts: usize,
     length: usize,
     digest: String,
 }
 
-impl Manifest {
+impl PartList {
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.strip_prefix(MAGIC)?.split(':');
         let generation = match fields.next()? {
@@ -76,58 +81,71 @@ pub(crate) fn is_part(account: &str) -> bool {
     number.is_some_and(|number| number.parse::<usize>().is_ok())
 }
 
-fn fits(text: &str, manifest: &Manifest) -> bool {
-    text.len() == manifest.length && digest_of(text) == manifest.digest
+fn matches(text: &str, list: &PartList) -> bool {
+    text.len() == list.length && digest_of(text) == list.digest
 }
 
 fn digest_of(text: &str) -> String {
     hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
-/// The value, whole or not at all.
-pub(crate) fn read(items: &dyn Items, account: &str) -> Result<Option<Secret>, KeychainError> {
+/// The whole value, or an error; never a part of it.
+pub(crate) fn read(
+    items: &dyn SingleItems,
+    account: &str,
+) -> Result<Option<Secret>, KeychainError> {
     let Some(first) = items.read(account)? else {
         return Ok(None);
     };
     if !first.expose().starts_with(MAGIC) {
         return Ok(Some(first));
     }
-    let torn = || KeychainError::new(items.name(), KeychainReason::Lost, "the item is torn");
-    let manifest = Manifest::parse(first.expose()).ok_or_else(torn)?;
-    let mut whole = zeroize::Zeroizing::new(String::with_capacity(manifest.length.min(1 << 20)));
-    for account in manifest.accounts(account) {
-        whole.push_str(items.read(&account)?.ok_or_else(torn)?.expose());
+    let incomplete = || {
+        let reason = KeychainReason::Lost;
+        KeychainError::new(items.name(), reason, "the item is incomplete")
+    };
+    let list = PartList::parse(first.expose()).ok_or_else(incomplete)?;
+    // With the full capacity from the start, the buffer does not move and leaves no copy behind.
+    // The length comes from the keychain, so it is limited.
+    let mut whole = zeroize::Zeroizing::new(String::with_capacity(list.length.min(1 << 20)));
+    for account in list.accounts(account) {
+        whole.push_str(items.read(&account)?.ok_or_else(incomplete)?.expose());
     }
-    if !fits(&whole, &manifest) {
-        return Err(torn());
+    // Another program may have changed a part, or another process may have replaced the value since
+    // the list was read.
+    if !matches(&whole, &list) {
+        return Err(incomplete());
     }
     Ok(Some(Secret::new(std::mem::take(&mut *whole))))
 }
 
 /// Stores the value in items of at most `limit` bytes.
 pub(crate) fn write(
-    items: &dyn Items,
+    items: &dyn SingleItems,
     account: &str,
     title: &str,
     secret: &Secret,
     limit: usize,
 ) -> Result<(), KeychainError> {
-    let old = previous(items, account)?.map(|manifest| manifest.generation);
+    let old = current_list(items, account)?.map(|list| list.generation);
     let text = secret.expose();
     if text.len() <= limit && !text.starts_with(MAGIC) {
         items.write(account, title, secret)?;
         clear(items, account, &['a', 'b']);
         return Ok(());
     }
+    // The other generation, so that the parts of the current value stay whole until the list is
+    // replaced.
     let new = if old == Some('a') { 'b' } else { 'a' };
     write_parts(items, account, title, new, text, limit)?;
     clear(items, account, if new == 'a' { &['b'] } else { &['a'] });
     Ok(())
 }
 
-/// Writes all parts of a generation that no manifest names, then the manifest that does.
+/// Writes all parts of a generation that the current list does not name, then the list that names
+/// them.
 fn write_parts(
-    items: &dyn Items,
+    items: &dyn SingleItems,
     account: &str,
     title: &str,
     generation: char,
@@ -136,35 +154,42 @@ fn write_parts(
 ) -> Result<(), KeychainError> {
     let pieces = pieces(text, limit);
     if pieces.len() > MAX_PARTS {
-        let detail = "the value is longer than this keychain can keep";
+        let detail = "the value is longer than this keychain can store";
         let reason = KeychainReason::Refused;
         return Err(KeychainError::new(items.name(), reason, detail));
     }
-    sweep(items, account, generation)?;
+    // Parts that an interrupted call left would stay behind a new value that has fewer.
+    erase_parts(items, account, generation)?;
     for (number, piece) in (1..).zip(&pieces) {
         let account = part(account, generation, number);
         items.write(&account, title, &Secret::new((*piece).to_owned()))?;
     }
-    let manifest = Manifest {
+    // This one write changes the value from the old one to the new one.
+    let list = PartList {
         generation,
         parts: pieces.len(),
         length: text.len(),
         digest: digest_of(text),
     };
-    items.write(account, title, &Secret::new(manifest.text()))
+    items.write(account, title, &Secret::new(list.text()))
 }
 
-/// The value is stored. What cannot be erased now is erased by the next call, and is no reason to say that this one failed.
-fn clear(items: &dyn Items, account: &str, generations: &[char]) {
+/// Erases old parts after the new value was stored. A failure is not reported, because the value is
+/// stored; the next call erases what stayed.
+fn clear(items: &dyn SingleItems, account: &str, generations: &[char]) {
     for generation in generations {
-        let _ = sweep(items, account, *generation);
+        let _ = erase_parts(items, account, *generation);
     }
 }
 
-/// Erases all parts of a generation, those too that an interrupted call left behind.
-fn sweep(items: &dyn Items, account: &str, generation: char) -> Result<(), KeychainError> {
+/// Erases all parts of a generation, also those that an interrupted call left.
+fn erase_parts(
+    items: &dyn SingleItems,
+    account: &str,
+    generation: char,
+) -> Result<(), KeychainError> {
     let mut count = 0;
-    while count < MAX_PARTS && is_there(items, &part(account, generation, count + 1))? {
+    while count < MAX_PARTS && exists(items, &part(account, generation, count + 1))? {
         count += 1;
     }
     for number in (1..=count).rev() {
@@ -173,14 +198,14 @@ fn sweep(items: &dyn Items, account: &str, generation: char) -> Result<(), Keych
     Ok(())
 }
 
-fn is_there(items: &dyn Items, account: &str) -> Result<bool, KeychainError> {
+fn exists(items: &dyn SingleItems, account: &str) -> Result<bool, KeychainError> {
     match items.read(account) {
         Err(error) if !is_unreadable(&error) => Err(error),
         found => Ok(!matches!(found, Ok(None))),
     }
 }
 
-/// There is something of this name, though not what it should be.
+/// Whether an item of this name exists, although its content cannot be used.
 fn is_unreadable(error: &KeychainError) -> bool {
     matches!(
         error.reason,
@@ -188,20 +213,21 @@ fn is_unreadable(error: &KeychainError) -> bool {
     )
 }
 
-/// The manifest that is there; what cannot be read is about to be replaced.
-fn previous(items: &dyn Items, account: &str) -> Result<Option<Manifest>, KeychainError> {
+/// The list of the current value's parts, or `None` where it is not split. An item that cannot be
+/// read counts as not split, because it is about to be replaced.
+fn current_list(items: &dyn SingleItems, account: &str) -> Result<Option<PartList>, KeychainError> {
     match items.read(account) {
-        Ok(first) => Ok(first.and_then(|first| Manifest::parse(first.expose()))),
+        Ok(first) => Ok(first.and_then(|first| PartList::parse(first.expose()))),
         Err(error) if is_unreadable(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Deletes the value with all its parts. Whether there was one. What names the parts goes last, so that a call that was
-/// interrupted leaves an item that is seen to be torn, and that another call deletes.
-pub(crate) fn erase(items: &dyn Items, account: &str) -> Result<bool, KeychainError> {
-    sweep(items, account, 'a')?;
-    sweep(items, account, 'b')?;
+/// Deletes the value with all its parts. Returns whether there was one. The list goes last, so that
+/// an interrupted call leaves an item that is seen to be incomplete and that the next call deletes.
+pub(crate) fn erase(items: &dyn SingleItems, account: &str) -> Result<bool, KeychainError> {
+    erase_parts(items, account, 'a')?;
+    erase_parts(items, account, 'b')?;
     items.erase(account)
 }
 
@@ -229,7 +255,8 @@ mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
 
-    /// Items that refuse what is too long, and that stop working after so many writes and deletions.
+    /// Items that refuse what is too long, and that stop working after so many writes and
+    /// deletions.
     struct Limited {
         items: RefCell<BTreeMap<String, String>>,
         left: Cell<usize>,
@@ -261,7 +288,7 @@ mod tests {
         }
     }
 
-    impl Items for Limited {
+    impl SingleItems for Limited {
         fn name(&self) -> &'static str {
             "limited"
         }
@@ -313,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_interrupted_the_old_value_or_the_new_one_is_there() {
+    fn an_interrupted_write_leaves_the_old_value_or_the_new_one() {
         let (old, new) = ("o".repeat(400), "n".repeat(700));
         for (before, after) in [(&*old, &*new), ("old", &new), (&old, "new")] {
             for steps in 0..20 {
@@ -349,9 +376,10 @@ mod tests {
         }
     }
 
-    /// What is damaged or there twice is erased or written over; what is locked stops a call before it changes anything.
+    /// An item that is damaged or exists twice is erased or written over; a locked one stops a call
+    /// before it changes anything.
     #[test]
-    fn what_cannot_be_read_is_replaced_unless_the_keychain_is_locked() {
+    fn an_unreadable_item_is_replaced_unless_the_keychain_is_locked() {
         let new = "n".repeat(500);
         // The value's own item, and a part that an interrupted call left.
         for name in ["a", "a#b.1"] {
@@ -387,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_erased_that_is_not_there() {
+    fn only_existing_items_are_erased() {
         let items = Limited::new(LIMIT);
         items.left.set(5 + 1);
         put(&items, &"x".repeat(5 * LIMIT)).unwrap();
@@ -395,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_from_items() {
+    fn parts_are_distinguished_from_items() {
         assert!(is_part("my_portal_1/tokens#a.1"));
         assert!(is_part("my_portal_1/tokens#b.12"));
         assert!(!is_part("my_portal_1/tokens"));
@@ -403,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_refused_and_changes_nothing() {
+    fn a_value_that_is_too_long_is_refused_and_changes_nothing() {
         let items = Limited::new(LIMIT);
         put(&items, "old").unwrap();
         let error = put(&items, &"x".repeat(LIMIT * MAX_PARTS + 1)).unwrap_err();
@@ -414,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_set_is_an_error() {
+    fn an_incomplete_set_is_an_error() {
         let items = Limited::new(LIMIT);
         put(&items, &"x".repeat(300)).unwrap();
         items.items.borrow_mut().remove("a#a.2");
@@ -431,14 +459,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back(text in "\\PC{0,600}", magic in any::<bool>()) {
+        fn any_text_is_read_back(text in "\\PC{0,600}", magic in any::<bool>()) {
             let text = if magic { format!("{MAGIC}{text}") } else { text };
             let items = Limited::new(LIMIT);
             put(&items, &text).unwrap();
             prop_assert_eq!(get(&items), Some(text));
         }
 
-        /// Writes of which some are interrupted: the last complete one counts, and nothing is left behind.
+        /// Writes of which some are interrupted: the last complete one counts, and nothing is left
+        /// behind.
         #[test]
         fn any_interruptions_leave_the_last_complete_value(
             writes in prop::collection::vec((0_usize..900, 0_usize..16), 1..12)

@@ -1,7 +1,9 @@
-//! A bound in time around any keychain: an unanswered prompt, a wedged daemon or a mute bus is an error, not a hang.
+//! A time limit around any keychain: a prompt that is not answered, a daemon that hangs or a bus
+//! that is silent is an error, and the program does not hang.
 //!
-//! Each call runs on a thread of its own. When the time is up, the thread is left behind and never joined: it may never
-//! come back, and the program ends without it.
+//! Each call runs on a thread of its own, because the systems' calls cannot be cancelled. When the
+//! time is up, the thread is left alone and never joined: it may never end, and the process exits
+//! without it.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::Arc;
@@ -14,39 +16,35 @@ use crate::crash;
 use crate::env;
 use crate::error::{KeychainError, KeychainReason};
 use crate::event::{Event, Wait};
+use crate::policy::{ANNOUNCE_WAIT_AFTER, KEYCHAIN_TIMEOUT, KEYCHAIN_TIMEOUT_INTERACTIVE};
 use crate::secret::Secret;
 
-/// Nobody is there to type a password.
-const NON_INTERACTIVE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A person may be typing one.
-const INTERACTIVE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A wait is worth mentioning once it has lasted this long.
-const LONG_WAIT: Duration = Duration::from_secs(1);
-
-/// The bound on one call: `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether a person is there.
-pub(super) fn bound(interactive: bool, context: &Context) -> Duration {
-    let wish = context.environment.var(env::AGE_OAUTH_KEYCHAIN_TIMEOUT);
-    wish.and_then(|text| duration(&text))
-        .unwrap_or(if interactive {
-            INTERACTIVE_TIMEOUT
-        } else {
-            NON_INTERACTIVE_TIMEOUT
-        })
+/// The time limit of one call: `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether the keychain can show
+/// a prompt.
+pub(super) fn call_timeout(interactive: bool, context: &Context) -> Duration {
+    let default = if interactive {
+        KEYCHAIN_TIMEOUT_INTERACTIVE
+    } else {
+        KEYCHAIN_TIMEOUT
+    };
+    let setting = context.environment.var(env::AGE_OAUTH_KEYCHAIN_TIMEOUT);
+    setting
+        .and_then(|text| parse_duration(&text))
+        .unwrap_or(default)
 }
 
-pub(super) struct Bounded {
+/// A keychain whose calls end in time.
+pub(super) struct WithTimeout {
     inner: Arc<dyn SecretStore>,
-    bound: Duration,
+    timeout: Duration,
     context: Context,
 }
 
-impl Bounded {
-    pub(super) fn new(inner: Arc<dyn SecretStore>, bound: Duration, context: &Context) -> Self {
+impl WithTimeout {
+    pub(super) fn new(inner: Arc<dyn SecretStore>, timeout: Duration, context: &Context) -> Self {
         Self {
             inner,
-            bound,
+            timeout,
             context: context.clone(),
         }
     }
@@ -55,7 +53,7 @@ impl Bounded {
         &self,
         call: impl FnOnce(&dyn SecretStore) -> Result<T, KeychainError> + Send + 'static,
     ) -> Result<T, KeychainError> {
-        let bound = self.context.deadline.bound(self.bound);
+        let timeout = self.context.deadline.bound(self.timeout);
         let (sender, answer) = mpsc::channel();
         let inner = Arc::clone(&self.inner);
         let started = thread::Builder::new()
@@ -64,32 +62,34 @@ impl Bounded {
                 crash::point("before the keychain");
                 let answer = call(inner.as_ref());
                 crash::point("after the keychain");
-                // Nobody may be waiting any more.
+                // An error here means that the caller has stopped waiting.
                 let _ = sender.send(answer);
             });
         if let Err(why) = started {
             return Err(self.error(KeychainReason::Refused, why.to_string()));
         }
         let begun = Instant::now();
-        match answer.recv_timeout(bound.min(LONG_WAIT)) {
+        // The first part of the wait is silent; most answers come in it.
+        match answer.recv_timeout(timeout.min(ANNOUNCE_WAIT_AFTER)) {
             Ok(answer) => return answer,
-            Err(RecvTimeoutError::Timeout) if bound > LONG_WAIT => {}
-            Err(why) => return Err(self.silent(why, bound)),
+            Err(RecvTimeoutError::Timeout) if timeout > ANNOUNCE_WAIT_AFTER => {}
+            Err(why) => return Err(self.no_answer(why, timeout)),
         }
+        // The rest is announced: the keychain may be showing a prompt in another window.
         self.context.emit(&Event::Waiting(Wait::Keychain));
-        let outcome = answer.recv_timeout(bound.saturating_sub(begun.elapsed()));
+        let outcome = answer.recv_timeout(timeout.saturating_sub(begun.elapsed()));
         self.context.emit(&Event::WaitOver);
         match outcome {
             Ok(answer) => answer,
-            Err(why) => Err(self.silent(why, bound)),
+            Err(why) => Err(self.no_answer(why, timeout)),
         }
     }
 
-    fn silent(&self, why: RecvTimeoutError, bound: Duration) -> KeychainError {
+    fn no_answer(&self, why: RecvTimeoutError, timeout: Duration) -> KeychainError {
         match why {
             RecvTimeoutError::Timeout => self.error(
                 KeychainReason::Timeout,
-                format!("nothing came within {:.1}s", bound.as_secs_f32()),
+                format!("there was no answer within {:.1}s", timeout.as_secs_f32()),
             ),
             RecvTimeoutError::Disconnected => self.error(
                 KeychainReason::Refused,
@@ -104,7 +104,7 @@ impl Bounded {
 }
 
 /// `5`, `5s`, `500ms`, `1m`.
-fn duration(text: &str) -> Option<Duration> {
+fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -118,7 +118,7 @@ fn duration(text: &str) -> Option<Duration> {
     }
 }
 
-impl SecretStore for Bounded {
+impl SecretStore for WithTimeout {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -198,7 +198,7 @@ mod tests {
         let release = Arc::new((Mutex::new(false), Condvar::new()));
         let context = context("50ms");
         let mute = Arc::new(Mute(Arc::clone(&release)));
-        let keychain = Bounded::new(mute, bound(true, &context), &context);
+        let keychain = WithTimeout::new(mute, call_timeout(true, &context), &context);
         let item = Item::new("x", "x", ItemKind::Tokens);
         let error = keychain.get(&item).unwrap_err();
         assert_eq!(error.reason, KeychainReason::Timeout);
@@ -208,24 +208,24 @@ mod tests {
     }
 
     #[test]
-    fn a_long_wait_is_told_and_its_end_too() {
+    fn a_long_wait_and_its_end_are_announced() {
         let release = Arc::new((Mutex::new(false), Condvar::new()));
-        let (told, events) = mpsc::channel();
+        let (sender, events) = mpsc::channel();
         let waker = Arc::clone(&release);
         let context = Context {
-            // The longest bound there is does no harm.
+            // The longest possible timeout does no harm.
             environment: Environment::of([("AGE_OAUTH_KEYCHAIN_TIMEOUT", format!("{}", u64::MAX))]),
             observer: Observer::new(move |event| {
                 if matches!(event, Event::Waiting(Wait::Keychain)) {
                     *waker.0.lock().unwrap() = true;
                     waker.1.notify_all();
                 }
-                told.send(event.clone()).unwrap();
+                sender.send(event.clone()).unwrap();
             }),
             ..Context::process()
         };
         let mute = Arc::new(Mute(release));
-        let keychain = Bounded::new(mute, bound(true, &context), &context);
+        let keychain = WithTimeout::new(mute, call_timeout(true, &context), &context);
         let item = Item::new("x", "x", ItemKind::Tokens);
         assert!(keychain.get(&item).unwrap().is_none());
         let events: Vec<_> = events.try_iter().collect();
@@ -240,7 +240,7 @@ mod tests {
             ..context("1m")
         };
         let mute = Arc::new(Mute(Arc::clone(&release)));
-        let keychain = Bounded::new(mute, bound(true, &context), &context);
+        let keychain = WithTimeout::new(mute, call_timeout(true, &context), &context);
         let item = Item::new("x", "x", ItemKind::Tokens);
         assert_eq!(
             keychain.get(&item).unwrap_err().reason,
@@ -254,7 +254,11 @@ mod tests {
     fn answers_and_errors_pass_through() {
         let memory = MemoryStore::new();
         let context = context("");
-        let keychain = Bounded::new(Arc::new(memory.clone()), bound(false, &context), &context);
+        let keychain = WithTimeout::new(
+            Arc::new(memory.clone()),
+            call_timeout(false, &context),
+            &context,
+        );
         let item = Item::new("x", "x", ItemKind::Tokens);
         keychain.set(&item, &Secret::new("s".into())).unwrap();
         assert_eq!(keychain.get(&item).unwrap().unwrap().expose(), "s");
@@ -269,8 +273,8 @@ mod tests {
         assert!(keychain.delete(&item).unwrap());
         assert!(!keychain.delete(&item).unwrap());
         assert!(keychain.all(&item).unwrap().is_empty());
-        // What cannot be retitled says so through the bound, too.
-        let untitled = Bounded::new(Arc::new(Untitled(memory)), LONG_WAIT, &context);
+        // An error of `retitle` passes through as well.
+        let untitled = WithTimeout::new(Arc::new(Untitled(memory)), ANNOUNCE_WAIT_AFTER, &context);
         assert!(untitled.retitle(&item).is_err());
     }
 
@@ -303,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_are_written_as_people_write_them() {
+    fn timeouts_are_parsed_with_and_without_a_unit() {
         for (text, expected) in [
             ("5", Some(5000)),
             ("5s", Some(5000)),
@@ -313,7 +317,7 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(
-                duration(text),
+                parse_duration(text),
                 expected.map(Duration::from_millis),
                 "{text}"
             );

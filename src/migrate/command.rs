@@ -10,11 +10,12 @@ use serde_json::{json, Value};
 
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
-use crate::cli::shared::connection_fields::{self, keychain_help, KeychainArg};
-use crate::cli::shared::connection_text::keychain_name;
+use crate::cli::shared::connection_fields::{self, keychain_help};
 use crate::cli::shared::help::examples;
+use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
+use crate::connection::KeychainKind;
 use crate::context::Context;
 use crate::error::{Error, KeychainReason};
 use crate::event::Decision;
@@ -24,7 +25,8 @@ use crate::migrate::migration::{
 };
 use crate::migrate::package::{profile_file, read_profiles, usual_places, LegacyStore, Profile};
 use crate::policy::ExtendRule;
-use crate::store::{rfc3339, ConnectionStore};
+use crate::store::ConnectionStore;
+use crate::util::rfc3339;
 
 /// Import the connections of the Python package age-oauth, with their secrets
 #[derive(Args, Debug, Default)]
@@ -54,8 +56,14 @@ pub(in crate::cli) struct ImportArgs {
     )]
     #[allow(clippy::option_option)] // Given or not, and with a file or without.
     from_arcgis_profile: Option<Option<PathBuf>>,
-    #[arg(long, value_name = "os|vault", hide_possible_values = true, help = keychain_help())]
-    keychain: Option<KeychainArg>,
+    #[arg(
+        long,
+        value_name = "os|vault",
+        value_parser = keychain_kind(),
+        hide_possible_values = true,
+        help = keychain_help()
+    )]
+    keychain: Option<KeychainKind>,
     /// Print one JSON array
     #[arg(long)]
     pub(in crate::cli) json: bool,
@@ -284,7 +292,7 @@ impl<'a> ImportRun<'a> {
             } else {
                 "is missing; it would go"
             },
-            keychain_name(connection.keychain)
+            connection.keychain.display_name()
         )];
         let sign_in = self.sign_in_before(connection, incoming.has_sign_in());
         plans.push(match (&sign_in, self.args.keep_plaintext) {

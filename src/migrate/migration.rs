@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::error::{Error, KeychainReason, Result};
 use crate::files::{self, Lock};
 use crate::keychain::{Item, ItemKind, Keychains};
-use crate::manage::{check_client_id, check_referer, keychain_error, put, read_ca};
+use crate::manage::{check_client_id, check_referer, keychain_error, read_ca, store_verified};
 use crate::migrate::package::{Legacy, LegacyRefresh, LegacyStore, Profile, Verify};
 use crate::secret::Secret;
 use crate::session::{this_machine, Session};
@@ -299,13 +299,13 @@ impl<'a> Migration<'a> {
     fn existing(&self, id: &str, is_ours: bool) -> Result<Vec<Connection>> {
         let mut found = Vec::new();
         if let Ok(own) = id.parse() {
-            match self.connections.load_if_there(&own) {
+            match self.connections.load_if_exists(&own) {
                 Err(Error::Corrupt { .. }) if !is_ours => {}
                 other => found.extend(other?),
             }
         }
         if let Some(remembered) = self.remembered.get(id) {
-            found.extend(self.connections.load_if_there(remembered)?);
+            found.extend(self.connections.load_if_exists(remembered)?);
         }
         Ok(found)
     }
@@ -511,7 +511,7 @@ impl<'a> Migration<'a> {
     ) -> Result<()> {
         let keychain = self.keychains.of(connection.keychain);
         let store = |kind, record: &Secret| {
-            put(keychain.as_ref(), &Item::of(connection, kind), record)
+            store_verified(keychain.as_ref(), &Item::of(connection, kind), record)
                 .map_err(|error| keychain_error(error, connection, kind))
         };
         if let Some(secret) = secret {
@@ -710,7 +710,7 @@ impl<'a> Migration<'a> {
             }
         }
         if self.is_in_place(store) && root.is_dir() && !files::world_accessible(root)?.is_empty() {
-            files::take_access_from_others(root)?;
+            files::restrict_to_owner(root)?;
         }
         Ok(())
     }

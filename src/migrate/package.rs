@@ -209,16 +209,8 @@ impl LegacyStore {
                 why: format!("`{id}` is no id of a connection"),
             });
         }
-        match fs::symlink_metadata(&folder) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => {
-                return Err(Error::Corrupt {
-                    path: folder,
-                    why: "it is no directory of its own (a symbolic link is not followed)".into(),
-                })
-            }
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(Error::file("read", folder)(why)),
+        if !files::is_folder(&folder)? {
+            return Ok(None);
         }
         let env = files::read(&folder.join(".env"), MAX_FILE)?;
         let meta = files::read(&folder.join("meta.json"), MAX_FILE);
@@ -262,16 +254,11 @@ fn read_object(path: &Path) -> Result<Option<Map<String, Value>>> {
 }
 
 fn object(bytes: Vec<u8>, path: &Path) -> Result<Map<String, Value>> {
-    let corrupt = |why: String| Error::Corrupt {
+    let text = Secret::from_file(bytes).ok_or_else(|| Error::Corrupt {
         path: path.to_owned(),
-        why,
-    };
-    let text = Secret::from_file(bytes).ok_or_else(|| corrupt("it holds no text".into()))?;
-    match serde_json::from_str(text.expose()) {
-        Ok(Value::Object(document)) => Ok(document),
-        Ok(_) => Err(corrupt("it is JSON, but no object".into())),
-        Err(why) => Err(corrupt(format!("it is no JSON ({why})"))),
-    }
+        why: "it holds no text".into(),
+    })?;
+    files::parse_object(text.expose().as_bytes(), path)
 }
 
 fn env(bytes: Vec<u8>, path: &Path) -> Result<Env> {

@@ -8,8 +8,9 @@ use crate::context::Context;
 use crate::error::{Error, SignInNeeded};
 use crate::event::{Notice, Observer};
 use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT};
-use crate::store::{rfc3339, RenewalLock};
+use crate::store::RenewalLock;
 use crate::token::Tokens;
+use crate::util::rfc3339;
 
 impl Session {
     /// Copies the dates of the tokens record. The last failure stays until the next sign-in: a

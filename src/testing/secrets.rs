@@ -8,12 +8,12 @@ use ring::digest;
 
 use super::{check_error, CANARY};
 use crate::error::{KeychainError, KeychainReason};
-use crate::keychain::split::{self, Items};
+use crate::keychain::split::{self, SingleItems};
 use crate::keychain::vault::formats;
 use crate::policy::{ExtendRule, MinTtl};
 use crate::secret::Secret;
-use crate::store::hex;
 use crate::token::{AccessToken, ClientSecret, Tokens};
+use crate::util::hex;
 
 /// A record out of a keychain.
 pub fn record(input: &[u8]) {
@@ -102,7 +102,7 @@ impl Memory {
     }
 }
 
-impl Items for Memory {
+impl SingleItems for Memory {
     fn name(&self) -> &'static str {
         "memory"
     }

@@ -46,7 +46,10 @@ fn from_wrong_answers_to_a_sign_in() {
         .line("my_portal");
     for (wrong, reason) in [
         ("http://gis.example.org/portal", "http is not allowed"),
-        ("https://me:pw@gis.example.org/portal", "no place in it"),
+        (
+            "https://me:pw@gis.example.org/portal",
+            "must not contain a user name",
+        ),
         ("ftp://x", "https://"),
     ] {
         terminal.expect("Portal address").line(wrong).expect(reason);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ use crate::event::{Decision, Event, Wait};
 use crate::keychain::Keychains;
 use crate::policy::ExtendRule;
 use crate::session::{RefreshOutcome, Session};
-use crate::store::{rfc3339, ConnectionStore, Listing};
+use crate::store::{ConnectionStore, Listing};
+use crate::util::{lock, rfc3339};
 
 /// How many connections of one portal are renewed at the same time: a portal has other work.
 const PER_PORTAL: usize = 2;
@@ -435,8 +436,4 @@ fn tell(
         line.push_str(", when no script holds a token any more");
     }
     ctx.answer(&line)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

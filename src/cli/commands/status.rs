@@ -11,7 +11,7 @@ use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{
     ago, connection_flag, escape, from_now, local, local_and_left, table, PLAINTEXT,
 };
-use crate::cli::shared::connection_text::{keychain_name, split_failure};
+use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::{examples, with_default};
 use crate::cli::CommandContext;
@@ -20,7 +20,8 @@ use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::policy;
 use crate::session::other_machine;
-use crate::store::{rfc3339, Listing, Plaintext};
+use crate::store::{Listing, Plaintext};
+use crate::util::rfc3339;
 
 /// A failure that is over is shown for so long.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -237,14 +238,14 @@ impl Row {
                     ),
                     None => format!(
                         "the tokens of `{label}` are gone ({})",
-                        keychain_name(connection.keychain)
+                        connection.keychain.display_name()
                     ),
                 },
                 hint: login,
             },
             (_, Some(Err(error))) => self.keychain_failure(error.clone()),
             (SignIn::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
-                keychain_name(connection.keychain),
+                connection.keychain.display_name(),
                 KeychainReason::Lost,
                 "the client secret is gone",
             )),
@@ -318,7 +319,7 @@ impl Row {
             ),
             (_, Some(end)) => (self.username(), local_and_left(end, now, &ctx.system.zone)),
         };
-        let mut keychain = keychain_name(connection.keychain).to_owned();
+        let mut keychain = connection.keychain.display_name().to_owned();
         if let Some(stored) = &self.stored {
             keychain.push_str(match stored {
                 Ok(true) => ": stored",

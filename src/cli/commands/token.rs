@@ -16,7 +16,8 @@ use crate::event::Decision;
 use crate::federation::Target;
 use crate::policy::{self, ExtendRule, MinTtl, ROTATE_REFRESH_TOKEN_AGE};
 use crate::session::{Session, TokenRequest, UsableToken};
-use crate::store::{rfc3339, Selector};
+use crate::store::Selector;
+use crate::util::rfc3339;
 
 /// Print an access token
 #[derive(Args, Debug, Default)]

@@ -86,14 +86,14 @@ pub(in crate::cli) fn vault(ctx: &mut CommandContext, command: &VaultCommand) ->
 /// What must be set for the vault to open; nothing for the key file that is found by itself.
 fn setting(key: &VaultKey) -> Option<String> {
     Some(match key {
-        VaultKey::Chosen(path) => format!(
+        VaultKey::NamedFile(path) => format!(
             "{}={}",
             env::AGE_OAUTH_VAULT_KEY_FILE,
             escape(&path.display().to_string())
         ),
         VaultKey::Base64(_) => env::AGE_OAUTH_VAULT_KEY.to_owned(),
         VaultKey::Passphrase(_) => env::AGE_OAUTH_VAULT_PASSPHRASE.to_owned(),
-        VaultKey::File => return None,
+        VaultKey::KeyFile => return None,
     })
 }
 
@@ -104,7 +104,7 @@ fn new_key(ctx: &mut CommandContext, args: &NewKeyArgs) -> Result<VaultKey, Fail
             path: path.clone(),
             source,
         })?;
-        return Ok(VaultKey::Chosen(path));
+        return Ok(VaultKey::NamedFile(path));
     }
     if let Some(name) = &args.key_variable {
         let key = ctx.context.environment.var(name).ok_or_else(|| {
@@ -121,7 +121,7 @@ fn new_key(ctx: &mut CommandContext, args: &NewKeyArgs) -> Result<VaultKey, Fail
     if args.passphrase {
         return passphrase(ctx).map(VaultKey::Passphrase);
     }
-    Ok(VaultKey::File)
+    Ok(VaultKey::KeyFile)
 }
 
 fn passphrase(ctx: &mut CommandContext) -> Result<Secret, Failure> {

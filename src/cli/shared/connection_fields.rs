@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
 use crate::cli::shared::help::with_default;
+use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::CommandContext;
 use crate::connection::{KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
@@ -57,8 +58,14 @@ pub(in crate::cli) struct FieldArgs {
         help = with_default("The proxy", Proxy::System.as_str())
     )]
     pub(in crate::cli) proxy: Option<String>,
-    #[arg(long, value_name = "os|vault", hide_possible_values = true, help = keychain_help())]
-    pub(in crate::cli) keychain: Option<KeychainArg>,
+    #[arg(
+        long,
+        value_name = "os|vault",
+        value_parser = keychain_kind(),
+        hide_possible_values = true,
+        help = keychain_help()
+    )]
+    pub(in crate::cli) keychain: Option<KeychainKind>,
     /// A word to find the connection by (repeatable)
     #[arg(long = "tag", value_name = "WORD")]
     pub(in crate::cli) tags: Vec<String>,
@@ -73,7 +80,7 @@ pub(in crate::cli) struct FieldArgs {
 pub(in crate::cli) fn keychain_help() -> String {
     with_default(
         "The system's keychain or an encrypted file",
-        KeychainKind::Os.as_str(),
+        KeychainKind::default().as_str(),
     )
 }
 
@@ -83,14 +90,6 @@ pub(in crate::cli) enum AuthType {
     User,
     /// The application itself, by its client secret
     App,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum KeychainArg {
-    /// The system's keychain
-    Os,
-    /// An encrypted file
-    Vault,
 }
 
 // Four ways to hand over a client secret, or none.
@@ -188,14 +187,10 @@ pub(in crate::cli) fn proxy(args: &FieldArgs) -> Result<Option<Proxy>, Error> {
 }
 
 pub(in crate::cli) fn keychain(
-    asked: Option<KeychainArg>,
+    asked: Option<KeychainKind>,
     environment: &Environment,
 ) -> Result<KeychainKind, Error> {
-    match asked {
-        Some(KeychainArg::Os) => Ok(KeychainKind::Os),
-        Some(KeychainArg::Vault) => Ok(KeychainKind::Vault),
-        None => default_keychain(environment),
-    }
+    asked.map_or_else(|| default_keychain(environment), Ok)
 }
 
 /// The keychain for a new connection. If the platform has no keychain, offers the vault to a
@@ -203,18 +198,21 @@ pub(in crate::cli) fn keychain(
 pub(in crate::cli) fn usable_keychain(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
-    asked: Option<KeychainArg>,
+    asked: Option<KeychainKind>,
 ) -> Result<KeychainKind, Failure> {
     let kind = keychain(asked, &ctx.context.environment)?;
     let probe = Item::new("probe", "probe", ItemKind::Probe);
     let answer = ctx.keychains(store).of(kind).get(&probe);
     match answer {
-        Err(error) if error.reason == KeychainReason::Missing && kind == KeychainKind::Os => {
+        Err(error) if error.reason == KeychainReason::Missing => {
+            let Some(alternative) = kind.alternative() else {
+                return Ok(kind);
+            };
             if asked.is_none() && ctx.person() {
                 ctx.console.warn(&error.to_string());
                 let question = "Keep secrets in an encrypted file (the vault) instead?";
                 if ctx.system.ask.confirm(question, true)? {
-                    return Ok(KeychainKind::Vault);
+                    return Ok(alternative);
                 }
             }
             Err(Error::from(error).into())
@@ -228,7 +226,7 @@ pub(in crate::cli) fn usable_keychain(
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
         .var(env::AGE_OAUTH_KEYCHAIN)
-        .map_or(Ok(KeychainKind::Os), |kind| kind.parse())
+        .map_or(Ok(KeychainKind::default()), |kind| kind.parse())
 }
 
 /// Asks the portal who it is, and warns if its clock differs.

@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::env;
 use crate::policy::{MinTtl, ENVIRONMENT_MIN_TTL};
 use crate::session::{TokenRequest, UsableToken};
-use crate::store::rfc3339;
+use crate::util::rfc3339;
 
 /// The default of `--prefix`.
 pub(in crate::cli) const PREFIX: &str = "ARCGIS_";

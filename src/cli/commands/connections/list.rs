@@ -10,7 +10,7 @@ use crate::cli::shared::connection_table::rows;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
-use crate::store::rfc3339;
+use crate::util::rfc3339;
 
 /// List connections
 #[derive(Args, Debug, Default)]

@@ -112,12 +112,14 @@ fn one(
 fn all(ctx: &mut CommandContext, store: &ConnectionStore, args: &RemoveArgs) -> Outcome {
     let listing = store.list(None)?;
     confirm_all(ctx, args, &listing)?;
-    let mut kinds = vec![KeychainKind::Os];
+    let used = |kind| listing.connections.iter().any(|one| one.keychain == kind);
+    let kinds: Vec<_> = KeychainKind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| kind.outlives_connections() || used(*kind))
+        .collect();
     let mut worst = DONE;
     for connection in listing.connections {
-        if !kinds.contains(&connection.keychain) {
-            kinds.push(connection.keychain);
-        }
         if let Err(failure) = one(ctx, store, connection, args) {
             ctx.fail(&failure);
             worst = worse(worst, failure.code());

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{DoctorContext, Finding, Fix};
+use crate::cli::shared::connection_fields::default_keychain;
 use crate::connection::KeychainKind;
 use crate::env;
 use crate::error::{Error, KeychainError, KeychainReason};
@@ -177,15 +178,11 @@ pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
 
 /// Writes, reads and deletes an item in each keychain that a connection uses or a new one would.
 pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Finding>, Usable) {
-    let preset = doctor.context.environment.var(env::AGE_OAUTH_KEYCHAIN);
-    let usual = match preset.as_deref() {
-        Some("vault") => KeychainKind::Vault,
-        _ => KeychainKind::Os,
-    };
+    let usual = default_keychain(&doctor.context.environment).unwrap_or_default();
     let uses = |kind| listing.connections.iter().any(|one| one.keychain == kind);
     let mut findings = Vec::new();
     let mut usable = Vec::new();
-    for kind in [KeychainKind::Os, KeychainKind::Vault] {
+    for &kind in KeychainKind::ALL {
         if !uses(kind) && (kind != usual || !listing.connections.is_empty()) {
             continue;
         }
@@ -230,7 +227,7 @@ fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, Key
     Err(KeychainError::new(
         keychain.name(),
         KeychainReason::Refused,
-        "it did not give back what was stored",
+        "it did not return what was stored",
     ))
 }
 

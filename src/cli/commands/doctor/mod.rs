@@ -374,7 +374,7 @@ fn mend(
 /// Whether nothing is left to do.
 fn apply(ctx: &CommandContext, store: &ConnectionStore, fix: &Fix) -> Result<bool, Failure> {
     match fix {
-        Fix::Private => store.take_access_from_others()?,
+        Fix::Private => store.restrict_to_owner()?,
         Fix::Labels => store.rebuild_labels()?,
         Fix::Default => store.set_default(None)?,
         Fix::Orphans(kind, items) => {
@@ -387,7 +387,7 @@ fn apply(ctx: &CommandContext, store: &ConnectionStore, fix: &Fix) -> Result<boo
         }
         Fix::Item(connection, kind) => {
             let keychain = ctx.keychains(store).of(connection.keychain);
-            let stayed = manage::mend_item(keychain.as_ref(), connection, *kind)?;
+            let stayed = manage::repair_item(keychain.as_ref(), connection, *kind)?;
             return Ok(stayed);
         }
     }

@@ -1,11 +1,14 @@
-//! Our thin store for the Secret Service (GNOME Keyring, KWallet, KeePassXC, oo7), over the `secret-service` crate.
+//! Our thin store for the Secret Service (GNOME Keyring, KWallet, KeePassXC, oo7), on top of the
+//! `secret-service` crate.
 //!
-//! Same attributes as the published keyring store (`service`, `username`), with three differences: it never prompts where
-//! no person can see it, it opens its session again when the daemon was replaced, and it uses no session encryption. The
-//! 1024-bit key agreement would cost two thirds of a read and hide nothing from a process that can ask the daemon itself.
+//! It has the same attributes as the published keyring store (`service`, `username`), with three
+//! differences: it never shows a prompt where no person can see it, it opens its session again when
+//! the daemon was restarted, and it uses no session encryption. The 1024-bit key agreement would
+//! cost two thirds of a read and protect from nothing: a process that could listen can also ask the
+//! daemon itself.
 //!
-//! A call and the connection's own work take turns on the calling thread. Each on a thread of its own, they would spend
-//! more time waking one another than the daemon spends on the answer.
+//! A call and the D-Bus connection's own work take turns on the calling thread. On threads of their
+//! own they would spend more time waking each other than the daemon needs for the answer.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -13,7 +16,7 @@ use std::fmt;
 use std::future::{poll_fn, Future};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use keyring::api::{CredentialApi, CredentialStoreApi};
@@ -23,22 +26,25 @@ use zbus::address::transport::{Transport, UnixSocket};
 use zbus::connection::Builder;
 use zbus::{Address, Connection};
 
-use super::os::{KeychainOptions, StoreError};
+use super::error::StoreError;
+use super::KeychainOptions;
 use crate::error::KeychainReason;
+use crate::util::lock;
 
 const CONTENT_TYPE: &str = "text/plain; charset=utf8";
 
 /// The store. Connects at the first call.
 pub(super) struct Store {
-    conversation: Arc<ServiceSession>,
+    sessions: Arc<ServiceSession>,
 }
 
+/// The session, which is opened when it is needed and again when the daemon has forgotten it.
 struct ServiceSession {
     session: Mutex<Option<Session>>,
-    surroundings: KeychainOptions,
+    options: KeychainOptions,
 }
 
-/// The service, and the connection that it is on.
+/// The service, and the D-Bus connection to it.
 struct Session {
     service: SecretService<'static>,
     connection: Connection,
@@ -46,27 +52,27 @@ struct Session {
 
 /// One item, by its attributes.
 struct Credentials {
-    conversation: Arc<ServiceSession>,
+    sessions: Arc<ServiceSession>,
     service: String,
     user: String,
     label: String,
-    /// The object on the bus, where one of several is meant.
+    /// The path of the D-Bus object, where one of several items with these attributes is meant.
     only: Option<String>,
 }
 
 impl Store {
-    pub(super) fn open(surroundings: KeychainOptions) -> Arc<CredentialStore> {
+    pub(super) fn open(options: KeychainOptions) -> Arc<CredentialStore> {
         Arc::new(Self {
-            conversation: Arc::new(ServiceSession {
+            sessions: Arc::new(ServiceSession {
                 session: Mutex::new(None),
-                surroundings,
+                options,
             }),
         })
     }
 
     fn entry(&self, service: &str, user: &str, label: &str, only: Option<String>) -> Entry {
         Entry::new_with_credential(Arc::new(Credentials {
-            conversation: Arc::clone(&self.conversation),
+            sessions: Arc::clone(&self.sessions),
             service: service.to_owned(),
             user: user.to_owned(),
             label: label.to_owned(),
@@ -100,9 +106,9 @@ impl CredentialStoreApi for Store {
         Ok(self.entry(service, user, label, None))
     }
 
-    /// Each entry is one item, also where several share a name.
+    /// Returns one entry for each item, also where several have the same attributes.
     fn search(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Entry>> {
-        let found = self.conversation.with_retry(|session| {
+        let found = self.sessions.with_retry(|session| {
             let found = session.wait(session.service.search_items(spec.clone()))?;
             found
                 .unlocked
@@ -112,7 +118,7 @@ impl CredentialStoreApi for Store {
                     let attributes = session.wait(item.get_attributes())?;
                     Ok((attributes, item.item_path.to_string()))
                 })
-                .collect::<Said<Vec<_>>>()
+                .collect::<ServiceResult<Vec<_>>>()
         })?;
         Ok(found
             .into_iter()
@@ -132,15 +138,19 @@ impl CredentialStoreApi for Store {
     }
 }
 
-type Said<T> = std::result::Result<T, StoreError>;
+/// The outcome of a D-Bus call; [`Result`] is that of the keyring crate's traits.
+type ServiceResult<T> = std::result::Result<T, StoreError>;
 
 impl Session {
-    fn wait<T>(&self, call: impl Future<Output = std::result::Result<T, ServiceError>>) -> Said<T> {
+    fn wait<T>(
+        &self,
+        call: impl Future<Output = std::result::Result<T, ServiceError>>,
+    ) -> ServiceResult<T> {
         Ok(wait(&self.connection, call)?)
     }
 }
 
-/// Waits for the call while the connection does its work on this same thread.
+/// Waits for the call while the connection does its work on the same thread.
 fn wait<T>(connection: &Connection, call: impl Future<Output = T>) -> T {
     zbus::block_on(async {
         let mut call = pin!(call);
@@ -158,10 +168,11 @@ fn wait<T>(connection: &Connection, call: impl Future<Output = T>) -> T {
 }
 
 impl ServiceSession {
-    /// Runs `call` in the session, which is opened where there is none, and once more in a new one where the daemon no
-    /// longer knows it.
-    fn with_retry<T>(&self, call: impl Fn(&Session) -> Said<T>) -> Result<T> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Runs `call` in the session, which is opened where there is none. Where the daemon does not
+    /// know the session any more, runs it once more in a new one.
+    fn with_retry<T>(&self, call: impl Fn(&Session) -> ServiceResult<T>) -> Result<T> {
+        let mut session = lock(&self.session);
+        // A session that was opened just now cannot be stale.
         let was_open = session.is_some();
         let mut outcome = self.in_session(&mut session, &call);
         if was_open && outcome.as_ref().is_err_and(StoreError::is_stale) {
@@ -174,8 +185,8 @@ impl ServiceSession {
     fn in_session<T>(
         &self,
         session: &mut Option<Session>,
-        call: &impl Fn(&Session) -> Said<T>,
-    ) -> Said<T> {
+        call: &impl Fn(&Session) -> ServiceResult<T>,
+    ) -> ServiceResult<T> {
         let open = match session.take() {
             Some(open) => open,
             None => self.connect()?,
@@ -183,16 +194,16 @@ impl ServiceSession {
         call(session.insert(open))
     }
 
-    fn connect(&self) -> Said<Session> {
-        let connection = bus(self.surroundings.bus.as_deref())
+    fn connect(&self) -> ServiceResult<Session> {
+        let connection = connection_builder(self.options.dbus_address.as_deref())
             .and_then(|builder| {
                 let builder = builder
-                    .method_timeout(self.surroundings.patience)
+                    .method_timeout(self.options.timeout)
                     .internal_executor(false);
                 zbus::block_on(builder.build())
             })
             .map_err(|error| match StoreError::from(ServiceError::from(error)) {
-                // No bus at all is no keychain at all.
+                // Without a bus this session has no keychain.
                 StoreError {
                     reason: KeychainReason::Refused,
                     detail,
@@ -211,14 +222,15 @@ impl ServiceSession {
     }
 }
 
-/// `DBUS_SESSION_BUS_ADDRESS` may list several addresses; they are alternatives, and the first one is the preferred.
-fn bus(address: Option<&str>) -> zbus::Result<Builder<'static>> {
+/// Prepares a connection to the D-Bus session. `DBUS_SESSION_BUS_ADDRESS` may list several
+/// addresses as alternatives, with the preferred one first.
+fn connection_builder(address: Option<&str>) -> zbus::Result<Builder<'static>> {
     let address = match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
         Some(address) => address.parse()?,
         None => Address::session()?,
     };
     match address.transport() {
-        // The usual kind. Left to itself, the builder would start a thread for it.
+        // The usual kind. For a path, the builder would start a thread of its own.
         Transport::Unix(unix) => match unix.path() {
             UnixSocket::File(path) => Ok(Builder::async_io_unix_stream(UnixStream::connect(path)?)),
             _ => Builder::address(address),
@@ -232,31 +244,37 @@ impl Credentials {
         HashMap::from([("service", &*self.service), ("username", &*self.user)])
     }
 
-    /// What is of this name: the unlocked items, and the locked ones.
-    fn find<'a>(&self, session: &'a Session) -> Said<(Vec<Item<'a>>, Vec<Item<'a>>)> {
+    /// The items with these attributes: the unlocked ones, and the locked ones.
+    fn find<'a>(&self, session: &'a Session) -> ServiceResult<(Vec<Item<'a>>, Vec<Item<'a>>)> {
         let found = session.wait(session.service.search_items(self.attributes()))?;
-        let meant = |item: &Item<'_>| {
+        let is_meant = |item: &Item<'_>| {
             let only = self.only.as_deref();
             only.is_none_or(|path| item.item_path.as_str() == path)
         };
-        let pick = |items: Vec<Item<'a>>| items.into_iter().filter(meant).collect();
+        let pick = |items: Vec<Item<'a>>| items.into_iter().filter(is_meant).collect();
         Ok((pick(found.unlocked), pick(found.locked)))
     }
 
-    /// Runs `call` on all items that match; locked ones are unlocked first, if a person can see the prompt.
-    fn with_matches<T>(&self, session: &Session, call: impl Fn(&[Item<'_>]) -> Said<T>) -> Said<T> {
+    /// Runs `call` on all items that match. Locked ones are unlocked first, if a person can see the
+    /// prompt.
+    fn with_matches<T>(
+        &self,
+        session: &Session,
+        call: impl Fn(&[Item<'_>]) -> ServiceResult<T>,
+    ) -> ServiceResult<T> {
         let (unlocked, locked) = self.find(session)?;
         self.unlock(session, &locked)?;
         let all: Vec<_> = unlocked.into_iter().chain(locked).collect();
         call(&all)
     }
 
-    /// Nothing to do where nothing is locked; without a person that is an error, and no prompt is shown.
-    fn unlock(&self, session: &Session, items: &[Item<'_>]) -> Said<()> {
+    /// Unlocks the items. Where no person can see the prompt, none is shown and locked items are an
+    /// error.
+    fn unlock(&self, session: &Session, items: &[Item<'_>]) -> ServiceResult<()> {
         if items.is_empty() {
             return Ok(());
         }
-        if !self.conversation.surroundings.interactive {
+        if !self.sessions.options.interactive {
             return Err(locked());
         }
         let items: Vec<_> = items.iter().collect();
@@ -264,7 +282,7 @@ impl Credentials {
     }
 
     /// Two round trips: search, and the secret of the one item found.
-    fn read(&self, session: &Session) -> Said<Option<Vec<u8>>> {
+    fn read(&self, session: &Session) -> ServiceResult<Option<Vec<u8>>> {
         let (unlocked, locked) = self.find(session)?;
         if unlocked.is_empty() {
             self.unlock(session, &locked)?;
@@ -272,14 +290,14 @@ impl Credentials {
         match (&*unlocked, &*locked) {
             ([], []) => Ok(None),
             ([only], []) | ([], [only]) => session.wait(only.get_secret()).map(Some),
-            (open, shut) => Err(StoreError {
+            (unlocked, locked) => Err(StoreError {
                 reason: KeychainReason::Ambiguous,
-                detail: format!("{} items of one name", open.len() + shut.len()),
+                detail: format!("{} items of one name", unlocked.len() + locked.len()),
             }),
         }
     }
 
-    fn write(&self, session: &Session, secret: &[u8]) -> Said<()> {
+    fn write(&self, session: &Session, secret: &[u8]) -> ServiceResult<()> {
         let written = self.with_matches(session, |items| {
             let Some((first, others)) = items.split_first() else {
                 return Ok(false);
@@ -294,17 +312,18 @@ impl Credentials {
         if written {
             return Ok(());
         }
-        // Never another collection: the one named `session` is forgotten at logout.
+        // Never another collection: the one named `session` is lost at the end of the desktop
+        // session.
         let collection = wait(
             &session.connection,
             session.service.get_default_collection(),
         )
         .map_err(|error| match error {
-            ServiceError::NoResult => no_default(),
+            ServiceError::NoResult => no_default_collection(),
             other => other.into(),
         })?;
         if session.wait(collection.is_locked())? {
-            if !self.conversation.surroundings.interactive {
+            if !self.sessions.options.interactive {
                 return Err(locked());
             }
             session.wait(collection.unlock())?;
@@ -321,7 +340,7 @@ impl Credentials {
     }
 }
 
-fn no_default() -> StoreError {
+fn no_default_collection() -> StoreError {
     StoreError {
         reason: KeychainReason::Missing,
         detail: "it has no default collection; create one in its own program".into(),
@@ -331,25 +350,25 @@ fn no_default() -> StoreError {
 fn locked() -> StoreError {
     StoreError {
         reason: KeychainReason::Locked,
-        detail: "its collection is locked, and nobody is there to unlock it".into(),
+        detail: "its collection is locked, and no prompt can be shown here to unlock it".into(),
     }
 }
 
 impl CredentialApi for Credentials {
     fn set_secret(&self, secret: &[u8]) -> Result<()> {
-        self.conversation
+        self.sessions
             .with_retry(|session| self.write(session, secret))
     }
 
     fn get_secret(&self) -> Result<Vec<u8>> {
-        self.conversation
+        self.sessions
             .with_retry(|session| self.read(session))?
             .ok_or(Error::NoEntry)
     }
 
     fn update_attributes(&self, attributes: &HashMap<&str, &str>) -> Result<()> {
         let label = attributes.get("label").copied().unwrap_or(&self.label);
-        self.conversation.with_retry(|session| {
+        self.sessions.with_retry(|session| {
             self.with_matches(session, |items| {
                 items
                     .iter()
@@ -359,7 +378,7 @@ impl CredentialApi for Credentials {
     }
 
     fn delete_credential(&self) -> Result<()> {
-        let deleted = self.conversation.with_retry(|session| {
+        let deleted = self.sessions.with_retry(|session| {
             self.with_matches(session, |items| {
                 for item in items {
                     session.wait(item.delete())?;
@@ -388,58 +407,5 @@ impl CredentialApi for Credentials {
 
     fn debug_fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.user)
-    }
-}
-
-impl From<ServiceError> for StoreError {
-    fn from(error: ServiceError) -> Self {
-        let reason = match &error {
-            ServiceError::Locked | ServiceError::Prompt | ServiceError::PromptDisconnected => {
-                KeychainReason::Locked
-            }
-            ServiceError::Unavailable
-            | ServiceError::ZbusFdo(zbus::fdo::Error::ServiceUnknown(_)) => KeychainReason::Missing,
-            ServiceError::Zbus(why) => by_bus(why),
-            ServiceError::ZbusFdo(zbus::fdo::Error::NoReply(_)) => KeychainReason::Timeout,
-            _ => KeychainReason::Refused,
-        };
-        Self {
-            reason,
-            detail: error.to_string(),
-        }
-    }
-}
-
-fn by_bus(error: &zbus::Error) -> KeychainReason {
-    match error {
-        zbus::Error::InputOutput(why) if why.kind() == std::io::ErrorKind::TimedOut => {
-            KeychainReason::Timeout
-        }
-        zbus::Error::MethodError(name, _, _) => match name.as_str() {
-            "org.freedesktop.DBus.Error.ServiceUnknown"
-            | "org.freedesktop.DBus.Error.NameHasNoOwner" => KeychainReason::Missing,
-            "org.freedesktop.Secret.Error.IsLocked" => KeychainReason::Locked,
-            "org.freedesktop.DBus.Error.NoReply" => KeychainReason::Timeout,
-            _ => KeychainReason::Refused,
-        },
-        _ => KeychainReason::Refused,
-    }
-}
-
-impl StoreError {
-    /// What a call brings in a session that the daemon has forgotten, or on a bus connection that broke. A second try in a
-    /// new session costs nothing if it was something else.
-    fn is_stale(&self) -> bool {
-        matches!(
-            self.reason,
-            KeychainReason::Refused | KeychainReason::Missing
-        )
-    }
-
-    fn into_keyring(self) -> Error {
-        match self.reason {
-            KeychainReason::Locked => Error::NoStorageAccess(Box::new(self)),
-            _ => Error::PlatformFailure(Box::new(self)),
-        }
     }
 }

@@ -1,0 +1,151 @@
+//! What `meta.json` says, valid by construction: labels, portal URLs, redirect URIs, kinds of
+//! sign-in.
+//!
+//! Every type here is parsed once, where text comes in; after that nothing needs to be checked
+//! again. No I/O, no clock.
+
+mod id;
+mod keychain_kind;
+mod label;
+mod portal_url;
+mod proxy;
+mod redirect_uri;
+mod text;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+pub use id::ConnectionId;
+pub use keychain_kind::KeychainKind;
+pub use label::{fold, Label};
+pub(crate) use portal_url::is_loopback;
+pub use portal_url::PortalUrl;
+pub use proxy::Proxy;
+pub use redirect_uri::{LoopbackUri, RedirectUri};
+pub use text::is_control;
+
+/// One registered way into one portal: everything about it that is not secret.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Connection {
+    /// Its stable identifier, which is also its folder's name.
+    pub id: ConnectionId,
+    /// The name that people type; unique without regard to case.
+    pub label: Label,
+    /// The portal's root.
+    pub portal: PortalUrl,
+    /// Whom tokens are for: a person who signs in, or the registered application itself.
+    pub grant: Grant,
+    /// The client ID that the portal gave the registered application.
+    pub client_id: String,
+    /// Which certificates are accepted.
+    pub tls: Tls,
+    /// Sent as `Referer` on every call of this connection.
+    pub referer: Option<String>,
+    /// The proxy on the way to the portal.
+    pub proxy: Proxy,
+    /// Where its secrets are stored.
+    pub keychain: KeychainKind,
+    /// Free words for `list --tag`.
+    pub tags: Vec<String>,
+    /// When it was added. Absent for connections that were imported without a date.
+    pub created_at: Option<Timestamp>,
+    /// When an access token was last renewed. Absent before the first time.
+    pub last_used_at: Option<Timestamp>,
+    /// The file that `ca.pem` was copied from.
+    pub ca_source: Option<String>,
+    /// What is known about the sign-in without asking the keychain.
+    pub status: Status,
+    /// The id that the Python package gave it, for an imported connection.
+    pub legacy_id: Option<String>,
+}
+
+impl Connection {
+    /// A new connection with a fresh id; every other field has its default.
+    #[must_use]
+    pub fn new(label: Label, portal: PortalUrl, grant: Grant, client_id: String) -> Self {
+        Self {
+            id: ConnectionId::new(&label),
+            label,
+            portal,
+            grant,
+            client_id,
+            tls: Tls::System,
+            referer: None,
+            proxy: Proxy::System,
+            keychain: KeychainKind::default(),
+            tags: Vec::new(),
+            created_at: None,
+            last_used_at: None,
+            ca_source: None,
+            status: Status::default(),
+            legacy_id: None,
+        }
+    }
+}
+
+/// Copies of facts in the keychain's record, for display. Where the two differ, the record is
+/// right. Every field is absent until it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The portal's name of the person who is signed in.
+    pub username: Option<String>,
+    /// When that person signed in.
+    pub signed_in_at: Option<Timestamp>,
+    /// When the refresh token was issued.
+    pub refresh_issued_at: Option<Timestamp>,
+    /// When the refresh token expires, as the portal said or as assumed where it said nothing.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// Whether the portal can extend the sign-in.
+    pub extendable: Option<bool>,
+    /// When the cached token expires.
+    pub access_expires_at: Option<Timestamp>,
+    /// When and why the last renewal failed, in one line.
+    pub last_failure: Option<String>,
+    /// The machine that the sign-in was made on.
+    pub machine: Option<String>,
+}
+
+/// Whom tokens are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// A person who signs in with a browser.
+    User {
+        /// Where the portal sends the authorization code.
+        redirect_uri: RedirectUri,
+        /// Whether the code is bound to this process by PKCE (S256). True unless switched off by
+        /// hand.
+        pkce: bool,
+    },
+    /// The application itself, which proves its identity by the client secret.
+    Application,
+}
+
+impl Grant {
+    /// The word in `meta.json`: `user` or `app`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::User { .. } => "user",
+            Self::Application => "app",
+        }
+    }
+
+    /// Whether this is an application connection.
+    #[must_use]
+    pub fn is_application(&self) -> bool {
+        matches!(self, Self::Application)
+    }
+}
+
+/// Which certificates are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Those that the system trusts.
+    System,
+    /// Those that the system trusts, and those in this PEM file (absolute path).
+    Ca(PathBuf),
+    /// Any. Every use warns.
+    Unverified,
+}

@@ -1,0 +1,240 @@
+//! A portal's URL, cut back from what people paste.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+use super::text::is_control;
+use crate::error::{Error, Result};
+
+/// A portal's root, without trailing slash: `https://host[:port][/context]`.
+///
+/// The address of any page of the portal is accepted and cut back to the root; see the examples in
+/// the tests.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PortalUrl(String);
+
+impl PortalUrl {
+    /// Path segments at which a portal's own pages and services begin.
+    const OWN_PAGES: [&'static str; 5] = ["home", "sharing", "portaladmin", "portalhelp", "rest"];
+
+    /// The root as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host, with the port where it is not the scheme's own.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let rest = self.0.split_once("://").map_or(&*self.0, |(_, rest)| rest);
+        rest.split('/').next().unwrap_or(rest)
+    }
+
+    /// An address below `/sharing/rest/`.
+    #[must_use]
+    pub fn rest(&self, path: &str) -> String {
+        let path = path.trim_start_matches('/');
+        if path.is_empty() {
+            format!("{}/sharing/rest", self.0)
+        } else {
+            format!("{}/sharing/rest/{path}", self.0)
+        }
+    }
+
+    /// Whether the host is this machine: `localhost`, `127.0.0.0/8`, `[::1]`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.0).is_ok_and(|url| is_loopback(&url))
+    }
+}
+
+/// Whether the URL's host is this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.trim_end_matches('.') == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+impl FromStr for PortalUrl {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = |why: &str| Error::invalid("portal URL", why);
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if text.chars().any(|c| is_control(c) || c.is_whitespace()) {
+            return Err(bad("it contains a blank or a control character"));
+        }
+        let with_scheme = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("https://{text}")
+        };
+        let url = Url::parse(&with_scheme)
+            .map_err(|why| Error::invalid("portal URL", why.to_string()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad("it must not contain a user name or a password"));
+        }
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(&url) => {}
+            "http" => return Err(bad("http is not allowed; portals speak https")),
+            _ => return Err(bad("it must begin with https://")),
+        }
+        let host = url.host_str().ok_or_else(|| bad("it names no host"))?;
+        let host = match host.strip_suffix('.').unwrap_or(host) {
+            "" => return Err(bad("it names no host")),
+            // `2..` is a name, but without its dots it would be the address 0.0.0.2.
+            host if host.ends_with('.') => return Err(bad("its host ends with two dots")),
+            // This host redirects to www, and requests with secrets do not follow redirects.
+            "arcgis.com" => "www.arcgis.com",
+            host => host,
+        };
+        let mut root = format!("{}://{host}", url.scheme());
+        if let Some(port) = url.port() {
+            root.push(':');
+            root.push_str(&port.to_string());
+        }
+        for segment in url.path_segments().into_iter().flatten() {
+            if Self::OWN_PAGES.contains(&segment.to_ascii_lowercase().as_str()) {
+                break;
+            }
+            if !segment.is_empty() {
+                root.push('/');
+                root.push_str(segment);
+            }
+        }
+        Ok(Self(root))
+    }
+}
+
+impl fmt::Display for PortalUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn pasted_portal_addresses_are_cut_back_to_the_root() {
+        let cases = [
+            ("https://h/portal", "https://h/portal"),
+            ("https://h/portal/", "https://h/portal"),
+            (" h/portal ", "https://h/portal"),
+            ("https://h/portal/home", "https://h/portal"),
+            ("https://h/portal/home/", "https://h/portal"),
+            ("https://h/portal/home/index.html", "https://h/portal"),
+            (
+                "https://h/portal/home/item.html?id=1a2b",
+                "https://h/portal",
+            ),
+            ("https://h/portal/sharing", "https://h/portal"),
+            ("https://h/portal/sharing/rest", "https://h/portal"),
+            ("https://h/portal/sharing/rest/", "https://h/portal"),
+            ("https://h/portal/Sharing/REST?f=json", "https://h/portal"),
+            (
+                "https://h/portal/sharing/rest/oauth2/authorize?client_id=x#y",
+                "https://h/portal",
+            ),
+            ("https://h/portal/portaladmin/login", "https://h/portal"),
+            ("https://h/portal/portalhelp/en", "https://h/portal"),
+            ("https://h:7443/arcgis/home", "https://h:7443/arcgis"),
+            ("https://h:443/arcgis/home", "https://h/arcgis"),
+            ("www.arcgis.com", "https://www.arcgis.com"),
+            ("arcgis.com", "https://www.arcgis.com"),
+            (
+                "https://www.arcgis.com/home/index.html",
+                "https://www.arcgis.com",
+            ),
+            (
+                "https://org.maps.arcgis.com/home",
+                "https://org.maps.arcgis.com",
+            ),
+            ("https://h", "https://h"),
+            ("https://h/a/b/portal/home", "https://h/a/b/portal"),
+            (
+                "HTTPS://Gis.Example.ORG/Portal",
+                "https://gis.example.org/Portal",
+            ),
+            ("https://h//portal//", "https://h/portal"),
+            (
+                "http://localhost:8080/portal",
+                "http://localhost:8080/portal",
+            ),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("https://[::1]:8443/portal", "https://[::1]:8443/portal"),
+        ];
+        for (input, root) in cases {
+            assert_eq!(
+                input.parse::<PortalUrl>().unwrap().as_str(),
+                root,
+                "{input}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_a_portal_are_refused() {
+        for input in [
+            "",
+            "   ",
+            "http://gis.example.org/portal",
+            "https://user@h/portal",
+            "https://user:pw@h/portal",
+            "ftp://h/portal",
+            "https://",
+            "https://h/por tal",
+            "https://h/\u{1b}[31m",
+            "javascript:alert(1)",
+            "https://2../portal",
+        ] {
+            assert!(input.parse::<PortalUrl>().is_err(), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_portal_knows_its_host_and_its_services() {
+        let portal: PortalUrl = "https://h:7443/arcgis/home".parse().unwrap();
+        assert_eq!(portal.host(), "h:7443");
+        assert_eq!(portal.rest(""), "https://h:7443/arcgis/sharing/rest");
+        assert_eq!(
+            portal.rest("/oauth2/token"),
+            "https://h:7443/arcgis/sharing/rest/oauth2/token"
+        );
+        assert!(!portal.is_loopback());
+        assert!("localhost:1/p".parse::<PortalUrl>().unwrap().is_loopback());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_portal_or_an_error_and_a_portal_is_stable(text in "\\PC{0,40}") {
+            if let Ok(portal) = text.parse::<PortalUrl>() {
+                prop_assert!(!portal.as_str().ends_with('/'));
+                prop_assert_eq!(portal.as_str().parse::<PortalUrl>().unwrap(), portal);
+            }
+        }
+
+        #[test]
+        fn a_path_below_a_portal_leads_back_to_it(
+            context in "[a-zA-Z0-9_-]{0,12}",
+            tail in "(home|sharing|Sharing/rest|portaladmin)(/[a-z]{0,5}){0,3}",
+        ) {
+            prop_assume!(!PortalUrl::OWN_PAGES.contains(&context.to_lowercase().as_str()));
+            let root: PortalUrl = format!("https://h.example/{context}").parse().unwrap();
+            let below: PortalUrl = format!("{root}/{tail}").parse().unwrap();
+            prop_assert_eq!(below, root);
+        }
+    }
+}

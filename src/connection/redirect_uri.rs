@@ -1,0 +1,150 @@
+//! Where the portal sends the authorization code.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+use super::portal_url::is_loopback;
+use super::text::is_control;
+use crate::error::{Error, Result};
+
+/// Where the portal sends the authorization code: exactly what is registered there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedirectUri {
+    /// The portal shows the authorization code, and the person pastes it.
+    OutOfBand,
+    /// The portal sends the browser to a port of this machine, where this program listens.
+    Loopback(LoopbackUri),
+    /// Anything else that is registered: the person pastes the address that the browser ends at.
+    Elsewhere(String),
+}
+
+impl RedirectUri {
+    /// The URN that makes a portal show the authorization code.
+    pub const OUT_OF_BAND: &'static str = "urn:ietf:wg:oauth:2.0:oob";
+
+    /// The registered text, character for character.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::OutOfBand => Self::OUT_OF_BAND,
+            Self::Loopback(uri) => &uri.text,
+            Self::Elsewhere(text) => text,
+        }
+    }
+}
+
+impl FromStr for RedirectUri {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = |why: &str| Error::invalid("redirect URI", why);
+        let text = text.trim();
+        if text == Self::OUT_OF_BAND {
+            return Ok(Self::OutOfBand);
+        }
+        if text.chars().any(|c| is_control(c) || c.is_whitespace()) {
+            return Err(bad("it contains a blank or a control character"));
+        }
+        let url =
+            Url::parse(text).map_err(|why| Error::invalid("redirect URI", why.to_string()))?;
+        if url.fragment().is_some() {
+            return Err(bad("it must not contain `#`"));
+        }
+        if url.scheme() != "http" {
+            return Ok(Self::Elsewhere(text.to_owned()));
+        }
+        if !is_loopback(&url) {
+            return Err(bad(
+                "http is allowed only for this machine (127.0.0.1, localhost, [::1])",
+            ));
+        }
+        let port = url
+            .port()
+            .filter(|port| *port != 0)
+            .ok_or_else(|| bad("it must name a port, as in http://127.0.0.1:53682/callback"))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        Ok(Self::Loopback(LoopbackUri {
+            text: text.to_owned(),
+            host,
+            port,
+            path: url.path().to_owned(),
+        }))
+    }
+}
+
+impl fmt::Display for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A redirect URI that leads to this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoopbackUri {
+    text: String,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl LoopbackUri {
+    /// `127.0.0.1`, `localhost` or `[::1]`, as registered.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The registered port; a portal compares it exactly.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The registered path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirect_uris_keep_their_registered_text() {
+        let uri: RedirectUri = "http://127.0.0.1:53682/callback".parse().unwrap();
+        assert_eq!(uri.as_str(), "http://127.0.0.1:53682/callback");
+        let RedirectUri::Loopback(uri) = uri else {
+            unreachable!("a loopback URI");
+        };
+        assert_eq!(
+            (uri.host(), uri.port(), uri.path()),
+            ("127.0.0.1", 53682, "/callback")
+        );
+        assert!(matches!(
+            "http://[::1]:53682".parse().unwrap(),
+            RedirectUri::Loopback(uri) if uri.path() == "/" && uri.host() == "[::1]"
+        ));
+        assert_eq!(
+            RedirectUri::OUT_OF_BAND.parse::<RedirectUri>().unwrap(),
+            RedirectUri::OutOfBand
+        );
+        assert!(matches!(
+            "https://example.org/cb".parse().unwrap(),
+            RedirectUri::Elsewhere(_)
+        ));
+        for bad in [
+            "",
+            "http://example.org/cb",
+            "http://127.0.0.1/cb",
+            "http://localhost:0/",
+            "https://h/#x",
+        ] {
+            assert!(bad.parse::<RedirectUri>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The vault: one encrypted file for servers, containers and CI, where no keychain exists.
+//!
+//! Readers take no lock: they see a whole file, the old one or the new one. With a key file on the
+//! same machine the vault protects copies of the store (backups, synchronised folders), not against
+//! programs that run as the same user.
+
+mod error;
+mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod formats;
+mod keys;
+mod rekey;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use super::{Item, SecretStore};
+use crate::connection::KeychainKind;
+use crate::context::Context;
+use crate::error::KeychainError;
+use crate::files::{self, Lock};
+use crate::policy::{MAX_VAULT_BYTES, VAULT_LOCK_TIMEOUT};
+use crate::secret::Secret;
+use crate::util::hex;
+use error::{from_files, refused};
+use format::{Entries, Entry, Header, OpenVault};
+use keys::{key_file_path, Key, KeySource, MasterKey};
+
+pub use rekey::{OldKey, VaultKey};
+
+const NAME: &str = KeychainKind::Vault.display_name();
+
+type Result<T> = std::result::Result<T, KeychainError>;
+
+/// The vault of one store.
+pub(super) struct Vault {
+    root: PathBuf,
+    key_file: PathBuf,
+    context: Context,
+}
+
+impl Vault {
+    /// Touches no file.
+    pub(super) fn new(root: PathBuf, custom_root: bool, context: &Context) -> Self {
+        let key_file = key_file_path(&root, custom_root);
+        Self {
+            root,
+            key_file,
+            context: context.clone(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.root.join("vault")
+    }
+
+    fn keys_from(&self, source: KeySource) -> Result<Vec<MasterKey>> {
+        source.keys(&self.context.environment, &self.key_file)
+    }
+
+    /// The opened vault, or `None` where the file does not exist.
+    fn read(&self) -> Result<Option<OpenVault>> {
+        let Some(bytes) = from_files(files::read(&self.path(), MAX_VAULT_BYTES))? else {
+            return Ok(None);
+        };
+        OpenVault::open(&bytes, |header| self.find_key(header)).map(Some)
+    }
+
+    /// The key that opens the vault with this header, from any source.
+    fn find_key(&self, header: &Header) -> Result<Key> {
+        let mut failure = None;
+        for source in KeySource::ORDER {
+            // A source that cannot be read must not keep another one from opening the vault. Its
+            // error is the likely cause if none does.
+            let masters = self.keys_from(source).unwrap_or_else(|error| {
+                failure.get_or_insert(error);
+                Vec::new()
+            });
+            for master in masters {
+                if let Some(key) = header.derive(&master)? {
+                    return Ok(key);
+                }
+            }
+        }
+        Err(failure.unwrap_or_else(|| {
+            let id = hex(&header.key_id);
+            refused(format!(
+                "none of the available keys opens it; it was sealed with the key {id}"
+            ))
+        }))
+    }
+
+    /// Changes the entries under the lock. The file is written only if `change` returns `true`
+    /// first.
+    fn change<T>(&self, change: impl FnOnce(&mut Entries) -> (bool, T)) -> Result<T> {
+        // Without the lock, two processes could read the same content and the second write would
+        // undo the first.
+        let _lock = self.lock()?;
+        let mut vault = match self.read()? {
+            Some(vault) => vault,
+            None => self.create()?,
+        };
+        let (changed, outcome) = change(&mut vault.entries);
+        if changed {
+            self.save(&mut vault)?;
+        }
+        Ok(outcome)
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        let path = self.root.join("vault.lock");
+        let locked = files::private_dir(&self.root)
+            .and_then(|()| Lock::acquire(&path, VAULT_LOCK_TIMEOUT, &self.context));
+        from_files(locked)
+    }
+
+    fn save(&self, vault: &mut OpenVault) -> Result<()> {
+        let bytes = vault.seal()?;
+        from_files(files::write(&self.path(), &bytes))
+    }
+
+    /// An empty vault under the first key that is available, or under a key file that is created
+    /// now.
+    fn create(&self) -> Result<OpenVault> {
+        for source in KeySource::ORDER {
+            // Here an unusable source is an error: the vault must not be sealed with another key
+            // than the person meant.
+            if let Some(master) = self.keys_from(source)?.into_iter().next() {
+                return OpenVault::new(&master);
+            }
+        }
+        OpenVault::new(&MasterKey::Raw(self.create_key_file()?))
+    }
+}
+
+impl SecretStore for Vault {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn get(&self, item: &Item) -> Result<Option<Secret>> {
+        let vault = self.read()?;
+        let entry = vault.and_then(|mut vault| vault.entries.remove(&item.account()));
+        Ok(entry.map(|entry| entry.secret))
+    }
+
+    fn set(&self, item: &Item, secret: &Secret) -> Result<()> {
+        self.change(|entries| {
+            let entry = Entry {
+                title: item.title(),
+                secret: secret.duplicate(),
+            };
+            entries.insert(item.account(), entry);
+            (true, ())
+        })
+    }
+
+    fn delete(&self, item: &Item) -> Result<bool> {
+        // `change` would create a vault only to delete something from it.
+        if !self.path().exists() {
+            return Ok(false);
+        }
+        self.change(|entries| {
+            let found = entries.remove(&item.account()).is_some();
+            (found, found)
+        })
+    }
+
+    fn retitle(&self, item: &Item) -> Result<()> {
+        if !self.path().exists() {
+            return Ok(());
+        }
+        self.change(|entries| match entries.get_mut(&item.account()) {
+            Some(entry) => {
+                entry.title = item.title();
+                (true, ())
+            }
+            None => (false, ()),
+        })
+    }
+
+    fn accounts(&self) -> Result<Vec<String>> {
+        let vault = self.read()?;
+        Ok(vault
+            .map(|vault| vault.entries.into_keys().collect())
+            .unwrap_or_default())
+    }
+}
