@@ -1,5 +1,6 @@
-//! `connections import`: takes over a store of the Python package, one connection at a time, each on its own: secrets into
-//! the keychain, plaintext away, refresh tokens exchanged. Or makes connections of the ArcGIS API for Python's profiles.
+//! `connections import`: takes over a store of the Python package, one connection at a time, each
+//! on its own: secrets into the keychain, plaintext away, refresh tokens exchanged. Or makes
+//! connections of the ArcGIS API for Python's profiles.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,10 @@ use crate::connection::Connection;
 use crate::context::{Context, Decision};
 use crate::error::{Error, KeychainReason};
 use crate::keychain::Keychains;
-use crate::migrate::migration::{
-    Migrated, Migration, NewConnection, Note, Options, Plan, ProfilePlan,
+use crate::migrate::{
+    profile_file, read_profiles, usual_places, Migrated, Migration, NewConnection, Note, Options,
+    PackageStore, Plan, Profile, ProfilePlan,
 };
-use crate::migrate::package::{profile_file, read_profiles, usual_places, LegacyStore, Profile};
 use crate::store::{rfc3339, ConnectionStore};
 use crate::token::ExtendRule;
 
@@ -38,29 +39,29 @@ pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     let places = places(&store, args)?;
     let mut there = Vec::new();
     for place in &places {
-        if LegacyStore::open(place).is_there()? {
+        if PackageStore::open(place).is_there()? {
             there.push(place);
         }
     }
-    let mut work = ImportRun::new(ctx, &store, args);
+    let mut run = ImportRun::new(ctx, &store, args);
     if !there.is_empty() {
-        let options = work.options()?;
-        let keychains = work.ctx.keychains(&store);
-        let context = work.ctx.context.clone();
-        let mut takeover = Migration::begin(&store, &keychains, &context, options)?;
+        let options = run.options()?;
+        let keychains = run.ctx.keychains(&store);
+        let context = run.ctx.context.clone();
+        let mut migration = Migration::begin(&store, &keychains, &context, options)?;
         for place in there {
             // Read now that nobody else takes anything from it.
-            work.old_store(&mut takeover, &LegacyStore::open(place))?;
-            if work.keychain_down {
+            run.old_store(&mut migration, &PackageStore::open(place))?;
+            if run.keychain_down {
                 break;
             }
         }
     }
-    work.conclude(&places)
+    run.conclude(&places)
 }
 
-/// Where the old store is looked for: where it was said to be, else where it may share our root, else where the package
-/// keeps it.
+/// Where the old store is looked for: where it was said to be, else where it may share our root,
+/// else where the package keeps it.
 fn places(store: &ConnectionStore, args: &ImportArgs) -> Result<Vec<PathBuf>, Failure> {
     if let Some(dir) = &args.dir {
         if !dir.is_dir() {
@@ -83,7 +84,7 @@ fn places(store: &ConnectionStore, args: &ImportArgs) -> Result<Vec<PathBuf>, Fa
 }
 
 /// What became of a sign-in.
-enum SignIn {
+enum SignInResult {
     /// The connection is an application's.
     Application,
     /// There is none.
@@ -91,16 +92,16 @@ enum SignIn {
     /// It was taken over as it was.
     Migrated,
     /// It was taken over, and its refresh token was exchanged. Holds its end.
-    Exchanged(Option<Timestamp>),
+    Extended(Option<Timestamp>),
 }
 
-impl SignIn {
+impl SignInResult {
     fn as_str(&self) -> &'static str {
         match self {
             Self::Application => "application",
             Self::Needed => "needed",
             Self::Migrated => "taken",
-            Self::Exchanged(_) => "exchanged",
+            Self::Extended(_) => "exchanged",
         }
     }
 }
@@ -157,7 +158,7 @@ impl<'a> ImportRun<'a> {
         })
     }
 
-    fn old_store(&mut self, takeover: &mut Migration<'_>, old: &LegacyStore) -> Outcome {
+    fn old_store(&mut self, migration: &mut Migration<'_>, old: &PackageStore) -> Outcome {
         if let Some(damage) = &old.damage {
             // The folders say what the index would, but for the default.
             self.fail("", &Failure::failed(damage.to_string()));
@@ -170,7 +171,7 @@ impl<'a> ImportRun<'a> {
             }
         };
         for id in &ids {
-            match self.one(takeover, old, id) {
+            match self.one(migration, old, id) {
                 Ok(()) => {}
                 Err(failure @ (Failure::BrokenPipe | Failure::Interrupted)) => return Err(failure),
                 Err(failure) => {
@@ -186,7 +187,7 @@ impl<'a> ImportRun<'a> {
             }
         }
         if !self.args.dry_run {
-            match takeover.settle(old.root()) {
+            match migration.finish(old.root()) {
                 Ok(Some(default)) => self
                     .ctx
                     .console
@@ -198,20 +199,22 @@ impl<'a> ImportRun<'a> {
         Ok(())
     }
 
-    fn one(&mut self, takeover: &mut Migration<'_>, old: &LegacyStore, id: &str) -> Outcome {
+    fn one(&mut self, migration: &mut Migration<'_>, old: &PackageStore, id: &str) -> Outcome {
         let dry = self.args.dry_run;
-        let taken = match takeover.plan(old, id).map_err(is_retryable)? {
+        let migrated = match migration.plan(old, id).map_err(is_retryable)? {
             Plan::Done(_) => return Ok(()),
-            Plan::Gone => return self.gone(takeover, old, id),
-            Plan::New(incoming) if dry => return self.would_import(old, id, &incoming),
-            Plan::Leftover(rest) if dry => return self.would_finish(old, id, rest.connection()),
-            Plan::New(incoming) => takeover.execute(*incoming).map_err(is_retryable)?,
-            Plan::Leftover(rest) => takeover.finish(*rest).map_err(is_retryable)?,
+            Plan::Gone => return self.gone(migration, old, id),
+            Plan::New(new) if dry => return self.would_import(old, id, &new),
+            Plan::Leftover(leftover) if dry => {
+                return self.would_finish(old, id, leftover.connection())
+            }
+            Plan::New(new) => migration.execute(*new).map_err(is_retryable)?,
+            Plan::Leftover(leftover) => migration.resume(*leftover).map_err(is_retryable)?,
         };
-        self.taken(takeover, old, id, taken)
+        self.imported(migration, old, id, migrated)
     }
 
-    fn gone(&mut self, takeover: &Migration<'_>, old: &LegacyStore, id: &str) -> Outcome {
+    fn gone(&mut self, migration: &Migration<'_>, old: &PackageStore, id: &str) -> Outcome {
         if self.args.keep_plaintext {
             return Ok(());
         }
@@ -220,7 +223,7 @@ impl<'a> ImportRun<'a> {
         if self.args.dry_run {
             self.line(&format!("Would forget {id_shown}: only its name is left"))?;
         } else {
-            takeover.forget(old.root(), id)?;
+            migration.forget(old.root(), id)?;
             self.line(&format!("[OK] Forgot {id_shown}: only its name was left"))?;
         }
         self.rows.push(json!({
@@ -232,9 +235,9 @@ impl<'a> ImportRun<'a> {
         Ok(())
     }
 
-    fn would_import(&mut self, old: &LegacyStore, id: &str, incoming: &NewConnection) -> Outcome {
+    fn would_import(&mut self, old: &PackageStore, id: &str, new: &NewConnection) -> Outcome {
         self.busy = true;
-        let connection = incoming.connection();
+        let connection = new.connection();
         self.line(&format!(
             "Would import: {}",
             escape(connection.label.as_str())
@@ -242,22 +245,22 @@ impl<'a> ImportRun<'a> {
         self.facts(connection)?;
         let mut plans = vec![format!(
             "its client secret {} to {}",
-            if incoming.has_secret() {
+            if new.has_secret() {
                 "goes"
             } else {
                 "is missing; it would go"
             },
             keychain_name(connection.keychain)
         )];
-        let sign_in = self.sign_in_before(connection, incoming.has_sign_in());
+        let sign_in = self.sign_in_before(connection, new.has_sign_in());
         plans.push(match (&sign_in, self.args.keep_plaintext) {
             (_, true) => "the plaintext stays; it needs a sign-in of its own".into(),
-            (SignIn::Migrated, _) if self.args.offline => "its sign-in goes there, too".into(),
-            (SignIn::Migrated, _) => {
+            (SignInResult::Migrated, _) if self.args.offline => "its sign-in goes there, too".into(),
+            (SignInResult::Migrated, _) => {
                 "its sign-in goes there, too; then its refresh token is exchanged, and the old one ends"
                     .into()
             }
-            (SignIn::Application, _) => "it is an application's and needs no sign-in".into(),
+            (SignInResult::Application, _) => "it is an application's and needs no sign-in".into(),
             _ => "it needs a sign-in".into(),
         });
         if !self.args.keep_plaintext {
@@ -266,20 +269,20 @@ impl<'a> ImportRun<'a> {
         for plan in plans {
             self.line(&format!("     {plan}"))?;
         }
-        self.notes(connection, incoming.notes())?;
+        self.notes(connection, new.notes())?;
         let row = row(
             connection,
             old.root(),
             id,
             "would_import",
             &sign_in,
-            incoming.notes(),
+            new.notes(),
         );
         self.rows.push(row);
         Ok(())
     }
 
-    fn would_finish(&mut self, old: &LegacyStore, id: &str, connection: &Connection) -> Outcome {
+    fn would_finish(&mut self, old: &PackageStore, id: &str, connection: &Connection) -> Outcome {
         self.busy = true;
         self.line(&format!(
             "Would finish importing: {}",
@@ -292,29 +295,30 @@ impl<'a> ImportRun<'a> {
         Ok(())
     }
 
-    fn sign_in_before(&self, connection: &Connection, comes: bool) -> SignIn {
+    fn sign_in_before(&self, connection: &Connection, comes: bool) -> SignInResult {
         if connection.grant.is_application() {
-            SignIn::Application
+            SignInResult::Application
         } else if comes && !self.args.keep_plaintext {
-            SignIn::Migrated
+            SignInResult::Migrated
         } else {
-            SignIn::Needed
+            SignInResult::Needed
         }
     }
 
-    /// Tells what was taken over, exchanges the refresh token, and has the old index forget the connection.
-    fn taken(
+    /// Tells what was taken over, exchanges the refresh token, and has the old index forget the
+    /// connection.
+    fn imported(
         &mut self,
-        takeover: &Migration<'_>,
-        old: &LegacyStore,
+        migration: &Migration<'_>,
+        old: &PackageStore,
         id: &str,
-        taken: Migrated,
+        migrated: Migrated,
     ) -> Outcome {
         self.busy = true;
-        let connection = &taken.connection;
+        let connection = &migrated.connection;
         self.line(&format!(
             "[OK] {} connection: {}",
-            if taken.resumed {
+            if migrated.resumed {
                 "Finished importing"
             } else {
                 "Imported"
@@ -322,28 +326,35 @@ impl<'a> ImportRun<'a> {
             escape(connection.label.as_str())
         ))?;
         self.facts(connection)?;
-        let sign_in = self.sign_in_after(&taken)?;
-        match (&taken.left, self.args.keep_plaintext) {
+        let sign_in = self.sign_in_after(&migrated)?;
+        match (&migrated.left, self.args.keep_plaintext) {
             (None, true) => {
                 self.line("     the old store keeps its plaintext, for the old tool")?;
             }
             (None, false) => self.line("     its plaintext was overwritten and deleted")?,
             (Some(_), _) => {}
         }
-        self.notes(connection, &taken.notes)?;
-        if taken.had_secret && !self.args.keep_plaintext {
+        self.notes(connection, &migrated.notes)?;
+        if migrated.had_secret && !self.args.keep_plaintext {
             self.expose(connection, &sign_in);
         }
-        let outcome = if taken.resumed {
+        let outcome = if migrated.resumed {
             "finished"
         } else {
             "imported"
         };
-        let mut row = row(connection, old.root(), id, outcome, &sign_in, &taken.notes);
-        row["plaintext_deleted"] = (taken.left.is_none() && !self.args.keep_plaintext).into();
+        let mut row = row(
+            connection,
+            old.root(),
+            id,
+            outcome,
+            &sign_in,
+            &migrated.notes,
+        );
+        row["plaintext_deleted"] = (migrated.left.is_none() && !self.args.keep_plaintext).into();
         self.rows.push(row);
-        let Some(error) = taken.left else {
-            return Ok(takeover.forget(old.root(), id)?);
+        let Some(error) = migrated.left else {
+            return Ok(migration.forget(old.root(), id)?);
         };
         Err(Failure::Hinted {
             error,
@@ -352,38 +363,38 @@ impl<'a> ImportRun<'a> {
         })
     }
 
-    fn sign_in_after(&mut self, taken: &Migrated) -> Result<SignIn, Failure> {
-        let connection = &taken.connection;
+    fn sign_in_after(&mut self, migrated: &Migrated) -> Result<SignInResult, Failure> {
+        let connection = &migrated.connection;
         if connection.grant.is_application() {
-            if !taken.had_secret && !taken.resumed {
+            if !migrated.had_secret && !migrated.resumed {
                 self.line(&format!(
                     "     its client secret is missing: age-oauth connections edit {} --client-secret-stdin",
                     shell_quoted(connection.label.as_str())
                 ))?;
             }
-            return Ok(SignIn::Application);
+            return Ok(SignInResult::Application);
         }
-        if let Some(stray) = &taken.stray {
+        if let Some(stray) = &migrated.stray {
             if !self.args.offline {
                 self.ctx.warn_of(connection);
                 let session = self.ctx.session_of(self.store, connection.clone());
                 session.revoke_stray(stray.duplicate());
             }
         }
-        if !taken.exchange {
+        if !migrated.extend {
             let signed_in = connection.status.signed_in_at.is_some();
             if signed_in {
-                return Ok(SignIn::Migrated);
+                return Ok(SignInResult::Migrated);
             }
             self.needs_sign_in(connection)?;
-            return Ok(SignIn::Needed);
+            return Ok(SignInResult::Needed);
         }
         if self.args.offline {
             self.line(&format!(
                 "     its sign-in was taken over; copies of the old plaintext are good until it is exchanged: age-oauth refresh --now {}",
                 connection_flag(connection)
             ))?;
-            return Ok(SignIn::Migrated);
+            return Ok(SignInResult::Migrated);
         }
         self.exchange(connection)
     }
@@ -395,8 +406,9 @@ impl<'a> ImportRun<'a> {
         ))
     }
 
-    /// Ends the refresh token that stood in plain text. A portal that cannot be asked now leaves the connection imported.
-    fn exchange(&mut self, connection: &Connection) -> Result<SignIn, Failure> {
+    /// Ends the refresh token that stood in plain text. A portal that cannot be asked now leaves
+    /// the connection imported.
+    fn exchange(&mut self, connection: &Connection) -> Result<SignInResult, Failure> {
         self.ctx.warn_of(connection);
         let session = self.ctx.session_of(self.store, connection.clone());
         let again = format!("age-oauth refresh --now {}", connection_flag(connection));
@@ -412,17 +424,17 @@ impl<'a> ImportRun<'a> {
                     "     signed in as {}{until}; the old refresh token was exchanged, copies of it are worthless",
                     escape(&user)
                 ))?;
-                Ok(SignIn::Exchanged(end))
+                Ok(SignInResult::Extended(end))
             }
             Ok(_) => {
                 self.line(
                     "     its sign-in was taken over, but this portal did not exchange its refresh token: copies of the old plaintext stay good until it ends",
                 )?;
-                Ok(SignIn::Migrated)
+                Ok(SignInResult::Migrated)
             }
             Err(Error::SignInNeeded { .. }) => {
                 self.needs_sign_in(connection)?;
-                Ok(SignIn::Needed)
+                Ok(SignInResult::Needed)
             }
             Err(error) => {
                 self.line("     its sign-in was taken over, but not exchanged")?;
@@ -438,19 +450,23 @@ impl<'a> ImportRun<'a> {
                 self.ctx.event_log.failed(&failure);
                 failure.print(&self.ctx.console);
                 self.worst = worse(self.worst, failure.code());
-                Ok(SignIn::Migrated)
+                Ok(SignInResult::Migrated)
             }
         }
     }
 
-    /// Remembers that this application's client secret was seen by whoever could read the file, and where to reset it.
-    fn expose(&mut self, connection: &Connection, sign_in: &SignIn) {
+    /// Remembers that this application's client secret was seen by whoever could read the file, and
+    /// where to reset it.
+    fn expose(&mut self, connection: &Connection, sign_in: &SignInResult) {
         let key = (
             connection.portal.as_str().to_owned(),
             connection.client_id.clone(),
         );
         let known = self.exposed.get(&key).is_some_and(|exposed| exposed.exact);
-        let may_ask = matches!(sign_in, SignIn::Exchanged(_) | SignIn::Application);
+        let may_ask = matches!(
+            sign_in,
+            SignInResult::Extended(_) | SignInResult::Application
+        );
         let item = (may_ask && !known && !self.args.offline)
             .then(|| self.item_page(connection))
             .flatten();
@@ -603,14 +619,14 @@ fn row(
     source: &Path,
     id: &str,
     outcome: &str,
-    sign_in: &SignIn,
+    sign_in: &SignInResult,
     notes: &[Note],
 ) -> Value {
     let notes: Vec<_> = notes.iter().map(ToString::to_string).collect();
     let end = match sign_in {
-        SignIn::Exchanged(end) => *end,
-        SignIn::Migrated => connection.status.refresh_expires_at,
-        SignIn::Application | SignIn::Needed => None,
+        SignInResult::Extended(end) => *end,
+        SignInResult::Migrated => connection.status.refresh_expires_at,
+        SignInResult::Application | SignInResult::Needed => None,
     };
     json!({
         "label": connection.label.as_str(),
@@ -670,29 +686,29 @@ fn profiles(
     };
     let keychains: Keychains = ctx.keychains(store);
     let context: Context = ctx.context.clone();
-    let mut takeover = Migration::begin(store, &keychains, &context, options)?;
-    let mut work = ImportRun::new(ctx, store, args);
+    let mut migration = Migration::begin(store, &keychains, &context, options)?;
+    let mut run = ImportRun::new(ctx, store, args);
     for profile in &profiles {
-        match work.profile(&mut takeover, &path, profile) {
+        match run.profile(&mut migration, &path, profile) {
             Ok(()) => {}
             Err(failure @ (Failure::BrokenPipe | Failure::Interrupted)) => return Err(failure),
-            Err(failure) => work.fail(&profile.name, &failure),
+            Err(failure) => run.fail(&profile.name, &failure),
         }
     }
-    work.conclude(&[path])
+    run.conclude(&[path])
 }
 
 impl ImportRun<'_> {
     fn profile(
         &mut self,
-        takeover: &mut Migration<'_>,
+        migration: &mut Migration<'_>,
         source: &Path,
         profile: &Profile,
     ) -> Outcome {
         let name = escape(&profile.name);
         let of_profile =
             |error: Error| Failure::failed(format!("the profile `{}`: {error}", profile.name));
-        let (connection, notes) = match takeover.plan_profile(profile).map_err(of_profile)? {
+        let (connection, notes) = match migration.plan_profile(profile).map_err(of_profile)? {
             ProfilePlan::Done(_) => return Ok(()),
             ProfilePlan::NoClientId => {
                 self.ctx.console.info(&format!(
@@ -713,7 +729,7 @@ impl ImportRun<'_> {
         if self.args.dry_run {
             self.line(&format!("Would import: {label}"))?;
         } else {
-            takeover.add_profile(&connection)?;
+            migration.add_profile(&connection)?;
             self.line(&format!("[OK] Imported connection: {label}"))?;
         }
         self.facts(&connection)?;
@@ -729,7 +745,7 @@ impl ImportRun<'_> {
             source,
             &profile.name,
             outcome,
-            &SignIn::Needed,
+            &SignInResult::Needed,
             &notes,
         );
         self.rows.push(row);

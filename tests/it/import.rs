@@ -9,8 +9,7 @@ use age_oauth::connection::KeychainKind;
 use age_oauth::context::{Context, Environment};
 use age_oauth::error::{Error, KeychainError, KeychainReason};
 use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
-use age_oauth::migrate::migration::{Migration, Options, Plan};
-use age_oauth::migrate::package::LegacyStore;
+use age_oauth::migrate::{Migrated, Migration, Options, PackageStore, Plan};
 use age_oauth::{ConnectionStore, Keychains, Secret};
 use serde_json::Value;
 
@@ -643,7 +642,7 @@ fn of_two_client_secrets_a_person_decides() {
     });
     import(&home, &["--offline"])
         .code(1)
-        .err_has("another client secret");
+        .err_has("not the one in the keychain");
     assert!(old.env(PROD).exists());
     home.run([
         "connections",
@@ -888,10 +887,7 @@ impl Bench {
     }
 
     /// Takes `Prod` over; `meanwhile` happens between reading and writing.
-    fn import(
-        &self,
-        meanwhile: impl FnOnce(),
-    ) -> age_oauth::Result<age_oauth::migrate::migration::Migrated> {
+    fn import(&self, meanwhile: impl FnOnce()) -> age_oauth::Result<Migrated> {
         let connections = ConnectionStore::open(self.home.store());
         let keychains = Keychains::fixed(Arc::clone(&self.keychain));
         let options = Options {
@@ -900,12 +896,12 @@ impl Bench {
             dry_run: false,
         };
         let mut takeover = Migration::begin(&connections, &keychains, &self.context, options)?;
-        let store = LegacyStore::open(&self.old.root);
+        let store = PackageStore::open(&self.old.root);
         let plan = takeover.plan(&store, PROD)?;
         meanwhile();
         match plan {
             Plan::New(incoming) => takeover.execute(*incoming),
-            Plan::Leftover(rest) => takeover.finish(*rest),
+            Plan::Leftover(leftover) => takeover.resume(*leftover),
             other => panic!("{other:?}"),
         }
     }
@@ -926,7 +922,7 @@ fn a_keychain_that_fails_leaves_the_plaintext() {
         assert!(store.list(None).unwrap().connections.is_empty());
     }
     let taken = bench.import(|| ()).unwrap();
-    assert!(taken.left.is_none() && taken.exchange && !taken.resumed);
+    assert!(taken.left.is_none() && taken.extend && !taken.resumed);
     assert!(!bench.old.env(PROD).exists());
     assert_eq!(bench.portal.connections(), 0);
 }
