@@ -122,13 +122,6 @@ pub struct Environment(Arc<Lookup>);
 
 type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
-/// Variables that hold a secret. The command line takes them out of its own environment, so that no child inherits them.
-pub const SECRET_VARIABLES: [&str; 3] = [
-    "AGE_OAUTH_CLIENT_SECRET",
-    "AGE_OAUTH_VAULT_KEY",
-    "AGE_OAUTH_VAULT_PASSPHRASE",
-];
-
 impl Environment {
     /// This process's environment.
     #[must_use]
@@ -179,7 +172,7 @@ impl Environment {
     /// The user's home directory: `HOME`, else what the platform says.
     #[must_use]
     pub fn home(&self) -> Option<PathBuf> {
-        self.path("HOME").or_else(dirs::home_dir)
+        self.path(crate::env::HOME).or_else(dirs::home_dir)
     }
 
     /// A path as people type it: `~` is the home directory, the rest is relative to where the program runs.

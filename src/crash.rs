@@ -19,14 +19,14 @@ pub(crate) fn point(name: &str) {
     static PASSED: AtomicU64 = AtomicU64::new(0);
 
     let number = PASSED.fetch_add(1, Ordering::SeqCst) + 1;
-    if let Some(log) = std::env::var_os("AGE_OAUTH_CRASH_LOG") {
+    if let Some(log) = std::env::var_os(crate::env::AGE_OAUTH_CRASH_LOG) {
         let opened = std::fs::OpenOptions::new()
             .append(true)
             .create(true)
             .open(log);
         let _ = opened.and_then(|mut file| writeln!(file, "{number} {name}"));
     }
-    let at = std::env::var("AGE_OAUTH_CRASH_AT").ok();
+    let at = std::env::var(crate::env::AGE_OAUTH_CRASH_AT).ok();
     if at.and_then(|at| at.parse().ok()) == Some(number) {
         // Like SIGKILL: no destructor and no handler of ours runs.
         std::process::abort();

@@ -35,6 +35,7 @@ pub mod cli;
 pub mod connection;
 pub mod context;
 mod crash;
+pub mod env;
 pub mod error;
 pub mod federation;
 mod files;

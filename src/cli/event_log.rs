@@ -13,6 +13,7 @@ use super::failure::{Failure, DONE};
 use super::system::System;
 use crate::connection::Connection;
 use crate::context::{Context, Event, Observer};
+use crate::env;
 use crate::error::Error;
 use crate::files;
 use crate::store::rfc3339;
@@ -56,7 +57,7 @@ impl EventLog {
         context: &Context,
         on_error: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        let Some(path) = context.environment.path("AGE_OAUTH_LOG") else {
+        let Some(path) = context.environment.path(env::AGE_OAUTH_LOG) else {
             return Self(None);
         };
         Self(Some(Arc::new(Log {

@@ -56,8 +56,9 @@ mod windows {
     /// `PATH`. Unlike cmd, and like PowerShell, the present folder is no part of the search.
     #[cfg_attr(not(windows), allow(dead_code))]
     pub(super) fn find(program: &OsStr) -> Option<OsString> {
-        let extensions = std::env::var("PATHEXT").unwrap_or_else(|_| ".COM;.EXE;.BAT;.CMD".into());
-        let path = std::env::var_os("PATH").unwrap_or_default();
+        let extensions =
+            std::env::var(crate::env::PATHEXT).unwrap_or_else(|_| ".COM;.EXE;.BAT;.CMD".into());
+        let path = std::env::var_os(crate::env::PATH).unwrap_or_default();
         let folders: Vec<_> = std::env::split_paths(&path).collect();
         search(program, &folders, &extensions, Path::is_file).map(PathBuf::into_os_string)
     }

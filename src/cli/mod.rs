@@ -26,13 +26,15 @@ pub use launch::Launch;
 pub use shell::{Shell, Unquotable, Variable};
 pub use system::{Ask, AskError, Check, System, Terminals, Zone};
 
-use args::{Cli, Color, Command, ConnectionsCommand, Global};
+use args::{Cli, Color, Command, Global};
+use commands::ConnectionsCommand;
 use console::{Console, OutputOptions};
 use event_log::{EventLog, LogScope};
 use failure::{Failure, Outcome, DONE};
 
 use crate::connection::{Connection, ConnectionId, Tls};
 use crate::context::{Context, Deadline, Event, Notice};
+use crate::env;
 use crate::keychain::Keychains;
 use crate::policy::ENDS_SOON;
 use crate::session::Session;
@@ -45,7 +47,7 @@ where
     T: Into<OsString> + Clone,
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    if commands::complete(&arguments) {
+    if commands::complete(Cli::command, &arguments) {
         return DONE;
     }
     let parsed = Cli::command()
@@ -83,7 +85,7 @@ fn command_name(matches: &ArgMatches) -> String {
 
 /// `--help` and `--version` are answers; the rest is wrong usage.
 fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> u8 {
-    let colored = system.terminal.colors && system.environment.var("NO_COLOR").is_none();
+    let colored = system.terminal.colors && system.environment.var(env::NO_COLOR).is_none();
     let text = if colored {
         error.render().ansi().to_string()
     } else {
@@ -176,7 +178,9 @@ impl CommandContext {
                 color: match global.color {
                     Color::Always => true,
                     Color::Never => false,
-                    Color::Auto => system.terminal.colors && environment.var("NO_COLOR").is_none(),
+                    Color::Auto => {
+                        system.terminal.colors && environment.var(env::NO_COLOR).is_none()
+                    }
                 },
                 terminal: system.terminal.stderr,
                 zone: system.zone.clone(),
@@ -213,9 +217,7 @@ impl CommandContext {
     fn serve(mut self, cli: Cli) -> u8 {
         let outcome = match cli.command {
             None => commands::overview(&mut self),
-            Some(Command::Connections(command)) => {
-                commands::connections(&mut self, command, &cli.global)
-            }
+            Some(Command::Connections(command)) => commands::connections(&mut self, command),
             Some(Command::Login(args)) => commands::login(&mut self, &args),
             Some(Command::Logout(args)) => commands::logout(&mut self, &args),
             Some(Command::Whoami(args)) => commands::whoami(&mut self, &args),
@@ -225,8 +227,10 @@ impl CommandContext {
             Some(Command::Exec(args)) => commands::exec(&mut self, &args),
             Some(Command::Doctor(args)) => commands::doctor(&mut self, &args),
             Some(Command::Vault(command)) => commands::vault(&mut self, &command),
-            Some(Command::Completions(args)) => commands::completions(&mut self, &args),
-            Some(Command::Man(args)) => commands::man(&mut self, &args),
+            Some(Command::Completions(args)) => {
+                commands::completions(&mut self, &args, Cli::command())
+            }
+            Some(Command::Man(args)) => commands::man(&mut self, &args, Cli::command()),
             Some(Command::Status(args)) => commands::status(&mut self, &args),
             Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
         };
@@ -279,12 +283,12 @@ impl CommandContext {
     fn may_prompt(&self) -> bool {
         let environment = &self.context.environment;
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
-            || environment.var("DISPLAY").is_some()
-            || environment.var("WAYLAND_DISPLAY").is_some();
+            || environment.var(env::DISPLAY).is_some()
+            || environment.var(env::WAYLAND_DISPLAY).is_some();
         let terminal = self.system.terminal;
         (terminal.stdin || terminal.stderr)
             && !self.no_input
-            && environment.var("CI").is_none()
+            && environment.var(env::CI).is_none()
             && desktop
     }
 
@@ -351,7 +355,7 @@ impl CommandContext {
 
     /// Says that `AGE_OAUTH_CONNECTION` chooses another connection than the default.
     fn warn_of_override(&self, store: &ConnectionStore, default: Option<&ConnectionId>) {
-        let Some(name) = self.context.environment.var("AGE_OAUTH_CONNECTION") else {
+        let Some(name) = self.context.environment.var(env::AGE_OAUTH_CONNECTION) else {
             return;
         };
         let found = store.find(&Selector::Name(name.clone())).ok();

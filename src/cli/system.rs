@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 
 use super::launch::{launch, Launch};
 use super::prompt::Dialog;
-use crate::context::{Clock, Environment, SECRET_VARIABLES};
+use crate::context::{Clock, Environment};
+use crate::env;
 use crate::keychain::SecretStore;
 use crate::secret::Secret;
 
@@ -133,7 +134,7 @@ impl System {
     pub fn real() -> Self {
         let core_limit = without_core_dumps();
         let mut taken = Vec::new();
-        for name in SECRET_VARIABLES {
+        for name in env::secret_names() {
             if let Some(value) = std::env::var_os(name) {
                 taken.push((name.to_owned(), value));
                 std::env::remove_var(name);
@@ -217,9 +218,14 @@ impl CoreLimit {
 /// Without a desktop there is no browser to open; what would come instead is a text browser in this very terminal.
 fn browse(url: &str) -> bool {
     let desktop = cfg!(any(windows, target_os = "macos"))
-        || ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER"]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        || [
+            env::DISPLAY,
+            env::WAYLAND_DISPLAY,
+            env::WSL_DISTRO_NAME,
+            env::BROWSER,
+        ]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     desktop && webbrowser::open(url).is_ok()
 }
 

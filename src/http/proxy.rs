@@ -13,12 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::connection::{is_loopback, Proxy};
 use crate::context::Environment;
+use crate::env;
 use crate::error::Unreachable;
-
-/// Variables that name a proxy for https; the first that is set counts.
-const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-/// Variables that name hosts to reach without one.
-const BYPASS_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// The proxy to use, and where it is set. Displays neither user name nor password.
 pub struct ProxyChoice {
@@ -173,11 +169,11 @@ fn system(url: &Url, environment: &Environment) -> Result<Option<ProxyChoice>, U
             .find_map(|name| Some((*name, environment.var(name)?)))
     };
     // 1. A host that is excepted is reached directly, whatever else is set.
-    if first(&BYPASS_VARIABLES).is_some_and(|(_, list)| bypassed(&list, url)) {
+    if first(&env::NO_PROXY_VARIABLES).is_some_and(|(_, list)| bypassed(&list, url)) {
         return Ok(None);
     }
     // 2. The environment.
-    if let Some((name, text)) = first(&PROXY_VARIABLES) {
+    if let Some((name, text)) = first(&env::PROXY_VARIABLES) {
         return ProxyChoice::parse(&text, ProxySource::Variable(name)).map(Some);
     }
     // 3. The manual setting of Windows, with exceptions of its own.

@@ -26,13 +26,11 @@ use super::certificate::{facts, read_certificates, validity, MAX_CERTIFICATES};
 use super::response::Classified;
 use crate::connection::Tls;
 use crate::context::Environment;
+use crate::env;
 use crate::error::{
     CertificateFacts, Error, Refusal, Result, TlsFailure, TlsFailureKind, Unreachable,
 };
 use crate::files;
-
-/// Variables that name a file of certificates to trust; the first readable one counts.
-const BUNDLES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
 /// Where Linux distributions and BSDs keep their own bundle.
 const SYSTEM_BUNDLES: [&str; 6] = [
@@ -47,10 +45,11 @@ const SYSTEM_BUNDLES: [&str; 6] = [
 /// No bundle of a whole platform is larger, in bytes.
 const MAX_BUNDLE: u64 = 16 * 1024 * 1024;
 
-/// The variable and the file whose certificates the environment adds to those of the platform.
+/// The variable and the file whose certificates the environment adds to those of the platform: the
+/// first file that can be read.
 #[must_use]
 pub fn extra_bundle(environment: &Environment) -> Option<(&'static str, PathBuf)> {
-    BUNDLES
+    env::CA_BUNDLE_VARIABLES
         .into_iter()
         .filter_map(|name| Some((name, environment.path(name)?)))
         .find(|(_, path)| files::open_user_file(path).is_ok())
@@ -150,7 +149,7 @@ impl Verifier {
     fn system_bundle(&self) -> Option<std::result::Result<Trust, String>> {
         let hides = |name| std::env::var_os(name).is_some();
         if !cfg!(all(unix, not(target_vendor = "apple")))
-            || !(hides("SSL_CERT_FILE") || hides("SSL_CERT_DIR"))
+            || !(hides(env::SSL_CERT_FILE) || hides(env::SSL_CERT_DIR))
         {
             return None;
         }

@@ -19,6 +19,7 @@ pub use vault::{OldKey, VaultKey};
 
 use crate::connection::{Connection, KeychainKind};
 use crate::context::Context;
+use crate::env;
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
 use timeout::Bounded;
@@ -152,7 +153,7 @@ impl Keychains {
         let os = Arc::new(os::OsStore::new(os::KeychainOptions {
             interactive,
             patience: bound,
-            bus: context.environment.var("DBUS_SESSION_BUS_ADDRESS"),
+            bus: context.environment.var(env::DBUS_SESSION_BUS_ADDRESS),
         }));
         Self(Source::Real {
             os: Arc::new(Bounded::new(os, bound, context)),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Item, SecretStore};
 use crate::context::{Context, Event, Wait};
 use crate::crash;
+use crate::env;
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
 
@@ -25,7 +26,7 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// The bound on one call: `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether a person is there.
 pub(super) fn bound(interactive: bool, context: &Context) -> Duration {
-    let wish = context.environment.var("AGE_OAUTH_KEYCHAIN_TIMEOUT");
+    let wish = context.environment.var(env::AGE_OAUTH_KEYCHAIN_TIMEOUT);
     wish.and_then(|text| duration(&text))
         .unwrap_or(if interactive {
             INTERACTIVE_TIMEOUT

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::{Item, SecretStore};
 use crate::context::{Context, Event, Notice};
+use crate::env;
 use crate::error::{Error, KeychainError, KeychainReason};
 use crate::files::{self, Lock};
 use crate::secret::Secret;
@@ -126,20 +127,20 @@ impl Vault {
     fn keys_at(&self, place: KeySource) -> Outcome<Vec<MasterKey>> {
         let environment = &self.context.environment;
         let keys = match place {
-            KeySource::Variable => match environment.var("AGE_OAUTH_VAULT_KEY") {
-                Some(text) => vec![decode_text(&Secret::new(text), "AGE_OAUTH_VAULT_KEY")?],
+            KeySource::Variable => match environment.var(env::AGE_OAUTH_VAULT_KEY) {
+                Some(text) => vec![decode_text(&Secret::new(text), env::AGE_OAUTH_VAULT_KEY)?],
                 None => Vec::new(),
             },
-            KeySource::Credential => match environment.path("CREDENTIALS_DIRECTORY") {
+            KeySource::Credential => match environment.path(env::CREDENTIALS_DIRECTORY) {
                 Some(folder) => keys_in_chosen(&folder.join("age-oauth.key"))?.unwrap_or_default(),
                 None => Vec::new(),
             },
-            KeySource::NamedFile => match environment.path("AGE_OAUTH_VAULT_KEY_FILE") {
+            KeySource::NamedFile => match environment.path(env::AGE_OAUTH_VAULT_KEY_FILE) {
                 Some(path) => keys_in_chosen(&path)?.ok_or_else(|| no_key_file(&path))?,
                 None => Vec::new(),
             },
             KeySource::Passphrase => {
-                let text = environment.var("AGE_OAUTH_VAULT_PASSPHRASE");
+                let text = environment.var(env::AGE_OAUTH_VAULT_PASSPHRASE);
                 return Ok(text
                     .map(Secret::new)
                     .map(MasterKey::Passphrase)

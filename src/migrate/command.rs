@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::{json, Value};
 
-use super::connections::keychain_name;
-use crate::cli::args::ImportArgs;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
-use crate::cli::shared::connection_fields;
+use crate::cli::shared::connection_fields::{self, KeychainArg};
+use crate::cli::shared::connection_text::keychain_name;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::{Context, Decision};
@@ -24,6 +24,36 @@ use crate::migrate::{
 };
 use crate::store::{rfc3339, ConnectionStore};
 use crate::token::ExtendRule;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ImportArgs {
+    /// The old store's folder; where the Python package keeps it, where absent
+    dir: Option<PathBuf>,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave the old store to the old tool: new connections, each with a sign-in of its own
+    #[arg(long)]
+    keep_plaintext: bool,
+    /// Ask no portal: sign-ins are not exchanged
+    #[arg(long)]
+    offline: bool,
+    /// Read the profiles of the ArcGIS API for Python instead (~/.arcgisprofile)
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        conflicts_with_all = ["dir", "keep_plaintext", "offline"]
+    )]
+    #[allow(clippy::option_option)] // Given or not, and with a file or without.
+    from_arcgis_profile: Option<Option<PathBuf>>,
+    /// Where the secrets go: the system's keychain, or an encrypted file
+    #[arg(long, value_name = "KIND")]
+    keychain: Option<KeychainArg>,
+    /// One JSON array
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
 
 pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     if ctx.selector.is_some() {

@@ -20,6 +20,7 @@ use crate::connection::{
 };
 use crate::context::{Context, Environment};
 use crate::crash;
+use crate::env;
 use crate::error::{Error, Result};
 use crate::files::{self, Lock};
 
@@ -95,13 +96,13 @@ impl RenewalLock {
 impl ConnectionStore {
     /// The user's own: `AGE_OAUTH_HOME`, else `age_oauth` in the platform's configuration directory. Touches no file.
     pub fn open_default(environment: &Environment) -> Result<Self> {
-        if let Some(root) = environment.path("AGE_OAUTH_HOME") {
+        if let Some(root) = environment.path(env::AGE_OAUTH_HOME) {
             let root = std::path::absolute(&root).map_err(Error::file("find", root))?;
             return Ok(Self { root, custom: true });
         }
         let config = dirs::config_dir().ok_or_else(|| {
             Error::invalid(
-                "AGE_OAUTH_HOME",
+                env::AGE_OAUTH_HOME,
                 "it is not set, and no home directory is known to take its place",
             )
         })?;
@@ -166,7 +167,7 @@ impl ConnectionStore {
         if let Some(selector) = asked {
             return self.find(selector);
         }
-        if let Some(name) = environment.var("AGE_OAUTH_CONNECTION") {
+        if let Some(name) = environment.var(env::AGE_OAUTH_CONNECTION) {
             return self.find(&Selector::Name(name));
         }
         if let Some(id) = self.default_id()? {

@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::cli::args::{ApiArgs, Method};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
 use crate::cli::CommandContext;
@@ -24,6 +24,37 @@ const MOST_PAGES: usize = 1000;
 const PAGE: &str = "100";
 
 type Fields = Vec<(String, String)>;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ApiArgs {
+    /// Below `/sharing/rest/` (community/self), or a whole address on the portal or one of its servers
+    path: String,
+    /// GET or POST; POST where a file is sent, else GET
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// A parameter (may be given several times)
+    #[arg(short = 'f', long = "field", value_name = "KEY=VALUE")]
+    fields: Vec<String>,
+    /// Send this file along, as the part `file` of a form
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paginate", "output"])]
+    input: Option<PathBuf>,
+    /// Fetch all pages; one JSON array of their results
+    #[arg(long, conflicts_with = "output")]
+    paginate: bool,
+    /// Write the answer to this file, however large; - is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Method {
+    /// Parameters in the address
+    #[value(alias = "GET")]
+    Get,
+    /// Parameters in a form
+    #[value(alias = "POST")]
+    Post,
+}
 
 pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
     let session = ctx.session()?;

@@ -5,34 +5,58 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::CommandFactory;
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 use clap_complete::CompleteEnv;
 
-use crate::cli::args::{Cli, Completed, CompletionsArgs};
 use crate::cli::failure::Outcome;
 use crate::cli::CommandContext;
-use crate::connection::Connection;
-use crate::context::Environment;
-use crate::store::ConnectionStore;
+use crate::env;
 
 /// Set by the scripts, to the name of the shell that wants to know.
-const VARIABLE: &str = "AGE_OAUTH_COMPLETE";
+const VARIABLE: &str = env::AGE_OAUTH_COMPLETE;
 
 const NAME: &str = "age-oauth";
 
-pub(in crate::cli) fn completions(ctx: &mut CommandContext, args: &CompletionsArgs) -> Outcome {
+#[derive(Args, Debug)]
+pub(in crate::cli) struct CompletionsArgs {
+    /// The shell
+    shell: CompletionShell,
+}
+
+/// Shells that complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CompletionShell {
+    /// GNU bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+    /// Windows PowerShell and PowerShell
+    Powershell,
+    /// Elvish
+    Elvish,
+    /// Nushell
+    #[value(alias = "nu")]
+    Nushell,
+}
+
+pub(in crate::cli) fn completions(
+    ctx: &mut CommandContext,
+    args: &CompletionsArgs,
+    mut program: Command,
+) -> Outcome {
     let asking: &dyn EnvCompleter = match args.shell {
-        Completed::Bash => &Bash,
-        Completed::Zsh => &Zsh,
-        Completed::Fish => &Fish,
-        Completed::Powershell => &Powershell,
-        Completed::Elvish => &Elvish,
-        Completed::Nushell => {
+        CompletionShell::Bash => &Bash,
+        CompletionShell::Zsh => &Zsh,
+        CompletionShell::Fish => &Fish,
+        CompletionShell::Powershell => &Powershell,
+        CompletionShell::Elvish => &Elvish,
+        CompletionShell::Nushell => {
             let mut script = Vec::new();
             let nushell = clap_complete_nushell::Nushell;
-            clap_complete::generate(nushell, &mut Cli::command(), NAME, &mut script);
+            clap_complete::generate(nushell, &mut program, NAME, &mut script);
             return Ok(ctx.system.out.write_all(&script)?);
         }
     };
@@ -42,32 +66,10 @@ pub(in crate::cli) fn completions(ctx: &mut CommandContext, args: &CompletionsAr
 }
 
 /// Answers a script that asks what fits, and says whether one did.
-pub(in crate::cli) fn complete(arguments: &[OsString]) -> bool {
+pub(in crate::cli) fn complete(program: fn() -> Command, arguments: &[OsString]) -> bool {
     let here = std::env::current_dir().ok();
-    CompleteEnv::with_factory(Cli::command)
+    CompleteEnv::with_factory(program)
         .var(VARIABLE)
         .try_complete(arguments.iter().cloned(), here.as_deref())
         .unwrap_or(true)
-}
-
-/// Completes a connection's name.
-pub(in crate::cli) fn labels() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| {
-        let listing = ConnectionStore::open_default(&Environment::process())
-            .and_then(|store| store.list(None))
-            .unwrap_or_default();
-        listing.connections.iter().map(candidate).collect()
-    })
-}
-
-/// The label; or the id where a shell would take the label for several words.
-fn candidate(connection: &Connection) -> CompletionCandidate {
-    let label = connection.label.as_str();
-    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if label.chars().all(plain) && !label.starts_with('-') {
-        return CompletionCandidate::new(label)
-            .help(Some(connection.portal.as_str().to_owned().into()));
-    }
-    CompletionCandidate::new(connection.id.as_str())
-        .help(Some(crate::cli::format::escape(label).into()))
 }

@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::cli::args::ExecArgs;
+use clap::Args;
+
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::launch::Launch;
 use crate::cli::shared::token_variables;
@@ -13,6 +15,16 @@ use crate::cli::CommandContext;
 /// As shells say that there is no such command, and that it cannot be run.
 const NOT_FOUND: u8 = 127;
 const NOT_RUNNABLE: u8 = 126;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ExecArgs {
+    /// How long the token must still live (half of what the portal grants)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    min_ttl: Option<Duration>,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
 
 pub(in crate::cli) fn exec(ctx: &mut CommandContext, args: &ExecArgs) -> Outcome {
     let session = ctx.session()?;

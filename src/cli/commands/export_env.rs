@@ -2,17 +2,34 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
-use crate::cli::args::ExportEnvArgs;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::shared::token_variables::{self, PREFIX};
 use crate::cli::shell::{Shell, Unquotable, Variable};
 use crate::cli::system::System;
 use crate::cli::CommandContext;
+use crate::env;
 use crate::error::Error;
 use crate::files;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ExportEnvArgs {
+    /// The form; the shell that runs this where absent
+    #[arg(long, value_name = "SHELL")]
+    shell: Option<Shell>,
+    /// Unset the variables instead
+    #[arg(long)]
+    unset: bool,
+    /// In place of ARCGIS_
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// How long the token must still live (half of what the portal grants)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    min_ttl: Option<Duration>,
+}
 
 pub(in crate::cli) fn export_env(ctx: &mut CommandContext, args: &ExportEnvArgs) -> Outcome {
     let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
@@ -107,7 +124,7 @@ fn shell(system: &System, given: Option<Shell>) -> Shell {
     let parents = (system.ancestors)();
     let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
     let by_variable = || {
-        let name = system.environment.var("SHELL")?;
+        let name = system.environment.var(env::SHELL)?;
         Shell::of_program(&name)
     };
     by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
@@ -168,7 +185,7 @@ fn append_to_github(
     variables: &[Variable],
     token: Option<&str>,
 ) -> Outcome {
-    let Some(path) = ctx.context.environment.path("GITHUB_ENV") else {
+    let Some(path) = ctx.context.environment.path(env::GITHUB_ENV) else {
         return Err(Failure::usage(
             "GITHUB_ENV is not set; the form `github` works in a GitHub Actions job",
         ));

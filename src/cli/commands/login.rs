@@ -5,9 +5,9 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::LoginArgs;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
 use crate::cli::CommandContext;
@@ -28,6 +28,22 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A sign-in shorter than this surprises people: the portal's administrator limits it.
 const SHORT_SIGN_IN: i64 = 24 * 3600;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct LoginArgs {
+    /// Do not open a browser; open the printed address yourself, on any device
+    #[arg(long)]
+    no_browser: bool,
+    /// How long the sign-in should live (90d); the longest the portal allows where absent
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    expiration: Option<Duration>,
+    /// Show the portal's form even if the browser is signed in; another user may sign in
+    #[arg(long)]
+    switch_user: bool,
+    /// JSON lines: first the address to open, then the result
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
 
 pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outcome {
     let session = ctx.session()?;
@@ -389,15 +405,4 @@ fn agrees(ctx: &mut CommandContext, question: &str, lines: &mut Lines) -> Result
         Line::Text(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
         _ => false,
     })
-}
-
-/// The two things people do after adding a connection.
-pub(super) fn next_steps(ctx: &CommandContext, connection: &Connection) {
-    let name = connection_flag(connection);
-    ctx.console.info("Next:");
-    ctx.console
-        .info(&format!("  age-oauth login {name}        sign in"));
-    ctx.console.info(&format!(
-        "  age-oauth token {name}        print an access token"
-    ));
 }

@@ -1,13 +1,26 @@
 //! `logout`: revokes the sign-in at the portal, then forgets it here, whatever the portal said.
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::LogoutArgs;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::escape;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::session::SignedOut;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct LogoutArgs {
+    /// Every connection
+    #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
+    all: bool,
+    /// Forget the sign-in here without revoking it at the portal
+    #[arg(long)]
+    keep_remote: bool,
+    /// One JSON object per connection
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
 
 pub(in crate::cli) fn logout(ctx: &mut CommandContext, args: &LogoutArgs) -> Outcome {
     let store = ctx.store()?;

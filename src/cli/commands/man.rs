@@ -1,20 +1,31 @@
 //! `man`: manual pages, out of the definitions that the program parses by.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::{Command, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man;
 
-use crate::cli::args::{Cli, ManArgs};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::CommandContext;
 use crate::error::Error;
 use crate::files::UserOutput;
 
-pub(in crate::cli) fn man(ctx: &mut CommandContext, args: &ManArgs) -> Outcome {
-    let mut program = Cli::command();
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ManArgs {
+    /// The command that the page is about; none for the program's own
+    command: Vec<String>,
+    /// Write the pages of all commands here
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    dir: Option<PathBuf>,
+}
+
+pub(in crate::cli) fn man(
+    ctx: &mut CommandContext,
+    args: &ManArgs,
+    mut program: Command,
+) -> Outcome {
     program.build();
     if let Some(dir) = &args.dir {
         std::fs::create_dir_all(dir).map_err(Error::file("create", dir))?;

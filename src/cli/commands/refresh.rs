@@ -8,14 +8,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::remove::broken_folder;
-use crate::cli::args::RefreshArgs;
 use crate::cli::event_log::LogScope;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{escape, local, local_and_left};
+use crate::cli::shared::connection_text::broken_folder;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::{Decision, Event, Wait};
@@ -33,6 +33,25 @@ const AT_ONCE: usize = 16;
 
 /// The longest sleep between two looks at the clock, which may be set and stands still while a machine sleeps.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct RefreshArgs {
+    /// Every connection, each on its own
+    #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
+    all: bool,
+    /// Extend the sign-in at once, though that ends every token handed out before
+    #[arg(long)]
+    now: bool,
+    /// Where extending is due but a script holds a token: wait at most this long for it to end
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
+    wait: Option<Duration>,
+    /// Extend sign-ins that are older than this, instead of those past half of their life
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
+    older_than: Option<Duration>,
+    /// One JSON object per connection
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
 
 pub(in crate::cli) fn refresh(ctx: &mut CommandContext, args: &RefreshArgs) -> Outcome {
     let store = ctx.store()?;

@@ -1,15 +1,15 @@
 //! `status`: every connection's sign-in, token, last use and last failure, from what is stored. Asks no portal, and no
 //! keychain unless told to.
 
+use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
-use super::connections::keychain_name;
-use crate::cli::args::StatusArgs;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{
     ago, connection_flag, escape, from_now, local, local_and_left, table, PLAINTEXT,
 };
+use crate::cli::shared::connection_text::{dated, keychain_name};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
@@ -62,6 +62,22 @@ struct LastFailure {
     what: String,
     /// A token was renewed since.
     over: bool,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct StatusArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+    /// End with code 3 if a sign-in is missing, has ended, or ends soon
+    #[arg(long)]
+    check: bool,
+    /// What "soon" means
+    #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = humantime::parse_duration)]
+    within: std::time::Duration,
+    /// Look into the keychain, too: whether the tokens and secrets are there
+    #[arg(long)]
+    keychain: bool,
 }
 
 pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
@@ -332,13 +348,6 @@ impl Row {
             recent || !failure.over
         })
     }
-}
-
-/// When a noted failure was, and what. One that was written by hand may have no date.
-pub(super) fn dated(line: &str) -> (Option<Timestamp>, &str) {
-    line.split_once(' ')
-        .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))
-        .unwrap_or((None, line))
 }
 
 fn mark(is_default: bool) -> String {

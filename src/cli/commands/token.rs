@@ -1,11 +1,14 @@
 //! `token`: prints an access token that lives long enough.
 
+use std::time::Duration;
+
+use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
-use crate::cli::args::TokenArgs;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, humanize, verify_ssl};
+use crate::cli::shared::duration::min_ttl;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::Decision;
@@ -13,10 +16,40 @@ use crate::federation::Target;
 use crate::policy::ENDS_SOON;
 use crate::session::{Session, TokenRequest, UsableToken};
 use crate::store::{rfc3339, Selector};
-use crate::token::{ExtendRule, MinTtl};
+use crate::token::ExtendRule;
 
 /// The Python package extended a sign-in that was older than this.
 const ROTATE_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct TokenArgs {
+    /// One JSON object
+    #[arg(long, conflicts_with = "header")]
+    pub(in crate::cli) json: bool,
+    /// As an HTTP header line
+    #[arg(long)]
+    header: bool,
+    /// How long the token must still live (60s)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    min_ttl: Option<Duration>,
+    /// Get a new one even if the stored one is good
+    #[arg(long)]
+    force: bool,
+    /// A token for this server, which the portal must vouch for
+    #[arg(long = "for", value_name = "URL")]
+    server: Option<String>,
+    /// Extend the sign-in if it is older than three days; prints no token
+    #[arg(long, conflicts_with_all = ["json", "header", "min_ttl", "force", "server"])]
+    rotate_refresh_token: bool,
+    /// The connection (as the Python package named this flag)
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "rotate_refresh_token",
+        hide = true
+    )]
+    portal: Option<String>,
+}
 
 pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outcome {
     if let Some(portal) = &args.portal {
@@ -49,16 +82,11 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
 fn want(args: &TokenArgs) -> TokenRequest {
     let default = TokenRequest::default();
     TokenRequest {
-        min_ttl: args.min_ttl.map_or(default.min_ttl, seconds),
+        min_ttl: args.min_ttl.map_or(default.min_ttl, min_ttl),
         explicit: args.min_ttl.is_some(),
         force: args.force,
         ..default
     }
-}
-
-/// A wish in whole seconds.
-pub(in crate::cli) fn seconds(wish: std::time::Duration) -> MinTtl {
-    MinTtl::Seconds(i64::try_from(wish.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn as_json(session: &Session, issued: &UsableToken, ctx: &CommandContext) -> Value {

@@ -1,15 +1,52 @@
 //! `vault rekey`: another key for the encrypted file.
 
-use crate::cli::args::{NewKeyArgs, VaultCommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::CommandContext;
+use crate::env;
 use crate::error::Error;
 use crate::keychain::{OldKey, VaultKey};
 use crate::secret::Secret;
 
 /// A shorter passphrase is guessed by those who get hold of a copy.
 const SHORTEST: usize = 12;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum VaultCommand {
+    /// Seal the vault with another key; without a flag, with a new one in its key file
+    Rekey(RekeyArgs),
+}
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct RekeyArgs {
+    #[command(flatten)]
+    key: NewKeyArgs,
+    /// Erase the key that it had from its key file. Copies of the vault, and other stores that share the file, need it
+    #[arg(long)]
+    forget_old: bool,
+}
+
+/// Ways to hand over a new key; without one, a random key goes into the vault's own key file.
+#[derive(Args, Debug, Default)]
+#[group(multiple = false)]
+pub(in crate::cli) struct NewKeyArgs {
+    /// The key in this file, for `AGE_OAUTH_VAULT_KEY_FILE`; a new one where there is no such file
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The key in this environment variable: 32 bytes in base64, for `AGE_OAUTH_VAULT_KEY`
+    #[arg(long, value_name = "NAME")]
+    key_variable: Option<String>,
+    /// The key on standard input: 32 bytes in base64, for `AGE_OAUTH_VAULT_KEY`
+    #[arg(long)]
+    key_stdin: bool,
+    /// A passphrase: asked for, or read from standard input where nobody sits at the terminal
+    #[arg(long)]
+    passphrase: bool,
+}
 
 pub(in crate::cli) fn vault(ctx: &mut CommandContext, command: &VaultCommand) -> Outcome {
     let VaultCommand::Rekey(args) = command;
@@ -36,11 +73,12 @@ pub(in crate::cli) fn vault(ctx: &mut CommandContext, command: &VaultCommand) ->
 fn setting(key: &VaultKey) -> Option<String> {
     Some(match key {
         VaultKey::Chosen(path) => format!(
-            "AGE_OAUTH_VAULT_KEY_FILE={}",
+            "{}={}",
+            env::AGE_OAUTH_VAULT_KEY_FILE,
             escape(&path.display().to_string())
         ),
-        VaultKey::Base64(_) => "AGE_OAUTH_VAULT_KEY".to_owned(),
-        VaultKey::Passphrase(_) => "AGE_OAUTH_VAULT_PASSPHRASE".to_owned(),
+        VaultKey::Base64(_) => env::AGE_OAUTH_VAULT_KEY.to_owned(),
+        VaultKey::Passphrase(_) => env::AGE_OAUTH_VAULT_PASSPHRASE.to_owned(),
         VaultKey::File => return None,
     })
 }

@@ -1,14 +1,24 @@
 //! `whoami`: by the portal's own word; never a guess.
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::WhoamiArgs;
 use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::error::{Error, SignInNeeded};
 use crate::portal::{AppInfo, Identity};
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct WhoamiArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+    /// Answer from what is stored, without asking the portal
+    #[arg(long)]
+    offline: bool,
+}
 
 pub(in crate::cli) fn whoami(ctx: &mut CommandContext, args: &WhoamiArgs) -> Outcome {
     if args.offline {

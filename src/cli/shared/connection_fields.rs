@@ -1,118 +1,117 @@
 //! What `add` and `edit` have in common: reading fields from flags, files and standard input, and asking the portal
 //! whether it is one.
 
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tempfile::NamedTempFile;
+use clap::{Args, ValueEnum};
 
-use crate::cli::args::{FieldArgs, KeychainArg, SecretArgs};
 use crate::cli::failure::Failure;
 use crate::cli::CommandContext;
 use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
 use crate::context::Environment;
+use crate::env;
 use crate::error::{Error, KeychainReason};
-use crate::http::{self, Http};
+use crate::http::Http;
 use crate::keychain::{Item, ItemKind};
-use crate::manage::{check_client_secret, read_ca, TlsChange};
+use crate::manage::check_client_secret;
 use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
 
+/// What `add` and `edit` have in common.
+#[derive(Args, Clone, Debug, Default)]
+pub(in crate::cli) struct FieldArgs {
+    /// The portal's address, as copied from the browser
+    #[arg(long, value_name = "URL")]
+    pub(in crate::cli) portal: Option<String>,
+    /// Who the tokens are for: a person who signs in, or the application itself
+    #[arg(long, value_name = "KIND")]
+    pub(in crate::cli) auth_type: Option<AuthType>,
+    /// The client ID of the application registered at the portal
+    #[arg(long, value_name = "ID")]
+    pub(in crate::cli) client_id: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) secret: SecretArgs,
+    /// Verify the portal's certificate: true, false, or the file of the authority that signed it
+    #[arg(long, value_name = "true|false|FILE")]
+    pub(in crate::cli) verify_ssl: Option<String>,
+    /// Where the portal sends the code, as registered there
+    #[arg(long, value_name = "URI")]
+    pub(in crate::cli) redirect_uri: Option<String>,
+    /// A Referer to send on every call
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::cli) referer: Option<String>,
+    /// The way out: a proxy's URL, `system`, or `none`
+    #[arg(long, value_name = "PROXY")]
+    pub(in crate::cli) proxy: Option<String>,
+    /// Where the secrets are kept: the system's keychain, or an encrypted file
+    #[arg(long, value_name = "KIND")]
+    pub(in crate::cli) keychain: Option<KeychainArg>,
+    /// A word to find the connection by (may be given several times)
+    #[arg(long = "tag", value_name = "WORD")]
+    pub(in crate::cli) tags: Vec<String>,
+    /// Do not ask the portal anything
+    #[arg(long)]
+    pub(in crate::cli) no_check: bool,
+    /// Certificates that came in a card (PEM), and where they came from
+    #[arg(skip)]
+    pub(in crate::cli) certificates: Option<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum AuthType {
+    /// A person signs in with a browser
+    User,
+    /// The application itself, by its client secret
+    App,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum KeychainArg {
+    /// The system's keychain
+    Os,
+    /// An encrypted file
+    Vault,
+}
+
+/// Four ways to hand over a client secret, or none.
+#[derive(Args, Clone, Debug, Default)]
+#[group(multiple = false)]
+pub(in crate::cli) struct SecretArgs {
+    /// The client secret (your shell's history keeps it; the other ways do not)
+    #[arg(long, value_name = "SECRET")]
+    pub(in crate::cli) client_secret: Option<SecretArg>,
+    /// Read the client secret from standard input
+    #[arg(long)]
+    pub(in crate::cli) client_secret_stdin: bool,
+    /// Read the client secret from a file
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) client_secret_file: Option<PathBuf>,
+    /// There is no client secret
+    #[arg(long)]
+    pub(in crate::cli) no_client_secret: bool,
+}
+
+/// A secret as typed: a struct of arguments may be printed one day, this never.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct SecretArg(Arc<Secret>);
+
+impl SecretArg {
+    pub(in crate::cli) fn secret(&self) -> Secret {
+        self.0.duplicate()
+    }
+}
+
+impl From<String> for SecretArg {
+    fn from(text: String) -> Self {
+        Self(Arc::new(Secret::new(text)))
+    }
+}
+
 /// More than any client secret takes in a file, in bytes; what is longer is refused as a secret.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
-
-/// Which certificates are accepted: for asking the portal now, and for storing.
-pub(in crate::cli) struct Trust {
-    pub(in crate::cli) tls: Tls,
-    pem: Option<(Vec<u8>, String)>,
-    /// Certificates that are not in a file of their own yet.
-    _file: Option<NamedTempFile>,
-}
-
-impl Trust {
-    pub(in crate::cli) fn system() -> Self {
-        Self {
-            tls: Tls::System,
-            pem: None,
-            _file: None,
-        }
-    }
-
-    pub(in crate::cli) fn unverified() -> Self {
-        Self {
-            tls: Tls::Unverified,
-            ..Self::system()
-        }
-    }
-
-    /// The certificates in a file (PEM or DER).
-    pub(in crate::cli) fn file(text: &str, environment: &Environment) -> Result<Self, Error> {
-        let path = environment.expand(text);
-        Self::certificates(read_ca(&path)?, path.display().to_string())
-    }
-
-    /// Exactly this certificate, as the portal showed it.
-    pub(in crate::cli) fn exactly(der: &[u8], portal: &PortalUrl) -> Result<Self, Error> {
-        let pem = http::to_pem(&[der]);
-        Self::certificates(pem, format!("shown by {}", portal.host()))
-    }
-
-    fn certificates(pem: String, source: String) -> Result<Self, Error> {
-        let failed = |source| Error::File {
-            action: "write",
-            path: std::env::temp_dir(),
-            source,
-        };
-        let mut file = NamedTempFile::new().map_err(failed)?;
-        file.write_all(pem.as_bytes()).map_err(failed)?;
-        Ok(Self {
-            tls: Tls::Ca(file.path().to_owned()),
-            pem: Some((pem.into_bytes(), source)),
-            _file: Some(file),
-        })
-    }
-
-    /// The certificates to store, and where they came from.
-    pub(in crate::cli) fn pem(&self) -> Option<(&[u8], &str)> {
-        self.pem
-            .as_ref()
-            .map(|(pem, source)| (pem.as_slice(), source.as_str()))
-    }
-
-    pub(in crate::cli) fn into_change(self) -> TlsChange {
-        match (self.tls, self.pem) {
-            (Tls::Unverified, _) => TlsChange::Unverified,
-            (_, Some((pem, source))) => TlsChange::Ca { pem, source },
-            _ => TlsChange::System,
-        }
-    }
-}
-
-/// What the flags or a card say of certificates.
-pub(in crate::cli) fn wanted_trust(
-    args: &FieldArgs,
-    environment: &Environment,
-) -> Result<Option<Trust>, Error> {
-    match (&args.certificates, &args.verify_ssl) {
-        (Some((pem, source)), _) => Trust::certificates(pem.clone(), source.clone()).map(Some),
-        (None, Some(text)) => trust(text, environment).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-/// `true`, `false` in the usual spellings; any other word is a file.
-fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "" => Err(Error::Invalid {
-            what: "--verify-ssl",
-            why: "it is true, false, or a file".into(),
-        }),
-        "true" | "yes" | "on" | "1" => Ok(Trust::system()),
-        "false" | "no" | "off" | "0" => Ok(Trust::unverified()),
-        _ => Trust::file(text.trim(), environment),
-    }
-}
 
 /// What flags and the variable say of the client secret.
 pub(in crate::cli) enum GivenSecret {
@@ -145,7 +144,7 @@ pub(in crate::cli) fn secret(
         })?;
         return Ok(GivenSecret::Text(text));
     }
-    match ctx.context.environment.var("AGE_OAUTH_CLIENT_SECRET") {
+    match ctx.context.environment.var(env::AGE_OAUTH_CLIENT_SECRET) {
         Some(text) => Ok(GivenSecret::Text(Secret::new(text))),
         None => Ok(GivenSecret::Nothing),
     }
@@ -209,7 +208,7 @@ pub(in crate::cli) fn usable_keychain(
 /// `AGE_OAUTH_KEYCHAIN`, else the platform's.
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
-        .var("AGE_OAUTH_KEYCHAIN")
+        .var(env::AGE_OAUTH_KEYCHAIN)
         .map_or(Ok(KeychainKind::Os), |kind| kind.parse())
 }
 
@@ -240,4 +239,31 @@ fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
             crate::cli::format::humanize(ahead.abs())
         ));
     }
+}
+
+/// Asks without echo; a person's connection may do without.
+pub(in crate::cli) fn ask_secret(
+    ctx: &mut CommandContext,
+    required: bool,
+    client_id: &str,
+) -> Result<Option<Secret>, Failure> {
+    let question = if required {
+        "Client secret (not shown)"
+    } else {
+        "Client secret (not shown; Enter for none, PKCE stands in)"
+    };
+    let answer = ctx.system.ask.secret(question, &mut |text| {
+        if text.trim().is_empty() && !required {
+            return Ok(());
+        }
+        check_client_secret(text, client_id)
+            .map(|_| ())
+            .map_err(|why| why.to_string())
+    })?;
+    if answer.expose().trim().is_empty() {
+        return Ok(None);
+    }
+    let secret = checked(&answer, client_id)?;
+    ctx.console.info("[OK] OAuth Client Secret captured.");
+    Ok(Some(secret))
 }

@@ -1,4 +1,11 @@
-//! What several commands share.
+//! What several commands share: groups of arguments, and helpers.
 
+pub(super) mod connection_changes;
 pub(super) mod connection_fields;
+pub(super) mod connection_json;
+pub(super) mod connection_name;
+pub(super) mod connection_table;
+pub(super) mod connection_text;
+pub(super) mod duration;
 pub(super) mod token_variables;
+pub(super) mod trust;

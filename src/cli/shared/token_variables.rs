@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::cli::format::verify_ssl;
 use crate::cli::shell::Variable;
 use crate::connection::Connection;
+use crate::env;
 use crate::session::{TokenRequest, UsableToken};
 use crate::store::rfc3339;
 use crate::token::MinTtl;
@@ -25,14 +26,14 @@ const NAMES: [&str; 8] = [
 ];
 
 /// Left out where another prefix was asked for.
-const CONNECTION: &str = "AGE_OAUTH_CONNECTION";
+const CONNECTION: &str = env::AGE_OAUTH_CONNECTION;
 
 /// Who gets a token into an environment keeps it for a while: half of the granted life unless asked otherwise.
 pub(in crate::cli) fn want(min_ttl: Option<Duration>) -> TokenRequest {
     TokenRequest {
         explicit: min_ttl.is_some(),
         ..TokenRequest::lasting(
-            min_ttl.map_or(MinTtl::HalfOfGranted, crate::cli::commands::token::seconds),
+            min_ttl.map_or(MinTtl::HalfOfGranted, crate::cli::shared::duration::min_ttl),
         )
     }
 }

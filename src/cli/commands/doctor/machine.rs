@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DoctorContext, Finding, Fix};
 use crate::connection::KeychainKind;
+use crate::env;
 use crate::error::{Error, KeychainError, KeychainReason};
 use crate::http;
 use crate::keychain::{Item, ItemKind};
@@ -22,7 +23,7 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
         .as_deref()
         .map_or("?".to_owned(), |path| path.display().to_string());
     let version = env!("CARGO_PKG_VERSION");
-    let search = environment.var_os("PATH").unwrap_or_default();
+    let search = environment.var_os(env::PATH).unwrap_or_default();
     let name = format!("age-oauth{}", std::env::consts::EXE_SUFFIX);
     let first = std::env::split_paths(&search)
         .map(|folder| folder.join(&name))
@@ -49,7 +50,7 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
             format!("{shown}, version {version}; its folder is not on PATH"),
         ),
     });
-    if let Some(name) = environment.var("AGE_OAUTH_CONNECTION") {
+    if let Some(name) = environment.var(env::AGE_OAUTH_CONNECTION) {
         let found = doctor.store.find(&Selector::Name(name.clone()));
         findings.push(match found {
             Ok(_) => Finding::ok(
@@ -176,7 +177,7 @@ pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
 
 /// Writes, reads and deletes an item in each keychain that a connection uses or a new one would.
 pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Finding>, Usable) {
-    let preset = doctor.context.environment.var("AGE_OAUTH_KEYCHAIN");
+    let preset = doctor.context.environment.var(env::AGE_OAUTH_KEYCHAIN);
     let usual = match preset.as_deref() {
         Some("vault") => KeychainKind::Vault,
         _ => KeychainKind::Os,

@@ -7,14 +7,15 @@ mod task;
 
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{json, Value};
 
-use crate::cli::args::DoctorArgs;
 use crate::cli::failure::{causes, hint, Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
 use crate::context::{Context, Deadline};
+use crate::env;
 use crate::error::Error;
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::manage;
@@ -164,6 +165,25 @@ struct DoctorContext {
     as_task: bool,
 }
 
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct DoctorArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+    /// Ask no portal
+    #[arg(long)]
+    offline: bool,
+    /// Look with the eyes of a scheduled task: no terminal, no desktop session, no prompt
+    #[arg(long)]
+    as_task: bool,
+    /// Mend what can be mended, after asking
+    #[arg(long)]
+    fix: bool,
+    /// Mend without asking
+    #[arg(short, long, requires = "fix")]
+    yes: bool,
+}
+
 pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Outcome {
     let store = ctx.store()?;
     let context = surroundings(ctx, args.as_task);
@@ -205,10 +225,10 @@ fn surroundings(ctx: &CommandContext, as_task: bool) -> Context {
     if ctx
         .context
         .environment
-        .var("AGE_OAUTH_KEYCHAIN_TIMEOUT")
+        .var(env::AGE_OAUTH_KEYCHAIN_TIMEOUT)
         .is_none()
     {
-        overrides.push(("AGE_OAUTH_KEYCHAIN_TIMEOUT".to_owned(), KEYCHAIN.into()));
+        overrides.push((env::AGE_OAUTH_KEYCHAIN_TIMEOUT.to_owned(), KEYCHAIN.into()));
     }
     if as_task {
         overrides.extend(task::bus());

@@ -3,16 +3,17 @@
 use std::ffi::OsString;
 
 use super::{machine, DoctorContext, Finding};
+use crate::env;
 
 /// Variables that a shell's profile may set and a task does not have.
 const VARIABLES: [&str; 7] = [
-    "AGE_OAUTH_HOME",
-    "AGE_OAUTH_KEYCHAIN",
-    "AGE_OAUTH_VAULT_KEY",
-    "AGE_OAUTH_VAULT_KEY_FILE",
-    "AGE_OAUTH_VAULT_PASSPHRASE",
-    "HTTPS_PROXY",
-    "SSL_CERT_FILE",
+    env::AGE_OAUTH_HOME,
+    env::AGE_OAUTH_KEYCHAIN,
+    env::AGE_OAUTH_VAULT_KEY,
+    env::AGE_OAUTH_VAULT_KEY_FILE,
+    env::AGE_OAUTH_VAULT_PASSPHRASE,
+    env::HTTPS_PROXY,
+    env::SSL_CERT_FILE,
 ];
 
 /// Where a task looks for a D-Bus session: not in the variable of a desktop session, but in the place of the user's own.
@@ -22,7 +23,7 @@ pub(super) fn bus() -> Option<(String, OsString)> {
         use std::os::unix::fs::MetadataExt;
         let user = std::fs::metadata(dirs::home_dir()?).ok()?.uid();
         let address = format!("unix:path=/run/user/{user}/bus");
-        Some(("DBUS_SESSION_BUS_ADDRESS".to_owned(), address.into()))
+        Some((env::DBUS_SESSION_BUS_ADDRESS.to_owned(), address.into()))
     }
     #[cfg(not(all(unix, not(target_os = "macos"))))]
     None

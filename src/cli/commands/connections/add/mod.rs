@@ -1,27 +1,74 @@
 //! `connections add`: guided where a person sits, by flags elsewhere. Every answer is checked as it is given.
 
-use crate::cli::args::{AddArgs, AuthType};
-use crate::cli::failure::{certificate, hint, Failure, Outcome};
+mod card;
+mod questions;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::failure::{hint, Failure, Outcome};
 use crate::cli::format::{escape, shell_quoted};
+use crate::cli::shared::connection_changes::{apply, changes};
+use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
+use crate::cli::shared::connection_text::next_steps;
+use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri};
-use crate::error::{Error, TlsFailure, Unreachable};
+use crate::error::Error;
 use crate::manage;
-use crate::portal::PortalInfo;
 use crate::secret::Secret;
 use crate::store::{ConnectionStore, Selector};
 
-use crate::cli::shared::connection_fields::{self, GivenSecret, Trust};
+use questions::{ask_portal, ask_redirect, decide, introduce, Decided};
 
-/// Suggested where the code is to be caught on this machine; any free port that is registered will do.
-const LOOPBACK: &str = "http://127.0.0.1:53682/callback";
+#[derive(Args, Clone, Debug, Default)]
+pub(in crate::cli) struct AddArgs {
+    /// From a connection card (see `connections share`): a file, or - for standard input
+    #[arg(
+        long,
+        value_name = "CARD",
+        conflicts_with_all = ["portal", "auth_type", "client_id", "verify_ssl", "redirect_uri", "referer"]
+    )]
+    from: Option<PathBuf>,
+    /// Do not ask whether the card is to be trusted
+    #[arg(short, long, requires = "from")]
+    yes: bool,
+    /// The SHA-256 fingerprint of a certificate in the card, as its sender told you (may be given several times)
+    #[arg(long = "ca-fingerprint", value_name = "FINGERPRINT", requires = "from")]
+    ca_fingerprints: Vec<String>,
+    /// What you call the connection
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+    #[command(flatten)]
+    fields: FieldArgs,
+    /// Make it the default
+    #[arg(long = "use")]
+    make_default: bool,
+    /// Do not make it the default, even if it is the first
+    #[arg(long, alias = "no-active", conflicts_with = "make_default")]
+    no_default: bool,
+    /// Update the connection of this label if there is one
+    #[arg(long)]
+    replace: bool,
+    /// Sign in at once
+    #[arg(long)]
+    login: bool,
+}
 
-pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Outcome {
-    let by_card = super::share::accept(ctx, args)?;
+/// What follows once the connection is stored.
+pub(super) enum Next {
+    Done,
+    /// `login` for the connection that the context names now.
+    SignIn,
+}
+
+pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Failure> {
+    let by_card = card::accept(ctx, args)?;
     let args = by_card.as_ref().unwrap_or(args);
     let store = ctx.store()?;
     if let Some(existing) = taken(&store, args)? {
-        return super::edit::replace(ctx, &store, existing, args);
+        return replace(ctx, &store, existing, args);
     }
     let guided = ctx.person()
         && [&args.label, &args.fields.portal, &args.fields.client_id]
@@ -141,9 +188,8 @@ impl<'a> Form<'a> {
                 self.must_be_guided("--portal", None)?;
                 ask_portal(ctx)?
             };
-            let trust =
-                connection_fields::wanted_trust(&self.args.fields, &ctx.context.environment)?
-                    .unwrap_or_else(Trust::system);
+            let trust = wanted_trust(&self.args.fields, &ctx.context.environment)?
+                .unwrap_or_else(Trust::system);
             if self.args.fields.no_check {
                 return Ok((portal, trust));
             }
@@ -269,179 +315,8 @@ impl<'a> Form<'a> {
                 Ok(None)
             };
         }
-        ask_secret(ctx, application, client_id)
+        connection_fields::ask_secret(ctx, application, client_id)
     }
-}
-
-enum Decided {
-    /// Ask again with these certificates.
-    Try(Trust),
-    /// Store it as it is.
-    Keep,
-    /// Another address.
-    Another,
-}
-
-/// What cannot be reached is told with its reason; then the person decides.
-fn decide(ctx: &mut CommandContext, portal: &PortalUrl, error: Error) -> Result<Decided, Failure> {
-    let certificate = match &error {
-        Error::Unreachable {
-            why: Unreachable::Tls(failure),
-            ..
-        } => Some(failure.clone()),
-        Error::Unreachable { .. } | Error::Refused { .. } => None,
-        _ => return Err(error.into()),
-    };
-    Failure::from(error).print_without_hint(&ctx.console);
-    match certificate {
-        Some(failure) => decide_tls(ctx, portal, &failure),
-        None => decide_plain(ctx),
-    }
-}
-
-fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure> {
-    let question = "Portal address, as in your browser (https://gis.example.com/portal)";
-    let answer = ctx.system.ask.text(question, None, &mut |text| {
-        text.parse::<PortalUrl>()
-            .map(|_| ())
-            .map_err(|why| why.to_string())
-    })?;
-    Ok(answer.parse()?)
-}
-
-fn introduce(ctx: &CommandContext, portal: &PortalUrl, info: &PortalInfo, trust: &Trust) {
-    let name = info.name.as_deref().unwrap_or("a portal without a name");
-    ctx.console.info(&format!(
-        "[OK] {portal} is {} ({}).",
-        escape(name),
-        escape(&info.version)
-    ));
-    match trust.tls {
-        crate::connection::Tls::Unverified => {}
-        _ if portal.as_str().starts_with("http://") => {}
-        _ => ctx.console.info("[OK] Its certificate is verified."),
-    }
-}
-
-fn decide_tls(
-    ctx: &mut CommandContext,
-    portal: &PortalUrl,
-    failure: &TlsFailure,
-) -> Result<Decided, Failure> {
-    let mut choices = vec![
-        "Give the file of the authority that signed it (PEM or DER)".to_owned(),
-        "Trust exactly this certificate, after comparing its fingerprint".to_owned(),
-        "Do not verify certificates of this portal (unsafe)".to_owned(),
-        "Enter another address".to_owned(),
-    ];
-    if failure.chain.is_empty() {
-        choices.remove(1);
-    }
-    let connection_flag = ctx.system.ask.choose("What shall be done", &choices, 0)?;
-    let connection_flag = if failure.chain.is_empty() && connection_flag > 0 {
-        connection_flag + 1
-    } else {
-        connection_flag
-    };
-    match connection_flag {
-        0 => ask_ca(ctx).map(Decided::Try),
-        1 => pin(ctx, portal, failure),
-        2 => Ok(Decided::Try(Trust::unverified())),
-        _ => Ok(Decided::Another),
-    }
-}
-
-fn ask_ca(ctx: &mut CommandContext) -> Result<Trust, Failure> {
-    let environment = ctx.context.environment.clone();
-    let answer = ctx.system.ask.text("Certificate file", None, &mut |text| {
-        Trust::file(text, &environment)
-            .map(|_| ())
-            .map_err(|why| why.to_string())
-    })?;
-    Ok(Trust::file(&answer, &environment)?)
-}
-
-fn pin(
-    ctx: &mut CommandContext,
-    portal: &PortalUrl,
-    failure: &TlsFailure,
-) -> Result<Decided, Failure> {
-    for line in certificate(failure) {
-        ctx.console.print(&format!("  {}", escape(&line)));
-    }
-    let question = "Ask the portal's administrator for the fingerprint. Is it the same?";
-    match failure.chain.first() {
-        Some(leaf) if ctx.system.ask.confirm(question, false)? => {
-            Ok(Decided::Try(Trust::exactly(leaf, portal)?))
-        }
-        _ => Ok(Decided::Another),
-    }
-}
-
-fn decide_plain(ctx: &mut CommandContext) -> Result<Decided, Failure> {
-    let choices = [
-        "Enter the address again".to_owned(),
-        "Keep it as it is, without having asked the portal".to_owned(),
-    ];
-    match ctx.system.ask.choose("What shall be done", &choices, 0)? {
-        0 => Ok(Decided::Another),
-        _ => Ok(Decided::Keep),
-    }
-}
-
-fn ask_redirect(ctx: &mut CommandContext) -> Result<RedirectUri, Failure> {
-    let choices = [
-        "I paste a code that the portal shows (works everywhere)".to_owned(),
-        "It is caught on this machine (needs a redirect URI with a port)".to_owned(),
-    ];
-    let connection_flag = ctx
-        .system
-        .ask
-        .choose("How shall the sign-in come back", &choices, 0)?;
-    if connection_flag == 0 {
-        return Ok(RedirectUri::OutOfBand);
-    }
-    let answer = ctx.system.ask.text(
-        "Redirect URI, exactly as registered",
-        Some(LOOPBACK),
-        &mut |text| match text.parse() {
-            Ok(RedirectUri::Loopback(_)) => Ok(()),
-            Ok(_) => Err("that is not on this machine; http://127.0.0.1:53682/callback is".into()),
-            Err(why) => Err(Error::to_string(&why)),
-        },
-    )?;
-    let uri: RedirectUri = answer.parse()?;
-    ctx.console.print(&format!(
-        "Register this redirect URI with the application at the portal: {uri}"
-    ));
-    Ok(uri)
-}
-
-/// Asks without echo; a person's connection may do without.
-pub(super) fn ask_secret(
-    ctx: &mut CommandContext,
-    required: bool,
-    client_id: &str,
-) -> Result<Option<Secret>, Failure> {
-    let question = if required {
-        "Client secret (not shown)"
-    } else {
-        "Client secret (not shown; Enter for none, PKCE stands in)"
-    };
-    let answer = ctx.system.ask.secret(question, &mut |text| {
-        if text.trim().is_empty() && !required {
-            return Ok(());
-        }
-        manage::check_client_secret(text, client_id)
-            .map(|_| ())
-            .map_err(|why| why.to_string())
-    })?;
-    if answer.expose().trim().is_empty() {
-        return Ok(None);
-    }
-    let secret = connection_fields::checked(&answer, client_id)?;
-    ctx.console.info("[OK] OAuth Client Secret captured.");
-    Ok(Some(secret))
 }
 
 fn create(
@@ -451,7 +326,7 @@ fn create(
     connection: &Connection,
     trust: &Trust,
     secret: Option<Secret>,
-) -> Outcome {
+) -> Result<Next, Failure> {
     let keychain = ctx.keychains(store).of(connection.keychain);
     let first = manage::create(
         store,
@@ -466,7 +341,7 @@ fn create(
         "[OK] Created connection: {}",
         escape(connection.label.as_str())
     ))?;
-    sign_in_at_once(ctx, args, connection)
+    sign_in_next(ctx, args, connection)
 }
 
 fn settle_default(
@@ -492,19 +367,39 @@ fn settle_default(
     Ok(())
 }
 
-/// Signs in where that was asked for, or where a person wants it; else tells what comes next.
-pub(super) fn sign_in_at_once(
+/// `add --replace`: what the flags say is changed, the rest stays.
+fn replace(
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
+    connection: Connection,
+    args: &AddArgs,
+) -> Result<Next, Failure> {
+    let changes = changes(ctx, &connection, &args.fields)?;
+    let id = connection.id.clone();
+    apply(ctx, store, connection, &changes)?;
+    if args.make_default {
+        store.set_default(Some(&id))?;
+    }
+    if args.login {
+        let connection = store.load(&id)?;
+        return sign_in_next(ctx, args, &connection);
+    }
+    Ok(Next::Done)
+}
+
+/// Shows the next steps. A sign-in follows where `--login` asks for it, or where the person wants it.
+fn sign_in_next(
     ctx: &mut CommandContext,
     args: &AddArgs,
     connection: &Connection,
-) -> Outcome {
+) -> Result<Next, Failure> {
     use std::io::Write as _;
     ctx.system.out.flush()?;
-    super::login::next_steps(ctx, connection);
+    next_steps(ctx, connection);
     let wanted = args.login || (ctx.person() && ctx.system.ask.confirm("Sign in now?", true)?);
     if !wanted {
-        return Ok(());
+        return Ok(Next::Done);
     }
     ctx.selector = Some(Selector::Id(connection.id.to_string()));
-    super::login(ctx, &crate::cli::args::LoginArgs::default())
+    Ok(Next::SignIn)
 }

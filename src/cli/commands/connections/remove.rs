@@ -1,10 +1,11 @@
 //! `connections remove`: revokes, deletes the items, then the folder.
 
-use std::path::Path;
+use clap::Args;
 
-use crate::cli::args::{Global, RemoveArgs};
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::escape;
+use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::shared::connection_text::broken_folder;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, KeychainKind};
 use crate::error::{Error, KeychainReason};
@@ -15,10 +16,26 @@ use crate::store::{ConnectionStore, Listing};
 /// What must be typed to remove everything.
 const WORD: &str = "DELETE";
 
-pub(super) fn remove(ctx: &mut CommandContext, args: &RemoveArgs, global: &Global) -> Outcome {
+#[derive(Args, Debug)]
+pub(in crate::cli) struct RemoveArgs {
+    /// Label or id
+    #[arg(conflicts_with = "all", add = labels())]
+    name: Option<String>,
+    /// Remove every connection and every secret
+    #[arg(long)]
+    all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Go on where the keychain cannot be reached; the secrets stay there
+    #[arg(long)]
+    leave_secrets: bool,
+}
+
+pub(super) fn remove(ctx: &mut CommandContext, args: &RemoveArgs) -> Outcome {
     let store = ctx.store()?;
     if args.all {
-        if global.connection.is_some() || global.connection_id.is_some() {
+        if ctx.selector.is_some() {
             return Err(Failure::usage(
                 "--all and a connection's name exclude each other",
             ));
@@ -32,7 +49,7 @@ pub(super) fn remove(ctx: &mut CommandContext, args: &RemoveArgs, global: &Globa
             "age-oauth connections remove NAME",
         ));
     }
-    let connection = super::connections::named(ctx, &store, args.name.as_ref())?;
+    let connection = named(ctx, &store, args.name.as_ref())?;
     confirm(ctx, args, &connection)?;
     one(ctx, &store, connection, args)
 }
@@ -110,17 +127,6 @@ fn all(ctx: &mut CommandContext, store: &ConnectionStore, args: &RemoveArgs) -> 
     }
     sweep(ctx, store, &kinds)?;
     ctx.answer("[OK] Removed all connections.")
-}
-
-/// The folder of a connection that could not be understood.
-pub(super) fn broken_folder(error: &Error) -> Option<&Path> {
-    match error {
-        Error::Corrupt { path, .. } | Error::File { path, .. } if path.ends_with("meta.json") => {
-            path.parent()
-        }
-        Error::Corrupt { path, .. } | Error::File { path, .. } => Some(path),
-        _ => None,
-    }
 }
 
 fn confirm_all(ctx: &mut CommandContext, args: &RemoveArgs, listing: &Listing) -> Outcome {

@@ -1,53 +1,17 @@
-//! `connections share` and `add --from`: a card goes out, a card comes in.
+//! `connections add --from`: reads a connection card, and asks whether it is to be trusted.
 
 use std::io::Read;
 use std::path::Path;
 
+use super::AddArgs;
 use crate::card::{Card, MAX_CARD};
-use crate::cli::args::{AddArgs, AuthType, ShareArgs};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::{escape, json_text};
+use crate::cli::format::escape;
+use crate::cli::shared::connection_fields::AuthType;
 use crate::cli::CommandContext;
-use crate::connection::{Grant, Proxy, Tls};
+use crate::connection::Grant;
 use crate::error::Error;
-use crate::files;
 use crate::http;
-
-pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
-    let store = ctx.store()?;
-    let connection = super::connections::named(ctx, &store, args.name.as_ref())?;
-    let ca = match &connection.tls {
-        Tls::Ca(path) => {
-            let read = files::read_user_file(path, http::MAX_CERTIFICATES);
-            Some(read.map_err(Error::file("read", path))?)
-        }
-        Tls::System | Tls::Unverified => None,
-    };
-    let card = Card::of(&connection, ca.as_deref())?;
-    ctx.answer(&json_text(&card.to_json()?))?;
-    if connection.tls == Tls::Unverified {
-        ctx.console.warn("the card does not say that certificates are left unchecked; whoever adds it verifies them");
-    }
-    if connection.proxy != Proxy::System {
-        ctx.console
-            .warn("the card does not carry the proxy; it belongs to this machine");
-    }
-    if matches!(connection.grant, Grant::User { pkce: false, .. }) {
-        ctx.console
-            .warn("the card does not say that PKCE is switched off; whoever adds it uses PKCE");
-    }
-    for der in &card.certificates {
-        ctx.console.info(&format!(
-            "Whoever adds it must confirm this certificate; tell them its fingerprint by another way: {}",
-            http::fingerprint(der)
-        ));
-    }
-    if card.grant.is_application() {
-        ctx.console
-            .info("It is an application's: whoever adds it needs the client secret, which the card does not carry.");
-    }
-    Ok(())
-}
 
 /// Reads the card that was named, asks whether it is to be trusted, and gives what flags would have said.
 pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<AddArgs>, Failure> {

@@ -1,64 +1,20 @@
-//! `connections edit`, and `add --replace`: changes any field in place.
+//! What `connections edit` and `connections add --replace` have in common: flags become changes, changes are applied.
 
-use crate::cli::args::{AddArgs, AuthType, EditArgs, FieldArgs};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
+use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
+use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, PortalUrl, Proxy};
 use crate::manage::{self, Changes, SecretChange};
 use crate::store::ConnectionStore;
 
-use crate::cli::shared::connection_fields::{self, GivenSecret, Trust};
-
-pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
-    let store = ctx.store()?;
-    let mut connection = super::connections::named(ctx, &store, args.name.as_ref())?;
-    if let Some(label) = &args.label {
-        let session = ctx.session_of(&store, connection);
-        connection = manage::rename(&session, &label.parse()?)?;
-    }
-    let mut changes = changes(ctx, &connection, &args.fields)?;
-    changes.pkce = args.pkce;
-    if args.no_referer {
-        changes.referer = Some(None);
-    }
-    if args.no_tags {
-        changes.tags = Some(Vec::new());
-    }
-    if args.pkce == Some(false) {
-        ctx.console.warn(
-            "without PKCE, whoever catches a code can use it; switch it off only for a portal that refuses it",
-        );
-    }
-    apply(ctx, &store, connection, &changes)
-}
-
-/// `add --replace`: what the flags say is changed, the rest stays.
-pub(super) fn replace(
-    ctx: &mut CommandContext,
-    store: &ConnectionStore,
-    connection: Connection,
-    args: &AddArgs,
-) -> Outcome {
-    let changes = changes(ctx, &connection, &args.fields)?;
-    let id = connection.id.clone();
-    apply(ctx, store, connection, &changes)?;
-    if args.make_default {
-        store.set_default(Some(&id))?;
-    }
-    if args.login {
-        let connection = store.load(&id)?;
-        return super::add::sign_in_at_once(ctx, args, &connection);
-    }
-    Ok(())
-}
-
-fn changes(
+pub(in crate::cli) fn changes(
     ctx: &mut CommandContext,
     connection: &Connection,
     args: &FieldArgs,
 ) -> Result<Changes, Failure> {
-    let trust = connection_fields::wanted_trust(args, &ctx.context.environment)?;
+    let trust = wanted_trust(args, &ctx.context.environment)?;
     let mut changes = Changes {
         portal: args.portal.as_deref().map(str::parse).transpose()?,
         client_id: args
@@ -152,7 +108,7 @@ fn secret(
     }
     if ctx.person() {
         return Ok(
-            match super::add::ask_secret(ctx, application, &client_id)? {
+            match connection_fields::ask_secret(ctx, application, &client_id)? {
                 Some(secret) => SecretChange::Set(secret),
                 None => SecretChange::Remove,
             },
@@ -167,7 +123,7 @@ fn secret(
     Ok(SecretChange::Keep)
 }
 
-fn apply(
+pub(in crate::cli) fn apply(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
     connection: Connection,

@@ -1,0 +1,51 @@
+//! `connections info`: where everything is kept.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::failure::Outcome;
+use crate::cli::format::escape;
+use crate::cli::shared::connection_fields::default_keychain;
+use crate::cli::shared::connection_text::keychain_name;
+use crate::cli::CommandContext;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct InfoArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+pub(super) fn info(ctx: &mut CommandContext, args: &InfoArgs) -> Outcome {
+    let store = ctx.store()?;
+    let default = match store.default_id()? {
+        Some(id) => store.load(&id).ok(),
+        None => None,
+    };
+    let environment = &ctx.context.environment;
+    let kind = default_keychain(environment)?;
+    let program = std::env::current_exe()
+        .map_or_else(|_| "unknown".to_owned(), |path| path.display().to_string());
+    if args.json {
+        return ctx.answer_json(&json!({
+            "store_base": store.root().display().to_string(),
+            "default": default.as_ref().map(|c| c.label.as_str()),
+            "default_id": default.as_ref().map(|c| c.id.as_str()),
+            "keychain": kind.as_str(),
+            "program": program,
+            "version": env!("CARGO_PKG_VERSION"),
+            "format_version": 1,
+        }));
+    }
+    let default = default.map_or_else(
+        || "none".to_owned(),
+        |connection| escape(connection.label.as_str()),
+    );
+    ctx.answer(&format!("Store base:   {}", store.root().display()))?;
+    ctx.answer(&format!("Default:      {default}"))?;
+    ctx.answer(&format!("Keychain:     {}", keychain_name(kind)))?;
+    ctx.answer(&format!(
+        "Program:      {program} ({})",
+        env!("CARGO_PKG_VERSION")
+    ))
+}

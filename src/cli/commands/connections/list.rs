@@ -1,0 +1,85 @@
+//! `connections list`: a table on a terminal, stable columns elsewhere.
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::failure::Outcome;
+use crate::cli::format::{escape, PLAINTEXT};
+use crate::cli::shared::connection_json::as_json;
+use crate::cli::shared::connection_table::rows;
+use crate::cli::CommandContext;
+use crate::connection::Connection;
+use crate::store::rfc3339;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ListArgs {
+    /// Only those with this tag
+    #[arg(long, value_name = "WORD")]
+    tag: Option<String>,
+    /// One JSON array
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
+    let store = ctx.store()?;
+    let listing = store.list(args.tag.as_deref())?;
+    let default = store.default_id()?;
+    let default = default
+        .as_ref()
+        .map(crate::connection::ConnectionId::as_str);
+    for broken in &listing.broken {
+        ctx.console.warn(&broken.to_string());
+    }
+    for connection in &listing.connections {
+        ctx.warn_of_the_end(connection);
+    }
+    if args.json {
+        let all: Vec<_> = listing
+            .connections
+            .iter()
+            .map(|connection| as_json(connection, default))
+            .collect();
+        return ctx.answer_json(&Value::from(all));
+    }
+    if listing.connections.is_empty() && listing.plaintext.is_empty() {
+        ctx.console
+            .info("No connections; add one: age-oauth connections add");
+        return Ok(());
+    }
+    if ctx.system.terminal.stdout {
+        let text = rows(ctx, &listing, default);
+        return ctx.answer(text.trim_end());
+    }
+    for connection in &listing.connections {
+        ctx.answer(&line(connection, default))?;
+    }
+    for plaintext in &listing.plaintext {
+        ctx.answer(&format!(
+            "{}\t{}\t{}\t{PLAINTEXT}\t\t\t",
+            escape(&plaintext.id),
+            escape(&plaintext.label),
+            escape(&plaintext.portal_url)
+        ))?;
+    }
+    Ok(())
+}
+
+/// Stable columns; new ones only at the end.
+fn line(connection: &Connection, default: Option<&str>) -> String {
+    let status = &connection.status;
+    [
+        connection.id.as_str(),
+        &escape(connection.label.as_str()),
+        connection.portal.as_str(),
+        connection.grant.as_str(),
+        &escape(status.username.as_deref().unwrap_or_default()),
+        &status.refresh_expires_at.map(rfc3339).unwrap_or_default(),
+        if default == Some(connection.id.as_str()) {
+            "default"
+        } else {
+            ""
+        },
+    ]
+    .join("\t")
+}

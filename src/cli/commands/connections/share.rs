@@ -1,0 +1,56 @@
+//! `connections share`: a connection as a card, for colleagues.
+
+use clap::Args;
+
+use crate::card::Card;
+use crate::cli::failure::Outcome;
+use crate::cli::format::json_text;
+use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::CommandContext;
+use crate::connection::{Grant, Proxy, Tls};
+use crate::error::Error;
+use crate::files;
+use crate::http;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ShareArgs {
+    /// Label or id
+    #[arg(add = labels())]
+    name: Option<String>,
+}
+
+pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
+    let store = ctx.store()?;
+    let connection = named(ctx, &store, args.name.as_ref())?;
+    let ca = match &connection.tls {
+        Tls::Ca(path) => {
+            let read = files::read_user_file(path, http::MAX_CERTIFICATES);
+            Some(read.map_err(Error::file("read", path))?)
+        }
+        Tls::System | Tls::Unverified => None,
+    };
+    let card = Card::of(&connection, ca.as_deref())?;
+    ctx.answer(&json_text(&card.to_json()?))?;
+    if connection.tls == Tls::Unverified {
+        ctx.console.warn("the card does not say that certificates are left unchecked; whoever adds it verifies them");
+    }
+    if connection.proxy != Proxy::System {
+        ctx.console
+            .warn("the card does not carry the proxy; it belongs to this machine");
+    }
+    if matches!(connection.grant, Grant::User { pkce: false, .. }) {
+        ctx.console
+            .warn("the card does not say that PKCE is switched off; whoever adds it uses PKCE");
+    }
+    for der in &card.certificates {
+        ctx.console.info(&format!(
+            "Whoever adds it must confirm this certificate; tell them its fingerprint by another way: {}",
+            http::fingerprint(der)
+        ));
+    }
+    if card.grant.is_application() {
+        ctx.console
+            .info("It is an application's: whoever adds it needs the client secret, which the card does not carry.");
+    }
+    Ok(())
+}

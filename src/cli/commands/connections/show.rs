@@ -1,0 +1,133 @@
+//! `connections show`: one connection, everything but its secrets.
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::failure::Outcome;
+use crate::cli::format::{escape, local, local_and_left, verify_ssl};
+use crate::cli::shared::connection_json::as_json;
+use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::shared::connection_text::{dated, keychain_name};
+use crate::cli::CommandContext;
+use crate::connection::{Connection, Grant};
+use crate::keychain::{Item, ItemKind};
+use crate::store::ConnectionStore;
+
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct ShowArgs {
+    /// Label or id
+    #[arg(add = labels())]
+    name: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
+    let store = ctx.store()?;
+    let connection = named(ctx, &store, args.name.as_ref())?;
+    let default = store.default_id()?;
+    let default = default
+        .as_ref()
+        .map(crate::connection::ConnectionId::as_str);
+    let secret = has(ctx, &store, &connection, ItemKind::ClientSecret);
+    let tokens = has(ctx, &store, &connection, ItemKind::Tokens);
+    if args.json {
+        let mut value = as_json(&connection, default);
+        value["has_client_secret"] = secret.clone().map_or(Value::Null, Value::from);
+        value["has_tokens"] = tokens.clone().map_or(Value::Null, Value::from);
+        value["folder"] = store.folder(&connection.id).display().to_string().into();
+        return ctx.answer_json(&value);
+    }
+    for (name, value) in facts(ctx, &store, &connection, default, &secret, &tokens) {
+        ctx.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
+    }
+    Ok(())
+}
+
+/// Whether the keychain has the item; its complaint where it does not say.
+fn has(
+    ctx: &CommandContext,
+    store: &ConnectionStore,
+    connection: &Connection,
+    kind: ItemKind,
+) -> Result<bool, String> {
+    ctx.keychains(store)
+        .of(connection.keychain)
+        .get(&Item::of(connection, kind))
+        .map(|secret| secret.is_some())
+        .map_err(|error| error.to_string())
+}
+
+fn facts(
+    ctx: &CommandContext,
+    store: &ConnectionStore,
+    connection: &Connection,
+    default: Option<&str>,
+    secret: &Result<bool, String>,
+    tokens: &Result<bool, String>,
+) -> Vec<(&'static str, String)> {
+    let now = ctx.context.now();
+    let when = |at| local_and_left(at, now, &ctx.system.zone);
+    let stored = |item: &Result<bool, String>| match item {
+        Ok(true) => "stored".to_owned(),
+        Ok(false) => "none".to_owned(),
+        Err(why) => format!("unknown ({why})"),
+    };
+    let status = &connection.status;
+    let mut facts = vec![
+        ("Label", connection.label.to_string()),
+        ("ID", connection.id.to_string()),
+        ("Portal", connection.portal.to_string()),
+        ("Kind", connection.grant.as_str().to_owned()),
+        ("Client ID", connection.client_id.clone()),
+        ("Client secret", stored(secret)),
+        ("Tokens", stored(tokens)),
+    ];
+    if let Grant::User { redirect_uri, pkce } = &connection.grant {
+        facts.push(("Redirect URI", redirect_uri.to_string()));
+        if !pkce {
+            facts.push(("PKCE", "switched off".into()));
+        }
+    }
+    let failure = status
+        .last_failure
+        .as_deref()
+        .map(|line| match dated(line) {
+            (Some(at), what) => format!("{}: {what}", local(at, &ctx.system.zone)),
+            (None, what) => what.to_owned(),
+        });
+    let optional = [
+        ("User", status.username.clone()),
+        ("Signed in until", status.refresh_expires_at.map(when)),
+        ("Token until", status.access_expires_at.map(when)),
+        ("Last failure", failure),
+        ("Referer", connection.referer.clone()),
+        ("CA copied from", connection.ca_source.clone()),
+        (
+            "Tags",
+            Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty()),
+        ),
+    ];
+    facts.extend(
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| (name, value))),
+    );
+    facts.extend([
+        ("Verify SSL", verify_ssl(&connection.tls)),
+        ("Proxy", connection.proxy.as_str().to_owned()),
+        ("Keychain", keychain_name(connection.keychain).to_owned()),
+        ("Folder", store.folder(&connection.id).display().to_string()),
+        (
+            "Default",
+            if default == Some(connection.id.as_str()) {
+                "yes"
+            } else {
+                "no"
+            }
+            .into(),
+        ),
+    ]);
+    facts
+}

@@ -1,0 +1,57 @@
+//! The table of connections that `connections list` and `age-oauth` alone show.
+
+use crate::cli::format::{escape, from_now, table, PLAINTEXT};
+use crate::cli::CommandContext;
+use crate::connection::Connection;
+use crate::store::{Listing, Plaintext};
+
+/// The table that `connections list` shows on a terminal, too.
+pub(in crate::cli) fn rows(
+    ctx: &CommandContext,
+    listing: &Listing,
+    default: Option<&str>,
+) -> String {
+    let mut rows = vec![["", "LABEL", "PORTAL", "KIND", "SIGNED IN"]
+        .map(str::to_owned)
+        .to_vec()];
+    for connection in &listing.connections {
+        let mark = if default == Some(connection.id.as_str()) {
+            "*"
+        } else {
+            ""
+        };
+        rows.push(vec![
+            mark.to_owned(),
+            escape(connection.label.as_str()),
+            escape(connection.portal.as_str()),
+            connection.grant.as_str().to_owned(),
+            signed_in(ctx, connection),
+        ]);
+    }
+    for Plaintext {
+        label, portal_url, ..
+    } in &listing.plaintext
+    {
+        rows.push(vec![
+            String::new(),
+            escape(label),
+            escape(portal_url),
+            String::new(),
+            PLAINTEXT.into(),
+        ]);
+    }
+    table(&rows)
+}
+
+fn signed_in(ctx: &CommandContext, connection: &Connection) -> String {
+    let status = &connection.status;
+    if connection.grant.is_application() {
+        return "by its client secret".into();
+    }
+    let (Some(username), Some(end)) = (&status.username, status.refresh_expires_at) else {
+        return "no".into();
+    };
+    let now = ctx.context.now();
+    let verb = if end > now { "ends" } else { "ended" };
+    format!("{} ({verb} {})", escape(username), from_now(end, now))
+}

@@ -1,0 +1,49 @@
+//! Words about a connection that several commands print.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::cli::format::connection_flag;
+use crate::cli::CommandContext;
+use crate::connection::{Connection, KeychainKind};
+use crate::error::Error;
+
+/// The platform's own word.
+pub(in crate::cli) fn keychain_name(kind: KeychainKind) -> &'static str {
+    match kind {
+        KeychainKind::Vault => "vault (encrypted file)",
+        KeychainKind::Os if cfg!(windows) => "Windows Credential Manager",
+        KeychainKind::Os if cfg!(target_os = "macos") => "macOS Keychain",
+        KeychainKind::Os => "Secret Service",
+    }
+}
+
+/// When a noted failure was, and what. One that was written by hand may have no date.
+pub(in crate::cli) fn dated(line: &str) -> (Option<Timestamp>, &str) {
+    line.split_once(' ')
+        .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))
+        .unwrap_or((None, line))
+}
+
+/// The folder of a connection that could not be understood.
+pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
+    match error {
+        Error::Corrupt { path, .. } | Error::File { path, .. } if path.ends_with("meta.json") => {
+            path.parent()
+        }
+        Error::Corrupt { path, .. } | Error::File { path, .. } => Some(path),
+        _ => None,
+    }
+}
+
+/// The two things people do after adding a connection.
+pub(in crate::cli) fn next_steps(ctx: &CommandContext, connection: &Connection) {
+    let name = connection_flag(connection);
+    ctx.console.info("Next:");
+    ctx.console
+        .info(&format!("  age-oauth login {name}        sign in"));
+    ctx.console.info(&format!(
+        "  age-oauth token {name}        print an access token"
+    ));
+}
