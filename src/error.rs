@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::keychain::ItemKind;
+use crate::item_kind::ItemKind;
 
 /// Anything that the library refuses or fails to do.
 #[derive(Debug)]

@@ -40,6 +40,7 @@ pub mod error;
 pub mod federation;
 mod files;
 pub mod http;
+mod item_kind;
 pub mod keychain;
 pub mod loopback;
 pub mod manage;
@@ -54,6 +55,7 @@ pub mod store;
 #[doc(hidden)]
 pub mod testing;
 pub mod token;
+mod util;
 
 pub use card::Card;
 pub use connection::Connection;

@@ -23,6 +23,29 @@ pub const ENDS_SOON: i64 = 3 * 24 * 3600;
 
 // — waits for other processes —
 
+/// A wait for another process, or for the keychain, is announced once it has lasted this long.
+pub const ANNOUNCE_WAIT_AFTER: Duration = Duration::from_secs(1);
+
+/// The shortest pause between two attempts to take a lock. The pauses are random, so that processes that wait for the same
+/// lock do not try at the same moments.
+pub const LOCK_POLL_MIN: Duration = Duration::from_millis(5);
+
+/// The longest pause between two attempts to take a lock.
+pub const LOCK_POLL_MAX: Duration = Duration::from_millis(50);
+
+/// How long to wait for the connection store's own lock. Adding, renaming and removing write a handful of small files.
+pub const STORE_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait for the lock of a vault or of its key file. Another process holds it for milliseconds.
+pub const VAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait for another process that moves a full log away. After that the log grows beyond its limit instead.
+#[cfg(any(feature = "cli", test))]
+pub const LOG_ROTATION_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long to retry on Windows while another program (a virus scanner, another process of ours) has the file open.
+pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
+
 // — the portal —
 
 /// Name resolution and connecting, TLS included, may each take this long.
@@ -51,6 +74,24 @@ pub const MAX_ANSWER_HEAD_BYTES: usize = 64 * 1024;
 
 // — keychain and vault —
 
+/// The longest wait for one answer of the keychain where it cannot show a prompt. `AGE_OAUTH_KEYCHAIN_TIMEOUT` overrides it.
+pub const KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same where the keychain can show a prompt: time to type its password.
+pub const KEYCHAIN_TIMEOUT_INTERACTIVE: Duration = Duration::from_secs(60);
+
+/// The largest vault file that is read: thousands of connections fit.
+pub const MAX_VAULT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The largest vault key file that is read. Each new key adds one line of 45 bytes.
+pub const MAX_VAULT_KEY_FILE_BYTES: u64 = 64 * 1024;
+
+/// The longest client secret that is accepted, in bytes. Portals make them much shorter.
+pub const MAX_CLIENT_SECRET_BYTES: usize = 2048;
+
 // — files —
+
+/// The largest `meta.json`, label file or `default` that is read or written.
+pub const MAX_META_BYTES: u64 = 1024 * 1024;
 
 // — the command line —

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde_json::json;
 use super::format::{escape, humanize, json_text, local, shell_quoted};
 use super::system::Zone;
 use crate::context::{Decision, Event, Notice, Observer, Wait};
+use crate::util::lock;
 
 /// A wait is worth mentioning once it has lasted this long.
 const LONG: Duration = Duration::from_secs(2);
@@ -327,10 +328,6 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spin(words: &str, ended: &mpsc::Receiver<()>) {

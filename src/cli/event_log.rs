@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -16,7 +16,7 @@ use crate::context::{Context, Event, Observer};
 use crate::env;
 use crate::error::Error;
 use crate::files;
-use crate::store::rfc3339;
+use crate::util::{lock, rfc3339};
 
 /// A log of this many bytes is moved to `<log>.1`.
 const FULL: u64 = 10 * 1000 * 1000;
@@ -170,7 +170,7 @@ impl Log {
         line.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Texts and numbers always serialise.
         let text = serde_json::to_string(&line).unwrap_or_default();
-        if let Err(error) = files::append(&self.path, &text, FULL, &self.context) {
+        if let Err(error) = files::append_line(&self.path, &text, FULL, &self.context) {
             if !self.complained.swap(true, Ordering::Relaxed) {
                 (self.on_error)(&format!("AGE_OAUTH_LOG: {}", with_cause(&error)));
             }
@@ -232,8 +232,4 @@ fn with_cause(error: &Error) -> String {
         Some(why) => format!("{error}: {why}"),
         None => error.to_string(),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

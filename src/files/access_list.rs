@@ -1,5 +1,5 @@
-//! Who may see a folder on Windows. Below a user's profile the inherited access list already is the owner's alone; a
-//! folder elsewhere gets one that is.
+//! Access lists of folders on Windows. A folder below the user's profile inherits a list with its owner alone on it; a
+//! folder elsewhere gets such a list of its own.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::process::{Command, Output, Stdio};
 /// Keeps a console program from opening a console window (`CREATE_NO_WINDOW`).
 const NO_WINDOW: u32 = 0x0800_0000;
 
-/// Gives the folder, which must have just been made, an access list with its owner alone on it, unless its place already
-/// sees to that. What is made in it later inherits that list.
+/// Gives the folder an access list with its owner alone on it, unless it is below the user's profile. What is created in it
+/// later inherits that list.
 pub(crate) fn restrict_to_owner(folder: &Path) -> io::Result<()> {
     if dirs::home_dir().is_some_and(|profile| is_below(folder, &profile)) {
         return Ok(());
@@ -21,15 +21,15 @@ pub(crate) fn restrict_to_owner(folder: &Path) -> io::Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     Err(io::Error::other(format!(
         "its access list could not be set: {}",
-        said.trim()
+        message.trim()
     )))
 }
 
-/// Whether anybody but this user, the system and its administrators is on the folder's access list.
-pub(crate) fn others(folder: &Path) -> io::Result<bool> {
+/// Whether the folder's access list admits others than this user, the system and its administrators.
+pub(crate) fn admits_others(folder: &Path) -> io::Result<bool> {
     if dirs::home_dir().is_some_and(|profile| is_below(folder, &profile)) {
         return Ok(false);
     }
@@ -43,8 +43,8 @@ pub(crate) fn others(folder: &Path) -> io::Result<bool> {
     Ok(names_others(text.expose(), user.trim_start_matches('*')))
 }
 
-/// Whether a descriptor in Windows' own notation (SDDL) lets anybody in but `user`, the system (SY), administrators (BA) and
-/// whoever owns the folder (OW, CO).
+/// Whether a descriptor in Windows' notation (SDDL) admits others than `user`, the system (SY), administrators (BA) and the
+/// folder's owner (OW, CO).
 fn names_others(descriptor: &str, user: &str) -> bool {
     descriptor
         .split('(')
@@ -73,7 +73,7 @@ fn is_below(path: &Path, folder: &Path) -> bool {
     lowercase(path).starts_with(lowercase(folder))
 }
 
-/// Whoever runs this process, as `icacls` wants it: `*` and the security identifier, since names change; else the name.
+/// The user of this process as `icacls` expects it: `*` and the security identifier, because names change; else the name.
 fn present_user() -> io::Result<String> {
     let whoami = || Command::new(system_program("whoami.exe"));
     let answer = |output: Output| {
@@ -99,7 +99,7 @@ fn identifier(line: &str) -> Option<String> {
     good.then(|| field.to_owned())
 }
 
-/// A program of Windows itself, wherever the search path leads.
+/// A program of Windows, independent of the search path: a program of the same name elsewhere must not run.
 fn system_program(name: &str) -> PathBuf {
     let version = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion";
     let root = windows_registry::LOCAL_MACHINE

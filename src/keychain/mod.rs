@@ -14,6 +14,7 @@ pub(crate) mod vault;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use crate::item_kind::ItemKind;
 pub use memory::{Call, MemoryStore};
 pub use vault::{OldKey, VaultKey};
 
@@ -27,29 +28,6 @@ use vault::Vault;
 
 /// The service that all our items belong to.
 pub const SERVICE: &str = "age-oauth";
-
-/// What one item holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ItemKind {
-    /// The client secret: written by `add`, read only to renew.
-    ClientSecret,
-    /// Access token, refresh token and their dates.
-    Tokens,
-    /// Written, read and deleted, to see whether the keychain works.
-    Probe,
-}
-
-impl ItemKind {
-    /// The word in an item's name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecret => "client-secret",
-            Self::Tokens => "tokens",
-            Self::Probe => "probe",
-        }
-    }
-}
 
 /// Names one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +57,8 @@ impl Item {
     #[must_use]
     pub fn from_account(account: &str) -> Option<Self> {
         let (id, word) = account.rsplit_once('/')?;
-        let kind = [ItemKind::ClientSecret, ItemKind::Tokens, ItemKind::Probe]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)?;
-        Some(Self::new(id, id, kind))
+        let kind = ItemKind::ALL.iter().find(|kind| kind.as_str() == word)?;
+        Some(Self::new(id, id, *kind))
     }
 
     /// What identifies the item within [`SERVICE`]: `<connection id>/tokens`.

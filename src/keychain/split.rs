@@ -11,7 +11,7 @@ use ring::digest;
 
 use crate::error::{KeychainError, KeychainReason};
 use crate::secret::Secret;
-use crate::store::hex;
+use crate::util::hex;
 
 /// What a manifest begins with. Our values are JSON, so none begins like this.
 const MAGIC: &str = "age-oauth-parts:1:";

@@ -175,7 +175,7 @@ impl Vault {
             }
         }
         Err(failure.unwrap_or_else(|| {
-            let id = crate::store::hex(&header.key_id);
+            let id = crate::util::hex(&header.key_id);
             refused(format!(
                 "no key that is present opens it; it was sealed with the key {id}"
             ))

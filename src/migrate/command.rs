@@ -22,8 +22,9 @@ use crate::migrate::{
     profile_file, read_profiles, usual_places, Migrated, Migration, NewConnection, Note, Options,
     PackageStore, Plan, Profile, ProfilePlan,
 };
-use crate::store::{rfc3339, ConnectionStore};
+use crate::store::ConnectionStore;
 use crate::token::ExtendRule;
+use crate::util::rfc3339;
 
 #[derive(Args, Debug, Default)]
 pub(in crate::cli) struct ImportArgs {

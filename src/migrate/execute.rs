@@ -173,7 +173,7 @@ impl Migration<'_> {
             }
         }
         if self.is_in_place(store) && root.is_dir() && !files::world_accessible(root)?.is_empty() {
-            files::take_access_from_others(root)?;
+            files::restrict_to_owner(root)?;
         }
         Ok(())
     }

@@ -182,16 +182,8 @@ impl PackageStore {
                 why: format!("`{id}` is not a valid id of a connection"),
             });
         }
-        match fs::symlink_metadata(&folder) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => {
-                return Err(Error::Corrupt {
-                    path: folder,
-                    why: "it is not a directory (a symbolic link is not followed)".into(),
-                })
-            }
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(Error::file("read", folder)(why)),
+        if !files::is_folder(&folder)? {
+            return Ok(None);
         }
         let env = files::read(&folder.join(".env"), MAX_FILE)?;
         let meta = files::read(&folder.join("meta.json"), MAX_FILE);
@@ -235,16 +227,11 @@ fn read_object(path: &Path) -> Result<Option<Map<String, Value>>> {
 }
 
 pub(super) fn object(bytes: Vec<u8>, path: &Path) -> Result<Map<String, Value>> {
-    let corrupt = |why: String| Error::Corrupt {
+    let text = Secret::from_file(bytes).ok_or_else(|| Error::Corrupt {
         path: path.to_owned(),
-        why,
-    };
-    let text = Secret::from_file(bytes).ok_or_else(|| corrupt("it is not a text file".into()))?;
-    match serde_json::from_str(text.expose()) {
-        Ok(Value::Object(document)) => Ok(document),
-        Ok(_) => Err(corrupt("it is JSON, but not an object".into())),
-        Err(why) => Err(corrupt(format!("it is not JSON ({why})"))),
-    }
+        why: "it is not a text file".into(),
+    })?;
+    files::parse_object(text.expose().as_bytes(), path)
 }
 
 /// A string of an object that is not empty.

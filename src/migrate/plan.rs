@@ -199,13 +199,13 @@ impl<'a> Migration<'a> {
     pub(super) fn existing(&self, id: &str, is_ours: bool) -> Result<Vec<Connection>> {
         let mut found = Vec::new();
         if let Ok(own) = id.parse() {
-            match self.connections.load_if_there(&own) {
+            match self.connections.load_if_exists(&own) {
                 Err(Error::Corrupt { .. }) if !is_ours => {}
                 other => found.extend(other?),
             }
         }
         if let Some(remembered) = self.remembered.get(id) {
-            found.extend(self.connections.load_if_there(remembered)?);
+            found.extend(self.connections.load_if_exists(remembered)?);
         }
         Ok(found)
     }

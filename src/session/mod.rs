@@ -1007,7 +1007,7 @@ impl Session {
     /// Writes down what went wrong, for `status` in the morning.
     fn note_failure(&self, lock: &RenewalLock, error: &Error) {
         let now = self.context.now();
-        let line = format!("{} {error}", crate::store::rfc3339(now));
+        let line = format!("{} {error}", crate::util::rfc3339(now));
         self.update_best_effort(lock, |status| {
             status.last_failure = Some(line);
             if has_ended(error) {

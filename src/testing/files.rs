@@ -1,6 +1,6 @@
 //! What people hand to each other, write by hand, or left behind: files, cards, addresses.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -9,9 +9,11 @@ use url::Url;
 use super::{check_error, check_line, check_shown, is_control, parts, CANARY};
 use crate::connection::{Connection, ConnectionId, Grant, Label, PortalUrl, Proxy, RedirectUri};
 use crate::federation::{is_token, Target};
+use crate::files::parse_object;
 use crate::migrate::{self, parse_env, parse_profiles, PackageConnection};
 use crate::secret::Secret;
-use crate::store::{object, rfc3339, ConnectionStore};
+use crate::store::ConnectionStore;
+use crate::util::rfc3339;
 use crate::{http, Card};
 
 fn contains(bytes: &[u8], part: &str) -> bool {
@@ -26,7 +28,7 @@ fn store() -> ConnectionStore {
 
 /// A `meta.json`.
 pub fn meta(input: &[u8]) {
-    let document = match object(input, "/store/connections/prod_1/meta.json".into()) {
+    let document = match parse_object(input, Path::new("/store/connections/prod_1/meta.json")) {
         Ok(document) => document,
         Err(error) => {
             check_shown(error);
@@ -62,7 +64,7 @@ fn check_connection(connection: &Connection) {
 /// It is read as it was written, whatever later versions added.
 fn check_written(document: &Map<String, Value>, connection: &Connection) {
     let bytes = store().serialise(document.clone(), connection).unwrap();
-    let again = object(&bytes, PathBuf::new()).unwrap();
+    let again = parse_object(&bytes, Path::new("")).unwrap();
     let mut read = store().parse_meta(&connection.id, &again).unwrap();
     let mut expected = connection.clone();
     for one in [&mut expected, &mut read] {
@@ -80,9 +82,9 @@ fn check_written(document: &Map<String, Value>, connection: &Connection) {
         }
     }
     assert_eq!(read, expected);
-    let ours = object(
+    let ours = parse_object(
         &store().serialise(Map::new(), connection).unwrap(),
-        PathBuf::new(),
+        Path::new(""),
     )
     .unwrap();
     for (name, value) in document {

@@ -11,8 +11,8 @@ use crate::error::{KeychainError, KeychainReason};
 use crate::keychain::split::{self, Items};
 use crate::keychain::vault::formats;
 use crate::secret::Secret;
-use crate::store::hex;
 use crate::token::{AccessToken, ClientSecret, ExtendRule, MinTtl, Tokens};
+use crate::util::hex;
 
 /// A record out of a keychain.
 pub fn record(input: &[u8]) {

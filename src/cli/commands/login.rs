@@ -17,8 +17,8 @@ use crate::error::{Error, Refusal, SignInNeeded, Unreachable};
 use crate::loopback::Listener;
 use crate::oauth::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
 use crate::session::{PendingSignIn, Session, UsableToken};
-use crate::store::rfc3339;
 use crate::token::ExtendRule;
+use crate::util::rfc3339;
 
 /// How long a person may take.
 const SIGN_IN_TIME: Duration = Duration::from_secs(5 * 60);

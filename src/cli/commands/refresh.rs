@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,9 @@ use crate::context::{Decision, Event, Wait};
 use crate::error::{Error, Refusal};
 use crate::keychain::Keychains;
 use crate::session::{Refreshed, Session};
-use crate::store::{rfc3339, ConnectionStore, Listing};
+use crate::store::{ConnectionStore, Listing};
 use crate::token::{ExtendRule, MIN_USABLE_TTL};
+use crate::util::{lock, rfc3339};
 
 /// How many connections of one portal are renewed at the same time: a portal has other work.
 const PER_PORTAL: usize = 2;
@@ -434,8 +435,4 @@ fn tell(
         line.push_str(", when no script holds a token any more");
     }
     ctx.answer(&line)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,7 +15,8 @@ use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::session::other_machine;
-use crate::store::{rfc3339, Listing, Plaintext};
+use crate::store::{Listing, Plaintext};
+use crate::util::rfc3339;
 
 /// A failure that is over is shown for so long.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);

@@ -15,8 +15,9 @@ use crate::context::Decision;
 use crate::federation::Target;
 use crate::policy::ENDS_SOON;
 use crate::session::{Session, TokenRequest, UsableToken};
-use crate::store::{rfc3339, Selector};
+use crate::store::Selector;
 use crate::token::ExtendRule;
+use crate::util::rfc3339;
 
 /// The Python package extended a sign-in that was older than this.
 const ROTATE_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);

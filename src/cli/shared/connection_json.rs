@@ -4,7 +4,7 @@ use serde_json::{json, Value};
 
 use crate::cli::format::verify_ssl;
 use crate::connection::{Connection, Grant};
-use crate::store::rfc3339;
+use crate::util::rfc3339;
 
 pub(in crate::cli) fn as_json(connection: &Connection, default: Option<&str>) -> Value {
     let status = &connection.status;

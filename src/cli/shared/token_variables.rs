@@ -7,8 +7,8 @@ use crate::cli::shell::Variable;
 use crate::connection::Connection;
 use crate::env;
 use crate::session::{TokenRequest, UsableToken};
-use crate::store::rfc3339;
 use crate::token::MinTtl;
+use crate::util::rfc3339;
 
 /// What the names begin with unless `--prefix` says otherwise.
 pub(in crate::cli) const PREFIX: &str = "ARCGIS_";

@@ -9,7 +9,7 @@ use crate::cli::shared::connection_json::as_json;
 use crate::cli::shared::connection_table::rows;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
-use crate::store::rfc3339;
+use crate::util::rfc3339;
 
 #[derive(Args, Debug, Default)]
 pub(in crate::cli) struct ListArgs {

@@ -18,6 +18,7 @@ use crate::policy::ENDS_SOON;
 use crate::portal::{self, Identity, PortalInfo};
 use crate::session::{Session, TokenRequest};
 use crate::token::{Binding, ClientSecret, Tokens};
+use crate::util::lock;
 
 /// Portals that are asked at the same time.
 const AT_ONCE: usize = 8;
@@ -65,12 +66,6 @@ pub(super) fn check_all(
         }
     }
     findings.into_iter().flatten().collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// What can be told without the portal.

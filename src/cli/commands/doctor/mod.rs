@@ -367,7 +367,7 @@ fn mend(
 /// Whether nothing is left to do.
 fn apply(ctx: &CommandContext, store: &ConnectionStore, fix: &Fix) -> Result<bool, Failure> {
     match fix {
-        Fix::Private => store.take_access_from_others()?,
+        Fix::Private => store.restrict_to_owner()?,
         Fix::Labels => store.rebuild_labels()?,
         Fix::Default => store.set_default(None)?,
         Fix::Orphans(kind, items) => {

@@ -1,0 +1,124 @@
+//! Appending to a log that many processes write.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::platform::open_regular;
+use super::{beside, Lock};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::policy::LOG_ROTATION_TIMEOUT;
+
+/// Adds a line to a log with mode 0600, in one write at its end, so that lines of many processes stay whole. A log that
+/// would grow beyond `max` bytes is renamed to `<path>.1` first and replaces the one of before.
+///
+/// A link, a directory and anything else that is not a regular file is an error and stays as it is.
+pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) -> Result<()> {
+    let text = format!("{line}\n");
+    let mut file = open_log(path)?;
+    if is_full(&file, &text, max) {
+        // A process that does not get the lock in time writes into the full log: no line is lost.
+        if let Ok(_lock) = Lock::acquire(&beside(path, ".lock"), LOG_ROTATION_TIMEOUT, context) {
+            // Another process may have moved the log during the wait; then the new one has room.
+            file = open_log(path)?;
+            if is_full(&file, &text, max) {
+                // Windows renames no file that is open.
+                drop(file);
+                fs::rename(path, beside(path, ".1")).map_err(Error::file("rotate", path))?;
+                file = open_log(path)?;
+            }
+        }
+    }
+    // One call of `write`: `write_all` could split the line, and another process could write between the parts.
+    let written = file.write(text.as_bytes()).and_then(|count| {
+        if count == text.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
+    });
+    written.map_err(Error::file("append to", path))
+}
+
+fn open_log(path: &Path) -> Result<File> {
+    open_regular(OpenOptions::new().append(true).create(true), path)
+        .map_err(Error::file("append to", path))
+}
+
+fn is_full(file: &File, text: &str, max: u64) -> bool {
+    file.metadata()
+        .is_ok_and(|found| found.len() > 0 && found.len() + text.len() as u64 > max)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::files::read;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn lines_of_many_writers_stay_whole_when_the_log_is_rotated() {
+        let folder = folder();
+        let path = folder.path().join("log");
+        let context = Context::process();
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let (path, context) = (&path, &context);
+                scope.spawn(move || {
+                    for number in 0..50 {
+                        append_line(path, &format!("{writer} {number:060}"), 16_000, context)
+                            .unwrap();
+                    }
+                });
+            }
+        });
+        let mut lines = Vec::new();
+        for name in ["log", "log.1"] {
+            let bytes = read(&folder.path().join(name), 17_000).unwrap().unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        // 400 lines of 63 bytes fill the log once and a half: it was moved once, not twice.
+        lines.sort();
+        lines.dedup();
+        assert_eq!(lines.len(), 400);
+        assert!(lines.iter().all(|line| line.len() == 62), "{lines:?}");
+    }
+
+    #[test]
+    fn one_old_log_is_kept_and_a_long_line_rotates_once() {
+        let folder = folder();
+        let path = folder.path().join("log");
+        let context = Context::process();
+        for line in ["first", "second", "third"] {
+            append_line(&path, line, 3, &context).unwrap();
+        }
+        assert_eq!(read(&path, 10).unwrap().unwrap(), b"third\n");
+        let old = folder.path().join("log.1");
+        assert_eq!(read(&old, 10).unwrap().unwrap(), b"second\n");
+    }
+
+    #[test]
+    fn a_log_that_is_not_a_regular_file_is_an_error_and_stays() {
+        let folder = folder();
+        let context = Context::process();
+        let path = folder.path().join("d");
+        fs::create_dir(&path).unwrap();
+        assert!(append_line(&path, "x", 100, &context).is_err());
+        assert!(path.is_dir());
+        assert!(append_line(&folder.path().join("no/log"), "x", 100, &context).is_err());
+        #[cfg(unix)]
+        {
+            let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+            fs::write(&target, b"old").unwrap();
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            assert!(append_line(&link, "x", 100, &context).is_err());
+            assert_eq!(fs::read(&target).unwrap(), b"old");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The kinds of keychain items. A module of its own, so that errors can name an item without depending on the keychain.
+
+use crate::util::enum_with_words;
+
+enum_with_words! {
+    /// What one keychain item holds; the word is a part of the item's name.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum ItemKind {
+        /// The client secret: written by `connections add` and `edit`, read only to renew an application connection.
+        ClientSecret = "client-secret",
+        /// Access token, refresh token and their dates.
+        Tokens = "tokens",
+        /// Written, read and deleted again, to find out whether the keychain works.
+        Probe = "probe",
+    }
+}

@@ -1,0 +1,260 @@
+//! `meta.json`: reading, checking and writing it.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{ConnectionStore, Plaintext};
+use crate::connection::{
+    Connection, ConnectionId, Grant, KeychainKind, PortalUrl, Proxy, RedirectUri, Status, Tls,
+};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::policy::MAX_META_BYTES;
+use crate::util::rfc3339;
+
+/// The newest `meta.json` that this version writes and reads. Schema 1 is the Python package's.
+pub const SCHEMA: u64 = 2;
+
+/// How `meta.json` names the connection's own `ca.pem`. A relative name, so that a store can be moved.
+const OWN_CA: &str = "ca.pem";
+
+impl ConnectionStore {
+    /// Reads one connection.
+    pub fn load(&self, id: &ConnectionId) -> Result<Connection> {
+        self.load_if_exists(id)?
+            .ok_or_else(|| self.not_found(Some(id.as_str())))
+    }
+
+    /// One connection, or `None` where its folder does not exist or still belongs to the Python package.
+    pub(crate) fn load_if_exists(&self, id: &ConnectionId) -> Result<Option<Connection>> {
+        match self.read_meta(id)? {
+            Some(document) if Plaintext::in_document(id, &document).is_none() => {
+                Ok(Some(self.parse_meta(id, &document)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn read_meta(&self, id: &ConnectionId) -> Result<Option<Map<String, Value>>> {
+        // A link in place of the folder could lead to files of other users.
+        if !files::is_folder(&self.folder(id))? {
+            return Ok(None);
+        }
+        let path = self.meta_path(id);
+        let Some(bytes) = files::read(&path, MAX_META_BYTES)? else {
+            return Ok(None);
+        };
+        files::parse_object(&bytes, &path).map(Some)
+    }
+
+    /// The connection that the document describes. What does not fit is [`Error::Corrupt`].
+    pub(crate) fn parse_meta(
+        &self,
+        id: &ConnectionId,
+        document: &Map<String, Value>,
+    ) -> Result<Connection> {
+        let corrupt = |why: String| Error::Corrupt {
+            path: self.meta_path(id),
+            why,
+        };
+        let schema = document
+            .get("schema_version")
+            .and_then(Value::as_u64)
+            .unwrap_or(1);
+        if schema > SCHEMA {
+            let writer = document
+                .get("written_by")
+                .and_then(Value::as_str)
+                .unwrap_or("a later version of age-oauth");
+            return Err(corrupt(format!(
+                "it was written by {writer} (schema {schema}); this version reads up to schema {SCHEMA}"
+            )));
+        }
+        if schema < SCHEMA {
+            return Err(self.not_imported(id.as_str()));
+        }
+        let meta: Meta = serde_json::from_value(Value::Object(document.clone()))
+            .map_err(|why| corrupt(why.to_string()))?;
+        let connection = meta
+            .into_connection(self.ca_path(id))
+            .map_err(|why| corrupt(why.to_string()))?;
+        // A folder that was copied by hand would otherwise be a second connection with the same secrets.
+        if connection.id != *id {
+            let why = format!("it belongs to another id, {}", connection.id);
+            return Err(corrupt(why));
+        }
+        Ok(connection)
+    }
+
+    /// The bytes of a `meta.json`: the connection's fields over those in `document`, so that fields of later versions stay.
+    /// A document that could not be read again is an error.
+    pub(crate) fn serialise(
+        &self,
+        mut document: Map<String, Value>,
+        connection: &Connection,
+    ) -> Result<Vec<u8>> {
+        let writer = concat!("age-oauth ", env!("CARGO_PKG_VERSION"));
+        document.insert("schema_version".into(), SCHEMA.into());
+        document.insert("written_by".into(), writer.into());
+        let meta = Meta::of(connection, &self.ca_path(&connection.id));
+        let fields: Map<String, Value> = serde_json::to_value(meta)
+            .and_then(serde_json::from_value)
+            .map_err(|why| Error::invalid("connection", why.to_string()))?;
+        document.extend(fields);
+        let mut bytes = format!("{:#}", Value::Object(document)).into_bytes();
+        bytes.push(b'\n');
+        if bytes.len() as u64 > MAX_META_BYTES {
+            return Err(Error::invalid(
+                "connection",
+                format!("its description would be larger than {MAX_META_BYTES} bytes"),
+            ));
+        }
+        Ok(bytes)
+    }
+}
+
+impl Plaintext {
+    /// The connection of the Python package that the document describes; `None` where it is one of ours.
+    pub(super) fn in_document(id: &ConnectionId, document: &Map<String, Value>) -> Option<Self> {
+        let schema = document.get("schema_version").and_then(Value::as_u64);
+        if schema.unwrap_or(1) >= SCHEMA {
+            return None;
+        }
+        let text = |name: &str| document.get(name).and_then(Value::as_str);
+        Some(Self {
+            id: id.to_string(),
+            label: text("label").unwrap_or(id.as_str()).to_owned(),
+            portal_url: text("portal_url").unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+/// The fields of `meta.json` as they are written; [`Connection`] is what they mean.
+#[derive(Deserialize, Serialize)]
+struct Meta {
+    id: String,
+    label: String,
+    portal_url: String,
+    auth_type: String,
+    client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pkce: Option<bool>,
+    referer: Option<String>,
+    verify_ssl: Option<bool>,
+    ca_bundle: Option<String>,
+    ca_source: Option<String>,
+    proxy: Option<String>,
+    keychain: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    created_at: Option<String>,
+    last_used_at: Option<String>,
+    username: Option<String>,
+    signed_in_at: Option<String>,
+    refresh_issued_at: Option<String>,
+    refresh_expires_at: Option<String>,
+    extendable: Option<bool>,
+    access_expires_at: Option<String>,
+    last_failure: Option<String>,
+    legacy_id: Option<String>,
+    machine: Option<String>,
+}
+
+impl Meta {
+    fn of(connection: &Connection, ca_path: &Path) -> Self {
+        let Connection { status, .. } = connection;
+        let (redirect_uri, pkce) = match &connection.grant {
+            Grant::User { redirect_uri, pkce } => (Some(redirect_uri.to_string()), Some(*pkce)),
+            Grant::Application => (None, None),
+        };
+        Self {
+            id: connection.id.to_string(),
+            label: connection.label.to_string(),
+            portal_url: connection.portal.to_string(),
+            auth_type: connection.grant.as_str().to_owned(),
+            client_id: connection.client_id.clone(),
+            redirect_uri,
+            pkce,
+            referer: connection.referer.clone(),
+            verify_ssl: Some(!matches!(connection.tls, Tls::Unverified)),
+            ca_bundle: match &connection.tls {
+                Tls::Ca(path) if path == ca_path => Some(OWN_CA.to_owned()),
+                // A person wrote another path into `meta.json`.
+                Tls::Ca(path) => Some(path.to_string_lossy().into_owned()),
+                Tls::System | Tls::Unverified => None,
+            },
+            ca_source: connection.ca_source.clone(),
+            proxy: Some(connection.proxy.as_str().to_owned()),
+            keychain: Some(connection.keychain.as_str().to_owned()),
+            tags: connection.tags.clone(),
+            created_at: connection.created_at.map(rfc3339),
+            last_used_at: connection.last_used_at.map(rfc3339),
+            username: status.username.clone(),
+            signed_in_at: status.signed_in_at.map(rfc3339),
+            refresh_issued_at: status.refresh_issued_at.map(rfc3339),
+            refresh_expires_at: status.refresh_expires_at.map(rfc3339),
+            extendable: status.extendable,
+            access_expires_at: status.access_expires_at.map(rfc3339),
+            last_failure: status.last_failure.clone(),
+            legacy_id: connection.legacy_id.clone(),
+            machine: status.machine.clone(),
+        }
+    }
+
+    fn into_connection(self, ca_path: PathBuf) -> Result<Connection> {
+        let time = |text: Option<String>| text.and_then(|text| text.parse::<Timestamp>().ok());
+        let tls = match (self.verify_ssl.unwrap_or(true), self.ca_bundle) {
+            (false, _) => Tls::Unverified,
+            (true, None) => Tls::System,
+            (true, Some(name)) if name == OWN_CA => Tls::Ca(ca_path),
+            (true, Some(path)) => Tls::Ca(PathBuf::from(path)),
+        };
+        let grant = match self.auth_type.as_str() {
+            "user" => Grant::User {
+                redirect_uri: match self.redirect_uri {
+                    Some(uri) => uri.parse()?,
+                    None => RedirectUri::OutOfBand,
+                },
+                pkce: self.pkce.unwrap_or(true),
+            },
+            "app" => Grant::Application,
+            _ => return Err(Error::invalid("auth_type", "it is `user` or `app`")),
+        };
+        if self.client_id.is_empty() {
+            return Err(Error::invalid("client_id", "it is empty"));
+        }
+        Ok(Connection {
+            id: self.id.parse()?,
+            label: self.label.parse()?,
+            portal: self.portal_url.parse::<PortalUrl>()?,
+            grant,
+            client_id: self.client_id,
+            tls,
+            referer: self.referer.filter(|referer| !referer.is_empty()),
+            proxy: self.proxy.map_or(Ok(Proxy::System), |text| text.parse())?,
+            keychain: self
+                .keychain
+                .map_or(Ok(KeychainKind::Os), |text| text.parse())?,
+            tags: self.tags,
+            created_at: time(self.created_at),
+            last_used_at: time(self.last_used_at),
+            ca_source: self.ca_source,
+            status: Status {
+                username: self.username,
+                signed_in_at: time(self.signed_in_at),
+                refresh_issued_at: time(self.refresh_issued_at),
+                refresh_expires_at: time(self.refresh_expires_at),
+                extendable: self.extendable,
+                access_expires_at: time(self.access_expires_at),
+                last_failure: self.last_failure,
+                machine: self.machine,
+            },
+            legacy_id: self.legacy_id,
+        })
+    }
+}

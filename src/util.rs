@@ -1,0 +1,67 @@
+//! Small helpers that several modules need and that depend on nothing of this crate.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+/// Lower-case hexadecimal, two digits per byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// RFC 3339, UTC, whole seconds: the form of every timestamp in files and in JSON.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second())
+        .unwrap_or(at)
+        .to_string()
+}
+
+/// Locks the mutex, also after a thread panicked while it held the lock: what these mutexes guard stays usable then.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Declares an enum of which each variant has a word in files or names. `ALL` comes from the same list, so that a new
+/// variant cannot be missing there.
+macro_rules! enum_with_words {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }
+    ) => {
+        $(#[$meta])*
+        pub enum $name { $($(#[$doc])* $variant),+ }
+
+        impl $name {
+            /// Every variant, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word for it in files and names.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+    };
+}
+pub(crate) use enum_with_words;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_become_two_hexadecimal_digits_each() {
+        assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
+    }
+
+    #[test]
+    fn timestamps_have_whole_seconds() {
+        let at = Timestamp::from_millisecond(1_700_000_000_999).unwrap_or_default();
+        assert_eq!(rfc3339(at), "2023-11-14T22:13:20Z");
+    }
+}
