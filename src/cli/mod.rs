@@ -131,6 +131,7 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(Command::Connections(command)) => match command {
             ConnectionsCommand::List(args) => args.json,
             ConnectionsCommand::Show(args) => args.json,
+            #[cfg(feature = "migrate")]
             ConnectionsCommand::Import(args) => args.json,
             ConnectionsCommand::Info(args) => args.json,
             ConnectionsCommand::Use(args) => args.json,

@@ -57,9 +57,10 @@ fn is_comment(behind: &str) -> bool {
     trimmed.starts_with('#') && trimmed.len() < behind.len()
 }
 
-/// 0.2.x escapes quotes and backslashes, 0.1.x quotes alone; so do newer and older versions of
-/// python-dotenv, which writes for 0.1.x where it is installed. Who escapes backslashes escapes all
-/// of them, so that a lonely one, as in a path of Windows, tells the other kind of writer.
+/// 0.2.x escapes quotes and backslashes, 0.1.x quotes alone; newer and older versions of
+/// python-dotenv, which 0.1.x uses where it is installed, differ in the same way. A writer that
+/// escapes backslashes escapes every one, so that a single one, as in a Windows path, shows that
+/// backslashes are not escaped.
 fn unescape(inner: &str, quote: char) -> String {
     let mut plain = String::with_capacity(inner.len());
     let mut rest = inner.chars();

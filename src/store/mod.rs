@@ -76,6 +76,12 @@ pub struct Plaintext {
     pub portal_url: String,
 }
 
+impl Plaintext {
+    /// The command that imports such a connection. Without the feature `migrate` there is none, and the folders of the
+    /// Python package are listed as broken.
+    pub const IMPORT: &'static str = "age-oauth connections import";
+}
+
 impl ConnectionStore {
     /// The user's own store: `AGE_OAUTH_HOME`, else `age_oauth` in the platform's configuration folder. Touches no file.
     pub fn open_default(environment: &Environment) -> Result<Self> {

@@ -251,7 +251,7 @@ fn json_says_it_all_in_one_array() {
     };
     let prod = row(PROD);
     assert_eq!(prod["outcome"], "imported");
-    assert_eq!(prod["sign_in"], "exchanged");
+    assert_eq!(prod["sign_in"], "extended");
     assert_eq!(prod["plaintext_deleted"], true);
     assert_eq!(prod["format_version"], 1);
     assert!(prod["signed_in_until"].is_string());
@@ -736,7 +736,7 @@ fn a_portal_that_cannot_exchange_is_told() {
     let home = home();
     let old = lay_out(&home.store(), "0.1.7", &home, &portal);
     let out = import(&home, &[]).ok();
-    assert!(out.stdout.contains("did not exchange"), "{}", out.stdout);
+    assert!(out.stdout.contains("did not extend"), "{}", out.stdout);
     assert!(portal.accepts_refresh_token(&old.refresh));
     no_plaintext(&home, &old);
     good_token(&home, &portal, "Prod");

@@ -2,9 +2,10 @@
 
 mod add;
 mod edit;
-// With everything else about the predecessor, so that one folder can be deleted; a child of this module, so that it sees
-// what the other commands see.
-#[path = "../../../migrate/command.rs"]
+// With everything else about the Python package, so that one folder can be deleted; a child of this module, so that
+// it sees what the other commands see.
+#[cfg(feature = "migrate")]
+#[path = "../../../migrate/command/mod.rs"]
 mod import;
 mod info;
 mod list;
@@ -22,6 +23,7 @@ use crate::cli::CommandContext;
 
 use add::AddArgs;
 use edit::EditArgs;
+#[cfg(feature = "migrate")]
 use import::ImportArgs;
 use info::InfoArgs;
 use list::ListArgs;
@@ -49,7 +51,8 @@ pub(in crate::cli) enum ConnectionsCommand {
     Use(UseArgs),
     /// Remove a connection, its tokens and its secret
     Remove(RemoveArgs),
-    /// Take over the connections of the Python age-oauth, their secrets included
+    /// Import the connections of the Python age-oauth, their secrets included
+    #[cfg(feature = "migrate")]
     Import(ImportArgs),
     /// Where everything is kept
     Info(InfoArgs),
@@ -71,6 +74,7 @@ pub(in crate::cli) fn connections(
         ConnectionsCommand::Share(args) => share::share(ctx, &args),
         ConnectionsCommand::Use(args) => use_connection::use_connection(ctx, &args),
         ConnectionsCommand::Remove(args) => remove::remove(ctx, &args),
+        #[cfg(feature = "migrate")]
         ConnectionsCommand::Import(args) => import::import(ctx, &args),
         ConnectionsCommand::Info(args) => info::info(ctx, &args),
     }

@@ -1,30 +1,31 @@
-//! `connections import`: takes over a store of the Python package, one connection at a time, each
-//! on its own: secrets into the keychain, plaintext away, refresh tokens exchanged. Or makes
+//! `connections import`: imports a store of the Python package. Each connection is imported on its
+//! own: secrets go to the keychain, the plaintext is deleted, the sign-in is extended. Or makes
 //! connections of the ArcGIS API for Python's profiles.
+
+mod exposed_secrets;
+mod profiles;
+mod sign_in;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::{json, Value};
 
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
-use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
+use crate::cli::format::{escape, shell_quoted};
 use crate::cli::shared::connection_fields::{self, KeychainArg};
 use crate::cli::shared::connection_text::keychain_name;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
-use crate::context::{Context, Decision};
 use crate::error::{Error, KeychainReason};
-use crate::keychain::Keychains;
 use crate::migrate::{
-    profile_file, read_profiles, usual_places, Migrated, Migration, NewConnection, Note, Options,
-    PackageStore, Plan, Profile, ProfilePlan,
+    usual_places, Migrated, Migration, NewConnection, Note, Options, PackageStore, Plan,
 };
 use crate::store::ConnectionStore;
-use crate::token::ExtendRule;
 use crate::util::rfc3339;
+use exposed_secrets::Exposed;
+use sign_in::SignInResult;
 
 #[derive(Args, Debug, Default)]
 pub(in crate::cli) struct ImportArgs {
@@ -36,7 +37,7 @@ pub(in crate::cli) struct ImportArgs {
     /// Leave the old store to the old tool: new connections, each with a sign-in of its own
     #[arg(long)]
     keep_plaintext: bool,
-    /// Ask no portal: sign-ins are not exchanged
+    /// Ask no portal: sign-ins are not extended
     #[arg(long)]
     offline: bool,
     /// Read the profiles of the ArcGIS API for Python instead (~/.arcgisprofile)
@@ -58,14 +59,14 @@ pub(in crate::cli) struct ImportArgs {
 
 pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     if ctx.selector.is_some() {
-        // Taking over all where one was meant could not be undone.
+        // Importing all where one was meant could not be undone.
         return Err(Failure::usage(
-            "`connections import` takes over all that is there; it cannot be told a connection",
+            "`connections import` imports every connection; it does not take the name of one",
         ));
     }
     let store = ctx.store()?;
     if let Some(file) = &args.from_arcgis_profile {
-        return profiles(ctx, &store, args, file.as_deref());
+        return profiles::profiles(ctx, &store, args, file.as_deref());
     }
     let places = places(&store, args)?;
     let mut there = Vec::new();
@@ -81,7 +82,7 @@ pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
         let context = run.ctx.context.clone();
         let mut migration = Migration::begin(&store, &keychains, &context, options)?;
         for place in there {
-            // Read now that nobody else takes anything from it.
+            // Read again under the lock, which keeps other imports away.
             run.old_store(&mut migration, &PackageStore::open(place))?;
             if run.keychain_down {
                 break;
@@ -91,12 +92,15 @@ pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     run.conclude(&places)
 }
 
-/// Where the old store is looked for: where it was said to be, else where it may share our root,
-/// else where the package keeps it.
+/// Where to look for the old store: the folder that was given, else our own root and the usual
+/// places of the package.
 fn places(store: &ConnectionStore, args: &ImportArgs) -> Result<Vec<PathBuf>, Failure> {
     if let Some(dir) = &args.dir {
         if !dir.is_dir() {
-            return Err(Failure::usage(format!("`{}` is no folder", dir.display())));
+            return Err(Failure::usage(format!(
+                "`{}` is not a folder",
+                dir.display()
+            )));
         }
         let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
         return Ok(vec![whole]);
@@ -114,51 +118,18 @@ fn places(store: &ConnectionStore, args: &ImportArgs) -> Result<Vec<PathBuf>, Fa
     Ok(places)
 }
 
-/// What became of a sign-in.
-enum SignInResult {
-    /// The connection is an application's.
-    Application,
-    /// There is none.
-    Needed,
-    /// It was taken over as it was.
-    Migrated,
-    /// It was taken over, and its refresh token was exchanged. Holds its end.
-    Extended(Option<Timestamp>),
-}
-
-impl SignInResult {
-    fn as_str(&self) -> &'static str {
-        match self {
-            Self::Application => "application",
-            Self::Needed => "needed",
-            Self::Migrated => "taken",
-            Self::Extended(_) => "exchanged",
-        }
-    }
-}
-
-/// An application whose client secret stood in plain text.
-#[derive(Default)]
-struct Exposed {
-    page: String,
-    /// Whether the page is that of its item.
-    exact: bool,
-    /// The connections that use it: label, and whether it signs in as itself.
-    users: Vec<(String, bool)>,
-}
-
-/// One run: what it has done, and what it will say at its end.
+/// One run of the command, and what it prints at its end.
 struct ImportRun<'a> {
     ctx: &'a mut CommandContext,
     store: &'a ConnectionStore,
     args: &'a ImportArgs,
     rows: Vec<Value>,
     worst: u8,
-    /// Anything was done or would be.
+    /// Whether anything was done, or would be.
     busy: bool,
-    /// The keychain does not work; nothing else will go better.
+    /// The keychain does not work, so that the rest would fail as well.
     keychain_down: bool,
-    /// By portal and client id.
+    /// By portal and client ID.
     exposed: BTreeMap<(String, String), Exposed>,
 }
 
@@ -191,7 +162,7 @@ impl<'a> ImportRun<'a> {
 
     fn old_store(&mut self, migration: &mut Migration<'_>, old: &PackageStore) -> Outcome {
         if let Some(damage) = &old.damage {
-            // The folders say what the index would, but for the default.
+            // The folders hold what the index does, except for the default.
             self.fail("", &Failure::failed(damage.to_string()));
         }
         let ids = match old.ids() {
@@ -286,12 +257,16 @@ impl<'a> ImportRun<'a> {
         let sign_in = self.sign_in_before(connection, new.has_sign_in());
         plans.push(match (&sign_in, self.args.keep_plaintext) {
             (_, true) => "the plaintext stays; it needs a sign-in of its own".into(),
-            (SignInResult::Migrated, _) if self.args.offline => "its sign-in goes there, too".into(),
-            (SignInResult::Migrated, _) => {
-                "its sign-in goes there, too; then its refresh token is exchanged, and the old one ends"
+            (SignInResult::Imported, _) if self.args.offline => {
+                "its sign-in goes there, too".into()
+            }
+            (SignInResult::Imported, _) => {
+                "its sign-in goes there, too; then it is extended, which ends the old refresh token"
                     .into()
             }
-            (SignInResult::Application, _) => "it is an application's and needs no sign-in".into(),
+            (SignInResult::Application, _) => {
+                "it is an application connection and needs no sign-in".into()
+            }
             _ => "it needs a sign-in".into(),
         });
         if !self.args.keep_plaintext {
@@ -326,18 +301,8 @@ impl<'a> ImportRun<'a> {
         Ok(())
     }
 
-    fn sign_in_before(&self, connection: &Connection, comes: bool) -> SignInResult {
-        if connection.grant.is_application() {
-            SignInResult::Application
-        } else if comes && !self.args.keep_plaintext {
-            SignInResult::Migrated
-        } else {
-            SignInResult::Needed
-        }
-    }
-
-    /// Tells what was taken over, exchanges the refresh token, and has the old index forget the
-    /// connection.
+    /// Prints what was imported, extends the sign-in, and removes the connection from the old
+    /// index.
     fn imported(
         &mut self,
         migration: &Migration<'_>,
@@ -389,140 +354,9 @@ impl<'a> ImportRun<'a> {
         };
         Err(Failure::Hinted {
             error,
-            hint: "the connection was imported, but its plaintext is still there; when that is mended, import again"
+            hint: "the connection was imported, but its plaintext is still there; fix that, then import again"
                 .into(),
         })
-    }
-
-    fn sign_in_after(&mut self, migrated: &Migrated) -> Result<SignInResult, Failure> {
-        let connection = &migrated.connection;
-        if connection.grant.is_application() {
-            if !migrated.had_secret && !migrated.resumed {
-                self.line(&format!(
-                    "     its client secret is missing: age-oauth connections edit {} --client-secret-stdin",
-                    shell_quoted(connection.label.as_str())
-                ))?;
-            }
-            return Ok(SignInResult::Application);
-        }
-        if let Some(stray) = &migrated.stray {
-            if !self.args.offline {
-                self.ctx.warn_of(connection);
-                let session = self.ctx.session_of(self.store, connection.clone());
-                session.revoke_stray(stray.duplicate());
-            }
-        }
-        if !migrated.extend {
-            let signed_in = connection.status.signed_in_at.is_some();
-            if signed_in {
-                return Ok(SignInResult::Migrated);
-            }
-            self.needs_sign_in(connection)?;
-            return Ok(SignInResult::Needed);
-        }
-        if self.args.offline {
-            self.line(&format!(
-                "     its sign-in was taken over; copies of the old plaintext are good until it is exchanged: age-oauth refresh --now {}",
-                connection_flag(connection)
-            ))?;
-            return Ok(SignInResult::Migrated);
-        }
-        self.exchange(connection)
-    }
-
-    fn needs_sign_in(&mut self, connection: &Connection) -> Outcome {
-        self.line(&format!(
-            "     it needs a sign-in: age-oauth login {}",
-            connection_flag(connection)
-        ))
-    }
-
-    /// Ends the refresh token that stood in plain text. A portal that cannot be asked now leaves
-    /// the connection imported.
-    fn exchange(&mut self, connection: &Connection) -> Result<SignInResult, Failure> {
-        self.ctx.warn_of(connection);
-        let session = self.ctx.session_of(self.store, connection.clone());
-        let again = format!("age-oauth refresh --now {}", connection_flag(connection));
-        match session.refresh(ExtendRule::Now) {
-            Ok(refreshed) if refreshed.issued.decision == Decision::Extended => {
-                let end = refreshed.issued.sign_in_ends;
-                let until = end.map_or_else(String::new, |end| {
-                    let when = local_and_left(end, self.ctx.context.now(), &self.ctx.system.zone);
-                    format!(" until {when}")
-                });
-                let user = refreshed.issued.username.unwrap_or_default();
-                self.line(&format!(
-                    "     signed in as {}{until}; the old refresh token was exchanged, copies of it are worthless",
-                    escape(&user)
-                ))?;
-                Ok(SignInResult::Extended(end))
-            }
-            Ok(_) => {
-                self.line(
-                    "     its sign-in was taken over, but this portal did not exchange its refresh token: copies of the old plaintext stay good until it ends",
-                )?;
-                Ok(SignInResult::Migrated)
-            }
-            Err(Error::SignInNeeded { .. }) => {
-                self.needs_sign_in(connection)?;
-                Ok(SignInResult::Needed)
-            }
-            Err(error) => {
-                self.line("     its sign-in was taken over, but not exchanged")?;
-                let failure = match error {
-                    error @ Error::Refused { .. } => Failure::Library(error),
-                    error => Failure::Hinted {
-                        error,
-                        hint: format!(
-                            "until it is exchanged, copies of the old plaintext are good: {again}"
-                        ),
-                    },
-                };
-                self.ctx.event_log.failed(&failure);
-                failure.print(&self.ctx.console);
-                self.worst = worse(self.worst, failure.code());
-                Ok(SignInResult::Migrated)
-            }
-        }
-    }
-
-    /// Remembers that this application's client secret was seen by whoever could read the file, and
-    /// where to reset it.
-    fn expose(&mut self, connection: &Connection, sign_in: &SignInResult) {
-        let key = (
-            connection.portal.as_str().to_owned(),
-            connection.client_id.clone(),
-        );
-        let known = self.exposed.get(&key).is_some_and(|exposed| exposed.exact);
-        let may_ask = matches!(
-            sign_in,
-            SignInResult::Extended(_) | SignInResult::Application
-        );
-        let item = (may_ask && !known && !self.args.offline)
-            .then(|| self.item_page(connection))
-            .flatten();
-        let exposed = self.exposed.entry(key).or_default();
-        if exposed.page.is_empty() {
-            exposed.page = format!("{}/home/content.html", connection.portal);
-        }
-        if let Some(page) = item {
-            exposed.page = page;
-            exposed.exact = true;
-        }
-        let user = (
-            connection.label.to_string(),
-            connection.grant.is_application(),
-        );
-        exposed.users.push(user);
-    }
-
-    /// The page of the item that registers the application, where the portal says which it is.
-    fn item_page(&self, connection: &Connection) -> Option<String> {
-        self.ctx.warn_of(connection);
-        let session = self.ctx.session_of(self.store, connection.clone());
-        let item = session.app_info().ok()?.item_id;
-        let plain = !item.is_empty() && item.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        plain.then(|| format!("{}/home/item.html?id={item}#settings", connection.portal))
     }
 
     fn facts(&mut self, connection: &Connection) -> Outcome {
@@ -536,24 +370,24 @@ impl<'a> ImportRun<'a> {
 
     fn notes(&mut self, connection: &Connection, notes: &[Note]) -> Outcome {
         for note in notes {
-            let mend = match note {
+            let value = match note {
                 Note::Unverified => "true",
                 Note::NoCertificates(_) => "FILE",
                 _ => "",
             };
             let mut line = format!("     {}", escape(&note.to_string()));
-            if !mend.is_empty() {
+            if !value.is_empty() {
                 line.push_str("; to change that: age-oauth connections edit ");
                 line.push_str(&shell_quoted(connection.label.as_str()));
                 line.push_str(" --verify-ssl ");
-                line.push_str(mend);
+                line.push_str(value);
             }
             self.line(&line)?;
         }
         Ok(())
     }
 
-    /// A line of the answer, unless that is JSON.
+    /// A line of the answer; nothing with `--json`.
     fn line(&mut self, line: &str) -> Outcome {
         if self.args.json {
             return Ok(());
@@ -561,7 +395,7 @@ impl<'a> ImportRun<'a> {
         self.ctx.answer(line)
     }
 
-    /// Tells a failure, and goes on with the next.
+    /// Prints a failure; the others go on.
     fn fail(&mut self, id: &str, failure: &Failure) {
         self.busy = true;
         self.ctx.event_log.failed(failure);
@@ -591,7 +425,7 @@ impl<'a> ImportRun<'a> {
         if self.args.keep_plaintext && self.busy && !self.args.dry_run {
             self.ctx
                 .console
-                .info("When nobody uses the old tool any more: age-oauth connections import");
+                .info("When the old tool is not used any more: age-oauth connections import");
         }
         self.advise();
         if self.args.json {
@@ -609,40 +443,6 @@ impl<'a> ImportRun<'a> {
             code => Err(Failure::Several(code)),
         }
     }
-
-    /// Client secrets do not end by themselves; only a person can reset them.
-    fn advise(&self) {
-        if self.exposed.is_empty() {
-            return;
-        }
-        let console = &self.ctx.console;
-        console.print("");
-        console.print(
-            "Reset the client secrets that stood in plain text; other people may have read them, and backups keep them:",
-        );
-        for ((_, client_id), exposed) in &self.exposed {
-            let what = if exposed.exact {
-                "the application's page: under its settings, at the client secret"
-            } else {
-                "among your content, the application's item: under its settings, at the client secret"
-            };
-            console.print(&format!("  {}", escape(&exposed.page)));
-            console.print(&format!("     {what} (client ID {})", escape(client_id)));
-            for (label, application) in &exposed.users {
-                console.print(&if *application {
-                    format!(
-                        "     then give it the new one: age-oauth connections edit {} --client-secret-stdin",
-                        shell_quoted(label)
-                    )
-                } else {
-                    format!(
-                        "     then forget the old one, for people need none: age-oauth connections edit {} --no-client-secret",
-                        shell_quoted(label)
-                    )
-                });
-            }
-        }
-    }
 }
 
 fn row(
@@ -656,7 +456,7 @@ fn row(
     let notes: Vec<_> = notes.iter().map(ToString::to_string).collect();
     let end = match sign_in {
         SignInResult::Extended(end) => *end,
-        SignInResult::Migrated => connection.status.refresh_expires_at,
+        SignInResult::Imported => connection.status.refresh_expires_at,
         SignInResult::Application | SignInResult::Needed => None,
     };
     json!({
@@ -676,12 +476,12 @@ fn row(
     })
 }
 
-/// The others go on; this one can be tried again.
+/// A failure of one connection's files, which can be tried again.
 fn is_retryable(error: Error) -> Failure {
     match error {
         error @ (Error::File { .. } | Error::Corrupt { .. }) => Failure::Hinted {
             error,
-            hint: "this connection stays as it was; when that is mended, import again".into(),
+            hint: "this connection stays as it was; fix that, then import again".into(),
         },
         error => error.into(),
     }
@@ -696,90 +496,4 @@ fn is_keychain_down(failure: &Failure) -> bool {
                 KeychainReason::Missing | KeychainReason::Locked | KeychainReason::Timeout
             )
     )
-}
-
-/// `--from-arcgis-profile`.
-fn profiles(
-    ctx: &mut CommandContext,
-    store: &ConnectionStore,
-    args: &ImportArgs,
-    file: Option<&Path>,
-) -> Outcome {
-    let usual = profile_file(&ctx.context.environment);
-    let Some(path) = file.map(Path::to_owned).or(usual) else {
-        return Err(Failure::usage("no home directory is known; name the file"));
-    };
-    let profiles = read_profiles(&path)?;
-    let options = Options {
-        keychain: connection_fields::keychain(args.keychain, &ctx.context.environment)?,
-        keep_plaintext: true,
-        dry_run: args.dry_run,
-    };
-    let keychains: Keychains = ctx.keychains(store);
-    let context: Context = ctx.context.clone();
-    let mut migration = Migration::begin(store, &keychains, &context, options)?;
-    let mut run = ImportRun::new(ctx, store, args);
-    for profile in &profiles {
-        match run.profile(&mut migration, &path, profile) {
-            Ok(()) => {}
-            Err(failure @ (Failure::BrokenPipe | Failure::Interrupted)) => return Err(failure),
-            Err(failure) => run.fail(&profile.name, &failure),
-        }
-    }
-    run.conclude(&[path])
-}
-
-impl ImportRun<'_> {
-    fn profile(
-        &mut self,
-        migration: &mut Migration<'_>,
-        source: &Path,
-        profile: &Profile,
-    ) -> Outcome {
-        let name = escape(&profile.name);
-        let of_profile =
-            |error: Error| Failure::failed(format!("the profile `{}`: {error}", profile.name));
-        let (connection, notes) = match migration.plan_profile(profile).map_err(of_profile)? {
-            ProfilePlan::Done(_) => return Ok(()),
-            ProfilePlan::NoClientId => {
-                self.ctx.console.info(&format!(
-                    "Skipped the profile {name}: it has no client ID; register an application at the portal, then: age-oauth connections add --label {}",
-                    shell_quoted(&profile.name)
-                ));
-                self.rows.push(json!({
-                    "legacy_id": profile.name,
-                    "outcome": "skipped",
-                    "format_version": 1,
-                }));
-                return Ok(());
-            }
-            ProfilePlan::New(connection, notes) => (connection, notes),
-        };
-        self.busy = true;
-        let label = escape(connection.label.as_str());
-        if self.args.dry_run {
-            self.line(&format!("Would import: {label}"))?;
-        } else {
-            migration.add_profile(&connection)?;
-            self.line(&format!("[OK] Imported connection: {label}"))?;
-        }
-        self.facts(&connection)?;
-        self.needs_sign_in(&connection)?;
-        self.notes(&connection, &notes)?;
-        let outcome = if self.args.dry_run {
-            "would_import"
-        } else {
-            "imported"
-        };
-        let row = row(
-            &connection,
-            source,
-            &profile.name,
-            outcome,
-            &SignInResult::Needed,
-            &notes,
-        );
-        self.rows.push(row);
-        Ok(())
-    }
 }
