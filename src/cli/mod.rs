@@ -63,7 +63,7 @@ where
 }
 
 /// What a terminal shows of an error, and the same as JSON.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "testing"))]
 pub(crate) fn shown(error: crate::error::Error) -> (String, String) {
     let failure = Failure::from(error);
     let words = failure.text();

@@ -3,6 +3,7 @@
 //! A keychain holds at most two items per connection, each replaced as a whole: the client secret and the tokens.
 //! What is inside an item is the business of [`crate::token`]; here it is text.
 
+#[cfg(any(test, fuzzing, feature = "testing"))]
 mod memory;
 mod os;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::item_kind::ItemKind;
+#[cfg(any(test, fuzzing, feature = "testing"))]
 pub use memory::{Call, MemoryStore};
 pub use vault::{OldKey, VaultKey};
 

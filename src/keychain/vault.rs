@@ -692,7 +692,7 @@ impl SecretStore for Vault {
 }
 
 /// The formats without the files, under a key of no worth, for [`crate::testing`].
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "testing"))]
 pub(crate) mod formats {
     use super::{damaged, decode, key_id, lines, seal};
     use super::{Entry, Header, Items, Key, MasterKey, OpenVault, Outcome, Zeroizing};

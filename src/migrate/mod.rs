@@ -20,7 +20,7 @@ mod wipe;
 pub use execute::Migrated;
 pub use note::Note;
 pub use package_store::{usual_places, PackageStore};
-pub use plan::{Leftover, Migration, NewConnection, Options, Plan};
+pub use plan::{Migration, NewConnection, Options, Plan};
 pub use profiles::{profile_file, read_profiles, Profile, ProfilePlan};
 
 #[cfg(any(test, fuzzing, feature = "testing"))]

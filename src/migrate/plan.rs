@@ -39,7 +39,7 @@ pub enum Plan {
     /// It was imported before, and something is left of it in the old store.
     Leftover(Box<Leftover>),
     /// It was imported before.
-    Done(Box<Connection>),
+    Done,
     /// Only the old index names it.
     Gone,
 }
@@ -188,7 +188,7 @@ impl<'a> Migration<'a> {
     /// The plan for a connection that was imported before.
     fn resume_with(&self, connection: Connection, old: Option<PackageConnection>) -> Plan {
         if self.options.keep_plaintext {
-            Plan::Done(Box::new(connection))
+            Plan::Done
         } else {
             Plan::Leftover(Box::new(Leftover { connection, old }))
         }

@@ -112,7 +112,7 @@ pub enum ProfilePlan {
     /// This connection is made.
     New(Box<Connection>, Vec<Note>),
     /// It was made before.
-    Done(Box<Connection>),
+    Done,
     /// It signs in with a password, which this program does not do.
     NoClientId,
 }
@@ -139,8 +139,8 @@ impl Migration<'_> {
                 let label = one.label.folded();
                 label == wanted || label.starts_with(&numbered)
             });
-        if let Some(connection) = same {
-            return Ok(ProfilePlan::Done(Box::new(connection)));
+        if same.is_some() {
+            return Ok(ProfilePlan::Done);
         }
         let mut notes = Vec::new();
         let label = self.label(&profile.name, "profile", &mut notes)?;

@@ -35,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 pub use lock::RenewalLock;
+#[cfg(any(feature = "migrate", test))]
 pub use meta::SCHEMA;
 
 /// All connections of one user.

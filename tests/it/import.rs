@@ -5,12 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use age_oauth::connection::KeychainKind;
-use age_oauth::context::{Context, Environment};
-use age_oauth::error::{Error, KeychainError, KeychainReason};
-use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
-use age_oauth::migrate::{Migrated, Migration, Options, PackageStore, Plan};
-use age_oauth::{ConnectionStore, Keychains, Secret};
+use age_oauth::testing::{Call, MemoryStore, Migrated, Migration, Options, PackageStore, Plan};
+use age_oauth::{
+    ConnectionStore, Context, Environment, Error, Item, ItemKind, KeychainError, KeychainKind,
+    KeychainReason, Keychains, Secret, SecretStore,
+};
 use serde_json::Value;
 
 use crate::home;

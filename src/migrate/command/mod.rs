@@ -204,7 +204,7 @@ impl<'a> ImportRun<'a> {
     fn one(&mut self, migration: &mut Migration<'_>, old: &PackageStore, id: &str) -> Outcome {
         let dry = self.args.dry_run;
         let migrated = match migration.plan(old, id).map_err(is_retryable)? {
-            Plan::Done(_) => return Ok(()),
+            Plan::Done => return Ok(()),
             Plan::Gone => return self.gone(migration, old, id),
             Plan::New(new) if dry => return self.would_import(old, id, &new),
             Plan::Leftover(leftover) if dry => {

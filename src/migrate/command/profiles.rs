@@ -59,7 +59,7 @@ impl ImportRun<'_> {
         let of_profile =
             |error: Error| Failure::failed(format!("the profile `{}`: {error}", profile.name));
         let (connection, notes) = match migration.plan_profile(profile).map_err(of_profile)? {
-            ProfilePlan::Done(_) => return Ok(()),
+            ProfilePlan::Done => return Ok(()),
             ProfilePlan::NoClientId => {
                 self.ctx.console.info(&format!(
                     "Skipped the profile {name}: it has no client ID; register an application at the portal, then: age-oauth connections add --label {}",
