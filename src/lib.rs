@@ -52,6 +52,7 @@ mod manage;
 #[cfg(feature = "migrate")]
 mod migrate;
 mod oauth;
+#[allow(dead_code)] // Some limits are not used yet.
 mod policy;
 mod portal;
 mod secret;
