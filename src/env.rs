@@ -217,10 +217,11 @@ mod tests {
             return String::new();
         }
         let text = fs::read_to_string(path).unwrap();
-        text.lines()
+        let lines = text.lines();
+        let code: Vec<_> = lines
             .take_while(|line| !line.starts_with("#[cfg(test)]"))
-            .map(|line| format!("{line}\n"))
-            .collect()
+            .collect();
+        code.join("\n")
     }
 
     #[test]

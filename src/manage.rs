@@ -171,6 +171,7 @@ pub struct Changes {
     /// Certificates.
     pub tls: Option<TlsChange>,
     /// The Referer; `Some(None)` forgets it.
+    #[allow(clippy::option_option)] // Kept, removed, or replaced.
     pub referer: Option<Option<String>>,
     /// The way out.
     pub proxy: Option<Proxy>,

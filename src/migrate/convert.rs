@@ -48,11 +48,11 @@ impl Migration<'_> {
         }
         let ca = self.trust(&old, &mut connection, &mut notes);
         connection.referer = old.referer.as_deref().and_then(|text| {
-            check_referer(text)
-                .map_err(|_| {
-                    notes.push(Note::LeftOut("its Referer", "it is not plain text".into()))
-                })
-                .ok()
+            let checked = check_referer(text).ok();
+            if checked.is_none() {
+                notes.push(Note::LeftOut("its Referer", "it is not plain text".into()));
+            }
+            checked
         });
         connection.keychain = self.options.keychain;
         connection.tags.clone_from(&old.tags);

@@ -95,9 +95,9 @@ fn named(code: &[(usize, String)], prefix: &str) -> Vec<(usize, String)> {
                 continue;
             }
             let rest = &line[start + prefix.len()..];
-            if rest.starts_with('{') {
+            if let Some(first) = rest.strip_prefix('{') {
                 let lines = code[at + 1..].iter().map(|(_, line)| line.as_str());
-                let list: String = std::iter::once(&rest[1..])
+                let list: String = std::iter::once(first)
                     .chain(lines)
                     .collect::<Vec<_>>()
                     .join("\n");
