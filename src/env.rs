@@ -68,7 +68,7 @@ macro_rules! variables {
 
 variables! {
     Program {
-        /// The connection to use where no option names one: a label or an id.
+        /// The connection to use where no option names one: a label or an ID.
         /// It takes precedence over the default that `connections use` sets. `export-env` and `exec` set it too.
         AGE_OAUTH_CONNECTION = "the default connection, else the only one";
         /// The folder that holds all connections.
@@ -87,7 +87,7 @@ variables! {
         AGE_OAUTH_VAULT_KEY_FILE = "the next source of a key";
         /// The passphrase of the vault.
         AGE_OAUTH_VAULT_PASSPHRASE secret = "the key file of the vault";
-        /// A file to which every decision and failure is appended as one JSON line.
+        /// A file that gets one JSON line for each decision and failure.
         /// It never contains a secret, and is rotated at 10 MB.
         AGE_OAUTH_LOG = "no log";
     }
@@ -217,11 +217,8 @@ mod tests {
             return String::new();
         }
         let text = fs::read_to_string(path).unwrap();
-        let lines = text.lines();
-        let code: Vec<_> = lines
-            .take_while(|line| !line.starts_with("#[cfg(test)]"))
-            .collect();
-        code.join("\n")
+        let code = text.split("\n#[cfg(test)]").next();
+        code.unwrap_or_default().to_owned()
     }
 
     #[test]

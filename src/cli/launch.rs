@@ -1,16 +1,16 @@
-//! Starting another program in this one's place.
+//! Runs another program in place of this one.
 
 use std::ffi::OsString;
 use std::io;
 use std::process::Command;
 
-/// A command, and what is changed in its environment.
+/// A command, and the changes to its environment.
 pub struct Launch {
-    /// What to run: a path, or a name on the search path.
+    /// A path, or a name that is looked up in `PATH`.
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// Variables to set, or to take out where there is no value.
+    /// Variables to set; one without a value is removed.
     pub variables: Vec<(String, Option<String>)>,
 }
 
@@ -28,14 +28,15 @@ impl Launch {
     }
 }
 
-/// The program takes this process's place: signals and the exit code are its own. Returns only where it could not start.
+/// Replaces this process by the program, which then gets the signals and decides the exit code. Returns only if the program
+/// could not be started.
 #[cfg(unix)]
 pub(super) fn launch(launch: &Launch) -> io::Error {
     use std::os::unix::process::CommandExt;
     launch.command(launch.program.clone()).exec()
 }
 
-/// Windows cannot replace a process: this one waits, leaves Ctrl-C to the child, and ends with its code.
+/// Windows cannot replace a process: this one waits, leaves Ctrl-C to the child, and ends with the child's exit code.
 #[cfg(windows)]
 pub(super) fn launch(launch: &Launch) -> io::Error {
     // Without a handler, Ctrl-C would end this process and leave the child running beside the shell.
@@ -52,8 +53,8 @@ mod windows {
     use std::ffi::{OsStr, OsString};
     use std::path::{Path, PathBuf};
 
-    /// The file that a shell would run: a name without an extension is tried with each of `PATHEXT`, in each folder of
-    /// `PATH`. Unlike cmd, and like PowerShell, the present folder is no part of the search.
+    /// The file that a shell would run: a name without an extension is tried with each ending of `PATHEXT`, in each folder
+    /// of `PATH`. The current folder is not searched: PowerShell does not search it either, cmd does.
     #[cfg_attr(not(windows), allow(dead_code))]
     pub(super) fn find(program: &OsStr) -> Option<OsString> {
         let extensions =

@@ -1,7 +1,7 @@
-//! How each shell writes "set this variable to exactly this value": pure text in, text out.
+//! The shells that `export-env` knows: how each sets a variable to exactly a value, unsets it, and sees a failure.
 //!
-//! A value survives exactly and runs nothing, whatever a portal or a label contains. What a form cannot carry is an error
-//! that names the variable, never a value that arrives changed.
+//! A value arrives exactly and runs nothing, whatever a portal or a label contains. If a form cannot carry a value, that is
+//! an error that names the variable; a value never arrives changed.
 
 use std::fmt::Write as _;
 
@@ -26,6 +26,8 @@ pub enum Shell {
     Cmd,
     /// Nushell (the JSON form)
     Nu,
+    /// xonsh
+    Xonsh,
     /// A `.env` file
     Dotenv,
     /// One JSON object
@@ -48,29 +50,58 @@ pub struct Variable {
 pub struct Unquotable {
     /// Which variable.
     pub name: String,
-    /// What is in it.
+    /// What it contains that the form cannot carry.
     pub why: &'static str,
 }
 
+/// How statements reach the shell or program that reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// They are printed.
+    Print,
+    /// They are appended to the file that `GITHUB_ENV` names; the token is masked in the job's log first.
+    GithubFile,
+}
+
+// Every `match` on a shell lists all of them, so that a new shell does not compile until each place has decided.
 impl Shell {
-    /// The shell whose program has this name, with or without `.exe`, path or a login shell's `-`.
+    /// The word that `--shell` takes.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// The names of the programs that read this form, without `.exe`.
+    #[must_use]
+    pub fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Bash => &["bash"],
+            Self::Zsh => &["zsh"],
+            Self::Sh => &["sh", "dash", "ash", "ksh", "mksh", "busybox"],
+            Self::Fish => &["fish"],
+            Self::Powershell => &["powershell", "pwsh", "powershell_ise"],
+            Self::Cmd => &["cmd"],
+            Self::Nu => &["nu"],
+            Self::Xonsh => &["xonsh"],
+            Self::Dotenv | Self::Json | Self::Github => &[],
+        }
+    }
+
+    /// The shell whose program has this name, with or without `.exe`, a path or the `-` of a login shell.
     #[must_use]
     pub fn of_program(program: &str) -> Option<Self> {
         let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
         let name = name.trim_start_matches('-').to_ascii_lowercase();
-        match name.strip_suffix(".exe").unwrap_or(&name) {
-            "bash" => Some(Self::Bash),
-            "zsh" => Some(Self::Zsh),
-            "sh" | "dash" | "ash" | "ksh" | "mksh" | "busybox" => Some(Self::Sh),
-            "fish" => Some(Self::Fish),
-            "powershell" | "pwsh" | "powershell_ise" => Some(Self::Powershell),
-            "cmd" => Some(Self::Cmd),
-            "nu" => Some(Self::Nu),
-            _ => None,
-        }
+        let name = name.strip_suffix(".exe").unwrap_or(&name);
+        Self::value_variants()
+            .iter()
+            .copied()
+            .find(|shell| shell.programs().contains(&name))
     }
 
-    /// The line that loads the statements into the shell, for a person who sees them on a terminal.
+    /// The line that loads the statements into the shell. README.md and docs/shells.md show the same lines.
     #[must_use]
     pub fn loading_line(self) -> Option<&'static str> {
         match self {
@@ -81,24 +112,96 @@ impl Shell {
                 Some("for /f \"delims=\" %i in ('age-oauth export-env --shell cmd') do @%i")
             }
             Self::Nu => Some("age-oauth export-env --shell json | from json | load-env"),
+            // Without `@error_ignore`, xonsh evaluates nothing after a failure, and the old token stays. The form is named
+            // because the parent process can be called `python`.
+            Self::Xonsh => Some("execx($(@error_ignore age-oauth export-env --shell xonsh))"),
             Self::Dotenv | Self::Json | Self::Github => None,
         }
     }
 
-    /// Whether statements of this form are evaluated by a shell, so that a failure can be one of them.
+    /// The statement that makes the shell see a failure; none where a failure cannot be one of the statements.
     #[must_use]
-    pub fn is_evaluated(self) -> bool {
-        matches!(
-            self,
-            Self::Bash | Self::Zsh | Self::Sh | Self::Fish | Self::Powershell | Self::Cmd
-        )
+    pub fn failing_statement(self) -> Option<&'static str> {
+        match self {
+            Self::Bash | Self::Zsh | Self::Sh | Self::Fish => Some("false"),
+            Self::Powershell => Some("throw 'age-oauth: no token, see the message above'"),
+            Self::Xonsh => Some("raise RuntimeError('age-oauth: no token, see the message above')"),
+            Self::Cmd => Some("cmd /c exit 1"),
+            Self::Nu | Self::Dotenv | Self::Json | Self::Github => None,
+        }
+    }
+
+    /// Whether `AGE_OAUTH_CONNECTION` holds the id, because the shell cannot carry every label.
+    #[must_use]
+    pub fn names_connection_by_id(self) -> bool {
+        match self {
+            Self::Cmd => true,
+            Self::Bash
+            | Self::Zsh
+            | Self::Sh
+            | Self::Fish
+            | Self::Powershell
+            | Self::Nu
+            | Self::Xonsh
+            | Self::Dotenv
+            | Self::Json
+            | Self::Github => false,
+        }
+    }
+
+    /// What to run instead, where this form cannot carry a value.
+    #[must_use]
+    pub fn alternative(self) -> Option<&'static str> {
+        match self {
+            Self::Cmd => Some("PowerShell carries it: age-oauth export-env --shell powershell"),
+            Self::Bash
+            | Self::Zsh
+            | Self::Sh
+            | Self::Fish
+            | Self::Powershell
+            | Self::Nu
+            | Self::Xonsh
+            | Self::Dotenv
+            | Self::Json
+            | Self::Github => None,
+        }
+    }
+
+    /// How the statements reach the shell.
+    #[must_use]
+    pub fn delivery(self) -> Delivery {
+        match self {
+            Self::Github => Delivery::GithubFile,
+            Self::Bash
+            | Self::Zsh
+            | Self::Sh
+            | Self::Fish
+            | Self::Powershell
+            | Self::Cmd
+            | Self::Nu
+            | Self::Xonsh
+            | Self::Dotenv
+            | Self::Json => Delivery::Print,
+        }
     }
 
     /// Everything that this form prints for these variables.
     pub fn render(self, variables: &[Variable]) -> Result<String, Unquotable> {
-        if matches!(self, Self::Json | Self::Nu) {
-            return Ok(json(variables));
+        match self {
+            Self::Json | Self::Nu => Ok(json(variables)),
+            Self::Bash
+            | Self::Zsh
+            | Self::Sh
+            | Self::Fish
+            | Self::Powershell
+            | Self::Cmd
+            | Self::Xonsh
+            | Self::Dotenv
+            | Self::Github => self.statements(variables),
         }
+    }
+
+    fn statements(self, variables: &[Variable]) -> Result<String, Unquotable> {
         let mut text = String::new();
         for variable in variables {
             let line = self.statement(variable)?;
@@ -110,28 +213,23 @@ impl Shell {
         Ok(text)
     }
 
-    /// What makes the evaluating shell see a failure. Only where [`Self::is_evaluated`].
-    #[must_use]
-    pub fn failing_statement(self) -> &'static str {
-        match self {
-            Self::Powershell => "throw 'age-oauth: no token, see the message above'",
-            Self::Cmd => "cmd /c exit 1",
-            _ => "false",
-        }
+    fn statement(self, variable: &Variable) -> Result<String, Unquotable> {
+        let Some(value) = &variable.value else {
+            return Ok(self.unset(&variable.name));
+        };
+        let statement = if value.contains('\0') {
+            Err("a NUL character")
+        } else {
+            self.set(&variable.name, value)
+        };
+        statement.map_err(|why| Unquotable {
+            name: variable.name.clone(),
+            why,
+        })
     }
 
-    fn statement(self, variable: &Variable) -> Result<String, Unquotable> {
-        let name = &variable.name;
-        let Some(value) = &variable.value else {
-            return Ok(self.unset(name));
-        };
-        let refuse = |why| Unquotable {
-            name: name.clone(),
-            why,
-        };
-        if value.contains('\0') {
-            return Err(refuse("a NUL character"));
-        }
+    /// The statement that sets a variable, or what the form cannot carry.
+    fn set(self, name: &str, value: &str) -> Result<String, &'static str> {
         Ok(match self {
             Self::Bash | Self::Zsh | Self::Sh => {
                 format!("export {name}='{}'", value.replace('\'', "'\\''"))
@@ -141,12 +239,14 @@ impl Shell {
                 value.replace('\\', "\\\\").replace('\'', "\\'")
             ),
             Self::Powershell => format!("$env:{name} = {}", powershell(value)),
+            Self::Xonsh => format!("${name} = '{}'", python(value)),
             Self::Cmd => match cmd_cannot_carry(value) {
-                Some(why) => return Err(refuse(why)),
+                Some(why) => return Err(why),
                 None => format!("set \"{name}={value}\""),
             },
-            Self::Dotenv => format!("{name}={}", dotenv(value).map_err(refuse)?),
+            Self::Dotenv => format!("{name}={}", dotenv(value)?),
             Self::Github => github(name, value),
+            // One object for all variables, see `json`.
             Self::Json | Self::Nu => String::new(),
         })
     }
@@ -158,13 +258,15 @@ impl Shell {
             Self::Fish => format!("set -eg {name}; or true"),
             Self::Powershell => format!("Remove-Item Env:{name} -ErrorAction SilentlyContinue"),
             Self::Cmd => format!("set \"{name}=\""),
+            // `del` fails if the variable is not set.
+            Self::Xonsh => format!("${{...}}.pop('{name}', None)"),
             Self::Github => format!("{name}="),
             Self::Dotenv | Self::Json | Self::Nu => String::new(),
         }
     }
 }
 
-/// An expression of printable ASCII alone, because the console's code page is anybody's guess. PowerShell also takes
+/// An expression of printable ASCII alone, because the code page of the console is unknown. PowerShell also takes
 /// typographic quotes for quotes; they are not ASCII, so they are never written as themselves.
 fn powershell(value: &str) -> String {
     if value.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
@@ -172,6 +274,23 @@ fn powershell(value: &str) -> String {
     }
     let units: Vec<_> = value.encode_utf16().map(|unit| unit.to_string()).collect();
     format!("-join [char[]]({})", units.join(","))
+}
+
+/// The inside of a Python string literal, in printable ASCII: whatever the encoding of the pipe, and whatever xonsh does to
+/// line ends in the output of a program, the value arrives exactly.
+fn python(value: &str) -> String {
+    let mut quoted = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' | '\'' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            // Writing to a String cannot fail.
+            _ => {
+                let _ = write!(quoted, "\\U{:08x}", u32::from(c));
+            }
+        }
+    }
+    quoted
 }
 
 /// `set "NAME=value"` protects `& | < > ^` and blanks. The rest depends on where the line is evaluated (a batch file
@@ -281,6 +400,10 @@ mod tests {
             "$env:V = -join [char[]](252,10)\n"
         );
         assert_eq!(
+            one(Shell::Xonsh, "a'b\\c\nü").unwrap(),
+            "$V = 'a\\'b\\\\c\\U0000000a\\U000000fc'\n"
+        );
+        assert_eq!(
             one(Shell::Cmd, "a&b|c<d>e^f").unwrap(),
             "set \"V=a&b|c<d>e^f\"\n"
         );
@@ -331,10 +454,69 @@ mod tests {
             ("pwsh.EXE", Some(Shell::Powershell)),
             ("dash", Some(Shell::Sh)),
             ("nu", Some(Shell::Nu)),
+            ("xonsh", Some(Shell::Xonsh)),
             ("python3", None),
             ("", None),
         ] {
             assert_eq!(Shell::of_program(program), shell, "{program}");
+        }
+    }
+
+    /// The name in the tables of README.md and docs/shells.md; none for forms that no shell loads.
+    fn title(shell: Shell) -> Option<&'static str> {
+        match shell {
+            Shell::Bash => Some("bash"),
+            Shell::Zsh => Some("zsh"),
+            Shell::Sh => Some("sh"),
+            Shell::Fish => Some("fish"),
+            Shell::Powershell => Some("PowerShell"),
+            Shell::Cmd => Some("cmd"),
+            Shell::Nu => Some("nu"),
+            Shell::Xonsh => Some("xonsh"),
+            Shell::Dotenv | Shell::Json | Shell::Github => None,
+        }
+    }
+
+    /// The table of loading lines; shells with the same line share a row.
+    fn table() -> String {
+        let mut rows: Vec<(Vec<&str>, &str)> = Vec::new();
+        for shell in Shell::value_variants() {
+            let (Some(title), Some(line)) = (title(*shell), shell.loading_line()) else {
+                assert_eq!((title(*shell), shell.loading_line()), (None, None));
+                continue;
+            };
+            match rows.iter_mut().find(|(_, known)| *known == line) {
+                Some((titles, _)) => titles.push(title),
+                None => rows.push((vec![title], line)),
+            }
+        }
+        let rows = rows.iter().map(|(titles, line)| {
+            format!(
+                "| {} | `{}` |\n",
+                titles.join(", "),
+                line.replace('|', "\\|")
+            )
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn the_pages_show_the_loading_lines() {
+        let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        for page in ["README.md", "docs/shells.md"] {
+            let text = std::fs::read_to_string(top.join(page)).unwrap();
+            let text = text.replace("\r\n", "\n");
+            assert!(text.contains(&table()), "{page} lacks:\n{}", table());
+        }
+    }
+
+    #[test]
+    fn every_form_is_on_the_page() {
+        let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(top.join("docs/shells.md")).unwrap();
+        for shell in Shell::value_variants() {
+            let named = title(*shell).map_or_else(|| format!("`{}`", shell.name()), Into::into);
+            assert!(text.contains(&named), "{named}");
         }
     }
 

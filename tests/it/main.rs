@@ -58,6 +58,8 @@ mod web_server;
 mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod wine;
+#[cfg(unix)]
+mod xonsh;
 
 use std::alloc::System;
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::error::Error;
 use crate::federation::{is_token, Target};
@@ -25,23 +26,34 @@ const PAGE: &str = "100";
 
 type Fields = Vec<(String, String)>;
 
+/// Call the portal, or a server that it grants tokens for
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth api community/self", "who you are"),
+    ("age-oauth api search -f q=roads --paginate", "every page of a search, as one array"),
+    ("age-oauth api content/items/ID/data -o data.zip", "download a file"),
+]))]
 pub(in crate::cli) struct ApiArgs {
-    /// Below `/sharing/rest/` (community/self), or a whole address on the portal or one of its servers
+    /// A path below `/sharing/rest/`, or a whole address on the portal or one of its servers
     path: String,
-    /// GET or POST; POST where a file is sent, else GET
-    #[arg(short = 'X', long, value_name = "METHOD")]
-    method: Option<Method>,
-    /// A parameter (may be given several times)
+    /// A parameter (repeatable)
     #[arg(short = 'f', long = "field", value_name = "KEY=VALUE")]
     fields: Vec<String>,
-    /// Send this file along, as the part `file` of a form
+    /// The method [default: post if a file is sent, else get]
+    #[arg(
+        short = 'X',
+        long,
+        value_name = "get|post",
+        hide_possible_values = true
+    )]
+    method: Option<Method>,
+    /// Send this file, as the part `file` of a form
     #[arg(long, value_name = "FILE", conflicts_with_all = ["paginate", "output"])]
     input: Option<PathBuf>,
-    /// Fetch all pages; one JSON array of their results
+    /// Fetch all pages and print their results as one JSON array
     #[arg(long, conflicts_with = "output")]
     paginate: bool,
-    /// Write the answer to this file, however large; - is standard output
+    /// Write the response to this file, however large it is; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

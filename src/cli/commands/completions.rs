@@ -1,6 +1,6 @@
-//! `completions`: scripts that ask this program what fits, so that they know labels and never grow old.
+//! `completions`: scripts that call this program to complete a word, so that they know the labels and the present options.
 //!
-//! Completing asks no portal, no keychain and no person, and says nothing where something is wrong.
+//! Completing asks no portal, no keychain and no person, and stays silent if something fails.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -10,21 +10,29 @@ use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 use clap_complete::CompleteEnv;
 
 use crate::cli::failure::Outcome;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::env;
 
-/// Set by the scripts, to the name of the shell that wants to know.
+/// The scripts set this variable to the name of their shell when they ask for completions.
 const VARIABLE: &str = env::AGE_OAUTH_COMPLETE;
 
 const NAME: &str = "age-oauth";
 
+/// Print a script that makes a shell complete commands, options and labels
 #[derive(Args, Debug)]
+#[command(after_help = examples(&[
+    ("source <(age-oauth completions bash)", "bash: in ~/.bashrc"),
+    ("age-oauth completions fish | source", "fish: in config.fish"),
+    ("age-oauth completions powershell | Out-String | Invoke-Expression", "PowerShell: in $PROFILE"),
+]))]
 pub(in crate::cli) struct CompletionsArgs {
-    /// The shell
+    /// The shell: bash, zsh, fish, powershell, elvish or nushell
+    #[arg(hide_possible_values = true)]
     shell: CompletionShell,
 }
 
-/// Shells that complete.
+/// Shells that have completions. Not the same list as [`Shell`](crate::cli::Shell): Elvish has no `export-env`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CompletionShell {
     /// GNU bash
@@ -47,7 +55,7 @@ pub(in crate::cli) fn completions(
     args: &CompletionsArgs,
     mut program: Command,
 ) -> Outcome {
-    let asking: &dyn EnvCompleter = match args.shell {
+    let completer: &dyn EnvCompleter = match args.shell {
         CompletionShell::Bash => &Bash,
         CompletionShell::Zsh => &Zsh,
         CompletionShell::Fish => &Fish,
@@ -61,15 +69,44 @@ pub(in crate::cli) fn completions(
         }
     };
     let mut script = Vec::new();
-    asking.write_registration(VARIABLE, NAME, NAME, NAME, &mut script)?;
+    completer.write_registration(VARIABLE, NAME, NAME, NAME, &mut script)?;
     Ok(ctx.system.out.write_all(&script)?)
 }
 
-/// Answers a script that asks what fits, and says whether one did.
+/// Prints completions if a completion script started this process, and returns whether one did.
 pub(in crate::cli) fn complete(program: fn() -> Command, arguments: &[OsString]) -> bool {
     let here = std::env::current_dir().ok();
     CompleteEnv::with_factory(program)
         .var(VARIABLE)
         .try_complete(arguments.iter().cloned(), here.as_deref())
         .unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CompletionShell;
+    use crate::cli::Shell;
+    use clap::ValueEnum;
+
+    /// The completions of each shell that `export-env` knows; none where it has none.
+    fn completions_of(shell: Shell) -> Option<CompletionShell> {
+        match shell {
+            Shell::Bash => Some(CompletionShell::Bash),
+            Shell::Zsh => Some(CompletionShell::Zsh),
+            Shell::Fish => Some(CompletionShell::Fish),
+            Shell::Powershell => Some(CompletionShell::Powershell),
+            Shell::Nu => Some(CompletionShell::Nushell),
+            Shell::Sh | Shell::Cmd | Shell::Xonsh | Shell::Dotenv | Shell::Json | Shell::Github => {
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn every_shell_with_completions_takes_its_own_name() {
+        for shell in Shell::value_variants() {
+            let by_name = CompletionShell::from_str(&shell.name(), true).ok();
+            assert_eq!(by_name, completions_of(*shell), "{shell:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `exec`: a command with a token in its environment, and nowhere else.
+//! `exec`: runs a command with a token in its environment; the token is nowhere else.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,27 +9,39 @@ use clap::Args;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::launch::Launch;
+use crate::cli::shared::duration::min_ttl_help;
+use crate::cli::shared::help::examples;
 use crate::cli::shared::token_variables;
 use crate::cli::CommandContext;
+use crate::policy::ENVIRONMENT_MIN_TTL;
 
-/// As shells say that there is no such command, and that it cannot be run.
+/// The exit codes by which shells report that a command does not exist, and that it cannot be run.
 const NOT_FOUND: u8 = 127;
 const NOT_RUNNABLE: u8 = 126;
 
+/// Run a command with a token in its environment
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth exec -- python nightly.py", "the command reads ARCGIS_TOKEN"),
+    ("age-oauth exec -c prod --min-ttl 25m -- Rscript report.R", "with a token that lives for 25 minutes"),
+]))]
 pub(in crate::cli) struct ExecArgs {
-    /// How long the token must still live (half of what the portal grants)
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    min_ttl: Option<Duration>,
     /// The command and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        help = min_ttl_help(ENVIRONMENT_MIN_TTL)
+    )]
+    min_ttl: Option<Duration>,
 }
 
 pub(in crate::cli) fn exec(ctx: &mut CommandContext, args: &ExecArgs) -> Outcome {
     let session = ctx.session()?;
-    let issued = session.access_token(&token_variables::want(args.min_ttl))?;
-    let variables = token_variables::of(session.connection(), &issued, None)
+    let issued = session.access_token(&token_variables::token_request(args.min_ttl))?;
+    let variables = token_variables::values(session.connection(), &issued, None)
         .into_iter()
         .map(|variable| (variable.name, variable.value))
         .collect();

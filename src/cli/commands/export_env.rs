@@ -1,4 +1,4 @@
-//! `export-env`: statements that put a token into a shell's environment, or a failure that the shell sees.
+//! `export-env`: statements that put a token into a shell's environment, or statements that fail.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -7,75 +7,88 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::shared::current_shell::current_shell;
+use crate::cli::shared::duration::min_ttl_help;
+use crate::cli::shared::help::{examples, with_default};
 use crate::cli::shared::token_variables::{self, PREFIX};
-use crate::cli::shell::{Shell, Unquotable, Variable};
+use crate::cli::shell::{Delivery, Shell, Unquotable, Variable};
 use crate::cli::system::System;
 use crate::cli::CommandContext;
 use crate::env;
 use crate::error::Error;
 use crate::files;
+use crate::policy::ENVIRONMENT_MIN_TTL;
 
+/// Print statements that put a token into a shell's environment
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    (Shell::Bash.loading_line().unwrap_or_default(), "bash, zsh and sh"),
+    (Shell::Powershell.loading_line().unwrap_or_default(), "PowerShell"),
+    ("age-oauth export-env --shell dotenv > .env", "a file for other programs"),
+]))]
 pub(in crate::cli) struct ExportEnvArgs {
-    /// The form; the shell that runs this where absent
-    #[arg(long, value_name = "SHELL")]
+    #[arg(long, value_name = "SHELL", hide_possible_values = true, help = shell_help())]
     shell: Option<Shell>,
-    /// Unset the variables instead
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        help = min_ttl_help(ENVIRONMENT_MIN_TTL)
+    )]
+    min_ttl: Option<Duration>,
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        help = with_default("What the names begin with", PREFIX)
+    )]
+    prefix: Option<String>,
+    /// Print statements that remove the variables again
     #[arg(long)]
     unset: bool,
-    /// In place of ARCGIS_
-    #[arg(long, value_name = "PREFIX")]
-    prefix: Option<String>,
-    /// How long the token must still live (half of what the portal grants)
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    min_ttl: Option<Duration>,
+}
+
+fn shell_help() -> String {
+    let names: Vec<_> = Shell::value_variants()
+        .iter()
+        .map(|shell| shell.name())
+        .collect();
+    with_default(
+        &format!("The form: {}", names.join(", ")),
+        "the shell that runs this",
+    )
 }
 
 pub(in crate::cli) fn export_env(ctx: &mut CommandContext, args: &ExportEnvArgs) -> Outcome {
-    let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
-    let shell = shell(&ctx.system, args.shell);
-    if let Err(failure) = checked(prefix) {
-        // No variable can have such a name, so that there is none to forget.
-        fail(&mut ctx.system, shell, &[])?;
+    let prefix = args.prefix.as_deref();
+    let shell = args.shell.unwrap_or_else(|| current_shell(&ctx.system));
+    if let Err(failure) = check_prefix(prefix.unwrap_or(PREFIX)) {
+        // Variables cannot have such names, so there is nothing to unset.
+        print_failure(&mut ctx.system, shell, &[])?;
         return Err(failure);
     }
     if args.unset {
-        return match shell {
-            Shell::Github => {
-                append_to_github(ctx, &token_variables::unset(args.prefix.as_deref()), None)
-            }
-            _ => print(ctx, shell, &token_variables::unset(args.prefix.as_deref())),
-        };
+        return deliver(ctx, shell, &token_variables::unset(prefix), None);
     }
-    match set(ctx, args, shell) {
-        Ok((variables, token)) => {
-            if shell == Shell::Github {
-                return append_to_github(ctx, &variables, Some(&token));
-            }
-            print(ctx, shell, &variables)
-        }
+    match variables(ctx, args, shell) {
+        Ok((variables, token)) => deliver(ctx, shell, &variables, Some(&token)),
         Err(failure) => {
-            fail(
-                &mut ctx.system,
-                shell,
-                &token_variables::unset(args.prefix.as_deref()),
-            )?;
+            print_failure(&mut ctx.system, shell, &token_variables::unset(prefix))?;
             Err(failure)
         }
     }
 }
 
-/// Evaluated, this forgets the old token and fails, so that no script goes on with it.
-fn fail(system: &mut System, shell: Shell, unset: &[Variable]) -> std::io::Result<()> {
-    if !shell.is_evaluated() {
+/// Prints statements that unset the old token and fail, so that a script which evaluates them does not continue with it.
+fn print_failure(system: &mut System, shell: Shell, unset: &[Variable]) -> std::io::Result<()> {
+    let Some(failing) = shell.failing_statement() else {
         return Ok(());
-    }
+    };
     let text = shell.render(unset).unwrap_or_default();
-    writeln!(system.out, "{text}{}", shell.failing_statement())?;
+    writeln!(system.out, "{text}{failing}")?;
     system.out.flush()
 }
 
-/// The same for a command line that could not be understood: what evaluates it must not take nothing for success.
+/// The same after a command line that clap refused: without it, a shell would evaluate nothing, and call that a success.
 pub(in crate::cli) fn fail_unparsed(system: &mut System, arguments: &[OsString]) {
     let words: Vec<_> = arguments
         .iter()
@@ -98,12 +111,12 @@ pub(in crate::cli) fn fail_unparsed(system: &mut System, arguments: &[OsString])
     } else {
         token_variables::unset(None)
     };
-    let shell = shell(system, given);
-    // Nobody is left to be told that nobody listens.
-    let _ = fail(system, shell, &unset);
+    let shell = given.unwrap_or_else(|| current_shell(system));
+    // If standard output is closed, nothing more can be done.
+    let _ = print_failure(system, shell, &unset);
 }
 
-fn checked(prefix: &str) -> Outcome {
+fn check_prefix(prefix: &str) -> Outcome {
     let good = prefix
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -116,33 +129,17 @@ fn checked(prefix: &str) -> Outcome {
     ))
 }
 
-/// The shell named, else the nearest one that this process descends from, else `$SHELL`, else the platform's own.
-fn shell(system: &System, given: Option<Shell>) -> Shell {
-    if let Some(shell) = given {
-        return shell;
-    }
-    let parents = (system.ancestors)();
-    let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
-    let by_variable = || {
-        let name = system.environment.var(env::SHELL)?;
-        Shell::of_program(&name)
-    };
-    by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
-        Shell::Powershell
-    } else {
-        Shell::Sh
-    })
-}
-
-fn set(
+/// The variables to set, and the token among them.
+fn variables(
     ctx: &CommandContext,
     args: &ExportEnvArgs,
     shell: Shell,
 ) -> Result<(Vec<Variable>, String), Failure> {
     let session = ctx.session()?;
-    let issued = session.access_token(&token_variables::want(args.min_ttl))?;
-    let mut variables = token_variables::of(session.connection(), &issued, args.prefix.as_deref());
-    if shell == Shell::Cmd {
+    let issued = session.access_token(&token_variables::token_request(args.min_ttl))?;
+    let mut variables =
+        token_variables::values(session.connection(), &issued, args.prefix.as_deref());
+    if shell.names_connection_by_id() {
         token_variables::name_by_id(&mut variables, session.connection());
     }
     // A value that the form cannot carry must be found before anything is printed.
@@ -154,24 +151,33 @@ fn set(
 
 fn unquotable(error: &Unquotable, shell: Shell) -> Failure {
     let message = format!(
-        "{} holds {}, which the form `{}` cannot carry",
+        "{} contains {}, which the form `{}` cannot carry",
         error.name,
         error.why,
-        format!("{shell:?}").to_lowercase()
+        shell.name()
     );
-    if shell == Shell::Cmd {
-        return Failure::failed_hint(
-            message,
-            "PowerShell carries it: age-oauth export-env --shell powershell",
-        );
+    match shell.alternative() {
+        Some(hint) => Failure::failed_hint(message, hint),
+        None => Failure::failed(message),
     }
-    Failure::failed(message)
 }
 
-fn print(ctx: &mut CommandContext, shell: Shell, variables: &[Variable]) -> Outcome {
+fn deliver(
+    ctx: &mut CommandContext,
+    shell: Shell,
+    variables: &[Variable],
+    token: Option<&str>,
+) -> Outcome {
     let text = shell
         .render(variables)
         .map_err(|error| unquotable(&error, shell))?;
+    match shell.delivery() {
+        Delivery::Print => print(ctx, shell, &text),
+        Delivery::GithubFile => append_to_github(ctx, &text, token),
+    }
+}
+
+fn print(ctx: &mut CommandContext, shell: Shell, text: &str) -> Outcome {
     ctx.system.out.write_all(text.as_bytes())?;
     if let (true, Some(line)) = (ctx.system.terminal.stdout, shell.loading_line()) {
         ctx.console.info(&format!("To load it: {line}"));
@@ -179,24 +185,18 @@ fn print(ctx: &mut CommandContext, shell: Shell, variables: &[Variable]) -> Outc
     Ok(())
 }
 
-/// The token is masked in the job's log before it is written anywhere.
-fn append_to_github(
-    ctx: &mut CommandContext,
-    variables: &[Variable],
-    token: Option<&str>,
-) -> Outcome {
+/// Masks the token in the job's log before it is written anywhere.
+fn append_to_github(ctx: &mut CommandContext, text: &str, token: Option<&str>) -> Outcome {
     let Some(path) = ctx.context.environment.path(env::GITHUB_ENV) else {
-        return Err(Failure::usage(
-            "GITHUB_ENV is not set; the form `github` works in a GitHub Actions job",
-        ));
+        return Err(Failure::usage(format!(
+            "{} is not set; the form `github` works in a GitHub Actions job",
+            env::GITHUB_ENV
+        )));
     };
     if let Some(token) = token {
         ctx.answer(&format!("::add-mask::{token}"))?;
         ctx.system.out.flush()?;
     }
-    let text = Shell::Github
-        .render(variables)
-        .map_err(|error| unquotable(&error, Shell::Github))?;
     files::append_user_file(&path, text.as_bytes())
         .map_err(|why| Error::file("append to", path)(why).into())
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, RedirectUri};
 use crate::context::{Event, Wait};
@@ -29,18 +30,24 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A sign-in shorter than this surprises people: the portal's administrator limits it.
 const SHORT_SIGN_IN: i64 = 24 * 3600;
 
+/// Sign in with your browser
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth login", "sign in to the default connection"),
+    ("age-oauth login -c prod --no-browser", "open the printed address yourself, on any device"),
+    ("age-oauth login --switch-user", "sign in as another user"),
+]))]
 pub(in crate::cli) struct LoginArgs {
-    /// Do not open a browser; open the printed address yourself, on any device
+    /// Do not open a browser: open the printed address yourself, on any device
     #[arg(long)]
     no_browser: bool,
-    /// How long the sign-in should live (90d); the longest the portal allows where absent
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    expiration: Option<Duration>,
-    /// Show the portal's form even if the browser is signed in; another user may sign in
+    /// Show the portal's form even if the browser is signed in, and accept another user
     #[arg(long)]
     switch_user: bool,
-    /// JSON lines: first the address to open, then the result
+    /// How long the sign-in lives (14d) [default: the longest that the portal allows]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    expiration: Option<Duration>,
+    /// Print JSON lines: the address to open, then the result
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

@@ -5,11 +5,17 @@ use serde_json::json;
 
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::escape;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::session::SignedOut;
 
+/// Sign out: revoke the sign-in at the portal and forget it here
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth logout", "sign out of the default connection"),
+    ("age-oauth logout --all", "sign out of every connection"),
+]))]
 pub(in crate::cli) struct LogoutArgs {
     /// Every connection
     #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
@@ -17,7 +23,7 @@ pub(in crate::cli) struct LogoutArgs {
     /// Forget the sign-in here without revoking it at the portal
     #[arg(long)]
     keep_remote: bool,
-    /// One JSON object per connection
+    /// Print one JSON object for each connection
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

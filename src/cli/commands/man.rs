@@ -1,23 +1,78 @@
-//! `man`: manual pages, out of the definitions that the program parses by.
+//! `man`: manual pages, made from the definitions that the command line is parsed by.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::builder::Resettable;
 use clap::{Args, Command};
+use clap_mangen::roff::{bold, roman, Roff};
 use clap_mangen::Man;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
+use crate::cli::shared::help::{self, EXAMPLES};
 use crate::cli::CommandContext;
+use crate::env::{Origin, VARIABLES};
 use crate::error::Error;
 use crate::files::UserOutput;
 
+/// Where things are; docs/storage.md has the whole layout.
+const FILES: [(&str, &str); 4] = [
+    (
+        "~/.config/age_oauth",
+        "The connection store on Linux: one folder for each connection, without secrets.",
+    ),
+    (
+        "~/Library/Application Support/age_oauth",
+        "The same on macOS.",
+    ),
+    ("%APPDATA%\\age_oauth", "The same on Windows."),
+    (
+        "vault",
+        "In the store: the encrypted file that holds the secrets of connections with the keychain `vault`.",
+    ),
+];
+
+/// What each exit code means; docs/exit-codes.md says more.
+const EXIT_STATUS: [(u8, &str); 12] = [
+    (0, "Done."),
+    (
+        1,
+        "Any other failure, for example a file that cannot be read.",
+    ),
+    (2, "Wrong usage, or a value that cannot be used."),
+    (3, "A person must sign in: age-oauth login."),
+    (
+        4,
+        "No such connection, the name is taken, or several match.",
+    ),
+    (
+        5,
+        "The keychain is missing, locked or silent, or lacks the item.",
+    ),
+    (6, "The portal cannot be reached. Try again later."),
+    (7, "The portal, or the web server in front of it, refused."),
+    (
+        8,
+        "Another age-oauth process did not finish in time. Try again later.",
+    ),
+    (126, "exec: the command cannot be started."),
+    (127, "exec: the command does not exist."),
+    (130, "Interrupted (Ctrl-C)."),
+];
+
+/// Print a manual page, or write all of them to a folder
 #[derive(Args, Debug, Default)]
+#[command(after_help = help::examples(&[
+    ("age-oauth man | man -l -", "read the page of the program"),
+    ("age-oauth man connections add | man -l -", "read the page of a command"),
+    ("age-oauth man --dir ~/.local/share/man/man1", "install all pages"),
+]))]
 pub(in crate::cli) struct ManArgs {
-    /// The command that the page is about; none for the program's own
+    /// The command [default: the program itself]
     command: Vec<String>,
-    /// Write the pages of all commands here
-    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    /// Write the pages of all commands to this folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
     dir: Option<PathBuf>,
 }
 
@@ -65,10 +120,104 @@ fn full_name(command: &Command) -> &str {
         .unwrap_or_else(|| command.get_name())
 }
 
+/// The page as clap describes the command, then what it does not know: variables, files, exit codes, examples.
 fn page(command: &Command) -> Result<Vec<u8>, Failure> {
+    // clap's page would show the examples under a heading of its own.
+    let plain = command.clone().after_help(Resettable::Reset);
     let mut page = Vec::new();
-    Man::new(command.clone())
+    Man::new(plain)
         .title(full_name(command).to_owned())
         .render(&mut page)?;
+    let mut roff = Roff::new();
+    environment(&mut roff);
+    files(&mut roff);
+    exit_status(&mut roff);
+    examples(&mut roff, command);
+    roff.to_writer(&mut page)?;
     Ok(page)
+}
+
+fn term(roff: &mut Roff, name: &str, text: &str) {
+    roff.control("TP", []);
+    roff.text([bold(name)]);
+    roff.text([roman(text.replace('`', ""))]);
+}
+
+fn environment(roff: &mut Roff) {
+    roff.control("SH", ["ENVIRONMENT"]);
+    for variable in VARIABLES {
+        match variable.origin {
+            Origin::Program | Origin::Network | Origin::System => {
+                let text = format!(
+                    "{} {} If not set: {}.",
+                    variable.meaning, variable.details, variable.default
+                );
+                term(roff, variable.name, &text.replace("  ", " "));
+            }
+            Origin::Package | Origin::Internal => {}
+        }
+    }
+}
+
+fn files(roff: &mut Roff) {
+    roff.control("SH", ["FILES"]);
+    for (path, what) in FILES {
+        term(roff, path, what);
+    }
+}
+
+fn exit_status(roff: &mut Roff) {
+    roff.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in EXIT_STATUS {
+        term(roff, &code.to_string(), meaning);
+    }
+}
+
+fn examples(roff: &mut Roff, command: &Command) {
+    let help = command.get_after_help().map(ToString::to_string);
+    let help = help.unwrap_or_default();
+    let Some((_, lines)) = help.split_once(EXAMPLES) else {
+        return;
+    };
+    roff.control("SH", ["EXAMPLES"]);
+    for line in lines.lines().filter(|line| !line.is_empty()) {
+        let (line, purpose) = line.split_once("  # ").unwrap_or((line, ""));
+        term(roff, line.trim(), purpose);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cli::args::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_page_has_the_sections_that_people_look_for() {
+        let mut program = Cli::command();
+        program.build();
+        let connections = program.find_subcommand("connections").unwrap();
+        for command in [
+            &program,
+            connections,
+            connections.find_subcommand("add").unwrap(),
+        ] {
+            let page = String::from_utf8(page(command).unwrap()).unwrap();
+            let sections = [
+                "NAME",
+                "SYNOPSIS",
+                "\"GLOBAL OPTIONS\"",
+                "ENVIRONMENT",
+                "FILES",
+                "\"EXIT STATUS\"",
+                "EXAMPLES",
+            ];
+            for section in sections {
+                let heading = format!(".SH {section}\n");
+                assert_eq!(page.matches(&heading).count(), 1, "{section}: {page}");
+            }
+            assert!(!page.contains("EXTRA"), "{page}");
+        }
+    }
 }

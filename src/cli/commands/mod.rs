@@ -1,5 +1,5 @@
-//! One file per command: its arguments, its help and its work. No command imports another; what several need is in
-//! `cli/shared`.
+//! One file for each command: its arguments, its help and its work. No command file imports another; what several need is
+//! in `cli/shared`.
 
 mod api;
 mod completions;

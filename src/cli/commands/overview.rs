@@ -1,8 +1,9 @@
-//! `age-oauth` alone: one screen with the connections, who is signed in until when, and what to type next.
+//! `age-oauth` without a command: one screen with the connections, who is signed in until when, and what to run next.
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::shell_quoted;
 use crate::cli::shared::connection_table::rows;
+use crate::cli::shared::current_shell::current_shell;
 use crate::cli::CommandContext;
 use crate::store::{Listing, Plaintext};
 
@@ -43,13 +44,11 @@ fn next(ctx: &CommandContext, listing: &Listing) -> String {
                 .refresh_expires_at
                 .is_none_or(|end| end <= now)
     });
-    match needs_sign_in {
-        Some(connection) => format!(
-            "Next: age-oauth login -c {}",
-            shell_quoted(connection.label.as_str())
-        ),
-        None => {
-            "Next: age-oauth token, age-oauth whoami, or eval \"$(age-oauth export-env)\"".into()
-        }
+    if let Some(connection) = needs_sign_in {
+        let label = shell_quoted(connection.label.as_str());
+        return format!("Next: age-oauth login -c {label}");
     }
+    let load = current_shell(&ctx.system).loading_line();
+    let load = load.unwrap_or("age-oauth export-env");
+    format!("Next: age-oauth token, age-oauth whoami, or {load}")
 }

@@ -16,6 +16,7 @@ use crate::cli::event_log::LogScope;
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{escape, local, local_and_left};
 use crate::cli::shared::connection_text::broken_folder;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::{Decision, Event, Wait};
@@ -35,21 +36,27 @@ const AT_ONCE: usize = 16;
 /// The longest sleep between two looks at the clock, which may be set and stands still while a machine sleeps.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Renew the access token, and extend the sign-in if that is due
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth refresh --all", "once a day, this keeps every sign-in alive"),
+    ("age-oauth refresh --all --wait 45m", "the same, and wait while scripts hold older tokens"),
+    ("age-oauth refresh -c prod --now", "extend at once; tokens printed before stop working"),
+]))]
 pub(in crate::cli) struct RefreshArgs {
-    /// Every connection, each on its own
+    /// Every connection; a failure of one does not stop the others
     #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
     all: bool,
-    /// Extend the sign-in at once, though that ends every token handed out before
-    #[arg(long)]
-    now: bool,
-    /// Where extending is due but a script holds a token: wait at most this long for it to end
+    /// If an extension is due while scripts hold tokens, wait this long for those to expire (45m)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
     wait: Option<Duration>,
-    /// Extend sign-ins that are older than this, instead of those past half of their life
+    /// Extend the sign-in at once, which ends every token printed before
+    #[arg(long)]
+    now: bool,
+    /// Extend sign-ins older than this (7d) [default: past half of their life]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
     older_than: Option<Duration>,
-    /// One JSON object per connection
+    /// Print one JSON object for each connection
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

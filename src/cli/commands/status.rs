@@ -1,6 +1,8 @@
 //! `status`: every connection's sign-in, token, last use and last failure, from what is stored. Asks no portal, and no
 //! keychain unless told to.
 
+use std::time::Duration;
+
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
@@ -9,11 +11,14 @@ use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{
     ago, connection_flag, escape, from_now, local, local_and_left, not_imported, table,
 };
-use crate::cli::shared::connection_text::{dated, keychain_name};
+use crate::cli::shared::connection_text::{keychain_name, split_failure};
+use crate::cli::shared::duration::words;
+use crate::cli::shared::help::{examples, with_default};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
 use crate::keychain::{Item, ItemKind, Keychains};
+use crate::policy::ENDS_SOON;
 use crate::session::other_machine;
 use crate::store::{Listing, Plaintext};
 use crate::util::rfc3339;
@@ -65,20 +70,35 @@ struct LastFailure {
     over: bool,
 }
 
+/// Show who is signed in until when, and what failed last, without asking a portal
 #[derive(Args, Debug)]
+#[command(after_help = examples(&[
+    ("age-oauth status", "every connection"),
+    ("age-oauth status --check --within 7d", "for a monitor: code 3 if a sign-in ends within a week"),
+    ("age-oauth status -c prod --keychain", "also look whether the keychain has its secrets"),
+]))]
 pub(in crate::cli) struct StatusArgs {
-    /// One JSON array
-    #[arg(long)]
-    pub(in crate::cli) json: bool,
-    /// End with code 3 if a sign-in is missing, has ended, or ends soon
+    /// End with exit code 3 if a sign-in is missing, has ended, or ends soon
     #[arg(long)]
     check: bool,
-    /// What "soon" means
-    #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = humantime::parse_duration)]
-    within: std::time::Duration,
-    /// Look into the keychain, too: whether the tokens and secrets are there
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        help = with_default("What \"soon\" means", &words(default_within()))
+    )]
+    within: Option<Duration>,
+    /// Also look into the keychain: whether the tokens and client secrets are there
     #[arg(long)]
     keychain: bool,
+    /// Print one JSON array
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// How near the end of a sign-in counts as soon, unless `--within` says otherwise.
+fn default_within() -> Duration {
+    Duration::from_secs(ENDS_SOON.unsigned_abs())
 }
 
 pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
@@ -149,7 +169,8 @@ fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
 impl Row {
     fn new(connection: Connection, args: &StatusArgs, now: Timestamp) -> Self {
         let status = &connection.status;
-        let within = SignedDuration::try_from(args.within).unwrap_or(SignedDuration::MAX);
+        let within = SignedDuration::try_from(args.within.unwrap_or_else(default_within))
+            .unwrap_or(SignedDuration::MAX);
         let sign_in = match (&status.username, status.refresh_expires_at) {
             _ if connection.grant.is_application() => SignIn::Application,
             (Some(_), Some(end)) if end <= now => SignIn::Ended,
@@ -158,7 +179,7 @@ impl Row {
             _ => SignIn::Missing,
         };
         let failure = status.last_failure.as_deref().map(|line| {
-            let (at, what) = dated(line);
+            let (at, what) = split_failure(line);
             LastFailure {
                 at,
                 what: what.to_owned(),

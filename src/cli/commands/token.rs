@@ -8,7 +8,8 @@ use serde_json::{json, Value};
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, humanize, verify_ssl};
-use crate::cli::shared::duration::min_ttl;
+use crate::cli::shared::duration::{min_ttl, min_ttl_help, words};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::Decision;
@@ -22,27 +23,43 @@ use crate::util::rfc3339;
 /// The Python package extended a sign-in that was older than this.
 const ROTATE_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
 
+/// Print an access token
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth token", "print a token of the default connection"),
+    ("age-oauth token -c prod --min-ttl 10m", "one that lives for at least ten more minutes"),
+    ("curl -H \"$(age-oauth token --header)\" URL", "send it with a request"),
+]))]
 pub(in crate::cli) struct TokenArgs {
-    /// One JSON object
-    #[arg(long, conflicts_with = "header")]
-    pub(in crate::cli) json: bool,
-    /// As an HTTP header line
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        help = min_ttl_help(TokenRequest::default().min_ttl)
+    )]
+    min_ttl: Option<Duration>,
+    /// Print a whole HTTP header: `X-Esri-Authorization: Bearer …`
     #[arg(long)]
     header: bool,
-    /// How long the token must still live (60s)
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    min_ttl: Option<Duration>,
-    /// Get a new one even if the stored one is good
-    #[arg(long)]
-    force: bool,
-    /// A token for this server, which the portal must vouch for
+    /// Print one JSON object: the token, its user and its dates
+    #[arg(long, conflicts_with = "header")]
+    pub(in crate::cli) json: bool,
+    /// A token for this server, if the portal grants tokens for it
     #[arg(long = "for", value_name = "URL")]
     server: Option<String>,
-    /// Extend the sign-in if it is older than three days; prints no token
-    #[arg(long, conflicts_with_all = ["json", "header", "min_ttl", "force", "server"])]
+    /// Get a new token even if the cached one is still good
+    #[arg(long)]
+    force: bool,
+    #[arg(
+        long,
+        conflicts_with_all = ["json", "header", "min_ttl", "force", "server"],
+        help = format!(
+            "Extend the sign-in if it is older than {}, and print no token",
+            words(ROTATE_AFTER.unsigned_abs())
+        )
+    )]
     rotate_refresh_token: bool,
-    /// The connection (as the Python package named this flag)
+    /// The connection (as the Python package named this option)
     #[arg(
         long,
         value_name = "NAME",

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::env;
 use crate::error::Error;
@@ -15,35 +16,48 @@ use crate::secret::Secret;
 /// A shorter passphrase is guessed by those who get hold of a copy.
 const SHORTEST: usize = 12;
 
+/// Change the key of the vault
 #[derive(Debug, Subcommand)]
+#[command(after_help = examples(&[("age-oauth vault rekey", "seal the vault with a new key")]))]
 pub(in crate::cli) enum VaultCommand {
-    /// Seal the vault with another key; without a flag, with a new one in its key file
     Rekey(RekeyArgs),
 }
 
+/// Seal the vault with another key [default: a new key in the vault's key file]
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth vault rekey", "a new random key"),
+    ("age-oauth vault rekey --passphrase", "asks for a passphrase"),
+    ("age-oauth vault rekey --key-file /etc/age-oauth.key --forget-old", "a key file of your own"),
+]))]
 pub(in crate::cli) struct RekeyArgs {
     #[command(flatten)]
     key: NewKeyArgs,
-    /// Erase the key that it had from its key file. Copies of the vault, and other stores that share the file, need it
+    /// Erase the old key from its key file; copies of the vault, and other stores with that file, need it
     #[arg(long)]
     forget_old: bool,
 }
 
-/// Ways to hand over a new key; without one, a random key goes into the vault's own key file.
+// Ways to hand over a new key. Without one, a random key is put in the vault's own key file.
 #[derive(Args, Debug, Default)]
 #[group(multiple = false)]
-pub(in crate::cli) struct NewKeyArgs {
-    /// The key in this file, for `AGE_OAUTH_VAULT_KEY_FILE`; a new one where there is no such file
-    #[arg(long, value_name = "FILE")]
+struct NewKeyArgs {
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = format!("The key in this file (see {}); created if missing", env::AGE_OAUTH_VAULT_KEY_FILE)
+    )]
     key_file: Option<PathBuf>,
-    /// The key in this environment variable: 32 bytes in base64, for `AGE_OAUTH_VAULT_KEY`
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = format!("The key in this variable: 32 bytes in base64 (see {})", env::AGE_OAUTH_VAULT_KEY)
+    )]
     key_variable: Option<String>,
-    /// The key on standard input: 32 bytes in base64, for `AGE_OAUTH_VAULT_KEY`
+    /// The key on standard input: 32 bytes in base64
     #[arg(long)]
     key_stdin: bool,
-    /// A passphrase: asked for, or read from standard input where nobody sits at the terminal
+    /// A passphrase, asked for on a terminal, else read from standard input
     #[arg(long)]
     passphrase: bool,
 }

@@ -5,19 +5,25 @@ use serde_json::json;
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::error::{Error, SignInNeeded};
 use crate::portal::{AppInfo, Identity};
 
+/// Ask the portal who you are
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth whoami", "print your user name, as the portal knows it"),
+    ("age-oauth whoami -c prod --json", "the same of another connection, as JSON"),
+]))]
 pub(in crate::cli) struct WhoamiArgs {
-    /// One JSON object
-    #[arg(long)]
-    pub(in crate::cli) json: bool,
     /// Answer from what is stored, without asking the portal
     #[arg(long)]
     offline: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
 }
 
 pub(in crate::cli) fn whoami(ctx: &mut CommandContext, args: &WhoamiArgs) -> Outcome {

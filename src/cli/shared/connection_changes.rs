@@ -1,4 +1,4 @@
-//! What `connections edit` and `connections add --replace` have in common: flags become changes, changes are applied.
+//! What `connections edit` and `connections add --replace` have in common: turning options into changes, and applying them.
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
@@ -44,7 +44,7 @@ pub(in crate::cli) fn changes(
     Ok(changes)
 }
 
-/// A new address, proxy or trust is tried before it replaces one that may work.
+/// Tries a new address, proxy or trust before it replaces one that may work.
 fn check_portal(
     ctx: &CommandContext,
     connection: &Connection,
@@ -68,7 +68,7 @@ fn check_portal(
         })
 }
 
-/// A secret belongs to one portal and client id. Where those change, it is asked for again.
+/// A client secret belongs to one portal and client ID. If one of those changes, asks for the secret again.
 fn secret(
     ctx: &mut CommandContext,
     connection: &Connection,
@@ -90,20 +90,18 @@ fn secret(
             )?))
         }
         GivenSecret::None if application => {
-            return Err(Failure::usage(
-                "an application cannot do without its client secret",
-            ))
+            return Err(Failure::usage("an application needs its client secret"))
         }
         GivenSecret::None => return Ok(SecretChange::Remove),
         GivenSecret::Nothing => {}
     }
-    let elsewhere = changes
+    let bound_elsewhere = changes
         .portal
         .as_ref()
         .is_some_and(|portal| *portal != connection.portal)
         || client_id != connection.client_id;
     let becomes_application = application && !connection.grant.is_application();
-    if !elsewhere && !becomes_application {
+    if !bound_elsewhere && !becomes_application {
         return Ok(SecretChange::Keep);
     }
     if ctx.person() {
@@ -116,7 +114,7 @@ fn secret(
     }
     if application {
         return Err(Failure::usage_hint(
-            "an application's client secret belongs to its portal and client ID, and nobody can be asked for the new one",
+            "the client secret belongs to the former portal or client ID, and the new one is missing",
             "give --client-secret-stdin or --client-secret-file, or set AGE_OAUTH_CLIENT_SECRET",
         ));
     }

@@ -1,5 +1,5 @@
-//! What `add` and `edit` have in common: reading fields from flags, files and standard input, and asking the portal
-//! whether it is one.
+//! What `add` and `edit` have in common: their options, the client secret from every source, the keychain, and the request
+//! that asks a portal who it is.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,9 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
+use crate::cli::shared::help::with_default;
 use crate::cli::CommandContext;
-use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
+use crate::connection::{KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
 use crate::error::{Error, KeychainReason};
@@ -20,44 +21,59 @@ use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
 
-/// What `add` and `edit` have in common.
+// What `add` and `edit` have in common. Not a doc comment: clap would take it for the command's description.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct FieldArgs {
-    /// The portal's address, as copied from the browser
+    /// The portal's address, as in your browser
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) portal: Option<String>,
-    /// Who the tokens are for: a person who signs in, or the application itself
-    #[arg(long, value_name = "KIND")]
-    pub(in crate::cli) auth_type: Option<AuthType>,
     /// The client ID of the application registered at the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
+    /// Tokens for a user, or for the application itself [default: user]
+    #[arg(long, value_name = "user|app", hide_possible_values = true)]
+    pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
     pub(in crate::cli) secret: SecretArgs,
-    /// Verify the portal's certificate: true, false, or the file of the authority that signed it
+    /// Verify TLS: true, false, or a file with its CA [default: true]
     #[arg(long, value_name = "true|false|FILE")]
     pub(in crate::cli) verify_ssl: Option<String>,
-    /// Where the portal sends the code, as registered there
-    #[arg(long, value_name = "URI")]
+    #[arg(
+        long,
+        value_name = "URI",
+        help = with_default(
+            "Registered at the portal",
+            RedirectUri::OutOfBand.as_str()
+        )
+    )]
     pub(in crate::cli) redirect_uri: Option<String>,
-    /// A Referer to send on every call
+    /// Send this Referer with every request
     #[arg(long, value_name = "TEXT")]
     pub(in crate::cli) referer: Option<String>,
-    /// The way out: a proxy's URL, `system`, or `none`
-    #[arg(long, value_name = "PROXY")]
+    #[arg(
+        long,
+        value_name = "URL|system|none",
+        help = with_default("The proxy", Proxy::System.as_str())
+    )]
     pub(in crate::cli) proxy: Option<String>,
-    /// Where the secrets are kept: the system's keychain, or an encrypted file
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "os|vault", hide_possible_values = true, help = keychain_help())]
     pub(in crate::cli) keychain: Option<KeychainArg>,
-    /// A word to find the connection by (may be given several times)
+    /// A word to find the connection by (repeatable)
     #[arg(long = "tag", value_name = "WORD")]
     pub(in crate::cli) tags: Vec<String>,
-    /// Do not ask the portal anything
+    /// Do not ask the portal whether it is one
     #[arg(long)]
     pub(in crate::cli) no_check: bool,
-    /// Certificates that came in a card (PEM), and where they came from
+    // Certificates that came in a card (PEM), and where they came from.
     #[arg(skip)]
     pub(in crate::cli) certificates: Option<(String, String)>,
+}
+
+pub(in crate::cli) fn keychain_help() -> String {
+    with_default(
+        "The system's keychain or an encrypted file",
+        KeychainKind::Os.as_str(),
+    )
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,25 +92,25 @@ pub(in crate::cli) enum KeychainArg {
     Vault,
 }
 
-/// Four ways to hand over a client secret, or none.
+// Four ways to hand over a client secret, or none.
 #[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
 pub(in crate::cli) struct SecretArgs {
-    /// The client secret (your shell's history keeps it; the other ways do not)
-    #[arg(long, value_name = "SECRET")]
-    pub(in crate::cli) client_secret: Option<SecretArg>,
     /// Read the client secret from standard input
     #[arg(long)]
-    pub(in crate::cli) client_secret_stdin: bool,
+    client_secret_stdin: bool,
     /// Read the client secret from a file
     #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) client_secret_file: Option<PathBuf>,
+    client_secret_file: Option<PathBuf>,
+    /// The client secret itself; stays in your shell's history
+    #[arg(long, value_name = "SECRET")]
+    client_secret: Option<SecretArg>,
     /// There is no client secret
     #[arg(long)]
-    pub(in crate::cli) no_client_secret: bool,
+    no_client_secret: bool,
 }
 
-/// A secret as typed: a struct of arguments may be printed one day, this never.
+/// A secret from the command line. The structs of arguments implement `Debug`; this type does not show its text there.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct SecretArg(Arc<Secret>);
 
@@ -110,10 +126,10 @@ impl From<String> for SecretArg {
     }
 }
 
-/// More than any client secret takes in a file, in bytes; what is longer is refused as a secret.
+/// The most that is read of a file with a client secret, in bytes. No client secret is as long.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
 
-/// What flags and the variable say of the client secret.
+/// Whether options or the environment give a client secret.
 pub(in crate::cli) enum GivenSecret {
     Nothing,
     None,
@@ -150,7 +166,7 @@ pub(in crate::cli) fn secret(
     }
 }
 
-/// A pipe will do: a shell's process substitution is one.
+/// Opens the path without checking its type, because a shell's process substitution is a pipe.
 fn read_secret(path: &Path) -> Result<Secret, Failure> {
     let mut bytes = Vec::with_capacity(4096);
     std::fs::File::open(path)
@@ -160,7 +176,7 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
         .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
 }
 
-/// A given secret, checked.
+/// Checks a client secret, and trims it.
 pub(in crate::cli) fn checked(secret: &Secret, client_id: &str) -> Result<Secret, Error> {
     check_client_secret(secret.expose(), client_id)
 }
@@ -180,7 +196,7 @@ pub(in crate::cli) fn keychain(
     }
 }
 
-/// The same, where it works: where the platform has no keychain, a person is offered the vault.
+/// The keychain for a new connection. If the platform has no keychain, offers the vault to a person.
 pub(in crate::cli) fn usable_keychain(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
@@ -200,19 +216,19 @@ pub(in crate::cli) fn usable_keychain(
             }
             Err(Error::from(error).into())
         }
-        // Whatever else is wrong with it will show when it is needed, with its own message.
+        // Any other problem shows up when the keychain is used, with a message of its own.
         _ => Ok(kind),
     }
 }
 
-/// `AGE_OAUTH_KEYCHAIN`, else the platform's.
+/// The keychain that `AGE_OAUTH_KEYCHAIN` names, else the system's.
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
         .var(env::AGE_OAUTH_KEYCHAIN)
         .map_or(Ok(KeychainKind::Os), |kind| kind.parse())
 }
 
-/// Asks whoever answers at the portal's address what it is.
+/// Asks the portal who it is, and warns if its clock differs.
 pub(in crate::cli) fn probe(
     ctx: &CommandContext,
     portal: &PortalUrl,
@@ -226,13 +242,13 @@ pub(in crate::cli) fn probe(
     Ok(info)
 }
 
-/// Lives are counted by this machine's clock from the moment of asking, so a wrong clock does no harm to tokens; but
-/// times on the screen are wrong, and certificates may look expired.
+/// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong clock does not break
+/// tokens. But it makes displayed times wrong, and certificates may look expired.
 fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
-    const NOTABLE: i64 = 5 * 60;
+    const NOTABLE_SECONDS: i64 = 5 * 60;
     let Some(theirs) = info.clock else { return };
     let ahead = ctx.context.now().duration_since(theirs).as_secs();
-    if ahead.abs() > NOTABLE {
+    if ahead.abs() > NOTABLE_SECONDS {
         let direction = if ahead > 0 { "ahead of" } else { "behind" };
         ctx.console.warn(&format!(
             "this machine's clock is {} {direction} the portal's",
@@ -241,7 +257,7 @@ fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
     }
 }
 
-/// Asks without echo; a person's connection may do without.
+/// Asks for the client secret without echo. Unless it is required, an empty answer means none.
 pub(in crate::cli) fn ask_secret(
     ctx: &mut CommandContext,
     required: bool,

@@ -1,4 +1,4 @@
-//! A connection's name as an argument: how it completes, and which connection it means.
+//! The argument that names a connection: its completions, and the connection that it stands for.
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::context::Environment;
 use crate::store::{ConnectionStore, Selector};
 
-/// The connection named as an argument, else the one chosen as everywhere.
+/// The connection that the argument names; without one, the connection that every command would use.
 pub(in crate::cli) fn named(
     ctx: &CommandContext,
     store: &ConnectionStore,
@@ -25,7 +25,7 @@ pub(in crate::cli) fn named(
     }
 }
 
-/// Completes a connection's name.
+/// Completions for the name of a connection.
 pub(in crate::cli) fn labels() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let listing = ConnectionStore::open_default(&Environment::process())
@@ -35,7 +35,7 @@ pub(in crate::cli) fn labels() -> ArgValueCandidates {
     })
 }
 
-/// The label; or the id where a shell would take the label for several words.
+/// Offers the label, or the ID if a shell would split the label into several words.
 fn candidate(connection: &Connection) -> CompletionCandidate {
     let label = connection.label.as_str();
     let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);

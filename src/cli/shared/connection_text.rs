@@ -9,7 +9,7 @@ use crate::cli::CommandContext;
 use crate::connection::{Connection, KeychainKind};
 use crate::error::Error;
 
-/// The platform's own word.
+/// The keychain's name, as the platform calls it.
 pub(in crate::cli) fn keychain_name(kind: KeychainKind) -> &'static str {
     match kind {
         KeychainKind::Vault => "vault (encrypted file)",
@@ -19,14 +19,14 @@ pub(in crate::cli) fn keychain_name(kind: KeychainKind) -> &'static str {
     }
 }
 
-/// When a noted failure was, and what. One that was written by hand may have no date.
-pub(in crate::cli) fn dated(line: &str) -> (Option<Timestamp>, &str) {
+/// Splits the last failure, as `meta.json` has it, into its time and its text. The time is absent if it cannot be read.
+pub(in crate::cli) fn split_failure(line: &str) -> (Option<Timestamp>, &str) {
     line.split_once(' ')
         .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))
         .unwrap_or((None, line))
 }
 
-/// The folder of a connection that could not be understood.
+/// The folder of a connection whose files could not be read.
 pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
     match error {
         Error::Corrupt { path, .. } | Error::File { path, .. } if path.ends_with("meta.json") => {
@@ -37,7 +37,7 @@ pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
     }
 }
 
-/// The two things people do after adding a connection.
+/// Shows the two commands that people use after adding a connection.
 pub(in crate::cli) fn next_steps(ctx: &CommandContext, connection: &Connection) {
     let name = connection_flag(connection);
     ctx.console.info("Next:");

@@ -6,6 +6,8 @@ pub(super) mod connection_json;
 pub(super) mod connection_name;
 pub(super) mod connection_table;
 pub(super) mod connection_text;
+pub(super) mod current_shell;
 pub(super) mod duration;
+pub(super) mod help;
 pub(super) mod token_variables;
 pub(super) mod trust;

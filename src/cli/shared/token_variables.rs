@@ -1,4 +1,4 @@
-//! The variables that `export-env` prints and `exec` sets: one table for both.
+//! The environment variables that `export-env` prints and `exec` sets.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use crate::cli::format::verify_ssl;
 use crate::cli::shell::Variable;
 use crate::connection::Connection;
 use crate::env;
+use crate::policy::ENVIRONMENT_MIN_TTL;
 use crate::session::{TokenRequest, UsableToken};
-use crate::token::MinTtl;
 use crate::util::rfc3339;
 
-/// What the names begin with unless `--prefix` says otherwise.
+/// The default of `--prefix`.
 pub(in crate::cli) const PREFIX: &str = "ARCGIS_";
 
-/// The names behind the prefix, in the order of the documentation.
+/// The names after the prefix, in the order of the documentation.
 const NAMES: [&str; 8] = [
     "PORTAL_URL",
     "HOST",
@@ -25,21 +25,21 @@ const NAMES: [&str; 8] = [
     "VERIFY_SSL",
 ];
 
-/// Left out where another prefix was asked for.
+/// Not set if `--prefix` is given.
 const CONNECTION: &str = env::AGE_OAUTH_CONNECTION;
 
-/// Who gets a token into an environment keeps it for a while: half of the granted life unless asked otherwise.
-pub(in crate::cli) fn want(min_ttl: Option<Duration>) -> TokenRequest {
+/// The request for a token that goes to an environment, where a script keeps it for a while.
+pub(in crate::cli) fn token_request(min_ttl: Option<Duration>) -> TokenRequest {
     TokenRequest {
         explicit: min_ttl.is_some(),
         ..TokenRequest::lasting(
-            min_ttl.map_or(MinTtl::HalfOfGranted, crate::cli::shared::duration::min_ttl),
+            min_ttl.map_or(ENVIRONMENT_MIN_TTL, crate::cli::shared::duration::min_ttl),
         )
     }
 }
 
-/// All variables of the table; those that do not apply have no value.
-pub(in crate::cli) fn of(
+/// All variables; those that do not apply to the connection have no value.
+pub(in crate::cli) fn values(
     connection: &Connection,
     issued: &UsableToken,
     prefix: Option<&str>,
@@ -58,12 +58,12 @@ pub(in crate::cli) fn of(
     named(prefix, values, Some(connection.label.to_string()))
 }
 
-/// The same without any value.
+/// All variables, without values.
 pub(in crate::cli) fn unset(prefix: Option<&str>) -> Vec<Variable> {
     named(prefix, NAMES.map(|_| None), None)
 }
 
-/// Names the connection by its id, which is always plain.
+/// Names the connection by its ID, which every shell can carry.
 pub(in crate::cli) fn name_by_id(variables: &mut [Variable], connection: &Connection) {
     for variable in variables {
         if variable.name == CONNECTION {

@@ -1,4 +1,4 @@
-//! Which certificates are accepted of a portal: from flags, from a card, or from what the portal showed.
+//! Which certificates are accepted from a portal: as an option, a card, or the portal itself names them.
 
 use std::io::Write;
 
@@ -15,7 +15,7 @@ use crate::manage::{read_ca, TlsChange};
 pub(in crate::cli) struct Trust {
     pub(in crate::cli) tls: Tls,
     pem: Option<(Vec<u8>, String)>,
-    /// Certificates that are not in a file of their own yet.
+    /// Keeps the temporary file with the certificates until they are stored.
     _file: Option<NamedTempFile>,
 }
 
@@ -41,7 +41,7 @@ impl Trust {
         Self::certificates(read_ca(&path)?, path.display().to_string())
     }
 
-    /// Exactly this certificate, as the portal showed it.
+    /// Only this certificate, which the portal presented.
     pub(in crate::cli) fn exactly(der: &[u8], portal: &PortalUrl) -> Result<Self, Error> {
         let pem = http::to_pem(&[der]);
         Self::certificates(pem, format!("shown by {}", portal.host()))
@@ -78,7 +78,7 @@ impl Trust {
     }
 }
 
-/// What the flags or a card say of certificates.
+/// The trust that an option or a card asks for; none if neither does.
 pub(in crate::cli) fn wanted_trust(
     args: &FieldArgs,
     environment: &Environment,
@@ -90,7 +90,7 @@ pub(in crate::cli) fn wanted_trust(
     }
 }
 
-/// `true`, `false` in the usual spellings; any other word is a file.
+/// Reads `--verify-ssl`: the usual spellings of true and false; any other text is the path of a file.
 fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
     match text.trim().to_ascii_lowercase().as_str() {
         "" => Err(Error::Invalid {

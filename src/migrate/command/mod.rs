@@ -14,8 +14,9 @@ use serde_json::{json, Value};
 
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{escape, shell_quoted};
-use crate::cli::shared::connection_fields::{self, KeychainArg};
+use crate::cli::shared::connection_fields::{self, keychain_help, KeychainArg};
 use crate::cli::shared::connection_text::keychain_name;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::error::{Error, KeychainReason};
@@ -27,9 +28,15 @@ use crate::util::rfc3339;
 use exposed_secrets::Exposed;
 use sign_in::SignInResult;
 
+/// Import the connections of the Python package age-oauth, with their secrets
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections import --dry-run", "show what would be done"),
+    ("age-oauth connections import", "import, and delete the plaintext"),
+    ("age-oauth connections import --from-arcgis-profile", "the profiles of the ArcGIS API for Python"),
+]))]
 pub(in crate::cli) struct ImportArgs {
-    /// The old store's folder; where the Python package keeps it, where absent
+    /// The folder of the old store [default: where the Python package keeps it]
     dir: Option<PathBuf>,
     /// Show what would be done, and change nothing
     #[arg(long)]
@@ -37,10 +44,10 @@ pub(in crate::cli) struct ImportArgs {
     /// Leave the old store to the old tool: new connections, each with a sign-in of its own
     #[arg(long)]
     keep_plaintext: bool,
-    /// Ask no portal: sign-ins are not extended
+    /// Ask no portal; sign-ins are imported as they are
     #[arg(long)]
     offline: bool,
-    /// Read the profiles of the ArcGIS API for Python instead (~/.arcgisprofile)
+    /// Read the profiles of the ArcGIS API for Python instead [default: ~/.arcgisprofile]
     #[arg(
         long,
         value_name = "FILE",
@@ -49,10 +56,9 @@ pub(in crate::cli) struct ImportArgs {
     )]
     #[allow(clippy::option_option)] // Given or not, and with a file or without.
     from_arcgis_profile: Option<Option<PathBuf>>,
-    /// Where the secrets go: the system's keychain, or an encrypted file
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "os|vault", hide_possible_values = true, help = keychain_help())]
     keychain: Option<KeychainArg>,
-    /// One JSON array
+    /// Print one JSON array
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

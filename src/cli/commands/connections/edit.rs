@@ -6,15 +6,22 @@ use crate::cli::failure::Outcome;
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::FieldArgs;
 use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::manage;
 
+/// Change a connection
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new address"),
+    ("age-oauth connections edit prod --client-secret-stdin < secret.txt", "a new client secret"),
+    ("age-oauth connections edit prod --keychain vault", "secrets move"),
+]))]
 pub(in crate::cli) struct EditArgs {
-    /// Label or id
+    /// Label or ID [default: the connection that would be used]
     #[arg(add = labels())]
     name: Option<String>,
-    /// Another label
+    /// A new label
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
     #[command(flatten)]
@@ -22,11 +29,11 @@ pub(in crate::cli) struct EditArgs {
     /// Send no Referer any more
     #[arg(long, conflicts_with = "referer")]
     no_referer: bool,
-    /// Forget all tags
+    /// Remove all tags
     #[arg(long, conflicts_with = "tags")]
     no_tags: bool,
-    /// Bind codes to this program (PKCE); false only for a portal that refuses it
-    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
+    /// Bind authorization codes to this program (PKCE); false only for a portal that refuses it
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, hide_possible_values = true)]
     pkce: Option<bool>,
 }
 

@@ -7,11 +7,16 @@ use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
 use crate::cli::shared::connection_fields::default_keychain;
 use crate::cli::shared::connection_text::keychain_name;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 
+/// Show where everything is kept
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections info", "the folder, the default, the keychain, the program"),
+]))]
 pub(in crate::cli) struct InfoArgs {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

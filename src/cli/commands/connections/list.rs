@@ -7,16 +7,22 @@ use crate::cli::failure::Outcome;
 use crate::cli::format::{escape, not_imported};
 use crate::cli::shared::connection_json::as_json;
 use crate::cli::shared::connection_table::rows;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::util::rfc3339;
 
+/// List connections
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections list", "every connection"),
+    ("age-oauth connections list --tag nightly --json", "those with one tag, as JSON"),
+]))]
 pub(in crate::cli) struct ListArgs {
-    /// Only those with this tag
+    /// Only connections with this tag
     #[arg(long, value_name = "WORD")]
     tag: Option<String>,
-    /// One JSON array
+    /// Print one JSON array
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

@@ -2,8 +2,8 @@
 
 mod add;
 mod edit;
-// With everything else about the Python package, so that one folder can be deleted; a child of this module, so that
-// it sees what the other commands see.
+// The file is in src/migrate, so that everything about the Python package is in one folder that can be deleted. It is a
+// child of this module, so that it can use what other commands use.
 #[cfg(feature = "migrate")]
 #[path = "../../../migrate/command/mod.rs"]
 mod import;
@@ -19,6 +19,7 @@ use clap::Subcommand;
 
 use super::{login, LoginArgs};
 use crate::cli::failure::Outcome;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 
 use add::AddArgs;
@@ -33,28 +34,24 @@ use share::ShareArgs;
 use show::ShowArgs;
 use use_connection::UseArgs;
 
+/// Add, show and change connections
 #[derive(Debug, Subcommand)]
+#[command(after_help = examples(&[
+    ("age-oauth connections add", "add your portal"),
+    ("age-oauth connections list", "see what there is"),
+    ("age-oauth connections use prod", "choose the default"),
+]))]
 pub(in crate::cli) enum ConnectionsCommand {
-    /// Add a connection; asks for whatever is not given
     Add(Box<AddArgs>),
-    /// List connections
     List(ListArgs),
-    /// Show one connection: everything but its secrets
     Show(ShowArgs),
-    /// Change a connection in place
     Edit(Box<EditArgs>),
-    /// Give a connection another label
     Rename(RenameArgs),
-    /// Print a connection card: for colleagues, without secrets
-    Share(ShareArgs),
-    /// Choose the connection that is used where none is named
     Use(UseArgs),
-    /// Remove a connection, its tokens and its secret
+    Share(ShareArgs),
     Remove(RemoveArgs),
-    /// Import the connections of the Python age-oauth, their secrets included
     #[cfg(feature = "migrate")]
     Import(ImportArgs),
-    /// Where everything is kept
     Info(InfoArgs),
 }
 

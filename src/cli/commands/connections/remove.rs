@@ -6,6 +6,7 @@ use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::escape;
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::connection_text::broken_folder;
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, KeychainKind};
 use crate::error::{Error, KeychainReason};
@@ -16,9 +17,14 @@ use crate::store::{ConnectionStore, Listing};
 /// What must be typed to remove everything.
 const WORD: &str = "DELETE";
 
+/// Remove a connection, its tokens and its client secret
 #[derive(Args, Debug)]
+#[command(after_help = examples(&[
+    ("age-oauth connections remove prod", "asks before it removes anything"),
+    ("age-oauth connections remove --all", "every connection and every secret"),
+]))]
 pub(in crate::cli) struct RemoveArgs {
-    /// Label or id
+    /// Label or ID
     #[arg(conflicts_with = "all", add = labels())]
     name: Option<String>,
     /// Remove every connection and every secret
@@ -27,7 +33,7 @@ pub(in crate::cli) struct RemoveArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    /// Go on where the keychain cannot be reached; the secrets stay there
+    /// Continue if the keychain cannot be reached; the secrets stay in it
     #[arg(long)]
     leave_secrets: bool,
 }

@@ -5,12 +5,17 @@ use clap::Args;
 use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
 use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::manage;
 
+/// Give a connection another label
 #[derive(Args, Debug)]
+#[command(after_help = examples(&[
+    ("age-oauth connections rename prod production", "its ID stays the same"),
+]))]
 pub(in crate::cli) struct RenameArgs {
-    /// Label or id
+    /// Label or ID
     #[arg(add = labels())]
     old: String,
     /// The new label

@@ -6,15 +6,21 @@ use crate::card::Card;
 use crate::cli::failure::Outcome;
 use crate::cli::format::json_text;
 use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Grant, Proxy, Tls};
 use crate::error::Error;
 use crate::files;
 use crate::http;
 
+/// Print a connection card for colleagues, without secrets
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections share prod > prod.json", "write the card"),
+    ("age-oauth connections add --from prod.json --login", "what a colleague does with it"),
+]))]
 pub(in crate::cli) struct ShareArgs {
-    /// Label or id
+    /// Label or ID [default: the connection that would be used]
     #[arg(add = labels())]
     name: Option<String>,
 }

@@ -7,18 +7,24 @@ use crate::cli::failure::Outcome;
 use crate::cli::format::{escape, local, local_and_left, verify_ssl};
 use crate::cli::shared::connection_json::as_json;
 use crate::cli::shared::connection_name::{labels, named};
-use crate::cli::shared::connection_text::{dated, keychain_name};
+use crate::cli::shared::connection_text::{keychain_name, split_failure};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant};
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
 
+/// Show one connection, everything but its secrets
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections show", "the default connection"),
+    ("age-oauth connections show prod --json", "another one, as JSON"),
+]))]
 pub(in crate::cli) struct ShowArgs {
-    /// Label or id
+    /// Label or ID [default: the connection that would be used]
     #[arg(add = labels())]
     name: Option<String>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }
@@ -93,7 +99,7 @@ fn facts(
     let failure = status
         .last_failure
         .as_deref()
-        .map(|line| match dated(line) {
+        .map(|line| match split_failure(line) {
             (Some(at), what) => format!("{}: {what}", local(at, &ctx.system.zone)),
             (None, what) => what.to_owned(),
         });

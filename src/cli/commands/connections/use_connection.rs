@@ -6,17 +6,23 @@ use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
 use crate::cli::shared::connection_json::as_json;
 use crate::cli::shared::connection_name::{labels, named};
+use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 
+/// Choose the default connection
 #[derive(Args, Debug)]
+#[command(after_help = examples(&[
+    ("age-oauth connections use prod", "make it the default"),
+    ("age-oauth connections use --unset", "have no default"),
+]))]
 pub(in crate::cli) struct UseArgs {
-    /// Label or id
+    /// Label or ID
     #[arg(required_unless_present = "unset", add = labels())]
     name: Option<String>,
-    /// Forget the default
+    /// Have no default any more
     #[arg(long, conflicts_with = "name")]
     unset: bool,
-    /// One JSON object: the connection that is used from now on
+    /// Print the default connection as one JSON object
     #[arg(long, conflicts_with = "unset")]
     pub(in crate::cli) json: bool,
 }

@@ -12,6 +12,7 @@ use serde_json::{json, Value};
 
 use crate::cli::failure::{causes, hint, Failure, Outcome};
 use crate::cli::format::escape;
+use crate::cli::shared::help::examples;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
 use crate::context::{Context, Deadline};
@@ -165,23 +166,29 @@ struct DoctorContext {
     as_task: bool,
 }
 
+/// Look for problems, and say how to fix each
 #[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth doctor", "check everything"),
+    ("age-oauth doctor --fix", "also fix what can be fixed, after asking"),
+    ("age-oauth doctor --as-task", "check what tonight's scheduled task will find"),
+]))]
 pub(in crate::cli) struct DoctorArgs {
-    /// One JSON object
+    /// Fix what can be fixed, after asking
     #[arg(long)]
-    pub(in crate::cli) json: bool,
+    fix: bool,
+    /// Fix without asking
+    #[arg(short, long, requires = "fix")]
+    yes: bool,
+    /// Check as a scheduled task does: no terminal, no desktop session, no prompt
+    #[arg(long)]
+    as_task: bool,
     /// Ask no portal
     #[arg(long)]
     offline: bool,
-    /// Look with the eyes of a scheduled task: no terminal, no desktop session, no prompt
+    /// Print one JSON object
     #[arg(long)]
-    as_task: bool,
-    /// Mend what can be mended, after asking
-    #[arg(long)]
-    fix: bool,
-    /// Mend without asking
-    #[arg(short, long, requires = "fix")]
-    yes: bool,
+    pub(in crate::cli) json: bool,
 }
 
 pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Outcome {

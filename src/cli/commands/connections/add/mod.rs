@@ -12,6 +12,7 @@ use crate::cli::format::{escape, shell_quoted};
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
 use crate::cli::shared::connection_text::next_steps;
+use crate::cli::shared::help::examples;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri};
@@ -22,38 +23,44 @@ use crate::store::{ConnectionStore, Selector};
 
 use questions::{ask_portal, ask_redirect, decide, introduce, Decided};
 
+/// Add a connection; asks for what the options leave open
 #[derive(Args, Clone, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections add", "answer questions"),
+    ("age-oauth connections add --label prod --portal URL --client-id ID", "no questions"),
+    ("age-oauth connections add --from prod.json --login", "a card from a colleague"),
+]))]
 pub(in crate::cli) struct AddArgs {
-    /// From a connection card (see `connections share`): a file, or - for standard input
-    #[arg(
-        long,
-        value_name = "CARD",
-        conflicts_with_all = ["portal", "auth_type", "client_id", "verify_ssl", "redirect_uri", "referer"]
-    )]
-    from: Option<PathBuf>,
-    /// Do not ask whether the card is to be trusted
-    #[arg(short, long, requires = "from")]
-    yes: bool,
-    /// The SHA-256 fingerprint of a certificate in the card, as its sender told you (may be given several times)
-    #[arg(long = "ca-fingerprint", value_name = "FINGERPRINT", requires = "from")]
-    ca_fingerprints: Vec<String>,
     /// What you call the connection
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
     #[command(flatten)]
     fields: FieldArgs,
+    /// Sign in at once
+    #[arg(long)]
+    login: bool,
     /// Make it the default
     #[arg(long = "use")]
     make_default: bool,
     /// Do not make it the default, even if it is the first
     #[arg(long, alias = "no-active", conflicts_with = "make_default")]
     no_default: bool,
-    /// Update the connection of this label if there is one
+    /// Update the connection that has this label, if there is one
     #[arg(long)]
     replace: bool,
-    /// Sign in at once
-    #[arg(long)]
-    login: bool,
+    /// A connection card (see `share`): a file, or - for stdin
+    #[arg(
+        long,
+        value_name = "CARD",
+        conflicts_with_all = ["portal", "auth_type", "client_id", "verify_ssl", "redirect_uri", "referer"]
+    )]
+    from: Option<PathBuf>,
+    /// Trust the card without asking
+    #[arg(short, long, requires = "from")]
+    yes: bool,
+    /// Fingerprint of a certificate in the card (repeatable)
+    #[arg(long = "ca-fingerprint", value_name = "SHA256", requires = "from")]
+    ca_fingerprints: Vec<String>,
 }
 
 /// What follows once the connection is stored.
@@ -297,9 +304,7 @@ impl<'a> Form<'a> {
                 return Ok(Some(connection_fields::checked(&text, client_id)?))
             }
             GivenSecret::None if application => {
-                return Err(Failure::usage(
-                    "an application cannot do without its client secret",
-                ))
+                return Err(Failure::usage("an application needs its client secret"))
             }
             GivenSecret::None => return Ok(None),
             GivenSecret::Nothing => {}

@@ -1,0 +1,20 @@
+//! The shell that runs this program.
+
+use crate::cli::shell::Shell;
+use crate::cli::system::System;
+use crate::env;
+
+/// The nearest shell among the parent processes, else the one that `SHELL` names, else the platform's own.
+pub(in crate::cli) fn current_shell(system: &System) -> Shell {
+    let parents = (system.ancestors)();
+    let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
+    let by_variable = || {
+        let name = system.environment.var(env::SHELL)?;
+        Shell::of_program(&name)
+    };
+    by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
+        Shell::Powershell
+    } else {
+        Shell::Sh
+    })
+}

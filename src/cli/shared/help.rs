@@ -1,0 +1,31 @@
+//! The parts of a help text that all commands have in common.
+
+use std::fmt::Write as _;
+
+/// The heading of the options that every command has.
+pub(in crate::cli) const GLOBAL_OPTIONS: &str = "Global options";
+
+/// The widest line of help, in columns.
+pub(in crate::cli) const WIDTH: usize = 100;
+
+/// What the examples in a help text begin with.
+pub(in crate::cli) const EXAMPLES: &str = "Examples:";
+
+/// A command line, and what it does in a few words.
+type Example = (&'static str, &'static str);
+
+/// The last section of a command's help.
+pub(in crate::cli) fn examples(list: &[Example]) -> String {
+    let width = list.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
+    let mut text = String::from(EXAMPLES);
+    for (line, purpose) in list {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {line:width$}  # {purpose}");
+    }
+    text
+}
+
+/// The help of an option that has a default.
+pub(in crate::cli) fn with_default(help: &str, default: &str) -> String {
+    format!("{help} [default: {default}]")
+}
