@@ -3,7 +3,7 @@
 //!
 //! A [`Connection`] is one registered way into one portal. [`ConnectionStore`] finds it; a [`Session`] makes the one
 //! decision: the stored access token, a new one minted by exactly one of all processes that want one, or
-//! [`Error::SignInNeeded`]. Secrets rest in a [keychain](keychain::SecretStore), never in a file of plain text.
+//! [`Error::SignInNeeded`]. Secrets rest in a [keychain](SecretStore), never in a file of plain text.
 //!
 //! The words are the field's own: *portal*, *client id*, *authorization code*, *redirect URI*, *access token* (half an
 //! hour), *refresh token* (days or weeks). All times are UTC, all lives seconds unless a name says otherwise.
@@ -21,52 +21,78 @@
 //! let keychains = Keychains::new(connections.root().into(), connections.is_custom(), false, &context);
 //! let keychain = keychains.of(connection.keychain);
 //! let session = Session::new(connections, connection, keychain, context);
-//! let issued = session.access_token(&TokenRequest::default())?;
-//! println!("good until {}", issued.access.expires_at);
+//! let token = session.access_token(&TokenRequest::default())?;
+//! println!("good until {}", token.access.expires_at);
 //! # Ok::<(), age_oauth::Error>(())
 //! ```
 //!
-//! The library neither prints nor prompts; what a person should know goes to the [`event::Observer`]. The command line
+//! The library neither prints nor prompts; what a person should know goes to the [`Observer`]. The command line
 //! is behind the feature `cli`.
 
-pub mod card;
+// The command line uses more of the library than its public list has.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
+// Modules are private: `pub` in them is the interface to other modules, and the list below is the public one.
+#![allow(unreachable_pub)]
+
+mod card;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod connection;
-pub mod context;
+mod connection;
+mod context;
 mod crash;
-pub mod env;
-pub mod error;
-pub mod event;
-pub mod federation;
+mod env;
+mod error;
+mod event;
+mod federation;
 mod files;
-pub mod http;
+mod http;
 mod item_kind;
-pub mod keychain;
-pub mod loopback;
-pub mod manage;
-pub mod migrate;
-pub mod oauth;
-pub mod policy;
-pub mod portal;
+mod keychain;
+mod loopback;
+mod manage;
+#[cfg(feature = "migrate")]
+mod migrate;
+mod oauth;
+mod policy;
+mod portal;
 mod secret;
-pub mod session;
-pub mod store;
-#[cfg(any(test, fuzzing))]
+mod session;
+mod store;
+#[cfg(any(test, fuzzing, feature = "testing"))]
 #[doc(hidden)]
 pub mod testing;
 mod text;
-pub mod token;
+mod token;
 mod util;
 
+// Connections: finding, describing and sharing them.
 pub use card::Card;
-pub use connection::Connection;
-pub use context::Context;
-pub use error::{Error, Result};
-pub use keychain::Keychains;
+pub use connection::{
+    Connection, ConnectionId, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri, Status,
+    Tls,
+};
+pub use store::{ConnectionStore, Listing, Selector};
+
+// Tokens and sign-ins.
+pub use oauth::{AuthorizationResponse, SignInOptions};
+pub use policy::{ExtendRule, MinTtl};
+pub use portal::{AppInfo, Identity};
 pub use secret::Secret;
-pub use session::{Session, TokenRequest};
-pub use store::{ConnectionStore, Selector};
+pub use session::{PendingSignIn, Session, SignedOut, TokenRequest, UsableToken};
+pub use token::AccessToken;
+
+// Secrets at rest.
+pub use keychain::{Item, ItemKind, Keychains, SecretStore};
+
+// What a call may use and observe.
+pub use context::{Clock, Context, Deadline, Environment};
+pub use event::{Decision, Event, Notice, Observer, Wait};
+
+// What can go wrong.
+pub use error::{
+    CertificateFacts, Error, KeychainError, KeychainReason, Refusal, Result, SignInNeeded,
+    TlsFailure, TlsFailureKind, Unreachable,
+};
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.
 ///

@@ -178,6 +178,7 @@ pub struct Changes {
     /// Which certificates are accepted.
     pub tls: Option<TlsChange>,
     /// The Referer; `Some(None)` removes it.
+    #[allow(clippy::option_option)] // Kept, removed, or replaced.
     pub referer: Option<Option<String>>,
     /// The proxy on the way to the portal.
     pub proxy: Option<Proxy>,

@@ -282,6 +282,30 @@ pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 
 // — the portal —
 
+/// Name resolution and connecting, TLS included, may each take this long.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One call, with all its attempts and the waits between them, may take this long.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A download, and an upload, may take this long.
+pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// A call is attempted at most this often.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// The wait before the second attempt; each further wait is twice as long.
+pub const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// A portal that asks for a longer wait (`Retry-After`) is not asked again.
+pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
+
+/// The largest answer that is read into memory, in bytes, after decompression. Downloads have no limit.
+pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// The largest head of an answer, in bytes; that of a proxy, too.
+pub const MAX_ANSWER_HEAD_BYTES: usize = 64 * 1024;
+
 // — keychain and vault —
 
 /// The longest wait for one answer of the keychain where it cannot show a prompt.

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::Timestamp;
 
 use crate::connection::{is_control, Connection, Tls};
+use crate::store::Plaintext;
 
 /// Text from a portal or a file, with control characters made visible, so that it cannot play with a terminal.
 pub(super) fn escape(text: &str) -> String {
@@ -22,8 +23,10 @@ pub(super) fn escape(text: &str) -> String {
     clean
 }
 
-/// What a connection of the Python package is shown as.
-pub(super) const PLAINTEXT: &str = "plaintext: run age-oauth connections import";
+/// What is shown in place of the state of a connection of the Python package.
+pub(super) fn not_imported() -> String {
+    format!("plaintext: run {}", Plaintext::IMPORT)
+}
 
 /// JSON as it is printed: what would play with a terminal is spelt out, which means the same. On Windows in ASCII alone, because
 /// whatever reads a pipe there takes its bytes for letters of the console's code page.

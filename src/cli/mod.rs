@@ -64,7 +64,7 @@ where
 }
 
 /// What a terminal shows of an error, and the same as JSON.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "testing"))]
 pub(crate) fn shown(error: crate::error::Error) -> (String, String) {
     let failure = Failure::from(error);
     let words = failure.text();
@@ -132,6 +132,7 @@ fn wants_json(command: Option<&Command>) -> bool {
         Some(Command::Connections(command)) => match command {
             ConnectionsCommand::List(args) => args.json,
             ConnectionsCommand::Show(args) => args.json,
+            #[cfg(feature = "migrate")]
             ConnectionsCommand::Import(args) => args.json,
             ConnectionsCommand::Info(args) => args.json,
             ConnectionsCommand::Use(args) => args.json,

@@ -14,6 +14,8 @@ mod owned;
 mod platform;
 mod private;
 mod user;
+#[cfg(any(feature = "migrate", test))]
+mod wipe;
 
 pub(crate) use json::parse_object;
 pub(crate) use lock::Lock;
@@ -21,9 +23,11 @@ pub(crate) use lock::Lock;
 pub(crate) use log::append_line;
 #[cfg(any(feature = "cli", test))]
 pub(crate) use output::{append_user_file, UserOutput};
-pub(crate) use owned::{create_new, read, remove, rename, wipe, write};
+pub(crate) use owned::{create_new, read, remove, rename, write};
 pub(crate) use private::{is_folder, private_dir, restrict_to_owner, world_accessible};
 pub(crate) use user::{open_user_file, read_user_file};
+#[cfg(any(feature = "migrate", test))]
+pub(crate) use wipe::wipe;
 
 /// The path with `ending` behind its file name.
 fn beside(path: &std::path::Path, ending: &str) -> std::path::PathBuf {

@@ -7,8 +7,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use super::platform::{
-    folder_of, make_writable, open_regular, persist, retry_on_sharing_violation, sync_folder,
-    verbatim_path,
+    folder_of, open_regular, persist, retry_on_sharing_violation, sync_folder, verbatim_path,
 };
 use crate::crash;
 use crate::error::{Error, Result};
@@ -95,40 +94,6 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Overwrites the file with zeros, flushes that to disk, then removes it. A file that does not
-/// exist is not an error. A link is an error and stays, as does the file that it leads to.
-///
-/// Former content that a file system or a disk keeps elsewhere (snapshots, journals, spare blocks)
-/// cannot be reached.
-pub(crate) fn wipe(path: &Path) -> Result<()> {
-    let open = || open_regular(OpenOptions::new().write(true), path);
-    let opened = match open() {
-        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
-            make_writable(path).and_then(|()| open())
-        }
-        opened => opened,
-    };
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(why) => return Err(Error::file("overwrite", path)(why)),
-    };
-    // The zeros must reach the disk before the name is gone; after that the system need not write
-    // them any more.
-    let overwritten = file.metadata().and_then(|found| {
-        io::copy(&mut io::repeat(0).take(found.len()), &mut file)?;
-        file.sync_all()
-    });
-    overwritten.map_err(Error::file("overwrite", path))?;
-    crash::point("file overwritten");
-    // Windows removes neither an open file nor one that is marked as read-only.
-    drop(file);
-    remove(path).or_else(|error| {
-        make_writable(path).map_err(|_| error)?;
-        remove(path)
-    })
-}
-
 /// A rename would replace a link, a directory or a device without any error.
 fn ensure_regular_file(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
@@ -191,23 +156,6 @@ mod tests {
         });
         assert_eq!(winners.into_inner(), 1);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_wiped_file_is_overwritten_under_all_its_names() {
-        let folder = folder();
-        let (path, other) = (folder.path().join("f"), folder.path().join("other"));
-        fs::write(&path, b"secret").unwrap();
-        fs::hard_link(&path, &other).unwrap();
-        let mut permissions = fs::metadata(&path).unwrap().permissions();
-        permissions.set_readonly(true);
-        fs::set_permissions(&path, permissions).unwrap();
-        wipe(&path).unwrap();
-        assert!(!path.exists());
-        assert_eq!(fs::read(&other).unwrap(), [0; 6]);
-        wipe(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert!(wipe(&path).is_err());
     }
 
     #[test]

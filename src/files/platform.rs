@@ -2,7 +2,7 @@
 //! differences between systems.
 
 use std::borrow::Cow;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub(super) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     }
     #[cfg(windows)]
-    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
         return Err(io::Error::other("it is a symbolic link"));
     }
     let opened = options.open(path);
@@ -143,19 +143,4 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     } else {
         Ok(())
     }
-}
-
-/// Makes a file of one's own writable that was marked as read-only.
-pub(super) fn make_writable(path: &Path) -> io::Result<()> {
-    let found = fs::symlink_metadata(path)?;
-    if !found.is_file() {
-        return Err(not_regular());
-    }
-    let mut permissions = found.permissions();
-    #[cfg(unix)]
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
-    #[cfg(windows)]
-    #[allow(clippy::permissions_set_readonly_false)] // The lint is about Unix.
-    permissions.set_readonly(false);
-    fs::set_permissions(path, permissions)
 }

@@ -1,4 +1,5 @@
-//! Certificates as data: reading what people give, writing PEM, saying what one contains. Trusts nothing.
+//! Certificates as data: reading what people give, writing PEM, saying what one contains. Trusts
+//! nothing.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -17,14 +18,16 @@ use crate::connection::is_control;
 use crate::error::CertificateFacts;
 use crate::secret::Secret;
 
-/// No file of a connection's own certificates is larger, in bytes.
+/// The largest file of a connection's own certificates that is read, in bytes.
 pub(crate) const MAX_CERTIFICATES: u64 = 1024 * 1024;
 
-/// Reads certificates from a file's bytes: PEM with anything around the certificates, or one in DER.
+/// Reads certificates from a file's bytes: PEM with anything around the certificates, or one in
+/// DER.
 ///
 /// The error says, for people, what the file holds instead.
 pub fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    // A certificate is no secret, but editors and shells write both kinds of file alike.
+    // `Secret::from_file` decodes what editors and shells write (UTF-8 with a mark, UTF-16), secret
+    // or not.
     let marked = bytes.starts_with(b"\xef\xbb\xbf")
         || bytes.starts_with(b"\xff\xfe")
         || bytes.starts_with(b"\xfe\xff");
@@ -41,10 +44,12 @@ pub fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
         let certificate = CertificateDer::from(bytes.to_vec());
         return match parse(&certificate) {
             Some(_) => Ok(vec![certificate]),
-            None => Err("it is no certificate that can be read (PEM is the usual form)".to_owned()),
+            None => {
+                Err("it is not a certificate that can be read (PEM is the usual form)".to_owned())
+            }
         };
     }
-    Err("it holds no certificate; one begins with -----BEGIN CERTIFICATE-----".to_owned())
+    Err("it does not contain a certificate; one begins with -----BEGIN CERTIFICATE-----".to_owned())
 }
 
 fn read_pem(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_named() {
+    fn what_is_not_a_certificate_is_named() {
         let (pem, der, key) = made();
         let broken = pem.replace(
             "-----BEGIN CERTIFICATE-----",
@@ -214,9 +219,9 @@ mod tests {
         for (bytes, expected) in [
             (b" \n".as_slice(), "empty"),
             (key.as_bytes(), "private key"),
-            (b"<html>", "no certificate"),
+            (b"<html>", "not contain a certificate"),
             (broken.as_bytes(), "certificate 1"),
-            (torn, "no certificate that can be read"),
+            (torn, "not a certificate that can be read"),
             (b"-----BEGIN CERTIFICATE-----\nMIIB", "damaged"),
         ] {
             let error = read_certificates(bytes).unwrap_err();

@@ -1,7 +1,7 @@
-//! Which proxy a request goes through. Decides only, and opens nothing.
+//! Which proxy a request goes through. This module only decides; it opens no connection.
 //!
-//! The connection's own setting counts first; `system` means the environment, then the manual setting of Windows.
-//! This machine is never reached through a proxy.
+//! The connection's own setting counts first; `system` means the environment, then the manual
+//! setting of Windows. Loopback addresses are never reached through a proxy.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,12 +16,7 @@ use crate::context::Environment;
 use crate::env;
 use crate::error::Unreachable;
 
-/// Variables that name a proxy for https, the first one set counts.
-const PROXY_VARIABLES: [&str; 4] = env::PROXY_VARIABLES;
-/// Variables that name hosts to reach without one.
-const BYPASS_VARIABLES: [&str; 2] = env::NO_PROXY_VARIABLES;
-
-/// The proxy to use, and who named it. Shows no user name and no password.
+/// The proxy to use, and where it is set. Displays neither user name nor password.
 pub struct ProxyChoice {
     host: String,
     port: u16,
@@ -30,7 +25,7 @@ pub struct ProxyChoice {
     source: ProxySource,
 }
 
-/// Who named a proxy.
+/// Where a proxy is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxySource {
     /// The connection's own setting.
@@ -52,14 +47,14 @@ impl fmt::Display for ProxySource {
 }
 
 impl ProxyChoice {
-    /// Who named it.
+    /// Where it is set.
     #[must_use]
     pub fn source(&self) -> ProxySource {
         self.source
     }
 
     fn parse(text: &str, source: ProxySource) -> Result<Self, Unreachable> {
-        let unusable = |what: &str| trouble(format!("named by {source}"), what, false);
+        let unusable = |what: &str| proxy_error(format!("named by {source}"), what, false);
         let text = text.trim();
         let with_scheme = if text.contains("://") {
             text.to_owned()
@@ -67,7 +62,7 @@ impl ProxyChoice {
             format!("http://{text}")
         };
         let with_scheme = Zeroizing::new(with_scheme);
-        let url = Url::parse(&with_scheme).map_err(|_| unusable("it is no address"))?;
+        let url = Url::parse(&with_scheme).map_err(|_| unusable("it is not an address"))?;
         if url.scheme() != "http" {
             return Err(unusable("only http:// proxies are supported"));
         }
@@ -91,17 +86,17 @@ impl ProxyChoice {
     }
 
     /// An error about this proxy.
-    pub(super) fn trouble(&self, what: &str) -> Unreachable {
-        trouble(self.to_string(), what, false)
+    pub(super) fn error(&self, what: &str) -> Unreachable {
+        proxy_error(self.to_string(), what, false)
     }
 
     /// The proxy's 407.
-    pub(super) fn wants_password(&self) -> Unreachable {
-        trouble(self.to_string(), "it asks for a password, HTTP 407", true)
+    pub(super) fn authentication_required(&self) -> Unreachable {
+        proxy_error(self.to_string(), "it asks for a password, HTTP 407", true)
     }
 }
 
-fn trouble(proxy: String, what: &str, authentication: bool) -> Unreachable {
+fn proxy_error(proxy: String, what: &str, authentication: bool) -> Unreachable {
     Unreachable::Proxy {
         proxy,
         what: what.to_owned(),
@@ -149,12 +144,14 @@ fn percent_decoded(text: &str) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
-/// The proxy for `url`; nothing where it is reached straight. The error says why a proxy that is set cannot be used.
+/// The proxy for `url`; nothing where it is reached directly. The error says why a proxy that is
+/// set cannot be used.
 pub fn choose(
     proxy: &Proxy,
     url: &Url,
     environment: &Environment,
 ) -> Result<Option<ProxyChoice>, Unreachable> {
+    // Plain HTTP is for loopback alone, and no proxy can reach this machine's loopback.
     if url.scheme() != "https" || is_loopback(url) {
         return Ok(None);
     }
@@ -171,19 +168,23 @@ fn system(url: &Url, environment: &Environment) -> Result<Option<ProxyChoice>, U
             .iter()
             .find_map(|name| Some((*name, environment.var(name)?)))
     };
-    if first(&BYPASS_VARIABLES).is_some_and(|(_, list)| bypassed(&list, url)) {
+    // 1. A host that is excepted is reached directly, whatever else is set.
+    if first(&env::NO_PROXY_VARIABLES).is_some_and(|(_, list)| bypassed(&list, url)) {
         return Ok(None);
     }
-    if let Some((name, text)) = first(&PROXY_VARIABLES) {
+    // 2. The environment.
+    if let Some((name, text)) = first(&env::PROXY_VARIABLES) {
         return ProxyChoice::parse(&text, ProxySource::Variable(name)).map(Some);
     }
+    // 3. The manual setting of Windows, with exceptions of its own.
     windows_setting()
         .and_then(|setting| setting.proxy_for(url))
         .map(|text| ProxyChoice::parse(&text, ProxySource::Windows))
         .transpose()
 }
 
-/// Whether a list such as `*`, `.example.org,portal.example.com:7443,10.0.0.0/8` names the URL's host.
+/// Whether a list such as `*`, `.example.org,portal.example.com:7443,10.0.0.0/8` names the URL's
+/// host.
 fn bypassed(list: &str, url: &Url) -> bool {
     list.split([',', ' '])
         .map(str::trim)
@@ -261,7 +262,12 @@ struct WindowsSetting {
 impl WindowsSetting {
     fn proxy_for(&self, url: &Url) -> Option<String> {
         let host = url.host_str()?.to_ascii_lowercase();
-        if !self.enabled || self.bypass.split(';').any(|entry| excepts(entry, &host)) {
+        if !self.enabled
+            || self
+                .bypass
+                .split(';')
+                .any(|entry| is_exception(entry, &host))
+        {
             return None;
         }
         let server = if self.server.contains('=') {
@@ -280,7 +286,7 @@ impl WindowsSetting {
 }
 
 /// Whether an exception names `host`: `<local>` is every name without a dot, `*` is any text.
-fn excepts(entry: &str, host: &str) -> bool {
+fn is_exception(entry: &str, host: &str) -> bool {
     let entry = entry.trim().to_ascii_lowercase();
     let pattern = entry.split_once("://").map_or(&*entry, |(_, rest)| rest);
     match pattern {
@@ -301,7 +307,7 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
     ends.any(|at| matches_pattern(rest, text.get(at..).unwrap_or_default()))
 }
 
-/// Whether Windows is told to configure proxies by a script, which is not followed.
+/// Whether Windows is set to configure proxies by a script, which this program does not run.
 #[must_use]
 pub fn has_pac_file() -> bool {
     #[cfg(windows)]
@@ -377,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_never_reached_through_a_proxy() {
+    fn loopback_is_never_reached_through_a_proxy() {
         let own = Proxy::Url("http://own:8080".to_owned());
         for url in [
             "https://localhost:7443/",
@@ -425,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_proxy_is_told_without_its_password() {
+    fn an_unusable_proxy_is_reported_without_its_password() {
         for value in [
             "socks5://me:canary@p:1",
             "https://me:canary@p",

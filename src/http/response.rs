@@ -1,7 +1,9 @@
-//! Tells a portal's answer from everything else that may arrive, and a portal's error from its answer.
+//! Distinguishes a portal's answer from a portal's error, and both from everything else that may
+//! arrive.
 //!
-//! The shapes of errors are those seen from portals, servers and the services around them: most come with HTTP 200.
-//! No body is ever kept in an error; only its bounded words, in one line, without the secrets of the request.
+//! The shapes of errors are those seen from portals, servers and the services around them: most
+//! come with HTTP 200. An error never keeps a body, only its message: one line of bounded length
+//! without the secrets of the request.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use ureq::http::HeaderMap;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::shown;
+use super::request::shown;
 use crate::error::{Error, Refusal, Result, Unreachable};
 use crate::secret::Secret;
 use crate::text::one_line;
@@ -24,12 +26,13 @@ use crate::text::one_line;
 const LONGEST_TEXT: usize = 300;
 /// The longest page title shown, in characters.
 const LONGEST_TITLE: usize = 80;
-/// Anything shorter is not told from ordinary text.
+/// Anything shorter cannot be distinguished from ordinary text.
 const SHORTEST_SECRET: usize = 4;
 /// More details than this are not kept.
 const MOST_DETAILS: usize = 8;
 
-/// A portal's answer: a JSON object that is no error. Wiped when dropped, since it may hold tokens.
+/// A portal's answer: a JSON object that is not an error. Wiped when dropped, since it may hold
+/// tokens.
 pub struct ApiResponse {
     body: Zeroizing<Vec<u8>>,
     status: u16,
@@ -38,7 +41,8 @@ pub struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// The answer as a value. An object that does not fit is no portal's; its text is never repeated.
+    /// The answer as a value. An object that does not fit does not come from a portal; its text is
+    /// never repeated.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(without_bom(&self.body)).map_err(|_| Error::Unreachable {
             connection: None,
@@ -89,7 +93,7 @@ pub struct PortalError {
 }
 
 impl PortalError {
-    /// Whether the portal speaks of a trouble of its own (429, 5xx) that may pass.
+    /// Whether the portal reports a problem of its own (429, 5xx) that may pass.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.code
@@ -97,22 +101,48 @@ impl PortalError {
     }
 }
 
-/// What an answer amounts to where it is not one.
+/// What was received in place of an answer.
 pub(super) enum Classified {
     /// The portal's own error.
     Portal(Box<PortalError>),
-    /// No portal, or not now.
+    /// Something that is not a portal, or a portal that does not work now.
     Unreachable(Unreachable),
-    /// The web server in front of the portal says no.
+    /// The web server in front of the portal refuses.
     Refused(Refusal),
 }
 
-/// An HTTP answer as it came.
+impl Classified {
+    /// The error of a request to `url`. An error of the portal's own is a refusal in its words.
+    pub(super) fn into_error(self, url: &str) -> Error {
+        let (connection, url) = (None, url.to_owned());
+        let why = match self {
+            Self::Unreachable(why) => {
+                return Error::Unreachable {
+                    connection,
+                    url,
+                    why,
+                }
+            }
+            Self::Refused(why) => why,
+            Self::Portal(error) => Refusal::Other {
+                code: error.code,
+                text: error.text,
+            },
+        };
+        Error::Refused {
+            connection,
+            url,
+            why,
+        }
+    }
+}
+
+/// An HTTP response as it was received.
 pub(crate) struct RawResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
-    /// The proxy that it came through.
+    /// The proxy that it came through, without its password.
     pub(crate) proxy: Option<String>,
 }
 
@@ -150,32 +180,38 @@ fn http_date(text: &str) -> Option<Timestamp> {
         .ok()
 }
 
-/// Says what an answer is. The order matters: first what a server in front of the portal says, then the portal.
+/// Classifies a response: the portal's answer, or what it is instead. The order matters, and each
+/// step says why.
 pub(super) fn classify(
     received: RawResponse,
     url: &Url,
     secrets: &[&Secret],
 ) -> std::result::Result<ApiResponse, Classified> {
-    if let Some(judgement) = in_front(&received, url, secrets) {
-        return Err(judgement);
+    // First what a proxy or web server in front of the portal says, whatever its body looks like.
+    if let Some(classified) = classify_intermediary(&received, url, secrets) {
+        return Err(classified);
     }
     let status = received.status;
     match read_envelope(&received.body, secrets) {
+        // The portal's own error, mostly with HTTP 200; one that may pass is a matter of the arms
+        // below.
         Body::Object(Some(mut error)) if !error.is_transient() && status != 429 => {
             error.status = status;
             error.url = shown(url);
             Err(Classified::Portal(Box::new(error)))
         }
-        // Its own trouble, said inside another status: not an answer to what was asked.
+        // An error that may pass, inside another status: the portal does not work now.
         Body::Object(Some(error)) if error.is_transient() && status < 429 => {
             let code = error.code.and_then(|code| u16::try_from(code).ok());
             Err(Classified::Unreachable(Unreachable::Status(
                 code.unwrap_or(status),
             )))
         }
+        // The same as an HTTP status, with any body.
         _ if status == 429 || status >= 500 => {
             Err(Classified::Unreachable(Unreachable::Status(status)))
         }
+        // An object without an error in a success: the answer.
         Body::Object(None) if (200..300).contains(&status) && !received.is_html() => {
             Ok(ApiResponse {
                 date: received.date(),
@@ -184,15 +220,21 @@ pub(super) fn classify(
                 url: shown(url),
             })
         }
-        Body::Torn => Err(Classified::Unreachable(Unreachable::Broken(
+        // A connection that ended early where no length was announced.
+        Body::Truncated => Err(Classified::Unreachable(Unreachable::Broken(
             "the answer ends in the middle".to_owned(),
         ))),
         _ => Err(not_a_portal(&received, secrets)),
     }
 }
 
-/// Redirects, and the sign-ins of proxies and web servers, which know nothing of portals.
-fn in_front(received: &RawResponse, url: &Url, secrets: &[&Secret]) -> Option<Classified> {
+/// What a proxy or a web server in front of the portal says: a redirect, or a demand for a sign-in
+/// of its own.
+pub(super) fn classify_intermediary(
+    received: &RawResponse,
+    url: &Url,
+    secrets: &[&Secret],
+) -> Option<Classified> {
     match received.status {
         status @ 300..=399 => Some(Classified::Unreachable(Unreachable::Redirected {
             status,
@@ -216,12 +258,13 @@ fn in_front(received: &RawResponse, url: &Url, secrets: &[&Secret]) -> Option<Cl
     }
 }
 
-/// The host that a redirect names, and nothing else of it: its query may hold anything. Nothing where the host repeats a secret.
+/// The host that a redirect names, and nothing else of it: its query may hold anything. Nothing
+/// where the host repeats a secret.
 fn host_of(url: &Url, location: &str, secrets: &[&Secret]) -> Option<String> {
     let target = url.join(location).ok()?;
     let host = target.host_str()?;
     let repeats = |secret: &&Secret| {
-        // As parsing has made it.
+        // Parsing a URL makes its host lower-case.
         let lower = Zeroizing::new(secret.expose().to_ascii_lowercase());
         lower.len() >= SHORTEST_SECRET && host.contains(&**lower)
     };
@@ -283,7 +326,7 @@ fn scrub(text: &str, secrets: &[&Secret]) -> String {
         })
 }
 
-/// A portal's word as it may be shown.
+/// A portal's text as it may be shown.
 fn word(value: &Value, secrets: &[&Secret]) -> Option<String> {
     let word = one_line(&scrub(value.as_str()?, secrets), LONGEST_TEXT);
     (!word.is_empty()).then_some(word)
@@ -294,7 +337,7 @@ enum Body {
     /// A JSON object, and the error in it.
     Object(Option<PortalError>),
     /// The beginning of a JSON object.
-    Torn,
+    Truncated,
     /// Anything else.
     Other,
 }
@@ -306,7 +349,7 @@ fn read_envelope(body: &[u8], secrets: &[&Secret]) -> Body {
     }
     match serde_json::from_slice::<Envelope>(without_bom(body)) {
         Ok(envelope) => Body::Object(envelope.into_error(secrets)),
-        Err(error) if error.is_eof() => Body::Torn,
+        Err(error) if error.is_eof() => Body::Truncated,
         Err(_) => Body::Other,
     }
 }
@@ -322,7 +365,7 @@ fn first_byte(body: &[u8]) -> Option<u8> {
         .find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// The members by which errors are told, at the top of an object or within `error`.
+/// The members that describe an error, at the top of an object or within `error`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Envelope {
@@ -351,12 +394,13 @@ impl Envelope {
         }
     }
 
-    /// `{"status":"error","messages":[…],"code":498}` and `{"code":500,"message":…,"status":"failure"}`.
+    /// `{"status":"error","messages":[…],"code":498}` and
+    /// `{"code":500,"message":…,"status":"failure"}`.
     fn is_flat_error(&self) -> bool {
         let failed = matches!(self.status.as_str(), Some("error" | "failure"));
-        let told = !self.message.is_null() || !self.messages.is_null();
+        let has_message = !self.message.is_null() || !self.messages.is_null();
         let code = integer(&self.code).is_some_and(|code| code >= 400);
-        (failed && (told || code)) || (told && code)
+        (failed && (has_message || code)) || (has_message && code)
     }
 
     fn describe(&self, secrets: &[&Secret]) -> PortalError {

@@ -32,9 +32,6 @@ use crate::error::{
 };
 use crate::files;
 
-/// Variables that name a file of certificates to trust; the first readable one counts.
-const BUNDLES: [&str; 3] = env::CA_BUNDLE_VARIABLES;
-
 /// Where Linux distributions and BSDs keep their own bundle.
 const SYSTEM_BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -48,10 +45,11 @@ const SYSTEM_BUNDLES: [&str; 6] = [
 /// No bundle of a whole platform is larger, in bytes.
 const MAX_BUNDLE: u64 = 16 * 1024 * 1024;
 
-/// The variable and the file whose certificates the environment adds to those of the platform.
+/// The variable and the file whose certificates the environment adds to those of the platform: the
+/// first file that can be read.
 #[must_use]
 pub fn extra_bundle(environment: &Environment) -> Option<(&'static str, PathBuf)> {
-    BUNDLES
+    env::CA_BUNDLE_VARIABLES
         .into_iter()
         .filter_map(|name| Some((name, environment.path(name)?)))
         .find(|(_, path)| files::open_user_file(path).is_ok())
@@ -65,7 +63,7 @@ fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     })
 }
 
-/// Decides about a server's certificate.
+/// Decides whether a server's certificate is accepted.
 struct Verifier {
     provider: Arc<CryptoProvider>,
     accept_any: bool,
@@ -73,7 +71,7 @@ struct Verifier {
     own: Vec<CertificateDer<'static>>,
     /// The environment's.
     bundle: Option<PathBuf>,
-    /// What the server showed last.
+    /// What the server showed at the last handshake.
     shown: Mutex<Option<CertificateDer<'static>>>,
     /// Loaded at the first handshake, since a platform's store takes milliseconds to read.
     trust: OnceLock<Vec<std::result::Result<Trust, String>>>,
@@ -98,10 +96,18 @@ impl Verifier {
 
     fn trust(&self) -> &[std::result::Result<Trust, String>] {
         self.trust.get_or_init(|| {
+            // What the platform trusts.
             let mut trust = vec![self.platform()];
-            trust.extend(self.added(self.own.clone()));
-            trust.extend(self.bundle.as_deref().and_then(|path| self.file(path)));
-            trust.extend(self.hidden_platform());
+            // The connection's own certificates, as authorities.
+            trust.extend(self.trust_in(self.own.clone()));
+            // What the environment adds.
+            trust.extend(
+                self.bundle
+                    .as_deref()
+                    .and_then(|path| self.trust_in_file(path)),
+            );
+            // What the environment hides from the platform's verifier.
+            trust.extend(self.system_bundle());
             trust
         })
     }
@@ -113,7 +119,7 @@ impl Verifier {
         }
     }
 
-    fn added(
+    fn trust_in(
         &self,
         certificates: Vec<CertificateDer<'static>>,
     ) -> Option<std::result::Result<Trust, String>> {
@@ -130,15 +136,17 @@ impl Verifier {
         })
     }
 
-    /// A bundle of the environment serves many programs: what cannot be read of it is left out.
-    fn file(&self, path: &Path) -> Option<std::result::Result<Trust, String>> {
+    /// A bundle of the environment serves many programs, so that a file that cannot be read is not
+    /// an error here.
+    fn trust_in_file(&self, path: &Path) -> Option<std::result::Result<Trust, String>> {
         let bytes = files::read_user_file(path, MAX_BUNDLE).ok()?;
-        self.added(read_certificates(&bytes).ok()?)
+        self.trust_in(read_certificates(&bytes).ok()?)
     }
 
-    /// Where OpenSSL's variables are set, the platform's verifier reads only what they name on these systems. Here
-    /// they add trust and take none away.
-    fn hidden_platform(&self) -> Option<std::result::Result<Trust, String>> {
+    /// On Linux and the BSDs, the platform's verifier reads only what OpenSSL's variables name
+    /// where they are set. For this program they add trust and take none away, so that the system's
+    /// bundle is read as well.
+    fn system_bundle(&self) -> Option<std::result::Result<Trust, String>> {
         let hides = |name| std::env::var_os(name).is_some();
         if !cfg!(all(unix, not(target_vendor = "apple")))
             || !(hides(env::SSL_CERT_FILE) || hides(env::SSL_CERT_DIR))
@@ -146,10 +154,11 @@ impl Verifier {
             return None;
         }
         let path = SYSTEM_BUNDLES.iter().map(Path::new).find(|p| p.is_file())?;
-        self.file(path)
+        self.trust_in_file(path)
     }
 
-    /// A certificate that was given as it is needs no issuer, but the right name and time.
+    /// A certificate that the connection trusts by itself needs no issuer, but still the right name
+    /// and dates.
     fn verify_own(
         &self,
         leaf: &CertificateDer<'_>,
@@ -185,11 +194,15 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        // Kept for `connections add` and `doctor`, which show a certificate that is not trusted,
+        // too.
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(leaf.clone().into_owned());
+        // `--verify-ssl false`.
         if self.accept_any {
             return Ok(ServerCertVerified::assertion());
         }
+        // One source that accepts the chain is enough.
         let mut kinds = Vec::new();
         for trust in self.trust() {
             let verified = match trust {
@@ -198,13 +211,14 @@ impl ServerCertVerifier for Verifier {
             };
             match verified {
                 Ok(verified) => return Ok(verified),
-                Err(why) => kinds.push(kind(&why)),
+                Err(why) => kinds.push(failure_kind(&why)),
             }
         }
+        // A self-signed certificate that the person gave needs no authority.
         match self.verify_own(leaf, name, now) {
             Some(Ok(())) => return Ok(ServerCertVerified::assertion()),
             // The certificate itself is trusted: only this reason counts.
-            Some(Err(why)) => kinds = vec![kind(&why)],
+            Some(Err(why)) => kinds = vec![failure_kind(&why)],
             None => {}
         }
         Err(RejectedCertificate::new(kinds, leaf, intermediates, now).into())
@@ -243,8 +257,8 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// What a verifier's error means to people.
-fn kind(error: &rustls::Error) -> TlsFailureKind {
+/// What a verifier's error means.
+fn failure_kind(error: &rustls::Error) -> TlsFailureKind {
     let rustls::Error::InvalidCertificate(error) = error else {
         return TlsFailureKind::Other(error.to_string());
     };
@@ -260,13 +274,14 @@ fn kind(error: &rustls::Error) -> TlsFailureKind {
         }
         CertificateError::Revoked => TlsFailureKind::Revoked,
         CertificateError::UnknownIssuer => TlsFailureKind::UnknownIssuer,
-        // The platform's own words.
+        // The platform's own description.
         CertificateError::Other(OtherError(why)) => TlsFailureKind::Other(why.to_string()),
         other => TlsFailureKind::Other(rustls::Error::from(other.clone()).to_string()),
     }
 }
 
-/// The reason worth telling, of those that several verifiers gave: the less there is to add, the nearer to zero.
+/// Of the reasons that several verifiers gave, the one with the lowest rank is reported. A
+/// certificate that is revoked or expired is so under every authority.
 fn rank(kind: &TlsFailureKind) -> u8 {
     match kind {
         TlsFailureKind::Revoked => 0,
@@ -278,7 +293,7 @@ fn rank(kind: &TlsFailureKind) -> u8 {
     }
 }
 
-/// A refused certificate, on its way through rustls' error.
+/// A refused certificate, as the source of rustls' error, which cannot carry the chain.
 #[derive(Debug)]
 struct RejectedCertificate(TlsFailure);
 
@@ -294,11 +309,12 @@ impl RejectedCertificate {
             .into_iter()
             .min_by_key(rank)
             .unwrap_or(TlsFailureKind::UnknownIssuer);
-        // Windows has one word for both ends of a certificate's time.
+        // Windows reports `expired` also before a certificate's time begins.
         if let (TlsFailureKind::Expired, Err(why)) = (&kind, check_dates(leaf, now)) {
-            kind = self::kind(&why);
+            kind = failure_kind(&why);
         }
-        // webpki has other words for a certificate that signs itself, depending on what else it claims to be.
+        // webpki reports a certificate that signs itself in several ways, depending on what else it
+        // claims to be.
         if rank(&kind) > rank(&TlsFailureKind::SelfSigned)
             && certificate.as_ref().is_some_and(|facts| facts.self_signed)
         {
@@ -327,7 +343,7 @@ impl From<RejectedCertificate> for rustls::Error {
     }
 }
 
-/// Has no client certificate, but remembers that one was asked for.
+/// Offers no client certificate, but remembers that one was asked for.
 #[derive(Debug, Default)]
 struct NoCertificate {
     asked: AtomicBool,
@@ -389,7 +405,7 @@ impl TlsClient {
         let config = Arc::clone(&self.config);
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         if let Err(error) = connection.complete_io(&mut socket) {
-            return Err(last_words(&mut connection, &mut socket, error));
+            return Err(read_pending_alert(&mut connection, &mut socket, error));
         }
         Ok(StreamOwned::new(connection, socket))
     }
@@ -401,15 +417,16 @@ impl TlsClient {
             let schemes = vec!["certificate".to_owned()];
             return Some(Classified::Refused(Refusal::WebTier(schemes)));
         }
-        let failure = refusal(error).unwrap_or_else(|| TlsFailure {
-            kind: TlsFailureKind::Other(words(error)),
+        let failure = rejected_certificate(error).unwrap_or_else(|| TlsFailure {
+            kind: TlsFailureKind::Other(describe(error)),
             certificate: None,
             chain: Vec::new(),
         });
         Some(Classified::Unreachable(Unreachable::Tls(Box::new(failure))))
     }
 
-    /// TLS 1.3 has an alert for it; before, servers that asked for a certificate end the handshake in several ways.
+    /// Whether the server ended the handshake because it asked for a client certificate. TLS 1.3
+    /// has an alert for that; in TLS 1.2 servers use several others.
     fn certificate_demanded(&self, error: &rustls::Error) -> bool {
         let asked = || self.no_certificate.asked.load(Ordering::Relaxed);
         match error {
@@ -425,9 +442,9 @@ impl TlsClient {
     }
 }
 
-/// A server that closes because it misses something says so in an alert, which may still wait to be read where
-/// writing failed.
-pub(super) fn last_words(
+/// The reason why a server closed the connection. It sends an alert first, which may still be
+/// unread when writing fails; then the alert takes the place of "broken pipe".
+pub(super) fn read_pending_alert(
     connection: &mut ClientConnection,
     socket: &mut impl io::Read,
     error: io::Error,
@@ -444,7 +461,7 @@ pub(super) fn last_words(
     error
 }
 
-fn refusal(error: &rustls::Error) -> Option<TlsFailure> {
+fn rejected_certificate(error: &rustls::Error) -> Option<TlsFailure> {
     let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error
     else {
         return None;
@@ -452,7 +469,7 @@ fn refusal(error: &rustls::Error) -> Option<TlsFailure> {
     Some(cause.downcast_ref::<RejectedCertificate>()?.0.clone())
 }
 
-fn words(error: &rustls::Error) -> String {
+fn describe(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidMessage(_) => "the server does not speak TLS".to_owned(),
         other => other.to_string(),

@@ -146,9 +146,15 @@ impl ConnectionStore {
     pub(super) fn not_imported(&self, id: &str) -> Error {
         Error::Corrupt {
             path: self.connections_folder().join(id),
-            why:
-                "it belongs to the Python package; to import it, run `age-oauth connections import`"
-                    .into(),
+            why: if cfg!(feature = "migrate") {
+                format!(
+                    "it belongs to the Python package; to import it, run `{}`",
+                    Plaintext::IMPORT
+                )
+            } else {
+                "it belongs to the Python package, whose connections this build cannot import"
+                    .into()
+            },
         }
     }
 }

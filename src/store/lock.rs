@@ -72,6 +72,7 @@ impl ConnectionStore {
     }
 
     /// Takes the lock that lets one process at a time import connections into this store.
+    #[cfg(feature = "migrate")]
     pub(crate) fn lock_import(&self, timeout: Duration, context: &Context) -> Result<Lock> {
         files::private_dir(&self.root)?;
         Lock::acquire(&self.root.join("import.lock"), timeout, context)

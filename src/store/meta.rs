@@ -124,7 +124,7 @@ impl Plaintext {
     /// ours.
     pub(super) fn in_document(id: &ConnectionId, document: &Map<String, Value>) -> Option<Self> {
         let schema = document.get("schema_version").and_then(Value::as_u64);
-        if schema.unwrap_or(1) >= SCHEMA {
+        if schema.unwrap_or(1) >= SCHEMA || cfg!(not(feature = "migrate")) {
             return None;
         }
         let text = |name: &str| document.get(name).and_then(Value::as_str);

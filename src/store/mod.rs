@@ -37,6 +37,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 pub use lock::RenewalLock;
+#[cfg(any(feature = "migrate", test))]
 pub use meta::SCHEMA;
 
 /// All connections of one user.
@@ -76,6 +77,12 @@ pub struct Plaintext {
     pub label: String,
     /// The portal, as the package wrote it; empty where it wrote none.
     pub portal_url: String,
+}
+
+impl Plaintext {
+    /// The command that imports such a connection. Without the feature `migrate` there is none, and the folders of the
+    /// Python package are listed as broken.
+    pub const IMPORT: &'static str = "age-oauth connections import";
 }
 
 impl ConnectionStore {

@@ -96,6 +96,7 @@ fn a_ca_path_written_by_hand_stays() {
     }
 }
 
+#[cfg(feature = "migrate")]
 #[test]
 fn connections_of_the_python_package_are_listed_apart() {
     let (_folder, store) = store();
@@ -109,6 +110,7 @@ fn connections_of_the_python_package_are_listed_apart() {
     assert!(store.find(&named("prod_1a2b3c4d")).is_err());
 }
 
+#[cfg(feature = "migrate")]
 #[test]
 fn folders_of_the_python_package_do_not_get_in_the_way() {
     let (_folder, store) = store();

@@ -37,6 +37,7 @@ impl ConnectionStore {
     }
 
     /// Writes a new connection that never becomes the default.
+    #[cfg(any(feature = "migrate", test))]
     pub(crate) fn add_without_default(
         &self,
         connection: &Connection,
@@ -81,9 +82,9 @@ impl ConnectionStore {
         filled
     }
 
-    /// Turns a folder of the Python package, which is in this store, into a connection. Fields that
-    /// this version does not know stay in `meta.json`. The caller locked the folder with
-    /// [`Self::lock_folder`].
+    /// Turns a folder of the Python package, which is in this store, into a connection. Fields that this version does not
+    /// know stay in `meta.json`. The caller locked the folder with [`Self::lock_folder`].
+    #[cfg(any(feature = "migrate", test))]
     pub(crate) fn adopt(
         &self,
         lock: &RenewalLock,

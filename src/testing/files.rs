@@ -11,8 +11,7 @@ use crate::connection::{Connection, ConnectionId, Grant, Label, PortalUrl, Proxy
 use crate::federation::{is_secret_parameter, Target};
 
 use crate::files::parse_object;
-use crate::migrate::migration;
-use crate::migrate::package::{parse_env, parse_profiles, Legacy};
+use crate::migrate::{self, parse_env, parse_profiles, PackageConnection};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
 use crate::util::rfc3339;
@@ -163,7 +162,7 @@ pub fn legacy(input: &[u8]) {
         bytes
     });
     let entry = entry.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let read = Legacy::of("prod_1", "/old/prod_1".into(), env, Ok(meta), entry);
+    let read = PackageConnection::of("prod_1", "/old/prod_1".into(), env, Ok(meta), entry);
     match read {
         Ok(legacy) => {
             if has_text == Some(true) {
@@ -172,14 +171,14 @@ pub fn legacy(input: &[u8]) {
             if is_secret {
                 assert!(!format!("{legacy:?}").contains(CANARY));
             }
-            check_taken_over(&legacy, is_secret);
+            check_imported(&legacy, is_secret);
         }
         Err(error) if is_secret => check_error(error),
         Err(_) => {}
     }
 }
 
-fn check_secrets(legacy: &Legacy) {
+fn check_secrets(legacy: &PackageConnection) {
     let is_canary = |secret: &Secret| secret.expose() == CANARY;
     assert!(legacy.client_secret.as_ref().is_some_and(is_canary));
     let refresh = legacy.refresh.as_ref().map(|token| &token.secret);
@@ -216,15 +215,15 @@ fn check_profiles(bytes: &[u8]) {
 }
 
 /// The connection that it becomes is one that can be written and read.
-fn check_taken_over(legacy: &Legacy, is_secret: bool) {
+fn check_imported(legacy: &PackageConnection, is_secret: bool) {
     for number in [1, 2, 1_000_000] {
-        let label = migration::fit_label(&legacy.label, &legacy.id, number).unwrap();
+        let label = migrate::fit_label(&legacy.label, &legacy.id, number).unwrap();
         assert!(number == 1 || label.as_str().ends_with(&format!(" ({number})")));
     }
-    let label = migration::fit_label(&legacy.label, &legacy.id, 1).unwrap();
-    let made = migration::portal(legacy).and_then(|portal| {
-        let client_id = migration::client_id(legacy)?;
-        let grant = migration::grant(legacy, &mut Vec::new());
+    let label = migrate::fit_label(&legacy.label, &legacy.id, 1).unwrap();
+    let made = migrate::portal(legacy).and_then(|portal| {
+        let client_id = migrate::client_id(legacy)?;
+        let grant = migrate::grant(legacy, &mut Vec::new());
         Ok(Connection::new(label, portal, grant, client_id))
     });
     match made {

@@ -1,7 +1,8 @@
-//! What the fuzz targets in `tests/fuzz` do: each reads what comes from elsewhere, whatever it is, and asserts what must hold.
-//! Compiled for them and for the unit tests alone, which run every target on its committed inputs and on random ones.
+//! For the tests alone: the fuzz targets of `tests/fuzz`, and what the integration tests reach that is not public.
 //!
-//! Inputs are text where that can be, so that they can be written and read by people; `%%` on a line of its own parts them.
+//! Each fuzz target reads input that comes from elsewhere, whatever it is, and asserts what must hold. The unit tests run
+//! every target on its committed inputs and on random ones. Inputs are text where that is possible, so that people can
+//! write and read them; a line `%%` separates their parts.
 
 #![allow(
     missing_docs,
@@ -15,6 +16,12 @@ mod files;
 mod portal;
 mod secrets;
 mod sign_in;
+
+pub use crate::http::{fingerprint, to_pem, Http};
+pub use crate::keychain::{Call, MemoryStore};
+pub use crate::migrate::{Migrated, Migration, Options, PackageStore, Plan};
+pub use crate::portal::{probe, PortalInfo};
+pub use crate::token::{Binding, ClientSecret, RefreshToken, Tokens};
 
 use crate::connection::is_control;
 use crate::error::Error;

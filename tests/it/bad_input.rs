@@ -872,10 +872,10 @@ fn rule_20_on_a_full_disk_no_sign_in_is_spent() {
 /// Signs in for a fortnight, by a clock that is ten days behind.
 #[cfg(unix)]
 fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
-    use age_oauth::context::{Clock, Context, Deadline, Environment};
-    use age_oauth::event::Observer;
-    use age_oauth::oauth::{AuthorizationResponse, SignInOptions};
-    use age_oauth::{ConnectionStore, Keychains, Selector, Session};
+    use age_oauth::{
+        AuthorizationResponse, Clock, ConnectionStore, Context, Deadline, Environment, Keychains,
+        Observer, Selector, Session, SignInOptions,
+    };
     let context = Context {
         clock: Clock::new(|| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(240)),
         deadline: Deadline::never(),

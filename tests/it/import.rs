@@ -5,13 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use age_oauth::connection::KeychainKind;
-use age_oauth::context::{Context, Environment};
-use age_oauth::error::{Error, KeychainError, KeychainReason};
-use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
-use age_oauth::migrate::migration::{Migration, Options, Plan};
-use age_oauth::migrate::package::LegacyStore;
-use age_oauth::{ConnectionStore, Keychains, Secret};
+use age_oauth::testing::{Call, MemoryStore, Migrated, Migration, Options, PackageStore, Plan};
+use age_oauth::{
+    ConnectionStore, Context, Environment, Error, Item, ItemKind, KeychainError, KeychainKind,
+    KeychainReason, Keychains, Secret, SecretStore,
+};
 use serde_json::Value;
 
 use crate::home;
@@ -252,7 +250,7 @@ fn json_says_it_all_in_one_array() {
     };
     let prod = row(PROD);
     assert_eq!(prod["outcome"], "imported");
-    assert_eq!(prod["sign_in"], "exchanged");
+    assert_eq!(prod["sign_in"], "extended");
     assert_eq!(prod["plaintext_deleted"], true);
     assert_eq!(prod["format_version"], 1);
     assert!(prod["signed_in_until"].is_string());
@@ -643,7 +641,7 @@ fn of_two_client_secrets_a_person_decides() {
     });
     import(&home, &["--offline"])
         .code(1)
-        .err_has("another client secret");
+        .err_has("not the one in the keychain");
     assert!(old.env(PROD).exists());
     home.run([
         "connections",
@@ -737,7 +735,7 @@ fn a_portal_that_cannot_exchange_is_told() {
     let home = home();
     let old = lay_out(&home.store(), "0.1.7", &home, &portal);
     let out = import(&home, &[]).ok();
-    assert!(out.stdout.contains("did not exchange"), "{}", out.stdout);
+    assert!(out.stdout.contains("did not extend"), "{}", out.stdout);
     assert!(portal.accepts_refresh_token(&old.refresh));
     no_plaintext(&home, &old);
     good_token(&home, &portal, "Prod");
@@ -888,10 +886,7 @@ impl Bench {
     }
 
     /// Takes `Prod` over; `meanwhile` happens between reading and writing.
-    fn import(
-        &self,
-        meanwhile: impl FnOnce(),
-    ) -> age_oauth::Result<age_oauth::migrate::migration::Migrated> {
+    fn import(&self, meanwhile: impl FnOnce()) -> age_oauth::Result<Migrated> {
         let connections = ConnectionStore::open(self.home.store());
         let keychains = Keychains::fixed(Arc::clone(&self.keychain));
         let options = Options {
@@ -900,12 +895,12 @@ impl Bench {
             dry_run: false,
         };
         let mut takeover = Migration::begin(&connections, &keychains, &self.context, options)?;
-        let store = LegacyStore::open(&self.old.root);
+        let store = PackageStore::open(&self.old.root);
         let plan = takeover.plan(&store, PROD)?;
         meanwhile();
         match plan {
             Plan::New(incoming) => takeover.execute(*incoming),
-            Plan::Leftover(rest) => takeover.finish(*rest),
+            Plan::Leftover(leftover) => takeover.resume(*leftover),
             other => panic!("{other:?}"),
         }
     }
@@ -926,7 +921,7 @@ fn a_keychain_that_fails_leaves_the_plaintext() {
         assert!(store.list(None).unwrap().connections.is_empty());
     }
     let taken = bench.import(|| ()).unwrap();
-    assert!(taken.left.is_none() && taken.exchange && !taken.resumed);
+    assert!(taken.left.is_none() && taken.extend && !taken.resumed);
     assert!(!bench.old.env(PROD).exists());
     assert_eq!(bench.portal.connections(), 0);
 }

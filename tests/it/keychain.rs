@@ -15,11 +15,10 @@ use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET};
 use crate::support::scenario::{add, sign_in};
 use crate::support::{until, TIMEOUT};
-use age_oauth::connection::KeychainKind;
-use age_oauth::context::Environment;
-use age_oauth::error::KeychainReason;
-use age_oauth::keychain::{Item, ItemKind, SecretStore};
-use age_oauth::{Context, Keychains, Secret};
+use age_oauth::{
+    Context, Environment, Item, ItemKind, KeychainKind, KeychainReason, Keychains, Secret,
+    SecretStore,
+};
 use secret_service::blocking::SecretService;
 use secret_service::EncryptionType;
 

@@ -8,6 +8,7 @@
 mod support;
 
 mod api;
+mod architecture;
 mod bad_input;
 #[cfg(unix)]
 mod browser;

@@ -8,12 +8,11 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use age_oauth::connection::KeychainKind;
-use age_oauth::context::{Context, Environment};
-use age_oauth::keychain::{Item, Keychains};
-use age_oauth::session::TokenRequest;
-use age_oauth::token::{AccessToken, Binding, ClientSecret, RefreshToken, Tokens};
-use age_oauth::{ConnectionStore, Secret, Selector, Session};
+use age_oauth::testing::{Binding, ClientSecret, RefreshToken, Tokens};
+use age_oauth::{
+    AccessToken, ConnectionStore, Context, Environment, Item, KeychainKind, Keychains, Secret,
+    Selector, Session, TokenRequest,
+};
 use jiff::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;

@@ -3,8 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use age_oauth::context::Context;
-use age_oauth::ConnectionStore;
+use age_oauth::{ConnectionStore, Context};
 
 use crate::home;
 use crate::support::home::{Home, Outcome};

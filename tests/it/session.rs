@@ -4,17 +4,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use age_oauth::connection::{Grant, RedirectUri, Tls};
-use age_oauth::context::{Clock, Context, Environment};
-use age_oauth::error::{Error, KeychainReason, Refusal, SignInNeeded};
-use age_oauth::event::{Decision, Event, Notice, Observer};
-use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
-use age_oauth::oauth::{AuthorizationResponse, SignInOptions};
-use age_oauth::policy::{ExtendRule, MinTtl};
-use age_oauth::portal::Identity;
-use age_oauth::session::{PendingSignIn, SignedOut, TokenRequest, UsableToken};
-use age_oauth::token::{AccessToken, ClientSecret, Tokens};
-use age_oauth::{Connection, ConnectionStore, Secret, Session};
+use age_oauth::testing::{Call, ClientSecret, MemoryStore, Tokens};
+use age_oauth::{
+    AccessToken, AuthorizationResponse, Clock, Connection, ConnectionStore, Context, Decision,
+    Environment, Error, Event, ExtendRule, Grant, Identity, Item, ItemKind, KeychainReason, MinTtl,
+    Notice, Observer, PendingSignIn, RedirectUri, Refusal, Secret, SecretStore, Session,
+    SignInNeeded, SignInOptions, SignedOut, Tls, TokenRequest, UsableToken,
+};
 use serde_json::json;
 
 use crate::support::portal::{
@@ -70,7 +66,7 @@ impl World {
             connection.client_id = SERVICE_ID.into();
         });
         let secret = ClientSecret {
-            binding: age_oauth::token::Binding::of(&world.connection),
+            binding: age_oauth::testing::Binding::of(&world.connection),
             secret: Secret::new(SERVICE_SECRET.into()),
         };
         let item = Item::of(&world.connection, ItemKind::ClientSecret);

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use age_oauth::connection::{Proxy, Tls};
-use age_oauth::context::{Clock, Context, Deadline, Environment};
-use age_oauth::error::{Error, Refusal, TlsFailure, TlsFailureKind, Unreachable};
-use age_oauth::event::Observer;
-use age_oauth::http::{to_pem, Http};
-use age_oauth::portal::{probe, PortalInfo};
+use age_oauth::testing::{probe, to_pem, Http, PortalInfo};
+use age_oauth::{
+    Clock, Context, Deadline, Environment, Error, Observer, Proxy, Refusal, Tls, TlsFailure,
+    TlsFailureKind, Unreachable,
+};
 
 use crate::home;
 use crate::support::home::Home;
@@ -111,7 +110,7 @@ fn rule_15_each_fault_of_a_certificate_is_told_apart_with_its_facts() {
         assert_eq!(facts.sha256.len(), 32 * 3 - 1);
         assert_eq!(
             facts.sha256,
-            age_oauth::http::fingerprint(&refused.chain[0])
+            age_oauth::testing::fingerprint(&refused.chain[0])
         );
         assert!(!facts.self_signed);
         match kind {

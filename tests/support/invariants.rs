@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use age_oauth::context::{Context, Environment};
-use age_oauth::keychain::{Item, ItemKind, Keychains};
-use age_oauth::token::Tokens;
-use age_oauth::{Connection, ConnectionStore};
+use age_oauth::testing::Tokens;
+use age_oauth::{Connection, ConnectionStore, Context, Environment, Item, ItemKind, Keychains};
 
 use super::home::Home;
 use super::portal::Portal;

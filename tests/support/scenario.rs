@@ -2,10 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 
-use age_oauth::context::{Context, Environment};
-use age_oauth::keychain::{Item, ItemKind, Keychains};
-use age_oauth::token::Tokens;
-use age_oauth::{Connection, ConnectionStore, Selector};
+use age_oauth::testing::Tokens;
+use age_oauth::{
+    Connection, ConnectionStore, Context, Environment, Item, ItemKind, Keychains, Selector,
+};
 
 use super::home::{Home, Outcome};
 use super::portal::{Portal, APP_ID, SERVICE_ID, SERVICE_SECRET, USER};

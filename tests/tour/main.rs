@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use age_oauth::cli::{run, System, Terminals};
-use age_oauth::context::Environment;
+use age_oauth::Environment;
 
 use support::portal::{Portal, PortalVersion, APP_ID, USER};
 

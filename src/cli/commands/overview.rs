@@ -6,7 +6,7 @@ use crate::cli::format::shell_quoted;
 use crate::cli::shared::connection_table::rows;
 use crate::cli::shared::current_shell::current_shell;
 use crate::cli::CommandContext;
-use crate::store::Listing;
+use crate::store::{Listing, Plaintext};
 
 pub(in crate::cli) fn overview(ctx: &mut CommandContext) -> Outcome {
     let store = ctx.store()?;
@@ -35,7 +35,7 @@ pub(in crate::cli) fn overview(ctx: &mut CommandContext) -> Outcome {
 
 fn next(ctx: &CommandContext, listing: &Listing) -> String {
     if listing.connections.is_empty() {
-        return "Next: age-oauth connections import".into();
+        return format!("Next: {}", Plaintext::IMPORT);
     }
     let now = ctx.context.now();
     let needs_sign_in = listing.connections.iter().find(|connection| {

@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 
 use crate::cli::failure::{worse, Failure, Outcome, DONE};
 use crate::cli::format::{
-    ago, connection_flag, escape, from_now, local, local_and_left, table, PLAINTEXT,
+    ago, connection_flag, escape, from_now, local, local_and_left, not_imported, table,
 };
 use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::duration::words;
@@ -491,7 +491,7 @@ fn picture(
     cells.extend(
         plaintext
             .iter()
-            .map(|Plaintext { label, .. }| vec![String::new(), escape(label), PLAINTEXT.into()]),
+            .map(|Plaintext { label, .. }| vec![String::new(), escape(label), not_imported()]),
     );
     let mut text = table(&cells);
     let failures = rows.iter().filter_map(|row| {

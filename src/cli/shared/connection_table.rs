@@ -1,6 +1,6 @@
 //! The table of connections that `connections list` and `age-oauth` alone show.
 
-use crate::cli::format::{escape, from_now, table, PLAINTEXT};
+use crate::cli::format::{escape, from_now, not_imported, table};
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::store::{Listing, Plaintext};
@@ -37,7 +37,7 @@ pub(in crate::cli) fn rows(
             escape(label),
             escape(portal_url),
             String::new(),
-            PLAINTEXT.into(),
+            not_imported(),
         ]);
     }
     table(&rows)

@@ -6,18 +6,8 @@ use jiff::Timestamp;
 
 use crate::cli::format::connection_flag;
 use crate::cli::CommandContext;
-use crate::connection::{Connection, KeychainKind};
+use crate::connection::Connection;
 use crate::error::Error;
-
-/// The keychain's name, as the platform calls it.
-pub(in crate::cli) fn keychain_name(kind: KeychainKind) -> &'static str {
-    match kind {
-        KeychainKind::Vault => "vault (encrypted file)",
-        KeychainKind::Os if cfg!(windows) => "Windows Credential Manager",
-        KeychainKind::Os if cfg!(target_os = "macos") => "macOS Keychain",
-        KeychainKind::Os => "Secret Service",
-    }
-}
 
 /// Splits the last failure, as `meta.json` has it, into its time and its text. The time is absent
 /// if it cannot be read.

@@ -6,7 +6,7 @@
 
 mod error;
 mod format;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "testing"))]
 pub(crate) mod formats;
 mod keys;
 mod rekey;

@@ -6,7 +6,6 @@ use serde_json::json;
 use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
 use crate::cli::shared::connection_fields::default_keychain;
-use crate::cli::shared::connection_text::keychain_name;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 
@@ -48,7 +47,7 @@ pub(super) fn info(ctx: &mut CommandContext, args: &InfoArgs) -> Outcome {
     );
     ctx.answer(&format!("Store base:   {}", store.root().display()))?;
     ctx.answer(&format!("Default:      {default}"))?;
-    ctx.answer(&format!("Keychain:     {}", keychain_name(kind)))?;
+    ctx.answer(&format!("Keychain:     {}", kind.display_name()))?;
     ctx.answer(&format!(
         "Program:      {program} ({})",
         env!("CARGO_PKG_VERSION")

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::failure::Outcome;
-use crate::cli::format::{escape, PLAINTEXT};
+use crate::cli::format::{escape, not_imported};
 use crate::cli::shared::connection_json::as_json;
 use crate::cli::shared::connection_table::rows;
 use crate::cli::shared::help::examples;
@@ -62,10 +62,11 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
     }
     for plaintext in &listing.plaintext {
         ctx.answer(&format!(
-            "{}\t{}\t{}\t{PLAINTEXT}\t\t\t",
+            "{}\t{}\t{}\t{}\t\t\t",
             escape(&plaintext.id),
             escape(&plaintext.label),
-            escape(&plaintext.portal_url)
+            escape(&plaintext.portal_url),
+            not_imported()
         ))?;
     }
     Ok(())

@@ -2,9 +2,10 @@
 
 mod add;
 mod edit;
-// The file is in src/migrate, so that everything about the Python package is in one folder that can
-// be deleted. It is a child of this module, so that it can use what other commands use.
-#[path = "../../../migrate/command.rs"]
+// The file is in src/migrate, so that everything about the Python package is in one folder that can be deleted. It is a
+// child of this module, so that it can use what other commands use.
+#[cfg(feature = "migrate")]
+#[path = "../../../migrate/command/mod.rs"]
 mod import;
 mod info;
 mod list;
@@ -23,6 +24,7 @@ use crate::cli::CommandContext;
 
 use add::AddArgs;
 use edit::EditArgs;
+#[cfg(feature = "migrate")]
 use import::ImportArgs;
 use info::InfoArgs;
 use list::ListArgs;
@@ -48,6 +50,7 @@ pub(in crate::cli) enum ConnectionsCommand {
     Use(UseArgs),
     Share(ShareArgs),
     Remove(RemoveArgs),
+    #[cfg(feature = "migrate")]
     Import(ImportArgs),
     Info(InfoArgs),
 }
@@ -68,6 +71,7 @@ pub(in crate::cli) fn connections(
         ConnectionsCommand::Share(args) => share::share(ctx, &args),
         ConnectionsCommand::Use(args) => use_connection::use_connection(ctx, &args),
         ConnectionsCommand::Remove(args) => remove::remove(ctx, &args),
+        #[cfg(feature = "migrate")]
         ConnectionsCommand::Import(args) => import::import(ctx, &args),
         ConnectionsCommand::Info(args) => info::info(ctx, &args),
     }

@@ -7,7 +7,7 @@ use crate::cli::failure::Outcome;
 use crate::cli::format::{escape, local, local_and_left, verify_ssl};
 use crate::cli::shared::connection_json::as_json;
 use crate::cli::shared::connection_name::{labels, named};
-use crate::cli::shared::connection_text::{keychain_name, split_failure};
+use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant};
@@ -123,7 +123,7 @@ fn facts(
     facts.extend([
         ("Verify SSL", verify_ssl(&connection.tls)),
         ("Proxy", connection.proxy.as_str().to_owned()),
-        ("Keychain", keychain_name(connection.keychain).to_owned()),
+        ("Keychain", connection.keychain.display_name().to_owned()),
         ("Folder", store.folder(&connection.id).display().to_string()),
         (
             "Default",

@@ -10,7 +10,7 @@ use crate::error::{Error, KeychainError, KeychainReason};
 use crate::http;
 use crate::keychain::{Item, ItemKind};
 use crate::secret::Secret;
-use crate::store::{Listing, Selector};
+use crate::store::{Listing, Plaintext, Selector};
 
 /// The keychains that answered.
 pub(super) type Usable = Vec<KeychainKind>;
@@ -140,7 +140,7 @@ pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
                 "`{}` belongs to the Python package; its secrets are in a plain file",
                 old.label
             ),
-            "take it over: age-oauth connections import",
+            format!("import it: {}", Plaintext::IMPORT),
         ));
     }
     let astray = listing.connections.iter().filter(|connection| {

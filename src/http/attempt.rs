@@ -1,0 +1,146 @@
+//! One attempt at a request: how far it came, and what its failure means.
+//!
+//! How far an attempt came decides whether the request may be repeated, and ureq does not report
+//! it. So the layers below the request are our own (`connectors`) and record it here.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::Agent;
+
+use super::connectors::{ProxyConnector, ProxyRefusal, ProxyResolver, SendTracker, TlsConnector};
+use super::proxy::ProxyChoice;
+use super::response::Classified;
+use super::retry::Failure;
+use super::tls::TlsClient;
+use crate::crash;
+use crate::error::Unreachable;
+use crate::policy::{CONNECT_TIMEOUT, MAX_ANSWER_HEAD_BYTES};
+
+/// The name and version that this program gives in `User-Agent`.
+pub(super) const PROGRAM: &str = concat!("age-oauth/", env!("CARGO_PKG_VERSION"));
+
+/// How far an attempt came; each step is greater than the one before.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU8);
+
+/// The peer, portal or proxy, accepted a connection.
+pub(super) const CONNECTED: u8 = 1;
+/// There is a connection to the portal, perhaps through a proxy.
+pub(super) const PORTAL_REACHED: u8 = 2;
+/// The first byte of the request was handed to the network.
+pub(super) const SENT: u8 = 3;
+
+impl Progress {
+    pub(super) fn reach(&self, step: u8) {
+        self.0.fetch_max(step, Ordering::SeqCst);
+        crash::point("request on its way");
+    }
+
+    fn reached(&self, step: u8) -> bool {
+        self.0.load(Ordering::SeqCst) >= step
+    }
+}
+
+/// One attempt: what all its layers share.
+#[derive(Clone)]
+pub(super) struct Attempt {
+    pub(super) proxy: Option<Arc<ProxyChoice>>,
+    pub(super) tls: TlsClient,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Attempt {
+    /// ureq with our layers. It reads no proxy from the environment: that was decided before, and
+    /// our own layer connects to it.
+    pub(super) fn agent(&self, left: Duration) -> Agent {
+        let config = Agent::config_builder()
+            .proxy(None)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .max_response_header_size(MAX_ANSWER_HEAD_BYTES)
+            .max_idle_connections(0)
+            .timeout_global(Some(left))
+            .timeout_resolve(Some(CONNECT_TIMEOUT.min(left)))
+            .timeout_connect(Some(CONNECT_TIMEOUT.min(left)))
+            .build();
+        let connector =
+            Connector::<()>::chain(TcpConnector::default(), ProxyConnector(self.clone()))
+                .chain(TlsConnector(self.clone()))
+                .chain(SendTracker(Arc::clone(&self.progress)));
+        Agent::with_parts(config, connector, ProxyResolver(self.clone()))
+    }
+
+    /// The proxy, where a problem is the proxy's: the portal was not reached yet.
+    fn failed_proxy(&self) -> Option<&ProxyChoice> {
+        self.proxy
+            .as_deref()
+            .filter(|_| !self.progress.reached(PORTAL_REACHED))
+    }
+
+    pub(super) fn failure(&self, error: ureq::Error) -> Failure {
+        Failure {
+            classified: self.classify(error),
+            may_have_been_processed: self.progress.reached(SENT),
+            retry_after: None,
+        }
+    }
+
+    fn classify(&self, error: ureq::Error) -> Classified {
+        let why = match error {
+            ureq::Error::Io(error) => return self.classify_io(&error),
+            ureq::Error::Timeout(_) => Unreachable::Timeout,
+            ureq::Error::HostNotFound => Unreachable::Dns,
+            ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {
+                Unreachable::TooLarge
+            }
+            // ureq's words may repeat what the server sent.
+            ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
+                Unreachable::Broken("the response is not valid HTTP".to_owned())
+            }
+            ureq::Error::Decompress(..) => {
+                Unreachable::Broken("the compressed answer is damaged".to_owned())
+            }
+            _ => Unreachable::Broken("the HTTP exchange failed".to_owned()),
+        };
+        let what = match &why {
+            Unreachable::Timeout => "it does not answer in time",
+            Unreachable::Dns => "its host name is unknown",
+            _ => "it does not speak HTTP",
+        };
+        Classified::Unreachable(match self.failed_proxy() {
+            Some(proxy) => proxy.error(what),
+            None => why,
+        })
+    }
+
+    fn classify_io(&self, error: &io::Error) -> Classified {
+        // A refusal by the proxy, out of our own layer.
+        if let Some(refused) = error
+            .get_ref()
+            .and_then(|e| e.downcast_ref::<ProxyRefusal>())
+        {
+            return Classified::Unreachable(refused.0.clone());
+        }
+        // TLS, the refused certificate above all.
+        if let Some(classified) = self.tls.explain(error) {
+            return classified;
+        }
+        let words = error.to_string();
+        Classified::Unreachable(match self.failed_proxy() {
+            Some(proxy) => proxy.error(&words),
+            None if self.progress.reached(CONNECTED) => Unreachable::Broken(words),
+            None => Unreachable::Connect(words),
+        })
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Attempt")
+    }
+}

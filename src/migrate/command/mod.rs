@@ -1,0 +1,512 @@
+//! `connections import`: imports a store of the Python package. Each connection is imported on its
+//! own: secrets go to the keychain, the plaintext is deleted, the sign-in is extended. Or makes
+//! connections of the ArcGIS API for Python's profiles.
+
+mod exposed_secrets;
+mod profiles;
+mod sign_in;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{json, Value};
+
+use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::format::{escape, shell_quoted};
+use crate::cli::shared::connection_fields::{self, keychain_help};
+use crate::cli::shared::help::examples;
+use crate::cli::shared::keychain_kind::keychain_kind;
+use crate::cli::CommandContext;
+use crate::connection::Connection;
+use crate::connection::KeychainKind;
+use crate::error::{Error, KeychainReason};
+use crate::migrate::{
+    usual_places, Migrated, Migration, NewConnection, Note, Options, PackageStore, Plan,
+};
+use crate::store::ConnectionStore;
+use crate::util::rfc3339;
+use exposed_secrets::Exposed;
+use sign_in::SignInResult;
+
+/// Import the connections of the Python package age-oauth, with their secrets
+#[derive(Args, Debug, Default)]
+#[command(after_help = examples(&[
+    ("age-oauth connections import --dry-run", "show what would be done"),
+    ("age-oauth connections import", "import, and delete the plaintext"),
+    ("age-oauth connections import --from-arcgis-profile", "the profiles of the ArcGIS API for Python"),
+]))]
+pub(in crate::cli) struct ImportArgs {
+    /// The folder of the old store [default: where the Python package keeps it]
+    dir: Option<PathBuf>,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave the old store to the old tool: new connections, each with a sign-in of its own
+    #[arg(long)]
+    keep_plaintext: bool,
+    /// Ask no portal; sign-ins are imported as they are
+    #[arg(long)]
+    offline: bool,
+    /// Read the profiles of the ArcGIS API for Python instead [default: ~/.arcgisprofile]
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        conflicts_with_all = ["dir", "keep_plaintext", "offline"]
+    )]
+    #[allow(clippy::option_option)] // Given or not, and with a file or without.
+    from_arcgis_profile: Option<Option<PathBuf>>,
+    #[arg(
+        long,
+        value_name = "os|vault",
+        value_parser = keychain_kind(),
+        hide_possible_values = true,
+        help = keychain_help()
+    )]
+    keychain: Option<KeychainKind>,
+    /// Print one JSON array
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
+    if ctx.selector.is_some() {
+        // Importing all where one was meant could not be undone.
+        return Err(Failure::usage(
+            "`connections import` imports every connection; it does not take the name of one",
+        ));
+    }
+    let store = ctx.store()?;
+    if let Some(file) = &args.from_arcgis_profile {
+        return profiles::profiles(ctx, &store, args, file.as_deref());
+    }
+    let places = places(&store, args)?;
+    let mut there = Vec::new();
+    for place in &places {
+        if PackageStore::open(place).is_there()? {
+            there.push(place);
+        }
+    }
+    let mut run = ImportRun::new(ctx, &store, args);
+    if !there.is_empty() {
+        let options = run.options()?;
+        let keychains = run.ctx.keychains(&store);
+        let context = run.ctx.context.clone();
+        let mut migration = Migration::begin(&store, &keychains, &context, options)?;
+        for place in there {
+            // Read again under the lock, which keeps other imports away.
+            run.old_store(&mut migration, &PackageStore::open(place))?;
+            if run.keychain_down {
+                break;
+            }
+        }
+    }
+    run.conclude(&places)
+}
+
+/// Where to look for the old store: the folder that was given, else our own root and the usual
+/// places of the package.
+fn places(store: &ConnectionStore, args: &ImportArgs) -> Result<Vec<PathBuf>, Failure> {
+    if let Some(dir) = &args.dir {
+        if !dir.is_dir() {
+            return Err(Failure::usage(format!(
+                "`{}` is not a folder",
+                dir.display()
+            )));
+        }
+        let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        return Ok(vec![whole]);
+    }
+    let mut places = vec![store.root().to_owned()];
+    for place in usual_places() {
+        let real = std::fs::canonicalize(&place).ok();
+        let known = places
+            .iter()
+            .any(|known| *known == place || std::fs::canonicalize(known).ok() == real);
+        if real.is_some() && !known {
+            places.push(place);
+        }
+    }
+    Ok(places)
+}
+
+/// One run of the command, and what it prints at its end.
+struct ImportRun<'a> {
+    ctx: &'a mut CommandContext,
+    store: &'a ConnectionStore,
+    args: &'a ImportArgs,
+    rows: Vec<Value>,
+    worst: u8,
+    /// Whether anything was done, or would be.
+    busy: bool,
+    /// The keychain does not work, so that the rest would fail as well.
+    keychain_down: bool,
+    /// By portal and client ID.
+    exposed: BTreeMap<(String, String), Exposed>,
+}
+
+impl<'a> ImportRun<'a> {
+    fn new(ctx: &'a mut CommandContext, store: &'a ConnectionStore, args: &'a ImportArgs) -> Self {
+        Self {
+            ctx,
+            store,
+            args,
+            rows: Vec::new(),
+            worst: DONE,
+            busy: false,
+            keychain_down: false,
+            exposed: BTreeMap::new(),
+        }
+    }
+
+    fn options(&mut self) -> Result<Options, Failure> {
+        let (args, environment) = (self.args, &self.ctx.context.environment);
+        Ok(Options {
+            keychain: if args.dry_run {
+                connection_fields::keychain(args.keychain, environment)?
+            } else {
+                connection_fields::usable_keychain(self.ctx, self.store, args.keychain)?
+            },
+            keep_plaintext: args.keep_plaintext,
+            dry_run: args.dry_run,
+        })
+    }
+
+    fn old_store(&mut self, migration: &mut Migration<'_>, old: &PackageStore) -> Outcome {
+        if let Some(damage) = &old.damage {
+            // The folders hold what the index does, except for the default.
+            self.fail("", &Failure::failed(damage.to_string()));
+        }
+        let ids = match old.ids() {
+            Ok(ids) => ids,
+            Err(error) => {
+                self.fail("", &error.into());
+                return Ok(());
+            }
+        };
+        for id in &ids {
+            match self.one(migration, old, id) {
+                Ok(()) => {}
+                Err(failure @ (Failure::BrokenPipe | Failure::Interrupted)) => return Err(failure),
+                Err(failure) => {
+                    self.keychain_down = is_keychain_down(&failure);
+                    self.fail(id, &failure);
+                }
+            }
+            if self.keychain_down {
+                self.ctx
+                    .console
+                    .info("The keychain does not work; nothing else was tried.");
+                break;
+            }
+        }
+        if !self.args.dry_run {
+            match migration.finish(old.root()) {
+                Ok(Some(default)) => self
+                    .ctx
+                    .console
+                    .info(&format!("Default: {}", escape(default.label.as_str()))),
+                Ok(None) => {}
+                Err(error) => self.fail("", &error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, migration: &mut Migration<'_>, old: &PackageStore, id: &str) -> Outcome {
+        let dry = self.args.dry_run;
+        let migrated = match migration.plan(old, id).map_err(is_retryable)? {
+            Plan::Done => return Ok(()),
+            Plan::Gone => return self.gone(migration, old, id),
+            Plan::New(new) if dry => return self.would_import(old, id, &new),
+            Plan::Leftover(leftover) if dry => {
+                return self.would_finish(old, id, leftover.connection())
+            }
+            Plan::New(new) => migration.execute(*new).map_err(is_retryable)?,
+            Plan::Leftover(leftover) => migration.resume(*leftover).map_err(is_retryable)?,
+        };
+        self.imported(migration, old, id, migrated)
+    }
+
+    fn gone(&mut self, migration: &Migration<'_>, old: &PackageStore, id: &str) -> Outcome {
+        if self.args.keep_plaintext {
+            return Ok(());
+        }
+        self.busy = true;
+        let id_shown = escape(id);
+        if self.args.dry_run {
+            self.line(&format!("Would forget {id_shown}: only its name is left"))?;
+        } else {
+            migration.forget(old.root(), id)?;
+            self.line(&format!("[OK] Forgot {id_shown}: only its name was left"))?;
+        }
+        self.rows.push(json!({
+            "legacy_id": id,
+            "source": old.root().display().to_string(),
+            "outcome": if self.args.dry_run { "would_forget" } else { "forgotten" },
+            "format_version": 1,
+        }));
+        Ok(())
+    }
+
+    fn would_import(&mut self, old: &PackageStore, id: &str, new: &NewConnection) -> Outcome {
+        self.busy = true;
+        let connection = new.connection();
+        self.line(&format!(
+            "Would import: {}",
+            escape(connection.label.as_str())
+        ))?;
+        self.facts(connection)?;
+        let mut plans = vec![format!(
+            "its client secret {} to {}",
+            if new.has_secret() {
+                "goes"
+            } else {
+                "is missing; it would go"
+            },
+            connection.keychain.display_name()
+        )];
+        let sign_in = self.sign_in_before(connection, new.has_sign_in());
+        plans.push(match (&sign_in, self.args.keep_plaintext) {
+            (_, true) => "the plaintext stays; it needs a sign-in of its own".into(),
+            (SignInResult::Imported, _) if self.args.offline => {
+                "its sign-in goes there, too".into()
+            }
+            (SignInResult::Imported, _) => {
+                "its sign-in goes there, too; then it is extended, which ends the old refresh token"
+                    .into()
+            }
+            (SignInResult::Application, _) => {
+                "it is an application connection and needs no sign-in".into()
+            }
+            _ => "it needs a sign-in".into(),
+        });
+        if !self.args.keep_plaintext {
+            plans.push("its plaintext is overwritten and deleted".into());
+        }
+        for plan in plans {
+            self.line(&format!("     {plan}"))?;
+        }
+        self.notes(connection, new.notes())?;
+        let row = row(
+            connection,
+            old.root(),
+            id,
+            "would_import",
+            &sign_in,
+            new.notes(),
+        );
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn would_finish(&mut self, old: &PackageStore, id: &str, connection: &Connection) -> Outcome {
+        self.busy = true;
+        self.line(&format!(
+            "Would finish importing: {}",
+            escape(connection.label.as_str())
+        ))?;
+        self.line("     what is left of it in plain text is overwritten and deleted")?;
+        let sign_in = self.sign_in_before(connection, connection.status.signed_in_at.is_some());
+        let row = row(connection, old.root(), id, "would_finish", &sign_in, &[]);
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// Prints what was imported, extends the sign-in, and removes the connection from the old
+    /// index.
+    fn imported(
+        &mut self,
+        migration: &Migration<'_>,
+        old: &PackageStore,
+        id: &str,
+        migrated: Migrated,
+    ) -> Outcome {
+        self.busy = true;
+        let connection = &migrated.connection;
+        self.line(&format!(
+            "[OK] {} connection: {}",
+            if migrated.resumed {
+                "Finished importing"
+            } else {
+                "Imported"
+            },
+            escape(connection.label.as_str())
+        ))?;
+        self.facts(connection)?;
+        let sign_in = self.sign_in_after(&migrated)?;
+        match (&migrated.left, self.args.keep_plaintext) {
+            (None, true) => {
+                self.line("     the old store keeps its plaintext, for the old tool")?;
+            }
+            (None, false) => self.line("     its plaintext was overwritten and deleted")?,
+            (Some(_), _) => {}
+        }
+        self.notes(connection, &migrated.notes)?;
+        if migrated.had_secret && !self.args.keep_plaintext {
+            self.expose(connection, &sign_in);
+        }
+        let outcome = if migrated.resumed {
+            "finished"
+        } else {
+            "imported"
+        };
+        let mut row = row(
+            connection,
+            old.root(),
+            id,
+            outcome,
+            &sign_in,
+            &migrated.notes,
+        );
+        row["plaintext_deleted"] = (migrated.left.is_none() && !self.args.keep_plaintext).into();
+        self.rows.push(row);
+        let Some(error) = migrated.left else {
+            return Ok(migration.forget(old.root(), id)?);
+        };
+        Err(Failure::Hinted {
+            error,
+            hint: "the connection was imported, but its plaintext is still there; fix that, then import again"
+                .into(),
+        })
+    }
+
+    fn facts(&mut self, connection: &Connection) -> Outcome {
+        self.line(&format!(
+            "     {}, {}, id {}",
+            connection.portal,
+            connection.grant.as_str(),
+            connection.id
+        ))
+    }
+
+    fn notes(&mut self, connection: &Connection, notes: &[Note]) -> Outcome {
+        for note in notes {
+            let value = match note {
+                Note::Unverified => "true",
+                Note::NoCertificates(_) => "FILE",
+                _ => "",
+            };
+            let mut line = format!("     {}", escape(&note.to_string()));
+            if !value.is_empty() {
+                line.push_str("; to change that: age-oauth connections edit ");
+                line.push_str(&shell_quoted(connection.label.as_str()));
+                line.push_str(" --verify-ssl ");
+                line.push_str(value);
+            }
+            self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// A line of the answer; nothing with `--json`.
+    fn line(&mut self, line: &str) -> Outcome {
+        if self.args.json {
+            return Ok(());
+        }
+        self.ctx.answer(line)
+    }
+
+    /// Prints a failure; the others go on.
+    fn fail(&mut self, id: &str, failure: &Failure) {
+        self.busy = true;
+        self.ctx.event_log.failed(failure);
+        failure.print(&self.ctx.console);
+        self.worst = worse(self.worst, failure.code());
+        let known = self.rows.iter().any(|row| row["legacy_id"] == id);
+        if !id.is_empty() && !known {
+            self.rows.push(json!({
+                "legacy_id": id,
+                "outcome": "failed",
+                "format_version": 1,
+            }));
+        }
+    }
+
+    fn conclude(mut self, places: &[PathBuf]) -> Outcome {
+        if !self.busy {
+            let places: Vec<_> = places
+                .iter()
+                .map(|place| escape(&place.display().to_string()))
+                .collect();
+            self.line(&format!(
+                "Nothing to do: nothing is left to import in {}",
+                places.join(" or ")
+            ))?;
+        }
+        if self.args.keep_plaintext && self.busy && !self.args.dry_run {
+            self.ctx
+                .console
+                .info("When the old tool is not used any more: age-oauth connections import");
+        }
+        self.advise();
+        if self.args.json {
+            for row in &mut self.rows {
+                let key = [&row["portal_url"], &row["client_id"]]
+                    .map(|value| value.as_str().unwrap_or_default().to_owned());
+                let page = self.exposed.get(&(key[0].clone(), key[1].clone()));
+                row["client_secret_page"] = page.map_or(Value::Null, |one| one.page.clone().into());
+            }
+            let rows = std::mem::take(&mut self.rows);
+            self.ctx.answer_json(&Value::from(rows))?;
+        }
+        match self.worst {
+            DONE => Ok(()),
+            code => Err(Failure::Several(code)),
+        }
+    }
+}
+
+fn row(
+    connection: &Connection,
+    source: &Path,
+    id: &str,
+    outcome: &str,
+    sign_in: &SignInResult,
+    notes: &[Note],
+) -> Value {
+    let notes: Vec<_> = notes.iter().map(ToString::to_string).collect();
+    let end = match sign_in {
+        SignInResult::Extended(end) => *end,
+        SignInResult::Imported => connection.status.refresh_expires_at,
+        SignInResult::Application | SignInResult::Needed => None,
+    };
+    json!({
+        "label": connection.label.as_str(),
+        "id": connection.id.as_str(),
+        "legacy_id": id,
+        "portal_url": connection.portal.as_str(),
+        "auth_type": connection.grant.as_str(),
+        "client_id": connection.client_id,
+        "source": source.display().to_string(),
+        "outcome": outcome,
+        "sign_in": sign_in.as_str(),
+        "signed_in_until": end.map(rfc3339),
+        "plaintext_deleted": false,
+        "notes": notes,
+        "format_version": 1,
+    })
+}
+
+/// A failure of one connection's files, which can be tried again.
+fn is_retryable(error: Error) -> Failure {
+    match error {
+        error @ (Error::File { .. } | Error::Corrupt { .. }) => Failure::Hinted {
+            error,
+            hint: "this connection stays as it was; fix that, then import again".into(),
+        },
+        error => error.into(),
+    }
+}
+
+fn is_keychain_down(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Library(Error::Keychain { error, .. })
+            if matches!(
+                error.reason,
+                KeychainReason::Missing | KeychainReason::Locked | KeychainReason::Timeout
+            )
+    )
+}

@@ -1,0 +1,147 @@
+//! What becomes of a sign-in that stood in plain text: it is extended, so that copies of the old
+//! refresh token are worthless.
+
+use jiff::Timestamp;
+
+use super::ImportRun;
+use crate::cli::failure::{worse, Failure, Outcome};
+use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::event::Decision;
+use crate::migrate::Migrated;
+use crate::policy::ExtendRule;
+
+/// What became of a connection's sign-in.
+pub(super) enum SignInResult {
+    /// An application connection needs none.
+    Application,
+    /// A person must sign in.
+    Needed,
+    /// It was imported as it was.
+    Imported,
+    /// It was imported and extended. Holds its end.
+    Extended(Option<Timestamp>),
+}
+
+impl SignInResult {
+    /// As `--json` names it.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Needed => "needed",
+            Self::Imported => "imported",
+            Self::Extended(_) => "extended",
+        }
+    }
+}
+
+impl ImportRun<'_> {
+    /// What will become of the sign-in, by what the plaintext holds.
+    pub(super) fn sign_in_before(
+        &self,
+        connection: &Connection,
+        has_sign_in: bool,
+    ) -> SignInResult {
+        if connection.grant.is_application() {
+            SignInResult::Application
+        } else if has_sign_in && !self.args.keep_plaintext {
+            SignInResult::Imported
+        } else {
+            SignInResult::Needed
+        }
+    }
+
+    /// Extends the sign-in where it stood in plain text, and prints what became of it.
+    pub(super) fn sign_in_after(&mut self, migrated: &Migrated) -> Result<SignInResult, Failure> {
+        let connection = &migrated.connection;
+        if connection.grant.is_application() {
+            if !migrated.had_secret && !migrated.resumed {
+                self.line(&format!(
+                    "     its client secret is missing: age-oauth connections edit {} --client-secret-stdin",
+                    shell_quoted(connection.label.as_str())
+                ))?;
+            }
+            return Ok(SignInResult::Application);
+        }
+        if let Some(stray) = &migrated.stray {
+            if !self.args.offline {
+                self.ctx.warn_of(connection);
+                let session = self.ctx.session_of(self.store, connection.clone());
+                session.revoke_stray(stray.duplicate());
+            }
+        }
+        if !migrated.extend {
+            let signed_in = connection.status.signed_in_at.is_some();
+            if signed_in {
+                return Ok(SignInResult::Imported);
+            }
+            self.needs_sign_in(connection)?;
+            return Ok(SignInResult::Needed);
+        }
+        if self.args.offline {
+            self.line(&format!(
+                "     its sign-in was imported; copies of the old plaintext work until it is extended: age-oauth refresh --now {}",
+                connection_flag(connection)
+            ))?;
+            return Ok(SignInResult::Imported);
+        }
+        self.extend(connection)
+    }
+
+    pub(super) fn needs_sign_in(&mut self, connection: &Connection) -> Outcome {
+        self.line(&format!(
+            "     it needs a sign-in: age-oauth login {}",
+            connection_flag(connection)
+        ))
+    }
+
+    /// Ends the refresh token that stood in plain text. Where the portal cannot be asked now, the
+    /// connection stays imported.
+    fn extend(&mut self, connection: &Connection) -> Result<SignInResult, Failure> {
+        self.ctx.warn_of(connection);
+        let session = self.ctx.session_of(self.store, connection.clone());
+        let again = format!("age-oauth refresh --now {}", connection_flag(connection));
+        match session.refresh(ExtendRule::Now) {
+            Ok(refreshed) if refreshed.token.decision == Decision::Extended => {
+                let end = refreshed.token.sign_in_expires_at;
+                let until = end.map_or_else(String::new, |end| {
+                    let when = local_and_left(end, self.ctx.context.now(), &self.ctx.system.zone);
+                    format!(" until {when}")
+                });
+                let user = refreshed.token.username.unwrap_or_default();
+                self.line(&format!(
+                    "     signed in as {}{until}; the sign-in was extended, so that copies of the old refresh token are worthless",
+                    escape(&user)
+                ))?;
+                Ok(SignInResult::Extended(end))
+            }
+            Ok(_) => {
+                self.line(
+                    "     its sign-in was imported, but this portal did not extend it: copies of the old plaintext work until it ends",
+                )?;
+                Ok(SignInResult::Imported)
+            }
+            Err(Error::SignInNeeded { .. }) => {
+                self.needs_sign_in(connection)?;
+                Ok(SignInResult::Needed)
+            }
+            Err(error) => {
+                self.line("     its sign-in was imported, but not extended")?;
+                let failure = match error {
+                    error @ Error::Refused { .. } => Failure::Library(error),
+                    error => Failure::Hinted {
+                        error,
+                        hint: format!(
+                            "until it is extended, copies of the old plaintext work: {again}"
+                        ),
+                    },
+                };
+                self.ctx.event_log.failed(&failure);
+                failure.print(&self.ctx.console);
+                self.worst = worse(self.worst, failure.code());
+                Ok(SignInResult::Imported)
+            }
+        }
+    }
+}
