@@ -21,8 +21,8 @@ pub enum Call {
 /// A keychain in memory. Clones share it.
 ///
 /// ```
-/// use age_oauth::keychain::{Call, Item, ItemKind, MemoryStore, SecretStore};
-/// use age_oauth::error::KeychainReason;
+/// use age_oauth::testing::{Call, MemoryStore};
+/// use age_oauth::{Item, ItemKind, KeychainReason, SecretStore};
 /// use age_oauth::Secret;
 ///
 /// let keychain = MemoryStore::new();
