@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Item, SecretStore};
 use crate::error::KeychainError;
-#[cfg(any(test, feature = "testing"))]
 use crate::error::KeychainReason;
 use crate::secret::Secret;
 use crate::util::lock;
@@ -25,8 +24,8 @@ pub enum Call {
 /// A keychain in memory. Clones share it.
 ///
 /// ```
-/// use age_oauth::keychain::{Item, ItemKind, MemoryStore, SecretStore};
-/// use age_oauth::Secret;
+/// use age_oauth::testing::MemoryStore;
+/// use age_oauth::{Item, ItemKind, Secret, SecretStore};
 ///
 /// let keychain = MemoryStore::new();
 /// let item = Item::new("my_portal_1", "my portal", ItemKind::Tokens);
@@ -39,7 +38,6 @@ pub struct MemoryStore(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     items: BTreeMap<String, (String, Secret)>,
-    #[cfg(any(test, feature = "testing"))]
     failures: Failures,
 }
 
@@ -66,7 +64,6 @@ impl MemoryStore {
     fn begin(&self, call: Call) -> Result<MutexGuard<'_, State>, KeychainError> {
         #[cfg_attr(not(any(test, feature = "testing")), allow(unused_mut))]
         let mut state = lock(&self.0);
-        #[cfg(any(test, feature = "testing"))]
         if let Some(reason) = state.failures.of(call) {
             return Err(KeychainError::new(self.name(), reason, "injected failure"));
         }
@@ -75,15 +72,12 @@ impl MemoryStore {
 }
 
 /// Which calls fail, and which were made.
-#[cfg(any(test, feature = "testing"))]
 #[derive(Debug, Default)]
 struct Failures {
     next: Vec<(Call, KeychainReason)>,
     always: Vec<(Call, KeychainReason)>,
     calls: Vec<Call>,
 }
-
-#[cfg(any(test, feature = "testing"))]
 impl Failures {
     fn of(&mut self, call: Call) -> Option<KeychainReason> {
         self.calls.push(call);
@@ -108,7 +102,6 @@ impl Failures {
 /// assert_eq!(keychain.get(&item).unwrap_err().reason, KeychainReason::Locked);
 /// assert!(keychain.get(&item).is_ok());
 /// ```
-#[cfg(any(test, feature = "testing"))]
 impl MemoryStore {
     /// The next such call fails.
     pub fn fail_next(&self, call: Call, reason: KeychainReason) {
