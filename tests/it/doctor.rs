@@ -313,13 +313,12 @@ fn what_the_environment_changes_is_said() {
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychains {
     use super::*;
-    use crate::keychain::{Provider, Session};
+    use crate::support::secret_service::{Provider, SecretService, SilentBus};
 
-    fn on(address: &str) -> (Portal, Home) {
+    fn home_in(session: &SecretService) -> (Portal, Home) {
         let portal = Portal::start(PortalVersion::Enterprise114);
         let mut home = home();
-        home.set("AGE_OAUTH_KEYCHAIN", "os");
-        home.set("DBUS_SESSION_BUS_ADDRESS", address);
+        session.use_in(&mut home);
         (portal, home)
     }
 
@@ -334,8 +333,8 @@ mod keychains {
     }
 
     fn mended(provider: Provider) {
-        let session = Session::with(provider);
-        let (portal, home) = on(session.address());
+        let session = SecretService::start(provider);
+        let (portal, home) = home_in(&session);
         add(&home, &portal, "prod");
         sign_in(&home, &portal, "prod").ok();
         let (code, all) = findings(&home, &[], &[]);
@@ -348,8 +347,8 @@ mod keychains {
             .as_str()
             .unwrap()
             .to_owned();
-        session.duplicate_of(&format!("{id}/tokens"), b"garbage");
-        session.duplicate_of("gone_1/tokens", b"left behind");
+        session.add_item(&format!("{id}/tokens"), b"garbage");
+        session.add_item("gone_1/tokens", b"left behind");
         let (code, all) = findings(&home, &["--offline"], &[]);
         assert_eq!(code, 1);
         assert!(wrong(&all, "secrets").1.contains("age-oauth login -c prod"));
@@ -373,7 +372,7 @@ mod keychains {
         assert_eq!(code, 0, "{all:#?}");
 
         for garbage in [b"one", b"two"] {
-            session.duplicate_of(&format!("{id}/client-secret"), garbage);
+            session.add_item(&format!("{id}/client-secret"), garbage);
         }
         home.run(["doctor", "--offline", "--fix", "--yes"])
             .done()
@@ -385,8 +384,8 @@ mod keychains {
 
     #[test]
     fn a_locked_collection_no_bus_and_a_mute_one_are_told_apart() {
-        let session = Session::start();
-        let (portal, home) = on(session.address());
+        let session = SecretService::start(Provider::GnomeKeyring);
+        let (portal, home) = home_in(&session);
         add(&home, &portal, "prod");
         sign_in(&home, &portal, "prod").ok();
         let task = findings(&home, &["--as-task"], &[]);
@@ -407,12 +406,9 @@ mod keychains {
             &[("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")],
         );
         assert!(wrong(&none.1, "keychain").1.contains("--keychain vault"));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("bus");
-        let _mute = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let address = format!("unix:path={}", path.display());
-        let mute = findings(&home, &[], &[("DBUS_SESSION_BUS_ADDRESS", &address)]);
-        assert!(wrong(&mute.1, "keychain")
+        let bus = SilentBus::start();
+        let silent = findings(&home, &[], &[("DBUS_SESSION_BUS_ADDRESS", &bus.address())]);
+        assert!(wrong(&silent.1, "keychain")
             .1
             .contains("AGE_OAUTH_KEYCHAIN_TIMEOUT"));
     }

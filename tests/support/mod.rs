@@ -15,6 +15,8 @@ pub mod portal;
 #[cfg(unix)]
 pub mod pty;
 pub mod scenario;
+#[cfg(all(unix, not(target_os = "macos")))]
+pub mod secret_service;
 pub mod svg;
 
 use std::thread;

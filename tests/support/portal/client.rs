@@ -231,7 +231,7 @@ fn request_bytes(method: &str, url: &Url, headers: &[(&str, &str)], body: &[u8])
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let mut lines = vec![
         format!("{method} {target} HTTP/1.1"),
-        format!("System: {host}"),
+        format!("Host: {host}"),
         "Connection: close".to_owned(),
     ];
     lines.extend(
