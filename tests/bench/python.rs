@@ -47,7 +47,7 @@ impl Bench {
 
     fn token_beside_predecessor(&mut self) {
         // The predecessor keeps its secrets in plain files.
-        self.home.has_plaintext_in("old");
+        self.home.allow_secrets_in("old");
         let root = self.home.path().join("old/.config/age_oauth");
         let old = legacy::lay_out(&root, "0.2.1", &self.home, &self.portal);
         let theirs = || {

@@ -67,7 +67,7 @@ fn folder_of(home: &Home, label: &str) -> PathBuf {
 }
 
 #[track_caller]
-fn nothing_was_made(home: &Home) {
+fn nothing_was_created(home: &Home) {
     assert_eq!(labels(home), Vec::<String>::new());
     assert_eq!(folders(home), Vec::<PathBuf>::new());
     let claims = fs::read_dir(home.store().join("labels"));
@@ -90,19 +90,19 @@ fn no_control_characters(outcome: &Outcome) {
 // — labels, addresses, files, secrets —
 
 #[test]
-fn labels_that_nobody_can_say_are_refused() {
+fn labels_with_unusable_characters_are_refused() {
     let (portal, home) = start();
     let long = "x".repeat(65);
     for label in ["", "   ", &long, "a\nb", "a\u{1b}[31mb", "a\u{202e}b"] {
         let said = try_add(&home, &portal, &[("--label", Some(label))]).code(2);
         assert!(said.stderr.contains("label"), "{}", said.stderr);
         no_control_characters(&said.out(""));
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
 }
 
 #[test]
-fn strange_but_honest_labels_stay_in_their_place() {
+fn unusual_but_valid_labels_work_everywhere() {
     let (portal, home) = start();
     let full = "x".repeat(64);
     let names = [
@@ -147,7 +147,7 @@ fn strange_but_honest_labels_stay_in_their_place() {
 }
 
 #[test]
-fn a_label_is_taken_however_it_is_written() {
+fn a_label_is_unique_across_unicode_forms_and_case() {
     let (portal, home) = start();
     try_add(&home, &portal, &[("--label", Some("Zürich"))]).ok();
     for again in ["Zürich", "ZÜRICH", "Zu\u{308}rich", "  zürich "] {
@@ -165,7 +165,7 @@ fn a_label_is_taken_however_it_is_written() {
 }
 
 #[test]
-fn addresses_that_cannot_be_a_portals_are_refused_without_asking_anybody() {
+fn invalid_portal_urls_are_refused_without_a_request() {
     let (portal, home) = start();
     for (address, word) in [
         ("", "empty"),
@@ -183,12 +183,12 @@ fn addresses_that_cannot_be_a_portals_are_refused_without_asking_anybody() {
         assert!(!text.contains("secret-word"), "{text}");
         no_control_characters(&said.out(""));
     }
-    nothing_was_made(&home);
+    nothing_was_created(&home);
     assert_eq!(portal.connections(), 0);
 }
 
 #[test]
-fn an_address_without_a_scheme_is_https() {
+fn a_url_without_a_scheme_is_https() {
     let (portal, home) = start();
     let bare = portal.url().replace("https://", "");
     try_add(&home, &portal, &[("--portal", Some(&bare))]).ok();
@@ -201,7 +201,7 @@ fn an_address_without_a_scheme_is_https() {
 }
 
 #[test]
-fn whoever_answers_but_is_no_portal_is_not_added() {
+fn a_server_that_is_not_a_portal_is_not_added() {
     let (portal, home) = start();
     for fault in [
         Fault::Html200,
@@ -218,16 +218,16 @@ fn whoever_answers_but_is_no_portal_is_not_added() {
             "{case}: {}",
             said.stderr
         );
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     let elsewhere = portal.url().replace("/portal", "/elsewhere");
     try_add(&home, &portal, &[("--portal", Some(&elsewhere))]).code(6);
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 /// The portal's authority in the forms that people have it in, good ones and bad ones.
 #[test]
-fn files_of_certificates_are_read_in_every_honest_form_and_in_no_other() {
+fn certificate_files_are_read_in_every_valid_format_and_in_no_other() {
     let (portal, home) = start();
     let pem = portal.ca_pem().to_owned();
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -255,7 +255,7 @@ fn files_of_certificates_are_read_in_every_honest_form_and_in_no_other() {
         let said = try_add(&home, &portal, &[("--verify-ssl", Some(&path))]).code(2);
         assert!(said.stderr.contains(word), "{path}: {}", said.stderr);
         assert!(!said.stderr.contains(key.lines().nth(1).unwrap()));
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     assert_eq!(portal.connections(), 0);
     let windows = pem.replace('\n', "\r\n");
@@ -294,7 +294,7 @@ fn files_of_certificates_are_read_in_every_honest_form_and_in_no_other() {
 }
 
 #[test]
-fn client_secrets_that_cannot_be_right_are_refused_and_not_shown() {
+fn invalid_client_secrets_are_refused_and_not_shown() {
     let (portal, home) = start();
     let (url, ca) = (
         portal.url(),
@@ -332,7 +332,7 @@ fn client_secrets_that_cannot_be_right_are_refused_and_not_shown() {
         let said = try_secret(secret).code(2).out("").err_has("client secret");
         assert!(!said.stderr.contains("s3cr3t"), "{}", said.stderr);
         assert!(!said.stderr.contains(SERVICE_SECRET), "{}", said.stderr);
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     try_secret(&format!("  {SERVICE_SECRET}\r\n")).ok();
     home.run(["token"]).done().ok();
@@ -347,7 +347,7 @@ fn client_secrets_that_cannot_be_right_are_refused_and_not_shown() {
 // — what is missing —
 
 #[test]
-fn what_is_missing_is_named_where_nobody_can_be_asked() {
+fn missing_arguments_are_named_without_a_terminal() {
     let (portal, home) = start();
     for flag in ["--label", "--portal", "--client-id"] {
         try_add(&home, &portal, &[(flag, None)])
@@ -359,7 +359,7 @@ fn what_is_missing_is_named_where_nobody_can_be_asked() {
         .code(2)
         .err_has("--client-secret-stdin")
         .err_has("AGE_OAUTH_CLIENT_SECRET");
-    nothing_was_made(&home);
+    nothing_was_created(&home);
     add(&home, &portal, "prod");
     home.run(["connections", "remove", "prod"])
         .done()
@@ -427,7 +427,7 @@ fn every_command_has_help() {
 // — which connection —
 
 #[test]
-fn an_unknown_connection_is_answered_with_those_there_are() {
+fn an_unknown_connection_is_an_error_that_lists_the_existing_ones() {
     let (portal, home) = start();
     home.run(["token"])
         .done()
@@ -461,7 +461,7 @@ fn an_unknown_connection_is_answered_with_those_there_are() {
 }
 
 #[test]
-fn the_beginning_of_an_id_must_fit_one_connection_alone() {
+fn an_id_prefix_must_match_exactly_one_connection() {
     let (portal, home) = start();
     add(&home, &portal, "prod");
     let folder = folder_of(&home, "prod");
@@ -507,7 +507,7 @@ fn two() -> (Portal, Home) {
 
 /// With one connection damaged, it alone is out of order, and is named.
 #[track_caller]
-fn one_is_broken(home: &Home, case: &str) {
+fn only_one_is_damaged(home: &Home, case: &str) {
     let said = home.run(["token", "-c", "prod"]).done();
     assert!(matches!(said.code, 1 | 4), "{case}: {}", said.stderr);
     no_control_characters(&said.out(""));
@@ -538,7 +538,7 @@ fn one_is_broken(home: &Home, case: &str) {
 }
 
 #[test]
-fn a_damaged_description_stops_its_own_connection_alone_and_is_not_touched() {
+fn a_damaged_meta_json_stops_only_its_own_connection_and_is_not_changed() {
     let (portal, home) = two();
     let folder = folder_of(&home, "prod");
     let path = folder.join("meta.json");
@@ -571,7 +571,7 @@ fn a_damaged_description_stops_its_own_connection_alone_and_is_not_touched() {
     ];
     for (case, bytes) in cases {
         fs::write(&path, &bytes).unwrap();
-        one_is_broken(&home, case);
+        only_one_is_damaged(&home, case);
         home.run(["token"]).done().code(1).err_has("meta.json");
         assert_eq!(
             fs::read(&path).unwrap(),
@@ -585,7 +585,7 @@ fn a_damaged_description_stops_its_own_connection_alone_and_is_not_touched() {
 }
 
 #[test]
-fn a_description_of_a_later_version_names_who_wrote_it_and_what_this_one_reads() {
+fn a_meta_json_of_a_later_version_is_an_error_that_names_both_versions() {
     let (portal, home) = two();
     let path = folder_of(&home, "prod").join("meta.json");
     let good = fs::read(&path).unwrap();
@@ -593,7 +593,7 @@ fn a_description_of_a_later_version_names_who_wrote_it_and_what_this_one_reads()
     meta["schema_version"] = json!(99);
     meta["written_by"] = json!("age-oauth 9.9.9");
     fs::write(&path, meta.to_string()).unwrap();
-    one_is_broken(&home, "later");
+    only_one_is_damaged(&home, "later");
     home.run(["token"])
         .done()
         .code(1)
@@ -615,7 +615,7 @@ fn a_description_of_a_later_version_names_who_wrote_it_and_what_this_one_reads()
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_of_its_own_is_neither_followed_nor_replaced() {
+fn links_and_special_files_are_neither_followed_nor_replaced() {
     use std::os::unix::fs::{symlink, PermissionsExt};
     let (_portal, home) = two();
     let folder = folder_of(&home, "prod");
@@ -623,12 +623,12 @@ fn what_is_no_file_of_its_own_is_neither_followed_nor_replaced() {
     let aside = home.path().join("aside.json");
     fs::rename(&path, &aside).unwrap();
     let original = fs::read(&aside).unwrap();
-    one_is_broken(&home, "missing");
+    only_one_is_damaged(&home, "missing");
     fs::create_dir(&path).unwrap();
-    one_is_broken(&home, "directory");
+    only_one_is_damaged(&home, "directory");
     fs::remove_dir(&path).unwrap();
     symlink(&aside, &path).unwrap();
-    one_is_broken(&home, "link");
+    only_one_is_damaged(&home, "link");
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
     assert_eq!(
         fs::read(&aside).unwrap(),
@@ -639,7 +639,7 @@ fn what_is_no_file_of_its_own_is_neither_followed_nor_replaced() {
     fs::copy(&aside, &path).unwrap();
     if !is_root() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-        one_is_broken(&home, "unreadable");
+        only_one_is_damaged(&home, "unreadable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     home.run(["whoami", "-c", "prod"]).done().ok();
@@ -647,7 +647,7 @@ fn what_is_no_file_of_its_own_is_neither_followed_nor_replaced() {
     let elsewhere = home.path().join("elsewhere");
     fs::rename(&folder, &elsewhere).unwrap();
     symlink(&elsewhere, &folder).unwrap();
-    one_is_broken(&home, "folder");
+    only_one_is_damaged(&home, "folder");
     fs::remove_file(&folder).unwrap();
     fs::rename(&elsewhere, &folder).unwrap();
     home.run(["whoami", "-c", "prod"]).done().ok();
@@ -662,7 +662,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn a_damaged_default_is_no_default_and_a_lost_index_costs_nothing() {
+fn a_damaged_default_is_ignored_and_a_lost_label_index_is_harmless() {
     let (_portal, home) = two();
     let default = home.store().join("default");
     for garbage in [
@@ -695,7 +695,7 @@ fn a_damaged_default_is_no_default_and_a_lost_index_costs_nothing() {
 
 /// Rule 24b: a secret stays with the portal and client id that it was stored for.
 #[test]
-fn rule_24b_a_rewritten_description_sends_no_secret_elsewhere() {
+fn rule_24b_a_changed_meta_json_sends_no_secret_elsewhere() {
     let (portal, home) = two();
     let elsewhere = Portal::start(PortalVersion::Enterprise114);
     let path = folder_of(&home, "prod").join("meta.json");
@@ -777,7 +777,7 @@ fn snapshot(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_old_content_stays_and_a_token_is_still_handed_out() {
+fn on_a_full_disk_old_content_stays_and_a_token_is_still_returned() {
     let (portal, home) = two();
     let before = snapshot(&home);
     for arguments in [
@@ -810,7 +810,7 @@ fn on_a_full_disk_old_content_stays_and_a_token_is_still_handed_out() {
 
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_nothing_is_half_made() {
+fn on_a_full_disk_nothing_is_created_in_part() {
     let (portal, home) = start();
     let url = portal.url();
     let user = [
@@ -842,10 +842,10 @@ fn on_a_full_disk_nothing_is_half_made() {
     ];
     for _ in 0..2 {
         run_after(&home, DISK_FULL, &user, "").code(1).out("");
-        nothing_was_made(&home);
+        nothing_was_created(&home);
         let said = run_after(&home, DISK_FULL, &service, SERVICE_SECRET);
         assert!(matches!(said.code, 1 | 5), "{}", said.stderr);
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     home.run(user).done().ok();
     home.run(service).input(SERVICE_SECRET).done().ok();
@@ -856,7 +856,7 @@ fn on_a_full_disk_nothing_is_half_made() {
 /// is not tried (rule 20).
 #[cfg(unix)]
 #[test]
-fn rule_20_on_a_full_disk_no_sign_in_is_spent() {
+fn rule_20_on_a_full_disk_no_refresh_token_is_spent() {
     let (portal, home) = start();
     add(&home, &portal, "prod");
     sign_in_ten_days_ago(&home, &portal);
@@ -902,7 +902,7 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
 /// A sign-in that cannot be stored leaves the one before it in its place.
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_the_former_sign_in_stays() {
+fn on_a_full_disk_the_previous_sign_in_stays() {
     let (portal, home) = two();
     let before = snapshot(&home);
     let child = spawn_after(&home, DISK_FULL, &["login", "-c", "prod"]);
@@ -916,7 +916,7 @@ fn on_a_full_disk_the_former_sign_in_stays() {
 /// Rule 25: owner alone, whatever the umask.
 #[cfg(unix)]
 #[test]
-fn rule_25_files_and_folders_are_their_owners_alone_whatever_the_umask() {
+fn rule_25_files_and_folders_are_private_to_their_owner_whatever_the_umask() {
     for umask in ["umask 022", "umask 000"] {
         let (portal, home) = start();
         let (url, ca) = (
@@ -1024,7 +1024,7 @@ fn login(home: &Home, label: &str, code_for: impl FnOnce(&str) -> String) -> Out
 }
 
 #[test]
-fn a_code_that_cannot_be_right_signs_nobody_in_and_nobody_out() {
+fn an_invalid_code_changes_no_sign_in() {
     let (portal, home) = two();
     let other = Portal::start(PortalVersion::Enterprise114);
     let elsewhere = crate::home();
@@ -1066,7 +1066,7 @@ fn a_code_that_cannot_be_right_signs_nobody_in_and_nobody_out() {
 }
 
 #[test]
-fn without_a_code_and_without_a_sign_in_a_person_is_needed() {
+fn without_a_code_and_without_a_sign_in_login_reports_that_a_sign_in_is_needed() {
     let (portal, home) = start();
     add(&home, &portal, "prod");
     for nothing in ["", "\n", "\n\n\n"] {
@@ -1081,7 +1081,7 @@ fn without_a_code_and_without_a_sign_in_a_person_is_needed() {
 }
 
 #[test]
-fn a_clock_that_is_hours_off_is_mentioned_and_harms_no_token() {
+fn a_wrong_clock_is_reported_and_harms_no_token() {
     for seconds in [-7200, 7200] {
         let (portal, home) = start();
         portal.clock().shift_seconds(seconds);
@@ -1124,7 +1124,7 @@ fn is_kind(said: &Outcome, code: i32, kind: &str) {
 }
 
 #[test]
-fn errors_in_json_have_the_kind_and_code_of_the_table() {
+fn errors_in_json_have_the_documented_kind_and_exit_code() {
     let (portal, home) = start();
     let json = |arguments: &[&str]| home.run(arguments.iter().chain(&["--json"])).done();
     is_kind(&json(&["token", "--no-such-flag"]), 2, "usage");
@@ -1180,7 +1180,7 @@ fn is_busy(home: &Home) {
 
 /// Warnings are lines of JSON too, and the error is the last.
 #[test]
-fn warnings_in_json_are_lines_of_their_own() {
+fn warnings_in_json_are_separate_lines() {
     let (portal, home) = start();
     try_add(&home, &portal, &[("--verify-ssl", Some("false"))]).ok();
     let said = home.run(["token", "--json"]).done();

@@ -27,7 +27,7 @@ fn prepared() -> (Portal, Home, String) {
 }
 
 /// Starts a sign-in and reads the address that it prints.
-fn begun(home: &Home) -> (Child, String) {
+fn start_login(home: &Home) -> (Child, String) {
     let mut child = home.run(["login", "--json"]).spawn();
     let mut line = String::new();
     // Unbuffered beyond the line, so that the rest stays in the pipe.
@@ -40,9 +40,9 @@ fn begun(home: &Home) -> (Child, String) {
 }
 
 #[test]
-fn a_sign_in_clicked_through_ends_at_our_page() {
+fn a_sign_in_in_a_real_browser_ends_at_our_page() {
     let (_portal, home, redirect_uri) = prepared();
-    let (child, url) = begun(&home);
+    let (child, url) = start_login(&home);
     let browser = Browser::start();
     browser.open(&url);
     assert_eq!(browser.title(), "Sign In");
@@ -61,9 +61,9 @@ fn a_sign_in_clicked_through_ends_at_our_page() {
 }
 
 #[test]
-fn a_sign_in_declined_in_the_browser_is_told_as_that() {
+fn a_sign_in_declined_in_the_browser_is_reported_as_declined() {
     let (_portal, home, _) = prepared();
-    let (child, url) = begun(&home);
+    let (child, url) = start_login(&home);
     let browser = Browser::start();
     browser.open(&url);
     browser.click("button[value=decline]");

@@ -21,7 +21,7 @@ fn exec<'a>(command: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_child_alone_gets_the_token_and_no_secret() {
+fn only_the_child_gets_the_token_and_no_secret() {
     let (portal, home) = signed_in();
     let token = home.run(["token"]).done().ok().line().to_owned();
     let out = home
@@ -64,7 +64,7 @@ fn streams_arguments_and_the_exit_code_pass_through() {
 
 #[cfg(unix)]
 #[test]
-fn on_unix_the_child_takes_the_place_of_the_program_signals_and_all() {
+fn on_unix_the_child_replaces_the_process_and_gets_its_signals() {
     use std::os::unix::process::ExitStatusExt;
     let (_portal, home) = signed_in();
     let arguments = exec(&[
@@ -88,7 +88,7 @@ fn on_unix_the_child_takes_the_place_of_the_program_signals_and_all() {
 }
 
 #[test]
-fn a_command_that_cannot_be_run_is_told_as_shells_do() {
+fn a_command_that_cannot_be_run_ends_with_the_code_that_shells_use() {
     let (portal, home) = signed_in();
     home.run(["exec", "--", "no-such-command-here"])
         .done()
@@ -116,7 +116,7 @@ fn a_command_that_cannot_be_run_is_told_as_shells_do() {
 /// A batch file is found by its name alone, and its arguments arrive as they are or not at all.
 #[cfg(windows)]
 #[test]
-fn windows_runs_batch_files_as_its_shells_do() {
+fn batch_files_run_as_in_the_shells_of_windows() {
     let (_portal, home) = signed_in();
     let folder = home.path().join("tools and more");
     std::fs::create_dir(&folder).unwrap();

@@ -118,7 +118,7 @@ fn from_wrong_answers_to_a_sign_in() {
 }
 
 #[test]
-fn the_guided_walk_as_a_picture() {
+fn the_guided_prompts_as_a_picture() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.org_name = "City GIS".into());
     let mut home = home();
@@ -151,7 +151,7 @@ fn the_guided_walk_as_a_picture() {
 #[test]
 fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
     let portal = Portal::builder()
-        .manner(PortalVersion::Enterprise114)
+        .version(PortalVersion::Enterprise114)
         .certificate(Certificate::SelfSigned)
         .start();
     let home = home();
@@ -191,7 +191,7 @@ fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
 }
 
 #[test]
-fn certificates_left_unchecked_are_warned_of_at_every_use() {
+fn an_unverified_certificate_is_warned_about_at_every_use() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "open"]);
@@ -248,7 +248,7 @@ fn an_application_is_asked_for_its_secret() {
     );
 }
 
-fn nothing_was_made(home: &Home) {
+fn nothing_was_created(home: &Home) {
     home.run(["connections", "list"]).done().ok().out("");
 }
 
@@ -273,12 +273,12 @@ fn ctrl_c_leaves_nothing_behind_and_the_cursor_visible() {
         terminal.interrupt();
         assert_eq!(terminal.end(), 130, "{}", terminal.screen());
         assert!(!terminal.cells().hide_cursor());
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
 }
 
 #[test]
-fn ctrl_c_at_a_hidden_line_leaves_a_terminal_that_shows_what_is_typed() {
+fn ctrl_c_at_a_hidden_prompt_restores_the_echo() {
     let home = home();
     let script = "\"$0\" connections add --no-check --label x --portal https://h/p; stty -a | tr ' ' '\\n' | grep -x -e echo -e -echo";
     let mut terminal = Terminal::start_program(
@@ -296,7 +296,7 @@ fn ctrl_c_at_a_hidden_line_leaves_a_terminal_that_shows_what_is_typed() {
         "{}",
         terminal.screen()
     );
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn removing_asks_first() {
 }
 
 #[test]
-fn rule_28_what_a_portal_says_of_itself_does_not_play_with_the_terminal() {
+fn rule_28_control_characters_from_portals_self_are_made_visible() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let evil = "\u{1b}[2J\u{1b}]8;;http://evil.example\u{7}GIS\r\u{202e}x";
     portal.set(|rules| rules.org_name = evil.into());

@@ -13,7 +13,7 @@ use crate::http::is_harmless;
 use crate::support::home::{Home, Outcome};
 use crate::support::invariants::stored_refresh_token;
 use crate::support::portal::{Endpoint, Fault, Portal, PortalVersion, APP_ID};
-use crate::support::scenario::{add, add_service, let_it_age, let_it_expire, sign_in};
+use crate::support::scenario::{add, add_application, age_sign_in, expire_token, sign_in};
 
 /// What a fault may make of a command that needs the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -319,7 +319,7 @@ fn every_fault(case: &Case) -> usize {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     home.run(["token", "-c", "service"]).done().ok();
     let all = faults(&portal);
     let count = all.len();
@@ -327,8 +327,8 @@ fn every_fault(case: &Case) -> usize {
         let what = format!("{}: {name}", case.name);
         if case.endpoint == Endpoint::Exchange {
             sign_in(&home, &portal, "prod").ok();
-            let_it_expire(&home, "prod");
-            let_it_age(&home, "prod", 6);
+            expire_token(&home, "prod");
+            age_sign_in(&home, "prod", 6);
         }
         let before = stored_refresh_token(&home, "prod").unwrap();
         portal.set(|rules| rules.fault_always(case.endpoint, fault));
@@ -360,7 +360,7 @@ fn every_fault(case: &Case) -> usize {
             }
             // There was no time left to ask what became of it: the next one does.
             (Endpoint::Exchange, 6) if !portal.accepts_refresh_token(&before) => {
-                portal.forgive_spent(&before);
+                portal.allow_retry_of_spent(&before);
                 home.run(["token", "-c", "prod"]).done().code(3);
                 sign_in(&home, &portal, "prod").ok();
             }
@@ -387,7 +387,7 @@ fn every_fault(case: &Case) -> usize {
 }
 
 #[test]
-fn no_answer_of_a_portal_costs_a_sign_in_hangs_or_plays_with_the_terminal() {
+fn no_response_of_a_portal_loses_a_sign_in_hangs_or_controls_the_terminal() {
     let tried: usize = thread::scope(|scope| {
         let running: Vec<_> = CASES
             .iter()
@@ -400,7 +400,7 @@ fn no_answer_of_a_portal_costs_a_sign_in_hangs_or_plays_with_the_terminal() {
 
 /// Before there is a request: TLS that stops, breaks off, or is none.
 #[test]
-fn a_handshake_that_fails_is_told_and_costs_nothing() {
+fn a_failed_tls_handshake_is_reported_and_loses_nothing() {
     let (portal, home) = crate::signed_in();
     for (name, fault) in [
         ("closed", Fault::TlsClose),

@@ -133,7 +133,7 @@ fn rule_25_nothing_in_place_of_a_file_is_followed_or_waited_for() {
 
 /// What a person names must be a file, but where a shell's process substitution makes sense.
 #[test]
-fn a_pipe_that_a_person_names_is_refused_or_read_never_hung_on() {
+fn a_pipe_named_by_a_user_is_refused_or_read_without_hanging() {
     let (portal, home) = signed_in();
     let pipe = home.path().join("pipe");
     assert!(Command::new("mkfifo")
@@ -177,7 +177,7 @@ fn a_pipe_that_a_person_names_is_refused_or_read_never_hung_on() {
 
 /// Someone else's `meta.json` comes and goes while tokens are renewed: what is checked is what is used.
 #[test]
-fn rule_24b_a_description_that_changes_between_two_looks_sends_nothing_elsewhere() {
+fn rule_24b_a_meta_json_that_changes_between_two_reads_sends_nothing_elsewhere() {
     let (portal, home) = signed_in();
     let elsewhere = Portal::start(PortalVersion::Enterprise114);
     let path = folder_of(&home, "prod").join("meta.json");
@@ -220,7 +220,7 @@ fn rule_24b_a_description_that_changes_between_two_looks_sends_nothing_elsewhere
 
 /// A folder that everybody may write to, above the store and in it: the program works, `doctor` says so and takes it back.
 #[test]
-fn a_store_that_everybody_may_write_to_is_found() {
+fn a_world_writable_store_is_found() {
     let (_portal, home) = signed_in();
     let mode = |path: &Path, mode: u32| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -278,9 +278,9 @@ fn another_users_store_is_refused() {
 }
 
 /// A small file system of its own, unmounted when dropped.
-struct Small(tempfile::TempDir);
+struct SmallFileSystem(tempfile::TempDir);
 
-impl Small {
+impl SmallFileSystem {
     fn mount(pages: usize) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={}k,mode=700", 4 * pages);
@@ -302,7 +302,7 @@ impl Small {
     }
 }
 
-impl Drop for Small {
+impl Drop for SmallFileSystem {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.0.path()).status();
     }
@@ -325,7 +325,7 @@ fn contents(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
 /// words.
 #[test]
 fn full_and_read_only_file_systems_keep_what_was_there() {
-    let Some(small) = Small::mount(64) else {
+    let Some(small) = SmallFileSystem::mount(64) else {
         println!("not tried: nothing can be mounted here");
         return;
     };

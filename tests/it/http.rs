@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Fault, Foreign, Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_ID,
+    Endpoint, Fault, ForeignServer, Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_ID,
     SERVICE_SECRET, USER,
 };
-use crate::support::scenario::{add, add_service, add_with, sign_in};
+use crate::support::scenario::{add, add_application, add_with, sign_in};
 use crate::{home, signed_in};
 
 /// An application's connection as `service`.
 fn with_service() -> (Portal, Home) {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     (portal, home)
 }
 
@@ -48,9 +48,9 @@ fn is_intact(portal: &Portal, home: &Home) {
 
 /// Rule 16: secrets follow no redirect, whichever status it has and whatever was asked.
 #[test]
-fn rule_16_nothing_is_sent_where_an_answer_leads() {
+fn rule_16_nothing_is_sent_to_the_target_of_a_redirect() {
     let (portal, home) = signed_in();
-    let foreign = Foreign::start(&portal);
+    let foreign = ForeignServer::start(&portal);
     for status in [301, 302, 303, 307, 308] {
         for (endpoint, arguments) in [
             (Endpoint::Refresh, &["token", "--force"][..]),
@@ -68,15 +68,15 @@ fn rule_16_nothing_is_sent_where_an_answer_leads() {
             portal.set(|rules| rules.clear_faults());
         }
     }
-    foreign.assert_untouched();
+    foreign.assert_no_connection();
     is_intact(&portal, &home);
 }
 
 /// Rule 16, for the client secret, the code, and a sign-in that is given back.
 #[test]
-fn rule_16_neither_client_secret_nor_code_nor_farewell_follows_a_redirect() {
+fn rule_16_neither_client_secret_nor_code_nor_revocation_follows_a_redirect() {
     let (portal, home) = with_service();
-    let foreign = Foreign::start(&portal);
+    let foreign = ForeignServer::start(&portal);
     let lead_away = |endpoint| {
         let (status, to) = (307, foreign.url());
         portal.set(|rules| rules.fault(endpoint, Fault::Redirect { status, to }));
@@ -109,7 +109,7 @@ fn rule_16_neither_client_secret_nor_code_nor_farewell_follows_a_redirect() {
     .done()
     .code(6)
     .err_has("127.0.0.1");
-    foreign.assert_untouched();
+    foreign.assert_no_connection();
 }
 
 /// A redirect to the portal itself is none to follow either: the address of the connection is wrong.
@@ -128,7 +128,7 @@ fn a_redirect_within_the_portal_is_not_followed() {
 #[test]
 fn rule_23_a_portal_that_names_another_host_changes_nothing() {
     let portal = Portal::start(PortalVersion::Enterprise114);
-    let foreign = Foreign::claiming(&portal);
+    let foreign = ForeignServer::claiming(&portal);
     let elsewhere = foreign.url().replace("https://", "").replace("/server", "");
     portal.set(|rules| rules.names_host = Some(elsewhere));
     let home = home();
@@ -142,18 +142,18 @@ fn rule_23_a_portal_that_names_another_host_changes_nothing() {
         .ok()
         .json();
     assert_eq!(shown["portal_url"], portal.url().as_str());
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     home.run(["whoami", "-c", "service"]).done().ok();
     home.run(["logout", "-c", "prod"]).done().ok();
-    foreign.assert_untouched();
+    foreign.assert_no_connection();
 }
 
 /// Rule 17: what is secret travels in a header or a POST body. The portal itself looks at every request line.
 #[test]
-fn rule_17_secrets_travel_in_bodies_and_headers_and_nothing_talkative_shows_them() {
+fn rule_17_secrets_travel_in_bodies_and_headers_and_verbose_output_hides_them() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add_with(&home, &portal, "prod", &["--client-secret", APP_SECRET]);
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
     for arguments in [
         &["-vv", "token", "--force", "-c", "prod"][..],
@@ -180,7 +180,7 @@ fn rule_17_secrets_travel_in_bodies_and_headers_and_nothing_talkative_shows_them
 // — no, from the portal's surroundings —
 
 #[test]
-fn a_web_server_that_wants_its_own_sign_in_is_named() {
+fn a_web_server_that_requires_its_own_sign_in_is_named() {
     let (portal, home) = signed_in();
     for (endpoint, arguments) in [
         (Endpoint::Refresh, &["token", "--force"][..]),
@@ -206,7 +206,7 @@ fn a_web_server_that_wants_its_own_sign_in_is_named() {
 }
 
 #[test]
-fn a_proxy_on_the_way_that_wants_a_password_is_named() {
+fn a_proxy_that_requires_a_password_is_named() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::ProxyAuth407));
     home.run(["token", "--force"])
@@ -220,7 +220,7 @@ fn a_proxy_on_the_way_that_wants_a_password_is_named() {
 // — later —
 
 #[test]
-fn a_portal_that_asks_for_patience_gets_it_once_per_wish() {
+fn retry_after_is_honoured_once() {
     let (portal, home) = signed_in();
     let busy = || Fault::RetryAfter(429, "0".into());
     portal.set(|rules| rules.fault(Endpoint::Refresh, busy()));
@@ -235,7 +235,7 @@ fn a_portal_that_asks_for_patience_gets_it_once_per_wish() {
 }
 
 #[test]
-fn a_portal_that_asks_for_an_hour_is_left_alone() {
+fn a_retry_after_of_an_hour_is_not_waited_for() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::RetryAfter(503, "3600".into())));
     let before = count(&portal, Endpoint::Refresh);
@@ -245,7 +245,7 @@ fn a_portal_that_asks_for_an_hour_is_left_alone() {
 }
 
 #[test]
-fn a_portal_that_is_away_for_a_moment_is_asked_again_and_one_that_stays_away_is_not_for_ever() {
+fn a_short_outage_is_retried_and_a_long_one_ends_in_an_error() {
     let (portal, home) = signed_in();
     let away = || Fault::Status(503);
     portal.set(|rules| rules.fault_times(Endpoint::Refresh, away(), 2));
@@ -264,7 +264,7 @@ fn a_portal_that_is_away_for_a_moment_is_asked_again_and_one_that_stays_away_is_
 
 /// A code is not sent again where the portal does not say that it may be.
 #[test]
-fn a_code_is_not_sent_again_to_a_portal_that_only_fails() {
+fn a_code_is_not_sent_again_after_a_server_error() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     portal.set(|rules| rules.fault(Endpoint::Code, Fault::Status(503)));
@@ -274,7 +274,7 @@ fn a_code_is_not_sent_again_to_a_portal_that_only_fails() {
 
 /// Rule 11: the code is exchanged once. Where the answer is lost, the person signs in again.
 #[test]
-fn rule_11_a_code_whose_answer_was_lost_is_not_sent_again() {
+fn rule_11_a_code_is_not_sent_again_after_a_lost_response() {
     for fault in [Fault::ResetAfter, Fault::Truncated, Fault::ResetBefore] {
         let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
         add(&home, &portal, "prod");
@@ -295,7 +295,7 @@ fn rule_11_a_code_whose_answer_was_lost_is_not_sent_again() {
 // — answers that end too early or never —
 
 #[test]
-fn rule_29_a_drip_is_cut_off_by_the_commands_own_bound() {
+fn rule_29_a_slow_response_is_cut_off_by_the_time_limit_of_the_command() {
     let (portal, home) = signed_in();
     for fault in [Fault::Drip(Duration::from_secs(1)), Fault::Silence] {
         portal.set(|rules| rules.fault(Endpoint::Refresh, fault));
@@ -316,7 +316,7 @@ fn rule_29_a_drip_is_cut_off_by_the_commands_own_bound() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_asked_for_again() {
+fn a_truncated_response_is_requested_again() {
     let (portal, home) = signed_in();
     for fault in [Fault::Truncated, Fault::ResetAfter, Fault::ResetBefore] {
         let case = format!("{fault:?}");
@@ -332,7 +332,7 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
 }
 
 #[test]
-fn a_length_that_lies_yields_no_half_token() {
+fn a_wrong_content_length_never_yields_half_a_token() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::WrongLength));
     let said = home.run(["token", "--force"]).done().code(6).out("");
@@ -341,7 +341,7 @@ fn a_length_that_lies_yields_no_half_token() {
 }
 
 #[test]
-fn a_portal_that_is_switched_off_is_unreachable_and_nothing_is_forgotten() {
+fn a_stopped_portal_is_unreachable_and_nothing_is_deleted() {
     let (portal, home) = signed_in();
     portal.stop();
     home.run(["token", "--force"])
@@ -357,7 +357,7 @@ fn a_portal_that_is_switched_off_is_unreachable_and_nothing_is_forgotten() {
 // — answers that are none —
 
 #[test]
-fn a_page_is_told_by_its_title() {
+fn an_html_page_is_reported_by_its_title() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     portal.set(|rules| rules.fault(Endpoint::Root, Fault::Html200));
     let url = portal.url();
@@ -400,7 +400,7 @@ fn code_of(name: &str) -> i32 {
 }
 
 #[test]
-fn no_malformed_answer_to_a_renewal_harms_the_sign_in() {
+fn no_malformed_response_to_a_renewal_harms_the_sign_in() {
     let (portal, home) = signed_in();
     for (name, fault) in Fault::malformed() {
         portal.set(|rules| rules.fault_always(Endpoint::Refresh, fault));
@@ -416,7 +416,7 @@ fn no_malformed_answer_to_a_renewal_harms_the_sign_in() {
 }
 
 #[test]
-fn no_malformed_answer_to_who_am_i_is_taken_for_a_name() {
+fn no_malformed_response_to_whoami_is_taken_for_a_user_name() {
     let (portal, home) = signed_in();
     for (name, fault) in Fault::malformed() {
         portal.set(|rules| rules.fault_always(Endpoint::CommunitySelf, fault));
@@ -430,7 +430,7 @@ fn no_malformed_answer_to_who_am_i_is_taken_for_a_name() {
 }
 
 #[test]
-fn no_malformed_answer_to_a_code_signs_anybody_in() {
+fn no_malformed_response_to_a_code_creates_a_sign_in() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     for (name, fault) in Fault::malformed() {
@@ -448,7 +448,7 @@ fn no_malformed_answer_to_a_code_signs_anybody_in() {
 }
 
 #[test]
-fn no_malformed_answer_to_an_application_is_taken_for_a_token() {
+fn no_malformed_response_to_client_credentials_is_taken_for_a_token() {
     let (portal, home) = with_service();
     for (name, fault) in Fault::malformed() {
         portal.set(|rules| rules.fault_always(Endpoint::AppToken, fault.clone()));
@@ -477,7 +477,7 @@ fn no_malformed_answer_to_an_application_is_taken_for_a_token() {
 
 /// A portal's words are shown on one line, with nothing in them that a terminal would obey (rule 28).
 #[test]
-fn rule_28_a_portals_own_words_cannot_play_with_the_terminal() {
+fn rule_28_control_characters_from_a_portal_are_made_visible() {
     let (portal, home) = signed_in();
     let words = "no\u{1b}]0;owned\u{7}\u{1b}[2J\r\nerror: forged\u{202e}\u{9b}31m";
     for code in [400, 403, 500] {
@@ -505,7 +505,7 @@ fn rule_28_a_portals_own_words_cannot_play_with_the_terminal() {
 }
 
 #[test]
-fn rule_29_a_body_larger_than_any_portals_is_not_read_to_its_end() {
+fn rule_29_a_response_beyond_the_size_limit_is_not_read_to_its_end() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Huge(64 * 1024 * 1024)));
     home.run(["token", "--force"])
@@ -648,7 +648,7 @@ fn a_proxy_is_used_where_the_environment_or_the_connection_names_one() {
 }
 
 #[test]
-fn a_proxys_password_is_used_and_never_shown() {
+fn a_proxy_password_is_used_and_never_shown() {
     let (portal, home) = far_away();
     // base64 of `me:p@ss-word`
     let gateway = Gateway::to(portal.port(), Some("bWU6cEBzcy13b3Jk"));
@@ -670,7 +670,7 @@ fn a_proxys_password_is_used_and_never_shown() {
 
 /// The proxy's own connection is not the portal's: what it forwards is TLS to the name in the address.
 #[test]
-fn behind_a_proxy_the_certificate_is_still_the_portals() {
+fn behind_a_proxy_the_portal_certificate_is_still_verified() {
     let (portal, home) = far_away();
     let other = Portal::builder().start();
     let gateway = Gateway::to(other.port(), None);
@@ -682,7 +682,7 @@ fn behind_a_proxy_the_certificate_is_still_the_portals() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_named_and_this_machine_needs_none() {
+fn an_unreachable_proxy_is_named_and_loopback_uses_no_proxy() {
     let (portal, home) = far_away();
     add_far(
         &home,

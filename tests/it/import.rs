@@ -16,7 +16,9 @@ use serde_json::Value;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::legacy::{lay_out, rewrite, Old, MY_PORTAL, NIGHTLY, ONLINE, PROD, VERSIONS};
+use crate::support::legacy::{
+    lay_out, rewrite, OldStore, MY_PORTAL, NIGHTLY, ONLINE, PROD, VERSIONS,
+};
 use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_SECRET, OTHER_USER, SERVICE_SECRET, USER,
 };
@@ -25,7 +27,7 @@ use crate::support::scenario::{add, change_tokens, sign_in, sign_in_as, stored};
 const NOTHING: &str = "Nothing to do";
 
 /// A store of this version in the place that ours shares with it.
-fn shared(version: &str) -> (Portal, Home, Old) {
+fn shared(version: &str) -> (Portal, Home, OldStore) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let old = lay_out(&home.store(), version, &home, &portal);
@@ -60,7 +62,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[track_caller]
-fn no_plaintext(home: &Home, old: &Old) {
+fn no_plaintext(home: &Home, old: &OldStore) {
     for secret in [APP_SECRET, SERVICE_SECRET, &old.access, &old.refresh] {
         assert_eq!(home.files_containing(secret), Vec::<PathBuf>::new());
     }
@@ -88,7 +90,7 @@ fn good_token(home: &Home, portal: &Portal, name: &str) -> String {
 // — the whole way —
 
 #[test]
-fn stores_of_both_versions_are_taken_over_without_a_new_sign_in() {
+fn stores_of_both_versions_are_imported_without_a_new_sign_in() {
     for version in VERSIONS {
         let (portal, home, old) = shared(version);
         home.run(["token", "-c", "Prod"])
@@ -142,7 +144,7 @@ fn stores_of_both_versions_are_taken_over_without_a_new_sign_in() {
 }
 
 #[test]
-fn applications_and_every_kind_of_verification_come_along() {
+fn applications_and_every_verify_ssl_setting_are_imported() {
     let (portal, home, _) = shared("0.2.1");
     import(&home, &[]).ok();
     let nightly = show(&home, NIGHTLY);
@@ -156,7 +158,7 @@ fn applications_and_every_kind_of_verification_come_along() {
 }
 
 #[test]
-fn the_advice_names_the_pages_where_secrets_are_reset() {
+fn the_hint_names_the_pages_where_secrets_are_reset() {
     let (portal, home, _) = shared("0.2.1");
     let out = import(&home, &["-q"]).ok();
     for app in ["AgePracticeApp01", "AgePracticeApp02"] {
@@ -177,7 +179,7 @@ fn the_advice_names_the_pages_where_secrets_are_reset() {
 
 #[cfg(unix)]
 #[test]
-fn rule_25_what_others_could_read_they_can_read_no_more() {
+fn rule_25_files_that_others_could_read_are_made_private() {
     use std::os::unix::fs::PermissionsExt;
     let (_portal, home, old) = shared("0.2.1");
     fs::set_permissions(&old.root, fs::Permissions::from_mode(0o755)).unwrap();
@@ -198,9 +200,9 @@ fn rule_25_what_others_could_read_they_can_read_no_more() {
 }
 
 #[test]
-fn a_dry_run_tells_all_and_touches_nothing() {
+fn a_dry_run_reports_everything_and_changes_nothing() {
     let (portal, home, _) = shared("0.2.1");
-    home.has_plaintext_in("store/connections");
+    home.allow_secrets_in("store/connections");
     let before = snapshot(home.path());
     let out = import(&home, &["--dry-run"]).ok();
     for label in ["Prod", "My Portal", "Online", "Nightly"] {
@@ -215,7 +217,7 @@ fn a_dry_run_tells_all_and_touches_nothing() {
 }
 
 #[test]
-fn offline_nothing_is_asked_and_what_is_left_to_do_is_told() {
+fn offline_sends_no_request_and_reports_what_is_left_to_do() {
     let (portal, home, old) = shared("0.1.7");
     let out = import(&home, &["--offline"]).ok();
     assert!(out.stdout.contains("age-oauth refresh --now -c Prod"));
@@ -237,7 +239,7 @@ fn offline_nothing_is_asked_and_what_is_left_to_do_is_told() {
 }
 
 #[test]
-fn json_says_it_all_in_one_array() {
+fn json_reports_every_connection_in_one_array() {
     let (portal, home, _) = shared("0.2.1");
     let planned = import(&home, &["--dry-run", "--json"]).ok().json();
     assert_eq!(planned[0]["outcome"], "would_import");
@@ -271,7 +273,7 @@ fn json_says_it_all_in_one_array() {
 // — the old store stays —
 
 #[test]
-fn with_keep_plaintext_the_old_tool_goes_on() {
+fn with_keep_plaintext_the_predecessor_keeps_working() {
     let (portal, home, old) = shared("0.2.1");
     let before = snapshot(&old.root);
     import(&home, &["--keep-plaintext"]).ok();
@@ -321,7 +323,7 @@ fn with_keep_plaintext_the_old_tool_goes_on() {
 }
 
 #[test]
-fn a_sign_in_that_was_left_there_is_fetched_later() {
+fn a_sign_in_that_was_left_in_place_is_imported_later() {
     let (portal, home, old) = shared("0.1.7");
     import(&home, &["--keep-plaintext"]).ok();
     import(&home, &[]).ok();
@@ -336,7 +338,7 @@ fn a_sign_in_that_was_left_there_is_fetched_later() {
 // — elsewhere —
 
 #[test]
-fn a_store_elsewhere_is_emptied() {
+fn a_store_at_another_path_is_emptied() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let elsewhere = home.path().join("old store/age_oauth");
     let old = lay_out(&elsewhere, "0.2.1", &home, &portal);
@@ -353,7 +355,7 @@ fn a_store_elsewhere_is_emptied() {
 
 #[cfg(all(unix, not(target_os = "macos")))]
 #[test]
-fn the_usual_place_is_looked_at_wherever_our_store_is() {
+fn the_default_path_is_searched_wherever_our_store_is() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let usual = home.path().join(".config/age_oauth");
     let old = lay_out(&usual, "0.1.7", &home, &portal);
@@ -364,7 +366,7 @@ fn the_usual_place_is_looked_at_wherever_our_store_is() {
 }
 
 #[test]
-fn an_id_that_another_connection_has_is_not_taken() {
+fn an_id_that_is_in_use_is_not_taken() {
     let (_portal, home, _) = shared("0.1.7");
     let other = Portal::start(PortalVersion::Enterprise114);
     import(&home, &[]).ok();
@@ -383,7 +385,7 @@ fn an_id_that_another_connection_has_is_not_taken() {
 // — what people and time did to the files —
 
 #[test]
-fn files_edited_by_hand_are_understood() {
+fn files_edited_by_hand_are_parsed() {
     let (portal, home, old) = shared("0.2.1");
     rewrite(&old.env(PROD), |text| {
         let text = text
@@ -410,7 +412,7 @@ fn files_edited_by_hand_are_understood() {
 }
 
 #[test]
-fn what_is_missing_is_told_and_the_rest_goes_on() {
+fn missing_parts_are_reported_and_the_rest_is_imported() {
     let (portal, home, old) = shared("0.2.1");
     let without = |id: &str, key: &str| {
         rewrite(&old.env(id), |text| {
@@ -446,7 +448,7 @@ fn what_is_missing_is_told_and_the_rest_goes_on() {
 }
 
 #[test]
-fn labels_that_are_taken_too_long_or_strange_are_made_to_fit() {
+fn labels_that_are_in_use_too_long_or_invalid_are_adapted() {
     let (portal, home, old) = shared("0.2.1");
     add(&home, &portal, "prod");
     let relabel = |id: &str, label: &str| {
@@ -480,7 +482,7 @@ fn labels_that_are_taken_too_long_or_strange_are_made_to_fit() {
 }
 
 #[test]
-fn an_id_too_long_for_ours_is_remembered() {
+fn an_id_that_is_too_long_is_replaced_and_remembered() {
     let (portal, home, old) = shared("0.1.7");
     let long = format!("{}_e7dabe90", "prod".repeat(55));
     fs::rename(old.file(PROD, ""), old.file(&long, "")).unwrap();
@@ -498,7 +500,7 @@ fn an_id_too_long_for_ours_is_remembered() {
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_told() {
+fn unusable_settings_are_reported() {
     let (portal, home, old) = shared("0.2.1");
     rewrite(&old.env(PROD), |text| {
         text.replace("my certs", "no certs")
@@ -533,7 +535,7 @@ fn settings_that_cannot_be_used_are_told() {
 #[test]
 fn portals_over_plain_http_are_refused() {
     let (portal, home, old) = shared("0.1.7");
-    home.has_plaintext_in("store/connections");
+    home.allow_secrets_in("store/connections");
     rewrite(&old.env(PROD), |text| {
         text.replace(
             &format!("PORTAL_URL={}", portal.url()),
@@ -549,7 +551,7 @@ fn portals_over_plain_http_are_refused() {
 // — interruptions —
 
 #[test]
-fn killed_during_the_exchange_the_next_run_finishes_it() {
+fn after_a_kill_during_the_exchange_the_next_run_finishes_it() {
     let (portal, home, old) = shared("0.2.1");
     portal.set(|rules| rules.fault(Endpoint::Exchange, Fault::Silence));
     let mut child = home.run(["connections", "import"]).spawn();
@@ -571,7 +573,7 @@ fn killed_during_the_exchange_the_next_run_finishes_it() {
 }
 
 /// As if a run had ended between making the connection and deleting the plaintext.
-fn half_imported(version: &str) -> (Portal, Home, Old) {
+fn half_imported(version: &str) -> (Portal, Home, OldStore) {
     let (portal, home, old) = shared(version);
     let env = fs::read(old.env(PROD)).unwrap();
     let index = fs::read(old.root.join("connections.json")).unwrap();
@@ -608,7 +610,7 @@ fn a_half_done_import_resumes() {
 }
 
 #[test]
-fn of_two_sign_ins_the_newer_one_stays() {
+fn of_two_sign_ins_the_newer_one_is_kept() {
     // A program of the old package still ran, extended the sign-in, and wrote its file anew.
     let (portal, home, old) = half_imported("0.2.1");
     let seed = portal.seed_user(USER);
@@ -636,7 +638,7 @@ fn of_two_sign_ins_the_newer_one_stays() {
 }
 
 #[test]
-fn of_two_client_secrets_a_person_decides() {
+fn of_two_client_secrets_the_user_chooses() {
     let (_portal, home, old) = half_imported("0.2.1");
     rewrite(&old.env(PROD), |text| {
         text.replace(APP_SECRET, "reset-secret")
@@ -660,7 +662,7 @@ fn of_two_client_secrets_a_person_decides() {
 }
 
 #[test]
-fn a_connection_made_anew_by_the_old_tool_is_taken_over_again() {
+fn a_connection_that_the_predecessor_creates_again_is_imported_again() {
     let (portal, home, old) = shared("0.2.1");
     let made = snapshot(&old.root);
     import(&home, &[]).ok();
@@ -682,7 +684,7 @@ fn a_connection_made_anew_by_the_old_tool_is_taken_over_again() {
 }
 
 #[test]
-fn many_at_once_do_it_once() {
+fn concurrent_imports_import_once() {
     let (portal, home, old) = shared("0.2.1");
     let children: Vec<_> = (0..8)
         .map(|_| {
@@ -705,7 +707,7 @@ fn many_at_once_do_it_once() {
 // — portals —
 
 #[test]
-fn a_portal_that_is_away_leaves_the_connection_imported() {
+fn an_unreachable_portal_leaves_the_connection_imported() {
     let (portal, home, old) = shared("0.1.7");
     portal.stop();
     import(&home, &[])
@@ -719,7 +721,7 @@ fn a_portal_that_is_away_leaves_the_connection_imported() {
 }
 
 #[test]
-fn a_sign_in_that_has_ended_is_imported_as_one_that_is_needed() {
+fn a_sign_in_that_has_ended_is_imported_as_missing() {
     let (portal, home, old) = shared("0.2.1");
     portal.revoke_all();
     let out = import(&home, &[]).ok();
@@ -732,7 +734,7 @@ fn a_sign_in_that_has_ended_is_imported_as_one_that_is_needed() {
 }
 
 #[test]
-fn a_portal_that_cannot_exchange_is_told() {
+fn a_portal_without_exchange_is_reported() {
     let portal = Portal::start(PortalVersion::Enterprise105);
     let home = home();
     let old = lay_out(&home.store(), "0.1.7", &home, &portal);
@@ -746,9 +748,9 @@ fn a_portal_that_cannot_exchange_is_told() {
 // — bad input —
 
 #[test]
-fn what_cannot_be_read_stays_and_the_rest_goes_on() {
+fn unreadable_files_stay_and_the_rest_is_imported() {
     let (portal, home, old) = shared("0.2.1");
-    home.has_plaintext_in("store/connections");
+    home.allow_secrets_in("store/connections");
     // A directory, bytes that are no text, a broken meta.json beside a good `.env`.
     fs::remove_file(old.env(MY_PORTAL)).unwrap();
     fs::create_dir(old.env(MY_PORTAL)).unwrap();
@@ -781,7 +783,7 @@ fn links_pipes_and_locked_files_are_refused() {
     use std::os::unix::fs::{symlink, PermissionsExt};
     let (portal, home, old) = shared("0.2.1");
     for plain in ["store/connections", "moved", "dotfiles.env"] {
-        home.has_plaintext_in(plain);
+        home.allow_secrets_in(plain);
     }
     let aside = home.path().join("dotfiles.env");
     fs::rename(old.env(PROD), &aside).unwrap();
@@ -815,7 +817,7 @@ fn links_pipes_and_locked_files_are_refused() {
 }
 
 #[test]
-fn a_broken_index_hides_nothing_and_a_hostile_one_leads_nowhere() {
+fn a_damaged_index_hides_nothing_and_a_hostile_index_is_not_followed() {
     let (portal, home, old) = shared("0.1.7");
     let index = old.root.join("connections.json");
     let good = fs::read_to_string(&index).unwrap();
@@ -866,7 +868,7 @@ fn without_a_keychain_nothing_is_changed() {
 struct Bench {
     portal: Portal,
     home: Home,
-    old: Old,
+    old: OldStore,
     keychain: Arc<dyn SecretStore>,
     context: Context,
 }
@@ -915,7 +917,7 @@ impl Bench {
 fn a_keychain_that_fails_leaves_the_plaintext() {
     let keychain = MemoryStore::new();
     let bench = Bench::new(Arc::new(keychain.clone()));
-    bench.home.has_plaintext_in("store/connections");
+    bench.home.allow_secrets_in("store/connections");
     let before = fs::read(bench.old.env(PROD)).unwrap();
     for call in [Call::Set, Call::Get] {
         keychain.fail_next(call, KeychainReason::Locked);
@@ -932,9 +934,9 @@ fn a_keychain_that_fails_leaves_the_plaintext() {
 }
 
 /// Gives back something else than was stored.
-struct Forgetful(MemoryStore);
+struct AlteringStore(MemoryStore);
 
-impl SecretStore for Forgetful {
+impl SecretStore for AlteringStore {
     fn name(&self) -> &'static str {
         "forgetful"
     }
@@ -960,9 +962,9 @@ impl SecretStore for Forgetful {
 }
 
 #[test]
-fn a_keychain_that_gives_back_something_else_leaves_the_plaintext() {
-    let bench = Bench::new(Arc::new(Forgetful(MemoryStore::new())));
-    bench.home.has_plaintext_in("store/connections");
+fn a_keychain_that_returns_something_else_leaves_the_plaintext() {
+    let bench = Bench::new(Arc::new(AlteringStore(MemoryStore::new())));
+    bench.home.allow_secrets_in("store/connections");
     let before = fs::read(bench.old.env(PROD)).unwrap();
     match bench.import(|| ()).unwrap_err() {
         Error::Keychain { error, item, .. } => {
@@ -975,9 +977,9 @@ fn a_keychain_that_gives_back_something_else_leaves_the_plaintext() {
 }
 
 #[test]
-fn a_file_that_was_written_meanwhile_is_not_deleted() {
+fn a_file_that_changed_during_the_import_is_not_deleted() {
     let bench = Bench::new(Arc::new(MemoryStore::new()));
-    bench.home.has_plaintext_in("store/connections");
+    bench.home.allow_secrets_in("store/connections");
     let env = bench.old.env(PROD);
     let write = || {
         let text = fs::read_to_string(&env).unwrap();
@@ -994,7 +996,7 @@ fn a_file_that_was_written_meanwhile_is_not_deleted() {
 // — profiles of the ArcGIS API for Python —
 
 #[test]
-fn profiles_become_connections_that_need_a_sign_in() {
+fn profiles_become_connections_without_a_sign_in() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let text = format!(
         "[prod]\nurl = {}/home/index.html\nusername = your.username\nclient_id = AgePracticeApp01\n\n\

@@ -47,7 +47,7 @@ fn stored(keychain: &dyn SecretStore, item: &Item) -> Option<String> {
     found.map(|secret| secret.expose().to_owned())
 }
 
-fn what_is_kept_comes_back_until_it_is_deleted(provider: Provider) {
+fn an_item_can_be_read_until_it_is_deleted(provider: Provider) {
     let session = SecretService::start(provider);
     let keychain = keychain_in(&session, false);
     assert_eq!(stored(&*keychain, &tokens()), None);
@@ -69,7 +69,7 @@ fn what_is_kept_comes_back_until_it_is_deleted(provider: Provider) {
     assert_eq!(stored(&*keychain, &other).as_deref(), Some("other"));
 }
 
-fn a_person_recognises_the_item_and_other_programs_read_it(provider: Provider) {
+fn an_item_has_a_readable_label_and_other_programs_can_read_it(provider: Provider) {
     let session = SecretService::start(provider);
     let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("{\"v\":1}")).unwrap();
@@ -100,7 +100,7 @@ fn a_person_recognises_the_item_and_other_programs_read_it(provider: Provider) {
     );
 }
 
-fn several_items_of_one_name_are_told_and_repaired(provider: Provider) {
+fn duplicate_items_are_reported_and_repaired(provider: Provider) {
     let session = SecretService::start(provider);
     let keychain = keychain_in(&session, false);
     let account = tokens().account();
@@ -126,7 +126,7 @@ fn several_items_of_one_name_are_told_and_repaired(provider: Provider) {
 }
 
 #[test]
-fn what_is_no_text_is_lost_and_may_be_replaced() {
+fn an_item_that_is_not_text_is_reported_as_lost_and_can_be_replaced() {
     let session = SecretService::start(Provider::GnomeKeyring);
     let keychain = keychain_in(&session, false);
     session.add_item(&tokens().account(), &[0xff, 0xfe, 0x00]);
@@ -137,7 +137,7 @@ fn what_is_no_text_is_lost_and_may_be_replaced() {
 }
 
 #[test]
-fn rule_30_a_locked_collection_is_an_error_and_no_prompt() {
+fn rule_30_a_locked_collection_is_an_error_without_a_prompt() {
     let session = SecretService::start(Provider::GnomeKeyring);
     keychain_in(&session, false)
         .set(&tokens(), &secret("x"))
@@ -164,7 +164,7 @@ fn rule_30_a_locked_collection_is_an_error_and_no_prompt() {
 }
 
 #[test]
-fn with_a_person_a_locked_collection_is_prompted_for() {
+fn interactive_use_prompts_for_a_locked_collection() {
     let session = SecretService::start(Provider::GnomeKeyring);
     let keychain = keychain_in(&session, true);
     keychain.set(&tokens(), &secret("x")).unwrap();
@@ -180,7 +180,7 @@ fn with_a_person_a_locked_collection_is_prompted_for() {
 
 /// KeePassXC shows its prompt as soon as anybody looks for an item; here nobody sees it.
 #[test]
-fn rule_30_a_prompt_that_nobody_answers_is_an_error() {
+fn rule_30_an_unanswered_prompt_is_an_error() {
     let mut session = SecretService::start(Provider::KeePassXc);
     keychain_in(&session, false)
         .set(&tokens(), &secret("kept"))
@@ -232,7 +232,7 @@ fn a_daemon_replaced_between_two_calls_is_found_again(provider: Provider) {
 }
 
 #[test]
-fn a_collection_that_was_deleted_is_told_and_nothing_else_takes_its_place() {
+fn a_deleted_collection_is_reported_and_not_replaced_by_another() {
     let session = SecretService::start(Provider::GnomeKeyring);
     let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("gone")).unwrap();
@@ -246,7 +246,7 @@ fn a_collection_that_was_deleted_is_told_and_nothing_else_takes_its_place() {
 }
 
 #[test]
-fn a_bus_that_is_gone_is_a_missing_keychain() {
+fn a_bus_that_ends_is_a_missing_keychain() {
     let mut session = SecretService::start(Provider::GnomeKeyring);
     let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("one")).unwrap();
@@ -256,7 +256,7 @@ fn a_bus_that_is_gone_is_a_missing_keychain() {
 }
 
 #[test]
-fn no_bus_and_no_service_are_a_missing_keychain() {
+fn without_a_bus_or_a_service_the_keychain_is_missing() {
     let session = SecretService::without_provider();
     for address in [
         "unix:path=/nonexistent/bus",
@@ -276,7 +276,7 @@ fn no_bus_and_no_service_are_a_missing_keychain() {
 }
 
 #[test]
-fn rule_30_a_mute_bus_is_an_error() {
+fn rule_30_a_silent_bus_is_an_error() {
     let bus = SilentBus::start();
     let keychain = keychain(&bus.address(), "200ms", false);
     let error = keychain.get(&tokens()).unwrap_err();
@@ -332,7 +332,7 @@ fn home_in(session: &SecretService) -> (Portal, Home) {
     (Portal::start(PortalVersion::Enterprise114), home)
 }
 
-fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: Provider) {
+fn from_add_to_remove_the_items_have_readable_labels_and_none_is_left(provider: Provider) {
     let session = SecretService::start(provider);
     let (portal, home) = home_in(&session);
     let ca = portal.ca_file(home.path());
@@ -413,7 +413,7 @@ fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: 
     assert_eq!(portal.live_refresh_tokens(), 0);
 }
 
-fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it(provider: Provider) {
+fn items_changed_by_other_programs_are_reported_with_a_hint(provider: Provider) {
     let session = SecretService::start(provider);
     let (portal, home) = home_in(&session);
     add(&home, &portal, "prod");
@@ -450,7 +450,7 @@ fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it(provider: Pr
 }
 
 #[test]
-fn a_keychain_that_is_locked_or_missing_is_told_with_what_mends_it() {
+fn a_locked_or_missing_keychain_is_reported_with_a_hint() {
     let session = SecretService::start(Provider::GnomeKeyring);
     let (portal, home) = home_in(&session);
     add(&home, &portal, "prod");
@@ -516,11 +516,11 @@ macro_rules! with_each_provider {
 }
 
 with_each_provider! {
-    what_is_kept_comes_back_until_it_is_deleted
-    a_person_recognises_the_item_and_other_programs_read_it
-    several_items_of_one_name_are_told_and_repaired
+    an_item_can_be_read_until_it_is_deleted
+    an_item_has_a_readable_label_and_other_programs_can_read_it
+    duplicate_items_are_reported_and_repaired
     a_daemon_replaced_between_two_calls_is_found_again
     many_writers_leave_one_item
-    the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none
-    what_happens_to_items_behind_our_back_is_told_with_what_mends_it
+    from_add_to_remove_the_items_have_readable_labels_and_none_is_left
+    items_changed_by_other_programs_are_reported_with_a_hint
 }

@@ -16,7 +16,7 @@ use crate::support::invariants::{
     labels, no_secret_at_rest, sign_in_is_what_the_portal_honours, stored_tokens,
 };
 use crate::support::portal::{Portal, PortalVersion, APP_ID, SERVICE_SECRET, USER};
-use crate::support::scenario::{add, add_service, let_it_age, let_it_expire, sign_in};
+use crate::support::scenario::{add, add_application, age_sign_in, expire_token, sign_in};
 
 /// Kills, where nobody says how many.
 const KILLS: usize = 60;
@@ -27,7 +27,7 @@ const COMMANDS: [&str; 10] = [
     "refresh",
 ];
 
-struct Night {
+struct KillTest {
     portal: Portal,
     home: Home,
     /// State of the generator of random numbers.
@@ -36,8 +36,8 @@ struct Night {
     finished: usize,
 }
 
-impl Night {
-    fn begin() -> Self {
+impl KillTest {
+    fn start() -> Self {
         let program = var("AGE_OAUTH_TEST_PROGRAM");
         let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_age-oauth").to_owned());
         let portal = Portal::start(PortalVersion::Enterprise114);
@@ -46,7 +46,7 @@ impl Night {
         sign_in(&home, &portal, "prod").ok();
         add(&home, &portal, "other");
         sign_in(&home, &portal, "other").ok();
-        add_service(&home, &portal, "service");
+        add_application(&home, &portal, "service");
         let seed = var("AGE_OAUTH_TEST_SEED").ok();
         let dice = seed.and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
             let now = jiff::Timestamp::now().as_nanosecond();
@@ -75,12 +75,12 @@ impl Night {
         let (home, portal) = (&self.home, &self.portal);
         let is_there = |label: &str| labels(home).iter().any(|one| one == label);
         match command {
-            "renewal" => let_it_expire(home, "prod"),
+            "renewal" => expire_token(home, "prod"),
             "exchange" => {
-                let_it_expire(home, "prod");
-                let_it_age(home, "prod", 6);
+                expire_token(home, "prod");
+                age_sign_in(home, "prod", 6);
             }
-            "refresh" => let_it_expire(home, "other"),
+            "refresh" => expire_token(home, "other"),
             "add" if is_there("new") => {
                 home.run(["connections", "remove", "new", "--yes"])
                     .done()
@@ -156,9 +156,9 @@ impl Night {
     }
 
     /// What must hold whenever a process was killed.
-    fn look(&mut self, command: &str) {
+    fn check(&mut self, command: &str) {
         let (home, portal) = (&self.home, &self.portal);
-        portal.settle();
+        portal.finish_requests();
         let all = labels(home);
         for label in ["other", "prod", "service"] {
             assert!(all.iter().any(|one| one == label), "{command}: {all:?}");
@@ -168,7 +168,7 @@ impl Night {
         let exchanging = exchange.is_some();
         if let Some(spent) = exchange.and_then(|tokens| tokens.refresh) {
             // The portal cannot know that its answer died.
-            portal.forgive_spent(spent.secret.expose());
+            portal.allow_retry_of_spent(spent.secret.expose());
         }
         let good = sign_in_is_what_the_portal_honours(home, portal, "prod");
         match command {
@@ -191,30 +191,30 @@ impl Night {
 }
 
 #[test]
-fn whenever_it_is_killed_the_next_command_works() {
+fn after_a_kill_at_any_moment_the_next_command_works() {
     let count = var("AGE_OAUTH_TEST_KILLS").ok();
     let count = count.and_then(|count| count.parse().ok()).unwrap_or(KILLS);
-    let mut night = Night::begin();
+    let mut test = KillTest::start();
     let lengths = COMMANDS.map(|command| {
-        night.prepare(command);
-        let (took, _) = night.run(command, None);
-        night.look(command);
+        test.prepare(command);
+        let (took, _) = test.run(command, None);
+        test.check(command);
         took
     });
     for number in 0..count {
         let which = number % COMMANDS.len();
         let command = COMMANDS[which];
-        night.prepare(command);
+        test.prepare(command);
         let bound = u64::try_from(lengths[which].as_micros()).unwrap().max(1);
-        let patience = Duration::from_micros(night.below(bound));
-        let (_, finished) = night.run(command, Some(patience));
-        night.finished += usize::from(finished);
-        night.look(command);
+        let patience = Duration::from_micros(test.below(bound));
+        let (_, finished) = test.run(command, Some(patience));
+        test.finished += usize::from(finished);
+        test.check(command);
     }
-    no_secret_at_rest(&night.home, &night.portal, &[]);
-    assert!(night.finished < count, "every kill came too late");
+    no_secret_at_rest(&test.home, &test.portal, &[]);
+    assert!(test.finished < count, "every kill came too late");
     println!(
         "{count} kills: {} had ended before, {} sign-ins were lost to an exchange that the portal had carried out",
-        night.finished, night.lost
+        test.finished, test.lost
     );
 }

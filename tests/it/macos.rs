@@ -18,7 +18,7 @@ fn is_there(account: &str) -> bool {
 }
 
 #[test]
-fn secrets_live_in_the_keychain_across_processes_and_others_see_them() {
+fn secrets_in_the_keychain_are_visible_across_processes_and_to_other_programs() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let mut home = home();
     home.set("AGE_OAUTH_KEYCHAIN", "os");

@@ -19,7 +19,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, SERVICE_ID};
-use crate::support::scenario::add_application;
+use crate::support::scenario::add_application_with;
 use crate::{home, signed_in};
 
 const MASK: u8 = 0x80;
@@ -49,7 +49,7 @@ impl Needle {
     }
 
     /// Places at which the middle of it stands, in UTF-8 or UTF-16: the allocator writes over the ends of what is freed.
-    fn places(&self) -> usize {
+    fn occurrences(&self) -> usize {
         let middle = &self.0[16..32];
         let wide: Vec<u8> = middle.iter().flat_map(|byte| [*byte, MASK]).collect();
         let memory = File::open("/proc/self/mem").unwrap();
@@ -135,18 +135,18 @@ fn binding() -> Binding {
 #[test]
 fn rule_27_secrets_are_wiped_on_drop() {
     let needle = Needle::new();
-    assert_eq!(needle.places(), 0, "the search finds itself");
+    assert_eq!(needle.occurrences(), 0, "the search finds itself");
     let held = needle.secret();
-    assert!(needle.places() > 0, "the search finds nothing");
+    assert!(needle.occurrences() > 0, "the search finds nothing");
     drop(held);
 
-    let nothing_is_left = |what: &str| assert_eq!(needle.places(), 0, "{what}");
+    let nothing_is_left = |what: &str| assert_eq!(needle.occurrences(), 0, "{what}");
     nothing_is_left("a secret");
 
     let held = needle.secret();
     let copy = held.duplicate();
     assert!(copy.matches(held.expose()));
-    assert!(needle.places() > 1);
+    assert!(needle.occurrences() > 1);
     drop((held, copy));
     nothing_is_left("copies");
 
@@ -201,7 +201,7 @@ fn rule_27_the_vault_keeps_no_plaintext_in_memory() {
         drop(vault.get(&item).unwrap().unwrap());
     }
     drop(vault);
-    assert_eq!(needle.places(), 0);
+    assert_eq!(needle.occurrences(), 0);
 }
 
 /// Rule 27, for a whole renewal: keychain, JSON, HTTP and TLS. In a process of its own, because the practice portal, which
@@ -211,7 +211,7 @@ fn rule_27_a_whole_renewal_leaves_nothing_in_memory() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let needle = Needle::new();
     portal.set(|rules| rules.app_mut(SERVICE_ID).secret = needle.text());
-    add_application(&home, &portal, "service", SERVICE_ID, &needle.text());
+    add_application_with(&home, &portal, "service", SERVICE_ID, &needle.text());
     let said = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--ignored", "--nocapture", "memory::renewal"])
         .env_clear()
@@ -251,10 +251,10 @@ fn renewal() {
     let issued = session.access_token(&TokenRequest::default()).unwrap();
     let token = issued.access.secret.expose();
     let token = Needle(token.bytes().map(|byte| byte ^ MASK).collect());
-    assert!(token.places() > 0, "the search finds nothing");
+    assert!(token.occurrences() > 0, "the search finds nothing");
     drop((issued, session));
-    assert_eq!(token.places(), 0, "the access token");
-    assert_eq!(secret.places(), 0, "the client secret");
+    assert_eq!(token.occurrences(), 0, "the access token");
+    assert_eq!(secret.occurrences(), 0, "the client secret");
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -266,7 +266,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Rule 26: a process that holds secrets leaves no core dump, and what `exec` starts may leave one as ever.
 #[test]
-fn rule_26_no_core_dump_shows_what_the_process_held() {
+fn rule_26_a_process_that_holds_secrets_leaves_no_core_dump() {
     let (portal, home) = signed_in();
     let gate = Gate::new();
     portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::HoldBefore(gate.clone())));

@@ -8,7 +8,7 @@ use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
 use crate::support::scenario::{add_with, sign_in};
 
 /// Everything that reads or writes a file, once.
-fn walk(home: &Home) {
+fn run_every_command(home: &Home) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let secret = home.path().join("client secret ü.txt");
     fs::write(&secret, format!("{APP_SECRET}\r\n")).unwrap();
@@ -50,26 +50,26 @@ fn walk(home: &Home) {
 }
 
 #[test]
-fn a_user_name_with_blanks_and_letters_of_any_script_in_every_path() {
-    walk(&Home::with_difficult_paths(home().program()));
+fn paths_with_blanks_and_letters_of_any_script_work() {
+    run_every_command(&Home::with_difficult_paths(home().program()));
 }
 
 /// Windows' older calls end at 260 characters.
 #[test]
-fn a_store_deeper_than_260_characters() {
+fn a_store_path_longer_than_260_characters_works() {
     let mut home = home();
     let mut deep = home.path().to_owned();
     while deep.as_os_str().len() < 300 {
         deep.push("a folder with a long name, as departments have them");
     }
     home.set("AGE_OAUTH_HOME", deep.to_str().unwrap());
-    walk(&home);
+    run_every_command(&home);
 }
 
 /// A network share that knows no locks, played by a library that answers in its place.
 #[cfg(all(unix, not(target_os = "macos")))]
 #[test]
-fn a_store_without_locks_is_told_as_that_and_nothing_is_lost() {
+fn a_store_without_file_locks_is_reported_and_nothing_is_lost() {
     use crate::support::scenario::add;
     use std::process::Command;
     let portal = Portal::start(PortalVersion::Enterprise114);

@@ -48,7 +48,7 @@ fn curl_gets_its_header_through_a_pipe() {
 }
 
 #[test]
-fn node_asks_for_the_token_that_belongs_to_an_address() {
+fn node_gets_the_token_for_a_url() {
     let (portal, home) = signed_in();
     let ca = portal.ca_file(home.path()).display().to_string();
     // A module finds its packages in the folders above it.

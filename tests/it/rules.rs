@@ -10,7 +10,9 @@ use std::process::Child;
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Pkce, Portal, PortalVersion, APP_SECRET, USER};
-use crate::support::scenario::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
+use crate::support::scenario::{
+    add, add_application, add_with, age_sign_in, expire_token, sign_in,
+};
 use url::Url;
 
 /// A connection whose codes come back to this machine; the portal knows that address only where it is told to.
@@ -28,7 +30,7 @@ fn with_callback(registered: bool) -> (Portal, Home, String) {
 }
 
 /// Starts a sign-in and reads the address that it prints.
-fn begun(home: &Home, flags: &[&str]) -> (Child, Url) {
+fn start_login(home: &Home, flags: &[&str]) -> (Child, Url) {
     let mut child = home.run([flags, &["login", "--json"]].concat()).spawn();
     let mut line = String::new();
     // Unbuffered beyond the line, so that the rest stays in the pipe.
@@ -91,7 +93,7 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
 /// Rule 2: every code is bound to its process, also where a client secret goes along; switched off by hand alone, for one
 /// connection, with a warning.
 #[test]
-fn rule_2_pkce_is_switched_off_by_hand_alone() {
+fn rule_2_pkce_is_switched_off_only_by_hand() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise1091), home());
     add(&home, &portal, "secret");
     home.run(["connections", "edit", "secret", "--client-secret-stdin"])
@@ -100,7 +102,7 @@ fn rule_2_pkce_is_switched_off_by_hand_alone() {
         .ok();
     add(&home, &portal, "old");
     let asked = |label: &str| {
-        let (mut child, url) = begun(&home, &["-c", label]);
+        let (mut child, url) = start_login(&home, &["-c", label]);
         child.kill().unwrap();
         child.wait().unwrap();
         (
@@ -130,7 +132,7 @@ fn rule_2_pkce_is_switched_off_by_hand_alone() {
 fn rule_4_a_portal_that_rejects_s256_is_not_asked_with_plain() {
     let (portal, home, _) = with_callback(true);
     portal.set(|rules| rules.pkce = Pkce::MethodRejected);
-    let (child, url) = begun(&home, &[]);
+    let (child, url) = start_login(&home, &[]);
     assert_eq!(parameter(&url, "code_challenge_method").unwrap(), "S256");
     let landing = portal.authorize(url.as_str(), USER);
     assert_eq!(landing.error().as_deref(), Some("invalid_request"));
@@ -147,9 +149,9 @@ fn rule_4_a_portal_that_rejects_s256_is_not_asked_with_plain() {
 /// Rule 10: the redirect URI is the registered one, port and all. A portal that shows an error page instead of calling back
 /// ends in a timeout that names what to register.
 #[test]
-fn rule_10_a_portal_that_never_calls_back_is_told_which_uri_to_know() {
+fn rule_10_a_missing_callback_is_reported_with_the_uri_to_register() {
     let (portal, home, redirect_uri) = with_callback(false);
-    let (child, url) = begun(&home, &["--timeout", "3s"]);
+    let (child, url) = start_login(&home, &["--timeout", "3s"]);
     assert_eq!(parameter(&url, "redirect_uri").unwrap(), redirect_uri);
     let landing = portal.authorize(url.as_str(), USER);
     assert_eq!(landing.url(), None, "{landing:?}");
@@ -166,12 +168,12 @@ fn rule_10_a_portal_that_never_calls_back_is_told_which_uri_to_know() {
 fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
-    let_it_expire(&home, "prod");
+    expire_token(&home, "prod");
     home.run(["token", "-c", "prod"]).done().ok();
-    let_it_expire(&home, "prod");
-    let_it_age(&home, "prod", 6);
+    expire_token(&home, "prod");
+    age_sign_in(&home, "prod", 6);
     home.run(["token", "-c", "prod"]).done().ok();
     home.run(["token", "-c", "service"]).done().ok();
     home.run(["logout", "-c", "prod"]).done().ok();
@@ -195,10 +197,10 @@ fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
 
 /// Rule 19: whose a token is can be seen, without the portal and by its own word.
 #[test]
-fn rule_19_who_a_connection_speaks_for_is_visible() {
+fn rule_19_whom_a_token_speaks_for_is_visible() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
     home.run(["whoami", "-c", "prod"])
         .done()
@@ -270,7 +272,7 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn every_rule_of_the_security_page_has_its_tests() {
+fn every_rule_of_the_security_page_has_tests() {
     let (written, tests) = (table(), tests_of_rules());
     let mut rules: BTreeSet<String> = (1..=30).map(|number: u32| number.to_string()).collect();
     rules.insert("24b".into());

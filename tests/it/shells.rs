@@ -77,7 +77,7 @@ fn every_shell_gets_every_value_and_runs_nothing() {
 }
 
 #[test]
-fn what_does_not_apply_is_unset_and_a_failure_forgets_the_old_token() {
+fn variables_that_do_not_apply_are_unset_and_a_failure_unsets_the_old_token() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, "prod", &[]);
@@ -122,7 +122,7 @@ fn what_does_not_apply_is_unset_and_a_failure_forgets_the_old_token() {
 }
 
 #[test]
-fn the_shell_that_runs_it_is_recognised() {
+fn the_parent_shell_is_recognised() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, "prod", &[]);
@@ -144,7 +144,7 @@ fn the_shell_that_runs_it_is_recognised() {
 }
 
 #[test]
-fn other_forms_say_the_same() {
+fn other_formats_have_the_same_values() {
     let (_portal, mut home) = signed_in("prod", "it's");
     let token = home.run(["token"]).done().ok().line().to_owned();
     let json = home
@@ -207,7 +207,7 @@ fn other_forms_say_the_same() {
         .code(2)
         .out("");
     let file = home.path().join("github_env");
-    home.has_plaintext_in(&file);
+    home.allow_secrets_in(&file);
     fs::write(&file, "BEFORE=1\n").unwrap();
     home.set("GITHUB_ENV", file.to_str().unwrap());
     let masked = home.run(["export-env", "--shell", "github"]).done().ok();
@@ -264,7 +264,7 @@ fn add_to_what_cmd_cannot_carry(home: &Home) {
 }
 
 /// Texts that shells find difficult, NUL apart.
-fn difficult() -> impl Strategy<Value = String> {
+fn difficult_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[a-zA-Z0-9 ]{1,4}",
         "[\\\\'\"`$!#&|;<>(){}\\[\\]*?~^%=\\-]{1,3}",
@@ -281,7 +281,7 @@ fn ten_thousand_difficult_texts_arrive_in_each_shell() {
     const BATCH: usize = 500;
     let home = home();
     let mut runner = TestRunner::deterministic();
-    let strategy = proptest::collection::vec(difficult(), BATCH);
+    let strategy = proptest::collection::vec(difficult_text(), BATCH);
     for (program, form) in SHELLS {
         for _ in 0..20 {
             let texts = strategy.new_tree(&mut runner).unwrap().current();

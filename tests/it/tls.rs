@@ -69,7 +69,7 @@ fn refusal(kind: Certificate) -> TlsFailure {
 }
 
 #[test]
-fn an_authority_of_the_portals_own_is_trusted_when_given_and_only_then() {
+fn a_private_authority_is_trusted_only_when_given() {
     let portal = Portal::builder().start();
     let (_folder, tls) = with_ca(&portal);
     ask(&portal, &tls).unwrap();
@@ -81,7 +81,7 @@ fn an_authority_of_the_portals_own_is_trusted_when_given_and_only_then() {
 }
 
 #[test]
-fn an_intermediate_that_the_server_sends_is_used_and_one_that_it_forgets_is_missed() {
+fn an_intermediate_is_used_when_sent_and_reported_when_missing() {
     let portal = Portal::builder().certificate(Certificate::Chain).start();
     let (_folder, tls) = with_ca(&portal);
     ask(&portal, &tls).unwrap();
@@ -96,7 +96,7 @@ fn an_intermediate_that_the_server_sends_is_used_and_one_that_it_forgets_is_miss
 
 /// Rule 15: self-signed, wrong host, expired, unknown authority (and not yet valid) are told apart.
 #[test]
-fn rule_15_each_fault_of_a_certificate_is_told_apart_with_its_facts() {
+fn rule_15_each_certificate_error_has_its_own_message_and_facts() {
     let mut messages = Vec::new();
     for (kind, expected) in [
         (Certificate::UnknownAuthority, TlsFailureKind::UnknownIssuer),
@@ -143,8 +143,7 @@ fn self_signed() -> Portal {
 }
 
 #[test]
-fn a_self_signed_portal_is_accepted_by_its_own_certificate_although_that_is_marked_as_an_authority()
-{
+fn a_self_signed_certificate_that_is_marked_as_an_authority_is_accepted_when_pinned() {
     let portal = self_signed();
     let (_folder, tls) = with_ca(&portal);
     ask(&portal, &tls).unwrap();
@@ -156,7 +155,7 @@ fn a_self_signed_portal_is_accepted_by_its_own_certificate_although_that_is_mark
 
 /// Rule 15: being pinned excuses neither the host name nor the dates.
 #[test]
-fn rule_15_a_pinned_certificate_must_be_for_this_host_and_in_its_time() {
+fn rule_15_a_pinned_certificate_must_match_the_host_and_be_valid_now() {
     for (kind, expected) in [
         (Certificate::WrongHost, TlsFailureKind::WrongHost),
         (Certificate::Expired, TlsFailureKind::Expired),
@@ -179,7 +178,7 @@ fn rule_15_a_pinned_certificate_must_be_for_this_host_and_in_its_time() {
 }
 
 #[test]
-fn a_pinned_certificate_vouches_for_no_other() {
+fn a_pinned_certificate_does_not_certify_others() {
     let (one, other) = (self_signed(), Portal::builder().start());
     let (_folder, tls) = with_ca(&one);
     assert_eq!(
@@ -189,7 +188,7 @@ fn a_pinned_certificate_vouches_for_no_other() {
 }
 
 #[test]
-fn the_environments_bundle_adds_trust_and_takes_none_away() {
+fn a_bundle_from_the_environment_adds_trust_and_removes_none() {
     let portal = Portal::builder().start();
     let folder = tempfile::tempdir().unwrap();
     let bundle = portal.ca_file(folder.path());
@@ -219,7 +218,7 @@ fn the_environments_bundle_adds_trust_and_takes_none_away() {
 }
 
 #[test]
-fn a_portal_that_demands_a_certificate_of_the_client_is_the_web_tiers_no() {
+fn a_request_for_a_client_certificate_is_reported_as_web_tier_authentication() {
     let portal = Portal::builder().client_certificate_required().start();
     let (_folder, tls) = with_ca(&portal);
     match ask(&portal, &tls) {
@@ -236,12 +235,12 @@ fn a_portal_that_demands_a_certificate_of_the_client_is_the_web_tiers_no() {
         .code(7)
         .err_has("certificate")
         .err_has("hint: ");
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 /// Rule 14: plain HTTP to another machine is refused before anything is looked up.
 #[test]
-fn rule_14_plain_http_is_for_this_machine_alone() {
+fn rule_14_plain_http_is_only_for_loopback() {
     let home = home();
     home.run([
         "connections",
@@ -257,7 +256,7 @@ fn rule_14_plain_http_is_for_this_machine_alone() {
     .done()
     .code(2)
     .err_has("http");
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 fn try_to_add(home: &Home, portal: &Portal, verify: &str) -> crate::support::home::Outcome {
@@ -278,14 +277,14 @@ fn try_to_add(home: &Home, portal: &Portal, verify: &str) -> crate::support::hom
 }
 
 #[track_caller]
-fn nothing_was_made(home: &Home) {
+fn nothing_was_created(home: &Home) {
     home.run(["connections", "list"]).done().ok().out("");
     let folders = std::fs::read_dir(home.store().join("connections"));
     assert_eq!(folders.map_or(0, Iterator::count), 0);
 }
 
 #[test]
-fn adding_says_what_is_wrong_with_the_certificate_and_makes_nothing() {
+fn add_reports_a_bad_certificate_and_creates_nothing() {
     for (kind, words) in [
         (
             Certificate::UnknownAuthority,
@@ -306,17 +305,17 @@ fn adding_says_what_is_wrong_with_the_certificate_and_makes_nothing() {
             .err_has("SHA-256")
             .err_has("hint: ");
         assert!(said.stderr.contains(&portal.url()), "{}", said.stderr);
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     let home = home();
     try_to_add(&home, &self_signed(), "true")
         .code(6)
         .err_has("signed by itself");
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 #[test]
-fn a_whole_walk_past_a_self_signed_portal() {
+fn from_add_to_token_at_a_self_signed_portal() {
     let (portal, home) = (self_signed(), home());
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();

@@ -3,7 +3,7 @@
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Fault, Portal, APP_ID};
-use crate::support::scenario::{add_service, stored};
+use crate::support::scenario::{add_application, stored};
 use crate::{home, signed_in};
 
 /// What it is called in messages, and how it begins.
@@ -51,7 +51,7 @@ fn try_to_add(home: &Home, portal: &Portal) -> Outcome {
 }
 
 #[test]
-fn it_is_told_when_a_connection_is_added() {
+fn web_tier_authentication_is_reported_by_add() {
     for (kind, begin) in KINDS {
         let (portal, home) = (Portal::builder().start(), home());
         begin(&portal);
@@ -64,9 +64,9 @@ fn it_is_told_when_a_connection_is_added() {
 }
 
 #[test]
-fn it_is_told_at_every_call_and_no_sign_in_is_lost() {
+fn web_tier_authentication_is_reported_by_every_command_and_no_sign_in_is_lost() {
     let (portal, home) = signed_in();
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     home.run(["token", "-c", "service"]).done().ok();
     let before = stored(&home, "prod").status.refresh_issued_at;
     for (kind, begin) in KINDS {
@@ -96,7 +96,7 @@ fn it_is_told_at_every_call_and_no_sign_in_is_lost() {
 }
 
 #[test]
-fn doctor_names_it_with_what_an_administrator_can_do() {
+fn doctor_reports_web_tier_authentication_with_a_hint_for_the_administrator() {
     let (portal, home) = signed_in();
     for (kind, begin) in KINDS {
         begin(&portal);
@@ -122,7 +122,7 @@ fn doctor_names_it_with_what_an_administrator_can_do() {
 }
 
 #[test]
-fn a_demand_for_a_client_certificate_is_told_everywhere() {
+fn a_request_for_a_client_certificate_is_reported_by_every_command() {
     let portal = Portal::builder().client_certificate_required().start();
     let home = home();
     is_told(&try_to_add(&home, &portal).code(7), "certificate");

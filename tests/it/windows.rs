@@ -78,7 +78,7 @@ fn items_of(id: &str) -> Vec<String> {
 }
 
 #[test]
-fn secrets_live_in_credential_manager_across_processes_and_others_see_two_items() {
+fn secrets_in_credential_manager_are_visible_across_processes_as_two_items() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let windows = Windows::new();
     let home = &windows.0;
@@ -116,7 +116,7 @@ fn secrets_live_in_credential_manager_across_processes_and_others_see_two_items(
 
 /// An item holds 2,560 bytes: `CRED_MAX_CREDENTIAL_BLOB_SIZE`.
 #[test]
-fn tokens_longer_than_an_item_are_split_and_read_back_whole() {
+fn tokens_longer_than_an_item_are_split_and_read_back_complete() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.access_octets = 2400);
     let windows = Windows::new();
@@ -134,7 +134,7 @@ fn tokens_longer_than_an_item_are_split_and_read_back_whole() {
 }
 
 #[test]
-fn an_item_that_another_program_wrote_over_is_told_and_mended_by_signing_in() {
+fn an_item_overwritten_by_another_program_is_reported_and_replaced_by_login() {
     let Some(other) = other_program() else {
         return cmdkey_writes_over_an_item();
     };
@@ -198,7 +198,7 @@ fn cmd_evaluates_what_export_env_prints() {
     add_with(&home, &portal, "My Portal & more", &["--referer", referer]);
     sign_in(&home, &portal, "My Portal & more").ok();
     let token = home.run(["token"]).done().ok().line().to_owned();
-    home.has_plaintext_in("vars.bat");
+    home.allow_secrets_in("vars.bat");
     let out = batch(
         &home,
         "@echo off\nset ARCGIS_USERNAME=stale\nage-oauth export-env --shell cmd > vars.bat\ncall vars.bat\nset ARCGIS\nset AGE_OAUTH_CONNECTION\n",
@@ -253,7 +253,7 @@ fn ten_thousand_difficult_texts_arrive_in_cmd() {
 }
 
 #[test]
-fn cmd_forgets_the_old_token_and_sees_a_failure() {
+fn cmd_unsets_the_old_token_and_sees_a_failure() {
     let home = home();
     let out = batch(
         &home,
@@ -263,7 +263,7 @@ fn cmd_forgets_the_old_token_and_sees_a_failure() {
 }
 
 #[test]
-fn what_cmd_cannot_carry_is_an_error_that_names_the_variable() {
+fn a_value_that_cmd_cannot_hold_is_an_error_that_names_the_variable() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -282,7 +282,7 @@ fn what_cmd_cannot_carry_is_an_error_that_names_the_variable() {
 }
 
 #[test]
-fn the_shell_that_runs_it_is_recognised_or_the_platforms_own_is_taken() {
+fn the_parent_shell_is_recognised_or_the_default_is_used() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -340,7 +340,7 @@ fn the_store_is_found_without_appdata() {
 }
 
 #[test]
-fn pipes_carry_json_that_any_code_page_reads() {
+fn json_in_pipes_is_readable_in_every_code_page() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "Zürich 数据");

@@ -51,7 +51,7 @@ fn wine(home: &Home, arguments: &[&str]) -> String {
 
 #[test]
 #[ignore = "runs the Windows build: tests/run --windows"]
-fn the_guided_walk_of_the_windows_build() {
+fn the_guided_prompts_of_the_windows_build() {
     let program = variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM");
     let credentials = variable("AGE_OAUTH_TEST_CREDENTIALS");
     let portal = Portal::start(PortalVersion::Enterprise114);
@@ -126,7 +126,7 @@ fn the_guided_walk_of_the_windows_build() {
 
 #[test]
 #[ignore = "runs the Windows build: tests/run --windows"]
-fn letters_beyond_ascii_typed_at_a_console_arrive() {
+fn non_ascii_letters_typed_at_a_console_arrive() {
     let program = variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM");
     let home = in_wine(&program);
     let arguments = [

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::canary::{self, Kind};
+use super::secret_scan::{self, SecretKind};
 
 /// A program that takes longer hangs.
 const HANGS: Duration = Duration::from_secs(90);
@@ -120,7 +120,7 @@ impl Home {
     }
 
     /// The test itself puts secrets there; everywhere else in the home, none may turn up.
-    pub fn has_plaintext_in(&self, path: impl AsRef<Path>) {
+    pub fn allow_secrets_in(&self, path: impl AsRef<Path>) {
         self.plain
             .lock()
             .expect("a list")
@@ -130,13 +130,13 @@ impl Home {
     /// Every file below the home.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        walk(self.path(), &mut found);
+        collect_files(self.path(), &mut found);
         found
     }
 
     /// Files below the home in which the secret stands, in any of the encodings that it might have.
     pub fn files_containing(&self, secret: &str) -> Vec<PathBuf> {
-        let needles = canary::disguises(secret);
+        let needles = secret_scan::encodings(secret);
         self.files()
             .into_iter()
             .filter(|path| {
@@ -157,24 +157,24 @@ impl Drop for Home {
         for path in self.files() {
             if !plain.iter().any(|one| path.starts_with(one)) {
                 let bytes = fs::read(&path).unwrap_or_default();
-                canary::assert_none_but(&[], &path.display().to_string(), &bytes);
+                secret_scan::assert_no_secret_but(&[], &path.display().to_string(), &bytes);
             }
         }
         assert_eq!(
-            canary::seen_in_processes(),
+            secret_scan::seen_in_processes(),
             None,
             "a process shows a secret"
         );
     }
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+fn collect_files(folder: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
+            Ok(kind) if kind.is_dir() => collect_files(&entry.path(), found),
             // A link, a FIFO or a device holds nothing of its own, and opening it may wait for ever.
             Ok(kind) if kind.is_file() => found.push(entry.path()),
             _ => {}
@@ -244,8 +244,12 @@ impl Run {
         }
         drop(stdin);
         let outcome = Outcome::of(child);
-        let allowed: &[Kind] = if shows_tokens { &[Kind::Access] } else { &[] };
-        canary::assert_none_but(allowed, "standard output", outcome.stdout.as_bytes());
+        let allowed: &[SecretKind] = if shows_tokens {
+            &[SecretKind::Access]
+        } else {
+            &[]
+        };
+        secret_scan::assert_no_secret_but(allowed, "standard output", outcome.stdout.as_bytes());
         outcome
     }
 }
@@ -283,9 +287,9 @@ impl Outcome {
             stdout: out.join().expect("a reader"),
             stderr: err.join().expect("a reader"),
         };
-        canary::assert_none_but(&[], "standard error", outcome.stderr.as_bytes());
-        canary::assert_none_but(
-            &[Kind::Access],
+        secret_scan::assert_no_secret_but(&[], "standard error", outcome.stderr.as_bytes());
+        secret_scan::assert_no_secret_but(
+            &[SecretKind::Access],
             "standard output",
             outcome.stdout.as_bytes(),
         );

@@ -13,9 +13,9 @@ use super::home::Home;
 use super::portal::Portal;
 
 /// A copy of a home's files, to begin anew from.
-pub struct Copy(tempfile::TempDir);
+pub struct HomeCopy(tempfile::TempDir);
 
-impl Copy {
+impl HomeCopy {
     /// Copies what is there now.
     pub fn of(home: &Home) -> Self {
         let folder = tempfile::tempdir().expect("a folder");

@@ -17,7 +17,7 @@ pub const NIGHTLY: &str = "nightly_e7dabe90";
 pub const ONLINE: &str = "online_ff0c0e11";
 
 /// A store that was laid out.
-pub struct Old {
+pub struct OldStore {
     pub root: PathBuf,
     /// The access token of `Prod`.
     pub access: String,
@@ -25,7 +25,7 @@ pub struct Old {
     pub refresh: String,
 }
 
-impl Old {
+impl OldStore {
     /// A file in the folder of a connection.
     pub fn file(&self, id: &str, name: &str) -> PathBuf {
         self.root.join("connections").join(id).join(name)
@@ -44,17 +44,17 @@ pub fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {
 }
 
 /// Lays a store out at `root`. `Prod` is signed in; its tokens are good at `portal`.
-pub fn lay_out(root: &Path, version: &str, home: &Home, portal: &Portal) -> Old {
+pub fn lay_out(root: &Path, version: &str, home: &Home, portal: &Portal) -> OldStore {
     let seed = portal.seed_user(USER);
     let token = |name: &str| seed[name].as_str().expect("a token").to_owned();
     let certs = home.path().join("my certs");
     fs::create_dir_all(&certs).expect("a folder");
-    let old = Old {
+    let old = OldStore {
         root: root.to_owned(),
         access: token("access_token"),
         refresh: token("refresh_token"),
     };
-    let filler = Filler {
+    let filler = TemplateValues {
         ca: portal.ca_file(&certs).display().to_string(),
         portal: portal.url(),
         old: &old,
@@ -67,15 +67,15 @@ pub fn lay_out(root: &Path, version: &str, home: &Home, portal: &Portal) -> Old 
     old
 }
 
-struct Filler<'a> {
+struct TemplateValues<'a> {
     ca: String,
     portal: String,
-    old: &'a Old,
+    old: &'a OldStore,
     /// Whether backslashes in quoted values are doubled.
     escapes: bool,
 }
 
-impl Filler<'_> {
+impl TemplateValues<'_> {
     fn copy(&self, from: &Path, to: &Path) {
         fs::create_dir_all(to).expect("a folder");
         for entry in fs::read_dir(from).expect("the kept store").flatten() {

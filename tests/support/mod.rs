@@ -7,7 +7,6 @@
 #![allow(clippy::must_use_candidate, clippy::missing_panics_doc)] // Documentation lints for published crates.
 
 pub mod browser;
-pub mod canary;
 pub mod home;
 pub mod invariants;
 pub mod legacy;
@@ -15,6 +14,7 @@ pub mod portal;
 #[cfg(unix)]
 pub mod pty;
 pub mod scenario;
+pub mod secret_scan;
 #[cfg(all(unix, not(target_os = "macos")))]
 pub mod secret_service;
 pub mod svg;

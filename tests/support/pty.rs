@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{native_pty_system, Child, CommandBuilder, MasterPty, PtySize};
 
-use super::canary::{self, Kind};
 use super::home::Home;
+use super::secret_scan::{self, SecretKind};
 
 /// What has not appeared by then does not appear.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -203,8 +203,8 @@ impl Drop for Terminal {
         let _ = self.child.wait();
         if !thread::panicking() {
             // A person's own typing is shown: the code, that is.
-            let shown = [Kind::Access, Kind::Code];
-            canary::assert_none_but(&shown, "the terminal", &self.raw());
+            let shown = [SecretKind::Access, SecretKind::Code];
+            secret_scan::assert_no_secret_but(&shown, "the terminal", &self.raw());
         }
     }
 }

@@ -42,13 +42,13 @@ pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
 
 /// Adds an application's connection to `portal` under this label.
 #[track_caller]
-pub fn add_service(home: &Home, portal: &Portal, label: &str) {
-    add_application(home, portal, label, SERVICE_ID, SERVICE_SECRET);
+pub fn add_application(home: &Home, portal: &Portal, label: &str) {
+    add_application_with(home, portal, label, SERVICE_ID, SERVICE_SECRET);
 }
 
 /// The same for any application.
 #[track_caller]
-pub fn add_application(home: &Home, portal: &Portal, label: &str, id: &str, secret: &str) {
+pub fn add_application_with(home: &Home, portal: &Portal, label: &str, id: &str, secret: &str) {
     let ca = portal.ca_file(home.path());
     let words = [
         "connections",
@@ -160,7 +160,7 @@ pub fn change_tokens(home: &Home, label: &str, change: impl FnOnce(&mut Tokens))
 }
 
 /// Rewrites the stored record as if the access token had run out two hours ago.
-pub fn let_it_expire(home: &Home, label: &str) {
+pub fn expire_token(home: &Home, label: &str) {
     change_tokens(home, label, |tokens| {
         let access = tokens.access.as_mut().expect("an access token");
         for date in [&mut access.issued_at, &mut access.expires_at] {
@@ -173,7 +173,7 @@ pub fn let_it_expire(home: &Home, label: &str) {
 }
 
 /// Rewrites the stored record as if the access token were from yesterday and lived so many seconds from now.
-pub fn let_it_live(home: &Home, label: &str, seconds: i64) {
+pub fn set_token_life(home: &Home, label: &str, seconds: i64) {
     let now = jiff::Timestamp::now();
     let end = now + jiff::SignedDuration::from_secs(seconds);
     change_tokens(home, label, |tokens| {
@@ -185,7 +185,7 @@ pub fn let_it_live(home: &Home, label: &str, seconds: i64) {
 }
 
 /// Rewrites the stored record as if so many tenths of the sign-in's life were over.
-pub fn let_it_age(home: &Home, label: &str, tenths: i32) {
+pub fn age_sign_in(home: &Home, label: &str, tenths: i32) {
     change_tokens(home, label, |tokens| {
         let refresh = tokens.refresh.as_mut().expect("a refresh token");
         let life = refresh.end().duration_since(refresh.issued_at);

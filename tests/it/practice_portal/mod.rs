@@ -10,7 +10,7 @@ mod violations;
 
 use serde_json::Value;
 
-use crate::support::portal::{Landing, Portal, APP_ID, APP_SECRET, OOB, USER};
+use crate::support::portal::{Destination, Portal, APP_ID, APP_SECRET, OOB, USER};
 
 /// A verifier of 43 characters and its challenge, from RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -47,7 +47,7 @@ fn changed<'a>(
     kept.copied().chain(new).collect()
 }
 
-fn sign_in(portal: &Portal) -> Landing {
+fn sign_in(portal: &Portal) -> Destination {
     portal.authorize(&sign_in_url(portal, &[]), USER)
 }
 

@@ -16,13 +16,13 @@ fn refused(kind: Certificate, reason: &str) {
 }
 
 #[test]
-fn the_authority_vouches_for_the_portal() {
+fn the_authority_certifies_the_portal() {
     assert_eq!(complaint(Certificate::Trusted), None);
     assert_eq!(complaint(Certificate::Chain), None);
 }
 
 #[test]
-fn every_bad_certificate_is_bad_in_its_own_way() {
+fn every_bad_certificate_has_its_own_defect() {
     refused(Certificate::SelfSigned, "CaUsedAsEndEntity");
     refused(Certificate::Expired, "expired");
     refused(Certificate::NotYetValid, "not valid yet");

@@ -109,7 +109,7 @@ fn check_challenge(state: &mut State, asked: &Authorization) {
     }
     let attempt = asked.state.clone().unwrap_or_default();
     let first = state
-        .world
+        .issued
         .challenges
         .entry(challenge.text.clone())
         .or_insert_with(|| attempt.clone());
@@ -143,7 +143,7 @@ fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 fn show_form(state: &mut State, asked: Authorization) -> Response {
     let oauth_state = random("", 24);
     let page = pages::sign_in(&state.rules, &state.place.rest(), &oauth_state, &asked);
-    state.world.pages.insert(oauth_state, asked);
+    state.issued.pages.insert(oauth_state, asked);
     Response::html(200, page)
 }
 
@@ -151,7 +151,7 @@ fn show_form(state: &mut State, asked: Authorization) -> Response {
 pub fn sign_in(state: &mut State, request: &Request) -> Response {
     let shown = request
         .param("oauth_state")
-        .and_then(|page| state.world.pages.remove(page));
+        .and_then(|page| state.issued.pages.remove(page));
     let Some(asked) = shown else {
         return Response::html(400, pages::oauth_error("Error 400: Invalid oauth_state"));
     };

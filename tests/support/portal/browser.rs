@@ -9,8 +9,8 @@ use super::client::{between, Client, Reply};
 
 /// Where the browser ended.
 #[derive(Clone, Debug)]
-pub enum Landing {
-    /// At the app's own redirect URI. Nothing has been sent there yet; see [`Landing::follow`].
+pub enum Destination {
+    /// At the app's own redirect URI. Nothing has been sent there yet; see [`Destination::follow`].
     Redirected { location: String },
     /// On the approval page (or the page that says "denied") of the out-of-band flow.
     Approval { url: String, title: String },
@@ -22,7 +22,7 @@ pub enum Landing {
     },
 }
 
-impl Landing {
+impl Destination {
     /// The authorization code; panics where there is none.
     pub fn code(&self) -> String {
         self.param("code")
@@ -66,7 +66,7 @@ impl Landing {
     /// Opens the redirect URI, as a browser does at once, and returns the page that it shows.
     pub fn follow(&self) -> io::Result<Reply> {
         let url = self.url().ok_or(io::ErrorKind::NotFound)?;
-        Client::careless().get(url)
+        Client::without_verification().get(url)
     }
 }
 
@@ -79,7 +79,7 @@ pub enum Decision<'a> {
 }
 
 /// Opens `url` and goes on until the app's redirect URI or a page that leads nowhere.
-pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Landing {
+pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Destination {
     let cookie = match decision {
         Decision::Approve(username) => format!("practice_user={username}"),
         Decision::Decline => "practice_decision=decline".to_owned(),
@@ -93,7 +93,7 @@ pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Landing {
     } else {
         reply
     };
-    land(client, url, &reply)
+    destination(client, url, &reply)
 }
 
 fn without_fragment(url: &str) -> String {
@@ -119,24 +119,24 @@ fn fill_in(client: &Client, url: &str, page: &Reply, decision: Decision<'_>) -> 
         .expect("the sign-in page does not answer")
 }
 
-fn land(client: &Client, opened: &str, reply: &Reply) -> Landing {
+fn destination(client: &Client, opened: &str, reply: &Reply) -> Destination {
     let title = reply.title().unwrap_or_default();
     let Some(location) = reply.header("location") else {
-        return Landing::Refused {
+        return Destination::Refused {
             status: reply.status,
             title,
             page: reply.text(),
         };
     };
     if !is_approval(opened, location) {
-        return Landing::Redirected {
+        return Destination::Redirected {
             location: location.to_owned(),
         };
     }
     let page = client
         .get(location)
         .expect("the approval page does not answer");
-    Landing::Approval {
+    Destination::Approval {
         url: location.to_owned(),
         title: page.title().unwrap_or_default(),
     }

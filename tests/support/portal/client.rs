@@ -71,7 +71,7 @@ impl Client {
     }
 
     /// Trusts whoever answers.
-    pub fn careless() -> Self {
+    pub fn without_verification() -> Self {
         Self::build(None, None)
     }
 
@@ -89,7 +89,7 @@ impl Client {
             }
             None => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Careless(provider))),
+                .with_custom_certificate_verifier(Arc::new(NoVerification(provider))),
         };
         let config = match identity {
             None => builder.with_no_client_auth(),
@@ -158,7 +158,7 @@ impl Client {
             return Err(io::Error::other(answer));
         }
         let request = request_bytes("GET", &url, &[], b"");
-        talk(&mut self.secure(&url, tcp)?, &request)
+        send_and_read(&mut self.secure(&url, tcp)?, &request)
     }
 
     /// Sends a request, over TLS or, for `http:`, without.
@@ -173,9 +173,9 @@ impl Client {
         let request = request_bytes(method, &url, headers, body);
         let mut tcp = connect(&url)?;
         if url.scheme() == "http" {
-            return talk(&mut tcp, &request);
+            return send_and_read(&mut tcp, &request);
         }
-        talk(&mut self.secure(&url, tcp)?, &request)
+        send_and_read(&mut self.secure(&url, tcp)?, &request)
     }
 
     /// Puts TLS on a connection to the host of `url`.
@@ -248,7 +248,7 @@ fn request_bytes(method: &str, url: &Url, headers: &[(&str, &str)], body: &[u8])
     bytes
 }
 
-fn talk(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Reply> {
+fn send_and_read(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Reply> {
     stream.write_all(request)?;
     stream.flush()?;
     let mut bytes = Vec::new();
@@ -278,9 +278,9 @@ fn parse(bytes: &[u8]) -> Option<Reply> {
 
 /// Believes every certificate, as a person does who has clicked the warning away.
 #[derive(Debug)]
-struct Careless(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Careless {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,7 +1,7 @@
 //! Misfortunes: what goes wrong at which endpoint, and how the wrong answer looks on the wire.
 //!
 //! A fault either comes before the portal acts (nothing has happened) or after it (the portal has done what was
-//! asked and only the answer suffers). [`Fault::acts`] says which; it is what the rules about spent tokens turn on.
+//! asked and only the answer suffers). [`Fault::happens_after_processing`] says which; it is what the rules about spent tokens turn on.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex};
@@ -172,7 +172,7 @@ impl Fault {
     }
 
     /// Whether the portal does what was asked before the fault strikes.
-    pub fn acts(&self) -> bool {
+    pub fn happens_after_processing(&self) -> bool {
         matches!(
             self,
             Self::Delay(_)
@@ -418,7 +418,7 @@ impl Gate {
         }
     }
 
-    pub(super) fn pass(&self) {
+    pub(super) fn wait_until_open(&self) {
         let (state, changed) = &*self.0;
         let deadline = Instant::now() + GATE_LIMIT;
         let mut state = state.lock().unwrap();

@@ -66,7 +66,7 @@ fn granted_for(access: &Access) -> &'static str {
 
 /// A request to `/standalone/…`. It must never see one of the portal's tokens.
 pub fn standalone(state: &mut State, request: &Request, path: &str) -> Response {
-    if sent_token(request).is_some_and(|token| state.world.accesses.contains_key(token)) {
+    if sent_token(request).is_some_and(|token| state.issued.accesses.contains_key(token)) {
         state
             .log
             .violation("rule 24: an access token was sent to a server that is not federated");

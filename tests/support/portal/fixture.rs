@@ -15,15 +15,15 @@ use super::rules::Rules;
 /// Everything behind the portal's lock.
 pub struct State {
     pub rules: Rules,
-    pub world: PortalState,
+    pub issued: Issued,
     pub log: Log,
-    pub place: Place,
+    pub place: Location,
     pub clock: Clock,
 }
 
 /// Where the portal lives.
 #[derive(Clone)]
-pub struct Place {
+pub struct Location {
     /// `https://localhost:PORT`.
     pub origin: String,
     /// `/portal`, or empty for a portal at the web root.
@@ -32,9 +32,9 @@ pub struct Place {
     pub server_origin: String,
 }
 
-impl Place {
+impl Location {
     /// A place whose ports are not known yet.
-    pub fn unsettled(context: &str) -> Self {
+    pub fn without_ports(context: &str) -> Self {
         Self {
             origin: String::new(),
             context: context.to_owned(),
@@ -81,7 +81,7 @@ pub struct Code {
 
 /// What has become of a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum RefreshState {
     Live,
     /// Exchanged for another.
     Spent,
@@ -97,14 +97,14 @@ pub struct Refresh {
     /// The length that was granted, which an exchange grants again.
     pub minutes: u32,
     pub ends_ms: i64,
-    pub fate: Fate,
+    pub fate: RefreshState,
     /// How many plain refreshes may still try it although it is spent: one after an exchange's lost answer.
-    pub forgiven: u32,
+    pub retries_allowed: u32,
 }
 
 impl Refresh {
     pub fn is_live(&self, now_ms: i64) -> bool {
-        self.fate == Fate::Live && now_ms < self.ends_ms
+        self.fate == RefreshState::Live && now_ms < self.ends_ms
     }
 }
 
@@ -134,7 +134,7 @@ pub struct Access {
 
 /// Everything given out.
 #[derive(Clone, Default)]
-pub struct PortalState {
+pub struct Issued {
     pub codes: BTreeMap<String, Code>,
     pub refreshes: BTreeMap<String, Refresh>,
     pub accesses: BTreeMap<String, Access>,
@@ -146,7 +146,7 @@ pub struct PortalState {
 
 impl State {
     /// Takes note of the ports of the portal and of its federated server.
-    pub fn settle(&mut self, host: &str, ports: (u16, u16)) -> Place {
+    pub fn set_ports(&mut self, host: &str, ports: (u16, u16)) -> Location {
         self.place.origin = format!("https://{host}:{}", ports.0);
         self.place.server_origin = format!("https://{host}:{}", ports.1);
         let origins = [&self.place.origin, &self.place.server_origin];
@@ -159,22 +159,22 @@ impl State {
     }
 
     /// The secrets of registered apps are secrets before anybody sends one.
-    pub fn learn_app_secrets(&mut self) {
+    pub fn add_client_secrets(&mut self) {
         for app in &self.rules.apps {
-            self.log.learn(&app.secret);
+            self.log.add_secret(&app.secret);
         }
     }
 
     pub fn issue_code(&mut self, asked: Authorization, username: &str) -> String {
         let text = random("practice-code.", 32);
-        self.log.learn(&text);
+        self.log.add_secret(&text);
         let code = Code {
             asked,
             username: username.to_owned(),
             born_ms: self.now_ms(),
             used: false,
         };
-        self.world.codes.insert(text.clone(), code);
+        self.issued.codes.insert(text.clone(), code);
         text
     }
 
@@ -187,7 +187,7 @@ impl State {
         minutes: u32,
     ) -> String {
         let text = random("practice-refresh.", 96);
-        self.log.learn(&text);
+        self.log.add_secret(&text);
         let minutes = self.rules.cap(minutes);
         let refresh = Refresh {
             client_id: client_id.to_owned(),
@@ -195,37 +195,37 @@ impl State {
             redirect_uri: redirect_uri.to_owned(),
             minutes,
             ends_ms: self.now_ms() + i64::from(minutes) * 60_000,
-            fate: Fate::Live,
-            forgiven: 0,
+            fate: RefreshState::Live,
+            retries_allowed: 0,
         };
-        self.world.refreshes.insert(text.clone(), refresh);
+        self.issued.refreshes.insert(text.clone(), refresh);
         text
     }
 
     pub fn issue_access(&mut self, client_id: &str, bearer: Bearer, seconds: u32) -> String {
         let text = random("practice-access.", self.rules.access_octets);
-        self.log.learn(&text);
+        self.log.add_secret(&text);
         let access = Access {
             bearer,
             client_id: client_id.to_owned(),
             ends_ms: self.now_ms() + i64::from(seconds) * 1000,
             revoked: false,
         };
-        self.world.accesses.insert(text.clone(), access);
+        self.issued.accesses.insert(text.clone(), access);
         text
     }
 
     /// The access token with that text, where it is still good.
     pub fn live_access(&self, text: &str) -> Option<&Access> {
         let now = self.now_ms();
-        let access = self.world.accesses.get(text)?;
+        let access = self.issued.accesses.get(text)?;
         (!access.revoked && access.ends_ms > now).then_some(access)
     }
 }
 
-impl PortalState {
+impl Issued {
     /// Ends a refresh token and, at the same moment, every access token that came of it.
-    pub fn end_refresh(&mut self, text: &str, fate: Fate) {
+    pub fn end_refresh(&mut self, text: &str, fate: RefreshState) {
         if let Some(refresh) = self.refreshes.get_mut(text) {
             refresh.fate = fate;
         }
@@ -248,9 +248,9 @@ impl PortalState {
         for refresh in self
             .refreshes
             .values_mut()
-            .filter(|one| one.fate == Fate::Live)
+            .filter(|one| one.fate == RefreshState::Live)
         {
-            refresh.fate = Fate::Revoked;
+            refresh.fate = RefreshState::Revoked;
         }
         for access in self.accesses.values_mut() {
             access.revoked = true;
@@ -265,9 +265,9 @@ impl PortalState {
     }
 
     /// The spent token of an exchange whose answer was lost may be tried once more, by a plain refresh.
-    pub fn forgive(&mut self, spent: &str) {
+    pub fn allow_retry(&mut self, spent: &str) {
         if let Some(refresh) = self.refreshes.get_mut(spent) {
-            refresh.forgiven = 1;
+            refresh.retries_allowed = 1;
         }
     }
 }

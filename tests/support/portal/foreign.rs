@@ -13,7 +13,7 @@ use super::server::Acceptor;
 use super::{certs, Certificate, Portal};
 
 /// A server with a certificate that the portal's authority signed, so that TLS is not what keeps a client away.
-pub struct Foreign {
+pub struct ForeignServer {
     acceptor: Acceptor,
     seen: Arc<Mutex<Seen>>,
 }
@@ -24,7 +24,7 @@ struct Seen {
     requests: Vec<Request>,
 }
 
-impl Foreign {
+impl ForeignServer {
     /// A server that says nothing of whose it is.
     pub fn start(portal: &Portal) -> Self {
         Self::with(portal, None)
@@ -61,7 +61,7 @@ impl Foreign {
     }
 
     /// Panics where anybody connected.
-    pub fn assert_untouched(&self) {
+    pub fn assert_no_connection(&self) {
         assert_eq!(
             self.connections(),
             0,

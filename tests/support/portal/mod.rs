@@ -40,12 +40,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use browser::Landing;
+pub use browser::Destination;
 pub use certs::{Authority, Certificate, Identity};
 pub use client::{Client, Reply};
 pub use clock::Clock;
 pub use faults::{Endpoint, Fault, Gate};
-pub use foreign::Foreign;
+pub use foreign::ForeignServer;
 pub use proxy::Proxy;
 pub use record::Recorded;
 pub use rules::{
@@ -53,7 +53,7 @@ pub use rules::{
     SERVICE_ID, SERVICE_SECRET, USER,
 };
 
-use fixture::{Place, State};
+use fixture::{Location, State};
 use server::{Acceptor, Shared};
 
 /// Longest wait of [`Portal::wait_for_requests`].
@@ -61,7 +61,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// How a portal is to be, before it starts.
 pub struct Builder {
-    manner: PortalVersion,
+    version: PortalVersion,
     context: Option<String>,
     host: String,
     names: Vec<String>,
@@ -70,8 +70,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub fn manner(mut self, manner: PortalVersion) -> Self {
-        self.manner = manner;
+    pub fn version(mut self, version: PortalVersion) -> Self {
+        self.version = version;
         self
     }
 
@@ -113,7 +113,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(self.state(), tls));
         let acceptors = [0, 0].map(|port| listen(&shared, port, &self.host));
         let ports = (acceptors[0].port(), acceptors[1].port());
-        let place = shared.state().settle(&self.host, ports);
+        let place = shared.state().set_ports(&self.host, ports);
         let clock = shared.state().clock.clone();
         let own = demand.map(|authority| authority.client("practice tests"));
         Portal {
@@ -126,29 +126,29 @@ impl Builder {
             place,
             ports,
             acceptors: Mutex::new(acceptors.into()),
-            tolerant: AtomicBool::new(false),
+            allows_violations: AtomicBool::new(false),
         }
     }
 
     fn state(&self) -> State {
-        let usual = if self.manner == PortalVersion::Online {
+        let usual = if self.version == PortalVersion::Online {
             ""
         } else {
             "/portal"
         };
         let context = self.context.as_deref().unwrap_or(usual);
         State {
-            rules: Rules::new(self.manner),
-            world: fixture::PortalState::default(),
+            rules: Rules::new(self.version),
+            issued: fixture::Issued::default(),
             log: record::Log::default(),
-            place: Place::unsettled(context),
+            place: Location::without_ports(context),
             clock: Clock::default(),
         }
     }
 }
 
 /// What a portal had given out at one time.
-pub struct Moment(fixture::PortalState);
+pub struct Snapshot(fixture::Issued);
 
 /// A running portal; it stops when dropped.
 pub struct Portal {
@@ -157,22 +157,22 @@ pub struct Portal {
     ca_pem: String,
     browser: Client,
     host: String,
-    place: Place,
+    place: Location,
     ports: (u16, u16),
     acceptors: Mutex<Vec<Acceptor>>,
     clock: Clock,
-    tolerant: AtomicBool,
+    allows_violations: AtomicBool,
 }
 
 impl Portal {
-    /// A portal of that manner with everything as usual.
-    pub fn start(manner: PortalVersion) -> Self {
-        Self::builder().manner(manner).start()
+    /// A portal of that version with everything as usual.
+    pub fn start(version: PortalVersion) -> Self {
+        Self::builder().version(version).start()
     }
 
     pub fn builder() -> Builder {
         Builder {
-            manner: PortalVersion::Enterprise114,
+            version: PortalVersion::Enterprise114,
             context: None,
             host: "localhost".to_owned(),
             names: ["localhost", "127.0.0.1", "::1"]
@@ -251,12 +251,12 @@ impl Portal {
     // — the person in front of the browser —
 
     /// Opens a sign-in URL as `username` and approves.
-    pub fn authorize(&self, url: &str, username: &str) -> Landing {
+    pub fn authorize(&self, url: &str, username: &str) -> Destination {
         browser::open(&self.browser, url, browser::Decision::Approve(username))
     }
 
     /// Opens a sign-in URL and declines.
-    pub fn decline(&self, url: &str) -> Landing {
+    pub fn decline(&self, url: &str) -> Destination {
         browser::open(&self.browser, url, browser::Decision::Decline)
     }
 
@@ -264,14 +264,14 @@ impl Portal {
 
     /// Ends every token at once, as renewing the portal's shared key does.
     pub fn revoke_all(&self) {
-        self.shared.state().world.revoke_all();
+        self.shared.state().issued.revoke_all();
     }
 
     /// Ends every access token; refresh tokens live on.
     pub fn expire_access_tokens(&self) {
         let mut state = self.shared.state();
         let now = state.now_ms();
-        state.world.expire_accesses(now);
+        state.issued.expire_accesses(now);
     }
 
     /// The answer of a finished sign-in of `username` with the usual app, without a browser: `access_token`,
@@ -295,25 +295,25 @@ impl Portal {
     /// Whether the portal would accept that refresh token now.
     pub fn accepts_refresh_token(&self, token: &str) -> bool {
         let state = self.shared.state();
-        let found = state.world.refreshes.get(token);
+        let found = state.issued.refreshes.get(token);
         found.is_some_and(|held| held.is_live(state.now_ms()))
     }
 
     /// How many refresh tokens are good now: none after everybody has signed out.
     pub fn live_refresh_tokens(&self) -> usize {
         let state = self.shared.state();
-        let (now, all) = (state.now_ms(), state.world.refreshes.values());
+        let (now, all) = (state.now_ms(), state.issued.refreshes.values());
         all.filter(|held| held.is_live(now)).count()
     }
 
     /// Waits until the portal knows that the answer which spent this refresh token was lost; panics after a minute.
-    pub fn wait_until_forgiven(&self, spent: &str) {
+    pub fn wait_until_retry_allowed(&self, spent: &str) {
         let met = |state: &State| {
             state
-                .world
+                .issued
                 .refreshes
                 .get(spent)
-                .is_some_and(|held| held.forgiven > 0)
+                .is_some_and(|held| held.retries_allowed > 0)
         };
         assert!(
             self.shared.wait_until(WAIT_LIMIT, met),
@@ -323,8 +323,8 @@ impl Portal {
 
     /// Lets `spent` be sent once more in a plain refresh: for a client that was killed before it could store the
     /// answer of an exchange, which the portal cannot see.
-    pub fn forgive_spent(&self, spent: &str) {
-        self.shared.state().world.forgive(spent);
+    pub fn allow_retry_of_spent(&self, spent: &str) {
+        self.shared.state().issued.allow_retry(spent);
     }
 
     // — what was seen —
@@ -373,7 +373,7 @@ impl Portal {
     /// process list may show.
     pub fn secrets(&self) -> Vec<String> {
         let mut state = self.shared.state();
-        state.learn_app_secrets();
+        state.add_client_secrets();
         state.log.secrets().map(str::to_owned).collect()
     }
 
@@ -391,7 +391,7 @@ impl Portal {
     /// The rules that were broken so far, each as a sentence with the rule's number.
     pub fn violations(&self) -> Vec<String> {
         let mut state = self.shared.state();
-        state.learn_app_secrets();
+        state.add_client_secrets();
         state.log.violations()
     }
 
@@ -408,24 +408,24 @@ impl Portal {
 
     /// This test breaks rules on purpose and looks at [`Portal::violations`] itself.
     pub fn expect_violations(&self) {
-        self.tolerant.store(true, Ordering::SeqCst);
+        self.allows_violations.store(true, Ordering::SeqCst);
     }
 
     /// Waits until everything that clients have sent so far, the dead ones too, has been acted upon.
-    pub fn settle(&self) {
+    pub fn finish_requests(&self) {
         for acceptor in &*self.acceptors.lock().unwrap() {
-            acceptor.settle();
+            acceptor.finish_requests();
         }
     }
 
-    /// What has been given out so far, to be put back by [`Portal::go_back_to`].
-    pub fn moment(&self) -> Moment {
-        Moment(self.shared.state().world.clone())
+    /// What has been given out so far, to be put back by [`Portal::restore`].
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.shared.state().issued.clone())
     }
 
     /// As if nothing had been given out or taken back since.
-    pub fn go_back_to(&self, moment: &Moment) {
-        self.shared.state().world = moment.0.clone();
+    pub fn restore(&self, moment: &Snapshot) {
+        self.shared.state().issued = moment.0.clone();
     }
 
     // — power —
@@ -458,7 +458,7 @@ fn listen(shared: &Arc<Shared>, port: u16, host: &str) -> Acceptor {
 impl Drop for Portal {
     fn drop(&mut self) {
         self.stop();
-        if !thread::panicking() && !self.tolerant.load(Ordering::SeqCst) {
+        if !thread::panicking() && !self.allows_violations.load(Ordering::SeqCst) {
             self.assert_clean();
         }
     }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use ring::digest;
 use serde_json::{json, Value};
 
-use super::fixture::{Authorization, Bearer, Challenge, Fate, Refresh, State};
+use super::fixture::{Authorization, Bearer, Challenge, Refresh, RefreshState, State};
 use super::http::{Request, Response};
 use super::pages;
 use super::rules::{SecretCheck, OOB};
@@ -49,7 +49,7 @@ impl From<Refusal> for Response {
 /// `oauth2/token`: always JSON, whether or not `f` asks for it.
 pub fn token(state: &mut State, request: &Request) -> Response {
     check_form(state, request, "token");
-    learn_sent_secrets(state, request);
+    add_sent_secrets(state, request);
     let before = spent_count(state);
     let answer = grant(state, request);
     let mut response = answer.map_or_else(Response::from, |body| Response::json(&body));
@@ -105,17 +105,18 @@ fn check_form(state: &mut State, request: &Request, endpoint: &str) {
 }
 
 /// Secrets that came here rightly must have been nowhere else.
-fn learn_sent_secrets(state: &mut State, request: &Request) {
+fn add_sent_secrets(state: &mut State, request: &Request) {
     for name in ["client_secret", "code_verifier", "refresh_token"] {
         if let Some(value) = request.form.get(name) {
-            state.log.learn(value);
+            state.log.add_secret(value);
         }
     }
 }
 
 fn spent_count(state: &State) -> usize {
-    let all = state.world.refreshes.values();
-    all.filter(|refresh| refresh.fate == Fate::Spent).count()
+    let all = state.issued.refreshes.values();
+    all.filter(|refresh| refresh.fate == RefreshState::Spent)
+        .count()
 }
 
 fn client(state: &State, request: &Request) -> Result<String, Refusal> {
@@ -154,7 +155,7 @@ fn code(state: &mut State, request: &Request, client_id: &str) -> Answer {
     let (now, life) = (state.now_ms(), i64::from(state.rules.code_seconds) * 1000);
     // Invented: the bodies for a wrong, used or expired code and for a mismatch are documented nowhere.
     let invalid = || refuse(400, "Invalid code");
-    let found = state.world.codes.get_mut(text).ok_or_else(invalid)?;
+    let found = state.issued.codes.get_mut(text).ok_or_else(invalid)?;
     if found.used {
         state
             .log
@@ -272,7 +273,7 @@ fn exchange(state: &mut State, request: &Request, client_id: &str) -> Answer {
     let (text, old) = live_refresh(state, request, client_id, false)?;
     let sent = request.param("redirect_uri").map(str::to_owned);
     check_redirect(state, &old.redirect_uri, sent.as_deref())?;
-    state.world.end_refresh(&text, Fate::Spent);
+    state.issued.end_refresh(&text, RefreshState::Spent);
     let new = state.issue_refresh(client_id, &old.username, &old.redirect_uri, old.minutes);
     Ok(user_tokens(state, &new, true))
 }
@@ -289,7 +290,7 @@ fn live_refresh(
         .ok_or_else(|| not_specified("refresh_token"))?;
     let invalid = || refuse(498, "Invalid refresh_token");
     let now = state.now_ms();
-    let found = state.world.refreshes.get_mut(text).ok_or_else(invalid)?;
+    let found = state.issued.refreshes.get_mut(text).ok_or_else(invalid)?;
     if found.client_id != client_id {
         state
             .log
@@ -297,14 +298,14 @@ fn live_refresh(
         return Err(invalid());
     }
     match found.fate {
-        Fate::Live if found.is_live(now) => Ok((text.to_owned(), found.clone())),
-        Fate::Live => Err(refuse(498, "refresh_token expired")),
-        Fate::Revoked => Err(invalid()),
-        Fate::Spent if plain && found.forgiven > 0 => {
-            found.forgiven -= 1;
+        RefreshState::Live if found.is_live(now) => Ok((text.to_owned(), found.clone())),
+        RefreshState::Live => Err(refuse(498, "refresh_token expired")),
+        RefreshState::Revoked => Err(invalid()),
+        RefreshState::Spent if plain && found.retries_allowed > 0 => {
+            found.retries_allowed -= 1;
             Err(invalid())
         }
-        Fate::Spent => {
+        RefreshState::Spent => {
             state
                 .log
                 .violation("rule 21: a spent refresh token was sent again");
@@ -315,7 +316,7 @@ fn live_refresh(
 
 /// An access token for the holder of a refresh token; with `whole` the refresh token goes along.
 fn user_tokens(state: &mut State, refresh: &str, whole: bool) -> Value {
-    let held = state.world.refreshes[refresh].clone();
+    let held = state.issued.refreshes[refresh].clone();
     let seconds = state.rules.user_seconds();
     let bearer = Bearer::User {
         username: held.username.clone(),
@@ -357,12 +358,12 @@ pub fn revoke(state: &mut State, request: &Request) -> Response {
     }
     let text = request.param("auth_token").unwrap_or_default();
     let own = state
-        .world
+        .issued
         .refreshes
         .get(text)
         .is_some_and(|held| held.client_id == client_id);
-    if own && state.world.refreshes[text].fate == Fate::Live {
-        state.world.end_refresh(text, Fate::Revoked);
+    if own && state.issued.refreshes[text].fate == RefreshState::Live {
+        state.issued.end_refresh(text, RefreshState::Revoked);
     }
     Response::json(&json!({"success": true}))
 }

@@ -34,7 +34,7 @@ impl Proxy {
     }
 
     /// A proxy that answers 407 without these credentials (Basic).
-    pub fn demanding(user: &str, password: &str) -> Self {
+    pub fn requiring(user: &str, password: &str) -> Self {
         let pair = STANDARD.encode(format!("{user}:{password}"));
         Self::with(Some(format!("Basic {pair}")))
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::faults::Endpoint;
 use super::http::Request;
-use crate::support::canary;
+use crate::support::secret_scan;
 
 /// Parameters that are secrets whatever their value.
 const SECRET_PARAMETERS: [&str; 7] = [
@@ -107,9 +107,9 @@ impl Log {
     }
 
     /// Remembers a secret, to be looked for in every request line before and after.
-    pub fn learn(&mut self, secret: &str) {
+    pub fn add_secret(&mut self, secret: &str) {
         if secret.len() >= 8 && self.secrets.insert(secret.to_owned()) {
-            canary::plant(secret);
+            secret_scan::register(secret);
         }
     }
 

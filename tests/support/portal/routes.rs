@@ -3,7 +3,7 @@
 use super::authorize;
 use super::faults::Endpoint;
 use super::federated;
-use super::fixture::{Place, State};
+use super::fixture::{Location, State};
 use super::http::{Request, Response};
 use super::oauth;
 use super::pages;
@@ -16,7 +16,7 @@ pub struct Route {
 }
 
 /// Finds the endpoint of a request that came to `origin`. The server's own host serves nothing but servers.
-pub fn find(place: &Place, origin: &str, request: &Request) -> Route {
+pub fn find(place: &Location, origin: &str, request: &Request) -> Route {
     let path = request.path.as_str();
     for (prefix, endpoint) in [
         ("/server/", Endpoint::Federated),

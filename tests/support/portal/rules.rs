@@ -4,15 +4,15 @@ use super::faults::{Endpoint, Fault, Plan};
 
 /// The out-of-band redirect URI: the code is shown on a page and pasted.
 pub const OOB: &str = "urn:ietf:wg:oauth:2.0:oob";
-/// The app that people sign in with, in the default world.
+/// The app that people sign in with, in the default set-up.
 pub const APP_ID: &str = "AgePracticeApp01";
 /// Its secret.
 pub const APP_SECRET: &str = "practice-client-secret";
-/// The app that signs in as itself, in the default world.
+/// The app that signs in as itself, in the default set-up.
 pub const SERVICE_ID: &str = "AgePracticeApp02";
 /// Its secret.
 pub const SERVICE_SECRET: &str = "practice-service-secret";
-/// The person who is signed in to the browser, in the default world.
+/// The person who is signed in to the browser, in the default set-up.
 pub const USER: &str = "your.username";
 /// Another person.
 pub const OTHER_USER: &str = "other.user";
@@ -188,12 +188,12 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub(super) fn new(manner: PortalVersion) -> Self {
-        let ten_nine = manner.knows_pkce();
+    pub(super) fn new(version: PortalVersion) -> Self {
+        let ten_nine = version.knows_pkce();
         Self {
-            online: manner == PortalVersion::Online,
-            current_version: manner.current_version().to_owned(),
-            enterprise_version: (manner == PortalVersion::Enterprise114)
+            online: version == PortalVersion::Online,
+            current_version: version.current_version().to_owned(),
+            enterprise_version: (version == PortalVersion::Enterprise114)
                 .then(|| "11.4.0".to_owned()),
             org_name: "Practice Organisation".to_owned(),
             users: vec![
@@ -209,7 +209,7 @@ impl Rules {
             } else {
                 Pkce::Ignored
             },
-            exchange: manner != PortalVersion::Enterprise105,
+            exchange: version != PortalVersion::Enterprise105,
             tells_refresh_life: ten_nine,
             revoke: true,
             check_secret_on_code: SecretCheck::IfSent,

@@ -126,7 +126,7 @@ impl Acceptor {
     }
 
     /// Waits until every connection made so far has been served to its end.
-    pub fn settle(&self) {
+    pub fn finish_requests(&self) {
         for (address, _) in &self.threads {
             // ConnectionStore are taken in their order: when this one is over, all before it have been taken.
             let mut probe = TcpStream::connect(address).unwrap();
@@ -181,7 +181,7 @@ pub fn connection(shared: &Shared, origin: &str, port: u16, tcp: TcpStream) {
     let _ = tcp.set_read_timeout(Some(TIMEOUT));
     let _ = tcp.set_write_timeout(Some(TIMEOUT));
     let _ = tcp.set_nodelay(true);
-    if !begins_tls(shared, &tcp) || breaks(fault, &tcp) {
+    if !begins_tls(shared, &tcp) || break_handshake(fault, &tcp) {
         return;
     }
     let Ok(tls) = ServerConnection::new(Arc::clone(&shared.tls)) else {
@@ -223,7 +223,7 @@ fn begins_tls(shared: &Shared, tcp: &TcpStream) -> bool {
 }
 
 /// Applies a fault of the handshake; whether the connection ends there.
-fn breaks(fault: Option<Fault>, mut tcp: &TcpStream) -> bool {
+fn break_handshake(fault: Option<Fault>, mut tcp: &TcpStream) -> bool {
     match fault {
         Some(Fault::TlsClose) => {
             let _ = tcp.read(&mut [0; 1024]);
@@ -242,7 +242,7 @@ fn breaks(fault: Option<Fault>, mut tcp: &TcpStream) -> bool {
             false
         }
         Some(Fault::HoldBefore(gate)) => {
-            gate.pass();
+            gate.wait_until_open();
             false
         }
         _ => false,
@@ -262,20 +262,20 @@ fn exchange(shared: &Shared, origin: &str, port: u16, request: &Request, stream:
         (route, number, fault)
     });
     if let Some(Fault::HoldBefore(gate)) = &fault {
-        gate.pass();
+        gate.wait_until_open();
     }
     let Some(response) = respond(shared, &route, origin, request, fault.as_ref(), stream) else {
         return;
     };
     match &fault {
         Some(Fault::Delay(time)) => thread::sleep(*time),
-        Some(Fault::HoldAfter(gate)) => gate.pass(),
+        Some(Fault::HoldAfter(gate)) => gate.wait_until_open(),
         _ => {}
     }
-    let arrived = !departed(&stream.sock) && send(shared, stream, &response, fault.as_ref());
+    let arrived = !client_has_left(&stream.sock) && send(shared, stream, &response, fault.as_ref());
     shared.change(|state| {
         if let Some(spent) = response.spent.as_ref().filter(|_| !arrived) {
-            state.world.forgive(spent);
+            state.issued.allow_retry(spent);
         }
         if arrived {
             state.log.requests[number].status = Some(response.status);
@@ -298,7 +298,7 @@ fn respond(
 ) -> Option<Response> {
     match fault {
         None => {}
-        Some(fault) if fault.acts() => {}
+        Some(fault) if fault.happens_after_processing() => {}
         Some(Fault::Raw(bytes)) => {
             let _ = stream.write_all(bytes).and_then(|()| stream.flush());
             return None;
@@ -336,7 +336,7 @@ fn send(shared: &Shared, stream: &mut Tls, response: &Response, fault: Option<&F
 }
 
 /// Whether the client has ended the connection: it has nothing more to say, so any byte is a farewell.
-fn departed(tcp: &TcpStream) -> bool {
+fn client_has_left(tcp: &TcpStream) -> bool {
     let _ = tcp.set_nonblocking(true);
     let peeked = tcp.peek(&mut [0]);
     let _ = tcp.set_nonblocking(false);

@@ -1,5 +1,5 @@
 //! Secrets that were given out during the whole run, and places in which none of them may turn up: files, output, arguments
-//! and environments of processes. The portals plant them; homes, runs and terminals look.
+//! and environments of processes. The portals register them; homes, runs and terminals look.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ const TRACE: usize = 12;
 
 /// What kind of secret it is, by how the practice portal begins it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SecretKind {
     /// What `token` is asked for.
     Access,
     /// What a person pastes.
@@ -21,27 +21,27 @@ pub enum Kind {
     Other,
 }
 
-type Traces = HashMap<[u8; TRACE], Kind>;
+type Traces = HashMap<[u8; TRACE], SecretKind>;
 
-static PLANTED: Mutex<Option<Traces>> = Mutex::new(None);
+static REGISTERED: Mutex<Option<Traces>> = Mutex::new(None);
 
-fn planted() -> MutexGuard<'static, Option<Traces>> {
-    PLANTED.lock().unwrap_or_else(PoisonError::into_inner)
+fn registered() -> MutexGuard<'static, Option<Traces>> {
+    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// From now on this text is a secret everywhere.
-pub fn plant(secret: &str) {
+pub fn register(secret: &str) {
     let kind = match secret {
-        access if access.starts_with("practice-access.") => Kind::Access,
-        code if code.starts_with("practice-code.") => Kind::Code,
-        _ => Kind::Other,
+        access if access.starts_with("practice-access.") => SecretKind::Access,
+        code if code.starts_with("practice-code.") => SecretKind::Code,
+        _ => SecretKind::Other,
     };
     // Measurements are not disturbed.
     #[cfg(all(test, target_os = "linux"))]
     processes::watch();
-    let mut planted = planted();
-    let traces = planted.get_or_insert_default();
-    for disguise in disguises(secret) {
+    let mut registered = registered();
+    let traces = registered.get_or_insert_default();
+    for disguise in encodings(secret) {
         let start = disguise.len().saturating_sub(TRACE) / 2;
         if let Some(trace) = disguise[start..].first_chunk() {
             traces.insert(*trace, kind);
@@ -50,9 +50,9 @@ pub fn plant(secret: &str) {
 }
 
 /// The kinds of secrets that stand there.
-pub fn find(bytes: &[u8]) -> Vec<Kind> {
-    let planted = planted();
-    let Some(traces) = planted.as_ref() else {
+pub fn find(bytes: &[u8]) -> Vec<SecretKind> {
+    let registered = registered();
+    let Some(traces) = registered.as_ref() else {
         return Vec::new();
     };
     bytes
@@ -63,14 +63,14 @@ pub fn find(bytes: &[u8]) -> Vec<Kind> {
 
 /// Panics where a secret stands there that is none of these kinds.
 #[track_caller]
-pub fn assert_none_but(allowed: &[Kind], place: &str, bytes: &[u8]) {
+pub fn assert_no_secret_but(allowed: &[SecretKind], place: &str, bytes: &[u8]) {
     let found = find(bytes);
     let bad = found.iter().find(|kind| !allowed.contains(kind));
     assert!(bad.is_none(), "{place} holds a secret: {bad:?}");
 }
 
 /// A secret as itself, percent-encoded, in base64 at each alignment, backwards, and in UTF-16 both ways.
-pub fn disguises(secret: &str) -> Vec<Vec<u8>> {
+pub fn encodings(secret: &str) -> Vec<Vec<u8>> {
     let mut all = vec![secret.as_bytes().to_vec()];
     all.push(
         url::form_urlencoded::byte_serialize(secret.as_bytes())
@@ -111,7 +111,7 @@ mod processes {
     use std::thread;
     use std::time::Duration;
 
-    use super::{find, Kind};
+    use super::{find, SecretKind};
 
     /// Where a user puts secrets on purpose.
     const OWN_VARIABLES: [&[u8]; 3] = [
@@ -171,7 +171,7 @@ mod processes {
         let is_ours = program.ends_with("age-oauth");
         for variable in variables() {
             let own = OWN_VARIABLES.iter().any(|name| variable.starts_with(name));
-            let allowed = |kind: &Kind| *kind == Kind::Access && !is_ours;
+            let allowed = |kind: &SecretKind| *kind == SecretKind::Access && !is_ours;
             if !own && find(variable).iter().any(|kind| !allowed(kind)) {
                 let name = variable.split(|byte| *byte == b'=').next()?;
                 let name = String::from_utf8_lossy(name);
