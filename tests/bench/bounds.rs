@@ -1,10 +1,11 @@
-//! What each measurement may be. This table is the only place with a bound; the measurements name its rows.
+//! What each measurement may be. This table is the only place with a bound; the measurements name
+//! its rows.
 
 use super::report::Bound;
 use super::report::Unit::{Count, Mebibytes, Milliseconds, Ratio};
 
-/// A measurement with a bound. Ratios of two times that are measured in turn mean the same on a slow and on a busy
-/// machine. A time in milliseconds does not, so that it is a [`Bound::time`].
+/// A measurement with a bound. Ratios of two times that are measured in turn mean the same on a
+/// slow and on a busy machine. A time in milliseconds does not, so that it is a [`Bound::time`].
 const fn bound(what: &'static str, unit: super::report::Unit, at_most: f64) -> Bound {
     Bound {
         what,
@@ -22,7 +23,8 @@ impl Bound {
         }
     }
 
-    /// A time that depends on the machine and its load: it has a goal, in milliseconds, and no bound.
+    /// A time that depends on the machine and its load: it has a goal, in milliseconds, and no
+    /// bound.
     const fn time(what: &'static str, goal: f64) -> Self {
         Self {
             what,

@@ -185,7 +185,8 @@ impl Bench {
         self.report.check(&bounds::STATUS_CALLS, count(calls.len()));
     }
 
-    /// The portals take most of the time, so that the ratio says how many of them are asked at the same time.
+    /// The portals take most of the time, so that the ratio says how many of them are asked at the
+    /// same time.
     fn refresh_all(&mut self) {
         let portals: Vec<_> = (0..PORTALS)
             .map(|_| Portal::start(PortalVersion::Enterprise114))
@@ -281,7 +282,8 @@ impl Bench {
         self.portal.requests_to(Endpoint::Token).len()
     }
 
-    /// Leaves an expired token in the keychain. The portal then grants tokens of the usual life again.
+    /// Leaves an expired token in the keychain. The portal then grants tokens of the usual life
+    /// again.
     fn let_token_expire(&self) {
         let usual = self
             .portal

@@ -95,7 +95,8 @@ pub(crate) fn all_at_once(commands: Vec<Command>) -> Answers {
 
 /// The most memory, in bytes, that the program has used when it writes its answer.
 ///
-/// Its standard output is a pipe that is already full, so that it waits there while its memory is read.
+/// Its standard output is a pipe that is already full, so that it waits there while its memory is
+/// read.
 pub(crate) fn peak_memory(command: &mut Command) -> u64 {
     let (mut reader, mut writer) = pipe().expect("a pipe");
     fill(&mut writer);

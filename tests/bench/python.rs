@@ -1,7 +1,7 @@
 //! What the Python package costs, and what its predecessor costs.
 //!
-//! The rows need two environments that `tests/bench/run` creates: `target/python` with Esri's package, and
-//! `target/python-old` with the predecessor.
+//! The rows need two environments that `tests/bench/run` creates: `target/python` with Esri's
+//! package, and `target/python-old` with the predecessor.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

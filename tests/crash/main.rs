@@ -1,11 +1,11 @@
-//! The process dies between any two effects of a command, as if killed. Afterwards every command works, and a sign-in is
-//! lost only where the portal itself no longer honours it.
+//! The process ends between any two effects of a command, as if it were killed. Afterwards every
+//! command works, and a sign-in is lost only if the portal no longer accepts it.
 //!
-//! A command is first run to its end, to count the places where it may die (see `src/crash.rs`); then once for each of
-//! them, from the same beginning.
+//! A command first runs to its end, to count the crash points (see `src/crash.rs`), and then once
+//! for each of them, from the same start.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that cannot go on should stop.
-#![allow(clippy::print_stdout)] // How many places there were.
+#![allow(clippy::print_stdout)] // The number of crash points.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -25,7 +25,8 @@ use support::portal::{
 };
 use support::scenario::{add, add_application, add_with, age_sign_in, expire_token, sign_in};
 
-/// Where a command begins: `prod` and `other` are signed in, `service` is an application.
+/// What each command starts with: `prod` and `other` are signed in, `service` is an application
+/// connection.
 struct Fixture {
     portal: Portal,
     home: Home,
@@ -73,7 +74,7 @@ impl Fixture {
         words
     }
 
-    /// The connections that a command has nothing to do with work as ever.
+    /// The connections that the command does not concern still work.
     #[track_caller]
     fn other_connections_work(&self) {
         for label in ["other", "service"] {
@@ -86,7 +87,7 @@ impl Fixture {
         sign_in_is_what_the_portal_honours(&self.home, &self.portal, "prod")
     }
 
-    /// `doctor` finds nothing that it cannot mend.
+    /// `doctor` finds nothing that it cannot fix.
     #[track_caller]
     fn can_be_mended(&self) {
         self.home
@@ -95,15 +96,15 @@ impl Fixture {
         let said = self.home.run(["doctor", "--offline", "--json"]).done();
         let report = said.json();
         let checks = report["checks"].as_array().unwrap();
-        // That nobody is signed in is no damage.
+        // A missing sign-in is not damage.
         let damaged = |check: &&Value| check["severity"] == "fail" && check["check"] != "sign-in";
         let damage: Vec<_> = checks.iter().filter(damaged).collect();
         assert!(damage.is_empty(), "{damage:?}");
     }
 }
 
-/// Runs `act` once for each place where it may die, and looks at what it left: `after` gets what the portal had given out
-/// when the command began, and is told the place.
+/// Runs `act` once for each crash point. `after` then checks what is left; it gets the portal's
+/// state from before the command, and the crash point.
 fn at_each_crash_point(
     fixture: &Fixture,
     least: usize,
@@ -114,9 +115,9 @@ fn at_each_crash_point(
     let log = tempfile::NamedTempFile::new().unwrap();
     let path = log.path().to_owned();
     act(fixture, &|run| run.env("AGE_OAUTH_CRASH_LOG", &path)).ok();
-    let places = fs::read_to_string(&path).unwrap();
-    assert!(places.lines().count() >= least, "{places}");
-    for place in places.lines() {
+    let points = fs::read_to_string(&path).unwrap();
+    assert!(points.lines().count() >= least, "{points}");
+    for place in points.lines() {
         fixture.portal.finish_requests();
         fixture.portal.restore(&snapshot);
         files.put_back(&fixture.home);
@@ -126,10 +127,11 @@ fn at_each_crash_point(
         fixture.portal.finish_requests();
         after(fixture, place);
     }
-    println!("died at {} places", places.lines().count());
+    println!("ended at {} crash points", points.lines().count());
 }
 
-/// A sign-in that gets its code from the portal once it has printed the address; it may die before.
+/// Signs in with a code from the portal as soon as the URL is printed; the process may end before
+/// that.
 fn login(fixture: &Fixture, wrap: &dyn Fn(Run) -> Run) -> Outcome {
     let mut child = wrap(fixture.home.run(["login", "-c", "prod"])).spawn();
     let mut stdin = child.stdin.take().unwrap();
@@ -258,8 +260,8 @@ fn a_renewal_never_loses_the_sign_in() {
     );
 }
 
-/// The one case in which a sign-in may be lost: the portal has exchanged the refresh token, and its answer died with the
-/// process. One plain refresh finds that out, and no more than one.
+/// The one case in which a sign-in may be lost: the portal has exchanged the refresh token, and the
+/// process ended before it stored the response. Exactly one plain refresh finds that out.
 #[test]
 fn an_exchange_is_lost_only_where_the_portal_has_processed_it() {
     let fixture = Fixture::new();
@@ -275,7 +277,7 @@ fn an_exchange_is_lost_only_where_the_portal_has_processed_it() {
             let stored = stored_refresh_token(&fixture.home, "prod").unwrap();
             let acted = !fixture.portal.accepts_refresh_token(&old);
             if acted && stored == old {
-                // The portal cannot know that its answer died.
+                // The portal cannot know that its response was lost.
                 fixture.portal.allow_retry_of_spent(&old);
                 fixture
                     .home
@@ -299,7 +301,7 @@ fn an_exchange_is_lost_only_where_the_portal_has_processed_it() {
     );
     assert!(
         (1..=8).contains(&lost.get()),
-        "lost at {} places",
+        "lost at {} crash points",
         lost.get()
     );
 }
@@ -370,7 +372,7 @@ fn an_edited_authority_is_the_old_one_or_the_new_one() {
     });
 }
 
-/// A new client ID makes the stored sign-in worthless; until it is changed, it is worth what it was.
+/// A new client ID makes the stored sign-in invalid; until then the sign-in works.
 #[test]
 fn an_edited_application_never_mixes_old_and_new() {
     let fixture = Fixture::new();
@@ -497,7 +499,8 @@ fn importing_is_complete_or_can_be_repeated() {
     );
     let import = ["connections", "import"];
     at_each_crash_point(&fixture, 40, command(&import), |fixture, place| {
-        // The exchanged sign-in may have died with the process; everything else is there after the next time.
+        // The extended sign-in may be lost with the process; everything else is there after the
+        // next run.
         fixture.portal.allow_retry_of_spent(&old.refresh);
         let said = fixture.home.run(import).done();
         assert!(

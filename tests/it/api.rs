@@ -1,4 +1,4 @@
-//! `api` and `token --for`: which token goes where, and what comes back.
+//! `api` and `token --for`: which token is sent where, and how responses are handled.
 
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ fn an_error_in_a_response_body_is_an_error_and_a_missing_permission_is_not_retri
     .done()
     .code(7);
     assert_eq!(portal.requests_to(Endpoint::Federated).len(), before + 1);
-    // The token was honoured each time; a new one would change nothing.
+    // The portal accepted the token each time; a new one would change nothing.
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 0);
 }
 
@@ -60,7 +60,7 @@ fn a_rejected_token_is_renewed_and_the_request_repeated_once() {
     portal.expire_access_tokens();
     home.run(["api", "community/self"]).done().ok();
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 1);
-    // What is wrong besides the token is told as what it is.
+    // Errors that do not concern the token are reported as they are.
     portal.expire_access_tokens();
     home.run(["api", "community/users/nobody"])
         .done()
@@ -119,7 +119,7 @@ fn rule_24_a_server_gets_a_token_that_the_portal_grants_for_it() {
         .ok()
         .stdout;
     assert_eq!(own, home.run(["token"]).done().ok().stdout);
-    // A token that the server has forgotten is granted anew.
+    // A server token that the server no longer accepts is replaced.
     portal.expire_access_tokens();
     home.run(["api", &service]).done().ok();
     home.run(["logout"]).done().ok();
@@ -145,7 +145,7 @@ fn rule_24_no_connection_is_opened_to_a_foreign_server_whatever_it_claims() {
     }
     let standalone = format!("{}/rest/services", portal.standalone_url());
     home.run(["api", &standalone]).done().code(7);
-    // Its refusal is no matter of the token.
+    // Its refusal does not concern the token.
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 0);
 }
 

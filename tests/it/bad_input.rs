@@ -1,4 +1,4 @@
-//! Bad input gets a clear error, and nothing is lost: flags, files, codes, clocks, full disks.
+//! Invalid input gets a clear error, and nothing is lost: flags, files, codes, clocks, full disks.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,13 +15,14 @@ use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
 };
-use crate::support::scenario::{add, add_with, sign_in};
+use crate::support::scenario::{add, add_application_arguments, add_arguments, add_with, sign_in};
 
 fn start() -> (Portal, Home) {
     (Portal::start(PortalVersion::Enterprise114), home())
 }
 
-/// `connections add` with what it needs but for the flags that a test replaces or, with `None`, leaves out.
+/// `connections add` with the required flags; a test replaces some or, with `None`, leaves them
+/// out.
 fn try_add(home: &Home, portal: &Portal, changes: &[(&str, Option<&str>)]) -> Outcome {
     let (url, ca) = (portal.url(), portal.ca_file(home.path()));
     let mut flags = vec![
@@ -225,7 +226,7 @@ fn a_server_that_is_not_a_portal_is_not_added() {
     nothing_was_created(&home);
 }
 
-/// The portal's authority in the forms that people have it in, good ones and bad ones.
+/// The portal's authority in valid and invalid file formats.
 #[test]
 fn certificate_files_are_read_in_every_valid_format_and_in_no_other() {
     let (portal, home) = start();
@@ -284,7 +285,7 @@ fn certificate_files_are_read_in_every_valid_format_and_in_no_other() {
             "{name}: certificates and nothing else"
         );
     }
-    // A bad file leaves a connection as it was.
+    // An invalid file leaves a connection unchanged.
     let bad = file("bad.pem", b"hello");
     home.run(["connections", "edit", "der", "--verify-ssl", &bad])
         .done()
@@ -301,21 +302,7 @@ fn invalid_client_secrets_are_refused_and_not_shown() {
         portal.ca_file(home.path()).display().to_string(),
     );
     let try_secret = |secret: &str| {
-        let arguments = [
-            "connections",
-            "add",
-            "--label",
-            "service",
-            "--portal",
-            &url,
-            "--auth-type",
-            "app",
-            "--client-id",
-            SERVICE_ID,
-            "--verify-ssl",
-            &ca,
-            "--client-secret-stdin",
-        ];
+        let arguments = add_application_arguments("service", &url, SERVICE_ID, &ca);
         home.run(arguments).input(secret).done()
     };
     let long = "s3cr3t".repeat(667);
@@ -336,7 +323,7 @@ fn invalid_client_secrets_are_refused_and_not_shown() {
     }
     try_secret(&format!("  {SERVICE_SECRET}\r\n")).ok();
     home.run(["token"]).done().ok();
-    // A bad one leaves the good one in its place.
+    // An invalid one leaves the valid one in place.
     home.run(["connections", "edit", "service", "--client-secret-stdin"])
         .input("")
         .done()
@@ -377,7 +364,7 @@ fn missing_arguments_are_named_without_a_terminal() {
     assert_eq!(labels(&home), ["prod"]);
 }
 
-/// Every command explains itself, and a word that it does not know is wrong usage.
+/// Every command has help, and an unknown argument is wrong usage.
 #[test]
 fn every_command_has_help() {
     let home = home();
@@ -393,7 +380,7 @@ fn every_command_has_help() {
         assert!(help.stdout.contains("Usage:"), "{path:?}");
         assert_eq!(help.stderr, "", "{path:?}");
         let refused = home.run(with("--no-such-flag")).done().code(2);
-        // What export-env prints is evaluated: there, silence would be success.
+        // The output of export-env is evaluated, so that no output would mean success.
         let evaluated = path.iter().any(|word| word == "export-env");
         let fails = if cfg!(windows) { "throw " } else { "false" };
         let last = refused.stdout.lines().last().unwrap_or_default();
@@ -469,7 +456,7 @@ fn an_id_prefix_must_match_exactly_one_connection() {
     let slug = "prod_".len();
     home.run(["token", "-c", &id[..slug + 4]]).done().code(3);
     home.run(["token", "-c", &id[..slug + 3]]).done().code(4);
-    // A second connection whose id begins alike.
+    // A second connection whose id has the same prefix.
     let twin = format!("{}-0000-4000-8000-000000000000", &id[..slug + 8]);
     let mut meta: Value =
         serde_json::from_slice(&fs::read(folder.join("meta.json")).unwrap()).unwrap();
@@ -493,7 +480,7 @@ fn an_id_prefix_must_match_exactly_one_connection() {
     home.run(["token", "-c", &id[..slug + 12]]).done();
 }
 
-// — files that somebody damaged —
+// — damaged files —
 
 /// Two connections, both signed in; the first is the default.
 fn two() -> (Portal, Home) {
@@ -505,7 +492,7 @@ fn two() -> (Portal, Home) {
     (portal, home)
 }
 
-/// With one connection damaged, it alone is out of order, and is named.
+/// Checks that only the damaged connection fails, and that its name is reported.
 #[track_caller]
 fn only_one_is_damaged(home: &Home, case: &str) {
     let said = home.run(["token", "-c", "prod"]).done();
@@ -600,7 +587,7 @@ fn a_meta_json_of_a_later_version_is_an_error_that_names_both_versions() {
         .err_has("age-oauth 9.9.9")
         .err_has("schema 99")
         .err_has("schema 2");
-    // Fields that this version does not know stay where they are.
+    // Unknown fields are preserved.
     meta = serde_json::from_slice(&good).unwrap();
     meta["of_tomorrow"] = json!({"a": [1, 2]});
     fs::write(&path, meta.to_string()).unwrap();
@@ -643,7 +630,7 @@ fn links_and_special_files_are_neither_followed_nor_replaced() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     home.run(["whoami", "-c", "prod"]).done().ok();
-    // The folder itself as a link to one elsewhere.
+    // The folder itself is a link to another place.
     let elsewhere = home.path().join("elsewhere");
     fs::rename(&folder, &elsewhere).unwrap();
     symlink(&elsewhere, &folder).unwrap();
@@ -653,7 +640,7 @@ fn links_and_special_files_are_neither_followed_nor_replaced() {
     home.run(["whoami", "-c", "prod"]).done().ok();
 }
 
-/// Root reads and writes whatever it likes.
+/// Root ignores file modes.
 #[cfg(unix)]
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -729,7 +716,7 @@ fn rule_24b_a_changed_meta_json_sends_no_secret_elsewhere() {
 
 // — full disks, file modes —
 
-/// Starts the program from a shell that has first changed something about itself.
+/// Starts the program from a shell that first runs `prelude` (umask, limits).
 #[cfg(unix)]
 fn spawn_after(home: &Home, prelude: &str, arguments: &[&str]) -> Child {
     use std::process::{Command, Stdio};
@@ -752,7 +739,7 @@ fn spawn_after(home: &Home, prelude: &str, arguments: &[&str]) -> Child {
 fn run_after(home: &Home, prelude: &str, arguments: &[&str], input: &str) -> Outcome {
     let mut child = spawn_after(home, prelude, arguments);
     let mut stdin = child.stdin.take().unwrap();
-    // A program that ends without reading breaks the pipe.
+    // A program that ends without reading closes the pipe.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     Outcome::of(child)
@@ -799,7 +786,7 @@ fn on_a_full_disk_old_content_stays_and_a_token_is_still_returned() {
         );
         assert_eq!(snapshot(&home), before, "{arguments:?}");
     }
-    // A new token that cannot be stored serves whoever asked.
+    // A new token that cannot be stored is still returned.
     let said = run_after(&home, DISK_FULL, &["token", "--force"], "").ok();
     assert!(portal.accepts_access_token(said.line()));
     assert!(said.stderr.contains("warning"), "{}", said.stderr);
@@ -813,33 +800,8 @@ fn on_a_full_disk_old_content_stays_and_a_token_is_still_returned() {
 fn on_a_full_disk_nothing_is_created_in_part() {
     let (portal, home) = start();
     let url = portal.url();
-    let user = [
-        "connections",
-        "add",
-        "--label",
-        "prod",
-        "--portal",
-        &url,
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        "false",
-    ];
-    let service = [
-        "connections",
-        "add",
-        "--label",
-        "service",
-        "--portal",
-        &url,
-        "--client-id",
-        SERVICE_ID,
-        "--verify-ssl",
-        "false",
-        "--auth-type",
-        "app",
-        "--client-secret-stdin",
-    ];
+    let user = add_arguments("prod", &url, APP_ID, "false");
+    let service = add_application_arguments("service", &url, SERVICE_ID, "false");
     for _ in 0..2 {
         run_after(&home, DISK_FULL, &user, "").code(1).out("");
         nothing_was_created(&home);
@@ -852,8 +814,8 @@ fn on_a_full_disk_nothing_is_created_in_part() {
     home.run(["token", "-c", "service"]).done().ok();
 }
 
-/// Past half of its life the sign-in is due to be exchanged, which ends the old one: without room for the new one it
-/// is not tried (rule 20).
+/// Past half of its life the sign-in is due to be extended, which ends the old one. Without disk
+/// space for the new one, the exchange is not sent (rule 20).
 #[cfg(unix)]
 #[test]
 fn rule_20_on_a_full_disk_no_refresh_token_is_spent() {
@@ -869,7 +831,7 @@ fn rule_20_on_a_full_disk_no_refresh_token_is_spent() {
     assert_eq!(portal.live_refresh_tokens(), 1);
 }
 
-/// Signs in for a fortnight, by a clock that is ten days behind.
+/// Signs in for two weeks, by a clock that is ten days behind.
 #[cfg(unix)]
 fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
     use age_oauth::context::{Clock, Context, Deadline, Environment, Observer};
@@ -899,7 +861,7 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
     session.accept(pending).unwrap();
 }
 
-/// A sign-in that cannot be stored leaves the one before it in its place.
+/// A sign-in that cannot be stored leaves the previous one in place.
 #[cfg(unix)]
 #[test]
 fn on_a_full_disk_the_previous_sign_in_stays() {
@@ -913,7 +875,7 @@ fn on_a_full_disk_the_previous_sign_in_stays() {
     home.run(["token", "--force", "-c", "prod"]).done().ok();
 }
 
-/// Rule 25: owner alone, whatever the umask.
+/// Rule 25: private to the owner, whatever the umask.
 #[cfg(unix)]
 #[test]
 fn rule_25_files_and_folders_are_private_to_their_owner_whatever_the_umask() {
@@ -923,33 +885,8 @@ fn rule_25_files_and_folders_are_private_to_their_owner_whatever_the_umask() {
             portal.url(),
             portal.ca_file(home.path()).display().to_string(),
         );
-        let user = [
-            "connections",
-            "add",
-            "--label",
-            "prod",
-            "--portal",
-            &url,
-            "--client-id",
-            APP_ID,
-            "--verify-ssl",
-            &ca,
-        ];
-        let service = [
-            "connections",
-            "add",
-            "--label",
-            "service",
-            "--portal",
-            &url,
-            "--client-id",
-            SERVICE_ID,
-            "--verify-ssl",
-            &ca,
-            "--auth-type",
-            "app",
-            "--client-secret-stdin",
-        ];
+        let user = add_arguments("prod", &url, APP_ID, &ca);
+        let service = add_application_arguments("service", &url, SERVICE_ID, &ca);
         run_after(&home, umask, &user, "").ok();
         run_after(&home, umask, &service, SERVICE_SECRET).ok();
         let child = spawn_after(&home, umask, &["login", "-c", "prod"]);
@@ -990,7 +927,8 @@ fn check_modes(folder: &std::path::Path, seen: &mut usize) {
 
 // — codes and clocks —
 
-/// Reads the address that a started `login` prints and gives it the line that `code_for` makes of it.
+/// Reads the URL that a started `login` prints and answers with the line that `code_for` returns
+/// for it.
 fn finish_login(mut child: Child, code_for: impl FnOnce(&str) -> String) -> Outcome {
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -1039,7 +977,7 @@ fn an_invalid_code_changes_no_sign_in() {
     for nothing in ["", "   ", "''", "two words"] {
         login(&home, "prod", |_| nothing.to_owned()).code(3).out("");
     }
-    // Without any line a sign-in that is still good is renewed instead.
+    // Without any line, a sign-in that is still valid is renewed instead.
     home.run(["login", "-c", "prod"]).done().ok();
     assert_eq!(portal.requests_to(Endpoint::Code).len(), tokens);
     let wrong = |code: &str| {
@@ -1060,7 +998,7 @@ fn an_invalid_code_changes_no_sign_in() {
     });
     late.code(7).out("").err_has("age-oauth login -c prod");
     assert_eq!(portal.requests_to(Endpoint::Code).len(), tokens + 3);
-    // The former sign-in was not touched.
+    // The previous sign-in is unchanged.
     home.run(["token", "--force"]).done().ok();
     home.run(["whoami"]).done().ok().out("your.username\n");
 }
@@ -1178,7 +1116,7 @@ fn is_busy(home: &Home) {
     home.run(["token", "--force", "--json"]).done().ok();
 }
 
-/// Warnings are lines of JSON too, and the error is the last.
+/// Warnings are lines of JSON too, and the error is the last line.
 #[test]
 fn warnings_in_json_are_separate_lines() {
     let (portal, home) = start();

@@ -1,4 +1,4 @@
-//! A sign-in clicked through in a real browser, up to the page at the loopback redirect URI.
+//! A sign-in in a real browser, up to the page at the loopback redirect URI.
 
 use std::io::{BufRead, BufReader};
 use std::process::Child;
@@ -26,7 +26,7 @@ fn prepared() -> (Portal, Home, String) {
     (portal, home, redirect_uri)
 }
 
-/// Starts a sign-in and reads the address that it prints.
+/// Starts a sign-in and reads the URL that it prints.
 fn start_login(home: &Home) -> (Child, String) {
     let mut child = home.run(["login", "--json"]).spawn();
     let mut line = String::new();

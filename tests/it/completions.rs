@@ -40,7 +40,7 @@ fn shell(home: &Home, program: &str, script: &str) -> Vec<String> {
     text.lines().map(|line| line.trim().to_owned()).collect()
 }
 
-/// What bash would offer for the last of these words.
+/// What bash offers for the last of these words.
 fn bash(home: &Home, words: &[&str]) -> Vec<String> {
     let script = format!(
         "source <(age-oauth completions bash)\nCOMP_WORDS=({}) COMP_CWORD={} COMP_TYPE=9\n_clap_complete_age_oauth age-oauth \"${{COMP_WORDS[-1]}}\" x\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
@@ -63,7 +63,7 @@ fn bash_completes_labels_commands_and_flags() {
     );
     assert_eq!(bash(&home, &["age-oauth", "expo"]), ["export-env"]);
     assert_eq!(bash(&home, &["age-oauth", "token", "--min"]), ["--min-ttl"]);
-    // A label of several words would be taken for several: its id stands for it.
+    // A label of several words would be split, so that the id is offered instead.
     let offered = bash(&home, &["age-oauth", "token", "-c", "my"]);
     assert!(
         offered.len() == 1 && offered[0].starts_with("my_portal_"),

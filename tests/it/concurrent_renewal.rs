@@ -1,4 +1,4 @@
-//! Many processes at once: one renewal, equal answers.
+//! Many processes at the same time: one renewal, the same token for all.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Portal, PortalVersion};
 use crate::support::scenario::{add, expire_token, sign_in};
 
-const HERD: usize = 60;
+const PROCESSES: usize = 60;
 
 fn run_at_once(home: &Home, arguments: &[&str]) -> Vec<String> {
-    let children: Vec<_> = (0..HERD)
+    let children: Vec<_> = (0..PROCESSES)
         .map(|_| {
             let mut child = home.run(arguments).spawn();
             drop(child.stdin.take());
@@ -49,9 +49,10 @@ fn concurrent_forced_renewals_share_few_requests() {
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    // Each process that began after a renewal may ask for another; all that waited during one take its token.
+    // A process that started after a renewal may request another one; those that waited during a
+    // renewal use its token.
     let tokens = run_at_once(&home, &["token", "--force"]);
     let renewals = portal.requests_to(Endpoint::Refresh).len();
     assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), renewals);
-    assert!(renewals < HERD, "{renewals}");
+    assert!(renewals < PROCESSES, "{renewals}");
 }

@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong is named, with what mends it; nothing of that depends on the store or the keychain working.
+//! `doctor`: each problem is named with a hint, even if the store or the keychain does not work.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::home::Home;
 use crate::support::portal::{Certificate, Portal, PortalVersion, APP_ID};
-use crate::support::scenario::{add, add_application, add_with, sign_in};
+use crate::support::scenario::{add, add_application, add_arguments, add_with, sign_in};
 use crate::{home, signed_in};
 
 /// The findings of a run, and its exit code.
@@ -23,7 +23,7 @@ fn findings(home: &Home, flags: &[&str], variables: &[(&str, &str)]) -> (i32, Ve
     (out.code, checks)
 }
 
-/// The first finding of this check that is not ok; its mend.
+/// The message and the hint of the first finding of this check that is not ok.
 #[track_caller]
 fn problem(findings: &[Value], check: &str) -> (String, String) {
     let found = findings
@@ -140,18 +140,7 @@ fn expired_and_unverified_certificates_are_reported() {
         .start();
     let home = home();
     let url = portal.url();
-    let words = [
-        "connections",
-        "add",
-        "--label",
-        "old",
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        "false",
-        "--portal",
-        &url,
-    ];
+    let words = add_arguments("old", &url, APP_ID, "false");
     home.run(words).done().ok();
     let (_, all) = findings(&home, &[], &[]);
     assert!(problem(&all, "certificates")
@@ -313,7 +302,8 @@ fn settings_from_the_environment_are_reported() {
     assert!(problem(&all, "task").0.contains("HTTPS_PROXY"));
 }
 
-/// The real Secret Service, in each way in which it fails; and as a task without a desktop session finds it.
+/// The real Secret Service, in each way in which it fails; and as a task without a desktop session
+/// finds it.
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychains {
     use super::*;
@@ -362,7 +352,7 @@ mod keychains {
         home.run(["doctor", "--offline", "--fix", "--yes"])
             .done()
             .ok();
-        // Nobody could be asked: what this store does not know stays.
+        // Without a terminal, items that this store does not know are kept.
         assert!(problem(&findings(&home, &["--offline"], &[]).1, "keychain")
             .0
             .contains("gone_1/tokens"));
@@ -371,7 +361,7 @@ mod keychains {
         terminal
             .expect("gone_1/tokens from the keychain?")
             .send("y")
-            .expect("[OK] duplicates_are_fixed_in");
+            .expect("[OK] mended");
         terminal.end();
         // Of the two, the one that can be used was kept.
         let (code, all) = findings(&home, &[], &[]);

@@ -1,4 +1,5 @@
-//! `AGE_OAUTH_LOG`: what is written, by how many at once, and what happens where it cannot be.
+//! `AGE_OAUTH_LOG`: what is written, also by many processes at once, and what happens if writing
+//! fails.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -50,7 +51,7 @@ fn each_decision_is_one_line_of_the_log() {
     portal.start_again();
     home.run(["logout"]).done().ok();
     home.run(["token", "-c", "nobody"]).done().code(4);
-    // Looking is no decision.
+    // Reading the state is not a decision.
     home.run(["status"]).done().ok();
     home.run(["connections", "list"]).done().ok();
     assert_eq!(
@@ -188,7 +189,7 @@ fn a_full_log_is_rotated_once() {
     }
     let moved = fs::read_to_string(home.path().join("night.log.1")).unwrap();
     assert!(moved.starts_with(&old));
-    // A process that had the old one open writes there; no line is lost.
+    // A process that has the old file open writes there; no line is lost.
     let late = moved[old.len()..].lines().count();
     assert_eq!(late + lines(&log).len(), 10);
 }
@@ -219,7 +220,7 @@ fn a_log_that_cannot_be_written_does_not_stop_a_token() {
             1,
             "{path:?}"
         );
-        // Two decisions, still one warning; and with --json, it is an object.
+        // Two decisions, but one warning; with --json it is an object.
         let out = home
             .run(["refresh", "--all", "--json"])
             .env("AGE_OAUTH_LOG", &path)

@@ -1,9 +1,9 @@
-//! `exec`: the child's environment, exit code and signals are what they would be without us.
+//! `exec`: the child's environment, exit code and signals are the same as without `exec`.
 
 use crate::signed_in;
 use crate::support::portal::{Endpoint, APP_SECRET};
 
-/// The shell that every system has, and how it prints its whole environment.
+/// The default shell of the system, and its command that prints the whole environment.
 #[cfg(unix)]
 const PRINT: &[&str] = &["sh", "-c", "env"];
 #[cfg(windows)]
@@ -113,7 +113,8 @@ fn a_command_that_cannot_be_run_ends_with_the_code_that_shells_use() {
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), before);
 }
 
-/// A batch file is found by its name alone, and its arguments arrive as they are or not at all.
+/// A batch file is found by its name without extension, and its arguments arrive unchanged or are
+/// refused.
 #[cfg(windows)]
 #[test]
 fn batch_files_run_as_in_the_shells_of_windows() {

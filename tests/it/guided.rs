@@ -1,4 +1,4 @@
-//! The prompts on a real pseudo-terminal: wrong answers first, a hidden secret, Ctrl-C.
+//! The prompts on a real pseudo-terminal: wrong input first, a hidden secret, Ctrl-C.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::support::pty::Terminal;
 use crate::support::scenario::{add, sign_in};
 use crate::support::svg;
 
-/// Where pictures for the documentation go, where somebody wants them.
+/// The folder for pictures of the documentation, if they are wanted.
 fn pictures() -> Option<PathBuf> {
     std::env::var_os("AGE_OAUTH_TEST_PICTURES").map(PathBuf::from)
 }
@@ -107,7 +107,7 @@ fn from_wrong_answers_to_a_sign_in() {
         .expect("Signed in until: ");
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
 
-    // Neither the secret nor a mark for each of its letters was ever on the screen.
+    // Neither the secret nor an asterisk for each of its letters was ever on the screen.
     let raw = String::from_utf8_lossy(&terminal.raw()).into_owned();
     assert!(!raw.contains(APP_SECRET));
     assert!(!raw.contains(&"*".repeat(APP_SECRET.len())));

@@ -1,4 +1,4 @@
-//! Taking over a store of the Python package.
+//! Importing a store of the Python package.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +26,7 @@ use crate::support::scenario::{add, change_tokens, sign_in, sign_in_as, stored};
 
 const NOTHING: &str = "Nothing to do";
 
-/// A store of this version in the place that ours shares with it.
+/// A store of this version at the path that our store shares with it.
 fn shared(version: &str) -> (Portal, Home, OldStore) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
@@ -87,7 +87,7 @@ fn good_token(home: &Home, portal: &Portal, name: &str) -> String {
     token.line().to_owned()
 }
 
-// — the whole way —
+// — the whole import —
 
 #[test]
 fn stores_of_both_versions_are_imported_without_a_new_sign_in() {
@@ -114,7 +114,7 @@ fn stores_of_both_versions_are_imported_without_a_new_sign_in() {
             assert!(!old.root.join(name).exists(), "{name}");
         }
 
-        // Signed in as before, but copies of the old file are worthless.
+        // Signed in as before, but copies of the old file no longer work.
         assert!(!portal.accepts_refresh_token(&old.refresh));
         assert!(!portal.accepts_access_token(&old.access));
         good_token(&home, &portal, "Prod");
@@ -125,7 +125,7 @@ fn stores_of_both_versions_are_imported_without_a_new_sign_in() {
         assert_eq!(portal.grants()[0], "exchange_refresh_token");
         home.run(["token", "-c", "my portal"]).done().code(3);
 
-        // The active one went before the default; ids are what they were.
+        // The active connection became the default; ids are unchanged.
         let prod = show(&home, "prod");
         assert_eq!(
             (&prod["id"], &prod["default"]),
@@ -167,9 +167,9 @@ fn the_hint_names_the_pages_where_secrets_are_reset() {
     }
     out.err_has("connections edit Nightly --client-secret-stdin")
         .err_has("connections edit \"My Portal\" --no-client-secret")
-        // Not asked, because nobody is signed in there.
+        // No request, because there is no sign-in.
         .err_has("https://www.arcgis.com/home/content.html");
-    // The advice works: people need no secret.
+    // The hint works: user connections need no secret.
     home.run(["connections", "edit", "Prod", "--no-client-secret"])
         .done()
         .ok();
@@ -227,7 +227,7 @@ fn offline_sends_no_request_and_reports_what_is_left_to_do() {
         .done()
         .ok()
         .out(&format!("{}\n", old.access));
-    // Of unknown age, it is taken to be old enough to be extended soon.
+    // Its age is unknown, so that it counts as due to be extended.
     change_tokens(&home, "Prod", |tokens| {
         let refresh = tokens.refresh.as_ref().unwrap();
         let age = jiff::Timestamp::now().duration_since(refresh.issued_at);
@@ -284,7 +284,7 @@ fn with_keep_plaintext_the_predecessor_keeps_working() {
     assert_eq!(portal.connections(), 0);
     assert!(portal.accepts_refresh_token(&old.refresh));
 
-    // The old id, the new one and the label lead to the new connection.
+    // The old id, the new id and the label select the new connection.
     let prod = show(&home, "Prod");
     assert_ne!(prod["id"], PROD);
     assert_eq!(
@@ -302,7 +302,7 @@ fn with_keep_plaintext_the_predecessor_keeps_working() {
     good_token(&home, &portal, PROD);
     assert!(portal.accepts_refresh_token(&old.refresh));
 
-    // When the old tool is not needed any more, its sign-in is given back.
+    // When the predecessor is no longer needed, its sign-in is revoked.
     let out = import(&home, &[]).ok();
     assert!(out
         .stdout
@@ -382,7 +382,7 @@ fn an_id_that_is_in_use_is_not_taken() {
     assert!(!other.accepts_refresh_token(&old.refresh));
 }
 
-// — what people and time did to the files —
+// — edited and damaged files —
 
 #[test]
 fn files_edited_by_hand_are_parsed() {
@@ -403,7 +403,7 @@ fn files_edited_by_hand_are_parsed() {
     let out = import(&home, &[]).ok();
     good_token(&home, &portal, "Prod");
     no_plaintext(&home, &old);
-    // What is not age-oauth's own is not lost.
+    // Lines that are not age-oauth's own are kept.
     assert!(out.stdout.contains("MY_FTP_PASSWORD"), "{}", out.stdout);
     assert!(!out.stdout.contains("EMPTY"));
     let kept = fs::read_to_string(old.file(PROD, "left-over.env")).unwrap();
@@ -436,7 +436,7 @@ fn missing_parts_are_reported_and_the_rest_is_imported() {
     for id in [ONLINE, MY_PORTAL] {
         assert!(out.stderr.contains(id), "{}", out.stderr);
     }
-    // Once it is mended, the next run takes it.
+    // Once it is fixed, the next run imports it.
     assert!(old.env(ONLINE).exists());
     rewrite(&old.env(ONLINE), |text| text + "OAUTH_CLIENT_ID=abc\n");
     fs::remove_dir_all(old.file(MY_PORTAL, "")).unwrap();
@@ -476,7 +476,7 @@ fn labels_that_are_in_use_too_long_or_invalid_are_adapted() {
         assert!(all.iter().any(|row| row["label"] == label), "{label}");
     }
     good_token(&home, &portal, "Prod (2)");
-    // Who was there first is still the default.
+    // The default is unchanged.
     assert_ne!(show(&home, "prod")["id"], PROD);
     assert_eq!(show(&home, "prod")["default"], true);
 }
@@ -514,7 +514,7 @@ fn unusable_settings_are_reported() {
     for part in ["ca.pem", "redirect URI", "Referer"] {
         assert!(out.stdout.contains(part), "{part}: {}", out.stdout);
     }
-    // Without its authority it trusts nobody new, and nothing was sent.
+    // Without its authority file no other authority is trusted, and no request is sent.
     assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 0);
     assert_eq!(show(&home, "Prod")["verify_ssl"], "true");
     no_plaintext(&home, &old);
@@ -558,7 +558,7 @@ fn after_a_kill_during_the_exchange_the_next_run_finishes_it() {
     portal.wait_for_requests(Endpoint::Exchange, 1);
     child.kill().unwrap();
     child.wait().unwrap();
-    // The plaintext was gone before the portal was asked.
+    // The plaintext was deleted before the request.
     assert!(!old.env(PROD).exists());
     assert!(portal.accepts_refresh_token(&old.refresh));
     let out = import(&home, &[]).ok();
@@ -572,7 +572,7 @@ fn after_a_kill_during_the_exchange_the_next_run_finishes_it() {
     nothing_to_do(&home, &[]);
 }
 
-/// As if a run had ended between making the connection and deleting the plaintext.
+/// The state after a run that ended between creating the connection and deleting the plaintext.
 fn half_imported(version: &str) -> (Portal, Home, OldStore) {
     let (portal, home, old) = shared(version);
     let env = fs::read(old.env(PROD)).unwrap();
@@ -598,7 +598,7 @@ fn a_half_done_import_resumes() {
         assert!(out
             .stdout
             .contains("[OK] Finished importing connection: Prod\n"));
-        // A copy of a person's own is theirs, but told.
+        // A copy that the user made is kept, and reported.
         assert!(out.stdout.contains(".env.bak"), "{}", out.stdout);
         fs::remove_file(old.file(PROD, ".env.bak")).unwrap();
         no_plaintext(&home, &old);
@@ -611,7 +611,8 @@ fn a_half_done_import_resumes() {
 
 #[test]
 fn of_two_sign_ins_the_newer_one_is_kept() {
-    // A program of the old package still ran, extended the sign-in, and wrote its file anew.
+    // A program of the predecessor was still running, extended the sign-in, and wrote its file
+    // again.
     let (portal, home, old) = half_imported("0.2.1");
     let seed = portal.seed_user(USER);
     let newer = seed["refresh_token"].as_str().unwrap();
@@ -625,7 +626,7 @@ fn of_two_sign_ins_the_newer_one_is_kept() {
     assert!(portal.accepts_refresh_token(&old.refresh));
     good_token(&home, &portal, PROD);
 
-    // Somebody signed in with age-oauth meanwhile.
+    // Meanwhile the user signed in with age-oauth.
     let (portal, home, old) = half_imported("0.2.1");
     sign_in_as(&home, &portal, "Prod", OTHER_USER, &["--switch-user"]).ok();
     let out = import(&home, &[]).ok();
@@ -666,7 +667,7 @@ fn a_connection_that_the_predecessor_creates_again_is_imported_again() {
     let (portal, home, old) = shared("0.2.1");
     let made = snapshot(&old.root);
     import(&home, &[]).ok();
-    // The old package gives it the same id, and writes its own kind of meta.json over ours.
+    // The predecessor gives it the same id and overwrites our meta.json with its own format.
     let seed = portal.seed_user(USER);
     let newer = seed["refresh_token"].as_str().unwrap();
     for (path, content) in made {
@@ -751,7 +752,7 @@ fn a_portal_without_exchange_is_reported() {
 fn unreadable_files_stay_and_the_rest_is_imported() {
     let (portal, home, old) = shared("0.2.1");
     home.allow_secrets_in("store/connections");
-    // A directory, bytes that are no text, a broken meta.json beside a good `.env`.
+    // A directory, bytes that are not text, a damaged meta.json beside a valid `.env`.
     fs::remove_file(old.env(MY_PORTAL)).unwrap();
     fs::create_dir(old.env(MY_PORTAL)).unwrap();
     fs::write(old.env(ONLINE), b"PORTAL_URL=\xff\xfe\xff\n").unwrap();
@@ -772,7 +773,7 @@ fn unreadable_files_stay_and_the_rest_is_imported() {
     }
     assert!(old.env(MY_PORTAL).is_dir());
     good_token(&home, &portal, "Prod");
-    // Still there, still told; Prod is done.
+    // They are still there and still reported; Prod is imported.
     let out = import(&home, &[]).code(1);
     assert_eq!(out.stdout, "");
 }
@@ -804,11 +805,11 @@ fn links_pipes_and_locked_files_are_refused() {
     for id in [PROD, MY_PORTAL, NIGHTLY] {
         assert!(out.stderr.contains(id), "{}", out.stderr);
     }
-    // root reads everything.
+    // Root can read everything.
     assert_eq!(out.stdout.contains("Online"), readable, "{}", out.stdout);
     assert_eq!(before, (fs::read(&aside).unwrap(), snapshot(&moved)));
     assert_eq!(portal.connections(), 0);
-    // The file itself in place of the link, and it works.
+    // With the file itself in place of the link, the import works.
     fs::remove_file(old.env(PROD)).unwrap();
     fs::rename(&aside, old.env(PROD)).unwrap();
     let out = import(&home, &[]).code(1);
@@ -863,7 +864,7 @@ fn without_a_keychain_nothing_is_changed() {
     good_token(&home, &portal, "Prod");
 }
 
-// — in process, where a keychain can be made to fail —
+// — in process, where the keychain can be made to fail —
 
 struct Bench {
     portal: Portal,
@@ -889,7 +890,7 @@ impl Bench {
         }
     }
 
-    /// Takes `Prod` over; `meanwhile` happens between reading and writing.
+    /// Imports `Prod`; `meanwhile` happens between reading and writing.
     fn import(
         &self,
         meanwhile: impl FnOnce(),
@@ -933,7 +934,7 @@ fn a_keychain_that_fails_leaves_the_plaintext() {
     assert_eq!(bench.portal.connections(), 0);
 }
 
-/// Gives back something else than was stored.
+/// A keychain that returns something else than was stored.
 struct AlteringStore(MemoryStore);
 
 impl SecretStore for AlteringStore {

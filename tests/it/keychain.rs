@@ -1,5 +1,5 @@
-//! The `os` keychain on real providers of the Secret Service, GNOME Keyring and KeePassXC, each in a D-Bus session
-//! of its own.
+//! The `os` keychain on real providers of the Secret Service, GNOME Keyring and KeePassXC, each in
+//! a D-Bus session of its own.
 
 use std::sync::Arc;
 use std::thread;
@@ -171,14 +171,14 @@ fn interactive_use_prompts_for_a_locked_collection() {
     session.lock();
     let mut monitor = session.monitor();
     let keychain = keychain_in(&session, true);
-    // No prompter is there to show it, so the daemon takes it for dismissed.
+    // Without a prompter the daemon treats the prompt as dismissed.
     let error = keychain.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Locked, "{error}");
     let calls = monitor.calls_of_new_clients();
     assert!(calls.iter().any(|call| call == "Prompt"), "{calls:?}");
 }
 
-/// KeePassXC shows its prompt as soon as anybody looks for an item; here nobody sees it.
+/// KeePassXC shows its prompt as soon as a client searches for an item; here it stays unanswered.
 #[test]
 fn rule_30_an_unanswered_prompt_is_an_error() {
     let mut session = SecretService::start(Provider::KeePassXc);
@@ -241,7 +241,7 @@ fn a_deleted_collection_is_reported_and_not_replaced_by_another() {
     assert!(!keychain.delete(&tokens()).unwrap());
     let error = keychain.set(&tokens(), &secret("new")).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Missing, "{error}");
-    // Another collection (`session` is always there) would forget it at the next logout.
+    // Another collection (`session` is always there) would lose it at the next logout.
     assert_eq!(stored(&*keychain, &tokens()), None);
 }
 
@@ -305,7 +305,8 @@ fn rule_30_a_daemon_that_stopped_answering_is_an_error() {
 fn many_writers_leave_one_item(provider: Provider) {
     let session = SecretService::start(provider);
     if provider == Provider::KeePassXc {
-        // Where two make an item of one name, KeePassXC asks a person. The program's own lock lets no two of it do so.
+        // When two clients create an item of one name, KeePassXC asks the user. The program's own
+        // lock prevents that.
         keychain_in(&session, false)
             .set(&tokens(), &secret("first"))
             .unwrap();
@@ -496,7 +497,7 @@ fn a_locked_or_missing_keychain_is_reported_with_a_hint() {
     );
 }
 
-/// The same with each provider.
+/// Runs each test with each provider.
 macro_rules! with_each_provider {
     ($($test:ident)*) => {
         mod gnome_keyring {

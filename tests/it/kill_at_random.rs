@@ -1,8 +1,9 @@
-//! The program killed at random moments, one command after the other in the same home. Every command works afterwards, and
-//! a sign-in is lost only where the portal itself no longer honours it.
+//! Kills the program at random moments, one command after the other in the same home. Afterwards
+//! every command works, and a sign-in is lost only if the portal no longer accepts it.
 //!
-//! `AGE_OAUTH_TEST_KILLS` says how often, `AGE_OAUTH_TEST_PROGRAM` which program (the one that is shipped, say), and
-//! `AGE_OAUTH_TEST_SEED` repeats a run's choices; where exactly a kill strikes is up to the machine.
+//! `AGE_OAUTH_TEST_KILLS` is the number of kills, `AGE_OAUTH_TEST_PROGRAM` the program (the one of
+//! the wheel, for instance), and `AGE_OAUTH_TEST_SEED` repeats the random choices of a run; the
+//! exact moment of a kill depends on the machine.
 
 #![allow(clippy::print_stdout)] // How to repeat a run, and what came of it.
 
@@ -18,10 +19,10 @@ use crate::support::invariants::{
 use crate::support::portal::{Portal, PortalVersion, APP_ID, SERVICE_SECRET, USER};
 use crate::support::scenario::{add, add_application, age_sign_in, expire_token, sign_in};
 
-/// Kills, where nobody says how many.
+/// The number of kills if the variable is not set.
 const KILLS: usize = 60;
 
-/// The commands that are killed. Each may be repeated, and none needs what the one before it did.
+/// The commands that are killed. Each can be repeated, and none depends on the one before.
 const COMMANDS: [&str; 10] = [
     "renewal", "exchange", "login", "logout", "edit", "secret", "add", "remove", "rename",
     "refresh",
@@ -30,7 +31,7 @@ const COMMANDS: [&str; 10] = [
 struct KillTest {
     portal: Portal,
     home: Home,
-    /// State of the generator of random numbers.
+    /// State of the random number generator.
     dice: u64,
     lost: usize,
     finished: usize,
@@ -62,7 +63,7 @@ impl KillTest {
         }
     }
 
-    /// Marsaglia's xorshift64: good enough for moments.
+    /// Marsaglia's xorshift64, which is random enough here.
     fn below(&mut self, bound: u64) -> u64 {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
@@ -70,7 +71,7 @@ impl KillTest {
         self.dice % bound
     }
 
-    /// Makes sure that the command has something to do.
+    /// Prepares the home so that the command has something to do.
     fn prepare(&self, command: &str) {
         let (home, portal) = (&self.home, &self.portal);
         let is_there = |label: &str| labels(home).iter().any(|one| one == label);
@@ -124,7 +125,8 @@ impl KillTest {
         words.iter().map(|&word| word.to_owned()).collect()
     }
 
-    /// Runs the command, to its end or until it is killed after `patience`; how long it took.
+    /// Runs the command to its end, or kills it after `patience`. Returns how long it took and
+    /// whether it ended by itself.
     fn run(&self, command: &str, patience: Option<Duration>) -> (Duration, bool) {
         let begun = Instant::now();
         let mut child = self.home.run(self.words(command)).spawn();
@@ -155,7 +157,7 @@ impl KillTest {
         (begun.elapsed(), outcome.code().is_some())
     }
 
-    /// What must hold whenever a process was killed.
+    /// Checks what must hold after every kill.
     fn check(&mut self, command: &str) {
         let (home, portal) = (&self.home, &self.portal);
         portal.finish_requests();
@@ -163,11 +165,12 @@ impl KillTest {
         for label in ["other", "prod", "service"] {
             assert!(all.iter().any(|one| one == label), "{command}: {all:?}");
         }
-        // Begun by this command, or by one that comes upon a sign-in which an earlier exchange left as old as it was.
+        // Started by this command, or by a later one that found a sign-in which an earlier,
+        // unfinished exchange left due.
         let exchange = stored_tokens(home, "prod").filter(|tokens| tokens.exchange_started);
         let exchanging = exchange.is_some();
         if let Some(spent) = exchange.and_then(|tokens| tokens.refresh) {
-            // The portal cannot know that its answer died.
+            // The portal cannot know that its response was lost.
             portal.allow_retry_of_spent(spent.secret.expose());
         }
         let good = sign_in_is_what_the_portal_honours(home, portal, "prod");

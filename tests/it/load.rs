@@ -10,7 +10,7 @@ use crate::support::scenario::{add, add_application, expire_token, sign_in};
 
 const CONNECTIONS: [&str; 5] = ["one", "two", "three", "four", "five"];
 
-/// Processes at a time; as many as a server with nightly tasks for everybody.
+/// Processes at a time, as many as on a server with nightly tasks for many users.
 const PROCESSES: usize = 200;
 
 fn five_connections() -> (Portal, Home) {
@@ -56,13 +56,13 @@ fn two_hundred_processes_on_five_expired_connections_cause_five_renewals() {
     assert_eq!(portal.grants().len(), 2 * CONNECTIONS.len());
 }
 
-/// Tokens, sign-ins, renewals of everything, changes and farewells at once. Each ends with what its moment allows, nothing is
-/// torn, and the portal sees no refresh token a second time after it was spent.
+/// Tokens, sign-ins, renewals, changes and sign-outs at the same time. Each command ends with an
+/// allowed exit code, no file is damaged, and no spent refresh token is sent again.
 #[test]
 fn two_hundred_different_commands_at_once_end_and_damage_nothing() {
     let (portal, home) = five_connections();
     add_application(&home, &portal, "service");
-    // What may come of each command, whichever came before it.
+    // The allowed exit codes of each command, in any order.
     let acts: [(&[&str], &[i32]); 12] = [
         (&["token", "-c", "one"], &[0]),
         (&["token", "-c", "two"], &[0]),
@@ -114,12 +114,13 @@ fn two_hundred_different_commands_at_once_end_and_damage_nothing() {
     }
     home.run(["token", "-c", "four"]).done().code(3);
     home.run(["token", "-c", "five"]).done().code(4);
-    // Two, four and five gave theirs back; two has a new one.
+    // The sign-ins of two, four and five were revoked; two has a new one.
     assert_eq!(portal.live_refresh_tokens(), 3);
     home.run(["doctor", "--offline", "-c", "one"]).done().ok();
 }
 
-/// A process that holds the lock and does not go on is named by all that wait for it, and costs nothing.
+/// A stopped process that holds the lock is named by every process that waits for it, and nothing
+/// is lost.
 #[test]
 fn a_stopped_process_that_holds_the_lock_is_named_when_the_wait_ends() {
     let (portal, home) = crate::signed_in();
@@ -142,7 +143,7 @@ fn a_stopped_process_that_holds_the_lock_is_named_when_the_wait_ends() {
     for child in waiting {
         Outcome::of(child).code(8).out("").err_has(&pid);
     }
-    // Who needs no renewal needs no lock.
+    // A command that needs no renewal needs no lock.
     home.run(["token"]).done().ok();
     signal("-CONT");
     let token = Outcome::of(holder).ok();

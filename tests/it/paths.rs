@@ -1,4 +1,5 @@
-//! Folders as people have them: with blanks and letters of every script, deep, read-only, on file systems without locks.
+//! Unusual folders: with blanks and letters of every script, deep, read-only, on file systems
+//! without locks.
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
 use crate::support::scenario::{add_with, sign_in};
 
-/// Everything that reads or writes a file, once.
+/// Runs every command that reads or writes a file, once.
 fn run_every_command(home: &Home) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let secret = home.path().join("client secret ü.txt");
@@ -66,7 +67,7 @@ fn a_store_path_longer_than_260_characters_works() {
     run_every_command(&home);
 }
 
-/// A network share that knows no locks, played by a library that answers in its place.
+/// A network share without file locks, simulated by a preloaded library.
 #[cfg(all(unix, not(target_os = "macos")))]
 #[test]
 fn a_store_without_file_locks_is_reported_and_nothing_is_lost() {
@@ -99,7 +100,7 @@ fn a_store_without_file_locks_is_reported_and_nothing_is_lost() {
             .err_has("hint: ")
             .err_has("AGE_OAUTH_HOME=");
     }
-    // What needs no lock goes on working, and the sign-in is as it was.
+    // Commands that need no lock still work, and the sign-in is unchanged.
     home.run(["token"])
         .env("LD_PRELOAD", &library)
         .done()

@@ -1,4 +1,5 @@
-//! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a certificate authority of its own.
+//! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a
+//! certificate authority of its own.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ fn interpreter() -> PathBuf {
     std::env::var_os("AGE_OAUTH_TEST_PYTHON").map_or(made, PathBuf::from)
 }
 
-/// A script of `tests/python` in this home, not started yet.
+/// A script of `tests/python` in this home, not yet started.
 fn command(home: &Home, name: &str, arguments: &[&str]) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(interpreter());
@@ -34,14 +35,14 @@ fn command(home: &Home, name: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it.
+/// Runs it to its end.
 fn script(home: &Home, name: &str, arguments: &[&str]) -> Output {
     command(home, name, arguments)
         .output()
         .unwrap_or_else(|why| panic!("{}: {why}; tests/run makes it", interpreter().display()))
 }
 
-/// A script that says lines and is told when to go on.
+/// A script that prints lines and waits to be continued.
 struct Dialogue {
     child: Child,
     said: BufReader<ChildStdout>,
@@ -59,7 +60,7 @@ impl Dialogue {
         Self { child, said }
     }
 
-    /// The next line that it says; its errors, where it says none.
+    /// The next line that it prints; panics with its errors if there is none.
     #[track_caller]
     fn line(&mut self) -> String {
         let mut line = String::new();
@@ -93,11 +94,11 @@ fn succeeds(output: &Output) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    // Nothing of ours goes to the script's own stdout.
+    // The package prints nothing to the script's stdout.
     assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
 }
 
-/// Requests for more than what everybody may see carried a token.
+/// Checks that requests for non-public resources carried a token.
 #[track_caller]
 fn none_was_anonymous(portal: &Portal) {
     for endpoint in [Endpoint::CommunitySelf, Endpoint::User, Endpoint::Search] {
@@ -124,12 +125,13 @@ fn a_gis_used_by_four_threads_outlives_its_token() {
     let before = portal.grants().len();
     succeeds(&script(&home, "outlives.py", &[]));
     none_was_anonymous(&portal);
-    // Ten seconds; of each token's four the last one is left unused. Four threads that renew each for itself would need sixteen.
+    // Ten seconds; each token lives four, of which the last is not used. Four threads that renew
+    // separately would need sixteen tokens.
     let renewals = portal.grants().len() - before;
     assert!((2..=6).contains(&renewals), "{renewals} renewals");
 }
 
-/// Four threads are rejected at once: one new token for all of them.
+/// Four threads are rejected at the same time: one new token for all of them.
 fn forgets(portal: &Portal, home: &Home, known_by: &str) {
     let mut script = Dialogue::start(home, "rejected.py", &[known_by]);
     assert_eq!(script.line(), "ready");
@@ -314,7 +316,7 @@ fn a_gis_uses_the_proxy_of_the_connection() {
     assert_eq!(own_alone.0, 0);
     assert!(own_alone.1 > 0);
     assert_eq!(none.1, 0);
-    // Before it has a session, `arcgis` looks at the address by the environment's proxy all the same.
+    // Before it has a session, `arcgis` probes the URL through the environment's proxy anyway.
     assert!(none.0 < system.0);
     none_was_anonymous(&portal);
 }
@@ -360,7 +362,7 @@ fn an_unreachable_portal_and_a_revoked_sign_in_raise_different_errors() {
     ));
 }
 
-/// Somebody else, to whom the portal redirects every search.
+/// A foreign server to which the portal redirects every search.
 fn sends_searches_away(portal: &Portal) -> ForeignServer {
     let foreign = ForeignServer::start(portal);
     let to = format!("{}/caught", foreign.url());
@@ -398,7 +400,7 @@ fn tokens_are_not_sent_to_other_hosts() {
     portal.assert_clean();
 }
 
-/// Each row of the table that says what became of a name or a command is tried, and each is there.
+/// Every row of the migration table is tried: each name and command behaves as it says.
 #[test]
 fn every_row_of_the_migration_table_is_true() {
     let (portal, mut home) = signed_in();
@@ -471,7 +473,7 @@ fn every_row_of_the_migration_table_is_true() {
             "| `age-oauth connections add --verify-ssl`: default `true`" => {
                 let url = portal.url();
                 let words = ["connections", "add", "--label", "x", "--portal", &url, "--client-id", "y"];
-                // Its authority is nobody's: with verification there is no connection.
+                // Its authority is unknown, so that verification would fail.
                 home.run(words).done().code(6);
             }
             "| `age-oauth login --connection prod`" => {
@@ -497,7 +499,8 @@ fn every_row_of_the_migration_table_is_true() {
     assert_eq!(rows.count(), 15);
 }
 
-/// What pip has installed, in an environment outside of the checkout; `tests/run` makes it and names its Python.
+/// The package as pip installs it, in an environment outside of the checkout; `tests/run` creates
+/// it and names its Python.
 mod installed {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! The recipes of `docs/recipes.md`, run as they stand there.
+//! The recipes of `docs/recipes.md`, run as they are printed there.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn recipe(language: &str, portal: &Portal) -> String {
     code.replace("https://gis.example.com/portal", &portal.url())
 }
 
-/// What a program says in this home, with ours on its PATH.
+/// What a program prints in this home, with ours on its PATH.
 #[track_caller]
 fn runs(home: &Home, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let ours = home.program().parent().expect("a folder");

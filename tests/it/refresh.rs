@@ -1,4 +1,4 @@
-//! `refresh`: one connection, many at once, the gap in which a sign-in is extended.
+//! `refresh`: one connection, many at once, and when a sign-in is extended.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn of_five_connections_with_one_revoked_four_are_renewed() {
     let out = out.err_has("no longer honours it");
     out.err_has("hint: age-oauth login -c \"Old Portal\"");
     assert_eq!(alive.requests_to(Endpoint::Refresh).len(), 4);
-    // What died is known from now on without asking again.
+    // A revoked sign-in is known from now on without another request.
     home.run(["status", "--check"])
         .done()
         .code(3)
@@ -100,7 +100,7 @@ fn past_half_of_its_life_a_sign_in_is_extended_once_no_token_is_in_use() {
     age_sign_in(&home, "prod", 6);
     let token = home.run(["token"]).done().ok();
     let before = portal.requests_to(Endpoint::Token).len();
-    // A token is out: nothing is asked of the portal, and a gap that is too far away is not waited for.
+    // A token is in use: no request is sent, and the end of its life is too far away to wait for.
     for arguments in [&["refresh"][..], &["refresh", "--wait", "1m"]] {
         let out = home.run(arguments).done().ok();
         assert!(
@@ -139,7 +139,7 @@ fn wait_waits_until_no_token_is_in_use_reports_it_and_holds_no_lock() {
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     age_sign_in(&home, "prod", 6);
-    // From its last minute on, a token counts as dead: the gap is a few seconds away.
+    // In its last minute a token counts as expired, so that the wait takes a few seconds.
     set_token_life(&home, "prod", 66);
     let mut child = home.run(["refresh", "--wait", "5m"]).spawn();
     let mut said = String::new();
@@ -152,7 +152,7 @@ fn wait_waits_until_no_token_is_in_use_reports_it_and_holds_no_lock() {
     let store = ConnectionStore::open(home.store());
     let (lock, _) = store
         .lock(&stored(&home, "prod"), Duration::ZERO, &Context::process())
-        .expect("nobody holds the lock");
+        .expect("no process holds the lock");
     drop(lock);
     child.stderr = Some(stderr.into_inner());
     let out = Outcome::of(child).ok();
@@ -196,7 +196,7 @@ fn now_extends_at_once_and_names_the_tokens_that_it_ends() {
     assert!(!portal.accepts_access_token(token.line()));
     let next = home.run(["token"]).done().ok();
     assert!(portal.accepts_access_token(next.line()));
-    // Where nothing is alive, nothing ends.
+    // Without a live token, none is ended.
     expire_token(&home, "prod");
     let out = home.run(["refresh", "--now"]).done().ok();
     assert_eq!(out.stderr, "");
@@ -213,7 +213,7 @@ fn now_is_an_error_where_the_portal_does_not_extend() {
         .out("")
         .err_has("the sign-in was not extended");
     home.run(["token"]).done().ok();
-    // A portal that has learnt it meanwhile is asked again.
+    // A portal that supports exchange after an upgrade is asked again.
     portal.set(|rules| rules.exchange = true);
     let out = home.run(["refresh", "--now"]).done().ok();
     assert!(

@@ -1,4 +1,5 @@
-//! The promises of `docs/security.md` that no other test is about, and the table there: every rule has its tests, by name.
+//! The rules of `docs/security.md` that no other module tests, and the table there: every rule
+//! names its tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +16,7 @@ use crate::support::scenario::{
 };
 use url::Url;
 
-/// A connection whose codes come back to this machine; the portal knows that address only where it is told to.
+/// A connection with a loopback redirect URI, which is registered at the portal or not.
 fn with_callback(registered: bool) -> (Portal, Home, String) {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -29,7 +30,7 @@ fn with_callback(registered: bool) -> (Portal, Home, String) {
     (portal, home, redirect_uri)
 }
 
-/// Starts a sign-in and reads the address that it prints.
+/// Starts a sign-in and reads the URL that it prints.
 fn start_login(home: &Home, flags: &[&str]) -> (Child, Url) {
     let mut child = home.run([flags, &["login", "--json"]].concat()).spawn();
     let mut line = String::new();
@@ -49,8 +50,8 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// Rule 1: the system's browser is given the address, and the person's password goes nowhere else: the program opens no
-/// page of the sign-in itself, and asks a person for nothing but the code.
+/// Rule 1: the system's browser opens the URL. The program opens no page of the sign-in itself, and
+/// asks the user for nothing but the code.
 #[cfg(unix)]
 #[test]
 fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
@@ -71,10 +72,10 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
     let mut terminal = Terminal::start(&home, &["login"]);
     terminal.expect("press Enter:");
     let url = terminal.word(&portal.rest("oauth2/authorize"));
-    // It is started, not waited for.
-    let told = || fs::read_to_string(&opened).unwrap_or_default();
-    until(|| told().ends_with('\n'));
-    assert_eq!(told(), format!("{url}\n"));
+    // The browser is started, not waited for.
+    let arguments = || fs::read_to_string(&opened).unwrap_or_default();
+    until(|| arguments().ends_with('\n'));
+    assert_eq!(arguments(), format!("{url}\n"));
     let asked = portal.requests();
     let pages = [Endpoint::Authorize, Endpoint::SignIn, Endpoint::Approval];
     assert!(!asked
@@ -90,8 +91,8 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
     }
 }
 
-/// Rule 2: every code is bound to its process, also where a client secret goes along; switched off by hand alone, for one
-/// connection, with a warning.
+/// Rule 2: every code is bound to its process, also with a client secret. PKCE is switched off only
+/// by hand, for one connection, with a warning.
 #[test]
 fn rule_2_pkce_is_switched_off_only_by_hand() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise1091), home());
@@ -140,14 +141,14 @@ fn rule_4_a_portal_that_rejects_s256_is_not_asked_with_plain() {
     let said = Outcome::of(child)
         .code(7)
         .err_has("code_challenge_method not supported");
-    // The address was all that was said: there is no second one.
+    // Only one URL was printed.
     assert_eq!(said.stdout, "");
     assert_eq!(portal.requests_to(Endpoint::Authorize).len(), 1);
     assert_eq!(portal.requests_to(Endpoint::Token).len(), 0);
 }
 
-/// Rule 10: the redirect URI is the registered one, port and all. A portal that shows an error page instead of calling back
-/// ends in a timeout that names what to register.
+/// Rule 10: the redirect URI is the registered one, port and all. If the portal shows an error page
+/// instead of calling back, `login` ends in a timeout that names what to register.
 #[test]
 fn rule_10_a_missing_callback_is_reported_with_the_uri_to_register() {
     let (portal, home, redirect_uri) = with_callback(false);
@@ -162,8 +163,8 @@ fn rule_10_a_missing_callback_is_reported_with_the_uri_to_register() {
     assert_eq!(portal.requests_to(Endpoint::Token).len(), 0);
 }
 
-/// Rule 18: a code, a refresh token, or an application's own secret. There is no flag for anything else, and nothing else
-/// is ever asked of a portal.
+/// Rule 18: a code, a refresh token, or an application's own secret. There is no flag for any other
+/// grant, and no other grant is ever requested.
 #[test]
 fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
@@ -195,7 +196,7 @@ fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
     }
 }
 
-/// Rule 19: whose a token is can be seen, without the portal and by its own word.
+/// Rule 19: it is visible whom a token speaks for, both locally and by the portal's answer.
 #[test]
 fn rule_19_whom_a_token_speaks_for_is_visible() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
@@ -231,7 +232,7 @@ fn rule_19_whom_a_token_speaks_for_is_visible() {
 
 // — the table —
 
-/// Names of tests in the sources that say which rule they are about.
+/// Names of tests in the sources that begin with the number of a rule.
 fn tests_of_rules() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut found, mut folders) = (BTreeSet::new(), vec![root.join("src"), root.join("tests")]);
@@ -305,7 +306,7 @@ fn every_direct_dependency_is_reviewed() {
         let Some((name, rest)) = found.filter(|(name, _)| !name.starts_with('#')) else {
             continue;
         };
-        // What is known by another name here.
+        // Crates that are imported under another name.
         let package = rest.split_once("package = \"").map(|(_, rest)| rest);
         let name = package
             .and_then(|rest| rest.split_once('"'))

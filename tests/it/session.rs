@@ -1,5 +1,5 @@
-//! The one decision, against the practice portal: which token, when, from where. In process, so that the clock and the
-//! keychain are the test's own.
+//! The session against the practice portal: which token is returned, and when it is renewed or
+//! extended. In process, so that the test controls the clock and the keychain.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER,
 };
 
-/// A store, a keychain and a portal whose clock both share.
+/// A store, a keychain, and a portal whose clock the session shares.
 struct Fixture {
     portal: Portal,
     folder: tempfile::TempDir,
@@ -98,7 +98,7 @@ impl Fixture {
         ConnectionStore::open(self.folder.path().join("store"))
     }
 
-    /// A session as another process would make one.
+    /// A session like that of another process.
     fn session(&self) -> Session {
         let connection = self.store().load(&self.connection.id).unwrap();
         Session::new(
@@ -151,7 +151,7 @@ impl Fixture {
             .collect()
     }
 
-    /// What was decided so far.
+    /// The decisions so far.
     fn decisions(&self) -> Vec<Decision> {
         let heard = self.heard.lock().unwrap();
         heard
@@ -182,7 +182,7 @@ impl Fixture {
         session.exchange_code(sign_in, code).unwrap()
     }
 
-    /// What `want` gets that waits for the lock while `change` happens.
+    /// The token for `want` when `change` happens while it waits for the lock.
     fn waiting(&self, want: TokenRequest, change: impl FnOnce()) -> Result<UsableToken, Error> {
         let (lock, _) = self
             .store()
@@ -275,7 +275,7 @@ fn a_portal_that_grants_shorter_tokens_than_wanted_is_asked_once_a_minute() {
     assert_eq!(short, 2);
 }
 
-/// A second is lost on the way here, which is no reason for a word.
+/// The second that is lost in transit is not worth a warning.
 #[test]
 fn a_token_that_lives_a_second_less_than_wanted_causes_no_warning() {
     let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
@@ -287,7 +287,7 @@ fn a_token_that_lives_a_second_less_than_wanted_causes_no_warning() {
         fixture.session().access_token(&want).unwrap();
         assert_eq!(fixture.notices().len(), said, "{wanted}");
     }
-    // A new one is better where the portal grants all that is wanted, and only there.
+    // A new token is better only if the portal grants the wanted life.
     for (wanted, decision) in [(1800, Decision::Renewed), (1801, Decision::Cached)] {
         fixture.advance_seconds(1);
         let want = TokenRequest::lasting(MinTtl::Seconds(wanted));
@@ -296,7 +296,7 @@ fn a_token_that_lives_a_second_less_than_wanted_causes_no_warning() {
     }
 }
 
-/// Whoever waited for the lock to renew gets what was minted while they waited.
+/// A process that waited for the lock gets the token that was renewed meanwhile.
 #[test]
 fn a_token_that_another_process_renewed_during_the_wait_is_used() {
     let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
@@ -334,7 +334,7 @@ fn a_record_without_a_refresh_token_is_not_a_sign_in() {
 fn the_tokens_that_are_read_under_the_lock_are_used() {
     let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
     fixture.advance_seconds(2 * HOUR);
-    // Meanwhile somebody else signs in, and that sign-in's token is stale again.
+    // Meanwhile another process signs in, and the token of that sign-in is stale again.
     let seeded = fixture.portal.seed_user(USER);
     let waiting = fixture.waiting(TokenRequest::default(), || {
         fixture.change(|tokens| {
@@ -502,7 +502,7 @@ fn a_sign_in_past_half_of_its_life_is_extended_when_no_token_is_in_use() {
     assert_eq!(fixture.notices(), []);
 }
 
-/// Whatever was minted from the spent refresh token died with it.
+/// All tokens from the spent refresh token ended with it.
 #[test]
 fn an_exchange_keeps_no_token_that_it_ended() {
     let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
@@ -539,7 +539,7 @@ fn in_the_last_tenth_a_sign_in_is_extended_anyway_with_a_warning() {
         .as_secs()
         .unsigned_abs();
     fixture.advance_seconds(life / 10 * 9 - 600);
-    // A script holds a token that lives another half hour.
+    // A script holds a token that lives for another half hour.
     fixture.portal.set(|rules| rules.exchange = false);
     fixture.change(|tokens| tokens.exchange_unsupported = true);
     fixture.token();
@@ -555,7 +555,7 @@ fn in_the_last_tenth_a_sign_in_is_extended_anyway_with_a_warning() {
 
 #[test]
 fn rule_21_after_a_lost_response_one_plain_refresh_decides() {
-    // The portal never acted: the old token is still good.
+    // The portal never processed the request: the old token is still valid.
     let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
     fixture.advance_seconds(60 * DAY);
     fixture
@@ -578,13 +578,13 @@ fn rule_21_after_a_lost_response_one_plain_refresh_decides() {
         connection: "prod".into()
     }));
 
-    // The portal acted, and its answer was lost: a person must sign in.
+    // The portal processed the request, and its response was lost: the user must sign in.
     let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
     fixture.advance_seconds(60 * DAY);
     fixture
         .portal
         .set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetAfter));
-    // However often somebody asks: the spent token is sent no more.
+    // However often a token is requested, the spent refresh token is not sent again.
     for _ in 0..3 {
         let error = fixture
             .session()
@@ -705,7 +705,8 @@ fn a_portal_that_refuses_to_extend_is_reported_with_the_end_of_the_sign_in() {
     assert_eq!(status.extendable, Some(true), "it may work another time");
 }
 
-/// A sign-in that is extended as soon as nobody can lose a token by it is no reason for a word, however soon it would end.
+/// A sign-in that will be extended as soon as no token is in use causes no warning, however soon it
+/// would end.
 #[test]
 fn a_postponed_extension_causes_no_warning() {
     let fixture = Fixture::new(PortalVersion::Enterprise114);
@@ -889,9 +890,9 @@ fn rule_22_signing_out_deletes_the_secrets_whatever_the_portal_answers() {
         }
         assert_eq!(fixture.session().sign_out(false).unwrap(), expected);
         assert!(fixture.keychain.get(&fixture.item()).unwrap().is_none());
-        let told = matches!(fixture.notices()[..], [Notice::NotRevoked { .. }]);
-        assert_eq!(told, expected == SignedOut::NotRevoked);
-        assert_eq!(fixture.portal.accepts_refresh_token(&token), told);
+        let warned = matches!(fixture.notices()[..], [Notice::NotRevoked { .. }]);
+        assert_eq!(warned, expected == SignedOut::NotRevoked);
+        assert_eq!(fixture.portal.accepts_refresh_token(&token), warned);
         assert_eq!(
             fixture.session().sign_out(false).unwrap(),
             SignedOut::Nothing
@@ -1052,7 +1053,8 @@ fn an_application_gets_tokens_by_its_secret_and_keeps_no_refresh_token() {
     }
 }
 
-/// Two hours are granted unasked. A longer wish is rounded up to minutes, with a minute to spare.
+/// Two hours are granted by default. A longer life is requested in full minutes, with one minute to
+/// spare.
 #[test]
 fn an_application_requests_the_life_that_is_wanted() {
     for (seconds, minutes) in [

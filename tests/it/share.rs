@@ -7,7 +7,7 @@ use crate::support::home::{Home, Run};
 use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_SECRET};
 use crate::support::scenario::{add_application, add_with, sign_in};
 
-/// A portal, the card of a connection to it, and the fingerprint that the sharer is told to pass on.
+/// A portal, the card of a connection to it, and the fingerprint that the user is asked to pass on.
 fn shared_card(flags: &[&str]) -> (Portal, String, String) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let sharer = home();
@@ -65,7 +65,7 @@ fn a_colleague_needs_only_the_card_and_a_browser() {
         .json();
     assert_eq!(shown["referer"], "https://x.example");
     assert_eq!(shown["has_client_secret"], false);
-    // What was shared is shared on, the same.
+    // A card of an imported connection is identical.
     home.run(["connections", "share"]).done().ok().out(&card);
 }
 

@@ -1,4 +1,5 @@
-//! `export-env` in real shells: every value arrives exactly, nothing is run, and a failure is one that the shell sees.
+//! `export-env` in real shells: every value arrives unchanged, no value is executed, and the shell
+//! sees a failure.
 
 use std::fs;
 use std::process::Command;
@@ -21,7 +22,7 @@ const SHELLS: [(&str, Shell); 4] = [
     ("fish", Shell::Fish),
 ];
 
-/// Runs a script in a shell with nothing in its environment but the home's.
+/// Runs a script in a shell with only the environment of the home.
 fn shell(home: &Home, program: &str, script: &str) -> std::process::Output {
     let mut path = std::env::var("PATH").unwrap_or_default();
     let folder = home.program().parent().unwrap().display().to_string();
@@ -139,7 +140,7 @@ fn the_parent_shell_is_recognised() {
         assert!(text.starts_with(first), "{program}: {text}");
     }
     let by_variable = home.run(["export-env"]).env("SHELL", "/usr/bin/fish");
-    // Whichever shell runs this test comes first; without one the variable decides.
+    // The shell that runs this test comes first; without one the variable decides.
     assert!(!by_variable.done().ok().stdout.is_empty());
 }
 
@@ -164,7 +165,7 @@ fn other_formats_have_the_same_values() {
     assert_eq!(prefixed["MY_TOKEN"], token.as_str());
     assert!(prefixed.get("AGE_OAUTH_CONNECTION").is_none());
     home.run(["export-env", "--prefix", "1$(x)"]).done().code(2);
-    // Evaluated, wrong usage fails too, so that no script goes on with an old token.
+    // Wrong usage fails when evaluated, too, so that no script continues with an old token.
     for wrong in [
         ["--shell", "bash", "--prefix", "1$(x)"],
         ["--shell", "bash", "--min-ttl", "x"],
@@ -263,7 +264,7 @@ fn add_to_what_cmd_cannot_carry(home: &Home) {
     assert!(refused.stdout.ends_with("cmd /c exit 1\n"));
 }
 
-/// Texts that shells find difficult, NUL apart.
+/// Texts that are difficult for shells, without NUL.
 fn difficult_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[a-zA-Z0-9 ]{1,4}",

@@ -1,10 +1,13 @@
-//! Signing in and choosing a connection without a terminal: what is refused, with which code, and what mends it.
+//! Signing in and choosing a connection without a terminal: what is refused, with which exit code
+//! and which hint.
 
 use std::path::PathBuf;
 
 use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER};
-use crate::support::scenario::{add, add_with, sign_in, sign_in_as, sign_in_wrapped};
+use crate::support::scenario::{
+    add, add_application_arguments, add_with, sign_in, sign_in_as, sign_in_wrapped,
+};
 use crate::{home, signed_in};
 
 fn folder(home: &Home) -> PathBuf {
@@ -80,7 +83,7 @@ fn invalid_codes_leave_the_stored_sign_in_unchanged() {
         .code(3)
         .err_has("another sign-in");
     assert_eq!(home.run(["token"]).done().ok().stdout, before);
-    // At the end of input, a stored sign-in that still can be renewed is renewed.
+    // Without input, a stored sign-in that can still be renewed is renewed.
     login("").ok().err_has("renewed instead");
     portal.revoke_all();
     login("").code(3);
@@ -140,21 +143,12 @@ fn errors_about_the_registration_name_the_field_to_correct() {
 
     let portal = Portal::start(PortalVersion::Enterprise114);
     let ca = portal.ca_file(home.path());
-    home.run([
-        "connections",
-        "add",
-        "--label",
+    home.run(add_application_arguments(
         "jobs",
-        "--portal",
         &portal.url(),
-        "--client-id",
         SERVICE_ID,
-        "--auth-type",
-        "app",
-        "--client-secret-stdin",
-        "--verify-ssl",
         ca.to_str().unwrap(),
-    ])
+    ))
     .input("not-the-secret")
     .done()
     .ok();
@@ -189,7 +183,8 @@ fn rule_26_errors_and_details_show_no_secret() {
     portal.assert_no_secret("what was said", said.as_bytes());
 }
 
-/// Windows' shells end lines with CRLF, begin a pipe with a byte order mark, and write files in UTF-16.
+/// Windows' shells end lines with CRLF, begin a pipe with a byte order mark, and write files in
+/// UTF-16.
 #[test]
 fn what_windows_adds_to_a_secret_or_a_code_is_removed() {
     let portal = Portal::start(PortalVersion::Enterprise114);

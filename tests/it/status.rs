@@ -1,4 +1,4 @@
-//! `status`: what is known without asking anybody, and whether it is good.
+//! `status`: what is known without a request, and whether it is in order.
 
 use std::fs;
 
@@ -90,7 +90,7 @@ fn check_ends_with_3_where_a_sign_in_is_missing_ended_or_ends_soon() {
     home.run(["status", "--check", "--within", "1d"])
         .done()
         .ok();
-    // Past half of its life, a refresh extends it; nobody needs to sign in.
+    // Past half of its life it can be extended, so that no sign-in is needed.
     home.run(["status", "--check"])
         .done()
         .code(3)
@@ -194,7 +194,7 @@ fn the_last_failure_is_shown_although_later_renewals_worked() {
     assert_eq!(one(&home)["last_failure"], what);
     let out = home.run(["status"]).done().ok();
     assert!(out.stdout.contains("renewed since"), "{}", out.stdout);
-    // Long over, it is history; a new sign-in begins without.
+    // An old failure is only history; a new sign-in starts without it.
     change_meta(
         &home,
         "prod",
@@ -276,7 +276,7 @@ fn the_end_of_a_sign_in_that_cannot_be_extended_is_reported_at_every_renewal() {
             .ok()
             .err_has("age-oauth login -c prod");
     }
-    // A stored token is no renewal, and nobody sits at a terminal.
+    // A cached token is not a renewal, and there is no terminal.
     assert_eq!(home.run(["token"]).done().ok().stderr, "");
     home.run(["status", "--check"])
         .done()
@@ -310,7 +310,7 @@ fn on_a_terminal_every_command_reports_a_sign_in_that_ends_and_cannot_be_extende
         assert_eq!(terminal.end(), 0);
         terminal.screen().contains("age-oauth login -c prod")
     };
-    // One that the portal extends goes on by itself.
+    // A sign-in that the portal extends causes no warning.
     assert!(!said(&["token"]));
     change_meta(&home, "prod", "extendable", false.into());
     for arguments in [

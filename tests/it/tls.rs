@@ -1,4 +1,4 @@
-//! Which certificates are accepted, and what is said about those that are not (rules 14 and 15).
+//! Which certificates are accepted, and what is reported about the others (rules 14 and 15).
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,9 @@ use age_oauth::portal::{probe, PortalInfo};
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Certificate, Portal, APP_ID};
-use crate::support::scenario::{add, sign_in};
+use crate::support::scenario::{add, add_arguments, sign_in};
 
-/// A context with exactly these variables.
+/// A context with only these variables.
 fn context(variables: &[(&str, &Path)]) -> Context {
     Context {
         clock: Clock::system(),
@@ -23,7 +23,7 @@ fn context(variables: &[(&str, &Path)]) -> Context {
     }
 }
 
-/// Asks the portal at `url` what it is.
+/// Probes the portal at `url`.
 fn ask_at(url: &str, tls: &Tls, context: &Context) -> Result<PortalInfo, Error> {
     let url = url.parse().unwrap();
     probe(&Http::new(&url, tls, &Proxy::System, None, context)?)
@@ -40,7 +40,7 @@ fn with_ca(portal: &Portal) -> (tempfile::TempDir, Tls) {
     (folder, tls)
 }
 
-/// The certificate in `failure` as a file of trusted certificates: what pinning stores.
+/// Stores the certificate in `failure` as a file of trusted certificates, as pinning does.
 fn pinned(failure: &TlsFailure, folder: &Path) -> PathBuf {
     let path = folder.join("pinned.pem");
     std::fs::write(&path, to_pem(&[&failure.chain[0]])).unwrap();
@@ -58,7 +58,7 @@ fn failure(answer: Result<PortalInfo, Error>) -> TlsFailure {
     }
 }
 
-/// What is wrong with a portal of this kind, for somebody who trusts its authority.
+/// The error of a portal with this kind of certificate, for a client that trusts its authority.
 #[track_caller]
 fn refusal(kind: Certificate) -> TlsFailure {
     let portal = Portal::builder().certificate(kind).start();
@@ -77,7 +77,7 @@ fn a_private_authority_is_trusted_only_when_given() {
     let refused = failure(ask(&portal, &Tls::System));
     assert_eq!(refused.kind, TlsFailureKind::UnknownIssuer);
     let tries = portal.connections() - before;
-    assert_eq!(tries, 1, "trying again does not mend a certificate");
+    assert_eq!(tries, 1, "trying again does not fix a certificate");
 }
 
 #[test]
@@ -94,7 +94,8 @@ fn an_intermediate_is_used_when_sent_and_reported_when_missing() {
     );
 }
 
-/// Rule 15: self-signed, wrong host, expired, unknown authority (and not yet valid) are told apart.
+/// Rule 15: self-signed, wrong host, expired, unknown authority (and not yet valid) are
+/// distinguished.
 #[test]
 fn rule_15_each_certificate_error_has_its_own_message_and_facts() {
     let mut messages = Vec::new();
@@ -168,7 +169,7 @@ fn rule_15_a_pinned_certificate_must_match_the_host_and_be_valid_now() {
         assert_eq!(failure(ask(&portal, &tls)).kind, expected);
         assert!(portal.requests().is_empty());
     }
-    // A sound one from an authority that nobody knows is accepted by equality.
+    // A valid one from an unknown authority is accepted because it is identical.
     let portal = Portal::builder()
         .certificate(Certificate::UnknownAuthority)
         .start();
@@ -196,7 +197,7 @@ fn a_bundle_from_the_environment_adds_trust_and_removes_none() {
         let context = context(&[(name, &bundle)]);
         ask_at(&portal.url(), &Tls::System, &context).unwrap();
     }
-    // The first readable one counts; one that cannot be read is passed over.
+    // The first readable one counts; an unreadable one is skipped.
     let missing = folder.path().join("missing.pem");
     let both = context(&[("SSL_CERT_FILE", &missing), ("CURL_CA_BUNDLE", &bundle)]);
     ask_at(&portal.url(), &Tls::System, &both).unwrap();
@@ -238,7 +239,7 @@ fn a_request_for_a_client_certificate_is_reported_as_web_tier_authentication() {
     nothing_was_created(&home);
 }
 
-/// Rule 14: plain HTTP to another machine is refused before anything is looked up.
+/// Rule 14: plain HTTP to another machine is refused before any name is resolved.
 #[test]
 fn rule_14_plain_http_is_only_for_loopback() {
     let home = home();
@@ -261,19 +262,7 @@ fn rule_14_plain_http_is_only_for_loopback() {
 
 fn try_to_add(home: &Home, portal: &Portal, verify: &str) -> crate::support::home::Outcome {
     let url = portal.url();
-    home.run([
-        "connections",
-        "add",
-        "--label",
-        "prod",
-        "--portal",
-        &url,
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        verify,
-    ])
-    .done()
+    home.run(add_arguments("prod", &url, APP_ID, verify)).done()
 }
 
 #[track_caller]
@@ -325,7 +314,8 @@ fn from_add_to_token_at_a_self_signed_portal() {
     home.run(["token", "--force"]).done().ok();
 }
 
-/// A connection that verifies nothing says so at every command that uses the network, and at no other.
+/// An unverified connection causes a warning at every command that uses the network, and at no
+/// other.
 #[test]
 fn an_unverified_connection_works_and_warns_each_time() {
     let portal = Portal::builder()
@@ -347,9 +337,9 @@ fn an_unverified_connection_works_and_warns_each_time() {
         &["export-env", "--shell", "bash"],
         &["logout"],
     ] {
-        let told = home.run(arguments).done().ok();
-        assert_eq!(warned(&told.stderr), 1, "{arguments:?}: {}", told.stderr);
-        assert!(told.stderr.contains("prod"), "{}", told.stderr);
+        let out = home.run(arguments).done().ok();
+        assert_eq!(warned(&out.stderr), 1, "{arguments:?}: {}", out.stderr);
+        assert!(out.stderr.contains("prod"), "{}", out.stderr);
     }
     let listed = home.run(["connections", "list"]).done().ok();
     assert_eq!(warned(&listed.stderr), 0);

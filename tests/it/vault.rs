@@ -1,4 +1,4 @@
-//! `vault rekey`: another key, nothing lost.
+//! `vault rekey`: another key, and every item stays readable.
 
 use base64::Engine;
 
@@ -66,7 +66,7 @@ fn a_new_key_can_come_from_a_file_or_a_variable_and_old_copies_still_open() {
     by_file(&["token"]).done().ok().out(&token);
     portal.assert_no_secret("the key file", &std::fs::read(file).unwrap());
 
-    // A copy made before opens with the key that the key file still has.
+    // An older copy opens with the key that is still in the key file.
     let now = vault(&home);
     std::fs::write(home.store().join("vault"), copy).unwrap();
     home.run(["token"]).done().ok().out(&token);

@@ -1,12 +1,13 @@
-//! A web server in front of the portal that asks for a sign-in of its own (protocol facts: Windows sign-in, passwords, client
-//! certificates): recognised when a connection is added, at every call, and by `doctor`, and told as what it is.
+//! A web server in front of the portal that requires its own sign-in (Windows sign-in, passwords,
+//! client certificates): `connections add`, every command that sends a request, and `doctor`
+//! recognize and report it.
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Fault, Portal, APP_ID};
-use crate::support::scenario::{add_application, stored};
+use crate::support::scenario::{add_application, add_arguments, stored};
 use crate::{home, signed_in};
 
-/// What it is called in messages, and how it begins.
+/// Its name in messages, and the fault that simulates it.
 type Kind = (&'static str, fn(&Portal));
 
 const KINDS: [Kind; 2] = [
@@ -25,7 +26,7 @@ fn let_through(portal: &Portal) {
     });
 }
 
-/// What happened, why a browser gets through, and whom to ask.
+/// The message says what happened, why a browser gets through, and whom to ask.
 #[track_caller]
 fn is_told(said: &Outcome, kind: &str) {
     for part in [kind, "web server", "a browser can", "administrator"] {
@@ -35,18 +36,12 @@ fn is_told(said: &Outcome, kind: &str) {
 
 fn try_to_add(home: &Home, portal: &Portal) -> Outcome {
     let ca = portal.ca_file(home.path());
-    home.run([
-        "connections",
-        "add",
-        "--label",
+    home.run(add_arguments(
         "other",
-        "--client-id",
-        APP_ID,
-        "--portal",
         &portal.url(),
-        "--verify-ssl",
+        APP_ID,
         ca.to_str().unwrap(),
-    ])
+    ))
     .done()
 }
 
@@ -87,7 +82,7 @@ fn web_tier_authentication_is_reported_by_every_command_and_no_sign_in_is_lost()
         home.run(["token", "--force", "-c", "prod"]).done().ok();
     }
     assert_eq!(stored(&home, "prod").status.refresh_issued_at, before);
-    // Logging out forgets what is here, and says that the portal could not be told.
+    // Logging out deletes the secrets here, and reports that the portal could not revoke.
     KINDS[0].1(&portal);
     home.run(["logout", "-c", "prod"])
         .done()
@@ -115,7 +110,7 @@ fn doctor_reports_web_tier_authentication_with_a_hint_for_the_administrator() {
         let_through(&portal);
         home.run(["doctor"]).done().ok();
     }
-    // Where the way to the portal is free and that to the tokens is not, it is told, too.
+    // It is also reported where only the token endpoint requires the sign-in.
     portal.set(|rules| rules.fault_always(Endpoint::CommunitySelf, Fault::integrated_windows()));
     let out = home.run(["doctor"]).done().code(1);
     assert!(out.stdout.contains("fail token prod: ") && out.stdout.contains("Negotiate"));

@@ -1,7 +1,9 @@
-//! What only Windows has: Credential Manager across processes, `cmd`, PowerShell, its folders, its pipes.
+//! What only Windows has: Credential Manager across processes, `cmd`, PowerShell, its folders, its
+//! pipes.
 //!
-//! Under wine, `AGE_OAUTH_TEST_CREDENTIALS` names a program that looks at Credential Manager by its own API; Windows itself has
-//! `cmdkey`. What wine has no working part for is left out of `wine`, and only there.
+//! Under wine, `AGE_OAUTH_TEST_CREDENTIALS` names a program that reads Credential Manager by its
+//! own API; Windows itself has `cmdkey`. Tests that wine cannot run are listed in
+//! `tests/windows/not-in-wine`, and are skipped only there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,8 @@ use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
 use crate::support::scenario::{add, add_with, sign_in};
 
-/// A home whose connections keep their secrets in Credential Manager. Whatever is left is removed with it.
+/// A home whose connections keep their secrets in Credential Manager. Remaining items are removed
+/// when it is dropped.
 struct Windows(Home);
 
 impl Windows {
@@ -43,7 +46,7 @@ impl Drop for Windows {
     }
 }
 
-/// Another program that knows Credential Manager, where there is one.
+/// Another program that can read Credential Manager, if there is one.
 fn other_program() -> Option<PathBuf> {
     std::env::var_os("AGE_OAUTH_TEST_CREDENTIALS").map(PathBuf::from)
 }
@@ -52,7 +55,7 @@ fn in_wine() -> bool {
     other_program().is_some()
 }
 
-/// Targets of the connection's items, by a program that is not ours.
+/// Targets of the connection's items, according to another program.
 fn items_of(id: &str) -> Vec<String> {
     let prefix = format!("age-oauth:{id}/");
     let (program, arguments) = match other_program() {
@@ -223,7 +226,7 @@ fn cmd_evaluates_what_export_env_prints() {
     assert!(said.contains(id["id"].as_str().unwrap()), "{said}");
 }
 
-/// Whatever cmd can carry arrives as it is, and none of it is run.
+/// Every value that cmd can hold arrives unchanged, and none is executed.
 #[test]
 fn ten_thousand_difficult_texts_arrive_in_cmd() {
     const BATCH: usize = 500;
@@ -291,7 +294,7 @@ fn the_parent_shell_is_recognised_or_the_default_is_used() {
     assert!(text(&out.stdout).starts_with("set \"ARCGIS_"), "{out:?}");
 }
 
-/// wine's PowerShell does nothing, successfully.
+/// The PowerShell of wine does nothing and reports success.
 #[test]
 fn powershell_evaluates_what_export_env_prints() {
     if in_wine() {
@@ -323,7 +326,7 @@ fn powershell_evaluates_what_export_env_prints() {
     assert!(read["r"].as_str().unwrap_or_default().is_empty());
 }
 
-/// Windows names the folder by itself; the variable is a copy that some services lack.
+/// Windows knows the folder itself; the variable is a copy that some services lack.
 #[test]
 fn the_store_is_found_without_appdata() {
     let home = home();

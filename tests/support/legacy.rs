@@ -1,4 +1,5 @@
-//! Stores that the Python package really made (`legacy/make.py` says how), laid out for the practice portal.
+//! Stores that the Python package really created (see `legacy/make.py`), adapted to the practice
+//! portal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +8,10 @@ use std::time::SystemTime;
 use super::home::Home;
 use super::portal::{Portal, USER};
 
-/// Both versions whose stores are kept here.
+/// The versions whose stores are in this folder.
 pub const VERSIONS: [&str; 2] = ["0.1.7", "0.2.1"];
 
-/// Ids in them.
+/// Ids of connections in these stores.
 pub const PROD: &str = "prod_e7dabe90";
 pub const MY_PORTAL: &str = "my_portal_e7dabe90";
 pub const NIGHTLY: &str = "nightly_e7dabe90";
@@ -43,7 +44,7 @@ pub fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {
     fs::write(path, change(text)).expect("a file of the old store");
 }
 
-/// Lays a store out at `root`. `Prod` is signed in; its tokens are good at `portal`.
+/// Lays out a store at `root`. `Prod` is signed in; its tokens are valid at `portal`.
 pub fn lay_out(root: &Path, version: &str, home: &Home, portal: &Portal) -> OldStore {
     let seed = portal.seed_user(USER);
     let token = |name: &str| seed[name].as_str().expect("a token").to_owned();

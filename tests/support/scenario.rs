@@ -1,4 +1,4 @@
-//! The steps that most tests begin with: a connection to a practice portal, and a sign-in through it.
+//! The steps that most tests start with: a connection to a practice portal, and a sign-in.
 
 use std::io::{BufRead, BufReader, Write};
 
@@ -9,6 +9,39 @@ use age_oauth::{Connection, ConnectionStore, Selector};
 
 use super::home::{Home, Outcome};
 use super::portal::{Portal, APP_ID, SERVICE_ID, SERVICE_SECRET, USER};
+
+/// The arguments of `connections add` for a user connection.
+pub fn add_arguments<'a>(
+    label: &'a str,
+    portal: &'a str,
+    client_id: &'a str,
+    verify_ssl: &'a str,
+) -> [&'a str; 10] {
+    [
+        "connections",
+        "add",
+        "--label",
+        label,
+        "--portal",
+        portal,
+        "--client-id",
+        client_id,
+        "--verify-ssl",
+        verify_ssl,
+    ]
+}
+
+/// The same for an application connection, whose client secret comes on standard input.
+pub fn add_application_arguments<'a>(
+    label: &'a str,
+    portal: &'a str,
+    client_id: &'a str,
+    verify_ssl: &'a str,
+) -> Vec<&'a str> {
+    let mut arguments = add_arguments(label, portal, client_id, verify_ssl).to_vec();
+    arguments.extend(["--auth-type", "app", "--client-secret-stdin"]);
+    arguments
+}
 
 /// Adds a user connection to `portal` under this label.
 #[track_caller]
@@ -21,18 +54,7 @@ pub fn add(home: &Home, portal: &Portal, label: &str) {
 pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
     let ca = portal.ca_file(home.path());
     let url = portal.url();
-    let mut arguments = vec![
-        "connections",
-        "add",
-        "--label",
-        label,
-        "--portal",
-        &url,
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        ca.to_str().expect("a path"),
-    ];
+    let mut arguments = add_arguments(label, &url, APP_ID, ca.to_str().expect("a path")).to_vec();
     arguments.extend(flags);
     home.run(arguments)
         .done()
@@ -40,7 +62,7 @@ pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
         .out(&format!("[OK] Created connection: {label}\n"));
 }
 
-/// Adds an application's connection to `portal` under this label.
+/// Adds an application connection to `portal` under this label.
 #[track_caller]
 pub fn add_application(home: &Home, portal: &Portal, label: &str) {
     add_application_with(home, portal, label, SERVICE_ID, SERVICE_SECRET);
@@ -50,21 +72,8 @@ pub fn add_application(home: &Home, portal: &Portal, label: &str) {
 #[track_caller]
 pub fn add_application_with(home: &Home, portal: &Portal, label: &str, id: &str, secret: &str) {
     let ca = portal.ca_file(home.path());
-    let words = [
-        "connections",
-        "add",
-        "--label",
-        label,
-        "--portal",
-        &portal.url(),
-        "--auth-type",
-        "app",
-        "--client-id",
-        id,
-        "--client-secret-stdin",
-        "--verify-ssl",
-        ca.to_str().expect("a path"),
-    ];
+    let url = portal.url();
+    let words = add_application_arguments(label, &url, id, ca.to_str().expect("a path"));
     home.run(words).input(secret).done().ok();
 }
 
@@ -74,7 +83,8 @@ pub fn sign_in(home: &Home, portal: &Portal, label: &str) -> Outcome {
     sign_in_as(home, portal, label, USER, &[])
 }
 
-/// Signs in as `user`: reads the address that the program prints, follows it as a browser would, pipes the code back.
+/// Signs in as `user`: reads the URL that the program prints, follows it like a browser, pipes the
+/// code back.
 #[track_caller]
 pub fn sign_in_as(
     home: &Home,
@@ -159,7 +169,7 @@ pub fn change_tokens(home: &Home, label: &str, change: impl FnOnce(&mut Tokens))
     keychain.set(&item, &tokens.to_record()).expect("a vault");
 }
 
-/// Rewrites the stored record as if the access token had run out two hours ago.
+/// Rewrites the stored record as if the access token had expired hours ago.
 pub fn expire_token(home: &Home, label: &str) {
     change_tokens(home, label, |tokens| {
         let access = tokens.access.as_mut().expect("an access token");
@@ -172,7 +182,8 @@ pub fn expire_token(home: &Home, label: &str) {
     });
 }
 
-/// Rewrites the stored record as if the access token were from yesterday and lived so many seconds from now.
+/// Rewrites the stored record as if the access token were from yesterday and lived this many
+/// seconds from now.
 pub fn set_token_life(home: &Home, label: &str, seconds: i64) {
     let now = jiff::Timestamp::now();
     let end = now + jiff::SignedDuration::from_secs(seconds);
@@ -184,7 +195,7 @@ pub fn set_token_life(home: &Home, label: &str, seconds: i64) {
     });
 }
 
-/// Rewrites the stored record as if so many tenths of the sign-in's life were over.
+/// Rewrites the stored record as if this many tenths of the sign-in's life were over.
 pub fn age_sign_in(home: &Home, label: &str, tenths: i32) {
     change_tokens(home, label, |tokens| {
         let refresh = tokens.refresh.as_mut().expect("a refresh token");

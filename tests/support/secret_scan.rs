@@ -1,5 +1,5 @@
-//! Secrets that were given out during the whole run, and places in which none of them may turn up: files, output, arguments
-//! and environments of processes. The portals register them; homes, runs and terminals look.
+//! Searches files, output, arguments and environments of processes for every secret of the test
+//! run. Portals register their secrets; homes, runs and terminals search for them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,15 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use base64::Engine;
 
-/// So many bytes in the middle of a secret, however it is written, are told from chance.
+/// This many bytes from the middle of a secret, in each encoding, cannot occur by chance.
 const TRACE: usize = 12;
 
-/// What kind of secret it is, by how the practice portal begins it.
+/// The kind of a secret, by the prefix that the practice portal gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretKind {
-    /// What `token` is asked for.
+    /// An access token: what `token` prints.
     Access,
-    /// What a person pastes.
+    /// An authorization code: what a user pastes.
     Code,
     /// Refresh tokens, client secrets, verifiers.
     Other,
@@ -29,14 +29,14 @@ fn registered() -> MutexGuard<'static, Option<Traces>> {
     REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on this text is a secret everywhere.
+/// Registers a secret for every later search.
 pub fn register(secret: &str) {
     let kind = match secret {
         access if access.starts_with("practice-access.") => SecretKind::Access,
         code if code.starts_with("practice-code.") => SecretKind::Code,
         _ => SecretKind::Other,
     };
-    // Measurements are not disturbed.
+    // Not in the benchmark, which it would disturb.
     #[cfg(all(test, target_os = "linux"))]
     processes::watch();
     let mut registered = registered();
@@ -49,7 +49,7 @@ pub fn register(secret: &str) {
     }
 }
 
-/// The kinds of secrets that stand there.
+/// The kinds of secrets that occur in these bytes.
 pub fn find(bytes: &[u8]) -> Vec<SecretKind> {
     let registered = registered();
     let Some(traces) = registered.as_ref() else {
@@ -61,7 +61,7 @@ pub fn find(bytes: &[u8]) -> Vec<SecretKind> {
         .collect()
 }
 
-/// Panics where a secret stands there that is none of these kinds.
+/// Panics if a secret of any other kind occurs in these bytes.
 #[track_caller]
 pub fn assert_no_secret_but(allowed: &[SecretKind], place: &str, bytes: &[u8]) {
     let found = find(bytes);
@@ -69,7 +69,8 @@ pub fn assert_no_secret_but(allowed: &[SecretKind], place: &str, bytes: &[u8]) {
     assert!(bad.is_none(), "{place} holds a secret: {bad:?}");
 }
 
-/// A secret as itself, percent-encoded, in base64 at each alignment, backwards, and in UTF-16 both ways.
+/// A secret as itself, percent-encoded, in base64 at each alignment, backwards, and in UTF-16 both
+/// ways.
 pub fn encodings(secret: &str) -> Vec<Vec<u8>> {
     let mut all = vec![secret.as_bytes().to_vec()];
     all.push(
@@ -84,7 +85,7 @@ pub fn encodings(secret: &str) -> Vec<Vec<u8>> {
         let mut padded = vec![b' '; shift];
         padded.extend_from_slice(secret.as_bytes());
         for encoded in [STANDARD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
-            // The first and last characters depend on what stands around.
+            // The first and last characters depend on the neighbouring bytes.
             let inner = encoded.trim_end_matches('=');
             if inner.len() > 12 {
                 all.push(inner.as_bytes()[4..inner.len() - 4].to_vec());
@@ -94,15 +95,15 @@ pub fn encodings(secret: &str) -> Vec<Vec<u8>> {
     all
 }
 
-/// What was seen in the process list; a test whose home ends tells it.
+/// What was found in the process list; a home that is dropped reports it.
 pub fn seen_in_processes() -> Option<String> {
     #[cfg(all(test, target_os = "linux"))]
-    return processes::told();
+    return processes::found();
     #[cfg(not(all(test, target_os = "linux")))]
     None
 }
 
-/// Arguments and environments of every process that runs in one of the tests' homes.
+/// Searches arguments and environments of every process that runs in a home of a test.
 #[cfg(all(test, target_os = "linux"))]
 mod processes {
     use std::fs;
@@ -113,45 +114,45 @@ mod processes {
 
     use super::{find, SecretKind};
 
-    /// Where a user puts secrets on purpose.
+    /// Variables into which users put secrets on purpose.
     const OWN_VARIABLES: [&[u8]; 3] = [
         b"AGE_OAUTH_CLIENT_SECRET=",
         b"AGE_OAUTH_VAULT_KEY=",
         b"AGE_OAUTH_VAULT_PASSPHRASE=",
     ];
 
-    static SEEN: Mutex<Option<String>> = Mutex::new(None);
+    static FOUND: Mutex<Option<String>> = Mutex::new(None);
 
     pub(super) fn watch() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             thread::spawn(|| loop {
-                look();
+                scan();
                 thread::sleep(Duration::from_millis(50));
             });
         });
     }
 
-    pub(super) fn told() -> Option<String> {
-        SEEN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn found() -> Option<String> {
+        FOUND.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn look() {
+    fn scan() {
         let own = std::process::id().to_string();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let name = entry.file_name();
             let is_process = name.to_string_lossy().bytes().all(|b| b.is_ascii_digit());
             if is_process && name.to_string_lossy() != own {
-                if let Some(what) = look_at(&entry.path()) {
-                    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-                    seen.get_or_insert(what);
+                if let Some(what) = scan_process(&entry.path()) {
+                    let mut first = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+                    first.get_or_insert(what);
                 }
             }
         }
     }
 
-    /// A process may end at any time, and then there is nothing to see.
-    fn look_at(process: &Path) -> Option<String> {
+    /// A process may end at any time; then there is nothing to find.
+    fn scan_process(process: &Path) -> Option<String> {
         let environment = fs::read(process.join("environ")).ok()?;
         let variables = || environment.split(|byte| *byte == 0);
         if !variables().any(|one| one.starts_with(b"AGE_OAUTH_HOME=")) {
@@ -167,7 +168,7 @@ mod processes {
                 return Some(format!("an argument of {program}"));
             }
         }
-        // What `exec` and `export-env` are there for.
+        // Children of `exec` and shells after `export-env` have the access token.
         let is_ours = program.ends_with("age-oauth");
         for variable in variables() {
             let own = OWN_VARIABLES.iter().any(|name| variable.starts_with(name));

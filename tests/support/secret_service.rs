@@ -6,8 +6,8 @@
 //! service.use_in(&mut home); // from now on the program's keychain is `os`, in this session
 //! ```
 //!
-//! Each session has a bus of its own, without services that start by themselves, and data folders of its own. Bus and
-//! provider end when the [`SecretService`] is dropped.
+//! Each session has a bus of its own, without services that start by themselves, and data folders
+//! of its own. Bus and provider end when the [`SecretService`] is dropped.
 
 use std::collections::HashMap;
 use std::fs::DirBuilder;
@@ -36,8 +36,8 @@ const BUS_CONFIGURATION: &str = r#"<busconfig>
   </policy>
 </busconfig>"#;
 
-/// An empty KeePassXC database that exposes its root group as the Secret Service. The UUID of the group
-/// occurs twice: in digits and in base64.
+/// An empty KeePassXC database that exposes its root group as the Secret Service. The UUID of the
+/// group occurs twice: in digits and in base64.
 const KEEPASSXC_DATABASE: &str = r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
 <KeePassFile>
   <Meta>
@@ -55,7 +55,8 @@ const KEEPASSXC_DATABASE: &str = r#"<?xml version="1.0" encoding="UTF-8" standal
 </KeePassFile>
 "#;
 
-/// The settings of a user who makes KeePassXC the Secret Service and does not want to confirm each access.
+/// The settings of a user who makes KeePassXC the Secret Service and does not want to confirm each
+/// access.
 const KEEPASSXC_SETTINGS: &str = "[General]
 SingleInstance=false
 
@@ -261,7 +262,8 @@ impl SecretService {
         self.secret_tool(&["lookup", "service", "age-oauth", "username", account], "")
     }
 
-    /// What `secret-tool` prints, on standard output and (attributes of a search) on standard error.
+    /// What `secret-tool` prints, on standard output and (attributes of a search) on standard
+    /// error.
     pub fn secret_tool(&self, arguments: &[&str], input: &str) -> String {
         let mut tool = self
             .command("secret-tool")
@@ -454,8 +456,9 @@ impl Monitor {
 
     /// Everything that the monitor has seen since the last call of this.
     ///
-    /// A call of our own marks the end. It is repeated until the monitor shows it, because a monitor that has just
-    /// started does not watch the bus yet. Its method does not exist, so that nobody else calls it.
+    /// A call of our own marks the end. It is repeated until the monitor shows it, because a
+    /// monitor that has just started does not watch the bus yet. Its method does not exist, so that
+    /// no other client calls it.
     fn lines_until_now(&mut self) -> Vec<String> {
         let begun = Instant::now();
         let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! Faults: each looks on the wire as it says, and strikes before or after the portal has acted.
+//! Faults: each sends what it says, before or after the portal has processed the request.
 
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn root_with(portal: &Portal, fault: Fault) -> std::io::Result<Reply> {
     portal.client().get(&portal.rest("?f=json"))
 }
 
-/// A refresh or exchange whose answer may not come.
+/// A refresh or exchange whose response may not come.
 fn try_grant(portal: &Portal, grant: &str, token: &str) -> std::io::Result<Reply> {
     let form = [
         ("grant_type", grant),
@@ -178,7 +178,7 @@ fn a_client_that_disconnects_has_lost_its_response() {
     assert_eq!(refusal(&refresh(&portal, &held, &[])).0, 498);
 }
 
-/// Sends an exchange, waits until the portal has acted, and drops the connection.
+/// Sends an exchange, waits until the portal has processed it, and drops the connection.
 fn leave_after_request(portal: &Portal, held: &str, gate: &Gate) -> bool {
     let form = [
         ("grant_type", "exchange_refresh_token"),

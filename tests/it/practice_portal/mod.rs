@@ -1,4 +1,5 @@
-//! The practice portal keeps its own promises: what it answers, what it forgets, and what it complains about.
+//! Tests of the practice portal itself: what it answers, what it keeps, and which violations it
+//! records.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests.
 
 mod browser;
@@ -17,7 +18,8 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const STATE: &str = "0123456789abcdefghijkl";
 
-/// A sign-in URL as the program would make it, with changes: a value to replace or add, `None` to leave out.
+/// A sign-in URL as the program creates it, with changes: a value replaces or adds a parameter,
+/// `None` leaves it out.
 fn sign_in_url(portal: &Portal, changes: &[(&str, Option<&str>)]) -> String {
     let usual = [
         ("client_id", APP_ID),

@@ -1,4 +1,4 @@
-//! What lies behind a token: the portal about itself, its people, its servers.
+//! The resources that a token opens: the portal itself, its users, its servers.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Certificates: the good, the bad, and those of the client.
+//! Certificates: valid ones, invalid ones, and those of the client.
 
 use crate::support::portal::{Certificate, Client, Portal, PortalVersion};
 
-/// What a client that trusts the authority makes of a certificate: `None`, or why it is refused.
+/// Whether a client that trusts the authority accepts a certificate: `None`, or why it is refused.
 fn complaint(kind: Certificate) -> Option<String> {
     let portal = Portal::builder().certificate(kind).start();
     let answer = portal.client().get(&portal.rest("?f=json"));

@@ -1,4 +1,4 @@
-//! The token endpoints: who gets what, for how long, and what ends it.
+//! The token endpoints: which tokens are granted, for how long, and what ends them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the portal complains about. One test for each complaint that no other test provokes.
+//! The violations that the portal records: one test for each that no other test causes.
 
 use super::{redeem, refresh, sign_in, sign_in_url, text, STATE, USER, VERIFIER};
 use crate::support::portal::{Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_SECRET};

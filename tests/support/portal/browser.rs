@@ -1,4 +1,4 @@
-//! A browser without a window: opens the sign-in URL as someone who is signed in, or fills the page in, and reports
+//! A simulated browser: opens the sign-in URL with a session, or fills in the page, and reports
 //! where it ended.
 
 use std::io;
@@ -10,11 +10,11 @@ use super::client::{between, Client, Reply};
 /// Where the browser ended.
 #[derive(Clone, Debug)]
 pub enum Destination {
-    /// At the app's own redirect URI. Nothing has been sent there yet; see [`Destination::follow`].
+    /// At the app's own redirect URI. No request was sent there yet; see [`Destination::follow`].
     Redirected { location: String },
     /// On the approval page (or the page that says "denied") of the out-of-band flow.
     Approval { url: String, title: String },
-    /// On an error page of the portal, which redirects nowhere.
+    /// On an error page of the portal without a redirect.
     Refused {
         status: u16,
         title: String,
@@ -23,13 +23,13 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// The authorization code; panics where there is none.
+    /// The authorization code; panics if there is none.
     pub fn code(&self) -> String {
         self.param("code")
             .unwrap_or_else(|| panic!("no code: {self:?}"))
     }
 
-    /// What the app was told went wrong.
+    /// The error that the app received.
     pub fn error(&self) -> Option<String> {
         self.param("error")
     }
@@ -46,7 +46,7 @@ impl Destination {
         }
     }
 
-    /// The title of the page, as a person would copy it.
+    /// The title of the page, as a user would copy it.
     pub fn title(&self) -> Option<&str> {
         match self {
             Self::Redirected { .. } => None,
@@ -70,7 +70,7 @@ impl Destination {
     }
 }
 
-/// What the person in front of the browser does.
+/// What the user of the browser does.
 #[derive(Clone, Copy)]
 pub enum Decision<'a> {
     /// Approves as that user, who is signed in.
@@ -78,7 +78,7 @@ pub enum Decision<'a> {
     Decline,
 }
 
-/// Opens `url` and goes on until the app's redirect URI or a page that leads nowhere.
+/// Opens `url` and follows redirects to the app's redirect URI or to a final page.
 pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Destination {
     let cookie = match decision {
         Decision::Approve(username) => format!("practice_user={username}"),
@@ -142,7 +142,7 @@ fn destination(client: &Client, opened: &str, reply: &Reply) -> Destination {
     }
 }
 
-/// Whether `location` is the approval page of the portal at which `opened` is.
+/// Whether `location` is the approval page of the portal of `opened`.
 fn is_approval(opened: &str, location: &str) -> bool {
     let (Ok(opened), Ok(location)) = (Url::parse(opened), Url::parse(location)) else {
         return false;

@@ -1,11 +1,13 @@
-//! The portal's clock: the system's, moved forward or backward at will, so that a fortnight passes in a test at once.
+//! The portal's clock: the system's clock, which a test can move forward or backward, so that two
+//! weeks pass at once.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-/// A clock that tests can move. Copies show the same time, so it can also be handed to the program under test.
+/// A clock that tests can move. Copies share the same time, so that the code under test can use it,
+/// too.
 #[derive(Clone, Default)]
 pub struct Clock(Arc<Mutex<ClockState>>);
 
@@ -37,7 +39,8 @@ impl Clock {
         self.state().ahead_ms += seconds * 1000;
     }
 
-    /// Lets no time pass but by [`Clock::advance`], so that answers can be compared to the second.
+    /// Stops the clock except for [`Clock::advance`], so that responses can be compared to the
+    /// second.
     pub fn stop(&self) {
         self.state().stopped_at_ms = Some(system_ms());
     }

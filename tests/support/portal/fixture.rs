@@ -1,6 +1,6 @@
-//! What the portal has given out: codes, refresh tokens, access tokens, and what became of them.
+//! What the portal has issued: codes, refresh tokens, access tokens, and their state.
 //!
-//! Nothing here speaks HTTP. Lifetimes are counted by the portal's clock, handed in as milliseconds.
+//! Nothing here speaks HTTP. Lifetimes follow the portal's clock, passed as milliseconds.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct State {
     pub clock: Clock,
 }
 
-/// Where the portal lives.
+/// The URLs of the portal and its servers.
 #[derive(Clone)]
 pub struct Location {
     /// `https://localhost:PORT`.
@@ -33,7 +33,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// A place whose ports are not known yet.
+    /// A location whose ports are not known yet.
     pub fn without_ports(context: &str) -> Self {
         Self {
             origin: String::new(),
@@ -51,14 +51,14 @@ impl Location {
     }
 }
 
-/// What a browser asked for at `authorize`.
+/// What a browser requested at `authorize`.
 #[derive(Clone)]
 pub struct Authorization {
     pub client_id: String,
     pub redirect_uri: String,
     pub state: Option<String>,
     pub challenge: Option<Challenge>,
-    /// Life of the refresh token to come, minutes.
+    /// Life of the refresh token to be granted, in minutes.
     pub minutes: u32,
 }
 
@@ -79,7 +79,7 @@ pub struct Code {
     pub used: bool,
 }
 
-/// What has become of a refresh token.
+/// The state of a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshState {
     Live,
@@ -94,11 +94,12 @@ pub struct Refresh {
     pub client_id: String,
     pub username: String,
     pub redirect_uri: String,
-    /// The length that was granted, which an exchange grants again.
+    /// The granted life, which an exchange grants again.
     pub minutes: u32,
     pub ends_ms: i64,
     pub fate: RefreshState,
-    /// How many plain refreshes may still try it although it is spent: one after an exchange's lost answer.
+    /// How many plain refreshes may still use it although it is spent: one after the response of an
+    /// exchange was lost.
     pub retries_allowed: u32,
 }
 
@@ -108,7 +109,7 @@ impl Refresh {
     }
 }
 
-/// Whose an access token is.
+/// Whom an access token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bearer {
     User {
@@ -116,7 +117,7 @@ pub enum Bearer {
         refresh: String,
     },
     App,
-    /// Granted by `generateToken` for one server, out of another token.
+    /// Granted by `generateToken` for one server, for another token.
     Server {
         server: String,
         from: String,
@@ -132,20 +133,20 @@ pub struct Access {
     pub revoked: bool,
 }
 
-/// Everything given out.
+/// Everything that was issued.
 #[derive(Clone, Default)]
 pub struct Issued {
     pub codes: BTreeMap<String, Code>,
     pub refreshes: BTreeMap<String, Refresh>,
     pub accesses: BTreeMap<String, Access>,
-    /// Sign-in pages on show, by `oauth_state`.
+    /// Open sign-in pages, by `oauth_state`.
     pub pages: BTreeMap<String, Authorization>,
-    /// Challenges seen, with the `state` that each came with.
+    /// Challenges so far, each with its `state`.
     pub challenges: BTreeMap<String, String>,
 }
 
 impl State {
-    /// Takes note of the ports of the portal and of its federated server.
+    /// Sets the ports of the portal and of its federated server.
     pub fn set_ports(&mut self, host: &str, ports: (u16, u16)) -> Location {
         self.place.origin = format!("https://{host}:{}", ports.0);
         self.place.server_origin = format!("https://{host}:{}", ports.1);
@@ -158,7 +159,7 @@ impl State {
         self.clock.now_ms()
     }
 
-    /// The secrets of registered apps are secrets before anybody sends one.
+    /// Client secrets are secret before a client sends one.
     pub fn add_client_secrets(&mut self) {
         for app in &self.rules.apps {
             self.log.add_secret(&app.secret);
@@ -178,7 +179,7 @@ impl State {
         text
     }
 
-    /// A refresh token that lives `minutes`, or as long as the organisation allows.
+    /// A refresh token that lives `minutes`, or as long as the organization allows.
     pub fn issue_refresh(
         &mut self,
         client_id: &str,
@@ -215,7 +216,7 @@ impl State {
         text
     }
 
-    /// The access token with that text, where it is still good.
+    /// The access token with that text, if it is valid.
     pub fn live_access(&self, text: &str) -> Option<&Access> {
         let now = self.now_ms();
         let access = self.issued.accesses.get(text)?;
@@ -224,7 +225,7 @@ impl State {
 }
 
 impl Issued {
-    /// Ends a refresh token and, at the same moment, every access token that came of it.
+    /// Ends a refresh token and, at the same time, every access token from it.
     pub fn end_refresh(&mut self, text: &str, fate: RefreshState) {
         if let Some(refresh) = self.refreshes.get_mut(text) {
             refresh.fate = fate;
@@ -243,7 +244,7 @@ impl Issued {
         }
     }
 
-    /// Everything ends, as when the administrator renews the portal's shared key.
+    /// Ends everything, as when the administrator renews the portal's shared key.
     pub fn revoke_all(&mut self) {
         for refresh in self
             .refreshes
@@ -257,14 +258,15 @@ impl Issued {
         }
     }
 
-    /// Every access token ends now; refresh tokens live on.
+    /// Ends every access token; refresh tokens stay valid.
     pub fn expire_accesses(&mut self, now_ms: i64) {
         for access in self.accesses.values_mut() {
             access.ends_ms = access.ends_ms.min(now_ms);
         }
     }
 
-    /// The spent token of an exchange whose answer was lost may be tried once more, by a plain refresh.
+    /// Lets the spent token of an exchange whose response was lost be used once more, in a plain
+    /// refresh.
     pub fn allow_retry(&mut self, spent: &str) {
         if let Some(refresh) = self.refreshes.get_mut(spent) {
             refresh.retries_allowed = 1;
