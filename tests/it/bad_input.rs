@@ -15,7 +15,10 @@ use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
 };
-use crate::support::scenario::{add, add_application_arguments, add_arguments, add_with, sign_in};
+use crate::support::scenario::{
+    add, add_application_arguments, add_arguments, add_with, folder_of, nothing_was_created,
+    sign_in,
+};
 
 fn start() -> (Portal, Home) {
     (Portal::start(PortalVersion::Enterprise114), home())
@@ -56,27 +59,6 @@ fn folders(home: &Home) -> Vec<PathBuf> {
         |_| Vec::new(),
         |all| all.flatten().map(|entry| entry.path()).collect(),
     )
-}
-
-fn folder_of(home: &Home, label: &str) -> PathBuf {
-    let shown = home
-        .run(["connections", "show", label, "--json"])
-        .done()
-        .ok()
-        .json();
-    PathBuf::from(shown["folder"].as_str().unwrap())
-}
-
-#[track_caller]
-fn nothing_was_created(home: &Home) {
-    assert_eq!(labels(home), Vec::<String>::new());
-    assert_eq!(folders(home), Vec::<PathBuf>::new());
-    let claims = fs::read_dir(home.store().join("labels"));
-    assert_eq!(
-        claims.map_or(0, Iterator::count),
-        0,
-        "a label stays claimed"
-    );
 }
 
 #[track_caller]

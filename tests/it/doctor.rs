@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::home::Home;
 use crate::support::portal::{Certificate, Portal, PortalVersion, APP_ID};
-use crate::support::scenario::{add, add_application, add_arguments, add_with, sign_in};
+use crate::support::scenario::{add, add_application, add_arguments, add_with, folder_of, sign_in};
 use crate::{home, signed_in};
 
 /// The findings of a run, and its exit code.
@@ -168,14 +168,7 @@ fn a_sign_in_that_ends_soon_or_was_revoked_is_reported_with_a_command() {
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    let file = home.store().join("connections");
-    let folder = std::fs::read_dir(file)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let path = folder.join("meta.json");
+    let path = folder_of(&home, "prod").join("meta.json");
     let mut meta: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
     meta["refresh_expires_at"] = tomorrow.to_string().into();

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use crate::home;
-use crate::support::home::Home;
 use crate::support::portal::{
     Certificate, Portal, PortalVersion, APP_ID, APP_SECRET, OTHER_USER, USER,
 };
 use crate::support::pty::Terminal;
-use crate::support::scenario::{add, sign_in};
+use crate::support::scenario::{add, nothing_was_created, sign_in};
 use crate::support::svg;
 
 /// The folder for pictures of the documentation, if they are wanted.
@@ -246,10 +245,6 @@ fn an_application_is_asked_for_its_secret() {
         )),
         "{who}"
     );
-}
-
-fn nothing_was_created(home: &Home) {
-    home.run(["connections", "list"]).done().ok().out("");
 }
 
 #[test]

@@ -17,12 +17,7 @@ use crate::signed_in;
 use crate::support::home::Home;
 use crate::support::invariants::{labels, stored_refresh_token};
 use crate::support::portal::{Endpoint, Portal, PortalVersion, SERVICE_ID, SERVICE_SECRET};
-use crate::support::scenario::{add, sign_in, stored};
-
-fn folder_of(home: &Home, label: &str) -> PathBuf {
-    let id = stored(home, label).id.to_string();
-    home.store().join("connections").join(id)
-}
+use crate::support::scenario::{add, folder_of, sign_in};
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0

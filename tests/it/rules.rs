@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Child;
@@ -12,7 +11,7 @@ use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Pkce, Portal, PortalVersion, APP_SECRET, USER};
 use crate::support::scenario::{
-    add, add_application, add_with, age_sign_in, expire_token, sign_in,
+    add, add_application, add_with, age_sign_in, expire_token, sign_in, start_login,
 };
 use url::Url;
 
@@ -30,17 +29,11 @@ fn with_callback(registered: bool) -> (Portal, Home, String) {
     (portal, home, redirect_uri)
 }
 
-/// Starts a sign-in and reads the URL that it prints.
-fn start_login(home: &Home, flags: &[&str]) -> (Child, Url) {
-    let mut child = home.run([flags, &["login", "--json"]].concat()).spawn();
-    let mut line = String::new();
-    // Unbuffered beyond the line, so that the rest stays in the pipe.
-    let stdout = child.stdout.as_mut().unwrap();
-    let mut reader = BufReader::with_capacity(1, stdout);
-    reader.read_line(&mut line).unwrap();
-    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let url = said["authorize_url"].as_str().unwrap().parse().unwrap();
-    (child, url)
+/// Starts a sign-in, and returns it with its URL.
+fn login_with_url(home: &Home, flags: &[&str]) -> (Child, Url) {
+    let (child, printed) = start_login(home, flags);
+    let url = printed["authorize_url"].as_str().unwrap();
+    (child, url.parse().unwrap())
 }
 
 fn parameter(url: &Url, name: &str) -> Option<String> {
@@ -103,7 +96,7 @@ fn rule_2_pkce_is_switched_off_only_by_hand() {
         .ok();
     add(&home, &portal, "old");
     let asked = |label: &str| {
-        let (mut child, url) = start_login(&home, &["-c", label]);
+        let (mut child, url) = login_with_url(&home, &["-c", label]);
         child.kill().unwrap();
         child.wait().unwrap();
         (
@@ -133,7 +126,7 @@ fn rule_2_pkce_is_switched_off_only_by_hand() {
 fn rule_4_a_portal_that_rejects_s256_is_not_asked_with_plain() {
     let (portal, home, _) = with_callback(true);
     portal.set(|rules| rules.pkce = Pkce::MethodRejected);
-    let (child, url) = start_login(&home, &[]);
+    let (child, url) = login_with_url(&home, &[]);
     assert_eq!(parameter(&url, "code_challenge_method").unwrap(), "S256");
     let landing = portal.authorize(url.as_str(), USER);
     assert_eq!(landing.error().as_deref(), Some("invalid_request"));
@@ -152,7 +145,7 @@ fn rule_4_a_portal_that_rejects_s256_is_not_asked_with_plain() {
 #[test]
 fn rule_10_a_missing_callback_is_reported_with_the_uri_to_register() {
     let (portal, home, redirect_uri) = with_callback(false);
-    let (child, url) = start_login(&home, &["--timeout", "3s"]);
+    let (child, url) = login_with_url(&home, &["--timeout", "3s"]);
     assert_eq!(parameter(&url, "redirect_uri").unwrap(), redirect_uri);
     let landing = portal.authorize(url.as_str(), USER);
     assert_eq!(landing.url(), None, "{landing:?}");

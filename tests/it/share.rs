@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::home;
 use crate::support::home::{Home, Run};
 use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_SECRET};
-use crate::support::scenario::{add_application, add_with, sign_in};
+use crate::support::scenario::{add_application, add_with, nothing_was_created, sign_in};
 
 /// A portal, the card of a connection to it, and the fingerprint that the user is asked to pass on.
 fn shared_card(flags: &[&str]) -> (Portal, String, String) {
@@ -41,10 +41,6 @@ fn from(home: &Home, card: &str, flags: &[&str]) -> Run {
     let mut words = vec!["connections", "add", "--from", path.to_str().unwrap()];
     words.extend(flags);
     home.run(words)
-}
-
-fn nothing_was_created(home: &Home) {
-    home.run(["connections", "list"]).done().ok().out("");
 }
 
 #[test]

@@ -7,14 +7,10 @@ use serde_json::Value;
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, USER};
-use crate::support::scenario::{add, age_sign_in, expire_token, sign_in, stored};
+use crate::support::scenario::{add, age_sign_in, expire_token, folder_of, sign_in};
 
 fn meta_of(home: &Home, label: &str) -> std::path::PathBuf {
-    let id = stored(home, label).id;
-    home.store()
-        .join("connections")
-        .join(id.as_str())
-        .join("meta.json")
+    folder_of(home, label).join("meta.json")
 }
 
 fn change_meta(home: &Home, label: &str, name: &str, value: Value) {

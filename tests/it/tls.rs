@@ -11,7 +11,7 @@ use age_oauth::portal::{probe, PortalInfo};
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Certificate, Portal, APP_ID};
-use crate::support::scenario::{add, add_arguments, sign_in};
+use crate::support::scenario::{add, add_arguments, nothing_was_created, sign_in};
 
 /// A context with only these variables.
 fn context(variables: &[(&str, &Path)]) -> Context {
@@ -263,13 +263,6 @@ fn rule_14_plain_http_is_only_for_loopback() {
 fn try_to_add(home: &Home, portal: &Portal, verify: &str) -> crate::support::home::Outcome {
     let url = portal.url();
     home.run(add_arguments("prod", &url, APP_ID, verify)).done()
-}
-
-#[track_caller]
-fn nothing_was_created(home: &Home) {
-    home.run(["connections", "list"]).done().ok().out("");
-    let folders = std::fs::read_dir(home.store().join("connections"));
-    assert_eq!(folders.map_or(0, Iterator::count), 0);
 }
 
 #[test]

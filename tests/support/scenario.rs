@@ -1,6 +1,9 @@
 //! The steps that most tests start with: a connection to a practice portal, and a sign-in.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::Child;
 
 use age_oauth::context::{Context, Environment};
 use age_oauth::keychain::{Item, ItemKind, Keychains};
@@ -204,4 +207,31 @@ pub fn age_sign_in(home: &Home, label: &str, tenths: i32) {
         refresh.issued_at = refresh.issued_at.checked_sub(past).expect("a date");
         refresh.expires_at = refresh.issued_at.checked_add(life).ok();
     });
+}
+
+/// The folder of a connection in the store.
+pub fn folder_of(home: &Home, label: &str) -> PathBuf {
+    let id = stored(home, label).id.to_string();
+    home.store().join("connections").join(id)
+}
+
+/// Checks that the store holds no connection, not even a draft or a reserved label.
+#[track_caller]
+pub fn nothing_was_created(home: &Home) {
+    home.run(["connections", "list"]).done().ok().out("");
+    for folder in ["connections", "labels"] {
+        let entries = fs::read_dir(home.store().join(folder));
+        assert_eq!(entries.map_or(0, Iterator::count), 0, "{folder}");
+    }
+}
+
+/// Starts `login --json` and reads the object with the URL. The rest of its output stays in the pipes.
+pub fn start_login(home: &Home, flags: &[&str]) -> (Child, serde_json::Value) {
+    let mut child = home.run([flags, &["login", "--json"]].concat()).spawn();
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().expect("a pipe");
+    // A buffer of one byte, so that nothing after the line is consumed.
+    let mut reader = BufReader::with_capacity(1, stdout);
+    reader.read_line(&mut line).expect("a line");
+    (child, serde_json::from_str(&line).expect("JSON"))
 }
