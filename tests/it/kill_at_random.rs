@@ -125,9 +125,9 @@ impl KillTest {
         words.iter().map(|&word| word.to_owned()).collect()
     }
 
-    /// Runs the command to its end, or kills it after `patience`. Returns how long it took and
+    /// Runs the command to its end, or kills it after `kill_after`. Returns how long it took and
     /// whether it ended by itself.
-    fn run(&self, command: &str, patience: Option<Duration>) -> (Duration, bool) {
+    fn run(&self, command: &str, kill_after: Option<Duration>) -> (Duration, bool) {
         let begun = Instant::now();
         let mut child = self.home.run(self.words(command)).spawn();
         let mut stdin = child.stdin.take().unwrap();
@@ -147,10 +147,10 @@ impl KillTest {
                     }
                 }
             });
-            let Some(patience) = patience else {
+            let Some(kill_after) = kill_after else {
                 return child.wait().unwrap();
             };
-            thread::sleep(patience);
+            thread::sleep(kill_after);
             let _ = child.kill();
             child.wait().unwrap()
         });
@@ -209,8 +209,8 @@ fn after_a_kill_at_any_moment_the_next_command_works() {
         let command = COMMANDS[which];
         test.prepare(command);
         let bound = u64::try_from(lengths[which].as_micros()).unwrap().max(1);
-        let patience = Duration::from_micros(test.below(bound));
-        let (_, finished) = test.run(command, Some(patience));
+        let kill_after = Duration::from_micros(test.below(bound));
+        let (_, finished) = test.run(command, Some(kill_after));
         test.finished += usize::from(finished);
         test.check(command);
     }

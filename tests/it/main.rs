@@ -20,13 +20,12 @@ mod concurrent_renewal;
 mod doctor;
 mod event_log;
 mod exec;
-mod first_scenario;
 #[cfg(unix)]
 mod guided;
-#[cfg(unix)]
-mod hostile;
 #[cfg(target_os = "linux")]
 mod hostile_files;
+#[cfg(unix)]
+mod hostile_portal;
 mod http;
 mod import;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -43,6 +42,7 @@ mod paths;
 mod practice_portal;
 #[cfg(unix)]
 mod python;
+mod quick_start;
 #[cfg(unix)]
 mod recipes;
 mod refresh;
