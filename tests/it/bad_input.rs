@@ -837,7 +837,7 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
     let attempt = session.begin_sign_in(&fortnight).unwrap();
     let code = portal.authorize(attempt.url(), USER).code();
     let AuthorizationResponse::Code(code) = attempt.read_pasted(&code) else {
-        panic!("the portal's own code is none");
+        panic!("the portal issued an invalid code");
     };
     let pending = session.exchange_code(attempt, code).unwrap();
     session.accept(pending).unwrap();

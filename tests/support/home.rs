@@ -47,6 +47,7 @@ impl Home {
             .prefix("age-oauth-home")
             .tempdir()
             .expect("a temporary directory");
+        secret_scan::register_home(folder.path());
         Self {
             place: folder.path().to_owned(),
             _folder: folder,

@@ -28,9 +28,9 @@ impl HomeCopy {
         for entry in fs::read_dir(home.path()).expect("a home").flatten() {
             let path = entry.path();
             if entry.file_type().expect("an entry").is_dir() {
-                fs::remove_dir_all(&path).expect("a folder that goes");
+                fs::remove_dir_all(&path).expect("a folder that can be removed");
             } else {
-                fs::remove_file(&path).expect("a file that goes");
+                fs::remove_file(&path).expect("a file that can be removed");
             }
         }
         copy(self.0.path(), home.path());

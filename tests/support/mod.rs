@@ -1,5 +1,5 @@
-//! What the integration tests, the crash tests, the benchmark and the tour share: a practice portal, a
-//! temporary home for the program, and real keychains, terminals and browsers.
+//! What the integration tests, the crash tests, the benchmark and the tour share: a practice
+//! portal, a temporary home for the program, and real keychains, terminals and browsers.
 //!
 //! # How to set up a test
 //!
@@ -34,10 +34,11 @@
 //!
 //! Nothing has to be cleaned up: everything ends and is deleted when it is dropped.
 //!
-//! Three checks run in every test: a portal that recorded a violation of a rule of `docs/security.md` fails
-//! the test ([`Portal::expect_violations`](portal::Portal::expect_violations) if it is intended), a home whose
-//! files contain a secret does ([`Home::allow_secrets_in`](home::Home::allow_secrets_in)), and so does a run
-//! that prints one ([`secret_scan`]).
+//! Three checks run in every test: a portal that recorded a violation of a rule of
+//! `docs/security.md` fails the test
+//! ([`Portal::expect_violations`](portal::Portal::expect_violations) if it is intended), a home
+//! whose files contain a secret does ([`Home::allow_secrets_in`](home::Home::allow_secrets_in)),
+//! and so does a run that prints one ([`secret_scan`]).
 
 #![allow(dead_code, unused_imports)] // Each program that includes this uses only a part of it.
 #![allow(unreachable_pub)] // `pub` means: for the programs that include this.

@@ -188,7 +188,7 @@ impl Terminal {
             }
             assert!(
                 Instant::now() < end,
-                "the program goes on:\n{}",
+                "the program does not end:\n{}",
                 self.screen()
             );
             thread::sleep(Duration::from_millis(10));

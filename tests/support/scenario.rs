@@ -225,7 +225,8 @@ pub fn nothing_was_created(home: &Home) {
     }
 }
 
-/// Starts `login --json` and reads the object with the URL. The rest of its output stays in the pipes.
+/// Starts `login --json` and reads the object with the URL. The rest of its output stays in the
+/// pipes.
 pub fn start_login(home: &Home, flags: &[&str]) -> (Child, serde_json::Value) {
     let mut child = home.run([flags, &["login", "--json"]].concat()).spawn();
     let mut line = String::new();

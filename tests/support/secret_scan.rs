@@ -2,6 +2,7 @@
 //! run. Portals register their secrets; homes, runs and terminals search for them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -95,6 +96,13 @@ pub fn encodings(secret: &str) -> Vec<Vec<u8>> {
     all
 }
 
+/// Adds a home whose processes are searched, too.
+#[allow(unused_variables)] // Only integration tests on Linux search processes.
+pub fn register_home(folder: &Path) {
+    #[cfg(all(test, target_os = "linux"))]
+    processes::add_home(folder);
+}
+
 /// What was found in the process list; a home that is dropped reports it.
 pub fn seen_in_processes() -> Option<String> {
     #[cfg(all(test, target_os = "linux"))]
@@ -103,10 +111,13 @@ pub fn seen_in_processes() -> Option<String> {
     None
 }
 
-/// Searches arguments and environments of every process that runs in a home of a test.
+/// Searches arguments and environments of every process in a home of this test run. Other runs on
+/// the same machine are left alone: their secrets are partly the same, and they search for
+/// themselves.
 #[cfg(all(test, target_os = "linux"))]
 mod processes {
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
     use std::sync::{Mutex, Once, PoisonError};
     use std::thread;
@@ -121,7 +132,24 @@ mod processes {
         b"AGE_OAUTH_VAULT_PASSPHRASE=",
     ];
 
+    /// The folders of all homes so far.
+    static HOMES: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
     static FOUND: Mutex<Option<String>> = Mutex::new(None);
+
+    pub(super) fn add_home(folder: &Path) {
+        let mut homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
+        homes.push(folder.as_os_str().as_bytes().to_vec());
+    }
+
+    /// Whether a variable names a folder in one of the homes.
+    fn is_in_a_home(variable: &[u8]) -> bool {
+        let path = ["HOME=", "AGE_OAUTH_HOME="]
+            .iter()
+            .find_map(|name| variable.strip_prefix(name.as_bytes()));
+        let homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
+        path.is_some_and(|path| homes.iter().any(|home| path.starts_with(home)))
+    }
 
     pub(super) fn watch() {
         static ONCE: Once = Once::new();
@@ -155,7 +183,8 @@ mod processes {
     fn scan_process(process: &Path) -> Option<String> {
         let environment = fs::read(process.join("environ")).ok()?;
         let variables = || environment.split(|byte| *byte == 0);
-        if !variables().any(|one| one.starts_with(b"AGE_OAUTH_HOME=")) {
+        let has_store = variables().any(|one| one.starts_with(b"AGE_OAUTH_HOME="));
+        if !has_store || !variables().any(is_in_a_home) {
             return None;
         }
         let line = fs::read(process.join("cmdline")).ok()?;

@@ -253,7 +253,7 @@ fn send_and_read(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result
     stream.write_all(request)?;
     stream.flush()?;
     let mut bytes = Vec::new();
-    // A server that closes the connection without a TLS close_notify has truncated its response.
+    // A server that closes the connection without a TLS `close_notify` has truncated its response.
     stream.read_to_end(&mut bytes)?;
     parse(&bytes).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }

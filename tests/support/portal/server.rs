@@ -337,7 +337,7 @@ fn send(shared: &Shared, stream: &mut Tls, response: &Response, fault: Option<&F
 }
 
 /// Whether the client has closed the connection: it has nothing more to send, so that any byte is a
-/// close_notify.
+/// `close_notify`.
 fn client_has_left(tcp: &TcpStream) -> bool {
     let _ = tcp.set_nonblocking(true);
     let peeked = tcp.peek(&mut [0]);
