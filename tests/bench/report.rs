@@ -102,7 +102,8 @@ impl Report {
             ""
         };
         if self.missed > 0 {
-            println!("{} bounds missed{incomplete}", self.missed);
+            let bounds = if self.missed == 1 { "bound" } else { "bounds" };
+            println!("{} {bounds} missed{incomplete}", self.missed);
             return ExitCode::FAILURE;
         }
         println!("every bound holds{incomplete}");
