@@ -1,5 +1,4 @@
-"""Prints the median milliseconds of get_gis and of GIS alone with the same token, and how often the program was started by 100
-requests."""
+"""Prints the median milliseconds of get_gis and of GIS alone with the same token, and how many processes 100 requests start."""
 
 import statistics
 import sys

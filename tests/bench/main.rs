@@ -1,11 +1,12 @@
-//! Measures the release program against its promises; `tests/bench/run` builds both and starts this.
+//! Measures the release program against its bounds; `tests/bench/run` builds both and starts this.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // What cannot be measured should stop the run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A failed measurement should stop the run.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // The table is the purpose.
 
-mod bus;
+mod bounds;
 mod measure;
 mod python;
+mod report;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -13,87 +14,90 @@ mod support;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use ring::digest::{digest, SHA256};
 use support::home::Home;
 use support::portal::{Endpoint, Fault, Portal, PortalVersion};
 use support::scenario::{add, sign_in};
+use support::secret_service::{Provider, SecretService};
 
-use bus::Bus;
 use measure::{all_at_once, alternate, answer, peak_memory, timed};
+use report::{count, mebibytes, milliseconds, ratio, Report};
 
-const ALTERNATIONS: usize = 40;
+/// How often each of two programs that run in turn is measured.
+const ROUNDS: usize = 40;
+/// Connections in the large store.
 const MANY: usize = 10_000;
-/// How many `status` shows.
+/// Connections in the store that `status` shows.
 const SHOWN: usize = 1_000;
-/// `refresh --all` of so many connections at each of so many portals.
+/// `refresh --all` renews this many connections at each portal.
 const AT_ONE_PORTAL: usize = 10;
 const PORTALS: usize = 5;
-/// How long each portal thinks before it renews a token.
-const THOUGHT: Duration = Duration::from_millis(100);
-const HERD: usize = 60;
+/// How long each portal takes to renew a token.
+const PORTAL_DELAY: Duration = Duration::from_millis(100);
+/// Processes that start at the same time.
+const PROCESSES: usize = 60;
 const LABEL: &str = "bench";
-const MIB: f64 = 1024.0 * 1024.0;
 
-fn main() {
+fn main() -> ExitCode {
     let program: PathBuf = std::env::args_os()
         .nth(1)
         .expect("usage: bench PROGRAM")
         .into();
     let program = fs::canonicalize(program).expect("the program");
-    let bus = Bus::start();
-    let portal = Portal::start(PortalVersion::Enterprise114);
-    let mut home = Home::new(&program);
-    home.set("AGE_OAUTH_KEYCHAIN", "os");
-    home.set("DBUS_SESSION_BUS_ADDRESS", bus.address());
-    add(&home, &portal, LABEL);
-    sign_in(&home, &portal, LABEL).ok();
-    let id = only_id(&home.store());
-    widen(&home.store(), &home.store(), &id, 1..10);
-    let bench = Bench {
-        crowd: crowd(&home, &id, "crowd", MANY),
-        shown: crowd(&home, &id, "shown", SHOWN),
-        program,
-        home,
-        bus,
-        portal,
-        id,
-    };
-    println!("{:<58} {:>12} {:>12}  kept", "what", "measured", "promise");
+    let mut bench = Bench::set_up(program);
     bench.cached_token();
     bench.exec();
     bench.many_connections();
     bench.status();
-    bench.refresh();
+    bench.refresh_all();
     bench.footprint();
     bench.version();
-    bench.herd();
+    bench.concurrent_renewal();
     bench.python();
+    bench.report.end()
 }
 
+/// A portal, a keychain, and a home that is signed in to the one with its tokens in the other.
 struct Bench {
     program: PathBuf,
     home: Home,
-    /// A store with the same connection among many.
-    crowd: PathBuf,
-    /// The same among fewer.
+    /// A store of [`MANY`] connections with the same connection among them.
+    many: PathBuf,
+    /// A store of [`SHOWN`] connections with the same connection among them.
     shown: PathBuf,
-    bus: Bus,
+    keychain: SecretService,
     portal: Portal,
     id: String,
+    report: Report,
 }
 
 impl Bench {
+    fn set_up(program: PathBuf) -> Self {
+        let keychain = SecretService::start(Provider::GnomeKeyring);
+        let portal = Portal::start(PortalVersion::Enterprise114);
+        let mut home = Home::new(&program);
+        keychain.use_in(&mut home);
+        add(&home, &portal, LABEL);
+        sign_in(&home, &portal, LABEL).ok();
+        let id = only_id(&home.store());
+        add_copies(&home.store(), &home.store(), &id, 1..10);
+        Self {
+            many: store_of(&home, &id, "many", MANY),
+            shown: store_of(&home, &id, "shown", SHOWN),
+            program,
+            home,
+            keychain,
+            portal,
+            id,
+            report: Report::begin(),
+        }
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(self.home.environment())
-            .current_dir(self.home.path());
-        command
+        command_in(&self.home, arguments)
     }
 
     fn token(&self) -> Command {
@@ -106,10 +110,6 @@ impl Bench {
         command
     }
 
-    fn in_crowd(&self, arguments: &[&str]) -> Command {
-        self.in_store(&self.crowd, arguments)
-    }
-
     fn secret_tool(&self) -> Command {
         let account = format!("{}/tokens", self.id);
         let mut command = Command::new("secret-tool");
@@ -120,147 +120,114 @@ impl Bench {
         command
     }
 
-    fn cached_token(&self) {
+    /// The D-Bus methods that a command calls.
+    fn calls_of(&self, mut command: Command) -> Vec<String> {
+        let mut monitor = self.keychain.monitor();
+        answer(&mut command);
+        monitor.calls_of_new_clients()
+    }
+
+    fn cached_token(&mut self) {
         let token = answer(&mut self.token());
         assert!(self.portal.accepts_access_token(token.trim()));
         assert!(answer(&mut self.secret_tool()).contains(token.trim()));
-        let (ours, theirs) = alternate(ALTERNATIONS, || self.token(), || self.secret_tool());
-        at_most(
-            "cached token : secret-tool lookup of the same item",
-            ratio(ours, theirs),
-            0.45,
-        );
-        tell("  cached token, median", &milliseconds(ours));
-        tell("  secret-tool lookup, median", &milliseconds(theirs));
-        let calls = self.bus.calls_during(|| {
-            answer(&mut self.token());
-        });
-        let count = calls.len();
-        row(
-            "D-Bus method calls of a cached token",
-            &count.to_string(),
-            "<= 4",
-            count <= 4,
-        );
-        tell("  they are", &calls.join(" "));
+        let (ours, theirs) = alternate(ROUNDS, || self.token(), || self.secret_tool());
+        self.report
+            .check(&bounds::CACHED_TOKEN, ratio(ours, theirs));
+        self.report.time("cached token, median", ours);
+        self.report.time("secret-tool lookup, median", theirs);
+        let calls = self.calls_of(self.token());
+        self.report.check(&bounds::TOKEN_CALLS, count(calls.len()));
+        self.report.detail("they are", &calls.join(" "));
     }
 
-    /// What it costs before the child begins: the child is measured alone, too, and taken off.
-    fn exec(&self) {
+    /// What it costs before the child begins: the child alone is measured, too, and subtracted.
+    fn exec(&mut self) {
         let (exec, token) = alternate(
-            ALTERNATIONS,
+            ROUNDS,
             || self.command(&["exec", "-c", LABEL, "--", "true"]),
             || self.token(),
         );
-        let (child, _) = alternate(ALTERNATIONS, || Command::new("true"), || self.token());
-        at_most(
-            "exec, less its child : a cached token",
-            ratio(exec.saturating_sub(child), token),
-            1.3,
-        );
-        tell("  exec with its child, median", &milliseconds(exec));
-        tell("  the child alone, median", &milliseconds(child));
+        let (child, _) = alternate(ROUNDS, || Command::new("true"), || self.token());
+        self.report
+            .check(&bounds::EXEC, ratio(exec.saturating_sub(child), token));
+        self.report.time("exec with its child, median", exec);
+        self.report.time("the child alone, median", child);
     }
 
-    fn many_connections(&self) {
+    fn many_connections(&mut self) {
+        let list = ["connections", "list"];
         let (many, few) = alternate(
-            ALTERNATIONS,
-            || self.in_crowd(&["token", "-c", LABEL]),
+            ROUNDS,
+            || self.in_store(&self.many, &["token", "-c", LABEL]),
             || self.token(),
         );
-        at_most(
-            "cached token, 10,000 connections : ten",
-            ratio(many, few),
-            1.1,
-        );
-        let listed = answer(&mut self.in_crowd(&["connections", "list"]));
+        self.report
+            .check(&bounds::MANY_CONNECTIONS, ratio(many, few));
+        let listed = answer(&mut self.in_store(&self.many, &list));
         assert!(listed.lines().count() >= MANY);
-        let took = timed(&mut self.in_crowd(&["connections", "list"]));
-        row(
-            "connections list of 10,000 (for information)",
-            &milliseconds(took),
-            "< 1000 ms",
-            took < Duration::from_secs(1),
-        );
+        let took = timed(&mut self.in_store(&self.many, &list));
+        self.report.check(&bounds::LIST, milliseconds(took));
     }
 
-    fn status(&self) {
+    fn status(&mut self) {
         let shown = answer(&mut self.in_store(&self.shown, &["status"]));
         assert!(shown.lines().count() > SHOWN);
         let (status, list) = alternate(
-            ALTERNATIONS / 4,
+            ROUNDS / 4,
             || self.in_store(&self.shown, &["status"]),
             || self.in_store(&self.shown, &["connections", "list"]),
         );
-        at_most(
-            "status of 1,000 connections : connections list",
-            ratio(status, list),
-            1.5,
-        );
-        row(
-            "  status of 1,000, on a quiet machine",
-            &milliseconds(status),
-            "< 500 ms",
-            status < Duration::from_millis(500),
-        );
-        let calls = self.bus.calls_during(|| {
-            answer(&mut self.in_store(&self.shown, &["status"]));
-        });
-        row(
-            "D-Bus method calls of status",
-            &calls.len().to_string(),
-            "0",
-            calls.is_empty(),
-        );
+        self.report.check(&bounds::STATUS, ratio(status, list));
+        self.report
+            .check(&bounds::STATUS_TIME, milliseconds(status));
+        let calls = self.calls_of(self.in_store(&self.shown, &["status"]));
+        self.report.check(&bounds::STATUS_CALLS, count(calls.len()));
     }
 
-    /// The portals' thinking is most of the time, so that the ratio says how many of them are asked side by side.
-    fn refresh(&self) {
+    /// The portals take most of the time, so that the ratio says how many of them are asked at the
+    /// same time.
+    fn refresh_all(&mut self) {
         let portals: Vec<_> = (0..PORTALS)
             .map(|_| Portal::start(PortalVersion::Enterprise114))
             .collect();
-        let homes = [1, PORTALS].map(|count| {
-            let mut home = Home::new(&self.program);
-            home.set("AGE_OAUTH_KEYCHAIN", "os");
-            home.set("DBUS_SESSION_BUS_ADDRESS", self.bus.address());
-            for (place, portal) in portals.iter().take(count).enumerate() {
-                for number in 0..AT_ONE_PORTAL {
-                    let label = format!("{place}-{number}");
-                    add(&home, portal, &label);
-                    sign_in(&home, portal, &label).ok();
-                }
-            }
-            home
-        });
+        let homes = [1, PORTALS].map(|count| self.home_at(&portals[..count]));
         for portal in &portals {
-            portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Delay(THOUGHT)));
+            portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Delay(PORTAL_DELAY)));
         }
-        let all = |home: &Home| {
-            let mut command = Command::new(&self.program);
-            command
-                .args(["refresh", "--all"])
-                .env_clear()
-                .envs(home.environment());
-            command
-        };
+        let all = |home: &Home| command_in(home, &["refresh", "--all"]);
         let (one, five) = alternate(5, || all(&homes[0]), || all(&homes[1]));
-        at_most(
-            "refresh --all, 50 connections on 5 portals : 10 on one",
-            ratio(five, one),
-            2.0,
-        );
-        tell("  50 on 5 portals, median", &milliseconds(five));
-        tell("  10 on one, median", &milliseconds(one));
+        self.report.check(&bounds::REFRESH_ALL, ratio(five, one));
+        self.report.time("50 on 5 portals, median", five);
+        self.report.time("10 on one, median", one);
     }
 
-    fn footprint(&self) {
+    /// A home that is signed in several times at each of these portals.
+    fn home_at(&self, portals: &[Portal]) -> Home {
+        let mut home = Home::new(&self.program);
+        self.keychain.use_in(&mut home);
+        for (number, portal) in portals.iter().enumerate() {
+            for connection in 0..AT_ONE_PORTAL {
+                let label = format!("{number}-{connection}");
+                add(&home, portal, &label);
+                sign_in(&home, portal, &label).ok();
+            }
+        }
+        home
+    }
+
+    fn footprint(&mut self) {
         let peak = peak_memory(&mut self.token());
-        megabytes("peak memory of a cached token", peak, 12.0);
+        self.report.check(&bounds::PEAK_MEMORY, mebibytes(peak));
         let size = fs::metadata(&self.program).expect("the program").len();
-        megabytes("the program's file, stripped", size, 6.0);
+        self.report.check(&bounds::FILE_SIZE, mebibytes(size));
     }
 
-    fn version(&self) {
+    fn version(&mut self) {
+        if Command::new("strace").arg("-V").output().is_err() {
+            self.report.not_run("--version", "strace is not installed");
+            return;
+        }
         let trace = self.home.path().join("trace");
         let calls = "trace=clone,clone3,fork,vfork,socket,connect,open,openat,openat2";
         let mut strace = Command::new("strace");
@@ -275,57 +242,49 @@ impl Bench {
         let traced = fs::read_to_string(&trace).expect("what strace wrote");
         let store = self.home.store();
         let store = store.to_str().expect("a path");
-        let count = |wanted: &[&str]| {
-            traced
-                .lines()
-                .filter(|line| wanted.iter().any(|wanted| line.contains(wanted)))
-                .count()
-        };
-        for (what, wanted) in [
-            ("--version: threads and children", &["clone", "fork("][..]),
-            ("--version: sockets", &["socket(", "connect("]),
-            ("--version: files of the store", &[store]),
+        for (bound, wanted) in [
+            (&bounds::VERSION_PROCESSES, &["clone", "fork("][..]),
+            (&bounds::VERSION_SOCKETS, &["socket(", "connect("]),
+            (&bounds::VERSION_FILES, &[store]),
         ] {
-            let found = count(wanted);
-            row(what, &found.to_string(), "0", found == 0);
+            let is_wanted = |line: &&str| wanted.iter().any(|wanted| line.contains(wanted));
+            let found = traced.lines().filter(is_wanted).count();
+            self.report.check(bound, count(found));
         }
     }
 
-    fn herd(&self) {
-        self.spend_token();
+    fn concurrent_renewal(&mut self) {
+        self.let_token_expire();
         let renewal = timed(&mut self.token());
-        let cached = all_at_once((0..HERD).map(|_| self.token()).collect());
-        self.spend_token();
+        let cached = all_at_once((0..PROCESSES).map(|_| self.token()).collect());
+        self.let_token_expire();
         let before = self.renewals();
-        let herd = all_at_once((0..HERD).map(|_| self.token()).collect());
+        let concurrent = all_at_once((0..PROCESSES).map(|_| self.token()).collect());
         let requests = self.renewals() - before;
-        let mut tokens = herd.answers;
+        assert!(requests > 0, "the token had not expired");
+        let mut tokens = concurrent.answers;
         tokens.sort();
         tokens.dedup();
-        assert_eq!(tokens.len(), 1, "the herd holds different tokens");
+        assert_eq!(tokens.len(), 1, "the processes got different tokens");
         assert!(self.portal.accepts_access_token(tokens[0].trim()));
-        row(
-            "60 processes, expired token: renewals",
-            &requests.to_string(),
-            "1",
-            requests == 1,
+        self.report
+            .check(&bounds::CONCURRENT_RENEWALS, count(requests));
+        self.report.check(
+            &bounds::CONCURRENT_TIME,
+            ratio(concurrent.took, renewal + cached.took),
         );
-        at_most(
-            "the herd : one renewal and 60 cached reads",
-            ratio(herd.took, renewal + cached.took),
-            3.0,
-        );
-        tell("  the herd", &milliseconds(herd.took));
-        tell("  one renewal", &milliseconds(renewal));
-        tell("  60 cached reads at once", &milliseconds(cached.took));
+        self.report.time("60 processes", concurrent.took);
+        self.report.time("one renewal", renewal);
+        self.report.time("60 cached reads at once", cached.took);
     }
 
     fn renewals(&self) -> usize {
         self.portal.requests_to(Endpoint::Token).len()
     }
 
-    /// Leaves an expired token in the keychain, and a portal that grants the usual life again.
-    fn spend_token(&self) {
+    /// Leaves an expired token in the keychain. The portal then grants tokens of the usual life
+    /// again.
+    fn let_token_expire(&self) {
         let usual = self
             .portal
             .set(|rules| std::mem::replace(&mut rules.user_access_seconds, 1));
@@ -336,6 +295,17 @@ impl Bench {
     }
 }
 
+/// The program with these arguments, in the environment of that home.
+fn command_in(home: &Home, arguments: &[&str]) -> Command {
+    let mut command = Command::new(home.program());
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(home.environment())
+        .current_dir(home.path());
+    command
+}
+
 /// The id of the one connection in the store.
 fn only_id(store: &Path) -> String {
     let mut ids = fs::read_dir(store.join("connections")).expect("the store");
@@ -343,20 +313,20 @@ fn only_id(store: &Path) -> String {
     id.file_name().into_string().expect("an id")
 }
 
-/// A store with this connection and many others; all share one item in the keychain.
-fn crowd(home: &Home, id: &str, name: &str, many: usize) -> PathBuf {
+/// A store with this connection and copies of it; all share one item in the keychain.
+fn store_of(home: &Home, id: &str, name: &str, many: usize) -> PathBuf {
     let store = home.path().join(name);
     for folder in ["", "labels", "connections"] {
         fs::create_dir(store.join(folder)).expect("a folder");
     }
     copy(&home.store(), &store, id, id, LABEL);
     fs::copy(home.store().join("default"), store.join("default")).expect("a copy");
-    widen(&home.store(), &store, id, 1..many);
+    add_copies(&home.store(), &store, id, 1..many);
     store
 }
 
-/// Adds copies of a connection under ids and labels of their own.
-fn widen(from: &Path, to: &Path, id: &str, numbers: std::ops::Range<usize>) {
+/// Adds copies of a connection, each with an id and a label of its own.
+fn add_copies(from: &Path, to: &Path, id: &str, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let other = uuid::Uuid::new_v4();
         copy(
@@ -389,41 +359,4 @@ fn copy(from: &Path, to: &Path, id: &str, new_id: &str, label: &str) {
         write!(name, "{byte:02x}").expect("a string takes all");
     }
     fs::write(to.join("labels").join(name), format!("{new_id}\n")).expect("a label");
-}
-
-fn ratio(first: Duration, second: Duration) -> f64 {
-    first.as_secs_f64() / second.as_secs_f64()
-}
-
-fn milliseconds(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
-}
-
-fn at_most(what: &str, measured: f64, promise: f64) {
-    row(
-        what,
-        &format!("{measured:.2}"),
-        &format!("<= {promise}"),
-        measured <= promise,
-    );
-}
-
-#[allow(clippy::cast_precision_loss)] // Far below 2^52.
-fn megabytes(what: &str, bytes: u64, promise: f64) {
-    let measured = bytes as f64 / MIB;
-    row(
-        what,
-        &format!("{measured:.1} MB"),
-        &format!("<= {promise:.0} MB"),
-        measured <= promise,
-    );
-}
-
-fn row(what: &str, measured: &str, promise: &str, kept: bool) {
-    let kept = if kept { "yes" } else { "NO" };
-    println!("{what:<58} {measured:>12} {promise:>12}  {kept}");
-}
-
-fn tell(what: &str, measured: &str) {
-    println!("{what:<58} {measured:>12}");
 }

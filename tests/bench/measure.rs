@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A program that takes longer hangs.
+/// A program that takes longer is assumed to hang.
 const HANGS: Duration = Duration::from_secs(60);
 
 /// What a program answers. It must succeed.
@@ -58,14 +58,14 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// What many programs bring that start together.
-pub(crate) struct Crowd {
+/// What programs that start at the same time answer.
+pub(crate) struct Answers {
     /// From the first start to the last end.
     pub(crate) took: Duration,
     pub(crate) answers: Vec<String>,
 }
 
-pub(crate) fn all_at_once(commands: Vec<Command>) -> Crowd {
+pub(crate) fn all_at_once(commands: Vec<Command>) -> Answers {
     let start = Instant::now();
     let children: Vec<Child> = commands
         .into_iter()
@@ -87,7 +87,7 @@ pub(crate) fn all_at_once(commands: Vec<Command>) -> Crowd {
             String::from_utf8(out.stdout).expect("text")
         })
         .collect();
-    Crowd {
+    Answers {
         took: start.elapsed(),
         answers,
     }
@@ -95,7 +95,8 @@ pub(crate) fn all_at_once(commands: Vec<Command>) -> Crowd {
 
 /// The most memory, in bytes, that the program has used when it writes its answer.
 ///
-/// Its standard output is a pipe that is full already, so that it stands still there while the kernel is asked.
+/// Its standard output is a pipe that is already full, so that it waits there while its memory is
+/// read.
 pub(crate) fn peak_memory(command: &mut Command) -> u64 {
     let (mut reader, mut writer) = pipe().expect("a pipe");
     fill(&mut writer);
@@ -110,8 +111,11 @@ pub(crate) fn peak_memory(command: &mut Command) -> u64 {
     let process = format!("/proc/{}", child.id());
     let end = Instant::now() + HANGS;
     while !is_writing(&process) {
-        assert!(Instant::now() < end, "no answer comes");
-        assert!(child.try_wait().expect("a child").is_none(), "it ended");
+        assert!(Instant::now() < end, "the program does not answer");
+        assert!(
+            child.try_wait().expect("a child").is_none(),
+            "the program has ended"
+        );
         thread::sleep(Duration::from_millis(1));
     }
     let status = fs::read_to_string(format!("{process}/status")).expect("its status");
@@ -126,7 +130,7 @@ pub(crate) fn peak_memory(command: &mut Command) -> u64 {
     kilobytes * 1024
 }
 
-/// A pipe of Linux holds 64 KiB unless told otherwise.
+/// A pipe of Linux holds 64 KiB by default.
 fn fill(writer: &mut impl Write) {
     writer.write_all(&vec![b'.'; 64 * 1024]).expect("a pipe");
 }

@@ -1,11 +1,11 @@
-//! The process dies between any two effects of a command, as if killed. Afterwards every command works, and a sign-in is
-//! lost only where the portal itself no longer honours it.
+//! The process ends between any two effects of a command, as if it were killed. Afterwards every
+//! command works, and a sign-in is lost only if the portal no longer accepts it.
 //!
-//! A command is first run to its end, to count the places where it may die (see `src/crash.rs`); then once for each of
-//! them, from the same beginning.
+//! A command first runs to its end, to count the crash points (see `src/crash.rs`), and then once
+//! for each of them, from the same start.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that cannot go on should stop.
-#![allow(clippy::print_stdout)] // How many places there were.
+#![allow(clippy::print_stdout)] // The number of crash points.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,30 +17,31 @@ use std::path::PathBuf;
 use serde_json::Value;
 use support::home::{Home, Outcome, Run};
 use support::invariants::{
-    labels, no_secret_at_rest, sign_in_is_what_the_portal_honours, stored_refresh_token, Copy,
+    labels, no_secret_at_rest, sign_in_is_what_the_portal_honours, stored_refresh_token, HomeCopy,
 };
 use support::legacy::lay_out;
 use support::portal::{
-    Endpoint, Moment, Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET, USER,
+    Endpoint, Portal, PortalVersion, Snapshot, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET, USER,
 };
-use support::scenario::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
+use support::scenario::{add, add_application, add_with, age_sign_in, expire_token, sign_in};
 
-/// Where a command begins: `prod` and `other` are signed in, `service` is an application.
-struct Scene {
+/// What each command starts with: `prod` and `other` are signed in, `service` is an application
+/// connection.
+struct Fixture {
     portal: Portal,
     home: Home,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
-        let scene = Self::empty();
-        let (home, portal) = (&scene.home, &scene.portal);
+        let fixture = Self::empty();
+        let (home, portal) = (&fixture.home, &fixture.portal);
         add_with(home, portal, "prod", &["--client-secret", APP_SECRET]);
         sign_in(home, portal, "prod").ok();
         add(home, portal, "other");
         sign_in(home, portal, "other").ok();
-        add_service(home, portal, "service");
-        scene
+        add_application(home, portal, "service");
+        fixture
     }
 
     fn empty() -> Self {
@@ -73,20 +74,20 @@ impl Scene {
         words
     }
 
-    /// The connections that a command has nothing to do with work as ever.
+    /// The connections that the command does not concern still work.
     #[track_caller]
-    fn others_work(&self) {
+    fn other_connections_work(&self) {
         for label in ["other", "service"] {
             self.home.run(["token", "--force", "-c", label]).done().ok();
         }
     }
 
     #[track_caller]
-    fn prod_is_honest(&self) -> bool {
+    fn prod_matches_the_portal(&self) -> bool {
         sign_in_is_what_the_portal_honours(&self.home, &self.portal, "prod")
     }
 
-    /// `doctor` finds nothing that it cannot mend.
+    /// `doctor` finds nothing that it cannot fix.
     #[track_caller]
     fn can_be_mended(&self) {
         self.home
@@ -95,49 +96,50 @@ impl Scene {
         let said = self.home.run(["doctor", "--offline", "--json"]).done();
         let report = said.json();
         let checks = report["checks"].as_array().unwrap();
-        // That nobody is signed in is no damage.
+        // A missing sign-in is not damage.
         let damaged = |check: &&Value| check["severity"] == "fail" && check["check"] != "sign-in";
         let damage: Vec<_> = checks.iter().filter(damaged).collect();
         assert!(damage.is_empty(), "{damage:?}");
     }
 }
 
-/// Runs `act` once for each place where it may die, and looks at what it left: `after` gets what the portal had given out
-/// when the command began, and is told the place.
-fn wherever_it_dies(
-    scene: &Scene,
+/// Runs `act` once for each crash point. `after` then checks what is left; it gets the portal's
+/// state from before the command, and the crash point.
+fn at_each_crash_point(
+    fixture: &Fixture,
     least: usize,
-    act: impl Fn(&Scene, &dyn Fn(Run) -> Run) -> Outcome,
-    after: impl Fn(&Scene, &str),
+    act: impl Fn(&Fixture, &dyn Fn(Run) -> Run) -> Outcome,
+    after: impl Fn(&Fixture, &str),
 ) {
-    let (moment, files): (Moment, _) = (scene.portal.moment(), Copy::of(&scene.home));
+    let (snapshot, files): (Snapshot, _) = (fixture.portal.snapshot(), HomeCopy::of(&fixture.home));
     let log = tempfile::NamedTempFile::new().unwrap();
     let path = log.path().to_owned();
-    act(scene, &|run| run.env("AGE_OAUTH_CRASH_LOG", &path)).ok();
-    let places = fs::read_to_string(&path).unwrap();
-    assert!(places.lines().count() >= least, "{places}");
-    for place in places.lines() {
-        scene.portal.settle();
-        scene.portal.go_back_to(&moment);
-        files.put_back(&scene.home);
+    act(fixture, &|run| run.env("AGE_OAUTH_CRASH_LOG", &path)).ok();
+    let points = fs::read_to_string(&path).unwrap();
+    assert!(points.lines().count() >= least, "{points}");
+    for place in points.lines() {
+        fixture.portal.finish_requests();
+        fixture.portal.restore(&snapshot);
+        files.put_back(&fixture.home);
         let number = place.split(' ').next().unwrap();
-        let said = act(scene, &|run| run.env("AGE_OAUTH_CRASH_AT", number));
+        let said = act(fixture, &|run| run.env("AGE_OAUTH_CRASH_AT", number));
         assert_eq!(said.code, -1, "at {place}: {}{}", said.stdout, said.stderr);
-        scene.portal.settle();
-        after(scene, place);
+        fixture.portal.finish_requests();
+        after(fixture, place);
     }
-    println!("died at {} places", places.lines().count());
+    println!("ended at {} crash points", points.lines().count());
 }
 
-/// A sign-in that gets its code from the portal once it has printed the address; it may die before.
-fn login(scene: &Scene, wrap: &dyn Fn(Run) -> Run) -> Outcome {
-    let mut child = wrap(scene.home.run(["login", "-c", "prod"])).spawn();
+/// Signs in with a code from the portal as soon as the URL is printed; the process may end before
+/// that.
+fn login(fixture: &Fixture, wrap: &dyn Fn(Run) -> Run) -> Outcome {
+    let mut child = wrap(fixture.home.run(["login", "-c", "prod"])).spawn();
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut said = String::new();
     for line in lines.by_ref().map_while(Result::ok) {
         if line.starts_with("https://") {
-            let code = scene.portal.authorize(&line, USER).code();
+            let code = fixture.portal.authorize(&line, USER).code();
             let _ = writeln!(stdin, "{code}");
             break;
         }
@@ -153,167 +155,175 @@ fn login(scene: &Scene, wrap: &dyn Fn(Run) -> Run) -> Outcome {
     }
 }
 
-fn command<'a>(words: &'a [&'a str]) -> impl Fn(&Scene, &dyn Fn(Run) -> Run) -> Outcome + 'a {
-    move |scene, wrap| wrap(scene.home.run(words)).done()
+fn command<'a>(words: &'a [&'a str]) -> impl Fn(&Fixture, &dyn Fn(Run) -> Run) -> Outcome + 'a {
+    move |fixture, wrap| wrap(fixture.home.run(words)).done()
 }
 
 #[test]
-fn add_makes_a_connection_or_none() {
-    let scene = Scene::new();
-    wherever_it_dies(
-        &scene,
+fn add_creates_a_connection_or_none() {
+    let fixture = Fixture::new();
+    at_each_crash_point(
+        &fixture,
         10,
-        |scene, wrap| wrap(scene.home.run(scene.add_words("new", false))).done(),
-        |scene, place| {
-            if labels(&scene.home).contains(&"new".to_owned()) {
-                scene.home.run(scene.add_words("new", false)).done().code(4);
+        |fixture, wrap| wrap(fixture.home.run(fixture.add_words("new", false))).done(),
+        |fixture, place| {
+            if labels(&fixture.home).contains(&"new".to_owned()) {
+                fixture
+                    .home
+                    .run(fixture.add_words("new", false))
+                    .done()
+                    .code(4);
             } else {
-                scene.home.run(scene.add_words("new", false)).done().ok();
+                fixture
+                    .home
+                    .run(fixture.add_words("new", false))
+                    .done()
+                    .ok();
             }
             assert_eq!(
-                labels(&scene.home),
+                labels(&fixture.home),
                 ["new", "other", "prod", "service"],
                 "{place}"
             );
-            scene.home.run(["token", "-c", "new"]).done().code(3);
-            assert!(scene.prod_is_honest(), "{place}");
-            scene.others_work();
-            scene.can_be_mended();
+            fixture.home.run(["token", "-c", "new"]).done().code(3);
+            assert!(fixture.prod_matches_the_portal(), "{place}");
+            fixture.other_connections_work();
+            fixture.can_be_mended();
         },
     );
 }
 
 #[test]
-fn add_makes_an_application_with_its_secret_or_none() {
-    let scene = Scene::empty();
-    let add = |scene: &Scene| {
-        scene
+fn add_creates_an_application_with_its_secret_or_none() {
+    let fixture = Fixture::empty();
+    let add = |fixture: &Fixture| {
+        fixture
             .home
-            .run(scene.add_words("service", true))
+            .run(fixture.add_words("service", true))
             .input(SERVICE_SECRET)
     };
-    wherever_it_dies(
-        &scene,
+    at_each_crash_point(
+        &fixture,
         14,
-        |scene, wrap| wrap(add(scene)).done(),
-        |scene, place| {
-            if labels(&scene.home).is_empty() {
-                add(scene).done().ok();
+        |fixture, wrap| wrap(add(fixture)).done(),
+        |fixture, place| {
+            if labels(&fixture.home).is_empty() {
+                add(fixture).done().ok();
             }
-            assert_eq!(labels(&scene.home), ["service"], "{place}");
-            scene.home.run(["token", "-c", "service"]).done().ok();
-            no_secret_at_rest(&scene.home, &scene.portal, &[]);
-            scene.can_be_mended();
+            assert_eq!(labels(&fixture.home), ["service"], "{place}");
+            fixture.home.run(["token", "-c", "service"]).done().ok();
+            no_secret_at_rest(&fixture.home, &fixture.portal, &[]);
+            fixture.can_be_mended();
         },
     );
 }
 
 #[test]
-fn the_first_sign_in_is_there_or_not() {
-    let scene = Scene::new();
-    scene.home.run(["logout", "-c", "prod"]).done().ok();
-    wherever_it_dies(&scene, 15, login, |scene, place| {
-        let signed_in = stored_refresh_token(&scene.home, "prod").is_some();
-        assert_eq!(scene.prod_is_honest(), signed_in, "{place}");
-        no_secret_at_rest(&scene.home, &scene.portal, &[]);
-        scene.others_work();
-        login(scene, &|run| run).ok();
-        assert!(scene.prod_is_honest(), "{place}");
+fn the_first_sign_in_is_stored_or_absent() {
+    let fixture = Fixture::new();
+    fixture.home.run(["logout", "-c", "prod"]).done().ok();
+    at_each_crash_point(&fixture, 15, login, |fixture, place| {
+        let signed_in = stored_refresh_token(&fixture.home, "prod").is_some();
+        assert_eq!(fixture.prod_matches_the_portal(), signed_in, "{place}");
+        no_secret_at_rest(&fixture.home, &fixture.portal, &[]);
+        fixture.other_connections_work();
+        login(fixture, &|run| run).ok();
+        assert!(fixture.prod_matches_the_portal(), "{place}");
     });
 }
 
 #[test]
-fn another_sign_in_replaces_a_good_one_by_a_good_one() {
-    let scene = Scene::new();
-    wherever_it_dies(&scene, 20, login, |scene, place| {
-        assert!(scene.prod_is_honest(), "{place}");
-        no_secret_at_rest(&scene.home, &scene.portal, &[]);
-        scene.others_work();
-        login(scene, &|run| run).ok();
+fn another_sign_in_leaves_a_working_one_at_every_point() {
+    let fixture = Fixture::new();
+    at_each_crash_point(&fixture, 20, login, |fixture, place| {
+        assert!(fixture.prod_matches_the_portal(), "{place}");
+        no_secret_at_rest(&fixture.home, &fixture.portal, &[]);
+        fixture.other_connections_work();
+        login(fixture, &|run| run).ok();
     });
 }
 
 #[test]
-fn a_renewal_never_costs_the_sign_in() {
-    let scene = Scene::new();
-    let_it_expire(&scene.home, "prod");
-    wherever_it_dies(
-        &scene,
+fn a_renewal_never_loses_the_sign_in() {
+    let fixture = Fixture::new();
+    expire_token(&fixture.home, "prod");
+    at_each_crash_point(
+        &fixture,
         13,
         command(&["token", "-c", "prod"]),
-        |scene, place| {
-            let said = scene.home.run(["token", "-c", "prod"]).done().ok();
-            assert!(scene.portal.accepts_access_token(said.line()), "{place}");
-            assert!(scene.prod_is_honest(), "{place}");
-            scene.others_work();
+        |fixture, place| {
+            let said = fixture.home.run(["token", "-c", "prod"]).done().ok();
+            assert!(fixture.portal.accepts_access_token(said.line()), "{place}");
+            assert!(fixture.prod_matches_the_portal(), "{place}");
+            fixture.other_connections_work();
         },
     );
 }
 
-/// The one case in which a sign-in may be lost: the portal has exchanged the refresh token, and its answer died with the
-/// process. One plain refresh finds that out, and no more than one.
+/// The one case in which a sign-in may be lost: the portal has exchanged the refresh token, and the
+/// process ended before it stored the response. Exactly one plain refresh finds that out.
 #[test]
-fn an_exchange_is_lost_only_where_the_portal_has_acted() {
-    let scene = Scene::new();
-    let_it_expire(&scene.home, "prod");
-    let_it_age(&scene.home, "prod", 6);
-    let old = stored_refresh_token(&scene.home, "prod").unwrap();
+fn an_exchange_is_lost_only_where_the_portal_has_processed_it() {
+    let fixture = Fixture::new();
+    expire_token(&fixture.home, "prod");
+    age_sign_in(&fixture.home, "prod", 6);
+    let old = stored_refresh_token(&fixture.home, "prod").unwrap();
     let lost = std::cell::Cell::new(0);
-    wherever_it_dies(
-        &scene,
+    at_each_crash_point(
+        &fixture,
         16,
         command(&["token", "-c", "prod"]),
-        |scene, place| {
-            let stored = stored_refresh_token(&scene.home, "prod").unwrap();
-            let acted = !scene.portal.accepts_refresh_token(&old);
+        |fixture, place| {
+            let stored = stored_refresh_token(&fixture.home, "prod").unwrap();
+            let acted = !fixture.portal.accepts_refresh_token(&old);
             if acted && stored == old {
-                // The portal cannot know that its answer died.
-                scene.portal.forgive_spent(&old);
-                scene
+                // The portal cannot know that its response was lost.
+                fixture.portal.allow_retry_of_spent(&old);
+                fixture
                     .home
                     .run(["token", "-c", "prod"])
                     .done()
                     .code(3)
                     .err_has("age-oauth login -c prod");
-                let asked = scene.portal.requests_to(Endpoint::Token).len();
-                scene.home.run(["token", "-c", "prod"]).done().code(3);
+                let asked = fixture.portal.requests_to(Endpoint::Token).len();
+                fixture.home.run(["token", "-c", "prod"]).done().code(3);
                 assert_eq!(
-                    scene.portal.requests_to(Endpoint::Token).len(),
+                    fixture.portal.requests_to(Endpoint::Token).len(),
                     asked,
                     "{place}"
                 );
                 lost.set(lost.get() + 1);
-                login(scene, &|run| run).ok();
+                login(fixture, &|run| run).ok();
             }
-            assert!(scene.prod_is_honest(), "{place}");
-            scene.others_work();
+            assert!(fixture.prod_matches_the_portal(), "{place}");
+            fixture.other_connections_work();
         },
     );
     assert!(
         (1..=8).contains(&lost.get()),
-        "lost at {} places",
+        "lost at {} crash points",
         lost.get()
     );
 }
 
 #[test]
 fn an_application_gets_its_token_the_next_time() {
-    let scene = Scene::new();
-    wherever_it_dies(
-        &scene,
+    let fixture = Fixture::new();
+    at_each_crash_point(
+        &fixture,
         12,
         command(&["token", "-c", "service"]),
-        |scene, place| {
-            let said = scene.home.run(["token", "-c", "service"]).done().ok();
-            assert!(scene.portal.accepts_access_token(said.line()), "{place}");
-            assert!(scene.prod_is_honest(), "{place}");
+        |fixture, place| {
+            let said = fixture.home.run(["token", "-c", "service"]).done().ok();
+            assert!(fixture.portal.accepts_access_token(said.line()), "{place}");
+            assert!(fixture.prod_matches_the_portal(), "{place}");
         },
     );
 }
 
 #[test]
 fn an_edited_connection_is_the_old_one_or_the_new_one() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let edit = [
         "connections",
         "edit",
@@ -321,30 +331,30 @@ fn an_edited_connection_is_the_old_one_or_the_new_one() {
         "--referer",
         "https://x.example.org",
     ];
-    wherever_it_dies(&scene, 3, command(&edit), |scene, place| {
-        assert!(scene.prod_is_honest(), "{place}");
-        scene.home.run(edit).done().ok();
-        let shown = scene
+    at_each_crash_point(&fixture, 3, command(&edit), |fixture, place| {
+        assert!(fixture.prod_matches_the_portal(), "{place}");
+        fixture.home.run(edit).done().ok();
+        let shown = fixture
             .home
             .run(["connections", "show", "prod", "--json"])
             .done()
             .ok()
             .json();
         assert_eq!(shown["referer"], "https://x.example.org", "{place}");
-        assert!(scene.prod_is_honest(), "{place}");
-        scene.others_work();
-        scene.can_be_mended();
+        assert!(fixture.prod_matches_the_portal(), "{place}");
+        fixture.other_connections_work();
+        fixture.can_be_mended();
     });
 }
 
 #[test]
 fn an_edited_authority_is_the_old_one_or_the_new_one() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let other = Portal::start(PortalVersion::Enterprise114);
-    let both = scene.home.path().join("both.pem");
+    let both = fixture.home.path().join("both.pem");
     fs::write(
         &both,
-        format!("{}{}", scene.portal.ca_pem(), other.ca_pem()),
+        format!("{}{}", fixture.portal.ca_pem(), other.ca_pem()),
     )
     .unwrap();
     let edit = [
@@ -354,139 +364,156 @@ fn an_edited_authority_is_the_old_one_or_the_new_one() {
         "--verify-ssl",
         both.to_str().unwrap(),
     ];
-    wherever_it_dies(&scene, 6, command(&edit), |scene, place| {
-        assert!(scene.prod_is_honest(), "{place}");
-        scene.home.run(edit).done().ok();
-        assert!(scene.prod_is_honest(), "{place}");
-        scene.can_be_mended();
+    at_each_crash_point(&fixture, 6, command(&edit), |fixture, place| {
+        assert!(fixture.prod_matches_the_portal(), "{place}");
+        fixture.home.run(edit).done().ok();
+        assert!(fixture.prod_matches_the_portal(), "{place}");
+        fixture.can_be_mended();
     });
 }
 
-/// A new client ID makes the stored sign-in worthless; until it is changed, it is worth what it was.
+/// A new client ID makes the stored sign-in invalid; until then the sign-in works.
 #[test]
-fn an_edited_application_never_mixes_two() {
-    let scene = Scene::new();
+fn an_edited_application_never_mixes_old_and_new() {
+    let fixture = Fixture::new();
     let edit = ["connections", "edit", "service", "--client-secret-stdin"];
-    wherever_it_dies(
-        &scene,
+    at_each_crash_point(
+        &fixture,
         6,
-        |scene, wrap| wrap(scene.home.run(edit)).input(SERVICE_SECRET).done(),
-        |scene, place| {
-            let said = scene.home.run(["token", "--force", "-c", "service"]).done();
+        |fixture, wrap| wrap(fixture.home.run(edit)).input(SERVICE_SECRET).done(),
+        |fixture, place| {
+            let said = fixture
+                .home
+                .run(["token", "--force", "-c", "service"])
+                .done();
             assert_eq!(said.code, 0, "{place}: {}", said.stderr);
-            scene.home.run(edit).input(SERVICE_SECRET).done().ok();
-            scene.others_work();
-            no_secret_at_rest(&scene.home, &scene.portal, &[]);
+            fixture.home.run(edit).input(SERVICE_SECRET).done().ok();
+            fixture.other_connections_work();
+            no_secret_at_rest(&fixture.home, &fixture.portal, &[]);
         },
     );
 }
 
 #[test]
 fn a_renamed_connection_has_one_name() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let rename = ["connections", "rename", "prod", "production"];
-    wherever_it_dies(&scene, 8, command(&rename), |scene, place| {
-        let name = match labels(&scene.home) {
+    at_each_crash_point(&fixture, 8, command(&rename), |fixture, place| {
+        let name = match labels(&fixture.home) {
             all if all.contains(&"prod".to_owned()) => {
-                scene.home.run(rename).done().ok();
+                fixture.home.run(rename).done().ok();
                 "production"
             }
             _ => "production",
         };
-        assert_eq!(labels(&scene.home), ["other", name, "service"], "{place}");
+        assert_eq!(labels(&fixture.home), ["other", name, "service"], "{place}");
         assert!(
-            sign_in_is_what_the_portal_honours(&scene.home, &scene.portal, name),
+            sign_in_is_what_the_portal_honours(&fixture.home, &fixture.portal, name),
             "{place}"
         );
         // The old name is free again, for another connection too.
-        scene.home.run(scene.add_words("prod", false)).done().ok();
-        scene.others_work();
-        scene.can_be_mended();
+        fixture
+            .home
+            .run(fixture.add_words("prod", false))
+            .done()
+            .ok();
+        fixture.other_connections_work();
+        fixture.can_be_mended();
     });
 }
 
 #[test]
 fn the_default_is_the_old_one_or_the_new_one() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let choose = ["connections", "use", "other"];
-    wherever_it_dies(&scene, 2, command(&choose), |scene, _| {
-        scene.home.run(["token"]).done().ok();
-        scene.home.run(choose).done().ok();
-        scene.others_work();
+    at_each_crash_point(&fixture, 2, command(&choose), |fixture, _| {
+        fixture.home.run(["token"]).done().ok();
+        fixture.home.run(choose).done().ok();
+        fixture.other_connections_work();
     });
 }
 
 #[test]
-fn signing_out_is_done_or_can_be_repeated() {
-    let scene = Scene::new();
-    wherever_it_dies(
-        &scene,
+fn signing_out_is_complete_or_can_be_repeated() {
+    let fixture = Fixture::new();
+    at_each_crash_point(
+        &fixture,
         10,
         command(&["logout", "-c", "prod"]),
-        |scene, place| {
-            scene.prod_is_honest();
-            scene.home.run(["logout", "-c", "prod"]).done().ok();
-            assert_eq!(stored_refresh_token(&scene.home, "prod"), None, "{place}");
-            scene.home.run(["token", "-c", "prod"]).done().code(3);
-            scene.others_work();
-            login(scene, &|run| run).ok();
-            assert!(scene.prod_is_honest(), "{place}");
+        |fixture, place| {
+            fixture.prod_matches_the_portal();
+            fixture.home.run(["logout", "-c", "prod"]).done().ok();
+            assert_eq!(stored_refresh_token(&fixture.home, "prod"), None, "{place}");
+            fixture.home.run(["token", "-c", "prod"]).done().code(3);
+            fixture.other_connections_work();
+            login(fixture, &|run| run).ok();
+            assert!(fixture.prod_matches_the_portal(), "{place}");
         },
     );
 }
 
 #[test]
-fn removing_is_done_or_can_be_repeated_and_leaves_nothing() {
-    let scene = Scene::new();
+fn removing_is_complete_or_can_be_repeated_and_leaves_nothing() {
+    let fixture = Fixture::new();
     let remove = ["connections", "remove", "prod", "--yes"];
-    wherever_it_dies(&scene, 12, command(&remove), |scene, place| {
-        if labels(&scene.home).contains(&"prod".to_owned()) {
-            scene.prod_is_honest();
-            scene.home.run(remove).done().ok();
+    at_each_crash_point(&fixture, 12, command(&remove), |fixture, place| {
+        if labels(&fixture.home).contains(&"prod".to_owned()) {
+            fixture.prod_matches_the_portal();
+            fixture.home.run(remove).done().ok();
         }
-        assert_eq!(labels(&scene.home), ["other", "service"], "{place}");
-        let said = scene.home.run(["refresh", "--all"]).done().ok();
+        assert_eq!(labels(&fixture.home), ["other", "service"], "{place}");
+        let said = fixture.home.run(["refresh", "--all"]).done().ok();
         assert!(!said.stderr.contains("warning"), "{place}: {}", said.stderr);
-        scene.others_work();
-        scene.home.run(scene.add_words("prod", false)).done().ok();
-        scene.home.run(["token", "-c", "prod"]).done().code(3);
-        scene.can_be_mended();
+        fixture.other_connections_work();
+        fixture
+            .home
+            .run(fixture.add_words("prod", false))
+            .done()
+            .ok();
+        fixture.home.run(["token", "-c", "prod"]).done().code(3);
+        fixture.can_be_mended();
     });
 }
 
 #[test]
 fn the_vault_opens_with_the_old_key_or_the_new_one() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for words in [&["vault", "rekey"][..], &["vault", "rekey", "--forget-old"]] {
-        wherever_it_dies(&scene, 3, command(words), |scene, place| {
-            assert!(scene.prod_is_honest(), "{place}");
-            scene.others_work();
-            scene.home.run(words).done().ok();
-            assert!(scene.prod_is_honest(), "{place}");
+        at_each_crash_point(&fixture, 3, command(words), |fixture, place| {
+            assert!(fixture.prod_matches_the_portal(), "{place}");
+            fixture.other_connections_work();
+            fixture.home.run(words).done().ok();
+            assert!(fixture.prod_matches_the_portal(), "{place}");
         });
     }
 }
 
 #[test]
-fn importing_is_done_or_can_be_repeated() {
-    let scene = Scene::empty();
-    let old = lay_out(&scene.home.store(), "0.2.1", &scene.home, &scene.portal);
+fn importing_is_complete_or_can_be_repeated() {
+    let fixture = Fixture::empty();
+    let old = lay_out(
+        &fixture.home.store(),
+        "0.2.1",
+        &fixture.home,
+        &fixture.portal,
+    );
     let import = ["connections", "import"];
-    wherever_it_dies(&scene, 40, command(&import), |scene, place| {
-        // The exchanged sign-in may have died with the process; everything else is there after the next time.
-        scene.portal.forgive_spent(&old.refresh);
-        let said = scene.home.run(import).done();
+    at_each_crash_point(&fixture, 40, command(&import), |fixture, place| {
+        // The extended sign-in may be lost with the process; everything else is there after the
+        // next run.
+        fixture.portal.allow_retry_of_spent(&old.refresh);
+        let said = fixture.home.run(import).done();
         assert!(
             matches!(said.code, 0 | 3),
             "{place}: {}{}",
             said.stdout,
             said.stderr
         );
-        let all = labels(&scene.home);
+        let all = labels(&fixture.home);
         assert_eq!(all.len(), 4, "{place}: {all:?}");
-        sign_in_is_what_the_portal_honours(&scene.home, &scene.portal, "Prod");
-        scene.home.run(["token", "-c", "Nightly"]).done().ok();
-        scene.home.run(import).done().ok();
-        no_secret_at_rest(&scene.home, &scene.portal, &[] as &[PathBuf]);
+        sign_in_is_what_the_portal_honours(&fixture.home, &fixture.portal, "Prod");
+        fixture.home.run(["token", "-c", "Nightly"]).done().ok();
+        fixture.home.run(import).done().ok();
+        no_secret_at_rest(&fixture.home, &fixture.portal, &[] as &[PathBuf]);
     });
 }

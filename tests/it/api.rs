@@ -1,13 +1,13 @@
-//! `api` and `token --for`: which token goes where, and what comes back.
+//! `api` and `token --for`: which token is sent where, and how responses are handled.
 
 use serde_json::Value;
 
-use crate::support::portal::{Endpoint, Foreign, Portal, PortalVersion};
+use crate::support::portal::{Endpoint, ForeignServer, Portal, PortalVersion};
 use crate::support::scenario::{add_with, sign_in};
 use crate::{home, signed_in};
 
 #[test]
-fn a_path_below_the_rest_directory_is_called_with_the_token_in_a_header() {
+fn a_path_relative_to_the_rest_root_is_requested_with_the_token_in_a_header() {
     let (portal, home) = signed_in();
     for path in [
         "community/self",
@@ -31,7 +31,7 @@ fn a_path_below_the_rest_directory_is_called_with_the_token_in_a_header() {
 }
 
 #[test]
-fn an_error_inside_an_answer_is_an_error_and_a_right_that_is_missing_is_asked_for_once() {
+fn an_error_in_a_response_body_is_an_error_and_a_missing_permission_is_not_retried() {
     let (portal, home) = signed_in();
     home.run(["api", "community/users/nobody"])
         .done()
@@ -50,17 +50,17 @@ fn an_error_inside_an_answer_is_an_error_and_a_right_that_is_missing_is_asked_fo
     .done()
     .code(7);
     assert_eq!(portal.requests_to(Endpoint::Federated).len(), before + 1);
-    // The token was honoured each time; a new one would change nothing.
+    // The portal accepted the token each time; a new one would change nothing.
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 0);
 }
 
 #[test]
-fn a_rejected_token_is_renewed_once_and_the_call_repeated() {
+fn a_rejected_token_is_renewed_and_the_request_repeated_once() {
     let (portal, home) = signed_in();
     portal.expire_access_tokens();
     home.run(["api", "community/self"]).done().ok();
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 1);
-    // What is wrong besides the token is told as what it is.
+    // Errors that do not concern the token are reported as they are.
     portal.expire_access_tokens();
     home.run(["api", "community/users/nobody"])
         .done()
@@ -119,7 +119,7 @@ fn rule_24_a_server_gets_a_token_that_the_portal_grants_for_it() {
         .ok()
         .stdout;
     assert_eq!(own, home.run(["token"]).done().ok().stdout);
-    // A token that the server has forgotten is granted anew.
+    // A server token that the server no longer accepts is replaced.
     portal.expire_access_tokens();
     home.run(["api", &service]).done().ok();
     home.run(["logout"]).done().ok();
@@ -127,9 +127,12 @@ fn rule_24_a_server_gets_a_token_that_the_portal_grants_for_it() {
 }
 
 #[test]
-fn rule_24_a_foreign_server_is_not_even_connected_to_whatever_it_claims() {
+fn rule_24_no_connection_is_opened_to_a_foreign_server_whatever_it_claims() {
     let (portal, home) = signed_in();
-    for foreign in [Foreign::start(&portal), Foreign::claiming(&portal)] {
+    for foreign in [
+        ForeignServer::start(&portal),
+        ForeignServer::claiming(&portal),
+    ] {
         let address = format!("{}/rest/services/A", foreign.url());
         let error = home
             .run(["api", &address])
@@ -138,16 +141,16 @@ fn rule_24_a_foreign_server_is_not_even_connected_to_whatever_it_claims() {
             .err_has("does not vouch");
         assert_eq!(error.stdout, "");
         home.run(["token", "--for", &address]).done().code(7);
-        foreign.assert_untouched();
+        foreign.assert_no_connection();
     }
     let standalone = format!("{}/rest/services", portal.standalone_url());
     home.run(["api", &standalone]).done().code(7);
-    // Its refusal is no matter of the token.
+    // Its refusal does not concern the token.
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 0);
 }
 
 #[test]
-fn rule_17_what_climbs_or_would_put_a_token_into_a_log_is_refused() {
+fn rule_17_paths_that_leave_the_root_and_parameters_that_hold_tokens_are_refused() {
     let (portal, home) = signed_in();
     let before = portal.requests().len();
     for arguments in [
@@ -168,7 +171,7 @@ fn rule_17_what_climbs_or_would_put_a_token_into_a_log_is_refused() {
 }
 
 #[test]
-fn pages_are_fetched_to_their_end_and_an_endless_list_is_told() {
+fn all_pages_are_fetched_and_an_endless_list_is_reported() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.more_items = 250);
     let all = home
@@ -239,7 +242,7 @@ fn a_file_is_uploaded_as_multipart() {
 }
 
 #[test]
-fn a_download_is_whole_or_nothing() {
+fn a_download_is_complete_or_absent() {
     let (portal, home) = signed_in();
     let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     portal.set(|rules| rules.item_data.clone_from(&big));
@@ -277,7 +280,7 @@ fn a_download_is_whole_or_nothing() {
 }
 
 #[test]
-fn output_goes_to_standard_output_for_a_dash_and_byte_for_byte() {
+fn output_to_a_dash_is_written_to_standard_output_unchanged() {
     let (portal, home) = signed_in();
     let big = vec![b'x'; 3_000_000];
     portal.set(|rules| rules.item_data.clone_from(&big));
@@ -295,7 +298,7 @@ fn output_goes_to_standard_output_for_a_dash_and_byte_for_byte() {
 
 #[cfg(unix)]
 #[test]
-fn output_to_a_device_or_a_fifo_is_written_into_and_never_replaces_it() {
+fn output_to_a_device_or_a_fifo_is_written_into_it_and_never_replaces_it() {
     use std::os::unix::fs::{symlink, FileTypeExt, PermissionsExt};
     let (_portal, home) = signed_in();
     let kind = |path: &std::path::Path| std::fs::symlink_metadata(path).unwrap().file_type();
@@ -361,7 +364,7 @@ fn run_tool(name: &str, arguments: &[&str]) {
 }
 
 #[test]
-fn the_referer_of_a_connection_goes_with_every_call() {
+fn the_referer_of_a_connection_is_sent_with_every_request() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(
@@ -395,7 +398,7 @@ fn the_referer_of_a_connection_goes_with_every_call() {
 
 #[cfg(unix)]
 #[test]
-fn on_a_terminal_json_is_pretty_and_plays_no_tricks() {
+fn on_a_terminal_json_is_indented_and_control_characters_are_visible() {
     use crate::support::pty::Terminal;
     let (portal, home) = signed_in();
     portal.set(|rules| rules.more_items = 1);

@@ -1,4 +1,4 @@
-//! Bad input gets a clear error, and nothing is lost: flags, files, codes, clocks, full disks.
+//! Invalid input gets a clear error, and nothing is lost: flags, files, codes, clocks, full disks.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,13 +15,17 @@ use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
 };
-use crate::support::scenario::{add, add_with, sign_in};
+use crate::support::scenario::{
+    add, add_application_arguments, add_arguments, add_with, folder_of, nothing_was_created,
+    sign_in,
+};
 
 fn start() -> (Portal, Home) {
     (Portal::start(PortalVersion::Enterprise114), home())
 }
 
-/// `connections add` with what it needs but for the flags that a test replaces or, with `None`, leaves out.
+/// `connections add` with the required flags; a test replaces some or, with `None`, leaves them
+/// out.
 fn try_add(home: &Home, portal: &Portal, changes: &[(&str, Option<&str>)]) -> Outcome {
     let (url, ca) = (portal.url(), portal.ca_file(home.path()));
     let mut flags = vec![
@@ -57,27 +61,6 @@ fn folders(home: &Home) -> Vec<PathBuf> {
     )
 }
 
-fn folder_of(home: &Home, label: &str) -> PathBuf {
-    let shown = home
-        .run(["connections", "show", label, "--json"])
-        .done()
-        .ok()
-        .json();
-    PathBuf::from(shown["folder"].as_str().unwrap())
-}
-
-#[track_caller]
-fn nothing_was_made(home: &Home) {
-    assert_eq!(labels(home), Vec::<String>::new());
-    assert_eq!(folders(home), Vec::<PathBuf>::new());
-    let claims = fs::read_dir(home.store().join("labels"));
-    assert_eq!(
-        claims.map_or(0, Iterator::count),
-        0,
-        "a label stays claimed"
-    );
-}
-
 #[track_caller]
 fn no_control_characters(outcome: &Outcome) {
     let text = format!("{}{}", outcome.stdout, outcome.stderr);
@@ -90,19 +73,19 @@ fn no_control_characters(outcome: &Outcome) {
 // — labels, addresses, files, secrets —
 
 #[test]
-fn labels_that_nobody_can_say_are_refused() {
+fn labels_with_unusable_characters_are_refused() {
     let (portal, home) = start();
     let long = "x".repeat(65);
     for label in ["", "   ", &long, "a\nb", "a\u{1b}[31mb", "a\u{202e}b"] {
         let said = try_add(&home, &portal, &[("--label", Some(label))]).code(2);
         assert!(said.stderr.contains("label"), "{}", said.stderr);
         no_control_characters(&said.out(""));
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
 }
 
 #[test]
-fn strange_but_honest_labels_stay_in_their_place() {
+fn unusual_but_valid_labels_work_everywhere() {
     let (portal, home) = start();
     let full = "x".repeat(64);
     let names = [
@@ -147,7 +130,7 @@ fn strange_but_honest_labels_stay_in_their_place() {
 }
 
 #[test]
-fn a_label_is_taken_however_it_is_written() {
+fn a_label_is_unique_across_unicode_forms_and_case() {
     let (portal, home) = start();
     try_add(&home, &portal, &[("--label", Some("Zürich"))]).ok();
     for again in ["Zürich", "ZÜRICH", "Zu\u{308}rich", "  zürich "] {
@@ -165,7 +148,7 @@ fn a_label_is_taken_however_it_is_written() {
 }
 
 #[test]
-fn addresses_that_cannot_be_a_portals_are_refused_without_asking_anybody() {
+fn invalid_portal_urls_are_refused_without_a_request() {
     let (portal, home) = start();
     for (address, word) in [
         ("", "empty"),
@@ -183,12 +166,12 @@ fn addresses_that_cannot_be_a_portals_are_refused_without_asking_anybody() {
         assert!(!text.contains("secret-word"), "{text}");
         no_control_characters(&said.out(""));
     }
-    nothing_was_made(&home);
+    nothing_was_created(&home);
     assert_eq!(portal.connections(), 0);
 }
 
 #[test]
-fn an_address_without_a_scheme_is_https() {
+fn a_url_without_a_scheme_is_https() {
     let (portal, home) = start();
     let bare = portal.url().replace("https://", "");
     try_add(&home, &portal, &[("--portal", Some(&bare))]).ok();
@@ -201,7 +184,7 @@ fn an_address_without_a_scheme_is_https() {
 }
 
 #[test]
-fn whoever_answers_but_is_no_portal_is_not_added() {
+fn a_server_that_is_not_a_portal_is_not_added() {
     let (portal, home) = start();
     for fault in [
         Fault::Html200,
@@ -218,16 +201,16 @@ fn whoever_answers_but_is_no_portal_is_not_added() {
             "{case}: {}",
             said.stderr
         );
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     let elsewhere = portal.url().replace("/portal", "/elsewhere");
     try_add(&home, &portal, &[("--portal", Some(&elsewhere))]).code(6);
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
-/// The portal's authority in the forms that people have it in, good ones and bad ones.
+/// The portal's authority in valid and invalid file formats.
 #[test]
-fn files_of_certificates_are_read_in_every_honest_form_and_in_no_other() {
+fn certificate_files_are_read_in_every_valid_format_and_in_no_other() {
     let (portal, home) = start();
     let pem = portal.ca_pem().to_owned();
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -255,7 +238,7 @@ fn files_of_certificates_are_read_in_every_honest_form_and_in_no_other() {
         let said = try_add(&home, &portal, &[("--verify-ssl", Some(&path))]).code(2);
         assert!(said.stderr.contains(word), "{path}: {}", said.stderr);
         assert!(!said.stderr.contains(key.lines().nth(1).unwrap()));
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     assert_eq!(portal.connections(), 0);
     let windows = pem.replace('\n', "\r\n");
@@ -284,7 +267,7 @@ fn files_of_certificates_are_read_in_every_honest_form_and_in_no_other() {
             "{name}: certificates and nothing else"
         );
     }
-    // A bad file leaves a connection as it was.
+    // An invalid file leaves a connection unchanged.
     let bad = file("bad.pem", b"hello");
     home.run(["connections", "edit", "der", "--verify-ssl", &bad])
         .done()
@@ -294,28 +277,14 @@ fn files_of_certificates_are_read_in_every_honest_form_and_in_no_other() {
 }
 
 #[test]
-fn client_secrets_that_cannot_be_right_are_refused_and_not_shown() {
+fn invalid_client_secrets_are_refused_and_not_shown() {
     let (portal, home) = start();
     let (url, ca) = (
         portal.url(),
         portal.ca_file(home.path()).display().to_string(),
     );
     let try_secret = |secret: &str| {
-        let arguments = [
-            "connections",
-            "add",
-            "--label",
-            "service",
-            "--portal",
-            &url,
-            "--auth-type",
-            "app",
-            "--client-id",
-            SERVICE_ID,
-            "--verify-ssl",
-            &ca,
-            "--client-secret-stdin",
-        ];
+        let arguments = add_application_arguments("service", &url, SERVICE_ID, &ca);
         home.run(arguments).input(secret).done()
     };
     let long = "s3cr3t".repeat(667);
@@ -332,11 +301,11 @@ fn client_secrets_that_cannot_be_right_are_refused_and_not_shown() {
         let said = try_secret(secret).code(2).out("").err_has("client secret");
         assert!(!said.stderr.contains("s3cr3t"), "{}", said.stderr);
         assert!(!said.stderr.contains(SERVICE_SECRET), "{}", said.stderr);
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     try_secret(&format!("  {SERVICE_SECRET}\r\n")).ok();
     home.run(["token"]).done().ok();
-    // A bad one leaves the good one in its place.
+    // An invalid one leaves the valid one in place.
     home.run(["connections", "edit", "service", "--client-secret-stdin"])
         .input("")
         .done()
@@ -347,7 +316,7 @@ fn client_secrets_that_cannot_be_right_are_refused_and_not_shown() {
 // — what is missing —
 
 #[test]
-fn what_is_missing_is_named_where_nobody_can_be_asked() {
+fn missing_arguments_are_named_without_a_terminal() {
     let (portal, home) = start();
     for flag in ["--label", "--portal", "--client-id"] {
         try_add(&home, &portal, &[(flag, None)])
@@ -359,7 +328,7 @@ fn what_is_missing_is_named_where_nobody_can_be_asked() {
         .code(2)
         .err_has("--client-secret-stdin")
         .err_has("AGE_OAUTH_CLIENT_SECRET");
-    nothing_was_made(&home);
+    nothing_was_created(&home);
     add(&home, &portal, "prod");
     home.run(["connections", "remove", "prod"])
         .done()
@@ -377,7 +346,7 @@ fn what_is_missing_is_named_where_nobody_can_be_asked() {
     assert_eq!(labels(&home), ["prod"]);
 }
 
-/// Every command explains itself, and a word that it does not know is wrong usage.
+/// Every command has help, and an unknown argument is wrong usage.
 #[test]
 fn every_command_has_help() {
     let home = home();
@@ -393,7 +362,7 @@ fn every_command_has_help() {
         assert!(help.stdout.contains("Usage:"), "{path:?}");
         assert_eq!(help.stderr, "", "{path:?}");
         let refused = home.run(with("--no-such-flag")).done().code(2);
-        // What export-env prints is evaluated: there, silence would be success.
+        // The output of export-env is evaluated, so that no output would mean success.
         let evaluated = path.iter().any(|word| word == "export-env");
         let fails = if cfg!(windows) { "throw " } else { "false" };
         let last = refused.stdout.lines().last().unwrap_or_default();
@@ -427,7 +396,7 @@ fn every_command_has_help() {
 // — which connection —
 
 #[test]
-fn an_unknown_connection_is_answered_with_those_there_are() {
+fn an_unknown_connection_is_an_error_that_lists_the_existing_ones() {
     let (portal, home) = start();
     home.run(["token"])
         .done()
@@ -461,7 +430,7 @@ fn an_unknown_connection_is_answered_with_those_there_are() {
 }
 
 #[test]
-fn the_beginning_of_an_id_must_fit_one_connection_alone() {
+fn an_id_prefix_must_match_exactly_one_connection() {
     let (portal, home) = start();
     add(&home, &portal, "prod");
     let folder = folder_of(&home, "prod");
@@ -469,7 +438,7 @@ fn the_beginning_of_an_id_must_fit_one_connection_alone() {
     let slug = "prod_".len();
     home.run(["token", "-c", &id[..slug + 4]]).done().code(3);
     home.run(["token", "-c", &id[..slug + 3]]).done().code(4);
-    // A second connection whose id begins alike.
+    // A second connection whose id has the same prefix.
     let twin = format!("{}-0000-4000-8000-000000000000", &id[..slug + 8]);
     let mut meta: Value =
         serde_json::from_slice(&fs::read(folder.join("meta.json")).unwrap()).unwrap();
@@ -493,7 +462,7 @@ fn the_beginning_of_an_id_must_fit_one_connection_alone() {
     home.run(["token", "-c", &id[..slug + 12]]).done();
 }
 
-// — files that somebody damaged —
+// — damaged files —
 
 /// Two connections, both signed in; the first is the default.
 fn two() -> (Portal, Home) {
@@ -505,9 +474,9 @@ fn two() -> (Portal, Home) {
     (portal, home)
 }
 
-/// With one connection damaged, it alone is out of order, and is named.
+/// Checks that only the damaged connection fails, and that its name is reported.
 #[track_caller]
-fn one_is_broken(home: &Home, case: &str) {
+fn only_one_is_damaged(home: &Home, case: &str) {
     let said = home.run(["token", "-c", "prod"]).done();
     assert!(matches!(said.code, 1 | 4), "{case}: {}", said.stderr);
     no_control_characters(&said.out(""));
@@ -538,7 +507,7 @@ fn one_is_broken(home: &Home, case: &str) {
 }
 
 #[test]
-fn a_damaged_description_stops_its_own_connection_alone_and_is_not_touched() {
+fn a_damaged_meta_json_stops_only_its_own_connection_and_is_not_changed() {
     let (portal, home) = two();
     let folder = folder_of(&home, "prod");
     let path = folder.join("meta.json");
@@ -571,7 +540,7 @@ fn a_damaged_description_stops_its_own_connection_alone_and_is_not_touched() {
     ];
     for (case, bytes) in cases {
         fs::write(&path, &bytes).unwrap();
-        one_is_broken(&home, case);
+        only_one_is_damaged(&home, case);
         home.run(["token"]).done().code(1).err_has("meta.json");
         assert_eq!(
             fs::read(&path).unwrap(),
@@ -585,7 +554,7 @@ fn a_damaged_description_stops_its_own_connection_alone_and_is_not_touched() {
 }
 
 #[test]
-fn a_description_of_a_later_version_names_who_wrote_it_and_what_this_one_reads() {
+fn a_meta_json_of_a_later_version_is_an_error_that_names_both_versions() {
     let (portal, home) = two();
     let path = folder_of(&home, "prod").join("meta.json");
     let good = fs::read(&path).unwrap();
@@ -593,14 +562,14 @@ fn a_description_of_a_later_version_names_who_wrote_it_and_what_this_one_reads()
     meta["schema_version"] = json!(99);
     meta["written_by"] = json!("age-oauth 9.9.9");
     fs::write(&path, meta.to_string()).unwrap();
-    one_is_broken(&home, "later");
+    only_one_is_damaged(&home, "later");
     home.run(["token"])
         .done()
         .code(1)
         .err_has("age-oauth 9.9.9")
         .err_has("schema 99")
         .err_has("schema 2");
-    // Fields that this version does not know stay where they are.
+    // Unknown fields are preserved.
     meta = serde_json::from_slice(&good).unwrap();
     meta["of_tomorrow"] = json!({"a": [1, 2]});
     fs::write(&path, meta.to_string()).unwrap();
@@ -615,7 +584,7 @@ fn a_description_of_a_later_version_names_who_wrote_it_and_what_this_one_reads()
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_of_its_own_is_neither_followed_nor_replaced() {
+fn links_and_special_files_are_neither_followed_nor_replaced() {
     use std::os::unix::fs::{symlink, PermissionsExt};
     let (_portal, home) = two();
     let folder = folder_of(&home, "prod");
@@ -623,12 +592,12 @@ fn what_is_no_file_of_its_own_is_neither_followed_nor_replaced() {
     let aside = home.path().join("aside.json");
     fs::rename(&path, &aside).unwrap();
     let original = fs::read(&aside).unwrap();
-    one_is_broken(&home, "missing");
+    only_one_is_damaged(&home, "missing");
     fs::create_dir(&path).unwrap();
-    one_is_broken(&home, "directory");
+    only_one_is_damaged(&home, "directory");
     fs::remove_dir(&path).unwrap();
     symlink(&aside, &path).unwrap();
-    one_is_broken(&home, "link");
+    only_one_is_damaged(&home, "link");
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
     assert_eq!(
         fs::read(&aside).unwrap(),
@@ -639,21 +608,21 @@ fn what_is_no_file_of_its_own_is_neither_followed_nor_replaced() {
     fs::copy(&aside, &path).unwrap();
     if !is_root() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-        one_is_broken(&home, "unreadable");
+        only_one_is_damaged(&home, "unreadable");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     home.run(["whoami", "-c", "prod"]).done().ok();
-    // The folder itself as a link to one elsewhere.
+    // The folder itself is a link to another place.
     let elsewhere = home.path().join("elsewhere");
     fs::rename(&folder, &elsewhere).unwrap();
     symlink(&elsewhere, &folder).unwrap();
-    one_is_broken(&home, "folder");
+    only_one_is_damaged(&home, "folder");
     fs::remove_file(&folder).unwrap();
     fs::rename(&elsewhere, &folder).unwrap();
     home.run(["whoami", "-c", "prod"]).done().ok();
 }
 
-/// Root reads and writes whatever it likes.
+/// Root ignores file modes.
 #[cfg(unix)]
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -662,7 +631,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn a_damaged_default_is_no_default_and_a_lost_index_costs_nothing() {
+fn a_damaged_default_is_ignored_and_a_lost_label_index_is_harmless() {
     let (_portal, home) = two();
     let default = home.store().join("default");
     for garbage in [
@@ -695,7 +664,7 @@ fn a_damaged_default_is_no_default_and_a_lost_index_costs_nothing() {
 
 /// Rule 24b: a secret stays with the portal and client id that it was stored for.
 #[test]
-fn rule_24b_a_rewritten_description_sends_no_secret_elsewhere() {
+fn rule_24b_a_changed_meta_json_sends_no_secret_elsewhere() {
     let (portal, home) = two();
     let elsewhere = Portal::start(PortalVersion::Enterprise114);
     let path = folder_of(&home, "prod").join("meta.json");
@@ -729,7 +698,7 @@ fn rule_24b_a_rewritten_description_sends_no_secret_elsewhere() {
 
 // — full disks, file modes —
 
-/// Starts the program from a shell that has first changed something about itself.
+/// Starts the program from a shell that first runs `prelude` (umask, limits).
 #[cfg(unix)]
 fn spawn_after(home: &Home, prelude: &str, arguments: &[&str]) -> Child {
     use std::process::{Command, Stdio};
@@ -752,7 +721,7 @@ fn spawn_after(home: &Home, prelude: &str, arguments: &[&str]) -> Child {
 fn run_after(home: &Home, prelude: &str, arguments: &[&str], input: &str) -> Outcome {
     let mut child = spawn_after(home, prelude, arguments);
     let mut stdin = child.stdin.take().unwrap();
-    // A program that ends without reading breaks the pipe.
+    // A program that ends without reading closes the pipe.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     Outcome::of(child)
@@ -777,7 +746,7 @@ fn snapshot(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_old_content_stays_and_a_token_is_still_handed_out() {
+fn on_a_full_disk_old_content_stays_and_a_token_is_still_returned() {
     let (portal, home) = two();
     let before = snapshot(&home);
     for arguments in [
@@ -799,7 +768,7 @@ fn on_a_full_disk_old_content_stays_and_a_token_is_still_handed_out() {
         );
         assert_eq!(snapshot(&home), before, "{arguments:?}");
     }
-    // A new token that cannot be stored serves whoever asked.
+    // A new token that cannot be stored is still returned.
     let said = run_after(&home, DISK_FULL, &["token", "--force"], "").ok();
     assert!(portal.accepts_access_token(said.line()));
     assert!(said.stderr.contains("warning"), "{}", said.stderr);
@@ -810,53 +779,28 @@ fn on_a_full_disk_old_content_stays_and_a_token_is_still_handed_out() {
 
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_nothing_is_half_made() {
+fn on_a_full_disk_nothing_is_created_in_part() {
     let (portal, home) = start();
     let url = portal.url();
-    let user = [
-        "connections",
-        "add",
-        "--label",
-        "prod",
-        "--portal",
-        &url,
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        "false",
-    ];
-    let service = [
-        "connections",
-        "add",
-        "--label",
-        "service",
-        "--portal",
-        &url,
-        "--client-id",
-        SERVICE_ID,
-        "--verify-ssl",
-        "false",
-        "--auth-type",
-        "app",
-        "--client-secret-stdin",
-    ];
+    let user = add_arguments("prod", &url, APP_ID, "false");
+    let service = add_application_arguments("service", &url, SERVICE_ID, "false");
     for _ in 0..2 {
         run_after(&home, DISK_FULL, &user, "").code(1).out("");
-        nothing_was_made(&home);
+        nothing_was_created(&home);
         let said = run_after(&home, DISK_FULL, &service, SERVICE_SECRET);
         assert!(matches!(said.code, 1 | 5), "{}", said.stderr);
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     home.run(user).done().ok();
     home.run(service).input(SERVICE_SECRET).done().ok();
     home.run(["token", "-c", "service"]).done().ok();
 }
 
-/// Past half of its life the sign-in is due to be exchanged, which ends the old one: without room for the new one it
-/// is not tried (rule 20).
+/// Past half of its life the sign-in is due to be extended, which ends the old one. Without disk
+/// space for the new one, the exchange is not sent (rule 20).
 #[cfg(unix)]
 #[test]
-fn rule_20_on_a_full_disk_no_sign_in_is_spent() {
+fn rule_20_on_a_full_disk_no_refresh_token_is_spent() {
     let (portal, home) = start();
     add(&home, &portal, "prod");
     sign_in_ten_days_ago(&home, &portal);
@@ -869,7 +813,7 @@ fn rule_20_on_a_full_disk_no_sign_in_is_spent() {
     assert_eq!(portal.live_refresh_tokens(), 1);
 }
 
-/// Signs in for a fortnight, by a clock that is ten days behind.
+/// Signs in for two weeks, by a clock that is ten days behind.
 #[cfg(unix)]
 fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
     use age_oauth::{
@@ -894,16 +838,16 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
     let attempt = session.begin_sign_in(&fortnight).unwrap();
     let code = portal.authorize(attempt.url(), USER).code();
     let AuthorizationResponse::Code(code) = attempt.read_pasted(&code) else {
-        panic!("the portal's own code is none");
+        panic!("the portal issued an invalid code");
     };
     let pending = session.exchange_code(attempt, code).unwrap();
     session.accept(pending).unwrap();
 }
 
-/// A sign-in that cannot be stored leaves the one before it in its place.
+/// A sign-in that cannot be stored leaves the previous one in place.
 #[cfg(unix)]
 #[test]
-fn on_a_full_disk_the_former_sign_in_stays() {
+fn on_a_full_disk_the_previous_sign_in_stays() {
     let (portal, home) = two();
     let before = snapshot(&home);
     let child = spawn_after(&home, DISK_FULL, &["login", "-c", "prod"]);
@@ -914,43 +858,18 @@ fn on_a_full_disk_the_former_sign_in_stays() {
     home.run(["token", "--force", "-c", "prod"]).done().ok();
 }
 
-/// Rule 25: owner alone, whatever the umask.
+/// Rule 25: private to the owner, whatever the umask.
 #[cfg(unix)]
 #[test]
-fn rule_25_files_and_folders_are_their_owners_alone_whatever_the_umask() {
+fn rule_25_files_and_folders_are_private_to_their_owner_whatever_the_umask() {
     for umask in ["umask 022", "umask 000"] {
         let (portal, home) = start();
         let (url, ca) = (
             portal.url(),
             portal.ca_file(home.path()).display().to_string(),
         );
-        let user = [
-            "connections",
-            "add",
-            "--label",
-            "prod",
-            "--portal",
-            &url,
-            "--client-id",
-            APP_ID,
-            "--verify-ssl",
-            &ca,
-        ];
-        let service = [
-            "connections",
-            "add",
-            "--label",
-            "service",
-            "--portal",
-            &url,
-            "--client-id",
-            SERVICE_ID,
-            "--verify-ssl",
-            &ca,
-            "--auth-type",
-            "app",
-            "--client-secret-stdin",
-        ];
+        let user = add_arguments("prod", &url, APP_ID, &ca);
+        let service = add_application_arguments("service", &url, SERVICE_ID, &ca);
         run_after(&home, umask, &user, "").ok();
         run_after(&home, umask, &service, SERVICE_SECRET).ok();
         let child = spawn_after(&home, umask, &["login", "-c", "prod"]);
@@ -991,7 +910,8 @@ fn check_modes(folder: &std::path::Path, seen: &mut usize) {
 
 // — codes and clocks —
 
-/// Reads the address that a started `login` prints and gives it the line that `code_for` makes of it.
+/// Reads the URL that a started `login` prints and answers with the line that `code_for` returns
+/// for it.
 fn finish_login(mut child: Child, code_for: impl FnOnce(&str) -> String) -> Outcome {
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -1025,7 +945,7 @@ fn login(home: &Home, label: &str, code_for: impl FnOnce(&str) -> String) -> Out
 }
 
 #[test]
-fn a_code_that_cannot_be_right_signs_nobody_in_and_nobody_out() {
+fn an_invalid_code_changes_no_sign_in() {
     let (portal, home) = two();
     let other = Portal::start(PortalVersion::Enterprise114);
     let elsewhere = crate::home();
@@ -1040,7 +960,7 @@ fn a_code_that_cannot_be_right_signs_nobody_in_and_nobody_out() {
     for nothing in ["", "   ", "''", "two words"] {
         login(&home, "prod", |_| nothing.to_owned()).code(3).out("");
     }
-    // Without any line a sign-in that is still good is renewed instead.
+    // Without any line, a sign-in that is still valid is renewed instead.
     home.run(["login", "-c", "prod"]).done().ok();
     assert_eq!(portal.requests_to(Endpoint::Code).len(), tokens);
     let wrong = |code: &str| {
@@ -1061,13 +981,13 @@ fn a_code_that_cannot_be_right_signs_nobody_in_and_nobody_out() {
     });
     late.code(7).out("").err_has("age-oauth login -c prod");
     assert_eq!(portal.requests_to(Endpoint::Code).len(), tokens + 3);
-    // The former sign-in was not touched.
+    // The previous sign-in is unchanged.
     home.run(["token", "--force"]).done().ok();
     home.run(["whoami"]).done().ok().out("your.username\n");
 }
 
 #[test]
-fn without_a_code_and_without_a_sign_in_a_person_is_needed() {
+fn without_a_code_and_without_a_sign_in_login_reports_that_a_sign_in_is_needed() {
     let (portal, home) = start();
     add(&home, &portal, "prod");
     for nothing in ["", "\n", "\n\n\n"] {
@@ -1082,7 +1002,7 @@ fn without_a_code_and_without_a_sign_in_a_person_is_needed() {
 }
 
 #[test]
-fn a_clock_that_is_hours_off_is_mentioned_and_harms_no_token() {
+fn a_wrong_clock_is_reported_and_harms_no_token() {
     for seconds in [-7200, 7200] {
         let (portal, home) = start();
         portal.clock().shift_seconds(seconds);
@@ -1125,7 +1045,7 @@ fn is_kind(said: &Outcome, code: i32, kind: &str) {
 }
 
 #[test]
-fn errors_in_json_have_the_kind_and_code_of_the_table() {
+fn errors_in_json_have_the_documented_kind_and_exit_code() {
     let (portal, home) = start();
     let json = |arguments: &[&str]| home.run(arguments.iter().chain(&["--json"])).done();
     is_kind(&json(&["token", "--no-such-flag"]), 2, "usage");
@@ -1179,9 +1099,9 @@ fn is_busy(home: &Home) {
     home.run(["token", "--force", "--json"]).done().ok();
 }
 
-/// Warnings are lines of JSON too, and the error is the last.
+/// Warnings are lines of JSON too, and the error is the last line.
 #[test]
-fn warnings_in_json_are_lines_of_their_own() {
+fn warnings_in_json_are_separate_lines() {
     let (portal, home) = start();
     try_add(&home, &portal, &[("--verify-ssl", Some("false"))]).ok();
     let said = home.run(["token", "--json"]).done();

@@ -1,13 +1,10 @@
-//! A sign-in clicked through in a real browser, up to the page at the loopback redirect URI.
-
-use std::io::{BufRead, BufReader};
-use std::process::Child;
+//! A sign-in in a real browser, up to the page at the loopback redirect URI.
 
 use crate::home;
 use crate::support::browser::Browser;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Portal, PortalVersion, USER};
-use crate::support::scenario::add_with;
+use crate::support::scenario::{add_with, start_login};
 
 fn prepared() -> (Portal, Home, String) {
     let portal = Portal::start(PortalVersion::Enterprise114);
@@ -26,25 +23,14 @@ fn prepared() -> (Portal, Home, String) {
     (portal, home, redirect_uri)
 }
 
-/// Starts a sign-in and reads the address that it prints.
-fn begun(home: &Home) -> (Child, String) {
-    let mut child = home.run(["login", "--json"]).spawn();
-    let mut line = String::new();
-    // Unbuffered beyond the line, so that the rest stays in the pipe.
-    let stdout = child.stdout.as_mut().unwrap();
-    let mut reader = BufReader::with_capacity(1, stdout);
-    reader.read_line(&mut line).unwrap();
-    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(said["expects"], "callback");
-    (child, said["authorize_url"].as_str().unwrap().to_owned())
-}
-
 #[test]
-fn a_sign_in_clicked_through_ends_at_our_page() {
+fn a_sign_in_in_a_real_browser_ends_at_our_page() {
     let (_portal, home, redirect_uri) = prepared();
-    let (child, url) = begun(&home);
+    let (child, printed) = start_login(&home, &[]);
+    assert_eq!(printed["expects"], "callback");
+    let url = printed["authorize_url"].as_str().unwrap();
     let browser = Browser::start();
-    browser.open(&url);
+    browser.open(url);
     assert_eq!(browser.title(), "Sign In");
     browser.click("button[value=approve]");
     browser.await_title("Signed in");
@@ -61,11 +47,13 @@ fn a_sign_in_clicked_through_ends_at_our_page() {
 }
 
 #[test]
-fn a_sign_in_declined_in_the_browser_is_told_as_that() {
+fn a_sign_in_declined_in_the_browser_is_reported_as_declined() {
     let (_portal, home, _) = prepared();
-    let (child, url) = begun(&home);
+    let (child, printed) = start_login(&home, &[]);
+    assert_eq!(printed["expects"], "callback");
+    let url = printed["authorize_url"].as_str().unwrap();
     let browser = Browser::start();
-    browser.open(&url);
+    browser.open(url);
     browser.click("button[value=decline]");
     browser.await_title("Declined");
     let ended = Outcome::of(child).code(7);

@@ -4,7 +4,7 @@ use crate::home;
 use crate::support::home::Home;
 use crate::support::pty::Terminal;
 
-fn world() -> Home {
+fn set_up() -> Home {
     let home = home();
     for label in ["prod", "preview", "My Portal"] {
         let words = [
@@ -40,7 +40,7 @@ fn shell(home: &Home, program: &str, script: &str) -> Vec<String> {
     text.lines().map(|line| line.trim().to_owned()).collect()
 }
 
-/// What bash would offer for the last of these words.
+/// What bash offers for the last of these words.
 fn bash(home: &Home, words: &[&str]) -> Vec<String> {
     let script = format!(
         "source <(age-oauth completions bash)\nCOMP_WORDS=({}) COMP_CWORD={} COMP_TYPE=9\n_clap_complete_age_oauth age-oauth \"${{COMP_WORDS[-1]}}\" x\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
@@ -52,7 +52,7 @@ fn bash(home: &Home, words: &[&str]) -> Vec<String> {
 
 #[test]
 fn bash_completes_labels_commands_and_flags() {
-    let home = world();
+    let home = set_up();
     assert_eq!(
         bash(&home, &["age-oauth", "token", "-c", "pr"]),
         ["preview", "prod"]
@@ -63,7 +63,7 @@ fn bash_completes_labels_commands_and_flags() {
     );
     assert_eq!(bash(&home, &["age-oauth", "expo"]), ["export-env"]);
     assert_eq!(bash(&home, &["age-oauth", "token", "--min"]), ["--min-ttl"]);
-    // A label of several words would be taken for several: its id stands for it.
+    // A label of several words would be split, so that the id is offered instead.
     let offered = bash(&home, &["age-oauth", "token", "-c", "my"]);
     assert!(
         offered.len() == 1 && offered[0].starts_with("my_portal_"),
@@ -73,7 +73,7 @@ fn bash_completes_labels_commands_and_flags() {
 
 #[test]
 fn fish_completes_labels() {
-    let home = world();
+    let home = set_up();
     let script = "age-oauth completions fish | source; complete -C 'age-oauth token -c pro'; complete -C 'age-oauth expo'";
     let offered = shell(&home, "fish", script);
     assert!(offered[0].starts_with("prod\t"), "{offered:?}");
@@ -82,7 +82,7 @@ fn fish_completes_labels() {
 
 #[test]
 fn zsh_completes_labels() {
-    let home = world();
+    let home = set_up();
     let folder = home.program().parent().unwrap().display().to_string();
     let mut terminal = Terminal::start_program(&home, "zsh", &["-f", "-i"]);
     let setup = format!(
@@ -99,8 +99,8 @@ fn zsh_completes_labels() {
 }
 
 #[test]
-fn nobody_is_bothered_while_completing() {
-    let home = world();
+fn completion_prints_no_errors_and_creates_nothing() {
+    let home = set_up();
     let asked = |variables: &[(&str, &str)]| {
         let mut run = home
             .run(["--", "age-oauth", "token", "-c", ""])

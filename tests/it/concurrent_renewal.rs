@@ -1,4 +1,4 @@
-//! Many processes at once: one renewal, equal answers.
+//! Many processes at the same time: one renewal, the same token for all.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Portal, PortalVersion};
-use crate::support::scenario::{add, let_it_expire, sign_in};
+use crate::support::scenario::{add, expire_token, sign_in};
 
-const HERD: usize = 60;
+const PROCESSES: usize = 60;
 
-fn herd(home: &Home, arguments: &[&str]) -> Vec<String> {
-    let children: Vec<_> = (0..HERD)
+fn run_at_once(home: &Home, arguments: &[&str]) -> Vec<String> {
+    let children: Vec<_> = (0..PROCESSES)
         .map(|_| {
             let mut child = home.run(arguments).spawn();
             drop(child.stdin.take());
@@ -25,13 +25,13 @@ fn herd(home: &Home, arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn sixty_processes_on_an_expired_token_cause_one_renewal_and_get_equal_answers() {
+fn sixty_processes_with_an_expired_token_cause_one_renewal_and_get_the_same_token() {
     let portal = Arc::new(Portal::start(PortalVersion::Enterprise114));
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    let_it_expire(&home, "prod");
-    let tokens = herd(&home, &["token"]);
+    expire_token(&home, "prod");
+    let tokens = run_at_once(&home, &["token"]);
     assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), 1);
     assert!(portal.accepts_access_token(&tokens[0]));
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), 1);
@@ -44,14 +44,15 @@ fn sixty_processes_on_an_expired_token_cause_one_renewal_and_get_equal_answers()
 }
 
 #[test]
-fn a_herd_that_forces_renewals_is_served_by_few() {
+fn concurrent_forced_renewals_share_few_requests() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    // Each process that began after a renewal may ask for another; all that waited during one take its token.
-    let tokens = herd(&home, &["token", "--force"]);
+    // A process that started after a renewal may request another one; those that waited during a
+    // renewal use its token.
+    let tokens = run_at_once(&home, &["token", "--force"]);
     let renewals = portal.requests_to(Endpoint::Refresh).len();
     assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), renewals);
-    assert!(renewals < HERD, "{renewals}");
+    assert!(renewals < PROCESSES, "{renewals}");
 }

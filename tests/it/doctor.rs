@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong is named, with what mends it; nothing of that depends on the store or the keychain working.
+//! `doctor`: each problem is named with a hint, even if the store or the keychain does not work.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::home::Home;
 use crate::support::portal::{Certificate, Portal, PortalVersion, APP_ID};
-use crate::support::scenario::{add, add_service, add_with, sign_in};
+use crate::support::scenario::{add, add_application, add_arguments, add_with, folder_of, sign_in};
 use crate::{home, signed_in};
 
 /// The findings of a run, and its exit code.
@@ -23,9 +23,9 @@ fn findings(home: &Home, flags: &[&str], variables: &[(&str, &str)]) -> (i32, Ve
     (out.code, checks)
 }
 
-/// The first finding of this check that is not ok; its mend.
+/// The message and the hint of the first finding of this check that is not ok.
 #[track_caller]
-fn wrong(findings: &[Value], check: &str) -> (String, String) {
+fn problem(findings: &[Value], check: &str) -> (String, String) {
     let found = findings
         .iter()
         .find(|one| one["check"] == check && one["severity"] != "ok")
@@ -35,7 +35,7 @@ fn wrong(findings: &[Value], check: &str) -> (String, String) {
 }
 
 #[test]
-fn where_all_is_well_everything_is_ok() {
+fn in_a_working_set_up_every_check_is_ok() {
     let (portal, home) = signed_in();
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 0, "{all:#?}");
@@ -69,7 +69,7 @@ fn where_all_is_well_everything_is_ok() {
 }
 
 #[test]
-fn each_thing_that_is_wrong_at_the_portal_is_named() {
+fn each_problem_at_the_portal_is_named() {
     let (portal, home) = signed_in();
     home.run([
         "connections",
@@ -82,11 +82,11 @@ fn each_thing_that_is_wrong_at_the_portal_is_named() {
     .ok();
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 1);
-    assert!(wrong(&all, "registration").1.contains("--redirect-uri"));
+    assert!(problem(&all, "registration").1.contains("--redirect-uri"));
 
     portal.set(|rules| rules.date_ahead_seconds = 7200);
     let (_, all) = findings(&home, &[], &[]);
-    assert!(wrong(&all, "clock").0.contains("2h"));
+    assert!(problem(&all, "clock").0.contains("2h"));
     portal.set(|rules| rules.date_ahead_seconds = 0);
 
     add_with(&home, &portal, "stranger", &[]);
@@ -95,15 +95,15 @@ fn each_thing_that_is_wrong_at_the_portal_is_named() {
         .ok();
     let (code, all) = findings(&home, &["-c", "stranger"], &[]);
     assert_eq!(code, 1);
-    assert!(wrong(&all, "registration").0.contains("unknown"));
-    assert!(wrong(&all, "sign-in")
+    assert!(problem(&all, "registration").0.contains("unknown"));
+    assert!(problem(&all, "sign-in")
         .1
         .contains("age-oauth login -c stranger"));
     assert!(!all.iter().any(|one| one["connection"] == "prod"));
 }
 
 #[test]
-fn a_portal_that_is_down_and_one_with_another_certificate_are_told_apart() {
+fn an_unreachable_portal_and_a_changed_certificate_are_distinguished() {
     let (portal, home) = signed_in();
     home.run([
         "connections",
@@ -117,7 +117,7 @@ fn a_portal_that_is_down_and_one_with_another_certificate_are_told_apart() {
     .ok();
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 1);
-    let (message, mend) = wrong(&all, "certificates");
+    let (message, mend) = problem(&all, "certificates");
     assert!(
         message.contains("SHA-256") && mend.contains("--verify-ssl"),
         "{message}"
@@ -125,7 +125,7 @@ fn a_portal_that_is_down_and_one_with_another_certificate_are_told_apart() {
     drop(portal);
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 1);
-    assert!(wrong(&all, "portal").1.contains("--proxy"));
+    assert!(problem(&all, "portal").1.contains("--proxy"));
     // What is kept here is still looked at.
     assert!(all
         .iter()
@@ -133,28 +133,19 @@ fn a_portal_that_is_down_and_one_with_another_certificate_are_told_apart() {
 }
 
 #[test]
-fn an_expired_certificate_and_an_unverified_one_are_told() {
+fn expired_and_unverified_certificates_are_reported() {
     let portal = Portal::builder()
-        .manner(PortalVersion::Enterprise114)
+        .version(PortalVersion::Enterprise114)
         .certificate(Certificate::Expired)
         .start();
     let home = home();
     let url = portal.url();
-    let words = [
-        "connections",
-        "add",
-        "--label",
-        "old",
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        "false",
-        "--portal",
-        &url,
-    ];
+    let words = add_arguments("old", &url, APP_ID, "false");
     home.run(words).done().ok();
     let (_, all) = findings(&home, &[], &[]);
-    assert!(wrong(&all, "certificates").1.contains("--verify-ssl true"));
+    assert!(problem(&all, "certificates")
+        .1
+        .contains("--verify-ssl true"));
     home.run([
         "connections",
         "edit",
@@ -167,24 +158,17 @@ fn an_expired_certificate_and_an_unverified_one_are_told() {
     .ok();
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 1);
-    wrong(&all, "certificates");
+    problem(&all, "certificates");
 }
 
 #[test]
-fn a_sign_in_that_ends_or_died_is_told_with_what_to_run() {
+fn a_sign_in_that_ends_soon_or_was_revoked_is_reported_with_a_command() {
     let portal = Portal::start(PortalVersion::Enterprise105);
     portal.set(|rules| rules.refresh_minutes = 24 * 60);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    let file = home.store().join("connections");
-    let folder = std::fs::read_dir(file)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let path = folder.join("meta.json");
+    let path = folder_of(&home, "prod").join("meta.json");
     let mut meta: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
     meta["refresh_expires_at"] = tomorrow.to_string().into();
@@ -192,18 +176,20 @@ fn a_sign_in_that_ends_or_died_is_told_with_what_to_run() {
     std::fs::write(&path, meta.to_string()).unwrap();
     let (code, all) = findings(&home, &["--offline"], &[]);
     assert_eq!(code, 0);
-    assert!(wrong(&all, "sign-in").1.contains("age-oauth login -c prod"));
+    assert!(problem(&all, "sign-in")
+        .1
+        .contains("age-oauth login -c prod"));
     portal.revoke_all();
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 1);
-    assert!(wrong(&all, "token").1.contains("age-oauth login -c prod"));
+    assert!(problem(&all, "token").1.contains("age-oauth login -c prod"));
 }
 
 #[test]
-fn an_application_is_looked_at_too() {
+fn application_connections_are_checked_too() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
-    add_service(&home, &portal, "jobs");
+    add_application(&home, &portal, "jobs");
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 0, "{all:#?}");
     home.run(["connections", "edit", "jobs", "--client-secret-stdin"])
@@ -212,11 +198,11 @@ fn an_application_is_looked_at_too() {
         .ok();
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 1, "{all:#?}");
-    assert!(wrong(&all, "token").1.contains("--client-secret-stdin"));
+    assert!(problem(&all, "token").1.contains("--client-secret-stdin"));
 }
 
 #[test]
-fn a_store_that_is_broken_does_not_stop_it_and_is_mended() {
+fn a_damaged_store_is_reported_and_fixed() {
     let (_portal, home) = signed_in();
     let labels = home.store().join("labels");
     for entry in std::fs::read_dir(&labels).unwrap() {
@@ -232,9 +218,9 @@ fn a_store_that_is_broken_does_not_stop_it_and_is_mended() {
     .unwrap();
     let (code, all) = findings(&home, &["--offline"], &[]);
     assert_eq!(code, 1);
-    wrong(&all, "labels");
-    wrong(&all, "default");
-    assert!(wrong(&all, "store").0.contains("broken_1"));
+    problem(&all, "labels");
+    problem(&all, "default");
+    assert!(problem(&all, "store").0.contains("broken_1"));
     home.run(["doctor", "--offline", "--fix"])
         .done()
         .code(2)
@@ -254,7 +240,7 @@ fn a_store_that_is_broken_does_not_stop_it_and_is_mended() {
 
 #[cfg(unix)]
 #[test]
-fn files_that_others_may_see_are_found_and_taken_back() {
+fn files_that_others_can_read_are_found_and_made_private() {
     use std::os::unix::fs::PermissionsExt;
     let (_portal, home) = signed_in();
     let open = home.store().join("default");
@@ -262,7 +248,7 @@ fn files_that_others_may_see_are_found_and_taken_back() {
     std::fs::set_permissions(home.store(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (code, all) = findings(&home, &["--offline"], &[]);
     assert_eq!(code, 1);
-    assert!(wrong(&all, "store").0.contains("default"));
+    assert!(problem(&all, "store").0.contains("default"));
     home.run(["doctor", "--offline", "--fix", "--yes"])
         .done()
         .ok();
@@ -273,11 +259,11 @@ fn files_that_others_may_see_are_found_and_taken_back() {
 }
 
 #[test]
-fn what_the_environment_changes_is_said() {
+fn settings_from_the_environment_are_reported() {
     let (portal, home) = signed_in();
     let (code, all) = findings(&home, &["--offline"], &[("AGE_OAUTH_CONNECTION", "nobody")]);
     assert_eq!(code, 1);
-    assert!(wrong(&all, "environment")
+    assert!(problem(&all, "environment")
         .1
         .contains("AGE_OAUTH_CONNECTION"));
     let ca = portal.ca_file(home.path()).display().to_string();
@@ -305,37 +291,37 @@ fn what_the_environment_changes_is_said() {
     let said = all.iter().find(|one| one["check"] == "proxy").unwrap();
     assert!(said["message"].as_str().unwrap().contains("HTTPS_PROXY"));
     let (_, all) = findings(&home, &["--offline", "--as-task", "-c", "far"], &proxy);
-    wrong(&all, "proxy");
-    assert!(wrong(&all, "task").0.contains("HTTPS_PROXY"));
+    problem(&all, "proxy");
+    assert!(problem(&all, "task").0.contains("HTTPS_PROXY"));
 }
 
-/// The real Secret Service, in each way in which it fails; and as a task without a desktop session finds it.
+/// The real Secret Service, in each way in which it fails; and as a task without a desktop session
+/// finds it.
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychains {
     use super::*;
-    use crate::keychain::{Provider, Session};
+    use crate::support::secret_service::{Provider, SecretService, SilentBus};
 
-    fn on(address: &str) -> (Portal, Home) {
+    fn home_in(session: &SecretService) -> (Portal, Home) {
         let portal = Portal::start(PortalVersion::Enterprise114);
         let mut home = home();
-        home.set("AGE_OAUTH_KEYCHAIN", "os");
-        home.set("DBUS_SESSION_BUS_ADDRESS", address);
+        session.use_in(&mut home);
         (portal, home)
     }
 
     #[test]
-    fn duplicates_and_strangers_are_found_and_mended() {
-        mended(Provider::GnomeKeyring);
+    fn duplicate_and_orphaned_items_are_found_and_fixed() {
+        duplicates_are_fixed_in(Provider::GnomeKeyring);
     }
 
     #[test]
-    fn in_keepassxc_too_duplicates_and_strangers_are_found_and_mended() {
-        mended(Provider::KeePassXc);
+    fn duplicate_and_orphaned_items_in_keepassxc_are_found_and_fixed() {
+        duplicates_are_fixed_in(Provider::KeePassXc);
     }
 
-    fn mended(provider: Provider) {
-        let session = Session::with(provider);
-        let (portal, home) = on(session.address());
+    fn duplicates_are_fixed_in(provider: Provider) {
+        let session = SecretService::start(provider);
+        let (portal, home) = home_in(&session);
         add(&home, &portal, "prod");
         sign_in(&home, &portal, "prod").ok();
         let (code, all) = findings(&home, &[], &[]);
@@ -348,17 +334,19 @@ mod keychains {
             .as_str()
             .unwrap()
             .to_owned();
-        session.duplicate_of(&format!("{id}/tokens"), b"garbage");
-        session.duplicate_of("gone_1/tokens", b"left behind");
+        session.add_item(&format!("{id}/tokens"), b"garbage");
+        session.add_item("gone_1/tokens", b"left behind");
         let (code, all) = findings(&home, &["--offline"], &[]);
         assert_eq!(code, 1);
-        assert!(wrong(&all, "secrets").1.contains("age-oauth login -c prod"));
-        assert!(wrong(&all, "keychain").0.contains("gone_1/tokens"));
+        assert!(problem(&all, "secrets")
+            .1
+            .contains("age-oauth login -c prod"));
+        assert!(problem(&all, "keychain").0.contains("gone_1/tokens"));
         home.run(["doctor", "--offline", "--fix", "--yes"])
             .done()
             .ok();
-        // Nobody could be asked: what this store does not know stays.
-        assert!(wrong(&findings(&home, &["--offline"], &[]).1, "keychain")
+        // Without a terminal, items that this store does not know are kept.
+        assert!(problem(&findings(&home, &["--offline"], &[]).1, "keychain")
             .0
             .contains("gone_1/tokens"));
         let mut terminal =
@@ -373,7 +361,7 @@ mod keychains {
         assert_eq!(code, 0, "{all:#?}");
 
         for garbage in [b"one", b"two"] {
-            session.duplicate_of(&format!("{id}/client-secret"), garbage);
+            session.add_item(&format!("{id}/client-secret"), garbage);
         }
         home.run(["doctor", "--offline", "--fix", "--yes"])
             .done()
@@ -384,18 +372,18 @@ mod keychains {
     }
 
     #[test]
-    fn a_locked_collection_no_bus_and_a_mute_one_are_told_apart() {
-        let session = Session::start();
-        let (portal, home) = on(session.address());
+    fn a_locked_collection_a_missing_bus_and_a_silent_bus_are_distinguished() {
+        let session = SecretService::start(Provider::GnomeKeyring);
+        let (portal, home) = home_in(&session);
         add(&home, &portal, "prod");
         sign_in(&home, &portal, "prod").ok();
         let task = findings(&home, &["--as-task"], &[]);
         assert_eq!(task.0, 1);
-        assert!(wrong(&task.1, "keychain").1.contains("--keychain vault"));
+        assert!(problem(&task.1, "keychain").1.contains("--keychain vault"));
         session.lock();
         let (code, all) = findings(&home, &[], &[]);
         assert_eq!(code, 1);
-        let locked = wrong(&all, "keychain");
+        let locked = problem(&all, "keychain");
         assert!(locked.1.contains("unlock"), "{locked:?}");
         // The portal is looked at all the same.
         assert!(all
@@ -406,13 +394,10 @@ mod keychains {
             &[],
             &[("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")],
         );
-        assert!(wrong(&none.1, "keychain").1.contains("--keychain vault"));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("bus");
-        let _mute = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let address = format!("unix:path={}", path.display());
-        let mute = findings(&home, &[], &[("DBUS_SESSION_BUS_ADDRESS", &address)]);
-        assert!(wrong(&mute.1, "keychain")
+        assert!(problem(&none.1, "keychain").1.contains("--keychain vault"));
+        let bus = SilentBus::start();
+        let silent = findings(&home, &[], &[("DBUS_SESSION_BUS_ADDRESS", &bus.address())]);
+        assert!(problem(&silent.1, "keychain")
             .1
             .contains("AGE_OAUTH_KEYCHAIN_TIMEOUT"));
     }

@@ -1,4 +1,5 @@
-//! `AGE_OAUTH_LOG`: what is written, by how many at once, and what happens where it cannot be.
+//! `AGE_OAUTH_LOG`: what is written, also by many processes at once, and what happens if writing
+//! fails.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Portal, PortalVersion, USER};
-use crate::support::scenario::{add, let_it_expire, let_it_live, sign_in, sign_in_as, stored};
+use crate::support::scenario::{add, expire_token, set_token_life, sign_in, sign_in_as, stored};
 
 const FULL: u64 = 10_000_000;
 
@@ -36,7 +37,7 @@ fn decisions(log: &Path) -> Vec<String> {
 }
 
 #[test]
-fn one_line_per_decision_tells_the_night() {
+fn each_decision_is_one_line_of_the_log() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);
     home.run(["whoami"]).done().code(3);
@@ -44,13 +45,13 @@ fn one_line_per_decision_tells_the_night() {
     home.run(["token"]).done().ok();
     home.run(["token", "--force"]).done().ok();
     home.run(["refresh", "--now"]).done().ok();
-    let_it_expire(&home, "prod");
+    expire_token(&home, "prod");
     portal.stop();
     home.run(["export-env", "--shell", "bash"]).done().code(6);
     portal.start_again();
     home.run(["logout"]).done().ok();
     home.run(["token", "-c", "nobody"]).done().code(4);
-    // Looking is no decision.
+    // Reading the state is not a decision.
     home.run(["status"]).done().ok();
     home.run(["connections", "list"]).done().ok();
     assert_eq!(
@@ -95,7 +96,7 @@ fn one_line_per_decision_tells_the_night() {
 }
 
 #[test]
-fn rule_26_no_secret_is_in_it_and_only_the_owner_may_read_it() {
+fn rule_26_the_log_holds_no_secret_and_is_private_to_its_owner() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);
     sign_in_as(&home, &portal, "prod", USER, &["-vv"]).ok();
@@ -118,11 +119,11 @@ fn rule_26_no_secret_is_in_it_and_only_the_owner_may_read_it() {
 }
 
 #[test]
-fn a_stored_token_that_stands_in_is_logged_with_the_reason() {
+fn a_fallback_is_logged_with_its_reason() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);
     sign_in(&home, &portal, "prod").ok();
-    let_it_live(&home, "prod", 45);
+    set_token_life(&home, "prod", 45);
     portal.stop();
     home.run(["token"]).done().ok();
     let all = lines(&log);
@@ -134,7 +135,7 @@ fn a_stored_token_that_stands_in_is_logged_with_the_reason() {
 }
 
 #[test]
-fn many_write_at_once_and_each_of_many_connections_has_its_line() {
+fn concurrent_writers_lose_no_line() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);
     add(&home, &portal, "test");
@@ -142,7 +143,7 @@ fn many_write_at_once_and_each_of_many_connections_has_its_line() {
         sign_in(&home, &portal, label).ok();
     }
     fs::remove_file(&log).unwrap();
-    let_it_expire(&home, "prod");
+    expire_token(&home, "prod");
     let children: Vec<_> = (0..20)
         .map(|_| {
             let mut child = home.run(["token", "-c", "prod"]).spawn();
@@ -170,7 +171,7 @@ fn many_write_at_once_and_each_of_many_connections_has_its_line() {
 }
 
 #[test]
-fn a_full_log_is_moved_aside_once() {
+fn a_full_log_is_rotated_once() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);
     sign_in(&home, &portal, "prod").ok();
@@ -188,13 +189,13 @@ fn a_full_log_is_moved_aside_once() {
     }
     let moved = fs::read_to_string(home.path().join("night.log.1")).unwrap();
     assert!(moved.starts_with(&old));
-    // A process that had the old one open writes there; no line is lost.
+    // A process that has the old file open writes there; no line is lost.
     let late = moved[old.len()..].lines().count();
     assert_eq!(late + lines(&log).len(), 10);
 }
 
 #[test]
-fn a_log_that_cannot_be_written_stops_no_token() {
+fn a_log_that_cannot_be_written_does_not_stop_a_token() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, _) = logged(&portal);
     sign_in(&home, &portal, "prod").ok();
@@ -219,7 +220,7 @@ fn a_log_that_cannot_be_written_stops_no_token() {
             1,
             "{path:?}"
         );
-        // Two decisions, still one warning; and with --json, it is an object.
+        // Two decisions, but one warning; with --json it is an object.
         let out = home
             .run(["refresh", "--all", "--json"])
             .env("AGE_OAUTH_LOG", &path)

@@ -1,9 +1,9 @@
-//! `exec`: the child's environment, exit code and signals are what they would be without us.
+//! `exec`: the child's environment, exit code and signals are the same as without `exec`.
 
 use crate::signed_in;
 use crate::support::portal::{Endpoint, APP_SECRET};
 
-/// The shell that every system has, and how it prints its whole environment.
+/// The default shell of the system, and its command that prints the whole environment.
 #[cfg(unix)]
 const PRINT: &[&str] = &["sh", "-c", "env"];
 #[cfg(windows)]
@@ -21,7 +21,7 @@ fn exec<'a>(command: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_child_alone_gets_the_token_and_no_secret() {
+fn only_the_child_gets_the_token_and_no_secret() {
     let (portal, home) = signed_in();
     let token = home.run(["token"]).done().ok().line().to_owned();
     let out = home
@@ -64,7 +64,7 @@ fn streams_arguments_and_the_exit_code_pass_through() {
 
 #[cfg(unix)]
 #[test]
-fn on_unix_the_child_takes_the_place_of_the_program_signals_and_all() {
+fn on_unix_the_child_replaces_the_process_and_gets_its_signals() {
     use std::os::unix::process::ExitStatusExt;
     let (_portal, home) = signed_in();
     let arguments = exec(&[
@@ -88,7 +88,7 @@ fn on_unix_the_child_takes_the_place_of_the_program_signals_and_all() {
 }
 
 #[test]
-fn a_command_that_cannot_be_run_is_told_as_shells_do() {
+fn a_command_that_cannot_be_run_ends_with_the_code_that_shells_use() {
     let (portal, home) = signed_in();
     home.run(["exec", "--", "no-such-command-here"])
         .done()
@@ -113,10 +113,11 @@ fn a_command_that_cannot_be_run_is_told_as_shells_do() {
     assert_eq!(portal.requests_to(Endpoint::Refresh).len(), before);
 }
 
-/// A batch file is found by its name alone, and its arguments arrive as they are or not at all.
+/// A batch file is found by its name without extension, and its arguments arrive unchanged or are
+/// refused.
 #[cfg(windows)]
 #[test]
-fn windows_runs_batch_files_as_its_shells_do() {
+fn batch_files_run_as_in_the_shells_of_windows() {
     let (_portal, home) = signed_in();
     let folder = home.path().join("tools and more");
     std::fs::create_dir(&folder).unwrap();

@@ -1,17 +1,16 @@
-//! The prompts on a real pseudo-terminal: wrong answers first, a hidden secret, Ctrl-C.
+//! The prompts on a real pseudo-terminal: wrong input first, a hidden secret, Ctrl-C.
 
 use std::path::PathBuf;
 
 use crate::home;
-use crate::support::home::Home;
 use crate::support::portal::{
     Certificate, Portal, PortalVersion, APP_ID, APP_SECRET, OTHER_USER, USER,
 };
 use crate::support::pty::Terminal;
-use crate::support::scenario::{add, sign_in};
+use crate::support::scenario::{add, nothing_was_created, sign_in};
 use crate::support::svg;
 
-/// Where pictures for the documentation go, where somebody wants them.
+/// The folder for pictures of the documentation, if they are wanted.
 fn pictures() -> Option<PathBuf> {
     std::env::var_os("AGE_OAUTH_TEST_PICTURES").map(PathBuf::from)
 }
@@ -110,7 +109,7 @@ fn from_wrong_answers_to_a_sign_in() {
         .expect("Signed in until: ");
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
 
-    // Neither the secret nor a mark for each of its letters was ever on the screen.
+    // Neither the secret nor an asterisk for each of its letters was ever on the screen.
     let raw = String::from_utf8_lossy(&terminal.raw()).into_owned();
     assert!(!raw.contains(APP_SECRET));
     assert!(!raw.contains(&"*".repeat(APP_SECRET.len())));
@@ -121,7 +120,7 @@ fn from_wrong_answers_to_a_sign_in() {
 }
 
 #[test]
-fn the_guided_walk_as_a_picture() {
+fn the_guided_prompts_as_a_picture() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.org_name = "City GIS".into());
     let mut home = home();
@@ -154,7 +153,7 @@ fn the_guided_walk_as_a_picture() {
 #[test]
 fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
     let portal = Portal::builder()
-        .manner(PortalVersion::Enterprise114)
+        .version(PortalVersion::Enterprise114)
         .certificate(Certificate::SelfSigned)
         .start();
     let home = home();
@@ -194,7 +193,7 @@ fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
 }
 
 #[test]
-fn certificates_left_unchecked_are_warned_of_at_every_use() {
+fn an_unverified_certificate_is_warned_about_at_every_use() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "open"]);
@@ -251,10 +250,6 @@ fn an_application_is_asked_for_its_secret() {
     );
 }
 
-fn nothing_was_made(home: &Home) {
-    home.run(["connections", "list"]).done().ok().out("");
-}
-
 #[test]
 fn ctrl_c_leaves_nothing_behind_and_the_cursor_visible() {
     for stop_at_menu in [false, true] {
@@ -276,12 +271,12 @@ fn ctrl_c_leaves_nothing_behind_and_the_cursor_visible() {
         terminal.interrupt();
         assert_eq!(terminal.end(), 130, "{}", terminal.screen());
         assert!(!terminal.cells().hide_cursor());
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
 }
 
 #[test]
-fn ctrl_c_at_a_hidden_line_leaves_a_terminal_that_shows_what_is_typed() {
+fn ctrl_c_at_a_hidden_prompt_restores_the_echo() {
     let home = home();
     let script = "\"$0\" connections add --no-check --label x --portal https://h/p; stty -a | tr ' ' '\\n' | grep -x -e echo -e -echo";
     let mut terminal = Terminal::start_program(
@@ -299,7 +294,7 @@ fn ctrl_c_at_a_hidden_line_leaves_a_terminal_that_shows_what_is_typed() {
         "{}",
         terminal.screen()
     );
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 #[test]
@@ -355,7 +350,7 @@ fn removing_asks_first() {
 }
 
 #[test]
-fn rule_28_what_a_portal_says_of_itself_does_not_play_with_the_terminal() {
+fn rule_28_control_characters_from_portals_self_are_made_visible() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let evil = "\u{1b}[2J\u{1b}]8;;http://evil.example\u{7}GIS\r\u{202e}x";
     portal.set(|rules| rules.org_name = evil.into());

@@ -1,5 +1,6 @@
-//! Files that are not what they were: links, pipes, folders, other owners, full and read-only file systems, and a `meta.json`
-//! that changes between two looks. Nothing is followed, waited for, or half written, and nothing outside is touched.
+//! Files that were replaced: links, pipes, folders, other owners, full and read-only file systems,
+//! and a `meta.json` that changes between two reads. Nothing is followed, waited for or half
+//! written, and nothing outside the store is changed.
 
 #![allow(clippy::print_stdout)] // What could not be tried.
 
@@ -16,12 +17,7 @@ use crate::signed_in;
 use crate::support::home::Home;
 use crate::support::invariants::{labels, stored_refresh_token};
 use crate::support::portal::{Endpoint, Portal, PortalVersion, SERVICE_ID, SERVICE_SECRET};
-use crate::support::scenario::{add, sign_in, stored};
-
-fn folder_of(home: &Home, label: &str) -> PathBuf {
-    let id = stored(home, label).id.to_string();
-    home.store().join("connections").join(id)
-}
+use crate::support::scenario::{add, folder_of, sign_in};
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
@@ -45,7 +41,7 @@ const COMMANDS: [&[&str]; 8] = [
     &["doctor", "--offline"],
 ];
 
-/// Runs all commands; each ends by itself, and says what is wrong where something is.
+/// Runs all commands; each ends by itself and reports what is wrong.
 #[track_caller]
 fn all_commands_end(home: &Home, case: &str) {
     for words in COMMANDS {
@@ -57,7 +53,7 @@ fn all_commands_end(home: &Home, case: &str) {
         );
         let explained =
             said.code == 0 || said.stderr.contains("error: ") || words.contains(&"doctor");
-        // `status` and `refresh --all` tell in their table.
+        // `status` and `refresh --all` report in their table.
         assert!(explained || !said.stdout.is_empty(), "{case}, {words:?}");
         assert!(
             !said.stderr.contains("panicked"),
@@ -67,7 +63,7 @@ fn all_commands_end(home: &Home, case: &str) {
     }
 }
 
-/// Each file of the store in turn is something else.
+/// Each file of the store in turn is replaced by something else.
 #[test]
 fn rule_25_nothing_in_place_of_a_file_is_followed_or_waited_for() {
     let (_portal, home) = signed_in();
@@ -113,7 +109,7 @@ fn rule_25_nothing_in_place_of_a_file_is_followed_or_waited_for() {
             let case = format!("{what} for {}", path.display());
             put(what);
             all_commands_end(&home, &case);
-            // A hard link cannot be told from a file; it is replaced, never written through.
+            // A hard link looks like a file; it is replaced, never written through.
             assert_eq!(fs::read(&victim).unwrap(), precious, "{case}");
             assert!(!outside.join("nothing").exists(), "{case}");
             if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
@@ -131,9 +127,10 @@ fn rule_25_nothing_in_place_of_a_file_is_followed_or_waited_for() {
     assert_eq!(labels(&home), ["prod"]);
 }
 
-/// What a person names must be a file, but where a shell's process substitution makes sense.
+/// A path that a user gives must be a file, except where the process substitution of a shell makes
+/// sense.
 #[test]
-fn a_pipe_that_a_person_names_is_refused_or_read_never_hung_on() {
+fn a_pipe_named_by_a_user_is_refused_or_read_without_hanging() {
     let (portal, home) = signed_in();
     let pipe = home.path().join("pipe");
     assert!(Command::new("mkfifo")
@@ -175,9 +172,9 @@ fn a_pipe_that_a_person_names_is_refused_or_read_never_hung_on() {
     home.run(["token", "-c", "service"]).done().ok();
 }
 
-/// Someone else's `meta.json` comes and goes while tokens are renewed: what is checked is what is used.
+/// A changed `meta.json` comes and goes while tokens are renewed: what was checked is what is used.
 #[test]
-fn rule_24b_a_description_that_changes_between_two_looks_sends_nothing_elsewhere() {
+fn rule_24b_a_meta_json_that_changes_between_two_reads_sends_nothing_elsewhere() {
     let (portal, home) = signed_in();
     let elsewhere = Portal::start(PortalVersion::Enterprise114);
     let path = folder_of(&home, "prod").join("meta.json");
@@ -212,15 +209,16 @@ fn rule_24b_a_description_that_changes_between_two_looks_sends_nothing_elsewhere
         stop.store(true, Ordering::SeqCst);
     });
     fs::write(&path, &good).unwrap();
-    // Its certificate would be refused anyway; that no request came is what counts.
+    // Its certificate would be refused anyway, so that the absence of requests is checked.
     assert_eq!(elsewhere.requests().len(), 0);
     home.run(["token", "--force", "-c", "prod"]).done().ok();
     assert!(portal.requests_to(Endpoint::Refresh).len() > 1);
 }
 
-/// A folder that everybody may write to, above the store and in it: the program works, `doctor` says so and takes it back.
+/// A world-writable folder, above the store and in it: the program works, `doctor` reports it and
+/// makes it private.
 #[test]
-fn a_store_that_everybody_may_write_to_is_found() {
+fn a_world_writable_store_is_found() {
     let (_portal, home) = signed_in();
     let mode = |path: &Path, mode: u32| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -240,7 +238,7 @@ fn a_store_that_everybody_may_write_to_is_found() {
     assert_eq!(rights(&folder_of(&home, "prod").join("meta.json")), 0o600);
 }
 
-/// A store that belongs to another user is refused in words, and stays what it is.
+/// A store that belongs to another user is refused with a message, and stays unchanged.
 #[test]
 fn another_users_store_is_refused() {
     if !is_root() {
@@ -271,16 +269,16 @@ fn another_users_store_is_refused() {
         }
     }
     assert_eq!(stored_refresh_token(&home, "prod"), before);
-    // The other way round: what root finds of somebody else's is used, and not given to root.
+    // The other way round: root uses another user's store, and files keep their owner.
     let meta = folder_of(&home, "prod").join("meta.json");
     chown(&meta, Some(65_534), None).unwrap();
     home.run(["token", "--force"]).done().ok();
 }
 
 /// A small file system of its own, unmounted when dropped.
-struct Small(tempfile::TempDir);
+struct SmallFileSystem(tempfile::TempDir);
 
-impl Small {
+impl SmallFileSystem {
     fn mount(pages: usize) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={}k,mode=700", 4 * pages);
@@ -302,7 +300,7 @@ impl Small {
     }
 }
 
-impl Drop for Small {
+impl Drop for SmallFileSystem {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.0.path()).status();
     }
@@ -321,11 +319,11 @@ fn contents(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
     found.sort();
 }
 
-/// A file system without a free page, and one that cannot be written to: what was there stays, and every command ends in
-/// words.
+/// A full file system, and a read-only one: existing content stays, and every command ends with a
+/// message.
 #[test]
 fn full_and_read_only_file_systems_keep_what_was_there() {
-    let Some(small) = Small::mount(64) else {
+    let Some(small) = SmallFileSystem::mount(64) else {
         println!("not tried: nothing can be mounted here");
         return;
     };
@@ -389,7 +387,7 @@ fn full_and_read_only_file_systems_keep_what_was_there() {
             assert!(said.stderr.contains("error: "), "{state}, {words:?}");
             assert_eq!(now(), before, "{state}, {words:?}");
         }
-        // Who wants a token gets one.
+        // A token is still returned.
         let token = home.run(["token", "-c", "prod"]).done().ok();
         assert!(portal.accepts_access_token(token.line()), "{state}");
         home.run(["connections", "list"]).done().ok();

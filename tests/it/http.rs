@@ -1,5 +1,5 @@
-//! What the program makes of answers that are none: redirects, refusals of web servers and proxies, portals that are
-//! busy, bodies that are hostile, answers that never come.
+//! How the program handles wrong responses: redirects, refusals of web servers and proxies, busy
+//! portals, hostile bodies, responses that never come.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Fault, Foreign, Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_ID,
+    Endpoint, Fault, ForeignServer, Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_ID,
     SERVICE_SECRET, USER,
 };
-use crate::support::scenario::{add, add_service, add_with, sign_in};
+use crate::support::scenario::{add, add_application, add_arguments, add_with, sign_in};
 use crate::{home, signed_in};
 
-/// An application's connection as `service`.
+/// An application connection `service`.
 fn with_service() -> (Portal, Home) {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     (portal, home)
 }
 
@@ -26,7 +26,7 @@ fn count(portal: &Portal, endpoint: Endpoint) -> usize {
     portal.requests_to(endpoint).len()
 }
 
-/// Nothing that moves a cursor, and no secret.
+/// Checks that the text holds no control characters and no secret.
 #[track_caller]
 pub(crate) fn is_harmless(outcome: &Outcome, portal: &Portal, case: &str) {
     let hostile = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2066}\u{2028}".contains(c);
@@ -35,7 +35,7 @@ pub(crate) fn is_harmless(outcome: &Outcome, portal: &Portal, case: &str) {
     portal.assert_no_secret(case, outcome.stderr.as_bytes());
 }
 
-/// The sign-in is still there and still works.
+/// Checks that the sign-in still works.
 #[track_caller]
 fn is_intact(portal: &Portal, home: &Home) {
     portal.set(|rules| rules.clear_faults());
@@ -46,11 +46,11 @@ fn is_intact(portal: &Portal, home: &Home) {
 
 // — redirects —
 
-/// Rule 16: secrets follow no redirect, whichever status it has and whatever was asked.
+/// Rule 16: secrets follow no redirect, whatever its status and whatever the request.
 #[test]
-fn rule_16_nothing_is_sent_where_an_answer_leads() {
+fn rule_16_nothing_is_sent_to_the_target_of_a_redirect() {
     let (portal, home) = signed_in();
-    let foreign = Foreign::start(&portal);
+    let foreign = ForeignServer::start(&portal);
     for status in [301, 302, 303, 307, 308] {
         for (endpoint, arguments) in [
             (Endpoint::Refresh, &["token", "--force"][..]),
@@ -68,15 +68,15 @@ fn rule_16_nothing_is_sent_where_an_answer_leads() {
             portal.set(|rules| rules.clear_faults());
         }
     }
-    foreign.assert_untouched();
+    foreign.assert_no_connection();
     is_intact(&portal, &home);
 }
 
-/// Rule 16, for the client secret, the code, and a sign-in that is given back.
+/// Rule 16, for the client secret, the code, and the revocation of a sign-in.
 #[test]
-fn rule_16_neither_client_secret_nor_code_nor_farewell_follows_a_redirect() {
+fn rule_16_neither_client_secret_nor_code_nor_revocation_follows_a_redirect() {
     let (portal, home) = with_service();
-    let foreign = Foreign::start(&portal);
+    let foreign = ForeignServer::start(&portal);
     let lead_away = |endpoint| {
         let (status, to) = (307, foreign.url());
         portal.set(|rules| rules.fault(endpoint, Fault::Redirect { status, to }));
@@ -94,25 +94,14 @@ fn rule_16_neither_client_secret_nor_code_nor_farewell_follows_a_redirect() {
     lead_away(Endpoint::Root);
     let url = portal.url();
     let ca = portal.ca_file(home.path()).display().to_string();
-    home.run([
-        "connections",
-        "add",
-        "--label",
-        "third",
-        "--portal",
-        &url,
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        &ca,
-    ])
-    .done()
-    .code(6)
-    .err_has("127.0.0.1");
-    foreign.assert_untouched();
+    home.run(add_arguments("third", &url, APP_ID, &ca))
+        .done()
+        .code(6)
+        .err_has("127.0.0.1");
+    foreign.assert_no_connection();
 }
 
-/// A redirect to the portal itself is none to follow either: the address of the connection is wrong.
+/// A redirect to the portal itself is not followed either: the URL of the connection is wrong.
 #[test]
 fn a_redirect_within_the_portal_is_not_followed() {
     let (portal, home) = signed_in();
@@ -128,7 +117,7 @@ fn a_redirect_within_the_portal_is_not_followed() {
 #[test]
 fn rule_23_a_portal_that_names_another_host_changes_nothing() {
     let portal = Portal::start(PortalVersion::Enterprise114);
-    let foreign = Foreign::claiming(&portal);
+    let foreign = ForeignServer::claiming(&portal);
     let elsewhere = foreign.url().replace("https://", "").replace("/server", "");
     portal.set(|rules| rules.names_host = Some(elsewhere));
     let home = home();
@@ -142,18 +131,19 @@ fn rule_23_a_portal_that_names_another_host_changes_nothing() {
         .ok()
         .json();
     assert_eq!(shown["portal_url"], portal.url().as_str());
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     home.run(["whoami", "-c", "service"]).done().ok();
     home.run(["logout", "-c", "prod"]).done().ok();
-    foreign.assert_untouched();
+    foreign.assert_no_connection();
 }
 
-/// Rule 17: what is secret travels in a header or a POST body. The portal itself looks at every request line.
+/// Rule 17: secrets travel in a header or a POST body. The practice portal checks every request
+/// line.
 #[test]
-fn rule_17_secrets_travel_in_bodies_and_headers_and_nothing_talkative_shows_them() {
+fn rule_17_secrets_travel_in_bodies_and_headers_and_verbose_output_hides_them() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add_with(&home, &portal, "prod", &["--client-secret", APP_SECRET]);
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
     for arguments in [
         &["-vv", "token", "--force", "-c", "prod"][..],
@@ -177,10 +167,10 @@ fn rule_17_secrets_travel_in_bodies_and_headers_and_nothing_talkative_shows_them
     portal.assert_clean();
 }
 
-// — no, from the portal's surroundings —
+// — refusals by web servers and proxies —
 
 #[test]
-fn a_web_server_that_wants_its_own_sign_in_is_named() {
+fn a_web_server_that_requires_its_own_sign_in_is_named() {
     let (portal, home) = signed_in();
     for (endpoint, arguments) in [
         (Endpoint::Refresh, &["token", "--force"][..]),
@@ -206,7 +196,7 @@ fn a_web_server_that_wants_its_own_sign_in_is_named() {
 }
 
 #[test]
-fn a_proxy_on_the_way_that_wants_a_password_is_named() {
+fn a_proxy_that_requires_a_password_is_named() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::ProxyAuth407));
     home.run(["token", "--force"])
@@ -217,17 +207,17 @@ fn a_proxy_on_the_way_that_wants_a_password_is_named() {
     is_intact(&portal, &home);
 }
 
-// — later —
+// — retries —
 
 #[test]
-fn a_portal_that_asks_for_patience_gets_it_once_per_wish() {
+fn retry_after_is_honoured_once() {
     let (portal, home) = signed_in();
     let busy = || Fault::RetryAfter(429, "0".into());
     portal.set(|rules| rules.fault(Endpoint::Refresh, busy()));
     let before = count(&portal, Endpoint::Refresh);
     home.run(["token", "--force"]).done().ok();
     assert_eq!(count(&portal, Endpoint::Refresh), before + 2);
-    // A code may be sent again too: the portal says that it did not look at it.
+    // A code may be sent again, too, because the portal says that it did not process the request.
     portal.set(|rules| rules.fault(Endpoint::Code, busy()));
     let before = count(&portal, Endpoint::Code);
     sign_in(&home, &portal, "prod").ok();
@@ -235,7 +225,7 @@ fn a_portal_that_asks_for_patience_gets_it_once_per_wish() {
 }
 
 #[test]
-fn a_portal_that_asks_for_an_hour_is_left_alone() {
+fn a_retry_after_of_an_hour_is_not_waited_for() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::RetryAfter(503, "3600".into())));
     let before = count(&portal, Endpoint::Refresh);
@@ -245,7 +235,7 @@ fn a_portal_that_asks_for_an_hour_is_left_alone() {
 }
 
 #[test]
-fn a_portal_that_is_away_for_a_moment_is_asked_again_and_one_that_stays_away_is_not_for_ever() {
+fn a_short_outage_is_retried_and_a_long_one_ends_in_an_error() {
     let (portal, home) = signed_in();
     let away = || Fault::Status(503);
     portal.set(|rules| rules.fault_times(Endpoint::Refresh, away(), 2));
@@ -257,14 +247,14 @@ fn a_portal_that_is_away_for_a_moment_is_asked_again_and_one_that_stays_away_is_
     let said = home.run(["token", "--force"]).done().code(6).err_has("503");
     assert!(said.stderr.contains("prod"), "{}", said.stderr);
     assert_eq!(count(&portal, Endpoint::Refresh), before + 3);
-    // Without --force the stored token stands in, and that is said.
+    // Without --force the cached token is returned as a fallback, with a warning.
     home.run(["token"]).done().ok();
     is_intact(&portal, &home);
 }
 
-/// A code is not sent again where the portal does not say that it may be.
+/// A code is not sent again unless the portal says that it may be.
 #[test]
-fn a_code_is_not_sent_again_to_a_portal_that_only_fails() {
+fn a_code_is_not_sent_again_after_a_server_error() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     portal.set(|rules| rules.fault(Endpoint::Code, Fault::Status(503)));
@@ -272,9 +262,9 @@ fn a_code_is_not_sent_again_to_a_portal_that_only_fails() {
     assert_eq!(count(&portal, Endpoint::Token), 1);
 }
 
-/// Rule 11: the code is exchanged once. Where the answer is lost, the person signs in again.
+/// Rule 11: the code is sent once. If the response is lost, the user signs in again.
 #[test]
-fn rule_11_a_code_whose_answer_was_lost_is_not_sent_again() {
+fn rule_11_a_code_is_not_sent_again_after_a_lost_response() {
     for fault in [Fault::ResetAfter, Fault::Truncated, Fault::ResetBefore] {
         let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
         add(&home, &portal, "prod");
@@ -292,10 +282,10 @@ fn rule_11_a_code_whose_answer_was_lost_is_not_sent_again() {
     }
 }
 
-// — answers that end too early or never —
+// — responses that end too early or never —
 
 #[test]
-fn rule_29_a_drip_is_cut_off_by_the_commands_own_bound() {
+fn rule_29_a_slow_response_is_cut_off_by_the_time_limit_of_the_command() {
     let (portal, home) = signed_in();
     for fault in [Fault::Drip(Duration::from_secs(1)), Fault::Silence] {
         portal.set(|rules| rules.fault(Endpoint::Refresh, fault));
@@ -306,7 +296,7 @@ fn rule_29_a_drip_is_cut_off_by_the_commands_own_bound() {
             .err_has("in time");
         assert_eq!(count(&portal, Endpoint::Refresh), before + 1);
     }
-    // Silence before there is a connection to speak of.
+    // No answer before the TLS handshake.
     portal.set(|rules| rules.fault(Endpoint::Handshake, Fault::Silence));
     home.run(["--timeout", "1s", "token", "--force"])
         .done()
@@ -316,7 +306,7 @@ fn rule_29_a_drip_is_cut_off_by_the_commands_own_bound() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_asked_for_again() {
+fn a_truncated_response_is_requested_again() {
     let (portal, home) = signed_in();
     for fault in [Fault::Truncated, Fault::ResetAfter, Fault::ResetBefore] {
         let case = format!("{fault:?}");
@@ -332,7 +322,7 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
 }
 
 #[test]
-fn a_length_that_lies_yields_no_half_token() {
+fn a_wrong_content_length_never_yields_half_a_token() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::WrongLength));
     let said = home.run(["token", "--force"]).done().code(6).out("");
@@ -341,7 +331,7 @@ fn a_length_that_lies_yields_no_half_token() {
 }
 
 #[test]
-fn a_portal_that_is_switched_off_is_unreachable_and_nothing_is_forgotten() {
+fn a_stopped_portal_is_unreachable_and_nothing_is_deleted() {
     let (portal, home) = signed_in();
     portal.stop();
     home.run(["token", "--force"])
@@ -354,26 +344,15 @@ fn a_portal_that_is_switched_off_is_unreachable_and_nothing_is_forgotten() {
     is_intact(&portal, &home);
 }
 
-// — answers that are none —
+// — malformed responses —
 
 #[test]
-fn a_page_is_told_by_its_title() {
+fn an_html_page_is_reported_by_its_title() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     portal.set(|rules| rules.fault(Endpoint::Root, Fault::Html200));
     let url = portal.url();
     let ca = portal.ca_file(home.path()).display().to_string();
-    let arguments = [
-        "connections",
-        "add",
-        "--label",
-        "prod",
-        "--portal",
-        &url,
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        &ca,
-    ];
+    let arguments = add_arguments("prod", &url, APP_ID, &ca);
     home.run(arguments)
         .done()
         .code(6)
@@ -390,7 +369,8 @@ fn a_page_is_told_by_its_title() {
     home.run(["connections", "list"]).done().ok().out("");
 }
 
-/// The exit code that belongs to a malformed answer. An `error` object, however poor, is the portal's no.
+/// The exit code for a malformed response. An `error` object, however incomplete, is a refusal by
+/// the portal.
 fn code_of(name: &str) -> i32 {
     if name.contains("error") {
         7
@@ -400,7 +380,7 @@ fn code_of(name: &str) -> i32 {
 }
 
 #[test]
-fn no_malformed_answer_to_a_renewal_harms_the_sign_in() {
+fn no_malformed_response_to_a_renewal_harms_the_sign_in() {
     let (portal, home) = signed_in();
     for (name, fault) in Fault::malformed() {
         portal.set(|rules| rules.fault_always(Endpoint::Refresh, fault));
@@ -408,7 +388,7 @@ fn no_malformed_answer_to_a_renewal_harms_the_sign_in() {
         assert_eq!(said.code, code_of(name), "{name}: {}", said.stderr);
         assert_eq!(said.stdout, "", "{name}");
         is_harmless(&said, &portal, name);
-        // The stored token still serves.
+        // The cached token is still returned.
         portal.set(|rules| rules.clear_faults());
         home.run(["token"]).done().ok();
     }
@@ -416,7 +396,7 @@ fn no_malformed_answer_to_a_renewal_harms_the_sign_in() {
 }
 
 #[test]
-fn no_malformed_answer_to_who_am_i_is_taken_for_a_name() {
+fn no_malformed_response_to_whoami_is_taken_for_a_user_name() {
     let (portal, home) = signed_in();
     for (name, fault) in Fault::malformed() {
         portal.set(|rules| rules.fault_always(Endpoint::CommunitySelf, fault));
@@ -430,7 +410,7 @@ fn no_malformed_answer_to_who_am_i_is_taken_for_a_name() {
 }
 
 #[test]
-fn no_malformed_answer_to_a_code_signs_anybody_in() {
+fn no_malformed_response_to_a_code_creates_a_sign_in() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     for (name, fault) in Fault::malformed() {
@@ -448,7 +428,7 @@ fn no_malformed_answer_to_a_code_signs_anybody_in() {
 }
 
 #[test]
-fn no_malformed_answer_to_an_application_is_taken_for_a_token() {
+fn no_malformed_response_to_client_credentials_is_taken_for_a_token() {
     let (portal, home) = with_service();
     for (name, fault) in Fault::malformed() {
         portal.set(|rules| rules.fault_always(Endpoint::AppToken, fault.clone()));
@@ -461,7 +441,7 @@ fn no_malformed_answer_to_an_application_is_taken_for_a_token() {
             rules.fault_always(Endpoint::PortalSelf, fault);
         });
         let said = home.run(["whoami"]).done();
-        // An answer without an application is how a portal ignores a token: the token, not the portal, is at fault.
+        // A portal that ignores a token answers without an application: the token is rejected.
         let expected = match name {
             "empty object" | "wrong types" | "no text" => 7,
             _ => code_of(name),
@@ -475,9 +455,9 @@ fn no_malformed_answer_to_an_application_is_taken_for_a_token() {
     home.run(["whoami"]).done().ok();
 }
 
-/// A portal's words are shown on one line, with nothing in them that a terminal would obey (rule 28).
+/// Text from a portal is shown on one line, without control characters (rule 28).
 #[test]
-fn rule_28_a_portals_own_words_cannot_play_with_the_terminal() {
+fn rule_28_control_characters_from_a_portal_are_made_visible() {
     let (portal, home) = signed_in();
     let words = "no\u{1b}]0;owned\u{7}\u{1b}[2J\r\nerror: forged\u{202e}\u{9b}31m";
     for code in [400, 403, 500] {
@@ -505,7 +485,7 @@ fn rule_28_a_portals_own_words_cannot_play_with_the_terminal() {
 }
 
 #[test]
-fn rule_29_a_body_larger_than_any_portals_is_not_read_to_its_end() {
+fn rule_29_a_response_beyond_the_size_limit_is_not_read_to_its_end() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Huge(64 * 1024 * 1024)));
     home.run(["token", "--force"])
@@ -517,14 +497,16 @@ fn rule_29_a_body_larger_than_any_portals_is_not_read_to_its_end() {
 
 // — proxies —
 
-/// A proxy in front of a machine that only it can find: every CONNECT leads to one port of this machine.
+/// A proxy in front of a host that only it can find: every CONNECT leads to one port of this
+/// machine.
 struct Gateway {
     port: u16,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Gateway {
-    /// Leads to `target`, for those who bring `pair` (`user:password` in base64) where one is demanded.
+    /// Connects to `target`; where `pair` (`user:password` in base64) is required, only with these
+    /// credentials.
     fn to(target: u16, pair: Option<&'static str>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -534,7 +516,7 @@ impl Gateway {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let seen = Arc::clone(&seen);
-                thread::spawn(move || lead(client, target, pair, &seen));
+                thread::spawn(move || forward(client, target, pair, &seen));
             }
         });
         Self { port, heads }
@@ -549,7 +531,7 @@ impl Gateway {
     }
 }
 
-fn lead(mut client: TcpStream, target: u16, pair: Option<&str>, seen: &Mutex<Vec<String>>) {
+fn forward(mut client: TcpStream, target: u16, pair: Option<&str>, seen: &Mutex<Vec<String>>) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && matches!(client.read(&mut byte), Ok(1)) {
@@ -578,7 +560,7 @@ fn lead(mut client: TcpStream, target: u16, pair: Option<&str>, seen: &Mutex<Vec
     let _ = upwards.join();
 }
 
-/// A portal under a name that this machine cannot look up, and an application's connection to it.
+/// A portal under a name that this machine cannot look up, and an application connection to it.
 fn far_away() -> (Portal, Home) {
     let name = "gis.practice.invalid";
     let portal = Portal::builder().host(name).san(name).start();
@@ -648,7 +630,7 @@ fn a_proxy_is_used_where_the_environment_or_the_connection_names_one() {
 }
 
 #[test]
-fn a_proxys_password_is_used_and_never_shown() {
+fn a_proxy_password_is_used_and_never_shown() {
     let (portal, home) = far_away();
     // base64 of `me:p@ss-word`
     let gateway = Gateway::to(portal.port(), Some("bWU6cEBzcy13b3Jk"));
@@ -668,9 +650,9 @@ fn a_proxys_password_is_used_and_never_shown() {
     assert!(!said.stderr.contains("wrong-word"), "{}", said.stderr);
 }
 
-/// The proxy's own connection is not the portal's: what it forwards is TLS to the name in the address.
+/// The proxy's own connection is not the portal's: what it forwards is TLS to the host of the URL.
 #[test]
-fn behind_a_proxy_the_certificate_is_still_the_portals() {
+fn behind_a_proxy_the_portal_certificate_is_still_verified() {
     let (portal, home) = far_away();
     let other = Portal::builder().start();
     let gateway = Gateway::to(other.port(), None);
@@ -682,7 +664,7 @@ fn behind_a_proxy_the_certificate_is_still_the_portals() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_named_and_this_machine_needs_none() {
+fn an_unreachable_proxy_is_named_and_loopback_uses_no_proxy() {
     let (portal, home) = far_away();
     add_far(
         &home,
@@ -692,7 +674,7 @@ fn a_proxy_that_is_not_there_is_named_and_this_machine_needs_none() {
     )
     .code(6)
     .err_has("127.0.0.1:1");
-    // A portal on this machine is reached straight, whatever the environment says.
+    // A loopback portal is reached directly, whatever the environment says.
     let near = Portal::builder().start();
     let mut home = crate::home();
     home.set("HTTPS_PROXY", "http://127.0.0.1:1");

@@ -1,4 +1,4 @@
-//! Taking over a store of the Python package.
+//! Importing a store of the Python package.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::legacy::{lay_out, rewrite, Old, MY_PORTAL, NIGHTLY, ONLINE, PROD, VERSIONS};
+use crate::support::legacy::{
+    lay_out, rewrite, OldStore, MY_PORTAL, NIGHTLY, ONLINE, PROD, VERSIONS,
+};
 use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_SECRET, OTHER_USER, SERVICE_SECRET, USER,
 };
@@ -22,8 +24,8 @@ use crate::support::scenario::{add, change_tokens, sign_in, sign_in_as, stored};
 
 const NOTHING: &str = "Nothing to do";
 
-/// A store of this version in the place that ours shares with it.
-fn shared(version: &str) -> (Portal, Home, Old) {
+/// A store of this version at the path that our store shares with it.
+fn shared(version: &str) -> (Portal, Home, OldStore) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let old = lay_out(&home.store(), version, &home, &portal);
@@ -58,7 +60,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[track_caller]
-fn no_plaintext(home: &Home, old: &Old) {
+fn no_plaintext(home: &Home, old: &OldStore) {
     for secret in [APP_SECRET, SERVICE_SECRET, &old.access, &old.refresh] {
         assert_eq!(home.files_containing(secret), Vec::<PathBuf>::new());
     }
@@ -83,10 +85,10 @@ fn good_token(home: &Home, portal: &Portal, name: &str) -> String {
     token.line().to_owned()
 }
 
-// — the whole way —
+// — the whole import —
 
 #[test]
-fn stores_of_both_versions_are_taken_over_without_a_new_sign_in() {
+fn stores_of_both_versions_are_imported_without_a_new_sign_in() {
     for version in VERSIONS {
         let (portal, home, old) = shared(version);
         home.run(["token", "-c", "Prod"])
@@ -110,7 +112,7 @@ fn stores_of_both_versions_are_taken_over_without_a_new_sign_in() {
             assert!(!old.root.join(name).exists(), "{name}");
         }
 
-        // Signed in as before, but copies of the old file are worthless.
+        // Signed in as before, but copies of the old file no longer work.
         assert!(!portal.accepts_refresh_token(&old.refresh));
         assert!(!portal.accepts_access_token(&old.access));
         good_token(&home, &portal, "Prod");
@@ -121,7 +123,7 @@ fn stores_of_both_versions_are_taken_over_without_a_new_sign_in() {
         assert_eq!(portal.grants()[0], "exchange_refresh_token");
         home.run(["token", "-c", "my portal"]).done().code(3);
 
-        // The active one went before the default; ids are what they were.
+        // The active connection became the default; ids are unchanged.
         let prod = show(&home, "prod");
         assert_eq!(
             (&prod["id"], &prod["default"]),
@@ -140,7 +142,7 @@ fn stores_of_both_versions_are_taken_over_without_a_new_sign_in() {
 }
 
 #[test]
-fn applications_and_every_kind_of_verification_come_along() {
+fn applications_and_every_verify_ssl_setting_are_imported() {
     let (portal, home, _) = shared("0.2.1");
     import(&home, &[]).ok();
     let nightly = show(&home, NIGHTLY);
@@ -154,7 +156,7 @@ fn applications_and_every_kind_of_verification_come_along() {
 }
 
 #[test]
-fn the_advice_names_the_pages_where_secrets_are_reset() {
+fn the_hint_names_the_pages_where_secrets_are_reset() {
     let (portal, home, _) = shared("0.2.1");
     let out = import(&home, &["-q"]).ok();
     for app in ["AgePracticeApp01", "AgePracticeApp02"] {
@@ -163,9 +165,9 @@ fn the_advice_names_the_pages_where_secrets_are_reset() {
     }
     out.err_has("connections edit Nightly --client-secret-stdin")
         .err_has("connections edit \"My Portal\" --no-client-secret")
-        // Not asked, because nobody is signed in there.
+        // No request, because there is no sign-in.
         .err_has("https://www.arcgis.com/home/content.html");
-    // The advice works: people need no secret.
+    // The hint works: user connections need no secret.
     home.run(["connections", "edit", "Prod", "--no-client-secret"])
         .done()
         .ok();
@@ -175,7 +177,7 @@ fn the_advice_names_the_pages_where_secrets_are_reset() {
 
 #[cfg(unix)]
 #[test]
-fn rule_25_what_others_could_read_they_can_read_no_more() {
+fn rule_25_files_that_others_could_read_are_made_private() {
     use std::os::unix::fs::PermissionsExt;
     let (_portal, home, old) = shared("0.2.1");
     fs::set_permissions(&old.root, fs::Permissions::from_mode(0o755)).unwrap();
@@ -196,9 +198,9 @@ fn rule_25_what_others_could_read_they_can_read_no_more() {
 }
 
 #[test]
-fn a_dry_run_tells_all_and_touches_nothing() {
+fn a_dry_run_reports_everything_and_changes_nothing() {
     let (portal, home, _) = shared("0.2.1");
-    home.has_plaintext_in("store/connections");
+    home.allow_secrets_in("store/connections");
     let before = snapshot(home.path());
     let out = import(&home, &["--dry-run"]).ok();
     for label in ["Prod", "My Portal", "Online", "Nightly"] {
@@ -213,7 +215,7 @@ fn a_dry_run_tells_all_and_touches_nothing() {
 }
 
 #[test]
-fn offline_nothing_is_asked_and_what_is_left_to_do_is_told() {
+fn offline_sends_no_request_and_reports_what_is_left_to_do() {
     let (portal, home, old) = shared("0.1.7");
     let out = import(&home, &["--offline"]).ok();
     assert!(out.stdout.contains("age-oauth refresh --now -c Prod"));
@@ -223,7 +225,7 @@ fn offline_nothing_is_asked_and_what_is_left_to_do_is_told() {
         .done()
         .ok()
         .out(&format!("{}\n", old.access));
-    // Of unknown age, it is taken to be old enough to be extended soon.
+    // Its age is unknown, so that it counts as due to be extended.
     change_tokens(&home, "Prod", |tokens| {
         let refresh = tokens.refresh.as_ref().unwrap();
         let age = jiff::Timestamp::now().duration_since(refresh.issued_at);
@@ -235,7 +237,7 @@ fn offline_nothing_is_asked_and_what_is_left_to_do_is_told() {
 }
 
 #[test]
-fn json_says_it_all_in_one_array() {
+fn json_reports_every_connection_in_one_array() {
     let (portal, home, _) = shared("0.2.1");
     let planned = import(&home, &["--dry-run", "--json"]).ok().json();
     assert_eq!(planned[0]["outcome"], "would_import");
@@ -269,7 +271,7 @@ fn json_says_it_all_in_one_array() {
 // — the old store stays —
 
 #[test]
-fn with_keep_plaintext_the_old_tool_goes_on() {
+fn with_keep_plaintext_the_predecessor_keeps_working() {
     let (portal, home, old) = shared("0.2.1");
     let before = snapshot(&old.root);
     import(&home, &["--keep-plaintext"]).ok();
@@ -280,7 +282,7 @@ fn with_keep_plaintext_the_old_tool_goes_on() {
     assert_eq!(portal.connections(), 0);
     assert!(portal.accepts_refresh_token(&old.refresh));
 
-    // The old id, the new one and the label lead to the new connection.
+    // The old id, the new id and the label select the new connection.
     let prod = show(&home, "Prod");
     assert_ne!(prod["id"], PROD);
     assert_eq!(
@@ -298,7 +300,7 @@ fn with_keep_plaintext_the_old_tool_goes_on() {
     good_token(&home, &portal, PROD);
     assert!(portal.accepts_refresh_token(&old.refresh));
 
-    // When the old tool is not needed any more, its sign-in is given back.
+    // When the predecessor is no longer needed, its sign-in is revoked.
     let out = import(&home, &[]).ok();
     assert!(out
         .stdout
@@ -319,7 +321,7 @@ fn with_keep_plaintext_the_old_tool_goes_on() {
 }
 
 #[test]
-fn a_sign_in_that_was_left_there_is_fetched_later() {
+fn a_sign_in_that_was_left_in_place_is_imported_later() {
     let (portal, home, old) = shared("0.1.7");
     import(&home, &["--keep-plaintext"]).ok();
     import(&home, &[]).ok();
@@ -334,7 +336,7 @@ fn a_sign_in_that_was_left_there_is_fetched_later() {
 // — elsewhere —
 
 #[test]
-fn a_store_elsewhere_is_emptied() {
+fn a_store_at_another_path_is_emptied() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let elsewhere = home.path().join("old store/age_oauth");
     let old = lay_out(&elsewhere, "0.2.1", &home, &portal);
@@ -351,7 +353,7 @@ fn a_store_elsewhere_is_emptied() {
 
 #[cfg(all(unix, not(target_os = "macos")))]
 #[test]
-fn the_usual_place_is_looked_at_wherever_our_store_is() {
+fn the_default_path_is_searched_wherever_our_store_is() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let usual = home.path().join(".config/age_oauth");
     let old = lay_out(&usual, "0.1.7", &home, &portal);
@@ -362,7 +364,7 @@ fn the_usual_place_is_looked_at_wherever_our_store_is() {
 }
 
 #[test]
-fn an_id_that_another_connection_has_is_not_taken() {
+fn an_id_that_is_in_use_is_not_taken() {
     let (_portal, home, _) = shared("0.1.7");
     let other = Portal::start(PortalVersion::Enterprise114);
     import(&home, &[]).ok();
@@ -378,10 +380,10 @@ fn an_id_that_another_connection_has_is_not_taken() {
     assert!(!other.accepts_refresh_token(&old.refresh));
 }
 
-// — what people and time did to the files —
+// — edited and damaged files —
 
 #[test]
-fn files_edited_by_hand_are_understood() {
+fn files_edited_by_hand_are_parsed() {
     let (portal, home, old) = shared("0.2.1");
     rewrite(&old.env(PROD), |text| {
         let text = text
@@ -399,7 +401,7 @@ fn files_edited_by_hand_are_understood() {
     let out = import(&home, &[]).ok();
     good_token(&home, &portal, "Prod");
     no_plaintext(&home, &old);
-    // What is not age-oauth's own is not lost.
+    // Lines that are not age-oauth's own are kept.
     assert!(out.stdout.contains("MY_FTP_PASSWORD"), "{}", out.stdout);
     assert!(!out.stdout.contains("EMPTY"));
     let kept = fs::read_to_string(old.file(PROD, "left-over.env")).unwrap();
@@ -408,7 +410,7 @@ fn files_edited_by_hand_are_understood() {
 }
 
 #[test]
-fn what_is_missing_is_told_and_the_rest_goes_on() {
+fn missing_parts_are_reported_and_the_rest_is_imported() {
     let (portal, home, old) = shared("0.2.1");
     let without = |id: &str, key: &str| {
         rewrite(&old.env(id), |text| {
@@ -432,7 +434,7 @@ fn what_is_missing_is_told_and_the_rest_goes_on() {
     for id in [ONLINE, MY_PORTAL] {
         assert!(out.stderr.contains(id), "{}", out.stderr);
     }
-    // Once it is mended, the next run takes it.
+    // Once it is fixed, the next run imports it.
     assert!(old.env(ONLINE).exists());
     rewrite(&old.env(ONLINE), |text| text + "OAUTH_CLIENT_ID=abc\n");
     fs::remove_dir_all(old.file(MY_PORTAL, "")).unwrap();
@@ -444,7 +446,7 @@ fn what_is_missing_is_told_and_the_rest_goes_on() {
 }
 
 #[test]
-fn labels_that_are_taken_too_long_or_strange_are_made_to_fit() {
+fn labels_that_are_in_use_too_long_or_invalid_are_adapted() {
     let (portal, home, old) = shared("0.2.1");
     add(&home, &portal, "prod");
     let relabel = |id: &str, label: &str| {
@@ -472,13 +474,13 @@ fn labels_that_are_taken_too_long_or_strange_are_made_to_fit() {
         assert!(all.iter().any(|row| row["label"] == label), "{label}");
     }
     good_token(&home, &portal, "Prod (2)");
-    // Who was there first is still the default.
+    // The default is unchanged.
     assert_ne!(show(&home, "prod")["id"], PROD);
     assert_eq!(show(&home, "prod")["default"], true);
 }
 
 #[test]
-fn an_id_too_long_for_ours_is_remembered() {
+fn an_id_that_is_too_long_is_replaced_and_remembered() {
     let (portal, home, old) = shared("0.1.7");
     let long = format!("{}_e7dabe90", "prod".repeat(55));
     fs::rename(old.file(PROD, ""), old.file(&long, "")).unwrap();
@@ -496,7 +498,7 @@ fn an_id_too_long_for_ours_is_remembered() {
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_told() {
+fn unusable_settings_are_reported() {
     let (portal, home, old) = shared("0.2.1");
     rewrite(&old.env(PROD), |text| {
         text.replace("my certs", "no certs")
@@ -510,7 +512,7 @@ fn settings_that_cannot_be_used_are_told() {
     for part in ["ca.pem", "redirect URI", "Referer"] {
         assert!(out.stdout.contains(part), "{part}: {}", out.stdout);
     }
-    // Without its authority it trusts nobody new, and nothing was sent.
+    // Without its authority file no other authority is trusted, and no request is sent.
     assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 0);
     assert_eq!(show(&home, "Prod")["verify_ssl"], "true");
     no_plaintext(&home, &old);
@@ -531,7 +533,7 @@ fn settings_that_cannot_be_used_are_told() {
 #[test]
 fn portals_over_plain_http_are_refused() {
     let (portal, home, old) = shared("0.1.7");
-    home.has_plaintext_in("store/connections");
+    home.allow_secrets_in("store/connections");
     rewrite(&old.env(PROD), |text| {
         text.replace(
             &format!("PORTAL_URL={}", portal.url()),
@@ -547,14 +549,14 @@ fn portals_over_plain_http_are_refused() {
 // — interruptions —
 
 #[test]
-fn killed_during_the_exchange_the_next_run_finishes_it() {
+fn after_a_kill_during_the_exchange_the_next_run_finishes_it() {
     let (portal, home, old) = shared("0.2.1");
     portal.set(|rules| rules.fault(Endpoint::Exchange, Fault::Silence));
     let mut child = home.run(["connections", "import"]).spawn();
     portal.wait_for_requests(Endpoint::Exchange, 1);
     child.kill().unwrap();
     child.wait().unwrap();
-    // The plaintext was gone before the portal was asked.
+    // The plaintext was deleted before the request.
     assert!(!old.env(PROD).exists());
     assert!(portal.accepts_refresh_token(&old.refresh));
     let out = import(&home, &[]).ok();
@@ -568,8 +570,8 @@ fn killed_during_the_exchange_the_next_run_finishes_it() {
     nothing_to_do(&home, &[]);
 }
 
-/// As if a run had ended between making the connection and deleting the plaintext.
-fn half_imported(version: &str) -> (Portal, Home, Old) {
+/// The state after a run that ended between creating the connection and deleting the plaintext.
+fn half_imported(version: &str) -> (Portal, Home, OldStore) {
     let (portal, home, old) = shared(version);
     let env = fs::read(old.env(PROD)).unwrap();
     let index = fs::read(old.root.join("connections.json")).unwrap();
@@ -594,7 +596,7 @@ fn a_half_done_import_resumes() {
         assert!(out
             .stdout
             .contains("[OK] Finished importing connection: Prod\n"));
-        // A copy of a person's own is theirs, but told.
+        // A copy that the user made is kept, and reported.
         assert!(out.stdout.contains(".env.bak"), "{}", out.stdout);
         fs::remove_file(old.file(PROD, ".env.bak")).unwrap();
         no_plaintext(&home, &old);
@@ -606,8 +608,9 @@ fn a_half_done_import_resumes() {
 }
 
 #[test]
-fn of_two_sign_ins_the_newer_one_stays() {
-    // A program of the old package still ran, extended the sign-in, and wrote its file anew.
+fn of_two_sign_ins_the_newer_one_is_kept() {
+    // A program of the predecessor was still running, extended the sign-in, and wrote its file
+    // again.
     let (portal, home, old) = half_imported("0.2.1");
     let seed = portal.seed_user(USER);
     let newer = seed["refresh_token"].as_str().unwrap();
@@ -621,7 +624,7 @@ fn of_two_sign_ins_the_newer_one_stays() {
     assert!(portal.accepts_refresh_token(&old.refresh));
     good_token(&home, &portal, PROD);
 
-    // Somebody signed in with age-oauth meanwhile.
+    // Meanwhile the user signed in with age-oauth.
     let (portal, home, old) = half_imported("0.2.1");
     sign_in_as(&home, &portal, "Prod", OTHER_USER, &["--switch-user"]).ok();
     let out = import(&home, &[]).ok();
@@ -634,7 +637,7 @@ fn of_two_sign_ins_the_newer_one_stays() {
 }
 
 #[test]
-fn of_two_client_secrets_a_person_decides() {
+fn of_two_client_secrets_the_user_chooses() {
     let (_portal, home, old) = half_imported("0.2.1");
     rewrite(&old.env(PROD), |text| {
         text.replace(APP_SECRET, "reset-secret")
@@ -658,11 +661,11 @@ fn of_two_client_secrets_a_person_decides() {
 }
 
 #[test]
-fn a_connection_made_anew_by_the_old_tool_is_taken_over_again() {
+fn a_connection_that_the_predecessor_creates_again_is_imported_again() {
     let (portal, home, old) = shared("0.2.1");
     let made = snapshot(&old.root);
     import(&home, &[]).ok();
-    // The old package gives it the same id, and writes its own kind of meta.json over ours.
+    // The predecessor gives it the same id and overwrites our meta.json with its own format.
     let seed = portal.seed_user(USER);
     let newer = seed["refresh_token"].as_str().unwrap();
     for (path, content) in made {
@@ -680,7 +683,7 @@ fn a_connection_made_anew_by_the_old_tool_is_taken_over_again() {
 }
 
 #[test]
-fn many_at_once_do_it_once() {
+fn concurrent_imports_import_once() {
     let (portal, home, old) = shared("0.2.1");
     let children: Vec<_> = (0..8)
         .map(|_| {
@@ -703,7 +706,7 @@ fn many_at_once_do_it_once() {
 // — portals —
 
 #[test]
-fn a_portal_that_is_away_leaves_the_connection_imported() {
+fn an_unreachable_portal_leaves_the_connection_imported() {
     let (portal, home, old) = shared("0.1.7");
     portal.stop();
     import(&home, &[])
@@ -717,7 +720,7 @@ fn a_portal_that_is_away_leaves_the_connection_imported() {
 }
 
 #[test]
-fn a_sign_in_that_has_ended_is_imported_as_one_that_is_needed() {
+fn a_sign_in_that_has_ended_is_imported_as_missing() {
     let (portal, home, old) = shared("0.2.1");
     portal.revoke_all();
     let out = import(&home, &[]).ok();
@@ -730,7 +733,7 @@ fn a_sign_in_that_has_ended_is_imported_as_one_that_is_needed() {
 }
 
 #[test]
-fn a_portal_that_cannot_exchange_is_told() {
+fn a_portal_without_exchange_is_reported() {
     let portal = Portal::start(PortalVersion::Enterprise105);
     let home = home();
     let old = lay_out(&home.store(), "0.1.7", &home, &portal);
@@ -744,10 +747,10 @@ fn a_portal_that_cannot_exchange_is_told() {
 // — bad input —
 
 #[test]
-fn what_cannot_be_read_stays_and_the_rest_goes_on() {
+fn unreadable_files_stay_and_the_rest_is_imported() {
     let (portal, home, old) = shared("0.2.1");
-    home.has_plaintext_in("store/connections");
-    // A directory, bytes that are no text, a broken meta.json beside a good `.env`.
+    home.allow_secrets_in("store/connections");
+    // A directory, bytes that are not text, a damaged meta.json beside a valid `.env`.
     fs::remove_file(old.env(MY_PORTAL)).unwrap();
     fs::create_dir(old.env(MY_PORTAL)).unwrap();
     fs::write(old.env(ONLINE), b"PORTAL_URL=\xff\xfe\xff\n").unwrap();
@@ -768,7 +771,7 @@ fn what_cannot_be_read_stays_and_the_rest_goes_on() {
     }
     assert!(old.env(MY_PORTAL).is_dir());
     good_token(&home, &portal, "Prod");
-    // Still there, still told; Prod is done.
+    // They are still there and still reported; Prod is imported.
     let out = import(&home, &[]).code(1);
     assert_eq!(out.stdout, "");
 }
@@ -779,7 +782,7 @@ fn links_pipes_and_locked_files_are_refused() {
     use std::os::unix::fs::{symlink, PermissionsExt};
     let (portal, home, old) = shared("0.2.1");
     for plain in ["store/connections", "moved", "dotfiles.env"] {
-        home.has_plaintext_in(plain);
+        home.allow_secrets_in(plain);
     }
     let aside = home.path().join("dotfiles.env");
     fs::rename(old.env(PROD), &aside).unwrap();
@@ -800,11 +803,11 @@ fn links_pipes_and_locked_files_are_refused() {
     for id in [PROD, MY_PORTAL, NIGHTLY] {
         assert!(out.stderr.contains(id), "{}", out.stderr);
     }
-    // root reads everything.
+    // Root can read everything.
     assert_eq!(out.stdout.contains("Online"), readable, "{}", out.stdout);
     assert_eq!(before, (fs::read(&aside).unwrap(), snapshot(&moved)));
     assert_eq!(portal.connections(), 0);
-    // The file itself in place of the link, and it works.
+    // With the file itself in place of the link, the import works.
     fs::remove_file(old.env(PROD)).unwrap();
     fs::rename(&aside, old.env(PROD)).unwrap();
     let out = import(&home, &[]).code(1);
@@ -813,7 +816,7 @@ fn links_pipes_and_locked_files_are_refused() {
 }
 
 #[test]
-fn a_broken_index_hides_nothing_and_a_hostile_one_leads_nowhere() {
+fn a_damaged_index_hides_nothing_and_a_hostile_index_is_not_followed() {
     let (portal, home, old) = shared("0.1.7");
     let index = old.root.join("connections.json");
     let good = fs::read_to_string(&index).unwrap();
@@ -859,12 +862,12 @@ fn without_a_keychain_nothing_is_changed() {
     good_token(&home, &portal, "Prod");
 }
 
-// — in process, where a keychain can be made to fail —
+// — in process, where the keychain can be made to fail —
 
 struct Bench {
     portal: Portal,
     home: Home,
-    old: Old,
+    old: OldStore,
     keychain: Arc<dyn SecretStore>,
     context: Context,
 }
@@ -885,7 +888,7 @@ impl Bench {
         }
     }
 
-    /// Takes `Prod` over; `meanwhile` happens between reading and writing.
+    /// Imports `Prod`; `meanwhile` happens between reading and writing.
     fn import(&self, meanwhile: impl FnOnce()) -> age_oauth::Result<Migrated> {
         let connections = ConnectionStore::open(self.home.store());
         let keychains = Keychains::fixed(Arc::clone(&self.keychain));
@@ -910,7 +913,7 @@ impl Bench {
 fn a_keychain_that_fails_leaves_the_plaintext() {
     let keychain = MemoryStore::new();
     let bench = Bench::new(Arc::new(keychain.clone()));
-    bench.home.has_plaintext_in("store/connections");
+    bench.home.allow_secrets_in("store/connections");
     let before = fs::read(bench.old.env(PROD)).unwrap();
     for call in [Call::Set, Call::Get] {
         keychain.fail_next(call, KeychainReason::Locked);
@@ -926,10 +929,10 @@ fn a_keychain_that_fails_leaves_the_plaintext() {
     assert_eq!(bench.portal.connections(), 0);
 }
 
-/// Gives back something else than was stored.
-struct Forgetful(MemoryStore);
+/// A keychain that returns something else than was stored.
+struct AlteringStore(MemoryStore);
 
-impl SecretStore for Forgetful {
+impl SecretStore for AlteringStore {
     fn name(&self) -> &'static str {
         "forgetful"
     }
@@ -955,9 +958,9 @@ impl SecretStore for Forgetful {
 }
 
 #[test]
-fn a_keychain_that_gives_back_something_else_leaves_the_plaintext() {
-    let bench = Bench::new(Arc::new(Forgetful(MemoryStore::new())));
-    bench.home.has_plaintext_in("store/connections");
+fn a_keychain_that_returns_something_else_leaves_the_plaintext() {
+    let bench = Bench::new(Arc::new(AlteringStore(MemoryStore::new())));
+    bench.home.allow_secrets_in("store/connections");
     let before = fs::read(bench.old.env(PROD)).unwrap();
     match bench.import(|| ()).unwrap_err() {
         Error::Keychain { error, item, .. } => {
@@ -970,9 +973,9 @@ fn a_keychain_that_gives_back_something_else_leaves_the_plaintext() {
 }
 
 #[test]
-fn a_file_that_was_written_meanwhile_is_not_deleted() {
+fn a_file_that_changed_during_the_import_is_not_deleted() {
     let bench = Bench::new(Arc::new(MemoryStore::new()));
-    bench.home.has_plaintext_in("store/connections");
+    bench.home.allow_secrets_in("store/connections");
     let env = bench.old.env(PROD);
     let write = || {
         let text = fs::read_to_string(&env).unwrap();
@@ -989,7 +992,7 @@ fn a_file_that_was_written_meanwhile_is_not_deleted() {
 // — profiles of the ArcGIS API for Python —
 
 #[test]
-fn profiles_become_connections_that_need_a_sign_in() {
+fn profiles_become_connections_without_a_sign_in() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let text = format!(
         "[prod]\nurl = {}/home/index.html\nusername = your.username\nclient_id = AgePracticeApp01\n\n\

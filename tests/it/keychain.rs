@@ -1,325 +1,27 @@
-//! The library's OS keychain on real providers of the Secret Service, GNOME Keyring and KeePassXC, each in a D-Bus session of
-//! its own.
+//! The `os` keychain on real providers of the Secret Service, GNOME Keyring and KeePassXC, each in
+//! a D-Bus session of its own.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixListener;
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET};
 use crate::support::scenario::{add, sign_in};
-use crate::support::{until, TIMEOUT};
+use crate::support::secret_service::{Provider, SecretService, SilentBus};
+use crate::support::until;
 use age_oauth::{
     Context, Environment, Item, ItemKind, KeychainKind, KeychainReason, Keychains, Secret,
     SecretStore,
 };
-use secret_service::blocking::SecretService;
-use secret_service::EncryptionType;
 
-const BUS: &str = r#"<busconfig>
-  <type>session</type>
-  <listen>unix:dir=FOLDER</listen>
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
-    <allow own="*"/>
-  </policy>
-</busconfig>"#;
-
-/// An empty database of KeePassXC that lends its root group to the Secret Service. The group's UUID is there twice, in base64
-/// and in digits.
-const DATABASE: &str = r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
-<KeePassFile>
-  <Meta>
-    <RecycleBinEnabled>False</RecycleBinEnabled>
-    <CustomData>
-      <Item>
-        <Key>FDO_SECRETS_EXPOSED_GROUP</Key>
-        <Value>{70726163-7469-6365-2064-617461626173}</Value>
-      </Item>
-    </CustomData>
-  </Meta>
-  <Root>
-    <Group><UUID>cHJhY3RpY2UgZGF0YWJhcw==</UUID><Name>practice</Name></Group>
-  </Root>
-</KeePassFile>
-"#;
-
-/// KeePassXC as a person sets it up who makes it their Secret Service, and wants no window for each access.
-const SETTINGS: &str = "[General]
-SingleInstance=false
-
-[FdoSecrets]
-Enabled=true
-ConfirmAccessItem=false
-ConfirmDeleteItem=false
-ShowNotification=false
-";
-
-/// Programs that provide the Secret Service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Provider {
-    GnomeKeyring,
-    KeePassXc,
-}
-
-/// A D-Bus session without services that start by themselves, and an unlocked provider in it. Both end with it.
-pub(crate) struct Session {
-    folder: tempfile::TempDir,
-    address: String,
-    bus: Child,
-    provider: Provider,
-    daemon: Option<Child>,
-}
-
-impl Session {
-    pub(crate) fn start() -> Self {
-        Self::with(Provider::GnomeKeyring)
-    }
-
-    pub(crate) fn with(provider: Provider) -> Self {
-        let mut session = Self::without_daemon();
-        session.provider = provider;
-        session.start_daemon();
-        session
-    }
-
-    fn without_daemon() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["home", "data", "config"] {
-            std::fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        private_dir(&folder.path().join("run"));
-        let config = folder.path().join("bus.conf");
-        let path = folder.path().display().to_string();
-        std::fs::write(&config, BUS.replace("FOLDER", &path)).unwrap();
-        let mut bus = Command::new("dbus-daemon")
-            .arg("--nofork")
-            .arg("--print-address=1")
-            .arg(format!("--config-file={}", config.display()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        BufReader::new(bus.stdout.take().unwrap())
-            .read_line(&mut address)
-            .unwrap();
-        Self {
-            folder,
-            address: address.trim().to_owned(),
-            bus,
-            provider: Provider::GnomeKeyring,
-            daemon: None,
-        }
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", std::env::var("PATH").unwrap_or_default())
-            .env("HOME", self.folder.path().join("home"))
-            .env("XDG_DATA_HOME", self.folder.path().join("data"))
-            .env("XDG_CONFIG_HOME", self.folder.path().join("config"))
-            .env("XDG_RUNTIME_DIR", self.folder.path().join("run"))
-            .env("TMPDIR", self.folder.path())
-            .env("QT_QPA_PLATFORM", "offscreen")
-            .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
-    }
-
-    fn start_daemon(&mut self) {
-        let mut command = match self.provider {
-            Provider::GnomeKeyring => {
-                let mut command = self.command("gnome-keyring-daemon");
-                command.args(["--foreground", "--unlock", "--components=secrets"]);
-                command
-            }
-            Provider::KeePassXc => {
-                let mut command = self.keepassxc();
-                command.arg("--pw-stdin");
-                command
-            }
-        };
-        let mut daemon = command.stdin(Stdio::piped()).spawn().unwrap();
-        let mut stdin = daemon.stdin.take().unwrap();
-        stdin.write_all(b"password").unwrap();
-        drop(stdin);
-        self.daemon = Some(daemon);
-        self.wait_for_owner(true);
-        // The name is owned a little before the keyring is unlocked.
-        until(|| {
-            let service = self.service();
-            let ready = service
-                .get_default_collection()
-                .is_ok_and(|collection| !collection.is_locked().unwrap_or(true));
-            ready
-        });
-    }
-
-    /// KeePassXC with a database, which is made where there is none.
-    fn keepassxc(&self) -> Command {
-        let at = |name: &str| self.folder.path().join(name);
-        let (database, settings) = (at("practice.kdbx"), at("keepassxc.ini"));
-        std::fs::write(&settings, SETTINGS).unwrap();
-        if !database.exists() {
-            std::fs::write(at("practice.xml"), DATABASE).unwrap();
-            let mut import = self
-                .command("keepassxc-cli")
-                .args(["import", "--set-password", "--decryption-time", "100"])
-                .args([&at("practice.xml"), &database])
-                .stdin(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let answers = b"password\npassword\n";
-            import.stdin.take().unwrap().write_all(answers).unwrap();
-            assert!(import.wait().unwrap().success());
-        }
-        let mut command = self.command("keepassxc");
-        command
-            .args(["--config".as_ref(), settings.as_os_str()])
-            .args(["--localconfig".as_ref(), at("local.ini").as_os_str()])
-            .arg(database);
-        command
-    }
-
-    fn stop_daemon(&mut self) {
-        let mut daemon = self.daemon.take().unwrap();
-        // KeePassXC writes its file a moment after a change, and when it ends in peace.
-        let id = daemon.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(sent.success());
-        until(|| daemon.try_wait().unwrap().is_some());
-        self.wait_for_owner(false);
-    }
-
-    fn wait_for_owner(&self, wanted: bool) {
-        let connection = self.connect();
-        until(|| {
-            let answer = connection
-                .call_method(
-                    Some("org.freedesktop.DBus"),
-                    "/org/freedesktop/DBus",
-                    Some("org.freedesktop.DBus"),
-                    "NameHasOwner",
-                    &"org.freedesktop.secrets",
-                )
-                .unwrap();
-            answer.body().deserialize::<bool>().unwrap() == wanted
-        });
-    }
-
-    fn connect(&self) -> zbus::blocking::Connection {
-        zbus::blocking::connection::Builder::address(&*self.address)
-            .and_then(|builder| builder.method_timeout(TIMEOUT).build())
-            .unwrap()
-    }
-
-    /// Straight to the daemon, past the code under test.
-    fn service(&self) -> SecretService<'static> {
-        SecretService::connect_with_existing(EncryptionType::Plain, self.connect()).unwrap()
-    }
-
-    /// A second item of the same name, as another program might make it.
-    fn duplicate(&self, item: &Item, secret: &[u8]) {
-        self.duplicate_of(&item.account(), secret);
-    }
-
-    pub(crate) fn duplicate_of(&self, account: &str, secret: &[u8]) {
-        let attributes = HashMap::from([("service", "age-oauth"), ("username", account)]);
-        self.service()
-            .get_default_collection()
-            .unwrap()
-            .create_item("another's", attributes, secret, false, "text/plain")
-            .unwrap();
-    }
-
-    /// The item that is there gets another secret, as other programs change it.
-    fn overwrite(&self, item: &Item, secret: &str) {
-        let account = item.account();
-        if self.provider == Provider::GnomeKeyring {
-            let attributes = ["service", "age-oauth", "username", &account];
-            self.secret_tool(&[&["store", "--label=x"], &attributes[..]].concat(), secret);
-            return;
-        }
-        // For `secret-tool`, which makes an item anew, KeePassXC wants a person's consent.
-        let service = self.service();
-        let attributes = HashMap::from([("service", "age-oauth"), ("username", &*account)]);
-        let found = service.search_items(attributes).unwrap();
-        let [only] = &*found.unlocked else {
-            panic!("not one item");
-        };
-        only.set_secret(secret.as_bytes(), "text/plain").unwrap();
-    }
-
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
-    pub(crate) fn lock(&self) {
-        self.service()
-            .get_default_collection()
-            .unwrap()
-            .lock()
-            .unwrap();
-    }
-
-    /// The library's keychain in this session.
-    fn keychain(&self, person: bool) -> Arc<dyn SecretStore> {
-        keychain(&self.address, "20s", person)
-    }
-
-    fn secret_tool(&self, arguments: &[&str], input: &str) -> String {
-        let mut tool = self
-            .command("secret-tool")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        tool.stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = tool.wait_with_output().unwrap();
-        // `search` tells the attributes on stderr.
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let Some(daemon) = &mut self.daemon {
-            end(daemon);
-        }
-        end(&mut self.bus);
-    }
-}
-
-/// Ends a process that this test started, by its id.
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-fn private_dir(path: &Path) {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().mode(0o700).create(path).unwrap();
+/// The library's keychain in this session.
+fn keychain_in(service: &SecretService, interactive: bool) -> Arc<dyn SecretStore> {
+    keychain(service.address(), "20s", interactive)
 }
 
 /// The library's keychain on the bus at this address.
-fn keychain(address: &str, timeout: &str, person: bool) -> Arc<dyn SecretStore> {
+fn keychain(address: &str, timeout: &str, interactive: bool) -> Arc<dyn SecretStore> {
     let context = Context {
         environment: Environment::of([
             ("DBUS_SESSION_BUS_ADDRESS", address),
@@ -327,7 +29,7 @@ fn keychain(address: &str, timeout: &str, person: bool) -> Arc<dyn SecretStore> 
         ]),
         ..Context::process()
     };
-    Keychains::new("/nonexistent".into(), true, person, &context).of(KeychainKind::Os)
+    Keychains::new("/nonexistent".into(), true, interactive, &context).of(KeychainKind::Os)
 }
 
 fn tokens() -> Item {
@@ -344,91 +46,9 @@ fn stored(keychain: &dyn SecretStore, item: &Item) -> Option<String> {
     found.map(|secret| secret.expose().to_owned())
 }
 
-/// What passes over a bus, one line of `dbus-monitor --profile` each.
-struct Monitor {
-    process: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-    marker: zbus::blocking::Connection,
-}
-
-impl Monitor {
-    fn start(session: &Session) -> Self {
-        let mut process = session
-            .command("dbus-monitor")
-            .args(["--address", &session.address, "--profile"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = Arc::default();
-        collect(process.stdout.take().unwrap(), Arc::clone(&lines));
-        let monitor = Self {
-            process,
-            lines,
-            marker: session.connect(),
-        };
-        monitor.mark();
-        monitor
-    }
-
-    /// Waits until the monitor has seen all that was said so far, and returns it.
-    fn mark(&self) -> Vec<String> {
-        let name = self.marker.unique_name().unwrap().to_string();
-        let seen = |line: &String| line.contains("\tGetId") && line.contains(&name);
-        until(|| {
-            self.marker
-                .call_method(
-                    Some("org.freedesktop.DBus"),
-                    "/org/freedesktop/DBus",
-                    Some("org.freedesktop.DBus"),
-                    "GetId",
-                    &(),
-                )
-                .unwrap();
-            thread::sleep(Duration::from_millis(20));
-            self.lines.lock().unwrap().iter().any(seen)
-        });
-        std::mem::take(&mut *self.lines.lock().unwrap())
-    }
-
-    /// The methods called by whoever came to the bus since the last mark, in order.
-    fn calls_of_newcomers(&self) -> Vec<String> {
-        let lines = self.mark();
-        let calls: Vec<Vec<&str>> = lines
-            .iter()
-            .filter(|line| line.starts_with("mc\t"))
-            .map(|line| line.split('\t').collect())
-            .collect();
-        // Columns: kind, time, serial, sender, destination, path, interface, member.
-        let newcomers: Vec<&str> = calls
-            .iter()
-            .filter(|call| call[7] == "Hello")
-            .map(|call| call[3])
-            .collect();
-        calls
-            .iter()
-            .filter(|call| newcomers.contains(&call[3]))
-            .map(|call| call[7].to_owned())
-            .collect()
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        end(&mut self.process);
-    }
-}
-
-fn collect(output: ChildStdout, lines: Arc<Mutex<Vec<String>>>) {
-    thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            lines.lock().unwrap().push(line);
-        }
-    });
-}
-
-fn what_is_kept_comes_back_until_it_is_deleted(provider: Provider) {
-    let session = Session::with(provider);
-    let keychain = session.keychain(false);
+fn an_item_can_be_read_until_it_is_deleted(provider: Provider) {
+    let session = SecretService::start(provider);
+    let keychain = keychain_in(&session, false);
     assert_eq!(stored(&*keychain, &tokens()), None);
     assert!(!keychain.delete(&tokens()).unwrap());
     for text in ["{\"a\":1}", "Grüße 🗺", "", &"x".repeat(64 * 1024)] {
@@ -448,21 +68,13 @@ fn what_is_kept_comes_back_until_it_is_deleted(provider: Provider) {
     assert_eq!(stored(&*keychain, &other).as_deref(), Some("other"));
 }
 
-fn a_person_recognises_the_item_and_other_programs_read_it(provider: Provider) {
-    let session = Session::with(provider);
-    let keychain = session.keychain(false);
+fn an_item_has_a_readable_label_and_other_programs_can_read_it(provider: Provider) {
+    let session = SecretService::start(provider);
+    let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("{\"v\":1}")).unwrap();
-    let lookup = [
-        "lookup",
-        "service",
-        "age-oauth",
-        "username",
-        "my_portal_1/tokens",
-    ];
-    assert_eq!(session.secret_tool(&lookup, ""), "{\"v\":1}");
+    assert_eq!(session.lookup("my_portal_1/tokens"), "{\"v\":1}");
 
-    let search = ["search", "--all", "service", "age-oauth"];
-    let shown = session.secret_tool(&search, "");
+    let shown = session.items();
     for line in [
         "label = age-oauth: my portal (tokens)",
         "attribute.service = age-oauth",
@@ -473,56 +85,50 @@ fn a_person_recognises_the_item_and_other_programs_read_it(provider: Provider) {
 
     let renamed = Item::new("my_portal_1", "renamed", ItemKind::Tokens);
     keychain.retitle(&renamed).unwrap();
-    let shown = session.secret_tool(&search, "");
+    let shown = session.items();
     assert!(
         shown.contains("label = age-oauth: renamed (tokens)"),
         "{shown}"
     );
     assert_eq!(stored(&*keychain, &renamed).as_deref(), Some("{\"v\":1}"));
 
-    session.overwrite(&tokens(), "from elsewhere");
+    session.overwrite_item(&tokens().account(), "from elsewhere");
     assert_eq!(
         stored(&*keychain, &tokens()).as_deref(),
         Some("from elsewhere")
     );
 }
 
-fn several_items_of_one_name_are_told_and_repaired(provider: Provider) {
-    let session = Session::with(provider);
-    let keychain = session.keychain(false);
-    let lookup = |item: &Item| {
-        let account = item.account();
-        let attributes = HashMap::from([("service", "age-oauth"), ("username", &*account)]);
-        let service = session.service();
-        let found = service.search_items(attributes).unwrap();
-        found.unlocked.len()
-    };
+fn duplicate_items_are_reported_and_repaired(provider: Provider) {
+    let session = SecretService::start(provider);
+    let keychain = keychain_in(&session, false);
+    let account = tokens().account();
     keychain.set(&tokens(), &secret("ours")).unwrap();
-    session.duplicate(&tokens(), b"theirs");
-    assert_eq!(lookup(&tokens()), 2);
+    session.add_item(&tokens().account(), b"theirs");
+    assert_eq!(session.count_items(&account), 2);
     let error = keychain.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Ambiguous);
 
-    session.duplicate(&tokens(), b"another");
+    session.add_item(&tokens().account(), b"another");
     let all = keychain.all(&tokens()).unwrap();
     let mut all: Vec<_> = all.iter().map(Secret::expose).collect();
     all.sort_unstable();
     assert_eq!(all, ["another", "ours", "theirs"]);
 
     keychain.set(&tokens(), &secret("repaired")).unwrap();
-    assert_eq!(lookup(&tokens()), 1);
+    assert_eq!(session.count_items(&account), 1);
     assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("repaired"));
 
-    session.duplicate(&tokens(), b"theirs");
+    session.add_item(&tokens().account(), b"theirs");
     assert!(keychain.delete(&tokens()).unwrap());
-    assert_eq!(lookup(&tokens()), 0);
+    assert_eq!(session.count_items(&account), 0);
 }
 
 #[test]
-fn what_is_no_text_is_lost_and_may_be_replaced() {
-    let session = Session::start();
-    let keychain = session.keychain(false);
-    session.duplicate(&tokens(), &[0xff, 0xfe, 0x00]);
+fn an_item_that_is_not_text_is_reported_as_lost_and_can_be_replaced() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    let keychain = keychain_in(&session, false);
+    session.add_item(&tokens().account(), &[0xff, 0xfe, 0x00]);
     let error = keychain.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Lost);
     keychain.set(&tokens(), &secret("whole")).unwrap();
@@ -530,15 +136,14 @@ fn what_is_no_text_is_lost_and_may_be_replaced() {
 }
 
 #[test]
-fn rule_30_a_locked_collection_is_an_error_and_no_prompt() {
-    let session = Session::start();
-    session
-        .keychain(false)
+fn rule_30_a_locked_collection_is_an_error_without_a_prompt() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    keychain_in(&session, false)
         .set(&tokens(), &secret("x"))
         .unwrap();
     session.lock();
-    let monitor = Monitor::start(&session);
-    let keychain = session.keychain(false);
+    let mut monitor = session.monitor();
+    let keychain = keychain_in(&session, false);
     let absent = Item::new("absent_1", "absent", ItemKind::Tokens);
     for error in [
         keychain.get(&tokens()).unwrap_err(),
@@ -550,7 +155,7 @@ fn rule_30_a_locked_collection_is_an_error_and_no_prompt() {
         assert_eq!(error.keychain, "Secret Service");
     }
     assert_eq!(stored(&*keychain, &absent), None);
-    let calls = monitor.calls_of_newcomers();
+    let calls = monitor.calls_of_new_clients();
     assert!(calls.iter().any(|call| call == "SearchItems"), "{calls:?}");
     let asking = ["Unlock", "Prompt", "CreateItem"];
     let asked = calls.iter().any(|call| asking.contains(&&**call));
@@ -558,108 +163,105 @@ fn rule_30_a_locked_collection_is_an_error_and_no_prompt() {
 }
 
 #[test]
-fn with_a_person_a_locked_collection_is_prompted_for() {
-    let session = Session::start();
-    let keychain = session.keychain(true);
+fn interactive_use_prompts_for_a_locked_collection() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    let keychain = keychain_in(&session, true);
     keychain.set(&tokens(), &secret("x")).unwrap();
     session.lock();
-    let monitor = Monitor::start(&session);
-    let keychain = session.keychain(true);
-    // No prompter is there to show it, so the daemon takes it for dismissed.
+    let mut monitor = session.monitor();
+    let keychain = keychain_in(&session, true);
+    // Without a prompter the daemon treats the prompt as dismissed.
     let error = keychain.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Locked, "{error}");
-    let calls = monitor.calls_of_newcomers();
+    let calls = monitor.calls_of_new_clients();
     assert!(calls.iter().any(|call| call == "Prompt"), "{calls:?}");
 }
 
-/// KeePassXC shows its prompt as soon as anybody looks for an item; here nobody sees it.
+/// KeePassXC shows its prompt as soon as a client searches for an item; here it stays unanswered.
 #[test]
-fn rule_30_a_prompt_that_nobody_answers_is_an_error() {
-    let mut session = Session::with(Provider::KeePassXc);
-    session
-        .keychain(false)
+fn rule_30_an_unanswered_prompt_is_an_error() {
+    let mut session = SecretService::start(Provider::KeePassXc);
+    keychain_in(&session, false)
         .set(&tokens(), &secret("kept"))
         .unwrap();
-    session.stop_daemon();
-    session.daemon = Some(session.keepassxc().spawn().unwrap());
-    session.wait_for_owner(true);
-    for person in [false, true] {
-        let keychain = keychain(&session.address, "500ms", person);
+    session.stop_provider();
+    session.start_keepassxc_locked();
+    for interactive in [false, true] {
+        let keychain = keychain(session.address(), "500ms", interactive);
         for error in [
             keychain.get(&tokens()).unwrap_err(),
             keychain.set(&tokens(), &secret("other")).unwrap_err(),
             keychain.delete(&tokens()).unwrap_err(),
         ] {
             let reasons = [KeychainReason::Timeout, KeychainReason::Locked];
-            assert!(reasons.contains(&error.reason), "{person}: {error}");
+            assert!(reasons.contains(&error.reason), "{interactive}: {error}");
         }
     }
-    session.stop_daemon();
-    session.start_daemon();
-    let keychain = session.keychain(false);
+    session.stop_provider();
+    session.start_provider();
+    let keychain = keychain_in(&session, false);
     assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("kept"));
 }
 
 #[test]
 fn a_read_costs_four_calls() {
-    let session = Session::start();
-    let keychain = session.keychain(false);
+    let session = SecretService::start(Provider::GnomeKeyring);
+    let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("x")).unwrap();
-    let monitor = Monitor::start(&session);
-    let fresh = session.keychain(false);
+    let mut monitor = session.monitor();
+    let fresh = keychain_in(&session, false);
     assert_eq!(stored(&*fresh, &tokens()).as_deref(), Some("x"));
     assert_eq!(
-        monitor.calls_of_newcomers(),
+        monitor.calls_of_new_clients(),
         ["Hello", "OpenSession", "SearchItems", "GetSecret"]
     );
 }
 
 fn a_daemon_replaced_between_two_calls_is_found_again(provider: Provider) {
-    let mut session = Session::with(provider);
-    let keychain = session.keychain(false);
+    let mut session = SecretService::start(provider);
+    let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("one")).unwrap();
-    session.stop_daemon();
-    session.start_daemon();
+    session.stop_provider();
+    session.start_provider();
     assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("one"));
-    session.stop_daemon();
-    session.start_daemon();
+    session.stop_provider();
+    session.start_provider();
     keychain.set(&tokens(), &secret("two")).unwrap();
     assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("two"));
 }
 
 #[test]
-fn a_collection_that_was_deleted_is_told_and_nothing_else_takes_its_place() {
-    let session = Session::start();
-    let keychain = session.keychain(false);
+fn a_deleted_collection_is_reported_and_not_replaced_by_another() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("gone")).unwrap();
-    let service = session.service();
-    service.get_default_collection().unwrap().delete().unwrap();
+    session.delete_collection();
     assert_eq!(stored(&*keychain, &tokens()), None);
     assert!(!keychain.delete(&tokens()).unwrap());
     let error = keychain.set(&tokens(), &secret("new")).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Missing, "{error}");
-    // Another collection (`session` is always there) would forget it at the next logout.
+    // Another collection (`session` is always there) would lose it at the next logout.
     assert_eq!(stored(&*keychain, &tokens()), None);
 }
 
 #[test]
-fn a_bus_that_is_gone_is_a_missing_keychain() {
-    let mut session = Session::start();
-    let keychain = session.keychain(false);
+fn a_bus_that_ends_is_a_missing_keychain() {
+    let mut session = SecretService::start(Provider::GnomeKeyring);
+    let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("one")).unwrap();
-    end(&mut session.bus);
+    session.kill_bus();
     let error = keychain.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Missing, "{error}");
 }
 
 #[test]
-fn no_bus_and_no_service_are_a_missing_keychain() {
-    let session = Session::without_daemon();
+fn without_a_bus_or_a_service_the_keychain_is_missing() {
+    let session = SecretService::without_provider();
     for address in [
         "unix:path=/nonexistent/bus",
         "disabled:",
         "nonsense",
-        &session.address,
+        session.address(),
     ] {
         let keychain = keychain(address, "20s", false);
         for error in [
@@ -673,34 +275,24 @@ fn no_bus_and_no_service_are_a_missing_keychain() {
 }
 
 #[test]
-fn rule_30_a_mute_bus_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bus");
-    let listener = UnixListener::bind(&path).unwrap();
-    // Accepts, keeps what it accepted, and says nothing until the test program ends.
-    thread::spawn(move || listener.incoming().flatten().collect::<Vec<_>>());
-    let keychain = keychain(&format!("unix:path={}", path.display()), "200ms", false);
+fn rule_30_a_silent_bus_is_an_error() {
+    let bus = SilentBus::start();
+    let keychain = keychain(&bus.address(), "200ms", false);
     let error = keychain.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Timeout, "{error}");
 }
 
 #[test]
 fn rule_30_a_daemon_that_stopped_answering_is_an_error() {
-    let session = Session::start();
-    session
-        .keychain(false)
+    let session = SecretService::start(Provider::GnomeKeyring);
+    keychain_in(&session, false)
         .set(&tokens(), &secret("x"))
         .unwrap();
-    let keychain = keychain(&session.address, "300ms", false);
+    let keychain = keychain(session.address(), "300ms", false);
     assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("x"));
-    let id = session.daemon.as_ref().unwrap().id().to_string();
-    let signal = |signal: &str| {
-        let sent = Command::new("kill").args([signal, &id]).status().unwrap();
-        assert!(sent.success());
-    };
-    signal("-STOP");
+    session.signal_provider("-STOP");
     let error = keychain.get(&tokens()).unwrap_err();
-    signal("-CONT");
+    session.signal_provider("-CONT");
     assert_eq!(error.reason, KeychainReason::Timeout, "{error}");
     until(|| {
         keychain
@@ -710,44 +302,38 @@ fn rule_30_a_daemon_that_stopped_answering_is_an_error() {
 }
 
 fn many_writers_leave_one_item(provider: Provider) {
-    let session = Session::with(provider);
+    let session = SecretService::start(provider);
     if provider == Provider::KeePassXc {
-        // Where two make an item of one name, KeePassXC asks a person. The program's own lock lets no two of it do so.
-        session
-            .keychain(false)
+        // When two clients create an item of one name, KeePassXC asks the user. The program's own
+        // lock prevents that.
+        keychain_in(&session, false)
             .set(&tokens(), &secret("first"))
             .unwrap();
     }
     thread::scope(|scope| {
         for number in 0..8 {
-            let keychain = session.keychain(false);
+            let keychain = keychain_in(&session, false);
             scope.spawn(move || {
                 let text = number.to_string();
                 keychain.set(&tokens(), &secret(&text)).unwrap();
             });
         }
     });
-    let keychain = session.keychain(false);
+    let keychain = keychain_in(&session, false);
     let last: u8 = stored(&*keychain, &tokens()).unwrap().parse().unwrap();
     assert!(last < 8);
     assert_eq!(keychain.accounts().unwrap().len(), 1);
 }
 
 /// A portal, and a home whose keychain is the session's.
-fn home_in(session: &Session) -> (Portal, Home) {
+fn home_in(session: &SecretService) -> (Portal, Home) {
     let mut home = home();
-    home.set("DBUS_SESSION_BUS_ADDRESS", &session.address);
-    home.set("AGE_OAUTH_KEYCHAIN", "os");
+    session.use_in(&mut home);
     (Portal::start(PortalVersion::Enterprise114), home)
 }
 
-/// The items of ours in the session, as `secret-tool` shows them.
-fn items(session: &Session) -> String {
-    session.secret_tool(&["search", "--all", "service", "age-oauth"], "")
-}
-
-fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: Provider) {
-    let session = Session::with(provider);
+fn from_add_to_remove_the_items_have_readable_labels_and_none_is_left(provider: Provider) {
+    let session = SecretService::start(provider);
     let (portal, home) = home_in(&session);
     let ca = portal.ca_file(home.path());
     home.run([
@@ -775,7 +361,7 @@ fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: 
         .ok()
         .json();
     let id = shown["id"].as_str().unwrap();
-    let kept = items(&session);
+    let kept = session.items();
     assert_eq!(kept.matches("label = ").count(), 2, "{kept}");
     assert!(
         kept.contains("label = age-oauth: my_portal (client-secret)"),
@@ -789,26 +375,17 @@ fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: 
         kept.contains(&format!("attribute.username = {id}/tokens")),
         "{kept}"
     );
-    let looked_up = session.secret_tool(
-        &[
-            "lookup",
-            "service",
-            "age-oauth",
-            "username",
-            &format!("{id}/tokens"),
-        ],
-        "",
-    );
+    let looked_up = session.lookup(&format!("{id}/tokens"));
     assert!(looked_up.contains(&token));
 
     add(&home, &portal, "without_secret");
     sign_in(&home, &portal, "without_secret").ok();
-    let kept = items(&session);
+    let kept = session.items();
     assert_eq!(kept.matches("label = ").count(), 3, "{kept}");
     home.run(["connections", "rename", "my_portal", "renamed"])
         .done()
         .ok();
-    let kept = items(&session);
+    let kept = session.items();
     assert!(
         kept.contains("label = age-oauth: renamed (tokens)"),
         "{kept}"
@@ -828,16 +405,16 @@ fn the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none(provider: 
         home.run(["token", "-c", "renamed"]).done().ok().line(),
         token
     );
-    assert!(!items(&session).contains("renamed"));
+    assert!(!session.items().contains("renamed"));
     home.run(["connections", "remove", "--all", "--yes"])
         .done()
         .ok();
-    assert!(!items(&session).contains("label"), "{}", items(&session));
+    assert!(!session.items().contains("label"), "{}", session.items());
     assert_eq!(portal.live_refresh_tokens(), 0);
 }
 
-fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it(provider: Provider) {
-    let session = Session::with(provider);
+fn items_changed_by_other_programs_are_reported_with_a_hint(provider: Provider) {
+    let session = SecretService::start(provider);
     let (portal, home) = home_in(&session);
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -866,18 +443,15 @@ fn what_happens_to_items_behind_our_back_is_told_with_what_mends_it(provider: Pr
     session.secret_tool(&store, "garbage");
     assert_eq!(reason(&home), "lost");
     sign_in(&home, &portal, "prod").ok();
-    session.duplicate(
-        &Item::new(shown["id"].as_str().unwrap(), "prod", ItemKind::Tokens),
-        b"x",
-    );
+    session.add_item(&account, b"x");
     assert_eq!(reason(&home), "ambiguous");
     sign_in(&home, &portal, "prod").ok();
     home.run(["token"]).done().ok();
 }
 
 #[test]
-fn a_keychain_that_is_locked_or_missing_is_told_with_what_mends_it() {
-    let session = Session::start();
+fn a_locked_or_missing_keychain_is_reported_with_a_hint() {
+    let session = SecretService::start(Provider::GnomeKeyring);
     let (portal, home) = home_in(&session);
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -922,7 +496,7 @@ fn a_keychain_that_is_locked_or_missing_is_told_with_what_mends_it() {
     );
 }
 
-/// The same with each provider.
+/// Runs each test with each provider.
 macro_rules! with_each_provider {
     ($($test:ident)*) => {
         mod gnome_keyring {
@@ -942,11 +516,11 @@ macro_rules! with_each_provider {
 }
 
 with_each_provider! {
-    what_is_kept_comes_back_until_it_is_deleted
-    a_person_recognises_the_item_and_other_programs_read_it
-    several_items_of_one_name_are_told_and_repaired
+    an_item_can_be_read_until_it_is_deleted
+    an_item_has_a_readable_label_and_other_programs_can_read_it
+    duplicate_items_are_reported_and_repaired
     a_daemon_replaced_between_two_calls_is_found_again
     many_writers_leave_one_item
-    the_whole_walk_keeps_two_items_a_person_recognises_and_leaves_none
-    what_happens_to_items_behind_our_back_is_told_with_what_mends_it
+    from_add_to_remove_the_items_have_readable_labels_and_none_is_left
+    items_changed_by_other_programs_are_reported_with_a_hint
 }

@@ -1,8 +1,9 @@
-//! The program killed at random moments, one command after the other in the same home. Every command works afterwards, and
-//! a sign-in is lost only where the portal itself no longer honours it.
+//! Kills the program at random moments, one command after the other in the same home. Afterwards
+//! every command works, and a sign-in is lost only if the portal no longer accepts it.
 //!
-//! `AGE_OAUTH_TEST_KILLS` says how often, `AGE_OAUTH_TEST_PROGRAM` which program (the one that is shipped, say), and
-//! `AGE_OAUTH_TEST_SEED` repeats a run's choices; where exactly a kill strikes is up to the machine.
+//! `AGE_OAUTH_TEST_KILLS` is the number of kills, `AGE_OAUTH_TEST_PROGRAM` the program (the one of
+//! the wheel, for instance), and `AGE_OAUTH_TEST_SEED` repeats the random choices of a run; the
+//! exact moment of a kill depends on the machine.
 
 #![allow(clippy::print_stdout)] // How to repeat a run, and what came of it.
 
@@ -16,28 +17,28 @@ use crate::support::invariants::{
     labels, no_secret_at_rest, sign_in_is_what_the_portal_honours, stored_tokens,
 };
 use crate::support::portal::{Portal, PortalVersion, APP_ID, SERVICE_SECRET, USER};
-use crate::support::scenario::{add, add_service, let_it_age, let_it_expire, sign_in};
+use crate::support::scenario::{add, add_application, age_sign_in, expire_token, sign_in};
 
-/// Kills, where nobody says how many.
+/// The number of kills if the variable is not set.
 const KILLS: usize = 60;
 
-/// The commands that are killed. Each may be repeated, and none needs what the one before it did.
+/// The commands that are killed. Each can be repeated, and none depends on the one before.
 const COMMANDS: [&str; 10] = [
     "renewal", "exchange", "login", "logout", "edit", "secret", "add", "remove", "rename",
     "refresh",
 ];
 
-struct Night {
+struct KillTest {
     portal: Portal,
     home: Home,
-    /// State of the generator of random numbers.
+    /// State of the random number generator.
     dice: u64,
     lost: usize,
     finished: usize,
 }
 
-impl Night {
-    fn begin() -> Self {
+impl KillTest {
+    fn start() -> Self {
         let program = var("AGE_OAUTH_TEST_PROGRAM");
         let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_age-oauth").to_owned());
         let portal = Portal::start(PortalVersion::Enterprise114);
@@ -46,7 +47,7 @@ impl Night {
         sign_in(&home, &portal, "prod").ok();
         add(&home, &portal, "other");
         sign_in(&home, &portal, "other").ok();
-        add_service(&home, &portal, "service");
+        add_application(&home, &portal, "service");
         let seed = var("AGE_OAUTH_TEST_SEED").ok();
         let dice = seed.and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
             let now = jiff::Timestamp::now().as_nanosecond();
@@ -62,7 +63,7 @@ impl Night {
         }
     }
 
-    /// Marsaglia's xorshift64: good enough for moments.
+    /// Marsaglia's xorshift64, which is random enough here.
     fn below(&mut self, bound: u64) -> u64 {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
@@ -70,17 +71,17 @@ impl Night {
         self.dice % bound
     }
 
-    /// Makes sure that the command has something to do.
+    /// Prepares the home so that the command has something to do.
     fn prepare(&self, command: &str) {
         let (home, portal) = (&self.home, &self.portal);
         let is_there = |label: &str| labels(home).iter().any(|one| one == label);
         match command {
-            "renewal" => let_it_expire(home, "prod"),
+            "renewal" => expire_token(home, "prod"),
             "exchange" => {
-                let_it_expire(home, "prod");
-                let_it_age(home, "prod", 6);
+                expire_token(home, "prod");
+                age_sign_in(home, "prod", 6);
             }
-            "refresh" => let_it_expire(home, "other"),
+            "refresh" => expire_token(home, "other"),
             "add" if is_there("new") => {
                 home.run(["connections", "remove", "new", "--yes"])
                     .done()
@@ -124,8 +125,9 @@ impl Night {
         words.iter().map(|&word| word.to_owned()).collect()
     }
 
-    /// Runs the command, to its end or until it is killed after `patience`; how long it took.
-    fn run(&self, command: &str, patience: Option<Duration>) -> (Duration, bool) {
+    /// Runs the command to its end, or kills it after `kill_after`. Returns how long it took and
+    /// whether it ended by itself.
+    fn run(&self, command: &str, kill_after: Option<Duration>) -> (Duration, bool) {
         let begun = Instant::now();
         let mut child = self.home.run(self.words(command)).spawn();
         let mut stdin = child.stdin.take().unwrap();
@@ -145,30 +147,31 @@ impl Night {
                     }
                 }
             });
-            let Some(patience) = patience else {
+            let Some(kill_after) = kill_after else {
                 return child.wait().unwrap();
             };
-            thread::sleep(patience);
+            thread::sleep(kill_after);
             let _ = child.kill();
             child.wait().unwrap()
         });
         (begun.elapsed(), outcome.code().is_some())
     }
 
-    /// What must hold whenever a process was killed.
-    fn look(&mut self, command: &str) {
+    /// Checks what must hold after every kill.
+    fn check(&mut self, command: &str) {
         let (home, portal) = (&self.home, &self.portal);
-        portal.settle();
+        portal.finish_requests();
         let all = labels(home);
         for label in ["other", "prod", "service"] {
             assert!(all.iter().any(|one| one == label), "{command}: {all:?}");
         }
-        // Begun by this command, or by one that comes upon a sign-in which an earlier exchange left as old as it was.
+        // Started by this command, or by a later one that found a sign-in which an earlier,
+        // unfinished exchange left due.
         let exchange = stored_tokens(home, "prod").filter(|tokens| tokens.exchange_started);
         let exchanging = exchange.is_some();
         if let Some(spent) = exchange.and_then(|tokens| tokens.refresh) {
-            // The portal cannot know that its answer died.
-            portal.forgive_spent(spent.secret.expose());
+            // The portal cannot know that its response was lost.
+            portal.allow_retry_of_spent(spent.secret.expose());
         }
         let good = sign_in_is_what_the_portal_honours(home, portal, "prod");
         match command {
@@ -191,30 +194,30 @@ impl Night {
 }
 
 #[test]
-fn whenever_it_is_killed_the_next_command_works() {
+fn after_a_kill_at_any_moment_the_next_command_works() {
     let count = var("AGE_OAUTH_TEST_KILLS").ok();
     let count = count.and_then(|count| count.parse().ok()).unwrap_or(KILLS);
-    let mut night = Night::begin();
+    let mut test = KillTest::start();
     let lengths = COMMANDS.map(|command| {
-        night.prepare(command);
-        let (took, _) = night.run(command, None);
-        night.look(command);
+        test.prepare(command);
+        let (took, _) = test.run(command, None);
+        test.check(command);
         took
     });
     for number in 0..count {
         let which = number % COMMANDS.len();
         let command = COMMANDS[which];
-        night.prepare(command);
+        test.prepare(command);
         let bound = u64::try_from(lengths[which].as_micros()).unwrap().max(1);
-        let patience = Duration::from_micros(night.below(bound));
-        let (_, finished) = night.run(command, Some(patience));
-        night.finished += usize::from(finished);
-        night.look(command);
+        let kill_after = Duration::from_micros(test.below(bound));
+        let (_, finished) = test.run(command, Some(kill_after));
+        test.finished += usize::from(finished);
+        test.check(command);
     }
-    no_secret_at_rest(&night.home, &night.portal, &[]);
-    assert!(night.finished < count, "every kill came too late");
+    no_secret_at_rest(&test.home, &test.portal, &[]);
+    assert!(test.finished < count, "every kill came too late");
     println!(
         "{count} kills: {} had ended before, {} sign-ins were lost to an exchange that the portal had carried out",
-        night.finished, night.lost
+        test.finished, test.lost
     );
 }

@@ -6,19 +6,19 @@ use std::process::Child;
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion};
-use crate::support::scenario::{add, add_service, let_it_expire, sign_in};
+use crate::support::scenario::{add, add_application, expire_token, sign_in};
 
 const CONNECTIONS: [&str; 5] = ["one", "two", "three", "four", "five"];
 
-/// Processes at a time; as many as a server with nightly tasks for everybody.
-const CROWD: usize = 200;
+/// Processes at a time, as many as on a server with nightly tasks for many users.
+const PROCESSES: usize = 200;
 
-fn five() -> (Portal, Home) {
+fn five_connections() -> (Portal, Home) {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     for label in CONNECTIONS {
         add(&home, &portal, label);
         sign_in(&home, &portal, label).ok();
-        let_it_expire(&home, label);
+        expire_token(&home, label);
     }
     (portal, home)
 }
@@ -31,15 +31,15 @@ fn start(home: &Home, words: &[&str]) -> Child {
 
 #[test]
 fn two_hundred_processes_on_five_expired_connections_cause_five_renewals() {
-    let (portal, home) = five();
-    let crowd: Vec<_> = (0..CROWD)
+    let (portal, home) = five_connections();
+    let processes: Vec<_> = (0..PROCESSES)
         .map(|number| {
             let label = CONNECTIONS[number % CONNECTIONS.len()];
             (label, start(&home, &["token", "-c", label]))
         })
         .collect();
     let mut answers: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (label, child) in crowd {
+    for (label, child) in processes {
         let token = Outcome::of(child).ok().line().to_owned();
         answers.entry(label).or_default().insert(token);
     }
@@ -56,13 +56,13 @@ fn two_hundred_processes_on_five_expired_connections_cause_five_renewals() {
     assert_eq!(portal.grants().len(), 2 * CONNECTIONS.len());
 }
 
-/// Tokens, sign-ins, renewals of everything, changes and farewells at once. Each ends with what its moment allows, nothing is
-/// torn, and the portal sees no refresh token a second time after it was spent.
+/// Tokens, sign-ins, renewals, changes and sign-outs at the same time. Each command ends with an
+/// allowed exit code, no file is damaged, and no spent refresh token is sent again.
 #[test]
-fn a_crowd_that_does_everything_at_once_ends_and_tears_nothing() {
-    let (portal, home) = five();
-    add_service(&home, &portal, "service");
-    // What may come of each command, whichever came before it.
+fn two_hundred_different_commands_at_once_end_and_damage_nothing() {
+    let (portal, home) = five_connections();
+    add_application(&home, &portal, "service");
+    // The allowed exit codes of each command, in any order.
     let acts: [(&[&str], &[i32]); 12] = [
         (&["token", "-c", "one"], &[0]),
         (&["token", "-c", "two"], &[0]),
@@ -77,8 +77,8 @@ fn a_crowd_that_does_everything_at_once_ends_and_tears_nothing() {
         (&["connections", "edit", "two", "--tag", "crowd"], &[0]),
         (&["connections", "show", "one", "--json"], &[0]),
     ];
-    let mut crowd: Vec<(&[&str], &[i32], Child)> = Vec::new();
-    for number in 0..CROWD {
+    let mut processes: Vec<(&[&str], &[i32], Child)> = Vec::new();
+    for number in 0..PROCESSES {
         let once: Option<(&[&str], &[i32])> = match number {
             60 => Some((&["logout", "-c", "four"], &[0])),
             90 => Some((&["connections", "remove", "five", "--yes"], &[0])),
@@ -86,12 +86,12 @@ fn a_crowd_that_does_everything_at_once_ends_and_tears_nothing() {
             _ => None,
         };
         let (words, codes) = once.unwrap_or(acts[number % acts.len()]);
-        crowd.push((words, codes, start(&home, words)));
+        processes.push((words, codes, start(&home, words)));
         if number == 150 {
             sign_in(&home, &portal, "two").ok();
         }
     }
-    for (words, codes, child) in crowd {
+    for (words, codes, child) in processes {
         let said = Outcome::of(child);
         assert!(
             codes.contains(&said.code),
@@ -114,14 +114,15 @@ fn a_crowd_that_does_everything_at_once_ends_and_tears_nothing() {
     }
     home.run(["token", "-c", "four"]).done().code(3);
     home.run(["token", "-c", "five"]).done().code(4);
-    // Two, four and five gave theirs back; two has a new one.
+    // The sign-ins of two, four and five were revoked; two has a new one.
     assert_eq!(portal.live_refresh_tokens(), 3);
     home.run(["doctor", "--offline", "-c", "one"]).done().ok();
 }
 
-/// A process that holds the lock and does not go on is named by all that wait for it, and costs nothing.
+/// A stopped process that holds the lock is named by every process that waits for it, and nothing
+/// is lost.
 #[test]
-fn a_process_stopped_with_the_lock_is_named_and_waited_for_no_longer_than_allowed() {
+fn a_stopped_process_that_holds_the_lock_is_named_when_the_wait_ends() {
     let (portal, home) = crate::signed_in();
     let gate = Gate::new();
     portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::HoldBefore(gate.clone())));
@@ -142,7 +143,7 @@ fn a_process_stopped_with_the_lock_is_named_and_waited_for_no_longer_than_allowe
     for child in waiting {
         Outcome::of(child).code(8).out("").err_has(&pid);
     }
-    // Who needs no renewal needs no lock.
+    // A command that needs no renewal needs no lock.
     home.run(["token"]).done().ok();
     signal("-CONT");
     let token = Outcome::of(holder).ok();

@@ -1,4 +1,4 @@
-//! What only macOS has: the Keychain across processes, seen by `security` too.
+//! What only macOS has: the Keychain across processes, read by `security` too.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::home;
 use crate::support::portal::{Portal, PortalVersion};
 use crate::support::scenario::{add, sign_in};
 
-/// Whether the login keychain has this item, by a program that is not ours.
+/// Whether the login keychain has this item, according to another program.
 fn is_there(account: &str) -> bool {
     Command::new("/usr/bin/security")
         .args(["find-generic-password", "-s", "age-oauth", "-a", account])
@@ -18,11 +18,11 @@ fn is_there(account: &str) -> bool {
 }
 
 #[test]
-fn secrets_live_in_the_keychain_across_processes_and_others_see_them() {
+fn secrets_in_the_keychain_are_visible_across_processes_and_to_other_programs() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let mut home = home();
     home.set("AGE_OAUTH_KEYCHAIN", "os");
-    // The default keychain is found by way of the real home.
+    // The default keychain is found through the real home.
     home.set("HOME", &std::env::var("HOME").unwrap());
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();

@@ -1,4 +1,7 @@
-//! The tests that run the real program against real neighbours.
+//! The integration tests: the real program against a practice portal and real shells, keychains,
+//! browsers and Python packages.
+//!
+//! `tests/support/mod.rs` says how to set up a portal, a home and a keychain.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that cannot go on should stop.
 #![allow(clippy::redundant_closure_for_method_calls)] // `set(|rules| rules.x())` reads like its neighbours.
@@ -18,13 +21,12 @@ mod concurrent_renewal;
 mod doctor;
 mod event_log;
 mod exec;
-mod first_scenario;
 #[cfg(unix)]
 mod guided;
-#[cfg(unix)]
-mod hostile;
 #[cfg(target_os = "linux")]
 mod hostile_files;
+#[cfg(unix)]
+mod hostile_portal;
 mod http;
 mod import;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -41,6 +43,7 @@ mod paths;
 mod practice_portal;
 #[cfg(unix)]
 mod python;
+mod quick_start;
 #[cfg(unix)]
 mod recipes;
 mod refresh;
@@ -67,7 +70,7 @@ use support::home::Home;
 use support::portal::{Portal, PortalVersion};
 use support::scenario::{add, sign_in};
 
-/// As in the program itself, for the tests of what stays in memory.
+/// The allocator of the program itself, for the tests of what stays in memory.
 #[global_allocator]
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<System> = zeroizing_alloc::ZeroAlloc(System);
 
@@ -76,7 +79,7 @@ fn home() -> Home {
     Home::new(env!("CARGO_BIN_EXE_age-oauth"))
 }
 
-/// A portal, and a home in which the practice user is signed in to it as `prod`.
+/// A portal, and a home with a connection `prod` to it in which the practice user is signed in.
 fn signed_in() -> (Portal, Home) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();

@@ -1,6 +1,8 @@
-//! What stays in memory when a secret is dropped: nothing (rule 27). And no core dump shows what is held until then.
+//! Nothing of a dropped secret stays in memory (rule 27), and no core dump shows a secret that is
+//! held (rule 26).
 //!
-//! The tests read their own process's memory. It must know what to look for without holding it, so needles are kept masked.
+//! The tests search the memory of their own process. They must not hold the text that they search
+//! for, so that it is kept masked.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -18,12 +20,12 @@ use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, SERVICE_ID};
-use crate::support::scenario::add_application;
+use crate::support::scenario::add_application_with;
 use crate::{home, signed_in};
 
 const MASK: u8 = 0x80;
 
-/// Letters that stand nowhere in memory but where they are wanted.
+/// Random letters that occur in memory only where a test puts them.
 struct Needle(Vec<u8>);
 
 impl Needle {
@@ -36,7 +38,7 @@ impl Needle {
         Self(masked)
     }
 
-    /// The text, written once, into the memory that the secret will own.
+    /// The text, written once into the memory that the secret will own.
     fn text(&self) -> String {
         let mut text = String::with_capacity(self.0.len());
         text.extend(self.0.iter().map(|byte| char::from(byte & !MASK)));
@@ -47,13 +49,14 @@ impl Needle {
         Secret::new(self.text())
     }
 
-    /// Places at which the middle of it stands, in UTF-8 or UTF-16: the allocator writes over the ends of what is freed.
-    fn places(&self) -> usize {
+    /// How often its middle part occurs in memory, in UTF-8 or UTF-16. The allocator overwrites
+    /// both ends of freed memory.
+    fn occurrences(&self) -> usize {
         let middle = &self.0[16..32];
         let wide: Vec<u8> = middle.iter().flat_map(|byte| [*byte, MASK]).collect();
         let memory = File::open("/proc/self/mem").unwrap();
         let mut found = 0;
-        // A copy of all that it finds, until it is wiped.
+        // It holds a copy of everything that is read, until it is wiped.
         let mut buffer = Zeroizing::new(vec![0; 1 << 20]);
         for line in fs::read_to_string("/proc/self/maps").unwrap().lines() {
             let mut words = line.split(' ');
@@ -72,7 +75,7 @@ impl Needle {
                 for needle in [middle, &wide] {
                     found += count(&buffer[..read], needle);
                 }
-                // Pieces overlap, lest one lies across the border.
+                // Blocks overlap, so that an occurrence across a border is found.
                 at += u64::try_from(read.saturating_sub(64).max(1)).unwrap();
                 if read < length || at + 64 >= end {
                     break;
@@ -83,7 +86,7 @@ impl Needle {
     }
 }
 
-/// How often the masked needle stands there unmasked.
+/// How often the masked text occurs unmasked.
 fn count(bytes: &[u8], masked: &[u8]) -> usize {
     let first = masked[0] ^ MASK;
     let mut found = 0;
@@ -130,22 +133,22 @@ fn binding() -> Binding {
     }
 }
 
-/// Rule 27: whatever was done with a secret, nothing of it is left when it is dropped.
+/// Rule 27: nothing of a secret is left when it is dropped, whatever was done with it.
 #[test]
 fn rule_27_secrets_are_wiped_on_drop() {
     let needle = Needle::new();
-    assert_eq!(needle.places(), 0, "the search finds itself");
+    assert_eq!(needle.occurrences(), 0, "the search finds itself");
     let held = needle.secret();
-    assert!(needle.places() > 0, "the search finds nothing");
+    assert!(needle.occurrences() > 0, "the search finds nothing");
     drop(held);
 
-    let nothing_is_left = |what: &str| assert_eq!(needle.places(), 0, "{what}");
+    let nothing_is_left = |what: &str| assert_eq!(needle.occurrences(), 0, "{what}");
     nothing_is_left("a secret");
 
     let held = needle.secret();
     let copy = held.duplicate();
     assert!(copy.matches(held.expose()));
-    assert!(needle.places() > 1);
+    assert!(needle.occurrences() > 1);
     drop((held, copy));
     nothing_is_left("copies");
 
@@ -155,7 +158,7 @@ fn rule_27_secrets_are_wiped_on_drop() {
     broken.extend(needle.0.iter().map(|byte| byte & !MASK));
     broken.push(0xff);
     assert!(Secret::from_utf8(broken).is_none());
-    nothing_is_left("bytes that are no text");
+    nothing_is_left("bytes that are not text");
     let wide = |last: &[u8]| {
         let mut bytes = Vec::with_capacity(256);
         bytes.extend([0xff, 0xfe]);
@@ -166,7 +169,7 @@ fn rule_27_secrets_are_wiped_on_drop() {
     drop(Secret::from_file(wide(&[])).unwrap());
     nothing_is_left("UTF-16");
     assert!(Secret::from_file(wide(&[0x00, 0xd8])).is_none());
-    nothing_is_left("UTF-16 that is no text");
+    nothing_is_left("UTF-16 that is not text");
 
     let record = ClientSecret {
         binding: binding(),
@@ -183,7 +186,7 @@ fn rule_27_secrets_are_wiped_on_drop() {
     nothing_is_left("the record of tokens");
 }
 
-/// Rule 27, for the vault: what is sealed and opened again.
+/// Rule 27, for the vault: after items were encrypted and decrypted.
 #[test]
 fn rule_27_the_vault_keeps_no_plaintext_in_memory() {
     let (needle, home) = (Needle::new(), home());
@@ -200,17 +203,17 @@ fn rule_27_the_vault_keeps_no_plaintext_in_memory() {
         drop(vault.get(&item).unwrap().unwrap());
     }
     drop(vault);
-    assert_eq!(needle.places(), 0);
+    assert_eq!(needle.occurrences(), 0);
 }
 
-/// Rule 27, for a whole renewal: keychain, JSON, HTTP and TLS. In a process of its own, because the practice portal, which
-/// lives in this one, remembers every secret.
+/// Rule 27, for a whole renewal: keychain, JSON, HTTP and TLS. It runs in a process of its own,
+/// because the practice portal in this one keeps every secret.
 #[test]
 fn rule_27_a_whole_renewal_leaves_nothing_in_memory() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let needle = Needle::new();
     portal.set(|rules| rules.app_mut(SERVICE_ID).secret = needle.text());
-    add_application(&home, &portal, "service", SERVICE_ID, &needle.text());
+    add_application_with(&home, &portal, "service", SERVICE_ID, &needle.text());
     let said = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--ignored", "--nocapture", "memory::renewal"])
         .env_clear()
@@ -228,7 +231,7 @@ fn rule_27_a_whole_renewal_leaves_nothing_in_memory() {
     assert_eq!(portal.grants(), ["client_credentials"]);
 }
 
-/// What the test above does in a process of its own.
+/// The part of the test above that runs in a process of its own.
 #[test]
 #[ignore = "a part of another test"]
 fn renewal() {
@@ -250,10 +253,10 @@ fn renewal() {
     let issued = session.access_token(&TokenRequest::default()).unwrap();
     let token = issued.access.secret.expose();
     let token = Needle(token.bytes().map(|byte| byte ^ MASK).collect());
-    assert!(token.places() > 0, "the search finds nothing");
+    assert!(token.occurrences() > 0, "the search finds nothing");
     drop((issued, session));
-    assert_eq!(token.places(), 0, "the access token");
-    assert_eq!(secret.places(), 0, "the client secret");
+    assert_eq!(token.occurrences(), 0, "the access token");
+    assert_eq!(secret.occurrences(), 0, "the client secret");
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -263,9 +266,10 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Rule 26: a process that holds secrets leaves no core dump, and what `exec` starts may leave one as ever.
+/// Rule 26: a process that holds secrets leaves no core dump, and a child of `exec` may leave one
+/// as usual.
 #[test]
-fn rule_26_no_core_dump_shows_what_the_process_held() {
+fn rule_26_a_process_that_holds_secrets_leaves_no_core_dump() {
     let (portal, home) = signed_in();
     let gate = Gate::new();
     portal.set(|rules| rules.fault(Endpoint::Refresh, Fault::HoldBefore(gate.clone())));
@@ -287,7 +291,7 @@ fn rule_26_no_core_dump_shows_what_the_process_held() {
         .find(|line| line.starts_with("Max core file size"))
         .unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    // Ended by a signal that dumps core wherever that is allowed.
+    // This signal dumps core wherever that is allowed.
     let pid = child.id().to_string();
     assert!(Command::new("kill")
         .args(["-QUIT", &pid])

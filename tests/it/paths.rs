@@ -1,4 +1,5 @@
-//! Folders as people have them: with blanks and letters of every script, deep, read-only, on file systems without locks.
+//! Unusual folders: with blanks and letters of every script, deep, read-only, on file systems
+//! without locks.
 
 use std::fs;
 
@@ -7,8 +8,8 @@ use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
 use crate::support::scenario::{add_with, sign_in};
 
-/// Everything that reads or writes a file, once.
-fn walk(home: &Home) {
+/// Runs every command that reads or writes a file, once.
+fn run_every_command(home: &Home) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let secret = home.path().join("client secret ü.txt");
     fs::write(&secret, format!("{APP_SECRET}\r\n")).unwrap();
@@ -50,26 +51,26 @@ fn walk(home: &Home) {
 }
 
 #[test]
-fn a_user_name_with_blanks_and_letters_of_any_script_in_every_path() {
-    walk(&Home::with_difficult_paths(home().program()));
+fn paths_with_blanks_and_letters_of_any_script_work() {
+    run_every_command(&Home::with_difficult_paths(home().program()));
 }
 
 /// Windows' older calls end at 260 characters.
 #[test]
-fn a_store_deeper_than_260_characters() {
+fn a_store_path_longer_than_260_characters_works() {
     let mut home = home();
     let mut deep = home.path().to_owned();
     while deep.as_os_str().len() < 300 {
         deep.push("a folder with a long name, as departments have them");
     }
     home.set("AGE_OAUTH_HOME", deep.to_str().unwrap());
-    walk(&home);
+    run_every_command(&home);
 }
 
-/// A network share that knows no locks, played by a library that answers in its place.
+/// A network share without file locks, simulated by a preloaded library.
 #[cfg(all(unix, not(target_os = "macos")))]
 #[test]
-fn a_store_without_locks_is_told_as_that_and_nothing_is_lost() {
+fn a_store_without_file_locks_is_reported_and_nothing_is_lost() {
     use crate::support::scenario::add;
     use std::process::Command;
     let portal = Portal::start(PortalVersion::Enterprise114);
@@ -99,7 +100,7 @@ fn a_store_without_locks_is_told_as_that_and_nothing_is_lost() {
             .err_has("hint: ")
             .err_has("AGE_OAUTH_HOME=");
     }
-    // What needs no lock goes on working, and the sign-in is as it was.
+    // Commands that need no lock still work, and the sign-in is unchanged.
     home.run(["token"])
         .env("LD_PRELOAD", &library)
         .done()

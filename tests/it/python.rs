@@ -1,4 +1,5 @@
-//! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a certificate authority of its own.
+//! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a
+//! certificate authority of its own.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -6,10 +7,10 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::support::home::Home;
 use crate::support::portal::{
-    Endpoint, Fault, Foreign, Portal, PortalVersion, Proxy, APP_ID, USER,
+    Endpoint, Fault, ForeignServer, Portal, PortalVersion, Proxy, APP_ID, USER,
 };
 use crate::support::pty::Terminal;
-use crate::support::scenario::{add, add_service, add_with, let_it_expire, sign_in};
+use crate::support::scenario::{add, add_application, add_with, expire_token, sign_in};
 use crate::{home, signed_in};
 
 /// The Python that has `arcgis`, `requests` and `httpx`; `tests/run` makes it.
@@ -18,7 +19,7 @@ fn interpreter() -> PathBuf {
     std::env::var_os("AGE_OAUTH_TEST_PYTHON").map_or(made, PathBuf::from)
 }
 
-/// A script of `tests/python` in this home, not started yet.
+/// A script of `tests/python` in this home, not yet started.
 fn command(home: &Home, name: &str, arguments: &[&str]) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(interpreter());
@@ -34,14 +35,14 @@ fn command(home: &Home, name: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it.
+/// Runs it to its end.
 fn script(home: &Home, name: &str, arguments: &[&str]) -> Output {
     command(home, name, arguments)
         .output()
         .unwrap_or_else(|why| panic!("{}: {why}; tests/run makes it", interpreter().display()))
 }
 
-/// A script that says lines and is told when to go on.
+/// A script that prints lines and waits to be continued.
 struct Dialogue {
     child: Child,
     said: BufReader<ChildStdout>,
@@ -59,7 +60,7 @@ impl Dialogue {
         Self { child, said }
     }
 
-    /// The next line that it says; its errors, where it says none.
+    /// The next line that it prints; panics with its errors if there is none.
     #[track_caller]
     fn line(&mut self) -> String {
         let mut line = String::new();
@@ -86,18 +87,18 @@ impl Dialogue {
 }
 
 #[track_caller]
-fn passes(output: &Output) {
+fn succeeds(output: &Output) {
     assert!(
         output.status.success(),
         "{}\n{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    // Nothing of ours goes to the script's own stdout.
+    // The package prints nothing to the script's stdout.
     assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
 }
 
-/// Requests for more than what everybody may see carried a token.
+/// Checks that requests for non-public resources carried a token.
 #[track_caller]
 fn none_was_anonymous(portal: &Portal) {
     for endpoint in [Endpoint::CommunitySelf, Endpoint::User, Endpoint::Search] {
@@ -111,25 +112,26 @@ fn none_was_anonymous(portal: &Portal) {
 #[test]
 fn a_gis_is_signed_in_and_searches() {
     let (portal, home) = signed_in();
-    passes(&script(&home, "gis.py", &[USER]));
+    succeeds(&script(&home, "gis.py", &[USER]));
     none_was_anonymous(&portal);
     portal.assert_clean();
 }
 
 #[test]
-fn a_gis_outlives_its_token_with_four_threads_at_work() {
+fn a_gis_used_by_four_threads_outlives_its_token() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.user_access_seconds = 4);
-    let_it_expire(&home, "prod");
+    expire_token(&home, "prod");
     let before = portal.grants().len();
-    passes(&script(&home, "outlives.py", &[]));
+    succeeds(&script(&home, "outlives.py", &[]));
     none_was_anonymous(&portal);
-    // Ten seconds; of each token's four the last one is left unused. Four threads that renew each for itself would need sixteen.
+    // Ten seconds; each token lives four, of which the last is not used. Four threads that renew
+    // separately would need sixteen tokens.
     let renewals = portal.grants().len() - before;
     assert!((2..=6).contains(&renewals), "{renewals} renewals");
 }
 
-/// Four threads are rejected at once: one new token for all of them.
+/// Four threads are rejected at the same time: one new token for all of them.
 fn forgets(portal: &Portal, home: &Home, known_by: &str) {
     let mut script = Dialogue::start(home, "rejected.py", &[known_by]);
     assert_eq!(script.line(), "ready");
@@ -140,21 +142,21 @@ fn forgets(portal: &Portal, home: &Home, known_by: &str) {
 }
 
 #[test]
-fn a_token_that_the_portal_forgets_is_renewed_once_for_all_threads() {
+fn a_revoked_access_token_is_renewed_once_for_all_threads() {
     let (portal, home) = signed_in();
     forgets(&portal, &home, "user");
 }
 
 #[test]
-fn an_applications_token_that_the_portal_forgets_is_renewed_too() {
+fn a_revoked_access_token_of_an_application_is_renewed_too() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
-    add_service(&home, &portal, "prod");
+    add_application(&home, &portal, "prod");
     forgets(&portal, &home, "appInfo");
 }
 
 #[test]
-fn a_sign_in_that_dies_in_the_middle_of_a_job_has_its_own_error() {
+fn a_sign_in_that_is_revoked_during_a_job_raises_its_own_error() {
     let (portal, home) = signed_in();
     let mut script = Dialogue::start(&home, "dies.py", &[]);
     assert_eq!(script.line(), "ready");
@@ -163,7 +165,7 @@ fn a_sign_in_that_dies_in_the_middle_of_a_job_has_its_own_error() {
 }
 
 #[test]
-fn httpx_is_signed_and_renewed_too() {
+fn httpx_requests_get_tokens_and_renew_them() {
     let (portal, home) = signed_in();
     let foreign = sends_searches_away(&portal);
     let ca = portal.ca_file(home.path());
@@ -177,8 +179,8 @@ fn httpx_is_signed_and_renewed_too() {
 }
 
 #[test]
-fn streams_are_not_read() {
-    passes(&script(&home(), "streams.py", &[]));
+fn streamed_bodies_are_not_read() {
+    succeeds(&script(&home(), "streams.py", &[]));
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn a_notebook_shows_the_address_and_takes_the_code() {
 }
 
 #[test]
-fn at_a_terminal_the_person_there_is_asked() {
+fn at_a_terminal_the_user_is_asked_for_the_code() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let mut home = home();
     add(&home, &portal, "prod");
@@ -213,11 +215,11 @@ fn at_a_terminal_the_person_there_is_asked() {
 }
 
 #[test]
-fn without_a_person_nobody_is_asked() {
+fn without_a_terminal_no_code_is_asked_for() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
-    passes(&script(&home, "alone.py", &[]));
+    succeeds(&script(&home, "alone.py", &[]));
     assert_eq!(portal.requests_to(Endpoint::Authorize).len(), 0);
 }
 
@@ -250,8 +252,8 @@ fn the_module_is_the_same_program() {
 #[test]
 fn an_expired_token_is_renewed_by_the_first_call() {
     let (portal, home) = signed_in();
-    let_it_expire(&home, "prod");
-    passes(&script(&home, "gis.py", &[USER]));
+    expire_token(&home, "prod");
+    succeeds(&script(&home, "gis.py", &[USER]));
     portal.assert_clean();
 }
 
@@ -259,8 +261,8 @@ fn an_expired_token_is_renewed_by_the_first_call() {
 fn an_applications_gis_is_signed_in() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
-    add_service(&home, &portal, "service");
-    passes(&script(&home, "application.py", &[]));
+    add_application(&home, &portal, "service");
+    succeeds(&script(&home, "application.py", &[]));
 }
 
 #[test]
@@ -268,12 +270,12 @@ fn a_gis_of_an_unverified_connection_is_unverified_too() {
     let (portal, home) = signed_in();
     let words = ["connections", "edit", "prod", "--verify-ssl", "false"];
     home.run(words).done().ok();
-    passes(&script(&home, "gis.py", &[USER]));
+    succeeds(&script(&home, "gis.py", &[USER]));
     none_was_anonymous(&portal);
 }
 
 #[test]
-fn a_gis_trusts_what_the_system_trusts() {
+fn a_gis_trusts_the_certificates_of_the_system() {
     let (portal, mut home) = signed_in();
     let words = [
         "connections",
@@ -284,15 +286,15 @@ fn a_gis_trusts_what_the_system_trusts() {
         "--no-check",
     ];
     home.run(words).done().ok();
-    passes(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
+    succeeds(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
     let ca = portal.ca_file(home.path()).display().to_string();
     home.set("SSL_CERT_FILE", &ca);
-    passes(&script(&home, "gis.py", &[USER]));
+    succeeds(&script(&home, "gis.py", &[USER]));
     none_was_anonymous(&portal);
 }
 
 #[test]
-fn a_gis_goes_through_the_proxy_that_is_meant() {
+fn a_gis_uses_the_proxy_of_the_connection() {
     let (portal, mut home) = signed_in();
     let [systems, own] = [Proxy::start(), Proxy::start()];
     home.set("HTTPS_PROXY", &systems.url());
@@ -301,7 +303,7 @@ fn a_gis_goes_through_the_proxy_that_is_meant() {
         let edit = ["connections", "edit", "prod", "--proxy", setting];
         home.run(edit).done().ok();
         let before = [systems.hosts().len(), own.hosts().len()];
-        passes(&script(&home, "gis.py", &[USER]));
+        succeeds(&script(&home, "gis.py", &[USER]));
         (
             systems.hosts().len() - before[0],
             own.hosts().len() - before[1],
@@ -314,55 +316,55 @@ fn a_gis_goes_through_the_proxy_that_is_meant() {
     assert_eq!(own_alone.0, 0);
     assert!(own_alone.1 > 0);
     assert_eq!(none.1, 0);
-    // Before it has a session, `arcgis` looks at the address by the environment's proxy all the same.
+    // Before it has a session, `arcgis` probes the URL through the environment's proxy anyway.
     assert!(none.0 < system.0);
     none_was_anonymous(&portal);
 }
 
 #[test]
-fn the_referer_that_a_token_is_bound_to_comes_along() {
+fn the_referer_that_a_token_is_bound_to_is_sent() {
     let referer = "https://app.example";
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.app_mut(APP_ID).http_referrers = vec![referer.into()]);
     let home = home();
     add_with(&home, &portal, "prod", &["--referer", referer]);
     sign_in(&home, &portal, "prod").ok();
-    passes(&script(&home, "gis.py", &[USER]));
+    succeeds(&script(&home, "gis.py", &[USER]));
     none_was_anonymous(&portal);
 }
 
 #[test]
-fn names_of_old_work_or_say_what_to_use() {
+fn names_of_the_predecessor_work_or_say_what_to_use() {
     let (portal, home) = signed_in();
     add(&home, &portal, "second");
     sign_in(&home, &portal, "second").ok();
-    passes(&script(&home, "names.py", &[USER]));
+    succeeds(&script(&home, "names.py", &[USER]));
 }
 
 #[test]
-fn a_portal_that_is_down_and_a_sign_in_that_died_have_their_own_errors() {
+fn an_unreachable_portal_and_a_revoked_sign_in_raise_different_errors() {
     let (portal, home) = signed_in();
     home.run(["token"]).done().ok();
     portal.stop();
-    passes(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
+    succeeds(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
     portal.start_again();
     portal.revoke_all();
-    passes(&script(
+    succeeds(&script(
         &home,
         "fails.py",
         &["SignInRequired", "age-oauth login"],
     ));
     home.run(["token", "--force"]).done().code(3);
-    passes(&script(
+    succeeds(&script(
         &home,
         "fails.py",
         &["SignInRequired", "age-oauth login"],
     ));
 }
 
-/// Somebody else, to whom the portal redirects every search.
-fn sends_searches_away(portal: &Portal) -> Foreign {
-    let foreign = Foreign::start(portal);
+/// A foreign server to which the portal redirects every search.
+fn sends_searches_away(portal: &Portal) -> ForeignServer {
+    let foreign = ForeignServer::start(portal);
     let to = format!("{}/caught", foreign.url());
     portal.set(|rules| {
         rules.fault_always(Endpoint::Search, Fault::Redirect { status: 302, to });
@@ -371,7 +373,7 @@ fn sends_searches_away(portal: &Portal) -> Foreign {
 }
 
 #[track_caller]
-fn got_no_token(foreign: &Foreign) {
+fn got_no_token(foreign: &ForeignServer) {
     let requests = foreign.requests();
     assert!(!requests.is_empty());
     for request in requests {
@@ -381,11 +383,11 @@ fn got_no_token(foreign: &Foreign) {
 }
 
 #[test]
-fn tokens_go_nowhere_else() {
+fn tokens_are_not_sent_to_other_hosts() {
     let (portal, home) = signed_in();
     let foreign = sends_searches_away(&portal);
     let federated = format!("{}/rest/services?f=json", portal.server_url());
-    passes(&script(
+    succeeds(&script(
         &home,
         "foreign.py",
         &[
@@ -398,9 +400,9 @@ fn tokens_go_nowhere_else() {
     portal.assert_clean();
 }
 
-/// Each row of the table that says what became of a name or a command is tried, and each is there.
+/// Every row of the migration table is tried: each name and command behaves as it says.
 #[test]
-fn every_row_of_the_migration_table_holds() {
+fn every_row_of_the_migration_table_is_true() {
     let (portal, mut home) = signed_in();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/python");
     home.set("PYTHONPATH", &root.display().to_string());
@@ -471,7 +473,7 @@ fn every_row_of_the_migration_table_holds() {
             "| `age-oauth connections add --verify-ssl`: default `true`" => {
                 let url = portal.url();
                 let words = ["connections", "add", "--label", "x", "--portal", &url, "--client-id", "y"];
-                // Its authority is nobody's: with verification there is no connection.
+                // Its authority is unknown, so that verification would fail.
                 home.run(words).done().code(6);
             }
             "| `age-oauth login --connection prod`" => {
@@ -497,7 +499,8 @@ fn every_row_of_the_migration_table_holds() {
     assert_eq!(rows.count(), 15);
 }
 
-/// What pip has installed, in an environment outside of the checkout; `tests/run` makes it and names its Python.
+/// The package as pip installs it, in an environment outside of the checkout; `tests/run` creates
+/// it and names its Python.
 mod installed {
     use super::*;
 
@@ -537,7 +540,7 @@ mod installed {
 
     #[test]
     #[ignore = "needs an environment with the wheel, which tests/run makes"]
-    fn the_readmes_lines_run() {
+    fn the_lines_of_the_readme_run() {
         let portal = Portal::start(PortalVersion::Enterprise114);
         let home = home();
         add(&home, &portal, "my_portal");
@@ -550,14 +553,14 @@ mod installed {
 
     #[test]
     #[ignore = "needs an environment with the wheel, which tests/run makes"]
-    fn the_example_of_the_package_of_old_runs_unchanged() {
+    fn the_example_of_the_predecessor_runs_unchanged() {
         let portal = Portal::start(PortalVersion::Enterprise114);
         let home = home();
         for label in ["connection label", "some user"] {
             add(&home, &portal, label);
             sign_in(&home, &portal, label).ok();
         }
-        add_service(&home, &portal, "some application");
+        add_application(&home, &portal, "some application");
         let said = says(&python(&home, include_str!("../python/example_0_2_1.py")));
         assert!(said.contains("some application"));
         none_was_anonymous(&portal);

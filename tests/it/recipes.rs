@@ -1,4 +1,4 @@
-//! The recipes of `docs/recipes.md`, run as they stand there.
+//! The recipes of `docs/recipes.md`, run as they are printed there.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn recipe(language: &str, portal: &Portal) -> String {
     code.replace("https://gis.example.com/portal", &portal.url())
 }
 
-/// What a program says in this home, with ours on its PATH.
+/// What a program prints in this home, with ours on its PATH.
 #[track_caller]
 fn runs(home: &Home, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let ours = home.program().parent().expect("a folder");
@@ -48,7 +48,7 @@ fn curl_gets_its_header_through_a_pipe() {
 }
 
 #[test]
-fn node_asks_for_the_token_that_belongs_to_an_address() {
+fn node_gets_the_token_for_a_url() {
     let (portal, home) = signed_in();
     let ca = portal.ca_file(home.path()).display().to_string();
     // A module finds its packages in the folders above it.

@@ -1,4 +1,4 @@
-//! `refresh`: one connection, many at once, the gap in which a sign-in is extended.
+//! `refresh`: one connection, many at once, and when a sign-in is extended.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, USER}
 #[cfg(unix)]
 use crate::support::pty::Terminal;
 use crate::support::scenario::{
-    add, add_service, change_tokens, let_it_age, let_it_expire, let_it_live, sign_in, stored,
+    add, add_application, age_sign_in, change_tokens, expire_token, set_token_life, sign_in, stored,
 };
 
 fn signed_in(home: &Home, portal: &Portal, labels: &[&str]) {
@@ -22,7 +22,7 @@ fn signed_in(home: &Home, portal: &Portal, labels: &[&str]) {
 }
 
 #[test]
-fn five_connections_one_dead() {
+fn of_five_connections_with_one_revoked_four_are_renewed() {
     let (alive, dead) = (
         Portal::start(PortalVersion::Enterprise114),
         Portal::start(PortalVersion::Enterprise114),
@@ -43,7 +43,7 @@ fn five_connections_one_dead() {
     let out = out.err_has("no longer honours it");
     out.err_has("hint: age-oauth login -c \"Old Portal\"");
     assert_eq!(alive.requests_to(Endpoint::Refresh).len(), 4);
-    // What died is known from now on without asking again.
+    // A revoked sign-in is known from now on without another request.
     home.run(["status", "--check"])
         .done()
         .code(3)
@@ -51,7 +51,7 @@ fn five_connections_one_dead() {
 }
 
 #[test]
-fn one_connection_is_renewed_although_its_token_is_good() {
+fn one_connection_is_renewed_although_its_token_is_valid() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
@@ -71,11 +71,11 @@ fn one_connection_is_renewed_although_its_token_is_good() {
 }
 
 #[test]
-fn an_application_is_renewed_among_users() {
+fn applications_and_users_are_renewed_together() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     let out = home.run(["refresh", "--all", "--now"]).done().ok();
     assert!(out.stdout.contains("[OK] service: renewed; token until "));
     assert!(out.stdout.contains("[OK] prod: extended; signed in until "));
@@ -92,14 +92,14 @@ fn an_application_is_renewed_among_users() {
 }
 
 #[test]
-fn past_half_it_is_extended_once_no_script_holds_a_token() {
+fn past_half_of_its_life_a_sign_in_is_extended_once_no_token_is_in_use() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
-    let_it_age(&home, "prod", 6);
+    age_sign_in(&home, "prod", 6);
     let token = home.run(["token"]).done().ok();
     let before = portal.requests_to(Endpoint::Token).len();
-    // A token is out: nothing is asked of the portal, and a gap that is too far away is not waited for.
+    // A token is in use: no request is sent, and the end of its life is too far away to wait for.
     for arguments in [&["refresh"][..], &["refresh", "--wait", "1m"]] {
         let out = home.run(arguments).done().ok();
         assert!(
@@ -120,7 +120,7 @@ fn past_half_it_is_extended_once_no_script_holds_a_token() {
     );
     assert_eq!(portal.requests_to(Endpoint::Token).len(), before);
     assert!(portal.accepts_access_token(token.line()));
-    let_it_expire(&home, "prod");
+    expire_token(&home, "prod");
     let out = home.run(["refresh"]).done().ok();
     assert!(
         out.stdout.starts_with("[OK] prod: extended; "),
@@ -133,13 +133,13 @@ fn past_half_it_is_extended_once_no_script_holds_a_token() {
 }
 
 #[test]
-fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
+fn wait_waits_until_no_token_is_in_use_reports_it_and_holds_no_lock() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
-    let_it_age(&home, "prod", 6);
-    // From its last minute on, a token counts as dead: the gap is a few seconds away.
-    let_it_live(&home, "prod", 66);
+    age_sign_in(&home, "prod", 6);
+    // In its last minute a token counts as expired, so that the wait takes a few seconds.
+    set_token_life(&home, "prod", 66);
     let mut child = home.run(["refresh", "--wait", "5m"]).spawn();
     let mut said = String::new();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -151,7 +151,7 @@ fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
     let store = ConnectionStore::open(home.store());
     let (lock, _) = store
         .lock(&stored(&home, "prod"), Duration::ZERO, &Context::process())
-        .expect("nobody holds the lock");
+        .expect("no process holds the lock");
     drop(lock);
     child.stderr = Some(stderr.into_inner());
     let out = Outcome::of(child).ok();
@@ -164,12 +164,12 @@ fn wait_waits_for_the_gap_says_so_and_locks_nobody_out() {
 }
 
 #[test]
-fn of_many_those_that_wait_keep_nobody_else_waiting() {
+fn connections_that_wait_do_not_delay_the_others() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["a waits", "b", "c"]);
-    let_it_age(&home, "a waits", 6);
-    let_it_live(&home, "a waits", 63);
+    age_sign_in(&home, "a waits", 6);
+    set_token_life(&home, "a waits", 63);
     let out = home.run(["refresh", "--all", "--wait", "5m"]).done().ok();
     let lines: Vec<_> = out.stdout.lines().collect();
     assert!(
@@ -180,7 +180,7 @@ fn of_many_those_that_wait_keep_nobody_else_waiting() {
 }
 
 #[test]
-fn now_extends_at_once_and_says_what_it_ends() {
+fn now_extends_at_once_and_names_the_tokens_that_it_ends() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
@@ -195,8 +195,8 @@ fn now_extends_at_once_and_says_what_it_ends() {
     assert!(!portal.accepts_access_token(token.line()));
     let next = home.run(["token"]).done().ok();
     assert!(portal.accepts_access_token(next.line()));
-    // Where nothing is alive, nothing ends.
-    let_it_expire(&home, "prod");
+    // Without a live token, none is ended.
+    expire_token(&home, "prod");
     let out = home.run(["refresh", "--now"]).done().ok();
     assert_eq!(out.stderr, "");
 }
@@ -212,7 +212,7 @@ fn now_is_an_error_where_the_portal_does_not_extend() {
         .out("")
         .err_has("the sign-in was not extended");
     home.run(["token"]).done().ok();
-    // A portal that has learnt it meanwhile is asked again.
+    // A portal that supports exchange after an upgrade is asked again.
     portal.set(|rules| rules.exchange = true);
     let out = home.run(["refresh", "--now"]).done().ok();
     assert!(
@@ -225,7 +225,7 @@ fn now_is_an_error_where_the_portal_does_not_extend() {
 }
 
 #[test]
-fn now_extends_also_after_an_extension_that_had_no_answer() {
+fn now_extends_again_after_a_lost_response() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     signed_in(&home, &portal, &["prod"]);
@@ -241,7 +241,7 @@ fn now_extends_also_after_an_extension_that_had_no_answer() {
 }
 
 #[test]
-fn portals_are_asked_side_by_side() {
+fn portals_are_asked_concurrently() {
     let portals = [(); 3].map(|()| Portal::start(PortalVersion::Enterprise114));
     let home = home();
     let gate = Gate::new();
@@ -261,7 +261,7 @@ fn portals_are_asked_side_by_side() {
 }
 
 #[test]
-fn of_several_failures_the_worst_is_the_code_and_what_cannot_be_read_is_one() {
+fn of_several_failures_the_worst_decides_the_exit_code() {
     let (away, alive) = (
         Portal::start(PortalVersion::Enterprise114),
         Portal::start(PortalVersion::Enterprise114),
@@ -290,7 +290,7 @@ fn of_several_failures_the_worst_is_the_code_and_what_cannot_be_read_is_one() {
 }
 
 #[test]
-fn wrong_use_is_told() {
+fn wrong_usage_is_reported() {
     let home = home();
     home.run(["refresh", "--all"])
         .done()
@@ -305,7 +305,7 @@ fn wrong_use_is_told() {
 
 #[cfg(unix)]
 #[test]
-fn a_terminal_shows_how_far_it_is_and_the_answer_stays_whole() {
+fn a_terminal_shows_progress_and_the_result_stays_complete() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let labels = ["one", "two", "three"];

@@ -1,8 +1,8 @@
-//! The promises of `docs/security.md` that no other test is about, and the table there: every rule has its tests, by name.
+//! The rules of `docs/security.md` that no other module tests, and the table there: every rule
+//! names its tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Child;
@@ -10,10 +10,12 @@ use std::process::Child;
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Pkce, Portal, PortalVersion, APP_SECRET, USER};
-use crate::support::scenario::{add, add_service, add_with, let_it_age, let_it_expire, sign_in};
+use crate::support::scenario::{
+    add, add_application, add_with, age_sign_in, expire_token, sign_in, start_login,
+};
 use url::Url;
 
-/// A connection whose codes come back to this machine; the portal knows that address only where it is told to.
+/// A connection with a loopback redirect URI, which is registered at the portal or not.
 fn with_callback(registered: bool) -> (Portal, Home, String) {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -27,17 +29,11 @@ fn with_callback(registered: bool) -> (Portal, Home, String) {
     (portal, home, redirect_uri)
 }
 
-/// Starts a sign-in and reads the address that it prints.
-fn begun(home: &Home, flags: &[&str]) -> (Child, Url) {
-    let mut child = home.run([flags, &["login", "--json"]].concat()).spawn();
-    let mut line = String::new();
-    // Unbuffered beyond the line, so that the rest stays in the pipe.
-    let stdout = child.stdout.as_mut().unwrap();
-    let mut reader = BufReader::with_capacity(1, stdout);
-    reader.read_line(&mut line).unwrap();
-    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let url = said["authorize_url"].as_str().unwrap().parse().unwrap();
-    (child, url)
+/// Starts a sign-in, and returns it with its URL.
+fn login_with_url(home: &Home, flags: &[&str]) -> (Child, Url) {
+    let (child, printed) = start_login(home, flags);
+    let url = printed["authorize_url"].as_str().unwrap();
+    (child, url.parse().unwrap())
 }
 
 fn parameter(url: &Url, name: &str) -> Option<String> {
@@ -47,8 +43,8 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// Rule 1: the system's browser is given the address, and the person's password goes nowhere else: the program opens no
-/// page of the sign-in itself, and asks a person for nothing but the code.
+/// Rule 1: the system's browser opens the URL. The program opens no page of the sign-in itself, and
+/// asks the user for nothing but the code.
 #[cfg(unix)]
 #[test]
 fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
@@ -69,10 +65,10 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
     let mut terminal = Terminal::start(&home, &["login"]);
     terminal.expect("press Enter:");
     let url = terminal.word(&portal.rest("oauth2/authorize"));
-    // It is started, not waited for.
-    let told = || fs::read_to_string(&opened).unwrap_or_default();
-    until(|| told().ends_with('\n'));
-    assert_eq!(told(), format!("{url}\n"));
+    // The browser is started, not waited for.
+    let arguments = || fs::read_to_string(&opened).unwrap_or_default();
+    until(|| arguments().ends_with('\n'));
+    assert_eq!(arguments(), format!("{url}\n"));
     let asked = portal.requests();
     let pages = [Endpoint::Authorize, Endpoint::SignIn, Endpoint::Approval];
     assert!(!asked
@@ -88,10 +84,10 @@ fn rule_1_the_browser_is_opened_and_no_password_is_asked_for() {
     }
 }
 
-/// Rule 2: every code is bound to its process, also where a client secret goes along; switched off by hand alone, for one
-/// connection, with a warning.
+/// Rule 2: every code is bound to its process, also with a client secret. PKCE is switched off only
+/// by hand, for one connection, with a warning.
 #[test]
-fn rule_2_pkce_is_switched_off_by_hand_alone() {
+fn rule_2_pkce_is_switched_off_only_by_hand() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise1091), home());
     add(&home, &portal, "secret");
     home.run(["connections", "edit", "secret", "--client-secret-stdin"])
@@ -100,7 +96,7 @@ fn rule_2_pkce_is_switched_off_by_hand_alone() {
         .ok();
     add(&home, &portal, "old");
     let asked = |label: &str| {
-        let (mut child, url) = begun(&home, &["-c", label]);
+        let (mut child, url) = login_with_url(&home, &["-c", label]);
         child.kill().unwrap();
         child.wait().unwrap();
         (
@@ -130,7 +126,7 @@ fn rule_2_pkce_is_switched_off_by_hand_alone() {
 fn rule_4_a_portal_that_rejects_s256_is_not_asked_with_plain() {
     let (portal, home, _) = with_callback(true);
     portal.set(|rules| rules.pkce = Pkce::MethodRejected);
-    let (child, url) = begun(&home, &[]);
+    let (child, url) = login_with_url(&home, &[]);
     assert_eq!(parameter(&url, "code_challenge_method").unwrap(), "S256");
     let landing = portal.authorize(url.as_str(), USER);
     assert_eq!(landing.error().as_deref(), Some("invalid_request"));
@@ -138,18 +134,18 @@ fn rule_4_a_portal_that_rejects_s256_is_not_asked_with_plain() {
     let said = Outcome::of(child)
         .code(7)
         .err_has("code_challenge_method not supported");
-    // The address was all that was said: there is no second one.
+    // Only one URL was printed.
     assert_eq!(said.stdout, "");
     assert_eq!(portal.requests_to(Endpoint::Authorize).len(), 1);
     assert_eq!(portal.requests_to(Endpoint::Token).len(), 0);
 }
 
-/// Rule 10: the redirect URI is the registered one, port and all. A portal that shows an error page instead of calling back
-/// ends in a timeout that names what to register.
+/// Rule 10: the redirect URI is the registered one, port and all. If the portal shows an error page
+/// instead of calling back, `login` ends in a timeout that names what to register.
 #[test]
-fn rule_10_a_portal_that_never_calls_back_is_told_which_uri_to_know() {
+fn rule_10_a_missing_callback_is_reported_with_the_uri_to_register() {
     let (portal, home, redirect_uri) = with_callback(false);
-    let (child, url) = begun(&home, &["--timeout", "3s"]);
+    let (child, url) = login_with_url(&home, &["--timeout", "3s"]);
     assert_eq!(parameter(&url, "redirect_uri").unwrap(), redirect_uri);
     let landing = portal.authorize(url.as_str(), USER);
     assert_eq!(landing.url(), None, "{landing:?}");
@@ -160,18 +156,18 @@ fn rule_10_a_portal_that_never_calls_back_is_told_which_uri_to_know() {
     assert_eq!(portal.requests_to(Endpoint::Token).len(), 0);
 }
 
-/// Rule 18: a code, a refresh token, or an application's own secret. There is no flag for anything else, and nothing else
-/// is ever asked of a portal.
+/// Rule 18: a code, a refresh token, or an application's own secret. There is no flag for any other
+/// grant, and no other grant is ever requested.
 #[test]
 fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
-    let_it_expire(&home, "prod");
+    expire_token(&home, "prod");
     home.run(["token", "-c", "prod"]).done().ok();
-    let_it_expire(&home, "prod");
-    let_it_age(&home, "prod", 6);
+    expire_token(&home, "prod");
+    age_sign_in(&home, "prod", 6);
     home.run(["token", "-c", "prod"]).done().ok();
     home.run(["token", "-c", "service"]).done().ok();
     home.run(["logout", "-c", "prod"]).done().ok();
@@ -193,12 +189,12 @@ fn rule_18_there_is_neither_an_implicit_nor_a_password_grant() {
     }
 }
 
-/// Rule 19: whose a token is can be seen, without the portal and by its own word.
+/// Rule 19: it is visible whom a token speaks for, both locally and by the portal's answer.
 #[test]
-fn rule_19_who_a_connection_speaks_for_is_visible() {
+fn rule_19_whom_a_token_speaks_for_is_visible() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
     home.run(["whoami", "-c", "prod"])
         .done()
@@ -229,7 +225,7 @@ fn rule_19_who_a_connection_speaks_for_is_visible() {
 
 // — the table —
 
-/// Names of tests in the sources that say which rule they are about.
+/// Names of tests in the sources that begin with the number of a rule.
 fn tests_of_rules() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut found, mut folders) = (BTreeSet::new(), vec![root.join("src"), root.join("tests")]);
@@ -270,7 +266,7 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn every_rule_of_the_security_page_has_its_tests() {
+fn every_rule_of_the_security_page_has_tests() {
     let (written, tests) = (table(), tests_of_rules());
     let mut rules: BTreeSet<String> = (1..=30).map(|number: u32| number.to_string()).collect();
     rules.insert("24b".into());
@@ -303,7 +299,7 @@ fn every_direct_dependency_is_reviewed() {
         let Some((name, rest)) = found.filter(|(name, _)| !name.starts_with('#')) else {
             continue;
         };
-        // What is known by another name here.
+        // Crates that are imported under another name.
         let package = rest.split_once("package = \"").map(|(_, rest)| rest);
         let name = package
             .and_then(|rest| rest.split_once('"'))

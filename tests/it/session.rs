@@ -1,5 +1,5 @@
-//! The one decision, against the practice portal: which token, when, from where. In process, so that the clock and the
-//! keychain are the test's own.
+//! The session against the practice portal: which token is returned, and when it is renewed or
+//! extended. In process, so that the test controls the clock and the keychain.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER,
 };
 
-/// A store, a keychain and a portal whose clock both share.
-struct World {
+/// A store, a keychain, and a portal whose clock the session shares.
+struct Fixture {
     portal: Portal,
     folder: tempfile::TempDir,
     keychain: MemoryStore,
@@ -26,7 +26,7 @@ struct World {
     connection: Connection,
 }
 
-impl World {
+impl Fixture {
     fn new(manner: PortalVersion) -> Self {
         Self::with(manner, |_| ())
     }
@@ -47,37 +47,39 @@ impl World {
         );
         connection.tls = Tls::Ca(store.ca_path(&connection.id));
         change(&mut connection);
-        let world = Self {
+        let fixture = Self {
             portal,
             folder,
             keychain: MemoryStore::new(),
             heard: Arc::default(),
             connection,
         };
-        let pem = world.portal.ca_pem().as_bytes().to_vec();
-        let context = world.context();
-        store.add(&world.connection, Some(&pem), &context).unwrap();
-        world
+        let pem = fixture.portal.ca_pem().as_bytes().to_vec();
+        let context = fixture.context();
+        store
+            .add(&fixture.connection, Some(&pem), &context)
+            .unwrap();
+        fixture
     }
 
     fn application(manner: PortalVersion) -> Self {
-        let world = Self::with(manner, |connection| {
+        let fixture = Self::with(manner, |connection| {
             connection.grant = Grant::Application;
             connection.client_id = SERVICE_ID.into();
         });
         let secret = ClientSecret {
-            binding: age_oauth::testing::Binding::of(&world.connection),
+            binding: age_oauth::testing::Binding::of(&fixture.connection),
             secret: Secret::new(SERVICE_SECRET.into()),
         };
-        let item = Item::of(&world.connection, ItemKind::ClientSecret);
-        world.keychain.set(&item, &secret.to_record()).unwrap();
-        world
+        let item = Item::of(&fixture.connection, ItemKind::ClientSecret);
+        fixture.keychain.set(&item, &secret.to_record()).unwrap();
+        fixture
     }
 
     fn signed_in(manner: PortalVersion) -> Self {
-        let world = Self::new(manner);
-        world.sign_in(USER);
-        world
+        let fixture = Self::new(manner);
+        fixture.sign_in(USER);
+        fixture
     }
 
     fn context(&self) -> Context {
@@ -94,7 +96,7 @@ impl World {
         ConnectionStore::open(self.folder.path().join("store"))
     }
 
-    /// A session as another process would make one.
+    /// A session like that of another process.
     fn session(&self) -> Session {
         let connection = self.store().load(&self.connection.id).unwrap();
         Session::new(
@@ -119,7 +121,7 @@ impl World {
         issued.access.secret.expose().to_owned()
     }
 
-    fn pass(&self, seconds: u64) {
+    fn advance_seconds(&self, seconds: u64) {
         self.portal.clock().advance(Duration::from_secs(seconds));
     }
 
@@ -147,7 +149,7 @@ impl World {
             .collect()
     }
 
-    /// What was decided so far.
+    /// The decisions so far.
     fn decisions(&self) -> Vec<Decision> {
         let heard = self.heard.lock().unwrap();
         heard
@@ -178,7 +180,7 @@ impl World {
         session.exchange_code(sign_in, code).unwrap()
     }
 
-    /// What `want` gets that waits for the lock while `change` happens.
+    /// The token for `want` when `change` happens while it waits for the lock.
     fn waiting(&self, want: TokenRequest, change: impl FnOnce()) -> Result<UsableToken, Error> {
         let (lock, _) = self
             .store()
@@ -204,36 +206,36 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 #[test]
-fn a_stored_token_is_handed_out_without_a_word_to_anybody() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let requests = world.portal.requests().len();
-    let first = world.token();
-    assert_eq!(world.token(), first);
+fn a_cached_token_is_returned_without_a_request() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let requests = fixture.portal.requests().len();
+    let first = fixture.token();
+    assert_eq!(fixture.token(), first);
     let decided = [Decision::SignedIn, Decision::Cached, Decision::Cached];
-    assert_eq!(world.decisions(), decided);
-    world.pass(1739);
-    assert_eq!(world.token(), first);
-    assert_eq!(world.portal.requests().len(), requests);
-    world.pass(2);
-    assert_ne!(world.token(), first);
-    assert_eq!(world.count(Endpoint::Refresh), 1);
+    assert_eq!(fixture.decisions(), decided);
+    fixture.advance_seconds(1739);
+    assert_eq!(fixture.token(), first);
+    assert_eq!(fixture.portal.requests().len(), requests);
+    fixture.advance_seconds(2);
+    assert_ne!(fixture.token(), first);
+    assert_eq!(fixture.count(Endpoint::Refresh), 1);
 }
 
 #[test]
 fn rule_20_a_renewal_keeps_the_refresh_token_and_its_end() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
     let (before, end) = (
-        world.refresh_token(),
-        world.record().refresh.unwrap().known_or_assumed_expiry(),
+        fixture.refresh_token(),
+        fixture.record().refresh.unwrap().known_or_assumed_expiry(),
     );
-    world.pass(2 * HOUR);
-    world.token();
-    assert_eq!(world.refresh_token(), before);
+    fixture.advance_seconds(2 * HOUR);
+    fixture.token();
+    assert_eq!(fixture.refresh_token(), before);
     assert_eq!(
-        world.record().refresh.unwrap().known_or_assumed_expiry(),
+        fixture.record().refresh.unwrap().known_or_assumed_expiry(),
         end
     );
-    let status = world.store().load(&world.connection.id).unwrap().status;
+    let status = fixture.store().load(&fixture.connection.id).unwrap().status;
     assert_eq!(status.username.as_deref(), Some(USER));
     assert_eq!(
         status.refresh_expires_at.map(jiff::Timestamp::as_second),
@@ -243,30 +245,30 @@ fn rule_20_a_renewal_keeps_the_refresh_token_and_its_end() {
 }
 
 #[test]
-fn half_of_the_granted_life_is_kept_for_whoever_asks_for_it() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let first = world.token();
-    world.pass(901);
-    assert_eq!(world.token(), first);
+fn a_min_ttl_of_half_the_granted_life_renews_past_half() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let first = fixture.token();
+    fixture.advance_seconds(901);
+    assert_eq!(fixture.token(), first);
     let want = TokenRequest::lasting(MinTtl::HalfOfGranted);
-    let second = world.session().access_token(&want).unwrap();
+    let second = fixture.session().access_token(&want).unwrap();
     assert_ne!(second.access.secret.expose(), first);
 }
 
 #[test]
-fn a_portal_that_grants_less_than_wanted_is_asked_once_a_minute() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(120);
+fn a_portal_that_grants_shorter_tokens_than_wanted_is_asked_once_a_minute() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(120);
     let want = || TokenRequest {
         explicit: true,
         ..TokenRequest::lasting(MinTtl::Seconds(7200))
     };
-    let issued = world.session().access_token(&want()).unwrap();
+    let issued = fixture.session().access_token(&want()).unwrap();
     assert_eq!(issued.decision, Decision::Renewed);
-    let again = world.session().access_token(&want()).unwrap();
+    let again = fixture.session().access_token(&want()).unwrap();
     assert!(issued.access.secret.matches(again.access.secret.expose()));
-    assert_eq!(world.count(Endpoint::Refresh), 1);
-    let short = world
+    assert_eq!(fixture.count(Endpoint::Refresh), 1);
+    let short = fixture
         .notices()
         .into_iter()
         .filter(|notice| {
@@ -282,52 +284,52 @@ fn a_portal_that_grants_less_than_wanted_is_asked_once_a_minute() {
     assert_eq!(short, 2);
 }
 
-/// A second is lost on the way here, which is no reason for a word.
+/// The second that is lost in transit is not worth a warning.
 #[test]
-fn a_token_that_lives_a_second_less_than_wanted_is_told_by_nobody() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
+fn a_token_that_lives_a_second_less_than_wanted_causes_no_warning() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
     for (wanted, said) in [(1800, 0), (1801, 0), (1802, 1)] {
         let want = TokenRequest {
             force: true,
             ..TokenRequest::lasting(MinTtl::Seconds(wanted))
         };
-        world.session().access_token(&want).unwrap();
-        assert_eq!(world.notices().len(), said, "{wanted}");
+        fixture.session().access_token(&want).unwrap();
+        assert_eq!(fixture.notices().len(), said, "{wanted}");
     }
-    // A new one is better where the portal grants all that is wanted, and only there.
+    // A new token is better only if the portal grants the wanted life.
     for (wanted, decision) in [(1800, Decision::Renewed), (1801, Decision::Cached)] {
-        world.pass(1);
+        fixture.advance_seconds(1);
         let want = TokenRequest::lasting(MinTtl::Seconds(wanted));
-        let issued = world.session().access_token(&want).unwrap();
+        let issued = fixture.session().access_token(&want).unwrap();
         assert_eq!(issued.decision, decision, "{wanted}");
     }
 }
 
-/// Whoever waited for the lock to renew gets what was minted while they waited.
+/// A process that waited for the lock gets the token that was renewed meanwhile.
 #[test]
-fn a_token_minted_by_another_while_one_waits_is_new_enough() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
+fn a_token_that_another_process_renewed_during_the_wait_is_used() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
     let want = TokenRequest {
         force: true,
         ..TokenRequest::default()
     };
-    let issued = world.waiting(want, || {
-        world.change(|tokens| {
+    let issued = fixture.waiting(want, || {
+        fixture.change(|tokens| {
             tokens.access.as_mut().unwrap().secret = Secret::new("minted-meanwhile".into());
         });
     });
     let issued = issued.unwrap();
     assert_eq!(issued.decision, Decision::RenewedByAnother);
     assert!(issued.access.secret.matches("minted-meanwhile"));
-    assert_eq!(world.count(Endpoint::Refresh), 0);
+    assert_eq!(fixture.count(Endpoint::Refresh), 0);
 }
 
 #[test]
-fn a_record_without_a_refresh_token_is_no_sign_in() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.change(|tokens| tokens.refresh = None);
-    world.pass(2 * HOUR);
-    match world
+fn a_record_without_a_refresh_token_is_not_a_sign_in() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.change(|tokens| tokens.refresh = None);
+    fixture.advance_seconds(2 * HOUR);
+    match fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err()
@@ -338,19 +340,19 @@ fn a_record_without_a_refresh_token_is_no_sign_in() {
 }
 
 #[test]
-fn the_tokens_read_under_the_lock_are_the_ones_that_are_used() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(2 * HOUR);
-    // Meanwhile somebody else signs in, and that sign-in's token is stale again.
-    let seeded = world.portal.seed_user(USER);
-    let waiting = world.waiting(TokenRequest::default(), || {
-        world.change(|tokens| {
+fn the_tokens_that_are_read_under_the_lock_are_used() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(2 * HOUR);
+    // Meanwhile another process signs in, and the token of that sign-in is stale again.
+    let seeded = fixture.portal.seed_user(USER);
+    let waiting = fixture.waiting(TokenRequest::default(), || {
+        fixture.change(|tokens| {
             let refresh = tokens.refresh.as_mut().unwrap();
             refresh.secret = Secret::new(seeded["refresh_token"].as_str().unwrap().to_owned());
         });
     });
     waiting.unwrap();
-    let sent = &world.portal.requests_to(Endpoint::Refresh)[0];
+    let sent = &fixture.portal.requests_to(Endpoint::Refresh)[0];
     assert_eq!(
         sent.form["refresh_token"],
         seeded["refresh_token"].as_str().unwrap()
@@ -358,16 +360,16 @@ fn the_tokens_read_under_the_lock_are_the_ones_that_are_used() {
 }
 
 #[test]
-fn a_portal_that_is_away_leaves_the_stored_token_in_use() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let first = world.token();
-    world
+fn an_unreachable_portal_leaves_the_cached_token_in_use() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let first = fixture.token();
+    fixture
         .portal
         .set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Status(503)));
-    world.pass(1770);
-    assert_eq!(world.token(), first);
+    fixture.advance_seconds(1770);
+    assert_eq!(fixture.token(), first);
     assert!(matches!(
-        world.notices()[..],
+        fixture.notices()[..],
         [Notice::Unreachable {
             seconds_left: 29..=30,
             ..
@@ -377,53 +379,53 @@ fn a_portal_that_is_away_leaves_the_stored_token_in_use() {
         explicit: true,
         ..TokenRequest::default()
     };
-    let error = world.session().access_token(&explicit).unwrap_err();
+    let error = fixture.session().access_token(&explicit).unwrap_err();
     assert!(error.is_transient());
-    world.pass(16);
-    let error = world
+    fixture.advance_seconds(16);
+    let error = fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }));
-    let failure = world
+    let failure = fixture
         .store()
-        .load(&world.connection.id)
+        .load(&fixture.connection.id)
         .unwrap()
         .status
         .last_failure;
     assert!(failure.unwrap().contains("503"));
-    world.portal.set(|rules| {
+    fixture.portal.set(|rules| {
         rules.clear_faults();
     });
-    assert_ne!(world.token(), first);
+    assert_ne!(fixture.token(), first);
 }
 
 #[test]
-fn rule_20_only_the_portals_own_refusal_means_sign_in_again_and_nothing_is_deleted() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let before = world.refresh_token();
-    world.pass(2 * HOUR);
+fn rule_20_only_a_refusal_by_the_portal_means_sign_in_again_and_nothing_is_deleted() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let before = fixture.refresh_token();
+    fixture.advance_seconds(2 * HOUR);
     for fault in [
         Fault::Status(500),
         Fault::Html200,
         Fault::ResetAfter,
         Fault::InvalidUtf8,
     ] {
-        world
+        fixture
             .portal
             .set(|rules| rules.fault_times(Endpoint::Refresh, fault.clone(), 3));
-        let error = world
+        let error = fixture
             .session()
             .access_token(&TokenRequest::default())
             .unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
-        assert_eq!(world.refresh_token(), before);
-        world.portal.set(|rules| {
+        assert_eq!(fixture.refresh_token(), before);
+        fixture.portal.set(|rules| {
             rules.clear_faults();
         });
     }
-    world.portal.revoke_all();
-    let error = world
+    fixture.portal.revoke_all();
+    let error = fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err();
@@ -434,14 +436,14 @@ fn rule_20_only_the_portals_own_refusal_means_sign_in_again_and_nothing_is_delet
             ..
         }
     ));
-    assert_eq!(world.refresh_token(), before);
+    assert_eq!(fixture.refresh_token(), before);
 }
 
 #[test]
-fn an_expired_sign_in_is_told_as_expired() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(200 * DAY);
-    let error = world
+fn an_expired_sign_in_is_reported_as_expired() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(200 * DAY);
+    let error = fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err();
@@ -459,22 +461,22 @@ fn an_expired_sign_in_is_told_as_expired() {
 
 #[test]
 fn a_rejected_token_is_renewed_once() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let first = world.token();
-    world.portal.expire_access_tokens();
-    let identity = world.session().whoami().unwrap();
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let first = fixture.token();
+    fixture.portal.expire_access_tokens();
+    let identity = fixture.session().whoami().unwrap();
     assert_eq!(
         identity,
         Identity::User {
             username: USER.into()
         }
     );
-    assert_ne!(world.token(), first);
-    assert_eq!(world.count(Endpoint::Refresh), 1);
-    world.portal.set(|rules| {
+    assert_ne!(fixture.token(), first);
+    assert_eq!(fixture.count(Endpoint::Refresh), 1);
+    fixture.portal.set(|rules| {
         rules.app_mut(APP_ID).http_referrers = vec!["https://elsewhere.example".into()];
     });
-    let error = world.session().whoami().unwrap_err();
+    let error = fixture.session().whoami().unwrap_err();
     assert!(
         matches!(
             error,
@@ -485,39 +487,39 @@ fn a_rejected_token_is_renewed_once() {
         ),
         "{error}"
     );
-    assert_eq!(world.count(Endpoint::Refresh), 2);
+    assert_eq!(fixture.count(Endpoint::Refresh), 2);
 }
 
 #[test]
-fn a_sign_in_is_extended_past_half_of_its_life_when_nobody_can_lose_a_token() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let record = world.record();
+fn a_sign_in_past_half_of_its_life_is_extended_when_no_token_is_in_use() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let record = fixture.record();
     let refresh = record.refresh.unwrap();
     let life = refresh
         .known_or_assumed_expiry()
         .duration_since(refresh.issued_at)
         .as_secs()
         .unsigned_abs();
-    let before = world.refresh_token();
-    world.pass(life / 2 + 1);
-    let issued = world
+    let before = fixture.refresh_token();
+    fixture.advance_seconds(life / 2 + 1);
+    let issued = fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap();
     assert_eq!(issued.decision, Decision::Extended);
-    assert_ne!(world.refresh_token(), before);
-    assert!(!world.portal.accepts_refresh_token(&before));
-    assert_eq!(world.count(Endpoint::Exchange), 1);
-    assert!(!world.record().exchange_started);
-    assert_eq!(world.notices(), []);
+    assert_ne!(fixture.refresh_token(), before);
+    assert!(!fixture.portal.accepts_refresh_token(&before));
+    assert_eq!(fixture.count(Endpoint::Exchange), 1);
+    assert!(!fixture.record().exchange_started);
+    assert_eq!(fixture.notices(), []);
 }
 
-/// Whatever was minted from the spent refresh token died with it.
+/// All tokens from the spent refresh token ended with it.
 #[test]
-fn an_exchange_leaves_nothing_of_what_it_ended() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let now = world.portal.clock().now();
-    world.change(|tokens| {
+fn an_exchange_keeps_no_token_that_it_ended() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let now = fixture.portal.clock().now();
+    fixture.change(|tokens| {
         let long = AccessToken {
             secret: Secret::new("for-a-server".into()),
             issued_at: now,
@@ -528,10 +530,10 @@ fn an_exchange_leaves_nothing_of_what_it_ended() {
         tokens.exchange_unsupported = true;
         tokens.username = None;
     });
-    let old = world.record();
-    let refreshed = world.session().refresh(ExtendRule::Now).unwrap();
+    let old = fixture.record();
+    let refreshed = fixture.session().refresh(ExtendRule::Now).unwrap();
     assert_eq!(refreshed.token.decision, Decision::Extended);
-    let record = world.record();
+    let record = fixture.record();
     let access = record.access.unwrap();
     assert!(!access.secret.matches(old.access.unwrap().secret.expose()));
     assert_eq!(record.access_tokens_valid_until, Some(access.expires_at));
@@ -540,63 +542,63 @@ fn an_exchange_leaves_nothing_of_what_it_ended() {
 }
 
 #[test]
-fn in_the_last_tenth_a_sign_in_is_extended_anyway_and_that_is_said() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let refresh = world.record().refresh.unwrap();
+fn in_the_last_tenth_a_sign_in_is_extended_anyway_with_a_warning() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let refresh = fixture.record().refresh.unwrap();
     let life = refresh
         .known_or_assumed_expiry()
         .duration_since(refresh.issued_at)
         .as_secs()
         .unsigned_abs();
-    world.pass(life / 10 * 9 - 600);
-    // A script holds a token that lives another half hour.
-    world.portal.set(|rules| rules.exchange = false);
-    world.change(|tokens| tokens.exchange_unsupported = true);
-    world.token();
-    world.change(|tokens| tokens.exchange_unsupported = false);
-    world.portal.set(|rules| rules.exchange = true);
-    world.pass(900);
+    fixture.advance_seconds(life / 10 * 9 - 600);
+    // A script holds a token that lives for another half hour.
+    fixture.portal.set(|rules| rules.exchange = false);
+    fixture.change(|tokens| tokens.exchange_unsupported = true);
+    fixture.token();
+    fixture.change(|tokens| tokens.exchange_unsupported = false);
+    fixture.portal.set(|rules| rules.exchange = true);
+    fixture.advance_seconds(900);
     let want = TokenRequest::lasting(MinTtl::Seconds(1000));
-    let issued = world.session().access_token(&want).unwrap();
+    let issued = fixture.session().access_token(&want).unwrap();
     assert_eq!(issued.decision, Decision::Extended);
     let said = |notice: &Notice| matches!(notice, Notice::ExtendedAnyway { .. });
-    assert!(world.notices().iter().any(said));
+    assert!(fixture.notices().iter().any(said));
 }
 
 #[test]
-fn rule_21_a_lost_answer_is_decided_by_one_plain_refresh() {
-    // The portal never acted: the old token is still good.
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(60 * DAY);
-    world
+fn rule_21_after_a_lost_response_one_plain_refresh_decides() {
+    // The portal never processed the request: the old token is still valid.
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(60 * DAY);
+    fixture
         .portal
         .set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetBefore));
-    let issued = world
+    let issued = fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap();
     assert_eq!(issued.decision, Decision::Renewed);
     assert_eq!(
         (
-            world.count(Endpoint::Exchange),
-            world.count(Endpoint::Refresh)
+            fixture.count(Endpoint::Exchange),
+            fixture.count(Endpoint::Refresh)
         ),
         (1, 1)
     );
-    assert!(!world.record().exchange_started);
-    assert!(world.notices().contains(&Notice::ExtensionNotApplied {
+    assert!(!fixture.record().exchange_started);
+    assert!(fixture.notices().contains(&Notice::ExtensionNotApplied {
         connection: "prod".into()
     }));
 
-    // The portal acted, and its answer was lost: a person must sign in.
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(60 * DAY);
-    world
+    // The portal processed the request, and its response was lost: the user must sign in.
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(60 * DAY);
+    fixture
         .portal
         .set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetAfter));
-    // However often somebody asks: the spent token is sent no more.
+    // However often a token is requested, the spent refresh token is not sent again.
     for _ in 0..3 {
-        let error = world
+        let error = fixture
             .session()
             .access_token(&TokenRequest::default())
             .unwrap_err();
@@ -609,151 +611,161 @@ fn rule_21_a_lost_answer_is_decided_by_one_plain_refresh() {
         ));
         assert_eq!(
             (
-                world.count(Endpoint::Exchange),
-                world.count(Endpoint::Refresh)
+                fixture.count(Endpoint::Exchange),
+                fixture.count(Endpoint::Refresh)
             ),
             (1, 1)
         );
     }
-    world.sign_in(USER);
-    world.token();
+    fixture.sign_in(USER);
+    fixture.token();
 }
 
 #[test]
-fn rule_21_after_a_crash_the_mark_is_settled_by_one_plain_refresh() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(60 * DAY);
-    let mut record = world.record();
+fn rule_21_after_a_crash_one_plain_refresh_clears_the_exchange_mark() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(60 * DAY);
+    let mut record = fixture.record();
     record.exchange_started = true;
-    world
+    fixture
         .keychain
-        .set(&world.item(), &record.to_record())
+        .set(&fixture.item(), &record.to_record())
         .unwrap();
-    let issued = world
+    let issued = fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap();
     assert_eq!(issued.decision, Decision::Renewed);
     assert_eq!(
         (
-            world.count(Endpoint::Exchange),
-            world.count(Endpoint::Refresh)
+            fixture.count(Endpoint::Exchange),
+            fixture.count(Endpoint::Refresh)
         ),
         (0, 1)
     );
-    assert!(!world.record().exchange_started);
+    assert!(!fixture.record().exchange_started);
 }
 
 #[test]
-fn a_keychain_that_cannot_be_written_stops_an_exchange_before_it_begins() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(60 * DAY);
-    world
+fn a_keychain_that_cannot_be_written_prevents_an_exchange() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(60 * DAY);
+    fixture
         .keychain
         .fail_always(Call::Set, KeychainReason::Locked);
-    let error = world
+    let error = fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err();
     assert!(matches!(error, Error::Keychain { .. }), "{error}");
-    assert_eq!(world.count(Endpoint::Token), 1, "only the sign-in itself");
-    world.keychain.heal();
-    world.token();
+    assert_eq!(fixture.count(Endpoint::Token), 1, "only the sign-in itself");
+    fixture.keychain.heal();
+    fixture.token();
 }
 
 #[test]
-fn a_new_access_token_that_cannot_be_stored_still_serves() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(HOUR);
-    world.keychain.fail_next(Call::Set, KeychainReason::Refused);
-    assert!(world.portal.accepts_access_token(&world.token()));
-    assert!(matches!(world.notices()[..], [Notice::Other { .. }]));
+fn a_new_access_token_that_cannot_be_stored_is_still_returned() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(HOUR);
+    fixture
+        .keychain
+        .fail_next(Call::Set, KeychainReason::Refused);
+    assert!(fixture.portal.accepts_access_token(&fixture.token()));
+    assert!(matches!(fixture.notices()[..], [Notice::Other { .. }]));
 }
 
 #[test]
-fn a_portal_without_exchange_is_remembered_and_its_end_is_announced() {
-    let world = World::signed_in(PortalVersion::Enterprise105);
-    world.pass(8 * DAY);
-    world.token();
-    world.pass(HOUR);
-    world.token();
+fn a_portal_without_exchange_is_remembered_and_the_end_of_the_sign_in_is_reported() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise105);
+    fixture.advance_seconds(8 * DAY);
+    fixture.token();
+    fixture.advance_seconds(HOUR);
+    fixture.token();
     assert_eq!(
-        world.count(Endpoint::Exchange),
+        fixture.count(Endpoint::Exchange),
         1,
         "asked once, then remembered"
     );
-    assert_eq!(world.count(Endpoint::Refresh), 2);
-    assert!(world.record().exchange_unsupported);
-    assert_eq!(world.notices(), []);
-    world.pass(4 * DAY);
-    world.token();
-    assert!(matches!(world.notices()[..], [Notice::ExpiresSoon { .. }]));
-    let status = world.store().load(&world.connection.id).unwrap().status;
+    assert_eq!(fixture.count(Endpoint::Refresh), 2);
+    assert!(fixture.record().exchange_unsupported);
+    assert_eq!(fixture.notices(), []);
+    fixture.advance_seconds(4 * DAY);
+    fixture.token();
+    assert!(matches!(
+        fixture.notices()[..],
+        [Notice::ExpiresSoon { .. }]
+    ));
+    let status = fixture.store().load(&fixture.connection.id).unwrap().status;
     assert_eq!(status.extendable, Some(false));
 }
 
 #[test]
-fn a_portal_that_refuses_to_extend_is_told_with_the_end_of_the_sign_in() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.portal.set(|rules| {
+fn a_portal_that_refuses_to_extend_is_reported_with_the_end_of_the_sign_in() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.portal.set(|rules| {
         let refusal = json!({"error": {"code": 400, "error": "invalid_request", "message": "no"}});
         rules.fault_always(Endpoint::Exchange, Fault::Json(refusal));
     });
-    world.pass(88 * DAY);
-    world.token();
+    fixture.advance_seconds(88 * DAY);
+    fixture.token();
     assert!(
         matches!(
-            world.notices()[..],
+            fixture.notices()[..],
             [Notice::Other { .. }, Notice::ExpiresSoon { .. }]
         ),
         "{:?}",
-        world.notices()
+        fixture.notices()
     );
-    let status = world.store().load(&world.connection.id).unwrap().status;
+    let status = fixture.store().load(&fixture.connection.id).unwrap().status;
     assert_eq!(status.extendable, Some(true), "it may work another time");
 }
 
-/// A sign-in that is extended as soon as nobody can lose a token by it is no reason for a word, however soon it would end.
+/// A sign-in that will be extended as soon as no token is in use causes no warning, however soon it
+/// would end.
 #[test]
-fn a_sign_in_whose_extension_waits_is_announced_by_nobody() {
-    let world = World::new(PortalVersion::Enterprise114);
-    world.portal.set(|rules| rules.refresh_minutes_max = 20_160);
-    world.sign_in(USER);
-    world.pass(11 * DAY + 12 * HOUR);
-    let soon = world.portal.clock().now() + jiff::SignedDuration::from_mins(30);
-    world.change(|tokens| tokens.access_tokens_valid_until = Some(soon));
-    let issued = world
+fn a_postponed_extension_causes_no_warning() {
+    let fixture = Fixture::new(PortalVersion::Enterprise114);
+    fixture
+        .portal
+        .set(|rules| rules.refresh_minutes_max = 20_160);
+    fixture.sign_in(USER);
+    fixture.advance_seconds(11 * DAY + 12 * HOUR);
+    let soon = fixture.portal.clock().now() + jiff::SignedDuration::from_mins(30);
+    fixture.change(|tokens| tokens.access_tokens_valid_until = Some(soon));
+    let issued = fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap();
     assert_eq!(issued.decision, Decision::Renewed);
-    assert_eq!(world.notices(), []);
+    assert_eq!(fixture.notices(), []);
 }
 
 #[test]
 fn a_failure_stays_on_record_until_the_next_sign_in() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
     let noted = || {
-        let status = world.store().load(&world.connection.id).unwrap().status;
+        let status = fixture.store().load(&fixture.connection.id).unwrap().status;
         status.last_failure
     };
-    world.keychain.fail_next(Call::Get, KeychainReason::Locked);
-    world
+    fixture
+        .keychain
+        .fail_next(Call::Get, KeychainReason::Locked);
+    fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err();
     assert!(noted().unwrap().contains("is locked"));
-    world.pass(HOUR);
-    world.token();
+    fixture.advance_seconds(HOUR);
+    fixture.token();
     assert!(noted().is_some());
-    world.sign_in(USER);
+    fixture.sign_in(USER);
     assert_eq!(noted(), None);
 }
 
 #[test]
-fn a_sign_in_that_the_portal_ended_shows_as_ended_and_another_failure_does_not() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let status = || world.store().load(&world.connection.id).unwrap().status;
+fn only_a_sign_in_that_the_portal_ended_is_shown_as_ended() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let status = || fixture.store().load(&fixture.connection.id).unwrap().status;
     #[cfg(unix)]
     {
         let name = std::process::Command::new("uname").arg("-n").output();
@@ -761,38 +773,40 @@ fn a_sign_in_that_the_portal_ended_shows_as_ended_and_another_failure_does_not()
         assert_eq!(status().machine.as_deref(), Some(name.trim()));
     }
     let end = status().refresh_expires_at.unwrap();
-    world.pass(HOUR);
-    world
+    fixture.advance_seconds(HOUR);
+    fixture
         .portal
         .set(|rules| rules.fault(Endpoint::Refresh, Fault::Status(404)));
-    world
+    fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err();
     assert_eq!(status().refresh_expires_at, Some(end));
-    world.portal.revoke_all();
-    world
+    fixture.portal.revoke_all();
+    fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err();
-    let now = world.portal.clock().now().as_second();
+    let now = fixture.portal.clock().now().as_second();
     assert_eq!(status().refresh_expires_at.unwrap().as_second(), now);
 }
 
 #[test]
-fn a_fortnight_of_jobs_loses_no_sign_in_and_no_script_its_token() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
+fn two_weeks_of_jobs_lose_neither_a_sign_in_nor_a_token() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
     // Fourteen days, so that the run crosses every stage of a sign-in's life several times.
-    world.portal.set(|rules| rules.refresh_minutes_max = 20_160);
-    world.sign_in(USER);
+    fixture
+        .portal
+        .set(|rules| rules.refresh_minutes_max = 20_160);
+    fixture.sign_in(USER);
     let mut held: Vec<(String, i64)> = Vec::new();
     for job in 0..(2 * 14 * 72_u64) {
-        world.pass(20 * 60);
+        fixture.advance_seconds(20 * 60);
         if job % 72 == 0 {
-            world.session().refresh(ExtendRule::PastHalf).unwrap();
+            fixture.session().refresh(ExtendRule::PastHalf).unwrap();
         }
-        let now = world.portal.clock().now();
-        let issued = world
+        let now = fixture.portal.clock().now();
+        let issued = fixture
             .session()
             .access_token(&TokenRequest::default())
             .unwrap();
@@ -803,169 +817,188 @@ fn a_fortnight_of_jobs_loses_no_sign_in_and_no_script_its_token() {
         held.retain(|(_, end)| *end > now.as_second() + 60);
         for (token, _) in &held {
             assert!(
-                world.portal.accepts_access_token(token),
+                fixture.portal.accepts_access_token(token),
                 "job {job} lost its token"
             );
         }
     }
     assert!(
-        world.count(Endpoint::Exchange) >= 3,
+        fixture.count(Endpoint::Exchange) >= 3,
         "{}",
-        world.count(Endpoint::Exchange)
+        fixture.count(Endpoint::Exchange)
     );
-    assert_eq!(world.notices(), []);
+    assert_eq!(fixture.notices(), []);
 }
 
 #[test]
-fn rule_24b_a_secret_goes_only_where_it_belongs() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.pass(2 * HOUR);
-    let path = world.store().folder(&world.connection.id).join("meta.json");
+fn rule_24b_a_secret_is_sent_only_to_its_binding() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(2 * HOUR);
+    let path = fixture
+        .store()
+        .folder(&fixture.connection.id)
+        .join("meta.json");
     let meta = std::fs::read_to_string(&path).unwrap();
     let other = Portal::start(PortalVersion::Enterprise114);
-    std::fs::write(&path, meta.replace(&world.portal.url(), &other.url())).unwrap();
-    let requests = world.portal.requests().len();
+    std::fs::write(&path, meta.replace(&fixture.portal.url(), &other.url())).unwrap();
+    let requests = fixture.portal.requests().len();
     for attempt in [
-        world
+        fixture
             .session()
             .access_token(&TokenRequest::default())
             .map(|_| ()),
-        world.session().whoami().map(|_| ()),
+        fixture.session().whoami().map(|_| ()),
     ] {
         match attempt.unwrap_err() {
             Error::Keychain { error, .. } => assert_eq!(error.reason, KeychainReason::Mismatch),
             other => panic!("{other}"),
         }
     }
-    assert_eq!(world.portal.requests().len(), requests);
+    assert_eq!(fixture.portal.requests().len(), requests);
     assert_eq!(other.connections(), 0);
     assert_eq!(
-        world.session().sign_out(false).unwrap(),
+        fixture.session().sign_out(false).unwrap(),
         SignedOut::Forgotten
     );
     assert_eq!(other.connections(), 0);
 }
 
 #[test]
-fn tokens_deleted_behind_our_back_and_garbage_are_told() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.keychain.delete(&world.item()).unwrap();
-    let reason = |world: &World| match world.session().access_token(&TokenRequest::default()) {
+fn deleted_and_damaged_records_are_reported() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.keychain.delete(&fixture.item()).unwrap();
+    let reason = |fixture: &Fixture| match fixture.session().access_token(&TokenRequest::default())
+    {
         Err(Error::Keychain { error, item, .. }) => (error.reason, item),
         other => panic!("{other:?}"),
     };
     assert_eq!(
-        reason(&world),
+        reason(&fixture),
         (KeychainReason::Lost, Some(ItemKind::Tokens))
     );
-    world
+    fixture
         .keychain
-        .set(&world.item(), &Secret::new("garbage".into()))
+        .set(&fixture.item(), &Secret::new("garbage".into()))
         .unwrap();
     assert_eq!(
-        reason(&world),
+        reason(&fixture),
         (KeychainReason::Lost, Some(ItemKind::Tokens))
     );
-    world.sign_in(USER);
-    world.token();
+    fixture.sign_in(USER);
+    fixture.token();
 }
 
 #[test]
-fn rule_22_signing_out_forgets_whatever_the_portal_says() {
+fn rule_22_signing_out_deletes_the_secrets_whatever_the_portal_answers() {
     for (fault, expected) in [
         (None, SignedOut::Revoked),
         (Some(Fault::Status(503)), SignedOut::NotRevoked),
         (Some(Fault::Status(404)), SignedOut::NotRevoked),
         (Some(Fault::ResetBefore), SignedOut::NotRevoked),
     ] {
-        let world = World::signed_in(PortalVersion::Enterprise114);
-        let token = world.refresh_token();
+        let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+        let token = fixture.refresh_token();
         if let Some(fault) = fault {
-            world
+            fixture
                 .portal
                 .set(|rules| rules.fault_always(Endpoint::Revoke, fault));
         }
-        assert_eq!(world.session().sign_out(false).unwrap(), expected);
-        assert!(world.keychain.get(&world.item()).unwrap().is_none());
-        let told = matches!(world.notices()[..], [Notice::NotRevoked { .. }]);
-        assert_eq!(told, expected == SignedOut::NotRevoked);
-        assert_eq!(world.portal.accepts_refresh_token(&token), told);
-        assert_eq!(world.session().sign_out(false).unwrap(), SignedOut::Nothing);
+        assert_eq!(fixture.session().sign_out(false).unwrap(), expected);
+        assert!(fixture.keychain.get(&fixture.item()).unwrap().is_none());
+        let warned = matches!(fixture.notices()[..], [Notice::NotRevoked { .. }]);
+        assert_eq!(warned, expected == SignedOut::NotRevoked);
+        assert_eq!(fixture.portal.accepts_refresh_token(&token), warned);
+        assert_eq!(
+            fixture.session().sign_out(false).unwrap(),
+            SignedOut::Nothing
+        );
     }
 }
 
 #[test]
 fn a_sign_in_that_replaces_another_revokes_it_after_it_is_stored() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let old = world.refresh_token();
-    world.sign_in(OTHER_USER);
-    assert!(!world.portal.accepts_refresh_token(&old));
-    assert!(world.portal.accepts_refresh_token(&world.refresh_token()));
-    world.keychain.fail_next(Call::Set, KeychainReason::Locked);
-    let pending = world.pending(USER);
-    assert!(world.session().accept(pending).is_err());
-    assert!(world.portal.accepts_refresh_token(&world.refresh_token()));
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let old = fixture.refresh_token();
+    fixture.sign_in(OTHER_USER);
+    assert!(!fixture.portal.accepts_refresh_token(&old));
+    assert!(fixture
+        .portal
+        .accepts_refresh_token(&fixture.refresh_token()));
+    fixture
+        .keychain
+        .fail_next(Call::Set, KeychainReason::Locked);
+    let pending = fixture.pending(USER);
+    assert!(fixture.session().accept(pending).is_err());
+    assert!(fixture
+        .portal
+        .accepts_refresh_token(&fixture.refresh_token()));
 }
 
 #[test]
-fn a_sign_in_that_nobody_wants_goes_back_to_the_portal() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let live = world.portal.live_refresh_tokens();
-    let pending = world.pending(OTHER_USER);
-    assert_eq!(world.portal.live_refresh_tokens(), live + 1);
-    world.session().discard(&pending);
-    assert_eq!(world.portal.live_refresh_tokens(), live);
-    let seeded = world.portal.seed_user(USER);
+fn a_sign_in_that_is_not_stored_is_revoked() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let live = fixture.portal.live_refresh_tokens();
+    let pending = fixture.pending(OTHER_USER);
+    assert_eq!(fixture.portal.live_refresh_tokens(), live + 1);
+    fixture.session().discard(&pending);
+    assert_eq!(fixture.portal.live_refresh_tokens(), live);
+    let seeded = fixture.portal.seed_user(USER);
     let stray = || Secret::new(seeded["refresh_token"].as_str().unwrap().to_owned());
-    world
+    fixture
         .portal
         .set(|rules| rules.fault(Endpoint::Revoke, Fault::Status(404)));
-    assert!(!world.session().revoke_stray(stray()));
-    assert!(matches!(world.notices()[..], [Notice::NotRevoked { .. }]));
-    assert!(world.session().revoke_stray(stray()));
-    assert!(!world.portal.accepts_refresh_token(stray().expose()));
+    assert!(!fixture.session().revoke_stray(stray()));
+    assert!(matches!(fixture.notices()[..], [Notice::NotRevoked { .. }]));
+    assert!(fixture.session().revoke_stray(stray()));
+    assert!(!fixture.portal.accepts_refresh_token(stray().expose()));
 }
 
 #[test]
-fn a_sign_in_that_the_portal_keeps_is_forgotten_here_alone() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    let token = world.refresh_token();
+fn a_sign_in_that_cannot_be_revoked_is_deleted_here() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let token = fixture.refresh_token();
     assert_eq!(
-        world.session().sign_out(true).unwrap(),
+        fixture.session().sign_out(true).unwrap(),
         SignedOut::Forgotten
     );
-    assert!(world.portal.accepts_refresh_token(&token));
-    assert_eq!(world.count(Endpoint::Revoke), 0);
-    assert_eq!(world.decisions().last(), Some(&Decision::SignedOut));
-    assert_eq!(world.session().sign_out(true).unwrap(), SignedOut::Nothing);
-    assert_eq!(world.decisions(), [Decision::SignedIn, Decision::SignedOut]);
+    assert!(fixture.portal.accepts_refresh_token(&token));
+    assert_eq!(fixture.count(Endpoint::Revoke), 0);
+    assert_eq!(fixture.decisions().last(), Some(&Decision::SignedOut));
+    assert_eq!(
+        fixture.session().sign_out(true).unwrap(),
+        SignedOut::Nothing
+    );
+    assert_eq!(
+        fixture.decisions(),
+        [Decision::SignedIn, Decision::SignedOut]
+    );
 }
 
 #[test]
-fn rule_5_portals_of_every_age_sign_in() {
+fn rule_5_portals_of_every_version_sign_in() {
     for manner in [
         PortalVersion::Online,
         PortalVersion::Enterprise106,
         PortalVersion::Enterprise1091,
         PortalVersion::Enterprise114,
     ] {
-        let world = World::signed_in(manner);
+        let fixture = Fixture::signed_in(manner);
         assert_eq!(
-            world.session().whoami().unwrap(),
+            fixture.session().whoami().unwrap(),
             Identity::User {
                 username: USER.into()
             }
         );
-        world.pass(HOUR);
-        world.token();
+        fixture.advance_seconds(HOUR);
+        fixture.token();
     }
 }
 
 #[test]
 fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
     let (one, other) = (
-        World::new(PortalVersion::Enterprise114),
-        World::new(PortalVersion::Enterprise114),
+        Fixture::new(PortalVersion::Enterprise114),
+        Fixture::new(PortalVersion::Enterprise114),
     );
     let sign_in = one
         .session()
@@ -1002,27 +1035,27 @@ fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
 
 #[test]
 fn an_application_gets_tokens_by_its_secret_and_keeps_no_refresh_token() {
-    let world = World::application(PortalVersion::Enterprise114);
-    let (issued, info) = world.session().sign_in_application().unwrap();
+    let fixture = Fixture::application(PortalVersion::Enterprise114);
+    let (issued, info) = fixture.session().sign_in_application().unwrap();
     assert_eq!(info.app_id, SERVICE_ID);
     assert!(issued.username.is_none() && issued.sign_in_expires_at.is_none());
-    assert!(world.record().refresh.is_none());
-    assert_eq!(world.token(), issued.access.secret.expose());
+    assert!(fixture.record().refresh.is_none());
+    assert_eq!(fixture.token(), issued.access.secret.expose());
     assert!(
-        matches!(world.session().whoami().unwrap(), Identity::Application(app) if app.app_id == SERVICE_ID)
+        matches!(fixture.session().whoami().unwrap(), Identity::Application(app) if app.app_id == SERVICE_ID)
     );
-    world.pass(3 * HOUR);
-    assert_ne!(world.token(), issued.access.secret.expose());
+    fixture.advance_seconds(3 * HOUR);
+    assert_ne!(fixture.token(), issued.access.secret.expose());
     let long = TokenRequest {
         explicit: true,
         ..TokenRequest::lasting(MinTtl::Seconds(6 * 3600))
     };
-    let issued = world.session().access_token(&long).unwrap();
+    let issued = fixture.session().access_token(&long).unwrap();
     assert!(issued.access.seconds_granted() >= 6 * 3600);
-    let item = Item::of(&world.connection, ItemKind::ClientSecret);
-    world.keychain.delete(&item).unwrap();
-    world.pass(20 * HOUR);
-    match world
+    let item = Item::of(&fixture.connection, ItemKind::ClientSecret);
+    fixture.keychain.delete(&item).unwrap();
+    fixture.advance_seconds(20 * HOUR);
+    match fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err()
@@ -1035,38 +1068,39 @@ fn an_application_gets_tokens_by_its_secret_and_keeps_no_refresh_token() {
     }
 }
 
-/// Two hours are granted unasked. A longer wish is rounded up to minutes, with a minute to spare.
+/// Two hours are granted by default. A longer life is requested in full minutes, with one minute to
+/// spare.
 #[test]
-fn an_application_asks_for_the_life_that_is_wanted() {
+fn an_application_requests_the_life_that_is_wanted() {
     for (seconds, minutes) in [
         (6600, None),
         (6601, Some("112")),
         (6 * 3600, Some("362")),
         (100 * 24 * 3600, Some("20160")),
     ] {
-        let world = World::application(PortalVersion::Enterprise114);
+        let fixture = Fixture::application(PortalVersion::Enterprise114);
         let want = TokenRequest::lasting(MinTtl::Seconds(seconds));
-        world.session().access_token(&want).unwrap();
-        let sent = world.portal.requests_to(Endpoint::Token);
+        fixture.session().access_token(&want).unwrap();
+        let sent = fixture.portal.requests_to(Endpoint::Token);
         assert_eq!(sent[0].param("expiration"), minutes, "{seconds}");
     }
 }
 
 #[test]
-fn a_sign_in_of_another_machine_is_told_as_that() {
-    let world = World::signed_in(PortalVersion::Enterprise114);
-    world.keychain.delete(&world.item()).unwrap();
-    let (lock, _) = world
+fn a_sign_in_of_another_machine_is_reported_as_such() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.keychain.delete(&fixture.item()).unwrap();
+    let (lock, _) = fixture
         .store()
-        .lock(&world.connection, Duration::ZERO, &world.context())
+        .lock(&fixture.connection, Duration::ZERO, &fixture.context())
         .unwrap();
     let machine = || Some("another-machine".to_owned());
-    world
+    fixture
         .store()
         .update(&lock, |c| c.status.machine = machine())
         .unwrap();
     drop(lock);
-    match world
+    match fixture
         .session()
         .access_token(&TokenRequest::default())
         .unwrap_err()
@@ -1079,15 +1113,15 @@ fn a_sign_in_of_another_machine_is_told_as_that() {
 }
 
 #[test]
-fn rule_23_endpoints_come_from_the_stored_address_alone() {
-    let world = World::new(PortalVersion::Enterprise114);
-    let foreign = crate::support::portal::Foreign::start(&world.portal);
-    world
+fn rule_23_endpoints_come_only_from_the_stored_url() {
+    let fixture = Fixture::new(PortalVersion::Enterprise114);
+    let foreign = crate::support::portal::ForeignServer::start(&fixture.portal);
+    fixture
         .portal
         .set(|rules| rules.names_host = Some(foreign.url()));
-    world.sign_in(USER);
-    world.pass(HOUR);
-    world.session().whoami().unwrap();
-    world.session().sign_out(false).unwrap();
-    foreign.assert_untouched();
+    fixture.sign_in(USER);
+    fixture.advance_seconds(HOUR);
+    fixture.session().whoami().unwrap();
+    fixture.session().sign_out(false).unwrap();
+    foreign.assert_no_connection();
 }

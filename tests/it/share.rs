@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use crate::home;
 use crate::support::home::{Home, Run};
 use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_SECRET};
-use crate::support::scenario::{add_service, add_with, sign_in};
+use crate::support::scenario::{add_application, add_with, nothing_was_created, sign_in};
 
-/// A portal, the card of a connection to it, and the fingerprint that the sharer is told to pass on.
-fn shared(flags: &[&str]) -> (Portal, String, String) {
+/// A portal, the card of a connection to it, and the fingerprint that the user is asked to pass on.
+fn shared_card(flags: &[&str]) -> (Portal, String, String) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let sharer = home();
     let secret = sharer.path().join("secret");
     std::fs::write(&secret, APP_SECRET).unwrap();
-    sharer.has_plaintext_in(&secret);
+    sharer.allow_secrets_in(&secret);
     let mut all = vec!["--client-secret-file", secret.to_str().unwrap()];
     all.extend(flags);
     add_with(&sharer, &portal, "Prod", &all);
@@ -43,13 +43,9 @@ fn from(home: &Home, card: &str, flags: &[&str]) -> Run {
     home.run(words)
 }
 
-fn nothing_was_made(home: &Home) {
-    home.run(["connections", "list"]).done().ok().out("");
-}
-
 #[test]
-fn the_fortieth_analyst_needs_the_card_and_a_browser() {
-    let (portal, card, fingerprint) = shared(&["--referer", "https://x.example"]);
+fn a_colleague_needs_only_the_card_and_a_browser() {
+    let (portal, card, fingerprint) = shared_card(&["--referer", "https://x.example"]);
     let home = home();
     from(&home, &card, &["--yes", "--ca-fingerprint", &fingerprint])
         .done()
@@ -65,13 +61,13 @@ fn the_fortieth_analyst_needs_the_card_and_a_browser() {
         .json();
     assert_eq!(shown["referer"], "https://x.example");
     assert_eq!(shown["has_client_secret"], false);
-    // What was shared is shared on, the same.
+    // A card of an imported connection is identical.
     home.run(["connections", "share"]).done().ok().out(&card);
 }
 
 #[test]
-fn a_card_may_come_through_a_pipe_and_update_what_is_there() {
-    let (_portal, card, fingerprint) = shared(&[]);
+fn a_card_can_come_through_a_pipe_and_update_a_connection() {
+    let (_portal, card, fingerprint) = shared_card(&[]);
     let home = home();
     let words = [
         "connections",
@@ -109,7 +105,7 @@ fn a_card_may_come_through_a_pipe_and_update_what_is_there() {
 
 #[test]
 fn an_authority_in_a_card_is_confirmed_by_its_fingerprint_or_refused() {
-    let (_portal, card, fingerprint) = shared(&[]);
+    let (_portal, card, fingerprint) = shared_card(&[]);
     let home = home();
     from(&home, &card, &["--yes"])
         .done()
@@ -127,12 +123,12 @@ fn an_authority_in_a_card_is_confirmed_by_its_fingerprint_or_refused() {
     from(&home, &card, &["--yes", "--portal", "https://h/p"])
         .done()
         .code(2);
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 #[test]
 fn a_card_that_was_changed_is_too_large_or_newer_is_refused() {
-    let (portal, card, fingerprint) = shared(&[]);
+    let (portal, card, fingerprint) = shared_card(&[]);
     let home = home();
     for (changed, why) in [
         (
@@ -168,14 +164,14 @@ fn a_card_that_was_changed_is_too_large_or_newer_is_refused() {
     home.run(["connections", "add", "--from", "no-such-file", "--yes"])
         .done()
         .code(1);
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 #[test]
-fn an_applications_card_asks_for_the_secret_alone() {
+fn the_card_of_an_application_asks_only_for_the_secret() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let sharer = home();
-    add_service(&sharer, &portal, "jobs");
+    add_application(&sharer, &portal, "jobs");
     let out = sharer
         .run(["connections", "share"])
         .done()
@@ -201,7 +197,7 @@ fn an_applications_card_asks_for_the_secret_alone() {
 }
 
 #[test]
-fn what_weakens_a_connection_is_not_passed_on() {
+fn settings_that_weaken_security_are_not_shared() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let url = portal.url();
@@ -248,9 +244,9 @@ fn what_weakens_a_connection_is_not_passed_on() {
 
 #[cfg(unix)]
 #[test]
-fn a_person_is_shown_what_the_card_says_and_decides() {
+fn the_user_sees_the_content_of_the_card_and_decides() {
     use crate::support::pty::Terminal;
-    let (portal, card, fingerprint) = shared(&[]);
+    let (portal, card, fingerprint) = shared_card(&[]);
     let home = home();
     let path = file(&home, &card);
     let words = [
@@ -267,7 +263,7 @@ fn a_person_is_shown_what_the_card_says_and_decides() {
         .expect("same SHA-256")
         .send("n");
     assert_eq!(terminal.end(), 1);
-    nothing_was_made(&home);
+    nothing_was_created(&home);
     let mut terminal = Terminal::start(&home, &words);
     terminal.expect("same SHA-256").send("y");
     terminal.expect("Is this your portal?").send("y");

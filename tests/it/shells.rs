@@ -1,4 +1,5 @@
-//! `export-env` in real shells: every value arrives exactly, nothing is run, and a failure is one that the shell sees.
+//! `export-env` in real shells: every value arrives unchanged, no value is executed, and the shell
+//! sees a failure.
 
 use std::fs;
 use std::process::Command;
@@ -21,7 +22,7 @@ const SHELLS: [(&str, Shell); 4] = [
     ("fish", Shell::Fish),
 ];
 
-/// Runs a script in a shell with nothing in its environment but the home's.
+/// Runs a script in a shell with only the environment of the home.
 fn shell(home: &Home, program: &str, script: &str) -> std::process::Output {
     let mut path = std::env::var("PATH").unwrap_or_default();
     let folder = home.program().parent().unwrap().display().to_string();
@@ -77,7 +78,7 @@ fn every_shell_gets_every_value_and_runs_nothing() {
 }
 
 #[test]
-fn what_does_not_apply_is_unset_and_a_failure_forgets_the_old_token() {
+fn variables_that_do_not_apply_are_unset_and_a_failure_unsets_the_old_token() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, "prod", &[]);
@@ -122,7 +123,7 @@ fn what_does_not_apply_is_unset_and_a_failure_forgets_the_old_token() {
 }
 
 #[test]
-fn the_shell_that_runs_it_is_recognised() {
+fn the_parent_shell_is_recognised() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, "prod", &[]);
@@ -139,12 +140,12 @@ fn the_shell_that_runs_it_is_recognised() {
         assert!(text.starts_with(first), "{program}: {text}");
     }
     let by_variable = home.run(["export-env"]).env("SHELL", "/usr/bin/fish");
-    // Whichever shell runs this test comes first; without one the variable decides.
+    // The shell that runs this test comes first; without one the variable decides.
     assert!(!by_variable.done().ok().stdout.is_empty());
 }
 
 #[test]
-fn other_forms_say_the_same() {
+fn other_formats_have_the_same_values() {
     let (_portal, mut home) = signed_in("prod", "it's");
     let token = home.run(["token"]).done().ok().line().to_owned();
     let json = home
@@ -164,7 +165,7 @@ fn other_forms_say_the_same() {
     assert_eq!(prefixed["MY_TOKEN"], token.as_str());
     assert!(prefixed.get("AGE_OAUTH_CONNECTION").is_none());
     home.run(["export-env", "--prefix", "1$(x)"]).done().code(2);
-    // Evaluated, wrong usage fails too, so that no script goes on with an old token.
+    // Wrong usage fails when evaluated, too, so that no script continues with an old token.
     for wrong in [
         ["--shell", "bash", "--prefix", "1$(x)"],
         ["--shell", "bash", "--min-ttl", "x"],
@@ -207,7 +208,7 @@ fn other_forms_say_the_same() {
         .code(2)
         .out("");
     let file = home.path().join("github_env");
-    home.has_plaintext_in(&file);
+    home.allow_secrets_in(&file);
     fs::write(&file, "BEFORE=1\n").unwrap();
     home.set("GITHUB_ENV", file.to_str().unwrap());
     let masked = home.run(["export-env", "--shell", "github"]).done().ok();
@@ -263,8 +264,8 @@ fn add_to_what_cmd_cannot_carry(home: &Home) {
     assert!(refused.stdout.ends_with("cmd /c exit 1\n"));
 }
 
-/// Texts that shells find difficult, NUL apart.
-fn difficult() -> impl Strategy<Value = String> {
+/// Texts that are difficult for shells, without NUL.
+fn difficult_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[a-zA-Z0-9 ]{1,4}",
         "[\\\\'\"`$!#&|;<>(){}\\[\\]*?~^%=\\-]{1,3}",
@@ -281,7 +282,7 @@ fn ten_thousand_difficult_texts_arrive_in_each_shell() {
     const BATCH: usize = 500;
     let home = home();
     let mut runner = TestRunner::deterministic();
-    let strategy = proptest::collection::vec(difficult(), BATCH);
+    let strategy = proptest::collection::vec(difficult_text(), BATCH);
     for (program, form) in SHELLS {
         for _ in 0..20 {
             let texts = strategy.new_tree(&mut runner).unwrap().current();

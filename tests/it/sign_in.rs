@@ -1,10 +1,13 @@
-//! Signing in and choosing a connection without a terminal: what is refused, with which code, and what mends it.
+//! Signing in and choosing a connection without a terminal: what is refused, with which exit code
+//! and which hint.
 
 use std::path::PathBuf;
 
 use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER};
-use crate::support::scenario::{add, add_with, sign_in, sign_in_as, sign_in_wrapped};
+use crate::support::scenario::{
+    add, add_application_arguments, add_with, sign_in, sign_in_as, sign_in_wrapped,
+};
 use crate::{home, signed_in};
 
 fn folder(home: &Home) -> PathBuf {
@@ -67,7 +70,7 @@ fn connections_are_found_by_label_id_and_unique_prefix() {
 }
 
 #[test]
-fn codes_that_are_none_leave_the_stored_sign_in_alone() {
+fn invalid_codes_leave_the_stored_sign_in_unchanged() {
     let (portal, home) = signed_in();
     let before = home.run(["token"]).done().ok().stdout;
     let login = |input: &str| home.run(["login"]).input(input).done();
@@ -80,14 +83,14 @@ fn codes_that_are_none_leave_the_stored_sign_in_alone() {
         .code(3)
         .err_has("another sign-in");
     assert_eq!(home.run(["token"]).done().ok().stdout, before);
-    // At the end of input, a stored sign-in that still can be renewed is renewed.
+    // Without input, a stored sign-in that can still be renewed is renewed.
     login("").ok().err_has("renewed instead");
     portal.revoke_all();
     login("").code(3);
 }
 
 #[test]
-fn a_code_that_is_too_old_is_refused() {
+fn an_expired_code_is_refused() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -98,7 +101,7 @@ fn a_code_that_is_too_old_is_refused() {
 }
 
 #[test]
-fn rule_7_another_user_is_not_written_over_without_consent() {
+fn rule_7_another_user_is_not_replaced_without_consent() {
     let (portal, home) = signed_in();
     sign_in_as(&home, &portal, "prod", OTHER_USER, &[])
         .code(3)
@@ -118,7 +121,7 @@ fn rule_7_another_user_is_not_written_over_without_consent() {
 }
 
 #[test]
-fn wrong_registrations_name_the_field_to_correct() {
+fn errors_about_the_registration_name_the_field_to_correct() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add_with(&home, &portal, "prod", &[]);
@@ -140,21 +143,12 @@ fn wrong_registrations_name_the_field_to_correct() {
 
     let portal = Portal::start(PortalVersion::Enterprise114);
     let ca = portal.ca_file(home.path());
-    home.run([
-        "connections",
-        "add",
-        "--label",
+    home.run(add_application_arguments(
         "jobs",
-        "--portal",
         &portal.url(),
-        "--client-id",
         SERVICE_ID,
-        "--auth-type",
-        "app",
-        "--client-secret-stdin",
-        "--verify-ssl",
         ca.to_str().unwrap(),
-    ])
+    ))
     .input("not-the-secret")
     .done()
     .ok();
@@ -189,9 +183,10 @@ fn rule_26_errors_and_details_show_no_secret() {
     portal.assert_no_secret("what was said", said.as_bytes());
 }
 
-/// Windows' shells end lines with CRLF, begin a pipe with a byte order mark, and write files in UTF-16.
+/// Windows' shells end lines with CRLF, begin a pipe with a byte order mark, and write files in
+/// UTF-16.
 #[test]
-fn what_windows_adds_to_a_secret_or_a_code_is_no_part_of_it() {
+fn what_windows_adds_to_a_secret_or_a_code_is_removed() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let ca = portal.ca_file(home.path());
@@ -199,7 +194,7 @@ fn what_windows_adds_to_a_secret_or_a_code_is_no_part_of_it() {
     let utf16 =
         |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     std::fs::write(&file, utf16(&format!("\u{feff}{SERVICE_SECRET}\r\n"))).unwrap();
-    home.has_plaintext_in(&file);
+    home.allow_secrets_in(&file);
     let flags = |label: &str| {
         [
             "connections",

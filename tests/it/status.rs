@@ -1,4 +1,4 @@
-//! `status`: what is known without asking anybody, and whether it is good.
+//! `status`: what is known without a request, and whether it is in order.
 
 use std::fs;
 
@@ -7,14 +7,10 @@ use serde_json::Value;
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, USER};
-use crate::support::scenario::{add, let_it_age, let_it_expire, sign_in, stored};
+use crate::support::scenario::{add, age_sign_in, expire_token, folder_of, sign_in};
 
 fn meta_of(home: &Home, label: &str) -> std::path::PathBuf {
-    let id = stored(home, label).id;
-    home.store()
-        .join("connections")
-        .join(id.as_str())
-        .join("meta.json")
+    folder_of(home, label).join("meta.json")
 }
 
 fn change_meta(home: &Home, label: &str, name: &str, value: Value) {
@@ -37,7 +33,7 @@ fn one(home: &Home) -> Value {
 }
 
 #[test]
-fn it_says_who_is_signed_in_until_when_and_asks_nobody() {
+fn status_shows_who_is_signed_in_until_when_without_a_request() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -90,7 +86,7 @@ fn check_ends_with_3_where_a_sign_in_is_missing_ended_or_ends_soon() {
     home.run(["status", "--check", "--within", "1d"])
         .done()
         .ok();
-    // Past half of its life, a refresh extends it; nobody needs to sign in.
+    // Past half of its life it can be extended, so that no sign-in is needed.
     home.run(["status", "--check"])
         .done()
         .code(3)
@@ -108,7 +104,7 @@ fn check_ends_with_3_where_a_sign_in_is_missing_ended_or_ends_soon() {
 }
 
 #[test]
-fn what_cannot_be_checked_is_not_well() {
+fn check_fails_where_the_state_is_unknown() {
     let home = home();
     home.run(["status"]).done().ok().out("");
     home.run(["status", "--json"]).done().ok().out("[]\n");
@@ -138,7 +134,7 @@ fn what_cannot_be_checked_is_not_well() {
 }
 
 #[test]
-fn the_keychain_is_asked_by_name_only() {
+fn status_reads_the_keychain_only_on_request() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -168,13 +164,13 @@ fn the_keychain_is_asked_by_name_only() {
 }
 
 #[test]
-fn the_last_failure_is_there_in_the_morning_even_if_it_is_over() {
+fn the_last_failure_is_shown_although_later_renewals_worked() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
     assert_eq!(one(&home)["last_failure"], Value::Null);
-    let_it_expire(&home, "prod");
+    expire_token(&home, "prod");
     portal.stop();
     home.run(["token"]).done().code(6);
     let what = one(&home)["last_failure"].as_str().unwrap().to_owned();
@@ -194,7 +190,7 @@ fn the_last_failure_is_there_in_the_morning_even_if_it_is_over() {
     assert_eq!(one(&home)["last_failure"], what);
     let out = home.run(["status"]).done().ok();
     assert!(out.stdout.contains("renewed since"), "{}", out.stdout);
-    // Long over, it is history; a new sign-in begins without.
+    // An old failure is only history; a new sign-in starts without it.
     change_meta(
         &home,
         "prod",
@@ -208,7 +204,7 @@ fn the_last_failure_is_there_in_the_morning_even_if_it_is_over() {
 }
 
 #[test]
-fn a_keychain_that_failed_at_night_is_noted() {
+fn a_failure_of_the_keychain_is_recorded() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -226,12 +222,12 @@ fn a_keychain_that_failed_at_night_is_noted() {
 }
 
 #[test]
-fn a_sign_in_that_the_portal_has_ended_is_known_to_have_ended() {
+fn a_sign_in_that_the_portal_ended_is_shown_as_ended() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    let_it_expire(&home, "prod");
+    expire_token(&home, "prod");
     portal.revoke_all();
     home.run(["token"]).done().code(3);
     assert_eq!(one(&home)["sign_in"], "ended");
@@ -244,7 +240,7 @@ fn a_sign_in_that_the_portal_has_ended_is_known_to_have_ended() {
 }
 
 #[test]
-fn a_variable_that_goes_before_the_default_is_said() {
+fn a_variable_that_overrides_the_default_is_shown() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -263,20 +259,20 @@ fn a_variable_that_goes_before_the_default_is_said() {
 }
 
 #[test]
-fn a_sign_in_that_cannot_be_extended_is_announced_at_every_renewal() {
+fn the_end_of_a_sign_in_that_cannot_be_extended_is_reported_at_every_renewal() {
     let portal = Portal::start(PortalVersion::Enterprise105);
     let home = home();
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    let_it_expire(&home, "prod");
-    let_it_age(&home, "prod", 9);
+    expire_token(&home, "prod");
+    age_sign_in(&home, "prod", 9);
     for _ in 0..2 {
         home.run(["token", "--force"])
             .done()
             .ok()
             .err_has("age-oauth login -c prod");
     }
-    // A stored token is no renewal, and nobody sits at a terminal.
+    // A cached token is not a renewal, and there is no terminal.
     assert_eq!(home.run(["token"]).done().ok().stderr, "");
     home.run(["status", "--check"])
         .done()
@@ -285,7 +281,7 @@ fn a_sign_in_that_cannot_be_extended_is_announced_at_every_renewal() {
 }
 
 #[test]
-fn rule_28_what_files_say_cannot_play_with_the_terminal() {
+fn rule_28_control_characters_from_files_are_made_visible() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -298,7 +294,7 @@ fn rule_28_what_files_say_cannot_play_with_the_terminal() {
 
 #[cfg(unix)]
 #[test]
-fn on_a_terminal_every_command_says_that_a_sign_in_ends_and_cannot_be_extended() {
+fn on_a_terminal_every_command_reports_a_sign_in_that_ends_and_cannot_be_extended() {
     use crate::support::pty::Terminal;
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
@@ -310,7 +306,7 @@ fn on_a_terminal_every_command_says_that_a_sign_in_ends_and_cannot_be_extended()
         assert_eq!(terminal.end(), 0);
         terminal.screen().contains("age-oauth login -c prod")
     };
-    // One that the portal extends goes on by itself.
+    // A sign-in that the portal extends causes no warning.
     assert!(!said(&["token"]));
     change_meta(&home, "prod", "extendable", false.into());
     for arguments in [

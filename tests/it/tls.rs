@@ -1,4 +1,4 @@
-//! Which certificates are accepted, and what is said about those that are not (rules 14 and 15).
+//! Which certificates are accepted, and what is reported about the others (rules 14 and 15).
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,9 @@ use age_oauth::{
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Certificate, Portal, APP_ID};
-use crate::support::scenario::{add, sign_in};
+use crate::support::scenario::{add, add_arguments, nothing_was_created, sign_in};
 
-/// A context with exactly these variables.
+/// A context with only these variables.
 fn context(variables: &[(&str, &Path)]) -> Context {
     Context {
         clock: Clock::system(),
@@ -23,7 +23,7 @@ fn context(variables: &[(&str, &Path)]) -> Context {
     }
 }
 
-/// Asks the portal at `url` what it is.
+/// Probes the portal at `url`.
 fn ask_at(url: &str, tls: &Tls, context: &Context) -> Result<PortalInfo, Error> {
     let url = url.parse().unwrap();
     probe(&Http::new(&url, tls, &Proxy::System, None, context)?)
@@ -40,7 +40,7 @@ fn with_ca(portal: &Portal) -> (tempfile::TempDir, Tls) {
     (folder, tls)
 }
 
-/// The certificate in `failure` as a file of trusted certificates: what pinning stores.
+/// Stores the certificate in `failure` as a file of trusted certificates, as pinning does.
 fn pinned(failure: &TlsFailure, folder: &Path) -> PathBuf {
     let path = folder.join("pinned.pem");
     std::fs::write(&path, to_pem(&[&failure.chain[0]])).unwrap();
@@ -58,7 +58,7 @@ fn failure(answer: Result<PortalInfo, Error>) -> TlsFailure {
     }
 }
 
-/// What is wrong with a portal of this kind, for somebody who trusts its authority.
+/// The error of a portal with this kind of certificate, for a client that trusts its authority.
 #[track_caller]
 fn refusal(kind: Certificate) -> TlsFailure {
     let portal = Portal::builder().certificate(kind).start();
@@ -69,7 +69,7 @@ fn refusal(kind: Certificate) -> TlsFailure {
 }
 
 #[test]
-fn an_authority_of_the_portals_own_is_trusted_when_given_and_only_then() {
+fn a_private_authority_is_trusted_only_when_given() {
     let portal = Portal::builder().start();
     let (_folder, tls) = with_ca(&portal);
     ask(&portal, &tls).unwrap();
@@ -77,11 +77,11 @@ fn an_authority_of_the_portals_own_is_trusted_when_given_and_only_then() {
     let refused = failure(ask(&portal, &Tls::System));
     assert_eq!(refused.kind, TlsFailureKind::UnknownIssuer);
     let tries = portal.connections() - before;
-    assert_eq!(tries, 1, "trying again does not mend a certificate");
+    assert_eq!(tries, 1, "trying again does not fix a certificate");
 }
 
 #[test]
-fn an_intermediate_that_the_server_sends_is_used_and_one_that_it_forgets_is_missed() {
+fn an_intermediate_is_used_when_sent_and_reported_when_missing() {
     let portal = Portal::builder().certificate(Certificate::Chain).start();
     let (_folder, tls) = with_ca(&portal);
     ask(&portal, &tls).unwrap();
@@ -94,9 +94,10 @@ fn an_intermediate_that_the_server_sends_is_used_and_one_that_it_forgets_is_miss
     );
 }
 
-/// Rule 15: self-signed, wrong host, expired, unknown authority (and not yet valid) are told apart.
+/// Rule 15: self-signed, wrong host, expired, unknown authority (and not yet valid) are
+/// distinguished.
 #[test]
-fn rule_15_each_fault_of_a_certificate_is_told_apart_with_its_facts() {
+fn rule_15_each_certificate_error_has_its_own_message_and_facts() {
     let mut messages = Vec::new();
     for (kind, expected) in [
         (Certificate::UnknownAuthority, TlsFailureKind::UnknownIssuer),
@@ -143,8 +144,7 @@ fn self_signed() -> Portal {
 }
 
 #[test]
-fn a_self_signed_portal_is_accepted_by_its_own_certificate_although_that_is_marked_as_an_authority()
-{
+fn a_self_signed_certificate_that_is_marked_as_an_authority_is_accepted_when_pinned() {
     let portal = self_signed();
     let (_folder, tls) = with_ca(&portal);
     ask(&portal, &tls).unwrap();
@@ -156,7 +156,7 @@ fn a_self_signed_portal_is_accepted_by_its_own_certificate_although_that_is_mark
 
 /// Rule 15: being pinned excuses neither the host name nor the dates.
 #[test]
-fn rule_15_a_pinned_certificate_must_be_for_this_host_and_in_its_time() {
+fn rule_15_a_pinned_certificate_must_match_the_host_and_be_valid_now() {
     for (kind, expected) in [
         (Certificate::WrongHost, TlsFailureKind::WrongHost),
         (Certificate::Expired, TlsFailureKind::Expired),
@@ -169,7 +169,7 @@ fn rule_15_a_pinned_certificate_must_be_for_this_host_and_in_its_time() {
         assert_eq!(failure(ask(&portal, &tls)).kind, expected);
         assert!(portal.requests().is_empty());
     }
-    // A sound one from an authority that nobody knows is accepted by equality.
+    // A valid one from an unknown authority is accepted because it is identical.
     let portal = Portal::builder()
         .certificate(Certificate::UnknownAuthority)
         .start();
@@ -179,7 +179,7 @@ fn rule_15_a_pinned_certificate_must_be_for_this_host_and_in_its_time() {
 }
 
 #[test]
-fn a_pinned_certificate_vouches_for_no_other() {
+fn a_pinned_certificate_does_not_certify_others() {
     let (one, other) = (self_signed(), Portal::builder().start());
     let (_folder, tls) = with_ca(&one);
     assert_eq!(
@@ -189,7 +189,7 @@ fn a_pinned_certificate_vouches_for_no_other() {
 }
 
 #[test]
-fn the_environments_bundle_adds_trust_and_takes_none_away() {
+fn a_bundle_from_the_environment_adds_trust_and_removes_none() {
     let portal = Portal::builder().start();
     let folder = tempfile::tempdir().unwrap();
     let bundle = portal.ca_file(folder.path());
@@ -197,7 +197,7 @@ fn the_environments_bundle_adds_trust_and_takes_none_away() {
         let context = context(&[(name, &bundle)]);
         ask_at(&portal.url(), &Tls::System, &context).unwrap();
     }
-    // The first readable one counts; one that cannot be read is passed over.
+    // The first readable one counts; an unreadable one is skipped.
     let missing = folder.path().join("missing.pem");
     let both = context(&[("SSL_CERT_FILE", &missing), ("CURL_CA_BUNDLE", &bundle)]);
     ask_at(&portal.url(), &Tls::System, &both).unwrap();
@@ -219,7 +219,7 @@ fn the_environments_bundle_adds_trust_and_takes_none_away() {
 }
 
 #[test]
-fn a_portal_that_demands_a_certificate_of_the_client_is_the_web_tiers_no() {
+fn a_request_for_a_client_certificate_is_reported_as_web_tier_authentication() {
     let portal = Portal::builder().client_certificate_required().start();
     let (_folder, tls) = with_ca(&portal);
     match ask(&portal, &tls) {
@@ -236,12 +236,12 @@ fn a_portal_that_demands_a_certificate_of_the_client_is_the_web_tiers_no() {
         .code(7)
         .err_has("certificate")
         .err_has("hint: ");
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
-/// Rule 14: plain HTTP to another machine is refused before anything is looked up.
+/// Rule 14: plain HTTP to another machine is refused before any name is resolved.
 #[test]
-fn rule_14_plain_http_is_for_this_machine_alone() {
+fn rule_14_plain_http_is_only_for_loopback() {
     let home = home();
     home.run([
         "connections",
@@ -257,35 +257,16 @@ fn rule_14_plain_http_is_for_this_machine_alone() {
     .done()
     .code(2)
     .err_has("http");
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 fn try_to_add(home: &Home, portal: &Portal, verify: &str) -> crate::support::home::Outcome {
     let url = portal.url();
-    home.run([
-        "connections",
-        "add",
-        "--label",
-        "prod",
-        "--portal",
-        &url,
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        verify,
-    ])
-    .done()
-}
-
-#[track_caller]
-fn nothing_was_made(home: &Home) {
-    home.run(["connections", "list"]).done().ok().out("");
-    let folders = std::fs::read_dir(home.store().join("connections"));
-    assert_eq!(folders.map_or(0, Iterator::count), 0);
+    home.run(add_arguments("prod", &url, APP_ID, verify)).done()
 }
 
 #[test]
-fn adding_says_what_is_wrong_with_the_certificate_and_makes_nothing() {
+fn add_reports_a_bad_certificate_and_creates_nothing() {
     for (kind, words) in [
         (
             Certificate::UnknownAuthority,
@@ -306,17 +287,17 @@ fn adding_says_what_is_wrong_with_the_certificate_and_makes_nothing() {
             .err_has("SHA-256")
             .err_has("hint: ");
         assert!(said.stderr.contains(&portal.url()), "{}", said.stderr);
-        nothing_was_made(&home);
+        nothing_was_created(&home);
     }
     let home = home();
     try_to_add(&home, &self_signed(), "true")
         .code(6)
         .err_has("signed by itself");
-    nothing_was_made(&home);
+    nothing_was_created(&home);
 }
 
 #[test]
-fn a_whole_walk_past_a_self_signed_portal() {
+fn from_add_to_token_at_a_self_signed_portal() {
     let (portal, home) = (self_signed(), home());
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
@@ -326,7 +307,8 @@ fn a_whole_walk_past_a_self_signed_portal() {
     home.run(["token", "--force"]).done().ok();
 }
 
-/// A connection that verifies nothing says so at every command that uses the network, and at no other.
+/// An unverified connection causes a warning at every command that uses the network, and at no
+/// other.
 #[test]
 fn an_unverified_connection_works_and_warns_each_time() {
     let portal = Portal::builder()
@@ -348,9 +330,9 @@ fn an_unverified_connection_works_and_warns_each_time() {
         &["export-env", "--shell", "bash"],
         &["logout"],
     ] {
-        let told = home.run(arguments).done().ok();
-        assert_eq!(warned(&told.stderr), 1, "{arguments:?}: {}", told.stderr);
-        assert!(told.stderr.contains("prod"), "{}", told.stderr);
+        let out = home.run(arguments).done().ok();
+        assert_eq!(warned(&out.stderr), 1, "{arguments:?}: {}", out.stderr);
+        assert!(out.stderr.contains("prod"), "{}", out.stderr);
     }
     let listed = home.run(["connections", "list"]).done().ok();
     assert_eq!(warned(&listed.stderr), 0);

@@ -1,4 +1,4 @@
-//! `vault rekey`: another key, nothing lost.
+//! `vault rekey`: another key, and every item stays readable.
 
 use base64::Engine;
 
@@ -10,7 +10,7 @@ fn vault(home: &Home) -> Vec<u8> {
 }
 
 #[test]
-fn a_new_key_opens_what_the_old_one_did() {
+fn after_rekey_the_new_key_opens_every_item() {
     let (_portal, home) = signed_in();
     let token = home.run(["token"]).done().ok().stdout;
     let before = vault(&home);
@@ -51,7 +51,7 @@ fn a_new_key_opens_what_the_old_one_did() {
 }
 
 #[test]
-fn a_new_key_may_come_from_a_file_or_a_variable_and_the_old_one_stays_for_others() {
+fn a_new_key_can_come_from_a_file_or_a_variable_and_old_copies_still_open() {
     let (portal, home) = signed_in();
     let token = home.run(["token"]).done().ok().stdout;
     let copy = vault(&home);
@@ -66,7 +66,7 @@ fn a_new_key_may_come_from_a_file_or_a_variable_and_the_old_one_stays_for_others
     by_file(&["token"]).done().ok().out(&token);
     portal.assert_no_secret("the key file", &std::fs::read(file).unwrap());
 
-    // A copy made before opens with the key that the key file still has.
+    // An older copy opens with the key that is still in the key file.
     let now = vault(&home);
     std::fs::write(home.store().join("vault"), copy).unwrap();
     home.run(["token"]).done().ok().out(&token);
@@ -90,7 +90,7 @@ fn a_new_key_may_come_from_a_file_or_a_variable_and_the_old_one_stays_for_others
 }
 
 #[test]
-fn the_old_key_is_erased_where_that_is_asked_for() {
+fn the_old_key_is_erased_on_request() {
     let (_portal, home) = signed_in();
     let keys = || std::fs::read_to_string(home.path().join("store.key/vault.key")).unwrap();
     let first = keys();

@@ -1,12 +1,13 @@
-//! A web server in front of the portal that asks for a sign-in of its own (protocol facts: Windows sign-in, passwords, client
-//! certificates): recognised when a connection is added, at every call, and by `doctor`, and told as what it is.
+//! A web server in front of the portal that requires its own sign-in (Windows sign-in, passwords,
+//! client certificates): `connections add`, every command that sends a request, and `doctor`
+//! recognize and report it.
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Fault, Portal, APP_ID};
-use crate::support::scenario::{add_service, stored};
+use crate::support::scenario::{add_application, add_arguments, stored};
 use crate::{home, signed_in};
 
-/// What it is called in messages, and how it begins.
+/// Its name in messages, and the fault that simulates it.
 type Kind = (&'static str, fn(&Portal));
 
 const KINDS: [Kind; 2] = [
@@ -25,7 +26,7 @@ fn let_through(portal: &Portal) {
     });
 }
 
-/// What happened, why a browser gets through, and whom to ask.
+/// The message says what happened, why a browser gets through, and whom to ask.
 #[track_caller]
 fn is_told(said: &Outcome, kind: &str) {
     for part in [kind, "web server", "a browser can", "administrator"] {
@@ -35,23 +36,17 @@ fn is_told(said: &Outcome, kind: &str) {
 
 fn try_to_add(home: &Home, portal: &Portal) -> Outcome {
     let ca = portal.ca_file(home.path());
-    home.run([
-        "connections",
-        "add",
-        "--label",
+    home.run(add_arguments(
         "other",
-        "--client-id",
-        APP_ID,
-        "--portal",
         &portal.url(),
-        "--verify-ssl",
+        APP_ID,
         ca.to_str().unwrap(),
-    ])
+    ))
     .done()
 }
 
 #[test]
-fn it_is_told_when_a_connection_is_added() {
+fn web_tier_authentication_is_reported_by_add() {
     for (kind, begin) in KINDS {
         let (portal, home) = (Portal::builder().start(), home());
         begin(&portal);
@@ -64,9 +59,9 @@ fn it_is_told_when_a_connection_is_added() {
 }
 
 #[test]
-fn it_is_told_at_every_call_and_no_sign_in_is_lost() {
+fn web_tier_authentication_is_reported_by_every_command_and_no_sign_in_is_lost() {
     let (portal, home) = signed_in();
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     home.run(["token", "-c", "service"]).done().ok();
     let before = stored(&home, "prod").status.refresh_issued_at;
     for (kind, begin) in KINDS {
@@ -87,7 +82,7 @@ fn it_is_told_at_every_call_and_no_sign_in_is_lost() {
         home.run(["token", "--force", "-c", "prod"]).done().ok();
     }
     assert_eq!(stored(&home, "prod").status.refresh_issued_at, before);
-    // Logging out forgets what is here, and says that the portal could not be told.
+    // Logging out deletes the secrets here, and reports that the portal could not revoke.
     KINDS[0].1(&portal);
     home.run(["logout", "-c", "prod"])
         .done()
@@ -96,7 +91,7 @@ fn it_is_told_at_every_call_and_no_sign_in_is_lost() {
 }
 
 #[test]
-fn doctor_names_it_with_what_an_administrator_can_do() {
+fn doctor_reports_web_tier_authentication_with_a_hint_for_the_administrator() {
     let (portal, home) = signed_in();
     for (kind, begin) in KINDS {
         begin(&portal);
@@ -115,14 +110,14 @@ fn doctor_names_it_with_what_an_administrator_can_do() {
         let_through(&portal);
         home.run(["doctor"]).done().ok();
     }
-    // Where the way to the portal is free and that to the tokens is not, it is told, too.
+    // It is also reported where only the token endpoint requires the sign-in.
     portal.set(|rules| rules.fault_always(Endpoint::CommunitySelf, Fault::integrated_windows()));
     let out = home.run(["doctor"]).done().code(1);
     assert!(out.stdout.contains("fail token prod: ") && out.stdout.contains("Negotiate"));
 }
 
 #[test]
-fn a_demand_for_a_client_certificate_is_told_everywhere() {
+fn a_request_for_a_client_certificate_is_reported_by_every_command() {
     let portal = Portal::builder().client_certificate_required().start();
     let home = home();
     is_told(&try_to_add(&home, &portal).code(7), "certificate");

@@ -1,7 +1,9 @@
-//! What only Windows has: Credential Manager across processes, `cmd`, PowerShell, its folders, its pipes.
+//! What only Windows has: Credential Manager across processes, `cmd`, PowerShell, its folders, its
+//! pipes.
 //!
-//! Under wine, `AGE_OAUTH_TEST_CREDENTIALS` names a program that looks at Credential Manager by its own API; Windows itself has
-//! `cmdkey`. What wine has no working part for is left out of `wine`, and only there.
+//! Under wine, `AGE_OAUTH_TEST_CREDENTIALS` names a program that reads Credential Manager by its
+//! own API; Windows itself has `cmdkey`. Tests that wine cannot run are listed in
+//! `tests/windows/not-in-wine`, and are skipped only there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,8 @@ use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
 use crate::support::scenario::{add, add_with, sign_in};
 
-/// A home whose connections keep their secrets in Credential Manager. Whatever is left is removed with it.
+/// A home whose connections keep their secrets in Credential Manager. Remaining items are removed
+/// when it is dropped.
 struct Windows(Home);
 
 impl Windows {
@@ -43,7 +46,7 @@ impl Drop for Windows {
     }
 }
 
-/// Another program that knows Credential Manager, where there is one.
+/// Another program that can read Credential Manager, if there is one.
 fn other_program() -> Option<PathBuf> {
     std::env::var_os("AGE_OAUTH_TEST_CREDENTIALS").map(PathBuf::from)
 }
@@ -52,7 +55,7 @@ fn in_wine() -> bool {
     other_program().is_some()
 }
 
-/// Targets of the connection's items, by a program that is not ours.
+/// Targets of the connection's items, according to another program.
 fn items_of(id: &str) -> Vec<String> {
     let prefix = format!("age-oauth:{id}/");
     let (program, arguments) = match other_program() {
@@ -78,7 +81,7 @@ fn items_of(id: &str) -> Vec<String> {
 }
 
 #[test]
-fn secrets_live_in_credential_manager_across_processes_and_others_see_two_items() {
+fn secrets_in_credential_manager_are_visible_across_processes_as_two_items() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let windows = Windows::new();
     let home = &windows.0;
@@ -116,7 +119,7 @@ fn secrets_live_in_credential_manager_across_processes_and_others_see_two_items(
 
 /// An item holds 2,560 bytes: `CRED_MAX_CREDENTIAL_BLOB_SIZE`.
 #[test]
-fn tokens_longer_than_an_item_are_split_and_read_back_whole() {
+fn tokens_longer_than_an_item_are_split_and_read_back_complete() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.access_octets = 2400);
     let windows = Windows::new();
@@ -134,7 +137,7 @@ fn tokens_longer_than_an_item_are_split_and_read_back_whole() {
 }
 
 #[test]
-fn an_item_that_another_program_wrote_over_is_told_and_mended_by_signing_in() {
+fn an_item_overwritten_by_another_program_is_reported_and_replaced_by_login() {
     let Some(other) = other_program() else {
         return cmdkey_writes_over_an_item();
     };
@@ -198,7 +201,7 @@ fn cmd_evaluates_what_export_env_prints() {
     add_with(&home, &portal, "My Portal & more", &["--referer", referer]);
     sign_in(&home, &portal, "My Portal & more").ok();
     let token = home.run(["token"]).done().ok().line().to_owned();
-    home.has_plaintext_in("vars.bat");
+    home.allow_secrets_in("vars.bat");
     let out = batch(
         &home,
         "@echo off\nset ARCGIS_USERNAME=stale\nage-oauth export-env --shell cmd > vars.bat\ncall vars.bat\nset ARCGIS\nset AGE_OAUTH_CONNECTION\n",
@@ -223,7 +226,7 @@ fn cmd_evaluates_what_export_env_prints() {
     assert!(said.contains(id["id"].as_str().unwrap()), "{said}");
 }
 
-/// Whatever cmd can carry arrives as it is, and none of it is run.
+/// Every value that cmd can hold arrives unchanged, and none is executed.
 #[test]
 fn ten_thousand_difficult_texts_arrive_in_cmd() {
     const BATCH: usize = 500;
@@ -253,7 +256,7 @@ fn ten_thousand_difficult_texts_arrive_in_cmd() {
 }
 
 #[test]
-fn cmd_forgets_the_old_token_and_sees_a_failure() {
+fn cmd_unsets_the_old_token_and_sees_a_failure() {
     let home = home();
     let out = batch(
         &home,
@@ -263,7 +266,7 @@ fn cmd_forgets_the_old_token_and_sees_a_failure() {
 }
 
 #[test]
-fn what_cmd_cannot_carry_is_an_error_that_names_the_variable() {
+fn a_value_that_cmd_cannot_hold_is_an_error_that_names_the_variable() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -282,7 +285,7 @@ fn what_cmd_cannot_carry_is_an_error_that_names_the_variable() {
 }
 
 #[test]
-fn the_shell_that_runs_it_is_recognised_or_the_platforms_own_is_taken() {
+fn the_parent_shell_is_recognised_or_the_default_is_used() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "prod");
@@ -291,7 +294,7 @@ fn the_shell_that_runs_it_is_recognised_or_the_platforms_own_is_taken() {
     assert!(text(&out.stdout).starts_with("set \"ARCGIS_"), "{out:?}");
 }
 
-/// wine's PowerShell does nothing, successfully.
+/// The PowerShell of wine does nothing and reports success.
 #[test]
 fn powershell_evaluates_what_export_env_prints() {
     if in_wine() {
@@ -323,7 +326,7 @@ fn powershell_evaluates_what_export_env_prints() {
     assert!(read["r"].as_str().unwrap_or_default().is_empty());
 }
 
-/// Windows names the folder by itself; the variable is a copy that some services lack.
+/// Windows knows the folder itself; the variable is a copy that some services lack.
 #[test]
 fn the_store_is_found_without_appdata() {
     let home = home();
@@ -340,7 +343,7 @@ fn the_store_is_found_without_appdata() {
 }
 
 #[test]
-fn pipes_carry_json_that_any_code_page_reads() {
+fn json_in_pipes_is_readable_in_every_code_page() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     add(&home, &portal, "Zürich 数据");

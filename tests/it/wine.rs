@@ -1,5 +1,5 @@
-//! The Windows build, run by wine in a real pseudo-terminal, against a practice portal outside of wine. `tests/run --windows`
-//! builds it and says in variables where it is.
+//! The Windows build, run by wine in a real pseudo-terminal, against a practice portal outside of
+//! wine. `tests/run --windows` builds it and names it in variables.
 
 use std::process::{Command, Stdio};
 
@@ -7,11 +7,11 @@ use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET, USER};
 use crate::support::pty::Terminal;
 
-/// The sign-in address fits into one line.
+/// Wide enough for the sign-in URL to fit into one line.
 const WIDE: u16 = 600;
 
 /// Shown by `--nocapture`.
-#[allow(clippy::print_stderr)] // A transcript for whoever runs this.
+#[allow(clippy::print_stderr)] // A transcript for the person who runs this.
 fn tell(text: &str) {
     eprintln!("{text}");
 }
@@ -29,8 +29,8 @@ fn in_wine(program: &str) -> Home {
     home
 }
 
-/// What the program says, as plain text: wine's console paints, it does not print. Into a file, since wine's own helpers
-/// would keep a pipe open for a while.
+/// What the program prints, as plain text, because wine's console paints the screen. It goes into a
+/// file, because wine's helper processes would keep a pipe open.
 fn wine(home: &Home, arguments: &[&str]) -> String {
     let path = home.path().join("said");
     let said = std::fs::File::create(&path).unwrap();
@@ -51,7 +51,7 @@ fn wine(home: &Home, arguments: &[&str]) -> String {
 
 #[test]
 #[ignore = "runs the Windows build: tests/run --windows"]
-fn the_guided_walk_of_the_windows_build() {
+fn the_guided_prompts_of_the_windows_build() {
     let program = variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM");
     let credentials = variable("AGE_OAUTH_TEST_CREDENTIALS");
     let portal = Portal::start(PortalVersion::Enterprise114);
@@ -101,7 +101,7 @@ fn the_guided_walk_of_the_windows_build() {
     assert!(id.starts_with("my_portal_"), "{lines}");
     let filter = format!("age-oauth:{id}/*");
 
-    // A second program, which knows Credential Manager alone, sees the two items.
+    // A second program, which knows only Credential Manager, sees the two items.
     let listed = wine(&home, &[&credentials, "list", &filter]);
     tell(&listed);
     let items: Vec<Vec<&str>> = listed
@@ -126,7 +126,7 @@ fn the_guided_walk_of_the_windows_build() {
 
 #[test]
 #[ignore = "runs the Windows build: tests/run --windows"]
-fn letters_beyond_ascii_typed_at_a_console_arrive() {
+fn non_ascii_letters_typed_at_a_console_arrive() {
     let program = variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM");
     let home = in_wine(&program);
     let arguments = [

@@ -1,4 +1,5 @@
-//! A real headless Chromium, driven through chromedriver by the `WebDriver` protocol. Ended by process id.
+//! A real headless Chromium, driven through chromedriver by the `WebDriver` protocol. It is killed
+//! by its process id.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -65,12 +66,12 @@ impl Browser {
         browser
     }
 
-    /// Goes to an address.
+    /// Opens a URL.
     pub fn open(&self, url: &str) {
         self.command("POST", "/url", Some(&json!({ "url": url })));
     }
 
-    /// Where it is now.
+    /// The current URL.
     pub fn url(&self) -> String {
         self.command("GET", "/url", None)
             .as_str()
@@ -78,7 +79,7 @@ impl Browser {
             .to_owned()
     }
 
-    /// The page's title.
+    /// The title of the page.
     pub fn title(&self) -> String {
         self.command("GET", "/title", None)
             .as_str()

@@ -9,14 +9,14 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::canary::{self, Kind};
+use super::secret_scan::{self, SecretKind};
 
-/// A program that takes longer hangs.
+/// A program that takes longer is assumed to hang.
 const HANGS: Duration = Duration::from_secs(90);
 
-/// What a program cannot do without; the rest of this process's environment is not its business.
+/// Variables that every program needs. The rest of this process's environment is not inherited.
 const INHERITED: &[&str] = if cfg!(windows) {
-    // Windows' own libraries find themselves by the first two.
+    // The system libraries of Windows are found by the first two.
     &[
         "SystemRoot",
         "SystemDrive",
@@ -30,7 +30,7 @@ const INHERITED: &[&str] = if cfg!(windows) {
     &["PATH"]
 };
 
-/// A throwaway home. Everything in it is gone when it is dropped.
+/// A throwaway home. Everything in it is deleted when it is dropped.
 pub struct Home {
     _folder: tempfile::TempDir,
     place: PathBuf,
@@ -47,6 +47,7 @@ impl Home {
             .prefix("age-oauth-home")
             .tempdir()
             .expect("a temporary directory");
+        secret_scan::register_home(folder.path());
         Self {
             place: folder.path().to_owned(),
             _folder: folder,
@@ -77,7 +78,8 @@ impl Home {
         self.variables.push((name.into(), value.into()));
     }
 
-    /// A home whose every path has blanks and letters of several scripts in it, the program's own included.
+    /// A home whose every path has blanks and letters of several scripts in it, the program's own
+    /// included.
     pub fn with_difficult_paths(program: impl AsRef<Path>) -> Self {
         let mut home = Self::new(program.as_ref());
         let folder = home.path().join("María López & Söhne (数据)");
@@ -89,7 +91,7 @@ impl Home {
         home
     }
 
-    /// The environment of every run: nothing is inherited but what no program can do without.
+    /// The environment of every run: only what every program needs is inherited.
     pub fn environment(&self) -> Vec<(String, String)> {
         let mut all: Vec<(String, String)> = INHERITED
             .iter()
@@ -119,8 +121,9 @@ impl Home {
         }
     }
 
-    /// The test itself puts secrets there; everywhere else in the home, none may turn up.
-    pub fn has_plaintext_in(&self, path: impl AsRef<Path>) {
+    /// Says that the test itself puts secrets there. Everywhere else in the home, none may be
+    /// found.
+    pub fn allow_secrets_in(&self, path: impl AsRef<Path>) {
         self.plain
             .lock()
             .expect("a list")
@@ -130,13 +133,13 @@ impl Home {
     /// Every file below the home.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        walk(self.path(), &mut found);
+        collect_files(self.path(), &mut found);
         found
     }
 
-    /// Files below the home in which the secret stands, in any of the encodings that it might have.
+    /// Files below the home that contain the secret in any encoding.
     pub fn files_containing(&self, secret: &str) -> Vec<PathBuf> {
-        let needles = canary::disguises(secret);
+        let needles = secret_scan::encodings(secret);
         self.files()
             .into_iter()
             .filter(|path| {
@@ -147,7 +150,7 @@ impl Home {
     }
 }
 
-/// No secret of the whole run is left in any file.
+/// Checks that no secret of the whole test run is left in any file.
 impl Drop for Home {
     fn drop(&mut self) {
         if thread::panicking() {
@@ -157,25 +160,25 @@ impl Drop for Home {
         for path in self.files() {
             if !plain.iter().any(|one| path.starts_with(one)) {
                 let bytes = fs::read(&path).unwrap_or_default();
-                canary::assert_none_but(&[], &path.display().to_string(), &bytes);
+                secret_scan::assert_no_secret_but(&[], &path.display().to_string(), &bytes);
             }
         }
         assert_eq!(
-            canary::seen_in_processes(),
+            secret_scan::seen_in_processes(),
             None,
             "a process shows a secret"
         );
     }
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+fn collect_files(folder: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
-            // A link, a FIFO or a device holds nothing of its own, and opening it may wait for ever.
+            Ok(kind) if kind.is_dir() => collect_files(&entry.path(), found),
+            // Links, FIFOs and devices hold nothing, and opening one may block.
             Ok(kind) if kind.is_file() => found.push(entry.path()),
             _ => {}
         }
@@ -199,25 +202,26 @@ impl Run {
         self
     }
 
-    /// Takes a variable out of this run.
+    /// Removes a variable from this run.
     pub fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// What standard input holds; without, it is closed.
+    /// The content of standard input; by default it is empty.
     pub fn input(mut self, text: impl Into<String>) -> Self {
         self.input = Some(text.into());
         self
     }
 
-    /// Starts it with pipes, for tests that talk to it while it runs.
+    /// Starts it with pipes, for tests that interact with it while it runs.
     pub fn spawn(mut self) -> Child {
         self.command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // Wine now and then cannot start a process (`ERROR_INTERNAL_ERROR`, 1359) that it starts a moment later.
+        // Wine sometimes fails to start a process (`ERROR_INTERNAL_ERROR`, 1359) that it starts a
+        // moment later.
         for _ in 0..3 {
             match self.command.spawn() {
                 Err(why) if cfg!(windows) && why.raw_os_error() == Some(1359) => {}
@@ -239,30 +243,34 @@ impl Run {
         let mut child = self.spawn();
         let mut stdin = child.stdin.take().expect("a pipe");
         if let Some(text) = input {
-            // A program that ends without reading breaks the pipe, which is its right.
+            // A program may end without reading, which breaks the pipe.
             let _ = stdin.write_all(text.as_bytes());
         }
         drop(stdin);
         let outcome = Outcome::of(child);
-        let allowed: &[Kind] = if shows_tokens { &[Kind::Access] } else { &[] };
-        canary::assert_none_but(allowed, "standard output", outcome.stdout.as_bytes());
+        let allowed: &[SecretKind] = if shows_tokens {
+            &[SecretKind::Access]
+        } else {
+            &[]
+        };
+        secret_scan::assert_no_secret_but(allowed, "standard output", outcome.stdout.as_bytes());
         outcome
     }
 }
 
-/// What a run brought.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The exit code; -1 where a signal ended it.
+    /// The exit code; -1 if a signal ended it.
     pub code: i32,
-    /// The answer.
+    /// Standard output.
     pub stdout: String,
-    /// The conversation.
+    /// Standard error.
     pub stderr: String,
 }
 
 impl Outcome {
-    /// Waits for a started program; one that hangs is ended and fails the test.
+    /// Waits for a started program; one that hangs is killed and fails the test.
     #[track_caller]
     pub fn of(mut child: Child) -> Self {
         let out = collect(child.stdout.take().expect("a pipe"));
@@ -283,22 +291,22 @@ impl Outcome {
             stdout: out.join().expect("a reader"),
             stderr: err.join().expect("a reader"),
         };
-        canary::assert_none_but(&[], "standard error", outcome.stderr.as_bytes());
-        canary::assert_none_but(
-            &[Kind::Access],
+        secret_scan::assert_no_secret_but(&[], "standard error", outcome.stderr.as_bytes());
+        secret_scan::assert_no_secret_but(
+            &[SecretKind::Access],
             "standard output",
             outcome.stdout.as_bytes(),
         );
         outcome
     }
 
-    /// It ended with 0.
+    /// Checks that it ended with 0.
     #[track_caller]
     pub fn ok(self) -> Self {
         self.code(0)
     }
 
-    /// It ended with this code.
+    /// Checks that it ended with this code.
     #[track_caller]
     pub fn code(self, code: i32) -> Self {
         assert_eq!(
@@ -309,14 +317,14 @@ impl Outcome {
         self
     }
 
-    /// Standard output is exactly this.
+    /// Checks that standard output is exactly this.
     #[track_caller]
     pub fn out(self, text: &str) -> Self {
         assert_eq!(self.stdout, text, "\nstderr: {}", self.stderr);
         self
     }
 
-    /// Standard error has this somewhere.
+    /// Checks that standard error contains this.
     #[track_caller]
     pub fn err_has(self, text: &str) -> Self {
         assert!(
@@ -350,7 +358,7 @@ impl Outcome {
 fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // A pipe that breaks has said all it had to say.
+        // What was read before the pipe broke is enough.
         let _ = pipe.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })

@@ -1,4 +1,4 @@
-//! What must hold in a home in which a process died, whenever it died.
+//! What must hold in a home after a process was killed, at whatever moment.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,10 +10,10 @@ use age_oauth::{Connection, ConnectionStore, Context, Environment, Item, ItemKin
 use super::home::Home;
 use super::portal::Portal;
 
-/// A copy of a home's files, to begin anew from.
-pub struct Copy(tempfile::TempDir);
+/// A copy of a home's files, to start from again.
+pub struct HomeCopy(tempfile::TempDir);
 
-impl Copy {
+impl HomeCopy {
     /// Copies what is there now.
     pub fn of(home: &Home) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -21,14 +21,14 @@ impl Copy {
         Self(folder)
     }
 
-    /// Makes the home what it was.
+    /// Restores the home.
     pub fn put_back(&self, home: &Home) {
         for entry in fs::read_dir(home.path()).expect("a home").flatten() {
             let path = entry.path();
             if entry.file_type().expect("an entry").is_dir() {
-                fs::remove_dir_all(&path).expect("a folder that goes");
+                fs::remove_dir_all(&path).expect("a folder that can be removed");
             } else {
-                fs::remove_file(&path).expect("a file that goes");
+                fs::remove_file(&path).expect("a file that can be removed");
             }
         }
         copy(self.0.path(), home.path());
@@ -49,7 +49,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Labels of the connections that the program lists; it must be able to.
+/// Labels of the connections that the program lists; listing must work.
 #[track_caller]
 pub fn labels(home: &Home) -> Vec<String> {
     let listed = home.run(["connections", "list", "--json"]).done().ok();
@@ -96,8 +96,9 @@ pub fn stored_refresh_token(home: &Home, label: &str) -> Option<String> {
     Some(refresh.secret.expose().to_owned())
 }
 
-/// The person's sign-in of `label` works if, and only if, the portal still honours what is stored; where it does not, the
-/// program says that a person must sign in, and with what.
+/// Checks that the sign-in of `label` works if and only if the portal accepts what is stored;
+/// otherwise the program reports that a sign-in is needed, with the command. Returns whether it
+/// works.
 #[track_caller]
 pub fn sign_in_is_what_the_portal_honours(home: &Home, portal: &Portal, label: &str) -> bool {
     let good =
@@ -107,14 +108,14 @@ pub fn sign_in_is_what_the_portal_honours(home: &Home, portal: &Portal, label: &
         let said = said.ok();
         assert!(portal.accepts_access_token(said.line()));
     } else {
-        // 5 where it was taken out of the keychain, and the process died before it had written that down.
+        // 5 if the item was deleted and the process ended before it updated meta.json.
         assert!(matches!(said.code, 3 | 5), "{}{}", said.stdout, said.stderr);
         said.out("").err_has("age-oauth login");
     }
     good
 }
 
-/// No file holds a secret, but for `allowed`.
+/// Checks that no file except `allowed` holds a secret.
 #[track_caller]
 pub fn no_secret_at_rest(home: &Home, portal: &Portal, allowed: &[PathBuf]) {
     for path in home.files() {

@@ -1,4 +1,5 @@
-//! Stores that the Python package really made (`legacy/make.py` says how), laid out for the practice portal.
+//! Stores that the Python package really created (see `legacy/make.py`), adapted to the practice
+//! portal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +8,17 @@ use std::time::SystemTime;
 use super::home::Home;
 use super::portal::{Portal, USER};
 
-/// Both versions whose stores are kept here.
+/// The versions whose stores are in this folder.
 pub const VERSIONS: [&str; 2] = ["0.1.7", "0.2.1"];
 
-/// Ids in them.
+/// Ids of connections in these stores.
 pub const PROD: &str = "prod_e7dabe90";
 pub const MY_PORTAL: &str = "my_portal_e7dabe90";
 pub const NIGHTLY: &str = "nightly_e7dabe90";
 pub const ONLINE: &str = "online_ff0c0e11";
 
 /// A store that was laid out.
-pub struct Old {
+pub struct OldStore {
     pub root: PathBuf,
     /// The access token of `Prod`.
     pub access: String,
@@ -25,7 +26,7 @@ pub struct Old {
     pub refresh: String,
 }
 
-impl Old {
+impl OldStore {
     /// A file in the folder of a connection.
     pub fn file(&self, id: &str, name: &str) -> PathBuf {
         self.root.join("connections").join(id).join(name)
@@ -43,18 +44,18 @@ pub fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {
     fs::write(path, change(text)).expect("a file of the old store");
 }
 
-/// Lays a store out at `root`. `Prod` is signed in; its tokens are good at `portal`.
-pub fn lay_out(root: &Path, version: &str, home: &Home, portal: &Portal) -> Old {
+/// Lays out a store at `root`. `Prod` is signed in; its tokens are valid at `portal`.
+pub fn lay_out(root: &Path, version: &str, home: &Home, portal: &Portal) -> OldStore {
     let seed = portal.seed_user(USER);
     let token = |name: &str| seed[name].as_str().expect("a token").to_owned();
     let certs = home.path().join("my certs");
     fs::create_dir_all(&certs).expect("a folder");
-    let old = Old {
+    let old = OldStore {
         root: root.to_owned(),
         access: token("access_token"),
         refresh: token("refresh_token"),
     };
-    let filler = Filler {
+    let filler = TemplateValues {
         ca: portal.ca_file(&certs).display().to_string(),
         portal: portal.url(),
         old: &old,
@@ -67,15 +68,15 @@ pub fn lay_out(root: &Path, version: &str, home: &Home, portal: &Portal) -> Old 
     old
 }
 
-struct Filler<'a> {
+struct TemplateValues<'a> {
     ca: String,
     portal: String,
-    old: &'a Old,
+    old: &'a OldStore,
     /// Whether backslashes in quoted values are doubled.
     escapes: bool,
 }
 
-impl Filler<'_> {
+impl TemplateValues<'_> {
     fn copy(&self, from: &Path, to: &Path) {
         fs::create_dir_all(to).expect("a folder");
         for entry in fs::read_dir(from).expect("the kept store").flatten() {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{native_pty_system, Child, CommandBuilder, MasterPty, PtySize};
 
-use super::canary::{self, Kind};
 use super::home::Home;
+use super::secret_scan::{self, SecretKind};
 
-/// What has not appeared by then does not appear.
+/// How long to wait for a text to appear.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 const ROWS: u16 = 60;
@@ -21,7 +21,7 @@ fn size(cells: u16) -> NonZeroU16 {
     NonZeroU16::new(cells).expect("more than nothing")
 }
 
-/// The program in a terminal of its own. Ended by its id when dropped.
+/// The program in a terminal of its own. It is killed when this is dropped.
 pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     writer: Box<dyn Write + Send>,
@@ -49,7 +49,7 @@ impl Terminal {
         Self::start_sized(home, program, arguments, COLUMNS)
     }
 
-    /// In a terminal of so many columns: a console that paints breaks its lines there.
+    /// In a terminal with this many columns, where a console that paints wraps its lines.
     pub fn start_sized(home: &Home, program: &str, arguments: &[&str], columns: u16) -> Self {
         let pair = native_pty_system()
             .openpty(PtySize {
@@ -85,13 +85,13 @@ impl Terminal {
         }
     }
 
-    /// Waits until this text comes, after everything that was expected before.
+    /// Waits until this text appears after everything that was expected before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> &mut Self {
         let end = Instant::now() + TIMEOUT;
         while !self.find(text) {
             let ended = self.seen.lock().unwrap().ended;
-            // What came last may have come between the look and the end.
+            // The last output may have come between the check and the end.
             let over = (ended || Instant::now() > end) && !self.find(text);
             assert!(!over, "no `{text}` in:\n{}", self.screen());
             thread::sleep(Duration::from_millis(10));
@@ -109,7 +109,7 @@ impl Terminal {
         true
     }
 
-    /// Waits until keys are read one by one; before, a terminal would turn Enter into another key.
+    /// Waits until the program reads single keys; before that, the terminal would translate Enter.
     #[track_caller]
     pub fn ready(&mut self) -> &mut Self {
         let end = Instant::now() + TIMEOUT;
@@ -130,14 +130,14 @@ impl Terminal {
         self.send(&format!("{text}\r"))
     }
 
-    /// Types this.
+    /// Types this text.
     pub fn send(&mut self, text: &str) -> &mut Self {
         self.writer.write_all(text.as_bytes()).expect("a terminal");
         self.writer.flush().expect("a terminal");
         self
     }
 
-    /// The arrow key down, so many times.
+    /// Presses the arrow key down this many times.
     pub fn down(&mut self, times: usize) -> &mut Self {
         self.send(&"\u{1b}[B".repeat(times))
     }
@@ -147,7 +147,7 @@ impl Terminal {
         self.send("\u{3}")
     }
 
-    /// What a person sees now.
+    /// What is on the screen now.
     pub fn screen(&self) -> String {
         self.seen.lock().unwrap().screen.screen().contents()
     }
@@ -162,7 +162,7 @@ impl Terminal {
         self.seen.lock().unwrap().screen.screen().clone()
     }
 
-    /// The first word on the screen, joined over line ends, that begins like this.
+    /// The first word on the screen that begins like this, joined across line ends.
     #[track_caller]
     pub fn word(&self, start: &str) -> String {
         let raw = self.raw();
@@ -177,7 +177,7 @@ impl Terminal {
             .to_owned()
     }
 
-    /// Waits for the end; the exit code.
+    /// Waits for the end and returns the exit code.
     #[track_caller]
     pub fn end(&mut self) -> u32 {
         let end = Instant::now() + TIMEOUT;
@@ -188,7 +188,7 @@ impl Terminal {
             }
             assert!(
                 Instant::now() < end,
-                "the program goes on:\n{}",
+                "the program does not end:\n{}",
                 self.screen()
             );
             thread::sleep(Duration::from_millis(10));
@@ -198,13 +198,13 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if !thread::panicking() {
-            // A person's own typing is shown: the code, that is.
-            let shown = [Kind::Access, Kind::Code];
-            canary::assert_none_but(&shown, "the terminal", &self.raw());
+            // The terminal echoes what is typed, which is the code.
+            let shown = [SecretKind::Access, SecretKind::Code];
+            secret_scan::assert_no_secret_but(&shown, "the terminal", &self.raw());
         }
     }
 }
@@ -248,7 +248,7 @@ fn plain(raw: &[u8]) -> Plain {
         }
         at += 1;
     }
-    // A character cut in two at the end of what has come so far is left for later.
+    // An incomplete character at the end of the output so far is left for later.
     let valid = match std::str::from_utf8(&bytes) {
         Ok(_) => bytes.len(),
         Err(why) => why.valid_up_to(),

@@ -1,6 +1,9 @@
-//! The steps that most tests begin with: a connection to a practice portal, and a sign-in through it.
+//! The steps that most tests start with: a connection to a practice portal, and a sign-in.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::Child;
 
 use age_oauth::testing::Tokens;
 use age_oauth::{
@@ -9,6 +12,39 @@ use age_oauth::{
 
 use super::home::{Home, Outcome};
 use super::portal::{Portal, APP_ID, SERVICE_ID, SERVICE_SECRET, USER};
+
+/// The arguments of `connections add` for a user connection.
+pub fn add_arguments<'a>(
+    label: &'a str,
+    portal: &'a str,
+    client_id: &'a str,
+    verify_ssl: &'a str,
+) -> [&'a str; 10] {
+    [
+        "connections",
+        "add",
+        "--label",
+        label,
+        "--portal",
+        portal,
+        "--client-id",
+        client_id,
+        "--verify-ssl",
+        verify_ssl,
+    ]
+}
+
+/// The same for an application connection, whose client secret comes on standard input.
+pub fn add_application_arguments<'a>(
+    label: &'a str,
+    portal: &'a str,
+    client_id: &'a str,
+    verify_ssl: &'a str,
+) -> Vec<&'a str> {
+    let mut arguments = add_arguments(label, portal, client_id, verify_ssl).to_vec();
+    arguments.extend(["--auth-type", "app", "--client-secret-stdin"]);
+    arguments
+}
 
 /// Adds a user connection to `portal` under this label.
 #[track_caller]
@@ -21,18 +57,7 @@ pub fn add(home: &Home, portal: &Portal, label: &str) {
 pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
     let ca = portal.ca_file(home.path());
     let url = portal.url();
-    let mut arguments = vec![
-        "connections",
-        "add",
-        "--label",
-        label,
-        "--portal",
-        &url,
-        "--client-id",
-        APP_ID,
-        "--verify-ssl",
-        ca.to_str().expect("a path"),
-    ];
+    let mut arguments = add_arguments(label, &url, APP_ID, ca.to_str().expect("a path")).to_vec();
     arguments.extend(flags);
     home.run(arguments)
         .done()
@@ -40,31 +65,18 @@ pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
         .out(&format!("[OK] Created connection: {label}\n"));
 }
 
-/// Adds an application's connection to `portal` under this label.
+/// Adds an application connection to `portal` under this label.
 #[track_caller]
-pub fn add_service(home: &Home, portal: &Portal, label: &str) {
-    add_application(home, portal, label, SERVICE_ID, SERVICE_SECRET);
+pub fn add_application(home: &Home, portal: &Portal, label: &str) {
+    add_application_with(home, portal, label, SERVICE_ID, SERVICE_SECRET);
 }
 
 /// The same for any application.
 #[track_caller]
-pub fn add_application(home: &Home, portal: &Portal, label: &str, id: &str, secret: &str) {
+pub fn add_application_with(home: &Home, portal: &Portal, label: &str, id: &str, secret: &str) {
     let ca = portal.ca_file(home.path());
-    let words = [
-        "connections",
-        "add",
-        "--label",
-        label,
-        "--portal",
-        &portal.url(),
-        "--auth-type",
-        "app",
-        "--client-id",
-        id,
-        "--client-secret-stdin",
-        "--verify-ssl",
-        ca.to_str().expect("a path"),
-    ];
+    let url = portal.url();
+    let words = add_application_arguments(label, &url, id, ca.to_str().expect("a path"));
     home.run(words).input(secret).done().ok();
 }
 
@@ -74,7 +86,8 @@ pub fn sign_in(home: &Home, portal: &Portal, label: &str) -> Outcome {
     sign_in_as(home, portal, label, USER, &[])
 }
 
-/// Signs in as `user`: reads the address that the program prints, follows it as a browser would, pipes the code back.
+/// Signs in as `user`: reads the URL that the program prints, follows it like a browser, pipes the
+/// code back.
 #[track_caller]
 pub fn sign_in_as(
     home: &Home,
@@ -159,8 +172,8 @@ pub fn change_tokens(home: &Home, label: &str, change: impl FnOnce(&mut Tokens))
     keychain.set(&item, &tokens.to_record()).expect("a vault");
 }
 
-/// Rewrites the stored record as if the access token had run out two hours ago.
-pub fn let_it_expire(home: &Home, label: &str) {
+/// Rewrites the stored record as if the access token had expired hours ago.
+pub fn expire_token(home: &Home, label: &str) {
     change_tokens(home, label, |tokens| {
         let access = tokens.access.as_mut().expect("an access token");
         for date in [&mut access.issued_at, &mut access.expires_at] {
@@ -172,8 +185,9 @@ pub fn let_it_expire(home: &Home, label: &str) {
     });
 }
 
-/// Rewrites the stored record as if the access token were from yesterday and lived so many seconds from now.
-pub fn let_it_live(home: &Home, label: &str, seconds: i64) {
+/// Rewrites the stored record as if the access token were from yesterday and lived this many
+/// seconds from now.
+pub fn set_token_life(home: &Home, label: &str, seconds: i64) {
     let now = jiff::Timestamp::now();
     let end = now + jiff::SignedDuration::from_secs(seconds);
     change_tokens(home, label, |tokens| {
@@ -184,8 +198,8 @@ pub fn let_it_live(home: &Home, label: &str, seconds: i64) {
     });
 }
 
-/// Rewrites the stored record as if so many tenths of the sign-in's life were over.
-pub fn let_it_age(home: &Home, label: &str, tenths: i32) {
+/// Rewrites the stored record as if this many tenths of the sign-in's life were over.
+pub fn age_sign_in(home: &Home, label: &str, tenths: i32) {
     change_tokens(home, label, |tokens| {
         let refresh = tokens.refresh.as_mut().expect("a refresh token");
         let life = refresh
@@ -195,4 +209,32 @@ pub fn let_it_age(home: &Home, label: &str, tenths: i32) {
         refresh.issued_at = refresh.issued_at.checked_sub(past).expect("a date");
         refresh.expires_at = refresh.issued_at.checked_add(life).ok();
     });
+}
+
+/// The folder of a connection in the store.
+pub fn folder_of(home: &Home, label: &str) -> PathBuf {
+    let id = stored(home, label).id.to_string();
+    home.store().join("connections").join(id)
+}
+
+/// Checks that the store holds no connection, not even a draft or a reserved label.
+#[track_caller]
+pub fn nothing_was_created(home: &Home) {
+    home.run(["connections", "list"]).done().ok().out("");
+    for folder in ["connections", "labels"] {
+        let entries = fs::read_dir(home.store().join(folder));
+        assert_eq!(entries.map_or(0, Iterator::count), 0, "{folder}");
+    }
+}
+
+/// Starts `login --json` and reads the object with the URL. The rest of its output stays in the
+/// pipes.
+pub fn start_login(home: &Home, flags: &[&str]) -> (Child, serde_json::Value) {
+    let mut child = home.run([flags, &["login", "--json"]].concat()).spawn();
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().expect("a pipe");
+    // A buffer of one byte, so that nothing after the line is consumed.
+    let mut reader = BufReader::with_capacity(1, stdout);
+    reader.read_line(&mut line).expect("a line");
+    (child, serde_json::from_str(&line).expect("JSON"))
 }

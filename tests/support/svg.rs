@@ -7,7 +7,7 @@ const LINE: f32 = 19.0;
 const MARGIN: f32 = 18.0;
 const BAR: f32 = 34.0;
 
-/// Draws the screen's lines that hold anything.
+/// Draws the lines of the screen that are not empty.
 pub fn draw(screen: &vt100::Screen, title: &str, replace: &[(&str, &str)]) -> String {
     let (rows, columns) = screen.size();
     let (rows, columns) = (rows.get(), columns.get());

@@ -1,4 +1,4 @@
-"""Fails where a dependency of the program asks for a newer compiler than Cargo.toml promises."""
+"""Fails if a dependency of the program needs a newer compiler than the rust-version of Cargo.toml."""
 
 import json
 import subprocess
@@ -37,9 +37,9 @@ def main():
         if packages[name]["rust_version"] and version(packages[name]["rust_version"]) > version(promised)
     ]
     if newer:
-        print(f"rust-version {promised} is promised, but:", *sorted(newer), sep="\n  ")
+        print(f"rust-version is {promised}, but:", *sorted(newer), sep="\n  ")
         return 1
-    print(f"all dependencies build with {promised} by their own word")
+    print(f"all dependencies declare that they build with {promised}")
     return 0
 
 

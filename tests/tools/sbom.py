@@ -1,6 +1,6 @@
-"""The list of crates (CycloneDX) that maturin puts into a wheel, beside the wheel: python3 tests/tools/sbom.py WHEEL
+"""Writes the list of crates (CycloneDX) that maturin puts into a wheel beside the wheel: python3 tests/tools/sbom.py WHEEL
 
-Ends with an error where a crate that is built is not in it.
+Fails if a crate that is built is not in the list.
 """
 
 import json
@@ -13,7 +13,7 @@ wheel = pathlib.Path(sys.argv[1])
 with zipfile.ZipFile(wheel) as archive:
     [name] = [one for one in archive.namelist() if one.endswith(".cyclonedx.json")]
     text = archive.read(name).decode()
-# Where it was built concerns nobody.
+# Remove the path of the build folder.
 text = text.replace(pathlib.Path.cwd().as_uri().removeprefix("file://"), "/age-oauth")
 listed = {(one["name"], one["version"]) for one in json.loads(text)["components"]}
 
@@ -23,7 +23,7 @@ built = {tuple(line.split()[:2]) for line in lines if line}
 built = {(name, version.removeprefix("v")) for name, version in built if name != "age-oauth"}
 missing = sorted(built - listed)
 if missing:
-    sys.exit(f"the list of crates in {wheel.name} lacks {missing}")
+    sys.exit(f"the list of crates in {wheel.name} does not contain {missing}")
 path = wheel.with_name(name.rsplit("/", 1)[1])
 path.write_text(text, encoding="utf-8")
 print(f"{path}: {len(listed)} crates")

@@ -1,7 +1,8 @@
-//! The tour: the whole job on a practice portal that runs on this machine, in a throwaway directory.
+//! The tour: from adding a connection to removing it, on a practice portal that runs on this
+//! machine, in a temporary directory.
 //!
-//! `cargo run --example tour`, with `--os-keychain` to use the platform's keychain in place of an encrypted file, and
-//! `--no-browser` to let the tour sign in by itself.
+//! `cargo run --example tour`, with `--os-keychain` to use the system's keychain instead of the
+//! vault, and `--no-browser` to let the tour sign in by itself.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A tour that cannot go on should stop.
 
@@ -25,41 +26,41 @@ fn main() {
         .find(|argument| !["--os-keychain", "--no-browser"].contains(&argument.as_str()))
     {
         say(&format!(
-            "tour: unknown argument {unknown}; there are --os-keychain and --no-browser"
+            "tour: unknown argument {unknown}; the arguments are --os-keychain and --no-browser"
         ));
         std::process::exit(2);
     }
     let folder = tempfile::tempdir().expect("a temporary directory");
     let portal = Arc::new(Portal::start(PortalVersion::Enterprise114));
     let redirect_uri = format!("http://127.0.0.1:{}/callback", free_port());
-    let by_hand = a_browser_is_here() && !has("--no-browser");
+    let in_browser = has_browser() && !has("--no-browser");
     portal.set(|rules| {
         rules.register_redirect(&redirect_uri);
-        rules.auto_approve = !by_hand;
+        rules.auto_approve = !in_browser;
     });
     let tour = Tour {
         portal,
         store: folder.path().join("store").display().to_string(),
         keychain: if has("--os-keychain") { "os" } else { "vault" },
-        by_hand,
+        in_browser,
     };
-    tour.walk(folder.path(), &redirect_uri);
+    tour.run(folder.path(), &redirect_uri);
 }
 
 struct Tour {
     portal: Arc<Portal>,
     store: String,
     keychain: &'static str,
-    by_hand: bool,
+    in_browser: bool,
 }
 
 impl Tour {
-    fn walk(&self, folder: &Path, redirect_uri: &str) {
+    fn run(&self, folder: &Path, redirect_uri: &str) {
         let ca = self.portal.ca_file(folder).display().to_string();
         let url = self.portal.url();
-        say(&format!("A practice portal runs at {url}. Everything below is real: TLS, OAuth 2.0, the stored secrets."));
+        say(&format!("A practice portal runs at {url}. TLS, OAuth 2.0 and the stored secrets below are real."));
 
-        title("Add the portal. On a terminal, `age-oauth connections add` asks for all of this.");
+        title("Add a connection. At a terminal, `age-oauth connections add` asks for all of this.");
         self.command(&[
             "connections",
             "add",
@@ -75,25 +76,25 @@ impl Tour {
             &ca,
         ]);
 
-        title("Sign in, once every few weeks.");
-        if self.by_hand {
-            say("Your browser opens the practice portal's page. It will not know the practice certificate; go on anyway.");
+        title("Sign in. A sign-in lasts for weeks.");
+        if self.in_browser {
+            say("Your browser opens the page of the practice portal. It does not know the practice certificate; continue anyway.");
         }
         self.command(&["login"]);
 
-        title("Who am I? The portal answers.");
+        title("Show who is signed in, by asking the portal.");
         self.command(&["whoami"]);
 
-        title("A token for a script. It lives half an hour; age-oauth renews it when it is asked again.");
+        title("Get an access token for a script. It lives half an hour; later calls renew it.");
         self.command(&["token"]);
 
-        title("The same for a shell: eval \"$(age-oauth export-env)\"");
+        title("Get variables for a shell: eval \"$(age-oauth export-env)\"");
         self.command(&["export-env", "--shell", "bash"]);
 
-        title("What there is.");
+        title("Show the connection.");
         self.command(&["connections", "show"]);
 
-        title("Clean up. The portal revokes the sign-in.");
+        title("Remove the connection. The portal revokes the sign-in.");
         self.command(&["connections", "remove", "my_portal", "--yes"]);
 
         title("For your own portal:");
@@ -105,17 +106,17 @@ impl Tour {
         self.portal.assert_clean();
     }
 
-    /// Shows a command as a person types it, runs it, and shows what it answers.
+    /// Shows a command as it is typed, runs it, and shows its output.
     fn command(&self, arguments: &[&str]) {
         let typed: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
         say(&format!("$ age-oauth {}", typed.join(" ")));
-        let answer = Sink::default();
+        let output = IndentedOutput::default();
         let line = std::iter::once("age-oauth").chain(arguments.iter().copied());
-        let code = run(line, self.host(&answer));
+        let code = run(line, self.system(&output));
         assert_eq!(code, 0, "the command failed");
     }
 
-    fn host(&self, answer: &Sink) -> System {
+    fn system(&self, output: &IndentedOutput) -> System {
         let plain = if io::stdout().is_terminal() { "" } else { "1" };
         let variables = [
             ("AGE_OAUTH_HOME", self.store.as_str()),
@@ -129,22 +130,22 @@ impl Tour {
                 .map(|(name, value)| ((*name).to_owned(), value.into()))
                 .collect(),
         );
-        let (portal, by_hand) = (Arc::clone(&self.portal), self.by_hand);
+        let (portal, in_browser) = (Arc::clone(&self.portal), self.in_browser);
         System {
-            out: Box::new(answer.clone()),
-            err: Box::new(answer.clone()),
+            out: Box::new(output.clone()),
+            err: Box::new(output.clone()),
             environment,
             terminal: Terminals {
                 stderr: true,
                 ..Terminals::default()
             },
             browse: Box::new(move |url| {
-                if by_hand {
+                if in_browser {
                     return webbrowser::open(url).is_ok();
                 }
                 let (portal, url) = (Arc::clone(&portal), url.to_owned());
                 std::thread::spawn(move || {
-                    // What the listener answers is a page for people.
+                    // The response of the listener is a page for users.
                     let _ = portal.authorize(&url, USER).follow();
                 });
                 true
@@ -154,17 +155,17 @@ impl Tour {
     }
 }
 
-/// What a command writes: shown at once, indented.
+/// Shows what a command writes, at once and indented.
 #[derive(Clone)]
-struct Sink(Arc<Mutex<bool>>);
+struct IndentedOutput(Arc<Mutex<bool>>);
 
-impl Default for Sink {
+impl Default for IndentedOutput {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(true)))
     }
 }
 
-impl Write for Sink {
+impl Write for IndentedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut at_start = self.0.lock().unwrap();
         let mut out = io::stdout().lock();
@@ -183,7 +184,7 @@ impl Write for Sink {
 }
 
 fn say(line: &str) {
-    // A reader that left (`| head`) ends the tour.
+    // A closed pipe (`| head`) ends the tour.
     if writeln!(io::stdout(), "{line}").is_err() {
         std::process::exit(0);
     }
@@ -206,8 +207,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// A person with a browser: terminals, no CI, and on Unix a display.
-fn a_browser_is_here() -> bool {
+/// Whether a user with a browser is present: terminals, no CI, and on Unix a display.
+fn has_browser() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some();
     let display =
         cfg!(any(windows, target_os = "macos")) || set("DISPLAY") || set("WAYLAND_DISPLAY");

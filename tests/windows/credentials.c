@@ -1,4 +1,4 @@
-/* Looks at Windows Credential Manager by its own API, independently of the program under test.
+/* Reads and changes Windows Credential Manager by its own API, independently of the program under test.
  *
  *   credentials list [FILTER]      TARGET<tab>USER<tab>PERSISTENCE<tab>BYTES of each item (local, session, enterprise)
  *   credentials read TARGET        the bytes of one item

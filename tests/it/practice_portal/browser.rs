@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use super::{sign_in, sign_in_url, OOB, STATE, USER};
-use crate::support::portal::{Landing, Pkce, Portal, PortalVersion, OTHER_USER};
+use crate::support::portal::{Destination, Pkce, Portal, PortalVersion, OTHER_USER};
 
 const CALLBACK: &str = "http://127.0.0.1:53682/callback";
 
@@ -13,7 +13,7 @@ const CALLBACK: &str = "http://127.0.0.1:53682/callback";
 fn the_approval_page_shows_the_code_in_its_title() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let landing = sign_in(&portal);
-    let Landing::Approval { url, title } = &landing else {
+    let Destination::Approval { url, title } = &landing else {
         panic!("{landing:?}");
     };
     assert_eq!(*title, format!("SUCCESS code={}", landing.code()));
@@ -74,7 +74,7 @@ fn what_is_not_registered_is_refused_on_a_page() {
         (("redirect_uri", None), "Error 400: Invalid redirect_uri"),
     ] {
         let landing = portal.authorize(&sign_in_url(&portal, &[change]), USER);
-        let Landing::Refused { status, page, .. } = landing else {
+        let Destination::Refused { status, page, .. } = landing else {
             panic!("{landing:?}");
         };
         assert_eq!(status, 400);
@@ -83,7 +83,7 @@ fn what_is_not_registered_is_refused_on_a_page() {
 }
 
 #[test]
-fn declining_is_told_to_the_app() {
+fn declining_is_reported_to_the_app() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.register_redirect(CALLBACK));
     let landing = portal.decline(&sign_in_url(&portal, &[("redirect_uri", Some(CALLBACK))]));
@@ -98,7 +98,7 @@ fn declining_is_told_to_the_app() {
 }
 
 #[test]
-fn the_sign_in_page_is_shown_where_nobody_is_signed_in_or_it_is_forced() {
+fn the_sign_in_page_is_shown_without_a_session_or_when_forced() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let url = sign_in_url(&portal, &[]);
     assert_eq!(portal.client().get(&url).unwrap().status, 302);
@@ -159,6 +159,6 @@ fn the_out_of_band_uri_must_be_registered_too() {
     portal.set(|rules| rules.apps[0].redirect_uris.retain(|uri| uri != OOB));
     assert!(matches!(
         sign_in(&portal),
-        Landing::Refused { status: 400, .. }
+        Destination::Refused { status: 400, .. }
     ));
 }

@@ -1,4 +1,4 @@
-//! Faults: each looks on the wire as it says, and strikes before or after the portal has acted.
+//! Faults: each sends what it says, before or after the portal has processed the request.
 
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn root_with(portal: &Portal, fault: Fault) -> std::io::Result<Reply> {
     portal.client().get(&portal.rest("?f=json"))
 }
 
-/// A refresh or exchange whose answer may not come.
+/// A refresh or exchange whose response may not come.
 fn try_grant(portal: &Portal, grant: &str, token: &str) -> std::io::Result<Reply> {
     let form = [
         ("grant_type", grant),
@@ -28,7 +28,7 @@ fn try_grant(portal: &Portal, grant: &str, token: &str) -> std::io::Result<Reply
 }
 
 #[test]
-fn answers_go_wrong_as_planned_and_once() {
+fn planned_faults_happen_as_planned_and_once() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let status = |fault| root_with(&portal, fault).unwrap().status;
     assert_eq!(status(Fault::Status(503)), 503);
@@ -58,7 +58,7 @@ fn answers_go_wrong_as_planned_and_once() {
 }
 
 #[test]
-fn bodies_go_wrong_as_planned() {
+fn planned_bodies_are_sent() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let body = |fault| root_with(&portal, fault).unwrap().body;
     assert_eq!(body(Fault::Huge(3_000_000)).len(), 3_000_000);
@@ -80,9 +80,9 @@ fn bodies_go_wrong_as_planned() {
 }
 
 #[test]
-fn no_malformed_answer_acts() {
+fn no_malformed_response_processes_the_request() {
     for (name, fault) in Fault::malformed() {
-        assert!(!fault.acts(), "{name}");
+        assert!(!fault.happens_after_processing(), "{name}");
     }
     let portal = Portal::start(PortalVersion::Enterprise114);
     let held = text(&portal.seed_user(USER), "refresh_token");
@@ -96,7 +96,7 @@ fn no_malformed_answer_acts() {
 }
 
 #[test]
-fn a_bomb_is_small_and_unfolds() {
+fn a_gzip_bomb_is_small_and_expands() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let bomb = root_with(&portal, Fault::GzipBomb(50_000_000)).unwrap();
     assert_eq!(bomb.header("content-encoding"), Some("gzip"));
@@ -105,7 +105,7 @@ fn a_bomb_is_small_and_unfolds() {
 }
 
 #[test]
-fn lengths_lie_and_connections_end() {
+fn wrong_lengths_and_closed_connections_are_sent() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let short = root_with(&portal, Fault::WrongLength).unwrap();
     assert_eq!(
@@ -125,7 +125,7 @@ fn lengths_lie_and_connections_end() {
 }
 
 #[test]
-fn before_acting_nothing_has_happened() {
+fn a_fault_before_processing_changes_nothing() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let held = text(&portal.seed_user(USER), "refresh_token");
     for fault in [Fault::ResetBefore, Fault::Html200, Fault::Status(503)] {
@@ -136,7 +136,7 @@ fn before_acting_nothing_has_happened() {
 }
 
 #[test]
-fn a_lost_answer_allows_one_plain_refresh_and_no_more() {
+fn a_lost_response_allows_exactly_one_plain_refresh() {
     for fault in [Fault::ResetAfter, Fault::Truncated, Fault::WrongLength] {
         let portal = Portal::start(PortalVersion::Enterprise114);
         let held = text(&portal.seed_user(USER), "refresh_token");
@@ -155,7 +155,7 @@ fn a_lost_answer_allows_one_plain_refresh_and_no_more() {
 }
 
 #[test]
-fn a_lost_answer_allows_no_second_exchange() {
+fn a_lost_response_allows_no_second_exchange() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let held = text(&portal.seed_user(USER), "refresh_token");
@@ -166,7 +166,7 @@ fn a_lost_answer_allows_no_second_exchange() {
 }
 
 #[test]
-fn a_client_that_leaves_has_lost_its_answer() {
+fn a_client_that_disconnects_has_lost_its_response() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let held = text(&portal.seed_user(USER), "refresh_token");
     let gate = Gate::new();
@@ -174,11 +174,11 @@ fn a_client_that_leaves_has_lost_its_answer() {
     let left = leave_after_request(&portal, &held, &gate);
     assert!(left);
     gate.open();
-    portal.wait_until_forgiven(&held);
+    portal.wait_until_retry_allowed(&held);
     assert_eq!(refusal(&refresh(&portal, &held, &[])).0, 498);
 }
 
-/// Sends an exchange, waits until the portal has acted, and drops the connection.
+/// Sends an exchange, waits until the portal has processed it, and drops the connection.
 fn leave_after_request(portal: &Portal, held: &str, gate: &Gate) -> bool {
     let form = [
         ("grant_type", "exchange_refresh_token"),
@@ -217,7 +217,7 @@ fn a_gate_holds_requests_until_the_test_opens_it() {
 }
 
 #[test]
-fn a_stopped_portal_refuses_connections_and_comes_back_with_its_memory() {
+fn a_stopped_portal_refuses_connections_and_keeps_its_state() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let held = text(&portal.seed_user(USER), "refresh_token");
     portal.stop();
@@ -246,7 +246,7 @@ fn the_date_header_follows_the_portals_clock() {
 }
 
 #[test]
-fn basic_authentication_stands_in_front_of_everything() {
+fn basic_authentication_protects_every_endpoint() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.basic = Some(("gis".to_owned(), "pw".to_owned())));
     let url = portal.rest("?f=json");
@@ -272,7 +272,7 @@ fn a_code_request_can_fail_too() {
 }
 
 #[test]
-fn a_proxy_connects_to_this_machine_only_and_may_ask_who_you_are() {
+fn a_proxy_connects_only_to_loopback_and_can_require_credentials() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let target = format!("localhost:{}", portal.port());
     let open = Proxy::start();
@@ -288,7 +288,7 @@ fn a_proxy_connects_to_this_machine_only_and_may_ask_who_you_are() {
         .is_err());
     assert_eq!(open.refused(), 1);
 
-    let strict = Proxy::demanding("me", "pw");
+    let strict = Proxy::requiring("me", "pw");
     let attempt = |pair| {
         portal
             .client()

@@ -1,4 +1,5 @@
-//! The practice portal keeps its own promises: what it answers, what it forgets, and what it complains about.
+//! Tests of the practice portal itself: what it answers, what it keeps, and which violations it
+//! records.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests.
 
 mod browser;
@@ -10,14 +11,15 @@ mod violations;
 
 use serde_json::Value;
 
-use crate::support::portal::{Landing, Portal, APP_ID, APP_SECRET, OOB, USER};
+use crate::support::portal::{Destination, Portal, APP_ID, APP_SECRET, OOB, USER};
 
 /// A verifier of 43 characters and its challenge, from RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const STATE: &str = "0123456789abcdefghijkl";
 
-/// A sign-in URL as the program would make it, with changes: a value to replace or add, `None` to leave out.
+/// A sign-in URL as the program creates it, with changes: a value replaces or adds a parameter,
+/// `None` leaves it out.
 fn sign_in_url(portal: &Portal, changes: &[(&str, Option<&str>)]) -> String {
     let usual = [
         ("client_id", APP_ID),
@@ -47,7 +49,7 @@ fn changed<'a>(
     kept.copied().chain(new).collect()
 }
 
-fn sign_in(portal: &Portal) -> Landing {
+fn sign_in(portal: &Portal) -> Destination {
     portal.authorize(&sign_in_url(portal, &[]), USER)
 }
 

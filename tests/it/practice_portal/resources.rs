@@ -1,4 +1,4 @@
-//! What lies behind a token: the portal about itself, its people, its servers.
+//! The resources that a token opens: the portal itself, its users, its servers.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{json, Value};
 
 use super::{keys, text, USER};
 use crate::support::portal::{
-    Foreign, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
+    ForeignServer, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
 };
 
 fn get(portal: &Portal, path: &str, token: Option<&str>) -> Value {
@@ -43,7 +43,7 @@ fn code_of(answer: &Value) -> i64 {
 }
 
 #[test]
-fn each_manner_names_its_version_in_its_own_way() {
+fn each_version_reports_itself_in_its_own_way() {
     let keys_of = |manner| {
         let portal = Portal::start(manner);
         let body = get(&portal, "?f=json", None);
@@ -79,7 +79,7 @@ fn online_lives_at_the_web_root_and_enterprise_under_its_context() {
 }
 
 #[test]
-fn self_shows_the_user_the_app_or_neither() {
+fn portals_self_shows_the_user_the_app_or_neither() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let anonymous = get(&portal, "portals/self?f=json", None);
     assert!(anonymous.get("user").is_none() && anonymous.get("appInfo").is_none());
@@ -95,7 +95,7 @@ fn self_shows_the_user_the_app_or_neither() {
 }
 
 #[test]
-fn self_tells_the_cap_to_those_who_are_signed_in() {
+fn portals_self_shows_the_token_limit_to_signed_in_users() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.max_token_minutes = Some(15));
     let token = user_token(&portal);
@@ -123,7 +123,7 @@ fn a_portal_can_name_another_host_as_its_own() {
 }
 
 #[test]
-fn a_token_is_missing_bad_or_not_enough() {
+fn a_missing_an_invalid_and_an_insufficient_token_have_their_own_errors() {
     let portal = Portal::start(PortalVersion::Enterprise106);
     let required = json!({"error": {
         "code": 499, "message": "Token Required", "messageCode": "GWM_0003", "details": ["Token Required"],
@@ -154,7 +154,7 @@ fn a_token_is_missing_bad_or_not_enough() {
 }
 
 #[test]
-fn a_token_is_taken_from_header_form_or_query() {
+fn a_token_is_read_from_header_form_or_query() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let token = user_token(&portal);
@@ -199,7 +199,7 @@ fn an_app_can_bind_its_tokens_to_referrers() {
 }
 
 #[test]
-fn without_f_json_there_are_pages() {
+fn without_f_json_html_pages_are_returned() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     for path in ["", "info", "portals/self"] {
@@ -222,7 +222,7 @@ fn without_f_json_there_are_pages() {
 }
 
 #[test]
-fn people_are_found_whatever_their_names_hold() {
+fn users_are_found_whatever_their_names_contain() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let name = "a+b@x.org_key";
     portal.set(|rules| rules.users[0].username = name.to_owned());
@@ -243,7 +243,7 @@ fn people_are_found_whatever_their_names_hold() {
 }
 
 #[test]
-fn a_search_shows_more_to_those_who_are_signed_in() {
+fn a_search_shows_more_to_signed_in_users() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let total = |token: Option<&str>| get(&portal, "search?q=map&f=json", token)["total"].clone();
     assert_eq!(total(None), 1);
@@ -323,7 +323,7 @@ fn a_federated_server_may_take_the_portals_own_token() {
 }
 
 #[test]
-fn a_server_of_nobodys_must_not_see_a_token() {
+fn a_token_at_an_unfederated_server_is_a_violation() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let alone = portal.standalone_url();
@@ -340,10 +340,10 @@ fn a_server_of_nobodys_must_not_see_a_token() {
 }
 
 #[test]
-fn a_foreign_server_counts_who_came() {
+fn a_foreign_server_counts_connections() {
     let portal = Portal::start(PortalVersion::Enterprise114);
-    let foreign = Foreign::claiming(&portal);
-    foreign.assert_untouched();
+    let foreign = ForeignServer::claiming(&portal);
+    foreign.assert_no_connection();
     let info = get_url(
         &portal,
         &format!("{}/rest/info?f=json", foreign.url()),

@@ -1,8 +1,8 @@
-//! Certificates: the good, the bad, and those of the client.
+//! Certificates: valid ones, invalid ones, and those of the client.
 
 use crate::support::portal::{Certificate, Client, Portal, PortalVersion};
 
-/// What a client that trusts the authority makes of a certificate: `None`, or why it is refused.
+/// Whether a client that trusts the authority accepts a certificate: `None`, or why it is refused.
 fn complaint(kind: Certificate) -> Option<String> {
     let portal = Portal::builder().certificate(kind).start();
     let answer = portal.client().get(&portal.rest("?f=json"));
@@ -16,13 +16,13 @@ fn refused(kind: Certificate, reason: &str) {
 }
 
 #[test]
-fn the_authority_vouches_for_the_portal() {
+fn the_authority_certifies_the_portal() {
     assert_eq!(complaint(Certificate::Trusted), None);
     assert_eq!(complaint(Certificate::Chain), None);
 }
 
 #[test]
-fn every_bad_certificate_is_bad_in_its_own_way() {
+fn every_bad_certificate_has_its_own_defect() {
     refused(Certificate::SelfSigned, "CaUsedAsEndEntity");
     refused(Certificate::Expired, "expired");
     refused(Certificate::NotYetValid, "not valid yet");

@@ -1,4 +1,4 @@
-//! The token endpoints: who gets what, for how long, and what ends it.
+//! The token endpoints: which tokens are granted, for how long, and what ends them.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ fn revoke(portal: &Portal, client_id: &str, token: &str) -> Value {
 }
 
 #[test]
-fn a_code_buys_both_tokens_once() {
+fn a_code_yields_both_tokens_once() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let code = sign_in(&portal).code();
@@ -182,7 +182,7 @@ fn a_refresh_does_not_prolong_the_sign_in() {
 }
 
 #[test]
-fn an_exchange_ends_the_old_tokens_at_once_and_counts_anew() {
+fn an_exchange_ends_the_old_tokens_and_starts_a_new_life() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let first = portal.seed(APP_ID, USER, 120);
@@ -220,7 +220,7 @@ fn an_exchange_needs_the_redirect_uri() {
 }
 
 #[test]
-fn old_portals_know_less() {
+fn old_portals_support_less() {
     let portal = Portal::start(PortalVersion::Enterprise106);
     let code = portal
         .authorize(&sign_in_url(&portal, &[]), OTHER_USER)
@@ -287,7 +287,7 @@ fn an_app_signs_in_as_itself() {
 }
 
 #[test]
-fn lifetimes_are_clamped_without_a_word() {
+fn lifetimes_are_clamped_silently() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let app = |minutes| app_token(&portal, &[("expiration", Some(minutes))])["expires_in"].clone();
     assert_eq!(app("5"), 300);
@@ -331,7 +331,7 @@ fn revoking_a_refresh_token_ends_its_access_tokens() {
 }
 
 #[test]
-fn revoking_tells_an_unknown_client_and_nothing_else() {
+fn revoking_reports_only_an_unknown_client() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let expected = json!({"error": {"code": 400, "message": "Invalid client_id", "details": []}});
     assert_eq!(revoke(&portal, "nobody", "rubbish"), expected);
@@ -359,7 +359,7 @@ fn the_administrator_can_end_everything() {
 }
 
 #[test]
-fn json_comes_without_asking_and_slashes_are_accepted() {
+fn json_is_the_default_and_trailing_slashes_are_accepted() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     let form = [

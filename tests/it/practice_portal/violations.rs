@@ -1,23 +1,23 @@
-//! What the portal complains about. One test for each complaint that no other test provokes.
+//! The violations that the portal records: one test for each that no other test causes.
 
 use super::{redeem, refresh, sign_in, sign_in_url, text, STATE, USER, VERIFIER};
 use crate::support::portal::{Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_SECRET};
 
-fn tolerant() -> Portal {
+fn portal_with_violations() -> Portal {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();
     portal
 }
 
 #[track_caller]
-fn only(portal: &Portal, start: &str) {
+fn only_violation(portal: &Portal, start: &str) {
     let violations = portal.violations();
     assert_eq!(violations.len(), 1, "{violations:?}");
     assert!(violations[0].starts_with(start), "{violations:?}");
 }
 
 #[test]
-fn a_whole_sign_in_done_right_breaks_nothing() {
+fn a_correct_sign_in_causes_no_violation() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let bought = redeem(&portal, &sign_in(&portal).code(), &[]);
     refresh(&portal, &text(&bought, "refresh_token"), &[]);
@@ -25,29 +25,29 @@ fn a_whole_sign_in_done_right_breaks_nothing() {
 }
 
 #[test]
-fn a_secret_in_a_url_is_found_even_where_it_is_learnt_later() {
-    let portal = tolerant();
+fn a_secret_in_a_url_is_found_even_when_it_is_learned_later() {
+    let portal = portal_with_violations();
     portal
         .client()
         .get(&portal.rest(&format!("?f=json&q={VERIFIER}")))
         .unwrap();
     assert_eq!(portal.violations(), [""; 0]);
     redeem(&portal, &sign_in(&portal).code(), &[]);
-    only(&portal, "rule 17: a secret in the URL or the Referer: GET");
+    only_violation(&portal, "rule 17: a secret in the URL or the Referer: GET");
 }
 
 #[test]
-fn an_apps_secret_in_a_url_is_found() {
-    let portal = tolerant();
+fn a_client_secret_in_a_url_is_found() {
+    let portal = portal_with_violations();
     portal
         .client()
         .get(&portal.rest(&format!("?f=json&q={SERVICE_SECRET}")))
         .unwrap();
-    only(&portal, "rule 17: a secret in the URL or the Referer: GET");
+    only_violation(&portal, "rule 17: a secret in the URL or the Referer: GET");
 }
 
 #[test]
-fn secrets_can_be_looked_for_anywhere() {
+fn any_bytes_can_be_searched_for_secrets() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let held = text(&portal.seed_user(USER), "refresh_token");
     portal.assert_no_secret("a greeting", b"hello");
@@ -62,7 +62,7 @@ fn secrets_can_be_looked_for_anywhere() {
 
 #[test]
 fn client_authentication_goes_into_the_body() {
-    let portal = tolerant();
+    let portal = portal_with_violations();
     let held = text(&portal.seed_user(USER), "refresh_token");
     let form = [
         ("grant_type", "refresh_token"),
@@ -75,7 +75,7 @@ fn client_authentication_goes_into_the_body() {
         .client()
         .post_with(&portal.rest("oauth2/token"), &form, &header)
         .unwrap();
-    only(
+    only_violation(
         &portal,
         "protocol 3: token request with an `Authorization` header",
     );
@@ -83,19 +83,19 @@ fn client_authentication_goes_into_the_body() {
 
 #[test]
 fn a_secret_in_a_referer_is_found() {
-    let portal = tolerant();
+    let portal = portal_with_violations();
     let code = sign_in(&portal).code();
     let referer = format!("http://127.0.0.1/callback?code={code}");
     portal
         .client()
         .get_with(&portal.rest("?f=json"), &[("Referer", &referer)])
         .unwrap();
-    only(&portal, "rule 17: a secret in the URL or the Referer");
+    only_violation(&portal, "rule 17: a secret in the URL or the Referer");
 }
 
 #[test]
 fn violations_never_show_a_secret() {
-    let portal = tolerant();
+    let portal = portal_with_violations();
     let held = text(&portal.seed_user(USER), "refresh_token");
     portal
         .client()
@@ -105,8 +105,8 @@ fn violations_never_show_a_secret() {
 }
 
 #[test]
-fn a_token_request_by_get_is_served_and_noted() {
-    let portal = tolerant();
+fn a_token_request_by_get_is_served_and_recorded() {
+    let portal = portal_with_violations();
     let held = text(&portal.seed_user(USER), "refresh_token");
     let query = format!("grant_type=refresh_token&client_id={APP_ID}&refresh_token={held}&f=json");
     let reply = portal
@@ -120,8 +120,8 @@ fn a_token_request_by_get_is_served_and_noted() {
 }
 
 #[test]
-fn a_body_that_does_not_say_what_it_is_is_not_read() {
-    let portal = tolerant();
+fn a_body_without_a_content_type_is_not_read() {
+    let portal = portal_with_violations();
     let url = portal.rest("oauth2/token");
     let reply = portal
         .client()
@@ -136,7 +136,7 @@ fn a_body_that_does_not_say_what_it_is_is_not_read() {
 
 #[test]
 fn a_challenge_is_for_one_attempt() {
-    let portal = tolerant();
+    let portal = portal_with_violations();
     sign_in(&portal);
     sign_in(&portal);
     portal.assert_clean();
@@ -145,29 +145,29 @@ fn a_challenge_is_for_one_attempt() {
         &sign_in_url(&portal, &[("state", Some(&other))]),
         OTHER_USER,
     );
-    only(&portal, "rule 3: `code_challenge` of an earlier sign-in");
+    only_violation(&portal, "rule 3: `code_challenge` of an earlier sign-in");
 }
 
 #[test]
 fn a_challenge_is_s256() {
-    let portal = tolerant();
+    let portal = portal_with_violations();
     portal.authorize(
         &sign_in_url(&portal, &[("code_challenge_method", Some("plain"))]),
         USER,
     );
-    only(&portal, "rule 4: `code_challenge_method` is not `S256`");
+    only_violation(&portal, "rule 4: `code_challenge_method` is not `S256`");
 }
 
 #[test]
 fn a_state_has_128_bits() {
-    let portal = tolerant();
+    let portal = portal_with_violations();
     portal.authorize(&sign_in_url(&portal, &[("state", Some("short"))]), USER);
-    only(&portal, "rule 6: `state` of 5 characters");
+    only_violation(&portal, "rule 6: `state` of 5 characters");
 }
 
 #[test]
-fn a_password_is_nobodys_business() {
-    let portal = tolerant();
+fn a_password_grant_is_a_violation() {
+    let portal = portal_with_violations();
     let form = [("username", USER), ("password", "pw"), ("f", "json")];
     let reply = portal
         .client()
@@ -175,7 +175,7 @@ fn a_password_is_nobodys_business() {
         .unwrap()
         .json();
     assert_eq!(reply["error"]["message"], "Unable to generate token.");
-    only(&portal, "rule 18: a password was sent to generateToken");
+    only_violation(&portal, "rule 18: a password was sent to generateToken");
 }
 
 #[test]

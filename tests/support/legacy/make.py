@@ -1,4 +1,4 @@
-"""Makes the stores beside this file, by the Python package itself:
+"""Creates the stores beside this file with the Python package itself:
 
     for version in 0.1.7 0.2.1; do
         python3 -m venv /tmp/age-$version
@@ -6,8 +6,8 @@
         /tmp/age-$version/bin/python make.py $version
     done
 
-The clock stands still and the portal's answers are made up, so that the files come out the same each time. Tests put the
-practice portal's address, tokens and certificates in the place of these.
+The clock is fixed and the responses of the portal are invented, so that the files are the same each time. Tests replace the
+URL, tokens and certificates by those of the practice portal.
 """
 
 import datetime

@@ -1,6 +1,7 @@
-//! The browser's half: `oauth2/authorize`, the sign-in form, and the approval page.
+//! The pages for browsers: `oauth2/authorize`, the sign-in form, and the approval page.
 //!
-//! A browser that is signed in sends the cookie `practice_user`; one whose person will decline, `practice_decision=decline`.
+//! A browser that is signed in sends the cookie `practice_user`; one whose user will decline,
+//! `practice_decision=decline`.
 
 use url::Url;
 
@@ -31,7 +32,7 @@ pub fn authorize(state: &mut State, request: &Request) -> Response {
     }
 }
 
-/// What was asked, or why there is nobody to redirect to.
+/// What was requested, or why no redirect is possible.
 fn read(state: &State, request: &Request) -> Result<Authorization, String> {
     let client_id = request.param("client_id").unwrap_or_default();
     let app = state.rules.app(client_id);
@@ -53,7 +54,7 @@ fn read(state: &State, request: &Request) -> Result<Authorization, String> {
     })
 }
 
-/// An error to send back to the redirect URI. Notes on the way what the request does against the rules.
+/// An error to send back to the redirect URI. Records violations of the rules on the way.
 fn refusal(
     state: &mut State,
     request: &Request,
@@ -91,7 +92,8 @@ fn check_state(state: &mut State, asked: &Authorization) {
     }
 }
 
-/// A challenge is the program's business even where the portal ignores it, but only a portal that knows PKCE complains.
+/// The program should send a challenge even if the portal ignores it, but only a portal that
+/// supports PKCE records its absence.
 fn check_challenge(state: &mut State, asked: &Authorization) {
     if !state.rules.knows_pkce() {
         return;
@@ -109,7 +111,7 @@ fn check_challenge(state: &mut State, asked: &Authorization) {
     }
     let attempt = asked.state.clone().unwrap_or_default();
     let first = state
-        .world
+        .issued
         .challenges
         .entry(challenge.text.clone())
         .or_insert_with(|| attempt.clone());
@@ -143,7 +145,7 @@ fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 fn show_form(state: &mut State, asked: Authorization) -> Response {
     let oauth_state = random("", 24);
     let page = pages::sign_in(&state.rules, &state.place.rest(), &oauth_state, &asked);
-    state.world.pages.insert(oauth_state, asked);
+    state.issued.pages.insert(oauth_state, asked);
     Response::html(200, page)
 }
 
@@ -151,7 +153,7 @@ fn show_form(state: &mut State, asked: Authorization) -> Response {
 pub fn sign_in(state: &mut State, request: &Request) -> Response {
     let shown = request
         .param("oauth_state")
-        .and_then(|page| state.world.pages.remove(page));
+        .and_then(|page| state.issued.pages.remove(page));
     let Some(asked) = shown else {
         return Response::html(400, pages::oauth_error("Error 400: Invalid oauth_state"));
     };
@@ -165,7 +167,7 @@ pub fn sign_in(state: &mut State, request: &Request) -> Response {
     approve(state, &asked, &username)
 }
 
-/// `oauth2/approval`: where the out-of-band flow ends.
+/// `oauth2/approval`: the end of the out-of-band flow.
 pub fn approval(request: &Request) -> Response {
     match request.param("code") {
         Some(code) => Response::html(200, pages::approval(code)),

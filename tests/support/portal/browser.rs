@@ -1,4 +1,4 @@
-//! A browser without a window: opens the sign-in URL as someone who is signed in, or fills the page in, and reports
+//! A simulated browser: opens the sign-in URL with a session, or fills in the page, and reports
 //! where it ended.
 
 use std::io;
@@ -9,12 +9,12 @@ use super::client::{between, Client, Reply};
 
 /// Where the browser ended.
 #[derive(Clone, Debug)]
-pub enum Landing {
-    /// At the app's own redirect URI. Nothing has been sent there yet; see [`Landing::follow`].
+pub enum Destination {
+    /// At the app's own redirect URI. No request was sent there yet; see [`Destination::follow`].
     Redirected { location: String },
     /// On the approval page (or the page that says "denied") of the out-of-band flow.
     Approval { url: String, title: String },
-    /// On an error page of the portal, which redirects nowhere.
+    /// On an error page of the portal without a redirect.
     Refused {
         status: u16,
         title: String,
@@ -22,14 +22,14 @@ pub enum Landing {
     },
 }
 
-impl Landing {
-    /// The authorization code; panics where there is none.
+impl Destination {
+    /// The authorization code; panics if there is none.
     pub fn code(&self) -> String {
         self.param("code")
             .unwrap_or_else(|| panic!("no code: {self:?}"))
     }
 
-    /// What the app was told went wrong.
+    /// The error that the app received.
     pub fn error(&self) -> Option<String> {
         self.param("error")
     }
@@ -46,7 +46,7 @@ impl Landing {
         }
     }
 
-    /// The title of the page, as a person would copy it.
+    /// The title of the page, as a user would copy it.
     pub fn title(&self) -> Option<&str> {
         match self {
             Self::Redirected { .. } => None,
@@ -66,11 +66,11 @@ impl Landing {
     /// Opens the redirect URI, as a browser does at once, and returns the page that it shows.
     pub fn follow(&self) -> io::Result<Reply> {
         let url = self.url().ok_or(io::ErrorKind::NotFound)?;
-        Client::careless().get(url)
+        Client::without_verification().get(url)
     }
 }
 
-/// What the person in front of the browser does.
+/// What the user of the browser does.
 #[derive(Clone, Copy)]
 pub enum Decision<'a> {
     /// Approves as that user, who is signed in.
@@ -78,8 +78,8 @@ pub enum Decision<'a> {
     Decline,
 }
 
-/// Opens `url` and goes on until the app's redirect URI or a page that leads nowhere.
-pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Landing {
+/// Opens `url` and follows redirects to the app's redirect URI or to a final page.
+pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Destination {
     let cookie = match decision {
         Decision::Approve(username) => format!("practice_user={username}"),
         Decision::Decline => "practice_decision=decline".to_owned(),
@@ -93,7 +93,7 @@ pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Landing {
     } else {
         reply
     };
-    land(client, url, &reply)
+    destination(client, url, &reply)
 }
 
 fn without_fragment(url: &str) -> String {
@@ -119,30 +119,30 @@ fn fill_in(client: &Client, url: &str, page: &Reply, decision: Decision<'_>) -> 
         .expect("the sign-in page does not answer")
 }
 
-fn land(client: &Client, opened: &str, reply: &Reply) -> Landing {
+fn destination(client: &Client, opened: &str, reply: &Reply) -> Destination {
     let title = reply.title().unwrap_or_default();
     let Some(location) = reply.header("location") else {
-        return Landing::Refused {
+        return Destination::Refused {
             status: reply.status,
             title,
             page: reply.text(),
         };
     };
     if !is_approval(opened, location) {
-        return Landing::Redirected {
+        return Destination::Redirected {
             location: location.to_owned(),
         };
     }
     let page = client
         .get(location)
         .expect("the approval page does not answer");
-    Landing::Approval {
+    Destination::Approval {
         url: location.to_owned(),
         title: page.title().unwrap_or_default(),
     }
 }
 
-/// Whether `location` is the approval page of the portal at which `opened` is.
+/// Whether `location` is the approval page of the portal of `opened`.
 fn is_approval(opened: &str, location: &str) -> bool {
     let (Ok(opened), Ok(location)) = (Url::parse(opened), Url::parse(location)) else {
         return false;

@@ -1,6 +1,8 @@
-//! Certificates made at run time: an authority of the portal's own, and server certificates good and bad.
+//! Certificates made at run time: the portal's own authority, and valid and invalid server
+//! certificates.
 //!
-//! Validity is that of the system's clock, which the program under test uses for TLS; the portal's clock plays no part.
+//! Validity follows the system's clock, which the program under test uses for TLS, not the portal's
+//! clock.
 
 use std::sync::Arc;
 
@@ -14,16 +16,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-/// What a client finds when it looks at the server's certificate.
+/// The kind of the server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {
     /// Signed by the portal's authority, for the right hosts.
     Trusted,
     /// The same through an intermediate authority, which the server sends along.
     Chain,
-    /// Through an intermediate which the server forgets to send.
+    /// Through an intermediate that the server does not send.
     BrokenChain,
-    /// Its own authority, marked as one, as `openssl req -x509` makes them.
+    /// Self-signed and marked as an authority, as `openssl req -x509` creates it.
     SelfSigned,
     /// Signed by the authority, ended in 2002.
     Expired,
@@ -35,7 +37,7 @@ pub enum Certificate {
     UnknownAuthority,
 }
 
-/// A certificate with its key, both as PEM: what a person would have in two files.
+/// A certificate with its key, both as PEM: what a user would have in two files.
 #[derive(Clone)]
 pub struct Identity {
     pub certificate_pem: String,
@@ -51,7 +53,7 @@ pub struct Authority {
 pub struct ServerCertificate {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
-    /// What a client must trust to accept it (or, for the bad ones, would have to).
+    /// What a client must trust to accept it (or, for the invalid ones, would have to).
     pub anchor_pem: String,
 }
 
@@ -96,7 +98,7 @@ impl Authority {
         }
     }
 
-    /// A client certificate for a portal that demands one.
+    /// A client certificate for a portal that requires one.
     pub fn client(&self, name: &str) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = dated(CertificateParams::default());
@@ -142,7 +144,8 @@ impl Authority {
     }
 }
 
-/// How a listener does TLS. With `demand`, clients must show a certificate signed by that authority.
+/// The TLS configuration of a listener. With `demand`, clients must send a certificate signed by
+/// that authority.
 pub fn server_config(certificate: ServerCertificate, demand: Option<&Authority>) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -204,7 +207,8 @@ fn valid_between(hosts: &[String], from_year: i32, to_year: i32) -> CertificateP
     params
 }
 
-/// From the day before yesterday for 90 days: some platforms refuse server certificates of more than 398.
+/// From the day before yesterday for 90 days: some platforms refuse server certificates of more
+/// than 398.
 fn dated(mut params: CertificateParams) -> CertificateParams {
     let (year, month, day) = date_in_days(-2);
     params.not_before = rcgen::date_time_ymd(year, month, day);

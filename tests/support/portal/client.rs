@@ -1,4 +1,5 @@
-//! A small HTTPS client for the tests' own use: it follows no redirect, keeps no connection, retries nothing.
+//! A small HTTPS client for the tests' own use: it does not follow redirects, keep connections or
+//! retry.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -21,12 +22,12 @@ use url::Url;
 
 use super::certs::Identity;
 
-/// Longest silence of a server.
+/// How long to wait for a server.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-/// An answer, its body whole.
+/// A response with its whole body.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -44,12 +45,12 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; panics where it is none.
+    /// The body as JSON; panics if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the answer is not JSON")
     }
 
-    /// The page's `<title>`, entities and all.
+    /// The `<title>` of the page, with its entities.
     pub fn title(&self) -> Option<String> {
         between(&self.text(), "<title>", "</title>")
     }
@@ -70,12 +71,12 @@ impl Client {
         Self::build(Some(pem), None)
     }
 
-    /// Trusts whoever answers.
-    pub fn careless() -> Self {
+    /// Does not verify certificates.
+    pub fn without_verification() -> Self {
         Self::build(None, None)
     }
 
-    /// With a certificate of its own to show; trusts `pem`, or anybody where there is none.
+    /// Has a certificate of its own; trusts `pem`, or does not verify if there is none.
     pub fn build(pem: Option<&str>, identity: Option<&Identity>) -> Self {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -89,7 +90,7 @@ impl Client {
             }
             None => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Careless(provider))),
+                .with_custom_certificate_verifier(Arc::new(NoVerification(provider))),
         };
         let config = match identity {
             None => builder.with_no_client_auth(),
@@ -158,7 +159,7 @@ impl Client {
             return Err(io::Error::other(answer));
         }
         let request = request_bytes("GET", &url, &[], b"");
-        talk(&mut self.secure(&url, tcp)?, &request)
+        send_and_read(&mut self.secure(&url, tcp)?, &request)
     }
 
     /// Sends a request, over TLS or, for `http:`, without.
@@ -173,9 +174,9 @@ impl Client {
         let request = request_bytes(method, &url, headers, body);
         let mut tcp = connect(&url)?;
         if url.scheme() == "http" {
-            return talk(&mut tcp, &request);
+            return send_and_read(&mut tcp, &request);
         }
-        talk(&mut self.secure(&url, tcp)?, &request)
+        send_and_read(&mut self.secure(&url, tcp)?, &request)
     }
 
     /// Puts TLS on a connection to the host of `url`.
@@ -201,7 +202,7 @@ fn encode(form: &[(&str, &str)]) -> String {
         .finish()
 }
 
-/// The head of an answer, byte by byte, so that nothing after it is swallowed.
+/// The head of a response, read byte by byte, so that nothing after it is consumed.
 fn read_head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -248,11 +249,11 @@ fn request_bytes(method: &str, url: &Url, headers: &[(&str, &str)], body: &[u8])
     bytes
 }
 
-fn talk(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Reply> {
+fn send_and_read(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Reply> {
     stream.write_all(request)?;
     stream.flush()?;
     let mut bytes = Vec::new();
-    // A server that ends the connection without a TLS farewell has cut its answer short.
+    // A server that closes the connection without a TLS `close_notify` has truncated its response.
     stream.read_to_end(&mut bytes)?;
     parse(&bytes).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
@@ -276,11 +277,11 @@ fn parse(bytes: &[u8]) -> Option<Reply> {
     })
 }
 
-/// Believes every certificate, as a person does who has clicked the warning away.
+/// Accepts every certificate, like a user who has dismissed the warning.
 #[derive(Debug)]
-struct Careless(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Careless {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

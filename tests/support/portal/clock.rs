@@ -1,16 +1,18 @@
-//! The portal's clock: the system's, moved forward or backward at will, so that a fortnight passes in a test at once.
+//! The portal's clock: the system's clock, which a test can move forward or backward, so that two
+//! weeks pass at once.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-/// A clock that tests can move. Copies show the same time, so it can also be handed to the program under test.
+/// A clock that tests can move. Copies share the same time, so that the code under test can use it,
+/// too.
 #[derive(Clone, Default)]
-pub struct Clock(Arc<Mutex<Hands>>);
+pub struct Clock(Arc<Mutex<ClockState>>);
 
 #[derive(Default)]
-struct Hands {
+struct ClockState {
     ahead_ms: i64,
     stopped_at_ms: Option<i64>,
 }
@@ -18,7 +20,7 @@ struct Hands {
 impl Clock {
     /// Milliseconds since 1970, UTC.
     pub fn now_ms(&self) -> i64 {
-        let hands = self.hands();
+        let hands = self.state();
         hands.stopped_at_ms.unwrap_or_else(system_ms) + hands.ahead_ms
     }
 
@@ -29,17 +31,18 @@ impl Clock {
 
     /// Lets `time` pass.
     pub fn advance(&self, time: Duration) {
-        self.hands().ahead_ms += i64::try_from(time.as_millis()).unwrap();
+        self.state().ahead_ms += i64::try_from(time.as_millis()).unwrap();
     }
 
     /// Moves the clock by seconds, back where negative.
     pub fn shift_seconds(&self, seconds: i64) {
-        self.hands().ahead_ms += seconds * 1000;
+        self.state().ahead_ms += seconds * 1000;
     }
 
-    /// Lets no time pass but by [`Clock::advance`], so that answers can be compared to the second.
+    /// Stops the clock except for [`Clock::advance`], so that responses can be compared to the
+    /// second.
     pub fn stop(&self) {
-        self.hands().stopped_at_ms = Some(system_ms());
+        self.state().stopped_at_ms = Some(system_ms());
     }
 
     /// The clock as a function, the form in which the library takes one.
@@ -48,7 +51,7 @@ impl Clock {
         move || clock.now()
     }
 
-    fn hands(&self) -> MutexGuard<'_, Hands> {
+    fn state(&self) -> MutexGuard<'_, ClockState> {
         self.0.lock().unwrap()
     }
 }

@@ -1,7 +1,8 @@
-//! Misfortunes: what goes wrong at which endpoint, and how the wrong answer looks on the wire.
+//! Faults: what goes wrong at which endpoint, and what is sent instead of the response.
 //!
-//! A fault either comes before the portal acts (nothing has happened) or after it (the portal has done what was
-//! asked and only the answer suffers). [`Fault::acts`] says which; it is what the rules about spent tokens turn on.
+//! A fault happens either before the portal processes the request (nothing has changed) or after it
+//! (the request was processed, and only the response is affected).
+//! [`Fault::happens_after_processing`] says which; the rules about spent tokens depend on it.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex};
@@ -53,13 +54,13 @@ pub enum Endpoint {
     Home,
     /// `/server/…`, a federated server.
     Federated,
-    /// `/standalone/…`, a server of nobody's.
+    /// `/standalone/…`, a server that is not federated.
     Standalone,
     Unknown,
 }
 
 impl Endpoint {
-    /// Whether a fault planned for `self` strikes a request for `actual`.
+    /// Whether a fault planned for `self` applies to a request for `actual`.
     pub(super) fn covers(self, actual: Self) -> bool {
         self == actual
             || (self == Self::Any && actual != Self::Handshake)
@@ -80,38 +81,39 @@ impl Endpoint {
     }
 }
 
-/// One way for an answer to go wrong.
+/// One way in which a response goes wrong.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The portal acts, then waits before it answers.
+    /// The portal processes the request, then waits before it responds.
     Delay(Duration),
-    /// The portal waits at the gate before it acts.
+    /// The portal waits at the gate before it processes the request.
     HoldBefore(Gate),
-    /// The portal acts, then waits at the gate before it answers.
+    /// The portal processes the request, then waits at the gate before it responds.
     HoldAfter(Gate),
     /// An HTML error page, as from a web adaptor.
     Status(u16),
     /// The same with a `Retry-After` header.
     RetryAfter(u16, String),
-    /// Status 200 with an HTML page, as from a proxy that wants a login.
+    /// Status 200 with an HTML page, as from a proxy that requires a sign-in.
     Html200,
     Redirect {
         status: u16,
         to: String,
     },
-    /// The connection ends when the request has been read; nothing was done.
+    /// The connection ends when the request has been read; it is not processed.
     ResetBefore,
-    /// The portal acts, then the connection ends without an answer: the lost answer.
+    /// The portal processes the request, then the connection ends without a response: the lost
+    /// response.
     ResetAfter,
-    /// The portal acts; the connection ends half-way through the announced body.
+    /// The portal processes the request; the connection ends half-way through the announced body.
     Truncated,
-    /// The portal acts; `Content-Length` announces half of what is sent.
+    /// The portal processes the request; `Content-Length` announces half of what is sent.
     WrongLength,
-    /// The portal acts; its answer arrives one byte per interval.
+    /// The portal processes the request; its response arrives one byte per interval.
     Drip(Duration),
     /// A JSON body of this many bytes.
     Huge(usize),
-    /// A gzip body that unfolds to this many bytes, at about 158 for one.
+    /// A gzip body that expands to this many bytes, about 158 times its size.
     GzipBomb(usize),
     /// JSON nested this deep.
     DeepJson(usize),
@@ -120,17 +122,17 @@ pub enum Fault {
     WrongTypes,
     /// 401 with these `WWW-Authenticate` lines and the HTML page of a web server.
     Unauthorized(Vec<String>),
-    /// 407, as from a proxy that ends TLS.
+    /// 407, as from a proxy that terminates TLS.
     ProxyAuth407,
     /// The connection ends after the client's first handshake message.
     TlsClose,
-    /// These bytes instead of an HTTP answer.
+    /// These bytes instead of an HTTP response.
     Raw(Vec<u8>),
-    /// Status 200 with this JSON; nothing was done.
+    /// Status 200 with this JSON; the request is not processed.
     Json(Value),
-    /// Another status with this JSON; nothing was done.
+    /// Another status with this JSON; the request is not processed.
     JsonStatus(u16, Value),
-    /// No answer at all; the connection stays open until the client leaves or a minute has passed.
+    /// No response; the connection stays open until the client closes it or a minute has passed.
     Silence,
 }
 
@@ -140,7 +142,8 @@ impl Fault {
         Self::Unauthorized(vec!["Negotiate".to_owned(), "NTLM".to_owned()])
     }
 
-    /// Every answer that is no answer of a portal, each with a name for a table of cases. None of them acts.
+    /// Every response that is not one of a portal, each with a name for a table of cases. None of
+    /// them processes the request.
     pub fn malformed() -> Vec<(&'static str, Self)> {
         vec![
             ("html", Self::Html200),
@@ -171,8 +174,8 @@ impl Fault {
         Self::Json(json!({"error": {"code": code, "message": message, "details": []}}))
     }
 
-    /// Whether the portal does what was asked before the fault strikes.
-    pub fn acts(&self) -> bool {
+    /// Whether the portal processes the request before the fault happens.
+    pub fn happens_after_processing(&self) -> bool {
         matches!(
             self,
             Self::Delay(_)
@@ -185,7 +188,7 @@ impl Fault {
         )
     }
 
-    /// The answer of a fault that comes before acting. `None` where the connection just ends.
+    /// The response of a fault that happens before processing. `None` if the connection just ends.
     pub fn answer(&self) -> Option<Response> {
         Some(match self {
             Self::Status(status) => Response::html(*status, pages::maintenance(*status)),
@@ -240,8 +243,9 @@ fn wrong_types() -> Value {
     })
 }
 
-/// Spaces, packed with the fixed code of RFC 1951 (3.2.6): one literal, then matches of 258 bytes at distance 1.
-/// The checksum is left at zero: a reader that gets as far as that has already unfolded everything.
+/// Spaces, packed with the fixed code of RFC 1951 (3.2.6): one literal, then matches of 258 bytes
+/// at distance 1. The checksum is left at zero: a reader that gets that far has already expanded
+/// everything.
 fn gzip_bomb(size: usize) -> Vec<u8> {
     let mut bits = Bits::default();
     bits.push(0b11, 2); // Last block; the low bit of type 01.
@@ -285,7 +289,7 @@ impl Bits {
     }
 }
 
-/// Sends `response` as `fault` would have it. `Ok(false)` where the client cannot have received all of it.
+/// Sends `response` with `fault`. `Ok(false)` if the client cannot have received all of it.
 pub fn send(
     stream: &mut impl Write,
     response: &Response,
@@ -330,7 +334,7 @@ fn drip(stream: &mut impl Write, bytes: &[u8], interval: Duration) -> io::Result
     Ok(())
 }
 
-/// Faults in the order in which they were planned; the first that covers a request strikes it.
+/// Faults in the order in which they were planned; the first that covers a request applies to it.
 #[derive(Default)]
 pub struct Plan(Vec<Planned>);
 
@@ -380,7 +384,7 @@ impl Plan {
     }
 }
 
-/// Where requests wait until the test lets them go: races without sleeping.
+/// Holds requests until the test opens it, so that races need no sleep.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<(Mutex<GateState>, Condvar)>);
 
@@ -395,7 +399,7 @@ impl Gate {
         Self::default()
     }
 
-    /// Lets through who waits and who comes later.
+    /// Lets all waiting and all later requests continue.
     pub fn open(&self) {
         let (state, changed) = &*self.0;
         state.lock().unwrap().open = true;
@@ -418,7 +422,7 @@ impl Gate {
         }
     }
 
-    pub(super) fn pass(&self) {
+    pub(super) fn wait_until_open(&self) {
         let (state, changed) = &*self.0;
         let deadline = Instant::now() + GATE_LIMIT;
         let mut state = state.lock().unwrap();

@@ -1,4 +1,4 @@
-//! ArcGIS Servers: one federated with the portal (`/server`), one that stands alone (`/standalone`).
+//! ArcGIS Servers: one federated with the portal (`/server`), one not federated (`/standalone`).
 
 use serde_json::json;
 
@@ -55,7 +55,7 @@ fn accepts(state: &State, access: &Access, root: &str) -> bool {
     }
 }
 
-/// Which kind of token opened the service, for tests to tell.
+/// The kind of token that opened the service, for tests.
 fn granted_for(access: &Access) -> &'static str {
     match access.bearer {
         Bearer::Server { .. } => "server",
@@ -66,7 +66,7 @@ fn granted_for(access: &Access) -> &'static str {
 
 /// A request to `/standalone/…`. It must never see one of the portal's tokens.
 pub fn standalone(state: &mut State, request: &Request, path: &str) -> Response {
-    if sent_token(request).is_some_and(|token| state.world.accesses.contains_key(token)) {
+    if sent_token(request).is_some_and(|token| state.issued.accesses.contains_key(token)) {
         state
             .log
             .violation("rule 24: an access token was sent to a server that is not federated");
@@ -97,7 +97,7 @@ fn info(state: &State, federated_root: Option<&str>) -> serde_json::Value {
     body
 }
 
-/// Servers spell their errors a little differently from the portal: no full stop.
+/// Servers write their errors slightly differently from the portal: without a full stop.
 fn error(code: u16, message: &str) -> Response {
     oauth::portal_error(code, message)
 }

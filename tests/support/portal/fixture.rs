@@ -1,6 +1,6 @@
-//! What the portal has given out: codes, refresh tokens, access tokens, and what became of them.
+//! What the portal has issued: codes, refresh tokens, access tokens, and their state.
 //!
-//! Nothing here speaks HTTP. Lifetimes are counted by the portal's clock, handed in as milliseconds.
+//! Nothing here speaks HTTP. Lifetimes follow the portal's clock, passed as milliseconds.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ use super::rules::Rules;
 /// Everything behind the portal's lock.
 pub struct State {
     pub rules: Rules,
-    pub world: PortalState,
+    pub issued: Issued,
     pub log: Log,
-    pub place: Place,
+    pub place: Location,
     pub clock: Clock,
 }
 
-/// Where the portal lives.
+/// The URLs of the portal and its servers.
 #[derive(Clone)]
-pub struct Place {
+pub struct Location {
     /// `https://localhost:PORT`.
     pub origin: String,
     /// `/portal`, or empty for a portal at the web root.
@@ -32,9 +32,9 @@ pub struct Place {
     pub server_origin: String,
 }
 
-impl Place {
-    /// A place whose ports are not known yet.
-    pub fn unsettled(context: &str) -> Self {
+impl Location {
+    /// A location whose ports are not known yet.
+    pub fn without_ports(context: &str) -> Self {
         Self {
             origin: String::new(),
             context: context.to_owned(),
@@ -51,14 +51,14 @@ impl Place {
     }
 }
 
-/// What a browser asked for at `authorize`.
+/// What a browser requested at `authorize`.
 #[derive(Clone)]
 pub struct Authorization {
     pub client_id: String,
     pub redirect_uri: String,
     pub state: Option<String>,
     pub challenge: Option<Challenge>,
-    /// Life of the refresh token to come, minutes.
+    /// Life of the refresh token to be granted, in minutes.
     pub minutes: u32,
 }
 
@@ -79,9 +79,9 @@ pub struct Code {
     pub used: bool,
 }
 
-/// What has become of a refresh token.
+/// The state of a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum RefreshState {
     Live,
     /// Exchanged for another.
     Spent,
@@ -94,21 +94,22 @@ pub struct Refresh {
     pub client_id: String,
     pub username: String,
     pub redirect_uri: String,
-    /// The length that was granted, which an exchange grants again.
+    /// The granted life, which an exchange grants again.
     pub minutes: u32,
     pub ends_ms: i64,
-    pub fate: Fate,
-    /// How many plain refreshes may still try it although it is spent: one after an exchange's lost answer.
-    pub forgiven: u32,
+    pub fate: RefreshState,
+    /// How many plain refreshes may still use it although it is spent: one after the response of an
+    /// exchange was lost.
+    pub retries_allowed: u32,
 }
 
 impl Refresh {
     pub fn is_live(&self, now_ms: i64) -> bool {
-        self.fate == Fate::Live && now_ms < self.ends_ms
+        self.fate == RefreshState::Live && now_ms < self.ends_ms
     }
 }
 
-/// Whose an access token is.
+/// Whom an access token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bearer {
     User {
@@ -116,7 +117,7 @@ pub enum Bearer {
         refresh: String,
     },
     App,
-    /// Granted by `generateToken` for one server, out of another token.
+    /// Granted by `generateToken` for one server, for another token.
     Server {
         server: String,
         from: String,
@@ -132,21 +133,21 @@ pub struct Access {
     pub revoked: bool,
 }
 
-/// Everything given out.
+/// Everything that was issued.
 #[derive(Clone, Default)]
-pub struct PortalState {
+pub struct Issued {
     pub codes: BTreeMap<String, Code>,
     pub refreshes: BTreeMap<String, Refresh>,
     pub accesses: BTreeMap<String, Access>,
-    /// Sign-in pages on show, by `oauth_state`.
+    /// Open sign-in pages, by `oauth_state`.
     pub pages: BTreeMap<String, Authorization>,
-    /// Challenges seen, with the `state` that each came with.
+    /// Challenges so far, each with its `state`.
     pub challenges: BTreeMap<String, String>,
 }
 
 impl State {
-    /// Takes note of the ports of the portal and of its federated server.
-    pub fn settle(&mut self, host: &str, ports: (u16, u16)) -> Place {
+    /// Sets the ports of the portal and of its federated server.
+    pub fn set_ports(&mut self, host: &str, ports: (u16, u16)) -> Location {
         self.place.origin = format!("https://{host}:{}", ports.0);
         self.place.server_origin = format!("https://{host}:{}", ports.1);
         let origins = [&self.place.origin, &self.place.server_origin];
@@ -158,27 +159,27 @@ impl State {
         self.clock.now_ms()
     }
 
-    /// The secrets of registered apps are secrets before anybody sends one.
-    pub fn learn_app_secrets(&mut self) {
+    /// Client secrets are secret before a client sends one.
+    pub fn add_client_secrets(&mut self) {
         for app in &self.rules.apps {
-            self.log.learn(&app.secret);
+            self.log.add_secret(&app.secret);
         }
     }
 
     pub fn issue_code(&mut self, asked: Authorization, username: &str) -> String {
         let text = random("practice-code.", 32);
-        self.log.learn(&text);
+        self.log.add_secret(&text);
         let code = Code {
             asked,
             username: username.to_owned(),
             born_ms: self.now_ms(),
             used: false,
         };
-        self.world.codes.insert(text.clone(), code);
+        self.issued.codes.insert(text.clone(), code);
         text
     }
 
-    /// A refresh token that lives `minutes`, or as long as the organisation allows.
+    /// A refresh token that lives `minutes`, or as long as the organization allows.
     pub fn issue_refresh(
         &mut self,
         client_id: &str,
@@ -187,7 +188,7 @@ impl State {
         minutes: u32,
     ) -> String {
         let text = random("practice-refresh.", 96);
-        self.log.learn(&text);
+        self.log.add_secret(&text);
         let minutes = self.rules.cap(minutes);
         let refresh = Refresh {
             client_id: client_id.to_owned(),
@@ -195,37 +196,37 @@ impl State {
             redirect_uri: redirect_uri.to_owned(),
             minutes,
             ends_ms: self.now_ms() + i64::from(minutes) * 60_000,
-            fate: Fate::Live,
-            forgiven: 0,
+            fate: RefreshState::Live,
+            retries_allowed: 0,
         };
-        self.world.refreshes.insert(text.clone(), refresh);
+        self.issued.refreshes.insert(text.clone(), refresh);
         text
     }
 
     pub fn issue_access(&mut self, client_id: &str, bearer: Bearer, seconds: u32) -> String {
         let text = random("practice-access.", self.rules.access_octets);
-        self.log.learn(&text);
+        self.log.add_secret(&text);
         let access = Access {
             bearer,
             client_id: client_id.to_owned(),
             ends_ms: self.now_ms() + i64::from(seconds) * 1000,
             revoked: false,
         };
-        self.world.accesses.insert(text.clone(), access);
+        self.issued.accesses.insert(text.clone(), access);
         text
     }
 
-    /// The access token with that text, where it is still good.
+    /// The access token with that text, if it is valid.
     pub fn live_access(&self, text: &str) -> Option<&Access> {
         let now = self.now_ms();
-        let access = self.world.accesses.get(text)?;
+        let access = self.issued.accesses.get(text)?;
         (!access.revoked && access.ends_ms > now).then_some(access)
     }
 }
 
-impl PortalState {
-    /// Ends a refresh token and, at the same moment, every access token that came of it.
-    pub fn end_refresh(&mut self, text: &str, fate: Fate) {
+impl Issued {
+    /// Ends a refresh token and, at the same time, every access token from it.
+    pub fn end_refresh(&mut self, text: &str, fate: RefreshState) {
         if let Some(refresh) = self.refreshes.get_mut(text) {
             refresh.fate = fate;
         }
@@ -243,31 +244,32 @@ impl PortalState {
         }
     }
 
-    /// Everything ends, as when the administrator renews the portal's shared key.
+    /// Ends everything, as when the administrator renews the portal's shared key.
     pub fn revoke_all(&mut self) {
         for refresh in self
             .refreshes
             .values_mut()
-            .filter(|one| one.fate == Fate::Live)
+            .filter(|one| one.fate == RefreshState::Live)
         {
-            refresh.fate = Fate::Revoked;
+            refresh.fate = RefreshState::Revoked;
         }
         for access in self.accesses.values_mut() {
             access.revoked = true;
         }
     }
 
-    /// Every access token ends now; refresh tokens live on.
+    /// Ends every access token; refresh tokens stay valid.
     pub fn expire_accesses(&mut self, now_ms: i64) {
         for access in self.accesses.values_mut() {
             access.ends_ms = access.ends_ms.min(now_ms);
         }
     }
 
-    /// The spent token of an exchange whose answer was lost may be tried once more, by a plain refresh.
-    pub fn forgive(&mut self, spent: &str) {
+    /// Lets the spent token of an exchange whose response was lost be used once more, in a plain
+    /// refresh.
+    pub fn allow_retry(&mut self, spent: &str) {
         if let Some(refresh) = self.refreshes.get_mut(spent) {
-            refresh.forgiven = 1;
+            refresh.retries_allowed = 1;
         }
     }
 }

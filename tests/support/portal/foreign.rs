@@ -1,4 +1,4 @@
-//! Somebody else's server: it should hear nothing from us, and writes down whatever it hears.
+//! A foreign server: it should receive nothing from the program, and records what it receives.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,8 +12,9 @@ use super::http::{read_request, Request, Response};
 use super::server::Acceptor;
 use super::{certs, Certificate, Portal};
 
-/// A server with a certificate that the portal's authority signed, so that TLS is not what keeps a client away.
-pub struct Foreign {
+/// A server with a certificate that the portal's authority signed, so that a client would accept
+/// it.
+pub struct ForeignServer {
     acceptor: Acceptor,
     seen: Arc<Mutex<Seen>>,
 }
@@ -24,13 +25,14 @@ struct Seen {
     requests: Vec<Request>,
 }
 
-impl Foreign {
-    /// A server that says nothing of whose it is.
+impl ForeignServer {
+    /// A server that names no owner.
     pub fn start(portal: &Portal) -> Self {
         Self::with(portal, None)
     }
 
-    /// A server whose `rest/info` claims `portal` as its owner, which the portal knows nothing of.
+    /// A server whose `rest/info` claims `portal` as its owner, although the portal does not know
+    /// it.
     pub fn claiming(portal: &Portal) -> Self {
         Self::with(portal, Some(portal.url()))
     }
@@ -51,7 +53,7 @@ impl Foreign {
         format!("https://127.0.0.1:{}/server", self.acceptor.port())
     }
 
-    /// How many connections were opened, requests or not.
+    /// How many connections were opened, with or without a request.
     pub fn connections(&self) -> usize {
         self.seen.lock().unwrap().connections
     }
@@ -60,8 +62,8 @@ impl Foreign {
         self.seen.lock().unwrap().requests.clone()
     }
 
-    /// Panics where anybody connected.
-    pub fn assert_untouched(&self) {
+    /// Panics if a client connected.
+    pub fn assert_no_connection(&self) {
         assert_eq!(
             self.connections(),
             0,

@@ -1,4 +1,5 @@
-//! HTTP/1.1 as far as the portal needs it: one request per connection, read within bounds, and an answer in parts.
+//! The parts of HTTP/1.1 that the portal needs: one request per connection, read within limits, and
+//! a response in parts.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -17,7 +18,7 @@ pub struct Request {
     /// The target's path, decoded no further than it arrived.
     pub path: String,
     pub query: BTreeMap<String, String>,
-    /// Empty unless the body says that it is a form.
+    /// Empty unless the content type is that of a form.
     pub form: BTreeMap<String, String>,
     /// Names in lower case; of a repeated header the values joined by `, `.
     pub headers: BTreeMap<String, String>,
@@ -40,13 +41,13 @@ impl Request {
         kind.split(';').next().map(str::trim) == Some("application/x-www-form-urlencoded")
     }
 
-    /// Whether JSON was asked for.
+    /// Whether JSON was requested.
     pub fn wants_json(&self) -> bool {
         matches!(self.param("f"), Some("json" | "pjson"))
     }
 }
 
-/// Reads one request. An error where it is no HTTP, too large, or ends early.
+/// Reads one request. An error if it is not HTTP, too large, or incomplete.
 pub fn read_request(stream: &mut impl Read) -> io::Result<Request> {
     let (head, rest) = read_head(stream)?;
     let head = String::from_utf8(head).map_err(|_| malformed())?;
@@ -140,13 +141,14 @@ fn malformed() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-/// An answer in parts. `Date`, `Server`, `Content-Length` and `Connection: close` are added when it is sent.
+/// A response in parts. `Date`, `Server`, `Content-Length` and `Connection: close` are added when
+/// it is sent.
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// The refresh token that making this answer has spent, should the answer be lost.
+    /// The refresh token that this response has spent, in case the response is lost.
     pub spent: Option<String>,
 }
 
@@ -160,7 +162,7 @@ impl Response {
         }
     }
 
-    /// JSON with status 200: the portal answers errors that way too.
+    /// JSON with status 200: the portal sends errors that way, too.
     pub fn json(value: &Value) -> Self {
         Self::new(200, "application/json;charset=UTF-8", value.to_string())
     }

@@ -1,9 +1,10 @@
-//! The practice portal: an ArcGIS portal on this machine that speaks the sharing API's OAuth 2.0 field by field,
-//! can be made to fail in every way that portals and networks do, and writes down each rule that a client breaks.
+//! The practice portal: an ArcGIS portal on this machine that speaks the sharing API's OAuth 2.0
+//! field by field, can fail in every way that portals and networks do, and records each rule that a
+//! client violates.
 //!
-//! It listens on the loopback interface only, with a certificate of an authority that it makes when it starts. Its
-//! clock can be moved, so that a fortnight passes at once. A portal that is dropped with a violation on its books
-//! fails the test, unless the test has said [`Portal::expect_violations`].
+//! It listens on the loopback interface only, with a certificate of an authority that it creates
+//! when it starts. Its clock can be moved, so that two weeks pass at once. A portal that is dropped
+//! with a recorded violation fails the test, unless the test called [`Portal::expect_violations`].
 //!
 //! ```ignore
 //! let portal = Portal::start(PortalVersion::Enterprise114);
@@ -40,12 +41,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use browser::Landing;
+pub use browser::Destination;
 pub use certs::{Authority, Certificate, Identity};
 pub use client::{Client, Reply};
 pub use clock::Clock;
 pub use faults::{Endpoint, Fault, Gate};
-pub use foreign::Foreign;
+pub use foreign::ForeignServer;
 pub use proxy::Proxy;
 pub use record::Recorded;
 pub use rules::{
@@ -53,15 +54,15 @@ pub use rules::{
     SERVICE_ID, SERVICE_SECRET, USER,
 };
 
-use fixture::{Place, State};
+use fixture::{Location, State};
 use server::{Acceptor, Shared};
 
 /// Longest wait of [`Portal::wait_for_requests`].
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
-/// How a portal is to be, before it starts.
+/// Settings of a portal before it starts.
 pub struct Builder {
-    manner: PortalVersion,
+    version: PortalVersion,
     context: Option<String>,
     host: String,
     names: Vec<String>,
@@ -70,18 +71,18 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub fn manner(mut self, manner: PortalVersion) -> Self {
-        self.manner = manner;
+    pub fn version(mut self, version: PortalVersion) -> Self {
+        self.version = version;
         self
     }
 
-    /// The path under which the portal lives: `/portal`, `/a/b/portal`, or empty for the web root.
+    /// The context path of the portal: `/portal`, `/a/b/portal`, or empty for the web root.
     pub fn context(mut self, context: &str) -> Self {
         self.context = Some(context.trim_end_matches('/').to_owned());
         self
     }
 
-    /// The host in the portal's URL: `localhost` (unless told), `127.0.0.1` or `[::1]`.
+    /// The host in the portal's URL: `localhost` (the default), `127.0.0.1` or `[::1]`.
     pub fn host(mut self, host: &str) -> Self {
         host.clone_into(&mut self.host);
         self
@@ -98,7 +99,7 @@ impl Builder {
         self
     }
 
-    /// Demands a client certificate of everybody; see [`Portal::client_identity`].
+    /// Requires a client certificate; see [`Portal::client_identity`].
     pub fn client_certificate_required(mut self) -> Self {
         self.demand_client_certificate = true;
         self
@@ -113,7 +114,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(self.state(), tls));
         let acceptors = [0, 0].map(|port| listen(&shared, port, &self.host));
         let ports = (acceptors[0].port(), acceptors[1].port());
-        let place = shared.state().settle(&self.host, ports);
+        let place = shared.state().set_ports(&self.host, ports);
         let clock = shared.state().clock.clone();
         let own = demand.map(|authority| authority.client("practice tests"));
         Portal {
@@ -126,29 +127,29 @@ impl Builder {
             place,
             ports,
             acceptors: Mutex::new(acceptors.into()),
-            tolerant: AtomicBool::new(false),
+            allows_violations: AtomicBool::new(false),
         }
     }
 
     fn state(&self) -> State {
-        let usual = if self.manner == PortalVersion::Online {
+        let usual = if self.version == PortalVersion::Online {
             ""
         } else {
             "/portal"
         };
         let context = self.context.as_deref().unwrap_or(usual);
         State {
-            rules: Rules::new(self.manner),
-            world: fixture::PortalState::default(),
+            rules: Rules::new(self.version),
+            issued: fixture::Issued::default(),
             log: record::Log::default(),
-            place: Place::unsettled(context),
+            place: Location::without_ports(context),
             clock: Clock::default(),
         }
     }
 }
 
-/// What a portal had given out at one time.
-pub struct Moment(fixture::PortalState);
+/// What a portal had issued at one time.
+pub struct Snapshot(fixture::Issued);
 
 /// A running portal; it stops when dropped.
 pub struct Portal {
@@ -157,22 +158,22 @@ pub struct Portal {
     ca_pem: String,
     browser: Client,
     host: String,
-    place: Place,
+    place: Location,
     ports: (u16, u16),
     acceptors: Mutex<Vec<Acceptor>>,
     clock: Clock,
-    tolerant: AtomicBool,
+    allows_violations: AtomicBool,
 }
 
 impl Portal {
-    /// A portal of that manner with everything as usual.
-    pub fn start(manner: PortalVersion) -> Self {
-        Self::builder().manner(manner).start()
+    /// A portal of that version with default settings.
+    pub fn start(version: PortalVersion) -> Self {
+        Self::builder().version(version).start()
     }
 
     pub fn builder() -> Builder {
         Builder {
-            manner: PortalVersion::Enterprise114,
+            version: PortalVersion::Enterprise114,
             context: None,
             host: "localhost".to_owned(),
             names: ["localhost", "127.0.0.1", "::1"]
@@ -212,7 +213,8 @@ impl Portal {
         self.ports.0
     }
 
-    /// PEM of what a client must trust: the authority, or for a self-signed portal its own certificate.
+    /// PEM of what a client must trust: the authority, or for a self-signed portal its own
+    /// certificate.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
@@ -224,7 +226,7 @@ impl Portal {
         path
     }
 
-    /// A client certificate that a portal which demands one accepts.
+    /// A client certificate for a portal that requires one.
     pub fn client_identity(&self, name: &str) -> Identity {
         self.authority.client(name)
     }
@@ -233,7 +235,7 @@ impl Portal {
         &self.authority
     }
 
-    /// A client of the tests' own that trusts the portal.
+    /// A client for tests that trusts the portal.
     pub fn client(&self) -> Client {
         Client::trusting(self.ca_pem())
     }
@@ -243,20 +245,20 @@ impl Portal {
         change(&mut self.shared.state().rules)
     }
 
-    /// The clock by which tokens live and the `Date` header is written.
+    /// The clock for the life of tokens and the `Date` header.
     pub fn clock(&self) -> Clock {
         self.clock.clone()
     }
 
-    // — the person in front of the browser —
+    // — the user of the browser —
 
     /// Opens a sign-in URL as `username` and approves.
-    pub fn authorize(&self, url: &str, username: &str) -> Landing {
+    pub fn authorize(&self, url: &str, username: &str) -> Destination {
         browser::open(&self.browser, url, browser::Decision::Approve(username))
     }
 
     /// Opens a sign-in URL and declines.
-    pub fn decline(&self, url: &str) -> Landing {
+    pub fn decline(&self, url: &str) -> Destination {
         browser::open(&self.browser, url, browser::Decision::Decline)
     }
 
@@ -264,18 +266,18 @@ impl Portal {
 
     /// Ends every token at once, as renewing the portal's shared key does.
     pub fn revoke_all(&self) {
-        self.shared.state().world.revoke_all();
+        self.shared.state().issued.revoke_all();
     }
 
-    /// Ends every access token; refresh tokens live on.
+    /// Ends every access token; refresh tokens stay valid.
     pub fn expire_access_tokens(&self) {
         let mut state = self.shared.state();
         let now = state.now_ms();
-        state.world.expire_accesses(now);
+        state.issued.expire_accesses(now);
     }
 
-    /// The answer of a finished sign-in of `username` with the usual app, without a browser: `access_token`,
-    /// `expires_in`, `refresh_token` and so on. For tests that begin signed in.
+    /// The answer of a finished sign-in of `username` with the default app, without a browser:
+    /// `access_token`, `expires_in`, `refresh_token` and so on. For tests that start signed in.
     pub fn seed_user(&self, username: &str) -> Value {
         let mut state = self.shared.state();
         let minutes = state.rules.refresh_minutes;
@@ -295,25 +297,26 @@ impl Portal {
     /// Whether the portal would accept that refresh token now.
     pub fn accepts_refresh_token(&self, token: &str) -> bool {
         let state = self.shared.state();
-        let found = state.world.refreshes.get(token);
+        let found = state.issued.refreshes.get(token);
         found.is_some_and(|held| held.is_live(state.now_ms()))
     }
 
-    /// How many refresh tokens are good now: none after everybody has signed out.
+    /// How many refresh tokens are valid now.
     pub fn live_refresh_tokens(&self) -> usize {
         let state = self.shared.state();
-        let (now, all) = (state.now_ms(), state.world.refreshes.values());
+        let (now, all) = (state.now_ms(), state.issued.refreshes.values());
         all.filter(|held| held.is_live(now)).count()
     }
 
-    /// Waits until the portal knows that the answer which spent this refresh token was lost; panics after a minute.
-    pub fn wait_until_forgiven(&self, spent: &str) {
+    /// Waits until the portal knows that the response to the exchange of this refresh token was
+    /// lost; panics after a minute.
+    pub fn wait_until_retry_allowed(&self, spent: &str) {
         let met = |state: &State| {
             state
-                .world
+                .issued
                 .refreshes
                 .get(spent)
-                .is_some_and(|held| held.forgiven > 0)
+                .is_some_and(|held| held.retries_allowed > 0)
         };
         assert!(
             self.shared.wait_until(WAIT_LIMIT, met),
@@ -321,13 +324,13 @@ impl Portal {
         );
     }
 
-    /// Lets `spent` be sent once more in a plain refresh: for a client that was killed before it could store the
-    /// answer of an exchange, which the portal cannot see.
-    pub fn forgive_spent(&self, spent: &str) {
-        self.shared.state().world.forgive(spent);
+    /// Lets `spent` be sent once more in a plain refresh: for a client that was killed before it
+    /// stored the response of an exchange, which the portal cannot know.
+    pub fn allow_retry_of_spent(&self, spent: &str) {
+        self.shared.state().issued.allow_retry(spent);
     }
 
-    // — what was seen —
+    // — what was received —
 
     /// Every request so far, in order of arrival.
     pub fn requests(&self) -> Vec<Recorded> {
@@ -354,7 +357,7 @@ impl Portal {
         self.shared.state().log.connections
     }
 
-    /// TLS handshakes so far that came to nothing.
+    /// TLS handshakes so far that failed.
     pub fn broken_handshakes(&self) -> usize {
         self.shared.state().log.broken_handshakes
     }
@@ -369,15 +372,14 @@ impl Portal {
         assert!(came, "fewer than {count} requests to {endpoint:?}");
     }
 
-    /// Every secret that the portal has given out or received, and its apps' secrets: what no file, no output and no
-    /// process list may show.
+    /// Every secret that the portal has issued or received, and the client secrets of its apps.
     pub fn secrets(&self) -> Vec<String> {
         let mut state = self.shared.state();
-        state.learn_app_secrets();
+        state.add_client_secrets();
         state.log.secrets().map(str::to_owned).collect()
     }
 
-    /// Panics where `bytes` hold a secret, naming `place` but not the secret.
+    /// Panics if `bytes` hold a secret, and names `place` but not the secret.
     #[track_caller]
     pub fn assert_no_secret(&self, place: &str, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
@@ -388,14 +390,14 @@ impl Portal {
         assert!(!found, "{place} holds a secret");
     }
 
-    /// The rules that were broken so far, each as a sentence with the rule's number.
+    /// The violations so far, each as a sentence with the number of the rule.
     pub fn violations(&self) -> Vec<String> {
         let mut state = self.shared.state();
-        state.learn_app_secrets();
+        state.add_client_secrets();
         state.log.violations()
     }
 
-    /// Panics where a rule was broken.
+    /// Panics if there is a violation.
     #[track_caller]
     pub fn assert_clean(&self) {
         let violations = self.violations();
@@ -406,36 +408,36 @@ impl Portal {
         );
     }
 
-    /// This test breaks rules on purpose and looks at [`Portal::violations`] itself.
+    /// Says that this test violates rules on purpose and checks [`Portal::violations`] itself.
     pub fn expect_violations(&self) {
-        self.tolerant.store(true, Ordering::SeqCst);
+        self.allows_violations.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until everything that clients have sent so far, the dead ones too, has been acted upon.
-    pub fn settle(&self) {
+    /// Waits until every request so far has been processed, also those of killed clients.
+    pub fn finish_requests(&self) {
         for acceptor in &*self.acceptors.lock().unwrap() {
-            acceptor.settle();
+            acceptor.finish_requests();
         }
     }
 
-    /// What has been given out so far, to be put back by [`Portal::go_back_to`].
-    pub fn moment(&self) -> Moment {
-        Moment(self.shared.state().world.clone())
+    /// What has been issued so far, for [`Portal::restore`].
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.shared.state().issued.clone())
     }
 
-    /// As if nothing had been given out or taken back since.
-    pub fn go_back_to(&self, moment: &Moment) {
-        self.shared.state().world = moment.0.clone();
+    /// Forgets everything that was issued or revoked since.
+    pub fn restore(&self, moment: &Snapshot) {
+        self.shared.state().issued = moment.0.clone();
     }
 
-    // — power —
+    // — stopping —
 
-    /// Stops listening: connections are refused from now on. What was seen stays.
+    /// Stops listening: connections are refused from now on. What was received stays.
     pub fn stop(&self) {
         self.acceptors.lock().unwrap().clear();
     }
 
-    /// Listens again, at the same URL and with everything remembered.
+    /// Listens again, at the same URL and with the same state.
     pub fn start_again(&self) {
         let mut acceptors = self.acceptors.lock().unwrap();
         if acceptors.is_empty() {
@@ -445,7 +447,8 @@ impl Portal {
     }
 }
 
-/// Listens on `port` (0: any) as `host`. The origin of a connection follows from the port that it came to.
+/// Listens on `port` (0: any) as `host`. The origin of a connection follows from the port that
+/// received it.
 fn listen(shared: &Arc<Shared>, port: u16, host: &str) -> Acceptor {
     let (shared, host) = (Arc::clone(shared), host.to_owned());
     let serve = move |tcp: TcpStream| {
@@ -458,7 +461,7 @@ fn listen(shared: &Arc<Shared>, port: u16, host: &str) -> Acceptor {
 impl Drop for Portal {
     fn drop(&mut self) {
         self.stop();
-        if !thread::panicking() && !self.tolerant.load(Ordering::SeqCst) {
+        if !thread::panicking() && !self.allows_violations.load(Ordering::SeqCst) {
             self.assert_clean();
         }
     }

@@ -1,14 +1,14 @@
 //! The token endpoints: `oauth2/token`, `oauth2/revokeToken` and `generateToken`.
 //!
-//! Errors come with HTTP status 200, as ArcGIS sends them. Bodies marked *invented* are not documented by anybody;
-//! a client must not key on their text.
+//! Errors come with HTTP status 200, as ArcGIS sends them. Bodies marked *invented* are not
+//! documented; a client must not depend on their text.
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine as _;
 use ring::digest;
 use serde_json::{json, Value};
 
-use super::fixture::{Authorization, Bearer, Challenge, Fate, Refresh, State};
+use super::fixture::{Authorization, Bearer, Challenge, Refresh, RefreshState, State};
 use super::http::{Request, Response};
 use super::pages;
 use super::rules::{SecretCheck, OOB};
@@ -49,7 +49,7 @@ impl From<Refusal> for Response {
 /// `oauth2/token`: always JSON, whether or not `f` asks for it.
 pub fn token(state: &mut State, request: &Request) -> Response {
     check_form(state, request, "token");
-    learn_sent_secrets(state, request);
+    add_sent_secrets(state, request);
     let before = spent_count(state);
     let answer = grant(state, request);
     let mut response = answer.map_or_else(Response::from, |body| Response::json(&body));
@@ -74,12 +74,12 @@ fn grant(state: &mut State, request: &Request) -> Answer {
             state.log.violation("rule 18: password grant");
             Err(refuse(400, "Unsupported grant_type"))
         }
-        // Invented, as is the answer of a portal that knows no exchange.
+        // Invented, like the response of a portal without exchange.
         _ => Err(refuse(400, "Unsupported grant_type")),
     }
 }
 
-/// POST, with a form that says it is one.
+/// Requires POST with the content type of a form.
 fn check_form(state: &mut State, request: &Request, endpoint: &str) {
     if request.method != "POST" {
         state.log.violation(format!(
@@ -91,7 +91,7 @@ fn check_form(state: &mut State, request: &Request, endpoint: &str) {
             "protocol 3: {endpoint} request without the form content type"
         ));
     }
-    // The web tier may own this header; client authentication never goes there.
+    // The web tier may use this header; client authentication must not be sent in it.
     if request.header("authorization").is_some() && state.rules.basic.is_none() {
         state.log.violation(format!(
             "protocol 3: {endpoint} request with an `Authorization` header"
@@ -104,18 +104,19 @@ fn check_form(state: &mut State, request: &Request, endpoint: &str) {
     }
 }
 
-/// Secrets that came here rightly must have been nowhere else.
-fn learn_sent_secrets(state: &mut State, request: &Request) {
+/// Secrets that are sent here must not occur elsewhere.
+fn add_sent_secrets(state: &mut State, request: &Request) {
     for name in ["client_secret", "code_verifier", "refresh_token"] {
         if let Some(value) = request.form.get(name) {
-            state.log.learn(value);
+            state.log.add_secret(value);
         }
     }
 }
 
 fn spent_count(state: &State) -> usize {
-    let all = state.world.refreshes.values();
-    all.filter(|refresh| refresh.fate == Fate::Spent).count()
+    let all = state.issued.refreshes.values();
+    all.filter(|refresh| refresh.fate == RefreshState::Spent)
+        .count()
 }
 
 fn client(state: &State, request: &Request) -> Result<String, Refusal> {
@@ -152,9 +153,9 @@ fn code(state: &mut State, request: &Request, client_id: &str) -> Answer {
     let redirect_uri = request.param("redirect_uri").map(str::to_owned);
     let verifier = request.param("code_verifier").map(str::to_owned);
     let (now, life) = (state.now_ms(), i64::from(state.rules.code_seconds) * 1000);
-    // Invented: the bodies for a wrong, used or expired code and for a mismatch are documented nowhere.
+    // Invented: the bodies for a wrong, used or expired code and for a mismatch are not documented.
     let invalid = || refuse(400, "Invalid code");
-    let found = state.world.codes.get_mut(text).ok_or_else(invalid)?;
+    let found = state.issued.codes.get_mut(text).ok_or_else(invalid)?;
     if found.used {
         state
             .log
@@ -272,12 +273,12 @@ fn exchange(state: &mut State, request: &Request, client_id: &str) -> Answer {
     let (text, old) = live_refresh(state, request, client_id, false)?;
     let sent = request.param("redirect_uri").map(str::to_owned);
     check_redirect(state, &old.redirect_uri, sent.as_deref())?;
-    state.world.end_refresh(&text, Fate::Spent);
+    state.issued.end_refresh(&text, RefreshState::Spent);
     let new = state.issue_refresh(client_id, &old.username, &old.redirect_uri, old.minutes);
     Ok(user_tokens(state, &new, true))
 }
 
-/// The refresh token of a request, where it is good. `plain` says that this is no exchange.
+/// The refresh token of a request, if it is valid. `plain` means a refresh, not an exchange.
 fn live_refresh(
     state: &mut State,
     request: &Request,
@@ -289,7 +290,7 @@ fn live_refresh(
         .ok_or_else(|| not_specified("refresh_token"))?;
     let invalid = || refuse(498, "Invalid refresh_token");
     let now = state.now_ms();
-    let found = state.world.refreshes.get_mut(text).ok_or_else(invalid)?;
+    let found = state.issued.refreshes.get_mut(text).ok_or_else(invalid)?;
     if found.client_id != client_id {
         state
             .log
@@ -297,14 +298,14 @@ fn live_refresh(
         return Err(invalid());
     }
     match found.fate {
-        Fate::Live if found.is_live(now) => Ok((text.to_owned(), found.clone())),
-        Fate::Live => Err(refuse(498, "refresh_token expired")),
-        Fate::Revoked => Err(invalid()),
-        Fate::Spent if plain && found.forgiven > 0 => {
-            found.forgiven -= 1;
+        RefreshState::Live if found.is_live(now) => Ok((text.to_owned(), found.clone())),
+        RefreshState::Live => Err(refuse(498, "refresh_token expired")),
+        RefreshState::Revoked => Err(invalid()),
+        RefreshState::Spent if plain && found.retries_allowed > 0 => {
+            found.retries_allowed -= 1;
             Err(invalid())
         }
-        Fate::Spent => {
+        RefreshState::Spent => {
             state
                 .log
                 .violation("rule 21: a spent refresh token was sent again");
@@ -313,9 +314,10 @@ fn live_refresh(
     }
 }
 
-/// An access token for the holder of a refresh token; with `whole` the refresh token goes along.
+/// An access token for the holder of a refresh token; with `whole` the response includes the
+/// refresh token.
 fn user_tokens(state: &mut State, refresh: &str, whole: bool) -> Value {
-    let held = state.world.refreshes[refresh].clone();
+    let held = state.issued.refreshes[refresh].clone();
     let seconds = state.rules.user_seconds();
     let bearer = Bearer::User {
         username: held.username.clone(),
@@ -331,7 +333,8 @@ fn user_tokens(state: &mut State, refresh: &str, whole: bool) -> Value {
     if whole {
         body["refresh_token"] = json!(refresh);
         if state.rules.tells_refresh_life {
-            // One second less than granted, as captured: the portal counts what is left when it answers.
+            // One second less than granted, as real portals do: they report the rest of the life
+            // when they respond.
             body["refresh_token_expires_in"] = json!(i64::from(held.minutes) * 60 - 1);
         }
     }
@@ -345,7 +348,8 @@ fn client_credentials(state: &mut State, request: &Request, client_id: &str) -> 
     Ok(json!({"access_token": access, "expires_in": minutes * 60}))
 }
 
-/// `oauth2/revokeToken`: says success to anything, so that it tells nobody which tokens exist.
+/// `oauth2/revokeToken`: reports success for anything, so that it does not reveal which tokens
+/// exist.
 pub fn revoke(state: &mut State, request: &Request) -> Response {
     if !state.rules.revoke {
         return Response::html(404, pages::not_found());
@@ -357,12 +361,12 @@ pub fn revoke(state: &mut State, request: &Request) -> Response {
     }
     let text = request.param("auth_token").unwrap_or_default();
     let own = state
-        .world
+        .issued
         .refreshes
         .get(text)
         .is_some_and(|held| held.client_id == client_id);
-    if own && state.world.refreshes[text].fate == Fate::Live {
-        state.world.end_refresh(text, Fate::Revoked);
+    if own && state.issued.refreshes[text].fate == RefreshState::Live {
+        state.issued.end_refresh(text, RefreshState::Revoked);
     }
     Response::json(&json!({"success": true}))
 }
@@ -403,7 +407,7 @@ pub fn generate(state: &mut State, request: &Request) -> Response {
     Response::json(&json!({"token": granted, "expires": expires, "ssl": true}))
 }
 
-/// The federated server that a URL, of it or of one of its resources, belongs to.
+/// The federated server of a URL, which may be that of one of its resources.
 pub fn federated(state: &State, url: &str) -> Option<String> {
     let all = state.rules.federated.iter();
     all.filter(|server| belongs(url, server))
@@ -427,7 +431,7 @@ pub fn portal_error(code: u16, message: &str) -> Response {
     Response::json(&json!({"error": {"code": code, "message": message, "details": []}}))
 }
 
-/// The refresh token of a finished sign-in, without the browser: for tests that begin signed in.
+/// The refresh token of a finished sign-in, without the browser: for tests that start signed in.
 pub fn seed(state: &mut State, client_id: &str, username: &str, minutes: u32) -> Value {
     let registered = state
         .rules

@@ -1,4 +1,4 @@
-//! The HTML that people see. Plain text only ever gets in through [`escape`].
+//! The HTML pages. Plain text is always inserted through [`escape`].
 
 use super::fixture::Authorization;
 use super::rules::Rules;
@@ -52,7 +52,7 @@ pub fn approval(code: &str) -> String {
     page(&format!("SUCCESS code={code}"), &body)
 }
 
-/// Where the person declined. The form of this page is not documented; the title is a guess.
+/// The page after the user declined. It is not documented; the title is a guess.
 pub fn denied() -> String {
     page(
         "Denied error=access_denied",
@@ -60,7 +60,7 @@ pub fn denied() -> String {
     )
 }
 
-/// A refusal of `authorize` that redirects nowhere.
+/// A refusal of `authorize` without a redirect.
 pub fn oauth_error(text: &str) -> String {
     page("Error", &format!("<h1>{}</h1>", escape(text)))
 }

@@ -12,10 +12,10 @@ use base64::Engine as _;
 use super::http::{read_request, Request};
 use super::server::Acceptor;
 
-/// Longest silence of either side.
+/// How long to wait for either side.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A proxy that writes down where it was asked to connect.
+/// A proxy that records where it was asked to connect.
 pub struct Proxy {
     acceptor: Acceptor,
     log: Arc<Mutex<Log>>,
@@ -28,13 +28,13 @@ struct Log {
 }
 
 impl Proxy {
-    /// A proxy for everybody.
+    /// A proxy without credentials.
     pub fn start() -> Self {
         Self::with(None)
     }
 
     /// A proxy that answers 407 without these credentials (Basic).
-    pub fn demanding(user: &str, password: &str) -> Self {
+    pub fn requiring(user: &str, password: &str) -> Self {
         let pair = STANDARD.encode(format!("{user}:{password}"));
         Self::with(Some(format!("Basic {pair}")))
     }
@@ -62,7 +62,7 @@ impl Proxy {
         )
     }
 
-    /// `host:port` of each CONNECT that was let through, in order.
+    /// `host:port` of each accepted CONNECT, in order.
     pub fn hosts(&self) -> Vec<String> {
         self.log.lock().unwrap().hosts.clone()
     }
@@ -104,7 +104,7 @@ fn answer(status: &str, headers: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
-/// A connection to `host:port` on this machine. `None` where the host is another; it is not even looked up.
+/// A connection to `host:port` on this machine. `None` for another host, which is not resolved.
 fn loopback(target: &str) -> Option<io::Result<TcpStream>> {
     let (host, port) = target.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);

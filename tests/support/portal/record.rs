@@ -1,4 +1,4 @@
-//! What the portal saw: every request, and every promise of the security notes that one of them broke.
+//! What the portal received: every request, and every security rule that one of them violated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::faults::Endpoint;
 use super::http::Request;
-use crate::support::canary;
+use crate::support::secret_scan;
 
-/// Parameters that are secrets whatever their value.
+/// Parameters whose values are always secret.
 const SECRET_PARAMETERS: [&str; 7] = [
     "client_secret",
     "code_verifier",
@@ -31,11 +31,11 @@ pub struct Recorded {
     pub form: BTreeMap<String, String>,
     /// All headers, names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// By the portal's clock.
+    /// The time of the portal's clock.
     pub at: Timestamp,
-    /// The port that it came to.
+    /// The port that received it.
     pub port: u16,
-    /// Status of the answer; `None` while there is none, or where none was given.
+    /// Status of the response; `None` before or without a response.
     pub status: Option<u16>,
 }
 
@@ -64,21 +64,21 @@ impl Recorded {
     }
 }
 
-/// The portal's log book.
+/// The log of the portal.
 #[derive(Default)]
 pub struct Log {
     pub requests: Vec<Recorded>,
     /// TCP connections, whether or not a request came of them.
     pub connections: usize,
-    /// Handshakes that the client broke off or never began.
+    /// Handshakes that the client broke off or never started.
     pub broken_handshakes: usize,
     violations: Vec<String>,
-    /// Every secret that the portal knows of, given out or received.
+    /// Every secret that the portal knows, issued or received.
     secrets: BTreeSet<String>,
 }
 
 impl Log {
-    /// Writes a request down and returns its number.
+    /// Records a request and returns its number.
     pub fn record(
         &mut self,
         request: &Request,
@@ -101,24 +101,24 @@ impl Log {
         self.requests.len() - 1
     }
 
-    /// Writes down that a rule was broken. Text names the rule, never a secret.
+    /// Records a violation. The text names the rule, never a secret.
     pub fn violation(&mut self, text: impl Into<String>) {
         self.violations.push(text.into());
     }
 
-    /// Remembers a secret, to be looked for in every request line before and after.
-    pub fn learn(&mut self, secret: &str) {
+    /// Adds a secret, which is searched for in all earlier and later request lines.
+    pub fn add_secret(&mut self, secret: &str) {
         if secret.len() >= 8 && self.secrets.insert(secret.to_owned()) {
-            canary::plant(secret);
+            secret_scan::register(secret);
         }
     }
 
-    /// Every secret learnt so far.
+    /// Every secret so far.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.secrets.iter().map(String::as_str)
     }
 
-    /// Everything that was broken, request lines included.
+    /// Every violation, those in request lines included.
     pub fn violations(&self) -> Vec<String> {
         let mut all = self.violations.clone();
         for request in &self.requests {
@@ -137,7 +137,8 @@ impl Log {
                 request.summary()
             ));
         }
-        // The approval page is reached by the browser, with the code in its URL: that is ArcGIS's own doing.
+        // The approval page is reached by the browser, with the code in its URL: that is how ArcGIS
+        // works.
         let exempt = request.endpoint == Endpoint::Approval;
         let referer = request.header("referer").unwrap_or_default();
         let leaks = |secret: &String| {

@@ -1,4 +1,4 @@
-//! The sharing API as far as a client of tokens reads it, and which token a request carries.
+//! The parts of the sharing API that a client with tokens reads, and which token a request carries.
 
 use serde_json::{json, Value};
 
@@ -12,11 +12,12 @@ use super::rules::{App, User};
 pub enum Caller {
     Anonymous,
     Known(Access),
-    /// A token that is not good here: unknown, ended, revoked, or with the wrong `Referer`.
+    /// A token that is not valid here: unknown, expired, revoked, or with the wrong `Referer`.
     Refused,
 }
 
-/// The token of a request, from wherever ArcGIS accepts one: its own header, the standard header, form, query.
+/// The token of a request, from every place where ArcGIS accepts one: its own header, the standard
+/// header, form, query.
 pub fn sent_token(request: &Request) -> Option<&str> {
     let bearer = |name| {
         request
@@ -28,7 +29,7 @@ pub fn sent_token(request: &Request) -> Option<&str> {
         .or_else(|| request.param("token"))
 }
 
-/// Who is asking the portal itself; a server's token is no good here.
+/// Who is asking the portal itself; a server token is not valid here.
 pub fn caller(state: &State, request: &Request) -> Caller {
     let Some(token) = sent_token(request) else {
         return Caller::Anonymous;
@@ -75,7 +76,7 @@ pub fn token_required() -> Response {
     }}))
 }
 
-/// 498: the token is not good. From 11.1 on with two details, whose wording here is ours.
+/// 498: the token is not good. From 11.1 on with two details, whose wording is invented.
 pub fn invalid_token(state: &State) -> Response {
     let details = if state.rules.enterprise_version.is_some() {
         json!([
@@ -98,7 +99,7 @@ pub fn forbidden() -> Response {
     )
 }
 
-/// A resource of the directory: JSON where asked for, else its HTML page, which says nothing.
+/// A resource of the directory: JSON if requested, otherwise its HTML page without content.
 fn directory(
     state: &mut State,
     request: &Request,
@@ -139,7 +140,7 @@ pub fn info(state: &mut State, request: &Request) -> Response {
     })
 }
 
-/// The portal's own idea of its URL, which a rule can make wrong.
+/// The URL that the portal reports for itself, which a rule can make wrong.
 fn claimed(state: &State) -> String {
     match &state.rules.names_host {
         Some(host) => format!("https://{host}{}", state.place.context),
@@ -210,7 +211,7 @@ fn app_info(app: &App) -> Value {
     })
 }
 
-/// The person behind an access token.
+/// The user of an access token.
 pub fn user_of<'a>(state: &'a State, access: &Access) -> Option<&'a User> {
     match &access.bearer {
         Bearer::User { username, .. } => state.rules.user(username),
@@ -242,7 +243,8 @@ fn public_user(user: &User) -> Value {
     json!({"username": user.username, "fullName": user.full_name, "access": "org"})
 }
 
-/// `[root]/community/self`: the person. What an app token gets is documented nowhere; this body is invented.
+/// `[root]/community/self`: the user. What an app token gets is not documented; this body is
+/// invented.
 pub fn community_self(state: &mut State, request: &Request) -> Response {
     directory(state, request, |state| match caller(state, request) {
         Caller::Anonymous => token_required(),
@@ -280,7 +282,7 @@ pub fn community_user(state: &mut State, request: &Request, encoded: &str) -> Re
     })
 }
 
-/// `[root]/search`: one public item, and one more for whoever is signed in.
+/// `[root]/search`: one public item, and one more for signed-in users.
 pub fn search(state: &mut State, request: &Request) -> Response {
     directory(state, request, |state| {
         let mut results = vec![
@@ -322,7 +324,7 @@ pub fn search(state: &mut State, request: &Request) -> Response {
     })
 }
 
-/// `[root]/content/items/{id}/data`: the item's own bytes, for whoever is signed in.
+/// `[root]/content/items/{id}/data`: the data of the item, for signed-in users.
 pub fn item_data(state: &mut State, request: &Request) -> Response {
     match caller(state, request) {
         Caller::Anonymous => token_required(),
@@ -335,7 +337,7 @@ pub fn item_data(state: &mut State, request: &Request) -> Response {
     }
 }
 
-/// `[root]/content/users/{user}/addItem`: a multipart form with a file, told back.
+/// `[root]/content/users/{user}/addItem`: a multipart form with a file, whose facts are returned.
 pub fn add_item(state: &mut State, request: &Request) -> Response {
     match caller(state, request) {
         Caller::Anonymous => return token_required(),

@@ -3,20 +3,21 @@
 use super::authorize;
 use super::faults::Endpoint;
 use super::federated;
-use super::fixture::{Place, State};
+use super::fixture::{Location, State};
 use super::http::{Request, Response};
 use super::oauth;
 use super::pages;
 use super::rest;
 
-/// Where a request goes: the endpoint, and the rest of the path where that is part of it.
+/// The endpoint of a request, and the rest of the path where the endpoint has one.
 pub struct Route {
     pub endpoint: Endpoint,
     tail: String,
 }
 
-/// Finds the endpoint of a request that came to `origin`. The server's own host serves nothing but servers.
-pub fn find(place: &Place, origin: &str, request: &Request) -> Route {
+/// Finds the endpoint of a request that came to `origin`. The host of the server serves only
+/// servers.
+pub fn find(place: &Location, origin: &str, request: &Request) -> Route {
     let path = request.path.as_str();
     for (prefix, endpoint) in [
         ("/server/", Endpoint::Federated),
@@ -49,7 +50,8 @@ fn inside_portal(path: &str, request: &Request) -> Route {
             tail: String::new(),
         };
     }
-    // `/sharing/oauth2/…` answers as `/sharing/rest/oauth2/…` does, with or without a slash at the end.
+    // `/sharing/oauth2/…` answers as `/sharing/rest/oauth2/…` does, with or without a slash at the
+    // end.
     let Some(path) = path
         .strip_prefix("/sharing")
         .filter(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -93,7 +95,7 @@ fn grant(request: &Request) -> Endpoint {
     }
 }
 
-/// Does what was asked.
+/// Processes the request.
 pub fn answer(state: &mut State, route: &Route, origin: &str, request: &Request) -> Response {
     let tail = route.tail.as_str();
     match route.endpoint {

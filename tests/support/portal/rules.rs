@@ -1,23 +1,25 @@
-//! How this portal behaves: its version, its people and apps, its lifetimes and switches. Changeable while it runs.
+//! How this portal behaves: its version, its users and apps, its lifetimes and switches. Changeable
+//! while it runs.
 
 use super::faults::{Endpoint, Fault, Plan};
 
 /// The out-of-band redirect URI: the code is shown on a page and pasted.
 pub const OOB: &str = "urn:ietf:wg:oauth:2.0:oob";
-/// The app that people sign in with, in the default world.
+/// The app that users sign in with by default.
 pub const APP_ID: &str = "AgePracticeApp01";
 /// Its secret.
 pub const APP_SECRET: &str = "practice-client-secret";
-/// The app that signs in as itself, in the default world.
+/// The app that signs in as itself by default.
 pub const SERVICE_ID: &str = "AgePracticeApp02";
 /// Its secret.
 pub const SERVICE_SECRET: &str = "practice-service-secret";
-/// The person who is signed in to the browser, in the default world.
+/// The user who is signed in to the browser by default.
 pub const USER: &str = "your.username";
-/// Another person.
+/// Another user.
 pub const OTHER_USER: &str = "other.user";
 
-/// Which portal this one takes after. It sets the rules at the start; each can be changed afterwards.
+/// The version that the portal simulates. It sets the rules at the start; each can be changed
+/// afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortalVersion {
     /// ArcGIS Online: no Enterprise version, portal at the web root.
@@ -33,7 +35,8 @@ pub enum PortalVersion {
 }
 
 impl PortalVersion {
-    /// `currentVersion`, an Online-style number even on Enterprise; those of the older ones are plausible, not captured.
+    /// `currentVersion`, an Online-style number even on Enterprise; those of the older ones are
+    /// plausible, not captured.
     fn current_version(self) -> &'static str {
         match self {
             Self::Online => "2026.1",
@@ -49,29 +52,30 @@ impl PortalVersion {
     }
 }
 
-/// What the portal makes of the PKCE parameters.
+/// How the portal handles the PKCE parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pkce {
     /// Checks them, and refuses a code request without them.
     Required,
     /// Checks them where they are sent. A request without them is still recorded as a violation.
     Checked,
-    /// Does not know them (before 10.8.1).
+    /// Ignores them (before 10.8.1).
     Ignored,
-    /// Knows them and refuses every challenge method.
+    /// Supports them and refuses every challenge method.
     MethodRejected,
 }
 
-/// What the portal makes of a client secret with a code or a refresh token, where Esri documents none.
+/// How the portal handles a client secret with a code or a refresh token, for which Esri documents
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretCheck {
     Ignored,
-    /// A wrong one is refused, none is fine.
+    /// A wrong one is refused; it may be absent.
     IfSent,
     Required,
 }
 
-/// What a registered app is.
+/// A registered app.
 #[derive(Clone, Debug)]
 pub struct App {
     pub client_id: String,
@@ -80,7 +84,8 @@ pub struct App {
     pub owner: String,
     pub item_id: String,
     pub redirect_uris: Vec<String>,
-    /// Where not empty, its tokens are good only with one of these as `Referer` (`https://*.example.org` for any subdomain).
+    /// If not empty, its tokens are valid only with one of these as `Referer`
+    /// (`https://*.example.org` for any subdomain).
     pub http_referrers: Vec<String>,
 }
 
@@ -98,7 +103,7 @@ impl App {
     }
 }
 
-/// Someone who can sign in.
+/// A user who can sign in.
 #[derive(Clone, Debug)]
 pub struct User {
     pub username: String,
@@ -153,14 +158,15 @@ pub struct Rules {
     pub refresh_minutes: u32,
     /// The most a sign-in may ask for, minutes.
     pub refresh_minutes_max: u32,
-    /// `maxTokenExpirationMinutes` of the organisation: silently caps every token. `None` shows as -1.
+    /// `maxTokenExpirationMinutes` of the organization: silently limits every token. `None` shows
+    /// as -1.
     pub max_token_minutes: Option<u32>,
     /// Seconds by which the `Date` header is ahead of the portal's clock.
     pub date_ahead_seconds: i64,
 
     /// Whether the browser's session is enough; otherwise the sign-in page is shown.
     pub auto_approve: bool,
-    /// Whether the person declines.
+    /// Whether the user declines.
     pub decline: bool,
     /// Who is signed in to the browser.
     pub signed_in: String,
@@ -177,23 +183,24 @@ pub struct Rules {
     pub private: bool,
     /// A host that the portal claims as its own in `portals/self` and `info`.
     pub names_host: Option<String>,
-    /// Whether federated servers accept the portal's own tokens; otherwise 498 until exchanged.
+    /// Whether federated servers accept the portal's own tokens; otherwise they answer 498 until
+    /// the token is exchanged for a server token.
     pub direct_federated: bool,
     /// The servers for which the portal grants tokens.
     pub federated: Vec<String>,
-    /// Credentials for Basic authentication in front of everything.
+    /// Credentials for Basic authentication, which protects everything.
     pub basic: Option<(String, String)>,
 
     plan: Plan,
 }
 
 impl Rules {
-    pub(super) fn new(manner: PortalVersion) -> Self {
-        let ten_nine = manner.knows_pkce();
+    pub(super) fn new(version: PortalVersion) -> Self {
+        let ten_nine = version.knows_pkce();
         Self {
-            online: manner == PortalVersion::Online,
-            current_version: manner.current_version().to_owned(),
-            enterprise_version: (manner == PortalVersion::Enterprise114)
+            online: version == PortalVersion::Online,
+            current_version: version.current_version().to_owned(),
+            enterprise_version: (version == PortalVersion::Enterprise114)
                 .then(|| "11.4.0".to_owned()),
             org_name: "Practice Organisation".to_owned(),
             users: vec![
@@ -209,7 +216,7 @@ impl Rules {
             } else {
                 Pkce::Ignored
             },
-            exchange: manner != PortalVersion::Enterprise105,
+            exchange: version != PortalVersion::Enterprise105,
             tells_refresh_life: ten_nine,
             revoke: true,
             check_secret_on_code: SecretCheck::IfSent,
@@ -256,23 +263,23 @@ impl Rules {
         self.plan.add(endpoint, fault, None);
     }
 
-    /// Forgets the faults that have not struck.
+    /// Removes the planned faults.
     pub fn clear_faults(&mut self) {
         self.plan.clear();
     }
 
-    /// How many planned faults, not counting the lasting ones, have not struck.
+    /// How many planned faults, without the lasting ones, are left.
     pub fn faults_pending(&self) -> usize {
         self.plan.pending()
     }
 
-    /// The app with that client id; panics where there is none.
+    /// The app with that client ID; panics if there is none.
     pub fn app_mut(&mut self, client_id: &str) -> &mut App {
         let found = self.apps.iter_mut().find(|app| app.client_id == client_id);
         found.expect("no such app")
     }
 
-    /// Registers one more redirect URI with the app that people sign in with.
+    /// Registers one more redirect URI with the app that users sign in with.
     pub fn register_redirect(&mut self, uri: &str) {
         self.app_mut(APP_ID).redirect_uris.push(uri.to_owned());
     }
@@ -293,8 +300,9 @@ impl Rules {
         self.pkce != Pkce::Ignored
     }
 
-    /// Minutes that a refresh token will live: asking for too much yields the maximum, without an error;
-    /// -1 asks for the maximum; nothing, or what is no number, is the default.
+    /// Minutes that a refresh token will live: a value that is too large yields the maximum,
+    /// without an error; -1 requests the maximum; nothing, or a text that is not a number, is the
+    /// default.
     pub(super) fn refresh_minutes_for(&self, asked: Option<&str>) -> u32 {
         clamp(
             asked,
@@ -316,7 +324,7 @@ impl Rules {
         self.user_access_seconds.min(cap)
     }
 
-    /// The lower of a maximum and the organisation's cap, minutes.
+    /// The lower of a maximum and the organization's limit, in minutes.
     pub(super) fn cap(&self, maximum: u32) -> u32 {
         self.max_token_minutes
             .map_or(maximum, |cap| cap.min(maximum))

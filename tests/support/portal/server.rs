@@ -19,10 +19,10 @@ use super::http::{read_request, Request, Response};
 use super::pages;
 use super::routes::{self, Route};
 
-/// Longest silence of a client, and longest silence of [`Fault::Silence`].
+/// How long to wait for a client, and the duration of [`Fault::Silence`].
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What every connection of a portal shares.
+/// What all connections of a portal share.
 pub struct Shared {
     state: Mutex<State>,
     changed: Condvar,
@@ -42,7 +42,7 @@ impl Shared {
         self.state.lock().unwrap()
     }
 
-    /// Waits until `met`, which is asked again after every request; `false` after the limit.
+    /// Waits until `met`, which is checked after every request; `false` after the limit.
     pub fn wait_until(&self, limit: Duration, mut met: impl FnMut(&State) -> bool) -> bool {
         let deadline = Instant::now() + limit;
         let mut state = self.state();
@@ -63,7 +63,7 @@ impl Shared {
     }
 }
 
-/// Takes connections on one port of the loopback interface until it is dropped.
+/// Accepts connections on one loopback port until it is dropped.
 pub struct Acceptor {
     port: u16,
     stopped: Arc<AtomicBool>,
@@ -100,7 +100,7 @@ impl Acceptor {
     pub fn start(port: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> io::Result<Self> {
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = first.local_addr()?.port();
-        // `localhost` may mean `::1` first; where that cannot be had, clients go on to 127.0.0.1.
+        // `localhost` may mean `::1` first; if that is not available, clients use 127.0.0.1.
         let second = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
         let stopped = Arc::new(AtomicBool::new(false));
         let serve = Arc::new(serve);
@@ -126,9 +126,10 @@ impl Acceptor {
     }
 
     /// Waits until every connection made so far has been served to its end.
-    pub fn settle(&self) {
+    pub fn finish_requests(&self) {
         for (address, _) in &self.threads {
-            // ConnectionStore are taken in their order: when this one is over, all before it have been taken.
+            // Connections are accepted in order: when this one is over, all earlier ones have been
+            // accepted.
             let mut probe = TcpStream::connect(address).unwrap();
             let _ = probe.shutdown(Shutdown::Write);
             let _ = probe.read(&mut [0]);
@@ -181,7 +182,7 @@ pub fn connection(shared: &Shared, origin: &str, port: u16, tcp: TcpStream) {
     let _ = tcp.set_read_timeout(Some(TIMEOUT));
     let _ = tcp.set_write_timeout(Some(TIMEOUT));
     let _ = tcp.set_nodelay(true);
-    if !begins_tls(shared, &tcp) || breaks(fault, &tcp) {
+    if !begins_tls(shared, &tcp) || break_handshake(fault, &tcp) {
         return;
     }
     let Ok(tls) = ServerConnection::new(Arc::clone(&shared.tls)) else {
@@ -189,7 +190,7 @@ pub fn connection(shared: &Shared, origin: &str, port: u16, tcp: TcpStream) {
     };
     let mut stream = StreamOwned::new(tls, tcp);
     if shake_hands(&mut stream).is_err() {
-        // The alert that tells the client why is still to be sent.
+        // The alert with the reason still has to be sent.
         let _ = stream.conn.write_tls(&mut stream.sock);
         shared.change(|state| state.log.broken_handshakes += 1);
         return;
@@ -206,7 +207,7 @@ fn shake_hands(stream: &mut StreamOwned<ServerConnection, TcpStream>) -> io::Res
     Ok(())
 }
 
-/// A client that speaks anything but TLS to this port has broken rule 14.
+/// A client that sends anything but TLS to this port violates rule 14.
 fn begins_tls(shared: &Shared, tcp: &TcpStream) -> bool {
     let mut first = [0];
     match tcp.peek(&mut first) {
@@ -222,8 +223,8 @@ fn begins_tls(shared: &Shared, tcp: &TcpStream) -> bool {
     }
 }
 
-/// Applies a fault of the handshake; whether the connection ends there.
-fn breaks(fault: Option<Fault>, mut tcp: &TcpStream) -> bool {
+/// Applies a fault of the handshake; returns whether the connection ends there.
+fn break_handshake(fault: Option<Fault>, mut tcp: &TcpStream) -> bool {
     match fault {
         Some(Fault::TlsClose) => {
             let _ = tcp.read(&mut [0; 1024]);
@@ -242,7 +243,7 @@ fn breaks(fault: Option<Fault>, mut tcp: &TcpStream) -> bool {
             false
         }
         Some(Fault::HoldBefore(gate)) => {
-            gate.pass();
+            gate.wait_until_open();
             false
         }
         _ => false,
@@ -251,7 +252,7 @@ fn breaks(fault: Option<Fault>, mut tcp: &TcpStream) -> bool {
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
-/// One request and its answer, or what a fault makes of it.
+/// Handles one request, with its planned fault.
 fn exchange(shared: &Shared, origin: &str, port: u16, request: &Request, stream: &mut Tls) {
     let (route, number, fault) = shared.change(|state| {
         let route = routes::find(&state.place, origin, request);
@@ -262,20 +263,20 @@ fn exchange(shared: &Shared, origin: &str, port: u16, request: &Request, stream:
         (route, number, fault)
     });
     if let Some(Fault::HoldBefore(gate)) = &fault {
-        gate.pass();
+        gate.wait_until_open();
     }
     let Some(response) = respond(shared, &route, origin, request, fault.as_ref(), stream) else {
         return;
     };
     match &fault {
         Some(Fault::Delay(time)) => thread::sleep(*time),
-        Some(Fault::HoldAfter(gate)) => gate.pass(),
+        Some(Fault::HoldAfter(gate)) => gate.wait_until_open(),
         _ => {}
     }
-    let arrived = !departed(&stream.sock) && send(shared, stream, &response, fault.as_ref());
+    let arrived = !client_has_left(&stream.sock) && send(shared, stream, &response, fault.as_ref());
     shared.change(|state| {
         if let Some(spent) = response.spent.as_ref().filter(|_| !arrived) {
-            state.world.forgive(spent);
+            state.issued.allow_retry(spent);
         }
         if arrived {
             state.log.requests[number].status = Some(response.status);
@@ -287,7 +288,7 @@ fn exchange(shared: &Shared, origin: &str, port: u16, request: &Request, stream:
     }
 }
 
-/// The answer, before faults that damage it. `None` where there is to be none.
+/// The response, before faults that damage it. `None` if there is no response.
 fn respond(
     shared: &Shared,
     route: &Route,
@@ -298,7 +299,7 @@ fn respond(
 ) -> Option<Response> {
     match fault {
         None => {}
-        Some(fault) if fault.acts() => {}
+        Some(fault) if fault.happens_after_processing() => {}
         Some(Fault::Raw(bytes)) => {
             let _ = stream.write_all(bytes).and_then(|()| stream.flush());
             return None;
@@ -315,7 +316,7 @@ fn respond(
     }))
 }
 
-/// Basic authentication in front of everything, where the rules want it.
+/// Basic authentication for everything, if the rules require it.
 fn basic_refusal(state: &State, request: &Request) -> Option<Response> {
     let (user, password) = state.rules.basic.as_ref()?;
     let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
@@ -335,8 +336,9 @@ fn send(shared: &Shared, stream: &mut Tls, response: &Response, fault: Option<&F
     faults::send(stream, response, &date, fault).unwrap_or(false)
 }
 
-/// Whether the client has ended the connection: it has nothing more to say, so any byte is a farewell.
-fn departed(tcp: &TcpStream) -> bool {
+/// Whether the client has closed the connection: it has nothing more to send, so that any byte is a
+/// `close_notify`.
+fn client_has_left(tcp: &TcpStream) -> bool {
     let _ = tcp.set_nonblocking(true);
     let peeked = tcp.peek(&mut [0]);
     let _ = tcp.set_nonblocking(false);

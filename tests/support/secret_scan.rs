@@ -1,47 +1,48 @@
-//! Secrets that were given out during the whole run, and places in which none of them may turn up: files, output, arguments
-//! and environments of processes. The portals plant them; homes, runs and terminals look.
+//! Searches files, output, arguments and environments of processes for every secret of the test
+//! run. Portals register their secrets; homes, runs and terminals search for them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use base64::Engine;
 
-/// So many bytes in the middle of a secret, however it is written, are told from chance.
+/// This many bytes from the middle of a secret, in each encoding, cannot occur by chance.
 const TRACE: usize = 12;
 
-/// What kind of secret it is, by how the practice portal begins it.
+/// The kind of a secret, by the prefix that the practice portal gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// What `token` is asked for.
+pub enum SecretKind {
+    /// An access token: what `token` prints.
     Access,
-    /// What a person pastes.
+    /// An authorization code: what a user pastes.
     Code,
     /// Refresh tokens, client secrets, verifiers.
     Other,
 }
 
-type Traces = HashMap<[u8; TRACE], Kind>;
+type Traces = HashMap<[u8; TRACE], SecretKind>;
 
-static PLANTED: Mutex<Option<Traces>> = Mutex::new(None);
+static REGISTERED: Mutex<Option<Traces>> = Mutex::new(None);
 
-fn planted() -> MutexGuard<'static, Option<Traces>> {
-    PLANTED.lock().unwrap_or_else(PoisonError::into_inner)
+fn registered() -> MutexGuard<'static, Option<Traces>> {
+    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on this text is a secret everywhere.
-pub fn plant(secret: &str) {
+/// Registers a secret for every later search.
+pub fn register(secret: &str) {
     let kind = match secret {
-        access if access.starts_with("practice-access.") => Kind::Access,
-        code if code.starts_with("practice-code.") => Kind::Code,
-        _ => Kind::Other,
+        access if access.starts_with("practice-access.") => SecretKind::Access,
+        code if code.starts_with("practice-code.") => SecretKind::Code,
+        _ => SecretKind::Other,
     };
-    // Measurements are not disturbed.
+    // Not in the benchmark, which it would disturb.
     #[cfg(all(test, target_os = "linux"))]
     processes::watch();
-    let mut planted = planted();
-    let traces = planted.get_or_insert_default();
-    for disguise in disguises(secret) {
+    let mut registered = registered();
+    let traces = registered.get_or_insert_default();
+    for disguise in encodings(secret) {
         let start = disguise.len().saturating_sub(TRACE) / 2;
         if let Some(trace) = disguise[start..].first_chunk() {
             traces.insert(*trace, kind);
@@ -49,10 +50,10 @@ pub fn plant(secret: &str) {
     }
 }
 
-/// The kinds of secrets that stand there.
-pub fn find(bytes: &[u8]) -> Vec<Kind> {
-    let planted = planted();
-    let Some(traces) = planted.as_ref() else {
+/// The kinds of secrets that occur in these bytes.
+pub fn find(bytes: &[u8]) -> Vec<SecretKind> {
+    let registered = registered();
+    let Some(traces) = registered.as_ref() else {
         return Vec::new();
     };
     bytes
@@ -61,16 +62,17 @@ pub fn find(bytes: &[u8]) -> Vec<Kind> {
         .collect()
 }
 
-/// Panics where a secret stands there that is none of these kinds.
+/// Panics if a secret of any other kind occurs in these bytes.
 #[track_caller]
-pub fn assert_none_but(allowed: &[Kind], place: &str, bytes: &[u8]) {
+pub fn assert_no_secret_but(allowed: &[SecretKind], place: &str, bytes: &[u8]) {
     let found = find(bytes);
     let bad = found.iter().find(|kind| !allowed.contains(kind));
     assert!(bad.is_none(), "{place} holds a secret: {bad:?}");
 }
 
-/// A secret as itself, percent-encoded, in base64 at each alignment, backwards, and in UTF-16 both ways.
-pub fn disguises(secret: &str) -> Vec<Vec<u8>> {
+/// A secret as itself, percent-encoded, in base64 at each alignment, backwards, and in UTF-16 both
+/// ways.
+pub fn encodings(secret: &str) -> Vec<Vec<u8>> {
     let mut all = vec![secret.as_bytes().to_vec()];
     all.push(
         url::form_urlencoded::byte_serialize(secret.as_bytes())
@@ -84,7 +86,7 @@ pub fn disguises(secret: &str) -> Vec<Vec<u8>> {
         let mut padded = vec![b' '; shift];
         padded.extend_from_slice(secret.as_bytes());
         for encoded in [STANDARD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
-            // The first and last characters depend on what stands around.
+            // The first and last characters depend on the neighbouring bytes.
             let inner = encoded.trim_end_matches('=');
             if inner.len() > 12 {
                 all.push(inner.as_bytes()[4..inner.len() - 4].to_vec());
@@ -94,67 +96,95 @@ pub fn disguises(secret: &str) -> Vec<Vec<u8>> {
     all
 }
 
-/// What was seen in the process list; a test whose home ends tells it.
+/// Adds a home whose processes are searched, too.
+#[allow(unused_variables)] // Only integration tests on Linux search processes.
+pub fn register_home(folder: &Path) {
+    #[cfg(all(test, target_os = "linux"))]
+    processes::add_home(folder);
+}
+
+/// What was found in the process list; a home that is dropped reports it.
 pub fn seen_in_processes() -> Option<String> {
     #[cfg(all(test, target_os = "linux"))]
-    return processes::told();
+    return processes::found();
     #[cfg(not(all(test, target_os = "linux")))]
     None
 }
 
-/// Arguments and environments of every process that runs in one of the tests' homes.
+/// Searches arguments and environments of every process in a home of this test run. Other runs on
+/// the same machine are left alone: their secrets are partly the same, and they search for
+/// themselves.
 #[cfg(all(test, target_os = "linux"))]
 mod processes {
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
     use std::sync::{Mutex, Once, PoisonError};
     use std::thread;
     use std::time::Duration;
 
-    use super::{find, Kind};
+    use super::{find, SecretKind};
 
-    /// Where a user puts secrets on purpose.
+    /// Variables into which users put secrets on purpose.
     const OWN_VARIABLES: [&[u8]; 3] = [
         b"AGE_OAUTH_CLIENT_SECRET=",
         b"AGE_OAUTH_VAULT_KEY=",
         b"AGE_OAUTH_VAULT_PASSPHRASE=",
     ];
 
-    static SEEN: Mutex<Option<String>> = Mutex::new(None);
+    /// The folders of all homes so far.
+    static HOMES: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+    static FOUND: Mutex<Option<String>> = Mutex::new(None);
+
+    pub(super) fn add_home(folder: &Path) {
+        let mut homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
+        homes.push(folder.as_os_str().as_bytes().to_vec());
+    }
+
+    /// Whether a variable names a folder in one of the homes.
+    fn is_in_a_home(variable: &[u8]) -> bool {
+        let path = ["HOME=", "AGE_OAUTH_HOME="]
+            .iter()
+            .find_map(|name| variable.strip_prefix(name.as_bytes()));
+        let homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
+        path.is_some_and(|path| homes.iter().any(|home| path.starts_with(home)))
+    }
 
     pub(super) fn watch() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             thread::spawn(|| loop {
-                look();
+                scan();
                 thread::sleep(Duration::from_millis(50));
             });
         });
     }
 
-    pub(super) fn told() -> Option<String> {
-        SEEN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn found() -> Option<String> {
+        FOUND.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn look() {
+    fn scan() {
         let own = std::process::id().to_string();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let name = entry.file_name();
             let is_process = name.to_string_lossy().bytes().all(|b| b.is_ascii_digit());
             if is_process && name.to_string_lossy() != own {
-                if let Some(what) = look_at(&entry.path()) {
-                    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-                    seen.get_or_insert(what);
+                if let Some(what) = scan_process(&entry.path()) {
+                    let mut first = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+                    first.get_or_insert(what);
                 }
             }
         }
     }
 
-    /// A process may end at any time, and then there is nothing to see.
-    fn look_at(process: &Path) -> Option<String> {
+    /// A process may end at any time; then there is nothing to find.
+    fn scan_process(process: &Path) -> Option<String> {
         let environment = fs::read(process.join("environ")).ok()?;
         let variables = || environment.split(|byte| *byte == 0);
-        if !variables().any(|one| one.starts_with(b"AGE_OAUTH_HOME=")) {
+        let has_store = variables().any(|one| one.starts_with(b"AGE_OAUTH_HOME="));
+        if !has_store || !variables().any(is_in_a_home) {
             return None;
         }
         let line = fs::read(process.join("cmdline")).ok()?;
@@ -167,11 +197,11 @@ mod processes {
                 return Some(format!("an argument of {program}"));
             }
         }
-        // What `exec` and `export-env` are there for.
+        // Children of `exec` and shells after `export-env` have the access token.
         let is_ours = program.ends_with("age-oauth");
         for variable in variables() {
             let own = OWN_VARIABLES.iter().any(|name| variable.starts_with(name));
-            let allowed = |kind: &Kind| *kind == Kind::Access && !is_ours;
+            let allowed = |kind: &SecretKind| *kind == SecretKind::Access && !is_ours;
             if !own && find(variable).iter().any(|kind| !allowed(kind)) {
                 let name = variable.split(|byte| *byte == b'=').next()?;
                 let name = String::from_utf8_lossy(name);

@@ -1,5 +1,5 @@
-//! A portal that answers with anything but what it should: each endpoint with each fault. Whatever it says, the command
-//! ends with a code that tells what happened, in bounded time, with a clean terminal, and no sign-in is lost by it.
+//! A portal that sends wrong responses: each endpoint with each fault. The command ends in bounded
+//! time with an exit code that fits, the terminal stays clean, and no sign-in is lost.
 
 #![allow(clippy::print_stdout)] // How many faults were tried.
 
@@ -13,20 +13,22 @@ use crate::http::is_harmless;
 use crate::support::home::{Home, Outcome};
 use crate::support::invariants::stored_refresh_token;
 use crate::support::portal::{Endpoint, Fault, Portal, PortalVersion, APP_ID};
-use crate::support::scenario::{add, add_service, let_it_age, let_it_expire, sign_in};
+use crate::support::scenario::{
+    add, add_application, add_arguments, age_sign_in, expire_token, sign_in,
+};
 
-/// What a fault may make of a command that needs the answer.
+/// What a fault may do to a command that needs the response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// No answer: as if the portal were away, or were none.
+    /// No response: as if the portal were unreachable or not a portal.
     None,
-    /// No answer, and the portal has done what was asked for.
+    /// No response, but the portal has processed the request.
     Lost,
-    /// An answer, though a strange one: taken as far as it makes sense, or refused.
+    /// An unusual response: used as far as it is valid, or refused.
     Odd,
 }
 
-/// Longer than the commands wait here.
+/// Longer than the timeout of the commands here.
 const EVER: Duration = Duration::from_secs(20);
 
 fn answer(body: &[u8]) -> Fault {
@@ -43,7 +45,7 @@ fn head(head: &str) -> Fault {
     Fault::Raw(format!("{head}\r\nContent-Length: 2\r\n\r\n{{}}").into_bytes())
 }
 
-/// Everything that a portal might need escape sequences in.
+/// A text with every kind of escape sequence.
 fn escapes() -> serde_json::Value {
     let text = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{1b}[31m\r\u{202e}\u{2066}\u{0}\u{9b}1m";
     json!({
@@ -53,7 +55,7 @@ fn escapes() -> serde_json::Value {
     })
 }
 
-/// A fault, its name, and what it may do.
+/// A fault, its name, and its effect.
 type Named = (String, Fault, Effect);
 
 fn faults(portal: &Portal) -> Vec<Named> {
@@ -67,7 +69,7 @@ fn named(name: &str, fault: Fault, effect: Effect) -> Named {
     (name.to_owned(), fault, effect)
 }
 
-/// Answers that come late, in part, or as something else.
+/// Responses that are late, incomplete, or something else.
 fn bodies() -> Vec<Named> {
     use Effect::{Lost, None, Odd};
     let mut all: Vec<Named> = Fault::malformed()
@@ -109,7 +111,7 @@ fn bodies() -> Vec<Named> {
     all
 }
 
-/// Answers that say no, later, elsewhere, or with escape sequences.
+/// Responses that refuse, ask for a retry, redirect, or contain escape sequences.
 fn statuses(portal: &Portal) -> Vec<Named> {
     use Effect::{None, Odd};
     let mut all = Vec::new();
@@ -172,7 +174,7 @@ fn statuses(portal: &Portal) -> Vec<Named> {
     all
 }
 
-/// Heads that no server should send.
+/// Invalid response headers.
 fn heads() -> Vec<Named> {
     use Effect::{None, Odd};
     let mut all = Vec::new();
@@ -199,7 +201,7 @@ fn heads() -> Vec<Named> {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked",
         ),
         (
-            "an encoding that nobody knows",
+            "an unknown encoding",
             "HTTP/1.1 200 OK\r\nContent-Encoding: zstd",
         ),
         (
@@ -218,11 +220,11 @@ fn heads() -> Vec<Named> {
     all
 }
 
-/// A command, the endpoint that it cannot do without, and what it ends with where that fails.
+/// A command, the endpoint that it needs, and its exit codes if that endpoint fails.
 struct Case {
     endpoint: Endpoint,
     name: &'static str,
-    /// Codes after no answer, after an answer that was lost, after an odd one.
+    /// Exit codes after no response, after a lost response, after an unusual one.
     codes: [&'static [i32]; 3],
 }
 
@@ -276,7 +278,7 @@ const CASES: [Case; 9] = [
 
 fn act(case: &Case, home: &Home, portal: &Portal) -> Outcome {
     let bounded = |words: &[&str]| {
-        // A portal that never answers costs no more than this.
+        // The longest time that a portal which never answers may cost.
         home.run([&["--timeout", "4s"], words].concat()).done()
     };
     match case.endpoint {
@@ -289,18 +291,7 @@ fn act(case: &Case, home: &Home, portal: &Portal) -> Outcome {
         Endpoint::Root => {
             let ca = portal.ca_file(home.path()).display().to_string();
             let url = portal.url();
-            bounded(&[
-                "connections",
-                "add",
-                "--label",
-                "new",
-                "--portal",
-                &url,
-                "--client-id",
-                APP_ID,
-                "--verify-ssl",
-                &ca,
-            ])
+            bounded(&add_arguments("new", &url, APP_ID, &ca))
         }
         Endpoint::GenerateToken => bounded(&[
             "token",
@@ -314,12 +305,12 @@ fn act(case: &Case, home: &Home, portal: &Portal) -> Outcome {
     }
 }
 
-/// Every fault at one endpoint; how many.
+/// Runs every fault at one endpoint and returns their number.
 fn every_fault(case: &Case) -> usize {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();
-    add_service(&home, &portal, "service");
+    add_application(&home, &portal, "service");
     home.run(["token", "-c", "service"]).done().ok();
     let all = faults(&portal);
     let count = all.len();
@@ -327,8 +318,8 @@ fn every_fault(case: &Case) -> usize {
         let what = format!("{}: {name}", case.name);
         if case.endpoint == Endpoint::Exchange {
             sign_in(&home, &portal, "prod").ok();
-            let_it_expire(&home, "prod");
-            let_it_age(&home, "prod", 6);
+            expire_token(&home, "prod");
+            age_sign_in(&home, "prod", 6);
         }
         let before = stored_refresh_token(&home, "prod").unwrap();
         portal.set(|rules| rules.fault_always(case.endpoint, fault));
@@ -348,19 +339,19 @@ fn every_fault(case: &Case) -> usize {
             assert!(said.stderr.contains("error: "), "{what}: {}", said.stderr);
         }
         match (case.endpoint, said.code) {
-            // Signed out, whatever the portal said.
+            // Signed out, whatever the portal answered.
             (Endpoint::Revoke, _) => {
                 assert_eq!(stored_refresh_token(&home, "prod"), None, "{what}");
                 sign_in(&home, &portal, "prod").ok();
             }
-            // The one way to lose a sign-in: extended, and the answer was lost.
+            // The one way to lose a sign-in: it was extended, and the response was lost.
             (Endpoint::Exchange, 3) => {
                 assert!(!portal.accepts_refresh_token(&before), "{what}");
                 sign_in(&home, &portal, "prod").ok();
             }
-            // There was no time left to ask what became of it: the next one does.
+            // There was no time left to find out; the next command does.
             (Endpoint::Exchange, 6) if !portal.accepts_refresh_token(&before) => {
-                portal.forgive_spent(&before);
+                portal.allow_retry_of_spent(&before);
                 home.run(["token", "-c", "prod"]).done().code(3);
                 sign_in(&home, &portal, "prod").ok();
             }
@@ -369,7 +360,7 @@ fn every_fault(case: &Case) -> usize {
                     .done()
                     .ok();
             }
-            // Signed in anew, if only for a moment, by what the portal said.
+            // Signed in again according to the portal's response, even if that is useless.
             (Endpoint::Code, 0) => {
                 sign_in(&home, &portal, "prod").ok();
             }
@@ -387,7 +378,7 @@ fn every_fault(case: &Case) -> usize {
 }
 
 #[test]
-fn no_answer_of_a_portal_costs_a_sign_in_hangs_or_plays_with_the_terminal() {
+fn no_response_of_a_portal_loses_a_sign_in_hangs_or_controls_the_terminal() {
     let tried: usize = thread::scope(|scope| {
         let running: Vec<_> = CASES
             .iter()
@@ -398,9 +389,9 @@ fn no_answer_of_a_portal_costs_a_sign_in_hangs_or_plays_with_the_terminal() {
     println!("{tried} faults");
 }
 
-/// Before there is a request: TLS that stops, breaks off, or is none.
+/// Before there is a request: TLS that stalls, breaks off, or is not TLS.
 #[test]
-fn a_handshake_that_fails_is_told_and_costs_nothing() {
+fn a_failed_tls_handshake_is_reported_and_loses_nothing() {
     let (portal, home) = crate::signed_in();
     for (name, fault) in [
         ("closed", Fault::TlsClose),
