@@ -286,8 +286,8 @@ impl Decision {
             Self::Cached => "cached",
             Self::Renewed => "renewed",
             Self::RenewedByAnother => "renewed_by_another",
-            Self::Extended => "exchanged",
-            Self::Fallback => "kept",
+            Self::Extended => "extended",
+            Self::Fallback => "fallback",
             Self::SignedIn => "signed_in",
             Self::SignedOut => "signed_out",
         }

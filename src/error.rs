@@ -1,51 +1,64 @@
-//! What can go wrong, told apart by what a caller can do about it.
+//! The library's errors, one variant per thing that a caller can do about it.
 //!
 //! Each variant is a choice of the caller: correct the input, sign in, unlock something, try later, ask an
-//! administrator. Texts name the thing (label, URL, path) and never hold a secret or the body of an answer.
+//! administrator. Texts name the thing (label, URL, path) and never contain a secret or the body of a response.
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::keychain::ItemKind;
 
-/// Anything that the library refuses or fails to do.
+/// Why a function of this crate failed.
+///
+/// A new variant needs a decision in `cli/exit_code.rs` (kind and exit code) and in `cli/hints.rs`
+/// (what to run next); both match without a wildcard.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
     File {
-        /// What was tried: `read`, `write`, `lock` …
-        action: &'static str,
+        /// What was tried.
+        action: FileAction,
         /// Which file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A file is there but does not say what it should.
+    /// The port of a loopback redirect URI could not be opened.
+    Listen {
+        /// Address and port, for example `127.0.0.1:53682`.
+        address: String,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The operating system returned no random numbers.
+    Random,
+    /// A file exists, but its content is not valid.
     Corrupt {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
-    /// A value given by a person or a program cannot be used.
+    /// A value that the caller supplied cannot be used.
     Invalid {
-        /// Which one: `label`, `portal URL` …
+        /// Which value: `label`, `portal URL` …
         what: &'static str,
-        /// Why not.
+        /// Why it cannot be used.
         why: String,
     },
-    /// Nobody is signed in, or the portal no longer honours the sign-in. A person must sign in.
+    /// There is no sign-in, or the portal no longer accepts it. A person must sign in.
     SignInNeeded {
         /// The connection's label.
         connection: String,
         /// What happened to the sign-in.
         why: SignInNeeded,
     },
-    /// There is no such connection.
+    /// No connection has this name.
     NoConnection {
-        /// What was asked for; nothing where no name was given and no default is set.
+        /// The name that was asked for; `None` if no name was given and there is no default.
         wanted: Option<String>,
         /// Labels that exist (a few of them).
         known: Vec<String>,
@@ -55,23 +68,23 @@ pub enum Error {
         /// The label.
         label: String,
     },
-    /// Several connections fit.
+    /// Several connections match.
     Ambiguous {
-        /// What was asked for.
+        /// The name that was asked for; `None` if no name was given.
         wanted: Option<String>,
-        /// The labels that fit.
+        /// The labels that match.
         candidates: Vec<String>,
     },
-    /// The keychain did not do what was asked.
+    /// The keychain failed.
     Keychain {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
         /// Which item was wanted, where one is concerned.
         item: Option<ItemKind>,
-        /// What the keychain said.
+        /// Which keychain, and why.
         error: KeychainError,
     },
-    /// The portal could not be reached, or what answered is no portal. Trying later may help.
+    /// The portal could not be reached, or the response is not from a portal. Trying later may help.
     Unreachable {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
@@ -80,7 +93,7 @@ pub enum Error {
         /// What happened.
         why: Unreachable,
     },
-    /// The portal, or the web server in front of it, answered no. Trying later does not help.
+    /// The portal, or the web server in front of it, refused the request. Trying later does not help.
     Refused {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
@@ -89,52 +102,102 @@ pub enum Error {
         /// What was refused.
         why: Refusal,
     },
-    /// Another process works on this connection and did not finish in time.
+    /// Another process holds a lock on this connection or file and did not release it in time.
     Busy {
         /// The connection's label, or the file that is locked.
         what: String,
-        /// Its process id, where known.
+        /// Its process ID, where known.
         pid: Option<u32>,
     },
+}
+
+/// What was tried on a file or folder. The text completes "cannot …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileAction {
+    /// Read its content, or list a folder.
+    Read,
+    /// Write its content.
+    Write,
+    /// Create it.
+    Create,
+    /// Add to its end.
+    Append,
+    /// Move a full log to `.1`.
+    Rotate,
+    /// Rename it.
+    Rename,
+    /// Delete it.
+    Remove,
+    /// Overwrite a secret before the file is deleted.
+    Overwrite,
+    /// Take its lock.
+    Lock,
+    /// Take away the access of other users.
+    Restrict,
+    /// Read who may access it (Windows).
+    ReadAccessList,
+    /// Make a relative path absolute.
+    Locate,
+}
+
+impl fmt::Display for FileAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Create => "create",
+            Self::Append => "append to",
+            Self::Rotate => "rotate",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+            Self::Overwrite => "overwrite",
+            Self::Lock => "lock",
+            Self::Restrict => "restrict access to",
+            Self::ReadAccessList => "read the access list of",
+            Self::Locate => "locate",
+        })
+    }
 }
 
 /// Why a person must sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignInNeeded {
-    /// Nobody has signed in yet, or somebody signed out.
+    /// There has been no sign-in yet, or it was ended by a sign-out.
     Never,
-    /// It was made on another machine; keychains do not travel.
+    /// It was created on another machine (named here), and secrets stay in that machine's keychain.
     OtherMachine(String),
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// The portal does not know it any more (revoked, replaced, keys renewed).
+    /// The portal no longer accepts it: revoked, replaced, or the portal's keys were renewed.
     NoLongerAccepted,
-    /// The portal extended it, but the answer was lost on the way.
+    /// The portal extended it, but its response was lost, so the new refresh token is unknown.
     ExtensionLost,
-    /// No code arrived in time. Holds the redirect URI that the portal must know.
+    /// No authorization code arrived in time. Holds the redirect URI that must be registered.
     TimedOut(String),
-    /// No code was given.
+    /// No authorization code was given.
     NoCode,
-    /// Somebody else signed in; that needs consent.
+    /// Another user signed in; replacing the stored user needs consent.
     OtherUser {
-        /// Who is stored.
+        /// The user that the connection's sign-in belongs to.
         stored: String,
-        /// Who signed in.
+        /// The user who signed in now.
         signed_in: String,
     },
-    /// The answer belongs to another sign-in attempt or another portal.
+    /// The response belongs to another sign-in attempt or another portal.
     MismatchedResponse,
 }
 
-/// What a keychain said.
+/// How a keychain failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeychainError {
-    /// The platform's own name: `Secret Service`, `Windows Credential Manager`, `macOS Keychain`, `vault`.
+    /// The platform's own name: `Secret Service`, `Windows Credential Manager`, `macOS Keychain`,
+    /// `vault`.
     pub keychain: &'static str,
     /// What a caller can do about it.
     pub reason: KeychainReason,
-    /// The cause, for people. Never a secret.
+    /// The cause, in words. Never contains a secret.
     pub detail: String,
 }
 
@@ -142,19 +205,19 @@ pub struct KeychainError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeychainReason {
-    /// There is no keychain here, or no key for the vault: use another kind or start it.
+    /// This machine has no keychain, or the vault has no key: start one, or use another kind.
     Missing,
     /// It is locked: unlock it.
     Locked,
-    /// It said no, or failed in a way of its own.
+    /// It refused, or failed for a reason of its own.
     Refused,
-    /// It did not answer in time.
+    /// It did not respond in time.
     Timeout,
-    /// The item is gone, torn, or not ours: sign in or enter the secret again.
+    /// The item is missing, incomplete, or not ours: sign in or enter the secret again.
     Lost,
-    /// The item belongs to another portal or client id than `meta.json` names.
+    /// The item belongs to another portal or client ID than `meta.json` names.
     Mismatch,
-    /// Several items answer to one name: writing it again repairs that.
+    /// Several items have one name: writing the item again removes the others.
     Ambiguous,
 }
 
@@ -174,135 +237,139 @@ impl KeychainReason {
     }
 }
 
-/// Why no portal's answer came.
+/// Why there is no response from a portal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unreachable {
     /// The host name is unknown.
     Dns,
-    /// No connection. Holds the system's words.
+    /// The TCP connection failed. Holds the operating system's message.
     Connect(String),
     /// The TLS handshake failed.
     Tls(Box<TlsFailure>),
-    /// The proxy refused or could not be used. Holds what it said; `authentication` where it asked for a password (407).
+    /// The proxy refused or could not be used.
     Proxy {
-        /// The proxy, without user info.
+        /// The proxy, without user name and password.
         proxy: String,
         /// What happened.
         what: String,
         /// Whether it asked for a password (407).
         authentication: bool,
     },
-    /// No answer in time.
+    /// No response in time.
     Timeout,
-    /// The connection broke before the whole answer had come. Holds the system's words.
+    /// The connection was lost before the whole response arrived. Holds the operating system's
+    /// message.
     Broken(String),
-    /// An HTTP status that asks to come back later: 429, 5xx.
+    /// An HTTP status that means "try later": 429, 5xx.
     Status(u16),
-    /// Something answered that is no ArcGIS portal: HTML, other JSON, a foreign status.
+    /// The response is not from an ArcGIS portal: HTML, other JSON, an unexpected status.
     NotAPortal {
         /// HTTP status.
         status: u16,
-        /// The page's title, where it was HTML with one.
+        /// The title of an HTML page, where it has one.
         title: Option<String>,
     },
-    /// The answer sends us elsewhere; secrets do not follow.
+    /// The response redirects to another address; secrets do not follow redirects.
     Redirected {
         /// HTTP status.
         status: u16,
-        /// The host it names.
+        /// The host that the redirect names, if any.
         to: Option<String>,
     },
-    /// The answer is larger than any portal's.
+    /// The response is larger than the limit for portal responses.
     TooLarge,
 }
 
 /// A certificate that was not accepted, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFailure {
-    /// What is wrong.
+    /// The reason.
     pub kind: TlsFailureKind,
-    /// What the server's certificate says, where one was shown and could be read.
+    /// The server's certificate; `None` if the server sent none or it could not be parsed.
     pub certificate: Option<CertificateFacts>,
-    /// The chain as shown, leaf first, DER.
+    /// The chain that the server sent, leaf first, DER.
     pub chain: Vec<Vec<u8>>,
 }
 
-/// What is wrong with a TLS handshake.
+/// Why a TLS handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsFailureKind {
     /// Signed by an authority that is not trusted here.
     UnknownIssuer,
-    /// Signed by itself, and not one of the certificates trusted for this connection.
+    /// Self-signed, and not one of the certificates trusted for this connection.
     SelfSigned,
-    /// Made for other host names.
+    /// Issued for other host names.
     WrongHost,
-    /// Its time is over.
+    /// Expired.
     Expired,
-    /// Its time has not begun; perhaps this machine's clock is wrong.
+    /// Not valid yet; perhaps this machine's clock is wrong.
     NotYetValid,
-    /// Withdrawn by its issuer.
+    /// Revoked by its issuer.
     Revoked,
-    /// Anything else; holds the library's words.
+    /// Anything else; holds the TLS library's message.
     Other(String),
 }
 
-/// What a certificate says.
+/// The fields of a certificate that people compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
-    /// Whom it names.
+    /// The subject's distinguished name.
     pub subject: String,
-    /// Who signed it.
+    /// The issuer's distinguished name.
     pub issuer: String,
-    /// From when it is valid, UTC, RFC 3339.
+    /// Start of validity, UTC, RFC 3339.
     pub not_before: String,
-    /// Until when it is valid, UTC, RFC 3339.
+    /// End of validity, UTC, RFC 3339.
     pub not_after: String,
-    /// Host names and addresses it was made for.
+    /// Host names and addresses that it is valid for.
     pub names: Vec<String>,
     /// SHA-256 of the DER form, upper-case hexadecimal in pairs with colons.
     pub sha256: String,
-    /// Subject and issuer are the same.
+    /// Whether subject and issuer are the same.
     pub self_signed: bool,
 }
 
-/// What the portal, or the web server in front of it, said no to.
+/// What the portal, or the web server in front of it, refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The client id is unknown there.
+    /// The client ID is not registered.
     ClientId,
     /// The client secret is wrong or was reset.
     ClientSecret,
     /// The redirect URI is not registered, or missing.
     RedirectUri,
-    /// The authorization code is wrong, used, expired, or of another portal. Holds the portal's words.
+    /// The authorization code is wrong, used, expired, or from another portal. Holds the portal's
+    /// message.
     Code(String),
-    /// The person declined at the portal's page.
+    /// The person declined the sign-in on the portal's page.
     Denied,
-    /// The token is good but not for this.
+    /// The token is valid, but its user or application lacks the privilege.
     Privilege,
-    /// A fresh token was rejected; the Referer may be wrong.
+    /// A new token was rejected; the Referer may be wrong.
     FreshToken,
-    /// The portal grants no token for this server: it is not one of its own. Holds the portal's words.
+    /// The portal does not issue tokens for this server, because the server is not federated with
+    /// it. Holds the portal's message.
     Server(String),
-    /// The web server in front asks for a sign-in of its own: `Negotiate`, `NTLM`, `Basic`, `certificate`.
+    /// The web server in front asks for a sign-in of its own: `Negotiate`, `NTLM`, `Basic`,
+    /// `certificate`.
     WebTier(Vec<String>),
-    /// The portal rejects a way of asking. Holds the portal's words.
+    /// Any other refusal.
     Other {
-        /// The portal's error code.
+        /// The portal's error code, where it sent one.
         code: Option<i64>,
-        /// The portal's words, cut to one line of bounded length.
+        /// The portal's message, cut to one line of bounded length.
         text: String,
     },
 }
 
-/// What most functions of this crate return.
+/// The result of most functions of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Names the connection in an error that arose where its label was not known.
+    /// Adds the connection's label to an error that was created where the label was not known.
     #[must_use]
     pub fn about(mut self, label: &str) -> Self {
         match &mut self {
@@ -316,20 +383,27 @@ impl Error {
         self
     }
 
-    /// Whether the same request may succeed later without anybody doing anything.
+    /// Whether the same call may succeed later without any change.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Busy { .. })
     }
 
     pub(crate) fn file(
-        action: &'static str,
+        action: FileAction,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File {
             action,
             path,
+            source,
+        }
+    }
+
+    pub(crate) fn listen(address: SocketAddr, source: io::Error) -> Self {
+        Self::Listen {
+            address: address.to_string(),
             source,
         }
     }
@@ -363,7 +437,7 @@ impl From<KeychainError> for Error {
     }
 }
 
-/// Names the connection in brackets, where one is concerned.
+/// The connection in brackets, where one is concerned.
 struct Of<'a>(&'a Option<String>);
 
 impl fmt::Display for Of<'_> {
@@ -380,7 +454,11 @@ impl fmt::Display for Error {
         match self {
             Self::File { action, path, .. } => write!(f, "cannot {action} `{}`", path.display()),
             Self::Corrupt { path, why } => {
-                write!(f, "`{}` cannot be understood: {why}", path.display())
+                write!(f, "`{}` is not valid: {why}", path.display())
+            }
+            Self::Listen { address, .. } => write!(f, "cannot listen on `{address}`"),
+            Self::Random => {
+                f.write_str("the random number generator of the operating system failed")
             }
             Self::Invalid { what, why } => write!(f, "{what}: {why}"),
             Self::SignInNeeded { connection, why } => {
@@ -391,13 +469,13 @@ impl fmt::Display for Error {
                 ..
             } => write!(f, "no connection `{wanted}`"),
             Self::NoConnection { wanted: None, .. } => f.write_str("no connection chosen"),
-            Self::NameTaken { label } => write!(f, "a connection `{label}` exists already"),
+            Self::NameTaken { label } => write!(f, "a connection `{label}` already exists"),
             Self::Ambiguous {
                 wanted: Some(wanted),
                 candidates,
-            } => write!(f, "`{wanted}` fits {} connections", candidates.len()),
+            } => write!(f, "`{wanted}` matches {} connections", candidates.len()),
             Self::Ambiguous { wanted: None, .. } => {
-                f.write_str("several connections exist and none is the default")
+                f.write_str("there are several connections and no default")
             }
             Self::Keychain {
                 connection, error, ..
@@ -415,7 +493,7 @@ impl fmt::Display for Error {
                 why,
             } => write!(f, "{why} at {url}{}", Of(connection)),
             Self::Busy { what, pid } => {
-                write!(f, "another age-oauth process is busy with `{what}`")?;
+                write!(f, "another age-oauth process is using `{what}`")?;
                 match pid {
                     Some(pid) => write!(f, " (process {pid})"),
                     None => Ok(()),
@@ -428,7 +506,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File { source, .. } => Some(source),
+            Self::File { source, .. } | Self::Listen { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -437,26 +515,27 @@ impl std::error::Error for Error {
 impl fmt::Display for SignInNeeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Never => f.write_str("nobody is signed in"),
+            Self::Never => f.write_str("not signed in"),
             Self::OtherMachine(machine) => write!(
                 f,
-                "it was made on the machine `{machine}`, and keychains do not travel"
+                "the sign-in was created on the machine `{machine}`, and its tokens are in the keychain there"
             ),
-            Self::Expired => f.write_str("it has expired"),
-            Self::NoLongerAccepted => f.write_str("the portal no longer honours it"),
+            Self::Expired => f.write_str("the sign-in has expired"),
+            Self::NoLongerAccepted => f.write_str("the portal no longer accepts the sign-in"),
             Self::ExtensionLost => {
-                f.write_str("the portal extended it, but its answer was lost on the way")
+                f.write_str("the portal extended the sign-in, but its response was lost")
             }
             Self::TimedOut(uri) => write!(
                 f,
-                "no code came back in time; the portal must know the redirect URI {uri}"
+                "no code arrived in time; the redirect URI {uri} must be registered at the portal"
             ),
             Self::NoCode => f.write_str("no code was given"),
-            Self::OtherUser { stored, signed_in } => {
-                write!(f, "`{signed_in}` signed in, but it belongs to `{stored}`")
-            }
+            Self::OtherUser { stored, signed_in } => write!(
+                f,
+                "`{signed_in}` signed in, but the connection belongs to `{stored}`"
+            ),
             Self::MismatchedResponse => {
-                f.write_str("the answer belongs to another sign-in attempt or another portal")
+                f.write_str("the response belongs to another sign-in attempt or another portal")
             }
         }
     }
@@ -469,10 +548,17 @@ impl fmt::Display for KeychainError {
             KeychainReason::Missing => write!(f, "{name} is not available: {detail}"),
             KeychainReason::Locked => write!(f, "{name} is locked: {detail}"),
             KeychainReason::Refused => write!(f, "{name} refused: {detail}"),
-            KeychainReason::Timeout => write!(f, "{name} did not answer: {detail}"),
+            KeychainReason::Timeout => write!(f, "{name} did not respond: {detail}"),
             KeychainReason::Lost => write!(f, "{name} has no usable item: {detail}"),
-            KeychainReason::Mismatch => write!(f, "{name} holds an item for elsewhere: {detail}"),
-            KeychainReason::Ambiguous => write!(f, "{name} holds several such items: {detail}"),
+            KeychainReason::Mismatch => {
+                write!(
+                    f,
+                    "{name} has an item for another portal or application: {detail}"
+                )
+            }
+            KeychainReason::Ambiguous => {
+                write!(f, "{name} has several items of one name: {detail}")
+            }
         }
     }
 }
@@ -481,11 +567,11 @@ impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dns => f.write_str("unknown host name"),
-            Self::Connect(words) => write!(f, "no connection ({words})"),
-            Self::Tls(failure) => write!(f, "TLS failed, {}", failure.kind),
-            Self::Proxy { proxy, what, .. } => write!(f, "the proxy {proxy} said no ({what})"),
-            Self::Timeout => f.write_str("no answer in time"),
-            Self::Broken(words) => write!(f, "the connection broke ({words})"),
+            Self::Connect(message) => write!(f, "cannot connect ({message})"),
+            Self::Tls(failure) => write!(f, "TLS failed: {}", failure.kind),
+            Self::Proxy { proxy, what, .. } => write!(f, "the proxy {proxy} failed ({what})"),
+            Self::Timeout => f.write_str("no response in time"),
+            Self::Broken(message) => write!(f, "the connection was lost ({message})"),
             Self::Status(status) => write!(f, "the portal is not available now (HTTP {status})"),
             Self::NotAPortal { status, title } => {
                 write!(f, "no ArcGIS portal answers (HTTP {status}")?;
@@ -495,13 +581,16 @@ impl fmt::Display for Unreachable {
                 f.write_str(")")
             }
             Self::Redirected { status, to } => {
-                write!(f, "the answer leads elsewhere (HTTP {status}")?;
+                write!(
+                    f,
+                    "the response redirects to another address (HTTP {status}"
+                )?;
                 if let Some(to) = to {
-                    write!(f, " to {to}")?;
+                    write!(f, ", to {to}")?;
                 }
                 f.write_str(")")
             }
-            Self::TooLarge => f.write_str("the answer is larger than any portal's"),
+            Self::TooLarge => f.write_str("the response is too large"),
         }
     }
 }
@@ -510,16 +599,16 @@ impl fmt::Display for TlsFailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownIssuer => {
-                "the certificate is signed by an authority that is not trusted here"
+                "the certificate is signed by an authority that this machine does not trust"
             }
-            Self::SelfSigned => "the certificate is signed by itself",
-            Self::WrongHost => "the certificate was made for another host name",
+            Self::SelfSigned => "the certificate is self-signed",
+            Self::WrongHost => "the certificate is for another host name",
             Self::Expired => "the certificate has expired",
             Self::NotYetValid => {
                 "the certificate is not valid yet (is this machine's clock right?)"
             }
-            Self::Revoked => "the certificate was withdrawn by its issuer",
-            Self::Other(words) => words,
+            Self::Revoked => "the certificate was revoked by its issuer",
+            Self::Other(message) => message,
         })
     }
 }
@@ -530,14 +619,14 @@ impl fmt::Display for Refusal {
             Self::ClientId => f.write_str("the portal does not know this client ID"),
             Self::ClientSecret => f.write_str("the portal does not accept this client secret"),
             Self::RedirectUri => f.write_str("the portal does not accept this redirect URI"),
-            Self::Code(words) => write!(f, "the portal does not accept this code: {words}"),
+            Self::Code(message) => write!(f, "the portal does not accept this code: {message}"),
             Self::Denied => f.write_str("the sign-in was declined"),
             Self::Privilege => f.write_str("the portal denies permission"),
-            Self::Server(text) => write!(
+            Self::Server(message) => write!(
                 f,
-                "the portal does not vouch for this server, which gets no token ({text})"
+                "the portal does not issue tokens for this server ({message})"
             ),
-            Self::FreshToken => f.write_str("the portal rejects a token it has just issued"),
+            Self::FreshToken => f.write_str("the portal rejects a token that it has just issued"),
             Self::WebTier(schemes) => write!(
                 f,
                 "the web server in front of the portal asks for a sign-in of its own ({})",

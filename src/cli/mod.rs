@@ -1,13 +1,17 @@
-//! The command line: the only code that prints, asks, or opens a browser. It is the library's first client.
+//! The command line: the only code that prints, asks, or opens a browser. It uses the library as any
+//! other client does.
 //!
-//! stdout carries the answer and nothing else; everything said to a person goes to stderr.
+//! stdout carries the answer and nothing else; messages for people go to stderr.
 
 mod args;
 mod commands;
 mod console;
 mod event_log;
+mod exit_code;
 mod failure;
 mod format;
+mod hints;
+mod json;
 mod launch;
 mod prompt;
 mod shared;
@@ -21,15 +25,17 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use serde::Serialize;
 
 pub use launch::Launch;
 pub use shell::{Shell, Unquotable, Variable};
 pub use system::{Ask, AskError, Check, System, Terminals, Zone};
 
-use args::{Cli, Color, Command, ConnectionsCommand, Global};
+use args::{Cli, Color, Command, Global};
 use console::{Console, OutputOptions};
 use event_log::{EventLog, LogScope};
-use failure::{Failure, Outcome, DONE};
+use exit_code::ExitCode;
+use failure::{Failure, Outcome};
 
 use crate::connection::{Connection, ConnectionId, Tls};
 use crate::context::{Context, Deadline, Event, Notice};
@@ -46,43 +52,47 @@ where
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     if commands::complete(&arguments) {
-        return DONE;
+        return ExitCode::Done.number();
     }
     let parsed = Cli::command()
         .try_get_matches_from(&arguments)
-        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, command_name(&matches))));
-    match parsed {
-        Ok((cli, name)) => {
-            CommandContext::new(&cli.global, &name, wants_json(cli.command.as_ref()), system)
-                .serve(cli)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let code = match parsed {
+        Ok((cli, matches)) => {
+            let (name, json) = command_name(&matches);
+            CommandContext::new(&cli.global, &name, json, system).serve(cli)
         }
         Err(error) => unparsed(&error, &arguments, system),
-    }
+    };
+    code.number()
 }
 
 /// What a terminal shows of an error, and the same as JSON.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn shown(error: crate::error::Error) -> (String, String) {
     let failure = Failure::from(error);
-    let words = failure.text();
-    words.map_or_else(Default::default, |words| {
-        (words.lines("error:", "hint:"), failure.json_line(&words))
+    let text = failure.text();
+    text.map_or_else(Default::default, |text| {
+        (text.lines("error:", "hint:"), failure.json_line(&text))
     })
 }
 
-/// `token`, `connections list`; empty where no command was given.
-fn command_name(matches: &ArgMatches) -> String {
-    let mut words = Vec::new();
+/// The command's name (`token`, `connections list`; empty if there is none), and whether it has the
+/// flag `--json` and got it.
+fn command_name(matches: &ArgMatches) -> (String, bool) {
+    let mut names = Vec::new();
     let mut matches = matches;
-    while let Some((word, further)) = matches.subcommand() {
-        words.push(word);
-        matches = further;
+    while let Some((name, inner)) = matches.subcommand() {
+        names.push(name);
+        matches = inner;
     }
-    words.join(" ")
+    let json = matches!(matches.try_get_one::<bool>("json"), Ok(Some(true)));
+    (names.join(" "), json)
 }
 
-/// `--help` and `--version` are answers; the rest is wrong usage.
-fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> u8 {
+/// Handles a command line that clap does not hand on: `--help` and `--version` are answers, the rest
+/// is wrong usage.
+fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> ExitCode {
     let colored = system.terminal.colors && system.environment.var("NO_COLOR").is_none();
     let text = if colored {
         error.render().ansi().to_string()
@@ -93,11 +103,13 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        // A reader that left (`--help | head`) is no failure.
+        // If the reader has ended (`--help | head`), that is not a failure.
         let _ = system.out.write_all(text.as_bytes());
-        return DONE;
+        return ExitCode::Done;
     }
-    let failure = Failure::usage("");
+    let message = error.render().to_string();
+    let message = message.lines().next().unwrap_or_default();
+    let failure = Failure::usage_hint(message.trim_start_matches("error: "), "age-oauth --help");
     let context = Context {
         clock: system.clock.clone(),
         environment: system.environment.clone(),
@@ -105,55 +117,17 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     };
     EventLog::new(&system, "", &context, |_| ()).unparsed(&failure);
     commands::fail_unparsed(&mut system, arguments);
-    if arguments.iter().any(|argument| argument == "--json") {
-        let message = error.render().to_string();
-        let message = message.lines().next().unwrap_or_default();
-        let line = serde_json::json!({
-            "error": {
-                "kind": "usage",
-                "message": message.trim_start_matches("error: "),
-                "hint": "age-oauth --help",
-                "code": 2,
-            },
-            "format_version": 1,
-        });
-        let _ = writeln!(system.err, "{}", format::json_text(&line.to_string()));
-    } else {
-        let _ = system.err.write_all(text.as_bytes());
-    }
-    failure.code()
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let text = match failure.text() {
+        Some(words) if json => failure.json_line(&words) + "\n",
+        _ => text,
+    };
+    // If stderr is closed, the exit code is all that is left.
+    let _ = system.err.write_all(text.as_bytes());
+    failure.exit_code()
 }
 
-fn wants_json(command: Option<&Command>) -> bool {
-    match command {
-        Some(Command::Connections(command)) => match command {
-            ConnectionsCommand::List(args) => args.json,
-            ConnectionsCommand::Show(args) => args.json,
-            ConnectionsCommand::Import(args) => args.json,
-            ConnectionsCommand::Info(args) => args.json,
-            ConnectionsCommand::Use(args) => args.json,
-            _ => false,
-        },
-        Some(Command::Login(args)) => args.json,
-        Some(Command::Logout(args)) => args.json,
-        Some(Command::Whoami(args)) => args.json,
-        Some(Command::Token(args)) => args.json,
-        Some(Command::Status(args)) => args.json,
-        Some(Command::Refresh(args)) => args.json,
-        Some(Command::Doctor(args)) => args.json,
-        Some(
-            Command::ExportEnv(_)
-            | Command::Exec(_)
-            | Command::Api(_)
-            | Command::Vault(_)
-            | Command::Completions(_)
-            | Command::Man(_),
-        )
-        | None => false,
-    }
-}
-
-/// What every command works with: the system, the conversation, and how it was called.
+/// What every command works with: the system, the console, the log, and the global options.
 struct CommandContext {
     system: System,
     console: Console,
@@ -210,7 +184,7 @@ impl CommandContext {
         self.system.terminal.stdin && !self.no_input
     }
 
-    fn serve(mut self, cli: Cli) -> u8 {
+    fn serve(mut self, cli: Cli) -> ExitCode {
         let outcome = match cli.command {
             None => commands::overview(&mut self),
             Some(Command::Connections(command)) => {
@@ -232,15 +206,15 @@ impl CommandContext {
         };
         let outcome = outcome.and_then(|()| Ok(self.system.out.flush()?));
         match outcome {
-            Ok(()) => DONE,
+            Ok(()) => ExitCode::Done,
             Err(failure) => {
                 self.fail(&failure);
-                failure.code()
+                failure.exit_code()
             }
         }
     }
 
-    /// Tells a failure and writes it down.
+    /// Prints a failure and logs it.
     fn fail(&self, failure: &Failure) {
         if failure.text().is_some() {
             self.event_log.failed(failure);
@@ -248,14 +222,20 @@ impl CommandContext {
         failure.print(&self.console);
     }
 
-    /// Writes a line of the answer.
+    /// Prints one line of the answer.
     fn answer(&mut self, line: &str) -> Outcome {
         let out = &mut self.system.out;
         Ok(self.console.suspend(|| writeln!(out, "{line}"))?)
     }
 
-    fn answer_json(&mut self, value: &serde_json::Value) -> Outcome {
-        self.answer(&format::json_text(&value.to_string()))
+    /// Prints the answer as a JSON object.
+    fn answer_json<T: Serialize>(&mut self, body: &T) -> Outcome {
+        self.answer(&json::object(body))
+    }
+
+    /// Prints the answer as a JSON array.
+    fn answer_json_array<T: Serialize>(&mut self, bodies: &[T]) -> Outcome {
+        self.answer(&json::array(bodies))
     }
 
     fn store(&self) -> Result<ConnectionStore, Failure> {

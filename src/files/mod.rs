@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use crate::context::{Context, Event, Wait};
 use crate::crash;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 
 /// A wait for another process is worth mentioning once it has lasted this long.
 const LONG_WAIT: Duration = Duration::from_secs(1);
@@ -36,12 +36,12 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
         match retry_on_sharing_violation(|| open_unlinked(OpenOptions::new().read(true), path)) {
             Ok(file) => file,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(Error::file("read", path)(why)),
+            Err(why) => return Err(Error::file(FileAction::Read, path)(why)),
         };
     let mut bytes = Vec::new();
     file.take(max + 1)
         .read_to_end(&mut bytes)
-        .map_err(Error::file("read", path))?;
+        .map_err(Error::file(FileAction::Read, path))?;
     if bytes.len() as u64 > max {
         return Err(Error::Corrupt {
             path: path.to_owned(),
@@ -119,7 +119,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         crash::point("file replaced");
         sync_folder(folder)
     });
-    written.map_err(Error::file("write", path))
+    written.map_err(Error::file(FileAction::Write, path))
 }
 
 /// Renames the file over its target.
@@ -170,7 +170,7 @@ pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
             Err(failed) => Err(failed.error),
         }
     });
-    created.map_err(Error::file("create", path))
+    created.map_err(Error::file(FileAction::Create, path))
 }
 
 /// Adds a line to a log with mode 0600, in one write at its end, so that lines of many processes stay whole. A log that
@@ -182,7 +182,7 @@ pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Re
     let text = format!("{line}\n");
     let open = || {
         open_unlinked(OpenOptions::new().append(true).create(true), path)
-            .map_err(Error::file("append to", path))
+            .map_err(Error::file(FileAction::Append, path))
     };
     let mut file = open()?;
     let full = |file: &File| {
@@ -195,7 +195,8 @@ pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Re
             file = open()?;
             if full(&file) {
                 drop(file);
-                fs::rename(path, beside(path, ".1")).map_err(Error::file("rotate", path))?;
+                fs::rename(path, beside(path, ".1"))
+                    .map_err(Error::file(FileAction::Rotate, path))?;
                 file = open()?;
             }
         }
@@ -207,7 +208,7 @@ pub(crate) fn append(path: &Path, line: &str, max: u64, context: &Context) -> Re
             Err(io::ErrorKind::WriteZero.into())
         }
     });
-    written.map_err(Error::file("append to", path))
+    written.map_err(Error::file(FileAction::Append, path))
 }
 
 /// A file that a person names for output. A regular file takes its new content as a whole, in [`UserOutput::finish`], or
@@ -345,7 +346,8 @@ pub(crate) fn append_user_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Gives the file another name.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    retry_on_sharing_violation(|| fs::rename(from, to)).map_err(Error::file("rename", from))?;
+    retry_on_sharing_violation(|| fs::rename(from, to))
+        .map_err(Error::file(FileAction::Rename, from))?;
     crash::point("file renamed");
     Ok(())
 }
@@ -353,7 +355,9 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 /// Removes the file where there is one.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match retry_on_sharing_violation(|| fs::remove_file(path)) {
-        Err(why) if why.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(why)),
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file(FileAction::Remove, path)(why))
+        }
         removed => {
             if removed.is_ok() {
                 crash::point("file removed");
@@ -378,13 +382,13 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
     let mut file = match opened {
         Ok(file) => file,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(why) => return Err(Error::file("overwrite", path)(why)),
+        Err(why) => return Err(Error::file(FileAction::Overwrite, path)(why)),
     };
     let overwritten = file.metadata().and_then(|found| {
         io::copy(&mut io::repeat(0).take(found.len()), &mut file)?;
         file.sync_all()
     });
-    overwritten.map_err(Error::file("overwrite", path))?;
+    overwritten.map_err(Error::file(FileAction::Overwrite, path))?;
     crash::point("file overwritten");
     // Windows removes no file that is open, and none that is marked as read-only.
     drop(file);
@@ -484,7 +488,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
             })
         }
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-        Err(why) => return Err(Error::file("read", path)(why)),
+        Err(why) => return Err(Error::file(FileAction::Read, path)(why)),
     }
     #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = fs::DirBuilder::new();
@@ -498,7 +502,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
     builder
         .recursive(true)
         .create(path)
-        .map_err(Error::file("create", path))?;
+        .map_err(Error::file(FileAction::Create, path))?;
     #[cfg(windows)]
     if let Err(why) = crate::files::access_list::restrict_to_owner(highest) {
         // A folder that others may see must not look like one that is ready.
@@ -508,7 +512,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
         {
             let _ = fs::remove_dir(folder);
         }
-        return Err(Error::file("keep others out of", path)(why));
+        return Err(Error::file(FileAction::Restrict, path)(why));
     }
     crash::point("folder made");
     Ok(())
@@ -538,7 +542,7 @@ pub(crate) fn world_accessible(folder: &Path) -> Result<Vec<PathBuf>> {
     #[cfg(windows)]
     {
         let others = crate::files::access_list::others(folder)
-            .map_err(Error::file("read the access list of", folder))?;
+            .map_err(Error::file(FileAction::ReadAccessList, folder))?;
         Ok(if others {
             vec![folder.to_owned()]
         } else {
@@ -555,13 +559,13 @@ pub(crate) fn take_access_from_others(folder: &Path) -> Result<()> {
         for path in world_accessible(folder)? {
             let mode = if path.is_dir() { 0o700 } else { 0o600 };
             fs::set_permissions(&path, fs::Permissions::from_mode(mode))
-                .map_err(Error::file("keep others out of", &path))?;
+                .map_err(Error::file(FileAction::Restrict, &path))?;
         }
         Ok(())
     }
     #[cfg(windows)]
     crate::files::access_list::restrict_to_owner(folder)
-        .map_err(Error::file("keep others out of", folder))
+        .map_err(Error::file(FileAction::Restrict, folder))
 }
 
 /// The folder, and everything below it.
@@ -575,8 +579,8 @@ fn tree(folder: &Path) -> Result<Vec<PathBuf>> {
         if !is_folder {
             continue;
         }
-        for entry in fs::read_dir(&path).map_err(Error::file("read", &path))? {
-            found.push(entry.map_err(Error::file("read", &path))?.path());
+        for entry in fs::read_dir(&path).map_err(Error::file(FileAction::Read, &path))? {
+            found.push(entry.map_err(Error::file(FileAction::Read, &path))?.path());
         }
     }
     Ok(found)
@@ -602,7 +606,7 @@ impl Lock {
                 .truncate(false),
             path,
         )
-        .map_err(Error::file("lock", path))?;
+        .map_err(Error::file(FileAction::Lock, path))?;
         let holder = beside(path, ".holder");
         wait_for(&file, path, &holder, context.deadline.bound(bound), context)?;
         note_holder(&holder, context);
@@ -634,7 +638,7 @@ fn wait_for(
         match file.try_lock() {
             Ok(()) => break Ok(()),
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(why)) => break Err(Error::file("lock", path)(why)),
+            Err(TryLockError::Error(why)) => break Err(Error::file(FileAction::Lock, path)(why)),
         }
         let waited = begun.elapsed();
         if waited >= bound {

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::{Item, SecretStore};
 use crate::context::{Context, Event, Notice};
-use crate::error::{Error, KeychainError, KeychainReason};
+use crate::error::{Error, FileAction, KeychainError, KeychainReason};
 use crate::files::{self, Lock};
 use crate::secret::Secret;
 
@@ -333,7 +333,7 @@ fn keys_in_chosen(path: &Path) -> Outcome<Option<Vec<Key>>> {
     match path.canonicalize() {
         Ok(real) => keys_in(&real),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(why) => Err(file_error(&Error::file("read", path)(why))),
+        Err(why) => Err(file_error(&Error::file(FileAction::Read, path)(why))),
     }
 }
 

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-use serde_json::{json, Value};
-
 use super::connections::keychain_name;
 use crate::cli::args::ImportArgs;
-use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
+use crate::cli::json::{ImportAnswer, ImportOutcome, ImportedSignIn, Time, Word};
 use crate::cli::shared::connection_fields;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
@@ -21,8 +20,9 @@ use crate::migrate::migration::{
     Migrated, Migration, NewConnection, Note, Options, Plan, ProfilePlan,
 };
 use crate::migrate::package::{profile_file, read_profiles, usual_places, LegacyStore, Profile};
-use crate::store::{rfc3339, ConnectionStore};
+use crate::store::ConnectionStore;
 use crate::token::ExtendRule;
+use jiff::Timestamp;
 
 pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     if ctx.selector.is_some() {
@@ -95,12 +95,12 @@ enum SignIn {
 }
 
 impl SignIn {
-    fn as_str(&self) -> &'static str {
+    fn state(&self) -> ImportedSignIn {
         match self {
-            Self::Application => "application",
-            Self::Needed => "needed",
-            Self::Migrated => "taken",
-            Self::Exchanged(_) => "exchanged",
+            Self::Application => ImportedSignIn::Application,
+            Self::Needed => ImportedSignIn::Needed,
+            Self::Migrated => ImportedSignIn::Imported,
+            Self::Exchanged(_) => ImportedSignIn::Extended,
         }
     }
 }
@@ -120,8 +120,8 @@ struct ImportRun<'a> {
     ctx: &'a mut CommandContext,
     store: &'a ConnectionStore,
     args: &'a ImportArgs,
-    rows: Vec<Value>,
-    worst: u8,
+    rows: Vec<ImportAnswer>,
+    worst: ExitCode,
     /// Anything was done or would be.
     busy: bool,
     /// The keychain does not work; nothing else will go better.
@@ -137,7 +137,7 @@ impl<'a> ImportRun<'a> {
             store,
             args,
             rows: Vec::new(),
-            worst: DONE,
+            worst: ExitCode::Done,
             busy: false,
             keychain_down: false,
             exposed: BTreeMap::new(),
@@ -223,12 +223,15 @@ impl<'a> ImportRun<'a> {
             takeover.forget(old.root(), id)?;
             self.line(&format!("[OK] Forgot {id_shown}: only its name was left"))?;
         }
-        self.rows.push(json!({
-            "legacy_id": id,
-            "source": old.root().display().to_string(),
-            "outcome": if self.args.dry_run { "would_forget" } else { "forgotten" },
-            "format_version": 1,
-        }));
+        let outcome = if self.args.dry_run {
+            ImportOutcome::WouldForget
+        } else {
+            ImportOutcome::Forgotten
+        };
+        self.rows.push(ImportAnswer {
+            source: Some(old.root().display().to_string()),
+            ..ImportAnswer::without_connection(id, outcome)
+        });
         Ok(())
     }
 
@@ -271,7 +274,7 @@ impl<'a> ImportRun<'a> {
             connection,
             old.root(),
             id,
-            "would_import",
+            ImportOutcome::WouldImport,
             &sign_in,
             incoming.notes(),
         );
@@ -287,7 +290,8 @@ impl<'a> ImportRun<'a> {
         ))?;
         self.line("     what is left of it in plain text is overwritten and deleted")?;
         let sign_in = self.sign_in_before(connection, connection.status.signed_in_at.is_some());
-        let row = row(connection, old.root(), id, "would_finish", &sign_in, &[]);
+        let outcome = ImportOutcome::WouldFinish;
+        let row = row(connection, old.root(), id, outcome, &sign_in, &[]);
         self.rows.push(row);
         Ok(())
     }
@@ -335,12 +339,12 @@ impl<'a> ImportRun<'a> {
             self.expose(connection, &sign_in);
         }
         let outcome = if taken.resumed {
-            "finished"
+            ImportOutcome::Finished
         } else {
-            "imported"
+            ImportOutcome::Imported
         };
         let mut row = row(connection, old.root(), id, outcome, &sign_in, &taken.notes);
-        row["plaintext_deleted"] = (taken.left.is_none() && !self.args.keep_plaintext).into();
+        row.plaintext_deleted = taken.left.is_none() && !self.args.keep_plaintext;
         self.rows.push(row);
         let Some(error) = taken.left else {
             return Ok(takeover.forget(old.root(), id)?);
@@ -437,7 +441,7 @@ impl<'a> ImportRun<'a> {
                 };
                 self.ctx.event_log.failed(&failure);
                 failure.print(&self.ctx.console);
-                self.worst = worse(self.worst, failure.code());
+                self.worst = self.worst.worse(failure.exit_code());
                 Ok(SignIn::Migrated)
             }
         }
@@ -519,14 +523,11 @@ impl<'a> ImportRun<'a> {
         self.busy = true;
         self.ctx.event_log.failed(failure);
         failure.print(&self.ctx.console);
-        self.worst = worse(self.worst, failure.code());
-        let known = self.rows.iter().any(|row| row["legacy_id"] == id);
+        self.worst = self.worst.worse(failure.exit_code());
+        let known = self.rows.iter().any(|row| row.legacy_id == id);
         if !id.is_empty() && !known {
-            self.rows.push(json!({
-                "legacy_id": id,
-                "outcome": "failed",
-                "format_version": 1,
-            }));
+            let row = ImportAnswer::without_connection(id, ImportOutcome::Failed);
+            self.rows.push(row);
         }
     }
 
@@ -549,17 +550,16 @@ impl<'a> ImportRun<'a> {
         self.advise();
         if self.args.json {
             for row in &mut self.rows {
-                let key = [&row["portal_url"], &row["client_id"]]
-                    .map(|value| value.as_str().unwrap_or_default().to_owned());
-                let page = self.exposed.get(&(key[0].clone(), key[1].clone()));
-                row["client_secret_page"] = page.map_or(Value::Null, |one| one.page.clone().into());
+                let key = row.portal_url.clone().zip(row.client_id.clone());
+                let exposed = key.and_then(|key| self.exposed.get(&key));
+                row.client_secret_page = exposed.map(|one| one.page.clone());
             }
             let rows = std::mem::take(&mut self.rows);
-            self.ctx.answer_json(&Value::from(rows))?;
+            self.ctx.answer_json_array(&rows)?;
         }
         match self.worst {
-            DONE => Ok(()),
-            code => Err(Failure::Several(code)),
+            ExitCode::Done => Ok(()),
+            worst => Err(Failure::Multiple { worst }),
         }
     }
 
@@ -602,31 +602,27 @@ fn row(
     connection: &Connection,
     source: &Path,
     id: &str,
-    outcome: &str,
+    outcome: ImportOutcome,
     sign_in: &SignIn,
     notes: &[Note],
-) -> Value {
-    let notes: Vec<_> = notes.iter().map(ToString::to_string).collect();
+) -> ImportAnswer {
     let end = match sign_in {
         SignIn::Exchanged(end) => *end,
         SignIn::Migrated => connection.status.refresh_expires_at,
         SignIn::Application | SignIn::Needed => None,
     };
-    json!({
-        "label": connection.label.as_str(),
-        "id": connection.id.as_str(),
-        "legacy_id": id,
-        "portal_url": connection.portal.as_str(),
-        "auth_type": connection.grant.as_str(),
-        "client_id": connection.client_id,
-        "source": source.display().to_string(),
-        "outcome": outcome,
-        "sign_in": sign_in.as_str(),
-        "signed_in_until": end.map(rfc3339),
-        "plaintext_deleted": false,
-        "notes": notes,
-        "format_version": 1,
-    })
+    ImportAnswer {
+        connection: Some(connection.label.to_string()),
+        id: Some(connection.id.to_string()),
+        portal_url: Some(connection.portal.to_string()),
+        auth_type: Some(connection.grant.as_str()),
+        client_id: Some(connection.client_id.clone()),
+        source: Some(source.display().to_string()),
+        sign_in: Some(Word(sign_in.state())),
+        refresh_expires_at: end.map(Time),
+        notes: notes.iter().map(ToString::to_string).collect(),
+        ..ImportAnswer::without_connection(id, outcome)
+    }
 }
 
 /// The others go on; this one can be tried again.
@@ -699,11 +695,8 @@ impl ImportRun<'_> {
                     "Skipped the profile {name}: it has no client ID; register an application at the portal, then: age-oauth connections add --label {}",
                     shell_quoted(&profile.name)
                 ));
-                self.rows.push(json!({
-                    "legacy_id": profile.name,
-                    "outcome": "skipped",
-                    "format_version": 1,
-                }));
+                let row = ImportAnswer::without_connection(&profile.name, ImportOutcome::Skipped);
+                self.rows.push(row);
                 return Ok(());
             }
             ProfilePlan::New(connection, notes) => (connection, notes),
@@ -720,9 +713,9 @@ impl ImportRun<'_> {
         self.needs_sign_in(&connection)?;
         self.notes(&connection, &notes)?;
         let outcome = if self.args.dry_run {
-            "would_import"
+            ImportOutcome::WouldImport
         } else {
-            "imported"
+            ImportOutcome::Imported
         };
         let row = row(
             &connection,

@@ -19,7 +19,7 @@ use crate::connection::{
     Tls,
 };
 use crate::context::Context;
-use crate::error::{Error, KeychainReason, Result};
+use crate::error::{Error, FileAction, KeychainReason, Result};
 use crate::files::{self, Lock};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::manage::{check_client_id, check_referer, keychain_error, put, read_ca};
@@ -652,7 +652,8 @@ impl<'a> Migration<'a> {
             }
         }
         if others.is_empty() && !adopted {
-            fs::remove_dir(&legacy.folder).map_err(Error::file("remove", &legacy.folder))?;
+            fs::remove_dir(&legacy.folder)
+                .map_err(Error::file(FileAction::Remove, &legacy.folder))?;
         }
         if !others.is_empty() {
             notes.push(Note::OtherFiles(others));
@@ -866,8 +867,8 @@ fn is_unfinished(name: &str) -> bool {
 
 fn names_in(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::file("read", folder))? {
-        let entry = entry.map_err(Error::file("read", folder))?;
+    for entry in fs::read_dir(folder).map_err(Error::file(FileAction::Read, folder))? {
+        let entry = entry.map_err(Error::file(FileAction::Read, folder))?;
         names.push(entry.file_name().to_string_lossy().into_owned());
     }
     names.sort();

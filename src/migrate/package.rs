@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::connection::ConnectionId;
 use crate::context::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::files;
 use crate::secret::Secret;
 use crate::store::SCHEMA;
@@ -171,11 +171,11 @@ impl LegacyStore {
             {
                 return Ok(Vec::new())
             }
-            Err(why) => return Err(Error::file("read", folder)(why)),
+            Err(why) => return Err(Error::file(FileAction::Read, folder)(why)),
         };
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(Error::file("read", &folder))?;
+            let entry = entry.map_err(Error::file(FileAction::Read, &folder))?;
             if let Ok(name) = entry.file_name().into_string() {
                 names.push(name);
             }
@@ -218,7 +218,7 @@ impl LegacyStore {
                 })
             }
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(Error::file("read", folder)(why)),
+            Err(why) => return Err(Error::file(FileAction::Read, folder)(why)),
         }
         let env = files::read(&folder.join(".env"), MAX_FILE)?;
         let meta = files::read(&folder.join("meta.json"), MAX_FILE);
@@ -655,7 +655,8 @@ pub struct Profile {
 /// Reads `~/.arcgisprofile`, which is an INI file with a section per profile.
 pub fn read_profiles(path: &Path) -> Result<Vec<Profile>> {
     // A person's own file may well be a link to where they keep such files.
-    let bytes = files::read_user_file(path, MAX_FILE).map_err(Error::file("read", path))?;
+    let bytes =
+        files::read_user_file(path, MAX_FILE).map_err(Error::file(FileAction::Read, path))?;
     let text = Secret::from_file(bytes).ok_or_else(|| Error::Corrupt {
         path: path.to_owned(),
         why: "it holds no text".into(),

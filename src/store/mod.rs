@@ -20,7 +20,7 @@ use crate::connection::{
 };
 use crate::context::{Context, Environment};
 use crate::crash;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::files::{self, Lock};
 
 /// The newest `meta.json` that this version writes and reads. Schema 1 is the Python package's.
@@ -96,7 +96,7 @@ impl ConnectionStore {
     /// The user's own: `AGE_OAUTH_HOME`, else `age_oauth` in the platform's configuration directory. Touches no file.
     pub fn open_default(environment: &Environment) -> Result<Self> {
         if let Some(root) = environment.path("AGE_OAUTH_HOME") {
-            let root = std::path::absolute(&root).map_err(Error::file("find", root))?;
+            let root = std::path::absolute(&root).map_err(Error::file(FileAction::Locate, root))?;
             return Ok(Self { root, custom: true });
         }
         let config = dirs::config_dir().ok_or_else(|| {
@@ -284,7 +284,7 @@ impl ConnectionStore {
                 })
             }
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(Error::file("read", folder)(why)),
+            Err(why) => return Err(Error::file(FileAction::Read, folder)(why)),
         }
         let path = self.meta_path(id);
         let Some(bytes) = files::read(&path, MAX_FILE)? else {
@@ -412,11 +412,11 @@ impl ConnectionStore {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(why) => return Err(Error::file("read", folder)(why)),
+            Err(why) => return Err(Error::file(FileAction::Read, folder)(why)),
         };
         let mut ids = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(Error::file("read", &folder))?;
+            let entry = entry.map_err(Error::file(FileAction::Read, &folder))?;
             let name = entry.file_name();
             if let Some(id) = name.to_str().and_then(|name| name.parse().ok()) {
                 ids.push(id);
@@ -594,7 +594,7 @@ impl ConnectionStore {
                 &draft.join("meta.json"),
                 &self.serialise(Map::new(), connection)?,
             )?;
-            fs::rename(&draft, &target).map_err(Error::file("create", &target))?;
+            fs::rename(&draft, &target).map_err(Error::file(FileAction::Create, &target))?;
             crash::point("folder renamed");
             Ok(())
         })();
@@ -707,7 +707,7 @@ impl ConnectionStore {
         }
         // Windows deletes no directory with an open file in it.
         drop(lock);
-        clear_away(&folder).map_err(Error::file("remove", &folder))
+        clear_away(&folder).map_err(Error::file(FileAction::Remove, &folder))
     }
 
     /// Removes a folder that cannot be understood, by its name below `connections/`.
@@ -719,7 +719,7 @@ impl ConnectionStore {
             Ok(_) if is_ours => fs::remove_file(folder),
             _ => Ok(()),
         }
-        .map_err(Error::file("remove", folder))
+        .map_err(Error::file(FileAction::Remove, folder))
     }
 
     fn lock_tree(&self, context: &Context) -> Result<Lock> {

@@ -23,7 +23,7 @@ fn findings(home: &Home, flags: &[&str], variables: &[(&str, &str)]) -> (i32, Ve
     (out.code, checks)
 }
 
-/// The first finding of this check that is not ok; its mend.
+/// The first finding of this check that is not ok; its hint.
 #[track_caller]
 fn wrong(findings: &[Value], check: &str) -> (String, String) {
     let found = findings
@@ -31,7 +31,7 @@ fn wrong(findings: &[Value], check: &str) -> (String, String) {
         .find(|one| one["check"] == check && one["severity"] != "ok")
         .unwrap_or_else(|| panic!("nothing wrong with {check}: {findings:#?}"));
     let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
-    (text("message"), text("mend"))
+    (text("message"), text("hint"))
 }
 
 #[test]

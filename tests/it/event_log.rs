@@ -60,7 +60,7 @@ fn one_line_per_decision_tells_the_night() {
             "signed_in",
             "cached",
             "renewed",
-            "exchanged",
+            "extended",
             "unreachable",
             "signed_out",
             "no_connection",
@@ -86,7 +86,7 @@ fn one_line_per_decision_tells_the_night() {
     assert!(all[5]["message"]
         .as_str()
         .unwrap()
-        .contains("no connection"));
+        .contains("cannot connect"));
     assert!(all[4]["warnings"][0]
         .as_str()
         .unwrap()
@@ -127,7 +127,7 @@ fn a_stored_token_that_stands_in_is_logged_with_the_reason() {
     home.run(["token"]).done().ok();
     let all = lines(&log);
     let last = all.last().unwrap();
-    assert_eq!(last["decision"], "kept");
+    assert_eq!(last["decision"], "fallback");
     assert_eq!(last["code"], 0);
     let why = last["warnings"][0].as_str().unwrap();
     assert!(why.contains("could not be reached"), "{why}");

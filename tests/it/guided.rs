@@ -37,7 +37,7 @@ fn from_wrong_answers_to_a_sign_in() {
         .expect("call this")
         .line("TAKEN");
     terminal
-        .expect("exists already")
+        .expect("already exists")
         .expect("call this")
         .line(&"x".repeat(65));
     terminal

@@ -27,7 +27,7 @@ fn walk(home: &Home) {
         .done()
         .ok()
         .json();
-    assert_eq!(shown["label"], "Müller & Co");
+    assert_eq!(shown["connection"], "Müller & Co");
     let ca = shown["verify_ssl"].as_str().unwrap();
     assert!(fs::read_to_string(ca)
         .unwrap()

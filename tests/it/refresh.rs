@@ -41,7 +41,7 @@ fn five_connections_one_dead() {
         out.stdout.lines().last(),
         Some("4 of 5 renewed, 0 extended; failed: Old Portal")
     );
-    let out = out.err_has("no longer honours it");
+    let out = out.err_has("no longer accepts the sign-in");
     out.err_has("hint: age-oauth login -c \"Old Portal\"");
     assert_eq!(alive.requests_to(Endpoint::Refresh).len(), 4);
     // What died is known from now on without asking again.

@@ -36,7 +36,7 @@ fn connections_are_found_by_label_id_and_unique_prefix() {
     home.run(["connections", "show", "pro"])
         .done()
         .code(4)
-        .err_has("there are: My Portal, prod");
+        .err_has("existing connections: My Portal, prod");
     home.run(["connections", "show", &id[..id.find('_').unwrap() + 4]])
         .done()
         .code(4);

@@ -111,7 +111,7 @@ fn doctor_names_it_with_what_an_administrator_can_do() {
         assert_eq!(found["severity"], "fail");
         let text = |name: &str| found[name].as_str().unwrap();
         assert!(text("message").contains(kind), "{found}");
-        assert!(text("mend").contains("administrator"), "{found}");
+        assert!(text("hint").contains("administrator"), "{found}");
         let_through(&portal);
         home.run(["doctor"]).done().ok();
     }

@@ -346,7 +346,7 @@ fn pipes_carry_json_that_any_code_page_reads() {
     add(&home, &portal, "Zürich 数据");
     let shown = home.run(["connections", "show", "--json"]).done().ok();
     assert!(shown.stdout.is_ascii(), "{}", shown.stdout);
-    assert_eq!(shown.json()["label"], "Zürich 数据");
+    assert_eq!(shown.json()["connection"], "Zürich 数据");
     let error = home.run(["token", "--json"]).done().code(3);
     assert!(error.stderr.is_ascii(), "{}", error.stderr);
 }

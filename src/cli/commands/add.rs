@@ -1,8 +1,9 @@
 //! `connections add`: guided where a person sits, by flags elsewhere. Every answer is checked as it is given.
 
 use crate::cli::args::{AddArgs, AuthType};
-use crate::cli::failure::{certificate, hint, Failure, Outcome};
+use crate::cli::failure::{certificate, Failure, Outcome};
 use crate::cli::format::{escape, shell_quoted};
+use crate::cli::hints::hint;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri};
 use crate::error::{Error, TlsFailure, Unreachable};

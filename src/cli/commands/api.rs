@@ -11,7 +11,7 @@ use crate::cli::args::{ApiArgs, Method};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
 use crate::cli::CommandContext;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::federation::{is_token, Target};
 use crate::files::{self, UserOutput};
 use crate::http::ApiCall;
@@ -76,7 +76,7 @@ fn given(fields: &[String]) -> Result<Fields, Failure> {
 
 /// A file that cannot be sent is said before the portal is asked.
 fn readable(path: &Path) -> Outcome {
-    files::open_user_file(path).map_err(Error::file("read", path))?;
+    files::open_user_file(path).map_err(Error::file(FileAction::Read, path))?;
     Ok(())
 }
 
@@ -156,7 +156,7 @@ fn download(
     path: &Path,
 ) -> Outcome {
     let failed = |source| Error::File {
-        action: "write",
+        action: FileAction::Write,
         path: path.to_owned(),
         source,
     };

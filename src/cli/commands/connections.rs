@@ -1,14 +1,12 @@
 //! `connections list`, `show`, `rename`, `use`, `info`: looking at connections, and what is changed by name alone.
 
-use serde_json::{json, Value};
-
 use super::overview::rows;
-use super::status::dated;
 use crate::cli::args::{JsonArgs, ListArgs, RenameArgs, ShowArgs, UseArgs};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::{escape, local, local_and_left, verify_ssl, PLAINTEXT};
+use crate::cli::format::{dated, escape, local, local_and_left, verify_ssl, PLAINTEXT};
+use crate::cli::json::{ConnectionAnswer, InfoAnswer, ShowAnswer};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, Grant, KeychainKind};
+use crate::connection::{Connection, ConnectionId, Grant, KeychainKind};
 use crate::keychain::{Item, ItemKind};
 use crate::manage;
 use crate::store::{rfc3339, ConnectionStore, Selector};
@@ -17,9 +15,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
     let store = ctx.store()?;
     let listing = store.list(args.tag.as_deref())?;
     let default = store.default_id()?;
-    let default = default
-        .as_ref()
-        .map(crate::connection::ConnectionId::as_str);
+    let default = default.as_ref();
     for broken in &listing.broken {
         ctx.console.warn(&broken.to_string());
     }
@@ -30,9 +26,9 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
         let all: Vec<_> = listing
             .connections
             .iter()
-            .map(|connection| as_json(connection, default))
+            .map(|connection| ConnectionAnswer::of(connection, default))
             .collect();
-        return ctx.answer_json(&Value::from(all));
+        return ctx.answer_json_array(&all);
     }
     if listing.connections.is_empty() && listing.plaintext.is_empty() {
         ctx.console
@@ -40,7 +36,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
         return Ok(());
     }
     if ctx.system.terminal.stdout {
-        let text = rows(ctx, &listing, default);
+        let text = rows(ctx, &listing, default.map(ConnectionId::as_str));
         return ctx.answer(text.trim_end());
     }
     for connection in &listing.connections {
@@ -58,7 +54,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
 }
 
 /// Stable columns; new ones only at the end.
-fn line(connection: &Connection, default: Option<&str>) -> String {
+fn line(connection: &Connection, default: Option<&ConnectionId>) -> String {
     let status = &connection.status;
     [
         connection.id.as_str(),
@@ -67,47 +63,13 @@ fn line(connection: &Connection, default: Option<&str>) -> String {
         connection.grant.as_str(),
         &escape(status.username.as_deref().unwrap_or_default()),
         &status.refresh_expires_at.map(rfc3339).unwrap_or_default(),
-        if default == Some(connection.id.as_str()) {
+        if default == Some(&connection.id) {
             "default"
         } else {
             ""
         },
     ]
     .join("\t")
-}
-
-pub(super) fn as_json(connection: &Connection, default: Option<&str>) -> Value {
-    let status = &connection.status;
-    let (redirect_uri, pkce) = match &connection.grant {
-        Grant::User { redirect_uri, pkce } => (Some(redirect_uri.as_str()), Some(*pkce)),
-        Grant::Application => (None, None),
-    };
-    json!({
-        "id": connection.id.as_str(),
-        "label": connection.label.as_str(),
-        "portal_url": connection.portal.as_str(),
-        "auth_type": connection.grant.as_str(),
-        "client_id": connection.client_id,
-        "redirect_uri": redirect_uri,
-        "pkce": pkce,
-        "referer": connection.referer,
-        "verify_ssl": verify_ssl(&connection.tls),
-        "proxy": connection.proxy.as_str(),
-        "keychain": connection.keychain.as_str(),
-        "tags": connection.tags,
-        "created_at": connection.created_at.map(rfc3339),
-        "last_used_at": connection.last_used_at.map(rfc3339),
-        "username": status.username,
-        "signed_in_at": status.signed_in_at.map(rfc3339),
-        "refresh_issued_at": status.refresh_issued_at.map(rfc3339),
-        "signed_in_until": status.refresh_expires_at.map(rfc3339),
-        "extendable": status.extendable,
-        "access_expires_at": status.access_expires_at.map(rfc3339),
-        "last_failure": status.last_failure,
-        "machine": status.machine,
-        "default": default == Some(connection.id.as_str()),
-        "format_version": 1,
-    })
 }
 
 /// The connection named as an argument, else the one chosen as everywhere.
@@ -130,17 +92,16 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     let store = ctx.store()?;
     let connection = named(ctx, &store, args.name.as_ref())?;
     let default = store.default_id()?;
-    let default = default
-        .as_ref()
-        .map(crate::connection::ConnectionId::as_str);
+    let default = default.as_ref();
     let secret = has(ctx, &store, &connection, ItemKind::ClientSecret);
     let tokens = has(ctx, &store, &connection, ItemKind::Tokens);
     if args.json {
-        let mut value = as_json(&connection, default);
-        value["has_client_secret"] = secret.clone().map_or(Value::Null, Value::from);
-        value["has_tokens"] = tokens.clone().map_or(Value::Null, Value::from);
-        value["folder"] = store.folder(&connection.id).display().to_string().into();
-        return ctx.answer_json(&value);
+        return ctx.answer_json(&ShowAnswer {
+            connection: ConnectionAnswer::of(&connection, default),
+            has_client_secret: secret.ok(),
+            has_tokens: tokens.ok(),
+            folder: store.folder(&connection.id).display().to_string(),
+        });
     }
     for (name, value) in facts(ctx, &store, &connection, default, &secret, &tokens) {
         ctx.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
@@ -166,7 +127,7 @@ fn facts(
     ctx: &CommandContext,
     store: &ConnectionStore,
     connection: &Connection,
-    default: Option<&str>,
+    default: Option<&ConnectionId>,
     secret: &Result<bool, String>,
     tokens: &Result<bool, String>,
 ) -> Vec<(&'static str, String)> {
@@ -224,7 +185,7 @@ fn facts(
         ("Folder", store.folder(&connection.id).display().to_string()),
         (
             "Default",
-            if default == Some(connection.id.as_str()) {
+            if default == Some(&connection.id) {
                 "yes"
             } else {
                 "no"
@@ -268,7 +229,7 @@ pub(super) fn choose(ctx: &mut CommandContext, args: &UseArgs) -> Outcome {
     store.set_default(Some(&connection.id))?;
     ctx.warn_of_override(&store, Some(&connection.id));
     if args.json {
-        return ctx.answer_json(&as_json(&connection, Some(connection.id.as_str())));
+        return ctx.answer_json(&ConnectionAnswer::of(&connection, Some(&connection.id)));
     }
     ctx.answer(&format!(
         "[OK] Active connection set: {}",
@@ -287,15 +248,14 @@ pub(super) fn info(ctx: &mut CommandContext, args: &JsonArgs) -> Outcome {
     let program = std::env::current_exe()
         .map_or_else(|_| "unknown".to_owned(), |path| path.display().to_string());
     if args.json {
-        return ctx.answer_json(&json!({
-            "store_base": store.root().display().to_string(),
-            "default": default.as_ref().map(|c| c.label.as_str()),
-            "default_id": default.as_ref().map(|c| c.id.as_str()),
-            "keychain": kind.as_str(),
-            "program": program,
-            "version": env!("CARGO_PKG_VERSION"),
-            "format_version": 1,
-        }));
+        return ctx.answer_json(&InfoAnswer {
+            store_base: store.root().display().to_string(),
+            default_connection: default.as_ref().map(|c| c.label.to_string()),
+            default_connection_id: default.as_ref().map(|c| c.id.to_string()),
+            keychain: kind.as_str(),
+            program,
+            version: env!("CARGO_PKG_VERSION"),
+        });
     }
     let default = default.map_or_else(
         || "none".to_owned(),

@@ -5,14 +5,11 @@ use std::io;
 use std::path::Path;
 
 use crate::cli::args::ExecArgs;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::launch::Launch;
 use crate::cli::shared::token_variables;
 use crate::cli::CommandContext;
-
-/// As shells say that there is no such command, and that it cannot be run.
-const NOT_FOUND: u8 = 127;
-const NOT_RUNNABLE: u8 = 126;
 
 pub(in crate::cli) fn exec(ctx: &mut CommandContext, args: &ExecArgs) -> Outcome {
     let session = ctx.session()?;
@@ -39,11 +36,11 @@ fn not_started(program: &OsString, why: &io::Error) -> Failure {
     if why.kind() == io::ErrorKind::NotFound {
         return Failure::NotStarted {
             message: format!("there is no command `{name}`"),
-            code: NOT_FOUND,
+            code: ExitCode::NotFound,
         };
     }
     Failure::NotStarted {
         message: format!("`{name}` could not be started: {why}"),
-        code: NOT_RUNNABLE,
+        code: ExitCode::NotExecutable,
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::shared::token_variables::{self, PREFIX};
 use crate::cli::shell::{Shell, Unquotable, Variable};
 use crate::cli::system::System;
 use crate::cli::CommandContext;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::files;
 
 pub(in crate::cli) fn export_env(ctx: &mut CommandContext, args: &ExportEnvArgs) -> Outcome {
@@ -181,5 +181,5 @@ fn append_to_github(
         .render(variables)
         .map_err(|error| unquotable(&error, Shell::Github))?;
     files::append_user_file(&path, text.as_bytes())
-        .map_err(|why| Error::file("append to", path)(why).into())
+        .map_err(|why| Error::file(FileAction::Append, path)(why).into())
 }

@@ -10,14 +10,14 @@ use crate::cli::args::{Cli, ManArgs};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::CommandContext;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::files::UserOutput;
 
 pub(in crate::cli) fn man(ctx: &mut CommandContext, args: &ManArgs) -> Outcome {
     let mut program = Cli::command();
     program.build();
     if let Some(dir) = &args.dir {
-        std::fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
+        std::fs::create_dir_all(dir).map_err(Error::file(FileAction::Create, dir))?;
         return write_all(&program, dir);
     }
     let mut command = &program;
@@ -41,7 +41,7 @@ fn write_all(command: &Command, dir: &Path) -> Outcome {
             output.file().write_all(&page)?;
             output.finish()
         })
-        .map_err(Error::file("write", path))?;
+        .map_err(Error::file(FileAction::Write, path))?;
     command
         .get_subcommands()
         .filter(|command| !command.is_hide_set() && command.get_name() != "help")

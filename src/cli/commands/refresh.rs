@@ -9,20 +9,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 
 use super::remove::broken_folder;
 use crate::cli::args::RefreshArgs;
 use crate::cli::event_log::LogScope;
-use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local, local_and_left};
+use crate::cli::json::{Identity, RefreshAnswer, Time, Word};
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::context::{Decision, Event, Wait};
 use crate::error::{Error, Refusal};
 use crate::keychain::Keychains;
 use crate::session::{Refreshed, Session};
-use crate::store::{rfc3339, ConnectionStore, Listing};
+use crate::store::{ConnectionStore, Listing};
 use crate::token::{ExtendRule, MIN_USABLE_TTL};
 
 /// How many connections of one portal are renewed at the same time: a portal has other work.
@@ -146,7 +147,7 @@ impl Job {
     }
 
     fn attempt(self, rule: ExtendRule) -> Done {
-        self.entry.begin();
+        self.entry.start();
         let outcome = attempt(&self.session, rule);
         if let Err(failure) = &outcome {
             self.entry.failed(failure);
@@ -167,7 +168,7 @@ struct Summary {
     extended: usize,
     waiting: usize,
     failed: Vec<String>,
-    worst: u8,
+    worst: ExitCode,
     /// The answer could not be written; renewing goes on.
     unheard: Option<Failure>,
 }
@@ -175,7 +176,7 @@ struct Summary {
 impl Summary {
     fn fail(&mut self, ctx: &CommandContext, name: &str, failure: &Failure) {
         failure.print(&ctx.console);
-        self.worst = worse(self.worst, failure.code());
+        self.worst = self.worst.worse(failure.exit_code());
         self.failed.push(escape(name));
     }
 
@@ -240,7 +241,7 @@ fn all(
         extended: 0,
         waiting: 0,
         failed: Vec::new(),
-        worst: DONE,
+        worst: ExitCode::Done,
         unheard: None,
     };
     let Listing {
@@ -281,9 +282,9 @@ fn all(
         summary.hear(told);
     }
     match (summary.worst, summary.unheard) {
-        (DONE, None) => Ok(()),
-        (DONE, Some(failure)) => Err(failure),
-        (code, _) => Err(Failure::Several(code)),
+        (ExitCode::Done, None) => Ok(()),
+        (ExitCode::Done, Some(failure)) => Err(failure),
+        (worst, _) => Err(Failure::Multiple { worst }),
     }
 }
 
@@ -294,7 +295,7 @@ fn job(
     connection: Connection,
 ) -> Job {
     ctx.warn_of(&connection);
-    let entry = ctx.event_log.entry(&connection);
+    let entry = ctx.event_log.scope(&connection);
     let session = ctx.session_with(store, keychains, connection, &entry);
     Job { session, entry }
 }
@@ -380,18 +381,14 @@ fn tell(
 ) -> Outcome {
     let issued = &refreshed.issued;
     if json {
-        return ctx.answer_json(&json!({
-            "connection": connection.label.as_str(),
-            "id": connection.id.as_str(),
-            "portal_url": connection.portal.as_str(),
-            "auth_type": connection.grant.as_str(),
-            "username": issued.username,
-            "decision": issued.decision.as_str(),
-            "expires_at": rfc3339(issued.access.expires_at),
-            "refresh_expires_at": issued.sign_in_ends.map(rfc3339),
-            "extension_waits_until": gap_of(refreshed).map(rfc3339),
-            "format_version": 1,
-        }));
+        return ctx.answer_json(&RefreshAnswer {
+            identity: Identity::of(connection),
+            username: issued.username.clone(),
+            decision: Word(issued.decision),
+            expires_at: Time(issued.access.expires_at),
+            refresh_expires_at: issued.sign_in_ends.map(Time),
+            extension_waits_until: gap_of(refreshed).map(Time),
+        });
     }
     let (now, zone) = (ctx.context.now(), &ctx.system.zone);
     let done = match issued.decision {

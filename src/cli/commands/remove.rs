@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::cli::args::{Global, RemoveArgs};
-use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, KeychainKind};
@@ -90,14 +91,14 @@ fn all(ctx: &mut CommandContext, store: &ConnectionStore, args: &RemoveArgs) -> 
     let listing = store.list(None)?;
     confirm_all(ctx, args, &listing)?;
     let mut kinds = vec![KeychainKind::Os];
-    let mut worst = DONE;
+    let mut worst = ExitCode::Done;
     for connection in listing.connections {
         if !kinds.contains(&connection.keychain) {
             kinds.push(connection.keychain);
         }
         if let Err(failure) = one(ctx, store, connection, args) {
             ctx.fail(&failure);
-            worst = worse(worst, failure.code());
+            worst = worst.worse(failure.exit_code());
         }
     }
     for error in &listing.broken {
@@ -105,8 +106,8 @@ fn all(ctx: &mut CommandContext, store: &ConnectionStore, args: &RemoveArgs) -> 
             store.remove_broken(folder, &ctx.context)?;
         }
     }
-    if worst != DONE {
-        return Err(Failure::Several(worst));
+    if worst != ExitCode::Done {
+        return Err(Failure::Multiple { worst });
     }
     sweep(ctx, store, &kinds)?;
     ctx.answer("[OK] Removed all connections.")

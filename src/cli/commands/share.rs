@@ -9,7 +9,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, json_text};
 use crate::cli::CommandContext;
 use crate::connection::{Grant, Proxy, Tls};
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::files;
 use crate::http;
 
@@ -19,7 +19,7 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
     let ca = match &connection.tls {
         Tls::Ca(path) => {
             let read = files::read_user_file(path, http::MAX_CERTIFICATES);
-            Some(read.map_err(Error::file("read", path))?)
+            Some(read.map_err(Error::file(FileAction::Read, path))?)
         }
         Tls::System | Tls::Unverified => None,
     };
@@ -106,7 +106,7 @@ fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_CARD + 1).read_to_end(&mut bytes))
-        .map_err(Error::file("read", path))?;
+        .map_err(Error::file(FileAction::Read, path))?;
     Ok(Card::parse(bytes)?)
 }
 

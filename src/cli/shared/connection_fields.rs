@@ -11,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::CommandContext;
 use crate::connection::{KeychainKind, PortalUrl, Proxy, Tls};
 use crate::context::Environment;
-use crate::error::{Error, KeychainReason};
+use crate::error::{Error, FileAction, KeychainReason};
 use crate::http::{self, Http};
 use crate::keychain::{Item, ItemKind};
 use crate::manage::{check_client_secret, read_ca, TlsChange};
@@ -60,7 +60,7 @@ impl Trust {
 
     fn certificates(pem: String, source: String) -> Result<Self, Error> {
         let failed = |source| Error::File {
-            action: "write",
+            action: FileAction::Write,
             path: std::env::temp_dir(),
             source,
         };
@@ -156,7 +156,7 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
     let mut bytes = Vec::with_capacity(4096);
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_SECRET_FILE).read_to_end(&mut bytes))
-        .map_err(Error::file("read", path))?;
+        .map_err(Error::file(FileAction::Read, path))?;
     Secret::from_file(bytes)
         .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
 }
