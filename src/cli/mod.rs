@@ -179,7 +179,7 @@ impl CommandContext {
         }
     }
 
-    /// Whether a person sits at the terminal and may be asked.
+    /// Whether a person is at the terminal and may be asked.
     fn person(&self) -> bool {
         self.system.terminal.stdin && !self.no_input
     }
@@ -242,7 +242,7 @@ impl CommandContext {
         Ok(ConnectionStore::open_default(&self.context.environment)?)
     }
 
-    /// The keychains. One may show its own prompt only where a person can see it.
+    /// The keychains. They may show their own prompts only if a person can see them.
     fn keychains(&self, store: &ConnectionStore) -> Keychains {
         if let Some(keychain) = &self.system.keychain {
             return Keychains::fixed(Arc::clone(keychain));
@@ -255,7 +255,7 @@ impl CommandContext {
         )
     }
 
-    /// Whether a prompt of the keychain's own would be seen.
+    /// Whether a person would see a prompt of the keychain.
     fn may_prompt(&self) -> bool {
         let environment = &self.context.environment;
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
@@ -268,7 +268,7 @@ impl CommandContext {
             && desktop
     }
 
-    /// The connection that was asked for, by flag, variable or default.
+    /// The connection that was chosen by option, variable or default.
     fn connection(&self, store: &ConnectionStore) -> Result<Connection, Failure> {
         let connection = store.choose(self.selector.as_ref(), &self.context.environment)?;
         self.warn_of_the_end(&connection);
@@ -276,27 +276,27 @@ impl CommandContext {
     }
 
     fn session_of(&self, store: &ConnectionStore, connection: Connection) -> Session {
-        let entry = self.event_log.begin_scope(&connection);
-        self.session_with(store, &self.keychains(store), connection, &entry)
+        let scope = self.event_log.begin_scope(&connection);
+        self.session_with(store, &self.keychains(store), connection, &scope)
     }
 
-    /// The same with keychains that several sessions share, and an entry of the log.
+    /// The same with keychains that several sessions share, and a scope of the log.
     fn session_with(
         &self,
         store: &ConnectionStore,
         keychains: &Keychains,
         connection: Connection,
-        entry: &LogScope,
+        scope: &LogScope,
     ) -> Session {
         let keychain = keychains.of(connection.keychain);
         let context = Context {
-            observer: entry.observer(&self.console),
+            observer: scope.observer(&self.console),
             ..self.context.clone()
         };
         Session::new(store.clone(), connection, keychain, context)
     }
 
-    /// The session of the connection that was asked for, about to use the network.
+    /// The session of the chosen connection, for a command that uses the network.
     fn session(&self) -> Result<Session, Failure> {
         let store = self.store()?;
         let connection = self.connection(&store)?;
@@ -304,7 +304,7 @@ impl CommandContext {
         Ok(self.session_of(&store, connection))
     }
 
-    /// What is worth a word whenever a connection is used: an unchecked certificate, a sign-in that will end.
+    /// Warns if the connection does not verify certificates, or its sign-in expires soon.
     fn warn_of(&self, connection: &Connection) {
         if connection.tls == Tls::Unverified {
             self.context.emit(&Event::Notice(Notice::Unverified {
@@ -314,7 +314,7 @@ impl CommandContext {
         self.warn_of_the_end(connection);
     }
 
-    /// Says on a terminal, whatever the command, that a sign-in ends soon and cannot be extended.
+    /// Warns on a terminal if the sign-in expires soon and cannot be extended.
     fn warn_of_the_end(&self, connection: &Connection) {
         let status = &connection.status;
         let (Some(at), Some(false)) = (status.refresh_expires_at, status.extendable) else {
@@ -329,7 +329,7 @@ impl CommandContext {
         }
     }
 
-    /// Says that `AGE_OAUTH_CONNECTION` chooses another connection than the default.
+    /// Warns if `AGE_OAUTH_CONNECTION` chooses another connection than the default.
     fn warn_of_override(&self, store: &ConnectionStore, default: Option<&ConnectionId>) {
         let Some(name) = self.context.environment.var("AGE_OAUTH_CONNECTION") else {
             return;
@@ -337,12 +337,12 @@ impl CommandContext {
         let found = store.find(&Selector::Name(name.clone())).ok();
         if found.is_none() || found.map(|connection| connection.id).as_ref() != default {
             self.console.warn(&format!(
-                "AGE_OAUTH_CONNECTION is set to `{name}` here and goes before the default"
+                "AGE_OAUTH_CONNECTION is set to `{name}` and takes precedence over the default"
             ));
         }
     }
 
-    /// The bound of one wait within the whole command's.
+    /// `limit`, or the rest of the time that `--timeout` gives if that is less.
     fn bound(&self, limit: Duration) -> Duration {
         self.context.deadline.bound(limit)
     }

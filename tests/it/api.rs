@@ -135,7 +135,7 @@ fn rule_24_a_foreign_server_is_not_even_connected_to_whatever_it_claims() {
             .run(["api", &address])
             .done()
             .code(7)
-            .err_has("does not vouch");
+            .err_has("does not issue tokens");
         assert_eq!(error.stdout, "");
         home.run(["token", "--for", &address]).done().code(7);
         foreign.assert_untouched();

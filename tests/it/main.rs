@@ -26,6 +26,7 @@ mod hostile;
 mod hostile_files;
 mod http;
 mod import;
+mod json;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
 #[cfg(unix)]

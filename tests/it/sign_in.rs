@@ -94,7 +94,7 @@ fn a_code_that_is_too_old_is_refused() {
     portal.set(|rules| rules.code_seconds = 0);
     sign_in(&home, &portal, "prod")
         .code(7)
-        .err_has("codes work once");
+        .err_has("a code works once");
 }
 
 #[test]

@@ -289,7 +289,7 @@ fn adding_says_what_is_wrong_with_the_certificate_and_makes_nothing() {
     for (kind, words) in [
         (
             Certificate::UnknownAuthority,
-            "authority that is not trusted",
+            "authority that this machine does not trust",
         ),
         (Certificate::WrongHost, "another host name"),
         (Certificate::Expired, "expired"),
@@ -311,7 +311,7 @@ fn adding_says_what_is_wrong_with_the_certificate_and_makes_nothing() {
     let home = home();
     try_to_add(&home, &self_signed(), "true")
         .code(6)
-        .err_has("signed by itself");
+        .err_has("self-signed");
     nothing_was_made(&home);
 }
 

@@ -138,7 +138,7 @@ fn wait_for(ctx: &CommandContext, connection: &Connection, gap: Timestamp, patie
 /// One connection of many.
 struct Job {
     session: Session,
-    entry: LogScope,
+    scope: LogScope,
 }
 
 impl Job {
@@ -147,10 +147,10 @@ impl Job {
     }
 
     fn attempt(self, rule: ExtendRule) -> Done {
-        self.entry.start();
+        self.scope.start();
         let outcome = attempt(&self.session, rule);
         if let Err(failure) = &outcome {
-            self.entry.failed(failure);
+            self.scope.failed(failure);
         }
         Done { job: self, outcome }
     }
@@ -295,9 +295,9 @@ fn job(
     connection: Connection,
 ) -> Job {
     ctx.warn_of(&connection);
-    let entry = ctx.event_log.scope(&connection);
-    let session = ctx.session_with(store, keychains, connection, &entry);
-    Job { session, entry }
+    let scope = ctx.event_log.scope(&connection);
+    let session = ctx.session_with(store, keychains, connection, &scope);
+    Job { session, scope }
 }
 
 /// Renews all, a few per portal at a time, and tells each as it is done. What waits for a gap comes back.

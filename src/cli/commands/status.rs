@@ -88,7 +88,7 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
 /// A check of nothing finds nothing good: perhaps this is another user's store, or an empty one by mistake.
 fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
     if args.json {
-        ctx.answer("[]")?;
+        ctx.answer_json_array::<StatusAnswer>(&[])?;
     }
     if args.check {
         return Err(Error::NoConnection {

@@ -2,6 +2,8 @@
 //! and the names that the Python package uses. The test at the end compares the generated text with the
 //! files; run it with `AGE_OAUTH_UPDATE_DOCS=1` to write them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Only tests use this module.
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
