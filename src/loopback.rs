@@ -131,11 +131,11 @@ fn sockets(uri: &LoopbackUri) -> Result<Vec<TcpListener>> {
             Ok(listener) => listeners.push(listener),
             // A machine without IPv6 still has the IPv4 address.
             Err(why) if why.kind() == ErrorKind::AddrNotAvailable => refused = Some((address, why)),
-            Err(why) => return Err(Error::file("listen at", address.to_string())(why)),
+            Err(why) => return Err(Error::listen(address, why)),
         }
     }
     match (listeners.is_empty(), refused) {
-        (true, Some((address, why))) => Err(Error::file("listen at", address.to_string())(why)),
+        (true, Some((address, why))) => Err(Error::listen(address, why)),
         _ => Ok(listeners),
     }
 }

@@ -1,4 +1,5 @@
-//! The conversation on stderr: warnings, progress, what `-v` tells. One object per line where `--json` was asked for.
+//! Everything on stderr: warnings, errors, progress, and the details of `-v`. With `--json`, one JSON
+//! object per line.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -9,37 +10,38 @@ use std::time::Duration;
 
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 
-use super::format::{escape, humanize, json_text, local, shell_quoted};
+use super::format::{escape, humanize, local, shell_quoted};
+use super::json::{self, WarningLine};
 use super::system::Zone;
 use crate::event::{Decision, Event, Notice, Observer, Wait};
 
 use crate::util::lock;
 
-/// A wait is worth mentioning once it has lasted this long.
-const LONG: Duration = Duration::from_secs(2);
+/// A wait that lasts longer than this is reported.
+const WAIT_REPORTED_AFTER: Duration = Duration::from_secs(2);
 
-/// The same, on a terminal, where it is wiped away again.
-const LONG_ON_TERMINAL: Duration = Duration::from_millis(400);
+/// The same on a terminal, where the report disappears when the wait is over.
+const SPINNER_AFTER: Duration = Duration::from_millis(400);
 
-/// How often a spinner turns.
-const TICK: Duration = Duration::from_millis(100);
+/// How often a spinner moves.
+const SPINNER_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The conversation. Clones share it.
+/// Writes to stderr. Clones share it.
 #[derive(Clone)]
 pub(super) struct Console(Arc<Inner>);
 
 struct Inner {
     err: Mutex<Box<dyn Write + Send>>,
     options: OutputOptions,
-    /// Each thread waits for one thing at a time.
+    /// The reported wait of each thread; a thread waits for one thing at a time.
     waiting: Mutex<HashMap<ThreadId, Waiting>>,
     progress: Mutex<Option<ProgressBar>>,
+    /// Warnings that were printed already.
     warned: Mutex<HashSet<String>>,
 }
 
-/// How to console.
+/// What is printed, and how.
 pub(super) struct OutputOptions {
     pub(super) quiet: bool,
     pub(super) verbose: u8,
@@ -70,7 +72,7 @@ impl Console {
         &self.0.options
     }
 
-    /// What the library reports comes here.
+    /// An observer for the library, which prints its events.
     pub(super) fn observer(&self) -> Observer {
         let console = self.clone();
         Observer::new(move |event| console.on_event(event))
@@ -79,12 +81,12 @@ impl Console {
     fn write(&self, line: &str) {
         self.suspend(|| {
             let mut err = lock(&self.0.err);
-            // Nobody reads stderr any more: there is no one to tell.
+            // If stderr is closed, there is nowhere left to report that.
             let _ = writeln!(err, "{line}").and_then(|()| err.flush());
         });
     }
 
-    /// Does something that writes to the terminal while the progress bar, where there is one, steps aside.
+    /// Hides the progress bar, if there is one, while `write` prints.
     pub(super) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         let bar = lock(&self.0.progress).clone();
         match bar {
@@ -93,7 +95,7 @@ impl Console {
         }
     }
 
-    /// Shows on a terminal how much of a file has come, until dropped.
+    /// Shows on a terminal how much of a file has arrived, until dropped.
     pub(super) fn download(&self) -> Progress {
         let options = self.options();
         if options.terminal && !options.quiet && !options.json {
@@ -103,58 +105,59 @@ impl Console {
             ) {
                 bar.set_style(style);
             }
-            bar.enable_steady_tick(TICK);
+            bar.enable_steady_tick(SPINNER_INTERVAL);
             *lock(&self.0.progress) = Some(bar);
         }
         Progress(self.clone())
     }
 
-    /// Shows on a terminal how much of `total` is done, until dropped.
+    /// Shows on a terminal how many of `total` are done, until dropped.
     pub(super) fn progress(&self, total: usize) -> Progress {
         let options = self.options();
         if options.terminal && !options.quiet && !options.json {
             let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
-            // The template is constant; a bar in another style is no reason to fail.
+            // The template is constant; if it were wrong, the bar would keep its default style.
             if let Ok(style) =
                 ProgressStyle::with_template("{spinner} {bar:20} {pos} of {len} {wide_msg}")
             {
                 bar.set_style(style);
             }
-            bar.enable_steady_tick(TICK);
+            bar.enable_steady_tick(SPINNER_INTERVAL);
             *lock(&self.0.progress) = Some(bar);
         }
         Progress(self.clone())
     }
 
-    /// A line that a person needs: an address to open, what to do next. Never silenced, never JSON.
+    /// Prints a line that a person needs, such as an address to open. `--quiet` does not silence it;
+    /// with `--json` it is left out.
     pub(super) fn print(&self, line: &str) {
         if !self.options().json {
             self.write(line);
         }
     }
 
-    /// A line that is good to know.
+    /// Prints a line that is useful, but not needed. `--quiet` and `--json` silence it.
     pub(super) fn info(&self, line: &str) {
         if !self.options().json && !self.options().quiet {
             self.write(line);
         }
     }
 
-    /// Something is not as it should be. Said once, however often it is noticed.
+    /// Prints a warning; the same text only once.
     pub(super) fn warn(&self, text: &str) {
         if !lock(&self.0.warned).insert(text.to_owned()) {
             return;
         }
         let options = self.options();
         if options.json {
-            self.write(&json_text(&json!({ "warning": text }).to_string()));
+            self.write(&json::line(&WarningLine { warning: text }));
         } else if !options.quiet {
             let word = self.paint("warning:", &Style::new().yellow().bold());
             self.write(&format!("{word} {}", escape(text)));
         }
     }
 
-    /// The last words of a command that failed. Already escaped.
+    /// Prints the lines of an error, which are escaped already.
     pub(super) fn error_lines(&self, lines: &str) {
         self.write(lines.trim_end());
     }
@@ -173,13 +176,13 @@ impl Console {
 
     fn on_event(&self, event: &Event) {
         match event {
-            Event::Notice(notice) => self.warn(&self.words(notice)),
+            Event::Notice(notice) => self.warn(&self.notice_text(notice)),
             Event::Waiting(wait) => self.wait(wait),
             Event::WaitOver => self.wait_over(),
             Event::Decision {
                 connection,
                 decision,
-            } => self.detail(1, &format!("{connection}: {}", decision_words(*decision))),
+            } => self.detail(1, &format!("{connection}: {}", decision_text(*decision))),
             Event::Retrying { url, after } => {
                 self.detail(1, &format!("{url}: again in {:.1}s", after.as_secs_f32()));
             }
@@ -196,7 +199,7 @@ impl Console {
         }
     }
 
-    /// What `-v` (1) and `-vv` (2) tell.
+    /// Prints a detail for `-v` (level 1) or `-vv` (level 2).
     pub(super) fn detail(&self, level: u8, text: &str) {
         if self.options().verbose >= level && !self.options().json {
             let mark = self.paint("·", &Style::new().dim());
@@ -205,14 +208,14 @@ impl Console {
     }
 
     /// A notice as a sentence.
-    pub(super) fn words(&self, notice: &Notice) -> String {
+    pub(super) fn notice_text(&self, notice: &Notice) -> String {
         match notice {
             Notice::Unreachable {
                 connection,
                 why,
                 seconds_left,
             } => format!(
-                "the portal of `{connection}` could not be reached ({why}); this is the stored token, which lives another {}",
+                "the portal of `{connection}` could not be reached ({why}); this is the cached token, which expires in {}",
                 humanize(*seconds_left)
             ),
             Notice::ShortLived {
@@ -220,30 +223,30 @@ impl Console {
                 seconds_wanted,
                 seconds_left,
             } => format!(
-                "the portal of `{connection}` grants no token that lives {}; this one lives {}",
+                "the portal of `{connection}` does not issue tokens that live {}; this one lives {}",
                 humanize(*seconds_wanted),
                 humanize(*seconds_left)
             ),
             Notice::ExtendedAnyway { connection, until } => format!(
-                "the sign-in of `{connection}` was extended; tokens handed out before this moment, good until {}, are no longer valid",
+                "the sign-in of `{connection}` was extended; access tokens that were issued before (valid until {}) are no longer valid",
                 local(*until, &self.options().zone)
             ),
             Notice::ExpiresSoon { connection, expires_at } => format!(
-                "the sign-in of `{connection}` ends {} and this portal does not extend it; run: age-oauth login -c {}",
+                "the sign-in of `{connection}` expires {} and this portal does not extend it; run: age-oauth login -c {}",
                 local(*expires_at, &self.options().zone),
                 shell_quoted(connection)
             ),
             Notice::Unverified { connection } => format!(
-                "the certificate of `{connection}` is not verified; whoever sits between you and the portal can read everything"
+                "the certificate of `{connection}` is not verified; anyone between you and the portal can read everything"
             ),
             Notice::NotRevoked { connection, why } => format!(
-                "a sign-in of `{connection}` could not be revoked at the portal ({why}); it ends by itself there"
+                "a sign-in of `{connection}` could not be revoked at the portal ({why}); it stays valid there until it expires"
             ),
             Notice::ExtensionNotApplied { connection } => format!(
-                "an earlier attempt to extend the sign-in of `{connection}` had no answer; the sign-in is still good"
+                "an earlier attempt to extend the sign-in of `{connection}` got no response; the sign-in is still valid"
             ),
             Notice::VaultKeyMade { path } => format!(
-                "a key for the vault was made: {}; it protects copies of the vault, not against programs that run as you",
+                "created a key for the vault: {}; it protects copies of the vault, but not against programs that run as you",
                 path.display()
             ),
             Notice::Other { message } => message.clone(),
@@ -256,7 +259,7 @@ impl Console {
             return;
         }
         self.wait_over();
-        let words = match wait {
+        let text = match wait {
             Wait::OtherProcess { pid: Some(pid) } => {
                 format!("waiting for another age-oauth process ({pid}) …")
             }
@@ -267,7 +270,7 @@ impl Console {
             }
             Wait::Browser => "waiting for the browser …".into(),
             Wait::Gap { connection, until } => format!(
-                "waiting until {}, when no script holds a token of `{}` any more …",
+                "waiting until {}, when every access token of `{}` that is in use has expired …",
                 local(*until, &options.zone),
                 escape(connection)
             ),
@@ -275,14 +278,18 @@ impl Console {
         let (over, ended) = mpsc::channel();
         let (console, terminal) = (self.clone(), options.terminal);
         let thread = std::thread::spawn(move || {
-            let patience = if terminal { LONG_ON_TERMINAL } else { LONG };
-            if ended.recv_timeout(patience) != Err(RecvTimeoutError::Timeout) {
+            let limit = if terminal {
+                SPINNER_AFTER
+            } else {
+                WAIT_REPORTED_AFTER
+            };
+            if ended.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
             if terminal {
-                spin(&words, &ended);
+                spin(&text, &ended);
             } else {
-                console.write(&words);
+                console.write(&text);
             }
         });
         let me = std::thread::current().id();
@@ -294,27 +301,27 @@ impl Console {
         let waiting = lock(&self.0.waiting).remove(&me);
         if let Some(waiting) = waiting {
             drop(waiting.over);
-            // It ends at once; joining keeps its line from mixing with the next.
+            // The thread ends at once. Joining it keeps its line from mixing with the next.
             let _ = waiting.thread.join();
         }
     }
 }
 
-/// A progress bar, where a terminal shows one.
+/// A progress bar; does nothing without a terminal.
 pub(super) struct Progress(Console);
 
 impl Progress {
-    /// So many bytes have come, of so many.
-    pub(super) fn set(&self, come: u64, whole: Option<u64>) {
+    /// Sets how many bytes have arrived, and of how many, where that is known.
+    pub(super) fn set(&self, received: u64, total: Option<u64>) {
         if let Some(bar) = &*lock(&self.0 .0.progress) {
-            if let Some(whole) = whole {
-                bar.set_length(whole);
+            if let Some(total) = total {
+                bar.set_length(total);
             }
-            bar.set_position(come);
+            bar.set_position(received);
         }
     }
 
-    /// One more is done.
+    /// Counts one more as done.
     pub(super) fn step(&self, name: &str) {
         if let Some(bar) = &*lock(&self.0 .0.progress) {
             bar.set_message(escape(name));
@@ -331,23 +338,23 @@ impl Drop for Progress {
     }
 }
 
-fn spin(words: &str, ended: &mpsc::Receiver<()>) {
+fn spin(text: &str, ended: &mpsc::Receiver<()>) {
     let spinner = ProgressBar::new_spinner();
-    spinner.set_message(words.to_owned());
-    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+    spinner.set_message(text.to_owned());
+    while ended.recv_timeout(SPINNER_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         spinner.tick();
     }
     spinner.finish_and_clear();
 }
 
-fn decision_words(decision: Decision) -> &'static str {
+fn decision_text(decision: Decision) -> &'static str {
     match decision {
-        Decision::Cached => "the stored token is good",
-        Decision::Renewed => "a new token was issued",
-        Decision::RenewedByAnother => "another process has just got a new token",
-        Decision::Extended => "the sign-in was extended, and a new token was issued",
-        Decision::Fallback => "the stored token stands in",
+        Decision::Cached => "the cached token is good enough",
+        Decision::Renewed => "the token was renewed",
+        Decision::RenewedByAnother => "another process has just renewed the token",
+        Decision::Extended => "the sign-in was extended, and the token renewed",
+        Decision::Fallback => "the portal cannot be reached; the cached token is still valid",
         Decision::SignedIn => "a new sign-in is stored",
-        Decision::SignedOut => "the sign-in is forgotten",
+        Decision::SignedOut => "the sign-in was ended",
     }
 }

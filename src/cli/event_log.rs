@@ -1,15 +1,16 @@
-//! `AGE_OAUTH_LOG`: one JSON line for each decision about a token or a sign-in, and for each failure, so that what
-//! happened at night can be read in the morning. Never a secret: only what observers and errors may say.
+//! `AGE_OAUTH_LOG`: one JSON line for each decision about a token or a sign-in, and for each failure, so
+//! that an administrator can see later what an unattended job did. A line contains only what observers
+//! and errors contain, which is never a secret.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::console::Console;
-use super::failure::{Failure, DONE};
+use super::exit_code::ExitCode;
+use super::failure::Failure;
+use super::json::{LogDecision, LogLine, Time, Word};
 use super::system::System;
 use crate::connection::Connection;
 use crate::context::Context;
@@ -17,12 +18,12 @@ use crate::env;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::files;
-use crate::util::{lock, rfc3339};
+use crate::util::lock;
 
-/// A log of this many bytes is moved to `<log>.1`.
-const FULL: u64 = 10 * 1000 * 1000;
+/// A log that reaches this size, in bytes, is moved to `<log>.1`.
+const MAX_LOG_SIZE: u64 = 10 * 1000 * 1000;
 
-/// The log, where one is wished for. Clones share it.
+/// The log; `None` if `AGE_OAUTH_LOG` is not set. Clones share it.
 #[derive(Clone)]
 pub(super) struct EventLog(Option<Arc<Log>>);
 
@@ -30,15 +31,15 @@ struct Log {
     path: PathBuf,
     command: String,
     parent: Option<String>,
-    begun: Instant,
+    started: Instant,
     context: Context,
     on_error: Box<dyn Fn(&str) + Send + Sync>,
-    complained: AtomicBool,
-    /// The connection that the command has in hand.
+    error_reported: AtomicBool,
+    /// The connection that the command works on.
     current: Mutex<Option<LogScope>>,
 }
 
-/// One connection in use, as the log sees it.
+/// The work on one connection. Its decisions and failures are logged with the connection's name.
 #[derive(Clone)]
 pub(super) struct LogScope(Option<Arc<ScopeState>>);
 
@@ -46,12 +47,12 @@ struct ScopeState {
     log: Arc<Log>,
     id: String,
     label: String,
-    begun: Mutex<Instant>,
+    started: Mutex<Instant>,
     warnings: Mutex<Vec<String>>,
 }
 
 impl EventLog {
-    /// `on_error` is told once if the log cannot be written.
+    /// `on_error` is called once if the log cannot be written.
     pub(super) fn new(
         system: &System,
         command: &str,
@@ -65,164 +66,148 @@ impl EventLog {
             path,
             command: command.to_owned(),
             parent: (system.ancestors)().into_iter().next(),
-            begun: Instant::now(),
+            started: Instant::now(),
             context: Context {
                 observer: Observer::silent(),
                 ..context.clone()
             },
             on_error: Box::new(on_error),
-            complained: AtomicBool::new(false),
+            error_reported: AtomicBool::new(false),
             current: Mutex::new(None),
         })))
     }
 
-    /// Begins to watch a connection.
-    pub(super) fn entry(&self, connection: &Connection) -> LogScope {
+    /// The work on one of several connections.
+    pub(super) fn scope(&self, connection: &Connection) -> LogScope {
         LogScope(self.0.as_ref().map(|log| {
             Arc::new(ScopeState {
                 log: Arc::clone(log),
                 id: connection.id.to_string(),
                 label: connection.label.to_string(),
-                begun: Mutex::new(Instant::now()),
+                started: Mutex::new(Instant::now()),
                 warnings: Mutex::default(),
             })
         }))
     }
 
-    /// The same, for a command that has one connection in hand at a time: its failure is this connection's.
+    /// The same for a command that works on one connection at a time: if the command fails, the failure
+    /// is logged with this connection.
     pub(super) fn begin_scope(&self, connection: &Connection) -> LogScope {
-        let entry = self.entry(connection);
+        let scope = self.scope(connection);
         if let Some(log) = &self.0 {
-            *lock(&log.current) = Some(entry.clone());
+            *lock(&log.current) = Some(scope.clone());
         }
-        entry
+        scope
     }
 
-    /// Writes down how the command failed, with the connection in hand.
+    /// Logs that the command failed, with the connection that it worked on.
     pub(super) fn failed(&self, failure: &Failure) {
         let Some(log) = &self.0 else {
             return;
         };
         match lock(&log.current).take() {
-            Some(entry) => entry.failed(failure),
-            None => log.write(Line::failed(failure), log.begun),
+            Some(scope) => scope.failed(failure),
+            None => log.write(log.failure(failure), log.started),
         }
     }
 
-    /// Writes down that the command line could not be understood. Not what it was: it may hold a secret.
+    /// Logs that the command line is wrong, without the command line: it may contain a secret.
     pub(super) fn unparsed(&self, failure: &Failure) {
         if let Some(log) = &self.0 {
-            log.write(Line::decided(failure.kind(), failure.code()), log.begun);
+            let line = log.line(LogDecision::Failed(failure.kind()), failure.exit_code());
+            log.write(line, log.started);
         }
     }
 }
 
 impl LogScope {
-    /// An observer that writes decisions down and tells `console` all it hears.
+    /// An observer that logs decisions, and passes every event to `console`.
     pub(super) fn observer(&self, console: &Console) -> Observer {
-        let Some(noted) = self.0.clone() else {
+        let Some(state) = self.0.clone() else {
             return console.observer();
         };
-        let (console, words) = (console.observer(), console.clone());
+        let (observer, console) = (console.observer(), console.clone());
         Observer::new(move |event| {
-            console.notify(event);
+            observer.notify(event);
             match event {
-                Event::Notice(notice) => lock(&noted.warnings).push(words.words(notice)),
+                Event::Notice(notice) => lock(&state.warnings).push(console.notice_text(notice)),
                 Event::Decision { decision, .. } => {
-                    noted.write(Line::decided(decision.as_str(), DONE));
+                    let decision = LogDecision::Decided(*decision);
+                    state.write(state.log.line(decision, ExitCode::Done));
                 }
                 _ => {}
             }
         })
     }
 
-    /// The work begins now; until here it waited for its turn.
-    pub(super) fn begin(&self) {
-        if let Some(noted) = &self.0 {
-            *lock(&noted.begun) = Instant::now();
+    /// The work starts now. Until here it waited for its turn, which does not count as its duration.
+    pub(super) fn start(&self) {
+        if let Some(state) = &self.0 {
+            *lock(&state.started) = Instant::now();
         }
     }
 
-    /// Writes down why nothing came of it.
+    /// Logs that the work failed.
     pub(super) fn failed(&self, failure: &Failure) {
-        if let Some(noted) = &self.0 {
-            noted.write(Line::failed(failure));
+        if let Some(state) = &self.0 {
+            state.write(state.log.failure(failure));
         }
     }
 }
 
 impl ScopeState {
-    fn write(&self, mut line: Line) {
+    fn write(&self, mut line: LogLine) {
         line.id = Some(self.id.clone());
         line.connection = Some(self.label.clone());
         line.warnings = std::mem::take(&mut *lock(&self.warnings));
-        let begun = *lock(&self.begun);
-        self.log.write(line, begun);
+        let started = *lock(&self.started);
+        self.log.write(line, started);
     }
 }
 
 impl Log {
-    /// A log that cannot be written is said once and stops nothing.
-    fn write(&self, mut line: Line, begun: Instant) {
-        line.time = rfc3339(self.context.now());
-        line.pid = std::process::id();
-        line.parent.clone_from(&self.parent);
-        line.command = Some(self.command.clone()).filter(|command| !command.is_empty());
-        line.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // Texts and numbers always serialise.
-        let text = serde_json::to_string(&line).unwrap_or_default();
-        if let Err(error) = files::append_line(&self.path, &text, FULL, &self.context) {
-            if !self.complained.swap(true, Ordering::Relaxed) {
-                (self.on_error)(&format!("AGE_OAUTH_LOG: {}", with_cause(&error)));
-            }
-        }
-    }
-}
-
-/// A line of the log, in the order in which people read it. `docs/nightly.md` explains the fields.
-#[derive(Default, Serialize)]
-struct Line {
-    time: String,
-    pid: u32,
-    parent: Option<String>,
-    command: Option<String>,
-    connection: Option<String>,
-    id: Option<String>,
-    decision: &'static str,
-    code: u8,
-    duration_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    causes: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-}
-
-impl Line {
-    fn decided(decision: &'static str, code: u8) -> Self {
-        Self {
-            decision,
-            code,
-            ..Self::default()
+    fn line(&self, decision: LogDecision, code: ExitCode) -> LogLine {
+        LogLine {
+            time: Time(self.context.now()),
+            pid: std::process::id(),
+            parent: self.parent.clone(),
+            command: Some(self.command.clone()).filter(|command| !command.is_empty()),
+            connection: None,
+            id: None,
+            decision: Word(decision),
+            code: code.number(),
+            duration_ms: 0,
+            reason: None,
+            message: None,
+            causes: Vec::new(),
+            hint: None,
+            warnings: Vec::new(),
         }
     }
 
-    fn failed(failure: &Failure) -> Self {
-        let words = failure.text();
-        let (message, causes, hint) = words.map_or((None, Vec::new(), None), |words| {
-            (Some(words.message), words.causes, words.hint)
+    fn failure(&self, failure: &Failure) -> LogLine {
+        let text = failure.text();
+        let (message, causes, hint) = text.map_or((None, Vec::new(), None), |text| {
+            (Some(text.message), text.causes, text.hint)
         });
-        Self {
-            reason: failure.reason(),
+        LogLine {
+            reason: failure.reason().map(Word),
             message,
             causes,
             hint,
-            ..Self::decided(failure.kind(), failure.code())
+            ..self.line(LogDecision::Failed(failure.kind()), failure.exit_code())
+        }
+    }
+
+    /// If the log cannot be written, that is reported once, and the command goes on.
+    fn write(&self, mut line: LogLine, started: Instant) {
+        line.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // Texts and numbers always serialise.
+        let text = serde_json::to_string(&line).unwrap_or_default();
+        if let Err(error) = files::append_line(&self.path, &text, MAX_LOG_SIZE, &self.context) {
+            if !self.error_reported.swap(true, Ordering::Relaxed) {
+                (self.on_error)(&format!("AGE_OAUTH_LOG: {}", with_cause(&error)));
+            }
         }
     }
 }
@@ -230,7 +215,7 @@ impl Line {
 fn with_cause(error: &Error) -> String {
     use std::error::Error as _;
     match error.source() {
-        Some(why) => format!("{error}: {why}"),
+        Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
 }

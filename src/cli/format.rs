@@ -138,6 +138,13 @@ pub(super) fn clock(seconds: i64) -> String {
     )
 }
 
+/// When a stored failure happened, and what. Without a date, if the line was not written by this program.
+pub(super) fn dated(line: &str) -> (Option<Timestamp>, &str) {
+    line.split_once(' ')
+        .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))
+        .unwrap_or((None, line))
+}
+
 /// `true`, `false` or a path: always text, in JSON too.
 pub(super) fn verify_ssl(tls: &Tls) -> String {
     match tls {

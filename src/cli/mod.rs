@@ -1,13 +1,17 @@
-//! The command line: the only code that prints, asks, or opens a browser. It is the library's first client.
+//! The command line: the only code that prints, asks, or opens a browser. It uses the library as any
+//! other client does.
 //!
-//! stdout carries the answer and nothing else; everything said to a person goes to stderr.
+//! stdout carries the answer and nothing else; messages for people go to stderr.
 
 mod args;
 mod commands;
 mod console;
 mod event_log;
+mod exit_code;
 mod failure;
 mod format;
+mod hints;
+mod json;
 mod launch;
 mod prompt;
 mod shared;
@@ -21,16 +25,17 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use serde::Serialize;
 
 pub use launch::Launch;
 pub use shell::{Shell, Unquotable, Variable};
 pub use system::{Ask, AskError, Check, System, Terminals, Zone};
 
 use args::{Cli, Color, Command, Global};
-use commands::ConnectionsCommand;
 use console::{Console, OutputOptions};
 use event_log::{EventLog, LogScope};
-use failure::{Failure, Outcome, DONE};
+use exit_code::ExitCode;
+use failure::{Failure, Outcome};
 
 use crate::connection::{Connection, ConnectionId, Tls};
 use crate::context::{Context, Deadline};
@@ -49,44 +54,48 @@ where
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     if commands::complete(Cli::command, &arguments) {
-        return DONE;
+        return ExitCode::Done.number();
     }
     let parsed = Cli::command()
         .try_get_matches_from(&arguments)
-        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, command_name(&matches))));
-    match parsed {
-        Ok((cli, name)) => {
-            CommandContext::new(&cli.global, &name, wants_json(cli.command.as_ref()), system)
-                .serve(cli)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let code = match parsed {
+        Ok((cli, matches)) => {
+            let (name, json) = command_name(&matches);
+            CommandContext::new(&cli.global, &name, json, system).serve(cli)
         }
         Err(error) => unparsed(&error, &arguments, system),
-    }
+    };
+    code.number()
 }
 
 /// What a terminal shows of an error, and the same as JSON.
 #[cfg(any(test, fuzzing, feature = "testing"))]
 pub(crate) fn shown(error: crate::error::Error) -> (String, String) {
     let failure = Failure::from(error);
-    let words = failure.text();
-    words.map_or_else(Default::default, |words| {
-        (words.lines("error:", "hint:"), failure.json_line(&words))
+    let text = failure.text();
+    text.map_or_else(Default::default, |text| {
+        (text.lines("error:", "hint:"), failure.json_line(&text))
     })
 }
 
-/// `token`, `connections list`; empty where no command was given.
-fn command_name(matches: &ArgMatches) -> String {
-    let mut words = Vec::new();
+/// The command's name (`token`, `connections list`; empty if there is none), and whether it has the
+/// flag `--json` and got it.
+fn command_name(matches: &ArgMatches) -> (String, bool) {
+    let mut names = Vec::new();
     let mut matches = matches;
-    while let Some((word, further)) = matches.subcommand() {
-        words.push(word);
-        matches = further;
+    while let Some((name, inner)) = matches.subcommand() {
+        names.push(name);
+        matches = inner;
     }
-    words.join(" ")
+    let json = matches!(matches.try_get_one::<bool>("json"), Ok(Some(true)));
+    (names.join(" "), json)
 }
 
-/// `--help` and `--version` are answers; the rest is wrong usage.
-fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> u8 {
-    let colored = system.terminal.colors && system.environment.var(env::NO_COLOR).is_none();
+/// Handles a command line that clap does not hand on: `--help` and `--version` are answers, the rest
+/// is wrong usage.
+fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> ExitCode {
+    let colored = system.terminal.colors && system.environment.var("NO_COLOR").is_none();
     let text = if colored {
         error.render().ansi().to_string()
     } else {
@@ -96,11 +105,13 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        // A reader that left (`--help | head`) is no failure.
+        // If the reader has ended (`--help | head`), that is not a failure.
         let _ = system.out.write_all(text.as_bytes());
-        return DONE;
+        return ExitCode::Done;
     }
-    let failure = Failure::usage("");
+    let message = error.render().to_string();
+    let message = message.lines().next().unwrap_or_default();
+    let failure = Failure::usage_hint(message.trim_start_matches("error: "), "age-oauth --help");
     let context = Context {
         clock: system.clock.clone(),
         environment: system.environment.clone(),
@@ -108,56 +119,17 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     };
     EventLog::new(&system, "", &context, |_| ()).unparsed(&failure);
     commands::fail_unparsed(&mut system, arguments);
-    if arguments.iter().any(|argument| argument == "--json") {
-        let message = error.render().to_string();
-        let message = message.lines().next().unwrap_or_default();
-        let line = serde_json::json!({
-            "error": {
-                "kind": "usage",
-                "message": message.trim_start_matches("error: "),
-                "hint": "age-oauth --help",
-                "code": 2,
-            },
-            "format_version": 1,
-        });
-        let _ = writeln!(system.err, "{}", format::json_text(&line.to_string()));
-    } else {
-        let _ = system.err.write_all(text.as_bytes());
-    }
-    failure.code()
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let text = match failure.text() {
+        Some(words) if json => failure.json_line(&words) + "\n",
+        _ => text,
+    };
+    // If stderr is closed, the exit code is all that is left.
+    let _ = system.err.write_all(text.as_bytes());
+    failure.exit_code()
 }
 
-fn wants_json(command: Option<&Command>) -> bool {
-    match command {
-        Some(Command::Connections(command)) => match command {
-            ConnectionsCommand::List(args) => args.json,
-            ConnectionsCommand::Show(args) => args.json,
-            #[cfg(feature = "migrate")]
-            ConnectionsCommand::Import(args) => args.json,
-            ConnectionsCommand::Info(args) => args.json,
-            ConnectionsCommand::Use(args) => args.json,
-            _ => false,
-        },
-        Some(Command::Login(args)) => args.json,
-        Some(Command::Logout(args)) => args.json,
-        Some(Command::Whoami(args)) => args.json,
-        Some(Command::Token(args)) => args.json,
-        Some(Command::Status(args)) => args.json,
-        Some(Command::Refresh(args)) => args.json,
-        Some(Command::Doctor(args)) => args.json,
-        Some(
-            Command::ExportEnv(_)
-            | Command::Exec(_)
-            | Command::Api(_)
-            | Command::Vault(_)
-            | Command::Completions(_)
-            | Command::Man(_),
-        )
-        | None => false,
-    }
-}
-
-/// What every command works with: the system, the conversation, and how it was called.
+/// What every command works with: the system, the console, the log, and the global options.
 struct CommandContext {
     system: System,
     console: Console,
@@ -211,12 +183,12 @@ impl CommandContext {
         }
     }
 
-    /// Whether a person sits at the terminal and may be asked.
+    /// Whether a person is at the terminal and may be asked.
     fn person(&self) -> bool {
         self.system.terminal.stdin && !self.no_input
     }
 
-    fn serve(mut self, cli: Cli) -> u8 {
+    fn serve(mut self, cli: Cli) -> ExitCode {
         let outcome = match cli.command {
             None => commands::overview(&mut self),
             Some(Command::Connections(command)) => commands::connections(&mut self, command),
@@ -238,15 +210,15 @@ impl CommandContext {
         };
         let outcome = outcome.and_then(|()| Ok(self.system.out.flush()?));
         match outcome {
-            Ok(()) => DONE,
+            Ok(()) => ExitCode::Done,
             Err(failure) => {
                 self.fail(&failure);
-                failure.code()
+                failure.exit_code()
             }
         }
     }
 
-    /// Tells a failure and writes it down.
+    /// Prints a failure and logs it.
     fn fail(&self, failure: &Failure) {
         if failure.text().is_some() {
             self.event_log.failed(failure);
@@ -254,21 +226,27 @@ impl CommandContext {
         failure.print(&self.console);
     }
 
-    /// Writes a line of the answer.
+    /// Prints one line of the answer.
     fn answer(&mut self, line: &str) -> Outcome {
         let out = &mut self.system.out;
         Ok(self.console.suspend(|| writeln!(out, "{line}"))?)
     }
 
-    fn answer_json(&mut self, value: &serde_json::Value) -> Outcome {
-        self.answer(&format::json_text(&value.to_string()))
+    /// Prints the answer as a JSON object.
+    fn answer_json<T: Serialize>(&mut self, body: &T) -> Outcome {
+        self.answer(&json::object(body))
+    }
+
+    /// Prints the answer as a JSON array.
+    fn answer_json_array<T: Serialize>(&mut self, bodies: &[T]) -> Outcome {
+        self.answer(&json::array(bodies))
     }
 
     fn store(&self) -> Result<ConnectionStore, Failure> {
         Ok(ConnectionStore::open_default(&self.context.environment)?)
     }
 
-    /// The keychains. One may show its own prompt only where a person can see it.
+    /// The keychains. They may show their own prompts only if a person can see them.
     fn keychains(&self, store: &ConnectionStore) -> Keychains {
         if let Some(keychain) = &self.system.keychain {
             return Keychains::fixed(Arc::clone(keychain));
@@ -281,7 +259,7 @@ impl CommandContext {
         )
     }
 
-    /// Whether a prompt of the keychain's own would be seen.
+    /// Whether a person would see a prompt of the keychain.
     fn may_prompt(&self) -> bool {
         let environment = &self.context.environment;
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
@@ -294,7 +272,7 @@ impl CommandContext {
             && desktop
     }
 
-    /// The connection that was asked for, by flag, variable or default.
+    /// The connection that was chosen by option, variable or default.
     fn connection(&self, store: &ConnectionStore) -> Result<Connection, Failure> {
         let connection = store.choose(self.selector.as_ref(), &self.context.environment)?;
         self.warn_of_the_end(&connection);
@@ -302,27 +280,27 @@ impl CommandContext {
     }
 
     fn session_of(&self, store: &ConnectionStore, connection: Connection) -> Session {
-        let entry = self.event_log.begin_scope(&connection);
-        self.session_with(store, &self.keychains(store), connection, &entry)
+        let scope = self.event_log.begin_scope(&connection);
+        self.session_with(store, &self.keychains(store), connection, &scope)
     }
 
-    /// The same with keychains that several sessions share, and an entry of the log.
+    /// The same with keychains that several sessions share, and a scope of the log.
     fn session_with(
         &self,
         store: &ConnectionStore,
         keychains: &Keychains,
         connection: Connection,
-        entry: &LogScope,
+        scope: &LogScope,
     ) -> Session {
         let keychain = keychains.of(connection.keychain);
         let context = Context {
-            observer: entry.observer(&self.console),
+            observer: scope.observer(&self.console),
             ..self.context.clone()
         };
         Session::new(store.clone(), connection, keychain, context)
     }
 
-    /// The session of the connection that was asked for, about to use the network.
+    /// The session of the chosen connection, for a command that uses the network.
     fn session(&self) -> Result<Session, Failure> {
         let store = self.store()?;
         let connection = self.connection(&store)?;
@@ -330,7 +308,7 @@ impl CommandContext {
         Ok(self.session_of(&store, connection))
     }
 
-    /// What is worth a word whenever a connection is used: an unchecked certificate, a sign-in that will end.
+    /// Warns if the connection does not verify certificates, or its sign-in expires soon.
     fn warn_of(&self, connection: &Connection) {
         if connection.tls == Tls::Unverified {
             self.context.emit(&Event::Notice(Notice::Unverified {
@@ -340,7 +318,7 @@ impl CommandContext {
         self.warn_of_the_end(connection);
     }
 
-    /// Says on a terminal, whatever the command, that a sign-in ends soon and cannot be extended.
+    /// Warns on a terminal if the sign-in expires soon and cannot be extended.
     fn warn_of_the_end(&self, connection: &Connection) {
         let status = &connection.status;
         let (Some(expires_at), Some(false)) = (status.refresh_expires_at, status.extendable) else {
@@ -357,7 +335,7 @@ impl CommandContext {
         }
     }
 
-    /// Says that `AGE_OAUTH_CONNECTION` chooses another connection than the default.
+    /// Warns if `AGE_OAUTH_CONNECTION` chooses another connection than the default.
     fn warn_of_override(&self, store: &ConnectionStore, default: Option<&ConnectionId>) {
         let Some(name) = self.context.environment.var(env::AGE_OAUTH_CONNECTION) else {
             return;
@@ -365,12 +343,12 @@ impl CommandContext {
         let found = store.find(&Selector::Name(name.clone())).ok();
         if found.is_none() || found.map(|connection| connection.id).as_ref() != default {
             self.console.warn(&format!(
-                "AGE_OAUTH_CONNECTION is set to `{name}` here and goes before the default"
+                "AGE_OAUTH_CONNECTION is set to `{name}` and takes precedence over the default"
             ));
         }
     }
 
-    /// The bound of one wait within the whole command's.
+    /// `limit`, or the rest of the time that `--timeout` gives if that is less.
     fn bound(&self, limit: Duration) -> Duration {
         self.context.deadline.bound(limit)
     }

@@ -10,7 +10,7 @@ use super::owned::read;
 use super::platform::{open_regular, random_pause};
 use crate::context::Context;
 use crate::crash;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::event::{Event, Wait};
 use crate::policy::ANNOUNCE_WAIT_AFTER;
 use crate::util::rfc3339;
@@ -43,7 +43,7 @@ impl Lock {
                 .truncate(false),
             path,
         )
-        .map_err(Error::file("lock", path))?;
+        .map_err(Error::file(FileAction::Lock, path))?;
         let holder = beside(path, ".holder");
         let timeout = context.deadline.bound(timeout);
         wait_for(&file, path, &holder, timeout, context)?;
@@ -77,7 +77,7 @@ fn wait_for(
         match file.try_lock() {
             Ok(()) => break Ok(()),
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(why)) => break Err(Error::file("lock", path)(why)),
+            Err(TryLockError::Error(why)) => break Err(Error::file(FileAction::Lock, path)(why)),
         }
         let waited = begun.elapsed();
         if waited >= timeout {

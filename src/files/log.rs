@@ -7,7 +7,7 @@ use std::path::Path;
 use super::platform::open_regular;
 use super::{beside, Lock};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::policy::LOG_ROTATION_TIMEOUT;
 
 /// Adds a line to a log with mode 0600, in one write at its end, so that lines of many processes
@@ -26,7 +26,8 @@ pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) 
             if is_full(&file, &text, max) {
                 // Windows renames no file that is open.
                 drop(file);
-                fs::rename(path, beside(path, ".1")).map_err(Error::file("rotate", path))?;
+                fs::rename(path, beside(path, ".1"))
+                    .map_err(Error::file(FileAction::Rotate, path))?;
                 file = open_log(path)?;
             }
         }
@@ -40,12 +41,12 @@ pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) 
             Err(io::ErrorKind::WriteZero.into())
         }
     });
-    written.map_err(Error::file("append to", path))
+    written.map_err(Error::file(FileAction::Append, path))
 }
 
 fn open_log(path: &Path) -> Result<File> {
     open_regular(OpenOptions::new().append(true).create(true), path)
-        .map_err(Error::file("append to", path))
+        .map_err(Error::file(FileAction::Append, path))
 }
 
 fn is_full(file: &File, text: &str, max: u64) -> bool {

@@ -10,7 +10,7 @@ use super::platform::{
     folder_of, open_regular, persist, retry_on_sharing_violation, sync_folder, verbatim_path,
 };
 use crate::crash;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 
 /// The file's content, or `None` where there is no file. A link, anything that is not a regular
 /// file, and more than `max` bytes are errors.
@@ -19,12 +19,12 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
     let file = match opened {
         Ok(file) => file,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(Error::file("read", path)(why)),
+        Err(why) => return Err(Error::file(FileAction::Read, path)(why)),
     };
     let mut bytes = Vec::new();
     file.take(max + 1)
         .read_to_end(&mut bytes)
-        .map_err(Error::file("read", path))?;
+        .map_err(Error::file(FileAction::Read, path))?;
     if bytes.len() as u64 > max {
         return Err(Error::Corrupt {
             path: path.to_owned(),
@@ -50,7 +50,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         // Makes the rename itself permanent, before the caller relies on it.
         sync_folder(folder)
     });
-    written.map_err(Error::file("write", path))
+    written.map_err(Error::file(FileAction::Write, path))
 }
 
 /// Creates the file with mode 0600; `false` where something of this name exists, also a link. Other
@@ -71,12 +71,13 @@ pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<bool> {
             Err(failed) => Err(failed.error),
         }
     });
-    created.map_err(Error::file("create", path))
+    created.map_err(Error::file(FileAction::Create, path))
 }
 
 /// Renames the file, and replaces what has the new name.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    retry_on_sharing_violation(|| fs::rename(from, to)).map_err(Error::file("rename", from))?;
+    retry_on_sharing_violation(|| fs::rename(from, to))
+        .map_err(Error::file(FileAction::Rename, from))?;
     crash::point("file renamed");
     Ok(())
 }
@@ -84,7 +85,9 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 /// Removes the file. A file that does not exist is not an error.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match retry_on_sharing_violation(|| fs::remove_file(path)) {
-        Err(why) if why.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(why)),
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file(FileAction::Remove, path)(why))
+        }
         removed => {
             if removed.is_ok() {
                 crash::point("file removed");

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::crash;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 
 /// Creates the folder for its owner alone (mode 0700; on Windows with an access list of its own,
 /// unless the parent folder's list already excludes others), and its missing parents too. A folder
@@ -26,7 +26,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
     builder
         .recursive(true)
         .create(path)
-        .map_err(Error::file("create", path))?;
+        .map_err(Error::file(FileAction::Create, path))?;
     #[cfg(windows)]
     if let Err(why) = super::access_list::restrict_to_owner(highest) {
         // The next call would find a folder that others may see, and use it. So it is removed
@@ -37,7 +37,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<()> {
         {
             let _ = fs::remove_dir(folder);
         }
-        return Err(Error::file("keep others out of", path)(why));
+        return Err(Error::file(FileAction::Restrict, path)(why));
     }
     crash::point("folder made");
     Ok(())
@@ -52,7 +52,7 @@ pub(crate) fn is_folder(path: &Path) -> Result<bool> {
             why: "it is not a directory (a symbolic link is not followed)".into(),
         }),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(why) => Err(Error::file("read", path)(why)),
+        Err(why) => Err(Error::file(FileAction::Read, path)(why)),
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn world_accessible(folder: &Path) -> Result<Vec<PathBuf>> {
     #[cfg(windows)]
     {
         let others = super::access_list::admits_others(folder)
-            .map_err(Error::file("read the access list of", folder))?;
+            .map_err(Error::file(FileAction::ReadAccessList, folder))?;
         Ok(if others {
             vec![folder.to_owned()]
         } else {
@@ -98,12 +98,12 @@ pub(crate) fn restrict_to_owner(folder: &Path) -> Result<()> {
         for path in world_accessible(folder)? {
             let mode = if path.is_dir() { 0o700 } else { 0o600 };
             fs::set_permissions(&path, fs::Permissions::from_mode(mode))
-                .map_err(Error::file("keep others out of", &path))?;
+                .map_err(Error::file(FileAction::Restrict, &path))?;
         }
         Ok(())
     }
     #[cfg(windows)]
-    super::access_list::restrict_to_owner(folder).map_err(Error::file("keep others out of", folder))
+    super::access_list::restrict_to_owner(folder).map_err(Error::file(FileAction::Restrict, folder))
 }
 
 /// The folder, and everything below it.
@@ -117,8 +117,8 @@ fn tree(folder: &Path) -> Result<Vec<PathBuf>> {
         if !is_folder {
             continue;
         }
-        for entry in fs::read_dir(&path).map_err(Error::file("read", &path))? {
-            found.push(entry.map_err(Error::file("read", &path))?.path());
+        for entry in fs::read_dir(&path).map_err(Error::file(FileAction::Read, &path))? {
+            found.push(entry.map_err(Error::file(FileAction::Read, &path))?.path());
         }
     }
     Ok(found)

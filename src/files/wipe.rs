@@ -7,7 +7,7 @@ use std::path::Path;
 use super::owned::remove;
 use super::platform::{not_regular, open_regular};
 use crate::crash;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 
 /// Overwrites the file with zeros, flushes that to disk, then removes it. A file that does not exist is not an error. A
 /// link is an error and stays, as does the file that it leads to.
@@ -24,14 +24,14 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
     let mut file = match opened {
         Ok(file) => file,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(why) => return Err(Error::file("overwrite", path)(why)),
+        Err(why) => return Err(Error::file(FileAction::Overwrite, path)(why)),
     };
     // The zeros must reach the disk before the name is gone; after that the system need not write them any more.
     let overwritten = file.metadata().and_then(|found| {
         io::copy(&mut io::repeat(0).take(found.len()), &mut file)?;
         file.sync_all()
     });
-    overwritten.map_err(Error::file("overwrite", path))?;
+    overwritten.map_err(Error::file(FileAction::Overwrite, path))?;
     crash::point("file overwritten");
     // Windows removes neither an open file nor one that is marked as read-only.
     drop(file);

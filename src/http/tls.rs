@@ -28,7 +28,7 @@ use crate::connection::Tls;
 use crate::context::Environment;
 use crate::env;
 use crate::error::{
-    CertificateFacts, Error, Refusal, Result, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateFacts, Error, FileAction, Refusal, Result, TlsFailure, TlsFailureKind, Unreachable,
 };
 use crate::files;
 
@@ -56,7 +56,8 @@ pub fn extra_bundle(environment: &Environment) -> Option<(&'static str, PathBuf)
 }
 
 fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = files::read_user_file(path, MAX_CERTIFICATES).map_err(Error::file("read", path))?;
+    let bytes = files::read_user_file(path, MAX_CERTIFICATES)
+        .map_err(Error::file(FileAction::Read, path))?;
     read_certificates(&bytes).map_err(|why| Error::Corrupt {
         path: path.to_owned(),
         why,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::package_connection::PackageConnection;
 use crate::connection::ConnectionId;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::files;
 use crate::secret::Secret;
 use crate::store::SCHEMA;
@@ -144,11 +144,11 @@ impl PackageStore {
             {
                 return Ok(Vec::new())
             }
-            Err(why) => return Err(Error::file("read", folder)(why)),
+            Err(why) => return Err(Error::file(FileAction::Read, folder)(why)),
         };
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(Error::file("read", &folder))?;
+            let entry = entry.map_err(Error::file(FileAction::Read, &folder))?;
             if let Ok(name) = entry.file_name().into_string() {
                 names.push(name);
             }

@@ -9,7 +9,7 @@ use super::package_store::MAX_FILE;
 use super::plan::Migration;
 use crate::connection::{Connection, Grant, PortalUrl, RedirectUri};
 use crate::context::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::files;
 use crate::manage::check_client_id;
 use crate::secret::Secret;
@@ -37,7 +37,8 @@ pub struct Profile {
 /// Reads `~/.arcgisprofile`, which is an INI file with a section per profile.
 pub fn read_profiles(path: &Path) -> Result<Vec<Profile>> {
     // A person's own file may well be a link to where they keep such files.
-    let bytes = files::read_user_file(path, MAX_FILE).map_err(Error::file("read", path))?;
+    let bytes =
+        files::read_user_file(path, MAX_FILE).map_err(Error::file(FileAction::Read, path))?;
     let text = Secret::from_file(bytes).ok_or_else(|| Error::Corrupt {
         path: path.to_owned(),
         why: "it is not a text file".into(),

@@ -8,7 +8,7 @@ use super::note::Note;
 use super::package_connection::PackageConnection;
 use super::plan::{is_same, Migration};
 use crate::connection::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::files;
 
 impl Migration<'_> {
@@ -41,7 +41,7 @@ impl Migration<'_> {
             }
         }
         if others.is_empty() && !adopted {
-            fs::remove_dir(&old.folder).map_err(Error::file("remove", &old.folder))?;
+            fs::remove_dir(&old.folder).map_err(Error::file(FileAction::Remove, &old.folder))?;
         }
         if !others.is_empty() {
             notes.push(Note::OtherFiles(others));
@@ -103,8 +103,8 @@ fn is_unfinished(name: &str) -> bool {
 
 fn names_in(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::file("read", folder))? {
-        let entry = entry.map_err(Error::file("read", folder))?;
+    for entry in fs::read_dir(folder).map_err(Error::file(FileAction::Read, folder))? {
+        let entry = entry.map_err(Error::file(FileAction::Read, folder))?;
         names.push(entry.file_name().to_string_lossy().into_owned());
     }
     names.sort();

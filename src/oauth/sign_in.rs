@@ -275,11 +275,7 @@ fn random_text() -> Result<Secret> {
     let mut octets = zeroize::Zeroizing::new([0_u8; 32]);
     SystemRandom::new()
         .fill(&mut *octets)
-        .map_err(|_| Error::File {
-            action: "read random numbers from",
-            path: "the operating system".into(),
-            source: std::io::Error::other("its random source failed"),
-        })?;
+        .map_err(|_| Error::Random)?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(*octets)))
 }
 

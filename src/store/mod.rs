@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use crate::connection::{fold, Connection, ConnectionId};
 use crate::context::Environment;
 use crate::env;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::files;
 
 pub use lock::RenewalLock;
@@ -90,7 +90,7 @@ impl ConnectionStore {
     /// folder. Touches no file.
     pub fn open_default(environment: &Environment) -> Result<Self> {
         if let Some(root) = environment.path(env::AGE_OAUTH_HOME) {
-            let root = std::path::absolute(&root).map_err(Error::file("find", root))?;
+            let root = std::path::absolute(&root).map_err(Error::file(FileAction::Locate, root))?;
             return Ok(Self { root, custom: true });
         }
         let config = dirs::config_dir().ok_or_else(|| {
@@ -153,11 +153,11 @@ impl ConnectionStore {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(why) => return Err(Error::file("read", folder)(why)),
+            Err(why) => return Err(Error::file(FileAction::Read, folder)(why)),
         };
         let mut ids = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(Error::file("read", &folder))?;
+            let entry = entry.map_err(Error::file(FileAction::Read, &folder))?;
             let name = entry.file_name();
             if let Some(id) = name.to_str().and_then(|name| name.parse().ok()) {
                 ids.push(id);

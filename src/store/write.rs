@@ -10,7 +10,7 @@ use super::{ConnectionStore, RenewalLock};
 use crate::connection::{Connection, ConnectionId, Label};
 use crate::context::Context;
 use crate::crash;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileAction, Result};
 use crate::files;
 
 impl ConnectionStore {
@@ -71,7 +71,7 @@ impl ConnectionStore {
             let meta = self.serialise(Map::new(), connection)?;
             files::write(&draft.join("meta.json"), &meta)?;
             // One rename makes the whole connection visible at once.
-            fs::rename(&draft, &target).map_err(Error::file("create", &target))?;
+            fs::rename(&draft, &target).map_err(Error::file(FileAction::Create, &target))?;
             crash::point("folder renamed");
             Ok(())
         })();
@@ -188,7 +188,7 @@ impl ConnectionStore {
         }
         // Windows deletes no folder with an open file in it, and the lock is such a file.
         drop(lock);
-        delete_leftover(&folder).map_err(Error::file("remove", &folder))
+        delete_leftover(&folder).map_err(Error::file(FileAction::Remove, &folder))
     }
 
     /// Removes a folder below `connections/` that cannot be read as a connection. Other paths are
@@ -201,7 +201,7 @@ impl ConnectionStore {
             Ok(_) if is_ours => fs::remove_file(folder),
             _ => Ok(()),
         }
-        .map_err(Error::file("remove", folder))
+        .map_err(Error::file(FileAction::Remove, folder))
     }
 
     /// The id of the default connection, where one is set.

@@ -138,7 +138,7 @@ fn rule_24_no_connection_is_opened_to_a_foreign_server_whatever_it_claims() {
             .run(["api", &address])
             .done()
             .code(7)
-            .err_has("does not vouch");
+            .err_has("does not issue tokens");
         assert_eq!(error.stdout, "");
         home.run(["token", "--for", &address]).done().code(7);
         foreign.assert_no_connection();

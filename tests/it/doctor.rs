@@ -31,7 +31,7 @@ fn problem(findings: &[Value], check: &str) -> (String, String) {
         .find(|one| one["check"] == check && one["severity"] != "ok")
         .unwrap_or_else(|| panic!("nothing wrong with {check}: {findings:#?}"));
     let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
-    (text("message"), text("mend"))
+    (text("message"), text("hint"))
 }
 
 #[test]

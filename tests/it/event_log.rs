@@ -87,7 +87,7 @@ fn each_decision_is_one_line_of_the_log() {
     assert!(all[5]["message"]
         .as_str()
         .unwrap()
-        .contains("no connection"));
+        .contains("cannot connect"));
     assert!(all[4]["warnings"][0]
         .as_str()
         .unwrap()

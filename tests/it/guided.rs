@@ -36,7 +36,7 @@ fn from_wrong_answers_to_a_sign_in() {
         .expect("call this")
         .line("TAKEN");
     terminal
-        .expect("exists already")
+        .expect("already exists")
         .expect("call this")
         .line(&"x".repeat(65));
     terminal
@@ -57,7 +57,7 @@ fn from_wrong_answers_to_a_sign_in() {
         .expect("Portal address")
         .line(&format!("{}/home/index.html", portal.url()));
     terminal
-        .expect("not trusted here")
+        .expect("does not trust")
         .expect("SHA-256")
         .expect("What shall be done")
         .line("");
@@ -160,7 +160,7 @@ fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
     let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "self"]);
     terminal.expect("Portal address").line(&portal.url());
     terminal
-        .expect("signed by itself")
+        .expect("self-signed")
         .expect("What shall be done")
         .down(1)
         .line("");

@@ -133,7 +133,7 @@ fn stores_of_both_versions_are_imported_without_a_new_sign_in() {
         assert_eq!(prod["created_at"], "2026-09-21T14:13:20Z");
         assert!(prod["verify_ssl"].as_str().unwrap().ends_with("ca.pem"));
         let other = show(&home, MY_PORTAL);
-        assert_eq!(other["label"], "My Portal");
+        assert_eq!(other["connection"], "My Portal");
         assert_eq!(other["verify_ssl"], "false");
         nothing_to_do(&home, &[]);
         good_token(&home, &portal, PROD);
@@ -255,7 +255,7 @@ fn json_reports_every_connection_in_one_array() {
     assert_eq!(prod["sign_in"], "extended");
     assert_eq!(prod["plaintext_deleted"], true);
     assert_eq!(prod["format_version"], 1);
-    assert!(prod["signed_in_until"].is_string());
+    assert!(prod["refresh_expires_at"].is_string());
     assert!(prod["client_secret_page"]
         .as_str()
         .unwrap()
@@ -469,9 +469,9 @@ fn labels_that_are_in_use_too_long_or_invalid_are_adapted() {
         (NIGHTLY, "My [31mPortal"),
         (ONLINE, &long[..64]),
     ] {
-        assert_eq!(show(&home, id)["label"], label);
+        assert_eq!(show(&home, id)["connection"], label);
         let all = planned.as_array().unwrap();
-        assert!(all.iter().any(|row| row["label"] == label), "{label}");
+        assert!(all.iter().any(|row| row["connection"] == label), "{label}");
     }
     good_token(&home, &portal, "Prod (2)");
     // The default is unchanged.
@@ -491,7 +491,7 @@ fn an_id_that_is_too_long_is_replaced_and_remembered() {
         rewrite(&path, |text| text.replace(PROD, &long));
     }
     import(&home, &[]).ok();
-    assert_eq!(show(&home, &long)["label"], "Prod");
+    assert_eq!(show(&home, &long)["connection"], "Prod");
     good_token(&home, &portal, &long);
     no_plaintext(&home, &old);
     nothing_to_do(&home, &[]);

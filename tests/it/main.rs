@@ -29,6 +29,7 @@ mod hostile_files;
 mod hostile_portal;
 mod http;
 mod import;
+mod json;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;
 #[cfg(unix)]

@@ -28,7 +28,7 @@ fn run_every_command(home: &Home) {
         .done()
         .ok()
         .json();
-    assert_eq!(shown["label"], "Müller & Co");
+    assert_eq!(shown["connection"], "Müller & Co");
     let ca = shown["verify_ssl"].as_str().unwrap();
     assert!(fs::read_to_string(ca)
         .unwrap()

@@ -40,7 +40,7 @@ fn of_five_connections_with_one_revoked_four_are_renewed() {
         out.stdout.lines().last(),
         Some("4 of 5 renewed, 0 extended; failed: Old Portal")
     );
-    let out = out.err_has("no longer honours it");
+    let out = out.err_has("no longer accepts the sign-in");
     out.err_has("hint: age-oauth login -c \"Old Portal\"");
     assert_eq!(alive.requests_to(Endpoint::Refresh).len(), 4);
     // A revoked sign-in is known from now on without another request.

@@ -39,7 +39,7 @@ fn connections_are_found_by_label_id_and_unique_prefix() {
     home.run(["connections", "show", "pro"])
         .done()
         .code(4)
-        .err_has("there are: My Portal, prod");
+        .err_has("existing connections: My Portal, prod");
     home.run(["connections", "show", &id[..id.find('_').unwrap() + 4]])
         .done()
         .code(4);
@@ -97,7 +97,7 @@ fn an_expired_code_is_refused() {
     portal.set(|rules| rules.code_seconds = 0);
     sign_in(&home, &portal, "prod")
         .code(7)
-        .err_has("codes work once");
+        .err_has("a code works once");
 }
 
 #[test]

@@ -54,11 +54,11 @@ fn status_shows_who_is_signed_in_until_when_without_a_request() {
     assert!(row("test").contains(" no "), "{}", out.stdout);
     assert!(out.stdout.contains("age-oauth login -c test"));
     let all = home.run(["status", "--json"]).done().ok().json();
-    assert_eq!(all[0]["label"], "prod");
+    assert_eq!(all[0]["connection"], "prod");
     assert_eq!(all[0]["sign_in"], "good");
     assert_eq!(all[0]["username"], USER);
     assert_eq!(all[0]["default"], true);
-    assert_eq!(all[0]["stored"], Value::Null);
+    assert_eq!(all[0]["secret_stored"], Value::Null);
     assert_eq!(all[1]["sign_in"], "missing");
     assert_eq!(all[1]["format_version"], 1);
     let only = home.run(["status", "--json", "-c", "test"]).done().ok();
@@ -144,7 +144,7 @@ fn status_reads_the_keychain_only_on_request() {
         arguments.extend(more);
         home.run(arguments).done()
     };
-    assert_eq!(asked(&[]).ok().json()[0]["stored"], true);
+    assert_eq!(asked(&[]).ok().json()[0]["secret_stored"], true);
     // The tokens are gone, and meta.json does not know.
     let vault = fs::read(home.store().join("vault")).unwrap();
     let meta = fs::read(meta_of(&home, "prod")).unwrap();
@@ -153,7 +153,7 @@ fn status_reads_the_keychain_only_on_request() {
     home.run(["status", "--check"]).done().ok();
     let out = asked(&[]).code(3);
     assert_eq!(out.json()[0]["sign_in"], "gone");
-    assert_eq!(out.json()[0]["stored"], false);
+    assert_eq!(out.json()[0]["secret_stored"], false);
     // A keychain that cannot be read says nothing about the sign-in.
     fs::write(home.store().join("vault"), "no vault").unwrap();
     let out = asked(&[]).code(5);
@@ -174,7 +174,7 @@ fn the_last_failure_is_shown_although_later_renewals_worked() {
     portal.stop();
     home.run(["token"]).done().code(6);
     let what = one(&home)["last_failure"].as_str().unwrap().to_owned();
-    assert!(what.contains("no connection"), "{what}");
+    assert!(what.contains("cannot connect"), "{what}");
     assert!(one(&home)["last_failure_at"].is_string());
     let out = home.run(["status"]).done().ok();
     assert!(out.stdout.contains(&what), "{}", out.stdout);
@@ -234,7 +234,7 @@ fn a_sign_in_that_the_portal_ended_is_shown_as_ended() {
     assert!(one(&home)["last_failure"]
         .as_str()
         .unwrap()
-        .contains("no longer honours"));
+        .contains("no longer accepts"));
     sign_in(&home, &portal, "prod").ok();
     assert_eq!(one(&home)["sign_in"], "good");
 }

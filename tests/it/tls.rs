@@ -270,7 +270,7 @@ fn add_reports_a_bad_certificate_and_creates_nothing() {
     for (kind, words) in [
         (
             Certificate::UnknownAuthority,
-            "authority that is not trusted",
+            "authority that this machine does not trust",
         ),
         (Certificate::WrongHost, "another host name"),
         (Certificate::Expired, "expired"),
@@ -292,7 +292,7 @@ fn add_reports_a_bad_certificate_and_creates_nothing() {
     let home = home();
     try_to_add(&home, &self_signed(), "true")
         .code(6)
-        .err_has("signed by itself");
+        .err_has("self-signed");
     nothing_was_created(&home);
 }
 

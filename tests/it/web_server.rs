@@ -106,7 +106,7 @@ fn doctor_reports_web_tier_authentication_with_a_hint_for_the_administrator() {
         assert_eq!(found["severity"], "fail");
         let text = |name: &str| found[name].as_str().unwrap();
         assert!(text("message").contains(kind), "{found}");
-        assert!(text("mend").contains("administrator"), "{found}");
+        assert!(text("hint").contains("administrator"), "{found}");
         let_through(&portal);
         home.run(["doctor"]).done().ok();
     }

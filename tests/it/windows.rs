@@ -349,7 +349,7 @@ fn json_in_pipes_is_readable_in_every_code_page() {
     add(&home, &portal, "Zürich 数据");
     let shown = home.run(["connections", "show", "--json"]).done().ok();
     assert!(shown.stdout.is_ascii(), "{}", shown.stdout);
-    assert_eq!(shown.json()["label"], "Zürich 数据");
+    assert_eq!(shown.json()["connection"], "Zürich 数据");
     let error = home.run(["token", "--json"]).done().code(3);
     assert!(error.stderr.is_ascii(), "{}", error.stderr);
 }

@@ -1,4 +1,4 @@
-"""Nobody is signed in, and nobody is there: no question, one clear error."""
+"""Without a sign-in and without a terminal: no question, one clear error."""
 
 import sys
 

@@ -20,7 +20,7 @@ session.get(f"{foreign}/anything")
 # The portal sends it away.
 away = session.get(f"{portal}/sharing/rest/search", params={"f": "json", "q": "x"})
 assert away.url.startswith(foreign), away.url
-# A stream stays whole, and what is no JSON is not looked at.
+# A stream stays complete, and a body that is not JSON is not read.
 with session.get(f"{portal}/sharing/rest/community/self", params={"f": "json"}, stream=True) as stream:
     assert b"".join(stream.iter_content(7)) == answer.content
 print("done")

@@ -1,6 +1,7 @@
 """Every public name of version 0.2.1: what keeps its meaning works, the rest says what to use."""
 
 import sys
+import time
 import types
 
 import age_oauth
@@ -23,6 +24,10 @@ def raises(act, kind, *words):
 
 
 assert [one.label for one in list_connections()] == ["prod", "second"]
+# The access token of `second` has expired, so that its sign-in can be extended at once.
+rotated = maybe_rotate_refresh_token(connection="second", max_age_days=0)
+assert rotated.rotated and rotated.attempted and rotated.reason == "Refresh token rotated.", rotated
+assert rotated.username == sys.argv[1] and abs(rotated.rotated_at_epoch - time.time()) < 60, rotated
 prod = Connection("prod")
 assert isinstance(prod.meta, ConnectionMeta) and prod.meta.label == "prod"
 assert prod.get_identity(None).username == sys.argv[1] == prod.username
@@ -34,8 +39,11 @@ assert store.get_active() == store.resolve() != prod.id
 assert store.load_meta("nobody", allow_missing=True) is None
 assert [meta.id for meta in store.list()][0] == prod.id
 fresh = maybe_rotate_refresh_token(connection="prod")
-assert not fresh.rotated and fresh.refresh_token_age_seconds < 600, fresh
-rotated = maybe_rotate_refresh_token(connection="prod", max_age_days=0)
+assert not fresh.rotated and not fresh.attempted and fresh.rotated_at_epoch is None, fresh
+assert fresh.refresh_token_age_seconds < 600 and "not needed" in fresh.reason, fresh
+# An access token of `prod` is in use: an extension would end it.
+waits = maybe_rotate_refresh_token(connection="prod", max_age_days=0)
+assert not waits.rotated and "waits until" in waits.reason, waits
 for act in (lambda: OAuthConfig("https://h", "i", "s", "e"), lambda: AGEOAuth(None), lambda: store.create(label="x")):
     raises(act, age_oauth.AgeOAuthError, "age")
 raises(lambda: Connection("nobody"), age_oauth.ConnectionNotFound, "nobody")

@@ -1,4 +1,4 @@
-"""A notebook: no terminal, but somebody to ask, through `input`."""
+"""A notebook: there is no terminal, but `input` asks a person."""
 
 import builtins
 import io
@@ -29,7 +29,7 @@ gis = age_oauth.get_gis("prod")
 assert gis.users.me.username == sys.argv[1]
 # Nothing goes to the notebook's stdout.
 assert sys.stdout.getvalue() == ""
-# Signed in once, nobody is asked again.
+# After the sign-in there are no more questions.
 builtins.input = None
 assert age_oauth.Connection("prod").token()
 sys.stdout, sys.stderr = channel, cell

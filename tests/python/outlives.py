@@ -1,4 +1,4 @@
-"""Four threads work for longer than a token lives; what is asked for is there only for whoever is signed in."""
+"""Four threads work longer than a token lives, with requests that need a valid token."""
 
 import threading
 import time

@@ -11,10 +11,16 @@ import unittest
 import warnings
 
 import age_oauth
-from age_oauth import _http, _program, _provider
+from age_oauth import _http, _json_names, _program, _provider
 from age_oauth.errors import BY_CODE, ProgramUnusable, SignInRequired
 
-FACTS = {"id": "prod_1", "connection": "prod", "refresh_expires_at": "2030-01-01T00:00:00Z", "referer": None}
+FACTS = {
+    "id": "prod_1",
+    "connection": "prod",
+    "refresh_expires_at": "2030-01-01T00:00:00Z",
+    "sign_in_ends_soon": False,
+    "referer": None,
+}
 
 
 class WithProgram(unittest.TestCase):
@@ -55,7 +61,7 @@ class Finding(WithProgram):
         os.environ["AGE_OAUTH_BIN"] = str(self.folder)
         self.refused(ProgramUnusable, str(self.folder), "directory")
         os.environ["AGE_OAUTH_BIN"] = str(self.folder / "none")
-        self.refused(ProgramUnusable, "AGE_OAUTH_BIN", "not there")
+        self.refused(ProgramUnusable, "AGE_OAUTH_BIN", "does not exist")
 
     def test_without_any_the_way_to_one_is_told(self):
         os.environ.pop("AGE_OAUTH_BIN", None)
@@ -73,12 +79,12 @@ class Finding(WithProgram):
         path.write_bytes(b"\x7fELF nonsense")
         path.chmod(0o700)
         os.environ["AGE_OAUTH_BIN"] = str(path)
-        self.refused(ProgramUnusable, str(path), "no program")
+        self.refused(ProgramUnusable, str(path), "not a program")
         path.chmod(0o600)
         self.refused(ProgramUnusable, str(path))
 
     def test_windows_reasons_are_sentences_that_name_the_file(self):
-        for code, word in ((1260, "policy"), (5, "denied"), (193, "no program")):
+        for code, word in ((1260, "policy"), (5, "denied"), (193, "not a program")):
             error = OSError()
             error.winerror = code
             told = str(_program.unusable("C:\\x\\age-oauth.exe", error))
@@ -87,6 +93,12 @@ class Finding(WithProgram):
 
 
 class Answers(WithProgram):
+    def test_each_class_has_the_code_of_its_kind(self):
+        for code, error_class in BY_CODE.items():
+            self.assertEqual(error_class.code, code)
+            self.assertEqual(_json_names.KINDS[error_class.kind], code)
+        self.assertEqual(set(BY_CODE), set(_json_names.KINDS.values()))
+
     def test_each_code_has_its_class_with_message_and_hint(self):
         for code, kind in BY_CODE.items():
             self.program(
@@ -192,7 +204,7 @@ class Tokens(WithProgram):
     def test_a_sign_in_that_ends_soon_is_warned_of_once(self):
         provider, _ = self.provider(1800)
         path = pathlib.Path(os.environ["AGE_OAUTH_BIN"])
-        path.write_text(path.read_text().replace("'referer': None", "'referer': None, 'sign_in_ends_soon': True"))
+        path.write_text(path.read_text().replace("'sign_in_ends_soon': False", "'sign_in_ends_soon': True"))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             provider.token()

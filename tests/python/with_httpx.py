@@ -27,7 +27,7 @@ async def together():
 
 
 asyncio.run(together())
-# The portal sends it away, to somebody whose business the token is not.
+# The portal redirects to another host, which must not get the token.
 away = client.get(f"{prod.portal_url}/sharing/rest/search", params={"f": "json", "q": "x"}, follow_redirects=True)
 assert str(away.url).startswith(sys.argv[2]), away.url
 print("done")

@@ -57,7 +57,7 @@ pub fn labels(home: &Home) -> Vec<String> {
     let all = listed.as_array().expect("a list");
     let mut labels: Vec<_> = all
         .iter()
-        .map(|one| one["label"].as_str().expect("a label").to_owned())
+        .map(|one| one["connection"].as_str().expect("a label").to_owned())
         .collect();
     labels.sort();
     let single: BTreeSet<_> = labels.iter().collect();

@@ -12,7 +12,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::federation::{is_secret_parameter, Target};
 use crate::files::{self, UserOutput};
 use crate::http::ApiCall;
@@ -119,7 +119,7 @@ fn given(fields: &[String]) -> Result<Fields, Failure> {
 
 /// A file that cannot be sent is said before the portal is asked.
 fn readable(path: &Path) -> Outcome {
-    files::open_user_file(path).map_err(Error::file("read", path))?;
+    files::open_user_file(path).map_err(Error::file(FileAction::Read, path))?;
     Ok(())
 }
 
@@ -199,7 +199,7 @@ fn download(
     path: &Path,
 ) -> Outcome {
     let failed = |source| Error::File {
-        action: "write",
+        action: FileAction::Write,
         path: path.to_owned(),
         source,
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::launch::Launch;
 use crate::cli::shared::duration::min_ttl_help;
@@ -14,10 +15,6 @@ use crate::cli::shared::help::examples;
 use crate::cli::shared::token_variables;
 use crate::cli::CommandContext;
 use crate::policy::ENVIRONMENT_MIN_TTL;
-
-/// The exit codes by which shells report that a command does not exist, and that it cannot be run.
-const NOT_FOUND: u8 = 127;
-const NOT_RUNNABLE: u8 = 126;
 
 /// Run a command with a token in its environment
 #[derive(Args, Debug, Default)]
@@ -63,11 +60,11 @@ fn not_started(program: &OsString, why: &io::Error) -> Failure {
     if why.kind() == io::ErrorKind::NotFound {
         return Failure::NotStarted {
             message: format!("there is no command `{name}`"),
-            code: NOT_FOUND,
+            code: ExitCode::NotFound,
         };
     }
     Failure::NotStarted {
         message: format!("`{name}` could not be started: {why}"),
-        code: NOT_RUNNABLE,
+        code: ExitCode::NotExecutable,
     }
 }

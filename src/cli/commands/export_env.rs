@@ -15,7 +15,7 @@ use crate::cli::shell::{Delivery, Shell, Unquotable, Variable};
 use crate::cli::system::System;
 use crate::cli::CommandContext;
 use crate::env;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::files;
 use crate::policy::ENVIRONMENT_MIN_TTL;
 
@@ -200,5 +200,5 @@ fn append_to_github(ctx: &mut CommandContext, text: &str, token: Option<&str>) -
         ctx.system.out.flush()?;
     }
     files::append_user_file(&path, text.as_bytes())
-        .map_err(|why| Error::file("append to", path)(why).into())
+        .map_err(|why| Error::file(FileAction::Append, path)(why).into())
 }

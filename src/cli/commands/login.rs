@@ -6,10 +6,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
+use crate::cli::json::{Identity, LoginAnswer, LoginStarted, Time};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, RedirectUri};
@@ -19,7 +19,6 @@ use crate::loopback::Listener;
 use crate::oauth::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
 use crate::policy::ExtendRule;
 use crate::session::{PendingSignIn, Session, UsableToken};
-use crate::util::rfc3339;
 
 /// How long a person may take.
 const SIGN_IN_TIME: Duration = Duration::from_secs(5 * 60);
@@ -97,15 +96,11 @@ fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginAr
     let (issued, info) = session.sign_in_application()?;
     let connection = session.connection();
     if args.json {
-        return ctx.answer_json(&json!({
-            "connection": connection.label.as_str(),
-            "id": connection.id.as_str(),
-            "auth_type": "app",
-            "application": info.title,
-            "app_id": info.app_id,
-            "expires_at": rfc3339(issued.access.expires_at),
-            "format_version": 1,
-        }));
+        return ctx.answer_json(&LoginAnswer {
+            application: Some(info.title),
+            app_id: Some(info.app_id),
+            ..as_json(connection, &issued)
+        });
     }
     acquired(ctx, &issued)?;
     ctx.answer(&format!(
@@ -113,6 +108,17 @@ fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginAr
         escape(&info.title),
         escape(&info.app_id)
     ))
+}
+
+fn as_json(connection: &Connection, issued: &UsableToken) -> LoginAnswer {
+    LoginAnswer {
+        identity: Identity::of(connection),
+        username: issued.username.clone(),
+        application: None,
+        app_id: None,
+        expires_at: Time(issued.access.expires_at),
+        refresh_expires_at: issued.sign_in_expires_at.map(Time),
+    }
 }
 
 fn acquired(ctx: &mut CommandContext, issued: &UsableToken) -> Outcome {
@@ -129,15 +135,7 @@ fn tell(
     json: bool,
 ) -> Outcome {
     if json {
-        return ctx.answer_json(&json!({
-            "connection": connection.label.as_str(),
-            "id": connection.id.as_str(),
-            "auth_type": "user",
-            "username": issued.username,
-            "expires_at": rfc3339(issued.access.expires_at),
-            "refresh_expires_at": issued.sign_in_expires_at.map(rfc3339),
-            "format_version": 1,
-        }));
+        return ctx.answer_json(&as_json(connection, issued));
     }
     acquired(ctx, issued)?;
     if let Some(username) = &issued.username {
@@ -225,10 +223,7 @@ fn obtain(
     lines: &mut Lines,
 ) -> Result<Option<(SignInAttempt, AuthorizationCode)>, Failure> {
     let listener = match sign_in.redirect_uri() {
-        RedirectUri::Loopback(uri) => Some(Listener::bind(uri).map_err(|error| Failure::Hinted {
-            error,
-            hint: "another program uses the port; end it, or paste codes instead: age-oauth connections edit NAME --redirect-uri urn:ietf:wg:oauth:2.0:oob".into(),
-        })?),
+        RedirectUri::Loopback(uri) => Some(Listener::bind(uri)?),
         _ => None,
     };
     announce(ctx, &sign_in, args, listener.is_some())?;
@@ -254,12 +249,11 @@ fn announce(
     catches: bool,
 ) -> Outcome {
     if args.json {
-        ctx.answer_json(&json!({
-            "authorize_url": sign_in.url(),
-            "redirect_uri": sign_in.redirect_uri().as_str(),
-            "expects": if catches { "callback" } else { "code" },
-            "format_version": 1,
-        }))?;
+        ctx.answer_json(&LoginStarted {
+            authorize_url: sign_in.url().to_owned(),
+            redirect_uri: sign_in.redirect_uri().to_string(),
+            expects: if catches { "callback" } else { "code" },
+        })?;
         ctx.system.out.flush()?;
     }
     let terminal = ctx.system.terminal;

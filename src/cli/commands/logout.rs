@@ -1,10 +1,11 @@
 //! `logout`: revokes the sign-in at the portal, then forgets it here, whatever the portal said.
 
 use clap::Args;
-use serde_json::json;
 
-use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
+use crate::cli::json::{Identity, LogoutAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
@@ -34,16 +35,16 @@ pub(in crate::cli) fn logout(ctx: &mut CommandContext, args: &LogoutArgs) -> Out
         let connection = ctx.connection(&store)?;
         return one(ctx, connection, args);
     }
-    let mut worst = DONE;
+    let mut worst = ExitCode::Done;
     for connection in store.list(None)?.connections {
         if let Err(failure) = one(ctx, connection, args) {
             ctx.fail(&failure);
-            worst = worse(worst, failure.code());
+            worst = worst.worse(failure.exit_code());
         }
     }
     match worst {
-        DONE => Ok(()),
-        code => Err(Failure::Several(code)),
+        ExitCode::Done => Ok(()),
+        worst => Err(Failure::Multiple { worst }),
     }
 }
 
@@ -52,17 +53,14 @@ fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> O
     let store = ctx.store()?;
     let session = ctx.session_of(&store, connection);
     let outcome = session.sign_out(args.keep_remote)?;
-    let label = session.connection().label.as_str();
     if args.json {
-        return ctx.answer_json(&json!({
-            "connection": label,
-            "id": session.connection().id.as_str(),
-            "signed_out": outcome != SignedOut::Nothing,
-            "revoked": outcome == SignedOut::Revoked,
-            "format_version": 1,
-        }));
+        return ctx.answer_json(&LogoutAnswer {
+            identity: Identity::of(session.connection()),
+            signed_out: outcome != SignedOut::Nothing,
+            revoked: outcome == SignedOut::Revoked,
+        });
     }
-    let label = escape(label);
+    let label = escape(session.connection().label.as_str());
     ctx.answer(&match outcome {
         SignedOut::Revoked => format!("[OK] Signed out of {label}; the portal has revoked the sign-in."),
         SignedOut::Forgotten => format!("[OK] Signed out of {label} on this machine."),

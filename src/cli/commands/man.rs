@@ -8,12 +8,13 @@ use clap::{Args, Command};
 use clap_mangen::roff::{bold, roman, Roff};
 use clap_mangen::Man;
 
+use crate::cli::exit_code;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::shared::help::{self, EXAMPLES};
 use crate::cli::CommandContext;
 use crate::env::{Origin, VARIABLES};
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::files::UserOutput;
 
 /// Where things are; docs/storage.md has the whole layout.
@@ -31,34 +32,6 @@ const FILES: [(&str, &str); 4] = [
         "vault",
         "In the store: the encrypted file that holds the secrets of connections with the keychain `vault`.",
     ),
-];
-
-/// What each exit code means; docs/exit-codes.md says more.
-const EXIT_STATUS: [(u8, &str); 12] = [
-    (0, "Done."),
-    (
-        1,
-        "Any other failure, for example a file that cannot be read.",
-    ),
-    (2, "Wrong usage, or a value that cannot be used."),
-    (3, "A person must sign in: age-oauth login."),
-    (
-        4,
-        "No such connection, the name is taken, or several match.",
-    ),
-    (
-        5,
-        "The keychain is missing, locked or silent, or lacks the item.",
-    ),
-    (6, "The portal cannot be reached. Try again later."),
-    (7, "The portal, or the web server in front of it, refused."),
-    (
-        8,
-        "Another age-oauth process did not finish in time. Try again later.",
-    ),
-    (126, "exec: the command cannot be started."),
-    (127, "exec: the command does not exist."),
-    (130, "Interrupted (Ctrl-C)."),
 ];
 
 /// Print a manual page, or write all of them to a folder
@@ -83,7 +56,7 @@ pub(in crate::cli) fn man(
 ) -> Outcome {
     program.build();
     if let Some(dir) = &args.dir {
-        std::fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
+        std::fs::create_dir_all(dir).map_err(Error::file(FileAction::Create, dir))?;
         return write_all(&program, dir);
     }
     let mut command = &program;
@@ -108,7 +81,7 @@ fn write_all(command: &Command, dir: &Path) -> Outcome {
             output.file().write_all(&page)?;
             output.finish()
         })
-        .map_err(Error::file("write", path))?;
+        .map_err(Error::file(FileAction::Write, path))?;
     command
         .get_subcommands()
         .filter(|command| !command.is_hide_set() && command.get_name() != "help")
@@ -170,8 +143,8 @@ fn files(roff: &mut Roff) {
 
 fn exit_status(roff: &mut Roff) {
     roff.control("SH", ["EXIT STATUS"]);
-    for (code, meaning) in EXIT_STATUS {
-        term(roff, &code.to_string(), meaning);
+    for code in exit_code::ALL {
+        term(roff, &code.number().to_string(), code.meaning());
     }
 }
 

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 
 use crate::cli::event_log::LogScope;
-use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local, local_and_left};
+use crate::cli::json::{Identity, RefreshAnswer, Time, Word};
 use crate::cli::shared::connection_text::broken_folder;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
@@ -25,7 +26,7 @@ use crate::keychain::Keychains;
 use crate::policy::ExtendRule;
 use crate::session::{RefreshOutcome, Session};
 use crate::store::{ConnectionStore, Listing};
-use crate::util::{lock, rfc3339};
+use crate::util::lock;
 
 /// How many connections of one portal are renewed at the same time: a portal has other work.
 const PER_PORTAL: usize = 2;
@@ -158,7 +159,7 @@ fn wait_for(ctx: &CommandContext, connection: &Connection, gap: Timestamp, patie
 /// One connection of many.
 struct Job {
     session: Session,
-    entry: LogScope,
+    scope: LogScope,
 }
 
 impl Job {
@@ -167,10 +168,10 @@ impl Job {
     }
 
     fn attempt(self, rule: ExtendRule) -> Done {
-        self.entry.begin();
+        self.scope.start();
         let outcome = attempt(&self.session, rule);
         if let Err(failure) = &outcome {
-            self.entry.failed(failure);
+            self.scope.failed(failure);
         }
         Done { job: self, outcome }
     }
@@ -188,7 +189,7 @@ struct Summary {
     extended: usize,
     waiting: usize,
     failed: Vec<String>,
-    worst: u8,
+    worst: ExitCode,
     /// The answer could not be written; renewing goes on.
     unheard: Option<Failure>,
 }
@@ -196,7 +197,7 @@ struct Summary {
 impl Summary {
     fn fail(&mut self, ctx: &CommandContext, name: &str, failure: &Failure) {
         failure.print(&ctx.console);
-        self.worst = worse(self.worst, failure.code());
+        self.worst = self.worst.worse(failure.exit_code());
         self.failed.push(escape(name));
     }
 
@@ -261,7 +262,7 @@ fn all(
         extended: 0,
         waiting: 0,
         failed: Vec::new(),
-        worst: DONE,
+        worst: ExitCode::Done,
         unheard: None,
     };
     let Listing {
@@ -302,9 +303,9 @@ fn all(
         summary.hear(told);
     }
     match (summary.worst, summary.unheard) {
-        (DONE, None) => Ok(()),
-        (DONE, Some(failure)) => Err(failure),
-        (code, _) => Err(Failure::Several(code)),
+        (ExitCode::Done, None) => Ok(()),
+        (ExitCode::Done, Some(failure)) => Err(failure),
+        (worst, _) => Err(Failure::Multiple { worst }),
     }
 }
 
@@ -315,9 +316,9 @@ fn job(
     connection: Connection,
 ) -> Job {
     ctx.warn_of(&connection);
-    let entry = ctx.event_log.entry(&connection);
-    let session = ctx.session_with(store, keychains, connection, &entry);
-    Job { session, entry }
+    let scope = ctx.event_log.scope(&connection);
+    let session = ctx.session_with(store, keychains, connection, &scope);
+    Job { session, scope }
 }
 
 /// Renews all, a few per portal at a time, and tells each as it is done. What waits for a gap comes back.
@@ -401,18 +402,14 @@ fn tell(
 ) -> Outcome {
     let issued = &refreshed.token;
     if json {
-        return ctx.answer_json(&json!({
-            "connection": connection.label.as_str(),
-            "id": connection.id.as_str(),
-            "portal_url": connection.portal.as_str(),
-            "auth_type": connection.grant.as_str(),
-            "username": issued.username,
-            "decision": issued.decision.as_str(),
-            "expires_at": rfc3339(issued.access.expires_at),
-            "refresh_expires_at": issued.sign_in_expires_at.map(rfc3339),
-            "extension_waits_until": refreshed.extension_waits_until.map(rfc3339),
-            "format_version": 1,
-        }));
+        return ctx.answer_json(&RefreshAnswer {
+            identity: Identity::of(connection),
+            username: issued.username.clone(),
+            decision: Word(issued.decision),
+            expires_at: Time(issued.access.expires_at),
+            refresh_expires_at: issued.sign_in_expires_at.map(Time),
+            extension_waits_until: refreshed.extension_waits_until.map(Time),
+        });
     }
     let (now, zone) = (ctx.context.now(), &ctx.system.zone);
     let done = match issued.decision {

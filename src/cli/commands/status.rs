@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{json, Value};
 
-use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{
     ago, connection_flag, escape, from_now, local, local_and_left, not_imported, table,
 };
+use crate::cli::json::{Identity, SignInState, StatusAnswer, StoredFacts, Word};
 use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::{examples, with_default};
@@ -21,43 +22,14 @@ use crate::keychain::{Item, ItemKind, Keychains};
 use crate::policy;
 use crate::session::other_machine;
 use crate::store::{Listing, Plaintext};
-use crate::util::rfc3339;
 
 /// A failure that is over is shown for so long.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// How a sign-in stands, by what is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SignIn {
-    Good,
-    /// It ends within the time that was asked about.
-    EndsSoon,
-    Ended,
-    /// Nobody is signed in.
-    Missing,
-    /// The keychain does not have it any more.
-    Gone,
-    /// An application signs in by its client secret; nothing ends.
-    Application,
-}
-
-impl SignIn {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::EndsSoon => "ends_soon",
-            Self::Ended => "ended",
-            Self::Missing => "missing",
-            Self::Gone => "gone",
-            Self::Application => "application",
-        }
-    }
-}
-
 /// One connection, as far as it is known without asking a portal.
 struct Row {
     connection: Connection,
-    sign_in: SignIn,
+    sign_in: SignInState,
     /// Whether the keychain has what a renewal needs, where it was asked.
     stored: Option<Result<bool, KeychainError>>,
     failure: Option<LastFailure>,
@@ -137,7 +109,7 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
             .iter()
             .map(|row| row.as_json(default.as_ref()))
             .collect();
-        ctx.answer_json(&Value::from(all))?;
+        ctx.answer_json_array(&all)?;
     }
     if args.check {
         return check(ctx, args, &rows, failures);
@@ -152,7 +124,7 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
 /// A check of nothing finds nothing good: perhaps this is another user's store, or an empty one by mistake.
 fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
     if args.json {
-        ctx.answer("[]")?;
+        ctx.answer_json_array::<StatusAnswer>(&[])?;
     }
     if args.check {
         return Err(Error::NoConnection {
@@ -172,11 +144,13 @@ impl Row {
         let within = SignedDuration::try_from(args.within.unwrap_or_else(default_within))
             .unwrap_or(SignedDuration::MAX);
         let sign_in = match (&status.username, status.refresh_expires_at) {
-            _ if connection.grant.is_application() => SignIn::Application,
-            (Some(_), Some(end)) if end <= now => SignIn::Ended,
-            (Some(_), Some(end)) if policy::expires_within(end, within, now) => SignIn::EndsSoon,
-            (Some(_), Some(_)) => SignIn::Good,
-            _ => SignIn::Missing,
+            _ if connection.grant.is_application() => SignInState::Application,
+            (Some(_), Some(end)) if end <= now => SignInState::Ended,
+            (Some(_), Some(end)) if policy::expires_within(end, within, now) => {
+                SignInState::EndsSoon
+            }
+            (Some(_), Some(_)) => SignInState::Good,
+            _ => SignInState::Missing,
         };
         let failure = status.last_failure.as_deref().map(|line| {
             let (at, what) = split_failure(line);
@@ -196,7 +170,7 @@ impl Row {
 
     /// Which secret a renewal cannot do without.
     fn needed(&self) -> ItemKind {
-        if self.sign_in == SignIn::Application {
+        if self.sign_in == SignInState::Application {
             ItemKind::ClientSecret
         } else {
             ItemKind::Tokens
@@ -204,9 +178,9 @@ impl Row {
     }
 
     fn take_answer(&mut self, answer: Result<bool, KeychainError>) {
-        let signed_in = matches!(self.sign_in, SignIn::Good | SignIn::EndsSoon);
+        let signed_in = matches!(self.sign_in, SignInState::Good | SignInState::EndsSoon);
         if signed_in && answer == Ok(false) {
-            self.sign_in = SignIn::Gone;
+            self.sign_in = SignInState::Gone;
         }
         self.stored = Some(answer);
     }
@@ -218,12 +192,12 @@ impl Row {
         let login = format!("age-oauth login {}", connection_flag(connection));
         let end = connection.status.refresh_expires_at.unwrap_or(now);
         let failure = match (self.sign_in, &self.stored) {
-            (SignIn::Missing, _) => Error::SignInNeeded {
+            (SignInState::Missing, _) => Error::SignInNeeded {
                 connection: label.to_owned(),
                 why: SignInNeeded::Never,
             }
             .into(),
-            (SignIn::Ended, _) => Failure::SignIn {
+            (SignInState::Ended, _) => Failure::SignIn {
                 message: format!(
                     "the sign-in of `{label}` ended {} ({})",
                     local(end, &ctx.system.zone),
@@ -231,7 +205,7 @@ impl Row {
                 ),
                 hint: login,
             },
-            (SignIn::Gone, _) => Failure::SignIn {
+            (SignInState::Gone, _) => Failure::SignIn {
                 message: match other_machine(connection) {
                     Some(machine) => format!(
                         "the sign-in of `{label}` was made on the machine `{machine}`, and keychains do not travel"
@@ -244,12 +218,12 @@ impl Row {
                 hint: login,
             },
             (_, Some(Err(error))) => self.keychain_failure(error.clone()),
-            (SignIn::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
+            (SignInState::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
                 connection.keychain.display_name(),
                 KeychainReason::Lost,
                 "the client secret is gone",
             )),
-            (SignIn::EndsSoon, _) => Failure::SignIn {
+            (SignInState::EndsSoon, _) => Failure::SignIn {
                 message: format!(
                     "the sign-in of `{label}` ends {}",
                     local_and_left(end, now, &ctx.system.zone)
@@ -273,36 +247,23 @@ impl Row {
         })
     }
 
-    fn as_json(&self, default: Option<&ConnectionId>) -> Value {
+    fn as_json(&self, default: Option<&ConnectionId>) -> StatusAnswer {
         let connection = &self.connection;
-        let status = &connection.status;
-        let (stored, complaint) = match &self.stored {
+        let (secret_stored, error) = match &self.stored {
             None => (None, None),
             Some(Ok(stored)) => (Some(*stored), None),
             Some(Err(error)) => (None, Some(error)),
         };
-        json!({
-            "id": connection.id.as_str(),
-            "label": connection.label.as_str(),
-            "portal_url": connection.portal.as_str(),
-            "auth_type": connection.grant.as_str(),
-            "username": status.username,
-            "sign_in": self.sign_in.as_str(),
-            "signed_in_at": status.signed_in_at.map(rfc3339),
-            "signed_in_until": status.refresh_expires_at.map(rfc3339),
-            "extendable": status.extendable,
-            "access_expires_at": status.access_expires_at.map(rfc3339),
-            "keychain": connection.keychain.as_str(),
-            "stored": stored,
-            "keychain_reason": complaint.map(|error| error.reason.as_str()),
-            "keychain_error": complaint.map(ToString::to_string),
-            "last_used_at": connection.last_used_at.map(rfc3339),
-            "last_failure": self.failure.as_ref().map(|failure| &failure.what),
-            "last_failure_at": self.failure.as_ref().and_then(|failure| failure.at).map(rfc3339),
-            "machine": status.machine,
-            "default": default == Some(&connection.id),
-            "format_version": 1,
-        })
+        StatusAnswer {
+            identity: Identity::of(connection),
+            sign_in: Word(self.sign_in),
+            stored: StoredFacts::of(connection),
+            keychain: connection.keychain.as_str(),
+            secret_stored,
+            keychain_reason: error.map(|error| Word(error.reason)),
+            keychain_error: error.map(ToString::to_string),
+            default: default == Some(&connection.id),
+        }
     }
 
     fn cells(&self, ctx: &CommandContext, default: Option<&ConnectionId>) -> Vec<String> {
@@ -311,9 +272,9 @@ impl Row {
         let now = ctx.context.now();
         let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| ago(at, now));
         let (who, until) = match (self.sign_in, status.refresh_expires_at) {
-            (SignIn::Application, _) => ("application".to_owned(), String::new()),
-            (SignIn::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
-            (SignIn::Ended, Some(end)) => (
+            (SignInState::Application, _) => ("application".to_owned(), String::new()),
+            (SignInState::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
+            (SignInState::Ended, Some(end)) => (
                 self.username(),
                 format!("ended {} ({})", local(end, &ctx.system.zone), ago(end, now)),
             ),
@@ -416,16 +377,16 @@ fn check(
     rows: &[Row],
     broken: Vec<Failure>,
 ) -> Outcome {
-    let mut worst = DONE;
+    let mut worst = ExitCode::Done;
     let mut bad = Vec::new();
     for failure in broken {
         failure.print(&ctx.console);
-        worst = worse(worst, failure.code());
+        worst = worst.worse(failure.exit_code());
     }
     for row in rows {
         if let Some(failure) = row.problem(ctx) {
             failure.print(&ctx.console);
-            worst = worse(worst, failure.code());
+            worst = worst.worse(failure.exit_code());
             bad.push(escape(row.connection.label.as_str()));
         }
     }
@@ -437,7 +398,7 @@ fn check(
                 rows.len(),
                 bad.join(", ")
             )
-        } else if worst == DONE {
+        } else if worst == ExitCode::Done {
             all_well(ctx, rows)
         } else {
             format!("{} are good; others cannot be read", rows.len())
@@ -445,15 +406,15 @@ fn check(
         ctx.answer(&text)?;
     }
     match worst {
-        DONE => Ok(()),
-        code => Err(Failure::Several(code)),
+        ExitCode::Done => Ok(()),
+        worst => Err(Failure::Multiple { worst }),
     }
 }
 
 fn all_well(ctx: &CommandContext, rows: &[Row]) -> String {
     let ends = rows
         .iter()
-        .filter(|row| row.sign_in == SignIn::Good)
+        .filter(|row| row.sign_in == SignInState::Good)
         .filter_map(|row| Some((row.connection.status.refresh_expires_at?, row)))
         .min_by_key(|(end, _)| *end);
     let count = rows.len();

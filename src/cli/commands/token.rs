@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::{json, Value};
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, humanize, verify_ssl};
+use crate::cli::json::{Identity, Time, TokenAnswer};
 use crate::cli::shared::duration::{min_ttl_help, words};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
@@ -17,7 +17,6 @@ use crate::federation::Target;
 use crate::policy::{self, ExtendRule, MinTtl, ROTATE_REFRESH_TOKEN_AGE};
 use crate::session::{Session, TokenRequest, UsableToken};
 use crate::store::Selector;
-use crate::util::rfc3339;
 
 /// Print an access token
 #[derive(Args, Debug, Default)]
@@ -84,7 +83,7 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
         }
     };
     if args.json {
-        return ctx.answer_json(&as_json(&session, &issued, ctx));
+        return ctx.answer_json(&as_json(&session, &issued, ctx.context.now()));
     }
     let token = issued.access.secret.expose();
     if args.header {
@@ -103,27 +102,23 @@ fn want(args: &TokenArgs) -> TokenRequest {
     }
 }
 
-fn as_json(session: &Session, issued: &UsableToken, ctx: &CommandContext) -> Value {
+fn as_json<'a>(session: &Session, issued: &'a UsableToken, now: Timestamp) -> TokenAnswer<'a> {
     let connection = session.connection();
     let access = &issued.access;
-    json!({
-        "connection": connection.label.as_str(),
-        "id": connection.id.as_str(),
-        "portal_url": connection.portal.as_str(),
-        "auth_type": connection.grant.as_str(),
-        "username": issued.username,
-        "access_token": access.secret.expose(),
-        "token_type": "Bearer",
-        "expires_at": rfc3339(access.expires_at),
-        "expires_epoch": access.expires_at.as_second(),
-        "expires_in": access.seconds_left(ctx.context.now()),
-        "refresh_expires_at": issued.sign_in_expires_at.map(rfc3339),
-        "sign_in_ends_soon": ends_soon(connection, issued, ctx.context.now()),
-        "referer": connection.referer,
-        "verify_ssl": verify_ssl(&connection.tls),
-        "proxy": connection.proxy.as_str(),
-        "format_version": 1,
-    })
+    TokenAnswer {
+        identity: Identity::of(connection),
+        username: issued.username.clone(),
+        access_token: access.secret.expose(),
+        token_type: "Bearer",
+        expires_at: Time(access.expires_at),
+        expires_epoch: access.expires_at.as_second(),
+        expires_in: access.seconds_left(now),
+        refresh_expires_at: issued.sign_in_expires_at.map(Time),
+        sign_in_ends_soon: ends_soon(connection, issued, now),
+        referer: connection.referer.clone(),
+        verify_ssl: verify_ssl(&connection.tls),
+        proxy: connection.proxy.as_str().to_owned(),
+    }
 }
 
 /// Whether a person must sign in within 3 days, because the portal does not extend this sign-in.

@@ -9,7 +9,7 @@ use crate::cli::format::escape;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::env;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::keychain::{OldKey, VaultKey};
 use crate::secret::Secret;
 
@@ -100,7 +100,7 @@ fn setting(key: &VaultKey) -> Option<String> {
 fn new_key(ctx: &mut CommandContext, args: &NewKeyArgs) -> Result<VaultKey, Failure> {
     if let Some(path) = &args.key_file {
         let path = std::path::absolute(path).map_err(|source| Error::File {
-            action: "find",
+            action: FileAction::Locate,
             path: path.clone(),
             source,
         })?;

@@ -1,10 +1,10 @@
 //! `whoami`: by the portal's own word; never a guess.
 
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
+use crate::cli::json::{self, WhoamiAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
@@ -70,14 +70,14 @@ fn tell_user(
     if !json {
         return ctx.answer(&escape(username));
     }
-    ctx.answer_json(&json!({
-        "connection": connection.label.as_str(),
-        "id": connection.id.as_str(),
-        "portal_url": connection.portal.as_str(),
-        "auth_type": "user",
-        "username": username,
-        "format_version": 1,
-    }))
+    ctx.answer_json(&WhoamiAnswer {
+        identity: json::Identity::of(connection),
+        username: Some(username.to_owned()),
+        application: None,
+        app_id: None,
+        item_id: None,
+        owner: None,
+    })
 }
 
 fn tell_application(
@@ -87,17 +87,15 @@ fn tell_application(
     json: bool,
 ) -> Outcome {
     if json {
-        return ctx.answer_json(&json!({
-            "connection": connection.label.as_str(),
-            "id": connection.id.as_str(),
-            "portal_url": connection.portal.as_str(),
-            "auth_type": "app",
-            "application": info.title,
-            "app_id": info.app_id,
-            "item_id": info.item_id,
-            "owner": info.owner,
-            "format_version": 1,
-        }));
+        let known = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        return ctx.answer_json(&WhoamiAnswer {
+            identity: json::Identity::of(connection),
+            username: None,
+            application: known(&info.title),
+            app_id: known(&info.app_id),
+            item_id: known(&info.item_id),
+            owner: known(&info.owner),
+        });
     }
     let rows = [
         ("Type", "application"),

@@ -14,7 +14,7 @@ use crate::cli::CommandContext;
 use crate::connection::{KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
-use crate::error::{Error, KeychainReason};
+use crate::error::{Error, FileAction, KeychainReason};
 use crate::http::Http;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
@@ -172,7 +172,7 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
     let mut bytes = Vec::with_capacity(4096);
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_SECRET_FILE).read_to_end(&mut bytes))
-        .map_err(Error::file("read", path))?;
+        .map_err(Error::file(FileAction::Read, path))?;
     Secret::from_file(bytes)
         .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
 }

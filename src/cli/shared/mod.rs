@@ -2,7 +2,6 @@
 
 pub(super) mod connection_changes;
 pub(super) mod connection_fields;
-pub(super) mod connection_json;
 pub(super) mod connection_name;
 pub(super) mod connection_table;
 pub(super) mod connection_text;

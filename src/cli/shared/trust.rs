@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use super::connection_fields::FieldArgs;
 use crate::connection::{PortalUrl, Tls};
 use crate::context::Environment;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::http;
 use crate::manage::{read_ca, TlsChange};
 
@@ -50,7 +50,7 @@ impl Trust {
 
     fn certificates(pem: String, source: String) -> Result<Self, Error> {
         let failed = |source| Error::File {
-            action: "write",
+            action: FileAction::Write,
             path: std::env::temp_dir(),
             source,
         };

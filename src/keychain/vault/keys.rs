@@ -11,7 +11,7 @@ use super::error::{bad_key, crypto_failed, from_files, no_key_file};
 use super::Result;
 use crate::context::Environment;
 use crate::env;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::files;
 use crate::policy::MAX_VAULT_KEY_FILE_BYTES;
 use crate::secret::Secret;
@@ -131,7 +131,7 @@ fn keys_in_named(path: &Path) -> Result<Option<Vec<Key>>> {
     match path.canonicalize() {
         Ok(real) => keys_in(&real),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(why) => from_files(Err(Error::file("read", path)(why))),
+        Err(why) => from_files(Err(Error::file(FileAction::Read, path)(why))),
     }
 }
 

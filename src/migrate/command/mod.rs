@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::{json, Value};
 
-use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, shell_quoted};
+use crate::cli::json::{ImportAnswer, ImportOutcome, Time, Word};
 use crate::cli::shared::connection_fields::{self, keychain_help};
 use crate::cli::shared::help::examples;
 use crate::cli::shared::keychain_kind::keychain_kind;
@@ -25,7 +26,6 @@ use crate::migrate::{
     usual_places, Migrated, Migration, NewConnection, Note, Options, PackageStore, Plan,
 };
 use crate::store::ConnectionStore;
-use crate::util::rfc3339;
 use exposed_secrets::Exposed;
 use sign_in::SignInResult;
 
@@ -136,8 +136,8 @@ struct ImportRun<'a> {
     ctx: &'a mut CommandContext,
     store: &'a ConnectionStore,
     args: &'a ImportArgs,
-    rows: Vec<Value>,
-    worst: u8,
+    rows: Vec<ImportAnswer>,
+    worst: ExitCode,
     /// Whether anything was done, or would be.
     busy: bool,
     /// The keychain does not work, so that the rest would fail as well.
@@ -153,7 +153,7 @@ impl<'a> ImportRun<'a> {
             store,
             args,
             rows: Vec::new(),
-            worst: DONE,
+            worst: ExitCode::Done,
             busy: false,
             keychain_down: false,
             exposed: BTreeMap::new(),
@@ -241,12 +241,15 @@ impl<'a> ImportRun<'a> {
             migration.forget(old.root(), id)?;
             self.line(&format!("[OK] Forgot {id_shown}: only its name was left"))?;
         }
-        self.rows.push(json!({
-            "legacy_id": id,
-            "source": old.root().display().to_string(),
-            "outcome": if self.args.dry_run { "would_forget" } else { "forgotten" },
-            "format_version": 1,
-        }));
+        let outcome = if self.args.dry_run {
+            ImportOutcome::WouldForget
+        } else {
+            ImportOutcome::Forgotten
+        };
+        self.rows.push(ImportAnswer {
+            source: Some(old.root().display().to_string()),
+            ..ImportAnswer::without_connection(id, outcome)
+        });
         Ok(())
     }
 
@@ -293,7 +296,7 @@ impl<'a> ImportRun<'a> {
             connection,
             old.root(),
             id,
-            "would_import",
+            ImportOutcome::WouldImport,
             &sign_in,
             new.notes(),
         );
@@ -309,7 +312,8 @@ impl<'a> ImportRun<'a> {
         ))?;
         self.line("     what is left of it in plain text is overwritten and deleted")?;
         let sign_in = self.sign_in_before(connection, connection.status.signed_in_at.is_some());
-        let row = row(connection, old.root(), id, "would_finish", &sign_in, &[]);
+        let outcome = ImportOutcome::WouldFinish;
+        let row = row(connection, old.root(), id, outcome, &sign_in, &[]);
         self.rows.push(row);
         Ok(())
     }
@@ -348,9 +352,9 @@ impl<'a> ImportRun<'a> {
             self.expose(connection, &sign_in);
         }
         let outcome = if migrated.resumed {
-            "finished"
+            ImportOutcome::Finished
         } else {
-            "imported"
+            ImportOutcome::Imported
         };
         let mut row = row(
             connection,
@@ -360,7 +364,7 @@ impl<'a> ImportRun<'a> {
             &sign_in,
             &migrated.notes,
         );
-        row["plaintext_deleted"] = (migrated.left.is_none() && !self.args.keep_plaintext).into();
+        row.plaintext_deleted = migrated.left.is_none() && !self.args.keep_plaintext;
         self.rows.push(row);
         let Some(error) = migrated.left else {
             return Ok(migration.forget(old.root(), id)?);
@@ -413,14 +417,11 @@ impl<'a> ImportRun<'a> {
         self.busy = true;
         self.ctx.event_log.failed(failure);
         failure.print(&self.ctx.console);
-        self.worst = worse(self.worst, failure.code());
-        let known = self.rows.iter().any(|row| row["legacy_id"] == id);
+        self.worst = self.worst.worse(failure.exit_code());
+        let known = self.rows.iter().any(|row| row.legacy_id == id);
         if !id.is_empty() && !known {
-            self.rows.push(json!({
-                "legacy_id": id,
-                "outcome": "failed",
-                "format_version": 1,
-            }));
+            let row = ImportAnswer::without_connection(id, ImportOutcome::Failed);
+            self.rows.push(row);
         }
     }
 
@@ -443,17 +444,16 @@ impl<'a> ImportRun<'a> {
         self.advise();
         if self.args.json {
             for row in &mut self.rows {
-                let key = [&row["portal_url"], &row["client_id"]]
-                    .map(|value| value.as_str().unwrap_or_default().to_owned());
-                let page = self.exposed.get(&(key[0].clone(), key[1].clone()));
-                row["client_secret_page"] = page.map_or(Value::Null, |one| one.page.clone().into());
+                let key = row.portal_url.clone().zip(row.client_id.clone());
+                let exposed = key.and_then(|key| self.exposed.get(&key));
+                row.client_secret_page = exposed.map(|one| one.page.clone());
             }
             let rows = std::mem::take(&mut self.rows);
-            self.ctx.answer_json(&Value::from(rows))?;
+            self.ctx.answer_json_array(&rows)?;
         }
         match self.worst {
-            DONE => Ok(()),
-            code => Err(Failure::Several(code)),
+            ExitCode::Done => Ok(()),
+            worst => Err(Failure::Multiple { worst }),
         }
     }
 }
@@ -462,31 +462,27 @@ fn row(
     connection: &Connection,
     source: &Path,
     id: &str,
-    outcome: &str,
+    outcome: ImportOutcome,
     sign_in: &SignInResult,
     notes: &[Note],
-) -> Value {
-    let notes: Vec<_> = notes.iter().map(ToString::to_string).collect();
+) -> ImportAnswer {
     let end = match sign_in {
         SignInResult::Extended(end) => *end,
         SignInResult::Imported => connection.status.refresh_expires_at,
         SignInResult::Application | SignInResult::Needed => None,
     };
-    json!({
-        "label": connection.label.as_str(),
-        "id": connection.id.as_str(),
-        "legacy_id": id,
-        "portal_url": connection.portal.as_str(),
-        "auth_type": connection.grant.as_str(),
-        "client_id": connection.client_id,
-        "source": source.display().to_string(),
-        "outcome": outcome,
-        "sign_in": sign_in.as_str(),
-        "signed_in_until": end.map(rfc3339),
-        "plaintext_deleted": false,
-        "notes": notes,
-        "format_version": 1,
-    })
+    ImportAnswer {
+        connection: Some(connection.label.to_string()),
+        id: Some(connection.id.to_string()),
+        portal_url: Some(connection.portal.to_string()),
+        auth_type: Some(connection.grant.as_str()),
+        client_id: Some(connection.client_id.clone()),
+        source: Some(source.display().to_string()),
+        sign_in: Some(Word(sign_in.state())),
+        refresh_expires_at: end.map(Time),
+        notes: notes.iter().map(ToString::to_string).collect(),
+        ..ImportAnswer::without_connection(id, outcome)
+    }
 }
 
 /// A failure of one connection's files, which can be tried again.

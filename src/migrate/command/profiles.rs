@@ -3,12 +3,11 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use super::sign_in::SignInResult;
 use super::{row, ImportArgs, ImportRun};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, shell_quoted};
+use crate::cli::json::{ImportAnswer, ImportOutcome};
 use crate::cli::shared::connection_fields;
 use crate::cli::CommandContext;
 use crate::error::Error;
@@ -65,11 +64,8 @@ impl ImportRun<'_> {
                     "Skipped the profile {name}: it has no client ID; register an application at the portal, then: age-oauth connections add --label {}",
                     shell_quoted(&profile.name)
                 ));
-                self.rows.push(json!({
-                    "legacy_id": profile.name,
-                    "outcome": "skipped",
-                    "format_version": 1,
-                }));
+                let row = ImportAnswer::without_connection(&profile.name, ImportOutcome::Skipped);
+                self.rows.push(row);
                 return Ok(());
             }
             ProfilePlan::New(connection, notes) => (connection, notes),
@@ -86,9 +82,9 @@ impl ImportRun<'_> {
         self.needs_sign_in(&connection)?;
         self.notes(&connection, &notes)?;
         let outcome = if self.args.dry_run {
-            "would_import"
+            ImportOutcome::WouldImport
         } else {
-            "imported"
+            ImportOutcome::Imported
         };
         let row = row(
             &connection,

@@ -4,8 +4,9 @@
 use jiff::Timestamp;
 
 use super::ImportRun;
-use crate::cli::failure::{worse, Failure, Outcome};
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
+use crate::cli::json::ImportedSignIn;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::Decision;
@@ -26,12 +27,12 @@ pub(super) enum SignInResult {
 
 impl SignInResult {
     /// As `--json` names it.
-    pub(super) fn as_str(&self) -> &'static str {
+    pub(super) fn state(&self) -> ImportedSignIn {
         match self {
-            Self::Application => "application",
-            Self::Needed => "needed",
-            Self::Imported => "imported",
-            Self::Extended(_) => "extended",
+            Self::Application => ImportedSignIn::Application,
+            Self::Needed => ImportedSignIn::Needed,
+            Self::Imported => ImportedSignIn::Imported,
+            Self::Extended(_) => ImportedSignIn::Extended,
         }
     }
 }
@@ -139,7 +140,7 @@ impl ImportRun<'_> {
                 };
                 self.ctx.event_log.failed(&failure);
                 failure.print(&self.ctx.console);
-                self.worst = worse(self.worst, failure.code());
+                self.worst = self.worst.worse(failure.exit_code());
                 Ok(SignInResult::Imported)
             }
         }

@@ -6,11 +6,13 @@
 
     gis = get_gis("prod")
 
-This package needs nothing but the standard library. Secrets stay in the keychain of the ``age-oauth`` program, which hands
-out short-lived access tokens; they are kept in memory here and renewed before they end.
+This package needs only the standard library. Secrets stay in the keychain of the ``age-oauth`` program, which hands out
+short-lived access tokens; this package keeps them in memory and renews them before they expire.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from .connection import Connection, list_connections
 from .connections import ConnectionStore
@@ -28,10 +30,7 @@ from .errors import (
 )
 from .oauth import AGEOAuth, OAuthConfig, get_gis
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ._http import TokenAuth
 
 __all__ = [
@@ -73,17 +72,17 @@ def get_token(
 def sign_in_pro(connection: "str | None" = None, *, connection_id: "str | None" = None) -> Connection:
     """Gives an access token to ArcGIS Pro (``arcpy.SignInToPortal``), for the tools and layers of this session.
 
-    It lives as long as the token does, half an hour or so; call it again for longer work. Returns the connection.
+    The token expires after half an hour or so; call this again for longer work. Returns the connection.
 
-    Raises :class:`~age_oauth.errors.AgeOAuthError` where there is no ``arcpy``.
+    Raises :class:`~age_oauth.errors.AgeOAuthError` if there is no ``arcpy``.
     """
     from ._pro import sign_in
 
     return sign_in(Connection(connection, connection_id=connection_id))
 
 
-def __getattr__(name: str) -> "Any":
-    # What only some scripts use costs the others no time.
+def __getattr__(name: str) -> Any:
+    # These imports are slow, and only some scripts need them.
     if name == "TokenAuth":
         from ._http import TokenAuth
 

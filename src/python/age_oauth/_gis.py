@@ -1,20 +1,20 @@
-"""Esri's ``GIS`` with tokens that renew themselves. ``arcgis`` is imported only here, and its own OAuth classes never: they
-switch the verification of certificates off."""
+"""Esri's ``GIS`` with tokens that renew themselves. Only this module imports ``arcgis``. It does not use the OAuth classes of
+``arcgis``, which switch the verification of certificates off."""
 
 from __future__ import annotations
 
-from ._http import HEADER, TokenAuth
+from typing import TYPE_CHECKING, Any
+
+from . import _json_names as names
+from ._http import TokenAuth
 from .connections import trust
 from .errors import AgeOAuthError, PortalRefused, PortalUnreachable
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .connection import Connection
 
 
-def connect(connection: "Connection", options: "dict[str, Any]"):
+def connect(connection: "Connection", options: dict[str, Any]):
     """A ``GIS`` for this connection."""
     try:
         from arcgis.auth import EsriAPIKeyAuth
@@ -26,7 +26,7 @@ def connect(connection: "Connection", options: "dict[str, Any]"):
         ) from error
 
     class GisAuth(TokenAuth, EsriAPIKeyAuth):
-        """Some modules of ``arcgis`` look for the token on the session's handler, if that is one of their own classes."""
+        """Some modules of ``arcgis`` read the token from the session's auth handler if it is one of their own classes."""
 
         verify_cert = True
         auth = None
@@ -47,14 +47,14 @@ def connect(connection: "Connection", options: "dict[str, Any]"):
         __str__ = TokenAuth.__repr__
 
     facts = connection._provider.token().facts
-    arguments: "dict[str, Any]" = {"custom_auth": GisAuth()}
-    if facts["referer"]:
-        arguments["referer"] = facts["referer"]
-    arguments["verify_cert"], bundle = trust(facts["verify_ssl"])
+    arguments: dict[str, Any] = {"custom_auth": GisAuth()}
+    if facts[names.REFERER]:
+        arguments["referer"] = facts[names.REFERER]
+    arguments["verify_cert"], bundle = trust(facts[names.VERIFY_SSL])
     if bundle is not None:
         arguments["ca_bundles"] = bundle
-    proxy = facts.get("proxy", "system")
-    # Without a word GIS takes no notice of the system's proxy.
+    proxy = facts[names.PROXY]
+    # By default, GIS ignores the system's proxy.
     arguments["trust_env"] = proxy == "system"
     if proxy not in ("system", "none"):
         arguments["proxy"] = {"http": proxy, "https": proxy}
@@ -63,7 +63,7 @@ def connect(connection: "Connection", options: "dict[str, Any]"):
         gis = GIS(connection.portal_url, **arguments)
         known = _is_known(gis)
     except Exception as error:
-        # `arcgis` wraps what its handlers raise.
+        # `arcgis` wraps the errors of its auth handlers.
         ours = _behind(error, AgeOAuthError)
         if ours is not None:
             raise ours from error
@@ -71,24 +71,24 @@ def connect(connection: "Connection", options: "dict[str, Any]"):
         if reason is None:
             raise
         raise PortalUnreachable(
-            f"the portal {connection.portal_url} gave no usable answer while signing in to `{connection.label}`: {reason}",
+            f"the portal {connection.portal_url} sent no usable response while signing in to `{connection.label}`: {reason}",
             f"age-oauth doctor -c {connection.id}",
         ) from error
     if not known:
         raise PortalRefused(
-            f"the portal took the token of `{connection.label}` for nobody's: GIS is anonymous",
+            f"the portal did not recognize the token of `{connection.label}`: GIS is anonymous",
             f"age-oauth doctor -c {connection.id}",
         )
     return gis
 
 
-def _is_known(gis: "Any") -> bool:
-    said = gis.properties
-    return bool(said.get("user") or said.get("appInfo"))
+def _is_known(gis: Any) -> bool:
+    properties = gis.properties
+    return bool(properties.get("user") or properties.get("appInfo"))
 
 
 def _network(error: BaseException) -> "BaseException | None":
-    """The failure of the network that is behind an error."""
+    """The network error that caused an error, if there is one."""
     from requests.exceptions import RequestException
 
     return _behind(error, RequestException)
@@ -103,5 +103,3 @@ def _behind(error: "BaseException | None", kind: type) -> "BaseException | None"
         error, seen = error.__cause__ or error.__context__, seen + 1
     return None
 
-
-__all__ = ["HEADER", "connect"]

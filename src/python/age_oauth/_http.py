@@ -1,31 +1,30 @@
-"""Which request gets which token, and what is done when the portal rejects one. For ``requests``, and what is built on it."""
+"""Which request gets which token, and what happens if the portal rejects it. For ``requests`` and libraries built on it."""
 
 from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from . import _json_names as names
 from .errors import AgeOAuthError, PortalRefused, UsageError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ._provider import Provider
 
 HEADER = "X-Esri-Authorization"
 
-#: No error of ArcGIS is longer, in bytes.
+#: Errors of ArcGIS are not longer than this, in bytes.
 _ERROR = 16 * 1024
 
-#: What a portal said of a foreign server holds so long, in seconds.
+#: How long a refusal of the portal to issue a token for a server is remembered, in seconds.
 _MEMORY = 600
 
 _PORTS = {"https": 443, "http": 80}
 
 
-def origin(url: str) -> "tuple[str, str, int]":
+def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port."""
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
@@ -39,14 +38,14 @@ def may_carry(url: str) -> bool:
 
 
 class Policy:
-    """The token that belongs to an address: the portal's own below the portal, one that the portal grants for a server, or
-    none for everybody else's."""
+    """The token that belongs to an address: the portal's own token for the portal, a server token for a server that the
+    portal issues tokens for, and none for any other address."""
 
-    def __init__(self, provider: "Provider", portal_url: str) -> None:
+    def __init__(self, provider: Provider, portal_url: str) -> None:
         self._provider = provider
         self._origin = origin(portal_url)
         self._path = urlsplit(portal_url).path.rstrip("/")
-        self._foreign: "dict[str, float]" = {}
+        self._foreign: dict[str, float] = {}
 
     def server(self, url: str) -> str:
         """The root of the server that the address is on; empty for the portal."""
@@ -57,17 +56,17 @@ class Policy:
         folder = parts.path.split("/")[1] if parts.path.count("/") else ""
         return f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2].lower()}/{folder}".rstrip("/")
 
-    def token(self, url: str) -> "str | None":
+    def token(self, url: str) -> str | None:
         """The token for this address, or ``None`` where none may be sent."""
         if not may_carry(url):
             return None
         return self._for(self.server(url), None)
 
-    def instead_of(self, url: str, rejected: str) -> "str | None":
+    def instead_of(self, url: str, rejected: str) -> str | None:
         """Another one, because the server rejected this."""
         return self._for(self.server(url), rejected) if may_carry(url) else None
 
-    def _for(self, server: str, rejected: "str | None") -> "str | None":
+    def _for(self, server: str, rejected: str | None) -> str | None:
         if self._foreign.get(server, 0) > time.monotonic():
             return None
         try:
@@ -77,7 +76,7 @@ class Policy:
         except (PortalRefused, UsageError):
             if not server:
                 raise
-            # The portal does not vouch for it: it is public, or somebody else's.
+            # The portal issues no token for this server: it is public, or not federated with the portal.
             self._foreign[server] = time.monotonic() + _MEMORY
             return None
 
@@ -85,41 +84,41 @@ class Policy:
 class TokenAuth:
     """Signs the requests of a ``requests`` session: ``requests.get(url, auth=TokenAuth("prod"))``.
 
-    The portal's own token goes to the portal alone, other servers get one that the portal grants for them, and everybody else
-    gets none. A token is renewed before it ends; where the portal rejects one all the same, it is renewed and the request sent
-    again, once. Bodies are not read, but for the first bytes of a JSON answer, which are put back.
+    The portal's own token goes only to the portal. A server that the portal issues tokens for gets a server token, every other
+    host gets none. A token is renewed before it expires; if the portal rejects it nevertheless, it is renewed and the request is
+    sent once more. Bodies are not read, except the first bytes of a JSON response, which the caller still gets.
 
     May be used by many threads. ``connection`` is a label, an id or a :class:`~age_oauth.Connection`.
     """
 
-    def __init__(self, connection: "Any" = None, *, connection_id: "str | None" = None) -> None:
+    def __init__(self, connection: Any = None, *, connection_id: str | None = None) -> None:
         from .connection import Connection
 
         if not isinstance(connection, Connection):
             connection = Connection(connection, connection_id=connection_id)
         self.connection = connection
         self._policy = Policy(connection._provider, connection.portal_url)
-        self._referer = connection._facts.get("referer")
+        self._referer = connection._facts[names.REFERER]
 
-    def _sign(self, request: "Any", token: "str | None") -> None:
+    def _sign(self, request: Any, token: str | None) -> None:
         request.headers.pop(HEADER, None)
         if token is not None:
             request.headers[HEADER] = f"Bearer {token}"
             if self._referer:
                 request.headers["Referer"] = self._referer
 
-    def __call__(self, request: "Any") -> "Any":
+    def __call__(self, request: Any) -> Any:
         self._sign(request, self._policy.token(request.url))
 
-        def look(response: "Any", **options: "Any") -> "Any":
+        def look(response: Any, **options: Any) -> Any:
             return self._look(request, response, options)
 
         request.register_hook("response", look)
         return request
 
-    def _look(self, request: "Any", response: "Any", options: "dict[str, Any]") -> "Any":
+    def _look(self, request: Any, response: Any, options: dict[str, Any]) -> Any:
         if response.is_redirect:
-            # `requests` copies every header but `Authorization` to wherever a redirect leads.
+            # On a redirect, `requests` copies every header except `Authorization` to the new host.
             for one in (request, response.request):
                 one.headers.pop(HEADER, None)
             return response
@@ -131,7 +130,7 @@ class TokenAuth:
         token = self._policy.instead_of(url, was) if was else self._policy.token(url)
         if token is None or token == was or not _rewind(sent):
             return response
-        # As requests' own digest authentication does it: the connection is given back before it is used again.
+        # As in the digest authentication of requests: release the connection before it is used again.
         response.content
         response.close()
         again = sent.copy()
@@ -146,7 +145,7 @@ class TokenAuth:
         return f"<{type(self).__name__} {self.connection.label!r}>"
 
 
-def _rewind(request: "Any") -> bool:
+def _rewind(request: Any) -> bool:
     body = request.body
     if body is None or isinstance(body, (bytes, str)):
         return True
@@ -160,7 +159,7 @@ def _rewind(request: "Any") -> bool:
     return True
 
 
-def _is_rejection(response: "Any") -> bool:
+def _is_rejection(response: Any) -> bool:
     """Whether this is the portal's "invalid token" (498) or "token required" (499), mostly inside an HTTP 200."""
     if response.status_code in (498, 499):
         return True
@@ -170,7 +169,7 @@ def _is_rejection(response: "Any") -> bool:
     return error_code(_start(response)) in (498, 499)
 
 
-def error_code(start: bytes) -> "int | None":
+def error_code(start: bytes) -> int | None:
     """The code of an error of ArcGIS, where these are the first bytes of one."""
     if not start.lstrip().startswith(b"{") or b'"error"' not in start[:64]:
         return None
@@ -181,8 +180,8 @@ def error_code(start: bytes) -> "int | None":
         return None
 
 
-def _start(response: "Any") -> bytes:
-    """The first bytes of a body, which stays whole for whoever reads it."""
+def _start(response: Any) -> bytes:
+    """The first bytes of a body. The caller still gets the whole body."""
     if response._content_consumed:
         return response.content[:_ERROR] if isinstance(response._content, bytes) else b""
     raw = response.raw
@@ -196,16 +195,16 @@ def _start(response: "Any") -> bytes:
 
 
 class _Whole:
-    """A body of which the first bytes were read, as if they were not."""
+    """A body whose first bytes were read, and are returned again."""
 
-    def __init__(self, start: bytes, raw: "Any") -> None:
+    def __init__(self, start: bytes, raw: Any) -> None:
         self._start = start
         self._raw = raw
 
-    def __getattr__(self, name: str) -> "Any":
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
 
-    def read(self, amt: "int | None" = None, decode_content: "bool | None" = None, **options: "Any") -> bytes:
+    def read(self, amt: int | None = None, decode_content: bool | None = None, **options: Any) -> bytes:
         start = self._start
         if amt is None:
             self._start = b""
@@ -215,17 +214,17 @@ class _Whole:
             return start[:amt]
         return self._raw.read(amt, decode_content=decode_content, **options)
 
-    def stream(self, amt: int = 65536, decode_content: "bool | None" = None) -> "Any":
+    def stream(self, amt: int = 65536, decode_content: bool | None = None) -> Any:
         start, self._start = self._start, b""
         if start:
             yield start
         yield from self._raw.stream(amt, decode_content=decode_content)
 
-    def __iter__(self) -> "Any":
+    def __iter__(self) -> Any:
         return self.stream()
 
 
-def httpx_auth() -> "Any":
+def httpx_auth() -> Any:
     """The same for ``httpx``, which is imported only here."""
     try:
         import httpx
@@ -233,26 +232,26 @@ def httpx_auth() -> "Any":
         raise AgeOAuthError("the httpx package is not installed", "python -m pip install httpx") from error
 
     class OnTheWire(httpx.Headers):
-        """Headers of which the token is sent, but not copied to wherever a redirect leads: transports read `raw`."""
+        """Headers whose token is sent, because transports read `raw`, but not copied to the target of a redirect."""
 
-        def __init__(self, headers: "Any", token: str) -> None:
+        def __init__(self, headers: Any, token: str) -> None:
             super().__init__(headers)
             self._signature = (HEADER.encode(), f"Bearer {token}".encode())
 
         @property
-        def raw(self) -> "list[tuple[bytes, bytes]]":
+        def raw(self) -> list[tuple[bytes, bytes]]:
             return [*super().raw, self._signature]
 
     class HttpxTokenAuth(httpx.Auth):
         """Signs the requests of an ``httpx`` client, as :class:`TokenAuth` does for ``requests``.
 
-        An asynchronous client waits while the program is asked, some milliseconds every half hour.
+        An asynchronous client is blocked while the program runs: some milliseconds every half hour.
         """
 
-        def __init__(self, connection: "Any" = None, *, connection_id: "str | None" = None) -> None:
+        def __init__(self, connection: Any = None, *, connection_id: str | None = None) -> None:
             self._auth = TokenAuth(connection, connection_id=connection_id)
 
-        def _sign(self, request: "Any", token: "str | None") -> None:
+        def _sign(self, request: Any, token: str | None) -> None:
             headers = httpx.Headers(request.headers)
             headers.pop(HEADER, None)
             if token is not None:
@@ -261,21 +260,21 @@ def httpx_auth() -> "Any":
                 headers = OnTheWire(headers, token)
             request.headers = headers
 
-        def _begin(self, request: "Any") -> "str | None":
+        def _begin(self, request: Any) -> str | None:
             token = self._auth._policy.token(str(request.url))
             self._sign(request, token)
             return token
 
-        def _again(self, request: "Any", response: "Any", token: "str | None", start: bytes) -> bool:
+        def _again(self, request: Any, response: Any, token: str | None, start: bytes) -> bool:
             """Whether the request, now with another token, is to be sent again."""
             rejected = response.status_code in (498, 499) or error_code(start) in (498, 499)
-            # What came by a redirect is somebody else's answer.
+            # After a redirect, the response is from another host.
             if token is None or not rejected or response.history:
                 return False
             self._sign(request, self._auth._policy.instead_of(str(request.url), token))
             return True
 
-        def sync_auth_flow(self, request: "Any") -> "Any":
+        def sync_auth_flow(self, request: Any) -> Any:
             token = self._begin(request)
             response = yield request
             start = b""
@@ -291,7 +290,7 @@ def httpx_auth() -> "Any":
             if self._again(request, response, token, start):
                 yield request
 
-        async def async_auth_flow(self, request: "Any") -> "Any":
+        async def async_auth_flow(self, request: Any) -> Any:
             token = self._begin(request)
             response = yield request
             start = b""
@@ -308,13 +307,13 @@ def httpx_auth() -> "Any":
                 yield request
 
     class Replayed(httpx.SyncByteStream):
-        """A body of which the first chunks were read, as if they were not."""
+        """A body whose first chunks were read, and are returned again."""
 
-        def __init__(self, taken: "list[bytes]", rest: "Any", stream: "Any") -> None:
+        def __init__(self, taken: list[bytes], rest: Any, stream: Any) -> None:
             self._parts = (taken, rest)
             self._stream = stream
 
-        def __iter__(self) -> "Any":
+        def __iter__(self) -> Any:
             for part in self._parts:
                 yield from part
 
@@ -324,11 +323,11 @@ def httpx_auth() -> "Any":
     class AsyncReplayed(httpx.AsyncByteStream):
         """The same."""
 
-        def __init__(self, taken: "list[bytes]", rest: "Any", stream: "Any") -> None:
+        def __init__(self, taken: list[bytes], rest: Any, stream: Any) -> None:
             self._taken, self._rest = taken, rest
             self._stream = stream
 
-        async def __aiter__(self) -> "Any":
+        async def __aiter__(self) -> Any:
             for chunk in self._taken:
                 yield chunk
             async for chunk in self._rest:
@@ -340,12 +339,12 @@ def httpx_auth() -> "Any":
     return HttpxTokenAuth
 
 
-def _is_json(headers: "Any") -> bool:
+def _is_json(headers: Any) -> bool:
     return "json" in headers.get("Content-Type", "").lower()
 
 
-def _plain(headers: "Any", start: bytes) -> bytes:
-    """The first bytes of a body as its sender meant them; empty where they are packed in a way that is not known here."""
+def _plain(headers: Any, start: bytes) -> bytes:
+    """The first bytes of a body, decompressed; empty if the compression is not known here."""
     packed = headers.get("Content-Encoding", "identity").lower()
     if packed == "identity":
         return start
@@ -360,5 +359,5 @@ def _plain(headers: "Any", start: bytes) -> bytes:
 
 
 def _may_go_on(start: bytes) -> bool:
-    """Whether the error that begins with these bytes is not whole yet."""
+    """Whether these bytes are the beginning of an error that is not complete yet."""
     return b'"error"' in start[:64] and len(start) < _ERROR and error_code(start) is None

@@ -1,6 +1,6 @@
-"""The ``age-oauth`` program: where it is, and how it is asked.
+"""The ``age-oauth`` program: where it is, and how it is called.
 
-Every effect outside of this process goes through here. Nothing is printed, and no question is asked.
+This module does not print and does not ask questions.
 """
 
 from __future__ import annotations
@@ -9,27 +9,25 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from . import _json_names as names
 from .errors import BY_CODE, AgeOAuthError, ProgramUnusable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import Any
 
 #: The oldest program that this package works with.
 OLDEST = (0, 3, 0)
 
-#: The program bounds each of its own waits; this is for one that hangs all the same. Seconds.
-PATIENCE = 300
+#: The program limits each of its own waits; this limit is for a program that hangs nevertheless. Seconds.
+TIMEOUT = 300
 
 _NAME = "age-oauth.exe" if os.name == "nt" else "age-oauth"
 
-# What Windows answers where a policy, a scanner or the wrong processor is in the way.
+# Error codes of Windows if a policy, a virus scanner or the wrong processor prevents the start.
 _BLOCKED = {
     1260: "a policy of this machine (group policy, AppLocker) blocks it; ask its administrator to allow this file",
     5: "access to it is denied, perhaps by a policy of this machine; ask its administrator to allow this file",
-    193: "it is no program for this machine; install the package again",
+    193: "it is not a program for this machine; install the package again",
 }
 
 _found: "str | None" = None
@@ -38,7 +36,7 @@ _found: "str | None" = None
 def find() -> str:
     """The program's path: the one in this Python environment, else what ``AGE_OAUTH_BIN`` names, else the first on ``PATH``.
 
-    Raises :class:`~age_oauth.errors.ProgramUnusable` where there is none.
+    Raises :class:`~age_oauth.errors.ProgramUnusable` if there is none.
     """
     global _found
     if _found is not None and os.path.isfile(_found):
@@ -49,7 +47,7 @@ def find() -> str:
             return candidate
     named = os.environ.get("AGE_OAUTH_BIN")
     if named:
-        what = "is a directory" if os.path.isdir(named) else "is not there"
+        what = "is a directory" if os.path.isdir(named) else "does not exist"
         raise ProgramUnusable(
             f"AGE_OAUTH_BIN names `{named}`, which {what}",
             "set it to the path of the age-oauth program, or unset it",
@@ -72,7 +70,7 @@ def _candidates() -> "Iterator[str]":
     yield os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bin", _NAME)
     named = os.environ.get("AGE_OAUTH_BIN")
     if named:
-        # Whoever names one means that one: no other is looked for.
+        # If the variable is set, no other program is used.
         yield named
         return
     import shutil
@@ -87,7 +85,7 @@ def selector(connection: "str | None", connection_id: "str | None") -> "list[str
     if connection_id is not None:
         return ["--connection-id", connection_id]
     if connection is not None:
-        # One word, so that a label that begins with a hyphen stays a label.
+        # As one argument, so that a label that begins with a hyphen is not read as an option.
         return [f"--connection={connection}"]
     return []
 
@@ -103,21 +101,21 @@ def start(arguments: "Sequence[str]", **options: "Any"):
     try:
         return subprocess.Popen([path, *arguments], **options)
     except ValueError as error:
-        raise AgeOAuthError("a name holds a NUL character, which no command line can carry") from error
+        raise AgeOAuthError("a name contains a NUL character, which cannot be passed to a program") from error
     except OSError as error:
         raise unusable(path, error) from error
 
 
 def unusable(path: str, error: OSError) -> ProgramUnusable:
-    """Why a program could not be started, in words that name it."""
+    """The error for a program that could not be started."""
     why = _BLOCKED.get(getattr(error, "winerror", None) or 0)
     if why is None:
-        why = "it is no program for this machine" if error.errno == 8 else (error.strerror or str(error))
-    return ProgramUnusable(f"`{path}` cannot be started: {why}", "age-oauth doctor tells more where it can be started")
+        why = "it is not a program for this machine" if error.errno == 8 else (error.strerror or str(error))
+    return ProgramUnusable(f"`{path}` cannot be started: {why}", "if the program runs elsewhere: age-oauth doctor")
 
 
 def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
-    """Runs a command with ``--json`` and returns its answer. Warnings of the program become Python's."""
+    """Runs a command with ``--json`` and returns its answer. Warnings of the program become Python warnings."""
     import subprocess
 
     process = start(
@@ -127,25 +125,25 @@ def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
         stderr=subprocess.PIPE,
     )
     try:
-        out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=PATIENCE)
+        out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
         raise AgeOAuthError(
-            f"`age-oauth {arguments[0]}` did not end within {PATIENCE} seconds and was ended",
+            f"`age-oauth {arguments[0]}` did not finish within {TIMEOUT} seconds and was stopped",
             "age-oauth doctor",
         ) from None
     except BaseException:
-        # Ctrl-C in a script: nothing of ours stays behind.
+        # Ctrl-C in a script: do not leave the program running.
         process.kill()
         process.wait()
         raise
-    said = list(_lines(err))
-    for line in said:
-        if isinstance(line.get("warning"), str):
-            warnings.warn(line["warning"], stacklevel=3)
+    messages = list(_lines(err))
+    for message in messages:
+        if isinstance(message.get(names.WARNING), str):
+            warnings.warn(message[names.WARNING], stacklevel=3)
     if process.returncode != 0:
-        raise failure(process.returncode, said, err)
+        raise failure(process.returncode, messages, err)
     try:
         return json.loads(out)
     except ValueError:
@@ -162,29 +160,29 @@ def _lines(err: bytes) -> "Iterator[dict[str, Any]]":
             yield value
 
 
-def failure(code: int, said: "Sequence[dict[str, Any]]", err: bytes = b"") -> AgeOAuthError:
-    """The error that the program told on stderr, as the class of its exit code."""
-    for line in reversed(said):
-        error = line.get("error")
-        if isinstance(error, dict) and isinstance(error.get("message"), str):
-            one = BY_CODE.get(code, AgeOAuthError)
-            return one(error["message"], error.get("hint"), error.get("kind"))
+def failure(code: int, messages: "Sequence[dict[str, Any]]", err: bytes = b"") -> AgeOAuthError:
+    """The error that the program printed on stderr, as the class of its exit code."""
+    for message in reversed(messages):
+        error = message.get(names.ERROR)
+        if isinstance(error, dict) and isinstance(error.get(names.MESSAGE), str):
+            error_class = BY_CODE.get(code, AgeOAuthError)
+            return error_class(error[names.MESSAGE], error.get(names.HINT), error.get(names.KIND))
     if code < 0:
-        return AgeOAuthError(f"age-oauth was ended by signal {-code} before it had answered")
+        return AgeOAuthError(f"age-oauth was stopped by signal {-code} before it answered")
     if code == 2:
-        # The Python package of old knows neither `--json` nor most commands.
+        # The program of age-oauth 0.2 does not have `--json`.
         return misunderstood(find())
     text = err.decode("utf-8", "replace").strip().splitlines()
     return BY_CODE.get(code, AgeOAuthError)(text[-1] if text else f"age-oauth ended with code {code}")
 
 
 def misunderstood(path: str) -> ProgramUnusable:
-    """What is wrong with a program that answers something else: usually its age."""
+    """The error for a program with an unexpected answer: usually it is too old."""
     found = version(path)
     oldest = ".".join(map(str, OLDEST))
     if found is None:
         return ProgramUnusable(
-            f"`{path}` is not the age-oauth program, or was ended before it had answered",
+            f"`{path}` is not the age-oauth program, or was stopped before it answered",
             "set AGE_OAUTH_BIN to the path of the age-oauth program",
         )
     if found < OLDEST:
@@ -193,11 +191,11 @@ def misunderstood(path: str) -> ProgramUnusable:
             f"`{path}` is age-oauth {shown}; this package needs {oldest} or newer",
             f'"{sys.executable}" -m pip install --upgrade age-oauth',
         )
-    return ProgramUnusable(f"`{path}` gave an answer that is none", "age-oauth doctor")
+    return ProgramUnusable(f"`{path}` printed something that is not JSON", "age-oauth doctor")
 
 
 def version(path: str) -> "tuple[int, ...] | None":
-    """The version of the program at ``path``, or ``None`` where it is something else."""
+    """The version of the program at ``path``, or ``None`` if it is another program."""
     import re
     import subprocess
 
@@ -207,8 +205,8 @@ def version(path: str) -> "tuple[int, ...] | None":
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    said = re.match(rb"age-oauth (\d+)\.(\d+)\.(\d+)", done.stdout)
-    return tuple(map(int, said.groups())) if said else None
+    found = re.match(rb"age-oauth (\d+)\.(\d+)\.(\d+)", done.stdout)
+    return tuple(map(int, found.groups())) if found else None
 
 
 def become(arguments: "Sequence[str]") -> int:
@@ -224,5 +222,5 @@ def become(arguments: "Sequence[str]") -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # The program got it as well, and says what becomes of it.
+            # The program received the signal, too, and decides how it ends.
             continue

@@ -1,16 +1,14 @@
-"""A sign-in on behalf of a script, where a person is there to do it."""
+"""Lets the person who runs a script sign in."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 
+from . import _json_names as names
 from . import _program
 from .errors import AgeOAuthError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def in_notebook() -> bool:
@@ -22,15 +20,15 @@ def in_notebook() -> bool:
 
 
 def at_terminal() -> bool:
-    """Whether a person can read what is said and answer."""
+    """Whether a person can read questions and answer them."""
     try:
         return sys.stdin.isatty() and sys.stderr.isatty()
-    except (AttributeError, ValueError):  # Without a console there are none; or they were closed.
+    except (AttributeError, ValueError):  # The streams do not exist (no console), or are closed.
         return False
 
 
 def sign_in(selector: "Sequence[str]") -> bool:
-    """Lets the person who is there sign in. ``False`` where nobody is; an error where it failed."""
+    """Lets a person sign in. ``False`` if there is neither a terminal nor a notebook; an error if the sign-in failed."""
     if in_notebook():
         return _by_notebook(selector)
     if at_terminal():
@@ -39,7 +37,7 @@ def sign_in(selector: "Sequence[str]") -> bool:
 
 
 def _by_terminal(selector: "Sequence[str]") -> bool:
-    # What the program says to a person belongs to stderr; stdout is the script's own.
+    # The answer of the program goes to stderr, because stdout belongs to the script.
     code = _program.start(["login", *selector], stdout=sys.stderr).wait()
     if code != 0:
         raise _program.BY_CODE.get(code, AgeOAuthError)("the sign-in was not completed", "age-oauth login")
@@ -58,14 +56,14 @@ def _by_notebook(selector: "Sequence[str]") -> bool:
     try:
         first = process.stdout.readline()
         try:
-            begun = json.loads(first)
+            started = json.loads(first)
         except ValueError:
-            begun = {}
-        if "authorize_url" in begun:
-            sys.stderr.write(f"Sign in at:\n{begun['authorize_url']}\n")
+            started = {}
+        if names.AUTHORIZE_URL in started:
+            sys.stderr.write(f"Sign in at:\n{started[names.AUTHORIZE_URL]}\n")
             sys.stderr.flush()
             code = None
-            if begun.get("expects") == "code":
+            if started.get(names.EXPECTS) == "code":
                 code = _typed_code()
                 if code is None:
                     return False
@@ -85,5 +83,5 @@ def _typed_code() -> "str | None":
     try:
         return input("Code that the portal shows: ").strip()
     except (EOFError, OSError, RuntimeError, NotImplementedError):
-        # A notebook that nobody watches, as under nbconvert.
+        # A notebook that runs unattended, for example under nbconvert.
         return None

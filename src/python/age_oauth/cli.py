@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sys
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -14,7 +11,7 @@ __all__ = ["main"]
 def main(argv: "Sequence[str] | None" = None) -> int:
     """Runs the program with these arguments (default: this process's own) and returns its exit code.
 
-    Without arguments of the caller's own the program takes this process's place, where the system can do that.
+    Without arguments, the program replaces this process, if the system supports that.
     """
     from . import _program
     from .errors import AgeOAuthError

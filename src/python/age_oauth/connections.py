@@ -1,21 +1,18 @@
-"""The store of connections, as far as scripts of version 0.2 used it."""
+"""The connection store: the part that scripts of version 0.2 used."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from . import _json_names as names
 from . import _program
 from .errors import AgeOAuthError, ConnectionNotFound
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 __all__ = ["ConnectionMeta", "ConnectionStore"]
 
 
 def trust(verify_ssl: str) -> "tuple[bool, str | None]":
-    """Whether certificates are verified, and the file of an authority of the portal's own, from the program's one word."""
+    """Whether certificates are verified, and the CA file if there is one, from the value in JSON."""
     return verify_ssl != "false", None if verify_ssl in ("true", "false") else verify_ssl
 
 
@@ -34,29 +31,29 @@ class ConnectionMeta(NamedTuple):
     referer: "str | None" = None
 
     @classmethod
-    def _of(cls, facts: "dict[str, Any]") -> "ConnectionMeta":
-        verify, bundle = trust(facts["verify_ssl"])
+    def _of(cls, facts: dict[str, Any]) -> "ConnectionMeta":
+        verify, bundle = trust(facts[names.VERIFY_SSL])
         return cls(
-            id=facts["id"],
-            label=facts["label"],
-            portal_url=facts["portal_url"],
-            created_at=facts["created_at"] or "",
-            last_used_at=facts["last_used_at"],
-            tags=list(facts["tags"]),
+            id=facts[names.ID],
+            label=facts[names.CONNECTION],
+            portal_url=facts[names.PORTAL_URL],
+            created_at=facts[names.CREATED_AT] or "",
+            last_used_at=facts[names.LAST_USED_AT],
+            tags=list(facts[names.TAGS]),
             verify_ssl=verify,
             ca_bundle=bundle,
-            auth_type=facts["auth_type"],
-            referer=facts["referer"],
+            auth_type=facts[names.AUTH_TYPE],
+            referer=facts[names.REFERER],
         )
 
 
 class ConnectionStore:
     """All connections of this user."""
 
-    def __init__(self, base_dir: "Any" = None) -> None:
+    def __init__(self, base_dir: Any = None) -> None:
         if base_dir is not None:
             raise AgeOAuthError(
-                "ConnectionStore takes no directory any more", "set AGE_OAUTH_HOME to the store's root instead"
+                "ConnectionStore does not take a directory any more", "set AGE_OAUTH_HOME to the store's root instead"
             )
 
     def list(self) -> "list[ConnectionMeta]":
@@ -64,15 +61,15 @@ class ConnectionStore:
         return [ConnectionMeta._of(facts) for facts in _program.ask("connections", "list")]
 
     def resolve(self, *, connection: "str | None" = None, connection_id: "str | None" = None) -> str:
-        """The id of the connection that these words choose; without any, of the one that is used then.
+        """The ID of the connection that is chosen by label or ID; without either, of the one that would be used.
 
         Raises :class:`~age_oauth.errors.ConnectionNotFound`.
         """
         chosen = _program.selector(connection or None, connection_id or None)
-        return _program.ask("connections", "show", *chosen)["id"]
+        return _program.ask("connections", "show", *chosen)[names.ID]
 
     def load_meta(self, connection_id: str, *, allow_missing: bool = False) -> "ConnectionMeta | None":
-        """What is stored about a connection; ``None`` where there is none and ``allow_missing``."""
+        """What is stored about a connection; ``None`` if it does not exist and ``allow_missing`` is true."""
         try:
             return ConnectionMeta._of(_program.ask("connections", "show", *_program.selector(None, connection_id)))
         except ConnectionNotFound:
@@ -81,10 +78,10 @@ class ConnectionStore:
             raise
 
     def get_default(self) -> "str | None":
-        """The id of the default."""
-        return next((facts["id"] for facts in _program.ask("connections", "list") if facts["default"]), None)
+        """The ID of the default connection; ``None`` if there is no default."""
+        return next((facts[names.ID] for facts in _program.ask("connections", "list") if facts[names.DEFAULT]), None)
 
-    #: There is one default now, which is also the active one.
+    #: Version 0.2 had a default and an active connection; there is only the default now.
     get_active = get_default
 
     def set_active(self, connection_id: str) -> None:
@@ -93,11 +90,11 @@ class ConnectionStore:
 
     set_default = set_active
 
-    def __getattr__(self, name: str) -> "Any":
+    def __getattr__(self, name: str) -> Any:
         instead = _GONE.get(name)
         if instead is None:
             raise AttributeError(f"ConnectionStore has no attribute {name!r}")
-        raise AgeOAuthError(f"ConnectionStore.{name} is no more: secrets are not kept in files", instead)
+        raise AgeOAuthError(f"ConnectionStore.{name} was removed: secrets are not kept in files any more", instead)
 
 
 _GONE = {
@@ -105,7 +102,7 @@ _GONE = {
     "delete": "age-oauth connections remove NAME",
     "reset_all": "age-oauth connections remove --all",
     "save_meta": "age-oauth connections edit NAME",
-    "touch": "it is done by itself when a token is used",
+    "touch": "this happens automatically when a token is used",
     "ensure_ready": "age-oauth doctor",
     "base_dir": "age-oauth connections info",
     "connections_dir": "age-oauth connections info",

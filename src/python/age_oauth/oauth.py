@@ -1,15 +1,12 @@
-"""Signing in to a ``GIS``, under the names of version 0.2."""
+"""Signing in to a ``GIS``, with the names of version 0.2."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from . import _json_names as names
 from .connection import Connection
 from .errors import AgeOAuthError, SignInRequired
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 __all__ = ["AGEOAuth", "OAuthConfig", "OAuthIdentity", "get_gis", "resolve_identity"]
 
@@ -19,16 +16,16 @@ def get_gis(
     *,
     connection_id: "str | None" = None,
     prompt_if_missing: bool = True,
-    **gis_options: "Any",
+    **gis_options: Any,
 ):
-    """An ``arcgis.gis.GIS``, signed in, whose requests renew their token by themselves.
+    """An ``arcgis.gis.GIS``, signed in, whose requests renew their token automatically.
 
-    ``connection`` and ``connection_id`` choose as :class:`~age_oauth.Connection` does. Where nobody is signed in and a person
-    sits at the terminal or notebook, that person is asked to sign in, unless ``prompt_if_missing`` is ``False``. Everything
-    else is handed to ``GIS``.
+    ``connection`` and ``connection_id`` choose as in :class:`~age_oauth.Connection`. If there is no sign-in and the script
+    runs in a terminal or notebook, it asks to sign in, unless ``prompt_if_missing`` is ``False``. All other arguments are
+    passed to ``GIS``.
 
     Raises :class:`~age_oauth.errors.SignInRequired`, every other error of getting a token, and
-    :class:`~age_oauth.errors.PortalRefused` where the portal took the token for nobody's.
+    :class:`~age_oauth.errors.PortalRefused` if the portal did not recognize the token.
     """
     try:
         one = Connection._with_token(connection, connection_id)
@@ -53,33 +50,33 @@ class OAuthIdentity(NamedTuple):
 
 
 def resolve_identity(
-    gis: "Any" = None, *, connection: "str | None" = None, connection_id: "str | None" = None
+    gis: Any = None, *, connection: "str | None" = None, connection_id: "str | None" = None
 ) -> OAuthIdentity:
-    """Asks the portal who the connection's token belongs to. ``gis`` is not needed any more."""
+    """Asks the portal who the connection's token belongs to. ``gis`` is ignored."""
     one = Connection(connection, connection_id=connection_id)
     facts = one.whoami()
     if one.auth_type == "user":
-        return OAuthIdentity("user", username=facts["username"], source="community/self")
+        return OAuthIdentity("user", username=facts[names.USERNAME], source="community/self")
     return OAuthIdentity(
         "app",
-        app_id=facts["app_id"],
-        app_item_id=facts["item_id"],
-        app_title=facts["title"],
-        app_owner=facts["owner"],
+        app_id=facts[names.APP_ID],
+        app_item_id=facts[names.ITEM_ID],
+        app_title=facts[names.APPLICATION],
+        app_owner=facts[names.OWNER],
         source="portals/self",
     )
 
 
-def resolve_live_username(gis: "Any" = None, **chosen: "Any") -> "str | None":
-    """The name of who is signed in, by the portal's word."""
+def resolve_live_username(gis: Any = None, **chosen: Any) -> "str | None":
+    """The signed-in user, according to the portal."""
     return resolve_identity(gis, **chosen).username
 
 
 class _Gone:
     _instead = ""
 
-    def __init__(self, *_: "Any", **__: "Any") -> None:
-        raise AgeOAuthError(f"{type(self).__name__} is no more: scripts hold no client secret", self._instead)
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise AgeOAuthError(f"{type(self).__name__} was removed: scripts do not hold client secrets any more", self._instead)
 
 
 class OAuthConfig(_Gone):

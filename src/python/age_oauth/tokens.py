@@ -1,10 +1,11 @@
-"""Extending a sign-in, under the names of version 0.2."""
+"""Extending a sign-in, with the names of version 0.2."""
 
 from __future__ import annotations
 
 import time
 from typing import NamedTuple
 
+from . import _json_names as names
 from . import _program
 from .connection import Connection
 from .errors import UsageError
@@ -13,7 +14,7 @@ __all__ = ["RefreshTokenRotationResult", "maybe_rotate_refresh_token"]
 
 
 class RefreshTokenRotationResult(NamedTuple):
-    """What became of a rotation. Ages are in seconds, moments in seconds since 1970."""
+    """The result of a rotation. Ages are in seconds, moments in seconds since 1970."""
 
     connection_id: str
     portal_url: str
@@ -28,9 +29,9 @@ class RefreshTokenRotationResult(NamedTuple):
 def maybe_rotate_refresh_token(
     *, connection: "str | None" = None, connection_id: "str | None" = None, max_age_days: int = 3
 ) -> RefreshTokenRotationResult:
-    """Extends a sign-in that is older than ``max_age_days``, when no running script can lose its token by that.
+    """Extends a sign-in that is older than ``max_age_days``, unless a running script could lose its token by that.
 
-    Sign-ins are extended by themselves; nobody needs to call this.
+    Sign-ins are extended automatically; scripts do not need to call this.
     """
     one = Connection(connection, connection_id=connection_id)
     if one.auth_type != "user":
@@ -39,21 +40,29 @@ def maybe_rotate_refresh_token(
     answer = _program.ask(
         "refresh", *_program.selector(None, one.id), "--older-than", f"{max(0, int(max_age_days * 86400))}s"
     )
-    extended = answer["decision"] == "extended"
+    extended = answer[names.DECISION] == names.DECISION_EXTENDED
     return RefreshTokenRotationResult(
         connection_id=one.id,
         portal_url=one.portal_url,
         attempted=extended,
         rotated=extended,
-        reason="Refresh token rotated." if extended else "Refresh token is fresh; rotation not needed.",
+        reason=_reason(extended, answer[names.EXTENSION_WAITS_UNTIL]),
         refresh_token_age_seconds=_age(facts),
         rotated_at_epoch=time.time() if extended else None,
-        username=answer.get("username"),
+        username=answer[names.USERNAME],
     )
 
 
+def _reason(extended: bool, waits_until: "str | None") -> str:
+    if extended:
+        return "Refresh token rotated."
+    if waits_until:
+        return f"Rotation is due and waits until {waits_until}, when no access token is in use."
+    return "Refresh token is fresh; rotation not needed."
+
+
 def _age(facts: "dict[str, object]") -> "float | None":
-    since = facts.get("refresh_issued_at")
+    since = facts[names.REFRESH_ISSUED_AT]
     if not isinstance(since, str):
         return None
     from datetime import datetime

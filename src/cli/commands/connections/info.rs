@@ -1,10 +1,10 @@
 //! `connections info`: where everything is kept.
 
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
+use crate::cli::json::InfoAnswer;
 use crate::cli::shared::connection_fields::default_keychain;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
@@ -31,15 +31,14 @@ pub(super) fn info(ctx: &mut CommandContext, args: &InfoArgs) -> Outcome {
     let program = std::env::current_exe()
         .map_or_else(|_| "unknown".to_owned(), |path| path.display().to_string());
     if args.json {
-        return ctx.answer_json(&json!({
-            "store_base": store.root().display().to_string(),
-            "default": default.as_ref().map(|c| c.label.as_str()),
-            "default_id": default.as_ref().map(|c| c.id.as_str()),
-            "keychain": kind.as_str(),
-            "program": program,
-            "version": env!("CARGO_PKG_VERSION"),
-            "format_version": 1,
-        }));
+        return ctx.answer_json(&InfoAnswer {
+            store_base: store.root().display().to_string(),
+            default_connection: default.as_ref().map(|c| c.label.to_string()),
+            default_connection_id: default.as_ref().map(|c| c.id.to_string()),
+            keychain: kind.as_str(),
+            program,
+            version: env!("CARGO_PKG_VERSION"),
+        });
     }
     let default = default.map_or_else(
         || "none".to_owned(),

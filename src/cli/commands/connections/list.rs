@@ -1,15 +1,14 @@
 //! `connections list`: a table on a terminal, stable columns elsewhere.
 
 use clap::Args;
-use serde_json::Value;
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::{escape, not_imported};
-use crate::cli::shared::connection_json::as_json;
+use crate::cli::json::ConnectionAnswer;
 use crate::cli::shared::connection_table::rows;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionId};
 use crate::util::rfc3339;
 
 /// List connections
@@ -31,9 +30,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
     let store = ctx.store()?;
     let listing = store.list(args.tag.as_deref())?;
     let default = store.default_id()?;
-    let default = default
-        .as_ref()
-        .map(crate::connection::ConnectionId::as_str);
+    let default = default.as_ref();
     for broken in &listing.broken {
         ctx.console.warn(&broken.to_string());
     }
@@ -44,9 +41,9 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
         let all: Vec<_> = listing
             .connections
             .iter()
-            .map(|connection| as_json(connection, default))
+            .map(|connection| ConnectionAnswer::of(connection, default))
             .collect();
-        return ctx.answer_json(&Value::from(all));
+        return ctx.answer_json_array(&all);
     }
     if listing.connections.is_empty() && listing.plaintext.is_empty() {
         ctx.console
@@ -54,7 +51,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
         return Ok(());
     }
     if ctx.system.terminal.stdout {
-        let text = rows(ctx, &listing, default);
+        let text = rows(ctx, &listing, default.map(ConnectionId::as_str));
         return ctx.answer(text.trim_end());
     }
     for connection in &listing.connections {
@@ -73,7 +70,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
 }
 
 /// Stable columns; new ones only at the end.
-fn line(connection: &Connection, default: Option<&str>) -> String {
+fn line(connection: &Connection, default: Option<&ConnectionId>) -> String {
     let status = &connection.status;
     [
         connection.id.as_str(),
@@ -82,7 +79,7 @@ fn line(connection: &Connection, default: Option<&str>) -> String {
         connection.grant.as_str(),
         &escape(status.username.as_deref().unwrap_or_default()),
         &status.refresh_expires_at.map(rfc3339).unwrap_or_default(),
-        if default == Some(connection.id.as_str()) {
+        if default == Some(&connection.id) {
             "default"
         } else {
             ""

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::cli::failure::{worse, Failure, Outcome, DONE};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::connection_text::broken_folder;
@@ -118,11 +119,11 @@ fn all(ctx: &mut CommandContext, store: &ConnectionStore, args: &RemoveArgs) -> 
         .copied()
         .filter(|kind| kind.outlives_connections() || used(*kind))
         .collect();
-    let mut worst = DONE;
+    let mut worst = ExitCode::Done;
     for connection in listing.connections {
         if let Err(failure) = one(ctx, store, connection, args) {
             ctx.fail(&failure);
-            worst = worse(worst, failure.code());
+            worst = worst.worse(failure.exit_code());
         }
     }
     for error in &listing.broken {
@@ -130,8 +131,8 @@ fn all(ctx: &mut CommandContext, store: &ConnectionStore, args: &RemoveArgs) -> 
             store.remove_broken(folder, &ctx.context)?;
         }
     }
-    if worst != DONE {
-        return Err(Failure::Several(worst));
+    if worst != ExitCode::Done {
+        return Err(Failure::Multiple { worst });
     }
     sweep(ctx, store, &kinds)?;
     ctx.answer("[OK] Removed all connections.")

@@ -9,7 +9,7 @@ use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Grant, Proxy, Tls};
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::files;
 use crate::http;
 
@@ -31,7 +31,7 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
     let ca = match &connection.tls {
         Tls::Ca(path) => {
             let read = files::read_user_file(path, http::MAX_CERTIFICATES);
-            Some(read.map_err(Error::file("read", path))?)
+            Some(read.map_err(Error::file(FileAction::Read, path))?)
         }
         Tls::System | Tls::Unverified => None,
     };

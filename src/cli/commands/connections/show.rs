@@ -1,16 +1,15 @@
 //! `connections show`: one connection, everything but its secrets.
 
 use clap::Args;
-use serde_json::Value;
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::{escape, local, local_and_left, verify_ssl};
-use crate::cli::shared::connection_json::as_json;
+use crate::cli::json::{ConnectionAnswer, ShowAnswer};
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::connection::{Connection, Grant};
+use crate::connection::{Connection, ConnectionId, Grant};
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
 
@@ -33,17 +32,16 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     let store = ctx.store()?;
     let connection = named(ctx, &store, args.name.as_ref())?;
     let default = store.default_id()?;
-    let default = default
-        .as_ref()
-        .map(crate::connection::ConnectionId::as_str);
+    let default = default.as_ref();
     let secret = has(ctx, &store, &connection, ItemKind::ClientSecret);
     let tokens = has(ctx, &store, &connection, ItemKind::Tokens);
     if args.json {
-        let mut value = as_json(&connection, default);
-        value["has_client_secret"] = secret.clone().map_or(Value::Null, Value::from);
-        value["has_tokens"] = tokens.clone().map_or(Value::Null, Value::from);
-        value["folder"] = store.folder(&connection.id).display().to_string().into();
-        return ctx.answer_json(&value);
+        return ctx.answer_json(&ShowAnswer {
+            connection: ConnectionAnswer::of(&connection, default),
+            has_client_secret: secret.ok(),
+            has_tokens: tokens.ok(),
+            folder: store.folder(&connection.id).display().to_string(),
+        });
     }
     for (name, value) in facts(ctx, &store, &connection, default, &secret, &tokens) {
         ctx.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
@@ -69,7 +67,7 @@ fn facts(
     ctx: &CommandContext,
     store: &ConnectionStore,
     connection: &Connection,
-    default: Option<&str>,
+    default: Option<&ConnectionId>,
     secret: &Result<bool, String>,
     tokens: &Result<bool, String>,
 ) -> Vec<(&'static str, String)> {
@@ -127,7 +125,7 @@ fn facts(
         ("Folder", store.folder(&connection.id).display().to_string()),
         (
             "Default",
-            if default == Some(connection.id.as_str()) {
+            if default == Some(&connection.id) {
                 "yes"
             } else {
                 "no"

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
-use crate::cli::shared::connection_json::as_json;
+use crate::cli::json::ConnectionAnswer;
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
@@ -37,7 +37,7 @@ pub(super) fn use_connection(ctx: &mut CommandContext, args: &UseArgs) -> Outcom
     store.set_default(Some(&connection.id))?;
     ctx.warn_of_override(&store, Some(&connection.id));
     if args.json {
-        return ctx.answer_json(&as_json(&connection, Some(connection.id.as_str())));
+        return ctx.answer_json(&ConnectionAnswer::of(&connection, Some(&connection.id)));
     }
     ctx.answer(&format!(
         "[OK] Active connection set: {}",

@@ -59,7 +59,7 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
                 format!("AGE_OAUTH_CONNECTION chooses `{name}` before any default"),
             ),
             Err(error) => {
-                Finding::error("environment", &error).mend("correct or unset AGE_OAUTH_CONNECTION")
+                Finding::error("environment", &error).hint("correct or unset AGE_OAUTH_CONNECTION")
             }
         });
     }
@@ -129,7 +129,7 @@ pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
 pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
     let mut findings = Vec::new();
     for error in &listing.broken {
-        findings.push(Finding::error("store", error).mend(
+        findings.push(Finding::error("store", error).hint(
             "restore the file from a backup, or remove its folder and add the connection again",
         ));
     }
@@ -200,7 +200,7 @@ pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Findi
                 let error = Error::from(error);
                 let mut finding = Finding::error("keychain", &error);
                 if doctor.as_task && reason != KeychainReason::Mismatch {
-                    finding = finding.mend(
+                    finding = finding.hint(
                         "a task without a desktop session keeps its secrets in the vault: age-oauth connections edit NAME --keychain vault",
                     );
                 }

@@ -8,10 +8,12 @@ mod task;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{json, Value};
 
-use crate::cli::failure::{causes, hint, Failure, Outcome};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{causes, Failure, Outcome};
 use crate::cli::format::escape;
+use crate::cli::hints::hint;
+use crate::cli::json::{CheckAnswer, DoctorAnswer, Severity, Word, Words};
 use crate::cli::shared::help::examples;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
@@ -28,32 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(14);
 /// How long one call of the keychain may take, unless the environment says otherwise.
 const KEYCHAIN: &str = "4s";
 
-/// How something was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Severity {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Severity {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
 /// One thing that was looked at.
 struct Finding {
     check: &'static str,
     connection: Option<String>,
     severity: Severity,
     message: String,
-    /// The very thing to do.
-    mend: Option<String>,
+    /// What to run or do next.
+    hint: Option<String>,
     /// What `--fix` can do about it.
     fix: Option<Fix>,
 }
@@ -65,7 +49,7 @@ impl Finding {
             connection: None,
             severity,
             message: message.into(),
-            mend: None,
+            hint: None,
             fix: None,
         }
     }
@@ -74,12 +58,12 @@ impl Finding {
         Self::new(check, Severity::Ok, message)
     }
 
-    fn warn(check: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::new(check, Severity::Warn, message).mend(mend)
+    fn warn(check: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(check, Severity::Warn, message).hint(hint)
     }
 
-    fn fail(check: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::new(check, Severity::Fail, message).mend(mend)
+    fn fail(check: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(check, Severity::Fail, message).hint(hint)
     }
 
     /// What the library says went wrong, with the hint that the command itself would give.
@@ -90,13 +74,13 @@ impl Finding {
             message.push_str(&cause);
         }
         Self {
-            mend: hint(error),
+            hint: hint(error),
             ..Self::new(check, Severity::Fail, message)
         }
     }
 
-    fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = Some(mend.into());
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -105,15 +89,15 @@ impl Finding {
         self
     }
 
-    fn as_json(&self) -> Value {
-        json!({
-            "check": self.check,
-            "connection": self.connection,
-            "severity": self.severity.as_str(),
-            "message": self.message,
-            "mend": self.mend,
-            "fixable": self.fix.is_some(),
-        })
+    fn as_json(&self) -> CheckAnswer {
+        CheckAnswer {
+            check: self.check,
+            connection: self.connection.clone(),
+            severity: Word(self.severity),
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+            fixable: self.fix.is_some(),
+        }
     }
 }
 
@@ -221,7 +205,9 @@ pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Out
         failed = findings.iter().filter(left).count() > 0 || (failed && !mended);
     }
     if failed {
-        return Err(Failure::Several(1));
+        return Err(Failure::Multiple {
+            worst: ExitCode::Failed,
+        });
     }
     Ok(())
 }
@@ -291,13 +277,12 @@ fn tell(ctx: &mut CommandContext, findings: &[Finding], json: bool) -> Outcome {
         count(Severity::Fail),
     );
     if json {
-        return ctx.answer_json(&json!({
-            "checks": findings.iter().map(Finding::as_json).collect::<Vec<_>>(),
-            "ok": ok,
-            "warn": warn,
-            "fail": fail,
-            "format_version": 1,
-        }));
+        return ctx.answer_json(&DoctorAnswer {
+            checks: findings.iter().map(Finding::as_json).collect(),
+            ok,
+            warn,
+            fail,
+        });
     }
     for one in findings {
         let about = match &one.connection {
@@ -306,8 +291,8 @@ fn tell(ctx: &mut CommandContext, findings: &[Finding], json: bool) -> Outcome {
         };
         let word = ctx.severity(one.severity);
         ctx.answer(&format!("{word} {about}: {}", escape(&one.message)))?;
-        if let Some(mend) = &one.mend {
-            ctx.answer(&format!("     mend: {}", escape(mend)))?;
+        if let Some(hint) = &one.hint {
+            ctx.answer(&format!("     hint: {}", escape(hint)))?;
         }
     }
     ctx.answer(&format!("{ok} ok, {warn} to look at, {fail} failed"))
@@ -321,7 +306,7 @@ impl CommandContext {
             Severity::Warn => Style::new().yellow(),
             Severity::Fail => Style::new().red(),
         };
-        let word = format!("{:<4}", severity.as_str());
+        let word = format!("{:<4}", severity.word());
         if self.system.terminal.stdout {
             self.console.paint(&word, &style)
         } else {
@@ -361,10 +346,10 @@ fn mend(
             ctx.console.info(&format!("[OK] mended: {}", finding.check));
         } else {
             all = false;
-            let mend = finding.mend.as_deref().unwrap_or_default();
+            let hint = finding.hint.as_deref().unwrap_or_default();
             ctx.console.info(&format!(
                 "Deleted, since nothing of it could be used; next: {}",
-                escape(mend)
+                escape(hint)
             ));
         }
     }

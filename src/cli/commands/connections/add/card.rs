@@ -10,7 +10,7 @@ use crate::cli::format::escape;
 use crate::cli::shared::connection_fields::AuthType;
 use crate::cli::CommandContext;
 use crate::connection::Grant;
-use crate::error::Error;
+use crate::error::{Error, FileAction};
 use crate::http;
 
 /// Reads the card that was named, asks whether it is to be trusted, and gives what flags would have
@@ -71,7 +71,7 @@ fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_CARD_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(Error::file("read", path))?;
+        .map_err(Error::file(FileAction::Read, path))?;
     Ok(Card::parse(bytes)?)
 }
 

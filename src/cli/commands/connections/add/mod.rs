@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::failure::{hint, Failure, Outcome};
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, shell_quoted};
+use crate::cli::hints::hint;
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
 use crate::cli::shared::connection_text::next_steps;

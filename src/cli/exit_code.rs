@@ -1,0 +1,262 @@
+//! How the program ends: the exit code, the `kind` of a failure in JSON and in the log, and which of
+//! several failures counts. `docs/exit-codes.md` and the table in the README are generated from here.
+
+use crate::error::Error;
+
+/// The program's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum ExitCode {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    SignInNeeded = 3,
+    NoConnection = 4,
+    Keychain = 5,
+    Unreachable = 6,
+    Refused = 7,
+    Busy = 8,
+    /// `exec`: the command exists, but cannot be started. The number that shells use.
+    NotExecutable = 126,
+    /// `exec`: the command does not exist. The number that shells use.
+    NotFound = 127,
+    /// Ctrl-C. The number that shells use: 128 + SIGINT.
+    Interrupted = 130,
+}
+
+/// Every code, by number.
+pub(super) const ALL: [ExitCode; 12] = [
+    ExitCode::Done,
+    ExitCode::Failed,
+    ExitCode::Usage,
+    ExitCode::SignInNeeded,
+    ExitCode::NoConnection,
+    ExitCode::Keychain,
+    ExitCode::Unreachable,
+    ExitCode::Refused,
+    ExitCode::Busy,
+    ExitCode::NotExecutable,
+    ExitCode::NotFound,
+    ExitCode::Interrupted,
+];
+
+impl ExitCode {
+    pub(super) fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Of several failures, the worst gives the program's code: the one with the lowest rank. What
+    /// needs a person comes first, then what needs another configuration, then what may succeed
+    /// later.
+    fn rank(self) -> u8 {
+        match self {
+            Self::SignInNeeded => 0,
+            Self::Refused => 1,
+            Self::Keychain => 2,
+            Self::Unreachable => 3,
+            Self::Busy => 4,
+            Self::Failed => 5,
+            Self::Usage => 6,
+            Self::NoConnection => 7,
+            Self::NotExecutable => 8,
+            Self::NotFound => 9,
+            Self::Interrupted => 10,
+            Self::Done => 11,
+        }
+    }
+
+    /// The worse of two codes.
+    pub(super) fn worse(self, other: Self) -> Self {
+        if other.rank() < self.rank() {
+            other
+        } else {
+            self
+        }
+    }
+
+    /// What it means, for manual pages and the documentation.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "any other failure, for example a file that cannot be read",
+            Self::Usage => "wrong usage, or a value that cannot be used",
+            Self::SignInNeeded => "a person must sign in: `age-oauth login`",
+            Self::NoConnection => "no such connection, the name is taken, or several match",
+            Self::Keychain => "the keychain is missing, locked or silent, or lacks the item",
+            Self::Unreachable => "the portal cannot be reached",
+            Self::Refused => "the portal, or the web server in front of it, refused",
+            Self::Busy => "another age-oauth process did not finish in time",
+            Self::NotExecutable => "`exec`: the command cannot be started",
+            Self::NotFound => "`exec`: the command does not exist",
+            Self::Interrupted => "interrupted (Ctrl-C)",
+        }
+    }
+}
+
+/// What kind of failure it is, finer than the exit code. `kind` in JSON, `decision` in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    Failed,
+    Usage,
+    SignInNeeded,
+    NoConnection,
+    NameTaken,
+    Ambiguous,
+    Keychain,
+    Unreachable,
+    Refused,
+    Busy,
+}
+
+impl FailureKind {
+    /// The word in JSON and in the log.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::SignInNeeded => "sign_in_needed",
+            Self::NoConnection => "no_connection",
+            Self::NameTaken => "name_taken",
+            Self::Ambiguous => "ambiguous",
+            Self::Keychain => "keychain",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Busy => "busy",
+        }
+    }
+
+    pub(super) fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Failed => ExitCode::Failed,
+            Self::Usage => ExitCode::Usage,
+            Self::SignInNeeded => ExitCode::SignInNeeded,
+            Self::NoConnection | Self::NameTaken | Self::Ambiguous => ExitCode::NoConnection,
+            Self::Keychain => ExitCode::Keychain,
+            Self::Unreachable => ExitCode::Unreachable,
+            Self::Refused => ExitCode::Refused,
+            Self::Busy => ExitCode::Busy,
+        }
+    }
+}
+
+impl From<&Error> for FailureKind {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::File { .. } | Error::Listen { .. } | Error::Random | Error::Corrupt { .. } => {
+                Self::Failed
+            }
+            Error::Invalid { .. } => Self::Usage,
+            Error::SignInNeeded { .. } => Self::SignInNeeded,
+            Error::NoConnection { .. } => Self::NoConnection,
+            Error::NameTaken { .. } => Self::NameTaken,
+            Error::Ambiguous { .. } => Self::Ambiguous,
+            Error::Keychain { .. } => Self::Keychain,
+            Error::Unreachable { .. } => Self::Unreachable,
+            Error::Refused { .. } => Self::Refused,
+            Error::Busy { .. } => Self::Busy,
+        }
+    }
+}
+
+/// What the documentation says about each code.
+#[cfg(test)]
+pub(super) mod documentation {
+    use super::{ExitCode, FailureKind, ALL};
+    use crate::error::KeychainReason;
+
+    pub(in crate::cli) const KINDS: [FailureKind; 10] = [
+        FailureKind::Failed,
+        FailureKind::Usage,
+        FailureKind::SignInNeeded,
+        FailureKind::NoConnection,
+        FailureKind::NameTaken,
+        FailureKind::Ambiguous,
+        FailureKind::Keychain,
+        FailureKind::Unreachable,
+        FailureKind::Refused,
+        FailureKind::Busy,
+    ];
+
+    pub(in crate::cli) const REASONS: [KeychainReason; 7] = [
+        KeychainReason::Missing,
+        KeychainReason::Locked,
+        KeychainReason::Refused,
+        KeychainReason::Timeout,
+        KeychainReason::Lost,
+        KeychainReason::Mismatch,
+        KeychainReason::Ambiguous,
+    ];
+
+    impl ExitCode {
+        pub(in crate::cli) fn kinds(self) -> Vec<&'static str> {
+            let kinds = KINDS.into_iter().filter(|kind| kind.exit_code() == self);
+            kinds.map(FailureKind::as_str).collect()
+        }
+
+        /// Whether the same command may succeed later without any change.
+        pub(in crate::cli) fn try_again(self) -> &'static str {
+            match self {
+                Self::Done | Self::Interrupted => "",
+                Self::Keychain => "perhaps",
+                Self::Unreachable | Self::Busy => "yes",
+                Self::Failed
+                | Self::Usage
+                | Self::SignInNeeded
+                | Self::NoConnection
+                | Self::Refused
+                | Self::NotExecutable
+                | Self::NotFound => "no",
+            }
+        }
+    }
+
+    /// What a keychain's failure means, and what to do about it.
+    pub(in crate::cli) fn reason(reason: KeychainReason) -> (&'static str, &'static str) {
+        match reason {
+            KeychainReason::Missing => (
+                "this machine has no keychain, or the vault has no key",
+                "start it, or `--keychain vault`",
+            ),
+            KeychainReason::Locked => ("it is locked", "unlock it"),
+            KeychainReason::Refused => ("it refused", "see its own message"),
+            KeychainReason::Timeout => (
+                "it did not respond",
+                "perhaps a prompt is open; `AGE_OAUTH_KEYCHAIN_TIMEOUT=60s` waits longer",
+            ),
+            KeychainReason::Lost => (
+                "the item is missing or damaged",
+                "`age-oauth login`, or `age-oauth connections edit NAME --client-secret-stdin`",
+            ),
+            KeychainReason::Mismatch => (
+                "the item belongs to another portal or client ID than `meta.json` names",
+                "the same",
+            ),
+            KeychainReason::Ambiguous => (
+                "several items have one name",
+                "the same; writing the item again removes the others",
+            ),
+        }
+    }
+
+    #[test]
+    fn every_code_has_its_place_in_the_order() {
+        let numbers: Vec<u8> = ALL.iter().map(|code| code.number()).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 126, 127, 130]);
+    }
+
+    #[test]
+    fn a_failure_that_needs_a_person_is_the_worst() {
+        use ExitCode::{
+            Busy, Done, Failed, Interrupted, Keychain, Refused, SignInNeeded, Unreachable,
+        };
+        assert_eq!(Unreachable.worse(SignInNeeded), SignInNeeded);
+        assert_eq!(Keychain.worse(Refused), Refused);
+        assert_eq!(Done.worse(Failed), Failed);
+        assert_eq!(Busy.worse(Unreachable), Unreachable);
+        assert_eq!(Done.worse(Interrupted), Interrupted);
+        let mut order = ALL;
+        order.sort_by_key(|code| code.rank());
+        let order = order.map(ExitCode::number);
+        assert_eq!(order[..8], [3, 7, 5, 6, 8, 1, 2, 4]);
+    }
+}

@@ -1,0 +1,279 @@
+//! What to run next after an error of the library. Chosen by type; every `match` names all variants,
+//! so that a new error or reason does not compile until its hint is decided.
+
+use std::io;
+
+use super::format::shell_quoted;
+use crate::error::{
+    Error, FileAction, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind,
+    Unreachable,
+};
+use crate::keychain::ItemKind;
+
+/// The command to run or the thing to do next, where there is one.
+pub(super) fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::File { action, source, .. } => file(*action, source),
+        Error::Listen { source, .. } => Some(listen(source)),
+        Error::Random | Error::Corrupt { .. } | Error::Invalid { .. } => None,
+        Error::SignInNeeded { connection, why } => Some(sign_in(connection, why)),
+        Error::NoConnection { wanted, known } => Some(no_connection(wanted.as_ref(), known)),
+        Error::NameTaken { label } => Some(format!(
+            "choose another label, or update it: age-oauth connections edit {}",
+            shell_quoted(label)
+        )),
+        Error::Ambiguous { wanted, .. } => Some(match wanted {
+            Some(_) => "type more of the ID".into(),
+            None => {
+                "choose one with -c NAME, or set a default: age-oauth connections use NAME".into()
+            }
+        }),
+        Error::Keychain {
+            connection,
+            item,
+            error,
+        } => keychain(connection.as_deref(), *item, error.reason),
+        Error::Unreachable {
+            connection, why, ..
+        } => unreachable(connection.as_deref(), why),
+        Error::Refused {
+            connection, why, ..
+        } => refused(connection.as_deref(), why),
+        Error::Busy { pid, .. } => Some(match pid {
+            Some(pid) => format!("try again; if it hangs, end process {pid}"),
+            None => "try again".into(),
+        }),
+    }
+}
+
+fn file(action: FileAction, source: &io::Error) -> Option<String> {
+    match action {
+        FileAction::Lock if is_without_locks(source) => Some(
+            "this file system does not support locks; choose a folder on a local disk: AGE_OAUTH_HOME=FOLDER"
+                .into(),
+        ),
+        FileAction::Restrict => Some(
+            "choose a folder in your profile, or on a disk that keeps access lists: AGE_OAUTH_HOME=FOLDER"
+                .into(),
+        ),
+        FileAction::Read
+        | FileAction::Write
+        | FileAction::Create
+        | FileAction::Append
+        | FileAction::Rotate
+        | FileAction::Rename
+        | FileAction::Remove
+        | FileAction::Overwrite
+        | FileAction::Lock
+        | FileAction::ReadAccessList
+        | FileAction::Locate => None,
+    }
+}
+
+/// ENOLCK and EOPNOTSUPP, which network shares return; on Windows `ERROR_INVALID_FUNCTION` and
+/// `ERROR_NOT_SUPPORTED`.
+fn is_without_locks(source: &io::Error) -> bool {
+    let codes: &[i32] = if cfg!(windows) {
+        &[1, 50]
+    } else if cfg!(target_os = "macos") {
+        &[77, 45, 102]
+    } else {
+        &[37, 95]
+    };
+    source.kind() == io::ErrorKind::Unsupported
+        || source
+            .raw_os_error()
+            .is_some_and(|code| codes.contains(&code))
+}
+
+fn listen(source: &io::Error) -> String {
+    const PASTE: &str = "paste the code instead: age-oauth connections edit NAME --redirect-uri urn:ietf:wg:oauth:2.0:oob";
+    if source.kind() == io::ErrorKind::AddrInUse {
+        format!("another program uses the port; end it, or {PASTE}")
+    } else {
+        PASTE.into()
+    }
+}
+
+fn login(label: &str) -> String {
+    format!("age-oauth login -c {}", shell_quoted(label))
+}
+
+fn sign_in(label: &str, why: &SignInNeeded) -> String {
+    let login = login(label);
+    match why {
+        SignInNeeded::OtherUser { .. } => format!("to change the user: {login} --switch-user"),
+        SignInNeeded::TimedOut(_) => {
+            format!("check the browser's page for a message of the portal, then run: {login}")
+        }
+        SignInNeeded::Never
+        | SignInNeeded::OtherMachine(_)
+        | SignInNeeded::Expired
+        | SignInNeeded::NoLongerAccepted
+        | SignInNeeded::ExtensionLost
+        | SignInNeeded::NoCode
+        | SignInNeeded::MismatchedResponse => login,
+    }
+}
+
+fn no_connection(wanted: Option<&String>, known: &[String]) -> String {
+    match (wanted, known.is_empty()) {
+        (_, true) => "age-oauth connections add".into(),
+        (Some(_), false) => "age-oauth connections list".into(),
+        (None, false) => "age-oauth connections use NAME".into(),
+    }
+}
+
+fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason) -> Option<String> {
+    match reason {
+        KeychainReason::Missing => Some(match label {
+            None => "on a machine without a keychain, use the encrypted file: --keychain vault".into(),
+            Some(label) => format!(
+                "on a machine where the keychain works, move the secrets to a file that works everywhere: age-oauth connections edit {} --keychain vault",
+                shell_quoted(label)
+            ),
+        }),
+        KeychainReason::Locked if cfg!(target_os = "macos") => {
+            Some("security unlock-keychain (then try again)".into())
+        }
+        KeychainReason::Locked => Some("unlock it in your desktop session, then try again".into()),
+        KeychainReason::Refused if cfg!(target_os = "macos") => Some(
+            "try again and choose Always Allow; if no prompt appears: security unlock-keychain"
+                .into(),
+        ),
+        KeychainReason::Refused => None,
+        KeychainReason::Timeout => Some(
+            "it may be waiting for a password; to wait longer: AGE_OAUTH_KEYCHAIN_TIMEOUT=60s"
+                .into(),
+        ),
+        KeychainReason::Lost | KeychainReason::Mismatch | KeychainReason::Ambiguous => {
+            label.map(|label| write_again(label, item))
+        }
+    }
+}
+
+/// How to store an item again that is missing or cannot be used.
+fn write_again(label: &str, item: Option<ItemKind>) -> String {
+    match item {
+        Some(ItemKind::ClientSecret) => format!(
+            "age-oauth connections edit {} --client-secret-stdin",
+            shell_quoted(label)
+        ),
+        Some(ItemKind::Tokens | ItemKind::Probe) | None => login(label),
+    }
+}
+
+/// The command that changes one setting of the connection.
+fn edit(label: Option<&str>, flag: &str) -> String {
+    match label {
+        Some(label) => format!("age-oauth connections edit {} {flag}", shell_quoted(label)),
+        None => format!("give {flag}"),
+    }
+}
+
+fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
+    match why {
+        Unreachable::Tls(failure) => tls(label, failure),
+        Unreachable::Proxy {
+            authentication: true,
+            ..
+        } => Some(
+            "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this session, or ask for an exception"
+                .into(),
+        ),
+        Unreachable::Proxy { .. } => Some(edit(label, "--proxy URL|system|none")),
+        Unreachable::Dns | Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. } => {
+            Some(format!("check the address: {}", edit(label, "--portal URL")))
+        }
+        Unreachable::Connect(_) | Unreachable::Timeout => Some(format!(
+            "check the network; behind a proxy: {}",
+            edit(label, "--proxy URL")
+        )),
+        Unreachable::TooLarge => Some("save it to a file: age-oauth api … -o FILE".into()),
+        Unreachable::Broken(_) | Unreachable::Status(_) => Some("try again later".into()),
+    }
+}
+
+fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
+    match failure.kind {
+        TlsFailureKind::UnknownIssuer | TlsFailureKind::SelfSigned => Some(format!(
+            "if this is your portal, trust its certificate authority: {}",
+            edit(label, "--verify-ssl FILE.pem")
+        )),
+        TlsFailureKind::WrongHost => Some(format!(
+            "use a name that the certificate is valid for: {}",
+            edit(label, "--portal URL")
+        )),
+        TlsFailureKind::Expired => {
+            Some("ask the portal's administrator to renew its certificate".into())
+        }
+        TlsFailureKind::NotYetValid | TlsFailureKind::Revoked | TlsFailureKind::Other(_) => None,
+    }
+}
+
+fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
+    let login = label.map(login);
+    match why {
+        Refusal::ClientId => Some(edit(label, "--client-id ID")),
+        Refusal::ClientSecret => Some(edit(label, "--client-secret-stdin")),
+        Refusal::RedirectUri => Some(format!(
+            "register it at the portal, or: {}",
+            edit(label, "--redirect-uri URI")
+        )),
+        Refusal::Code(_) => login.map(|login| {
+            format!("a code works once, for a few minutes; sign in again: {login}")
+        }),
+        Refusal::Denied => login,
+        Refusal::FreshToken => Some(format!(
+            "the application may require a Referer: {}",
+            edit(label, "--referer TEXT")
+        )),
+        Refusal::WebTier(_) => Some(
+            "a browser can answer that, a program cannot; ask the portal's administrator to let /sharing/rest through without it"
+                .into(),
+        ),
+        Refusal::Server(_) => Some(
+            "check the address; this lists the servers that are federated with the portal: age-oauth api portals/self/servers"
+                .into(),
+        ),
+        Refusal::Privilege | Refusal::Other { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connection_is_quoted_for_the_shell() {
+        let error = Error::SignInNeeded {
+            connection: "My Portal".into(),
+            why: SignInNeeded::Never,
+        };
+        assert_eq!(
+            hint(&error).as_deref(),
+            Some("age-oauth login -c \"My Portal\"")
+        );
+    }
+
+    #[test]
+    fn a_file_system_without_locks_has_a_hint_and_other_lock_errors_have_none() {
+        let locking = |source| Error::File {
+            action: FileAction::Lock,
+            path: "lock".into(),
+            source,
+        };
+        let unsupported = locking(io::ErrorKind::Unsupported.into());
+        assert!(hint(&unsupported).is_some_and(|text| text.contains("AGE_OAUTH_HOME")));
+        assert_eq!(hint(&locking(io::ErrorKind::PermissionDenied.into())), None);
+    }
+
+    #[test]
+    fn a_port_in_use_has_another_hint_than_a_port_that_is_not_allowed() {
+        let at = |kind: io::ErrorKind| {
+            hint(&Error::listen(([127, 0, 0, 1], 53682).into(), kind.into())).unwrap_or_default()
+        };
+        assert!(at(io::ErrorKind::AddrInUse).starts_with("another program uses the port"));
+        assert!(at(io::ErrorKind::PermissionDenied).starts_with("paste the code"));
+    }
+}

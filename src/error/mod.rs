@@ -1,0 +1,420 @@
+//! The library's errors, one variant per thing that a caller can do about it.
+//!
+//! Each variant is a choice of the caller: correct the input, sign in, unlock something, try later, ask an
+//! administrator. Texts name the thing (label, URL, path) and never contain a secret or the body of a response.
+
+mod display;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::keychain::ItemKind;
+
+/// Why a function of this crate failed.
+///
+/// A new variant needs a decision in `cli/exit_code.rs` (kind and exit code) and in `cli/hints.rs`
+/// (what to run next); both match without a wildcard.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    File {
+        /// What was tried.
+        action: FileAction,
+        /// Which file or directory.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The port of a loopback redirect URI could not be opened.
+    Listen {
+        /// Address and port, for example `127.0.0.1:53682`.
+        address: String,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The operating system returned no random numbers.
+    Random,
+    /// A file exists, but its content is not valid.
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A value that the caller supplied cannot be used.
+    Invalid {
+        /// Which value: `label`, `portal URL` …
+        what: &'static str,
+        /// Why it cannot be used.
+        why: String,
+    },
+    /// There is no sign-in, or the portal no longer accepts it. A person must sign in.
+    SignInNeeded {
+        /// The connection's label.
+        connection: String,
+        /// What happened to the sign-in.
+        why: SignInNeeded,
+    },
+    /// No connection has this name.
+    NoConnection {
+        /// The name that was asked for; `None` if no name was given and there is no default.
+        wanted: Option<String>,
+        /// Labels that exist (a few of them).
+        known: Vec<String>,
+    },
+    /// Another connection has this label.
+    NameTaken {
+        /// The label.
+        label: String,
+    },
+    /// Several connections match.
+    Ambiguous {
+        /// The name that was asked for; `None` if no name was given.
+        wanted: Option<String>,
+        /// The labels that match.
+        candidates: Vec<String>,
+    },
+    /// The keychain failed.
+    Keychain {
+        /// The connection's label, where one is concerned.
+        connection: Option<String>,
+        /// Which item was wanted, where one is concerned.
+        item: Option<ItemKind>,
+        /// Which keychain, and why.
+        error: KeychainError,
+    },
+    /// The portal could not be reached, or the response is not from a portal. Trying later may help.
+    Unreachable {
+        /// The connection's label, where one is concerned.
+        connection: Option<String>,
+        /// The URL, without query.
+        url: String,
+        /// What happened.
+        why: Unreachable,
+    },
+    /// The portal, or the web server in front of it, refused the request. Trying later does not help.
+    Refused {
+        /// The connection's label, where one is concerned.
+        connection: Option<String>,
+        /// The URL, without query.
+        url: String,
+        /// What was refused.
+        why: Refusal,
+    },
+    /// Another process holds a lock on this connection or file and did not release it in time.
+    Busy {
+        /// The connection's label, or the file that is locked.
+        what: String,
+        /// Its process ID, where known.
+        pid: Option<u32>,
+    },
+}
+
+/// What was tried on a file or folder. The text completes "cannot …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileAction {
+    /// Read its content, or list a folder.
+    Read,
+    /// Write its content.
+    Write,
+    /// Create it.
+    Create,
+    /// Add to its end.
+    Append,
+    /// Move a full log to `.1`.
+    Rotate,
+    /// Rename it.
+    Rename,
+    /// Delete it.
+    Remove,
+    /// Overwrite a secret before the file is deleted.
+    Overwrite,
+    /// Take its lock.
+    Lock,
+    /// Take away the access of other users.
+    Restrict,
+    /// Read who may access it (Windows).
+    ReadAccessList,
+    /// Make a relative path absolute.
+    Locate,
+}
+
+/// Why a person must sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignInNeeded {
+    /// There has been no sign-in yet, or it was ended by a sign-out.
+    Never,
+    /// It was created on another machine (named here), and secrets stay in that machine's keychain.
+    OtherMachine(String),
+    /// It has expired.
+    Expired,
+    /// The portal no longer accepts it: revoked, replaced, or the portal's keys were renewed.
+    NoLongerAccepted,
+    /// The portal extended it, but its response was lost, so the new refresh token is unknown.
+    ExtensionLost,
+    /// No authorization code arrived in time. Holds the redirect URI that must be registered.
+    TimedOut(String),
+    /// No authorization code was given.
+    NoCode,
+    /// Another user signed in; replacing the stored user needs consent.
+    OtherUser {
+        /// The user that the connection's sign-in belongs to.
+        stored: String,
+        /// The user who signed in now.
+        signed_in: String,
+    },
+    /// The response belongs to another sign-in attempt or another portal.
+    MismatchedResponse,
+}
+
+/// How a keychain failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeychainError {
+    /// The platform's own name: `Secret Service`, `Windows Credential Manager`, `macOS Keychain`,
+    /// `vault`.
+    pub keychain: &'static str,
+    /// What a caller can do about it.
+    pub reason: KeychainReason,
+    /// The cause, in words. Never contains a secret.
+    pub detail: String,
+}
+
+/// What a caller can do about a keychain's failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeychainReason {
+    /// This machine has no keychain, or the vault has no key: start one, or use another kind.
+    Missing,
+    /// It is locked: unlock it.
+    Locked,
+    /// It refused, or failed for a reason of its own.
+    Refused,
+    /// It did not respond in time.
+    Timeout,
+    /// The item is missing, incomplete, or not ours: sign in or enter the secret again.
+    Lost,
+    /// The item belongs to another portal or client ID than `meta.json` names.
+    Mismatch,
+    /// Several items have one name: writing the item again removes the others.
+    Ambiguous,
+}
+
+impl KeychainReason {
+    /// The word used in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Locked => "locked",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+            Self::Mismatch => "mismatch",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// Why there is no response from a portal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreachable {
+    /// The host name is unknown.
+    Dns,
+    /// The TCP connection failed. Holds the operating system's message.
+    Connect(String),
+    /// The TLS handshake failed.
+    Tls(Box<TlsFailure>),
+    /// The proxy refused or could not be used.
+    Proxy {
+        /// The proxy, without user name and password.
+        proxy: String,
+        /// What happened.
+        what: String,
+        /// Whether it asked for a password (407).
+        authentication: bool,
+    },
+    /// No response in time.
+    Timeout,
+    /// The connection was lost before the whole response arrived. Holds the operating system's
+    /// message.
+    Broken(String),
+    /// An HTTP status that means "try later": 429, 5xx.
+    Status(u16),
+    /// The response is not from an ArcGIS portal: HTML, other JSON, an unexpected status.
+    NotAPortal {
+        /// HTTP status.
+        status: u16,
+        /// The title of an HTML page, where it has one.
+        title: Option<String>,
+    },
+    /// The response redirects to another address; secrets do not follow redirects.
+    Redirected {
+        /// HTTP status.
+        status: u16,
+        /// The host that the redirect names, if any.
+        to: Option<String>,
+    },
+    /// The response is larger than the limit for portal responses.
+    TooLarge,
+}
+
+/// A certificate that was not accepted, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFailure {
+    /// The reason.
+    pub kind: TlsFailureKind,
+    /// The server's certificate; `None` if the server sent none or it could not be parsed.
+    pub certificate: Option<CertificateFacts>,
+    /// The chain that the server sent, leaf first, DER.
+    pub chain: Vec<Vec<u8>>,
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFailureKind {
+    /// Signed by an authority that is not trusted here.
+    UnknownIssuer,
+    /// Self-signed, and not one of the certificates trusted for this connection.
+    SelfSigned,
+    /// Issued for other host names.
+    WrongHost,
+    /// Expired.
+    Expired,
+    /// Not valid yet; perhaps this machine's clock is wrong.
+    NotYetValid,
+    /// Revoked by its issuer.
+    Revoked,
+    /// Anything else; holds the TLS library's message.
+    Other(String),
+}
+
+/// The fields of a certificate that people compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// The subject's distinguished name.
+    pub subject: String,
+    /// The issuer's distinguished name.
+    pub issuer: String,
+    /// Start of validity, UTC, RFC 3339.
+    pub not_before: String,
+    /// End of validity, UTC, RFC 3339.
+    pub not_after: String,
+    /// Host names and addresses that it is valid for.
+    pub names: Vec<String>,
+    /// SHA-256 of the DER form, upper-case hexadecimal in pairs with colons.
+    pub sha256: String,
+    /// Whether subject and issuer are the same.
+    pub self_signed: bool,
+}
+
+/// What the portal, or the web server in front of it, refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The client ID is not registered.
+    ClientId,
+    /// The client secret is wrong or was reset.
+    ClientSecret,
+    /// The redirect URI is not registered, or missing.
+    RedirectUri,
+    /// The authorization code is wrong, used, expired, or from another portal. Holds the portal's
+    /// message.
+    Code(String),
+    /// The person declined the sign-in on the portal's page.
+    Denied,
+    /// The token is valid, but its user or application lacks the privilege.
+    Privilege,
+    /// A new token was rejected; the Referer may be wrong.
+    FreshToken,
+    /// The portal does not issue tokens for this server, because the server is not federated with
+    /// it. Holds the portal's message.
+    Server(String),
+    /// The web server in front asks for a sign-in of its own: `Negotiate`, `NTLM`, `Basic`,
+    /// `certificate`.
+    WebTier(Vec<String>),
+    /// Any other refusal.
+    Other {
+        /// The portal's error code, where it sent one.
+        code: Option<i64>,
+        /// The portal's message, cut to one line of bounded length.
+        text: String,
+    },
+}
+
+/// The result of most functions of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Adds the connection's label to an error that was created where the label was not known.
+    #[must_use]
+    pub fn about(mut self, label: &str) -> Self {
+        match &mut self {
+            Self::Keychain { connection, .. }
+            | Self::Unreachable { connection, .. }
+            | Self::Refused { connection, .. } => {
+                connection.get_or_insert_with(|| label.to_owned());
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether the same call may succeed later without any change.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Busy { .. })
+    }
+
+    pub(crate) fn file(
+        action: FileAction,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+
+    pub(crate) fn listen(address: SocketAddr, source: io::Error) -> Self {
+        Self::Listen {
+            address: address.to_string(),
+            source,
+        }
+    }
+
+    pub(crate) fn invalid(what: &'static str, why: impl Into<String>) -> Self {
+        Self::Invalid {
+            what,
+            why: why.into(),
+        }
+    }
+}
+
+impl KeychainError {
+    /// A failure of the named keychain.
+    pub fn new(keychain: &'static str, reason: KeychainReason, detail: impl Into<String>) -> Self {
+        Self {
+            keychain,
+            reason,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl From<KeychainError> for Error {
+    fn from(error: KeychainError) -> Self {
+        Self::Keychain {
+            connection: None,
+            item: None,
+            error,
+        }
+    }
+}
