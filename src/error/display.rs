@@ -156,11 +156,11 @@ impl fmt::Display for Unreachable {
                     "the response redirects to another address (HTTP {status}"
                 )?;
                 if let Some(to) = to {
-                    write!(f, ", to {to}")?;
+                    write!(f, " to {to}")?;
                 }
                 f.write_str(")")
             }
-            Self::TooLarge => f.write_str("the response is too large"),
+            Self::TooLarge => f.write_str("the response is larger than the limit"),
         }
     }
 }
