@@ -6,6 +6,7 @@ use crate::util::enum_with_words;
 enum_with_words! {
     /// What one keychain item holds; the word is a part of the item's name.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    #[non_exhaustive]
     pub enum ItemKind {
         /// The client secret: written by `connections add` and `edit`, read only to renew an
         /// application connection.

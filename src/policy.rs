@@ -59,6 +59,7 @@ pub const MAX_SERVER_TOKENS: usize = 8;
 
 /// How long a token must still live to be returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MinTtl {
     /// At least this many seconds.
     Seconds(i64),
@@ -155,6 +156,7 @@ pub const ASSUMED_REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(14 *
 
 /// When a sign-in is extended, which ends every access token from its old refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExtendRule {
     /// Past half of its life, once no script can lose its token; in the last tenth of its life, in
     /// any case.

@@ -33,6 +33,7 @@ pub struct PortalInfo {
 
 /// Whom a token is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Identity {
     /// A user.
     User {

@@ -12,6 +12,7 @@ use super::format::json_text;
 
 /// A form of output that some shell or program evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
 pub enum Shell {
     /// GNU bash
     Bash,

@@ -93,6 +93,7 @@ impl Deref for Zone {
 
 /// Why a question was not answered.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum AskError {
     /// Ctrl-C.
     Interrupted,

@@ -12,6 +12,7 @@ enum_with_words! {
     /// Where a connection's secrets are stored. The word is the one in `meta.json`, after
     /// `--keychain` and in `AGE_OAUTH_KEYCHAIN`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
     pub enum KeychainKind {
         /// The system's own keychain.
         #[default]

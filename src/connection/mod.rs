@@ -109,6 +109,7 @@ pub struct Status {
 
 /// Whom tokens are for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Grant {
     /// A person who signs in with a browser.
     User {
@@ -141,6 +142,7 @@ impl Grant {
 
 /// Which certificates are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tls {
     /// Those that the system trusts.
     System,

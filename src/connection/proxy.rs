@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 /// The proxy on the way to a portal.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Proxy {
     /// The proxy that the environment names, else the one in the system's settings.
     System,

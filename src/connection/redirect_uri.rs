@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 /// Where the portal sends the authorization code: exactly what is registered there.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RedirectUri {
     /// The portal shows the authorization code, and the person pastes it.
     OutOfBand,

@@ -59,6 +59,7 @@ impl AuthorizationCode {
 
 /// What a person pasted or a browser sent, as the attempt understands it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum AuthorizationResponse {
     /// The authorization code for this attempt.
     Code(AuthorizationCode),

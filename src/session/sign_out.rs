@@ -11,6 +11,7 @@ use crate::token::{RefreshToken, Tokens};
 
 /// What [`Session::sign_out`] found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SignedOut {
     /// Revoked at the portal, then deleted here.
     Revoked,
