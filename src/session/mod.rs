@@ -48,7 +48,9 @@ mod status;
 
 pub use sign_in::PendingSignIn;
 pub use sign_out::SignedOut;
-pub(crate) use status::{other_machine, this_machine};
+pub(crate) use status::other_machine;
+#[cfg(feature = "migrate")]
+pub(crate) use status::this_machine;
 
 /// What kind of access token is wanted.
 #[derive(Debug)]

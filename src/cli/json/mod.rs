@@ -5,6 +5,9 @@
 mod answers;
 #[cfg(test)]
 mod generate;
+// With everything else about the predecessor; a child of this module, so that the macros reach it.
+#[cfg(feature = "migrate")]
+#[path = "../../migrate/command/json.rs"]
 mod import;
 mod words;
 
@@ -19,6 +22,7 @@ pub(crate) use answers::{
     LogLine, LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer,
     StoredFacts, TokenAnswer, WarningLine, WhoamiAnswer,
 };
+#[cfg(feature = "migrate")]
 pub(crate) use import::{ImportAnswer, ImportOutcome, ImportedSignIn};
 pub(crate) use words::{LogDecision, Severity, SignInState};
 
