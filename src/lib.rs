@@ -29,36 +29,39 @@
 //! The library neither prints nor prompts; what a person should know goes to the [`Observer`]. The command line
 //! is behind the feature `cli`.
 
-// The command line uses more of the library than its public list has.
-#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 // Modules are private: `pub` in them is the interface to other modules, and the list below is the public one.
-#![allow(unreachable_pub)]
-
+// Some have parts that only the command line uses; without it, those have no caller.
 mod card;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod connection;
 mod context;
 mod crash;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod env;
 mod error;
 mod event;
 mod federation;
 mod files;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod http;
 mod item_kind;
 mod keychain;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod loopback;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod manage;
 #[cfg(feature = "migrate")]
 mod migrate;
 mod oauth;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod policy;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod portal;
 mod secret;
 mod session;
 mod store;
-#[cfg(any(test, fuzzing, feature = "testing"))]
+#[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod testing;
 mod text;

@@ -51,7 +51,7 @@ pub struct SignInAttempt {
 pub struct AuthorizationCode(Secret);
 
 impl AuthorizationCode {
-    #[cfg(any(test, fuzzing, feature = "testing"))]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn expose(&self) -> &str {
         self.0.expose()
     }
