@@ -16,11 +16,11 @@
 //! // The same in its parts:
 //! use age_oauth::{ConnectionStore, Context, Keychains, Selector, Session, TokenRequest};
 //! let context = Context::process();
-//! let connections = ConnectionStore::open_default(&context.environment)?;
-//! let connection = connections.find(&Selector::Name("prod".into()))?;
-//! let keychains = Keychains::new(connections.root().into(), connections.is_custom(), false, &context);
+//! let store = ConnectionStore::open_default(&context.environment)?;
+//! let connection = store.find(&Selector::Name("prod".into()))?;
+//! let keychains = Keychains::new(store.root().into(), store.is_custom(), false, &context);
 //! let keychain = keychains.of(connection.keychain);
-//! let session = Session::new(connections, connection, keychain, context);
+//! let session = Session::new(store, connection, keychain, context);
 //! let token = session.access_token(&TokenRequest::default())?;
 //! println!("good until {}", token.access.expires_at);
 //! # Ok::<(), age_oauth::Error>(())
@@ -103,16 +103,11 @@ pub use error::{
 /// [`Error::SignInNeeded`].
 pub fn access_token(connection: &str) -> Result<Secret> {
     let context = Context::process();
-    let connections = ConnectionStore::open_default(&context.environment)?;
-    let connection = connections.find(&Selector::Name(connection.to_owned()))?;
-    let keychains = Keychains::new(
-        connections.root().to_owned(),
-        connections.is_custom(),
-        false,
-        &context,
-    );
+    let store = ConnectionStore::open_default(&context.environment)?;
+    let connection = store.find(&Selector::Name(connection.to_owned()))?;
+    let keychains = Keychains::new(store.root().to_owned(), store.is_custom(), false, &context);
     let keychain = keychains.of(connection.keychain);
-    let session = Session::new(connections, connection, keychain, context);
+    let session = Session::new(store, connection, keychain, context);
     Ok(session
         .access_token(&TokenRequest::default())?
         .access

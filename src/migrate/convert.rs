@@ -101,7 +101,7 @@ impl Migration<'_> {
     }
 
     fn is_free(&self, label: &Label) -> Result<bool> {
-        match self.connections.check_free(label) {
+        match self.store.check_free(label) {
             Ok(()) => Ok(true),
             Err(Error::NameTaken { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -127,7 +127,7 @@ impl Migration<'_> {
         };
         match read_ca(&file) {
             Ok(pem) => {
-                connection.tls = Tls::Ca(self.connections.ca_path(&connection.id));
+                connection.tls = Tls::Ca(self.store.ca_path(&connection.id));
                 connection.ca_source = Some(file.display().to_string());
                 Some(pem.into_bytes())
             }

@@ -25,7 +25,7 @@ impl Migration<'_> {
                 why: "it was changed meanwhile, perhaps by the Python package; import again".into(),
             });
         }
-        let own = self.connections.folder(&connection.id);
+        let own = self.store.folder(&connection.id);
         keep_unknown(&own, old, notes)?;
         files::wipe(&old.env_path())?;
         let adopted = is_same(&old.folder, &own);

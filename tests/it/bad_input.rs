@@ -826,11 +826,11 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
         environment: Environment::of(home.environment()),
         observer: Observer::silent(),
     };
-    let connections = ConnectionStore::open_default(&context.environment).unwrap();
-    let connection = connections.find(&Selector::Name("prod".into())).unwrap();
-    let root = connections.root().to_owned();
+    let store = ConnectionStore::open_default(&context.environment).unwrap();
+    let connection = store.find(&Selector::Name("prod".into())).unwrap();
+    let root = store.root().to_owned();
     let keychain = Keychains::new(root, true, false, &context).of(connection.keychain);
-    let session = Session::new(connections, connection, keychain, context);
+    let session = Session::new(store, connection, keychain, context);
     let fortnight = SignInOptions {
         minutes: Some(20_160),
         force_login: false,
