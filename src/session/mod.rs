@@ -101,8 +101,14 @@ pub struct UsableToken {
 }
 
 impl UsableToken {
-    /// A copy of the cached access token. `None` where there is none.
-    fn from_tokens(tokens: &Tokens, decision: Decision) -> Option<Self> {
+    /// The cached access token. `None` where there is none.
+    fn from_tokens(mut tokens: Tokens, decision: Decision) -> Option<Self> {
+        let access = tokens.access.take()?;
+        Some(Self::new(access, Some(&tokens), decision))
+    }
+
+    /// The same as a copy.
+    fn copy_of(tokens: &Tokens, decision: Decision) -> Option<Self> {
         let access = tokens.access.as_ref()?.duplicate();
         Some(Self::new(access, Some(tokens), decision))
     }
