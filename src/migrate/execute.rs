@@ -8,12 +8,13 @@ use std::path::Path;
 
 use super::note::Note;
 use super::package_store::PackageStore;
-use super::plan::{has_refresh, Migration, NewConnection, LOCK_TIMEOUT};
+use super::plan::{has_refresh, Migration, NewConnection};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::{keychain_error, store_verified};
+use crate::policy::RENEWAL_LOCK_TIMEOUT;
 use crate::secret::Secret;
 use crate::token::{Binding, ClientSecret, Tokens};
 
@@ -52,7 +53,7 @@ impl Migration<'_> {
         let lock = in_place
             .then(|| {
                 self.store
-                    .lock_folder(&connection.id, LOCK_TIMEOUT, self.context)
+                    .lock_folder(&connection.id, RENEWAL_LOCK_TIMEOUT, self.context)
             })
             .transpose()?;
         // 1. Secrets into the keychain, each read back and compared.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use super::note::Note;
 use super::package_connection::PackageConnection;
@@ -13,11 +12,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::files::Lock;
 use crate::keychain::Keychains;
+use crate::policy::RENEWAL_LOCK_TIMEOUT;
 use crate::store::ConnectionStore;
 use crate::token::Tokens;
-
-/// How long this waits for another import, and for a renewal.
-pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How [`Migration`] imports.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +120,7 @@ impl<'a> Migration<'a> {
         options: Options,
     ) -> Result<Self> {
         let lock = (!options.dry_run)
-            .then(|| store.lock_import(LOCK_TIMEOUT, context))
+            .then(|| store.lock_import(RENEWAL_LOCK_TIMEOUT, context))
             .transpose()?;
         let remembered = store
             .list(None)?
