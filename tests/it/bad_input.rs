@@ -15,9 +15,10 @@ use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
 };
+#[cfg(unix)]
+use crate::support::scenario::add_arguments;
 use crate::support::scenario::{
-    add, add_application_arguments, add_arguments, add_with, folder_of, nothing_was_created,
-    sign_in,
+    add, add_application_arguments, add_with, folder_of, nothing_was_created, sign_in,
 };
 
 fn start() -> (Portal, Home) {
