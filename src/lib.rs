@@ -1,11 +1,12 @@
 //! Signs people and applications in to ArcGIS Enterprise portals and ArcGIS Online by OAuth 2.0, and hands out
 //! short-lived access tokens, so that no script holds a password, a secret or a long-lived token.
 //!
-//! A [`Connection`] is one registered way into one portal. [`ConnectionStore`] finds it; a [`Session`] makes the one
-//! decision: the stored access token, a new one minted by exactly one of all processes that want one, or
-//! [`Error::SignInNeeded`]. Secrets rest in a [keychain](SecretStore), never in a file of plain text.
+//! A [`Connection`] is one way into one portal. [`ConnectionStore`] finds it. A [`Session`] decides which access token
+//! a caller gets: the cached one, or a new one, which exactly one of all processes that want one renews. Where a person
+//! must sign in, the result is [`Error::SignInNeeded`]. Secrets are stored in a [keychain](SecretStore), never in a file
+//! of plain text.
 //!
-//! The words are the field's own: *portal*, *client id*, *authorization code*, *redirect URI*, *access token* (half an
+//! The words are the field's own: *portal*, *client ID*, *authorization code*, *redirect URI*, *access token* (half an
 //! hour), *refresh token* (days or weeks). All times are UTC, all lives seconds unless a name says otherwise.
 //!
 //! ```no_run
@@ -22,16 +23,42 @@
 //! let keychain = keychains.of(connection.keychain);
 //! let session = Session::new(store, connection, keychain, context);
 //! let token = session.access_token(&TokenRequest::default())?;
-//! println!("good until {}", token.access.expires_at);
+//! println!("valid until {}", token.access.expires_at);
 //! # Ok::<(), age_oauth::Error>(())
+//! ```
+//!
+//! A sign-in: the caller opens the portal's page, and hands over what a person copies from it.
+//!
+//! ```no_run
+//! use age_oauth::{AuthorizationCode, AuthorizationResponse, Session, SignInAttempt, SignInOptions, UsableToken};
+//!
+//! fn sign_in(session: &Session, read_line: impl Fn() -> String) -> age_oauth::Result<Option<UsableToken>> {
+//!     let attempt: SignInAttempt = session.begin_sign_in(&SignInOptions::default())?;
+//!     println!("Open {}", attempt.url());
+//!     let code: AuthorizationCode = match attempt.read_pasted(&read_line()) {
+//!         AuthorizationResponse::Code(code) => code,
+//!         _ => return Ok(None),
+//!     };
+//!     let pending = session.exchange_code(attempt, code)?;
+//!     if pending.username() != "casey" {
+//!         session.discard(&pending);
+//!         return Ok(None);
+//!     }
+//!     session.accept(pending).map(Some)
+//! }
 //! ```
 //!
 //! The library neither prints nor prompts; what a person should know goes to the [`Observer`]. The command line
 //! is behind the feature `cli`.
 
+// Every type in the interface can be named. Tests reach more than that.
+#![cfg_attr(not(any(test, feature = "testing")), deny(unnameable_types))]
+
 // Modules are private: `pub` in them is the interface to other modules, and the list below is the public one.
 // Some have parts that only the command line uses; without it, those have no caller.
 mod card;
+/// For the program `age-oauth` and the tests of this package; not a part of the library's interface.
+///
 #[cfg(feature = "cli")]
 pub mod cli;
 mod connection;
@@ -41,6 +68,7 @@ mod crash;
 mod env;
 mod error;
 mod event;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod federation;
 mod files;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
@@ -71,21 +99,21 @@ mod util;
 // Connections: finding, describing and sharing them.
 pub use card::Card;
 pub use connection::{
-    Connection, ConnectionId, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri, Status,
-    Tls,
+    Connection, ConnectionId, Grant, KeychainKind, Label, LoopbackUri, PortalUrl, Proxy,
+    RedirectUri, Status, Tls,
 };
-pub use store::{ConnectionStore, Listing, Selector};
+pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 
 // Tokens and sign-ins.
-pub use oauth::{AuthorizationResponse, SignInOptions};
+pub use oauth::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
 pub use policy::{ExtendRule, MinTtl};
 pub use portal::{AppInfo, Identity};
 pub use secret::Secret;
-pub use session::{PendingSignIn, Session, SignedOut, TokenRequest, UsableToken};
+pub use session::{PendingSignIn, RefreshOutcome, Session, SignedOut, TokenRequest, UsableToken};
 pub use token::AccessToken;
 
 // Secrets at rest.
-pub use keychain::{Item, ItemKind, Keychains, SecretStore};
+pub use keychain::{Item, ItemKind, Keychains, OldKey, SecretStore, VaultKey};
 
 // What a call may use and observe.
 pub use context::{Clock, Context, Deadline, Environment};
@@ -93,8 +121,8 @@ pub use event::{Decision, Event, Notice, Observer, Wait};
 
 // What can go wrong.
 pub use error::{
-    CertificateFacts, Error, KeychainError, KeychainReason, Refusal, Result, SignInNeeded,
-    TlsFailure, TlsFailureKind, Unreachable,
+    CertificateFacts, Error, FileAction, KeychainError, KeychainReason, Refusal, Result,
+    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

@@ -202,7 +202,7 @@ impl SignInAttempt {
 
     /// Gets tokens for the code. The request is sent once: a portal that sees a code twice may
     /// revoke what it granted for it (RFC 6749 section 4.1.2).
-    pub fn finish(
+    pub(crate) fn finish(
         self,
         code: AuthorizationCode,
         http: &Http,

@@ -36,6 +36,7 @@ use crate::store::{ConnectionStore, RenewalLock};
 use crate::token::{AccessToken, Tokens};
 
 mod access_token;
+#[cfg(feature = "cli")]
 mod call;
 mod extend;
 mod identity;
@@ -181,7 +182,7 @@ impl Session {
 
     /// The HTTP client for this connection's portal. Created on first use, because the cached token
     /// needs none.
-    pub fn http(&self) -> Result<&Http> {
+    pub(crate) fn http(&self) -> Result<&Http> {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
