@@ -71,8 +71,8 @@ macro_rules! variables {
 variables! {
     Program {
         /// The connection to use where no option names one: a label or an ID.
-        /// It takes precedence over the default that `connections use` sets. `export-env` and `exec`
-        /// set it too.
+        /// It takes precedence over the default that `connections use` sets. `export-env` and
+        /// `exec` set it too.
         AGE_OAUTH_CONNECTION = "the default connection, else the only one";
         /// The folder that holds all connections.
         /// An absolute path, or one relative to the current folder.

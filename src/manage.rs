@@ -26,8 +26,8 @@ use crate::token::{Binding, ClientSecret, Tokens};
 const MAX_CLIENT_ID: usize = 256;
 
 /// Checks a client secret as a person or a program provided it, without surrounding blanks and line
-/// ends. The checks find what goes wrong with copy and paste; whether the secret is right, only the
-/// portal knows.
+/// ends. The checks find what goes wrong with copy and paste; only the portal knows whether the
+/// secret is right.
 pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
     let bad = |why: &str| Err(Error::invalid("client secret", why));
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');

@@ -1,8 +1,9 @@
 //! Which certificates are accepted, and the TLS layer of a connection.
 //!
-//! The platform is asked first, then the certificates added by the connection and the environment; a certificate
-//! equal byte for byte to an added one is accepted too. Names and dates are checked in every case but
-//! [`Tls::Unverified`]. A refusal carries the chain and the reason, for people.
+//! The platform decides first, then the certificates that the connection and the environment add. A
+//! certificate that equals an added one byte for byte is accepted, too. Names and dates are checked
+//! in every case except [`Tls::Unverified`]. A refusal carries the chain and the reason, for
+//! people.
 
 use std::fmt;
 use std::io;

@@ -316,7 +316,7 @@ fn the_map_shows_the_layers_and_every_file() {
         .filter(|line| line.starts_with("| `"))
         .filter_map(|line| line.split('|').nth(1))
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .filter(|path| path.ends_with(".rs"))
+        .filter(|path| Path::new(path).extension().is_some_and(|end| end == "rs"))
         .map(str::to_owned)
         .collect();
     let files: BTreeSet<String> = sources()
