@@ -359,6 +359,7 @@ pub fn repair_item(
         Err(error) if error.reason == KeychainReason::Lost => Vec::new(),
         Err(error) => return Err(failed(error)),
     };
+    // Records of another portal or client ID, and damaged ones, do not count.
     let newest = all
         .into_iter()
         .filter_map(|record| Some((issued_at(&record, connection, kind)?, record)))
@@ -392,6 +393,8 @@ pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
     let (connections, keychain, context) = session.parts();
     let (lock, _) = session.lock()?;
     let renamed = connections.rename(&lock, label, context)?;
+    // Items are found by the connection's ID. Their titles only show the label, so a failure here
+    // is a notice.
     for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
         if let Err(error) = keychain.retitle(&Item::of(&renamed, kind)) {
             context.emit(&Event::Notice(Notice::Other {

@@ -353,6 +353,7 @@ impl Http {
         let started = Instant::now();
         let outcome = (self.0.exchange)(request, &self.0, proxy, end);
         self.report(request, &outcome, started);
+        // The portal has answered, and may have done what was asked.
         let received = outcome?;
         crash::point("answer received");
         let retry_after = received.retry_after(self.0.context.now());
@@ -360,7 +361,7 @@ impl Http {
             .map_err(|classified| Failure::answered(classified, retry_after))
     }
 
-    /// Tells the observer of one attempt.
+    /// Reports one attempt to the observer.
     fn report(
         &self,
         request: &Request<'_>,

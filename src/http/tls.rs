@@ -200,7 +200,7 @@ impl ServerCertVerifier for Verifier {
         // too.
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(leaf.clone().into_owned());
-        // `--verify-ssl false`.
+        // `--verify-ssl false`: every certificate is accepted.
         if self.accept_any {
             return Ok(ServerCertVerified::assertion());
         }
@@ -216,10 +216,11 @@ impl ServerCertVerifier for Verifier {
                 Err(why) => kinds.push(failure_kind(&why)),
             }
         }
-        // A self-signed certificate that the person gave needs no authority.
+        // No authority vouches for it. It may be one of the certificates that the connection trusts
+        // by themselves.
         match self.verify_own(leaf, name, now) {
             Some(Ok(())) => return Ok(ServerCertVerified::assertion()),
-            // The certificate itself is trusted: only this reason counts.
+            // It is, but for another name or time. Then the missing authority is not the reason.
             Some(Err(why)) => kinds = vec![failure_kind(&why)],
             None => {}
         }

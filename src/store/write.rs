@@ -181,6 +181,7 @@ impl ConnectionStore {
         // From here on the folder is not a connection any more, and every process that finds it may
         // delete it.
         files::rename(&self.meta_path(&id), &folder.join(REMOVED))?;
+        // The label and the default are free for other connections now.
         if let Some(label) = label {
             self.release_label(&label, &id)?;
         }

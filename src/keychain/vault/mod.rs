@@ -97,6 +97,7 @@ impl Vault {
         // Without the lock, two processes could read the same content and the second write would
         // undo the first.
         let _lock = self.lock()?;
+        // Read under the lock, so that the change applies to the newest content.
         let mut vault = match self.read()? {
             Some(vault) => vault,
             None => self.create()?,
