@@ -123,7 +123,7 @@ variables! {
         BROWSER = "the platform's default browser";
         /// If set, no colors.
         NO_COLOR = "colors on a terminal";
-        /// If set, the keychain shows no prompt of its own.
+        /// If set, the keychain does not show its own prompt.
         CI = "a prompt where a person can see it";
         /// An X11 display: a browser and a keychain's prompt can be shown.
         DISPLAY = "no display";

@@ -193,7 +193,7 @@ impl Extension {
 }
 
 /// Whether `expires_at` is at most `within` away. What has already ended counts; exclude it first
-/// where it has a case of its own.
+/// where it is a separate case.
 #[must_use]
 pub fn expires_within(expires_at: Timestamp, within: SignedDuration, now: Timestamp) -> bool {
     expires_at.duration_since(now) <= within

@@ -24,7 +24,7 @@ pub enum CallError {
     Failed {
         /// What happened.
         error: Error,
-        /// Whether the portal may have processed the request all the same. Then it must not simply
+        /// Whether the portal may have processed the request nevertheless. Then it must not simply
         /// be repeated.
         sent: bool,
     },

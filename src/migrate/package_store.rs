@@ -42,7 +42,7 @@ pub struct PackageStore {
     root: PathBuf,
     index: Map<String, Value>,
     active: Option<String>,
-    /// Why the index cannot be read, where that is so. The folders are read all the same.
+    /// Why the index cannot be read; `None` if it can. The folders are read in either case.
     pub damage: Option<Error>,
 }
 
