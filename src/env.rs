@@ -71,8 +71,8 @@ macro_rules! variables {
 variables! {
     Program {
         /// The connection to use where no option names one: a label or an ID.
-        /// It takes precedence over the default that `connections use` sets. `export-env` and `exec`
-        /// set it too.
+        /// It takes precedence over the default that `connections use` sets. `export-env` and
+        /// `exec` set it too.
         AGE_OAUTH_CONNECTION = "the default connection, else the only one";
         /// The folder that holds all connections.
         /// An absolute path, or one relative to the current folder.
@@ -123,7 +123,7 @@ variables! {
         BROWSER = "the platform's default browser";
         /// If set, no colors.
         NO_COLOR = "colors on a terminal";
-        /// If set, the keychain shows no prompt of its own.
+        /// If set, the keychain does not show its own prompt.
         CI = "a prompt where a person can see it";
         /// An X11 display: a browser and a keychain's prompt can be shown.
         DISPLAY = "no display";

@@ -163,7 +163,7 @@ pub enum Notice {
         /// Where it is.
         path: PathBuf,
     },
-    /// Something of lesser importance failed, such as the copy for `status` in `meta.json`.
+    /// A minor failure, such as writing the copy for `status` in `meta.json`.
     Other {
         /// What happened, in one line.
         message: String,
@@ -184,7 +184,7 @@ pub enum Wait {
         /// Its host name.
         host: String,
     },
-    /// The keychain, which may show a prompt of its own.
+    /// The keychain, which may show its own prompt.
     Keychain,
     /// A person who signs in with a browser.
     Browser,

@@ -1,12 +1,14 @@
-//! Signs people and applications in to ArcGIS Enterprise portals and ArcGIS Online by OAuth 2.0, and hands out
-//! short-lived access tokens, so that no script holds a password, a secret or a long-lived token.
+//! Signs people and applications in to ArcGIS Enterprise portals and ArcGIS Online by OAuth 2.0,
+//! and hands short-lived access tokens to scripts, so that no script holds a password, a client
+//! secret or a long-lived token.
 //!
-//! A [`Connection`] is one registered way into one portal. [`ConnectionStore`] finds it; a [`Session`] makes the one
-//! decision: the stored access token, a new one minted by exactly one of all processes that want one, or
-//! [`Error::SignInNeeded`]. Secrets rest in a [keychain](SecretStore), never in a file of plain text.
+//! A [`Connection`] is one registered way into one portal, and [`ConnectionStore`] finds it. A
+//! [`Session`] returns the cached access token, or a new one that exactly one of all waiting
+//! processes gets from the portal, or [`Error::SignInNeeded`]. Secrets are stored in a
+//! [keychain](SecretStore), never in a plain text file.
 //!
-//! The words are the field's own: *portal*, *client id*, *authorization code*, *redirect URI*, *access token* (half an
-//! hour), *refresh token* (days or weeks). All times are UTC, all lives seconds unless a name says otherwise.
+//! `docs/architecture.md` explains the terms and is the map of the code. All times are UTC; all
+//! lifetimes are in seconds unless a name says otherwise.
 //!
 //! ```no_run
 //! // One call for scripts:
@@ -18,7 +20,8 @@
 //! let context = Context::process();
 //! let connections = ConnectionStore::open_default(&context.environment)?;
 //! let connection = connections.find(&Selector::Name("prod".into()))?;
-//! let keychains = Keychains::new(connections.root().into(), connections.is_custom(), false, &context);
+//! let root = connections.root().to_owned();
+//! let keychains = Keychains::new(root, connections.is_custom(), false, &context);
 //! let keychain = keychains.of(connection.keychain);
 //! let session = Session::new(connections, connection, keychain, context);
 //! let token = session.access_token(&TokenRequest::default())?;
@@ -26,12 +29,13 @@
 //! # Ok::<(), age_oauth::Error>(())
 //! ```
 //!
-//! The library neither prints nor prompts; what a person should know goes to the [`Observer`]. The command line
-//! is behind the feature `cli`.
+//! The library neither prints nor prompts; what a person should know goes to the [`Observer`]. The
+//! command line is behind the feature `cli`.
 
 // The command line uses more of the library than its public list has.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
-// Modules are private: `pub` in them is the interface to other modules, and the list below is the public one.
+// Modules are private: `pub` in them is the interface to other modules, and the list below is the
+// public one.
 #![allow(unreachable_pub)]
 
 mod card;
@@ -96,8 +100,8 @@ pub use error::{
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.
 ///
-/// `connection` is a label, an id, or the beginning of an id. Shows no prompt; where a person must sign in, that is
-/// [`Error::SignInNeeded`].
+/// `connection` is a label, an ID, or the beginning of an ID. Shows no prompt; where a person must
+/// sign in, that is [`Error::SignInNeeded`].
 pub fn access_token(connection: &str) -> Result<Secret> {
     let context = Context::process();
     let connections = ConnectionStore::open_default(&context.environment)?;

@@ -193,7 +193,7 @@ impl Extension {
 }
 
 /// Whether `expires_at` is at most `within` away. What has already ended counts; exclude it first
-/// where it has a case of its own.
+/// where it is a separate case.
 #[must_use]
 pub fn expires_within(expires_at: Timestamp, within: SignedDuration, now: Timestamp) -> bool {
     expires_at.duration_since(now) <= within
@@ -302,7 +302,8 @@ pub const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 /// A portal that asks for a longer wait (`Retry-After`) is not asked again.
 pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// The largest answer that is read into memory, in bytes, after decompression. Downloads have no limit.
+/// The largest answer that is read into memory, in bytes, after decompression. Downloads have no
+/// limit.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The largest head of an answer, in bytes; that of a proxy, too.

@@ -1,7 +1,8 @@
 //! The library's errors, one variant per thing that a caller can do about it.
 //!
-//! Each variant is a choice of the caller: correct the input, sign in, unlock something, try later, ask an
-//! administrator. Texts name the thing (label, URL, path) and never contain a secret or the body of a response.
+//! Each variant is a choice of the caller: correct the input, sign in, unlock something, try later,
+//! ask an administrator. Texts name the thing (label, URL, path) and never contain a secret or the
+//! body of a response.
 
 mod display;
 
@@ -85,7 +86,8 @@ pub enum Error {
         /// Which keychain, and why.
         error: KeychainError,
     },
-    /// The portal could not be reached, or the response is not from a portal. Trying later may help.
+    /// The portal could not be reached, or the response is not from a portal. Trying later may
+    /// help.
     Unreachable {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
@@ -94,7 +96,8 @@ pub enum Error {
         /// What happened.
         why: Unreachable,
     },
-    /// The portal, or the web server in front of it, refused the request. Trying later does not help.
+    /// The portal, or the web server in front of it, refused the request. Trying later does not
+    /// help.
     Refused {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
@@ -191,7 +194,7 @@ pub enum KeychainReason {
     Missing,
     /// It is locked: unlock it.
     Locked,
-    /// It refused, or failed for a reason of its own.
+    /// It refused, or failed for another reason.
     Refused,
     /// It did not respond in time.
     Timeout,
@@ -335,7 +338,7 @@ pub enum Refusal {
     /// The portal does not issue tokens for this server, because the server is not federated with
     /// it. Holds the portal's message.
     Server(String),
-    /// The web server in front asks for a sign-in of its own: `Negotiate`, `NTLM`, `Basic`,
+    /// The web server in front requires its own sign-in: `Negotiate`, `NTLM`, `Basic`,
     /// `certificate`.
     WebTier(Vec<String>),
     /// Any other refusal.
