@@ -49,10 +49,11 @@ json_object! {
         pub(crate) expires_epoch: i64,
         /// The same in seconds from now.
         pub(crate) expires_in: i64,
-        /// When the sign-in expires; `null` for an application, and where the portal does not say.
+        /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
+        /// refresh token was issued (assumed); `null` for an application.
         pub(crate) refresh_expires_at: Option<Time>,
-        /// Whether the sign-in expires within three days and cannot be extended, so that a person
-        /// must sign in before.
+        /// Whether the sign-in expires within `{EXPIRES_SOON}` and cannot be extended, so that a
+        /// person must sign in before.
         pub(crate) sign_in_ends_soon: bool,
         /// The `Referer` that requests with this token must send; `null` if none is needed.
         pub(crate) referer: Option<String>,
@@ -90,7 +91,8 @@ json_object! {
         pub(crate) app_id: Option<String>,
         /// When the access token expires.
         pub(crate) expires_at: Time,
-        /// When the sign-in expires; `null` for an application, and where the portal does not say.
+        /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
+        /// refresh token was issued (assumed); `null` for an application.
         pub(crate) refresh_expires_at: Option<Time>,
     }
 }
@@ -138,7 +140,8 @@ json_object! {
         pub(crate) decision: Word<Decision>,
         /// When the access token expires.
         pub(crate) expires_at: Time,
-        /// When the sign-in expires; `null` for an application, and where the portal does not say.
+        /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
+        /// refresh token was issued (assumed); `null` for an application.
         pub(crate) refresh_expires_at: Option<Time>,
         /// From when on the sign-in can be extended without ending a token that is in use; `null` if
         /// no extension is due.
@@ -155,7 +158,8 @@ json_object! {
         pub(crate) signed_in_at: Option<Time>,
         /// When the portal issued the refresh token; `null` if there is none.
         pub(crate) refresh_issued_at: Option<Time>,
-        /// When the sign-in expires; `null` if there is none, or where the portal does not say.
+        /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
+        /// refresh token was issued (assumed); `null` if there is no sign-in.
         pub(crate) refresh_expires_at: Option<Time>,
         /// Whether the portal can extend the sign-in; `null` while that is not known.
         pub(crate) extendable: Option<bool>,

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
+
 use super::{
     CheckAnswer, ConnectionAnswer, DoctorAnswer, ErrorBody, ErrorLine, ImportAnswer, InfoAnswer,
     LogLine, LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer,
@@ -18,6 +20,7 @@ use crate::cli::exit_code::documentation::{reason, REASONS};
 use crate::cli::exit_code::FailureKind;
 use crate::cli::exit_code::ALL;
 use crate::event::Decision;
+use crate::policy;
 
 /// How a Rust type appears in JSON.
 pub(crate) trait JsonType {
@@ -64,11 +67,32 @@ impl Field {
         fields.push(Self {
             name,
             json_type: T::name(),
-            description: comment.trim().to_owned(),
+            description: with_numbers(comment.trim()),
             words: T::words(),
             may_be_absent: serde.contains("skip_serializing_if"),
         });
     }
+}
+
+/// Puts numbers of the policy in place of their names in braces.
+fn with_numbers(comment: &str) -> String {
+    let numbers = [
+        ("`{ASSUMED_REFRESH_LIFE}`", policy::ASSUMED_REFRESH_LIFE),
+        ("`{EXPIRES_SOON}`", policy::EXPIRES_SOON),
+    ];
+    let mut text = comment.to_owned();
+    for (name, duration) in numbers {
+        text = text.replace(name, &in_days(duration));
+    }
+    assert!(!text.contains('{'), "a number without a value: {text}");
+    text
+}
+
+/// `14 days`
+fn in_days(duration: SignedDuration) -> String {
+    let days = duration.as_hours() / 24;
+    assert_eq!(SignedDuration::from_hours(days * 24), duration);
+    format!("{days} days")
 }
 
 macro_rules! scalar {
