@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{
-    ago, connection_flag, escape, from_now, local, local_and_left, not_imported, table,
+    ago, connection_flag, escape, from_now, local, local_and_left, not_imported, split_failure,
+    table,
 };
 use crate::cli::json::{Identity, SignInState, StatusAnswer, StoredFacts, Word};
-use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::{examples, with_default};
 use crate::cli::CommandContext;

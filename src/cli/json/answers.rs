@@ -2,7 +2,7 @@
 
 use super::{json_object, LogDecision, Severity, SignInState, Time, Word};
 use crate::cli::exit_code::FailureKind;
-use crate::cli::format::verify_ssl;
+use crate::cli::format::{split_failure, verify_ssl};
 use crate::connection::{Connection, ConnectionId, Grant};
 use crate::error::KeychainReason;
 use crate::event::Decision;
@@ -182,7 +182,7 @@ impl StoredFacts {
         let (last_failure_at, last_failure) = status
             .last_failure
             .as_deref()
-            .map(crate::cli::format::dated)
+            .map(split_failure)
             .map_or((None, None), |(at, what)| (at, Some(what.to_owned())));
         Self {
             username: status.username.clone(),

@@ -3,10 +3,9 @@
 use clap::Args;
 
 use crate::cli::failure::Outcome;
-use crate::cli::format::{escape, local, local_and_left, verify_ssl};
+use crate::cli::format::{escape, local, local_and_left, split_failure, verify_ssl};
 use crate::cli::json::{ConnectionAnswer, ShowAnswer};
 use crate::cli::shared::connection_name::{labels, named};
-use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId, Grant};
