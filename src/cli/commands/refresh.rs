@@ -415,7 +415,11 @@ fn tell(
     let done = match issued.decision {
         Decision::Extended => "extended",
         Decision::Cached => "good",
-        _ => "renewed",
+        Decision::Renewed
+        | Decision::RenewedByAnother
+        | Decision::Fallback
+        | Decision::SignedIn
+        | Decision::SignedOut => "renewed",
     };
     let mut line = format!("[OK] {}: {done}", escape(connection.label.as_str()));
     let (what, end) = issued

@@ -96,25 +96,28 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     let application = connection.grant.is_application();
     let item = Item::of(connection, kind);
     let keychain = doctor.keychains.of(connection.keychain);
-    let login = format!("age-oauth login -c {}", chosen_name(connection));
-    let mend = match kind {
-        ItemKind::ClientSecret => format!(
-            "age-oauth connections edit {} --client-secret-stdin",
-            chosen_name(connection)
+    let (name, be, needed, mend) = match kind {
+        ItemKind::ClientSecret => (
+            "client secret",
+            "is",
+            application,
+            format!(
+                "age-oauth connections edit {} --client-secret-stdin",
+                chosen_name(connection)
+            ),
         ),
-        _ => login,
-    };
-    let (name, be) = match kind {
-        ItemKind::ClientSecret => ("client secret", "is"),
-        _ => ("tokens", "are"),
+        ItemKind::Tokens => (
+            "tokens",
+            "are",
+            !application && connection.status.signed_in_at.is_some(),
+            format!("age-oauth login -c {}", chosen_name(connection)),
+        ),
+        // It exists only while the keychain itself is checked.
+        ItemKind::Probe => return None,
     };
     let record = match keychain.get(&item) {
         Ok(Some(record)) => record,
         Ok(None) => {
-            let needed = match kind {
-                ItemKind::ClientSecret => application,
-                _ => !application && connection.status.signed_in_at.is_some(),
-            };
             return needed.then(|| Finding::fail("secrets", format!("the {name} {be} gone"), mend));
         }
         Err(error) => {
@@ -132,7 +135,8 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     };
     let binding = match kind {
         ItemKind::ClientSecret => ClientSecret::from_record(&record).map(|secret| secret.binding),
-        _ => Tokens::from_record(&record).map(|tokens| tokens.binding),
+        ItemKind::Tokens => Tokens::from_record(&record).map(|tokens| tokens.binding),
+        ItemKind::Probe => return None,
     };
     Some(match binding {
         None => Finding::fail("secrets", format!("the {name} {be} damaged"), mend)
