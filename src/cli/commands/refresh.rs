@@ -23,19 +23,11 @@ use crate::connection::Connection;
 use crate::error::{Error, Refusal};
 use crate::event::{Decision, Event, Wait};
 use crate::keychain::Keychains;
+use crate::policy::command_line::{CLOCK_POLL_INTERVAL, REFRESHES_AT_ONCE, REFRESHES_PER_PORTAL};
 use crate::policy::ExtendRule;
 use crate::session::{RefreshOutcome, Session};
 use crate::store::{ConnectionStore, Listing};
 use crate::util::lock;
-
-/// How many connections of one portal are renewed at the same time: a portal has other work.
-const PER_PORTAL: usize = 2;
-
-/// How many in all; each mostly waits for an answer.
-const AT_ONCE: usize = 16;
-
-/// The longest sleep between two looks at the clock, which may be set and stands still while a machine sleeps.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Renew the access token, and extend the sign-in if that is due
 #[derive(Args, Debug, Default)]
@@ -151,7 +143,7 @@ fn wait_for(ctx: &CommandContext, connection: &Connection, gap: Timestamp, patie
         if left.is_zero() {
             break;
         }
-        thread::sleep(left.min(POLL_INTERVAL));
+        thread::sleep(left.min(CLOCK_POLL_INTERVAL));
     }
     ctx.context.emit(&Event::WaitOver);
 }
@@ -334,7 +326,7 @@ fn side_by_side(
     let (sender, done) = mpsc::channel();
     let mut later = Vec::new();
     thread::scope(|scope| {
-        let count = AT_ONCE.min(lock(&by_portal).len());
+        let count = REFRESHES_AT_ONCE.min(lock(&by_portal).len());
         for _ in 0..count {
             let (by_portal, sender) = (&by_portal, sender.clone());
             scope.spawn(move || work(by_portal, rule, &sender));
@@ -353,7 +345,7 @@ fn side_by_side(
 
 /// Each lane is worked through in order by one thread.
 fn by_portal(jobs: Vec<Job>) -> VecDeque<Vec<Job>> {
-    let mut portals: BTreeMap<String, [Vec<Job>; PER_PORTAL]> = BTreeMap::new();
+    let mut portals: BTreeMap<String, [Vec<Job>; REFRESHES_PER_PORTAL]> = BTreeMap::new();
     for job in jobs {
         let host = job.connection().portal.host().to_owned();
         let by_portal = portals.entry(host).or_default();

@@ -23,9 +23,6 @@ use crate::policy;
 use crate::session::other_machine;
 use crate::store::{Listing, Plaintext};
 
-/// A failure that is over is shown for so long.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
-
 /// One connection, as far as it is known without asking a portal.
 struct Row {
     connection: Connection,
@@ -325,9 +322,9 @@ impl Row {
     /// A failure that still stands, or is recent.
     fn worth_telling(&self, now: Timestamp) -> Option<&LastFailure> {
         self.failure.as_ref().filter(|failure| {
-            let recent = failure
-                .at
-                .is_some_and(|at| now.duration_since(at) <= REMEMBERED);
+            let recent = failure.at.is_some_and(|at| {
+                now.duration_since(at) <= policy::command_line::PAST_FAILURE_SHOWN
+            });
             recent || !failure.over
         })
     }

@@ -15,19 +15,13 @@ use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::oauth::{SignInAttempt, SignInOptions};
 use crate::policy;
+use crate::policy::command_line::{
+    CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE, MAX_CLOCK_DIFFERENCE,
+};
 use crate::portal::{self, Identity, PortalInfo};
 use crate::session::{Session, TokenRequest};
 use crate::token::{Binding, ClientSecret, Tokens};
 use crate::util::lock;
-
-/// Portals that are asked at the same time.
-const AT_ONCE: usize = 8;
-
-/// A clock that is off by more shows wrong times, and certificates look expired.
-const CLOCK: i64 = 60;
-
-/// A certificate that ends within so many seconds wants an administrator: two weeks.
-const CERTIFICATE: i64 = 14 * 24 * 3600;
 
 /// Looks at all, several at a time, and tells them in their order.
 pub(super) fn check_all(
@@ -43,7 +37,7 @@ pub(super) fn check_all(
         let next = Mutex::new(connections.iter().enumerate());
         let found = Mutex::new(Vec::new());
         thread::scope(|scope| {
-            for _ in 0..AT_ONCE.min(connections.len()) {
+            for _ in 0..DOCTOR_CHECKS_AT_ONCE.min(connections.len()) {
                 scope.spawn(|| loop {
                     let taken = lock(&next).next();
                     let Some((index, connection)) = taken else {
@@ -283,7 +277,7 @@ fn reached(connection: &Connection, info: &PortalInfo) -> Finding {
 
 fn clock(info: &PortalInfo, now: Timestamp) -> Option<Finding> {
     let ahead = now.duration_since(info.clock?).as_secs();
-    if ahead.abs() <= CLOCK {
+    if ahead.abs() <= MAX_CLOCK_DIFFERENCE.as_secs() {
         return Some(Finding::ok("clock", "it agrees with the portal's"));
     }
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
@@ -304,7 +298,7 @@ fn certificate(facts: &CertificateFacts, now: Timestamp) -> Finding {
         .parse::<Timestamp>()
         .map(|end| end.duration_since(now).as_secs());
     match left {
-        Ok(left) if left <= CERTIFICATE => Finding::warn(
+        Ok(left) if left <= CERTIFICATE_EXPIRES_SOON.as_secs() => Finding::warn(
             "certificates",
             message,
             "tell the portal's administrator that it ends soon",
