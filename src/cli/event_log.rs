@@ -204,7 +204,7 @@ impl Log {
         let text = serde_json::to_string(&line).unwrap_or_default();
         if let Err(error) = files::append_line(&self.path, &text, MAX_LOG_BYTES, &self.context) {
             if !self.error_reported.swap(true, Ordering::Relaxed) {
-                (self.on_error)(&format!("AGE_OAUTH_LOG: {}", with_cause(&error)));
+                (self.on_error)(&format!("{}: {}", env::AGE_OAUTH_LOG, with_cause(&error)));
             }
         }
     }

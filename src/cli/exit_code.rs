@@ -162,6 +162,7 @@ impl From<&Error> for FailureKind {
 #[cfg(test)]
 pub(super) mod documentation {
     use super::{ExitCode, FailureKind, ALL};
+    use crate::cli::hints::wait_longer_for_keychain;
     use crate::error::KeychainReason;
 
     pub(in crate::cli) const KINDS: [FailureKind; 10] = [
@@ -211,18 +212,23 @@ pub(super) mod documentation {
     }
 
     /// What a keychain's failure means, and what to do about it.
-    pub(in crate::cli) fn reason(reason: KeychainReason) -> (&'static str, &'static str) {
-        match reason {
+    pub(in crate::cli) fn reason(reason: KeychainReason) -> (&'static str, String) {
+        let (meaning, remedy) = match reason {
             KeychainReason::Missing => (
                 "this machine has no keychain, or the vault has no key",
                 "start it, or `--keychain vault`",
             ),
             KeychainReason::Locked => ("it is locked", "unlock it"),
             KeychainReason::Refused => ("it refused", "see its own message"),
-            KeychainReason::Timeout => (
-                "it did not respond",
-                "perhaps a prompt is open; `AGE_OAUTH_KEYCHAIN_TIMEOUT=60s` waits longer",
-            ),
+            KeychainReason::Timeout => {
+                return (
+                    "it did not respond",
+                    format!(
+                        "perhaps a prompt is open; `{}` waits longer",
+                        wait_longer_for_keychain()
+                    ),
+                )
+            }
             KeychainReason::Lost => (
                 "the item is missing or damaged",
                 "`age-oauth login`, or `age-oauth connections edit NAME --client-secret-stdin`",
@@ -235,7 +241,8 @@ pub(super) mod documentation {
                 "several items have one name",
                 "the same; writing the item again removes the others",
             ),
-        }
+        };
+        (meaning, remedy.into())
     }
 
     #[test]

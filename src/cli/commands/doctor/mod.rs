@@ -117,12 +117,13 @@ impl Fix {
             Self::Labels => "Write the index of labels anew?".into(),
             Self::Default => "Forget the default?".into(),
             Self::Orphans(_, items) => format!(
-                "Delete {} from the keychain? Another store (AGE_OAUTH_HOME) may need them",
+                "Delete {} from the keychain? Another store ({}) may need them",
                 items
                     .iter()
                     .map(Item::account)
                     .collect::<Vec<_>>()
-                    .join(", ")
+                    .join(", "),
+                env::AGE_OAUTH_HOME
             ),
             Self::Item(connection, kind) => format!(
                 "Delete what cannot be used of the item {}? The newest that can be stays",
