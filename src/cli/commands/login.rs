@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
-use crate::cli::json::{Identity, LoginAnswer, LoginStarted, Time};
+use crate::cli::json::{known, Identity, LoginAnswer, LoginStarted, Time};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, RedirectUri};
@@ -89,8 +89,8 @@ fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginAr
     let connection = session.connection();
     if args.json {
         return ctx.answer_json(&LoginAnswer {
-            application: Some(info.title),
-            app_id: Some(info.app_id),
+            application: known(&info.title),
+            app_id: known(&info.app_id),
             ..as_json(connection, &issued)
         });
     }

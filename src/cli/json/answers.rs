@@ -78,6 +78,11 @@ json_object! {
     }
 }
 
+/// A text from the portal; `None` where the portal left it empty.
+pub(crate) fn known(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
 json_object! {
     /// The new sign-in.
     pub(crate) struct LoginAnswer {
@@ -85,9 +90,10 @@ json_object! {
         pub(crate) identity: Identity,
         /// Who signed in; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The application's title; `null` for a user connection.
+        /// The application's title; `null` for a user connection, and where the portal does not say.
         pub(crate) application: Option<String>,
-        /// The application's client ID, as the portal names it; `null` for a user connection.
+        /// The application's client ID; `null` for a user connection, and where the portal does not
+        /// say.
         pub(crate) app_id: Option<String>,
         /// When the access token expires.
         pub(crate) expires_at: Time,
@@ -116,9 +122,11 @@ json_object! {
         pub(crate) identity: Identity,
         /// The user; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The application's title; `null` for a user connection and with `--offline`.
+        /// The application's title; `null` for a user connection, with `--offline`, and where the
+        /// portal does not say.
         pub(crate) application: Option<String>,
-        /// The application's client ID; `null` for a user connection.
+        /// The application's client ID; `null` for a user connection, and where the portal does not
+        /// say.
         pub(crate) app_id: Option<String>,
         /// The ID of the item that registers the application; `null` for a user connection, with
         /// `--offline`, and where the portal does not say.
