@@ -43,12 +43,14 @@ struct LastFailure {
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth status", "every connection"),
-    ("age-oauth status --check --within 7d", "for a monitor: code 3 if a sign-in ends within a week"),
+    ("age-oauth status --check --within 7d", &format!("for a monitor: code {} if a sign-in ends within a week", ExitCode::SignInNeeded.number())),
     ("age-oauth status -c prod --keychain", "also look whether the keychain has its secrets"),
 ]))]
 pub(in crate::cli) struct StatusArgs {
-    /// End with exit code 3 if a sign-in is missing, has ended, or ends soon
-    #[arg(long)]
+    #[arg(long, help = format!(
+        "End with exit code {} if a sign-in is missing, has ended, or ends soon",
+        ExitCode::SignInNeeded.number()
+    ))]
     check: bool,
     #[arg(
         long,

@@ -16,9 +16,9 @@ use super::{
     LogLine, LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer,
     Time, TokenAnswer, WarningLine, WhoamiAnswer, Word, Words, FORMAT_VERSION,
 };
-use crate::cli::exit_code::documentation::{reason, REASONS};
-use crate::cli::exit_code::FailureKind;
-use crate::cli::exit_code::ALL;
+use crate::cli::exit_code::documentation::reason;
+use crate::cli::exit_code::{ExitCode, FailureKind};
+use crate::error::KeychainReason;
 use crate::event::Decision;
 use crate::policy;
 
@@ -250,7 +250,7 @@ a field is renamed or removed, or changes its meaning. A *time* is a string, RFC
 fn codes_table() -> String {
     let mut text =
         String::from("| code | `kind` | meaning | try again later? |\n|---|---|---|---|\n");
-    for code in ALL {
+    for code in ExitCode::ALL {
         let kinds: Vec<String> = code
             .kinds()
             .iter()
@@ -269,7 +269,7 @@ fn codes_table() -> String {
 /// The table of exit codes in the README.
 fn short_codes_table() -> String {
     let mut text = String::from("| code | meaning | try again later? |\n|---|---|---|\n");
-    for code in ALL {
+    for code in ExitCode::ALL {
         let (number, meaning, again) = (code.number(), code.meaning(), code.try_again());
         let _ = writeln!(text, "| {number} | {meaning} | {again} |");
     }
@@ -279,8 +279,8 @@ fn short_codes_table() -> String {
 /// The table of the keychain's failures in `docs/exit-codes.md`.
 fn reasons_table() -> String {
     let mut text = String::from("| `reason` | meaning | what to do |\n|---|---|---|\n");
-    for one in REASONS {
-        let (meaning, remedy) = reason(one);
+    for one in KeychainReason::ALL {
+        let (meaning, remedy) = reason(*one);
         let _ = writeln!(text, "| `{}` | {meaning} | {remedy} |", one.as_str());
     }
     text
@@ -309,8 +309,8 @@ Generated from src/cli/json by ``AGE_OAUTH_UPDATE_DOCS=1 cargo test --lib json::
         let _ = writeln!(text, "DECISION_{} = \"{word}\"", word.to_uppercase());
     }
     text.push_str("\n#: The words of `kind`, and the exit code of each.\nKINDS = {\n");
-    for kind in crate::cli::exit_code::documentation::KINDS {
-        let (word, code) = (FailureKind::as_str(kind), kind.exit_code().number());
+    for kind in FailureKind::ALL {
+        let (word, code) = (kind.as_str(), kind.exit_code().number());
         let _ = writeln!(text, "    \"{word}\": {code},");
     }
     text.push_str("}\n");
