@@ -6,9 +6,10 @@ use crate::util::{enum_with_all, enum_with_words};
 
 enum_with_all! {
     /// The program's exit code.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[repr(u8)]
     pub(super) enum ExitCode {
+        #[default]
         Done = 0,
         Failed = 1,
         Usage = 2,

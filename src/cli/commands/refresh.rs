@@ -175,6 +175,7 @@ struct Done {
 }
 
 /// What became of all.
+#[derive(Default)]
 struct Summary {
     json: bool,
     renewed: usize,
@@ -187,6 +188,18 @@ struct Summary {
 }
 
 impl Summary {
+    /// Counts a connection whose files cannot be read, by the name of its folder.
+    fn fail_broken(&mut self, ctx: &CommandContext, error: Error) {
+        let name = broken_folder(&error)
+            .and_then(Path::file_name)
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let failure = Failure::from(error);
+        ctx.event_log.failed(&failure);
+        self.fail(ctx, &name, &failure);
+    }
+
     fn fail(&mut self, ctx: &CommandContext, name: &str, failure: &Failure) {
         failure.print(&ctx.console);
         self.worst = self.worst.worse(failure.exit_code());
@@ -231,6 +244,15 @@ impl Summary {
         }
         text
     }
+
+    /// The worst failure; else that the answer could not be written.
+    fn outcome(self) -> Outcome {
+        match (self.worst, self.unheard) {
+            (ExitCode::Done, None) => Ok(()),
+            (ExitCode::Done, Some(failure)) => Err(failure),
+            (worst, _) => Err(Failure::Multiple { worst }),
+        }
+    }
 }
 
 fn all(
@@ -250,12 +272,7 @@ fn all(
     }
     let mut summary = Summary {
         json,
-        renewed: 0,
-        extended: 0,
-        waiting: 0,
-        failed: Vec::new(),
-        worst: ExitCode::Done,
-        unheard: None,
+        ..Summary::default()
     };
     let Listing {
         connections,
@@ -263,21 +280,30 @@ fn all(
         ..
     } = listing;
     for error in broken {
-        let name = broken_folder(&error)
-            .and_then(Path::file_name)
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let failure = Failure::from(error);
-        ctx.event_log.failed(&failure);
-        summary.fail(ctx, &name, &failure);
+        summary.fail_broken(ctx, error);
     }
     let keychains = ctx.keychains(store);
     let jobs = connections
         .into_iter()
         .map(|connection| job(ctx, store, &keychains, connection))
         .collect();
-    let mut later = side_by_side(ctx, jobs, rule, patience, &mut summary);
+    let later = side_by_side(ctx, jobs, rule, patience, &mut summary);
+    extend_later(ctx, later, rule, patience, &mut summary);
+    if !json {
+        let told = ctx.answer(&summary.summary());
+        summary.hear(told);
+    }
+    summary.outcome()
+}
+
+/// Extends the sign-ins that wait for a gap, the earliest gap first, as long as `--wait` allows.
+fn extend_later(
+    ctx: &mut CommandContext,
+    mut later: Vec<(Timestamp, Done)>,
+    rule: ExtendRule,
+    patience: &WaitBudget,
+    summary: &mut Summary,
+) {
     while let Some((gap, done)) = take_earliest(&mut later) {
         if time_to(ctx, gap) > patience.left().unwrap_or_default() {
             summary.count(ctx, &done);
@@ -289,15 +315,6 @@ fn all(
             Some(gap) => later.push((gap, done)),
             None => summary.count(ctx, &done),
         }
-    }
-    if !json {
-        let told = ctx.answer(&summary.summary());
-        summary.hear(told);
-    }
-    match (summary.worst, summary.unheard) {
-        (ExitCode::Done, None) => Ok(()),
-        (ExitCode::Done, Some(failure)) => Err(failure),
-        (worst, _) => Err(Failure::Multiple { worst }),
     }
 }
 
