@@ -187,6 +187,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::policy;
 
     fn top() -> &'static Path {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -244,7 +245,9 @@ mod tests {
                 let literal = VARIABLES
                     .iter()
                     .any(|variable| code.contains(&format!("\"{}\"", variable.name)));
-                let ours = code.contains("\"AGE_OAUTH_") && !code.contains(' ');
+                let ours = code
+                    .match_indices("AGE_OAUTH_")
+                    .any(|(at, _)| !code[..at].ends_with("env::"));
                 assert!(
                     !(by_name || literal || ours),
                     "{}: use the constant of src/env.rs: {line}",
@@ -297,6 +300,26 @@ mod tests {
                 AGE_OAUTH_VAULT_PASSPHRASE
             ]
         );
+    }
+
+    fn variable(name: &str) -> &EnvironmentVariable {
+        VARIABLES.iter().find(|one| one.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_texts_name_the_numbers_of_the_policy() {
+        let timeout = format!(
+            "`{}s` if a person can answer a prompt, else `{}s`",
+            policy::KEYCHAIN_TIMEOUT_INTERACTIVE.as_secs(),
+            policy::KEYCHAIN_TIMEOUT.as_secs()
+        );
+        assert_eq!(variable(AGE_OAUTH_KEYCHAIN_TIMEOUT).default, timeout);
+        #[cfg(feature = "cli")]
+        {
+            let size = policy::command_line::MAX_LOG_BYTES / 1_000_000;
+            let log = variable(AGE_OAUTH_LOG);
+            assert!(log.details.contains(&format!(" {size} MB.")));
+        }
     }
 
     const HEAD: &str = "# Environment variables

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::item_kind::ItemKind;
+use crate::util::enum_with_words;
 
 /// Why a function of this crate failed.
 ///
@@ -186,39 +187,25 @@ pub struct KeychainError {
     pub detail: String,
 }
 
-/// What a caller can do about a keychain's failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeychainReason {
-    /// This machine has no keychain, or the vault has no key: start one, or use another kind.
-    Missing,
-    /// It is locked: unlock it.
-    Locked,
-    /// It refused, or failed for another reason.
-    Refused,
-    /// It did not respond in time.
-    Timeout,
-    /// The item is missing, incomplete, or not ours: sign in or enter the secret again.
-    Lost,
-    /// The item belongs to another portal or client ID than `meta.json` names.
-    Mismatch,
-    /// Several items have one name: writing the item again removes the others.
-    Ambiguous,
-}
-
-impl KeychainReason {
-    /// The word used in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Locked => "locked",
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Lost => "lost",
-            Self::Mismatch => "mismatch",
-            Self::Ambiguous => "ambiguous",
-        }
+enum_with_words! {
+    /// What a caller can do about a keychain's failure.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum KeychainReason {
+        /// This machine has no keychain, or the vault has no key: start one, or use another kind.
+        Missing = "missing",
+        /// It is locked: unlock it.
+        Locked = "locked",
+        /// It refused, or failed for another reason.
+        Refused = "refused",
+        /// It did not respond in time.
+        Timeout = "timeout",
+        /// The item is missing, incomplete, or not ours: sign in or enter the secret again.
+        Lost = "lost",
+        /// The item belongs to another portal or client ID than `meta.json` names.
+        Mismatch = "mismatch",
+        /// Several items have one name: writing the item again removes the others.
+        Ambiguous = "ambiguous",
     }
 }
 

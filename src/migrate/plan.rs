@@ -10,6 +10,7 @@ use super::package_connection::PackageConnection;
 use super::package_store::PackageStore;
 use crate::connection::{Connection, ConnectionId, KeychainKind, PortalUrl};
 use crate::context::Context;
+use crate::env;
 use crate::error::{Error, Result};
 use crate::files::Lock;
 use crate::keychain::Keychains;
@@ -161,8 +162,10 @@ impl<'a> Migration<'a> {
         if old.is_ours && !in_place {
             return Err(Error::Corrupt {
                 path: old.folder,
-                why: "another connection store began to import it; complete the import there (AGE_OAUTH_HOME)"
-                    .into(),
+                why: format!(
+                    "another connection store began to import it; complete the import there ({})",
+                    env::AGE_OAUTH_HOME
+                ),
             });
         }
         let existing = self.existing(id, old.is_ours)?;
