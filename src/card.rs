@@ -1,5 +1,5 @@
 //! The connection card: a connection as a file for colleagues. It has everything that they need to
-//! use the same registered application, and no secret.
+//! use the same registered application, and does not contain a secret.
 //!
 //! A card comes from another person and is not trusted. It cannot contain what weakens a connection
 //! (unchecked certificates, no PKCE, plain HTTP) or what belongs to one machine (a proxy); a card

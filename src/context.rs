@@ -63,7 +63,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Tells the present time. A closure, so that tests can set it.
+/// The source of the present time. A closure, so that tests can set it.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -86,7 +86,7 @@ impl Clock {
     }
 }
 
-/// The end of a whole command. Each single wait has a limit of its own; the nearer one counts.
+/// The end of a whole command. Each single wait also has its own limit; the nearer one counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Option<Instant>);
 

@@ -71,8 +71,8 @@ macro_rules! variables {
 variables! {
     Program {
         /// The connection to use where no option names one: a label or an ID.
-        /// It takes precedence over the default that `connections use` sets. `export-env` and `exec`
-        /// set it too.
+        /// It takes precedence over the default that `connections use` sets. `export-env` and
+        /// `exec` set it too.
         AGE_OAUTH_CONNECTION = "the default connection, else the only one";
         /// The folder that holds all connections.
         /// An absolute path, or one relative to the current folder.
@@ -123,7 +123,7 @@ variables! {
         BROWSER = "the platform's default browser";
         /// If set, no colors.
         NO_COLOR = "colors on a terminal";
-        /// If set, the keychain shows no prompt of its own.
+        /// If set, the keychain does not show its own prompt.
         CI = "a prompt where a person can see it";
         /// An X11 display: a browser and a keychain's prompt can be shown.
         DISPLAY = "no display";
@@ -188,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::connection::KeychainKind;
+    use crate::policy;
 
     fn top() -> &'static Path {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -245,7 +246,9 @@ mod tests {
                 let literal = VARIABLES
                     .iter()
                     .any(|variable| code.contains(&format!("\"{}\"", variable.name)));
-                let ours = code.contains("\"AGE_OAUTH_") && !code.contains(' ');
+                let ours = code
+                    .match_indices("AGE_OAUTH_")
+                    .any(|(at, _)| !code[..at].ends_with("env::"));
                 assert!(
                     !(by_name || literal || ours),
                     "{}: use the constant of src/env.rs: {line}",
@@ -298,6 +301,26 @@ mod tests {
                 AGE_OAUTH_VAULT_PASSPHRASE
             ]
         );
+    }
+
+    fn variable(name: &str) -> &EnvironmentVariable {
+        VARIABLES.iter().find(|one| one.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_texts_name_the_numbers_of_the_policy() {
+        let timeout = format!(
+            "`{}s` if a person can answer a prompt, else `{}s`",
+            policy::KEYCHAIN_TIMEOUT_INTERACTIVE.as_secs(),
+            policy::KEYCHAIN_TIMEOUT.as_secs()
+        );
+        assert_eq!(variable(AGE_OAUTH_KEYCHAIN_TIMEOUT).default, timeout);
+        #[cfg(feature = "cli")]
+        {
+            let size = policy::command_line::MAX_LOG_BYTES / 1_000_000;
+            let log = variable(AGE_OAUTH_LOG);
+            assert!(log.details.contains(&format!(" {size} MB.")));
+        }
     }
 
     const HEAD: &str = "# Environment variables

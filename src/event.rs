@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::util::enum_with_words;
+
 /// Receives events. Called on the thread that does the work, so it must not block.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
@@ -67,39 +69,25 @@ pub enum Event {
     },
 }
 
-/// How a token or a sign-in came about, or what became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Decision {
-    /// The cached access token lives long enough.
-    Cached,
-    /// This process got a new access token.
-    Renewed,
-    /// Another process got a new access token while this one waited for the renewal lock.
-    RenewedByAnother,
-    /// The sign-in was extended, which also got a new access token.
-    Extended,
-    /// The portal could not be reached, and the cached access token was returned.
-    Fallback,
-    /// A user or an application signed in.
-    SignedIn,
-    /// The sign-in was revoked or forgotten.
-    SignedOut,
-}
-
-impl Decision {
-    /// The word in JSON and in the event log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cached => "cached",
-            Self::Renewed => "renewed",
-            Self::RenewedByAnother => "renewed_by_another",
-            Self::Extended => "extended",
-            Self::Fallback => "fallback",
-            Self::SignedIn => "signed_in",
-            Self::SignedOut => "signed_out",
-        }
+enum_with_words! {
+    /// How a token or a sign-in came about, or what became of it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum Decision {
+        /// The cached access token lives long enough.
+        Cached = "cached",
+        /// This process got a new access token.
+        Renewed = "renewed",
+        /// Another process got a new access token while this one waited for the renewal lock.
+        RenewedByAnother = "renewed_by_another",
+        /// The sign-in was extended, which also got a new access token.
+        Extended = "extended",
+        /// The portal could not be reached, and the cached access token was returned.
+        Fallback = "fallback",
+        /// A user or an application signed in.
+        SignedIn = "signed_in",
+        /// The sign-in was revoked or forgotten.
+        SignedOut = "signed_out",
     }
 }
 
@@ -163,7 +151,7 @@ pub enum Notice {
         /// Where it is.
         path: PathBuf,
     },
-    /// Something of lesser importance failed, such as the copy for `status` in `meta.json`.
+    /// A minor failure, such as writing the copy for `status` in `meta.json`.
     Other {
         /// What happened, in one line.
         message: String,
@@ -184,7 +172,7 @@ pub enum Wait {
         /// Its host name.
         host: String,
     },
-    /// The keychain, which may show a prompt of its own.
+    /// The keychain, which may show its own prompt.
     Keychain,
     /// A person who signs in with a browser.
     Browser,

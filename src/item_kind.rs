@@ -1,4 +1,4 @@
-//! The kinds of keychain items. A module of its own, so that errors can name an item without
+//! The kinds of keychain items. A separate module, so that errors can name an item without
 //! depending on the keychain.
 
 use crate::util::enum_with_words;

@@ -1,13 +1,14 @@
-//! Signs people and applications in to ArcGIS Enterprise portals and ArcGIS Online by OAuth 2.0, and hands out
-//! short-lived access tokens, so that no script holds a password, a secret or a long-lived token.
+//! Signs people and applications in to ArcGIS Enterprise portals and ArcGIS Online by OAuth 2.0,
+//! and hands short-lived access tokens to scripts, so that no script holds a password, a client
+//! secret or a long-lived token.
 //!
-//! A [`Connection`] is one way into one portal. [`ConnectionStore`] finds it. A [`Session`] decides which access token
-//! a caller gets: the cached one, or a new one, which exactly one of all processes that want one renews. Where a person
-//! must sign in, the result is [`Error::SignInNeeded`]. Secrets are stored in a [keychain](SecretStore), never in a file
-//! of plain text.
+//! A [`Connection`] is one registered way into one portal, and [`ConnectionStore`] finds it. A
+//! [`Session`] returns the cached access token, or a new one that exactly one of all waiting
+//! processes gets from the portal, or [`Error::SignInNeeded`]. Secrets are stored in a
+//! [keychain](SecretStore), never in a plain text file.
 //!
-//! The words are the field's own: *portal*, *client ID*, *authorization code*, *redirect URI*, *access token* (half an
-//! hour), *refresh token* (days or weeks). All times are UTC, all lives seconds unless a name says otherwise.
+//! `docs/architecture.md` explains the terms and is the map of the code. All times are UTC; all
+//! lifetimes are in seconds unless a name says otherwise.
 //!
 //! ```no_run
 //! // One call for scripts:
@@ -19,7 +20,8 @@
 //! let context = Context::process();
 //! let store = ConnectionStore::open_default(&context.environment)?;
 //! let connection = store.find(&Selector::Name("prod".into()))?;
-//! let keychains = Keychains::new(store.root().into(), store.is_custom(), false, &context);
+//! let root = store.root().to_owned();
+//! let keychains = Keychains::new(root, store.is_custom(), false, &context);
 //! let keychain = keychains.of(connection.keychain);
 //! let session = Session::new(store, connection, keychain, context);
 //! let token = session.access_token(&TokenRequest::default())?;
@@ -27,12 +29,13 @@
 //! # Ok::<(), age_oauth::Error>(())
 //! ```
 //!
-//! A sign-in: the caller opens the portal's page, and hands over what a person copies from it.
+//! A sign-in: the caller opens the portal's page, and passes on what a person copies from it.
 //!
 //! ```no_run
-//! use age_oauth::{AuthorizationCode, AuthorizationResponse, Session, SignInAttempt, SignInOptions, UsableToken};
+//! use age_oauth::{AuthorizationCode, AuthorizationResponse, Result};
+//! use age_oauth::{Session, SignInAttempt, SignInOptions, UsableToken};
 //!
-//! fn sign_in(session: &Session, read_line: impl Fn() -> String) -> age_oauth::Result<Option<UsableToken>> {
+//! fn sign_in(session: &Session, read_line: impl Fn() -> String) -> Result<Option<UsableToken>> {
 //!     let attempt: SignInAttempt = session.begin_sign_in(&SignInOptions::default())?;
 //!     println!("Open {}", attempt.url());
 //!     let code: AuthorizationCode = match attempt.read_pasted(&read_line()) {
@@ -48,16 +51,17 @@
 //! }
 //! ```
 //!
-//! The library neither prints nor prompts; what a person should know goes to the [`Observer`]. The command line
-//! is behind the feature `cli`.
+//! The library neither prints nor prompts; what a person should know goes to the [`Observer`]. The
+//! command line is behind the feature `cli`.
 
 // Every type in the interface can be named. Tests reach more than that.
 #![cfg_attr(not(any(test, feature = "testing")), deny(unnameable_types))]
 
-// Modules are private: `pub` in them is the interface to other modules, and the list below is the public one.
-// Some have parts that only the command line uses; without it, those have no caller.
+// Modules are private: `pub` in them is the interface to other modules, and the list below is the
+// public one. Some have parts that only the command line uses; without it, those have no caller.
 mod card;
-/// For the program `age-oauth` and the tests of this package; not a part of the library's interface.
+/// For the program `age-oauth` and the tests of this package; not a part of the library's
+/// interface.
 ///
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -127,8 +131,8 @@ pub use error::{
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.
 ///
-/// `connection` is a label, an id, or the beginning of an id. Shows no prompt; where a person must sign in, that is
-/// [`Error::SignInNeeded`].
+/// `connection` is a label, an ID, or the beginning of an ID. Shows no prompt; where a person must
+/// sign in, that is [`Error::SignInNeeded`].
 pub fn access_token(connection: &str) -> Result<Secret> {
     let context = Context::process();
     let store = ConnectionStore::open_default(&context.environment)?;

@@ -106,7 +106,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         for thread in self.accepting.drain(..) {
-            // It ends within one pause. Whether it panicked does not matter any more.
+            // It ends within one pause. Whether it panicked no longer matters.
             let _ = thread.join();
         }
     }
@@ -213,7 +213,7 @@ fn read_head(mut client: &TcpStream) -> io::Result<String> {
 }
 
 /// The request head, once all of it has been received; an error if it is too long or not text.
-/// Bytes after the head are ignored: how many of them arrive with it is chance.
+/// Bytes after the head are ignored: how many of them arrive with it varies.
 pub(crate) fn complete_head(received: &[u8]) -> Option<io::Result<String>> {
     let bad = || io::Error::from(ErrorKind::InvalidData);
     let within = &received[..received.len().min(MAX_HEAD)];
@@ -452,8 +452,8 @@ mod tests {
             );
         }
         let mut large = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        // The listener stops reading at 16 KiB; how much of the rest is accepted is the system's
-        // affair.
+        // The listener stops reading at 16 KiB; how much of the rest is accepted depends on the
+        // system.
         let _ = large.write_all(&vec![b'x'; 1024 * 1024]);
         drop(large);
         let wrong = get(port, "/callback?code=abcdef&state=wrong");

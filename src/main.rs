@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use age_oauth::cli::{run, System};
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes what it is given back. [`age_oauth::Secret`] does that for itself; the copies that TLS, HTTP and JSON make on the
-/// way are wiped by this.
+/// Wipes all memory when it is freed. [`age_oauth::Secret`] wipes its own; TLS, HTTP and JSON make
+/// copies that only the allocator can wipe.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<alloc::System> = ZeroAlloc(alloc::System);
 

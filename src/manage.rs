@@ -26,8 +26,8 @@ use crate::token::{Binding, ClientSecret, Tokens};
 const MAX_CLIENT_ID: usize = 256;
 
 /// Checks a client secret as a person or a program provided it, without surrounding blanks and line
-/// ends. The checks find what goes wrong with copy and paste; whether the secret is right, only the
-/// portal knows.
+/// ends. The checks find what goes wrong with copy and paste; only the portal knows whether the
+/// secret is right.
 pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
     let bad = |why: &str| Err(Error::invalid("client secret", why));
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
@@ -359,6 +359,7 @@ pub fn repair_item(
         Err(error) if error.reason == KeychainReason::Lost => Vec::new(),
         Err(error) => return Err(failed(error)),
     };
+    // Records of another portal or client ID, and damaged ones, do not count.
     let newest = all
         .into_iter()
         .filter_map(|record| Some((issued_at(&record, connection, kind)?, record)))
@@ -392,6 +393,8 @@ pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
     let (store, keychain, context) = session.parts();
     let (lock, _) = session.lock()?;
     let renamed = store.rename(&lock, label, context)?;
+    // Items are found by the connection's ID. Their titles only show the label, so a failure here
+    // is a notice.
     for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
         if let Err(error) = keychain.retitle(&Item::of(&renamed, kind)) {
             context.emit(&Event::Notice(Notice::Other {

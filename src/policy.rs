@@ -200,7 +200,7 @@ impl Extension {
 }
 
 /// Whether `expires_at` is at most `within` away. What has already ended counts; exclude it first
-/// where it has a case of its own.
+/// where it is a separate case.
 #[must_use]
 pub fn expires_within(expires_at: Timestamp, within: SignedDuration, now: Timestamp) -> bool {
     expires_at.duration_since(now) <= within
@@ -309,7 +309,8 @@ pub const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 /// A portal that asks for a longer wait (`Retry-After`) is not asked again.
 pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// The largest answer that is read into memory, in bytes, after decompression. Downloads have no limit.
+/// The largest answer that is read into memory, in bytes, after decompression. Downloads have no
+/// limit.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The largest head of an answer, in bytes; that of a proxy, too.
@@ -339,6 +340,90 @@ pub const MAX_CLIENT_SECRET_BYTES: usize = 2048;
 pub const MAX_META_BYTES: u64 = 1024 * 1024;
 
 // — the command line —
+
+/// Numbers that only the command line uses.
+#[cfg(feature = "cli")]
+pub mod command_line {
+    use std::time::Duration;
+
+    use jiff::SignedDuration;
+
+    // — `login` —
+
+    /// How long a person may take to sign in.
+    pub const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+    /// The authorization code can come from standard input or from the browser. Each is waited for
+    /// this long in turn.
+    pub const SIGN_IN_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+    /// A sign-in that lives less long than this is worth a warning: the portal's administrator
+    /// limits it.
+    pub const SHORT_SIGN_IN: SignedDuration = SignedDuration::from_hours(24);
+
+    // — `refresh` —
+
+    /// How many connections of one portal `refresh --all` renews at the same time. More would be a
+    /// burden for the portal.
+    pub const REFRESHES_PER_PORTAL: usize = 2;
+
+    /// How many connections `refresh --all` renews at the same time. Each mostly waits for an
+    /// answer.
+    pub const REFRESHES_AT_ONCE: usize = 16;
+
+    /// The longest sleep between two looks at the clock. It may be set, and stands still while a
+    /// machine sleeps.
+    pub const CLOCK_POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+    // — `status` —
+
+    /// How long `status` shows a failure after which a token was renewed.
+    pub const PAST_FAILURE_SHOWN: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+    // — `doctor` —
+
+    /// How long all checks of `doctor` may take together.
+    pub const DOCTOR_TIMEOUT: Duration = Duration::from_secs(14);
+
+    /// How long `doctor` waits for one answer of the keychain, unless the environment says
+    /// otherwise. Several answers must fit into [`DOCTOR_TIMEOUT`].
+    pub const DOCTOR_KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+    /// How many connections `doctor` checks at their portals at the same time.
+    pub const DOCTOR_CHECKS_AT_ONCE: usize = 8;
+
+    /// `doctor` warns of a clock that differs more than this from the portal's: times are shown
+    /// wrong, and certificates look expired.
+    pub const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(60);
+
+    /// `doctor` warns of a certificate that expires within this time, so that an administrator can
+    /// renew it.
+    pub const CERTIFICATE_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+    // — other commands —
+
+    /// The shortest passphrase of a vault, in characters. Shorter ones can be guessed from a copy of
+    /// the vault.
+    pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
+
+    /// How many pages `api --paginate` reads. No portal has more of one thing; the limit ends a
+    /// list that never ends.
+    pub const MAX_PAGES: usize = 1000;
+
+    // — output —
+
+    /// A wait that lasts longer than this is reported.
+    pub const REPORT_WAIT_AFTER: Duration = Duration::from_secs(2);
+
+    /// The same on a terminal, where the report disappears when the wait is over.
+    pub const SPINNER_AFTER: Duration = Duration::from_millis(400);
+
+    /// How often a spinner moves.
+    pub const SPINNER_INTERVAL: Duration = Duration::from_millis(100);
+
+    /// A log that reaches this size, in bytes, is moved to `<log>.1`.
+    pub const MAX_LOG_BYTES: u64 = 10 * 1000 * 1000;
+}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

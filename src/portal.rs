@@ -97,8 +97,8 @@ pub fn probe(http: &Http) -> Result<PortalInfo> {
         Some(Value::Number(number)) => number.to_string(),
         _ => return Err(not_a_portal(http)),
     };
-    // A private organization answers this with an error where no token is sent. It is a portal all
-    // the same.
+    // A private organization answers this with an error where no token is sent. It is a portal
+    // nevertheless.
     let about: PortalSelf = match http.get("portals/self", &[], None) {
         Ok(answer) => answer.json().unwrap_or_default(),
         Err(CallError::Portal(_)) => PortalSelf::default(),

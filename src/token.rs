@@ -338,12 +338,12 @@ impl ClientSecret {
     }
 }
 
-/// Serialises without leaving copies of secrets in memory: the buffer is large enough that it never
+/// Serializes without leaving copies of secrets in memory: the buffer is large enough that it never
 /// reallocates, and it is wiped.
 fn serialize(record: &impl Serialize) -> Secret {
     const CAPACITY: usize = 64 * 1024;
     let mut buffer = Zeroizing::new(Vec::with_capacity(CAPACITY));
-    // Structs of text and numbers always serialise.
+    // Structs of text and numbers always serialize.
     let written = serde_json::to_writer(&mut *buffer, record);
     debug_assert!(written.is_ok());
     Secret::new(String::from_utf8_lossy(&buffer).into_owned())

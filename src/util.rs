@@ -27,23 +27,45 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Declares an enum of which each variant has a word in files or names. `ALL` comes from the same
-/// list, so that a new variant cannot be missing there.
-macro_rules! enum_with_words {
+/// Declares an enum with `ALL`, the list of its variants, so that a new variant cannot be missing
+/// there.
+macro_rules! enum_with_all {
     (
         $(#[$meta:meta])*
-        pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }
+        $vis:vis enum $name:ident {
+            $($(#[$doc:meta])* $variant:ident $(= $number:literal)?),+ $(,)?
+        }
     ) => {
         $(#[$meta])*
-        pub enum $name { $($(#[$doc])* $variant),+ }
+        $vis enum $name { $($(#[$doc])* $variant $(= $number)?),+ }
 
         impl $name {
             /// Every variant, in the order of their declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            // Only the generated documentation needs the list of some enums.
+            #[allow(dead_code)]
+            $vis const ALL: &'static [Self] = &[$(Self::$variant),+];
+        }
+    };
+}
+pub(crate) use enum_with_all;
 
-            /// The word for it in files and names.
+/// The same, where each variant has a word in files, names or JSON.
+macro_rules! enum_with_words {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident {
+            $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)?
+        }
+    ) => {
+        $crate::util::enum_with_all! {
+            $(#[$meta])*
+            $vis enum $name { $($(#[$doc])* $variant),+ }
+        }
+
+        impl $name {
+            /// The word for it in files, names or JSON.
             #[must_use]
-            pub const fn as_str(self) -> &'static str {
+            $vis const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
         }

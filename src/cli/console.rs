@@ -6,7 +6,6 @@ use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, ThreadId};
-use std::time::Duration;
 
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,17 +14,8 @@ use super::format::{escape, humanize, local, shell_quoted};
 use super::json::{self, WarningLine};
 use super::system::Zone;
 use crate::event::{Decision, Event, Notice, Observer, Wait};
-
+use crate::policy::command_line::{REPORT_WAIT_AFTER, SPINNER_AFTER, SPINNER_INTERVAL};
 use crate::util::lock;
-
-/// A wait that lasts longer than this is reported.
-const WAIT_REPORTED_AFTER: Duration = Duration::from_secs(2);
-
-/// The same on a terminal, where the report disappears when the wait is over.
-const SPINNER_AFTER: Duration = Duration::from_millis(400);
-
-/// How often a spinner moves.
-const SPINNER_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Writes to stderr. Clones share it.
 #[derive(Clone)]
@@ -281,7 +271,7 @@ impl Console {
             let limit = if terminal {
                 SPINNER_AFTER
             } else {
-                WAIT_REPORTED_AFTER
+                REPORT_WAIT_AFTER
             };
             if ended.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
                 return;

@@ -18,10 +18,8 @@ use crate::env;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::files;
+use crate::policy::command_line::MAX_LOG_BYTES;
 use crate::util::lock;
-
-/// A log that reaches this size, in bytes, is moved to `<log>.1`.
-const MAX_LOG_SIZE: u64 = 10 * 1000 * 1000;
 
 /// The log; `None` if `AGE_OAUTH_LOG` is not set. Clones share it.
 #[derive(Clone)]
@@ -204,9 +202,9 @@ impl Log {
         line.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Texts and numbers always serialise.
         let text = serde_json::to_string(&line).unwrap_or_default();
-        if let Err(error) = files::append_line(&self.path, &text, MAX_LOG_SIZE, &self.context) {
+        if let Err(error) = files::append_line(&self.path, &text, MAX_LOG_BYTES, &self.context) {
             if !self.error_reported.swap(true, Ordering::Relaxed) {
-                (self.on_error)(&format!("AGE_OAUTH_LOG: {}", with_cause(&error)));
+                (self.on_error)(&format!("{}: {}", env::AGE_OAUTH_LOG, with_cause(&error)));
             }
         }
     }

@@ -2,43 +2,31 @@
 //! several failures counts. `docs/exit-codes.md` and the table in the README are generated from here.
 
 use crate::error::Error;
+use crate::util::{enum_with_all, enum_with_words};
 
-/// The program's exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum ExitCode {
-    Done = 0,
-    Failed = 1,
-    Usage = 2,
-    SignInNeeded = 3,
-    NoConnection = 4,
-    Keychain = 5,
-    Unreachable = 6,
-    Refused = 7,
-    Busy = 8,
-    /// `exec`: the command exists, but cannot be started. The number that shells use.
-    NotExecutable = 126,
-    /// `exec`: the command does not exist. The number that shells use.
-    NotFound = 127,
-    /// Ctrl-C. The number that shells use: 128 + SIGINT.
-    Interrupted = 130,
+enum_with_all! {
+    /// The program's exit code.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[repr(u8)]
+    pub(super) enum ExitCode {
+        #[default]
+        Done = 0,
+        Failed = 1,
+        Usage = 2,
+        SignInNeeded = 3,
+        NoConnection = 4,
+        Keychain = 5,
+        Unreachable = 6,
+        Refused = 7,
+        Busy = 8,
+        /// `exec`: the command exists, but cannot be started. The number that shells use.
+        NotExecutable = 126,
+        /// `exec`: the command does not exist. The number that shells use.
+        NotFound = 127,
+        /// Ctrl-C. The number that shells use: 128 + SIGINT.
+        Interrupted = 130,
+    }
 }
-
-/// Every code, by number.
-pub(super) const ALL: [ExitCode; 12] = [
-    ExitCode::Done,
-    ExitCode::Failed,
-    ExitCode::Usage,
-    ExitCode::SignInNeeded,
-    ExitCode::NoConnection,
-    ExitCode::Keychain,
-    ExitCode::Unreachable,
-    ExitCode::Refused,
-    ExitCode::Busy,
-    ExitCode::NotExecutable,
-    ExitCode::NotFound,
-    ExitCode::Interrupted,
-];
 
 impl ExitCode {
     pub(super) fn number(self) -> u8 {
@@ -93,35 +81,39 @@ impl ExitCode {
     }
 }
 
-/// What kind of failure it is, finer than the exit code. `kind` in JSON, `decision` in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
-    Failed,
-    Usage,
-    SignInNeeded,
-    NoConnection,
-    NameTaken,
-    Ambiguous,
-    Keychain,
-    Unreachable,
-    Refused,
-    Busy,
+enum_with_words! {
+    /// What kind of failure it is, finer than the exit code. `kind` in JSON, `decision` in the log.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) enum FailureKind {
+        Failed = "failed",
+        Usage = "usage",
+        SignInNeeded = "sign_in_needed",
+        NoConnection = "no_connection",
+        NameTaken = "name_taken",
+        Ambiguous = "ambiguous",
+        Keychain = "keychain",
+        Unreachable = "unreachable",
+        Refused = "refused",
+        Busy = "busy",
+    }
 }
 
 impl FailureKind {
-    /// The word in JSON and in the log.
-    pub(super) fn as_str(self) -> &'static str {
+    /// What it means, for the documentation: the same as its exit code, unless several kinds have
+    /// that code.
+    #[cfg(test)]
+    pub(super) fn meaning(self) -> &'static str {
         match self {
-            Self::Failed => "failed",
-            Self::Usage => "usage",
-            Self::SignInNeeded => "sign_in_needed",
-            Self::NoConnection => "no_connection",
-            Self::NameTaken => "name_taken",
-            Self::Ambiguous => "ambiguous",
-            Self::Keychain => "keychain",
-            Self::Unreachable => "unreachable",
-            Self::Refused => "refused",
-            Self::Busy => "busy",
+            Self::NoConnection => "no connection has this name, or none was chosen",
+            Self::NameTaken => "another connection has this label",
+            Self::Ambiguous => "several connections match",
+            Self::Failed
+            | Self::Usage
+            | Self::SignInNeeded
+            | Self::Keychain
+            | Self::Unreachable
+            | Self::Refused
+            | Self::Busy => self.exit_code().meaning(),
         }
     }
 
@@ -161,36 +153,16 @@ impl From<&Error> for FailureKind {
 /// What the documentation says about each code.
 #[cfg(test)]
 pub(super) mod documentation {
-    use super::{ExitCode, FailureKind, ALL};
+    use super::{ExitCode, FailureKind};
+    use crate::cli::hints::wait_longer_for_keychain;
     use crate::error::KeychainReason;
-
-    pub(in crate::cli) const KINDS: [FailureKind; 10] = [
-        FailureKind::Failed,
-        FailureKind::Usage,
-        FailureKind::SignInNeeded,
-        FailureKind::NoConnection,
-        FailureKind::NameTaken,
-        FailureKind::Ambiguous,
-        FailureKind::Keychain,
-        FailureKind::Unreachable,
-        FailureKind::Refused,
-        FailureKind::Busy,
-    ];
-
-    pub(in crate::cli) const REASONS: [KeychainReason; 7] = [
-        KeychainReason::Missing,
-        KeychainReason::Locked,
-        KeychainReason::Refused,
-        KeychainReason::Timeout,
-        KeychainReason::Lost,
-        KeychainReason::Mismatch,
-        KeychainReason::Ambiguous,
-    ];
 
     impl ExitCode {
         pub(in crate::cli) fn kinds(self) -> Vec<&'static str> {
-            let kinds = KINDS.into_iter().filter(|kind| kind.exit_code() == self);
-            kinds.map(FailureKind::as_str).collect()
+            let kinds = FailureKind::ALL
+                .iter()
+                .filter(|kind| kind.exit_code() == self);
+            kinds.map(|kind| kind.as_str()).collect()
         }
 
         /// Whether the same command may succeed later without any change.
@@ -211,18 +183,23 @@ pub(super) mod documentation {
     }
 
     /// What a keychain's failure means, and what to do about it.
-    pub(in crate::cli) fn reason(reason: KeychainReason) -> (&'static str, &'static str) {
-        match reason {
+    pub(in crate::cli) fn reason(reason: KeychainReason) -> (&'static str, String) {
+        let (meaning, remedy) = match reason {
             KeychainReason::Missing => (
                 "this machine has no keychain, or the vault has no key",
                 "start it, or `--keychain vault`",
             ),
             KeychainReason::Locked => ("it is locked", "unlock it"),
             KeychainReason::Refused => ("it refused", "see its own message"),
-            KeychainReason::Timeout => (
-                "it did not respond",
-                "perhaps a prompt is open; `AGE_OAUTH_KEYCHAIN_TIMEOUT=60s` waits longer",
-            ),
+            KeychainReason::Timeout => {
+                return (
+                    "it did not respond",
+                    format!(
+                        "perhaps a prompt is open; `{}` waits longer",
+                        wait_longer_for_keychain()
+                    ),
+                )
+            }
             KeychainReason::Lost => (
                 "the item is missing or damaged",
                 "`age-oauth login`, or `age-oauth connections edit NAME --client-secret-stdin`",
@@ -235,12 +212,13 @@ pub(super) mod documentation {
                 "several items have one name",
                 "the same; writing the item again removes the others",
             ),
-        }
+        };
+        (meaning, remedy.into())
     }
 
     #[test]
     fn every_code_has_its_place_in_the_order() {
-        let numbers: Vec<u8> = ALL.iter().map(|code| code.number()).collect();
+        let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
         assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 126, 127, 130]);
     }
 
@@ -254,9 +232,9 @@ pub(super) mod documentation {
         assert_eq!(Done.worse(Failed), Failed);
         assert_eq!(Busy.worse(Unreachable), Unreachable);
         assert_eq!(Done.worse(Interrupted), Interrupted);
-        let mut order = ALL;
+        let mut order = ExitCode::ALL.to_vec();
         order.sort_by_key(|code| code.rank());
-        let order = order.map(ExitCode::number);
+        let order: Vec<u8> = order.into_iter().map(ExitCode::number).collect();
         assert_eq!(order[..8], [3, 7, 5, 6, 8, 1, 2, 4]);
     }
 }

@@ -138,8 +138,9 @@ pub(super) fn clock(seconds: i64) -> String {
     )
 }
 
-/// When a stored failure happened, and what. Without a date, if the line was not written by this program.
-pub(super) fn dated(line: &str) -> (Option<Timestamp>, &str) {
+/// Splits the last failure, as `meta.json` has it, into its time and its text. The time is absent
+/// if it cannot be read.
+pub(super) fn split_failure(line: &str) -> (Option<Timestamp>, &str) {
     line.split_once(' ')
         .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))
         .unwrap_or((None, line))

@@ -4,11 +4,14 @@
 use std::io;
 
 use super::format::shell_quoted;
+use super::shared::duration::words;
+use crate::env;
 use crate::error::{
     Error, FileAction, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind,
     Unreachable,
 };
 use crate::keychain::ItemKind;
+use crate::policy;
 
 /// The command to run or the thing to do next, where there is one.
 pub(super) fn hint(error: &Error) -> Option<String> {
@@ -48,14 +51,14 @@ pub(super) fn hint(error: &Error) -> Option<String> {
 
 fn file(action: FileAction, source: &io::Error) -> Option<String> {
     match action {
-        FileAction::Lock if is_without_locks(source) => Some(
-            "this file system does not support locks; choose a folder on a local disk: AGE_OAUTH_HOME=FOLDER"
-                .into(),
-        ),
-        FileAction::Restrict => Some(
-            "choose a folder in your profile, or on a disk that keeps access lists: AGE_OAUTH_HOME=FOLDER"
-                .into(),
-        ),
+        FileAction::Lock if is_without_locks(source) => Some(format!(
+            "this file system does not support locks; choose a folder on a local disk: {}=FOLDER",
+            env::AGE_OAUTH_HOME
+        )),
+        FileAction::Restrict => Some(format!(
+            "choose a folder in your profile, or on a disk that keeps access lists: {}=FOLDER",
+            env::AGE_OAUTH_HOME
+        )),
         FileAction::Read
         | FileAction::Write
         | FileAction::Create
@@ -142,14 +145,23 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason)
                 .into(),
         ),
         KeychainReason::Refused => None,
-        KeychainReason::Timeout => Some(
-            "it may be waiting for a password; to wait longer: AGE_OAUTH_KEYCHAIN_TIMEOUT=60s"
-                .into(),
-        ),
+        KeychainReason::Timeout => Some(format!(
+            "it may be waiting for a password; to wait longer: {}",
+            wait_longer_for_keychain()
+        )),
         KeychainReason::Lost | KeychainReason::Mismatch | KeychainReason::Ambiguous => {
             label.map(|label| write_again(label, item))
         }
     }
+}
+
+/// `AGE_OAUTH_KEYCHAIN_TIMEOUT=60s`: the wait that is the default where a prompt can be shown.
+pub(super) fn wait_longer_for_keychain() -> String {
+    format!(
+        "{}={}",
+        env::AGE_OAUTH_KEYCHAIN_TIMEOUT,
+        words(policy::KEYCHAIN_TIMEOUT_INTERACTIVE)
+    )
 }
 
 /// How to store an item again that is missing or cannot be used.

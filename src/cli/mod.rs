@@ -343,7 +343,8 @@ impl CommandContext {
         let found = store.find(&Selector::Name(name.clone())).ok();
         if found.is_none() || found.map(|connection| connection.id).as_ref() != default {
             self.console.warn(&format!(
-                "AGE_OAUTH_CONNECTION is set to `{name}` and takes precedence over the default"
+                "{} is set to `{name}` and takes precedence over the default",
+                env::AGE_OAUTH_CONNECTION
             ));
         }
     }

@@ -25,6 +25,10 @@ impl RedirectUri {
     /// The URN that makes a portal show the authorization code.
     pub const OUT_OF_BAND: &'static str = "urn:ietf:wg:oauth:2.0:oob";
 
+    /// The one to suggest where the browser delivers the code to this machine. Any free port that
+    /// is registered works.
+    pub(crate) const DEFAULT_LOOPBACK: &'static str = "http://127.0.0.1:53682/callback";
+
     /// The registered text, character for character.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -61,10 +65,12 @@ impl FromStr for RedirectUri {
                 "http is allowed only for this machine (127.0.0.1, localhost, [::1])",
             ));
         }
-        let port = url
-            .port()
-            .filter(|port| *port != 0)
-            .ok_or_else(|| bad("it must name a port, as in http://127.0.0.1:53682/callback"))?;
+        let port = url.port().filter(|port| *port != 0).ok_or_else(|| {
+            bad(&format!(
+                "it must name a port, as in {}",
+                Self::DEFAULT_LOOPBACK
+            ))
+        })?;
         let host = url.host_str().unwrap_or_default().to_owned();
         Ok(Self::Loopback(LoopbackUri {
             text: text.to_owned(),
@@ -116,9 +122,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documentation_names_the_default() {
+        let page = include_str!("../../docs/headless.md");
+        assert!(page.contains(RedirectUri::DEFAULT_LOOPBACK));
+    }
+
+    #[test]
     fn redirect_uris_keep_their_registered_text() {
-        let uri: RedirectUri = "http://127.0.0.1:53682/callback".parse().unwrap();
-        assert_eq!(uri.as_str(), "http://127.0.0.1:53682/callback");
+        let uri: RedirectUri = RedirectUri::DEFAULT_LOOPBACK.parse().unwrap();
+        assert_eq!(uri.as_str(), RedirectUri::DEFAULT_LOOPBACK);
         let RedirectUri::Loopback(uri) = uri else {
             unreachable!("a loopback URI");
         };

@@ -199,7 +199,7 @@ impl fmt::Display for Refusal {
             Self::FreshToken => f.write_str("the portal rejects a token that it has just issued"),
             Self::WebTier(schemes) => write!(
                 f,
-                "the web server in front of the portal asks for a sign-in of its own ({})",
+                "the web server in front of the portal requires its own sign-in ({})",
                 schemes.join(", ")
             ),
             Self::Other { code, text } => {

@@ -1,7 +1,8 @@
 //! The library's errors, one variant per thing that a caller can do about it.
 //!
-//! Each variant is a choice of the caller: correct the input, sign in, unlock something, try later, ask an
-//! administrator. Texts name the thing (label, URL, path) and never contain a secret or the body of a response.
+//! Each variant is a choice of the caller: correct the input, sign in, unlock something, try later,
+//! ask an administrator. Texts name the thing (label, URL, path) and never contain a secret or the
+//! body of a response.
 
 mod display;
 
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::item_kind::ItemKind;
+use crate::util::enum_with_words;
 
 /// Why a function of this crate failed.
 ///
@@ -85,7 +87,8 @@ pub enum Error {
         /// Which keychain, and why.
         error: KeychainError,
     },
-    /// The portal could not be reached, or the response is not from a portal. Trying later may help.
+    /// The portal could not be reached, or the response is not from a portal. Trying later may
+    /// help.
     Unreachable {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
@@ -94,7 +97,8 @@ pub enum Error {
         /// What happened.
         why: Unreachable,
     },
-    /// The portal, or the web server in front of it, refused the request. Trying later does not help.
+    /// The portal, or the web server in front of it, refused the request. Trying later does not
+    /// help.
     Refused {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
@@ -183,39 +187,25 @@ pub struct KeychainError {
     pub detail: String,
 }
 
-/// What a caller can do about a keychain's failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeychainReason {
-    /// This machine has no keychain, or the vault has no key: start one, or use another kind.
-    Missing,
-    /// It is locked: unlock it.
-    Locked,
-    /// It refused, or failed for a reason of its own.
-    Refused,
-    /// It did not respond in time.
-    Timeout,
-    /// The item is missing, incomplete, or not ours: sign in or enter the secret again.
-    Lost,
-    /// The item belongs to another portal or client ID than `meta.json` names.
-    Mismatch,
-    /// Several items have one name: writing the item again removes the others.
-    Ambiguous,
-}
-
-impl KeychainReason {
-    /// The word used in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Locked => "locked",
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Lost => "lost",
-            Self::Mismatch => "mismatch",
-            Self::Ambiguous => "ambiguous",
-        }
+enum_with_words! {
+    /// What a caller can do about a keychain's failure.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum KeychainReason {
+        /// This machine has no keychain, or the vault has no key: start one, or use another kind.
+        Missing = "missing",
+        /// It is locked: unlock it.
+        Locked = "locked",
+        /// It refused, or failed for another reason.
+        Refused = "refused",
+        /// It did not respond in time.
+        Timeout = "timeout",
+        /// The item is missing, incomplete, or not ours: sign in or enter the secret again.
+        Lost = "lost",
+        /// The item belongs to another portal or client ID than `meta.json` names.
+        Mismatch = "mismatch",
+        /// Several items have one name: writing the item again removes the others.
+        Ambiguous = "ambiguous",
     }
 }
 
@@ -335,7 +325,7 @@ pub enum Refusal {
     /// The portal does not issue tokens for this server, because the server is not federated with
     /// it. Holds the portal's message.
     Server(String),
-    /// The web server in front asks for a sign-in of its own: `Negotiate`, `NTLM`, `Basic`,
+    /// The web server in front requires its own sign-in: `Negotiate`, `NTLM`, `Basic`,
     /// `certificate`.
     WebTier(Vec<String>),
     /// Any other refusal.

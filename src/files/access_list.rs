@@ -1,5 +1,5 @@
 //! Access lists of folders on Windows. A folder below the user's profile inherits a list with its
-//! owner alone on it; a folder elsewhere gets such a list of its own.
+//! owner alone on it; a folder elsewhere gets such a list from this program.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_security_identifier_is_recognised_and_nothing_else() {
+    fn a_security_identifier_is_recognized_and_nothing_else() {
         let line = "\"city\\maria lópez\",\"S-1-5-21-1004336348-1177238915-682003330-512\"\r\n";
         assert_eq!(
             identifier(line).unwrap(),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_is_recognised_in_any_spelling() {
+    fn a_profile_is_recognized_in_any_spelling() {
         let profile = Path::new(r"C:\Users\Maria López");
         assert!(is_below(
             Path::new(r"c:\users\MARIA LÓPEZ\AppData\x"),

@@ -29,8 +29,8 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock on `path`, which is created where missing, waiting at most `timeout`.
     ///
-    /// Beside it `<path>.holder` says which process holds it: information for people, never
-    /// evidence.
+    /// Beside it `<path>.holder` says which process holds it: information for people, not
+    /// proof.
     pub(crate) fn acquire(path: &Path, timeout: Duration, context: &Context) -> Result<Self> {
         // The lock file stays when the lock ends. If it were removed, one process could lock the
         // removed file and another one the new file of the same name, and both would believe that

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::crash;
 use crate::error::{Error, FileAction, Result};
 
-/// Creates the folder for its owner alone (mode 0700; on Windows with an access list of its own,
+/// Creates the folder for its owner alone (mode 0700; on Windows with its own access list,
 /// unless the parent folder's list already excludes others), and its missing parents too. A folder
 /// that exists stays as it is; a link or a file in its place is an error.
 pub(crate) fn private_dir(path: &Path) -> Result<()> {

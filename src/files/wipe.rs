@@ -1,4 +1,5 @@
-//! Overwrites files that held secrets in plain text. Only the import from the Python package needs that.
+//! Overwrites files that held secrets in plain text. Only the import from the Python package needs
+//! that.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
@@ -9,10 +10,11 @@ use super::platform::{not_regular, open_regular};
 use crate::crash;
 use crate::error::{Error, FileAction, Result};
 
-/// Overwrites the file with zeros, flushes that to disk, then removes it. A file that does not exist is not an error. A
-/// link is an error and stays, as does the file that it leads to.
+/// Overwrites the file with zeros, flushes that to disk, then removes it. A file that does not
+/// exist is not an error. A link is an error and stays, as does the file that it leads to.
 ///
-/// Former content that a file system or a disk keeps elsewhere (snapshots, journals, spare blocks) cannot be reached.
+/// Former content that a file system or a disk keeps elsewhere (snapshots, journals, spare blocks)
+/// cannot be reached.
 pub(crate) fn wipe(path: &Path) -> Result<()> {
     let open = || open_regular(OpenOptions::new().write(true), path);
     let opened = match open() {
@@ -26,7 +28,8 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(why) => return Err(Error::file(FileAction::Overwrite, path)(why)),
     };
-    // The zeros must reach the disk before the name is gone; after that the system need not write them any more.
+    // The zeros must reach the disk before the name is gone; after that the system need not write
+    // them any more.
     let overwritten = file.metadata().and_then(|found| {
         io::copy(&mut io::repeat(0).take(found.len()), &mut file)?;
         file.sync_all()
@@ -41,7 +44,7 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
     })
 }
 
-/// Makes a file of one's own writable that was marked as read-only.
+/// Makes a file writable that its owner marked as read-only.
 fn make_writable(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() {

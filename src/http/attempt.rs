@@ -98,7 +98,7 @@ impl Attempt {
             ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {
                 Unreachable::TooLarge
             }
-            // ureq's words may repeat what the server sent.
+            // ureq's message may repeat what the server sent.
             ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
                 Unreachable::Broken("the response is not valid HTTP".to_owned())
             }

@@ -1,5 +1,5 @@
-//! Certificates as data: reading what people give, writing PEM, saying what one contains. Trusts
-//! nothing.
+//! Certificates as data: reads what people supply, writes PEM, describes the content. Decides
+//! nothing about trust.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -110,7 +110,7 @@ pub fn fingerprint(der: &[u8]) -> String {
     text
 }
 
-/// What a certificate says, control characters taken out; nothing where it cannot be read.
+/// What a certificate says, without control characters. `None` if it cannot be read.
 #[must_use]
 pub fn facts(der: &[u8]) -> Option<CertificateFacts> {
     let certificate = parse(der)?;
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_are_told_without_control_characters() {
+    fn facts_have_no_control_characters() {
         let mut params =
             rcgen::CertificateParams::new(["localhost".to_owned(), "::1".to_owned()]).unwrap();
         params

@@ -89,7 +89,7 @@ impl<In: Transport> Connector<In> for ProxyConnector {
         self.0.progress.reach(CONNECTED);
         let mut transport = transport.boxed();
         if let Some(proxy) = &self.0.proxy {
-            // From here to the portal's first byte, the proxy's word counts: it may ask for a
+            // From here to the portal's first byte, the proxy answers: it may ask for a
             // password or refuse.
             let mut socket = as_socket(transport, details);
             open_tunnel(proxy, details.uri, &mut socket)?;

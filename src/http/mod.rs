@@ -2,7 +2,7 @@
 //! attempts.
 //!
 //! What comes back is a JSON object that is not an error, the portal's own error, or an [`Error`]
-//! that says why there is no answer. This module knows nothing of OAuth, follows no redirect, and
+//! that says why there is no answer. This module does not know OAuth, follows no redirect, and
 //! never puts a token into a URL.
 
 mod attempt;
@@ -145,9 +145,11 @@ impl Http {
         self.call(&request, Retry::Freely)
     }
 
-    /// A page for people below the portal's `/sharing/rest/`: its status and text, whatever it says, fetched once.
-    /// Errors are those of reaching the portal; a web server in front that asks for a sign-in of its own is
-    /// [`Error::Refused`].
+    /// A page for people below the portal's `/sharing/rest/`: its status and text, whatever it
+    /// says. It is fetched once.
+    ///
+    /// Errors are those of reaching the portal. If a web server in front of it requires its own
+    /// sign-in, that is [`Error::Refused`].
     pub fn page(&self, path: &str, query: &[(&str, &str)]) -> Result<(u16, String)> {
         let mut url = self.address(path)?;
         url.query_pairs_mut().extend_pairs(query);
@@ -216,9 +218,9 @@ impl Http {
         self.call(&self.request(call, token)?, retry)
     }
 
-    /// A call whose answer is written to `file`, however large. An error that the portal answers with is
-    /// [`CallError::Portal`] here, too. `progress` receives the bytes received so far, and the total where it is
-    /// known.
+    /// A call whose answer is written to `file`, however large. An error that the portal answers
+    /// with is [`CallError::Portal`] here, too. `progress` gets the number of bytes received so
+    /// far, and the total where it is known.
     pub fn download(
         &self,
         call: &ApiCall<'_>,
@@ -309,8 +311,8 @@ impl Http {
         proxy::choose(&self.0.proxy, url, &self.0.context.environment)
     }
 
-    /// Attempts the call until there is an answer, or an error after which another attempt is of no
-    /// use or not allowed.
+    /// Attempts the call until there is an answer, or an error after which another attempt does not
+    /// help or is not allowed.
     fn call(
         &self,
         request: &Request<'_>,
@@ -356,6 +358,7 @@ impl Http {
         let started = Instant::now();
         let outcome = (self.0.exchange)(request, &self.0, proxy, end);
         self.report(request, &outcome, started);
+        // The portal has answered, and may have done what was asked.
         let received = outcome?;
         crash::point("answer received");
         let retry_after = received.retry_after(self.0.context.now());
@@ -363,7 +366,7 @@ impl Http {
             .map_err(|classified| Failure::answered(classified, retry_after))
     }
 
-    /// Tells the observer of one attempt.
+    /// Reports one attempt to the observer.
     fn report(
         &self,
         request: &Request<'_>,

@@ -176,7 +176,7 @@ fn system(url: &Url, environment: &Environment) -> Result<Option<ProxyChoice>, U
     if let Some((name, text)) = first(&env::PROXY_VARIABLES) {
         return ProxyChoice::parse(&text, ProxySource::Variable(name)).map(Some);
     }
-    // 3. The manual setting of Windows, with exceptions of its own.
+    // 3. The manual setting of Windows, which has its own exceptions.
     windows_setting()
         .and_then(|setting| setting.proxy_for(url))
         .map(|text| ProxyChoice::parse(&text, ProxySource::Windows))

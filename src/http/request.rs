@@ -127,8 +127,8 @@ impl Upload {
         let boundary = format!("age-oauth-{}", uuid::Uuid::new_v4());
         let mut head = String::new();
         let json = ("f".to_owned(), "json".to_owned());
-        let has_formatat = fields.iter().any(|(name, _)| name == "f");
-        for (name, value) in fields.iter().chain((!has_formatat).then_some(&json)) {
+        let has_format = fields.iter().any(|(name, _)| name == "f");
+        for (name, value) in fields.iter().chain((!has_format).then_some(&json)) {
             // Writing to a String cannot fail.
             let _ = write!(
                 head,

@@ -73,7 +73,7 @@ impl fmt::Debug for ApiResponse {
     }
 }
 
-/// An error in the portal's own words.
+/// The portal's own error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortalError {
     /// HTTP status; mostly 200.
@@ -93,7 +93,7 @@ pub struct PortalError {
 }
 
 impl PortalError {
-    /// Whether the portal reports a problem of its own (429, 5xx) that may pass.
+    /// Whether the portal reports a problem that may pass by itself (429, 5xx).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.code
@@ -129,7 +129,7 @@ pub(super) enum Classified {
 }
 
 impl Classified {
-    /// The error of a request to `url`. An error of the portal's own is a refusal in its words.
+    /// The error of a request to `url`. The portal's own error is a refusal with its message.
     pub(super) fn into_error(self, url: &str) -> Error {
         let (connection, url) = (None, url.to_owned());
         let why = match self {
@@ -245,8 +245,8 @@ pub(super) fn classify(
     }
 }
 
-/// What a proxy or a web server in front of the portal says: a redirect, or a demand for a sign-in
-/// of its own.
+/// What a proxy or a web server in front of the portal says: a redirect, or a demand for its own
+/// sign-in.
 pub(super) fn classify_intermediary(
     received: &RawResponse,
     url: &Url,
@@ -294,7 +294,7 @@ fn host_of(url: &Url, location: &str, secrets: &[&Secret]) -> Option<String> {
     Some(one_line(&host, LONGEST_TEXT))
 }
 
-/// The schemes by which a web server in front of a portal asks for a sign-in of its own.
+/// The schemes with which a web server in front of a portal requires its own sign-in.
 fn web_tier_schemes(headers: &HeaderMap) -> Vec<String> {
     const KNOWN: [&str; 4] = ["Negotiate", "NTLM", "Kerberos", "Basic"];
     let mut found = Vec::new();
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn every_shape_of_error_is_recognised() {
+    fn every_shape_of_error_is_recognized() {
         for (body, code, kind, text, details) in [
             (
                 r#"{"error":{"code":400,"error":"invalid_client_id","error_description":"Invalid client_id","message":"Invalid client_id","details":[]}}"#,
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_no_error() {
+    fn an_answer_is_not_an_error() {
         for body in [
             "{}",
             r#"{"error":null}"#,
@@ -581,13 +581,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_fall(status in 100_u16..1000, body: Vec<u8>, header: String) {
+        fn no_bytes_make_it_panic(status in 100_u16..1000, body: Vec<u8>, header: String) {
             let url = Url::parse("https://portal.example.com/x").unwrap();
             let _ = classify(received(status, body, &header), &url, &[]);
         }
 
         #[test]
-        fn no_object_makes_it_fall(
+        fn no_object_makes_it_panic(
             status in 100_u16..1000,
             code in "[0-9\"a\\[\\]{}:,nul]{0,12}",
             text in "\\PC*",

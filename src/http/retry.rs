@@ -24,11 +24,11 @@ pub enum CallError {
     Failed {
         /// What happened.
         error: Error,
-        /// Whether the portal may have processed the request all the same. Then it must not simply
+        /// Whether the portal may have processed the request nevertheless. Then it must not simply
         /// be repeated.
         sent: bool,
     },
-    /// The portal answered with an error of its own.
+    /// The portal answered with an error.
     Portal(Box<PortalError>),
 }
 
@@ -87,7 +87,7 @@ impl Failure {
         if !passing || !allowed || attempt >= MAX_ATTEMPTS {
             return None;
         }
-        // A wait that is too long, or that the deadline would cut off, is not begun.
+        // A wait that is too long, or that the deadline would cut off, does not begin.
         let wait = self.retry_after.unwrap_or_else(|| backoff(attempt));
         (wait <= MAX_RETRY_DELAY && wait < end.bound(CALL_TIMEOUT)).then_some(wait)
     }

@@ -1,8 +1,9 @@
 //! Which certificates are accepted, and the TLS layer of a connection.
 //!
-//! The platform is asked first, then the certificates added by the connection and the environment; a certificate
-//! equal byte for byte to an added one is accepted too. Names and dates are checked in every case but
-//! [`Tls::Unverified`]. A refusal carries the chain and the reason, for people.
+//! The platform decides first, then the certificates that the connection and the environment add. A
+//! certificate that equals an added one byte for byte is accepted, too. Names and dates are checked
+//! in every case except [`Tls::Unverified`]. A refusal carries the chain and the reason, for
+//! people.
 
 use std::fmt;
 use std::io;
@@ -199,7 +200,7 @@ impl ServerCertVerifier for Verifier {
         // too.
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(leaf.clone().into_owned());
-        // `--verify-ssl false`.
+        // `--verify-ssl false`: every certificate is accepted.
         if self.accept_any {
             return Ok(ServerCertVerified::assertion());
         }
@@ -215,10 +216,11 @@ impl ServerCertVerifier for Verifier {
                 Err(why) => kinds.push(failure_kind(&why)),
             }
         }
-        // A self-signed certificate that the person gave needs no authority.
+        // No authority vouches for it. It may be one of the certificates that the connection trusts
+        // by themselves.
         match self.verify_own(leaf, name, now) {
             Some(Ok(())) => return Ok(ServerCertVerified::assertion()),
-            // The certificate itself is trusted: only this reason counts.
+            // It is, but for another name or time. Then the missing authority is not the reason.
             Some(Err(why)) => kinds = vec![failure_kind(&why)],
             None => {}
         }

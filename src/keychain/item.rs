@@ -31,7 +31,7 @@ impl Item {
     }
 
     /// The item that an [account](Self::account) names; `None` where it is not one of ours. The
-    /// label is not known, so the id stands in for it.
+    /// label is not known, so the item gets the ID as its label.
     #[must_use]
     pub fn from_account(account: &str) -> Option<Self> {
         let (id, word) = account.rsplit_once('/')?;

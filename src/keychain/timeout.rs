@@ -1,7 +1,7 @@
 //! A time limit around any keychain: a prompt that is not answered, a daemon that hangs or a bus
 //! that is silent is an error, and the program does not hang.
 //!
-//! Each call runs on a thread of its own, because the systems' calls cannot be cancelled. When the
+//! Each call runs on its own thread, because the systems' calls cannot be canceled. When the
 //! time is up, the thread is left alone and never joined: it may never end, and the process exits
 //! without it.
 
@@ -33,7 +33,7 @@ pub(super) fn call_timeout(interactive: bool, context: &Context) -> Duration {
         .unwrap_or(default)
 }
 
-/// A keychain whose calls end in time.
+/// A keychain whose calls have a time limit.
 pub(super) struct WithTimeout {
     inner: Arc<dyn SecretStore>,
     timeout: Duration,

@@ -90,7 +90,7 @@ impl Migration<'_> {
             if free {
                 self.planned.insert(label.folded());
                 if label.folded() != fold(old) {
-                    notes.push(Note::Relabelled(old.to_owned()));
+                    notes.push(Note::Relabeled(old.to_owned()));
                 }
                 return Ok(label);
             }

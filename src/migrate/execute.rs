@@ -29,8 +29,8 @@ pub struct Migrated {
     pub had_secret: bool,
     /// Whether the sign-in was in the plaintext, so that it should be extended now.
     pub extend: bool,
-    /// A refresh token of the plaintext that is alive but not stored: another sign-in took its
-    /// place.
+    /// A refresh token of the plaintext that is still valid but not stored: another sign-in took
+    /// its place.
     pub stray: Option<Secret>,
     /// Why plaintext is still there.
     pub left: Option<Error>,
@@ -114,7 +114,8 @@ impl Migration<'_> {
         })
     }
 
-    /// For a connection that could not be created. `doctor` finds what cannot be deleted here.
+    /// Cleans up after a connection that could not be created. `doctor` finds what cannot be
+    /// deleted here.
     fn drop_secrets(&self, connection: &Connection) {
         let keychain = self.keychains.of(connection.keychain);
         for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {

@@ -72,7 +72,8 @@ impl Migration<'_> {
             Newer::Neither => migrated.extend = true,
             Newer::Keychain => {
                 migrated.notes.push(Note::KeychainIsNewer);
-                // This connection's former sign-in is spent; one that was made beside it is alive.
+                // This connection's former sign-in is spent; one that was made beside it is still
+                // valid.
                 if migrated.connection.id.as_str() != old.id {
                     migrated.stray = tokens.refresh.map(|refresh| refresh.secret);
                 }
@@ -82,7 +83,8 @@ impl Migration<'_> {
         Ok(())
     }
 
-    /// Stores a client secret that the keychain lacks. Which of two is right, only a person knows.
+    /// Stores a client secret that the keychain lacks. Only a person knows which of the two is
+    /// right.
     fn resume_secret(
         &self,
         session: &Session,

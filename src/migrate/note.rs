@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Note {
     /// The label was taken, too long, or not fit to be shown. Holds the old one.
-    Relabelled(String),
+    Relabeled(String),
     /// Another connection has its id. Holds the old one, which still finds this connection.
     NewId(String),
     /// The file of certificates could not be read; the system's authorities are trusted instead.
@@ -34,7 +34,7 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Relabelled(old) => write!(f, "it was called `{old}` there"),
+            Self::Relabeled(old) => write!(f, "it was called `{old}` there"),
             Self::NewId(old) => write!(
                 f,
                 "another connection has its id `{old}`, so it has a new one"

@@ -113,7 +113,7 @@ pub struct PackageConnection {
     pub refresh: Option<PackageRefreshToken>,
     /// Keys that the package does not write, with their values.
     pub unknown: Vec<(String, Secret)>,
-    /// Its `meta.json` is ours already: importing it was begun.
+    /// Its `meta.json` is already in our format: an import of it began.
     pub is_ours: bool,
     hash: Option<ContentHash>,
 }

@@ -22,7 +22,7 @@ use crate::store::SCHEMA;
 pub(super) const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 /// Where the Python package keeps its store: the platform's configuration directory, and on Windows
-/// also `age_oauth\age_oauth`, which is where its library really puts it.
+/// also `age_oauth\age_oauth`, which is where its library actually creates it.
 #[must_use]
 pub fn usual_places() -> Vec<PathBuf> {
     let mut places: Vec<_> = dirs::config_dir()
@@ -42,7 +42,7 @@ pub struct PackageStore {
     root: PathBuf,
     index: Map<String, Value>,
     active: Option<String>,
-    /// Why the index cannot be read, where that is so. The folders are read all the same.
+    /// Why the index cannot be read; `None` if it can. The folders are read in either case.
     pub damage: Option<Error>,
 }
 
@@ -75,8 +75,8 @@ impl PackageStore {
         &self.root
     }
 
-    /// The id of the connection that is used where none is named: the active one goes before the
-    /// default.
+    /// The id of the connection that is used where none is named: the active one takes precedence
+    /// over the default.
     #[must_use]
     pub fn default_id(&self) -> Option<&str> {
         self.active

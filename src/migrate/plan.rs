@@ -9,6 +9,7 @@ use super::package_connection::PackageConnection;
 use super::package_store::PackageStore;
 use crate::connection::{Connection, ConnectionId, KeychainKind, PortalUrl};
 use crate::context::Context;
+use crate::env;
 use crate::error::{Error, Result};
 use crate::files::Lock;
 use crate::keychain::Keychains;
@@ -21,7 +22,7 @@ use crate::token::Tokens;
 pub struct Options {
     /// Where the secrets go.
     pub keychain: KeychainKind,
-    /// Leave the old store to the old tool: new connections with ids of their own, and no tokens,
+    /// Leave the old store to the old tool: new connections with new IDs, and without tokens,
     /// because two programs must not share a refresh token.
     pub keep_plaintext: bool,
     /// Only plan; no lock is taken and nothing is changed.
@@ -46,7 +47,7 @@ pub enum Plan {
 pub struct NewConnection {
     pub(super) connection: Connection,
     pub(super) old: PackageConnection,
-    /// Certificates of its own, as PEM.
+    /// The certificates that it trusts in addition, as PEM.
     pub(super) ca: Option<Vec<u8>>,
     pub(super) tokens: Option<Tokens>,
     /// Its folder is already where ours would be, so that it is adopted.
@@ -158,8 +159,10 @@ impl<'a> Migration<'a> {
         if old.is_ours && !in_place {
             return Err(Error::Corrupt {
                 path: old.folder,
-                why: "another store of age-oauth has begun to import it; complete the import there (AGE_OAUTH_HOME)"
-                    .into(),
+                why: format!(
+                    "another connection store began to import it; complete the import there ({})",
+                    env::AGE_OAUTH_HOME
+                ),
             });
         }
         let existing = self.existing(id, old.is_ours)?;

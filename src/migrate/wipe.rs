@@ -64,7 +64,7 @@ const OURS: [&str; 5] = [
     UNKNOWN_KEYS_FILE,
 ];
 
-/// Keeps keys that are not the package's: only their owner knows what they are for.
+/// Keeps keys that are not the package's: only a person knows what they are for.
 fn keep_unknown(own: &Path, old: &PackageConnection, notes: &mut Vec<Note>) -> Result<()> {
     if old.unknown.is_empty() {
         return Ok(());

@@ -127,7 +127,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The error for a caller that cannot go on in another way.
+    /// The error for a caller that has no alternative.
     #[must_use]
     pub fn into_error(self, connection: &Connection) -> Error {
         let label = connection.label.to_string();

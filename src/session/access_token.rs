@@ -22,7 +22,7 @@ impl Session {
         // for each other.
         let stored = match self.read_tokens(&self.connection) {
             Ok(tokens) => tokens,
-            // Another process may be signing out. With the lock, we see what came of it.
+            // Another process may be signing out. With the lock, the result is known.
             Err(error) if is_lost(&error) => None,
             Err(error) => {
                 self.record_failure_without_lock(&error);

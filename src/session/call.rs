@@ -45,8 +45,8 @@ impl Session {
     }
 }
 
-/// A token that was renewed a moment ago and is rejected again has another fault than its age, such
-/// as a wrong referer.
+/// If the portal rejects a token that was renewed a moment ago, the cause is not its age; it may be
+/// a wrong Referer.
 fn second_error(error: CallError, http: &Http) -> Error {
     match error {
         CallError::Portal(error) if error.is_invalid_token() => Error::Refused {

@@ -51,16 +51,16 @@ impl Session {
                 }
                 Ok((tokens, Decision::Extended))
             }
-            // The mark stays: the refresh token is of no use, whatever ended it.
+            // The mark stays: the refresh token cannot be used any more, whatever ended it.
             Err(TokenError::Revoked(why)) => Err(self.sign_in_needed(why)),
-            // Nothing was sent, so the refresh token is not spent: take the mark away.
+            // Nothing was sent, so the refresh token is not spent: remove the mark.
             Err(TokenError::Unsent(error)) => {
                 tokens.exchange_started = false;
                 self.store_best_effort(connection, &tokens);
                 Err(error)
             }
             Err(TokenError::Lost(error)) => {
-                self.settle_extension(connection, tokens, secret, Some(error))
+                self.resolve_extension(connection, tokens, secret, Some(error))
             }
             Err(refused @ (TokenError::UnknownGrant | TokenError::Refused(_))) => {
                 self.renew_after_refused_extension(connection, tokens, secret, &refused)
@@ -90,13 +90,13 @@ impl Session {
         Ok((tokens, Decision::Renewed))
     }
 
-    /// Finds out whether the portal carried out an exchange whose answer was never stored: one
-    /// renewal with the old refresh token tells. Where it works, the exchange was not carried out.
+    /// Finds out whether the portal carried out an exchange whose answer was never stored, by one
+    /// renewal with the old refresh token. Where it works, the exchange was not carried out.
     /// Where the portal says that the token is spent, it was; the new refresh token is lost, and a
     /// person must sign in. Any other failure leaves the mark.
     ///
     /// `first` is the error that the exchange itself ended with, if it was just sent.
-    pub(super) fn settle_extension(
+    pub(super) fn resolve_extension(
         &self,
         connection: &Connection,
         mut tokens: Tokens,

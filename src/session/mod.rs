@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `access_token` | decides: the cached token, a renewed one, or a fallback |
 //! | `renew` | gets a new access token, under the renewal lock |
-//! | `extend` | replaces the refresh token, and finds out what became of an exchange without an answer |
+//! | `extend` | replaces the refresh token; resolves an exchange whose answer was lost |
 //! | `sign_in`, `sign_out` | store a new sign-in; revoke and forget one |
 //! | `server_token`, `call`, `identity` | tokens for servers, calls, and whom a token is for |
 //! | `records`, `status` | read and write the keychain records; copy their dates to `meta.json` |

@@ -86,7 +86,7 @@ impl Session {
             (Grant::User { .. }, _) => return Err(self.never_signed_in(connection)),
         };
         self.copy_status(lock, &tokens);
-        // A sign-in that is not extended comes to its end. Say so in time, at every renewal.
+        // A sign-in that is not extended will expire. Warn early, at every renewal.
         let failed_to_extend = was_due && decision != Decision::Extended;
         if tokens.exchange_unsupported || failed_to_extend {
             self.warn_if_expiring(&tokens);
@@ -134,11 +134,11 @@ impl Session {
         // spent. That renews, too, so nothing is left to do unless the caller wants the sign-in
         // extended in any case.
         if tokens.exchange_started {
-            let settled = self.settle_extension(connection, tokens, secret.as_ref(), None)?;
+            let resolved = self.resolve_extension(connection, tokens, secret.as_ref(), None)?;
             if rule != ExtendRule::Now {
-                return Ok(settled);
+                return Ok(resolved);
             }
-            tokens = settled.0;
+            tokens = resolved.0;
         }
         // Extending gets a new access token as well.
         let extension = tokens.extension(rule, self.context.now());

@@ -59,13 +59,13 @@ impl Session {
     pub fn accept(&self, pending: PendingSignIn) -> Result<UsableToken> {
         let PendingSignIn { tokens, username } = pending;
         let (lock, connection) = self.lock()?;
-        // A stored sign-in that cannot be read is replaced all the same.
+        // A stored sign-in that cannot be read is replaced, too.
         let replaced = self.read_tokens(&connection).ok().flatten();
         self.write_tokens(&connection, &tokens)?;
         self.copy_status(&lock, &tokens);
         self.record_sign_in(&lock, |status| status.username = Some(username));
-        // Revoking may take long, and what it revokes is stored nowhere any more: let other
-        // processes go on.
+        // Revoking may take long, and what it revokes is no longer stored: do not make
+        // other processes wait.
         drop(lock);
         if let Some(replaced) = replaced {
             self.revoke(&replaced);
@@ -95,8 +95,8 @@ impl Session {
         Ok((token, info))
     }
 
-    /// Writes to `meta.json` that, when and where this connection signed in. The last failure is
-    /// over with that.
+    /// Writes to `meta.json` that, when and where this connection signed in. Clears the last
+    /// failure.
     fn record_sign_in(&self, lock: &RenewalLock, change: impl FnOnce(&mut Status)) {
         let now = self.context.now();
         self.update_status_best_effort(lock, |status| {

@@ -29,6 +29,7 @@ impl Session {
     pub fn sign_out(&self, keep_remote: bool) -> Result<SignedOut> {
         let (lock, connection) = self.lock()?;
         let outcome = self.forget_tokens(&connection, keep_remote)?;
+        // The copies in `meta.json` come last: they must not say "signed out" before that is true.
         self.store.update(&lock, |connection| {
             connection.status = Status::default();
         })?;
@@ -48,12 +49,14 @@ impl Session {
         // A record that is damaged, or was stored for another portal or client ID, is deleted, but
         // its tokens are sent nowhere.
         let tokens = self.read_tokens(connection).ok().flatten();
+        // Revoke while the refresh token is still stored: afterwards it could not be sent any more.
         let outcome = match &tokens {
             Some(_) if keep_remote => SignedOut::Forgotten,
             Some(tokens) if self.revoke(tokens) => SignedOut::Revoked,
             Some(_) => SignedOut::NotRevoked,
             None => SignedOut::Forgotten,
         };
+        // Delete it here even if the portal could not be reached: signing out must work offline.
         let found = self
             .keychain
             .delete(&Item::of(connection, ItemKind::Tokens))

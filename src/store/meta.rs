@@ -94,7 +94,7 @@ impl ConnectionStore {
 
     /// The bytes of a `meta.json`: the connection's fields over those in `document`, so that fields
     /// of later versions stay. A document that could not be read again is an error.
-    pub(crate) fn serialise(
+    pub(crate) fn serialize(
         &self,
         mut document: Map<String, Value>,
         connection: &Connection,

@@ -80,8 +80,8 @@ pub struct Plaintext {
 }
 
 impl Plaintext {
-    /// The command that imports such a connection. Without the feature `migrate` there is none, and the folders of the
-    /// Python package are listed as broken.
+    /// The command that imports such a connection. Without the feature `migrate`, there is no such
+    /// command, and the folders of the Python package are listed as broken.
     pub const IMPORT: &'static str = "age-oauth connections import";
 }
 

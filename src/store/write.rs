@@ -68,7 +68,7 @@ impl ConnectionStore {
             if let Some(pem) = ca {
                 files::write(&draft.join("ca.pem"), pem)?;
             }
-            let meta = self.serialise(Map::new(), connection)?;
+            let meta = self.serialize(Map::new(), connection)?;
             files::write(&draft.join("meta.json"), &meta)?;
             // One rename makes the whole connection visible at once.
             fs::rename(&draft, &target).map_err(Error::file(FileAction::Create, &target))?;
@@ -82,8 +82,9 @@ impl ConnectionStore {
         filled
     }
 
-    /// Turns a folder of the Python package, which is in this store, into a connection. Fields that this version does not
-    /// know stay in `meta.json`. The caller locked the folder with [`Self::lock_folder`].
+    /// Turns a folder of the Python package, which is in this store, into a connection. Fields that
+    /// this version does not know stay in `meta.json`. The caller has locked the folder with
+    /// [`Self::lock_folder`].
     #[cfg(feature = "migrate")]
     pub(crate) fn adopt(
         &self,
@@ -161,7 +162,7 @@ impl ConnectionStore {
     }
 
     fn write_meta(&self, document: Map<String, Value>, connection: &Connection) -> Result<()> {
-        let bytes = self.serialise(document, connection)?;
+        let bytes = self.serialize(document, connection)?;
         files::write(&self.meta_path(&connection.id), &bytes)
     }
 
@@ -180,6 +181,7 @@ impl ConnectionStore {
         // From here on the folder is not a connection any more, and every process that finds it may
         // delete it.
         files::rename(&self.meta_path(&id), &folder.join(REMOVED))?;
+        // The label and the default are free for other connections now.
         if let Some(label) = label {
             self.release_label(&label, &id)?;
         }

@@ -54,9 +54,9 @@ pub(super) fn check_connection(connection: &Connection) {
     assert_eq!(folder.components().count(), 4);
 }
 
-/// It is read as it was written, whatever later versions added.
+/// It is read as it was written, also with fields that later versions add.
 pub(super) fn check_written(document: &Map<String, Value>, connection: &Connection) {
-    let bytes = store().serialise(document.clone(), connection).unwrap();
+    let bytes = store().serialize(document.clone(), connection).unwrap();
     let again = parse_object(&bytes, Path::new("")).unwrap();
     let mut read = store().parse_meta(&connection.id, &again).unwrap();
     let mut expected = connection.clone();
@@ -76,7 +76,7 @@ pub(super) fn check_written(document: &Map<String, Value>, connection: &Connecti
     }
     assert_eq!(read, expected);
     let ours = parse_object(
-        &store().serialise(Map::new(), connection).unwrap(),
+        &store().serialize(Map::new(), connection).unwrap(),
         Path::new(""),
     )
     .unwrap();
@@ -87,7 +87,7 @@ pub(super) fn check_written(document: &Map<String, Value>, connection: &Connecti
         let held = ours.contains_key(name) || kept == Some(value) || !is_exact;
         assert!(held, "{name}: {value} became {kept:?}");
     }
-    assert_eq!(store().serialise(again, &read).unwrap(), bytes);
+    assert_eq!(store().serialize(again, &read).unwrap(), bytes);
 }
 
 /// A connection card, as it is and with a digest that fits.
@@ -177,7 +177,8 @@ where
     assert_eq!(&text.parse::<T>().unwrap(), value);
 }
 
-/// A token of the portal's goes below the portal's root and nowhere else; none travels in the address.
+/// A token of the portal goes below the portal's root and nowhere else. The address has no token in
+/// it.
 fn check_target(target: &Target, root: &str) {
     let address = target.address();
     let url = Url::parse(address).unwrap();

@@ -1,8 +1,9 @@
-//! For the tests alone: the fuzz targets of `tests/fuzz`, and what the integration tests reach that is not public.
+//! For the tests alone: the fuzz targets of `tests/fuzz`, and what the integration tests reach that
+//! is not public.
 //!
-//! Each fuzz target reads input that comes from elsewhere, whatever it is, and asserts what must hold. The unit tests run
-//! every target on its committed inputs and on random ones. Inputs are text where that is possible, so that people can
-//! write and read them; a line `%%` separates their parts.
+//! Each fuzz target reads input from elsewhere, whatever it is, and asserts what must hold. The
+//! unit tests run every target on its committed inputs and on random ones. Inputs are text where
+//! that is possible, so that people can write and read them; a line `%%` separates their parts.
 
 #![allow(
     missing_docs,
@@ -55,7 +56,8 @@ pub const TARGETS: &[Target] = &[
     ("vault", vault),
 ];
 
-/// Stands for what must not be shown. Long enough to be found by no accident, and lower case, as host names become.
+/// In place of what must not be shown. Long enough that no match is an accident, and in lower case,
+/// as host names become.
 const CANARY: &str = "canary-0123456789abcdef";
 
 /// The parts of an input.
@@ -76,14 +78,15 @@ fn parts(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// An error plays with no terminal and does not repeat what must not be shown.
+/// An error has no control characters and does not repeat what must not be shown.
 fn check_error(error: Error) {
     for form in check_shown(error) {
         assert!(!form.contains(CANARY), "{form:?}");
     }
 }
 
-/// An error plays with no terminal, neither as text nor as JSON. Every form that it is shown in.
+/// An error has no control characters, neither as text nor as JSON. Returns every form in which it
+/// is shown.
 fn check_shown(error: Error) -> Vec<String> {
     #[allow(unused_mut)] // Without the command line that is all.
     let mut shown = vec![error.to_string(), format!("{error:?}")];

@@ -33,7 +33,7 @@ thread_local! {
     static STAGE: (Http, Connection) = stage();
 }
 
-/// What stands for the network. The last answer comes again and again.
+/// In place of the network. The last answer is repeated.
 pub(crate) fn next_answer() -> RawResponse {
     LINE.with_borrow_mut(|line| {
         line.asked += 1;
@@ -50,7 +50,7 @@ pub(crate) fn next_answer() -> RawResponse {
     })
 }
 
-/// What stands for waiting.
+/// In place of waiting.
 pub(crate) fn note_wait(wait: Duration) {
     LINE.with_borrow_mut(|line| line.waits.push(wait));
 }
@@ -101,7 +101,7 @@ fn received(part: &[u8]) -> RawResponse {
         }
     }
     RawResponse {
-        // The parser of HTTP lets no other status through.
+        // The HTTP parser accepts no other status.
         status: first
             .trim()
             .parse()
@@ -272,10 +272,10 @@ fn check_renewed(
     match outcome {
         Ok(granted) => check_granted(&granted, now),
         Err(error) => {
-            // A sign-in is given up by the portal's own word alone.
-            let told = |body: &Zeroizing<Vec<u8>>| body.windows(3).any(|word| word == b"498");
+            // Only the portal's own code ends a sign-in.
+            let has_code = |body: &Zeroizing<Vec<u8>>| body.windows(3).any(|word| word == b"498");
             if matches!(error, TokenError::Revoked(_)) {
-                assert!(bodies.iter().any(told));
+                assert!(bodies.iter().any(has_code));
             }
             check_error(error.into_error(connection));
         }
@@ -315,7 +315,7 @@ fn check_portal_error(error: &PortalError) {
     }
 }
 
-/// An answer is one that came, and no error in disguise.
+/// An answer is one that was sent, and not an error.
 fn check_answer(answer: &ApiResponse, bodies: &[Zeroizing<Vec<u8>>]) {
     assert!(bodies.iter().any(|body| ***body == *answer.bytes()));
     assert_eq!(format!("{answer:?}"), "ApiResponse(…)");

@@ -39,7 +39,7 @@ pub fn record(input: &[u8]) {
     }
 }
 
-/// No date makes the arithmetic of lives fail.
+/// No date makes the arithmetic of lifetimes fail.
 fn check_times(tokens: &mut Tokens) {
     let now = Timestamp::from_second(1_790_000_000).unwrap();
     for now in [Timestamp::MIN, now, Timestamp::MAX] {
@@ -128,12 +128,12 @@ const MAGIC: &str = "age-oauth-parts:1:";
 /// A manifest is shorter.
 const LIMIT: usize = 128;
 
-/// Lines of a play: `write 300 text` (repeated to that length), `stop 3 300 text` (the same, interrupted after so many changes),
-/// `part a.1 text` and `part a.1` (another program writes or deletes a part), `item text` (it writes over the item), `erase`,
-/// `erase 2` (interrupted).
+/// Lines of a script: `write 300 text` (repeated to that length), `stop 3 300 text` (the same,
+/// interrupted after so many changes), `part a.1 text` and `part a.1` (another program writes or
+/// deletes a part), `item text` (it writes over the item), `erase`, `erase 2` (interrupted).
 pub fn split(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let mut play = Play {
+    let mut run = Run {
         items: Memory {
             items: RefCell::default(),
             left: Cell::new(usize::MAX),
@@ -143,29 +143,29 @@ pub fn split(input: &[u8]) {
         is_known: true,
         is_sound: true,
     };
-    // Longer plays tell nothing more.
+    // Longer scripts find nothing more.
     for line in text.lines().take(20) {
-        play.act(line);
-        play.check();
+        run.act(line);
+        run.check();
     }
-    play.write(usize::MAX, "short");
-    play.check();
-    assert_eq!(play.item().as_deref(), Some("short"));
-    play.erase(usize::MAX);
-    play.check();
+    run.write(usize::MAX, "short");
+    run.check();
+    assert_eq!(run.item().as_deref(), Some("short"));
+    run.erase(usize::MAX);
+    run.check();
 }
 
-struct Play {
+struct Run {
     items: Memory,
     /// What is stored.
     known: Option<String>,
     /// Whether that is known.
     is_known: bool,
-    /// Nobody touched what belongs to it.
+    /// No other program changed what belongs to it.
     is_sound: bool,
 }
 
-impl Play {
+impl Run {
     fn act(&mut self, line: &str) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (first, more) = rest.split_once(' ').unwrap_or((rest, ""));

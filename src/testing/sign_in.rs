@@ -36,7 +36,7 @@ thread_local! {
     static ATTEMPTS: [(SignInAttempt, String); 3] = attempts();
 }
 
-/// The text, in which `{STATE}` and `{URL}` stand for what nobody knows beforehand.
+/// The text, in which `{STATE}` and `{URL}` stand for what is known only at run time.
 fn filled(text: &str, sign_in: &SignInAttempt, state: &str) -> String {
     text.replace("{STATE}", state)
         .replace("{URL}", sign_in.url())

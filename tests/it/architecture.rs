@@ -154,7 +154,8 @@ fn module(file: &str) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Every import between top-level modules. Tests, and what is compiled for them alone, may import all.
+/// Every import between top-level modules. Tests, and what is compiled for them alone, may import
+/// all.
 fn imports() -> BTreeSet<Import> {
     let exports = exports();
     let mut imports = BTreeSet::new();
@@ -209,7 +210,7 @@ fn no_modules_import_each_other() {
         graph.entry(to.clone()).or_default();
         graph.entry(from).or_default().insert(to);
     }
-    // What imports nothing that is left is no part of a circle.
+    // What imports nothing that is left is not part of a circle.
     while let Some(free) = graph
         .iter()
         .find(|(_, imports)| imports.is_empty())
@@ -239,7 +240,8 @@ fn upper_modules_are_imported_by_few() {
     }
 }
 
-/// What several commands use is in `cli/shared`. Only the two `mod.rs` know all commands, to start them.
+/// What several commands use is in `cli/shared`. Only the two `mod.rs` know all commands, to start
+/// them.
 #[test]
 fn commands_do_not_import_each_other() {
     let mut commands = 0;
@@ -286,4 +288,46 @@ fn only_the_program_uses_the_command_line() {
             assert!(uses.is_empty(), "src/{file}: {uses:?}");
         }
     }
+}
+
+/// The page has the layers as they are here, and every source file, tests aside.
+#[test]
+fn the_map_shows_the_layers_and_every_file() {
+    let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let map = fs::read_to_string(map).unwrap().replace("\r\n", "\n");
+    let drawn = map.split_once("## Layers").unwrap().1;
+    let drawn = drawn.split("```").nth(1).unwrap();
+    let drawn: Vec<BTreeSet<&str>> = drawn
+        .lines()
+        .filter(|line| !line.is_empty())
+        // Between the modules and their description are many blanks, between modules some.
+        .map(|line| line[..36].split_whitespace().collect())
+        .collect();
+    let layers = LAYERS.iter().rev();
+    let layers: Vec<BTreeSet<&str>> = layers
+        .map(|layer| layer.iter().copied().collect())
+        .collect();
+    assert_eq!(drawn, layers, "docs/architecture.md, Layers");
+
+    let listed = map.split_once("## Files").unwrap().1;
+    let listed = listed.split("\n## ").next().unwrap();
+    let listed: BTreeSet<String> = listed
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|path| Path::new(path).extension().is_some_and(|end| end == "rs"))
+        .map(str::to_owned)
+        .collect();
+    let files: BTreeSet<String> = sources()
+        .iter()
+        .map(|path| name(path))
+        .filter(|file| !file.ends_with("tests.rs") && !file.contains("/tests/"))
+        .collect();
+    let missing: Vec<_> = files.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&files).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "docs/architecture.md, Files: missing {missing:?}, gone {gone:?}"
+    );
 }

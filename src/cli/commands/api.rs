@@ -16,10 +16,8 @@ use crate::error::{Error, FileAction};
 use crate::federation::{is_secret_parameter, Target};
 use crate::files::{self, UserOutput};
 use crate::http::ApiCall;
+use crate::policy::command_line::MAX_PAGES;
 use crate::session::Session;
-
-/// More pages than any honest portal has of one thing.
-const MOST_PAGES: usize = 1000;
 
 /// The largest page that portals give.
 const PAGE: &str = "100";
@@ -139,7 +137,7 @@ fn pages(
         .find(|(name, _)| name == "start")
         .and_then(|(_, value)| value.parse().ok())
         .unwrap_or(1_i64);
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         fields.retain(|(name, _)| name != "start");
         fields.push(("start".into(), start.to_string()));
         let call = ApiCall {
@@ -170,7 +168,7 @@ fn pages(
         }
     }
     Err(Failure::failed(format!(
-        "there are more than {MOST_PAGES} pages; narrow it down with -f"
+        "there are more than {MAX_PAGES} pages; narrow it down with -f"
     )))
 }
 

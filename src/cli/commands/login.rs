@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
-use crate::cli::json::{Identity, LoginAnswer, LoginStarted, Time};
+use crate::cli::json::{known, Identity, LoginAnswer, LoginStarted, Time};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, RedirectUri};
@@ -17,17 +17,9 @@ use crate::error::{Error, Refusal, SignInNeeded, Unreachable};
 use crate::event::{Event, Wait};
 use crate::loopback::Listener;
 use crate::oauth::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
+use crate::policy::command_line::{SHORT_SIGN_IN, SIGN_IN_POLL_INTERVAL, SIGN_IN_TIMEOUT};
 use crate::policy::ExtendRule;
 use crate::session::{PendingSignIn, Session, UsableToken};
-
-/// How long a person may take.
-const SIGN_IN_TIME: Duration = Duration::from_secs(5 * 60);
-
-/// How often the two ways that a code can take are looked at in turn.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// A sign-in shorter than this surprises people: the portal's administrator limits it.
-const SHORT_SIGN_IN: i64 = 24 * 3600;
 
 /// Sign in with your browser
 #[derive(Args, Debug, Default)]
@@ -97,8 +89,8 @@ fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginAr
     let connection = session.connection();
     if args.json {
         return ctx.answer_json(&LoginAnswer {
-            application: Some(info.title),
-            app_id: Some(info.app_id),
+            application: known(&info.title),
+            app_id: known(&info.app_id),
             ..as_json(connection, &issued)
         });
     }
@@ -146,7 +138,7 @@ fn tell(
         let when = local_and_left(end, now, &ctx.system.zone);
         ctx.answer(&format!("Signed in until: {when}"))?;
         let left = end.duration_since(now).as_secs();
-        if left < SHORT_SIGN_IN {
+        if left < SHORT_SIGN_IN.as_secs() {
             ctx.console.warn(&format!(
                 "this portal allows sign-ins of {} only; its administrator can allow more",
                 humanize(left)
@@ -228,7 +220,7 @@ fn obtain(
     };
     announce(ctx, &sign_in, args, listener.is_some())?;
     ctx.system.ask.expect_interruption();
-    let end = Instant::now() + ctx.bound(SIGN_IN_TIME);
+    let end = Instant::now() + ctx.bound(SIGN_IN_TIMEOUT);
     prompt(ctx, listener.is_some());
     let waiting = listener.is_some() && !ctx.person();
     if waiting {
@@ -301,7 +293,8 @@ fn wait_for(
             let uri = sign_in.redirect_uri().as_str().to_owned();
             return Err(needed(session, SignInNeeded::TimedOut(uri)));
         }
-        let callback = listener.and_then(|listener| listener.wait(sign_in, LOOK.min(left)));
+        let callback =
+            listener.and_then(|listener| listener.wait(sign_in, SIGN_IN_POLL_INTERVAL.min(left)));
         if let Some(returned) = callback {
             return judge(session, returned).map(Some);
         }
@@ -401,7 +394,7 @@ fn agrees(ctx: &mut CommandContext, question: &str, lines: &mut Lines) -> Result
         return Ok(ctx.system.ask.confirm(question, false)?);
     }
     ctx.console.print(&format!("{question} [y/N]"));
-    let bound = ctx.bound(SIGN_IN_TIME);
+    let bound = ctx.bound(SIGN_IN_TIMEOUT);
     Ok(match lines.wait(ctx, bound) {
         Line::Text(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
         _ => false,

@@ -8,7 +8,7 @@ use clap::{Args, Command};
 use clap_mangen::roff::{bold, roman, Roff};
 use clap_mangen::Man;
 
-use crate::cli::exit_code;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::shared::help::{self, EXAMPLES};
@@ -143,7 +143,7 @@ fn files(roff: &mut Roff) {
 
 fn exit_status(roff: &mut Roff) {
     roff.control("SH", ["EXIT STATUS"]);
-    for code in exit_code::ALL {
+    for code in ExitCode::ALL {
         term(roff, &code.number().to_string(), code.meaning());
     }
 }

@@ -23,19 +23,11 @@ use crate::connection::Connection;
 use crate::error::{Error, Refusal};
 use crate::event::{Decision, Event, Wait};
 use crate::keychain::Keychains;
+use crate::policy::command_line::{CLOCK_POLL_INTERVAL, REFRESHES_AT_ONCE, REFRESHES_PER_PORTAL};
 use crate::policy::ExtendRule;
 use crate::session::{RefreshOutcome, Session};
 use crate::store::{ConnectionStore, Listing};
 use crate::util::lock;
-
-/// How many connections of one portal are renewed at the same time: a portal has other work.
-const PER_PORTAL: usize = 2;
-
-/// How many in all; each mostly waits for an answer.
-const AT_ONCE: usize = 16;
-
-/// The longest sleep between two looks at the clock, which may be set and stands still while a machine sleeps.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Renew the access token, and extend the sign-in if that is due
 #[derive(Args, Debug, Default)]
@@ -151,7 +143,7 @@ fn wait_for(ctx: &CommandContext, connection: &Connection, gap: Timestamp, patie
         if left.is_zero() {
             break;
         }
-        thread::sleep(left.min(POLL_INTERVAL));
+        thread::sleep(left.min(CLOCK_POLL_INTERVAL));
     }
     ctx.context.emit(&Event::WaitOver);
 }
@@ -183,6 +175,7 @@ struct Done {
 }
 
 /// What became of all.
+#[derive(Default)]
 struct Summary {
     json: bool,
     renewed: usize,
@@ -195,6 +188,18 @@ struct Summary {
 }
 
 impl Summary {
+    /// Counts a connection whose files cannot be read, by the name of its folder.
+    fn fail_broken(&mut self, ctx: &CommandContext, error: Error) {
+        let name = broken_folder(&error)
+            .and_then(Path::file_name)
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let failure = Failure::from(error);
+        ctx.event_log.failed(&failure);
+        self.fail(ctx, &name, &failure);
+    }
+
     fn fail(&mut self, ctx: &CommandContext, name: &str, failure: &Failure) {
         failure.print(&ctx.console);
         self.worst = self.worst.worse(failure.exit_code());
@@ -239,6 +244,15 @@ impl Summary {
         }
         text
     }
+
+    /// The worst failure; else that the answer could not be written.
+    fn outcome(self) -> Outcome {
+        match (self.worst, self.unheard) {
+            (ExitCode::Done, None) => Ok(()),
+            (ExitCode::Done, Some(failure)) => Err(failure),
+            (worst, _) => Err(Failure::Multiple { worst }),
+        }
+    }
 }
 
 fn all(
@@ -258,12 +272,7 @@ fn all(
     }
     let mut summary = Summary {
         json,
-        renewed: 0,
-        extended: 0,
-        waiting: 0,
-        failed: Vec::new(),
-        worst: ExitCode::Done,
-        unheard: None,
+        ..Summary::default()
     };
     let Listing {
         connections,
@@ -271,21 +280,30 @@ fn all(
         ..
     } = listing;
     for error in broken {
-        let name = broken_folder(&error)
-            .and_then(Path::file_name)
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let failure = Failure::from(error);
-        ctx.event_log.failed(&failure);
-        summary.fail(ctx, &name, &failure);
+        summary.fail_broken(ctx, error);
     }
     let keychains = ctx.keychains(store);
     let jobs = connections
         .into_iter()
         .map(|connection| job(ctx, store, &keychains, connection))
         .collect();
-    let mut later = side_by_side(ctx, jobs, rule, patience, &mut summary);
+    let later = side_by_side(ctx, jobs, rule, patience, &mut summary);
+    extend_later(ctx, later, rule, patience, &mut summary);
+    if !json {
+        let told = ctx.answer(&summary.summary());
+        summary.hear(told);
+    }
+    summary.outcome()
+}
+
+/// Extends the sign-ins that wait for a gap, the earliest gap first, as long as `--wait` allows.
+fn extend_later(
+    ctx: &mut CommandContext,
+    mut later: Vec<(Timestamp, Done)>,
+    rule: ExtendRule,
+    patience: &WaitBudget,
+    summary: &mut Summary,
+) {
     while let Some((gap, done)) = take_earliest(&mut later) {
         if time_to(ctx, gap) > patience.left().unwrap_or_default() {
             summary.count(ctx, &done);
@@ -297,15 +315,6 @@ fn all(
             Some(gap) => later.push((gap, done)),
             None => summary.count(ctx, &done),
         }
-    }
-    if !json {
-        let told = ctx.answer(&summary.summary());
-        summary.hear(told);
-    }
-    match (summary.worst, summary.unheard) {
-        (ExitCode::Done, None) => Ok(()),
-        (ExitCode::Done, Some(failure)) => Err(failure),
-        (worst, _) => Err(Failure::Multiple { worst }),
     }
 }
 
@@ -334,7 +343,7 @@ fn side_by_side(
     let (sender, done) = mpsc::channel();
     let mut later = Vec::new();
     thread::scope(|scope| {
-        let count = AT_ONCE.min(lock(&by_portal).len());
+        let count = REFRESHES_AT_ONCE.min(lock(&by_portal).len());
         for _ in 0..count {
             let (by_portal, sender) = (&by_portal, sender.clone());
             scope.spawn(move || work(by_portal, rule, &sender));
@@ -353,7 +362,7 @@ fn side_by_side(
 
 /// Each lane is worked through in order by one thread.
 fn by_portal(jobs: Vec<Job>) -> VecDeque<Vec<Job>> {
-    let mut portals: BTreeMap<String, [Vec<Job>; PER_PORTAL]> = BTreeMap::new();
+    let mut portals: BTreeMap<String, [Vec<Job>; REFRESHES_PER_PORTAL]> = BTreeMap::new();
     for job in jobs {
         let host = job.connection().portal.host().to_owned();
         let by_portal = portals.entry(host).or_default();
@@ -415,7 +424,11 @@ fn tell(
     let done = match issued.decision {
         Decision::Extended => "extended",
         Decision::Cached => "good",
-        _ => "renewed",
+        Decision::Renewed
+        | Decision::RenewedByAnother
+        | Decision::Fallback
+        | Decision::SignedIn
+        | Decision::SignedOut => "renewed",
     };
     let mut line = format!("[OK] {}: {done}", escape(connection.label.as_str()));
     let (what, end) = issued

@@ -121,7 +121,7 @@ fn as_json<'a>(session: &Session, issued: &'a UsableToken, now: Timestamp) -> To
     }
 }
 
-/// Whether a person must sign in within 3 days, because the portal does not extend this sign-in.
+/// Whether a person must sign in within [`policy::EXPIRES_SOON`], because the portal does not extend this sign-in.
 fn ends_soon(connection: &Connection, issued: &UsableToken, now: Timestamp) -> bool {
     let soon = issued
         .sign_in_expires_at

@@ -11,10 +11,8 @@ use crate::cli::CommandContext;
 use crate::env;
 use crate::error::{Error, FileAction};
 use crate::keychain::{OldKey, VaultKey};
+use crate::policy::command_line::MIN_PASSPHRASE_CHARACTERS;
 use crate::secret::Secret;
-
-/// A shorter passphrase is guessed by those who get hold of a copy.
-const SHORTEST: usize = 12;
 
 /// Change the key of the vault
 #[derive(Debug, Subcommand)]
@@ -145,10 +143,12 @@ fn passphrase(ctx: &mut CommandContext) -> Result<Secret, Failure> {
 }
 
 fn long_enough(text: &str) -> Result<(), String> {
-    if text.chars().count() >= SHORTEST {
+    if text.chars().count() >= MIN_PASSPHRASE_CHARACTERS {
         Ok(())
     } else {
-        Err(format!("a passphrase has at least {SHORTEST} characters"))
+        Err(format!(
+            "a passphrase has at least {MIN_PASSPHRASE_CHARACTERS} characters"
+        ))
     }
 }
 

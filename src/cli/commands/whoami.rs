@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::failure::Outcome;
 use crate::cli::format::escape;
-use crate::cli::json::{self, WhoamiAnswer};
+use crate::cli::json::{self, known, WhoamiAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
@@ -87,7 +87,6 @@ fn tell_application(
     json: bool,
 ) -> Outcome {
     if json {
-        let known = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         return ctx.answer_json(&WhoamiAnswer {
             identity: json::Identity::of(connection),
             username: None,

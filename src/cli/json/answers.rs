@@ -2,7 +2,7 @@
 
 use super::{json_object, LogDecision, Severity, SignInState, Time, Word};
 use crate::cli::exit_code::FailureKind;
-use crate::cli::format::verify_ssl;
+use crate::cli::format::{split_failure, verify_ssl};
 use crate::connection::{Connection, ConnectionId, Grant};
 use crate::error::KeychainReason;
 use crate::event::Decision;
@@ -49,10 +49,11 @@ json_object! {
         pub(crate) expires_epoch: i64,
         /// The same in seconds from now.
         pub(crate) expires_in: i64,
-        /// When the sign-in expires; `null` for an application, and where the portal does not say.
+        /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
+        /// refresh token was issued (assumed); `null` for an application.
         pub(crate) refresh_expires_at: Option<Time>,
-        /// Whether the sign-in expires within three days and cannot be extended, so that a person
-        /// must sign in before.
+        /// Whether the sign-in expires within `{EXPIRES_SOON}` and cannot be extended, so that a
+        /// person must sign in before.
         pub(crate) sign_in_ends_soon: bool,
         /// The `Referer` that requests with this token must send; `null` if none is needed.
         pub(crate) referer: Option<String>,
@@ -77,6 +78,11 @@ json_object! {
     }
 }
 
+/// A text from the portal; `None` where the portal left it empty.
+pub(crate) fn known(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
 json_object! {
     /// The new sign-in.
     pub(crate) struct LoginAnswer {
@@ -84,13 +90,15 @@ json_object! {
         pub(crate) identity: Identity,
         /// Who signed in; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The application's title; `null` for a user connection.
+        /// The application's title; `null` for a user connection, and where the portal does not say.
         pub(crate) application: Option<String>,
-        /// The application's client ID, as the portal names it; `null` for a user connection.
+        /// The application's client ID; `null` for a user connection, and where the portal does not
+        /// say.
         pub(crate) app_id: Option<String>,
         /// When the access token expires.
         pub(crate) expires_at: Time,
-        /// When the sign-in expires; `null` for an application, and where the portal does not say.
+        /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
+        /// refresh token was issued (assumed); `null` for an application.
         pub(crate) refresh_expires_at: Option<Time>,
     }
 }
@@ -114,9 +122,11 @@ json_object! {
         pub(crate) identity: Identity,
         /// The user; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The application's title; `null` for a user connection and with `--offline`.
+        /// The application's title; `null` for a user connection, with `--offline`, and where the
+        /// portal does not say.
         pub(crate) application: Option<String>,
-        /// The application's client ID; `null` for a user connection.
+        /// The application's client ID; `null` for a user connection, and where the portal does not
+        /// say.
         pub(crate) app_id: Option<String>,
         /// The ID of the item that registers the application; `null` for a user connection, with
         /// `--offline`, and where the portal does not say.
@@ -138,7 +148,8 @@ json_object! {
         pub(crate) decision: Word<Decision>,
         /// When the access token expires.
         pub(crate) expires_at: Time,
-        /// When the sign-in expires; `null` for an application, and where the portal does not say.
+        /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
+        /// refresh token was issued (assumed); `null` for an application.
         pub(crate) refresh_expires_at: Option<Time>,
         /// From when on the sign-in can be extended without ending a token that is in use; `null` if
         /// no extension is due.
@@ -155,7 +166,8 @@ json_object! {
         pub(crate) signed_in_at: Option<Time>,
         /// When the portal issued the refresh token; `null` if there is none.
         pub(crate) refresh_issued_at: Option<Time>,
-        /// When the sign-in expires; `null` if there is none, or where the portal does not say.
+        /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
+        /// refresh token was issued (assumed); `null` if there is no sign-in.
         pub(crate) refresh_expires_at: Option<Time>,
         /// Whether the portal can extend the sign-in; `null` while that is not known.
         pub(crate) extendable: Option<bool>,
@@ -178,7 +190,7 @@ impl StoredFacts {
         let (last_failure_at, last_failure) = status
             .last_failure
             .as_deref()
-            .map(crate::cli::format::dated)
+            .map(split_failure)
             .map_or((None, None), |(at, what)| (at, Some(what.to_owned())));
         Self {
             username: status.username.clone(),

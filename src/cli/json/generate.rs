@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
+
 #[cfg(feature = "migrate")]
 use super::ImportAnswer;
 use super::{
@@ -16,10 +18,11 @@ use super::{
     LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer, Time,
     TokenAnswer, WarningLine, WhoamiAnswer, Word, Words, FORMAT_VERSION,
 };
-use crate::cli::exit_code::documentation::{reason, REASONS};
-use crate::cli::exit_code::FailureKind;
-use crate::cli::exit_code::ALL;
+use crate::cli::exit_code::documentation::reason;
+use crate::cli::exit_code::{ExitCode, FailureKind};
+use crate::error::KeychainReason;
 use crate::event::Decision;
+use crate::policy;
 
 /// How a Rust type appears in JSON.
 pub(crate) trait JsonType {
@@ -66,11 +69,32 @@ impl Field {
         fields.push(Self {
             name,
             json_type: T::name(),
-            description: comment.trim().to_owned(),
+            description: with_numbers(comment.trim()),
             words: T::words(),
             may_be_absent: serde.contains("skip_serializing_if"),
         });
     }
+}
+
+/// Puts numbers of the policy in place of their names in braces.
+fn with_numbers(comment: &str) -> String {
+    let numbers = [
+        ("`{ASSUMED_REFRESH_LIFE}`", policy::ASSUMED_REFRESH_LIFE),
+        ("`{EXPIRES_SOON}`", policy::EXPIRES_SOON),
+    ];
+    let mut text = comment.to_owned();
+    for (name, duration) in numbers {
+        text = text.replace(name, &in_days(duration));
+    }
+    assert!(!text.contains('{'), "a number without a value: {text}");
+    text
+}
+
+/// `14 days`
+fn in_days(duration: SignedDuration) -> String {
+    let days = duration.as_hours() / 24;
+    assert_eq!(SignedDuration::from_hours(days * 24), duration);
+    format!("{days} days")
 }
 
 macro_rules! scalar {
@@ -229,7 +253,7 @@ a field is renamed or removed, or changes its meaning. A *time* is a string, RFC
 fn codes_table() -> String {
     let mut text =
         String::from("| code | `kind` | meaning | try again later? |\n|---|---|---|---|\n");
-    for code in ALL {
+    for code in ExitCode::ALL {
         let kinds: Vec<String> = code
             .kinds()
             .iter()
@@ -248,7 +272,7 @@ fn codes_table() -> String {
 /// The table of exit codes in the README.
 fn short_codes_table() -> String {
     let mut text = String::from("| code | meaning | try again later? |\n|---|---|---|\n");
-    for code in ALL {
+    for code in ExitCode::ALL {
         let (number, meaning, again) = (code.number(), code.meaning(), code.try_again());
         let _ = writeln!(text, "| {number} | {meaning} | {again} |");
     }
@@ -258,8 +282,8 @@ fn short_codes_table() -> String {
 /// The table of the keychain's failures in `docs/exit-codes.md`.
 fn reasons_table() -> String {
     let mut text = String::from("| `reason` | meaning | what to do |\n|---|---|---|\n");
-    for one in REASONS {
-        let (meaning, remedy) = reason(one);
+    for one in KeychainReason::ALL {
+        let (meaning, remedy) = reason(*one);
         let _ = writeln!(text, "| `{}` | {meaning} | {remedy} |", one.as_str());
     }
     text
@@ -288,8 +312,8 @@ Generated from src/cli/json by ``AGE_OAUTH_UPDATE_DOCS=1 cargo test --lib json::
         let _ = writeln!(text, "DECISION_{} = \"{word}\"", word.to_uppercase());
     }
     text.push_str("\n#: The words of `kind`, and the exit code of each.\nKINDS = {\n");
-    for kind in crate::cli::exit_code::documentation::KINDS {
-        let (word, code) = (FailureKind::as_str(kind), kind.exit_code().number());
+    for kind in FailureKind::ALL {
+        let (word, code) = (kind.as_str(), kind.exit_code().number());
         let _ = writeln!(text, "    \"{word}\": {code},");
     }
     text.push_str("}\n");

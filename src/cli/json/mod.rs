@@ -18,7 +18,7 @@ use super::format::json_text;
 use crate::util::rfc3339;
 
 pub(crate) use answers::{
-    CheckAnswer, ConnectionAnswer, DoctorAnswer, ErrorBody, ErrorLine, Identity, InfoAnswer,
+    known, CheckAnswer, ConnectionAnswer, DoctorAnswer, ErrorBody, ErrorLine, Identity, InfoAnswer,
     LogLine, LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer,
     StoredFacts, TokenAnswer, WarningLine, WhoamiAnswer,
 };

@@ -1,9 +1,12 @@
 //! The fields whose values are fixed words, with the meaning of each word.
 
 use super::Words;
+#[cfg(test)]
+use crate::cli::exit_code::documentation::reason;
 use crate::cli::exit_code::FailureKind;
 use crate::error::KeychainReason;
 use crate::event::Decision;
+use crate::util::enum_with_words;
 
 /// What a line of the log is about.
 #[derive(Clone, Copy)]
@@ -42,17 +45,9 @@ impl Words for Decision {
             Self::SignedIn => "a user signed in",
             Self::SignedOut => "the sign-in was ended",
         };
-        [
-            Self::Cached,
-            Self::Renewed,
-            Self::RenewedByAnother,
-            Self::Extended,
-            Self::Fallback,
-            Self::SignedIn,
-            Self::SignedOut,
-        ]
-        .map(|decision| (decision.word(), meaning(decision)))
-        .to_vec()
+        let all = Self::ALL.iter();
+        all.map(|decision| (decision.word(), meaning(*decision)))
+            .collect()
     }
 }
 
@@ -63,21 +58,8 @@ impl Words for FailureKind {
 
     #[cfg(test)]
     fn all() -> Vec<(&'static str, &'static str)> {
-        let meaning = |kind| match kind {
-            Self::Failed => "any other failure",
-            Self::Usage => "wrong usage, or a value that cannot be used",
-            Self::SignInNeeded => "a person must sign in",
-            Self::NoConnection => "no connection has this name, or none was chosen",
-            Self::NameTaken => "another connection has this label",
-            Self::Ambiguous => "several connections match",
-            Self::Keychain => "the keychain failed; `reason` says how",
-            Self::Unreachable => "the portal cannot be reached",
-            Self::Refused => "the portal, or the web server in front of it, refused",
-            Self::Busy => "another process did not finish in time",
-        };
-        crate::cli::exit_code::documentation::KINDS
-            .map(|kind| (kind.word(), meaning(kind)))
-            .to_vec()
+        let all = Self::ALL.iter();
+        all.map(|kind| (kind.word(), kind.meaning())).collect()
     }
 }
 
@@ -88,35 +70,30 @@ impl Words for KeychainReason {
 
     #[cfg(test)]
     fn all() -> Vec<(&'static str, &'static str)> {
-        use crate::cli::exit_code::documentation::{reason, REASONS};
-        REASONS.map(|one| (one.word(), reason(one).0)).to_vec()
+        let all = Self::ALL.iter();
+        all.map(|one| (one.word(), reason(*one).0)).collect()
     }
 }
 
-/// The state of a sign-in, by what is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SignInState {
-    Good,
-    /// It expires within the time that was asked about.
-    EndsSoon,
-    Ended,
-    Missing,
-    /// The keychain does not have it any more.
-    Gone,
-    /// An application uses its client secret; nothing expires.
-    Application,
+enum_with_words! {
+    /// The state of a sign-in, by what is stored.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum SignInState {
+        Good = "good",
+        /// It expires within the time that was asked about.
+        EndsSoon = "ends_soon",
+        Ended = "ended",
+        Missing = "missing",
+        /// The keychain does not have it any more.
+        Gone = "gone",
+        /// An application uses its client secret; nothing expires.
+        Application = "application",
+    }
 }
 
 impl Words for SignInState {
     fn word(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::EndsSoon => "ends_soon",
-            Self::Ended => "ended",
-            Self::Missing => "missing",
-            Self::Gone => "gone",
-            Self::Application => "application",
-        }
+        self.as_str()
     }
 
     #[cfg(test)]
@@ -129,34 +106,24 @@ impl Words for SignInState {
             Self::Gone => "the keychain does not have it any more; only with `--keychain`",
             Self::Application => "an application needs no sign-in",
         };
-        [
-            Self::Good,
-            Self::EndsSoon,
-            Self::Ended,
-            Self::Missing,
-            Self::Gone,
-            Self::Application,
-        ]
-        .map(|state| (state.word(), meaning(state)))
-        .to_vec()
+        let all = Self::ALL.iter();
+        all.map(|state| (state.word(), meaning(*state))).collect()
     }
 }
 
-/// The result of a check of `doctor`; the last one is the worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Severity {
-    Ok,
-    Warn,
-    Fail,
+enum_with_words! {
+    /// The result of a check of `doctor`; the last one is the worst.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) enum Severity {
+        Ok = "ok",
+        Warn = "warn",
+        Fail = "fail",
+    }
 }
 
 impl Words for Severity {
     fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
+        self.as_str()
     }
 
     #[cfg(test)]
@@ -166,8 +133,8 @@ impl Words for Severity {
             Self::Warn => "worth a look",
             Self::Fail => "must be fixed",
         };
-        [Self::Ok, Self::Warn, Self::Fail]
-            .map(|severity| (severity.word(), meaning(severity)))
-            .to_vec()
+        let all = Self::ALL.iter();
+        all.map(|severity| (severity.word(), meaning(*severity)))
+            .collect()
     }
 }

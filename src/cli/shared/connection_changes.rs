@@ -117,7 +117,7 @@ fn secret(
     if application {
         return Err(Failure::usage_hint(
             "the client secret belongs to the former portal or client ID, and the new one is missing",
-            "give --client-secret-stdin or --client-secret-file, or set AGE_OAUTH_CLIENT_SECRET",
+            connection_fields::how_to_give_secret(),
         ));
     }
     Ok(SecretChange::Keep)

@@ -259,6 +259,14 @@ fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
     }
 }
 
+/// The hint where a client secret is missing and cannot be asked for.
+pub(in crate::cli) fn how_to_give_secret() -> String {
+    format!(
+        "give --client-secret-stdin or --client-secret-file, or set {}",
+        env::AGE_OAUTH_CLIENT_SECRET
+    )
+}
+
 /// Asks for the client secret without echo. Unless it is required, an empty answer means none.
 pub(in crate::cli) fn ask_secret(
     ctx: &mut CommandContext,

@@ -2,20 +2,10 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
-
 use crate::cli::format::connection_flag;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::error::Error;
-
-/// Splits the last failure, as `meta.json` has it, into its time and its text. The time is absent
-/// if it cannot be read.
-pub(in crate::cli) fn split_failure(line: &str) -> (Option<Timestamp>, &str) {
-    line.split_once(' ')
-        .and_then(|(at, what)| Some((Some(at.parse().ok()?), what)))
-        .unwrap_or((None, line))
-}
 
 /// The folder of a connection whose files could not be read.
 pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
@@ -24,7 +14,17 @@ pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
             path.parent()
         }
         Error::Corrupt { path, .. } | Error::File { path, .. } => Some(path),
-        _ => None,
+        Error::Listen { .. }
+        | Error::Random
+        | Error::Invalid { .. }
+        | Error::SignInNeeded { .. }
+        | Error::NoConnection { .. }
+        | Error::NameTaken { .. }
+        | Error::Ambiguous { .. }
+        | Error::Keychain { .. }
+        | Error::Unreachable { .. }
+        | Error::Refused { .. }
+        | Error::Busy { .. } => None,
     }
 }
 

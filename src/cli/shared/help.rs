@@ -12,10 +12,10 @@ pub(in crate::cli) const WIDTH: usize = 100;
 pub(in crate::cli) const EXAMPLES: &str = "Examples:";
 
 /// A command line, and what it does in a few words.
-type Example = (&'static str, &'static str);
+type Example<'a> = (&'a str, &'a str);
 
 /// The last section of a command's help.
-pub(in crate::cli) fn examples(list: &[Example]) -> String {
+pub(in crate::cli) fn examples(list: &[Example<'_>]) -> String {
     let width = list.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
     let mut text = String::from(EXAMPLES);
     for (line, purpose) in list {

@@ -1,4 +1,4 @@
-//! Drives the client against servers of its own on the loopback interface. One file per subject;
+//! Runs the client against servers on the loopback interface. One file per subject;
 //! the servers and clients that they share are here.
 #![allow(
     clippy::unwrap_used,
@@ -35,9 +35,9 @@ const OK: &str = r#"{"ok":true}"#;
 enum Act {
     /// Sends this and closes.
     Send(Vec<u8>),
-    /// Sends this one byte at a time, for ever again.
+    /// Sends this one byte at a time, again and again.
     Drip(&'static str),
-    /// Closes without a word.
+    /// Closes without an answer.
     Close,
 }
 
@@ -109,8 +109,8 @@ fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, act: &Act, seen: &Mu
             perform(StreamOwned::new(connection, stream), act, seen);
         }
     }
-    // What is unread when a socket closes would reset the connection, and take the last words with
-    // it.
+    // What is unread when a socket closes would reset the connection, and discard what was
+    // sent last.
     let _ = raw.shutdown(std::net::Shutdown::Write);
     let _ = std::io::copy(&mut raw, &mut std::io::sink());
 }

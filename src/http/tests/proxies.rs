@@ -99,7 +99,7 @@ fn a_proxys_refusal_is_reported_without_its_password() {
 }
 
 #[test]
-fn a_dead_proxy_is_named() {
+fn an_unreachable_proxy_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
     drop(listener);

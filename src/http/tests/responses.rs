@@ -35,7 +35,7 @@ fn a_host_that_repeats_a_secret_is_not_named() {
 }
 
 #[test]
-fn a_web_tiers_sign_in_is_recognised() {
+fn a_web_tiers_sign_in_is_recognized() {
     let headers =
         "WWW-Authenticate: Negotiate\r\nWWW-Authenticate: NTLM, Basic realm=\"Basic\"\r\n";
     let server = Server::plain(vec![http("401 Unauthorized", headers, "<html>")]);
@@ -45,14 +45,14 @@ fn a_web_tiers_sign_in_is_recognised() {
 }
 
 #[test]
-fn a_proxys_407_is_recognised() {
+fn a_proxys_407_is_recognized() {
     let server = Server::plain(vec![http("407 Proxy Authentication Required", "", "")]);
     let Unreachable::Proxy {
         authentication: true,
         ..
     } = why(get(&server.client()))
     else {
-        panic!("not recognised");
+        panic!("not recognized");
     };
 }
 
@@ -65,7 +65,7 @@ fn html_is_not_a_portal() {
     ] {
         let server = Server::plain(vec![http(status, headers, page)]);
         let Unreachable::NotAPortal { title, .. } = why(get(&server.client())) else {
-            panic!("not recognised");
+            panic!("not recognized");
         };
         assert_eq!(title.unwrap(), "Not &lt;found&gt; here");
     }

@@ -1,4 +1,4 @@
-//! When a request is repeated, and what the observer learns of it.
+//! When a request is repeated, and what is reported to the observer.
 
 use super::*;
 use crate::event::Observer;
@@ -64,7 +64,7 @@ fn a_passing_failure_is_tried_three_times() {
 }
 
 #[test]
-fn a_long_wait_is_not_begun() {
+fn a_long_wait_does_not_begin() {
     let later = http("503 Service Unavailable", "Retry-After: 11\r\n", "");
     let server = Server::plain(vec![later, json(OK)]);
     assert_eq!(why(get(&server.client())), Unreachable::Status(503));
@@ -81,7 +81,7 @@ fn waits_grow_with_some_chance_in_them() {
 }
 
 #[test]
-fn the_observer_hears_of_each_attempt() {
+fn each_attempt_is_reported_to_the_observer() {
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
     let context = Context {

@@ -8,7 +8,7 @@ use super::NAME;
 use crate::error::{KeychainError, KeychainReason};
 
 /// Why a call failed, from a store that knows it. It travels inside the errors of the keyring
-/// crate, which have no place for a reason of their own.
+/// crate, which cannot hold our reason.
 #[derive(Debug)]
 pub(super) struct StoreError {
     pub(super) reason: KeychainReason,
@@ -98,7 +98,7 @@ fn keychain_code(code: i32) -> (KeychainReason, &'static str) {
         // errSecAuthFailed
         -25293 => (KeychainReason::Refused, "the password was wrong"),
         // errSecUserCanceled
-        -128 => (KeychainReason::Refused, "its prompt was cancelled"),
+        -128 => (KeychainReason::Refused, "its prompt was canceled"),
         // errSecNotAvailable, errSecNoSuchKeychain, errSecInvalidKeychain
         -25291 | -25294 | -25295 => (KeychainReason::Missing, "this session has no keychain"),
         _ => (KeychainReason::Refused, "it failed"),

@@ -54,8 +54,7 @@ impl OsStore {
             return Ok(store);
         }
         let store = open(&self.options).map_err(|error| match explain(error) {
-            // Without a reason of its own, a keychain that cannot be opened is a keychain that this
-            // session does not have.
+            // If the error has no reason, this session does not have the keychain.
             (KeychainReason::Refused, detail) => {
                 KeychainError::new(NAME, KeychainReason::Missing, detail)
             }

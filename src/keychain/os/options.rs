@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// What the caller decides about the system's keychain.
 #[derive(Clone)]
-#[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))] // D-Bus and the timeout are the Secret Service's.
+// Only the Secret Service uses the D-Bus address and the timeout.
+#[cfg_attr(any(windows, target_os = "macos"), allow(dead_code))]
 pub(in crate::keychain) struct KeychainOptions {
     /// A person can see a prompt of the keychain. Otherwise none is shown.
     pub(in crate::keychain) interactive: bool,

@@ -4,11 +4,11 @@
 //! It has the same attributes as the published keyring store (`service`, `username`), with three
 //! differences: it never shows a prompt where no person can see it, it opens its session again when
 //! the daemon was restarted, and it uses no session encryption. The 1024-bit key agreement would
-//! cost two thirds of a read and protect from nothing: a process that could listen can also ask the
-//! daemon itself.
+//! cost two thirds of a read and protect against nothing: a process that can listen can also ask
+//! the daemon itself.
 //!
-//! A call and the D-Bus connection's own work take turns on the calling thread. On threads of their
-//! own they would spend more time waking each other than the daemon needs for the answer.
+//! A call and the D-Bus connection's own work take turns on the calling thread. On separate threads
+//! they would spend more time waking each other than the daemon needs for the answer.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -230,7 +230,7 @@ fn connection_builder(address: Option<&str>) -> zbus::Result<Builder<'static>> {
         None => Address::session()?,
     };
     match address.transport() {
-        // The usual kind. For a path, the builder would start a thread of its own.
+        // The usual kind. For a path, the builder would start another thread.
         Transport::Unix(unix) => match unix.path() {
             UnixSocket::File(path) => Ok(Builder::async_io_unix_stream(UnixStream::connect(path)?)),
             _ => Builder::address(address),

@@ -149,7 +149,7 @@ pub(super) struct Entry {
     pub(super) secret: Secret,
 }
 
-/// An [`Entry`] as it is written. [`Secret`] cannot be serialised, so that no secret is written by
+/// An [`Entry`] as it is written. [`Secret`] cannot be serialized, so that no secret is written by
 /// accident.
 #[derive(Serialize)]
 struct EntryRecord<'a> {

@@ -1,4 +1,4 @@
-//! The formats without the files, under a key of no value, for [`crate::testing`].
+//! The formats without the files, under a key that protects nothing, for [`crate::testing`].
 
 use zeroize::Zeroizing;
 

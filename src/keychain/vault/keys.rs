@@ -96,7 +96,7 @@ pub(super) fn random_key() -> Result<Key> {
 }
 
 /// The path of the key file for the store at `root`. It is outside the store, so that a copy of the
-/// store (a backup, a synchronised folder) is not a copy of the key as well.
+/// store (a backup, a synchronized folder) is not a copy of the key as well.
 pub(super) fn key_file_path(root: &Path, custom_root: bool) -> PathBuf {
     const FILE: &str = "vault.key";
     if custom_root {

@@ -1,7 +1,7 @@
 //! The vault: one encrypted file for servers, containers and CI, where no keychain exists.
 //!
 //! Readers take no lock: they see a whole file, the old one or the new one. With a key file on the
-//! same machine the vault protects copies of the store (backups, synchronised folders), not against
+//! same machine the vault protects copies of the store (backups, synchronized folders), not against
 //! programs that run as the same user.
 
 mod error;
@@ -97,6 +97,7 @@ impl Vault {
         // Without the lock, two processes could read the same content and the second write would
         // undo the first.
         let _lock = self.lock()?;
+        // Read under the lock, so that the change applies to the newest content.
         let mut vault = match self.read()? {
             Some(vault) => vault,
             None => self.create()?,

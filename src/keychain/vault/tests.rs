@@ -139,13 +139,13 @@ fn retitle_creates_no_vault_and_a_busy_vault_is_an_error() {
     assert_eq!(hurried.name(), "vault");
     hurried.retitle(&item()).unwrap();
     assert!(!folder.path().join("store/vault").exists());
-    let patient = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
-    put(&patient, "kept");
+    let waiting = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
+    put(&waiting, "kept");
     let renamed = Item::new("my_portal_1", "renamed", ItemKind::Tokens);
-    patient.retitle(&renamed).unwrap();
-    let stored = patient.read().unwrap().unwrap();
+    waiting.retitle(&renamed).unwrap();
+    let stored = waiting.read().unwrap().unwrap();
     assert_eq!(stored.entries[&item().account()].title, renamed.title());
-    let _held = patient.lock().unwrap();
+    let _held = waiting.lock().unwrap();
     let busy = hurried.retitle(&renamed).unwrap_err();
     assert_eq!(busy.reason, KeychainReason::Timeout, "{busy}");
 }
@@ -317,7 +317,7 @@ fn rule_25_vault_and_key_file_are_their_owners_alone() {
 }
 
 #[test]
-fn each_write_has_a_salt_of_its_own() {
+fn each_write_has_its_own_salt() {
     let folder = tempfile::tempdir().unwrap();
     let vault = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
     let path = folder.path().join("store/vault");

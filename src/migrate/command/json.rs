@@ -1,6 +1,7 @@
 //! What `connections import --json` prints.
 
 use super::{json_object, Time, Word, Words};
+use crate::util::enum_with_words;
 
 json_object! {
     /// One connection or profile that was found.
@@ -56,31 +57,24 @@ impl ImportAnswer {
     }
 }
 
-/// What was done with one connection of the old store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ImportOutcome {
-    Imported,
-    Finished,
-    Forgotten,
-    Skipped,
-    Failed,
-    WouldImport,
-    WouldFinish,
-    WouldForget,
+enum_with_words! {
+    /// What was done with one connection of the old store.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum ImportOutcome {
+        Imported = "imported",
+        Finished = "finished",
+        Forgotten = "forgotten",
+        Skipped = "skipped",
+        Failed = "failed",
+        WouldImport = "would_import",
+        WouldFinish = "would_finish",
+        WouldForget = "would_forget",
+    }
 }
 
 impl Words for ImportOutcome {
     fn word(self) -> &'static str {
-        match self {
-            Self::Imported => "imported",
-            Self::Finished => "finished",
-            Self::Forgotten => "forgotten",
-            Self::Skipped => "skipped",
-            Self::Failed => "failed",
-            Self::WouldImport => "would_import",
-            Self::WouldFinish => "would_finish",
-            Self::WouldForget => "would_forget",
-        }
+        self.as_str()
     }
 
     #[cfg(test)]
@@ -95,38 +89,26 @@ impl Words for ImportOutcome {
                 "the same, with `--dry-run`"
             }
         };
-        [
-            Self::Imported,
-            Self::Finished,
-            Self::Forgotten,
-            Self::Skipped,
-            Self::Failed,
-            Self::WouldImport,
-            Self::WouldFinish,
-            Self::WouldForget,
-        ]
-        .map(|outcome| (outcome.word(), meaning(outcome)))
-        .to_vec()
+        let all = Self::ALL.iter();
+        all.map(|outcome| (outcome.word(), meaning(*outcome)))
+            .collect()
     }
 }
 
-/// What became of the sign-in of an imported connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ImportedSignIn {
-    Application,
-    Needed,
-    Imported,
-    Extended,
+enum_with_words! {
+    /// What became of the sign-in of an imported connection.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum ImportedSignIn {
+        Application = "application",
+        Needed = "needed",
+        Imported = "imported",
+        Extended = "extended",
+    }
 }
 
 impl Words for ImportedSignIn {
     fn word(self) -> &'static str {
-        match self {
-            Self::Application => "application",
-            Self::Needed => "needed",
-            Self::Imported => "imported",
-            Self::Extended => "extended",
-        }
+        self.as_str()
     }
 
     #[cfg(test)]
@@ -139,13 +121,8 @@ impl Words for ImportedSignIn {
                 "it was imported and extended; copies of the old plaintext are useless"
             }
         };
-        [
-            Self::Application,
-            Self::Needed,
-            Self::Imported,
-            Self::Extended,
-        ]
-        .map(|sign_in| (sign_in.word(), meaning(sign_in)))
-        .to_vec()
+        let all = Self::ALL.iter();
+        all.map(|sign_in| (sign_in.word(), meaning(*sign_in)))
+            .collect()
     }
 }

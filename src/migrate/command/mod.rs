@@ -390,7 +390,7 @@ impl<'a> ImportRun<'a> {
             let value = match note {
                 Note::Unverified => Some("true"),
                 Note::NoCertificates(_) => Some("FILE"),
-                Note::Relabelled(_)
+                Note::Relabeled(_)
                 | Note::NewId(_)
                 | Note::LeftOut(..)
                 | Note::Unknown { .. }

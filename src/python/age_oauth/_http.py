@@ -79,7 +79,8 @@ class Policy:
         except (PortalRefused, UsageError):
             if not server:
                 raise
-            # The portal issues no token for this server: it is public, or not federated with the portal.
+            # The portal issues no token for this server: it is public, or not federated with the
+            # portal.
             self._foreign[server] = time.monotonic() + _MEMORY
             return None
 
@@ -133,7 +134,8 @@ class TokenAuth:
         token = self._policy.instead_of(url, was) if was else self._policy.token(url)
         if token is None or token == was or not _rewind(sent):
             return response
-        # As in the digest authentication of requests: release the connection before it is used again.
+        # As in the digest authentication of requests: release the connection before it is used
+        # again.
         response.content
         response.close()
         again = sent.copy()

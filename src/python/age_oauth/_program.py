@@ -18,7 +18,8 @@ from .errors import BY_CODE, AgeOAuthError, ProgramUnusable
 #: The oldest program that this package works with.
 OLDEST = (0, 3, 0)
 
-#: The program limits each of its own waits; this limit is for a program that hangs nevertheless. Seconds.
+#: The program limits each of its own waits; this limit is for a program that hangs nevertheless.
+#: Seconds.
 TIMEOUT = 300
 
 _NAME = "age-oauth.exe" if os.name == "nt" else "age-oauth"

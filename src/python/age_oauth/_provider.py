@@ -14,7 +14,8 @@ from .errors import SignInEndsSoon
 #: A token with less than this left is renewed, in seconds.
 MARGIN = 60.0
 
-#: If the portal issues tokens that live shorter than that, the last quarter of their life is not used.
+#: If the portal issues tokens that live shorter than that, the last quarter of their life is not
+#: used.
 UNUSED_SHARE = 0.25
 
 
@@ -31,8 +32,8 @@ class Token:
         #: Everything else in the answer.
         self.facts = {key: value for key, value in answer.items() if key != names.ACCESS_TOKEN}
         self._granted = float(answer[names.EXPIRES_IN])
-        # The wall clock may be set, and the monotonic clock may stop while the machine sleeps: the token has expired as
-        # soon as one of them says so.
+        # The wall clock may be set, and the monotonic clock may stop while the machine sleeps: the
+        # token has expired as soon as one of them says so.
         self._ends = time.monotonic() + self._granted
 
     def left(self) -> float:

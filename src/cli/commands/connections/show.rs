@@ -3,10 +3,9 @@
 use clap::Args;
 
 use crate::cli::failure::Outcome;
-use crate::cli::format::{escape, local, local_and_left, verify_ssl};
+use crate::cli::format::{escape, local, local_and_left, split_failure, verify_ssl};
 use crate::cli::json::{ConnectionAnswer, ShowAnswer};
 use crate::cli::shared::connection_name::{labels, named};
-use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId, Grant};
@@ -63,6 +62,9 @@ fn has(
         .map_err(|error| error.to_string())
 }
 
+/// A name and its value.
+type Fact = (&'static str, String);
+
 fn facts(
     ctx: &CommandContext,
     store: &ConnectionStore,
@@ -70,15 +72,24 @@ fn facts(
     default: Option<&ConnectionId>,
     secret: &Result<bool, String>,
     tokens: &Result<bool, String>,
-) -> Vec<(&'static str, String)> {
-    let now = ctx.context.now();
-    let when = |at| local_and_left(at, now, &ctx.system.zone);
+) -> Vec<Fact> {
+    let mut facts = registration(connection, secret, tokens);
+    facts.extend(optional(ctx, connection));
+    facts.extend(settings(store, connection, default));
+    facts
+}
+
+/// What every connection has: its names, its registration at the portal, its secrets.
+fn registration(
+    connection: &Connection,
+    secret: &Result<bool, String>,
+    tokens: &Result<bool, String>,
+) -> Vec<Fact> {
     let stored = |item: &Result<bool, String>| match item {
         Ok(true) => "stored".to_owned(),
         Ok(false) => "none".to_owned(),
         Err(why) => format!("unknown ({why})"),
     };
-    let status = &connection.status;
     let mut facts = vec![
         ("Label", connection.label.to_string()),
         ("ID", connection.id.to_string()),
@@ -94,6 +105,14 @@ fn facts(
             facts.push(("PKCE", "switched off".into()));
         }
     }
+    facts
+}
+
+/// What only some connections have: a sign-in, a failure, optional settings.
+fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item = Fact> {
+    let now = ctx.context.now();
+    let when = |at| local_and_left(at, now, &ctx.system.zone);
+    let status = &connection.status;
     let failure = status
         .last_failure
         .as_deref()
@@ -113,12 +132,18 @@ fn facts(
             Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty()),
         ),
     ];
-    facts.extend(
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| value.map(|value| (name, value))),
-    );
-    facts.extend([
+    optional
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| (name, value)))
+}
+
+/// How it reaches the portal, and where it is stored.
+fn settings(
+    store: &ConnectionStore,
+    connection: &Connection,
+    default: Option<&ConnectionId>,
+) -> [Fact; 5] {
+    [
         ("Verify SSL", verify_ssl(&connection.tls)),
         ("Proxy", connection.proxy.as_str().to_owned()),
         ("Keychain", connection.keychain.display_name().to_owned()),
@@ -132,6 +157,5 @@ fn facts(
             }
             .into(),
         ),
-    ]);
-    facts
+    ]
 }

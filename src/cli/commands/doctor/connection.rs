@@ -15,19 +15,13 @@ use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::oauth::{SignInAttempt, SignInOptions};
 use crate::policy;
+use crate::policy::command_line::{
+    CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE, MAX_CLOCK_DIFFERENCE,
+};
 use crate::portal::{self, Identity, PortalInfo};
 use crate::session::{Session, TokenRequest};
 use crate::token::{Binding, ClientSecret, Tokens};
 use crate::util::lock;
-
-/// Portals that are asked at the same time.
-const AT_ONCE: usize = 8;
-
-/// A clock that is off by more shows wrong times, and certificates look expired.
-const CLOCK: i64 = 60;
-
-/// A certificate that ends within so many seconds wants an administrator: two weeks.
-const CERTIFICATE: i64 = 14 * 24 * 3600;
 
 /// Looks at all, several at a time, and tells them in their order.
 pub(super) fn check_all(
@@ -43,7 +37,7 @@ pub(super) fn check_all(
         let next = Mutex::new(connections.iter().enumerate());
         let found = Mutex::new(Vec::new());
         thread::scope(|scope| {
-            for _ in 0..AT_ONCE.min(connections.len()) {
+            for _ in 0..DOCTOR_CHECKS_AT_ONCE.min(connections.len()) {
                 scope.spawn(|| loop {
                     let taken = lock(&next).next();
                     let Some((index, connection)) = taken else {
@@ -96,25 +90,28 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     let application = connection.grant.is_application();
     let item = Item::of(connection, kind);
     let keychain = doctor.keychains.of(connection.keychain);
-    let login = format!("age-oauth login -c {}", chosen_name(connection));
-    let mend = match kind {
-        ItemKind::ClientSecret => format!(
-            "age-oauth connections edit {} --client-secret-stdin",
-            chosen_name(connection)
+    let (name, be, needed, mend) = match kind {
+        ItemKind::ClientSecret => (
+            "client secret",
+            "is",
+            application,
+            format!(
+                "age-oauth connections edit {} --client-secret-stdin",
+                chosen_name(connection)
+            ),
         ),
-        _ => login,
-    };
-    let (name, be) = match kind {
-        ItemKind::ClientSecret => ("client secret", "is"),
-        _ => ("tokens", "are"),
+        ItemKind::Tokens => (
+            "tokens",
+            "are",
+            !application && connection.status.signed_in_at.is_some(),
+            format!("age-oauth login -c {}", chosen_name(connection)),
+        ),
+        // It exists only while the keychain itself is checked.
+        ItemKind::Probe => return None,
     };
     let record = match keychain.get(&item) {
         Ok(Some(record)) => record,
         Ok(None) => {
-            let needed = match kind {
-                ItemKind::ClientSecret => application,
-                _ => !application && connection.status.signed_in_at.is_some(),
-            };
             return needed.then(|| Finding::fail("secrets", format!("the {name} {be} gone"), mend));
         }
         Err(error) => {
@@ -132,7 +129,8 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     };
     let binding = match kind {
         ItemKind::ClientSecret => ClientSecret::from_record(&record).map(|secret| secret.binding),
-        _ => Tokens::from_record(&record).map(|tokens| tokens.binding),
+        ItemKind::Tokens => Tokens::from_record(&record).map(|tokens| tokens.binding),
+        ItemKind::Probe => return None,
     };
     Some(match binding {
         None => Finding::fail("secrets", format!("the {name} {be} damaged"), mend)
@@ -279,7 +277,7 @@ fn reached(connection: &Connection, info: &PortalInfo) -> Finding {
 
 fn clock(info: &PortalInfo, now: Timestamp) -> Option<Finding> {
     let ahead = now.duration_since(info.clock?).as_secs();
-    if ahead.abs() <= CLOCK {
+    if ahead.abs() <= MAX_CLOCK_DIFFERENCE.as_secs() {
         return Some(Finding::ok("clock", "it agrees with the portal's"));
     }
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
@@ -300,7 +298,7 @@ fn certificate(facts: &CertificateFacts, now: Timestamp) -> Finding {
         .parse::<Timestamp>()
         .map(|end| end.duration_since(now).as_secs());
     match left {
-        Ok(left) if left <= CERTIFICATE => Finding::warn(
+        Ok(left) if left <= CERTIFICATE_EXPIRES_SOON.as_secs() => Finding::warn(
             "certificates",
             message,
             "tell the portal's administrator that it ends soon",

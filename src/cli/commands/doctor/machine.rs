@@ -56,11 +56,13 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
         findings.push(match found {
             Ok(_) => Finding::ok(
                 "environment",
-                format!("AGE_OAUTH_CONNECTION chooses `{name}` before any default"),
+                format!(
+                    "{} chooses `{name}` before any default",
+                    env::AGE_OAUTH_CONNECTION
+                ),
             ),
-            Err(error) => {
-                Finding::error("environment", &error).hint("correct or unset AGE_OAUTH_CONNECTION")
-            }
+            Err(error) => Finding::error("environment", &error)
+                .hint(format!("correct or unset {}", env::AGE_OAUTH_CONNECTION)),
         });
     }
     if let Some((variable, path)) = http::extra_bundle(environment) {

@@ -5,8 +5,6 @@ mod connection;
 mod machine;
 mod task;
 
-use std::time::Duration;
-
 use clap::Args;
 
 use crate::cli::exit_code::ExitCode;
@@ -14,6 +12,7 @@ use crate::cli::failure::{causes, Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::hints::hint;
 use crate::cli::json::{CheckAnswer, DoctorAnswer, Severity, Word, Words};
+use crate::cli::shared::duration::words;
 use crate::cli::shared::help::examples;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
@@ -22,13 +21,8 @@ use crate::env;
 use crate::error::Error;
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::manage;
+use crate::policy::command_line::{DOCTOR_KEYCHAIN_TIMEOUT, DOCTOR_TIMEOUT};
 use crate::store::{ConnectionStore, Selector};
-
-/// The whole examination takes no longer, unless `--timeout` says less.
-const PATIENCE: Duration = Duration::from_secs(14);
-
-/// How long one call of the keychain may take, unless the environment says otherwise.
-const KEYCHAIN: &str = "4s";
 
 /// One thing that was looked at.
 struct Finding {
@@ -123,12 +117,13 @@ impl Fix {
             Self::Labels => "Write the index of labels anew?".into(),
             Self::Default => "Forget the default?".into(),
             Self::Orphans(_, items) => format!(
-                "Delete {} from the keychain? Another store (AGE_OAUTH_HOME) may need them",
+                "Delete {} from the keychain? Another store ({}) may need them",
                 items
                     .iter()
                     .map(Item::account)
                     .collect::<Vec<_>>()
-                    .join(", ")
+                    .join(", "),
+                env::AGE_OAUTH_HOME
             ),
             Self::Item(connection, kind) => format!(
                 "Delete what cannot be used of the item {}? The newest that can be stays",
@@ -221,13 +216,16 @@ fn surroundings(ctx: &CommandContext, as_task: bool) -> Context {
         .var(env::AGE_OAUTH_KEYCHAIN_TIMEOUT)
         .is_none()
     {
-        overrides.push((env::AGE_OAUTH_KEYCHAIN_TIMEOUT.to_owned(), KEYCHAIN.into()));
+        overrides.push((
+            env::AGE_OAUTH_KEYCHAIN_TIMEOUT.to_owned(),
+            words(DOCTOR_KEYCHAIN_TIMEOUT).into(),
+        ));
     }
     if as_task {
         overrides.extend(task::bus());
     }
     Context {
-        deadline: Deadline::after(ctx.context.deadline.bound(PATIENCE)),
+        deadline: Deadline::after(ctx.context.deadline.bound(DOCTOR_TIMEOUT)),
         environment: ctx.context.environment.with(overrides),
         ..ctx.context.clone()
     }

@@ -317,7 +317,7 @@ impl<'a> Form<'a> {
             return if application {
                 Err(Failure::usage_hint(
                     "an application's client secret is missing, and nobody can be asked",
-                    "give --client-secret-stdin or --client-secret-file, or set AGE_OAUTH_CLIENT_SECRET",
+                    connection_fields::how_to_give_secret(),
                 ))
             } else {
                 Ok(None)

@@ -9,10 +9,6 @@ use crate::connection::{PortalUrl, RedirectUri, Tls};
 use crate::error::{Error, TlsFailure, Unreachable};
 use crate::portal::PortalInfo;
 
-/// Suggested where the code is to be caught on this machine; any free port that is registered will
-/// do.
-const LOOPBACK: &str = "http://127.0.0.1:53682/callback";
-
 pub(super) enum Decided {
     /// Ask again with these certificates.
     Try(Trust),
@@ -152,10 +148,13 @@ pub(super) fn ask_redirect(ctx: &mut CommandContext) -> Result<RedirectUri, Fail
     }
     let answer = ctx.system.ask.text(
         "Redirect URI, exactly as registered",
-        Some(LOOPBACK),
+        Some(RedirectUri::DEFAULT_LOOPBACK),
         &mut |text| match text.parse() {
             Ok(RedirectUri::Loopback(_)) => Ok(()),
-            Ok(_) => Err("that is not on this machine; http://127.0.0.1:53682/callback is".into()),
+            Ok(_) => Err(format!(
+                "that is not on this machine; {} is",
+                RedirectUri::DEFAULT_LOOPBACK
+            )),
             Err(why) => Err(Error::to_string(&why)),
         },
     )?;

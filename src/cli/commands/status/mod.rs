@@ -1,6 +1,8 @@
 //! `status`: every connection's sign-in, token, last use and last failure, from what is stored. Asks no portal, and no
 //! keychain unless told to.
 
+mod problem;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -9,22 +11,17 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{
-    ago, connection_flag, escape, from_now, local, local_and_left, not_imported, table,
+    ago, escape, from_now, local, local_and_left, not_imported, split_failure, table,
 };
 use crate::cli::json::{Identity, SignInState, StatusAnswer, StoredFacts, Word};
-use crate::cli::shared::connection_text::split_failure;
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::{examples, with_default};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId};
-use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
+use crate::error::{Error, KeychainError, KeychainReason};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::policy;
-use crate::session::other_machine;
 use crate::store::{Listing, Plaintext};
-
-/// A failure that is over is shown for so long.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// One connection, as far as it is known without asking a portal.
 struct Row {
@@ -46,12 +43,14 @@ struct LastFailure {
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth status", "every connection"),
-    ("age-oauth status --check --within 7d", "for a monitor: code 3 if a sign-in ends within a week"),
+    ("age-oauth status --check --within 7d", &format!("for a monitor: code {} if a sign-in ends within a week", ExitCode::SignInNeeded.number())),
     ("age-oauth status -c prod --keychain", "also look whether the keychain has its secrets"),
 ]))]
 pub(in crate::cli) struct StatusArgs {
-    /// End with exit code 3 if a sign-in is missing, has ended, or ends soon
-    #[arg(long)]
+    #[arg(long, help = format!(
+        "End with exit code {} if a sign-in is missing, has ended, or ends soon",
+        ExitCode::SignInNeeded.number()
+    ))]
     check: bool,
     #[arg(
         long,
@@ -185,68 +184,6 @@ impl Row {
         self.stored = Some(answer);
     }
 
-    /// What a person must do about it, or will soon have to.
-    fn problem(&self, ctx: &CommandContext) -> Option<Failure> {
-        let connection = &self.connection;
-        let (label, now) = (connection.label.as_str(), ctx.context.now());
-        let login = format!("age-oauth login {}", connection_flag(connection));
-        let end = connection.status.refresh_expires_at.unwrap_or(now);
-        let failure = match (self.sign_in, &self.stored) {
-            (SignInState::Missing, _) => Error::SignInNeeded {
-                connection: label.to_owned(),
-                why: SignInNeeded::Never,
-            }
-            .into(),
-            (SignInState::Ended, _) => Failure::SignIn {
-                message: format!(
-                    "the sign-in of `{label}` ended {} ({})",
-                    local(end, &ctx.system.zone),
-                    ago(end, now)
-                ),
-                hint: login,
-            },
-            (SignInState::Gone, _) => Failure::SignIn {
-                message: match other_machine(connection) {
-                    Some(machine) => format!(
-                        "the sign-in of `{label}` was made on the machine `{machine}`, and keychains do not travel"
-                    ),
-                    None => format!(
-                        "the tokens of `{label}` are gone ({})",
-                        connection.keychain.display_name()
-                    ),
-                },
-                hint: login,
-            },
-            (_, Some(Err(error))) => self.keychain_failure(error.clone()),
-            (SignInState::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
-                connection.keychain.display_name(),
-                KeychainReason::Lost,
-                "the client secret is gone",
-            )),
-            (SignInState::EndsSoon, _) => Failure::SignIn {
-                message: format!(
-                    "the sign-in of `{label}` ends {}",
-                    local_and_left(end, now, &ctx.system.zone)
-                ),
-                hint: if is_extended_by_refresh(connection, now) {
-                    format!("age-oauth refresh {}", connection_flag(connection))
-                } else {
-                    login
-                },
-            },
-            _ => return None,
-        };
-        Some(failure)
-    }
-
-    fn keychain_failure(&self, error: KeychainError) -> Failure {
-        Failure::from(Error::Keychain {
-            connection: Some(self.connection.label.to_string()),
-            item: Some(self.needed()),
-            error,
-        })
-    }
-
     fn as_json(&self, default: Option<&ConnectionId>) -> StatusAnswer {
         let connection = &self.connection;
         let (secret_stored, error) = match &self.stored {
@@ -325,9 +262,9 @@ impl Row {
     /// A failure that still stands, or is recent.
     fn worth_telling(&self, now: Timestamp) -> Option<&LastFailure> {
         self.failure.as_ref().filter(|failure| {
-            let recent = failure
-                .at
-                .is_some_and(|at| now.duration_since(at) <= REMEMBERED);
+            let recent = failure.at.is_some_and(|at| {
+                now.duration_since(at) <= policy::command_line::PAST_FAILURE_SHOWN
+            });
             recent || !failure.over
         })
     }
@@ -335,16 +272,6 @@ impl Row {
 
 fn mark(is_default: bool) -> String {
     if is_default { "*" } else { "" }.to_owned()
-}
-
-/// Whether `refresh` would extend it now: the portal can, and half of its life is over.
-fn is_extended_by_refresh(connection: &Connection, now: Timestamp) -> bool {
-    let status = &connection.status;
-    let past_half = match (status.refresh_issued_at, status.refresh_expires_at) {
-        (Some(from), Some(to)) => policy::is_past_half(from, to, now),
-        _ => false,
-    };
-    past_half && status.extendable != Some(false)
 }
 
 /// Looks whether the secrets are there. A keychain that does not answer is not asked again for each connection.

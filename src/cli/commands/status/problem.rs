@@ -1,0 +1,87 @@
+//! What is wrong with a sign-in, and what to run about it.
+
+use jiff::Timestamp;
+
+use super::Row;
+use crate::cli::failure::Failure;
+use crate::cli::format::{ago, connection_flag, local, local_and_left};
+use crate::cli::json::SignInState;
+use crate::cli::CommandContext;
+use crate::connection::Connection;
+use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
+use crate::policy;
+use crate::session::other_machine;
+
+impl Row {
+    /// What a person must do about it, or will soon have to.
+    pub(super) fn problem(&self, ctx: &CommandContext) -> Option<Failure> {
+        let connection = &self.connection;
+        let (label, now) = (connection.label.as_str(), ctx.context.now());
+        let login = format!("age-oauth login {}", connection_flag(connection));
+        let end = connection.status.refresh_expires_at.unwrap_or(now);
+        let failure = match (self.sign_in, &self.stored) {
+            (SignInState::Missing, _) => Error::SignInNeeded {
+                connection: label.to_owned(),
+                why: SignInNeeded::Never,
+            }
+            .into(),
+            (SignInState::Ended, _) => Failure::SignIn {
+                message: format!(
+                    "the sign-in of `{label}` ended {} ({})",
+                    local(end, &ctx.system.zone),
+                    ago(end, now)
+                ),
+                hint: login,
+            },
+            (SignInState::Gone, _) => Failure::SignIn {
+                message: match other_machine(connection) {
+                    Some(machine) => format!(
+                        "the sign-in of `{label}` was made on the machine `{machine}`, and keychains do not travel"
+                    ),
+                    None => format!(
+                        "the tokens of `{label}` are gone ({})",
+                        connection.keychain.display_name()
+                    ),
+                },
+                hint: login,
+            },
+            (_, Some(Err(error))) => self.keychain_failure(error.clone()),
+            (SignInState::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
+                connection.keychain.display_name(),
+                KeychainReason::Lost,
+                "the client secret is gone",
+            )),
+            (SignInState::EndsSoon, _) => Failure::SignIn {
+                message: format!(
+                    "the sign-in of `{label}` ends {}",
+                    local_and_left(end, now, &ctx.system.zone)
+                ),
+                hint: if is_extended_by_refresh(connection, now) {
+                    format!("age-oauth refresh {}", connection_flag(connection))
+                } else {
+                    login
+                },
+            },
+            _ => return None,
+        };
+        Some(failure)
+    }
+
+    fn keychain_failure(&self, error: KeychainError) -> Failure {
+        Failure::from(Error::Keychain {
+            connection: Some(self.connection.label.to_string()),
+            item: Some(self.needed()),
+            error,
+        })
+    }
+}
+
+/// Whether `refresh` would extend it now: the portal can, and half of its life is over.
+fn is_extended_by_refresh(connection: &Connection, now: Timestamp) -> bool {
+    let status = &connection.status;
+    let past_half = match (status.refresh_issued_at, status.refresh_expires_at) {
+        (Some(from), Some(to)) => policy::is_past_half(from, to, now),
+        _ => false,
+    };
+    past_half && status.extendable != Some(false)
+}
