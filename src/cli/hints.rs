@@ -1,5 +1,5 @@
-//! What to run next after an error of the library. Chosen by type; every `match` names all variants,
-//! so that a new error or reason does not compile until its hint is decided.
+//! What to run next after an error of the library. Chosen by type; every `match` lists all
+//! variants, so that a new error or reason does not compile until it has a hint.
 
 use std::io;
 
@@ -23,7 +23,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             shell_quoted(label)
         )),
         Error::Ambiguous { wanted, .. } => Some(match wanted {
-            Some(_) => "type more of the ID".into(),
+            Some(_) => "give more characters of the ID".into(),
             None => {
                 "choose one with -c NAME, or set a default: age-oauth connections use NAME".into()
             }
@@ -40,7 +40,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             connection, why, ..
         } => refused(connection.as_deref(), why),
         Error::Busy { pid, .. } => Some(match pid {
-            Some(pid) => format!("try again; if it hangs, end process {pid}"),
+            Some(pid) => format!("try again; if process {pid} hangs, end it"),
             None => "try again".into(),
         }),
     }
@@ -53,7 +53,7 @@ fn file(action: FileAction, source: &io::Error) -> Option<String> {
                 .into(),
         ),
         FileAction::Restrict => Some(
-            "choose a folder in your profile, or on a disk that keeps access lists: AGE_OAUTH_HOME=FOLDER"
+            "choose a folder in your profile, or on a disk that supports access lists: AGE_OAUTH_HOME=FOLDER"
                 .into(),
         ),
         FileAction::Read
@@ -104,7 +104,7 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
     match why {
         SignInNeeded::OtherUser { .. } => format!("to change the user: {login} --switch-user"),
         SignInNeeded::TimedOut(_) => {
-            format!("check the browser's page for a message of the portal, then run: {login}")
+            format!("check whether the page in the browser shows an error, then run: {login}")
         }
         SignInNeeded::Never
         | SignInNeeded::OtherMachine(_)
@@ -127,9 +127,9 @@ fn no_connection(wanted: Option<&String>, known: &[String]) -> String {
 fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason) -> Option<String> {
     match reason {
         KeychainReason::Missing => Some(match label {
-            None => "on a machine without a keychain, use the encrypted file: --keychain vault".into(),
+            None => "on a machine without a keychain, use the vault (an encrypted file): --keychain vault".into(),
             Some(label) => format!(
-                "on a machine where the keychain works, move the secrets to a file that works everywhere: age-oauth connections edit {} --keychain vault",
+                "on a machine where the keychain works, move the secrets to the vault, which works everywhere: age-oauth connections edit {} --keychain vault",
                 shell_quoted(label)
             ),
         }),
@@ -178,12 +178,12 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
             authentication: true,
             ..
         } => Some(
-            "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this session, or ask for an exception"
+            "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this session, or ask the proxy's administrator for an exception"
                 .into(),
         ),
         Unreachable::Proxy { .. } => Some(edit(label, "--proxy URL|system|none")),
         Unreachable::Dns | Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. } => {
-            Some(format!("check the address: {}", edit(label, "--portal URL")))
+            Some(format!("check the portal URL: {}", edit(label, "--portal URL")))
         }
         Unreachable::Connect(_) | Unreachable::Timeout => Some(format!(
             "check the network; behind a proxy: {}",
@@ -201,7 +201,7 @@ fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
             edit(label, "--verify-ssl FILE.pem")
         )),
         TlsFailureKind::WrongHost => Some(format!(
-            "use a name that the certificate is valid for: {}",
+            "use a host name that the certificate is valid for: {}",
             edit(label, "--portal URL")
         )),
         TlsFailureKind::Expired => {
@@ -221,7 +221,7 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             edit(label, "--redirect-uri URI")
         )),
         Refusal::Code(_) => login.map(|login| {
-            format!("a code works once, for a few minutes; sign in again: {login}")
+            format!("a code works only once, and only for a few minutes; sign in again: {login}")
         }),
         Refusal::Denied => login,
         Refusal::FreshToken => Some(format!(
@@ -229,11 +229,11 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             edit(label, "--referer TEXT")
         )),
         Refusal::WebTier(_) => Some(
-            "a browser can answer that, a program cannot; ask the portal's administrator to let /sharing/rest through without it"
+            "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it"
                 .into(),
         ),
         Refusal::Server(_) => Some(
-            "check the address; this lists the servers that are federated with the portal: age-oauth api portals/self/servers"
+            "check the URL; to list the servers that the portal grants tokens for: age-oauth api portals/self/servers"
                 .into(),
         ),
         Refusal::Privilege | Refusal::Other { .. } => None,

@@ -161,7 +161,7 @@ impl<'a> Migration<'a> {
         if old.is_ours && !in_place {
             return Err(Error::Corrupt {
                 path: old.folder,
-                why: "another store of age-oauth has begun to import it; complete the import there (AGE_OAUTH_HOME)"
+                why: "another connection store has started to import it; complete the import there (AGE_OAUTH_HOME)"
                     .into(),
             });
         }
@@ -176,7 +176,7 @@ impl<'a> Migration<'a> {
             return Err(Error::Corrupt {
                 path: old.env_path(),
                 why: format!(
-                    "it names another portal or client ID than connection `{}`, which was made from it; delete the file if it is not needed any more",
+                    "its portal or client ID differs from that of the connection `{}`, which was imported from it; delete the file if it is not needed any more",
                     existing[0].label
                 ),
             });

@@ -1,4 +1,5 @@
-//! `logout`: revokes the sign-in at the portal, then forgets it here, whatever the portal said.
+//! `logout`: revokes the sign-in at the portal, then deletes it here, even if the portal did not
+//! revoke it.
 
 use clap::Args;
 
@@ -49,7 +50,7 @@ pub(in crate::cli) fn logout(ctx: &mut CommandContext, args: &LogoutArgs) -> Out
 }
 
 fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> Outcome {
-    ctx.warn_of(&connection);
+    ctx.warn_about(&connection);
     let store = ctx.store()?;
     let session = ctx.session_of(&store, connection);
     let outcome = session.sign_out(args.keep_remote)?;
@@ -67,6 +68,6 @@ fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> O
         SignedOut::NotRevoked => {
             format!("[OK] Signed out of {label} on this machine; the portal did not revoke the sign-in.")
         }
-        SignedOut::Nothing => format!("[OK] Nobody was signed in to {label}."),
+        SignedOut::Nothing => format!("[OK] {label} had no sign-in; there is nothing to do."),
     })
 }

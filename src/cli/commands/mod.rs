@@ -39,7 +39,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// The sources of a folder, without their tests. `mod.rs` dispatches, so it may name all commands.
+    /// The sources of a folder, without their tests. `mod.rs` dispatches, so it may name all
+    /// commands.
     fn sources(folder: &str) -> Vec<(String, String)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         fs::read_dir(folder)

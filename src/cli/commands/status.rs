@@ -1,5 +1,5 @@
-//! `status`: every connection's sign-in, token, last use and last failure, from what is stored. Asks no portal, and no
-//! keychain unless told to.
+//! `status`: every connection's sign-in, token, last use and last failure, from what is stored.
+//! Does not ask a portal, and asks the keychain only with `--keychain`.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ use crate::policy;
 use crate::session::other_machine;
 use crate::store::{Listing, Plaintext};
 
-/// A failure that is over is shown for so long.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long a failure is shown after a later renewal succeeded.
+const SHOWN_AFTER_RECOVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// One connection, as far as it is known without asking a portal.
 struct Row {
     connection: Connection,
     sign_in: SignInState,
-    /// Whether the keychain has what a renewal needs, where it was asked.
+    /// Whether the keychain has what a renewal needs; `None` if it was not asked.
     stored: Option<Result<bool, KeychainError>>,
     failure: Option<LastFailure>,
 }
@@ -38,8 +38,8 @@ struct Row {
 struct LastFailure {
     at: Option<Timestamp>,
     what: String,
-    /// A token was renewed since.
-    over: bool,
+    /// Whether a token was renewed since.
+    recovered: bool,
 }
 
 /// Show who is signed in until when, and what failed last, without asking a portal
@@ -84,7 +84,7 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
             only
         }
     };
-    ctx.warn_of_override(&store, default.as_ref());
+    ctx.warn_about_override(&store, default.as_ref());
     let mut failures = Vec::new();
     for error in listing.broken {
         if args.check {
@@ -94,7 +94,7 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
         }
     }
     if listing.connections.is_empty() && listing.plaintext.is_empty() && failures.is_empty() {
-        return nothing(ctx, args);
+        return no_connections(ctx, args);
     }
     let mut rows: Vec<Row> = listing
         .connections
@@ -117,12 +117,13 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
     if args.json {
         return Ok(());
     }
-    let text = picture(ctx, &rows, &listing.plaintext, default.as_ref());
+    let text = report(ctx, &rows, &listing.plaintext, default.as_ref());
     ctx.answer(text.trim_end())
 }
 
-/// A check of nothing finds nothing good: perhaps this is another user's store, or an empty one by mistake.
-fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
+/// With `--check`, it is an error if there are no connections: this may be another user's store, or
+/// the wrong folder.
+fn no_connections(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
     if args.json {
         ctx.answer_json_array::<StatusAnswer>(&[])?;
     }
@@ -134,7 +135,7 @@ fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
         .into());
     }
     ctx.console
-        .info("No connections; add one: age-oauth connections add");
+        .info("There are no connections; add one: age-oauth connections add");
     Ok(())
 }
 
@@ -157,7 +158,8 @@ impl Row {
             LastFailure {
                 at,
                 what: what.to_owned(),
-                over: at.is_some_and(|at| connection.last_used_at.is_some_and(|used| used > at)),
+                recovered: at
+                    .is_some_and(|at| connection.last_used_at.is_some_and(|used| used > at)),
             }
         });
         Self {
@@ -168,8 +170,8 @@ impl Row {
         }
     }
 
-    /// Which secret a renewal cannot do without.
-    fn needed(&self) -> ItemKind {
+    /// The keychain item that a renewal needs.
+    fn needed_item(&self) -> ItemKind {
         if self.sign_in == SignInState::Application {
             ItemKind::ClientSecret
         } else {
@@ -177,7 +179,7 @@ impl Row {
         }
     }
 
-    fn take_answer(&mut self, answer: Result<bool, KeychainError>) {
+    fn set_stored(&mut self, answer: Result<bool, KeychainError>) {
         let signed_in = matches!(self.sign_in, SignInState::Good | SignInState::EndsSoon);
         if signed_in && answer == Ok(false) {
             self.sign_in = SignInState::Gone;
@@ -185,7 +187,7 @@ impl Row {
         self.stored = Some(answer);
     }
 
-    /// What a person must do about it, or will soon have to.
+    /// What a person must do about it, now or soon; `None` if nothing.
     fn problem(&self, ctx: &CommandContext) -> Option<Failure> {
         let connection = &self.connection;
         let (label, now) = (connection.label.as_str(), ctx.context.now());
@@ -199,7 +201,7 @@ impl Row {
             .into(),
             (SignInState::Ended, _) => Failure::SignIn {
                 message: format!(
-                    "the sign-in of `{label}` ended {} ({})",
+                    "the sign-in of `{label}` expired {} ({})",
                     local(end, &ctx.system.zone),
                     ago(end, now)
                 ),
@@ -208,10 +210,10 @@ impl Row {
             (SignInState::Gone, _) => Failure::SignIn {
                 message: match other_machine(connection) {
                     Some(machine) => format!(
-                        "the sign-in of `{label}` was made on the machine `{machine}`, and keychains do not travel"
+                        "the sign-in of `{label}` is in the keychain of the machine `{machine}`, not in this machine's"
                     ),
                     None => format!(
-                        "the tokens of `{label}` are gone ({})",
+                        "the tokens of `{label}` are not in {} any more",
                         connection.keychain.display_name()
                     ),
                 },
@@ -221,11 +223,11 @@ impl Row {
             (SignInState::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
                 connection.keychain.display_name(),
                 KeychainReason::Lost,
-                "the client secret is gone",
+                "the client secret is missing",
             )),
             (SignInState::EndsSoon, _) => Failure::SignIn {
                 message: format!(
-                    "the sign-in of `{label}` ends {}",
+                    "the sign-in of `{label}` expires {}",
                     local_and_left(end, now, &ctx.system.zone)
                 ),
                 hint: if is_extended_by_refresh(connection, now) {
@@ -242,7 +244,7 @@ impl Row {
     fn keychain_failure(&self, error: KeychainError) -> Failure {
         Failure::from(Error::Keychain {
             connection: Some(self.connection.label.to_string()),
-            item: Some(self.needed()),
+            item: Some(self.needed_item()),
             error,
         })
     }
@@ -276,7 +278,11 @@ impl Row {
             (SignInState::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
             (SignInState::Ended, Some(end)) => (
                 self.username(),
-                format!("ended {} ({})", local(end, &ctx.system.zone), ago(end, now)),
+                format!(
+                    "expired {} ({})",
+                    local(end, &ctx.system.zone),
+                    ago(end, now)
+                ),
             ),
             (_, Some(end)) => (self.username(), local_and_left(end, now, &ctx.system.zone)),
         };
@@ -284,7 +290,7 @@ impl Row {
         if let Some(stored) = &self.stored {
             keychain.push_str(match stored {
                 Ok(true) => ": stored",
-                Ok(false) => ": nothing",
+                Ok(false) => ": not stored",
                 Err(error) => match error.reason {
                     KeychainReason::Locked => ": locked",
                     KeychainReason::Missing => ": not available",
@@ -293,7 +299,7 @@ impl Row {
                 },
             });
         }
-        let failed = self.worth_telling(now).map_or_else(String::new, |failure| {
+        let failed = self.shown_failure(now).map_or_else(String::new, |failure| {
             failure
                 .at
                 .map_or_else(|| "yes".to_owned(), |at| ago(at, now))
@@ -322,13 +328,13 @@ impl Row {
         )
     }
 
-    /// A failure that still stands, or is recent.
-    fn worth_telling(&self, now: Timestamp) -> Option<&LastFailure> {
+    /// The last failure, unless a token was renewed since and the failure is old.
+    fn shown_failure(&self, now: Timestamp) -> Option<&LastFailure> {
         self.failure.as_ref().filter(|failure| {
             let recent = failure
                 .at
-                .is_some_and(|at| now.duration_since(at) <= REMEMBERED);
-            recent || !failure.over
+                .is_some_and(|at| now.duration_since(at) <= SHOWN_AFTER_RECOVERY);
+            recent || !failure.recovered
         })
     }
 }
@@ -337,7 +343,8 @@ fn mark(is_default: bool) -> String {
     if is_default { "*" } else { "" }.to_owned()
 }
 
-/// Whether `refresh` would extend it now: the portal can, and half of its life is over.
+/// Whether `refresh` would extend the sign-in now: the portal can, and more than half of its life
+/// is over.
 fn is_extended_by_refresh(connection: &Connection, now: Timestamp) -> bool {
     let status = &connection.status;
     let past_half = match (status.refresh_issued_at, status.refresh_expires_at) {
@@ -347,30 +354,31 @@ fn is_extended_by_refresh(connection: &Connection, now: Timestamp) -> bool {
     past_half && status.extendable != Some(false)
 }
 
-/// Looks whether the secrets are there. A keychain that does not answer is not asked again for each connection.
+/// Asks the keychains whether they have the secrets. A keychain that does not answer is asked only
+/// once, not for each connection.
 fn ask_keychains(rows: &mut [Row], keychains: &Keychains) {
-    let mut silent = Vec::new();
+    let mut unavailable = Vec::new();
     for row in rows {
         let kind = row.connection.keychain;
-        let known = silent.iter().find(|(silent, _)| *silent == kind);
+        let known = unavailable.iter().find(|(one, _)| *one == kind);
         let answer = match known {
             Some((_, error)) => Err(KeychainError::clone(error)),
             None => keychains
                 .of(kind)
-                .get(&Item::of(&row.connection, row.needed()))
+                .get(&Item::of(&row.connection, row.needed_item()))
                 .map(|secret| secret.is_some()),
         };
         if let (None, Err(error)) = (known, &answer) {
             use KeychainReason::{Locked, Missing, Timeout};
             if matches!(error.reason, Locked | Missing | Timeout) {
-                silent.push((kind, error.clone()));
+                unavailable.push((kind, error.clone()));
             }
         }
-        row.take_answer(answer);
+        row.set_stored(answer);
     }
 }
 
-/// Tells every problem, each with what to run; the worst one is the code.
+/// Prints every problem with its hint. The worst one gives the exit code.
 fn check(
     ctx: &mut CommandContext,
     args: &StatusArgs,
@@ -393,15 +401,18 @@ fn check(
     if !args.json {
         let text = if !bad.is_empty() {
             format!(
-                "{} of {} need a look: {}",
+                "Attention needed for {} of {} connections: {}",
                 bad.len(),
                 rows.len(),
                 bad.join(", ")
             )
         } else if worst == ExitCode::Done {
-            all_well(ctx, rows)
+            all_good(ctx, rows)
         } else {
-            format!("{} are good; others cannot be read", rows.len())
+            format!(
+                "{} are good; others could not be read",
+                connections(rows.len())
+            )
         };
         ctx.answer(&text)?;
     }
@@ -411,25 +422,32 @@ fn check(
     }
 }
 
-fn all_well(ctx: &CommandContext, rows: &[Row]) -> String {
+fn all_good(ctx: &CommandContext, rows: &[Row]) -> String {
     let ends = rows
         .iter()
         .filter(|row| row.sign_in == SignInState::Good)
         .filter_map(|row| Some((row.connection.status.refresh_expires_at?, row)))
         .min_by_key(|(end, _)| *end);
-    let count = rows.len();
+    let count = connections(rows.len());
+    let good = if rows.len() == 1 { "is" } else { "are" };
     match ends {
         Some((end, row)) => format!(
-            "[OK] All is well with {count}; the first sign-in to end is {}, {}",
+            "[OK] {count} {good} good; the first sign-in to expire is that of {}: {}",
             escape(row.connection.label.as_str()),
             local_and_left(end, ctx.context.now(), &ctx.system.zone)
         ),
-        None => format!("[OK] All is well with {count}."),
+        None => format!("[OK] {count} {good} good."),
     }
 }
 
-/// The table, and under it what does not fit in a cell.
-fn picture(
+/// `1 connection`, `2 connections`
+fn connections(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} connection{plural}")
+}
+
+/// The table, and below it what does not fit in a cell.
+fn report(
     ctx: &CommandContext,
     rows: &[Row],
     plaintext: &[Plaintext],
@@ -441,7 +459,7 @@ fn picture(
         "LABEL",
         "SIGNED IN",
         "UNTIL",
-        "TOKEN ENDS",
+        "TOKEN EXPIRES",
         "KEYCHAIN",
         "LAST USE",
         "LAST FAILURE",
@@ -456,18 +474,22 @@ fn picture(
     );
     let mut text = table(&cells);
     let failures = rows.iter().filter_map(|row| {
-        let failure = row.worth_telling(now)?;
+        let failure = row.shown_failure(now)?;
         let when = failure.at.map_or_else(String::new, |at| {
             format!("{}: ", local(at, &ctx.system.zone))
         });
         let label = escape(row.connection.label.as_str());
-        let over = if failure.over { " (renewed since)" } else { "" };
-        Some(format!("{label}: {when}{}{over}", escape(&failure.what)))
+        let since = if failure.recovered {
+            " (renewed since)"
+        } else {
+            ""
+        };
+        Some(format!("{label}: {when}{}{since}", escape(&failure.what)))
     });
     let problems = rows.iter().filter_map(|row| {
-        let words = row.problem(ctx)?.text()?;
-        let message = escape(&words.message);
-        Some(match words.hint {
+        let text = row.problem(ctx)?.text()?;
+        let message = escape(&text.message);
+        Some(match text.hint {
             Some(hint) => format!("{message}: {}", escape(&hint)),
             None => message,
         })
@@ -477,7 +499,7 @@ fn picture(
     text
 }
 
-/// A heading and its lines; nothing where there are none.
+/// Appends a heading and lines; nothing if there are no lines.
 fn section(text: &mut String, heading: &str, lines: impl Iterator<Item = String>) {
     for (index, line) in lines.enumerate() {
         if index == 0 {

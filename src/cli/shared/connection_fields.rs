@@ -127,7 +127,7 @@ impl From<String> for SecretArg {
     }
 }
 
-/// The most that is read of a file with a client secret, in bytes. No client secret is as long.
+/// The most that is read of a file with a client secret, in bytes. Client secrets are shorter.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
 
 /// Whether options or the environment give a client secret.
@@ -174,7 +174,7 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
         .and_then(|file| file.take(MAX_SECRET_FILE).read_to_end(&mut bytes))
         .map_err(Error::file(FileAction::Read, path))?;
     Secret::from_file(bytes)
-        .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
+        .ok_or_else(|| Failure::usage(format!("`{}` does not contain text", path.display())))
 }
 
 /// Checks a client secret, and trims it.
@@ -208,9 +208,9 @@ pub(in crate::cli) fn usable_keychain(
             let Some(alternative) = kind.alternative() else {
                 return Ok(kind);
             };
-            if asked.is_none() && ctx.person() {
+            if asked.is_none() && ctx.can_ask() {
                 ctx.console.warn(&error.to_string());
-                let question = "Keep secrets in an encrypted file (the vault) instead?";
+                let question = "Store secrets in an encrypted file (the vault) instead?";
                 if ctx.system.ask.confirm(question, true)? {
                     return Ok(alternative);
                 }
@@ -239,14 +239,14 @@ pub(in crate::cli) fn probe(
 ) -> Result<PortalInfo, Error> {
     let http = Http::new(portal, tls, proxy, referer, &ctx.context)?;
     let info = portal::probe(&http)?;
-    warn_of_clock(ctx, &info);
+    warn_about_clock(ctx, &info);
     Ok(info)
 }
 
 /// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong
 /// clock does not break tokens. But it makes displayed times wrong, and certificates may look
 /// expired.
-fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
+fn warn_about_clock(ctx: &CommandContext, info: &PortalInfo) {
     const NOTABLE_SECONDS: i64 = 5 * 60;
     let Some(theirs) = info.clock else { return };
     let ahead = ctx.context.now().duration_since(theirs).as_secs();
@@ -266,9 +266,9 @@ pub(in crate::cli) fn ask_secret(
     client_id: &str,
 ) -> Result<Option<Secret>, Failure> {
     let question = if required {
-        "Client secret (not shown)"
+        "OAuth Client Secret (not shown while you type)"
     } else {
-        "Client secret (not shown; Enter for none, PKCE stands in)"
+        "OAuth Client Secret (not shown while you type; press Enter if there is none)"
     };
     let answer = ctx.system.ask.secret(question, &mut |text| {
         if text.trim().is_empty() && !required {

@@ -27,8 +27,8 @@ json_object! {
         pub(crate) refresh_expires_at: Option<Time>,
         /// Whether the plaintext of the old store was deleted.
         pub(crate) plaintext_deleted: bool,
-        /// The portal's page where the owner of the application resets the client secret that was in
-        /// plaintext; `null` if there was none.
+        /// The portal's page where the owner of the application resets the client secret that was
+        /// in plaintext; `null` if there was none.
         pub(crate) client_secret_page: Option<String>,
         /// What could not be imported as it was.
         pub(crate) notes: Vec<String>,

@@ -1,4 +1,4 @@
-//! `connections edit`: changes any field in place.
+//! `connections edit`: changes settings of a connection.
 
 use clap::Args;
 
@@ -54,7 +54,7 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
     }
     if args.pkce == Some(false) {
         ctx.console.warn(
-            "without PKCE, whoever catches a code can use it; switch it off only for a portal that refuses it",
+            "without PKCE, a program that intercepts the authorization code can use it; switch PKCE off only for a portal that refuses it",
         );
     }
     apply(ctx, &store, connection, &changes)

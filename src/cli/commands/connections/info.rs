@@ -1,4 +1,4 @@
-//! `connections info`: where everything is kept.
+//! `connections info`: where this program stores connections and secrets.
 
 use clap::Args;
 

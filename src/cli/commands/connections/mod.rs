@@ -2,8 +2,8 @@
 
 mod add;
 mod edit;
-// The file is in src/migrate, so that everything about the Python package is in one folder that can be deleted. It is a
-// child of this module, so that it can use what other commands use.
+// The file is in src/migrate, so that everything about the Python package is in one folder that can
+// be deleted. It is a child of this module, so that it can use what other commands use.
 #[cfg(feature = "migrate")]
 #[path = "../../../migrate/command/mod.rs"]
 mod import;

@@ -1,4 +1,4 @@
-//! `connections rename`: another label; the id stays.
+//! `connections rename`: changes the label; the ID stays.
 
 use clap::Args;
 

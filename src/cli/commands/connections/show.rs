@@ -49,7 +49,7 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     Ok(())
 }
 
-/// Whether the keychain has the item; its complaint where it does not say.
+/// Whether the keychain has the item. The error is the keychain's message, if it did not answer.
 fn has(
     ctx: &CommandContext,
     store: &ConnectionStore,
@@ -63,6 +63,8 @@ fn has(
         .map_err(|error| error.to_string())
 }
 
+type Fact = (&'static str, String);
+
 fn facts(
     ctx: &CommandContext,
     store: &ConnectionStore,
@@ -70,15 +72,31 @@ fn facts(
     default: Option<&ConnectionId>,
     secret: &Result<bool, String>,
     tokens: &Result<bool, String>,
-) -> Vec<(&'static str, String)> {
-    let now = ctx.context.now();
-    let when = |at| local_and_left(at, now, &ctx.system.zone);
+) -> Vec<Fact> {
+    let mut facts = registration(connection, secret, tokens);
+    facts.extend(optional(ctx, connection));
+    let is_default = default == Some(&connection.id);
+    facts.extend([
+        ("Verify SSL", verify_ssl(&connection.tls)),
+        ("Proxy", connection.proxy.as_str().to_owned()),
+        ("Keychain", connection.keychain.display_name().to_owned()),
+        ("Folder", store.folder(&connection.id).display().to_string()),
+        ("Default", if is_default { "yes" } else { "no" }.to_owned()),
+    ]);
+    facts
+}
+
+/// What the connection is at the portal, and which secrets are stored.
+fn registration(
+    connection: &Connection,
+    secret: &Result<bool, String>,
+    tokens: &Result<bool, String>,
+) -> Vec<Fact> {
     let stored = |item: &Result<bool, String>| match item {
         Ok(true) => "stored".to_owned(),
         Ok(false) => "none".to_owned(),
         Err(why) => format!("unknown ({why})"),
     };
-    let status = &connection.status;
     let mut facts = vec![
         ("Label", connection.label.to_string()),
         ("ID", connection.id.to_string()),
@@ -94,6 +112,14 @@ fn facts(
             facts.push(("PKCE", "switched off".into()));
         }
     }
+    facts
+}
+
+/// The facts that a connection may lack.
+fn optional(ctx: &CommandContext, connection: &Connection) -> Vec<Fact> {
+    let now = ctx.context.now();
+    let when = |at| local_and_left(at, now, &ctx.system.zone);
+    let status = &connection.status;
     let failure = status
         .last_failure
         .as_deref()
@@ -101,37 +127,17 @@ fn facts(
             (Some(at), what) => format!("{}: {what}", local(at, &ctx.system.zone)),
             (None, what) => what.to_owned(),
         });
-    let optional = [
+    let tags = Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty());
+    [
         ("User", status.username.clone()),
         ("Signed in until", status.refresh_expires_at.map(when)),
         ("Token until", status.access_expires_at.map(when)),
         ("Last failure", failure),
         ("Referer", connection.referer.clone()),
         ("CA copied from", connection.ca_source.clone()),
-        (
-            "Tags",
-            Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty()),
-        ),
-    ];
-    facts.extend(
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| value.map(|value| (name, value))),
-    );
-    facts.extend([
-        ("Verify SSL", verify_ssl(&connection.tls)),
-        ("Proxy", connection.proxy.as_str().to_owned()),
-        ("Keychain", connection.keychain.display_name().to_owned()),
-        ("Folder", store.folder(&connection.id).display().to_string()),
-        (
-            "Default",
-            if default == Some(&connection.id) {
-                "yes"
-            } else {
-                "no"
-            }
-            .into(),
-        ),
-    ]);
-    facts
+        ("Tags", tags),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect()
 }

@@ -1,4 +1,4 @@
-//! `connections use`: the connection that is used where none is named.
+//! `connections use`: chooses the connection that commands use if none is named.
 
 use clap::Args;
 
@@ -31,11 +31,11 @@ pub(super) fn use_connection(ctx: &mut CommandContext, args: &UseArgs) -> Outcom
     let store = ctx.store()?;
     if args.unset {
         store.set_default(None)?;
-        return ctx.answer("[OK] No default connection any more.");
+        return ctx.answer("[OK] There is no default connection any more.");
     }
     let connection = named(ctx, &store, args.name.as_ref())?;
     store.set_default(Some(&connection.id))?;
-    ctx.warn_of_override(&store, Some(&connection.id));
+    ctx.warn_about_override(&store, Some(&connection.id));
     if args.json {
         return ctx.answer_json(&ConnectionAnswer::of(&connection, Some(&connection.id)));
     }
