@@ -97,7 +97,7 @@ fn an_expired_code_is_refused() {
     portal.set(|rules| rules.code_seconds = 0);
     sign_in(&home, &portal, "prod")
         .code(7)
-        .err_has("a code works once");
+        .err_has("a code works only once");
 }
 
 #[test]

@@ -279,6 +279,7 @@ pub(in crate::cli) fn ask_secret(
             .map_err(|why| why.to_string())
     })?;
     if answer.expose().trim().is_empty() {
+        ctx.console.info("OAuth Client Secret: none");
         return Ok(None);
     }
     let secret = checked(&answer, client_id)?;
