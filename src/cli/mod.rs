@@ -95,7 +95,7 @@ fn command_name(matches: &ArgMatches) -> (String, bool) {
 /// Handles a command line that clap does not parse: `--help` and `--version` are answers, the rest
 /// is wrong usage.
 fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> ExitCode {
-    let colored = system.terminal.colors && system.environment.var("NO_COLOR").is_none();
+    let colored = system.terminal.colors && system.environment.var(env::NO_COLOR).is_none();
     let text = if colored {
         error.render().ansi().to_string()
     } else {

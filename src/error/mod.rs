@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::keychain::ItemKind;
+use crate::item_kind::ItemKind;
 
 /// Why a function of this crate failed.
 ///

@@ -36,7 +36,7 @@ fn beside(path: &std::path::Path, ending: &str) -> std::path::PathBuf {
     path.with_file_name(name)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
@@ -49,7 +49,6 @@ mod tests {
         tempfile::tempdir().unwrap()
     }
 
-    #[cfg(unix)]
     #[test]
     fn rule_25_only_the_owner_may_see_files_and_directories() {
         use std::os::unix::fs::PermissionsExt;
@@ -68,7 +67,6 @@ mod tests {
         }
     }
 
-    #[cfg(unix)]
     #[test]
     fn rule_25_links_are_not_followed() {
         let folder = folder();

@@ -37,6 +37,7 @@ impl UserOutput {
         if found.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
+        #[cfg(unix)]
         if is_block_device(&found) {
             return Err(io::Error::other("it is a block device"));
         }
@@ -48,6 +49,7 @@ impl UserOutput {
         // A rename needs no right to write the file itself, so that right is checked here.
         OpenOptions::new().write(true).open(&path)?;
         let file = NamedTempFile::new_in(&*verbatim_path(folder_of(&path)))?;
+        #[cfg(unix)]
         keep_owner_and_mode(&found, file.as_file())?;
         Ok(Self {
             staged: Staged::Beside(file),
@@ -98,33 +100,21 @@ impl UserOutput {
     }
 }
 
+#[cfg(unix)]
 fn is_block_device(found: &fs::Metadata) -> bool {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileTypeExt::is_block_device(&found.file_type());
-    #[cfg(not(unix))]
-    return {
-        let _ = found;
-        false
-    };
+    std::os::unix::fs::FileTypeExt::is_block_device(&found.file_type())
 }
 
 /// Gives the new file the owner and the mode of the old one, so that the same people can read it.
+#[cfg(unix)]
 fn keep_owner_and_mode(found: &fs::Metadata, file: &File) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{fchown, MetadataExt};
-        let made = file.metadata()?;
-        if (made.uid(), made.gid()) != (found.uid(), found.gid()) {
-            // Only root may change an owner; for others the new file is their own.
-            let _ = fchown(file, Some(found.uid()), Some(found.gid()));
-        }
-        file.set_permissions(found.permissions())
+    use std::os::unix::fs::{fchown, MetadataExt};
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) != (found.uid(), found.gid()) {
+        // Only root may change an owner; for others the new file is their own.
+        let _ = fchown(file, Some(found.uid()), Some(found.gid()));
     }
-    #[cfg(not(unix))]
-    {
-        let _ = (found, file);
-        Ok(())
-    }
+    file.set_permissions(found.permissions())
 }
 
 /// Appends to a regular file that another program named, in one write. Links are followed; anything

@@ -93,8 +93,8 @@ impl Failures {
 /// Failure injection, with the feature `testing`.
 ///
 /// ```
-/// use age_oauth::testing::Call;
-/// use age_oauth::{Item, ItemKind, KeychainReason, MemoryStore, SecretStore};
+/// use age_oauth::testing::{Call, MemoryStore};
+/// use age_oauth::{Item, ItemKind, KeychainReason, SecretStore};
 ///
 /// let keychain = MemoryStore::new();
 /// let item = Item::new("my_portal_1", "my portal", ItemKind::Tokens);
