@@ -4,6 +4,7 @@
 use std::io;
 
 use super::format::shell_quoted;
+use crate::connection::RedirectUri;
 use crate::error::{
     Error, FileAction, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind,
     Unreachable,
@@ -14,7 +15,7 @@ use crate::keychain::ItemKind;
 pub(super) fn hint(error: &Error) -> Option<String> {
     match error {
         Error::File { action, source, .. } => file(*action, source),
-        Error::Listen { source, .. } => Some(listen(source)),
+        Error::Listen { source, .. } => Some(listen(source, "NAME")),
         Error::Random | Error::Corrupt { .. } | Error::Invalid { .. } => None,
         Error::SignInNeeded { connection, why } => Some(sign_in(connection, why)),
         Error::NoConnection { wanted, known } => Some(no_connection(wanted.as_ref(), known)),
@@ -86,12 +87,16 @@ fn is_without_locks(source: &io::Error) -> bool {
             .is_some_and(|code| codes.contains(&code))
 }
 
-fn listen(source: &io::Error) -> String {
-    const PASTE: &str = "paste the code instead: age-oauth connections edit NAME --redirect-uri urn:ietf:wg:oauth:2.0:oob";
+/// What to do if the program cannot listen for the code. `name` is the connection, as it is typed.
+pub(super) fn listen(source: &io::Error, name: &str) -> String {
+    let paste = format!(
+        "paste the code instead: age-oauth connections edit {name} --redirect-uri {}",
+        RedirectUri::OutOfBand.as_str()
+    );
     if source.kind() == io::ErrorKind::AddrInUse {
-        format!("another program uses the port; end it, or {PASTE}")
+        format!("another program uses the port; end it, or {paste}")
     } else {
-        PASTE.into()
+        paste
     }
 }
 
@@ -134,16 +139,16 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason)
             ),
         }),
         KeychainReason::Locked if cfg!(target_os = "macos") => {
-            Some("security unlock-keychain (then try again)".into())
+            Some("unlock the keychain, then try again: security unlock-keychain".into())
         }
-        KeychainReason::Locked => Some("unlock it in your desktop session, then try again".into()),
+        KeychainReason::Locked => Some("unlock the keychain in your desktop session, then try again".into()),
         KeychainReason::Refused if cfg!(target_os = "macos") => Some(
             "try again and choose Always Allow; if no prompt appears: security unlock-keychain"
                 .into(),
         ),
         KeychainReason::Refused => None,
         KeychainReason::Timeout => Some(
-            "it may be waiting for a password; to wait longer: AGE_OAUTH_KEYCHAIN_TIMEOUT=60s"
+            "the keychain may be waiting for a password; to wait longer: AGE_OAUTH_KEYCHAIN_TIMEOUT=60s"
                 .into(),
         ),
         KeychainReason::Lost | KeychainReason::Mismatch | KeychainReason::Ambiguous => {

@@ -237,3 +237,24 @@ fn what_windows_adds_to_a_secret_or_a_code_is_removed() {
         sign_in_wrapped(&home, &portal, "person", before, after).ok();
     }
 }
+
+#[test]
+fn a_port_in_use_is_reported_with_the_connection_to_edit() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let redirect_uri = format!("http://{address}/callback");
+    add_with(
+        &home,
+        &portal,
+        "My Portal",
+        &["--redirect-uri", &redirect_uri],
+    );
+    home.run(["login", "--no-browser"])
+        .done()
+        .code(1)
+        .err_has(&format!("cannot listen on `{address}`"))
+        .err_has("another program uses the port")
+        .err_has("connections edit \"My Portal\" --redirect-uri urn:ietf:wg:oauth:2.0:oob");
+}

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
+use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left, shell_quoted};
+use crate::cli::hints::listen;
 use crate::cli::json::{Identity, LoginAnswer, LoginStarted, Time};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
@@ -86,6 +87,17 @@ fn code_lost(error: Error, connection: &Connection) -> Failure {
             why: Broken(_) | Status(_) | Timeout | TooLarge,
             ..
         } => Failure::Hinted { error, hint },
+        error => error.into(),
+    }
+}
+
+/// Names the connection in the hint, which the error does not know.
+fn cannot_listen(error: Error, connection: &Connection) -> Failure {
+    match error {
+        Error::Listen { address, source } => Failure::Hinted {
+            hint: listen(&source, &shell_quoted(connection.label.as_str())),
+            error: Error::Listen { address, source },
+        },
         error => error.into(),
     }
 }
@@ -227,7 +239,9 @@ fn obtain(
     lines: &mut Lines,
 ) -> Result<Option<(SignInAttempt, AuthorizationCode)>, Failure> {
     let listener = match sign_in.redirect_uri() {
-        RedirectUri::Loopback(uri) => Some(Listener::bind(uri)?),
+        RedirectUri::Loopback(uri) => {
+            Some(Listener::bind(uri).map_err(|error| cannot_listen(error, session.connection()))?)
+        }
         _ => None,
     };
     announce(ctx, &sign_in, args, listener.is_some())?;

@@ -12,7 +12,7 @@ use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::session::SignedOut;
 
-/// Sign out: revoke the sign-in at the portal and forget it here
+/// Sign out: revoke the sign-in at the portal and delete it here
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth logout", "sign out of the default connection"),
@@ -22,7 +22,7 @@ pub(in crate::cli) struct LogoutArgs {
     /// Every connection
     #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
     all: bool,
-    /// Forget the sign-in here without revoking it at the portal
+    /// Delete the sign-in here without revoking it at the portal
     #[arg(long)]
     keep_remote: bool,
     /// Print one JSON object for each connection

@@ -43,14 +43,14 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth refresh --all", "once a day, this keeps every sign-in alive"),
-    ("age-oauth refresh --all --wait 45m", "the same, and wait while scripts hold older tokens"),
+    ("age-oauth refresh --all --wait 45m", "the same, and wait for tokens in use to expire"),
     ("age-oauth refresh -c prod --now", "extend at once; tokens printed before stop working"),
 ]))]
 pub(in crate::cli) struct RefreshArgs {
     /// Every connection; a failure of one does not stop the others
     #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
     all: bool,
-    /// If an extension is due while scripts hold tokens, wait this long for those to expire (45m)
+    /// If an extension is due, wait this long for tokens in use to expire (45m)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
     wait: Option<Duration>,
     /// Extend the sign-in at once, which ends every token printed before

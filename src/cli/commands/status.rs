@@ -46,11 +46,11 @@ struct LastFailure {
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth status", "every connection"),
-    ("age-oauth status --check --within 7d", "for a monitor: code 3 if a sign-in ends within a week"),
-    ("age-oauth status -c prod --keychain", "also look whether the keychain has its secrets"),
+    ("age-oauth status --check --within 7d", "for a monitor: code 3 if a sign-in expires in a week"),
+    ("age-oauth status -c prod --keychain", "also check the keychain"),
 ]))]
 pub(in crate::cli) struct StatusArgs {
-    /// End with exit code 3 if a sign-in is missing, has ended, or ends soon
+    /// End with exit code 3 if a sign-in is missing, has expired, or expires soon
     #[arg(long)]
     check: bool,
     #[arg(
@@ -60,7 +60,7 @@ pub(in crate::cli) struct StatusArgs {
         help = with_default("What \"soon\" means", &words(default_within()))
     )]
     within: Option<Duration>,
-    /// Also look into the keychain: whether the tokens and client secrets are there
+    /// Also check whether the keychain has the tokens and client secrets
     #[arg(long)]
     keychain: bool,
     /// Print one JSON array
@@ -213,7 +213,7 @@ impl Row {
                         "the sign-in of `{label}` is in the keychain of the machine `{machine}`, not in this machine's"
                     ),
                     None => format!(
-                        "the tokens of `{label}` are not in {} any more",
+                        "the tokens of `{label}` are no longer in {}",
                         connection.keychain.display_name()
                     ),
                 },
@@ -294,7 +294,7 @@ impl Row {
                 Err(error) => match error.reason {
                     KeychainReason::Locked => ": locked",
                     KeychainReason::Missing => ": not available",
-                    KeychainReason::Timeout => ": no answer",
+                    KeychainReason::Timeout => ": no response",
                     _ => ": unusable",
                 },
             });

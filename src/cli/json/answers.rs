@@ -362,7 +362,8 @@ json_object! {
 }
 
 json_object! {
-    /// Something that a person should know although the command goes on: a line on standard error.
+    /// Something that a person should know although the command continues: a line on standard
+    /// error.
     pub(crate) struct WarningLine<'a> {
         /// The warning, in one sentence.
         pub(crate) warning: &'a str,

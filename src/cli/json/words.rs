@@ -93,7 +93,7 @@ impl Words for KeychainReason {
     }
 }
 
-/// The state of a sign-in, by what is stored.
+/// The state of a sign-in, from what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignInState {
     Good,
@@ -101,7 +101,7 @@ pub(crate) enum SignInState {
     EndsSoon,
     Ended,
     Missing,
-    /// The keychain does not have it any more.
+    /// The keychain no longer has it.
     Gone,
     /// An application uses its client secret; nothing expires.
     Application,
@@ -126,7 +126,7 @@ impl Words for SignInState {
             Self::EndsSoon => "it expires within the time that `--within` gives",
             Self::Ended => "it has expired",
             Self::Missing => "no user has signed in",
-            Self::Gone => "the keychain does not have it any more; only with `--keychain`",
+            Self::Gone => "the keychain no longer has it; only with `--keychain`",
             Self::Application => "an application needs no sign-in",
         };
         [
@@ -163,7 +163,7 @@ impl Words for Severity {
     fn all() -> Vec<(&'static str, &'static str)> {
         let meaning = |severity| match severity {
             Self::Ok => "nothing to do",
-            Self::Warn => "worth a look",
+            Self::Warn => "needs attention",
             Self::Fail => "must be fixed",
         };
         [Self::Ok, Self::Warn, Self::Fail]

@@ -26,10 +26,10 @@ use crate::store::ConnectionStore;
 // description.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct FieldArgs {
-    /// The portal's address, as in your browser
+    /// Portal URL, as in your browser
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) portal: Option<String>,
-    /// The client ID of the application registered at the portal
+    /// OAuth Client ID of the application that is registered at the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
     /// Tokens for a user, or for the application itself [default: user]
@@ -37,7 +37,7 @@ pub(in crate::cli) struct FieldArgs {
     pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
     pub(in crate::cli) secret: SecretArgs,
-    /// Verify TLS: true, false, or a file with its CA [default: true]
+    /// Verify the certificate: true, false, or a CA file [default: true]
     #[arg(long, value_name = "true|false|FILE")]
     pub(in crate::cli) verify_ssl: Option<String>,
     #[arg(
@@ -66,10 +66,10 @@ pub(in crate::cli) struct FieldArgs {
         help = keychain_help()
     )]
     pub(in crate::cli) keychain: Option<KeychainKind>,
-    /// A word to find the connection by (repeatable)
+    /// A tag to find the connection by (repeatable)
     #[arg(long = "tag", value_name = "WORD")]
     pub(in crate::cli) tags: Vec<String>,
-    /// Do not ask the portal whether it is one
+    /// Do not check the portal
     #[arg(long)]
     pub(in crate::cli) no_check: bool,
     // Certificates that came in a card (PEM), and where they came from.
@@ -105,7 +105,7 @@ pub(in crate::cli) struct SecretArgs {
     /// The client secret itself; stays in your shell's history
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<SecretArg>,
-    /// There is no client secret
+    /// The application has no client secret
     #[arg(long)]
     no_client_secret: bool,
 }

@@ -134,9 +134,9 @@ impl Words for ImportedSignIn {
         let meaning = |sign_in| match sign_in {
             Self::Application => "an application needs no sign-in",
             Self::Needed => "a person must sign in",
-            Self::Imported => "it was imported; copies of the old plaintext stay valid",
+            Self::Imported => "it was imported; copies of the old refresh token remain valid",
             Self::Extended => {
-                "it was imported and extended; copies of the old plaintext are useless"
+                "it was imported and extended; copies of the old refresh token are invalid"
             }
         };
         [

@@ -42,10 +42,10 @@ pub(in crate::cli) struct ImportArgs {
     /// Show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Leave the old store to the old tool: new connections, each with a sign-in of its own
+    /// Keep the old store for the old tool: new connections, each with its own sign-in
     #[arg(long)]
     keep_plaintext: bool,
-    /// Ask no portal; sign-ins are imported as they are
+    /// Do not ask any portal; sign-ins are imported as they are
     #[arg(long)]
     offline: bool,
     /// Read the profiles of the ArcGIS API for Python instead [default: ~/.arcgisprofile]
@@ -265,8 +265,8 @@ impl<'a> ImportRun<'a> {
             escape(connection.label.as_str())
         ))?;
         self.facts(connection)?;
+        let keychain = connection.keychain.display_name();
         let mut plans = vec![if new.has_secret() {
-            let keychain = connection.keychain.display_name();
             format!("its client secret will be stored in {keychain}")
         } else {
             "it has no client secret".to_owned()
@@ -275,11 +275,10 @@ impl<'a> ImportRun<'a> {
         plans.push(match (&sign_in, self.args.keep_plaintext) {
             (_, true) => "the old store keeps its plaintext; the new connection needs its own sign-in".into(),
             (SignInResult::Imported, _) if self.args.offline => {
-                "its sign-in will be stored there, too".into()
+                format!("its sign-in will be stored in {keychain}")
             }
             (SignInResult::Imported, _) => {
-                "its sign-in will be stored there, too, and extended, which ends the old refresh token"
-                    .into()
+                format!("its sign-in will be stored in {keychain} and extended, which ends the old refresh token")
             }
             (SignInResult::Application, _) => {
                 "it is an application connection and needs no sign-in".into()
@@ -372,7 +371,7 @@ impl<'a> ImportRun<'a> {
         };
         Err(Failure::Hinted {
             error,
-            hint: "the connection was imported, but its plaintext could not be deleted; fix that, then run: age-oauth connections import"
+            hint: "the connection was imported, but its plaintext could not be deleted; fix that, then run the same command again"
                 .into(),
         })
     }
@@ -491,9 +490,8 @@ fn files_failed(error: Error) -> Failure {
     match error {
         error @ (Error::File { .. } | Error::Corrupt { .. }) => Failure::Hinted {
             error,
-            hint:
-                "this connection was not changed; fix that, then run: age-oauth connections import"
-                    .into(),
+            hint: "this connection was not changed; fix that, then run the same command again"
+                .into(),
         },
         error => error.into(),
     }

@@ -15,7 +15,7 @@ use crate::util::rfc3339;
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections list", "every connection"),
-    ("age-oauth connections list --tag nightly --json", "those with one tag, as JSON"),
+    ("age-oauth connections list --tag nightly --json", "connections with one tag, as JSON"),
 ]))]
 pub(in crate::cli) struct ListArgs {
     /// Only connections with this tag

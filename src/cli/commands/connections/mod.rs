@@ -38,7 +38,7 @@ use use_connection::UseArgs;
 #[derive(Debug, Subcommand)]
 #[command(after_help = examples(&[
     ("age-oauth connections add", "add your portal"),
-    ("age-oauth connections list", "see what there is"),
+    ("age-oauth connections list", "show all connections"),
     ("age-oauth connections use prod", "choose the default"),
 ]))]
 pub(in crate::cli) enum ConnectionsCommand {

@@ -16,8 +16,8 @@ use crate::http;
 /// Print a connection card for colleagues, without secrets
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
-    ("age-oauth connections share prod > prod.json", "write the card"),
-    ("age-oauth connections add --from prod.json --login", "what a colleague does with it"),
+    ("age-oauth connections share prod > prod.json", "save the card"),
+    ("age-oauth connections add --from prod.json --login", "for a colleague: add the connection"),
 ]))]
 pub(in crate::cli) struct ShareArgs {
     /// Label or ID [default: the connection that would be used]
@@ -40,7 +40,7 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
     let label = connection.label.as_str();
     if connection.tls == Tls::Unverified {
         ctx.console.warn(&format!(
-            "the card does not contain `Verify SSL: false` of `{label}`; your colleagues' connections verify the certificate"
+            "the card does not contain the setting `--verify-ssl false` of `{label}`; your colleagues' connections verify the certificate"
         ));
     }
     if connection.proxy != Proxy::System {
@@ -50,7 +50,7 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
     }
     if matches!(connection.grant, Grant::User { pkce: false, .. }) {
         ctx.console.warn(&format!(
-            "the card does not contain that PKCE is switched off for `{label}`; your colleagues' connections use PKCE"
+            "the card does not contain the setting `--pkce false` of `{label}`; your colleagues' connections use PKCE"
         ));
     }
     for der in &card.certificates {

@@ -151,7 +151,7 @@ struct DoctorContext {
     as_task: bool,
 }
 
-/// Look for problems, and say how to fix each
+/// Find problems, and show how to fix them
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth doctor", "check everything"),
@@ -168,7 +168,7 @@ pub(in crate::cli) struct DoctorArgs {
     /// Check as a scheduled task does: no terminal, no desktop session, no prompt
     #[arg(long)]
     as_task: bool,
-    /// Ask no portal
+    /// Do not ask any portal
     #[arg(long)]
     offline: bool,
     /// Print one JSON object

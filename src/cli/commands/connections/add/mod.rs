@@ -28,12 +28,12 @@ use questions::{ask_after_failure, ask_portal, ask_redirect, print_portal, NextS
 /// Add a connection; asks for what the options leave open
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = examples(&[
-    ("age-oauth connections add", "answer questions"),
-    ("age-oauth connections add --label prod --portal URL --client-id ID", "no questions"),
-    ("age-oauth connections add --from prod.json --login", "a card from a colleague"),
+    ("age-oauth connections add", "guided"),
+    ("age-oauth connections add --label prod --portal URL --client-id ID", "without questions"),
+    ("age-oauth connections add --from prod.json --login", "from a colleague's card"),
 ]))]
 pub(in crate::cli) struct AddArgs {
-    /// What you call the connection
+    /// Connection label: your own short name for it
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
     #[command(flatten)]
