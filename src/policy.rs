@@ -395,8 +395,8 @@ pub mod command_line {
 
     // — other commands —
 
-    /// The shortest passphrase of a vault, in characters. Shorter ones can be guessed from a copy of
-    /// the vault.
+    /// The shortest passphrase of a vault, in characters. Shorter ones can be guessed from a copy
+    /// of the vault.
     pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
 
     /// How many pages `api --paginate` reads. No portal has more of one thing; the limit ends a
