@@ -243,7 +243,7 @@ fn fetch(
             sent: false,
         })?;
         http.download(call, token, file, &mut |received, total| {
-            bar.set(received, total)
+            bar.set(received, total);
         })
     })?;
     Ok(())

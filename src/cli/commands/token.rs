@@ -121,8 +121,8 @@ fn as_json<'a>(session: &Session, token: &'a UsableToken, now: Timestamp) -> Tok
     }
 }
 
-/// Whether a person must sign in within [`policy::EXPIRES_SOON`], because the portal does not extend
-/// this sign-in.
+/// Whether a person must sign in within [`policy::EXPIRES_SOON`], because the portal does not
+/// extend this sign-in.
 fn expires_soon(connection: &Connection, token: &UsableToken, now: Timestamp) -> bool {
     let soon = token
         .sign_in_expires_at

@@ -90,7 +90,8 @@ json_object! {
         pub(crate) identity: Identity,
         /// Who signed in; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The application's title; `null` for a user connection, and where the portal does not say.
+        /// The application's title; `null` for a user connection, and where the portal does not
+        /// say.
         pub(crate) application: Option<String>,
         /// The application's client ID; `null` for a user connection, and where the portal does not
         /// say.

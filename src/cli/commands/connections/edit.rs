@@ -15,7 +15,7 @@ use crate::manage;
 #[command(after_help = examples(&[
     ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new portal URL"),
     ("age-oauth connections edit prod --client-secret-stdin < secret.txt", "a new client secret"),
-    ("age-oauth connections edit prod --keychain vault", "move secrets to the vault"),
+    ("age-oauth connections edit prod --keychain vault", "move to the vault"),
 ]))]
 pub(in crate::cli) struct EditArgs {
     /// Label or ID [default: the connection that would be used]
