@@ -187,6 +187,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::connection::KeychainKind;
     use crate::policy;
 
     fn top() -> &'static Path {
@@ -363,6 +364,19 @@ An empty variable counts as not set. Options take precedence over variables. The
             }
         }
         page
+    }
+
+    #[test]
+    fn the_keychains_are_those_that_exist() {
+        let variable = VARIABLES.iter().find(|one| one.name == AGE_OAUTH_KEYCHAIN);
+        let words: Vec<_> = KeychainKind::ALL
+            .iter()
+            .map(|kind| format!("`{}`", kind.as_str()))
+            .collect();
+        let meaning = format!("The keychain for new connections: {}.", words.join(" or "));
+        assert_eq!(variable.unwrap().meaning, meaning);
+        let default = format!("`{}`", KeychainKind::default().as_str());
+        assert_eq!(variable.unwrap().default, default);
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub fn read_ca(path: &Path) -> Result<String> {
 /// Stores the secret, then adds the connection. Returns whether it became the default. If adding
 /// fails, the secret is deleted again.
 pub fn create(
-    connections: &ConnectionStore,
+    store: &ConnectionStore,
     keychain: &Arc<dyn SecretStore>,
     connection: &Connection,
     ca: Option<&[u8]>,
@@ -99,7 +99,7 @@ pub fn create(
     context: &Context,
 ) -> Result<bool> {
     // Checked again under the lock, but the likely error should come before anything is stored.
-    connections.check_free(&connection.label)?;
+    store.check_free(&connection.label)?;
     let item = Item::of(connection, ItemKind::ClientSecret);
     let stored = secret.is_some();
     // The secret first: from the moment a connection is visible, it can be used.
@@ -109,7 +109,7 @@ pub fn create(
             .set(&item, &ClientSecret { binding, secret }.to_record())
             .map_err(|error| keychain_error(error, connection, ItemKind::ClientSecret))?;
     }
-    let added = connections.add(connection, ca, context);
+    let added = store.add(connection, ca, context);
     if added.is_err() && stored {
         if let Err(error) = keychain.delete(&item) {
             context.emit(&Event::Notice(Notice::Other {
@@ -250,10 +250,10 @@ pub struct Edited {
 /// connection are revoked there and deleted; secrets that move to another keychain are written,
 /// read back and compared before they are deleted from the old one.
 pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Result<Edited> {
-    let (connections, old_keychain, _) = session.parts();
+    let (store, old_keychain, _) = session.parts();
     let (lock, before) = session.lock()?;
     let mut after = before.clone();
-    changes.apply(&mut after, connections.ca_path(&before.id));
+    changes.apply(&mut after, store.ca_path(&before.id));
     let rebound = Binding::of(&before) != Binding::of(&after);
     let regranted = before.grant.is_application() != after.grant.is_application();
     let new_keychain = keychains.of(after.keychain);
@@ -296,9 +296,9 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     }
     // 3. The connection changes from the old state to the new one by one rename.
     if let Some(TlsChange::Ca { pem, .. }) = &changes.tls {
-        connections.write_ca(&lock, pem)?;
+        store.write_ca(&lock, pem)?;
     }
-    connections.update(&lock, |connection| {
+    store.update(&lock, |connection| {
         *connection = after.clone();
         if rebound || regranted {
             connection.status = Status::default();
@@ -390,9 +390,9 @@ fn issued_at(record: &Secret, connection: &Connection, kind: ItemKind) -> Option
 
 /// Gives the connection another label, also in the titles of its keychain items.
 pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
-    let (connections, keychain, context) = session.parts();
+    let (store, keychain, context) = session.parts();
     let (lock, _) = session.lock()?;
-    let renamed = connections.rename(&lock, label, context)?;
+    let renamed = store.rename(&lock, label, context)?;
     // Items are found by the connection's ID. Their titles only show the label, so a failure here
     // is a notice.
     for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
@@ -408,7 +408,7 @@ pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
 /// Revokes the sign-in where that works, deletes the keychain items, then the folder. With
 /// `leave_secrets`, a failure of the keychain is reported and does not stop the removal.
 pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
-    let (connections, keychain, context) = session.parts();
+    let (store, keychain, context) = session.parts();
     let (lock, connection) = session.lock()?;
     // Secrets first: without its connection, an item could not be found again.
     let forgotten = session.forget_tokens(&connection, false).and_then(|_| {
@@ -423,7 +423,7 @@ pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
         Err(error) => return Err(error),
         Ok(_) => {}
     }
-    connections.remove(lock, context)
+    store.remove(lock, context)
 }
 
 #[cfg(test)]

@@ -46,9 +46,13 @@ pub const LONGEST_ACCESS_LIFE: SignedDuration = SignedDuration::from_hours(14 * 
 /// answer says.
 pub const LONGEST_BELIEVABLE_LIFE: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
 
-/// An application that wants a longer life than this asks for it. Portals grant two hours by
-/// default (Esri, "Token"); ten minutes less leave room for the time that the request takes.
-pub const APPLICATION_DEFAULT_LIFE: SignedDuration = SignedDuration::from_mins(110);
+/// The life that portals grant an application's access token by default. Source: Esri, "Token".
+pub const APPLICATION_DEFAULT_LIFE: SignedDuration = SignedDuration::from_hours(2);
+
+/// An application that wants a longer life than this asks for it: ten minutes less than the default
+/// leave room for the time that the request takes.
+const APPLICATION_UNASKED_LIFE: SignedDuration =
+    SignedDuration::from_mins(APPLICATION_DEFAULT_LIFE.as_mins() - 10);
 
 /// An application asks for this many minutes more than it needs: the request takes time, and
 /// minutes are rounded down.
@@ -134,7 +138,7 @@ pub fn is_recently_renewed(issued_at: Timestamp, now: Timestamp) -> bool {
 #[must_use]
 pub fn application_minutes(wanted: MinTtl) -> Option<i64> {
     match wanted {
-        MinTtl::Seconds(seconds) if seconds > APPLICATION_DEFAULT_LIFE.as_secs() => {
+        MinTtl::Seconds(seconds) if seconds > APPLICATION_UNASKED_LIFE.as_secs() => {
             Some((seconds / 60 + APPLICATION_EXTRA_MINUTES).min(LONGEST_ACCESS_LIFE.as_mins()))
         }
         _ => None,
@@ -188,7 +192,10 @@ impl Extension {
     /// Whether the sign-in is to be extended at once.
     #[must_use]
     pub fn is_now(self) -> bool {
-        matches!(self, Self::Due | Self::Forced)
+        match self {
+            Self::Due | Self::Forced => true,
+            Self::NotDue | Self::WaitsUntil(_) | Self::Impossible => false,
+        }
     }
 }
 
@@ -255,7 +262,7 @@ pub fn extension(
 // — waits for other processes —
 
 /// How long a process waits for another one that renews, extends, signs in or signs out on the same
-/// connection.
+/// connection, and an import for another import.
 pub const RENEWAL_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a failure that came before the renewal lock was taken may wait for the lock, only to be

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Refusal, Result, Unreachable};
-use crate::http::{CallError, Field, Http, PortalError, Retry};
+use crate::http::{CallError, Field, Http, Retry};
 use crate::policy;
 use crate::secret::Secret;
 use crate::text::one_line;
@@ -198,25 +198,6 @@ pub fn server_token(
         issued_at: now,
         expires_at: policy::expiry(now, life),
     })
-}
-
-impl PortalError {
-    /// Whether a resource did not accept the token: 498 (invalid, expired, or sent with a wrong
-    /// referer) or 499 (no token, or one that it does not take). Another token may be accepted.
-    /// That would not help against 403, which means that a privilege is missing.
-    #[must_use]
-    pub fn is_invalid_token(&self) -> bool {
-        matches!(self.code, Some(498 | 499))
-    }
-
-    /// A refusal with the portal's code and message.
-    #[must_use]
-    pub fn as_refusal(&self) -> Refusal {
-        Refusal::Other {
-            code: self.code,
-            text: self.text.clone(),
-        }
-    }
 }
 
 fn rejected_or_failed(error: CallError, http: &Http) -> IdentityError {

@@ -81,12 +81,6 @@ impl RefreshToken {
                 .unwrap_or(Timestamp::MAX)
         })
     }
-
-    /// Whether it has expired, as the portal said. An assumed end does not prove that.
-    #[must_use]
-    pub fn has_expired(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
-    }
 }
 
 /// Whether a text can be sent as a token: not empty, and visible ASCII only, because it travels in
@@ -513,11 +507,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_life_is_assumed_to_be_14_days_but_does_not_prove_an_end() {
+    fn an_unknown_life_is_assumed_to_be_14_days() {
         let tokens = tokens(None);
         let refresh = tokens.refresh.as_ref().unwrap();
         assert_eq!(refresh.known_or_assumed_expiry(), at(14 * DAY));
-        assert!(!refresh.has_expired(at(15 * DAY)));
         assert_eq!(
             tokens.extension(
                 ExtendRule::OlderThan(policy::ROTATE_REFRESH_TOKEN_AGE),

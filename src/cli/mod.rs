@@ -70,7 +70,7 @@ where
 }
 
 /// What a terminal shows of an error, and the same as JSON.
-#[cfg(any(test, fuzzing, feature = "testing"))]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn shown(error: crate::error::Error) -> (String, String) {
     let failure = Failure::from(error);
     let text = failure.text();

@@ -176,7 +176,7 @@ impl Shell {
 
     /// How the statements reach the shell.
     #[must_use]
-    pub fn delivery(self) -> Delivery {
+    pub(crate) fn delivery(self) -> Delivery {
         match self {
             Self::Github => Delivery::GithubFile,
             Self::Bash

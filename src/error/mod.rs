@@ -350,7 +350,16 @@ impl Error {
             | Self::Refused { connection, .. } => {
                 connection.get_or_insert_with(|| label.to_owned());
             }
-            _ => {}
+            Self::File { .. }
+            | Self::Listen { .. }
+            | Self::Random
+            | Self::Corrupt { .. }
+            | Self::Invalid { .. }
+            | Self::SignInNeeded { .. }
+            | Self::NoConnection { .. }
+            | Self::NameTaken { .. }
+            | Self::Ambiguous { .. }
+            | Self::Busy { .. } => {}
         }
         self
     }
@@ -358,7 +367,20 @@ impl Error {
     /// Whether the same call may succeed later without any change.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Busy { .. })
+        match self {
+            Self::Unreachable { .. } | Self::Busy { .. } => true,
+            Self::File { .. }
+            | Self::Listen { .. }
+            | Self::Random
+            | Self::Corrupt { .. }
+            | Self::Invalid { .. }
+            | Self::SignInNeeded { .. }
+            | Self::NoConnection { .. }
+            | Self::NameTaken { .. }
+            | Self::Ambiguous { .. }
+            | Self::Keychain { .. }
+            | Self::Refused { .. } => false,
+        }
     }
 
     pub(crate) fn file(

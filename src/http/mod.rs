@@ -25,13 +25,18 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderValue, Method};
 use url::Url;
 
+#[cfg(feature = "cli")]
+pub use certificate::facts;
 pub(crate) use certificate::MAX_CERTIFICATES;
-pub use certificate::{facts, fingerprint, read_certificates, to_pem};
-pub use proxy::{choose as choose_proxy, has_pac_file, ProxyChoice, ProxySource};
+pub use certificate::{fingerprint, read_certificates, to_pem};
+pub use proxy::ProxyChoice;
+#[cfg(feature = "cli")]
+pub use proxy::{choose as choose_proxy, has_pac_file, ProxySource};
 pub use request::{ApiCall, Field};
 pub(crate) use response::RawResponse;
 pub use response::{ApiResponse, PortalError};
 pub use retry::{CallError, Retry};
+#[cfg(feature = "cli")]
 pub use tls::extra_bundle;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
@@ -96,7 +101,7 @@ impl Http {
 
     /// The same without a network: [`crate::testing`] supplies the answers and records the waits
     /// instead of waiting.
-    #[cfg(any(test, fuzzing, feature = "testing"))]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn offline(portal: &PortalUrl) -> Result<Self> {
         let context = Context::process();
         let mut http = Self::new(portal, &Tls::System, &Proxy::None, None, &context)?;

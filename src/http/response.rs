@@ -99,6 +99,23 @@ impl PortalError {
         self.code
             .is_some_and(|code| code == 429 || (500..600).contains(&code))
     }
+
+    /// Whether a resource did not accept the token: 498 (invalid, expired, or sent with a wrong
+    /// referer) or 499 (no token, or one that it does not take). Another token may be accepted.
+    /// That would not help against 403, which means that a privilege is missing.
+    #[must_use]
+    pub fn is_invalid_token(&self) -> bool {
+        matches!(self.code, Some(498 | 499))
+    }
+
+    /// A refusal with the portal's code and message.
+    #[must_use]
+    pub fn as_refusal(&self) -> Refusal {
+        Refusal::Other {
+            code: self.code,
+            text: self.text.clone(),
+        }
+    }
 }
 
 /// What was received in place of an answer.

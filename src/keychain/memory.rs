@@ -11,7 +11,6 @@ use crate::util::lock;
 
 /// A call that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(any(test, feature = "testing")), allow(unreachable_pub))]
 pub enum Call {
     /// [`SecretStore::get`]
     Get,

@@ -4,7 +4,7 @@
 //! and the tokens. Here an item's content is text; [`crate::token`] knows what is in it.
 
 mod item;
-#[cfg(any(test, fuzzing, feature = "testing"))]
+#[cfg(any(test, feature = "testing"))]
 mod memory;
 mod os;
 pub(crate) mod split;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use crate::item_kind::ItemKind;
 pub use item::{Item, SERVICE};
-#[cfg(any(test, fuzzing, feature = "testing"))]
+#[cfg(any(test, feature = "testing"))]
 pub use memory::{Call, MemoryStore};
 pub use vault::{OldKey, VaultKey};
 

@@ -12,12 +12,10 @@ use crate::connection::{
 };
 use crate::error::{Error, Result};
 use crate::manage::{check_client_id, check_referer, read_ca};
+use crate::policy::{APPLICATION_DEFAULT_LIFE, ASSUMED_ACCESS_LIFE, LONGEST_ACCESS_LIFE};
 use crate::session::this_machine;
 use crate::token::is_sendable;
 use crate::token::{AccessToken, RefreshToken, Tokens};
-
-/// A portal's longest life of an access token: two weeks. A later expiry in the plaintext is wrong.
-const MAX_ACCESS_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// A refresh token whose age was not noted (0.1.x) is taken to be at least this old, so that it is
 /// extended soon.
@@ -101,7 +99,7 @@ impl Migration<'_> {
     }
 
     fn is_free(&self, label: &Label) -> Result<bool> {
-        match self.connections.check_free(label) {
+        match self.store.check_free(label) {
             Ok(()) => Ok(true),
             Err(Error::NameTaken { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -127,7 +125,7 @@ impl Migration<'_> {
         };
         match read_ca(&file) {
             Ok(pem) => {
-                connection.tls = Tls::Ca(self.connections.ca_path(&connection.id));
+                connection.tls = Tls::Ca(self.store.ca_path(&connection.id));
                 connection.ca_source = Some(file.display().to_string());
                 Some(pem.into_bytes())
             }
@@ -151,10 +149,14 @@ impl Migration<'_> {
         let now = self.context.now();
         let mut tokens = Tokens::new(connection);
         tokens.username.clone_from(&old.username);
-        let usual_life = SignedDuration::from_mins(if old.application { 120 } else { 30 });
+        let usual_life = if old.application {
+            APPLICATION_DEFAULT_LIFE
+        } else {
+            ASSUMED_ACCESS_LIFE
+        };
         if let Some(access) = old.access.take() {
             let left = access.expires_at.duration_since(now);
-            if is_sendable(&access.secret) && left.is_positive() && left <= MAX_ACCESS_LIFE {
+            if is_sendable(&access.secret) && left.is_positive() && left <= LONGEST_ACCESS_LIFE {
                 // The package does not note when it was issued, but that was not later than now.
                 let begun = access.expires_at.checked_sub(usual_life).unwrap_or(now);
                 tokens.set_access_token(AccessToken {

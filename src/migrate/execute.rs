@@ -8,12 +8,13 @@ use std::path::Path;
 
 use super::note::Note;
 use super::package_store::PackageStore;
-use super::plan::{has_refresh, Migration, NewConnection, LOCK_TIMEOUT};
+use super::plan::{has_refresh, Migration, NewConnection};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::{keychain_error, store_verified};
+use crate::policy::RENEWAL_LOCK_TIMEOUT;
 use crate::secret::Secret;
 use crate::token::{Binding, ClientSecret, Tokens};
 
@@ -51,8 +52,8 @@ impl Migration<'_> {
         // A folder that is adopted may be in use already.
         let lock = in_place
             .then(|| {
-                self.connections
-                    .lock_folder(&connection.id, LOCK_TIMEOUT, self.context)
+                self.store
+                    .lock_folder(&connection.id, RENEWAL_LOCK_TIMEOUT, self.context)
             })
             .transpose()?;
         // 1. Secrets into the keychain, each read back and compared.
@@ -60,10 +61,10 @@ impl Migration<'_> {
         // 2. The connection. From here on it is usable.
         let created = match &lock {
             Some(lock) => self
-                .connections
+                .store
                 .adopt(lock, &connection, ca.as_deref(), self.context),
             None => self
-                .connections
+                .store
                 .add_without_default(&connection, ca.as_deref(), self.context),
         };
         if let Err(error) = created {
@@ -124,28 +125,31 @@ impl Migration<'_> {
 
     /// Removes a connection from the old index: the last step of importing it.
     pub fn forget(&self, root: &Path, id: &str) -> Result<()> {
-        let store = PackageStore::open(root);
-        if self.options.keep_plaintext || !store.is_indexed(id) {
+        let package_store = PackageStore::open(root);
+        if self.options.keep_plaintext || !package_store.is_indexed(id) {
             return Ok(());
         }
-        files::write(&root.join("connections.json"), &store.index_without(id))
+        files::write(
+            &root.join("connections.json"),
+            &package_store.index_without(id),
+        )
     }
 
     /// The end of an import, after each connection was tried. The old store's default becomes ours
     /// unless there was one, and the old store is removed where nothing is left in it. Returns the
     /// default where it was set now.
     pub fn finish(&self, root: &Path) -> Result<Option<Connection>> {
-        let store = PackageStore::open(root);
-        let default = match store.default_id() {
+        let package_store = PackageStore::open(root);
+        let default = match package_store.default_id() {
             Some(id) => self.imported_from(id)?,
             None => None,
         };
         let default = default.filter(|_| !self.had_default);
         if let Some(connection) = &default {
-            self.connections.set_default(Some(&connection.id))?;
+            self.store.set_default(Some(&connection.id))?;
         }
         if !self.options.keep_plaintext {
-            self.remove_empty(&store)?;
+            self.remove_empty(&package_store)?;
         }
         Ok(default)
     }
@@ -155,25 +159,28 @@ impl Migration<'_> {
             return Ok(Some(connection));
         }
         Ok(self
-            .connections
+            .store
             .list(None)?
             .connections
             .into_iter()
             .find(|connection| connection.legacy_id.as_deref() == Some(id)))
     }
 
-    fn remove_empty(&self, store: &PackageStore) -> Result<()> {
-        let root = store.root();
-        if store.damage.is_none() && store.ids()?.is_empty() {
+    fn remove_empty(&self, package_store: &PackageStore) -> Result<()> {
+        let root = package_store.root();
+        if package_store.damage.is_none() && package_store.ids()?.is_empty() {
             files::remove(&root.join("active_connection"))?;
             files::remove(&root.join("connections.json"))?;
-            if !self.is_in_place(store) {
+            if !self.is_in_place(package_store) {
                 // Folders that hold something else stay.
                 let _ = fs::remove_dir(root.join("connections"));
                 let _ = fs::remove_dir(root);
             }
         }
-        if self.is_in_place(store) && root.is_dir() && !files::world_accessible(root)?.is_empty() {
+        if self.is_in_place(package_store)
+            && root.is_dir()
+            && !files::world_accessible(root)?.is_empty()
+        {
             files::restrict_to_owner(root)?;
         }
         Ok(())

@@ -18,7 +18,7 @@ impl Migration<'_> {
     pub fn resume(&self, leftover: Leftover) -> Result<Migrated> {
         let Leftover { connection, old } = leftover;
         let session = Session::new(
-            self.connections.clone(),
+            self.store.clone(),
             connection.clone(),
             self.keychains.of(connection.keychain),
             self.context.clone(),
@@ -65,7 +65,7 @@ impl Migration<'_> {
             Newer::Plaintext => {
                 self.store_secrets(&migrated.connection, None, Some(&tokens))?;
                 migrated.connection = self
-                    .connections
+                    .store
                     .update(lock, |connection| note_sign_in(connection, &tokens))?;
                 migrated.extend = true;
             }

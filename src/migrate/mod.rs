@@ -23,7 +23,7 @@ pub use package_store::{usual_places, PackageStore};
 pub use plan::{Migration, NewConnection, Options, Plan};
 pub use profiles::{profile_file, read_profiles, Profile, ProfilePlan};
 
-#[cfg(any(test, fuzzing, feature = "testing"))]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) use {
     convert::{client_id, fit_label, grant, portal},
     env_file::parse_env,

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use super::note::Note;
 use super::package_connection::PackageConnection;
@@ -14,11 +13,9 @@ use crate::env;
 use crate::error::{Error, Result};
 use crate::files::Lock;
 use crate::keychain::Keychains;
+use crate::policy::RENEWAL_LOCK_TIMEOUT;
 use crate::store::ConnectionStore;
 use crate::token::Tokens;
-
-/// How long this waits for another import, and for a renewal.
-pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How [`Migration`] imports.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +99,7 @@ impl Leftover {
 /// Imports connections into one store. Holds a lock against other imports while it lives.
 #[derive(Debug)]
 pub struct Migration<'a> {
-    pub(super) connections: &'a ConnectionStore,
+    pub(super) store: &'a ConnectionStore,
     pub(super) keychains: &'a Keychains,
     pub(super) context: &'a Context,
     pub(super) options: Options,
@@ -118,24 +115,24 @@ pub struct Migration<'a> {
 impl<'a> Migration<'a> {
     /// Waits at most a minute for another process that imports; then [`Error::Busy`].
     pub fn begin(
-        connections: &'a ConnectionStore,
+        store: &'a ConnectionStore,
         keychains: &'a Keychains,
         context: &'a Context,
         options: Options,
     ) -> Result<Self> {
         let lock = (!options.dry_run)
-            .then(|| connections.lock_import(LOCK_TIMEOUT, context))
+            .then(|| store.lock_import(RENEWAL_LOCK_TIMEOUT, context))
             .transpose()?;
-        let remembered = connections
+        let remembered = store
             .list(None)?
             .connections
             .into_iter()
             .filter_map(|connection| Some((connection.legacy_id?, connection.id)))
             .collect();
-        let default = connections.default_id()?;
-        let had_default = default.is_some_and(|id| connections.load(&id).is_ok());
+        let default = store.default_id()?;
+        let had_default = default.is_some_and(|id| store.load(&id).is_ok());
         Ok(Self {
-            connections,
+            store,
             keychains,
             context,
             options,
@@ -146,19 +143,19 @@ impl<'a> Migration<'a> {
         })
     }
 
-    pub(super) fn is_in_place(&self, store: &PackageStore) -> bool {
-        is_same(store.root(), self.connections.root())
+    pub(super) fn is_in_place(&self, package_store: &PackageStore) -> bool {
+        is_same(package_store.root(), self.store.root())
     }
 
     /// Decides what is to be done about one connection. Changes nothing.
-    pub fn plan(&mut self, store: &PackageStore, id: &str) -> Result<Plan> {
-        let Some(old) = store.read(id)? else {
+    pub fn plan(&mut self, package_store: &PackageStore, id: &str) -> Result<Plan> {
+        let Some(old) = package_store.read(id)? else {
             return Ok(match self.existing(id, true)?.pop() {
                 Some(connection) => self.resume_with(connection, None),
                 None => Plan::Gone,
             });
         };
-        let in_place = self.is_in_place(store);
+        let in_place = self.is_in_place(package_store);
         if old.is_ours && !in_place {
             return Err(Error::Corrupt {
                 path: old.folder,
@@ -202,13 +199,13 @@ impl<'a> Migration<'a> {
     pub(super) fn existing(&self, id: &str, is_ours: bool) -> Result<Vec<Connection>> {
         let mut found = Vec::new();
         if let Ok(own) = id.parse() {
-            match self.connections.load_if_exists(&own) {
+            match self.store.load_if_exists(&own) {
                 Err(Error::Corrupt { .. }) if !is_ours => {}
                 other => found.extend(other?),
             }
         }
         if let Some(remembered) = self.remembered.get(id) {
-            found.extend(self.connections.load_if_exists(remembered)?);
+            found.extend(self.store.load_if_exists(remembered)?);
         }
         Ok(found)
     }

@@ -133,7 +133,7 @@ impl Migration<'_> {
             .parse()?;
         let wanted = fit_label(&profile.name, "profile", 1)?.folded();
         let numbered = format!("{wanted} (");
-        let known = self.connections.list(None)?.connections.into_iter();
+        let known = self.store.list(None)?.connections.into_iter();
         let same = known
             .filter(|one| one.portal == portal && one.client_id == client_id)
             .find(|one| {
@@ -158,7 +158,7 @@ impl Migration<'_> {
 
     /// Makes the connection of a profile.
     pub fn add_profile(&self, connection: &Connection) -> Result<()> {
-        self.connections
+        self.store
             .add_without_default(connection, None, self.context)
     }
 }

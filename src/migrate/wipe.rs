@@ -26,7 +26,7 @@ impl Migration<'_> {
                     .into(),
             });
         }
-        let own = self.connections.folder(&connection.id);
+        let own = self.store.folder(&connection.id);
         keep_unknown(&own, old, notes)?;
         files::wipe(&old.env_path())?;
         let adopted = is_same(&old.folder, &own);

@@ -51,7 +51,7 @@ pub struct SignInAttempt {
 pub struct AuthorizationCode(Secret);
 
 impl AuthorizationCode {
-    #[cfg(any(test, fuzzing, feature = "testing"))]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn expose(&self) -> &str {
         self.0.expose()
     }
@@ -202,7 +202,7 @@ impl SignInAttempt {
 
     /// Gets tokens for the code. The request is sent once: a portal that sees a code twice may
     /// revoke what it granted for it (RFC 6749 section 4.1.2).
-    pub fn finish(
+    pub(crate) fn finish(
         self,
         code: AuthorizationCode,
         http: &Http,

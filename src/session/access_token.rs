@@ -79,7 +79,6 @@ impl Session {
         // again would not help.
         if !request.force && self.is_best_possible(stored.as_ref(), request) {
             let token = stored
-                .as_ref()
                 .and_then(|tokens| UsableToken::from_tokens(tokens, Decision::Cached))
                 .ok_or_else(|| self.never_signed_in(connection))?;
             return Ok(self.announce(token, request));
@@ -88,7 +87,7 @@ impl Session {
         // be reachable.
         let fallback = stored
             .as_ref()
-            .and_then(|tokens| UsableToken::from_tokens(tokens, Decision::Fallback))
+            .and_then(|tokens| UsableToken::copy_of(tokens, Decision::Fallback))
             .filter(|_| !request.explicit && !request.force);
         match self.renew(lock, connection, stored, request) {
             Ok(token) => Ok(self.announce(token, request)),
@@ -112,7 +111,7 @@ impl Session {
             return None;
         }
         self.emit_decision(decision);
-        UsableToken::from_tokens(tokens, decision)
+        UsableToken::copy_of(tokens, decision)
     }
 
     /// Whether a renewal would get no longer-lived token than the cached one: it is new, and the

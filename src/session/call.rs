@@ -12,7 +12,7 @@ impl Session {
     /// Runs `call` with the token for `target`. Where the token is rejected, renews it and calls
     /// once more. A call that is refused for lack of a privilege (403) is not repeated: another
     /// token would have the same privileges.
-    pub fn call<T>(
+    pub(crate) fn call<T>(
         &self,
         target: &Target,
         mut call: impl FnMut(&Http, &Secret) -> std::result::Result<T, CallError>,

@@ -36,6 +36,7 @@ use crate::store::{ConnectionStore, RenewalLock};
 use crate::token::{AccessToken, Tokens};
 
 mod access_token;
+#[cfg(feature = "cli")]
 mod call;
 mod extend;
 mod identity;
@@ -101,8 +102,14 @@ pub struct UsableToken {
 }
 
 impl UsableToken {
-    /// A copy of the cached access token. `None` where there is none.
-    fn from_tokens(tokens: &Tokens, decision: Decision) -> Option<Self> {
+    /// The cached access token. `None` where there is none.
+    fn from_tokens(mut tokens: Tokens, decision: Decision) -> Option<Self> {
+        let access = tokens.access.take()?;
+        Some(Self::new(access, Some(&tokens), decision))
+    }
+
+    /// The same as a copy.
+    fn copy_of(tokens: &Tokens, decision: Decision) -> Option<Self> {
         let access = tokens.access.as_ref()?.duplicate();
         Some(Self::new(access, Some(tokens), decision))
     }
@@ -175,7 +182,7 @@ impl Session {
 
     /// The HTTP client for this connection's portal. Created on first use, because the cached token
     /// needs none.
-    pub fn http(&self) -> Result<&Http> {
+    pub(crate) fn http(&self) -> Result<&Http> {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }

@@ -92,7 +92,8 @@ impl Session {
             KeychainReason::Lost,
             match kind {
                 ItemKind::ClientSecret => "the client secret is gone or damaged",
-                _ => "the tokens are gone or damaged",
+                ItemKind::Tokens => "the tokens are gone or damaged",
+                ItemKind::Probe => "the item of a check is gone or damaged",
             }
             .to_owned(),
             kind,

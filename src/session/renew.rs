@@ -91,7 +91,7 @@ impl Session {
         if tokens.exchange_unsupported || failed_to_extend {
             self.warn_if_expiring(&tokens);
         }
-        UsableToken::from_tokens(&tokens, decision).ok_or_else(|| self.never_signed_in(connection))
+        UsableToken::from_tokens(tokens, decision).ok_or_else(|| self.never_signed_in(connection))
     }
 
     fn renew_application(

@@ -71,7 +71,7 @@ impl Session {
             self.revoke(&replaced);
         }
         self.emit_decision(Decision::SignedIn);
-        UsableToken::from_tokens(&tokens, Decision::SignedIn)
+        UsableToken::from_tokens(tokens, Decision::SignedIn)
             .ok_or_else(|| self.never_signed_in(&connection))
     }
 

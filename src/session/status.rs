@@ -88,15 +88,20 @@ impl Session {
 
 /// Whether the error says that the stored sign-in is no longer good, whatever its dates say.
 fn has_ended(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::SignInNeeded {
-            why: SignInNeeded::Expired
-                | SignInNeeded::NoLongerAccepted
-                | SignInNeeded::ExtensionLost,
-            ..
+    let Error::SignInNeeded { why, .. } = error else {
+        return false;
+    };
+    match why {
+        SignInNeeded::Expired | SignInNeeded::NoLongerAccepted | SignInNeeded::ExtensionLost => {
+            true
         }
-    )
+        SignInNeeded::Never
+        | SignInNeeded::OtherMachine(_)
+        | SignInNeeded::TimedOut(_)
+        | SignInNeeded::NoCode
+        | SignInNeeded::OtherUser { .. }
+        | SignInNeeded::MismatchedResponse => false,
+    }
 }
 
 /// The machine that signed in, where it is not this one.

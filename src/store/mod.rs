@@ -37,7 +37,7 @@ use crate::error::{Error, FileAction, Result};
 use crate::files;
 
 pub use lock::RenewalLock;
-#[cfg(any(feature = "migrate", test))]
+#[cfg(feature = "migrate")]
 pub use meta::SCHEMA;
 
 /// All connections of one user.

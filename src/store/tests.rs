@@ -142,6 +142,26 @@ fn folders_of_the_python_package_do_not_get_in_the_way() {
     }
 }
 
+#[cfg(not(feature = "migrate"))]
+#[test]
+fn without_the_import_a_folder_of_the_python_package_is_broken() {
+    let (_folder, store) = store();
+    let folder = store.root().join("connections/prod_1a2b3c4d");
+    fs::create_dir_all(&folder).unwrap();
+    let meta = r#"{"id": "prod_1a2b3c4d", "label": "Prod", "portal_url": "https://h"}"#;
+    fs::write(folder.join("meta.json"), meta).unwrap();
+    let listing = store.list(None).unwrap();
+    assert!(listing.connections.is_empty() && listing.plaintext.is_empty());
+    assert!(matches!(listing.broken[..], [Error::Corrupt { .. }]));
+    // Its id leads to the folder. Its label is not read.
+    let error = store.find(&named("prod_1a2b3c4d")).unwrap_err();
+    assert!(error.to_string().contains("cannot import"), "{error}");
+    assert!(matches!(
+        store.find(&named("prod")),
+        Err(Error::NoConnection { .. })
+    ));
+}
+
 #[test]
 fn the_first_connection_becomes_the_default_until_it_is_removed() {
     let (_folder, store) = store();
@@ -208,6 +228,7 @@ fn lock(store: &ConnectionStore, connection: &Connection) -> RenewalLock {
 }
 
 /// A folder as the Python package creates it.
+#[cfg(feature = "migrate")]
 fn of_python(store: &ConnectionStore, id: &str) -> ConnectionId {
     let folder = store.root().join("connections").join(id);
     fs::create_dir_all(&folder).unwrap();
@@ -278,6 +299,7 @@ fn add_without_default_sets_no_default() {
     assert_eq!(store.default_id().unwrap(), None);
 }
 
+#[cfg(feature = "migrate")]
 #[test]
 fn a_folder_of_the_python_package_becomes_a_connection_and_keeps_its_fields() {
     let (_folder, store) = store();

@@ -85,7 +85,7 @@ impl ConnectionStore {
     /// Turns a folder of the Python package, which is in this store, into a connection. Fields that
     /// this version does not know stay in `meta.json`. The caller has locked the folder with
     /// [`Self::lock_folder`].
-    #[cfg(any(feature = "migrate", test))]
+    #[cfg(feature = "migrate")]
     pub(crate) fn adopt(
         &self,
         lock: &RenewalLock,

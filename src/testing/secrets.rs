@@ -50,9 +50,6 @@ fn check_times(tokens: &mut Tokens) {
         ] {
             let _ = tokens.extension(rule, now);
         }
-        if let Some(refresh) = &tokens.refresh {
-            assert!(!refresh.has_expired(now) || refresh.known_or_assumed_expiry() <= now);
-        }
         let Some(access) = tokens.access.as_ref().map(AccessToken::duplicate) else {
             continue;
         };

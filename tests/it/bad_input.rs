@@ -15,9 +15,10 @@ use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
     Endpoint, Fault, Portal, PortalVersion, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
 };
+#[cfg(unix)]
+use crate::support::scenario::add_arguments;
 use crate::support::scenario::{
-    add, add_application_arguments, add_arguments, add_with, folder_of, nothing_was_created,
-    sign_in,
+    add, add_application_arguments, add_with, folder_of, nothing_was_created, sign_in,
 };
 
 fn start() -> (Portal, Home) {
@@ -826,11 +827,11 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
         environment: Environment::of(home.environment()),
         observer: Observer::silent(),
     };
-    let connections = ConnectionStore::open_default(&context.environment).unwrap();
-    let connection = connections.find(&Selector::Name("prod".into())).unwrap();
-    let root = connections.root().to_owned();
+    let store = ConnectionStore::open_default(&context.environment).unwrap();
+    let connection = store.find(&Selector::Name("prod".into())).unwrap();
+    let root = store.root().to_owned();
     let keychain = Keychains::new(root, true, false, &context).of(connection.keychain);
-    let session = Session::new(connections, connection, keychain, context);
+    let session = Session::new(store, connection, keychain, context);
     let fortnight = SignInOptions {
         minutes: Some(20_160),
         force_login: false,

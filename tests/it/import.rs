@@ -892,16 +892,16 @@ impl Bench {
 
     /// Imports `Prod`; `meanwhile` happens between reading and writing.
     fn import(&self, meanwhile: impl FnOnce()) -> age_oauth::Result<Migrated> {
-        let connections = ConnectionStore::open(self.home.store());
+        let store = ConnectionStore::open(self.home.store());
         let keychains = Keychains::fixed(Arc::clone(&self.keychain));
         let options = Options {
             keychain: KeychainKind::Os,
             keep_plaintext: false,
             dry_run: false,
         };
-        let mut takeover = Migration::begin(&connections, &keychains, &self.context, options)?;
-        let store = PackageStore::open(&self.old.root);
-        let plan = takeover.plan(&store, PROD)?;
+        let mut takeover = Migration::begin(&store, &keychains, &self.context, options)?;
+        let package_store = PackageStore::open(&self.old.root);
+        let plan = takeover.plan(&package_store, PROD)?;
         meanwhile();
         match plan {
             Plan::New(incoming) => takeover.execute(*incoming),

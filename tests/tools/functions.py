@@ -18,7 +18,28 @@ LISTED = 60
 FUNCTION = re.compile(
     r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:const\s+)?(?:async\s+)?(?:unsafe\s+)?(?:extern\s+\"[^\"]*\"\s+)?fn\s+(\w+)"
 )
-TEST = re.compile(r"#\[cfg\((?:test|all\(test\b|any\(test, fuzzing)")
+CFG = re.compile(r"^\s*#\[cfg\((.*)\)\]\s*$")
+
+
+def parts(predicate):
+    """The arguments of `all(…)` or `any(…)`."""
+    depth, found = 0, [""]
+    for c in predicate[predicate.index("(") + 1 : predicate.rindex(")")]:
+        depth += (c == "(") - (c == ")")
+        if c == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += c
+    return [part.strip() for part in found if part.strip()]
+
+
+def only_for_tests(predicate):
+    """Whether what has this cfg predicate is compiled for tests alone."""
+    if predicate.startswith("any("):
+        return all(map(only_for_tests, parts(predicate)))
+    if predicate.startswith("all("):
+        return any(map(only_for_tests, parts(predicate)))
+    return predicate in ("test", 'feature = "testing"')
 
 
 def blanked(text):
@@ -60,10 +81,12 @@ def closing(lines, first):
 
 
 def functions(path):
-    lines = blanked(path.read_text(encoding="utf-8")).split("\n")
+    text = path.read_text(encoding="utf-8")
+    source, lines = text.split("\n"), blanked(text).split("\n")
     number = 0
     while number < len(lines):
-        if TEST.search(lines[number]):
+        cfg = CFG.match(source[number])
+        if cfg and only_for_tests(cfg.group(1)):
             # The test module or item that the attribute is on.
             number = (closing(lines, number + 1) or number) + 1
             continue

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 
+#[cfg(feature = "migrate")]
+use super::ImportAnswer;
 use super::{
-    CheckAnswer, ConnectionAnswer, DoctorAnswer, ErrorBody, ErrorLine, ImportAnswer, InfoAnswer,
-    LogLine, LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer,
-    Time, TokenAnswer, WarningLine, WhoamiAnswer, Word, Words, FORMAT_VERSION,
+    CheckAnswer, ConnectionAnswer, DoctorAnswer, ErrorBody, ErrorLine, InfoAnswer, LogLine,
+    LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer, Time,
+    TokenAnswer, WarningLine, WhoamiAnswer, Word, Words, FORMAT_VERSION,
 };
 use crate::cli::exit_code::documentation::reason;
 use crate::cli::exit_code::{ExitCode, FailureKind};
@@ -178,6 +180,7 @@ fn sections() -> Vec<Section> {
         section::<ConnectionAnswer>("`connections use`", "The new default. "),
         section::<ShowAnswer>("`connections show`", ""),
         section::<InfoAnswer>("`connections info`", ""),
+        #[cfg(feature = "migrate")]
         section::<ImportAnswer>("`connections import`", array),
         section::<DoctorAnswer>("`doctor`", ""),
         part::<CheckAnswer>("`doctor`, each of `checks`", ""),
@@ -354,6 +357,10 @@ fn generated() -> Vec<(&'static str, String)> {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "migrate"),
+    ignore = "the files describe the whole program"
+)]
 fn the_documentation_and_the_python_package_have_the_names_of_the_types() {
     let update = std::env::var_os("AGE_OAUTH_UPDATE_DOCS").is_some();
     for (name, expected) in generated() {

@@ -36,7 +36,18 @@ pub(super) fn from_files<T>(outcome: crate::error::Result<T>) -> Result<T> {
     outcome.map_err(|error| {
         let reason = match error {
             Error::Busy { .. } => KeychainReason::Timeout,
-            _ => KeychainReason::Refused,
+            Error::File { .. }
+            | Error::Listen { .. }
+            | Error::Random
+            | Error::Corrupt { .. }
+            | Error::Invalid { .. }
+            | Error::SignInNeeded { .. }
+            | Error::NoConnection { .. }
+            | Error::NameTaken { .. }
+            | Error::Ambiguous { .. }
+            | Error::Keychain { .. }
+            | Error::Unreachable { .. }
+            | Error::Refused { .. } => KeychainReason::Refused,
         };
         let cause =
             std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));

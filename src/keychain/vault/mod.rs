@@ -6,7 +6,7 @@
 
 mod error;
 mod format;
-#[cfg(any(test, fuzzing, feature = "testing"))]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod formats;
 mod keys;
 mod rekey;

@@ -388,12 +388,17 @@ impl<'a> ImportRun<'a> {
     fn notes(&mut self, connection: &Connection, notes: &[Note]) -> Outcome {
         for note in notes {
             let value = match note {
-                Note::Unverified => "true",
-                Note::NoCertificates(_) => "FILE",
-                _ => "",
+                Note::Unverified => Some("true"),
+                Note::NoCertificates(_) => Some("FILE"),
+                Note::Relabeled(_)
+                | Note::NewId(_)
+                | Note::LeftOut(..)
+                | Note::Unknown { .. }
+                | Note::OtherFiles(_)
+                | Note::KeychainIsNewer => None,
             };
             let mut line = format!("     {}", escape(&note.to_string()));
-            if !value.is_empty() {
+            if let Some(value) = value {
                 line.push_str("; to change that: age-oauth connections edit ");
                 line.push_str(&shell_quoted(connection.label.as_str()));
                 line.push_str(" --verify-ssl ");

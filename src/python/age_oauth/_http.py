@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 HEADER = "X-Esri-Authorization"
 
+#: The codes by which ArcGIS rejects a token: invalid token, and token required.
+_REJECTED_TOKEN = (498, 499)
+
 #: Errors of ArcGIS are not longer than this, in bytes.
 _ERROR = 16 * 1024
 
@@ -162,13 +165,13 @@ def _rewind(request: Any) -> bool:
 
 
 def _is_rejection(response: Any) -> bool:
-    """Whether this is the portal's "invalid token" (498) or "token required" (499), mostly inside an HTTP 200."""
-    if response.status_code in (498, 499):
+    """Whether the portal rejects the token, mostly inside an HTTP 200."""
+    if response.status_code in _REJECTED_TOKEN:
         return True
     kind = response.headers.get("Content-Type", "").lower()
     if "json" not in kind and not kind.startswith("text/plain"):
         return False
-    return error_code(_start(response)) in (498, 499)
+    return error_code(_start(response)) in _REJECTED_TOKEN
 
 
 def error_code(start: bytes) -> int | None:
@@ -269,7 +272,7 @@ def httpx_auth() -> Any:
 
         def _again(self, request: Any, response: Any, token: str | None, start: bytes) -> bool:
             """Whether the request, now with another token, is to be sent again."""
-            rejected = response.status_code in (498, 499) or error_code(start) in (498, 499)
+            rejected = response.status_code in _REJECTED_TOKEN or error_code(start) in _REJECTED_TOKEN
             # After a redirect, the response is from another host.
             if token is None or not rejected or response.history:
                 return False
