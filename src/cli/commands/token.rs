@@ -23,7 +23,7 @@ use crate::store::Selector;
 #[command(after_help = examples(&[
     ("age-oauth token", "print a token of the default connection"),
     ("age-oauth token -c prod --min-ttl 10m", "one that lives for at least ten more minutes"),
-    ("curl -H \"$(age-oauth token --header)\" URL", "send it with a request"),
+    ("age-oauth token --header | curl -H @- URL", "send it with a request, not as an argument"),
 ]))]
 pub(in crate::cli) struct TokenArgs {
     #[arg(
