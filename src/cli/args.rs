@@ -1,5 +1,5 @@
 //! The command line as a whole: global options and the list of commands. Each command's own
-//! arguments stand in its file.
+//! arguments are in its file.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn after_help() -> String {
         "\n  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and others: age-oauth man | man -l -\n\n",
     );
     text.push_str(&examples(&[
-        ("age-oauth", "your connections, and what to do next"),
+        ("age-oauth", "show your connections and what to run next"),
         (
             "age-oauth connections add --login",
             "add your portal and sign in",

@@ -1,5 +1,5 @@
-//! Everything on stderr: warnings, errors, progress, and the details of `-v`. With `--json`, one JSON
-//! object per line.
+//! Everything on stderr: warnings, errors, progress, and the details of `-v`. With `--json`, one
+//! JSON object per line.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -118,8 +118,8 @@ impl Console {
         Progress(self.clone())
     }
 
-    /// Prints a line that a person needs, such as an address to open. `--quiet` does not silence it;
-    /// with `--json` it is left out.
+    /// Prints a line that a person needs, such as an address to open. `--quiet` does not silence
+    /// it; with `--json` it is left out.
     pub(super) fn print(&self, line: &str) {
         if !self.options().json {
             self.write(line);
@@ -174,7 +174,10 @@ impl Console {
                 decision,
             } => self.detail(1, &format!("{connection}: {}", decision_text(*decision))),
             Event::Retrying { url, after } => {
-                self.detail(1, &format!("{url}: again in {:.1}s", after.as_secs_f32()));
+                self.detail(
+                    1,
+                    &format!("{url}: trying again in {:.1}s", after.as_secs_f32()),
+                );
             }
             Event::Http {
                 method,
@@ -182,7 +185,7 @@ impl Console {
                 status,
                 took,
             } => {
-                let status = status.map_or_else(|| "no answer".to_owned(), |s| s.to_string());
+                let status = status.map_or_else(|| "no response".to_owned(), |s| s.to_string());
                 let took = took.as_millis();
                 self.detail(2, &format!("{method} {url}: {status}, {took} ms"));
             }
@@ -205,7 +208,7 @@ impl Console {
                 why,
                 seconds_left,
             } => format!(
-                "the portal of `{connection}` could not be reached ({why}); this is the cached token, which expires in {}",
+                "the portal of `{connection}` cannot be reached ({why}); this is the cached token, which expires in {}",
                 humanize(*seconds_left)
             ),
             Notice::ShortLived {
@@ -213,16 +216,16 @@ impl Console {
                 seconds_wanted,
                 seconds_left,
             } => format!(
-                "the portal of `{connection}` does not issue tokens that live {}; this one lives {}",
+                "the portal of `{connection}` does not issue tokens that live {}; this one expires in {}",
                 humanize(*seconds_wanted),
                 humanize(*seconds_left)
             ),
             Notice::ExtendedAnyway { connection, until } => format!(
-                "the sign-in of `{connection}` was extended; access tokens that were issued before (valid until {}) are no longer valid",
+                "the sign-in of `{connection}` was extended; older access tokens (valid until {}) are no longer valid",
                 local(*until, &self.options().zone)
             ),
             Notice::ExpiresSoon { connection, expires_at } => format!(
-                "the sign-in of `{connection}` expires {} and this portal does not extend it; run: age-oauth login -c {}",
+                "the sign-in of `{connection}` expires {}, and the portal does not extend it; run: age-oauth login -c {}",
                 local(*expires_at, &self.options().zone),
                 shell_quoted(connection)
             ),
@@ -230,7 +233,7 @@ impl Console {
                 "the certificate of `{connection}` is not verified; anyone between you and the portal can read everything"
             ),
             Notice::NotRevoked { connection, why } => format!(
-                "a sign-in of `{connection}` could not be revoked at the portal ({why}); it stays valid there until it expires"
+                "a sign-in of `{connection}` could not be revoked at the portal ({why}); it remains valid there until it expires"
             ),
             Notice::ExtensionNotApplied { connection } => format!(
                 "an earlier attempt to extend the sign-in of `{connection}` got no response; the sign-in is still valid"
@@ -260,7 +263,7 @@ impl Console {
             }
             Wait::Browser => "waiting for the browser …".into(),
             Wait::Gap { connection, until } => format!(
-                "waiting until {}, when every access token of `{}` that is in use has expired …",
+                "waiting until {}, when every access token in use of `{}` has expired …",
                 local(*until, &options.zone),
                 escape(connection)
             ),
@@ -339,12 +342,12 @@ fn spin(text: &str, ended: &mpsc::Receiver<()>) {
 
 fn decision_text(decision: Decision) -> &'static str {
     match decision {
-        Decision::Cached => "the cached token is good enough",
+        Decision::Cached => "the cached token lives long enough",
         Decision::Renewed => "the token was renewed",
         Decision::RenewedByAnother => "another process has just renewed the token",
         Decision::Extended => "the sign-in was extended, and the token renewed",
         Decision::Fallback => "the portal cannot be reached; the cached token is still valid",
-        Decision::SignedIn => "a new sign-in is stored",
+        Decision::SignedIn => "a new sign-in was stored",
         Decision::SignedOut => "the sign-in was ended",
     }
 }

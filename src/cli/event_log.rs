@@ -1,6 +1,6 @@
-//! `AGE_OAUTH_LOG`: one JSON line for each decision about a token or a sign-in, and for each failure, so
-//! that an administrator can see later what an unattended job did. A line contains only what observers
-//! and errors contain, which is never a secret.
+//! `AGE_OAUTH_LOG`: one JSON line for each decision about a token or a sign-in, and for each
+//! failure, so that an administrator can see later what an unattended job did. A line contains only
+//! what observers and errors contain, which is never a secret.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,8 +88,8 @@ impl EventLog {
         }))
     }
 
-    /// The same for a command that works on one connection at a time: if the command fails, the failure
-    /// is logged with this connection.
+    /// The same for a command that works on one connection at a time: if the command fails, the
+    /// failure is logged with this connection.
     pub(super) fn begin_scope(&self, connection: &Connection) -> LogScope {
         let scope = self.scope(connection);
         if let Some(log) = &self.0 {
@@ -138,7 +138,8 @@ impl LogScope {
         })
     }
 
-    /// The work starts now. Until here it waited for its turn, which does not count as its duration.
+    /// The work starts now. The time until here, when it waited for its turn, does not count as its
+    /// duration.
     pub(super) fn start(&self) {
         if let Some(state) = &self.0 {
             *lock(&state.started) = Instant::now();
@@ -197,10 +198,10 @@ impl Log {
         }
     }
 
-    /// If the log cannot be written, that is reported once, and the command goes on.
+    /// If the log cannot be written, that is reported once, and the command continues.
     fn write(&self, mut line: LogLine, started: Instant) {
         line.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // Texts and numbers always serialise.
+        // Text and numbers always serialize.
         let text = serde_json::to_string(&line).unwrap_or_default();
         if let Err(error) = files::append_line(&self.path, &text, MAX_LOG_BYTES, &self.context) {
             if !self.error_reported.swap(true, Ordering::Relaxed) {

@@ -1,5 +1,5 @@
-//! A failed command: what a person reads (what happened, why, what to run next), what a program reads,
-//! and the exit code.
+//! A failed command: what a person reads (what happened, why, what to run next), what a program
+//! reads, and the exit code.
 
 use std::error::Error as _;
 use std::io;
@@ -57,7 +57,7 @@ pub(super) struct ErrorText {
 }
 
 impl ErrorText {
-    /// The lines for a terminal, `error:` and `hint:` perhaps in colour.
+    /// The lines for a terminal, `error:` and `hint:` possibly in color.
     pub(super) fn lines(&self, error: &str, hint: &str) -> String {
         let mut lines = format!("{error} {}\n", escape(&self.message));
         for cause in &self.causes {

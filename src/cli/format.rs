@@ -1,4 +1,4 @@
-//! How things are written for people: times, durations, names, and text that came from elsewhere.
+//! Formats for people: times, durations, names, and text from portals and files.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use crate::connection::{is_control, Connection, Tls};
 use crate::store::Plaintext;
 
-/// Text from a portal or a file, with control characters made visible, so that it cannot play with a terminal.
+/// Text from a portal or a file, with control characters made visible, so that it cannot control
+/// the terminal.
 pub(super) fn escape(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
@@ -23,13 +24,13 @@ pub(super) fn escape(text: &str) -> String {
     clean
 }
 
-/// What is shown in place of the state of a connection of the Python package.
+/// What tables show in place of the sign-in of a connection that is not imported yet.
 pub(super) fn not_imported() -> String {
     format!("plaintext: run {}", Plaintext::IMPORT)
 }
 
-/// JSON as it is printed: what would play with a terminal is spelt out, which means the same. On Windows in ASCII alone, because
-/// whatever reads a pipe there takes its bytes for letters of the console's code page.
+/// JSON as it is printed, with control characters escaped, as JSON allows. On Windows it is pure
+/// ASCII, because programs that read a pipe there decode it with the console's code page.
 pub(super) fn json_text(json: &str) -> String {
     let json = json_for_terminal(json);
     if cfg!(windows) {
@@ -39,7 +40,7 @@ pub(super) fn json_text(json: &str) -> String {
     }
 }
 
-/// Letters beyond ASCII stand inside strings, where JSON has another spelling for each.
+/// Escapes all letters outside ASCII. They only occur inside strings, where JSON allows escapes.
 fn ascii_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -55,7 +56,7 @@ fn ascii_json(json: &str) -> String {
     text
 }
 
-/// JSON for a terminal: what would play with it is spelt out, as JSON allows inside strings.
+/// JSON for a terminal: control characters inside strings are escaped, as JSON allows.
 pub(super) fn json_for_terminal(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -71,7 +72,8 @@ pub(super) fn json_for_terminal(json: &str) -> String {
     text
 }
 
-/// A name as it must be typed in a command line: quoted where it has blanks or anything a shell would notice.
+/// A name as it must be typed in a command line: quoted if it contains blanks or characters that a
+/// shell interprets.
 pub(super) fn shell_quoted(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:@+,=%".contains(c);
     if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
@@ -106,7 +108,7 @@ pub(super) fn from_now(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// `3h ago`; a moment of just now or of a clock that was set back is `just now`
+/// `3h ago`; `just now` for the last two seconds, and for the future after a clock was set back
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(at).as_secs();
     if seconds < 2 {

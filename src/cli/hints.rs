@@ -1,10 +1,11 @@
-//! What to run next after an error of the library. Chosen by type; every `match` names all variants,
-//! so that a new error or reason does not compile until its hint is decided.
+//! What to run next after an error of the library. Chosen by type; every `match` lists all
+//! variants, so that a new error or reason does not compile until it has a hint.
 
 use std::io;
 
 use super::format::shell_quoted;
 use super::shared::duration::words;
+use crate::connection::RedirectUri;
 use crate::env;
 use crate::error::{
     Error, FileAction, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind,
@@ -17,7 +18,7 @@ use crate::policy;
 pub(super) fn hint(error: &Error) -> Option<String> {
     match error {
         Error::File { action, source, .. } => file(*action, source),
-        Error::Listen { source, .. } => Some(listen(source)),
+        Error::Listen { source, .. } => Some(listen(source, "NAME")),
         Error::Random | Error::Corrupt { .. } | Error::Invalid { .. } => None,
         Error::SignInNeeded { connection, why } => Some(sign_in(connection, why)),
         Error::NoConnection { wanted, known } => Some(no_connection(wanted.as_ref(), known)),
@@ -26,7 +27,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             shell_quoted(label)
         )),
         Error::Ambiguous { wanted, .. } => Some(match wanted {
-            Some(_) => "type more of the ID".into(),
+            Some(_) => "give more characters of the ID".into(),
             None => {
                 "choose one with -c NAME, or set a default: age-oauth connections use NAME".into()
             }
@@ -43,7 +44,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             connection, why, ..
         } => refused(connection.as_deref(), why),
         Error::Busy { pid, .. } => Some(match pid {
-            Some(pid) => format!("try again; if it hangs, end process {pid}"),
+            Some(pid) => format!("try again; if process {pid} hangs, end it"),
             None => "try again".into(),
         }),
     }
@@ -89,12 +90,16 @@ fn is_without_locks(source: &io::Error) -> bool {
             .is_some_and(|code| codes.contains(&code))
 }
 
-fn listen(source: &io::Error) -> String {
-    const PASTE: &str = "paste the code instead: age-oauth connections edit NAME --redirect-uri urn:ietf:wg:oauth:2.0:oob";
+/// What to do if the program cannot listen for the code. `name` is the connection, as it is typed.
+pub(super) fn listen(source: &io::Error, name: &str) -> String {
+    let paste = format!(
+        "paste the code instead: age-oauth connections edit {name} --redirect-uri {}",
+        RedirectUri::OutOfBand.as_str()
+    );
     if source.kind() == io::ErrorKind::AddrInUse {
-        format!("another program uses the port; end it, or {PASTE}")
+        format!("another program uses the port; end it, or {paste}")
     } else {
-        PASTE.into()
+        paste
     }
 }
 
@@ -107,7 +112,7 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
     match why {
         SignInNeeded::OtherUser { .. } => format!("to change the user: {login} --switch-user"),
         SignInNeeded::TimedOut(_) => {
-            format!("check the browser's page for a message of the portal, then run: {login}")
+            format!("check whether the page in the browser shows an error, then run: {login}")
         }
         SignInNeeded::Never
         | SignInNeeded::OtherMachine(_)
@@ -130,23 +135,23 @@ fn no_connection(wanted: Option<&String>, known: &[String]) -> String {
 fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason) -> Option<String> {
     match reason {
         KeychainReason::Missing => Some(match label {
-            None => "on a machine without a keychain, use the encrypted file: --keychain vault".into(),
+            None => "on a machine without a keychain, use the vault (an encrypted file): --keychain vault".into(),
             Some(label) => format!(
-                "on a machine where the keychain works, move the secrets to a file that works everywhere: age-oauth connections edit {} --keychain vault",
+                "on a machine where the keychain works, move the secrets to the vault, which works everywhere: age-oauth connections edit {} --keychain vault",
                 shell_quoted(label)
             ),
         }),
         KeychainReason::Locked if cfg!(target_os = "macos") => {
-            Some("security unlock-keychain (then try again)".into())
+            Some("unlock the keychain, then try again: security unlock-keychain".into())
         }
-        KeychainReason::Locked => Some("unlock it in your desktop session, then try again".into()),
+        KeychainReason::Locked => Some("unlock the keychain in your desktop session, then try again".into()),
         KeychainReason::Refused if cfg!(target_os = "macos") => Some(
             "try again and choose Always Allow; if no prompt appears: security unlock-keychain"
                 .into(),
         ),
         KeychainReason::Refused => None,
         KeychainReason::Timeout => Some(format!(
-            "it may be waiting for a password; to wait longer: {}",
+            "the keychain may be waiting for a password; to wait longer: {}",
             wait_longer_for_keychain()
         )),
         KeychainReason::Lost | KeychainReason::Mismatch | KeychainReason::Ambiguous => {
@@ -190,12 +195,12 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
             authentication: true,
             ..
         } => Some(
-            "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this session, or ask for an exception"
+            "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this session, or ask the proxy's administrator for an exception"
                 .into(),
         ),
         Unreachable::Proxy { .. } => Some(edit(label, "--proxy URL|system|none")),
         Unreachable::Dns | Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. } => {
-            Some(format!("check the address: {}", edit(label, "--portal URL")))
+            Some(format!("check the portal URL: {}", edit(label, "--portal URL")))
         }
         Unreachable::Connect(_) | Unreachable::Timeout => Some(format!(
             "check the network; behind a proxy: {}",
@@ -213,7 +218,7 @@ fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
             edit(label, "--verify-ssl FILE.pem")
         )),
         TlsFailureKind::WrongHost => Some(format!(
-            "use a name that the certificate is valid for: {}",
+            "use a host name that the certificate is valid for: {}",
             edit(label, "--portal URL")
         )),
         TlsFailureKind::Expired => {
@@ -233,7 +238,7 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             edit(label, "--redirect-uri URI")
         )),
         Refusal::Code(_) => login.map(|login| {
-            format!("a code works once, for a few minutes; sign in again: {login}")
+            format!("a code works only once, and only for a few minutes; sign in again: {login}")
         }),
         Refusal::Denied => login,
         Refusal::FreshToken => Some(format!(
@@ -241,11 +246,11 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             edit(label, "--referer TEXT")
         )),
         Refusal::WebTier(_) => Some(
-            "a browser can answer that, a program cannot; ask the portal's administrator to let /sharing/rest through without it"
+            "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it"
                 .into(),
         ),
         Refusal::Server(_) => Some(
-            "check the address; this lists the servers that are federated with the portal: age-oauth api portals/self/servers"
+            "check the URL; to list the servers that the portal grants tokens for: age-oauth api portals/self/servers"
                 .into(),
         ),
         Refusal::Privilege | Refusal::Other { .. } => None,

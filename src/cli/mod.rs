@@ -1,5 +1,5 @@
-//! The command line: the only code that prints, asks, or opens a browser. It uses the library as any
-//! other client does.
+//! The command line: the only code that prints, asks, or opens a browser. It uses the library as
+//! any other client does.
 //!
 //! stdout carries the answer and nothing else; messages for people go to stderr.
 
@@ -62,7 +62,7 @@ where
     let code = match parsed {
         Ok((cli, matches)) => {
             let (name, json) = command_name(&matches);
-            CommandContext::new(&cli.global, &name, json, system).serve(cli)
+            CommandContext::new(&cli.global, &name, json, system).run(cli)
         }
         Err(error) => unparsed(&error, &arguments, system),
     };
@@ -92,7 +92,7 @@ fn command_name(matches: &ArgMatches) -> (String, bool) {
     (names.join(" "), json)
 }
 
-/// Handles a command line that clap does not hand on: `--help` and `--version` are answers, the rest
+/// Handles a command line that clap does not parse: `--help` and `--version` are answers, the rest
 /// is wrong usage.
 fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> ExitCode {
     let colored = system.terminal.colors && system.environment.var(env::NO_COLOR).is_none();
@@ -121,7 +121,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     commands::fail_unparsed(&mut system, arguments);
     let json = arguments.iter().any(|argument| argument == "--json");
     let text = match failure.text() {
-        Some(words) if json => failure.json_line(&words) + "\n",
+        Some(text) if json => failure.json_line(&text) + "\n",
         _ => text,
     };
     // If stderr is closed, the exit code is all that is left.
@@ -183,12 +183,13 @@ impl CommandContext {
         }
     }
 
-    /// Whether a person is at the terminal and may be asked.
-    fn person(&self) -> bool {
+    /// Whether the program may ask questions: standard input is a terminal, and `--no-input` is
+    /// absent.
+    fn can_ask(&self) -> bool {
         self.system.terminal.stdin && !self.no_input
     }
 
-    fn serve(mut self, cli: Cli) -> ExitCode {
+    fn run(mut self, cli: Cli) -> ExitCode {
         let outcome = match cli.command {
             None => commands::overview(&mut self),
             Some(Command::Connections(command)) => commands::connections(&mut self, command),
@@ -275,7 +276,7 @@ impl CommandContext {
     /// The connection that was chosen by option, variable or default.
     fn connection(&self, store: &ConnectionStore) -> Result<Connection, Failure> {
         let connection = store.choose(self.selector.as_ref(), &self.context.environment)?;
-        self.warn_of_the_end(&connection);
+        self.warn_if_expiring(&connection);
         Ok(connection)
     }
 
@@ -304,28 +305,28 @@ impl CommandContext {
     fn session(&self) -> Result<Session, Failure> {
         let store = self.store()?;
         let connection = self.connection(&store)?;
-        self.warn_of(&connection);
+        self.warn_about(&connection);
         Ok(self.session_of(&store, connection))
     }
 
     /// Warns if the connection does not verify certificates, or its sign-in expires soon.
-    fn warn_of(&self, connection: &Connection) {
+    fn warn_about(&self, connection: &Connection) {
         if connection.tls == Tls::Unverified {
             self.context.emit(&Event::Notice(Notice::Unverified {
                 connection: connection.label.to_string(),
             }));
         }
-        self.warn_of_the_end(connection);
+        self.warn_if_expiring(connection);
     }
 
     /// Warns on a terminal if the sign-in expires soon and cannot be extended.
-    fn warn_of_the_end(&self, connection: &Connection) {
+    fn warn_if_expiring(&self, connection: &Connection) {
         let status = &connection.status;
         let (Some(expires_at), Some(false)) = (status.refresh_expires_at, status.extendable) else {
             return;
         };
         let now = self.context.now();
-        // One that has ended already is an error of the command itself.
+        // A sign-in that has expired is an error of the command itself.
         let soon = expires_at > now && policy::expires_soon(expires_at, now);
         if self.system.terminal.stderr && soon {
             self.context.emit(&Event::Notice(Notice::ExpiresSoon {
@@ -336,7 +337,7 @@ impl CommandContext {
     }
 
     /// Warns if `AGE_OAUTH_CONNECTION` chooses another connection than the default.
-    fn warn_of_override(&self, store: &ConnectionStore, default: Option<&ConnectionId>) {
+    fn warn_about_override(&self, store: &ConnectionStore, default: Option<&ConnectionId>) {
         let Some(name) = self.context.environment.var(env::AGE_OAUTH_CONNECTION) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! Questions on a real terminal, by `dialoguer`. All of it goes to stderr; stdout is for answers.
+//! Questions on a real terminal, by `dialoguer`. They are printed to stderr; stdout is for answers.
 
 use std::io;
 use std::sync::Once;
@@ -22,7 +22,7 @@ impl Dialog {
         }
     }
 
-    fn again(&self, reason: &str) -> Result<(), AskError> {
+    fn print_reason(&self, reason: &str) -> Result<(), AskError> {
         self.term
             .write_line(&format!("  {reason}"))
             .map_err(AskError::Io)
@@ -30,17 +30,18 @@ impl Dialog {
 }
 
 fn theme() -> ColorfulTheme {
-    leave_tidily_on_ctrl_c();
+    restore_terminal_on_ctrl_c();
     ColorfulTheme::default()
 }
 
-/// Ctrl-C shows the cursor again, which a menu hides, and what is typed, which a secret hides, and ends the program with
-/// 130. A signal handler is set only once somebody is asked something, since it needs a thread.
-fn leave_tidily_on_ctrl_c() {
+/// Makes Ctrl-C show the cursor, which a menu hides, switch the echo on, which a secret switches
+/// off, and end the program with 130. The handler needs a thread, so it is set at the first
+/// question only.
+fn restore_terminal_on_ctrl_c() {
     static SET: Once = Once::new();
     SET.call_once(|| {
         let modes = Modes::now();
-        // Without a handler Ctrl-C still ends the program; it only leaves a hidden cursor.
+        // Without a handler, Ctrl-C still ends the program, but may leave the cursor hidden.
         let _ = ctrlc::set_handler(move || {
             modes.restore();
             let term = Term::stderr();
@@ -51,7 +52,7 @@ fn leave_tidily_on_ctrl_c() {
     });
 }
 
-/// How the terminal treats what is typed.
+/// The modes of the terminal, such as the echo.
 #[cfg(unix)]
 struct Modes(Option<rustix::termios::Termios>);
 
@@ -64,13 +65,13 @@ impl Modes {
     fn restore(&self) {
         use rustix::termios::{tcsetattr, OptionalActions};
         if let Some(modes) = &self.0 {
-            // A terminal that is gone needs no modes.
+            // If the terminal was closed, there is nothing to restore.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
         }
     }
 }
 
-/// Windows reads a secret key by key and leaves the modes alone.
+/// On Windows, reading a secret does not change the modes.
 #[cfg(not(unix))]
 struct Modes;
 
@@ -86,7 +87,7 @@ impl Modes {
 
 impl Ask for Dialog {
     fn expect_interruption(&mut self) {
-        leave_tidily_on_ctrl_c();
+        restore_terminal_on_ctrl_c();
     }
 
     fn text(
@@ -107,7 +108,7 @@ impl Ask for Dialog {
             let answer = input.interact_text_on(&self.term).map_err(failed)?;
             match check(answer.trim()) {
                 Ok(()) => return Ok(answer.trim().to_owned()),
-                Err(reason) => self.again(&reason)?,
+                Err(reason) => self.print_reason(&reason)?,
             }
         }
     }
@@ -124,7 +125,7 @@ impl Ask for Dialog {
                 .map_err(failed)?;
             match check(answer.expose()) {
                 Ok(()) => return Ok(answer),
-                Err(reason) => self.again(&reason)?,
+                Err(reason) => self.print_reason(&reason)?,
             }
         }
     }
@@ -154,7 +155,7 @@ impl Ask for Dialog {
 
 fn failed(error: dialoguer::Error) -> AskError {
     let dialoguer::Error::IO(error) = error;
-    // A menu hides the cursor and leaves it hidden where it is interrupted.
+    // An interrupted menu leaves the cursor hidden.
     let _ = Term::stderr().show_cursor();
     if error.kind() == io::ErrorKind::Interrupted {
         AskError::Interrupted

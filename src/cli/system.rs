@@ -1,5 +1,5 @@
-//! Everything that a command may touch, in one value: streams, terminal, browser, keychain, clock, environment. A test
-//! runs [`super::run`] with buffers and answers of its own.
+//! Everything outside the program that a command uses, in one value: streams, terminal, browser,
+//! keychain, clock, environment. A test runs [`super::run`] with its own streams and answers.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::ops::Deref;
@@ -15,36 +15,36 @@ use crate::env;
 use crate::keychain::SecretStore;
 use crate::secret::Secret;
 
-/// More on standard input than this is no secret and no code.
+/// The most that is read from standard input, in bytes. Secrets and codes are shorter.
 const MAX_INPUT: u64 = 64 * 1024;
 
-/// Everything outside that a command may touch.
+/// Everything outside the program that a command uses.
 pub struct System {
-    /// Where answers go.
+    /// Standard output: answers.
     pub out: Box<dyn Write>,
-    /// Where the conversation goes.
+    /// Standard error: everything else.
     pub err: Box<dyn Write + Send>,
-    /// Who answers questions.
+    /// Asks questions.
     pub ask: Box<dyn Ask>,
-    /// Opens a page in a browser; whether that seems to have worked.
+    /// Opens a page in a browser. Returns whether that seems to have worked.
     pub browse: Box<dyn FnMut(&str) -> bool>,
     /// Reads standard input to its end.
     pub read_input: Box<dyn FnMut() -> io::Result<Secret>>,
-    /// Reads one line of standard input beside other waits; `None` at the end of input.
+    /// Reads one line of standard input in a thread; `None` at the end of input.
     pub read_line: Box<dyn FnMut() -> Receiver<Option<String>>>,
-    /// What is a terminal.
+    /// Which streams are a terminal.
     pub terminal: Terminals,
     /// Environment variables.
     pub environment: Environment,
     /// The time.
     pub clock: Clock,
-    /// The zone that times are shown in.
+    /// The time zone in which times are shown.
     pub zone: Zone,
     /// A keychain in place of the platform's and the vault.
     pub keychain: Option<Arc<dyn SecretStore>>,
-    /// Starts a program in this one's place; returns only where it could not start.
+    /// Starts a program in place of this one. Returns only if the program could not be started.
     pub launch: Box<dyn FnMut(Launch) -> io::Error>,
-    /// What Windows says of the groups that this process was logged on with; nothing elsewhere.
+    /// The groups of this process, as Windows lists them; empty on other systems.
     pub logon_groups: Box<dyn Fn() -> String>,
     /// The programs that this process descends from, nearest first.
     pub ancestors: Box<dyn Fn() -> Vec<String>>,
@@ -59,17 +59,17 @@ pub struct Terminals {
     pub stdout: bool,
     /// Standard error.
     pub stderr: bool,
-    /// Standard error shows colours (a Windows console of old does not).
+    /// Standard error shows colors, which old Windows consoles do not.
     pub colors: bool,
 }
 
-/// A time zone. The system's is looked up when the first time is shown, because that reads every folder of the zone
-/// database.
+/// A time zone. The system's is looked up only when the first time is shown, because that reads
+/// every folder of the zone database.
 #[derive(Clone, Debug)]
 pub struct Zone(Arc<OnceLock<TimeZone>>);
 
 impl Zone {
-    /// The system's, or UTC where that cannot be told.
+    /// The system's, or UTC if that is not known.
     #[must_use]
     pub fn system() -> Self {
         Self(Arc::new(OnceLock::new()))
@@ -101,36 +101,38 @@ pub enum AskError {
     Io(io::Error),
 }
 
-/// Whether an answer is good; else the reason why it is asked for again.
+/// Accepts an answer, or returns the reason why the question is asked again.
 pub type Check<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;
 
-/// Asks a person. Only called where one is there.
+/// Asks a person. Only called if standard input is a terminal and `--no-input` is absent.
 pub trait Ask {
-    /// A wait begins that a person may want to end by Ctrl-C.
+    /// Prepares for Ctrl-C before a long wait.
     fn expect_interruption(&mut self) {}
-    /// A line of text. Asks again, with the reason, until `check` is content.
+    /// Asks for a line of text, again with the reason until `check` accepts it.
     fn text(
         &mut self,
         question: &str,
         default: Option<&str>,
         check: Check<'_>,
     ) -> Result<String, AskError>;
-    /// A line that is not shown, nor its length. Asks again, with the reason, until `check` is content.
+    /// Asks for a line, and shows neither the text nor its length. Asks again, with the reason,
+    /// until `check` accepts it.
     fn secret(&mut self, question: &str, check: Check<'_>) -> Result<Secret, AskError>;
-    /// One of several; its index.
+    /// Asks for one of several choices, and returns its index.
     fn choose(
         &mut self,
         question: &str,
         choices: &[String],
         default: usize,
     ) -> Result<usize, AskError>;
-    /// Yes or no.
+    /// Asks for yes or no.
     fn confirm(&mut self, question: &str, default: bool) -> Result<bool, AskError>;
 }
 
 impl System {
-    /// The real one. From here on the process leaves no core dump. Takes the variables that hold secrets out of this process's environment, so that no child inherits
-    /// them; so it must be called before any thread is started.
+    /// The real system. Switches core dumps off, and removes the variables that hold secrets from
+    /// this process's environment, so that child processes do not inherit them. Must therefore be
+    /// called before any thread is started.
     #[must_use]
     pub fn real() -> Self {
         let core_limit = without_core_dumps();
@@ -152,7 +154,7 @@ impl System {
                 stdin: io::stdin().is_terminal(),
                 stdout: io::stdout().is_terminal(),
                 stderr: io::stderr().is_terminal(),
-                // Also switches colours on where the console must be asked to.
+                // Also switches colors on in consoles that need that.
                 colors: console::Term::stderr().features().colors_supported(),
             },
             environment: Environment::process().with(taken),
@@ -160,7 +162,7 @@ impl System {
             zone: Zone::system(),
             keychain: None,
             launch: Box::new(move |wanted| {
-                core_limit.put_back();
+                core_limit.restore();
                 launch(&wanted)
             }),
             logon_groups: Box::new(logon_groups),
@@ -169,12 +171,13 @@ impl System {
     }
 }
 
-/// How large a core dump might have been, for the program that takes this one's place.
+/// The limit for core dumps before this program changed it, for the program that replaces this one.
 #[cfg(unix)]
 struct CoreLimit(rustix::process::Rlimit);
 
-/// A core dump would show every secret that the process holds. Neither the system nor, on Linux, another process of the same
-/// user may read its memory now; starting another program ends that.
+/// Switches core dumps off, because they would contain every secret in this process's memory. On
+/// Linux, other processes of the user cannot read the memory, either. Starting another program ends
+/// that.
 #[cfg(unix)]
 fn without_core_dumps() -> CoreLimit {
     use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
@@ -183,7 +186,7 @@ fn without_core_dumps() -> CoreLimit {
         current: Some(0),
         maximum: before.maximum,
     };
-    // Where it is not allowed, nothing more can be done.
+    // If that is not permitted, nothing more can be done.
     let _ = setrlimit(Resource::Core, none);
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -192,7 +195,7 @@ fn without_core_dumps() -> CoreLimit {
 
 #[cfg(unix)]
 impl CoreLimit {
-    fn put_back(&self) {
+    fn restore(&self) {
         let before = rustix::process::Rlimit {
             current: self.0.current,
             maximum: self.0.maximum,
@@ -201,7 +204,7 @@ impl CoreLimit {
     }
 }
 
-/// Windows writes dumps only where its administrator switched them on.
+/// Windows writes dumps only if an administrator switched them on.
 #[cfg(not(unix))]
 struct CoreLimit;
 
@@ -213,10 +216,10 @@ fn without_core_dumps() -> CoreLimit {
 #[cfg(not(unix))]
 impl CoreLimit {
     #[allow(clippy::unused_self)] // As on Unix.
-    fn put_back(&self) {}
+    fn restore(&self) {}
 }
 
-/// Without a desktop there is no browser to open; what would come instead is a text browser in this very terminal.
+/// Does not try without a desktop: that would open a text browser in this terminal.
 fn browse(url: &str) -> bool {
     let desktop = cfg!(any(windows, target_os = "macos"))
         || [
@@ -236,16 +239,16 @@ fn read_input() -> io::Result<Secret> {
     Secret::from_file(bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// The thread ends with the line, with the input, or with the program.
+/// The thread ends when a line was read, with the input, or with the program.
 fn read_line() -> Receiver<Option<String>> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
         let read = io::stdin().lock().take(MAX_INPUT).read_line(&mut line);
-        // Windows PowerShell may begin what it pipes with a byte order mark.
+        // Windows PowerShell may start its output with a byte order mark.
         let text = line.trim_start_matches('\u{feff}').to_owned();
         let line = matches!(read, Ok(count) if count > 0).then_some(text);
-        // Nobody may be waiting any more.
+        // The receiver may be gone.
         let _ = sender.send(line);
     });
     receiver
@@ -261,8 +264,8 @@ fn logon_groups() -> String {
     String::new()
 }
 
-/// Names of parent processes, nearest first, a few generations up: a shell may have been reached through `make`, `sudo`
-/// or Python.
+/// Names of the ancestor processes, nearest first, up to six: `make`, `sudo` or Python may be
+/// between the shell and this program.
 fn ancestors() -> Vec<String> {
     use sysinfo::{get_current_pid, ProcessRefreshKind, ProcessesToUpdate, System};
     const GENERATIONS: usize = 6;
@@ -302,7 +305,7 @@ mod tests {
         let limit = without_core_dumps();
         assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
         assert_eq!(getrlimit(Resource::Core).current, Some(0));
-        limit.put_back();
+        limit.restore();
         assert_eq!(getrlimit(Resource::Core), before);
     }
 }

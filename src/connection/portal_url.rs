@@ -85,7 +85,7 @@ impl FromStr for PortalUrl {
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(&url) => {}
-            "http" => return Err(bad("http is not allowed; portals speak https")),
+            "http" => return Err(bad("http is not allowed; use https")),
             _ => return Err(bad("it must begin with https://")),
         }
         let host = url.host_str().ok_or_else(|| bad("it names no host"))?;

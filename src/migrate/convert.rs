@@ -192,7 +192,7 @@ pub(crate) fn portal(old: &PackageConnection) -> Result<PortalUrl> {
     let Some(text) = &old.portal_url else {
         return Err(unusable(
             old,
-            "it names no portal (PORTAL_URL); add that line and import again, or add the connection anew",
+            "the portal is missing (PORTAL_URL); add that line and import again, or add the connection with: age-oauth connections add",
         ));
     };
     text.parse()
@@ -203,7 +203,7 @@ pub(crate) fn client_id(old: &PackageConnection) -> Result<String> {
     let Some(text) = &old.client_id else {
         return Err(unusable(
             old,
-            "it has no client ID (OAUTH_CLIENT_ID); add that line and import again, or add the connection anew",
+            "the client ID is missing (OAUTH_CLIENT_ID); add that line and import again, or add the connection with: age-oauth connections add",
         ));
     };
     check_client_id(text).map_err(|error| unusable(old, format!("OAUTH_CLIENT_ID: {error}")))

@@ -100,7 +100,7 @@ impl Migration<'_> {
             Some(_) => Err(Error::Corrupt {
                 path: old.env_path(),
                 why: format!(
-                    "its client secret is not the one in the keychain for `{}`; delete that line, or store its secret with `age-oauth connections edit`, then import again",
+                    "its client secret differs from the one in the keychain for `{}`; delete that line, or store this client secret with `age-oauth connections edit`, then import again",
                     connection.label
                 ),
             }),

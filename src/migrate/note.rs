@@ -34,20 +34,20 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Relabeled(old) => write!(f, "it was called `{old}` there"),
+            Self::Relabeled(old) => write!(f, "its label in the old store was `{old}`"),
             Self::NewId(old) => write!(
                 f,
-                "another connection has its id `{old}`, so it has a new one"
+                "another connection has its ID `{old}`, so it has a new ID"
             ),
             Self::NoCertificates(why) => write!(
                 f,
-                "its certificates could not be read, so the system's authorities are trusted ({why})"
+                "its certificates could not be read, so the system's certificate authorities are trusted ({why})"
             ),
             Self::Unverified => f.write_str("the portal's certificate is not verified, as before"),
             Self::LeftOut(what, why) => write!(f, "{what} was left out: {why}"),
             Self::Unknown { keys, path } => write!(
                 f,
-                "not age-oauth's own and kept in `{}`: {}",
+                "settings that age-oauth does not know were kept in `{}`: {}",
                 path.display(),
                 keys.join(", ")
             ),
@@ -58,12 +58,12 @@ impl fmt::Display for Note {
                     .collect();
                 write!(
                     f,
-                    "other files stay there and may hold secrets; look at them: {}",
+                    "other files remain in the old folder and may contain secrets; check them: {}",
                     names.join(", ")
                 )
             }
             Self::KeychainIsNewer => {
-                f.write_str("the keychain holds a newer sign-in than the plaintext did; it stays")
+                f.write_str("the keychain already has a newer sign-in than the old store had, and keeps it")
             }
         }
     }

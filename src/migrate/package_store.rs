@@ -179,7 +179,7 @@ impl PackageStore {
         if !is_name(id) {
             return Err(Error::Corrupt {
                 path: self.root.join("connections.json"),
-                why: format!("`{id}` is not a valid id of a connection"),
+                why: format!("`{id}` is not a valid ID of a connection"),
             });
         }
         if !files::is_folder(&folder)? {

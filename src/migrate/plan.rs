@@ -160,7 +160,7 @@ impl<'a> Migration<'a> {
             return Err(Error::Corrupt {
                 path: old.folder,
                 why: format!(
-                    "another connection store began to import it; complete the import there ({})",
+                    "another connection store has started to import it; complete the import there ({})",
                     env::AGE_OAUTH_HOME
                 ),
             });
@@ -176,7 +176,7 @@ impl<'a> Migration<'a> {
             return Err(Error::Corrupt {
                 path: old.env_path(),
                 why: format!(
-                    "it names another portal or client ID than connection `{}`, which was made from it; delete the file if it is not needed any more",
+                    "its portal or client ID differs from that of the connection `{}`, which was imported from it; delete the file if it is not needed any more",
                     existing[0].label
                 ),
             });

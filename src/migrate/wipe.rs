@@ -22,7 +22,8 @@ impl Migration<'_> {
         if !old.is_unchanged()? {
             return Err(Error::Corrupt {
                 path: old.env_path(),
-                why: "it was changed meanwhile, perhaps by the Python package; import again".into(),
+                why: "it changed during the import, perhaps by the Python package; import again"
+                    .into(),
             });
         }
         let own = self.store.folder(&connection.id);

@@ -89,7 +89,7 @@ impl Fixture {
 
     /// `doctor` finds nothing that it cannot fix.
     #[track_caller]
-    fn can_be_mended(&self) {
+    fn can_be_repaired(&self) {
         self.home
             .run(["doctor", "--offline", "--fix", "--yes"])
             .done();
@@ -188,7 +188,7 @@ fn add_creates_a_connection_or_none() {
             fixture.home.run(["token", "-c", "new"]).done().code(3);
             assert!(fixture.prod_matches_the_portal(), "{place}");
             fixture.other_connections_work();
-            fixture.can_be_mended();
+            fixture.can_be_repaired();
         },
     );
 }
@@ -213,7 +213,7 @@ fn add_creates_an_application_with_its_secret_or_none() {
             assert_eq!(labels(&fixture.home), ["service"], "{place}");
             fixture.home.run(["token", "-c", "service"]).done().ok();
             no_secret_at_rest(&fixture.home, &fixture.portal, &[]);
-            fixture.can_be_mended();
+            fixture.can_be_repaired();
         },
     );
 }
@@ -343,7 +343,7 @@ fn an_edited_connection_is_the_old_one_or_the_new_one() {
         assert_eq!(shown["referer"], "https://x.example.org", "{place}");
         assert!(fixture.prod_matches_the_portal(), "{place}");
         fixture.other_connections_work();
-        fixture.can_be_mended();
+        fixture.can_be_repaired();
     });
 }
 
@@ -368,7 +368,7 @@ fn an_edited_authority_is_the_old_one_or_the_new_one() {
         assert!(fixture.prod_matches_the_portal(), "{place}");
         fixture.home.run(edit).done().ok();
         assert!(fixture.prod_matches_the_portal(), "{place}");
-        fixture.can_be_mended();
+        fixture.can_be_repaired();
     });
 }
 
@@ -418,7 +418,7 @@ fn a_renamed_connection_has_one_name() {
             .done()
             .ok();
         fixture.other_connections_work();
-        fixture.can_be_mended();
+        fixture.can_be_repaired();
     });
 }
 
@@ -471,7 +471,7 @@ fn removing_is_complete_or_can_be_repeated_and_leaves_nothing() {
             .done()
             .ok();
         fixture.home.run(["token", "-c", "prod"]).done().code(3);
-        fixture.can_be_mended();
+        fixture.can_be_repaired();
     });
 }
 

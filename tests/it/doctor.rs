@@ -117,9 +117,9 @@ fn an_unreachable_portal_and_a_changed_certificate_are_distinguished() {
     .ok();
     let (code, all) = findings(&home, &[], &[]);
     assert_eq!(code, 1);
-    let (message, mend) = problem(&all, "certificates");
+    let (message, hint) = problem(&all, "certificates");
     assert!(
-        message.contains("SHA-256") && mend.contains("--verify-ssl"),
+        message.contains("SHA-256") && hint.contains("--verify-ssl"),
         "{message}"
     );
     drop(portal);
@@ -352,9 +352,9 @@ mod keychains {
         let mut terminal =
             crate::support::pty::Terminal::start(&home, &["doctor", "--offline", "--fix"]);
         terminal
-            .expect("gone_1/tokens from the keychain?")
+            .expect("Delete them: gone_1/tokens?")
             .send("y")
-            .expect("[OK] mended");
+            .expect("[OK] Fixed");
         terminal.end();
         // Of the two, the one that can be used was kept.
         let (code, all) = findings(&home, &[], &[]);

@@ -131,7 +131,7 @@ fn a_fallback_is_logged_with_its_reason() {
     assert_eq!(last["decision"], "fallback");
     assert_eq!(last["code"], 0);
     let why = last["warnings"][0].as_str().unwrap();
-    assert!(why.contains("could not be reached"), "{why}");
+    assert!(why.contains("cannot be reached"), "{why}");
 }
 
 #[test]

@@ -30,18 +30,18 @@ fn from_wrong_answers_to_a_sign_in() {
     .unwrap();
 
     let mut terminal = Terminal::start(&home, &["connections", "add"]);
-    terminal.expect("call this connection").line("");
+    terminal.expect("Connection label").line("");
     terminal
         .expect("it is empty")
-        .expect("call this")
+        .expect("Connection label")
         .line("TAKEN");
     terminal
         .expect("already exists")
-        .expect("call this")
+        .expect("Connection label")
         .line(&"x".repeat(65));
     terminal
         .expect("64 are allowed")
-        .expect("call this")
+        .expect("Connection label")
         .line("my_portal");
     for (wrong, reason) in [
         ("http://gis.example.org/portal", "http is not allowed"),
@@ -51,15 +51,15 @@ fn from_wrong_answers_to_a_sign_in() {
         ),
         ("ftp://x", "https://"),
     ] {
-        terminal.expect("Portal address").line(wrong).expect(reason);
+        terminal.expect("Portal URL").line(wrong).expect(reason);
     }
     terminal
-        .expect("Portal address")
+        .expect("Portal URL")
         .line(&format!("{}/home/index.html", portal.url()));
     terminal
         .expect("does not trust")
         .expect("SHA-256")
-        .expect("What shall be done")
+        .expect("Verify SSL")
         .line("");
     for (wrong, reason) in [
         ("/nonexistent/ca.pem".to_owned(), "No such file"),
@@ -76,23 +76,23 @@ fn from_wrong_answers_to_a_sign_in() {
         .line(ca.to_str().unwrap());
     terminal
         .expect("ArcGIS Enterprise 11.4")
-        .expect("certificate is verified");
-    terminal.expect("tokens be for").line("");
-    terminal.expect("sign-in come back").line("");
+        .expect("Verify SSL: true (the portal's certificate is verified)");
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").line("");
     terminal
-        .expect("Client ID")
+        .expect("OAuth Client ID")
         .line("two words")
         .expect("without blanks");
-    terminal.expect("Client ID").line(APP_ID);
+    terminal.expect("OAuth Client ID").line(APP_ID);
     terminal
-        .expect("Client secret")
+        .expect("OAuth Client Secret")
         .line(APP_ID)
         .expect("that is the client ID");
     terminal
-        .expect("Client secret")
+        .expect("OAuth Client Secret")
         .line(&APP_SECRET.repeat(2))
         .expect("pasted twice");
-    terminal.expect("Client secret").line(APP_SECRET);
+    terminal.expect("OAuth Client Secret").line(APP_SECRET);
     terminal.expect("[OK] OAuth Client Secret captured.");
     terminal.expect("[OK] Created connection: my_portal");
     terminal
@@ -100,7 +100,7 @@ fn from_wrong_answers_to_a_sign_in() {
         .expect("age-oauth token -c my_portal");
     terminal.expect("Sign in now?").send("y");
     terminal.expect("press Enter:").line("no code at all");
-    terminal.expect("That is no code");
+    terminal.expect("This is not a code");
     let url = terminal.word(&portal.rest("oauth2/authorize"));
     terminal.line(&url).expect("the address to open");
     terminal.line(&portal.authorize(&url, USER).code());
@@ -129,12 +129,13 @@ fn the_guided_prompts_as_a_picture() {
         portal.ca_file(home.path()).to_str().unwrap(),
     );
     let mut terminal = Terminal::start(&home, &["connections", "add"]);
-    terminal.expect("call this connection").line("my_portal");
-    terminal.expect("Portal address").line(&portal.url());
-    terminal.expect("tokens be for").line("");
-    terminal.expect("sign-in come back").line("");
-    terminal.expect("Client ID").line(APP_ID);
-    terminal.expect("Client secret").line("");
+    terminal.expect("Connection label").line("my_portal");
+    terminal.expect("Portal URL").line(&portal.url());
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").line("");
+    terminal.expect("OAuth Client ID").line(APP_ID);
+    terminal.expect("OAuth Client Secret").line("");
+    terminal.expect("OAuth Client Secret: none");
     terminal.expect("[OK] Created connection: my_portal");
     terminal.expect("Sign in now?").send("n");
     assert_eq!(terminal.end(), 0);
@@ -158,25 +159,25 @@ fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
         .start();
     let home = home();
     let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "self"]);
-    terminal.expect("Portal address").line(&portal.url());
+    terminal.expect("Portal URL").line(&portal.url());
     terminal
         .expect("self-signed")
-        .expect("What shall be done")
+        .expect("Verify SSL")
         .down(1)
         .line("");
     terminal
         .expect("SHA-256")
         .expect("Is it the same?")
         .send("y");
-    terminal.expect("certificate is verified");
-    terminal.expect("tokens be for").line("");
-    terminal.expect("sign-in come back").down(1).line("");
+    terminal.expect("Verify SSL: true (the portal's certificate is verified)");
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").down(1).line("");
     terminal.expect("exactly as registered").line("");
     terminal
         .expect("Register this redirect URI")
         .expect("http://127.0.0.1:53682/callback");
-    terminal.expect("Client ID").line(APP_ID);
-    terminal.expect("Client secret").line("");
+    terminal.expect("OAuth Client ID").line(APP_ID);
+    terminal.expect("OAuth Client Secret").line("");
     terminal
         .expect("[OK] Created connection: self")
         .expect("Sign in now?")
@@ -197,12 +198,12 @@ fn an_unverified_certificate_is_warned_about_at_every_use() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
     let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "open"]);
-    terminal.expect("Portal address").line(&portal.url());
-    terminal.expect("What shall be done").down(2).line("");
-    terminal.expect("tokens be for").line("");
-    terminal.expect("sign-in come back").line("");
-    terminal.expect("Client ID").line(APP_ID);
-    terminal.expect("Client secret").line("");
+    terminal.expect("Portal URL").line(&portal.url());
+    terminal.expect("Verify SSL").down(2).line("");
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").line("");
+    terminal.expect("OAuth Client ID").line(APP_ID);
+    terminal.expect("OAuth Client Secret").line("");
     terminal.expect("Sign in now?").send("n");
     assert_eq!(terminal.end(), 0);
     sign_in(&home, &portal, "open")
@@ -222,17 +223,17 @@ fn an_application_is_asked_for_its_secret() {
         portal.ca_file(home.path()).to_str().unwrap(),
     );
     let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "jobs"]);
-    terminal.expect("Portal address").line(&portal.url());
-    terminal.expect("tokens be for").down(1).line("");
+    terminal.expect("Portal URL").line(&portal.url());
+    terminal.expect("Authentication type").down(1).line("");
     terminal
-        .expect("Client ID")
+        .expect("OAuth Client ID")
         .line(crate::support::portal::SERVICE_ID);
     terminal
-        .expect("Client secret (not shown)")
+        .expect("OAuth Client Secret (not shown while you type)")
         .line("")
         .expect("it is empty");
     terminal
-        .expect("Client secret")
+        .expect("OAuth Client Secret")
         .line(crate::support::portal::SERVICE_SECRET);
     terminal.expect("Sign in now?").send("y");
     terminal
@@ -260,13 +261,13 @@ fn ctrl_c_leaves_nothing_behind_and_the_cursor_visible() {
             portal.ca_file(home.path()).to_str().unwrap(),
         );
         let mut terminal = Terminal::start(&home, &["connections", "add"]);
-        terminal.expect("call this connection");
+        terminal.expect("Connection label");
         if stop_at_menu {
             terminal
                 .line("prod")
-                .expect("Portal address")
+                .expect("Portal URL")
                 .line(&portal.url());
-            terminal.expect("tokens be for");
+            terminal.expect("Authentication type");
         }
         terminal.interrupt();
         assert_eq!(terminal.end(), 130, "{}", terminal.screen());
@@ -284,10 +285,10 @@ fn ctrl_c_at_a_hidden_prompt_restores_the_echo() {
         "bash",
         &["-c", script, home.program().to_str().unwrap()],
     );
-    terminal.expect("tokens be for").line("");
-    terminal.expect("sign-in come back").line("");
-    terminal.expect("Client ID").line("abc");
-    terminal.expect("Client secret").interrupt();
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").line("");
+    terminal.expect("OAuth Client ID").line("abc");
+    terminal.expect("OAuth Client Secret").interrupt();
     terminal.end();
     assert!(
         terminal.screen().lines().any(|line| line == "echo"),
@@ -361,9 +362,9 @@ fn rule_28_control_characters_from_portals_self_are_made_visible() {
     );
     let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "prod"]);
     terminal
-        .expect("Portal address")
+        .expect("Portal URL")
         .line(&portal.url())
-        .expect("tokens be for");
+        .expect("Authentication type");
     let raw = terminal.raw();
     let has = |needle: &[u8]| raw.windows(needle.len()).any(|window| window == needle);
     assert!(!has(b"\x1b[2J") && !has(b"\x1b]8") && !has("\u{202e}".as_bytes()));
@@ -378,7 +379,7 @@ fn the_overview_says_what_to_do_next() {
     let home = home();
     let mut terminal = Terminal::start(&home, &[]);
     terminal
-        .expect("No connections yet")
+        .expect("There are no connections yet")
         .expect("age-oauth connections add");
     assert_eq!(terminal.end(), 0);
     add(&home, &portal, "prod");
@@ -392,6 +393,6 @@ fn the_overview_says_what_to_do_next() {
     terminal
         .expect("LABEL")
         .expect("prod")
-        .expect("your.username (ends in 90d)");
+        .expect("your.username (expires in 90d)");
     assert_eq!(terminal.end(), 0);
 }

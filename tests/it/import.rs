@@ -22,7 +22,7 @@ use crate::support::portal::{
 };
 use crate::support::scenario::{add, change_tokens, sign_in, sign_in_as, stored};
 
-const NOTHING: &str = "Nothing to do";
+const NOTHING: &str = "There is nothing to import";
 
 /// A store of this version at the path that our store shares with it.
 fn shared(version: &str) -> (Portal, Home, OldStore) {
@@ -440,7 +440,9 @@ fn missing_parts_are_reported_and_the_rest_is_imported() {
     fs::remove_dir_all(old.file(MY_PORTAL, "")).unwrap();
     let out = import(&home, &["--offline"]).ok();
     assert!(out.stdout.contains("[OK] Imported connection: Online\n"));
-    assert!(out.stdout.contains("[OK] Forgot my_portal_e7dabe90"));
+    assert!(out
+        .stdout
+        .contains("[OK] Removed my_portal_e7dabe90 from the old list"));
     nothing_to_do(&home, &[]);
     no_plaintext(&home, &old);
 }
@@ -644,7 +646,7 @@ fn of_two_client_secrets_the_user_chooses() {
     });
     import(&home, &["--offline"])
         .code(1)
-        .err_has("not the one in the keychain");
+        .err_has("differs from the one in the keychain");
     assert!(old.env(PROD).exists());
     home.run([
         "connections",

@@ -103,7 +103,7 @@ fn past_half_of_its_life_a_sign_in_is_extended_once_no_token_is_in_use() {
     for arguments in [&["refresh"][..], &["refresh", "--wait", "1m"]] {
         let out = home.run(arguments).done().ok();
         assert!(
-            out.stdout.starts_with("[OK] prod: good; "),
+            out.stdout.starts_with("[OK] prod: still valid; "),
             "{}",
             out.stdout
         );
@@ -210,7 +210,7 @@ fn now_is_an_error_where_the_portal_does_not_extend() {
         .done()
         .code(7)
         .out("")
-        .err_has("the sign-in was not extended");
+        .err_has("did not extend the sign-in");
     home.run(["token"]).done().ok();
     // A portal that supports exchange after an upgrade is asked again.
     portal.set(|rules| rules.exchange = true);

@@ -260,13 +260,17 @@ fn the_user_sees_the_content_of_the_card_and_decides() {
     terminal
         .expect(APP_ID)
         .expect(&fingerprint)
-        .expect("same SHA-256")
+        .expect("confirm this SHA-256 fingerprint")
         .send("n");
     assert_eq!(terminal.end(), 1);
     nothing_was_created(&home);
     let mut terminal = Terminal::start(&home, &words);
-    terminal.expect("same SHA-256").send("y");
-    terminal.expect("Is this your portal?").send("y");
+    terminal
+        .expect("confirm this SHA-256 fingerprint")
+        .send("y");
+    terminal
+        .expect("Is this your portal, and do you want to add")
+        .send("y");
     terminal
         .expect("[OK] Created connection: Prod")
         .expect("press Enter:");

@@ -97,7 +97,7 @@ fn an_expired_code_is_refused() {
     portal.set(|rules| rules.code_seconds = 0);
     sign_in(&home, &portal, "prod")
         .code(7)
-        .err_has("a code works once");
+        .err_has("a code works only once");
 }
 
 #[test]
@@ -236,4 +236,25 @@ fn what_windows_adds_to_a_secret_or_a_code_is_removed() {
     ] {
         sign_in_wrapped(&home, &portal, "person", before, after).ok();
     }
+}
+
+#[test]
+fn a_port_in_use_is_reported_with_the_connection_to_edit() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let redirect_uri = format!("http://{address}/callback");
+    add_with(
+        &home,
+        &portal,
+        "My Portal",
+        &["--redirect-uri", &redirect_uri],
+    );
+    home.run(["login", "--no-browser"])
+        .done()
+        .code(1)
+        .err_has(&format!("cannot listen on `{address}`"))
+        .err_has("another program uses the port")
+        .err_has("connections edit \"My Portal\" --redirect-uri urn:ietf:wg:oauth:2.0:oob");
 }

@@ -76,12 +76,14 @@ fn check_ends_with_3_where_a_sign_in_is_missing_ended_or_ends_soon() {
         .err_has("hint: age-oauth login -c prod");
     sign_in(&home, &portal, "prod").ok();
     let well = home.run(["status", "--check"]).done().ok();
-    assert!(well.stdout.starts_with("[OK] "), "{}", well.stdout);
+    let good = "[OK] 1 connection is good; the first sign-in to expire is that of prod: ";
+    assert!(well.stdout.starts_with(good), "{}", well.stdout);
     assert_eq!(well.stderr, "");
     home.run(["status", "--check", "--within", "91d"])
         .done()
         .code(3)
-        .err_has("ends ");
+        .out("Attention needed for 1 of 1 connections: prod\n")
+        .err_has("the sign-in of `prod` expires ");
     change_meta(&home, "prod", "refresh_expires_at", in_days(2));
     home.run(["status", "--check", "--within", "1d"])
         .done()

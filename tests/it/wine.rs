@@ -62,23 +62,23 @@ fn the_guided_prompts_of_the_windows_build() {
     let mut terminal =
         Terminal::start_sized(&home, "wine", &[&program, "connections", "add"], WIDE);
     terminal
-        .expect("call this connection")
+        .expect("Connection label")
         .ready()
         .line("my_portal");
     terminal
-        .expect("Portal address")
+        .expect("Portal URL")
         .line("http://gis.example.org/portal")
         .expect("http is not allowed");
-    terminal.expect("Portal address").line(&portal.url());
-    terminal.expect("What shall be done").line("");
+    terminal.expect("Portal URL").line(&portal.url());
+    terminal.expect("Verify SSL").line("");
     terminal
         .expect("Certificate file")
         .line(ca.to_str().unwrap());
-    terminal.expect("certificate is verified");
-    terminal.expect("tokens be for").line("");
-    terminal.expect("sign-in come back").line("");
-    terminal.expect("Client ID").line(APP_ID);
-    terminal.expect("Client secret").line(APP_SECRET);
+    terminal.expect("Verify SSL: true (the portal's certificate is verified)");
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").line("");
+    terminal.expect("OAuth Client ID").line(APP_ID);
+    terminal.expect("OAuth Client Secret").line(APP_SECRET);
     terminal.expect("[OK] OAuth Client Secret captured.");
     terminal.expect("[OK] Created connection: my_portal");
     terminal.expect("Sign in now?").send("n");
@@ -141,12 +141,12 @@ fn non_ascii_letters_typed_at_a_console_arrive() {
     let words: Vec<&str> = std::iter::once(&*program).chain(arguments).collect();
     let mut terminal = Terminal::start_sized(&home, "wine", &words, WIDE);
     terminal
-        .expect("call this connection")
+        .expect("Connection label")
         .ready()
         .line("Zürich 北");
-    terminal.expect("tokens be for").line("");
-    terminal.expect("sign-in come back").line("");
-    terminal.expect("Client secret").line("");
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").line("");
+    terminal.expect("OAuth Client Secret").line("");
     terminal.expect("[OK] Created connection: Zürich");
     terminal.expect("Sign in now?").send("n");
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());

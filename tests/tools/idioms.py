@@ -11,10 +11,10 @@ from pathlib import Path
 
 # Part, and its limits: idioms, wide comments. A file belongs to the first part that has it.
 PARTS = {
-    ("src/cli", "src/migrate/command"): (24, 52),
+    ("src/cli", "src/migrate/command"): (0, 0),
     ("src",): (0, 0),
     ("docs", "README.md", "CHANGELOG.md"): (0, 0),
-    ("tests", "Cargo.toml"): (6, 23),
+    ("tests", "Cargo.toml"): (1, 23),
 }
 
 # "There is no …", "is no longer" and "is no more than" are ordinary English.

@@ -1,5 +1,5 @@
-//! `api`: one call with the token that belongs to its address. The token travels in a header; an error inside an answer is an
-//! error here.
+//! `api`: calls the portal, or a server that the portal grants a token for. The token is sent in a
+//! header. An ArcGIS error in a response with HTTP status 200 is an error here, too.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,8 +19,8 @@ use crate::http::ApiCall;
 use crate::policy::command_line::MAX_PAGES;
 use crate::session::Session;
 
-/// The largest page that portals give.
-const PAGE: &str = "100";
+/// The most results that portals return on one page.
+const PAGE_SIZE: &str = "100";
 
 type Fields = Vec<(String, String)>;
 
@@ -70,13 +70,15 @@ pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
     let session = ctx.session()?;
     let target = Target::parse(&session.connection().portal, &args.path)?;
     let mut fields = target.query().to_vec();
-    fields.extend(given(&args.fields)?);
+    fields.extend(parse_fields(&args.fields)?);
     if let Some(path) = &args.input {
-        readable(path)?;
+        check_readable(path)?;
     }
     let post = match (args.method, &args.input) {
         (Some(Method::Get), Some(_)) => {
-            return Err(Failure::usage("a file is sent by POST; leave -X away"))
+            return Err(Failure::usage(
+                "a file can only be sent by POST; leave out -X get",
+            ))
         }
         (Some(Method::Post), _) | (None, Some(_)) => true,
         _ => false,
@@ -94,20 +96,20 @@ pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
     if let Some(path) = &args.output {
         return download(ctx, &session, &target, &call, path);
     }
-    let answer = session.call(&target, |http, token| http.api(&call, token))?;
-    print(ctx, answer.bytes())
+    let response = session.call(&target, |http, token| http.api(&call, token))?;
+    print(ctx, response.bytes())
 }
 
-fn given(fields: &[String]) -> Result<Fields, Failure> {
+fn parse_fields(fields: &[String]) -> Result<Fields, Failure> {
     fields
         .iter()
         .map(|field| {
             let (name, value) = field
                 .split_once('=')
-                .ok_or_else(|| Failure::usage(format!("`{field}` is no KEY=VALUE")))?;
+                .ok_or_else(|| Failure::usage(format!("`{field}` is not in the form KEY=VALUE")))?;
             if is_secret_parameter(name) {
                 return Err(Failure::usage(format!(
-                    "`{name}` is not given; the token is added in a header"
+                    "leave the parameter `{name}` out; the token is sent in a header"
                 )));
             }
             Ok((name.to_owned(), value.to_owned()))
@@ -115,8 +117,8 @@ fn given(fields: &[String]) -> Result<Fields, Failure> {
         .collect()
 }
 
-/// A file that cannot be sent is said before the portal is asked.
-fn readable(path: &Path) -> Outcome {
+/// Reports a file that cannot be read before anything is sent.
+fn check_readable(path: &Path) -> Outcome {
     files::open_user_file(path).map_err(Error::file(FileAction::Read, path))?;
     Ok(())
 }
@@ -129,7 +131,7 @@ fn pages(
     post: bool,
 ) -> Result<Value, Failure> {
     if !fields.iter().any(|(name, _)| name == "num") {
-        fields.push(("num".into(), PAGE.into()));
+        fields.push(("num".into(), PAGE_SIZE.into()));
     }
     let mut all = Vec::new();
     let mut start = fields
@@ -146,14 +148,16 @@ fn pages(
             fields: &fields,
             file: None,
         };
-        let answer = session.call(target, |http, token| http.api(&call, token))?;
-        let mut page: serde_json::Map<String, Value> = answer.json()?;
+        let response = session.call(target, |http, token| http.api(&call, token))?;
+        let mut page: serde_json::Map<String, Value> = response.json()?;
         let results = page
             .iter_mut()
             .find_map(|(_, value)| value.as_array_mut())
             .map(std::mem::take)
             .ok_or_else(|| {
-                Failure::failed("the answer has no list of results; call it without --paginate")
+                Failure::failed(
+                    "the response does not contain a list of results; run it without --paginate",
+                )
             })?;
         let empty = results.is_empty();
         all.extend(results);
@@ -161,18 +165,18 @@ fn pages(
             Some(next) if next > start && !empty => start = next,
             Some(next) if next > 0 => {
                 return Err(Failure::failed(format!(
-                    "the portal's pages do not end: after {start} it names {next}"
+                    "the portal's pages do not end: the page at {start} says that the next one is at {next}"
                 )))
             }
             _ => return Ok(Value::from(all)),
         }
     }
     Err(Failure::failed(format!(
-        "there are more than {MAX_PAGES} pages; narrow it down with -f"
+        "there are more than {MAX_PAGES} pages; reduce the results with -f"
     )))
 }
 
-/// Pretty on a terminal, byte for byte elsewhere.
+/// Indents JSON on a terminal; prints the bytes unchanged elsewhere.
 fn print(ctx: &mut CommandContext, bytes: &[u8]) -> Outcome {
     if ctx.system.terminal.stdout {
         if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
@@ -187,8 +191,8 @@ fn print(ctx: &mut CommandContext, bytes: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// Writes the answer to a file as [`files::UserOutput`] does, or to standard output for `-`. Nothing is written unless the
-/// whole answer came.
+/// Writes the response to a file as [`files::UserOutput`] does, or to standard output for `-`.
+/// Nothing is written unless the whole response arrives.
 fn download(
     ctx: &mut CommandContext,
     session: &Session,
@@ -210,19 +214,19 @@ fn download(
     }
     if path.is_dir() {
         return Err(Failure::usage(format!(
-            "`{}` is a folder; name a file",
+            "`{}` is a folder; give the name of a file",
             path.display()
         )));
     }
     let mut output = UserOutput::create(path).map_err(failed)?;
     fetch(ctx, session, target, call, output.file(), &failed)?;
     output.finish().map_err(failed)?;
-    ctx.console
-        .info(&format!("[OK] written: {}", path.display()));
+    ctx.console.info(&format!("[OK] Wrote {}", path.display()));
     Ok(())
 }
 
-/// The answer into `file`, once: what a first attempt with a rejected token has left is overwritten.
+/// Writes the response to `file`. If a second attempt follows a rejected token, it overwrites what
+/// the first one wrote.
 fn fetch(
     ctx: &CommandContext,
     session: &Session,
@@ -238,7 +242,9 @@ fn fetch(
             error: failed(source),
             sent: false,
         })?;
-        http.download(call, token, file, &mut |come, whole| bar.set(come, whole))
+        http.download(call, token, file, &mut |received, total| {
+            bar.set(received, total);
+        })
     })?;
     Ok(())
 }

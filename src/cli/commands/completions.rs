@@ -1,7 +1,7 @@
 //! `completions`: scripts that call this program to complete a word, so that they know the labels
 //! and the present options.
 //!
-//! Completing asks no portal, no keychain and no person, and stays silent if something fails.
+//! Completing does not ask a portal, a keychain or a person, and prints nothing if it fails.
 
 use std::ffi::OsString;
 use std::io::Write;

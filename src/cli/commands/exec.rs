@@ -1,4 +1,4 @@
-//! `exec`: runs a command with a token in its environment; the token is nowhere else.
+//! `exec`: runs a command with a token in its environment, and nowhere else.
 
 use std::ffi::OsString;
 use std::io;
@@ -37,20 +37,20 @@ pub(in crate::cli) struct ExecArgs {
 
 pub(in crate::cli) fn exec(ctx: &mut CommandContext, args: &ExecArgs) -> Outcome {
     let session = ctx.session()?;
-    let issued = session.access_token(&token_variables::token_request(args.min_ttl))?;
-    let variables = token_variables::values(session.connection(), &issued, None)
+    let token = session.access_token(&token_variables::token_request(args.min_ttl))?;
+    let variables = token_variables::values(session.connection(), &token, None)
         .into_iter()
         .map(|variable| (variable.name, variable.value))
         .collect();
     let Some((program, arguments)) = args.command.split_first() else {
-        return Err(Failure::usage("no command was given after --"));
+        return Err(Failure::usage("the command after -- is missing"));
     };
     let launch = Launch {
         program: program.clone(),
         arguments: arguments.to_vec(),
         variables,
     };
-    drop((issued, session));
+    drop((token, session));
     let why = (ctx.system.launch)(launch);
     Err(not_started(program, &why))
 }
@@ -59,7 +59,7 @@ fn not_started(program: &OsString, why: &io::Error) -> Failure {
     let name = Path::new(program).display();
     if why.kind() == io::ErrorKind::NotFound {
         return Failure::NotStarted {
-            message: format!("there is no command `{name}`"),
+            message: format!("the command `{name}` was not found"),
             code: ExitCode::NotFound,
         };
     }

@@ -99,7 +99,7 @@ pub(in crate::cli) fn fail_unparsed(system: &mut System, arguments: &[OsString])
     if !words.iter().any(|word| word == "export-env") {
         return;
     }
-    let given = words.iter().enumerate().find_map(|(index, word)| {
+    let shell = words.iter().enumerate().find_map(|(index, word)| {
         let name = match word.strip_prefix("--shell=") {
             Some(name) => Some(name),
             None if word == "--shell" => words.get(index + 1).map(AsRef::as_ref),
@@ -113,7 +113,7 @@ pub(in crate::cli) fn fail_unparsed(system: &mut System, arguments: &[OsString])
     } else {
         token_variables::unset(None)
     };
-    let shell = given.unwrap_or_else(|| current_shell(system));
+    let shell = shell.unwrap_or_else(|| current_shell(system));
     // If standard output is closed, nothing more can be done.
     let _ = print_failure(system, shell, &unset);
 }
@@ -127,7 +127,7 @@ fn check_prefix(prefix: &str) -> Outcome {
         return Ok(());
     }
     Err(Failure::usage(
-        "--prefix is letters, digits and `_`, and does not begin with a digit",
+        "--prefix may contain letters, digits and `_`, and must not begin with a digit",
     ))
 }
 
@@ -138,9 +138,9 @@ fn variables(
     shell: Shell,
 ) -> Result<(Vec<Variable>, String), Failure> {
     let session = ctx.session()?;
-    let issued = session.access_token(&token_variables::token_request(args.min_ttl))?;
+    let token = session.access_token(&token_variables::token_request(args.min_ttl))?;
     let mut variables =
-        token_variables::values(session.connection(), &issued, args.prefix.as_deref());
+        token_variables::values(session.connection(), &token, args.prefix.as_deref());
     if shell.names_connection_by_id() {
         token_variables::name_by_id(&mut variables, session.connection());
     }
@@ -148,7 +148,7 @@ fn variables(
     shell
         .render(&variables)
         .map_err(|error| unquotable(&error, shell))?;
-    Ok((variables, issued.access.secret.expose().to_owned()))
+    Ok((variables, token.access.secret.expose().to_owned()))
 }
 
 fn unquotable(error: &Unquotable, shell: Shell) -> Failure {
@@ -191,7 +191,7 @@ fn print(ctx: &mut CommandContext, shell: Shell, text: &str) -> Outcome {
 fn append_to_github(ctx: &mut CommandContext, text: &str, token: Option<&str>) -> Outcome {
     let Some(path) = ctx.context.environment.path(env::GITHUB_ENV) else {
         return Err(Failure::usage(format!(
-            "{} is not set; the form `github` works in a GitHub Actions job",
+            "{} is not set; the form `github` works only in a GitHub Actions job",
             env::GITHUB_ENV
         )));
     };

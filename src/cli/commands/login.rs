@@ -1,5 +1,5 @@
-//! `login`: a browser, a code, a stored sign-in. The code comes back by paste, by a pipe, or at a port of this machine,
-//! whichever is first.
+//! `login`: opens a browser, gets the authorization code, stores the sign-in. The code is pasted,
+//! read from a pipe, or received at a port of this machine, whichever happens first.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
+use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left, shell_quoted};
+use crate::cli::hints::listen;
 use crate::cli::json::{known, Identity, LoginAnswer, LoginStarted, Time};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
@@ -58,17 +59,18 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
     };
     let pending = session
         .exchange_code(sign_in, code)
-        .map_err(|error| spent(error, session.connection()))?;
-    consent(ctx, &session, &pending, args, &mut lines)?;
-    let issued = session.accept(pending)?;
-    tell(ctx, session.connection(), &issued, args.json)
+        .map_err(|error| code_lost(error, session.connection()))?;
+    confirm_user(ctx, &session, &pending, args, &mut lines)?;
+    let token = session.accept(pending)?;
+    print_result(ctx, session.connection(), &token, args.json)
 }
 
-/// A code works once. Where its answer did not come, trying again later means signing in again.
-fn spent(error: Error, connection: &Connection) -> Failure {
+/// An authorization code works once. If the portal's response did not arrive, the user must sign in
+/// again.
+fn code_lost(error: Error, connection: &Connection) -> Failure {
     use Unreachable::{Broken, Status, Timeout, TooLarge};
     let hint = format!(
-        "codes work once; sign in again: age-oauth login {}",
+        "an authorization code works only once, so sign in again: age-oauth login {}",
         connection_flag(connection)
     );
     match error {
@@ -80,21 +82,32 @@ fn spent(error: Error, connection: &Connection) -> Failure {
     }
 }
 
-fn minutes(wish: Duration) -> i64 {
-    i64::try_from(wish.as_secs().div_ceil(60)).unwrap_or(i64::MAX)
+/// Names the connection in the hint, which the error does not know.
+fn cannot_listen(error: Error, connection: &Connection) -> Failure {
+    match error {
+        Error::Listen { address, source } => Failure::Hinted {
+            hint: listen(&source, &shell_quoted(connection.label.as_str())),
+            error: Error::Listen { address, source },
+        },
+        error => error.into(),
+    }
+}
+
+fn minutes(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs().div_ceil(60)).unwrap_or(i64::MAX)
 }
 
 fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) -> Outcome {
-    let (issued, info) = session.sign_in_application()?;
+    let (token, info) = session.sign_in_application()?;
     let connection = session.connection();
     if args.json {
         return ctx.answer_json(&LoginAnswer {
             application: known(&info.title),
             app_id: known(&info.app_id),
-            ..as_json(connection, &issued)
+            ..as_json(connection, &token)
         });
     }
-    acquired(ctx, &issued)?;
+    print_acquired(ctx, &token)?;
     ctx.answer(&format!(
         "Token is for application: {} ({})",
         escape(&info.title),
@@ -102,45 +115,46 @@ fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginAr
     ))
 }
 
-fn as_json(connection: &Connection, issued: &UsableToken) -> LoginAnswer {
+fn as_json(connection: &Connection, token: &UsableToken) -> LoginAnswer {
     LoginAnswer {
         identity: Identity::of(connection),
-        username: issued.username.clone(),
+        username: token.username.clone(),
         application: None,
         app_id: None,
-        expires_at: Time(issued.access.expires_at),
-        refresh_expires_at: issued.sign_in_expires_at.map(Time),
+        expires_at: Time(token.access.expires_at),
+        refresh_expires_at: token.sign_in_expires_at.map(Time),
     }
 }
 
-fn acquired(ctx: &mut CommandContext, issued: &UsableToken) -> Outcome {
+fn print_acquired(ctx: &mut CommandContext, token: &UsableToken) -> Outcome {
     ctx.answer(&format!(
         "New access_token acquired! Expires in: {}",
-        clock(issued.access.seconds_granted())
+        clock(token.access.seconds_granted())
     ))
 }
 
-fn tell(
+fn print_result(
     ctx: &mut CommandContext,
     connection: &Connection,
-    issued: &UsableToken,
+    token: &UsableToken,
     json: bool,
 ) -> Outcome {
     if json {
-        return ctx.answer_json(&as_json(connection, issued));
+        return ctx.answer_json(&as_json(connection, token));
     }
-    acquired(ctx, issued)?;
-    if let Some(username) = &issued.username {
+    print_acquired(ctx, token)?;
+    if let Some(username) = &token.username {
         ctx.answer(&format!("Token is for user: {}", escape(username)))?;
     }
     let now = ctx.context.now();
-    if let Some(end) = issued.sign_in_expires_at {
+    if let Some(end) = token.sign_in_expires_at {
         let when = local_and_left(end, now, &ctx.system.zone);
         ctx.answer(&format!("Signed in until: {when}"))?;
         let left = end.duration_since(now).as_secs();
         if left < SHORT_SIGN_IN.as_secs() {
             ctx.console.warn(&format!(
-                "this portal allows sign-ins of {} only; its administrator can allow more",
+                "the sign-in of `{}` lives only {}, because the portal limits it; the portal's administrator can allow more",
+                connection.label,
                 humanize(left)
             ));
         }
@@ -148,13 +162,13 @@ fn tell(
     Ok(())
 }
 
-/// At the end of input there is no code to be had; a sign-in that can still be renewed is as good.
+/// Standard input ended without a code. A stored sign-in that still works is good enough.
 fn renew_instead(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) -> Outcome {
     match session.refresh(ExtendRule::PastHalf) {
         Ok(refreshed) => {
             ctx.console
-                .info("No code was given; the stored sign-in was renewed instead.");
-            tell(ctx, session.connection(), &refreshed.token, args.json)
+                .info("No code was given. The stored sign-in still works and was renewed instead.");
+            print_result(ctx, session.connection(), &refreshed.token, args.json)
         }
         Err(Error::SignInNeeded { connection, .. }) => Err(Error::SignInNeeded {
             connection,
@@ -165,7 +179,8 @@ fn renew_instead(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) 
     }
 }
 
-/// Lines from standard input, read beside other waits, one reader at a time.
+/// Lines from standard input. A thread reads them, so that the program can wait for something else
+/// at the same time; there is at most one such thread.
 #[derive(Default)]
 struct Lines {
     pending: Option<Receiver<Option<String>>>,
@@ -198,7 +213,7 @@ impl Lines {
         }
     }
 
-    /// Whether a reader sits on the terminal already, so that a prompt must take its line.
+    /// Whether a thread already reads from the terminal, so that a prompt must take its line.
     fn is_reading(&self) -> bool {
         self.pending
             .as_ref()
@@ -206,7 +221,7 @@ impl Lines {
     }
 }
 
-/// Gets the code, or nothing at the end of input.
+/// Gets the authorization code; `None` if standard input ends without one.
 fn obtain(
     ctx: &mut CommandContext,
     session: &Session,
@@ -215,14 +230,16 @@ fn obtain(
     lines: &mut Lines,
 ) -> Result<Option<(SignInAttempt, AuthorizationCode)>, Failure> {
     let listener = match sign_in.redirect_uri() {
-        RedirectUri::Loopback(uri) => Some(Listener::bind(uri)?),
+        RedirectUri::Loopback(uri) => {
+            Some(Listener::bind(uri).map_err(|error| cannot_listen(error, session.connection()))?)
+        }
         _ => None,
     };
     announce(ctx, &sign_in, args, listener.is_some())?;
     ctx.system.ask.expect_interruption();
     let end = Instant::now() + ctx.bound(SIGN_IN_TIMEOUT);
-    prompt(ctx, listener.is_some());
-    let waiting = listener.is_some() && !ctx.person();
+    print_prompt(ctx, listener.is_some());
+    let waiting = listener.is_some() && !ctx.can_ask();
     if waiting {
         ctx.context.emit(&Event::Waiting(Wait::Browser));
     }
@@ -233,24 +250,24 @@ fn obtain(
     Ok(returned?.map(|code| (sign_in, code)))
 }
 
-/// Tells where to sign in and opens a browser where a person sits.
+/// Prints where to sign in, and opens a browser if a person can see it.
 fn announce(
     ctx: &mut CommandContext,
     sign_in: &SignInAttempt,
     args: &LoginArgs,
-    catches: bool,
+    listens: bool,
 ) -> Outcome {
     if args.json {
         ctx.answer_json(&LoginStarted {
             authorize_url: sign_in.url().to_owned(),
             redirect_uri: sign_in.redirect_uri().to_string(),
-            expects: if catches { "callback" } else { "code" },
+            expects: if listens { "callback" } else { "code" },
         })?;
         ctx.system.out.flush()?;
     }
     let terminal = ctx.system.terminal;
-    let seen = terminal.stdin || (catches && terminal.stderr);
-    if args.no_browser || !seen {
+    let attended = terminal.stdin || (listens && terminal.stderr);
+    if args.no_browser || !attended {
         ctx.console
             .print("Open this address in a browser to sign in:");
         ctx.console.print(sign_in.url());
@@ -261,17 +278,17 @@ fn announce(
     ctx.console.print(sign_in.url());
     if !(ctx.system.browse)(sign_in.url()) {
         ctx.console
-            .print("No browser could be opened; open the address above on any device.");
+            .print("No browser could be opened. Open the address above on any device.");
     }
     Ok(())
 }
 
-fn prompt(ctx: &CommandContext, catches: bool) {
-    if !ctx.person() {
+fn print_prompt(ctx: &CommandContext, listens: bool) {
+    if !ctx.can_ask() {
         return;
     }
-    ctx.console.print(if catches {
-        "Waiting for the browser. If it cannot reach this machine, paste the address that it ends at:"
+    ctx.console.print(if listens {
+        "Waiting for the browser. If it cannot reach this machine, paste the address that it shows at the end:"
     } else {
         "Sign in there, then paste the code that the portal shows (or the whole address) and press Enter:"
     });
@@ -285,8 +302,8 @@ fn wait_for(
     lines: &mut Lines,
     end: Instant,
 ) -> Result<Option<AuthorizationCode>, Failure> {
-    // With --no-input a terminal is never read.
-    lines.ended = ctx.system.terminal.stdin && !ctx.person();
+    // With --no-input, the program does not read from a terminal.
+    lines.ended = ctx.system.terminal.stdin && !ctx.can_ask();
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -296,45 +313,49 @@ fn wait_for(
         let callback =
             listener.and_then(|listener| listener.wait(sign_in, SIGN_IN_POLL_INTERVAL.min(left)));
         if let Some(returned) = callback {
-            return judge(session, returned).map(Some);
+            return code_from(session, returned).map(Some);
         }
-        let patience = if listener.is_some() {
+        let timeout = if listener.is_some() {
             Duration::ZERO
         } else {
             left
         };
-        match lines.wait(ctx, patience) {
+        match lines.wait(ctx, timeout) {
             Line::NotYet => {}
             Line::End if listener.is_some() => {}
             Line::End => return Ok(None),
             Line::Text(text) => {
                 let returned = sign_in.read_pasted(&text);
-                match complaint(&returned) {
-                    Some(reason) if ctx.person() => ctx.console.print(&format!("  {reason}")),
-                    _ => return judge(session, returned).map(Some),
+                match rejection(&returned) {
+                    Some(reason) if ctx.can_ask() => ctx.console.print(&format!("  {reason}")),
+                    _ => return code_from(session, returned).map(Some),
                 }
             }
         }
     }
 }
 
-/// Why a pasted line is asked for again.
-fn complaint(returned: &AuthorizationResponse) -> Option<&'static str> {
+/// Why a pasted line is not a code; `None` if the program accepts it.
+fn rejection(returned: &AuthorizationResponse) -> Option<&'static str> {
     match returned {
         AuthorizationResponse::Unusable => {
-            Some("That is no code. Copy what the portal shows after you sign in, and paste it here:")
+            Some("This is not a code. Sign in, copy the code that the portal shows then, and paste it here:")
         }
         AuthorizationResponse::OwnUrl => {
-            Some("That is the address to open. Sign in there and paste what it shows at the end:")
+            Some("This is the address to open. Sign in there, and paste the code that the portal shows then:")
         }
         AuthorizationResponse::Foreign => Some(
-            "That belongs to another sign-in attempt. Use the page that was opened last, and paste its code:",
+            "This code belongs to another sign-in attempt. Paste the code of the page that was opened last:",
         ),
         _ => None,
     }
 }
 
-fn judge(session: &Session, returned: AuthorizationResponse) -> Result<AuthorizationCode, Failure> {
+/// The code in the portal's response, or the error that the response stands for.
+fn code_from(
+    session: &Session,
+    returned: AuthorizationResponse,
+) -> Result<AuthorizationCode, Failure> {
     let refused = |why| {
         Failure::from(Error::Refused {
             connection: Some(session.connection().label.to_string()),
@@ -345,7 +366,7 @@ fn judge(session: &Session, returned: AuthorizationResponse) -> Result<Authoriza
     match returned {
         AuthorizationResponse::Code(code) => Ok(code),
         AuthorizationResponse::Declined => Err(refused(Refusal::Denied)),
-        AuthorizationResponse::Failed(words) => Err(refused(Refusal::Code(words))),
+        AuthorizationResponse::Failed(text) => Err(refused(Refusal::Code(text))),
         AuthorizationResponse::Foreign => Err(needed(session, SignInNeeded::MismatchedResponse)),
         AuthorizationResponse::OwnUrl | AuthorizationResponse::Unusable => {
             Err(needed(session, SignInNeeded::NoCode))
@@ -361,8 +382,8 @@ fn needed(session: &Session, why: SignInNeeded) -> Failure {
     .into()
 }
 
-/// Another user than the stored one is never written over without consent.
-fn consent(
+/// Asks before another user's sign-in replaces the stored one.
+fn confirm_user(
     ctx: &mut CommandContext,
     session: &Session,
     pending: &PendingSignIn,
@@ -375,11 +396,12 @@ fn consent(
     };
     let signed_in = pending.username().to_owned();
     let question = format!(
-        "`{}` signed in, but this connection belongs to `{}`. Replace that sign-in?",
+        "`{}` signed in, but the stored sign-in of `{}` belongs to `{}`. Replace that sign-in?",
         escape(&signed_in),
+        escape(session.connection().label.as_str()),
         escape(&stored)
     );
-    if args.switch_user || (ctx.person() && agrees(ctx, &question, lines)?) {
+    if args.switch_user || (ctx.can_ask() && agrees(ctx, &question, lines)?) {
         return Ok(());
     }
     session.discard(pending);

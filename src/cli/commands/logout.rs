@@ -1,4 +1,5 @@
-//! `logout`: revokes the sign-in at the portal, then forgets it here, whatever the portal said.
+//! `logout`: revokes the sign-in at the portal, then deletes it here, even if the portal did not
+//! revoke it.
 
 use clap::Args;
 
@@ -11,7 +12,7 @@ use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::session::SignedOut;
 
-/// Sign out: revoke the sign-in at the portal and forget it here
+/// Sign out: revoke the sign-in at the portal and delete it here
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth logout", "sign out of the default connection"),
@@ -21,7 +22,7 @@ pub(in crate::cli) struct LogoutArgs {
     /// Every connection
     #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
     all: bool,
-    /// Forget the sign-in here without revoking it at the portal
+    /// Delete the sign-in here without revoking it at the portal
     #[arg(long)]
     keep_remote: bool,
     /// Print one JSON object for each connection
@@ -49,7 +50,7 @@ pub(in crate::cli) fn logout(ctx: &mut CommandContext, args: &LogoutArgs) -> Out
 }
 
 fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> Outcome {
-    ctx.warn_of(&connection);
+    ctx.warn_about(&connection);
     let store = ctx.store()?;
     let session = ctx.session_of(&store, connection);
     let outcome = session.sign_out(args.keep_remote)?;
@@ -67,6 +68,6 @@ fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> O
         SignedOut::NotRevoked => {
             format!("[OK] Signed out of {label} on this machine; the portal did not revoke the sign-in.")
         }
-        SignedOut::Nothing => format!("[OK] Nobody was signed in to {label}."),
+        SignedOut::Nothing => format!("[OK] {label} had no sign-in; there is nothing to do."),
     })
 }

@@ -1,4 +1,4 @@
-//! `man`: manual pages, made from the definitions that the command line is parsed by.
+//! `man`: manual pages, generated from the definitions that parse the command line.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::env::{Origin, VARIABLES};
 use crate::error::{Error, FileAction};
 use crate::files::UserOutput;
 
-/// Where things are; docs/storage.md has the whole layout.
+/// The files that manual pages name; docs/storage.md describes the whole layout.
 const FILES: [(&str, &str); 4] = [
     (
         "~/.config/age_oauth",
@@ -94,8 +94,8 @@ fn full_name(command: &Command) -> &str {
         .unwrap_or_else(|| command.get_name())
 }
 
-/// The page as clap describes the command, then what it does not know: variables, files, exit
-/// codes, examples.
+/// The page that clap generates, followed by variables, files, exit codes and examples, which clap
+/// does not know.
 fn page(command: &Command) -> Result<Vec<u8>, Failure> {
     // clap's page would show the examples under a heading of its own.
     let plain = command.clone().after_help(Resettable::Reset);

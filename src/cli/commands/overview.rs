@@ -12,12 +12,12 @@ pub(in crate::cli) fn overview(ctx: &mut CommandContext) -> Outcome {
     let store = ctx.store()?;
     let listing = store.list(None)?;
     if listing.connections.is_empty() && listing.plaintext.is_empty() {
-        ctx.answer("No connections yet. Add your portal:")?;
+        ctx.answer("There are no connections yet. Add your portal:")?;
         ctx.answer("  age-oauth connections add")?;
-        return ctx.answer("Everything else: age-oauth --help");
+        return ctx.answer("All commands: age-oauth --help");
     }
     for connection in &listing.connections {
-        ctx.warn_of_the_end(connection);
+        ctx.warn_if_expiring(connection);
     }
     let default = store.default_id()?;
     let text = rows(
@@ -30,7 +30,7 @@ pub(in crate::cli) fn overview(ctx: &mut CommandContext) -> Outcome {
     ctx.answer(text.trim_end())?;
     ctx.answer("")?;
     ctx.answer(&next(ctx, &listing))?;
-    ctx.answer("Everything else: age-oauth --help")
+    ctx.answer("All commands: age-oauth --help")
 }
 
 fn next(ctx: &CommandContext, listing: &Listing) -> String {

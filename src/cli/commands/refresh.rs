@@ -1,5 +1,6 @@
-//! `refresh`: renews, and extends the sign-in by the rule. With `--all` the portals are asked side by side, each
-//! connection on its own, so that one daily run keeps every sign-in alive.
+//! `refresh`: renews the access token, and extends the sign-in if that is due. With `--all`,
+//! portals are asked in parallel and a failure of one connection does not stop the others, so that
+//! one daily run keeps every sign-in alive.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -33,14 +34,14 @@ use crate::util::lock;
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth refresh --all", "once a day, this keeps every sign-in alive"),
-    ("age-oauth refresh --all --wait 45m", "the same, and wait while scripts hold older tokens"),
+    ("age-oauth refresh --all --wait 45m", "the same, and wait for tokens in use to expire"),
     ("age-oauth refresh -c prod --now", "extend at once; tokens printed before stop working"),
 ]))]
 pub(in crate::cli) struct RefreshArgs {
     /// Every connection; a failure of one does not stop the others
     #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
     all: bool,
-    /// If an extension is due while scripts hold tokens, wait this long for those to expire (45m)
+    /// If an extension is due, wait this long for tokens in use to expire (45m)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
     wait: Option<Duration>,
     /// Extend the sign-in at once, which ends every token printed before
@@ -56,18 +57,18 @@ pub(in crate::cli) struct RefreshArgs {
 
 pub(in crate::cli) fn refresh(ctx: &mut CommandContext, args: &RefreshArgs) -> Outcome {
     let store = ctx.store()?;
-    let patience = WaitBudget::of(ctx, args);
+    let budget = WaitBudget::of(ctx, args);
     let rule = rule(args);
     if args.all {
-        return all(ctx, &store, rule, args.json, &patience);
+        return all(ctx, &store, rule, args.json, &budget);
     }
     let session = ctx.session()?;
     let mut refreshed = attempt(&session, rule)?;
-    while let Some(gap) = gap_worth_waiting(ctx, &refreshed, &patience) {
-        wait_for(ctx, session.connection(), gap, &patience);
+    while let Some(moment) = extendable_within(ctx, &refreshed, &budget) {
+        wait_until(ctx, session.connection(), moment, &budget);
         refreshed = attempt(&session, rule)?;
     }
-    tell(ctx, session.connection(), &refreshed, args.json)
+    print_result(ctx, session.connection(), &refreshed, args.json)
 }
 
 fn rule(args: &RefreshArgs) -> ExtendRule {
@@ -75,13 +76,13 @@ fn rule(args: &RefreshArgs) -> ExtendRule {
         return ExtendRule::Now;
     }
     args.older_than.map_or(ExtendRule::PastHalf, |age| {
-        // Longer than any sign-in lives is as good as never.
+        // A duration that does not fit is longer than any sign-in lives.
         let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         ExtendRule::OlderThan(SignedDuration::from_secs(seconds))
     })
 }
 
-/// Renews one connection. Asked to extend it now, a renewal alone is not enough.
+/// Renews one connection. With `--now`, it is an error if the sign-in was not extended.
 fn attempt(session: &Session, rule: ExtendRule) -> Result<RefreshOutcome, Failure> {
     let refreshed = session.refresh(rule)?;
     let connection = session.connection();
@@ -92,7 +93,7 @@ fn attempt(session: &Session, rule: ExtendRule) -> Result<RefreshOutcome, Failur
             url: connection.portal.as_str().to_owned(),
             why: Refusal::Other {
                 code: None,
-                text: "the token was renewed, but the sign-in was not extended".into(),
+                text: "it renewed the token, but did not extend the sign-in".into(),
             },
         }
         .into());
@@ -100,7 +101,7 @@ fn attempt(session: &Session, rule: ExtendRule) -> Result<RefreshOutcome, Failur
     Ok(refreshed)
 }
 
-/// Until when gaps are waited for.
+/// How long `--wait` still allows to wait. `None` without `--wait`.
 struct WaitBudget(Option<Instant>);
 
 impl WaitBudget {
@@ -117,29 +118,35 @@ impl WaitBudget {
     }
 }
 
-/// How far away a moment is; nothing once it has come.
+/// The time until a moment; zero if it has passed.
 fn time_to(ctx: &CommandContext, moment: Timestamp) -> Duration {
     Duration::try_from(moment.duration_since(ctx.context.now())).unwrap_or_default()
 }
 
-/// The gap, where it comes soon enough. Scripts can only push it further away, so a farther one is not waited for.
-fn gap_worth_waiting(
+/// When the sign-in can be extended without ending a token that is in use, if that is within the
+/// budget. Scripts that get tokens meanwhile only delay it, so a later moment is not waited for.
+fn extendable_within(
     ctx: &CommandContext,
     refreshed: &RefreshOutcome,
-    patience: &WaitBudget,
+    budget: &WaitBudget,
 ) -> Option<Timestamp> {
-    let gap = refreshed.extension_waits_until?;
-    (time_to(ctx, gap) <= patience.left()?).then_some(gap)
+    let moment = refreshed.extension_waits_until?;
+    (time_to(ctx, moment) <= budget.left()?).then_some(moment)
 }
 
-/// Sleeps until the gap. Nothing is locked meanwhile.
-fn wait_for(ctx: &CommandContext, connection: &Connection, gap: Timestamp, patience: &WaitBudget) {
+/// Sleeps until the moment, without holding a lock.
+fn wait_until(
+    ctx: &CommandContext,
+    connection: &Connection,
+    moment: Timestamp,
+    budget: &WaitBudget,
+) {
     ctx.context.emit(&Event::Waiting(Wait::Gap {
         connection: connection.label.to_string(),
-        until: gap,
+        until: moment,
     }));
     loop {
-        let left = time_to(ctx, gap).min(patience.left().unwrap_or_default());
+        let left = time_to(ctx, moment).min(budget.left().unwrap_or_default());
         if left.is_zero() {
             break;
         }
@@ -169,12 +176,13 @@ impl Job {
     }
 }
 
+/// One attempt and its result.
 struct Done {
     job: Job,
     outcome: Result<RefreshOutcome, Failure>,
 }
 
-/// What became of all.
+/// The results of `--all` so far.
 #[derive(Default)]
 struct Summary {
     json: bool,
@@ -182,9 +190,9 @@ struct Summary {
     extended: usize,
     waiting: usize,
     failed: Vec<String>,
-    worst: ExitCode,
-    /// The answer could not be written; renewing goes on.
-    unheard: Option<Failure>,
+    worst: Option<ExitCode>,
+    /// Why the answer could not be written. Renewing continues all the same.
+    output_error: Option<Failure>,
 }
 
 impl Summary {
@@ -202,7 +210,8 @@ impl Summary {
 
     fn fail(&mut self, ctx: &CommandContext, name: &str, failure: &Failure) {
         failure.print(&ctx.console);
-        self.worst = self.worst.worse(failure.exit_code());
+        let worst = self.worst.unwrap_or(ExitCode::Done);
+        self.worst = Some(worst.worse(failure.exit_code()));
         self.failed.push(escape(name));
     }
 
@@ -213,20 +222,29 @@ impl Summary {
                 self.renewed += 1;
                 self.extended += usize::from(refreshed.token.decision == Decision::Extended);
                 self.waiting += usize::from(refreshed.extension_waits_until.is_some());
-                let told = tell(ctx, connection, refreshed, self.json);
-                self.hear(told);
+                let printed = print_result(ctx, connection, refreshed, self.json);
+                self.keep_output_error(printed);
             }
             Err(failure) => self.fail(ctx, connection.label.as_str(), failure),
         }
     }
 
-    fn hear(&mut self, told: Outcome) {
-        if let Err(failure) = told {
-            self.unheard.get_or_insert(failure);
+    fn keep_output_error(&mut self, printed: Outcome) {
+        if let Err(failure) = printed {
+            self.output_error.get_or_insert(failure);
         }
     }
 
-    fn summary(&self) -> String {
+    /// The worst failure; else that the answer could not be written.
+    fn into_outcome(self) -> Outcome {
+        match (self.worst, self.output_error) {
+            (Some(worst), _) => Err(Failure::Multiple { worst }),
+            (None, Some(failure)) => Err(failure),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn text(&self) -> String {
         let mut text = format!(
             "{} of {} renewed, {} extended",
             self.renewed,
@@ -244,15 +262,6 @@ impl Summary {
         }
         text
     }
-
-    /// The worst failure; else that the answer could not be written.
-    fn outcome(self) -> Outcome {
-        match (self.worst, self.unheard) {
-            (ExitCode::Done, None) => Ok(()),
-            (ExitCode::Done, Some(failure)) => Err(failure),
-            (worst, _) => Err(Failure::Multiple { worst }),
-        }
-    }
 }
 
 fn all(
@@ -260,7 +269,7 @@ fn all(
     store: &ConnectionStore,
     rule: ExtendRule,
     json: bool,
-    patience: &WaitBudget,
+    budget: &WaitBudget,
 ) -> Outcome {
     let listing = store.list(None)?;
     if listing.connections.is_empty() && listing.broken.is_empty() {
@@ -279,40 +288,47 @@ fn all(
         broken,
         ..
     } = listing;
-    for error in broken {
-        summary.fail_broken(ctx, error);
-    }
+    fail_broken(ctx, broken, &mut summary);
     let keychains = ctx.keychains(store);
     let jobs = connections
         .into_iter()
         .map(|connection| job(ctx, store, &keychains, connection))
         .collect();
-    let later = side_by_side(ctx, jobs, rule, patience, &mut summary);
-    extend_later(ctx, later, rule, patience, &mut summary);
+    let later = in_parallel(ctx, jobs, rule, budget, &mut summary);
+    extend_later(ctx, later, rule, budget, &mut summary);
     if !json {
-        let told = ctx.answer(&summary.summary());
-        summary.hear(told);
+        let printed = ctx.answer(&summary.text());
+        summary.keep_output_error(printed);
     }
-    summary.outcome()
+    summary.into_outcome()
 }
 
-/// Extends the sign-ins that wait for a gap, the earliest gap first, as long as `--wait` allows.
+/// Counts connections whose files cannot be read as failed.
+fn fail_broken(ctx: &CommandContext, broken: Vec<Error>, summary: &mut Summary) {
+    for error in broken {
+        summary.fail_broken(ctx, error);
+    }
+}
+
+/// Waits for each sign-in that can be extended within the budget, the earliest first, and extends
+/// it.
 fn extend_later(
     ctx: &mut CommandContext,
     mut later: Vec<(Timestamp, Done)>,
     rule: ExtendRule,
-    patience: &WaitBudget,
+    budget: &WaitBudget,
     summary: &mut Summary,
 ) {
-    while let Some((gap, done)) = take_earliest(&mut later) {
-        if time_to(ctx, gap) > patience.left().unwrap_or_default() {
+    while let Some((moment, done)) = take_earliest(&mut later) {
+        // The waits before this one may have used up the budget.
+        if time_to(ctx, moment) > budget.left().unwrap_or_default() {
             summary.count(ctx, &done);
             continue;
         }
-        wait_for(ctx, done.job.connection(), gap, patience);
+        wait_until(ctx, done.job.connection(), moment, budget);
         let done = done.job.attempt(rule);
-        match again(ctx, &done, patience) {
-            Some(gap) => later.push((gap, done)),
+        match retry_at(ctx, &done, budget) {
+            Some(moment) => later.push((moment, done)),
             None => summary.count(ctx, &done),
         }
     }
@@ -324,35 +340,36 @@ fn job(
     keychains: &Keychains,
     connection: Connection,
 ) -> Job {
-    ctx.warn_of(&connection);
+    ctx.warn_about(&connection);
     let scope = ctx.event_log.scope(&connection);
     let session = ctx.session_with(store, keychains, connection, &scope);
     Job { session, scope }
 }
 
-/// Renews all, a few per portal at a time, and tells each as it is done. What waits for a gap comes back.
-fn side_by_side(
+/// Renews all, a few per portal at a time, and prints each result. Returns those whose sign-in can
+/// be extended later, within the budget.
+fn in_parallel(
     ctx: &mut CommandContext,
     jobs: Vec<Job>,
     rule: ExtendRule,
-    patience: &WaitBudget,
+    budget: &WaitBudget,
     summary: &mut Summary,
 ) -> Vec<(Timestamp, Done)> {
     let progress = ctx.console.progress(jobs.len());
-    let by_portal = Mutex::new(by_portal(jobs));
+    let queues = Mutex::new(queues(jobs));
     let (sender, done) = mpsc::channel();
     let mut later = Vec::new();
     thread::scope(|scope| {
-        let count = REFRESHES_AT_ONCE.min(lock(&by_portal).len());
+        let count = REFRESHES_AT_ONCE.min(lock(&queues).len());
         for _ in 0..count {
-            let (by_portal, sender) = (&by_portal, sender.clone());
-            scope.spawn(move || work(by_portal, rule, &sender));
+            let (queues, sender) = (&queues, sender.clone());
+            scope.spawn(move || work(queues, rule, &sender));
         }
         drop(sender);
         for done in done {
             progress.step(done.job.connection().label.as_str());
-            match again(ctx, &done, patience) {
-                Some(gap) => later.push((gap, done)),
+            match retry_at(ctx, &done, budget) {
+                Some(moment) => later.push((moment, done)),
                 None => summary.count(ctx, &done),
             }
         }
@@ -360,70 +377,74 @@ fn side_by_side(
     later
 }
 
-/// Each lane is worked through in order by one thread.
-fn by_portal(jobs: Vec<Job>) -> VecDeque<Vec<Job>> {
+/// Divides the jobs into queues, at most [`REFRESHES_PER_PORTAL`] for one portal. One thread works
+/// through a queue in order.
+fn queues(jobs: Vec<Job>) -> VecDeque<Vec<Job>> {
     let mut portals: BTreeMap<String, [Vec<Job>; REFRESHES_PER_PORTAL]> = BTreeMap::new();
     for job in jobs {
         let host = job.connection().portal.host().to_owned();
-        let by_portal = portals.entry(host).or_default();
-        if let Some(shortest) = by_portal.iter_mut().min_by_key(|lane| lane.len()) {
+        let queues = portals.entry(host).or_default();
+        if let Some(shortest) = queues.iter_mut().min_by_key(|queue| queue.len()) {
             shortest.push(job);
         }
     }
-    let mut by_portal: Vec<Vec<Job>> = portals
+    let mut queues: Vec<Vec<Job>> = portals
         .into_values()
         .flatten()
-        .filter(|lane| !lane.is_empty())
+        .filter(|queue| !queue.is_empty())
         .collect();
-    // The longest begin, so that none of them begins when all others are over.
-    by_portal.sort_by_key(|lane| std::cmp::Reverse(lane.len()));
-    by_portal.into()
+    // The longest queues start first, so that the last threads to finish do not start late.
+    queues.sort_by_key(|queue| std::cmp::Reverse(queue.len()));
+    queues.into()
 }
 
-fn work(by_portal: &Mutex<VecDeque<Vec<Job>>>, rule: ExtendRule, done: &Sender<Done>) {
+fn work(queues: &Mutex<VecDeque<Vec<Job>>>, rule: ExtendRule, done: &Sender<Done>) {
     loop {
-        let lane = lock(by_portal).pop_front();
-        let Some(lane) = lane else {
+        let queue = lock(queues).pop_front();
+        let Some(queue) = queue else {
             return;
         };
-        for job in lane {
-            // The receiver outlives all who send.
+        for job in queue {
+            // The receiver lives longer than all senders.
             let _ = done.send(job.attempt(rule));
         }
     }
 }
 
-/// When to try again, where the sign-in waits for a gap that comes soon enough.
-fn again(ctx: &CommandContext, done: &Done, patience: &WaitBudget) -> Option<Timestamp> {
-    gap_worth_waiting(ctx, done.outcome.as_ref().ok()?, patience)
+/// When to try again, if the sign-in can be extended within the budget.
+fn retry_at(ctx: &CommandContext, done: &Done, budget: &WaitBudget) -> Option<Timestamp> {
+    extendable_within(ctx, done.outcome.as_ref().ok()?, budget)
 }
 
 fn take_earliest(later: &mut Vec<(Timestamp, Done)>) -> Option<(Timestamp, Done)> {
-    let (earliest, _) = later.iter().enumerate().min_by_key(|(_, (gap, _))| *gap)?;
+    let (earliest, _) = later
+        .iter()
+        .enumerate()
+        .min_by_key(|(_, (moment, _))| *moment)?;
     Some(later.swap_remove(earliest))
 }
 
-fn tell(
+fn print_result(
     ctx: &mut CommandContext,
     connection: &Connection,
     refreshed: &RefreshOutcome,
     json: bool,
 ) -> Outcome {
-    let issued = &refreshed.token;
+    let token = &refreshed.token;
     if json {
         return ctx.answer_json(&RefreshAnswer {
             identity: Identity::of(connection),
-            username: issued.username.clone(),
-            decision: Word(issued.decision),
-            expires_at: Time(issued.access.expires_at),
-            refresh_expires_at: issued.sign_in_expires_at.map(Time),
+            username: token.username.clone(),
+            decision: Word(token.decision),
+            expires_at: Time(token.access.expires_at),
+            refresh_expires_at: token.sign_in_expires_at.map(Time),
             extension_waits_until: refreshed.extension_waits_until.map(Time),
         });
     }
     let (now, zone) = (ctx.context.now(), &ctx.system.zone);
-    let done = match issued.decision {
+    let done = match token.decision {
         Decision::Extended => "extended",
-        Decision::Cached => "good",
+        Decision::Cached => "still valid",
         Decision::Renewed
         | Decision::RenewedByAnother
         | Decision::Fallback
@@ -431,19 +452,19 @@ fn tell(
         | Decision::SignedOut => "renewed",
     };
     let mut line = format!("[OK] {}: {done}", escape(connection.label.as_str()));
-    let (what, end) = issued
+    let (what, end) = token
         .sign_in_expires_at
-        .map_or(("token until", issued.access.expires_at), |end| {
+        .map_or(("token until", token.access.expires_at), |end| {
             ("signed in until", end)
         });
     line.push_str("; ");
     line.push_str(what);
     line.push(' ');
     line.push_str(&local_and_left(end, now, zone));
-    if let Some(gap) = refreshed.extension_waits_until {
+    if let Some(moment) = refreshed.extension_waits_until {
         line.push_str("; it can be extended from ");
-        line.push_str(&local(gap, zone));
-        line.push_str(", when no script holds a token any more");
+        line.push_str(&local(moment, zone));
+        line.push_str(", when every token in use has expired");
     }
     ctx.answer(&line)
 }

@@ -23,7 +23,7 @@ use crate::store::Selector;
 #[command(after_help = examples(&[
     ("age-oauth token", "print a token of the default connection"),
     ("age-oauth token -c prod --min-ttl 10m", "one that lives for at least ten more minutes"),
-    ("curl -H \"$(age-oauth token --header)\" URL", "send it with a request"),
+    ("age-oauth token --header | curl -H @- URL", "send it with a request, not as an argument"),
 ]))]
 pub(in crate::cli) struct TokenArgs {
     #[arg(
@@ -72,27 +72,27 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
     if args.rotate_refresh_token {
         return rotate(ctx, &session);
     }
-    let issued = match &args.server {
-        None => session.access_token(&want(args))?,
+    let token = match &args.server {
+        None => session.access_token(&request(args))?,
         Some(url) => {
             let target = Target::parse(&session.connection().portal, url)?;
             match target.server() {
-                Some(root) => session.server_token(root, &want(args))?,
-                None => session.access_token(&want(args))?,
+                Some(root) => session.server_token(root, &request(args))?,
+                None => session.access_token(&request(args))?,
             }
         }
     };
     if args.json {
-        return ctx.answer_json(&as_json(&session, &issued, ctx.context.now()));
+        return ctx.answer_json(&as_json(&session, &token, ctx.context.now()));
     }
-    let token = issued.access.secret.expose();
+    let text = token.access.secret.expose();
     if args.header {
-        return ctx.answer(&format!("X-Esri-Authorization: Bearer {token}"));
+        return ctx.answer(&format!("X-Esri-Authorization: Bearer {text}"));
     }
-    ctx.answer(token)
+    ctx.answer(text)
 }
 
-fn want(args: &TokenArgs) -> TokenRequest {
+fn request(args: &TokenArgs) -> TokenRequest {
     let default = TokenRequest::default();
     TokenRequest {
         min_ttl: args.min_ttl.map_or(default.min_ttl, MinTtl::at_least),
@@ -102,39 +102,41 @@ fn want(args: &TokenArgs) -> TokenRequest {
     }
 }
 
-fn as_json<'a>(session: &Session, issued: &'a UsableToken, now: Timestamp) -> TokenAnswer<'a> {
+fn as_json<'a>(session: &Session, token: &'a UsableToken, now: Timestamp) -> TokenAnswer<'a> {
     let connection = session.connection();
-    let access = &issued.access;
+    let access = &token.access;
     TokenAnswer {
         identity: Identity::of(connection),
-        username: issued.username.clone(),
+        username: token.username.clone(),
         access_token: access.secret.expose(),
         token_type: "Bearer",
         expires_at: Time(access.expires_at),
         expires_epoch: access.expires_at.as_second(),
         expires_in: access.seconds_left(now),
-        refresh_expires_at: issued.sign_in_expires_at.map(Time),
-        sign_in_ends_soon: ends_soon(connection, issued, now),
+        refresh_expires_at: token.sign_in_expires_at.map(Time),
+        sign_in_ends_soon: expires_soon(connection, token, now),
         referer: connection.referer.clone(),
         verify_ssl: verify_ssl(&connection.tls),
         proxy: connection.proxy.as_str().to_owned(),
     }
 }
 
-/// Whether a person must sign in within [`policy::EXPIRES_SOON`], because the portal does not extend this sign-in.
-fn ends_soon(connection: &Connection, issued: &UsableToken, now: Timestamp) -> bool {
-    let soon = issued
+/// Whether a person must sign in within [`policy::EXPIRES_SOON`], because the portal does not
+/// extend this sign-in.
+fn expires_soon(connection: &Connection, token: &UsableToken, now: Timestamp) -> bool {
+    let soon = token
         .sign_in_expires_at
         .is_some_and(|end| policy::expires_soon(end, now));
     soon && connection.status.extendable == Some(false)
 }
 
-/// The Python package's command, in its words: extends the sign-in where it is due, and prints no token.
+/// A command of the Python package, whose output stays as it was: extends the sign-in if that is
+/// due, and prints no token.
 fn rotate(ctx: &mut CommandContext, session: &Session) -> Outcome {
     let connection = session.connection();
     if connection.grant.is_application() {
         return Err(Failure::usage(format!(
-            "`{}` is an application's connection; it has no sign-in that could be extended",
+            "`{}` is an application connection and has no sign-in to extend",
             connection.label
         )));
     }
@@ -143,19 +145,19 @@ fn rotate(ctx: &mut CommandContext, session: &Session) -> Outcome {
         .refresh_issued_at
         .map(|at| ctx.context.now().duration_since(at).as_secs());
     let refreshed = session.refresh(ExtendRule::OlderThan(ROTATE_REFRESH_TOKEN_AGE))?;
-    let issued = &refreshed.token;
+    let token = &refreshed.token;
     ctx.answer(&format!(
         "Connection: {}",
         escape(connection.label.as_str())
     ))?;
     ctx.answer(&format!("Portal: {}", connection.portal))?;
-    if let Some(username) = &issued.username {
+    if let Some(username) = &token.username {
         ctx.answer(&format!("User: {}", escape(username)))?;
     }
     if let Some(age) = age {
         ctx.answer(&format!("Token age: {}", humanize(age.max(0))))?;
     }
-    ctx.answer(match (issued.decision, refreshed.extension_waits_until) {
+    ctx.answer(match (token.decision, refreshed.extension_waits_until) {
         (Decision::Extended, _) => "[OK] Refresh token rotated.",
         (_, Some(_)) => "[OK] Rotation is due and waits until no script holds a token.",
         _ => "[OK] Refresh token is fresh; rotation not needed.",

@@ -1,4 +1,4 @@
-//! `vault rekey`: another key for the encrypted file.
+//! `vault rekey`: seals the vault with another key.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,8 @@ pub(in crate::cli) enum VaultCommand {
 pub(in crate::cli) struct RekeyArgs {
     #[command(flatten)]
     key: NewKeyArgs,
-    /// Erase the old key from its key file; copies of the vault, and other stores with that file, need it
+    /// Erase the old key from its key file; copies of the vault, and other stores with that file,
+    /// need it
     #[arg(long)]
     forget_old: bool,
 }
@@ -75,13 +76,14 @@ pub(in crate::cli) fn vault(ctx: &mut CommandContext, command: &VaultCommand) ->
     ctx.answer("[OK] The vault has a new key.")?;
     if let Some(setting) = setting(&key) {
         ctx.console.info(&format!(
-            "From now on it opens with the new key alone; wherever it is used, set {setting}"
+            "From now on, only the new key opens the vault. Wherever the vault is used, set {setting}"
         ));
     }
     Ok(())
 }
 
-/// What must be set for the vault to open; nothing for the key file that is found by itself.
+/// The variable to set so that the vault opens; `None` for the vault's own key file, which needs
+/// none.
 fn setting(key: &VaultKey) -> Option<String> {
     Some(match key {
         VaultKey::NamedFile(path) => format!(
@@ -108,7 +110,7 @@ fn new_key(ctx: &mut CommandContext, args: &NewKeyArgs) -> Result<VaultKey, Fail
         let key = ctx.context.environment.var(name).ok_or_else(|| {
             Failure::usage_hint(
                 format!("the environment variable {name} is not set"),
-                "put 32 bytes in base64 into it, and export it",
+                "set it to 32 bytes in base64, and export it",
             )
         })?;
         return Ok(VaultKey::Base64(Secret::new(key)));
@@ -123,7 +125,7 @@ fn new_key(ctx: &mut CommandContext, args: &NewKeyArgs) -> Result<VaultKey, Fail
 }
 
 fn passphrase(ctx: &mut CommandContext) -> Result<Secret, Failure> {
-    if !ctx.person() {
+    if !ctx.can_ask() {
         let passphrase = read(ctx)?;
         long_enough(passphrase.expose()).map_err(Failure::usage)?;
         return Ok(passphrase);
@@ -132,13 +134,15 @@ fn passphrase(ctx: &mut CommandContext) -> Result<Secret, Failure> {
         .system
         .ask
         .secret("New passphrase (not shown)", &mut long_enough)?;
-    ctx.system.ask.secret("The same again", &mut |text| {
-        if first.matches(text) {
-            Ok(())
-        } else {
-            Err("it is not the same".into())
-        }
-    })?;
+    ctx.system
+        .ask
+        .secret("New passphrase again (not shown)", &mut |text| {
+            if first.matches(text) {
+                Ok(())
+            } else {
+                Err("the two passphrases differ".into())
+            }
+        })?;
     Ok(first)
 }
 
@@ -147,7 +151,7 @@ fn long_enough(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "a passphrase has at least {MIN_PASSPHRASE_CHARACTERS} characters"
+            "a passphrase must have at least {MIN_PASSPHRASE_CHARACTERS} characters"
         ))
     }
 }

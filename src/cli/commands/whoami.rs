@@ -1,4 +1,5 @@
-//! `whoami`: by the portal's own word; never a guess.
+//! `whoami`: asks the portal who the token belongs to. If the portal cannot be asked, that is an
+//! error.
 
 use clap::Args;
 
@@ -28,22 +29,22 @@ pub(in crate::cli) struct WhoamiArgs {
 
 pub(in crate::cli) fn whoami(ctx: &mut CommandContext, args: &WhoamiArgs) -> Outcome {
     if args.offline {
-        return from_metadata(ctx, args.json);
+        return from_store(ctx, args.json);
     }
     let session = ctx.session()?;
     let identity = session.whoami()?;
     let connection = session.connection();
     match identity {
-        Identity::User { username } => tell_user(ctx, connection, &username, args.json),
-        Identity::Application(info) => tell_application(ctx, connection, &info, args.json),
+        Identity::User { username } => print_user(ctx, connection, &username, args.json),
+        Identity::Application(info) => print_application(ctx, connection, &info, args.json),
     }
 }
 
-fn from_metadata(ctx: &mut CommandContext, json: bool) -> Outcome {
+fn from_store(ctx: &mut CommandContext, json: bool) -> Outcome {
     let store = ctx.store()?;
     let connection = ctx.connection(&store)?;
     match connection.status.username.clone() {
-        Some(username) => tell_user(ctx, &connection, &username, json),
+        Some(username) => print_user(ctx, &connection, &username, json),
         None if connection.grant.is_application() => {
             let info = AppInfo {
                 title: String::new(),
@@ -51,7 +52,7 @@ fn from_metadata(ctx: &mut CommandContext, json: bool) -> Outcome {
                 item_id: String::new(),
                 owner: String::new(),
             };
-            tell_application(ctx, &connection, &info, json)
+            print_application(ctx, &connection, &info, json)
         }
         None => Err(Error::SignInNeeded {
             connection: connection.label.to_string(),
@@ -61,7 +62,7 @@ fn from_metadata(ctx: &mut CommandContext, json: bool) -> Outcome {
     }
 }
 
-fn tell_user(
+fn print_user(
     ctx: &mut CommandContext,
     connection: &Connection,
     username: &str,
@@ -80,7 +81,7 @@ fn tell_user(
     })
 }
 
-fn tell_application(
+fn print_application(
     ctx: &mut CommandContext,
     connection: &Connection,
     info: &AppInfo,

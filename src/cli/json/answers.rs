@@ -57,8 +57,8 @@ json_object! {
         pub(crate) sign_in_ends_soon: bool,
         /// The `Referer` that requests with this token must send; `null` if none is needed.
         pub(crate) referer: Option<String>,
-        /// How to verify the portal's certificate: `true`, `false`, or the path of a CA file. Always
-        /// a string.
+        /// How to verify the portal's certificate: `true`, `false`, or the path of a CA file.
+        /// Always a string.
         pub(crate) verify_ssl: String,
         /// The proxy to use: `system`, `none`, or a URL.
         pub(crate) proxy: String,
@@ -90,7 +90,8 @@ json_object! {
         pub(crate) identity: Identity,
         /// Who signed in; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The application's title; `null` for a user connection, and where the portal does not say.
+        /// The application's title; `null` for a user connection, and where the portal does not
+        /// say.
         pub(crate) application: Option<String>,
         /// The application's client ID; `null` for a user connection, and where the portal does not
         /// say.
@@ -116,7 +117,8 @@ json_object! {
 }
 
 json_object! {
-    /// Who the token belongs to, according to the portal; with `--offline`, according to what is stored.
+    /// Who the token belongs to, according to the portal; with `--offline`, according to what is
+    /// stored.
     pub(crate) struct WhoamiAnswer {
         #[serde(flatten)]
         pub(crate) identity: Identity,
@@ -151,8 +153,8 @@ json_object! {
         /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
         /// refresh token was issued (assumed); `null` for an application.
         pub(crate) refresh_expires_at: Option<Time>,
-        /// From when on the sign-in can be extended without ending a token that is in use; `null` if
-        /// no extension is due.
+        /// From when on the sign-in can be extended without ending a token that is in use; `null`
+        /// if no extension is due.
         pub(crate) extension_waits_until: Option<Time>,
     }
 }
@@ -220,8 +222,8 @@ json_object! {
         pub(crate) pkce: Option<bool>,
         /// The `Referer` that the application requires; `null` if none.
         pub(crate) referer: Option<String>,
-        /// How to verify the portal's certificate: `true`, `false`, or the path of a CA file. Always
-        /// a string.
+        /// How to verify the portal's certificate: `true`, `false`, or the path of a CA file.
+        /// Always a string.
         pub(crate) verify_ssl: String,
         /// The proxy: `system`, `none`, or a URL.
         pub(crate) proxy: String,
@@ -373,7 +375,8 @@ json_object! {
 }
 
 json_object! {
-    /// Something that a person should know although the command goes on: a line on standard error.
+    /// Something that a person should know although the command continues: a line on standard
+    /// error.
     pub(crate) struct WarningLine<'a> {
         /// The warning, in one sentence.
         pub(crate) warning: &'a str,
@@ -389,8 +392,8 @@ json_object! {
         pub(crate) pid: u32,
         /// The program that started it; `null` if that is not known.
         pub(crate) parent: Option<String>,
-        /// `token`, `refresh`, `connections edit` …; `null` if the command line was wrong (it is not
-        /// logged, since it may contain a secret).
+        /// `token`, `refresh`, `connections edit` …; `null` if the command line was wrong (it is
+        /// not logged, since it may contain a secret).
         pub(crate) command: Option<String>,
         /// The connection's label; `null` if none was found.
         pub(crate) connection: Option<String>,

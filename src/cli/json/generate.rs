@@ -1,6 +1,6 @@
-//! The documentation of the JSON types, generated from them: `docs/json.md`, the tables of exit codes,
-//! and the names that the Python package uses. The test at the end compares the generated text with the
-//! files; run it with `AGE_OAUTH_UPDATE_DOCS=1` to write them.
+//! The documentation of the JSON types, generated from them: `docs/json.md`, the tables of exit
+//! codes, and the names that the Python package uses. The test at the end compares the generated
+//! text with the files; run it with `AGE_OAUTH_UPDATE_DOCS=1` to write them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Only tests use this module.
 

@@ -1,6 +1,6 @@
-//! Everything that the program prints as JSON: one type per `--json` answer, for errors, warnings and
-//! the log. `docs/json.md` and the names that the Python package uses are generated from these types
-//! (see `generate.rs`); a test fails when they differ.
+//! Everything that the program prints as JSON: one type per `--json` answer, for errors, warnings
+//! and the log. `docs/json.md` and the names that the Python package uses are generated from these
+//! types (see `generate.rs`); a test fails when they differ.
 
 mod answers;
 #[cfg(test)]

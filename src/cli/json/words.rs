@@ -103,7 +103,7 @@ impl Words for SignInState {
             Self::EndsSoon => "it expires within the time that `--within` gives",
             Self::Ended => "it has expired",
             Self::Missing => "no user has signed in",
-            Self::Gone => "the keychain does not have it any more; only with `--keychain`",
+            Self::Gone => "the keychain no longer has it; only with `--keychain`",
             Self::Application => "an application needs no sign-in",
         };
         let all = Self::ALL.iter();
@@ -130,7 +130,7 @@ impl Words for Severity {
     fn all() -> Vec<(&'static str, &'static str)> {
         let meaning = |severity| match severity {
             Self::Ok => "nothing to do",
-            Self::Warn => "worth a look",
+            Self::Warn => "needs attention",
             Self::Fail => "must be fixed",
         };
         let all = Self::ALL.iter();

@@ -65,7 +65,7 @@ fn check_portal(
         .map(|_| ())
         .map_err(|error| Failure::Hinted {
             error,
-            hint: "nothing was changed; --no-check changes it without asking the portal".into(),
+            hint: "nothing was changed; to change the connection without asking the portal: --no-check".into(),
         })
 }
 
@@ -92,7 +92,10 @@ fn secret(
             )?))
         }
         GivenSecret::None if application => {
-            return Err(Failure::usage("an application needs its client secret"))
+            return Err(Failure::usage(format!(
+                "`{}` is an application connection and needs a client secret",
+                connection.label
+            )))
         }
         GivenSecret::None => return Ok(SecretChange::Remove),
         GivenSecret::Nothing => {}
@@ -106,7 +109,7 @@ fn secret(
     if !bound_elsewhere && !becomes_application {
         return Ok(SecretChange::Keep);
     }
-    if ctx.person() {
+    if ctx.can_ask() {
         return Ok(
             match connection_fields::ask_secret(ctx, application, &client_id)? {
                 Some(secret) => SecretChange::Set(secret),
@@ -116,7 +119,7 @@ fn secret(
     }
     if application {
         return Err(Failure::usage_hint(
-            "the client secret belongs to the former portal or client ID, and the new one is missing",
+            "the stored client secret belongs to the former portal or client ID, and the new one is missing",
             connection_fields::how_to_give_secret(),
         ));
     }
@@ -139,13 +142,13 @@ pub(in crate::cli) fn apply(
     ))?;
     if edited.signed_out {
         ctx.console.info(&format!(
-            "The sign-in belonged to the former settings and was dropped; sign in again: age-oauth login {}",
+            "The sign-in belonged to the former settings and was deleted. Sign in again: age-oauth login {}",
             connection_flag(connection)
         ));
     }
     if edited.secret_dropped && !matches!(changes.secret, SecretChange::Set(_)) {
         ctx.console
-            .info("The client secret belonged to the former portal or client ID and was dropped.");
+            .info("The client secret belonged to the former portal or client ID and was deleted.");
     }
     Ok(())
 }

@@ -26,10 +26,10 @@ use crate::store::ConnectionStore;
 // description.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct FieldArgs {
-    /// The portal's address, as in your browser
+    /// Portal URL, as in your browser
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) portal: Option<String>,
-    /// The client ID of the application registered at the portal
+    /// OAuth Client ID of the application that is registered at the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
     /// Tokens for a user, or for the application itself [default: user]
@@ -37,7 +37,7 @@ pub(in crate::cli) struct FieldArgs {
     pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
     pub(in crate::cli) secret: SecretArgs,
-    /// Verify TLS: true, false, or a file with its CA [default: true]
+    /// Verify the certificate: true, false, or a CA file [default: true]
     #[arg(long, value_name = "true|false|FILE")]
     pub(in crate::cli) verify_ssl: Option<String>,
     #[arg(
@@ -66,10 +66,10 @@ pub(in crate::cli) struct FieldArgs {
         help = keychain_help()
     )]
     pub(in crate::cli) keychain: Option<KeychainKind>,
-    /// A word to find the connection by (repeatable)
+    /// A tag to find the connection by (repeatable)
     #[arg(long = "tag", value_name = "WORD")]
     pub(in crate::cli) tags: Vec<String>,
-    /// Do not ask the portal whether it is one
+    /// Do not check the portal
     #[arg(long)]
     pub(in crate::cli) no_check: bool,
     // Certificates that came in a card (PEM), and where they came from.
@@ -105,7 +105,7 @@ pub(in crate::cli) struct SecretArgs {
     /// The client secret itself; stays in your shell's history
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<SecretArg>,
-    /// There is no client secret
+    /// The application has no client secret
     #[arg(long)]
     no_client_secret: bool,
 }
@@ -127,7 +127,7 @@ impl From<String> for SecretArg {
     }
 }
 
-/// The most that is read of a file with a client secret, in bytes. No client secret is as long.
+/// The most that is read of a file with a client secret, in bytes. Client secrets are shorter.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
 
 /// Whether options or the environment give a client secret.
@@ -174,7 +174,7 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
         .and_then(|file| file.take(MAX_SECRET_FILE).read_to_end(&mut bytes))
         .map_err(Error::file(FileAction::Read, path))?;
     Secret::from_file(bytes)
-        .ok_or_else(|| Failure::usage(format!("`{}` holds no text", path.display())))
+        .ok_or_else(|| Failure::usage(format!("`{}` does not contain text", path.display())))
 }
 
 /// Checks a client secret, and trims it.
@@ -208,9 +208,9 @@ pub(in crate::cli) fn usable_keychain(
             let Some(alternative) = kind.alternative() else {
                 return Ok(kind);
             };
-            if asked.is_none() && ctx.person() {
+            if asked.is_none() && ctx.can_ask() {
                 ctx.console.warn(&error.to_string());
-                let question = "Keep secrets in an encrypted file (the vault) instead?";
+                let question = "Store secrets in an encrypted file (the vault) instead?";
                 if ctx.system.ask.confirm(question, true)? {
                     return Ok(alternative);
                 }
@@ -239,14 +239,14 @@ pub(in crate::cli) fn probe(
 ) -> Result<PortalInfo, Error> {
     let http = Http::new(portal, tls, proxy, referer, &ctx.context)?;
     let info = portal::probe(&http)?;
-    warn_of_clock(ctx, &info);
+    warn_about_clock(ctx, &info);
     Ok(info)
 }
 
 /// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong
 /// clock does not break tokens. But it makes displayed times wrong, and certificates may look
 /// expired.
-fn warn_of_clock(ctx: &CommandContext, info: &PortalInfo) {
+fn warn_about_clock(ctx: &CommandContext, info: &PortalInfo) {
     const NOTABLE_SECONDS: i64 = 5 * 60;
     let Some(theirs) = info.clock else { return };
     let ahead = ctx.context.now().duration_since(theirs).as_secs();
@@ -274,9 +274,9 @@ pub(in crate::cli) fn ask_secret(
     client_id: &str,
 ) -> Result<Option<Secret>, Failure> {
     let question = if required {
-        "Client secret (not shown)"
+        "OAuth Client Secret (not shown while you type)"
     } else {
-        "Client secret (not shown; Enter for none, PKCE stands in)"
+        "OAuth Client Secret (not shown while you type; press Enter if there is none)"
     };
     let answer = ctx.system.ask.secret(question, &mut |text| {
         if text.trim().is_empty() && !required {
@@ -287,6 +287,7 @@ pub(in crate::cli) fn ask_secret(
             .map_err(|why| why.to_string())
     })?;
     if answer.expose().trim().is_empty() {
+        ctx.console.info("OAuth Client Secret: none");
         return Ok(None);
     }
     let secret = checked(&answer, client_id)?;

@@ -19,7 +19,7 @@ pub(in crate::cli) fn named(
     match name {
         Some(name) => {
             let connection = store.find(&Selector::Name(name.clone()))?;
-            ctx.warn_of_the_end(&connection);
+            ctx.warn_if_expiring(&connection);
             Ok(connection)
         }
         None => ctx.connection(store),

@@ -5,7 +5,7 @@ use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::store::{Listing, Plaintext};
 
-/// The table that `connections list` shows on a terminal, too.
+/// One row for each connection, with a header.
 pub(in crate::cli) fn rows(
     ctx: &CommandContext,
     listing: &Listing,
@@ -52,6 +52,6 @@ fn signed_in(ctx: &CommandContext, connection: &Connection) -> String {
         return "no".into();
     };
     let now = ctx.context.now();
-    let verb = if end > now { "ends" } else { "ended" };
+    let verb = if end > now { "expires" } else { "expired" };
     format!("{} ({verb} {})", escape(username), from_now(end, now))
 }

@@ -1,4 +1,4 @@
-//! Words about a connection that several commands print.
+//! Text about a connection that several commands print or read.
 
 use std::path::Path;
 

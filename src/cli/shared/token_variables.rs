@@ -39,17 +39,17 @@ pub(in crate::cli) fn token_request(min_ttl: Option<Duration>) -> TokenRequest {
 /// All variables; those that do not apply to the connection have no value.
 pub(in crate::cli) fn values(
     connection: &Connection,
-    issued: &UsableToken,
+    token: &UsableToken,
     prefix: Option<&str>,
 ) -> Vec<Variable> {
-    let expires = issued.access.expires_at;
+    let expires = token.access.expires_at;
     let values = [
         Some(connection.portal.as_str().to_owned()),
         Some(connection.portal.as_str().to_owned()),
-        Some(issued.access.secret.expose().to_owned()),
+        Some(token.access.secret.expose().to_owned()),
         Some(rfc3339(expires)),
         Some(expires.as_second().to_string()),
-        issued.username.clone(),
+        token.username.clone(),
         connection.referer.clone(),
         Some(verify_ssl(&connection.tls)),
     ];

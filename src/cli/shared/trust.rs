@@ -97,7 +97,7 @@ fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
     match text.trim().to_ascii_lowercase().as_str() {
         "" => Err(Error::Invalid {
             what: "--verify-ssl",
-            why: "it is true, false, or a file".into(),
+            why: "it is empty; give true, false, or the path of a file".into(),
         }),
         "true" | "yes" | "on" | "1" => Ok(Trust::system()),
         "false" | "no" | "off" | "0" => Ok(Trust::unverified()),

@@ -1,18 +1,18 @@
-//! Client secrets that stood in plain text, and where to reset them.
+//! Client secrets that were stored in plain text, and where to reset them.
 
 use super::sign_in::SignInResult;
 use super::ImportRun;
 use crate::cli::format::{escape, shell_quoted};
 use crate::connection::Connection;
 
-/// An application whose client secret stood in plain text. Its owner should reset it.
+/// An application whose client secret was stored in plain text. Its owner should reset it.
 #[derive(Default)]
 pub(super) struct Exposed {
     /// Where its client secret can be reset.
     pub(super) page: String,
-    /// Whether the page is that of its item.
+    /// Whether the page is that of the application's item, not the list of all items.
     exact: bool,
-    /// The connections that use it: label, and whether it signs in as itself.
+    /// The connections that use it: label, and whether it is an application connection.
     users: Vec<(String, bool)>,
 }
 
@@ -49,7 +49,7 @@ impl ImportRun<'_> {
 
     /// The page of the item that registers the application, where the portal says which it is.
     fn item_page(&self, connection: &Connection) -> Option<String> {
-        self.ctx.warn_of(connection);
+        self.ctx.warn_about(connection);
         let session = self.ctx.session_of(self.store, connection.clone());
         let item = session.app_info().ok()?.item_id;
         let plain = !item.is_empty() && item.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
@@ -65,25 +65,25 @@ impl ImportRun<'_> {
         let console = &self.ctx.console;
         console.print("");
         console.print(
-            "Reset the client secrets that were stored in plain text; other people may have read them, and backups keep them:",
+            "Reset the client secrets that were stored in plain text, because other people may have read them, and backups contain them:",
         );
         for ((_, client_id), exposed) in &self.exposed {
             let what = if exposed.exact {
-                "the application's page: under its settings, at the client secret"
+                "the application's item page: reset the client secret in its settings"
             } else {
-                "among your content, the application's item: under its settings, at the client secret"
+                "find the application's item among your content: reset the client secret in its settings"
             };
             console.print(&format!("  {}", escape(&exposed.page)));
             console.print(&format!("     {what} (client ID {})", escape(client_id)));
             for (label, application) in &exposed.users {
                 console.print(&if *application {
                     format!(
-                        "     then give it the new one: age-oauth connections edit {} --client-secret-stdin",
+                        "     then store the new one: age-oauth connections edit {} --client-secret-stdin",
                         shell_quoted(label)
                     )
                 } else {
                     format!(
-                        "     then remove the old one, which user connections do not need: age-oauth connections edit {} --no-client-secret",
+                        "     then delete the old one here, which a user connection does not need: age-oauth connections edit {} --no-client-secret",
                         shell_quoted(label)
                     )
                 });

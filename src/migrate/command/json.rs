@@ -28,8 +28,8 @@ json_object! {
         pub(crate) refresh_expires_at: Option<Time>,
         /// Whether the plaintext of the old store was deleted.
         pub(crate) plaintext_deleted: bool,
-        /// The portal's page where the owner of the application resets the client secret that was in
-        /// plaintext; `null` if there was none.
+        /// The portal's page where the owner of the application resets the client secret that was
+        /// in plaintext; `null` if there was none.
         pub(crate) client_secret_page: Option<String>,
         /// What could not be imported as it was.
         pub(crate) notes: Vec<String>,
@@ -116,9 +116,9 @@ impl Words for ImportedSignIn {
         let meaning = |sign_in| match sign_in {
             Self::Application => "an application needs no sign-in",
             Self::Needed => "a person must sign in",
-            Self::Imported => "it was imported; copies of the old plaintext stay valid",
+            Self::Imported => "it was imported; copies of the old refresh token remain valid",
             Self::Extended => {
-                "it was imported and extended; copies of the old plaintext are useless"
+                "it was imported and extended; copies of the old refresh token are invalid"
             }
         };
         let all = Self::ALL.iter();

@@ -1,6 +1,6 @@
-//! `connections import`: imports a store of the Python package. Each connection is imported on its
-//! own: secrets go to the keychain, the plaintext is deleted, the sign-in is extended. Or makes
-//! connections of the ArcGIS API for Python's profiles.
+//! `connections import`: imports the connections of the Python package, one after the other:
+//! secrets go to the keychain, the plaintext is deleted, the sign-in is extended. Or creates
+//! connections from the profiles of the ArcGIS API for Python.
 
 mod exposed_secrets;
 mod profiles;
@@ -42,10 +42,10 @@ pub(in crate::cli) struct ImportArgs {
     /// Show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Leave the old store to the old tool: new connections, each with a sign-in of its own
+    /// Keep the old store for the old tool: new connections, each with its own sign-in
     #[arg(long)]
     keep_plaintext: bool,
-    /// Ask no portal; sign-ins are imported as they are
+    /// Do not ask any portal; sign-ins are imported as they are
     #[arg(long)]
     offline: bool,
     /// Read the profiles of the ArcGIS API for Python instead [default: ~/.arcgisprofile]
@@ -72,7 +72,7 @@ pub(in crate::cli) struct ImportArgs {
 
 pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     if ctx.selector.is_some() {
-        // Importing all where one was meant could not be undone.
+        // Importing all connections if one was meant could not be undone.
         return Err(Failure::usage(
             "`connections import` imports every connection; it does not take the name of one",
         ));
@@ -82,20 +82,20 @@ pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
         return profiles::profiles(ctx, &store, args, file.as_deref());
     }
     let places = places(&store, args)?;
-    let mut there = Vec::new();
+    let mut found = Vec::new();
     for place in &places {
         if PackageStore::open(place).is_there()? {
-            there.push(place);
+            found.push(place);
         }
     }
     let mut run = ImportRun::new(ctx, &store, args);
-    if !there.is_empty() {
+    if !found.is_empty() {
         let options = run.options()?;
         let keychains = run.ctx.keychains(&store);
         let context = run.ctx.context.clone();
         let mut migration = Migration::begin(&store, &keychains, &context, options)?;
-        for place in there {
-            // Read again under the lock, which keeps other imports away.
+        for place in found {
+            // Read again now that the lock keeps other imports from changing the old store.
             run.old_store(&mut migration, &PackageStore::open(place))?;
             if run.keychain_down {
                 break;
@@ -105,8 +105,8 @@ pub(super) fn import(ctx: &mut CommandContext, args: &ImportArgs) -> Outcome {
     run.conclude(&places)
 }
 
-/// Where to look for the old store: the folder that was given, else our own root and the usual
-/// places of the package.
+/// Where to look for the old store: in the folder that was given, else in the connection store
+/// itself and in the default folders of the package.
 fn places(store: &ConnectionStore, args: &ImportArgs) -> Result<Vec<PathBuf>, Failure> {
     if let Some(dir) = &args.dir {
         if !dir.is_dir() {
@@ -115,8 +115,8 @@ fn places(store: &ConnectionStore, args: &ImportArgs) -> Result<Vec<PathBuf>, Fa
                 dir.display()
             )));
         }
-        let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-        return Ok(vec![whole]);
+        let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        return Ok(vec![absolute]);
     }
     let mut places = vec![store.root().to_owned()];
     for place in usual_places() {
@@ -138,8 +138,8 @@ struct ImportRun<'a> {
     args: &'a ImportArgs,
     rows: Vec<ImportAnswer>,
     worst: ExitCode,
-    /// Whether anything was done, or would be.
-    busy: bool,
+    /// Whether anything was done, or would be done.
+    did_something: bool,
     /// The keychain does not work, so that the rest would fail as well.
     keychain_down: bool,
     /// By portal and client ID.
@@ -154,7 +154,7 @@ impl<'a> ImportRun<'a> {
             args,
             rows: Vec::new(),
             worst: ExitCode::Done,
-            busy: false,
+            did_something: false,
             keychain_down: false,
             exposed: BTreeMap::new(),
         }
@@ -175,7 +175,7 @@ impl<'a> ImportRun<'a> {
 
     fn old_store(&mut self, migration: &mut Migration<'_>, old: &PackageStore) -> Outcome {
         if let Some(damage) = &old.damage {
-            // The folders hold what the index does, except for the default.
+            // Continue: the folders contain everything except for the default.
             self.fail("", &Failure::failed(damage.to_string()));
         }
         let ids = match old.ids() {
@@ -195,9 +195,9 @@ impl<'a> ImportRun<'a> {
                 }
             }
             if self.keychain_down {
-                self.ctx
-                    .console
-                    .info("The keychain does not work; nothing else was tried.");
+                self.ctx.console.info(
+                    "The keychain does not work, so the other connections were not imported.",
+                );
                 break;
             }
         }
@@ -216,15 +216,15 @@ impl<'a> ImportRun<'a> {
 
     fn one(&mut self, migration: &mut Migration<'_>, old: &PackageStore, id: &str) -> Outcome {
         let dry = self.args.dry_run;
-        let migrated = match migration.plan(old, id).map_err(is_retryable)? {
+        let migrated = match migration.plan(old, id).map_err(files_failed)? {
             Plan::Done => return Ok(()),
             Plan::Gone => return self.gone(migration, old, id),
             Plan::New(new) if dry => return self.would_import(old, id, &new),
             Plan::Leftover(leftover) if dry => {
                 return self.would_finish(old, id, leftover.connection())
             }
-            Plan::New(new) => migration.execute(*new).map_err(is_retryable)?,
-            Plan::Leftover(leftover) => migration.resume(*leftover).map_err(is_retryable)?,
+            Plan::New(new) => migration.execute(*new).map_err(files_failed)?,
+            Plan::Leftover(leftover) => migration.resume(*leftover).map_err(files_failed)?,
         };
         self.imported(migration, old, id, migrated)
     }
@@ -233,13 +233,17 @@ impl<'a> ImportRun<'a> {
         if self.args.keep_plaintext {
             return Ok(());
         }
-        self.busy = true;
+        self.did_something = true;
         let id_shown = escape(id);
         if self.args.dry_run {
-            self.line(&format!("Would forget {id_shown}: only its name is left"))?;
+            self.line(&format!(
+                "Would remove {id_shown} from the old list: only its name is left"
+            ))?;
         } else {
             migration.forget(old.root(), id)?;
-            self.line(&format!("[OK] Forgot {id_shown}: only its name was left"))?;
+            self.line(&format!(
+                "[OK] Removed {id_shown} from the old list: only its name was left"
+            ))?;
         }
         let outcome = if self.args.dry_run {
             ImportOutcome::WouldForget
@@ -254,31 +258,27 @@ impl<'a> ImportRun<'a> {
     }
 
     fn would_import(&mut self, old: &PackageStore, id: &str, new: &NewConnection) -> Outcome {
-        self.busy = true;
+        self.did_something = true;
         let connection = new.connection();
         self.line(&format!(
             "Would import: {}",
             escape(connection.label.as_str())
         ))?;
         self.facts(connection)?;
-        let mut plans = vec![format!(
-            "its client secret {} to {}",
-            if new.has_secret() {
-                "goes"
-            } else {
-                "is missing; it would go"
-            },
-            connection.keychain.display_name()
-        )];
+        let keychain = connection.keychain.display_name();
+        let mut plans = vec![if new.has_secret() {
+            format!("its client secret will be stored in {keychain}")
+        } else {
+            "it has no client secret".to_owned()
+        }];
         let sign_in = self.sign_in_before(connection, new.has_sign_in());
         plans.push(match (&sign_in, self.args.keep_plaintext) {
-            (_, true) => "the plaintext stays; it needs a sign-in of its own".into(),
+            (_, true) => "the old store keeps its plaintext; the new connection needs its own sign-in".into(),
             (SignInResult::Imported, _) if self.args.offline => {
-                "its sign-in goes there, too".into()
+                format!("its sign-in will be stored in {keychain}")
             }
             (SignInResult::Imported, _) => {
-                "its sign-in goes there, too; then it is extended, which ends the old refresh token"
-                    .into()
+                format!("its sign-in will be stored in {keychain} and extended, which ends the old refresh token")
             }
             (SignInResult::Application, _) => {
                 "it is an application connection and needs no sign-in".into()
@@ -286,7 +286,7 @@ impl<'a> ImportRun<'a> {
             _ => "it needs a sign-in".into(),
         });
         if !self.args.keep_plaintext {
-            plans.push("its plaintext is overwritten and deleted".into());
+            plans.push("its plaintext will be overwritten and deleted".into());
         }
         for plan in plans {
             self.line(&format!("     {plan}"))?;
@@ -305,12 +305,12 @@ impl<'a> ImportRun<'a> {
     }
 
     fn would_finish(&mut self, old: &PackageStore, id: &str, connection: &Connection) -> Outcome {
-        self.busy = true;
+        self.did_something = true;
         self.line(&format!(
             "Would finish importing: {}",
             escape(connection.label.as_str())
         ))?;
-        self.line("     what is left of it in plain text is overwritten and deleted")?;
+        self.line("     what is left of it in plain text will be overwritten and deleted")?;
         let sign_in = self.sign_in_before(connection, connection.status.signed_in_at.is_some());
         let outcome = ImportOutcome::WouldFinish;
         let row = row(connection, old.root(), id, outcome, &sign_in, &[]);
@@ -327,7 +327,7 @@ impl<'a> ImportRun<'a> {
         id: &str,
         migrated: Migrated,
     ) -> Outcome {
-        self.busy = true;
+        self.did_something = true;
         let connection = &migrated.connection;
         self.line(&format!(
             "[OK] {} connection: {}",
@@ -371,14 +371,14 @@ impl<'a> ImportRun<'a> {
         };
         Err(Failure::Hinted {
             error,
-            hint: "the connection was imported, but its plaintext is still there; fix that, then import again"
+            hint: "the connection was imported, but its plaintext could not be deleted; fix that, then run the same command again"
                 .into(),
         })
     }
 
     fn facts(&mut self, connection: &Connection) -> Outcome {
         self.line(&format!(
-            "     {}, {}, id {}",
+            "     {}, {}, ID {}",
             connection.portal,
             connection.grant.as_str(),
             connection.id
@@ -409,7 +409,7 @@ impl<'a> ImportRun<'a> {
         Ok(())
     }
 
-    /// A line of the answer; nothing with `--json`.
+    /// Prints a line of the answer, except with `--json`.
     fn line(&mut self, line: &str) -> Outcome {
         if self.args.json {
             return Ok(());
@@ -417,9 +417,9 @@ impl<'a> ImportRun<'a> {
         self.ctx.answer(line)
     }
 
-    /// Prints a failure; the others go on.
+    /// Prints and counts a failure, after which the import continues with the next connection.
     fn fail(&mut self, id: &str, failure: &Failure) {
-        self.busy = true;
+        self.did_something = true;
         self.ctx.event_log.failed(failure);
         failure.print(&self.ctx.console);
         self.worst = self.worst.worse(failure.exit_code());
@@ -431,20 +431,20 @@ impl<'a> ImportRun<'a> {
     }
 
     fn conclude(mut self, places: &[PathBuf]) -> Outcome {
-        if !self.busy {
+        if !self.did_something {
             let places: Vec<_> = places
                 .iter()
                 .map(|place| escape(&place.display().to_string()))
                 .collect();
             self.line(&format!(
-                "Nothing to do: nothing is left to import in {}",
+                "There is nothing to import in {}",
                 places.join(" or ")
             ))?;
         }
-        if self.args.keep_plaintext && self.busy && !self.args.dry_run {
+        if self.args.keep_plaintext && self.did_something && !self.args.dry_run {
             self.ctx
                 .console
-                .info("When the old tool is not used any more: age-oauth connections import");
+                .info("When you no longer use the old tool, run: age-oauth connections import");
         }
         self.advise();
         if self.args.json {
@@ -490,12 +490,13 @@ fn row(
     }
 }
 
-/// A failure of one connection's files, which can be tried again.
-fn is_retryable(error: Error) -> Failure {
+/// Adds a hint to a failure of one connection's files.
+fn files_failed(error: Error) -> Failure {
     match error {
         error @ (Error::File { .. } | Error::Corrupt { .. }) => Failure::Hinted {
             error,
-            hint: "this connection stays as it was; fix that, then import again".into(),
+            hint: "this connection was not changed; fix that, then run the same command again"
+                .into(),
         },
         error => error.into(),
     }

@@ -1,5 +1,5 @@
-//! `connections import --from-arcgis-profile`: makes a connection of each profile of the ArcGIS API
-//! for Python.
+//! `connections import --from-arcgis-profile`: creates a connection from each profile of the ArcGIS
+//! API for Python.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(super) fn profiles(
     let usual = profile_file(&ctx.context.environment);
     let Some(path) = file.map(Path::to_owned).or(usual) else {
         return Err(Failure::usage(
-            "no home directory is known; give the file's name",
+            "the home directory is not known; give the path of the file",
         ));
     };
     let profiles = read_profiles(&path)?;
@@ -55,13 +55,17 @@ impl ImportRun<'_> {
         profile: &Profile,
     ) -> Outcome {
         let name = escape(&profile.name);
-        let of_profile =
-            |error: Error| Failure::failed(format!("the profile `{}`: {error}", profile.name));
+        let of_profile = |error: Error| {
+            Failure::failed(format!(
+                "the profile `{}` cannot be imported: {error}",
+                profile.name
+            ))
+        };
         let (connection, notes) = match migration.plan_profile(profile).map_err(of_profile)? {
             ProfilePlan::Done => return Ok(()),
             ProfilePlan::NoClientId => {
                 self.ctx.console.info(&format!(
-                    "Skipped the profile {name}: it has no client ID; register an application at the portal, then: age-oauth connections add --label {}",
+                    "Skipped the profile {name}, which has no client ID. Register an application at the portal, then run: age-oauth connections add --label {}",
                     shell_quoted(&profile.name)
                 ));
                 let row = ImportAnswer::without_connection(&profile.name, ImportOutcome::Skipped);
@@ -70,7 +74,7 @@ impl ImportRun<'_> {
             }
             ProfilePlan::New(connection, notes) => (connection, notes),
         };
-        self.busy = true;
+        self.did_something = true;
         let label = escape(connection.label.as_str());
         if self.args.dry_run {
             self.line(&format!("Would import: {label}"))?;

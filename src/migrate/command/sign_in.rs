@@ -1,5 +1,5 @@
-//! What becomes of a sign-in that stood in plain text: it is extended, so that copies of the old
-//! refresh token are worthless.
+//! Extends a sign-in that was stored in plain text, so that copies of the old refresh token become
+//! invalid.
 
 use jiff::Timestamp;
 
@@ -38,7 +38,7 @@ impl SignInResult {
 }
 
 impl ImportRun<'_> {
-    /// What will become of the sign-in, by what the plaintext holds.
+    /// What an import would do with the sign-in, from what the plaintext contains.
     pub(super) fn sign_in_before(
         &self,
         connection: &Connection,
@@ -53,7 +53,7 @@ impl ImportRun<'_> {
         }
     }
 
-    /// Extends the sign-in where it stood in plain text, and prints what became of it.
+    /// Extends the sign-in if it was stored in plain text, and prints the result.
     pub(super) fn sign_in_after(&mut self, migrated: &Migrated) -> Result<SignInResult, Failure> {
         let connection = &migrated.connection;
         if connection.grant.is_application() {
@@ -67,7 +67,7 @@ impl ImportRun<'_> {
         }
         if let Some(stray) = &migrated.stray {
             if !self.args.offline {
-                self.ctx.warn_of(connection);
+                self.ctx.warn_about(connection);
                 let session = self.ctx.session_of(self.store, connection.clone());
                 session.revoke_stray(stray.duplicate());
             }
@@ -82,7 +82,7 @@ impl ImportRun<'_> {
         }
         if self.args.offline {
             self.line(&format!(
-                "     its sign-in was imported; copies of the old plaintext work until it is extended: age-oauth refresh --now {}",
+                "     its sign-in was imported; copies of the old refresh token remain valid until you run: age-oauth refresh --now {}",
                 connection_flag(connection)
             ))?;
             return Ok(SignInResult::Imported);
@@ -97,10 +97,10 @@ impl ImportRun<'_> {
         ))
     }
 
-    /// Ends the refresh token that stood in plain text. Where the portal cannot be asked now, the
-    /// connection stays imported.
+    /// Ends the refresh token that was stored in plain text. If the portal cannot be asked now, the
+    /// connection remains imported.
     fn extend(&mut self, connection: &Connection) -> Result<SignInResult, Failure> {
-        self.ctx.warn_of(connection);
+        self.ctx.warn_about(connection);
         let session = self.ctx.session_of(self.store, connection.clone());
         let again = format!("age-oauth refresh --now {}", connection_flag(connection));
         match session.refresh(ExtendRule::Now) {
@@ -112,14 +112,14 @@ impl ImportRun<'_> {
                 });
                 let user = refreshed.token.username.unwrap_or_default();
                 self.line(&format!(
-                    "     signed in as {}{until}; the sign-in was extended, so that copies of the old refresh token are worthless",
+                    "     signed in as {}{until}; the sign-in was extended, so copies of the old refresh token are invalid",
                     escape(&user)
                 ))?;
                 Ok(SignInResult::Extended(end))
             }
             Ok(_) => {
                 self.line(
-                    "     its sign-in was imported, but this portal did not extend it: copies of the old plaintext work until it ends",
+                    "     its sign-in was imported, but the portal did not extend it; copies of the old refresh token remain valid until it expires",
                 )?;
                 Ok(SignInResult::Imported)
             }
@@ -128,13 +128,13 @@ impl ImportRun<'_> {
                 Ok(SignInResult::Needed)
             }
             Err(error) => {
-                self.line("     its sign-in was imported, but not extended")?;
+                self.line("     its sign-in was imported, but could not be extended")?;
                 let failure = match error {
                     error @ Error::Refused { .. } => Failure::Library(error),
                     error => Failure::Hinted {
                         error,
                         hint: format!(
-                            "until it is extended, copies of the old plaintext work: {again}"
+                            "copies of the old refresh token remain valid until you run: {again}"
                         ),
                     },
                 };

@@ -1,4 +1,4 @@
-//! `connections edit`: changes any field in place.
+//! `connections edit`: changes settings of a connection.
 
 use clap::Args;
 
@@ -10,12 +10,12 @@ use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::manage;
 
-/// Change a connection
+/// Change settings of a connection
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
-    ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new address"),
+    ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new portal URL"),
     ("age-oauth connections edit prod --client-secret-stdin < secret.txt", "a new client secret"),
-    ("age-oauth connections edit prod --keychain vault", "secrets move"),
+    ("age-oauth connections edit prod --keychain vault", "move to the vault"),
 ]))]
 pub(in crate::cli) struct EditArgs {
     /// Label or ID [default: the connection that would be used]
@@ -26,7 +26,7 @@ pub(in crate::cli) struct EditArgs {
     label: Option<String>,
     #[command(flatten)]
     fields: FieldArgs,
-    /// Send no Referer any more
+    /// Stop sending a Referer
     #[arg(long, conflicts_with = "referer")]
     no_referer: bool,
     /// Remove all tags
@@ -54,7 +54,7 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
     }
     if args.pkce == Some(false) {
         ctx.console.warn(
-            "without PKCE, whoever catches a code can use it; switch it off only for a portal that refuses it",
+            "without PKCE, a program that intercepts the authorization code can use it; switch PKCE off only for a portal that refuses it",
         );
     }
     apply(ctx, &store, connection, &changes)

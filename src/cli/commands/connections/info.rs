@@ -1,4 +1,4 @@
-//! `connections info`: where everything is kept.
+//! `connections info`: where this program stores connections and secrets.
 
 use clap::Args;
 
@@ -9,7 +9,7 @@ use crate::cli::shared::connection_fields::default_keychain;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 
-/// Show where everything is kept
+/// Show where connections and secrets are stored
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections info", "the folder, the default, the keychain, the program"),

@@ -15,7 +15,7 @@ use crate::util::rfc3339;
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections list", "every connection"),
-    ("age-oauth connections list --tag nightly --json", "those with one tag, as JSON"),
+    ("age-oauth connections list --tag nightly --json", "connections with one tag, as JSON"),
 ]))]
 pub(in crate::cli) struct ListArgs {
     /// Only connections with this tag
@@ -35,7 +35,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
         ctx.console.warn(&broken.to_string());
     }
     for connection in &listing.connections {
-        ctx.warn_of_the_end(connection);
+        ctx.warn_if_expiring(connection);
     }
     if args.json {
         let all: Vec<_> = listing
@@ -47,7 +47,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
     }
     if listing.connections.is_empty() && listing.plaintext.is_empty() {
         ctx.console
-            .info("No connections; add one: age-oauth connections add");
+            .info("There are no connections; add one: age-oauth connections add");
         return Ok(());
     }
     if ctx.system.terminal.stdout {
@@ -69,7 +69,7 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
     Ok(())
 }
 
-/// Stable columns; new ones only at the end.
+/// One line for scripts. The columns are stable; new ones are added only at the end.
 fn line(connection: &Connection, default: Option<&ConnectionId>) -> String {
     let status = &connection.status;
     [

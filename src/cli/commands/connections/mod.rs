@@ -2,8 +2,8 @@
 
 mod add;
 mod edit;
-// The file is in src/migrate, so that everything about the Python package is in one folder that can be deleted. It is a
-// child of this module, so that it can use what other commands use.
+// The file is in src/migrate, so that everything about the Python package is in one folder that can
+// be deleted. It is a child of this module, so that it can use what other commands use.
 #[cfg(feature = "migrate")]
 #[path = "../../../migrate/command/mod.rs"]
 mod import;
@@ -38,7 +38,7 @@ use use_connection::UseArgs;
 #[derive(Debug, Subcommand)]
 #[command(after_help = examples(&[
     ("age-oauth connections add", "add your portal"),
-    ("age-oauth connections list", "see what there is"),
+    ("age-oauth connections list", "show all connections"),
     ("age-oauth connections use prod", "choose the default"),
 ]))]
 pub(in crate::cli) enum ConnectionsCommand {

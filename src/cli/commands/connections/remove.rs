@@ -1,4 +1,4 @@
-//! `connections remove`: revokes, deletes the items, then the folder.
+//! `connections remove`: revokes the sign-in, deletes the keychain items, then the folder.
 
 use clap::Args;
 
@@ -15,8 +15,8 @@ use crate::keychain::Item;
 use crate::manage;
 use crate::store::{ConnectionStore, Listing};
 
-/// What must be typed to remove everything.
-const WORD: &str = "DELETE";
+/// What the user must type to remove everything.
+const CONFIRMATION: &str = "DELETE";
 
 /// Remove a connection, its tokens and its client secret
 #[derive(Args, Debug)]
@@ -44,15 +44,15 @@ pub(super) fn remove(ctx: &mut CommandContext, args: &RemoveArgs) -> Outcome {
     if args.all {
         if ctx.selector.is_some() {
             return Err(Failure::usage(
-                "--all and a connection's name exclude each other",
+                "give either --all or the name of a connection, not both",
             ));
         }
         return all(ctx, &store, args);
     }
-    // The default is no answer to "which one shall be destroyed".
+    // Removing cannot be undone, so the default connection must be named, too.
     if args.name.is_none() && ctx.selector.is_none() {
         return Err(Failure::usage_hint(
-            "which connection? its name is missing",
+            "the name of the connection to remove is missing",
             "age-oauth connections remove NAME",
         ));
     }
@@ -66,27 +66,32 @@ fn confirm(ctx: &mut CommandContext, args: &RemoveArgs, connection: &Connection)
         return Ok(());
     }
     let label = escape(connection.label.as_str());
-    needs_person(ctx, "--yes")?;
+    require_terminal(ctx, "--yes")?;
     ctx.console.print(&format!(
-        "This removes `{label}` ({}), its client secret and its tokens{}.",
+        "This removes the connection `{label}` ({}), its client secret and its tokens{}.",
         escape(connection.portal.as_str()),
         match &connection.status.username {
-            Some(user) => format!(", and revokes the sign-in of `{}`", escape(user)),
+            Some(user) => format!(
+                ", and revokes the sign-in of `{}` at the portal",
+                escape(user)
+            ),
             None => String::new(),
         }
     ));
     if ctx.system.ask.confirm("Remove it?", false)? {
         return Ok(());
     }
-    Err(Failure::failed(format!("`{label}` was not removed")))
+    Err(Failure::failed(format!(
+        "the connection `{label}` was not removed"
+    )))
 }
 
-fn needs_person(ctx: &CommandContext, flag: &str) -> Outcome {
-    if ctx.person() {
+fn require_terminal(ctx: &CommandContext, flag: &str) -> Outcome {
+    if ctx.can_ask() {
         return Ok(());
     }
     Err(Failure::usage_hint(
-        "this destroys secrets, and nobody can be asked",
+        "removing deletes secrets and must be confirmed, and there is no terminal to ask on",
         format!("give {flag}"),
     ))
 }
@@ -97,13 +102,13 @@ fn one(
     connection: Connection,
     args: &RemoveArgs,
 ) -> Outcome {
-    ctx.warn_of(&connection);
+    ctx.warn_about(&connection);
     let label = escape(connection.label.as_str());
     let session = ctx.session_of(store, connection);
     manage::remove(&session, args.leave_secrets).map_err(|error| match error {
         error @ Error::Keychain { .. } => Failure::Hinted {
             error,
-            hint: "nothing was removed; --leave-secrets removes the connection and leaves its secrets in the keychain".into(),
+            hint: "nothing was removed; to remove the connection and leave its secrets in the keychain: --leave-secrets".into(),
         },
         error => error.into(),
     })?;
@@ -134,7 +139,7 @@ fn all(ctx: &mut CommandContext, store: &ConnectionStore, args: &RemoveArgs) -> 
     if worst != ExitCode::Done {
         return Err(Failure::Multiple { worst });
     }
-    sweep(ctx, store, &kinds)?;
+    delete_all_items(ctx, store, &kinds)?;
     ctx.answer("[OK] Removed all connections.")
 }
 
@@ -142,34 +147,38 @@ fn confirm_all(ctx: &mut CommandContext, args: &RemoveArgs, listing: &Listing) -
     if args.yes {
         return Ok(());
     }
-    needs_person(ctx, "--yes")?;
+    require_terminal(ctx, "--yes")?;
     ctx.console.print(&format!(
-        "This removes {} connections, and every secret and token that age-oauth keeps:",
+        "This removes {} connections, and every secret and token that age-oauth has stored:",
         listing.connections.len()
     ));
     for connection in &listing.connections {
         ctx.console
             .print(&format!("  {}", escape(connection.label.as_str())));
     }
-    let question = format!("Type {WORD} to remove them all");
+    let question = format!("Type {CONFIRMATION} to remove them all");
     let answer = ctx
         .system
         .ask
         .text(&question, Some("no"), &mut |_| Ok(()))?;
-    if answer == WORD {
+    if answer == CONFIRMATION {
         return Ok(());
     }
-    Err(Failure::failed("nothing was removed"))
+    Err(Failure::failed("no connection was removed"))
 }
 
-/// Deletes every item of ours, whatever connection it belonged to.
-fn sweep(ctx: &CommandContext, store: &ConnectionStore, kinds: &[KeychainKind]) -> Outcome {
+/// Deletes every keychain item of this program, whichever connection it belongs to.
+fn delete_all_items(
+    ctx: &CommandContext,
+    store: &ConnectionStore,
+    kinds: &[KeychainKind],
+) -> Outcome {
     let keychains = ctx.keychains(store);
     for kind in kinds {
         let keychain = keychains.of(*kind);
         let accounts = match keychain.accounts() {
             Ok(accounts) => accounts,
-            // A machine without a keychain keeps nothing in it.
+            // Without a keychain, there is nothing to delete.
             Err(error) if error.reason == KeychainReason::Missing => continue,
             Err(error) => return Err(Error::from(error).into()),
         };

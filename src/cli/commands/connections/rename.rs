@@ -1,4 +1,4 @@
-//! `connections rename`: another label; the id stays.
+//! `connections rename`: changes the label; the ID stays.
 
 use clap::Args;
 
@@ -9,7 +9,7 @@ use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::manage;
 
-/// Give a connection another label
+/// Change the label of a connection
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth connections rename prod production", "its ID stays the same"),

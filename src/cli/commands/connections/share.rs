@@ -16,8 +16,8 @@ use crate::http;
 /// Print a connection card for colleagues, without secrets
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
-    ("age-oauth connections share prod > prod.json", "write the card"),
-    ("age-oauth connections add --from prod.json --login", "what a colleague does with it"),
+    ("age-oauth connections share prod > prod.json", "save the card"),
+    ("age-oauth connections add --from prod.json --login", "for a colleague: add the connection"),
 ]))]
 pub(in crate::cli) struct ShareArgs {
     /// Label or ID [default: the connection that would be used]
@@ -37,26 +37,32 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
     };
     let card = Card::of(&connection, ca.as_deref())?;
     ctx.answer(&json_text(&card.to_json()?))?;
+    let label = connection.label.as_str();
     if connection.tls == Tls::Unverified {
-        ctx.console.warn("the card does not say that certificates are left unchecked; whoever adds it verifies them");
+        ctx.console.warn(&format!(
+            "the card does not contain the setting `--verify-ssl false` of `{label}`; your colleagues' connections verify the certificate"
+        ));
     }
     if connection.proxy != Proxy::System {
-        ctx.console
-            .warn("the card does not carry the proxy; it belongs to this machine");
+        ctx.console.warn(&format!(
+            "the card does not contain the proxy of `{label}`, which is a setting of this machine"
+        ));
     }
     if matches!(connection.grant, Grant::User { pkce: false, .. }) {
-        ctx.console
-            .warn("the card does not say that PKCE is switched off; whoever adds it uses PKCE");
+        ctx.console.warn(&format!(
+            "the card does not contain the setting `--pkce false` of `{label}`; your colleagues' connections use PKCE"
+        ));
     }
     for der in &card.certificates {
         ctx.console.info(&format!(
-            "Whoever adds it must confirm this certificate; tell them its fingerprint by another way: {}",
+            "Your colleagues must confirm this certificate. Send them its SHA-256 fingerprint in another way: {}",
             http::fingerprint(der)
         ));
     }
     if card.grant.is_application() {
-        ctx.console
-            .info("It is an application's: whoever adds it needs the client secret, which the card does not carry.");
+        ctx.console.info(
+            "Your colleagues also need the application's client secret, which the card does not contain.",
+        );
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     Ok(())
 }
 
-/// Whether the keychain has the item; its complaint where it does not say.
+/// Whether the keychain has the item. The error is the keychain's message, if it did not answer.
 fn has(
     ctx: &CommandContext,
     store: &ConnectionStore,
@@ -120,21 +120,18 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
             (Some(at), what) => format!("{}: {what}", local(at, &ctx.system.zone)),
             (None, what) => what.to_owned(),
         });
-    let optional = [
+    let tags = Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty());
+    [
         ("User", status.username.clone()),
         ("Signed in until", status.refresh_expires_at.map(when)),
         ("Token until", status.access_expires_at.map(when)),
         ("Last failure", failure),
         ("Referer", connection.referer.clone()),
         ("CA copied from", connection.ca_source.clone()),
-        (
-            "Tags",
-            Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty()),
-        ),
-    ];
-    optional
-        .into_iter()
-        .filter_map(|(name, value)| value.map(|value| (name, value)))
+        ("Tags", tags),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// How it reaches the portal, and where it is stored.

@@ -1,4 +1,4 @@
-//! `connections use`: the connection that is used where none is named.
+//! `connections use`: chooses the connection that commands use if none is named.
 
 use clap::Args;
 
@@ -13,13 +13,13 @@ use crate::cli::CommandContext;
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth connections use prod", "make it the default"),
-    ("age-oauth connections use --unset", "have no default"),
+    ("age-oauth connections use --unset", "unset the default"),
 ]))]
 pub(in crate::cli) struct UseArgs {
     /// Label or ID
     #[arg(required_unless_present = "unset", add = labels())]
     name: Option<String>,
-    /// Have no default any more
+    /// Unset the default
     #[arg(long, conflicts_with = "name")]
     unset: bool,
     /// Print the default connection as one JSON object
@@ -31,11 +31,11 @@ pub(super) fn use_connection(ctx: &mut CommandContext, args: &UseArgs) -> Outcom
     let store = ctx.store()?;
     if args.unset {
         store.set_default(None)?;
-        return ctx.answer("[OK] No default connection any more.");
+        return ctx.answer("[OK] Unset the default connection.");
     }
     let connection = named(ctx, &store, args.name.as_ref())?;
     store.set_default(Some(&connection.id))?;
-    ctx.warn_of_override(&store, Some(&connection.id));
+    ctx.warn_about_override(&store, Some(&connection.id));
     if args.json {
         return ctx.answer_json(&ConnectionAnswer::of(&connection, Some(&connection.id)));
     }

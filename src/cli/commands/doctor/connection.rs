@@ -1,4 +1,4 @@
-//! One connection: its secrets, its sign-in, its portal.
+//! Checks of one connection: its secrets, its sign-in, its portal.
 
 use std::sync::Mutex;
 use std::thread;
@@ -23,7 +23,8 @@ use crate::session::{Session, TokenRequest};
 use crate::token::{Binding, ClientSecret, Tokens};
 use crate::util::lock;
 
-/// Looks at all, several at a time, and tells them in their order.
+/// Checks all connections, several at the same time. The findings are in the order of the
+/// connections.
 pub(super) fn check_all(
     doctor: &DoctorContext,
     connections: &[Connection],
@@ -31,7 +32,7 @@ pub(super) fn check_all(
 ) -> Vec<Finding> {
     let mut findings: Vec<Vec<Finding>> = connections
         .iter()
-        .map(|connection| at_rest(doctor, connection, usable))
+        .map(|connection| local_checks(doctor, connection, usable))
         .collect();
     if !doctor.offline {
         let next = Mutex::new(connections.iter().enumerate());
@@ -43,14 +44,14 @@ pub(super) fn check_all(
                     let Some((index, connection)) = taken else {
                         break;
                     };
-                    let seen = at_the_portal(doctor, connection, usable);
-                    lock(&found).push((index, seen));
+                    let remote = portal_checks(doctor, connection, usable);
+                    lock(&found).push((index, remote));
                 });
             }
         });
-        for (index, seen) in found.into_inner().unwrap_or_default() {
+        for (index, remote) in found.into_inner().unwrap_or_default() {
             if let Some(all) = findings.get_mut(index) {
-                all.extend(seen);
+                all.extend(remote);
             }
         }
     }
@@ -62,8 +63,8 @@ pub(super) fn check_all(
     findings.into_iter().flatten().collect()
 }
 
-/// What can be told without the portal.
-fn at_rest(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
+/// The checks that do not need the portal.
+fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
     let mut findings = Vec::new();
     if usable.contains(&connection.keychain) {
         for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
@@ -74,7 +75,7 @@ fn at_rest(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> 
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
             "certificates",
-            "they are not verified; whoever sits between you and the portal can read everything",
+            "the portal's certificate is not verified; anyone between you and the portal can read everything",
             format!(
                 "age-oauth connections edit {} --verify-ssl true",
                 connection_flag(connection)
@@ -85,26 +86,27 @@ fn at_rest(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> 
     findings
 }
 
-/// Whether an item is there, whole, and this connection's.
+/// Checks whether a keychain item exists, is intact, and belongs to this connection's portal and
+/// client ID.
 fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Option<Finding> {
     let application = connection.grant.is_application();
     let item = Item::of(connection, kind);
     let keychain = doctor.keychains.of(connection.keychain);
-    let (name, be, needed, mend) = match kind {
+    let (name, be, needed, hint) = match kind {
         ItemKind::ClientSecret => (
             "client secret",
             "is",
             application,
             format!(
                 "age-oauth connections edit {} --client-secret-stdin",
-                chosen_name(connection)
+                quoted_label(connection)
             ),
         ),
         ItemKind::Tokens => (
             "tokens",
             "are",
             !application && connection.status.signed_in_at.is_some(),
-            format!("age-oauth login -c {}", chosen_name(connection)),
+            format!("age-oauth login -c {}", quoted_label(connection)),
         ),
         // It exists only while the keychain itself is checked.
         ItemKind::Probe => return None,
@@ -112,14 +114,15 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     let record = match keychain.get(&item) {
         Ok(Some(record)) => record,
         Ok(None) => {
-            return needed.then(|| Finding::fail("secrets", format!("the {name} {be} gone"), mend));
+            return needed
+                .then(|| Finding::fail("secrets", format!("the {name} {be} missing"), hint));
         }
         Err(error) => {
             let damaged = matches!(
                 error.reason,
                 KeychainReason::Lost | KeychainReason::Ambiguous
             );
-            let finding = Finding::fail("secrets", format!("{name}: {error}"), mend);
+            let finding = Finding::fail("secrets", format!("{name}: {error}"), hint);
             return Some(if damaged {
                 finding.fix(Fix::Item(Box::new(connection.clone()), kind))
             } else {
@@ -133,22 +136,25 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
         ItemKind::Probe => return None,
     };
     Some(match binding {
-        None => Finding::fail("secrets", format!("the {name} {be} damaged"), mend)
+        None => Finding::fail("secrets", format!("the {name} {be} damaged"), hint)
             .fix(Fix::Item(Box::new(connection.clone()), kind)),
         Some(binding) if binding != Binding::of(connection) => Finding::fail(
             "secrets",
-            format!("the {name} of {} {be} there instead", binding.portal_url),
-            mend,
+            format!(
+                "the stored {name} {be} for another portal or client ID ({})",
+                binding.portal_url
+            ),
+            hint,
         ),
-        Some(_) => Finding::ok("secrets", format!("the {name} {be} there")),
+        Some(_) => Finding::ok("secrets", format!("the {name} {be} stored")),
     })
 }
 
-fn chosen_name(connection: &Connection) -> String {
+fn quoted_label(connection: &Connection) -> String {
     crate::cli::format::shell_quoted(connection.label.as_str())
 }
 
-/// How long the sign-in lives, by what is stored.
+/// Checks how long the sign-in still lives, from what is stored.
 fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
     if connection.grant.is_application() {
         return None;
@@ -156,47 +162,50 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
     let status = &connection.status;
     let now = doctor.context.now();
     let zone = &doctor.zone;
-    let login = format!("age-oauth login -c {}", chosen_name(connection));
+    let login = format!("age-oauth login -c {}", quoted_label(connection));
     let (Some(user), Some(end)) = (&status.username, status.refresh_expires_at) else {
-        return Some(Finding::fail("sign-in", "nobody is signed in", login));
+        return Some(Finding::fail("sign-in", "there is no sign-in", login));
     };
     if end <= now {
         return Some(Finding::fail(
             "sign-in",
-            format!("{user}; it ended {}", ago(end, now)),
+            format!("the sign-in of {user} expired {}", ago(end, now)),
             login,
         ));
     }
-    let message = format!("{user}; it ends {}", local_and_left(end, now, zone));
+    let message = format!("{user}, until {}", local_and_left(end, now, zone));
     let soon = policy::expires_soon(end, now);
     Some(match (soon, status.extendable) {
         (true, Some(false)) => Finding::warn("sign-in", message, login),
         (true, _) => Finding::warn(
             "sign-in",
             message,
-            format!("age-oauth refresh -c {} --now", chosen_name(connection)),
+            format!("age-oauth refresh -c {} --now", quoted_label(connection)),
         ),
         (false, _) => Finding::ok("sign-in", message),
     })
 }
 
-/// Which way out is taken.
+/// Checks which proxy is used.
 fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
     let url = Url::parse(connection.portal.as_str()).ok()?;
-    let mend = format!(
+    let hint = format!(
         "age-oauth connections edit {} --proxy URL|system|none",
-        chosen_name(connection)
+        quoted_label(connection)
     );
     match http::choose_proxy(&connection.proxy, &url, &doctor.context.environment) {
-        Ok(None) => unfollowed().map(|what| Finding::warn("proxy", what, mend)),
+        Ok(None) => ignored_settings().map(|what| Finding::warn("proxy", what, hint)),
         Ok(Some(proxy)) => {
-            let message = format!("{proxy}, by {}", proxy.source());
-            let here_alone = doctor.as_task && matches!(proxy.source(), ProxySource::Variable(_));
-            Some(if here_alone {
+            let message = format!("{proxy}, set by {}", proxy.source());
+            let may_be_missing =
+                doctor.as_task && matches!(proxy.source(), ProxySource::Variable(_));
+            Some(if may_be_missing {
                 Finding::warn(
                     "proxy",
-                    format!("{message}; a task has that variable only where it is set for all"),
-                    mend,
+                    format!(
+                        "{message}; a task sees this variable only if it is set for all processes"
+                    ),
+                    hint,
                 )
             } else {
                 Finding::ok("proxy", message)
@@ -213,19 +222,19 @@ fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
     }
 }
 
-/// Settings of the system that other programs follow and this one does not.
-fn unfollowed() -> Option<&'static str> {
+/// Proxy settings of the system that other programs use and this one ignores.
+fn ignored_settings() -> Option<&'static str> {
     if http::has_pac_file() {
-        return Some("none is used; the automatic configuration (PAC) of Windows is not followed");
+        return Some("none; age-oauth ignores the automatic proxy configuration (PAC) of Windows");
     }
     if cfg!(target_os = "macos") {
-        return Some("none is used; the proxies in System Settings are not followed");
+        return Some("none; age-oauth ignores the proxies in System Settings");
     }
     None
 }
 
-/// What only the portal can tell.
-fn at_the_portal(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
+/// The checks that ask the portal.
+fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
     let client = Http::new(
         &connection.portal,
         &connection.tls,
@@ -251,7 +260,7 @@ fn at_the_portal(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
             return vec![Finding::error(check, &error.about(label))];
         }
     };
-    let mut findings = vec![reached(connection, &info)];
+    let mut findings = vec![portal_info(connection, &info)];
     let now = doctor.context.now();
     findings.extend(clock(&info, now));
     if connection.tls != Tls::Unverified {
@@ -267,7 +276,7 @@ fn at_the_portal(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
     findings
 }
 
-fn reached(connection: &Connection, info: &PortalInfo) -> Finding {
+fn portal_info(connection: &Connection, info: &PortalInfo) -> Finding {
     let name = info.name.as_deref().unwrap_or("a portal without a name");
     Finding::ok(
         "portal",
@@ -278,16 +287,16 @@ fn reached(connection: &Connection, info: &PortalInfo) -> Finding {
 fn clock(info: &PortalInfo, now: Timestamp) -> Option<Finding> {
     let ahead = now.duration_since(info.clock?).as_secs();
     if ahead.abs() <= MAX_CLOCK_DIFFERENCE.as_secs() {
-        return Some(Finding::ok("clock", "it agrees with the portal's"));
+        return Some(Finding::ok("clock", "it agrees with the portal's clock"));
     }
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
     Some(Finding::warn(
         "clock",
         format!(
-            "this machine is {} {direction} the portal",
+            "this machine's clock is {} {direction} the portal's",
             humanize(ahead.abs())
         ),
-        "set this machine's clock",
+        "set the clock of this machine",
     ))
 }
 
@@ -301,18 +310,19 @@ fn certificate(facts: &CertificateFacts, now: Timestamp) -> Finding {
         Ok(left) if left <= CERTIFICATE_EXPIRES_SOON.as_secs() => Finding::warn(
             "certificates",
             message,
-            "tell the portal's administrator that it ends soon",
+            "ask the portal's administrator to renew the certificate, which expires soon",
         ),
         _ => Finding::ok("certificates", message),
     }
 }
 
-/// Whether the portal knows the client id and the redirect URI: it says so on the page that a browser would be shown.
+/// Checks whether the portal knows the client ID and the redirect URI: if not, its sign-in page
+/// says so.
 fn registration(client: &Http, connection: &Connection) -> Finding {
     let edit = |flag: &str| {
         format!(
             "age-oauth connections edit {} {flag}",
-            chosen_name(connection)
+            quoted_label(connection)
         )
     };
     let page = SignInAttempt::begin(connection, &SignInOptions::default())
@@ -341,13 +351,13 @@ fn registration(client: &Http, connection: &Connection) -> Finding {
         Ok((status, _)) => Finding::new(
             "registration",
             Severity::Warn,
-            format!("the sign-in page answers {status}"),
+            format!("the sign-in page answers with HTTP status {status}"),
         ),
         Err(error) => Finding::error("registration", &error.about(connection.label.as_str())),
     }
 }
 
-/// Whether the portal honours the token, by its own word.
+/// Checks whether the portal accepts the token, and for whom.
 fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
     let session = Session::new(
         doctor.store.clone(),
@@ -355,23 +365,23 @@ fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
         doctor.keychains.of(connection.keychain),
         doctor.context.clone(),
     );
-    // A stored token says nothing of the client secret that the next one needs.
-    let minted = if connection.grant.is_application() {
-        let want = TokenRequest {
+    // An application's cached token does not prove that its client secret still works.
+    let renewed = if connection.grant.is_application() {
+        let request = TokenRequest {
             force: true,
             ..TokenRequest::default()
         };
-        session.access_token(&want).map(|_| ())
+        session.access_token(&request).map(|_| ())
     } else {
         Ok(())
     };
-    match minted.and_then(|()| session.whoami()) {
+    match renewed.and_then(|()| session.whoami()) {
         Ok(Identity::User { username }) => {
-            Finding::ok("token", format!("the portal knows it as {username}'s"))
+            Finding::ok("token", format!("the portal accepts it, for {username}"))
         }
         Ok(Identity::Application(info)) => Finding::ok(
             "token",
-            format!("the portal knows it as the application {}'s", info.title),
+            format!("the portal accepts it, for the application {}", info.title),
         ),
         Err(error) => Finding::error("token", &error),
     }

@@ -1,4 +1,4 @@
-//! What is the machine's, not one connection's: the program, the store, the keychains.
+//! Checks of the machine: the program, the connection store, the keychains.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,10 @@ use crate::keychain::{Item, ItemKind};
 use crate::secret::Secret;
 use crate::store::{Listing, Plaintext, Selector};
 
-/// The keychains that answered.
+/// The keychains that passed their check.
 pub(super) type Usable = Vec<KeychainKind>;
 
-/// Which program this is, whether it is the one that a shell finds, and what the environment says.
+/// Checks which program this is, whether a shell finds the same one, and what the environment sets.
 pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
     let environment = &doctor.context.environment;
@@ -36,15 +36,15 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
         Some(first) => Finding::warn(
             "program",
             format!(
-                "{shown}, version {version}; but `age-oauth` alone starts {}{}",
+                "{shown}, version {version}; but a shell starts {} for `age-oauth`{}",
                 first.display(),
                 if is_python(&first) {
-                    ", which is the Python package's"
+                    " (the Python package's program)"
                 } else {
                     ""
                 }
             ),
-            "remove that one, or put this one's folder before it on PATH",
+            "remove the other program, or put the folder of this one before it on PATH",
         ),
         None => Finding::ok(
             "program",
@@ -57,7 +57,7 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
             Ok(_) => Finding::ok(
                 "environment",
                 format!(
-                    "{} chooses `{name}` before any default",
+                    "{} selects `{name}` in place of the default",
                     env::AGE_OAUTH_CONNECTION
                 ),
             ),
@@ -79,7 +79,7 @@ fn same_file(one: Option<&Path>, other: Option<&Path>) -> bool {
     real(one).is_some_and(|path| Some(path) == real(other))
 }
 
-/// A script that Python runs, or one of the small programs that pip makes on Windows.
+/// A script that Python runs, or one of the small programs that pip creates on Windows.
 fn is_python(path: &Path) -> bool {
     use std::io::Read;
     let mut start = Vec::new();
@@ -89,13 +89,13 @@ fn is_python(path: &Path) -> bool {
     read.is_ok() && (has(b"python") && (start.starts_with(b"#!") || has(b"__main__")))
 }
 
-/// Whether the store is there, and whether others can see into it.
+/// Checks whether the store exists, and whether other users can read it.
 pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
     let root = doctor.store.root();
     if !root.exists() {
         return vec![Finding::warn(
             "store",
-            format!("{} is not there yet", root.display()),
+            format!("{} does not exist yet", root.display()),
             "age-oauth connections add",
         )];
     }
@@ -103,7 +103,7 @@ pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
         Ok(open) if open.is_empty() => {
             vec![Finding::ok(
                 "store",
-                format!("{}, for you alone", root.display()),
+                format!("{}; only you can read it", root.display()),
             )]
         }
         Ok(open) => {
@@ -115,7 +115,7 @@ pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
             vec![Finding::fail(
                 "store",
                 format!(
-                    "others may see {} of its files or folders: {} …",
+                    "other users can read {} of its files or folders: {} …",
                     open.len(),
                     shown.join(", ")
                 ),
@@ -127,7 +127,8 @@ pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
     }
 }
 
-/// Whether what leads to connections leads there.
+/// Checks whether every connection can be read and is found by its label, and whether the default
+/// connection exists.
 pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
     let mut findings = Vec::new();
     for error in &listing.broken {
@@ -139,25 +140,25 @@ pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
         findings.push(Finding::warn(
             "store",
             format!(
-                "`{}` belongs to the Python package; its secrets are in a plain file",
+                "`{}` belongs to the Python package; its secrets are stored in plain text",
                 old.label
             ),
             format!("import it: {}", Plaintext::IMPORT),
         ));
     }
-    let astray = listing.connections.iter().filter(|connection| {
+    let lost = listing.connections.iter().filter(|connection| {
         let selector = Selector::Name(connection.label.to_string());
         doctor
             .store
             .find(&selector)
             .map_or(true, |found| found.id != connection.id)
     });
-    let astray: Vec<_> = astray.map(|connection| connection.label.as_str()).collect();
-    if !astray.is_empty() {
+    let lost: Vec<_> = lost.map(|connection| connection.label.as_str()).collect();
+    if !lost.is_empty() {
         findings.push(
             Finding::fail(
                 "labels",
-                format!("not found by their labels: {}", astray.join(", ")),
+                format!("not found by their labels: {}", lost.join(", ")),
                 "age-oauth doctor --fix",
             )
             .fix(Fix::Labels),
@@ -167,7 +168,7 @@ pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
         Ok(Some(id)) if doctor.store.load(&id).is_err() => findings.push(
             Finding::warn(
                 "default",
-                format!("it leads to `{id}`, which is not there"),
+                format!("the default connection `{id}` does not exist"),
                 "age-oauth connections use NAME",
             )
             .fix(Fix::Default),
@@ -178,21 +179,22 @@ pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
     findings
 }
 
-/// Writes, reads and deletes an item in each keychain that a connection uses or a new one would.
+/// Writes, reads and deletes an item in each keychain that a connection uses or a new one would
+/// use.
 pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Finding>, Usable) {
-    let usual = default_keychain(&doctor.context.environment).unwrap_or_default();
+    let default = default_keychain(&doctor.context.environment).unwrap_or_default();
     let uses = |kind| listing.connections.iter().any(|one| one.keychain == kind);
     let mut findings = Vec::new();
     let mut usable = Vec::new();
     for &kind in KeychainKind::ALL {
-        if !uses(kind) && (kind != usual || !listing.connections.is_empty()) {
+        if !uses(kind) && (kind != default || !listing.connections.is_empty()) {
             continue;
         }
         match probe(doctor, kind) {
             Ok(name) => {
                 findings.push(Finding::ok(
                     "keychain",
-                    format!("{name}: written, read, deleted"),
+                    format!("{name}: an item was written, read and deleted"),
                 ));
                 usable.push(kind);
                 findings.extend(orphans(doctor, kind, listing));
@@ -203,7 +205,7 @@ pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Findi
                 let mut finding = Finding::error("keychain", &error);
                 if doctor.as_task && reason != KeychainReason::Mismatch {
                     finding = finding.hint(
-                        "a task without a desktop session keeps its secrets in the vault: age-oauth connections edit NAME --keychain vault",
+                        "a task without a desktop session needs its secrets in the vault: age-oauth connections edit NAME --keychain vault",
                     );
                 }
                 findings.push(finding);
@@ -219,7 +221,7 @@ fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, Key
     let item = Item::new(id, "doctor", ItemKind::Probe);
     let written = keychain.set(&item, &Secret::new("probe".to_owned()));
     let read = written.and_then(|()| keychain.get(&item));
-    // Also where reading failed: nothing of this stays.
+    // Delete the item even if reading it failed.
     let deleted = keychain.delete(&item);
     let same = read?.is_some_and(|secret| secret.matches("probe"));
     deleted?;
@@ -233,7 +235,7 @@ fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, Key
     ))
 }
 
-/// Items of the service that belong to no connection here.
+/// Reports keychain items of this program that do not belong to a connection in this store.
 fn orphans(doctor: &DoctorContext, kind: KeychainKind, listing: &Listing) -> Option<Finding> {
     let accounts = doctor.keychains.of(kind).accounts().ok()?;
     let known = |item: &Item| {
@@ -256,7 +258,7 @@ fn orphans(doctor: &DoctorContext, kind: KeychainKind, listing: &Listing) -> Opt
         Finding::warn(
             "keychain",
             format!(
-                "{} of its items belong to no connection of this store: {}",
+                "{} of its items do not belong to a connection of this store: {}",
                 items.len(),
                 names.join(", ")
             ),
@@ -266,7 +268,7 @@ fn orphans(doctor: &DoctorContext, kind: KeychainKind, listing: &Listing) -> Opt
     )
 }
 
-/// Programs of the system that a mend names, where they are.
+/// The path of this program.
 pub(super) fn own_path() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| "age-oauth".into())
 }

@@ -1,5 +1,5 @@
-//! `doctor`: looks at everything that a sign-in rests on, and says of each thing what mends it. It works where the store or
-//! the keychain does not, since that is when it is needed.
+//! `doctor`: checks everything that a sign-in depends on, and shows for each problem how to fix it.
+//! It also works if the store or the keychain does not, because that is when it is needed.
 
 mod connection;
 mod machine;
@@ -24,7 +24,7 @@ use crate::manage;
 use crate::policy::command_line::{DOCTOR_KEYCHAIN_TIMEOUT, DOCTOR_TIMEOUT};
 use crate::store::{ConnectionStore, Selector};
 
-/// One thing that was looked at.
+/// The result of one check.
 struct Finding {
     check: &'static str,
     connection: Option<String>,
@@ -32,7 +32,7 @@ struct Finding {
     message: String,
     /// What to run or do next.
     hint: Option<String>,
-    /// What `--fix` can do about it.
+    /// What `--fix` can do about it; `None` if a person must fix it.
     fix: Option<Fix>,
 }
 
@@ -60,7 +60,8 @@ impl Finding {
         Self::new(check, Severity::Fail, message).hint(hint)
     }
 
-    /// What the library says went wrong, with the hint that the command itself would give.
+    /// A check that failed with an error of the library. Has the same hint as a command that fails
+    /// with this error.
     fn error(check: &'static str, error: &Error) -> Self {
         let mut message = error.to_string();
         for cause in causes(error) {
@@ -95,45 +96,45 @@ impl Finding {
     }
 }
 
-/// What can be mended from here.
+/// What `--fix` can do.
 #[derive(Clone)]
 enum Fix {
-    /// Files and folders that others may see.
+    /// Restrict files and folders that other users can read to the owner.
     Private,
-    /// The index of labels.
+    /// Rebuild the index of labels.
     Labels,
-    /// A default that leads nowhere.
+    /// Unset a default connection that does not exist.
     Default,
-    /// Items that belong to no connection of this store.
+    /// Delete keychain items that do not belong to a connection of this store.
     Orphans(KeychainKind, Vec<Item>),
-    /// An item that cannot be read, or of which there are several.
+    /// Delete a damaged keychain item, or all but the newest usable one of several.
     Item(Box<Connection>, ItemKind),
 }
 
 impl Fix {
     fn question(&self) -> String {
         match self {
-            Self::Private => "Take other users' access to the store away?".into(),
-            Self::Labels => "Write the index of labels anew?".into(),
-            Self::Default => "Forget the default?".into(),
+            Self::Private => "Remove other users' access to the connection store?".into(),
+            Self::Labels => "Rebuild the index of labels?".into(),
+            Self::Default => "Unset the default connection?".into(),
             Self::Orphans(_, items) => format!(
-                "Delete {} from the keychain? Another store ({}) may need them",
+                "Another connection store ({}) may need these keychain items. Delete them: {}?",
+                env::AGE_OAUTH_HOME,
                 items
                     .iter()
                     .map(Item::account)
                     .collect::<Vec<_>>()
-                    .join(", "),
-                env::AGE_OAUTH_HOME
+                    .join(", ")
             ),
             Self::Item(connection, kind) => format!(
-                "Delete what cannot be used of the item {}? The newest that can be stays",
+                "Delete the damaged keychain item {}, and keep the newest one that can be used?",
                 Item::of(connection, *kind).account()
             ),
         }
     }
 }
 
-/// What the examination works with.
+/// What every check works with.
 struct DoctorContext {
     zone: Zone,
     selector: Option<Selector>,
@@ -145,7 +146,7 @@ struct DoctorContext {
     as_task: bool,
 }
 
-/// Look for problems, and say how to fix each
+/// Find problems, and show how to fix them
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth doctor", "check everything"),
@@ -162,7 +163,7 @@ pub(in crate::cli) struct DoctorArgs {
     /// Check as a scheduled task does: no terminal, no desktop session, no prompt
     #[arg(long)]
     as_task: bool,
-    /// Ask no portal
+    /// Do not ask any portal
     #[arg(long)]
     offline: bool,
     /// Print one JSON object
@@ -172,7 +173,7 @@ pub(in crate::cli) struct DoctorArgs {
 
 pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Outcome {
     let store = ctx.store()?;
-    let context = surroundings(ctx, args.as_task);
+    let context = check_context(ctx, args.as_task);
     let keychains = match &ctx.system.keychain {
         Some(keychain) => Keychains::fixed(std::sync::Arc::clone(keychain)),
         None => Keychains::new(
@@ -192,12 +193,12 @@ pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Out
         offline: args.offline,
         as_task: args.as_task,
     });
-    tell(ctx, &findings, args.json)?;
+    print_findings(ctx, &findings, args.json)?;
     let mut failed = findings.iter().any(|one| one.severity == Severity::Fail);
     if args.fix {
-        let mended = mend(ctx, &store, &findings, args)?;
-        let left = |one: &&Finding| one.severity == Severity::Fail && one.fix.is_none();
-        failed = findings.iter().filter(left).count() > 0 || (failed && !mended);
+        let all_fixed = fix_findings(ctx, &store, &findings, args)?;
+        let unfixable = |one: &Finding| one.severity == Severity::Fail && one.fix.is_none();
+        failed = findings.iter().any(unfixable) || (failed && !all_fixed);
     }
     if failed {
         return Err(Failure::Multiple {
@@ -207,8 +208,9 @@ pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Out
     Ok(())
 }
 
-/// Bounded in time; with `--as-task` without what a desktop session brings.
-fn surroundings(ctx: &CommandContext, as_task: bool) -> Context {
+/// The context of the command with a time limit, and with `--as-task` without the desktop session's
+/// D-Bus address.
+fn check_context(ctx: &CommandContext, as_task: bool) -> Context {
     let mut overrides = Vec::new();
     if ctx
         .context
@@ -222,7 +224,7 @@ fn surroundings(ctx: &CommandContext, as_task: bool) -> Context {
         ));
     }
     if as_task {
-        overrides.extend(task::bus());
+        overrides.extend(task::dbus_address());
     }
     Context {
         deadline: Deadline::after(ctx.context.deadline.bound(DOCTOR_TIMEOUT)),
@@ -234,7 +236,7 @@ fn surroundings(ctx: &CommandContext, as_task: bool) -> Context {
 fn run_checks(doctor: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
     if doctor.as_task {
-        findings.extend(task::look(doctor));
+        findings.extend(task::checks(doctor));
     }
     findings.extend(machine::program(doctor));
     findings.extend(machine::store(doctor));
@@ -248,7 +250,7 @@ fn run_checks(doctor: &DoctorContext) -> Vec<Finding> {
     findings.extend(machine::index(doctor, &listing));
     let (keychains, usable) = machine::keychains(doctor, &listing);
     findings.extend(keychains);
-    let connection_flag: Vec<Connection> = match &doctor.selector {
+    let connections: Vec<Connection> = match &doctor.selector {
         None => listing.connections,
         Some(selector) => match doctor.store.find(selector) {
             Ok(connection) => vec![connection],
@@ -258,11 +260,11 @@ fn run_checks(doctor: &DoctorContext) -> Vec<Finding> {
             }
         },
     };
-    findings.extend(connection::check_all(doctor, &connection_flag, &usable));
+    findings.extend(connection::check_all(doctor, &connections, &usable));
     findings
 }
 
-fn tell(ctx: &mut CommandContext, findings: &[Finding], json: bool) -> Outcome {
+fn print_findings(ctx: &mut CommandContext, findings: &[Finding], json: bool) -> Outcome {
     let count = |severity| {
         findings
             .iter()
@@ -293,7 +295,7 @@ fn tell(ctx: &mut CommandContext, findings: &[Finding], json: bool) -> Outcome {
             ctx.answer(&format!("     hint: {}", escape(hint)))?;
         }
     }
-    ctx.answer(&format!("{ok} ok, {warn} to look at, {fail} failed"))
+    ctx.answer(&format!("{ok} ok, {warn} with warnings, {fail} failed"))
 }
 
 impl CommandContext {
@@ -313,40 +315,41 @@ impl CommandContext {
     }
 }
 
-/// Mends what was found, each after a yes; whether all that failed and can be mended was.
-fn mend(
+/// Fixes what can be fixed, each after a confirmation. Returns whether everything that failed and
+/// can be fixed is fixed now.
+fn fix_findings(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
     findings: &[Finding],
     args: &DoctorArgs,
 ) -> Result<bool, Failure> {
-    if !args.yes && !ctx.person() {
+    if !args.yes && !ctx.can_ask() {
         return Err(Failure::usage_hint(
-            "mending must be confirmed, and nobody can be asked",
+            "--fix must be confirmed, and there is no terminal to ask on",
             "give --yes",
         ));
     }
     let mut all = true;
     for finding in findings {
         let Some(fix) = &finding.fix else { continue };
-        // Another store may need what this one does not know: that is never done without a person.
-        let theirs = matches!(fix, Fix::Orphans(..));
-        let confirmed = if args.yes && !theirs {
+        // Another connection store may need these items, so --yes is not enough to delete them.
+        let may_be_needed = matches!(fix, Fix::Orphans(..));
+        let confirmed = if args.yes && !may_be_needed {
             true
         } else {
-            ctx.person() && ctx.system.ask.confirm(&fix.question(), !theirs)?
+            ctx.can_ask() && ctx.system.ask.confirm(&fix.question(), !may_be_needed)?
         };
         if !confirmed {
             all &= finding.severity != Severity::Fail;
             continue;
         }
         if apply(ctx, store, fix)? {
-            ctx.console.info(&format!("[OK] mended: {}", finding.check));
+            ctx.console.info(&format!("[OK] Fixed: {}", finding.check));
         } else {
             all = false;
             let hint = finding.hint.as_deref().unwrap_or_default();
             ctx.console.info(&format!(
-                "Deleted, since nothing of it could be used; next: {}",
+                "Deleted, because it could not be used. Next: {}",
                 escape(hint)
             ));
         }
@@ -354,7 +357,7 @@ fn mend(
     Ok(all)
 }
 
-/// Whether nothing is left to do.
+/// Returns whether the problem is fixed; `false` if a person must do the rest.
 fn apply(ctx: &CommandContext, store: &ConnectionStore, fix: &Fix) -> Result<bool, Failure> {
     match fix {
         Fix::Private => store.restrict_to_owner()?,
@@ -370,8 +373,7 @@ fn apply(ctx: &CommandContext, store: &ConnectionStore, fix: &Fix) -> Result<boo
         }
         Fix::Item(connection, kind) => {
             let keychain = ctx.keychains(store).of(connection.keychain);
-            let stayed = manage::repair_item(keychain.as_ref(), connection, *kind)?;
-            return Ok(stayed);
+            return Ok(manage::repair_item(keychain.as_ref(), connection, *kind)?);
         }
     }
     Ok(true)

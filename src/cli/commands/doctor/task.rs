@@ -1,11 +1,11 @@
-//! Tonight's scheduled task: what it will find that is otherwise than at a desk.
+//! Checks for `--as-task`: what a scheduled task finds that differs from a desktop session.
 
 use std::ffi::OsString;
 
 use super::{machine, DoctorContext, Finding};
 use crate::env;
 
-/// Variables that a shell's profile may set and a task does not have.
+/// Variables that a shell's profile may set, but that a task does not see.
 const VARIABLES: [&str; 7] = [
     env::AGE_OAUTH_HOME,
     env::AGE_OAUTH_KEYCHAIN,
@@ -16,8 +16,8 @@ const VARIABLES: [&str; 7] = [
     env::SSL_CERT_FILE,
 ];
 
-/// Where a task looks for a D-Bus session: not in the variable of a desktop session, but in the place of the user's own.
-pub(super) fn bus() -> Option<(String, OsString)> {
+/// The D-Bus address that a task uses: that of the user's bus, in place of the desktop session's.
+pub(super) fn dbus_address() -> Option<(String, OsString)> {
     #[cfg(all(unix, not(target_os = "macos")))]
     {
         use std::os::unix::fs::MetadataExt;
@@ -29,7 +29,7 @@ pub(super) fn bus() -> Option<(String, OsString)> {
     None
 }
 
-pub(super) fn look(doctor: &DoctorContext) -> Vec<Finding> {
+pub(super) fn checks(doctor: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
     let set: Vec<_> = VARIABLES
         .into_iter()
@@ -38,15 +38,18 @@ pub(super) fn look(doctor: &DoctorContext) -> Vec<Finding> {
     if !set.is_empty() {
         findings.push(Finding::warn(
             "task",
-            format!("set here, and perhaps not for a task: {}", set.join(", ")),
-            "set them in the task's own definition",
+            format!(
+                "set in this session, but perhaps not for a task: {}",
+                set.join(", ")
+            ),
+            "set them in the definition of the task",
         ));
     }
     if cfg!(windows) {
         findings.push(logon(doctor));
         findings.push(Finding::ok(
             "task",
-            format!("to look once as a task does: {}", schtasks()),
+            format!("to run these checks once as a task: {}", schtasks()),
         ));
     }
     findings
@@ -57,23 +60,23 @@ fn logon(doctor: &DoctorContext) -> Finding {
     match Logon::of(&doctor.logon_groups) {
         Some(Logon::Batch) => Finding::ok(
             "task",
-            "this is a batch logon; with a stored password it reads Credential Manager, without one (S4U) it does not",
+            "this is a batch logon; it can read Credential Manager if the task stores the password, and cannot without it (S4U)",
         ),
         Some(Logon::Interactive) => Finding::ok(
             "task",
-            "this is an interactive logon; \"Run only when user is logged on\" reads the same Credential Manager",
+            "this is an interactive logon; a task with \"Run only when user is logged on\" reads the same Credential Manager",
         ),
         Some(Logon::Service) => Finding::warn(
             "task",
-            "this is a service logon; a service's account has a Credential Manager of its own",
+            "this is a service logon; the account of the service has its own Credential Manager",
             "sign in as that account, or use the vault: age-oauth connections edit NAME --keychain vault",
         ),
         Some(Logon::Network) => Finding::warn(
             "task",
-            "this is a network logon (SSH, WinRM); it has no credential set (error 1312)",
+            "this is a network logon (SSH, WinRM), which cannot use Credential Manager (error 1312)",
             "age-oauth connections edit NAME --keychain vault",
         ),
-        None => Finding::ok("task", "Windows does not say how this process was logged on"),
+        None => Finding::ok("task", "Windows does not report how this process was logged on"),
     }
 }
 
@@ -86,7 +89,8 @@ enum Logon {
 }
 
 impl Logon {
-    /// By the identifiers of the groups; a batch logon may be in others' company.
+    /// By the identifiers of the groups. A batch logon can be in the other groups, too, so it is
+    /// looked for first.
     fn of(groups: &str) -> Option<Self> {
         let is_in = |sid: &str| {
             groups
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_logon_is_told_by_its_groups_and_not_by_longer_names() {
+    fn the_logon_type_follows_from_whole_group_identifiers() {
         let line = |sid: &str| format!("\"NT-AUTORITÄT\\X\",\"Gruppe\",\"{sid}\",\"\"\r\n");
         for (sid, logon) in [
             ("S-1-5-3", Some(Logon::Batch)),

@@ -1,5 +1,5 @@
-//! `status`: every connection's sign-in, token, last use and last failure, from what is stored. Asks no portal, and no
-//! keychain unless told to.
+//! `status`: every connection's sign-in, token, last use and last failure, from what is stored.
+//! Does not ask a portal, and asks the keychain only with `--keychain`.
 
 mod problem;
 
@@ -27,7 +27,7 @@ use crate::store::{Listing, Plaintext};
 struct Row {
     connection: Connection,
     sign_in: SignInState,
-    /// Whether the keychain has what a renewal needs, where it was asked.
+    /// Whether the keychain has what a renewal needs; `None` if it was not asked.
     stored: Option<Result<bool, KeychainError>>,
     failure: Option<LastFailure>,
 }
@@ -35,20 +35,20 @@ struct Row {
 struct LastFailure {
     at: Option<Timestamp>,
     what: String,
-    /// A token was renewed since.
-    over: bool,
+    /// Whether a token was renewed since.
+    recovered: bool,
 }
 
 /// Show who is signed in until when, and what failed last, without asking a portal
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth status", "every connection"),
-    ("age-oauth status --check --within 7d", &format!("for a monitor: code {} if a sign-in ends within a week", ExitCode::SignInNeeded.number())),
-    ("age-oauth status -c prod --keychain", "also look whether the keychain has its secrets"),
+    ("age-oauth status --check --within 7d", &format!("for a monitor: code {} if a sign-in expires in a week", ExitCode::SignInNeeded.number())),
+    ("age-oauth status -c prod --keychain", "also check the keychain"),
 ]))]
 pub(in crate::cli) struct StatusArgs {
     #[arg(long, help = format!(
-        "End with exit code {} if a sign-in is missing, has ended, or ends soon",
+        "End with exit code {} if a sign-in is missing, has expired, or expires soon",
         ExitCode::SignInNeeded.number()
     ))]
     check: bool,
@@ -59,7 +59,7 @@ pub(in crate::cli) struct StatusArgs {
         help = with_default("What \"soon\" means", &words(default_within()))
     )]
     within: Option<Duration>,
-    /// Also look into the keychain: whether the tokens and client secrets are there
+    /// Also check whether the keychain has the tokens and client secrets
     #[arg(long)]
     keychain: bool,
     /// Print one JSON array
@@ -83,7 +83,7 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
             only
         }
     };
-    ctx.warn_of_override(&store, default.as_ref());
+    ctx.warn_about_override(&store, default.as_ref());
     let mut failures = Vec::new();
     for error in listing.broken {
         if args.check {
@@ -93,7 +93,7 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
         }
     }
     if listing.connections.is_empty() && listing.plaintext.is_empty() && failures.is_empty() {
-        return nothing(ctx, args);
+        return no_connections(ctx, args);
     }
     let mut rows: Vec<Row> = listing
         .connections
@@ -116,12 +116,13 @@ pub(in crate::cli) fn status(ctx: &mut CommandContext, args: &StatusArgs) -> Out
     if args.json {
         return Ok(());
     }
-    let text = picture(ctx, &rows, &listing.plaintext, default.as_ref());
+    let text = report(ctx, &rows, &listing.plaintext, default.as_ref());
     ctx.answer(text.trim_end())
 }
 
-/// A check of nothing finds nothing good: perhaps this is another user's store, or an empty one by mistake.
-fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
+/// With `--check`, it is an error if there are no connections: this may be another user's store, or
+/// the wrong folder.
+fn no_connections(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
     if args.json {
         ctx.answer_json_array::<StatusAnswer>(&[])?;
     }
@@ -133,7 +134,7 @@ fn nothing(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
         .into());
     }
     ctx.console
-        .info("No connections; add one: age-oauth connections add");
+        .info("There are no connections; add one: age-oauth connections add");
     Ok(())
 }
 
@@ -156,7 +157,8 @@ impl Row {
             LastFailure {
                 at,
                 what: what.to_owned(),
-                over: at.is_some_and(|at| connection.last_used_at.is_some_and(|used| used > at)),
+                recovered: at
+                    .is_some_and(|at| connection.last_used_at.is_some_and(|used| used > at)),
             }
         });
         Self {
@@ -167,8 +169,8 @@ impl Row {
         }
     }
 
-    /// Which secret a renewal cannot do without.
-    fn needed(&self) -> ItemKind {
+    /// The keychain item that a renewal needs.
+    fn needed_item(&self) -> ItemKind {
         if self.sign_in == SignInState::Application {
             ItemKind::ClientSecret
         } else {
@@ -176,7 +178,7 @@ impl Row {
         }
     }
 
-    fn take_answer(&mut self, answer: Result<bool, KeychainError>) {
+    fn set_stored(&mut self, answer: Result<bool, KeychainError>) {
         let signed_in = matches!(self.sign_in, SignInState::Good | SignInState::EndsSoon);
         if signed_in && answer == Ok(false) {
             self.sign_in = SignInState::Gone;
@@ -213,7 +215,11 @@ impl Row {
             (SignInState::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
             (SignInState::Ended, Some(end)) => (
                 self.username(),
-                format!("ended {} ({})", local(end, &ctx.system.zone), ago(end, now)),
+                format!(
+                    "expired {} ({})",
+                    local(end, &ctx.system.zone),
+                    ago(end, now)
+                ),
             ),
             (_, Some(end)) => (self.username(), local_and_left(end, now, &ctx.system.zone)),
         };
@@ -221,16 +227,16 @@ impl Row {
         if let Some(stored) = &self.stored {
             keychain.push_str(match stored {
                 Ok(true) => ": stored",
-                Ok(false) => ": nothing",
+                Ok(false) => ": not stored",
                 Err(error) => match error.reason {
                     KeychainReason::Locked => ": locked",
                     KeychainReason::Missing => ": not available",
-                    KeychainReason::Timeout => ": no answer",
+                    KeychainReason::Timeout => ": no response",
                     _ => ": unusable",
                 },
             });
         }
-        let failed = self.worth_telling(now).map_or_else(String::new, |failure| {
+        let failed = self.shown_failure(now).map_or_else(String::new, |failure| {
             failure
                 .at
                 .map_or_else(|| "yes".to_owned(), |at| ago(at, now))
@@ -259,13 +265,13 @@ impl Row {
         )
     }
 
-    /// A failure that still stands, or is recent.
-    fn worth_telling(&self, now: Timestamp) -> Option<&LastFailure> {
+    /// The last failure, unless a token was renewed since and the failure is old.
+    fn shown_failure(&self, now: Timestamp) -> Option<&LastFailure> {
         self.failure.as_ref().filter(|failure| {
             let recent = failure.at.is_some_and(|at| {
                 now.duration_since(at) <= policy::command_line::PAST_FAILURE_SHOWN
             });
-            recent || !failure.over
+            recent || !failure.recovered
         })
     }
 }
@@ -274,30 +280,31 @@ fn mark(is_default: bool) -> String {
     if is_default { "*" } else { "" }.to_owned()
 }
 
-/// Looks whether the secrets are there. A keychain that does not answer is not asked again for each connection.
+/// Asks the keychains whether they have the secrets. A keychain that does not answer is asked only
+/// once, not for each connection.
 fn ask_keychains(rows: &mut [Row], keychains: &Keychains) {
-    let mut silent = Vec::new();
+    let mut unavailable = Vec::new();
     for row in rows {
         let kind = row.connection.keychain;
-        let known = silent.iter().find(|(silent, _)| *silent == kind);
+        let known = unavailable.iter().find(|(one, _)| *one == kind);
         let answer = match known {
             Some((_, error)) => Err(KeychainError::clone(error)),
             None => keychains
                 .of(kind)
-                .get(&Item::of(&row.connection, row.needed()))
+                .get(&Item::of(&row.connection, row.needed_item()))
                 .map(|secret| secret.is_some()),
         };
         if let (None, Err(error)) = (known, &answer) {
             use KeychainReason::{Locked, Missing, Timeout};
             if matches!(error.reason, Locked | Missing | Timeout) {
-                silent.push((kind, error.clone()));
+                unavailable.push((kind, error.clone()));
             }
         }
-        row.take_answer(answer);
+        row.set_stored(answer);
     }
 }
 
-/// Tells every problem, each with what to run; the worst one is the code.
+/// Prints every problem with its hint. The worst one gives the exit code.
 fn check(
     ctx: &mut CommandContext,
     args: &StatusArgs,
@@ -320,15 +327,18 @@ fn check(
     if !args.json {
         let text = if !bad.is_empty() {
             format!(
-                "{} of {} need a look: {}",
+                "Attention needed for {} of {} connections: {}",
                 bad.len(),
                 rows.len(),
                 bad.join(", ")
             )
         } else if worst == ExitCode::Done {
-            all_well(ctx, rows)
+            all_good(ctx, rows)
         } else {
-            format!("{} are good; others cannot be read", rows.len())
+            format!(
+                "{} are good; others could not be read",
+                connections(rows.len())
+            )
         };
         ctx.answer(&text)?;
     }
@@ -338,25 +348,32 @@ fn check(
     }
 }
 
-fn all_well(ctx: &CommandContext, rows: &[Row]) -> String {
+fn all_good(ctx: &CommandContext, rows: &[Row]) -> String {
     let ends = rows
         .iter()
         .filter(|row| row.sign_in == SignInState::Good)
         .filter_map(|row| Some((row.connection.status.refresh_expires_at?, row)))
         .min_by_key(|(end, _)| *end);
-    let count = rows.len();
+    let count = connections(rows.len());
+    let good = if rows.len() == 1 { "is" } else { "are" };
     match ends {
         Some((end, row)) => format!(
-            "[OK] All is well with {count}; the first sign-in to end is {}, {}",
+            "[OK] {count} {good} good; the first sign-in to expire is that of {}: {}",
             escape(row.connection.label.as_str()),
             local_and_left(end, ctx.context.now(), &ctx.system.zone)
         ),
-        None => format!("[OK] All is well with {count}."),
+        None => format!("[OK] {count} {good} good."),
     }
 }
 
-/// The table, and under it what does not fit in a cell.
-fn picture(
+/// `1 connection`, `2 connections`
+fn connections(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} connection{plural}")
+}
+
+/// The table, and below it what does not fit in a cell.
+fn report(
     ctx: &CommandContext,
     rows: &[Row],
     plaintext: &[Plaintext],
@@ -368,7 +385,7 @@ fn picture(
         "LABEL",
         "SIGNED IN",
         "UNTIL",
-        "TOKEN ENDS",
+        "TOKEN EXPIRES",
         "KEYCHAIN",
         "LAST USE",
         "LAST FAILURE",
@@ -383,18 +400,22 @@ fn picture(
     );
     let mut text = table(&cells);
     let failures = rows.iter().filter_map(|row| {
-        let failure = row.worth_telling(now)?;
+        let failure = row.shown_failure(now)?;
         let when = failure.at.map_or_else(String::new, |at| {
             format!("{}: ", local(at, &ctx.system.zone))
         });
         let label = escape(row.connection.label.as_str());
-        let over = if failure.over { " (renewed since)" } else { "" };
-        Some(format!("{label}: {when}{}{over}", escape(&failure.what)))
+        let since = if failure.recovered {
+            " (renewed since)"
+        } else {
+            ""
+        };
+        Some(format!("{label}: {when}{}{since}", escape(&failure.what)))
     });
     let problems = rows.iter().filter_map(|row| {
-        let words = row.problem(ctx)?.text()?;
-        let message = escape(&words.message);
-        Some(match words.hint {
+        let text = row.problem(ctx)?.text()?;
+        let message = escape(&text.message);
+        Some(match text.hint {
             Some(hint) => format!("{message}: {}", escape(&hint)),
             None => message,
         })
@@ -404,7 +425,7 @@ fn picture(
     text
 }
 
-/// A heading and its lines; nothing where there are none.
+/// Appends a heading and lines; nothing if there are no lines.
 fn section(text: &mut String, heading: &str, lines: impl Iterator<Item = String>) {
     for (index, line) in lines.enumerate() {
         if index == 0 {

@@ -13,7 +13,7 @@ use crate::policy;
 use crate::session::other_machine;
 
 impl Row {
-    /// What a person must do about it, or will soon have to.
+    /// What a person must do about it, now or soon; `None` if nothing.
     pub(super) fn problem(&self, ctx: &CommandContext) -> Option<Failure> {
         let connection = &self.connection;
         let (label, now) = (connection.label.as_str(), ctx.context.now());
@@ -27,7 +27,7 @@ impl Row {
             .into(),
             (SignInState::Ended, _) => Failure::SignIn {
                 message: format!(
-                    "the sign-in of `{label}` ended {} ({})",
+                    "the sign-in of `{label}` expired {} ({})",
                     local(end, &ctx.system.zone),
                     ago(end, now)
                 ),
@@ -36,10 +36,10 @@ impl Row {
             (SignInState::Gone, _) => Failure::SignIn {
                 message: match other_machine(connection) {
                     Some(machine) => format!(
-                        "the sign-in of `{label}` was made on the machine `{machine}`, and keychains do not travel"
+                        "the sign-in of `{label}` is in the keychain of the machine `{machine}`, not in this machine's"
                     ),
                     None => format!(
-                        "the tokens of `{label}` are gone ({})",
+                        "the tokens of `{label}` are no longer in {}",
                         connection.keychain.display_name()
                     ),
                 },
@@ -49,11 +49,11 @@ impl Row {
             (SignInState::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
                 connection.keychain.display_name(),
                 KeychainReason::Lost,
-                "the client secret is gone",
+                "the client secret is missing",
             )),
             (SignInState::EndsSoon, _) => Failure::SignIn {
                 message: format!(
-                    "the sign-in of `{label}` ends {}",
+                    "the sign-in of `{label}` expires {}",
                     local_and_left(end, now, &ctx.system.zone)
                 ),
                 hint: if is_extended_by_refresh(connection, now) {
@@ -70,13 +70,14 @@ impl Row {
     fn keychain_failure(&self, error: KeychainError) -> Failure {
         Failure::from(Error::Keychain {
             connection: Some(self.connection.label.to_string()),
-            item: Some(self.needed()),
+            item: Some(self.needed_item()),
             error,
         })
     }
 }
 
-/// Whether `refresh` would extend it now: the portal can, and half of its life is over.
+/// Whether `refresh` would extend the sign-in now: the portal can, and more than half of its life
+/// is over.
 fn is_extended_by_refresh(connection: &Connection, now: Timestamp) -> bool {
     let status = &connection.status;
     let past_half = match (status.refresh_issued_at, status.refresh_expires_at) {

@@ -1,4 +1,4 @@
-//! `connections add --from`: reads a connection card, and asks whether it is to be trusted.
+//! `connections add --from`: reads a connection card, and asks whether to trust it.
 
 use std::io::Read;
 use std::path::Path;
@@ -13,27 +13,27 @@ use crate::connection::Grant;
 use crate::error::{Error, FileAction};
 use crate::http;
 
-/// Reads the card that was named, asks whether it is to be trusted, and gives what flags would have
-/// said.
+/// Reads the card, asks whether to trust it, and returns the arguments with the card's fields in
+/// place of options. `None` without `--from`.
 pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<AddArgs>, Failure> {
     let Some(path) = &args.from else {
         return Ok(None);
     };
     let card = read(ctx, path)?;
-    let strangers = unconfirmed(&card, &args.ca_fingerprints)?;
-    if args.yes && !strangers.is_empty() {
+    let unconfirmed = unconfirmed_certificates(&card, &args.ca_fingerprints)?;
+    if args.yes && !unconfirmed.is_empty() {
         return Err(Failure::usage_hint(
-            "the card brings a certificate authority, which --yes alone does not confirm",
-            "ask its sender for the fingerprint by another way, then: --yes --ca-fingerprint FINGERPRINT",
+            "the card contains a certificate, which --yes alone does not confirm",
+            "ask the sender of the card for the fingerprint in another way, then add: --yes --ca-fingerprint SHA256",
         ));
     }
-    introduce(ctx, &card, &strangers);
+    print_card(ctx, &card, &unconfirmed);
     if !args.yes {
-        confirm(ctx, &strangers)?;
+        confirm(ctx, &unconfirmed)?;
     }
     let mut args = args.clone();
     args.label.get_or_insert_with(|| card.label.to_string());
-    let source = if is_input(path) {
+    let source = if is_stdin(path) {
         "a card".to_owned()
     } else {
         format!("the card {}", path.display())
@@ -55,15 +55,15 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
     Ok(Some(args))
 }
 
-fn is_input(path: &Path) -> bool {
+fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
 fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
-    if is_input(path) {
+    if is_stdin(path) {
         let text = (ctx.system.read_input)().map_err(|why| {
             Failure::usage(format!(
-                "the card could not be read from standard input: {why}"
+                "the connection card could not be read from standard input: {why}"
             ))
         })?;
         return Ok(Card::parse(text.expose().as_bytes().to_vec())?);
@@ -75,9 +75,9 @@ fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
     Ok(Card::parse(bytes)?)
 }
 
-/// Certificates of the card that no fingerprint was given for. A fingerprint of none of them is an
-/// error.
-fn unconfirmed(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
+/// The card's certificates whose fingerprint was not given. A given fingerprint that matches none
+/// of them is an error.
+fn unconfirmed_certificates(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
     let plain = |text: &str| -> String {
         let digits = text.chars().filter(char::is_ascii_hexdigit);
         digits.map(|c| c.to_ascii_uppercase()).collect()
@@ -91,7 +91,7 @@ fn unconfirmed(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
     if let Some(wrong) = given.iter().find(|one| !known.contains(one)) {
         return Err(Failure::usage_hint(
             format!("no certificate in the card has the fingerprint {wrong}"),
-            "do not use this card; ask its sender",
+            "do not use this card; ask its sender which certificate it contains",
         ));
     }
     Ok(card
@@ -103,19 +103,19 @@ fn unconfirmed(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
         .collect())
 }
 
-/// What a person decides by: whose portal, which application, which authority.
-fn introduce(ctx: &CommandContext, card: &Card, strangers: &[Vec<u8>]) {
+/// Prints what the decision depends on: the portal, the application, and the certificates.
+fn print_card(ctx: &CommandContext, card: &Card, unconfirmed: &[Vec<u8>]) {
     let who = if card.grant.is_application() {
-        "an application (client secret needed)"
+        "the application itself (needs its client secret)"
     } else {
         "a person (signs in with a browser)"
     };
     let mut lines = vec![
         format!("Portal:    {} ({})", card.portal.host(), card.portal),
         format!("Client ID: {}", escape(&card.client_id)),
-        format!("For:       {who}"),
+        format!("Token for: {who}"),
     ];
-    for der in strangers {
+    for der in unconfirmed {
         if let Some(facts) = http::facts(der) {
             lines.push(format!("Trusts:    {}", escape(&facts.subject)));
             lines.push(format!("           until {}", facts.not_after));
@@ -127,25 +127,22 @@ fn introduce(ctx: &CommandContext, card: &Card, strangers: &[Vec<u8>]) {
     }
 }
 
-fn confirm(ctx: &mut CommandContext, strangers: &[Vec<u8>]) -> Outcome {
-    if !ctx.person() {
+fn confirm(ctx: &mut CommandContext, unconfirmed: &[Vec<u8>]) -> Outcome {
+    if !ctx.can_ask() {
         return Err(Failure::usage_hint(
-            "the card must be confirmed, and nobody can be asked",
-            "give --yes, and --ca-fingerprint for each certificate in it",
+            "the card must be confirmed, and there is no terminal to ask on",
+            "give --yes, and --ca-fingerprint for each certificate in the card",
         ));
     }
-    if !strangers.is_empty() {
-        let question = "Did its sender tell you the same SHA-256 fingerprint, by another way?";
+    if !unconfirmed.is_empty() {
+        let question = "Did the sender confirm this SHA-256 fingerprint to you in another way?";
         if !ctx.system.ask.confirm(question, false)? {
-            return Err(Failure::failed("the card was not added"));
+            return Err(Failure::failed("no connection was added from the card"));
         }
     }
-    if ctx
-        .system
-        .ask
-        .confirm("Is this your portal? Add it", true)?
-    {
+    let question = "Is this your portal, and do you want to add the connection?";
+    if ctx.system.ask.confirm(question, true)? {
         return Ok(());
     }
-    Err(Failure::failed("the card was not added"))
+    Err(Failure::failed("no connection was added from the card"))
 }

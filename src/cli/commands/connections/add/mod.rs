@@ -1,5 +1,5 @@
-//! `connections add`: guided where a person sits, by flags elsewhere. Every answer is checked as it
-//! is given.
+//! `connections add`: asks for what the options leave open on a terminal, and takes options alone
+//! elsewhere. Every answer is checked as it is given.
 
 mod card;
 mod questions;
@@ -23,17 +23,17 @@ use crate::manage;
 use crate::secret::Secret;
 use crate::store::{ConnectionStore, Selector};
 
-use questions::{ask_portal, ask_redirect, decide, introduce, Decided};
+use questions::{ask_after_failure, ask_portal, ask_redirect, print_portal, NextStep};
 
 /// Add a connection; asks for what the options leave open
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = examples(&[
-    ("age-oauth connections add", "answer questions"),
-    ("age-oauth connections add --label prod --portal URL --client-id ID", "no questions"),
-    ("age-oauth connections add --from prod.json --login", "a card from a colleague"),
+    ("age-oauth connections add", "guided"),
+    ("age-oauth connections add --label prod --portal URL --client-id ID", "without questions"),
+    ("age-oauth connections add --from prod.json --login", "from a colleague's card"),
 ]))]
 pub(in crate::cli) struct AddArgs {
-    /// What you call the connection
+    /// Connection label: your own short name for it
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
     #[command(flatten)]
@@ -68,7 +68,7 @@ pub(in crate::cli) struct AddArgs {
 /// What follows once the connection is stored.
 pub(super) enum Next {
     Done,
-    /// `login` for the connection that the context names now.
+    /// `login`, for the connection that the context selects now.
     SignIn,
 }
 
@@ -76,20 +76,21 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
     let by_card = card::accept(ctx, args)?;
     let args = by_card.as_ref().unwrap_or(args);
     let store = ctx.store()?;
-    if let Some(existing) = taken(&store, args)? {
+    if let Some(existing) = existing(&store, args)? {
         return replace(ctx, &store, existing, args);
     }
-    let guided = ctx.person()
+    let guided = ctx.can_ask()
         && [&args.label, &args.fields.portal, &args.fields.client_id]
             .iter()
             .any(|given| given.is_none());
     let form = Form::new(args, guided)?;
-    let (connection, trust, secret) = form.fill(ctx, &store)?;
+    let (connection, trust, secret) = form.answers(ctx, &store)?;
     create(ctx, &store, args, &connection, &trust, secret)
 }
 
-/// The connection that has the wanted label already, where `--replace` allows to update it.
-fn taken(store: &ConnectionStore, args: &AddArgs) -> Result<Option<Connection>, Failure> {
+/// The connection that already has this label, if `--replace` is given. Without `--replace`, that
+/// is an error.
+fn existing(store: &ConnectionStore, args: &AddArgs) -> Result<Option<Connection>, Failure> {
     let Some(label) = &args.label else {
         return Ok(None);
     };
@@ -110,7 +111,7 @@ fn taken(store: &ConnectionStore, args: &AddArgs) -> Result<Option<Connection>, 
     }
 }
 
-/// The answers that flags have given, and whether the rest is asked for.
+/// What the options give, and whether the program asks for the rest.
 struct Form<'a> {
     args: &'a AddArgs,
     guided: bool,
@@ -118,7 +119,7 @@ struct Form<'a> {
     referer: Option<String>,
 }
 
-type Filled = (Connection, Trust, Option<Secret>);
+type Answers = (Connection, Trust, Option<Secret>);
 
 impl<'a> Form<'a> {
     fn new(args: &'a AddArgs, guided: bool) -> Result<Self, Failure> {
@@ -135,8 +136,12 @@ impl<'a> Form<'a> {
         })
     }
 
-    fn fill(&self, ctx: &mut CommandContext, store: &ConnectionStore) -> Result<Filled, Failure> {
-        // What cannot work is said before anybody types anything.
+    fn answers(
+        &self,
+        ctx: &mut CommandContext,
+        store: &ConnectionStore,
+    ) -> Result<Answers, Failure> {
+        // A keychain that does not work is an error before the first question.
         let keychain = connection_fields::usable_keychain(ctx, store, self.args.fields.keychain)?;
         let label = self.label(ctx, store)?;
         let (portal, trust) = self.portal(ctx)?;
@@ -164,9 +169,9 @@ impl<'a> Form<'a> {
         if let Some(label) = &self.args.label {
             return Ok(label.parse()?);
         }
-        self.must_be_guided("--label", None)?;
+        self.require_guided("--label", None)?;
         let answer = ctx.system.ask.text(
-            "What do you call this connection (prod, my_portal, …)",
+            "Connection label (your own short name, for example prod)",
             None,
             &mut |text| {
                 let label: Label = text.parse().map_err(|why: Error| why.to_string())?;
@@ -176,14 +181,14 @@ impl<'a> Form<'a> {
         Ok(answer.parse()?)
     }
 
-    /// Without a person, a missing value is an error that names what would have supplied it.
-    fn must_be_guided(&self, flag: &str, variable: Option<&str>) -> Outcome {
+    /// If the program cannot ask, a missing value is an error that names the option to give.
+    fn require_guided(&self, flag: &str, variable: Option<&str>) -> Outcome {
         if self.guided {
             return Ok(());
         }
         let or = variable.map_or_else(String::new, |name| format!(", or set {name}"));
         Err(Failure::usage_hint(
-            format!("{flag} is missing, and nobody can be asked"),
+            format!("{flag} is missing, and there is no terminal to ask on"),
             format!("give {flag}{or}"),
         ))
     }
@@ -194,7 +199,7 @@ impl<'a> Form<'a> {
             let portal: PortalUrl = if let Some(text) = given.take() {
                 text.parse()?
             } else {
-                self.must_be_guided("--portal", None)?;
+                self.require_guided("--portal", None)?;
                 ask_portal(ctx)?
             };
             let trust = wanted_trust(&self.args.fields, &ctx.context.environment)?
@@ -202,15 +207,15 @@ impl<'a> Form<'a> {
             if self.args.fields.no_check {
                 return Ok((portal, trust));
             }
-            if let Some(trust) = self.reach(ctx, &portal, trust)? {
+            if let Some(trust) = self.check_portal(ctx, &portal, trust)? {
                 return Ok((portal, trust));
             }
         }
     }
 
-    /// Asks the portal who it is until that works or the person decides; nothing where another
-    /// address shall be given.
-    fn reach(
+    /// Probes the portal until it answers or the user decides otherwise. `None` if the user wants
+    /// to enter another URL.
+    fn check_portal(
         &self,
         ctx: &mut CommandContext,
         portal: &PortalUrl,
@@ -226,23 +231,23 @@ impl<'a> Form<'a> {
             );
             let error = match answer {
                 Ok(info) => {
-                    introduce(ctx, portal, &info, &trust);
+                    print_portal(ctx, portal, &info, &trust);
                     return Ok(Some(trust));
                 }
                 Err(error) => error,
             };
-            if !ctx.person() {
-                let without = "to create it without asking the portal: age-oauth connections add --no-check …";
+            if !ctx.can_ask() {
+                let unchecked = "to add the connection without asking the portal: age-oauth connections add --no-check …";
                 let hint = match hint(&error) {
-                    Some(mend) => format!("{mend}; or, {without}"),
-                    None => without.to_owned(),
+                    Some(hint) => format!("{hint}; or, {unchecked}"),
+                    None => unchecked.to_owned(),
                 };
                 return Err(Failure::Hinted { error, hint });
             }
-            match decide(ctx, portal, error)? {
-                Decided::Try(next) => trust = next,
-                Decided::Keep => return Ok(Some(trust)),
-                Decided::Another => return Ok(None),
+            match ask_after_failure(ctx, portal, error)? {
+                NextStep::Retry(next) => trust = next,
+                NextStep::SkipCheck => return Ok(Some(trust)),
+                NextStep::OtherUrl => return Ok(None),
             }
         }
     }
@@ -253,14 +258,11 @@ impl<'a> Form<'a> {
             None if !self.guided => Ok(false),
             None => {
                 let choices = [
-                    "a person: you sign in with your browser (user authentication)".to_owned(),
-                    "an application: no person, a client secret (app authentication)".to_owned(),
+                    "user: a person signs in with a browser".to_owned(),
+                    "app: the application itself, with its client secret".to_owned(),
                 ];
-                Ok(ctx
-                    .system
-                    .ask
-                    .choose("Who shall the tokens be for", &choices, 0)?
-                    == 1)
+                let question = "Authentication type (who the tokens are for)";
+                Ok(ctx.system.ask.choose(question, &choices, 0)? == 1)
             }
         }
     }
@@ -284,11 +286,9 @@ impl<'a> Form<'a> {
         if let Some(text) = &self.args.fields.client_id {
             return Ok(manage::check_client_id(text)?);
         }
-        self.must_be_guided("--client-id", None)?;
-        ctx.console.info(
-            "The portal shows the client ID on the page of the application's item (developer credentials).",
-        );
-        let answer = ctx.system.ask.text("Client ID", None, &mut |text| {
+        self.require_guided("--client-id", None)?;
+        let question = "OAuth Client ID (on the application's item page at the portal)";
+        let answer = ctx.system.ask.text(question, None, &mut |text| {
             manage::check_client_id(text)
                 .map(|_| ())
                 .map_err(|why| why.to_string())
@@ -307,16 +307,19 @@ impl<'a> Form<'a> {
                 return Ok(Some(connection_fields::checked(&text, client_id)?))
             }
             GivenSecret::None if application => {
-                return Err(Failure::usage("an application needs its client secret"))
+                return Err(Failure::usage_hint(
+                    "an application connection needs a client secret",
+                    "leave --no-client-secret out, or give --auth-type user",
+                ))
             }
             GivenSecret::None => return Ok(None),
             GivenSecret::Nothing => {}
         }
-        let asked = self.guided || (application && ctx.person());
+        let asked = self.guided || (application && ctx.can_ask());
         if !asked {
             return if application {
                 Err(Failure::usage_hint(
-                    "an application's client secret is missing, and nobody can be asked",
+                    "the application's client secret is missing, and there is no terminal to ask on",
                     connection_fields::how_to_give_secret(),
                 ))
             } else {
@@ -344,7 +347,7 @@ fn create(
         secret,
         &ctx.context,
     )?;
-    settle_default(ctx, store, args, connection, first)?;
+    choose_default(ctx, store, args, connection, first)?;
     ctx.answer(&format!(
         "[OK] Created connection: {}",
         escape(connection.label.as_str())
@@ -352,7 +355,7 @@ fn create(
     sign_in_next(ctx, args, connection)
 }
 
-fn settle_default(
+fn choose_default(
     ctx: &CommandContext,
     store: &ConnectionStore,
     args: &AddArgs,
@@ -375,7 +378,7 @@ fn settle_default(
     Ok(())
 }
 
-/// `add --replace`: what the flags say is changed, the rest stays.
+/// `add --replace`: changes what the options give, and keeps the rest.
 fn replace(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
@@ -395,8 +398,7 @@ fn replace(
     Ok(Next::Done)
 }
 
-/// Shows the next steps. A sign-in follows where `--login` asks for it, or where the person wants
-/// it.
+/// Shows the next steps. A sign-in follows if `--login` is given, or if the user agrees.
 fn sign_in_next(
     ctx: &mut CommandContext,
     args: &AddArgs,
@@ -405,7 +407,7 @@ fn sign_in_next(
     use std::io::Write as _;
     ctx.system.out.flush()?;
     next_steps(ctx, connection);
-    let wanted = args.login || (ctx.person() && ctx.system.ask.confirm("Sign in now?", true)?);
+    let wanted = args.login || (ctx.can_ask() && ctx.system.ask.confirm("Sign in now?", true)?);
     if !wanted {
         return Ok(Next::Done);
     }

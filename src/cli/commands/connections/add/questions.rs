@@ -9,21 +9,22 @@ use crate::connection::{PortalUrl, RedirectUri, Tls};
 use crate::error::{Error, TlsFailure, Unreachable};
 use crate::portal::PortalInfo;
 
-pub(super) enum Decided {
-    /// Ask again with these certificates.
-    Try(Trust),
-    /// Store it as it is.
-    Keep,
-    /// Another address.
-    Another,
+/// What to do after a portal could not be probed.
+pub(super) enum NextStep {
+    /// Probe again, and trust these certificates.
+    Retry(Trust),
+    /// Store the connection without a check.
+    SkipCheck,
+    /// Ask for another URL.
+    OtherUrl,
 }
 
-/// What cannot be reached is told with its reason; then the person decides.
-pub(super) fn decide(
+/// Prints why the portal could not be probed, and asks what to do.
+pub(super) fn ask_after_failure(
     ctx: &mut CommandContext,
     portal: &PortalUrl,
     error: Error,
-) -> Result<Decided, Failure> {
+) -> Result<NextStep, Failure> {
     let certificate = match &error {
         Error::Unreachable {
             why: Unreachable::Tls(failure),
@@ -34,13 +35,13 @@ pub(super) fn decide(
     };
     Failure::from(error).print_without_hint(&ctx.console);
     match certificate {
-        Some(failure) => decide_tls(ctx, portal, &failure),
-        None => decide_plain(ctx),
+        Some(failure) => ask_trust(ctx, portal, &failure),
+        None => ask_whether_to_skip(ctx),
     }
 }
 
 pub(super) fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure> {
-    let question = "Portal address, as in your browser (https://gis.example.com/portal)";
+    let question = "Portal URL (as in your browser, for example https://gis.example.com/portal)";
     let answer = ctx.system.ask.text(question, None, &mut |text| {
         text.parse::<PortalUrl>()
             .map(|_| ())
@@ -49,7 +50,8 @@ pub(super) fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure>
     Ok(answer.parse()?)
 }
 
-pub(super) fn introduce(
+/// Prints the portal's name and version, and whether its certificate is verified.
+pub(super) fn print_portal(
     ctx: &CommandContext,
     portal: &PortalUrl,
     info: &PortalInfo,
@@ -61,44 +63,49 @@ pub(super) fn introduce(
         escape(name),
         escape(&info.version)
     ));
-    match trust.tls {
-        Tls::Unverified => {}
-        _ if portal.as_str().starts_with("http://") => {}
-        _ => ctx.console.info("[OK] Its certificate is verified."),
+    // Without TLS, there is no certificate.
+    if portal.as_str().starts_with("http://") {
+        return;
     }
+    ctx.console.info(match trust.tls {
+        Tls::Unverified => "Verify SSL: false (the portal's certificate is not verified)",
+        Tls::System | Tls::Ca(_) => "Verify SSL: true (the portal's certificate is verified)",
+    });
 }
 
-fn decide_tls(
+fn ask_trust(
     ctx: &mut CommandContext,
     portal: &PortalUrl,
     failure: &TlsFailure,
-) -> Result<Decided, Failure> {
+) -> Result<NextStep, Failure> {
     let mut choices = vec![
-        "Give the file of the authority that signed it (PEM or DER)".to_owned(),
-        "Trust exactly this certificate, after comparing its fingerprint".to_owned(),
-        "Do not verify certificates of this portal (unsafe)".to_owned(),
-        "Enter another address".to_owned(),
+        "true: by a certificate authority in a file (PEM or DER)".to_owned(),
+        "true: exactly this certificate, after you compare its fingerprint".to_owned(),
+        "false: do not verify this portal's certificate (unsafe)".to_owned(),
+        "enter another portal URL".to_owned(),
     ];
     if failure.chain.is_empty() {
         choices.remove(1);
     }
-    let choice = ctx.system.ask.choose("What shall be done", &choices, 0)?;
+    let question = "Verify SSL (how to trust this portal's certificate)";
+    let choice = ctx.system.ask.choose(question, &choices, 0)?;
     let choice = if failure.chain.is_empty() && choice > 0 {
         choice + 1
     } else {
         choice
     };
     match choice {
-        0 => ask_ca(ctx).map(Decided::Try),
-        1 => pin(ctx, portal, failure),
-        2 => Ok(Decided::Try(Trust::unverified())),
-        _ => Ok(Decided::Another),
+        0 => ask_ca(ctx).map(NextStep::Retry),
+        1 => ask_fingerprint(ctx, portal, failure),
+        2 => Ok(NextStep::Retry(Trust::unverified())),
+        _ => Ok(NextStep::OtherUrl),
     }
 }
 
 fn ask_ca(ctx: &mut CommandContext) -> Result<Trust, Failure> {
     let environment = ctx.context.environment.clone();
-    let answer = ctx.system.ask.text("Certificate file", None, &mut |text| {
+    let question = "Certificate file (with the authority that signed the certificate)";
+    let answer = ctx.system.ask.text(question, None, &mut |text| {
         Trust::file(text, &environment)
             .map(|_| ())
             .map_err(|why| why.to_string())
@@ -106,53 +113,52 @@ fn ask_ca(ctx: &mut CommandContext) -> Result<Trust, Failure> {
     Ok(Trust::file(&answer, &environment)?)
 }
 
-fn pin(
+fn ask_fingerprint(
     ctx: &mut CommandContext,
     portal: &PortalUrl,
     failure: &TlsFailure,
-) -> Result<Decided, Failure> {
+) -> Result<NextStep, Failure> {
     for line in certificate(failure) {
         ctx.console.print(&format!("  {}", escape(&line)));
     }
     let question = "Ask the portal's administrator for the fingerprint. Is it the same?";
     match failure.chain.first() {
         Some(leaf) if ctx.system.ask.confirm(question, false)? => {
-            Ok(Decided::Try(Trust::exactly(leaf, portal)?))
+            Ok(NextStep::Retry(Trust::exactly(leaf, portal)?))
         }
-        _ => Ok(Decided::Another),
+        _ => Ok(NextStep::OtherUrl),
     }
 }
 
-fn decide_plain(ctx: &mut CommandContext) -> Result<Decided, Failure> {
+fn ask_whether_to_skip(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
     let choices = [
-        "Enter the address again".to_owned(),
-        "Keep it as it is, without having asked the portal".to_owned(),
+        "enter another portal URL".to_owned(),
+        "add the connection without checking the portal".to_owned(),
     ];
-    match ctx.system.ask.choose("What shall be done", &choices, 0)? {
-        0 => Ok(Decided::Another),
-        _ => Ok(Decided::Keep),
+    let question = "How do you want to continue";
+    match ctx.system.ask.choose(question, &choices, 0)? {
+        0 => Ok(NextStep::OtherUrl),
+        _ => Ok(NextStep::SkipCheck),
     }
 }
 
 pub(super) fn ask_redirect(ctx: &mut CommandContext) -> Result<RedirectUri, Failure> {
     let choices = [
-        "I paste a code that the portal shows (works everywhere)".to_owned(),
-        "It is caught on this machine (needs a redirect URI with a port)".to_owned(),
+        "paste the code that the portal shows (works everywhere)".to_owned(),
+        "receive it on this machine (needs a redirect URI with a port)".to_owned(),
     ];
-    let choice = ctx
-        .system
-        .ask
-        .choose("How shall the sign-in come back", &choices, 0)?;
+    let question = "Authorization code (how it gets from the browser to this program)";
+    let choice = ctx.system.ask.choose(question, &choices, 0)?;
     if choice == 0 {
         return Ok(RedirectUri::OutOfBand);
     }
     let answer = ctx.system.ask.text(
-        "Redirect URI, exactly as registered",
+        "Redirect URI (exactly as registered with the application)",
         Some(RedirectUri::DEFAULT_LOOPBACK),
         &mut |text| match text.parse() {
             Ok(RedirectUri::Loopback(_)) => Ok(()),
             Ok(_) => Err(format!(
-                "that is not on this machine; {} is",
+                "this URI does not lead to this machine; an example that does: {}",
                 RedirectUri::DEFAULT_LOOPBACK
             )),
             Err(why) => Err(Error::to_string(&why)),
