@@ -84,6 +84,7 @@ mod loopback;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod manage;
 #[cfg(feature = "migrate")]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 mod migrate;
 mod oauth;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]

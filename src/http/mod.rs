@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderValue, Method};
 use url::Url;
 
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "testing"))]
 pub use certificate::facts;
 pub(crate) use certificate::MAX_CERTIFICATES;
 pub use certificate::{fingerprint, read_certificates, to_pem};
