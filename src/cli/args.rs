@@ -219,6 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn edit_names_no_defaults_because_it_keeps_what_is_not_given() {
+        let program = Cli::command();
+        let connections = program.find_subcommand("connections").unwrap();
+        let help = |name: &str| {
+            let command = connections.find_subcommand(name).unwrap();
+            command
+                .get_opts()
+                .filter_map(|option| option.get_help().map(ToString::to_string))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert!(!help("edit").contains("[default:"), "{}", help("edit"));
+        assert!(help("add").contains("[default:"));
+    }
+
+    #[test]
     fn the_program_names_its_variables() {
         let help = Cli::command().render_help().to_string();
         for variable in VARIABLES.iter().filter(|one| one.origin == Origin::Program) {

@@ -77,7 +77,17 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::File { source, .. } | Self::Listen { source, .. } => Some(source),
-            _ => None,
+            Self::Random
+            | Self::Corrupt { .. }
+            | Self::Invalid { .. }
+            | Self::SignInNeeded { .. }
+            | Self::NoConnection { .. }
+            | Self::NameTaken { .. }
+            | Self::Ambiguous { .. }
+            | Self::Keychain { .. }
+            | Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::Busy { .. } => None,
         }
     }
 }

@@ -15,8 +15,9 @@ use crate::util::enum_with_words;
 
 /// Why a function of this crate failed.
 ///
-/// A new variant needs a decision in `cli/exit_code.rs` (kind and exit code) and in `cli/hints.rs`
-/// (what to run next); both match without a wildcard.
+/// What decides about every error (its text, kind, hint) matches without a wildcard, so that the
+/// compiler names the decisions that a new variant needs. docs/architecture.md, "How to add", lists
+/// them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -21,7 +21,7 @@ pub(in crate::cli) enum VaultCommand {
     Rekey(RekeyArgs),
 }
 
-/// Seal the vault with another key [default: a new key in the vault's key file]
+/// Encrypt the vault with another key [default: a new key in the vault's key file]
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth vault rekey", "a new random key"),

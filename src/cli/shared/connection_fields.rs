@@ -44,7 +44,7 @@ pub(in crate::cli) struct FieldArgs {
         long,
         value_name = "URI",
         help = with_default(
-            "Registered at the portal",
+            "The redirect URI, as registered at the portal",
             RedirectUri::OutOfBand.as_str()
         )
     )]

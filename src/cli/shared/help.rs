@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use clap::Arg;
+
 /// The heading of the options that every command has.
 pub(in crate::cli) const GLOBAL_OPTIONS: &str = "Global options";
 
@@ -27,5 +29,17 @@ pub(in crate::cli) fn examples(list: &[Example<'_>]) -> String {
 
 /// The help of an option that has a default.
 pub(in crate::cli) fn with_default(help: &str, default: &str) -> String {
-    format!("{help} [default: {default}]")
+    format!("{help}{DEFAULT}{default}]")
+}
+
+/// How the help of an option begins to name its default.
+const DEFAULT: &str = " [default: ";
+
+/// The same option in a command that leaves the value as it is when the option is absent.
+pub(in crate::cli) fn without_default(option: Arg) -> Arg {
+    let help = option.get_help().map(ToString::to_string);
+    match help.as_deref().and_then(|help| help.split_once(DEFAULT)) {
+        Some((text, _)) if !option.is_positional() => option.help(text.to_owned()),
+        _ => option,
+    }
 }

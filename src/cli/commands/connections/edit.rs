@@ -6,13 +6,13 @@ use crate::cli::failure::Outcome;
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::FieldArgs;
 use crate::cli::shared::connection_name::{labels, named};
-use crate::cli::shared::help::examples;
+use crate::cli::shared::help::{examples, without_default};
 use crate::cli::CommandContext;
 use crate::manage;
 
 /// Change settings of a connection
 #[derive(Args, Debug, Default)]
-#[command(after_help = examples(&[
+#[command(mut_args(without_default), after_help = examples(&[
     ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new portal URL"),
     ("age-oauth connections edit prod --client-secret-stdin < secret.txt", "a new client secret"),
     ("age-oauth connections edit prod --keychain vault", "move to the vault"),

@@ -94,7 +94,7 @@ fn registration(
         ("Label", connection.label.to_string()),
         ("ID", connection.id.to_string()),
         ("Portal", connection.portal.to_string()),
-        ("Kind", connection.grant.as_str().to_owned()),
+        ("Auth type", connection.grant.as_str().to_owned()),
         ("Client ID", connection.client_id.clone()),
         ("Client secret", stored(secret)),
         ("Tokens", stored(tokens)),
