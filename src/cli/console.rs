@@ -225,7 +225,7 @@ impl Console {
                 local(*until, &self.options().zone)
             ),
             Notice::ExpiresSoon { connection, expires_at } => format!(
-                "the sign-in of `{connection}` expires {}, and the portal does not extend it; run: age-oauth login -c {}",
+                "the sign-in of `{connection}` expires on {}, and the portal does not extend it; run: age-oauth login -c {}",
                 local(*expires_at, &self.options().zone),
                 shell_quoted(connection)
             ),

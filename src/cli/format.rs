@@ -140,6 +140,12 @@ pub(super) fn clock(seconds: i64) -> String {
     )
 }
 
+/// `1 connection`, `2 connections`
+pub(super) fn plural(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}
+
 /// Splits the last failure, as `meta.json` has it, into its time and its text. The time is absent
 /// if it cannot be read.
 pub(super) fn split_failure(line: &str) -> (Option<Timestamp>, &str) {

@@ -32,6 +32,9 @@ impl fmt::Display for Error {
             }
             Self::Invalid { what, why } => write!(f, "{what}: {why}"),
             Self::SignInNeeded { connection, why } => {
+                if *why == SignInNeeded::Never {
+                    return write!(f, "connection `{connection}` is not signed in");
+                }
                 write!(f, "sign-in needed for connection `{connection}`: {why}")
             }
             Self::NoConnection {

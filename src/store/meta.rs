@@ -86,7 +86,7 @@ impl ConnectionStore {
         // A folder that was copied by hand would otherwise be a second connection with the same
         // secrets.
         if connection.id != *id {
-            let why = format!("it belongs to another id, {}", connection.id);
+            let why = format!("it belongs to another ID, {}", connection.id);
             return Err(corrupt(why));
         }
         Ok(connection)

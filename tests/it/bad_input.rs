@@ -536,7 +536,7 @@ fn a_damaged_meta_json_stops_only_its_own_connection_and_is_not_changed() {
             "plain http",
             with("portal_url", json!("http://gis.example.org/portal")),
         ),
-        ("another id", with("id", json!("prod_x"))),
+        ("another ID", with("id", json!("prod_x"))),
         ("id that leads out", with("id", json!("../../etc"))),
     ];
     for (case, bytes) in cases {

@@ -241,6 +241,14 @@ fn json_reports_every_connection_in_one_array() {
     let (portal, home, _) = shared("0.2.1");
     let planned = import(&home, &["--dry-run", "--json"]).ok().json();
     assert_eq!(planned[0]["outcome"], "would_import");
+    let plan = |words: &[&str]| {
+        let rows = import(&home, words).ok().json();
+        let rows = rows.as_array().unwrap();
+        let row = rows.iter().find(|row| row["legacy_id"] == PROD).unwrap();
+        row["sign_in"].clone()
+    };
+    assert_eq!(plan(&["--dry-run", "--json"]), "extended");
+    assert_eq!(plan(&["--dry-run", "--json", "--offline"]), "imported");
     let done = import(&home, &["--json"]).ok();
     let rows = done.json();
     let row = |id: &str| {

@@ -82,7 +82,7 @@ fn check_ends_with_3_where_a_sign_in_is_missing_ended_or_ends_soon() {
     home.run(["status", "--check", "--within", "91d"])
         .done()
         .code(3)
-        .out("Attention needed for 1 of 1 connections: prod\n")
+        .out("Attention needed for 1 of 1 connection: prod\n")
         .err_has("the sign-in of `prod` expires ");
     change_meta(&home, "prod", "refresh_expires_at", in_days(2));
     home.run(["status", "--check", "--within", "1d"])

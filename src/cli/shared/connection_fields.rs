@@ -55,7 +55,7 @@ pub(in crate::cli) struct FieldArgs {
     #[arg(
         long,
         value_name = "URL|system|none",
-        help = with_default("The proxy", Proxy::System.as_str())
+        help = with_default("The proxy to the portal", Proxy::System.as_str())
     )]
     pub(in crate::cli) proxy: Option<String>,
     #[arg(

@@ -12,7 +12,7 @@ const DAY: u64 = 24 * HOUR;
 /// The help of `--min-ttl` where it has this default.
 pub(in crate::cli) fn min_ttl_help(default: MinTtl) -> String {
     with_default(
-        "How long the token must still live, at least",
+        "How long the token must at least remain valid",
         &default.to_string(),
     )
 }

@@ -265,7 +265,7 @@ impl<'a> ImportRun<'a> {
             escape(connection.label.as_str())
         ))?;
         self.facts(connection)?;
-        let keychain = connection.keychain.display_name();
+        let keychain = format!("the keychain ({})", connection.keychain.display_name());
         let mut plans = vec![if new.has_secret() {
             format!("its client secret will be stored in {keychain}")
         } else {
@@ -292,6 +292,10 @@ impl<'a> ImportRun<'a> {
             self.line(&format!("     {plan}"))?;
         }
         self.notes(connection, new.notes())?;
+        let sign_in = match sign_in {
+            SignInResult::Imported if !self.args.offline => SignInResult::Extended(None),
+            sign_in => sign_in,
+        };
         let row = row(
             connection,
             old.root(),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::escape;
+use crate::cli::format::{escape, plural};
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::connection_text::broken_folder;
 use crate::cli::shared::help::examples;
@@ -91,7 +91,7 @@ fn require_terminal(ctx: &CommandContext, flag: &str) -> Outcome {
         return Ok(());
     }
     Err(Failure::usage_hint(
-        "removing deletes secrets and must be confirmed, and there is no terminal to ask on",
+        "removing deletes secrets and must be confirmed, and there is no terminal for a prompt",
         format!("give {flag}"),
     ))
 }
@@ -149,8 +149,8 @@ fn confirm_all(ctx: &mut CommandContext, args: &RemoveArgs, listing: &Listing) -
     }
     require_terminal(ctx, "--yes")?;
     ctx.console.print(&format!(
-        "This removes {} connections, and every secret and token that age-oauth has stored:",
-        listing.connections.len()
+        "This removes {}, and every secret and token that age-oauth has stored:",
+        plural(listing.connections.len(), "connection")
     ));
     for connection in &listing.connections {
         ctx.console

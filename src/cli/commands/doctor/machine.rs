@@ -258,7 +258,7 @@ fn orphans(doctor: &DoctorContext, kind: KeychainKind, listing: &Listing) -> Opt
         Finding::warn(
             "keychain",
             format!(
-                "{} of its items do not belong to a connection of this store: {}",
+                "items that belong to no connection of this store: {} ({})",
                 items.len(),
                 names.join(", ")
             ),

@@ -325,7 +325,7 @@ fn fix_findings(
 ) -> Result<bool, Failure> {
     if !args.yes && !ctx.can_ask() {
         return Err(Failure::usage_hint(
-            "--fix must be confirmed, and there is no terminal to ask on",
+            "--fix must be confirmed, and there is no terminal for a prompt",
             "give --yes",
         ));
     }

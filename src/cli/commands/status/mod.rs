@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{
-    ago, escape, from_now, local, local_and_left, not_imported, split_failure, table,
+    ago, escape, from_now, local, local_and_left, not_imported, plural, split_failure, table,
 };
 use crate::cli::json::{Identity, SignInState, StatusAnswer, StoredFacts, Word};
 use crate::cli::shared::duration::words;
@@ -327,17 +327,17 @@ fn check(
     if !args.json {
         let text = if !bad.is_empty() {
             format!(
-                "Attention needed for {} of {} connections: {}",
+                "Attention needed for {} of {}: {}",
                 bad.len(),
-                rows.len(),
+                plural(rows.len(), "connection"),
                 bad.join(", ")
             )
         } else if worst == ExitCode::Done {
             all_good(ctx, rows)
         } else {
             format!(
-                "{} are good; others could not be read",
-                connections(rows.len())
+                "{} could be read; others could not",
+                plural(rows.len(), "connection")
             )
         };
         ctx.answer(&text)?;
@@ -354,7 +354,7 @@ fn all_good(ctx: &CommandContext, rows: &[Row]) -> String {
         .filter(|row| row.sign_in == SignInState::Good)
         .filter_map(|row| Some((row.connection.status.refresh_expires_at?, row)))
         .min_by_key(|(end, _)| *end);
-    let count = connections(rows.len());
+    let count = plural(rows.len(), "connection");
     let good = if rows.len() == 1 { "is" } else { "are" };
     match ends {
         Some((end, row)) => format!(
@@ -364,12 +364,6 @@ fn all_good(ctx: &CommandContext, rows: &[Row]) -> String {
         ),
         None => format!("[OK] {count} {good} good."),
     }
-}
-
-/// `1 connection`, `2 connections`
-fn connections(count: usize) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} connection{plural}")
 }
 
 /// The table, and below it what does not fit in a cell.

@@ -53,7 +53,7 @@ impl Row {
             )),
             (SignInState::EndsSoon, _) => Failure::SignIn {
                 message: format!(
-                    "the sign-in of `{label}` expires {}",
+                    "the sign-in of `{label}` expires on {}",
                     local_and_left(end, now, &ctx.system.zone)
                 ),
                 hint: if is_extended_by_refresh(connection, now) {

@@ -130,7 +130,7 @@ fn print_card(ctx: &CommandContext, card: &Card, unconfirmed: &[Vec<u8>]) {
 fn confirm(ctx: &mut CommandContext, unconfirmed: &[Vec<u8>]) -> Outcome {
     if !ctx.can_ask() {
         return Err(Failure::usage_hint(
-            "the card must be confirmed, and there is no terminal to ask on",
+            "the card must be confirmed, and there is no terminal for a prompt",
             "give --yes, and --ca-fingerprint for each certificate in the card",
         ));
     }

@@ -188,7 +188,7 @@ impl<'a> Form<'a> {
         }
         let or = variable.map_or_else(String::new, |name| format!(", or set {name}"));
         Err(Failure::usage_hint(
-            format!("{flag} is missing, and there is no terminal to ask on"),
+            format!("{flag} is missing, and there is no terminal for a prompt"),
             format!("give {flag}{or}"),
         ))
     }
@@ -287,7 +287,8 @@ impl<'a> Form<'a> {
             return Ok(manage::check_client_id(text)?);
         }
         self.require_guided("--client-id", None)?;
-        let question = "OAuth Client ID (on the application's item page at the portal)";
+        let question =
+            "OAuth Client ID (from your portal's administrator, or the application's item page)";
         let answer = ctx.system.ask.text(question, None, &mut |text| {
             manage::check_client_id(text)
                 .map(|_| ())
@@ -319,7 +320,7 @@ impl<'a> Form<'a> {
         if !asked {
             return if application {
                 Err(Failure::usage_hint(
-                    "the application's client secret is missing, and there is no terminal to ask on",
+                    "the application's client secret is missing, and there is no terminal for a prompt",
                     connection_fields::how_to_give_secret(),
                 ))
             } else {

@@ -82,7 +82,7 @@ fn ask_trust(
         "true: by a certificate authority in a file (PEM or DER)".to_owned(),
         "true: exactly this certificate, after you compare its fingerprint".to_owned(),
         "false: do not verify this portal's certificate (unsafe)".to_owned(),
-        "enter another portal URL".to_owned(),
+        "Enter another portal URL".to_owned(),
     ];
     if failure.chain.is_empty() {
         choices.remove(1);
@@ -132,10 +132,10 @@ fn ask_fingerprint(
 
 fn ask_whether_to_skip(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
     let choices = [
-        "enter another portal URL".to_owned(),
-        "add the connection without checking the portal".to_owned(),
+        "Enter another portal URL".to_owned(),
+        "Add the connection without checking the portal".to_owned(),
     ];
-    let question = "How do you want to continue";
+    let question = "How do you want to continue?";
     match ctx.system.ask.choose(question, &choices, 0)? {
         0 => Ok(NextStep::OtherUrl),
         _ => Ok(NextStep::SkipCheck),
@@ -144,10 +144,10 @@ fn ask_whether_to_skip(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
 
 pub(super) fn ask_redirect(ctx: &mut CommandContext) -> Result<RedirectUri, Failure> {
     let choices = [
-        "paste the code that the portal shows (works everywhere)".to_owned(),
-        "receive it on this machine (needs a redirect URI with a port)".to_owned(),
+        "Paste the code that the portal shows (works everywhere)".to_owned(),
+        "Receive it on this machine (needs a redirect URI with a port)".to_owned(),
     ];
-    let question = "Authorization code (how it gets from the browser to this program)";
+    let question = "Authorization code (how it comes back to this program after you sign in)";
     let choice = ctx.system.ask.choose(question, &choices, 0)?;
     if choice == 0 {
         return Ok(RedirectUri::OutOfBand);
