@@ -44,6 +44,14 @@ impl Target {
             text.to_owned()
         } else {
             let below = text.trim_start_matches('/');
+            // No path of the REST API begins with a name that has a dot or a colon; a host does. As
+            // a path it would get the portal's own token.
+            let first = below.split('/').next().unwrap_or_default();
+            if first.contains(['.', ':']) {
+                return Err(bad(&format!(
+                    "it looks like a URL without a scheme; write https://{below}"
+                )));
+            }
             let below = below.strip_prefix("sharing/rest").unwrap_or(below);
             portal.rest(below)
         };
@@ -66,6 +74,18 @@ impl Target {
         url.set_fragment(None);
         let server = (!is_on_portal(portal, &url)).then(|| root_of(&url));
         Ok(Self { url, query, server })
+    }
+
+    /// Reads a whole URL, as [`Self::parse`] does. A path is refused: it would be on the portal, and
+    /// its token would be the portal's own, whatever the person had in mind.
+    pub fn parse_url(portal: &PortalUrl, text: &str) -> Result<Self> {
+        if !text.contains("://") {
+            return Err(Error::invalid(
+                "URL",
+                format!("`{text}` has no scheme; write the whole URL (https://…)"),
+            ));
+        }
+        Self::parse(portal, text)
     }
 
     /// The URL without its query.
@@ -176,6 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn a_url_without_a_scheme_is_not_taken_for_a_path_of_the_portal() {
+        for text in [
+            "tiles.stranger.example/arcgis",
+            "stranger/arcgis",
+            "/server/rest/services",
+            "community/self",
+        ] {
+            assert!(Target::parse_url(&portal(), text).is_err(), "{text}");
+        }
+        let own = Target::parse_url(&portal(), "https://gis.example.com/portal").unwrap();
+        assert_eq!(own.server(), None);
+    }
+
+    #[test]
     fn a_url_that_leaves_the_portal_or_carries_a_secret_is_refused() {
         for text in [
             "",
@@ -192,6 +226,10 @@ mod tests {
             "https://me:pw@gis.example.com/portal/x",
             "ftp://h/x",
             "ftp://localhost/x",
+            "tiles.stranger.example/arcgis",
+            "//tiles.stranger.example/arcgis",
+            "gis.example.com/portal/sharing/rest/community/self",
+            "localhost:6443/arcgis",
             "a\nb",
         ] {
             assert!(Target::parse(&portal(), text).is_err(), "{text}");

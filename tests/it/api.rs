@@ -127,6 +127,31 @@ fn rule_24_a_server_gets_a_token_that_the_portal_grants_for_it() {
 }
 
 #[test]
+fn rule_24_a_url_without_a_scheme_gets_no_token() {
+    let (portal, home) = signed_in();
+    let before = portal.requests().len();
+    let host = portal.other_server_url().replace("https://", "");
+    for address in [
+        "tiles.stranger.example/arcgis",
+        "//tiles.stranger.example/arcgis",
+        "stranger/arcgis",
+        &host,
+    ] {
+        for form in [&["token"][..], &["token", "--header"], &["token", "--json"]] {
+            let words = form.iter().copied().chain(["--for", address]);
+            home.run(words).done().code(2).out("");
+        }
+    }
+    for address in ["tiles.stranger.example/arcgis", &host] {
+        home.run(["api", address])
+            .done()
+            .code(2)
+            .err_has("https://");
+    }
+    assert_eq!(portal.requests().len(), before);
+}
+
+#[test]
 fn rule_24_no_connection_is_opened_to_a_foreign_server_whatever_it_claims() {
     let (portal, home) = signed_in();
     for foreign in [

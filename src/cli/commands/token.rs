@@ -75,7 +75,7 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
     let token = match &args.server {
         None => session.access_token(&request(args))?,
         Some(url) => {
-            let target = Target::parse(&session.connection().portal, url)?;
+            let target = Target::parse_url(&session.connection().portal, url)?;
             match target.server() {
                 Some(root) => session.server_token(root, &request(args))?,
                 None => session.access_token(&request(args))?,
