@@ -76,8 +76,8 @@ impl Target {
         Ok(Self { url, query, server })
     }
 
-    /// Reads a whole URL, as [`Self::parse`] does. A path is refused: it would be on the portal, and
-    /// its token would be the portal's own, whatever the person had in mind.
+    /// Reads a whole URL, as [`Self::parse`] does. A path is refused: it would be on the portal,
+    /// and its token would be the portal's own, whatever the person had in mind.
     pub fn parse_url(portal: &PortalUrl, text: &str) -> Result<Self> {
         if !text.contains("://") {
             return Err(Error::invalid(

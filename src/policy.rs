@@ -119,6 +119,19 @@ pub fn is_fresh(
     issued_at.duration_since(now) <= CLOCK_SLACK && left >= wanted.seconds(granted).max(1)
 }
 
+/// Whether the portal ended the sign-in after it gave out the cached token, by what a failed
+/// renewal has recorded: an end that has passed, which is earlier than the refresh token's own.
+/// Ending a sign-in ends its access tokens, whatever their dates say.
+#[must_use]
+pub fn is_ended_by_portal(
+    recorded_end: Timestamp,
+    refresh_expiry: Timestamp,
+    token_issued_at: Timestamp,
+    now: Timestamp,
+) -> bool {
+    recorded_end <= now && recorded_end < refresh_expiry && token_issued_at <= recorded_end
+}
+
 /// Whether a cached token may be returned while the portal cannot be reached.
 #[must_use]
 pub fn may_fall_back(expires_at: Timestamp, now: Timestamp) -> bool {
@@ -439,6 +452,21 @@ mod tests {
     /// What a rule decides for a sign-in of 14 days.
     fn decides(rule: ExtendRule, valid_until: Option<i64>, now: i64) -> Extension {
         extension(rule, at(0), at(14 * DAY), valid_until.map(at), at(now))
+    }
+
+    #[test]
+    fn a_recorded_end_counts_if_it_is_earlier_than_the_refresh_tokens_own() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let ended = |recorded, expiry, issued, now| {
+            is_ended_by_portal(at(recorded), at(expiry), at(issued), at(now))
+        };
+        assert!(ended(50, 1000, 40, 60));
+        assert!(ended(50, 1000, 50, 50));
+        // A new sign-in has a token that was issued after the recorded end.
+        assert!(!ended(50, 1000, 51, 60));
+        // An end that has come by itself, or has not come, was not recorded by a failure.
+        assert!(!ended(50, 50, 40, 60));
+        assert!(!ended(1000, 1000, 40, 60));
     }
 
     #[test]

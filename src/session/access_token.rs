@@ -29,7 +29,7 @@ impl Session {
                 return Err(error);
             }
         };
-        if !request.force {
+        if !request.force && !self.is_ended_by_portal(&self.connection, stored.as_ref()) {
             if let Some(token) = self.cached_token(stored.as_ref(), request, Decision::Cached) {
                 return Ok(token);
             }
@@ -66,9 +66,12 @@ impl Session {
         let stored = self
             .read_tokens(connection)
             .inspect_err(|error| self.record_failure(lock, error))?;
+        // A token of a sign-in that the portal has ended is dead. Only the portal can say
+        // otherwise.
+        let ended = self.is_ended_by_portal(connection, stored.as_ref());
         // A token that appeared meanwhile is new enough even for a forced renewal, so that many
         // processes that force one at the same time cause a single renewal.
-        if !request.force || has_other_token(stored.as_ref(), seen) {
+        if !ended && (!request.force || has_other_token(stored.as_ref(), seen)) {
             if let Some(token) =
                 self.cached_token(stored.as_ref(), request, Decision::RenewedByAnother)
             {
@@ -77,7 +80,7 @@ impl Session {
         }
         // The portal grants less life than was asked for, and the cached token is new: renewing
         // again would not help.
-        if !request.force && self.is_best_possible(stored.as_ref(), request) {
+        if !ended && !request.force && self.is_best_possible(stored.as_ref(), request) {
             let token = stored
                 .and_then(|tokens| UsableToken::from_tokens(tokens, Decision::Cached))
                 .ok_or_else(|| self.never_signed_in(connection))?;
@@ -88,7 +91,7 @@ impl Session {
         let fallback = stored
             .as_ref()
             .and_then(|tokens| UsableToken::copy_of(tokens, Decision::Fallback))
-            .filter(|_| !request.explicit && !request.force);
+            .filter(|_| !ended && !request.explicit && !request.force);
         match self.renew(lock, connection, stored, request) {
             Ok(token) => Ok(self.announce(token, request)),
             Err(error) => {
@@ -96,6 +99,25 @@ impl Session {
                 self.fall_back_to_cached(error, fallback)
             }
         }
+    }
+
+    /// Whether an earlier renewal found that the portal has ended the sign-in, and no sign-in came
+    /// after it. A server's token ends with the portal's.
+    pub(super) fn is_ended_by_portal(
+        &self,
+        connection: &Connection,
+        tokens: Option<&Tokens>,
+    ) -> bool {
+        let dates = tokens.and_then(|tokens| {
+            Some((
+                connection.status.refresh_expires_at?,
+                tokens.refresh.as_ref()?.known_or_assumed_expiry(),
+                tokens.access.as_ref()?.issued_at,
+            ))
+        });
+        dates.is_some_and(|(recorded_end, expiry, issued_at)| {
+            policy::is_ended_by_portal(recorded_end, expiry, issued_at, self.context.now())
+        })
     }
 
     /// The cached access token, if it lives long enough.

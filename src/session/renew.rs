@@ -42,7 +42,7 @@ impl Session {
             Some(Extension::WaitsUntil(moment)) => Some(moment),
             _ => None,
         };
-        if waits_until.is_some() {
+        if waits_until.is_some() && !self.is_ended_by_portal(connection, stored.as_ref()) {
             if let Some(token) = self.cached_token(stored.as_ref(), &request, Decision::Cached) {
                 return Ok(RefreshOutcome {
                     token,

@@ -17,6 +17,7 @@ impl Session {
         let stored = self.read_tokens(&self.connection)?;
         let cached = stored
             .as_ref()
+            .filter(|_| !self.is_ended_by_portal(&self.connection, stored.as_ref()))
             .and_then(|tokens| tokens.server_token(root, request.min_ttl, self.context.now()))
             .map(AccessToken::duplicate);
         if let (Some(access), false) = (cached, request.force) {

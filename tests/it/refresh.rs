@@ -21,6 +21,41 @@ fn signed_in(home: &Home, portal: &Portal, labels: &[&str]) {
     }
 }
 
+/// The usual night: `refresh --all` finds that a sign-in has ended, then the job starts.
+#[test]
+fn a_token_of_a_sign_in_that_the_portal_has_ended_is_not_returned() {
+    let (portal, home) = crate::signed_in();
+    let service = format!("{}/rest/services/A", portal.other_server_url());
+    home.run(["token"]).done().ok();
+    home.run(["token", "--for", &service]).done().ok();
+    portal.revoke_all();
+    // Nothing has told the program yet, and the cached token has not expired.
+    home.run(["token"]).done().ok();
+    home.run(["refresh", "--all"]).done().code(3);
+    for words in [
+        &["token"][..],
+        &["token", "--header"],
+        &["token", "--for", &service],
+        &["exec", "--", "echo", "started"],
+    ] {
+        home.run(words).done().code(3).out("");
+    }
+    let export = home.run(["export-env", "--shell", "bash"]).done().code(3);
+    assert!(
+        !export.stdout.contains("export ARCGIS_TOKEN"),
+        "{}",
+        export.stdout
+    );
+    // Without the portal, the dead token is not a fallback.
+    portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Status(503)));
+    home.run(["token"]).done().code(6).out("");
+    portal.set(|rules| rules.clear_faults());
+
+    sign_in(&home, &portal, "prod").ok();
+    let token = home.run(["token"]).done().ok();
+    assert!(portal.accepts_access_token(token.line()));
+}
+
 #[test]
 fn of_five_connections_with_one_revoked_four_are_renewed() {
     let (alive, dead) = (
