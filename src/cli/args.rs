@@ -106,23 +106,37 @@ pub(super) enum Color {
     Never,
 }
 
+// `defer`: the arguments and examples of a command are built only when it is used.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Command {
+    /// Sign in with your browser
     Login(LoginArgs),
+    /// Print an access token
     Token(TokenArgs),
+    /// Ask the portal who you are
     Whoami(WhoamiArgs),
+    /// Show who is signed in until when, and what failed last, without asking a portal
     Status(StatusArgs),
+    /// Print statements that put a token into a shell's environment
     ExportEnv(ExportEnvArgs),
+    /// Run a command with a token in its environment
     Exec(ExecArgs),
+    /// Call the portal, or a server that it grants tokens for
     Api(ApiArgs),
     #[command(subcommand, visible_alias = "connection")]
     Connections(ConnectionsCommand),
+    /// Renew the access token, and extend the sign-in if that is due
     Refresh(RefreshArgs),
+    /// Sign out: revoke the sign-in at the portal and delete it here
     Logout(LogoutArgs),
+    /// Find problems, and show how to fix them
     Doctor(DoctorArgs),
     #[command(subcommand)]
     Vault(VaultCommand),
+    /// Print a script that makes a shell complete commands, options and labels
     Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them to a folder
     Man(ManArgs),
 }
 
@@ -189,6 +203,14 @@ mod tests {
                 }
             }
             assert!(about_this > 0, "{}", name(&command));
+        }
+    }
+
+    #[test]
+    fn the_list_of_commands_says_what_each_does() {
+        // Not built: as `--help` prints it.
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
         }
     }
 

@@ -88,8 +88,9 @@ pub fn pasted(input: &[u8]) {
     });
 }
 
-/// Whether a careless reader finds another `state` in it.
+/// Whether a careless reader finds another `state` in it. Invisible characters do not make it another one.
 fn has_foreign_state(text: &str, state: &str) -> bool {
+    let text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let is_other = |(at, name): (usize, &str)| {
         let before = text[..at].chars().next_back();
         let is_parameter = before.is_none_or(|c| c.is_whitespace() || "?#&".contains(c));
@@ -117,10 +118,12 @@ fn plain(text: &str, resolve: bool) -> String {
     }
     String::from_utf8_lossy(&bytes)
         .chars()
-        .filter(|c| {
-            !is_control(*c) && !matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}')
-        })
+        .filter(|c| !is_control(*c) && !is_invisible(*c))
         .collect()
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}')
 }
 
 /// A request as it arrives, at once and in pieces.

@@ -24,7 +24,6 @@ const PAGE_SIZE: &str = "100";
 
 type Fields = Vec<(String, String)>;
 
-/// Call the portal, or a server that it grants tokens for
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth api community/self", "who you are"),

@@ -20,7 +20,6 @@ const VARIABLE: &str = env::AGE_OAUTH_COMPLETE;
 
 const NAME: &str = "age-oauth";
 
-/// Print a script that makes a shell complete commands, options and labels
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("source <(age-oauth completions bash)", "bash: in ~/.bashrc"),

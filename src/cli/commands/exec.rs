@@ -16,7 +16,6 @@ use crate::cli::shared::token_variables;
 use crate::cli::CommandContext;
 use crate::policy::ENVIRONMENT_MIN_TTL;
 
-/// Run a command with a token in its environment
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth exec -- python nightly.py", "the command reads ARCGIS_TOKEN"),

@@ -19,7 +19,6 @@ use crate::error::{Error, FileAction};
 use crate::files;
 use crate::policy::ENVIRONMENT_MIN_TTL;
 
-/// Print statements that put a token into a shell's environment
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     (Shell::Bash.loading_line().unwrap_or_default(), "bash, zsh and sh"),

@@ -22,7 +22,6 @@ use crate::policy::command_line::{SHORT_SIGN_IN, SIGN_IN_POLL_INTERVAL, SIGN_IN_
 use crate::policy::ExtendRule;
 use crate::session::{PendingSignIn, Session, UsableToken};
 
-/// Sign in with your browser
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth login", "sign in to the default connection"),

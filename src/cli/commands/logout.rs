@@ -12,7 +12,6 @@ use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::session::SignedOut;
 
-/// Sign out: revoke the sign-in at the portal and delete it here
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth logout", "sign out of the default connection"),

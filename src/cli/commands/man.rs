@@ -34,7 +34,6 @@ const FILES: [(&str, &str); 4] = [
     ),
 ];
 
-/// Print a manual page, or write all of them to a folder
 #[derive(Args, Debug, Default)]
 #[command(after_help = help::examples(&[
     ("age-oauth man | man -l -", "read the page of the program"),

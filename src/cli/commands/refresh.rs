@@ -30,7 +30,6 @@ use crate::session::{RefreshOutcome, Session};
 use crate::store::{ConnectionStore, Listing};
 use crate::util::lock;
 
-/// Renew the access token, and extend the sign-in if that is due
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth refresh --all", "once a day, this keeps every sign-in alive"),

@@ -18,7 +18,6 @@ use crate::policy::{self, ExtendRule, MinTtl, ROTATE_REFRESH_TOKEN_AGE};
 use crate::session::{Session, TokenRequest, UsableToken};
 use crate::store::Selector;
 
-/// Print an access token
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth token", "print a token of the default connection"),

@@ -12,7 +12,6 @@ use crate::connection::Connection;
 use crate::error::{Error, SignInNeeded};
 use crate::portal::{AppInfo, Identity};
 
-/// Ask the portal who you are
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth whoami", "print your user name, as the portal knows it"),

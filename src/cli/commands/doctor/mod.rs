@@ -146,7 +146,6 @@ struct DoctorContext {
     as_task: bool,
 }
 
-/// Find problems, and show how to fix them
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth doctor", "check everything"),

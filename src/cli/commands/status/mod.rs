@@ -39,7 +39,6 @@ struct LastFailure {
     recovered: bool,
 }
 
-/// Show who is signed in until when, and what failed last, without asking a portal
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth status", "every connection"),
