@@ -21,7 +21,7 @@ use support::invariants::{
 };
 use support::legacy::lay_out;
 use support::portal::{
-    Endpoint, Portal, PortalVersion, Snapshot, APP_ID, APP_SECRET, SERVICE_ID, SERVICE_SECRET, USER,
+    app_secret, service_secret, Endpoint, Portal, PortalVersion, Snapshot, APP_ID, SERVICE_ID, USER,
 };
 use support::scenario::{add, add_application, add_with, age_sign_in, expire_token, sign_in};
 
@@ -36,7 +36,7 @@ impl Fixture {
     fn new() -> Self {
         let fixture = Self::empty();
         let (home, portal) = (&fixture.home, &fixture.portal);
-        add_with(home, portal, "prod", &["--client-secret", APP_SECRET]);
+        add_with(home, portal, "prod", &["--client-secret", app_secret()]);
         sign_in(home, portal, "prod").ok();
         add(home, portal, "other");
         sign_in(home, portal, "other").ok();
@@ -200,7 +200,7 @@ fn add_creates_an_application_with_its_secret_or_none() {
         fixture
             .home
             .run(fixture.add_words("service", true))
-            .input(SERVICE_SECRET)
+            .input(service_secret())
     };
     at_each_crash_point(
         &fixture,
@@ -380,14 +380,14 @@ fn an_edited_application_never_mixes_old_and_new() {
     at_each_crash_point(
         &fixture,
         6,
-        |fixture, wrap| wrap(fixture.home.run(edit)).input(SERVICE_SECRET).done(),
+        |fixture, wrap| wrap(fixture.home.run(edit)).input(service_secret()).done(),
         |fixture, place| {
             let said = fixture
                 .home
                 .run(["token", "--force", "-c", "service"])
                 .done();
             assert_eq!(said.code, 0, "{place}: {}", said.stderr);
-            fixture.home.run(edit).input(SERVICE_SECRET).done().ok();
+            fixture.home.run(edit).input(service_secret()).done().ok();
             fixture.other_connections_work();
             no_secret_at_rest(&fixture.home, &fixture.portal, &[]);
         },

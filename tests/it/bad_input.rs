@@ -13,7 +13,7 @@ use serde_json::{json, Value};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Fault, Portal, PortalVersion, APP_ID, SERVICE_ID, SERVICE_SECRET, USER,
+    service_secret, Endpoint, Fault, Portal, PortalVersion, APP_ID, SERVICE_ID, USER,
 };
 #[cfg(unix)]
 use crate::support::scenario::add_arguments;
@@ -289,7 +289,7 @@ fn invalid_client_secrets_are_refused_and_not_shown() {
         home.run(arguments).input(secret).done()
     };
     let long = "s3cr3t".repeat(667);
-    let twice = SERVICE_SECRET.repeat(2);
+    let twice = service_secret().repeat(2);
     for secret in [
         "",
         "\n",
@@ -301,10 +301,10 @@ fn invalid_client_secrets_are_refused_and_not_shown() {
     ] {
         let said = try_secret(secret).code(2).out("").err_has("client secret");
         assert!(!said.stderr.contains("s3cr3t"), "{}", said.stderr);
-        assert!(!said.stderr.contains(SERVICE_SECRET), "{}", said.stderr);
+        assert!(!said.stderr.contains(service_secret()), "{}", said.stderr);
         nothing_was_created(&home);
     }
-    try_secret(&format!("  {SERVICE_SECRET}\r\n")).ok();
+    try_secret(&format!("  {}\r\n", service_secret())).ok();
     home.run(["token"]).done().ok();
     // An invalid one leaves the valid one in place.
     home.run(["connections", "edit", "service", "--client-secret-stdin"])
@@ -788,12 +788,12 @@ fn on_a_full_disk_nothing_is_created_in_part() {
     for _ in 0..2 {
         run_after(&home, DISK_FULL, &user, "").code(1).out("");
         nothing_was_created(&home);
-        let said = run_after(&home, DISK_FULL, &service, SERVICE_SECRET);
+        let said = run_after(&home, DISK_FULL, &service, service_secret());
         assert!(matches!(said.code, 1 | 5), "{}", said.stderr);
         nothing_was_created(&home);
     }
     home.run(user).done().ok();
-    home.run(service).input(SERVICE_SECRET).done().ok();
+    home.run(service).input(service_secret()).done().ok();
     home.run(["token", "-c", "service"]).done().ok();
 }
 
@@ -872,7 +872,7 @@ fn rule_25_files_and_folders_are_private_to_their_owner_whatever_the_umask() {
         let user = add_arguments("prod", &url, APP_ID, &ca);
         let service = add_application_arguments("service", &url, SERVICE_ID, &ca);
         run_after(&home, umask, &user, "").ok();
-        run_after(&home, umask, &service, SERVICE_SECRET).ok();
+        run_after(&home, umask, &service, service_secret()).ok();
         let child = spawn_after(&home, umask, &["login", "-c", "prod"]);
         finish_login(child, |url| portal.authorize(url, USER).code()).ok();
         for arguments in [

@@ -1,7 +1,7 @@
 //! `exec`: the child's environment, exit code and signals are the same as without `exec`.
 
 use crate::signed_in;
-use crate::support::portal::{Endpoint, APP_SECRET};
+use crate::support::portal::{app_secret, Endpoint};
 
 /// The default shell of the system, and its command that prints the whole environment.
 #[cfg(unix)]
@@ -29,7 +29,7 @@ fn only_the_child_gets_the_token_and_no_secret() {
         .env("ARCGIS_REFERER", "stale")
         .env("ARCGIS_USERNAME", "stale")
         .env("KEPT", "as it was")
-        .env("AGE_OAUTH_CLIENT_SECRET", APP_SECRET)
+        .env("AGE_OAUTH_CLIENT_SECRET", app_secret())
         .done()
         .ok();
     let text = out.stdout.replace('\r', "");
@@ -45,7 +45,7 @@ fn only_the_child_gets_the_token_and_no_secret() {
         assert!(lines.contains(&&*line), "no {line} in {text}");
     }
     assert!(
-        !text.contains("stale") && !text.contains(APP_SECRET),
+        !text.contains("stale") && !text.contains(app_secret()),
         "{text}"
     );
     assert!(!text.contains("ARCGIS_REFERER"), "{text}");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::home;
 use crate::support::portal::{
-    Certificate, Portal, PortalVersion, APP_ID, APP_SECRET, OTHER_USER, USER,
+    app_secret, Certificate, Portal, PortalVersion, APP_ID, OTHER_USER, USER,
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, nothing_was_created, sign_in};
@@ -90,9 +90,9 @@ fn from_wrong_answers_to_a_sign_in() {
         .expect("that is the client ID");
     terminal
         .expect("OAuth Client Secret")
-        .line(&APP_SECRET.repeat(2))
+        .line(&app_secret().repeat(2))
         .expect("pasted twice");
-    terminal.expect("OAuth Client Secret").line(APP_SECRET);
+    terminal.expect("OAuth Client Secret").line(app_secret());
     terminal.expect("[OK] OAuth Client Secret captured.");
     terminal.expect("[OK] Created connection: my_portal");
     terminal
@@ -111,8 +111,8 @@ fn from_wrong_answers_to_a_sign_in() {
 
     // Neither the secret nor an asterisk for each of its letters was ever on the screen.
     let raw = String::from_utf8_lossy(&terminal.raw()).into_owned();
-    assert!(!raw.contains(APP_SECRET));
-    assert!(!raw.contains(&"*".repeat(APP_SECRET.len())));
+    assert!(!raw.contains(app_secret()));
+    assert!(!raw.contains(&"*".repeat(app_secret().len())));
     home.run(["whoami", "-c", "my_portal"])
         .done()
         .ok()
@@ -234,7 +234,7 @@ fn an_application_is_asked_for_its_secret() {
         .expect("it is empty");
     terminal
         .expect("OAuth Client Secret")
-        .line(crate::support::portal::SERVICE_SECRET);
+        .line(crate::support::portal::service_secret());
     terminal.expect("Sign in now?").send("y");
     terminal
         .expect("New access_token acquired!")

@@ -16,7 +16,7 @@ use serde_json::{json, Value};
 use crate::signed_in;
 use crate::support::home::Home;
 use crate::support::invariants::{labels, stored_refresh_token};
-use crate::support::portal::{Endpoint, Portal, PortalVersion, SERVICE_ID, SERVICE_SECRET};
+use crate::support::portal::{service_secret, Endpoint, Portal, PortalVersion, SERVICE_ID};
 use crate::support::scenario::{add, folder_of, sign_in};
 
 fn is_root() -> bool {
@@ -148,7 +148,7 @@ fn a_pipe_named_by_a_user_is_refused_or_read_without_hanging() {
         .done();
     said.code(1).err_has("not a regular file");
     thread::scope(|scope| {
-        scope.spawn(|| fs::write(&pipe, SERVICE_SECRET).unwrap());
+        scope.spawn(|| fs::write(&pipe, service_secret()).unwrap());
         let (url, ca) = (portal.url(), home.path().join("ca.pem"));
         let words = [
             "connections",

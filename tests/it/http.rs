@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Fault, ForeignServer, Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_ID,
-    SERVICE_SECRET, USER,
+    app_secret, service_secret, Endpoint, Fault, ForeignServer, Portal, PortalVersion, APP_ID,
+    SERVICE_ID, USER,
 };
 use crate::support::scenario::{add, add_application, add_arguments, add_with, sign_in};
 use crate::{home, signed_in};
@@ -142,7 +142,7 @@ fn rule_23_a_portal_that_names_another_host_changes_nothing() {
 #[test]
 fn rule_17_secrets_travel_in_bodies_and_headers_and_verbose_output_hides_them() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
-    add_with(&home, &portal, "prod", &["--client-secret", APP_SECRET]);
+    add_with(&home, &portal, "prod", &["--client-secret", app_secret()]);
     add_application(&home, &portal, "service");
     sign_in(&home, &portal, "prod").ok();
     for arguments in [
@@ -587,7 +587,7 @@ fn add_far(home: &Home, portal: &Portal, flags: &[&str], variables: &[(&str, &st
         &ca,
     ];
     arguments.extend(flags);
-    let mut run = home.run(arguments).input(SERVICE_SECRET);
+    let mut run = home.run(arguments).input(service_secret());
     for (name, value) in variables {
         run = run.env(name, value);
     }

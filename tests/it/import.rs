@@ -18,7 +18,7 @@ use crate::support::legacy::{
     lay_out, rewrite, OldStore, MY_PORTAL, NIGHTLY, ONLINE, PROD, VERSIONS,
 };
 use crate::support::portal::{
-    Endpoint, Fault, Portal, PortalVersion, APP_SECRET, OTHER_USER, SERVICE_SECRET, USER,
+    app_secret, service_secret, Endpoint, Fault, Portal, PortalVersion, OTHER_USER, USER,
 };
 use crate::support::scenario::{add, change_tokens, sign_in, sign_in_as, stored};
 
@@ -61,7 +61,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[track_caller]
 fn no_plaintext(home: &Home, old: &OldStore) {
-    for secret in [APP_SECRET, SERVICE_SECRET, &old.access, &old.refresh] {
+    for secret in [app_secret(), service_secret(), &old.access, &old.refresh] {
         assert_eq!(home.files_containing(secret), Vec::<PathBuf>::new());
     }
     let left: Vec<_> = home
@@ -400,8 +400,11 @@ fn files_edited_by_hand_are_parsed() {
                 "OAUTH_USERNAME='your.username' # me",
             )
             .replace(
-                "OAUTH_CLIENT_SECRET=practice-client-secret",
-                "# OAUTH_CLIENT_SECRET=old\n  OAUTH_CLIENT_SECRET = \"practice-client-secret\"  ",
+                &format!("OAUTH_CLIENT_SECRET={}", app_secret()),
+                &format!(
+                    "# OAUTH_CLIENT_SECRET=old\n  OAUTH_CLIENT_SECRET = \"{}\"  ",
+                    app_secret()
+                ),
             );
         let own = "MY_FTP_PASSWORD=\"a \\\"b\\\" \\\\ c\"\nEMPTY=\nnonsense\n";
         format!("\u{feff}{own}{text}").replace('\n', "\r\n")
@@ -650,7 +653,7 @@ fn of_two_sign_ins_the_newer_one_is_kept() {
 fn of_two_client_secrets_the_user_chooses() {
     let (_portal, home, old) = half_imported("0.2.1");
     rewrite(&old.env(PROD), |text| {
-        text.replace(APP_SECRET, "reset-secret")
+        text.replace(app_secret(), "reset-secret")
     });
     import(&home, &["--offline"])
         .code(1)

@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET};
+use crate::support::portal::{app_secret, Portal, PortalVersion, APP_ID};
 use crate::support::scenario::{add, sign_in};
 use crate::support::secret_service::{Provider, SecretService, SilentBus};
 use crate::support::until;
@@ -349,7 +349,7 @@ fn from_add_to_remove_the_items_have_readable_labels_and_none_is_left(provider: 
         "--verify-ssl",
         ca.to_str().unwrap(),
     ])
-    .input(APP_SECRET)
+    .input(app_secret())
     .done()
     .ok();
     sign_in(&home, &portal, "my_portal").ok();
@@ -391,7 +391,7 @@ fn from_add_to_remove_the_items_have_readable_labels_and_none_is_left(provider: 
         "{kept}"
     );
     assert!(!kept.contains("my_portal ("), "{kept}");
-    for secret in [APP_SECRET, &token] {
+    for secret in [app_secret(), &token] {
         assert_eq!(
             home.files_containing(secret),
             Vec::<std::path::PathBuf>::new()

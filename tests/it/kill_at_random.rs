@@ -16,7 +16,7 @@ use crate::support::home::Home;
 use crate::support::invariants::{
     labels, no_secret_at_rest, sign_in_is_what_the_portal_honours, stored_tokens,
 };
-use crate::support::portal::{Portal, PortalVersion, APP_ID, SERVICE_SECRET, USER};
+use crate::support::portal::{service_secret, Portal, PortalVersion, APP_ID, USER};
 use crate::support::scenario::{add, add_application, age_sign_in, expire_token, sign_in};
 
 /// The number of kills if the variable is not set.
@@ -136,7 +136,7 @@ impl KillTest {
             scope.spawn(move || BufReader::new(out).lines().map_while(Result::ok).count());
             scope.spawn(move || {
                 if command == "secret" {
-                    let _ = stdin.write_all(SERVICE_SECRET.as_bytes());
+                    let _ = stdin.write_all(service_secret().as_bytes());
                     drop(stdin);
                     return;
                 }

@@ -5,14 +5,14 @@ use std::fs;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
+use crate::support::portal::{app_secret, Portal, PortalVersion};
 use crate::support::scenario::{add_with, sign_in};
 
 /// Runs every command that reads or writes a file, once.
 fn run_every_command(home: &Home) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let secret = home.path().join("client secret ü.txt");
-    fs::write(&secret, format!("{APP_SECRET}\r\n")).unwrap();
+    fs::write(&secret, format!("{}\r\n", app_secret())).unwrap();
     add_with(
         home,
         &portal,

@@ -9,7 +9,7 @@ use std::process::Child;
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{Endpoint, Pkce, Portal, PortalVersion, APP_SECRET, USER};
+use crate::support::portal::{app_secret, Endpoint, Pkce, Portal, PortalVersion, USER};
 use crate::support::scenario::{
     add, add_application, add_with, age_sign_in, expire_token, sign_in, start_login,
 };
@@ -91,7 +91,7 @@ fn rule_2_pkce_is_switched_off_only_by_hand() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise1091), home());
     add(&home, &portal, "secret");
     home.run(["connections", "edit", "secret", "--client-secret-stdin"])
-        .input(APP_SECRET)
+        .input(app_secret())
         .done()
         .ok();
     add(&home, &portal, "old");

@@ -14,7 +14,7 @@ use age_oauth::{
 use serde_json::json;
 
 use crate::support::portal::{
-    Endpoint, Fault, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER,
+    service_secret, Endpoint, Fault, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, USER,
 };
 
 /// A store, a keychain, and a portal whose clock the session shares.
@@ -69,7 +69,7 @@ impl Fixture {
         });
         let secret = ClientSecret {
             binding: age_oauth::testing::Binding::of(&fixture.connection),
-            secret: Secret::new(SERVICE_SECRET.into()),
+            secret: Secret::new(service_secret().into()),
         };
         let item = Item::of(&fixture.connection, ItemKind::ClientSecret);
         fixture.keychain.set(&item, &secret.to_record()).unwrap();

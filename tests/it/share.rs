@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::home;
 use crate::support::home::{Home, Run};
-use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET, SERVICE_SECRET};
+use crate::support::portal::{app_secret, service_secret, Portal, PortalVersion, APP_ID};
 use crate::support::scenario::{add_application, add_with, nothing_was_created, sign_in};
 
 /// A portal, the card of a connection to it, and the fingerprint that the user is asked to pass on.
@@ -12,7 +12,7 @@ fn shared_card(flags: &[&str]) -> (Portal, String, String) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let sharer = home();
     let secret = sharer.path().join("secret");
-    std::fs::write(&secret, APP_SECRET).unwrap();
+    std::fs::write(&secret, app_secret()).unwrap();
     sharer.allow_secrets_in(&secret);
     let mut all = vec!["--client-secret-file", secret.to_str().unwrap()];
     all.extend(flags);
@@ -20,7 +20,7 @@ fn shared_card(flags: &[&str]) -> (Portal, String, String) {
     sign_in(&sharer, &portal, "Prod").ok();
     let token = sharer.run(["token"]).done().ok().line().to_owned();
     let out = sharer.run(["connections", "share"]).done().ok();
-    for secret in [APP_SECRET, &token] {
+    for secret in [app_secret(), &token] {
         assert!(!out.stdout.contains(secret) && !out.stderr.contains(secret));
     }
     let fingerprint = out
@@ -177,7 +177,7 @@ fn the_card_of_an_application_asks_only_for_the_secret() {
         .done()
         .ok()
         .err_has("client secret");
-    assert!(!out.stdout.contains(SERVICE_SECRET));
+    assert!(!out.stdout.contains(service_secret()));
     let fingerprint = out
         .stderr
         .split_whitespace()
@@ -190,7 +190,7 @@ fn the_card_of_an_application_asks_only_for_the_secret() {
         .code(2)
         .err_has("AGE_OAUTH_CLIENT_SECRET");
     from(&home, &out.stdout, &flags)
-        .env("AGE_OAUTH_CLIENT_SECRET", SERVICE_SECRET)
+        .env("AGE_OAUTH_CLIENT_SECRET", service_secret())
         .done()
         .ok();
     home.run(["login"]).done().ok();

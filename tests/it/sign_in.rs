@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::support::home::Home;
-use crate::support::portal::{Portal, PortalVersion, OTHER_USER, SERVICE_ID, SERVICE_SECRET, USER};
+use crate::support::portal::{service_secret, Portal, PortalVersion, OTHER_USER, SERVICE_ID, USER};
 use crate::support::scenario::{
     add, add_application_arguments, add_with, sign_in, sign_in_as, sign_in_wrapped,
 };
@@ -193,7 +193,7 @@ fn what_windows_adds_to_a_secret_or_a_code_is_removed() {
     let file = home.path().join("secret.txt");
     let utf16 =
         |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
-    std::fs::write(&file, utf16(&format!("\u{feff}{SERVICE_SECRET}\r\n"))).unwrap();
+    std::fs::write(&file, utf16(&format!("\u{feff}{}\r\n", service_secret()))).unwrap();
     home.allow_secrets_in(&file);
     let flags = |label: &str| {
         [
@@ -221,7 +221,7 @@ fn what_windows_adds_to_a_secret_or_a_code_is_removed() {
         let mut by_pipe = flags(label);
         by_pipe.push("--client-secret-stdin".to_owned());
         home.run(by_pipe)
-            .input(format!("\u{feff}{SERVICE_SECRET}{ending}"))
+            .input(format!("\u{feff}{}{ending}", service_secret()))
             .done()
             .ok();
         home.run(["login", "-c", label]).done().ok();

@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{Portal, PortalVersion, APP_SECRET};
+use crate::support::portal::{app_secret, Portal, PortalVersion};
 use crate::support::scenario::{add, add_with, sign_in};
 
 /// A home whose connections keep their secrets in Credential Manager. Remaining items are removed
@@ -86,7 +86,7 @@ fn secrets_in_credential_manager_are_visible_across_processes_as_two_items() {
     let windows = Windows::new();
     let home = &windows.0;
     let secret = home.path().join("secret.txt");
-    fs::write(&secret, APP_SECRET).unwrap();
+    fs::write(&secret, app_secret()).unwrap();
     add_with(
         home,
         &portal,
@@ -108,7 +108,7 @@ fn secrets_in_credential_manager_are_visible_across_processes_as_two_items() {
     assert_ne!(renewed, token);
     home.run(["whoami"]).done().ok().out("your.username\n");
     assert_eq!(home.files_containing(&renewed), Vec::<PathBuf>::new());
-    assert_eq!(home.files_containing(APP_SECRET), Vec::<PathBuf>::new());
+    assert_eq!(home.files_containing(app_secret()), Vec::<PathBuf>::new());
     home.run(["logout"]).done().ok();
     assert_eq!(items_of(&id), both[..1]);
     home.run(["connections", "remove", "my_portal", "--yes"])

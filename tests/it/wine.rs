@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 
 use crate::support::home::Home;
-use crate::support::portal::{Portal, PortalVersion, APP_ID, APP_SECRET, USER};
+use crate::support::portal::{app_secret, Portal, PortalVersion, APP_ID, USER};
 use crate::support::pty::Terminal;
 
 /// Wide enough for the sign-in URL to fit into one line.
@@ -78,12 +78,12 @@ fn the_guided_prompts_of_the_windows_build() {
     terminal.expect("Authentication type").line("");
     terminal.expect("Authorization code").line("");
     terminal.expect("OAuth Client ID").line(APP_ID);
-    terminal.expect("OAuth Client Secret").line(APP_SECRET);
+    terminal.expect("OAuth Client Secret").line(app_secret());
     terminal.expect("[OK] OAuth Client Secret captured.");
     terminal.expect("[OK] Created connection: my_portal");
     terminal.expect("Sign in now?").send("n");
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
-    assert!(!String::from_utf8_lossy(&terminal.raw()).contains(APP_SECRET));
+    assert!(!String::from_utf8_lossy(&terminal.raw()).contains(app_secret()));
     tell(&terminal.screen());
 
     let login = [&*program, "login", "--no-browser"];

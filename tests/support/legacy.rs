@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::home::Home;
-use super::portal::{Portal, USER};
+use super::portal::{app_secret, service_secret, Portal, USER};
 
 /// The versions whose stores are in this folder.
 pub const VERSIONS: [&str; 2] = ["0.1.7", "0.2.1"];
@@ -105,6 +105,8 @@ impl TemplateValues<'_> {
             .replace("/tmp/age-oauth practice/ca.pem", &ca)
             .replace("REFRESH-TOKEN-OF-PROD", &self.old.refresh)
             .replace("ACCESS-TOKEN-OF-PROD", &self.old.access)
+            .replace("practice-client-secret", app_secret())
+            .replace("practice-service-secret", service_secret())
             .replace("=1790001800.25", &format!("={}.25", now + 1700))
             .replace("=1790000000.25", &format!("={}.25", now - 100))
     }

@@ -11,7 +11,7 @@ use age_oauth::{
 };
 
 use super::home::{Home, Outcome};
-use super::portal::{Portal, APP_ID, SERVICE_ID, SERVICE_SECRET, USER};
+use super::portal::{service_secret, Portal, APP_ID, SERVICE_ID, USER};
 
 /// The arguments of `connections add` for a user connection.
 pub fn add_arguments<'a>(
@@ -68,7 +68,7 @@ pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
 /// Adds an application connection to `portal` under this label.
 #[track_caller]
 pub fn add_application(home: &Home, portal: &Portal, label: &str) {
-    add_application_with(home, portal, label, SERVICE_ID, SERVICE_SECRET);
+    add_application_with(home, portal, label, SERVICE_ID, service_secret());
 }
 
 /// The same for any application.

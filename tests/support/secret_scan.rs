@@ -112,8 +112,7 @@ pub fn seen_in_processes() -> Option<String> {
 }
 
 /// Searches arguments and environments of every process in a home of this test run. Other runs on
-/// the same machine are left alone: their secrets are partly the same, and they search for
-/// themselves.
+/// the same machine are left alone; they search for themselves.
 #[cfg(all(test, target_os = "linux"))]
 mod processes {
     use std::fs;

@@ -11,7 +11,7 @@ mod violations;
 
 use serde_json::Value;
 
-use crate::support::portal::{Destination, Portal, APP_ID, APP_SECRET, OOB, USER};
+use crate::support::portal::{app_secret, Destination, Portal, APP_ID, OOB, USER};
 
 /// A verifier of 43 characters and its challenge, from RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -91,7 +91,7 @@ fn exchange(portal: &Portal, token: &str, changes: &[(&str, Option<&str>)]) -> V
         ("client_id", APP_ID),
         ("refresh_token", token),
         ("redirect_uri", OOB),
-        ("client_secret", APP_SECRET),
+        ("client_secret", app_secret()),
         ("f", "json"),
     ];
     post_token(portal, &usual, changes)

@@ -6,7 +6,7 @@ use serde_json::{json, Value};
 
 use super::{keys, text, USER};
 use crate::support::portal::{
-    ForeignServer, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
+    service_secret, ForeignServer, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID,
 };
 
 fn get(portal: &Portal, path: &str, token: Option<&str>) -> Value {
@@ -28,7 +28,7 @@ fn app_token(portal: &Portal) -> String {
     let form = [
         ("grant_type", "client_credentials"),
         ("client_id", SERVICE_ID),
-        ("client_secret", SERVICE_SECRET),
+        ("client_secret", service_secret()),
         ("f", "json"),
     ];
     let reply = portal

@@ -8,7 +8,7 @@ use super::{
     exchange, keys, post_token, redeem, refresh, refusal, sign_in, sign_in_url, text, OOB, USER,
 };
 use crate::support::portal::{
-    Portal, PortalVersion, SecretCheck, APP_ID, OTHER_USER, SERVICE_ID, SERVICE_SECRET,
+    service_secret, Portal, PortalVersion, SecretCheck, APP_ID, OTHER_USER, SERVICE_ID,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -28,7 +28,7 @@ fn app_token(portal: &Portal, changes: &[(&str, Option<&str>)]) -> Value {
     let usual = [
         ("grant_type", "client_credentials"),
         ("client_id", SERVICE_ID),
-        ("client_secret", SERVICE_SECRET),
+        ("client_secret", service_secret()),
         ("f", "json"),
     ];
     post_token(portal, &usual, changes)
@@ -365,7 +365,7 @@ fn json_is_the_default_and_trailing_slashes_are_accepted() {
     let form = [
         ("grant_type", "client_credentials"),
         ("client_id", SERVICE_ID),
-        ("client_secret", SERVICE_SECRET),
+        ("client_secret", service_secret()),
     ];
     for path in ["/sharing/rest/oauth2/token/", "/sharing/oauth2/token"] {
         let reply = portal

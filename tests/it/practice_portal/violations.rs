@@ -1,7 +1,7 @@
 //! The violations that the portal records: one test for each that no other test causes.
 
 use super::{redeem, refresh, sign_in, sign_in_url, text, STATE, USER, VERIFIER};
-use crate::support::portal::{Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_SECRET};
+use crate::support::portal::{service_secret, Portal, PortalVersion, APP_ID, OTHER_USER};
 
 fn portal_with_violations() -> Portal {
     let portal = Portal::start(PortalVersion::Enterprise114);
@@ -41,7 +41,7 @@ fn a_client_secret_in_a_url_is_found() {
     let portal = portal_with_violations();
     portal
         .client()
-        .get(&portal.rest(&format!("?f=json&q={SERVICE_SECRET}")))
+        .get(&portal.rest(&format!("?f=json&q={}", service_secret())))
         .unwrap();
     only_violation(&portal, "rule 17: a secret in the URL or the Referer: GET");
 }

@@ -50,8 +50,8 @@ pub use foreign::ForeignServer;
 pub use proxy::Proxy;
 pub use record::Recorded;
 pub use rules::{
-    App, Pkce, PortalVersion, Rules, SecretCheck, User, APP_ID, APP_SECRET, OOB, OTHER_USER,
-    SERVICE_ID, SERVICE_SECRET, USER,
+    app_secret, service_secret, App, Pkce, PortalVersion, Rules, SecretCheck, User, APP_ID, OOB,
+    OTHER_USER, SERVICE_ID, USER,
 };
 
 use fixture::{Location, State};

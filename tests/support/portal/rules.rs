@@ -1,22 +1,34 @@
 //! How this portal behaves: its version, its users and apps, its lifetimes and switches. Changeable
 //! while it runs.
 
+use std::sync::LazyLock;
+
 use super::faults::{Endpoint, Fault, Plan};
+use super::fixture::random;
 
 /// The out-of-band redirect URI: the code is shown on a page and pasted.
 pub const OOB: &str = "urn:ietf:wg:oauth:2.0:oob";
 /// The app that users sign in with by default.
 pub const APP_ID: &str = "AgePracticeApp01";
-/// Its secret.
-pub const APP_SECRET: &str = "practice-client-secret";
 /// The app that signs in as itself by default.
 pub const SERVICE_ID: &str = "AgePracticeApp02";
-/// Its secret.
-pub const SERVICE_SECRET: &str = "practice-service-secret";
 /// The user who is signed in to the browser by default.
 pub const USER: &str = "your.username";
 /// Another user.
 pub const OTHER_USER: &str = "other.user";
+
+/// The client secret of [`APP_ID`]: new for each test program, so that runs beside each other on one
+/// machine do not find each other's.
+pub fn app_secret() -> &'static str {
+    static SECRET: LazyLock<String> = LazyLock::new(|| random("practice-", 24));
+    &SECRET
+}
+
+/// The client secret of [`SERVICE_ID`], new for each test program.
+pub fn service_secret() -> &'static str {
+    static SECRET: LazyLock<String> = LazyLock::new(|| random("practice-", 24));
+    &SECRET
+}
 
 /// The version that the portal simulates. It sets the rules at the start; each can be changed
 /// afterwards.
@@ -208,8 +220,8 @@ impl Rules {
                 User::new(OTHER_USER, "Other User", "org_user"),
             ],
             apps: vec![
-                App::new(APP_ID, APP_SECRET),
-                App::new(SERVICE_ID, SERVICE_SECRET),
+                App::new(APP_ID, app_secret()),
+                App::new(SERVICE_ID, service_secret()),
             ],
             pkce: if ten_nine {
                 Pkce::Required
