@@ -7,6 +7,7 @@ use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion};
 use crate::support::scenario::{add, add_application, expire_token, sign_in};
+use crate::support::send_signal;
 
 const CONNECTIONS: [&str; 5] = ["one", "two", "three", "four", "five"];
 
@@ -129,13 +130,7 @@ fn a_stopped_process_that_holds_the_lock_is_named_when_the_wait_ends() {
     let holder = start(&home, &["token", "--force"]);
     gate.await_arrivals(1);
     let pid = holder.id().to_string();
-    let signal = |name: &str| {
-        let status = std::process::Command::new("kill")
-            .args([name, &pid])
-            .status();
-        assert!(status.unwrap().success());
-    };
-    signal("-STOP");
+    send_signal("STOP", holder.id());
     gate.open();
     let waiting: Vec<_> = (0..8)
         .map(|_| start(&home, &["--timeout", "2s", "token", "--force"]))
@@ -145,7 +140,7 @@ fn a_stopped_process_that_holds_the_lock_is_named_when_the_wait_ends() {
     }
     // A command that needs no renewal needs no lock.
     home.run(["token"]).done().ok();
-    signal("-CONT");
+    send_signal("CONT", holder.id());
     let token = Outcome::of(holder).ok();
     assert!(portal.accepts_access_token(token.line()));
     home.run(["token", "--force"]).done().ok();

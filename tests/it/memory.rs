@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, SERVICE_ID};
 use crate::support::scenario::add_application_with;
+use crate::support::send_signal;
 use crate::{home, signed_in};
 
 const MASK: u8 = 0x80;
@@ -291,15 +292,11 @@ fn rule_26_a_process_that_holds_secrets_leaves_no_core_dump() {
         .find(|line| line.starts_with("Max core file size"))
         .unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    // This signal dumps core wherever that is allowed.
-    let pid = child.id().to_string();
-    assert!(Command::new("kill")
-        .args(["-QUIT", &pid])
-        .status()
-        .unwrap()
-        .success());
+    // This signal dumps core wherever that is allowed. QUIT would do so as well, but a parent such
+    // as `nohup … &` or cron may have it ignored in all its children.
+    send_signal("ABRT", child.id());
     let ended = child.wait().unwrap();
-    assert_eq!((ended.signal(), ended.core_dumped()), (Some(3), false));
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false));
     gate.open();
 
     let limit = home

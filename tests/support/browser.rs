@@ -176,9 +176,7 @@ impl Drop for Browser {
             self.command("DELETE", "", None);
         }
         // The driver ends its browser with it.
-        let _ = Command::new("kill")
-            .arg(self.driver.id().to_string())
-            .status();
+        super::send_signal("TERM", self.driver.id());
         let _ = self.driver.wait();
     }
 }

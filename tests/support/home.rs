@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::secret_scan::{self, SecretKind};
 
 /// A program that takes longer is assumed to hang.
-const HANGS: Duration = Duration::from_secs(90);
+const HANGS: Duration = Duration::from_secs(180);
 
 /// Variables that every program needs. The rest of this process's environment is not inherited.
 const INHERITED: &[&str] = if cfg!(windows) {

@@ -61,8 +61,21 @@ pub mod svg;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for an event.
-pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a test waits for an event before it fails. A machine under load may take this long.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Sends a signal (`KILL`, `STOP`) to a process. The shell has `kill` built in; as a program it
+/// belongs to a package that not every system has.
+#[cfg(unix)]
+#[track_caller]
+pub fn send_signal(signal: &str, process: u32) {
+    let sent = std::process::Command::new("sh")
+        .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal])
+        .arg(process.to_string())
+        .status()
+        .expect("a shell");
+    assert!(sent.success(), "cannot send {signal} to {process}");
+}
 
 /// Waits until the condition holds, which another process or thread brings about.
 #[track_caller]

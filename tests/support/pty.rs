@@ -10,9 +10,7 @@ use portable_pty::{native_pty_system, Child, CommandBuilder, MasterPty, PtySize}
 
 use super::home::Home;
 use super::secret_scan::{self, SecretKind};
-
-/// How long to wait for a text to appear.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use super::TIMEOUT;
 
 const ROWS: u16 = 60;
 const COLUMNS: u16 = 132;

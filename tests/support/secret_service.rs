@@ -23,7 +23,7 @@ use ::secret_service::blocking::SecretService as Client;
 use ::secret_service::EncryptionType;
 
 use super::home::Home;
-use super::{until, TIMEOUT};
+use super::{send_signal, until, TIMEOUT};
 
 /// Every client may watch the bus, which is how the tests count calls.
 const BUS_CONFIGURATION: &str = r#"<busconfig>
@@ -94,9 +94,7 @@ impl Daemon {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.0.id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status().unwrap();
-        assert!(sent.success());
+        send_signal(signal, self.0.id());
     }
 }
 
@@ -143,6 +141,9 @@ impl SecretService {
     /// Makes this session's keychain the one of every run in `home`.
     pub fn use_in(&self, home: &mut Home) {
         home.set("AGE_OAUTH_KEYCHAIN", "os");
+        // A provider that works may be slow on a machine under load.
+        let limit = format!("{}s", TIMEOUT.as_secs());
+        home.set("AGE_OAUTH_KEYCHAIN_TIMEOUT", &limit);
         home.set("DBUS_SESSION_BUS_ADDRESS", &self.address);
     }
 
@@ -186,12 +187,12 @@ impl SecretService {
     pub fn stop_provider(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
         // KeePassXC writes its file a moment after a change, and when it is asked to end.
-        daemon.signal("-TERM");
+        daemon.signal("TERM");
         until(|| daemon.0.try_wait().unwrap().is_some());
         self.wait_for_provider(false);
     }
 
-    /// Sends a signal to the provider: `-STOP`, `-CONT`.
+    /// Sends a signal to the provider: `STOP`, `CONT`.
     pub fn signal_provider(&self, signal: &str) {
         self.daemon.as_ref().unwrap().signal(signal);
     }
