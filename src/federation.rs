@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_portals_own_origin_and_path_are_the_portal() {
+    fn rule_24_only_the_portals_own_origin_and_path_are_the_portal() {
         for (text, server) in [
             ("https://gis.example.com/portal/sharing/rest/search", None),
             ("https://GIS.example.com:443/portal", None),

@@ -357,6 +357,9 @@ mod tests {
     #[test]
     fn rule_3_verifiers_are_43_unreserved_characters_and_never_repeat() {
         let mut seen = HashSet::new();
+        // Of each octet, and of each half, every value counts.
+        let mut values = vec![HashSet::new(); 32];
+        let mut halves = HashSet::new();
         for _ in 0..10_000 {
             let verifier = random_text().unwrap();
             assert_eq!(verifier.expose().len(), 43);
@@ -365,7 +368,25 @@ mod tests {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c)));
             assert!(seen.insert(verifier.expose().to_owned()));
+            let octets = URL_SAFE_NO_PAD.decode(verifier.expose()).unwrap();
+            assert_eq!(octets.len(), 32);
+            for half in octets.chunks(16) {
+                assert!(halves.insert(half.to_vec()));
+            }
+            for (values, octet) in values.iter_mut().zip(octets) {
+                values.insert(octet);
+            }
         }
+        // That one of 256 values is missing among 10,000 has a probability of 2.6 in 10^15.
+        assert!(values.iter().all(|values| values.len() == 256));
+    }
+
+    #[test]
+    fn rule_3_state_and_verifier_are_independent() {
+        let sign_in = sign_in(OOB);
+        let verifier = sign_in.verifier.as_ref().unwrap();
+        assert_ne!(verifier.expose(), sign_in.state.expose());
+        assert!(!sign_in.url().contains(verifier.expose()));
     }
 
     #[test]
@@ -532,6 +553,21 @@ mod tests {
             mine.read_callback("error=access_denied&state=wrong"),
             AuthorizationResponse::Foreign
         ));
+        let own = mine.state.expose();
+        let swapped = |c: char| match c {
+            c if c.is_ascii_lowercase() => c.to_ascii_uppercase(),
+            c => c.to_ascii_lowercase(),
+        };
+        for similar in [
+            own.chars().map(swapped).collect(),
+            own[..42].to_owned(),
+            format!("{own}x"),
+        ] {
+            assert!(matches!(
+                mine.read_callback(&callback(&similar)),
+                AuthorizationResponse::Foreign
+            ));
+        }
         assert_eq!(
             code(mine.read_callback(&callback(mine.state.expose()))).as_deref(),
             Some("abcdef")

@@ -42,6 +42,7 @@ mod macos;
 mod memory;
 mod paths;
 mod practice_portal;
+mod promises;
 #[cfg(unix)]
 mod python;
 mod quick_start;

@@ -14,7 +14,8 @@ use age_oauth::{
 use serde_json::json;
 
 use crate::support::portal::{
-    service_secret, Endpoint, Fault, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, USER,
+    service_secret, Endpoint, Fault, Gate, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID,
+    USER,
 };
 
 /// A store, a keychain, and a portal whose clock the session shares.
@@ -663,6 +664,32 @@ fn a_keychain_that_cannot_be_written_prevents_an_exchange() {
     fixture.token();
 }
 
+/// The keychain fails between the two writes of an extension: the new refresh token is lost, and
+/// that is an error, not a token that works for half an hour.
+#[test]
+fn rule_20_an_extension_that_cannot_be_stored_is_an_error() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    fixture.advance_seconds(60 * DAY);
+    let gate = Gate::new();
+    let held = Fault::HoldBefore(gate.clone());
+    fixture
+        .portal
+        .set(|rules| rules.fault(Endpoint::Exchange, held));
+    let session = fixture.session();
+    let asked =
+        std::thread::spawn(move || session.access_token(&TokenRequest::default()).map(|_| ()));
+    gate.await_arrivals(1);
+    fixture
+        .keychain
+        .fail_always(Call::Set, KeychainReason::Locked);
+    gate.open();
+    let error = asked.join().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Keychain { .. }), "{error}");
+    fixture.keychain.heal();
+    // The mark says that the old token may be spent, so that the loss is reported, not guessed.
+    assert!(fixture.record().exchange_started);
+}
+
 #[test]
 fn a_new_access_token_that_cannot_be_stored_is_still_returned() {
     let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
@@ -1116,9 +1143,8 @@ fn a_sign_in_of_another_machine_is_reported_as_such() {
 fn rule_23_endpoints_come_only_from_the_stored_url() {
     let fixture = Fixture::new(PortalVersion::Enterprise114);
     let foreign = crate::support::portal::ForeignServer::start(&fixture.portal);
-    fixture
-        .portal
-        .set(|rules| rules.names_host = Some(foreign.url()));
+    let host = foreign.url().replace("https://", "").replace("/server", "");
+    fixture.portal.set(|rules| rules.names_host = Some(host));
     fixture.sign_in(USER);
     fixture.advance_seconds(HOUR);
     fixture.session().whoami().unwrap();

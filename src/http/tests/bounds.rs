@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_answer_too_large_is_refused_also_when_compressed() {
+fn rule_29_an_answer_too_large_is_refused_also_when_compressed() {
     let body = format!("{{\"a\":\"{}\"}}", "x".repeat(1024 * 1024));
     let server = Server::plain(vec![json(&body)]);
     assert_eq!(why(get(&server.client())), Unreachable::TooLarge);
@@ -34,7 +34,7 @@ fn compressed(body: &[u8]) -> Act {
 }
 
 #[test]
-fn a_drip_ends_at_the_deadline() {
+fn rule_29_a_drip_ends_at_the_deadline() {
     for drip in [
         "HTTP/1.1 200 OK\r\nX: ",
         "HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n{          ",
@@ -67,7 +67,7 @@ fn nothing_is_sent_after_the_deadline() {
 }
 
 #[test]
-fn a_large_head_is_refused() {
+fn rule_29_a_large_head_is_refused() {
     let server = Server::plain(vec![http(
         "200 OK",
         &format!("X: {}\r\n", "y".repeat(200_000)),

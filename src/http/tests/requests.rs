@@ -24,7 +24,7 @@ fn secrets_travel_in_header_and_body_never_in_the_url() {
 }
 
 #[test]
-fn http_is_for_this_machine_only() {
+fn rule_14_http_is_for_this_machine_only_whenever_it_is_used() {
     let http = client("https://portal.example.com", &Tls::System);
     for url in [
         "http://portal.example.com/x",
