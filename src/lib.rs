@@ -68,6 +68,8 @@ pub mod cli;
 mod connection;
 mod context;
 mod crash;
+#[cfg(test)]
+mod documentation_tests;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod env;
 mod error;

@@ -19,6 +19,7 @@ mod browser;
 mod completions;
 mod concurrent_renewal;
 mod doctor;
+mod documents;
 mod event_log;
 mod exec;
 #[cfg(unix)]

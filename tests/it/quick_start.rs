@@ -38,3 +38,83 @@ fn from_nothing_to_a_token() {
         Vec::<std::path::PathBuf>::new()
     );
 }
+
+/// What the README shows under `$ COMMAND`.
+#[cfg(unix)]
+fn shown_in_the_readme(command: &str) -> String {
+    let readme = include_str!("../../README.md").replace("\r\n", "\n");
+    let (_, after) = readme
+        .split_once(&format!("$ {command}\n"))
+        .expect("the command");
+    let shown = after.split("\n$ ").next().unwrap_or_default();
+    shown.split("```").next().unwrap_or_default().to_owned()
+}
+
+/// Lines without what differs from one sign-in to the next.
+#[cfg(unix)]
+fn comparable(text: &str) -> Vec<String> {
+    text.lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            for varying in [
+                "Signed in until: ",
+                "https://gis.example.com/portal/sharing",
+            ] {
+                if line.starts_with(varying) {
+                    return format!("{varying}…");
+                }
+            }
+            line.to_owned()
+        })
+        .collect()
+}
+
+/// A person who follows the README sees what it shows: every prompt, answer and hint.
+#[cfg(unix)]
+#[test]
+fn the_walk_of_the_readme_is_what_one_sees() {
+    use crate::support::portal::{APP_ID, USER};
+    use crate::support::pty::Terminal;
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    portal.set(|rules| rules.org_name = "City GIS".into());
+    let mut home = home();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    home.set("SSL_CERT_FILE", &ca);
+    // As with a keychain, no key is made.
+    let key = "Y2FuYXJ5IG9mIGEgdmF1bHQga2V5LCAzMiBieXRlcy4=";
+    home.set("AGE_OAUTH_VAULT_KEY", key);
+    let program = home.program().display().to_string();
+    let start = |words: &[&str]| Terminal::start_sized(&home, &program, words, 240);
+
+    let mut terminal = start(&["connections", "add"]);
+    terminal.expect("Connection label").line("my_portal");
+    let pasted = format!("{}/home/index.html", portal.url());
+    terminal.expect("Portal URL").line(&pasted);
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").line("");
+    terminal.expect("OAuth Client ID").line(APP_ID);
+    terminal.expect("OAuth Client Secret").line("");
+    terminal.expect("Sign in now?").send("n");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    let example = |terminal: &Terminal| {
+        let screen = terminal.screen();
+        screen.replace(&portal.url(), "https://gis.example.com/portal")
+    };
+    assert_eq!(
+        comparable(&example(&terminal)),
+        comparable(&shown_in_the_readme("age-oauth connections add"))
+    );
+
+    home.set("BROWSER", "true");
+    let mut terminal = Terminal::start_sized(&home, &program, &["login"], 240);
+    terminal.expect("press Enter:");
+    let url = terminal.word(&portal.rest("oauth2/authorize"));
+    let code = portal.authorize(&url, USER).code();
+    terminal.line(&code).expect("Signed in until: ");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    assert_eq!(
+        comparable(&example(&terminal).replace(&code, "CODE")),
+        comparable(&shown_in_the_readme("age-oauth login"))
+    );
+}

@@ -17,6 +17,7 @@ from .errors import BY_CODE, AgeOAuthError, ProgramUnusable
 
 #: The oldest program that this package works with.
 OLDEST = (0, 3, 0)
+_OLDEST_TEXT = ".".join(map(str, OLDEST))
 
 #: The program limits each of its own waits; this limit is for a program that hangs nevertheless.
 #: Seconds.
@@ -55,7 +56,7 @@ def find() -> str:
         )
     raise ProgramUnusable(
         "the age-oauth program was found neither in this Python environment nor on PATH",
-        f'install it here: "{sys.executable}" -m pip install age-oauth; or set AGE_OAUTH_BIN to its path',
+        f'install it here: "{sys.executable}" -m pip install "age-oauth>={_OLDEST_TEXT}"; or set AGE_OAUTH_BIN to its path',
     )
 
 
@@ -180,7 +181,6 @@ def failure(code: int, messages: "Sequence[dict[str, Any]]", err: bytes = b"") -
 def misunderstood(path: str) -> ProgramUnusable:
     """The error for a program with an unexpected answer: usually it is too old."""
     found = version(path)
-    oldest = ".".join(map(str, OLDEST))
     if found is None:
         return ProgramUnusable(
             f"`{path}` is not the age-oauth program, or was stopped before it answered",
@@ -189,8 +189,8 @@ def misunderstood(path: str) -> ProgramUnusable:
     if found < OLDEST:
         shown = ".".join(map(str, found))
         return ProgramUnusable(
-            f"`{path}` is age-oauth {shown}; this package needs {oldest} or newer",
-            f'"{sys.executable}" -m pip install --upgrade age-oauth',
+            f"`{path}` is age-oauth {shown}; this package needs {_OLDEST_TEXT} or newer",
+            f'"{sys.executable}" -m pip install --upgrade "age-oauth>={_OLDEST_TEXT}"',
         )
     return ProgramUnusable(f"`{path}` printed something that is not JSON", "age-oauth doctor")
 

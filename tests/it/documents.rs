@@ -1,0 +1,85 @@
+//! Commands that people copy from the documentation: crontabs, and what to install.
+
+use std::path::Path;
+
+/// Every page for users, by its name.
+fn pages() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = vec![root.join("README.md")];
+    for entry in std::fs::read_dir(root.join("docs")).unwrap().flatten() {
+        if entry.path().extension().is_some_and(|end| end == "md") {
+            paths.push(entry.path());
+        }
+    }
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap().replace("\r\n", "\n");
+    paths
+        .iter()
+        .map(|path| (path.display().to_string(), read(path)))
+        .collect()
+}
+
+/// The blocks of code on a page.
+fn blocks(page: &str) -> Vec<&str> {
+    page.split("```").skip(1).step_by(2).collect()
+}
+
+/// Whether a line begins like one of a crontab: five fields of time.
+fn is_cron(line: &str) -> bool {
+    let fields: Vec<_> = line.split_whitespace().take(6).collect();
+    let is_time = |field: &&str| {
+        field
+            .chars()
+            .all(|c| c.is_ascii_digit() || "*/,-".contains(c))
+    };
+    fields.len() == 6 && fields[..5].iter().all(is_time)
+}
+
+/// cron searches `/usr/bin` and `/bin` only, and expands nothing in its variables.
+#[test]
+fn lines_for_cron_find_the_program() {
+    let mut seen = 0;
+    for (name, page) in pages() {
+        for block in blocks(&page) {
+            let mut finds = false;
+            for line in block.lines() {
+                finds |= line.starts_with("PATH=/");
+                if let Some((variable, value)) = line.split_once('=').filter(|_| finds) {
+                    let is_variable = variable.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+                    assert!(
+                        !is_variable || !value.contains(['~', '$']),
+                        "{name}: {line}"
+                    );
+                }
+                if !is_cron(line) {
+                    continue;
+                }
+                let words = line.split_whitespace().skip(5);
+                for word in words.filter(|word| word.ends_with("age-oauth")) {
+                    seen += 1;
+                    assert!(finds || word.starts_with('/'), "{name}: {line}");
+                }
+            }
+        }
+    }
+    assert!(seen >= 4, "only {seen} lines were found");
+}
+
+/// Without a version, pip installs the predecessor while PyPI has nothing newer.
+#[test]
+fn pip_is_told_the_version() {
+    let mut seen = 0;
+    for (name, page) in pages() {
+        for block in page.split('`') {
+            let Some((_, what)) = block.split_once("pip install ") else {
+                continue;
+            };
+            // The README names the wrong command, to warn of it.
+            if what.contains("age-oauth") && block != "pip install age-oauth" {
+                seen += 1;
+                let bounded = what.contains("age-oauth>=") || what.contains("]>=");
+                assert!(bounded, "{name}: {block}");
+            }
+        }
+    }
+    assert!(seen >= 3, "only {seen} commands were found");
+}
