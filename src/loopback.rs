@@ -540,7 +540,7 @@ mod tests {
         assert!(Listener::bind(&uri).is_ok());
     }
 
-    /// The local addresses at which somebody listens at this port, as the kernel writes them.
+    /// The local addresses that are listened at with this port, as the kernel writes them.
     #[cfg(target_os = "linux")]
     fn listening_at(port: u16) -> Vec<String> {
         const LISTENING: &str = "0A";

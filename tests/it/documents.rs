@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use crate::home;
+use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
+
 /// Every page for users, by its name.
 fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -64,7 +67,7 @@ fn lines_for_cron_find_the_program() {
     assert!(seen >= 4, "only {seen} lines were found");
 }
 
-/// Without a version, pip installs the predecessor while PyPI has nothing newer.
+/// Without a version, pip installs the predecessor while `PyPI` has nothing newer.
 #[test]
 fn pip_is_told_the_version() {
     let mut seen = 0;
@@ -82,4 +85,42 @@ fn pip_is_told_the_version() {
         }
     }
     assert!(seen >= 3, "only {seen} commands were found");
+}
+
+/// The page about CI: its three variables and its two commands are enough.
+#[cfg(unix)]
+#[test]
+fn the_commands_for_ci_work_with_three_variables() {
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    let page = include_str!("../../docs/ci.md");
+    let script = blocks(page)[0]
+        .replace("https://gis.example.com/portal", &portal.url())
+        .replace("--client-id ID", &format!("--client-id {SERVICE_ID}"))
+        .replace("python publish.py", "sh -c 'echo \"$ARCGIS_TOKEN\"'");
+    let program = home.program().parent().unwrap().display();
+    let path = format!("{program}:{}", std::env::var("PATH").unwrap_or_default());
+    for name in [
+        "AGE_OAUTH_HOME",
+        "AGE_OAUTH_KEYCHAIN",
+        "AGE_OAUTH_CLIENT_SECRET",
+    ] {
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+    let said = std::process::Command::new("sh")
+        .args(["-ec", &script])
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", home.path())
+        .env("AGE_OAUTH_HOME", home.store())
+        .env("AGE_OAUTH_KEYCHAIN", "vault")
+        .env("AGE_OAUTH_CLIENT_SECRET", service_secret())
+        // The practice portal's authority.
+        .env("SSL_CERT_FILE", portal.ca_file(home.path()))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let text = String::from_utf8_lossy(&said.stdout);
+    let token = text.lines().last().unwrap();
+    assert!(portal.accepts_access_token(token), "{said:?}");
 }

@@ -55,8 +55,8 @@ fn rule_1_the_address_fills_in_nothing() {
     assert_eq!(url.username(), "");
 }
 
-/// Rule 2, for a code that comes back to this machine: the challenge is not the verifier, which
-/// nobody but the portal gets.
+/// Rule 2, for a code that comes back to this machine. The challenge is not the verifier, which
+/// only the portal gets.
 #[test]
 fn rule_2_a_code_for_the_loopback_address_is_bound_too() {
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());

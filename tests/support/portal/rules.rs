@@ -17,7 +17,7 @@ pub const USER: &str = "your.username";
 /// Another user.
 pub const OTHER_USER: &str = "other.user";
 
-/// The client secret of [`APP_ID`]: new for each test program, so that runs beside each other on one
+/// The client secret of [`APP_ID`]. It is new for each test program, so that two runs on one
 /// machine do not find each other's.
 pub fn app_secret() -> &'static str {
     static SECRET: LazyLock<String> = LazyLock::new(|| random("practice-", 24));
