@@ -1,7 +1,5 @@
 //! `doctor`: each problem is named with a hint, even if the store or the keychain does not work.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::support::home::Home;
@@ -15,10 +13,8 @@ fn findings(home: &Home, flags: &[&str], variables: &[(&str, &str)]) -> (i32, Ve
     for (name, value) in variables {
         run = run.env(name, value);
     }
-    let begun = Instant::now();
+    // A run that does not end fails here.
     let out = run.done();
-    // Promised: the whole examination ends.
-    assert!(begun.elapsed() < Duration::from_secs(60));
     let checks = out.json()["checks"].as_array().unwrap().clone();
     (out.code, checks)
 }

@@ -209,3 +209,135 @@ fn rule_27_the_program_has_an_allocator_that_wipes() {
     );
     assert!(source.contains("use zeroizing_alloc::ZeroAlloc;"));
 }
+
+/// A sign-in that waits for the browser at a port of this machine.
+struct Waiting {
+    child: std::process::Child,
+    url: Url,
+    port: u16,
+    state: String,
+}
+
+fn waiting(home: &Home, portal: &Portal, label: &str) -> Waiting {
+    let uri: Url = add_loopback(home, portal, label).parse().unwrap();
+    let (child, printed) = start_login(home, &["-c", label]);
+    let url: Url = printed["authorize_url"].as_str().unwrap().parse().unwrap();
+    let mut pairs = url.query_pairs();
+    let state = pairs
+        .find(|(name, _)| name == "state")
+        .unwrap()
+        .1
+        .into_owned();
+    Waiting {
+        child,
+        port: uri.port().unwrap(),
+        state,
+        url: url.clone(),
+    }
+}
+
+/// What the listener answers, head and page.
+fn get(port: u16, target: &str) -> String {
+    use std::io::{Read, Write};
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(
+        client,
+        "GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Rule 8: the registered address, and no other one of this machine.
+#[cfg(target_os = "linux")]
+#[test]
+fn rule_8_only_the_registered_address_is_listened_at() {
+    const LISTENING: &str = "0A";
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    let mut login = waiting(&home, &portal, "prod");
+    let mut found = Vec::new();
+    for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        // The second is absent where IPv6 is switched off.
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let (address, port) = words[1].split_once(':').unwrap();
+            if port == format!("{:04X}", login.port) && words[3] == LISTENING {
+                found.push(address.to_owned());
+            }
+        }
+    }
+    login.child.kill().unwrap();
+    login.child.wait().unwrap();
+    assert_eq!(found, ["0100007F"]);
+}
+
+/// Rule 9: a callback with a wrong `state` gets 400, and the right one that follows is accepted.
+#[test]
+fn rule_9_the_wait_goes_on_after_a_wrong_state() {
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    let login = waiting(&home, &portal, "prod");
+    let answer = get(login.port, "/callback?code=abcdef&state=wrong");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let landing = portal.authorize(login.url.as_str(), USER);
+    landing.follow().unwrap();
+    crate::support::home::Outcome::of(login.child).ok();
+}
+
+/// Rule 13: what is not on this list could load something or lead somewhere.
+#[test]
+fn rule_13_pages_have_harmless_elements_only() {
+    const ELEMENTS: [&str; 17] = [
+        "!doctype html",
+        "html lang=\"en\"",
+        "/html",
+        "head",
+        "/head",
+        "meta charset=\"utf-8\"",
+        "meta name=\"viewport\" content=\"width=device-width\"",
+        "title",
+        "/title",
+        "style",
+        "/style",
+        "body",
+        "/body",
+        "h1",
+        "/h1",
+        "p",
+        "/p",
+    ];
+    const LEADING: [&str; 4] = ["location", "refresh", "link", "set-cookie"];
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    let received = waiting(&home, &portal, "one");
+    let turned_away = get(received.port, "/elsewhere");
+    let landing = portal.authorize(received.url.as_str(), USER);
+    let landing: Url = landing.url().unwrap().parse().unwrap();
+    let target = format!("/callback?{}", landing.query().unwrap());
+    let accepted = get(received.port, &target);
+    assert!(accepted.starts_with("HTTP/1.1 200"), "{accepted}");
+    crate::support::home::Outcome::of(received.child).ok();
+    let refused = waiting(&home, &portal, "two");
+    let query = format!("error=access_denied&state={}", refused.state);
+    let declined = get(refused.port, &format!("/callback?{query}"));
+    crate::support::home::Outcome::of(refused.child).code(7);
+
+    for page in [turned_away, accepted, declined] {
+        let (head, body) = page.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("Content-Security-Policy: default-src 'none';"));
+        assert!(head.contains("\r\nCache-Control: no-store"), "{head}");
+        for header in head.lines().skip(1) {
+            let name = header.split(':').next().unwrap().to_ascii_lowercase();
+            assert!(!LEADING.contains(&&*name), "{header}");
+        }
+        for element in body.split('<').skip(1) {
+            let element = element.split('>').next().unwrap();
+            assert!(ELEMENTS.contains(&element), "<{element}>");
+        }
+        assert!(
+            !body.contains("url(") && !body.contains("@import"),
+            "{body}"
+        );
+    }
+}
