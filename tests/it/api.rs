@@ -38,7 +38,11 @@ fn an_error_in_a_response_body_is_an_error_and_a_missing_permission_is_not_retri
         .code(7)
         .err_has("does not exist")
         .out("");
-    home.run(["api", "no/such/thing"]).done().code(6);
+    home.run(["api", "no/such/thing"])
+        .done()
+        .code(7)
+        .err_has("there is nothing to call (HTTP 404")
+        .err_has("hint: check the path below /sharing/rest");
     let before = portal.requests_to(Endpoint::Federated).len();
     home.run([
         "api",
@@ -289,7 +293,7 @@ fn a_download_is_complete_or_absent() {
         .code(7);
     home.run(["api", "no/such/thing", "-o", &target])
         .done()
-        .code(6);
+        .code(7);
     home.run(["api", "community/self", "-o", home.path().to_str().unwrap()])
         .done()
         .code(2);
@@ -317,7 +321,7 @@ fn output_to_a_dash_is_written_to_standard_output_unchanged() {
     assert!(!home.path().join("-").exists());
     home.run(["api", "no/such/thing", "-o", "-"])
         .done()
-        .code(6)
+        .code(7)
         .out("");
 }
 

@@ -58,6 +58,8 @@ mod status;
 mod tls;
 mod vault;
 mod web_server;
+#[cfg(target_os = "linux")]
+mod web_server_certificates;
 #[cfg(windows)]
 mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]
