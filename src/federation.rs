@@ -3,9 +3,9 @@
 //! Hosts of ArcGIS Online take the token of any organization there, in the same environment. Esri's
 //! own clients send it to them, and the portal need not grant another one.
 //!
-//! Everywhere else only the portal decides which servers are federated with it. A server that names the portal as
-//! its owner (`owningSystemUrl`) may be lying, so nothing is sent to a server before the portal has
-//! granted a token for it.
+//! Everywhere else only the portal decides which servers are federated with it. A server that names
+//! the portal as its owner (`owningSystemUrl`) may be lying, so nothing is sent to a server before
+//! the portal has granted a token for it.
 
 use url::Url;
 
@@ -137,8 +137,8 @@ fn is_on_portal(portal: &PortalUrl, url: &Url) -> bool {
         && inside.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether portal and URL are ArcGIS Online, in the same environment. Source: `canUseOnlineToken` of
-/// Esri's ArcGIS REST JS.
+/// Whether portal and URL are ArcGIS Online, in the same environment. Source: `canUseOnlineToken`
+/// of Esri's ArcGIS REST JS.
 fn is_same_online(portal: &PortalUrl, url: &Url) -> bool {
     let Ok(portal) = Url::parse(portal.as_str()) else {
         return false;
