@@ -248,8 +248,8 @@ impl Http {
         if received.body.is_empty() && success {
             return Ok(());
         }
-        // A page of a sign-in in place of the document. Where the call names a format, it may be the
-        // document itself.
+        // A page of a sign-in in place of the document. Where the call names a format, it may be
+        // the document itself.
         let names_format = call.fields.iter().any(|(name, _)| name == "f");
         let refused = match response::classify(received, &request.url, &request.secrets) {
             Err(classified @ Classified::Portal(_)) => classified,

@@ -193,8 +193,8 @@ fn print(ctx: &mut CommandContext, bytes: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// JSON that serde does not read as a value (a number that is too large, half a surrogate pair, deep
-/// nesting, bytes that are not UTF-8) is text like any other, and may hold the same control
+/// JSON that serde does not read as a value (a number that is too large, half a surrogate pair,
+/// deep nesting, bytes that are not UTF-8) is text like any other, and may hold the same control
 /// characters.
 fn for_terminal(bytes: &[u8]) -> String {
     let pretty = serde_json::from_slice::<Value>(bytes)
