@@ -145,6 +145,9 @@ pub enum Notice {
     ExtensionNotApplied {
         /// The connection's label.
         connection: String,
+        /// What came in place of the answer, with the portal's words. `None` where another process
+        /// sent the extension, and only its mark is known.
+        why: Option<String>,
     },
     /// A new key file for the vault was created.
     VaultKeyMade {

@@ -1,13 +1,17 @@
 //! Which token belongs to a URL: the portal's own, or one that the portal grants for a server.
 //!
-//! Only the portal decides which servers are federated with it. A server that names the portal as
-//! its owner (`owningSystemUrl`) may be lying, so nothing is sent to a server before the portal has
-//! granted a token for it.
+//! Hosts of ArcGIS Online take the token of any organization there, in the same environment. Esri's
+//! own clients send it to them, and the portal need not grant another one.
+//!
+//! Everywhere else only the portal decides which servers are federated with it. A server that names
+//! the portal as its owner (`owningSystemUrl`) may be lying, so nothing is sent to a server before
+//! the portal has granted a token for it.
 
 use url::Url;
 
 use crate::connection::{is_loopback, PortalUrl};
 use crate::error::{Error, Result};
+use crate::util::percent_decoded;
 
 /// A URL to call, and the token that belongs there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +34,18 @@ impl Target {
     pub fn parse(portal: &PortalUrl, text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid("path", why);
         let text = text.trim();
+        if let Some(path) = converted_by_shell(text) {
+            return Err(bad(&path));
+        }
         // Refuse `..` here: `Url::parse` would resolve it silently, and the call would leave the
         // REST directory.
         let path = text.split(['?', '#']).next().unwrap_or_default();
-        let plain = path.to_ascii_lowercase().replace("%2e", ".");
-        if plain.split(['/', '\\']).any(|part| part == "..") {
-            return Err(bad("it must not contain `..`"));
+        if climbs(path) {
+            return Err(bad("it must not contain `..`, in any encoding"));
+        }
+        // Programs do not agree on whether it ends the host.
+        if path.contains('\\') {
+            return Err(bad("it must not contain a backslash"));
         }
         if text.is_empty() || text.chars().any(char::is_control) {
             return Err(bad("it is empty or contains control characters"));
@@ -72,7 +82,8 @@ impl Target {
         }
         url.set_query(None);
         url.set_fragment(None);
-        let server = (!is_on_portal(portal, &url)).then(|| root_of(&url));
+        let own = is_on_portal(portal, &url) || is_same_online(portal, &url);
+        let server = (!own).then(|| root_of(&url));
         Ok(Self { url, query, server })
     }
 
@@ -126,18 +137,150 @@ fn is_on_portal(portal: &PortalUrl, url: &Url) -> bool {
         && inside.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The root of the ArcGIS Server that serves the URL: scheme, host, port and first folder.
-fn root_of(url: &Url) -> String {
-    let folder = url
-        .path_segments()
-        .and_then(|mut parts| parts.next())
-        .unwrap_or_default();
-    let origin = url.origin().ascii_serialization();
-    if folder.is_empty() {
-        origin
+/// Whether portal and URL are ArcGIS Online, in the same environment. Source: `canUseOnlineToken`
+/// of Esri's ArcGIS REST JS.
+fn is_same_online(portal: &PortalUrl, url: &Url) -> bool {
+    let Ok(portal) = Url::parse(portal.as_str()) else {
+        return false;
+    };
+    let is_organization = portal.path().trim_end_matches('/').is_empty()
+        && below_arcgis(&portal).is_some_and(is_online_portal);
+    let environment = |url: &Url| below_arcgis(url).map(online_environment);
+    is_organization && environment(&portal) == environment(url)
+}
+
+/// What stands before `.arcgis.com` in a URL of https at its own port. A name with a final dot is
+/// another one for TLS and for cookies, and counts as foreign.
+fn below_arcgis(url: &Url) -> Option<&str> {
+    let host = url.host_str().filter(|_| url.scheme() == "https")?;
+    let below = host.strip_suffix(".arcgis.com")?;
+    let plain = url.port().is_none() && below.split('.').all(|label| !label.is_empty());
+    plain.then_some(below)
+}
+
+/// `www`, `devext`, `qaext` …, or an organization's `city.maps`, `city.mapsdevext` …
+fn is_online_portal(below: &str) -> bool {
+    const ENVIRONMENTS: [&str; 5] = ["", "dev", "devext", "qa", "qaext"];
+    let (organization, last) = below.rsplit_once('.').unwrap_or(("", below));
+    let environment = if organization.is_empty() {
+        if last == "www" {
+            return true;
+        }
+        Some(last).filter(|last| !last.is_empty())
     } else {
-        format!("{origin}/{folder}")
+        last.strip_prefix("maps")
+    };
+    environment.is_some_and(|name| ENVIRONMENTS.contains(&name))
+}
+
+/// Production, development or quality assurance, by the last label before `arcgis.com`.
+fn online_environment(below: &str) -> &'static str {
+    let last = below.rsplit('.').next().unwrap_or(below);
+    if last.contains("dev") {
+        "development"
+    } else if last.contains("qa") {
+        "quality assurance"
+    } else {
+        "production"
     }
+}
+
+/// The root of the ArcGIS Server that serves the URL: what stands before `/rest/services`,
+/// `/rest/admin`, `/admin` and the like, however deep it is. Where none of them occurs, the URL is
+/// the root.
+fn root_of(url: &Url) -> String {
+    const BELOW_REST: [&str; 7] = [
+        "services",
+        "admin",
+        "info",
+        "login",
+        "self",
+        "generatetoken",
+        "directories",
+    ];
+    const BELOW_ROOT: [&str; 6] = ["rest", "admin", "services", "tokens", "manager", "sharing"];
+    let path = url.path().trim_end_matches('/');
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let is = |index: usize, names: &[&str]| {
+        let name = segments.get(index).map(|name| name.to_ascii_lowercase());
+        name.is_some_and(|name| names.contains(&name.as_str()))
+    };
+    let end = (0..segments.len())
+        .find(|&at| is(at, &["rest"]) && is(at + 1, &BELOW_REST))
+        .or_else(|| (0..segments.len()).find(|&at| is(at, &BELOW_ROOT)))
+        .unwrap_or(segments.len());
+    let mut root = url.origin().ascii_serialization();
+    for segment in segments.iter().take(end) {
+        root.push('/');
+        root.push_str(segment);
+    }
+    root
+}
+
+/// How often a path is decoded before it is refused: no honest path is encoded more than twice.
+const MOST_DECODINGS: usize = 4;
+
+/// Whether a path may lead above its beginning, or holds a control character, as any web server may
+/// decode it: percent-encoded once or several times, with parameters (`..;`), by `\\`, by letters
+/// that some servers take for dots and slashes, with blanks at its end, or in invalid UTF-8.
+///
+/// `src/python/age_oauth/_http.py` has the same rule; `tests/addresses.json` is the test of both.
+fn climbs(path: &str) -> bool {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_DECODINGS {
+        if has_parent_segment(&path) || path.contains("%u") || path.contains("%U") {
+            return true;
+        }
+        let Ok(decoded) = String::from_utf8(percent_decoded(&path).collect()) else {
+            return true;
+        };
+        if decoded == path {
+            return false;
+        }
+        path = decoded;
+    }
+    true
+}
+
+fn has_parent_segment(path: &str) -> bool {
+    let plain = path
+        .replace('\u{ff0e}', ".")
+        .replace(['\u{ff0f}', '\u{ff3c}', '\\'], "/");
+    plain.chars().any(char::is_control)
+        || plain.split('/').any(|segment| {
+            let name = segment.split(';').next().unwrap_or_default();
+            name.trim() == ".."
+        })
+}
+
+/// Git Bash and other shells of MSYS2 turn an argument that begins with a slash into a path of
+/// Windows: `/community/self` arrives as `C:/Program Files/Git/community/self`. What to write
+/// instead; `None` for any other text.
+fn converted_by_shell(text: &str) -> Option<String> {
+    let (drive, rest) = text.split_once(':')?;
+    let is_drive = drive.len() == 1 && drive.chars().all(|c| c.is_ascii_alphabetic());
+    if !is_drive || !rest.starts_with(['/', '\\']) || rest.starts_with("//") {
+        return None;
+    }
+    // The folder of the shell's own root comes first.
+    let below = [
+        "/git/",
+        "/msys64/",
+        "/msys32/",
+        "/cygwin64/",
+        "/portablegit/",
+    ]
+    .iter()
+    .filter_map(|root| {
+        rest.to_ascii_lowercase()
+            .find(root)
+            .map(|at| at + root.len())
+    })
+    .find_map(|end| rest.get(end..))
+    .unwrap_or("community/self");
+    Some(format!(
+        "`{text}` is a path of Windows: Git Bash has converted an argument that began with `/`; write it without the first `/` (for example {below}), or set MSYS_NO_PATHCONV=1"
+    ))
 }
 
 #[cfg(test)]
@@ -168,30 +311,51 @@ mod tests {
     }
 
     #[test]
-    fn rule_24_only_the_portals_own_origin_and_path_are_the_portal() {
-        for (text, server) in [
-            ("https://gis.example.com/portal/sharing/rest/search", None),
-            ("https://GIS.example.com:443/portal", None),
+    fn rule_24_the_table_of_addresses_says_which_token_belongs_where() {
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/addresses.json")).unwrap();
+        let mut count = 0;
+        for table in file["tables"].as_array().unwrap() {
+            let portal = table["portal"].as_str().unwrap().parse().unwrap();
+            for case in table["cases"].as_array().unwrap() {
+                let (text, expected) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
+                let target = Target::parse(&portal, text);
+                let server = target.as_ref().map(Target::server);
+                match expected {
+                    "none" => assert!(target.is_err(), "{text}: {target:?}"),
+                    "portal" => assert_eq!(server.unwrap(), None, "{text} at {portal}"),
+                    "elsewhere" => assert!(server.unwrap().is_some(), "{text} at {portal}"),
+                    root => assert_eq!(server.unwrap(), Some(root), "{text} at {portal}"),
+                }
+                count += 1;
+            }
+        }
+        assert!(count > 90, "{count}");
+    }
+
+    #[test]
+    fn a_path_that_git_bash_has_converted_is_named_as_that() {
+        for (text, below) in [
             (
-                "https://gis.example.com/portal2/x",
-                Some("https://gis.example.com/portal2"),
+                "C:/Program Files/Git/community/self",
+                "(for example community/self)",
             ),
             (
-                "https://gis.example.com/server/rest/services/A",
-                Some("https://gis.example.com/server"),
+                "D:/msys64/portals/self?f=json",
+                "(for example portals/self?f=json)",
             ),
-            (
-                "https://gis.example.com:6443/arcgis/rest",
-                Some("https://gis.example.com:6443/arcgis"),
-            ),
-            (
-                "https://gis.example.com.evil.example/portal/x",
-                Some("https://gis.example.com.evil.example/portal"),
-            ),
-            ("https://evil.example/", Some("https://evil.example")),
+            ("c:\\work\\x", "(for example community/self)"),
         ] {
-            let target = Target::parse(&portal(), text).unwrap();
-            assert_eq!(target.server(), server, "{text}");
+            let error = Target::parse(&portal(), text).unwrap_err().to_string();
+            assert!(
+                error.contains("Git Bash") && error.contains(below),
+                "{error}"
+            );
+        }
+        // These are not drives.
+        for text in ["localhost:6443/arcgis", "c://x"] {
+            let error = Target::parse(&portal(), text).unwrap_err().to_string();
+            assert!(!error.contains("Git Bash"), "{error}");
         }
     }
 

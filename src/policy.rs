@@ -423,6 +423,21 @@ pub mod command_line {
     /// list that never ends.
     pub const MAX_PAGES: usize = 1000;
 
+    /// What a download leaves free on a disk, in bytes; on a small disk a twentieth of it. A full
+    /// disk stops other programs, too.
+    pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+
+    /// How much a download writes until the free space is checked again, in bytes.
+    pub const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
+
+    /// Whether `missing` more bytes may be written to a disk with that much space in all and that
+    /// much available.
+    #[must_use]
+    pub fn leaves_reserve(missing: u64, available: u64, total: u64) -> bool {
+        let reserve = DISK_RESERVE_BYTES.min(total / 20);
+        available >= missing.saturating_add(reserve)
+    }
+
     // — output —
 
     /// A wait that lasts longer than this is reported.

@@ -4,10 +4,13 @@
 //! Sources: Esri's reference pages "Root", "Portal Self", "User" and "Generate Token" of the
 //! sharing REST API.
 
+use std::iter;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::connection::PortalUrl;
 use crate::error::{Error, Refusal, Result, Unreachable};
 use crate::http::{CallError, Field, Http, Retry};
 use crate::policy;
@@ -119,6 +122,51 @@ pub fn probe(http: &Http) -> Result<PortalInfo> {
         version,
         clock: answer.date(),
     })
+}
+
+/// What is at an address that is not a portal's.
+#[derive(Debug)]
+pub enum Elsewhere {
+    /// The portal has another path on the same host.
+    Portal(PortalUrl),
+    /// The address is an ArcGIS Server's. Holds the portal that it names as its own, if any.
+    Server(Option<PortalUrl>),
+}
+
+/// Paths that administrators give portals.
+const USUAL_PATHS: [&str; 2] = ["portal", "arcgis"];
+
+/// Looks for a portal where people expect one, after an address turned out not to be a portal's: at
+/// the usual paths of the host, or behind the ArcGIS Server at the address. `client` makes a client
+/// for another address. Nothing secret is sent.
+pub fn find_elsewhere(
+    portal: &PortalUrl,
+    client: impl Fn(&PortalUrl) -> Result<Http>,
+) -> Option<Elsewhere> {
+    let is_bare = portal.as_str().matches('/').count() == 2;
+    let paths = USUAL_PATHS.iter().filter(|_| is_bare);
+    let usual: Vec<PortalUrl> = paths
+        .filter_map(|path| format!("{portal}/{path}").parse().ok())
+        .collect();
+    for candidate in &usual {
+        if client(candidate).is_ok_and(|http| probe(&http).is_ok()) {
+            return Some(Elsewhere::Portal(candidate.clone()));
+        }
+    }
+    iter::once(portal)
+        .chain(&usual)
+        .find_map(|root| Some(Elsewhere::Server(owner(&client(root).ok()?)?)))
+}
+
+/// The portal that the ArcGIS Server at an address names. `None` where the address is not a
+/// server's. Source: Esri, "Server Info".
+#[allow(clippy::option_option)]
+fn owner(http: &Http) -> Option<Option<PortalUrl>> {
+    let address = format!("{}/rest/info", http.portal());
+    let info: Value = http.get(&address, &[], None).ok()?.json().ok()?;
+    info.get("currentVersion")?;
+    let owner = info.get("owningSystemUrl").and_then(Value::as_str);
+    Some(owner.and_then(|url| url.parse().ok()))
 }
 
 /// The text of a field. `None` where it is empty or not a text.

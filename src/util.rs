@@ -73,6 +73,21 @@ macro_rules! enum_with_words {
 }
 pub(crate) use enum_with_words;
 
+/// A text without its percent-encoding. A `%` that does not begin one stays.
+pub(crate) fn percent_decoded(text: &str) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        let (first, tail) = rest.split_first()?;
+        let digits = tail.get(..2).filter(|_| *first == b'%');
+        let decoded = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = tail.get(2..).filter(|_| decoded.is_some()).unwrap_or(tail);
+        Some(decoded.unwrap_or(*first))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

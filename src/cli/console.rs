@@ -235,8 +235,17 @@ impl Console {
             Notice::NotRevoked { connection, why } => format!(
                 "a sign-in of `{connection}` could not be revoked at the portal ({why}); it remains valid there until it expires"
             ),
-            Notice::ExtensionNotApplied { connection } => format!(
+            Notice::ExtensionNotApplied {
+                connection,
+                why: None,
+            } => format!(
                 "an earlier attempt to extend the sign-in of `{connection}` got no response; the sign-in is still valid"
+            ),
+            Notice::ExtensionNotApplied {
+                connection,
+                why: Some(why),
+            } => format!(
+                "the sign-in of `{connection}` could not be extended ({why}); it is still valid"
             ),
             Notice::VaultKeyMade { path } => format!(
                 "created a key for the vault: {}; it protects copies of the vault, but not against programs that run as you",

@@ -8,8 +8,8 @@ use super::shared::duration::words;
 use crate::connection::RedirectUri;
 use crate::env;
 use crate::error::{
-    Error, FileAction, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind,
-    Unreachable,
+    Error, FileAction, KeychainReason, ProxyDemand, Refusal, SignInNeeded, TlsFailure,
+    TlsFailureKind, Unreachable,
 };
 use crate::keychain::ItemKind;
 use crate::policy;
@@ -60,6 +60,9 @@ fn file(action: FileAction, source: &io::Error) -> Option<String> {
             "choose a folder in your profile, or on a disk that keeps access lists: {}=FOLDER",
             env::AGE_OAUTH_HOME
         )),
+        FileAction::Write if source.kind() == io::ErrorKind::StorageFull => {
+            Some("free some space, or name a file on another disk".into())
+        }
         FileAction::Read
         | FileAction::Write
         | FileAction::Create
@@ -191,23 +194,40 @@ fn edit(label: Option<&str>, flag: &str) -> String {
 fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
     match why {
         Unreachable::Tls(failure) => tls(label, failure),
-        Unreachable::Proxy {
-            authentication: true,
-            ..
-        } => Some(
-            "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this session, or ask the proxy's administrator for an exception"
-                .into(),
-        ),
-        Unreachable::Proxy { .. } => Some(edit(label, "--proxy URL|system|none")),
-        Unreachable::Dns | Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. } => {
-            Some(format!("check the portal URL: {}", edit(label, "--portal URL")))
-        }
+        Unreachable::Proxy { demand, .. } => Some(match demand {
+            ProxyDemand::Nothing => edit(label, "--proxy URL|system|none"),
+            ProxyDemand::Password => {
+                "set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT for this session, or ask the proxy's administrator for an exception"
+                    .into()
+            }
+            ProxyDemand::OtherPassword => {
+                "check the user name and the password in HTTPS_PROXY; special characters can be percent-encoded, for example %40 for @"
+                    .into()
+            }
+            ProxyDemand::UnknownScheme => {
+                "this program signs in to proxies by Basic only; ask the proxy's administrator for an exception for this host, or set HTTPS_PROXY to a local proxy that signs in for you (px, cntlm)"
+                    .into()
+            }
+        }),
+        Unreachable::Dns => Some(match label {
+            Some(_) => "check the network and the VPN connection, then try again".into(),
+            None => format!("check the portal URL: {}", edit(label, "--portal URL")),
+        }),
+        Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. } => Some(match label {
+            // A connection that works must not be changed because the portal is down or moved for a
+            // night: another portal URL costs the sign-in.
+            Some(label) => format!(
+                "try again later, or ask the portal's administrator; to see the portal URL: age-oauth connections show {}",
+                shell_quoted(label)
+            ),
+            None => format!("check the portal URL: {}", edit(label, "--portal URL")),
+        }),
         Unreachable::Connect(_) | Unreachable::Timeout => Some(format!(
             "check the network; behind a proxy: {}",
             edit(label, "--proxy URL")
         )),
         Unreachable::TooLarge => Some("save it to a file: age-oauth api … -o FILE".into()),
-        Unreachable::Broken(_) | Unreachable::Status(_) => Some("try again later".into()),
+        Unreachable::Broken(_) | Unreachable::Status { .. } => Some("try again later".into()),
     }
 }
 
@@ -245,7 +265,19 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             "the application may require a Referer: {}",
             edit(label, "--referer TEXT")
         )),
-        Refusal::WebTier(_) => Some(
+        Refusal::ClientCertificate => Some(
+            "a browser can present one, this program cannot; ask the portal's administrator for an address that does not require it"
+                .into(),
+        ),
+        Refusal::Forbidden { .. } => Some(
+            "ask the portal's administrator to allow /sharing/rest from this machine; trying again does not help"
+                .into(),
+        ),
+        Refusal::UnexpectedAnswer { .. } => Some(
+            "check the path below /sharing/rest, for example: age-oauth api community/self; to save an answer that is not JSON: -o FILE"
+                .into(),
+        ),
+        Refusal::WebTier(_) | Refusal::SignInPage { .. } => Some(
             "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it"
                 .into(),
         ),

@@ -19,6 +19,23 @@ impl PortalUrl {
     /// Path segments at which a portal's own pages and services begin.
     const OWN_PAGES: [&'static str; 5] = ["home", "sharing", "portaladmin", "portalhelp", "rest"];
 
+    /// Applications that portals have below `/apps`.
+    const APPS: [&'static str; 13] = [
+        "mapviewer",
+        "mapviewerclassic",
+        "sceneviewer",
+        "webappviewer",
+        "webappbuilder",
+        "experiencebuilder",
+        "experience",
+        "dashboards",
+        "opsdashboard",
+        "storymaps",
+        "instant",
+        "sites",
+        "survey123",
+    ];
+
     /// The root as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -41,6 +58,48 @@ impl PortalUrl {
         } else {
             format!("{}/sharing/rest/{path}", self.0)
         }
+    }
+
+    /// The segments of the path before the portal's own pages. `apps`, `admin` and `manager` may
+    /// also be a folder in front of the portal, so that more than the name has to fit.
+    fn context(url: &Url) -> Vec<&str> {
+        let mut segments: Vec<&str> = url
+            .path_segments()
+            .into_iter()
+            .flatten()
+            .filter(|segment| !segment.is_empty())
+            .collect();
+        let lower: Vec<String> = segments
+            .iter()
+            .map(|one| one.to_ascii_lowercase())
+            .collect();
+        let is_page = |name: &&str| {
+            let name = name.to_ascii_lowercase();
+            [".html", ".htm", ".aspx", ".jsp"]
+                .iter()
+                .any(|ending| name.ends_with(ending))
+        };
+        let own = lower
+            .iter()
+            .position(|name| Self::OWN_PAGES.contains(&&**name));
+        segments.truncate(own.unwrap_or(segments.len()));
+        let in_app = segments.last().is_some_and(is_page)
+            || (own.is_none() && (url.query().is_some() || url.fragment().is_some()));
+        let cut = (0..segments.len()).find(|&at| {
+            let next = lower.get(at + 1).filter(|_| at + 1 < segments.len());
+            match lower.get(at).map(String::as_str) {
+                Some("apps") => {
+                    next.is_some_and(|next| in_app || Self::APPS.contains(&next.as_str()))
+                }
+                Some("admin" | "manager") => at > 0,
+                _ => false,
+            }
+        });
+        segments.truncate(cut.unwrap_or(segments.len()));
+        while segments.last().is_some_and(is_page) {
+            segments.pop();
+        }
+        segments
     }
 
     /// Whether the host is this machine: `localhost`, `127.0.0.0/8`, `[::1]`.
@@ -102,14 +161,9 @@ impl FromStr for PortalUrl {
             root.push(':');
             root.push_str(&port.to_string());
         }
-        for segment in url.path_segments().into_iter().flatten() {
-            if Self::OWN_PAGES.contains(&segment.to_ascii_lowercase().as_str()) {
-                break;
-            }
-            if !segment.is_empty() {
-                root.push('/');
-                root.push_str(segment);
-            }
+        for segment in Self::context(&url) {
+            root.push('/');
+            root.push_str(segment);
         }
         Ok(Self(root))
     }
@@ -150,6 +204,30 @@ mod tests {
             ),
             ("https://h/portal/portaladmin/login", "https://h/portal"),
             ("https://h/portal/portalhelp/en", "https://h/portal"),
+            (
+                "https://h/portal/apps/mapviewer/index.html?webmap=1a2b",
+                "https://h/portal",
+            ),
+            (
+                "https://h/portal/apps/webappviewer/index.html?id=1#x",
+                "https://h/portal",
+            ),
+            ("https://h/portal/apps/Dashboards/1a2b", "https://h/portal"),
+            ("https://h/portal/apps/View/?appid=1", "https://h/portal"),
+            ("https://h/apps/mapviewer/index.html", "https://h"),
+            ("https://h/apps/portal", "https://h/apps/portal"),
+            (
+                "https://h/apps/portal/home/item.html?id=1",
+                "https://h/apps/portal",
+            ),
+            ("https://h/apps", "https://h/apps"),
+            ("https://h/portal/home/#/page?view=1", "https://h/portal"),
+            ("https://h/portal/index.html", "https://h/portal"),
+            ("https://h/portal/signin.html?x=1", "https://h/portal"),
+            ("https://h/arcgis/rest/services", "https://h/arcgis"),
+            ("https://h/server/manager/site.html", "https://h/server"),
+            ("https://h/server/admin/", "https://h/server"),
+            ("https://h/admin/portal", "https://h/admin/portal"),
             ("https://h:7443/arcgis/home", "https://h:7443/arcgis"),
             ("https://h:443/arcgis/home", "https://h/arcgis"),
             ("www.arcgis.com", "https://www.arcgis.com"),

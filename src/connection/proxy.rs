@@ -44,12 +44,17 @@ impl FromStr for Proxy {
                 } else {
                     format!("http://{text}")
                 };
-                let url = Url::parse(&with_scheme)
-                    .map_err(|why| Error::invalid("proxy", why.to_string()))?;
-                if url.password().is_some() || !url.username().is_empty() {
+                // Before the address is parsed, which would take the `DOMAIN` of `DOMAIN\user` for
+                // the host.
+                if with_scheme.contains('@') {
                     return Err(bad(
                         "it must not contain a user name or a password, which would be stored in plain text",
                     ));
+                }
+                let url = Url::parse(&with_scheme)
+                    .map_err(|why| Error::invalid("proxy", why.to_string()))?;
+                if !matches!(url.path(), "" | "/") || with_scheme.contains('\\') {
+                    return Err(bad("it must be http://HOST:PORT"));
                 }
                 if url.scheme() != "http" {
                     return Err(bad("only http:// proxies are supported"));
@@ -78,6 +83,11 @@ mod tests {
         assert_eq!("none".parse::<Proxy>().unwrap(), Proxy::None);
         for bad in [
             "http://u:p@proxy:1",
+            "http://DOMAIN\\u:p@proxy:1",
+            "DOMAIN\\u:p@proxy:1",
+            "http://DOMAIN\\u",
+            "http://u:p/q@proxy:1",
+            "http://proxy:1/path",
             "socks5://proxy:1",
             "https://proxy:1",
             "",

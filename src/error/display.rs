@@ -19,6 +19,18 @@ impl fmt::Display for Of<'_> {
     }
 }
 
+/// The title of a page, where it has one.
+struct Page<'a>(&'a Option<String>);
+
+impl fmt::Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(title) => write!(f, ", page `{title}`"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -80,6 +92,13 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::File { source, .. } | Self::Listen { source, .. } => Some(source),
+            Self::Unreachable {
+                why:
+                    Unreachable::Status {
+                        said: Some(said), ..
+                    },
+                ..
+            } => Some(said),
             Self::Random
             | Self::Corrupt { .. }
             | Self::Invalid { .. }
@@ -155,13 +174,11 @@ impl fmt::Display for Unreachable {
             Self::Proxy { proxy, what, .. } => write!(f, "the proxy {proxy} failed ({what})"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Broken(message) => write!(f, "the connection was lost ({message})"),
-            Self::Status(status) => write!(f, "the portal is not available now (HTTP {status})"),
+            Self::Status { status, .. } => {
+                write!(f, "the portal is not available now (HTTP {status})")
+            }
             Self::NotAPortal { status, title } => {
-                write!(f, "no ArcGIS portal answers (HTTP {status}")?;
-                if let Some(title) = title {
-                    write!(f, ", page `{title}`")?;
-                }
-                f.write_str(")")
+                write!(f, "no ArcGIS portal answers (HTTP {status}{})", Page(title))
             }
             Self::Redirected { status, to } => {
                 write!(
@@ -210,11 +227,39 @@ impl fmt::Display for Refusal {
                 "the portal does not issue tokens for this server ({message})"
             ),
             Self::FreshToken => f.write_str("the portal rejects a token that it has just issued"),
-            Self::WebTier(schemes) => write!(
+            Self::WebTier(schemes) => {
+                f.write_str("the web server in front of the portal requires its own sign-in")?;
+                if schemes.is_empty() {
+                    return f.write_str(" (HTTP 401)");
+                }
+                write!(f, " ({})", schemes.join(", "))
+            }
+            Self::ClientCertificate => {
+                f.write_str("the web server in front of the portal asks for a client certificate")
+            }
+            Self::SignInPage { host, title } => {
+                f.write_str("the web server in front of the portal requires its own sign-in")?;
+                match (host, title) {
+                    (Some(host), _) => write!(f, " (at {host})"),
+                    (None, Some(title)) => write!(f, " (page `{title}`)"),
+                    (None, None) => Ok(()),
+                }
+            }
+            Self::Forbidden { title } => write!(
                 f,
-                "the web server in front of the portal requires its own sign-in ({})",
-                schemes.join(", ")
+                "the web server or a firewall in front of the portal denies access (HTTP 403{})",
+                Page(title)
             ),
+            Self::UnexpectedAnswer { status, title } => match status {
+                404 | 405 | 410 => {
+                    write!(f, "there is nothing to call (HTTP {status}{})", Page(title))
+                }
+                _ => write!(
+                    f,
+                    "the answer is not a JSON object (HTTP {status}{})",
+                    Page(title)
+                ),
+            },
             Self::Other { code, text } => {
                 write!(f, "the portal refused: {text}")?;
                 match code {

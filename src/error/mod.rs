@@ -226,8 +226,8 @@ pub enum Unreachable {
         proxy: String,
         /// What happened.
         what: String,
-        /// Whether it asked for a password (407).
-        authentication: bool,
+        /// The sign-in that it asked for (407).
+        demand: ProxyDemand,
     },
     /// No response in time.
     Timeout,
@@ -235,7 +235,12 @@ pub enum Unreachable {
     /// message.
     Broken(String),
     /// An HTTP status that means "try later": 429, 5xx.
-    Status(u16),
+    Status {
+        /// HTTP status, or the code of the portal's error.
+        status: u16,
+        /// What the portal said, or the title of an HTML page.
+        said: Option<PortalMessage>,
+    },
     /// The response is not from an ArcGIS portal: HTML, other JSON, an unexpected status.
     NotAPortal {
         /// HTTP status.
@@ -253,6 +258,32 @@ pub enum Unreachable {
     /// The response is larger than the limit for portal responses.
     TooLarge,
 }
+
+/// The sign-in that a proxy asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyDemand {
+    /// None: it failed for another reason.
+    Nothing,
+    /// A user name and a password, and none was set.
+    Password,
+    /// A user name and a password; it does not accept those that are set.
+    OtherPassword,
+    /// A sign-in that this program does not do: NTLM, Negotiate, Kerberos, Digest.
+    UnknownScheme,
+}
+
+/// What a portal said with an error, one line of bounded length. It is the cause of that error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalMessage(pub String);
+
+impl std::fmt::Display for PortalMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PortalMessage {}
 
 /// A certificate that was not accepted, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -326,9 +357,31 @@ pub enum Refusal {
     /// The portal does not issue tokens for this server, because the server is not federated with
     /// it. Holds the portal's message.
     Server(String),
-    /// The web server in front requires its own sign-in: `Negotiate`, `NTLM`, `Basic`,
-    /// `certificate`.
+    /// The web server in front requires its own sign-in: `Negotiate`, `NTLM`, `Basic`, `Bearer` …;
+    /// empty where it names none.
     WebTier(Vec<String>),
+    /// The web server in front asks for a client certificate.
+    ClientCertificate,
+    /// Something in front sends every request to a sign-in page: an access proxy, a federation
+    /// server.
+    SignInPage {
+        /// The host of the sign-in page, where the response names one.
+        host: Option<String>,
+        /// The title of the page, where it has one.
+        title: Option<String>,
+    },
+    /// The web server or a firewall in front denies access (403) with a page of its own.
+    Forbidden {
+        /// The title of the page, where it has one.
+        title: Option<String>,
+    },
+    /// The answer to a call of the caller's own is not a JSON object: the path may be wrong.
+    UnexpectedAnswer {
+        /// HTTP status.
+        status: u16,
+        /// The title of an HTML page, where it has one.
+        title: Option<String>,
+    },
     /// Any other refusal.
     Other {
         /// The portal's error code, where it sent one.

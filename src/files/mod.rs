@@ -13,6 +13,8 @@ mod output;
 mod owned;
 mod platform;
 mod private;
+#[cfg(feature = "cli")]
+mod space;
 mod user;
 #[cfg(any(feature = "migrate", test))]
 mod wipe;
@@ -25,6 +27,8 @@ pub(crate) use log::append_line;
 pub(crate) use output::{append_user_file, UserOutput};
 pub(crate) use owned::{create_new, read, remove, rename, write};
 pub(crate) use private::{is_folder, private_dir, restrict_to_owner, world_accessible};
+#[cfg(feature = "cli")]
+pub(crate) use space::disk_space;
 pub(crate) use user::{open_user_file, read_user_file};
 #[cfg(any(feature = "migrate", test))]
 pub(crate) use wipe::wipe;

@@ -84,6 +84,14 @@ impl UserOutput {
         }
     }
 
+    /// The folder in which the content waits.
+    pub(crate) fn folder(&self) -> PathBuf {
+        match &self.staged {
+            Staged::Beside(file) => folder_of(file.path()).to_owned(),
+            Staged::Apart(_) => tempfile::env::temp_dir(),
+        }
+    }
+
     /// Puts the content in its place. For a FIFO this waits until a process reads from it.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self.staged {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::AlertDescription;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::Agent;
 
@@ -18,7 +19,7 @@ use super::response::Classified;
 use super::retry::Failure;
 use super::tls::TlsClient;
 use crate::crash;
-use crate::error::Unreachable;
+use crate::error::{Refusal, Unreachable};
 use crate::policy::{CONNECT_TIMEOUT, MAX_ANSWER_HEAD_BYTES};
 
 /// The name and version that this program gives in `User-Agent`.
@@ -126,6 +127,11 @@ impl Attempt {
         {
             return Classified::Unreachable(refused.0.clone());
         }
+        // IIS and Apache ask for a client certificate when they have read the request, by TLS 1.2
+        // renegotiation, which rustls declines. The server then ends the connection.
+        if self.progress.reached(SENT) && is_failed_renegotiation(error) {
+            return Classified::Refused(Refusal::ClientCertificate);
+        }
         // TLS, the refused certificate above all.
         if let Some(classified) = self.tls.explain(error) {
             return classified;
@@ -137,6 +143,18 @@ impl Attempt {
             None => Unreachable::Connect(words),
         })
     }
+}
+
+fn is_failed_renegotiation(error: &io::Error) -> bool {
+    let source = error
+        .get_ref()
+        .and_then(|source| source.downcast_ref::<rustls::Error>());
+    matches!(
+        source,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::HandshakeFailure | AlertDescription::NoRenegotiation
+        ))
+    )
 }
 
 impl fmt::Debug for Attempt {

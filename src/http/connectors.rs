@@ -118,31 +118,47 @@ fn open_tunnel(
         *login
     ));
     socket.write_all(head.as_bytes())?;
-    match tunnel_status(socket)? {
+    let head = tunnel_head(socket)?;
+    match tunnel_status(&head) {
         Some(200..300) => Ok(()),
-        Some(407) => Err(ProxyRefusal(proxy.authentication_required()).into()),
+        Some(407) => {
+            let asked: Vec<_> = challenges(&head).collect();
+            Err(ProxyRefusal(proxy.authentication_required(&asked)).into())
+        }
         Some(status) => Err(ProxyRefusal(proxy.error(&format!("it answers HTTP {status}"))).into()),
         None => Err(ProxyRefusal(proxy.error("it does not speak HTTP")).into()),
     }
 }
 
 /// Reads the head of the proxy's answer, byte by byte: what follows it is the portal's.
-fn tunnel_status(socket: &mut impl io::Read) -> Result<Option<u16>, ureq::Error> {
+/// Empty where it does not end.
+fn tunnel_head(socket: &mut impl io::Read) -> Result<String, ureq::Error> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() > MAX_ANSWER_HEAD_BYTES || socket.read(&mut byte)? == 0 {
-            return Ok(None);
+            return Ok(String::new());
         }
         head.extend_from_slice(&byte);
     }
-    let text = String::from_utf8_lossy(&head);
-    let mut words = text.split(' ');
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+fn tunnel_status(head: &str) -> Option<u16> {
+    let mut words = head.split(' ');
     let http = words.next().is_some_and(|word| word.starts_with("HTTP/1."));
     let status = words
         .next()
         .and_then(|word| word.trim().get(..3)?.parse().ok());
-    Ok(status.filter(|_| http))
+    status.filter(|_| http)
+}
+
+/// The values of `Proxy-Authenticate`.
+fn challenges(head: &str) -> impl Iterator<Item = &str> {
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("proxy-authenticate"))
+        .map(|(_, value)| value.trim())
 }
 
 /// A proxy's refusal, as the source of an I/O error: ureq's own errors cannot carry it.

@@ -8,6 +8,7 @@
 mod attempt;
 mod certificate;
 mod connectors;
+mod intermediary;
 mod proxy;
 mod request;
 mod response;
@@ -18,7 +19,6 @@ mod tls;
 mod transport;
 
 use std::fmt;
-use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub use certificate::{fingerprint, read_certificates, to_pem};
 pub use proxy::ProxyChoice;
 #[cfg(feature = "cli")]
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxySource};
-pub use request::{ApiCall, Field};
+pub use request::{ApiCall, Destination, Field};
 pub(crate) use response::RawResponse;
 pub use response::{ApiResponse, PortalError};
 pub use retry::{CallError, Retry};
@@ -42,7 +42,7 @@ pub use tls::extra_bundle;
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline};
 use crate::crash;
-use crate::error::{CertificateFacts, Error, Result, Unreachable};
+use crate::error::{CertificateFacts, Error, FileAction, Refusal, Result, Unreachable};
 use crate::event::{Event, Wait};
 use crate::policy::{CALL_TIMEOUT, TRANSFER_TIMEOUT};
 use crate::secret::Secret;
@@ -171,7 +171,7 @@ impl Http {
         // A redirect and the portal's own error are pages like any other; a demand for a sign-in is
         // not.
         if matches!(received.status, 401 | 407) {
-            if let Some(demand) = response::classify_intermediary(&received, &request.url, &[]) {
+            if let Some(demand) = intermediary::classify_head(&received, &request.url, &[]) {
                 return Err(failed(demand));
             }
         }
@@ -216,17 +216,16 @@ impl Http {
             Retry::Freely
         };
         self.call(&self.request(call, token)?, retry)
+            .map_err(CallError::of_callers_own)
     }
 
-    /// A call whose answer is written to `file`, however large. An error that the portal answers
-    /// with is [`CallError::Portal`] here, too. `progress` gets the number of bytes received so
-    /// far, and the total where it is known.
+    /// A call whose answer is written to a file, however large. An error that the portal answers
+    /// with is [`CallError::Portal`] here, too.
     pub fn download(
         &self,
         call: &ApiCall<'_>,
         token: &Secret,
-        file: &mut File,
-        progress: &mut dyn FnMut(u64, Option<u64>),
+        to: &mut Destination<'_>,
     ) -> std::result::Result<(), CallError> {
         let request = self.request(call, token)?;
         let end = Deadline::after(self.0.context.deadline.bound(TRANSFER_TIMEOUT));
@@ -235,16 +234,28 @@ impl Http {
             .proxy_for(&request.url)
             .map_err(|why| failed(Failure::before(why)))?;
         let started = Instant::now();
-        let outcome = transport::download(&request, &self.0, proxy, end, file, progress);
+        let outcome = transport::download(&request, &self.0, proxy, end, to);
         self.report(&request, &outcome, started);
+        if let Some(source) = to.failure.take() {
+            return Err(CallError::Failed {
+                error: Error::file(FileAction::Write, to.path)(source),
+                sent: true,
+            });
+        }
         let received = outcome.map_err(failed)?;
         let success = (200..300).contains(&received.status);
         // The body is left out where it cannot be an error.
         if received.body.is_empty() && success {
             return Ok(());
         }
+        // A page of a sign-in in place of the document. Where the call names a format, it may be
+        // the document itself.
+        let names_format = call.fields.iter().any(|(name, _)| name == "f");
         let refused = match response::classify(received, &request.url, &request.secrets) {
             Err(classified @ Classified::Portal(_)) => classified,
+            Err(classified @ Classified::Refused(Refusal::SignInPage { .. })) if !names_format => {
+                classified
+            }
             // A document of another kind, or JSON that is not an error: what was asked for.
             _ if success => return Ok(()),
             Err(classified) => classified,
@@ -252,7 +263,7 @@ impl Http {
                 Classified::Unreachable(Unreachable::Broken("its status is not a success".into()))
             }
         };
-        Err(failed(Failure::answered(refused, None)))
+        Err(failed(Failure::answered(refused, None)).of_callers_own())
     }
 
     fn request<'a>(

@@ -11,10 +11,12 @@ use base64::Engine as _;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::intermediary::challenge_schemes;
 use crate::connection::{is_loopback, Proxy};
 use crate::context::Environment;
 use crate::env;
-use crate::error::Unreachable;
+use crate::error::{ProxyDemand, Unreachable};
+use crate::util::percent_decoded;
 
 /// The proxy to use, and where it is set. Displays neither user name nor password.
 pub struct ProxyChoice {
@@ -53,24 +55,33 @@ impl ProxyChoice {
         self.source
     }
 
+    /// Reads `[http://][user[:password]@]host[:port]`. The user name and the password may contain
+    /// any character, also `@`, `/` and `\\`; both may be percent-encoded.
     fn parse(text: &str, source: ProxySource) -> Result<Self, Unreachable> {
-        let unusable = |what: &str| proxy_error(format!("named by {source}"), what, false);
+        let unusable =
+            |what: &str| proxy_error(format!("named by {source}"), what, ProxyDemand::Nothing);
         let text = text.trim();
-        let with_scheme = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
-        let with_scheme = Zeroizing::new(with_scheme);
-        let url = Url::parse(&with_scheme).map_err(|_| unusable("it is not an address"))?;
-        if url.scheme() != "http" {
+        let (scheme, rest) = split_scheme(text);
+        if !scheme.eq_ignore_ascii_case("http") {
             return Err(unusable("only http:// proxies are supported"));
         }
-        let host = url.host_str().ok_or_else(|| unusable("it names no host"))?;
+        let (login, address) = match rest.rsplit_once('@') {
+            Some((login, address)) => (login, address),
+            None => ("", rest),
+        };
+        let unreadable = || unusable(HOW_TO_WRITE);
+        let url = Url::parse(&format!("http://{address}")).map_err(|_| unreadable())?;
+        let host = url.host_str().ok_or_else(unreadable)?;
+        // A host name does not have these. They are the rest of a password, or of a `DOMAIN\user`
+        // whose `@` is missing.
+        let is_bare = matches!(url.path(), "" | "/") && !address.contains(['\\', '?', '#']);
+        if !is_bare {
+            return Err(unreadable());
+        }
         Ok(Self {
             host: host.to_owned(),
             port: url.port_or_known_default().unwrap_or(80),
-            login: login(&url),
+            login: decoded_login(login),
             source,
         })
     }
@@ -87,20 +98,54 @@ impl ProxyChoice {
 
     /// An error about this proxy.
     pub(super) fn error(&self, what: &str) -> Unreachable {
-        proxy_error(self.to_string(), what, false)
+        proxy_error(self.to_string(), what, ProxyDemand::Nothing)
     }
 
-    /// The proxy's 407.
-    pub(super) fn authentication_required(&self) -> Unreachable {
-        proxy_error(self.to_string(), "it asks for a password, HTTP 407", true)
+    /// The proxy's 407. `challenges` is what it offers in `Proxy-Authenticate`.
+    pub(super) fn authentication_required(&self, challenges: &[&str]) -> Unreachable {
+        let schemes = challenge_schemes(challenges);
+        let offers_basic = schemes.is_empty()
+            || schemes
+                .iter()
+                .any(|scheme| scheme.eq_ignore_ascii_case("Basic"));
+        let (what, demand) = match (offers_basic, &self.login) {
+            (false, _) => (
+                format!(
+                    "it asks for a sign-in by {}, HTTP 407",
+                    schemes.join(" or ")
+                ),
+                ProxyDemand::UnknownScheme,
+            ),
+            (true, None) => (
+                "it asks for a password, HTTP 407".to_owned(),
+                ProxyDemand::Password,
+            ),
+            (true, Some(_)) => (
+                "it does not accept the user name or the password, HTTP 407".to_owned(),
+                ProxyDemand::OtherPassword,
+            ),
+        };
+        proxy_error(self.to_string(), &what, demand)
     }
 }
 
-fn proxy_error(proxy: String, what: &str, authentication: bool) -> Unreachable {
+/// What an address that cannot be read is answered with. It never repeats the address, which may
+/// hold a password.
+const HOW_TO_WRITE: &str = "its address cannot be read; write http://USER:PASSWORD@HOST:PORT, with special characters of the user name and the password percent-encoded, for example %40 for @ and %5C for \\";
+
+/// The scheme, `http` where there is none, and what follows it. A password may contain `://`.
+fn split_scheme(text: &str) -> (&str, &str) {
+    match text.split_once("://") {
+        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => (scheme, rest),
+        _ => ("http", text),
+    }
+}
+
+fn proxy_error(proxy: String, what: &str, demand: ProxyDemand) -> Unreachable {
     Unreachable::Proxy {
         proxy,
         what: what.to_owned(),
-        authentication,
+        demand,
     }
 }
 
@@ -116,32 +161,17 @@ impl fmt::Debug for ProxyChoice {
     }
 }
 
-/// `user:password` of the URL, percent-decoded.
-fn login(url: &Url) -> Option<Zeroizing<Vec<u8>>> {
-    let (user, password) = (url.username(), url.password());
-    if user.is_empty() && password.is_none() {
+/// `user:password`, percent-decoded.
+fn decoded_login(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    if text.is_empty() {
         return None;
     }
-    let password = password.unwrap_or_default();
-    let mut login = Zeroizing::new(Vec::with_capacity(user.len() + password.len() + 1));
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    let mut login = Zeroizing::new(Vec::with_capacity(text.len() + 1));
     login.extend(percent_decoded(user));
     login.push(b':');
     login.extend(percent_decoded(password));
     Some(login)
-}
-
-fn percent_decoded(text: &str) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = text.as_bytes();
-    std::iter::from_fn(move || {
-        let (first, tail) = rest.split_first()?;
-        let digits = tail.get(..2).filter(|_| *first == b'%');
-        let decoded = digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        rest = tail.get(2..).filter(|_| decoded.is_some()).unwrap_or(tail);
-        Some(decoded.unwrap_or(*first))
-    })
 }
 
 /// The proxy for `url`; nothing where it is reached directly. The error says why a proxy that is
@@ -437,6 +467,9 @@ mod tests {
             "https://me:canary@p",
             "http://me:canary@",
             "me:canary@p:x",
+            "http://DOMAIN\\me:canary",
+            "http://me:canary/p:8080",
+            "http://me@p:canary#x@",
         ] {
             let environment = Environment::of([("HTTPS_PROXY", value)]);
             let error =
@@ -454,6 +487,41 @@ mod tests {
             *choice.authorization().unwrap(),
             format!("Basic {}", STANDARD.encode("me:p@%zz"))
         );
+        for (text, login, proxy) in [
+            (
+                "http://DOMAIN\\me:canary@p:8080",
+                "DOMAIN\\me:canary",
+                "http://p:8080",
+            ),
+            (
+                "DOMAIN\\me:canary@p:8080",
+                "DOMAIN\\me:canary",
+                "http://p:8080",
+            ),
+            (
+                "http://DOMAIN%5Cme:can%40ary@p:8080/",
+                "DOMAIN\\me:can@ary",
+                "http://p:8080",
+            ),
+            (
+                "http://me@corp.example:can@ary@p:8080",
+                "me@corp.example:can@ary",
+                "http://p:8080",
+            ),
+            (
+                "http://me:c/a?n#a:r//y@p:8080",
+                "me:c/a?n#a:r//y",
+                "http://p:8080",
+            ),
+            ("me:a://b@p", "me:a://b", "http://p:80"),
+            ("HTTP://me:100%@[::1]:3128", "me:100%", "http://[::1]:3128"),
+            ("http://me@p:1", "me:", "http://p:1"),
+        ] {
+            let choice = ProxyChoice::parse(text, ProxySource::Connection).unwrap();
+            let expected = format!("Basic {}", STANDARD.encode(login));
+            assert_eq!(*choice.authorization().unwrap(), expected, "{text}");
+            assert_eq!(choice.to_string(), proxy, "{text}");
+        }
         assert_eq!(
             format!("{choice} {choice:?}"),
             "http://p:1 ProxyChoice(http://p:1)"

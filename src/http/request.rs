@@ -1,7 +1,9 @@
 //! What is sent: the URL, the form or file, and the header that carries the token. Tokens never go
 //! into a URL.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use ureq::http::{HeaderValue, Method};
@@ -111,6 +113,44 @@ pub struct ApiCall<'a> {
     pub fields: &'a [(String, String)],
     /// Sent along as the part `file` of a multipart form.
     pub file: Option<&'a Path>,
+}
+
+/// Called with the number of bytes that were received so far, and the total where it is known. An
+/// error ends the download.
+pub type DownloadProgress<'a> = dyn FnMut(u64, Option<u64>) -> io::Result<()> + 'a;
+
+/// Where a download goes.
+pub struct Destination<'a> {
+    pub(super) file: &'a mut File,
+    pub(super) path: &'a Path,
+    pub(super) progress: &'a mut DownloadProgress<'a>,
+    /// Why it could not be written there: an error of this machine, not of the network.
+    pub(super) failure: Option<io::Error>,
+}
+
+impl<'a> Destination<'a> {
+    /// A file that is open for writing and reading, and the path that errors name.
+    pub fn new(file: &'a mut File, path: &'a Path, progress: &'a mut DownloadProgress<'a>) -> Self {
+        Self {
+            file,
+            path,
+            progress,
+            failure: None,
+        }
+    }
+
+    /// Writes what was received; `stored` is how much that is in all.
+    pub(super) fn write(&mut self, bytes: &[u8], stored: u64, total: Option<u64>) -> bool {
+        let written = self.file.write_all(bytes);
+        self.failure = written.and_then(|()| (self.progress)(stored, total)).err();
+        self.failure.is_none()
+    }
+}
+
+impl fmt::Debug for Destination<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Destination({})", self.path.display())
+    }
 }
 
 /// A file to upload. It is read while it is sent, between what comes before and after it in a

@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use serde_json::Value;
-use ureq::http::header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use ureq::http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use ureq::http::HeaderMap;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::intermediary;
 use super::request::shown;
-use crate::error::{Error, Refusal, Result, Unreachable};
+use crate::error::{Error, PortalMessage, Refusal, Result, Unreachable};
 use crate::secret::Secret;
 use crate::text::one_line;
 
@@ -27,7 +28,7 @@ const LONGEST_TEXT: usize = 300;
 /// The longest page title shown, in characters.
 const LONGEST_TITLE: usize = 80;
 /// Anything shorter cannot be distinguished from ordinary text.
-const SHORTEST_SECRET: usize = 4;
+pub(super) const SHORTEST_SECRET: usize = 4;
 /// More details than this are not kept.
 const MOST_DETAILS: usize = 8;
 
@@ -161,10 +162,12 @@ pub(crate) struct RawResponse {
     pub(crate) body: Zeroizing<Vec<u8>>,
     /// The proxy that it came through, without its password.
     pub(crate) proxy: Option<String>,
+    /// Whether the server asked for a client certificate in the TLS handshake.
+    pub(crate) certificate_asked: bool,
 }
 
 impl RawResponse {
-    fn header(&self, name: impl ureq::http::header::AsHeaderName) -> Option<&str> {
+    pub(super) fn header(&self, name: impl ureq::http::header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok().map(str::trim)
     }
 
@@ -182,7 +185,7 @@ impl RawResponse {
         Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
     }
 
-    fn is_html(&self) -> bool {
+    pub(super) fn is_html(&self) -> bool {
         let declared = self
             .header(CONTENT_TYPE)
             .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
@@ -205,7 +208,7 @@ pub(super) fn classify(
     secrets: &[&Secret],
 ) -> std::result::Result<ApiResponse, Classified> {
     // First what a proxy or web server in front of the portal says, whatever its body looks like.
-    if let Some(classified) = classify_intermediary(&received, url, secrets) {
+    if let Some(classified) = intermediary::classify_head(&received, url, secrets) {
         return Err(classified);
     }
     let status = received.status;
@@ -220,13 +223,14 @@ pub(super) fn classify(
         // An error that may pass, inside another status: the portal does not work now.
         Body::Object(Some(error)) if error.is_transient() && status < 429 => {
             let code = error.code.and_then(|code| u16::try_from(code).ok());
-            Err(Classified::Unreachable(Unreachable::Status(
-                code.unwrap_or(status),
-            )))
+            Err(unavailable(code.unwrap_or(status), Some(error.text)))
         }
         // The same as an HTTP status, with any body.
+        Body::Object(Some(error)) if status == 429 || status >= 500 => {
+            Err(unavailable(status, Some(error.text)))
+        }
         _ if status == 429 || status >= 500 => {
-            Err(Classified::Unreachable(Unreachable::Status(status)))
+            Err(unavailable(status, page_title(&received, secrets)))
         }
         // An object without an error in a success: the answer.
         Body::Object(None) if (200..300).contains(&status) && !received.is_html() => {
@@ -241,84 +245,33 @@ pub(super) fn classify(
         Body::Truncated => Err(Classified::Unreachable(Unreachable::Broken(
             "the answer ends in the middle".to_owned(),
         ))),
-        _ => Err(not_a_portal(&received, secrets)),
+        _ => Err(intermediary::classify_page(&received, secrets)
+            .unwrap_or_else(|| not_a_portal(&received, secrets))),
     }
 }
 
-/// What a proxy or a web server in front of the portal says: a redirect, or a demand for its own
-/// sign-in.
-pub(super) fn classify_intermediary(
-    received: &RawResponse,
-    url: &Url,
-    secrets: &[&Secret],
-) -> Option<Classified> {
-    match received.status {
-        status @ 300..=399 => Some(Classified::Unreachable(Unreachable::Redirected {
-            status,
-            to: received
-                .header(LOCATION)
-                .and_then(|to| host_of(url, to, secrets)),
-        })),
-        401 => {
-            let schemes = web_tier_schemes(&received.headers);
-            (!schemes.is_empty()).then_some(Classified::Refused(Refusal::WebTier(schemes)))
-        }
-        407 => Some(Classified::Unreachable(Unreachable::Proxy {
-            proxy: received
-                .proxy
-                .clone()
-                .unwrap_or_else(|| "in between".to_owned()),
-            what: "it asks for a password, HTTP 407".to_owned(),
-            authentication: true,
-        })),
-        _ => None,
-    }
-}
-
-/// The host that a redirect names, and nothing else of it: its query may hold anything. Nothing
-/// where the host repeats a secret.
-fn host_of(url: &Url, location: &str, secrets: &[&Secret]) -> Option<String> {
-    let target = url.join(location).ok()?;
-    let host = target.host_str()?;
-    let repeats = |secret: &&Secret| {
-        // Parsing a URL makes its host lower-case.
-        let lower = Zeroizing::new(secret.expose().to_ascii_lowercase());
-        lower.len() >= SHORTEST_SECRET && host.contains(&**lower)
-    };
-    if secrets.iter().any(repeats) {
-        return None;
-    }
-    let host = target
-        .port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    Some(one_line(&host, LONGEST_TEXT))
-}
-
-/// The schemes with which a web server in front of a portal requires its own sign-in.
-fn web_tier_schemes(headers: &HeaderMap) -> Vec<String> {
-    const KNOWN: [&str; 4] = ["Negotiate", "NTLM", "Kerberos", "Basic"];
-    let mut found = Vec::new();
-    for value in headers.get_all(WWW_AUTHENTICATE) {
-        for part in value.to_str().unwrap_or_default().split([',', ' ']) {
-            let known = KNOWN.iter().find(|name| name.eq_ignore_ascii_case(part));
-            if let Some(name) = known.filter(|name| !found.iter().any(|f| f == *name)) {
-                found.push((*name).to_owned());
-            }
-        }
-    }
-    found
+/// The portal, or what is in front of it, does not work now; `said` is its message or the title of
+/// its page.
+fn unavailable(status: u16, said: Option<String>) -> Classified {
+    Classified::Unreachable(Unreachable::Status {
+        status,
+        said: said.map(PortalMessage),
+    })
 }
 
 fn not_a_portal(received: &RawResponse, secrets: &[&Secret]) -> Classified {
-    let title = if received.is_html() {
-        title(&received.body, secrets)
-    } else {
-        None
-    };
     Classified::Unreachable(Unreachable::NotAPortal {
         status: received.status,
-        title,
+        title: page_title(received, secrets),
     })
+}
+
+/// The title of an HTML page.
+pub(super) fn page_title(received: &RawResponse, secrets: &[&Secret]) -> Option<String> {
+    received
+        .is_html()
+        .then(|| title(&received.body, secrets))
+        .flatten()
 }
 
 /// The text between `<title>` and `</title>`, entities left as they are.
@@ -334,7 +287,7 @@ fn title(html: &[u8], secrets: &[&Secret]) -> Option<String> {
 }
 
 /// Takes the request's secrets out of a text, should the portal repeat them.
-fn scrub(text: &str, secrets: &[&Secret]) -> String {
+pub(super) fn scrub(text: &str, secrets: &[&Secret]) -> String {
     secrets
         .iter()
         .filter(|secret| secret.expose().len() >= SHORTEST_SECRET)
@@ -469,6 +422,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use proptest::prelude::*;
+    use ureq::http::header::{LOCATION, WWW_AUTHENTICATE};
     use ureq::http::HeaderValue;
 
     use super::*;
@@ -576,6 +530,7 @@ mod tests {
             headers,
             body: Zeroizing::new(body),
             proxy: None,
+            certificate_asked: false,
         }
     }
 

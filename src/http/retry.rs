@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::response::{Classified, PortalError};
 use crate::context::Deadline;
-use crate::error::{Error, Unreachable};
+use crate::error::{Error, Refusal, Unreachable};
 use crate::policy::{CALL_TIMEOUT, FIRST_RETRY_DELAY, MAX_ATTEMPTS, MAX_RETRY_DELAY};
 
 /// When a call may be repeated.
@@ -37,6 +37,30 @@ impl CallError {
     pub(super) fn unsent(error: Error) -> Self {
         Self::Failed { error, sent: false }
     }
+
+    /// The same for a call whose path the caller chose: if something else than a portal answers,
+    /// the path is the likely reason, and trying again does not help.
+    pub(super) fn of_callers_own(self) -> Self {
+        match self {
+            Self::Failed {
+                error:
+                    Error::Unreachable {
+                        connection,
+                        url,
+                        why: Unreachable::NotAPortal { status, title },
+                    },
+                sent,
+            } => Self::Failed {
+                error: Error::Refused {
+                    connection,
+                    url,
+                    why: Refusal::UnexpectedAnswer { status, title },
+                },
+                sent,
+            },
+            other => other,
+        }
+    }
 }
 
 /// One attempt's failure, and what decides whether there is another.
@@ -62,7 +86,9 @@ impl Failure {
     /// processed.
     pub(super) fn answered(classified: Classified, retry_after: Option<Duration>) -> Self {
         let postponed = match &classified {
-            Classified::Unreachable(Unreachable::Status(429 | 503)) => retry_after.is_some(),
+            Classified::Unreachable(Unreachable::Status {
+                status: 429 | 503, ..
+            }) => retry_after.is_some(),
             _ => false,
         };
         Self {
@@ -79,7 +105,7 @@ impl Failure {
         let passing = matches!(
             self.classified,
             Classified::Unreachable(
-                Unreachable::Connect(_) | Unreachable::Broken(_) | Unreachable::Status(_)
+                Unreachable::Connect(_) | Unreachable::Broken(_) | Unreachable::Status { .. }
             )
         );
         // What the portal may have processed is repeated only where twice does no harm.

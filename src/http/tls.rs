@@ -417,8 +417,7 @@ impl TlsClient {
     pub(super) fn explain(&self, error: &io::Error) -> Option<Classified> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         if self.certificate_demanded(error) {
-            let schemes = vec!["certificate".to_owned()];
-            return Some(Classified::Refused(Refusal::WebTier(schemes)));
+            return Some(Classified::Refused(Refusal::ClientCertificate));
         }
         let failure = rejected_certificate(error).unwrap_or_else(|| TlsFailure {
             kind: TlsFailureKind::Other(describe(error)),
@@ -428,10 +427,15 @@ impl TlsClient {
         Some(Classified::Unreachable(Unreachable::Tls(Box::new(failure))))
     }
 
+    /// Whether a server asked for a client certificate in a handshake.
+    pub(super) fn asked_for_certificate(&self) -> bool {
+        self.no_certificate.asked.load(Ordering::Relaxed)
+    }
+
     /// Whether the server ended the handshake because it asked for a client certificate. TLS 1.3
     /// has an alert for that; in TLS 1.2 servers use several others.
     fn certificate_demanded(&self, error: &rustls::Error) -> bool {
-        let asked = || self.no_certificate.asked.load(Ordering::Relaxed);
+        let asked = || self.asked_for_certificate();
         match error {
             rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => true,
             rustls::Error::AlertReceived(

@@ -1,7 +1,6 @@
 //! One HTTP exchange: send a request, and receive the response within bounds.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::attempt::{Attempt, PROGRAM};
 use super::proxy::ProxyChoice;
-use super::request::Request;
+use super::request::{Destination, Request};
 use super::response::RawResponse;
 use super::retry::Failure;
 use super::Inner;
@@ -35,14 +34,13 @@ pub(super) fn exchange(
 }
 
 /// The same, with the body of a success written to `file`. The response holds that body once more
-/// where it may be an error: a short one in JSON.
+/// where it may be an error: a short one in JSON or HTML.
 pub(super) fn download(
     request: &Request<'_>,
     client: &Inner,
     proxy: Option<ProxyChoice>,
     end: Deadline,
-    file: &mut File,
-    progress: &mut dyn FnMut(u64, Option<u64>),
+    to: &mut Destination<'_>,
 ) -> Result<RawResponse, Failure> {
     let (attempt, left) = begin(client, proxy, end)?;
     send(request, client, &attempt, left)
@@ -50,7 +48,7 @@ pub(super) fn download(
             if !response.status().is_success() {
                 return receive(response, &attempt);
             }
-            save(response, &attempt, file, progress)
+            save(response, &attempt, to)
         })
         .map_err(|error| attempt.failure(error))
 }
@@ -58,8 +56,7 @@ pub(super) fn download(
 fn save(
     response: Response<Body>,
     attempt: &Attempt,
-    file: &mut File,
-    progress: &mut dyn FnMut(u64, Option<u64>),
+    to: &mut Destination<'_>,
 ) -> Result<RawResponse, ureq::Error> {
     let (head, body) = response.into_parts();
     let total = body.content_length();
@@ -73,16 +70,21 @@ fn save(
             Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
             Err(why) => return Err(why.into()),
         };
-        file.write_all(buffer.get(..count).unwrap_or_default())?;
         stored += count as u64;
-        progress(stored, total);
+        if !to.write(buffer.get(..count).unwrap_or_default(), stored, total) {
+            // The destination knows the reason.
+            return Err(io::Error::other("the answer cannot be written").into());
+        }
     }
     // An error in place of a document is short and JSON. It may hold a token, so it is wiped.
     let mut start = Zeroizing::new(Vec::new());
     if stored <= MAX_ANSWER_BYTES as u64 {
-        file.rewind()?;
-        file.read_to_end(&mut start)?;
-        if !start.trim_ascii_start().starts_with(b"{") {
+        to.file.rewind()?;
+        to.file.read_to_end(&mut start)?;
+        // JSON, or a page: of a sign-in, perhaps.
+        if !start.trim_ascii_start().starts_with(b"{")
+            && !start.trim_ascii_start().starts_with(b"<")
+        {
             start.clear();
         }
     }
@@ -91,6 +93,7 @@ fn save(
         headers: head.headers,
         body: start,
         proxy: attempt.proxy.as_ref().map(ToString::to_string),
+        certificate_asked: attempt.tls.asked_for_certificate(),
     })
 }
 
@@ -162,6 +165,7 @@ fn receive(response: Response<Body>, attempt: &Attempt) -> Result<RawResponse, u
         headers: head.headers,
         body: read_bounded(body.into_reader())?,
         proxy: attempt.proxy.as_ref().map(ToString::to_string),
+        certificate_asked: attempt.tls.asked_for_certificate(),
     })
 }
 

@@ -107,6 +107,7 @@ impl Session {
             Ok(()) => {
                 self.emit_notice(Notice::ExtensionNotApplied {
                     connection: self.label(),
+                    why: first.as_ref().map(with_source),
                 });
                 Ok((tokens, Decision::Renewed))
             }
@@ -121,6 +122,12 @@ impl Session {
             Err(error) => Err(first.unwrap_or_else(|| error.into_error(connection))),
         }
     }
+}
+
+/// The error and what caused it, in one line.
+fn with_source(error: &Error) -> String {
+    std::error::Error::source(error)
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// The record after an exchange. The access tokens from the old refresh token have ended, those for

@@ -46,6 +46,7 @@ pub(crate) fn next_answer() -> RawResponse {
             headers: last.headers.clone(),
             body: last.body.clone(),
             proxy: None,
+            certificate_asked: false,
         }
     })
 }
@@ -111,6 +112,7 @@ fn received(part: &[u8]) -> RawResponse {
         headers,
         body: Zeroizing::new(rest.to_vec()),
         proxy: None,
+        certificate_asked: false,
     }
 }
 
@@ -346,6 +348,7 @@ pub fn retry_after(input: &[u8]) {
             headers,
             body: Zeroizing::default(),
             proxy: None,
+            certificate_asked: false,
         };
         let (outcome, asked, waits) = given([answer].into(), || {
             STAGE.with(|(http, _)| http.post("oauth2/token", &[], None, retry))

@@ -38,7 +38,11 @@ fn an_error_in_a_response_body_is_an_error_and_a_missing_permission_is_not_retri
         .code(7)
         .err_has("does not exist")
         .out("");
-    home.run(["api", "no/such/thing"]).done().code(6);
+    home.run(["api", "no/such/thing"])
+        .done()
+        .code(7)
+        .err_has("there is nothing to call (HTTP 404")
+        .err_has("hint: check the path below /sharing/rest");
     let before = portal.requests_to(Endpoint::Federated).len();
     home.run([
         "api",
@@ -289,7 +293,7 @@ fn a_download_is_complete_or_absent() {
         .code(7);
     home.run(["api", "no/such/thing", "-o", &target])
         .done()
-        .code(6);
+        .code(7);
     home.run(["api", "community/self", "-o", home.path().to_str().unwrap()])
         .done()
         .code(2);
@@ -317,7 +321,7 @@ fn output_to_a_dash_is_written_to_standard_output_unchanged() {
     assert!(!home.path().join("-").exists());
     home.run(["api", "no/such/thing", "-o", "-"])
         .done()
-        .code(6)
+        .code(7)
         .out("");
 }
 
@@ -432,4 +436,96 @@ fn on_a_terminal_json_is_indented_and_control_characters_are_visible() {
         .expect("  \"results\": [")
         .expect("One more \\u202e");
     assert_eq!(terminal.end(), 0);
+}
+
+/// Rule 28: whatever an answer is, a terminal shows its control characters and obeys none.
+#[cfg(unix)]
+#[test]
+fn rule_28_a_terminal_is_not_controlled_by_an_answer_that_is_not_json() {
+    use crate::support::portal::Fault;
+    use crate::support::pty::Terminal;
+    let (portal, home) = signed_in();
+    let hostile = "\u{9b}31m\u{202e}\u{2066}\u{7f}\u{85}";
+    let bodies = [
+        format!("{{\"a\":\"END {hostile}\",\"n\":1e999}}"),
+        format!("{{\"a\":\"END {hostile}\",\"s\":\"\\ud800\"}}"),
+        format!(
+            "{{\"a\":\"END {hostile}\",\"deep\":{}1{}}}",
+            "[".repeat(200),
+            "]".repeat(200)
+        ),
+        format!("{{\"a\":\"END {hostile}\",\"a\":2}}"),
+    ];
+    let mut answers: Vec<Vec<u8>> = bodies.map(String::into_bytes).to_vec();
+    answers.push([b"{\"a\":\"END \xff ", hostile.as_bytes(), b"\"}"].concat());
+    for body in answers {
+        let mut raw = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        raw.extend(&body);
+        portal.set(|rules| {
+            rules.clear_faults();
+            rules.fault_always(Endpoint::Search, Fault::Raw(raw));
+        });
+        for words in [&["api", "search"][..], &["api", "search", "-o", "-"]] {
+            let mut terminal = Terminal::start(&home, words);
+            let _ = terminal.end();
+            let screen = terminal.screen();
+            let controls = |c: &char| "\u{9b}\u{202e}\u{2066}\u{7f}\u{85}".contains(*c);
+            assert_eq!(screen.chars().find(controls), None, "{words:?}: {screen:?}");
+        }
+    }
+}
+
+/// What is not text is not written to a terminal.
+#[cfg(unix)]
+#[test]
+fn a_file_is_not_written_to_a_terminal() {
+    use crate::support::pty::Terminal;
+    let (portal, home) = signed_in();
+    portal.set(|rules| rules.item_data = b"PK\x03\x04\xff\xfe\x1b]0;owned\x07".to_vec());
+    let mut terminal = Terminal::start(&home, &["api", "content/items/1/data", "-o", "-"]);
+    terminal.expect("not text").expect("-o FILE");
+    assert_eq!(terminal.end(), 2);
+    assert!(!terminal.screen().contains("owned"));
+}
+
+/// A download stops before the disk is full, and leaves nothing behind. The disk is a small one
+/// in memory, which only this process sees.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_download_does_not_fill_the_disk() {
+    let (portal, home) = signed_in();
+    portal.set(|rules| rules.item_data = vec![b'x'; 7 << 20]);
+    let disk = home.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let target = disk.join("data");
+    let script = r#"mount -t tmpfs -o size=8m none "$2" && "$1" api content/items/1/data -o "$3"; code=$?; ls -A "$2" >&2; df -k "$2" >/dev/null; exit $code"#;
+    let run = |size: usize| {
+        portal.set(|rules| rules.item_data = vec![b'x'; size]);
+        let mut command = std::process::Command::new("unshare");
+        command
+            .args(["-rm", "sh", "-c", script, "sh"])
+            .args([home.program(), disk.as_path(), target.as_path()])
+            .env_clear()
+            .envs(home.environment());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    let (code, said) = run(4 << 20);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("data"), "{said}");
+    // It would fit, but hardly anything would be left.
+    for size in [8_200_000, 9 << 20] {
+        let (code, said) = run(size);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("cannot write"), "{said}");
+        assert!(said.contains("cause: the answer has"), "{said}");
+        assert!(said.contains("hint: free some space"), "{said}");
+        // The folder is empty: nothing follows the hint.
+        assert!(said.trim_end().ends_with("another disk"), "{said}");
+    }
 }

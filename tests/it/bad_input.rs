@@ -188,7 +188,6 @@ fn a_url_without_a_scheme_is_https() {
 fn a_server_that_is_not_a_portal_is_not_added() {
     let (portal, home) = start();
     for fault in [
-        Fault::Html200,
         Fault::Status(404),
         Fault::Json(json!({"hello": "world"})),
         Fault::Json(json!([])),

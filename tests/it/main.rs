@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod api;
 mod architecture;
 mod bad_input;
@@ -60,6 +61,8 @@ mod status;
 mod tls;
 mod vault;
 mod web_server;
+#[cfg(target_os = "linux")]
+mod web_server_certificates;
 #[cfg(windows)]
 mod windows;
 #[cfg(all(unix, not(target_os = "macos")))]

@@ -4,7 +4,7 @@
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Endpoint, Fault, Portal, APP_ID};
-use crate::support::scenario::{add_application, add_arguments, stored};
+use crate::support::scenario::{add_application, add_arguments, sign_in, stored};
 use crate::{home, signed_in};
 
 /// Its name in messages, and the fault that simulates it.
@@ -146,4 +146,66 @@ fn a_request_for_a_client_certificate_is_reported_by_every_command() {
     }
     let out = home.run(["doctor"]).done().code(1);
     assert!(out.stdout.contains("certificate") && out.stdout.contains("administrator"));
+}
+
+#[test]
+fn a_page_in_place_of_the_portal_never_costs_the_sign_in() {
+    let (portal, home) = signed_in();
+    for (fault, code) in [
+        (Fault::Status(404), 6),
+        (Fault::Status(503), 6),
+        (
+            Fault::Redirect {
+                status: 302,
+                to: "/maintenance.html".into(),
+            },
+            6,
+        ),
+        (Fault::Status(403), 7),
+        (Fault::Html200, 7),
+        (
+            Fault::Redirect {
+                status: 302,
+                to: "https://login.other.example/authorize".into(),
+            },
+            7,
+        ),
+        (Fault::Unauthorized(vec!["Bearer".into()]), 7),
+        (Fault::Unauthorized(Vec::new()), 7),
+    ] {
+        let case = format!("{fault:?}");
+        for (endpoint, words) in [
+            (Endpoint::CommunitySelf, &["whoami"][..]),
+            (Endpoint::Refresh, &["token", "--force"]),
+        ] {
+            portal.set(|rules| rules.fault_always(endpoint, fault.clone()));
+            let said = home.run(words).done().code(code).out("");
+            assert!(!said.stderr.contains("--portal"), "{case}: {}", said.stderr);
+            assert!(said.stderr.contains("hint: "), "{case}: {}", said.stderr);
+            let_through(&portal);
+        }
+    }
+    home.run(["token", "--force"]).done().ok();
+}
+
+#[test]
+fn what_the_portal_says_with_a_failure_is_shown_as_its_cause() {
+    let (portal, home) = signed_in();
+    let said = serde_json::json!({"error": {"code": 500, "message": "code expired"}});
+    for fault in [
+        Fault::JsonStatus(500, said.clone()),
+        Fault::Json(said.clone()),
+    ] {
+        portal.set(|rules| rules.fault_always(Endpoint::Code, fault.clone()));
+        sign_in(&home, &portal, "prod")
+            .code(6)
+            .err_has("  cause: code expired");
+        portal.set(|rules| rules.fault_always(Endpoint::Exchange, fault));
+        home.run(["refresh", "--now"])
+            .done()
+            .code(7)
+            .err_has("could not be extended")
+            .err_has("code expired");
+        let_through(&portal);
+    }
 }

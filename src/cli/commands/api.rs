@@ -2,7 +2,7 @@
 //! header. An ArcGIS error in a response with HTTP status 200 is an error here, too.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -12,11 +12,12 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::error::{Error, FileAction};
+use crate::error::{Error, FileAction, Refusal};
 use crate::federation::{is_secret_parameter, Target};
 use crate::files::{self, UserOutput};
-use crate::http::ApiCall;
-use crate::policy::command_line::MAX_PAGES;
+use crate::http::{ApiCall, Destination};
+use crate::policy::command_line::{leaves_reserve, MAX_PAGES, SPACE_CHECK_BYTES};
+use crate::policy::MAX_ANSWER_BYTES;
 use crate::session::Session;
 
 /// The most results that portals return on one page.
@@ -95,7 +96,9 @@ pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
     if let Some(path) = &args.output {
         return download(ctx, &session, &target, &call, path);
     }
-    let response = session.call(&target, |http, token| http.api(&call, token))?;
+    let response = session
+        .call(&target, |http, token| http.api(&call, token))
+        .map_err(about_path)?;
     print(ctx, response.bytes())
 }
 
@@ -147,7 +150,9 @@ fn pages(
             fields: &fields,
             file: None,
         };
-        let response = session.call(target, |http, token| http.api(&call, token))?;
+        let response = session
+            .call(target, |http, token| http.api(&call, token))
+            .map_err(about_path)?;
         let mut page: serde_json::Map<String, Value> = response.json()?;
         let results = page
             .iter_mut()
@@ -175,19 +180,27 @@ fn pages(
     )))
 }
 
-/// Indents JSON on a terminal; prints the bytes unchanged elsewhere.
+/// On a terminal, indents JSON, and shows the control characters of anything else. Prints the bytes
+/// unchanged elsewhere.
 fn print(ctx: &mut CommandContext, bytes: &[u8]) -> Outcome {
     if ctx.system.terminal.stdout {
-        if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
-            let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
-            return ctx.answer(&json_for_terminal(&pretty));
-        }
+        return ctx.answer(&for_terminal(bytes));
     }
     ctx.system.out.write_all(bytes)?;
     if !bytes.ends_with(b"\n") {
         ctx.system.out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// JSON that serde does not read as a value (a number that is too large, half a surrogate pair,
+/// deep nesting, bytes that are not UTF-8) is text like any other, and may hold the same control
+/// characters.
+fn for_terminal(bytes: &[u8]) -> String {
+    let pretty = serde_json::from_slice::<Value>(bytes)
+        .and_then(|value| serde_json::to_string_pretty(&value));
+    let text = pretty.unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned());
+    json_for_terminal(text.trim_end())
 }
 
 /// Writes the response to a file as [`files::UserOutput`] does, or to standard output for `-`.
@@ -206,10 +219,10 @@ fn download(
     };
     if path == Path::new("-") {
         let mut file = tempfile::tempfile().map_err(failed)?;
-        fetch(ctx, session, target, call, &mut file, &failed)?;
+        let folder = tempfile::env::temp_dir();
+        fetch(ctx, session, target, call, (&mut file, path, &folder))?;
         std::io::Seek::rewind(&mut file)?;
-        std::io::copy(&mut file, &mut ctx.system.out)?;
-        return Ok(());
+        return print_file(ctx, &mut file);
     }
     if path.is_dir() {
         return Err(Failure::usage(format!(
@@ -218,32 +231,97 @@ fn download(
         )));
     }
     let mut output = UserOutput::create(path).map_err(failed)?;
-    fetch(ctx, session, target, call, output.file(), &failed)?;
+    let folder = output.folder();
+    fetch(ctx, session, target, call, (output.file(), path, &folder))?;
     output.finish().map_err(failed)?;
     ctx.console.info(&format!("[OK] Wrote {}", path.display()));
     Ok(())
 }
 
-/// Writes the response to `file`. If a second attempt follows a rejected token, it overwrites what
-/// the first one wrote.
+/// A terminal gets text only, with its control characters visible. Anything else gets the bytes.
+fn print_file(ctx: &mut CommandContext, file: &mut File) -> Outcome {
+    if !ctx.system.terminal.stdout {
+        std::io::copy(file, &mut ctx.system.out)?;
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_ANSWER_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    match String::from_utf8(bytes) {
+        Ok(text) if text.len() <= MAX_ANSWER_BYTES => ctx.answer(&for_terminal(text.as_bytes())),
+        _ => Err(Failure::usage_hint(
+            "the answer is too large for a terminal, or not text",
+            "save it to a file: age-oauth api … -o FILE",
+        )),
+    }
+}
+
+/// Writes the response to a file, and names it by the path. If a second attempt follows a rejected
+/// token, it overwrites what the first one wrote.
 fn fetch(
     ctx: &CommandContext,
     session: &Session,
     target: &Target,
     call: &ApiCall<'_>,
-    file: &mut File,
-    failed: &dyn Fn(std::io::Error) -> Error,
+    (file, path, folder): (&mut File, &Path, &Path),
 ) -> Outcome {
     let bar = ctx.console.download();
-    session.call(target, |http, token| {
+    let answer = session.call(target, |http, token| {
         let rewound = std::io::Seek::rewind(file).and_then(|()| file.set_len(0));
         rewound.map_err(|source| crate::http::CallError::Failed {
-            error: failed(source),
+            error: Error::file(FileAction::Write, path)(source),
             sent: false,
         })?;
-        http.download(call, token, file, &mut |received, total| {
+        let mut next_check = 0;
+        let mut progress = |received, total| {
             bar.set(received, total);
-        })
-    })?;
-    Ok(())
+            if received < next_check {
+                return Ok(());
+            }
+            next_check = received + SPACE_CHECK_BYTES;
+            check_space(folder, received, total)
+        };
+        http.download(
+            call,
+            token,
+            &mut Destination::new(file, path, &mut progress),
+        )
+    });
+    answer.map_err(about_path)
+}
+
+/// Refuses to fill the disk.
+fn check_space(folder: &Path, received: u64, total: Option<u64>) -> std::io::Result<()> {
+    let Some(space) = files::disk_space(folder) else {
+        return Ok(());
+    };
+    let missing = total.map_or(0, |total| total.saturating_sub(received));
+    if leaves_reserve(missing, space.available, space.total) {
+        return Ok(());
+    }
+    let free = space.available / 1_000_000;
+    Err(std::io::Error::new(
+        std::io::ErrorKind::StorageFull,
+        match total {
+            Some(total) => format!(
+                "the answer has {} MB, and the disk has {free} MB left",
+                total / 1_000_000
+            ),
+            None => format!("the disk has {free} MB left, and the answer goes on"),
+        },
+    ))
+}
+
+/// The portal's own refusal of a call may be about the path or the parameters.
+fn about_path(error: Error) -> Failure {
+    match &error {
+        Error::Refused {
+            why: Refusal::Other { .. },
+            ..
+        } => Failure::Hinted {
+            error,
+            hint: "check the path and the parameters (-f KEY=VALUE)".into(),
+        },
+        _ => error.into(),
+    }
 }

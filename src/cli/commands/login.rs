@@ -74,7 +74,7 @@ fn code_lost(error: Error, connection: &Connection) -> Failure {
     );
     match error {
         Error::Unreachable {
-            why: Broken(_) | Status(_) | Timeout | TooLarge,
+            why: Broken(_) | Status { .. } | Timeout | TooLarge,
             ..
         } => Failure::Hinted { error, hint },
         error => error.into(),

@@ -243,6 +243,16 @@ pub(in crate::cli) fn probe(
     Ok(info)
 }
 
+/// What is at an address that is not a portal's; see [`portal::find_elsewhere`].
+pub(in crate::cli) fn find_elsewhere(
+    ctx: &CommandContext,
+    portal: &PortalUrl,
+    tls: &Tls,
+    proxy: &Proxy,
+) -> Option<portal::Elsewhere> {
+    portal::find_elsewhere(portal, |at| Http::new(at, tls, proxy, None, &ctx.context))
+}
+
 /// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong
 /// clock does not break tokens. But it makes displayed times wrong, and certificates may look
 /// expired.

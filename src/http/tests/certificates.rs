@@ -151,8 +151,8 @@ fn a_demanded_client_certificate_is_the_web_tiers_refusal() {
             .unwrap();
         let server = Server::start(Some(Arc::new(config)), vec![json(OK)]);
         let (_keep, tls) = ca(&authority.pem());
-        let schemes = refused(get(&server.tls_client("localhost", &tls)));
-        assert_eq!(schemes, Refusal::WebTier(vec!["certificate".to_owned()]));
+        let why = refused(get(&server.tls_client("localhost", &tls)));
+        assert_eq!(why, Refusal::ClientCertificate);
     }
 }
 

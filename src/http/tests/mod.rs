@@ -10,6 +10,7 @@
 mod authority;
 mod bounds;
 mod certificates;
+mod intermediaries;
 mod proxies;
 mod requests;
 mod responses;

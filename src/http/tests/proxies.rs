@@ -2,6 +2,7 @@
 
 use super::authority::*;
 use super::*;
+use crate::error::ProxyDemand;
 
 /// A proxy that leads every way to `target`, or answers `refusal`.
 fn proxy_to(target: u16, refusal: Option<&'static str>) -> Server {
@@ -62,10 +63,25 @@ fn the_portal_is_reached_through_a_proxy_that_sees_no_secret() {
 
 #[test]
 fn a_proxys_refusal_is_reported_without_its_password() {
-    for (answer, authentication) in [
-        ("HTTP/1.1 407 Authentication\r\n\r\n", true),
-        ("HTTP/1.1 403 Forbidden\r\n\r\n", false),
-        ("nonsense\r\n\r\n", false),
+    for (answer, expected) in [
+        (
+            "HTTP/1.1 407 Authentication\r\n\r\n",
+            ProxyDemand::OtherPassword,
+        ),
+        (
+            "HTTP/1.1 407 x\r\nProxy-Authenticate: NTLM\r\nproxy-authenticate: Basic realm=\"x\"\r\n\r\n",
+            ProxyDemand::OtherPassword,
+        ),
+        (
+            "HTTP/1.1 407 x\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",
+            ProxyDemand::UnknownScheme,
+        ),
+        (
+            "HTTP/1.1 407 x\r\nProxy-Authenticate: Digest realm=\"Basic, Basic\"\r\n\r\n",
+            ProxyDemand::UnknownScheme,
+        ),
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", ProxyDemand::Nothing),
+        ("nonsense\r\n\r\n", ProxyDemand::Nothing),
     ] {
         let proxy = proxy_to(1, Some(answer));
         let context = Context {
@@ -87,11 +103,11 @@ fn a_proxys_refusal_is_reported_without_its_password() {
         match why(result) {
             Unreachable::Proxy {
                 proxy: shown,
-                authentication: asked,
+                demand,
                 ..
             } => {
                 assert_eq!(shown, format!("http://127.0.0.1:{}", proxy.port));
-                assert_eq!(asked, authentication);
+                assert_eq!(demand, expected, "{answer}");
             }
             other => panic!("{other:?}"),
         }
@@ -108,7 +124,7 @@ fn an_unreachable_proxy_is_named() {
     match why(get(&http)) {
         Unreachable::Proxy {
             proxy,
-            authentication: false,
+            demand: ProxyDemand::Nothing,
             ..
         } => assert_eq!(proxy, url),
         other => panic!("{other:?}"),

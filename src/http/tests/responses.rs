@@ -1,6 +1,7 @@
 //! What responses are taken for: the portal's answer, its error, or something in front of it.
 
 use super::*;
+use crate::error::ProxyDemand;
 
 #[test]
 fn secrets_follow_no_redirect() {
@@ -25,13 +26,22 @@ fn secrets_follow_no_redirect() {
 
 #[test]
 fn a_host_that_repeats_a_secret_is_not_named() {
-    let location = format!("Location: https://{}.example/\r\n", TOKEN.to_uppercase());
-    let server = Server::plain(vec![http("302 Found", &location, "")]);
+    let named = format!("https://{}.example", TOKEN.to_uppercase());
+    let redirect = |path: &str| {
+        let location = format!("Location: {named}{path}\r\n");
+        Server::plain(vec![http("302 Found", &location, "")])
+    };
     let expected = Unreachable::Redirected {
         status: 302,
         to: None,
     };
-    assert_eq!(why(get(&server.client())), expected);
+    let moved = redirect("/portal/sharing/rest/portals/self");
+    assert_eq!(why(get(&moved.client())), expected);
+    let expected = Refusal::SignInPage {
+        host: None,
+        title: None,
+    };
+    assert_eq!(refused(get(&redirect("/login").client())), expected);
 }
 
 #[test]
@@ -48,7 +58,7 @@ fn a_web_tiers_sign_in_is_recognized() {
 fn a_proxys_407_is_recognized() {
     let server = Server::plain(vec![http("407 Proxy Authentication Required", "", "")]);
     let Unreachable::Proxy {
-        authentication: true,
+        demand: ProxyDemand::Password,
         ..
     } = why(get(&server.client()))
     else {
@@ -139,7 +149,7 @@ fn a_page_behind_another_sign_in_is_an_error() {
         error,
         Error::Unreachable {
             why: Unreachable::Proxy {
-                authentication: true,
+                demand: ProxyDemand::Password,
                 ..
             },
             ..

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from . import _json_names as names
 from .errors import AgeOAuthError, PortalRefused, UsageError
@@ -40,6 +41,73 @@ def may_carry(url: str) -> bool:
     return scheme == "https" or (scheme == "http" and host in ("localhost", "127.0.0.1", "::1"))
 
 
+#: How often a path is decoded before it is refused: no honest path is encoded more than twice.
+_DECODINGS = 4
+
+
+def climbs(path: str) -> bool:
+    """Whether a path may lead above its beginning, as any web server may decode it. The program has the same rule, in
+    ``src/federation.rs``; ``tests/addresses.json`` is the test of both."""
+    for _ in range(_DECODINGS):
+        plain = path.replace("\uff0e", ".")
+        for slash in ("\\", "\uff0f", "\uff3c"):
+            plain = plain.replace(slash, "/")
+        if "%u" in path.lower() or re.search("[\x00-\x1f\x7f-\x9f]", plain):
+            return True
+        if any(segment.partition(";")[0].strip() == ".." for segment in plain.split("/")):
+            return True
+        try:
+            decoded = unquote_to_bytes(path).decode("utf-8")
+        except UnicodeDecodeError:
+            return True
+        if decoded == path:
+            return False
+        path = decoded
+    return True
+
+
+def is_plain(url: str) -> bool:
+    """Whether every program reads the same host and path in this address, and it holds no user name or password."""
+    parts = urlsplit(url)
+    return not (climbs(parts.path) or "@" in parts.netloc or "\\" in parts.netloc + parts.path)
+
+
+#: Hosts of ArcGIS Online: what stands before ``arcgis.com``.
+_BELOW_ARCGIS = re.compile(r"((?:[a-z0-9_-]+\.)*[a-z0-9_-]+)\.arcgis\.com")
+
+#: The hosts of ArcGIS Online that are portals.
+_ONLINE_PORTAL = re.compile(r"www|(dev|devext|qa|qaext)|.+\.maps(|dev|devext|qa|qaext)")
+
+
+def _online(url: str) -> "tuple[str, str] | None":
+    """What stands before ``arcgis.com`` in an address of ArcGIS Online, and the environment there."""
+    scheme, host, port = origin(url)
+    found = _BELOW_ARCGIS.fullmatch(host)
+    if scheme != "https" or port != 443 or found is None:
+        return None
+    last = found[1].rpartition(".")[2]
+    return found[1], "dev" if "dev" in last else "qa" if "qa" in last else "www"
+
+
+#: Below the root of an ArcGIS Server.
+_BELOW_REST = ("services", "admin", "info", "login", "self", "generatetoken", "directories")
+_BELOW_ROOT = ("rest", "admin", "services", "tokens", "manager", "sharing")
+
+
+def root(url: str) -> str:
+    """The root of the ArcGIS Server that serves the address, as the program finds it."""
+    scheme, host, port = origin(url)
+    host = f"[{host}]" if ":" in host else host
+    base = f"{scheme}://{host}" + ("" if port == _PORTS.get(scheme) else f":{port}")
+    segments = urlsplit(url).path.rstrip("/").split("/")[1:]
+    lower = [segment.lower() for segment in segments]
+    pairs = zip(lower, lower[1:])
+    end = next((at for at, (one, two) in enumerate(pairs) if one == "rest" and two in _BELOW_REST), None)
+    if end is None:
+        end = next((at for at, one in enumerate(lower) if one in _BELOW_ROOT), len(lower))
+    return "/".join([base, *segments[:end]])
+
+
 class Policy:
     """The token that belongs to an address: the portal's own token for the portal, a server token for a server that the
     portal issues tokens for, and none for any other address."""
@@ -48,26 +116,34 @@ class Policy:
         self._provider = provider
         self._origin = origin(portal_url)
         self._path = urlsplit(portal_url).path.rstrip("/")
+        online = _online(portal_url)
+        is_organization = online and not self._path and _ONLINE_PORTAL.fullmatch(online[0])
+        self._environment = online[1] if online and is_organization else None
         self._foreign: dict[str, float] = {}
 
     def server(self, url: str) -> str:
-        """The root of the server that the address is on; empty for the portal."""
-        parts = urlsplit(url)
-        below = parts.path == self._path or parts.path.startswith(f"{self._path}/")
-        if origin(url) == self._origin and below:
+        """The root of the server that the address is on; empty for the portal, and for hosts of the same ArcGIS Online."""
+        path = urlsplit(url).path
+        if origin(url) == self._origin and (path == self._path or path.startswith(f"{self._path}/")):
             return ""
-        folder = parts.path.split("/")[1] if parts.path.count("/") else ""
-        return f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2].lower()}/{folder}".rstrip("/")
+        online = _online(url)
+        if online and online[1] == self._environment:
+            return ""
+        return root(url)
+
+    def may_carry(self, url: str) -> bool:
+        """Whether a token may travel to this address at all."""
+        return may_carry(url) and is_plain(url)
 
     def token(self, url: str) -> str | None:
         """The token for this address, or ``None`` where none may be sent."""
-        if not may_carry(url):
+        if not self.may_carry(url):
             return None
         return self._for(self.server(url), None)
 
     def instead_of(self, url: str, rejected: str) -> str | None:
         """Another one, because the server rejected this."""
-        return self._for(self.server(url), rejected) if may_carry(url) else None
+        return self._for(self.server(url), rejected) if self.may_carry(url) else None
 
     def _for(self, server: str, rejected: str | None) -> str | None:
         if self._foreign.get(server, 0) > time.monotonic():

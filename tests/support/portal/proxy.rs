@@ -21,6 +21,17 @@ pub struct Proxy {
     log: Arc<Mutex<Log>>,
 }
 
+/// What a proxy does besides forwarding.
+#[derive(Clone, Default)]
+struct Behaviour {
+    /// The `Proxy-Authorization` that it requires.
+    credentials: Option<String>,
+    /// What it offers in `Proxy-Authenticate`.
+    offers: Vec<String>,
+    /// Names that it leads to a port of this machine, as DNS would.
+    names: Vec<(String, u16)>,
+}
+
 #[derive(Default)]
 struct Log {
     hosts: Vec<String>,
@@ -30,20 +41,44 @@ struct Log {
 impl Proxy {
     /// A proxy without credentials.
     pub fn start() -> Self {
-        Self::with(None)
+        Self::with(Behaviour::default())
+    }
+
+    /// A proxy that leads each of these host names to a port of this machine.
+    pub fn leading(names: &[(&str, u16)]) -> Self {
+        Self::with(Behaviour {
+            names: names
+                .iter()
+                .map(|(name, port)| ((*name).to_owned(), *port))
+                .collect(),
+            ..Behaviour::default()
+        })
+    }
+
+    /// A proxy that answers 407 to everything and offers only these schemes.
+    pub fn offering(schemes: &[&str]) -> Self {
+        Self::with(Behaviour {
+            credentials: Some("none is accepted".to_owned()),
+            offers: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
+            ..Behaviour::default()
+        })
     }
 
     /// A proxy that answers 407 without these credentials (Basic).
     pub fn requiring(user: &str, password: &str) -> Self {
         let pair = STANDARD.encode(format!("{user}:{password}"));
-        Self::with(Some(format!("Basic {pair}")))
+        Self::with(Behaviour {
+            credentials: Some(format!("Basic {pair}")),
+            offers: vec!["Basic realm=\"practice\"".to_owned()],
+            ..Behaviour::default()
+        })
     }
 
-    fn with(credentials: Option<String>) -> Self {
+    fn with(behaviour: Behaviour) -> Self {
         let log = Arc::new(Mutex::new(Log::default()));
         let shared = Arc::clone(&log);
         let serve = move |tcp: TcpStream| {
-            let _ = serve(&shared, credentials.as_deref(), tcp);
+            let _ = serve(&shared, &behaviour, tcp);
         };
         let acceptor = Acceptor::start(0, serve).expect("no port for the proxy");
         Self { acceptor, log }
@@ -73,14 +108,14 @@ impl Proxy {
     }
 }
 
-fn serve(log: &Mutex<Log>, credentials: Option<&str>, mut client: TcpStream) -> io::Result<()> {
+fn serve(log: &Mutex<Log>, behaviour: &Behaviour, mut client: TcpStream) -> io::Result<()> {
     client.set_read_timeout(Some(TIMEOUT))?;
     let request = read_request(&mut client)?;
-    if let Some(refusal) = refusal(credentials, &request) {
+    if let Some(refusal) = refusal(behaviour, &request) {
         log.lock().unwrap().refused += 1;
         return client.write_all(refusal.as_bytes());
     }
-    let Some(target) = loopback(&request.target) else {
+    let Some(target) = behaviour.connect(&request.target) else {
         log.lock().unwrap().refused += 1;
         return client.write_all(answer("403 Forbidden", "").as_bytes());
     };
@@ -92,12 +127,29 @@ fn serve(log: &Mutex<Log>, credentials: Option<&str>, mut client: TcpStream) -> 
     tunnel(&client, &server)
 }
 
-fn refusal(credentials: Option<&str>, request: &Request) -> Option<String> {
+fn refusal(behaviour: &Behaviour, request: &Request) -> Option<String> {
+    let credentials = behaviour.credentials.as_deref();
     if credentials.is_some() && request.header("proxy-authorization") != credentials {
-        let demand = "Proxy-Authenticate: Basic realm=\"practice\"\r\n";
-        return Some(answer("407 Proxy Authentication Required", demand));
+        let lines = behaviour.offers.iter();
+        let lines = lines.map(|scheme| format!("Proxy-Authenticate: {scheme}\r\n"));
+        let demands = lines.collect::<Vec<_>>().concat();
+        return Some(answer("407 Proxy Authentication Required", &demands));
     }
     (request.method != "CONNECT").then(|| answer("405 Method Not Allowed", ""))
+}
+
+impl Behaviour {
+    /// A connection to `host:port`. `None` for a host beyond this machine that has no entry.
+    fn connect(&self, target: &str) -> Option<io::Result<TcpStream>> {
+        let named = self
+            .names
+            .iter()
+            .find(|(name, _)| target.strip_suffix(":443") == Some(name));
+        match named {
+            Some((_, port)) => Some(TcpStream::connect(("127.0.0.1", *port))),
+            None => loopback(target),
+        }
+    }
 }
 
 fn answer(status: &str, headers: &str) -> String {

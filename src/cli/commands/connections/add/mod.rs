@@ -18,8 +18,9 @@ use crate::cli::shared::help::examples;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri};
-use crate::error::Error;
+use crate::error::{Error, Unreachable};
 use crate::manage;
+use crate::portal::Elsewhere;
 use crate::secret::Secret;
 use crate::store::{ConnectionStore, Selector};
 
@@ -207,8 +208,8 @@ impl<'a> Form<'a> {
             if self.args.fields.no_check {
                 return Ok((portal, trust));
             }
-            if let Some(trust) = self.check_portal(ctx, &portal, trust)? {
-                return Ok((portal, trust));
+            if let Some(checked) = self.check_portal(ctx, portal, trust)? {
+                return Ok(checked);
             }
         }
     }
@@ -218,24 +219,41 @@ impl<'a> Form<'a> {
     fn check_portal(
         &self,
         ctx: &mut CommandContext,
-        portal: &PortalUrl,
+        mut portal: PortalUrl,
         mut trust: Trust,
-    ) -> Result<Option<Trust>, Failure> {
+    ) -> Result<Option<(PortalUrl, Trust)>, Failure> {
         loop {
             let answer = connection_fields::probe(
                 ctx,
-                portal,
+                &portal,
                 &trust.tls,
                 &self.proxy,
                 self.referer.as_deref(),
             );
             let error = match answer {
                 Ok(info) => {
-                    print_portal(ctx, portal, &info, &trust);
-                    return Ok(Some(trust));
+                    print_portal(ctx, &portal, &info, &trust);
+                    return Ok(Some((portal, trust)));
                 }
                 Err(error) => error,
             };
+            match self.elsewhere(ctx, &portal, &trust, &error) {
+                Some(Elsewhere::Portal(found)) => {
+                    let text = format!("{portal} is not a portal; the portal is at {found}");
+                    ctx.console.info(&text);
+                    portal = found;
+                    continue;
+                }
+                Some(Elsewhere::Server(owner)) => {
+                    let failure = server_address(&portal, owner.as_ref());
+                    if !self.guided {
+                        return Err(failure);
+                    }
+                    failure.print(&ctx.console);
+                    return Ok(None);
+                }
+                None => {}
+            }
             if !ctx.can_ask() {
                 let unchecked = "to add the connection without asking the portal: age-oauth connections add --no-check …";
                 let hint = match hint(&error) {
@@ -244,11 +262,28 @@ impl<'a> Form<'a> {
                 };
                 return Err(Failure::Hinted { error, hint });
             }
-            match ask_after_failure(ctx, portal, error)? {
+            match ask_after_failure(ctx, &portal, error)? {
                 NextStep::Retry(next) => trust = next,
-                NextStep::SkipCheck => return Ok(Some(trust)),
+                NextStep::SkipCheck => return Ok(Some((portal, trust))),
                 NextStep::OtherUrl => return Ok(None),
             }
+        }
+    }
+
+    /// Where the portal is, if something else than a portal answers.
+    fn elsewhere(
+        &self,
+        ctx: &CommandContext,
+        portal: &PortalUrl,
+        trust: &Trust,
+        error: &Error,
+    ) -> Option<Elsewhere> {
+        match error {
+            Error::Unreachable {
+                why: Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. },
+                ..
+            } => connection_fields::find_elsewhere(ctx, portal, &trust.tls, &self.proxy),
+            _ => None,
         }
     }
 
@@ -328,6 +363,27 @@ impl<'a> Form<'a> {
             };
         }
         connection_fields::ask_secret(ctx, application, client_id)
+    }
+}
+
+/// The failure for the address of an ArcGIS Server.
+fn server_address(server: &PortalUrl, owner: Option<&PortalUrl>) -> Failure {
+    let (named, hint) = match owner {
+        Some(owner) => (
+            format!("the portal that it names is {owner}"),
+            format!("if that is your portal: --portal {owner}"),
+        ),
+        None => (
+            "it names no portal".to_owned(),
+            "ask the server's administrator for the URL of its portal".to_owned(),
+        ),
+    };
+    Failure::Hinted {
+        error: Error::Invalid {
+            what: "portal URL",
+            why: format!("{server} is an ArcGIS Server, not a portal; {named}"),
+        },
+        hint,
     }
 }
 
