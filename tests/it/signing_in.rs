@@ -209,6 +209,56 @@ fn rule_12_a_pasted_address_of_another_portal_is_not_sent_anywhere() {
     assert_eq!(portal.grants(), [] as [String; 0]);
 }
 
+#[test]
+fn connections_to_two_portals_do_not_share_a_redirect_uri_unnoticed() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let uri = "http://127.0.0.1:53682/callback";
+    add_with(&home, &portal, "one", &["--redirect-uri", uri]);
+    let add = |label: &str, portal: &str, uri: &str| {
+        home.run([
+            "connections",
+            "add",
+            "--no-check",
+            "--label",
+            label,
+            "--portal",
+            portal,
+            "--client-id",
+            "c",
+            "--redirect-uri",
+            uri,
+        ])
+        .done()
+        .ok()
+    };
+    let same_portal = add("same portal", &portal.url(), uri);
+    assert!(
+        !same_portal.stderr.contains("warning"),
+        "{}",
+        same_portal.stderr
+    );
+    add("two", "https://two.example/portal", uri)
+        .err_has("has the redirect URI of `")
+        .err_has("edit two --redirect-uri http://127.0.0.1:53683/callback");
+    let three = add(
+        "three",
+        "https://three.example/portal",
+        "http://127.0.0.1:53684/callback",
+    );
+    assert!(!three.stderr.contains("warning"), "{}", three.stderr);
+    home.run(["connections", "edit", "three", "--redirect-uri", uri])
+        .done()
+        .ok()
+        .err_has("has the redirect URI of `");
+    let found = home.run(["doctor", "--offline"]).done();
+    assert!(
+        found.stdout.contains("has the redirect URI of `"),
+        "{}",
+        found.stdout
+    );
+}
+
 /// What else arrives is told, and the sign-in goes on, at either address of `localhost`.
 #[test]
 fn what_arrives_in_place_of_the_callback_is_told() {

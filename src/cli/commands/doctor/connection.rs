@@ -9,6 +9,7 @@ use url::Url;
 use super::machine::Usable;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
+use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::connection::{Connection, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
@@ -32,7 +33,11 @@ pub(super) fn check_all(
 ) -> Vec<Finding> {
     let mut findings: Vec<Vec<Finding>> = connections
         .iter()
-        .map(|connection| local_checks(doctor, connection, usable))
+        .map(|connection| {
+            let mut findings = local_checks(doctor, connection, usable);
+            findings.extend(redirect_uri(connection, connections));
+            findings
+        })
         .collect();
     if !doctor.offline {
         let next = Mutex::new(connections.iter().enumerate());
@@ -84,6 +89,15 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
     }
     findings.extend(proxy(doctor, connection));
     findings
+}
+
+fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> {
+    let other = shared_with(connection, all)?;
+    Some(Finding::warn(
+        "redirect URI",
+        problem(connection, other),
+        remedy(connection, all),
+    ))
 }
 
 /// Checks whether a keychain item exists, is intact, and belongs to this connection's portal and
