@@ -247,11 +247,10 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             "ask the portal's administrator whether the application may sign people in and you may use it"
                 .into(),
         ),
-        Refusal::SignIn(_) => login,
         Refusal::Code(_) => login.map(|login| {
             format!("a code works only once, and only for a few minutes; sign in again: {login}")
         }),
-        Refusal::Denied => login,
+        Refusal::Denied | Refusal::SignIn(_) => login,
         Refusal::FreshToken => Some(format!(
             "the application may require a Referer: {}",
             edit(label, "--referer TEXT")

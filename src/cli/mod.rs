@@ -31,7 +31,7 @@ use serde::Serialize;
 pub use browser::Opened;
 pub use launch::Launch;
 pub use shell::{Shell, Unquotable, Variable};
-pub use system::{Ask, AskError, Check, System, Terminals, Zone};
+pub use system::{Ask, AskError, Browse, Check, System, Terminals, Zone};
 
 use args::{Cli, Color, Command, Global};
 use console::{Console, OutputOptions};

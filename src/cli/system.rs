@@ -30,7 +30,7 @@ pub struct System {
     /// Asks questions.
     pub ask: Box<dyn Ask>,
     /// Opens a page in a browser; `None` where that seems not to have worked.
-    pub browse: Box<dyn FnMut(&str) -> Option<Opened>>,
+    pub browse: Browse,
     /// Reads standard input to its end.
     pub read_input: Box<dyn FnMut() -> io::Result<Secret>>,
     /// Reads one line of standard input in a thread, on a terminal also the lines that were pasted
@@ -53,6 +53,9 @@ pub struct System {
     /// The programs that this process descends from, nearest first.
     pub ancestors: Box<dyn Fn() -> Vec<String>>,
 }
+
+/// See [`System::browse`].
+pub type Browse = Box<dyn FnMut(&str) -> Option<Opened>>;
 
 /// Which streams are a terminal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -267,8 +270,8 @@ fn is_more_pasted() -> bool {
     poll(&mut wanted, Some(&pause)).is_ok_and(|ready| ready > 0)
 }
 
-/// Windows' consoles do not say whether they have another line. The portal refuses the first line of
-/// a code that is wrapped, and `login` asks again.
+/// Windows' consoles do not say whether they have another line. The portal refuses the first line
+/// of a code that is wrapped, and `login` asks again.
 #[cfg(not(unix))]
 fn is_more_pasted() -> bool {
     false

@@ -30,9 +30,11 @@ impl RedirectUri {
     pub(crate) const DEFAULT_LOOPBACK: &'static str = "http://127.0.0.1:53682/callback";
 
     /// The port in [`RedirectUri::DEFAULT_LOOPBACK`].
+    #[cfg(any(feature = "cli", test))]
     pub(crate) const DEFAULT_PORT: u16 = 53682;
 
     /// The same with another port.
+    #[cfg(any(feature = "cli", test))]
     pub(crate) fn loopback_at(port: u16) -> String {
         format!("http://127.0.0.1:{port}/callback")
     }

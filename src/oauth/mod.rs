@@ -13,13 +13,13 @@ use crate::http::{CallError, Field, Http, PortalError, Retry};
 use crate::secret::Secret;
 use crate::token::RefreshToken;
 
+mod authorization_error;
 mod pasted;
 mod sign_in;
 mod token_response;
 
-pub use sign_in::{
-    AuthorizationCode, AuthorizationError, AuthorizationResponse, SignInAttempt, SignInOptions,
-};
+pub use authorization_error::AuthorizationError;
+pub use sign_in::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
 pub use token_response::TokenResponse;
 
 use token_response::not_a_token_endpoint;

@@ -10,11 +10,12 @@ use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use url::Url;
 
+use super::authorization_error::AuthorizationError;
 use super::pasted::{self, bare_query, Destination};
 use super::token_response::{self, not_a_token_endpoint, TokenResponse};
 use super::{client_fields, refusal};
 use crate::connection::{Connection, Grant, PortalUrl, RedirectUri};
-use crate::error::{Error, Refusal, Result, Unreachable};
+use crate::error::{Error, Refusal, Result};
 use crate::http::{CallError, Field, Http, Retry};
 use crate::secret::Secret;
 use crate::text::one_line;
@@ -22,8 +23,8 @@ use crate::text::one_line;
 /// The `expiration` that asks for the longest sign-in that the portal allows (Esri, "Authorize").
 const LONGEST: i64 = -1;
 
-/// The longest error message of a portal that is shown, in characters.
-const LONGEST_MESSAGE: usize = 200;
+/// The longest host that is shown, in characters.
+const LONGEST_HOST: usize = 200;
 
 /// What a person chose for a sign-in.
 #[derive(Clone, Debug, Default)]
@@ -81,59 +82,6 @@ pub enum AuthorizationResponse {
     OwnUrl,
     /// Nothing in it can be a code.
     Unusable,
-}
-
-/// An error that the portal reports to the redirect URI (RFC 6749 section 4.1.2.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthorizationError {
-    /// The protocol's word for it, in one line.
-    pub error: String,
-    /// The portal's message, in one line; absent if the portal sent none.
-    pub description: Option<String>,
-}
-
-impl AuthorizationError {
-    fn new(error: &str, description: Option<&str>) -> Self {
-        let line = |text: &str| one_line(text, LONGEST_MESSAGE);
-        Self {
-            error: line(error),
-            description: description
-                .map(line)
-                .filter(|description| !description.is_empty()),
-        }
-    }
-
-    fn text(&self) -> &str {
-        self.description.as_deref().unwrap_or(&self.error)
-    }
-
-    /// The error for the caller: what to correct, or that the portal is not available now.
-    #[must_use]
-    pub fn into_error(self, connection: &Connection) -> Error {
-        let said = format!("{} {}", self.error, self.text()).to_ascii_lowercase();
-        let names = |words: [&str; 2]| words.iter().any(|word| said.contains(word));
-        let why = match &*self.error {
-            "access_denied" => Refusal::Denied,
-            "server_error" | "temporarily_unavailable" => {
-                return Error::Unreachable {
-                    connection: Some(connection.label.to_string()),
-                    url: connection.portal.as_str().to_owned(),
-                    why: Unreachable::Reported(self.text().to_owned()),
-                }
-            }
-            _ if names(["redirect_uri", "redirect uri"]) => {
-                Refusal::RedirectUri(connection.grant.redirect_uri().to_owned())
-            }
-            _ if names(["client_id", "invalid_client"]) => Refusal::ClientId,
-            "unauthorized_client" => Refusal::Application(self.text().to_owned()),
-            _ => Refusal::SignIn(self.text().to_owned()),
-        };
-        Error::Refused {
-            connection: Some(connection.label.to_string()),
-            url: connection.portal.as_str().to_owned(),
-            why,
-        }
-    }
 }
 
 impl SignInAttempt {
@@ -241,7 +189,7 @@ impl SignInAttempt {
         let host = foreign
             .host
             .unwrap_or_else(|| "an address that cannot be read".to_owned());
-        Some(one_line(&host, LONGEST_MESSAGE))
+        Some(one_line(&host, LONGEST_HOST))
     }
 
     fn read_line(&self, text: &str) -> AuthorizationResponse {
@@ -279,7 +227,12 @@ impl SignInAttempt {
         let code = match named {
             Some(code) => code,
             // A sentence is not a code, but it may be the portal's error page.
-            None if text.contains(char::is_whitespace) => return error_page(text),
+            None if text.contains(char::is_whitespace) => {
+                return AuthorizationError::of_page(text).map_or(
+                    AuthorizationResponse::Unusable,
+                    AuthorizationResponse::Failed,
+                )
+            }
             None => text,
         };
         let code_like = |c: char| c.is_ascii_alphanumeric() || "-._~+/=%".contains(c);
@@ -400,7 +353,7 @@ fn explain(error: CallError, connection: &Connection) -> Error {
 fn issuer_host(issuer: &str) -> String {
     let host = Url::parse(issuer).ok();
     let host = host.as_ref().and_then(Url::host_str).unwrap_or(issuer);
-    one_line(host, LONGEST_MESSAGE)
+    one_line(host, LONGEST_HOST)
 }
 
 /// The values of `state` in a text.
@@ -410,19 +363,6 @@ fn states(text: &str) -> Vec<String> {
         .filter(|(name, _)| name == "state")
         .map(|(_, value)| value.into_owned())
         .collect()
-}
-
-/// The error that the portal shows in the browser in place of a redirect, where that is what was
-/// pasted: `Error 400: Invalid redirect_uri`.
-fn error_page(text: &str) -> AuthorizationResponse {
-    let lower = text.to_ascii_lowercase();
-    let is_error = ["invalid redirect_uri", "invalid client_id"]
-        .iter()
-        .any(|error| lower.contains(error));
-    if !is_error {
-        return AuthorizationResponse::Unusable;
-    }
-    AuthorizationResponse::Failed(AuthorizationError::new("invalid_request", Some(text)))
 }
 
 /// The address of the portal's sign-in page (Esri, "Authorize"). `state` comes back with the code

@@ -1,5 +1,5 @@
-//! A sign-in from its beginning to its end: what is tried before the browser opens, what the browser
-//! gets, what comes back from it or is pasted, and what is left when it fails.
+//! A sign-in from its beginning to its end: what is tried before the browser opens, what the
+//! browser gets, what comes back from it or is pasted, and what is left when it fails.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

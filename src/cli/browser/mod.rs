@@ -1,13 +1,14 @@
 //! Opens the sign-in page in a browser, where possible without showing its address to other users.
 //!
 //! The address contains `state` and the code challenge. Who reads it could sign in with it as
-//! another user, and deliver the response here. On Linux and the BSDs, every local user can read the
-//! arguments of every process. So the browser is given a page in a file that only its owner can
-//! read, and the page leads on to the address. Other users of Windows cannot read the arguments, and
-//! macOS hands addresses over by messages.
+//! another user, and deliver the response here. On Linux and the BSDs, every local user can read
+//! the arguments of every process. So the browser is given a page in a file that only its owner can
+//! read, and the page leads on to the address. Other users of Windows cannot read the arguments,
+//! and macOS hands addresses over by messages.
 //!
-//! Some browsers cannot read such a file: those in a sandbox (snap, Flatpak), those of Windows under
-//! WSL, and a `BROWSER` that hands over to another machine. They are given the address itself.
+//! Some browsers cannot read such a file: those in a sandbox (snap, Flatpak), those of Windows
+//! under WSL, and a `BROWSER` that hands over to another machine. They are given the address
+//! itself.
 
 #[cfg(all(unix, not(target_os = "macos")))]
 mod page;

@@ -93,10 +93,12 @@ pub(super) fn remove_all() {
 
 /// A folder that is emptied when its user signs out, or else the one for temporary files.
 fn parent() -> PathBuf {
-    let private = |folder: &PathBuf| {
-        folder.is_absolute()
-            && fs::metadata(folder).is_ok_and(|found| found.is_dir() && found.mode() & 0o077 == 0)
+    let is_private = |found: fs::Metadata| {
+        let others = found.mode() & 0o077;
+        found.is_dir() && others == 0
     };
+    let private =
+        |folder: &PathBuf| folder.is_absolute() && fs::metadata(folder).is_ok_and(is_private);
     std::env::var_os(env::XDG_RUNTIME_DIR)
         .map(PathBuf::from)
         .filter(private)

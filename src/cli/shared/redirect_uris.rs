@@ -1,6 +1,6 @@
-//! Loopback redirect URIs of several connections. If two portals redirect to the same one, a hostile
-//! portal can forward a sign-in to the other, and gets the other's code (RFC 9700 section 4.4): the
-//! response does not say where it comes from.
+//! Loopback redirect URIs of several connections. If two portals redirect to the same one, a
+//! hostile portal can forward a sign-in to the other, and gets the other's code (RFC 9700 section
+//! 4.4): the response does not say where it comes from.
 
 use crate::cli::format::{escape, shell_quoted};
 use crate::cli::CommandContext;
@@ -69,8 +69,8 @@ pub(in crate::cli) fn warn_if_shared(
     }
 }
 
-/// A loopback redirect URI to propose for a portal: the usual one, with a port that no connection to
-/// another portal has.
+/// A loopback redirect URI to propose for a portal: the usual one, with a port that no connection
+/// to another portal has.
 pub(in crate::cli) fn unshared(portal: &PortalUrl, all: &[Connection]) -> String {
     let is_taken = |port: u16| {
         all.iter().any(|other| {
