@@ -131,6 +131,12 @@ variables! {
         WAYLAND_DISPLAY = "no display";
         /// Set by WSL, where the browser of Windows can be opened.
         WSL_DISTRO_NAME = "not WSL";
+        /// The folder for the page that hands the address of a sign-in to the browser.
+        XDG_RUNTIME_DIR = "the folder for temporary files";
+        /// The folder of the user's applications, where the default browser is looked up.
+        XDG_DATA_HOME = "`~/.local/share`";
+        /// The folders of the system's applications, where the default browser is looked up.
+        XDG_DATA_DIRS = "`/usr/local/share:/usr/share`";
         /// The address of the session bus, through which the Secret Service is reached.
         DBUS_SESSION_BUS_ADDRESS = "`$XDG_RUNTIME_DIR/bus`";
         /// The folder in which systemd puts `age-oauth.key`, a key of the vault.

@@ -36,13 +36,13 @@
 //! use age_oauth::{Session, SignInAttempt, SignInOptions, UsableToken};
 //!
 //! fn sign_in(session: &Session, read_line: impl Fn() -> String) -> Result<Option<UsableToken>> {
-//!     let attempt: SignInAttempt = session.begin_sign_in(&SignInOptions::default())?;
+//!     let mut attempt: SignInAttempt = session.begin_sign_in(&SignInOptions::default())?;
 //!     println!("Open {}", attempt.url());
 //!     let code: AuthorizationCode = match attempt.read_pasted(&read_line()) {
 //!         AuthorizationResponse::Code(code) => code,
 //!         _ => return Ok(None),
 //!     };
-//!     let pending = session.exchange_code(attempt, code)?;
+//!     let pending = session.exchange_code(&mut attempt, code)?;
 //!     if pending.username() != "casey" {
 //!         session.discard(&pending);
 //!         return Ok(None);
@@ -112,7 +112,9 @@ pub use connection::{
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 
 // Tokens and sign-ins.
-pub use oauth::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
+pub use oauth::{
+    AuthorizationCode, AuthorizationError, AuthorizationResponse, SignInAttempt, SignInOptions,
+};
 pub use policy::{ExtendRule, MinTtl};
 pub use portal::{AppInfo, Identity};
 pub use secret::Secret;

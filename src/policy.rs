@@ -359,7 +359,7 @@ pub const MAX_META_BYTES: u64 = 1024 * 1024;
 pub mod command_line {
     use std::time::Duration;
 
-    use jiff::SignedDuration;
+    use jiff::{SignedDuration, Timestamp};
 
     // — `login` —
 
@@ -369,6 +369,9 @@ pub mod command_line {
     /// The authorization code can come from standard input or from the browser. Each is waited for
     /// this long in turn.
     pub const SIGN_IN_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+    /// The lines of a pasted text arrive with at most this pause between them.
+    pub const PASTE_PAUSE: Duration = Duration::from_millis(50);
 
     /// A sign-in that lives less long than this is worth a warning: the portal's administrator
     /// limits it.
@@ -405,9 +408,17 @@ pub mod command_line {
     /// How many connections `doctor` checks at their portals at the same time.
     pub const DOCTOR_CHECKS_AT_ONCE: usize = 8;
 
-    /// `doctor` warns of a clock that differs more than this from the portal's: times are shown
+    /// A clock that differs more than this from the portal's is worth a warning: times are shown
     /// wrong, and certificates look expired.
     pub const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(60);
+
+    /// How far this machine's clock (`ours`) is ahead of the portal's, where that is worth a
+    /// warning.
+    #[must_use]
+    pub fn notable_clock_difference(ours: Timestamp, theirs: Timestamp) -> Option<SignedDuration> {
+        let ahead = ours.duration_since(theirs);
+        (ahead.as_secs().abs() > MAX_CLOCK_DIFFERENCE.as_secs()).then_some(ahead)
+    }
 
     /// `doctor` warns of a certificate that expires within this time, so that an administrator can
     /// renew it.
@@ -529,6 +540,16 @@ mod tests {
             Some(112)
         );
         assert_eq!(application_minutes(MinTtl::Seconds(i64::MAX)), Some(20_160));
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_clock_that_differs_by_more_than_a_minute_is_notable() {
+        let ahead = |seconds| command_line::notable_clock_difference(at(seconds), at(0));
+        assert_eq!(ahead(60), None);
+        assert_eq!(ahead(-60), None);
+        assert_eq!(ahead(61), Some(SignedDuration::from_secs(61)));
+        assert_eq!(ahead(-61), Some(SignedDuration::from_secs(-61)));
     }
 
     #[test]

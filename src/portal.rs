@@ -4,7 +4,7 @@
 //! Sources: Esri's reference pages "Root", "Portal Self", "User" and "Generate Token" of the
 //! sharing REST API.
 
-use std::iter;
+use std::{fmt, iter};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -58,6 +58,16 @@ pub struct AppInfo {
     pub item_id: String,
     /// The user who owns that item, which says nothing about who is signed in.
     pub owner: String,
+}
+
+/// The title and the client ID, or the client ID alone where the application has no title.
+impl fmt::Display for AppInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.title.trim() {
+            "" => f.write_str(&self.app_id),
+            title => write!(f, "{title} ({})", self.app_id),
+        }
+    }
 }
 
 /// Why a portal did not say whom a token is for.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::connection::{is_control, Connection, Tls};
 use crate::store::Plaintext;
@@ -138,6 +138,17 @@ pub(super) fn clock(seconds: i64) -> String {
         seconds / 60 % 60,
         seconds % 60
     )
+}
+
+/// By how much this machine's clock is ahead of the portal's, or behind it.
+pub(super) fn clock_difference(ahead: SignedDuration) -> String {
+    let direction = if ahead.is_positive() {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    let difference = humanize(ahead.as_secs().abs());
+    format!("this machine's clock is {difference} {direction} the portal's")
 }
 
 /// `1 connection`, `2 connections`

@@ -117,6 +117,10 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
         SignInNeeded::TimedOut(_) => {
             format!("check whether the page in the browser shows an error, then run: {login}")
         }
+        SignInNeeded::OtherPortal(_) => format!(
+            "use only pages of this connection's portal; if that host is the same portal: {}",
+            edit(Some(label), "--portal URL")
+        ),
         SignInNeeded::Never
         | SignInNeeded::OtherMachine(_)
         | SignInNeeded::Expired
@@ -227,7 +231,9 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
             edit(label, "--proxy URL")
         )),
         Unreachable::TooLarge => Some("save it to a file: age-oauth api … -o FILE".into()),
-        Unreachable::Broken(_) | Unreachable::Status { .. } => Some("try again later".into()),
+        Unreachable::Broken(_) | Unreachable::Status { .. } | Unreachable::Reported(_) => {
+            Some("try again later".into())
+        }
     }
 }
 
@@ -253,14 +259,18 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
     match why {
         Refusal::ClientId => Some(edit(label, "--client-id ID")),
         Refusal::ClientSecret => Some(edit(label, "--client-secret-stdin")),
-        Refusal::RedirectUri => Some(format!(
-            "register it at the portal, or: {}",
+        Refusal::RedirectUri(uri) => Some(format!(
+            "on the application's item page in the portal, under Settings, add the redirect URI {uri}; or use one that is registered: {}",
             edit(label, "--redirect-uri URI")
         )),
+        Refusal::Application(_) => Some(
+            "ask the portal's administrator whether the application may sign people in and you may use it"
+                .into(),
+        ),
         Refusal::Code(_) => login.map(|login| {
             format!("a code works only once, and only for a few minutes; sign in again: {login}")
         }),
-        Refusal::Denied => login,
+        Refusal::Denied | Refusal::SignIn(_) => login,
         Refusal::FreshToken => Some(format!(
             "the application may require a Referer: {}",
             edit(label, "--referer TEXT")

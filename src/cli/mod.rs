@@ -4,6 +4,7 @@
 //! stdout carries the answer and nothing else; messages for people go to stderr.
 
 mod args;
+mod browser;
 mod commands;
 mod console;
 mod event_log;
@@ -27,9 +28,10 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde::Serialize;
 
+pub use browser::Opened;
 pub use launch::Launch;
 pub use shell::{Shell, Unquotable, Variable};
-pub use system::{Ask, AskError, Check, System, Terminals, Zone};
+pub use system::{Ask, AskError, Browse, Check, System, Terminals, Zone};
 
 use args::{Cli, Color, Command, Global};
 use console::{Console, OutputOptions};

@@ -7,8 +7,10 @@ use console::Term;
 use dialoguer::theme::ColorfulTheme;
 use dialoguer::{Confirm, Input, Password, Select};
 
+use super::browser;
 use super::system::{Ask, AskError, Check};
 use crate::secret::Secret;
+use crate::text::without_paste_marks;
 
 /// Asks on the terminal.
 pub(super) struct Dialog {
@@ -44,6 +46,7 @@ fn restore_terminal_on_ctrl_c() {
         // Without a handler, Ctrl-C still ends the program, but may leave the cursor hidden.
         let _ = ctrlc::set_handler(move || {
             modes.restore();
+            browser::remove_pages();
             let term = Term::stderr();
             let _ = term.show_cursor();
             let _ = term.write_line("");
@@ -106,6 +109,7 @@ impl Ask for Dialog {
                 input = input.default(default.to_owned());
             }
             let answer = input.interact_text_on(&self.term).map_err(failed)?;
+            let answer = without_paste_marks(answer.trim());
             match check(answer.trim()) {
                 Ok(()) => return Ok(answer.trim().to_owned()),
                 Err(reason) => self.print_reason(&reason)?,
@@ -121,7 +125,7 @@ impl Ask for Dialog {
                 .allow_empty_password(true)
                 .report(false)
                 .interact_on(&self.term)
-                .map(Secret::new)
+                .map(|answer| Secret::new(without_paste_marks(&answer)))
                 .map_err(failed)?;
             match check(answer.expose()) {
                 Ok(()) => return Ok(answer),

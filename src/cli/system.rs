@@ -8,11 +8,14 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::tz::TimeZone;
 
+use super::browser::{self, Opened};
 use super::launch::{launch, Launch};
 use super::prompt::Dialog;
 use crate::context::{Clock, Environment};
 use crate::env;
 use crate::keychain::SecretStore;
+#[cfg(unix)]
+use crate::policy::command_line::PASTE_PAUSE;
 use crate::secret::Secret;
 
 /// The most that is read from standard input, in bytes. Secrets and codes are shorter.
@@ -26,11 +29,12 @@ pub struct System {
     pub err: Box<dyn Write + Send>,
     /// Asks questions.
     pub ask: Box<dyn Ask>,
-    /// Opens a page in a browser. Returns whether that seems to have worked.
-    pub browse: Box<dyn FnMut(&str) -> bool>,
+    /// Opens a page in a browser; `None` where that seems not to have worked.
+    pub browse: Browse,
     /// Reads standard input to its end.
     pub read_input: Box<dyn FnMut() -> io::Result<Secret>>,
-    /// Reads one line of standard input in a thread; `None` at the end of input.
+    /// Reads one line of standard input in a thread, on a terminal also the lines that were pasted
+    /// with it; `None` at the end of input.
     pub read_line: Box<dyn FnMut() -> Receiver<Option<String>>>,
     /// Which streams are a terminal.
     pub terminal: Terminals,
@@ -49,6 +53,9 @@ pub struct System {
     /// The programs that this process descends from, nearest first.
     pub ancestors: Box<dyn Fn() -> Vec<String>>,
 }
+
+/// See [`System::browse`].
+pub type Browse = Box<dyn FnMut(&str) -> Option<Opened>>;
 
 /// Which streams are a terminal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -147,7 +154,7 @@ impl System {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
             ask: Box::new(Dialog::new()),
-            browse: Box::new(browse),
+            browse: Box::new(browser::open),
             read_input: Box::new(read_input),
             read_line: Box::new(read_line),
             terminal: Terminals {
@@ -219,20 +226,6 @@ impl CoreLimit {
     fn restore(&self) {}
 }
 
-/// Does not try without a desktop: that would open a text browser in this terminal.
-fn browse(url: &str) -> bool {
-    let desktop = cfg!(any(windows, target_os = "macos"))
-        || [
-            env::DISPLAY,
-            env::WAYLAND_DISPLAY,
-            env::WSL_DISTRO_NAME,
-            env::BROWSER,
-        ]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    desktop && webbrowser::open(url).is_ok()
-}
-
 fn read_input() -> io::Result<Secret> {
     let mut bytes = Vec::new();
     io::stdin().lock().take(MAX_INPUT).read_to_end(&mut bytes)?;
@@ -244,7 +237,14 @@ fn read_line() -> Receiver<Option<String>> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
-        let read = io::stdin().lock().take(MAX_INPUT).read_line(&mut line);
+        let mut input = io::stdin().lock().take(MAX_INPUT);
+        let read = input.read_line(&mut line);
+        while matches!(read, Ok(count) if count > 0) && is_more_pasted() {
+            // What was read is kept; the end and errors appear at the next read.
+            if !matches!(input.read_line(&mut line), Ok(count) if count > 0) {
+                break;
+            }
+        }
         // Windows PowerShell may start its output with a byte order mark.
         let text = line.trim_start_matches('\u{feff}').to_owned();
         let line = matches!(read, Ok(count) if count > 0).then_some(text);
@@ -252,6 +252,29 @@ fn read_line() -> Receiver<Option<String>> {
         let _ = sender.send(line);
     });
     receiver
+}
+
+/// Whether the terminal has another line that came with the last one: what is pasted arrives at
+/// once. A terminal hands over one line per read, so nothing of it is buffered here.
+#[cfg(unix)]
+fn is_more_pasted() -> bool {
+    use rustix::event::{poll, PollFd, PollFlags, Timespec};
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return false;
+    }
+    let Ok(pause) = Timespec::try_from(PASTE_PAUSE) else {
+        return false;
+    };
+    let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];
+    poll(&mut wanted, Some(&pause)).is_ok_and(|ready| ready > 0)
+}
+
+/// Windows' consoles do not say whether they have another line. The portal refuses the first line
+/// of a code that is wrapped, and `login` asks again.
+#[cfg(not(unix))]
+fn is_more_pasted() -> bool {
+    false
 }
 
 #[cfg(windows)]

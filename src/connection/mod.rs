@@ -138,6 +138,14 @@ impl Grant {
     pub fn is_application(&self) -> bool {
         matches!(self, Self::Application)
     }
+
+    /// The redirect URI that goes with requests. Applications have none of their own.
+    pub(crate) fn redirect_uri(&self) -> &str {
+        match self {
+            Self::User { redirect_uri, .. } => redirect_uri.as_str(),
+            Self::Application => RedirectUri::OUT_OF_BAND,
+        }
+    }
 }
 
 /// Which certificates are accepted.

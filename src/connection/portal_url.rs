@@ -102,11 +102,43 @@ impl PortalUrl {
         segments
     }
 
+    /// Whether an address belongs to this portal: it has the same scheme, host and port, and is at
+    /// or below the root. All organizations of ArcGIS Online are one portal.
+    pub(crate) fn contains(&self, address: &Url) -> bool {
+        let Ok(root) = Url::parse(&self.0) else {
+            return false;
+        };
+        if is_online(&root) && is_online(address) {
+            return true;
+        }
+        let host = |url: &Url| {
+            url.host_str()
+                .map(|host| host.trim_end_matches('.').to_owned())
+        };
+        let same_origin = root.scheme() == address.scheme()
+            && host(&root) == host(address)
+            && root.port_or_known_default() == address.port_or_known_default();
+        let (root, path) = (root.path().trim_end_matches('/'), address.path());
+        // Web servers on Windows ignore case.
+        let below = path.get(..root.len());
+        same_origin
+            && below.is_some_and(|start| start.eq_ignore_ascii_case(root))
+            && (path.len() == root.len() || path[root.len()..].starts_with('/'))
+    }
+
     /// Whether the host is this machine: `localhost`, `127.0.0.0/8`, `[::1]`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         Url::parse(&self.0).is_ok_and(|url| is_loopback(&url))
     }
+}
+
+/// Whether the URL is one of ArcGIS Online.
+fn is_online(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    url.scheme() == "https"
+        && url.port().is_none()
+        && (host == "www.arcgis.com" || host.ends_with(".maps.arcgis.com"))
 }
 
 /// Whether the URL's host is this machine.
@@ -180,6 +212,24 @@ impl fmt::Display for PortalUrl {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_address_belongs_to_the_portal_at_or_below_its_root() {
+        let contains = |portal: &str, address: &str| {
+            let portal: PortalUrl = portal.parse().unwrap();
+            portal.contains(&address.parse().unwrap())
+        };
+        assert!(contains("https://h/portal", "https://h/portal"));
+        assert!(contains("https://h/portal", "https://h./portal/x"));
+        assert!(contains("https://h", "https://h/any"));
+        assert!(!contains("https://h/portal", "https://h/portals"));
+        assert!(!contains("https://h/portal", "https://h/"));
+        assert!(!contains("https://h/portal", "https://h:7443/portal"));
+        let (www, org) = ("https://www.arcgis.com", "https://org.maps.arcgis.com");
+        assert!(contains(org, &format!("{www}/sharing/rest")));
+        assert!(contains(www, &format!("{org}/sharing/rest")));
+        assert!(!contains(org, "https://www.arcgis.com.evil.example/"));
+    }
 
     #[test]
     fn pasted_portal_addresses_are_cut_back_to_the_root() {

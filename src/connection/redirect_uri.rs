@@ -29,6 +29,16 @@ impl RedirectUri {
     /// is registered works.
     pub(crate) const DEFAULT_LOOPBACK: &'static str = "http://127.0.0.1:53682/callback";
 
+    /// The port in [`RedirectUri::DEFAULT_LOOPBACK`].
+    #[cfg(any(feature = "cli", test))]
+    pub(crate) const DEFAULT_PORT: u16 = 53682;
+
+    /// The same with another port.
+    #[cfg(any(feature = "cli", test))]
+    pub(crate) fn loopback_at(port: u16) -> String {
+        format!("http://127.0.0.1:{port}/callback")
+    }
+
     /// The registered text, character for character.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -129,6 +139,8 @@ mod tests {
 
     #[test]
     fn redirect_uris_keep_their_registered_text() {
+        let usual = RedirectUri::loopback_at(RedirectUri::DEFAULT_PORT);
+        assert_eq!(usual, RedirectUri::DEFAULT_LOOPBACK);
         let uri: RedirectUri = RedirectUri::DEFAULT_LOOPBACK.parse().unwrap();
         assert_eq!(uri.as_str(), RedirectUri::DEFAULT_LOOPBACK);
         let RedirectUri::Loopback(uri) = uri else {

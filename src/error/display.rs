@@ -137,8 +137,12 @@ impl fmt::Display for SignInNeeded {
                 "`{signed_in}` signed in, but the connection belongs to `{stored}`"
             ),
             Self::MismatchedResponse => {
-                f.write_str("the response belongs to another sign-in attempt or another portal")
+                f.write_str("the response belongs to another sign-in attempt")
             }
+            Self::OtherPortal(host) => write!(
+                f,
+                "the response comes from `{host}`, which is not the portal of this connection"
+            ),
         }
     }
 }
@@ -177,6 +181,7 @@ impl fmt::Display for Unreachable {
             Self::Status { status, .. } => {
                 write!(f, "the portal is not available now (HTTP {status})")
             }
+            Self::Reported(message) => write!(f, "the portal is not available now ({message})"),
             Self::NotAPortal { status, title } => {
                 write!(f, "no ArcGIS portal answers (HTTP {status}{})", Page(title))
             }
@@ -218,7 +223,19 @@ impl fmt::Display for Refusal {
         match self {
             Self::ClientId => f.write_str("the portal does not know this client ID"),
             Self::ClientSecret => f.write_str("the portal does not accept this client secret"),
-            Self::RedirectUri => f.write_str("the portal does not accept this redirect URI"),
+            Self::RedirectUri(uri) => {
+                write!(f, "the portal does not accept the redirect URI {uri}")
+            }
+            Self::Application(message) => write!(
+                f,
+                "the portal does not let this application sign people in: {message}"
+            ),
+            Self::SignIn(message) => {
+                write!(
+                    f,
+                    "the portal reports an error in place of a code: {message}"
+                )
+            }
             Self::Code(message) => write!(f, "the portal does not accept this code: {message}"),
             Self::Denied => f.write_str("the sign-in was declined"),
             Self::Privilege => f.write_str("the portal denies permission"),

@@ -172,8 +172,10 @@ pub enum SignInNeeded {
         /// The user who signed in now.
         signed_in: String,
     },
-    /// The response belongs to another sign-in attempt or another portal.
+    /// The response belongs to another sign-in attempt.
     MismatchedResponse,
+    /// The response comes from another portal; holds its host.
+    OtherPortal(String),
 }
 
 /// How a keychain failed.
@@ -241,6 +243,9 @@ pub enum Unreachable {
         /// What the portal said, or the title of an HTML page.
         said: Option<PortalMessage>,
     },
+    /// The portal reported to the redirect URI that it cannot sign in anyone now. Holds its
+    /// message.
+    Reported(String),
     /// The response is not from an ArcGIS portal: HTML, other JSON, an unexpected status.
     NotAPortal {
         /// HTTP status.
@@ -343,8 +348,12 @@ pub enum Refusal {
     ClientId,
     /// The client secret is wrong or was reset.
     ClientSecret,
-    /// The redirect URI is not registered, or missing.
-    RedirectUri,
+    /// This redirect URI is not registered.
+    RedirectUri(String),
+    /// The application may not sign people in. Holds the portal's message.
+    Application(String),
+    /// The portal reported another error in place of an authorization code. Holds its message.
+    SignIn(String),
     /// The authorization code is wrong, used, expired, or from another portal. Holds the portal's
     /// message.
     Code(String),

@@ -7,15 +7,18 @@
 
 use jiff::Timestamp;
 
-use crate::connection::{Connection, Grant, PortalUrl, RedirectUri};
+use crate::connection::Connection;
 use crate::error::{Error, Refusal, Result, SignInNeeded};
 use crate::http::{CallError, Field, Http, PortalError, Retry};
 use crate::secret::Secret;
 use crate::token::RefreshToken;
 
+mod authorization_error;
+mod pasted;
 mod sign_in;
 mod token_response;
 
+pub use authorization_error::AuthorizationError;
 pub use sign_in::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
 pub use token_response::TokenResponse;
 
@@ -51,10 +54,7 @@ pub fn exchange(
     client_secret: Option<&Secret>,
     now: Timestamp,
 ) -> std::result::Result<TokenResponse, TokenError> {
-    let redirect_uri = match &connection.grant {
-        Grant::User { redirect_uri, .. } => redirect_uri.as_str(),
-        Grant::Application => RedirectUri::OUT_OF_BAND,
-    };
+    let redirect_uri = connection.grant.redirect_uri();
     let mut form = client_fields(connection, client_secret);
     form.extend([
         ("grant_type", Field::Plain("exchange_refresh_token")),
@@ -102,12 +102,7 @@ pub fn revoke(http: &Http, connection: &Connection, token: &Secret, hint: &str) 
     match http.post("oauth2/revokeToken", &form, None, Retry::Freely) {
         Ok(_) => Ok(()),
         Err(CallError::Failed { error, .. }) => Err(error.about(label)),
-        Err(CallError::Portal(error)) => Err(refusal(
-            &error,
-            http.portal(),
-            label,
-            PortalError::as_refusal,
-        )),
+        Err(CallError::Portal(error)) => Err(refusal(&error, connection, PortalError::as_refusal)),
     }
 }
 
@@ -180,20 +175,14 @@ fn classify(error: &PortalError, connection: &Connection) -> TokenError {
     if text.contains("grant") {
         return TokenError::UnknownGrant;
     }
-    TokenError::Refused(refusal(
-        error,
-        &connection.portal,
-        connection.label.as_str(),
-        PortalError::as_refusal,
-    ))
+    TokenError::Refused(refusal(error, connection, PortalError::as_refusal))
 }
 
 /// Turns the portal's refusal into the error that names the field to correct. The names and texts
 /// are those that Esri's clients and their tests know.
 fn refusal(
     error: &PortalError,
-    portal: &PortalUrl,
-    label: &str,
+    connection: &Connection,
     otherwise: impl FnOnce(&PortalError) -> Refusal,
 ) -> Error {
     let kind = error.kind.as_deref().unwrap_or_default();
@@ -203,15 +192,15 @@ fn refusal(
     } else if text.contains("client_secret") || text.contains("client secret") {
         Refusal::ClientSecret
     } else if text.contains("redirect_uri") {
-        Refusal::RedirectUri
+        Refusal::RedirectUri(connection.grant.redirect_uri().to_owned())
     } else if error.code == Some(403) {
         Refusal::Privilege
     } else {
         otherwise(error)
     };
     Error::Refused {
-        connection: Some(label.to_owned()),
-        url: portal.as_str().to_owned(),
+        connection: Some(connection.label.to_string()),
+        url: connection.portal.as_str().to_owned(),
         why,
     }
 }
@@ -233,6 +222,7 @@ fn client_fields<'a>(
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::connection::{Grant, RedirectUri};
 
     #[test]
     fn a_refusal_names_the_field_to_correct() {
@@ -246,12 +236,13 @@ mod tests {
                 message_code: None,
                 url: String::new(),
             };
-            match refusal(
-                &error,
-                &"https://h/portal".parse().unwrap(),
-                "prod",
-                PortalError::as_refusal,
-            ) {
+            let connection = Connection::new(
+                "prod".parse().unwrap(),
+                "https://h/portal".parse().unwrap(),
+                Grant::Application,
+                "client1".into(),
+            );
+            match refusal(&error, &connection, PortalError::as_refusal) {
                 Error::Refused { why, .. } => why,
                 other => panic!("{other}"),
             }
@@ -265,7 +256,10 @@ mod tests {
         for text in ["Invalid client_secret", "Invalid Client Secret"] {
             assert_eq!(why(None, 400, text), Refusal::ClientSecret);
         }
-        assert_eq!(why(None, 400, "Invalid redirect_uri"), Refusal::RedirectUri);
+        assert_eq!(
+            why(None, 400, "Invalid redirect_uri"),
+            Refusal::RedirectUri(RedirectUri::OUT_OF_BAND.into())
+        );
         assert_eq!(why(Some("x"), 403, "no right"), Refusal::Privilege);
         assert!(matches!(
             why(Some("x"), 400, "no"),

@@ -10,9 +10,11 @@ use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use url::Url;
 
+use super::authorization_error::AuthorizationError;
+use super::pasted::{self, bare_query, Destination};
 use super::token_response::{self, not_a_token_endpoint, TokenResponse};
 use super::{client_fields, refusal};
-use crate::connection::{is_control, Connection, Grant, RedirectUri};
+use crate::connection::{Connection, Grant, PortalUrl, RedirectUri};
 use crate::error::{Error, Refusal, Result};
 use crate::http::{CallError, Field, Http, Retry};
 use crate::secret::Secret;
@@ -21,8 +23,8 @@ use crate::text::one_line;
 /// The `expiration` that asks for the longest sign-in that the portal allows (Esri, "Authorize").
 const LONGEST: i64 = -1;
 
-/// The longest error message of a portal that is shown, in characters.
-const LONGEST_MESSAGE: usize = 200;
+/// The longest host that is shown, in characters.
+const LONGEST_HOST: usize = 200;
 
 /// What a person chose for a sign-in.
 #[derive(Clone, Debug, Default)]
@@ -35,15 +37,17 @@ pub struct SignInOptions {
     pub force_login: bool,
 }
 
-/// One attempt to sign in. Its `state` and code verifier exist only here, and
-/// [`SignInAttempt::finish`] consumes them.
+/// One attempt to sign in. Its `state` and code verifier exist only here. It sends a code once; if
+/// the portal refuses it, another code of the same attempt may follow.
 #[derive(Debug)]
 pub struct SignInAttempt {
     url: String,
     state: Secret,
     verifier: Option<Secret>,
     redirect_uri: RedirectUri,
-    label: String,
+    portal: PortalUrl,
+    destination: Destination,
+    sent: Vec<Secret>,
 }
 
 /// An authorization code that belongs to the attempt that read it.
@@ -65,10 +69,15 @@ pub enum AuthorizationResponse {
     Code(AuthorizationCode),
     /// The person declined at the portal.
     Declined,
-    /// The portal reports another error; holds its message, in one line.
-    Failed(String),
+    /// The portal reports another error.
+    Failed(AuthorizationError),
     /// A response to another attempt: its `state` differs.
     Foreign,
+    /// A response of another portal than the one that was asked; holds its host. Sending its code
+    /// to the portal of this attempt could hand over a sign-in (RFC 9700 section 4.4).
+    OtherPortal(String),
+    /// A code of this attempt that was already sent.
+    Used,
     /// The address of the sign-in page, not the one that the portal led to.
     OwnUrl,
     /// Nothing in it can be a code.
@@ -92,7 +101,9 @@ impl SignInAttempt {
             state,
             verifier,
             redirect_uri: redirect_uri.clone(),
-            label: connection.label.to_string(),
+            portal: connection.portal.clone(),
+            destination: Destination::of(&connection.portal, redirect_uri),
+            sent: Vec::new(),
         })
     }
 
@@ -109,50 +120,139 @@ impl SignInAttempt {
     }
 
     /// Reads what a person pasted: the bare code, the address or the title of the approval page
-    /// (`SUCCESS code=…`), or an error.
+    /// (`SUCCESS code=…`), or an error. It may be wrapped over several lines.
     ///
-    /// A `state` in it must be this attempt's. A bare code comes without one; PKCE binds it to this
-    /// attempt.
+    /// An address must be one to which this portal leads, and a `state` must be this attempt's. A
+    /// bare code comes without one; PKCE binds it to this attempt.
     #[must_use]
     pub fn read_pasted(&self, pasted: &str) -> AuthorizationResponse {
-        let text = strip_quotes(pasted);
-        match self.read_text(&text) {
-            // `read_text` takes the code from the first part that has one; the others may name a
-            // `state`.
-            AuthorizationResponse::Code(_) if self.names_another_state(&text) => {
-                AuthorizationResponse::Foreign
-            }
-            response => response,
-        }
-    }
-
-    fn names_another_state(&self, text: &str) -> bool {
-        text.split(|c: char| c.is_whitespace() || "?#&".contains(c))
-            .flat_map(|part| url::form_urlencoded::parse(part.as_bytes()))
-            .any(|(name, value)| name == "state" && !self.state.matches(&value))
-    }
-
-    fn read_text(&self, text: &str) -> AuthorizationResponse {
-        if let Some(query) = query_of(text) {
-            return self.read_query(&query, self.state_must_return());
-        }
-        let code = match text.split_once('=') {
-            Some((before, after)) if before.to_ascii_lowercase().ends_with("code") => after,
-            // A sentence is not a code.
-            _ if text.contains(char::is_whitespace) => return AuthorizationResponse::Unusable,
-            _ => text,
+        let text = pasted::clean(pasted);
+        let lines = pasted::lines(&text);
+        // What is wrapped has no blanks of its own, and is one address at most.
+        let several = lines.iter().any(|line| line.contains(char::is_whitespace))
+            || lines.iter().skip(1).any(|line| line.contains("://"));
+        let joined = if several {
+            String::new()
+        } else {
+            lines.concat()
         };
+        let whole = self.read_line(&joined);
+        if let AuthorizationResponse::Unusable = whole {
+            // Not wrapped: one line of several may have the code.
+            let read = lines.iter().map(|line| self.read_line(line));
+            return read
+                .filter(|read| !matches!(read, AuthorizationResponse::Unusable))
+                .map(|read| self.checked(read, &text, &lines, ""))
+                .next()
+                .unwrap_or(AuthorizationResponse::Unusable);
+        }
+        self.checked(whole, &joined, &lines, &joined)
+    }
+
+    /// The response, unless it is a code and other parts of the text name another attempt or
+    /// another portal: the code is from the first part that has one. `joined` is the text without
+    /// its line ends, where the code is wrapped.
+    fn checked(
+        &self,
+        response: AuthorizationResponse,
+        text: &str,
+        lines: &[&str],
+        joined: &str,
+    ) -> AuthorizationResponse {
+        if !matches!(response, AuthorizationResponse::Code(_)) {
+            return response;
+        }
+        if self.names_another_state(lines, joined) {
+            return AuthorizationResponse::Foreign;
+        }
+        self.other_portal(text)
+            .map_or(response, AuthorizationResponse::OtherPortal)
+    }
+
+    /// Whether a line has a `state` that is not this attempt's, nor the beginning of it at the end
+    /// of a line that is wrapped.
+    fn names_another_state(&self, lines: &[&str], joined: &str) -> bool {
+        let whole = states(joined).iter().any(|state| self.state.matches(state));
+        lines.iter().any(|line| {
+            states(line).into_iter().any(|state| {
+                let wrapped =
+                    whole && line.ends_with(&state) && self.state.expose().starts_with(&state);
+                !wrapped && !self.state.matches(&state)
+            })
+        })
+    }
+
+    /// The host of an address to which this portal does not lead.
+    fn other_portal(&self, text: &str) -> Option<String> {
+        let addresses = self.destination.addresses(text);
+        let foreign = addresses.into_iter().find(|address| !address.expected)?;
+        let host = foreign
+            .host
+            .unwrap_or_else(|| "an address that cannot be read".to_owned());
+        Some(one_line(&host, LONGEST_HOST))
+    }
+
+    fn read_line(&self, text: &str) -> AuthorizationResponse {
+        let addresses = self.destination.addresses(text);
+        let response = addresses
+            .iter()
+            .map(|address| self.read_query(&address.query, self.state_must_return()))
+            .find(|read| !matches!(read, AuthorizationResponse::Unusable));
+        match response {
+            Some(AuthorizationResponse::OwnUrl) => return AuthorizationResponse::OwnUrl,
+            Some(response) => {
+                return match self.other_portal(text) {
+                    Some(host) => AuthorizationResponse::OtherPortal(host),
+                    None => response,
+                }
+            }
+            None if !addresses.is_empty() && !text.contains(char::is_whitespace) => {
+                return AuthorizationResponse::Unusable
+            }
+            None => {}
+        }
+        match bare_query(text) {
+            Some(query) => self.read_query(query, self.state_must_return()),
+            None => self.read_words(text),
+        }
+    }
+
+    /// Reads a code alone, or the title of a page.
+    fn read_words(&self, text: &str) -> AuthorizationResponse {
         // A browser appends its own name to the title.
-        let code = code.split_whitespace().next().unwrap_or_default();
+        let named = text.split_whitespace().find_map(|word| {
+            let (name, code) = word.split_at_checked("code=".len())?;
+            name.eq_ignore_ascii_case("code=").then_some(code)
+        });
+        let code = match named {
+            Some(code) => code,
+            // A sentence is not a code, but it may be the portal's error page.
+            None if text.contains(char::is_whitespace) => {
+                return AuthorizationError::of_page(text).map_or(
+                    AuthorizationResponse::Unusable,
+                    AuthorizationResponse::Failed,
+                )
+            }
+            None => text,
+        };
         let code_like = |c: char| c.is_ascii_alphanumeric() || "-._~+/=%".contains(c);
         if code.len() < 4 || code.len() > 4096 || !code.chars().all(code_like) {
             return AuthorizationResponse::Unusable;
         }
-        AuthorizationResponse::Code(AuthorizationCode(Secret::new(code.to_owned())))
+        self.code(Secret::new(code.to_owned()))
+    }
+
+    /// The code, unless this attempt has sent it: a portal that sees a code twice may revoke what
+    /// it granted for it (RFC 6749 section 4.1.2).
+    fn code(&self, code: Secret) -> AuthorizationResponse {
+        if self.sent.iter().any(|sent| sent.matches(code.expose())) {
+            return AuthorizationResponse::Used;
+        }
+        AuthorizationResponse::Code(AuthorizationCode(code))
     }
 
     /// Reads the query of a browser's request to the redirect URI. It must contain this attempt's
-    /// `state`.
+    /// `state`, and an issuer in it must be this portal (RFC 9207).
     #[must_use]
     pub fn read_callback(&self, query: &str) -> AuthorizationResponse {
         self.read_query(query, true)
@@ -167,12 +267,14 @@ impl SignInAttempt {
     fn read_query(&self, query: &str, state_required: bool) -> AuthorizationResponse {
         let mut code = None;
         let (mut state, mut error, mut description, mut own) = (None, None, None, false);
+        let mut other_issuer = None;
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "code" if code.is_none() => code = Some(Secret::new(value.into_owned())),
                 "state" if state.is_none() => state = Some(value.into_owned()),
                 "error" => error = Some(value.into_owned()),
                 "error_description" => description = Some(value.into_owned()),
+                "iss" if !self.is_issuer(&value) => other_issuer = Some(issuer_host(&value)),
                 "response_type" => own = true,
                 _ => {}
             }
@@ -187,29 +289,36 @@ impl SignInAttempt {
         if !ours {
             return AuthorizationResponse::Foreign;
         }
+        if let Some(host) = other_issuer {
+            return AuthorizationResponse::OtherPortal(host);
+        }
         match (code, error) {
             (_, Some(error)) if error == "access_denied" => AuthorizationResponse::Declined,
-            (_, Some(error)) => AuthorizationResponse::Failed(one_line(
-                &description.unwrap_or(error),
-                LONGEST_MESSAGE,
+            (_, Some(error)) => AuthorizationResponse::Failed(AuthorizationError::new(
+                &error,
+                description.as_deref(),
             )),
-            (Some(code), None) if !code.is_empty() => {
-                AuthorizationResponse::Code(AuthorizationCode(code))
-            }
+            (Some(code), None) if !code.is_empty() => self.code(code),
             _ => AuthorizationResponse::Unusable,
         }
+    }
+
+    /// Whether an issuer (`iss`, RFC 9207) is this attempt's portal.
+    fn is_issuer(&self, issuer: &str) -> bool {
+        Url::parse(issuer).is_ok_and(|issuer| self.portal.contains(&issuer))
     }
 
     /// Gets tokens for the code. The request is sent once: a portal that sees a code twice may
     /// revoke what it granted for it (RFC 6749 section 4.1.2).
     pub(crate) fn finish(
-        self,
+        &mut self,
         code: AuthorizationCode,
         http: &Http,
         connection: &Connection,
         client_secret: Option<&Secret>,
         now: Timestamp,
     ) -> Result<TokenResponse> {
+        self.sent.push(code.0.duplicate());
         let code = code.0;
         let mut form = client_fields(connection, client_secret);
         form.extend([
@@ -222,22 +331,38 @@ impl SignInAttempt {
         }
         let answer = http
             .post("oauth2/token", &form, None, Retry::OnlyUnsent)
-            .map_err(|error| self.explain(error, connection))?;
+            .map_err(|error| explain(error, connection))?;
         let response = token_response::read(&answer, http.portal(), now)?;
         if response.refresh.is_none() {
             return Err(not_a_token_endpoint(http.portal()));
         }
         Ok(response)
     }
+}
 
-    fn explain(&self, error: CallError, connection: &Connection) -> Error {
-        match error {
-            CallError::Failed { error, .. } => error.about(&self.label),
-            CallError::Portal(error) => refusal(&error, &connection.portal, &self.label, |error| {
-                Refusal::Code(error.text.clone())
-            }),
-        }
+fn explain(error: CallError, connection: &Connection) -> Error {
+    match error {
+        CallError::Failed { error, .. } => error.about(connection.label.as_str()),
+        CallError::Portal(error) => refusal(&error, connection, |error| {
+            Refusal::Code(error.text.clone())
+        }),
     }
+}
+
+/// The host in an issuer, for a message.
+fn issuer_host(issuer: &str) -> String {
+    let host = Url::parse(issuer).ok();
+    let host = host.as_ref().and_then(Url::host_str).unwrap_or(issuer);
+    one_line(host, LONGEST_HOST)
+}
+
+/// The values of `state` in a text.
+fn states(text: &str) -> Vec<String> {
+    text.split(|c: char| c.is_whitespace() || "?#&".contains(c))
+        .flat_map(|part| url::form_urlencoded::parse(part.as_bytes()))
+        .filter(|(name, _)| name == "state")
+        .map(|(_, value)| value.into_owned())
+        .collect()
 }
 
 /// The address of the portal's sign-in page (Esri, "Authorize"). `state` comes back with the code
@@ -286,39 +411,6 @@ fn challenge(verifier: &Secret) -> String {
         &digest::SHA256,
         verifier.expose().as_bytes(),
     ))
-}
-
-/// Removes what programs add when text is copied: blanks, quotes, invisible characters, and `&amp;`
-/// for `&`.
-fn strip_quotes(pasted: &str) -> String {
-    const AROUND: &str = "\"'`<>()[]“”„‘’«»";
-    let visible: String = pasted
-        .chars()
-        .filter(|c| !matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}'))
-        .collect();
-    visible
-        .trim_matches(|c: char| c.is_whitespace() || is_control(c) || AROUND.contains(c))
-        .replace("&amp;", "&")
-}
-
-/// The query in a pasted address, or a pasted query itself. `None` where the text is neither.
-fn query_of(text: &str) -> Option<String> {
-    if text.contains("://") {
-        let url = Url::parse(text.split_whitespace().next()?).ok()?;
-        return Some(
-            url.query()
-                .or(url.fragment())
-                .unwrap_or_default()
-                .to_owned(),
-        );
-    }
-    let words = text.rsplit(char::is_whitespace).next()?;
-    let words = words.trim_start_matches('?');
-    let is_query = ["error=", "code=", "state="]
-        .iter()
-        .any(|name| words.starts_with(name))
-        && (words.contains('&') || words.starts_with("error="));
-    is_query.then(|| words.to_owned())
 }
 
 #[cfg(test)]
@@ -431,7 +523,19 @@ mod tests {
             "?code=abc-DEF_123.x~&x=y",
             "https://h/portal/sharing/rest/oauth2/approval?code=abc-DEF_123.x~",
             "<https://h/portal/sharing/rest/oauth2/approval?a=b&amp;code=abc-DEF_123.x~>",
-            &format!("https://h/x/oauth2/approval?code=abc-DEF_123.x~&state={state}"),
+            &format!("https://h/portal/x/oauth2/approval?code=abc-DEF_123.x~&state={state}"),
+            "h/portal/sharing/rest/oauth2/approval?code=abc-DEF_123.x~",
+            "\u{1b}[200~abc-DEF_123.x~\u{1b}[201~\r\n",
+            "0~abc-DEF_123.x~1~",
+            "abc-DE\nF_123.x~",
+            "SUCCESS code=abc-DEF_123.x~\nCopy this code.",
+            "Please copy this code:\r\n\r\n  abc-DEF_123.x~  \r\n",
+            "https://h/portal/sharing/rest/oauth2/appr\noval?code=abc-DEF_\n123.x~",
+            &format!(
+                "https://h/portal/sharing/rest/oauth2/\napproval?code=abc-DEF_123.x~&state={}\n{}",
+                &state[..9],
+                &state[9..]
+            ),
             &format!("code=abc-DEF_123.x~&state={state}"),
         ] {
             assert_eq!(
@@ -501,7 +605,8 @@ mod tests {
             );
         }
         assert!(matches!(
-            sign_in.read_pasted("https://h/approval?error=access_denied&error_description=x"),
+            sign_in
+                .read_pasted("https://h/portal/approval?error=access_denied&error_description=x"),
             AuthorizationResponse::Declined
         ));
         assert!(matches!(
@@ -513,8 +618,8 @@ mod tests {
             AuthorizationResponse::OwnUrl
         ));
         assert!(matches!(
-            sign_in.read_pasted("https://h/approval?error=server_error&error_description=a%0Ab"),
-            AuthorizationResponse::Failed(words) if words == "a b"
+            sign_in.read_pasted("https://h/portal/approval?error=server_error&error_description=a%0Ab"),
+            AuthorizationResponse::Failed(error) if error.text() == "a b"
         ));
     }
 
@@ -522,15 +627,143 @@ mod tests {
     fn rule_7_a_pasted_address_of_another_attempt_is_refused() {
         let sign_in = sign_in(OOB);
         for foreign in [
-            "https://h/approval?code=abcdef&state=other",
-            "code=abcdef https://h/approval?state=other",
+            "https://h/portal/approval?code=abcdef&state=other",
+            "code=abcdef https://h/portal/approval?state=other",
             "code=abcdef state=other",
+            "code=abcdef\nstate=other",
+            "code=abcdef\nstate=\nother",
+            "https://h/portal/approval?code=abcdef&state=\nother",
         ] {
             assert!(
                 matches!(sign_in.read_pasted(foreign), AuthorizationResponse::Foreign),
                 "{foreign}"
             );
         }
+    }
+
+    #[test]
+    fn rule_12_a_pasted_address_of_another_portal_is_refused() {
+        let sign_in = sign_in(OOB);
+        let state = sign_in.state.expose();
+        for foreign in [
+            "https://evil.example/portal/sharing/rest/oauth2/approval?code=abcdef",
+            "evil.example/portal/sharing/rest/oauth2/approval?code=abcdef",
+            "https://h/other/sharing/rest/oauth2/approval?code=abcdef",
+            "Sign In https://evil.example/approval?code=abcdef",
+            "SUCCESS code=abcdef https://evil.example/approval",
+            "code=abcdef\nhttps://evil.example/approval",
+            "https://h/portal/x\nhttps://evil.example/approval?code=abcdef",
+            "https://h/portal/x?\nevil.example/approval?code=abcdef",
+            "https://evil.example/approval?error=access_denied",
+            "code=abcdef&iss=https://evil.example/portal",
+            "https://h/portal/approval?code=abcdef&iss=https%3A%2F%2Fevil.example",
+            &format!("https://evil.example/approval?code=abcdef&state={state}"),
+        ] {
+            assert!(
+                matches!(
+                    sign_in.read_pasted(foreign),
+                    AuthorizationResponse::OtherPortal(_)
+                ),
+                "{foreign}: {:?}",
+                sign_in.read_pasted(foreign)
+            );
+        }
+        for ours in [
+            "code=abcdef&iss=https://h/portal",
+            "https://h/portal/approval?code=abcdef&iss=https%3A%2F%2Fh%2Fportal%2Fsharing%2Frest",
+        ] {
+            assert_eq!(
+                code(sign_in.read_pasted(ours)).as_deref(),
+                Some("abcdef"),
+                "{ours}"
+            );
+        }
+    }
+
+    #[test]
+    fn rule_12_a_callback_of_another_issuer_is_refused() {
+        let sign_in = sign_in(LOOPBACK);
+        let state = sign_in.state.expose();
+        let read = |issuer: &str| {
+            sign_in.read_callback(&format!("code=abcdef&state={state}&iss={issuer}"))
+        };
+        for foreign in [
+            "https://evil.example",
+            "https://h",
+            "",
+            "https://h/portal&iss=https://evil.example",
+        ] {
+            assert!(
+                matches!(read(foreign), AuthorizationResponse::OtherPortal(_)),
+                "{foreign}"
+            );
+        }
+        assert_eq!(code(read("https://h/portal")).as_deref(), Some("abcdef"));
+    }
+
+    #[test]
+    fn an_error_of_the_portal_is_reported_as_what_it_is() {
+        let connection = connection(LOOPBACK);
+        let read = |error: &str, description: Option<&str>| match AuthorizationError::new(
+            error,
+            description,
+        )
+        .into_error(&connection)
+        {
+            Error::Refused { why, .. } => why,
+            other => Refusal::SignIn(other.to_string()),
+        };
+        let unregistered = Refusal::RedirectUri(LOOPBACK.into());
+        assert_eq!(
+            read("invalid_request", Some("Invalid redirect_uri")),
+            unregistered
+        );
+        assert_eq!(read("redirect_uri_mismatch", None), unregistered);
+        assert_eq!(
+            read("invalid_request", Some("Invalid client_id")),
+            Refusal::ClientId
+        );
+        assert_eq!(read("invalid_client_id", None), Refusal::ClientId);
+        assert_eq!(
+            read("unauthorized_client", Some("no")),
+            Refusal::Application("no".into())
+        );
+        assert_eq!(read("access_denied", Some("no")), Refusal::Denied);
+        assert_eq!(
+            read("invalid_scope", None),
+            Refusal::SignIn("invalid_scope".into())
+        );
+        for later in ["server_error", "temporarily_unavailable"] {
+            let error = AuthorizationError::new(later, Some("busy")).into_error(&connection);
+            assert!(error.is_transient());
+            assert!(error.to_string().contains("not available now (busy)"));
+        }
+        // A person may paste the page that the portal shows in place of a redirect.
+        let sign_in = sign_in(OOB);
+        assert!(matches!(
+            sign_in.read_pasted("Error 400: Invalid redirect_uri"),
+            AuthorizationResponse::Failed(_)
+        ));
+    }
+
+    #[test]
+    fn rule_11_a_code_that_was_sent_is_not_taken_again() {
+        let mut sign_in = sign_in(OOB);
+        sign_in.sent.push(Secret::new("abcdef".into()));
+        for again in [
+            "abcdef",
+            "code=abcdef",
+            "https://h/portal/approval?code=abcdef",
+        ] {
+            assert!(matches!(
+                sign_in.read_pasted(again),
+                AuthorizationResponse::Used
+            ));
+        }
+        assert_eq!(
+            code(sign_in.read_pasted("abcdeg")).as_deref(),
+            Some("abcdeg")
+        );
     }
 
     #[test]
@@ -590,7 +823,7 @@ mod tests {
             for pasted in [
                 word.clone(),
                 format!("SUCCESS code={word}"),
-                format!("https://h/p/oauth2/approval?code={word}&x=y"),
+                format!("https://h/portal/oauth2/approval?code={word}&x=y"),
             ] {
                 prop_assert_eq!(code(sign_in.read_pasted(&pasted)), Some(word.clone()));
             }

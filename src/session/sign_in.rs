@@ -2,9 +2,10 @@
 
 use super::status::this_machine;
 use super::{Session, TokenRequest, UsableToken};
-use crate::connection::Status;
+use crate::connection::{Connection, Status};
 use crate::error::Result;
 use crate::event::Decision;
+use crate::keychain::{check_writable, ItemKind};
 use crate::oauth::{AuthorizationCode, SignInAttempt, SignInOptions};
 use crate::portal::{self, AppInfo};
 use crate::store::RenewalLock;
@@ -29,39 +30,53 @@ impl PendingSignIn {
 
 impl Session {
     /// Begins a user's sign-in.
+    ///
+    /// Before that, tries everything on this machine that the end of the sign-in needs: the
+    /// renewal lock, the client secret, the certificates, and a write to the keychain. A person
+    /// must not go through the portal's pages for a sign-in that cannot be stored.
     pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
-        SignInAttempt::begin(&self.connection, options)
+        let attempt = SignInAttempt::begin(&self.connection, options)?;
+        drop(self.lock()?);
+        self.read_client_secret(&self.connection)?;
+        check_writable(self.keychain.as_ref(), self.connection.id.as_str())
+            .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
+        self.http()?;
+        Ok(attempt)
     }
 
     /// Gets tokens for the authorization code, and asks who signed in where the portal did not say.
-    /// Stores nothing and takes no lock.
+    /// Stores nothing and takes no lock. A sign-in whose user the portal does not name is revoked.
     pub fn exchange_code(
         &self,
-        sign_in: SignInAttempt,
+        sign_in: &mut SignInAttempt,
         code: AuthorizationCode,
     ) -> Result<PendingSignIn> {
         let http = self.http()?;
         let secret = self.read_client_secret(&self.connection)?;
         let now = self.context.now();
         let response = sign_in.finish(code, http, &self.connection, secret.as_ref(), now)?;
-        let username = match response.username {
-            Some(name) => name,
-            None => self.explain_identity(portal::username(http, &response.access.secret))?,
-        };
         let mut tokens = Tokens::new(&self.connection);
         tokens.refresh = response.refresh;
+        let username = match response.username {
+            Some(name) => name,
+            None => self
+                .explain_identity(portal::username(http, &response.access.secret))
+                .inspect_err(|_| {
+                    self.revoke(&tokens);
+                })?,
+        };
         tokens.username = Some(username.clone());
         tokens.set_access_token(response.access);
         Ok(PendingSignIn { tokens, username })
     }
 
-    /// Stores a sign-in, then revokes the one that it replaces.
+    /// Stores a sign-in, then revokes the one that it replaces. A sign-in that cannot be stored is
+    /// revoked, because it would live on at the portal without an owner.
     pub fn accept(&self, pending: PendingSignIn) -> Result<UsableToken> {
+        let (lock, connection, replaced) = self.store_sign_in(&pending).inspect_err(|_| {
+            self.discard(&pending);
+        })?;
         let PendingSignIn { tokens, username } = pending;
-        let (lock, connection) = self.lock()?;
-        // A stored sign-in that cannot be read is replaced, too.
-        let replaced = self.read_tokens(&connection).ok().flatten();
-        self.write_tokens(&connection, &tokens)?;
         self.copy_status(&lock, &tokens);
         self.record_sign_in(&lock, |status| status.username = Some(username));
         // Revoking may take long, and what it revokes is no longer stored: do not make
@@ -73,6 +88,18 @@ impl Session {
         self.emit_decision(Decision::SignedIn);
         UsableToken::from_tokens(tokens, Decision::SignedIn)
             .ok_or_else(|| self.never_signed_in(&connection))
+    }
+
+    /// Writes the new tokens under the renewal lock. Returns the tokens that they replace.
+    fn store_sign_in(
+        &self,
+        pending: &PendingSignIn,
+    ) -> Result<(RenewalLock, Connection, Option<Tokens>)> {
+        let (lock, connection) = self.lock()?;
+        // A stored sign-in that cannot be read is replaced, too.
+        let replaced = self.read_tokens(&connection).ok().flatten();
+        self.write_tokens(&connection, &pending.tokens)?;
+        Ok((lock, connection, replaced))
     }
 
     /// Revokes a sign-in that is not wanted.

@@ -100,7 +100,8 @@ fn has_ended(error: &Error) -> bool {
         | SignInNeeded::TimedOut(_)
         | SignInNeeded::NoCode
         | SignInNeeded::OtherUser { .. }
-        | SignInNeeded::MismatchedResponse => false,
+        | SignInNeeded::MismatchedResponse
+        | SignInNeeded::OtherPortal(_) => false,
     }
 }
 

@@ -160,7 +160,7 @@ fn ask(call: &[u8], http: &Http, connection: &Connection, bodies: &[Zeroizing<Ve
             now,
         ),
         b"finish" => {
-            let sign_in = SignInAttempt::begin(connection, &SignInOptions::default()).unwrap();
+            let mut sign_in = SignInAttempt::begin(connection, &SignInOptions::default()).unwrap();
             let AuthorizationResponse::Code(code) = sign_in.read_pasted(CANARY) else {
                 panic!("a code");
             };

@@ -3,7 +3,7 @@
 use std::mem::discriminant;
 
 use super::{check_line, is_control};
-use crate::connection::{Connection, Grant};
+use crate::connection::{Connection, Grant, RedirectUri};
 use crate::loopback::{check, complete_head, Expected};
 use crate::oauth::{AuthorizationResponse, SignInAttempt, SignInOptions};
 
@@ -57,7 +57,11 @@ fn check_returned(returned: &AuthorizationResponse, state: &str) {
             assert!(!code.expose().is_empty());
             assert_eq!(debug, "Code(AuthorizationCode(Secret(…)))");
         }
-        AuthorizationResponse::Failed(words) => check_line(words, 200),
+        AuthorizationResponse::Failed(error) => {
+            check_line(&error.error, 200);
+            check_line(error.description.as_deref().unwrap_or_default(), 200);
+        }
+        AuthorizationResponse::OtherPortal(host) => check_line(host, 200),
         _ => {}
     }
     if !matches!(returned, AuthorizationResponse::Failed(_)) {
@@ -77,6 +81,7 @@ pub fn pasted(input: &[u8]) {
         check_returned(&returned, state);
         if let Some(code) = code(&returned) {
             assert!(!has_foreign_state(&text, state), "{text:?}");
+            assert!(!has_foreign_host(&text, sign_in), "{text:?}");
             let is_there = |resolve| plain(&text, resolve).contains(&plain(code, false));
             assert!(is_there(true) || is_there(false), "{text:?}");
         }
@@ -95,9 +100,33 @@ fn has_foreign_state(text: &str, state: &str) -> bool {
     let is_other = |(at, name): (usize, &str)| {
         let before = text[..at].chars().next_back();
         let is_parameter = before.is_none_or(|c| c.is_whitespace() || "?#&".contains(c));
-        is_parameter && !text[at + name.len()..].starts_with(state)
+        // It may be wrapped.
+        let rest = text[at + name.len()..].split_whitespace();
+        is_parameter && !rest.collect::<String>().starts_with(state)
     };
     text.match_indices("state=").any(is_other)
+}
+
+/// Whether a careless reader finds an address of another host in it.
+fn has_foreign_host(text: &str, sign_in: &SignInAttempt) -> bool {
+    let host = match sign_in.redirect_uri() {
+        RedirectUri::OutOfBand => "gis.example.com",
+        RedirectUri::Loopback(_) => "127.0.0.1:53682",
+        RedirectUri::Elsewhere(_) => "example.org",
+    };
+    let text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
+    // Part of an address that is wrapped.
+    if text.split_whitespace().count() > 1 {
+        return false;
+    }
+    text.match_indices("://").take(1).any(|(at, mark)| {
+        let rest = text[at + mark.len()..].trim_start_matches(['/', '\\']);
+        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+        let name = plain(&rest[..end], true).to_ascii_lowercase();
+        let name = name.rsplit('@').next().unwrap_or_default();
+        let name = name.strip_suffix(":443").unwrap_or(name);
+        name.is_ascii() && name.trim_end_matches('.') != host
+    })
 }
 
 /// Percent signs resolved where `resolve` says so; without invisible characters.
@@ -117,10 +146,12 @@ fn plain(text: &str, resolve: bool) -> String {
         bytes.push(byte);
         rest = more;
     }
-    String::from_utf8_lossy(&bytes)
+    let text: String = String::from_utf8_lossy(&bytes)
         .chars()
-        .filter(|c| !is_control(*c) && !is_invisible(*c))
-        .collect()
+        .filter(|c| !is_control(*c) && !is_invisible(*c) && !c.is_whitespace())
+        .collect();
+    // Marks of pasted text, without their escape characters.
+    text.replace("[200~", "").replace("[201~", "")
 }
 
 fn is_invisible(c: char) -> bool {

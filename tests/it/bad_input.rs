@@ -835,12 +835,12 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
         minutes: Some(20_160),
         force_login: false,
     };
-    let attempt = session.begin_sign_in(&fortnight).unwrap();
+    let mut attempt = session.begin_sign_in(&fortnight).unwrap();
     let code = portal.authorize(attempt.url(), USER).code();
     let AuthorizationResponse::Code(code) = attempt.read_pasted(&code) else {
         panic!("the portal issued an invalid code");
     };
-    let pending = session.exchange_code(attempt, code).unwrap();
+    let pending = session.exchange_code(&mut attempt, code).unwrap();
     session.accept(pending).unwrap();
 }
 
@@ -850,10 +850,14 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
 fn on_a_full_disk_the_previous_sign_in_stays() {
     let (portal, home) = two();
     let before = snapshot(&home);
+    let sent = portal.requests_to(Endpoint::Code).len();
     let child = spawn_after(&home, DISK_FULL, &["login", "-c", "prod"]);
-    let said = finish_login(child, |url| portal.authorize(url, USER).code());
+    // The person is not sent to the portal for a sign-in that cannot be stored.
+    let said = Outcome::of(child);
     assert!(matches!(said.code, 1 | 5), "{}", said.stderr);
+    assert!(!said.stderr.contains("oauth2/authorize"), "{}", said.stderr);
     assert_eq!(said.stdout, "");
+    assert_eq!(portal.requests_to(Endpoint::Code).len(), sent);
     assert_eq!(snapshot(&home), before);
     home.run(["token", "--force", "-c", "prod"]).done().ok();
 }

@@ -57,6 +57,7 @@ mod share;
 #[cfg(unix)]
 mod shells;
 mod sign_in;
+mod signing_in;
 mod status;
 mod tls;
 mod vault;

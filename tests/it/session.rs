@@ -173,12 +173,12 @@ impl Fixture {
 
     fn pending(&self, user: &str) -> PendingSignIn {
         let session = self.session();
-        let sign_in = session.begin_sign_in(&SignInOptions::default()).unwrap();
+        let mut sign_in = session.begin_sign_in(&SignInOptions::default()).unwrap();
         let pasted = self.portal.authorize(sign_in.url(), user).code();
         let AuthorizationResponse::Code(code) = sign_in.read_pasted(&pasted) else {
             panic!("no code: {pasted}");
         };
-        session.exchange_code(sign_in, code).unwrap()
+        session.exchange_code(&mut sign_in, code).unwrap()
     }
 
     /// The token for `want` when `change` happens while it waits for the lock.
@@ -960,11 +960,14 @@ fn a_sign_in_that_replaces_another_revokes_it_after_it_is_stored() {
     assert!(fixture
         .portal
         .accepts_refresh_token(&fixture.refresh_token()));
+    let pending = fixture.pending(USER);
+    assert_eq!(fixture.portal.live_refresh_tokens(), 2);
     fixture
         .keychain
         .fail_next(Call::Set, KeychainReason::Locked);
-    let pending = fixture.pending(USER);
     assert!(fixture.session().accept(pending).is_err());
+    // What could not be stored was revoked.
+    assert_eq!(fixture.portal.live_refresh_tokens(), 1);
     assert!(fixture
         .portal
         .accepts_refresh_token(&fixture.refresh_token()));
@@ -1036,7 +1039,7 @@ fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
         Fixture::new(PortalVersion::Enterprise114),
         Fixture::new(PortalVersion::Enterprise114),
     );
-    let sign_in = one
+    let mut sign_in = one
         .session()
         .begin_sign_in(&SignInOptions::default())
         .unwrap();
@@ -1049,14 +1052,14 @@ fn rule_12_a_code_of_one_portal_does_not_finish_a_sign_in_to_another() {
         if url.contains("state=") {
             assert!(matches!(
                 sign_in.read_pasted(url),
-                AuthorizationResponse::Foreign
+                AuthorizationResponse::OtherPortal(_)
             ));
         }
     }
     let AuthorizationResponse::Code(code) = sign_in.read_pasted(&landing.code()) else {
         panic!("a bare code");
     };
-    let error = one.session().exchange_code(sign_in, code).unwrap_err();
+    let error = one.session().exchange_code(&mut sign_in, code).unwrap_err();
     assert!(
         matches!(
             error,

@@ -79,7 +79,8 @@ fn invalid_codes_leave_the_stored_sign_in_unchanged() {
         .err_has("age-oauth login -c prod");
     login("two words\n").code(3);
     login("error=access_denied\n").code(7).err_has("declined");
-    login("https://h/approval?code=abcdefgh&state=other\n")
+    let approval = portal.rest("oauth2/approval?code=abcdefgh&state=other");
+    login(&format!("{approval}\n"))
         .code(3)
         .err_has("another sign-in");
     assert_eq!(home.run(["token"]).done().ok().stdout, before);

@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use age_oauth::cli::{run, System, Terminals};
+use age_oauth::cli::{run, Opened, System, Terminals};
 use age_oauth::Environment;
 
 use support::portal::{Portal, PortalVersion, APP_ID, USER};
@@ -141,14 +141,14 @@ impl Tour {
             },
             browse: Box::new(move |url| {
                 if in_browser {
-                    return webbrowser::open(url).is_ok();
+                    return webbrowser::open(url).is_ok().then(Opened::directly);
                 }
                 let (portal, url) = (Arc::clone(&portal), url.to_owned());
                 std::thread::spawn(move || {
                     // The response of the listener is a page for users.
                     let _ = portal.authorize(&url, USER).follow();
                 });
-                true
+                Some(Opened::directly())
             }),
             ..real
         }

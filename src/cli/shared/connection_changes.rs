@@ -4,6 +4,7 @@
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
 use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
+use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, PortalUrl, Proxy};
@@ -149,6 +150,9 @@ pub(in crate::cli) fn apply(
     if edited.secret_dropped && !matches!(changes.secret, SecretChange::Set(_)) {
         ctx.console
             .info("The client secret belonged to the former portal or client ID and was deleted.");
+    }
+    if changes.portal.is_some() || changes.redirect_uri.is_some() {
+        warn_if_shared(ctx, store, &store.load(&connection.id)?);
     }
     Ok(())
 }

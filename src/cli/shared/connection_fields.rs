@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
+use crate::cli::format::clock_difference;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::CommandContext;
@@ -18,6 +19,7 @@ use crate::error::{Error, FileAction, KeychainReason};
 use crate::http::Http;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
+use crate::policy::command_line::notable_clock_difference;
 use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
@@ -257,15 +259,9 @@ pub(in crate::cli) fn find_elsewhere(
 /// clock does not break tokens. But it makes displayed times wrong, and certificates may look
 /// expired.
 fn warn_about_clock(ctx: &CommandContext, info: &PortalInfo) {
-    const NOTABLE_SECONDS: i64 = 5 * 60;
     let Some(theirs) = info.clock else { return };
-    let ahead = ctx.context.now().duration_since(theirs).as_secs();
-    if ahead.abs() > NOTABLE_SECONDS {
-        let direction = if ahead > 0 { "ahead of" } else { "behind" };
-        ctx.console.warn(&format!(
-            "this machine's clock is {} {direction} the portal's",
-            crate::cli::format::humanize(ahead.abs())
-        ));
+    if let Some(ahead) = notable_clock_difference(ctx.context.now(), theirs) {
+        ctx.console.warn(&clock_difference(ahead));
     }
 }
 

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::machine::Usable;
 use super::{DoctorContext, Finding, Fix, Severity};
-use crate::cli::format::{ago, connection_flag, humanize, local_and_left};
+use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
+use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::connection::{Connection, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
@@ -16,7 +17,7 @@ use crate::keychain::{Item, ItemKind};
 use crate::oauth::{SignInAttempt, SignInOptions};
 use crate::policy;
 use crate::policy::command_line::{
-    CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE, MAX_CLOCK_DIFFERENCE,
+    notable_clock_difference, CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE,
 };
 use crate::portal::{self, Identity, PortalInfo};
 use crate::session::{Session, TokenRequest};
@@ -32,7 +33,11 @@ pub(super) fn check_all(
 ) -> Vec<Finding> {
     let mut findings: Vec<Vec<Finding>> = connections
         .iter()
-        .map(|connection| local_checks(doctor, connection, usable))
+        .map(|connection| {
+            let mut findings = local_checks(doctor, connection, usable);
+            findings.extend(redirect_uri(connection, connections));
+            findings
+        })
         .collect();
     if !doctor.offline {
         let next = Mutex::new(connections.iter().enumerate());
@@ -84,6 +89,15 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
     }
     findings.extend(proxy(doctor, connection));
     findings
+}
+
+fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> {
+    let other = shared_with(connection, all)?;
+    Some(Finding::warn(
+        "redirect URI",
+        problem(connection, other),
+        remedy(connection, all),
+    ))
 }
 
 /// Checks whether a keychain item exists, is intact, and belongs to this connection's portal and
@@ -285,17 +299,12 @@ fn portal_info(connection: &Connection, info: &PortalInfo) -> Finding {
 }
 
 fn clock(info: &PortalInfo, now: Timestamp) -> Option<Finding> {
-    let ahead = now.duration_since(info.clock?).as_secs();
-    if ahead.abs() <= MAX_CLOCK_DIFFERENCE.as_secs() {
+    let Some(ahead) = notable_clock_difference(now, info.clock?) else {
         return Some(Finding::ok("clock", "it agrees with the portal's clock"));
-    }
-    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    };
     Some(Finding::warn(
         "clock",
-        format!(
-            "this machine's clock is {} {direction} the portal's",
-            humanize(ahead.abs())
-        ),
+        clock_difference(ahead),
         "set the clock of this machine",
     ))
 }
@@ -381,7 +390,7 @@ fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
         }
         Ok(Identity::Application(info)) => Finding::ok(
             "token",
-            format!("the portal accepts it, for the application {}", info.title),
+            format!("the portal accepts it, for the application {info}"),
         ),
         Err(error) => Finding::error("token", &error),
     }

@@ -8,8 +8,7 @@ use crate::connection::KeychainKind;
 use crate::env;
 use crate::error::{Error, KeychainError, KeychainReason};
 use crate::http;
-use crate::keychain::{Item, ItemKind};
-use crate::secret::Secret;
+use crate::keychain::{check_writable, Item, ItemKind};
 use crate::store::{Listing, Plaintext, Selector};
 
 /// The keychains that passed their check.
@@ -217,22 +216,8 @@ pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Findi
 
 fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, KeychainError> {
     let keychain = doctor.keychains.of(kind);
-    let id = format!("doctor-{}", std::process::id());
-    let item = Item::new(id, "doctor", ItemKind::Probe);
-    let written = keychain.set(&item, &Secret::new("probe".to_owned()));
-    let read = written.and_then(|()| keychain.get(&item));
-    // Delete the item even if reading it failed.
-    let deleted = keychain.delete(&item);
-    let same = read?.is_some_and(|secret| secret.matches("probe"));
-    deleted?;
-    if same {
-        return Ok(keychain.name());
-    }
-    Err(KeychainError::new(
-        keychain.name(),
-        KeychainReason::Refused,
-        "it did not return what was stored",
-    ))
+    check_writable(keychain.as_ref(), "doctor")?;
+    Ok(keychain.name())
 }
 
 /// Reports keychain items of this program that do not belong to a connection in this store.

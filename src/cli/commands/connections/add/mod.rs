@@ -15,6 +15,7 @@ use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
 use crate::cli::shared::connection_text::next_steps;
 use crate::cli::shared::help::examples;
+use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri};
@@ -147,7 +148,7 @@ impl<'a> Form<'a> {
         let label = self.label(ctx, store)?;
         let (portal, trust) = self.portal(ctx)?;
         let application = self.is_application(ctx)?;
-        let grant = self.grant(ctx, application)?;
+        let grant = self.grant(ctx, store, &portal, application)?;
         let client_id = self.client_id(ctx)?;
         let secret = self.secret(ctx, application, &client_id)?;
         let mut connection = Connection::new(label, portal, grant, client_id);
@@ -302,13 +303,19 @@ impl<'a> Form<'a> {
         }
     }
 
-    fn grant(&self, ctx: &mut CommandContext, application: bool) -> Result<Grant, Failure> {
+    fn grant(
+        &self,
+        ctx: &mut CommandContext,
+        store: &ConnectionStore,
+        portal: &PortalUrl,
+        application: bool,
+    ) -> Result<Grant, Failure> {
         if application {
             return Ok(Grant::Application);
         }
         let redirect_uri = match &self.args.fields.redirect_uri {
             Some(uri) => uri.parse()?,
-            None if self.guided => ask_redirect(ctx)?,
+            None if self.guided => ask_redirect(ctx, store, portal)?,
             None => RedirectUri::OutOfBand,
         };
         Ok(Grant::User {
@@ -409,6 +416,7 @@ fn create(
         "[OK] Created connection: {}",
         escape(connection.label.as_str())
     ))?;
+    warn_if_shared(ctx, store, connection);
     sign_in_next(ctx, args, connection)
 }
 

@@ -3,11 +3,13 @@
 
 use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
+use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::CommandContext;
 use crate::connection::{PortalUrl, RedirectUri, Tls};
 use crate::error::{Error, TlsFailure, Unreachable};
 use crate::portal::PortalInfo;
+use crate::store::ConnectionStore;
 
 /// What to do after a portal could not be probed.
 pub(super) enum NextStep {
@@ -142,7 +144,11 @@ fn ask_whether_to_skip(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
     }
 }
 
-pub(super) fn ask_redirect(ctx: &mut CommandContext) -> Result<RedirectUri, Failure> {
+pub(super) fn ask_redirect(
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
+    portal: &PortalUrl,
+) -> Result<RedirectUri, Failure> {
     let choices = [
         "Paste the code that the portal shows (works everywhere)".to_owned(),
         "Receive it on this machine (needs a redirect URI with a port)".to_owned(),
@@ -152,9 +158,11 @@ pub(super) fn ask_redirect(ctx: &mut CommandContext) -> Result<RedirectUri, Fail
     if choice == 0 {
         return Ok(RedirectUri::OutOfBand);
     }
+    // Each portal gets a port of its own.
+    let proposed = unshared(portal, &store.list(None)?.connections);
     let answer = ctx.system.ask.text(
         "Redirect URI (exactly as registered with the application)",
-        Some(RedirectUri::DEFAULT_LOOPBACK),
+        Some(&proposed),
         &mut |text| match text.parse() {
             Ok(RedirectUri::Loopback(_)) => Ok(()),
             Ok(_) => Err(format!(
