@@ -3,7 +3,7 @@
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Portal, PortalVersion, Proxy, APP_ID, SERVICE_ID, SERVICE_SECRET,
+    service_secret, Endpoint, Portal, PortalVersion, Proxy, APP_ID, SERVICE_ID,
 };
 use crate::support::scenario::{add_application_arguments, add_arguments};
 use crate::{home, signed_in};
@@ -108,7 +108,7 @@ fn rule_24_hosts_of_the_same_online_environment_get_the_portals_token_and_look_a
         SERVICE_ID,
         ca.to_str().unwrap(),
     );
-    home.run(words).input(SERVICE_SECRET).done().ok();
+    home.run(words).input(service_secret()).done().ok();
     let own = home.run(["token"]).done().ok().line().to_owned();
 
     for host in ["services1.arcgis.com", "tiles.arcgis.com", "WWW.arcgis.com"] {
