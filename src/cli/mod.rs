@@ -17,6 +17,7 @@ mod prompt;
 mod shared;
 mod shell;
 mod system;
+mod terminal;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -166,6 +167,7 @@ impl CommandContext {
             environment,
             observer: console.observer(),
         };
+        system.ask.limit(context.deadline);
         let selector = global
             .connection
             .clone()

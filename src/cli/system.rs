@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::launch::{launch, Launch};
 use super::prompt::Dialog;
-use crate::context::{Clock, Environment};
+use crate::context::{Clock, Deadline, Environment};
 use crate::env;
 use crate::keychain::SecretStore;
 use crate::secret::Secret;
@@ -99,6 +99,8 @@ pub enum AskError {
     Interrupted,
     /// The terminal failed.
     Io(io::Error),
+    /// The time of the whole command ended before the answer.
+    TimedOut,
 }
 
 /// Accepts an answer, or returns the reason why the question is asked again.
@@ -106,6 +108,8 @@ pub type Check<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;
 
 /// Asks a person. Only called if standard input is a terminal and `--no-input` is absent.
 pub trait Ask {
+    /// No question waits beyond the end of the whole command.
+    fn limit(&mut self, _deadline: Deadline) {}
     /// Prepares for Ctrl-C before a long wait.
     fn expect_interruption(&mut self) {}
     /// Asks for a line of text, again with the reason until `check` accepts it.

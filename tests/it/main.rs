@@ -23,6 +23,7 @@ mod event_log;
 mod exec;
 #[cfg(unix)]
 mod guided;
+mod hidden_answers;
 #[cfg(target_os = "linux")]
 mod hostile_files;
 #[cfg(unix)]
