@@ -18,7 +18,7 @@ pub use crate::item_kind::ItemKind;
 pub use item::{Item, SERVICE};
 #[cfg(any(test, feature = "testing"))]
 pub use memory::{Call, MemoryStore};
-pub use vault::{OldKey, VaultKey};
+pub use vault::{KeyPlace, OldKey, VaultKey};
 
 use crate::connection::KeychainKind;
 use crate::context::Context;
@@ -127,6 +127,17 @@ impl Keychains {
                 KeychainReason::Missing,
                 "there is no vault here",
             )),
+        }
+    }
+}
+
+impl Keychains {
+    /// All places whose key opens the vault, in the order in which they are tried; none where there
+    /// is no vault.
+    pub fn vault_key_places(&self) -> Result<Vec<KeyPlace>, KeychainError> {
+        match &self.0 {
+            Source::Real { vault, .. } => vault.key_places(),
+            Source::Fixed(_) => Ok(Vec::new()),
         }
     }
 }

@@ -204,11 +204,9 @@ pub(in crate::cli) fn usable_keychain(
     let probe = Item::new("probe", "probe", ItemKind::Probe);
     let answer = ctx.keychains(store).of(kind).get(&probe);
     match answer {
-        Err(error) if error.reason == KeychainReason::Missing => {
-            let Some(alternative) = kind.alternative() else {
-                return Ok(kind);
-            };
-            if asked.is_none() && ctx.can_ask() {
+        Err(error) if is_unavailable(error.reason) => {
+            let alternative = kind.alternative();
+            if let (None, Some(alternative), true) = (asked, alternative, ctx.can_ask()) {
                 ctx.console.warn(&error.to_string());
                 let question = "Store secrets in an encrypted file (the vault) instead?";
                 if ctx.system.ask.confirm(question, true)? {
@@ -219,6 +217,25 @@ pub(in crate::cli) fn usable_keychain(
         }
         // Any other problem shows up when the keychain is used, with a message of its own.
         _ => Ok(kind),
+    }
+}
+
+/// Whether nothing can be stored in the keychain until a person sets it up, whatever is tried.
+fn is_unavailable(reason: KeychainReason) -> bool {
+    match reason {
+        KeychainReason::Missing
+        | KeychainReason::NoCollection
+        | KeychainReason::Denied
+        | KeychainReason::NoKey
+        | KeychainReason::WrongKey
+        | KeychainReason::UnsafeKey
+        | KeychainReason::Damaged => true,
+        KeychainReason::Locked
+        | KeychainReason::Refused
+        | KeychainReason::Timeout
+        | KeychainReason::Lost
+        | KeychainReason::Mismatch
+        | KeychainReason::Ambiguous => false,
     }
 }
 
