@@ -69,6 +69,7 @@ mod connection;
 mod context;
 mod crash;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+mod duration;
 mod env;
 mod error;
 mod event;

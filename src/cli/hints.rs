@@ -3,9 +3,9 @@
 
 use std::io;
 
-use super::format::shell_quoted;
+use super::format::{connection_option, shell_quoted};
 use super::shared::duration::words;
-use crate::connection::RedirectUri;
+use crate::connection::{fold, RedirectUri};
 use crate::env;
 use crate::error::{
     Error, FileAction, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind,
@@ -21,7 +21,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Listen { source, .. } => Some(listen(source, "NAME")),
         Error::Random | Error::Corrupt { .. } | Error::Invalid { .. } => None,
         Error::SignInNeeded { connection, why } => Some(sign_in(connection, why)),
-        Error::NoConnection { wanted, known } => Some(no_connection(wanted.as_ref(), known)),
+        Error::NoConnection { wanted, known, .. } => Some(no_connection(wanted.as_deref(), known)),
         Error::NameTaken { label } => Some(format!(
             "choose another label, or update it: age-oauth connections edit {}",
             shell_quoted(label)
@@ -104,7 +104,7 @@ pub(super) fn listen(source: &io::Error, name: &str) -> String {
 }
 
 fn login(label: &str) -> String {
-    format!("age-oauth login -c {}", shell_quoted(label))
+    format!("age-oauth login {}", connection_option(label))
 }
 
 fn sign_in(label: &str, why: &SignInNeeded) -> String {
@@ -124,7 +124,12 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
     }
 }
 
-fn no_connection(wanted: Option<&String>, known: &[String]) -> String {
+fn no_connection(wanted: Option<&str>, known: &[String]) -> String {
+    let is_wanted = |label: &String| wanted.is_some_and(|wanted| fold(wanted) == fold(label));
+    if known.iter().any(is_wanted) {
+        return "the connection exists, but the index of labels lacks it: age-oauth doctor --fix"
+            .into();
+    }
     match (wanted, known.is_empty()) {
         (_, true) => "age-oauth connections add".into(),
         (Some(_), false) => "age-oauth connections list".into(),

@@ -270,7 +270,7 @@ fn logon_groups() -> String {
 
 /// Names of the ancestor processes, nearest first, up to six: `make`, `sudo` or Python may be
 /// between the shell and this program.
-fn ancestors() -> Vec<String> {
+pub(super) fn ancestors() -> Vec<String> {
     use sysinfo::{get_current_pid, ProcessRefreshKind, ProcessesToUpdate, System};
     const GENERATIONS: usize = 6;
     let mut names = Vec::new();

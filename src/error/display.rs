@@ -39,8 +39,15 @@ impl fmt::Display for Error {
             }
             Self::NoConnection {
                 wanted: Some(wanted),
+                variable,
                 ..
-            } => write!(f, "no connection `{wanted}`"),
+            } => {
+                write!(f, "no connection `{wanted}`")?;
+                match variable {
+                    Some(name) => write!(f, ", which {name} names"),
+                    None => Ok(()),
+                }
+            }
             Self::NoConnection { wanted: None, .. } => f.write_str("no connection chosen"),
             Self::NameTaken { label } => write!(f, "a connection `{label}` already exists"),
             Self::Ambiguous {

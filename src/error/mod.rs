@@ -66,6 +66,8 @@ pub enum Error {
         wanted: Option<String>,
         /// Labels that exist (a few of them).
         known: Vec<String>,
+        /// The environment variable that holds the name; `None` if it was named otherwise.
+        variable: Option<&'static str>,
     },
     /// Another connection has this label.
     NameTaken {

@@ -90,7 +90,8 @@ impl Keychains {
         let timeout = timeout::call_timeout(interactive, context);
         let os = Arc::new(os::OsStore::new(os::KeychainOptions {
             interactive,
-            timeout,
+            // Never used where the setting cannot be read, see `WithTimeout`.
+            timeout: timeout.clone().unwrap_or_default(),
             dbus_address: context.environment.var(env::DBUS_SESSION_BUS_ADDRESS),
         }));
         Self(Source::Real {

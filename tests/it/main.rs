@@ -24,6 +24,7 @@ mod exec;
 #[cfg(unix)]
 mod guided;
 mod hidden_answers;
+mod hints;
 #[cfg(target_os = "linux")]
 mod hostile_files;
 #[cfg(unix)]
@@ -57,6 +58,7 @@ mod shells;
 mod sign_in;
 mod status;
 mod tls;
+mod variables;
 mod vault;
 mod web_server;
 #[cfg(windows)]

@@ -161,10 +161,11 @@ pub(in crate::cli) fn secret(
         })?;
         return Ok(GivenSecret::Text(text));
     }
-    match ctx.context.environment.var(env::AGE_OAUTH_CLIENT_SECRET) {
-        Some(text) => Ok(GivenSecret::Text(Secret::new(text))),
-        None => Ok(GivenSecret::Nothing),
-    }
+    let secret = ctx
+        .context
+        .environment
+        .secret(env::AGE_OAUTH_CLIENT_SECRET)?;
+    Ok(secret.map_or(GivenSecret::Nothing, GivenSecret::Text))
 }
 
 /// Opens the path without checking its type, because a shell's process substitution is a pipe.
@@ -242,7 +243,7 @@ fn is_unavailable(reason: KeychainReason) -> bool {
 /// The keychain that `AGE_OAUTH_KEYCHAIN` names, else the system's.
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
-        .var(env::AGE_OAUTH_KEYCHAIN)
+        .text(env::AGE_OAUTH_KEYCHAIN)?
         .map_or(Ok(KeychainKind::default()), |kind| kind.parse())
 }
 
