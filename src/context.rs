@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::secret::Secret;
 
 /// What one command, or one use of the library, takes from outside.
 #[derive(Clone)]
@@ -150,7 +152,7 @@ impl Environment {
     pub fn with(&self, overrides: Vec<(String, OsString)>) -> Self {
         let (below, above) = (self.clone(), Self::of(overrides));
         Self(Arc::new(move |name| {
-            above.var_os(name).or_else(|| below.var_os(name))
+            (above.0)(name).or_else(|| (below.0)(name))
         }))
     }
 
@@ -164,6 +166,40 @@ impl Environment {
     #[must_use]
     pub fn var(&self, name: &str) -> Option<String> {
         self.var_os(name).and_then(|value| value.into_string().ok())
+    }
+
+    /// The value as text, where the variable is set and not empty. A value that is not Unicode is
+    /// an error, because to ignore it would mean to use something else than the person chose.
+    pub fn text(&self, name: &'static str) -> Result<Option<String>> {
+        let text = self.var_os(name).map(OsString::into_string).transpose();
+        text.map_err(|_| Error::invalid(name, "its value is not valid UTF-8"))
+    }
+
+    /// The secret in this variable. A variable that is set but empty is an error: a CI job has that
+    /// where its secret does not exist.
+    pub fn secret(&self, name: &'static str) -> Result<Option<Secret>> {
+        if (self.0)(name).is_some_and(|value| value.is_empty()) {
+            let why = "it is set but empty; give it a value, or unset it";
+            return Err(Error::invalid(name, why));
+        }
+        Ok(self.text(name)?.map(Secret::new))
+    }
+
+    /// The value as a path. One that begins with what only a shell expands is an error: it would
+    /// lead to a folder of that name.
+    pub fn absolute_path(&self, name: &'static str) -> Result<Option<PathBuf>> {
+        let Some(path) = self.path(name) else {
+            return Ok(None);
+        };
+        match unexpanded(&path.to_string_lossy()) {
+            None => Ok(Some(path)),
+            Some(start) => Err(Error::invalid(
+                name,
+                format!(
+                    "it begins with `{start}`, which nothing expands in the value of a variable; write the whole path"
+                ),
+            )),
+        }
     }
 
     /// The value as a path.
@@ -188,6 +224,13 @@ impl Environment {
             .unwrap_or_else(|| PathBuf::from(text));
         std::path::absolute(&path).unwrap_or(path)
     }
+}
+
+/// What a shell would have replaced at the start of a path: `~`, `$HOME`, `${HOME}`, `%APPDATA%`.
+fn unexpanded(path: &str) -> Option<&str> {
+    let start = path.split(['/', '\\']).next()?;
+    let is_variable = |text: &str| text.len() > 2 && text.starts_with('%') && text.ends_with('%');
+    (start == "~" || start.starts_with('$') || is_variable(start)).then_some(start)
 }
 
 impl fmt::Debug for Environment {

@@ -85,7 +85,7 @@ variables! {
         /// Options take precedence. It is stored in the keychain, and needed only for that one
         /// command.
         AGE_OAUTH_CLIENT_SECRET secret = "none";
-        /// The key of the vault: 32 bytes in base64.
+        /// The key of the vault: 32 bytes in hexadecimal digits or base64.
         AGE_OAUTH_VAULT_KEY secret = "the next source of a key";
         /// A file that holds the key of the vault.
         AGE_OAUTH_VAULT_KEY_FILE = "the next source of a key";
@@ -333,7 +333,8 @@ mod tests {
 
 <!-- Made from src/env.rs by `AGE_OAUTH_UPDATE_DOCS=1 cargo test --lib env::`. Do not edit. -->
 
-An empty variable counts as not set. Options take precedence over variables. The variables that `export-env` and `exec`
+An empty variable counts as not set, except one that holds a secret: there it is an error. Values are UTF-8. Nothing
+expands `~` or `$HOME` in them, so write whole paths. Options take precedence over variables. The variables that `export-env` and `exec`
 *set* are on [their own page](shells.md); where the vault's key comes from is in [headless.md](headless.md).
 ";
 

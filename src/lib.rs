@@ -71,6 +71,7 @@ mod crash;
 #[cfg(test)]
 mod documentation_tests;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+mod duration;
 mod env;
 mod error;
 mod event;

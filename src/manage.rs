@@ -107,7 +107,8 @@ pub fn create(
         let binding = Binding::of(connection);
         keychain
             .set(&item, &ClientSecret { binding, secret }.to_record())
-            .map_err(|error| keychain_error(error, connection, ItemKind::ClientSecret))?;
+            // Without the connection's name, because the connection does not exist.
+            .map_err(Error::from)?;
     }
     let added = store.add(connection, ca, context);
     if added.is_err() && stored {

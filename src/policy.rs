@@ -341,6 +341,10 @@ pub const KEYCHAIN_TIMEOUT_INTERACTIVE: Duration = Duration::from_secs(60);
 /// The largest vault file that is read: thousands of connections fit.
 pub const MAX_VAULT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// The shortest passphrase of a vault, in characters. Shorter ones can be guessed from a copy of
+/// the vault.
+pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
+
 /// The largest vault key file that is read. Each new key adds one line of 45 bytes.
 pub const MAX_VAULT_KEY_FILE_BYTES: u64 = 64 * 1024;
 
@@ -425,10 +429,6 @@ pub mod command_line {
     pub const CERTIFICATE_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
     // — other commands —
-
-    /// The shortest passphrase of a vault, in characters. Shorter ones can be guessed from a copy
-    /// of the vault.
-    pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
 
     /// How many pages `api --paginate` reads. No portal has more of one thing; the limit ends a
     /// list that never ends.

@@ -74,7 +74,7 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     pub(super) no_input: bool,
     /// Give up after this long, all waits included (90s, 5m)
-    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = crate::duration::parse_duration)]
     pub(super) timeout: Option<Duration>,
     /// No warnings and no progress; errors are still shown
     #[arg(short, long, global = true, conflicts_with = "verbose")]

@@ -10,7 +10,7 @@ use std::thread::{JoinHandle, ThreadId};
 use console::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::format::{escape, humanize, local, shell_quoted};
+use super::format::{connection_option, escape, humanize, local};
 use super::json::{self, WarningLine};
 use super::system::Zone;
 use crate::event::{Decision, Event, Notice, Observer, Wait};
@@ -225,9 +225,9 @@ impl Console {
                 local(*until, &self.options().zone)
             ),
             Notice::ExpiresSoon { connection, expires_at } => format!(
-                "the sign-in of `{connection}` expires on {}, and the portal does not extend it; run: age-oauth login -c {}",
+                "the sign-in of `{connection}` expires on {}, and the portal does not extend it; run: age-oauth login {}",
                 local(*expires_at, &self.options().zone),
-                shell_quoted(connection)
+                connection_option(connection)
             ),
             Notice::Unverified { connection } => format!(
                 "the certificate of `{connection}` is not verified; anyone between you and the portal can read everything"

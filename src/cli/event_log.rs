@@ -57,7 +57,9 @@ impl EventLog {
         context: &Context,
         on_error: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        let Some(path) = context.environment.path(env::AGE_OAUTH_LOG) else {
+        // What is wrong with the variable is the error of the command itself.
+        let path = context.environment.absolute_path(env::AGE_OAUTH_LOG);
+        let Some(path) = path.ok().flatten() else {
             return Self(None);
         };
         Self(Some(Arc::new(Log {

@@ -213,6 +213,30 @@ pub(super) mod documentation {
                 "several items have one name",
                 "the same; writing the item again removes the others",
             ),
+            KeychainReason::Denied => (
+                "a sandbox (snap, Flatpak, AppArmor) or a policy denies access to it",
+                "allow it there, or `--keychain vault`",
+            ),
+            KeychainReason::NoCollection => (
+                "it has no default collection to store items in",
+                "create one, or `--keychain vault`",
+            ),
+            KeychainReason::NoKey => (
+                "a key of the vault is named, but missing or not a key",
+                "see [the vault](headless.md#the-vault)",
+            ),
+            KeychainReason::WrongKey => (
+                "no key that is present opens the vault",
+                "provide the key that sealed it",
+            ),
+            KeychainReason::UnsafeKey => (
+                "other users could read or change the file of the vault's key",
+                "`chmod 600 FILE`",
+            ),
+            KeychainReason::Damaged => (
+                "the file of the vault is damaged",
+                "restore it from a backup, or move it away and sign in again",
+            ),
         };
         (meaning, remedy.into())
     }

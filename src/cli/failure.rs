@@ -84,6 +84,10 @@ impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Interrupted => Self::Interrupted,
+            AskError::TimedOut => Self::usage_hint(
+                "the question was not answered in the time that --timeout allows",
+                "allow more time, or give the answer as an option (--help shows all options)",
+            ),
             AskError::Io(why) => Self::failed(format!("the terminal failed: {why}")),
         }
     }

@@ -1,11 +1,16 @@
 //! Formats for people: times, durations, names, and text from portals and files.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use super::shared::current_shell::shell_among;
+use super::shell::Shell;
+use super::system::ancestors;
 use crate::connection::{is_control, Connection, Tls};
+use crate::context::Environment;
 use crate::store::Plaintext;
 
 /// Text from a portal or a file, with control characters made visible, so that it cannot control
@@ -72,18 +77,59 @@ pub(super) fn json_for_terminal(json: &str) -> String {
     text
 }
 
-/// A name as it must be typed in a command line: quoted if it contains blanks or characters that a
-/// shell interprets.
-pub(super) fn shell_quoted(name: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:@+,=%".contains(c);
-    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
-        return name.to_owned();
+/// The argument that names a connection in a command line: `prod`, `"My Portal"`, `-c=-dash`.
+pub(super) fn shell_quoted(label: &str) -> String {
+    if label.starts_with('-') {
+        return connection_option(label);
     }
-    if name.contains(['"', '$', '`', '\\', '!']) {
-        let inner_quote = if cfg!(windows) { "''" } else { "'\\''" };
-        return format!("'{}'", escape(name).replace('\'', inner_quote));
+    word(label, hint_shell)
+}
+
+/// The option that names a connection: `-c prod`. A label that begins with a dash would be taken
+/// for another option.
+pub(super) fn connection_option(label: &str) -> String {
+    let separator = if label.starts_with('-') { '=' } else { ' ' };
+    format!("-c{separator}{}", word(label, hint_shell))
+}
+
+/// The option that gives a label: `--label prod`.
+pub(super) fn label_option(label: &str) -> String {
+    let separator = if label.starts_with('-') { '=' } else { ' ' };
+    format!("--label{separator}{}", word(label, hint_shell))
+}
+
+/// `-c prod`, as typed in a hint.
+pub(super) fn connection_flag(connection: &Connection) -> String {
+    connection_option(connection.label.as_str())
+}
+
+/// Text as one word of a command line. Most text has a spelling that every shell reads alike; the
+/// rest is quoted for one shell.
+fn word(text: &str, shell: impl FnOnce() -> Shell) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
     }
-    format!("\"{}\"", escape(name))
+    if !text.contains(|c| is_control(c) || is_special_in_quotes(c)) {
+        return format!("\"{text}\"");
+    }
+    let quoted = shell().word(text);
+    quoted.unwrap_or_else(|| "NAME".into())
+}
+
+/// What some shell does not read as itself between double quotes. PowerShell takes typographic
+/// quotes for quotes.
+fn is_special_in_quotes(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '$' | '`' | '\\' | '!' | '%' | '^' | '\u{201c}' | '\u{201d}' | '\u{201e}'
+    )
+}
+
+/// The shell that runs this program. Looked up only for the rare name that needs it.
+fn hint_shell() -> Shell {
+    static SHELL: OnceLock<Shell> = OnceLock::new();
+    *SHELL.get_or_init(|| shell_among(&ancestors(), &Environment::process()))
 }
 
 /// `2026-12-07 16:20 CET`
@@ -172,11 +218,6 @@ pub(super) fn verify_ssl(tls: &Tls) -> String {
         Tls::Unverified => "false".into(),
         Tls::Ca(path) => path.display().to_string(),
     }
-}
-
-/// `-c prod`, as typed in a hint.
-pub(super) fn connection_flag(connection: &Connection) -> String {
-    format!("-c {}", shell_quoted(connection.label.as_str()))
 }
 
 /// Rows in columns as wide as their widest cell. The last column is not padded.
@@ -288,7 +329,28 @@ mod tests {
     fn names_in_hints_can_be_pasted() {
         assert_eq!(shell_quoted("prod"), "prod");
         assert_eq!(shell_quoted("My Portal"), "\"My Portal\"");
-        assert_eq!(shell_quoted("a\"b"), "'a\"b'");
-        assert_eq!(shell_quoted("-x"), "\"-x\"");
+        assert_eq!(shell_quoted("it's (2)"), "\"it's (2)\"");
+        assert_eq!(shell_quoted("-x"), "-c=-x");
+        assert_eq!(connection_option("-x y"), "-c=\"-x y\"");
+        assert_eq!(connection_option("prod"), "-c prod");
+    }
+
+    #[test]
+    fn a_name_that_shells_read_differently_is_quoted_for_one_shell() {
+        let name = "\\'; touch x; #$(y)\u{201d}";
+        for (shell, quoted) in [
+            (Shell::Bash, "'\\'\\''; touch x; #$(y)\u{201d}'"),
+            (Shell::Fish, "'\\\\\\'; touch x; #$(y)\u{201d}'"),
+            (Shell::Powershell, "'\\''; touch x; #$(y)\u{201d}'"),
+            (Shell::Nu, "r#'\\'; touch x; #$(y)\u{201d}'#"),
+            (Shell::Cmd, "NAME"),
+        ] {
+            assert_eq!(word(name, || shell), quoted, "{shell:?}");
+        }
+        assert_eq!(
+            word("a\u{2019}$", || Shell::Powershell),
+            "'a\u{2019}\u{2019}$'"
+        );
+        assert_eq!(word("$a'#", || Shell::Nu), "r##'$a'#'##");
     }
 }

@@ -3,9 +3,9 @@
 
 use std::io;
 
-use super::format::shell_quoted;
+use super::format::{connection_option, shell_quoted};
 use super::shared::duration::words;
-use crate::connection::RedirectUri;
+use crate::connection::{fold, RedirectUri};
 use crate::env;
 use crate::error::{
     Error, FileAction, KeychainReason, ProxyDemand, Refusal, SignInNeeded, TlsFailure,
@@ -21,7 +21,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Listen { source, .. } => Some(listen(source, "NAME")),
         Error::Random | Error::Corrupt { .. } | Error::Invalid { .. } => None,
         Error::SignInNeeded { connection, why } => Some(sign_in(connection, why)),
-        Error::NoConnection { wanted, known } => Some(no_connection(wanted.as_ref(), known)),
+        Error::NoConnection { wanted, known, .. } => Some(no_connection(wanted.as_deref(), known)),
         Error::NameTaken { label } => Some(format!(
             "choose another label, or update it: age-oauth connections edit {}",
             shell_quoted(label)
@@ -107,7 +107,7 @@ pub(super) fn listen(source: &io::Error, name: &str) -> String {
 }
 
 fn login(label: &str) -> String {
-    format!("age-oauth login -c {}", shell_quoted(label))
+    format!("age-oauth login {}", connection_option(label))
 }
 
 fn sign_in(label: &str, why: &SignInNeeded) -> String {
@@ -131,7 +131,12 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
     }
 }
 
-fn no_connection(wanted: Option<&String>, known: &[String]) -> String {
+fn no_connection(wanted: Option<&str>, known: &[String]) -> String {
+    let is_wanted = |label: &String| wanted.is_some_and(|wanted| fold(wanted) == fold(label));
+    if known.iter().any(is_wanted) {
+        return "the connection exists, but the index of labels lacks it: age-oauth doctor --fix"
+            .into();
+    }
     match (wanted, known.is_empty()) {
         (_, true) => "age-oauth connections add".into(),
         (Some(_), false) => "age-oauth connections list".into(),
@@ -144,10 +149,31 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason)
         KeychainReason::Missing => Some(match label {
             None => "on a machine without a keychain, use the vault (an encrypted file): --keychain vault".into(),
             Some(label) => format!(
-                "on a machine where the keychain works, move the secrets to the vault, which works everywhere: age-oauth connections edit {} --keychain vault",
-                shell_quoted(label)
+                "on a machine where the keychain works, move the secrets to the vault, which works everywhere: {}",
+                move_to_vault(Some(label))
             ),
         }),
+        KeychainReason::NoCollection => Some(format!(
+            "create a keyring and make it the default, in Passwords and Keys (GNOME), KWalletManager (KDE) or KeePassXC; or use the vault (an encrypted file): {}",
+            move_to_vault(label)
+        )),
+        KeychainReason::Denied => Some(format!(
+            "a sandbox such as snap, Flatpak or AppArmor denies it; allow it there (for a snap: its interface password-manager-service), or use the vault (an encrypted file): {}",
+            move_to_vault(label)
+        )),
+        KeychainReason::NoKey => Some(format!(
+            "a key is 32 random bytes (openssl rand -hex 32); put it in a file that only you can read (chmod 600), or unset {} so that age-oauth makes a key file",
+            vault_variables()
+        )),
+        KeychainReason::WrongKey => Some(format!(
+            "provide the key that sealed it in one of these places; if that key is lost: {}",
+            new_vault(label)
+        )),
+        KeychainReason::UnsafeKey => Some(
+            "make the file yours alone (chmod 600 FILE, chown); if others may have read it, change the key then: age-oauth vault rekey --forget-old"
+                .into(),
+        ),
+        KeychainReason::Damaged => Some(format!("restore it from a backup; if there is none: {}", new_vault(label))),
         KeychainReason::Locked if cfg!(target_os = "macos") => {
             Some("unlock the keychain, then try again: security unlock-keychain".into())
         }
@@ -165,6 +191,35 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason)
             label.map(|label| write_again(label, item))
         }
     }
+}
+
+/// How to use the vault in place of the system's keychain; without a connection, for a new one.
+fn move_to_vault(label: Option<&str>) -> String {
+    match label {
+        None => "--keychain vault".into(),
+        Some(label) => format!(
+            "age-oauth connections edit {} --keychain vault",
+            shell_quoted(label)
+        ),
+    }
+}
+
+/// The variables that name a key of the vault.
+fn vault_variables() -> String {
+    [
+        env::AGE_OAUTH_VAULT_KEY,
+        env::AGE_OAUTH_VAULT_KEY_FILE,
+        env::AGE_OAUTH_VAULT_PASSPHRASE,
+    ]
+    .join(", ")
+}
+
+/// How to start with a new vault. It holds nothing, so every secret is stored again.
+fn new_vault(label: Option<&str>) -> String {
+    let login = label.map_or_else(|| "age-oauth login".to_owned(), login);
+    format!(
+        "move the file `vault` out of the store (age-oauth connections info shows the folder), store client secrets again (age-oauth connections edit NAME --client-secret-stdin), and sign in again: {login}"
+    )
 }
 
 /// `AGE_OAUTH_KEYCHAIN_TIMEOUT=60s`: the wait that is the default where a prompt can be shown.

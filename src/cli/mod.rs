@@ -18,6 +18,7 @@ mod prompt;
 mod shared;
 mod shell;
 mod system;
+mod terminal;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -40,7 +41,8 @@ use exit_code::ExitCode;
 use failure::{Failure, Outcome};
 
 use crate::connection::{Connection, ConnectionId, Tls};
-use crate::context::{Context, Deadline};
+use crate::context::{Context, Deadline, Environment};
+use crate::duration::parse_duration;
 use crate::env;
 use crate::event::{Event, Notice};
 use crate::keychain::Keychains;
@@ -131,6 +133,22 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     failure.exit_code()
 }
 
+/// Checks the variables that decide what every command does: a value that cannot be used is an error
+/// and never ignored. Those that hold secrets are checked where they are used.
+fn check_variables(environment: &Environment) -> Outcome {
+    for name in [env::AGE_OAUTH_CONNECTION, env::AGE_OAUTH_KEYCHAIN] {
+        environment.text(name)?;
+    }
+    for name in [env::AGE_OAUTH_HOME, env::AGE_OAUTH_LOG] {
+        environment.absolute_path(name)?;
+    }
+    const TIMEOUT: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
+    if let Some(text) = environment.text(TIMEOUT)? {
+        parse_duration(&text).map_err(|why| Failure::usage(format!("{TIMEOUT}: {why}")))?;
+    }
+    Ok(())
+}
+
 /// What every command works with: the system, the console, the log, and the global options.
 struct CommandContext {
     system: System,
@@ -168,6 +186,7 @@ impl CommandContext {
             environment,
             observer: console.observer(),
         };
+        system.ask.limit(context.deadline);
         let selector = global
             .connection
             .clone()
@@ -192,7 +211,8 @@ impl CommandContext {
     }
 
     fn run(mut self, cli: Cli) -> ExitCode {
-        let outcome = match cli.command {
+        let checked = check_variables(&self.context.environment);
+        let outcome = checked.and_then(|()| match cli.command {
             None => commands::overview(&mut self),
             Some(Command::Connections(command)) => commands::connections(&mut self, command),
             Some(Command::Login(args)) => commands::login(&mut self, &args),
@@ -210,7 +230,7 @@ impl CommandContext {
             Some(Command::Man(args)) => commands::man(&mut self, &args, Cli::command()),
             Some(Command::Status(args)) => commands::status(&mut self, &args),
             Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
-        };
+        });
         let outcome = outcome.and_then(|()| Ok(self.system.out.flush()?));
         match outcome {
             Ok(()) => ExitCode::Done,

@@ -1,26 +1,31 @@
 //! Questions on a real terminal, by `dialoguer`. They are printed to stderr; stdout is for answers.
 
 use std::io;
-use std::sync::Once;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use console::Term;
 use dialoguer::theme::ColorfulTheme;
 use dialoguer::{Confirm, Input, Password, Select};
 
-use super::browser;
 use super::system::{Ask, AskError, Check};
+use super::terminal;
+use crate::context::Deadline;
 use crate::secret::Secret;
 use crate::text::without_paste_marks;
 
 /// Asks on the terminal.
 pub(super) struct Dialog {
     term: Term,
+    deadline: Deadline,
 }
 
 impl Dialog {
     pub(super) fn new() -> Self {
         Self {
             term: Term::stderr(),
+            deadline: Deadline::never(),
         }
     }
 
@@ -29,68 +34,42 @@ impl Dialog {
             .write_line(&format!("  {reason}"))
             .map_err(AskError::Io)
     }
-}
 
-fn theme() -> ColorfulTheme {
-    restore_terminal_on_ctrl_c();
-    ColorfulTheme::default()
-}
-
-/// Makes Ctrl-C show the cursor, which a menu hides, switch the echo on, which a secret switches
-/// off, and end the program with 130. The handler needs a thread, so it is set at the first
-/// question only.
-fn restore_terminal_on_ctrl_c() {
-    static SET: Once = Once::new();
-    SET.call_once(|| {
-        let modes = Modes::now();
-        // Without a handler, Ctrl-C still ends the program, but may leave the cursor hidden.
-        let _ = ctrlc::set_handler(move || {
-            modes.restore();
-            browser::remove_pages();
-            let term = Term::stderr();
-            let _ = term.show_cursor();
-            let _ = term.write_line("");
-            std::process::exit(130);
-        });
-    });
-}
-
-/// The modes of the terminal, such as the echo.
-#[cfg(unix)]
-struct Modes(Option<rustix::termios::Termios>);
-
-#[cfg(unix)]
-impl Modes {
-    fn now() -> Self {
-        Self(rustix::termios::tcgetattr(io::stdin()).ok())
-    }
-
-    fn restore(&self) {
-        use rustix::termios::{tcsetattr, OptionalActions};
-        if let Some(modes) = &self.0 {
-            // If the terminal was closed, there is nothing to restore.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+    /// Asks once. The terminal cannot be read with a time limit, so a thread reads it. When the
+    /// time is up, the thread is left alone, and the process exits without it.
+    fn ask<T: Send + 'static>(
+        &self,
+        hidden: Option<&str>,
+        read: impl FnOnce(&Term) -> dialoguer::Result<T> + Send + 'static,
+    ) -> Result<T, AskError> {
+        let _asking = terminal::ask(hidden);
+        let (sender, answer) = mpsc::channel();
+        let term = self.term.clone();
+        thread::Builder::new()
+            .name("question".into())
+            // An error of sending means that the time is up.
+            .spawn(move || drop(sender.send(read(&term))))
+            .map_err(AskError::Io)?;
+        match answer.recv_timeout(self.deadline.bound(Duration::MAX)) {
+            Ok(answer) => answer.map_err(failed),
+            Err(RecvTimeoutError::Timeout) => {
+                terminal::restore();
+                Err(AskError::TimedOut)
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(AskError::Io(io::ErrorKind::UnexpectedEof.into()))
+            }
         }
     }
 }
 
-/// On Windows, reading a secret does not change the modes.
-#[cfg(not(unix))]
-struct Modes;
-
-#[cfg(not(unix))]
-impl Modes {
-    fn now() -> Self {
-        Self
+impl Ask for Dialog {
+    fn limit(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
     }
 
-    #[allow(clippy::unused_self)] // As on Unix.
-    fn restore(&self) {}
-}
-
-impl Ask for Dialog {
     fn expect_interruption(&mut self) {
-        restore_terminal_on_ctrl_c();
+        drop(terminal::ask(None));
     }
 
     fn text(
@@ -99,16 +78,19 @@ impl Ask for Dialog {
         default: Option<&str>,
         check: Check<'_>,
     ) -> Result<String, AskError> {
-        let theme = theme();
         loop {
-            let mut input = Input::<String>::with_theme(&theme)
-                .with_prompt(question)
-                .allow_empty(true)
-                .report(true);
-            if let Some(default) = default {
-                input = input.default(default.to_owned());
-            }
-            let answer = input.interact_text_on(&self.term).map_err(failed)?;
+            let (question, default) = (question.to_owned(), default.map(str::to_owned));
+            let answer = self.ask(None, move |term| {
+                let theme = ColorfulTheme::default();
+                let mut input = Input::<String>::with_theme(&theme)
+                    .with_prompt(question)
+                    .allow_empty(true)
+                    .report(true);
+                if let Some(default) = default {
+                    input = input.default(default);
+                }
+                input.interact_text_on(term)
+            })?;
             let answer = without_paste_marks(answer.trim());
             match check(answer.trim()) {
                 Ok(()) => return Ok(answer.trim().to_owned()),
@@ -118,15 +100,16 @@ impl Ask for Dialog {
     }
 
     fn secret(&mut self, question: &str, check: Check<'_>) -> Result<Secret, AskError> {
-        let theme = theme();
         loop {
-            let answer = Password::with_theme(&theme)
-                .with_prompt(question)
-                .allow_empty_password(true)
-                .report(false)
-                .interact_on(&self.term)
-                .map(|answer| Secret::new(without_paste_marks(&answer)))
-                .map_err(failed)?;
+            let text = question.to_owned();
+            let answer = self.ask(Some(question), move |term| {
+                Password::with_theme(&ColorfulTheme::default())
+                    .with_prompt(text)
+                    .allow_empty_password(true)
+                    .report(false)
+                    .interact_on(term)
+                    .map(|answer| Secret::new(without_paste_marks(&answer)))
+            })?;
             match check(answer.expose()) {
                 Ok(()) => return Ok(answer),
                 Err(reason) => self.print_reason(&reason)?,
@@ -140,20 +123,24 @@ impl Ask for Dialog {
         choices: &[String],
         default: usize,
     ) -> Result<usize, AskError> {
-        Select::with_theme(&theme())
-            .with_prompt(question)
-            .items(choices)
-            .default(default)
-            .interact_on(&self.term)
-            .map_err(failed)
+        let (question, choices) = (question.to_owned(), choices.to_owned());
+        self.ask(None, move |term| {
+            Select::with_theme(&ColorfulTheme::default())
+                .with_prompt(question)
+                .items(&choices)
+                .default(default)
+                .interact_on(term)
+        })
     }
 
     fn confirm(&mut self, question: &str, default: bool) -> Result<bool, AskError> {
-        Confirm::with_theme(&theme())
-            .with_prompt(question)
-            .default(default)
-            .interact_on(&self.term)
-            .map_err(failed)
+        let question = question.to_owned();
+        self.ask(None, move |term| {
+            Confirm::with_theme(&ColorfulTheme::default())
+                .with_prompt(question)
+                .default(default)
+                .interact_on(term)
+        })
     }
 }
 

@@ -174,6 +174,23 @@ impl Shell {
         }
     }
 
+    /// The text as one word of a command line; `None` if the shell cannot carry it.
+    #[must_use]
+    pub(crate) fn word(self, text: &str) -> Option<String> {
+        match self {
+            Self::Bash | Self::Zsh | Self::Sh => Some(format!("'{}'", text.replace('\'', "'\\''"))),
+            Self::Fish => Some(format!(
+                "'{}'",
+                text.replace('\\', "\\\\").replace('\'', "\\'")
+            )),
+            Self::Powershell => Some(powershell_word(text)),
+            Self::Nu => Some(nu_word(text)),
+            Self::Xonsh => Some(format!("'{}'", python(text))),
+            // Where cmd evaluates the line decides about `%` and `!`, see `cmd_cannot_carry`.
+            Self::Cmd | Self::Dotenv | Self::Json | Self::Github => None,
+        }
+    }
+
     /// How the statements reach the shell.
     #[must_use]
     pub(crate) fn delivery(self) -> Delivery {
@@ -282,6 +299,28 @@ fn powershell(value: &str) -> String {
     }
     let units: Vec<_> = value.encode_utf16().map(|unit| unit.to_string()).collect();
     format!("-join [char[]]({})", units.join(","))
+}
+
+/// A quote ends the word unless it is doubled, typographic ones too.
+fn powershell_word(text: &str) -> String {
+    let mut quoted = String::from("'");
+    for c in text.chars() {
+        if matches!(c, '\'' | '\u{2018}'..='\u{201b}') {
+            quoted.push(c);
+        }
+        quoted.push(c);
+    }
+    quoted.push('\'');
+    quoted
+}
+
+/// A raw string with more marks than the text has in a row after a quote.
+fn nu_word(text: &str) -> String {
+    let mut marks = String::from("#");
+    while text.contains(&format!("'{marks}")) {
+        marks.push('#');
+    }
+    format!("r{marks}'{text}'{marks}")
 }
 
 /// The inside of a Python string literal, in printable ASCII: whatever the encoding of the pipe,

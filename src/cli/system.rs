@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::browser::{self, Opened};
 use super::launch::{launch, Launch};
 use super::prompt::Dialog;
-use crate::context::{Clock, Environment};
+use crate::context::{Clock, Deadline, Environment};
 use crate::env;
 use crate::keychain::SecretStore;
 #[cfg(unix)]
@@ -106,6 +106,8 @@ pub enum AskError {
     Interrupted,
     /// The terminal failed.
     Io(io::Error),
+    /// The time of the whole command ended before the answer.
+    TimedOut,
 }
 
 /// Accepts an answer, or returns the reason why the question is asked again.
@@ -113,6 +115,8 @@ pub type Check<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;
 
 /// Asks a person. Only called if standard input is a terminal and `--no-input` is absent.
 pub trait Ask {
+    /// No question waits beyond the end of the whole command.
+    fn limit(&mut self, _deadline: Deadline) {}
     /// Prepares for Ctrl-C before a long wait.
     fn expect_interruption(&mut self) {}
     /// Asks for a line of text, again with the reason until `check` accepts it.
@@ -289,7 +293,7 @@ fn logon_groups() -> String {
 
 /// Names of the ancestor processes, nearest first, up to six: `make`, `sudo` or Python may be
 /// between the shell and this program.
-fn ancestors() -> Vec<String> {
+pub(super) fn ancestors() -> Vec<String> {
     use sysinfo::{get_current_pid, ProcessRefreshKind, ProcessesToUpdate, System};
     const GENERATIONS: usize = 6;
     let mut names = Vec::new();

@@ -51,8 +51,15 @@ impl fmt::Display for Error {
             }
             Self::NoConnection {
                 wanted: Some(wanted),
+                variable,
                 ..
-            } => write!(f, "no connection `{wanted}`"),
+            } => {
+                write!(f, "no connection `{wanted}`")?;
+                match variable {
+                    Some(name) => write!(f, ", which {name} names"),
+                    None => Ok(()),
+                }
+            }
             Self::NoConnection { wanted: None, .. } => f.write_str("no connection chosen"),
             Self::NameTaken { label } => write!(f, "a connection `{label}` already exists"),
             Self::Ambiguous {
@@ -165,6 +172,16 @@ impl fmt::Display for KeychainError {
             KeychainReason::Ambiguous => {
                 write!(f, "{name} has several items of one name: {detail}")
             }
+            KeychainReason::Denied => write!(f, "access to {name} is denied: {detail}"),
+            KeychainReason::NoCollection => {
+                write!(f, "{name} has no default collection: {detail}")
+            }
+            KeychainReason::NoKey => write!(f, "{name} has no usable key: {detail}"),
+            KeychainReason::WrongKey => {
+                write!(f, "no key that is present opens the {name}: {detail}")
+            }
+            KeychainReason::UnsafeKey => write!(f, "{name} needs a private key file: {detail}"),
+            KeychainReason::Damaged => write!(f, "{name} is damaged: {detail}"),
         }
     }
 }

@@ -66,6 +66,8 @@ pub enum Error {
         wanted: Option<String>,
         /// Labels that exist (a few of them).
         known: Vec<String>,
+        /// The environment variable that holds the name; `None` if it was named otherwise.
+        variable: Option<&'static str>,
     },
     /// Another connection has this label.
     NameTaken {
@@ -209,6 +211,18 @@ enum_with_words! {
         Mismatch = "mismatch",
         /// Several items have one name: writing the item again removes the others.
         Ambiguous = "ambiguous",
+        /// This program may not talk to the keychain: its sandbox or a policy denies it.
+        Denied = "denied",
+        /// The keychain has no default collection, in which new items are stored: create one.
+        NoCollection = "no_collection",
+        /// A key of the vault was named, but is missing, or is not a key: provide it.
+        NoKey = "no_key",
+        /// No key that is present opens the vault: provide the one that sealed it.
+        WrongKey = "wrong_key",
+        /// Other users could read or change the key of the vault: restrict its file.
+        UnsafeKey = "unsafe_key",
+        /// The vault itself is damaged: restore it, or start a new one.
+        Damaged = "damaged",
     }
 }
 

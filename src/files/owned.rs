@@ -1,6 +1,6 @@
 //! The program's own files: read without following links, and replaced as a whole.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -15,12 +15,23 @@ use crate::error::{Error, FileAction, Result};
 /// The file's content, or `None` where there is no file. A link, anything that is not a regular
 /// file, and more than `max` bytes are errors.
 pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
+    let file = open(path)?;
+    file.map(|file| read_open(file, path, max)).transpose()
+}
+
+/// The file, opened for reading, or `None` where there is none. A link, and anything that is not a
+/// regular file, are errors.
+pub(crate) fn open(path: &Path) -> Result<Option<File>> {
     let opened = retry_on_sharing_violation(|| open_regular(OpenOptions::new().read(true), path));
-    let file = match opened {
-        Ok(file) => file,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(Error::file(FileAction::Read, path)(why)),
-    };
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(Error::file(FileAction::Read, path)(why)),
+    }
+}
+
+/// The content of an open file, of at most `max` bytes. `path` names it in errors.
+pub(crate) fn read_open(file: File, path: &Path, max: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(max + 1)
         .read_to_end(&mut bytes)
@@ -31,7 +42,7 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
             why: format!("it is larger than {max} bytes"),
         });
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Replaces the file as a whole, with mode 0600. If it fails, the old content stays.

@@ -18,7 +18,7 @@ pub use crate::item_kind::ItemKind;
 pub use item::{Item, SERVICE};
 #[cfg(any(test, feature = "testing"))]
 pub use memory::{Call, MemoryStore};
-pub use vault::{OldKey, VaultKey};
+pub use vault::{KeyPlace, OldKey, VaultKey};
 
 use crate::connection::KeychainKind;
 use crate::context::Context;
@@ -90,7 +90,8 @@ impl Keychains {
         let timeout = timeout::call_timeout(interactive, context);
         let os = Arc::new(os::OsStore::new(os::KeychainOptions {
             interactive,
-            timeout,
+            // Never used where the setting cannot be read, see `WithTimeout`.
+            timeout: timeout.clone().unwrap_or_default(),
             dbus_address: context.environment.var(env::DBUS_SESSION_BUS_ADDRESS),
         }));
         Self(Source::Real {
@@ -150,6 +151,17 @@ pub fn check_writable(keychain: &dyn SecretStore, owner: &str) -> Result<(), Key
         KeychainReason::Refused,
         "it did not return what was stored",
     ))
+}
+
+impl Keychains {
+    /// All places whose key opens the vault, in the order in which they are tried; none where there
+    /// is no vault.
+    pub fn vault_key_places(&self) -> Result<Vec<KeyPlace>, KeychainError> {
+        match &self.0 {
+            Source::Real { vault, .. } => vault.key_places(),
+            Source::Fixed(_) => Ok(Vec::new()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Keychains {

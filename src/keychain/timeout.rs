@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::{Item, SecretStore};
 use crate::context::Context;
 use crate::crash;
+use crate::duration::parse_duration;
 use crate::env;
 use crate::error::{KeychainError, KeychainReason};
 use crate::event::{Event, Wait};
@@ -21,27 +22,36 @@ use crate::secret::Secret;
 
 /// The time limit of one call: `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether the keychain can show
 /// a prompt.
-pub(super) fn call_timeout(interactive: bool, context: &Context) -> Duration {
+///
+/// A value that is not a duration is an error of every call, because to ignore it would mean to wait
+/// for another time than the person chose.
+pub(super) fn call_timeout(interactive: bool, context: &Context) -> Result<Duration, String> {
     let default = if interactive {
         KEYCHAIN_TIMEOUT_INTERACTIVE
     } else {
         KEYCHAIN_TIMEOUT
     };
-    let setting = context.environment.var(env::AGE_OAUTH_KEYCHAIN_TIMEOUT);
-    setting
-        .and_then(|text| parse_duration(&text))
-        .unwrap_or(default)
+    const NAME: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
+    match context.environment.text(NAME) {
+        Ok(None) => Ok(default),
+        Ok(Some(text)) => parse_duration(&text).map_err(|why| format!("{NAME}: {why}")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A keychain whose calls have a time limit.
 pub(super) struct WithTimeout {
     inner: Arc<dyn SecretStore>,
-    timeout: Duration,
+    timeout: Result<Duration, String>,
     context: Context,
 }
 
 impl WithTimeout {
-    pub(super) fn new(inner: Arc<dyn SecretStore>, timeout: Duration, context: &Context) -> Self {
+    pub(super) fn new(
+        inner: Arc<dyn SecretStore>,
+        timeout: Result<Duration, String>,
+        context: &Context,
+    ) -> Self {
         Self {
             inner,
             timeout,
@@ -53,7 +63,10 @@ impl WithTimeout {
         &self,
         call: impl FnOnce(&dyn SecretStore) -> Result<T, KeychainError> + Send + 'static,
     ) -> Result<T, KeychainError> {
-        let timeout = self.context.deadline.bound(self.timeout);
+        let timeout = match &self.timeout {
+            Ok(timeout) => self.context.deadline.bound(*timeout),
+            Err(why) => return Err(self.error(KeychainReason::Refused, why.clone())),
+        };
         let (sender, answer) = mpsc::channel();
         let inner = Arc::clone(&self.inner);
         let started = thread::Builder::new()
@@ -100,21 +113,6 @@ impl WithTimeout {
 
     fn error(&self, reason: KeychainReason, detail: String) -> KeychainError {
         KeychainError::new(self.inner.name(), reason, detail)
-    }
-}
-
-/// `5`, `5s`, `500ms`, `1m`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    match text[digits..].trim() {
-        "" | "s" => Some(Duration::from_secs(number)),
-        "ms" => Some(Duration::from_millis(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        _ => None,
     }
 }
 
@@ -214,7 +212,10 @@ mod tests {
         let waker = Arc::clone(&release);
         let context = Context {
             // The longest possible timeout does no harm.
-            environment: Environment::of([("AGE_OAUTH_KEYCHAIN_TIMEOUT", format!("{}", u64::MAX))]),
+            environment: Environment::of([(
+                "AGE_OAUTH_KEYCHAIN_TIMEOUT",
+                format!("{}s", u64::MAX),
+            )]),
             observer: Observer::new(move |event| {
                 if matches!(event, Event::Waiting(Wait::Keychain)) {
                     *waker.0.lock().unwrap() = true;
@@ -274,7 +275,11 @@ mod tests {
         assert!(!keychain.delete(&item).unwrap());
         assert!(keychain.all(&item).unwrap().is_empty());
         // An error of `retitle` passes through as well.
-        let untitled = WithTimeout::new(Arc::new(Untitled(memory)), ANNOUNCE_WAIT_AFTER, &context);
+        let untitled = WithTimeout::new(
+            Arc::new(Untitled(memory)),
+            Ok(ANNOUNCE_WAIT_AFTER),
+            &context,
+        );
         assert!(untitled.retitle(&item).is_err());
     }
 
@@ -307,20 +312,17 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_are_parsed_with_and_without_a_unit() {
-        for (text, expected) in [
-            ("5", Some(5000)),
-            ("5s", Some(5000)),
-            ("500ms", Some(500)),
-            ("2m", Some(120_000)),
-            ("soon", None),
-            ("", None),
-        ] {
-            assert_eq!(
-                parse_duration(text),
-                expected.map(Duration::from_millis),
-                "{text}"
+    fn a_setting_that_is_not_a_duration_is_an_error_of_every_call() {
+        for (value, why) in [("60", "60m"), ("soon", "not a duration")] {
+            let context = context(value);
+            let memory = Arc::new(MemoryStore::new());
+            let keychain = WithTimeout::new(memory, call_timeout(true, &context), &context);
+            let error = keychain.accounts().unwrap_err();
+            assert!(
+                error.detail.contains("AGE_OAUTH_KEYCHAIN_TIMEOUT"),
+                "{error}"
             );
+            assert!(error.detail.contains(why), "{error}");
         }
     }
 }

@@ -9,6 +9,18 @@ use crate::error::{Error, Result};
 /// How many labels an error lists.
 const MAX_CANDIDATES: usize = 10;
 
+/// Names the variable in the error, because the command line does not show it.
+fn by_variable(error: Error) -> Error {
+    match error {
+        Error::NoConnection { wanted, known, .. } => Error::NoConnection {
+            wanted,
+            known,
+            variable: Some(env::AGE_OAUTH_CONNECTION),
+        },
+        error => error,
+    }
+}
+
 impl ConnectionStore {
     /// Finds one connection.
     ///
@@ -33,8 +45,8 @@ impl ConnectionStore {
         if let Some(selector) = selector {
             return self.find(selector);
         }
-        if let Some(name) = environment.var(env::AGE_OAUTH_CONNECTION) {
-            return self.find(&Selector::Name(name));
+        if let Some(name) = environment.text(env::AGE_OAUTH_CONNECTION)? {
+            return self.find(&Selector::Name(name)).map_err(by_variable);
         }
         // A default that was removed counts as no default.
         if let Some(id) = self.default_id()? {
@@ -140,6 +152,7 @@ impl ConnectionStore {
         Error::NoConnection {
             wanted: wanted.map(str::to_owned),
             known: labels(&listing),
+            variable: None,
         }
     }
 

@@ -89,7 +89,7 @@ impl ConnectionStore {
     /// The user's own store: `AGE_OAUTH_HOME`, else `age_oauth` in the platform's configuration
     /// folder. Touches no file.
     pub fn open_default(environment: &Environment) -> Result<Self> {
-        if let Some(root) = environment.path(env::AGE_OAUTH_HOME) {
+        if let Some(root) = environment.absolute_path(env::AGE_OAUTH_HOME)? {
             let root = std::path::absolute(&root).map_err(Error::file(FileAction::Locate, root))?;
             return Ok(Self { root, custom: true });
         }

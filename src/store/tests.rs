@@ -254,7 +254,7 @@ fn errors_about_the_choice_list_a_few_labels() {
     let (_folder, store) = store();
     assert!(matches!(
         store.choose(None, &nowhere()),
-        Err(Error::NoConnection { wanted: None, known }) if known.is_empty()
+        Err(Error::NoConnection { wanted: None, known, .. }) if known.is_empty()
     ));
     for number in 0..12 {
         added(&store, &format!("label {number:02}"));

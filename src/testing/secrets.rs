@@ -310,7 +310,7 @@ fn check_contents(contents: &formats::Contents) {
 fn check_vault_error(error: KeychainError) {
     assert!(matches!(
         error.reason,
-        KeychainReason::Lost | KeychainReason::Refused
+        KeychainReason::Damaged | KeychainReason::Refused
     ));
     assert!(!error.detail.contains(CANARY));
     check_error(error.into());

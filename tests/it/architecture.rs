@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A module may import modules of lower layers, and no module of its own layer.
 const LAYERS: [&[&str]; 15] = [
-    &["env", "policy", "secret", "util"],
+    &["duration", "env", "policy", "secret", "util"],
     &["crash", "item_kind"],
     &["error"],
     &["connection"],

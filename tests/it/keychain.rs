@@ -238,12 +238,72 @@ fn a_deleted_collection_is_reported_and_not_replaced_by_another() {
     let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("gone")).unwrap();
     session.delete_collection();
-    assert_eq!(stored(&*keychain, &tokens()), None);
-    assert!(!keychain.delete(&tokens()).unwrap());
-    let error = keychain.set(&tokens(), &secret("new")).unwrap_err();
-    assert_eq!(error.reason, KeychainReason::Missing, "{error}");
     // Another collection (`session` is always there) would lose it at the next logout.
-    assert_eq!(stored(&*keychain, &tokens()), None);
+    for error in [
+        keychain.get(&tokens()).unwrap_err(),
+        keychain.set(&tokens(), &secret("new")).unwrap_err(),
+        keychain.get(&tokens()).unwrap_err(),
+    ] {
+        assert_eq!(error.reason, KeychainReason::NoCollection, "{error}");
+    }
+    assert!(!keychain.delete(&tokens()).unwrap());
+}
+
+#[test]
+fn without_a_default_collection_the_hint_says_what_makes_one() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    let (portal, home) = home_in(&session);
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    session.delete_collection();
+    let error = home.run(["token", "--json"]).done().code(5).error_json();
+    let error = &error["error"];
+    assert_eq!(error["reason"], "no_collection");
+    let hint = error["hint"].as_str().unwrap();
+    assert!(hint.contains("make it the default"), "{hint}");
+    assert!(
+        hint.ends_with("connections edit prod --keychain vault"),
+        "{hint}"
+    );
+    let refused = add_new(&home, &[]);
+    assert!(refused.contains("no default collection"), "{refused}");
+    assert!(refused.contains("--keychain vault"), "{refused}");
+    assert!(!refused.contains("edit"), "{refused}");
+    home.run(["connections", "show", "x"]).done().code(4);
+}
+
+#[test]
+fn a_bus_that_denies_access_is_named_without_the_command_line_that_it_quotes() {
+    let session = SecretService::denying();
+    let (_portal, home) = home_in(&session);
+    let denied = add_new(&home, &["--client-secret", "quoted-by-the-bus-1"]);
+    assert!(
+        denied.contains("org.freedesktop.DBus.Error.AccessDenied"),
+        "{denied}"
+    );
+    assert!(denied.contains("snap"), "{denied}");
+    for text in ["quoted", "comm=", "edit", "Rejected"] {
+        assert!(!denied.contains(text), "{text}: {denied}");
+    }
+    let error = keychain_in(&session, false).get(&tokens()).unwrap_err();
+    assert_eq!(error.reason, KeychainReason::Denied, "{error}");
+}
+
+/// What `connections add` prints when the keychain refuses.
+fn add_new(home: &Home, flags: &[&str]) -> String {
+    let words = [
+        "connections",
+        "add",
+        "--no-check",
+        "--label=x",
+        "--portal=https://h/p",
+        "--client-id=c",
+    ];
+    let outcome = home.run([&words[..], flags].concat()).done().code(5);
+    // The warning about the option names the option.
+    let lines = outcome.stderr.lines();
+    let lines: Vec<_> = lines.filter(|line| !line.starts_with("warning:")).collect();
+    lines.join("\n")
 }
 
 #[test]

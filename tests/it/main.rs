@@ -25,6 +25,8 @@ mod event_log;
 mod exec;
 #[cfg(unix)]
 mod guided;
+mod hidden_answers;
+mod hints;
 #[cfg(target_os = "linux")]
 mod hostile_files;
 #[cfg(unix)]
@@ -60,6 +62,7 @@ mod sign_in;
 mod signing_in;
 mod status;
 mod tls;
+mod variables;
 mod vault;
 mod web_server;
 #[cfg(target_os = "linux")]

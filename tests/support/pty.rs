@@ -123,6 +123,37 @@ impl Terminal {
         self
     }
 
+    /// Waits until the terminal reads whole lines and shows them, or does not show them.
+    #[track_caller]
+    pub fn echo(&mut self, shown: bool) -> &mut Self {
+        let end = Instant::now() + TIMEOUT;
+        let wanted =
+            |flags: libc::tcflag_t| flags & libc::ICANON != 0 && (flags & libc::ECHO != 0) == shown;
+        while !self
+            .master
+            .get_termios()
+            .is_some_and(|modes| wanted(modes.local_flags.bits()))
+        {
+            assert!(
+                Instant::now() < end,
+                "echo is not {shown}:\n{}",
+                self.screen()
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+        self
+    }
+
+    /// Sends this signal (`TERM`) to the program.
+    pub fn signal(&mut self, name: &str) -> &mut Self {
+        let id = self.child.process_id().expect("a process").to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-s", name, &id])
+            .status();
+        assert!(sent.expect("kill").success());
+        self
+    }
+
     /// Types text and Enter.
     pub fn line(&mut self, text: &str) -> &mut Self {
         self.send(&format!("{text}\r"))

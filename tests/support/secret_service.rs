@@ -81,6 +81,7 @@ pub struct SecretService {
     bus: Daemon,
     provider: Provider,
     daemon: Option<Daemon>,
+    owner: Option<zbus::blocking::Connection>,
 }
 
 /// A process that is killed when this is dropped.
@@ -115,6 +116,20 @@ impl SecretService {
 
     /// A session with a bus alone.
     pub fn without_provider() -> Self {
+        Self::with_bus("")
+    }
+
+    /// A session whose bus lets nobody talk to a provider, as a sandbox does.
+    pub fn denying() -> Self {
+        let mut service = Self::with_bus("<deny send_destination=\"org.freedesktop.secrets\"/>");
+        // The rule applies only while a program has the name.
+        let owner = service.connect();
+        owner.request_name("org.freedesktop.secrets").unwrap();
+        service.owner = Some(owner);
+        service
+    }
+
+    fn with_bus(rule: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("age-oauth-session")
             .tempdir()
@@ -123,13 +138,14 @@ impl SecretService {
             let path = folder.path().join(name);
             DirBuilder::new().mode(0o700).create(path).unwrap();
         }
-        let (bus, address) = start_bus(&folder);
+        let (bus, address) = start_bus(&folder, rule);
         Self {
             folder,
             address,
             bus,
             provider: Provider::GnomeKeyring,
             daemon: None,
+            owner: None,
         }
     }
 
@@ -357,10 +373,16 @@ fn attributes(account: &str) -> HashMap<&str, &str> {
     HashMap::from([("service", "age-oauth"), ("username", account)])
 }
 
-fn start_bus(folder: &tempfile::TempDir) -> (Daemon, String) {
+fn start_bus(folder: &tempfile::TempDir, rule: &str) -> (Daemon, String) {
     let configuration = folder.path().join("bus.conf");
     let path = folder.path().display().to_string();
-    std::fs::write(&configuration, BUS_CONFIGURATION.replace("FOLDER", &path)).unwrap();
+    std::fs::write(
+        &configuration,
+        BUS_CONFIGURATION
+            .replace("FOLDER", &path)
+            .replace("</policy>", &format!("{rule}</policy>")),
+    )
+    .unwrap();
     let mut bus = Daemon(
         Command::new("dbus-daemon")
             .args(["--nofork", "--print-address=1"])

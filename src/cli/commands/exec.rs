@@ -28,7 +28,7 @@ pub(in crate::cli) struct ExecArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        value_parser = humantime::parse_duration,
+        value_parser = crate::duration::parse_duration,
         help = min_ttl_help(ENVIRONMENT_MIN_TTL)
     )]
     min_ttl: Option<Duration>,

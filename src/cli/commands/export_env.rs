@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::format::escape;
 use crate::cli::shared::current_shell::current_shell;
 use crate::cli::shared::duration::min_ttl_help;
 use crate::cli::shared::help::{examples, with_default};
@@ -31,7 +32,7 @@ pub(in crate::cli) struct ExportEnvArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        value_parser = humantime::parse_duration,
+        value_parser = crate::duration::parse_duration,
         help = min_ttl_help(ENVIRONMENT_MIN_TTL)
     )]
     min_ttl: Option<Duration>,
@@ -179,8 +180,14 @@ fn deliver(
 }
 
 fn print(ctx: &mut CommandContext, shell: Shell, text: &str) -> Outcome {
-    ctx.system.out.write_all(text.as_bytes())?;
-    if let (true, Some(line)) = (ctx.system.terminal.stdout, shell.loading_line()) {
+    if !ctx.system.terminal.stdout {
+        return Ok(ctx.system.out.write_all(text.as_bytes())?);
+    }
+    // A person only looks at it here, so that what would control the terminal is made visible.
+    for line in text.lines() {
+        ctx.answer(&escape(line))?;
+    }
+    if let Some(line) = shell.loading_line() {
         ctx.console.info(&format!("To load it: {line}"));
     }
     Ok(())

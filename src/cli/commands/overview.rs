@@ -2,7 +2,7 @@
 //! what to run next.
 
 use crate::cli::failure::Outcome;
-use crate::cli::format::shell_quoted;
+use crate::cli::format::connection_flag;
 use crate::cli::shared::connection_table::rows;
 use crate::cli::shared::current_shell::current_shell;
 use crate::cli::CommandContext;
@@ -46,8 +46,7 @@ fn next(ctx: &CommandContext, listing: &Listing) -> String {
                 .is_none_or(|end| end <= now)
     });
     if let Some(connection) = needs_sign_in {
-        let label = shell_quoted(connection.label.as_str());
-        return format!("Next: age-oauth login -c {label}");
+        return format!("Next: age-oauth login {}", connection_flag(connection));
     }
     let load = current_shell(&ctx.system).loading_line();
     let load = load.unwrap_or("age-oauth export-env");

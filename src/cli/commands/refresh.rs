@@ -41,13 +41,13 @@ pub(in crate::cli) struct RefreshArgs {
     #[arg(long, conflicts_with_all = ["connection", "connection_id"])]
     all: bool,
     /// If an extension is due, wait this long for tokens in use to expire (45m)
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse_duration, conflicts_with = "now")]
     wait: Option<Duration>,
     /// Extend the sign-in at once, which ends every token printed before
     #[arg(long)]
     now: bool,
     /// Extend sign-ins older than this (7d) [default: past half of their life]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "now")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse_duration, conflicts_with = "now")]
     older_than: Option<Duration>,
     /// Print one JSON object for each connection
     #[arg(long)]
@@ -275,6 +275,7 @@ fn all(
         return Err(Error::NoConnection {
             wanted: None,
             known: Vec::new(),
+            variable: None,
         }
         .into());
     }

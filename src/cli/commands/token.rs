@@ -28,7 +28,7 @@ pub(in crate::cli) struct TokenArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        value_parser = humantime::parse_duration,
+        value_parser = crate::duration::parse_duration,
         help = min_ttl_help(TokenRequest::default().min_ttl)
     )]
     min_ttl: Option<Duration>,

@@ -11,7 +11,7 @@ use crate::cli::CommandContext;
 use crate::env;
 use crate::error::{Error, FileAction};
 use crate::keychain::{OldKey, VaultKey};
-use crate::policy::command_line::MIN_PASSPHRASE_CHARACTERS;
+use crate::policy::MIN_PASSPHRASE_CHARACTERS;
 use crate::secret::Secret;
 
 /// Change the key of the vault
@@ -50,10 +50,10 @@ struct NewKeyArgs {
     #[arg(
         long,
         value_name = "NAME",
-        help = format!("The key in this variable: 32 bytes in base64 (see {})", env::AGE_OAUTH_VAULT_KEY)
+        help = format!("The key in this variable: 32 bytes in hexadecimal or base64 (see {})", env::AGE_OAUTH_VAULT_KEY)
     )]
     key_variable: Option<String>,
-    /// The key on standard input: 32 bytes in base64
+    /// The key on standard input: 32 bytes in hexadecimal or base64
     #[arg(long)]
     key_stdin: bool,
     /// A passphrase, asked for on a terminal, else read from standard input
@@ -91,7 +91,7 @@ fn setting(key: &VaultKey) -> Option<String> {
             env::AGE_OAUTH_VAULT_KEY_FILE,
             escape(&path.display().to_string())
         ),
-        VaultKey::Base64(_) => env::AGE_OAUTH_VAULT_KEY.to_owned(),
+        VaultKey::Text(_) => env::AGE_OAUTH_VAULT_KEY.to_owned(),
         VaultKey::Passphrase(_) => env::AGE_OAUTH_VAULT_PASSPHRASE.to_owned(),
         VaultKey::KeyFile => return None,
     })
@@ -110,13 +110,13 @@ fn new_key(ctx: &mut CommandContext, args: &NewKeyArgs) -> Result<VaultKey, Fail
         let key = ctx.context.environment.var(name).ok_or_else(|| {
             Failure::usage_hint(
                 format!("the environment variable {name} is not set"),
-                "set it to 32 bytes in base64, and export it",
+                "set it to 32 random bytes (openssl rand -hex 32), and export it",
             )
         })?;
-        return Ok(VaultKey::Base64(Secret::new(key)));
+        return Ok(VaultKey::Text(Secret::new(key)));
     }
     if args.key_stdin {
-        return Ok(VaultKey::Base64(read(ctx)?));
+        return Ok(VaultKey::Text(read(ctx)?));
     }
     if args.passphrase {
         return passphrase(ctx).map(VaultKey::Passphrase);

@@ -163,10 +163,11 @@ pub(in crate::cli) fn secret(
         })?;
         return Ok(GivenSecret::Text(text));
     }
-    match ctx.context.environment.var(env::AGE_OAUTH_CLIENT_SECRET) {
-        Some(text) => Ok(GivenSecret::Text(Secret::new(text))),
-        None => Ok(GivenSecret::Nothing),
-    }
+    let secret = ctx
+        .context
+        .environment
+        .secret(env::AGE_OAUTH_CLIENT_SECRET)?;
+    Ok(secret.map_or(GivenSecret::Nothing, GivenSecret::Text))
 }
 
 /// Opens the path without checking its type, because a shell's process substitution is a pipe.
@@ -206,11 +207,9 @@ pub(in crate::cli) fn usable_keychain(
     let probe = Item::new("probe", "probe", ItemKind::Probe);
     let answer = ctx.keychains(store).of(kind).get(&probe);
     match answer {
-        Err(error) if error.reason == KeychainReason::Missing => {
-            let Some(alternative) = kind.alternative() else {
-                return Ok(kind);
-            };
-            if asked.is_none() && ctx.can_ask() {
+        Err(error) if is_unavailable(error.reason) => {
+            let alternative = kind.alternative();
+            if let (None, Some(alternative), true) = (asked, alternative, ctx.can_ask()) {
                 ctx.console.warn(&error.to_string());
                 let question = "Store secrets in an encrypted file (the vault) instead?";
                 if ctx.system.ask.confirm(question, true)? {
@@ -224,10 +223,29 @@ pub(in crate::cli) fn usable_keychain(
     }
 }
 
+/// Whether nothing can be stored in the keychain until a person sets it up, whatever is tried.
+fn is_unavailable(reason: KeychainReason) -> bool {
+    match reason {
+        KeychainReason::Missing
+        | KeychainReason::NoCollection
+        | KeychainReason::Denied
+        | KeychainReason::NoKey
+        | KeychainReason::WrongKey
+        | KeychainReason::UnsafeKey
+        | KeychainReason::Damaged => true,
+        KeychainReason::Locked
+        | KeychainReason::Refused
+        | KeychainReason::Timeout
+        | KeychainReason::Lost
+        | KeychainReason::Mismatch
+        | KeychainReason::Ambiguous => false,
+    }
+}
+
 /// The keychain that `AGE_OAUTH_KEYCHAIN` names, else the system's.
 pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
     environment
-        .var(env::AGE_OAUTH_KEYCHAIN)
+        .text(env::AGE_OAUTH_KEYCHAIN)?
         .map_or(Ok(KeychainKind::default()), |kind| kind.parse())
 }
 

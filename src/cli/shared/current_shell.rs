@@ -2,15 +2,20 @@
 
 use crate::cli::shell::Shell;
 use crate::cli::system::System;
+use crate::context::Environment;
 use crate::env;
 
 /// The nearest shell among the parent processes, else the one that `SHELL` names, else the
 /// platform's own.
 pub(in crate::cli) fn current_shell(system: &System) -> Shell {
-    let parents = (system.ancestors)();
+    shell_among(&(system.ancestors)(), &system.environment)
+}
+
+/// The same, for these parent processes, nearest first.
+pub(in crate::cli) fn shell_among(parents: &[String], environment: &Environment) -> Shell {
     let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
     let by_variable = || {
-        let name = system.environment.var(env::SHELL)?;
+        let name = environment.var(env::SHELL)?;
         Shell::of_program(&name)
     };
     by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {

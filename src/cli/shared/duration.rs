@@ -46,7 +46,7 @@ mod tests {
         ] {
             let duration = Duration::from_secs(seconds);
             assert_eq!(words(duration), text);
-            assert_eq!(humantime::parse_duration(text).unwrap(), duration);
+            assert_eq!(crate::duration::parse_duration(text).unwrap(), duration);
         }
     }
 }

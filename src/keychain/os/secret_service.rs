@@ -21,7 +21,7 @@ use std::task::Poll;
 
 use keyring::api::{CredentialApi, CredentialStoreApi};
 use keyring::{Credential, CredentialStore, Entry, Error, Result};
-use secret_service::{EncryptionType, Error as ServiceError, Item, SecretService};
+use secret_service::{Collection, EncryptionType, Error as ServiceError, Item, SecretService};
 use zbus::address::transport::{Transport, UnixSocket};
 use zbus::connection::Builder;
 use zbus::{Address, Connection};
@@ -288,13 +288,30 @@ impl Credentials {
             self.unlock(session, &locked)?;
         }
         match (&*unlocked, &*locked) {
-            ([], []) => Ok(None),
+            ([], []) => {
+                // Without a default collection, the items are lost together with it, and cannot be
+                // stored again.
+                self.default_collection(session)?;
+                Ok(None)
+            }
             ([only], []) | ([], [only]) => session.wait(only.get_secret()).map(Some),
             (unlocked, locked) => Err(StoreError {
                 reason: KeychainReason::Ambiguous,
                 detail: format!("{} items of one name", unlocked.len() + locked.len()),
             }),
         }
+    }
+
+    #[allow(clippy::unused_self)] // Called beside the other steps of reading and writing.
+    fn default_collection<'a>(&self, session: &'a Session) -> ServiceResult<Collection<'a>> {
+        let found = wait(
+            &session.connection,
+            session.service.get_default_collection(),
+        );
+        found.map_err(|error| match error {
+            ServiceError::NoResult => no_default_collection(),
+            other => other.into(),
+        })
     }
 
     fn write(&self, session: &Session, secret: &[u8]) -> ServiceResult<()> {
@@ -314,14 +331,7 @@ impl Credentials {
         }
         // Never another collection: the one named `session` is lost at the end of the desktop
         // session.
-        let collection = wait(
-            &session.connection,
-            session.service.get_default_collection(),
-        )
-        .map_err(|error| match error {
-            ServiceError::NoResult => no_default_collection(),
-            other => other.into(),
-        })?;
+        let collection = self.default_collection(session)?;
         if session.wait(collection.is_locked())? {
             if !self.sessions.options.interactive {
                 return Err(locked());
@@ -342,8 +352,8 @@ impl Credentials {
 
 fn no_default_collection() -> StoreError {
     StoreError {
-        reason: KeychainReason::Missing,
-        detail: "it has no default collection; create one in its own program".into(),
+        reason: KeychainReason::NoCollection,
+        detail: "items can neither be stored nor found".into(),
     }
 }
 

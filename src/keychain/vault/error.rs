@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Result, NAME};
 use crate::error::{Error, KeychainError, KeychainReason};
+use crate::policy::MIN_PASSPHRASE_CHARACTERS;
 
 pub(super) fn refused(detail: impl Into<String>) -> KeychainError {
     KeychainError::new(NAME, KeychainReason::Refused, detail)
@@ -15,16 +16,53 @@ pub(super) fn missing(detail: impl Into<String>) -> KeychainError {
 
 /// The content is lost: the file was changed, cut short, or is not a vault.
 pub(super) fn damaged() -> KeychainError {
-    KeychainError::new(NAME, KeychainReason::Lost, "the file is damaged")
+    KeychainError::new(
+        NAME,
+        KeychainReason::Damaged,
+        "it was changed or cut short, or it is another file",
+    )
 }
 
 /// `source` is the variable or the file that should hold a key.
 pub(super) fn bad_key(source: &str) -> KeychainError {
-    refused(format!("`{source}` does not hold 32 bytes in base64"))
+    no_key(format!(
+        "`{source}` does not hold a key, which is 32 random bytes as 64 hexadecimal digits or in base64"
+    ))
 }
 
 pub(super) fn no_key_file(path: &Path) -> KeychainError {
-    missing(format!("the key file `{}` does not exist", path.display()))
+    no_key(format!("the key file `{}` does not exist", path.display()))
+}
+
+pub(super) fn weak_passphrase() -> KeychainError {
+    no_key(format!(
+        "a passphrase must have at least {MIN_PASSPHRASE_CHARACTERS} characters"
+    ))
+}
+
+pub(super) fn unsafe_key(path: &Path, why: &str) -> KeychainError {
+    let detail = format!("`{}` is not used: {why}", path.display());
+    KeychainError::new(NAME, KeychainReason::UnsafeKey, detail)
+}
+
+/// `tried`: every place of a key, and what came of it.
+pub(super) fn wrong_key(id: &str, passphrase: bool, tried: &[String]) -> KeychainError {
+    let by = if passphrase {
+        "a passphrase".to_owned()
+    } else {
+        format!("the key {id}")
+    };
+    let detail = format!("it is sealed with {by}; tried: {}", tried.join("; "));
+    KeychainError::new(NAME, KeychainReason::WrongKey, detail)
+}
+
+fn no_key(detail: String) -> KeychainError {
+    KeychainError::new(NAME, KeychainReason::NoKey, detail)
+}
+
+/// A variable of a key that cannot be used.
+pub(super) fn from_environment<T>(outcome: crate::error::Result<T>) -> Result<T> {
+    outcome.map_err(|error| no_key(error.to_string()))
 }
 
 pub(super) fn crypto_failed() -> KeychainError {

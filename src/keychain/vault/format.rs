@@ -66,7 +66,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         let later = || refused("it was written by a later version of age-oauth");
         // The version is compared before the length, because a later version may have another
         // header.
@@ -95,6 +95,11 @@ impl Header {
             return Err(later());
         }
         Ok(header)
+    }
+
+    /// Whether the key is derived from a passphrase.
+    pub(super) fn needs_passphrase(&self) -> bool {
+        self.kdf == KDF_ARGON2ID
     }
 
     fn bytes(&self) -> Vec<u8> {

@@ -4,7 +4,8 @@ use zeroize::Zeroizing;
 
 use super::error::damaged;
 use super::format::{key_id, seal, Entry, Header, OpenVault, KDF_NONE, KDF_SALT_LEN, SALT_LEN};
-use super::keys::{decode, encode, Key, MasterKey, KEY_LEN};
+use super::key_file::{decode, encode};
+use super::keys::{Key, MasterKey, KEY_LEN};
 use super::Result;
 use crate::secret::Secret;
 

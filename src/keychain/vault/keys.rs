@@ -1,19 +1,16 @@
-//! Where the vault's key comes from, and what a key file looks like.
+//! Where the vault's key comes from.
 
 use std::path::{Path, PathBuf};
 
-use base64::engine::general_purpose::STANDARD;
-use base64::Engine;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::error::{bad_key, crypto_failed, from_files, no_key_file};
+use super::error::{crypto_failed, from_environment, no_key_file, weak_passphrase};
+use super::key_file::{decode_text, keys_in, keys_in_named};
 use super::Result;
 use crate::context::Environment;
 use crate::env;
-use crate::error::{Error, FileAction};
-use crate::files;
-use crate::policy::MAX_VAULT_KEY_FILE_BYTES;
+use crate::policy::MIN_PASSPHRASE_CHARACTERS;
 use crate::secret::Secret;
 
 /// The length of a key, in bytes.
@@ -28,6 +25,24 @@ pub(super) enum MasterKey {
     Raw(Key),
     /// The vault key is derived from this.
     Passphrase(Secret),
+}
+
+impl MasterKey {
+    /// A passphrase that can be guessed from a copy of the vault.
+    pub(super) fn is_weak(&self) -> bool {
+        match self {
+            Self::Raw(_) => false,
+            Self::Passphrase(text) => text.expose().chars().count() < MIN_PASSPHRASE_CHARACTERS,
+        }
+    }
+
+    /// The same, unless it is too weak to seal a vault with.
+    pub(super) fn strong(self) -> Result<Self> {
+        if self.is_weak() {
+            return Err(weak_passphrase());
+        }
+        Ok(self)
+    }
 }
 
 /// Where a master key may come from.
@@ -59,27 +74,65 @@ impl KeySource {
     /// The keys of this source; none where it is not set.
     pub(super) fn keys(self, environment: &Environment, key_file: &Path) -> Result<Vec<MasterKey>> {
         let keys = match self {
-            Self::Variable => match environment.var(env::AGE_OAUTH_VAULT_KEY) {
-                Some(text) => vec![decode_text(&Secret::new(text), env::AGE_OAUTH_VAULT_KEY)?],
+            Self::Variable => match variable(environment, env::AGE_OAUTH_VAULT_KEY)? {
+                Some(text) => vec![decode_text(&text, env::AGE_OAUTH_VAULT_KEY)?],
                 None => Vec::new(),
             },
-            Self::Credential => match environment.path(env::CREDENTIALS_DIRECTORY) {
-                Some(folder) => keys_in_named(&folder.join("age-oauth.key"))?.unwrap_or_default(),
+            Self::Credential => match self.file(environment, key_file)? {
+                Some(path) => keys_in_named(&path, environment)?.unwrap_or_default(),
                 None => Vec::new(),
             },
-            Self::NamedFile => match environment.path(env::AGE_OAUTH_VAULT_KEY_FILE) {
-                Some(path) => keys_in_named(&path)?.ok_or_else(|| no_key_file(&path))?,
+            Self::NamedFile => match self.file(environment, key_file)? {
+                Some(path) => {
+                    keys_in_named(&path, environment)?.ok_or_else(|| no_key_file(&path))?
+                }
                 None => Vec::new(),
             },
             Self::Passphrase => {
-                let text = environment.var(env::AGE_OAUTH_VAULT_PASSPHRASE);
-                let passphrase = text.map(Secret::new).map(MasterKey::Passphrase);
-                return Ok(passphrase.into_iter().collect());
+                let text = variable(environment, env::AGE_OAUTH_VAULT_PASSPHRASE)?;
+                return Ok(text.map(MasterKey::Passphrase).into_iter().collect());
             }
-            Self::KeyFile => keys_in(key_file)?.unwrap_or_default(),
+            Self::KeyFile => keys_in(key_file, environment)?.unwrap_or_default(),
         };
         Ok(keys.into_iter().map(MasterKey::Raw).collect())
     }
+
+    /// The file of this source, where it is one.
+    pub(super) fn file(
+        self,
+        environment: &Environment,
+        key_file: &Path,
+    ) -> Result<Option<PathBuf>> {
+        let path = match self {
+            Self::Variable | Self::Passphrase => return Ok(None),
+            Self::Credential => environment
+                .path(env::CREDENTIALS_DIRECTORY)
+                .map(|folder| folder.join("age-oauth.key")),
+            Self::NamedFile => {
+                from_environment(environment.absolute_path(env::AGE_OAUTH_VAULT_KEY_FILE))?
+            }
+            Self::KeyFile => Some(key_file.to_owned()),
+        };
+        Ok(path)
+    }
+
+    /// What it is, for people.
+    pub(super) fn place(self, environment: &Environment, key_file: &Path) -> String {
+        let file = self.file(environment, key_file).unwrap_or_default();
+        match (self, file) {
+            (Self::Variable, _) => env::AGE_OAUTH_VAULT_KEY.to_owned(),
+            (Self::Passphrase, _) => env::AGE_OAUTH_VAULT_PASSPHRASE.to_owned(),
+            (Self::NamedFile, None) => env::AGE_OAUTH_VAULT_KEY_FILE.to_owned(),
+            (Self::Credential, None) => format!("${}/age-oauth.key", env::CREDENTIALS_DIRECTORY),
+            (Self::KeyFile | Self::Credential | Self::NamedFile, path) => {
+                path.unwrap_or_default().display().to_string()
+            }
+        }
+    }
+}
+
+fn variable(environment: &Environment, name: &'static str) -> Result<Option<Secret>> {
+    from_environment(environment.secret(name))
 }
 
 /// Random bytes from the operating system.
@@ -110,80 +163,4 @@ pub(super) fn key_file_path(root: &Path, custom_root: bool) -> PathBuf {
         dirs::data_local_dir().map(|data| data.join("age_oauth"))
     };
     home.unwrap_or_else(|| root.to_owned()).join(FILE)
-}
-
-/// The keys in the program's own key file. Usually one; more while other vaults, or a change of the
-/// key that was interrupted, still need an old one.
-pub(super) fn keys_in(path: &Path) -> Result<Option<Vec<Key>>> {
-    let bytes = from_files(files::read(path, MAX_VAULT_KEY_FILE_BYTES))?;
-    let Some(bytes) = bytes.map(Zeroizing::new) else {
-        return Ok(None);
-    };
-    match decode(&bytes) {
-        Some(keys) => Ok(Some(keys)),
-        None => Err(bad_key(&path.display().to_string())),
-    }
-}
-
-/// The keys in a file that a person named. Links are followed there, because containers mount their
-/// secrets behind links.
-fn keys_in_named(path: &Path) -> Result<Option<Vec<Key>>> {
-    match path.canonicalize() {
-        Ok(real) => keys_in(&real),
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(why) => from_files(Err(Error::file(FileAction::Read, path)(why))),
-    }
-}
-
-/// The first key in a file that a person named; a new one where the file does not exist.
-pub(super) fn named_key(path: &Path) -> Result<Key> {
-    let first = |keys: Option<Vec<Key>>| keys.and_then(|keys| keys.into_iter().next());
-    if let Some(key) = first(keys_in_named(path)?) {
-        return Ok(key);
-    }
-    let key = random_key()?;
-    if from_files(files::create_new(path, &encode(&[&key])))? {
-        return Ok(key);
-    }
-    // Another process created the file since it was read.
-    first(keys_in_named(path)?).ok_or_else(|| bad_key(&path.display().to_string()))
-}
-
-/// The keys in a file's content: 32 raw bytes, or lines of base64 with 32 bytes each.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<Key>> {
-    if let Ok(raw) = <[u8; KEY_LEN]>::try_from(bytes) {
-        return Some(vec![Zeroizing::new(raw)]);
-    }
-    let text = Secret::from_file(bytes.to_vec())?;
-    let lines = text.expose().lines().map(str::trim);
-    let keys: Option<Vec<Key>> = lines
-        .filter(|line| !line.is_empty())
-        .map(decode_line)
-        .collect();
-    keys.filter(|keys| !keys.is_empty())
-}
-
-fn decode_line(line: &str) -> Option<Key> {
-    let raw = Zeroizing::new(STANDARD.decode(line).ok()?);
-    let key = <[u8; KEY_LEN]>::try_from(raw.as_slice()).ok()?;
-    Some(Zeroizing::new(key))
-}
-
-/// `source` names the text in an error.
-pub(super) fn decode_text(text: &Secret, source: &str) -> Result<Key> {
-    decode_line(text.expose().trim()).ok_or_else(|| bad_key(source))
-}
-
-/// A key file's content: one line of base64 per key.
-pub(super) fn encode(keys: &[&Key]) -> Zeroizing<Vec<u8>> {
-    const LINE: usize = KEY_LEN.div_ceil(3) * 4 + 1;
-    // With the full capacity from the start, the buffer never moves and leaves no copy of a key
-    // behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(keys.len() * LINE));
-    for key in keys {
-        let line = Zeroizing::new(STANDARD.encode(***key));
-        text.extend_from_slice(line.as_bytes());
-        text.push(b'\n');
-    }
-    text
 }

@@ -8,7 +8,9 @@ mod error;
 mod format;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod formats;
+mod key_file;
 mod keys;
+mod opening;
 mod rekey;
 #[cfg(test)]
 mod tests;
@@ -22,11 +24,11 @@ use crate::error::KeychainError;
 use crate::files::{self, Lock};
 use crate::policy::{MAX_VAULT_BYTES, VAULT_LOCK_TIMEOUT};
 use crate::secret::Secret;
-use crate::util::hex;
-use error::{from_files, refused};
+use error::from_files;
 use format::{Entries, Entry, Header, OpenVault};
-use keys::{key_file_path, Key, KeySource, MasterKey};
+use keys::{key_file_path, KeySource, MasterKey};
 
+pub use opening::KeyPlace;
 pub use rekey::{OldKey, VaultKey};
 
 const NAME: &str = KeychainKind::Vault.display_name();
@@ -67,28 +69,9 @@ impl Vault {
         OpenVault::open(&bytes, |header| self.find_key(header)).map(Some)
     }
 
-    /// The key that opens the vault with this header, from any source.
-    fn find_key(&self, header: &Header) -> Result<Key> {
-        let mut failure = None;
-        for source in KeySource::ORDER {
-            // A source that cannot be read must not keep another one from opening the vault. Its
-            // error is the likely cause if none does.
-            let masters = self.keys_from(source).unwrap_or_else(|error| {
-                failure.get_or_insert(error);
-                Vec::new()
-            });
-            for master in masters {
-                if let Some(key) = header.derive(&master)? {
-                    return Ok(key);
-                }
-            }
-        }
-        Err(failure.unwrap_or_else(|| {
-            let id = hex(&header.key_id);
-            refused(format!(
-                "none of the available keys opens it; it was sealed with the key {id}"
-            ))
-        }))
+    fn read_header(&self) -> Result<Option<Header>> {
+        let bytes = from_files(files::read(&self.path(), MAX_VAULT_BYTES))?;
+        bytes.map(|bytes| Header::parse(&bytes)).transpose()
     }
 
     /// Changes the entries under the lock. The file is written only if `change` returns `true`
@@ -128,7 +111,7 @@ impl Vault {
             // Here an unusable source is an error: the vault must not be sealed with another key
             // than the person meant.
             if let Some(master) = self.keys_from(source)?.into_iter().next() {
-                return OpenVault::new(&master);
+                return OpenVault::new(&master.strong()?);
             }
         }
         OpenVault::new(&MasterKey::Raw(self.create_key_file()?))

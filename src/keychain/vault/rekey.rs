@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::error::{bad_key, from_files, missing};
-use super::keys::{decode_text, encode, keys_in, named_key, random_key, Key, MasterKey};
+use super::key_file::{decode_text, encode, keys_in, named_key};
+use super::keys::{random_key, Key, MasterKey};
 use super::{Result, Vault};
+use crate::context::Environment;
 use crate::event::{Event, Notice};
 use crate::files::{self, Lock};
 use crate::policy::VAULT_LOCK_TIMEOUT;
@@ -19,8 +21,8 @@ pub enum VaultKey {
     /// The first key in a file that a person named, as in `AGE_OAUTH_VAULT_KEY_FILE`; a new random
     /// one where the file does not exist.
     NamedFile(PathBuf),
-    /// 32 bytes in base64, as in `AGE_OAUTH_VAULT_KEY`.
-    Base64(Secret),
+    /// 32 bytes as 64 hexadecimal digits or in base64, as in `AGE_OAUTH_VAULT_KEY`.
+    Text(Secret),
     /// A passphrase, as in `AGE_OAUTH_VAULT_PASSPHRASE`.
     Passphrase(Secret),
 }
@@ -48,8 +50,8 @@ impl Vault {
         // lost.
         let changes_key_file = matches!(to, VaultKey::KeyFile) || old == OldKey::Forget;
         let _keys = changes_key_file.then(|| self.lock_key_file()).transpose()?;
-        let mut keys = keys_in(&self.key_file)?.unwrap_or_default();
-        vault.set_key(&to.master_key()?)?;
+        let mut keys = keys_in(&self.key_file, &self.context.environment)?.unwrap_or_default();
+        vault.set_key(&to.master_key(&self.context.environment)?.strong()?)?;
         // 1. The new key is written beside the old ones, before anything is sealed with it.
         if matches!(to, VaultKey::KeyFile) {
             keys.insert(0, vault.key.clone());
@@ -84,7 +86,7 @@ impl Vault {
         }
         // Another store of the same user created it meanwhile: the vault's lock is one store's, the
         // key file may serve all.
-        let keys = keys_in(&self.key_file)?.unwrap_or_default();
+        let keys = keys_in(&self.key_file, &self.context.environment)?.unwrap_or_default();
         let first = keys.into_iter().next();
         first.ok_or_else(|| bad_key(&self.key_file.display().to_string()))
     }
@@ -123,11 +125,11 @@ impl Vault {
 }
 
 impl VaultKey {
-    fn master_key(&self) -> Result<MasterKey> {
+    fn master_key(&self, environment: &Environment) -> Result<MasterKey> {
         Ok(match self {
             Self::KeyFile => MasterKey::Raw(random_key()?),
-            Self::NamedFile(path) => MasterKey::Raw(named_key(path)?),
-            Self::Base64(text) => MasterKey::Raw(decode_text(text, "the new key")?),
+            Self::NamedFile(path) => MasterKey::Raw(named_key(path, environment)?),
+            Self::Text(text) => MasterKey::Raw(decode_text(text, "the new key")?),
             Self::Passphrase(text) => MasterKey::Passphrase(text.duplicate()),
         })
     }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 
 use super::format::{HEADER_LEN, VERSION};
-use super::keys::named_key;
+use super::key_file::named_key;
 use super::*;
 use crate::context::Environment;
 use crate::error::KeychainReason;
@@ -24,6 +24,12 @@ fn vault(root: &Path, variables: &[(&str, &str)]) -> Vault {
         ..Context::process()
     };
     Vault::new(root.join("store"), true, &context)
+}
+
+/// Writes a key file that only its owner can read.
+fn write_key(path: impl AsRef<Path>, text: &str) {
+    let _ = fs::remove_file(&path);
+    assert!(files::create_new(path.as_ref(), text.as_bytes()).unwrap());
 }
 
 fn item() -> Item {
@@ -77,7 +83,7 @@ fn every_key_that_is_present_is_tried() {
         "one",
     );
     let file = folder.path().join("key");
-    fs::write(&file, format!("{KEY}\n")).unwrap();
+    write_key(&file, &format!("{KEY}\n"));
     let path = file.to_str().unwrap();
     let by_file = [
         ("AGE_OAUTH_VAULT_KEY", OTHER),
@@ -157,7 +163,11 @@ fn a_named_key_file_that_cannot_be_read_is_an_error() {
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
     for path in [file.join("below"), folder.path().to_owned()] {
-        assert!(named_key(&path).is_err(), "{}", path.display());
+        assert!(
+            named_key(&path, &Environment::of([("", ""); 0])).is_err(),
+            "{}",
+            path.display()
+        );
     }
     assert_eq!(fs::read(&file).unwrap(), b"x");
 }
@@ -185,7 +195,7 @@ fn a_passphrase_opens_what_it_sealed() {
     let wrong = vault(folder.path(), &[("AGE_OAUTH_VAULT_PASSPHRASE", "wrong")]);
     assert_eq!(
         wrong.get(&item()).unwrap_err().reason,
-        KeychainReason::Refused
+        KeychainReason::WrongKey
     );
 }
 
@@ -199,10 +209,10 @@ fn a_wrong_key_and_a_damaged_file_are_distinguished_and_change_nothing() {
     let wrong = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", OTHER)]);
     assert_eq!(
         wrong.get(&item()).unwrap_err().reason,
-        KeychainReason::Refused
+        KeychainReason::WrongKey
     );
     let refused = wrong.set(&item(), &Secret::new("two".into())).unwrap_err();
-    assert_eq!(refused.reason, KeychainReason::Refused);
+    assert_eq!(refused.reason, KeychainReason::WrongKey);
     assert_eq!(fs::read(&path).unwrap(), good);
     for at in [0, HEADER_LEN - 1, HEADER_LEN, good.len() - 1] {
         let mut bad = good.clone();
@@ -210,7 +220,7 @@ fn a_wrong_key_and_a_damaged_file_are_distinguished_and_change_nothing() {
         fs::write(&path, &bad).unwrap();
         assert_eq!(
             right.get(&item()).unwrap_err().reason,
-            KeychainReason::Lost,
+            KeychainReason::Damaged,
             "{at}"
         );
         assert!(right.set(&item(), &Secret::new("two".into())).is_err());
@@ -220,7 +230,7 @@ fn a_wrong_key_and_a_damaged_file_are_distinguished_and_change_nothing() {
         fs::write(&path, &good[..length]).unwrap();
         assert_eq!(
             right.get(&item()).unwrap_err().reason,
-            KeychainReason::Lost,
+            KeychainReason::Damaged,
             "{length}"
         );
     }
@@ -246,7 +256,7 @@ fn a_later_version_is_distinguished_from_damage() {
     for damaged in [&*earlier, &good[..HEADER_LEN - 1]] {
         fs::write(&path, damaged).unwrap();
         let error = vault.get(&item()).unwrap_err();
-        assert_eq!(error.reason, KeychainReason::Lost, "{error}");
+        assert_eq!(error.reason, KeychainReason::Damaged, "{error}");
     }
 }
 
@@ -270,7 +280,7 @@ fn a_source_without_a_usable_key_does_no_harm_where_another_has_it() {
 fn a_named_key_file_may_be_behind_a_link_but_ours_may_not() {
     let folder = tempfile::tempdir().unwrap();
     let (real, link) = (folder.path().join("real"), folder.path().join("link"));
-    fs::write(&real, KEY).unwrap();
+    write_key(&real, KEY);
     std::os::unix::fs::symlink(&real, &link).unwrap();
     let by_link = [("AGE_OAUTH_VAULT_KEY_FILE", link.to_str().unwrap())];
     put(&vault(folder.path(), &by_link), "one");
@@ -379,7 +389,7 @@ fn a_vault_moves_between_all_kinds_of_keys() {
     let key_file = folder.path().join("store.key/vault.key");
     put(&vault(folder.path(), &by_file), "one");
 
-    let to_key = VaultKey::Base64(Secret::new(OTHER.into()));
+    let to_key = VaultKey::Text(Secret::new(OTHER.into()));
     vault(folder.path(), &by_file)
         .rekey(&to_key, OldKey::Forget)
         .unwrap();
@@ -406,7 +416,7 @@ fn an_interrupted_change_of_keys_leaves_a_key_that_opens() {
     let path = folder.path().join("store.key/vault.key");
     let old = fs::read_to_string(&path).unwrap();
     // What is there between the first step and the last: the new key before the old one.
-    fs::write(&path, format!("{KEY}\n{old}")).unwrap();
+    write_key(&path, &format!("{KEY}\n{old}"));
     assert_eq!(got(&vault(folder.path(), &[])).as_deref(), Some("one"));
     vault(folder.path(), &[])
         .rekey(&VaultKey::KeyFile, OldKey::Forget)
@@ -425,7 +435,7 @@ fn a_change_of_keys_needs_a_vault_and_a_key() {
     assert_eq!(error.reason, KeychainReason::Missing);
     assert!(!folder.path().join("store.key").exists());
     put(&vault(folder.path(), &[]), "one");
-    let bad = VaultKey::Base64(Secret::new("canary".into()));
+    let bad = VaultKey::Text(Secret::new("canary".into()));
     let error = vault(folder.path(), &[])
         .rekey(&bad, OldKey::Keep)
         .unwrap_err();
@@ -465,7 +475,7 @@ fn a_change_of_keys_leaves_the_vaults_that_share_the_key_file_open() {
     assert_eq!(got(&other).as_deref(), Some("other"));
     put(&other, "more");
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
-    let to_key = VaultKey::Base64(Secret::new(KEY.into()));
+    let to_key = VaultKey::Text(Secret::new(KEY.into()));
     one.rekey(&to_key, OldKey::Keep).unwrap();
     assert!(one.get(&item()).is_err());
     assert_eq!(got(&other).as_deref(), Some("more"));
@@ -529,10 +539,10 @@ fn a_vault_uses_the_key_of_a_named_file_or_creates_one_there() {
         let mode = fs::metadata(by_file("made")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
-    fs::write(by_file("there"), KEY).unwrap();
+    write_key(by_file("there"), KEY);
     rekey("there").unwrap();
     assert_eq!(with("there").as_deref(), Some("one"));
-    fs::write(by_file("bad"), "no key").unwrap();
+    write_key(by_file("bad"), "no key");
     let before = fs::read(folder.path().join("store/vault")).unwrap();
     for name in ["bad", "no/such/folder"] {
         rekey(name).unwrap_err();
@@ -574,4 +584,97 @@ fn concurrent_writers_lose_nothing() {
         }
     });
     assert_eq!(vault(folder.path(), &[]).accounts().unwrap().len(), 17);
+}
+
+#[test]
+fn a_passphrase_that_can_be_guessed_seals_nothing_and_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let weak = vault(folder.path(), &[("AGE_OAUTH_VAULT_PASSPHRASE", "x")]);
+    let error = weak.set(&item(), &Secret::new("one".into())).unwrap_err();
+    assert_eq!(error.reason, KeychainReason::NoKey, "{error}");
+    assert!(!folder.path().join("store/vault").exists());
+    put(&vault(folder.path(), &[]), "one");
+    let to = VaultKey::Passphrase(Secret::new("x".into()));
+    assert!(vault(folder.path(), &[]).rekey(&to, OldKey::Keep).is_err());
+    assert_eq!(got(&vault(folder.path(), &[])).as_deref(), Some("one"));
+}
+
+#[test]
+fn a_variable_of_a_key_that_is_empty_or_no_text_makes_no_key_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["AGE_OAUTH_VAULT_KEY", "AGE_OAUTH_VAULT_PASSPHRASE"] {
+        let empty = vault(folder.path(), &[(name, "")]);
+        let error = empty.set(&item(), &Secret::new("one".into())).unwrap_err();
+        assert_eq!(error.reason, KeychainReason::NoKey, "{error}");
+        assert!(error.detail.contains(name), "{error}");
+    }
+    let tilde = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY_FILE", "~/key")]);
+    let error = tilde.set(&item(), &Secret::new("one".into())).unwrap_err();
+    assert!(
+        error
+            .detail
+            .contains("AGE_OAUTH_VAULT_KEY_FILE: it begins with `~`"),
+        "{error}"
+    );
+    assert!(!folder.path().join("store/vault").exists());
+}
+
+#[test]
+fn an_error_names_the_five_places_of_a_key_and_what_came_of_each() {
+    let folder = tempfile::tempdir().unwrap();
+    put(
+        &vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]),
+        "one",
+    );
+    let error = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", OTHER)])
+        .get(&item())
+        .unwrap_err();
+    assert_eq!(error.reason, KeychainReason::WrongKey);
+    let own = folder.path().join("store.key").join("vault.key");
+    for text in [
+        "AGE_OAUTH_VAULT_KEY: does not open it",
+        "$CREDENTIALS_DIRECTORY/age-oauth.key: not set",
+        "AGE_OAUTH_VAULT_KEY_FILE: not set",
+        "AGE_OAUTH_VAULT_PASSPHRASE: not set",
+        &format!("{}: does not exist", own.display()),
+    ] {
+        assert!(error.detail.contains(text), "{text}: {error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn rule_25_a_key_file_that_others_may_read_is_refused_except_where_a_unit_is_the_boundary() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials");
+    fs::create_dir(&credentials).unwrap();
+    let file = credentials.join("age-oauth.key");
+    write_key(&file, KEY);
+    let (file, folder_name) = (file.to_str().unwrap(), credentials.to_str().unwrap());
+    let by_file = [("AGE_OAUTH_VAULT_KEY_FILE", file)];
+    put(&vault(folder.path(), &by_file), "one");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o666)).unwrap();
+    let error = vault(folder.path(), &by_file).get(&item()).unwrap_err();
+    assert_eq!(error.reason, KeychainReason::UnsafeKey, "{error}");
+    assert!(error.detail.contains("0666"), "{error}");
+    let by_unit = vault(folder.path(), &[("CREDENTIALS_DIRECTORY", folder_name)]);
+    assert_eq!(got(&by_unit).as_deref(), Some("one"));
+    let places = by_unit.key_places().unwrap();
+    assert_eq!(places.len(), 1);
+    assert_eq!(places[0].name, file);
+}
+
+#[test]
+fn every_place_whose_key_opens_the_vault_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(vault(folder.path(), &[]).key_places().unwrap().is_empty());
+    put(&vault(folder.path(), &[]), "one");
+    let own = folder.path().join("store.key/vault.key");
+    let key = fs::read_to_string(&own).unwrap();
+    let both = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", key.trim())]);
+    let places = both.key_places().unwrap();
+    let names: Vec<_> = places.iter().map(|place| place.name.as_str()).collect();
+    assert_eq!(names, ["AGE_OAUTH_VAULT_KEY", own.to_str().unwrap()]);
+    assert!(!places[0].is_own && places[1].is_own);
 }

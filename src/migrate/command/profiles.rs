@@ -6,7 +6,7 @@ use std::path::Path;
 use super::sign_in::SignInResult;
 use super::{row, ImportArgs, ImportRun};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::{escape, shell_quoted};
+use crate::cli::format::{escape, label_option};
 use crate::cli::json::{ImportAnswer, ImportOutcome};
 use crate::cli::shared::connection_fields;
 use crate::cli::CommandContext;
@@ -65,8 +65,8 @@ impl ImportRun<'_> {
             ProfilePlan::Done => return Ok(()),
             ProfilePlan::NoClientId => {
                 self.ctx.console.info(&format!(
-                    "Skipped the profile {name}, which has no client ID. Register an application at the portal, then run: age-oauth connections add --label {}",
-                    shell_quoted(&profile.name)
+                    "Skipped the profile {name}, which has no client ID. Register an application at the portal, then run: age-oauth connections add {}",
+                    label_option(&profile.name)
                 ));
                 let row = ImportAnswer::without_connection(&profile.name, ImportOutcome::Skipped);
                 self.rows.push(row);

@@ -120,7 +120,7 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
             "tokens",
             "are",
             !application && connection.status.signed_in_at.is_some(),
-            format!("age-oauth login -c {}", quoted_label(connection)),
+            format!("age-oauth login {}", connection_flag(connection)),
         ),
         // It exists only while the keychain itself is checked.
         ItemKind::Probe => return None,
@@ -176,7 +176,7 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
     let status = &connection.status;
     let now = doctor.context.now();
     let zone = &doctor.zone;
-    let login = format!("age-oauth login -c {}", quoted_label(connection));
+    let login = format!("age-oauth login {}", connection_flag(connection));
     let (Some(user), Some(end)) = (&status.username, status.refresh_expires_at) else {
         return Some(Finding::fail("sign-in", "there is no sign-in", login));
     };
@@ -194,7 +194,7 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         (true, _) => Finding::warn(
             "sign-in",
             message,
-            format!("age-oauth refresh -c {} --now", quoted_label(connection)),
+            format!("age-oauth refresh {} --now", connection_flag(connection)),
         ),
         (false, _) => Finding::ok("sign-in", message),
     })

@@ -7,6 +7,7 @@ use crate::cli::shared::connection_fields::default_keychain;
 use crate::connection::KeychainKind;
 use crate::env;
 use crate::error::{Error, KeychainError, KeychainReason};
+use crate::files;
 use crate::http;
 use crate::keychain::{check_writable, Item, ItemKind};
 use crate::store::{Listing, Plaintext, Selector};
@@ -196,6 +197,7 @@ pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Findi
                     format!("{name}: an item was written, read and deleted"),
                 ));
                 usable.push(kind);
+                findings.extend(vault_key(doctor, kind));
                 findings.extend(orphans(doctor, kind, listing));
             }
             Err(error) => {
@@ -212,6 +214,61 @@ pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Findi
         }
     }
     (findings, usable)
+}
+
+/// Says which key opens the vault and where it is. A second key makes the first one pointless.
+fn vault_key(doctor: &DoctorContext, kind: KeychainKind) -> Vec<Finding> {
+    if kind != KeychainKind::Vault {
+        return Vec::new();
+    }
+    let places = match doctor.keychains.vault_key_places() {
+        Ok(places) => places,
+        Err(error) => return vec![Finding::error("vault key", &error.into())],
+    };
+    let Some((first, others)) = places.split_first() else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    if places.iter().any(|place| place.is_weak) {
+        findings.push(Finding::warn(
+            "vault key",
+            "the passphrase of the vault is so short that it can be guessed from a copy of the vault",
+            "age-oauth vault rekey --passphrase",
+        ));
+    }
+    for path in places.iter().filter_map(|place| place.file.as_deref()) {
+        // On other systems, such a file does not open the vault.
+        if cfg!(windows) && files::world_accessible(path).is_ok_and(|open| !open.is_empty()) {
+            findings.push(Finding::fail(
+                "vault key",
+                format!("other users can read {}", path.display()),
+                "restrict the file to yourself, then: age-oauth vault rekey --forget-old",
+            ));
+        }
+    }
+    let names: Vec<_> = others.iter().map(|place| place.name.as_str()).collect();
+    findings.push(if names.is_empty() {
+        let own = if first.is_own {
+            " (it protects copies of the vault, but not against programs that run as you)"
+        } else {
+            ""
+        };
+        Finding::ok(
+            "vault key",
+            format!("the key in {} opens the vault{own}", first.name),
+        )
+    } else {
+        Finding::warn(
+            "vault key",
+            format!(
+                "the key in {} opens the vault, and so does the key in {}",
+                first.name,
+                names.join(", ")
+            ),
+            "delete the copies of the key that no job needs",
+        )
+    });
+    findings
 }
 
 fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, KeychainError> {

@@ -34,7 +34,7 @@ pub(in crate::cli) struct LoginArgs {
     #[arg(long)]
     switch_user: bool,
     /// How long the sign-in lives (14d) [default: the longest that the portal allows]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse_duration)]
     expiration: Option<Duration>,
     /// Print JSON lines: the address to open, then the result
     #[arg(long)]

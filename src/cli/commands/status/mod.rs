@@ -54,7 +54,7 @@ pub(in crate::cli) struct StatusArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        value_parser = humantime::parse_duration,
+        value_parser = crate::duration::parse_duration,
         help = with_default("What \"soon\" means", &words(default_within()))
     )]
     within: Option<Duration>,
@@ -129,6 +129,7 @@ fn no_connections(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
         return Err(Error::NoConnection {
             wanted: None,
             known: Vec::new(),
+            variable: None,
         }
         .into());
     }

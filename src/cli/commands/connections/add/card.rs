@@ -27,7 +27,8 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
             "ask the sender of the card for the fingerprint in another way, then add: --yes --ca-fingerprint SHA256",
         ));
     }
-    print_card(ctx, &card, &unconfirmed);
+    let label = args.label.as_deref().unwrap_or(card.label.as_str());
+    print_card(ctx, &card, label, &unconfirmed);
     if !args.yes {
         confirm(ctx, &unconfirmed)?;
     }
@@ -104,7 +105,7 @@ fn unconfirmed_certificates(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>
 }
 
 /// Prints what the decision depends on: the portal, the application, and the certificates.
-fn print_card(ctx: &CommandContext, card: &Card, unconfirmed: &[Vec<u8>]) {
+fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec<u8>]) {
     let who = if card.grant.is_application() {
         "the application itself (needs its client secret)"
     } else {
@@ -114,7 +115,17 @@ fn print_card(ctx: &CommandContext, card: &Card, unconfirmed: &[Vec<u8>]) {
         format!("Portal:    {} ({})", card.portal.host(), card.portal),
         format!("Client ID: {}", escape(&card.client_id)),
         format!("Token for: {who}"),
+        format!("Label:     {}", escape(label)),
     ];
+    if let Grant::User { redirect_uri, .. } = &card.grant {
+        let uri = escape(redirect_uri.as_str());
+        lines.push(format!(
+            "Redirect:  {uri} (receives the authorization code)"
+        ));
+    }
+    if let Some(referer) = &card.referer {
+        lines.push(format!("Referer:   {}", escape(referer)));
+    }
     for der in unconfirmed {
         if let Some(facts) = http::facts(der) {
             lines.push(format!("Trusts:    {}", escape(&facts.subject)));

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::{escape, shell_quoted};
+use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
@@ -104,8 +104,8 @@ fn existing(store: &ConnectionStore, args: &AddArgs) -> Result<Option<Connection
         }
         Err(Error::NameTaken { label }) => Err(Failure::Hinted {
             hint: format!(
-                "choose another label, or update it: age-oauth connections add --label {} --replace …",
-                shell_quoted(&label)
+                "choose another label, or update it: age-oauth connections add {} --replace …",
+                label_option(&label)
             ),
             error: Error::NameTaken { label },
         }),

@@ -1,0 +1,180 @@
+//! The terminal while a question is asked: however the program ends or is stopped, the echo and the
+//! cursor are as they were before, and a hidden answer is hidden again when the program continues.
+
+use console::Term;
+
+pub(super) use platform::{ask, restore};
+
+/// Shows the cursor, which a menu hides, and begins a new line.
+fn leave_question() {
+    let term = Term::stderr();
+    // If the terminal was closed, there is nothing to restore.
+    let _ = term.show_cursor();
+    let _ = term.write_line("");
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::io;
+    use std::sync::{Mutex, Once};
+
+    use console::Term;
+    use rustix::process::{getpgrp, getsid};
+    use rustix::termios::{tcgetattr, tcgetpgrp, tcsetattr, LocalModes, OptionalActions, Termios};
+    use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+    use signal_hook::iterator::Signals;
+    use signal_hook::low_level::emulate_default_handler;
+
+    use super::leave_question;
+    use crate::cli::browser;
+    use crate::util::lock;
+
+    /// The question that is on the terminal, if any.
+    static QUESTION: Mutex<Option<Question>> = Mutex::new(None);
+
+    struct Question {
+        /// The modes before it.
+        before: Option<Termios>,
+        /// The modes at the moment when the program was stopped.
+        stopped: Option<Termios>,
+        /// The text to show again; none if the answer is not hidden.
+        hidden: Option<String>,
+    }
+
+    /// Exists while a question is asked.
+    pub(in crate::cli) struct Asking;
+
+    /// A question begins. `hidden`: its text, if the answer must not be shown.
+    pub(in crate::cli) fn ask(hidden: Option<&str>) -> Asking {
+        static WATCH: Once = Once::new();
+        // The handler needs a thread, so it is set at the first question only.
+        WATCH.call_once(watch_signals);
+        *lock(&QUESTION) = Some(Question {
+            before: tcgetattr(io::stdin()).ok(),
+            stopped: None,
+            hidden: hidden.map(str::to_owned),
+        });
+        Asking
+    }
+
+    impl Drop for Asking {
+        fn drop(&mut self) {
+            *lock(&QUESTION) = None;
+        }
+    }
+
+    /// Ends the question before it is answered.
+    pub(in crate::cli) fn restore() {
+        if let Some(question) = &*lock(&QUESTION) {
+            set(question.before.as_ref());
+        }
+        leave_question();
+    }
+
+    fn set(modes: Option<&Termios>) {
+        if let (Some(modes), true) = (modes, is_in_foreground()) {
+            // If the terminal was closed, there is nothing to restore.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+        }
+    }
+
+    /// In the background the shell has the terminal, and setting modes would stop this program.
+    fn is_in_foreground() -> bool {
+        tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
+    }
+
+    /// Whether a shell can continue this program. Without job control the program belongs to the
+    /// group of the session's leader, and would stay stopped.
+    fn has_job_control() -> bool {
+        getsid(None).is_ok_and(|session| session != getpgrp())
+    }
+
+    fn watch_signals() {
+        // Without a handler, signals still end the program, but may leave the terminal changed.
+        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT])
+        else {
+            return;
+        };
+        std::thread::spawn(move || {
+            for signal in signals.forever() {
+                match signal {
+                    SIGCONT => resume(),
+                    SIGTSTP if !has_job_control() => {}
+                    SIGTSTP => {
+                        note_modes();
+                        restore();
+                        let _ = emulate_default_handler(SIGTSTP);
+                    }
+                    SIGINT => {
+                        restore();
+                        browser::remove_pages();
+                        std::process::exit(130);
+                    }
+                    signal => {
+                        restore();
+                        browser::remove_pages();
+                        let _ = emulate_default_handler(signal);
+                        std::process::exit(128 + signal);
+                    }
+                }
+            }
+        });
+    }
+
+    fn note_modes() {
+        if let Some(question) = &mut *lock(&QUESTION) {
+            question.stopped = tcgetattr(io::stdin()).ok();
+        }
+    }
+
+    /// The program continues: hides the answer again. Shells set the modes themselves when they
+    /// continue a job, so those of the question are set in any case.
+    fn resume() {
+        let mut question = lock(&QUESTION);
+        let Some(question) = &mut *question else {
+            return;
+        };
+        let stopped = question.stopped.take();
+        let Some(text) = &question.hidden else {
+            set(stopped.as_ref());
+            return;
+        };
+        if !is_in_foreground() {
+            return;
+        }
+        if let Ok(mut modes) = tcgetattr(io::stdin()) {
+            modes.local_modes.remove(LocalModes::ECHO);
+            // What was typed in the meantime was visible, so it is discarded.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &modes);
+        }
+        let _ = Term::stderr().write_str(&format!("{text}: "));
+    }
+}
+
+#[cfg(not(unix))]
+mod platform {
+    use std::sync::Once;
+
+    use super::leave_question;
+
+    /// Exists while a question is asked.
+    pub(in crate::cli) struct Asking;
+
+    /// A question begins. Reading a hidden answer does not change the modes of a Windows console.
+    pub(in crate::cli) fn ask(_hidden: Option<&str>) -> Asking {
+        static SET: Once = Once::new();
+        SET.call_once(|| {
+            // Without a handler, Ctrl-C still ends the program, but may leave the cursor hidden.
+            let _ = ctrlc::set_handler(|| {
+                leave_question();
+                std::process::exit(130);
+            });
+        });
+        Asking
+    }
+
+    /// Ends the question before it is answered.
+    pub(in crate::cli) fn restore() {
+        leave_question();
+    }
+}
