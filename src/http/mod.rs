@@ -8,10 +8,12 @@
 mod attempt;
 mod certificate;
 mod connectors;
+mod der;
 mod proxy;
 mod request;
 mod response;
 mod retry;
+mod signatures;
 #[cfg(test)]
 mod tests;
 mod tls;

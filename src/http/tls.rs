@@ -374,7 +374,7 @@ pub(super) struct TlsClient {
 impl TlsClient {
     /// Reads the connection's CA file.
     pub(super) fn new(tls: &Tls, environment: &Environment) -> Result<Self> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(super::signatures::provider());
         let verifier = Arc::new(Verifier::new(tls, environment, Arc::clone(&provider))?);
         let no_certificate = Arc::new(NoCertificate::default());
         let config = ClientConfig::builder_with_provider(provider)
