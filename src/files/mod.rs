@@ -25,7 +25,7 @@ pub(crate) use log::append_line;
 pub(crate) use output::{append_user_file, UserOutput};
 pub(crate) use owned::{create_new, read, remove, rename, write};
 pub(crate) use private::{is_folder, private_dir, restrict_to_owner, world_accessible};
-pub(crate) use user::{open_user_file, read_user_file};
+pub(crate) use user::{open_user_file, read_user_file, read_user_file_or_pipe};
 #[cfg(any(feature = "migrate", test))]
 pub(crate) use wipe::wipe;
 

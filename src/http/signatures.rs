@@ -35,7 +35,12 @@ pub(super) fn provider() -> CryptoProvider {
     }
 }
 
-type Verification = &'static dyn SignatureVerificationAlgorithm;
+/// Every verification of a signature in a certificate.
+pub(super) fn all() -> &'static [Verification] {
+    ALGORITHMS.all
+}
+
+pub(super) type Verification = &'static dyn SignatureVerificationAlgorithm;
 type Schemes = (SignatureScheme, &'static [Verification]);
 
 static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> = LazyLock::new(|| {
