@@ -177,6 +177,12 @@ impl<'a> Refused<'a> {
             {
                 return (TlsFailureKind::IncompleteChain, last)
             }
+            // The authority was found, so that the reason is another one.
+            (End::Trusted, TlsFailureKind::UnknownIssuer) => {
+                let mut reported = self.reported.iter();
+                let other = reported.find(|kind| matches!(kind, TlsFailureKind::Other(_)));
+                other.cloned().unwrap_or(TlsFailureKind::UnknownIssuer)
+            }
             (_, reported) => reported,
         };
         (kind, None)
@@ -236,6 +242,8 @@ fn rank(kind: &TlsFailureKind) -> u8 {
         TlsFailureKind::Expired | TlsFailureKind::NotYetValid => 1,
         TlsFailureKind::WrongHost | TlsFailureKind::NoName => 2,
         TlsFailureKind::SelfSigned | TlsFailureKind::UnknownIssuer => 4,
+        // Of a platform, for example that it could not ask whether a certificate is revoked.
+        TlsFailureKind::Other(_) => 5,
         _ => 3,
     }
 }
