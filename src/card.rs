@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::connection::{Connection, Grant, Label, PortalUrl, RedirectUri};
+use crate::connection::{Connection, Grant, Label, PortalUrl, RedirectUri, Tls};
 use crate::error::{Error, Result};
 use crate::http;
 use crate::manage::{check_client_id, check_referer};
@@ -37,6 +37,9 @@ pub struct Card {
     pub referer: Option<String>,
     /// Certificates to trust for this connection, in DER form.
     pub certificates: Vec<Vec<u8>>,
+    /// Whether it is one certificate that is trusted by itself and for the portal's host alone, and
+    /// not authorities.
+    pub pinned: bool,
 }
 
 /// A card as JSON. `serde` refuses unknown fields, and with them whatever a card must not carry.
@@ -54,6 +57,8 @@ struct CardFields {
     referer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ca: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pinned_certificate: Option<String>,
     sha256: String,
 }
 
@@ -95,11 +100,18 @@ impl Card {
             client_id: connection.client_id.clone(),
             referer: connection.referer.clone(),
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
+            pinned: matches!(connection.tls, Tls::Pinned { .. }),
         })
     }
 
     /// The card as indented JSON.
     pub fn to_json(&self) -> Result<String> {
+        let pem = Some(http::to_pem(&self.certificates)).filter(|pem| !pem.is_empty());
+        let (ca, pinned_certificate) = if self.pinned {
+            (None, pem)
+        } else {
+            (pem, None)
+        };
         let mut fields = CardFields {
             age_oauth_card: VERSION,
             label: self.label.to_string(),
@@ -111,7 +123,8 @@ impl Card {
                 Grant::Application => None,
             },
             referer: self.referer.clone(),
-            ca: Some(http::to_pem(&self.certificates)).filter(|pem| !pem.is_empty()),
+            ca,
+            pinned_certificate,
             sha256: String::new(),
         };
         fields.sha256 = fields.digest()?;
@@ -163,7 +176,11 @@ impl CardFields {
             ("app", None) => Grant::Application,
             _ => return Err(bad("`auth_type` and `redirect_uri` do not fit together")),
         };
-        let certificates = match &self.ca {
+        let pinned = self.pinned_certificate.is_some();
+        if pinned && self.ca.is_some() {
+            return Err(bad("`ca` and `pinned_certificate` do not fit together"));
+        }
+        let certificates = match self.ca.as_ref().or(self.pinned_certificate.as_ref()) {
             Some(pem) => http::read_certificates(pem.as_bytes())
                 .map_err(|why| bad(format!("its certificates: {why}")))?,
             None => Vec::new(),
@@ -175,6 +192,7 @@ impl CardFields {
             client_id: check_client_id(&self.client_id)?,
             referer: self.referer.as_deref().map(check_referer).transpose()?,
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
+            pinned,
         })
     }
 }
@@ -204,6 +222,7 @@ mod tests {
             client_id: "abc".into(),
             referer: Some("https://gis.example.com".into()),
             certificates: vec![made.cert.der().to_vec()],
+            pinned: false,
         }
     }
 
@@ -232,6 +251,7 @@ mod tests {
             grant: Grant::Application,
             referer: None,
             certificates: Vec::new(),
+            pinned: false,
             ..card
         };
         let text = application.to_json().unwrap();

@@ -115,7 +115,7 @@ variables! {
         REQUESTS_CA_BUNDLE = "`CURL_CA_BUNDLE`";
         /// The same, read where neither of the two can be read.
         CURL_CA_BUNDLE = "none";
-        /// A folder of certificate authorities, read by the platform's verifier on Linux.
+        /// A folder of certificate authorities to trust in addition; read on Linux.
         SSL_CERT_DIR = "the system's";
     }
     System {

@@ -78,12 +78,12 @@ pub fn check_referer(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// Reads the certificates in a file (PEM or DER) and returns them as PEM.
+/// Reads the certificates in a file (PEM, DER or PKCS#7) and returns them as PEM.
 pub fn read_ca(path: &Path) -> Result<String> {
     let bad =
         |why: String| Error::invalid("certificate file", format!("`{}`: {why}", path.display()));
-    let bytes =
-        files::read_user_file(path, http::MAX_CERTIFICATES).map_err(|why| bad(why.to_string()))?;
+    let bytes = files::read_user_file_or_pipe(path, http::MAX_CERTIFICATES)
+        .map_err(|why| bad(why.to_string()))?;
     let certificates = http::read_certificates(&bytes).map_err(bad)?;
     Ok(http::to_pem(&certificates))
 }
@@ -157,6 +157,15 @@ pub enum TlsChange {
         /// The file or address that they came from.
         source: String,
     },
+    /// Those that the system trusts, and exactly this one.
+    Pinned {
+        /// The certificate, as PEM.
+        pem: Vec<u8>,
+        /// The file or address that it came from.
+        source: String,
+        /// The host that it is trusted for without a name.
+        host: String,
+    },
     /// Any.
     Unverified,
 }
@@ -217,6 +226,13 @@ impl Changes {
             Some(TlsChange::System) => connection.tls = Tls::System,
             Some(TlsChange::Ca { source, .. }) => {
                 connection.tls = Tls::Ca(ca_path);
+                connection.ca_source = Some(source.clone());
+            }
+            Some(TlsChange::Pinned { source, host, .. }) => {
+                connection.tls = Tls::Pinned {
+                    path: ca_path.with_file_name("pinned.pem"),
+                    host: host.clone(),
+                };
                 connection.ca_source = Some(source.clone());
             }
             Some(TlsChange::Unverified) => connection.tls = Tls::Unverified,
@@ -296,8 +312,10 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
             .map_err(|error| session.keychain_error(error, ItemKind::ClientSecret))?;
     }
     // 3. The connection changes from the old state to the new one by one rename.
-    if let Some(TlsChange::Ca { pem, .. }) = &changes.tls {
-        store.write_ca(&lock, pem)?;
+    match &changes.tls {
+        Some(TlsChange::Ca { pem, .. }) => store.write_ca(&lock, pem)?,
+        Some(TlsChange::Pinned { pem, .. }) => store.write_pinned(&lock, pem)?,
+        Some(TlsChange::System | TlsChange::Unverified) | None => {}
     }
     store.update(&lock, |connection| {
         *connection = after.clone();

@@ -302,6 +302,11 @@ pub const LOG_ROTATION_TIMEOUT: Duration = Duration::from_millis(500);
 /// has the file open.
 pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 
+// — files —
+
+/// How long a command in `<(…)` may take to write a certificate.
+pub const PIPE_TIMEOUT: Duration = Duration::from_secs(30);
+
 // — the portal —
 
 /// Name resolution and connecting, TLS included, may each take this long.

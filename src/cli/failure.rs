@@ -12,7 +12,10 @@ use super::format::escape;
 use super::hints::hint;
 use super::json::{self, ErrorBody, ErrorLine, Word};
 use super::system::AskError;
-use crate::error::{Error, KeychainReason, TlsFailure, TlsFailureKind, Unreachable};
+use crate::error::{
+    CertificateFacts, CertificateRole, Error, KeychainReason, TlsFailure, TlsFailureKind,
+    Unreachable,
+};
 
 /// Why a command ended without its answer.
 #[derive(Debug)]
@@ -242,7 +245,7 @@ pub(super) fn causes(error: &Error) -> Vec<String> {
         Error::Unreachable {
             why: Unreachable::Tls(failure),
             ..
-        } => causes.extend(certificate(failure)),
+        } => causes.extend(tls_causes(failure)),
         _ => {}
     }
     let mut source = error.source();
@@ -253,19 +256,40 @@ pub(super) fn causes(error: &Error) -> Vec<String> {
     causes
 }
 
-/// The fields of a certificate that was not accepted, one per line.
-pub(super) fn certificate(failure: &TlsFailure) -> Vec<String> {
-    let Some(facts) = &failure.certificate else {
-        return Vec::new();
-    };
-    let mut lines = vec![
+/// What people need to know about a failed handshake: the certificate at fault, the server's own,
+/// and what else explains the failure.
+fn tls_causes(failure: &TlsFailure) -> Vec<String> {
+    let mut causes = Vec::new();
+    if let Some(fault) = &failure.fault {
+        let role = match fault.role {
+            CertificateRole::Intermediate => "intermediate ",
+            CertificateRole::Authority => "authority's ",
+            CertificateRole::Server => "",
+        };
+        let mut lines = certificate(&fault.certificate);
+        if let Some(first) = lines.first_mut() {
+            first.insert_str(0, role);
+        }
+        causes.append(&mut lines);
+    }
+    causes.extend(failure.certificate.iter().flat_map(certificate));
+    if failure.kind == TlsFailureKind::WrongHost {
+        let names = failure
+            .certificate
+            .iter()
+            .map(|facts| facts.names.join(", "));
+        causes.extend(names.map(|names| format!("valid for {names}")));
+    }
+    causes.extend(failure.notes.iter().cloned());
+    causes
+}
+
+/// The fields of a certificate, one per line.
+pub(super) fn certificate(facts: &CertificateFacts) -> Vec<String> {
+    vec![
         format!("certificate of {}", facts.subject),
         format!("issued by {}", facts.issuer),
         format!("valid from {} to {}", facts.not_before, facts.not_after),
         format!("SHA-256 {}", facts.sha256),
-    ];
-    if failure.kind == TlsFailureKind::WrongHost {
-        lines.push(format!("valid for {}", facts.names.join(", ")));
-    }
-    lines
+    ]
 }

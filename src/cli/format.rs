@@ -216,7 +216,7 @@ pub(super) fn verify_ssl(tls: &Tls) -> String {
     match tls {
         Tls::System => "true".into(),
         Tls::Unverified => "false".into(),
-        Tls::Ca(path) => path.display().to_string(),
+        Tls::Ca(path) | Tls::Pinned { path, .. } => path.display().to_string(),
     }
 }
 

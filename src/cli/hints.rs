@@ -8,8 +8,8 @@ use super::shared::duration::words;
 use crate::connection::{fold, RedirectUri};
 use crate::env;
 use crate::error::{
-    Error, FileAction, KeychainReason, ProxyDemand, Refusal, SignInNeeded, TlsFailure,
-    TlsFailureKind, Unreachable,
+    CertificateRole, Error, FileAction, KeychainReason, ProxyDemand, Refusal, SignInNeeded,
+    TlsFailure, TlsFailureKind, Unreachable,
 };
 use crate::keychain::ItemKind;
 use crate::policy;
@@ -293,19 +293,71 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
 }
 
 fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
-    match failure.kind {
-        TlsFailureKind::UnknownIssuer | TlsFailureKind::SelfSigned => Some(format!(
+    let authority = || {
+        format!(
             "if this is your portal, trust its certificate authority: {}",
             edit(label, "--verify-ssl FILE.pem")
-        )),
-        TlsFailureKind::WrongHost => Some(format!(
+        )
+    };
+    let pin = || {
+        failure.pin_helps.then(|| {
+            format!(
+                "to trust exactly this certificate: {}",
+                edit(label, "--verify-ssl pin:FILE.pem")
+            )
+        })
+    };
+    let or_pin = |advice: String| match pin() {
+        Some(pin) => format!("{advice}; or, {pin}"),
+        None => advice,
+    };
+    Some(match &failure.kind {
+        TlsFailureKind::UnknownIssuer | TlsFailureKind::SelfSigned if failure.authority_helps => {
+            authority()
+        }
+        TlsFailureKind::IncompleteChain => format!(
+            "{}; if another authority signed that one, ask the portal's administrator to let the server send the whole chain",
+            authority()
+        ),
+        TlsFailureKind::WrongHost => or_pin(format!(
             "use a host name that the certificate is valid for: {}",
             edit(label, "--portal URL")
         )),
-        TlsFailureKind::Expired => {
-            Some("ask the portal's administrator to renew its certificate".into())
+        TlsFailureKind::NoName => or_pin(
+            "ask the portal's administrator for a certificate with a subjectAltName".into(),
+        ),
+        TlsFailureKind::Expired => format!("ask the portal's administrator to renew {}", faulty(failure)),
+        TlsFailureKind::BadSignature => format!(
+            "ask the portal's administrator for the present certificate of the authority: {}",
+            edit(label, "--verify-ssl FILE.pem")
+        ),
+        TlsFailureKind::Algorithm(_)
+        | TlsFailureKind::NotAnAuthority
+        | TlsFailureKind::AuthorityAsServer
+        | TlsFailureKind::UnknownRule
+        | TlsFailureKind::Purpose => or_pin(format!(
+            "ask the portal's administrator to replace {} (RSA of 2048 bits or more, or ECDSA on P-256, P-384 or P-521; SHA-256 or better)",
+            faulty(failure)
+        )),
+        TlsFailureKind::NoCommonVersion => {
+            "ask the portal's administrator to switch on TLS 1.2 or TLS 1.3 at the server".into()
         }
-        TlsFailureKind::NotYetValid | TlsFailureKind::Revoked | TlsFailureKind::Other(_) => None,
+        TlsFailureKind::NoCommonCipher => "ask the portal's administrator to switch on TLS 1.3, or TLS 1.2 with ECDHE and AES-GCM, for example TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".into(),
+        TlsFailureKind::UnknownIssuer
+        | TlsFailureKind::SelfSigned
+        | TlsFailureKind::NotYetValid
+        | TlsFailureKind::Revoked
+        | TlsFailureKind::Distrusted
+        | TlsFailureKind::Other(_) => return pin(),
+    })
+}
+
+/// The certificate that an administrator has to replace.
+fn faulty(failure: &TlsFailure) -> &'static str {
+    match failure.fault.as_ref().map(|fault| fault.role) {
+        None | Some(CertificateRole::Server) => "its certificate",
+        Some(CertificateRole::Intermediate) => "the intermediate certificate",
+        Some(CertificateRole::Authority) => "the authority's certificate",
     }
 }
 

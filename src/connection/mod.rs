@@ -156,6 +156,13 @@ pub enum Tls {
     System,
     /// Those that the system trusts, and those in this PEM file (absolute path).
     Ca(PathBuf),
+    /// Those that the system trusts, and exactly one.
+    Pinned {
+        /// The PEM file with that one (absolute path).
+        path: PathBuf,
+        /// The host that it was pinned for. Only there it needs no name.
+        host: String,
+    },
     /// Any. Every use warns.
     Unverified,
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Error, FileAction, KeychainError, KeychainReason, Refusal, SignInNeeded, TlsFailureKind,
-    Unreachable,
+    CertificateRole, Error, FileAction, KeychainError, KeychainReason, Refusal, SignInNeeded,
+    TlsFailure, TlsFailureKind, Unreachable,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -191,7 +191,7 @@ impl fmt::Display for Unreachable {
         match self {
             Self::Dns => f.write_str("unknown host name"),
             Self::Connect(message) => write!(f, "cannot connect ({message})"),
-            Self::Tls(failure) => write!(f, "TLS failed: {}", failure.kind),
+            Self::Tls(failure) => write!(f, "TLS failed: {failure}"),
             Self::Proxy { proxy, what, .. } => write!(f, "the proxy {proxy} failed ({what})"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Broken(message) => write!(f, "the connection was lost ({message})"),
@@ -217,21 +217,73 @@ impl fmt::Display for Unreachable {
     }
 }
 
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = self.fault.as_ref().map(|fault| fault.role);
+        self.kind
+            .describe(role.unwrap_or(CertificateRole::Server), f)
+    }
+}
+
 impl fmt::Display for TlsFailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UnknownIssuer => {
-                "the certificate is signed by an authority that this machine does not trust"
+        self.describe(CertificateRole::Server, f)
+    }
+}
+
+impl TlsFailureKind {
+    fn describe(&self, role: CertificateRole, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subject = match role {
+            CertificateRole::Server => "the certificate",
+            CertificateRole::Intermediate => "an intermediate certificate",
+            CertificateRole::Authority => "the authority's certificate",
+        };
+        match self {
+            Self::UnknownIssuer => f.write_str(
+                "the certificate is signed by an authority that this machine does not trust",
+            ),
+            Self::IncompleteChain => f.write_str(
+                "the server does not send the certificate of the authority that signed its own, and this machine does not trust that authority",
+            ),
+            Self::SelfSigned => f.write_str("the certificate is self-signed"),
+            Self::WrongHost => f.write_str("the certificate is for another host name"),
+            Self::NoName => f.write_str(
+                "the certificate names no host (a common name alone does not count)",
+            ),
+            Self::Expired => write!(f, "{subject} has expired"),
+            Self::NotYetValid => write!(
+                f,
+                "{subject} is not valid yet (is this machine's clock right?)"
+            ),
+            Self::Revoked => write!(f, "{subject} was revoked by its issuer"),
+            Self::Distrusted => f.write_str(
+                "this machine is set to refuse the certificate or its authority",
+            ),
+            Self::Algorithm(name) => {
+                write!(f, "{subject} has {name}, which this program cannot verify")
             }
-            Self::SelfSigned => "the certificate is self-signed",
-            Self::WrongHost => "the certificate is for another host name",
-            Self::Expired => "the certificate has expired",
-            Self::NotYetValid => {
-                "the certificate is not valid yet (is this machine's clock right?)"
-            }
-            Self::Revoked => "the certificate was revoked by its issuer",
-            Self::Other(message) => message,
-        })
+            Self::BadSignature => write!(
+                f,
+                "the signature of {subject} does not belong to the authority that it names"
+            ),
+            Self::NotAnAuthority => write!(
+                f,
+                "{subject} is not an authority's, but signed another certificate"
+            ),
+            Self::AuthorityAsServer => f.write_str(
+                "the certificate is an authority's, and a server must not use it as its own",
+            ),
+            Self::UnknownRule => write!(
+                f,
+                "{subject} has a critical extension that this program does not know"
+            ),
+            Self::Purpose => write!(f, "{subject} was not issued for servers"),
+            Self::NoCommonVersion => f.write_str("the server offers neither TLS 1.2 nor TLS 1.3"),
+            Self::NoCommonCipher => f.write_str(
+                "the server offers no cipher suite or key that this program can use",
+            ),
+            Self::Other(message) => f.write_str(message),
+        }
     }
 }
 

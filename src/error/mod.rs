@@ -304,15 +304,43 @@ impl std::fmt::Display for PortalMessage {
 
 impl std::error::Error for PortalMessage {}
 
-/// A certificate that was not accepted, and why.
+/// A TLS handshake that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFailure {
     /// The reason.
     pub kind: TlsFailureKind,
     /// The server's certificate; `None` if the server sent none or it could not be parsed.
     pub certificate: Option<CertificateFacts>,
+    /// The certificate that the reason is about, where it is not the server's own.
+    pub fault: Option<ChainFault>,
     /// The chain that the server sent, leaf first, DER.
     pub chain: Vec<Vec<u8>>,
+    /// What else explains the reason, for people; one sentence each.
+    pub notes: Vec<String>,
+    /// Whether the certificate would be accepted with the right authority.
+    pub authority_helps: bool,
+    /// Whether the certificate would be accepted if exactly this one were trusted.
+    pub pin_helps: bool,
+}
+
+/// A certificate of the chain behind the server's own, and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainFault {
+    /// Its place in the chain.
+    pub role: CertificateRole,
+    /// Its fields.
+    pub certificate: CertificateFacts,
+}
+
+/// The place of a certificate in a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateRole {
+    /// The server's own.
+    Server,
+    /// An authority between the server and the one that is trusted.
+    Intermediate,
+    /// The authority at the end of the chain.
+    Authority,
 }
 
 /// Why a TLS handshake failed.
@@ -321,17 +349,39 @@ pub struct TlsFailure {
 pub enum TlsFailureKind {
     /// Signed by an authority that is not trusted here.
     UnknownIssuer,
+    /// The server does not send the certificate of the authority that signed its own.
+    IncompleteChain,
     /// Self-signed, and not one of the certificates trusted for this connection.
     SelfSigned,
     /// Issued for other host names.
     WrongHost,
+    /// Without any host name: names in the subject do not count.
+    NoName,
     /// Expired.
     Expired,
     /// Not valid yet; perhaps this machine's clock is wrong.
     NotYetValid,
     /// Revoked by its issuer.
     Revoked,
-    /// Anything else; holds the TLS library's message.
+    /// The platform is set to refuse this certificate or its authority.
+    Distrusted,
+    /// A key or a signature that this program cannot verify with; holds its name.
+    Algorithm(String),
+    /// A signature in the chain is not one of the authority that it names.
+    BadSignature,
+    /// A certificate that is not an authority's signed another one.
+    NotAnAuthority,
+    /// An authority's own certificate, which a server must not use.
+    AuthorityAsServer,
+    /// Not issued for servers.
+    Purpose,
+    /// A certificate with a critical extension that this program does not know.
+    UnknownRule,
+    /// The server offers neither TLS 1.2 nor TLS 1.3.
+    NoCommonVersion,
+    /// Server and program have no cipher suite, or no kind of key, in common.
+    NoCommonCipher,
+    /// Anything else, in words for people.
     Other(String),
 }
 

@@ -29,7 +29,7 @@ pub(crate) use owned::{create_new, open, read, read_open, remove, rename, write}
 pub(crate) use private::{is_folder, private_dir, restrict_to_owner, world_accessible};
 #[cfg(feature = "cli")]
 pub(crate) use space::disk_space;
-pub(crate) use user::{open_user_file, read_user_file};
+pub(crate) use user::{open_user_file, read_user_file, read_user_file_or_pipe};
 #[cfg(any(feature = "migrate", test))]
 pub(crate) use wipe::wipe;
 

@@ -4,20 +4,25 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::platform::ensure_regular;
+use crate::policy::PIPE_TIMEOUT;
 
 /// The file's content. Anything that is not a regular file, and more than `max` bytes are errors; a
 /// FIFO is not waited for.
 pub(crate) fn read_user_file(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_user_file(path)?
-        .take(max + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max {
-        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+    read_to_end(open_user_file(path)?, max)
+}
+
+/// The file's content, as [`read_user_file`], or what arrives through a pipe that the shell opened
+/// for this process: `<(command)`. Such a pipe has a writer, which is waited for.
+pub(crate) fn read_user_file_or_pipe(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    if is_inherited(path) {
+        return read_in_time(path, max, PIPE_TIMEOUT);
     }
-    Ok(bytes)
+    read_user_file(path, max)
 }
 
 /// Opens a person's own file for reading.
@@ -27,4 +32,40 @@ pub(crate) fn open_user_file(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     ensure_regular(options.open(path)?)
+}
+
+fn read_to_end(source: impl Read, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Whether the path names a file descriptor that this process was started with.
+fn is_inherited(path: &Path) -> bool {
+    let number = ["/dev/fd", "/proc/self/fd"]
+        .into_iter()
+        .find_map(|folder| path.strip_prefix(folder).ok());
+    let descriptor = number
+        .and_then(Path::to_str)
+        .is_some_and(|name| name.parse::<u16>().is_ok());
+    cfg!(unix) && (descriptor || path == Path::new("/dev/stdin"))
+}
+
+/// Reads on another thread, because a read from a pipe has no time limit of its own.
+fn read_in_time(path: &Path, max: u64, limit: Duration) -> io::Result<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    let file = File::open(path)?;
+    std::thread::spawn(move || {
+        // After the time limit, nothing waits for the result.
+        let _ = sender.send(read_to_end(file, max));
+    });
+    receiver.recv_timeout(limit).unwrap_or_else(|_| {
+        Err(io::Error::other(format!(
+            "nothing ended it within {} seconds",
+            limit.as_secs()
+        )))
+    })
 }

@@ -1,5 +1,4 @@
-//! Certificates as data: reads what people supply, writes PEM, describes the content. Decides
-//! nothing about trust.
+//! Certificates as data: writes PEM, describes the content. Decides nothing about trust.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -7,74 +6,14 @@ use std::net::IpAddr;
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
 use jiff::Timestamp;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Version;
 
 use crate::connection::is_control;
 use crate::error::CertificateFacts;
-use crate::secret::Secret;
-
-/// The largest file of a connection's own certificates that is read, in bytes.
-pub(crate) const MAX_CERTIFICATES: u64 = 1024 * 1024;
-
-/// Reads certificates from a file's bytes: PEM with anything around the certificates, or one in
-/// DER.
-///
-/// The error says, for people, what the file holds instead.
-pub fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    // `Secret::from_file` decodes what editors and shells write (UTF-8 with a mark, UTF-16), secret
-    // or not.
-    let marked = bytes.starts_with(b"\xef\xbb\xbf")
-        || bytes.starts_with(b"\xff\xfe")
-        || bytes.starts_with(b"\xfe\xff");
-    let text = marked.then(|| Secret::from_file(bytes.to_vec())).flatten();
-    let bytes = text.as_ref().map_or(bytes, |text| text.expose().as_bytes());
-    if bytes.trim_ascii().is_empty() {
-        return Err("the file is empty".to_owned());
-    }
-    if contains(bytes, b"-----BEGIN ") {
-        return read_pem(bytes);
-    }
-    // Every DER certificate begins with a SEQUENCE of more than 255 bytes' length.
-    if bytes.first() == Some(&0x30) {
-        let certificate = CertificateDer::from(bytes.to_vec());
-        return match parse(&certificate) {
-            Some(_) => Ok(vec![certificate]),
-            None => {
-                Err("it is not a certificate that can be read (PEM is the usual form)".to_owned())
-            }
-        };
-    }
-    Err("it does not contain a certificate; one begins with -----BEGIN CERTIFICATE-----".to_owned())
-}
-
-fn read_pem(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut certificates = Vec::new();
-    for item in CertificateDer::pem_slice_iter(bytes) {
-        let number = certificates.len() + 1;
-        let certificate = item.map_err(|_| format!("certificate {number} is damaged"))?;
-        if parse(&certificate).is_none() {
-            return Err(format!("certificate {number} cannot be read"));
-        }
-        certificates.push(certificate);
-    }
-    if !certificates.is_empty() {
-        return Ok(certificates);
-    }
-    Err(if contains(bytes, b"PRIVATE KEY-----") {
-        "it holds a private key, not a certificate".to_owned()
-    } else {
-        "it holds PEM text, but no certificate".to_owned()
-    })
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
-}
 
 /// The certificates as PEM text.
 #[must_use]
@@ -135,9 +74,22 @@ pub(super) fn validity(der: &[u8]) -> Option<(i64, i64)> {
     ))
 }
 
-fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
+pub(super) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     let (rest, certificate) = X509Certificate::from_der(der).ok()?;
     rest.is_empty().then_some(certificate)
+}
+
+/// Whether the certificate may sign others, as OpenSSL decides it: it says so, or it is older than
+/// the field that says so.
+pub(super) fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    let usage = match certificate.key_usage() {
+        Ok(Some(usage)) => Some(usage.value.key_cert_sign()),
+        _ => None,
+    };
+    match certificate.basic_constraints() {
+        Ok(Some(constraints)) => constraints.value.ca && usage != Some(false),
+        _ => usage.unwrap_or(certificate.version() != X509Version::V3),
+    }
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
@@ -176,69 +128,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    fn made() -> (String, Vec<u8>, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let der = made.cert.der().to_vec();
-        (made.cert.pem(), der, made.signing_key.serialize_pem())
-    }
-
-    #[test]
-    fn what_people_give_is_read() {
-        let (pem, der, key) = made();
-        let crlf = pem.replace('\n', "\r\n");
-        for text in [
-            pem.clone(),
-            crlf.clone(),
-            format!("\u{feff}{crlf}"),
-            format!("subject=CN = x\n{pem}\nnoise\n{key}"),
-        ] {
-            assert_eq!(
-                read_certificates(text.as_bytes()).unwrap(),
-                [der.as_slice().into()]
-            );
-        }
-        let utf16: Vec<_> = format!("\u{feff}{pem}")
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect();
-        assert_eq!(read_certificates(&utf16).unwrap(), [der.as_slice().into()]);
-        assert_eq!(read_certificates(&der).unwrap().len(), 1);
-        let two = format!("{pem}\n{pem}");
-        assert_eq!(read_certificates(two.as_bytes()).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn what_is_not_a_certificate_is_named() {
-        let (pem, der, key) = made();
-        let broken = pem.replace(
-            "-----BEGIN CERTIFICATE-----",
-            "-----BEGIN CERTIFICATE-----\nAAAA",
-        );
-        let torn = der.get(..der.len() - 1).unwrap();
-        for (bytes, expected) in [
-            (b" \n".as_slice(), "empty"),
-            (key.as_bytes(), "private key"),
-            (b"<html>", "not contain a certificate"),
-            (broken.as_bytes(), "certificate 1"),
-            (torn, "not a certificate that can be read"),
-            (b"-----BEGIN CERTIFICATE-----\nMIIB", "damaged"),
-        ] {
-            let error = read_certificates(bytes).unwrap_err();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let (pem, der, _) = made();
-        let written = to_pem(&[der.as_slice()]);
-        assert_eq!(written, pem.replace("\r\n", "\n"));
-        assert_eq!(
-            read_certificates(written.as_bytes()).unwrap(),
-            [der.as_slice().into()]
-        );
-    }
 
     #[test]
     fn facts_have_no_control_characters() {

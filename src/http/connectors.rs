@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::attempt::{Attempt, Progress, CONNECTED, PORTAL_REACHED, PROGRAM, SENT};
 use super::proxy::ProxyChoice;
-use super::tls::read_pending_alert;
+use super::tls::{plain_end, read_pending_alert};
 use crate::crash;
 use crate::error::Unreachable;
 use crate::policy::MAX_ANSWER_HEAD_BYTES;
@@ -213,6 +213,8 @@ impl<In: Transport> Connector<In> for TlsConnector {
     }
 }
 
+const CUT_OFF: &str = "the server closed the connection before its answer was complete";
+
 struct TlsTransport {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
@@ -237,7 +239,8 @@ impl Transport for TlsTransport {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let count = self.stream.read(self.buffers.input_append_buf())?;
+        let read = self.stream.read(self.buffers.input_append_buf());
+        let count = read.map_err(|error| plain_end(error, CUT_OFF))?;
         self.buffers.input_appended(count);
         Ok(count > 0)
     }

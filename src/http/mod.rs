@@ -5,18 +5,25 @@
 //! that says why there is no answer. This module does not know OAuth, follows no redirect, and
 //! never puts a token into a URL.
 
+mod algorithm;
 mod attempt;
+mod authorities;
 mod certificate;
+mod certificate_file;
 mod connectors;
+mod der;
+mod diagnosis;
 mod intermediary;
 mod proxy;
 mod request;
 mod response;
 mod retry;
+mod signatures;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod transport;
+mod verifier;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,10 +32,13 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderValue, Method};
 use url::Url;
 
+#[cfg(feature = "cli")]
+pub use authorities::{bundles, Bundle};
 #[cfg(any(feature = "cli", feature = "testing"))]
 pub use certificate::facts;
-pub(crate) use certificate::MAX_CERTIFICATES;
-pub use certificate::{fingerprint, read_certificates, to_pem};
+pub use certificate::{fingerprint, to_pem};
+pub use certificate_file::read_certificates;
+pub(crate) use certificate_file::MAX_CERTIFICATES;
 pub use proxy::ProxyChoice;
 #[cfg(feature = "cli")]
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxySource};
@@ -36,8 +46,6 @@ pub use request::{ApiCall, Destination, Field};
 pub(crate) use response::RawResponse;
 pub use response::{ApiResponse, PortalError};
 pub use retry::{CallError, Retry};
-#[cfg(feature = "cli")]
-pub use tls::extra_bundle;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline};
@@ -118,9 +126,10 @@ impl Http {
         &self.0.portal
     }
 
-    /// The certificate that the portal showed at the last handshake, trusted or not.
+    /// The certificates that the portal showed at the last handshake, trusted or not; its own
+    /// first.
     #[must_use]
-    pub fn certificate(&self) -> Option<CertificateFacts> {
+    pub fn certificates(&self) -> Vec<CertificateFacts> {
         self.0.tls.shown()
     }
 

@@ -22,6 +22,12 @@ pub const SCHEMA: u64 = 2;
 /// moved.
 const OWN_CA: &str = "ca.pem";
 
+/// How `meta.json` names the certificate that the connection trusts by itself.
+const OWN_PIN: &str = "pinned.pem";
+
+/// What the source of a pinned certificate begins with; the portal's host follows.
+pub(crate) const SHOWN_BY: &str = "shown by ";
+
 impl ConnectionStore {
     /// Reads one connection.
     pub fn load(&self, id: &ConnectionId) -> Result<Connection> {
@@ -152,6 +158,10 @@ struct Meta {
     verify_ssl: Option<bool>,
     ca_bundle: Option<String>,
     ca_source: Option<String>,
+    #[serde(default)]
+    pinned_certificate: Option<String>,
+    #[serde(default)]
+    pinned_host: Option<String>,
     proxy: Option<String>,
     keychain: Option<String>,
     #[serde(default)]
@@ -190,7 +200,17 @@ impl Meta {
                 Tls::Ca(path) if path == ca_path => Some(OWN_CA.to_owned()),
                 // A person wrote another path into `meta.json`.
                 Tls::Ca(path) => Some(path.to_string_lossy().into_owned()),
-                Tls::System | Tls::Unverified => None,
+                Tls::System | Tls::Unverified | Tls::Pinned { .. } => None,
+            },
+            pinned_certificate: match &connection.tls {
+                Tls::Pinned { path, .. } => path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned()),
+                _ => None,
+            },
+            pinned_host: match &connection.tls {
+                Tls::Pinned { host, .. } => Some(host.clone()),
+                _ => None,
             },
             ca_source: connection.ca_source.clone(),
             proxy: Some(connection.proxy.as_str().to_owned()),
@@ -210,14 +230,43 @@ impl Meta {
         }
     }
 
+    fn tls(&self, ca_path: PathBuf) -> Result<Tls> {
+        let shown_by = self
+            .ca_source
+            .as_deref()
+            .and_then(|source| source.strip_prefix(SHOWN_BY));
+        Ok(
+            match (self.verify_ssl.unwrap_or(true), self.ca_bundle.as_deref()) {
+                (false, _) => Tls::Unverified,
+                (true, None) => match (self.pinned_certificate.as_deref(), &self.pinned_host) {
+                    (Some(name @ (OWN_PIN | OWN_CA)), Some(host)) => Tls::Pinned {
+                        path: ca_path.with_file_name(name),
+                        host: host.clone(),
+                    },
+                    (None, None) => Tls::System,
+                    _ => {
+                        return Err(Error::invalid(
+                            "pinned_certificate",
+                            "it is `pinned.pem`, and `pinned_host` is its host",
+                        ))
+                    }
+                },
+                // Version 0.3.0 stored a pinned certificate like an authority.
+                (true, Some(name)) if name == OWN_CA => match shown_by {
+                    Some(host) => Tls::Pinned {
+                        host: host.to_owned(),
+                        path: ca_path,
+                    },
+                    None => Tls::Ca(ca_path),
+                },
+                (true, Some(path)) => Tls::Ca(PathBuf::from(path)),
+            },
+        )
+    }
+
     fn into_connection(self, ca_path: PathBuf) -> Result<Connection> {
         let time = |text: Option<String>| text.and_then(|text| text.parse::<Timestamp>().ok());
-        let tls = match (self.verify_ssl.unwrap_or(true), self.ca_bundle) {
-            (false, _) => Tls::Unverified,
-            (true, None) => Tls::System,
-            (true, Some(name)) if name == OWN_CA => Tls::Ca(ca_path),
-            (true, Some(path)) => Tls::Ca(PathBuf::from(path)),
-        };
+        let tls = self.tls(ca_path)?;
         let grant = match self.auth_type.as_str() {
             "user" => Grant::User {
                 redirect_uri: match self.redirect_uri {

@@ -3,6 +3,7 @@
 //! ```text
 //! connections/<id>/meta.json        the connection
 //! connections/<id>/ca.pem           its own certificate authorities, where it has some
+//! connections/<id>/pinned.pem       the one certificate that it trusts by itself, where it has one
 //! connections/<id>/lock             its renewal lock
 //! connections/.<id>/                a connection that is being added
 //! labels/<SHA-256 of the label>     the id of the connection with this label
@@ -39,6 +40,8 @@ use crate::files;
 pub use lock::RenewalLock;
 #[cfg(feature = "migrate")]
 pub use meta::SCHEMA;
+#[cfg(feature = "cli")]
+pub(crate) use meta::SHOWN_BY;
 
 /// All connections of one user.
 #[derive(Clone, Debug)]
@@ -141,6 +144,12 @@ impl ConnectionStore {
     #[must_use]
     pub fn ca_path(&self, id: &ConnectionId) -> PathBuf {
         self.folder(id).join("ca.pem")
+    }
+
+    /// Where the certificate is that a connection trusts by itself.
+    #[must_use]
+    pub fn pinned_path(&self, id: &ConnectionId) -> PathBuf {
+        self.folder(id).join("pinned.pem")
     }
 
     fn meta_path(&self, id: &ConnectionId) -> PathBuf {

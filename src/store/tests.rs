@@ -69,6 +69,49 @@ fn a_directory_written_by_hand_is_understood() {
 }
 
 #[test]
+fn a_pinned_certificate_is_not_an_authority_of_the_connection() {
+    let (_folder, store) = store();
+    let mut connection = connection("mine");
+    let pinned = |name: &str| Tls::Pinned {
+        path: store.folder(&connection.id).join(name),
+        host: "gis.example.com".to_owned(),
+    };
+    let (now, before) = (pinned("pinned.pem"), pinned("ca.pem"));
+    connection.tls = now.clone();
+    let context = Context::process();
+    store.add(&connection, Some(b"pem"), &context).unwrap();
+    assert_eq!(fs::read(store.pinned_path(&connection.id)).unwrap(), b"pem");
+    assert!(!store.ca_path(&connection.id).exists());
+    assert_eq!(store.load(&connection.id).unwrap().tls, now);
+    let mut document = store.read_meta(&connection.id).unwrap().unwrap();
+    assert_eq!(document["ca_bundle"], Value::Null);
+    assert_eq!(document["pinned_host"], "gis.example.com");
+    let mut written = |changes: &[(&str, Value)]| {
+        for (name, value) in changes {
+            document.insert((*name).to_owned(), value.clone());
+        }
+        let text = Value::Object(document.clone()).to_string();
+        fs::write(store.meta_path(&connection.id), text).unwrap();
+        store.load(&connection.id).map(|connection| connection.tls)
+    };
+    // Neither the host nor the file can be missing, and the file is the connection's own.
+    assert!(written(&[("pinned_host", Value::Null)]).is_err());
+    assert!(written(&[
+        ("pinned_host", "gis.example.com".into()),
+        ("pinned_certificate", "../other/pinned.pem".into()),
+    ])
+    .is_err());
+    // Version 0.3.0 stored it like an authority.
+    let old = [
+        ("pinned_host", Value::Null),
+        ("pinned_certificate", Value::Null),
+        ("ca_bundle", "ca.pem".into()),
+        ("ca_source", "shown by gis.example.com".into()),
+    ];
+    assert_eq!(written(&old).unwrap(), before);
+}
+
+#[test]
 fn a_ca_path_written_by_hand_stays() {
     let (_folder, store) = store();
     let id = added(&store, "mine").id;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::leftover::{delete_leftover, REMOVED};
 use super::{ConnectionStore, RenewalLock};
-use crate::connection::{Connection, ConnectionId, Label};
+use crate::connection::{Connection, ConnectionId, Label, Tls};
 use crate::context::Context;
 use crate::crash;
 use crate::error::{Error, FileAction, Result};
@@ -66,7 +66,11 @@ impl ConnectionStore {
         let filled = (|| {
             files::private_dir(&draft)?;
             if let Some(pem) = ca {
-                files::write(&draft.join("ca.pem"), pem)?;
+                let name = match connection.tls {
+                    Tls::Pinned { .. } => "pinned.pem",
+                    _ => "ca.pem",
+                };
+                files::write(&draft.join(name), pem)?;
             }
             let meta = self.serialize(Map::new(), connection)?;
             files::write(&draft.join("meta.json"), &meta)?;
@@ -170,6 +174,11 @@ impl ConnectionStore {
     /// [`Self::update`].
     pub fn write_ca(&self, lock: &RenewalLock, pem: &[u8]) -> Result<()> {
         files::write(&self.ca_path(lock.id()), pem)
+    }
+
+    /// Replaces the connection's `pinned.pem`, as [`Self::write_ca`].
+    pub fn write_pinned(&self, lock: &RenewalLock, pem: &[u8]) -> Result<()> {
+        files::write(&self.pinned_path(lock.id()), pem)
     }
 
     /// Removes the connection's folder, its label, and the default where it is this connection. The

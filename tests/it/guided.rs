@@ -188,9 +188,61 @@ fn a_self_signed_portal_is_trusted_by_exactly_its_certificate() {
         .done()
         .ok()
         .json();
-    assert!(shown["verify_ssl"].as_str().unwrap().ends_with("ca.pem"));
+    assert!(shown["verify_ssl"]
+        .as_str()
+        .unwrap()
+        .ends_with("pinned.pem"));
     assert_eq!(shown["redirect_uri"], "http://127.0.0.1:53682/callback");
     assert_eq!(shown["has_client_secret"], false);
+}
+
+/// The menu offers only what can work with the certificate.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_certificate_is_trusted_only_in_ways_that_work() {
+    use crate::support::openssl::{OpenSsl, AUTHORITY, RSA, SERVER};
+    let ssl = OpenSsl::new();
+    // Without a name, an authority does not help.
+    ssl.self_signed("localhost", RSA, AUTHORITY, "");
+    let identity = ssl.identity(&["localhost"]);
+    let portal = Portal::builder().identity(identity).start();
+    let home = home();
+    let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "old"]);
+    terminal.expect("Portal URL").line(&portal.url());
+    terminal
+        .expect("names no host")
+        .expect("❯ true: exactly this certificate")
+        .expect("Enter another portal URL")
+        .line("");
+    terminal.expect("Is it the same?").send("y");
+    terminal.expect("Verify SSL: true (the portal's certificate is verified)");
+    terminal.interrupt();
+    terminal.end();
+    assert!(!terminal
+        .screen()
+        .contains("true: by a certificate authority"));
+    // A key that cannot be used leaves only what is unsafe, which is not preselected.
+    let short = "RSA -pkeyopt rsa_keygen_bits:1024";
+    ssl.self_signed("localhost", short, SERVER, "");
+    let server = ssl.server("localhost", "-cipher ALL:@SECLEVEL=0");
+    let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "short"]);
+    terminal.expect("Portal URL").line(&server.url());
+    terminal
+        .expect("RSA key of 1024 bits")
+        .expect("❯ Enter another portal URL");
+    assert!(!terminal.screen().contains("true: "));
+    terminal.interrupt();
+    terminal.end();
+    // Before there is a certificate, there is nothing to trust.
+    let server = ssl.server("localhost", "-tls1_1 -cipher ALL:@SECLEVEL=0");
+    let mut terminal = Terminal::start(&home, &["connections", "add", "--label", "ancient"]);
+    terminal.expect("Portal URL").line(&server.url());
+    terminal
+        .expect("neither TLS 1.2 nor TLS 1.3")
+        .expect("How do you want to continue?");
+    assert!(!terminal.screen().contains("Verify SSL"));
+    terminal.interrupt();
+    terminal.end();
 }
 
 #[test]

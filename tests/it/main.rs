@@ -16,6 +16,8 @@ mod architecture;
 mod bad_input;
 #[cfg(unix)]
 mod browser;
+#[cfg(target_os = "linux")]
+mod certificate_chains;
 #[cfg(unix)]
 mod completions;
 mod concurrent_renewal;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use age_oauth::testing::{probe, to_pem, Http, PortalInfo};
 use age_oauth::{
-    Clock, Context, Deadline, Environment, Error, Observer, Proxy, Refusal, Tls, TlsFailure,
-    TlsFailureKind, Unreachable,
+    Clock, Context, Deadline, Environment, Error, Observer, PortalUrl, Proxy, Refusal, Tls,
+    TlsFailure, TlsFailureKind, Unreachable,
 };
 
 use crate::home;
@@ -90,7 +90,7 @@ fn an_intermediate_is_used_when_sent_and_reported_when_missing() {
     assert_eq!(refused.chain.len(), 2, "the chain as shown");
     assert_eq!(
         refusal(Certificate::BrokenChain).kind,
-        TlsFailureKind::UnknownIssuer
+        TlsFailureKind::IncompleteChain
     );
 }
 
@@ -100,7 +100,10 @@ fn an_intermediate_is_used_when_sent_and_reported_when_missing() {
 fn rule_15_each_certificate_error_has_its_own_message_and_facts() {
     let mut messages = Vec::new();
     for (kind, expected) in [
-        (Certificate::UnknownAuthority, TlsFailureKind::UnknownIssuer),
+        (
+            Certificate::UnknownAuthority,
+            TlsFailureKind::IncompleteChain,
+        ),
         (Certificate::WrongHost, TlsFailureKind::WrongHost),
         (Certificate::Expired, TlsFailureKind::Expired),
         (Certificate::NotYetValid, TlsFailureKind::NotYetValid),
@@ -154,28 +157,42 @@ fn a_self_signed_certificate_that_is_marked_as_an_authority_is_accepted_when_pin
     assert_eq!(failure(ask(&portal, &tls)).kind, TlsFailureKind::SelfSigned);
 }
 
-/// Rule 15: being pinned excuses neither the host name nor the dates.
+/// Rule 15: being pinned excuses neither the dates, nor the name of a host that the certificate was
+/// not pinned for.
 #[test]
 fn rule_15_a_pinned_certificate_must_match_the_host_and_be_valid_now() {
-    for (kind, expected) in [
-        (Certificate::WrongHost, TlsFailureKind::WrongHost),
-        (Certificate::Expired, TlsFailureKind::Expired),
-        (Certificate::NotYetValid, TlsFailureKind::NotYetValid),
+    for (kind, host, expected) in [
+        (
+            Certificate::WrongHost,
+            "127.0.0.1",
+            TlsFailureKind::WrongHost,
+        ),
+        (Certificate::Expired, "localhost", TlsFailureKind::Expired),
+        (
+            Certificate::NotYetValid,
+            "localhost",
+            TlsFailureKind::NotYetValid,
+        ),
     ] {
         let portal = Portal::builder().certificate(kind).start();
         let shown = failure(ask(&portal, &Tls::System));
         let folder = tempfile::tempdir().unwrap();
-        let tls = Tls::Ca(pinned(&shown, folder.path()));
-        assert_eq!(failure(ask(&portal, &tls)).kind, expected);
+        let path = pinned(&shown, folder.path());
+        let refused = |tls| failure(ask(&portal, &tls)).kind;
+        assert_eq!(refused(Tls::Ca(path.clone())), expected);
+        let host = host.to_owned();
+        assert_eq!(refused(Tls::Pinned { path, host }), expected);
         assert!(portal.requests().is_empty());
     }
-    // A valid one from an unknown authority is accepted because it is identical.
-    let portal = Portal::builder()
-        .certificate(Certificate::UnknownAuthority)
-        .start();
-    let shown = failure(ask(&portal, &Tls::System));
-    let folder = tempfile::tempdir().unwrap();
-    ask(&portal, &Tls::Ca(pinned(&shown, folder.path()))).unwrap();
+    // For its host, it needs neither a name nor an authority that is known.
+    for kind in [Certificate::UnknownAuthority, Certificate::WrongHost] {
+        let portal = Portal::builder().certificate(kind).start();
+        let shown = failure(ask(&portal, &Tls::System));
+        let folder = tempfile::tempdir().unwrap();
+        let path = pinned(&shown, folder.path());
+        let host = portal.url().parse::<PortalUrl>().unwrap().host().to_owned();
+        ask(&portal, &Tls::Pinned { path, host }).unwrap();
+    }
 }
 
 #[test]
@@ -184,7 +201,7 @@ fn a_pinned_certificate_does_not_certify_others() {
     let (_folder, tls) = with_ca(&one);
     assert_eq!(
         failure(ask(&other, &tls)).kind,
-        TlsFailureKind::UnknownIssuer
+        TlsFailureKind::IncompleteChain
     );
 }
 
@@ -270,7 +287,7 @@ fn add_reports_a_bad_certificate_and_creates_nothing() {
     for (kind, words) in [
         (
             Certificate::UnknownAuthority,
-            "authority that this machine does not trust",
+            "this machine does not trust that authority",
         ),
         (Certificate::WrongHost, "another host name"),
         (Certificate::Expired, "expired"),

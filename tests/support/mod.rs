@@ -49,6 +49,8 @@ pub mod browser;
 pub mod home;
 pub mod invariants;
 pub mod legacy;
+#[cfg(target_os = "linux")]
+pub mod openssl;
 pub mod portal;
 #[cfg(unix)]
 pub mod pty;

@@ -57,8 +57,8 @@ json_object! {
         pub(crate) sign_in_ends_soon: bool,
         /// The `Referer` that requests with this token must send; `null` if none is needed.
         pub(crate) referer: Option<String>,
-        /// How to verify the portal's certificate: `true`, `false`, or the path of a CA file.
-        /// Always a string.
+        /// How to verify the portal's certificate: `true`, `false`, or the path of a file of
+        /// certificates. Always a string.
         pub(crate) verify_ssl: String,
         /// The proxy to use: `system`, `none`, or a URL.
         pub(crate) proxy: String,
@@ -222,8 +222,8 @@ json_object! {
         pub(crate) pkce: Option<bool>,
         /// The `Referer` that the application requires; `null` if none.
         pub(crate) referer: Option<String>,
-        /// How to verify the portal's certificate: `true`, `false`, or the path of a CA file.
-        /// Always a string.
+        /// How to verify the portal's certificate: `true`, `false`, or the path of a file of
+        /// certificates. Always a string.
         pub(crate) verify_ssl: String,
         /// The proxy: `system`, `none`, or a URL.
         pub(crate) proxy: String,

@@ -16,9 +16,11 @@ pub(in crate::cli) fn changes(
     connection: &Connection,
     args: &FieldArgs,
 ) -> Result<Changes, Failure> {
-    let trust = wanted_trust(args, &ctx.context.environment)?;
+    let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
+    let place = portal.as_ref().unwrap_or(&connection.portal);
+    let trust = wanted_trust(args, place, &ctx.context.environment)?;
     let mut changes = Changes {
-        portal: args.portal.as_deref().map(str::parse).transpose()?,
+        portal,
         client_id: args
             .client_id
             .as_deref()

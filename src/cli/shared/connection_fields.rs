@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::format::clock_difference;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
+use crate::cli::shared::trust::CardCertificates;
 use crate::cli::CommandContext;
 use crate::connection::{KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
@@ -39,7 +40,7 @@ pub(in crate::cli) struct FieldArgs {
     pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
     pub(in crate::cli) secret: SecretArgs,
-    /// Verify the certificate: true, false, or a CA file [default: true]
+    /// Verify the certificate: true, false, a CA file, or pin:FILE [default: true]
     #[arg(long, value_name = "true|false|FILE")]
     pub(in crate::cli) verify_ssl: Option<String>,
     #[arg(
@@ -74,9 +75,9 @@ pub(in crate::cli) struct FieldArgs {
     /// Do not check the portal
     #[arg(long)]
     pub(in crate::cli) no_check: bool,
-    // Certificates that came in a card (PEM), and where they came from.
+    // Certificates that came in a card.
     #[arg(skip)]
-    pub(in crate::cli) certificates: Option<(String, String)>,
+    pub(in crate::cli) certificates: Option<CardCertificates>,
 }
 
 pub(in crate::cli) fn keychain_help() -> String {

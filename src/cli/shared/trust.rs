@@ -2,6 +2,7 @@
 //! them.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
@@ -11,13 +12,28 @@ use crate::context::Environment;
 use crate::error::{Error, FileAction};
 use crate::http;
 use crate::manage::{read_ca, TlsChange};
+use crate::store::SHOWN_BY;
+
+/// What `--verify-ssl` begins with where exactly one certificate is trusted.
+const PIN: &str = "pin:";
 
 /// Which certificates are accepted: for asking the portal now, and for storing.
+#[derive(Clone)]
 pub(in crate::cli) struct Trust {
     pub(in crate::cli) tls: Tls,
     pem: Option<(Vec<u8>, String)>,
     /// Keeps the temporary file with the certificates until they are stored.
-    _file: Option<NamedTempFile>,
+    _file: Option<Arc<NamedTempFile>>,
+}
+
+/// Certificates that came in a card.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct CardCertificates {
+    pub(in crate::cli) pem: String,
+    /// Where they came from.
+    pub(in crate::cli) source: String,
+    /// Whether it is one certificate that is trusted by itself.
+    pub(in crate::cli) pinned: bool,
 }
 
 impl Trust {
@@ -36,19 +52,51 @@ impl Trust {
         }
     }
 
-    /// The certificates in a file (PEM or DER).
+    /// The certificates in a file (PEM, DER or PKCS#7), as authorities.
     pub(in crate::cli) fn file(text: &str, environment: &Environment) -> Result<Self, Error> {
         let path = environment.expand(text);
-        Self::certificates(read_ca(&path)?, path.display().to_string())
+        Self::authorities(read_ca(&path)?, path.display().to_string())
+    }
+
+    /// Only the certificate in a file, for the portal's host.
+    fn pinned_file(
+        text: &str,
+        portal: &PortalUrl,
+        environment: &Environment,
+    ) -> Result<Self, Error> {
+        let path = environment.expand(text);
+        Self::pinned(read_ca(&path)?, path.display().to_string(), portal)
     }
 
     /// Only this certificate, which the portal presented.
     pub(in crate::cli) fn exactly(der: &[u8], portal: &PortalUrl) -> Result<Self, Error> {
-        let pem = http::to_pem(&[der]);
-        Self::certificates(pem, format!("shown by {}", portal.host()))
+        let source = format!("{SHOWN_BY}{}", portal.host());
+        Self::pinned(http::to_pem(&[der]), source, portal)
     }
 
-    fn certificates(pem: String, source: String) -> Result<Self, Error> {
+    fn authorities(pem: String, source: String) -> Result<Self, Error> {
+        Self::stored(pem, source, Tls::Ca)
+    }
+
+    fn pinned(pem: String, source: String, portal: &PortalUrl) -> Result<Self, Error> {
+        if pem.matches("-----BEGIN ").count() != 1 {
+            return Err(Error::Invalid {
+                what: "certificate file",
+                why: "it holds several certificates; to pin one, give a file with that one alone"
+                    .into(),
+            });
+        }
+        Self::stored(pem, source, |path| Tls::Pinned {
+            path,
+            host: portal.host().to_owned(),
+        })
+    }
+
+    fn stored(
+        pem: String,
+        source: String,
+        tls: impl FnOnce(std::path::PathBuf) -> Tls,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::File {
             action: FileAction::Write,
             path: std::env::temp_dir(),
@@ -57,9 +105,9 @@ impl Trust {
         let mut file = NamedTempFile::new().map_err(failed)?;
         file.write_all(pem.as_bytes()).map_err(failed)?;
         Ok(Self {
-            tls: Tls::Ca(file.path().to_owned()),
+            tls: tls(file.path().to_owned()),
             pem: Some((pem.into_bytes(), source)),
-            _file: Some(file),
+            _file: Some(Arc::new(file)),
         })
     }
 
@@ -73,34 +121,51 @@ impl Trust {
     pub(in crate::cli) fn into_change(self) -> TlsChange {
         match (self.tls, self.pem) {
             (Tls::Unverified, _) => TlsChange::Unverified,
+            (Tls::Pinned { host, .. }, Some((pem, source))) => {
+                TlsChange::Pinned { pem, source, host }
+            }
             (_, Some((pem, source))) => TlsChange::Ca { pem, source },
             _ => TlsChange::System,
         }
     }
 }
 
-/// The trust that an option or a card asks for; none if neither does.
+/// The trust that an option or a card asks for at this portal; none if neither does.
 pub(in crate::cli) fn wanted_trust(
     args: &FieldArgs,
+    portal: &PortalUrl,
     environment: &Environment,
 ) -> Result<Option<Trust>, Error> {
     match (&args.certificates, &args.verify_ssl) {
-        (Some((pem, source)), _) => Trust::certificates(pem.clone(), source.clone()).map(Some),
-        (None, Some(text)) => trust(text, environment).map(Some),
+        (Some(card), _) => card_trust(card, portal).map(Some),
+        (None, Some(text)) => trust(text, portal, environment).map(Some),
         (None, None) => Ok(None),
     }
 }
 
-/// Reads `--verify-ssl`: the usual spellings of true and false; any other text is the path of a
-/// file.
-fn trust(text: &str, environment: &Environment) -> Result<Trust, Error> {
-    match text.trim().to_ascii_lowercase().as_str() {
+fn card_trust(card: &CardCertificates, portal: &PortalUrl) -> Result<Trust, Error> {
+    let (pem, source) = (card.pem.clone(), card.source.clone());
+    if card.pinned {
+        Trust::pinned(pem, source, portal)
+    } else {
+        Trust::authorities(pem, source)
+    }
+}
+
+/// Reads `--verify-ssl`: the usual spellings of true and false, or `pin:` and the path of a file;
+/// any other text is the path of a file.
+fn trust(text: &str, portal: &PortalUrl, environment: &Environment) -> Result<Trust, Error> {
+    let text = text.trim();
+    match text.to_ascii_lowercase().as_str() {
         "" => Err(Error::Invalid {
             what: "--verify-ssl",
             why: "it is empty; give true, false, or the path of a file".into(),
         }),
         "true" | "yes" | "on" | "1" => Ok(Trust::system()),
         "false" | "no" | "off" | "0" => Ok(Trust::unverified()),
-        _ => Trust::file(text.trim(), environment),
+        _ => match text.strip_prefix(PIN) {
+            Some(path) => Trust::pinned_file(path.trim(), portal, environment),
+            None => Trust::file(text, environment),
+        },
     }
 }

@@ -12,8 +12,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 
 /// The kind of the server's certificate.
@@ -55,6 +57,20 @@ pub struct ServerCertificate {
     pub key: PrivateKeyDer<'static>,
     /// What a client must trust to accept it (or, for the invalid ones, would have to).
     pub anchor_pem: String,
+}
+
+impl ServerCertificate {
+    /// A chain, leaf first, and its key.
+    pub fn read(identity: &Identity) -> Self {
+        let pem = identity.certificate_pem.as_bytes();
+        Self {
+            chain: CertificateDer::pem_slice_iter(pem)
+                .map(Result::unwrap)
+                .collect(),
+            key: PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap(),
+            anchor_pem: identity.certificate_pem.clone(),
+        }
+    }
 }
 
 impl Authority {
@@ -148,6 +164,7 @@ impl Authority {
 /// that authority.
 pub fn server_config(certificate: ServerCertificate, demand: Option<&Authority>) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let keys = provider.key_provider;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap();
@@ -161,9 +178,11 @@ pub fn server_config(certificate: ServerCertificate, demand: Option<&Authority>)
             builder.with_client_cert_verifier(verifier.unwrap())
         }
     };
-    builder
-        .with_single_cert(certificate.chain, certificate.key)
-        .unwrap()
+    // Unlike `with_single_cert`, this does not look into the certificate, so that a portal can show
+    // a wrong one.
+    let key = keys.load_private_key(certificate.key).unwrap();
+    let certified = CertifiedKey::new(certificate.chain, key);
+    builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
 }
 
 fn self_signed(hosts: &[String]) -> ServerCertificate {

@@ -68,6 +68,7 @@ pub struct Builder {
     names: Vec<String>,
     certificate: Certificate,
     demand_client_certificate: bool,
+    identity: Option<Identity>,
 }
 
 impl Builder {
@@ -99,6 +100,12 @@ impl Builder {
         self
     }
 
+    /// Shows this chain, which was made elsewhere.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
     /// Requires a client certificate; see [`Portal::client_identity`].
     pub fn client_certificate_required(mut self) -> Self {
         self.demand_client_certificate = true;
@@ -107,7 +114,10 @@ impl Builder {
 
     pub fn start(self) -> Portal {
         let authority = Authority::new();
-        let certificate = authority.server(self.certificate, &self.names);
+        let certificate = match &self.identity {
+            Some(identity) => certs::ServerCertificate::read(identity),
+            None => authority.server(self.certificate, &self.names),
+        };
         let ca_pem = certificate.anchor_pem.clone();
         let demand = self.demand_client_certificate.then_some(&authority);
         let tls = certs::server_config(certificate, demand);
@@ -181,6 +191,7 @@ impl Portal {
                 .to_vec(),
             certificate: Certificate::Trusted,
             demand_client_certificate: false,
+            identity: None,
         }
     }
 

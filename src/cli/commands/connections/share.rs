@@ -29,7 +29,7 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
     let store = ctx.store()?;
     let connection = named(ctx, &store, args.name.as_ref())?;
     let ca = match &connection.tls {
-        Tls::Ca(path) => {
+        Tls::Ca(path) | Tls::Pinned { path, .. } => {
             let read = files::read_user_file(path, http::MAX_CERTIFICATES);
             Some(read.map_err(Error::file(FileAction::Read, path))?)
         }

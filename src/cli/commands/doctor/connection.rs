@@ -278,7 +278,7 @@ fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
     let now = doctor.context.now();
     findings.extend(clock(&info, now));
     if connection.tls != Tls::Unverified {
-        findings.extend(client.certificate().map(|facts| certificate(&facts, now)));
+        findings.extend(certificates(&client.certificates(), now));
     }
     if !connection.grant.is_application() {
         findings.push(registration(&client, connection));
@@ -309,20 +309,31 @@ fn clock(info: &PortalInfo, now: Timestamp) -> Option<Finding> {
     ))
 }
 
-fn certificate(facts: &CertificateFacts, now: Timestamp) -> Finding {
-    let message = format!("{}, until {}", facts.subject, facts.not_after);
-    let left = facts
-        .not_after
-        .parse::<Timestamp>()
-        .map(|end| end.duration_since(now).as_secs());
-    match left {
-        Ok(left) if left <= CERTIFICATE_EXPIRES_SOON.as_secs() => Finding::warn(
+/// The certificate of the chain that expires first. A root that is sent along does not count: only
+/// the copy on this machine matters.
+fn certificates(chain: &[CertificateFacts], now: Timestamp) -> Option<Finding> {
+    let (server, others) = chain.split_first()?;
+    let end = |facts: &CertificateFacts| facts.not_after.parse::<Timestamp>().ok();
+    let intermediates = others.iter().filter(|facts| !facts.self_signed);
+    let first = std::iter::once(server)
+        .chain(intermediates)
+        .min_by_key(|facts| end(facts))?;
+    let role = if first.sha256 == server.sha256 {
+        ""
+    } else {
+        "the intermediate certificate of "
+    };
+    let message = format!("{role}{}, until {}", first.subject, first.not_after);
+    let soon = end(first).is_some_and(|end| end.duration_since(now) <= CERTIFICATE_EXPIRES_SOON);
+    Some(if soon {
+        Finding::warn(
             "certificates",
             message,
             "ask the portal's administrator to renew the certificate, which expires soon",
-        ),
-        _ => Finding::ok("certificates", message),
-    }
+        )
+    } else {
+        Finding::ok("certificates", message)
+    })
 }
 
 /// Checks whether the portal knows the client ID and the redirect URI: if not, its sign-in page

@@ -65,13 +65,24 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
                 .hint(format!("correct or unset {}", env::AGE_OAUTH_CONNECTION)),
         });
     }
-    if let Some((variable, path)) = http::extra_bundle(environment) {
-        findings.push(Finding::ok(
-            "environment",
-            format!("{variable} adds the certificates in {}", path.display()),
-        ));
-    }
+    findings.extend(http::bundles(environment).iter().map(bundle));
     findings
+}
+
+/// A file of certificates that the environment names.
+fn bundle(bundle: &http::Bundle) -> Finding {
+    let (variable, path) = (bundle.variable, bundle.path.display());
+    match bundle.problem() {
+        None => Finding::ok(
+            "environment",
+            format!("{variable} adds the certificates in {path}"),
+        ),
+        Some(why) => Finding::warn(
+            "environment",
+            format!("{variable} names {path}, which is ignored: {why}"),
+            format!("correct or unset {variable}"),
+        ),
+    }
 }
 
 fn same_file(one: Option<&Path>, other: Option<&Path>) -> bool {

@@ -8,6 +8,7 @@ use crate::card::{Card, MAX_CARD_BYTES};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::shared::connection_fields::AuthType;
+use crate::cli::shared::trust::CardCertificates;
 use crate::cli::CommandContext;
 use crate::connection::Grant;
 use crate::error::{Error, FileAction};
@@ -51,7 +52,11 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
         }
     });
     if !card.certificates.is_empty() {
-        fields.certificates = Some((http::to_pem(&card.certificates), source));
+        fields.certificates = Some(CardCertificates {
+            pem: http::to_pem(&card.certificates),
+            source,
+            pinned: card.pinned,
+        });
     }
     Ok(Some(args))
 }
@@ -128,7 +133,12 @@ fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec
     }
     for der in unconfirmed {
         if let Some(facts) = http::facts(der) {
-            lines.push(format!("Trusts:    {}", escape(&facts.subject)));
+            let what = if card.pinned {
+                "Trusts only:"
+            } else {
+                "Trusts:   "
+            };
+            lines.push(format!("{what} {}", escape(&facts.subject)));
             lines.push(format!("           until {}", facts.not_after));
             lines.push(format!("           SHA-256 {}", facts.sha256));
         }

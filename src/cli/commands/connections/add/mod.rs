@@ -18,7 +18,7 @@ use crate::cli::shared::help::examples;
 use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri};
+use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::error::{Error, Unreachable};
 use crate::manage;
 use crate::portal::Elsewhere;
@@ -153,9 +153,11 @@ impl<'a> Form<'a> {
         let secret = self.secret(ctx, application, &client_id)?;
         let mut connection = Connection::new(label, portal, grant, client_id);
         connection.tls = match &trust.tls {
-            crate::connection::Tls::Ca(_) => {
-                crate::connection::Tls::Ca(store.ca_path(&connection.id))
-            }
+            Tls::Ca(_) => Tls::Ca(store.ca_path(&connection.id)),
+            Tls::Pinned { host, .. } => Tls::Pinned {
+                path: store.pinned_path(&connection.id),
+                host: host.clone(),
+            },
             other => other.clone(),
         };
         connection.ca_source = trust.pem().map(|(_, source)| source.to_owned());
@@ -197,6 +199,7 @@ impl<'a> Form<'a> {
 
     fn portal(&self, ctx: &mut CommandContext) -> Result<(PortalUrl, Trust), Failure> {
         let mut given = self.args.fields.portal.clone();
+        let mut wanted: Option<(PortalUrl, Option<Trust>)> = None;
         loop {
             let portal: PortalUrl = if let Some(text) = given.take() {
                 text.parse()?
@@ -204,8 +207,13 @@ impl<'a> Form<'a> {
                 self.require_guided("--portal", None)?;
                 ask_portal(ctx)?
             };
-            let trust = wanted_trust(&self.args.fields, &ctx.context.environment)?
-                .unwrap_or_else(Trust::system);
+            // A pipe can be read only once, so that the file is read again only for another host.
+            let trust = match wanted.take() {
+                Some((of, trust)) if of.host() == portal.host() => trust,
+                _ => wanted_trust(&self.args.fields, &portal, &ctx.context.environment)?,
+            };
+            wanted = Some((portal.clone(), trust.clone()));
+            let trust = trust.unwrap_or_else(Trust::system);
             if self.args.fields.no_check {
                 return Ok((portal, trust));
             }

@@ -37,8 +37,9 @@ pub(super) fn ask_after_failure(
     };
     Failure::from(error).print_without_hint(&ctx.console);
     match certificate {
-        Some(failure) => ask_trust(ctx, portal, &failure),
-        None => ask_whether_to_skip(ctx),
+        // Without a chain, the handshake failed before there was a certificate to trust.
+        Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, portal, &failure),
+        _ => ask_whether_to_skip(ctx),
     }
 }
 
@@ -71,37 +72,55 @@ pub(super) fn print_portal(
     }
     ctx.console.info(match trust.tls {
         Tls::Unverified => "Verify SSL: false (the portal's certificate is not verified)",
-        Tls::System | Tls::Ca(_) => "Verify SSL: true (the portal's certificate is verified)",
+        Tls::System | Tls::Ca(_) | Tls::Pinned { .. } => {
+            "Verify SSL: true (the portal's certificate is verified)"
+        }
     });
 }
 
+/// Offers only what can work with this certificate.
 fn ask_trust(
     ctx: &mut CommandContext,
     portal: &PortalUrl,
     failure: &TlsFailure,
 ) -> Result<NextStep, Failure> {
-    let mut choices = vec![
-        "true: by a certificate authority in a file (PEM or DER)".to_owned(),
-        "true: exactly this certificate, after you compare its fingerprint".to_owned(),
-        "false: do not verify this portal's certificate (unsafe)".to_owned(),
-        "Enter another portal URL".to_owned(),
+    let authority = "true: by a certificate authority in a file (PEM, DER or .p7b)";
+    let pin = "true: exactly this certificate, after you compare its fingerprint";
+    let choices = [
+        (failure.authority_helps, Choice::Authority, authority),
+        (failure.pin_helps, Choice::Pin, pin),
+        (
+            true,
+            Choice::Unverified,
+            "false: do not verify this portal's certificate (unsafe)",
+        ),
+        (true, Choice::OtherUrl, "Enter another portal URL"),
     ];
-    if failure.chain.is_empty() {
-        choices.remove(1);
-    }
+    let choices: Vec<_> = choices.into_iter().filter(|(works, ..)| *works).collect();
+    let texts: Vec<_> = choices
+        .iter()
+        .map(|(.., text)| (*text).to_owned())
+        .collect();
     let question = "Verify SSL (how to trust this portal's certificate)";
-    let choice = ctx.system.ask.choose(question, &choices, 0)?;
-    let choice = if failure.chain.is_empty() && choice > 0 {
-        choice + 1
-    } else {
-        choice
-    };
-    match choice {
-        0 => ask_ca(ctx).map(NextStep::Retry),
-        1 => ask_fingerprint(ctx, portal, failure),
-        2 => Ok(NextStep::Retry(Trust::unverified())),
-        _ => Ok(NextStep::OtherUrl),
+    // If only an unsafe answer works, the preselected one is another URL.
+    let safe = failure.authority_helps || failure.pin_helps;
+    let preselected = if safe { 0 } else { texts.len() - 1 };
+    let choice = ctx.system.ask.choose(question, &texts, preselected)?;
+    match choices.get(choice).map(|(_, choice, _)| *choice) {
+        Some(Choice::Authority) => ask_ca(ctx).map(NextStep::Retry),
+        Some(Choice::Pin) => ask_fingerprint(ctx, portal, failure),
+        Some(Choice::Unverified) => Ok(NextStep::Retry(Trust::unverified())),
+        Some(Choice::OtherUrl) | None => Ok(NextStep::OtherUrl),
     }
+}
+
+/// How a certificate that is not trusted can be accepted.
+#[derive(Clone, Copy)]
+enum Choice {
+    Authority,
+    Pin,
+    Unverified,
+    OtherUrl,
 }
 
 fn ask_ca(ctx: &mut CommandContext) -> Result<Trust, Failure> {
@@ -120,7 +139,7 @@ fn ask_fingerprint(
     portal: &PortalUrl,
     failure: &TlsFailure,
 ) -> Result<NextStep, Failure> {
-    for line in certificate(failure) {
+    for line in failure.certificate.iter().flat_map(certificate) {
         ctx.console.print(&format!("  {}", escape(&line)));
     }
     let question = "Ask the portal's administrator for the fingerprint. Is it the same?";
