@@ -341,3 +341,18 @@ fn rule_13_pages_have_harmless_elements_only() {
         );
     }
 }
+
+/// Rule 12: a bare code names no attempt. It is worthless in any attempt but its own, because each
+/// has a verifier of its own.
+#[test]
+fn rule_12_a_bare_code_is_worthless_for_another_attempt() {
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    // The practice portal notes a verifier that does not fit.
+    portal.expect_violations();
+    add(&home, &portal, "prod");
+    let other = begun(&home, "prod");
+    let code = portal.authorize(other.as_str(), USER).code();
+    let said = home.run(["login", "-c", "prod"]).input(code).done();
+    said.code(7).out("");
+    assert_eq!(portal.live_refresh_tokens(), 0);
+}
