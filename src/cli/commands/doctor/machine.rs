@@ -9,7 +9,8 @@ use crate::env;
 use crate::error::{Error, KeychainError, KeychainReason};
 use crate::files;
 use crate::http;
-use crate::keychain::{check_writable, Item, ItemKind};
+use crate::keychain::{Item, ItemKind};
+use crate::secret::Secret;
 use crate::store::{Listing, Plaintext, Selector};
 
 /// The keychains that passed their check.
@@ -284,8 +285,22 @@ fn vault_key(doctor: &DoctorContext, kind: KeychainKind) -> Vec<Finding> {
 
 fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, KeychainError> {
     let keychain = doctor.keychains.of(kind);
-    check_writable(keychain.as_ref(), "doctor")?;
-    Ok(keychain.name())
+    let id = format!("doctor-{}", std::process::id());
+    let item = Item::new(id, "doctor", ItemKind::Probe);
+    let written = keychain.set(&item, &Secret::new("probe".to_owned()));
+    let read = written.and_then(|()| keychain.get(&item));
+    // Delete the item even if reading it failed.
+    let deleted = keychain.delete(&item);
+    let same = read?.is_some_and(|secret| secret.matches("probe"));
+    deleted?;
+    if same {
+        return Ok(keychain.name());
+    }
+    Err(KeychainError::new(
+        keychain.name(),
+        KeychainReason::Refused,
+        "it did not return what was stored",
+    ))
 }
 
 /// Reports keychain items of this program that do not belong to a connection in this store.
