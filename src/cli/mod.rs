@@ -24,7 +24,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde::Serialize;
 
@@ -37,6 +37,7 @@ use console::{Console, OutputOptions};
 use event_log::{EventLog, LogScope};
 use exit_code::ExitCode;
 use failure::{Failure, Outcome};
+use format::connection_option;
 
 use crate::connection::{Connection, ConnectionId, Tls};
 use crate::context::{Context, Deadline, Environment};
@@ -94,6 +95,31 @@ fn command_name(matches: &ArgMatches) -> (String, bool) {
     (names.join(" "), json)
 }
 
+/// The hint for `token prod`: commands that take no name take the connection as an option.
+fn named_without_option(error: &clap::Error) -> Option<String> {
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::UnknownArgument => word,
+        _ => return None,
+    };
+    let is_name = !word.starts_with('-');
+    is_name.then(|| format!("to choose a connection: {}", connection_option(word)))
+}
+
+/// `age-oauth connections add --help`, for the command that these arguments name.
+fn help_command(arguments: &[OsString]) -> String {
+    let mut command = Cli::command();
+    command.build();
+    let mut words = vec!["age-oauth".to_owned()];
+    for argument in arguments.iter().skip(1).filter_map(|word| word.to_str()) {
+        if let Some(below) = command.find_subcommand(argument).cloned() {
+            words.push(below.get_name().to_owned());
+            command = below;
+        }
+    }
+    words.push("--help".into());
+    words.join(" ")
+}
+
 /// Handles a command line that clap does not parse: `--help` and `--version` are answers, the rest
 /// is wrong usage.
 fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> ExitCode {
@@ -113,7 +139,9 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     }
     let message = error.render().to_string();
     let message = message.lines().next().unwrap_or_default();
-    let failure = Failure::usage_hint(message.trim_start_matches("error: "), "age-oauth --help");
+    let named = named_without_option(error);
+    let hint = named.clone().unwrap_or_else(|| help_command(arguments));
+    let failure = Failure::usage_hint(message.trim_start_matches("error: "), hint);
     let context = Context {
         clock: system.clock.clone(),
         environment: system.environment.clone(),
@@ -124,7 +152,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     let json = arguments.iter().any(|argument| argument == "--json");
     let text = match failure.text() {
         Some(text) if json => failure.json_line(&text) + "\n",
-        _ => text,
+        _ => text + &named.map_or_else(String::new, |hint| format!("\nhint: {hint}\n")),
     };
     // If stderr is closed, the exit code is all that is left.
     let _ = system.err.write_all(text.as_bytes());

@@ -58,6 +58,7 @@ mod shells;
 mod sign_in;
 mod status;
 mod tls;
+mod usage;
 mod variables;
 mod vault;
 mod web_server;

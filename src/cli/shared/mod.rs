@@ -9,5 +9,6 @@ pub(super) mod current_shell;
 pub(super) mod duration;
 pub(super) mod help;
 pub(super) mod keychain_kind;
+pub(super) mod registration;
 pub(super) mod token_variables;
 pub(super) mod trust;
