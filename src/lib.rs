@@ -68,8 +68,8 @@ pub mod cli;
 mod connection;
 mod context;
 mod crash;
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod duration;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod env;
 mod error;
 mod event;

@@ -162,13 +162,13 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
 /// Checks the variables that decide what every command does: a value that cannot be used is an error
 /// and never ignored. Those that hold secrets are checked where they are used.
 fn check_variables(environment: &Environment) -> Outcome {
+    const TIMEOUT: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
     for name in [env::AGE_OAUTH_CONNECTION, env::AGE_OAUTH_KEYCHAIN] {
         environment.text(name)?;
     }
     for name in [env::AGE_OAUTH_HOME, env::AGE_OAUTH_LOG] {
         environment.absolute_path(name)?;
     }
-    const TIMEOUT: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
     if let Some(text) = environment.text(TIMEOUT)? {
         parse_duration(&text).map_err(|why| Failure::usage(format!("{TIMEOUT}: {why}")))?;
     }

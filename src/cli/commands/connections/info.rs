@@ -1,5 +1,7 @@
 //! `connections info`: where this program stores connections and secrets.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 
 use crate::cli::failure::Outcome;
@@ -30,11 +32,9 @@ fn keychains(store: &ConnectionStore, kind: KeychainKind) -> String {
         let count = connections.iter().filter(|one| one.keychain == *other);
         let count = count.count();
         if count > 0 {
-            text.push_str(&format!(
-                "; {} for {}",
-                other.display_name(),
-                plural(count, "connection")
-            ));
+            let connections = plural(count, "connection");
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; {} for {connections}", other.display_name());
         }
     }
     text

@@ -240,13 +240,14 @@ impl<'a> Form<'a> {
                 "{} {are} missing, and there is no terminal for a prompt",
                 missing.join(", ")
             ),
-            match missing.contains(&"--client-secret-stdin") {
-                true => format!(
+            if missing.contains(&"--client-secret-stdin") {
+                format!(
                     "give {}; for the client secret: {}",
                     missing.join(", "),
                     connection_fields::how_to_give_secret()
-                ),
-                false => format!("give {}", missing.join(", ")),
+                )
+            } else {
+                format!("give {}", missing.join(", "))
             },
         ))
     }
