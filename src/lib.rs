@@ -70,8 +70,8 @@ mod context;
 mod crash;
 #[cfg(test)]
 mod documentation_tests;
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod duration;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod env;
 mod error;
 mod event;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::connection::{
-    Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri, Status, Tls,
+    clean, Connection, Grant, KeychainKind, Label, PortalUrl, Proxy, RedirectUri, Status, Tls,
 };
 use crate::context::Context;
 use crate::error::{Error, KeychainError, KeychainReason, Result};
@@ -30,12 +30,13 @@ const MAX_CLIENT_ID: usize = 256;
 /// secret is right.
 pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
     let bad = |why: &str| Err(Error::invalid("client secret", why));
-    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let text = Secret::new(clean("client secret", text)?);
+    let text = text.expose();
     if text.is_empty() {
         return bad("it is empty");
     }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return bad("it contains a blank, a line break or a control character");
+    if text.contains(char::is_whitespace) {
+        return bad("it contains a blank");
     }
     if text.len() > MAX_CLIENT_SECRET_BYTES {
         return bad("it is longer than the client secrets of portals");
@@ -56,26 +57,28 @@ pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
 
 /// Checks a client ID: visible ASCII characters without blanks.
 pub fn check_client_id(text: &str) -> Result<String> {
-    let text = text.trim();
+    let text = clean("client ID", text)?;
     let why = if text.is_empty() {
         "it is empty"
     } else if !text.chars().all(|c| c.is_ascii_graphic()) {
         "only letters, digits and punctuation without blanks are allowed"
+    } else if text.contains("://") || text == RedirectUri::OUT_OF_BAND {
+        "that is a redirect URI; the client ID is on the application's item page at the portal"
     } else if text.len() > MAX_CLIENT_ID {
         "it is longer than the client IDs of portals"
     } else {
-        return Ok(text.to_owned());
+        return Ok(text);
     };
     Err(Error::invalid("client ID", why))
 }
 
 /// Checks a Referer, which is sent in a header line.
 pub fn check_referer(text: &str) -> Result<String> {
-    let text = text.trim();
+    let text = clean("referer", text)?;
     if text.is_empty() || text.chars().any(|c| !(c.is_ascii_graphic() || c == ' ')) {
         return Err(Error::invalid("referer", "only printable ASCII is allowed"));
     }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 /// Reads the certificates in a file (PEM, DER or PKCS#7) and returns them as PEM.
@@ -199,6 +202,35 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            portal,
+            client_id,
+            application,
+            redirect_uri,
+            pkce,
+            secret,
+            tls,
+            referer,
+            proxy,
+            keychain,
+            tags,
+        } = self;
+        portal.is_none()
+            && client_id.is_none()
+            && application.is_none()
+            && redirect_uri.is_none()
+            && pkce.is_none()
+            && matches!(secret, SecretChange::Keep)
+            && tls.is_none()
+            && referer.is_none()
+            && proxy.is_none()
+            && keychain.is_none()
+            && tags.is_none()
+    }
+
     fn apply(&self, connection: &mut Connection, ca_path: std::path::PathBuf) {
         if let Some(portal) = &self.portal {
             connection.portal = portal.clone();

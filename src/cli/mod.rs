@@ -25,7 +25,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde::Serialize;
 
@@ -39,6 +39,7 @@ use console::{Console, OutputOptions};
 use event_log::{EventLog, LogScope};
 use exit_code::ExitCode;
 use failure::{Failure, Outcome};
+use format::connection_option;
 
 use crate::connection::{Connection, ConnectionId, Tls};
 use crate::context::{Context, Deadline, Environment};
@@ -96,6 +97,31 @@ fn command_name(matches: &ArgMatches) -> (String, bool) {
     (names.join(" "), json)
 }
 
+/// The hint for `token prod`: commands that take no name take the connection as an option.
+fn named_without_option(error: &clap::Error) -> Option<String> {
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::UnknownArgument => word,
+        _ => return None,
+    };
+    let is_name = !word.starts_with('-');
+    is_name.then(|| format!("to choose a connection: {}", connection_option(word)))
+}
+
+/// `age-oauth connections add --help`, for the command that these arguments name.
+fn help_command(arguments: &[OsString]) -> String {
+    let mut command = Cli::command();
+    command.build();
+    let mut words = vec!["age-oauth".to_owned()];
+    for argument in arguments.iter().skip(1).filter_map(|word| word.to_str()) {
+        if let Some(below) = command.find_subcommand(argument).cloned() {
+            words.push(below.get_name().to_owned());
+            command = below;
+        }
+    }
+    words.push("--help".into());
+    words.join(" ")
+}
+
 /// Handles a command line that clap does not parse: `--help` and `--version` are answers, the rest
 /// is wrong usage.
 fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> ExitCode {
@@ -115,7 +141,9 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     }
     let message = error.render().to_string();
     let message = message.lines().next().unwrap_or_default();
-    let failure = Failure::usage_hint(message.trim_start_matches("error: "), "age-oauth --help");
+    let named = named_without_option(error);
+    let hint = named.clone().unwrap_or_else(|| help_command(arguments));
+    let failure = Failure::usage_hint(message.trim_start_matches("error: "), hint);
     let context = Context {
         clock: system.clock.clone(),
         environment: system.environment.clone(),
@@ -126,7 +154,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     let json = arguments.iter().any(|argument| argument == "--json");
     let text = match failure.text() {
         Some(text) if json => failure.json_line(&text) + "\n",
-        _ => text,
+        _ => text + &named.map_or_else(String::new, |hint| format!("\nhint: {hint}\n")),
     };
     // If stderr is closed, the exit code is all that is left.
     let _ = system.err.write_all(text.as_bytes());
@@ -136,13 +164,13 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
 /// Checks the variables that decide what every command does: a value that cannot be used is an error
 /// and never ignored. Those that hold secrets are checked where they are used.
 fn check_variables(environment: &Environment) -> Outcome {
+    const TIMEOUT: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
     for name in [env::AGE_OAUTH_CONNECTION, env::AGE_OAUTH_KEYCHAIN] {
         environment.text(name)?;
     }
     for name in [env::AGE_OAUTH_HOME, env::AGE_OAUTH_LOG] {
         environment.absolute_path(name)?;
     }
-    const TIMEOUT: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
     if let Some(text) = environment.text(TIMEOUT)? {
         parse_duration(&text).map_err(|why| Failure::usage(format!("{TIMEOUT}: {why}")))?;
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::text::is_control;
+use super::text::{clean, is_control, is_invisible};
 use crate::error::{Error, Result};
 
 /// A connection's label: 1 to 64 characters, none of them a control character.
@@ -46,10 +46,20 @@ impl Label {
     }
 }
 
-/// The form that labels are compared in: NFC, lower case, NFC again (lower-casing can undo it).
+/// The same text with ordinary blanks in place of those that only look like them (no-break, thin).
+fn spaced(text: &str) -> String {
+    let space = |c: char| if c.is_whitespace() { ' ' } else { c };
+    text.chars().map(space).collect()
+}
+
+/// The form that labels are compared in: without what nobody can see, NFC, lower case, NFC again
+/// (lower-casing can undo it).
 #[must_use]
 pub fn fold(text: &str) -> String {
-    text.nfc()
+    let visible = |c: &char| !is_invisible(*c) && !is_control(*c);
+    let visible: String = text.chars().filter(visible).collect();
+    spaced(visible.trim())
+        .nfc()
         .collect::<String>()
         .to_lowercase()
         .nfc()
@@ -60,12 +70,9 @@ impl FromStr for Label {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let text = text.trim();
+        let text = spaced(&clean("label", text)?);
         if text.is_empty() {
             return Err(Error::invalid("label", "it is empty"));
-        }
-        if text.chars().any(is_control) {
-            return Err(Error::invalid("label", "it contains a control character"));
         }
         let count = text.nfc().count();
         if count > Self::MAX_CHARS {
@@ -107,7 +114,7 @@ mod tests {
             "  ",
             "a\nb",
             "a\u{1b}[2J",
-            "\u{202e}abc",
+            "a\u{202e}bc",
             &"x".repeat(65),
         ] {
             assert!(bad.parse::<Label>().is_err(), "{bad:?}");
@@ -119,6 +126,15 @@ mod tests {
         let composed: Label = "Z\u{fc}rich".parse().unwrap();
         let decomposed: Label = "ZU\u{308}RICH".parse().unwrap();
         assert_eq!(composed.folded(), decomposed.folded());
+    }
+
+    #[test]
+    fn labels_that_look_the_same_are_the_same() {
+        let plain: Label = "my prod".parse().unwrap();
+        for pasted in ["my prod\u{200b}", "my\u{a0}prod", "\u{feff}my pr\u{ad}od"] {
+            assert_eq!(pasted.parse::<Label>().unwrap(), plain, "{pasted:?}");
+            assert_eq!(fold(pasted), plain.folded(), "{pasted:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) use portal_url::is_loopback;
 pub use portal_url::PortalUrl;
 pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
-pub use text::is_control;
+pub use text::{clean, is_control};
 
 /// One registered way into one portal: everything about it that is not secret.
 #[derive(Clone, Debug, PartialEq)]

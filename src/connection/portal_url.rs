@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
-use super::text::is_control;
+use super::text::clean;
 use crate::error::{Error, Result};
 
 /// A portal's root, without trailing slash: `https://host[:port][/context]`.
@@ -156,15 +156,15 @@ impl FromStr for PortalUrl {
 
     fn from_str(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid("portal URL", why);
-        let text = text.trim();
+        let text = clean("portal URL", text)?;
         if text.is_empty() {
             return Err(bad("it is empty"));
         }
-        if text.chars().any(|c| is_control(c) || c.is_whitespace()) {
-            return Err(bad("it contains a blank or a control character"));
+        if text.contains(char::is_whitespace) {
+            return Err(bad("it contains a blank"));
         }
         let with_scheme = if text.contains("://") {
-            text.to_owned()
+            text
         } else {
             format!("https://{text}")
         };

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use url::Url;
 
+use super::text::clean;
 use crate::error::{Error, Result};
 
 /// The proxy on the way to a portal.
@@ -35,7 +36,7 @@ impl FromStr for Proxy {
 
     fn from_str(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid("proxy", why);
-        match text.trim() {
+        match clean("proxy", text)?.as_str() {
             "system" => Ok(Self::System),
             "none" => Ok(Self::None),
             text => {

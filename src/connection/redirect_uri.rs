@@ -6,7 +6,7 @@ use std::str::FromStr;
 use url::Url;
 
 use super::portal_url::is_loopback;
-use super::text::is_control;
+use super::text::clean;
 use crate::error::{Error, Result};
 
 /// Where the portal sends the authorization code: exactly what is registered there.
@@ -55,12 +55,13 @@ impl FromStr for RedirectUri {
 
     fn from_str(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid("redirect URI", why);
-        let text = text.trim();
+        let text = clean("redirect URI", text)?;
+        let text = text.as_str();
         if text == Self::OUT_OF_BAND {
             return Ok(Self::OutOfBand);
         }
-        if text.chars().any(|c| is_control(c) || c.is_whitespace()) {
-            return Err(bad("it contains a blank or a control character"));
+        if text.contains(char::is_whitespace) {
+            return Err(bad("it contains a blank"));
         }
         let url =
             Url::parse(text).map_err(|why| Error::invalid("redirect URI", why.to_string()))?;

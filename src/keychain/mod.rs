@@ -18,7 +18,9 @@ pub use crate::item_kind::ItemKind;
 pub use item::{Item, SERVICE};
 #[cfg(any(test, feature = "testing"))]
 pub use memory::{Call, MemoryStore};
-pub use vault::{KeyPlace, OldKey, VaultKey};
+#[cfg(feature = "cli")]
+pub(crate) use vault::KeyPlace;
+pub use vault::{OldKey, VaultKey};
 
 use crate::connection::KeychainKind;
 use crate::context::Context;
@@ -142,10 +144,11 @@ pub fn check_writable(keychain: &dyn SecretStore, owner: &str) -> Result<(), Key
     keychain.delete(&item).map(|_| ())
 }
 
+#[cfg(feature = "cli")]
 impl Keychains {
     /// All places whose key opens the vault, in the order in which they are tried; none where there
     /// is no vault.
-    pub fn vault_key_places(&self) -> Result<Vec<KeyPlace>, KeychainError> {
+    pub(crate) fn vault_key_places(&self) -> Result<Vec<KeyPlace>, KeychainError> {
         match &self.0 {
             Source::Real { vault, .. } => vault.key_places(),
             Source::Fixed(_) => Ok(Vec::new()),

@@ -26,12 +26,12 @@ use crate::secret::Secret;
 /// A value that is not a duration is an error of every call, because to ignore it would mean to wait
 /// for another time than the person chose.
 pub(super) fn call_timeout(interactive: bool, context: &Context) -> Result<Duration, String> {
+    const NAME: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
     let default = if interactive {
         KEYCHAIN_TIMEOUT_INTERACTIVE
     } else {
         KEYCHAIN_TIMEOUT
     };
-    const NAME: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
     match context.environment.text(NAME) {
         Ok(None) => Ok(default),
         Ok(Some(text)) => parse_duration(&text).map_err(|why| format!("{NAME}: {why}")),

@@ -67,7 +67,7 @@ fn after_ctrl_z_and_fg_a_secret_is_hidden_in_dash() {
 
 fn at_the_question(home: &Home) -> Terminal {
     let mut terminal = Terminal::start(home, &ADD);
-    terminal.echo(true).expect(QUESTION).echo(false);
+    terminal.expect(QUESTION).echo(false);
     terminal
 }
 

@@ -64,6 +64,7 @@ mod sign_in;
 mod signing_in;
 mod status;
 mod tls;
+mod usage;
 mod variables;
 mod vault;
 mod web_server;

@@ -39,10 +39,13 @@ pub(in crate::cli) fn changes(
             .keychain
             .map(|kind| connection_fields::keychain(Some(kind), &ctx.context.environment))
             .transpose()?,
-        tags: Some(args.tags.clone()).filter(|tags| !tags.is_empty()),
+        tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
         ..Changes::default()
     };
     check_portal(ctx, connection, args, &changes, trust.as_ref())?;
+    if let Some(trust) = &trust {
+        connection_fields::warn_unverified(ctx, connection.label.as_str(), &trust.tls);
+    }
     changes.tls = trust.map(Trust::into_change);
     changes.secret = secret(ctx, connection, args, &changes)?;
     Ok(changes)

@@ -13,10 +13,11 @@ use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::shared::trust::CardCertificates;
 use crate::cli::CommandContext;
-use crate::connection::{KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
+use crate::connection::{clean, KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
 use crate::error::{Error, FileAction, KeychainReason};
+use crate::event::{Event, Notice};
 use crate::http::Http;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
@@ -113,6 +114,16 @@ pub(in crate::cli) struct SecretArgs {
     no_client_secret: bool,
 }
 
+impl SecretArgs {
+    /// Whether one of the options is given.
+    pub(in crate::cli) fn is_given(&self) -> bool {
+        self.client_secret_stdin
+            || self.client_secret_file.is_some()
+            || self.client_secret.is_some()
+            || self.no_client_secret
+    }
+}
+
 /// A secret from the command line. The structs of arguments implement `Debug`; this type does not
 /// show its text there.
 #[derive(Clone, Debug)]
@@ -184,6 +195,19 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
 /// Checks a client secret, and trims it.
 pub(in crate::cli) fn checked(secret: &Secret, client_id: &str) -> Result<Secret, Error> {
     check_client_secret(secret.expose(), client_id)
+}
+
+pub(in crate::cli) fn tags(args: &FieldArgs) -> Result<Vec<String>, Error> {
+    args.tags.iter().map(|tag| clean("tag", tag)).collect()
+}
+
+/// Warns that certificates will not be verified, as every later use of the connection does.
+pub(in crate::cli) fn warn_unverified(ctx: &CommandContext, label: &str, tls: &Tls) {
+    if *tls == Tls::Unverified {
+        ctx.context.emit(&Event::Notice(Notice::Unverified {
+            connection: label.to_owned(),
+        }));
+    }
 }
 
 pub(in crate::cli) fn proxy(args: &FieldArgs) -> Result<Option<Proxy>, Error> {

@@ -10,5 +10,6 @@ pub(super) mod duration;
 pub(super) mod help;
 pub(super) mod keychain_kind;
 pub(super) mod redirect_uris;
+pub(super) mod registration;
 pub(super) mod token_variables;
 pub(super) mod trust;

@@ -25,10 +25,11 @@ use crate::files::{self, Lock};
 use crate::policy::{MAX_VAULT_BYTES, VAULT_LOCK_TIMEOUT};
 use crate::secret::Secret;
 use error::from_files;
-use format::{Entries, Entry, Header, OpenVault};
+use format::{Entries, Entry, OpenVault};
 use keys::{key_file_path, KeySource, MasterKey};
 
-pub use opening::KeyPlace;
+#[cfg(feature = "cli")]
+pub(crate) use opening::KeyPlace;
 pub use rekey::{OldKey, VaultKey};
 
 const NAME: &str = KeychainKind::Vault.display_name();
@@ -69,9 +70,10 @@ impl Vault {
         OpenVault::open(&bytes, |header| self.find_key(header)).map(Some)
     }
 
-    fn read_header(&self) -> Result<Option<Header>> {
+    #[cfg(feature = "cli")]
+    fn read_header(&self) -> Result<Option<format::Header>> {
         let bytes = from_files(files::read(&self.path(), MAX_VAULT_BYTES))?;
-        bytes.map(|bytes| Header::parse(&bytes)).transpose()
+        bytes.map(|bytes| format::Header::parse(&bytes)).transpose()
     }
 
     /// Changes the entries under the lock. The file is written only if `change` returns `true`

@@ -1,5 +1,6 @@
 //! Finding the key that opens the vault, and saying where it was looked for.
 
+#[cfg(feature = "cli")]
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,16 +14,17 @@ use crate::event::{Event, Notice};
 use crate::util::hex;
 
 /// A place whose key opens the vault.
+#[cfg(feature = "cli")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPlace {
+pub(crate) struct KeyPlace {
     /// What it is, for people: a variable or a path.
-    pub name: String,
+    pub(crate) name: String,
     /// The file, where it is one.
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     /// Whether it is the key file that this program creates.
-    pub is_own: bool,
+    pub(crate) is_own: bool,
     /// Whether it is a passphrase that is too short.
-    pub is_weak: bool,
+    pub(crate) is_weak: bool,
 }
 
 impl Vault {
@@ -86,6 +88,7 @@ impl Vault {
     }
 
     /// All places whose key opens the vault; none where there is no vault.
+    #[cfg(feature = "cli")]
     pub(in crate::keychain) fn key_places(&self) -> Result<Vec<KeyPlace>> {
         let Some(header) = self.read_header()? else {
             return Ok(Vec::new());

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::failure::Outcome;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::FieldArgs;
 use crate::cli::shared::connection_name::{labels, named};
@@ -45,6 +45,7 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
         connection = manage::rename(&session, &label.parse()?)?;
     }
     let mut changes = changes(ctx, &connection, &args.fields)?;
+    let is_renamed_only = args.label.is_some();
     changes.pkce = args.pkce;
     if args.no_referer {
         changes.referer = Some(None);
@@ -56,6 +57,12 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
         ctx.console.warn(
             "without PKCE, a program that intercepts the authorization code can use it; switch PKCE off only for a portal that refuses it",
         );
+    }
+    if changes.is_empty() && !is_renamed_only {
+        return Err(Failure::usage_hint(
+            "no option says what to change",
+            "age-oauth connections edit --help",
+        ));
     }
     apply(ctx, &store, connection, &changes)
 }

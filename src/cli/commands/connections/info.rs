@@ -1,13 +1,17 @@
 //! `connections info`: where this program stores connections and secrets.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 
 use crate::cli::failure::Outcome;
-use crate::cli::format::escape;
+use crate::cli::format::{escape, plural};
 use crate::cli::json::InfoAnswer;
 use crate::cli::shared::connection_fields::default_keychain;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
+use crate::connection::KeychainKind;
+use crate::store::ConnectionStore;
 
 /// Show where connections and secrets are stored
 #[derive(Args, Debug, Default)]
@@ -18,6 +22,22 @@ pub(in crate::cli) struct InfoArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(in crate::cli) json: bool,
+}
+
+/// The keychain for new connections, and others that connections use.
+fn keychains(store: &ConnectionStore, kind: KeychainKind) -> String {
+    let mut text = format!("{} for new connections", kind.display_name());
+    let connections = store.list(None).unwrap_or_default().connections;
+    for other in KeychainKind::ALL {
+        let count = connections.iter().filter(|one| one.keychain == *other);
+        let count = count.count();
+        if count > 0 {
+            let connections = plural(count, "connection");
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; {} for {connections}", other.display_name());
+        }
+    }
+    text
 }
 
 pub(super) fn info(ctx: &mut CommandContext, args: &InfoArgs) -> Outcome {
@@ -46,7 +66,7 @@ pub(super) fn info(ctx: &mut CommandContext, args: &InfoArgs) -> Outcome {
     );
     ctx.answer(&format!("Store base:   {}", store.root().display()))?;
     ctx.answer(&format!("Default:      {default}"))?;
-    ctx.answer(&format!("Keychain:     {}", kind.display_name()))?;
+    ctx.answer(&format!("Keychain:     {}", keychains(&store, kind)))?;
     ctx.answer(&format!(
         "Program:      {program} ({})",
         env!("CARGO_PKG_VERSION")

@@ -10,11 +10,11 @@ use super::machine::Usable;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
+use crate::cli::shared::registration::{registration, Registration};
 use crate::connection::{Connection, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
-use crate::oauth::{SignInAttempt, SignInOptions};
 use crate::policy;
 use crate::policy::command_line::{
     notable_clock_difference, CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE,
@@ -281,7 +281,7 @@ fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
         findings.extend(certificates(&client.certificates(), now));
     }
     if !connection.grant.is_application() {
-        findings.push(registration(&client, connection));
+        findings.push(check_registration(&client, connection));
     }
     let signed_in = connection.status.username.is_some() || connection.grant.is_application();
     if signed_in && usable.contains(&connection.keychain) {
@@ -336,19 +336,16 @@ fn certificates(chain: &[CertificateFacts], now: Timestamp) -> Option<Finding> {
     })
 }
 
-/// Checks whether the portal knows the client ID and the redirect URI: if not, its sign-in page
-/// says so.
-fn registration(client: &Http, connection: &Connection) -> Finding {
+/// Checks whether the portal knows the client ID and the redirect URI.
+fn check_registration(client: &Http, connection: &Connection) -> Finding {
     let edit = |flag: &str| {
         format!(
             "age-oauth connections edit {} {flag}",
             quoted_label(connection)
         )
     };
-    let page = SignInAttempt::begin(connection, &SignInOptions::default())
-        .and_then(|sign_in| client.page(sign_in.url(), &[]));
-    match page {
-        Ok((_, text)) if text.contains("Invalid client_id") => Finding::fail(
+    match registration(client, connection) {
+        Ok(Registration::UnknownClientId) => Finding::fail(
             "registration",
             format!(
                 "the portal does not know the client ID {}",
@@ -356,7 +353,7 @@ fn registration(client: &Http, connection: &Connection) -> Finding {
             ),
             edit("--client-id ID"),
         ),
-        Ok((_, text)) if text.contains("Invalid redirect_uri") => Finding::fail(
+        Ok(Registration::UnknownRedirectUri) => Finding::fail(
             "registration",
             "the redirect URI is not registered with the application",
             format!(
@@ -364,11 +361,11 @@ fn registration(client: &Http, connection: &Connection) -> Finding {
                 edit("--redirect-uri URI")
             ),
         ),
-        Ok((status, _)) if status < 400 => Finding::ok(
+        Ok(Registration::Known) => Finding::ok(
             "registration",
             "the portal knows the client ID and the redirect URI",
         ),
-        Ok((status, _)) => Finding::new(
+        Ok(Registration::Unclear(status)) => Finding::new(
             "registration",
             Severity::Warn,
             format!("the sign-in page answers with HTTP status {status}"),

@@ -16,10 +16,13 @@ use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecr
 use crate::cli::shared::connection_text::next_steps;
 use crate::cli::shared::help::examples;
 use crate::cli::shared::redirect_uris::warn_if_shared;
+use crate::cli::shared::registration::{registration, Registration};
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri, Tls};
+use crate::env;
 use crate::error::{Error, Unreachable};
+use crate::http::Http;
 use crate::manage;
 use crate::portal::Elsewhere;
 use crate::secret::Secret;
@@ -87,7 +90,35 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
             .any(|given| given.is_none());
     let form = Form::new(args, guided)?;
     let (connection, trust, secret) = form.answers(ctx, &store)?;
+    warn_if_unregistered(ctx, args, &connection, &trust);
     create(ctx, &store, args, &connection, &trust, secret)
+}
+
+/// Warns if the portal's sign-in page does not know the client ID or the redirect URI, before a
+/// person finds that out in the browser. Whatever else fails here shows up at the sign-in.
+fn warn_if_unregistered(
+    ctx: &CommandContext,
+    args: &AddArgs,
+    connection: &Connection,
+    trust: &Trust,
+) {
+    if args.fields.no_check || connection.grant.is_application() {
+        return;
+    }
+    let (proxy, referer) = (&connection.proxy, connection.referer.as_deref());
+    let client = Http::new(&connection.portal, &trust.tls, proxy, referer, &ctx.context);
+    let (what, flag) = match client.and_then(|client| registration(&client, connection)) {
+        Ok(Registration::UnknownClientId) => ("does not know this client ID", "--client-id ID"),
+        Ok(Registration::UnknownRedirectUri) => (
+            "does not have this redirect URI for the application",
+            "--redirect-uri URI",
+        ),
+        Ok(Registration::Known | Registration::Unclear(_)) | Err(_) => return,
+    };
+    ctx.console.warn(&format!(
+        "the portal {what}; register it there, or: age-oauth connections edit {} {flag}",
+        shell_quoted(connection.label.as_str())
+    ));
 }
 
 /// The connection that already has this label, if `--replace` is given. Without `--replace`, that
@@ -143,6 +174,7 @@ impl<'a> Form<'a> {
         ctx: &mut CommandContext,
         store: &ConnectionStore,
     ) -> Result<Answers, Failure> {
+        self.require_all(ctx)?;
         // A keychain that does not work is an error before the first question.
         let keychain = connection_fields::usable_keychain(ctx, store, self.args.fields.keychain)?;
         let label = self.label(ctx, store)?;
@@ -160,11 +192,12 @@ impl<'a> Form<'a> {
             },
             other => other.clone(),
         };
+        connection_fields::warn_unverified(ctx, connection.label.as_str(), &connection.tls);
         connection.ca_source = trust.pem().map(|(_, source)| source.to_owned());
         connection.proxy = self.proxy.clone();
         connection.referer.clone_from(&self.referer);
         connection.keychain = keychain;
-        connection.tags.clone_from(&self.args.fields.tags);
+        connection.tags = connection_fields::tags(&self.args.fields)?;
         connection.created_at = Some(ctx.context.now());
         Ok((connection, trust, secret))
     }
@@ -183,6 +216,54 @@ impl<'a> Form<'a> {
             },
         )?;
         Ok(answer.parse()?)
+    }
+
+    /// If the program cannot ask, names everything that is missing at once.
+    fn require_all(&self, ctx: &CommandContext) -> Outcome {
+        if self.guided {
+            return Ok(());
+        }
+        let fields = &self.args.fields;
+        let given = [
+            ("--label", self.args.label.is_some()),
+            ("--portal", fields.portal.is_some()),
+            ("--client-id", fields.client_id.is_some()),
+            ("--client-secret-stdin", self.has_secret(ctx)),
+        ];
+        let missing: Vec<_> = given
+            .iter()
+            .filter(|(_, given)| !given)
+            .map(|(flag, _)| *flag)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let are = if missing.len() == 1 { "is" } else { "are" };
+        Err(Failure::usage_hint(
+            format!(
+                "{} {are} missing, and there is no terminal for a prompt",
+                missing.join(", ")
+            ),
+            if missing.contains(&"--client-secret-stdin") {
+                format!(
+                    "give {}; for the client secret: {}",
+                    missing.join(", "),
+                    connection_fields::how_to_give_secret()
+                )
+            } else {
+                format!("give {}", missing.join(", "))
+            },
+        ))
+    }
+
+    /// Whether the client secret is given, can be asked for, or is not needed.
+    fn has_secret(&self, ctx: &CommandContext) -> bool {
+        let fields = &self.args.fields;
+        let environment = &ctx.context.environment;
+        fields.auth_type != Some(AuthType::App)
+            || ctx.can_ask()
+            || fields.secret.is_given()
+            || !matches!(environment.secret(env::AGE_OAUTH_CLIENT_SECRET), Ok(None))
     }
 
     /// If the program cannot ask, a missing value is an error that names the option to give.

@@ -1,0 +1,205 @@
+//! What a person types or pastes wrongly: the error says what was meant, and what to type.
+
+use crate::support::portal::{Portal, PortalVersion, APP_ID};
+use crate::support::pty::Terminal;
+use crate::support::scenario::add_arguments;
+use crate::{home, signed_in};
+
+#[test]
+fn a_connection_named_without_its_option_is_recognized() {
+    let (_portal, home) = signed_in();
+    let refused = home.run(["token", "prod"]).done().code(2);
+    let _ = refused.err_has("hint: to choose a connection: -c prod");
+    let error = home
+        .run(["token", "--json", "prod"])
+        .done()
+        .code(2)
+        .error_json();
+    assert_eq!(error["error"]["hint"], "to choose a connection: -c prod");
+    let error = home
+        .run(["connections", "show", "--json", "--nope"])
+        .done()
+        .code(2);
+    let hint = error.error_json()["error"]["hint"].clone();
+    assert_eq!(hint, "age-oauth connections show --help");
+}
+
+#[test]
+fn add_without_a_terminal_names_everything_that_is_missing() {
+    let home = home();
+    home.run(["connections", "add", "--auth-type", "app"])
+        .done()
+        .code(2)
+        .err_has("--label, --portal, --client-id, --client-secret-stdin are missing");
+    home.run(["connections", "add", "--label=x", "--portal=https://h/p"])
+        .done()
+        .code(2)
+        .err_has("--client-id is missing");
+}
+
+#[test]
+fn a_redirect_uri_is_not_taken_for_a_client_id() {
+    let home = home();
+    for pasted in [
+        "urn:ietf:wg:oauth:2.0:oob",
+        "http://127.0.0.1:53682/callback",
+    ] {
+        let words = [
+            "connections",
+            "add",
+            "--no-check",
+            "--label=x",
+            "--portal=https://h/p",
+        ];
+        home.run(words.iter().chain(&["--client-id", pasted]))
+            .done()
+            .code(2)
+            .err_has("that is a redirect URI");
+    }
+}
+
+#[test]
+fn add_warns_if_the_portal_does_not_know_the_application() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let ca = portal.ca_file(home.path());
+    let (url, ca) = (portal.url(), ca.to_str().unwrap());
+    for (label, id, flags, warning) in [
+        ("right", APP_ID, &[][..], None),
+        ("id", "NoSuchApp", &[], Some("does not know this client ID")),
+        (
+            "uri",
+            APP_ID,
+            &["--redirect-uri", "https://elsewhere.example/cb"],
+            Some("does not have this redirect URI"),
+        ),
+    ] {
+        let words = [&add_arguments(label, &url, id, ca)[..], flags].concat();
+        let added = home.run(words).done().ok().stderr;
+        match warning {
+            Some(text) => assert!(added.contains(text), "{added}"),
+            None => assert!(!added.contains("register it there"), "{added}"),
+        }
+    }
+}
+
+#[test]
+fn an_edit_that_changes_nothing_says_so() {
+    let (_portal, home) = signed_in();
+    let refused = home.run(["connections", "edit", "prod"]).done().code(2);
+    let _ = refused.err_has("no option says what to change");
+    home.run(["connections", "edit", "prod", "--label", "new"])
+        .done()
+        .ok();
+}
+
+#[test]
+fn an_unverified_portal_is_warned_about_when_it_is_added_and_edited() {
+    let home = home();
+    let add = [
+        "connections",
+        "add",
+        "--no-check",
+        "--label=x",
+        "--portal=https://h/p",
+        "--client-id=c",
+        "--verify-ssl=false",
+    ];
+    let warning = "the certificate of `x` is not verified";
+    home.run(add).done().ok().err_has(warning);
+    let edit = [
+        "connections",
+        "edit",
+        "x",
+        "--no-check",
+        "--verify-ssl=false",
+    ];
+    home.run(edit).done().ok().err_has(warning);
+}
+
+#[test]
+fn invisible_characters_in_any_field_change_nothing() {
+    let home = home();
+    home.run([
+        "connections",
+        "add",
+        "--no-check",
+        "--label=prod\u{200b}",
+        "--portal=\u{feff}https://h/p\u{ad}",
+        "--client-id=ab\u{2060}c\u{a0}",
+        "--redirect-uri=\u{202a}urn:ietf:wg:oauth:2.0:oob\u{202c}",
+        "--proxy=http://proxy:3128\u{200e}",
+        "--referer=https://r\u{200b}.example",
+        "--tag=gi\u{200b}s",
+        "--client-secret-stdin",
+    ])
+    .input("s3cr\u{200b}et-0815\u{feff}\n")
+    .done()
+    .ok();
+    let shown = home
+        .run(["connections", "show", "prod", "--json"])
+        .done()
+        .ok()
+        .stdout;
+    assert!(
+        !shown.contains(['\u{200b}', '\u{2060}', '\u{ad}', '\u{200e}']),
+        "{shown}"
+    );
+    for text in [
+        "\"prod\"",
+        "\"https://h/p\"",
+        "\"abc\"",
+        "http://proxy:3128",
+        "https://r.example",
+    ] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    // The same name, as far as anybody can see.
+    home.run(["connections", "show", "pr\u{200b}od"])
+        .done()
+        .ok();
+    let again = [
+        "connections",
+        "add",
+        "--no-check",
+        "--label=pro\u{feff}d",
+        "--portal=https://h/p",
+        "--client-id=c",
+    ];
+    home.run(again).done().code(4);
+    home.run(["connections", "rename", "prod", "a\u{202e}b"])
+        .done()
+        .code(2)
+        .err_has("a mark of text direction (U+202E) at position 2");
+}
+
+#[test]
+fn export_env_on_a_terminal_shows_control_characters_and_sends_none() {
+    let (_portal, home) = signed_in();
+    home.run([
+        "connections",
+        "edit",
+        "prod",
+        "--referer",
+        "https://r.example",
+    ])
+    .done()
+    .ok();
+    let meta = home
+        .files()
+        .into_iter()
+        .find(|path| path.ends_with("meta.json"))
+        .unwrap();
+    let text = std::fs::read_to_string(&meta).unwrap();
+    std::fs::write(
+        &meta,
+        text.replace("your.username", "your.\\u001b[31musername"),
+    )
+    .unwrap();
+    let mut terminal = Terminal::start(&home, &["export-env", "--shell", "bash"]);
+    terminal.expect("ARCGIS_USERNAME");
+    terminal.end();
+    let raw = terminal.raw();
+    let sent = |sequence: &[u8]| raw.windows(sequence.len()).any(|window| window == sequence);
+    assert!(!sent(b"\x1b[31m"), "{}", terminal.screen());
+}
