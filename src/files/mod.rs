@@ -24,6 +24,7 @@ pub(crate) use log::append_line;
 #[cfg(any(feature = "cli", test))]
 pub(crate) use output::{append_user_file, UserOutput};
 pub(crate) use owned::{create_new, read, remove, rename, write};
+pub(crate) use platform::random_pause;
 pub(crate) use private::{is_folder, private_dir, restrict_to_owner, world_accessible};
 pub(crate) use user::{open_user_file, read_user_file};
 #[cfg(any(feature = "migrate", test))]
