@@ -56,13 +56,28 @@ pub fn extra_bundle(environment: &Environment) -> Option<(&'static str, PathBuf)
         .find(|(_, path)| files::open_user_file(path).is_ok())
 }
 
-fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = files::read_user_file(path, MAX_CERTIFICATES)
-        .map_err(Error::file(FileAction::Read, path))?;
-    read_certificates(&bytes).map_err(|why| Error::Corrupt {
-        path: path.to_owned(),
-        why,
-    })
+/// The content of the connection's CA file. `None` where the connection has none.
+pub fn certificate_file(tls: &Tls) -> Result<Option<Vec<u8>>> {
+    match tls {
+        Tls::Ca(path) => files::read_user_file(path, MAX_CERTIFICATES)
+            .map(Some)
+            .map_err(Error::file(FileAction::Read, path)),
+        Tls::System | Tls::Unverified => Ok(None),
+    }
+}
+
+/// The connection's own certificates, in the content of its CA file.
+fn own(tls: &Tls, certificates: Option<&[u8]>) -> Result<Vec<CertificateDer<'static>>> {
+    match (tls, certificates) {
+        (Tls::Ca(path), Some(bytes)) => read_certificates(bytes).map_err(|why| Error::Corrupt {
+            path: path.to_owned(),
+            why,
+        }),
+        (Tls::Ca(path), None) => Err(Error::file(FileAction::Read, path)(
+            io::ErrorKind::NotFound.into(),
+        )),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Decides whether a server's certificate is accepted.
@@ -82,14 +97,16 @@ struct Verifier {
 type Trust = Arc<dyn ServerCertVerifier>;
 
 impl Verifier {
-    fn new(tls: &Tls, environment: &Environment, provider: Arc<CryptoProvider>) -> Result<Self> {
+    fn new(
+        tls: &Tls,
+        certificates: Option<&[u8]>,
+        environment: &Environment,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self> {
         Ok(Self {
             provider,
             accept_any: *tls == Tls::Unverified,
-            own: match tls {
-                Tls::Ca(path) => read_file(path)?,
-                Tls::System | Tls::Unverified => Vec::new(),
-            },
+            own: own(tls, certificates)?,
             bundle: extra_bundle(environment).map(|(_, path)| path),
             shown: Mutex::default(),
             trust: OnceLock::new(),
@@ -372,10 +389,19 @@ pub(super) struct TlsClient {
 }
 
 impl TlsClient {
-    /// Reads the connection's CA file.
-    pub(super) fn new(tls: &Tls, environment: &Environment) -> Result<Self> {
+    /// `certificates` is the content of the connection's CA file.
+    pub(super) fn new(
+        tls: &Tls,
+        certificates: Option<&[u8]>,
+        environment: &Environment,
+    ) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Arc::new(Verifier::new(tls, environment, Arc::clone(&provider))?);
+        let verifier = Arc::new(Verifier::new(
+            tls,
+            certificates,
+            environment,
+            Arc::clone(&provider),
+        )?);
         let no_certificate = Arc::new(NoCertificate::default());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
