@@ -88,7 +88,8 @@ pub fn pasted(input: &[u8]) {
     });
 }
 
-/// Whether a careless reader finds another `state` in it. Invisible characters do not make it another one.
+/// Whether a careless reader finds another `state` in it. Invisible characters do not make it
+/// another one.
 fn has_foreign_state(text: &str, state: &str) -> bool {
     let text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let is_other = |(at, name): (usize, &str)| {
