@@ -59,6 +59,8 @@
 
 // Modules are private: `pub` in them is the interface to other modules, and the list below is the
 // public one. Some have parts that only the command line uses; without it, those have no caller.
+mod binding;
+mod bound_setting;
 mod card;
 /// For the program `age-oauth` and the tests of this package; not a part of the library's
 /// interface.
@@ -81,7 +83,7 @@ mod item_kind;
 mod keychain;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod loopback;
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 mod manage;
 #[cfg(feature = "migrate")]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
@@ -125,6 +127,7 @@ pub use context::{Clock, Context, Deadline, Environment};
 pub use event::{Decision, Event, Notice, Observer, Wait};
 
 // What can go wrong.
+pub use bound_setting::BoundSetting;
 pub use error::{
     CertificateFacts, Error, FileAction, KeychainError, KeychainReason, Refusal, Result,
     SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,

@@ -1,7 +1,7 @@
 //! Signing in: a user with a browser, or an application with its client secret.
 
 use super::status::this_machine;
-use super::{Session, TokenRequest, UsableToken};
+use super::{Locked, Session, TokenRequest, UsableToken};
 use crate::connection::Status;
 use crate::error::Result;
 use crate::event::Decision;
@@ -28,9 +28,24 @@ impl PendingSignIn {
 }
 
 impl Session {
+    /// Binds the secrets of a connection that was just added to its settings, for a program that
+    /// adds connections itself (`connections add` does it). Without it, a sign-in accepts only
+    /// verification by the system's authorities, the system's proxy setting and PKCE.
+    ///
+    /// Settings that differ from those that are bound already are an error of the keychain.
+    pub fn bind_settings(&self) -> Result<()> {
+        let Locked { connection, .. } = &self.lock_unchanged()?;
+        if self.stored_binding(connection)?.is_some() {
+            return self.check_settings(connection);
+        }
+        self.write_binding(connection)
+    }
+
     /// Begins a user's sign-in.
     pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
-        SignInAttempt::begin(&self.connection, options)
+        // Before a person signs in, and before an address of the portal is opened.
+        self.check_settings(&self.opened)?;
+        SignInAttempt::begin(&self.opened, options)
     }
 
     /// Gets tokens for the authorization code, and asks who signed in where the portal did not say.
@@ -40,15 +55,17 @@ impl Session {
         sign_in: SignInAttempt,
         code: AuthorizationCode,
     ) -> Result<PendingSignIn> {
-        let http = self.http()?;
-        let secret = self.read_client_secret(&self.connection)?;
+        let connection = &self.opened;
+        self.check_settings(connection)?;
+        let http = connection.http(&self.context)?;
+        let secret = self.read_client_secret(connection)?;
         let now = self.context.now();
-        let response = sign_in.finish(code, http, &self.connection, secret.as_ref(), now)?;
+        let response = sign_in.finish(code, http, connection, secret.as_ref(), now)?;
         let username = match response.username {
             Some(name) => name,
             None => self.explain_identity(portal::username(http, &response.access.secret))?,
         };
-        let mut tokens = Tokens::new(&self.connection);
+        let mut tokens = Tokens::new(connection.binding().clone());
         tokens.refresh = response.refresh;
         tokens.username = Some(username.clone());
         tokens.set_access_token(response.access);
@@ -58,17 +75,23 @@ impl Session {
     /// Stores a sign-in, then revokes the one that it replaces.
     pub fn accept(&self, pending: PendingSignIn) -> Result<UsableToken> {
         let PendingSignIn { tokens, username } = pending;
-        let (lock, connection) = self.lock()?;
+        let Locked { lock, connection } = self
+            .lock_unchanged()
+            // It was granted for the former settings, and cannot be used with the new ones.
+            .inspect_err(|_| {
+                self.revoke(&self.opened, &tokens);
+            })?;
         // A stored sign-in that cannot be read is replaced, too.
         let replaced = self.read_tokens(&connection).ok().flatten();
         self.write_tokens(&connection, &tokens)?;
+        self.keep_binding(&connection);
         self.copy_status(&lock, &tokens);
         self.record_sign_in(&lock, |status| status.username = Some(username));
         // Revoking may take long, and what it revokes is no longer stored: do not make
         // other processes wait.
         drop(lock);
         if let Some(replaced) = replaced {
-            self.revoke(&replaced);
+            self.revoke(&connection, &replaced);
         }
         self.emit_decision(Decision::SignedIn);
         UsableToken::from_tokens(tokens, Decision::SignedIn)
@@ -77,20 +100,21 @@ impl Session {
 
     /// Revokes a sign-in that is not wanted.
     pub fn discard(&self, pending: &PendingSignIn) {
-        self.revoke(&pending.tokens);
+        self.revoke(&self.opened, &pending.tokens);
     }
 
     /// Signs an application in: gets an access token, and asks the portal which application it is
     /// for.
     pub fn sign_in_application(&self) -> Result<(UsableToken, AppInfo)> {
-        let (lock, connection) = self.lock()?;
+        let locked = self.lock_unchanged()?;
         let token = self
-            .renew(&lock, &connection, None, &TokenRequest::default())
-            .inspect_err(|error| self.record_failure(&lock, error))?;
+            .renew(&locked, None, &TokenRequest::default())
+            .inspect_err(|error| self.record_failure(&locked.lock, error))?;
+        let Locked { lock, connection } = locked;
         self.record_sign_in(&lock, |_| ());
         drop(lock);
         self.emit_decision(Decision::SignedIn);
-        let http = self.http()?;
+        let http = connection.http(&self.context)?;
         let info = self.explain_identity(portal::app_info(http, &token.access.secret))?;
         Ok((token, info))
     }

@@ -38,7 +38,7 @@ use crate::files;
 
 pub use lock::RenewalLock;
 #[cfg(feature = "migrate")]
-pub use meta::SCHEMA;
+pub use meta::FIRST_SCHEMA;
 
 /// All connections of one user.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ mod support;
 mod api;
 mod architecture;
 mod bad_input;
+mod bound_settings;
 #[cfg(unix)]
 mod browser;
 #[cfg(unix)]
@@ -57,6 +58,8 @@ mod sign_in;
 mod status;
 mod tls;
 mod vault;
+#[cfg(target_os = "linux")] // It looks into `/proc`.
+mod waiting;
 mod web_server;
 #[cfg(windows)]
 mod windows;
