@@ -13,7 +13,15 @@ enum_with_words! {
         ClientSecret = "client-secret",
         /// Access token, refresh token and their dates.
         Tokens = "tokens",
+        /// The settings that the connection's secrets are bound to: written by `connections add`
+        /// and `edit`, and kept while there is no sign-in.
+        Binding = "binding",
         /// Written, read and deleted again, to find out whether the keychain works.
         Probe = "probe",
     }
+}
+
+impl ItemKind {
+    /// The items that a connection may have.
+    pub const OF_CONNECTION: [Self; 3] = [Self::ClientSecret, Self::Tokens, Self::Binding];
 }

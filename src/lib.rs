@@ -59,6 +59,8 @@
 
 // Modules are private: `pub` in them is the interface to other modules, and the list below is the
 // public one. Some have parts that only the command line uses; without it, those have no caller.
+mod binding;
+mod bound_setting;
 mod card;
 /// For the program `age-oauth` and the tests of this package; not a part of the library's
 /// interface.
@@ -84,7 +86,7 @@ mod item_kind;
 mod keychain;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod loopback;
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 mod manage;
 #[cfg(feature = "migrate")]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
@@ -130,6 +132,7 @@ pub use context::{Clock, Context, Deadline, Environment};
 pub use event::{Decision, Event, Notice, Observer, Wait};
 
 // What can go wrong.
+pub use bound_setting::BoundSetting;
 pub use error::{
     CertificateFacts, CertificateRole, ChainFault, Error, FileAction, KeychainError,
     KeychainReason, PortalMessage, ProxyDemand, Refusal, Result, SignInNeeded, TlsFailure,

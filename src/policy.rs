@@ -291,6 +291,9 @@ pub const LOCK_POLL_MAX: Duration = Duration::from_millis(50);
 /// How long to wait for the connection store's own lock. Adding, renaming and removing write a
 /// handful of small files.
 pub const STORE_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to repeat the deletion of a connection's folder while processes that waited for its
+/// lock learn that it is gone. They look for the lock at least every [`LOCK_POLL_MAX`].
+pub const FOLDER_IN_USE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for the lock of a vault or of its key file. Another process holds it for
 /// milliseconds.
 pub const VAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,9 +5,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::connection::Connection;
+use crate::binding::{Binding, Settings};
 use crate::policy::{self, ExtendRule, Extension, MinTtl};
 use crate::secret::Secret;
+
+/// The version of the records. Version 1 bound only portal and client ID.
+const RECORD_VERSION: u32 = 2;
 
 /// What a request to a portal or a server carries, for half an hour or so.
 #[derive(Debug)]
@@ -90,27 +93,6 @@ pub(crate) fn is_sendable(token: &Secret) -> bool {
     !token.is_empty() && token.expose().chars().all(|c| c.is_ascii_graphic())
 }
 
-/// The portal and the application that tokens or a client secret were stored for. They are used for
-/// no other, so that a changed `meta.json` cannot redirect them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// The portal's root, without a trailing slash.
-    pub portal_url: String,
-    /// The client ID.
-    pub client_id: String,
-}
-
-impl Binding {
-    /// The binding that `meta.json` names now.
-    #[must_use]
-    pub fn of(connection: &Connection) -> Self {
-        Self {
-            portal_url: connection.portal.as_str().to_owned(),
-            client_id: connection.client_id.clone(),
-        }
-    }
-}
-
 /// The `tokens` record of a connection: everything secret about one sign-in, and its dates. Stored
 /// and replaced as a whole.
 #[derive(Debug)]
@@ -149,11 +131,11 @@ pub struct ServerToken {
 }
 
 impl Tokens {
-    /// A record without any token, for `connection`.
+    /// A record without any token.
     #[must_use]
-    pub fn new(connection: &Connection) -> Self {
+    pub fn new(binding: Binding) -> Self {
         Self {
-            binding: Binding::of(connection),
+            binding,
             access: None,
             refresh: None,
             access_tokens_valid_until: None,
@@ -227,12 +209,24 @@ impl Tokens {
 
     /// The record as the keychain stores it. JSON, so that later versions can add fields and still
     /// read it.
+    #[cfg_attr(
+        not(any(test, feature = "migrate", feature = "testing")),
+        allow(dead_code)
+    )]
     #[must_use]
     pub fn to_record(&self) -> Secret {
+        self.to_record_for(&self.binding)
+    }
+
+    /// The same with another binding.
+    #[must_use]
+    pub fn to_record_for(&self, binding: &Binding) -> Secret {
         serialize(&TokensRecord {
-            version: 1,
-            portal_url: &self.binding.portal_url,
-            client_id: &self.binding.client_id,
+            version: RECORD_VERSION,
+            portal_url: &binding.portal_url,
+            client_id: &binding.client_id,
+            settings: binding.settings.as_ref(),
+            pending: &binding.pending,
             access_token: self.access.as_ref().map(|t| t.secret.expose()),
             issued_at: self.access.as_ref().map(|t| t.issued_at.as_second()),
             expires_at: self.access.as_ref().map(|t| t.expires_at.as_second()),
@@ -286,6 +280,8 @@ impl Tokens {
             binding: Binding {
                 portal_url: record.portal_url,
                 client_id: record.client_id,
+                settings: record.settings,
+                pending: record.pending,
             },
             access,
             refresh,
@@ -316,10 +312,18 @@ impl ClientSecret {
     /// The record as the keychain stores it.
     #[must_use]
     pub fn to_record(&self) -> Secret {
+        self.to_record_for(&self.binding)
+    }
+
+    /// The same with another binding.
+    #[must_use]
+    pub fn to_record_for(&self, binding: &Binding) -> Secret {
         serialize(&ClientSecretRecord {
-            version: 1,
-            portal_url: &self.binding.portal_url,
-            client_id: &self.binding.client_id,
+            version: RECORD_VERSION,
+            portal_url: &binding.portal_url,
+            client_id: &binding.client_id,
+            settings: binding.settings.as_ref(),
+            pending: &binding.pending,
             client_secret: self.secret.expose(),
         })
     }
@@ -332,6 +336,8 @@ impl ClientSecret {
             binding: Binding {
                 portal_url: record.portal_url,
                 client_id: record.client_id,
+                settings: record.settings,
+                pending: record.pending,
             },
             secret: record.client_secret,
         })
@@ -354,6 +360,10 @@ struct TokensRecord<'a> {
     version: u32,
     portal_url: &'a str,
     client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<&'a Settings>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pending: &'a [Binding],
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -413,6 +423,9 @@ impl OwnedServerRecord {
 struct OwnedTokensRecord {
     portal_url: String,
     client_id: String,
+    settings: Option<Settings>,
+    #[serde(default)]
+    pending: Vec<Binding>,
     access_token: Option<Secret>,
     issued_at: Option<i64>,
     expires_at: Option<i64>,
@@ -435,6 +448,10 @@ struct ClientSecretRecord<'a> {
     version: u32,
     portal_url: &'a str,
     client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<&'a Settings>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pending: &'a [Binding],
     client_secret: &'a str,
 }
 
@@ -442,6 +459,9 @@ struct ClientSecretRecord<'a> {
 struct OwnedClientSecretRecord {
     portal_url: String,
     client_id: String,
+    settings: Option<Settings>,
+    #[serde(default)]
+    pending: Vec<Binding>,
     client_secret: Secret,
 }
 
@@ -469,6 +489,8 @@ mod tests {
             binding: Binding {
                 portal_url: "https://h/portal".into(),
                 client_id: "id".into(),
+                settings: None,
+                pending: Vec::new(),
             },
             access: None,
             refresh: Some(RefreshToken {

@@ -206,12 +206,16 @@ pub(super) mod documentation {
                 "`age-oauth login`, or `age-oauth connections edit NAME --client-secret-stdin`",
             ),
             KeychainReason::Mismatch => (
-                "the item belongs to another portal or client ID than `meta.json` names",
-                "the same",
+                "the item is bound to other settings than `meta.json` names",
+                "choose the settings yourself with `age-oauth connections edit NAME`; the hint names the options",
+            ),
+            KeychainReason::Changed => (
+                "the connection was changed while the command ran",
+                "run the command again",
             ),
             KeychainReason::Ambiguous => (
                 "several items have one name",
-                "the same; writing the item again removes the others",
+                "as for `lost`; writing the item again removes the others",
             ),
             KeychainReason::Denied => (
                 "a sandbox (snap, Flatpak, AppArmor) or a policy denies access to it",

@@ -5,11 +5,12 @@ use std::io;
 
 use super::format::{connection_option, shell_quoted};
 use super::shared::duration::words;
+use crate::bound_setting::BoundSetting;
 use crate::connection::{fold, RedirectUri};
 use crate::env;
 use crate::error::{
-    CertificateRole, Error, FileAction, KeychainReason, ProxyDemand, Refusal, SignInNeeded,
-    TlsFailure, TlsFailureKind, Unreachable,
+    CertificateRole, Error, FileAction, KeychainError, KeychainReason, ProxyDemand, Refusal,
+    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
 };
 use crate::keychain::ItemKind;
 use crate::policy;
@@ -36,7 +37,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             connection,
             item,
             error,
-        } => keychain(connection.as_deref(), *item, error.reason),
+        } => keychain(connection.as_deref(), *item, error),
         Error::Unreachable {
             connection, why, ..
         } => unreachable(connection.as_deref(), why),
@@ -144,8 +145,8 @@ fn no_connection(wanted: Option<&str>, known: &[String]) -> String {
     }
 }
 
-fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason) -> Option<String> {
-    match reason {
+fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) -> Option<String> {
+    match error.reason {
         KeychainReason::Missing => Some(match label {
             None => "on a machine without a keychain, use the vault (an encrypted file): --keychain vault".into(),
             Some(label) => format!(
@@ -187,7 +188,12 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, reason: KeychainReason)
             "the keychain may be waiting for a password; to wait longer: {}",
             wait_longer_for_keychain()
         )),
-        KeychainReason::Lost | KeychainReason::Mismatch | KeychainReason::Ambiguous => {
+        KeychainReason::Mismatch => Some(format!(
+            "choose the settings yourself: {}",
+            edit(label, &flags(&error.settings))
+        )),
+        KeychainReason::Changed => Some("run the command again".into()),
+        KeychainReason::Lost | KeychainReason::Ambiguous => {
             label.map(|label| write_again(label, item))
         }
     }
@@ -222,6 +228,23 @@ fn new_vault(label: Option<&str>) -> String {
     )
 }
 
+/// The options of `connections edit` that choose these settings.
+pub(super) fn flags(settings: &[BoundSetting]) -> String {
+    let flags: Vec<_> = settings
+        .iter()
+        .map(|setting| match setting {
+            BoundSetting::Portal => "--portal URL",
+            BoundSetting::ClientId => "--client-id ID",
+            BoundSetting::AuthType => "--auth-type user|app",
+            BoundSetting::Verification => "--verify-ssl true|false|FILE.pem",
+            BoundSetting::Proxy => "--proxy URL|system|none",
+            BoundSetting::Pkce => "--pkce true|false",
+            BoundSetting::RedirectUri => "--redirect-uri URI",
+        })
+        .collect();
+    flags.join(" ")
+}
+
 /// `AGE_OAUTH_KEYCHAIN_TIMEOUT=60s`: the wait that is the default where a prompt can be shown.
 pub(super) fn wait_longer_for_keychain() -> String {
     format!(
@@ -238,7 +261,7 @@ fn write_again(label: &str, item: Option<ItemKind>) -> String {
             "age-oauth connections edit {} --client-secret-stdin",
             shell_quoted(label)
         ),
-        Some(ItemKind::Tokens | ItemKind::Probe) | None => login(label),
+        Some(ItemKind::Tokens | ItemKind::Binding | ItemKind::Probe) | None => login(label),
     }
 }
 

@@ -164,11 +164,9 @@ impl fmt::Display for KeychainError {
             KeychainReason::Timeout => write!(f, "{name} did not respond: {detail}"),
             KeychainReason::Lost => write!(f, "{name} has no usable item: {detail}"),
             KeychainReason::Mismatch => {
-                write!(
-                    f,
-                    "{name} has an item for another portal or application: {detail}"
-                )
+                write!(f, "{name} has an item for other settings: {detail}")
             }
+            KeychainReason::Changed => f.write_str(detail),
             KeychainReason::Ambiguous => {
                 write!(f, "{name} has several items of one name: {detail}")
             }

@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::bound_setting::BoundSetting;
 use crate::item_kind::ItemKind;
 use crate::util::enum_with_words;
 
@@ -190,6 +191,8 @@ pub struct KeychainError {
     pub reason: KeychainReason,
     /// The cause, in words. Never contains a secret.
     pub detail: String,
+    /// With [`KeychainReason::Mismatch`], the settings that differ.
+    pub settings: Vec<BoundSetting>,
 }
 
 enum_with_words! {
@@ -207,8 +210,11 @@ enum_with_words! {
         Timeout = "timeout",
         /// The item is missing, incomplete, or not ours: sign in or enter the secret again.
         Lost = "lost",
-        /// The item belongs to another portal or client ID than `meta.json` names.
+        /// The item is bound to other settings than `meta.json` names: choose them with
+        /// `connections edit`.
         Mismatch = "mismatch",
+        /// `meta.json` was changed while the command ran: run it again.
+        Changed = "changed",
         /// Several items have one name: writing the item again removes the others.
         Ambiguous = "ambiguous",
         /// This program may not talk to the keychain: its sandbox or a policy denies it.
@@ -544,7 +550,15 @@ impl KeychainError {
             keychain,
             reason,
             detail: detail.into(),
+            settings: Vec::new(),
         }
+    }
+
+    /// The same, about these settings.
+    #[must_use]
+    pub fn concerning(mut self, settings: Vec<BoundSetting>) -> Self {
+        self.settings = settings;
+        self
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) use log::append_line;
 #[cfg(any(feature = "cli", test))]
 pub(crate) use output::{append_user_file, UserOutput};
 pub(crate) use owned::{create_new, open, read, read_open, remove, rename, write};
+pub(crate) use platform::random_pause;
 pub(crate) use private::{is_folder, private_dir, restrict_to_owner, world_accessible};
 #[cfg(feature = "cli")]
 pub(crate) use space::disk_space;

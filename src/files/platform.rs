@@ -86,7 +86,7 @@ pub(super) fn retry_on_sharing_violation<T>(
 }
 
 /// A random pause between two attempts, so that processes do not try at the same moments.
-pub(super) fn random_pause() -> Duration {
+pub(crate) fn random_pause() -> Duration {
     let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
     LOCK_POLL_MIN + LOCK_POLL_MAX.saturating_sub(LOCK_POLL_MIN) * random / 255
 }

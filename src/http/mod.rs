@@ -46,6 +46,7 @@ pub use request::{ApiCall, Destination, Field};
 pub(crate) use response::RawResponse;
 pub use response::{ApiResponse, PortalError};
 pub use retry::{CallError, Retry};
+pub use verifier::read_certificate_file;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline};
@@ -92,6 +93,26 @@ impl Http {
         referer: Option<&str>,
         context: &Context,
     ) -> Result<Self> {
+        let certificates = read_certificate_file(tls)?;
+        Self::with_certificates(
+            portal,
+            tls,
+            certificates.as_deref(),
+            proxy,
+            referer,
+            context,
+        )
+    }
+
+    /// The same with the content of the connection's CA file, which the caller has read.
+    pub fn with_certificates(
+        portal: &PortalUrl,
+        tls: &Tls,
+        certificates: Option<&[u8]>,
+        proxy: &Proxy,
+        referer: Option<&str>,
+        context: &Context,
+    ) -> Result<Self> {
         let referer = referer
             .map(HeaderValue::from_str)
             .transpose()
@@ -100,7 +121,7 @@ impl Http {
             portal: portal.clone(),
             referer,
             proxy: proxy.clone(),
-            tls: TlsClient::new(tls, &context.environment)?,
+            tls: TlsClient::new(tls, certificates, &context.environment)?,
             context: context.clone(),
             exchange: transport::exchange,
             sleep: std::thread::sleep,

@@ -47,10 +47,15 @@ pub(super) struct TlsClient {
 }
 
 impl TlsClient {
-    /// Reads the connection's CA file.
-    pub(super) fn new(tls: &Tls, environment: &Environment) -> Result<Self> {
+    /// `certificates` is the content of the connection's certificate file.
+    pub(super) fn new(
+        tls: &Tls,
+        certificates: Option<&[u8]>,
+        environment: &Environment,
+    ) -> Result<Self> {
         let provider = Arc::new(signatures::provider());
-        let verifier = Arc::new(Verifier::new(tls, environment, Arc::clone(&provider))?);
+        let verifier = Verifier::new(tls, certificates, environment, Arc::clone(&provider))?;
+        let verifier = Arc::new(verifier);
         let no_certificate = Arc::new(NoCertificate::default());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -6,6 +6,7 @@
 //! certificate that was pinned for this host. A refusal carries the chain and the reason.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -45,17 +46,18 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Reads the connection's certificates.
+    /// `certificates` is the content of the connection's certificate file.
     pub(super) fn new(
         tls: &Tls,
+        certificates: Option<&[u8]>,
         environment: &Environment,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self> {
         let (mut own, mut pinned) = (Vec::new(), None);
         match tls {
-            Tls::Ca(path) => own = read_file(path)?,
+            Tls::Ca(path) => own = parse_file(path, certificates)?,
             Tls::Pinned { path, host } => {
-                let first = read_file(path)?.into_iter().next();
+                let first = parse_file(path, certificates)?.into_iter().next();
                 pinned = first.map(|certificate| (certificate, host.clone()));
             }
             Tls::System | Tls::Unverified => {}
@@ -145,10 +147,19 @@ impl Verifier {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = files::read_user_file(path, MAX_CERTIFICATES)
-        .map_err(Error::file(FileAction::Read, path))?;
-    read_certificates(&bytes).map_err(|why| Error::Corrupt {
+/// The content of the connection's certificate file. `None` where the connection has none.
+pub fn read_certificate_file(tls: &Tls) -> Result<Option<Vec<u8>>> {
+    match tls {
+        Tls::Ca(path) | Tls::Pinned { path, .. } => files::read_user_file(path, MAX_CERTIFICATES)
+            .map(Some)
+            .map_err(Error::file(FileAction::Read, path)),
+        Tls::System | Tls::Unverified => Ok(None),
+    }
+}
+
+fn parse_file(path: &Path, content: Option<&[u8]>) -> Result<Vec<CertificateDer<'static>>> {
+    let missing = || Error::file(FileAction::Read, path)(io::ErrorKind::NotFound.into());
+    read_certificates(content.ok_or_else(missing)?).map_err(|why| Error::Corrupt {
         path: path.to_owned(),
         why,
     })
@@ -446,7 +457,7 @@ mod tests {
         let leaf = made.cert.der().clone();
         let environment = Environment::of([] as [(&str, &str); 0]);
         let provider = Arc::new(signatures::provider());
-        let mut verifier = Verifier::new(&Tls::System, &environment, provider).unwrap();
+        let mut verifier = Verifier::new(&Tls::System, None, &environment, provider).unwrap();
         verifier.pinned = Some((leaf.clone(), "localhost".to_owned()));
         let authorities = Authorities {
             platform: Some(Arc::new(Answers(platform))),

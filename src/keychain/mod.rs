@@ -1,7 +1,8 @@
 //! Where secrets are stored: the system's keychain, the vault, or memory, behind one trait.
 //!
-//! A keychain holds at most two items per connection, each replaced as a whole: the client secret
-//! and the tokens. Here an item's content is text; [`crate::token`] knows what is in it.
+//! A keychain holds at most three items per connection, each replaced as a whole: the client
+//! secret, the tokens, and the settings that both are bound to. Here an item's content is text;
+//! [`crate::token`] and [`crate::binding`] know what is in it.
 
 mod item;
 #[cfg(any(test, feature = "testing"))]

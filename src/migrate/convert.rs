@@ -7,6 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::note::Note;
 use super::package_connection::{PackageConnection, PackageRefreshToken, Verify};
 use super::plan::{Migration, NewConnection};
+use crate::binding::Binding;
 use crate::connection::{
     fold, is_control, Connection, ConnectionId, Grant, Label, PortalUrl, RedirectUri, Tls,
 };
@@ -60,7 +61,8 @@ impl Migration<'_> {
         let tokens = if self.options.keep_plaintext {
             None
         } else {
-            self.tokens(&mut old, &connection, &mut notes)
+            let binding = Binding::of(&connection, ca.as_deref());
+            self.tokens(&mut old, &connection, binding, &mut notes)
         };
         if let Some(tokens) = &tokens {
             note_sign_in(&mut connection, tokens);
@@ -144,10 +146,11 @@ impl Migration<'_> {
         &self,
         old: &mut PackageConnection,
         connection: &Connection,
+        binding: Binding,
         notes: &mut Vec<Note>,
     ) -> Option<Tokens> {
         let now = self.context.now();
-        let mut tokens = Tokens::new(connection);
+        let mut tokens = Tokens::new(binding);
         tokens.username.clone_from(&old.username);
         let usual_life = if old.application {
             APPLICATION_DEFAULT_LIFE

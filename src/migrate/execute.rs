@@ -9,6 +9,7 @@ use std::path::Path;
 use super::note::Note;
 use super::package_store::PackageStore;
 use super::plan::{has_refresh, Migration, NewConnection};
+use crate::binding::Binding;
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::files;
@@ -16,7 +17,7 @@ use crate::keychain::{Item, ItemKind};
 use crate::manage::{keychain_error, store_verified};
 use crate::policy::RENEWAL_LOCK_TIMEOUT;
 use crate::secret::Secret;
-use crate::token::{Binding, ClientSecret, Tokens};
+use crate::token::{ClientSecret, Tokens};
 
 /// What was done about one connection.
 #[derive(Debug)]
@@ -56,8 +57,16 @@ impl Migration<'_> {
                     .lock_folder(&connection.id, RENEWAL_LOCK_TIMEOUT, self.context)
             })
             .transpose()?;
-        // 1. Secrets into the keychain, each read back and compared.
-        self.store_secrets(&connection, old.client_secret.as_ref(), tokens.as_ref())?;
+        // 1. Secrets into the keychain, each read back and compared, and before them what they are
+        // bound to.
+        let binding = Binding::of(&connection, ca.as_deref());
+        self.store(&connection, ItemKind::Binding, &binding.to_record())?;
+        self.store_secrets(
+            &connection,
+            &binding,
+            old.client_secret.as_ref(),
+            tokens.as_ref(),
+        )?;
         // 2. The connection. From here on it is usable.
         let created = match &lock {
             Some(lock) => self
@@ -90,27 +99,29 @@ impl Migration<'_> {
         })
     }
 
+    fn store(&self, connection: &Connection, kind: ItemKind, record: &Secret) -> Result<()> {
+        let keychain = self.keychains.of(connection.keychain);
+        store_verified(keychain.as_ref(), &Item::of(connection, kind), record)
+            .map_err(|error| keychain_error(error, connection, kind))
+    }
+
     pub(super) fn store_secrets(
         &self,
         connection: &Connection,
+        binding: &Binding,
         secret: Option<&Secret>,
         tokens: Option<&Tokens>,
     ) -> Result<()> {
-        let keychain = self.keychains.of(connection.keychain);
-        let store = |kind, record: &Secret| {
-            store_verified(keychain.as_ref(), &Item::of(connection, kind), record)
-                .map_err(|error| keychain_error(error, connection, kind))
-        };
         if let Some(secret) = secret {
             let record = ClientSecret {
-                binding: Binding::of(connection),
+                binding: binding.clone(),
                 secret: secret.duplicate(),
             }
             .to_record();
-            store(ItemKind::ClientSecret, &record)?;
+            self.store(connection, ItemKind::ClientSecret, &record)?;
         }
         tokens.map_or(Ok(()), |tokens| {
-            store(ItemKind::Tokens, &tokens.to_record())
+            self.store(connection, ItemKind::Tokens, &tokens.to_record())
         })
     }
 
@@ -118,7 +129,7 @@ impl Migration<'_> {
     /// deleted here.
     fn drop_secrets(&self, connection: &Connection) {
         let keychain = self.keychains.of(connection.keychain);
-        for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
+        for kind in ItemKind::OF_CONNECTION {
             let _ = keychain.delete(&Item::of(connection, kind));
         }
     }

@@ -6,9 +6,8 @@ use super::execute::Migrated;
 use super::note::Note;
 use super::package_connection::PackageConnection;
 use super::plan::{has_refresh, Leftover, Migration};
-use crate::connection::Connection;
 use crate::error::{Error, KeychainReason, Result};
-use crate::session::Session;
+use crate::session::{Locked, Session, Snapshot};
 use crate::store::RenewalLock;
 use crate::token::Tokens;
 
@@ -23,9 +22,13 @@ impl Migration<'_> {
             self.keychains.of(connection.keychain),
             self.context.clone(),
         );
-        let (lock, connection) = session.lock()?;
+        let Locked {
+            lock,
+            connection: snapshot,
+        } = session.lock()?;
+        session.check_settings(&snapshot)?;
         let mut migrated = Migrated {
-            connection,
+            connection: snapshot.clone(),
             resumed: true,
             had_secret: false,
             extend: false,
@@ -34,15 +37,15 @@ impl Migration<'_> {
             notes: Vec::new(),
         };
         let Some(mut old) = old.filter(|old| old.folder.exists()) else {
-            migrated.extend = has_sign_in(&session, &migrated.connection);
+            migrated.extend = has_sign_in(&session, &snapshot);
             return Ok(migrated);
         };
         if old.has_env() {
-            self.resume_secret(&session, &migrated.connection, &old)?;
+            self.resume_secret(&session, &snapshot, &old)?;
             migrated.had_secret = old.client_secret.is_some();
-            self.resume_tokens(&session, &lock, &mut migrated, &mut old)?;
+            self.resume_tokens(&session, (&lock, &snapshot), &mut migrated, &mut old)?;
         } else {
-            migrated.extend = has_sign_in(&session, &migrated.connection);
+            migrated.extend = has_sign_in(&session, &snapshot);
         }
         migrated.left = self
             .wipe(&migrated.connection, &old, &mut migrated.notes)
@@ -54,16 +57,17 @@ impl Migration<'_> {
     fn resume_tokens(
         &self,
         session: &Session,
-        lock: &RenewalLock,
+        (lock, snapshot): (&RenewalLock, &Snapshot),
         migrated: &mut Migrated,
         old: &mut PackageConnection,
     ) -> Result<()> {
-        let Some(tokens) = self.tokens(old, &migrated.connection, &mut migrated.notes) else {
+        let binding = snapshot.binding();
+        let Some(tokens) = self.tokens(old, snapshot, binding.clone(), &mut migrated.notes) else {
             return Ok(());
         };
-        match compare(session, &migrated.connection, &tokens, old)? {
+        match compare(session, snapshot, &tokens, old)? {
             Newer::Plaintext => {
-                self.store_secrets(&migrated.connection, None, Some(&tokens))?;
+                self.store_secrets(snapshot, binding, None, Some(&tokens))?;
                 migrated.connection = self
                     .store
                     .update(lock, |connection| note_sign_in(connection, &tokens))?;
@@ -88,7 +92,7 @@ impl Migration<'_> {
     fn resume_secret(
         &self,
         session: &Session,
-        connection: &Connection,
+        connection: &Snapshot,
         old: &PackageConnection,
     ) -> Result<()> {
         let Some(secret) = &old.client_secret else {
@@ -96,7 +100,7 @@ impl Migration<'_> {
         };
         match session.read_client_secret(connection)? {
             Some(kept) if kept.matches(secret.expose()) => Ok(()),
-            None => self.store_secrets(connection, Some(secret), None),
+            None => self.store_secrets(connection, connection.binding(), Some(secret), None),
             Some(_) => Err(Error::Corrupt {
                 path: old.env_path(),
                 why: format!(
@@ -109,14 +113,14 @@ impl Migration<'_> {
 }
 
 /// Whether there is a sign-in that can be exchanged.
-fn has_sign_in(session: &Session, connection: &Connection) -> bool {
+fn has_sign_in(session: &Session, connection: &Snapshot) -> bool {
     let kept = session.read_tokens(connection).ok().flatten();
     has_refresh(kept.as_ref())
 }
 
 fn compare(
     session: &Session,
-    connection: &Connection,
+    connection: &Snapshot,
     plaintext: &Tokens,
     old: &PackageConnection,
 ) -> Result<Newer> {

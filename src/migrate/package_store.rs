@@ -16,7 +16,7 @@ use crate::connection::ConnectionId;
 use crate::error::{Error, FileAction, Result};
 use crate::files;
 use crate::secret::Secret;
-use crate::store::SCHEMA;
+use crate::store::FIRST_SCHEMA;
 
 /// The largest file of the package that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -209,7 +209,7 @@ pub(super) fn is_python(meta: &Map<String, Value>) -> bool {
     meta.get("schema_version")
         .and_then(Value::as_u64)
         .unwrap_or(1)
-        < SCHEMA
+        < FIRST_SCHEMA
 }
 
 /// Whether an id is a single file name: it becomes a part of paths.

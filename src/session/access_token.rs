@@ -1,12 +1,12 @@
 //! The decision: which access token a caller gets, and whether the portal is asked for it.
 
-use super::{Session, TokenRequest, UsableToken};
+use super::renew::minutes_to_ask;
+use super::{Locked, Session, TokenRequest, UsableToken};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::event::{Decision, Notice};
 use crate::policy;
 use crate::secret::Secret;
-use crate::store::RenewalLock;
 use crate::token::{AccessToken, Tokens};
 
 use super::records::is_lost;
@@ -20,7 +20,7 @@ impl Session {
     pub fn access_token(&self, request: &TokenRequest) -> Result<UsableToken> {
         // Look without the lock first: mostly the cached token is good, and readers need not wait
         // for each other.
-        let stored = match self.read_tokens(&self.connection) {
+        let stored = match self.read_tokens(&self.opened) {
             Ok(tokens) => tokens,
             // Another process may be signing out. With the lock, the result is known.
             Err(error) if is_lost(&error) => None,
@@ -29,7 +29,7 @@ impl Session {
                 return Err(error);
             }
         };
-        if !request.force && !self.is_ended_by_portal(&self.connection, stored.as_ref()) {
+        if !request.force && !self.is_ended_by_portal(&self.opened, stored.as_ref()) {
             if let Some(token) = self.cached_token(stored.as_ref(), request, Decision::Cached) {
                 return Ok(token);
             }
@@ -39,8 +39,7 @@ impl Session {
         let seen = stored
             .and_then(|tokens| tokens.access)
             .map(|access| access.secret);
-        let (lock, connection) = self.lock()?;
-        self.access_token_under_lock(&lock, &connection, request, seen.as_ref())
+        self.access_token_under_lock(&self.lock_unchanged()?, request, seen.as_ref())
     }
 
     /// A token other than `rejected`, which the portal did not accept: renewed now, or by another
@@ -50,17 +49,16 @@ impl Session {
             force: true,
             ..TokenRequest::default()
         };
-        let (lock, connection) = self.lock()?;
-        self.access_token_under_lock(&lock, &connection, &request, Some(rejected))
+        self.access_token_under_lock(&self.lock_unchanged()?, &request, Some(rejected))
     }
 
     fn access_token_under_lock(
         &self,
-        lock: &RenewalLock,
-        connection: &Connection,
+        locked: &Locked,
         request: &TokenRequest,
         seen: Option<&Secret>,
     ) -> Result<UsableToken> {
+        let Locked { lock, connection } = locked;
         // Read again: while this process waited for the lock, another one may have renewed, or
         // signed in or out.
         let stored = self
@@ -80,7 +78,7 @@ impl Session {
         }
         // The portal grants less life than was asked for, and the cached token is new: renewing
         // again would not help.
-        if !ended && !request.force && self.is_best_possible(stored.as_ref(), request) {
+        if !ended && !request.force && self.is_best_possible(connection, stored.as_ref(), request) {
             let token = stored
                 .and_then(|tokens| UsableToken::from_tokens(tokens, Decision::Cached))
                 .ok_or_else(|| self.never_signed_in(connection))?;
@@ -92,7 +90,7 @@ impl Session {
             .as_ref()
             .and_then(|tokens| UsableToken::copy_of(tokens, Decision::Fallback))
             .filter(|_| !ended && !request.explicit && !request.force);
-        match self.renew(lock, connection, stored, request) {
+        match self.renew(locked, stored, request) {
             Ok(token) => Ok(self.announce(token, request)),
             Err(error) => {
                 self.record_failure(lock, &error);
@@ -138,14 +136,19 @@ impl Session {
 
     /// Whether a renewal would get no longer-lived token than the cached one: it is new, and the
     /// portal granted less than is wanted.
-    fn is_best_possible(&self, tokens: Option<&Tokens>, request: &TokenRequest) -> bool {
+    fn is_best_possible(
+        &self,
+        connection: &Connection,
+        tokens: Option<&Tokens>,
+        request: &TokenRequest,
+    ) -> bool {
         let Some((tokens, access)) = tokens.and_then(|t| Some((t, t.access.as_ref()?))) else {
             return false;
         };
         let now = self.context.now();
         policy::is_recently_renewed(access.issued_at, now)
             && access.seconds_left(now) > 0
-            && tokens.asked_minutes >= self.minutes_to_ask(request)
+            && tokens.asked_minutes >= minutes_to_ask(connection, request)
             && request.min_ttl.seconds(access.seconds_granted()) > access.seconds_granted()
     }
 

@@ -18,7 +18,8 @@ impl Session {
         mut call: impl FnMut(&Http, &Secret) -> std::result::Result<T, CallError>,
     ) -> Result<T> {
         let token = self.token_for(target, false)?;
-        let http = self.http()?;
+        // The token comes from a read with the same settings, see `lock_unchanged`.
+        let http = self.opened.http(&self.context)?;
         let result = match call(http, &token) {
             Err(CallError::Portal(error)) if error.is_invalid_token() => {
                 let renewed = match target.server() {
@@ -29,7 +30,7 @@ impl Session {
             }
             other => other.map_err(|error| portal::into_error(error, http)),
         };
-        result.map_err(|error| error.about(self.connection.label.as_str()))
+        result.map_err(|error| error.about(self.opened.label.as_str()))
     }
 
     fn token_for(&self, target: &Target, force: bool) -> Result<Secret> {

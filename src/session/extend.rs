@@ -6,8 +6,7 @@
 //! with it, so the record carries the exchange mark from before the exchange is sent until its
 //! outcome is stored.
 
-use super::Session;
-use crate::connection::Connection;
+use super::{Session, Snapshot};
 use crate::error::{Error, Result, SignInNeeded};
 use crate::event::{Decision, Notice};
 use crate::oauth::{self, TokenError, TokenResponse};
@@ -19,7 +18,7 @@ impl Session {
     /// Extends the sign-in. Where the portal refuses that, renews instead.
     pub(super) fn extend(
         &self,
-        connection: &Connection,
+        connection: &Snapshot,
         mut tokens: Tokens,
         secret: Option<&Secret>,
         extension: Extension,
@@ -27,7 +26,7 @@ impl Session {
         let Some(refresh) = &tokens.refresh else {
             return Err(self.never_signed_in(connection));
         };
-        let http = self.http()?;
+        let http = connection.http(&self.context)?;
         let refresh = refresh.duplicate();
         let ended_tokens_until = tokens
             .access_tokens_valid_until
@@ -72,7 +71,7 @@ impl Session {
     /// an access token.
     fn renew_after_refused_extension(
         &self,
-        connection: &Connection,
+        connection: &Snapshot,
         mut tokens: Tokens,
         secret: Option<&Secret>,
         refused: &TokenError,
@@ -98,7 +97,7 @@ impl Session {
     /// `first` is the error that the exchange itself ended with, if it was just sent.
     pub(super) fn resolve_extension(
         &self,
-        connection: &Connection,
+        connection: &Snapshot,
         mut tokens: Tokens,
         secret: Option<&Secret>,
         first: Option<Error>,

@@ -11,7 +11,7 @@ impl Session {
     /// The user or the application that the connection's tokens are for. A rejected token is
     /// renewed once.
     pub fn whoami(&self) -> Result<Identity> {
-        let grant = &self.connection.grant;
+        let grant = &self.opened.grant;
         self.ask_with_token(|http, token| match grant {
             Grant::User { .. } => {
                 portal::username(http, token).map(|username| Identity::User { username })
@@ -31,7 +31,8 @@ impl Session {
         ask: impl Fn(&Http, &Secret) -> std::result::Result<T, IdentityError>,
     ) -> Result<T> {
         let token = self.access_token(&TokenRequest::default())?.access.secret;
-        let http = self.http()?;
+        // The token comes from a read with the same settings, see `lock_unchanged`.
+        let http = self.opened.http(&self.context)?;
         let answer = match ask(http, &token) {
             Err(IdentityError::TokenRejected) => {
                 let renewed = self.access_token_instead_of(&token)?;
@@ -48,10 +49,10 @@ impl Session {
         answer: std::result::Result<T, IdentityError>,
     ) -> Result<T> {
         answer.map_err(|error| match error {
-            IdentityError::Failed(error) => error.about(self.connection.label.as_str()),
+            IdentityError::Failed(error) => error.about(self.opened.label.as_str()),
             IdentityError::TokenRejected => Error::Refused {
                 connection: Some(self.label()),
-                url: self.connection.portal.as_str().to_owned(),
+                url: self.opened.portal.as_str().to_owned(),
                 why: Refusal::FreshToken,
             },
         })

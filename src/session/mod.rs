@@ -8,11 +8,15 @@
 //! | `extend` | replaces the refresh token; resolves an exchange whose answer was lost |
 //! | `sign_in`, `sign_out` | store a new sign-in; revoke and forget one |
 //! | `server_token`, `call`, `identity` | tokens for servers, calls, and whom a token is for |
+//! | `snapshot` | one read of a connection, from which everything that is sent is made |
 //! | `records`, `status` | read and write the keychain records; copy their dates to `meta.json` |
 //!
-//! Four rules hold in all of them:
-//! - Whatever renews, extends, signs in or signs out holds the connection's [`RenewalLock`], and
-//!   works with what it reads *after* it got the lock.
+//! Five rules hold in all of them:
+//! - Whatever renews, extends, signs in or signs out holds the connection's
+//!   [`RenewalLock`](crate::store::RenewalLock), and works with what it reads *after* it got the
+//!   lock.
+//! - Whatever sends a secret takes address, certificates, proxy and client ID from the [`Snapshot`]
+//!   whose binding the secret was checked against.
 //! - A new refresh token is stored before anything else is done with it. The exchange mark is
 //!   stored before the exchange is sent, because the old refresh token ends the moment the portal
 //!   answers. While the mark stands, one plain renewal with the old refresh token finds out whether
@@ -21,18 +25,17 @@
 //!   failure deletes anything.
 //! - The lock is never held while a person is asked something.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::connection::Connection;
 use crate::context::Context;
-use crate::error::{Error, Result, SignInNeeded};
+use crate::error::{Error, SignInNeeded};
 use crate::event::{Decision, Event, Notice};
-use crate::http::Http;
 use crate::keychain::SecretStore;
-use crate::policy::{ExtendRule, MinTtl, DEFAULT_MIN_TTL, RENEWAL_LOCK_TIMEOUT};
-use crate::store::{ConnectionStore, RenewalLock};
+use crate::policy::{ExtendRule, MinTtl, DEFAULT_MIN_TTL};
+use crate::store::ConnectionStore;
 use crate::token::{AccessToken, Tokens};
 
 mod access_token;
@@ -45,10 +48,13 @@ mod renew;
 mod server_token;
 mod sign_in;
 mod sign_out;
+mod snapshot;
 mod status;
 
+pub(crate) use records::{binding_in, rebind};
 pub use sign_in::PendingSignIn;
 pub use sign_out::SignedOut;
+pub(crate) use snapshot::{Locked, Snapshot};
 pub(crate) use status::other_machine;
 #[cfg(feature = "migrate")]
 pub(crate) use status::this_machine;
@@ -138,16 +144,16 @@ pub struct RefreshOutcome {
 /// One connection in use.
 pub struct Session {
     store: ConnectionStore,
-    connection: Connection,
+    /// The connection as it was when the session began.
+    opened: Snapshot,
     keychain: Arc<dyn SecretStore>,
     context: Context,
-    http: OnceLock<Http>,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
-            .field("connection", &self.connection.id)
+            .field("connection", &self.opened.id)
             .finish_non_exhaustive()
     }
 }
@@ -163,45 +169,20 @@ impl Session {
     ) -> Self {
         Self {
             store,
-            connection,
+            opened: Snapshot::new(connection),
             keychain,
             context,
-            http: OnceLock::new(),
         }
     }
 
     /// The connection as it was when the session began.
     #[must_use]
     pub fn connection(&self) -> &Connection {
-        &self.connection
+        &self.opened
     }
 
     pub(crate) fn parts(&self) -> (&ConnectionStore, &Arc<dyn SecretStore>, &Context) {
         (&self.store, &self.keychain, &self.context)
-    }
-
-    /// The HTTP client for this connection's portal. Created on first use, because the cached token
-    /// needs none.
-    pub(crate) fn http(&self) -> Result<&Http> {
-        if let Some(http) = self.http.get() {
-            return Ok(http);
-        }
-        let connection = &self.connection;
-        let http = Http::new(
-            &connection.portal,
-            &connection.tls,
-            &connection.proxy,
-            connection.referer.as_deref(),
-            &self.context,
-        )
-        .map_err(|error| error.about(connection.label.as_str()))?;
-        Ok(self.http.get_or_init(|| http))
-    }
-
-    /// Takes the renewal lock, and reads the connection again: another process may have changed it.
-    pub(crate) fn lock(&self) -> Result<(RenewalLock, Connection)> {
-        let timeout = self.context.deadline.bound(RENEWAL_LOCK_TIMEOUT);
-        self.store.lock(&self.connection, timeout, &self.context)
     }
 
     fn emit_decision(&self, decision: Decision) {
@@ -216,7 +197,7 @@ impl Session {
     }
 
     fn label(&self) -> String {
-        self.connection.label.to_string()
+        self.opened.label.to_string()
     }
 
     /// The error where no sign-in is stored. Where another machine signed in, its keychain has the

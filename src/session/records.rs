@@ -1,19 +1,21 @@
 //! Reading and writing the connection's keychain records, and the errors of that.
 
 use super::status::other_machine;
-use super::Session;
-use crate::connection::{Connection, Grant};
+use super::{Session, Snapshot};
+use crate::binding::{differences, Binding};
+use crate::bound_setting::BoundSetting;
+use crate::connection::Grant;
 use crate::error::{Error, KeychainError, KeychainReason, Result};
 use crate::event::Notice;
 use crate::keychain::{Item, ItemKind};
 use crate::secret::Secret;
-use crate::token::{Binding, ClientSecret, Tokens};
+use crate::token::{ClientSecret, Tokens};
 
 impl Session {
-    /// The stored tokens. `None` before the first sign-in. A record that was stored for another
-    /// portal or client ID is an error, and so is a missing one where `meta.json` says that there
+    /// The stored tokens. `None` before the first sign-in. A record that was stored for other
+    /// settings is an error, and so is a missing one where `meta.json` says that there
     /// is a sign-in.
-    pub(crate) fn read_tokens(&self, connection: &Connection) -> Result<Option<Tokens>> {
+    pub(crate) fn read_tokens(&self, connection: &Snapshot) -> Result<Option<Tokens>> {
         let Some(record) = self.read(connection, ItemKind::Tokens)? else {
             let signed_in = connection.status.signed_in_at.is_some();
             return match (signed_in, &connection.grant) {
@@ -28,37 +30,56 @@ impl Session {
             };
         };
         let tokens = Tokens::from_record(&record).ok_or_else(|| self.lost(ItemKind::Tokens))?;
-        self.check_binding(connection, &tokens.binding, ItemKind::Tokens)?;
+        self.check_binding(connection, Some(&tokens.binding), ItemKind::Tokens)?;
         Ok(Some(tokens))
     }
 
-    /// The stored client secret. `None` where there is none. A record that was stored for another
-    /// portal or client ID is an error.
-    pub(crate) fn read_client_secret(&self, connection: &Connection) -> Result<Option<Secret>> {
+    /// The stored client secret. `None` where there is none. A record that was stored for other
+    /// settings is an error.
+    pub(crate) fn read_client_secret(&self, connection: &Snapshot) -> Result<Option<Secret>> {
+        let stored = self.read_client_secret_record(connection)?;
+        Ok(stored.map(|stored| stored.secret))
+    }
+
+    /// The same under the renewal lock. A record of an earlier version is bound now.
+    pub(super) fn take_client_secret(&self, connection: &Snapshot) -> Result<Option<Secret>> {
+        let Some(stored) = self.read_client_secret_record(connection)? else {
+            return Ok(None);
+        };
+        if stored.binding.is_old() {
+            self.bind_old_records(connection)?;
+        }
+        Ok(Some(stored.secret))
+    }
+
+    fn read_client_secret_record(&self, connection: &Snapshot) -> Result<Option<ClientSecret>> {
         let Some(record) = self.read(connection, ItemKind::ClientSecret)? else {
             return Ok(None);
         };
         let stored =
             ClientSecret::from_record(&record).ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
-        self.check_binding(connection, &stored.binding, ItemKind::ClientSecret)?;
-        Ok(Some(stored.secret))
+        self.check_binding(connection, Some(&stored.binding), ItemKind::ClientSecret)?;
+        Ok(Some(stored))
     }
 
-    fn read(&self, connection: &Connection, kind: ItemKind) -> Result<Option<Secret>> {
+    fn read(&self, connection: &Snapshot, kind: ItemKind) -> Result<Option<Secret>> {
         self.keychain
             .get(&Item::of(connection, kind))
             .map_err(|error| self.keychain_error(error, kind))
     }
 
-    pub(super) fn write_tokens(&self, connection: &Connection, tokens: &Tokens) -> Result<()> {
+    pub(super) fn write_tokens(&self, connection: &Snapshot, tokens: &Tokens) -> Result<()> {
         self.keychain
-            .set(&Item::of(connection, ItemKind::Tokens), &tokens.to_record())
+            .set(
+                &Item::of(connection, ItemKind::Tokens),
+                &tokens.to_record_for(connection.binding()),
+            )
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))
     }
 
     /// Writes tokens whose loss costs only another renewal. A failure is reported, and the caller
     /// still gets the token.
-    pub(super) fn store_best_effort(&self, connection: &Connection, tokens: &Tokens) {
+    pub(super) fn store_best_effort(&self, connection: &Snapshot, tokens: &Tokens) {
         if let Err(error) = self.write_tokens(connection, tokens) {
             self.emit_notice(Notice::Other {
                 message: format!("the new token could not be stored: {error}"),
@@ -66,25 +87,115 @@ impl Session {
         }
     }
 
-    /// Refuses a record that was stored for another portal or client ID than `meta.json` names now.
+    /// Refuses a record that was stored for other settings than `meta.json` names now.
     fn check_binding(
         &self,
-        connection: &Connection,
-        stored: &Binding,
+        connection: &Snapshot,
+        stored: Option<&Binding>,
         kind: ItemKind,
     ) -> Result<()> {
-        let named = Binding::of(connection);
-        if *stored == named {
+        let named = connection.binding();
+        let settings = differences(stored, named);
+        if settings.is_empty() {
             return Ok(());
         }
-        Err(self.keychain_failure(
-            KeychainReason::Mismatch,
-            format!(
-                "it was stored for {} (client ID {}), but meta.json names {} (client ID {})",
-                stored.portal_url, stored.client_id, named.portal_url, named.client_id
-            ),
-            kind,
-        ))
+        Err(self.mismatch(stored, named, settings, kind))
+    }
+
+    pub(crate) fn mismatch(
+        &self,
+        stored: Option<&Binding>,
+        named: &Binding,
+        settings: Vec<BoundSetting>,
+        kind: ItemKind,
+    ) -> Error {
+        let detail = describe(stored, named, &settings);
+        let error = KeychainError::new(self.keychain.name(), KeychainReason::Mismatch, detail);
+        self.keychain_error(error.concerning(settings), kind)
+    }
+
+    /// The error where the connection was changed while the command waited.
+    pub(super) fn changed_meanwhile(&self, what: &str) -> Error {
+        let detail =
+            format!("the connection was changed while this command ran ({what}); nothing was sent");
+        self.keychain_failure(KeychainReason::Changed, detail, ItemKind::Tokens)
+    }
+
+    /// What the keychain says that the connection's secrets are bound to, from its own record or
+    /// from that of a secret. `None` where there is no usable record.
+    pub(crate) fn stored_binding(&self, connection: &Snapshot) -> Result<Option<Binding>> {
+        let kinds = [ItemKind::Binding, ItemKind::Tokens, ItemKind::ClientSecret];
+        for kind in kinds {
+            let record = match self.read(connection, kind) {
+                Err(error) if is_lost(&error) => None,
+                other => other?,
+            };
+            if let Some(binding) = record.and_then(|record| binding_in(&record, kind)) {
+                return Ok(Some(binding));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses settings of `meta.json` that a person did not choose, before a secret exists that
+    /// could be checked.
+    pub(crate) fn check_settings(&self, connection: &Snapshot) -> Result<()> {
+        let stored = self.stored_binding(connection)?;
+        self.check_binding(connection, stored.as_ref(), ItemKind::Binding)
+    }
+
+    pub(super) fn write_binding(&self, connection: &Snapshot) -> Result<()> {
+        let item = Item::of(connection, ItemKind::Binding);
+        self.keychain
+            .set(&item, &connection.binding().to_record())
+            .map_err(|error| self.keychain_error(error, ItemKind::Binding))
+    }
+
+    /// Stores what the connection's secrets are bound to, where that is not stored yet. Without it,
+    /// the next sign-in after a sign-out needs `connections edit`.
+    pub(super) fn keep_binding(&self, connection: &Snapshot) {
+        let item = Item::of(connection, ItemKind::Binding);
+        let kept = self.keychain.get(&item).ok().flatten();
+        if kept.is_some_and(|record| Binding::from_record(&record).is_some()) {
+            return;
+        }
+        if let Err(error) = self.write_binding(connection) {
+            self.emit_notice(Notice::Other {
+                message: format!("the settings of the connection could not be stored: {error}"),
+            });
+        }
+    }
+
+    /// Binds the records of an earlier version at their first use. The caller holds the renewal
+    /// lock. Records that do not accept the connection's settings stay as they are, and are refused
+    /// where they are used.
+    pub(super) fn bind_old_records(&self, connection: &Snapshot) -> Result<()> {
+        let mut bound = false;
+        for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
+            let record = match self.read(connection, kind) {
+                Err(error) if is_lost(&error) => continue,
+                other => other?,
+            };
+            let Some(record) = record else { continue };
+            let old = binding_in(&record, kind)
+                .is_some_and(|old| old.is_old() && old.accepts(connection.binding()));
+            if let Some(again) = rebind(&record, kind, connection.binding()).filter(|_| old) {
+                self.keychain
+                    .set(&Item::of(connection, kind), &again)
+                    .map_err(|error| self.keychain_error(error, kind))?;
+                bound = true;
+            }
+        }
+        if bound {
+            self.keep_binding(connection);
+            self.emit_notice(Notice::Other {
+                message: format!(
+                    "the secrets of `{}` were stored by an earlier version; from now on they are used only with its present settings",
+                    self.label()
+                ),
+            });
+        }
+        Ok(())
     }
 
     pub(super) fn lost(&self, kind: ItemKind) -> Error {
@@ -93,6 +204,7 @@ impl Session {
             match kind {
                 ItemKind::ClientSecret => "the client secret is gone or damaged",
                 ItemKind::Tokens => "the tokens are gone or damaged",
+                ItemKind::Binding => "the settings that the secrets are bound to are damaged",
                 ItemKind::Probe => "the item of a check is gone or damaged",
             }
             .to_owned(),
@@ -128,4 +240,46 @@ pub(super) fn is_lost(error: &Error) -> bool {
             ..
         }
     )
+}
+
+/// The binding in a record; `None` where the record is damaged.
+pub(crate) fn binding_in(record: &Secret, kind: ItemKind) -> Option<Binding> {
+    match kind {
+        ItemKind::ClientSecret => Some(ClientSecret::from_record(record)?.binding),
+        ItemKind::Tokens => Some(Tokens::from_record(record)?.binding),
+        ItemKind::Binding => Binding::from_record(record),
+        ItemKind::Probe => None,
+    }
+}
+
+/// The same record with another binding; `None` where the record is damaged.
+pub(crate) fn rebind(record: &Secret, kind: ItemKind, to: &Binding) -> Option<Secret> {
+    match kind {
+        ItemKind::ClientSecret => Some(ClientSecret::from_record(record)?.to_record_for(to)),
+        ItemKind::Tokens => Some(Tokens::from_record(record)?.to_record_for(to)),
+        ItemKind::Binding => Some(to.to_record()),
+        ItemKind::Probe => None,
+    }
+}
+
+/// Which settings differ, and how.
+fn describe(stored: Option<&Binding>, named: &Binding, settings: &[BoundSetting]) -> String {
+    let old = |setting: BoundSetting| stored.and_then(|stored| stored.value(setting));
+    let of = |value: Option<String>| value.unwrap_or_else(|| "none".into());
+    let changed: Vec<_> = settings
+        .iter()
+        .map(|setting| {
+            let (word, now) = (setting.as_str(), of(named.value(*setting)));
+            match old(*setting) {
+                None => format!("{word} {now}"),
+                Some(old) => format!("{word} {now} instead of {old}"),
+            }
+        })
+        .collect();
+    let changed = changed.join(", ");
+    if stored.is_some_and(|stored| !stored.is_old()) {
+        format!("meta.json names other settings than those that were chosen ({changed}); nothing was sent")
+    } else {
+        format!("it does not say that these settings of meta.json were chosen by a person ({changed}); nothing was sent")
+    }
 }

@@ -1,7 +1,7 @@
 //! Renewing: gets a new access token by the refresh token or by the client secret. The caller holds
 //! the renewal lock.
 
-use super::{RefreshOutcome, Session, TokenRequest, UsableToken};
+use super::{Locked, RefreshOutcome, Session, Snapshot, TokenRequest, UsableToken};
 use crate::connection::{Connection, Grant};
 use crate::error::{Result, SignInNeeded};
 use crate::event::Decision;
@@ -9,7 +9,6 @@ use crate::keychain::ItemKind;
 use crate::oauth::{self, TokenError};
 use crate::policy::{self, ExtendRule, Extension};
 use crate::secret::Secret;
-use crate::store::RenewalLock;
 use crate::token::Tokens;
 
 impl Session {
@@ -19,17 +18,13 @@ impl Session {
     /// left as it is while it is good: a new one would live longer, and push that moment further
     /// away.
     pub fn refresh(&self, rule: ExtendRule) -> Result<RefreshOutcome> {
-        let (lock, connection) = self.lock()?;
-        self.refresh_under_lock(&lock, &connection, rule)
-            .inspect_err(|error| self.record_failure(&lock, error))
+        let locked = self.lock()?;
+        self.refresh_under_lock(&locked, rule)
+            .inspect_err(|error| self.record_failure(&locked.lock, error))
     }
 
-    fn refresh_under_lock(
-        &self,
-        lock: &RenewalLock,
-        connection: &Connection,
-        rule: ExtendRule,
-    ) -> Result<RefreshOutcome> {
+    fn refresh_under_lock(&self, locked: &Locked, rule: ExtendRule) -> Result<RefreshOutcome> {
+        let connection = &locked.connection;
         let request = TokenRequest {
             extend: rule,
             ..TokenRequest::default()
@@ -50,7 +45,7 @@ impl Session {
                 });
             }
         }
-        let token = self.announce(self.renew(lock, connection, stored, &request)?, &request);
+        let token = self.announce(self.renew(locked, stored, &request)?, &request);
         Ok(RefreshOutcome {
             // The new token may live longer than those before it.
             extension_waits_until: waits_until
@@ -62,11 +57,17 @@ impl Session {
     /// Renews, and extends the sign-in where that is due. Stores what the portal granted.
     pub(super) fn renew(
         &self,
-        lock: &RenewalLock,
-        connection: &Connection,
+        locked: &Locked,
         stored: Option<Tokens>,
         request: &TokenRequest,
     ) -> Result<UsableToken> {
+        let Locked { lock, connection } = locked;
+        if stored
+            .as_ref()
+            .is_some_and(|tokens| tokens.binding.is_old())
+        {
+            self.bind_old_records(connection)?;
+        }
         // Remember whether the sign-in was due: the renewal consumes the record.
         let was_due = stored.as_ref().is_some_and(|tokens| {
             tokens
@@ -96,40 +97,32 @@ impl Session {
 
     fn renew_application(
         &self,
-        connection: &Connection,
+        connection: &Snapshot,
         request: &TokenRequest,
     ) -> Result<(Tokens, Decision)> {
         let secret = self
-            .read_client_secret(connection)?
+            .take_client_secret(connection)?
             .ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
-        let minutes = self.minutes_to_ask(request);
+        let minutes = minutes_to_ask(connection, request);
+        let http = connection.http(&self.context)?;
         let now = self.context.now();
-        let response = oauth::client_credentials(self.http()?, connection, &secret, minutes, now)
+        let response = oauth::client_credentials(http, connection, &secret, minutes, now)
             .map_err(|error| error.into_error(connection))?;
-        let mut tokens = Tokens::new(connection);
+        let mut tokens = Tokens::new(connection.binding().clone());
         tokens.set_access_token(response.access);
         tokens.asked_minutes = minutes;
         self.store_best_effort(connection, &tokens);
         Ok((tokens, Decision::Renewed))
     }
 
-    /// The life in minutes to ask for. Only applications may ask; `None` leaves it to the portal.
-    pub(super) fn minutes_to_ask(&self, request: &TokenRequest) -> Option<i64> {
-        self.connection
-            .grant
-            .is_application()
-            .then(|| policy::application_minutes(request.min_ttl))
-            .flatten()
-    }
-
     fn renew_user(
         &self,
-        connection: &Connection,
+        connection: &Snapshot,
         mut tokens: Tokens,
         rule: ExtendRule,
     ) -> Result<(Tokens, Decision)> {
         // The portal asks users for no client secret, but a stored one is sent along.
-        let secret = self.read_client_secret(connection)?;
+        let secret = self.take_client_secret(connection)?;
         // An earlier exchange has no stored answer. First find out whether the refresh token is
         // spent. That renews, too, so nothing is left to do unless the caller wants the sign-in
         // extended in any case.
@@ -154,14 +147,14 @@ impl Session {
     /// that the refresh token is not spent, and so removes the exchange mark.
     pub(super) fn renew_by_refresh_token(
         &self,
-        connection: &Connection,
+        connection: &Snapshot,
         tokens: &mut Tokens,
         secret: Option<&Secret>,
     ) -> std::result::Result<(), TokenError> {
         let Some(refresh) = &tokens.refresh else {
             return Err(TokenError::Revoked(SignInNeeded::Never));
         };
-        let http = self.http().map_err(TokenError::Unsent)?;
+        let http = connection.http(&self.context).map_err(TokenError::Unsent)?;
         let now = self.context.now();
         let response = oauth::refresh(http, connection, refresh, secret, now)?;
         tokens.exchange_started = false;
@@ -173,4 +166,13 @@ impl Session {
         self.store_best_effort(connection, tokens);
         Ok(())
     }
+}
+
+/// The life in minutes to ask for. Only applications may ask; `None` leaves it to the portal.
+pub(super) fn minutes_to_ask(connection: &Connection, request: &TokenRequest) -> Option<i64> {
+    connection
+        .grant
+        .is_application()
+        .then(|| policy::application_minutes(request.min_ttl))
+        .flatten()
 }

@@ -1,6 +1,6 @@
 //! Access tokens for servers that the portal grants tokens for.
 
-use super::{Session, TokenRequest, UsableToken};
+use super::{Locked, Session, TokenRequest, UsableToken};
 use crate::error::{Error, Refusal, Result};
 use crate::event::Decision;
 use crate::http::CallError;
@@ -14,10 +14,10 @@ impl Session {
     /// [`Error::Refused`] for a server that the portal does not grant tokens for. Nothing is sent
     /// to the server; what it says about itself does not count.
     pub fn server_token(&self, root: &str, request: &TokenRequest) -> Result<UsableToken> {
-        let stored = self.read_tokens(&self.connection)?;
+        let stored = self.read_tokens(&self.opened)?;
         let cached = stored
             .as_ref()
-            .filter(|_| !self.is_ended_by_portal(&self.connection, stored.as_ref()))
+            .filter(|_| !self.is_ended_by_portal(&self.opened, stored.as_ref()))
             .and_then(|tokens| tokens.server_token(root, request.min_ttl, self.context.now()))
             .map(AccessToken::duplicate);
         if let (Some(access), false) = (cached, request.force) {
@@ -26,7 +26,7 @@ impl Session {
         }
         let access = self.request_server_token(root)?;
         // Cache it. The portal was asked without the lock, so read the record again under it.
-        let (lock, connection) = self.lock()?;
+        let Locked { lock, connection } = self.lock_unchanged()?;
         let mut stored = self.read_tokens(&connection)?;
         if let Some(tokens) = &mut stored {
             tokens.cache_server_token(root, access.duplicate(), self.context.now());
@@ -48,7 +48,7 @@ impl Session {
             other => other,
         };
         response.map_err(|error| match error {
-            CallError::Failed { error, .. } => error.about(self.connection.label.as_str()),
+            CallError::Failed { error, .. } => error.about(self.opened.label.as_str()),
             CallError::Portal(error) => Error::Refused {
                 connection: Some(self.label()),
                 url: root.to_owned(),
@@ -62,8 +62,10 @@ impl Session {
         root: &str,
         portal_token: &Secret,
     ) -> std::result::Result<AccessToken, CallError> {
+        // The portal's token comes from a read with the same settings, see `lock_unchanged`.
         let http = self
-            .http()
+            .opened
+            .http(&self.context)
             .map_err(|error| CallError::Failed { error, sent: false })?;
         portal::server_token(http, root, portal_token, self.context.now())
     }

@@ -1,8 +1,8 @@
 //! Signing in: a user with a browser, or an application with its client secret.
 
 use super::status::this_machine;
-use super::{Session, TokenRequest, UsableToken};
-use crate::connection::{Connection, Status};
+use super::{Locked, Session, TokenRequest, UsableToken};
+use crate::connection::Status;
 use crate::error::Result;
 use crate::event::Decision;
 use crate::keychain::{check_writable, ItemKind};
@@ -29,18 +29,33 @@ impl PendingSignIn {
 }
 
 impl Session {
+    /// Binds the secrets of a connection that was just added to its settings, for a program that
+    /// adds connections itself (`connections add` does it). Without it, a sign-in accepts only
+    /// verification by the system's authorities, the system's proxy setting and PKCE.
+    ///
+    /// Settings that differ from those that are bound already are an error of the keychain.
+    pub fn bind_settings(&self) -> Result<()> {
+        let Locked { connection, .. } = &self.lock_unchanged()?;
+        if self.stored_binding(connection)?.is_some() {
+            return self.check_settings(connection);
+        }
+        self.write_binding(connection)
+    }
+
     /// Begins a user's sign-in.
     ///
     /// Before that, tries everything on this machine that the end of the sign-in needs: the
     /// renewal lock, the client secret, the certificates, and a write to the keychain. A person
     /// must not go through the portal's pages for a sign-in that cannot be stored.
     pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
-        let attempt = SignInAttempt::begin(&self.connection, options)?;
-        drop(self.lock()?);
-        self.read_client_secret(&self.connection)?;
-        check_writable(self.keychain.as_ref(), self.connection.id.as_str())
+        let connection = &self.opened;
+        let attempt = SignInAttempt::begin(connection, options)?;
+        drop(self.lock_unchanged()?);
+        self.check_settings(connection)?;
+        self.read_client_secret(connection)?;
+        check_writable(self.keychain.as_ref(), connection.id.as_str())
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
-        self.http()?;
+        connection.http(&self.context)?;
         Ok(attempt)
     }
 
@@ -51,18 +66,20 @@ impl Session {
         sign_in: &mut SignInAttempt,
         code: AuthorizationCode,
     ) -> Result<PendingSignIn> {
-        let http = self.http()?;
-        let secret = self.read_client_secret(&self.connection)?;
+        let connection = &self.opened;
+        self.check_settings(connection)?;
+        let http = connection.http(&self.context)?;
+        let secret = self.read_client_secret(connection)?;
         let now = self.context.now();
-        let response = sign_in.finish(code, http, &self.connection, secret.as_ref(), now)?;
-        let mut tokens = Tokens::new(&self.connection);
+        let response = sign_in.finish(code, http, connection, secret.as_ref(), now)?;
+        let mut tokens = Tokens::new(connection.binding().clone());
         tokens.refresh = response.refresh;
         let username = match response.username {
             Some(name) => name,
             None => self
                 .explain_identity(portal::username(http, &response.access.secret))
                 .inspect_err(|_| {
-                    self.revoke(&tokens);
+                    self.revoke(connection, &tokens);
                 })?,
         };
         tokens.username = Some(username.clone());
@@ -73,9 +90,10 @@ impl Session {
     /// Stores a sign-in, then revokes the one that it replaces. A sign-in that cannot be stored is
     /// revoked, because it would live on at the portal without an owner.
     pub fn accept(&self, pending: PendingSignIn) -> Result<UsableToken> {
-        let (lock, connection, replaced) = self.store_sign_in(&pending).inspect_err(|_| {
-            self.discard(&pending);
-        })?;
+        let (Locked { lock, connection }, replaced) =
+            self.store_sign_in(&pending).inspect_err(|_| {
+                self.discard(&pending);
+            })?;
         let PendingSignIn { tokens, username } = pending;
         self.copy_status(&lock, &tokens);
         self.record_sign_in(&lock, |status| status.username = Some(username));
@@ -83,41 +101,42 @@ impl Session {
         // other processes wait.
         drop(lock);
         if let Some(replaced) = replaced {
-            self.revoke(&replaced);
+            self.revoke(&connection, &replaced);
         }
         self.emit_decision(Decision::SignedIn);
         UsableToken::from_tokens(tokens, Decision::SignedIn)
             .ok_or_else(|| self.never_signed_in(&connection))
     }
 
-    /// Writes the new tokens under the renewal lock. Returns the tokens that they replace.
-    fn store_sign_in(
-        &self,
-        pending: &PendingSignIn,
-    ) -> Result<(RenewalLock, Connection, Option<Tokens>)> {
-        let (lock, connection) = self.lock()?;
+    /// Writes the new tokens under the renewal lock. Returns the tokens that they replace. Tokens
+    /// that were granted for other settings than the present ones are not stored.
+    fn store_sign_in(&self, pending: &PendingSignIn) -> Result<(Locked, Option<Tokens>)> {
+        let locked = self.lock_unchanged()?;
+        let connection = &locked.connection;
         // A stored sign-in that cannot be read is replaced, too.
-        let replaced = self.read_tokens(&connection).ok().flatten();
-        self.write_tokens(&connection, &pending.tokens)?;
-        Ok((lock, connection, replaced))
+        let replaced = self.read_tokens(connection).ok().flatten();
+        self.write_tokens(connection, &pending.tokens)?;
+        self.keep_binding(connection);
+        Ok((locked, replaced))
     }
 
     /// Revokes a sign-in that is not wanted.
     pub fn discard(&self, pending: &PendingSignIn) {
-        self.revoke(&pending.tokens);
+        self.revoke(&self.opened, &pending.tokens);
     }
 
     /// Signs an application in: gets an access token, and asks the portal which application it is
     /// for.
     pub fn sign_in_application(&self) -> Result<(UsableToken, AppInfo)> {
-        let (lock, connection) = self.lock()?;
+        let locked = self.lock_unchanged()?;
         let token = self
-            .renew(&lock, &connection, None, &TokenRequest::default())
-            .inspect_err(|error| self.record_failure(&lock, error))?;
+            .renew(&locked, None, &TokenRequest::default())
+            .inspect_err(|error| self.record_failure(&locked.lock, error))?;
+        let Locked { lock, connection } = locked;
         self.record_sign_in(&lock, |_| ());
         drop(lock);
         self.emit_decision(Decision::SignedIn);
-        let http = self.http()?;
+        let http = connection.http(&self.context)?;
         let info = self.explain_identity(portal::app_info(http, &token.access.secret))?;
         Ok((token, info))
     }

@@ -1,7 +1,7 @@
 //! Signing out: revokes the refresh token at the portal, and deletes the tokens here.
 
-use super::Session;
-use crate::connection::{Connection, Status};
+use super::{Locked, Session, Snapshot};
+use crate::connection::Status;
 use crate::error::Result;
 use crate::event::{Decision, Notice};
 use crate::keychain::{Item, ItemKind};
@@ -27,7 +27,7 @@ impl Session {
     /// Revokes the sign-in at the portal, unless `keep_remote`, then deletes it here even if
     /// revoking failed. The connection and its client secret stay.
     pub fn sign_out(&self, keep_remote: bool) -> Result<SignedOut> {
-        let (lock, connection) = self.lock()?;
+        let Locked { lock, connection } = self.lock()?;
         let outcome = self.forget_tokens(&connection, keep_remote)?;
         // The copies in `meta.json` come last: they must not say "signed out" before that is true.
         self.store.update(&lock, |connection| {
@@ -43,7 +43,7 @@ impl Session {
     /// renewal lock.
     pub(crate) fn forget_tokens(
         &self,
-        connection: &Connection,
+        connection: &Snapshot,
         keep_remote: bool,
     ) -> Result<SignedOut> {
         // A record that is damaged, or was stored for another portal or client ID, is deleted, but
@@ -52,7 +52,7 @@ impl Session {
         // Revoke while the refresh token is still stored: afterwards it could not be sent any more.
         let outcome = match &tokens {
             Some(_) if keep_remote => SignedOut::Forgotten,
-            Some(tokens) if self.revoke(tokens) => SignedOut::Revoked,
+            Some(tokens) if self.revoke(connection, tokens) => SignedOut::Revoked,
             Some(_) => SignedOut::NotRevoked,
             None => SignedOut::Forgotten,
         };
@@ -71,13 +71,13 @@ impl Session {
     /// Revokes the refresh token, which ends its access tokens as well. Returns `false`, and emits
     /// a notice, if the portal could not be asked. An application's token cannot be revoked (Esri,
     /// "Revoke Token"), so there is nothing to do.
-    pub(super) fn revoke(&self, tokens: &Tokens) -> bool {
+    pub(super) fn revoke(&self, connection: &Snapshot, tokens: &Tokens) -> bool {
         let Some(refresh) = &tokens.refresh else {
             return true;
         };
-        let revoked = self.http().and_then(|http| {
-            oauth::revoke(http, &self.connection, &refresh.secret, "refresh_token")
-        });
+        let revoked = connection
+            .http(&self.context)
+            .and_then(|http| oauth::revoke(http, connection, &refresh.secret, "refresh_token"));
         if let Err(error) = &revoked {
             self.emit_notice(Notice::NotRevoked {
                 connection: self.label(),
@@ -90,12 +90,19 @@ impl Session {
     /// Revokes a refresh token of this connection that is not in the keychain. Returns `false`, and
     /// emits a notice, if the portal could not be asked.
     pub fn revoke_stray(&self, refresh_token: Secret) -> bool {
-        let mut tokens = Tokens::new(&self.connection);
+        if let Err(error) = self.check_settings(&self.opened) {
+            self.emit_notice(Notice::NotRevoked {
+                connection: self.label(),
+                why: error.to_string(),
+            });
+            return false;
+        }
+        let mut tokens = Tokens::new(self.opened.binding().clone());
         tokens.refresh = Some(RefreshToken {
             secret: refresh_token,
             issued_at: self.context.now(),
             expires_at: None,
         });
-        self.revoke(&tokens)
+        self.revoke(&self.opened, &tokens)
     }
 }

@@ -51,7 +51,7 @@ impl Session {
             observer: Observer::silent(),
             ..self.context.clone()
         };
-        if let Ok((lock, _)) = self.store.lock(&self.connection, timeout, &silent) {
+        if let Ok((lock, _)) = self.store.lock(&self.opened, timeout, &silent) {
             self.record_failure(&lock, error);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::leftover::{delete_leftover, is_leftover};
+use super::leftover::{delete_leftover, is_leftover, LOCK};
 use super::ConnectionStore;
 use crate::connection::{Connection, ConnectionId};
 use crate::context::Context;
@@ -38,23 +38,46 @@ impl ConnectionStore {
         context: &Context,
     ) -> Result<(RenewalLock, Connection)> {
         let not_found = || self.not_found(Some(connection.label.as_str()));
-        // Without this check, the lock file of a removed connection would be an error of the file
-        // system.
-        if !self.folder(&connection.id).is_dir() {
+        // Without this check, a process would make its lock file in the folder of a connection that
+        // is being removed.
+        if !self.is_connection(&connection.id) {
             return Err(not_found());
         }
-        let lock =
-            self.lock_folder(&connection.id, timeout, context)
-                .map_err(|error| match error {
-                    Error::Busy { pid, .. } => Error::Busy {
-                        what: connection.label.to_string(),
-                        pid,
-                    },
-                    other => other,
-                })?;
+        let lock = match self.lock_folder(&connection.id, timeout, context) {
+            Ok(lock) => lock,
+            // The folder went away between the check and the lock, or during the wait.
+            Err(_) if !self.is_connection(&connection.id) => {
+                self.tidy_up(&connection.id);
+                return Err(not_found());
+            }
+            Err(Error::Busy { pid, .. }) => {
+                return Err(Error::Busy {
+                    what: connection.label.to_string(),
+                    pid,
+                })
+            }
+            Err(error) => return Err(error),
+        };
         // Another process may have changed or removed the connection during the wait.
-        let current = self.load_if_exists(&connection.id)?.ok_or_else(not_found)?;
-        Ok((lock, current))
+        if let Some(current) = self.load_if_exists(&connection.id)? {
+            return Ok((lock, current));
+        }
+        drop(lock);
+        self.tidy_up(&connection.id);
+        Err(not_found())
+    }
+
+    fn is_connection(&self, id: &ConnectionId) -> bool {
+        self.meta_path(id).is_file()
+    }
+
+    /// Deletes what this process may have left in the folder of a connection that another one has
+    /// removed. What cannot be deleted now is hidden already.
+    fn tidy_up(&self, id: &ConnectionId) {
+        let folder = self.folder(id);
+        if is_leftover(&folder) {
+            let _ = delete_leftover(&folder);
+        }
     }
 
     /// Takes the lock of a folder that may not be a connection yet, waiting at most `timeout`.
@@ -64,7 +87,7 @@ impl ConnectionStore {
         timeout: Duration,
         context: &Context,
     ) -> Result<RenewalLock> {
-        let lock = Lock::acquire(&self.folder(id).join("lock"), timeout, context)?;
+        let lock = Lock::acquire(&self.folder(id).join(LOCK), timeout, context)?;
         Ok(RenewalLock {
             id: id.clone(),
             _lock: lock,

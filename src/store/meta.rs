@@ -15,8 +15,13 @@ use crate::files;
 use crate::policy::MAX_META_BYTES;
 use crate::util::rfc3339;
 
-/// The newest `meta.json` that this version writes and reads. Schema 1 is the Python package's.
-pub const SCHEMA: u64 = 2;
+/// The newest `meta.json` that this version writes and reads. Since schema 3, secrets are bound to
+/// all settings that decide where they go; an older program would write records without that, so it
+/// must not use such a connection.
+const SCHEMA: u64 = 3;
+
+/// The oldest schema of this program. Schema 1 is the Python package's.
+pub const FIRST_SCHEMA: u64 = 2;
 
 /// How `meta.json` names the connection's own `ca.pem`. A relative name, so that a store can be
 /// moved.
@@ -81,7 +86,7 @@ impl ConnectionStore {
                 "it was written by {writer} (schema {schema}); this version reads up to schema {SCHEMA}"
             )));
         }
-        if schema < SCHEMA {
+        if schema < FIRST_SCHEMA {
             return Err(self.not_imported(id.as_str()));
         }
         let meta: Meta = serde_json::from_value(Value::Object(document.clone()))
@@ -130,7 +135,7 @@ impl Plaintext {
     /// ours.
     pub(super) fn in_document(id: &ConnectionId, document: &Map<String, Value>) -> Option<Self> {
         let schema = document.get("schema_version").and_then(Value::as_u64);
-        if schema.unwrap_or(1) >= SCHEMA || cfg!(not(feature = "migrate")) {
+        if schema.unwrap_or(1) >= FIRST_SCHEMA || cfg!(not(feature = "migrate")) {
             return None;
         }
         let text = |name: &str| document.get(name).and_then(Value::as_str);

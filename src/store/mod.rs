@@ -39,7 +39,7 @@ use crate::files;
 
 pub use lock::RenewalLock;
 #[cfg(feature = "migrate")]
-pub use meta::SCHEMA;
+pub use meta::FIRST_SCHEMA;
 #[cfg(feature = "cli")]
 pub(crate) use meta::SHOWN_BY;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::leftover::{delete_leftover, REMOVED};
+use super::leftover::{delete_while_in_use, REMOVED};
 use super::{ConnectionStore, RenewalLock};
 use crate::connection::{Connection, ConnectionId, Label, Tls};
 use crate::context::Context;
@@ -199,7 +199,7 @@ impl ConnectionStore {
         }
         // Windows deletes no folder with an open file in it, and the lock is such a file.
         drop(lock);
-        delete_leftover(&folder).map_err(Error::file(FileAction::Remove, &folder))
+        delete_while_in_use(&folder).map_err(Error::file(FileAction::Remove, &folder))
     }
 
     /// Removes a folder below `connections/` that cannot be read as a connection. Other paths are

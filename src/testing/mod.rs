@@ -20,12 +20,13 @@ mod portal;
 mod secrets;
 mod sign_in;
 
+pub use crate::binding::Binding;
 pub use crate::http::{fingerprint, to_pem, Http};
 pub use crate::keychain::{Call, MemoryStore};
 #[cfg(feature = "migrate")]
 pub use crate::migrate::{Migrated, Migration, Options, PackageStore, Plan};
 pub use crate::portal::{probe, PortalInfo};
-pub use crate::token::{Binding, ClientSecret, RefreshToken, Tokens};
+pub use crate::token::{ClientSecret, RefreshToken, Tokens};
 
 use crate::connection::is_control;
 use crate::error::Error;

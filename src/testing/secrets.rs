@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use ring::digest;
 
 use super::{check_error, CANARY};
+use crate::binding::{differences, Binding};
 use crate::error::{KeychainError, KeychainReason};
 use crate::keychain::split::{self, SingleItems};
 use crate::keychain::vault::formats;
@@ -36,6 +37,16 @@ pub fn record(input: &[u8]) {
             ..again
         };
         assert_eq!(format!("{other:?}"), format!("{secret:?}"));
+    }
+    check_binding(&text);
+}
+
+/// What secrets are bound to, out of a keychain.
+fn check_binding(text: &Secret) {
+    if let Some(binding) = Binding::from_record(text) {
+        let again = Binding::from_record(&binding.to_record()).unwrap();
+        assert_eq!(again, binding);
+        assert!(binding.is_old() || differences(Some(&binding), &again).len() <= 1);
     }
 }
 

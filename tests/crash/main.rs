@@ -363,9 +363,14 @@ fn an_edited_authority_is_the_old_one_or_the_new_one() {
         "prod",
         "--verify-ssl",
         both.to_str().unwrap(),
+        "--proxy",
+        "http://127.0.0.1:9",
     ];
+    let renew = ["token", "--force", "-c", "prod"];
     at_each_crash_point(&fixture, 6, command(&edit), |fixture, place| {
         assert!(fixture.prod_matches_the_portal(), "{place}");
+        let said = fixture.home.run(renew).done();
+        assert_eq!(said.code, 0, "{place}: {}", said.stderr);
         fixture.home.run(edit).done().ok();
         assert!(fixture.prod_matches_the_portal(), "{place}");
         fixture.can_be_repaired();

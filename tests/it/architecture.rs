@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 /// From the bottom up. A module may import modules of lower layers, and no module of its own layer.
 const LAYERS: [&[&str]; 15] = [
     &["duration", "env", "policy", "secret", "util"],
-    &["crash", "item_kind"],
+    &["bound_setting", "crash", "item_kind"],
     &["error"],
     &["connection"],
-    &["event", "text"],
+    &["binding", "event", "text"],
     &["context", "token"],
     &["files"],
     &["keychain", "store"],

@@ -12,7 +12,7 @@ use crate::support::portal::{
     app_secret, service_secret, Endpoint, Fault, ForeignServer, Portal, PortalVersion, APP_ID,
     SERVICE_ID, USER,
 };
-use crate::support::scenario::{add, add_application, add_arguments, add_with, sign_in};
+use crate::support::scenario::{add, add_application, add_arguments, add_with, folder_of, sign_in};
 use crate::{home, signed_in};
 
 /// An application connection `service`.
@@ -626,6 +626,55 @@ fn a_proxy_is_used_where_the_environment_or_the_connection_names_one() {
         .done()
         .ok();
     home.run(["token", "--force"]).done().ok();
+}
+
+/// Another portal that has the name of the first one, behind a proxy of its own: what an attacker
+/// has who can change the files.
+#[test]
+fn rule_24b_a_proxy_and_an_authority_from_a_file_receive_nothing() {
+    let ((portal, home), (attacker, _)) = (far_away(), far_away());
+    let (gateway, trap) = (
+        Gateway::to(portal.port(), None),
+        Gateway::to(attacker.port(), None),
+    );
+    add_far(&home, &portal, &["--proxy", &gateway.url()], &[]).ok();
+    let folder = folder_of(&home, "far");
+    let (meta, ca) = (folder.join("meta.json"), folder.join("ca.pem"));
+    let good = std::fs::read_to_string(&meta).unwrap();
+    let bad = good.replace(&gateway.url(), &trap.url());
+    assert_ne!(good, bad);
+    std::fs::write(&meta, &bad).unwrap();
+    std::fs::write(&ca, attacker.ca_pem()).unwrap();
+    let words = [
+        &["login"][..],
+        &["token"],
+        &["token", "--force"],
+        &["refresh"],
+        &["refresh", "--all"],
+        &["api", "portals/self"],
+    ];
+    for words in words {
+        let said = home.run(words).done();
+        assert_eq!(said.code, 5, "{words:?} {}", said.stderr);
+    }
+    assert!(trap.heads().is_empty());
+    assert_eq!(attacker.connections(), 0);
+    // The trap works: where a person chooses it, it is used.
+    let file = attacker.ca_file(home.path()).display().to_string();
+    home.run([
+        "connections",
+        "edit",
+        "far",
+        "--no-check",
+        "--verify-ssl",
+        &file,
+        "--proxy",
+        &trap.url(),
+    ])
+    .done()
+    .ok();
+    home.run(["token"]).done().ok();
+    assert!(!trap.heads().is_empty());
 }
 
 #[test]

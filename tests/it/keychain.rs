@@ -424,11 +424,11 @@ fn from_add_to_remove_the_items_have_readable_labels_and_none_is_left(provider: 
         .json();
     let id = shown["id"].as_str().unwrap();
     let kept = session.items();
-    assert_eq!(kept.matches("label = ").count(), 2, "{kept}");
-    assert!(
-        kept.contains("label = age-oauth: my_portal (client-secret)"),
-        "{kept}"
-    );
+    assert_eq!(kept.matches("label = ").count(), 3, "{kept}");
+    for kind in ["client-secret", "binding"] {
+        let title = format!("label = age-oauth: my_portal ({kind})");
+        assert!(kept.contains(&title), "{kept}");
+    }
     assert!(
         kept.contains("label = age-oauth: my_portal (tokens)"),
         "{kept}"
@@ -443,7 +443,7 @@ fn from_add_to_remove_the_items_have_readable_labels_and_none_is_left(provider: 
     add(&home, &portal, "without_secret");
     sign_in(&home, &portal, "without_secret").ok();
     let kept = session.items();
-    assert_eq!(kept.matches("label = ").count(), 3, "{kept}");
+    assert_eq!(kept.matches("label = ").count(), 5, "{kept}");
     home.run(["connections", "rename", "my_portal", "renamed"])
         .done()
         .ok();

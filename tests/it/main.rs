@@ -14,6 +14,7 @@ mod addresses;
 mod api;
 mod architecture;
 mod bad_input;
+mod bound_settings;
 #[cfg(unix)]
 mod browser;
 #[cfg(target_os = "linux")]
@@ -67,6 +68,8 @@ mod tls;
 mod usage;
 mod variables;
 mod vault;
+#[cfg(target_os = "linux")] // It looks into `/proc`.
+mod waiting;
 mod web_server;
 #[cfg(target_os = "linux")]
 mod web_server_certificates;

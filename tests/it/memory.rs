@@ -131,6 +131,8 @@ fn binding() -> Binding {
     Binding {
         portal_url: "https://gis.example.com/portal".into(),
         client_id: "x".into(),
+        settings: None,
+        pending: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use age_oauth::testing::{Call, ClientSecret, MemoryStore, Tokens};
+use age_oauth::testing::{Binding, Call, ClientSecret, MemoryStore, Tokens};
 use age_oauth::{
     AccessToken, AuthorizationResponse, Clock, Connection, ConnectionStore, Context, Decision,
     Environment, Error, Event, ExtendRule, Grant, Identity, Item, ItemKind, KeychainReason, MinTtl,
@@ -60,6 +60,7 @@ impl Fixture {
         store
             .add(&fixture.connection, Some(&pem), &context)
             .unwrap();
+        fixture.session().bind_settings().unwrap();
         fixture
     }
 
@@ -69,7 +70,10 @@ impl Fixture {
             connection.client_id = SERVICE_ID.into();
         });
         let secret = ClientSecret {
-            binding: age_oauth::testing::Binding::of(&fixture.connection),
+            binding: Binding::of(
+                &fixture.connection,
+                Some(fixture.portal.ca_pem().as_bytes()),
+            ),
             secret: Secret::new(service_secret().into()),
         };
         let item = Item::of(&fixture.connection, ItemKind::ClientSecret);

@@ -263,6 +263,7 @@ fn is_unavailable(reason: KeychainReason) -> bool {
         | KeychainReason::Timeout
         | KeychainReason::Lost
         | KeychainReason::Mismatch
+        | KeychainReason::Changed
         | KeychainReason::Ambiguous => false,
     }
 }

@@ -8,7 +8,9 @@ use url::Url;
 
 use super::machine::Usable;
 use super::{DoctorContext, Finding, Fix, Severity};
+use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
+use crate::cli::hints::flags;
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
 use crate::connection::{Connection, Tls};
@@ -20,8 +22,7 @@ use crate::policy::command_line::{
     notable_clock_difference, CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE,
 };
 use crate::portal::{self, Identity, PortalInfo};
-use crate::session::{Session, TokenRequest};
-use crate::token::{Binding, ClientSecret, Tokens};
+use crate::session::{binding_in, Session, TokenRequest};
 use crate::util::lock;
 
 /// Checks all connections, several at the same time. The findings are in the order of the
@@ -72,7 +73,7 @@ pub(super) fn check_all(
 fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
     let mut findings = Vec::new();
     if usable.contains(&connection.keychain) {
-        for kind in [ItemKind::ClientSecret, ItemKind::Tokens] {
+        for kind in ItemKind::OF_CONNECTION {
             findings.extend(secret(doctor, connection, kind));
         }
     }
@@ -122,6 +123,16 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
             !application && connection.status.signed_in_at.is_some(),
             format!("age-oauth login {}", connection_flag(connection)),
         ),
+        ItemKind::Binding => (
+            "settings that secrets are bound to",
+            "are",
+            false,
+            format!(
+                "age-oauth connections edit {} --portal {}",
+                quoted_label(connection),
+                connection.portal
+            ),
+        ),
         // It exists only while the keychain itself is checked.
         ItemKind::Probe => return None,
     };
@@ -144,24 +155,32 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
             });
         }
     };
-    let binding = match kind {
-        ItemKind::ClientSecret => ClientSecret::from_record(&record).map(|secret| secret.binding),
-        ItemKind::Tokens => Tokens::from_record(&record).map(|tokens| tokens.binding),
-        ItemKind::Probe => return None,
+    let Some(stored) = binding_in(&record, kind) else {
+        return Some(
+            Finding::fail("secrets", format!("the {name} {be} damaged"), hint)
+                .fix(Fix::Item(Box::new(connection.clone()), kind)),
+        );
     };
-    Some(match binding {
-        None => Finding::fail("secrets", format!("the {name} {be} damaged"), hint)
-            .fix(Fix::Item(Box::new(connection.clone()), kind)),
-        Some(binding) if binding != Binding::of(connection) => Finding::fail(
-            "secrets",
-            format!(
-                "the stored {name} {be} for another portal or client ID ({})",
-                binding.portal_url
-            ),
-            hint,
+    let certificates = http::read_certificate_file(&connection.tls).ok().flatten();
+    let named = Binding::of(connection, certificates.as_deref());
+    let differing = differences(Some(&stored), &named);
+    if differing.is_empty() {
+        return (kind != ItemKind::Binding)
+            .then(|| Finding::ok("secrets", format!("the {name} {be} stored")));
+    }
+    let words: Vec<_> = differing.iter().map(|setting| setting.as_str()).collect();
+    Some(Finding::fail(
+        "secrets",
+        format!(
+            "the stored {name} {be} for other settings than meta.json names ({})",
+            words.join(", ")
         ),
-        Some(_) => Finding::ok("secrets", format!("the {name} {be} stored")),
-    })
+        format!(
+            "choose the settings yourself: age-oauth connections edit {} {}",
+            quoted_label(connection),
+            flags(&differing)
+        ),
+    ))
 }
 
 fn quoted_label(connection: &Connection) -> String {

@@ -308,7 +308,7 @@ fn orphans(doctor: &DoctorContext, kind: KeychainKind, listing: &Listing) -> Opt
     let accounts = doctor.keychains.of(kind).accounts().ok()?;
     let known = |item: &Item| {
         listing.connections.iter().any(|connection| {
-            [ItemKind::ClientSecret, ItemKind::Tokens]
+            ItemKind::OF_CONNECTION
                 .iter()
                 .any(|kind| Item::of(connection, *kind).account() == item.account())
         })

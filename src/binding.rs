@@ -1,0 +1,294 @@
+//! The binding: what a stored secret may be used for. No I/O.
+
+use ring::digest::{digest, SHA256};
+use serde::{Deserialize, Serialize};
+
+use crate::bound_setting::BoundSetting;
+use crate::connection::{Connection, Grant, Proxy, Tls};
+use crate::secret::Secret;
+use crate::util::hex;
+
+/// What decides whom a secret is sent to, and how. Every stored secret carries it, and is used for
+/// no other portal and in no other way, so that a changed `meta.json` cannot redirect it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Binding {
+    /// The portal's root, without a trailing slash.
+    pub portal_url: String,
+    /// The client ID.
+    pub client_id: String,
+    /// The other settings. `None` in records of earlier versions, which did not bind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+    /// Further states of `meta.json` that are accepted: those that a change by this program, which
+    /// may have been interrupted, passes through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<Binding>,
+}
+
+/// The settings beside portal and client ID that secrets are bound to, as texts to compare.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Settings {
+    auth_type: String,
+    verification: String,
+    proxy: String,
+    pkce: bool,
+    redirect_uri: Option<String>,
+}
+
+/// Verification by the platform's authorities alone.
+const SYSTEM: &str = "system";
+
+/// The certificate file cannot be read. That is accepted by no record.
+const UNREADABLE: &str = "unreadable";
+
+impl Binding {
+    /// The binding that a connection's settings and the content of its certificate file name.
+    /// `certificates` is `None` where there is no such file or it cannot be read.
+    #[must_use]
+    pub fn of(connection: &Connection, certificates: Option<&[u8]>) -> Self {
+        let (pkce, redirect_uri) = match &connection.grant {
+            Grant::User { redirect_uri, pkce } => (*pkce, Some(redirect_uri.to_string())),
+            Grant::Application => (true, None),
+        };
+        Self {
+            portal_url: connection.portal.as_str().to_owned(),
+            client_id: connection.client_id.clone(),
+            settings: Some(Settings {
+                auth_type: connection.grant.as_str().to_owned(),
+                verification: verification(&connection.tls, certificates),
+                proxy: connection.proxy.as_str().to_owned(),
+                pkce,
+                redirect_uri,
+            }),
+            pending: Vec::new(),
+        }
+    }
+
+    /// The record as the keychain stores it.
+    #[must_use]
+    pub fn to_record(&self) -> Secret {
+        // A structure of texts can always be written.
+        Secret::new(serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// Reads a record. `None` for any other text.
+    #[must_use]
+    pub fn from_record(record: &Secret) -> Option<Self> {
+        serde_json::from_str(record.expose()).ok()
+    }
+
+    /// Whether the record was written by a version that bound only portal and client ID.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        self.settings.is_none()
+    }
+
+    /// Whether a secret with this binding may be used as `named`, which is what `meta.json` names.
+    #[must_use]
+    pub fn accepts(&self, named: &Self) -> bool {
+        differences(Some(self), named).is_empty()
+    }
+
+    /// The same binding, which also accepts the states that a change passes through.
+    #[must_use]
+    pub fn with_pending(&self, pending: impl IntoIterator<Item = Self>) -> Self {
+        let mut binding = self.clone();
+        binding.pending.extend(pending);
+        binding
+    }
+
+    /// How a message shows a setting; `None` where it is not bound or does not apply.
+    #[must_use]
+    pub fn value(&self, setting: BoundSetting) -> Option<String> {
+        let settings = self.settings.as_ref();
+        match setting {
+            BoundSetting::Portal => Some(self.portal_url.clone()),
+            BoundSetting::ClientId => Some(self.client_id.clone()),
+            BoundSetting::AuthType => settings.map(|s| s.auth_type.clone()),
+            BoundSetting::Verification => settings.map(|s| s.verification.clone()),
+            BoundSetting::Proxy => settings.map(|s| s.proxy.clone()),
+            BoundSetting::Pkce => settings.map(|s| s.pkce.to_string()),
+            BoundSetting::RedirectUri => settings.and_then(|s| s.redirect_uri.clone()),
+        }
+    }
+}
+
+/// The settings in which `named` differs from what the keychain's record is bound to.
+///
+/// A record of an earlier version, and a connection without any record, were never bound to the
+/// settings that could lead secrets elsewhere. For these, only the safe values are accepted: those
+/// of `meta.json` could have been written by anyone.
+#[must_use]
+pub fn differences(stored: Option<&Binding>, named: &Binding) -> Vec<BoundSetting> {
+    let Some(stored) = stored else {
+        return unsafe_settings(named);
+    };
+    if stored.pending.iter().any(|pending| pending == named) {
+        return Vec::new();
+    }
+    let compared = |setting: &BoundSetting| {
+        let value = named.value(*setting);
+        value != stored.value(*setting) || value.as_deref() == Some(UNREADABLE)
+    };
+    if stored.is_old() {
+        let mut all = vec![BoundSetting::Portal, BoundSetting::ClientId];
+        all.retain(compared);
+        all.extend(unsafe_settings(named));
+        return all;
+    }
+    let mut all = BoundSetting::ALL.to_vec();
+    all.retain(compared);
+    all
+}
+
+/// The settings that must have been chosen by a person, and not by a file.
+fn unsafe_settings(named: &Binding) -> Vec<BoundSetting> {
+    let Some(settings) = &named.settings else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    if settings.verification != SYSTEM {
+        all.push(BoundSetting::Verification);
+    }
+    if settings.proxy != Proxy::System.as_str() {
+        all.push(BoundSetting::Proxy);
+    }
+    if !settings.pkce {
+        all.push(BoundSetting::Pkce);
+    }
+    all
+}
+
+fn verification(tls: &Tls, certificates: Option<&[u8]>) -> String {
+    let hash = |bytes: &[u8]| format!("sha256:{}", hex(digest(&SHA256, bytes).as_ref()));
+    match (tls, certificates) {
+        (Tls::System, _) => SYSTEM.to_owned(),
+        (Tls::Unverified, _) => "not verified".to_owned(),
+        (Tls::Ca(_), Some(bytes)) => hash(bytes),
+        (Tls::Pinned { host, .. }, Some(bytes)) => format!("{} for {host} only", hash(bytes)),
+        (Tls::Ca(_) | Tls::Pinned { .. }, None) => UNREADABLE.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::connection::RedirectUri;
+
+    fn connection() -> Connection {
+        let grant = Grant::User {
+            redirect_uri: RedirectUri::OutOfBand,
+            pkce: true,
+        };
+        let portal = "https://gis.example.com/portal".parse().unwrap();
+        Connection::new("prod".parse().unwrap(), portal, grant, "id".into())
+    }
+
+    fn changed(change: impl FnOnce(&mut Connection)) -> Connection {
+        let mut connection = connection();
+        change(&mut connection);
+        connection
+    }
+
+    fn each_setting() -> Vec<(BoundSetting, Connection)> {
+        let user = |redirect: &str, pkce| Grant::User {
+            redirect_uri: redirect.parse().unwrap(),
+            pkce,
+        };
+        vec![
+            (
+                BoundSetting::Portal,
+                changed(|c| c.portal = "https://evil.example.com/portal".parse().unwrap()),
+            ),
+            (
+                BoundSetting::ClientId,
+                changed(|c| c.client_id = "other".into()),
+            ),
+            (
+                BoundSetting::Verification,
+                changed(|c| c.tls = Tls::Unverified),
+            ),
+            (
+                BoundSetting::Verification,
+                changed(|c| c.tls = Tls::Ca("ca.pem".into())),
+            ),
+            (
+                BoundSetting::Proxy,
+                changed(|c| c.proxy = "http://evil.example.com:8080".parse().unwrap()),
+            ),
+            (
+                BoundSetting::Pkce,
+                changed(|c| c.grant = user(RedirectUri::OUT_OF_BAND, false)),
+            ),
+            (
+                BoundSetting::RedirectUri,
+                changed(|c| c.grant = user("http://127.0.0.1:53682/", true)),
+            ),
+        ]
+    }
+
+    #[test]
+    fn each_setting_is_bound() {
+        let stored = Binding::of(&connection(), None);
+        assert!(stored.accepts(&Binding::of(&connection(), None)));
+        for (setting, connection) in each_setting() {
+            let named = Binding::of(&connection, Some(b"certificate"));
+            assert_eq!(differences(Some(&stored), &named), [setting]);
+        }
+        let application = Binding::of(&changed(|c| c.grant = Grant::Application), None);
+        assert_eq!(
+            differences(Some(&stored), &application),
+            [BoundSetting::AuthType, BoundSetting::RedirectUri]
+        );
+    }
+
+    #[test]
+    fn certificates_are_bound_by_their_bytes() {
+        let connection = changed(|c| c.tls = Tls::Ca("ca.pem".into()));
+        let stored = Binding::of(&connection, Some(b"one"));
+        assert!(stored.accepts(&Binding::of(&connection, Some(b"one"))));
+        for other in [Some(&b"two"[..]), None] {
+            let named = Binding::of(&connection, other);
+            assert_eq!(
+                differences(Some(&stored), &named),
+                [BoundSetting::Verification]
+            );
+        }
+    }
+
+    #[test]
+    fn an_old_record_and_a_missing_one_accept_only_the_safe_settings() {
+        let mut old = Binding::of(&connection(), None);
+        old.settings = None;
+        assert!(old.accepts(&Binding::of(&connection(), None)));
+        assert_eq!(differences(None, &Binding::of(&connection(), None)), []);
+        for (setting, connection) in each_setting() {
+            let named = Binding::of(&connection, Some(b"certificate"));
+            let expected: &[_] = match setting {
+                BoundSetting::RedirectUri => &[],
+                _ => &[setting],
+            };
+            assert_eq!(differences(Some(&old), &named), expected);
+            let expected: &[_] = match setting {
+                BoundSetting::Verification | BoundSetting::Proxy | BoundSetting::Pkce => &[setting],
+                _ => &[],
+            };
+            assert_eq!(differences(None, &named), expected);
+        }
+    }
+
+    #[test]
+    fn a_pending_state_is_accepted_as_a_whole() {
+        let stored = Binding::of(&connection(), None);
+        let proxied = changed(|c| c.proxy = Proxy::None);
+        let both = changed(|c| {
+            c.proxy = Proxy::None;
+            c.client_id = "other".into();
+        });
+        let stored = stored.with_pending([Binding::of(&proxied, None)]);
+        assert!(stored.accepts(&Binding::of(&connection(), None)));
+        assert!(stored.accepts(&Binding::of(&proxied, None)));
+        assert!(!stored.accepts(&Binding::of(&both, None)));
+    }
+}

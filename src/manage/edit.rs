@@ -1,0 +1,496 @@
+//! Editing a connection: its settings, what its secrets are bound to, and where they are stored.
+
+use std::sync::Arc;
+
+use super::store_verified;
+use crate::binding::{differences, Binding};
+use crate::bound_setting::BoundSetting;
+use crate::connection::{
+    Connection, Grant, KeychainKind, PortalUrl, Proxy, RedirectUri, Status, Tls,
+};
+use crate::error::{KeychainReason, Result};
+use crate::event::{Event, Notice};
+use crate::http;
+use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
+use crate::secret::Secret;
+use crate::session::{binding_in, rebind, Locked, Session, SignedOut, Snapshot};
+use crate::token::ClientSecret;
+
+/// What happens to the stored client secret.
+#[derive(Debug, Default)]
+pub enum SecretChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is replaced.
+    Set(Secret),
+    /// It is deleted.
+    Remove,
+}
+
+/// Which certificates are accepted from now on.
+#[derive(Debug)]
+pub enum TlsChange {
+    /// Those that the system trusts.
+    System,
+    /// Those that the system trusts, and these.
+    Ca {
+        /// The certificates, as PEM.
+        pem: Vec<u8>,
+        /// The file or address that they came from.
+        source: String,
+    },
+    /// Those that the system trusts, and exactly this one.
+    Pinned {
+        /// The certificate, as PEM.
+        pem: Vec<u8>,
+        /// The file or address that it came from.
+        source: String,
+        /// The host that it is trusted for without a name.
+        host: String,
+    },
+    /// Any.
+    Unverified,
+}
+
+/// What [`edit`] changes. A field that is `None` stays.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The portal's URL. Another one ends the sign-in.
+    pub portal: Option<PortalUrl>,
+    /// The client ID. Another one ends the sign-in.
+    pub client_id: Option<String>,
+    /// `true` for an application connection, `false` for a user connection.
+    pub application: Option<bool>,
+    /// The redirect URI of a user connection.
+    pub redirect_uri: Option<RedirectUri>,
+    /// Whether authorization codes are bound by PKCE.
+    pub pkce: Option<bool>,
+    /// The client secret.
+    pub secret: SecretChange,
+    /// Which certificates are accepted.
+    pub tls: Option<TlsChange>,
+    /// The Referer; `Some(None)` removes it.
+    #[allow(clippy::option_option)] // Kept, removed, or replaced.
+    pub referer: Option<Option<String>>,
+    /// The proxy on the way to the portal.
+    pub proxy: Option<Proxy>,
+    /// Where the secrets are stored from now on; they are moved there.
+    pub keychain: Option<KeychainKind>,
+    /// The tags, all of them.
+    pub tags: Option<Vec<String>>,
+}
+
+impl Changes {
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            portal,
+            client_id,
+            application,
+            redirect_uri,
+            pkce,
+            secret,
+            tls,
+            referer,
+            proxy,
+            keychain,
+            tags,
+        } = self;
+        portal.is_none()
+            && client_id.is_none()
+            && application.is_none()
+            && redirect_uri.is_none()
+            && pkce.is_none()
+            && matches!(secret, SecretChange::Keep)
+            && tls.is_none()
+            && referer.is_none()
+            && proxy.is_none()
+            && keychain.is_none()
+            && tags.is_none()
+    }
+
+    /// The settings that secrets are bound to and that this edit names.
+    fn chosen(&self) -> Vec<BoundSetting> {
+        let mut chosen = Vec::new();
+        let mut add = |named: bool, settings: &[BoundSetting]| {
+            if named {
+                chosen.extend_from_slice(settings);
+            }
+        };
+        add(self.portal.is_some(), &[BoundSetting::Portal]);
+        add(self.client_id.is_some(), &[BoundSetting::ClientId]);
+        // An application has neither a redirect URI nor PKCE, so that both change with the kind.
+        add(
+            self.application.is_some(),
+            &[
+                BoundSetting::AuthType,
+                BoundSetting::RedirectUri,
+                BoundSetting::Pkce,
+            ],
+        );
+        add(self.redirect_uri.is_some(), &[BoundSetting::RedirectUri]);
+        add(self.pkce.is_some(), &[BoundSetting::Pkce]);
+        add(self.tls.is_some(), &[BoundSetting::Verification]);
+        add(self.proxy.is_some(), &[BoundSetting::Proxy]);
+        chosen
+    }
+
+    /// The content of the certificate file as it will be.
+    fn certificates<'a>(&'a self, before: &'a Snapshot) -> Option<&'a [u8]> {
+        match &self.tls {
+            Some(TlsChange::Ca { pem, .. } | TlsChange::Pinned { pem, .. }) => Some(pem),
+            Some(TlsChange::System | TlsChange::Unverified) => None,
+            None => before.certificates(),
+        }
+    }
+
+    fn apply(&self, connection: &mut Connection, ca_path: std::path::PathBuf) {
+        if let Some(portal) = &self.portal {
+            connection.portal = portal.clone();
+        }
+        if let Some(client_id) = &self.client_id {
+            connection.client_id.clone_from(client_id);
+        }
+        let (mut redirect_uri, mut pkce) = match &connection.grant {
+            Grant::User { redirect_uri, pkce } => (redirect_uri.clone(), *pkce),
+            Grant::Application => (RedirectUri::OutOfBand, true),
+        };
+        if let Some(uri) = &self.redirect_uri {
+            redirect_uri = uri.clone();
+        }
+        pkce = self.pkce.unwrap_or(pkce);
+        connection.grant = if self
+            .application
+            .unwrap_or(connection.grant.is_application())
+        {
+            Grant::Application
+        } else {
+            Grant::User { redirect_uri, pkce }
+        };
+        match &self.tls {
+            Some(TlsChange::System) => connection.tls = Tls::System,
+            Some(TlsChange::Ca { source, .. }) => {
+                connection.tls = Tls::Ca(ca_path);
+                connection.ca_source = Some(source.clone());
+            }
+            Some(TlsChange::Pinned { source, host, .. }) => {
+                connection.tls = Tls::Pinned {
+                    path: ca_path.with_file_name("pinned.pem"),
+                    host: host.clone(),
+                };
+                connection.ca_source = Some(source.clone());
+            }
+            Some(TlsChange::Unverified) => connection.tls = Tls::Unverified,
+            None => {}
+        }
+        if let Some(referer) = &self.referer {
+            connection.referer.clone_from(referer);
+        }
+        if let Some(proxy) = &self.proxy {
+            connection.proxy = proxy.clone();
+        }
+        if let Some(keychain) = self.keychain {
+            connection.keychain = keychain;
+        }
+        if let Some(tags) = &self.tags {
+            connection.tags.clone_from(tags);
+        }
+    }
+}
+
+/// What [`edit`] did as a consequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edited {
+    /// The sign-in was ended, because it belongs to another portal, client ID or kind of
+    /// connection.
+    pub signed_out: bool,
+    /// The client secret was deleted for the same reason.
+    pub secret_dropped: bool,
+}
+
+/// Changes a connection in place.
+///
+/// Secrets are bound to the settings that decide where they go. A change here is a person's choice,
+/// so that the binding follows it. Settings that were changed in the files and are not named here
+/// stay refused. Secrets that belong to another portal, client ID or kind of connection are revoked
+/// there and deleted; secrets that move to another keychain are written, read back and compared
+/// before they are deleted from the old one.
+pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Result<Edited> {
+    let (store, _, _) = session.parts();
+    let Locked {
+        lock,
+        connection: before,
+    } = session.lock()?;
+    let editing = Editing::plan(session, keychains, changes, &before)?;
+    // 1. The items accept the old settings and the new ones, so that the connection works whenever
+    // this is interrupted.
+    let held = editing.held_records()?;
+    editing.prepare(&held)?;
+    // 2. Secrets that may not be used any more go, while `meta.json` still says where they belong.
+    let edited = editing.drop_secrets()?;
+    editing.store_new_secret()?;
+    // 3. The connection changes from the old state to the new one by one rename.
+    match &changes.tls {
+        Some(TlsChange::Ca { pem, .. }) => store.write_ca(&lock, pem)?,
+        Some(TlsChange::Pinned { pem, .. }) => store.write_pinned(&lock, pem)?,
+        Some(TlsChange::System | TlsChange::Unverified) | None => {}
+    }
+    store.update(&lock, |connection| {
+        *connection = editing.after.clone();
+        if editing.ends_sign_in() {
+            connection.status = Status::default();
+        }
+    })?;
+    // 4. The items accept the new settings only, and the old keychain has none of them.
+    editing.finish(&held)?;
+    Ok(edited)
+}
+
+/// One edit: the states before and after, and what has to happen between them.
+struct Editing<'a> {
+    session: &'a Session,
+    changes: &'a Changes,
+    before: &'a Snapshot,
+    after: Connection,
+    /// What secrets are bound to afterwards.
+    named: Binding,
+    /// What they are bound to now.
+    stored: Option<Binding>,
+    /// The portal or the client ID changes.
+    rebound: bool,
+    /// The kind of connection changes.
+    regranted: bool,
+    old_keychain: Arc<dyn SecretStore>,
+    new_keychain: Arc<dyn SecretStore>,
+}
+
+type Record = (ItemKind, Secret);
+
+impl<'a> Editing<'a> {
+    fn plan(
+        session: &'a Session,
+        keychains: &Keychains,
+        changes: &'a Changes,
+        before: &'a Snapshot,
+    ) -> Result<Self> {
+        let (store, old_keychain, _) = session.parts();
+        let mut after: Connection = (**before).clone();
+        changes.apply(&mut after, store.ca_path(&before.id));
+        let named = Binding::of(&after, changes.certificates(before));
+        let chosen = changes.chosen();
+        // Tags and the like concern no secret, and need no keychain.
+        let concerns_secrets = !chosen.is_empty() || matches!(changes.secret, SecretChange::Set(_));
+        let stored = if concerns_secrets {
+            session.stored_binding(before)?
+        } else {
+            None
+        };
+        if concerns_secrets {
+            refuse_unchosen(session, stored.as_ref(), &named, &chosen)?;
+        }
+        if !chosen.is_empty() && changes.certificates(before).is_none() {
+            // A certificate file that cannot be read cannot be bound.
+            http::read_certificate_file(&after.tls)?;
+        }
+        let differs = |setting| {
+            let held = stored.as_ref().unwrap_or(before.binding());
+            let value = held
+                .value(setting)
+                .or_else(|| before.binding().value(setting));
+            value != named.value(setting)
+        };
+        Ok(Self {
+            rebound: concerns_secrets
+                && (differs(BoundSetting::Portal) || differs(BoundSetting::ClientId)),
+            regranted: concerns_secrets && differs(BoundSetting::AuthType),
+            new_keychain: keychains.of(after.keychain),
+            old_keychain: Arc::clone(old_keychain),
+            session,
+            changes,
+            before,
+            after,
+            named,
+            stored,
+        })
+    }
+
+    fn ends_sign_in(&self) -> bool {
+        self.rebound || self.regranted
+    }
+
+    fn moves(&self) -> bool {
+        self.before.keychain != self.after.keychain
+    }
+
+    fn binds(&self) -> bool {
+        !self.changes.chosen().is_empty()
+    }
+
+    fn keeps(&self, kind: ItemKind) -> bool {
+        match kind {
+            ItemKind::Tokens => !self.ends_sign_in(),
+            ItemKind::ClientSecret => {
+                !self.rebound && matches!(self.changes.secret, SecretChange::Keep)
+            }
+            ItemKind::Binding | ItemKind::Probe => true,
+        }
+    }
+
+    /// The records that are bound anew or move.
+    fn held_records(&self) -> Result<Vec<Record>> {
+        let mut held = Vec::new();
+        if !self.binds() && !self.moves() {
+            return Ok(held);
+        }
+        for kind in ItemKind::OF_CONNECTION {
+            if !self.keeps(kind) {
+                continue;
+            }
+            match self.old_keychain.get(&Item::of(self.before, kind)) {
+                Ok(Some(record)) => held.push((kind, record)),
+                Ok(None) if kind == ItemKind::Binding && self.binds() => {
+                    let first = self.stored.as_ref().unwrap_or(&self.named);
+                    held.push((kind, first.to_record()));
+                }
+                Ok(None) => {}
+                // Where it is used, it is refused as damaged.
+                Err(error) if error.reason == KeychainReason::Lost && !self.moves() => {}
+                Err(error) => return Err(self.session.keychain_error(error, kind)),
+            }
+        }
+        Ok(held)
+    }
+
+    fn prepare(&self, held: &[Record]) -> Result<()> {
+        for (kind, record) in held {
+            if self.moves() || binding_in(record, *kind).as_ref() != Some(&self.named) {
+                self.write(*kind, &self.prepared(*kind, record))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The record, which accepts what it accepted before and the new settings.
+    fn prepared(&self, kind: ItemKind, record: &Secret) -> Secret {
+        let again = binding_in(record, kind)
+            .filter(|_| self.binds())
+            .and_then(|held| rebind(record, kind, &self.accepting_both(held)));
+        // A damaged record moves as it is.
+        again.unwrap_or_else(|| record.duplicate())
+    }
+
+    fn accepting_both(&self, mut held: Binding) -> Binding {
+        let before = self.before.binding();
+        if !held.accepts(before) {
+            // `meta.json` does not name what a person chose before; only the new state counts.
+            held.pending.clear();
+            return held.with_pending([self.named.clone()]);
+        }
+        // The certificates are replaced before `meta.json`.
+        let between = match (&self.changes.tls, &self.before.tls) {
+            (Some(TlsChange::Ca { pem, .. }), Tls::Ca(_))
+            | (Some(TlsChange::Pinned { pem, .. }), Tls::Pinned { .. }) => {
+                Some(Binding::of(self.before, Some(pem)))
+            }
+            _ => None,
+        };
+        before.with_pending(between.into_iter().chain([self.named.clone()]))
+    }
+
+    fn drop_secrets(&self) -> Result<Edited> {
+        let mut edited = Edited::default();
+        if self.ends_sign_in() {
+            let outcome = self.session.forget_tokens(self.before, false)?;
+            edited.signed_out = outcome != SignedOut::Nothing;
+        }
+        if self.rebound || matches!(self.changes.secret, SecretChange::Remove) {
+            let kind = ItemKind::ClientSecret;
+            let found = self
+                .old_keychain
+                .delete(&Item::of(self.before, kind))
+                .map_err(|error| self.session.keychain_error(error, kind))?;
+            edited.secret_dropped = found && self.rebound;
+        }
+        Ok(edited)
+    }
+
+    fn store_new_secret(&self) -> Result<()> {
+        let SecretChange::Set(secret) = &self.changes.secret else {
+            return Ok(());
+        };
+        // A secret for a new portal or client ID is never used with the old one.
+        let binding = if self.rebound {
+            self.named.clone()
+        } else {
+            self.accepting_both(self.before.binding().clone())
+        };
+        let secret = secret.duplicate();
+        let record = ClientSecret { binding, secret }.to_record();
+        self.write(ItemKind::ClientSecret, &record)
+    }
+
+    fn finish(&self, held: &[Record]) -> Result<()> {
+        if self.moves() {
+            for kind in ItemKind::OF_CONNECTION {
+                self.old_keychain
+                    .delete(&Item::of(self.before, kind))
+                    .map_err(|error| self.session.keychain_error(error, kind))?;
+            }
+        }
+        for (kind, record) in held {
+            let bound = rebind(record, *kind, &self.named).filter(|_| self.binds());
+            if let Some(bound) = bound {
+                self.finish_one(*kind, &bound);
+            }
+        }
+        if let SecretChange::Set(secret) = &self.changes.secret {
+            let record = ClientSecret {
+                binding: self.named.clone(),
+                secret: secret.duplicate(),
+            };
+            self.finish_one(ItemKind::ClientSecret, &record.to_record());
+        }
+        Ok(())
+    }
+
+    /// Nothing is lost if this fails: the item accepts the new settings already.
+    fn finish_one(&self, kind: ItemKind, record: &Secret) {
+        if let Err(error) = self.write(kind, record) {
+            let (_, _, context) = self.session.parts();
+            context.emit(&Event::Notice(Notice::Other {
+                message: format!(
+                    "an item in the keychain still accepts the former settings: {error}"
+                ),
+            }));
+        }
+    }
+
+    fn write(&self, kind: ItemKind, record: &Secret) -> Result<()> {
+        let item = Item::of(&self.after, kind);
+        let keychain = self.new_keychain.as_ref();
+        let written = if self.moves() {
+            store_verified(keychain, &item, record)
+        } else {
+            keychain.set(&item, record)
+        };
+        written.map_err(|error| self.session.keychain_error(error, kind))
+    }
+}
+
+/// Settings that were changed in the files, and that this edit does not name, must not be taken
+/// over along with those that it names.
+fn refuse_unchosen(
+    session: &Session,
+    stored: Option<&Binding>,
+    named: &Binding,
+    chosen: &[BoundSetting],
+) -> Result<()> {
+    let mut left = differences(stored, named);
+    left.retain(|setting| !chosen.contains(setting));
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(session.mismatch(stored, named, left, ItemKind::Binding))
+}
