@@ -161,8 +161,8 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     failure.exit_code()
 }
 
-/// Checks the variables that decide what every command does: a value that cannot be used is an error
-/// and never ignored. Those that hold secrets are checked where they are used.
+/// Checks the variables that decide what every command does: a value that cannot be used is an
+/// error and never ignored. Those that hold secrets are checked where they are used.
 fn check_variables(environment: &Environment) -> Outcome {
     const TIMEOUT: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
     for name in [env::AGE_OAUTH_CONNECTION, env::AGE_OAUTH_KEYCHAIN] {

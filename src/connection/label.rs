@@ -52,7 +52,7 @@ fn spaced(text: &str) -> String {
     text.chars().map(space).collect()
 }
 
-/// The form that labels are compared in: without what nobody can see, NFC, lower case, NFC again
+/// The form that labels are compared in: without invisible characters, NFC, lower case, NFC again
 /// (lower-casing can undo it).
 #[must_use]
 pub fn fold(text: &str) -> String {

@@ -147,8 +147,8 @@ pub fn check_writable(keychain: &dyn SecretStore, owner: &str) -> Result<(), Key
 
 #[cfg(feature = "cli")]
 impl Keychains {
-    /// All places whose key opens the vault, in the order in which they are tried; none where there
-    /// is no vault.
+    /// All places whose key opens the vault, in the order in which they are tried; none if there is
+    /// not a vault.
     pub(crate) fn vault_key_places(&self) -> Result<Vec<KeyPlace>, KeychainError> {
         match &self.0 {
             Source::Real { vault, .. } => vault.key_places(),

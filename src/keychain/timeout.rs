@@ -23,8 +23,8 @@ use crate::secret::Secret;
 /// The time limit of one call: `AGE_OAUTH_KEYCHAIN_TIMEOUT`, else by whether the keychain can show
 /// a prompt.
 ///
-/// A value that is not a duration is an error of every call, because to ignore it would mean to wait
-/// for another time than the person chose.
+/// A value that is not a duration is an error of every call, because to ignore it would mean to
+/// wait for another time than the person chose.
 pub(super) fn call_timeout(interactive: bool, context: &Context) -> Result<Duration, String> {
     const NAME: &str = env::AGE_OAUTH_KEYCHAIN_TIMEOUT;
     let default = if interactive {

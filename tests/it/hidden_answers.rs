@@ -1,4 +1,5 @@
-//! Hidden answers stay hidden, and the terminal is left as it was, whatever ends or stops the program.
+//! Hidden answers stay hidden, and the terminal is left as it was, whatever ends or stops the
+//! program.
 
 use crate::home;
 use crate::support::home::Home;

@@ -1,4 +1,5 @@
-//! Environment variables and durations: what cannot be used is an error that names it, never ignored.
+//! Environment variables and durations: what cannot be used is an error that names it, never
+//! ignored.
 
 use crate::{home, signed_in};
 

@@ -119,7 +119,7 @@ impl SecretService {
         Self::with_bus("")
     }
 
-    /// A session whose bus lets nobody talk to a provider, as a sandbox does.
+    /// A session whose bus denies every call to a provider, as a sandbox does.
     pub fn denying() -> Self {
         let mut service = Self::with_bus("<deny send_destination=\"org.freedesktop.secrets\"/>");
         // The rule applies only while a program has the name.

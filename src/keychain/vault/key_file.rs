@@ -93,8 +93,8 @@ fn ensure_private(_: &File, _: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a key file of this owner and mode, for a process of `user`. A file of root may
-/// be readable for a group, which is how root gives a key to named accounts.
+/// What is wrong with a key file of this owner and mode, for a process of `user`. A file of root
+/// may be readable for a group, which is how root gives a key to named accounts.
 #[cfg(unix)]
 fn problem(owner: u32, mode: u32, user: u32) -> Option<String> {
     const ROOT: u32 = 0;

@@ -101,41 +101,56 @@ fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> 
     ))
 }
 
-/// Checks whether a keychain item exists, is intact, and belongs to this connection's portal and
-/// client ID.
+/// How messages speak of an item, and what to do where it is missing or damaged.
+struct ItemWords {
+    name: &'static str,
+    be: &'static str,
+    needed: bool,
+    hint: String,
+}
+
+impl ItemWords {
+    /// `None` for an item that exists only while the keychain itself is checked.
+    fn of(connection: &Connection, kind: ItemKind) -> Option<Self> {
+        let application = connection.grant.is_application();
+        let label = quoted_label(connection);
+        Some(match kind {
+            ItemKind::ClientSecret => Self {
+                name: "client secret",
+                be: "is",
+                needed: application,
+                hint: format!("age-oauth connections edit {label} --client-secret-stdin"),
+            },
+            ItemKind::Tokens => Self {
+                name: "tokens",
+                be: "are",
+                needed: !application && connection.status.signed_in_at.is_some(),
+                hint: format!("age-oauth login {}", connection_flag(connection)),
+            },
+            ItemKind::Binding => Self {
+                name: "settings that secrets are bound to",
+                be: "are",
+                needed: false,
+                hint: format!(
+                    "age-oauth connections edit {label} --portal {}",
+                    connection.portal
+                ),
+            },
+            ItemKind::Probe => return None,
+        })
+    }
+}
+
+/// Checks whether a keychain item exists, is intact, and is bound to the connection's settings.
 fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Option<Finding> {
-    let application = connection.grant.is_application();
     let item = Item::of(connection, kind);
     let keychain = doctor.keychains.of(connection.keychain);
-    let (name, be, needed, hint) = match kind {
-        ItemKind::ClientSecret => (
-            "client secret",
-            "is",
-            application,
-            format!(
-                "age-oauth connections edit {} --client-secret-stdin",
-                quoted_label(connection)
-            ),
-        ),
-        ItemKind::Tokens => (
-            "tokens",
-            "are",
-            !application && connection.status.signed_in_at.is_some(),
-            format!("age-oauth login {}", connection_flag(connection)),
-        ),
-        ItemKind::Binding => (
-            "settings that secrets are bound to",
-            "are",
-            false,
-            format!(
-                "age-oauth connections edit {} --portal {}",
-                quoted_label(connection),
-                connection.portal
-            ),
-        ),
-        // It exists only while the keychain itself is checked.
-        ItemKind::Probe => return None,
-    };
+    let ItemWords {
+        name,
+        be,
+        needed,
+        hint,
+    } = ItemWords::of(connection, kind)?;
     let record = match keychain.get(&item) {
         Ok(Some(record)) => record,
         Ok(None) => {
