@@ -120,6 +120,10 @@ fn has_foreign_host(text: &str, sign_in: &SignInAttempt) -> bool {
         return false;
     }
     text.match_indices("://").take(1).any(|(at, mark)| {
+        // The value of a parameter is not where the text comes from.
+        if text[..at].contains(['=', '?', '#', '&']) {
+            return false;
+        }
         let rest = text[at + mark.len()..].trim_start_matches(['/', '\\']);
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let name = plain(&rest[..end], true).to_ascii_lowercase();
