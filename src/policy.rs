@@ -383,6 +383,7 @@ pub mod command_line {
     pub const SIGN_IN_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
     /// The lines of a pasted text arrive with at most this pause between them.
+    #[cfg(unix)]
     pub const PASTE_PAUSE: Duration = Duration::from_millis(50);
 
     /// A sign-in that lives less long than this is worth a warning: the portal's administrator

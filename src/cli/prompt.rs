@@ -69,7 +69,7 @@ impl Ask for Dialog {
     }
 
     fn expect_interruption(&mut self) {
-        drop(terminal::ask(None));
+        let _ = terminal::ask(None);
     }
 
     fn text(

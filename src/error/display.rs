@@ -163,9 +163,7 @@ impl fmt::Display for KeychainError {
             KeychainReason::Refused => write!(f, "{name} refused: {detail}"),
             KeychainReason::Timeout => write!(f, "{name} did not respond: {detail}"),
             KeychainReason::Lost => write!(f, "{name} has no usable item: {detail}"),
-            KeychainReason::Mismatch => {
-                write!(f, "{name} has an item for other settings: {detail}")
-            }
+            KeychainReason::Mismatch => write!(f, "{name}: {detail}"),
             KeychainReason::Changed => f.write_str(detail),
             KeychainReason::Ambiguous => {
                 write!(f, "{name} has several items of one name: {detail}")

@@ -278,8 +278,10 @@ fn describe(stored: Option<&Binding>, named: &Binding, settings: &[BoundSetting]
         .collect();
     let changed = changed.join(", ");
     if stored.is_some_and(|stored| !stored.is_old()) {
-        format!("meta.json names other settings than those that were chosen ({changed}); nothing was sent")
+        format!(
+            "the secrets are for other settings than meta.json names ({changed}); nothing was sent"
+        )
     } else {
-        format!("it does not say that these settings of meta.json were chosen by a person ({changed}); nothing was sent")
+        format!("no record says that a person chose these settings of meta.json ({changed}); nothing was sent")
     }
 }

@@ -50,8 +50,8 @@ impl Session {
     pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
         let connection = &self.opened;
         let attempt = SignInAttempt::begin(connection, options)?;
-        drop(self.lock_unchanged()?);
         self.check_settings(connection)?;
+        drop(self.lock_unchanged()?);
         self.read_client_secret(connection)?;
         check_writable(self.keychain.as_ref(), connection.id.as_str())
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;

@@ -2,9 +2,6 @@
 
 use std::path::Path;
 
-use crate::home;
-use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
-
 /// Every page for users, by its name.
 fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -91,6 +88,9 @@ fn pip_is_told_the_version() {
 #[cfg(unix)]
 #[test]
 fn the_commands_for_ci_work_with_three_variables() {
+    use crate::home;
+    use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
+
     let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let page = include_str!("../../docs/ci.md");
     let script = blocks(page)[0]

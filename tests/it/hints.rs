@@ -40,7 +40,6 @@ fn pasted(text: &str) -> String {
     hint.replacen("login", "token", 1)
 }
 
-#[cfg(unix)]
 #[test]
 fn a_pasted_hint_names_the_connection_and_runs_nothing_else() {
     for label in [

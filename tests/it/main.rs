@@ -28,7 +28,9 @@ mod event_log;
 mod exec;
 #[cfg(unix)]
 mod guided;
+#[cfg(unix)]
 mod hidden_answers;
+#[cfg(unix)]
 mod hints;
 #[cfg(target_os = "linux")]
 mod hostile_files;

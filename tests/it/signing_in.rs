@@ -103,7 +103,7 @@ fn a_keychain_that_stores_nothing_is_reported_before_the_browser() {
 
     let empty = SecretService::start(Provider::GnomeKeyring);
     empty.delete_collection();
-    refused(&home, Some(empty.address()), "missing");
+    refused(&home, Some(empty.address()), "no_collection");
     assert_eq!(portal.live_refresh_tokens(), 1);
 }
 
@@ -286,9 +286,6 @@ fn what_arrives_in_place_of_the_callback_is_told() {
 mod on_a_terminal {
     use super::*;
     use crate::support::pty::Terminal;
-    use crate::support::until;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_code_that_cannot_be_used_is_asked_for_again() {
@@ -334,6 +331,10 @@ mod on_a_terminal {
     #[cfg(not(target_os = "macos"))]
     #[test]
     fn rule_1_the_browser_gets_the_address_in_a_private_page() {
+        use crate::support::until;
+        use std::fs;
+        use std::os::unix::fs::PermissionsExt;
+
         let portal = Portal::start(PortalVersion::Enterprise114);
         let mut home = home();
         add(&home, &portal, "prod");

@@ -1,7 +1,6 @@
 //! What a person types or pastes wrongly: the error says what was meant, and what to type.
 
 use crate::support::portal::{Portal, PortalVersion, APP_ID};
-use crate::support::pty::Terminal;
 use crate::support::scenario::add_arguments;
 use crate::{home, signed_in};
 
@@ -173,6 +172,7 @@ fn invisible_characters_in_any_field_change_nothing() {
         .err_has("a mark of text direction (U+202E) at position 2");
 }
 
+#[cfg(unix)]
 #[test]
 fn export_env_on_a_terminal_shows_control_characters_and_sends_none() {
     let (_portal, home) = signed_in();
@@ -196,7 +196,8 @@ fn export_env_on_a_terminal_shows_control_characters_and_sends_none() {
         text.replace("your.username", "your.\\u001b[31musername"),
     )
     .unwrap();
-    let mut terminal = Terminal::start(&home, &["export-env", "--shell", "bash"]);
+    let mut terminal =
+        crate::support::pty::Terminal::start(&home, &["export-env", "--shell", "bash"]);
     terminal.expect("ARCGIS_USERNAME");
     terminal.end();
     let raw = terminal.raw();

@@ -228,11 +228,33 @@ fn the_way_out_of_a_damaged_vault_leads_out() {
         );
     }
     std::fs::rename(&path, home.path().join("old-vault")).unwrap();
+    // The vault also held what secrets are bound to, so that a person chooses the authority again.
+    let ca = portal.ca_file(home.path());
+    let ca = ca.to_str().unwrap();
     home.run(["connections", "edit", "jobs", "--client-secret-stdin"])
         .input(crate::support::portal::service_secret())
         .done()
-        .ok();
+        .code(5)
+        .err_has("edit jobs --verify-ssl");
+    home.run(["login", "-c", "prod"])
+        .done()
+        .code(5)
+        .err_has("edit prod --verify-ssl");
+    home.run([
+        "connections",
+        "edit",
+        "jobs",
+        "--client-secret-stdin",
+        "--verify-ssl",
+        ca,
+    ])
+    .input(crate::support::portal::service_secret())
+    .done()
+    .ok();
     home.run(["token", "-c", "jobs"]).done().ok();
+    home.run(["connections", "edit", "prod", "--verify-ssl", ca])
+        .done()
+        .ok();
     crate::support::scenario::sign_in(&home, &portal, "prod").ok();
     home.run(["token", "-c", "prod"]).done().ok();
 }

@@ -176,7 +176,10 @@ impl Drop for Browser {
             self.command("DELETE", "", None);
         }
         // The driver ends its browser with it.
+        #[cfg(unix)]
         super::send_signal("TERM", self.driver.id());
+        #[cfg(not(unix))]
+        let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }

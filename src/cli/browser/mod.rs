@@ -65,6 +65,7 @@ pub(super) fn open(url: &str) -> Option<Opened> {
 }
 
 /// Removes what [`open`] wrote, for a program that ends at once.
+#[cfg(unix)]
 pub(super) fn remove_pages() {
     #[cfg(all(unix, not(target_os = "macos")))]
     page::remove_all();

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use zeroize::Zeroizing;
 
-use super::error::{bad_key, from_files, unsafe_key};
+#[cfg(unix)]
+use super::error::unsafe_key;
+use super::error::{bad_key, from_files};
 use super::keys::{random_key, Key, KEY_LEN};
 use super::Result;
 use crate::context::Environment;
