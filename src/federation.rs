@@ -9,7 +9,7 @@
 
 use url::Url;
 
-use crate::connection::{is_loopback, PortalUrl};
+use crate::connection::{is_loopback, online, PortalUrl};
 use crate::error::{Error, Result};
 use crate::util::percent_decoded;
 
@@ -137,52 +137,11 @@ fn is_on_portal(portal: &PortalUrl, url: &Url) -> bool {
         && inside.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether portal and URL are ArcGIS Online, in the same environment. Source: `canUseOnlineToken`
-/// of Esri's ArcGIS REST JS.
+/// Whether the portal is an organization of ArcGIS Online, and the URL is in its environment.
+/// Source: `canUseOnlineToken` of Esri's ArcGIS REST JS.
 fn is_same_online(portal: &PortalUrl, url: &Url) -> bool {
-    let Ok(portal) = Url::parse(portal.as_str()) else {
-        return false;
-    };
-    let is_organization = portal.path().trim_end_matches('/').is_empty()
-        && below_arcgis(&portal).is_some_and(is_online_portal);
-    let environment = |url: &Url| below_arcgis(url).map(online_environment);
-    is_organization && environment(&portal) == environment(url)
-}
-
-/// What stands before `.arcgis.com` in a URL of https at its own port. A name with a final dot is
-/// another one for TLS and for cookies, and counts as foreign.
-fn below_arcgis(url: &Url) -> Option<&str> {
-    let host = url.host_str().filter(|_| url.scheme() == "https")?;
-    let below = host.strip_suffix(".arcgis.com")?;
-    let plain = url.port().is_none() && below.split('.').all(|label| !label.is_empty());
-    plain.then_some(below)
-}
-
-/// `www`, `devext`, `qaext` …, or an organization's `city.maps`, `city.mapsdevext` …
-fn is_online_portal(below: &str) -> bool {
-    const ENVIRONMENTS: [&str; 5] = ["", "dev", "devext", "qa", "qaext"];
-    let (organization, last) = below.rsplit_once('.').unwrap_or(("", below));
-    let environment = if organization.is_empty() {
-        if last == "www" {
-            return true;
-        }
-        Some(last).filter(|last| !last.is_empty())
-    } else {
-        last.strip_prefix("maps")
-    };
-    environment.is_some_and(|name| ENVIRONMENTS.contains(&name))
-}
-
-/// Production, development or quality assurance, by the last label before `arcgis.com`.
-fn online_environment(below: &str) -> &'static str {
-    let last = below.rsplit('.').next().unwrap_or(below);
-    if last.contains("dev") {
-        "development"
-    } else if last.contains("qa") {
-        "quality assurance"
-    } else {
-        "production"
-    }
+    let environment = portal.online_environment();
+    environment.is_some() && environment == online::environment(url)
 }
 
 /// The root of the ArcGIS Server that serves the URL: what stands before `/rest/services`,

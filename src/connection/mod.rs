@@ -7,6 +7,7 @@
 mod id;
 mod keychain_kind;
 mod label;
+pub(crate) mod online;
 mod portal_url;
 mod proxy;
 mod redirect_uri;

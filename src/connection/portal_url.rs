@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use super::online;
 use super::text::clean;
 use crate::error::{Error, Result};
 
@@ -102,13 +103,21 @@ impl PortalUrl {
         segments
     }
 
+    /// The environment of ArcGIS Online that this portal is an organization of.
+    pub(crate) fn online_environment(&self) -> Option<online::Environment> {
+        let url = Url::parse(&self.0).ok()?;
+        let is_root = url.path().trim_end_matches('/').is_empty();
+        online::environment_of_portal(&url).filter(|_| is_root)
+    }
+
     /// Whether an address belongs to this portal: it has the same scheme, host and port, and is at
-    /// or below the root. All organizations of ArcGIS Online are one portal.
+    /// or below the root. All organizations in one environment of ArcGIS Online are one portal.
     pub(crate) fn contains(&self, address: &Url) -> bool {
         let Ok(root) = Url::parse(&self.0) else {
             return false;
         };
-        if is_online(&root) && is_online(address) {
+        let online = self.online_environment();
+        if online.is_some() && online == online::environment_of_portal(address) {
             return true;
         }
         let host = |url: &Url| {
@@ -131,14 +140,6 @@ impl PortalUrl {
     pub fn is_loopback(&self) -> bool {
         Url::parse(&self.0).is_ok_and(|url| is_loopback(&url))
     }
-}
-
-/// Whether the URL is one of ArcGIS Online.
-fn is_online(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-    url.scheme() == "https"
-        && url.port().is_none()
-        && (host == "www.arcgis.com" || host.ends_with(".maps.arcgis.com"))
 }
 
 /// Whether the URL's host is this machine.
@@ -229,6 +230,10 @@ mod tests {
         assert!(contains(org, &format!("{www}/sharing/rest")));
         assert!(contains(www, &format!("{org}/sharing/rest")));
         assert!(!contains(org, "https://www.arcgis.com.evil.example/"));
+        let dev = "https://org.mapsdevext.arcgis.com";
+        assert!(contains(dev, "https://devext.arcgis.com/sharing/rest"));
+        assert!(!contains(dev, www));
+        assert!(!contains(www, dev));
     }
 
     #[test]
