@@ -122,8 +122,12 @@ impl Header {
             }
             _ => return Ok(None),
         };
-        // The id distinguishes a wrong key from a damaged file; decryption fails for both alike.
-        Ok((key_id(&key) == self.key_id).then_some(key))
+        Ok(self.is_opened_by(&key).then_some(key))
+    }
+
+    /// The ID distinguishes a wrong key from a damaged file; decryption fails for both alike.
+    pub(super) fn is_opened_by(&self, key: &Key) -> bool {
+        key_id(key) == self.key_id
     }
 
     /// The key that seals one document. The random salt makes it a different one for every write.

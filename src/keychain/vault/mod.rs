@@ -16,6 +16,7 @@ mod rekey;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use super::{Item, SecretStore};
 use crate::connection::KeychainKind;
@@ -26,7 +27,7 @@ use crate::policy::{MAX_VAULT_BYTES, VAULT_LOCK_TIMEOUT};
 use crate::secret::Secret;
 use error::from_files;
 use format::{Entries, Entry, OpenVault};
-use keys::{key_file_path, KeySource, MasterKey};
+use keys::{key_file_path, Key, KeySource, MasterKey};
 
 #[cfg(feature = "cli")]
 pub(crate) use opening::KeyPlace;
@@ -41,6 +42,8 @@ pub(super) struct Vault {
     root: PathBuf,
     key_file: PathBuf,
     context: Context,
+    /// The key that a passphrase led to: to derive it again for each call costs time.
+    derived: Mutex<Option<Key>>,
 }
 
 impl Vault {
@@ -51,6 +54,7 @@ impl Vault {
             root,
             key_file,
             context: context.clone(),
+            derived: Mutex::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Result, Vault};
 use crate::env;
 use crate::error::KeychainError;
 use crate::event::{Event, Notice};
-use crate::util::hex;
+use crate::util::{hex, lock};
 
 /// A place whose key opens the vault.
 #[cfg(feature = "cli")]
@@ -30,6 +30,19 @@ pub(crate) struct KeyPlace {
 impl Vault {
     /// The key that opens the vault with this header, from any source.
     pub(super) fn find_key(&self, header: &Header) -> Result<Key> {
+        // Another process may have sealed the vault with another key meanwhile.
+        let derived = lock(&self.derived).clone();
+        if let Some(key) = derived.filter(|key| header.is_opened_by(key)) {
+            return Ok(key);
+        }
+        let key = self.search_key(header)?;
+        if header.needs_passphrase() {
+            *lock(&self.derived) = Some(key.clone());
+        }
+        Ok(key)
+    }
+
+    fn search_key(&self, header: &Header) -> Result<Key> {
         let mut failure: Option<KeychainError> = None;
         let mut tried = Vec::new();
         for source in KeySource::ORDER {

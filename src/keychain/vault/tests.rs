@@ -200,6 +200,25 @@ fn a_passphrase_opens_what_it_sealed() {
 }
 
 #[test]
+fn a_derived_key_is_kept_only_for_the_vault_that_it_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let right = [("AGE_OAUTH_VAULT_PASSPHRASE", "correct horse")];
+    let first = vault(folder.path(), &right);
+    put(&first, "one");
+    assert_eq!(got(&first).as_deref(), Some("one"));
+    assert!(first.derived.lock().unwrap().is_some());
+    // Another process seals it with another passphrase.
+    let other = VaultKey::Passphrase(Secret::new("another long one".into()));
+    vault(folder.path(), &right)
+        .rekey(&other, OldKey::Forget)
+        .unwrap();
+    assert_eq!(
+        first.get(&item()).unwrap_err().reason,
+        KeychainReason::WrongKey
+    );
+}
+
+#[test]
 fn a_wrong_key_and_a_damaged_file_are_distinguished_and_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let right = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", KEY)]);
@@ -356,7 +375,7 @@ fn every_byte_of_the_file_is_protected() {
 #[test]
 fn a_new_key_file_is_announced_and_a_new_key_replaces_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
     let events = std::sync::Arc::clone(&seen);
     let context = Context {
         environment: Environment::of([("", "")]),
