@@ -131,16 +131,18 @@ impl Card {
         serde_json::to_string_pretty(&fields).map_err(|why| bad(why.to_string()))
     }
 
+    /// The error for a file that is larger than a card may be.
+    pub(crate) fn too_large() -> Error {
+        bad(format!("it is larger than {} KiB", MAX_CARD_BYTES / 1024))
+    }
+
     /// Reads a card, in any encoding that [`Secret::from_file`] understands.
     ///
     /// [`Error::Invalid`] for other content, for a newer version, and for a card that was changed
     /// after it was made.
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
         if bytes.len() as u64 > MAX_CARD_BYTES {
-            return Err(bad(format!(
-                "it is larger than {} KiB",
-                MAX_CARD_BYTES / 1024
-            )));
+            return Err(Self::too_large());
         }
         let text = Secret::from_file(bytes).ok_or_else(|| bad("it is not text"))?;
         let value: serde_json::Value = serde_json::from_str(text.expose())

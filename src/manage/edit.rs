@@ -170,7 +170,10 @@ impl Changes {
             Grant::User { redirect_uri, pkce }
         };
         match &self.tls {
-            Some(TlsChange::System) => connection.tls = Tls::System,
+            Some(TlsChange::System) => {
+                connection.tls = Tls::System;
+                connection.ca_source = None;
+            }
             Some(TlsChange::Ca { source, .. }) => {
                 connection.tls = Tls::Ca(ca_path);
                 connection.ca_source = Some(source.clone());
@@ -182,7 +185,10 @@ impl Changes {
                 };
                 connection.ca_source = Some(source.clone());
             }
-            Some(TlsChange::Unverified) => connection.tls = Tls::Unverified,
+            Some(TlsChange::Unverified) => {
+                connection.tls = Tls::Unverified;
+                connection.ca_source = None;
+            }
             None => {}
         }
         if let Some(referer) = &self.referer {

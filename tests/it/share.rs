@@ -167,6 +167,27 @@ fn a_card_that_was_changed_is_too_large_or_newer_is_refused() {
     nothing_was_created(&home);
 }
 
+/// A FIFO without a writer would be waited for without end.
+#[cfg(unix)]
+#[test]
+fn a_card_is_not_read_from_a_named_pipe() {
+    let home = home();
+    let path = home.path().join("card.json");
+    assert!(std::process::Command::new("mkfifo")
+        .arg(&path)
+        .status()
+        .unwrap()
+        .success());
+    let words = [
+        "connections",
+        "add",
+        "--yes",
+        "--from",
+        path.to_str().unwrap(),
+    ];
+    home.run(words).done().code(1).err_has("not a regular file");
+}
+
 #[test]
 fn the_card_of_an_application_asks_only_for_the_secret() {
     let portal = Portal::start(PortalVersion::Enterprise114);

@@ -1,6 +1,6 @@
 //! `connections add --from`: reads a connection card, and asks whether to trust it.
 
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::AddArgs;
@@ -12,6 +12,7 @@ use crate::cli::shared::trust::CardCertificates;
 use crate::cli::CommandContext;
 use crate::connection::Grant;
 use crate::error::{Error, FileAction};
+use crate::files;
 use crate::http;
 
 /// Reads the card, asks whether to trust it, and returns the arguments with the card's fields in
@@ -74,10 +75,11 @@ fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
         })?;
         return Ok(Card::parse(text.expose().as_bytes().to_vec())?);
     }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_CARD_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(Error::file(FileAction::Read, path))?;
+    let bytes =
+        files::read_user_file_or_pipe(path, MAX_CARD_BYTES).map_err(|why| match why.kind() {
+            ErrorKind::FileTooLarge => Card::too_large(),
+            _ => Error::file(FileAction::Read, path)(why),
+        })?;
     Ok(Card::parse(bytes)?)
 }
 
