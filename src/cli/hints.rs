@@ -128,6 +128,7 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
         | SignInNeeded::NoLongerAccepted
         | SignInNeeded::ExtensionLost
         | SignInNeeded::NoCode
+        | SignInNeeded::NotACode
         | SignInNeeded::MismatchedResponse => login,
     }
 }

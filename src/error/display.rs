@@ -139,6 +139,9 @@ impl fmt::Display for SignInNeeded {
                 "no code arrived in time; the redirect URI {uri} must be registered at the portal"
             ),
             Self::NoCode => f.write_str("no code was given"),
+            Self::NotACode => f.write_str(
+                "what was given is not a code; the portal shows the code after the sign-in",
+            ),
             Self::OtherUser { stored, signed_in } => write!(
                 f,
                 "`{signed_in}` signed in, but the connection belongs to `{stored}`"

@@ -168,6 +168,8 @@ pub enum SignInNeeded {
     TimedOut(String),
     /// No authorization code was given.
     NoCode,
+    /// What was given is not an authorization code.
+    NotACode,
     /// Another user signed in; replacing the stored user needs consent.
     OtherUser {
         /// The user that the connection's sign-in belongs to.

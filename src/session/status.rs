@@ -99,6 +99,7 @@ fn has_ended(error: &Error) -> bool {
         | SignInNeeded::OtherMachine(_)
         | SignInNeeded::TimedOut(_)
         | SignInNeeded::NoCode
+        | SignInNeeded::NotACode
         | SignInNeeded::OtherUser { .. }
         | SignInNeeded::MismatchedResponse
         | SignInNeeded::OtherPortal(_) => false,

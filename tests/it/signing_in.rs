@@ -107,6 +107,19 @@ fn a_keychain_that_stores_nothing_is_reported_before_the_browser() {
     assert_eq!(portal.live_refresh_tokens(), 1);
 }
 
+/// On a pipe, where it cannot be asked for again.
+#[test]
+fn what_is_not_a_code_is_reported_as_that() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    for text in ["x\n", "two words\n", "https://\n"] {
+        let login = home.run(["login"]).input(text).done();
+        login.code(3).err_has("is not a code");
+    }
+    assert_eq!(portal.grants().len(), 0);
+}
+
 #[test]
 fn a_sign_in_that_cannot_be_stored_after_all_is_revoked() {
     let (portal, home, _) = with_loopback("127.0.0.1");

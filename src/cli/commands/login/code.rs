@@ -268,7 +268,7 @@ fn code_from(
         }
         AuthorizationResponse::OwnUrl
         | AuthorizationResponse::Used
-        | AuthorizationResponse::Unusable => Err(needed(session, SignInNeeded::NoCode)),
+        | AuthorizationResponse::Unusable => Err(needed(session, SignInNeeded::NotACode)),
     }
 }
 
