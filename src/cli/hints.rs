@@ -229,17 +229,18 @@ fn new_vault(label: Option<&str>) -> String {
     )
 }
 
-/// The options of `connections edit` that choose these settings.
+/// The options of `connections edit` that choose these settings, as a line that a shell does not
+/// take for something else.
 pub(super) fn flags(settings: &[BoundSetting]) -> String {
     let flags: Vec<_> = settings
         .iter()
         .map(|setting| match setting {
             BoundSetting::Portal => "--portal URL",
             BoundSetting::ClientId => "--client-id ID",
-            BoundSetting::AuthType => "--auth-type user|app",
-            BoundSetting::Verification => "--verify-ssl true|false|FILE.pem",
-            BoundSetting::Proxy => "--proxy URL|system|none",
-            BoundSetting::Pkce => "--pkce true|false",
+            BoundSetting::AuthType => "--auth-type TYPE",
+            BoundSetting::Verification => "--verify-ssl FILE.pem",
+            BoundSetting::Proxy => "--proxy URL",
+            BoundSetting::Pkce => "--pkce true",
             BoundSetting::RedirectUri => "--redirect-uri URI",
         })
         .collect();

@@ -107,7 +107,7 @@ fn each_change(fixture: &Fixture) -> Vec<(Value, &'static str, &'static str)> {
         (
             json!({"proxy": PROXY, "verify_ssl": false}),
             "proxy",
-            "--verify-ssl true|false|FILE.pem --proxy",
+            "--verify-ssl FILE.pem --proxy",
         ),
     ]
 }
