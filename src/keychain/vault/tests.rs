@@ -689,7 +689,7 @@ fn every_place_whose_key_opens_the_vault_is_named() {
     let folder = tempfile::tempdir().unwrap();
     assert!(vault(folder.path(), &[]).key_places().unwrap().is_empty());
     put(&vault(folder.path(), &[]), "one");
-    let own = folder.path().join("store.key/vault.key");
+    let own = folder.path().join("store.key").join("vault.key");
     let key = fs::read_to_string(&own).unwrap();
     let both = vault(folder.path(), &[("AGE_OAUTH_VAULT_KEY", key.trim())]);
     let places = both.key_places().unwrap();
