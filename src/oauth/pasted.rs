@@ -16,9 +16,15 @@ pub(super) fn clean(pasted: &str) -> String {
         .chars()
         .filter(|c| !matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}'))
         .collect();
-    // Marks may be inside quotes, and quotes inside marks.
+    // Marks may be inside quotes, and quotes inside marks. All marks go first, because they begin
+    // with characters that are also trimmed.
     loop {
-        let cleaned = without_paste_marks(trim(&text));
+        let unmarked = without_paste_marks(&text);
+        let cleaned = if unmarked == text {
+            trim(&text).to_owned()
+        } else {
+            unmarked
+        };
         if cleaned == text {
             break;
         }
@@ -168,6 +174,13 @@ mod tests {
             assert_eq!(clean(pasted), "abcd", "{pasted:?}");
         }
         assert_eq!(clean("a=1&amp;b=2"), "a=1&b=2");
+        for marks in [
+            "\u{1b}[201~",
+            "\u{1b}[200~\u{1b}[201~",
+            "\u{1b}\u{1b}[200~[201~",
+        ] {
+            assert_eq!(clean(marks), "", "{marks:?}");
+        }
     }
 
     #[test]

@@ -138,6 +138,8 @@ fn has_foreign_host(text: &str, sign_in: &SignInAttempt) -> bool {
         let rest = text[at + mark.len()..].trim_start_matches(['/', '\\']);
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let name = plain(&rest[..end], true).to_ascii_lowercase();
+        // Marks of pasted text, without their escape characters.
+        let name = name.replace("[200~", "").replace("[201~", "");
         let name = name.rsplit('@').next().unwrap_or_default();
         let name = name.strip_suffix(":443").unwrap_or(name);
         name.is_ascii() && name.trim_end_matches('.') != host
@@ -161,12 +163,10 @@ fn plain(text: &str, resolve: bool) -> String {
         bytes.push(byte);
         rest = more;
     }
-    let text: String = String::from_utf8_lossy(&bytes)
+    String::from_utf8_lossy(&bytes)
         .chars()
         .filter(|c| !is_control(*c) && !is_invisible(*c) && !c.is_whitespace())
-        .collect();
-    // Marks of pasted text, without their escape characters.
-    text.replace("[200~", "").replace("[201~", "")
+        .collect()
 }
 
 fn is_invisible(c: char) -> bool {
