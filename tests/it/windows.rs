@@ -81,7 +81,7 @@ fn items_of(id: &str) -> Vec<String> {
 }
 
 #[test]
-fn secrets_in_credential_manager_are_visible_across_processes_as_two_items() {
+fn secrets_in_credential_manager_are_visible_across_processes_as_three_items() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let windows = Windows::new();
     let home = &windows.0;
@@ -95,13 +95,10 @@ fn secrets_in_credential_manager_are_visible_across_processes_as_two_items() {
     );
     fs::remove_file(&secret).unwrap();
     let id = windows.id("my_portal");
-    assert_eq!(items_of(&id), [format!("age-oauth:{id}/client-secret")]);
+    let all = ["binding", "client-secret", "tokens"].map(|kind| format!("age-oauth:{id}/{kind}"));
+    assert_eq!(items_of(&id), all[..2]);
     sign_in(home, &portal, "my_portal").ok();
-    let both = [
-        format!("age-oauth:{id}/client-secret"),
-        format!("age-oauth:{id}/tokens"),
-    ];
-    assert_eq!(items_of(&id), both);
+    assert_eq!(items_of(&id), all);
     let token = home.run(["token"]).done().ok().line().to_owned();
     assert!(portal.accepts_access_token(&token));
     let renewed = home.run(["token", "--force"]).done().ok().line().to_owned();
@@ -110,7 +107,7 @@ fn secrets_in_credential_manager_are_visible_across_processes_as_two_items() {
     assert_eq!(home.files_containing(&renewed), Vec::<PathBuf>::new());
     assert_eq!(home.files_containing(app_secret()), Vec::<PathBuf>::new());
     home.run(["logout"]).done().ok();
-    assert_eq!(items_of(&id), both[..1]);
+    assert_eq!(items_of(&id), all[..2]);
     home.run(["connections", "remove", "my_portal", "--yes"])
         .done()
         .ok();
@@ -127,13 +124,13 @@ fn tokens_longer_than_an_item_are_split_and_read_back_complete() {
     add(home, &portal, "long");
     sign_in(home, &portal, "long").ok();
     let id = windows.id("long");
-    assert!(items_of(&id).len() > 2, "{:?}", items_of(&id));
+    assert!(items_of(&id).len() > 3, "{:?}", items_of(&id));
     let token = home.run(["token"]).done().ok().line().to_owned();
     assert!(token.len() >= 3000 && portal.accepts_access_token(&token));
     portal.set(|rules| rules.access_octets = 140);
     home.run(["token", "--force"]).done().ok();
     home.run(["logout"]).done().ok();
-    assert_eq!(items_of(&id), Vec::<String>::new());
+    assert_eq!(items_of(&id), [format!("age-oauth:{id}/binding")]);
 }
 
 #[test]

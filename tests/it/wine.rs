@@ -101,15 +101,15 @@ fn the_guided_prompts_of_the_windows_build() {
     assert!(id.starts_with("my_portal_"), "{lines}");
     let filter = format!("age-oauth:{id}/*");
 
-    // A second program, which knows only Credential Manager, sees the two items.
+    // A second program, which knows only Credential Manager, sees the three items.
     let listed = wine(&home, &[&credentials, "list", &filter]);
     tell(&listed);
     let items: Vec<Vec<&str>> = listed
         .lines()
         .map(|line| line.split('\t').collect())
         .collect();
-    assert_eq!(items.len(), 2, "{listed}");
-    for (item, kind) in items.iter().zip(["client-secret", "tokens"]) {
+    assert_eq!(items.len(), 3, "{listed}");
+    for (item, kind) in items.iter().zip(["binding", "client-secret", "tokens"]) {
         assert!(item[0].ends_with(&format!("/{kind}")), "{listed}");
         assert_eq!(item[0].strip_prefix("age-oauth:"), Some(item[1]));
         assert_eq!(item[2], "local");
