@@ -1,7 +1,9 @@
 //! Questions on a real terminal, by `dialoguer`. They are printed to stderr; stdout is for answers.
 
 use std::io;
+#[cfg(unix)]
 use std::sync::mpsc::{self, RecvTimeoutError};
+#[cfg(unix)]
 use std::thread;
 use std::time::Duration;
 
@@ -35,8 +37,24 @@ impl Dialog {
             .map_err(AskError::Io)
     }
 
+    /// Asks once. A Windows console is read by this thread, and `--timeout` counts only between
+    /// questions: a program whose console another thread has read does not always end.
+    #[cfg(not(unix))]
+    fn ask<T>(
+        &self,
+        hidden: Option<&str>,
+        read: impl FnOnce(&Term) -> dialoguer::Result<T>,
+    ) -> Result<T, AskError> {
+        if self.deadline.bound(Duration::MAX).is_zero() {
+            return Err(AskError::TimedOut);
+        }
+        let _asking = terminal::ask(hidden);
+        read(&self.term).map_err(failed)
+    }
+
     /// Asks once. The terminal cannot be read with a time limit, so a thread reads it. When the
     /// time is up, the thread is left alone, and the process exits without it.
+    #[cfg(unix)]
     fn ask<T: Send + 'static>(
         &self,
         hidden: Option<&str>,

@@ -3,7 +3,9 @@
 
 use console::Term;
 
-pub(super) use platform::{ask, restore};
+pub(super) use platform::ask;
+#[cfg(unix)]
+pub(super) use platform::restore;
 
 /// Shows the cursor, which a menu hides, and begins a new line.
 fn leave_question() {
@@ -171,10 +173,5 @@ mod platform {
             });
         });
         Asking
-    }
-
-    /// Ends the question before it is answered.
-    pub(in crate::cli) fn restore() {
-        leave_question();
     }
 }

@@ -369,8 +369,11 @@ fn platform_kind(text: &str) -> TlsFailureKind {
         Some(-2_146_885_616 | -2_146_762_484 | -67820) => TlsFailureKind::Revoked,
         // TRUST_E_EXPLICIT_DISTRUST; errSecTrustSettingDeny.
         Some(-2_146_762_479 | -67654) => TlsFailureKind::Distrusted,
-        // CERT_E_CHAINING, CERT_E_UNTRUSTEDROOT; errSecNotTrusted.
-        Some(-2_146_762_486 | -2_146_762_487 | -67843) => TlsFailureKind::UnknownIssuer,
+        // CERT_E_CHAINING, CERT_E_UNTRUSTEDROOT, CERT_E_REVOCATION_FAILURE (Wine's word for a root
+        // that it does not know); errSecNotTrusted.
+        Some(-2_146_762_486 | -2_146_762_487 | -2_146_762_482 | -67843) => {
+            TlsFailureKind::UnknownIssuer
+        }
         // CERT_E_EXPIRED; errSecCertificateExpired.
         Some(-2_146_762_495 | -67818) => TlsFailureKind::Expired,
         // errSecCertificateNotValidYet.
