@@ -43,7 +43,7 @@ const UNREADABLE: &str = "unreadable";
 
 impl Binding {
     /// The binding that a connection's settings and the content of its certificate file name.
-    /// `certificates` is `None` where there is no such file or it cannot be read.
+    /// `certificates` is `None` if the file is absent or cannot be read.
     #[must_use]
     pub fn of(connection: &Connection, certificates: Option<&[u8]>) -> Self {
         let (pkce, redirect_uri) = match &connection.grant {

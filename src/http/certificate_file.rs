@@ -77,7 +77,7 @@ fn read_intact_pem(bytes: &[u8]) -> Certificates {
     Ok(certificates)
 }
 
-/// The certificates of the first block of PKCS#7; none if there is no such block.
+/// The certificates of the first block of PKCS#7; empty without one.
 fn read_pem_pkcs7(bytes: &[u8]) -> Certificates {
     let text = String::from_utf8_lossy(bytes);
     let Some(kind) = ["PKCS7", "CMS", "PKCS #7 SIGNED DATA"]

@@ -28,7 +28,7 @@ impl Opened {
     }
 }
 
-/// There is no page in a file.
+/// The browser gets the address itself; no file is written.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 #[derive(Debug)]
 enum Page {}

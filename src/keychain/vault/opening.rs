@@ -100,7 +100,7 @@ impl Vault {
         }
     }
 
-    /// All places whose key opens the vault; none where there is no vault.
+    /// All places whose key opens the vault; empty without a vault.
     #[cfg(feature = "cli")]
     pub(in crate::keychain) fn key_places(&self) -> Result<Vec<KeyPlace>> {
         let Some(header) = self.read_header()? else {
