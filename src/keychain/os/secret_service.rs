@@ -8,23 +8,24 @@
 //! the daemon itself.
 //!
 //! A call and the D-Bus connection's own work take turns on the calling thread. On separate threads
-//! they would spend more time waking each other than the daemon needs for the answer.
+//! they would spend more time waking each other than the daemon needs for the answer. This is why
+//! the connection runs in a tokio runtime of its own: `async-io` has a thread of its own, which
+//! waits for the socket in place of the caller.
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::future::{poll_fn, Future};
-use std::os::unix::net::UnixStream;
-use std::pin::pin;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use keyring::api::{CredentialApi, CredentialStoreApi};
 use keyring::{Credential, CredentialStore, Entry, Error, Result};
 use secret_service::{Collection, EncryptionType, Error as ServiceError, Item, SecretService};
+use tokio::net::UnixStream;
+use tokio::runtime::{self, Runtime};
 use zbus::address::transport::{Transport, UnixSocket};
 use zbus::connection::Builder;
-use zbus::{Address, Connection};
+use zbus::Address;
 
 use super::error::StoreError;
 use super::KeychainOptions;
@@ -44,10 +45,10 @@ struct ServiceSession {
     options: KeychainOptions,
 }
 
-/// The service, and the D-Bus connection to it.
+/// The service, and the runtime that its D-Bus connection works in.
 struct Session {
     service: SecretService<'static>,
-    connection: Connection,
+    runtime: Runtime,
 }
 
 /// One item, by its attributes.
@@ -146,25 +147,8 @@ impl Session {
         &self,
         call: impl Future<Output = std::result::Result<T, ServiceError>>,
     ) -> ServiceResult<T> {
-        Ok(wait(&self.connection, call)?)
+        Ok(self.runtime.block_on(call)?)
     }
-}
-
-/// Waits for the call while the connection does its work on the same thread.
-fn wait<T>(connection: &Connection, call: impl Future<Output = T>) -> T {
-    zbus::block_on(async {
-        let mut call = pin!(call);
-        let mut work = pin!(async {
-            loop {
-                connection.executor().tick().await;
-            }
-        });
-        poll_fn(|cx| match call.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(answer),
-            Poll::Pending => work.as_mut().poll(cx),
-        })
-        .await
-    })
 }
 
 impl ServiceSession {
@@ -195,36 +179,47 @@ impl ServiceSession {
     }
 
     fn connect(&self) -> ServiceResult<Session> {
-        let connection = connection_builder(self.options.dbus_address.as_deref())
-            .and_then(|builder| {
-                let builder = builder
-                    .method_timeout(self.options.timeout)
-                    .internal_executor(false);
-                zbus::block_on(builder.build())
-            })
-            .map_err(|error| match StoreError::from(ServiceError::from(error)) {
-                // Without a bus this session has no keychain.
-                StoreError {
-                    reason: KeychainReason::Refused,
-                    detail,
-                } => StoreError {
-                    reason: KeychainReason::Missing,
-                    detail: format!("no D-Bus session: {detail}"),
-                },
-                other => other,
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|why| StoreError {
+                reason: KeychainReason::Refused,
+                detail: why.to_string(),
             })?;
-        let service =
-            SecretService::connect_with_existing(EncryptionType::Plain, connection.clone());
-        Ok(Session {
-            service: wait(&connection, service)?,
-            connection,
-        })
+        let service = runtime.block_on(async {
+            let connection = connection_builder(self.options.dbus_address.as_deref())
+                .await
+                .map(|builder| builder.method_timeout(self.options.timeout));
+            let connection = match connection {
+                Ok(builder) => builder.build().await,
+                Err(why) => Err(why),
+            }
+            .map_err(without_a_bus)?;
+            let service = SecretService::connect_with_existing(EncryptionType::Plain, connection);
+            ServiceResult::Ok(service.await?)
+        })?;
+        Ok(Session { service, runtime })
+    }
+}
+
+/// Without a bus this session has no keychain.
+fn without_a_bus(error: zbus::Error) -> StoreError {
+    match StoreError::from(ServiceError::from(error)) {
+        StoreError {
+            reason: KeychainReason::Refused,
+            detail,
+        } => StoreError {
+            reason: KeychainReason::Missing,
+            detail: format!("no D-Bus session: {detail}"),
+        },
+        other => other,
     }
 }
 
 /// Prepares a connection to the D-Bus session. `DBUS_SESSION_BUS_ADDRESS` may list several
 /// addresses as alternatives, with the preferred one first.
-fn connection_builder(address: Option<&str>) -> zbus::Result<Builder<'static>> {
+async fn connection_builder(address: Option<&str>) -> zbus::Result<Builder<'static>> {
     let address = match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
         Some(address) => address.parse()?,
         None => Address::session()?,
@@ -232,7 +227,7 @@ fn connection_builder(address: Option<&str>) -> zbus::Result<Builder<'static>> {
     match address.transport() {
         // The usual kind. For a path, the builder would start another thread.
         Transport::Unix(unix) => match unix.path() {
-            UnixSocket::File(path) => Ok(Builder::async_io_unix_stream(UnixStream::connect(path)?)),
+            UnixSocket::File(path) => Ok(Builder::unix_stream(UnixStream::connect(path).await?)),
             _ => Builder::address(address),
         },
         _ => Builder::address(address),
@@ -304,10 +299,9 @@ impl Credentials {
 
     #[allow(clippy::unused_self)] // Called beside the other steps of reading and writing.
     fn default_collection<'a>(&self, session: &'a Session) -> ServiceResult<Collection<'a>> {
-        let found = wait(
-            &session.connection,
-            session.service.get_default_collection(),
-        );
+        let found = session
+            .runtime
+            .block_on(session.service.get_default_collection());
         found.map_err(|error| match error {
             ServiceError::NoResult => no_default_collection(),
             other => other.into(),
