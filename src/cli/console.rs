@@ -7,14 +7,14 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, ThreadId};
 
-use console::Style;
-use indicatif::{ProgressBar, ProgressStyle};
+use console::{Style, Term};
 
 use super::format::{connection_option, escape, humanize, local};
 use super::json::{self, WarningLine};
+use super::status_line::{Showing, Status, StatusLine};
 use super::system::Zone;
 use crate::event::{Decision, Event, Notice, Observer, Wait};
-use crate::policy::command_line::{REPORT_WAIT_AFTER, SPINNER_AFTER, SPINNER_INTERVAL};
+use crate::policy::command_line::{REPORT_WAIT_AFTER, SPINNER_AFTER};
 use crate::util::lock;
 
 /// Writes to stderr. Clones share it.
@@ -26,7 +26,7 @@ struct Inner {
     options: OutputOptions,
     /// The reported wait of each thread; a thread waits for one thing at a time.
     waiting: Mutex<HashMap<ThreadId, Waiting>>,
-    progress: Mutex<Option<ProgressBar>>,
+    line: StatusLine,
     /// Warnings that were printed already.
     warned: Mutex<HashSet<String>>,
 }
@@ -53,7 +53,7 @@ impl Console {
             err: Mutex::new(err),
             options,
             waiting: Mutex::default(),
-            progress: Mutex::new(None),
+            line: StatusLine::new(Term::stderr()),
             warned: Mutex::default(),
         }))
     }
@@ -76,46 +76,35 @@ impl Console {
         });
     }
 
-    /// Hides the progress bar, if there is one, while `write` prints.
+    /// Hides the status line, if there is one, while `write` prints.
     pub(super) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
-        let bar = lock(&self.0.progress).clone();
-        match bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        self.0.line.suspend(write)
     }
 
     /// Shows on a terminal how much of a file has arrived, until dropped.
     pub(super) fn download(&self) -> Progress {
-        let options = self.options();
-        if options.terminal && !options.quiet && !options.json {
-            let bar = ProgressBar::no_length();
-            if let Ok(style) = ProgressStyle::with_template(
-                "{spinner} {bar:20} {bytes} of {total_bytes} ({bytes_per_sec}) {wide_msg}",
-            ) {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(SPINNER_INTERVAL);
-            *lock(&self.0.progress) = Some(bar);
-        }
-        Progress(self.clone())
+        self.show(Status::Download {
+            received: 0,
+            total: None,
+        })
     }
 
     /// Shows on a terminal how many of `total` are done, until dropped.
     pub(super) fn progress(&self, total: usize) -> Progress {
+        self.show(Status::Count {
+            done: 0,
+            total,
+            last: String::new(),
+        })
+    }
+
+    fn show(&self, status: Status) -> Progress {
         let options = self.options();
-        if options.terminal && !options.quiet && !options.json {
-            let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
-            // The template is constant; if it were wrong, the bar would keep its default style.
-            if let Ok(style) =
-                ProgressStyle::with_template("{spinner} {bar:20} {pos} of {len} {wide_msg}")
-            {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(SPINNER_INTERVAL);
-            *lock(&self.0.progress) = Some(bar);
+        let is_seen = options.terminal && !options.quiet && !options.json;
+        Progress {
+            line: self.0.line.clone(),
+            _showing: is_seen.then(|| self.0.line.show(status)),
         }
-        Progress(self.clone())
     }
 
     /// Prints a line that a person needs, such as an address to open. `--quiet` does not silence
@@ -257,7 +246,7 @@ impl Console {
 
     fn wait(&self, wait: &Wait) {
         let options = self.options();
-        if options.quiet || options.json || lock(&self.0.progress).is_some() {
+        if options.quiet || options.json || self.0.line.is_shown() {
             return;
         }
         self.wait_over();
@@ -289,7 +278,7 @@ impl Console {
                 return;
             }
             if terminal {
-                spin(&text, &ended);
+                console.0.line.show_until(Status::Waiting(text), &ended);
             } else {
                 console.write(&text);
             }
@@ -309,44 +298,32 @@ impl Console {
     }
 }
 
-/// A progress bar; does nothing without a terminal.
-pub(super) struct Progress(Console);
+/// How far the work is; does nothing without a terminal.
+pub(super) struct Progress {
+    line: StatusLine,
+    _showing: Option<Showing>,
+}
 
 impl Progress {
     /// Sets how many bytes have arrived, and of how many, where that is known.
-    pub(super) fn set(&self, received: u64, total: Option<u64>) {
-        if let Some(bar) = &*lock(&self.0 .0.progress) {
-            if let Some(total) = total {
-                bar.set_length(total);
+    pub(super) fn set(&self, bytes: u64, of: Option<u64>) {
+        self.line.update(|status| {
+            if let Status::Download { received, total } = status {
+                *received = bytes;
+                *total = of.or(*total);
             }
-            bar.set_position(received);
-        }
+        });
     }
 
     /// Counts one more as done.
     pub(super) fn step(&self, name: &str) {
-        if let Some(bar) = &*lock(&self.0 .0.progress) {
-            bar.set_message(escape(name));
-            bar.inc(1);
-        }
+        self.line.update(|status| {
+            if let Status::Count { done, last, .. } = status {
+                *done += 1;
+                *last = escape(name);
+            }
+        });
     }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = lock(&self.0 .0.progress).take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn spin(text: &str, ended: &mpsc::Receiver<()>) {
-    let spinner = ProgressBar::new_spinner();
-    spinner.set_message(text.to_owned());
-    while ended.recv_timeout(SPINNER_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        spinner.tick();
-    }
-    spinner.finish_and_clear();
 }
 
 fn decision_text(decision: Decision) -> &'static str {

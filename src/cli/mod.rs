@@ -17,6 +17,7 @@ mod launch;
 mod prompt;
 mod shared;
 mod shell;
+mod status_line;
 mod system;
 mod terminal;
 

@@ -4,6 +4,8 @@
 //! The keyring crate could hold one store for the whole process; here the store belongs to this
 //! value and is opened at the first call.
 
+#[cfg(all(unix, not(target_os = "macos")))]
+mod bus;
 mod error;
 mod options;
 #[cfg(all(unix, not(target_os = "macos")))]

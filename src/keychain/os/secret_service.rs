@@ -6,11 +6,6 @@
 //! the daemon was restarted, and it uses no session encryption. The 1024-bit key agreement would
 //! cost two thirds of a read and protect against nothing: a process that can listen can also ask
 //! the daemon itself.
-//!
-//! A call and the D-Bus connection's own work take turns on the calling thread. On separate threads
-//! they would spend more time waking each other than the daemon needs for the answer. This is why
-//! the connection runs in a tokio runtime of its own: `async-io` has a thread of its own, which
-//! waits for the socket in place of the caller.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -21,12 +16,8 @@ use std::sync::{Arc, Mutex};
 use keyring::api::{CredentialApi, CredentialStoreApi};
 use keyring::{Credential, CredentialStore, Entry, Error, Result};
 use secret_service::{Collection, EncryptionType, Error as ServiceError, Item, SecretService};
-use tokio::net::UnixStream;
-use tokio::runtime::{self, Runtime};
-use zbus::address::transport::{Transport, UnixSocket};
-use zbus::connection::Builder;
-use zbus::Address;
 
+use super::bus::Bus;
 use super::error::StoreError;
 use super::KeychainOptions;
 use crate::error::KeychainReason;
@@ -45,10 +36,10 @@ struct ServiceSession {
     options: KeychainOptions,
 }
 
-/// The service, and the runtime that its D-Bus connection works in.
+/// The service, and the D-Bus connection to it.
 struct Session {
     service: SecretService<'static>,
-    runtime: Runtime,
+    bus: Bus,
 }
 
 /// One item, by its attributes.
@@ -147,8 +138,17 @@ impl Session {
         &self,
         call: impl Future<Output = std::result::Result<T, ServiceError>>,
     ) -> ServiceResult<T> {
-        Ok(self.runtime.block_on(call)?)
+        wait(&self.bus, call)
     }
+}
+
+/// Waits for the call.
+fn wait<T>(
+    bus: &Bus,
+    call: impl Future<Output = std::result::Result<T, ServiceError>>,
+) -> ServiceResult<T> {
+    let answer = bus.wait(call).map_err(zbus::Error::from);
+    Ok(answer.map_err(ServiceError::from)??)
 }
 
 impl ServiceSession {
@@ -179,27 +179,13 @@ impl ServiceSession {
     }
 
     fn connect(&self) -> ServiceResult<Session> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|why| StoreError {
-                reason: KeychainReason::Refused,
-                detail: why.to_string(),
-            })?;
-        let service = runtime.block_on(async {
-            let connection = connection_builder(self.options.dbus_address.as_deref())
-                .await
-                .map(|builder| builder.method_timeout(self.options.timeout));
-            let connection = match connection {
-                Ok(builder) => builder.build().await,
-                Err(why) => Err(why),
-            }
-            .map_err(without_a_bus)?;
-            let service = SecretService::connect_with_existing(EncryptionType::Plain, connection);
-            ServiceResult::Ok(service.await?)
-        })?;
-        Ok(Session { service, runtime })
+        let address = self.options.dbus_address.as_deref();
+        let bus = Bus::connect(address, self.options.timeout).map_err(without_a_bus)?;
+        let service = SecretService::connect_with_existing(EncryptionType::Plain, bus.connection());
+        Ok(Session {
+            service: wait(&bus, service)?,
+            bus,
+        })
     }
 }
 
@@ -214,23 +200,6 @@ fn without_a_bus(error: zbus::Error) -> StoreError {
             detail: format!("no D-Bus session: {detail}"),
         },
         other => other,
-    }
-}
-
-/// Prepares a connection to the D-Bus session. `DBUS_SESSION_BUS_ADDRESS` may list several
-/// addresses as alternatives, with the preferred one first.
-async fn connection_builder(address: Option<&str>) -> zbus::Result<Builder<'static>> {
-    let address = match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
-        Some(address) => address.parse()?,
-        None => Address::session()?,
-    };
-    match address.transport() {
-        // The usual kind. For a path, the builder would start another thread.
-        Transport::Unix(unix) => match unix.path() {
-            UnixSocket::File(path) => Ok(Builder::unix_stream(UnixStream::connect(path).await?)),
-            _ => Builder::address(address),
-        },
-        _ => Builder::address(address),
     }
 }
 
@@ -299,13 +268,14 @@ impl Credentials {
 
     #[allow(clippy::unused_self)] // Called beside the other steps of reading and writing.
     fn default_collection<'a>(&self, session: &'a Session) -> ServiceResult<Collection<'a>> {
-        let found = session
-            .runtime
-            .block_on(session.service.get_default_collection());
-        found.map_err(|error| match error {
-            ServiceError::NoResult => no_default_collection(),
-            other => other.into(),
-        })
+        session
+            .wait(async {
+                match session.service.get_default_collection().await {
+                    Err(ServiceError::NoResult) => Ok(None),
+                    found => found.map(Some),
+                }
+            })?
+            .ok_or_else(no_default_collection)
     }
 
     fn write(&self, session: &Session, secret: &[u8]) -> ServiceResult<()> {
