@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::support::home::Home;
 use crate::support::portal::{
-    Endpoint, Fault, ForeignServer, Portal, PortalVersion, Proxy, APP_ID, USER,
+    Endpoint, Fault, ForeignServer, Gate, Portal, PortalVersion, Proxy, APP_ID, USER,
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, add_application, add_with, expire_token, sign_in};
@@ -192,6 +192,57 @@ fn every_way_of_reading_a_body_gives_what_it_gives_without_the_handler() {
 #[test]
 fn asynchronous_and_unrepeatable_requests_are_handled() {
     succeeds(&script(&home(), "asynchronous.py", &[]));
+}
+
+#[test]
+fn a_portal_that_forgets_all_tokens_at_once_gets_one_issued_after_that() {
+    let (portal, home) = signed_in();
+    let mut script = Dialogue::start(&home, "restarted.py", &[]);
+    for _ in 0..3 {
+        assert_eq!(script.line(), "ready");
+        home.run(["token", "--force"]).done().ok();
+        portal.expire_access_tokens();
+        script.tell("go");
+    }
+    script.ends();
+    none_was_anonymous(&portal);
+}
+
+#[test]
+fn a_gis_whose_sign_in_has_ended_says_so_at_each_call() {
+    let (portal, home) = signed_in();
+    let mut script = Dialogue::start(&home, "dead.py", &[]);
+    assert_eq!(script.line(), "ready");
+    portal.revoke_all();
+    script.tell("go").ends();
+}
+
+#[test]
+fn a_portal_that_never_answers_ends_get_gis() {
+    let (portal, home) = signed_in();
+    let gate = Gate::default();
+    portal.set(|rules| {
+        for endpoint in [Endpoint::Root, Endpoint::Info, Endpoint::PortalSelf] {
+            rules.fault_always(endpoint, Fault::HoldBefore(gate.clone()));
+        }
+    });
+    succeeds(&script(&home, "silent.py", &[]));
+    gate.open();
+}
+
+#[test]
+fn esris_own_code_gets_a_placeholder() {
+    let (portal, home) = signed_in();
+    let foreign = ForeignServer::start(&portal);
+    let arguments = [foreign.url(), portal.server_url()];
+    let token = home.run(["token"]).done().ok().stdout.trim().to_owned();
+    succeeds(&script(&home, "esri.py", &[&arguments[0], &arguments[1]]));
+    got_no_token(&foreign);
+    for request in foreign.requests() {
+        let whole = format!("{request:?}");
+        assert!(!whole.contains(&token), "{whole}");
+        assert!(!whole.contains("age-oauth-placeholder"), "{whole}");
+    }
 }
 
 #[test]
