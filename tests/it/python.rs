@@ -125,8 +125,8 @@ fn a_gis_used_by_four_threads_outlives_its_token() {
     let before = portal.grants().len();
     succeeds(&script(&home, "outlives.py", &[]));
     none_was_anonymous(&portal);
-    // Ten seconds; each token lives four, and the next is fetched when it has two left. Four threads
-    // that renew separately would need twenty.
+    // Ten seconds; each token lives four, and the next is fetched when it has two left. Four
+    // threads that renew separately would need twenty.
     let renewals = portal.grants().len() - before;
     assert!((2..=10).contains(&renewals), "{renewals} renewals");
 }

@@ -294,7 +294,8 @@ cases = [
 ]
 cases = [case for case in cases if "//" not in case] + [case for case in cases if "//" in case]
 if not ALL:
-    # A cut through all lengths, packings, framings and kinds: each value of each, not each with each.
+    # A cut through all lengths, packings, framings and kinds: each value of each, not each with
+    # each.
     cases = [case for number, case in enumerate(cases) if number % 11 == 0]
 counts = [compare_requests(root, cases), compare_httpx(root, cases), asyncio.run(compare_async_httpx(root, cases))]
 assert all(count > 100 for count in counts), counts

@@ -45,7 +45,8 @@ for call in (
         call()
     except Exception:  # The foreign host answers nothing useful.
         pass
-# At the portal and at its server, what Esri's code sends by parameters is signed, with or without the handler.
+# At the portal and at its server, what Esri's code sends by parameters is signed, with or without
+# the handler.
 address = f"{gis.url}/sharing/rest/community/self"
 handler, gis.session.auth = gis.session.auth, None
 for answer in (

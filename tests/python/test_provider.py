@@ -298,7 +298,7 @@ class Foreign(unittest.TestCase):
         class Provider:
             def token(self, min_ttl=None, server=""):
                 asked.append(server)
-                if server.startswith("https://server.example"):
+                if server.startswith("https://server.example/"):
                     return type("Token", (), {"value": "server-token"})
                 raise error
 
@@ -314,6 +314,14 @@ class Foreign(unittest.TestCase):
         for number in range(5):
             policy.token(f"https://gis.example.com/{number}/rest/services")
         self.assertEqual(len(asked), 11)
+        # Pictures on a host do not hide a server there.
+        before = len(asked)
+        for number in range(9):
+            policy.token(f"https://server.example.net/{number}.png")
+            policy.token(f"https://gis.example.com/{number}.png")
+        self.assertEqual(len(asked), before + 6)
+        policy.token("https://server.example.net/arcgis/rest/services")
+        self.assertEqual(asked[-1], "https://server.example.net/arcgis")
         self.assertEqual(policy.token("https://server.example/arcgis/rest/services/A"), "server-token")
 
     def test_a_foreign_address_passes_where_the_question_cannot_be_asked(self):

@@ -81,6 +81,15 @@ _BELOW_ROOT = ("rest", "admin", "services", "tokens", "manager", "sharing")
 
 def root(url: str) -> str:
     """The root of the ArcGIS Server that serves the address, as the program finds it."""
+    return _root(url)[0]
+
+
+def is_of_a_server(url: str) -> bool:
+    """Whether the path has the form of an address of an ArcGIS Server."""
+    return _root(url)[1]
+
+
+def _root(url: str) -> tuple[str, bool]:
     scheme, host, port = origin(url)
     host = f"[{host}]" if ":" in host else host
     base = f"{scheme}://{host}" + ("" if port == _PORTS.get(scheme) else f":{port}")
@@ -90,4 +99,4 @@ def root(url: str) -> str:
     end = next((at for at, (one, two) in enumerate(pairs) if one == "rest" and two in _BELOW_REST), None)
     if end is None:
         end = next((at for at, one in enumerate(lower) if one in _BELOW_ROOT), len(lower))
-    return "/".join([base, *segments[:end]])
+    return "/".join([base, *segments[:end]]), end < len(lower)

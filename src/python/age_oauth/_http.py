@@ -48,7 +48,8 @@ class TokenAuth:
         def look(response: Any, **options: Any) -> Any:
             if response.is_redirect:
                 redirected.by(response)
-                # On a redirect, `requests` copies every header except `Authorization` to the new host.
+                # On a redirect, `requests` copies every header except `Authorization` to the new
+                # host.
                 for one in (request, response.request):
                     one.headers.pop(HEADER, None)
                 return response

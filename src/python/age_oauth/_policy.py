@@ -18,7 +18,8 @@ _MEMORY = 600
 #: How long it is remembered that the portal could not be asked, in seconds.
 _PAUSE = 30
 
-#: After so many refused servers on one host, the portal is not asked about further ones there.
+#: After so many refused addresses of one form on one host, the portal is not asked about further
+#: ones there.
 _REFUSALS = 3
 
 
@@ -40,6 +41,7 @@ class Policy:
         self._granted: set[str] = set()
         #: Until when the portal is not asked about a server again.
         self._refused: dict[str, float] = {}
+        self._groups: dict[str, set[str]] = {}
 
     def server(self, url: str) -> str:
         """The root of the server that the address is on; empty for the portal, and for hosts of the same ArcGIS Online."""
@@ -66,7 +68,7 @@ class Policy:
         if not self.may_carry(url):
             return True, None
         server = self.server(url)
-        if self._is_refused(server):
+        if self._is_refused(url, server):
             return True, None
         kept = self._provider.kept(server)
         return (False, None) if kept is None else (True, self._value(url, kept))
@@ -77,7 +79,7 @@ class Policy:
 
     def _for(self, url: str, rejected: str | None) -> str | None:
         server = self.server(url)
-        if self._is_refused(server):
+        if self._is_refused(url, server):
             return None
         try:
             if rejected is not None:
@@ -92,7 +94,7 @@ class Policy:
             if isinstance(error, (PortalRefused, UsageError)):
                 # The portal issues no token for this server: it is public, or not federated with
                 # the portal.
-                self._remember(server)
+                self._remember(url, server)
             else:
                 # The question could not be asked. A host that is none of the portal's must not
                 # wait for that.
@@ -121,28 +123,30 @@ class Policy:
 
             compare(self._began, now, "this session")
 
-    def _is_refused(self, server: str) -> bool:
+    def _is_refused(self, url: str, server: str) -> bool:
         if not server:
             return False
         now = time.monotonic()
-        return self._refused.get(server, 0) > now or self._refused.get(_group(server), 0) > now
+        return self._refused.get(server, 0) > now or self._refused.get(_group(url), 0) > now
 
-    def _remember(self, server: str) -> None:
-        """Remembers a refusal. A host with many addresses that are no servers of the portal costs few questions."""
+    def _remember(self, url: str, server: str) -> None:
+        """Remembers a refusal. A host that has many addresses, none of a server of the portal, costs few questions."""
         until = time.monotonic() + _MEMORY
         self._refused[server] = until
-        group = _group(server)
-        same = [one for one in self._refused if one != group and _group(one) == group]
-        is_portals = addresses.origin(server) == self._origin
-        granted = any(_group(one) == group for one in self._granted)
-        if len(same) >= _REFUSALS and not granted and not is_portals:
+        group = _group(url)
+        same = self._groups.setdefault(group, set())
+        same.add(server)
+        host = addresses.origin(url)
+        has_servers = host == self._origin or any(addresses.origin(one) == host for one in self._granted)
+        if len(same) >= _REFUSALS and not (has_servers and addresses.is_of_a_server(url)):
             self._refused[group] = until
+            same.clear()
 
 
-def _group(server: str) -> str:
-    """The host of a server, as a key beside those of servers."""
-    scheme, host, port = addresses.origin(server)
-    return f"{scheme} {host} {port}"
+def _group(url: str) -> str:
+    """The host, and whether the address has the form of a server's. A picture there says nothing about a server there."""
+    scheme, host, port = addresses.origin(url)
+    return f"{'server' if addresses.is_of_a_server(url) else 'other'} {scheme} {host} {port}"
 
 
 def _environment_has_a_proxy_for(url: str) -> bool:
