@@ -61,8 +61,10 @@ class Portal(http.server.BaseHTTPRequestHandler):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         token = self.headers.get(HEADER)
         seen.append((self.path, token, body))
-        if self.away:
+        if self.away and "/498" not in self.path:
             return self.answer(302, "text/plain", "", b"", Location=self.away)
+        if "/away" in self.path:
+            return self.answer(302, "text/plain", "", b"", Location=f"{foreign_root}/498")
         kind, packing, rejection = FORMS.get(self.path.strip("/"), FORMS["json"])
         content = {"ok": True} if token == "Bearer good" else rejection
         self.answer(200, kind, packing, json.dumps(content).encode())
@@ -210,6 +212,14 @@ assert session.get(f"{foreign_root}/x", auth=auth).json() == NESTED
 with httpx.Client(trust_env=False, auth=other, follow_redirects=True) as client:
     assert client.get(f"{foreign_root}/x").json() == NESTED
 assert len(seen) == 4 and all(token is None for _, token, _ in seen), seen
+# The portal redirects to a foreign host, which says that the token is invalid: it causes no
+# renewal.
+seen.clear()
+auth, other = handlers(root, "old", "good")
+assert session.get(f"{root}/away", auth=auth).json() == NESTED
+with httpx.Client(trust_env=False, auth=other, follow_redirects=True) as client:
+    assert client.get(f"{root}/away").json() == NESTED
+assert [token for _, token, _ in seen] == ["Bearer old", None] * 2, seen
 server.shutdown()
 foreign.shutdown()
 print("done")
