@@ -62,4 +62,6 @@ pub(crate) const PYTHON_IMPORT: Bound =
 pub(crate) const PYTHON_TOKEN: Bound =
     bound("cached token in Python : by the package 0.2.1", Ratio, 1.0);
 pub(crate) const GET_GIS: Bound = Bound::time("get_gis, less the GIS itself, cached token", 60.0);
+pub(crate) const PYTHON_WAIT: Bound =
+    Bound::time("longest wait of a request during a renewal", 5.0);
 pub(crate) const PYTHON_STARTS: Bound = bound("process starts of 100 requests", Count, 0.0);

@@ -30,6 +30,14 @@ impl Bench {
             self.report.not_run(bounds::PYTHON_TOKEN.what, reason);
         }
         self.get_gis();
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        let script = project().join("tests/bench/wait.py");
+        let wait = answer(&mut self.ours(&[&script.display().to_string(), LABEL]));
+        let wait = wait.trim().parse().expect("a number");
+        self.report.check(&bounds::PYTHON_WAIT, wait);
     }
 
     fn import(&mut self) {

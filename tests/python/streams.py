@@ -9,7 +9,8 @@ import httpx
 import requests
 
 from age_oauth import HttpxTokenAuth
-from age_oauth._http import Policy, TokenAuth
+from age_oauth._http import TokenAuth
+from age_oauth._policy import Policy
 
 arrived = threading.Event()
 
@@ -50,6 +51,9 @@ class Drip(http.server.BaseHTTPRequestHandler):
 
 class One:
     def token(self, min_ttl=None, server=""):
+        return self
+
+    def kept(self, server=""):
         return self
 
     def instead_of(self, rejected, server=""):

@@ -4,7 +4,7 @@ import json
 import pathlib
 import unittest
 
-from age_oauth import _http
+from age_oauth import _policy
 
 TABLES = json.loads((pathlib.Path(__file__).parent.parent / "addresses.json").read_text(encoding="utf-8"))["tables"]
 
@@ -20,7 +20,7 @@ class Addresses(unittest.TestCase):
     def test_the_table_of_addresses_says_which_token_belongs_where(self):
         count = 0
         for table in TABLES:
-            policy = _http.Policy(Provider(), table["portal"])
+            policy = _policy.Policy(Provider(), table["portal"])
             for url, expected in table["cases"]:
                 with self.subTest(portal=table["portal"], url=url):
                     token = policy.token(url)

@@ -11,7 +11,7 @@ import unittest
 import warnings
 
 import age_oauth
-from age_oauth import _http, _json_names, _program, _provider
+from age_oauth import _json_names, _policy, _program, _provider, _rejection
 from age_oauth.errors import BY_CODE, ProgramUnusable, SignInRequired
 
 FACTS = {
@@ -226,7 +226,7 @@ class Addresses(unittest.TestCase):
             return self.token(None, server)
 
     def test_each_address_gets_what_belongs_to_it(self):
-        policy = _http.Policy(self.Granting(), "https://gis.example.com/portal")
+        policy = _policy.Policy(self.Granting(), "https://gis.example.com/portal")
         for url, token in {
             "https://gis.example.com/portal/sharing/rest/x": "for ",
             "https://GIS.example.com:443/portal": "for ",
@@ -244,12 +244,15 @@ class Addresses(unittest.TestCase):
             b'{"error":{"code":498,"message":"Invalid token.","details":[]}}': 498,
             b'{\n "error": {"code": 499}}': 499,
             b'{"results": [], "error": {"code": 498}}': 498,
+            b'{"status":"error","messages":["Invalid token."],"code":498}': 498,
+            b'{"status":"error","messages":["Not found."],"code":404}': 404,
+            b'{"status":"success","code":498}': None,
             b'{"error": "no"}': None,
             b'{"error": [': None,
             b"<html>": None,
             b"": None,
         }.items():
-            self.assertEqual(_http.error_code(text), code, text)
+            self.assertEqual(_rejection.error_code(text), code, text)
 
     def test_a_sign_in_that_is_needed_is_never_swallowed(self):
         class Dead:
@@ -257,7 +260,7 @@ class Addresses(unittest.TestCase):
                 raise SignInRequired("ended", "age-oauth login")
 
         with self.assertRaises(SignInRequired):
-            _http.Policy(Dead(), "https://h/p").token("https://other/x")
+            _policy.Policy(Dead(), "https://h/p").token("https://other/x")
 
 
 class Syntax(unittest.TestCase):

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from . import _json_names as names
+from ._exchange import PLACEHOLDER
 from ._http import TokenAuth
 from .connections import trust
-from .errors import AgeOAuthError, PortalRefused, PortalUnreachable
+from .errors import AgeOAuthError, PortalRefused, PortalUnreachable, UsageError
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -18,6 +20,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
     """A ``GIS`` for this connection."""
     try:
         from arcgis.auth import EsriAPIKeyAuth
+        from arcgis.auth.tools import EsriTrustStoreAdapter
         from arcgis.gis import GIS
     except ImportError as error:
         raise AgeOAuthError(
@@ -25,9 +28,13 @@ def connect(connection: "Connection", options: dict[str, Any]):
             'python -m pip install "age-oauth[arcgis]"',
         ) from error
 
-    class GisAuth(TokenAuth, EsriAPIKeyAuth):
-        """Some modules of ``arcgis`` read the token from the session's auth handler if it is one of their own classes."""
+    from ._wire import PatientRetry, Wire
 
+    class GisAuth(TokenAuth, EsriAPIKeyAuth):
+        """Some modules of ``arcgis`` read the token from the session's auth handler if it is one of their own classes, and
+        put it into requests to any host. They get a placeholder, which the adapter exchanges."""
+
+        _own_proxies = True
         verify_cert = True
         auth = None
 
@@ -38,16 +45,20 @@ def connect(connection: "Connection", options: dict[str, Any]):
 
         @property
         def api_key(self) -> str:
-            return self.connection.token()
+            return PLACEHOLDER
 
         @property
         def token(self) -> str:
-            return self.connection.token()
+            return PLACEHOLDER
 
         __str__ = TokenAuth.__repr__
 
+    class GisAdapter(Wire, EsriTrustStoreAdapter):
+        """Esri's adapter, which decides about certificates, behind ours."""
+
     facts = connection._provider.token().facts
-    arguments: dict[str, Any] = {"custom_auth": GisAuth()}
+    auth = GisAuth()
+    arguments: dict[str, Any] = {"custom_auth": auth}
     if facts[names.REFERER]:
         arguments["referer"] = facts[names.REFERER]
     arguments["verify_cert"], bundle = trust(facts[names.VERIFY_SSL])
@@ -58,7 +69,18 @@ def connect(connection: "Connection", options: dict[str, Any]):
     arguments["trust_env"] = proxy == "system"
     if proxy not in ("system", "none"):
         arguments["proxy"] = {"http": proxy, "https": proxy}
+    if "adapter" in options or "custom_auth" in options:
+        raise UsageError("`adapter` and `custom_auth` cannot be passed to `get_gis`, which sets them itself")
     arguments.update(options)
+    adapter = GisAdapter(
+        max_retries=PatientRetry(total=5, status_forcelist=_REPEATED, allowed_methods=None),
+        assert_hostname=True,
+        verify=arguments["verify_cert"],
+        additional_certs=[arguments["ca_bundles"]] if isinstance(arguments.get("ca_bundles"), str) else arguments.get("ca_bundles"),
+    )
+    adapter.policy = auth._policy
+    arguments["adapter"] = {"https://": adapter, "http://": adapter}
+    adapter.begin()
     try:
         gis = GIS(connection.portal_url, **arguments)
         known = _is_known(gis)
@@ -74,12 +96,46 @@ def connect(connection: "Connection", options: dict[str, Any]):
             f"the portal {connection.portal_url} sent no usable response while signing in to `{connection.label}`: {reason}",
             f"age-oauth doctor -c {connection.id}",
         ) from error
+    finally:
+        adapter.end()
     if not known:
         raise PortalRefused(
             f"the portal did not recognize the token of `{connection.label}`: GIS is anonymous",
             f"age-oauth doctor -c {connection.id}",
         )
+    _unwrap(gis, connection)
     return gis
+
+
+#: The states that Esri's own sessions repeat.
+_REPEATED = (413, 429, 500, 502, 503, 504)
+
+
+def _unwrap(gis: Any, connection: "Connection") -> None:
+    """Lets our errors out of ``arcgis`` as they are. It wraps every error in a bare ``Exception``, and takes any error of
+    asking for the user for an anonymous session."""
+    for name in ("get", "post", "put", "delete"):
+        method = getattr(gis._con, name, None)
+        if method is not None:
+            setattr(gis._con, name, functools.partial(_unwrapped, method))
+    gis._portal.logged_in_user = functools.partial(_user, gis._portal.logged_in_user, connection)
+
+
+def _user(logged_in_user: Any, connection: "Connection") -> Any:
+    user = logged_in_user()
+    if user is None:
+        connection._provider.token()  # Raises an error if the sign-in has ended.
+    return user
+
+
+def _unwrapped(method: Any, *arguments: Any, **options: Any) -> Any:
+    try:
+        return method(*arguments, **options)
+    except Exception as error:
+        ours = _behind(error, AgeOAuthError)
+        if ours is None or ours is error:
+            raise
+        raise ours from None
 
 
 def _is_known(gis: Any) -> bool:

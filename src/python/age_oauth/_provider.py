@@ -1,28 +1,60 @@
-"""Access tokens in memory: when a token is good enough, and when the program is asked for another one."""
+"""Access tokens in memory: when a token is good enough, and when the program is asked for another one.
+
+How much of a life is not used: the last minute, or the last quarter of a life of less than four minutes
+(:func:`unused`). A new token is fetched when half as much again is left, by a thread of its own, while requests
+go on with the token that they have. Only if there is no good token do requests wait, each for what it needs
+itself: the portal's token, or that of one server.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import warnings
+import weakref
+from collections import deque
 from typing import Any
+from urllib.parse import urlsplit
 
+from . import _addresses as addresses
 from . import _json_names as names
 from . import _program
-from .errors import SignInEndsSoon
+from .errors import SignInEndsSoon, SignInRequired, UsageError
 
-#: A token with less than this left is renewed, in seconds.
+#: A token with less than this left is not used, in seconds.
 MARGIN = 60.0
 
-#: If the portal issues tokens that live shorter than that, the last quarter of their life is not
-#: used.
+#: If the portal issues tokens that live shorter than four times that, the last quarter of their
+#: life is not used.
 UNUSED_SHARE = 0.25
+
+#: A new token is fetched when so many times the unused part is left.
+AHEAD = 1.5
+
+#: After a renewal ahead of time that failed, the next attempt starts after so many seconds.
+PAUSE = 10.0
+
+#: So many renewals are forced in so many seconds, because a token was rejected.
+FORCED = 2
+FORCED_IN = 60.0
+
+#: While no renewal may be forced, the program is asked this often whether it has another token.
+ASK_AGAIN = 5.0
+
+#: So many rejected tokens are remembered.
+_REJECTED = 8
+
+
+def unused(life: float) -> float:
+    """The part at the end of a life that is not used, in seconds."""
+    return min(MARGIN, life * UNUSED_SHARE)
 
 
 class Token:
     """An access token and what came with it."""
 
-    __slots__ = ("value", "expires_at", "facts", "_ends", "_granted")
+    __slots__ = ("value", "expires_at", "facts", "_began", "_ends", "_life")
 
     def __init__(self, answer: "dict[str, Any]") -> None:
         #: The token itself.
@@ -31,21 +63,49 @@ class Token:
         self.expires_at: float = float(answer[names.EXPIRES_EPOCH])
         #: Everything else in the answer.
         self.facts = {key: value for key, value in answer.items() if key != names.ACCESS_TOKEN}
-        self._granted = float(answer[names.EXPIRES_IN])
+        self._life = float(answer[names.EXPIRES_IN])
         # The wall clock may be set, and the monotonic clock may stop while the machine sleeps: the
         # token has expired as soon as one of them says so.
-        self._ends = time.monotonic() + self._granted
+        self._began = time.monotonic()
+        self._ends = self._began + self._life
 
     def left(self) -> float:
         """Seconds until it expires; negative after that."""
         return min(self._ends - time.monotonic(), self.expires_at - time.time())
 
-    def is_good(self, min_ttl: float) -> bool:
+    def is_good(self, min_ttl: "float | None" = None) -> bool:
         """Whether it lives long enough, as far as the portal issues tokens that do."""
-        return self.left() > min(min_ttl, self._granted * UNUSED_SHARE)
+        left = self.left()
+        if min_ttl is None:
+            return left > unused(self._life)
+        if min_ttl <= self._life:
+            return left > max(0.0, min_ttl)
+        # The portal issues no token that lives so long: a new one is the best.
+        return left > 0 and time.monotonic() - self._began < unused(self._life)
+
+    def is_due(self) -> bool:
+        """Whether it is time to fetch a new one, while this one is still used."""
+        return self.left() <= unused(self._life) * AHEAD
 
     def __repr__(self) -> str:
         return f"<Token, {self.left():.0f} s left>"
+
+
+class _Slot:
+    """The token for the portal or for one server, and what is known of its renewals."""
+
+    def __init__(self, token: "Token | None" = None) -> None:
+        self.lock = threading.Lock()
+        self.token = token
+        #: The longest life that was seen, in seconds.
+        self.life = token._life if token else 0.0
+        self.next_ahead = 0.0
+        self.next_question = 0.0
+        self.forced: "deque[float]" = deque(maxlen=FORCED)
+        self.rejected: "deque[str]" = deque(maxlen=_REJECTED)
+
+    def may_force(self) -> bool:
+        return len(self.forced) < FORCED or time.monotonic() - self.forced[0] >= FORCED_IN
 
 
 class Provider:
@@ -53,55 +113,169 @@ class Provider:
 
     def __init__(self, connection: "str | None", connection_id: "str | None") -> None:
         self._selector = _program.selector(connection, connection_id)
-        self._lock = threading.RLock()
-        self._tokens: dict[str, Token] = {}
-        self._refused: dict[str, float] = {}
+        self._slots: "dict[str, _Slot]" = {}
         self._warned = False
+        #: The portal and the user of the first token.
+        self.began: "tuple[str, str | None] | None" = None
+        _providers.add(self)
 
     def token(self, min_ttl: "float | None" = None, server: str = "") -> Token:
         """A token that lives long enough, for the portal or for a server that the portal issues tokens for.
 
         ``min_ttl`` in seconds; the default is a minute, or less if the portal issues tokens with a shorter life.
         """
-        with self._lock:
-            kept = self._tokens.get(server)
-            if kept is not None and kept.is_good(MARGIN if min_ttl is None else min_ttl):
-                return kept
-            return self._ask(min_ttl, server)
+        kept = self.kept(server, min_ttl)
+        if kept is not None:
+            return kept
+        slot = self._slot(server)
+        with slot.lock:
+            if slot.token is not None and slot.token.is_good(min_ttl):
+                return slot.token
+            return self._ask(slot, server, *_life_to_ask(slot, min_ttl))
+
+    def kept(self, server: str = "", min_ttl: "float | None" = None) -> "Token | None":
+        """The token in memory, if it is good. Does not wait: if the token is due, a thread of its own fetches the next."""
+        slot = self._slots.get(server)
+        token = slot.token if slot is not None else None
+        if slot is None or token is None or not token.is_good(min_ttl):
+            return None
+        if token.is_due():
+            self._renew_ahead(slot, server)
+        return token
 
     def instead_of(self, rejected: str, server: str = "") -> Token:
-        """Another token than this one, which the portal rejected. Of many threads one renews, the others get its token."""
-        with self._lock:
-            kept = self._tokens.get(server)
-            if kept is not None and kept.value != rejected and kept.left() > 0:
+        """Another token than this one, which the portal rejected. Of many threads one renews, the others get its token.
+
+        The first answer may be a token that another process has got already. If that one is rejected, too, the next
+        is a token that the portal issues after the rejection. Returns the rejected token if no more renewals may be
+        forced for now.
+        """
+        slot = self._slot(server)
+        with slot.lock:
+            kept = slot.token
+            if rejected not in slot.rejected:
+                slot.rejected.append(rejected)
+            if kept is not None and kept.value not in slot.rejected and kept.left() > 0:
                 return kept
-            # Another process may have renewed the token already.
-            other = self._ask(None, server)
-            if other.value != rejected:
-                return other
-            return self._ask(None, server, "--force")
+            may_force = slot.may_force()
+            if kept is not None and not may_force and time.monotonic() < slot.next_question:
+                return kept
+            slot.next_question = time.monotonic() + ASK_AGAIN
+            try:
+                # Another process may have renewed the token already.
+                other = self._ask(slot, server)
+                if other.value not in slot.rejected or not may_force:
+                    return other
+                slot.forced.append(time.monotonic())
+                return self._ask(slot, server, "--force")
+            except SignInRequired:
+                # From now on, no request is sent with the rejected token.
+                slot.token = None
+                raise
 
     def forget(self) -> None:
         """Forgets all tokens, for example after a sign-in."""
-        with self._lock:
-            self._tokens.clear()
+        self.began = None
+        self._slots = {}
 
-    def _ask(self, min_ttl: "float | None", server: str, *flags: str) -> Token:
+    def _slot(self, server: str) -> _Slot:
+        # Setting a default is one step, also for several threads.
+        return self._slots.setdefault(server, _Slot())
+
+    def _renew_ahead(self, slot: _Slot, server: str) -> None:
+        now = time.monotonic()
+        if now < slot.next_ahead or not slot.lock.acquire(blocking=False):
+            return
+        slot.next_ahead = now + PAUSE
+        try:
+            threading.Thread(target=self._ahead, args=(slot, server), name="age-oauth renewal", daemon=True).start()
+        except RuntimeError:  # The interpreter ends, or has no thread left.
+            slot.lock.release()
+
+    def _ahead(self, slot: _Slot, server: str) -> None:
+        try:
+            wanted = unused(slot.life) * AHEAD
+            self._ask(slot, server, *_min_ttl(wanted, slot.life))
+            slot.next_ahead = 0.0
+        except Exception:
+            # The token in memory is still good. What is wrong is reported when it no longer is.
+            pass
+        finally:
+            slot.lock.release()
+
+    def _ask(self, slot: _Slot, server: str, *flags: str) -> Token:
+        """Asks the program. The caller holds the slot's lock."""
         arguments = ["token", *self._selector, *flags]
-        if min_ttl is not None:
-            arguments += ["--min-ttl", f"{max(0, int(min_ttl))}s"]
         if server:
             arguments += ["--for", server]
+        slots = self._slots
         token = Token(_program.ask(*arguments))
+        facts = token.facts
+        now = (str(facts.get(names.PORTAL_URL, "")), facts.get(names.USERNAME))
+        if slots is not self._slots:
+            return token  # There was a sign-in meanwhile; the next question gets its token.
+        if self.began is None:
+            self.began = now
+        else:
+            compare(self.began, now, f"this connection object (`{facts[names.CONNECTION]}`)")
         # Use the ID from now on: the connection may be renamed.
-        self._selector = _program.selector(None, token.facts[names.ID])
-        self._tokens[server] = token
-        if token.facts[names.SIGN_IN_ENDS_SOON] and not self._warned:
+        self._selector = _program.selector(None, facts[names.ID])
+        if slot.token is None or slot.token.value != token.value:
+            slot.life = token._life if token._life >= slot.life * 0.9 else max(token._life, slot.life)
+        slot.token = token
+        if facts[names.SIGN_IN_ENDS_SOON] and not self._warned:
             self._warned = True
             warnings.warn(
-                f"the sign-in of `{token.facts[names.CONNECTION]}` expires at {token.facts[names.REFRESH_EXPIRES_AT]} and "
-                f"cannot be extended; sign in before: age-oauth login -c {token.facts[names.ID]}",
+                f"the sign-in of `{facts[names.CONNECTION]}` expires at {facts[names.REFRESH_EXPIRES_AT]} and "
+                f"cannot be extended; sign in before: age-oauth login -c {facts[names.ID]}",
                 SignInEndsSoon,
                 stacklevel=4,
             )
         return token
+
+
+def _life_to_ask(slot: _Slot, min_ttl: "float | None") -> "tuple[str, ...]":
+    """The flags for a token that lives long enough."""
+    if min_ttl is not None:
+        return "--min-ttl", f"{max(0, int(min_ttl))}s"
+    if slot.life and unused(slot.life) < MARGIN:
+        return _min_ttl(unused(slot.life), slot.life)
+    # The default of the program, with which it may also return the token that it has while the
+    # portal cannot be reached.
+    return ()
+
+
+def _min_ttl(seconds: float, life: float) -> "tuple[str, str]":
+    # The program counts whole seconds, rounded down; never more than the portal grants.
+    return "--min-ttl", f"{max(1, min(int(seconds) + 2, int(life)))}s"
+
+
+def compare(began: "tuple[str, str | None]", now: "tuple[str, str | None]", what: str) -> None:
+    """Raises an error if the tokens are for another user or another portal than at the beginning."""
+    if _address(began[0]) != _address(now[0]):
+        raise UsageError(
+            f"{what} began with the portal {began[0]}, and the connection now belongs to {now[0]}",
+            "start the script again, so that it uses the changed connection from its beginning",
+        )
+    if began[1] is not None and now[1] is not None and began[1] != now[1]:
+        raise SignInRequired(
+            f"{what} began as the user `{began[1]}`, and the connection is now signed in as `{now[1]}`",
+            f"sign in as `{began[1]}` again (age-oauth login), or start the script again to go on as `{now[1]}`",
+        )
+
+
+def _address(portal_url: str) -> "tuple[Any, str]":
+    return addresses.origin(portal_url), urlsplit(portal_url).path.rstrip("/")
+
+
+_providers: "weakref.WeakSet[Provider]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A thread that held a lock does not exist in the child process. The tokens are good there, too."""
+    for one in list(_providers):
+        one._slots = {server: _Slot(slot.token) for server, slot in one._slots.items()}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

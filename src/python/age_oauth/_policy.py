@@ -1,0 +1,157 @@
+"""Which request gets which token."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from . import _addresses as addresses
+from .errors import AgeOAuthError, PortalRefused, SignInRequired, UsageError
+
+if TYPE_CHECKING:
+    from ._provider import Provider, Token
+
+#: How long a refusal of the portal to issue a token for a server is remembered, in seconds.
+_MEMORY = 600
+
+#: How long it is remembered that the portal could not be asked, in seconds.
+_PAUSE = 30
+
+#: After so many refused addresses of one form on one host, the portal is not asked about further
+#: ones there.
+_REFUSALS = 3
+
+
+class Policy:
+    """The token that belongs to an address: the portal's own token for the portal, a server token for a server that the
+    portal issues tokens for, and none for any other address."""
+
+    def __init__(self, provider: Provider, portal_url: str, *, own_proxies: bool = False) -> None:
+        self._provider = provider
+        self._origin = addresses.origin(portal_url)
+        self._path = urlsplit(portal_url).path.rstrip("/")
+        online = addresses.online(portal_url)
+        is_organization = online and not self._path and addresses.ONLINE_PORTAL.fullmatch(online[0])
+        self._environment = online[1] if online and is_organization else None
+        #: Whether the caller decides by itself which requests go through a proxy.
+        self._own_proxies = own_proxies
+        self._began: "tuple[str, str | None] | None" = None
+        #: Servers that the portal issued a token for.
+        self._granted: set[str] = set()
+        #: Until when the portal is not asked about a server again.
+        self._refused: dict[str, float] = {}
+        self._groups: dict[str, set[str]] = {}
+
+    def server(self, url: str) -> str:
+        """The root of the server that the address is on; empty for the portal, and for hosts of the same ArcGIS Online."""
+        path = urlsplit(url).path
+        if addresses.origin(url) == self._origin and (path == self._path or path.startswith(f"{self._path}/")):
+            return ""
+        online = addresses.online(url)
+        if online and online[1] == self._environment:
+            return ""
+        return addresses.root(url)
+
+    def may_carry(self, url: str) -> bool:
+        """Whether a token may travel to this address at all."""
+        return addresses.may_carry(url) and addresses.is_plain(url)
+
+    def token(self, url: str) -> str | None:
+        """The token for this address, or ``None`` where none may be sent."""
+        if not self.may_carry(url):
+            return None
+        return self._for(url, None)
+
+    def at_once(self, url: str) -> tuple[bool, str | None]:
+        """Whether the answer of :meth:`token` is known without a wait, and the answer."""
+        if not self.may_carry(url):
+            return True, None
+        server = self.server(url)
+        if self._is_refused(url, server):
+            return True, None
+        kept = self._provider.kept(server)
+        return (False, None) if kept is None else (True, self._value(url, kept))
+
+    def instead_of(self, url: str, rejected: str) -> str | None:
+        """Another one, because the server rejected this."""
+        return self._for(url, rejected) if self.may_carry(url) else None
+
+    def _for(self, url: str, rejected: str | None) -> str | None:
+        server = self.server(url)
+        if self._is_refused(url, server):
+            return None
+        try:
+            if rejected is not None:
+                token = self._provider.instead_of(rejected, server)
+            else:
+                token = self._provider.token(None, server)
+        except SignInRequired:
+            raise
+        except AgeOAuthError as error:
+            if not server or server in self._granted:
+                raise
+            if isinstance(error, (PortalRefused, UsageError)):
+                # The portal issues no token for this server: it is public, or not federated with
+                # the portal.
+                self._remember(url, server)
+            else:
+                # The question could not be asked. A host that is none of the portal's must not
+                # wait for that.
+                self._refused[server] = time.monotonic() + _PAUSE
+            return None
+        if server:
+            self._granted.add(server)
+        return self._value(url, token)
+
+    def _value(self, url: str, token: Token) -> str:
+        self._stays_with_its_user()
+        if not self._own_proxies and addresses.is_http_within_this_machine(url) and _environment_has_a_proxy_for(url):
+            raise UsageError(
+                f"the environment sends requests to {url} through a proxy, which would get the token",
+                "set NO_PROXY to localhost,127.0.0.1",
+            )
+        return token.value
+
+    def _stays_with_its_user(self) -> None:
+        """Raises an error if the tokens are now for another user or portal than those of the first request."""
+        now = getattr(self._provider, "began", None)
+        if self._began is None:
+            self._began = now
+        elif now is not None:
+            from ._provider import compare
+
+            compare(self._began, now, "this session")
+
+    def _is_refused(self, url: str, server: str) -> bool:
+        if not server:
+            return False
+        now = time.monotonic()
+        return self._refused.get(server, 0) > now or self._refused.get(_group(url), 0) > now
+
+    def _remember(self, url: str, server: str) -> None:
+        """Remembers a refusal. A host that has many addresses, none of a server of the portal, costs few questions."""
+        until = time.monotonic() + _MEMORY
+        self._refused[server] = until
+        group = _group(url)
+        same = self._groups.setdefault(group, set())
+        same.add(server)
+        host = addresses.origin(url)
+        has_servers = host == self._origin or any(addresses.origin(one) == host for one in self._granted)
+        if len(same) >= _REFUSALS and not (has_servers and addresses.is_of_a_server(url)):
+            self._refused[group] = until
+            same.clear()
+
+
+def _group(url: str) -> str:
+    """The host, and whether the address has the form of a server's. A picture there says nothing about a server there."""
+    scheme, host, port = addresses.origin(url)
+    return f"{'server' if addresses.is_of_a_server(url) else 'other'} {scheme} {host} {port}"
+
+
+def _environment_has_a_proxy_for(url: str) -> bool:
+    from urllib.request import getproxies, proxy_bypass
+
+    scheme, host, port = addresses.origin(url)
+    proxies = getproxies()
+    return bool(proxies.get(scheme) or proxies.get("all")) and not proxy_bypass(f"{host}:{port}") and not proxy_bypass(host)

@@ -1,0 +1,81 @@
+"""The last step before a request leaves a session: what it carries, how long it may take, and that a request to this
+machine stays on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from requests.exceptions import ConnectTimeout, ReadTimeout
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, ReadTimeoutError
+from urllib3.util import Retry
+
+from . import _addresses as addresses
+from . import _exchange
+from ._http import HEADER
+
+if TYPE_CHECKING:
+    from ._policy import Policy
+
+#: How long a host may take to accept a connection, and how long it may be silent, in seconds, where
+#: the caller sets no limit.
+CONNECT_SECONDS = 10
+SILENT_SECONDS = 300
+
+#: How long a portal may be silent while a session begins, in seconds.
+BEGIN_SECONDS = 20
+
+
+class PatientRetry(Retry):
+    """Repeats as Esri's own sessions do, except what took too long: waiting again would take as long again."""
+
+    def increment(self, method: Any = None, url: Any = None, response: Any = None, error: Any = None, *more: Any, **options: Any) -> Any:
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        if isinstance(error, ConnectTimeoutError):
+            raise MaxRetryError(more[0] if more else options.get("_pool"), url or "", error)
+        return super().increment(method, url, response, error, *more, **options)
+
+
+class Wire:
+    """A part of a transport adapter of ``requests``, before ``HTTPAdapter`` in the list of base classes."""
+
+    policy: Policy
+
+    #: The first error of a session that begins, and whether it still does.
+    _begins = False
+    _too_slow: Exception | None = None
+
+    def begin(self) -> None:
+        """From now until :meth:`end`, waits are short, and one that was too long is the last."""
+        self._begins, self._too_slow = True, None
+
+    def end(self) -> None:
+        self._begins, self._too_slow = False, None
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Any:
+        if self._too_slow is not None:
+            raise self._too_slow
+        if addresses.is_http_within_this_machine(request.url):
+            proxies = {}
+        sent = _exchange.outgoing(request, self.policy, HEADER)
+        try:
+            response = super().send(sent, stream, self._limit(timeout), verify, cert, proxies)  # type: ignore[misc]
+        except (ConnectTimeout, ReadTimeout) as error:
+            if self._begins:
+                self._too_slow = error
+            raise
+        _exchange.returned(response, request, sent, HEADER)
+        return response
+
+    def _limit(self, timeout: Any) -> Any:
+        if self._begins:
+            return CONNECT_SECONDS, BEGIN_SECONDS
+        return (CONNECT_SECONDS, SILENT_SECONDS) if timeout is None else timeout
