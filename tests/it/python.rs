@@ -1,6 +1,8 @@
 //! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a
 //! certificate authority of its own.
 
+mod pools;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import _by_id, _gis_by_id
 from . import _json_names as names
 from ._http import TokenAuth
 from .connections import trust
@@ -46,6 +47,9 @@ def connect(connection: "Connection", options: dict[str, Any]):
 
         __str__ = TokenAuth.__repr__
 
+        def __reduce__(self) -> "tuple[Any, ...]":  # This class exists in this function only.
+            return _by_id.restore, (TokenAuth, self.connection.id)
+
     facts = connection._provider.token().facts
     arguments: dict[str, Any] = {"custom_auth": GisAuth()}
     if facts[names.REFERER]:
@@ -79,6 +83,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
             f"the portal did not recognize the token of `{connection.label}`: GIS is anonymous",
             f"age-oauth doctor -c {connection.id}",
         )
+    _gis_by_id.register()
     return gis
 
 

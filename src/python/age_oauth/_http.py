@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from . import _json_names as names
+from ._by_id import ById
 from .errors import AgeOAuthError, PortalRefused, UsageError
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class Policy:
             return None
 
 
-class TokenAuth:
+class TokenAuth(ById):
     """Signs the requests of a ``requests`` session: ``requests.get(url, auth=TokenAuth("prod"))``.
 
     The portal's own token goes only to the portal. A server that the portal issues tokens for gets a server token, every other
@@ -323,7 +324,7 @@ def httpx_auth() -> Any:
         def raw(self) -> list[tuple[bytes, bytes]]:
             return [*super().raw, self._signature]
 
-    class HttpxTokenAuth(httpx.Auth):
+    class HttpxTokenAuth(ById, httpx.Auth):
         """Signs the requests of an ``httpx`` client, as :class:`TokenAuth` does for ``requests``.
 
         An asynchronous client is blocked while the program runs: some milliseconds every half hour.
@@ -331,6 +332,9 @@ def httpx_auth() -> Any:
 
         def __init__(self, connection: Any = None, *, connection_id: str | None = None) -> None:
             self._auth = TokenAuth(connection, connection_id=connection_id)
+
+        def _connection_id(self) -> str:
+            return self._auth.connection.id
 
         def _sign(self, request: Any, token: str | None) -> None:
             headers = httpx.Headers(request.headers)
@@ -417,6 +421,8 @@ def httpx_auth() -> Any:
         async def aclose(self) -> None:
             await self._stream.aclose()
 
+    # The name under which pickles find it.
+    HttpxTokenAuth.__module__, HttpxTokenAuth.__qualname__ = "age_oauth", "HttpxTokenAuth"
     return HttpxTokenAuth
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _json_names as names
 from . import _program, _sign_in
+from ._by_id import ById
 from ._provider import Provider
 from .errors import SignInRequired
 
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "list_connections"]
 
 
-class Connection:
+class Connection(ById):
     """A connection that was added by ``age-oauth connections add``.
 
     ``connection`` is its label, its ID or the beginning of its ID, ``connection_id`` the whole ID. Without either it is
     the one that ``AGE_OAUTH_CONNECTION`` names, else the default, else the only one.
 
-    Tokens are kept in memory and renewed before they expire. An object may be used by many threads.
+    Tokens are kept in memory and renewed before they expire. An object may be used by many threads. It can be pickled and
+    copied; a pickle holds its ID and no secret.
 
     Raises :class:`~age_oauth.errors.ConnectionNotFound`.
     """

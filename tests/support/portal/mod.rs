@@ -19,6 +19,7 @@ mod certs;
 mod client;
 mod clock;
 mod faults;
+mod features;
 mod federated;
 mod fixture;
 mod foreign;
@@ -218,6 +219,20 @@ impl Portal {
     /// `https://localhost:OTHERPORT/standalone`: not federated.
     pub fn standalone_url(&self) -> String {
         format!("{}/standalone", self.place.server_origin)
+    }
+
+    /// The feature layer that the portal itself serves, in the way of a stored service.
+    pub fn portal_layer_url(&self) -> String {
+        format!(
+            "{}/sharing/servers/0a1b2c3d/rest/services/{}/0",
+            self.url(),
+            features::SERVICE
+        )
+    }
+
+    /// The feature layer on the server at this root.
+    pub fn layer_url(&self, server: &str) -> String {
+        format!("{server}/rest/services/{}/0", features::SERVICE)
     }
 
     pub fn port(&self) -> u16 {
