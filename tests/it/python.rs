@@ -2,6 +2,7 @@
 //! certificate authority of its own.
 
 mod pools;
+mod types;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -11,7 +11,13 @@ from ._provider import Provider
 from .errors import SignInRequired
 
 if TYPE_CHECKING:
+    from arcgis.gis import GIS
+
     from .connections import ConnectionMeta
+    from .oauth import OAuthIdentity
+else:
+    # For `typing.get_type_hints`: these imports are slow, or go in a circle.
+    GIS = ConnectionMeta = OAuthIdentity = Any
 
 __all__ = ["Connection", "list_connections"]
 
@@ -132,7 +138,7 @@ class Connection(ById):
                 raise
             self._provider.token()
 
-    def get_gis(self, *, prompt_if_missing: bool = True, **gis_options: Any):
+    def get_gis(self, *, prompt_if_missing: bool = True, **gis_options: Any) -> "GIS":
         """An ``arcgis.gis.GIS``, signed in, whose requests renew their token by themselves.
 
         ``gis_options`` go to ``GIS``. See :func:`age_oauth.get_gis`.
@@ -142,7 +148,7 @@ class Connection(ById):
         self.ensure_signed_in(prompt_if_missing)
         return connect(self, gis_options)
 
-    def get_identity(self, gis: Any = None):
+    def get_identity(self, gis: Any = None) -> "OAuthIdentity":
         """Who the token belongs to, in the form of version 0.2."""
         from .oauth import resolve_identity
 
