@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from . import _json_names as names
 from . import _program, _sign_in
 from ._by_id import ById
-from ._provider import Provider
-from .errors import SignInRequired
+from ._provider import Provider, Token
+from .errors import SignInRequired, UsageError
 
 if TYPE_CHECKING:
     from arcgis.gis import GIS
@@ -89,20 +89,42 @@ class Connection(ById):
 
         return ConnectionMeta._of(_program.ask("connections", "show", *_program.selector(None, self.id)))
 
-    def token(self, min_ttl: "float | None" = None) -> str:
+    def token(self, min_ttl: "float | None" = None, *, url: "str | None" = None) -> str:
         """An access token that lives at least ``min_ttl`` seconds (default: a minute), if the portal issues such tokens.
+
+        With ``url``, the token that belongs to this address: the portal's own, or that of a server that the portal issues
+        tokens for. Raises :class:`~age_oauth.errors.PortalRefused` or :class:`~age_oauth.errors.UsageError` if no token may
+        be sent there.
 
         Raises :class:`~age_oauth.errors.SignInRequired` and every other error of getting one.
         """
-        return self._provider.token(min_ttl).value
+        return self._token_for(url, min_ttl).value
 
-    def headers(self) -> "dict[str, str]":
-        """The headers that a request to the portal needs: the token, and the ``Referer`` if the application requires one."""
-        token = self._provider.token()
+    def headers(self, url: "str | None" = None) -> "dict[str, str]":
+        """The headers that a request to this address needs: the token, and the ``Referer`` if the application requires one.
+
+        Without ``url``, for the portal. See :meth:`token`. A program that follows redirects would send them to any host.
+        """
+        token = self._token_for(url, None)
         headers = {"X-Esri-Authorization": f"Bearer {token.value}"}
         if token.facts[names.REFERER]:
             headers["Referer"] = token.facts[names.REFERER]
         return headers
+
+    def _token_for(self, url: "str | None", min_ttl: "float | None") -> "Token":
+        if url is None:
+            return self._provider.token(min_ttl)
+        from ._http import Policy, origin
+
+        policy = Policy(self._provider, self.portal_url)
+        if not policy.may_carry(url):
+            # The address may hold a password.
+            scheme, host, _ = origin(url)
+            raise UsageError(
+                f"no token of `{self.label}` may be sent to this address at {scheme}://{host}",
+                "use an https address without a user name, `..` or a backslash",
+            )
+        return self._provider.token(min_ttl, policy.server(url))
 
     def whoami(self) -> dict[str, Any]:
         """Who the token belongs to, according to the portal: ``username``, or ``application``, ``app_id``, ``item_id`` and
