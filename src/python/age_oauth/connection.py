@@ -114,14 +114,15 @@ class Connection(ById):
     def _token_for(self, url: "str | None", min_ttl: "float | None") -> "Token":
         if url is None:
             return self._provider.token(min_ttl)
-        from ._http import Policy, origin
+        from urllib.parse import urlsplit
+
+        from ._http import Policy
 
         policy = Policy(self._provider, self.portal_url)
         if not policy.may_carry(url):
-            # The address may hold a password.
-            scheme, host, _ = origin(url)
+            # Only its host, because an address may hold a password.
             raise UsageError(
-                f"no token of `{self.label}` may be sent to this address at {scheme}://{host}",
+                f"no token of `{self.label}` may be sent to this address at the host `{urlsplit(url).hostname or ''}`",
                 "use an https address without a user name, `..` or a backslash",
             )
         return self._provider.token(min_ttl, policy.server(url))

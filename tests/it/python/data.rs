@@ -13,7 +13,7 @@ fn an_address_gets_the_token_that_belongs_to_it_or_an_error() {
     let (portal, home) = signed_in();
     let foreign = ForeignServer::start(&portal);
     let ca = portal.ca_file(home.path());
-    let layer = portal.layer_url(&portal.other_server_url());
+    let layer = portal.server_layer_url();
     let arguments = [
         ca.to_str().unwrap(),
         &layer,
@@ -62,10 +62,7 @@ fn prints(output: &Output, expected: &str) {
 
 /// Both layers: the portal's own and that of a server.
 fn layers(portal: &Portal) -> [String; 2] {
-    [
-        portal.portal_layer_url(),
-        portal.layer_url(&portal.other_server_url()),
-    ]
+    [portal.portal_layer_url(), portal.server_layer_url()]
 }
 
 #[test]
@@ -144,7 +141,7 @@ fn recipes_send_no_token_to_the_target_of_a_redirect() {
     portal.set(|rules| {
         rules.fault_always(Endpoint::Federated, Fault::Redirect { status: 302, to });
     });
-    let layer = portal.layer_url(&portal.other_server_url());
+    let layer = portal.server_layer_url();
     for heading in [
         "Python: geopandas and pyogrio",
         "Python: aiohttp and fsspec",

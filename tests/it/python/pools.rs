@@ -8,7 +8,7 @@ use crate::support::portal::Endpoint;
 fn a_pickle_holds_the_id_of_the_connection_and_no_secret() {
     let (portal, home) = signed_in();
     let ca = portal.ca_file(home.path());
-    let layer = portal.layer_url(&portal.other_server_url());
+    let layer = portal.server_layer_url();
     let pickles = home.path().join("pickles");
     std::fs::create_dir(&pickles).unwrap();
     let arguments = [ca.to_str().unwrap(), &layer, pickles.to_str().unwrap()];
@@ -28,7 +28,7 @@ fn a_pickle_holds_the_id_of_the_connection_and_no_secret() {
 fn pool(way: &str) {
     let (portal, home) = signed_in();
     let ca = portal.ca_file(home.path());
-    let layer = portal.layer_url(&portal.other_server_url());
+    let layer = portal.server_layer_url();
     let arguments = [way, ca.to_str().unwrap(), &layer];
     let mut command = command(&home, "pools.py", &arguments);
     // joblib measures the machine with a program that is not there otherwise.

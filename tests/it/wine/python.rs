@@ -1,5 +1,5 @@
-//! The Python package in CPython for Windows, run by wine: installed by its own pip from the Windows
-//! wheel. `lab with-python` prepares both and names them in variables.
+//! The Python package in `CPython` for Windows, run by wine: installed by its own pip from the
+//! Windows wheel. `lab with-python` prepares both and names them in variables.
 //!
 //! This Python starts in wine only if all its streams are pipes.
 

@@ -230,9 +230,13 @@ impl Portal {
         )
     }
 
-    /// The feature layer on the server at this root.
-    pub fn layer_url(&self, server: &str) -> String {
-        format!("{server}/rest/services/{}/0", features::SERVICE)
+    /// The feature layer on the federated server at an origin of its own.
+    pub fn server_layer_url(&self) -> String {
+        format!(
+            "{}/rest/services/{}/0",
+            self.other_server_url(),
+            features::SERVICE
+        )
     }
 
     pub fn port(&self) -> u16 {
