@@ -61,7 +61,7 @@ pub(crate) const PYTHON_IMPORT: Bound =
     Bound::time("import age_oauth, less Python's own start", 30.0);
 pub(crate) const PYTHON_TOKEN: Bound =
     bound("cached token in Python : by the package 0.2.1", Ratio, 1.0);
-pub(crate) const GET_GIS: Bound = Bound::time("get_gis, less the GIS itself, cached token", 60.0);
+pub(crate) const GET_GIS: Bound = Bound::time("get_gis, less the GIS itself, cached token", 20.0);
 pub(crate) const PYTHON_WAIT: Bound =
     Bound::time("longest wait of a request during a renewal", 5.0);
-pub(crate) const PYTHON_STARTS: Bound = bound("process starts of 100 requests", Count, 0.0);
+pub(crate) const PYTHON_STARTS: Bound = bound("process starts of 1,000 requests", Count, 1.0);

@@ -1,6 +1,10 @@
 //! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a
 //! certificate authority of its own.
 
+mod data;
+mod pools;
+mod types;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};

@@ -31,7 +31,16 @@ from .errors import (
 from .oauth import AGEOAuth, OAuthConfig, get_gis
 
 if TYPE_CHECKING:
+    import httpx
+
     from ._http import TokenAuth
+
+    class HttpxTokenAuth(httpx.Auth):
+        """Signs the requests of an ``httpx`` client, as :class:`TokenAuth` does for ``requests``."""
+
+        def __init__(
+            self, connection: "str | Connection | None" = None, *, connection_id: "str | None" = None
+        ) -> None: ...
 
 __all__ = [
     "AGEOAuth",
@@ -79,6 +88,10 @@ def sign_in_pro(connection: "str | None" = None, *, connection_id: "str | None" 
     from ._pro import sign_in
 
     return sign_in(Connection(connection, connection_id=connection_id))
+
+
+def __dir__() -> "list[str]":
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def __getattr__(name: str) -> Any:

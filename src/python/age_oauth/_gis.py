@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from . import _by_id, _gis_by_id
 from . import _json_names as names
 from ._exchange import PLACEHOLDER
 from ._http import TokenAuth
@@ -52,6 +53,9 @@ def connect(connection: "Connection", options: dict[str, Any]):
             return PLACEHOLDER
 
         __str__ = TokenAuth.__repr__
+
+        def __reduce__(self) -> "tuple[Any, ...]":  # This class exists in this function only.
+            return _by_id.restore, (TokenAuth, self.connection.id)
 
     class GisAdapter(Wire, EsriTrustStoreAdapter):
         """Esri's adapter, which decides about certificates, behind ours."""
@@ -104,6 +108,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
             f"age-oauth doctor -c {connection.id}",
         )
     _unwrap(gis, connection)
+    _gis_by_id.register()
     return gis
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from . import _json_names as names
 from . import _rejection
+from ._by_id import ById
 from ._policy import Policy
 from .errors import AgeOAuthError
 
 HEADER = "X-Esri-Authorization"
 
 
-class TokenAuth:
+class TokenAuth(ById):
     """Signs the requests of a ``requests`` session: ``requests.get(url, auth=TokenAuth("prod"))``.
 
     The portal's own token goes only to the portal. A server that the portal issues tokens for gets a server token, every other

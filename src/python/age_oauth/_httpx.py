@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 
 from . import _rejection
+from ._by_id import ById
 from ._http import HEADER, TokenAuth
 
 
-class HttpxTokenAuth(httpx.Auth):
+class HttpxTokenAuth(ById, httpx.Auth):
     """Signs the requests of an ``httpx`` client, as :class:`TokenAuth` does for ``requests``.
 
     An asynchronous client never waits for the program: a thread does.
@@ -18,6 +19,9 @@ class HttpxTokenAuth(httpx.Auth):
 
     def __init__(self, connection: Any = None, *, connection_id: str | None = None) -> None:
         self._auth = TokenAuth(connection, connection_id=connection_id)
+
+    def _connection_id(self) -> str:
+        return self._auth.connection.id
 
     def _sign(self, request: Any, token: str | None) -> None:
         headers = httpx.Headers(request.headers)
@@ -59,6 +63,10 @@ class HttpxTokenAuth(httpx.Auth):
                 return
             self._sign(request, token)
             response = yield request
+
+
+# The name under which users and pickles know it.
+HttpxTokenAuth.__module__ = "age_oauth"
 
 
 async def _in_thread(call: Any, *arguments: Any) -> Any:

@@ -6,22 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 from . import _json_names as names
 from . import _program, _sign_in
-from ._provider import Provider
-from .errors import SignInRequired
+from ._by_id import ById
+from ._provider import Provider, Token
+from .errors import SignInRequired, UsageError
 
 if TYPE_CHECKING:
+    from arcgis.gis import GIS
+
     from .connections import ConnectionMeta
+    from .oauth import OAuthIdentity
+else:
+    # For `typing.get_type_hints`: these imports are slow, or go in a circle.
+    GIS = ConnectionMeta = OAuthIdentity = Any
 
 __all__ = ["Connection", "list_connections"]
 
 
-class Connection:
+class Connection(ById):
     """A connection that was added by ``age-oauth connections add``.
 
     ``connection`` is its label, its ID or the beginning of its ID, ``connection_id`` the whole ID. Without either it is
     the one that ``AGE_OAUTH_CONNECTION`` names, else the default, else the only one.
 
-    Tokens are kept in memory and renewed before they expire. An object may be used by many threads.
+    Tokens are kept in memory and renewed before they expire. An object may be used by many threads. It can be pickled and
+    copied; a pickle holds its ID and no secret.
 
     Raises :class:`~age_oauth.errors.ConnectionNotFound`.
     """
@@ -81,20 +89,43 @@ class Connection:
 
         return ConnectionMeta._of(_program.ask("connections", "show", *_program.selector(None, self.id)))
 
-    def token(self, min_ttl: "float | None" = None) -> str:
+    def token(self, min_ttl: "float | None" = None, *, url: "str | None" = None) -> str:
         """An access token that lives at least ``min_ttl`` seconds (default: a minute), if the portal issues such tokens.
+
+        With ``url``, the token that belongs to this address: the portal's own, or that of a server that the portal issues
+        tokens for. Raises :class:`~age_oauth.errors.PortalRefused` or :class:`~age_oauth.errors.UsageError` if no token may
+        be sent there.
 
         Raises :class:`~age_oauth.errors.SignInRequired` and every other error of getting one.
         """
-        return self._provider.token(min_ttl).value
+        return self._token_for(url, min_ttl).value
 
-    def headers(self) -> "dict[str, str]":
-        """The headers that a request to the portal needs: the token, and the ``Referer`` if the application requires one."""
-        token = self._provider.token()
+    def headers(self, url: "str | None" = None) -> "dict[str, str]":
+        """The headers that a request to this address needs: the token, and the ``Referer`` if the application requires one.
+
+        Without ``url``, for the portal. See :meth:`token`. A program that follows redirects would send them to any host.
+        """
+        token = self._token_for(url, None)
         headers = {"X-Esri-Authorization": f"Bearer {token.value}"}
         if token.facts[names.REFERER]:
             headers["Referer"] = token.facts[names.REFERER]
         return headers
+
+    def _token_for(self, url: "str | None", min_ttl: "float | None") -> "Token":
+        if url is None:
+            return self._provider.token(min_ttl)
+        from urllib.parse import urlsplit
+
+        from ._http import Policy
+
+        policy = Policy(self._provider, self.portal_url)
+        if not policy.may_carry(url):
+            # Only its host, because an address may hold a password.
+            raise UsageError(
+                f"no token of `{self.label}` may be sent to this address at the host `{urlsplit(url).hostname or ''}`",
+                "use an https address without a user name, `..` or a backslash",
+            )
+        return self._provider.token(min_ttl, policy.server(url))
 
     def whoami(self) -> dict[str, Any]:
         """Who the token belongs to, according to the portal: ``username``, or ``application``, ``app_id``, ``item_id`` and
@@ -130,7 +161,7 @@ class Connection:
                 raise
             self._provider.token()
 
-    def get_gis(self, *, prompt_if_missing: bool = True, **gis_options: Any):
+    def get_gis(self, *, prompt_if_missing: bool = True, **gis_options: Any) -> "GIS":
         """An ``arcgis.gis.GIS``, signed in, whose requests renew their token by themselves.
 
         ``gis_options`` go to ``GIS``. See :func:`age_oauth.get_gis`.
@@ -140,7 +171,7 @@ class Connection:
         self.ensure_signed_in(prompt_if_missing)
         return connect(self, gis_options)
 
-    def get_identity(self, gis: Any = None):
+    def get_identity(self, gis: Any = None) -> "OAuthIdentity":
         """Who the token belongs to, in the form of version 0.2."""
         from .oauth import resolve_identity
 

@@ -27,9 +27,9 @@ class AgeOAuthError(RuntimeError):
     """
 
     #: The exit code of the program for this class.
-    code = 1
+    code: int = 1
     #: The word in the program's JSON, if the program reported no finer one.
-    kind = "failed"
+    kind: str = "failed"
 
     def __init__(self, message: str, hint: str | None = None, kind: str | None = None) -> None:
         self.message = message
@@ -38,50 +38,57 @@ class AgeOAuthError(RuntimeError):
             self.kind = kind
         super().__init__(f"{message}\nhint: {hint}" if hint else message)
 
-    def __reduce__(self):  # Errors of worker processes are pickled.
+    def __reduce__(self) -> "tuple[type[AgeOAuthError], tuple[str, str | None, str]]":  # Errors of worker processes are pickled.
         return (type(self), (self.message, self.hint, self.kind))
 
 
 class UsageError(AgeOAuthError):
     """A value cannot be used: an unknown option, an invalid duration, two selectors at once."""
 
-    code, kind = 2, "usage"
+    code = 2
+    kind = "usage"
 
 
 class SignInRequired(AgeOAuthError):
     """There is no sign-in, or it has ended. Trying again does not help; a person must run ``age-oauth login``."""
 
-    code, kind = 3, "sign_in_needed"
+    code = 3
+    kind = "sign_in_needed"
 
 
 class ConnectionNotFound(AgeOAuthError):
     """No connection has this name, several match, or none was named although there are several."""
 
-    code, kind = 4, "no_connection"
+    code = 4
+    kind = "no_connection"
 
 
 class KeychainUnavailable(AgeOAuthError):
     """The keychain is missing, locked, or does not respond, or the stored secret is not there any more."""
 
-    code, kind = 5, "keychain"
+    code = 5
+    kind = "keychain"
 
 
 class PortalUnreachable(AgeOAuthError):
     """The portal cannot be reached, or its response cannot be used. Trying again later may help."""
 
-    code, kind = 6, "unreachable"
+    code = 6
+    kind = "unreachable"
 
 
 class PortalRefused(AgeOAuthError):
     """The portal refused. Trying again does not help."""
 
-    code, kind = 7, "refused"
+    code = 7
+    kind = "refused"
 
 
 class Busy(AgeOAuthError):
     """Another process held a lock for too long. Trying again later helps."""
 
-    code, kind = 8, "busy"
+    code = 8
+    kind = "busy"
 
 
 class ProgramUnusable(AgeOAuthError):

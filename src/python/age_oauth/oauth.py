@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _json_names as names
 from .connection import Connection
 from .errors import AgeOAuthError, SignInRequired
+
+if TYPE_CHECKING:
+    from arcgis.gis import GIS
+else:
+    # For `typing.get_type_hints`, because this import is slow.
+    GIS = Any
 
 __all__ = ["AGEOAuth", "OAuthConfig", "OAuthIdentity", "get_gis", "resolve_identity"]
 
@@ -17,7 +23,7 @@ def get_gis(
     connection_id: "str | None" = None,
     prompt_if_missing: bool = True,
     **gis_options: Any,
-):
+) -> "GIS":
     """An ``arcgis.gis.GIS``, signed in, whose requests renew their token automatically.
 
     ``connection`` and ``connection_id`` choose as in :class:`~age_oauth.Connection`. If there is no sign-in and the script

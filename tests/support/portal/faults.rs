@@ -52,6 +52,8 @@ pub enum Endpoint {
     AddItem,
     RegisteredApp,
     Home,
+    /// `/portal/sharing/servers/…`, a service that the portal itself serves.
+    PortalLayer,
     /// `/server/…`, a federated server.
     Federated,
     /// `/standalone/…`, a server that is not federated.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::features;
 use super::fixture::{Access, Bearer, State};
 use super::http::{Request, Response};
 use super::oauth;
@@ -32,12 +33,14 @@ fn service(state: &State, request: &Request, root: &str, path: &str) -> Response
     let Some(token) = sent_token(request) else {
         return error(499, "Token Required");
     };
+    let service = path.strip_prefix("rest/services/").unwrap_or_default();
     let good = state
         .live_access(token)
         .filter(|access| accepts(state, access, root));
     match good.filter(|access| referer_allowed(state, access, request)) {
         None => error(498, "Invalid Token"),
         Some(_) if path.contains("/Restricted/") => forbidden(),
+        Some(_) if service.starts_with(features::SERVICE) => features::answer(request, service),
         Some(access) => Response::json(&json!({
             "currentVersion": 11.4,
             "serviceDescription": "Practice service",

@@ -19,6 +19,7 @@ mod certs;
 mod client;
 mod clock;
 mod faults;
+mod features;
 mod federated;
 mod fixture;
 mod foreign;
@@ -218,6 +219,24 @@ impl Portal {
     /// `https://localhost:OTHERPORT/standalone`: not federated.
     pub fn standalone_url(&self) -> String {
         format!("{}/standalone", self.place.server_origin)
+    }
+
+    /// The feature layer that the portal itself serves, in the way of a stored service.
+    pub fn portal_layer_url(&self) -> String {
+        format!(
+            "{}/sharing/servers/0a1b2c3d/rest/services/{}/0",
+            self.url(),
+            features::SERVICE
+        )
+    }
+
+    /// The feature layer on the federated server at an origin of its own.
+    pub fn server_layer_url(&self) -> String {
+        format!(
+            "{}/rest/services/{}/0",
+            self.other_server_url(),
+            features::SERVICE
+        )
     }
 
     pub fn port(&self) -> u16 {

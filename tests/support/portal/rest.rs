@@ -2,6 +2,7 @@
 
 use serde_json::{json, Value};
 
+use super::features;
 use super::fixture::{Access, Bearer, State};
 use super::http::{Request, Response};
 use super::oauth::portal_error;
@@ -360,6 +361,19 @@ pub fn add_item(state: &mut State, request: &Request) -> Response {
     Response::json(&json!({
         "success": body.ends_with("--\r\n"), "id": "33333333", "title": named("title"), "file": named("file"), "f": named("f"),
     }))
+}
+
+/// `/sharing/servers/{id}/rest/services/…`: a service that is stored in the portal with its
+/// credentials, and reached through the portal.
+pub fn portal_layer(state: &State, request: &Request, path: &str) -> Response {
+    match caller(state, request) {
+        Caller::Anonymous => token_required(),
+        Caller::Refused => invalid_token(state),
+        Caller::Known(_) => {
+            let (_, service) = path.split_once("/rest/services/").unwrap_or_default();
+            features::answer(request, service)
+        }
+    }
 }
 
 /// `[root]/oauth2/apps/{client_id}`: the registration, for its owner.

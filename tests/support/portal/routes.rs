@@ -75,6 +75,12 @@ fn inside_portal(path: &str, request: &Request) -> Route {
         "oauth2/approval" => Endpoint::Approval,
         "oauth2/token" => grant(request),
         "oauth2/revokeToken" => Endpoint::Revoke,
+        _ if path.starts_with("servers/") => {
+            return Route {
+                endpoint: Endpoint::PortalLayer,
+                tail: path.to_owned(),
+            }
+        }
         _ if path.starts_with("content/items/") && path.ends_with("/data") => Endpoint::ItemData,
         _ if path.starts_with("content/users/") && path.ends_with("/addItem") => Endpoint::AddItem,
         _ if path.starts_with("community/users/") => Endpoint::User,
@@ -114,6 +120,7 @@ pub fn answer(state: &mut State, route: &Route, origin: &str, request: &Request)
         Endpoint::AddItem => rest::add_item(state, request),
         Endpoint::RegisteredApp => rest::registered_app(state, request, tail),
         Endpoint::Home => Response::html(200, pages::home(&state.rules.org_name)),
+        Endpoint::PortalLayer => rest::portal_layer(state, request, tail),
         Endpoint::Federated => federated::server(state, request, origin, tail),
         Endpoint::Standalone => federated::standalone(state, request, tail),
         token if token.is_token() => oauth::token(state, request),

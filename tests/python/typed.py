@@ -1,0 +1,13 @@
+"""What a type checker concludes; this script is checked, not run."""
+
+from arcgis.gis import GIS
+from typing_extensions import assert_type
+
+import age_oauth
+
+assert_type(age_oauth.get_gis("prod"), GIS)
+assert_type(age_oauth.Connection("prod").get_gis(prompt_if_missing=False), GIS)
+assert_type(age_oauth.Connection("prod").headers(), dict[str, str])
+assert_type(age_oauth.list_connections(), list[age_oauth.Connection])
+assert_type(age_oauth.HttpxTokenAuth("prod"), age_oauth.HttpxTokenAuth)
+assert_type(age_oauth.Connection("prod").username, "str | None")
