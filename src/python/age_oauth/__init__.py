@@ -18,6 +18,7 @@ from .connection import Connection, list_connections
 from .connections import ConnectionStore
 from .errors import (
     AgeOAuthError,
+    AgeOAuthWarning,
     Busy,
     ConnectionNotFound,
     KeychainUnavailable,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGEOAuth",
     "AgeOAuthError",
+    "AgeOAuthWarning",
     "Busy",
     "Connection",
     "ConnectionNotFound",
@@ -79,6 +81,10 @@ def sign_in_pro(connection: "str | None" = None, *, connection_id: "str | None" 
     from ._pro import sign_in
 
     return sign_in(Connection(connection, connection_id=connection_id))
+
+
+def __dir__() -> "list[str]":
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def __getattr__(name: str) -> Any:

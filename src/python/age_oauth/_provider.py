@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from typing import Any
 
 from . import _json_names as names
 from . import _program
-from .errors import SignInEndsSoon
+from .errors import SignInEndsSoon, warn
 
 #: A token with less than this left is renewed, in seconds.
 MARGIN = 60.0
@@ -98,10 +97,9 @@ class Provider:
         self._tokens[server] = token
         if token.facts[names.SIGN_IN_ENDS_SOON] and not self._warned:
             self._warned = True
-            warnings.warn(
+            warn(
                 f"the sign-in of `{token.facts[names.CONNECTION]}` expires at {token.facts[names.REFRESH_EXPIRES_AT]} and "
                 f"cannot be extended; sign in before: age-oauth login -c {token.facts[names.ID]}",
                 SignInEndsSoon,
-                stacklevel=4,
             )
         return token
