@@ -66,20 +66,32 @@ def connect(connection: "Connection", options: dict[str, Any]):
         # `arcgis` wraps the errors of its auth handlers.
         ours = _behind(error, AgeOAuthError)
         if ours is not None:
-            raise ours from error
+            raise ours.caused_by(error) from None
         reason = _network(error)
         if reason is None:
             raise
-        raise PortalUnreachable(
-            f"the portal {connection.portal_url} sent no usable response while signing in to `{connection.label}`: {reason}",
-            f"age-oauth doctor -c {connection.id}",
-        ) from error
+        raise _unreachable(connection, reason).caused_by(error) from None
     if not known:
         raise PortalRefused(
             f"the portal did not recognize the token of `{connection.label}`: GIS is anonymous",
             f"age-oauth doctor -c {connection.id}",
         )
     return gis
+
+
+def _unreachable(connection: "Connection", reason: BaseException) -> PortalUnreachable:
+    from requests.exceptions import SSLError
+
+    hint = f"age-oauth doctor -c {connection.id}"
+    if isinstance(reason, SSLError):
+        return PortalUnreachable(
+            f"the certificate of {connection.portal_url} could not be verified while signing in to `{connection.label}`",
+            f"to see the certificate, and how to trust it: {hint}",
+        )
+    return PortalUnreachable(
+        f"the portal {connection.portal_url} sent no usable response while signing in to `{connection.label}`: {reason}",
+        hint,
+    )
 
 
 def _is_known(gis: Any) -> bool:
