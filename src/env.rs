@@ -160,8 +160,7 @@ variables! {
     Internal {
         /// Set by completion scripts, to the shell that asks.
         AGE_OAUTH_COMPLETE = "no completion";
-        /// Set by the Python package for the program that it starts, to recognize a program that
-        /// leads back to Python.
+        /// Set by the Python package, to recognize a program that leads back to Python.
         AGE_OAUTH_STARTED_BY_PYTHON = "not started by it";
         /// Where to log the points at which a test build can be ended.
         AGE_OAUTH_CRASH_LOG = "no log";
