@@ -97,7 +97,8 @@ variables! {
     }
     Package {
         /// The path of the `age-oauth` program for the Python package.
-        AGE_OAUTH_BIN = "the program in the same Python environment, else the first on `PATH`";
+        /// A whole path.
+        AGE_OAUTH_BIN = "the program that was installed with the package, else the first in a folder of `PATH` that is a whole path";
     }
     Network {
         /// The proxy for `https` portals.
@@ -159,6 +160,8 @@ variables! {
     Internal {
         /// Set by completion scripts, to the shell that asks.
         AGE_OAUTH_COMPLETE = "no completion";
+        /// Set by the Python package, to recognize a program that leads back to Python.
+        AGE_OAUTH_STARTED_BY_PYTHON = "not started by it";
         /// Where to log the points at which a test build can be ended.
         AGE_OAUTH_CRASH_LOG = "no log";
         /// The number of the point at which a test build ends.

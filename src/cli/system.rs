@@ -154,6 +154,8 @@ impl System {
                 std::env::remove_var(name);
             }
         }
+        // The Python package guards this process with it, not the commands that `exec` starts.
+        std::env::remove_var(env::AGE_OAUTH_STARTED_BY_PYTHON);
         Self {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),

@@ -29,6 +29,7 @@ gis = age_oauth.get_gis("prod")
 assert gis.users.me.username == sys.argv[1]
 # Nothing goes to the notebook's stdout.
 assert sys.stdout.getvalue() == ""
+assert f"Signed in to `prod` as `{sys.argv[1]}` until 20" in sys.stderr.getvalue(), sys.stderr.getvalue()
 # After the sign-in there are no more questions.
 builtins.input = None
 assert age_oauth.Connection("prod").token()

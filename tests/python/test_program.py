@@ -11,7 +11,7 @@ import unittest
 import warnings
 
 import age_oauth
-from age_oauth import _json_names, _policy, _program, _provider, _rejection
+from age_oauth import _find, _json_names, _policy, _program, _provider, _rejection, _session
 from age_oauth.errors import BY_CODE, ProgramUnusable, SignInRequired
 
 FACTS = {
@@ -23,17 +23,20 @@ FACTS = {
 }
 
 
+ANSWERS = "print(json.dumps({'a': 1}))"
+
+
 class WithProgram(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()) if hasattr(self, "enterContext") else tempfile.mkdtemp())
         self.before = dict(os.environ)
         self.addCleanup(self.restore)
-        _program._found = None
+        _find._found = None
 
     def restore(self):
         os.environ.clear()
         os.environ.update(self.before)
-        _program._found = None
+        _find._found = None
 
     def program(self, body, version="age-oauth 0.3.0"):
         """A program with this body, in Python; it says this version."""
@@ -45,7 +48,7 @@ class WithProgram(unittest.TestCase):
         )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         os.environ["AGE_OAUTH_BIN"] = str(path)
-        _program._found = None
+        _find._found = None
         return path
 
     def refused(self, kind, *words):
@@ -69,9 +72,13 @@ class Finding(WithProgram):
         self.refused(ProgramUnusable, "pip install")
 
     def test_the_first_on_the_path_is_found(self):
-        path = self.program("print(json.dumps({'a': 1}))")
+        folder = self.folder / "bin"
+        folder.mkdir()
+        wrapper = folder / _find.NAME
+        wrapper.write_text(f"#!/bin/sh\nexec {self.program(ANSWERS)} \"$@\"\n")
+        wrapper.chmod(0o755)
         del os.environ["AGE_OAUTH_BIN"]
-        os.environ["PATH"] = str(path.parent)
+        os.environ["PATH"] = str(folder)
         self.assertEqual(_program.ask("token"), {"a": 1})
 
     def test_what_cannot_be_started_is_named(self):
@@ -90,6 +97,189 @@ class Finding(WithProgram):
             told = str(_program.unusable("C:\\x\\age-oauth.exe", error))
             self.assertIn("C:\\x\\age-oauth.exe", told)
             self.assertIn(word, told)
+
+
+class NeverAScript(WithProgram):
+    def test_scripts_of_python_and_their_windows_forms_are_recognized(self):
+        shown = {
+            b"#!/usr/bin/python3\n": True,
+            b"#!/bin/sh\n'''exec' /a long path/python3 \"$0\" \"$@\"\n": True,
+            b"#!/bin/sh\nexec /opt/age-oauth\n": False,
+            b"\x7fELF" + bytes(600): False,
+            b"MZ" + bytes(600): False,
+            b"MZ" + bytes(600) + b"PK\x05\x06" + bytes(18): True,
+            b"MZ" + bytes(600) + b"UVSC": True,
+        }
+        for content, expected in shown.items():
+            path = self.folder / "some.exe"
+            path.write_bytes(content)
+            self.assertEqual(_find.leads_to_python(str(path)), expected, content[:40])
+
+    def test_a_script_on_the_path_and_relative_folders_are_passed_over(self):
+        path = self.program(ANSWERS)
+        del os.environ["AGE_OAUTH_BIN"]
+        before = os.getcwd()
+        self.addCleanup(os.chdir, before)
+        os.chdir(self.folder)
+        path.write_text("#!/bin/sh\n")
+        for folders in ("", ".", os.pathsep, "bin" + os.pathsep):
+            os.environ["PATH"] = folders
+            self.refused(ProgramUnusable, "pip install")
+        path.write_text(f"#!{sys.executable}\n")
+        os.environ["PATH"] = str(self.folder)
+        self.refused(ProgramUnusable, "pip install")
+
+    def test_a_relative_path_in_the_variable_is_refused(self):
+        self.program(ANSWERS)
+        os.chdir(self.folder)
+        self.addCleanup(os.chdir, "/")
+        os.environ["AGE_OAUTH_BIN"] = "./age-oauth"
+        self.refused(ProgramUnusable, "./age-oauth", "not a whole path")
+
+    def test_a_circle_ends_at_its_second_turn(self):
+        root = os.path.dirname(os.path.dirname(_find.__file__))
+        self.program(f"sys.path.insert(0, {root!r}); from age_oauth.cli import main; raise SystemExit(main())")
+        import subprocess
+
+        done = subprocess.run(
+            [sys.executable, "-c", "from age_oauth.cli import main; raise SystemExit(main(['token']))"],
+            env={**os.environ, "PYTHONPATH": root},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=120,
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"leads back to Python", done.stderr)
+
+    def test_the_program_of_its_own_distribution_is_found(self):
+        """A package in one folder, its program in another, as RECORD says; an older distribution is elsewhere."""
+        import shutil
+        import subprocess
+
+        site = self.folder / "lib" / "site-packages"
+        shutil.copytree(os.path.dirname(_find.__file__), site / "age_oauth", ignore=shutil.ignore_patterns("__pycache__"))
+        own = self.folder / "Scripts" / _find.NAME
+        own.parent.mkdir()
+        own.write_text("#!/bin/sh\n")
+        record = site / "age_oauth-0.3.0.dist-info" / "RECORD"
+        record.parent.mkdir()
+        record.write_text(f"../../Scripts/{_find.NAME},sha256=x,1\n")
+        os.environ.pop("AGE_OAUTH_BIN", None)
+        asks = [sys.executable, "-c", "from age_oauth import _find; print(_find.find())"]
+        env = {**os.environ, "PYTHONPATH": str(site), "PATH": ""}
+        self.assertEqual(subprocess.check_output(asks, env=env, text=True).strip(), os.path.realpath(own))
+        # `--target`: RECORD names a folder that does not exist.
+        target = site / "bin" / _find.NAME
+        target.parent.mkdir()
+        own.rename(target)
+        self.assertEqual(subprocess.check_output(asks, env=env, text=True).strip(), os.path.realpath(target))
+
+    def test_a_zipapp_is_refused_with_words(self):
+        import subprocess
+        import zipfile
+
+        packed = self.folder / "app.pyz"
+        folder = os.path.dirname(_find.__file__)
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name in os.listdir(folder):
+                if name.endswith(".py"):
+                    archive.write(os.path.join(folder, name), f"age_oauth/{name}")
+        os.environ.pop("AGE_OAUTH_BIN", None)
+        asks = "import age_oauth\ntry: age_oauth.get_token()\nexcept age_oauth.ProgramUnusable as e: print(e)"
+        said = subprocess.check_output([sys.executable, "-c", asks], env={**os.environ, "PYTHONPATH": str(packed)}, text=True)
+        self.assertIn("app.pyz", said)
+        self.assertIn("AGE_OAUTH_BIN", said)
+
+
+class Sessions(WithProgram):
+    def streams(self, stdin, stderr):
+        before = sys.stdin, sys.stderr
+        self.addCleanup(lambda: (setattr(sys, "stdin", before[0]), setattr(sys, "stderr", before[1])))
+        sys.stdin, sys.stderr = stdin, stderr
+
+    class Window:
+        """As the streams of IDLE: a person types, and there is no file descriptor."""
+
+        def isatty(self):
+            return True
+
+        def fileno(self):
+            import io
+
+            raise io.UnsupportedOperation("fileno")
+
+    def test_a_window_is_asked_by_a_field_and_no_console_is_not_asked(self):
+        self.streams(self.Window(), self.Window())
+        way = _session.way_to_ask()
+        self.streams(None, None)
+        nowhere = _session.way_to_ask(), _session.prefers_python()
+        self.streams(sys.__stdin__, sys.__stderr__)
+        self.assertEqual(way, _session.FIELD)
+        self.assertEqual(nowhere, (None, True))
+
+    def test_a_field_takes_the_address_where_a_browser_cannot_reach_this_machine(self):
+        import builtins
+        import io
+
+        from age_oauth import _sign_in
+
+        self.program(
+            "print(json.dumps({'authorize_url': 'https://h/authorize', 'expects': 'callback'})); sys.stdout.flush()\n"
+            "typed = sys.stdin.read()\n"
+            "print(json.dumps({'connection': 'prod', 'username': 'u' + repr(typed), 'refresh_expires_at': '2030-01-02T12:00:00Z'}))"
+        )
+        self.addCleanup(setattr, builtins, "input", builtins.input)
+        for typed, read in ((" http://127.0.0.1/?code=x ", "http://127.0.0.1/?code=x\n"), ("", "")):
+            cell = self.Window()
+            cell.text = io.StringIO()
+            cell.write, cell.flush = cell.text.write, cell.text.flush
+            builtins.input = lambda prompt, typed=typed: typed
+            self.streams(self.Window(), cell)
+            done = _sign_in.sign_in(["--connection=prod"])
+            sys.stdin, sys.stderr = sys.__stdin__, sys.__stderr__
+            self.assertTrue(done)
+            self.assertIn("https://h/authorize", cell.text.getvalue())
+            self.assertIn(f"Signed in to `prod` as `u{read!r}` until 2030-01-0", cell.text.getvalue())
+
+    def test_inside_of_pro_nothing_is_asked_and_no_hint_starts_pro(self):
+        before = sys.executable
+        self.addCleanup(setattr, sys, "executable", before)
+        sys.executable = "/opt/Pro/bin/ArcGISPro.exe"
+        self.assertIsNone(_session.way_to_ask())
+        self.assertNotIn("ArcGISPro", _session.python_command())
+
+    def test_hints_name_calls_where_python_is_typed(self):
+        self.assertEqual(_session.hint("age-oauth login -c prod"), "age-oauth login -c prod")
+        sys.ps1 = ">>> "
+        self.addCleanup(delattr, sys, "ps1")
+        for command, call in {
+            "age-oauth login -c prod": 'age_oauth.Connection("prod").login()',
+            'age-oauth login -c "My Portal"': 'age_oauth.Connection("My Portal").login()',
+            "age-oauth login --connection-id prod_1": 'age_oauth.Connection(connection_id="prod_1").login()',
+            "to change the user: age-oauth login -c prod --switch-user": "to change the user: "
+            'age_oauth.Connection("prod").login(switch_user=True)',
+            "age-oauth doctor": "age-oauth doctor",
+        }.items():
+            self.assertEqual(_session.hint(command), call)
+
+    def test_a_connection_is_equal_to_itself_and_refuses_to_stop_verifying(self):
+        shown = {"id": "prod_1", "connection": "prod", "verify_ssl": "true"}
+        connection = age_oauth.Connection._of(shown)
+        self.assertEqual(connection, age_oauth.Connection._of(dict(shown, connection="renamed")))
+        self.assertEqual(len({connection, age_oauth.Connection._of(shown)}), 1)
+        self.assertNotEqual(connection, age_oauth.Connection._of(dict(shown, id="other")))
+        with self.assertRaises(age_oauth.UsageError) as caught:
+            age_oauth.get_gis(connection, verify_cert=False)
+        self.assertIn("--verify-ssl", caught.exception.hint)
+
+    def test_all_public_names_are_listed(self):
+        self.assertLessEqual({*age_oauth.__all__, "__version__"}, set(dir(age_oauth)))
+
+    def test_a_notebook_shows_two_lines(self):
+        self.assertEqual(
+            SignInRequired("ended", "sign in")._render_traceback_(), ["SignInRequired: ended", "hint: sign in"]
+        )
+        self.assertEqual(SignInRequired("ended")._render_traceback_(), ["SignInRequired: ended"])
 
 
 class Answers(WithProgram):
@@ -133,6 +323,16 @@ class Answers(WithProgram):
             warnings.simplefilter("always")
             _program.ask("token")
         self.assertEqual([str(one.message) for one in caught], ["careful"])
+        self.assertEqual([one.category for one in caught], [age_oauth.AgeOAuthWarning])
+        self.assertEqual([one.filename for one in caught], [__file__])
+
+    def test_the_log_has_decisions_and_no_token(self):
+        self.program("print(json.dumps({'access_token': 'tok' + 'en-value', 'connection': 'prod', 'expires_at': 'then'}))")
+        with self.assertLogs("age_oauth", "DEBUG") as logged:
+            _program.ask("token")
+        text = "\n".join(logged.output)
+        self.assertIn("access token for `prod` until then", text)
+        self.assertNotIn("token-value", text)
 
     def test_names_that_no_command_line_carries(self):
         self.program("print('{}')")

@@ -18,6 +18,7 @@ from .connection import Connection, list_connections
 from .connections import ConnectionStore
 from .errors import (
     AgeOAuthError,
+    AgeOAuthWarning,
     Busy,
     ConnectionNotFound,
     KeychainUnavailable,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGEOAuth",
     "AgeOAuthError",
+    "AgeOAuthWarning",
     "Busy",
     "Connection",
     "ConnectionNotFound",

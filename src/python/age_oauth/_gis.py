@@ -92,14 +92,11 @@ def connect(connection: "Connection", options: dict[str, Any]):
         # `arcgis` wraps the errors of its auth handlers.
         ours = _behind(error, AgeOAuthError)
         if ours is not None:
-            raise ours from error
+            raise ours.caused_by(error) from None
         reason = _network(error)
         if reason is None:
             raise
-        raise PortalUnreachable(
-            f"the portal {connection.portal_url} sent no usable response while signing in to `{connection.label}`: {reason}",
-            f"age-oauth doctor -c {connection.id}",
-        ) from error
+        raise _unreachable(connection, reason).caused_by(error) from None
     finally:
         adapter.end()
     if not known:
@@ -110,6 +107,21 @@ def connect(connection: "Connection", options: dict[str, Any]):
     _unwrap(gis, connection)
     _gis_by_id.register()
     return gis
+
+
+def _unreachable(connection: "Connection", reason: BaseException) -> PortalUnreachable:
+    from requests.exceptions import SSLError
+
+    hint = f"age-oauth doctor -c {connection.id}"
+    if isinstance(reason, SSLError):
+        return PortalUnreachable(
+            f"the certificate of {connection.portal_url} could not be verified while signing in to `{connection.label}`",
+            f"to see the certificate, and how to trust it: {hint}",
+        )
+    return PortalUnreachable(
+        f"the portal {connection.portal_url} sent no usable response while signing in to `{connection.label}`: {reason}",
+        hint,
+    )
 
 
 #: The states that Esri's own sessions repeat.

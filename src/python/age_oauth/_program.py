@@ -1,4 +1,4 @@
-"""The ``age-oauth`` program: where it is, and how it is called.
+"""The ``age-oauth`` program: how it is called, and what its answers mean.
 
 This module does not print and does not ask questions.
 """
@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import warnings
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from . import _find, _session
 from . import _json_names as names
-from .errors import BY_CODE, AgeOAuthError, ProgramUnusable
+from ._find import find
+from .errors import BY_CODE, AgeOAuthError, AgeOAuthWarning, ProgramUnusable, warn
 
-#: The oldest program that this package works with.
-OLDEST = (0, 3, 0)
-_OLDEST_TEXT = ".".join(map(str, OLDEST))
+OLDEST = _find.OLDEST
+_OLDEST_TEXT = _find.OLDEST_TEXT
 
 #: The program limits each of its own waits; this limit is for a program that hangs nevertheless.
 #: Seconds.
 TIMEOUT = 300
-
-_NAME = "age-oauth.exe" if os.name == "nt" else "age-oauth"
 
 # Error codes of Windows if a policy, a virus scanner or the wrong processor prevents the start.
 _BLOCKED = {
@@ -31,55 +29,6 @@ _BLOCKED = {
     5: "access to it is denied, perhaps by a policy of this machine; ask its administrator to allow this file",
     193: "it is not a program for this machine; install the package again",
 }
-
-_found: "str | None" = None
-
-
-def find() -> str:
-    """The program's path: the one in this Python environment, else what ``AGE_OAUTH_BIN`` names, else the first on ``PATH``.
-
-    Raises :class:`~age_oauth.errors.ProgramUnusable` if there is none.
-    """
-    global _found
-    if _found is not None and os.path.isfile(_found):
-        return _found
-    for candidate in _candidates():
-        if os.path.isfile(candidate):
-            _found = candidate
-            return candidate
-    named = os.environ.get("AGE_OAUTH_BIN")
-    if named:
-        what = "is a directory" if os.path.isdir(named) else "does not exist"
-        raise ProgramUnusable(
-            f"AGE_OAUTH_BIN names `{named}`, which {what}",
-            "set it to the path of the age-oauth program, or unset it",
-        )
-    raise ProgramUnusable(
-        "the age-oauth program was found neither in this Python environment nor on PATH",
-        f'install it here: "{sys.executable}" -m pip install "age-oauth>={_OLDEST_TEXT}"; or set AGE_OAUTH_BIN to its path',
-    )
-
-
-def _candidates() -> "Iterator[str]":
-    import sysconfig
-
-    yield os.path.join(sysconfig.get_path("scripts"), _NAME)
-    try:
-        yield os.path.join(sysconfig.get_path("scripts", f"{os.name}_user"), _NAME)
-    except KeyError:  # A Python without a user scheme.
-        pass
-    # `pip install --target DIR` puts programs into DIR/bin.
-    yield os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bin", _NAME)
-    named = os.environ.get("AGE_OAUTH_BIN")
-    if named:
-        # If the variable is set, no other program is used.
-        yield named
-        return
-    import shutil
-
-    found = shutil.which("age-oauth")
-    if found:
-        yield found
 
 
 def selector(connection: "str | None", connection_id: "str | None") -> "list[str]":
@@ -100,12 +49,21 @@ def start(arguments: "Sequence[str]", **options: "Any"):
     if os.name == "nt" and options.get("stdin") is not None:
         # Under ArcGIS Pro a console window would flash up.
         options.setdefault("creationflags", subprocess.CREATE_NO_WINDOW)
+    if any("\0" in argument for argument in arguments):
+        raise AgeOAuthError("a name contains a NUL character, which cannot be passed to a program")
+    # Secrets are never arguments.
+    log().debug("starting %s %s", path, " ".join(arguments))
     try:
-        return subprocess.Popen([path, *arguments], **options)
-    except ValueError as error:
-        raise AgeOAuthError("a name contains a NUL character, which cannot be passed to a program") from error
+        return subprocess.Popen([path, *arguments], env=_find.guarded(path), **options)
     except OSError as error:
         raise unusable(path, error) from error
+
+
+def log():
+    """The logger of this package. It gets decisions, and never a secret."""
+    import logging
+
+    return logging.getLogger("age_oauth")
 
 
 def unusable(path: str, error: OSError) -> ProgramUnusable:
@@ -120,6 +78,7 @@ def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
     """Runs a command with ``--json`` and returns its answer. Warnings of the program become Python warnings."""
     import subprocess
 
+    began = time.monotonic()
     process = start(
         [*arguments, "--json"],
         stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
@@ -143,13 +102,21 @@ def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
     messages = list(_lines(err))
     for message in messages:
         if isinstance(message.get(names.WARNING), str):
-            warnings.warn(message[names.WARNING], stacklevel=3)
+            warn(message[names.WARNING], AgeOAuthWarning)
     if process.returncode != 0:
-        raise failure(process.returncode, messages, err)
+        error = failure(process.returncode, messages, err)
+        log().info("`age-oauth %s` failed: %s (%s)", arguments[0], error.message, error.kind)
+        raise error
     try:
-        return json.loads(out)
+        answer = json.loads(out)
     except ValueError:
         raise misunderstood(process.args[0]) from None
+    log().debug("`age-oauth %s` answered after %.2f s", arguments[0], time.monotonic() - began)
+    if isinstance(answer, dict) and names.ACCESS_TOKEN in answer:
+        log().info(
+            "access token for `%s` until %s", answer.get(names.CONNECTION), answer.get(names.EXPIRES_AT)
+        )
+    return answer
 
 
 def _lines(err: bytes) -> "Iterator[dict[str, Any]]":
@@ -168,7 +135,7 @@ def failure(code: int, messages: "Sequence[dict[str, Any]]", err: bytes = b"") -
         error = message.get(names.ERROR)
         if isinstance(error, dict) and isinstance(error.get(names.MESSAGE), str):
             error_class = BY_CODE.get(code, AgeOAuthError)
-            return error_class(error[names.MESSAGE], error.get(names.HINT), error.get(names.KIND))
+            return error_class(error[names.MESSAGE], _session.hint(error.get(names.HINT)), error.get(names.KIND))
     if code < 0:
         return AgeOAuthError(f"age-oauth was stopped by signal {-code} before it answered")
     if code == 2:
@@ -190,7 +157,7 @@ def misunderstood(path: str) -> ProgramUnusable:
         shown = ".".join(map(str, found))
         return ProgramUnusable(
             f"`{path}` is age-oauth {shown}; this package needs {_OLDEST_TEXT} or newer",
-            f'"{sys.executable}" -m pip install --upgrade "age-oauth>={_OLDEST_TEXT}"',
+            f'{_session.python_command()} -m pip install --upgrade "age-oauth>={_OLDEST_TEXT}"',
         )
     return ProgramUnusable(f"`{path}` printed something that is not JSON", "age-oauth doctor")
 
@@ -202,7 +169,12 @@ def version(path: str) -> "tuple[int, ...] | None":
 
     try:
         done = subprocess.run(
-            [path, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30
+            [path, "--version"],
+            env=_find.guarded(path),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=30,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -215,7 +187,7 @@ def become(arguments: "Sequence[str]") -> int:
     path = find()
     if os.name != "nt":
         try:
-            os.execv(path, [path, *arguments])
+            os.execve(path, [path, *arguments], _find.guarded(path))
         except OSError as error:
             raise unusable(path, error) from error
     process = start(arguments)

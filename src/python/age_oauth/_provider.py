@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 import weakref
 from collections import deque
 from typing import Any
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from . import _addresses as addresses
 from . import _json_names as names
 from . import _program
-from .errors import SignInEndsSoon, SignInRequired, UsageError
+from .errors import SignInEndsSoon, SignInRequired, UsageError, warn
 
 #: A token with less than this left is not used, in seconds.
 MARGIN = 60.0
@@ -225,11 +224,10 @@ class Provider:
         slot.token = token
         if facts[names.SIGN_IN_ENDS_SOON] and not self._warned:
             self._warned = True
-            warnings.warn(
+            warn(
                 f"the sign-in of `{facts[names.CONNECTION]}` expires at {facts[names.REFRESH_EXPIRES_AT]} and "
                 f"cannot be extended; sign in before: age-oauth login -c {facts[names.ID]}",
                 SignInEndsSoon,
-                stacklevel=4,
             )
         return token
 

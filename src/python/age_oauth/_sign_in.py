@@ -5,83 +5,105 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from . import _json_names as names
-from . import _program
+from . import _program, _session
 from .errors import AgeOAuthError
 
 
-def in_notebook() -> bool:
-    """Whether this runs in a notebook, where a person can be asked without a terminal."""
-    shell = sys.modules.get("IPython")
-    get = getattr(shell, "get_ipython", None)
-    running = get() if get else None
-    return running is not None and getattr(running, "kernel", None) is not None
-
-
-def at_terminal() -> bool:
-    """Whether a person can read questions and answer them."""
-    try:
-        return sys.stdin.isatty() and sys.stderr.isatty()
-    except (AttributeError, ValueError):  # The streams do not exist (no console), or are closed.
-        return False
-
-
-def sign_in(selector: "Sequence[str]") -> bool:
-    """Lets a person sign in. ``False`` if there is neither a terminal nor a notebook; an error if the sign-in failed."""
-    if in_notebook():
-        return _by_notebook(selector)
-    if at_terminal():
-        return _by_terminal(selector)
+def sign_in(selector: "Sequence[str]", *options: str) -> bool:
+    """Lets a person sign in. ``False`` if no person can be asked here; an error if the sign-in failed."""
+    way = _session.way_to_ask()
+    if way == _session.TERMINAL:
+        return _by_terminal(selector, options)
+    if way == _session.FIELD:
+        return _by_field(selector, options)
     return False
 
 
-def _by_terminal(selector: "Sequence[str]") -> bool:
+def _by_terminal(selector: "Sequence[str]", options: "Sequence[str]") -> bool:
     # The answer of the program goes to stderr, because stdout belongs to the script.
-    code = _program.start(["login", *selector], stdout=sys.stderr).wait()
+    code = _program.start(["login", *selector, *options], stdout=sys.stderr).wait()
     if code != 0:
-        raise _program.BY_CODE.get(code, AgeOAuthError)("the sign-in was not completed", "age-oauth login")
+        command = " ".join(["age-oauth login", *selector])
+        raise _program.BY_CODE.get(code, AgeOAuthError)("the sign-in was not completed", _session.hint(command))
     return True
 
 
-def _by_notebook(selector: "Sequence[str]") -> bool:
+def _by_field(selector: "Sequence[str]", options: "Sequence[str]") -> bool:
     import subprocess
 
     process = _program.start(
-        ["login", *selector, "--no-browser", "--json"],
+        ["login", *selector, *options, "--no-browser", "--json"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     try:
         first = process.stdout.readline()
-        try:
-            started = json.loads(first)
-        except ValueError:
-            started = {}
+        started = _object(first)
+        typed: "bytes | None" = None
         if names.AUTHORIZE_URL in started:
-            sys.stderr.write(f"Sign in at:\n{started[names.AUTHORIZE_URL]}\n")
-            sys.stderr.flush()
-            code = None
-            if started.get(names.EXPECTS) == "code":
-                code = _typed_code()
-                if code is None:
-                    return False
-            _, err = process.communicate(None if code is None else f"{code}\n".encode())
-        else:
-            _, err = process.communicate()
+            _say(f"Sign in at:\n{started[names.AUTHORIZE_URL]}")
+            answer = _typed(started.get(names.EXPECTS) == "callback")
+            if answer is None:
+                return False
+            # After an empty line the program waits for the browser to come to its port.
+            typed = f"{answer}\n".encode() if answer else None
+        out, err = process.communicate(typed)
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
     if process.returncode != 0:
         raise _program.failure(process.returncode, list(_program._lines(err)), err)
+    # For an application, the first line is the only one.
+    last = out.splitlines()[-1:] or [first]
+    _say_who(_object(last[0]))
     return True
 
 
-def _typed_code() -> "str | None":
+def _object(line: bytes) -> "dict[str, Any]":
     try:
-        return input("Code that the portal shows: ").strip()
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _say(text: str) -> None:
+    # stdout belongs to the script.
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _say_who(answer: "dict[str, Any]") -> None:
+    who = answer.get(names.USERNAME) or answer.get(names.APPLICATION)
+    if who is None:
+        return
+    until = answer.get(names.REFRESH_EXPIRES_AT)
+    ends = f" until {_local(until)}" if isinstance(until, str) else ""
+    _say(f"Signed in to `{answer.get(names.CONNECTION)}` as `{who}`{ends}.")
+
+
+def _local(time: str) -> str:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OSError, OverflowError, ValueError):
+        return time
+
+
+def _typed(callback: bool) -> "str | None":
+    prompt = (
+        "Address that the browser shows at the end (nothing, if it already says that you are signed in): "
+        if callback
+        else "Code that the portal shows: "
+    )
+    try:
+        return input(prompt).strip()
     except (EOFError, OSError, RuntimeError, NotImplementedError):
         # A notebook that runs unattended, for example under nbconvert.
         return None

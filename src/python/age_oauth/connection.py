@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import _json_names as names
-from . import _program, _sign_in
+from . import _program, _session, _sign_in
 from ._by_id import ById
 from ._provider import Provider, Token
 from .errors import SignInRequired, UsageError
@@ -116,7 +116,7 @@ class Connection(ById):
             return self._provider.token(min_ttl)
         from urllib.parse import urlsplit
 
-        from ._http import Policy
+        from ._policy import Policy
 
         policy = Policy(self._provider, self.portal_url)
         if not policy.may_carry(url):
@@ -133,19 +133,23 @@ class Connection(ById):
         """
         return _program.ask("whoami", *_program.selector(None, self.id))
 
-    def login(self) -> None:
-        """Lets the person at the terminal or notebook sign in.
+    def login(self, *, switch_user: bool = False) -> None:
+        """Lets the person at the terminal, notebook or Python prompt sign in; as another user if ``switch_user`` is true.
 
-        Raises :class:`~age_oauth.errors.SignInRequired` if there is neither a terminal nor a notebook.
+        Raises :class:`~age_oauth.errors.SignInRequired` where no person can be asked.
         """
-        if not self._sign_in():
+        if not self._sign_in(*(["--switch-user"] if switch_user else [])):
+            command = f"age-oauth login --connection-id {self.id}"
+            if _session.in_pro():
+                command = f"in a notebook or in the Python Command Prompt: {command}"
             raise SignInRequired(
-                f"signing in to `{self.label}` needs a terminal or a notebook", f"age-oauth login --connection-id {self.id}"
+                f"signing in to `{self.label}` needs a terminal, a notebook or a Python prompt that reads what you type",
+                _session.hint(command),
             )
 
-    def _sign_in(self) -> bool:
+    def _sign_in(self, *options: str) -> bool:
         selector = _program.selector(None, self.id)
-        done = _sign_in.sign_in(selector)
+        done = _sign_in.sign_in(selector, *options)
         if done:
             # Another user may be signed in now.
             self._provider.forget()
@@ -164,8 +168,14 @@ class Connection(ById):
     def get_gis(self, *, prompt_if_missing: bool = True, **gis_options: Any) -> "GIS":
         """An ``arcgis.gis.GIS``, signed in, whose requests renew their token by themselves.
 
-        ``gis_options`` go to ``GIS``. See :func:`age_oauth.get_gis`.
+        ``gis_options`` go to ``GIS``; ``verify_cert=False`` is refused if the connection verifies certificates. See
+        :func:`age_oauth.get_gis`.
         """
+        if gis_options.get("verify_cert") is False and self._facts[names.VERIFY_SSL] != "false":
+            raise UsageError(
+                f"verify_cert=False is refused: tokens of `{self.label}` could be sent to any server",
+                f"trust the portal's certificate authority: age-oauth connections edit {self.id} --verify-ssl FILE.pem",
+            )
         from ._gis import connect
 
         self.ensure_signed_in(prompt_if_missing)
@@ -176,6 +186,12 @@ class Connection(ById):
         from .oauth import resolve_identity
 
         return resolve_identity(gis, connection_id=self.id)
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Connection) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def __repr__(self) -> str:
         return (

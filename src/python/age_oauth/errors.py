@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "AgeOAuthError",
+    "AgeOAuthWarning",
     "Busy",
     "ConnectionNotFound",
     "KeychainUnavailable",
@@ -37,6 +38,19 @@ class AgeOAuthError(RuntimeError):
         if kind is not None:
             self.kind = kind
         super().__init__(f"{message}\nhint: {hint}" if hint else message)
+
+    #: The error of another package that it stands for, whose frames the traceback leaves out.
+    cause: "BaseException | None" = None
+
+    def caused_by(self, cause: BaseException) -> "AgeOAuthError":
+        """Itself, with another error as its cause and without the frames between the two."""
+        self.cause = cause
+        return self.with_traceback(None)
+
+    def _render_traceback_(self) -> "list[str]":
+        """The lines that IPython and notebooks show: the frames below a cell say nothing about its error."""
+        lines = [f"{type(self).__name__}: {self.message}"]
+        return [*lines, f"hint: {self.hint}"] if self.hint else lines
 
     def __reduce__(self) -> "tuple[type[AgeOAuthError], tuple[str, str | None, str]]":  # Errors of worker processes are pickled.
         return (type(self), (self.message, self.hint, self.kind))
@@ -97,8 +111,27 @@ class ProgramUnusable(AgeOAuthError):
     kind = "program"
 
 
-class SignInEndsSoon(UserWarning):
+class AgeOAuthWarning(UserWarning):
+    """The base class of the warnings of this package, and any other warning."""
+
+
+class SignInEndsSoon(AgeOAuthWarning):
     """A sign-in expires within 3 days and cannot be extended: run ``age-oauth login`` before."""
+
+
+#: Packages whose frames are not the caller's: they call this package for each request.
+_BETWEEN = {"age_oauth", "arcgis", "httpx", "requests", "urllib3"}
+
+
+def warn(message: str, category: "type[AgeOAuthWarning]") -> None:
+    """Warns, and names the line of the caller's own code."""
+    import sys
+    import warnings
+
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in _BETWEEN:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 BY_CODE = {

@@ -18,7 +18,7 @@ __all__ = ["AGEOAuth", "OAuthConfig", "OAuthIdentity", "get_gis", "resolve_ident
 
 
 def get_gis(
-    connection: "str | None" = None,
+    connection: "str | Connection | None" = None,
     *,
     connection_id: "str | None" = None,
     prompt_if_missing: bool = True,
@@ -33,6 +33,8 @@ def get_gis(
     Raises :class:`~age_oauth.errors.SignInRequired`, every other error of getting a token, and
     :class:`~age_oauth.errors.PortalRefused` if the portal did not recognize the token.
     """
+    if isinstance(connection, Connection):
+        return connection.get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
     try:
         one = Connection._with_token(connection, connection_id)
     except SignInRequired:

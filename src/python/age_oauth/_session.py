@@ -1,0 +1,112 @@
+"""In what kind of Python session this runs: whether a person can be asked there, and how, and whether they type Python or
+commands of a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from typing import Any
+
+#: A person types at a terminal, which the program shares.
+TERMINAL = "terminal"
+#: A person can be asked with :func:`input` only: notebooks, IDLE, windows with a Python prompt.
+FIELD = "field"
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a notebook or another window of Jupyter's kernel."""
+    shell = sys.modules.get("IPython")
+    get = getattr(shell, "get_ipython", None)
+    running = get() if get else None
+    return running is not None and getattr(running, "kernel", None) is not None
+
+
+def in_pro() -> bool:
+    """Whether this Python runs inside the window of ArcGIS Pro, where no stream reads what a person types."""
+    return os.path.basename(sys.executable or "").lower().startswith("arcgispro")
+
+
+def way_to_ask() -> "str | None":
+    """How a person can be asked here; ``None`` if that is not possible."""
+    if in_notebook():
+        return FIELD
+    if in_pro() or not (_is_interactive(sys.stdin) and _is_interactive(sys.stderr)):
+        return None
+    # Streams without a file descriptor, as in IDLE, cannot be handed to the program.
+    return TERMINAL if _has_descriptor(sys.stdin) and _has_descriptor(sys.stderr) else FIELD
+
+
+def _is_interactive(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):  # It does not exist (no console), or is closed.
+        return False
+
+
+def _has_descriptor(stream: Any) -> bool:
+    try:
+        return os.isatty(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def prefers_python() -> bool:
+    """Whether advice names calls of Python: there is a Python prompt or a notebook, or no console for a command."""
+    return (
+        in_notebook()
+        or in_pro()
+        or hasattr(sys, "ps1")
+        or "idlelib.run" in sys.modules
+        or sys.stdin is None
+        or sys.stderr is None
+    )
+
+
+def python_command() -> str:
+    """What starts this environment's Python in a shell, quoted. Not ``sys.executable`` as it is: in ArcGIS Pro that is
+    ``ArcGISPro.exe``, and in IDLE ``pythonw.exe``, which prints nothing."""
+    program = sys.executable or ""
+    name = os.path.basename(program).lower()
+    if name.startswith("pythonw"):
+        name = "python" + name[len("pythonw") :]
+        program = os.path.join(os.path.dirname(program), name)
+    if not name.startswith("python") or not os.path.isfile(program):
+        inside = ("python.exe",) if os.name == "nt" else (os.path.join("bin", "python3"),)
+        program = os.path.join(sys.prefix, *inside)
+    return f'"{program}"' if os.path.isfile(program) else "python"
+
+
+_LOGIN = re.compile(
+    r"age-oauth login(?P<chosen>(?: (?:-c|--connection|--connection-id)[ =](?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"';]+))?)"
+    r"(?P<switch>(?: --switch-user)?)"
+)
+
+
+def hint(text: "str | None") -> "str | None":
+    """A hint of the program, with calls of Python in place of the commands that have one, where a person types Python."""
+    if text is None or not prefers_python():
+        return text
+    text = text.replace("age-oauth connections list", "age_oauth.list_connections()")
+    return _LOGIN.sub(_login_call, text)
+
+
+def _login_call(found: "re.Match[str]") -> str:
+    chosen = found["chosen"].strip()
+    try:
+        words = shlex.split(chosen.replace("=", " ", 1) if chosen.startswith("--") else chosen)
+    except ValueError:
+        return found[0]
+    if len(words) not in (0, 2):
+        return found[0]
+    by_id = "connection_id=" if words and words[0] == "--connection-id" else ""
+    connection = f"{by_id}{_quoted(words[1])}" if words else ""
+    options = "switch_user=True" if found["switch"] else ""
+    return f"age_oauth.Connection({connection}).login({options})"
+
+
+def _quoted(text: str) -> str:
+    import json
+
+    return json.dumps(text, ensure_ascii=False)
