@@ -408,13 +408,17 @@ fn powershell_completes_commands_options_and_labels() {
             + &offered("command", "age-oauth expo")
             + &offered("option", "age-oauth token --min")
             + &offered("label", "age-oauth token -c pro")
-            + &offered("piped", "'x' | age-oauth token -c pre");
+            + &offered("piped", "'x' | age-oauth token -c pre")
+            + &offered("assigned", "$t = age-oauth token -c pre")
+            + &offered("two_lines", "age-oauth token `\n -c pre");
     for engine in engines() {
         let said = powershell(&engine, &home, &script);
         said.equals("command", &json!("export-env"));
         said.equals("option", &json!("--min-ttl"));
         said.equals("label", &json!("prod"));
-        said.equals("piped", &json!("preview"));
+        for name in ["piped", "assigned", "two_lines"] {
+            said.equals(name, &json!("preview"));
+        }
     }
 }
 
