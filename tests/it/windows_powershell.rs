@@ -1,8 +1,9 @@
 //! What PowerShell on Windows evaluates, reads, passes and completes.
 //!
 //! On Windows these tests run in Windows PowerShell and in PowerShell 7, as far as they are
-//! installed. Under wine, `AGE_OAUTH_TEST_WINDOWS_PWSH` names PowerShell's engine for Windows behind
-//! a small host (`tests/windows/lab` finds it), because wine cannot run PowerShell's own console host.
+//! installed. Under wine, `AGE_OAUTH_TEST_WINDOWS_PWSH` names PowerShell's engine for Windows
+//! behind a small host (`tests/windows/lab` finds it), because wine cannot run PowerShell's own
+//! console host.
 //! Without the variable there is no PowerShell in wine, and `tests/run` says so.
 
 use std::fmt::Write as _;
