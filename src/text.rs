@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_to_one_line_without_control_characters() {
+    fn rule_28_text_is_cut_to_one_line_without_control_characters() {
         let long = "x".repeat(1000);
         assert_eq!(one_line(&long, 80).chars().count(), 80);
         assert_eq!(one_line(" a\r\n\u{1b}[31mb\u{202e} ", 80), "a [31mb");

@@ -67,7 +67,21 @@ mod tests {
         create_new(&deep.join("c"), b"x").unwrap();
         append_line(&deep.join("a"), "x", 100, &Context::process()).unwrap();
         let _lock = Lock::acquire(&deep.join("l"), Duration::ZERO, &Context::process()).unwrap();
-        for name in ["w", "c", "a", "l", "l.holder"] {
+        let files = ["w", "c", "a", "l", "l.holder"];
+        for name in files {
+            assert_eq!(mode(&deep.join(name)), 0o600, "{name}");
+        }
+        // What another program has opened to others is closed again.
+        let open = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        open(&deep, 0o755);
+        for name in files {
+            open(&deep.join(name), 0o644);
+        }
+        restrict_to_owner(folder.path()).unwrap();
+        assert_eq!(mode(&deep), 0o700);
+        for name in files {
             assert_eq!(mode(&deep.join(name)), 0o600, "{name}");
         }
     }

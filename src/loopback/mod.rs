@@ -406,9 +406,13 @@ mod tests {
             .into_owned()
     }
 
+    const LONG: Duration = Duration::from_secs(30);
+
     fn send(port: u16, request: &str) -> TcpStream {
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         client.write_all(request.as_bytes()).unwrap();
+        // A request that is taken for the portal's response gets its answer after the wait only.
+        client.set_read_timeout(Some(LONG)).unwrap();
         client
     }
 
@@ -424,8 +428,6 @@ mod tests {
         client.read_to_string(&mut text).unwrap();
         text
     }
-
-    const LONG: Duration = Duration::from_secs(30);
 
     /// Waits for the portal's response, and returns what arrived before it.
     fn response(

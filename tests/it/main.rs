@@ -77,6 +77,8 @@ mod web_server;
 mod web_server_certificates;
 #[cfg(windows)]
 mod windows;
+#[cfg(windows)]
+mod windows_powershell;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod wine;
 #[cfg(unix)]

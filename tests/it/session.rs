@@ -437,6 +437,31 @@ fn rule_20_only_a_refusal_by_the_portal_means_sign_in_again_and_nothing_is_delet
             rules.clear_faults();
         });
     }
+    // The portal's own errors that are not about the refresh token: only 498 is.
+    for (code, message) in [
+        (400, "Invalid client_id"),
+        (400, "Unable to generate token."),
+        (403, "You do not have permissions to access this resource"),
+        (499, "Token Required"),
+        (500, "Error generating token."),
+    ] {
+        let answer = json!({"error": {"code": code, "message": message, "details": []}});
+        fixture
+            .portal
+            .set(|rules| rules.fault_times(Endpoint::Refresh, Fault::Json(answer.clone()), 3));
+        let error = fixture
+            .session()
+            .access_token(&TokenRequest::default())
+            .unwrap_err();
+        assert!(
+            !matches!(error, Error::SignInNeeded { .. }),
+            "{code} {message}: {error}"
+        );
+        assert_eq!(fixture.refresh_token(), before);
+        fixture.portal.set(|rules| {
+            rules.clear_faults();
+        });
+    }
     fixture.portal.revoke_all();
     let error = fixture
         .session()

@@ -260,21 +260,18 @@ fn a_request_for_a_client_certificate_is_reported_as_web_tier_authentication() {
 #[test]
 fn rule_14_plain_http_is_only_for_loopback() {
     let home = home();
-    home.run([
-        "connections",
-        "add",
-        "--label",
-        "x",
-        "--client-id",
-        APP_ID,
-        "--portal",
+    for portal in [
         "http://gis.example.org/portal",
-        "--no-check",
-    ])
-    .done()
-    .code(2)
-    .err_has("http");
-    nothing_was_created(&home);
+        "http://localhost.example.org/portal",
+        "http://localhostx/portal",
+        "http://127.0.0.1.example.org/portal",
+        "http://x.localhost.example.org/portal",
+    ] {
+        let mut words = add_arguments("x", portal, APP_ID, "true").to_vec();
+        words.push("--no-check");
+        home.run(words).done().code(2).err_has("http");
+        nothing_was_created(&home);
+    }
 }
 
 fn try_to_add(home: &Home, portal: &Portal, verify: &str) -> crate::support::home::Outcome {

@@ -28,6 +28,9 @@ fn rule_14_http_is_for_this_machine_only_whenever_it_is_used() {
     let http = client("https://portal.example.com", &Tls::System);
     for url in [
         "http://portal.example.com/x",
+        "http://localhost.example.com/x",
+        "http://localhostx/x",
+        "http://127.0.0.1.example.com/x",
         "ftp://localhost/x",
         "https://u:p@h/x",
     ] {
