@@ -307,7 +307,7 @@ pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 
 // — files —
 
-/// How long a command in `<(…)` may take to write a certificate.
+/// How long a command in `<(…)` may take to write a certificate or a client secret.
 pub const PIPE_TIMEOUT: Duration = Duration::from_secs(30);
 
 // — the portal —
