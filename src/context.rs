@@ -114,6 +114,12 @@ impl Deadline {
         }
     }
 
+    /// The same end, but not earlier than `reserve` from now.
+    #[must_use]
+    pub fn at_least(&self, reserve: Duration) -> Self {
+        Self(self.0.map(|end| end.max(Instant::now() + reserve)))
+    }
+
     /// Whether the time is up.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -47,7 +47,7 @@
 //!         session.discard(&pending);
 //!         return Ok(None);
 //!     }
-//!     session.accept(pending).map(Some)
+//!     session.accept(&pending).map(Some)
 //! }
 //! ```
 //!

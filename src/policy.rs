@@ -307,7 +307,7 @@ pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 
 // — files —
 
-/// How long a command in `<(…)` may take to write a certificate.
+/// How long a command in `<(…)` may take to write a certificate or a client secret.
 pub const PIPE_TIMEOUT: Duration = Duration::from_secs(30);
 
 // — the portal —
@@ -320,6 +320,10 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A download, and an upload, may take this long.
 pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How long the portal may take to revoke a sign-in that is stored nowhere, also when the time of
+/// the whole command is up.
+pub const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A call is attempted at most this often.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -381,6 +385,10 @@ pub mod command_line {
     /// The authorization code can come from standard input or from the browser. Each is waited for
     /// this long in turn.
     pub const SIGN_IN_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+    /// How long the program stays after Ctrl-C to revoke a sign-in that is not stored yet, or to
+    /// finish storing it.
+    pub const INTERRUPTION_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// The lines of a pasted text arrive with at most this pause between them.
     #[cfg(unix)]

@@ -275,6 +275,10 @@ fn edit(label: Option<&str>, flag: &str) -> String {
     }
 }
 
+fn show(label: &str) -> String {
+    format!("age-oauth connections show {}", shell_quoted(label))
+}
+
 fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
     match why {
         Unreachable::Tls(failure) => tls(label, failure),
@@ -301,8 +305,8 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
             // A connection that works must not be changed because the portal is down or moved for a
             // night: another portal URL costs the sign-in.
             Some(label) => format!(
-                "try again later, or ask the portal's administrator; to see the portal URL: age-oauth connections show {}",
-                shell_quoted(label)
+                "try again later, or ask the portal's administrator; to see the portal URL: {}",
+                show(label)
             ),
             None => format!("check the portal URL: {}", edit(label, "--portal URL")),
         }),
@@ -344,10 +348,17 @@ fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
             "{}; if another authority signed that one, ask the portal's administrator to let the server send the whole chain",
             authority()
         ),
-        TlsFailureKind::WrongHost => or_pin(format!(
-            "use a host name that the certificate is valid for: {}",
-            edit(label, "--portal URL")
-        )),
+        TlsFailureKind::WrongHost => or_pin(match label {
+            // Another portal URL costs the sign-in.
+            Some(label) => format!(
+                "ask the portal's administrator for a certificate that is valid for this host; to see the portal URL: {}",
+                show(label)
+            ),
+            None => format!(
+                "use a host name that the certificate is valid for: {}",
+                edit(None, "--portal URL")
+            ),
+        }),
         TlsFailureKind::NoName => or_pin(
             "ask the portal's administrator for a certificate with a subjectAltName".into(),
         ),

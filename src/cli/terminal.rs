@@ -1,11 +1,61 @@
 //! The terminal while a question is asked: however the program ends or is stopped, the echo and the
 //! cursor are as they were before, and a hidden answer is hidden again when the program continues.
 
+use std::sync::mpsc::{self, Sender};
+use std::sync::Mutex;
+use std::thread;
+
 use console::Term;
+
+#[cfg(unix)]
+use super::browser;
+use crate::policy::command_line::INTERRUPTION_TIMEOUT;
+use crate::util::lock;
 
 pub(super) use platform::ask;
 #[cfg(unix)]
 pub(super) use platform::restore;
+
+/// Where [`with_cleanup`] waits for an interruption. What is sent is dropped when the cleanup is
+/// done.
+static CLEANUP: Mutex<Option<Sender<Sender<()>>>> = Mutex::new(None);
+
+/// Runs `body`. If a signal or Ctrl-C ends the program meanwhile, `cleanup` runs first, on another
+/// thread.
+pub(super) fn with_cleanup<T>(cleanup: impl FnOnce() + Send, body: impl FnOnce() -> T) -> T {
+    platform::watch();
+    let (interruption, interrupted) = mpsc::channel::<Sender<()>>();
+    *lock(&CLEANUP) = Some(interruption);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if let Ok(done) = interrupted.recv() {
+                cleanup();
+                drop(done);
+                // The program ends now. Until then, what follows `body` must not begin.
+                loop {
+                    thread::park();
+                }
+            }
+        });
+        let result = body();
+        lock(&CLEANUP).take();
+        result
+    })
+}
+
+/// Before the program ends early: removes what must not stay behind.
+fn clean_up() {
+    let interruption = lock(&CLEANUP).take();
+    if let Some(interruption) = interruption {
+        let (done, finished) = mpsc::channel::<()>();
+        if interruption.send(done).is_ok() {
+            // Nothing is sent: it ends when `done` is dropped.
+            let _ = finished.recv_timeout(INTERRUPTION_TIMEOUT);
+        }
+    }
+    #[cfg(unix)]
+    browser::remove_pages();
+}
 
 /// Shows the cursor, which a menu hides, and begins a new line.
 fn leave_question() {
@@ -27,8 +77,7 @@ mod platform {
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
 
-    use super::leave_question;
-    use crate::cli::browser;
+    use super::{clean_up, leave_question};
     use crate::util::lock;
 
     /// The question that is on the terminal, if any.
@@ -48,9 +97,7 @@ mod platform {
 
     /// A question begins. `hidden`: its text, if the answer must not be shown.
     pub(in crate::cli) fn ask(hidden: Option<&str>) -> Asking {
-        static WATCH: Once = Once::new();
-        // The handler needs a thread, so it is set at the first question only.
-        WATCH.call_once(watch_signals);
+        watch();
         *lock(&QUESTION) = Some(Question {
             before: tcgetattr(io::stdin()).ok(),
             stopped: None,
@@ -91,6 +138,13 @@ mod platform {
         getsid(None).is_ok_and(|session| session != getpgrp())
     }
 
+    /// Prepares for signals. That needs a thread, so it is done only where something must be put in
+    /// order before the program ends.
+    pub(super) fn watch() {
+        static WATCH: Once = Once::new();
+        WATCH.call_once(watch_signals);
+    }
+
     fn watch_signals() {
         // Without a handler, signals still end the program, but may leave the terminal changed.
         let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT])
@@ -109,12 +163,12 @@ mod platform {
                     }
                     SIGINT => {
                         restore();
-                        browser::remove_pages();
+                        clean_up();
                         std::process::exit(130);
                     }
                     signal => {
                         restore();
-                        browser::remove_pages();
+                        clean_up();
                         let _ = emulate_default_handler(signal);
                         std::process::exit(128 + signal);
                     }
@@ -157,21 +211,27 @@ mod platform {
 mod platform {
     use std::sync::Once;
 
-    use super::leave_question;
+    use super::{clean_up, leave_question};
 
     /// Exists while a question is asked.
     pub(in crate::cli) struct Asking;
 
     /// A question begins. Reading a hidden answer does not change the modes of a Windows console.
     pub(in crate::cli) fn ask(_hidden: Option<&str>) -> Asking {
+        watch();
+        Asking
+    }
+
+    /// Prepares for Ctrl-C.
+    pub(super) fn watch() {
         static SET: Once = Once::new();
         SET.call_once(|| {
             // Without a handler, Ctrl-C still ends the program, but may leave the cursor hidden.
             let _ = ctrlc::set_handler(|| {
                 leave_question();
+                clean_up();
                 std::process::exit(130);
             });
         });
-        Asking
     }
 }

@@ -503,6 +503,10 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
+            Self::Unreachable {
+                why: Unreachable::TooLarge,
+                ..
+            } => false,
             Self::Unreachable { .. } | Self::Busy { .. } => true,
             Self::File { .. }
             | Self::Listen { .. }

@@ -30,6 +30,8 @@ pub(crate) use platform::random_pause;
 pub(crate) use private::{is_folder, private_dir, restrict_to_owner, world_accessible};
 #[cfg(feature = "cli")]
 pub(crate) use space::disk_space;
+#[cfg(feature = "cli")]
+pub(crate) use user::read_secret_file;
 pub(crate) use user::{open_user_file, read_user_file, read_user_file_or_pipe};
 #[cfg(any(feature = "migrate", test))]
 pub(crate) use wipe::wipe;

@@ -25,6 +25,27 @@ pub(crate) fn read_user_file_or_pipe(path: &Path, max: u64) -> io::Result<Vec<u8
     read_user_file(path, max)
 }
 
+/// The content of a file with a secret. Any pipe is read, because programs that keep secrets hand
+/// them over through a FIFO, too; `limit` also covers the wait for a writer.
+#[cfg(feature = "cli")]
+pub(crate) fn read_secret_file(path: &Path, max: u64, limit: Duration) -> io::Result<Vec<u8>> {
+    if is_inherited(path) || is_fifo(path) {
+        return read_in_time(path, max, limit);
+    }
+    read_user_file(path, max)
+}
+
+#[cfg(all(feature = "cli", unix))]
+fn is_fifo(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+#[cfg(all(feature = "cli", not(unix)))]
+fn is_fifo(_: &Path) -> bool {
+    false
+}
+
 /// Opens a person's own file for reading.
 pub(crate) fn open_user_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -57,18 +78,19 @@ fn is_inherited(path: &Path) -> bool {
     cfg!(unix) && (descriptor || path == Path::new("/dev/stdin"))
 }
 
-/// Reads on another thread, because a read from a pipe has no time limit of its own.
+/// Opens and reads on another thread, because neither has a time limit of its own for a pipe.
 fn read_in_time(path: &Path, max: u64, limit: Duration) -> io::Result<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
-    let file = File::open(path)?;
+    let path = path.to_owned();
     std::thread::spawn(move || {
+        let content = File::open(path).and_then(|file| read_to_end(file, max));
         // After the time limit, nothing waits for the result.
-        let _ = sender.send(read_to_end(file, max));
+        let _ = sender.send(content);
     });
     receiver.recv_timeout(limit).unwrap_or_else(|_| {
         Err(io::Error::other(format!(
-            "nothing ended it within {} seconds",
-            limit.as_secs()
+            "it is a pipe, and no program ended it within {} seconds",
+            limit.as_secs_f32().ceil()
         )))
     })
 }

@@ -147,6 +147,15 @@ pub fn check_writable(keychain: &dyn SecretStore, owner: &str) -> Result<(), Key
 
 #[cfg(feature = "cli")]
 impl Keychains {
+    /// Whether the keychain of this kind exists as far as a look at files can tell: only a vault is
+    /// created by its first item. Where it does not exist, an error says why it cannot be created.
+    pub(crate) fn exists(&self, kind: KeychainKind) -> Result<bool, KeychainError> {
+        match (&self.0, kind) {
+            (Source::Real { vault, .. }, KeychainKind::Vault) => vault.exists(),
+            _ => Ok(true),
+        }
+    }
+
     /// All places whose key opens the vault, in the order in which they are tried; none if there is
     /// not a vault.
     pub(crate) fn vault_key_places(&self) -> Result<Vec<KeyPlace>, KeychainError> {

@@ -1,5 +1,7 @@
 //! Signing in: a user with a browser, or an application with its client secret.
 
+use std::sync::Mutex;
+
 use super::status::this_machine;
 use super::{Locked, Session, TokenRequest, UsableToken};
 use crate::connection::Status;
@@ -10,13 +12,15 @@ use crate::oauth::{AuthorizationCode, SignInAttempt, SignInOptions};
 use crate::portal::{self, AppInfo};
 use crate::store::RenewalLock;
 use crate::token::Tokens;
+use crate::util::lock;
 
 /// A sign-in that the portal has granted and that is not stored yet. Between the two, a person may
 /// be asked whether it is the right user. [`Session::accept`] stores it, [`Session::discard`]
 /// revokes it.
 #[derive(Debug)]
 pub struct PendingSignIn {
-    tokens: Tokens,
+    /// Taken by what ends the pending state, so that storing and revoking exclude each other.
+    tokens: Mutex<Option<Tokens>>,
     username: String,
 }
 
@@ -79,50 +83,68 @@ impl Session {
             None => self
                 .explain_identity(portal::username(http, &response.access.secret))
                 .inspect_err(|_| {
-                    self.revoke(connection, &tokens);
+                    self.revoke_in_any_case(connection, &tokens);
                 })?,
         };
         tokens.username = Some(username.clone());
         tokens.set_access_token(response.access);
-        Ok(PendingSignIn { tokens, username })
+        Ok(PendingSignIn {
+            tokens: Mutex::new(Some(tokens)),
+            username,
+        })
     }
 
     /// Stores a sign-in, then revokes the one that it replaces. A sign-in that cannot be stored is
     /// revoked, because it would live on at the portal without an owner.
-    pub fn accept(&self, pending: PendingSignIn) -> Result<UsableToken> {
-        let (Locked { lock, connection }, replaced) =
-            self.store_sign_in(&pending).inspect_err(|_| {
-                self.discard(&pending);
-            })?;
-        let PendingSignIn { tokens, username } = pending;
+    ///
+    /// A [`discard`](Self::discard) on another thread waits until this is done. One that came first
+    /// leaves nothing to store, which is an error.
+    pub fn accept(&self, pending: &PendingSignIn) -> Result<UsableToken> {
+        // The wait for the lock may be long, and may be interrupted.
+        let locked = self.lock_unchanged().inspect_err(|_| {
+            self.discard(pending);
+        })?;
+        let mut guard = lock(&pending.tokens);
+        let Some(tokens) = guard.take() else {
+            return Err(self.never_signed_in(&locked.connection));
+        };
+        let replaced = self.store_sign_in(&locked, &tokens).inspect_err(|_| {
+            self.revoke_in_any_case(&self.opened, &tokens);
+        })?;
+        let Locked { lock, connection } = locked;
         self.copy_status(&lock, &tokens);
-        self.record_sign_in(&lock, |status| status.username = Some(username));
+        self.record_sign_in(&lock, |status| {
+            status.username = Some(pending.username.clone());
+        });
         // Revoking may take long, and what it revokes is no longer stored: do not make
         // other processes wait.
         drop(lock);
         if let Some(replaced) = replaced {
-            self.revoke(&connection, &replaced);
+            self.revoke_in_any_case(&connection, &replaced);
         }
         self.emit_decision(Decision::SignedIn);
         UsableToken::from_tokens(tokens, Decision::SignedIn)
             .ok_or_else(|| self.never_signed_in(&connection))
     }
 
-    /// Writes the new tokens under the renewal lock. Returns the tokens that they replace. Tokens
-    /// that were granted for other settings than the present ones are not stored.
-    fn store_sign_in(&self, pending: &PendingSignIn) -> Result<(Locked, Option<Tokens>)> {
-        let locked = self.lock_unchanged()?;
+    /// Writes the new tokens. Returns those that they replace. Tokens that were granted for other
+    /// settings than the present ones are not stored.
+    fn store_sign_in(&self, locked: &Locked, tokens: &Tokens) -> Result<Option<Tokens>> {
         let connection = &locked.connection;
         // A stored sign-in that cannot be read is replaced, too.
         let replaced = self.read_tokens(connection).ok().flatten();
-        self.write_tokens(connection, &pending.tokens)?;
+        self.write_tokens(connection, tokens)?;
         self.keep_binding(connection);
-        Ok((locked, replaced))
+        Ok(replaced)
     }
 
-    /// Revokes a sign-in that is not wanted.
+    /// Revokes a sign-in that is not wanted. Does nothing where it was stored or revoked already.
     pub fn discard(&self, pending: &PendingSignIn) {
-        self.revoke(&self.opened, &pending.tokens);
+        // Held until the portal has answered: another thread may end the process after this.
+        let mut guard = lock(&pending.tokens);
+        if let Some(tokens) = guard.take() {
+            self.revoke_in_any_case(&self.opened, &tokens);
+        }
     }
 
     /// Signs an application in: gets an access token, and asks the portal which application it is

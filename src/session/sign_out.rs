@@ -2,10 +2,12 @@
 
 use super::{Locked, Session, Snapshot};
 use crate::connection::Status;
+use crate::context::Context;
 use crate::error::Result;
 use crate::event::{Decision, Notice};
 use crate::keychain::{Item, ItemKind};
 use crate::oauth;
+use crate::policy::REVOKE_TIMEOUT;
 use crate::secret::Secret;
 use crate::token::{RefreshToken, Tokens};
 
@@ -78,6 +80,30 @@ impl Session {
         let revoked = connection
             .http(&self.context)
             .and_then(|http| oauth::revoke(http, connection, &refresh.secret, "refresh_token"));
+        self.report_revoked(revoked)
+    }
+
+    /// The same for a sign-in that is stored nowhere. It would live on at the portal without an
+    /// owner, so the portal is asked even if the time of the whole command is up.
+    pub(super) fn revoke_in_any_case(&self, connection: &Snapshot, tokens: &Tokens) -> bool {
+        let deadline = self.context.deadline;
+        let (Some(refresh), true) = (
+            &tokens.refresh,
+            deadline.bound(REVOKE_TIMEOUT) < REVOKE_TIMEOUT,
+        ) else {
+            return self.revoke(connection, tokens);
+        };
+        let context = Context {
+            deadline: deadline.at_least(REVOKE_TIMEOUT),
+            ..self.context.clone()
+        };
+        let revoked = connection
+            .new_http(&context)
+            .and_then(|http| oauth::revoke(&http, connection, &refresh.secret, "refresh_token"));
+        self.report_revoked(revoked)
+    }
+
+    fn report_revoked(&self, revoked: Result<()>) -> bool {
         if let Err(error) = &revoked {
             self.emit_notice(Notice::NotRevoked {
                 connection: self.label(),

@@ -56,8 +56,14 @@ impl Snapshot {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
+        let http = self.new_http(context)?;
+        Ok(self.http.get_or_init(|| http))
+    }
+
+    /// Another client for the same portal, within the limits of `context`.
+    pub(super) fn new_http(&self, context: &Context) -> Result<Http> {
         let connection = &self.connection;
-        let http = Http::with_certificates(
+        Http::with_certificates(
             &connection.portal,
             &connection.tls,
             self.certificates(),
@@ -65,8 +71,7 @@ impl Snapshot {
             connection.referer.as_deref(),
             context,
         )
-        .map_err(|error| error.about(connection.label.as_str()))?;
-        Ok(self.http.get_or_init(|| http))
+        .map_err(|error| error.about(connection.label.as_str()))
     }
 }
 

@@ -61,6 +61,27 @@ fn a_bare_host_leads_to_the_portal_at_a_usual_path() {
 }
 
 #[test]
+fn edit_finds_the_portal_where_add_finds_it() {
+    let (portal, home) = (Portal::builder().start(), home());
+    add(&home, &portal, &portal.url()).ok();
+    let edit = |url: &str| {
+        home.run(["connections", "edit", "prod", "--portal", url])
+            .done()
+    };
+    edit(&origin(&portal))
+        .ok()
+        .err_has(&format!("the portal is at {}", portal.url()));
+    is_connected_to(&home, &portal.url());
+    edit(&format!("{}/server", origin(&portal)))
+        .code(2)
+        .err_has("/server is an ArcGIS Server, not a portal");
+    edit(&format!("{}/elsewhere", origin(&portal)))
+        .code(6)
+        .err_has("nothing was changed");
+    is_connected_to(&home, &portal.url());
+}
+
+#[test]
 fn the_address_of_a_server_is_named_as_that_with_its_portal() {
     let (portal, home) = (Portal::builder().start(), home());
     for page in ["", "/rest/services", "/manager/site.html", "/admin"] {

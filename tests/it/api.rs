@@ -285,7 +285,7 @@ fn a_download_is_complete_or_absent() {
     assert_eq!(std::fs::read(&path).unwrap(), big);
     home.run(["api", "content/items/1/data"])
         .done()
-        .code(6)
+        .code(1)
         .err_has("-o FILE");
     std::fs::write(&path, "as it was").unwrap();
     home.run(["api", "community/users/nobody", "-o", &target])

@@ -842,7 +842,7 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
         panic!("the portal issued an invalid code");
     };
     let pending = session.exchange_code(&mut attempt, code).unwrap();
-    session.accept(pending).unwrap();
+    session.accept(&pending).unwrap();
 }
 
 /// A sign-in that cannot be stored leaves the previous one in place.

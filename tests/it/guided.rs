@@ -1,14 +1,17 @@
 //! The prompts on a real pseudo-terminal: wrong input first, a hidden secret, Ctrl-C.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use age_oauth::{ConnectionStore, Context};
 
 use crate::home;
 use crate::support::portal::{
     app_secret, Certificate, Portal, PortalVersion, APP_ID, OTHER_USER, USER,
 };
 use crate::support::pty::Terminal;
-use crate::support::scenario::{add, nothing_was_created, sign_in};
-use crate::support::svg;
+use crate::support::scenario::{add, nothing_was_created, sign_in, stored};
+use crate::support::{svg, until};
 
 /// The folder for pictures of the documentation, if they are wanted.
 fn pictures() -> Option<PathBuf> {
@@ -379,6 +382,49 @@ fn another_user_needs_consent() {
         home.run(["whoami"]).done().ok().out(&format!("{user}\n"));
         assert_eq!(portal.live_refresh_tokens(), 1);
     }
+}
+
+#[test]
+fn a_sign_in_whose_question_is_interrupted_is_revoked() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    for signal in [None, Some("TERM"), Some("HUP")] {
+        let mut terminal = Terminal::start(&home, &["login", "--no-browser"]);
+        terminal.expect("press Enter:");
+        let url = terminal.word(&portal.rest("oauth2/authorize"));
+        terminal.line(&portal.authorize(&url, OTHER_USER).code());
+        terminal.expect("Replace that sign-in?").ready();
+        assert_eq!(portal.live_refresh_tokens(), 2);
+        match signal {
+            Some(signal) => terminal.signal(signal),
+            None => terminal.interrupt(),
+        };
+        assert_ne!(terminal.end(), 0, "{}", terminal.screen());
+        assert_eq!(portal.live_refresh_tokens(), 1, "{signal:?}");
+        home.run(["whoami"]).done().ok().out(&format!("{USER}\n"));
+    }
+}
+
+#[test]
+fn a_sign_in_that_waits_for_the_lock_is_revoked_if_it_is_interrupted() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    let mut terminal = Terminal::start(&home, &["login", "--no-browser"]);
+    terminal.expect("press Enter:");
+    let url = terminal.word(&portal.rest("oauth2/authorize"));
+    let store = ConnectionStore::open(home.store());
+    let context = Context::process();
+    let (_lock, _) = store
+        .lock(&stored(&home, "prod"), Duration::from_secs(60), &context)
+        .unwrap();
+    terminal.line(&portal.authorize(&url, USER).code());
+    until(|| portal.live_refresh_tokens() == 1);
+    terminal.interrupt();
+    assert_eq!(terminal.end(), 130, "{}", terminal.screen());
+    assert_eq!(portal.live_refresh_tokens(), 0);
 }
 
 #[test]

@@ -147,6 +147,19 @@ fn a_pipe_named_by_a_user_is_refused_or_read_without_hanging() {
         .run(["api", "content/users/x/addItem", "--input", name])
         .done();
     said.code(1).err_has("not a regular file");
+    // A client secret is read from a pipe, but a pipe without a writer is not waited for in vain.
+    let said = home
+        .run([
+            "connections",
+            "edit",
+            "prod",
+            "--client-secret-file",
+            name,
+            "--timeout",
+            "1s",
+        ])
+        .done();
+    said.code(1).err_has("no program ended it within 1 seconds");
     thread::scope(|scope| {
         scope.spawn(|| fs::write(&pipe, service_secret()).unwrap());
         let (url, ca) = (portal.url(), home.path().join("ca.pem"));

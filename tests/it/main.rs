@@ -55,6 +55,7 @@ mod promises;
 #[cfg(unix)]
 mod python;
 mod quick_start;
+mod read_only;
 #[cfg(unix)]
 mod recipes;
 mod refresh;

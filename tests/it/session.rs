@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use age_oauth::testing::{Binding, Call, ClientSecret, MemoryStore, Tokens};
 use age_oauth::{
-    AccessToken, AuthorizationResponse, Clock, Connection, ConnectionStore, Context, Decision,
-    Environment, Error, Event, ExtendRule, Grant, Identity, Item, ItemKind, KeychainReason, MinTtl,
-    Notice, Observer, PendingSignIn, RedirectUri, Refusal, Secret, SecretStore, Session,
-    SignInNeeded, SignInOptions, SignedOut, Tls, TokenRequest, UsableToken,
+    AccessToken, AuthorizationResponse, Clock, Connection, ConnectionStore, Context, Deadline,
+    Decision, Environment, Error, Event, ExtendRule, Grant, Identity, Item, ItemKind,
+    KeychainReason, MinTtl, Notice, Observer, PendingSignIn, RedirectUri, Refusal, Secret,
+    SecretStore, Session, SignInNeeded, SignInOptions, SignedOut, Tls, TokenRequest, UsableToken,
 };
 use serde_json::json;
 
@@ -115,7 +115,7 @@ impl Fixture {
     fn sign_in(&self, user: &str) {
         let pending = self.pending(user);
         assert_eq!(pending.username(), user);
-        self.session().accept(pending).unwrap();
+        self.session().accept(&pending).unwrap();
     }
 
     fn token(&self) -> String {
@@ -994,7 +994,7 @@ fn a_sign_in_that_replaces_another_revokes_it_after_it_is_stored() {
     fixture
         .keychain
         .fail_next(Call::Set, KeychainReason::Locked);
-    assert!(fixture.session().accept(pending).is_err());
+    assert!(fixture.session().accept(&pending).is_err());
     // What could not be stored was revoked.
     assert_eq!(fixture.portal.live_refresh_tokens(), 1);
     assert!(fixture
@@ -1019,6 +1019,31 @@ fn a_sign_in_that_is_not_stored_is_revoked() {
     assert!(matches!(fixture.notices()[..], [Notice::NotRevoked { .. }]));
     assert!(fixture.session().revoke_stray(stray()));
     assert!(!fixture.portal.accepts_refresh_token(stray().expose()));
+}
+
+#[test]
+fn a_sign_in_that_is_not_stored_in_time_is_revoked_all_the_same() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let old = fixture.refresh_token();
+    let late = || {
+        let context = Context {
+            deadline: Deadline::after(Duration::ZERO),
+            ..fixture.context()
+        };
+        let connection = fixture.store().load(&fixture.connection.id).unwrap();
+        let keychain = Arc::new(fixture.keychain.clone());
+        Session::new(fixture.store(), connection, keychain, context)
+    };
+    let pending = fixture.pending(OTHER_USER);
+    late().discard(&pending);
+    assert_eq!(fixture.portal.live_refresh_tokens(), 1);
+    // What was revoked is not stored afterwards.
+    assert!(fixture.session().accept(&pending).is_err());
+    assert_eq!(fixture.refresh_token(), old);
+    // The sign-in that is replaced is stored nowhere, either.
+    late().accept(&fixture.pending(OTHER_USER)).unwrap();
+    assert!(!fixture.portal.accepts_refresh_token(&old));
+    assert_eq!(fixture.notices(), []);
 }
 
 #[test]

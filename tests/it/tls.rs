@@ -321,6 +321,30 @@ fn from_add_to_token_at_a_self_signed_portal() {
     home.run(["token", "--force"]).done().ok();
 }
 
+/// A connection that works must not be changed because its portal has the wrong certificate for a
+/// night: another portal URL costs the sign-in.
+#[test]
+fn a_stored_connection_keeps_its_portal_url_when_the_certificate_names_another_host() {
+    let portal = Portal::builder()
+        .certificate(Certificate::WrongHost)
+        .start();
+    let home = home();
+    try_to_add(&home, &portal, "false").ok();
+    sign_in(&home, &portal, "prod").ok();
+    let ca = portal.ca_file(home.path());
+    let verify = ["--verify-ssl", ca.to_str().unwrap(), "--no-check"];
+    home.run([&["connections", "edit", "prod"][..], &verify].concat())
+        .done()
+        .ok();
+    let said = home.run(["whoami"]).done().code(6);
+    assert!(
+        said.stderr.contains("connections show prod"),
+        "{}",
+        said.stderr
+    );
+    assert!(!said.stderr.contains("--portal"), "{}", said.stderr);
+}
+
 /// An unverified connection causes a warning at every command that uses the network, and at no
 /// other.
 #[test]

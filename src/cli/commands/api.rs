@@ -197,10 +197,66 @@ fn print(ctx: &mut CommandContext, bytes: &[u8]) -> Outcome {
 /// deep nesting, bytes that are not UTF-8) is text like any other, and may hold the same control
 /// characters.
 fn for_terminal(bytes: &[u8]) -> String {
-    let pretty = serde_json::from_slice::<Value>(bytes)
-        .and_then(|value| serde_json::to_string_pretty(&value));
-    let text = pretty.unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned());
-    json_for_terminal(text.trim_end())
+    let text = String::from_utf8_lossy(bytes);
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(_) => json_for_terminal(&indented(&text)),
+        Err(_) => json_for_terminal(text.trim_end()),
+    }
+}
+
+/// Valid JSON with other white space. Written again from its values, it would have other numbers:
+/// 64-bit floats do not hold every identifier.
+fn indented(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let mut rest = json.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            ' ' | '\t' | '\r' | '\n' => {}
+            '"' => copy_string(&mut rest, &mut out),
+            '{' | '[' => {
+                out.push(c);
+                depth += 1;
+                begin_line(&mut out, depth);
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                // An empty one stays on its line.
+                let content = out.trim_end().len();
+                if out[..content].ends_with(['{', '[']) {
+                    out.truncate(content);
+                } else {
+                    begin_line(&mut out, depth);
+                }
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                begin_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn begin_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// Copies the string whose first quotation mark was just read, as it is.
+fn copy_string(rest: &mut impl Iterator<Item = char>, out: &mut String) {
+    out.push('"');
+    while let Some(c) = rest.next() {
+        out.push(c);
+        match c {
+            '"' => return,
+            '\\' => out.extend(rest.next()),
+            _ => {}
+        }
+    }
 }
 
 /// Writes the response to a file as [`files::UserOutput`] does, or to standard output for `-`.
@@ -323,5 +379,42 @@ fn about_path(error: Error) -> Failure {
             hint: "check the path and the parameters (-f KEY=VALUE)".into(),
         },
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_shows_the_numbers_and_strings_that_the_portal_sent() {
+        let sent = r#" {"id":12345678901234567890123,"b":0.1000000000000000055, "c":1.50E2,
+            "d":[ ],"e":{},"f":["a,{\"","\\",{"g":null}],"b":"twice"}"#;
+        let shown = r#"{
+  "id": 12345678901234567890123,
+  "b": 0.1000000000000000055,
+  "c": 1.50E2,
+  "d": [],
+  "e": {},
+  "f": [
+    "a,{\"",
+    "\\",
+    {
+      "g": null
+    }
+  ],
+  "b": "twice"
+}"#;
+        assert_eq!(for_terminal(sent.as_bytes()), shown);
+    }
+
+    #[test]
+    fn indenting_changes_no_value() {
+        let value = serde_json::json!({"a": [[], {}, [1, -2.5, "x: {y}", "\\"]], "b": {"c": {}}});
+        assert_eq!(
+            indented(&value.to_string()),
+            serde_json::to_string_pretty(&value).unwrap()
+        );
     }
 }

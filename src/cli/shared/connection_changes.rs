@@ -3,12 +3,15 @@
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
-use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
+use crate::cli::shared::connection_fields::{
+    self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
+};
 use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, PortalUrl, Proxy};
 use crate::manage::{self, Changes, SecretChange};
+use crate::portal::Elsewhere;
 use crate::store::ConnectionStore;
 
 pub(in crate::cli) fn changes(
@@ -42,7 +45,7 @@ pub(in crate::cli) fn changes(
         tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
         ..Changes::default()
     };
-    check_portal(ctx, connection, args, &changes, trust.as_ref())?;
+    check_portal(ctx, connection, args, &mut changes, trust.as_ref())?;
     if let Some(trust) = &trust {
         connection_fields::warn_unverified(ctx, connection.label.as_str(), &trust.tls);
     }
@@ -51,12 +54,13 @@ pub(in crate::cli) fn changes(
     Ok(changes)
 }
 
-/// Tries a new address, proxy or trust before it replaces one that may work.
+/// Tries a new address, proxy or trust before it replaces one that may work. An address at which the
+/// portal is not, but near which it is, is corrected as `add` does.
 fn check_portal(
     ctx: &CommandContext,
     connection: &Connection,
     args: &FieldArgs,
-    changes: &Changes,
+    changes: &mut Changes,
     trust: Option<&Trust>,
 ) -> Outcome {
     let nothing_new = changes.portal.is_none() && changes.proxy.is_none() && trust.is_none();
@@ -67,12 +71,26 @@ fn check_portal(
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);
     let tls = trust.map_or(&connection.tls, |trust| &trust.tls);
     let referer = connection.referer.as_deref();
-    connection_fields::probe(ctx, portal, tls, proxy, referer)
-        .map(|_| ())
-        .map_err(|error| Failure::Hinted {
-            error,
-            hint: "nothing was changed; to change the connection without asking the portal: --no-check".into(),
-        })
+    let Err(error) = connection_fields::probe(ctx, portal, tls, proxy, referer) else {
+        return Ok(());
+    };
+    if changes.portal.is_some() {
+        match find_elsewhere(ctx, portal, tls, proxy, &error) {
+            Some(Elsewhere::Portal(found)) => {
+                let text = format!("{portal} is not a portal; the portal is at {found}");
+                ctx.console.info(&text);
+                changes.portal = Some(found);
+                return Ok(());
+            }
+            Some(Elsewhere::Server(owner)) => return Err(server_address(portal, owner.as_ref())),
+            None => {}
+        }
+    }
+    Err(Failure::Hinted {
+        error,
+        hint: "nothing was changed; to change the connection without asking the portal: --no-check"
+            .into(),
+    })
 }
 
 /// A client secret belongs to one portal and client ID. If one of those changes, asks for the

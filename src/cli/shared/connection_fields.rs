@@ -1,7 +1,6 @@
 //! What `add` and `edit` have in common: their options, the client secret from every source, the
 //! keychain, and the request that asks a portal who it is.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,12 +15,14 @@ use crate::cli::CommandContext;
 use crate::connection::{clean, KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
-use crate::error::{Error, FileAction, KeychainReason};
+use crate::error::{Error, FileAction, KeychainReason, Unreachable};
 use crate::event::{Event, Notice};
+use crate::files;
 use crate::http::Http;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
+use crate::policy::PIPE_TIMEOUT;
 use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
@@ -165,7 +166,7 @@ pub(in crate::cli) fn secret(
         return Ok(GivenSecret::Text(text.secret()));
     }
     if let Some(path) = &args.client_secret_file {
-        return read_secret(path).map(GivenSecret::Text);
+        return read_secret(ctx, path).map(GivenSecret::Text);
     }
     if args.client_secret_stdin {
         let text = (ctx.system.read_input)().map_err(|why| {
@@ -182,11 +183,9 @@ pub(in crate::cli) fn secret(
     Ok(secret.map_or(GivenSecret::Nothing, GivenSecret::Text))
 }
 
-/// Opens the path without checking its type, because a shell's process substitution is a pipe.
-fn read_secret(path: &Path) -> Result<Secret, Failure> {
-    let mut bytes = Vec::with_capacity(4096);
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_SECRET_FILE).read_to_end(&mut bytes))
+fn read_secret(ctx: &CommandContext, path: &Path) -> Result<Secret, Failure> {
+    let limit = ctx.bound(PIPE_TIMEOUT);
+    let bytes = files::read_secret_file(path, MAX_SECRET_FILE, limit)
         .map_err(Error::file(FileAction::Read, path))?;
     Secret::from_file(bytes)
         .ok_or_else(|| Failure::usage(format!("`{}` does not contain text", path.display())))
@@ -289,14 +288,43 @@ pub(in crate::cli) fn probe(
     Ok(info)
 }
 
-/// What is at an address that is not a portal's; see [`portal::find_elsewhere`].
+/// Where the portal is, if something else than a portal answered at the address. See
+/// [`portal::find_elsewhere`].
 pub(in crate::cli) fn find_elsewhere(
     ctx: &CommandContext,
     portal: &PortalUrl,
     tls: &Tls,
     proxy: &Proxy,
+    error: &Error,
 ) -> Option<portal::Elsewhere> {
-    portal::find_elsewhere(portal, |at| Http::new(at, tls, proxy, None, &ctx.context))
+    match error {
+        Error::Unreachable {
+            why: Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. },
+            ..
+        } => portal::find_elsewhere(portal, |at| Http::new(at, tls, proxy, None, &ctx.context)),
+        _ => None,
+    }
+}
+
+/// The failure for the address of an ArcGIS Server.
+pub(in crate::cli) fn server_address(server: &PortalUrl, owner: Option<&PortalUrl>) -> Failure {
+    let (named, hint) = match owner {
+        Some(owner) => (
+            format!("the portal that it names is {owner}"),
+            format!("if that is your portal: --portal {owner}"),
+        ),
+        None => (
+            "it names no portal".to_owned(),
+            "ask the server's administrator for the URL of its portal".to_owned(),
+        ),
+    };
+    Failure::Hinted {
+        error: Error::Invalid {
+            what: "portal URL",
+            why: format!("{server} is an ArcGIS Server, not a portal; {named}"),
+        },
+        hint,
+    }
 }
 
 /// Token lifetimes are counted by this machine's clock from the moment of the request, so a wrong

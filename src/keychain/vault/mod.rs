@@ -113,14 +113,33 @@ impl Vault {
     /// An empty vault under the first key that is available, or under a key file that is created
     /// now.
     fn create(&self) -> Result<OpenVault> {
+        match self.given_key()? {
+            Some(master) => OpenVault::new(&master),
+            None => OpenVault::new(&MasterKey::Raw(self.create_key_file()?)),
+        }
+    }
+
+    /// The first key that is available for a new vault.
+    fn given_key(&self) -> Result<Option<MasterKey>> {
         for source in KeySource::ORDER {
             // Here an unusable source is an error: the vault must not be sealed with another key
             // than the person meant.
             if let Some(master) = self.keys_from(source)?.into_iter().next() {
-                return OpenVault::new(&master.strong()?);
+                return master.strong().map(Some);
             }
         }
-        OpenVault::new(&MasterKey::Raw(self.create_key_file()?))
+        Ok(None)
+    }
+
+    /// Whether the vault exists. Where it does not, a key that could not seal a new one is an
+    /// error. Writes nothing.
+    #[cfg(feature = "cli")]
+    pub(in crate::keychain) fn exists(&self) -> Result<bool> {
+        let exists = self.path().symlink_metadata().is_ok();
+        if !exists {
+            self.given_key()?;
+        }
+        Ok(exists)
     }
 }
 

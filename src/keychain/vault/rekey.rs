@@ -41,9 +41,14 @@ impl Vault {
     /// Seals the vault with another key. Wherever this is interrupted, the key that opens the vault
     /// exists: where the old one was, or in the key file.
     pub(in crate::keychain) fn rekey(&self, to: &VaultKey, old: OldKey) -> Result<()> {
+        let no_vault = || missing("there is no vault yet");
+        // The lock would create the store's folder.
+        if self.path().symlink_metadata().is_err() {
+            return Err(no_vault());
+        }
         let _lock = self.lock()?;
         let Some(mut vault) = self.read()? else {
-            return Err(missing("there is no vault yet"));
+            return Err(no_vault());
         };
         let before = vault.key.clone();
         // The key file may serve other stores' vaults, too. Its lock keeps their keys from being

@@ -191,8 +191,7 @@ pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
     findings
 }
 
-/// Writes, reads and deletes an item in each keychain that a connection uses or a new one would
-/// use.
+/// Checks each keychain that a connection uses or a new one would use.
 pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Finding>, Usable) {
     let default = default_keychain(&doctor.context.environment).unwrap_or_default();
     let uses = |kind| listing.connections.iter().any(|one| one.keychain == kind);
@@ -203,11 +202,8 @@ pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Findi
             continue;
         }
         match probe(doctor, kind) {
-            Ok(name) => {
-                findings.push(Finding::ok(
-                    "keychain",
-                    format!("{name}: an item was written, read and deleted"),
-                ));
+            Ok(result) => {
+                findings.push(Finding::ok("keychain", result));
                 usable.push(kind);
                 findings.extend(vault_key(doctor, kind));
                 findings.extend(orphans(doctor, kind, listing));
@@ -283,8 +279,16 @@ fn vault_key(doctor: &DoctorContext, kind: KeychainKind) -> Vec<Finding> {
     findings
 }
 
-fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, KeychainError> {
+/// Writes, reads and deletes an item. A vault that does not exist is not created for that: its key
+/// would stay behind.
+fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<String, KeychainError> {
     let keychain = doctor.keychains.of(kind);
+    let name = keychain.name();
+    if !doctor.keychains.exists(kind)? {
+        return Ok(format!(
+            "{name}: it does not exist yet; the first secret that is stored creates it"
+        ));
+    }
     let id = format!("doctor-{}", std::process::id());
     let item = Item::new(id, "doctor", ItemKind::Probe);
     let written = keychain.set(&item, &Secret::new("probe".to_owned()));
@@ -294,10 +298,10 @@ fn probe(doctor: &DoctorContext, kind: KeychainKind) -> Result<&'static str, Key
     let same = read?.is_some_and(|secret| secret.matches("probe"));
     deleted?;
     if same {
-        return Ok(keychain.name());
+        return Ok(format!("{name}: an item was written, read and deleted"));
     }
     Err(KeychainError::new(
-        keychain.name(),
+        name,
         KeychainReason::Refused,
         "it did not return what was stored",
     ))

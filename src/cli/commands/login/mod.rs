@@ -10,6 +10,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
 use crate::cli::json::{known, Identity, LoginAnswer, Time};
 use crate::cli::shared::help::examples;
+use crate::cli::terminal::with_cleanup;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::error::{Error, SignInNeeded, Unreachable};
@@ -62,8 +63,14 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
             Err(error) => return Err(code_lost(error, session.connection())),
         }
     };
-    confirm_user(ctx, &session, &pending, args, &mut input.close())?;
-    let token = session.accept(pending)?;
+    let mut lines = input.close();
+    let token = with_cleanup(
+        || session.discard(&pending),
+        || -> Result<_, Failure> {
+            confirm_user(ctx, &session, &pending, args, &mut lines)?;
+            Ok(session.accept(&pending)?)
+        },
+    )?;
     print_result(ctx, session.connection(), &token, args.json)?;
     if is_first {
         print_owner(ctx, session.connection(), &token);

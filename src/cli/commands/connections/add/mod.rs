@@ -12,7 +12,9 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
 use crate::cli::shared::connection_changes::{apply, changes};
-use crate::cli::shared::connection_fields::{self, AuthType, FieldArgs, GivenSecret};
+use crate::cli::shared::connection_fields::{
+    self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
+};
 use crate::cli::shared::connection_text::next_steps;
 use crate::cli::shared::help::examples;
 use crate::cli::shared::redirect_uris::warn_if_shared;
@@ -21,7 +23,7 @@ use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::env;
-use crate::error::{Error, Unreachable};
+use crate::error::Error;
 use crate::http::Http;
 use crate::manage;
 use crate::portal::Elsewhere;
@@ -327,7 +329,7 @@ impl<'a> Form<'a> {
                 }
                 Err(error) => error,
             };
-            match self.elsewhere(ctx, &portal, &trust, &error) {
+            match find_elsewhere(ctx, &portal, &trust.tls, &self.proxy, &error) {
                 Some(Elsewhere::Portal(found)) => {
                     let text = format!("{portal} is not a portal; the portal is at {found}");
                     ctx.console.info(&text);
@@ -357,23 +359,6 @@ impl<'a> Form<'a> {
                 NextStep::SkipCheck => return Ok(Some((portal, trust))),
                 NextStep::OtherUrl => return Ok(None),
             }
-        }
-    }
-
-    /// Where the portal is, if something else than a portal answers.
-    fn elsewhere(
-        &self,
-        ctx: &CommandContext,
-        portal: &PortalUrl,
-        trust: &Trust,
-        error: &Error,
-    ) -> Option<Elsewhere> {
-        match error {
-            Error::Unreachable {
-                why: Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. },
-                ..
-            } => connection_fields::find_elsewhere(ctx, portal, &trust.tls, &self.proxy),
-            _ => None,
         }
     }
 
@@ -459,27 +444,6 @@ impl<'a> Form<'a> {
             };
         }
         connection_fields::ask_secret(ctx, application, client_id)
-    }
-}
-
-/// The failure for the address of an ArcGIS Server.
-fn server_address(server: &PortalUrl, owner: Option<&PortalUrl>) -> Failure {
-    let (named, hint) = match owner {
-        Some(owner) => (
-            format!("the portal that it names is {owner}"),
-            format!("if that is your portal: --portal {owner}"),
-        ),
-        None => (
-            "it names no portal".to_owned(),
-            "ask the server's administrator for the URL of its portal".to_owned(),
-        ),
-    };
-    Failure::Hinted {
-        error: Error::Invalid {
-            what: "portal URL",
-            why: format!("{server} is an ArcGIS Server, not a portal; {named}"),
-        },
-        hint,
     }
 }
 
