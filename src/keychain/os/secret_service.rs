@@ -16,7 +16,10 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use keyring::api::{CredentialApi, CredentialStoreApi};
 use keyring::{Credential, CredentialStore, Entry, Error, Result};
@@ -25,14 +28,16 @@ use tokio::net::UnixStream;
 use tokio::runtime::{self, Runtime};
 use zbus::address::transport::{Transport, UnixSocket};
 use zbus::connection::Builder;
-use zbus::Address;
+use zbus::{Address, Connection};
 
 use super::error::StoreError;
 use super::KeychainOptions;
 use crate::error::KeychainReason;
 use crate::util::lock;
 
-const CONTENT_TYPE: &str = "text/plain; charset=utf8";
+/// As libsecret writes it. KWallet takes a type with a charset for binary data, which `secret-tool`
+/// and other programs then refuse to show.
+const CONTENT_TYPE: &str = "text/plain";
 
 /// The store. Connects at the first call.
 pub(super) struct Store {
@@ -48,8 +53,12 @@ struct ServiceSession {
 /// The service, and the runtime that its D-Bus connection works in.
 struct Session {
     service: SecretService<'static>,
-    runtime: Runtime,
+    runtime: CallerRuntime,
 }
+
+/// A runtime that may be dropped anywhere. tokio's own panics where it is dropped in asynchronous
+/// code, as a caller of the library may do.
+struct CallerRuntime(Option<Runtime>);
 
 /// One item, by its attributes.
 struct Credentials {
@@ -147,7 +156,39 @@ impl Session {
         &self,
         call: impl Future<Output = std::result::Result<T, ServiceError>>,
     ) -> ServiceResult<T> {
-        Ok(self.runtime.block_on(call)?)
+        Ok(self.runtime.block_on(call)??)
+    }
+}
+
+impl CallerRuntime {
+    fn new() -> ServiceResult<Self> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build();
+        runtime.map(|runtime| Self(Some(runtime))).map_err(refused)
+    }
+
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> ServiceResult<T> {
+        match &self.0 {
+            Some(runtime) => Ok(runtime.block_on(work)),
+            None => Err(refused("the runtime was dropped")),
+        }
+    }
+}
+
+impl Drop for CallerRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn refused(why: impl fmt::Display) -> StoreError {
+    StoreError {
+        reason: KeychainReason::Refused,
+        detail: why.to_string(),
     }
 }
 
@@ -179,26 +220,12 @@ impl ServiceSession {
     }
 
     fn connect(&self) -> ServiceResult<Session> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|why| StoreError {
-                reason: KeychainReason::Refused,
-                detail: why.to_string(),
-            })?;
+        let runtime = CallerRuntime::new()?;
         let service = runtime.block_on(async {
-            let connection = connection_builder(self.options.dbus_address.as_deref())
-                .await
-                .map(|builder| builder.method_timeout(self.options.timeout));
-            let connection = match connection {
-                Ok(builder) => builder.build().await,
-                Err(why) => Err(why),
-            }
-            .map_err(without_a_bus)?;
+            let connection = connect_to_bus(&self.options).await.map_err(without_a_bus)?;
             let service = SecretService::connect_with_existing(EncryptionType::Plain, connection);
             ServiceResult::Ok(service.await?)
-        })?;
+        })??;
         Ok(Session { service, runtime })
     }
 }
@@ -217,21 +244,48 @@ fn without_a_bus(error: zbus::Error) -> StoreError {
     }
 }
 
-/// Prepares a connection to the D-Bus session. `DBUS_SESSION_BUS_ADDRESS` may list several
-/// addresses as alternatives, with the preferred one first.
-async fn connection_builder(address: Option<&str>) -> zbus::Result<Builder<'static>> {
-    let address = match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
-        Some(address) => address.parse()?,
-        None => Address::session()?,
-    };
-    match address.transport() {
+/// Connects to the D-Bus session. If none of its addresses works, returns the error of the first.
+async fn connect_to_bus(options: &KeychainOptions) -> zbus::Result<Connection> {
+    let mut first_error = None;
+    for address in addresses(options.dbus_address.as_deref()) {
+        match connect_to(address, options.timeout).await {
+            Ok(connection) => return Ok(connection),
+            Err(why) => first_error = first_error.or(Some(why)),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| zbus::Error::Address("there is none".into())))
+}
+
+/// `DBUS_SESSION_BUS_ADDRESS` may list several addresses as alternatives, with the preferred one
+/// first.
+fn addresses(list: Option<&str>) -> Vec<zbus::Result<Address>> {
+    let listed = list.unwrap_or_default().split(';');
+    let listed: Vec<_> = listed.filter(|one| !one.is_empty()).collect();
+    if listed.is_empty() {
+        return vec![Address::session()];
+    }
+    listed.into_iter().map(str::parse).collect()
+}
+
+async fn connect_to(address: zbus::Result<Address>, timeout: Duration) -> zbus::Result<Connection> {
+    let address = address?;
+    let builder = match address.transport() {
         // The usual kind. For a path, the builder would start another thread.
         Transport::Unix(unix) => match unix.path() {
-            UnixSocket::File(path) => Ok(Builder::unix_stream(UnixStream::connect(path).await?)),
-            _ => Builder::address(address),
+            UnixSocket::File(path) => Builder::unix_stream(connect_to_socket(path.as_ref())?),
+            _ => Builder::address(address)?,
         },
-        _ => Builder::address(address),
-    }
+        _ => Builder::address(address)?,
+    };
+    builder.method_timeout(timeout).build().await
+}
+
+/// Waits while the bus has too many clients that it has not accepted yet. tokio's own `connect`
+/// fails then.
+fn connect_to_socket(path: &Path) -> std::io::Result<UnixStream> {
+    let stream = StdUnixStream::connect(path)?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
 }
 
 impl Credentials {
@@ -301,7 +355,7 @@ impl Credentials {
     fn default_collection<'a>(&self, session: &'a Session) -> ServiceResult<Collection<'a>> {
         let found = session
             .runtime
-            .block_on(session.service.get_default_collection());
+            .block_on(session.service.get_default_collection())?;
         found.map_err(|error| match error {
             ServiceError::NoResult => no_default_collection(),
             other => other.into(),
