@@ -315,6 +315,11 @@ mod keychains {
         duplicates_are_fixed_in(Provider::KeePassXc);
     }
 
+    #[test]
+    fn duplicate_and_orphaned_items_in_kwallet_are_found_and_fixed() {
+        duplicates_are_fixed_in(Provider::KWallet);
+    }
+
     fn duplicates_are_fixed_in(provider: Provider) {
         let session = SecretService::start(provider);
         let (portal, home) = home_in(&session);

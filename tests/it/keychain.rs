@@ -1,8 +1,12 @@
-//! The `os` keychain on real providers of the Secret Service, GNOME Keyring and KeePassXC, each in
-//! a D-Bus session of its own.
+//! The `os` keychain on real providers of the Secret Service, GNOME Keyring, KeePassXC and
+//! KWallet, each in a D-Bus session of its own.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::thread;
+
+use tokio::net::UnixStream;
+use tokio::runtime::{self, Runtime};
 
 use crate::home;
 use crate::support::home::Home;
@@ -205,6 +209,28 @@ fn rule_30_an_unanswered_prompt_is_an_error() {
     assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("kept"));
 }
 
+/// KWallet says that a collection is locked until a client has unlocked it, also where its wallet
+/// is open, so that no question follows.
+#[test]
+fn an_open_wallet_of_kwallet_is_locked_until_it_can_be_unlocked_interactively() {
+    let mut session = SecretService::start(Provider::KWallet);
+    keychain_in(&session, true)
+        .set(&tokens(), &secret("x"))
+        .unwrap();
+    session.stop_provider();
+    session.start_kwallet_locked();
+    let script = keychain_in(&session, false);
+    for error in [
+        script.get(&tokens()).unwrap_err(),
+        script.set(&tokens(), &secret("y")).unwrap_err(),
+    ] {
+        assert_eq!(error.reason, KeychainReason::Locked, "{error}");
+    }
+    let terminal = keychain_in(&session, true);
+    assert_eq!(stored(&*terminal, &tokens()).as_deref(), Some("x"));
+    assert_eq!(stored(&*script, &tokens()).as_deref(), Some("x"));
+}
+
 #[test]
 fn a_read_costs_four_calls() {
     let session = SecretService::start(Provider::GnomeKeyring);
@@ -314,6 +340,77 @@ fn a_bus_that_ends_is_a_missing_keychain() {
     session.kill_bus();
     let error = keychain.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Missing, "{error}");
+}
+
+#[test]
+fn a_bus_with_many_clients_to_accept_is_waited_for() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    keychain_in(&session, false)
+        .set(&tokens(), &secret("x"))
+        .unwrap();
+    session.signal_bus("STOP");
+    let waiting = fill_the_queue_of(session.address());
+    let error = keychain(session.address(), "300ms", false)
+        .get(&tokens())
+        .unwrap_err();
+    drop(waiting);
+    session.signal_bus("CONT");
+    assert_eq!(error.reason, KeychainReason::Timeout, "{error}");
+    let keychain = keychain_in(&session, false);
+    assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("x"));
+}
+
+/// Connects to a bus that does not accept until its queue is full.
+fn fill_the_queue_of(address: &str) -> (Runtime, Vec<UnixStream>) {
+    let path = address.strip_prefix("unix:path=").unwrap();
+    let path = path.split(',').next().unwrap();
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    let clients = runtime.block_on(async {
+        let mut clients = Vec::new();
+        loop {
+            match UnixStream::connect(path).await {
+                Ok(client) => clients.push(client),
+                Err(why) if why.kind() == ErrorKind::WouldBlock => return clients,
+                Err(why) => panic!("{why}"),
+            }
+        }
+    });
+    (runtime, clients)
+}
+
+#[test]
+fn of_several_addresses_the_first_that_works_is_used() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    let here = session.address();
+    for list in [
+        format!("unix:path=/nonexistent/bus;{here}"),
+        format!("nonsense;;{here}"),
+        format!("{here};unix:path=/nonexistent/bus"),
+    ] {
+        let keychain = keychain(&list, "120s", false);
+        keychain.set(&tokens(), &secret(&list)).unwrap();
+        assert_eq!(stored(&*keychain, &tokens()), Some(list));
+    }
+    let none = keychain("unix:path=/first/bus;disabled:", "120s", false);
+    let error = none.get(&tokens()).unwrap_err();
+    assert_eq!(error.reason, KeychainReason::Missing);
+    assert!(error.detail.contains("No such file"), "{error}");
+}
+
+/// A caller of the library may do so; a runtime that is dropped there panics.
+#[test]
+fn a_keychain_can_be_used_and_dropped_in_asynchronous_code() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let keychain = keychain_in(&session, false);
+        keychain.set(&tokens(), &secret("x")).unwrap();
+        assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("x"));
+        drop(keychain);
+    });
 }
 
 #[test]
@@ -572,6 +669,13 @@ macro_rules! with_each_provider {
             $(#[test]
             fn $test() {
                 super::$test(super::Provider::KeePassXc);
+            })*
+        }
+
+        mod kwallet {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Provider::KWallet);
             })*
         }
     };

@@ -13,7 +13,7 @@ use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{Certificate, Portal, APP_ID};
 use crate::support::scenario::add_arguments;
-use crate::support::until;
+use crate::support::{send_signal, until};
 
 /// A web server of its own; it ends when dropped.
 struct WebServer {
@@ -24,9 +24,7 @@ struct WebServer {
 impl Drop for WebServer {
     fn drop(&mut self) {
         // Its worker processes end with it.
-        let _ = Command::new("kill")
-            .arg(self.process.id().to_string())
-            .status();
+        send_signal("TERM", self.process.id());
         let _ = self.process.wait();
     }
 }

@@ -146,11 +146,7 @@ impl Terminal {
 
     /// Sends this signal (`TERM`) to the program.
     pub fn signal(&mut self, name: &str) -> &mut Self {
-        let id = self.child.process_id().expect("a process").to_string();
-        let sent = std::process::Command::new("kill")
-            .args(["-s", name, &id])
-            .status();
-        assert!(sent.expect("kill").success());
+        super::send_signal(name, self.child.process_id().expect("a process"));
         self
     }
 

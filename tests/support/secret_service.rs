@@ -23,6 +23,7 @@ use ::secret_service::blocking::SecretService as Client;
 use ::secret_service::EncryptionType;
 
 use super::home::Home;
+use super::kwallet;
 use super::{send_signal, until, TIMEOUT};
 
 /// Every client may watch the bus, which is how the tests count calls.
@@ -56,9 +57,12 @@ const KEEPASSXC_DATABASE: &str = r#"<?xml version="1.0" encoding="UTF-8" standal
 "#;
 
 /// The settings of a user who makes KeePassXC the Secret Service and does not want to confirm each
-/// access.
+/// access. KeePassXC 2.7 may crash if an item is changed while it saves the change before, so it
+/// saves only when it ends.
 const KEEPASSXC_SETTINGS: &str = "[General]
 SingleInstance=false
+AutoSaveAfterEveryChange=false
+AutoSaveOnExit=true
 
 [FdoSecrets]
 Enabled=true
@@ -72,6 +76,7 @@ ShowNotification=false
 pub enum Provider {
     GnomeKeyring,
     KeePassXc,
+    KWallet,
 }
 
 /// A D-Bus session and, unless it was stopped, a provider of the Secret Service in it.
@@ -165,24 +170,25 @@ impl SecretService {
 
     /// Starts the provider and waits until its default collection is unlocked.
     pub fn start_provider(&mut self) {
-        let mut command = match self.provider {
+        match self.provider {
             Provider::GnomeKeyring => {
                 let mut command = self.command("gnome-keyring-daemon");
                 command.args(["--foreground", "--unlock", "--components=secrets"]);
-                command
+                self.spawn_with_password(command);
             }
             Provider::KeePassXc => {
                 let mut command = self.keepassxc();
                 command.arg("--pw-stdin");
-                command
+                self.spawn_with_password(command);
             }
-        };
-        let mut daemon = command.stdin(Stdio::piped()).spawn().unwrap();
-        let mut stdin = daemon.stdin.take().unwrap();
-        stdin.write_all(b"password").unwrap();
-        drop(stdin);
-        self.daemon = Some(Daemon(daemon));
+            Provider::KWallet => self.spawn_kwallet(),
+        }
         self.wait_for_provider(true);
+        if self.provider == Provider::KWallet {
+            // A collection whose wallet is open is locked until a client has unlocked it.
+            let client = self.client();
+            client.get_default_collection().unwrap().unlock().unwrap();
+        }
         // The provider owns the name shortly before its collection is unlocked.
         until(|| {
             let client = self.client();
@@ -193,16 +199,51 @@ impl SecretService {
         });
     }
 
+    /// Starts a provider that reads its password from standard input.
+    fn spawn_with_password(&mut self, mut command: Command) {
+        let mut daemon = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = daemon.stdin.take().unwrap();
+        stdin.write_all(b"password").unwrap();
+        drop(stdin);
+        self.daemon = Some(Daemon(daemon));
+    }
+
+    /// Starts KWallet, which creates its wallet at the first call.
+    fn spawn_kwallet(&mut self) {
+        kwallet::configure(self.folder.path());
+        if !kwallet::wallet(self.folder.path()).exists() {
+            // It offers a wallet as a collection only if it exists when the daemon starts.
+            let command = self.command("kwalletd5");
+            self.daemon = Some(Daemon(kwallet::spawn(command, self.folder.path())));
+            until(|| kwallet::wallet(self.folder.path()).exists());
+            self.wait_for_provider(true);
+            self.stop_provider();
+        }
+        let command = self.command("kwalletd5");
+        self.daemon = Some(Daemon(kwallet::spawn(command, self.folder.path())));
+    }
+
     /// Starts KeePassXC without its password, so that it asks a person before it gives out an item.
     pub fn start_keepassxc_locked(&mut self) {
         self.daemon = Some(Daemon(self.keepassxc().spawn().unwrap()));
         self.wait_for_provider(true);
     }
 
+    /// Starts KWallet as it is after a sign-in to the desktop: its wallet is open, and no client of
+    /// the Secret Service has unlocked it.
+    pub fn start_kwallet_locked(&mut self) {
+        self.spawn_kwallet();
+        self.wait_for_provider(true);
+    }
+
     /// Ends the provider in its own way and waits until it has left the bus.
     pub fn stop_provider(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
-        // KeePassXC writes its file a moment after a change, and when it is asked to end.
+        if self.provider == Provider::KWallet {
+            // It writes its file some seconds after a change, and not when it is ended by a signal.
+            kwallet::close_wallets(&self.connect());
+        }
+        // KeePassXC writes its file when it is asked to end.
         daemon.signal("TERM");
         until(|| daemon.0.try_wait().unwrap().is_some());
         self.wait_for_provider(false);
@@ -211,6 +252,11 @@ impl SecretService {
     /// Sends a signal to the provider: `STOP`, `CONT`.
     pub fn signal_provider(&self, signal: &str) {
         self.daemon.as_ref().unwrap().signal(signal);
+    }
+
+    /// Sends a signal to the bus: `STOP`, `CONT`.
+    pub fn signal_bus(&self, signal: &str) {
+        self.bus.signal(signal);
     }
 
     /// Kills the bus.

@@ -50,14 +50,30 @@ impl Wake for Runnable {
 }
 
 impl Bus {
-    /// Connects to the bus at `address`, else to that of the session. `DBUS_SESSION_BUS_ADDRESS` may
-    /// list several addresses as alternatives, with the preferred one first.
-    pub(super) fn connect(address: Option<&str>, timeout: Duration) -> zbus::Result<Self> {
-        let address = match address.and_then(|list| list.split(';').find(|one| !one.is_empty())) {
-            Some(address) => address.parse()?,
-            None => Address::session()?,
-        };
-        let stream = open(&address)?;
+    /// Connects to the D-Bus session. `DBUS_SESSION_BUS_ADDRESS` may list several addresses as
+    /// alternatives, with the preferred one first. If none of them works, the error is that of the
+    /// first.
+    pub(super) fn connect(addresses: Option<&str>, timeout: Duration) -> zbus::Result<Self> {
+        let listed = addresses.unwrap_or_default().split(';');
+        let mut listed = listed.filter(|one| !one.is_empty()).peekable();
+        if listed.peek().is_none() {
+            return Self::connect_to(&Address::session()?, timeout);
+        }
+        let mut first_error = None;
+        for address in listed {
+            match address
+                .parse()
+                .and_then(|one| Self::connect_to(&one, timeout))
+            {
+                Ok(bus) => return Ok(bus),
+                Err(why) => first_error = first_error.or(Some(why)),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| zbus::Error::Address("there is none".into())))
+    }
+
+    fn connect_to(address: &Address, timeout: Duration) -> zbus::Result<Self> {
+        let stream = open(address)?;
         stream.set_nonblocking(true)?;
         let link = Link {
             stream: Arc::new(stream),

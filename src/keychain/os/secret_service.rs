@@ -23,7 +23,9 @@ use super::KeychainOptions;
 use crate::error::KeychainReason;
 use crate::util::lock;
 
-const CONTENT_TYPE: &str = "text/plain; charset=utf8";
+/// As libsecret writes it. KWallet takes a type with a charset for binary data, which `secret-tool`
+/// and other programs then refuse to show.
+const CONTENT_TYPE: &str = "text/plain";
 
 /// The store. Connects at the first call.
 pub(super) struct Store {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
@@ -20,10 +19,8 @@ use rustls::{
 use serde_json::Value;
 use url::Url;
 
+use super::super::TIMEOUT;
 use super::certs::Identity;
-
-/// How long to wait for a server.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
