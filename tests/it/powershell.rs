@@ -467,3 +467,72 @@ fn rule_31_neither_log_of_powershell_holds_the_token() {
     let (_, log) = pwsh::logged(&home, careless);
     assert_ne!(secret_scan::find(&log), []);
 }
+
+/// What TAB offers at the mark `|` of each line.
+fn offered(home: &Home, lines: &[&str]) -> Vec<String> {
+    let mut script =
+        String::from("age-oauth completions powershell | Out-String | Invoke-Expression\n");
+    for line in lines {
+        let cursor = line.find('^').unwrap();
+        let text = line.replace('^', "").replace('\'', "''");
+        script += &format!(
+            "'<' + ((TabExpansion2 -inputScript '{text}' -cursorColumn {cursor}).CompletionMatches.CompletionText -join ',') + '>'\n"
+        );
+    }
+    pwsh::lines(home, &script)
+}
+
+#[test]
+fn completing_evaluates_nothing_and_quotes_labels() {
+    let home = crate::home();
+    for label in ["Prod", "Prod West", "it's"] {
+        let words = [
+            "connections",
+            "add",
+            "--no-check",
+            "--portal",
+            "https://h/p",
+            "--client-id",
+            "x",
+            "--label",
+            label,
+        ];
+        home.run(words).done().ok();
+    }
+    let lines = [
+        "age-oauth token -c Pro^",
+        "age-oauth token -c it^",
+        "age-oauth expo^",
+        // Inside a word, after a pipe, in an assignment, over two lines.
+        "age-oauth token --min-t^tl",
+        "'x' | age-oauth token -c Pro^",
+        "$t = age-oauth token -c Pro^",
+        "age-oauth token `\n -c Pro^",
+        "age-oauth token -c ^",
+        "age-oauth token -c 'Prod W^",
+        // Would run if it were evaluated.
+        "age-oauth token -c $(New-Item ran) --min^",
+        "age-oauth token -c (New-Item ran) ^",
+        "age-oauth token -c \"$(New-Item ran)\" --min^",
+        "age-oauth token -c x; New-Item ran; age-oauth expo^",
+    ];
+    let offered = offered(&home, &lines);
+    let both = "<Prod,'Prod West'>";
+    assert_eq!(
+        offered[..7],
+        [
+            both,
+            "<'it''s'>",
+            "<export-env>",
+            "<--min-ttl>",
+            both,
+            both,
+            both
+        ]
+    );
+    assert!(offered[7].contains("'Prod West'"), "{offered:?}");
+    assert_eq!(offered[8], "<'Prod West'>");
+    assert_eq!(offered[9], "<--min-ttl>");
+    assert_eq!(offered[11..], ["<--min-ttl>", "<export-env>"]);
+    assert!(!home.path().join("ran").exists());
+}
