@@ -14,6 +14,7 @@ mod format;
 mod hints;
 mod json;
 mod launch;
+mod powershell;
 mod prompt;
 mod shared;
 mod shell;

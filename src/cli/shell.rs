@@ -131,7 +131,7 @@ impl Shell {
     pub fn failing_statement(self) -> Option<&'static str> {
         match self {
             Self::Bash | Self::Zsh | Self::Sh | Self::Fish => Some("false"),
-            Self::Powershell => Some("throw 'age-oauth: no token, see the message above'"),
+            Self::Powershell => Some("throw 'age-oauth: no token, see the message above';"),
             Self::Xonsh => Some("raise RuntimeError('age-oauth: no token, see the message above')"),
             Self::Cmd => Some("cmd /c exit 1"),
             Self::Nu | Self::Dotenv | Self::Json | Self::Github => None,
@@ -226,15 +226,68 @@ impl Shell {
     }
 
     fn statements(self, variables: &[Variable]) -> Result<String, Unquotable> {
-        let mut text = String::new();
-        for variable in variables {
-            let line = self.statement(variable)?;
-            if !line.is_empty() {
-                text.push_str(&line);
-                text.push('\n');
-            }
+        let statements: Result<Vec<_>, _> = variables
+            .iter()
+            .map(|variable| self.statement(variable))
+            .collect();
+        let mut statements = statements?;
+        statements.retain(|statement| !statement.is_empty());
+        if statements.is_empty() {
+            return Ok(String::new());
         }
-        Ok(text)
+        Ok(statements.join(self.separator()) + "\n")
+    }
+
+    /// What is between two statements. PowerShell evaluates the lines of a program one by one, joined
+    /// by blanks or joined by line ends, depending on how the person writes it; one line is the same
+    /// in each case.
+    fn separator(self) -> &'static str {
+        match self {
+            Self::Powershell => " ",
+            Self::Bash
+            | Self::Zsh
+            | Self::Sh
+            | Self::Fish
+            | Self::Cmd
+            | Self::Nu
+            | Self::Xonsh
+            | Self::Dotenv
+            | Self::Json
+            | Self::Github => "\n",
+        }
+    }
+
+    /// Statements that unset these variables and make the shell see a failure; none where a failure
+    /// cannot be one of the statements.
+    pub(crate) fn failure(self, unset: &[Variable]) -> Option<String> {
+        let failing = self.failing_statement()?;
+        let text = self.render(unset).unwrap_or_default();
+        let text = text.trim_end();
+        let separator = if text.is_empty() {
+            ""
+        } else {
+            self.separator()
+        };
+        Some(format!("{text}{separator}{failing}\n"))
+    }
+
+    /// Whether the statements hold the token. PowerShell can log every text that it evaluates, so its
+    /// statements get the token themselves.
+    #[must_use]
+    pub(crate) fn holds_token(self) -> bool {
+        match self {
+            Self::Powershell => false,
+            Self::Bash
+            | Self::Zsh
+            | Self::Sh
+            | Self::Fish
+            | Self::Cmd
+            | Self::Nu
+            | Self::Xonsh
+            | Self::Dotenv
+            | Self::Json
+            | Self::Github => true,
+        }
     }
 
     fn statement(self, variable: &Variable) -> Result<String, Unquotable> {
@@ -262,7 +315,7 @@ impl Shell {
                 "set -gx {name} '{}'",
                 value.replace('\\', "\\\\").replace('\'', "\\'")
             ),
-            Self::Powershell => format!("$env:{name} = {}", powershell(value)),
+            Self::Powershell => format!("$env:{name} = {};", powershell(value)),
             Self::Xonsh => format!("${name} = '{}'", python(value)),
             Self::Cmd => match cmd_cannot_carry(value) {
                 Some(why) => return Err(why),
@@ -280,7 +333,7 @@ impl Shell {
             Self::Bash | Self::Zsh | Self::Sh => format!("unset {name}"),
             // fish calls it a failure where there is nothing to erase.
             Self::Fish => format!("set -eg {name}; or true"),
-            Self::Powershell => format!("Remove-Item Env:{name} -ErrorAction SilentlyContinue"),
+            Self::Powershell => format!("$env:{name} = $null;"),
             Self::Cmd => format!("set \"{name}=\""),
             // `del` fails if the variable is not set.
             Self::Xonsh => format!("${{...}}.pop('{name}', None)"),
@@ -299,6 +352,15 @@ fn powershell(value: &str) -> String {
     }
     let units: Vec<_> = value.encode_utf16().map(|unit| unit.to_string()).collect();
     format!("-join [char[]]({})", units.join(","))
+}
+
+/// The same as one operand or argument.
+pub(super) fn powershell_operand(value: &str) -> String {
+    let expression = powershell(value);
+    if expression.starts_with('\'') {
+        return expression;
+    }
+    format!("({expression})")
 }
 
 /// A quote ends the word unless it is doubled, typographic ones too.
@@ -442,11 +504,11 @@ mod tests {
         );
         assert_eq!(
             one(Shell::Powershell, nasty).unwrap(),
-            "$env:V = 'a''b\"c$d`e\\f'\n"
+            "$env:V = 'a''b\"c$d`e\\f';\n"
         );
         assert_eq!(
             one(Shell::Powershell, "ü\n").unwrap(),
-            "$env:V = -join [char[]](252,10)\n"
+            "$env:V = -join [char[]](252,10);\n"
         );
         assert_eq!(
             one(Shell::Xonsh, "a'b\\c\nü").unwrap(),

@@ -63,12 +63,13 @@ fn bash_completes_labels_commands_and_flags() {
     );
     assert_eq!(bash(&home, &["age-oauth", "expo"]), ["export-env"]);
     assert_eq!(bash(&home, &["age-oauth", "token", "--min"]), ["--min-ttl"]);
-    // A label of several words would be split, so that the id is offered instead.
-    let offered = bash(&home, &["age-oauth", "token", "-c", "my"]);
-    assert!(
-        offered.len() == 1 && offered[0].starts_with("my_portal_"),
-        "{offered:?}"
-    );
+    // A label of several words is one word for the shell, however its beginning is written.
+    for typed in ["my", "My"] {
+        assert_eq!(
+            bash(&home, &["age-oauth", "token", "-c", typed]),
+            ["'My Portal'"]
+        );
+    }
 }
 
 #[test]
@@ -78,6 +79,10 @@ fn fish_completes_labels() {
     let offered = shell(&home, "fish", script);
     assert!(offered[0].starts_with("prod\t"), "{offered:?}");
     assert!(offered[1].starts_with("export-env"), "{offered:?}");
+    let script =
+        "age-oauth completions fish | source; complete --escape -C 'age-oauth token -c My'";
+    let offered = shell(&home, "fish", script);
+    assert!(offered[0].starts_with("My\\ Portal\t"), "{offered:?}");
 }
 
 #[test]
@@ -93,6 +98,11 @@ fn zsh_completes_labels() {
     terminal.expect("show prod").send("\r");
     terminal
         .expect("https://h/p")
+        .expect("ready> ")
+        .send("age-oauth connections show My\t")
+        .expect("show My\\ Portal")
+        .send("\r")
+        .expect("My Portal")
         .expect("ready> ")
         .line("exit");
     terminal.end();

@@ -50,6 +50,8 @@ mod macos;
 #[cfg(target_os = "linux")]
 mod memory;
 mod paths;
+#[cfg(target_os = "linux")]
+mod powershell;
 mod practice_portal;
 mod promises;
 #[cfg(unix)]

@@ -56,6 +56,8 @@ pub mod openssl;
 pub mod portal;
 #[cfg(unix)]
 pub mod pty;
+#[cfg(target_os = "linux")]
+pub mod pwsh;
 pub mod scenario;
 pub mod secret_scan;
 #[cfg(all(unix, not(target_os = "macos")))]

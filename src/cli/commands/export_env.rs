@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
+use crate::cli::powershell::{self, TokenCall};
 use crate::cli::shared::current_shell::current_shell;
 use crate::cli::shared::duration::min_ttl_help;
 use crate::cli::shared::help::{examples, with_default};
@@ -17,8 +18,10 @@ use crate::cli::system::System;
 use crate::cli::CommandContext;
 use crate::env;
 use crate::error::{Error, FileAction};
+use crate::event::Decision;
 use crate::files;
 use crate::policy::ENVIRONMENT_MIN_TTL;
+use crate::session::{Session, UsableToken};
 
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
@@ -67,10 +70,14 @@ pub(in crate::cli) fn export_env(ctx: &mut CommandContext, args: &ExportEnvArgs)
         return Err(failure);
     }
     if args.unset {
-        return deliver(ctx, shell, &token_variables::unset(prefix), None);
+        let unset = token_variables::unset(prefix);
+        let text = shell
+            .render(&unset)
+            .map_err(|error| unquotable(&error, shell))?;
+        return deliver(ctx, shell, &text, None);
     }
-    match variables(ctx, args, shell) {
-        Ok((variables, token)) => deliver(ctx, shell, &variables, Some(&token)),
+    match statements(ctx, args, shell) {
+        Ok((text, token)) => deliver(ctx, shell, &text, Some(&token)),
         Err(failure) => {
             print_failure(&mut ctx.system, shell, &token_variables::unset(prefix))?;
             Err(failure)
@@ -81,11 +88,10 @@ pub(in crate::cli) fn export_env(ctx: &mut CommandContext, args: &ExportEnvArgs)
 /// Prints statements that unset the old token and fail, so that a script which evaluates them does
 /// not continue with it.
 fn print_failure(system: &mut System, shell: Shell, unset: &[Variable]) -> std::io::Result<()> {
-    let Some(failing) = shell.failing_statement() else {
+    let Some(text) = shell.failure(unset) else {
         return Ok(());
     };
-    let text = shell.render(unset).unwrap_or_default();
-    writeln!(system.out, "{text}{failing}")?;
+    system.out.write_all(text.as_bytes())?;
     system.out.flush()
 }
 
@@ -131,12 +137,12 @@ fn check_prefix(prefix: &str) -> Outcome {
     ))
 }
 
-/// The variables to set, and the token among them.
-fn variables(
+/// The statements, and the token that they load.
+fn statements(
     ctx: &CommandContext,
     args: &ExportEnvArgs,
     shell: Shell,
-) -> Result<(Vec<Variable>, String), Failure> {
+) -> Result<(String, String), Failure> {
     let session = ctx.session()?;
     let token = session.access_token(&token_variables::token_request(args.min_ttl))?;
     let mut variables =
@@ -144,11 +150,63 @@ fn variables(
     if shell.names_connection_by_id() {
         token_variables::name_by_id(&mut variables, session.connection());
     }
-    // A value that the form cannot carry must be found before anything is printed.
-    shell
-        .render(&variables)
-        .map_err(|error| unquotable(&error, shell))?;
-    Ok((variables, token.access.secret.expose().to_owned()))
+    let text = if shell.holds_token() {
+        shell.render(&variables)
+    } else {
+        powershell::statements(&variables, &token_call(ctx, args, &session, &token)?)
+    };
+    let text = text.map_err(|error| unquotable(&error, shell))?;
+    Ok((text, token.access.secret.expose().to_owned()))
+}
+
+/// The call by which PowerShell gets the same token, under the same conditions.
+fn token_call(
+    ctx: &CommandContext,
+    args: &ExportEnvArgs,
+    session: &Session,
+    token: &UsableToken,
+) -> Result<TokenCall, Failure> {
+    let connection = session.connection();
+    let digest = token_variables::identity_digest(connection, token.username.as_deref());
+    // Warnings were shown by this call already.
+    let mut arguments = vec!["token".to_owned(), "--quiet".into()];
+    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    option("--connection-id", connection.id.to_string());
+    option("--for-statements", digest);
+    let min_ttl = match token.decision {
+        // A second attempt to reach the portal would only wait again.
+        Decision::Fallback => Some(Duration::ZERO),
+        _ => args.min_ttl,
+    };
+    if let Some(min_ttl) = min_ttl {
+        option("--min-ttl", format!("{}s", min_ttl.as_secs()));
+    }
+    let left = ctx.bound(Duration::MAX);
+    if left < Duration::MAX {
+        option("--timeout", format!("{}s", left.as_secs().max(1)));
+    }
+    if ctx.no_input {
+        arguments.push("--no-input".into());
+    }
+    Ok(TokenCall {
+        program: own_path()?,
+        arguments,
+        names: token_variables::token_names(args.prefix.as_deref()),
+    })
+}
+
+/// This program, as PowerShell starts it. A path that is changed could be that of another program.
+fn own_path() -> Result<String, Failure> {
+    let path = std::env::current_exe()?;
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::failed_hint(
+            format!(
+                "PowerShell cannot start {}: the path is not UTF-8",
+                path.display()
+            ),
+            "move age-oauth to a folder with a name in UTF-8, or use: age-oauth exec -- COMMAND",
+        )
+    })
 }
 
 fn unquotable(error: &Unquotable, shell: Shell) -> Failure {
@@ -164,18 +222,10 @@ fn unquotable(error: &Unquotable, shell: Shell) -> Failure {
     }
 }
 
-fn deliver(
-    ctx: &mut CommandContext,
-    shell: Shell,
-    variables: &[Variable],
-    token: Option<&str>,
-) -> Outcome {
-    let text = shell
-        .render(variables)
-        .map_err(|error| unquotable(&error, shell))?;
+fn deliver(ctx: &mut CommandContext, shell: Shell, text: &str, token: Option<&str>) -> Outcome {
     match shell.delivery() {
-        Delivery::Print => print(ctx, shell, &text),
-        Delivery::GithubFile => append_to_github(ctx, &text, token),
+        Delivery::Print => print(ctx, shell, text),
+        Delivery::GithubFile => append_to_github(ctx, text, token),
     }
 }
 

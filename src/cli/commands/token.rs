@@ -10,6 +10,8 @@ use crate::cli::format::{escape, humanize, verify_ssl};
 use crate::cli::json::{Identity, Time, TokenAnswer};
 use crate::cli::shared::duration::{min_ttl_help, words};
 use crate::cli::shared::help::examples;
+use crate::cli::shared::token_variables;
+use crate::cli::shell::Shell;
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::event::Decision;
@@ -17,6 +19,7 @@ use crate::federation::Target;
 use crate::policy::{self, ExtendRule, MinTtl, ROTATE_REFRESH_TOKEN_AGE};
 use crate::session::{Session, TokenRequest, UsableToken};
 use crate::store::Selector;
+use crate::util::rfc3339;
 
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
@@ -53,6 +56,15 @@ pub(in crate::cli) struct TokenArgs {
         )
     )]
     rotate_refresh_token: bool,
+    /// Print the token, its end and its epoch on lines of their own, if portal, client ID and user
+    /// have this digest: the call in the statements of `export-env` for PowerShell
+    #[arg(
+        long,
+        value_name = "DIGEST",
+        conflicts_with_all = ["json", "header", "force", "server", "rotate_refresh_token"],
+        hide = true
+    )]
+    for_statements: Option<String>,
     /// The connection (as the Python package named this option)
     #[arg(
         long,
@@ -70,6 +82,9 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
     let session = ctx.session()?;
     if args.rotate_refresh_token {
         return rotate(ctx, &session);
+    }
+    if let Some(digest) = &args.for_statements {
+        return lines(ctx, &session, args.min_ttl, digest);
     }
     let token = match &args.server {
         None => session.access_token(&request(args))?,
@@ -89,6 +104,31 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
         return ctx.answer(&format!("X-Esri-Authorization: Bearer {text}"));
     }
     ctx.answer(text)
+}
+
+/// Prints what the statements of PowerShell assign. They were printed for one portal and user, and
+/// must not combine these with the token of another.
+fn lines(
+    ctx: &mut CommandContext,
+    session: &Session,
+    min_ttl: Option<Duration>,
+    digest: &str,
+) -> Outcome {
+    let token = session.access_token(&token_variables::token_request(min_ttl))?;
+    let connection = session.connection();
+    if token_variables::identity_digest(connection, token.username.as_deref()) != digest {
+        return Err(Failure::failed_hint(
+            format!(
+                "the portal, the client ID or the user of `{}` changed after the statements were printed",
+                connection.label
+            ),
+            Shell::Powershell.loading_line().unwrap_or_default(),
+        ));
+    }
+    let access = &token.access;
+    ctx.answer(access.secret.expose())?;
+    ctx.answer(&rfc3339(access.expires_at))?;
+    ctx.answer(&access.expires_at.as_second().to_string())
 }
 
 fn request(args: &TokenArgs) -> TokenRequest {

@@ -1,11 +1,13 @@
 //! The argument that names a connection: its completions, and the connection that it stands for.
 
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use std::ffi::OsStr;
+
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use crate::cli::failure::Failure;
 use crate::cli::format::escape;
 use crate::cli::CommandContext;
-use crate::connection::Connection;
+use crate::connection::{fold, Connection};
 use crate::context::Environment;
 use crate::store::{ConnectionStore, Selector};
 
@@ -27,22 +29,29 @@ pub(in crate::cli) fn named(
 }
 
 /// Completions for the name of a connection.
-pub(in crate::cli) fn labels() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| {
+pub(in crate::cli) fn labels() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        // Some shells pass the quote that begins the word.
+        let typed = fold(typed.to_string_lossy().trim_start_matches(['\'', '"']));
         let listing = ConnectionStore::open_default(&Environment::process())
             .and_then(|store| store.list(None))
             .unwrap_or_default();
-        listing.connections.iter().map(candidate).collect()
+        let found = listing.connections.iter().map(candidate);
+        found
+            .filter(|(name, _)| fold(name).starts_with(&typed))
+            .map(|(_, candidate)| candidate)
+            .collect::<Vec<_>>()
     })
 }
 
-/// Offers the label, or the ID if a shell would split the label into several words.
-fn candidate(connection: &Connection) -> CompletionCandidate {
+/// What is offered for a connection: its label, or the ID where the label would be read as an option.
+fn candidate(connection: &Connection) -> (String, CompletionCandidate) {
     let label = connection.label.as_str();
-    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if label.chars().all(plain) && !label.starts_with('-') {
-        return CompletionCandidate::new(label)
-            .help(Some(connection.portal.as_str().to_owned().into()));
-    }
-    CompletionCandidate::new(connection.id.as_str()).help(Some(escape(label).into()))
+    let (name, help) = if label.starts_with('-') {
+        (connection.id.as_str(), escape(label).to_string())
+    } else {
+        (label, connection.portal.as_str().to_owned())
+    };
+    let candidate = CompletionCandidate::new(name).help(Some(help.into()));
+    (name.to_owned(), candidate)
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use ring::digest::{Context, SHA256};
+
 use crate::cli::format::verify_ssl;
 use crate::cli::shell::Variable;
 use crate::connection::Connection;
 use crate::env;
 use crate::policy::{MinTtl, ENVIRONMENT_MIN_TTL};
 use crate::session::{TokenRequest, UsableToken};
-use crate::util::rfc3339;
+use crate::util::{hex, rfc3339};
 
 /// The default of `--prefix`.
 pub(in crate::cli) const PREFIX: &str = "ARCGIS_";
@@ -68,6 +70,26 @@ pub(in crate::cli) fn name_by_id(variables: &mut [Variable], connection: &Connec
             variable.value = Some(connection.id.to_string());
         }
     }
+}
+
+/// The names of the token, its end and its epoch.
+pub(in crate::cli) fn token_names(prefix: Option<&str>) -> [String; 3] {
+    ["TOKEN", "TOKEN_EXPIRES_AT", "TOKEN_EXPIRES_EPOCH"]
+        .map(|name| format!("{}{name}", prefix.unwrap_or(PREFIX)))
+}
+
+/// A digest of what the statements of PowerShell say about the token, which they get themselves:
+/// the portal, the client ID and the user.
+pub(in crate::cli) fn identity_digest(connection: &Connection, username: Option<&str>) -> String {
+    let portal = connection.portal.as_str();
+    let mut context = Context::new(&SHA256);
+    for part in [Some(portal), Some(&connection.client_id), username] {
+        // The length keeps the parts apart; an application differs from an empty user name.
+        let length = part.map_or_else(|| "none".to_owned(), |part| part.len().to_string());
+        context.update(format!("{length}:").as_bytes());
+        context.update(part.unwrap_or_default().as_bytes());
+    }
+    hex(context.finish().as_ref())
 }
 
 fn named(

@@ -3,17 +3,20 @@
 //!
 //! Completing does not ask a portal, a keychain or a person, and prints nothing if it fails.
 
+mod quoted;
+
 use std::ffi::OsString;
 use std::io::Write;
 
 use clap::{Args, Command, ValueEnum};
-use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
+use clap_complete::env::{Elvish, EnvCompleter, Fish, Shells, Zsh};
 use clap_complete::CompleteEnv;
 
 use crate::cli::failure::Outcome;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::env;
+use quoted::{PowerShell, QuotedBash};
 
 /// The scripts set this variable to the name of their shell when they ask for completions.
 const VARIABLE: &str = env::AGE_OAUTH_COMPLETE;
@@ -57,10 +60,10 @@ pub(in crate::cli) fn completions(
     mut program: Command,
 ) -> Outcome {
     let completer: &dyn EnvCompleter = match args.shell {
-        CompletionShell::Bash => &Bash,
+        CompletionShell::Bash => &QuotedBash,
         CompletionShell::Zsh => &Zsh,
         CompletionShell::Fish => &Fish,
-        CompletionShell::Powershell => &Powershell,
+        CompletionShell::Powershell => &PowerShell,
         CompletionShell::Elvish => &Elvish,
         CompletionShell::Nushell => {
             let mut script = Vec::new();
@@ -79,6 +82,7 @@ pub(in crate::cli) fn complete(program: fn() -> Command, arguments: &[OsString])
     let here = std::env::current_dir().ok();
     CompleteEnv::with_factory(program)
         .var(VARIABLE)
+        .shells(Shells(&[&QuotedBash, &Elvish, &Fish, &PowerShell, &Zsh]))
         .try_complete(arguments.iter().cloned(), here.as_deref())
         .unwrap_or(true)
 }

@@ -1,0 +1,175 @@
+//! Completers whose words are quoted as the shell needs. fish, zsh and elvish quote what they insert
+//! themselves.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::Command;
+use clap_complete::engine::{complete, CompletionCandidate};
+use clap_complete::env::{Bash, EnvCompleter};
+
+use crate::cli::format::json_text;
+use crate::cli::shell::Shell;
+
+/// The place of the word that is completed, among the arguments.
+const INDEX: &str = "_CLAP_COMPLETE_INDEX";
+
+/// What the bash script wants between words.
+const SEPARATOR: &str = "_CLAP_IFS";
+
+/// The script of `clap_complete`, with words that are quoted.
+pub(super) struct QuotedBash;
+
+impl EnvCompleter for QuotedBash {
+    fn name(&self) -> &'static str {
+        Bash.name()
+    }
+
+    fn is(&self, name: &str) -> bool {
+        Bash.is(name)
+    }
+
+    fn write_registration(
+        &self,
+        variable: &str,
+        name: &str,
+        bin: &str,
+        completer: &str,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        Bash.write_registration(variable, name, bin, completer, out)
+    }
+
+    fn write_complete(
+        &self,
+        program: &mut Command,
+        arguments: Vec<OsString>,
+        folder: Option<&Path>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let found = candidates(program, arguments, folder)?;
+        let words: Vec<_> = found.iter().map(|one| word(Shell::Bash, one)).collect();
+        let separator = std::env::var(SEPARATOR).unwrap_or_else(|_| "\n".into());
+        write!(out, "{}", words.join(&separator))
+    }
+}
+
+/// A completer for PowerShell that evaluates nothing. The one of `clap_complete` evaluates what was
+/// typed, so that TAB runs a command that is only being written.
+pub(super) struct PowerShell;
+
+/// Windows PowerShell drops empty arguments, so that the index says where the word is. What comes
+/// back is ASCII, because the console's code page decides how PowerShell reads it.
+const SCRIPT: &str = r#"
+Register-ArgumentCompleter -Native -CommandName 'NAME', 'NAME.exe' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+    $words = @()
+    $index = -1
+    foreach ($element in $commandAst.CommandElements) {
+        $extent = $element.Extent
+        if ($extent.StartOffset -ge $cursorPosition -and $words.Count) { break }
+        if ($extent.EndOffset -gt $cursorPosition) {
+            # The cursor is inside this word.
+            $word = $extent.Text.Substring(0, $cursorPosition - $extent.StartOffset)
+        } elseif ($element -is [System.Management.Automation.Language.StringConstantExpressionAst]) {
+            $word = $element.Value
+        } else {
+            $word = $extent.Text
+        }
+        $words += $word
+        if ($extent.EndOffset -ge $cursorPosition) { $index = $words.Count - 1 }
+    }
+    if ($index -lt 0) { $index = $words.Count }
+    $before = $env:VARIABLE
+    $place = $env:INDEX
+    try {
+        $env:VARIABLE = 'powershell'
+        $env:INDEX = "$index"
+        $lines = @(& COMPLETER -- $words 2>$null)
+    } finally {
+        $env:VARIABLE = $before
+        $env:INDEX = $place
+    }
+    foreach ($line in $lines) {
+        $found = ConvertFrom-Json $line
+        if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+            $found.word
+        } else {
+            [System.Management.Automation.CompletionResult]::new($found.word, $found.text, 'ParameterValue', $found.help)
+        }
+    }
+};
+"#;
+
+impl EnvCompleter for PowerShell {
+    fn name(&self) -> &'static str {
+        "powershell"
+    }
+
+    fn is(&self, name: &str) -> bool {
+        Shell::of_program(name) == Some(Shell::Powershell)
+    }
+
+    fn write_registration(
+        &self,
+        variable: &str,
+        name: &str,
+        _bin: &str,
+        completer: &str,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let completer = Shell::Powershell.word(completer).unwrap_or_default();
+        let script = SCRIPT
+            .replace("COMPLETER", &completer)
+            .replace("VARIABLE", variable)
+            .replace("INDEX", INDEX)
+            .replace("NAME", name);
+        out.write_all(script.trim_start().as_bytes())
+    }
+
+    fn write_complete(
+        &self,
+        program: &mut Command,
+        arguments: Vec<OsString>,
+        folder: Option<&Path>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        for one in candidates(program, arguments, folder)? {
+            let text = one.get_value().to_string_lossy().into_owned();
+            let help = one.get_help().map(ToString::to_string).unwrap_or_default();
+            let help = help.lines().next().unwrap_or_default();
+            let line = serde_json::json!({
+                "word": word(Shell::Powershell, &one),
+                // PowerShell refuses an empty one.
+                "help": if help.is_empty() { &text } else { help },
+                "text": &text,
+            });
+            writeln!(out, "{}", json_text(&line.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn candidates(
+    program: &mut Command,
+    mut arguments: Vec<OsString>,
+    folder: Option<&Path>,
+) -> io::Result<Vec<CompletionCandidate>> {
+    let index = std::env::var(INDEX).ok();
+    let index: usize = index.and_then(|text| text.parse().ok()).unwrap_or_default();
+    if arguments.len() == index {
+        arguments.push(OsString::new());
+    }
+    complete(program, arguments, index, folder)
+}
+
+/// The candidate as one word of a command line.
+fn word(shell: Shell, candidate: &CompletionCandidate) -> String {
+    let text = candidate.get_value().to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=+".contains(c);
+    if text.chars().all(plain) && !text.is_empty() {
+        return text.into_owned();
+    }
+    shell.word(&text).unwrap_or_default()
+}

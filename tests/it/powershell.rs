@@ -1,0 +1,538 @@
+//! `export-env` in a real PowerShell: every value arrives, nothing runs, no old value stays, and the
+//! token reaches neither of PowerShell's logs.
+
+use std::fs;
+
+use crate::signed_in;
+use crate::support::home::Home;
+use crate::support::portal::{Portal, PortalVersion};
+use crate::support::pwsh;
+use crate::support::scenario::{add_with, change_tokens, sign_in};
+use crate::support::secret_scan;
+
+const LOAD: &str = "age-oauth export-env | Out-String | Invoke-Expression";
+
+/// How people evaluate what a program prints.
+const WAYS: [&str; 4] = [
+    "age-oauth export-env ARGS | Out-String | Invoke-Expression",
+    "age-oauth export-env ARGS | Invoke-Expression",
+    "Invoke-Expression \"$(age-oauth export-env ARGS)\"",
+    "Invoke-Expression (age-oauth export-env ARGS)",
+];
+
+/// Old values, which must be gone or replaced afterwards.
+const STALE: &str = "foreach ($name in 'PORTAL_URL', 'HOST', 'TOKEN', 'TOKEN_EXPIRES_AT', \
+    'TOKEN_EXPIRES_EPOCH', 'USERNAME', 'REFERER', 'VERIFY_SSL') { Set-Item \"env:ARCGIS_$name\" stale }; ";
+
+/// Prints the names of all variables that are left of these.
+const LEFT: &str = "'left:' + (@(Get-ChildItem env: | Where-Object { $_.Name -like 'ARCGIS_*' -or \
+    $_.Name -eq 'AGE_OAUTH_CONNECTION' } | ForEach-Object Name) -join ' ');";
+
+fn with_referer(label: &str, referer: &str) -> (Portal, Home) {
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), crate::home());
+    add_with(&home, &portal, label, &["--referer", referer]);
+    sign_in(&home, &portal, label).ok();
+    (portal, home)
+}
+
+#[test]
+fn every_way_to_evaluate_gets_every_value_and_runs_nothing() {
+    let label = "a'b\"c $(New-Item run1) `n ü 🗺 ‘’ ; New-Item run2; & %PATH% #";
+    let (_portal, home) = with_referer(label, "https://x.example/'; New-Item run3 #");
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    // Strict mode finds variables that do not exist.
+    for setting in [
+        "",
+        "Set-StrictMode -Version Latest;",
+        "$WhatIfPreference = $true;",
+    ] {
+        let script: String = WAYS
+            .iter()
+            .map(|way| {
+                let way = way.replace("ARGS", "");
+                format!("{STALE} {way}; $Matches; $env:ARCGIS_TOKEN; $env:ARCGIS_REFERER; $env:ARCGIS_USERNAME; $env:AGE_OAUTH_CONNECTION; [string]$LASTEXITCODE; $env:AGE_OAUTH_CONNECTION = $env:ARCGIS_TOKEN = $null\n")
+            })
+            .collect();
+        let script = format!("$Matches = 'kept'; {setting}\n{script}");
+        let printed = pwsh::lines(&home, &script);
+        let wanted = [
+            "kept",
+            &token,
+            "https://x.example/'; New-Item run3 #",
+            "your.username",
+            label,
+            "0",
+        ];
+        let whatif = |line: &&String| !line.starts_with("What if:");
+        let printed: Vec<_> = printed.iter().filter(whatif).collect();
+        assert_eq!(
+            printed,
+            wanted.repeat(WAYS.len()).iter().collect::<Vec<_>>(),
+            "{setting}"
+        );
+    }
+    for name in ["run1", "run2", "run3"] {
+        assert!(!home.path().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn without_a_token_every_way_fails_and_leaves_no_old_value() {
+    let (_portal, home) = signed_in();
+    for setting in [
+        "$ErrorActionPreference = 'Continue';",
+        "$ErrorActionPreference = 'Stop';",
+        "$WhatIfPreference = $true; Set-StrictMode -Version Latest;",
+        "$PSNativeCommandUseErrorActionPreference = $true; $ErrorActionPreference = 'Stop';",
+    ] {
+        for arguments in ["-c nobody", "--min-ttl x", "--prefix 1x"] {
+            let script: String = WAYS
+                .iter()
+                .map(|way| {
+                    let way = way.replace("ARGS", arguments);
+                    format!("{STALE} try {{ {way}; 'went on' }} catch {{ 'failed' }}; {LEFT} $env:ARCGIS_TOKEN = $null\n")
+                })
+                .collect();
+            let out = pwsh::run(&home, &format!("{setting}\n{script}"));
+            let printed = pwsh::text(&out);
+            let failures = printed.lines().filter(|line| *line == "failed").count();
+            assert_eq!(failures, WAYS.len(), "{setting} {arguments}: {out:?}");
+            assert!(!printed.contains("went on"), "{setting}: {printed}");
+            // With a prefix that cannot be one, and where PowerShell itself ends at the program's
+            // exit code, nothing is evaluated.
+            if arguments == "-c nobody" && !setting.contains("Native") {
+                let clean = printed.lines().filter(|line| *line == "left:").count();
+                assert_eq!(clean, WAYS.len(), "{setting}: {printed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn unset_leaves_nothing_and_may_be_repeated() {
+    let (_portal, home) = signed_in();
+    let script: String = WAYS
+        .iter()
+        .map(|way| {
+            let way = way.replace("ARGS", "--unset");
+            format!("{STALE} {way}; {way}; {LEFT}\n")
+        })
+        .collect();
+    for setting in [
+        "Set-StrictMode -Version Latest;",
+        "$WhatIfPreference = $true;",
+    ] {
+        let printed = pwsh::lines(&home, &format!("{setting} {script}"));
+        let left: Vec<_> = printed
+            .iter()
+            .filter(|line| line.starts_with("left:"))
+            .collect();
+        assert_eq!(left, vec!["left:"; WAYS.len()], "{setting}");
+    }
+}
+
+/// The program disappears, fails, or prints too little, between the text and its evaluation.
+#[test]
+fn rule_31_a_call_that_fails_later_leaves_no_old_value() {
+    let (_portal, home) = signed_in();
+    let text = home
+        .run(["export-env", "--shell", "powershell"])
+        .done()
+        .ok()
+        .stdout;
+    let program = home.program().display().to_string();
+    assert!(text.contains(&format!("& '{program}' 'token'")), "{text}");
+    let file = |name: &str, content: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = home.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        path.display().to_string()
+    };
+    let cases = [
+        ("absent", home.path().join("absent").display().to_string()),
+        ("nothing", file("nothing", "#!/bin/sh\n")),
+        ("one line", file("one", "#!/bin/sh\necho half; exit 1\n")),
+        ("two lines", file("two", "#!/bin/sh\necho half; echo end\n")),
+        (
+            "words",
+            file("words", "#!/bin/sh\necho a; echo b; echo not a number\n"),
+        ),
+        (
+            "more",
+            file("more", "#!/bin/sh\necho a; echo b; echo 12; echo 13\n"),
+        ),
+        ("not a program", home.path().display().to_string()),
+    ];
+    for setting in [
+        "",
+        "$ErrorActionPreference = 'Stop';",
+        "$ErrorActionPreference = 'SilentlyContinue';",
+    ] {
+        let mut script = format!("{setting} $global:LASTEXITCODE = 0\n");
+        for (name, path) in &cases {
+            let statements = home.path().join(format!("text-{}", name.replace(' ', "-")));
+            fs::write(
+                &statements,
+                text.replace(&format!("'{program}'"), &format!("'{path}'")),
+            )
+            .unwrap();
+            script += &format!(
+                "{STALE} try {{ Get-Content -Raw '{}' | Invoke-Expression }} catch {{ }}; {LEFT}\n",
+                statements.display()
+            );
+        }
+        let out = pwsh::run(&home, &script);
+        let printed = pwsh::text(&out);
+        let left: Vec<_> = printed
+            .lines()
+            .filter(|line| line.starts_with("left:"))
+            .collect();
+        assert_eq!(left, vec!["left:"; cases.len()], "{setting}: {out:?}");
+    }
+}
+
+/// The text says who the token is for, so it must not load the token of another.
+#[test]
+fn rule_31_statements_for_one_user_do_not_load_the_token_of_another() {
+    let (_portal, home) = signed_in();
+    let text = home
+        .run(["export-env", "--shell", "powershell"])
+        .done()
+        .ok()
+        .stdout;
+    change_tokens(&home, "prod", |tokens| {
+        tokens.username = Some("other.user".into())
+    });
+    fs::write(home.path().join("text"), text).unwrap();
+    let script = format!(
+        "{STALE} try {{ Get-Content -Raw text | Invoke-Expression }} catch {{ 'failed' }}; {LEFT}"
+    );
+    let out = pwsh::run(&home, &script);
+    assert_eq!(pwsh::text(&out), "failed\nleft:\n", "{out:?}");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(said.contains("the user of `prod` changed"), "{said}");
+}
+
+/// What Windows or WSL printed would start a path that any user of this machine may have created.
+#[test]
+fn rule_31_text_of_another_system_runs_nothing() {
+    let (_portal, home) = signed_in();
+    let text = home
+        .run(["export-env", "--shell", "powershell"])
+        .done()
+        .ok()
+        .stdout;
+    let text = text.replace("-eq 'Unix'", "-ne 'Unix'");
+    fs::write(home.path().join("text"), text).unwrap();
+    for setting in ["Stop", "SilentlyContinue"] {
+        let script = format!("$ErrorActionPreference = '{setting}'; {STALE} try {{ Get-Content -Raw text | Invoke-Expression }} catch {{ \"$_\" }}; {LEFT}");
+        let printed = pwsh::text(&pwsh::run(&home, &script));
+        assert!(printed.ends_with("left:\n"), "{printed}");
+        assert!(printed.contains("these statements are for"), "{printed}");
+    }
+}
+
+#[test]
+fn hostile_user_names_arrive_and_run_nothing() {
+    let (_portal, home) = signed_in();
+    let mut names: Vec<String> = [
+        "'",
+        "''",
+        "\"",
+        "`",
+        "$",
+        "$(New-Item ran)",
+        "';New-Item ran;'",
+        "\u{2018}",
+        "\u{2019};New-Item ran;\u{2019}",
+        "\u{201a}",
+        "\u{201b}",
+        "\u{201c}x\u{201d}",
+        "\n",
+        "\r\n",
+        "\t",
+        "a\nNew-Item ran",
+        "#",
+        "<#",
+        "#>",
+        "@'\n",
+        "'@",
+        "@\"",
+        "&",
+        "|",
+        ";",
+        "{",
+        "}",
+        "(",
+        ")",
+        "%",
+        "!",
+        "--%",
+        " lead",
+        "trail ",
+        "ü",
+        "数据",
+        "🗺",
+        "\\",
+        "\\'",
+        "\u{feff}x",
+        "\u{202e}x",
+        "\u{85}",
+        "\u{2028}",
+        "-join",
+        "[char[]](39)",
+        "*",
+        "?",
+        "[a]",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    names.sort();
+    names.dedup();
+    let mut script = String::new();
+    for (number, name) in names.iter().enumerate() {
+        change_tokens(&home, "prod", |tokens| tokens.username = Some(name.clone()));
+        let text = home
+            .run(["export-env", "--shell", "powershell"])
+            .done()
+            .ok()
+            .stdout;
+        assert!(
+            text.is_ascii() && text.ends_with(";\n") && text.matches('\n').count() == 1,
+            "{text}"
+        );
+        fs::write(
+            home.path().join(format!("text{number}")),
+            text.replace(" & '", " Write-Output a b 12; $null = { & '")
+                .replace("' }; if (", "' } }; if ("),
+        )
+        .unwrap();
+        script += &format!(
+            "Get-Content -Raw text{number} | Invoke-Expression; [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($env:ARCGIS_USERNAME))\n"
+        );
+    }
+    let file = home.path().join("all.ps1");
+    fs::write(&file, script).unwrap();
+    let printed = pwsh::lines(&home, ". ./all.ps1");
+    let wanted: Vec<String> = names.iter().map(|name| base64_utf16(name)).collect();
+    assert_eq!(printed, wanted);
+    assert!(!home.path().join("ran").exists());
+}
+
+fn base64_utf16(text: &str) -> String {
+    use base64::Engine;
+    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Constrained language, as application control enforces it.
+#[test]
+fn a_constrained_session_loads_a_token() {
+    let label = "Prüfung 数据";
+    let (_portal, home) = with_referer(label, "https://x.example");
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    let script = format!("$ExecutionContext.SessionState.LanguageMode = 'ConstrainedLanguage'; {LOAD}; $env:ARCGIS_TOKEN; $env:AGE_OAUTH_CONNECTION");
+    assert_eq!(pwsh::lines(&home, &script), [token, label.to_owned()]);
+}
+
+#[test]
+fn the_program_is_started_from_any_folder() {
+    let home = Home::with_difficult_paths(env!("CARGO_BIN_EXE_age-oauth"));
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    add_with(&home, &portal, "prod", &[]);
+    sign_in(&home, &portal, "prod").ok();
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    assert_eq!(
+        pwsh::lines(&home, &format!("{LOAD}; $env:ARCGIS_TOKEN")),
+        [token]
+    );
+}
+
+#[test]
+fn a_path_that_is_not_utf_8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let (_portal, home) = signed_in();
+    let folder = home.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&folder).unwrap();
+    let copy = folder.join("age-oauth");
+    fs::copy(home.program(), &copy).unwrap();
+    let out = std::process::Command::new(copy)
+        .args(["export-env", "--shell", "powershell"])
+        .env_clear()
+        .envs(home.environment())
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(said.contains("the path is not UTF-8"), "{said}");
+    assert!(pwsh::text(&out).ends_with("throw 'age-oauth: no token, see the message above';\n"));
+}
+
+#[test]
+fn the_parent_is_recognized_and_arguments_arrive() {
+    let (_portal, home) = signed_in();
+    let script = "age-oauth export-env; $LASTEXITCODE; age-oauth token -c nobody 2>$null; $LASTEXITCODE\n\
+        foreach ($word in 'a b', 'a\"b', \"it's\", '$x', '', 'back\\', 'ü') { age-oauth exec -- printf '<%s>\\n' $word }\n\
+        (age-oauth token --json | ConvertFrom-Json).username";
+    let printed = pwsh::lines(&home, script);
+    assert!(
+        printed[0].starts_with("$env:ARCGIS_PORTAL_URL = $null; "),
+        "{printed:?}"
+    );
+    assert_eq!(printed[1..3], ["0", "4"]);
+    assert_eq!(
+        printed[3..],
+        [
+            "<a b>",
+            "<a\"b>",
+            "<it's>",
+            "<$x>",
+            "<>",
+            "<back\\>",
+            "<ü>",
+            "your.username"
+        ]
+    );
+}
+
+#[test]
+fn twelve_at_a_time_get_one_token() {
+    let (portal, home) = signed_in();
+    crate::support::scenario::expire_token(&home, "prod");
+    let printed = pwsh::lines(
+        &home,
+        "1..12 | ForEach-Object -Parallel { age-oauth token } -ThrottleLimit 12 | Sort-Object -Unique",
+    );
+    assert_eq!(printed.len(), 1);
+    assert!(portal.accepts_access_token(&printed[0]));
+}
+
+/// Windows PowerShell puts a byte order mark before what it pipes into a program.
+#[test]
+fn a_secret_is_piped_in_with_and_without_a_mark() {
+    for encoding in ["$true", "$false"] {
+        let (portal, home) = (Portal::start(PortalVersion::Enterprise114), crate::home());
+        let ca = portal.ca_file(home.path());
+        let secret = crate::support::portal::service_secret();
+        let file = home.path().join("secret");
+        fs::write(&file, secret).unwrap();
+        home.allow_secrets_in(&file);
+        let script = format!(
+            "$OutputEncoding = [Text.UTF8Encoding]::new({encoding}); Get-Content secret | age-oauth connections add --label job --portal '{}' --client-id {} --verify-ssl '{}' --auth-type app --client-secret-stdin; (age-oauth token -c job).Length -gt 40",
+            portal.url(),
+            crate::support::portal::SERVICE_ID,
+            ca.display()
+        );
+        let printed = pwsh::text(&pwsh::run(&home, &script));
+        assert_eq!(printed.lines().last(), Some("True"), "{printed}");
+    }
+}
+
+/// Text that PowerShell's logs hold: at least the line itself, and never a secret.
+#[track_caller]
+fn is_clean(log: &[u8], marker: &str) {
+    let text = String::from_utf8_lossy(log);
+    assert!(
+        text.contains(marker),
+        "the log does not hold the script: {text}"
+    );
+    assert_eq!(secret_scan::find(log), [], "the log holds a secret");
+}
+
+#[test]
+fn rule_31_neither_log_of_powershell_holds_the_token() {
+    let (_portal, home) = signed_in();
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    let mut script = String::from("'marker-of-this-test';");
+    for way in WAYS {
+        let way = way.replace("ARGS", "");
+        script += &format!("{STALE} {way}; $env:ARCGIS_TOKEN.Length; $env:ARCGIS_TOKEN = $null\n");
+    }
+    let (out, log) = pwsh::logged(&home, &script);
+    let length = format!("{}\n", token.len());
+    assert_eq!(
+        pwsh::text(&out),
+        format!("marker-of-this-test\n{}", length.repeat(WAYS.len())),
+        "{out:?}"
+    );
+    is_clean(&log, "marker-of-this-test");
+    // What was evaluated is in the log, so that the log would have shown the token, too.
+    let text = String::from_utf8_lossy(&log);
+    assert!(text.contains("--for-statements"), "{text}");
+    assert!(text.lines().count() > 20, "{text}");
+
+    // The same collector sees a token that is evaluated.
+    let careless = "Invoke-Expression ('$null = ''' + (age-oauth token) + '''')";
+    let (_, log) = pwsh::logged(&home, careless);
+    assert_ne!(secret_scan::find(&log), []);
+}
+
+/// What TAB offers at the mark `|` of each line.
+fn offered(home: &Home, lines: &[&str]) -> Vec<String> {
+    let mut script =
+        String::from("age-oauth completions powershell | Out-String | Invoke-Expression\n");
+    for line in lines {
+        let cursor = line.find('^').unwrap();
+        let text = line.replace('^', "").replace('\'', "''");
+        script += &format!(
+            "'<' + ((TabExpansion2 -inputScript '{text}' -cursorColumn {cursor}).CompletionMatches.CompletionText -join ',') + '>'\n"
+        );
+    }
+    pwsh::lines(home, &script)
+}
+
+#[test]
+fn completing_evaluates_nothing_and_quotes_labels() {
+    let home = crate::home();
+    for label in ["Prod", "Prod West", "it's"] {
+        let words = [
+            "connections",
+            "add",
+            "--no-check",
+            "--portal",
+            "https://h/p",
+            "--client-id",
+            "x",
+            "--label",
+            label,
+        ];
+        home.run(words).done().ok();
+    }
+    let lines = [
+        "age-oauth token -c Pro^",
+        "age-oauth token -c it^",
+        "age-oauth expo^",
+        // Inside a word, after a pipe, in an assignment, over two lines.
+        "age-oauth token --min-t^tl",
+        "'x' | age-oauth token -c Pro^",
+        "$t = age-oauth token -c Pro^",
+        "age-oauth token `\n -c Pro^",
+        "age-oauth token -c ^",
+        "age-oauth token -c 'Prod W^",
+        // Would run if it were evaluated.
+        "age-oauth token -c $(New-Item ran) --min^",
+        "age-oauth token -c (New-Item ran) ^",
+        "age-oauth token -c \"$(New-Item ran)\" --min^",
+        "age-oauth token -c x; New-Item ran; age-oauth expo^",
+    ];
+    let offered = offered(&home, &lines);
+    let both = "<Prod,'Prod West'>";
+    assert_eq!(
+        offered[..7],
+        [
+            both,
+            "<'it''s'>",
+            "<export-env>",
+            "<--min-ttl>",
+            both,
+            both,
+            both
+        ]
+    );
+    assert!(offered[7].contains("'Prod West'"), "{offered:?}");
+    assert_eq!(offered[8], "<'Prod West'>");
+    assert_eq!(offered[9], "<--min-ttl>");
+    assert_eq!(offered[11..], ["<--min-ttl>", "<export-env>"]);
+    assert!(!home.path().join("ran").exists());
+}
