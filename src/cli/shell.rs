@@ -238,9 +238,9 @@ impl Shell {
         Ok(statements.join(self.separator()) + "\n")
     }
 
-    /// What is between two statements. PowerShell evaluates the lines of a program one by one, joined
-    /// by blanks or joined by line ends, depending on how the person writes it; one line is the same
-    /// in each case.
+    /// What is between two statements. PowerShell evaluates the lines of a program one by one,
+    /// joined by blanks or joined by line ends, depending on how the person writes it; one line is
+    /// the same in each case.
     fn separator(self) -> &'static str {
         match self {
             Self::Powershell => " ",
@@ -271,8 +271,8 @@ impl Shell {
         Some(format!("{text}{separator}{failing}\n"))
     }
 
-    /// Whether the statements hold the token. PowerShell can log every text that it evaluates, so its
-    /// statements get the token themselves.
+    /// Whether the statements hold the token. PowerShell can log every text that it evaluates, so
+    /// its statements get the token themselves.
     #[must_use]
     pub(crate) fn holds_token(self) -> bool {
         match self {

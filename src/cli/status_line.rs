@@ -1,7 +1,7 @@
 //! The line at the end of a terminal that shows what the program is waiting for, or how far it is.
 //!
-//! `indicatif` would need the mathematical library, which then is loaded at every start: a twentieth
-//! of the time and of the memory of a cached token, for a line that most runs never show.
+//! `indicatif` would need the mathematical library, which then is loaded at every start: a
+//! twentieth of the memory of a cached token, for a line that most runs never show.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ pub(super) enum Status {
     Download { received: u64, total: Option<u64> },
 }
 
-/// The place of the line. Clones share it, and all that is written to the terminal passes through it.
+/// The place of the line. Clones share it, and everything for the terminal passes through it.
 #[derive(Clone)]
 pub(super) struct StatusLine {
     term: Term,

@@ -80,7 +80,7 @@ impl Session {
         let revoked = connection
             .http(&self.context)
             .and_then(|http| oauth::revoke(http, connection, &refresh.secret, "refresh_token"));
-        self.report_revoked(revoked)
+        self.report_revoked(&revoked)
     }
 
     /// The same for a sign-in that is stored nowhere. It would live on at the portal without an
@@ -100,11 +100,11 @@ impl Session {
         let revoked = connection
             .new_http(&context)
             .and_then(|http| oauth::revoke(&http, connection, &refresh.secret, "refresh_token"));
-        self.report_revoked(revoked)
+        self.report_revoked(&revoked)
     }
 
-    fn report_revoked(&self, revoked: Result<()>) -> bool {
-        if let Err(error) = &revoked {
+    fn report_revoked(&self, revoked: &Result<()>) -> bool {
+        if let Err(error) = revoked {
             self.emit_notice(Notice::NotRevoked {
                 connection: self.label(),
                 why: error.to_string(),

@@ -1,12 +1,12 @@
 //! The `os` keychain on real providers of the Secret Service, GNOME Keyring, KeePassXC and
 //! KWallet, each in a D-Bus session of its own.
 
-use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
-use tokio::net::UnixStream;
-use tokio::runtime::{self, Runtime};
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::home;
 use crate::support::home::Home;
@@ -361,24 +361,24 @@ fn a_bus_with_many_clients_to_accept_is_waited_for() {
 }
 
 /// Connects to a bus that does not accept until its queue is full.
-fn fill_the_queue_of(address: &str) -> (Runtime, Vec<UnixStream>) {
+fn fill_the_queue_of(address: &str) -> Vec<OwnedFd> {
     let path = address.strip_prefix("unix:path=").unwrap();
-    let path = path.split(',').next().unwrap();
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
-    let clients = runtime.block_on(async {
-        let mut clients = Vec::new();
-        loop {
-            match UnixStream::connect(path).await {
-                Ok(client) => clients.push(client),
-                Err(why) if why.kind() == ErrorKind::WouldBlock => return clients,
-                Err(why) => panic!("{why}"),
-            }
+    let address = SocketAddrUnix::new(path.split(',').next().unwrap()).unwrap();
+    let mut clients = Vec::new();
+    loop {
+        let client = net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        );
+        let client = client.unwrap();
+        match net::connect(&client, &address) {
+            Ok(()) => clients.push(client),
+            Err(Errno::AGAIN) => return clients,
+            Err(why) => panic!("{why}"),
         }
-    });
-    (runtime, clients)
+    }
 }
 
 #[test]
@@ -398,19 +398,6 @@ fn of_several_addresses_the_first_that_works_is_used() {
     let error = none.get(&tokens()).unwrap_err();
     assert_eq!(error.reason, KeychainReason::Missing);
     assert!(error.detail.contains("No such file"), "{error}");
-}
-
-/// A caller of the library may do so; a runtime that is dropped there panics.
-#[test]
-fn a_keychain_can_be_used_and_dropped_in_asynchronous_code() {
-    let session = SecretService::start(Provider::GnomeKeyring);
-    let runtime = runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let keychain = keychain_in(&session, false);
-        keychain.set(&tokens(), &secret("x")).unwrap();
-        assert_eq!(stored(&*keychain, &tokens()).as_deref(), Some("x"));
-        drop(keychain);
-    });
 }
 
 #[test]

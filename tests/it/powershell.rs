@@ -1,6 +1,7 @@
-//! `export-env` in a real PowerShell: every value arrives, nothing runs, no old value stays, and the
-//! token reaches neither of PowerShell's logs.
+//! `export-env` in a real PowerShell: every value arrives, nothing runs, no old value stays, and
+//! the token reaches neither of PowerShell's logs.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use crate::signed_in;
@@ -46,13 +47,13 @@ fn every_way_to_evaluate_gets_every_value_and_runs_nothing() {
         "Set-StrictMode -Version Latest;",
         "$WhatIfPreference = $true;",
     ] {
-        let script: String = WAYS
+        let script = WAYS
             .iter()
             .map(|way| {
                 let way = way.replace("ARGS", "");
                 format!("{STALE} {way}; $Matches; $env:ARCGIS_TOKEN; $env:ARCGIS_REFERER; $env:ARCGIS_USERNAME; $env:AGE_OAUTH_CONNECTION; [string]$LASTEXITCODE; $env:AGE_OAUTH_CONNECTION = $env:ARCGIS_TOKEN = $null\n")
             })
-            .collect();
+            .collect::<Vec<_>>().concat();
         let script = format!("$Matches = 'kept'; {setting}\n{script}");
         let printed = pwsh::lines(&home, &script);
         let wanted = [
@@ -86,13 +87,13 @@ fn without_a_token_every_way_fails_and_leaves_no_old_value() {
         "$PSNativeCommandUseErrorActionPreference = $true; $ErrorActionPreference = 'Stop';",
     ] {
         for arguments in ["-c nobody", "--min-ttl x", "--prefix 1x"] {
-            let script: String = WAYS
+            let script = WAYS
                 .iter()
                 .map(|way| {
                     let way = way.replace("ARGS", arguments);
                     format!("{STALE} try {{ {way}; 'went on' }} catch {{ 'failed' }}; {LEFT} $env:ARCGIS_TOKEN = $null\n")
                 })
-                .collect();
+                .collect::<Vec<_>>().concat();
             let out = pwsh::run(&home, &format!("{setting}\n{script}"));
             let printed = pwsh::text(&out);
             let failures = printed.lines().filter(|line| *line == "failed").count();
@@ -111,13 +112,14 @@ fn without_a_token_every_way_fails_and_leaves_no_old_value() {
 #[test]
 fn unset_leaves_nothing_and_may_be_repeated() {
     let (_portal, home) = signed_in();
-    let script: String = WAYS
+    let script = WAYS
         .iter()
         .map(|way| {
             let way = way.replace("ARGS", "--unset");
             format!("{STALE} {way}; {way}; {LEFT}\n")
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     for setting in [
         "Set-StrictMode -Version Latest;",
         "$WhatIfPreference = $true;",
@@ -177,8 +179,9 @@ fn rule_31_a_call_that_fails_later_leaves_no_old_value() {
                 text.replace(&format!("'{program}'"), &format!("'{path}'")),
             )
             .unwrap();
-            script += &format!(
-                "{STALE} try {{ Get-Content -Raw '{}' | Invoke-Expression }} catch {{ }}; {LEFT}\n",
+            _ = writeln!(
+                script,
+                "{STALE} try {{ Get-Content -Raw '{}' | Invoke-Expression }} catch {{ }}; {LEFT}",
                 statements.display()
             );
         }
@@ -202,7 +205,7 @@ fn rule_31_statements_for_one_user_do_not_load_the_token_of_another() {
         .ok()
         .stdout;
     change_tokens(&home, "prod", |tokens| {
-        tokens.username = Some("other.user".into())
+        tokens.username = Some("other.user".into());
     });
     fs::write(home.path().join("text"), text).unwrap();
     let script = format!(
@@ -308,8 +311,9 @@ fn hostile_user_names_arrive_and_run_nothing() {
                 .replace("' }; if (", "' } }; if ("),
         )
         .unwrap();
-        script += &format!(
-            "Get-Content -Raw text{number} | Invoke-Expression; [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($env:ARCGIS_USERNAME))\n"
+        _ = writeln!(
+            script,
+            "Get-Content -Raw text{number} | Invoke-Expression; [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($env:ARCGIS_USERNAME))"
         );
     }
     let file = home.path().join("all.ps1");
@@ -447,7 +451,10 @@ fn rule_31_neither_log_of_powershell_holds_the_token() {
     let mut script = String::from("'marker-of-this-test';");
     for way in WAYS {
         let way = way.replace("ARGS", "");
-        script += &format!("{STALE} {way}; $env:ARCGIS_TOKEN.Length; $env:ARCGIS_TOKEN = $null\n");
+        _ = writeln!(
+            script,
+            "{STALE} {way}; $env:ARCGIS_TOKEN.Length; $env:ARCGIS_TOKEN = $null"
+        );
     }
     let (out, log) = pwsh::logged(&home, &script);
     let length = format!("{}\n", token.len());
@@ -475,8 +482,9 @@ fn offered(home: &Home, lines: &[&str]) -> Vec<String> {
     for line in lines {
         let cursor = line.find('^').unwrap();
         let text = line.replace('^', "").replace('\'', "''");
-        script += &format!(
-            "'<' + ((TabExpansion2 -inputScript '{text}' -cursorColumn {cursor}).CompletionMatches.CompletionText -join ',') + '>'\n"
+        _ = writeln!(
+            script,
+            "'<' + ((TabExpansion2 -inputScript '{text}' -cursorColumn {cursor}).CompletionMatches.CompletionText -join ',') + '>'"
         );
     }
     pwsh::lines(home, &script)

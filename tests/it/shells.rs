@@ -187,7 +187,7 @@ fn other_formats_have_the_same_values() {
         .ok()
         .stdout;
     assert!(powershell.is_ascii());
-    assert!(powershell.contains("$env:ARCGIS_REFERER = 'it''s'\n"));
+    assert!(powershell.contains("$env:ARCGIS_REFERER = 'it''s';"));
     let cmd = home
         .run(["export-env", "--shell", "cmd"])
         .done()

@@ -17,7 +17,7 @@ const VARIABLE: &str = "AGE_OAUTH_TEST_PWSH";
 /// Both logs of PowerShell on, as security baselines demand.
 const POLICIES: &str = r#"{"PowerShellPolicies":{"ScriptBlockLogging":{"EnableScriptBlockLogging":true},"ModuleLogging":{"EnableModuleLogging":true,"ModuleNames":["*"]}},"LogLevel":"verbose"}"#;
 
-/// PowerShell: the variable, else `PATH`, else the copy beside the checkout, which is unpacked once.
+/// PowerShell: the variable, else `PATH`, else the copy beside the checkout, unpacked once.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| find().expect("no pwsh here: set AGE_OAUTH_TEST_PWSH to the program, or put it on PATH (https://aka.ms/powershell); tests/run goes on without it"))
@@ -87,8 +87,8 @@ pub fn text(out: &Output) -> String {
 
 /// The script in a session with both logs on, and everything that was logged.
 ///
-/// PowerShell writes to `/dev/log`. A mount namespace gives it a `/dev` of its own, so that copies of
-/// a test do not meet, and the machine's log gets nothing.
+/// PowerShell writes to `/dev/log`. A mount namespace gives it a `/dev` of its own, so that copies
+/// of a test do not meet, and the machine's log gets nothing.
 pub fn logged(home: &Home, script: &str) -> (Output, Vec<u8>) {
     let settings = home.path().join("powershell.config.json");
     fs::write(&settings, POLICIES).expect("a file");

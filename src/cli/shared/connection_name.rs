@@ -44,11 +44,11 @@ pub(in crate::cli) fn labels() -> ArgValueCompleter {
     })
 }
 
-/// What is offered for a connection: its label, or the ID where the label would be read as an option.
+/// What is offered for a connection: its label, or its ID if the label looks like an option.
 fn candidate(connection: &Connection) -> (String, CompletionCandidate) {
     let label = connection.label.as_str();
     let (name, help) = if label.starts_with('-') {
-        (connection.id.as_str(), escape(label).to_string())
+        (connection.id.as_str(), escape(label))
     } else {
         (label, connection.portal.as_str().to_owned())
     };

@@ -1,9 +1,9 @@
 //! The connection to the D-Bus session, which works on the calling thread alone.
 //!
-//! The runtimes that `zbus` comes with need more than a cached token can spend: `async-io` waits for
-//! the socket on a thread of its own, which wakes the caller for every answer, and `tokio` brings its
-//! scheduler for several threads. One socket needs neither: a call, the connection's own tasks and
-//! the wait for the socket take turns here.
+//! The runtimes that `zbus` comes with need more than a cached token can spend: `async-io` waits
+//! for the socket on a thread of its own, which wakes the caller for every answer, and `tokio`
+//! brings its scheduler for several threads. One socket needs neither: a call, the connection's own
+//! tasks and the wait for the socket take turns here.
 
 use std::future::{poll_fn, Future};
 use std::io::{self, ErrorKind, Read, Write};
