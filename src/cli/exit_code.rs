@@ -2,7 +2,7 @@
 //! of several failures counts. `docs/exit-codes.md` and the table in the README are generated from
 //! here.
 
-use crate::error::{Error, Unreachable};
+use crate::error::Error;
 use crate::util::{enum_with_all, enum_with_words};
 
 enum_with_all! {
@@ -135,15 +135,9 @@ impl FailureKind {
 impl From<&Error> for FailureKind {
     fn from(error: &Error) -> Self {
         match error {
-            Error::File { .. }
-            | Error::Listen { .. }
-            | Error::Random
-            | Error::Corrupt { .. }
-            // The same answer is as large the next time.
-            | Error::Unreachable {
-                why: Unreachable::TooLarge,
-                ..
-            } => Self::Failed,
+            Error::File { .. } | Error::Listen { .. } | Error::Random | Error::Corrupt { .. } => {
+                Self::Failed
+            }
             Error::Invalid { .. } => Self::Usage,
             Error::SignInNeeded { .. } => Self::SignInNeeded,
             Error::NoConnection { .. } => Self::NoConnection,

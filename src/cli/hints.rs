@@ -314,10 +314,10 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
             "check the network; behind a proxy: {}",
             edit(label, "--proxy URL")
         )),
-        Unreachable::TooLarge => Some("save it to a file: age-oauth api … -o FILE".into()),
-        Unreachable::Broken(_) | Unreachable::Status { .. } | Unreachable::Reported(_) => {
-            Some("try again later".into())
-        }
+        Unreachable::TooLarge
+        | Unreachable::Broken(_)
+        | Unreachable::Status { .. }
+        | Unreachable::Reported(_) => Some("try again later".into()),
     }
 }
 

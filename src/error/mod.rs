@@ -503,8 +503,7 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { why, .. } => !matches!(why, Unreachable::TooLarge),
-            Self::Busy { .. } => true,
+            Self::Unreachable { .. } | Self::Busy { .. } => true,
             Self::File { .. }
             | Self::Listen { .. }
             | Self::Random

@@ -12,7 +12,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::error::{Error, FileAction, Refusal};
+use crate::error::{Error, FileAction, Refusal, Unreachable};
 use crate::federation::{is_secret_parameter, Target};
 use crate::files::{self, UserOutput};
 use crate::http::{ApiCall, Destination};
@@ -22,6 +22,7 @@ use crate::session::Session;
 
 /// The most results that portals return on one page.
 const PAGE_SIZE: &str = "100";
+const SAVE_IT: &str = "save it to a file: age-oauth api … -o FILE";
 
 type Fields = Vec<(String, String)>;
 
@@ -307,7 +308,7 @@ fn print_file(ctx: &mut CommandContext, file: &mut File) -> Outcome {
         Ok(text) if text.len() <= MAX_ANSWER_BYTES => ctx.answer(&for_terminal(text.as_bytes())),
         _ => Err(Failure::usage_hint(
             "the answer is too large for a terminal, or not text",
-            "save it to a file: age-oauth api … -o FILE",
+            SAVE_IT,
         )),
     }
 }
@@ -377,6 +378,14 @@ fn about_path(error: Error) -> Failure {
         } => Failure::Hinted {
             error,
             hint: "check the path and the parameters (-f KEY=VALUE)".into(),
+        },
+        // The same answer is as large the next time.
+        Error::Unreachable {
+            why: Unreachable::TooLarge,
+            ..
+        } => Failure::Failed {
+            message: error.to_string(),
+            hint: Some(SAVE_IT.into()),
         },
         _ => error.into(),
     }
