@@ -54,8 +54,8 @@ pub(in crate::cli) fn changes(
     Ok(changes)
 }
 
-/// Tries a new address, proxy or trust before it replaces one that may work. An address at which the
-/// portal is not, but near which it is, is corrected as `add` does.
+/// Tries a new address, proxy or trust before it replaces one that may work. An address near the
+/// portal's is corrected as `add` does.
 fn check_portal(
     ctx: &CommandContext,
     connection: &Connection,

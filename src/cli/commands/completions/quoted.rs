@@ -1,5 +1,5 @@
-//! Completers whose words are quoted as the shell needs. fish, zsh and elvish quote what they insert
-//! themselves.
+//! Completers whose words are quoted as the shell needs. fish, zsh and elvish quote what they
+//! insert themselves.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
