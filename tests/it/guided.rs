@@ -11,7 +11,7 @@ use crate::support::portal::{
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, nothing_was_created, sign_in, stored};
-use crate::support::{svg, until};
+use crate::support::svg;
 
 /// The folder for pictures of the documentation, if they are wanted.
 fn pictures() -> Option<PathBuf> {
@@ -421,7 +421,8 @@ fn a_sign_in_that_waits_for_the_lock_is_revoked_if_it_is_interrupted() {
         .lock(&stored(&home, "prod"), Duration::from_secs(60), &context)
         .unwrap();
     terminal.line(&portal.authorize(&url, USER).code());
-    until(|| portal.live_refresh_tokens() == 1);
+    terminal.expect("waiting for another age-oauth process");
+    assert_eq!(portal.live_refresh_tokens(), 1);
     terminal.interrupt();
     assert_eq!(terminal.end(), 130, "{}", terminal.screen());
     assert_eq!(portal.live_refresh_tokens(), 0);
