@@ -15,7 +15,7 @@ use super::system::{Ask, AskError, Check};
 use super::terminal;
 use crate::context::Deadline;
 use crate::secret::Secret;
-use crate::text::without_paste_marks;
+use crate::text::{inside_bare_marks, without_escaped_marks};
 
 /// Asks on the terminal.
 pub(super) struct Dialog {
@@ -170,5 +170,38 @@ fn failed(error: dialoguer::Error) -> AskError {
         AskError::Interrupted
     } else {
         AskError::Io(error)
+    }
+}
+
+/// What was pasted, without the paste marks around and in it.
+fn without_paste_marks(text: &str) -> String {
+    let text = without_escaped_marks(text);
+    match inside_bare_marks(text.trim_start()) {
+        Some(inner) => inner.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paste_marks_are_removed_with_and_without_their_escape_character() {
+        for pasted in [
+            "prod",
+            "\u{1b}[200~prod\u{1b}[201~",
+            "\u{1b}[200~prod",
+            "pr\u{1b}[200~od\u{1b}[201~",
+            "[200~prod[201~",
+            "200~prod201~",
+            "0~prod1~",
+            "0~prod",
+        ] {
+            assert_eq!(without_paste_marks(pasted), "prod", "{pasted:?}");
+        }
+        // Without the first mark, the end belongs to the text.
+        assert_eq!(without_paste_marks("prod1~"), "prod1~");
+        assert_eq!(without_paste_marks("a0~b"), "a0~b");
     }
 }

@@ -4,7 +4,7 @@
 use url::Url;
 
 use crate::connection::{is_control, PortalUrl, RedirectUri};
-use crate::text::without_paste_marks;
+use crate::text::{inside_bare_marks, without_escaped_marks};
 
 /// Quotes and brackets that programs put around copied text.
 const AROUND: &str = "\"'`<>()[]“”„‘’«»";
@@ -12,23 +12,16 @@ const AROUND: &str = "\"'`<>()[]“”„‘’«»";
 /// Removes what terminals and programs add when text is copied and pasted: paste marks, blanks,
 /// quotes, invisible characters, and `&amp;` for `&`.
 pub(super) fn clean(pasted: &str) -> String {
-    let mut text: String = pasted
+    let visible: String = pasted
         .chars()
         .filter(|c| !matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}'))
         .collect();
-    // Marks may be inside quotes, and quotes inside marks. All marks go first, because they begin
-    // with characters that are also trimmed.
-    loop {
-        let unmarked = without_paste_marks(&text);
-        let cleaned = if unmarked == text {
-            trim(&text).to_owned()
-        } else {
-            unmarked
-        };
-        if cleaned == text {
-            break;
-        }
-        text = cleaned;
+    let text = without_escaped_marks(&visible);
+    // Marks may be inside quotes, and quotes inside marks. Trimming comes first: more quotes and
+    // blanks around a text must change nothing.
+    let mut text = trim(&text);
+    while let Some(inner) = inside_bare_marks(text) {
+        text = trim(inner);
     }
     text.replace("&amp;", "&")
 }
@@ -170,8 +163,11 @@ mod tests {
             "0~abcd1~",
             "[200~abcd[201~",
             "\u{feff} <200~abcd\u{200b}201~> ",
+            "“0~\u{c}[200~abcd201~\u{c}1~”\r\n",
         ] {
             assert_eq!(clean(pasted), "abcd", "{pasted:?}");
+            let quoted = format!(" “{pasted}”\r\n");
+            assert_eq!(clean(&quoted), "abcd", "{quoted:?}");
         }
         assert_eq!(clean("a=1&amp;b=2"), "a=1&b=2");
         for marks in [
