@@ -73,7 +73,7 @@ mod tls;
 mod usage;
 mod variables;
 mod vault;
-#[cfg(target_os = "linux")] // It looks into `/proc`.
+#[cfg(target_os = "linux")] // It watches files with inotify.
 mod waiting;
 mod web_server;
 #[cfg(target_os = "linux")]

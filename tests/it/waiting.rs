@@ -2,11 +2,14 @@
 //! read under the lock decides; what was read before it does not.
 
 use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
 use age_oauth::{ConnectionStore, Context, RenewalLock};
+use rustix::fs::inotify::{add_watch, init, CreateFlags, ReadFlags, Reader, WatchFlags};
 use serde_json::json;
 
 use crate::bound_settings::Fixture;
@@ -25,14 +28,44 @@ fn hold_lock(home: &Home, label: &str) -> RenewalLock {
     lock
 }
 
-/// Whether the process has the file open, and so waits for its lock.
-fn has_open(child: &Child, path: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", child.id())) else {
-        return false;
-    };
-    entries
-        .flatten()
-        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
+/// Watches a lock file. The open files of the program are not visible in `/proc` without root,
+/// because it forbids core dumps.
+struct LockWatch {
+    inotify: OwnedFd,
+    is_open: bool,
+}
+
+impl LockWatch {
+    fn new(lock_file: &Path) -> Self {
+        let inotify = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        let events = WatchFlags::OPEN | WatchFlags::CLOSE;
+        add_watch(&inotify, lock_file, events).unwrap();
+        Self {
+            inotify,
+            is_open: false,
+        }
+    }
+
+    /// Starts the command, and returns as soon as it waits for the lock, or has ended.
+    ///
+    /// The system merges equal events, so that only one process at a time can be waited for.
+    fn start(&mut self, home: &Home, words: &[&str]) -> Child {
+        self.is_open = false;
+        let mut child = home.run(words).spawn();
+        drop(child.stdin.take());
+        until(|| self.is_open() || child.try_wait().unwrap().is_some());
+        child
+    }
+
+    /// Whether the last process that opened the file still has it open, and so waits for its lock.
+    fn is_open(&mut self) -> bool {
+        let mut buffer = [MaybeUninit::uninit(); 1024];
+        let mut events = Reader::new(&self.inotify, &mut buffer);
+        while let Ok(event) = events.next() {
+            self.is_open = event.events().contains(ReadFlags::OPEN);
+        }
+        self.is_open
+    }
 }
 
 /// What uses a connection's secrets.
@@ -63,9 +96,7 @@ fn run_across_a_change(
     let lock_file = meta.with_file_name("lock");
     let lock = hold_lock(&fixture.home, label);
     fs::write(&meta, before).unwrap();
-    let mut child = fixture.home.run(words).spawn();
-    drop(child.stdin.take());
-    until(|| has_open(&child, &lock_file) || child.try_wait().unwrap().is_some());
+    let child = LockWatch::new(&lock_file).start(&fixture.home, words);
     fs::write(&meta, after).unwrap();
     drop(lock);
     Outcome::of(child)
@@ -112,18 +143,12 @@ fn a_connection_that_others_wait_for_is_removed() {
         let folder = folder_of(&fixture.home, "prod");
         let lock_file = folder.join("lock");
         let lock = hold_lock(&fixture.home, "prod");
-        let start = |words: &[&str]| {
-            let mut child = fixture.home.run(words).spawn();
-            drop(child.stdin.take());
-            child
-        };
+        let mut watch = LockWatch::new(&lock_file);
+        let mut start = |words: &[&str]| watch.start(&fixture.home, words);
         let remove = start(&["connections", "remove", "prod", "--yes"]);
         let waiting: Vec<_> = (0..4)
             .map(|_| start(&["token", "--force", "-c", "prod"]))
             .collect();
-        until(|| {
-            has_open(&remove, &lock_file) && waiting.iter().all(|one| has_open(one, &lock_file))
-        });
         drop(lock);
         Outcome::of(remove).ok();
         for child in waiting {
