@@ -11,7 +11,7 @@ use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{app_secret, Portal, PortalVersion, APP_ID};
-use crate::support::scenario::{add, sign_in};
+use crate::support::scenario::{add, sign_in, ADD_UNCHECKED};
 use crate::support::secret_service::{Provider, SecretService, SilentBus};
 use crate::support::{until, TIMEOUT};
 use age_oauth::{
@@ -183,15 +183,22 @@ fn interactive_use_prompts_for_a_locked_collection() {
     assert!(calls.iter().any(|call| call == "Prompt"), "{calls:?}");
 }
 
+/// A session whose provider has the item and was started anew, locked.
+fn locked_with(provider: Provider, text: &str) -> SecretService {
+    let mut session = SecretService::start(provider);
+    // A wallet of KWallet is opened only by a client that may ask for it.
+    keychain_in(&session, provider == Provider::KWallet)
+        .set(&tokens(), &secret(text))
+        .unwrap();
+    session.stop_provider();
+    session.start_locked();
+    session
+}
+
 /// KeePassXC shows its prompt as soon as a client searches for an item; here it stays unanswered.
 #[test]
 fn rule_30_an_unanswered_prompt_is_an_error() {
-    let mut session = SecretService::start(Provider::KeePassXc);
-    keychain_in(&session, false)
-        .set(&tokens(), &secret("kept"))
-        .unwrap();
-    session.stop_provider();
-    session.start_keepassxc_locked();
+    let mut session = locked_with(Provider::KeePassXc, "kept");
     for interactive in [false, true] {
         let keychain = keychain(session.address(), "500ms", interactive);
         for error in [
@@ -213,12 +220,7 @@ fn rule_30_an_unanswered_prompt_is_an_error() {
 /// is open, so that no question follows.
 #[test]
 fn an_open_wallet_of_kwallet_is_locked_until_it_can_be_unlocked_interactively() {
-    let mut session = SecretService::start(Provider::KWallet);
-    keychain_in(&session, true)
-        .set(&tokens(), &secret("x"))
-        .unwrap();
-    session.stop_provider();
-    session.start_kwallet_locked();
+    let session = locked_with(Provider::KWallet, "x");
     let script = keychain_in(&session, false);
     for error in [
         script.get(&tokens()).unwrap_err(),
@@ -317,15 +319,8 @@ fn a_bus_that_denies_access_is_named_without_the_command_line_that_it_quotes() {
 
 /// What `connections add` prints when the keychain refuses.
 fn add_new(home: &Home, flags: &[&str]) -> String {
-    let words = [
-        "connections",
-        "add",
-        "--no-check",
-        "--label=x",
-        "--portal=https://h/p",
-        "--client-id=c",
-    ];
-    let outcome = home.run([&words[..], flags].concat()).done().code(5);
+    let words = [&ADD_UNCHECKED[..], flags].concat();
+    let outcome = home.run(words).done().code(5);
     // The warning about the option names the option.
     let lines = outcome.stderr.lines();
     let lines: Vec<_> = lines.filter(|line| !line.starts_with("warning:")).collect();

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::support::home::Home;
+use crate::support::scenario::add_arguments;
 use crate::{home, signed_in};
 
-/// Commands that read, and commands that need a connection. None of them creates one.
-const COMMANDS: &[&[&str]] = &[
+/// Commands that read what is stored here, and neither ask a portal nor write to a keychain.
+const READING: &[&[&str]] = &[
     &[],
     &["status"],
     &["status", "--check", "--within", "3d"],
@@ -18,11 +19,19 @@ const COMMANDS: &[&[&str]] = &[
     &["connections", "show", "prod"],
     &["connections", "info"],
     &["connections", "share", "prod"],
+    &["connections", "import", "--dry-run"],
+    &["token"],
+    &["export-env", "--shell", "bash"],
+    &["completions", "bash"],
+    &["man"],
+];
+
+/// The others, without those that create a connection.
+const OTHERS: &[&[&str]] = &[
     &["connections", "use", "prod"],
     &["connections", "edit", "prod", "--proxy", "none"],
     &["connections", "rename", "prod", "test"],
     &["connections", "remove", "prod", "--yes"],
-    &["connections", "import", "--dry-run"],
     &["doctor"],
     &["doctor", "--offline"],
     &["doctor", "--offline", "--as-task"],
@@ -30,32 +39,11 @@ const COMMANDS: &[&[&str]] = &[
     &["login", "--no-browser"],
     &["logout"],
     &["whoami"],
-    &["token"],
-    &["export-env", "--shell", "bash"],
     &["exec", "--", "true"],
     &["api", "community/self"],
     &["refresh"],
     &["refresh", "--all"],
     &["vault", "rekey"],
-    &["completions", "bash"],
-    &["man"],
-];
-
-/// Those that read what is stored here, and neither ask a portal nor write to a keychain.
-const READING: &[&[&str]] = &[
-    &[],
-    &["status"],
-    &["status", "--check", "--within", "3d"],
-    &["status", "--keychain"],
-    &["connections", "list"],
-    &["connections", "show", "prod"],
-    &["connections", "info"],
-    &["connections", "share", "prod"],
-    &["connections", "import", "--dry-run"],
-    &["token"],
-    &["export-env", "--shell", "bash"],
-    &["completions", "bash"],
-    &["man"],
 ];
 
 fn contents(home: &Home) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
@@ -70,7 +58,7 @@ fn contents(home: &Home) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> 
 
 #[test]
 fn in_an_empty_home_no_command_but_add_creates_anything() {
-    for command in COMMANDS {
+    for command in READING.iter().chain(OTHERS) {
         let home = home();
         home.run(*command).done();
         let left: Vec<_> = fs::read_dir(home.path())
@@ -84,16 +72,7 @@ fn in_an_empty_home_no_command_but_add_creates_anything() {
 #[test]
 fn an_add_that_fails_creates_neither_a_vault_nor_its_key() {
     let home = home();
-    let words = [
-        "connections",
-        "add",
-        "--label",
-        "prod",
-        "--portal",
-        "https://127.0.0.1:9/portal",
-        "--client-id",
-        "abc",
-    ];
+    let words = add_arguments("prod", "https://127.0.0.1:9/portal", "abc", "true");
     home.run(words).done().code(6);
     assert_eq!(home.files(), Vec::<PathBuf>::new());
 }

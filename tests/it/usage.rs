@@ -1,7 +1,7 @@
 //! What a person types or pastes wrongly: the error says what was meant, and what to type.
 
 use crate::support::portal::{Portal, PortalVersion, APP_ID};
-use crate::support::scenario::add_arguments;
+use crate::support::scenario::{add_arguments, ADD_UNCHECKED};
 use crate::{home, signed_in};
 
 #[test]
@@ -95,15 +95,7 @@ fn an_edit_that_changes_nothing_says_so() {
 #[test]
 fn an_unverified_portal_is_warned_about_when_it_is_added_and_edited() {
     let home = home();
-    let add = [
-        "connections",
-        "add",
-        "--no-check",
-        "--label=x",
-        "--portal=https://h/p",
-        "--client-id=c",
-        "--verify-ssl=false",
-    ];
+    let add = [&ADD_UNCHECKED[..], &["--verify-ssl=false"]].concat();
     let warning = "the certificate of `x` is not verified";
     home.run(add).done().ok().err_has(warning);
     let edit = [

@@ -1,6 +1,7 @@
 //! Environment variables and durations: what cannot be used is an error that names it, never
 //! ignored.
 
+use crate::support::scenario::ADD_UNCHECKED;
 use crate::{home, signed_in};
 
 #[cfg(unix)]
@@ -44,20 +45,12 @@ fn a_path_that_only_a_shell_would_expand_is_refused() {
 #[test]
 fn a_client_secret_that_is_set_but_empty_is_an_error() {
     let home = home();
-    let words = [
-        "connections",
-        "add",
-        "--no-check",
-        "--label=x",
-        "--portal=https://h/p",
-        "--client-id=c",
-    ];
-    home.run(words)
+    home.run(ADD_UNCHECKED)
         .env("AGE_OAUTH_CLIENT_SECRET", "")
         .done()
         .code(2)
         .err_has("AGE_OAUTH_CLIENT_SECRET: it is set but empty");
-    let words = [&words[..], &["--no-client-secret"]].concat();
+    let words = [&ADD_UNCHECKED[..], &["--no-client-secret"]].concat();
     home.run(words)
         .env("AGE_OAUTH_CLIENT_SECRET", "")
         .done()

@@ -4,6 +4,7 @@ use base64::Engine;
 
 use crate::signed_in;
 use crate::support::home::Home;
+use crate::support::scenario::ADD_UNCHECKED;
 
 fn vault(home: &Home) -> Vec<u8> {
     std::fs::read(home.store().join("vault")).unwrap()
@@ -262,19 +263,11 @@ fn the_way_out_of_a_damaged_vault_leads_out() {
 #[test]
 fn a_missing_key_file_at_add_does_not_send_to_a_connection_that_does_not_exist() {
     let home = crate::home();
-    let words = [
-        "connections",
-        "add",
-        "--no-check",
-        "--label=x",
-        "--portal=https://h/p",
-        "--client-id=c",
-        "--client-secret-stdin",
-        "--keychain=vault",
-    ];
+    let flags = ["--client-secret-stdin", "--keychain=vault"];
+    let words = [&ADD_UNCHECKED[..], &flags].concat();
     let missing = home.path().join("missing");
     let refused = home
-        .run(words)
+        .run(&words)
         .input("a-secret-1")
         .env("AGE_OAUTH_VAULT_KEY_FILE", &missing);
     let refused = refused.done().code(5);
@@ -285,7 +278,7 @@ fn a_missing_key_file_at_add_does_not_send_to_a_connection_that_does_not_exist()
     );
     assert!(!refused.stderr.contains("edit"), "{}", refused.stderr);
     let empty = home
-        .run(words)
+        .run(&words)
         .input("a-secret-1")
         .env("AGE_OAUTH_VAULT_KEY", "");
     empty

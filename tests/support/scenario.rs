@@ -13,6 +13,17 @@ use age_oauth::{
 use super::home::{Home, Outcome};
 use super::portal::{service_secret, Portal, APP_ID, SERVICE_ID, USER};
 
+/// The arguments of `connections add` for a connection `x` whose portal is not asked, and does not
+/// exist.
+pub const ADD_UNCHECKED: [&str; 6] = [
+    "connections",
+    "add",
+    "--no-check",
+    "--label=x",
+    "--portal=https://h/p",
+    "--client-id=c",
+];
+
 /// The arguments of `connections add` for a user connection.
 pub fn add_arguments<'a>(
     label: &'a str,

@@ -223,16 +223,17 @@ impl SecretService {
         self.daemon = Some(Daemon(kwallet::spawn(command, self.folder.path())));
     }
 
-    /// Starts KeePassXC without its password, so that it asks a person before it gives out an item.
-    pub fn start_keepassxc_locked(&mut self) {
-        self.daemon = Some(Daemon(self.keepassxc().spawn().unwrap()));
-        self.wait_for_provider(true);
-    }
-
-    /// Starts KWallet as it is after a sign-in to the desktop: its wallet is open, and no client of
-    /// the Secret Service has unlocked it.
-    pub fn start_kwallet_locked(&mut self) {
-        self.spawn_kwallet();
+    /// Starts the provider again, locked: KeePassXC without its password, so that it asks a person
+    /// before it gives out an item; KWallet as it is after a sign-in to the desktop, where its
+    /// wallet is open and no client of the Secret Service has unlocked it.
+    pub fn start_locked(&mut self) {
+        match self.provider {
+            Provider::GnomeKeyring => unimplemented!("`lock` locks GNOME Keyring"),
+            Provider::KeePassXc => {
+                self.daemon = Some(Daemon(self.keepassxc().spawn().unwrap()));
+            }
+            Provider::KWallet => self.spawn_kwallet(),
+        }
         self.wait_for_provider(true);
     }
 
