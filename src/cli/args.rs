@@ -34,18 +34,9 @@ pub(super) struct Cli {
     version: Option<bool>,
 }
 
-/// The variables of the program, one line each, and examples.
+/// What `--help` shows after the options.
 fn after_help() -> String {
-    let ours: Vec<_> = VARIABLES
-        .iter()
-        .filter(|variable| variable.origin == Origin::Program)
-        .collect();
-    let width = ours.iter().map(|one| one.name.len()).max().unwrap_or(0);
-    let mut text = String::from("Environment:");
-    for EnvironmentVariable { name, meaning, .. } in ours {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\n  {name:width$}  {}", meaning.trim_end_matches('.'));
-    }
+    let mut text = program_variables();
     text.push_str(
         "\n  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and others: age-oauth man | man -l -\n\n",
     );
@@ -57,6 +48,21 @@ fn after_help() -> String {
         ),
         ("age-oauth token", "print an access token"),
     ]));
+    text
+}
+
+/// The variables of the program, one line each.
+fn program_variables() -> String {
+    let ours: Vec<_> = VARIABLES
+        .iter()
+        .filter(|variable| variable.origin == Origin::Program)
+        .collect();
+    let width = ours.iter().map(|one| one.name.len()).max().unwrap_or(0);
+    let mut text = String::from("Environment:");
+    for EnvironmentVariable { name, meaning, .. } in ours {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {name:width$}  {}", meaning.trim_end_matches('.'));
+    }
     text
 }
 

@@ -178,6 +178,39 @@ fn same_host(host: &str, name: &ServerName<'_>) -> bool {
     }
 }
 
+/// How rustls verifies the signature of a handshake.
+type VerifySignature = fn(
+    &[u8],
+    &CertificateDer<'_>,
+    &DigitallySignedStruct,
+    &WebPkiSupportedAlgorithms,
+) -> std::result::Result<HandshakeSignatureValid, rustls::Error>;
+
+impl Verifier {
+    /// Verifies the signature of a handshake by `verify`, or by the certificate's key alone and the
+    /// first `count` algorithms of the signature's scheme where rustls cannot read the certificate.
+    fn verify_handshake(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+        verify: VerifySignature,
+        count: usize,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        // Where any certificate is accepted, a valid signature proves nothing: an attacker's own
+        // certificate has one.
+        if self.accept_any {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        if is_unknown_version(certificate) {
+            return verify_with_key(message, certificate, signature, algorithms, count);
+        }
+        verify(message, certificate, signature, algorithms)
+            .map_err(|error| handshake_failure(certificate, error))
+    }
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -224,17 +257,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        // Where any certificate is accepted, a valid signature proves nothing: an attacker's own
-        // certificate has one.
-        if self.accept_any {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        let algorithms = &self.provider.signature_verification_algorithms;
-        if is_unknown_version(certificate) {
-            return verify_with_key(message, certificate, signature, algorithms, usize::MAX);
-        }
-        verify_tls12_signature(message, certificate, signature, algorithms)
-            .map_err(|error| handshake_failure(certificate, error))
+        let (verify, count) = (verify_tls12_signature, usize::MAX);
+        self.verify_handshake(message, certificate, signature, verify, count)
     }
 
     fn verify_tls13_signature(
@@ -243,16 +267,9 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        if self.accept_any {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        let algorithms = &self.provider.signature_verification_algorithms;
-        if is_unknown_version(certificate) {
-            // In TLS 1.3, a scheme stands for one algorithm, the first.
-            return verify_with_key(message, certificate, signature, algorithms, 1);
-        }
-        verify_tls13_signature(message, certificate, signature, algorithms)
-            .map_err(|error| handshake_failure(certificate, error))
+        // In TLS 1.3, a scheme stands for one algorithm, the first.
+        let (verify, count) = (verify_tls13_signature, 1);
+        self.verify_handshake(message, certificate, signature, verify, count)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

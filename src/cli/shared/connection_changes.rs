@@ -124,22 +124,27 @@ fn secret(
         GivenSecret::None => return Ok(SecretChange::Remove),
         GivenSecret::Nothing => {}
     }
-    let bound_elsewhere = changes
+    let belongs_elsewhere = changes
         .portal
         .as_ref()
         .is_some_and(|portal| *portal != connection.portal)
         || client_id != connection.client_id;
     let becomes_application = application && !connection.grant.is_application();
-    if !bound_elsewhere && !becomes_application {
-        return Ok(SecretChange::Keep);
+    if belongs_elsewhere || becomes_application {
+        return missing_secret(ctx, application, &client_id);
     }
+    Ok(SecretChange::Keep)
+}
+
+/// Asks for the client secret that the changed connection needs and no option gave.
+fn missing_secret(
+    ctx: &mut CommandContext,
+    application: bool,
+    client_id: &str,
+) -> Result<SecretChange, Failure> {
     if ctx.can_ask() {
-        return Ok(
-            match connection_fields::ask_secret(ctx, application, &client_id)? {
-                Some(secret) => SecretChange::Set(secret),
-                None => SecretChange::Remove,
-            },
-        );
+        let answer = connection_fields::ask_secret(ctx, application, client_id)?;
+        return Ok(answer.map_or(SecretChange::Remove, SecretChange::Set));
     }
     if application {
         return Err(Failure::usage_hint(

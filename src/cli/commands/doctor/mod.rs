@@ -172,26 +172,7 @@ pub(in crate::cli) struct DoctorArgs {
 
 pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Outcome {
     let store = ctx.store()?;
-    let context = check_context(ctx, args.as_task);
-    let keychains = match &ctx.system.keychain {
-        Some(keychain) => Keychains::fixed(std::sync::Arc::clone(keychain)),
-        None => Keychains::new(
-            store.root().to_owned(),
-            store.is_custom(),
-            ctx.may_prompt() && !args.as_task,
-            &context,
-        ),
-    };
-    let findings = run_checks(&DoctorContext {
-        zone: ctx.system.zone.clone(),
-        selector: ctx.selector.clone(),
-        logon_groups: (ctx.system.logon_groups)(),
-        store: store.clone(),
-        context,
-        keychains,
-        offline: args.offline,
-        as_task: args.as_task,
-    });
+    let findings = run_checks(&doctor_context(ctx, &store, args));
     print_findings(ctx, &findings, args.json)?;
     let mut failed = findings.iter().any(|one| one.severity == Severity::Fail);
     if args.fix {
@@ -205,6 +186,33 @@ pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Out
         });
     }
     Ok(())
+}
+
+fn doctor_context(
+    ctx: &CommandContext,
+    store: &ConnectionStore,
+    args: &DoctorArgs,
+) -> DoctorContext {
+    let context = check_context(ctx, args.as_task);
+    let keychains = match &ctx.system.keychain {
+        Some(keychain) => Keychains::fixed(std::sync::Arc::clone(keychain)),
+        None => Keychains::new(
+            store.root().to_owned(),
+            store.is_custom(),
+            ctx.may_prompt() && !args.as_task,
+            &context,
+        ),
+    };
+    DoctorContext {
+        zone: ctx.system.zone.clone(),
+        selector: ctx.selector.clone(),
+        logon_groups: (ctx.system.logon_groups)(),
+        store: store.clone(),
+        context,
+        keychains,
+        offline: args.offline,
+        as_task: args.as_task,
+    }
 }
 
 /// The context of the command with a time limit, and with `--as-task` without the desktop session's
