@@ -2,8 +2,9 @@
 
     tests/bench/beside [CONNECTION]     a connection that is signed in; the default one without an argument
 
-Not a part of CI. The others are measured with tokens that they keep in memory, without their services. `import` is one
-new process less one that imports nothing. A signed request is prepared by `requests`, and not sent.
+The others are measured with tokens that they keep in memory, without their services. `import` is one new process less one
+that imports nothing. A signed request is prepared by `requests`, and not sent. All are measured in turn, because the
+machine may be busy.
 """
 
 import statistics
@@ -11,7 +12,9 @@ import subprocess
 import sys
 import time
 
-ROUNDS = 7
+#: How often each is imported, and how often the rest is called.
+ROUNDS = 15
+REPEATED = 1000
 
 
 def milliseconds(do):
@@ -20,20 +23,19 @@ def milliseconds(do):
     return (time.perf_counter() - start) * 1000
 
 
-def median(do, rounds=200):
-    do()
-    return statistics.median(milliseconds(do) for _ in range(rounds))
+def medians(calls, rounds):
+    """Of calls that are made in turn, by name."""
+    times = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(milliseconds(call))
+    return {name: statistics.median(column) for name, column in times.items()}
 
 
 def start(code):
     return lambda: subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def import_time(code):
-    """Beside a process that does nothing, in turn, because the machine may be busy."""
-    pairs = [(milliseconds(start(code)), milliseconds(start("pass"))) for _ in range(ROUNDS)]
-    with_import, nothing = (statistics.median(column) for column in zip(*pairs))
-    return with_import - nothing
 
 
 def ours(label):
@@ -96,12 +98,16 @@ def main():
         "age_oauth": "import age_oauth",
         "google-auth": "import google.auth, google.oauth2.credentials",
         "azure-identity": "import azure.identity",
+        "": "pass",
     }
     makers = {"age_oauth": lambda: ours(label), "google-auth": google, "azure-identity": azure}
-    print(f"{'':16}{'import':>12}{'cached token':>16}{'signed request':>16}")
-    for name, make in makers.items():
-        token, sign = make()
-        print(f"{name:16}{import_time(imports[name]):9.1f} ms{median(token):13.4f} ms{median(sign):13.4f} ms")
+    calls = {name: make() for name, make in makers.items()}
+    imported = medians({name: start(code) for name, code in imports.items()}, ROUNDS)
+    tokens = medians({name: token for name, (token, _) in calls.items()}, REPEATED)
+    signed = medians({name: sign for name, (_, sign) in calls.items()}, REPEATED)
+    print(f"{'milliseconds':16}{'import':>16}{'cached-token':>16}{'signed-request':>16}")
+    for name in makers:
+        print(f"{name:16}{imported[name] - imported['']:16.1f}{tokens[name]:16.4f}{signed[name]:16.4f}")
 
 
 if __name__ == "__main__":

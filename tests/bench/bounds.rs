@@ -59,6 +59,14 @@ pub(crate) const CONCURRENT_TIME: Bound =
     bound("60 processes : one renewal and 60 cached reads", Ratio, 3.0);
 pub(crate) const PYTHON_IMPORT: Bound =
     Bound::time("import age_oauth, less Python's own start", 30.0);
+pub(crate) const IMPORT_BESIDE: Bound = bound(
+    "import : the faster one of google-auth and azure-identity",
+    Ratio,
+    0.5,
+);
+pub(crate) const TOKEN_BESIDE: Bound = bound("cached token : the slower one of them", Ratio, 1.0);
+pub(crate) const REQUEST_BESIDE: Bound =
+    bound("signed request : the slower one of them", Ratio, 2.0).goal(1.0);
 pub(crate) const PYTHON_TOKEN: Bound =
     bound("cached token in Python : by the package 0.2.1", Ratio, 1.0);
 pub(crate) const GET_GIS: Bound = Bound::time("get_gis, less the GIS itself, cached token", 20.0);

@@ -44,10 +44,14 @@ const LABEL: &str = "bench";
 fn main() -> ExitCode {
     let program: PathBuf = std::env::args_os()
         .nth(1)
-        .expect("usage: bench PROGRAM")
+        .expect("usage: bench PROGRAM [--python]")
         .into();
     let program = fs::canonicalize(program).expect("the program");
     let mut bench = Bench::set_up(program);
+    if std::env::args().any(|one| one == "--python") {
+        bench.python();
+        return bench.report.end();
+    }
     bench.cached_token();
     bench.exec();
     bench.many_connections();

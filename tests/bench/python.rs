@@ -1,7 +1,7 @@
 //! What the Python package costs, and what its predecessor costs.
 //!
-//! The rows need two environments that `tests/bench/run` creates: `target/python` with Esri's
-//! package, and `target/python-old` with the predecessor.
+//! The rows need environments that `tests/bench/run` creates: `target/python` with Esri's package,
+//! `target/python-old` with the predecessor, and `target/python-beside` with packages of others.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,8 +29,37 @@ impl Bench {
             let reason = "target/python-old could not be created";
             self.report.not_run(bounds::PYTHON_TOKEN.what, reason);
         }
+        self.beside();
         self.get_gis();
         self.wait();
+    }
+
+    /// Beside what others use for their clouds, all in turn.
+    fn beside(&mut self) {
+        let python = project().join("target/python-beside/bin/python");
+        if !python.exists() {
+            let reason = "target/python-beside could not be created";
+            self.report.not_run(bounds::IMPORT_BESIDE.what, reason);
+            return;
+        }
+        let script = project().join("tests/bench/beside.py");
+        let words = [&script.display().to_string(), LABEL];
+        let mut command = self.interpreter_at(&python, &project().join("src/python"), &words);
+        command.env("AGE_OAUTH_BIN", &self.program);
+        let table = answer(&mut command);
+        let [_, ours, google, azure] = table.lines().collect::<Vec<_>>()[..] else {
+            panic!("four lines were expected: {table}");
+        };
+        let [ours, google, azure] = [ours, google, azure].map(figures);
+        self.report
+            .check(&bounds::IMPORT_BESIDE, ours[0] / google[0].min(azure[0]));
+        self.report
+            .check(&bounds::TOKEN_BESIDE, ours[1] / google[1].max(azure[1]));
+        self.report
+            .check(&bounds::REQUEST_BESIDE, ours[2] / google[2].max(azure[2]));
+        for line in table.lines() {
+            self.report.detail(line, "");
+        }
     }
 
     fn wait(&mut self) {
@@ -101,7 +130,11 @@ impl Bench {
     }
 
     fn interpreter(&self, packages: &Path, words: &[&str]) -> Command {
-        let mut command = Command::new(python());
+        self.interpreter_at(&python(), packages, words)
+    }
+
+    fn interpreter_at(&self, python: &Path, packages: &Path, words: &[&str]) -> Command {
+        let mut command = Command::new(python);
         command
             .args(words)
             .env_clear()
@@ -110,6 +143,15 @@ impl Bench {
             .current_dir(self.home.path());
         command
     }
+}
+
+/// The figures of a line of the table that `beside.py` prints.
+fn figures(line: &str) -> [f64; 3] {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let [_, import, token, request] = words[..] else {
+        panic!("three figures were expected: {line}");
+    };
+    [import, token, request].map(|word| word.parse().expect("a number"))
 }
 
 fn project() -> &'static Path {

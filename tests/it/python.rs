@@ -4,6 +4,7 @@
 mod data;
 mod pools;
 mod types;
+mod wire;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -232,21 +233,6 @@ fn a_portal_that_never_answers_ends_get_gis() {
     });
     succeeds(&script(&home, "silent.py", &[]));
     gate.open();
-}
-
-#[test]
-fn esris_own_code_gets_a_placeholder() {
-    let (portal, home) = signed_in();
-    let foreign = ForeignServer::start(&portal);
-    let arguments = [foreign.url(), portal.server_url()];
-    let token = home.run(["token"]).done().ok().stdout.trim().to_owned();
-    succeeds(&script(&home, "esri.py", &[&arguments[0], &arguments[1]]));
-    got_no_token(&foreign);
-    for request in foreign.requests() {
-        let whole = format!("{request:?}");
-        assert!(!whole.contains(&token), "{whole}");
-        assert!(!whole.contains("age-oauth-placeholder"), "{whole}");
-    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ import json
 import threading
 import zlib
 
+import backports.zstd
+import brotli
 import httpx
 import requests
 
@@ -28,9 +30,12 @@ FORMS = {
     "gzip": ("application/json", "gzip", NESTED),
     "deflate": ("application/json", "deflate", NESTED),
     "bare": ("text/plain", "deflate", NESTED),
+    "br": ("application/json", "br", NESTED),
+    "zstd": ("application/json", "zstd", NESTED),
     "flat": ("application/json", "", FLAT),
     "flat-text": ("text/plain", "gzip", FLAT),
 }
+PACK = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": backports.zstd.compress}
 seen = []
 
 
@@ -42,7 +47,7 @@ class Portal(http.server.BaseHTTPRequestHandler):
     def answer(self, status, kind, packing, content, **headers):
         if packing:
             bare = self.path.endswith("bare")
-            content = gzip.compress(content) if packing == "gzip" else zlib.compress(content)[2:-4] if bare else zlib.compress(content)
+            content = PACK[packing](content)[2:-4] if bare else PACK[packing](content)
             headers["Content-Encoding"] = packing
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **headers}.items():

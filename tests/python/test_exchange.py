@@ -2,10 +2,14 @@
 
 import copy
 import json
+import os
+import pathlib
+import subprocess
+import sys
 import unittest
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from age_oauth import PortalRefused
+from age_oauth import PortalRefused, _exchange
 from age_oauth._exchange import PLACEHOLDER, outgoing, returned
 from age_oauth._policy import Policy
 
@@ -128,10 +132,18 @@ class PlaceByHost(unittest.TestCase):
 
     def test_the_placeholder_of_another_process(self):
         def check(base, token):
-            out = sent(f"{base}/x?token={OLD}&f=json", f"token={OLD}&a=1", _FORM)
-            self.assertNotIn(OLD, out.url + out.body)
+            out = sent(f"{base}/x?token={OLD}&f=json&u={OLD}", f"token={OLD}&a=1&b=x{OLD}", _FORM)
+            self.assertEqual((query(out.url), out.body), ({"f": "json"}, "a=1&b=x"))
 
         self.for_each_host(check)
+
+
+    def test_the_placeholders_of_two_processes_differ(self):
+        root = str(pathlib.Path(_exchange.__file__).parent.parent)
+        asks = [sys.executable, "-c", "from age_oauth import _exchange; print(_exchange.PLACEHOLDER)"]
+        other = subprocess.check_output(asks, env={**os.environ, "PYTHONPATH": root}, universal_newlines=True).strip()
+        self.assertEqual(len(other), len(PLACEHOLDER))
+        self.assertNotEqual(other, PLACEHOLDER)
 
 
 class Exceptions(unittest.TestCase):

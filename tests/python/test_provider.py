@@ -142,6 +142,12 @@ class Threads(WithProgram):
         # Would wait for ever if one of them waited for the renewal.
         for _ in range(100):
             self.assertEqual(provider.token().value, "token1")
+        # Neither does one for which the next attempt would be due.
+        clock.now += _provider.PAUSE
+        goes_on = threading.Thread(target=provider.token, daemon=True)
+        goes_on.start()
+        goes_on.join(LONG / 2)
+        self.assertFalse(goes_on.is_alive())
         program.gate.set()
         self.settle(provider)
         self.assertEqual(provider.token().value, "token2")

@@ -12,10 +12,7 @@ short-lived access tokens; this package keeps them in memory and renews them bef
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .connection import Connection, list_connections
-from .connections import ConnectionStore
 from .errors import (
     AgeOAuthError,
     AgeOAuthWarning,
@@ -29,12 +26,17 @@ from .errors import (
     SignInRequired,
     UsageError,
 )
-from .oauth import AGEOAuth, OAuthConfig, get_gis
 
+# For type checkers, which take it for true. `typing` and what it loads would take longer than the rest of the import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     import httpx
 
     from ._http import TokenAuth
+    from .connections import ConnectionStore
+    from .oauth import AGEOAuth, OAuthConfig, get_gis
 
     class HttpxTokenAuth(httpx.Auth):
         """Signs the requests of an ``httpx`` client, as :class:`TokenAuth` does for ``requests``."""
@@ -96,12 +98,27 @@ def __dir__() -> "list[str]":
     return sorted({*globals(), *__all__, "__version__"})
 
 
-def __getattr__(name: str) -> Any:
-    # These imports are slow, and only some scripts need them.
-    if name == "TokenAuth":
-        from ._http import TokenAuth
+#: Where the names are that are imported when a script uses them, because their modules import more.
+_LATER = {
+    "AGEOAuth": "oauth",
+    "ConnectionStore": "connections",
+    "OAuthConfig": "oauth",
+    "TokenAuth": "_http",
+    "get_gis": "oauth",
+}
 
-        return TokenAuth
+#: Modules that scripts may use after `import age_oauth` alone.
+_MODULES = ("connections", "oauth")
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATER.get(name, name if name in _MODULES else None)
+    if module is not None:
+        from importlib import import_module
+
+        imported = import_module(f"{__name__}.{module}")
+        one = globals()[name] = imported if name in _MODULES else getattr(imported, name)
+        return one
     if name == "HttpxTokenAuth":
         from ._http import httpx_auth
 

@@ -6,10 +6,13 @@ This module does not print and does not ask questions.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from . import _session
 from .errors import ProgramUnusable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: The oldest program that this package works with.
 OLDEST = (0, 3, 0)

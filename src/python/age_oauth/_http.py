@@ -8,6 +8,7 @@ from . import _json_names as names
 from . import _rejection
 from ._by_id import ById
 from ._policy import Policy
+from ._session import python_command
 from .errors import AgeOAuthError
 
 HEADER = "X-Esri-Authorization"
@@ -141,6 +142,13 @@ def httpx_auth() -> Any:
     """The same for ``httpx``, which is imported only here."""
     try:
         from ._httpx import HttpxTokenAuth
-    except ImportError as error:
-        raise AgeOAuthError("the httpx package is not installed", "python -m pip install httpx") from error
+    except ImportError:
+        return _WithoutHttpx
     return HttpxTokenAuth
+
+
+class _WithoutHttpx:
+    """In place of ``HttpxTokenAuth`` where there is no ``httpx``, so that ``from age_oauth import *`` works."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise AgeOAuthError("the httpx package is not installed", f"{python_command()} -m pip install httpx")

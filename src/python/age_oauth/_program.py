@@ -5,16 +5,18 @@ This module does not print and does not ask questions.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
 
 from . import _find, _session
 from . import _json_names as names
 from ._find import find
 from .errors import BY_CODE, AgeOAuthError, AgeOAuthWarning, ProgramUnusable, warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
 OLDEST = _find.OLDEST
 _OLDEST_TEXT = _find.OLDEST_TEXT
@@ -76,6 +78,7 @@ def unusable(path: str, error: OSError) -> ProgramUnusable:
 
 def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
     """Runs a command with ``--json`` and returns its answer. Warnings of the program become Python warnings."""
+    import json
     import subprocess
 
     began = time.monotonic()
@@ -120,6 +123,8 @@ def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
 
 
 def _lines(err: bytes) -> "Iterator[dict[str, Any]]":
+    import json
+
     for line in err.decode("utf-8", "replace").splitlines():
         try:
             value = json.loads(line)

@@ -13,13 +13,14 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import Any
-from urllib.parse import urlsplit
 
-from . import _addresses as addresses
 from . import _json_names as names
 from . import _program
 from .errors import SignInEndsSoon, SignInRequired, UsageError, warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: A token with less than this left is not used, in seconds.
 MARGIN = 60.0
@@ -263,6 +264,10 @@ def compare(began: "tuple[str, str | None]", now: "tuple[str, str | None]", what
 
 
 def _address(portal_url: str) -> "tuple[Any, str]":
+    from urllib.parse import urlsplit
+
+    from . import _addresses as addresses
+
     return addresses.origin(portal_url), urlsplit(portal_url).path.rstrip("/")
 
 

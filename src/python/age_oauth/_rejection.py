@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib
 import io
 import json
 import zlib
@@ -62,6 +63,10 @@ def plain(encoding: str, start: bytes) -> bytes | None:
         # Some servers send the bare format without the header that the standard asks for.
         with_header = _inflate(start, zlib.MAX_WBITS)
         return _inflate(start, -zlib.MAX_WBITS) if with_header is None else with_header
+    if packed == "br":
+        return _brotli(start)
+    if packed == "zstd":
+        return _zstd(start)
     return None
 
 
@@ -69,6 +74,30 @@ def _inflate(start: bytes, wbits: int) -> bytes | None:
     try:
         return zlib.decompressobj(wbits=wbits).decompress(start, LONGEST)
     except zlib.error:
+        return None
+
+
+def _brotli(start: bytes) -> bytes | None:
+    # Servers use it only if the script's environment has one of these packages.
+    for name in ("brotlicffi", "brotli"):
+        try:
+            decompressor = importlib.import_module(name).Decompressor()
+            return decompressor.process(start, output_buffer_limit=LONGEST)
+        except Exception:  # Not installed, without a limit, or not brotli.
+            continue
+    return None
+
+
+def _zstd(start: bytes) -> bytes | None:
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return importlib.import_module(name).ZstdDecompressor().decompress(start, LONGEST)
+        except Exception:  # Not installed, or not zstd.
+            continue
+    try:
+        decompressor = importlib.import_module("zstandard").ZstdDecompressor()
+        return decompressor.stream_reader(io.BytesIO(start)).read(LONGEST)
+    except Exception:
         return None
 
 

@@ -4,10 +4,12 @@ commands of a shell."""
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from typing import Any
 
 #: A person types at a terminal, which the program shares.
 TERMINAL = "terminal"
@@ -78,7 +80,7 @@ def python_command() -> str:
     return f'"{program}"' if os.path.isfile(program) else "python"
 
 
-_LOGIN = re.compile(
+_LOGIN = (
     r"age-oauth login(?P<chosen>(?: (?:-c|--connection|--connection-id)[ =](?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"';]+))?)"
     r"(?P<switch>(?: --switch-user)?)"
 )
@@ -88,11 +90,15 @@ def hint(text: "str | None") -> "str | None":
     """A hint of the program, with calls of Python in place of the commands that have one, where a person types Python."""
     if text is None or not prefers_python():
         return text
+    import re
+
     text = text.replace("age-oauth connections list", "age_oauth.list_connections()")
-    return _LOGIN.sub(_login_call, text)
+    return re.sub(_LOGIN, _login_call, text)
 
 
 def _login_call(found: "re.Match[str]") -> str:
+    import shlex
+
     chosen = found["chosen"].strip()
     try:
         words = shlex.split(chosen.replace("=", " ", 1) if chosen.startswith("--") else chosen)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from . import _json_names as names
-from . import _program, _session, _sign_in
+from . import _program, _session
 from ._by_id import ById
 from ._provider import Provider, Token
 from .errors import SignInRequired, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from arcgis.gis import GIS
 
     from .connections import ConnectionMeta
     from .oauth import OAuthIdentity
 else:
     # For `typing.get_type_hints`: these imports are slow, or go in a circle.
-    GIS = ConnectionMeta = OAuthIdentity = Any
+    Any = GIS = ConnectionMeta = OAuthIdentity = object
 
 __all__ = ["Connection", "list_connections"]
 
@@ -148,6 +149,8 @@ class Connection(ById):
             )
 
     def _sign_in(self, *options: str) -> bool:
+        from . import _sign_in
+
         selector = _program.selector(None, self.id)
         done = _sign_in.sign_in(selector, *options)
         if done:
