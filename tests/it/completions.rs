@@ -3,23 +3,11 @@
 use crate::home;
 use crate::support::home::Home;
 use crate::support::pty::Terminal;
+use crate::support::scenario::add_labels;
 
 fn set_up() -> Home {
     let home = home();
-    for label in ["prod", "preview", "My Portal"] {
-        let words = [
-            "connections",
-            "add",
-            "--no-check",
-            "--portal",
-            "https://h/p",
-            "--client-id",
-            "x",
-            "--label",
-            label,
-        ];
-        home.run(words).done().ok();
-    }
+    add_labels(&home, &["prod", "preview", "My Portal"]);
     home
 }
 
@@ -106,6 +94,37 @@ fn zsh_completes_labels() {
         .expect("ready> ")
         .line("exit");
     terminal.end();
+}
+
+#[test]
+fn elvish_completes_labels() {
+    let mut home = set_up();
+    let folder = home.program().parent().unwrap().display().to_string();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
+    home.set("PATH", &path);
+    // Its socket would otherwise be in a folder that all homes share.
+    let own = home.path().display().to_string();
+    home.set("XDG_RUNTIME_DIR", &own);
+    let mut terminal = Terminal::start_program(&home, "elvish", &["-norc"]);
+    terminal
+        .expect("~")
+        .line("eval (age-oauth completions elvish | slurp); echo set'up'")
+        .expect("setup")
+        .send("age-oauth connections show pro\t\r")
+        .expect("Label:")
+        .expect("prod");
+    let screen = terminal.screen();
+    assert!(screen.contains("connections show prod"), "{screen}");
+    // elvish quotes what it inserts. The first Enter selects the word, the second runs the line.
+    terminal
+        .send("age-oauth connections show My\t")
+        .expect("'My Portal'")
+        .expect("COMPLETING")
+        .send("\r\r")
+        .expect("Label:")
+        .expect("My Portal");
+    terminal.line("exit");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
 }
 
 #[test]

@@ -4,19 +4,7 @@ use std::process::Command;
 
 use crate::home;
 use crate::support::home::Home;
-
-fn add(home: &Home, label: &str) {
-    home.run([
-        "connections",
-        "add",
-        "--no-check",
-        &format!("--label={label}"),
-        "--portal=https://h/p",
-        "--client-id=c",
-    ])
-    .done()
-    .ok();
-}
+use crate::support::scenario::add_labels;
 
 fn in_shell(home: &Home, shell: &str, script: &str) -> (String, Option<i32>) {
     let folder = home.program().parent().unwrap().display().to_string();
@@ -54,7 +42,7 @@ fn a_pasted_hint_names_the_connection_and_runs_nothing_else() {
     ] {
         for shell in ["bash", "dash", "zsh", "fish"] {
             let home = home();
-            add(&home, label);
+            add_labels(&home, &[label]);
             // Not the last command, which some shells start in their own place.
             let (text, _) = in_shell(&home, shell, "age-oauth token; true");
             let (again, code) = in_shell(&home, shell, &pasted(&text));

@@ -49,6 +49,8 @@ mod load;
 mod macos;
 #[cfg(target_os = "linux")]
 mod memory;
+#[cfg(unix)]
+mod nu;
 mod paths;
 #[cfg(target_os = "linux")]
 mod powershell;

@@ -1,14 +1,20 @@
 //! `export-env` in a real PowerShell: every value arrives, nothing runs, no old value stays, and
 //! the token reaches neither of PowerShell's logs.
 
+mod terminal;
+
 use std::fmt::Write as _;
 use std::fs;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::signed_in;
 use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion};
 use crate::support::pwsh;
-use crate::support::scenario::{add_with, change_tokens, sign_in};
+use crate::support::scenario::{add_labels, add_with, change_tokens, sign_in, stored};
 use crate::support::secret_scan;
 
 const LOAD: &str = "age-oauth export-env | Out-String | Invoke-Expression";
@@ -22,8 +28,11 @@ const WAYS: [&str; 4] = [
 ];
 
 /// Old values, which must be gone or replaced afterwards.
+/// `Set-Item` would do nothing under `$WhatIfPreference`.
 const STALE: &str = "foreach ($name in 'PORTAL_URL', 'HOST', 'TOKEN', 'TOKEN_EXPIRES_AT', \
-    'TOKEN_EXPIRES_EPOCH', 'USERNAME', 'REFERER', 'VERIFY_SSL') { Set-Item \"env:ARCGIS_$name\" stale }; ";
+    'TOKEN_EXPIRES_EPOCH', 'USERNAME', 'REFERER', 'VERIFY_SSL') \
+    { [Environment]::SetEnvironmentVariable(\"ARCGIS_$name\", 'stale') }; \
+    $env:AGE_OAUTH_CONNECTION = 'stale'; ";
 
 /// Prints the names of all variables that are left of these.
 const LEFT: &str = "'left:' + (@(Get-ChildItem env: | Where-Object { $_.Name -like 'ARCGIS_*' -or \
@@ -36,11 +45,19 @@ fn with_referer(label: &str, referer: &str) -> (Portal, Home) {
     (portal, home)
 }
 
+/// The statements for the only connection.
+fn printed(home: &Home) -> String {
+    let run = home.run(["export-env", "--shell", "powershell"]);
+    run.done().ok().stdout
+}
+
 #[test]
 fn every_way_to_evaluate_gets_every_value_and_runs_nothing() {
     let label = "a'b\"c $(New-Item run1) `n ü 🗺 ‘’ ; New-Item run2; & %PATH% #";
     let (_portal, home) = with_referer(label, "https://x.example/'; New-Item run3 #");
     let token = home.run(["token"]).done().ok().line().to_owned();
+    // It selects the connection by its ID, so that its label shows that the variable was set.
+    let select = format!("$env:AGE_OAUTH_CONNECTION = '{}'", stored(&home, label).id);
     // Strict mode finds variables that do not exist.
     for setting in [
         "",
@@ -51,7 +68,7 @@ fn every_way_to_evaluate_gets_every_value_and_runs_nothing() {
             .iter()
             .map(|way| {
                 let way = way.replace("ARGS", "");
-                format!("{STALE} {way}; $Matches; $env:ARCGIS_TOKEN; $env:ARCGIS_REFERER; $env:ARCGIS_USERNAME; $env:AGE_OAUTH_CONNECTION; [string]$LASTEXITCODE; $env:AGE_OAUTH_CONNECTION = $env:ARCGIS_TOKEN = $null\n")
+                format!("{STALE} {select}; {way}; $Matches; $env:ARCGIS_TOKEN; $env:ARCGIS_REFERER; $env:ARCGIS_USERNAME; $env:AGE_OAUTH_CONNECTION; [string]$LASTEXITCODE; $env:ARCGIS_TOKEN = $null\n")
             })
             .collect::<Vec<_>>().concat();
         let script = format!("$Matches = 'kept'; {setting}\n{script}");
@@ -91,9 +108,10 @@ fn without_a_token_every_way_fails_and_leaves_no_old_value() {
                 .iter()
                 .map(|way| {
                     let way = way.replace("ARGS", arguments);
-                    format!("{STALE} try {{ {way}; 'went on' }} catch {{ 'failed' }}; {LEFT} $env:ARCGIS_TOKEN = $null\n")
+                    format!("{STALE} try {{ {way}; 'went on' }} catch {{ 'failed' }}; {LEFT}\n")
                 })
-                .collect::<Vec<_>>().concat();
+                .collect::<Vec<_>>()
+                .concat();
             let out = pwsh::run(&home, &format!("{setting}\n{script}"));
             let printed = pwsh::text(&out);
             let failures = printed.lines().filter(|line| *line == "failed").count();
@@ -137,20 +155,10 @@ fn unset_leaves_nothing_and_may_be_repeated() {
 #[test]
 fn rule_31_a_call_that_fails_later_leaves_no_old_value() {
     let (_portal, home) = signed_in();
-    let text = home
-        .run(["export-env", "--shell", "powershell"])
-        .done()
-        .ok()
-        .stdout;
+    let text = printed(&home);
     let program = home.program().display().to_string();
     assert!(text.contains(&format!("& '{program}' 'token'")), "{text}");
-    let file = |name: &str, content: &str| {
-        use std::os::unix::fs::PermissionsExt;
-        let path = home.path().join(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        path.display().to_string()
-    };
+    let file = |name: &str, content: &str| executable(&home, name, content);
     let cases = [
         ("absent", home.path().join("absent").display().to_string()),
         ("nothing", file("nothing", "#!/bin/sh\n")),
@@ -199,11 +207,7 @@ fn rule_31_a_call_that_fails_later_leaves_no_old_value() {
 #[test]
 fn rule_31_statements_for_one_user_do_not_load_the_token_of_another() {
     let (_portal, home) = signed_in();
-    let text = home
-        .run(["export-env", "--shell", "powershell"])
-        .done()
-        .ok()
-        .stdout;
+    let text = printed(&home);
     change_tokens(&home, "prod", |tokens| {
         tokens.username = Some("other.user".into());
     });
@@ -221,11 +225,7 @@ fn rule_31_statements_for_one_user_do_not_load_the_token_of_another() {
 #[test]
 fn rule_31_text_of_another_system_runs_nothing() {
     let (_portal, home) = signed_in();
-    let text = home
-        .run(["export-env", "--shell", "powershell"])
-        .done()
-        .ok()
-        .stdout;
+    let text = printed(&home);
     let text = text.replace("-eq 'Unix'", "-ne 'Unix'");
     fs::write(home.path().join("text"), text).unwrap();
     for setting in ["Stop", "SilentlyContinue"] {
@@ -293,41 +293,145 @@ fn hostile_user_names_arrive_and_run_nothing() {
     .to_vec();
     names.sort();
     names.dedup();
-    let mut script = String::new();
-    for (number, name) in names.iter().enumerate() {
+    let mut texts = Vec::new();
+    for name in &names {
         change_tokens(&home, "prod", |tokens| tokens.username = Some(name.clone()));
-        let text = home
-            .run(["export-env", "--shell", "powershell"])
-            .done()
-            .ok()
-            .stdout;
+        let text = printed(&home);
         assert!(
             text.is_ascii() && text.ends_with(";\n") && text.matches('\n').count() == 1,
             "{text}"
         );
-        fs::write(
-            home.path().join(format!("text{number}")),
-            text.replace(" & '", " Write-Output a b 12; $null = { & '")
-                .replace("' }; if (", "' } }; if ("),
-        )
-        .unwrap();
-        _ = writeln!(
-            script,
-            "Get-Content -Raw text{number} | Invoke-Expression; [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($env:ARCGIS_USERNAME))"
-        );
+        texts.push(text);
     }
-    let file = home.path().join("all.ps1");
-    fs::write(&file, script).unwrap();
-    let printed = pwsh::lines(&home, ". ./all.ps1");
-    let wanted: Vec<String> = names.iter().map(|name| base64_utf16(name)).collect();
-    assert_eq!(printed, wanted);
+    let arrived: Vec<_> = evaluated(&home, &texts)
+        .into_iter()
+        .map(|[user, ..]| user)
+        .collect();
+    assert_eq!(arrived, names);
     assert!(!home.path().join("ran").exists());
 }
 
-fn base64_utf16(text: &str) -> String {
+/// An executable file, by its path.
+fn executable(home: &Home, name: &str, content: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = home.path().join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    path.display().to_string()
+}
+
+/// The variables whose values people choose, after each of these texts in one PowerShell. Another
+/// program takes the place of ours, so that one connection is enough.
+fn evaluated(home: &Home, texts: &[String]) -> Vec<[String; 3]> {
+    let program = home.program().display().to_string();
+    let other = executable(home, "other", "#!/bin/sh\necho a; echo b; echo 12\n");
+    let mut script = String::new();
+    for (number, text) in texts.iter().enumerate() {
+        let text = text.replace(&format!("& '{program}'"), &format!("& '{other}'"));
+        fs::write(home.path().join(format!("text{number}")), text).unwrap();
+        _ = writeln!(
+            script,
+            "Get-Content -Raw text{number} | Invoke-Expression\n\
+             foreach ($value in $env:ARCGIS_USERNAME, $env:ARCGIS_REFERER, $env:AGE_OAUTH_CONNECTION) \
+             {{ '<' + [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes(\"$value\")) }}"
+        );
+    }
+    fs::write(home.path().join("all.ps1"), script).unwrap();
+    let values: Vec<_> = pwsh::lines(home, ". ./all.ps1")
+        .iter()
+        .map(|line| decoded(line.strip_prefix('<').unwrap()))
+        .collect();
+    assert_eq!(values.len(), texts.len() * 3);
+    let chunk = |three: &[String]| [three[0].clone(), three[1].clone(), three[2].clone()];
+    values.chunks(3).map(chunk).collect()
+}
+
+fn decoded(text: &str) -> String {
     use base64::Engine;
-    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    base64::engine::general_purpose::STANDARD.encode(bytes)
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .unwrap();
+    let units: Vec<_> = bytes
+        .chunks(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        .collect();
+    String::from_utf16(&units).unwrap()
+}
+
+/// Text that is difficult for PowerShell, with these pieces in addition.
+fn difficult(more: &'static str) -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        "['\"`\u{2018}-\u{201f}]{1,3}",
+        "[\\\\$#&|;<>(){}\\[\\]*?^%!=@,.\\-]{1,3}",
+        "[a-zA-Z0-9 ]{1,4}",
+        "[^\\pC\\pZ]{1,2}",
+        Just("$(New-Item ran)".to_owned()),
+        Just("';New-Item ran;'".to_owned()),
+        more,
+    ];
+    proptest::collection::vec(piece, 1..6).prop_map(|pieces| pieces.concat())
+}
+
+/// Other texts in each run; `AGE_OAUTH_TEST_SEED` repeats those of one that failed.
+#[test]
+#[allow(clippy::print_stdout)] // It is shown when the test fails.
+fn twenty_random_texts_arrive_as_user_referer_and_label() {
+    let named = std::env::var("AGE_OAUTH_TEST_SEED").ok();
+    let seed = named.and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(new_seed);
+    println!("AGE_OAUTH_TEST_SEED={seed}");
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let dice = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), dice);
+    let strategy = (
+        difficult("[\\n\\r\\t\\x01-\\x1f\\x7f\\u{85}\\u{2028}\\u{202e}\\u{feff}]"),
+        "https://x\\.example/[ -~]{0,12}[!-~]",
+        difficult("x").prop_map(|text| text.chars().take(50).collect::<String>()),
+    );
+    let (_portal, home) = signed_in();
+    let id = stored(&home, "prod").id.to_string();
+    let (mut texts, mut wanted) = (Vec::new(), Vec::new());
+    for number in 0..20 {
+        let (user, referer, label) = strategy.new_tree(&mut runner).unwrap().current();
+        // No two labels are the same, and none is empty.
+        let label = format!("{number}{}", label.trim_end());
+        let referer = format!("--referer={referer}");
+        home.run(["connections", "edit", &id, &referer, "--no-check"])
+            .done()
+            .ok();
+        let rename = ["connections", "rename", &id, "--", &label];
+        home.run(rename).done().ok();
+        change_tokens(&home, &label, |tokens| tokens.username = Some(user.clone()));
+        texts.push(printed(&home));
+        let referer = referer.trim_start_matches("--referer=").to_owned();
+        wanted.push([user, referer, stored(&home, &label).label.to_string()]);
+    }
+    assert_eq!(evaluated(&home, &texts), wanted);
+    assert!(!home.path().join("ran").exists());
+}
+
+fn new_seed() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap()
+}
+
+/// No environment variable can hold NUL.
+#[test]
+fn a_user_name_with_nul_is_refused_and_leaves_no_old_value() {
+    let (_portal, home) = signed_in();
+    change_tokens(&home, "prod", |tokens| {
+        tokens.username = Some("a\0b".into());
+    });
+    let script = format!(
+        "{STALE} $env:AGE_OAUTH_CONNECTION = 'prod'; try {{ {LOAD}; 'went on' }} catch {{ 'failed' }}; {LEFT}"
+    );
+    let out = pwsh::run(&home, &script);
+    assert_eq!(pwsh::text(&out), "failed\nleft:\n", "{out:?}");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        said.contains("ARCGIS_USERNAME") && said.contains("NUL"),
+        "{said}"
+    );
 }
 
 /// Constrained language, as application control enforces it.
@@ -453,7 +557,7 @@ fn rule_31_neither_log_of_powershell_holds_the_token() {
         let way = way.replace("ARGS", "");
         _ = writeln!(
             script,
-            "{STALE} {way}; $env:ARCGIS_TOKEN.Length; $env:ARCGIS_TOKEN = $null"
+            "{STALE} $env:AGE_OAUTH_CONNECTION = 'prod'; {way}; $env:ARCGIS_TOKEN.Length; $env:ARCGIS_TOKEN = $null"
         );
     }
     let (out, log) = pwsh::logged(&home, &script);
@@ -493,20 +597,7 @@ fn offered(home: &Home, lines: &[&str]) -> Vec<String> {
 #[test]
 fn completing_evaluates_nothing_and_quotes_labels() {
     let home = crate::home();
-    for label in ["Prod", "Prod West", "it's"] {
-        let words = [
-            "connections",
-            "add",
-            "--no-check",
-            "--portal",
-            "https://h/p",
-            "--client-id",
-            "x",
-            "--label",
-            label,
-        ];
-        home.run(words).done().ok();
-    }
+    add_labels(&home, &["Prod", "Prod West", "it's"]);
     let lines = [
         "age-oauth token -c Pro^",
         "age-oauth token -c it^",

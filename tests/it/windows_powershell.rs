@@ -210,9 +210,9 @@ fn powershell_unsets_what_does_not_apply_and_fails_without_a_token() {
     let failing = load("-c nobody");
     let _ = writeln!(
         script,
-        "$env:ARCGIS_TOKEN = 'stale'\n\
+        "$env:ARCGIS_TOKEN = 'stale'\n$env:AGE_OAUTH_CONNECTION = 'stale'\n\
          try {{ {failing}; $out.failed = $false }} catch {{ $out.failed = $true }}\n\
-         $out.token = \"$env:ARCGIS_TOKEN\""
+         $out.token = \"$env:ARCGIS_TOKEN$env:AGE_OAUTH_CONNECTION\""
     );
     for engine in engines() {
         let said = powershell(&engine, &home, &script);
@@ -398,20 +398,26 @@ fn offered(name: &str, line: &str) -> String {
 }
 
 #[test]
-fn powershell_completes_commands_options_and_labels() {
+fn powershell_completes_and_evaluates_nothing() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let home = home();
-    for label in ["prod", "preview"] {
+    for label in ["prod", "preview", "two words"] {
         add(&home, &portal, label);
     }
-    let script =
-        String::from("age-oauth completions powershell | Out-String | Invoke-Expression\n")
+    let script = String::from("age-oauth completions powershell | Out-String | Invoke-Expression\n")
             + &offered("command", "age-oauth expo")
             + &offered("option", "age-oauth token --min")
             + &offered("label", "age-oauth token -c pro")
             + &offered("piped", "'x' | age-oauth token -c pre")
             + &offered("assigned", "$t = age-oauth token -c pre")
-            + &offered("two_lines", "age-oauth token `\n -c pre");
+            + &offered("two_lines", "age-oauth token `\n -c pre")
+            + &offered("quoted", "age-oauth token -c tw")
+            + &offered("inside", "age-oauth token -c 'two w")
+            // Would run if it were evaluated.
+            + &offered("part", "age-oauth token -c $(New-Item ran) --min")
+            + &offered("group", "age-oauth token -c (New-Item ran) --min")
+            + &offered("string", "age-oauth token -c \"$(New-Item ran)\" --min")
+            + &offered("before", "age-oauth token -c x; New-Item ran; age-oauth expo");
     for engine in engines() {
         let said = powershell(&engine, &home, &script);
         said.equals("command", &json!("export-env"));
@@ -420,6 +426,14 @@ fn powershell_completes_commands_options_and_labels() {
         for name in ["piped", "assigned", "two_lines"] {
             said.equals(name, &json!("preview"));
         }
+        for name in ["quoted", "inside"] {
+            said.equals(name, &json!("'two words'"));
+        }
+        for name in ["part", "group", "string"] {
+            said.equals(name, &json!("--min-ttl"));
+        }
+        said.equals("before", &json!("export-env"));
+        assert!(!home.path().join("ran").exists());
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Terminal {
     writer: Box<dyn Write + Send>,
     seen: Arc<Mutex<Seen>>,
     master: Box<dyn MasterPty + Send>,
+    /// How many questions for the cursor's place were answered.
+    answered: usize,
 }
 
 struct Seen {
@@ -80,7 +82,21 @@ impl Terminal {
             writer,
             seen,
             master: pair.master,
+            answered: 0,
         }
+    }
+
+    /// Answers as a terminal does when a program (PowerShell) asks where the cursor is.
+    fn answer(&mut self) {
+        let (asked, (row, column)) = {
+            let seen = self.seen.lock().unwrap();
+            let asked = seen.raw.windows(4).filter(|four| four == b"\x1b[6n");
+            (asked.count(), seen.screen.screen().cursor_position())
+        };
+        for _ in self.answered..asked {
+            self.send(&format!("\u{1b}[{};{}R", row + 1, column + 1));
+        }
+        self.answered = asked;
     }
 
     /// Waits until this text appears after everything that was expected before.
@@ -92,6 +108,7 @@ impl Terminal {
             // The last output may have come between the check and the end.
             let over = (ended || Instant::now() > end) && !self.find(text);
             assert!(!over, "no `{text}` in:\n{}", self.screen());
+            self.answer();
             thread::sleep(Duration::from_millis(10));
         }
         self

@@ -76,6 +76,23 @@ pub fn add_with(home: &Home, portal: &Portal, label: &str, flags: &[&str]) {
         .out(&format!("[OK] Created connection: {label}\n"));
 }
 
+/// Adds connections with these labels to a portal that is not asked.
+#[track_caller]
+pub fn add_labels(home: &Home, labels: &[&str]) {
+    for label in labels {
+        home.run([
+            "connections",
+            "add",
+            "--no-check",
+            &format!("--label={label}"),
+            "--portal=https://h/p",
+            "--client-id=x",
+        ])
+        .done()
+        .ok();
+    }
+}
+
 /// Adds an application connection to `portal` under this label.
 #[track_caller]
 pub fn add_application(home: &Home, portal: &Portal, label: &str) {

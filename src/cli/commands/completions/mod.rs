@@ -3,6 +3,7 @@
 //!
 //! Completing does not ask a portal, a keychain or a person, and prints nothing if it fails.
 
+mod nushell;
 mod quoted;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use crate::cli::failure::Outcome;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::env;
+use nushell::Nushell;
 use quoted::{PowerShell, QuotedBash};
 
 /// The scripts set this variable to the name of their shell when they ask for completions.
@@ -57,7 +59,7 @@ enum CompletionShell {
 pub(in crate::cli) fn completions(
     ctx: &mut CommandContext,
     args: &CompletionsArgs,
-    mut program: Command,
+    program: Command,
 ) -> Outcome {
     let completer: &dyn EnvCompleter = match args.shell {
         CompletionShell::Bash => &QuotedBash,
@@ -65,12 +67,7 @@ pub(in crate::cli) fn completions(
         CompletionShell::Fish => &Fish,
         CompletionShell::Powershell => &PowerShell,
         CompletionShell::Elvish => &Elvish,
-        CompletionShell::Nushell => {
-            let mut script = Vec::new();
-            let nushell = clap_complete_nushell::Nushell;
-            clap_complete::generate(nushell, &mut program, NAME, &mut script);
-            return Ok(ctx.system.out.write_all(&script)?);
-        }
+        CompletionShell::Nushell => &Nushell { program },
     };
     let mut script = Vec::new();
     completer.write_registration(VARIABLE, NAME, NAME, NAME, &mut script)?;
@@ -80,9 +77,11 @@ pub(in crate::cli) fn completions(
 /// Prints completions if a completion script started this process, and returns whether one did.
 pub(in crate::cli) fn complete(program: fn() -> Command, arguments: &[OsString]) -> bool {
     let here = std::env::current_dir().ok();
+    let nushell = Nushell { program: program() };
+    let shells: [&dyn EnvCompleter; 6] = [&QuotedBash, &Elvish, &Fish, &nushell, &PowerShell, &Zsh];
     CompleteEnv::with_factory(program)
         .var(VARIABLE)
-        .shells(Shells(&[&QuotedBash, &Elvish, &Fish, &PowerShell, &Zsh]))
+        .shells(Shells(&shells))
         .try_complete(arguments.iter().cloned(), here.as_deref())
         .unwrap_or(true)
 }

@@ -13,7 +13,7 @@ use crate::cli::format::json_text;
 use crate::cli::shell::Shell;
 
 /// The place of the word that is completed, among the arguments.
-const INDEX: &str = "_CLAP_COMPLETE_INDEX";
+pub(super) const INDEX: &str = "_CLAP_COMPLETE_INDEX";
 
 /// What the bash script wants between words.
 const SEPARATOR: &str = "_CLAP_IFS";
@@ -137,12 +137,11 @@ impl EnvCompleter for PowerShell {
     ) -> io::Result<()> {
         for one in candidates(program, arguments, folder)? {
             let text = one.get_value().to_string_lossy().into_owned();
-            let help = one.get_help().map(ToString::to_string).unwrap_or_default();
-            let help = help.lines().next().unwrap_or_default();
+            let help = help(&one);
             let line = serde_json::json!({
                 "word": word(Shell::Powershell, &one),
                 // PowerShell refuses an empty one.
-                "help": if help.is_empty() { &text } else { help },
+                "help": if help.is_empty() { &text } else { &help },
                 "text": &text,
             });
             writeln!(out, "{}", json_text(&line.to_string()))?;
@@ -151,7 +150,8 @@ impl EnvCompleter for PowerShell {
     }
 }
 
-fn candidates(
+/// What completes the word that the shell names.
+pub(super) fn candidates(
     program: &mut Command,
     mut arguments: Vec<OsString>,
     folder: Option<&Path>,
@@ -164,11 +164,23 @@ fn candidates(
     complete(program, arguments, index, folder)
 }
 
+/// The first line of the candidate's help; empty if it has none.
+pub(super) fn help(candidate: &CompletionCandidate) -> String {
+    let help = candidate.get_help().map(ToString::to_string);
+    let help = help.unwrap_or_default();
+    help.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Whether every shell takes the text for one word.
+pub(super) fn is_plain(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=+".contains(c);
+    text.chars().all(plain) && !text.is_empty()
+}
+
 /// The candidate as one word of a command line.
 fn word(shell: Shell, candidate: &CompletionCandidate) -> String {
     let text = candidate.get_value().to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || "-_./:=+".contains(c);
-    if text.chars().all(plain) && !text.is_empty() {
+    if is_plain(&text) {
         return text.into_owned();
     }
     shell.word(&text).unwrap_or_default()
