@@ -164,6 +164,7 @@ mod tests {
             "[200~abcd[201~",
             "\u{feff} <200~abcd\u{200b}201~> ",
             "“0~\u{c}[200~abcd201~\u{c}1~”\r\n",
+            "0~abcd1~\0",
         ] {
             assert_eq!(clean(pasted), "abcd", "{pasted:?}");
             let quoted = format!(" “{pasted}”\r\n");
