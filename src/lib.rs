@@ -134,9 +134,9 @@ pub use event::{Decision, Event, Notice, Observer, Wait};
 // What can go wrong.
 pub use bound_setting::BoundSetting;
 pub use error::{
-    CertificateFacts, CertificateRole, ChainFault, Error, FileAction, KeychainError,
-    KeychainReason, PortalMessage, ProxyDemand, Refusal, Result, SignInNeeded, TlsFailure,
-    TlsFailureKind, Unreachable,
+    CertificateFacts, CertificateRole, ChainFault, ConnectionFault, Error, FileAction, Input,
+    KeychainError, KeychainReason, PortalMessage, ProxyDemand, Refusal, Result, SignInNeeded,
+    TlsFailure, TlsFailureKind, Unreachable,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

@@ -268,7 +268,7 @@ impl Http {
         self.report(&request, &outcome, started);
         if let Some(source) = to.failure.take() {
             return Err(CallError::Failed {
-                error: Error::file(FileAction::Write, to.path)(source),
+                error: Error::file(FileAction::WriteOutput, to.path)(source),
                 sent: true,
             });
         }

@@ -81,7 +81,7 @@ impl Trust {
     fn pinned(pem: String, source: String, portal: &PortalUrl) -> Result<Self, Error> {
         if pem.matches("-----BEGIN ").count() != 1 {
             return Err(Error::Invalid {
-                what: "certificate file",
+                what: "certificate file".into(),
                 why: "it holds several certificates; to pin one, give a file with that one alone"
                     .into(),
             });
@@ -158,7 +158,7 @@ fn trust(text: &str, portal: &PortalUrl, environment: &Environment) -> Result<Tr
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
         "" => Err(Error::Invalid {
-            what: "--verify-ssl",
+            what: "--verify-ssl".into(),
             why: "it is empty; give true, false, or the path of a file".into(),
         }),
         "true" | "yes" | "on" | "1" => Ok(Trust::system()),

@@ -222,7 +222,7 @@ fn download(
     path: &Path,
 ) -> Outcome {
     let failed = |source| Error::File {
-        action: FileAction::Write,
+        action: FileAction::WriteOutput,
         path: path.to_owned(),
         source,
     };
@@ -278,7 +278,7 @@ fn fetch(
     let answer = session.call(target, |http, token| {
         let rewound = std::io::Seek::rewind(file).and_then(|()| file.set_len(0));
         rewound.map_err(|source| crate::http::CallError::Failed {
-            error: Error::file(FileAction::Write, path)(source),
+            error: Error::file(FileAction::WriteOutput, path)(source),
             sent: false,
         })?;
         let mut next_check = 0;

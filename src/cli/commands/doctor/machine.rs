@@ -144,9 +144,14 @@ pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
 pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
     let mut findings = Vec::new();
     for error in &listing.broken {
-        findings.push(Finding::error("store", error).hint(
-            "restore the file from a backup, or remove its folder and add the connection again",
-        ));
+        let finding = Finding::error("store", error);
+        findings.push(if finding.hint.is_some() {
+            finding
+        } else {
+            finding.hint(
+                "restore the file from a backup, or remove its folder and add the connection again",
+            )
+        });
     }
     for old in &listing.plaintext {
         findings.push(Finding::warn(
