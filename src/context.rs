@@ -156,6 +156,9 @@ impl Environment {
     /// The same variables, except for those in `overrides`.
     #[must_use]
     pub fn with(&self, overrides: Vec<(String, OsString)>) -> Self {
+/// Why the value of a variable is refused where text is needed.
+pub(crate) const NOT_UTF_8: &str = "its value is not valid UTF-8";
+
         let (below, above) = (self.clone(), Self::of(overrides));
         Self(Arc::new(move |name| {
             (above.0)(name).or_else(|| (below.0)(name))
@@ -170,15 +173,15 @@ impl Environment {
 
     /// The value as text, where the variable is set, not empty, and Unicode.
     #[must_use]
-    pub fn var(&self, name: &str) -> Option<String> {
-        self.var_os(name).and_then(|value| value.into_string().ok())
+    pub fn is_set(&self, name: &str) -> bool {
+        self.var_os(name).is_some()
     }
 
     /// The value as text, where the variable is set and not empty. A value that is not Unicode is
     /// an error, because to ignore it would mean to use something else than the person chose.
     pub fn text(&self, name: &'static str) -> Result<Option<String>> {
         let text = self.var_os(name).map(OsString::into_string).transpose();
-        text.map_err(|_| Error::invalid(name, "its value is not valid UTF-8"))
+        text.map_err(|_| Error::invalid(name, NOT_UTF_8))
     }
 
     /// The secret in this variable. A variable that is set but empty is an error: a CI job has that

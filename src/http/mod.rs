@@ -117,6 +117,7 @@ impl Http {
             .map(HeaderValue::from_str)
             .transpose()
             .map_err(|_| Error::invalid("referer", "it cannot be sent in an HTTP header"))?;
+        proxy::check_variables(proxy, &context.environment)?;
         Ok(Self(Arc::new(Inner {
             portal: portal.clone(),
             referer,

@@ -52,7 +52,7 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
             format!("{shown}, version {version}; its folder is not on PATH"),
         ),
     });
-    if let Some(name) = environment.var(env::AGE_OAUTH_CONNECTION) {
+    if let Ok(Some(name)) = environment.text(env::AGE_OAUTH_CONNECTION) {
         let found = doctor.store.find(&Selector::Name(name.clone()));
         findings.push(match found {
             Ok(_) => Finding::ok(
