@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 use super::connection_fields::FieldArgs;
+use crate::cli::format::escape;
 use crate::connection::{PortalUrl, Tls};
 use crate::context::Environment;
 use crate::error::{Error, FileAction};
@@ -128,6 +129,19 @@ impl Trust {
             _ => TlsChange::System,
         }
     }
+}
+
+/// What a person decides about before a certificate is trusted.
+pub(in crate::cli) fn certificate_lines(der: &[u8], pinned: bool) -> Vec<String> {
+    let Some(facts) = http::facts(der) else {
+        return Vec::new();
+    };
+    let what = if pinned { "Trusts only:" } else { "Trusts:   " };
+    vec![
+        format!("{what} {}", escape(&facts.subject)),
+        format!("           until {}", facts.not_after),
+        format!("           SHA-256 {}", facts.sha256),
+    ]
 }
 
 /// The trust that an option or a card asks for at this portal; none if neither does.

@@ -1,6 +1,7 @@
 //! `login`: opens a browser, gets the authorization code, stores the sign-in.
 
 mod code;
+mod settings;
 
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
     if session.connection().grant.is_application() {
         return login_application(ctx, &session, args);
     }
+    settings::confirm(ctx, &session)?;
     let mut sign_in = session.begin_sign_in(&SignInOptions {
         minutes: args.expiration.map(minutes),
         force_login: args.switch_user,
