@@ -128,7 +128,7 @@ pub use token::AccessToken;
 pub use keychain::{Item, ItemKind, Keychains, OldKey, SecretStore, VaultKey};
 
 // What a call may use and observe.
-pub use context::{Clock, Context, Deadline, Environment};
+pub use context::{Clock, Context, Deadline, Environment, Interruptions};
 pub use event::{Decision, Event, Notice, Observer, Wait};
 
 // What can go wrong.

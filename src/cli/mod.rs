@@ -44,7 +44,7 @@ use failure::{Failure, Outcome};
 use format::connection_option;
 
 use crate::connection::{Connection, ConnectionId, Tls};
-use crate::context::{Context, Deadline, Environment};
+use crate::context::{Context, Deadline, Environment, Interruptions};
 use crate::duration::parse_duration;
 use crate::env;
 use crate::event::{Event, Notice};
@@ -213,6 +213,7 @@ impl CommandContext {
             deadline: global.timeout.map_or(Deadline::never(), Deadline::after),
             environment,
             observer: console.observer(),
+            interruptions: Interruptions::new(terminal::delay_interruptions),
         };
         system.ask.limit(context.deadline);
         let selector = global
