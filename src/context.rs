@@ -1,8 +1,9 @@
 //! What the library takes from outside: the time, the environment, a limit on how long a command
-//! may take, and an observer.
+//! may take, an observer, and the delay of interruptions.
 //!
 //! Every function that depends on one of these takes a [`Context`], so that a test can replace it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -27,10 +28,13 @@ pub struct Context {
     pub environment: Environment,
     /// Receives events while the library works.
     pub observer: Observer,
+    /// What happens if the process is interrupted while its work must not end.
+    pub interruptions: Interruptions,
 }
 
 impl Context {
-    /// The system's clock, this process's environment, no deadline, no observer.
+    /// The system's clock, this process's environment, no deadline, no observer. Interruptions are
+    /// not delayed.
     #[must_use]
     pub fn process() -> Self {
         Self {
@@ -38,6 +42,7 @@ impl Context {
             deadline: Deadline::never(),
             environment: Environment::process(),
             observer: Observer::silent(),
+            interruptions: Interruptions::immediate(),
         }
     }
 
@@ -62,6 +67,30 @@ impl Default for Context {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Context")
+    }
+}
+
+/// Delays interruptions (Ctrl-C, signals) while something is under way whose result must be
+/// stored. The library installs no handlers: a program that does supplies this.
+#[derive(Clone)]
+pub struct Interruptions(Arc<dyn Fn() -> Box<dyn Any> + Send + Sync>);
+
+impl Interruptions {
+    /// Interruptions end the process at once.
+    #[must_use]
+    pub fn immediate() -> Self {
+        Self::new(|| ())
+    }
+
+    /// An interruption is delayed while what `delay` returns exists.
+    pub fn new<T: 'static>(delay: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move || Box::new(delay())))
+    }
+
+    /// Delays interruptions until the result is dropped.
+    #[must_use]
+    pub(crate) fn delay(&self) -> Box<dyn Any> {
+        (self.0)()
     }
 }
 
@@ -127,6 +156,9 @@ impl Deadline {
     }
 }
 
+/// Why the value of a variable is refused where text is needed.
+pub(crate) const NOT_UTF_8: &str = "its value is not valid UTF-8";
+
 /// Read access to environment variables.
 #[derive(Clone)]
 pub struct Environment(Arc<Lookup>);
@@ -168,17 +200,17 @@ impl Environment {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// The value as text, where the variable is set, not empty, and Unicode.
+    /// Whether the variable is set and not empty, whatever its value.
     #[must_use]
-    pub fn var(&self, name: &str) -> Option<String> {
-        self.var_os(name).and_then(|value| value.into_string().ok())
+    pub fn is_set(&self, name: &str) -> bool {
+        self.var_os(name).is_some()
     }
 
     /// The value as text, where the variable is set and not empty. A value that is not Unicode is
     /// an error, because to ignore it would mean to use something else than the person chose.
     pub fn text(&self, name: &'static str) -> Result<Option<String>> {
         let text = self.var_os(name).map(OsString::into_string).transpose();
-        text.map_err(|_| Error::invalid(name, "its value is not valid UTF-8"))
+        text.map_err(|_| Error::invalid(name, NOT_UTF_8))
     }
 
     /// The secret in this variable. A variable that is set but empty is an error: a CI job has that

@@ -128,15 +128,15 @@ pub use token::AccessToken;
 pub use keychain::{Item, ItemKind, Keychains, OldKey, SecretStore, VaultKey};
 
 // What a call may use and observe.
-pub use context::{Clock, Context, Deadline, Environment};
+pub use context::{Clock, Context, Deadline, Environment, Interruptions};
 pub use event::{Decision, Event, Notice, Observer, Wait};
 
 // What can go wrong.
 pub use bound_setting::BoundSetting;
 pub use error::{
-    CertificateFacts, CertificateRole, ChainFault, Error, FileAction, KeychainError,
-    KeychainReason, PortalMessage, ProxyDemand, Refusal, Result, SignInNeeded, TlsFailure,
-    TlsFailureKind, Unreachable,
+    CertificateFacts, CertificateRole, ChainFault, ConnectionFault, Error, FileAction, Input,
+    KeychainError, KeychainReason, PortalMessage, ProxyDemand, Refusal, Result, SignInNeeded,
+    TlsFailure, TlsFailureKind, Unreachable,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

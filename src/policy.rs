@@ -386,6 +386,10 @@ pub mod command_line {
     /// this long in turn.
     pub const SIGN_IN_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+    /// How long the program stays after Ctrl-C at most until the portal has answered and the answer
+    /// is stored: one call, and some calls of the keychain. Before that, each has its own limit.
+    pub const DELAYED_INTERRUPTION_TIMEOUT: Duration = Duration::from_secs(60);
+
     /// How long the program stays after Ctrl-C to revoke a sign-in that is not stored yet, or to
     /// finish storing it.
     pub const INTERRUPTION_TIMEOUT: Duration = Duration::from_secs(10);

@@ -135,9 +135,11 @@ impl FailureKind {
 impl From<&Error> for FailureKind {
     fn from(error: &Error) -> Self {
         match error {
-            Error::File { .. } | Error::Listen { .. } | Error::Random | Error::Corrupt { .. } => {
-                Self::Failed
-            }
+            Error::File { .. }
+            | Error::Listen { .. }
+            | Error::Random
+            | Error::Corrupt { .. }
+            | Error::UnusableConnection { .. } => Self::Failed,
             Error::Invalid { .. } => Self::Usage,
             Error::SignInNeeded { .. } => Self::SignInNeeded,
             Error::NoConnection { .. } => Self::NoConnection,

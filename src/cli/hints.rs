@@ -2,15 +2,16 @@
 //! variants, so that a new error or reason does not compile until it has a hint.
 
 use std::io;
+use std::path::Path;
 
-use super::format::{connection_option, shell_quoted};
+use super::format::{connection_option, escape, shell_quoted};
 use super::shared::duration::words;
 use crate::bound_setting::BoundSetting;
 use crate::connection::{fold, RedirectUri};
 use crate::env;
 use crate::error::{
-    CertificateRole, Error, FileAction, KeychainError, KeychainReason, ProxyDemand, Refusal,
-    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateRole, ConnectionFault, Error, FileAction, Input, KeychainError, KeychainReason,
+    ProxyDemand, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
 };
 use crate::keychain::ItemKind;
 use crate::policy;
@@ -20,7 +21,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
     match error {
         Error::File { action, source, .. } => file(*action, source),
         Error::Listen { source, .. } => Some(listen(source, "NAME")),
-        Error::Random | Error::Corrupt { .. } | Error::Invalid { .. } => None,
+        Error::Random | Error::Corrupt { .. } => None,
+        Error::UnusableConnection { path, fault, .. } => Some(unusable_connection(path, *fault)),
+        Error::Invalid { what, .. } => invalid(*what),
         Error::SignInNeeded { connection, why } => Some(sign_in(connection, why)),
         Error::NoConnection { wanted, known, .. } => Some(no_connection(wanted.as_deref(), known)),
         Error::NameTaken { label } => Some(format!(
@@ -51,6 +54,33 @@ pub(super) fn hint(error: &Error) -> Option<String> {
     }
 }
 
+/// What the error says about the file comes from its content, so the hint repeats nothing of it.
+pub(super) fn unusable_connection(meta: &Path, fault: ConnectionFault) -> String {
+    match fault {
+        ConnectionFault::Newer => {
+            "install the version of age-oauth that wrote it, or a later one; the other connections work"
+                .into()
+        }
+        ConnectionFault::Damaged => format!(
+            "restore the file from a backup; if there is none, delete the folder `{}` and add the connection again: age-oauth connections add",
+            escape(&meta.parent().unwrap_or(meta).display().to_string())
+        ),
+    }
+}
+
+fn invalid(what: Input) -> Option<String> {
+    match what {
+        Input::PortalUrl => Some(
+            "copy the address of any page of the portal from the browser, for example https://gis.example.com/portal"
+                .into(),
+        ),
+        Input::Label => {
+            Some("choose a short name, for example prod; blanks in it are allowed".into())
+        }
+        Input::Other(_) => None,
+    }
+}
+
 fn file(action: FileAction, source: &io::Error) -> Option<String> {
     match action {
         FileAction::Lock if is_without_locks(source) => Some(format!(
@@ -61,21 +91,49 @@ fn file(action: FileAction, source: &io::Error) -> Option<String> {
             "choose a folder in your profile, or on a disk that keeps access lists: {}=FOLDER",
             env::AGE_OAUTH_HOME
         )),
-        FileAction::Write if source.kind() == io::ErrorKind::StorageFull => {
+        FileAction::WriteOutput if is_full(source) => {
             Some("free some space, or name a file on another disk".into())
         }
+        FileAction::Write | FileAction::Create | FileAction::Rename | FileAction::Lock => {
+            store(source)
+        }
+        FileAction::Remove if is_read_only(source) => store(source),
         FileAction::Read
-        | FileAction::Write
-        | FileAction::Create
+        | FileAction::WriteOutput
         | FileAction::Append
         | FileAction::Rotate
-        | FileAction::Rename
         | FileAction::Remove
         | FileAction::Overwrite
-        | FileAction::Lock
         | FileAction::ReadAccessList
         | FileAction::Locate => None,
     }
+}
+
+/// What to do where a file of the store cannot be written.
+fn store(source: &io::Error) -> Option<String> {
+    if is_full(source) {
+        return Some("free some space on that disk, then run the command again".into());
+    }
+    is_read_only(source).then(|| {
+        format!(
+            "let this account write to the folder (age-oauth connections info shows it), or choose another one: {}=FOLDER",
+            env::AGE_OAUTH_HOME
+        )
+    })
+}
+
+fn is_full(source: &io::Error) -> bool {
+    matches!(
+        source.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn is_read_only(source: &io::Error) -> bool {
+    matches!(
+        source.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+    )
 }
 
 /// ENOLCK and EOPNOTSUPP, which network shares return; on Windows `ERROR_INVALID_FUNCTION` and
@@ -467,7 +525,41 @@ mod tests {
         };
         let unsupported = locking(io::ErrorKind::Unsupported.into());
         assert!(hint(&unsupported).is_some_and(|text| text.contains("AGE_OAUTH_HOME")));
-        assert_eq!(hint(&locking(io::ErrorKind::PermissionDenied.into())), None);
+        assert_eq!(hint(&locking(io::ErrorKind::Interrupted.into())), None);
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_written_has_a_hint_and_a_file_that_a_person_named_another() {
+        let of = |action, kind: io::ErrorKind| {
+            let error = Error::File {
+                action,
+                path: "meta.json".into(),
+                source: kind.into(),
+            };
+            hint(&error).unwrap_or_default()
+        };
+        for action in [
+            FileAction::Write,
+            FileAction::Create,
+            FileAction::Rename,
+            FileAction::Lock,
+        ] {
+            for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+                let hint = of(action, kind);
+                assert!(hint.starts_with("free some space on that disk"), "{hint}");
+            }
+            for kind in [
+                io::ErrorKind::ReadOnlyFilesystem,
+                io::ErrorKind::PermissionDenied,
+            ] {
+                let hint = of(action, kind);
+                assert!(hint.contains("AGE_OAUTH_HOME=FOLDER"), "{hint}");
+            }
+        }
+        let output = of(FileAction::WriteOutput, io::ErrorKind::StorageFull);
+        assert!(output.contains("name a file on another disk"), "{output}");
+        let output = of(FileAction::WriteOutput, io::ErrorKind::PermissionDenied);
+        assert_eq!(output, "");
     }
 
     #[test]

@@ -60,8 +60,10 @@ mod windows {
     /// search it either, cmd does.
     #[cfg_attr(not(windows), allow(dead_code))]
     pub(super) fn find(program: &OsStr) -> Option<OsString> {
-        let extensions =
-            std::env::var(crate::env::PATHEXT).unwrap_or_else(|_| ".COM;.EXE;.BAT;.CMD".into());
+        let extensions = std::env::var_os(crate::env::PATHEXT)
+            .map_or(".COM;.EXE;.BAT;.CMD".into(), |value| {
+                value.to_string_lossy().into_owned()
+            });
         let path = std::env::var_os(crate::env::PATH).unwrap_or_default();
         let folders: Vec<_> = std::env::split_paths(&path).collect();
         search(program, &folders, &extensions, Path::is_file).map(PathBuf::into_os_string)

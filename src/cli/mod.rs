@@ -44,7 +44,7 @@ use failure::{Failure, Outcome};
 use format::connection_option;
 
 use crate::connection::{Connection, ConnectionId, Tls};
-use crate::context::{Context, Deadline, Environment};
+use crate::context::{Context, Deadline, Environment, Interruptions};
 use crate::duration::parse_duration;
 use crate::env;
 use crate::event::{Event, Notice};
@@ -127,7 +127,7 @@ fn help_command(arguments: &[OsString]) -> String {
 /// Handles a command line that clap does not parse: `--help` and `--version` are answers, the rest
 /// is wrong usage.
 fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> ExitCode {
-    let colored = system.terminal.colors && system.environment.var(env::NO_COLOR).is_none();
+    let colored = system.terminal.colors && !system.environment.is_set(env::NO_COLOR);
     let text = if colored {
         error.render().ansi().to_string()
     } else {
@@ -202,9 +202,7 @@ impl CommandContext {
                 color: match global.color {
                     Color::Always => true,
                     Color::Never => false,
-                    Color::Auto => {
-                        system.terminal.colors && environment.var(env::NO_COLOR).is_none()
-                    }
+                    Color::Auto => system.terminal.colors && !environment.is_set(env::NO_COLOR),
                 },
                 terminal: system.terminal.stderr,
                 zone: system.zone.clone(),
@@ -215,6 +213,7 @@ impl CommandContext {
             deadline: global.timeout.map_or(Deadline::never(), Deadline::after),
             environment,
             observer: console.observer(),
+            interruptions: Interruptions::new(terminal::delay_interruptions),
         };
         system.ask.limit(context.deadline);
         let selector = global
@@ -316,12 +315,12 @@ impl CommandContext {
     fn may_prompt(&self) -> bool {
         let environment = &self.context.environment;
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
-            || environment.var(env::DISPLAY).is_some()
-            || environment.var(env::WAYLAND_DISPLAY).is_some();
+            || environment.is_set(env::DISPLAY)
+            || environment.is_set(env::WAYLAND_DISPLAY);
         let terminal = self.system.terminal;
         (terminal.stdin || terminal.stderr)
             && !self.no_input
-            && environment.var(env::CI).is_none()
+            && !environment.is_set(env::CI)
             && desktop
     }
 
@@ -390,7 +389,7 @@ impl CommandContext {
 
     /// Warns if `AGE_OAUTH_CONNECTION` chooses another connection than the default.
     fn warn_about_override(&self, store: &ConnectionStore, default: Option<&ConnectionId>) {
-        let Some(name) = self.context.environment.var(env::AGE_OAUTH_CONNECTION) else {
+        let Ok(Some(name)) = self.context.environment.text(env::AGE_OAUTH_CONNECTION) else {
             return;
         };
         let found = store.find(&Selector::Name(name.clone())).ok();

@@ -2,14 +2,14 @@
 //! cursor are as they were before, and a hidden answer is hidden again when the program continues.
 
 use std::sync::mpsc::{self, Sender};
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use console::Term;
 
 #[cfg(unix)]
 use super::browser;
-use crate::policy::command_line::INTERRUPTION_TIMEOUT;
+use crate::policy::command_line::{DELAYED_INTERRUPTION_TIMEOUT, INTERRUPTION_TIMEOUT};
 use crate::util::lock;
 
 pub(super) use platform::ask;
@@ -31,10 +31,8 @@ pub(super) fn with_cleanup<T>(cleanup: impl FnOnce() + Send, body: impl FnOnce()
             if let Ok(done) = interrupted.recv() {
                 cleanup();
                 drop(done);
-                // The program ends now. Until then, what follows `body` must not begin.
-                loop {
-                    thread::park();
-                }
+                // What follows `body` must not begin.
+                stay();
             }
         });
         let result = body();
@@ -43,8 +41,81 @@ pub(super) fn with_cleanup<T>(cleanup: impl FnOnce() + Send, body: impl FnOnce()
     })
 }
 
-/// Before the program ends early: removes what must not stay behind.
+/// How many things are under way that must be finished, and whether the program is to end.
+static DELAYS: Mutex<Delays> = Mutex::new(Delays {
+    count: 0,
+    ending: false,
+});
+/// Notified when [`DELAYS`] has none any more.
+static FINISHED: Condvar = Condvar::new();
+
+struct Delays {
+    count: usize,
+    ending: bool,
+}
+
+/// While it exists, a signal or Ctrl-C does not end the program. Where one came, dropping it never
+/// returns.
+pub(super) struct Delay;
+
+/// The program ends now. Until then, this thread must not go on.
+fn stay() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+/// Delays the end of the program until what this returns is dropped. Never returns where the
+/// program is already to end: nothing more must begin.
+pub(super) fn delay_interruptions() -> Delay {
+    platform::watch();
+    let mut delays = lock(&DELAYS);
+    if delays.ending {
+        drop(delays);
+        stay();
+    }
+    delays.count += 1;
+    Delay
+}
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        let mut delays = lock(&DELAYS);
+        delays.count -= 1;
+        if delays.count == 0 {
+            FINISHED.notify_all();
+        }
+        if delays.ending {
+            drop(delays);
+            stay();
+        }
+    }
+}
+
+/// Waits for what must be finished. Each thing has limits of its own; this one is for a thread that
+/// hangs.
+fn wait_for_delays() {
+    let mut delays = lock(&DELAYS);
+    delays.ending = true;
+    if delays.count == 0 {
+        return;
+    }
+    let term = Term::stderr();
+    if term.is_term() {
+        let _ = term.write_line(
+            "Interrupted. Waiting for the portal's answer first, so that no sign-in is lost.",
+        );
+    }
+    let waited = FINISHED.wait_timeout_while(delays, DELAYED_INTERRUPTION_TIMEOUT, |delays| {
+        delays.count > 0
+    });
+    drop(waited);
+}
+
+/// Before the program ends early: finishes what must be finished, and removes what must not stay
+/// behind.
 fn clean_up() {
+    wait_for_delays();
     let interruption = lock(&CLEANUP).take();
     if let Some(interruption) = interruption {
         let (done, finished) = mpsc::channel::<()>();
@@ -60,6 +131,9 @@ fn clean_up() {
 /// Shows the cursor, which a menu hides, and begins a new line.
 fn leave_question() {
     let term = Term::stderr();
+    if !term.is_term() {
+        return;
+    }
     // If the terminal was closed, there is nothing to restore.
     let _ = term.show_cursor();
     let _ = term.write_line("");
@@ -147,8 +221,11 @@ mod platform {
 
     fn watch_signals() {
         // Without a handler, signals still end the program, but may leave the terminal changed.
-        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT])
-        else {
+        let ignored = ignored_signals();
+        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT]
+            .into_iter()
+            .filter(|signal| ignored & (1 << (signal - 1)) == 0);
+        let Ok(mut signals) = Signals::new(wanted) else {
             return;
         };
         std::thread::spawn(move || {
@@ -175,6 +252,15 @@ mod platform {
                 }
             }
         });
+    }
+
+    /// The signals that the parent process made this program ignore (`nohup`, `&` in a script), as
+    /// bits. A handler would end the ignoring.
+    fn ignored_signals() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .unwrap_or_default()
     }
 
     fn note_modes() {

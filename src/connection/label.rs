@@ -6,7 +6,7 @@ use std::str::FromStr;
 use unicode_normalization::UnicodeNormalization;
 
 use super::text::{clean, is_control, is_invisible};
-use crate::error::{Error, Result};
+use crate::error::{Error, Input, Result};
 
 /// A connection's label: 1 to 64 characters, none of them a control character.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,14 +70,14 @@ impl FromStr for Label {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let text = spaced(&clean("label", text)?);
+        let text = spaced(&clean(Input::Label, text)?);
         if text.is_empty() {
-            return Err(Error::invalid("label", "it is empty"));
+            return Err(Error::invalid(Input::Label, "it is empty"));
         }
         let count = text.nfc().count();
         if count > Self::MAX_CHARS {
             return Err(Error::invalid(
-                "label",
+                Input::Label,
                 format!("it has {count} characters; {} are allowed", Self::MAX_CHARS),
             ));
         }

@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use super::online;
 use super::text::clean;
-use crate::error::{Error, Result};
+use crate::error::{Error, Input, Result};
 
 /// A portal's root, without trailing slash: `https://host[:port][/context]`.
 ///
@@ -156,8 +156,8 @@ impl FromStr for PortalUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = |why: &str| Error::invalid("portal URL", why);
-        let text = clean("portal URL", text)?;
+        let bad = |why: &str| Error::invalid(Input::PortalUrl, why);
+        let text = clean(Input::PortalUrl, text)?;
         if text.is_empty() {
             return Err(bad("it is empty"));
         }
@@ -170,7 +170,7 @@ impl FromStr for PortalUrl {
             format!("https://{text}")
         };
         let url = Url::parse(&with_scheme)
-            .map_err(|why| Error::invalid("portal URL", why.to_string()))?;
+            .map_err(|why| Error::invalid(Input::PortalUrl, why.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(bad("it must not contain a user name or a password"));
         }

@@ -1,6 +1,6 @@
 //! What all names and addresses that a person types have in common.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Input, Result};
 
 /// Control characters, and those that change the direction of text or separate lines. A name or
 /// address with them could show something else on a terminal than it is, so it is refused.
@@ -49,7 +49,7 @@ fn is_direction(c: char) -> bool {
 /// The text of a field as a person pasted it, without invisible characters, and without blanks at
 /// its ends. What cannot be removed safely is refused, with its name and its position (counted from
 /// one, in the text as it was given).
-pub fn clean(what: &'static str, text: &str) -> Result<String> {
+pub fn clean(what: impl Into<Input>, text: &str) -> Result<String> {
     let at_end = |c: char| c.is_whitespace() || is_invisible(c) || is_direction(c);
     let start = text.len() - text.trim_start_matches(at_end).len();
     let mut position = text[..start].chars().count();

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    CertificateRole, Error, FileAction, KeychainError, KeychainReason, Refusal, SignInNeeded,
-    TlsFailure, TlsFailureKind, Unreachable,
+    CertificateRole, Error, FileAction, Input, KeychainError, KeychainReason, Refusal,
+    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -35,7 +35,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { action, path, .. } => write!(f, "cannot {action} `{}`", path.display()),
-            Self::Corrupt { path, why } => {
+            Self::Corrupt { path, why } | Self::UnusableConnection { path, why, .. } => {
                 write!(f, "`{}` is not valid: {why}", path.display())
             }
             Self::Listen { address, .. } => write!(f, "cannot listen on `{address}`"),
@@ -108,6 +108,7 @@ impl std::error::Error for Error {
             } => Some(said),
             Self::Random
             | Self::Corrupt { .. }
+            | Self::UnusableConnection { .. }
             | Self::Invalid { .. }
             | Self::SignInNeeded { .. }
             | Self::NoConnection { .. }
@@ -356,11 +357,21 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PortalUrl => "portal URL",
+            Self::Label => "label",
+            Self::Other(name) => name,
+        })
+    }
+}
+
 impl fmt::Display for FileAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read => "read",
-            Self::Write => "write",
+            Self::Write | Self::WriteOutput => "write",
             Self::Create => "create",
             Self::Append => "append to",
             Self::Rotate => "rotate",

@@ -47,10 +47,19 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The file `meta.json` of a connection exists, but this version cannot use it.
+    UnusableConnection {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What helps.
+        fault: ConnectionFault,
+    },
     /// A value that the caller supplied cannot be used.
     Invalid {
-        /// Which value: `label`, `portal URL` …
-        what: &'static str,
+        /// Which value.
+        what: Input,
         /// Why it cannot be used.
         why: String,
     },
@@ -120,6 +129,34 @@ pub enum Error {
     },
 }
 
+/// Why the `meta.json` of a connection cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionFault {
+    /// It is damaged, or was changed by hand.
+    Damaged,
+    /// A later version of the program wrote it.
+    Newer,
+}
+
+/// A value that a caller supplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// The portal URL of a connection.
+    PortalUrl,
+    /// The label of a connection.
+    Label,
+    /// Any other: the name of the option, variable or setting.
+    Other(&'static str),
+}
+
+impl From<&'static str> for Input {
+    fn from(name: &'static str) -> Self {
+        Self::Other(name)
+    }
+}
+
 /// What was tried on a file or folder. The text completes "cannot …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -128,6 +165,8 @@ pub enum FileAction {
     Read,
     /// Write its content.
     Write,
+    /// Write the content of a file that a person named.
+    WriteOutput,
     /// Create it.
     Create,
     /// Add to its end.
@@ -489,6 +528,7 @@ impl Error {
             | Self::Listen { .. }
             | Self::Random
             | Self::Corrupt { .. }
+            | Self::UnusableConnection { .. }
             | Self::Invalid { .. }
             | Self::SignInNeeded { .. }
             | Self::NoConnection { .. }
@@ -508,6 +548,7 @@ impl Error {
             | Self::Listen { .. }
             | Self::Random
             | Self::Corrupt { .. }
+            | Self::UnusableConnection { .. }
             | Self::Invalid { .. }
             | Self::SignInNeeded { .. }
             | Self::NoConnection { .. }
@@ -537,9 +578,9 @@ impl Error {
         }
     }
 
-    pub(crate) fn invalid(what: &'static str, why: impl Into<String>) -> Self {
+    pub(crate) fn invalid(what: impl Into<Input>, why: impl Into<String>) -> Self {
         Self::Invalid {
-            what,
+            what: what.into(),
             why: why.into(),
         }
     }

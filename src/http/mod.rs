@@ -117,6 +117,7 @@ impl Http {
             .map(HeaderValue::from_str)
             .transpose()
             .map_err(|_| Error::invalid("referer", "it cannot be sent in an HTTP header"))?;
+        proxy::check_variables(proxy, &context.environment)?;
         Ok(Self(Arc::new(Inner {
             portal: portal.clone(),
             referer,
@@ -268,7 +269,7 @@ impl Http {
         self.report(&request, &outcome, started);
         if let Some(source) = to.failure.take() {
             return Err(CallError::Failed {
-                error: Error::file(FileAction::Write, to.path)(source),
+                error: Error::file(FileAction::WriteOutput, to.path)(source),
                 sent: true,
             });
         }

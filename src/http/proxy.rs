@@ -15,7 +15,7 @@ use super::intermediary::challenge_schemes;
 use crate::connection::{is_loopback, Proxy};
 use crate::context::Environment;
 use crate::env;
-use crate::error::{ProxyDemand, Unreachable};
+use crate::error::{Error, ProxyDemand, Unreachable};
 use crate::util::percent_decoded;
 
 /// The proxy to use, and where it is set. Displays neither user name nor password.
@@ -192,11 +192,23 @@ pub fn choose(
     }
 }
 
+/// Refuses variables about proxies that cannot be read. Without them, a request would take another
+/// way than the one that was chosen.
+pub(super) fn check_variables(proxy: &Proxy, environment: &Environment) -> Result<(), Error> {
+    if *proxy != Proxy::System {
+        return Ok(());
+    }
+    let names = env::NO_PROXY_VARIABLES.into_iter();
+    names
+        .chain(env::PROXY_VARIABLES)
+        .try_for_each(|name| environment.text(name).map(drop))
+}
+
+/// The variables can be read: [`check_variables`] comes before.
 fn system(url: &Url, environment: &Environment) -> Result<Option<ProxyChoice>, Unreachable> {
     let first = |names: &[&'static str]| {
-        names
-            .iter()
-            .find_map(|name| Some((*name, environment.var(name)?)))
+        let value = |name| environment.text(name).ok().flatten();
+        names.iter().find_map(|name| Some((*name, value(name)?)))
     };
     // 1. A host that is excepted is reached directly, whatever else is set.
     if first(&env::NO_PROXY_VARIABLES).is_some_and(|(_, list)| bypassed(&list, url)) {

@@ -9,7 +9,6 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use serde_json::Value;
 use ureq::http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
@@ -44,7 +43,7 @@ pub struct ApiResponse {
 impl ApiResponse {
     /// The answer as a value. An object that does not fit does not come from a portal; its text is
     /// never repeated.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         serde_json::from_slice(without_bom(&self.body)).map_err(|_| Error::Unreachable {
             connection: None,
             url: self.url.clone(),

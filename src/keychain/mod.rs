@@ -95,7 +95,7 @@ impl Keychains {
             interactive,
             // Never used where the setting cannot be read, see `WithTimeout`.
             timeout: timeout.clone().unwrap_or_default(),
-            dbus_address: context.environment.var(env::DBUS_SESSION_BUS_ADDRESS),
+            dbus_address: context.environment.var_os(env::DBUS_SESSION_BUS_ADDRESS),
         }));
         Self(Source::Real {
             os: Arc::new(WithTimeout::new(os, timeout, context)),

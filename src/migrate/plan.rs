@@ -200,7 +200,7 @@ impl<'a> Migration<'a> {
         let mut found = Vec::new();
         if let Ok(own) = id.parse() {
             match self.store.load_if_exists(&own) {
-                Err(Error::Corrupt { .. }) if !is_ours => {}
+                Err(Error::Corrupt { .. } | Error::UnusableConnection { .. }) if !is_ours => {}
                 other => found.extend(other?),
             }
         }

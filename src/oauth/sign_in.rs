@@ -15,7 +15,7 @@ use super::pasted::{self, bare_query, Destination};
 use super::token_response::{self, not_a_token_endpoint, TokenResponse};
 use super::{client_fields, refusal};
 use crate::connection::{Connection, Grant, PortalUrl, RedirectUri};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Input, Refusal, Result};
 use crate::http::{CallError, Field, Http, Retry};
 use crate::secret::Secret;
 use crate::text::one_line;
@@ -375,7 +375,7 @@ fn authorize_url(
     options: &SignInOptions,
 ) -> Result<String> {
     let mut url = Url::parse(&connection.portal.rest("oauth2/authorize"))
-        .map_err(|why| Error::invalid("portal URL", why.to_string()))?;
+        .map_err(|why| Error::invalid(Input::PortalUrl, why.to_string()))?;
     let minutes = options.minutes.unwrap_or(LONGEST);
     let mut query = url.query_pairs_mut();
     query

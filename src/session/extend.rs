@@ -7,12 +7,19 @@
 //! outcome is stored.
 
 use super::{Session, Snapshot};
-use crate::error::{Error, Result, SignInNeeded};
+use crate::error::{Error, KeychainReason, Result, SignInNeeded};
 use crate::event::{Decision, Notice};
 use crate::oauth::{self, TokenError, TokenResponse};
 use crate::policy::Extension;
 use crate::secret::Secret;
 use crate::token::Tokens;
+
+/// With these, a keychain has written nothing.
+const NOTHING_WRITTEN: [KeychainReason; 3] = [
+    KeychainReason::Locked,
+    KeychainReason::Denied,
+    KeychainReason::NoCollection,
+];
 
 impl Session {
     /// Extends the sign-in. Where the portal refuses that, renews instead.
@@ -36,12 +43,17 @@ impl Session {
         tokens.exchange_started = true;
         self.write_tokens(connection, &tokens)?;
         let now = self.context.now();
-        match oauth::exchange(http, connection, &refresh, secret, now) {
+        // Until the answer is stored, the only refresh token that works is in this process.
+        let delay = self.context.interruptions.delay();
+        let answer = oauth::exchange(http, connection, &refresh, secret, now);
+        let delay = answer.is_ok().then_some(delay);
+        match answer {
             Ok(response) => {
                 // Store the new refresh token before anything else: from here on, it is the only
                 // one.
                 let tokens = tokens_after_exchange(tokens, response);
-                self.write_tokens(connection, &tokens)?;
+                self.store_extension(connection, &tokens)?;
+                drop(delay);
                 if let Some(until) = ended_tokens_until.filter(|_| extension == Extension::Forced) {
                     self.emit_notice(Notice::ExtendedAnyway {
                         connection: self.label(),
@@ -65,6 +77,61 @@ impl Session {
                 self.renew_after_refused_extension(connection, tokens, secret, &refused)
             }
         }
+    }
+
+    /// Stores the only refresh token that the portal accepts now, with a second attempt. A failed
+    /// write may have been carried out all the same, so the record is read after it.
+    ///
+    /// The old refresh token has ended, so nothing is saved by revoking the new one where it may
+    /// still be stored: after a timeout, the keychain may carry the write out later. Where it is
+    /// certain that no record has it, it is revoked, because it would live on without an owner.
+    fn store_extension(&self, connection: &Snapshot, tokens: &Tokens) -> Result<()> {
+        let Err(first) = self.write_tokens(connection, tokens) else {
+            return Ok(());
+        };
+        if self.has_stored(connection, tokens) == Some(true) {
+            return Ok(());
+        }
+        let Err(second) = self.write_tokens(connection, tokens) else {
+            return Ok(());
+        };
+        let stored = self.has_stored(connection, tokens);
+        if stored == Some(true) {
+            return Ok(());
+        }
+        let errors = [&first, &second];
+        let is_certain = match stored {
+            Some(_) => !errors
+                .into_iter()
+                .any(|why| is_one_of(&[KeychainReason::Timeout], why)),
+            None => errors
+                .into_iter()
+                .all(|why| is_one_of(&NOTHING_WRITTEN, why)),
+        };
+        let what = if is_certain {
+            self.revoke_in_any_case(connection, tokens);
+            "was not stored, so it was revoked; sign in again when the keychain works"
+        } else {
+            "may not be stored; when the keychain works, the next command finds out"
+        };
+        self.emit_notice(Notice::Other {
+            message: format!(
+                "the portal extended the sign-in of `{}`, and the new refresh token {what}",
+                self.label()
+            ),
+        });
+        Err(first)
+    }
+
+    /// Whether the stored record has this refresh token; `None` if the record cannot be read.
+    fn has_stored(&self, connection: &Snapshot, tokens: &Tokens) -> Option<bool> {
+        let text = |tokens: &Tokens| {
+            let refresh = tokens.refresh.as_ref();
+            refresh.map(|refresh| refresh.secret.duplicate())
+        };
+        let stored = self.read_tokens(connection).ok()?;
+        let (stored, new) = (stored.as_ref().and_then(text), text(tokens));
+        Some(matches!((stored, new), (Some(a), Some(b)) if a.expose() == b.expose()))
     }
 
     /// The portal refused the exchange, so the refresh token is not spent. The caller still needs
@@ -120,6 +187,14 @@ impl Session {
             }
             Err(error) => Err(first.unwrap_or_else(|| error.into_error(connection))),
         }
+    }
+}
+
+/// Whether the keychain failed for one of these reasons.
+fn is_one_of(reasons: &[KeychainReason], error: &Error) -> bool {
+    match error {
+        Error::Keychain { error, .. } => reasons.contains(&error.reason),
+        _ => false,
     }
 }
 

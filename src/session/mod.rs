@@ -181,6 +181,12 @@ impl Session {
         &self.opened
     }
 
+    /// The platform's own name of the keychain.
+    #[cfg(feature = "cli")]
+    pub(crate) fn keychain_name(&self) -> &'static str {
+        self.keychain.name()
+    }
+
     pub(crate) fn parts(&self) -> (&ConnectionStore, &Arc<dyn SecretStore>, &Context) {
         (&self.store, &self.keychain, &self.context)
     }

@@ -4,6 +4,10 @@ use std::sync::Mutex;
 
 use super::status::this_machine;
 use super::{Locked, Session, TokenRequest, UsableToken};
+#[cfg(feature = "cli")]
+use crate::binding::differences;
+#[cfg(feature = "cli")]
+use crate::bound_setting::BoundSetting;
 use crate::connection::Status;
 use crate::error::Result;
 use crate::event::Decision;
@@ -44,6 +48,24 @@ impl Session {
             return self.check_settings(connection);
         }
         self.write_binding(connection)
+    }
+
+    /// The settings that only the connection's files name, because the keychain has no record of
+    /// the connection: the files came from another machine, or the keychain was lost. A person can
+    /// confirm them with [`Self::bind_settings`]. Empty where there is a record, whatever it says.
+    #[cfg(feature = "cli")]
+    pub(crate) fn unconfirmed_settings(&self) -> Result<Vec<BoundSetting>> {
+        let connection = &self.opened;
+        if self.stored_binding(connection)?.is_some() {
+            return Ok(Vec::new());
+        }
+        Ok(differences(None, connection.binding()))
+    }
+
+    /// The certificates that the connection trusts, from the read that its binding is made of.
+    #[cfg(feature = "cli")]
+    pub(crate) fn certificates(&self) -> Option<&[u8]> {
+        self.opened.certificates()
     }
 
     /// Begins a user's sign-in.

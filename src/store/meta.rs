@@ -10,7 +10,7 @@ use super::{ConnectionStore, Plaintext};
 use crate::connection::{
     Connection, ConnectionId, Grant, KeychainKind, PortalUrl, Proxy, RedirectUri, Status, Tls,
 };
-use crate::error::{Error, Result};
+use crate::error::{ConnectionFault, Error, Result};
 use crate::files;
 use crate::policy::MAX_META_BYTES;
 use crate::util::rfc3339;
@@ -57,22 +57,25 @@ impl ConnectionStore {
             return Ok(None);
         }
         let path = self.meta_path(id);
-        let Some(bytes) = files::read(&path, MAX_META_BYTES)? else {
-            return Ok(None);
+        let document = match files::read(&path, MAX_META_BYTES) {
+            Ok(None) => return Ok(None),
+            Ok(Some(bytes)) => files::parse_object(&bytes, &path),
+            Err(error) => Err(error),
         };
-        files::parse_object(&bytes, &path).map(Some)
+        document.map(Some).map_err(|error| match error {
+            Error::Corrupt { path, why } => unusable(path, why, ConnectionFault::Damaged),
+            other => other,
+        })
     }
 
-    /// The connection that the document describes. What does not fit is [`Error::Corrupt`].
+    /// The connection that the document describes. What does not fit is
+    /// [`Error::UnusableConnection`].
     pub(crate) fn parse_meta(
         &self,
         id: &ConnectionId,
         document: &Map<String, Value>,
     ) -> Result<Connection> {
-        let corrupt = |why: String| Error::Corrupt {
-            path: self.meta_path(id),
-            why,
-        };
+        let damaged = |why: String| unusable(self.meta_path(id), why, ConnectionFault::Damaged);
         let schema = document
             .get("schema_version")
             .and_then(Value::as_u64)
@@ -82,23 +85,24 @@ impl ConnectionStore {
                 .get("written_by")
                 .and_then(Value::as_str)
                 .unwrap_or("a later version of age-oauth");
-            return Err(corrupt(format!(
+            let why = format!(
                 "it was written by {writer} (schema {schema}); this version reads up to schema {SCHEMA}"
-            )));
+            );
+            return Err(unusable(self.meta_path(id), why, ConnectionFault::Newer));
         }
         if schema < FIRST_SCHEMA {
             return Err(self.not_imported(id.as_str()));
         }
         let meta: Meta = serde_json::from_value(Value::Object(document.clone()))
-            .map_err(|why| corrupt(why.to_string()))?;
+            .map_err(|why| damaged(why.to_string()))?;
         let connection = meta
             .into_connection(self.ca_path(id))
-            .map_err(|why| corrupt(why.to_string()))?;
+            .map_err(|why| damaged(why.to_string()))?;
         // A folder that was copied by hand would otherwise be a second connection with the same
         // secrets.
         if connection.id != *id {
             let why = format!("it belongs to another ID, {}", connection.id);
-            return Err(corrupt(why));
+            return Err(damaged(why));
         }
         Ok(connection)
     }
@@ -128,6 +132,10 @@ impl ConnectionStore {
         }
         Ok(bytes)
     }
+}
+
+fn unusable(path: PathBuf, why: String, fault: ConnectionFault) -> Error {
+    Error::UnusableConnection { path, why, fault }
 }
 
 impl Plaintext {

@@ -327,7 +327,7 @@ fn the_only_connection_is_reported_as_broken() {
     fs::write(store.meta_path(&one.id), "{").unwrap();
     assert!(matches!(
         store.choose(None, &nowhere()),
-        Err(Error::Corrupt { .. })
+        Err(Error::UnusableConnection { .. })
     ));
 }
 
@@ -436,7 +436,10 @@ fn the_size_of_a_meta_json_is_limited() {
     assert!(matches!(grow(1100), Err(Error::Invalid { .. })));
     assert_eq!(store.load(&one.id).unwrap().tags.len(), 100);
     fs::write(store.meta_path(&one.id), vec![b' '; 1024 * 1024 + 1]).unwrap();
-    assert!(matches!(store.load(&one.id), Err(Error::Corrupt { .. })));
+    assert!(matches!(
+        store.load(&one.id),
+        Err(Error::UnusableConnection { .. })
+    ));
 }
 
 #[test]

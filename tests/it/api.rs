@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::portal::{Endpoint, ForeignServer, Portal, PortalVersion};
+use crate::support::portal::{Endpoint, Fault, ForeignServer, Portal, PortalVersion};
 use crate::support::scenario::{add_with, sign_in};
 use crate::{home, signed_in};
 
@@ -233,6 +233,36 @@ fn all_pages_are_fetched_and_an_endless_list_is_reported() {
         .code(1)
         .err_has("1000 pages")
         .out("");
+}
+
+/// No type holds every number, and a map keeps one of two equal names.
+#[test]
+fn pages_are_joined_without_changing_a_byte_of_the_items() {
+    let (portal, home) = signed_in();
+    let items = [
+        r#"{"id": 12345678901234567890123, "a":1.0,"a":1.50E2}"#,
+        r#"{"x":1e400,"half":"\ud800","\u0041" : [ ]}"#,
+        "-0.0",
+    ];
+    let pages = [
+        format!(
+            r#"{{"folders":[7],"results":[ {} , {}],"nextStart":3}}"#,
+            items[0], items[1]
+        ),
+        format!(r#"{{"results":[{}],"nextStart":-1}}"#, items[2]),
+    ];
+    for page in &pages {
+        let length = page.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}"
+        );
+        portal.set(|rules| rules.fault(Endpoint::Search, Fault::Raw(answer.into_bytes())));
+    }
+    home.run(["api", "search", "-f", "q=*", "--paginate"])
+        .done()
+        .ok()
+        .out(&format!("[{}]\n", items.join(",")));
+    assert_eq!(portal.requests_to(Endpoint::Search).len(), 2);
 }
 
 #[test]

@@ -831,6 +831,7 @@ fn sign_in_ten_days_ago(home: &Home, portal: &Portal) {
         deadline: Deadline::never(),
         environment: Environment::of(home.environment()),
         observer: Observer::silent(),
+        ..Context::process()
     };
     let store = ConnectionStore::open_default(&context.environment).unwrap();
     let connection = store.find(&Selector::Name("prod".into())).unwrap();

@@ -194,6 +194,70 @@ fn a_connection_without_a_sign_in_is_bound_as_well() {
     sign_in(&fixture.home, &fixture.portal, "prod").ok();
 }
 
+/// The store came from another machine, or the keychain was lost. The certificate authority is a
+/// file that another program may have written, so a person decides about it.
+#[cfg(unix)]
+#[test]
+fn rule_24b_settings_that_only_files_name_are_shown_and_confirmed_before_a_sign_in() {
+    use crate::support::portal::Endpoint;
+    use crate::support::pty::Terminal;
+    let fixture = Fixture::new();
+    let (home, portal) = (&fixture.home, &fixture.portal);
+    fs::remove_file(home.store().join("vault")).unwrap();
+    let pem = fs::read(fixture.meta("prod").with_file_name("ca.pem")).unwrap();
+    let sent = portal.requests().len();
+    let login = ["login", "-c", "prod"];
+    // Without a person, nothing is sent, and one command says what to do.
+    let refused = home.run(login).done().code(5);
+    assert!(!refused.stderr.contains("oauth2/authorize"));
+    let refused =
+        refused.err_has("at a terminal, this shows the settings and asks: age-oauth login -c prod");
+    refused.err_has("age-oauth connections edit prod --verify-ssl FILE.pem");
+    // A person who says no, or interrupts, has confirmed nothing.
+    for (answer, code) in [("n", 5), ("\x03", 130)] {
+        let mut terminal = Terminal::start(home, &login);
+        terminal
+            .expect("has no record of `prod`")
+            .expect(&portal.url())
+            .expect("SHA-256")
+            .expect("Did you choose these settings");
+        terminal.send(answer);
+        assert_eq!(terminal.end(), code);
+    }
+    home.run(login).done().code(5);
+    assert_eq!(portal.requests().len(), sent);
+    // Another authority, or a proxy, that is put in while the question waits, is not bound.
+    let mut terminal = Terminal::start(home, &login);
+    terminal.expect("Did you choose these settings");
+    let good = fs::read_to_string(fixture.meta("prod")).unwrap();
+    fs::write(
+        fixture.meta("prod"),
+        fixture.changed("prod", &[("proxy", json!(PROXY))]),
+    )
+    .unwrap();
+    terminal.send("y");
+    assert_eq!(terminal.end(), 5);
+    fs::write(fixture.meta("prod"), good).unwrap();
+    assert_eq!(portal.requests().len(), sent);
+    // The person agrees.
+    let mut terminal = Terminal::start(home, &["login", "-c", "prod", "--no-browser"]);
+    terminal.expect("Did you choose these settings").send("y");
+    terminal.expect("press Enter:");
+    let url = terminal.word(&portal.rest("oauth2/authorize"));
+    terminal.line(&portal.authorize(&url, "your.username").code());
+    terminal.expect("Token is for user: your.username");
+    assert_eq!(terminal.end(), 0);
+    assert_eq!(portal.requests_to(Endpoint::Code).len(), 2);
+    home.run(["token", "--force", "-c", "prod"]).done().ok();
+    // From now on, the settings are bound.
+    fs::write(
+        fixture.meta("prod").with_file_name("ca.pem"),
+        [&pem[..], &pem].concat(),
+    )
+    .unwrap();
+    home.run(["token", "--force", "-c", "prod"]).done().code(5);
+}
+
 #[test]
 fn what_is_edited_is_bound_and_what_is_not_named_is_not_taken_over() {
     let fixture = Fixture::new();

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::home;
-use crate::support::home::Home;
-use crate::support::portal::{app_secret, Portal, PortalVersion, APP_ID};
+use crate::support::home::{Home, Outcome};
+use crate::support::portal::{app_secret, Endpoint, Fault, Gate, Portal, PortalVersion, APP_ID};
 use crate::support::scenario::{add, sign_in, ADD_UNCHECKED};
 use crate::support::secret_service::{Provider, SecretService, SilentBus};
 use crate::support::{until, TIMEOUT};
@@ -635,6 +635,24 @@ fn a_locked_or_missing_keychain_is_reported_with_a_hint() {
         "{}",
         missing.stderr
     );
+}
+
+#[test]
+fn an_extension_that_a_locked_keychain_does_not_store_is_revoked() {
+    let session = SecretService::start(Provider::GnomeKeyring);
+    let (portal, home) = home_in(&session);
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    let gate = Gate::new();
+    portal.set(|rules| rules.fault(Endpoint::Exchange, Fault::HoldBefore(gate.clone())));
+    let child = home.run(["refresh", "--now"]).spawn();
+    gate.await_arrivals(1);
+    session.lock();
+    gate.open();
+    Outcome::of(child)
+        .code(5)
+        .err_has("was not stored, so it was revoked");
+    assert_eq!(portal.live_refresh_tokens(), 0);
 }
 
 /// Runs each test with each provider.

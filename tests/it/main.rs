@@ -38,6 +38,8 @@ mod hostile_files;
 mod hostile_portal;
 mod http;
 mod import;
+#[cfg(unix)]
+mod interruptions;
 mod json;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod keychain;

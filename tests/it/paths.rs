@@ -108,3 +108,19 @@ fn a_store_without_file_locks_is_reported_and_nothing_is_lost() {
         .out(&format!("{token}\n"));
     home.run(["token", "--force"]).done().ok();
 }
+
+/// A script that gets the token reads the file of certificates from wherever it runs.
+#[test]
+fn the_certificate_file_that_comes_with_a_token_has_an_absolute_path() {
+    let (_portal, home) = crate::signed_in();
+    let store = home.store();
+    let relative = store.strip_prefix(home.path()).unwrap();
+    let answer = home
+        .run(["token", "--json"])
+        .env("AGE_OAUTH_HOME", relative);
+    let answer = answer.done().ok().json();
+    let file = std::path::Path::new(answer["verify_ssl"].as_str().unwrap());
+    assert!(file.is_absolute(), "{}", file.display());
+    let pem = fs::read_to_string(file).unwrap();
+    assert!(pem.contains("BEGIN CERTIFICATE"));
+}

@@ -1,6 +1,7 @@
 //! The session against the practice portal: which token is returned, and when it is renewed or
 //! extended. In process, so that the test controls the clock and the keychain.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use age_oauth::testing::{Binding, Call, ClientSecret, MemoryStore, Tokens};
 use age_oauth::{
     AccessToken, AuthorizationResponse, Clock, Connection, ConnectionStore, Context, Deadline,
     Decision, Environment, Error, Event, ExtendRule, Grant, Identity, Item, ItemKind,
-    KeychainReason, MinTtl, Notice, Observer, PendingSignIn, RedirectUri, Refusal, Secret,
-    SecretStore, Session, SignInNeeded, SignInOptions, SignedOut, Tls, TokenRequest, UsableToken,
+    KeychainError, KeychainReason, MinTtl, Notice, Observer, PendingSignIn, RedirectUri, Refusal,
+    Secret, SecretStore, Session, SignInNeeded, SignInOptions, SignedOut, Tls, TokenRequest,
+    UsableToken,
 };
 use serde_json::json;
 
@@ -726,6 +728,133 @@ fn rule_20_an_extension_that_cannot_be_stored_is_an_error() {
     fixture.keychain.heal();
     // The mark says that the old token may be spent, so that the loss is reported, not guessed.
     assert!(fixture.record().exchange_started);
+}
+
+/// Extends the sign-in. `meanwhile` runs after the mark was stored and before the portal answers.
+fn extend_while(
+    fixture: &Fixture,
+    keychain: Arc<dyn SecretStore>,
+    meanwhile: impl FnOnce(),
+) -> Result<UsableToken, Error> {
+    fixture.advance_seconds(60 * DAY);
+    let gate = Gate::new();
+    let held = Fault::HoldBefore(gate.clone());
+    fixture
+        .portal
+        .set(|rules| rules.fault(Endpoint::Exchange, held));
+    let connection = fixture.store().load(&fixture.connection.id).unwrap();
+    let session = Session::new(fixture.store(), connection, keychain, fixture.context());
+    let asked = std::thread::spawn(move || session.access_token(&TokenRequest::default()));
+    gate.await_arrivals(1);
+    meanwhile();
+    gate.open();
+    asked.join().unwrap()
+}
+
+fn said(fixture: &Fixture, text: &str) -> bool {
+    fixture
+        .notices()
+        .iter()
+        .any(|notice| matches!(notice, Notice::Other { message } if message.contains(text)))
+}
+
+#[test]
+fn a_failed_write_of_an_extension_is_repeated() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let old = fixture.refresh_token();
+    let keychain = fixture.keychain.clone();
+    let token = extend_while(&fixture, Arc::new(keychain.clone()), || {
+        keychain.fail_next(Call::Set, KeychainReason::Refused);
+    });
+    assert_eq!(token.unwrap().decision, Decision::Extended);
+    assert_ne!(fixture.refresh_token(), old);
+    assert!(fixture
+        .portal
+        .accepts_refresh_token(&fixture.refresh_token()));
+    assert!(!fixture.record().exchange_started);
+    assert_eq!(fixture.count(Endpoint::Revoke), 0);
+}
+
+#[test]
+fn an_extension_that_no_record_has_is_revoked() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let keychain = fixture.keychain.clone();
+    let error = extend_while(&fixture, Arc::new(keychain.clone()), || {
+        keychain.fail_always(Call::Set, KeychainReason::Refused);
+    });
+    assert!(matches!(error, Err(Error::Keychain { .. })), "{error:?}");
+    assert!(said(&fixture, "was not stored, so it was revoked"));
+    assert_eq!(fixture.portal.live_refresh_tokens(), 0);
+}
+
+/// Stores every value, but reports that the calls had no answer.
+struct LateAnswers {
+    inner: MemoryStore,
+    late: Arc<AtomicBool>,
+    /// Whether reads have no answer, either.
+    reads: bool,
+}
+
+impl LateAnswers {
+    fn answer<T>(&self, value: T, is_late: bool) -> Result<T, KeychainError> {
+        if is_late && self.late.load(Ordering::SeqCst) {
+            return Err(KeychainError::new(
+                "late",
+                KeychainReason::Timeout,
+                "no answer",
+            ));
+        }
+        Ok(value)
+    }
+}
+
+impl SecretStore for LateAnswers {
+    fn name(&self) -> &'static str {
+        "late"
+    }
+
+    fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError> {
+        self.answer(self.inner.get(item)?, self.reads)
+    }
+
+    fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
+        self.inner.set(item, secret)?;
+        self.answer((), true)
+    }
+
+    fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
+        self.inner.delete(item)
+    }
+
+    fn accounts(&self) -> Result<Vec<String>, KeychainError> {
+        self.inner.accounts()
+    }
+}
+
+#[test]
+fn an_extension_that_is_stored_without_an_answer_is_good_or_at_least_not_revoked() {
+    for reads in [false, true] {
+        let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+        let late = Arc::new(AtomicBool::new(false));
+        let keychain = LateAnswers {
+            inner: fixture.keychain.clone(),
+            late: Arc::clone(&late),
+            reads,
+        };
+        let result = extend_while(&fixture, Arc::new(keychain), || {
+            late.store(true, Ordering::SeqCst);
+        });
+        if reads {
+            assert!(matches!(result, Err(Error::Keychain { .. })), "{result:?}");
+            assert!(said(&fixture, "may not be stored"));
+        } else {
+            assert_eq!(result.unwrap().decision, Decision::Extended);
+        }
+        assert_eq!(fixture.count(Endpoint::Revoke), 0, "{reads}");
+        // The next process finds the new refresh token.
+        fixture.advance_seconds(HOUR);
+        fixture.token();
+    }
 }
 
 #[test]

@@ -263,6 +263,55 @@ fn settings_that_weaken_security_are_not_shared() {
         .err_has("https");
 }
 
+/// Everything that decides whom the person trusts is on the screen before the first question, and
+/// until the last answer nothing is stored and no portal is asked.
+#[cfg(unix)]
+#[test]
+fn the_card_is_shown_whole_before_anything_is_stored_or_sent() {
+    use crate::support::pty::Terminal;
+    let (portal, card, fingerprint) = shared_card(&["--referer", "https://gis.example.org/app"]);
+    let url = portal.url();
+    let host = url.split('/').nth(2).unwrap();
+    let home = home();
+    let path = file(&home, &card);
+    let words = ["connections", "add", "--from", path.to_str().unwrap()];
+    let asked = portal.requests().len();
+    // The answers before the last one, and how the person ends the last question.
+    for (answers, end, code) in [
+        ("", "n", 1),
+        ("", "\x03", 130),
+        ("y", "n", 1),
+        ("y", "\x03", 130),
+    ] {
+        let mut terminal = Terminal::start(&home, &words);
+        terminal.expect("confirm this SHA-256 fingerprint");
+        let screen = terminal.screen();
+        let (shown, _) = screen.split_once("confirm this SHA-256").unwrap();
+        let shown: String = shown.split_whitespace().collect();
+        for line in [
+            format!("Portal: {host} ({url})"),
+            format!("Client ID: {APP_ID}"),
+            "Token for: a person (signs in with a browser)".to_owned(),
+            "Label: Prod".to_owned(),
+            "Redirect: ".to_owned(),
+            "Referer: https://gis.example.org/app".to_owned(),
+            "Trusts: ".to_owned(),
+            format!("SHA-256 {fingerprint}"),
+        ] {
+            let line: String = line.split_whitespace().collect();
+            assert!(shown.contains(&line), "{line} in:\n{screen}");
+        }
+        for answer in answers.chars() {
+            terminal.send(&answer.to_string());
+            terminal.expect("Is this your portal");
+        }
+        terminal.send(end);
+        assert_eq!(terminal.end(), code, "{answers}{end:?}");
+        nothing_was_created(&home);
+        assert_eq!(portal.requests().len(), asked);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_user_sees_the_content_of_the_card_and_decides() {

@@ -20,6 +20,7 @@ fn context(variables: &[(&str, &Path)]) -> Context {
         deadline: Deadline::never(),
         environment: Environment::of(variables.iter().map(|(name, value)| (*name, *value))),
         observer: Observer::silent(),
+        ..Context::process()
     }
 }
 

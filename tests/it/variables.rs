@@ -26,6 +26,83 @@ fn a_variable_that_is_not_utf_8_is_never_ignored() {
     key.done().ok();
 }
 
+/// Ignored, such a variable would let a request take another way, or use another keychain.
+#[cfg(unix)]
+#[test]
+fn a_proxy_or_a_bus_that_cannot_be_read_is_an_error_that_names_the_variable() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let (portal, home) = signed_in();
+    let bad = OsStr::from_bytes(b"http://pr\xffoxy.example:8080");
+    let sent = portal.requests().len();
+    for name in [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ] {
+        home.run(["token", "--force"])
+            .env(name, bad)
+            .done()
+            .code(2)
+            .err_has(&format!("{name}: its value is not valid UTF-8"))
+            .out("");
+    }
+    assert_eq!(portal.requests().len(), sent);
+    // A cached token needs no proxy, and neither does a connection with a setting of its own.
+    home.run(["token"]).env("HTTPS_PROXY", bad).done().ok();
+    home.run(["connections", "edit", "prod", "--proxy", "none"])
+        .done()
+        .ok();
+    home.run(["token", "--force"])
+        .env("HTTPS_PROXY", bad)
+        .done()
+        .ok();
+    home.run(["vault", "rekey", "--key-variable", "MY_KEY"])
+        .env("MY_KEY", bad)
+        .done()
+        .code(2)
+        .err_has("MY_KEY is not valid UTF-8");
+    if cfg!(not(target_os = "macos")) {
+        let mut words = vec!["connections", "add", "--label", "x", "--portal"];
+        words.extend(["https://h/p", "--client-id", "c", "--no-check"]);
+        words.extend(["--keychain", "os"]);
+        home.run(words)
+            .env("DBUS_SESSION_BUS_ADDRESS", bad)
+            .done()
+            .code(5)
+            .err_has("DBUS_SESSION_BUS_ADDRESS: its value is not valid UTF-8");
+    }
+}
+
+#[cfg(all(unix, not(target_os = "macos")))] // macOS has no such names.
+#[test]
+fn a_store_and_a_key_file_may_have_any_path() {
+    use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
+    use crate::support::scenario::add_application_arguments;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let folder = home.path().join(OsStr::from_bytes(b"st\xffore"));
+    let key = home.path().join(OsStr::from_bytes(b"k\xffy"));
+    std::fs::write(&key, "ab".repeat(32)).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let run = |words: &[&str]| {
+        home.run(words)
+            .env("AGE_OAUTH_HOME", folder.as_os_str())
+            .env("AGE_OAUTH_VAULT_KEY_FILE", key.as_os_str())
+    };
+    let (url, ca) = (portal.url(), portal.ca_file(home.path()));
+    let words = add_application_arguments("prod", &url, SERVICE_ID, ca.to_str().unwrap());
+    run(&words).input(service_secret()).done().ok();
+    run(&["token"]).done().ok();
+    run(&["token", "--force"]).done().ok();
+    assert!(folder.join("vault").is_file());
+}
+
 #[test]
 fn a_path_that_only_a_shell_would_expand_is_refused() {
     let home = home();

@@ -11,6 +11,7 @@ mod support;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use age_oauth::cli::{run, Opened, System, Terminals};
@@ -18,7 +19,7 @@ use age_oauth::Environment;
 
 use support::portal::{Portal, PortalVersion, APP_ID, USER};
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     if let Some(unknown) = arguments
@@ -28,7 +29,7 @@ fn main() {
         say(&format!(
             "tour: unknown argument {unknown}; the arguments are --os-keychain and --no-browser"
         ));
-        std::process::exit(2);
+        return ExitCode::from(2);
     }
     let folder = tempfile::tempdir().expect("a temporary directory");
     let portal = Arc::new(Portal::start(PortalVersion::Enterprise114));
@@ -44,8 +45,16 @@ fn main() {
         keychain: if has("--os-keychain") { "os" } else { "vault" },
         in_browser,
     };
-    tour.run(folder.path(), &redirect_uri);
+    match tour.run(folder.path(), &redirect_uri) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(code) => tour.stop(code),
+    }
 }
+
+/// The program's exit code for a keychain that cannot be used.
+const KEYCHAIN: u8 = 5;
+
+const LABEL: &str = "my_portal";
 
 struct Tour {
     portal: Arc<Portal>,
@@ -55,7 +64,8 @@ struct Tour {
 }
 
 impl Tour {
-    fn run(&self, folder: &Path, redirect_uri: &str) {
+    /// The error is the exit code of the command that failed.
+    fn run(&self, folder: &Path, redirect_uri: &str) -> Result<(), u8> {
         let ca = self.portal.ca_file(folder).display().to_string();
         let url = self.portal.url();
         say(&format!("A practice portal runs at {url}. TLS, OAuth 2.0 and the stored secrets below are real."));
@@ -65,7 +75,7 @@ impl Tour {
             "connections",
             "add",
             "--label",
-            "my_portal",
+            LABEL,
             "--portal",
             &url,
             "--client-id",
@@ -74,28 +84,28 @@ impl Tour {
             redirect_uri,
             "--verify-ssl",
             &ca,
-        ]);
+        ])?;
 
         title("Sign in. A sign-in lasts for weeks.");
         if self.in_browser {
             say("Your browser opens the page of the practice portal. It does not know the practice certificate; continue anyway.");
         }
-        self.command(&["login"]);
+        self.command(&["login"])?;
 
         title("Show who is signed in, by asking the portal.");
-        self.command(&["whoami"]);
+        self.command(&["whoami"])?;
 
         title("Get an access token for a script. It lives half an hour; later calls renew it.");
-        self.command(&["token"]);
+        self.command(&["token"])?;
 
         title("Get variables for a shell: eval \"$(age-oauth export-env)\"");
-        self.command(&["export-env", "--shell", "bash"]);
+        self.command(&["export-env", "--shell", "bash"])?;
 
         title("Show the connection.");
-        self.command(&["connections", "show"]);
+        self.command(&["connections", "show"])?;
 
         title("Remove the connection. The portal revokes the sign-in.");
-        self.command(&["connections", "remove", "my_portal", "--yes"]);
+        self.command(&["connections", "remove", LABEL, "--yes"])?;
 
         title("For your own portal:");
         say("  cargo install --path . --locked");
@@ -104,19 +114,41 @@ impl Tour {
         say("  age-oauth whoami");
         say("  eval \"$(age-oauth export-env)\"");
         self.portal.assert_clean();
+        Ok(())
+    }
+
+    /// Removes what the tour has stored, and says why it ends. The command has printed its error.
+    fn stop(&self, code: u8) -> ExitCode {
+        let quiet: Box<dyn Fn() -> Box<dyn Write + Send>> = Box::new(|| Box::new(io::sink()));
+        // Where no connection was added, there is nothing to remove.
+        run(
+            ["age-oauth", "connections", "remove", LABEL, "--yes"],
+            self.system(&quiet),
+        );
+        say(&format!(
+            "\ntour: this command failed (exit code {code}), so the tour ends here. It leaves nothing behind."
+        ));
+        if code == KEYCHAIN && self.keychain == "os" {
+            say("The tour needs a keychain of the system that is running and unlocked. Without --os-keychain, it uses the vault, an encrypted file.");
+        }
+        ExitCode::from(code)
     }
 
     /// Shows a command as it is typed, runs it, and shows its output.
-    fn command(&self, arguments: &[&str]) {
+    fn command(&self, arguments: &[&str]) -> Result<(), u8> {
         let typed: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
         say(&format!("$ age-oauth {}", typed.join(" ")));
         let output = IndentedOutput::default();
         let line = std::iter::once("age-oauth").chain(arguments.iter().copied());
-        let code = run(line, self.system(&output));
-        assert_eq!(code, 0, "the command failed");
+        let output: Box<dyn Fn() -> Box<dyn Write + Send>> =
+            Box::new(move || Box::new(output.clone()));
+        match run(line, self.system(&output)) {
+            0 => Ok(()),
+            code => Err(code),
+        }
     }
 
-    fn system(&self, output: &IndentedOutput) -> System {
+    fn system(&self, output: &dyn Fn() -> Box<dyn Write + Send>) -> System {
         let plain = if io::stdout().is_terminal() { "" } else { "1" };
         let variables = [
             ("AGE_OAUTH_HOME", self.store.as_str()),
@@ -132,8 +164,8 @@ impl Tour {
         );
         let (portal, in_browser) = (Arc::clone(&self.portal), self.in_browser);
         System {
-            out: Box::new(output.clone()),
-            err: Box::new(output.clone()),
+            out: output(),
+            err: output(),
             environment,
             terminal: Terminals {
                 stderr: true,

@@ -80,7 +80,7 @@ fn write_all(command: &Command, dir: &Path) -> Outcome {
             output.file().write_all(&page)?;
             output.finish()
         })
-        .map_err(Error::file(FileAction::Write, path))?;
+        .map_err(Error::file(FileAction::WriteOutput, path))?;
     command
         .get_subcommands()
         .filter(|command| !command.is_hide_set() && command.get_name() != "help")

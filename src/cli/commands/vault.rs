@@ -107,12 +107,17 @@ fn new_key(ctx: &mut CommandContext, args: &NewKeyArgs) -> Result<VaultKey, Fail
         return Ok(VaultKey::NamedFile(path));
     }
     if let Some(name) = &args.key_variable {
-        let key = ctx.context.environment.var(name).ok_or_else(|| {
+        let unusable = |why| {
             Failure::usage_hint(
-                format!("the environment variable {name} is not set"),
+                format!("the environment variable {name} {why}"),
                 "set it to 32 random bytes (openssl rand -hex 32), and export it",
             )
-        })?;
+        };
+        let value = ctx.context.environment.var_os(name);
+        let key = value.ok_or_else(|| unusable("is not set"))?;
+        let key = key
+            .into_string()
+            .map_err(|_| unusable("is not valid UTF-8"))?;
         return Ok(VaultKey::Text(Secret::new(key)));
     }
     if args.key_stdin {

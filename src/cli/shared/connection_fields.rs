@@ -15,7 +15,7 @@ use crate::cli::CommandContext;
 use crate::connection::{clean, KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
-use crate::error::{Error, FileAction, KeychainReason, Unreachable};
+use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
 use crate::event::{Event, Notice};
 use crate::files;
 use crate::http::Http;
@@ -320,7 +320,7 @@ pub(in crate::cli) fn server_address(server: &PortalUrl, owner: Option<&PortalUr
     };
     Failure::Hinted {
         error: Error::Invalid {
-            what: "portal URL",
+            what: Input::PortalUrl,
             why: format!("{server} is an ArcGIS Server, not a portal; {named}"),
         },
         hint,

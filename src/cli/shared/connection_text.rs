@@ -10,9 +10,8 @@ use crate::error::Error;
 /// The folder of a connection whose files could not be read.
 pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
     match error {
-        Error::Corrupt { path, .. } | Error::File { path, .. } if path.ends_with("meta.json") => {
-            path.parent()
-        }
+        Error::UnusableConnection { path, .. } => path.parent(),
+        Error::File { path, .. } if path.ends_with("meta.json") => path.parent(),
         Error::Corrupt { path, .. } | Error::File { path, .. } => Some(path),
         Error::Listen { .. }
         | Error::Random

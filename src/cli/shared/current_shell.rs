@@ -15,8 +15,8 @@ pub(in crate::cli) fn current_shell(system: &System) -> Shell {
 pub(in crate::cli) fn shell_among(parents: &[String], environment: &Environment) -> Shell {
     let by_parent = parents.iter().find_map(|name| Shell::of_program(name));
     let by_variable = || {
-        let name = environment.var(env::SHELL)?;
-        Shell::of_program(&name)
+        let name = environment.var_os(env::SHELL)?;
+        Shell::of_program(&name.to_string_lossy())
     };
     by_parent.or_else(by_variable).unwrap_or(if cfg!(windows) {
         Shell::Powershell

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 use super::connection_fields::FieldArgs;
+use crate::cli::format::escape;
 use crate::connection::{PortalUrl, Tls};
 use crate::context::Environment;
 use crate::error::{Error, FileAction};
@@ -81,7 +82,7 @@ impl Trust {
     fn pinned(pem: String, source: String, portal: &PortalUrl) -> Result<Self, Error> {
         if pem.matches("-----BEGIN ").count() != 1 {
             return Err(Error::Invalid {
-                what: "certificate file",
+                what: "certificate file".into(),
                 why: "it holds several certificates; to pin one, give a file with that one alone"
                     .into(),
             });
@@ -130,6 +131,19 @@ impl Trust {
     }
 }
 
+/// What a person decides about before a certificate is trusted.
+pub(in crate::cli) fn certificate_lines(der: &[u8], pinned: bool) -> Vec<String> {
+    let Some(facts) = http::facts(der) else {
+        return Vec::new();
+    };
+    let what = if pinned { "Trusts only:" } else { "Trusts:   " };
+    vec![
+        format!("{what} {}", escape(&facts.subject)),
+        format!("           until {}", facts.not_after),
+        format!("           SHA-256 {}", facts.sha256),
+    ]
+}
+
 /// The trust that an option or a card asks for at this portal; none if neither does.
 pub(in crate::cli) fn wanted_trust(
     args: &FieldArgs,
@@ -158,7 +172,7 @@ fn trust(text: &str, portal: &PortalUrl, environment: &Environment) -> Result<Tr
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
         "" => Err(Error::Invalid {
-            what: "--verify-ssl",
+            what: "--verify-ssl".into(),
             why: "it is empty; give true, false, or the path of a file".into(),
         }),
         "true" | "yes" | "on" | "1" => Ok(Trust::system()),

@@ -1,5 +1,6 @@
 //! How the system's keychain is used.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 /// What the caller decides about the system's keychain.
@@ -12,5 +13,5 @@ pub(in crate::keychain) struct KeychainOptions {
     /// How long one answer may take.
     pub(in crate::keychain) timeout: Duration,
     /// The address of the D-Bus session, where it is not the usual one.
-    pub(in crate::keychain) dbus_address: Option<String>,
+    pub(in crate::keychain) dbus_address: Option<OsString>,
 }

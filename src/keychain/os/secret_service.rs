@@ -9,6 +9,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,8 @@ use secret_service::{Collection, EncryptionType, Error as ServiceError, Item, Se
 use super::bus::Bus;
 use super::error::StoreError;
 use super::KeychainOptions;
+use crate::context::NOT_UTF_8;
+use crate::env;
 use crate::error::KeychainReason;
 use crate::util::lock;
 
@@ -181,13 +184,24 @@ impl ServiceSession {
     }
 
     fn connect(&self) -> ServiceResult<Session> {
-        let address = self.options.dbus_address.as_deref();
+        let address = match self.options.dbus_address.as_deref().map(OsStr::to_str) {
+            // Another bus than the one that is named could have another keychain.
+            Some(None) => return Err(unreadable_address()),
+            address => address.flatten(),
+        };
         let bus = Bus::connect(address, self.options.timeout).map_err(without_a_bus)?;
         let service = SecretService::connect_with_existing(EncryptionType::Plain, bus.connection());
         Ok(Session {
             service: wait(&bus, service)?,
             bus,
         })
+    }
+}
+
+fn unreadable_address() -> StoreError {
+    StoreError {
+        reason: KeychainReason::Refused,
+        detail: format!("{}: {NOT_UTF_8}", env::DBUS_SESSION_BUS_ADDRESS),
     }
 }
 

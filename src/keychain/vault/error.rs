@@ -80,6 +80,7 @@ pub(super) fn from_files<T>(outcome: crate::error::Result<T>) -> Result<T> {
             | Error::Listen { .. }
             | Error::Random
             | Error::Corrupt { .. }
+            | Error::UnusableConnection { .. }
             | Error::Invalid { .. }
             | Error::SignInNeeded { .. }
             | Error::NoConnection { .. }

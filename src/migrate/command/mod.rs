@@ -497,11 +497,13 @@ fn row(
 /// Adds a hint to a failure of one connection's files.
 fn files_failed(error: Error) -> Failure {
     match error {
-        error @ (Error::File { .. } | Error::Corrupt { .. }) => Failure::Hinted {
-            error,
-            hint: "this connection was not changed; fix that, then run the same command again"
-                .into(),
-        },
+        error @ (Error::File { .. } | Error::Corrupt { .. } | Error::UnusableConnection { .. }) => {
+            Failure::Hinted {
+                error,
+                hint: "this connection was not changed; fix that, then run the same command again"
+                    .into(),
+            }
+        }
         error => error.into(),
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
             format!("{shown}, version {version}; its folder is not on PATH"),
         ),
     });
-    if let Some(name) = environment.var(env::AGE_OAUTH_CONNECTION) {
+    if let Ok(Some(name)) = environment.text(env::AGE_OAUTH_CONNECTION) {
         let found = doctor.store.find(&Selector::Name(name.clone()));
         findings.push(match found {
             Ok(_) => Finding::ok(
@@ -144,9 +144,14 @@ pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
 pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
     let mut findings = Vec::new();
     for error in &listing.broken {
-        findings.push(Finding::error("store", error).hint(
-            "restore the file from a backup, or remove its folder and add the connection again",
-        ));
+        let finding = Finding::error("store", error);
+        findings.push(if finding.hint.is_some() {
+            finding
+        } else {
+            finding.hint(
+                "restore the file from a backup, or remove its folder and add the connection again",
+            )
+        });
     }
     for old in &listing.plaintext {
         findings.push(Finding::warn(

@@ -219,11 +219,10 @@ fn doctor_context(
 /// D-Bus address.
 fn check_context(ctx: &CommandContext, as_task: bool) -> Context {
     let mut overrides = Vec::new();
-    if ctx
+    if !ctx
         .context
         .environment
-        .var(env::AGE_OAUTH_KEYCHAIN_TIMEOUT)
-        .is_none()
+        .is_set(env::AGE_OAUTH_KEYCHAIN_TIMEOUT)
     {
         overrides.push((
             env::AGE_OAUTH_KEYCHAIN_TIMEOUT.to_owned(),

@@ -1,7 +1,9 @@
 //! `login`: opens a browser, gets the authorization code, stores the sign-in.
 
 mod code;
+mod settings;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,7 +12,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
 use crate::cli::json::{known, Identity, LoginAnswer, Time};
 use crate::cli::shared::help::examples;
-use crate::cli::terminal::with_cleanup;
+use crate::cli::terminal::{delay_interruptions, with_cleanup};
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::error::{Error, SignInNeeded, Unreachable};
@@ -47,35 +49,56 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
     if session.connection().grant.is_application() {
         return login_application(ctx, &session, args);
     }
-    let mut sign_in = session.begin_sign_in(&SignInOptions {
-        minutes: args.expiration.map(minutes),
-        force_login: args.switch_user,
-    })?;
+    settings::confirm(ctx, &session)?;
     let is_first = session.connection().status.username.is_none();
-    let mut input = CodeInput::open(ctx, &session, &sign_in, args)?;
-    let pending = loop {
-        let Some(code) = input.next(ctx, &sign_in)? else {
-            return renew_instead(ctx, &session, args);
-        };
-        match session.exchange_code(&mut sign_in, code) {
-            Ok(pending) => break pending,
-            Err(error) if input.may_ask_again(ctx, &error) => ask_again(ctx, error),
-            Err(error) => return Err(code_lost(error, session.connection())),
-        }
-    };
-    let mut lines = input.close();
+    // What the portal has granted, from the moment of its answer on.
+    let granted = OnceLock::new();
     let token = with_cleanup(
-        || session.discard(&pending),
-        || -> Result<_, Failure> {
-            confirm_user(ctx, &session, &pending, args, &mut lines)?;
-            Ok(session.accept(&pending)?)
+        || {
+            if let Some(pending) = granted.get() {
+                session.discard(pending);
+            }
         },
+        || sign_in(ctx, &session, args, &granted),
     )?;
+    let Some(token) = token else {
+        return renew_instead(ctx, &session, args);
+    };
     print_result(ctx, session.connection(), &token, args.json)?;
     if is_first {
         print_owner(ctx, session.connection(), &token);
     }
     Ok(())
+}
+
+/// Gets a code, exchanges it, and stores the sign-in. `None` if standard input ends without a code.
+fn sign_in(
+    ctx: &mut CommandContext,
+    session: &Session,
+    args: &LoginArgs,
+    granted: &OnceLock<PendingSignIn>,
+) -> Result<Option<UsableToken>, Failure> {
+    let mut attempt = session.begin_sign_in(&SignInOptions {
+        minutes: args.expiration.map(minutes),
+        force_login: args.switch_user,
+    })?;
+    let mut input = CodeInput::open(ctx, session, &attempt, args)?;
+    let pending = loop {
+        let Some(code) = input.next(ctx, &attempt)? else {
+            return Ok(None);
+        };
+        // An interruption must find the sign-in that the portal has granted, to revoke it.
+        let delay = delay_interruptions();
+        match session.exchange_code(&mut attempt, code) {
+            Ok(pending) => break granted.get_or_init(|| pending),
+            Err(error) if input.may_ask_again(ctx, &error) => ask_again(ctx, error),
+            Err(error) => return Err(code_lost(error, session.connection())),
+        }
+        drop(delay);
+    };
+    let mut lines = input.close();
+    confirm_user(ctx, session, pending, args, &mut lines)?;
+    Ok(Some(session.accept(pending)?))
 }
 
 /// Tells whose the first sign-in of a connection is. Another person may have answered the address,

@@ -8,7 +8,7 @@ use crate::card::{Card, MAX_CARD_BYTES};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::shared::connection_fields::AuthType;
-use crate::cli::shared::trust::CardCertificates;
+use crate::cli::shared::trust::{certificate_lines, CardCertificates};
 use crate::cli::CommandContext;
 use crate::connection::Grant;
 use crate::error::{Error, FileAction};
@@ -134,16 +134,7 @@ fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec
         lines.push(format!("Referer:   {}", escape(referer)));
     }
     for der in unconfirmed {
-        if let Some(facts) = http::facts(der) {
-            let what = if card.pinned {
-                "Trusts only:"
-            } else {
-                "Trusts:   "
-            };
-            lines.push(format!("{what} {}", escape(&facts.subject)));
-            lines.push(format!("           until {}", facts.not_after));
-            lines.push(format!("           SHA-256 {}", facts.sha256));
-        }
+        lines.extend(certificate_lines(der, card.pinned));
     }
     for line in lines {
         ctx.console.print(&line);

@@ -1,12 +1,14 @@
 //! `api`: calls the portal, or a server that the portal grants a token for. The token is sent in a
 //! header. An ArcGIS error in a response with HTTP status 200 is an error here, too.
 
+mod pages;
+
 use std::fs::File;
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
@@ -16,12 +18,10 @@ use crate::error::{Error, FileAction, Refusal, Unreachable};
 use crate::federation::{is_secret_parameter, Target};
 use crate::files::{self, UserOutput};
 use crate::http::{ApiCall, Destination};
-use crate::policy::command_line::{leaves_reserve, MAX_PAGES, SPACE_CHECK_BYTES};
+use crate::policy::command_line::{leaves_reserve, SPACE_CHECK_BYTES};
 use crate::policy::MAX_ANSWER_BYTES;
 use crate::session::Session;
 
-/// The most results that portals return on one page.
-const PAGE_SIZE: &str = "100";
 const SAVE_IT: &str = "save it to a file: age-oauth api … -o FILE";
 
 type Fields = Vec<(String, String)>;
@@ -85,8 +85,8 @@ pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
         _ => false,
     };
     if args.paginate {
-        let all = pages(&session, &target, fields, post)?;
-        return print(ctx, all.to_string().as_bytes());
+        let all = pages::join(&session, &target, fields, post)?;
+        return print(ctx, all.as_bytes());
     }
     let call = ApiCall {
         address: target.address(),
@@ -126,61 +126,6 @@ fn check_readable(path: &Path) -> Outcome {
     Ok(())
 }
 
-/// Fetches page after page until `nextStart` is -1.
-fn pages(
-    session: &Session,
-    target: &Target,
-    mut fields: Fields,
-    post: bool,
-) -> Result<Value, Failure> {
-    if !fields.iter().any(|(name, _)| name == "num") {
-        fields.push(("num".into(), PAGE_SIZE.into()));
-    }
-    let mut all = Vec::new();
-    let mut start = fields
-        .iter()
-        .find(|(name, _)| name == "start")
-        .and_then(|(_, value)| value.parse().ok())
-        .unwrap_or(1_i64);
-    for _ in 0..MAX_PAGES {
-        fields.retain(|(name, _)| name != "start");
-        fields.push(("start".into(), start.to_string()));
-        let call = ApiCall {
-            address: target.address(),
-            post,
-            fields: &fields,
-            file: None,
-        };
-        let response = session
-            .call(target, |http, token| http.api(&call, token))
-            .map_err(about_path)?;
-        let mut page: serde_json::Map<String, Value> = response.json()?;
-        let results = page
-            .iter_mut()
-            .find_map(|(_, value)| value.as_array_mut())
-            .map(std::mem::take)
-            .ok_or_else(|| {
-                Failure::failed(
-                    "the response does not contain a list of results; run it without --paginate",
-                )
-            })?;
-        let empty = results.is_empty();
-        all.extend(results);
-        match page.get("nextStart").and_then(Value::as_i64) {
-            Some(next) if next > start && !empty => start = next,
-            Some(next) if next > 0 => {
-                return Err(Failure::failed(format!(
-                    "the portal's pages do not end: the page at {start} says that the next one is at {next}"
-                )))
-            }
-            _ => return Ok(Value::from(all)),
-        }
-    }
-    Err(Failure::failed(format!(
-        "there are more than {MAX_PAGES} pages; reduce the results with -f"
-    )))
-}
-
 /// On a terminal, indents JSON, and shows the control characters of anything else. Prints the bytes
 /// unchanged elsewhere.
 fn print(ctx: &mut CommandContext, bytes: &[u8]) -> Outcome {
@@ -194,20 +139,24 @@ fn print(ctx: &mut CommandContext, bytes: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// JSON that serde does not read as a value (a number that is too large, half a surrogate pair,
-/// deep nesting, bytes that are not UTF-8) is text like any other, and may hold the same control
+/// JSON that nests more deeply than this is not indented: the white space would outgrow it.
+const DEEPEST_INDENT: usize = 128;
+
+/// What is not JSON, or nests deeply, is text like any other, and may hold the same control
 /// characters.
 fn for_terminal(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    match serde_json::from_slice::<Value>(bytes) {
-        Ok(_) => json_for_terminal(&indented(&text)),
-        Err(_) => json_for_terminal(text.trim_end()),
-    }
+    // Skips the values, because a number may be too large for any type, and half a surrogate pair
+    // is not a string.
+    let indented = serde_json::from_str::<IgnoredAny>(&text)
+        .ok()
+        .and_then(|_| indented(&text));
+    json_for_terminal(indented.as_deref().unwrap_or_else(|| text.trim_end()))
 }
 
-/// Valid JSON with other white space. Written again from its values, it would have other numbers:
-/// 64-bit floats do not hold every identifier.
-fn indented(json: &str) -> String {
+/// Valid JSON with other white space; nothing where it nests too deeply. Written again from its
+/// values, it would have other numbers: 64-bit floats do not hold every identifier.
+fn indented(json: &str) -> Option<String> {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
     let mut rest = json.chars().peekable();
@@ -218,6 +167,9 @@ fn indented(json: &str) -> String {
             '{' | '[' => {
                 out.push(c);
                 depth += 1;
+                if depth > DEEPEST_INDENT {
+                    return None;
+                }
                 begin_line(&mut out, depth);
             }
             '}' | ']' => {
@@ -239,7 +191,7 @@ fn indented(json: &str) -> String {
             _ => out.push(c),
         }
     }
-    out
+    Some(out)
 }
 
 fn begin_line(out: &mut String, depth: usize) {
@@ -270,7 +222,7 @@ fn download(
     path: &Path,
 ) -> Outcome {
     let failed = |source| Error::File {
-        action: FileAction::Write,
+        action: FileAction::WriteOutput,
         path: path.to_owned(),
         source,
     };
@@ -326,7 +278,7 @@ fn fetch(
     let answer = session.call(target, |http, token| {
         let rewound = std::io::Seek::rewind(file).and_then(|()| file.set_len(0));
         rewound.map_err(|source| crate::http::CallError::Failed {
-            error: Error::file(FileAction::Write, path)(source),
+            error: Error::file(FileAction::WriteOutput, path)(source),
             sent: false,
         })?;
         let mut next_check = 0;
@@ -423,7 +375,20 @@ mod tests {
         let value = serde_json::json!({"a": [[], {}, [1, -2.5, "x: {y}", "\\"]], "b": {"c": {}}});
         assert_eq!(
             indented(&value.to_string()),
-            serde_json::to_string_pretty(&value).unwrap()
+            serde_json::to_string_pretty(&value).ok()
         );
+    }
+
+    #[test]
+    fn a_number_that_no_type_holds_and_half_a_pair_are_indented_as_they_are() {
+        let shown = for_terminal(br#"{"a":[1e400,"\ud800",1.0]}"#);
+        let expected = "{\n  \"a\": [\n    1e400,\n    \"\\ud800\",\n    1.0\n  ]\n}";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn white_space_does_not_outgrow_json_that_nests_deeply() {
+        let deep = "[".repeat(50_000) + &"]".repeat(50_000);
+        assert_eq!(for_terminal(deep.as_bytes()), deep);
     }
 }
