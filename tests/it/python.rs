@@ -2,6 +2,7 @@
 //! certificate authority of its own.
 
 mod data;
+mod notebooks;
 mod pools;
 mod types;
 
@@ -354,7 +355,11 @@ fn a_gis_trusts_the_certificates_of_the_system() {
         "--no-check",
     ];
     home.run(words).done().ok();
-    succeeds(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
+    succeeds(&script(
+        &home,
+        "fails.py",
+        &["PortalUnreachable", "--verify-ssl FILE.pem"],
+    ));
     let ca = portal.ca_file(home.path()).display().to_string();
     home.set("SSL_CERT_FILE", &ca);
     succeeds(&script(&home, "gis.py", &[USER]));
@@ -416,7 +421,11 @@ fn an_unreachable_portal_and_a_revoked_sign_in_raise_different_errors() {
     let (portal, home) = signed_in();
     home.run(["token"]).done().ok();
     portal.stop();
-    succeeds(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
+    succeeds(&script(
+        &home,
+        "fails.py",
+        &["PortalUnreachable", "--proxy URL"],
+    ));
     portal.start_again();
     portal.revoke_all();
     succeeds(&script(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .connection import Connection, list_connections
+from .connection import Connection, add_connection, list_connections
 from .connections import ConnectionStore
 from .errors import (
     AgeOAuthError,
@@ -61,6 +61,7 @@ __all__ = [
     "SignInRequired",
     "TokenAuth",
     "UsageError",
+    "add_connection",
     "get_gis",
     "get_token",
     "list_connections",
@@ -69,12 +70,17 @@ __all__ = [
 
 
 def get_token(
-    connection: "str | None" = None, *, connection_id: "str | None" = None, min_ttl: "float | None" = None
+    connection: "str | Connection | None" = None,
+    *,
+    connection_id: "str | None" = None,
+    min_ttl: "float | None" = None,
 ) -> str:
     """An access token that lives at least ``min_ttl`` seconds (default: a minute).
 
-    Each call starts the program; :meth:`Connection.token` keeps the token between calls.
+    Each call with a name starts the program; a :class:`Connection` keeps the token between calls.
     """
+    if isinstance(connection, Connection):
+        return connection.token(min_ttl)
     from ._provider import Provider
 
     return Provider(connection or None, connection_id or None).token(min_ttl).value
