@@ -4,6 +4,7 @@
 mod data;
 mod notebooks;
 mod pools;
+mod pro;
 mod types;
 
 use std::io::{BufRead, BufReader, Write};
