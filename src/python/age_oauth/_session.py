@@ -17,10 +17,13 @@ FIELD = "field"
 
 def in_notebook() -> bool:
     """Whether this runs in a notebook or another window of Jupyter's kernel."""
+    return _kernel() is not None
+
+
+def _kernel() -> Any:
     shell = sys.modules.get("IPython")
     get = getattr(shell, "get_ipython", None)
-    running = get() if get else None
-    return running is not None and getattr(running, "kernel", None) is not None
+    return getattr(get() if get else None, "kernel", None)
 
 
 def in_pro() -> bool:
@@ -31,7 +34,8 @@ def in_pro() -> bool:
 def way_to_ask() -> "str | None":
     """How a person can be asked here; ``None`` if that is not possible."""
     if in_notebook():
-        return FIELD
+        # papermill and nbconvert run cells where no person answers.
+        return None if getattr(_kernel(), "_allow_stdin", True) is False else FIELD
     if in_pro() or not (_is_interactive(sys.stdin) and _is_interactive(sys.stderr)):
         return None
     # Streams without a file descriptor, as in IDLE, cannot be handed to the program.

@@ -199,4 +199,6 @@ fn papermill_asks_nothing_and_fails_with_the_error() {
     ];
     let shown = run(&home, &cells);
     fails(&shown[0], "SignInRequired", "`prod`", "login");
+    // Not an address at which a sign-in could not be completed.
+    assert_eq!(shown[0]["stderr"], "");
 }
