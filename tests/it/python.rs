@@ -13,7 +13,8 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::support::home::Home;
 use crate::support::portal::{
-    Endpoint, Fault, ForeignServer, Gate, Portal, PortalVersion, Proxy, APP_ID, USER,
+    service_secret, Endpoint, Fault, ForeignServer, Gate, Portal, PortalVersion, Proxy, APP_ID,
+    SERVICE_ID, USER,
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, add_application, add_with, expire_token, sign_in};
@@ -405,6 +406,23 @@ fn the_referer_that_a_token_is_bound_to_is_sent() {
     sign_in(&home, &portal, "prod").ok();
     succeeds(&script(&home, "gis.py", &[USER]));
     none_was_anonymous(&portal);
+}
+
+#[test]
+fn python_adds_and_changes_connections() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    let url = portal.url();
+    let arguments = [
+        &*url,
+        &*ca,
+        APP_ID,
+        SERVICE_ID,
+        "https://127.0.0.1:1/portal",
+    ];
+    let mut script = Dialogue::start(&home, "adding.py", &arguments);
+    script.tell(service_secret()).ends();
 }
 
 #[test]

@@ -254,7 +254,7 @@ def add_connection(
     portal: str,
     client_id: str,
     *,
-    auth_type: str = "user",
+    auth_type: "str | None" = None,
     client_secret: "str | None" = None,
     verify_ssl: "VerifySsl | None" = None,
     redirect_uri: "str | None" = None,
@@ -269,8 +269,8 @@ def add_connection(
     """Adds a connection, as ``age-oauth connections add`` does and with the same checks.
 
     ``label`` is your own short name for it, ``portal`` the portal's address as in a browser, ``client_id`` that of the
-    application that is registered at the portal. ``auth_type`` is ``"user"``, or ``"app"`` for tokens of the application
-    itself; its client secret is asked for if it is not given. ``verify_ssl`` is ``True``, ``False``, a file with the
+    application that is registered at the portal. ``auth_type`` is ``"user"`` (the default), or ``"app"`` for tokens of the
+    application itself; its client secret is asked for if it is not given. ``verify_ssl`` is ``True``, ``False``, a file with the
     certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
     ``age-oauth connections add --help``. ``default`` makes it the default connection, or not even the first one.
 

@@ -74,8 +74,8 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
     apply(ctx, &store, connection, &changes)?;
     if args.json {
         let default = store.default_id()?;
-        let changed = store.load(&id)?;
-        ctx.answer_json(&ConnectionAnswer::of(&changed, default.as_ref()))?;
+        let edited = store.load(&id)?;
+        ctx.answer_json(&ConnectionAnswer::of(&edited, default.as_ref()))?;
     }
     Ok(())
 }
