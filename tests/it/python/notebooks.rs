@@ -1,4 +1,4 @@
-//! Notebooks: a real kernel, driven as JupyterLab drives it, and papermill.
+//! Notebooks: a real kernel, driven as `JupyterLab` drives it, and papermill.
 
 use serde_json::Value;
 
