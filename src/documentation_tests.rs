@@ -59,12 +59,13 @@ fn durations_are_written_as_the_pages_do() {
 
 #[test]
 fn pages_repeat_the_numbers_of_the_policy() {
-    let (readme, nightly, tasks, headless, python, recipes) = (
+    let (readme, nightly, tasks, headless, python, reference, recipes) = (
         words(include_str!("../README.md")),
         words(include_str!("../docs/nightly.md")),
         words(include_str!("../docs/scheduled-tasks.md")),
         words(include_str!("../docs/headless.md")),
         words(include_str!("../docs/python.md")),
+        words(include_str!("../docs/python-reference.md")),
         words(include_str!("../docs/recipes.md")),
     );
     let soon = in_words(policy::EXPIRES_SOON);
@@ -81,7 +82,7 @@ fn pages_repeat_the_numbers_of_the_policy() {
             format!("An access token lives about {access_life},"),
         ),
         (
-            &python,
+            &reference,
             format!("once per {}", access_life.replace("half an", "half")),
         ),
         (

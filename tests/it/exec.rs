@@ -30,6 +30,8 @@ fn only_the_child_gets_the_token_and_no_secret() {
         .env("ARCGIS_USERNAME", "stale")
         .env("KEPT", "as it was")
         .env("AGE_OAUTH_CLIENT_SECRET", app_secret())
+        // Set where Python has started this program; the command may be Python, too.
+        .env("AGE_OAUTH_STARTED_BY_PYTHON", home.program())
         .done()
         .ok();
     let text = out.stdout.replace('\r', "");
@@ -49,6 +51,7 @@ fn only_the_child_gets_the_token_and_no_secret() {
         "{text}"
     );
     assert!(!text.contains("ARCGIS_REFERER"), "{text}");
+    assert!(!text.contains("AGE_OAUTH_STARTED_BY_PYTHON"), "{text}");
     assert_eq!(out.stderr, "");
 }
 

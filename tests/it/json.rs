@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::support::home::Home;
 use crate::support::legacy::lay_out;
-use crate::support::portal::{Portal, PortalVersion};
-use crate::support::scenario::{add, add_application, sign_in};
+use crate::support::portal::{Portal, PortalVersion, APP_ID};
+use crate::support::scenario::{add, add_application, add_arguments, sign_in};
 use crate::{home, signed_in};
 
 /// A section of the page: its fields with their types, and the words of those that have fixed words.
@@ -164,6 +164,17 @@ fn every_answer_has_the_documented_fields() {
     assert_eq!(answers(&home, "`status`", &with_keychain), 3);
     let list = ["connections", "list", "--json"];
     assert_eq!(answers(&home, "`connections list`", &list), 3);
+    let edit = ["connections", "edit", "other", "--tag", "x", "--json"];
+    assert_eq!(answers(&home, "`connections edit`", &edit), 1);
+    let url = portal.url();
+    let mut again = add_arguments("other", &url, APP_ID, "true").to_vec();
+    again.extend(["--no-check", "--replace", "--json"]);
+    assert_eq!(answers(&home, "`connections add`", &again), 1);
+    let mut another = add_arguments("another", &url, APP_ID, "true").to_vec();
+    another.extend(["--no-check", "--json"]);
+    assert_eq!(answers(&home, "`connections add`", &another), 1);
+    let remove = ["connections", "remove", "another", "--yes"];
+    home.run(remove).done().ok();
     let choose = ["connections", "use", "prod", "--json"];
     assert_eq!(answers(&home, "`connections use`", &choose), 1);
     let info = ["connections", "info", "--json"];

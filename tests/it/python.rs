@@ -2,7 +2,9 @@
 //! certificate authority of its own.
 
 mod data;
+mod notebooks;
 mod pools;
+mod pro;
 mod types;
 mod wire;
 
@@ -12,7 +14,8 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::support::home::Home;
 use crate::support::portal::{
-    Endpoint, Fault, ForeignServer, Gate, Portal, PortalVersion, Proxy, APP_ID, USER,
+    service_secret, Endpoint, Fault, ForeignServer, Gate, Portal, PortalVersion, Proxy, APP_ID,
+    SERVICE_ID, USER,
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, add_application, add_with, expire_token, sign_in};
@@ -340,7 +343,11 @@ fn a_gis_trusts_the_certificates_of_the_system() {
         "--no-check",
     ];
     home.run(words).done().ok();
-    succeeds(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
+    succeeds(&script(
+        &home,
+        "fails.py",
+        &["PortalUnreachable", "--verify-ssl FILE.pem"],
+    ));
     let ca = portal.ca_file(home.path()).display().to_string();
     home.set("SSL_CERT_FILE", &ca);
     succeeds(&script(&home, "gis.py", &[USER]));
@@ -388,6 +395,23 @@ fn the_referer_that_a_token_is_bound_to_is_sent() {
 }
 
 #[test]
+fn python_adds_and_changes_connections() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    let url = portal.url();
+    let arguments = [
+        &*url,
+        &*ca,
+        APP_ID,
+        SERVICE_ID,
+        "https://127.0.0.1:1/portal",
+    ];
+    let mut script = Dialogue::start(&home, "adding.py", &arguments);
+    script.tell(service_secret()).ends();
+}
+
+#[test]
 fn names_of_the_predecessor_work_or_say_what_to_use() {
     let (portal, home) = signed_in();
     add(&home, &portal, "second");
@@ -402,7 +426,11 @@ fn an_unreachable_portal_and_a_revoked_sign_in_raise_different_errors() {
     let (portal, home) = signed_in();
     home.run(["token"]).done().ok();
     portal.stop();
-    succeeds(&script(&home, "fails.py", &["PortalUnreachable", "doctor"]));
+    succeeds(&script(
+        &home,
+        "fails.py",
+        &["PortalUnreachable", "--proxy URL"],
+    ));
     portal.start_again();
     portal.revoke_all();
     succeeds(&script(

@@ -259,8 +259,21 @@ class Sessions(WithProgram):
             "to change the user: age-oauth login -c prod --switch-user": "to change the user: "
             'age_oauth.Connection("prod").login(switch_user=True)',
             "age-oauth doctor": "age-oauth doctor",
+            "age-oauth connections add": 'age_oauth.add_connection("NAME", portal="URL", client_id="ID")',
+            "trust it: age-oauth connections edit prod --verify-ssl FILE.pem; or, ask": "trust it: "
+            'age_oauth.Connection("prod").edit(verify_ssl="FILE.pem"); or, ask',
+            "age-oauth connections edit 'My Portal' --verify-ssl true --client-secret-stdin": "age_oauth.Connection("
+            '"My Portal").edit(verify_ssl=True, client_secret="…")',
+            "update it: age-oauth connections add --label prod --replace …": "update it: "
+            'age_oauth.add_connection("prod", …, replace=True)',
         }.items():
             self.assertEqual(_session.hint(command), call)
+
+    def test_hints_of_a_call_name_its_arguments(self):
+        self.assertEqual(
+            _session.with_arguments("give --verify-ssl pin:FILE.pem, --portal URL; or, --no-check"),
+            'give verify_ssl="pin:FILE.pem", portal="URL"; or, check=False',
+        )
 
     def test_a_connection_is_equal_to_itself_and_refuses_to_stop_verifying(self):
         shown = {"id": "prod_1", "connection": "prod", "verify_ssl": "true"}
@@ -271,6 +284,43 @@ class Sessions(WithProgram):
         with self.assertRaises(age_oauth.UsageError) as caught:
             age_oauth.get_gis(connection, verify_cert=False)
         self.assertIn("--verify-ssl", caught.exception.hint)
+
+    def test_the_portal_of_a_connection_is_compared_as_an_address(self):
+        from age_oauth import _adding
+
+        def one(url, client_id="app"):
+            return {"connection": url, "portal_url": url, "client_id": client_id}
+
+        root, other, host = one("https://h/portal"), one("https://h/portal-test"), one("https://h.evil.example/portal")
+        listed = [root, other, host]
+        for typed, found in {
+            "https://h/portal": [root],
+            "H/portal/": [root],
+            "https://h:443/portal/home/item.html?id=1": [root],
+            "https://h/portal-test": [other],
+            "https://h": [root, other],
+            "https://h/portals": [],
+            "http://h/portal": [],
+            "https://h:8443/portal": [],
+            "https://h:x/portal": [],
+        }.items():
+            self.assertEqual(_adding.of_portal(listed, typed, "app"), found, typed)
+        self.assertEqual(_adding.of_portal(listed, "https://h/portal", "another"), [])
+        self.assertEqual(_adding.of_portal([root, one("https://h")], "https://h", None), [one("https://h")])
+        with self.assertRaises(age_oauth.ConnectionNotFound) as caught:
+            _adding.chosen([root, other], "https://h")
+        self.assertEqual(caught.exception.kind, "ambiguous")
+
+    def test_only_one_function_reads_what_starts_python(self):
+        # In ArcGIS Pro it is `ArcGISPro.exe`, which no hint may name.
+        folder = os.path.dirname(_session.__file__)
+        reading = []
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(".py"):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    if "sys.executable" in file.read():
+                        reading.append(name)
+        self.assertEqual(reading, ["_session.py"])
 
     def test_all_public_names_are_listed(self):
         self.assertLessEqual({*age_oauth.__all__, "__version__"}, set(dir(age_oauth)))

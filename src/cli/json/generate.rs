@@ -176,6 +176,8 @@ fn sections() -> Vec<Section> {
         section::<WhoamiAnswer>("`whoami`", ""),
         section::<StatusAnswer>("`status`", array),
         section::<RefreshAnswer>("`refresh`", each),
+        section::<ConnectionAnswer>("`connections add`", "The new connection; with `--replace`, the changed one. "),
+        section::<ConnectionAnswer>("`connections edit`", "The changed connection. "),
         section::<ConnectionAnswer>("`connections list`", array),
         section::<ConnectionAnswer>("`connections use`", "The new default. "),
         section::<ShowAnswer>("`connections show`", ""),

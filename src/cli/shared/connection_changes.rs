@@ -165,10 +165,12 @@ pub(in crate::cli) fn apply(
     let session = ctx.session_of(store, connection);
     let edited = manage::edit(&session, &keychains, changes)?;
     let connection = session.connection();
-    ctx.answer(&format!(
-        "[OK] Updated connection: {}",
-        escape(connection.label.as_str())
-    ))?;
+    if !ctx.console.is_json() {
+        ctx.answer(&format!(
+            "[OK] Updated connection: {}",
+            escape(connection.label.as_str())
+        ))?;
+    }
     if edited.signed_out {
         ctx.console.info(&format!(
             "The sign-in belonged to the former settings and was deleted. Sign in again: age-oauth login {}",

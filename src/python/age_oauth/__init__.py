@@ -12,7 +12,7 @@ short-lived access tokens; this package keeps them in memory and renews them bef
 
 from __future__ import annotations
 
-from .connection import Connection, list_connections
+from .connection import Connection, add_connection, list_connections
 from .errors import (
     AgeOAuthError,
     AgeOAuthWarning,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ._http import TokenAuth
+    from ._pro import ProSignIn
     from .connections import ConnectionStore
     from .oauth import AGEOAuth, OAuthConfig, get_gis
 
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
         def __init__(
             self, connection: "str | Connection | None" = None, *, connection_id: "str | None" = None
         ) -> None: ...
+
+else:
+    # For `typing.get_type_hints`, because this import is needed in ArcGIS Pro only.
+    ProSignIn = Connection
 
 __all__ = [
     "AGEOAuth",
@@ -63,6 +68,7 @@ __all__ = [
     "SignInRequired",
     "TokenAuth",
     "UsageError",
+    "add_connection",
     "get_gis",
     "get_token",
     "list_connections",
@@ -71,27 +77,42 @@ __all__ = [
 
 
 def get_token(
-    connection: "str | None" = None, *, connection_id: "str | None" = None, min_ttl: "float | None" = None
+    connection: "str | Connection | None" = None,
+    *,
+    connection_id: "str | None" = None,
+    min_ttl: "float | None" = None,
 ) -> str:
     """An access token that lives at least ``min_ttl`` seconds (default: a minute).
 
-    Each call starts the program; :meth:`Connection.token` keeps the token between calls.
+    Each call with a name starts the program; a :class:`Connection` keeps the token between calls.
     """
+    if isinstance(connection, Connection):
+        return connection.token(min_ttl)
     from ._provider import Provider
 
     return Provider(connection or None, connection_id or None).token(min_ttl).value
 
 
-def sign_in_pro(connection: "str | None" = None, *, connection_id: "str | None" = None) -> Connection:
-    """Gives an access token to ArcGIS Pro (``arcpy.SignInToPortal``), for the tools and layers of this session.
+def sign_in_pro(
+    connection: "str | Connection | None" = None, *, connection_id: "str | None" = None
+) -> "ProSignIn":
+    """Signs in ArcGIS Pro with an access token (``arcpy.SignInToPortal``), for the tools and layers of this session.
 
-    The token expires after half an hour or so; call this again for longer work. Returns the connection.
+    In a ``with`` statement, Pro's sign-in is renewed until its end, and what was signed in before is signed in again::
 
-    Raises :class:`~age_oauth.errors.AgeOAuthError` if there is no ``arcpy``.
+        with age_oauth.sign_in_pro("prod"):
+            arcpy.management.CopyFeatures(layer, target)
+
+    Called alone, the portal stays Pro's active portal, and the token expires after half an hour or so. Returns the
+    connection.
+
+    Raises :class:`~age_oauth.errors.AgeOAuthError` if there is no ``arcpy``, or no licence for it.
     """
     from ._pro import sign_in
 
-    return sign_in(Connection(connection, connection_id=connection_id))
+    if not isinstance(connection, Connection):
+        connection = Connection(connection, connection_id=connection_id)
+    return sign_in(connection)
 
 
 def __dir__() -> "list[str]":

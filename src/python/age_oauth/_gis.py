@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from . import _by_id, _gis_by_id
+from . import _by_id, _gis_by_id, _program
 from . import _json_names as names
 from ._exchange import PLACEHOLDER
 from ._http import TokenAuth
@@ -109,9 +109,20 @@ def connect(connection: "Connection", options: dict[str, Any]):
     return gis
 
 
+#: The program says within this time why the portal cannot be reached.
+_DIAGNOSIS = "20s"
+
+
 def _unreachable(connection: "Connection", reason: BaseException) -> PortalUnreachable:
     from requests.exceptions import SSLError
 
+    try:
+        # The program says what is wrong with a certificate, and how to trust it.
+        _program.ask("whoami", *_program.selector(None, connection.id), "--timeout", _DIAGNOSIS)
+    except PortalUnreachable as error:
+        return error
+    except AgeOAuthError:
+        pass  # It can reach the portal; what is wrong is between Esri's package and the portal.
     hint = f"age-oauth doctor -c {connection.id}"
     if isinstance(reason, SSLError):
         return PortalUnreachable(

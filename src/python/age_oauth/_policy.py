@@ -121,7 +121,7 @@ class Policy:
         elif now is not None:
             from ._provider import compare
 
-            compare(self._began, now, "this session")
+            compare(self._began, now, "the session")
 
     def _is_refused(self, url: str, server: str) -> bool:
         if not server:

@@ -217,7 +217,7 @@ class Provider:
         if self.began is None:
             self.began = now
         else:
-            compare(self.began, now, f"this connection object (`{facts[names.CONNECTION]}`)")
+            compare(self.began, now, f"the script's use of `{facts[names.CONNECTION]}`")
         # Use the ID from now on: the connection may be renamed.
         self._selector = _program.selector(None, facts[names.ID])
         if slot.token is None or slot.token.value != token.value:
@@ -253,13 +253,13 @@ def compare(began: "tuple[str, str | None]", now: "tuple[str, str | None]", what
     """Raises an error if the tokens are for another user or another portal than at the beginning."""
     if _address(began[0]) != _address(now[0]):
         raise UsageError(
-            f"{what} began with the portal {began[0]}, and the connection now belongs to {now[0]}",
-            "start the script again, so that it uses the changed connection from its beginning",
+            f"the portal of the connection has changed: {what} began with {began[0]}, and it is {now[0]} now",
+            "start the script again to use the changed connection",
         )
     if began[1] is not None and now[1] is not None and began[1] != now[1]:
         raise SignInRequired(
-            f"{what} began as the user `{began[1]}`, and the connection is now signed in as `{now[1]}`",
-            f"sign in as `{began[1]}` again (age-oauth login), or start the script again to go on as `{now[1]}`",
+            f"another user has signed in to the connection: {what} began as `{began[1]}`, and it is `{now[1]}` now",
+            f"to go on as `{now[1]}`, start the script again; or sign in to the connection as `{began[1]}` again",
         )
 
 

@@ -19,10 +19,13 @@ FIELD = "field"
 
 def in_notebook() -> bool:
     """Whether this runs in a notebook or another window of Jupyter's kernel."""
+    return _kernel() is not None
+
+
+def _kernel() -> Any:
     shell = sys.modules.get("IPython")
     get = getattr(shell, "get_ipython", None)
-    running = get() if get else None
-    return running is not None and getattr(running, "kernel", None) is not None
+    return getattr(get() if get else None, "kernel", None)
 
 
 def in_pro() -> bool:
@@ -33,7 +36,8 @@ def in_pro() -> bool:
 def way_to_ask() -> "str | None":
     """How a person can be asked here; ``None`` if that is not possible."""
     if in_notebook():
-        return FIELD
+        # papermill and nbconvert run cells where no person answers.
+        return None if getattr(_kernel(), "_allow_stdin", True) is False else FIELD
     if in_pro() or not (_is_interactive(sys.stdin) and _is_interactive(sys.stderr)):
         return None
     # Streams without a file descriptor, as in IDLE, cannot be handed to the program.
@@ -80,20 +84,69 @@ def python_command() -> str:
     return f'"{program}"' if os.path.isfile(program) else "python"
 
 
+#: A connection as a command names it.
+_NAME = r"(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"';,-][^\s\"';,]*)"
 _LOGIN = (
     r"age-oauth login(?P<chosen>(?: (?:-c|--connection|--connection-id)[ =](?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"';]+))?)"
     r"(?P<switch>(?: --switch-user)?)"
 )
+#: The options of `connections add` and `edit` that have a value in hints.
+_OPTION = r"--(?:label|portal|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|pkce) [^\s;,)]+"
+_WITHOUT_VALUE = {"--client-secret-stdin": 'client_secret="…"', "--no-check": "check=False"}
+_EDIT = rf"age-oauth connections edit (?P<name>{_NAME})(?P<options>(?: {_OPTION}| --client-secret-stdin)+)"
+_ADD_AGAIN = rf"age-oauth connections add --label[ =](?P<name>{_NAME}) --replace …"
 
 
-def hint(text: "str | None") -> "str | None":
+def hint(text: "str | None", *, python: bool = False) -> "str | None":
     """A hint of the program, with calls of Python in place of the commands that have one, where a person types Python."""
-    if text is None or not prefers_python():
+    if text is None or not (python or prefers_python()):
         return text
     import re
 
     text = text.replace("age-oauth connections list", "age_oauth.list_connections()")
+    text = text.replace("age-oauth connections add --no-check …", "age_oauth.add_connection(…, check=False)")
+    if text == "age-oauth connections add":
+        return 'age_oauth.add_connection("NAME", portal="URL", client_id="ID")'
+    text = re.sub(_ADD_AGAIN, _add_call, text)
+    text = re.sub(_EDIT, _edit_call, text)
     return re.sub(_LOGIN, _login_call, text)
+
+
+def with_arguments(text: str) -> str:
+    """A hint with arguments of a call in Python in place of the options of a command."""
+    import re
+
+    return re.sub("|".join([_OPTION, *_WITHOUT_VALUE]), lambda found: _arguments(found[0]), text)
+
+
+def _arguments(options: str) -> str:
+    words = options.split()
+    given = []
+    while words:
+        flag = words.pop(0)
+        if flag in _WITHOUT_VALUE:
+            given.append(_WITHOUT_VALUE[flag])
+        else:
+            name, value = flag[2:].replace("-", "_"), words.pop(0)
+            given.append(f"{name}={value.capitalize() if value in ('true', 'false') else quoted(value)}")
+    return ", ".join(given)
+
+
+def _add_call(found: "re.Match[str]") -> str:
+    return f"age_oauth.add_connection({quoted(_unquoted(found['name']))}, …, replace=True)"
+
+
+def _edit_call(found: "re.Match[str]") -> str:
+    return f"age_oauth.Connection({quoted(_unquoted(found['name']))}).edit({_arguments(found['options'])})"
+
+
+def _unquoted(name: str) -> str:
+    import shlex
+
+    try:
+        return "".join(shlex.split(name))
+    except ValueError:
+        return name
 
 
 def _login_call(found: "re.Match[str]") -> str:
@@ -107,12 +160,13 @@ def _login_call(found: "re.Match[str]") -> str:
     if len(words) not in (0, 2):
         return found[0]
     by_id = "connection_id=" if words and words[0] == "--connection-id" else ""
-    connection = f"{by_id}{_quoted(words[1])}" if words else ""
+    connection = f"{by_id}{quoted(words[1])}" if words else ""
     options = "switch_user=True" if found["switch"] else ""
     return f"age_oauth.Connection({connection}).login({options})"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as it is written in Python."""
     import json
 
     return json.dumps(text, ensure_ascii=False)

@@ -45,7 +45,7 @@ def _by_field(selector: "Sequence[str]", options: "Sequence[str]") -> bool:
         started = _object(first)
         typed: "bytes | None" = None
         if names.AUTHORIZE_URL in started:
-            _say(f"Sign in at:\n{started[names.AUTHORIZE_URL]}")
+            say(f"Sign in at:\n{started[names.AUTHORIZE_URL]}")
             answer = _typed(started.get(names.EXPECTS) == "callback")
             if answer is None:
                 return False
@@ -72,7 +72,8 @@ def _object(line: bytes) -> "dict[str, Any]":
     return value if isinstance(value, dict) else {}
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Says something to the person who runs the script."""
     # stdout belongs to the script.
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -84,7 +85,7 @@ def _say_who(answer: "dict[str, Any]") -> None:
         return
     until = answer.get(names.REFRESH_EXPIRES_AT)
     ends = f" until {_local(until)}" if isinstance(until, str) else ""
-    _say(f"Signed in to `{answer.get(names.CONNECTION)}` as `{who}`{ends}.")
+    say(f"Signed in to `{answer.get(names.CONNECTION)}` as `{who}`{ends}.")
 
 
 def _local(time: str) -> str:

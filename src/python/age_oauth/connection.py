@@ -10,21 +10,25 @@ from .errors import SignInRequired, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
     from typing import Any
 
     from arcgis.gis import GIS
 
     from .connections import ConnectionMeta
     from .oauth import OAuthIdentity
+
+    VerifySsl = bool | str | os.PathLike[str]
 else:
     # For `typing.get_type_hints`: these imports are slow, or go in a circle.
-    Any = GIS = ConnectionMeta = OAuthIdentity = object
+    Any = GIS = ConnectionMeta = OAuthIdentity = VerifySsl = object
 
-__all__ = ["Connection", "list_connections"]
+__all__ = ["Connection", "add_connection", "list_connections"]
 
 
 class Connection(ById):
-    """A connection that was added by ``age-oauth connections add``.
+    """A connection that was added by :func:`add_connection` or ``age-oauth connections add``.
 
     ``connection`` is its label, its ID or the beginning of its ID, ``connection_id`` the whole ID. Without either it is
     the one that ``AGE_OAUTH_CONNECTION`` names, else the default, else the only one.
@@ -159,6 +163,45 @@ class Connection(ById):
             self._facts = _program.ask("connections", "show", *selector)
         return done
 
+    def edit(
+        self,
+        *,
+        portal: "str | None" = None,
+        client_id: "str | None" = None,
+        auth_type: "str | None" = None,
+        client_secret: "str | None" = None,
+        verify_ssl: "VerifySsl | None" = None,
+        redirect_uri: "str | None" = None,
+        referer: "str | None" = None,
+        proxy: "str | None" = None,
+        keychain: "str | None" = None,
+        pkce: "bool | None" = None,
+        tags: "Iterable[str] | None" = None,
+        check: bool = True,
+    ) -> None:
+        """Changes what is given and keeps the rest, as ``age-oauth connections edit`` does. The arguments are those of
+        :func:`add_connection`.
+
+        Another portal, client ID or kind of connection ends the sign-in.
+        """
+        from . import _adding
+
+        given = {
+            "portal": portal,
+            "client_id": client_id,
+            "auth_type": auth_type,
+            "verify_ssl": verify_ssl,
+            "redirect_uri": redirect_uri,
+            "referer": referer,
+            "proxy": proxy,
+            "keychain": keychain,
+            "pkce": pkce,
+            "tag": tags,
+        }
+        _adding.edit(self.id, given, client_secret, [] if check else ["--no-check"])
+        self._provider.forget()
+        self._facts = _program.ask("connections", "show", *_program.selector(None, self.id))
+
     def ensure_signed_in(self, prompt_if_missing: bool = True) -> None:
         """Gets a token. If that needs a sign-in, lets a person sign in, unless ``prompt_if_missing`` is ``False``."""
         try:
@@ -206,3 +249,52 @@ class Connection(ById):
 def list_connections() -> "list[Connection]":
     """All connections, sorted by label."""
     return [Connection._of(facts) for facts in _program.ask("connections", "list")]
+
+
+def add_connection(
+    label: str,
+    portal: str,
+    client_id: str,
+    *,
+    auth_type: "str | None" = None,
+    client_secret: "str | None" = None,
+    verify_ssl: "VerifySsl | None" = None,
+    redirect_uri: "str | None" = None,
+    referer: "str | None" = None,
+    proxy: "str | None" = None,
+    keychain: "str | None" = None,
+    tags: "Iterable[str]" = (),
+    default: "bool | None" = None,
+    check: bool = True,
+    replace: bool = False,
+) -> Connection:
+    """Adds a connection, as ``age-oauth connections add`` does and with the same checks.
+
+    ``label`` is your own short name for it, ``portal`` the portal's address as in a browser, ``client_id`` that of the
+    application that is registered at the portal. ``auth_type`` is ``"user"`` (the default), or ``"app"`` for tokens of the
+    application itself; its client secret is asked for if it is not given. ``verify_ssl`` is ``True``, ``False``, a file with the
+    certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
+    ``age-oauth connections add --help``. ``default`` makes it the default connection, or not even the first one.
+
+    With ``replace=True``, a connection that has this label gets these settings, and keeps its others and its sign-in: so a
+    notebook can run this twice. ``check=False`` does not ask the portal.
+
+    Raises :class:`~age_oauth.errors.ConnectionNotFound` with the kind ``name_taken`` if the label is in use,
+    :class:`~age_oauth.errors.UsageError`, and :class:`~age_oauth.errors.PortalUnreachable`.
+    """
+    from . import _adding
+
+    given = {
+        "label": label,
+        "portal": portal,
+        "client_id": client_id,
+        "auth_type": auth_type,
+        "verify_ssl": verify_ssl,
+        "redirect_uri": redirect_uri,
+        "referer": referer,
+        "proxy": proxy,
+        "keychain": keychain,
+        "tag": tags,
+    }
+    flags = {"--use": default is True, "--no-default": default is False, "--no-check": not check, "--replace": replace}
+    return Connection._of(_adding.add(given, client_secret, [flag for flag, wanted in flags.items() if wanted]))

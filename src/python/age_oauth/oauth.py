@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _json_names as names
 from .connection import Connection
-from .errors import AgeOAuthError, SignInRequired
+from .errors import AgeOAuthError, SignInRequired, UsageError
 
 if TYPE_CHECKING:
     from arcgis.gis import GIS
+
+    from .connection import VerifySsl
 else:
     # For `typing.get_type_hints`, because this import is slow.
-    GIS = Any
+    GIS = VerifySsl = Any
 
 __all__ = ["AGEOAuth", "OAuthConfig", "OAuthIdentity", "get_gis", "resolve_identity"]
 
@@ -21,6 +23,9 @@ def get_gis(
     connection: "str | Connection | None" = None,
     *,
     connection_id: "str | None" = None,
+    portal: "str | None" = None,
+    client_id: "str | None" = None,
+    verify_ssl: "VerifySsl | None" = None,
     prompt_if_missing: bool = True,
     **gis_options: Any,
 ) -> "GIS":
@@ -30,11 +35,26 @@ def get_gis(
     runs in a terminal or notebook, it asks to sign in, unless ``prompt_if_missing`` is ``False``. All other arguments are
     passed to ``GIS``.
 
+    With ``portal`` and ``client_id``, it uses the connection to this portal, and adds it if there is none, with
+    ``connection`` or else the portal's host as its label. ``verify_ssl`` is for a new connection, as in
+    :func:`age_oauth.add_connection`, which takes more settings.
+
     Raises :class:`~age_oauth.errors.SignInRequired`, every other error of getting a token, and
     :class:`~age_oauth.errors.PortalRefused` if the portal did not recognize the token.
     """
     if isinstance(connection, Connection):
+        _refuse_second(portal or client_id, "a Connection")
         return connection.get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
+    if portal is not None:
+        _refuse_second(connection_id, "portal")
+        from . import _adding
+
+        one = Connection._of(_adding.find_or_add(connection, portal, client_id, verify_ssl))
+        return one.get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
+    if client_id is not None or verify_ssl is not None:
+        raise UsageError(
+            "`client_id` and `verify_ssl` are for a new connection, and no portal is given", 'give it, too: portal="URL"'
+        )
     try:
         one = Connection._with_token(connection, connection_id)
     except SignInRequired:
@@ -42,6 +62,11 @@ def get_gis(
             raise
         one = Connection(connection, connection_id=connection_id)
     return one.get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
+
+
+def _refuse_second(given: "str | None", chosen_by: str) -> None:
+    if given is not None:
+        raise UsageError(f"get_gis has {chosen_by}, and something else that chooses a connection", "give one of them")
 
 
 class OAuthIdentity(NamedTuple):

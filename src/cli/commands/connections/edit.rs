@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::json::ConnectionAnswer;
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::FieldArgs;
 use crate::cli::shared::connection_name::{labels, named};
@@ -35,9 +36,14 @@ pub(in crate::cli) struct EditArgs {
     /// Bind authorization codes to this program (PKCE); false only for a portal that refuses it
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, hide_possible_values = true)]
     pkce: Option<bool>,
+    /// Ask nothing, and print the connection as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
+    // With `--json`, the console leaves out what explains a question.
+    ctx.no_input |= args.json;
     let store = ctx.store()?;
     let mut connection = named(ctx, &store, args.name.as_ref())?;
     if let Some(label) = &args.label {
@@ -64,5 +70,12 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
             "age-oauth connections edit --help",
         ));
     }
-    apply(ctx, &store, connection, &changes)
+    let id = connection.id.clone();
+    apply(ctx, &store, connection, &changes)?;
+    if args.json {
+        let default = store.default_id()?;
+        let edited = store.load(&id)?;
+        ctx.answer_json(&ConnectionAnswer::of(&edited, default.as_ref()))?;
+    }
+    Ok(())
 }

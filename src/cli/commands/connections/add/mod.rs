@@ -11,6 +11,7 @@ use clap::Args;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
+use crate::cli::json::ConnectionAnswer;
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
@@ -70,6 +71,9 @@ pub(in crate::cli) struct AddArgs {
     /// Fingerprint of a certificate in the card (repeatable)
     #[arg(long = "ca-fingerprint", value_name = "SHA256", requires = "from")]
     ca_fingerprints: Vec<String>,
+    /// Ask nothing, and print the connection as one JSON object
+    #[arg(long, conflicts_with_all = ["from", "login"])]
+    json: bool,
 }
 
 /// What follows once the connection is stored.
@@ -80,6 +84,8 @@ pub(super) enum Next {
 }
 
 pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Failure> {
+    // With `--json`, the console leaves out what explains a question.
+    ctx.no_input |= args.json;
     let by_card = card::accept(ctx, args)?;
     let args = by_card.as_ref().unwrap_or(args);
     let store = ctx.store()?;
@@ -465,12 +471,26 @@ fn create(
         &ctx.context,
     )?;
     choose_default(ctx, store, args, connection, first)?;
+    if args.json {
+        warn_if_shared(ctx, store, connection);
+        return answer_json(ctx, store, connection);
+    }
     ctx.answer(&format!(
         "[OK] Created connection: {}",
         escape(connection.label.as_str())
     ))?;
     warn_if_shared(ctx, store, connection);
     sign_in_next(ctx, args, connection)
+}
+
+fn answer_json(
+    ctx: &mut CommandContext,
+    store: &ConnectionStore,
+    connection: &Connection,
+) -> Result<Next, Failure> {
+    let default = store.default_id()?;
+    ctx.answer_json(&ConnectionAnswer::of(connection, default.as_ref()))?;
+    Ok(Next::Done)
 }
 
 fn choose_default(
@@ -508,6 +528,9 @@ fn replace(
     apply(ctx, store, connection, &changes)?;
     if args.make_default {
         store.set_default(Some(&id))?;
+    }
+    if args.json {
+        return answer_json(ctx, store, &store.load(&id)?);
     }
     if args.login {
         let connection = store.load(&id)?;

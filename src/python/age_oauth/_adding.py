@@ -1,0 +1,152 @@
+"""Adding and changing connections from Python, by ``age-oauth connections add`` and ``edit`` and with their checks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import _addresses as addresses
+from . import _json_names as names
+from . import _program, _session, _sign_in
+from .errors import AgeOAuthError, ConnectionNotFound, UsageError
+
+#: The variable that the program reads where no client secret is given.
+_SECRET_VARIABLE = "AGE_OAUTH_CLIENT_SECRET"
+
+
+def add(given: "dict[str, Any]", client_secret: "str | None", flags: "Iterable[str]") -> "dict[str, Any]":
+    """Adds a connection, and returns its facts. ``given`` has the program's options by their names in Python."""
+    if client_secret is None and given.get("auth_type") == "app" and not os.environ.get(_SECRET_VARIABLE):
+        client_secret = _asked_secret()
+    return _asked(["connections", "add", *_options(given), *flags], client_secret)
+
+
+def edit(connection_id: str, given: "dict[str, Any]", client_secret: "str | None", flags: "Iterable[str]") -> None:
+    """Changes a connection."""
+    _asked(["connections", "edit", connection_id, *_options(given), *flags], client_secret)
+
+
+def _asked(arguments: "list[str]", client_secret: "str | None") -> "dict[str, Any]":
+    if client_secret is not None:
+        arguments.append("--client-secret-stdin")
+    try:
+        return _program.ask(*arguments, stdin=client_secret)
+    except AgeOAuthError as error:
+        # The person has called Python, also where hints name commands elsewhere.
+        hint = error.hint and _session.with_arguments(_session.hint(error.hint, python=True) or "")
+        raise type(error)(error.message, hint, error.kind).caused_by(error) from None
+
+
+def _options(given: "dict[str, Any]") -> "Iterable[str]":
+    for name, value in given.items():
+        if value is None:
+            continue
+        flag = "--" + name.replace("_", "-")
+        values = value if name == "tag" else [value]
+        for each in values:
+            # As one argument, so that a value that begins with a hyphen is not read as an option.
+            yield f"{flag}={str(each).lower() if isinstance(each, bool) else os.fspath(each)}"
+
+
+def _asked_secret() -> "str | None":
+    if _session.way_to_ask() is None:
+        return None
+    import getpass
+
+    try:
+        return getpass.getpass("Client secret: ").strip() or None
+    except (EOFError, OSError, RuntimeError, NotImplementedError):
+        # A notebook that runs unattended.
+        return None
+
+
+def of_portal(listed: "list[dict[str, Any]]", portal: str, client_id: "str | None") -> "list[dict[str, Any]]":
+    """The connections to a portal, as its address is typed, with this client ID. Those to exactly this address go first."""
+    of_client = [one for one in listed if client_id in (None, one[names.CLIENT_ID])]
+    exact = [one for one in of_client if _is_portal(one[names.PORTAL_URL], portal, exactly=True)]
+    return exact or [one for one in of_client if _is_portal(one[names.PORTAL_URL], portal, exactly=False)]
+
+
+def _is_portal(stored: str, typed: str, exactly: bool) -> bool:
+    """Whether an address is a portal's root or, if not ``exactly``, a page of the portal, or the host that it is at."""
+    typed = _with_scheme(typed)
+    try:
+        if addresses.origin(stored) != addresses.origin(typed):
+            return False
+    except ValueError:  # A port that is not a number.
+        return False
+    root, path = (urlsplit(one).path.rstrip("/") for one in (stored, typed))
+    return path == root or (not exactly and (path == "" or path.startswith(f"{root}/")))
+
+
+def _with_scheme(typed: str) -> str:
+    typed = typed.strip()
+    return typed if "://" in typed else f"https://{typed}"
+
+
+def label_for(portal: str) -> str:
+    """The label of a connection for which no label was chosen: the portal's host."""
+    try:
+        return urlsplit(_with_scheme(portal)).hostname or portal
+    except ValueError:
+        return portal
+
+
+def chosen(matching: "list[dict[str, Any]]", portal: str) -> "dict[str, Any] | None":
+    """The one of these connections; ``None`` if there is none, an error if several match."""
+    if len(matching) < 2:
+        return matching[0] if matching else None
+    labels = [one[names.CONNECTION] for one in matching]
+    raise ConnectionNotFound(
+        f"{len(labels)} connections belong to the portal {portal}: {', '.join(f'`{label}`' for label in labels)}",
+        f"choose one: age_oauth.get_gis({_session.quoted(labels[0])})",
+        "ambiguous",
+    )
+
+
+def find_or_add(
+    connection: "str | None", portal: str, client_id: "str | None", verify_ssl: Any = None
+) -> "dict[str, Any]":
+    """The connection with this label, or to this portal; if there is none, it is added."""
+    listed = _program.ask("connections", "list")
+    matching = of_portal(listed, portal, client_id)
+    if connection:
+        named = _named(connection)
+        if named is not None and all(one[names.ID] != named[names.ID] for one in matching):
+            raise _of_another_portal(named, portal, client_id)
+        found = named
+    else:
+        found = chosen(matching, portal)
+    if found is not None:
+        return found
+    label = connection or label_for(portal)
+    if client_id is None:
+        raise UsageError(
+            f"there is no connection to the portal {portal}, and a new one needs a client ID",
+            f"ask the portal's administrator for it, then: age_oauth.get_gis({_session.quoted(label)}, "
+            f'portal={_session.quoted(portal)}, client_id="ID")',
+        )
+    given = {"label": label, "portal": portal, "client_id": client_id, "verify_ssl": verify_ssl}
+    facts = add(given, None, ())
+    _sign_in.say(f"Added the connection `{facts[names.CONNECTION]}` to {facts[names.PORTAL_URL]}.")
+    return facts
+
+
+def _named(connection: str) -> "dict[str, Any] | None":
+    try:
+        return _program.ask("connections", "show", *_program.selector(connection, None))
+    except ConnectionNotFound as error:
+        if error.kind != "no_connection":
+            raise
+        return None
+
+
+def _of_another_portal(named: "dict[str, Any]", portal: str, client_id: "str | None") -> UsageError:
+    of_client = "" if client_id is None else f" with the client ID {client_id}"
+    return UsageError(
+        f"`{named[names.CONNECTION]}` is the connection to {named[names.PORTAL_URL]} with the client ID "
+        f"{named[names.CLIENT_ID]}, not to {portal}{of_client}",
+        f'choose another name: age_oauth.get_gis("NAME", portal={_session.quoted(portal)}, …)',
+    )
