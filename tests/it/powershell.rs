@@ -1,6 +1,8 @@
 //! `export-env` in a real PowerShell: every value arrives, nothing runs, no old value stays, and
 //! the token reaches neither of PowerShell's logs.
 
+mod pages;
+
 use std::fmt::Write as _;
 use std::fs;
 
