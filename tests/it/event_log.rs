@@ -140,7 +140,6 @@ fn quiet_writes_nothing_to_standard_error_unless_it_fails_and_the_log_has_the_wa
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);
     sign_in(&home, &portal, "prod").ok();
-    set_token_life(&home, "prod", 45);
     portal.stop();
     for words in [
         &["token"][..],
@@ -151,7 +150,10 @@ fn quiet_writes_nothing_to_standard_error_unless_it_fails_and_the_log_has_the_wa
         &["status", "--json"],
         &["connections", "list"],
     ] {
+        // Again for each run, because the attempts to reach the portal take time.
+        set_token_life(&home, "prod", 45);
         let loud = home.run(words).done().ok();
+        set_token_life(&home, "prod", 45);
         let quiet = home.run(words.iter().chain(&["--quiet"])).done().ok();
         assert_eq!(quiet.stderr, "", "{words:?}");
         assert_eq!(quiet.stdout.is_empty(), loud.stdout.is_empty(), "{words:?}");
