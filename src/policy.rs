@@ -416,6 +416,11 @@ pub mod command_line {
     /// machine sleeps.
     pub const CLOCK_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
+    // — `doctor` —
+
+    /// The largest file of PowerShell's settings that is read, in bytes. It has some lines.
+    pub const MAX_POWERSHELL_SETTINGS_BYTES: u64 = 1024 * 1024;
+
     // — `status` —
 
     /// How long `status` shows a failure after which a token was renewed.

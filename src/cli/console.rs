@@ -128,9 +128,12 @@ impl Console {
             return;
         }
         let options = self.options();
+        if options.quiet {
+            return;
+        }
         if options.json {
             self.write(&json::line(&WarningLine { warning: text }));
-        } else if !options.quiet {
+        } else {
             let word = self.paint("warning:", &Style::new().yellow().bold());
             self.write(&format!("{word} {}", escape(text)));
         }

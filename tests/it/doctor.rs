@@ -291,6 +291,62 @@ fn settings_from_the_environment_are_reported() {
     assert!(problem(&all, "task").0.contains("HTTPS_PROXY"));
 }
 
+/// In a folder that a link on PATH leads to, as packages install PowerShell.
+#[cfg(unix)]
+#[test]
+fn records_of_powershell_are_reported_with_the_lines_that_were_tried() {
+    let (_portal, home) = signed_in();
+    let (program, links) = (home.path().join("7"), home.path().join("bin"));
+    std::fs::create_dir(&program).unwrap();
+    std::fs::create_dir(&links).unwrap();
+    let path = links.display().to_string();
+    let about = |path: &str| -> Vec<Value> {
+        let (code, mut all) = findings(&home, &["--offline"], &[("PATH", path)]);
+        assert_eq!(code, 0, "{all:#?}");
+        all.retain(|one| one["check"] == "powershell");
+        all
+    };
+    assert_eq!(about(&path), [] as [Value; 0]);
+    std::fs::write(program.join("pwsh"), "").unwrap();
+    std::os::unix::fs::symlink(program.join("pwsh"), links.join("pwsh")).unwrap();
+    // A relative folder counts for nothing.
+    assert_eq!(about("bin"), [] as [Value; 0]);
+    let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
+    let message = || text(&about(&path)[0], "message");
+    assert_eq!(message(), "no policy makes PowerShell record what it runs");
+
+    let everyone = program.join("powershell.config.json");
+    let settings = |policies: &str| format!("\u{feff}{{\"PowerShellPolicies\":{{{policies}}}}}");
+    let both = "\"ScriptBlockLogging\":{\"EnableScriptBlockLogging\":true},\"ModuleLogging\":{\"EnableModuleLogging\":true}";
+    std::fs::write(&everyone, settings(both)).unwrap();
+    let found = &about(&path)[0];
+    assert_eq!(found["severity"], "ok");
+    let place = everyone.display();
+    assert_eq!(
+        text(found, "message"),
+        format!("PowerShell records what it runs: script block logging ({place}), module logging ({place})")
+    );
+    let hint = text(found, "hint");
+    assert!(
+        hint.contains("`age-oauth export-env | Out-String | Invoke-Expression`"),
+        "{hint}"
+    );
+
+    let own = home
+        .path()
+        .join(".config/powershell/powershell.config.json");
+    std::fs::create_dir_all(own.parent().unwrap()).unwrap();
+    let transcripts = "\"Transcription\":{\"EnableTranscripting\":true}";
+    std::fs::write(&own, settings(transcripts)).unwrap();
+    let ending = format!(", transcription ({})", own.display());
+    assert!(message().ends_with(&ending), "{}", message());
+    std::fs::write(&everyone, settings(&both.replace("true", "false"))).unwrap();
+    assert!(!message().contains("logging"), "{}", message());
+    std::fs::write(&own, "{").unwrap();
+    assert_eq!(about(&path)[0]["severity"], "warn");
+    assert!(message().contains("cannot be read"), "{}", message());
+}
+
 /// The real Secret Service, in each way in which it fails; and as a task without a desktop session
 /// finds it.
 #[cfg(all(unix, not(target_os = "macos")))]

@@ -134,6 +134,40 @@ fn a_fallback_is_logged_with_its_reason() {
     assert!(why.contains("cannot be reached"), "{why}");
 }
 
+/// Windows PowerShell ends a script at the first line on standard error, if that is redirected.
+#[test]
+fn quiet_writes_nothing_to_standard_error_unless_it_fails_and_the_log_has_the_warning() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let (home, log) = logged(&portal);
+    sign_in(&home, &portal, "prod").ok();
+    portal.stop();
+    for words in [
+        &["token"][..],
+        &["token", "--json"],
+        &["token", "--header"],
+        &["export-env", "--shell", "json"],
+        &["status"],
+        &["status", "--json"],
+        &["connections", "list"],
+    ] {
+        // Again for each run, because the attempts to reach the portal take time.
+        set_token_life(&home, "prod", 45);
+        let loud = home.run(words).done().ok();
+        set_token_life(&home, "prod", 45);
+        let quiet = home.run(words.iter().chain(&["--quiet"])).done().ok();
+        assert_eq!(quiet.stderr, "", "{words:?}");
+        assert_eq!(quiet.stdout.is_empty(), loud.stdout.is_empty(), "{words:?}");
+        if words[0] == "token" {
+            assert!(loud.stderr.contains("cannot be reached"), "{}", loud.stderr);
+            let last = lines(&log).pop().unwrap();
+            let why = last["warnings"][0].as_str().unwrap();
+            assert!(why.contains("cannot be reached"), "{why}");
+        }
+    }
+    let failed = home.run(["whoami", "--quiet"]).done().code(6);
+    assert!(failed.stderr.starts_with("error: "), "{}", failed.stderr);
+}
+
 #[test]
 fn concurrent_writers_lose_no_line() {
     let portal = Portal::start(PortalVersion::Enterprise114);

@@ -1,6 +1,7 @@
 //! `export-env` in a real PowerShell: every value arrives, nothing runs, no old value stays, and
 //! the token reaches neither of PowerShell's logs.
 
+mod pages;
 mod terminal;
 
 use std::fmt::Write as _;

@@ -122,6 +122,45 @@ fn variables_that_do_not_apply_are_unset_and_a_failure_unsets_the_old_token() {
     }
 }
 
+/// What the page on shells says about tracing.
+#[test]
+fn tracing_prints_the_token_with_the_lines_that_the_page_names_and_not_with_exec() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    add_with(&home, &portal, "prod", &[]);
+    sign_in(&home, &portal, "prod").ok();
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    for (program, _) in SHELLS {
+        let (on, off, assignment) = match program {
+            "fish" => (
+                "set fish_trace 1",
+                "set -e fish_trace",
+                "set TOKEN (age-oauth token)",
+            ),
+            _ => ("set -x", "set +x", "TOKEN=$(age-oauth token)"),
+        };
+        let traced = |script: &str| {
+            let out = shell(&home, program, script);
+            assert!(out.status.success(), "{program}: {out:?}");
+            let text = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert!(text.contains("age-oauth"), "{program}: nothing is traced");
+            text.contains(&token)
+        };
+        let load = loading(program);
+        for line in [load, assignment] {
+            assert!(traced(&format!("{on}\n{line}")), "{program}: {line}");
+        }
+        for line in [
+            "age-oauth exec -- printenv ARCGIS_USERNAME",
+            "age-oauth token --header | cat >/dev/null",
+        ] {
+            assert!(!traced(&format!("{on}\n{line}")), "{program}: {line}");
+        }
+        let around = format!("{on}\nage-oauth whoami\n{off}\n{load}\n{on}\ntrue");
+        assert!(!traced(&around), "{program}: {around}");
+    }
+}
+
 #[test]
 fn the_parent_shell_is_recognised() {
     let portal = Portal::start(PortalVersion::Enterprise114);

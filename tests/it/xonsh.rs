@@ -119,6 +119,30 @@ fn it_is_recognized_as_the_shell_that_runs_it() {
     assert!(stdout(&line).contains(loading()), "{line:?}");
 }
 
+/// What the page on shells says about tracing.
+#[test]
+fn tracing_prints_nothing_of_the_token() {
+    let (_portal, home) = signed_in("prod", &[]);
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    let traced = |line: &str| {
+        let out = xonsh(&home, &format!("$XONSH_SUBPROC_TRACE = True\n{line}\n"));
+        assert!(out.status.success(), "{out:?}");
+        let text = [out.stdout, out.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(text.contains("'age-oauth'"), "nothing is traced: {text}");
+        text.contains(&token)
+    };
+    for line in [
+        loading(),
+        "$TOKEN = $(age-oauth token)",
+        "age-oauth exec -- true",
+    ] {
+        assert!(!traced(line), "{line}");
+    }
+    // An argument is printed, so that the test would notice.
+    assert!(traced("echo @($(age-oauth token)) > /dev/null"));
+}
+
 /// Texts that xonsh may find difficult, NUL apart.
 fn difficult() -> impl Strategy<Value = String> {
     let piece = prop_oneof![

@@ -14,8 +14,18 @@ use super::home::Home;
 /// Names the program.
 const VARIABLE: &str = "AGE_OAUTH_TEST_PWSH";
 
-/// Both logs of PowerShell on, as security baselines demand.
-const POLICIES: &str = r#"{"PowerShellPolicies":{"ScriptBlockLogging":{"EnableScriptBlockLogging":true},"ModuleLogging":{"EnableModuleLogging":true,"ModuleNames":["*"]}},"LogLevel":"verbose"}"#;
+/// Both logs of PowerShell and its transcripts on, as security baselines demand.
+fn policies(transcripts: &Path) -> String {
+    serde_json::json!({
+        "PowerShellPolicies": {
+            "ScriptBlockLogging": {"EnableScriptBlockLogging": true},
+            "ModuleLogging": {"EnableModuleLogging": true, "ModuleNames": ["*"]},
+            "Transcription": {"EnableTranscripting": true, "OutputDirectory": transcripts},
+        },
+        "LogLevel": "verbose",
+    })
+    .to_string()
+}
 
 /// PowerShell: the variable, else `PATH`, else the copy beside the checkout, unpacked once.
 pub fn program() -> &'static Path {
@@ -86,12 +96,29 @@ pub fn text(out: &Output) -> String {
 }
 
 /// The script in a session with both logs on, and everything that was logged.
+pub fn logged(home: &Home, script: &str) -> (Output, Vec<u8>) {
+    let recorded = recorded(home, script, &[]);
+    (recorded.out, recorded.log)
+}
+
+/// What a script left behind.
+pub struct Recorded {
+    /// What it printed, and its exit code.
+    pub out: Output,
+    /// The script block log and the module log.
+    pub log: Vec<u8>,
+    /// The transcripts.
+    pub transcript: Vec<u8>,
+}
+
+/// The script in a session with these variables that everything records.
 ///
 /// PowerShell writes to `/dev/log`. A mount namespace gives it a `/dev` of its own, so that copies
 /// of a test do not meet, and the machine's log gets nothing.
-pub fn logged(home: &Home, script: &str) -> (Output, Vec<u8>) {
-    let settings = home.path().join("powershell.config.json");
-    fs::write(&settings, POLICIES).expect("a file");
+pub fn recorded(home: &Home, script: &str, variables: &[(&str, &str)]) -> Recorded {
+    let transcripts = tempfile::tempdir().expect("a folder");
+    let settings = transcripts.path().join("powershell.config.json");
+    fs::write(&settings, policies(transcripts.path())).expect("a file");
     let devices = tempfile::tempdir().expect("a folder");
     let log = Collector::at(&devices.path().join("log"));
     // Bind mounts, because a namespace of a user may create no devices.
@@ -107,8 +134,24 @@ mkdir "$dev/shm"; mount --rbind "$dev" /dev; exec "$@""#;
         .arg("-SettingsFile")
         .arg(&settings);
     prepared(&mut command, home, script);
+    command.envs(variables.iter().copied());
     let out = command.output().expect("unshare");
-    (out, log.end())
+    fs::remove_file(settings).expect("the settings");
+    Recorded {
+        out,
+        log: log.end(),
+        transcript: content(transcripts.path()),
+    }
+}
+
+/// The content of all files in a folder.
+fn content(folder: &Path) -> Vec<u8> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten();
+    let read = |entry: fs::DirEntry| match entry.path() {
+        below if below.is_dir() => content(&below),
+        file => fs::read(file).expect("a file"),
+    };
+    entries.flat_map(read).collect()
 }
 
 /// Receives what is sent to a log socket.

@@ -3,6 +3,7 @@
 
 mod connection;
 mod machine;
+mod powershell;
 mod task;
 
 use clap::Args;
@@ -245,6 +246,7 @@ fn run_checks(doctor: &DoctorContext) -> Vec<Finding> {
         findings.extend(task::checks(doctor));
     }
     findings.extend(machine::program(doctor));
+    findings.extend(powershell::records(&doctor.context.environment));
     findings.extend(machine::store(doctor));
     let listing = match doctor.store.list(None) {
         Ok(listing) => listing,
