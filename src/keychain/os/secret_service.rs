@@ -30,6 +30,10 @@ use crate::util::lock;
 /// and other programs then refuse to show.
 const CONTENT_TYPE: &str = "text/plain";
 
+/// How often a call is made for an item that other programs keep replacing. With `KWallet`, eight
+/// programs that write one item at the same time cause that.
+const MAX_ATTEMPTS: u32 = 10;
+
 /// The store. Connects at the first call.
 pub(super) struct Store {
     sessions: Arc<ServiceSession>,
@@ -158,17 +162,23 @@ fn wait<T>(
 
 impl ServiceSession {
     /// Runs `call` in the session, which is opened where there is none. Where the daemon does not
-    /// know the session any more, runs it once more in a new one.
+    /// know the session any more, runs it once more in a new one; where another program replaced
+    /// the item between two steps, a few times more with the new item.
     fn with_retry<T>(&self, call: impl Fn(&Session) -> ServiceResult<T>) -> Result<T> {
         let mut session = lock(&self.session);
         // A session that was opened just now cannot be stale.
-        let was_open = session.is_some();
-        let mut outcome = self.in_session(&mut session, &call);
-        if was_open && outcome.as_ref().is_err_and(StoreError::is_stale) {
-            *session = None;
-            outcome = self.in_session(&mut session, &call);
+        let mut may_be_stale = session.is_some();
+        let mut attempts = 1;
+        loop {
+            match self.in_session(&mut session, &call) {
+                Err(error) if may_be_stale && error.is_stale() => {
+                    *session = None;
+                    may_be_stale = false;
+                }
+                Err(error) if error.is_gone() && attempts < MAX_ATTEMPTS => attempts += 1,
+                outcome => return outcome.map_err(StoreError::into_keyring),
+            }
         }
-        outcome.map_err(StoreError::into_keyring)
     }
 
     fn in_session<T>(

@@ -82,6 +82,16 @@ impl StoreError {
         )
     }
 
+    /// Whether the item that was found does not exist any more.
+    pub(super) fn is_gone(&self) -> bool {
+        // The name of the error: `error_name` gives it as the detail.
+        matches!(
+            &*self.detail,
+            "org.freedesktop.DBus.Error.UnknownObject"
+                | "org.freedesktop.Secret.Error.NoSuchObject"
+        )
+    }
+
     pub(super) fn into_keyring(self) -> Error {
         match self.reason {
             KeychainReason::Locked => Error::NoStorageAccess(Box::new(self)),
@@ -113,6 +123,10 @@ mod tests {
             for error in [ServiceError::ZbusFdo(error), as_property.into()] {
                 let error = StoreError::from(error);
                 assert_eq!(error.reason, reason, "{name:?}");
+                let is_unknown = name
+                    .as_deref()
+                    .is_some_and(|name| name.ends_with("UnknownObject"));
+                assert_eq!(error.is_gone(), is_unknown, "{name:?}");
                 assert_eq!(Some(error.detail), name);
             }
         }

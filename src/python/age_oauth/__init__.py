@@ -27,7 +27,7 @@ from .errors import (
     UsageError,
 )
 
-# For type checkers, which take it for true. `typing` and what it loads would take longer than the rest of the import.
+# For type checkers, which take it for true. To load `typing` takes longer than the rest.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

@@ -1,5 +1,5 @@
-//! Every block of PowerShell in the documentation as it stands: it works, it stops where there is no
-//! token, it follows no redirect, and what the pages say about PowerShell's logs is so.
+//! Every block of PowerShell in the documentation as it stands: it works, stops where there is no
+//! token, follows no redirect, and what the pages say about PowerShell's logs is so.
 
 use std::fmt::Write as _;
 use std::fs;
