@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 else:
     # For `typing.get_type_hints`: these imports are slow, or go in a circle.
     Any = GIS = ConnectionMeta = OAuthIdentity = VerifySsl = object
+    Iterable = tuple
 
 __all__ = ["Connection", "add_connection", "list_connections"]
 
