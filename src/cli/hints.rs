@@ -253,7 +253,7 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
         )),
         KeychainReason::Changed => Some("run the command again".into()),
         KeychainReason::Lost | KeychainReason::Ambiguous => {
-            label.map(|label| write_again(label, item))
+            label.map(|label| write_again(label, item, &error.settings))
         }
     }
 }
@@ -314,13 +314,23 @@ pub(super) fn wait_longer_for_keychain() -> String {
     )
 }
 
+/// The command that stores a client secret again, and chooses the settings that only the
+/// connection's files name.
+pub(super) fn client_secret_again(label: &str, settings: &[BoundSetting]) -> String {
+    let command = format!(
+        "age-oauth connections edit {} --client-secret-stdin",
+        shell_quoted(label)
+    );
+    match settings {
+        [] => command,
+        settings => format!("{command} {}", flags(settings)),
+    }
+}
+
 /// How to store an item again that is missing or cannot be used.
-fn write_again(label: &str, item: Option<ItemKind>) -> String {
+fn write_again(label: &str, item: Option<ItemKind>, settings: &[BoundSetting]) -> String {
     match item {
-        Some(ItemKind::ClientSecret) => format!(
-            "age-oauth connections edit {} --client-secret-stdin",
-            shell_quoted(label)
-        ),
+        Some(ItemKind::ClientSecret) => client_secret_again(label, settings),
         Some(ItemKind::Tokens | ItemKind::Binding | ItemKind::Probe) | None => login(label),
     }
 }

@@ -232,7 +232,8 @@ pub struct KeychainError {
     pub reason: KeychainReason,
     /// The cause, in words. Never contains a secret.
     pub detail: String,
-    /// With [`KeychainReason::Mismatch`], the settings that differ.
+    /// With [`KeychainReason::Mismatch`], the settings that differ. With [`KeychainReason::Lost`],
+    /// those that have to be chosen again together with the item.
     pub settings: Vec<BoundSetting>,
 }
 
