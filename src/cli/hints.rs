@@ -98,6 +98,10 @@ fn file(action: FileAction, source: &io::Error) -> Option<String> {
             store(source)
         }
         FileAction::Remove if is_read_only(source) => store(source),
+        FileAction::Read if source.kind() == io::ErrorKind::PermissionDenied => Some(
+            "let this account read it; if another account owns it (for example root, after sudo), change the owner"
+                .into(),
+        ),
         FileAction::Read
         | FileAction::WriteOutput
         | FileAction::Append
@@ -570,6 +574,9 @@ mod tests {
         assert!(output.contains("name a file on another disk"), "{output}");
         let output = of(FileAction::WriteOutput, io::ErrorKind::PermissionDenied);
         assert_eq!(output, "");
+        let unreadable = of(FileAction::Read, io::ErrorKind::PermissionDenied);
+        assert!(unreadable.contains("change the owner"), "{unreadable}");
+        assert_eq!(of(FileAction::Read, io::ErrorKind::InvalidData), "");
     }
 
     #[test]
