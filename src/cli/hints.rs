@@ -242,6 +242,9 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
             Some("unlock the keychain, then try again: security unlock-keychain".into())
         }
         KeychainReason::Locked => Some("unlock the keychain in your desktop session, then try again".into()),
+        KeychainReason::Refused if error.file.is_some() => error
+            .file
+            .and_then(|(action, kind)| file(action, &kind.into())),
         KeychainReason::Refused if cfg!(target_os = "macos") => Some(
             "try again and choose Always Allow; if no prompt appears: security unlock-keychain"
                 .into(),

@@ -235,6 +235,8 @@ pub struct KeychainError {
     /// With [`KeychainReason::Mismatch`], the settings that differ. With [`KeychainReason::Lost`],
     /// those that have to be chosen again together with the item.
     pub settings: Vec<BoundSetting>,
+    /// What was tried on the keychain's own file, and how it failed, where that is the cause.
+    pub file: Option<(FileAction, io::ErrorKind)>,
 }
 
 enum_with_words! {
@@ -595,6 +597,7 @@ impl KeychainError {
             reason,
             detail: detail.into(),
             settings: Vec::new(),
+            file: None,
         }
     }
 
