@@ -60,7 +60,10 @@ impl Trust {
     /// The certificates in a file (PEM, DER or PKCS#7), as authorities.
     pub(in crate::cli) fn file(text: &str, environment: &Environment) -> Result<Self, Error> {
         let path = environment.expand(text);
-        Self::authorities(read_ca(&path)?, path.display().to_string())
+        Ok(Self::authorities(
+            read_ca(&path)?,
+            path.display().to_string(),
+        ))
     }
 
     /// Only the certificate in a file, for the portal's host.
@@ -79,8 +82,8 @@ impl Trust {
         Self::pinned(http::to_pem(&[der]), source, portal)
     }
 
-    fn authorities(pem: String, source: String) -> Result<Self, Error> {
-        Ok(Self::certificates(pem, source, Tls::Ca))
+    fn authorities(pem: String, source: String) -> Self {
+        Self::certificates(pem, source, Tls::Ca)
     }
 
     fn pinned(pem: String, source: String, portal: &PortalUrl) -> Result<Self, Error> {
@@ -167,7 +170,7 @@ fn card_trust(card: &CardCertificates, portal: &PortalUrl) -> Result<Trust, Erro
     if card.pinned {
         Trust::pinned(pem, source, portal)
     } else {
-        Trust::authorities(pem, source)
+        Ok(Trust::authorities(pem, source))
     }
 }
 
