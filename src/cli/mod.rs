@@ -165,7 +165,8 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     failure.exit_code()
 }
 
-/// Help that could not be written. If its reader has ended (`--help | head`), that is not a failure.
+/// Help that could not be written. If its reader has ended (`--help | head`), that is not a
+/// failure.
 fn not_written(why: std::io::Error, system: &mut System) -> ExitCode {
     let failure = Failure::from(why);
     if let Some(text) = failure.text() {

@@ -212,8 +212,8 @@ impl Session {
         )
     }
 
-    /// The client secret is missing or damaged. Settings that only the files name as well have to be
-    /// chosen in the same command that stores it again.
+    /// The client secret is missing or damaged. Settings that only the files name have to be chosen
+    /// in the same command that stores it again.
     pub(super) fn lost_client_secret(&self, connection: &Snapshot) -> Error {
         let mut error = self.lost(ItemKind::ClientSecret);
         if let Error::Keychain { error, .. } = &mut error {
