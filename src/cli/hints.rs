@@ -98,6 +98,10 @@ fn file(action: FileAction, source: &io::Error) -> Option<String> {
             store(source)
         }
         FileAction::Remove if is_read_only(source) => store(source),
+        FileAction::Read if source.kind() == io::ErrorKind::PermissionDenied => Some(
+            "let this account read it; if another account owns it (for example root, after sudo), change the owner"
+                .into(),
+        ),
         FileAction::Read
         | FileAction::WriteOutput
         | FileAction::Append
@@ -238,6 +242,9 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
             Some("unlock the keychain, then try again: security unlock-keychain".into())
         }
         KeychainReason::Locked => Some("unlock the keychain in your desktop session, then try again".into()),
+        KeychainReason::Refused if error.file.is_some() => error
+            .file
+            .and_then(|(action, kind)| file(action, &kind.into())),
         KeychainReason::Refused if cfg!(target_os = "macos") => Some(
             "try again and choose Always Allow; if no prompt appears: security unlock-keychain"
                 .into(),
@@ -253,7 +260,7 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
         )),
         KeychainReason::Changed => Some("run the command again".into()),
         KeychainReason::Lost | KeychainReason::Ambiguous => {
-            label.map(|label| write_again(label, item))
+            label.map(|label| write_again(label, item, &error.settings))
         }
     }
 }
@@ -314,13 +321,23 @@ pub(super) fn wait_longer_for_keychain() -> String {
     )
 }
 
+/// The command that stores a client secret again, and chooses the settings that only the
+/// connection's files name.
+pub(super) fn client_secret_again(label: &str, settings: &[BoundSetting]) -> String {
+    let command = format!(
+        "age-oauth connections edit {} --client-secret-stdin",
+        shell_quoted(label)
+    );
+    match settings {
+        [] => command,
+        settings => format!("{command} {}", flags(settings)),
+    }
+}
+
 /// How to store an item again that is missing or cannot be used.
-fn write_again(label: &str, item: Option<ItemKind>) -> String {
+fn write_again(label: &str, item: Option<ItemKind>, settings: &[BoundSetting]) -> String {
     match item {
-        Some(ItemKind::ClientSecret) => format!(
-            "age-oauth connections edit {} --client-secret-stdin",
-            shell_quoted(label)
-        ),
+        Some(ItemKind::ClientSecret) => client_secret_again(label, settings),
         Some(ItemKind::Tokens | ItemKind::Binding | ItemKind::Probe) | None => login(label),
     }
 }
@@ -560,6 +577,9 @@ mod tests {
         assert!(output.contains("name a file on another disk"), "{output}");
         let output = of(FileAction::WriteOutput, io::ErrorKind::PermissionDenied);
         assert_eq!(output, "");
+        let unreadable = of(FileAction::Read, io::ErrorKind::PermissionDenied);
+        assert!(unreadable.contains("change the owner"), "{unreadable}");
+        assert_eq!(of(FileAction::Read, io::ErrorKind::InvalidData), "");
     }
 
     #[test]

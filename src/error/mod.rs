@@ -232,8 +232,11 @@ pub struct KeychainError {
     pub reason: KeychainReason,
     /// The cause, in words. Never contains a secret.
     pub detail: String,
-    /// With [`KeychainReason::Mismatch`], the settings that differ.
+    /// With [`KeychainReason::Mismatch`], the settings that differ. With [`KeychainReason::Lost`],
+    /// those that have to be chosen again together with the item.
     pub settings: Vec<BoundSetting>,
+    /// What was tried on the keychain's own file, and how it failed, where that is the cause.
+    pub file: Option<(FileAction, io::ErrorKind)>,
 }
 
 enum_with_words! {
@@ -594,6 +597,7 @@ impl KeychainError {
             reason,
             detail: detail.into(),
             settings: Vec::new(),
+            file: None,
         }
     }
 

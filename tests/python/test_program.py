@@ -499,6 +499,7 @@ class Addresses(unittest.TestCase):
             b'{"status":"success","code":498}': None,
             b'{"error": "no"}': None,
             b'{"error": [': None,
+            b'{"error": ' + b"[" * 15_000: None,
             b"<html>": None,
             b"": None,
         }.items():

@@ -69,13 +69,16 @@ fn check_portal(
     }
     let portal: &PortalUrl = changes.portal.as_ref().unwrap_or(&connection.portal);
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);
-    let tls = trust.map_or(&connection.tls, |trust| &trust.tls);
+    let trust = match trust {
+        Some(trust) => trust,
+        None => &Trust::of(connection)?,
+    };
     let referer = connection.referer.as_deref();
-    let Err(error) = connection_fields::probe(ctx, portal, tls, proxy, referer) else {
+    let Err(error) = connection_fields::probe(ctx, portal, trust, proxy, referer) else {
         return Ok(());
     };
     if changes.portal.is_some() {
-        match find_elsewhere(ctx, portal, tls, proxy, &error) {
+        match find_elsewhere(ctx, portal, trust, proxy, &error) {
             Some(Elsewhere::Portal(found)) => {
                 let text = format!("{portal} is not a portal; the portal is at {found}");
                 ctx.console.info(&text);

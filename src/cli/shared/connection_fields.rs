@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::format::clock_difference;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
-use crate::cli::shared::trust::CardCertificates;
+use crate::cli::shared::trust::{CardCertificates, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{clean, KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
@@ -18,7 +18,6 @@ use crate::env;
 use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
 use crate::event::{Event, Notice};
 use crate::files;
-use crate::http::Http;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
@@ -278,11 +277,11 @@ pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<Keyc
 pub(in crate::cli) fn probe(
     ctx: &CommandContext,
     portal: &PortalUrl,
-    tls: &Tls,
+    trust: &Trust,
     proxy: &Proxy,
     referer: Option<&str>,
 ) -> Result<PortalInfo, Error> {
-    let http = Http::new(portal, tls, proxy, referer, &ctx.context)?;
+    let http = trust.http(portal, proxy, referer, &ctx.context)?;
     let info = portal::probe(&http)?;
     warn_about_clock(ctx, &info);
     Ok(info)
@@ -293,7 +292,7 @@ pub(in crate::cli) fn probe(
 pub(in crate::cli) fn find_elsewhere(
     ctx: &CommandContext,
     portal: &PortalUrl,
-    tls: &Tls,
+    trust: &Trust,
     proxy: &Proxy,
     error: &Error,
 ) -> Option<portal::Elsewhere> {
@@ -301,7 +300,7 @@ pub(in crate::cli) fn find_elsewhere(
         Error::Unreachable {
             why: Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. },
             ..
-        } => portal::find_elsewhere(portal, |at| Http::new(at, tls, proxy, None, &ctx.context)),
+        } => portal::find_elsewhere(portal, |at| trust.http(at, proxy, None, &ctx.context)),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
 use crate::cli::shared::help::examples;
+use crate::cli::terminal::with_cleanup;
 use crate::cli::CommandContext;
 use crate::error::{Error, FileAction, Refusal, Unreachable};
 use crate::federation::{is_secret_parameter, Target};
@@ -241,8 +242,18 @@ fn download(
     }
     let mut output = UserOutput::create(path).map_err(failed)?;
     let folder = output.folder();
-    fetch(ctx, session, target, call, (output.file(), path, &folder))?;
-    output.finish().map_err(failed)?;
+    let unfinished = output.unfinished();
+    // An interrupted download leaves nothing of what may be gigabytes.
+    let remove = move || {
+        if let Some(unfinished) = unfinished {
+            let _ = files::remove(&unfinished);
+        }
+    };
+    with_cleanup(remove, || -> Outcome {
+        fetch(ctx, session, target, call, (output.file(), path, &folder))?;
+        output.finish().map_err(failed)?;
+        Ok(())
+    })?;
     ctx.console.info(&format!("[OK] Wrote {}", path.display()));
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::machine::Usable;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
-use crate::cli::hints::flags;
+use crate::cli::hints::{client_secret_again, flags};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
 use crate::connection::{Connection, Tls};
@@ -101,43 +101,53 @@ fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> 
     ))
 }
 
-/// How messages speak of an item, and what to do where it is missing or damaged.
+/// How messages speak of an item, and whether it must exist.
 struct ItemWords {
     name: &'static str,
     be: &'static str,
     needed: bool,
-    hint: String,
 }
 
 impl ItemWords {
     /// `None` for an item that exists only while the keychain itself is checked.
     fn of(connection: &Connection, kind: ItemKind) -> Option<Self> {
         let application = connection.grant.is_application();
-        let label = quoted_label(connection);
         Some(match kind {
             ItemKind::ClientSecret => Self {
                 name: "client secret",
                 be: "is",
                 needed: application,
-                hint: format!("age-oauth connections edit {label} --client-secret-stdin"),
             },
             ItemKind::Tokens => Self {
                 name: "tokens",
                 be: "are",
                 needed: !application && connection.status.signed_in_at.is_some(),
-                hint: format!("age-oauth login {}", connection_flag(connection)),
             },
             ItemKind::Binding => Self {
                 name: "settings that secrets are bound to",
                 be: "are",
                 needed: false,
-                hint: format!(
-                    "age-oauth connections edit {label} --portal {}",
-                    connection.portal
-                ),
             },
             ItemKind::Probe => return None,
         })
+    }
+}
+
+/// The command that writes an item again that is missing or damaged.
+fn write_again(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> String {
+    match kind {
+        ItemKind::ClientSecret => {
+            let settings = session(doctor, connection).unconfirmed_settings();
+            client_secret_again(connection.label.as_str(), &settings.unwrap_or_default())
+        }
+        ItemKind::Binding => format!(
+            "age-oauth connections edit {} --portal {}",
+            quoted_label(connection),
+            connection.portal
+        ),
+        ItemKind::Tokens | ItemKind::Probe => {
+            format!("age-oauth login {}", connection_flag(connection))
+        }
     }
 }
 
@@ -145,24 +155,20 @@ impl ItemWords {
 fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Option<Finding> {
     let item = Item::of(connection, kind);
     let keychain = doctor.keychains.of(connection.keychain);
-    let ItemWords {
-        name,
-        be,
-        needed,
-        hint,
-    } = ItemWords::of(connection, kind)?;
+    let ItemWords { name, be, needed } = ItemWords::of(connection, kind)?;
+    let hint = || write_again(doctor, connection, kind);
     let record = match keychain.get(&item) {
         Ok(Some(record)) => record,
         Ok(None) => {
             return needed
-                .then(|| Finding::fail("secrets", format!("the {name} {be} missing"), hint));
+                .then(|| Finding::fail("secrets", format!("the {name} {be} missing"), hint()));
         }
         Err(error) => {
             let damaged = matches!(
                 error.reason,
                 KeychainReason::Lost | KeychainReason::Ambiguous
             );
-            let finding = Finding::fail("secrets", format!("{name}: {error}"), hint);
+            let finding = Finding::fail("secrets", format!("{name}: {error}"), hint());
             return Some(if damaged {
                 finding.fix(Fix::Item(Box::new(connection.clone()), kind))
             } else {
@@ -172,7 +178,7 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     };
     let Some(stored) = binding_in(&record, kind) else {
         return Some(
-            Finding::fail("secrets", format!("the {name} {be} damaged"), hint)
+            Finding::fail("secrets", format!("the {name} {be} damaged"), hint())
                 .fix(Fix::Item(Box::new(connection.clone()), kind)),
         );
     };
@@ -408,14 +414,18 @@ fn check_registration(client: &Http, connection: &Connection) -> Finding {
     }
 }
 
-/// Checks whether the portal accepts the token, and for whom.
-fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
-    let session = Session::new(
+fn session(doctor: &DoctorContext, connection: &Connection) -> Session {
+    Session::new(
         doctor.store.clone(),
         connection.clone(),
         doctor.keychains.of(connection.keychain),
         doctor.context.clone(),
-    );
+    )
+}
+
+/// Checks whether the portal accepts the token, and for whom.
+fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
+    let session = session(doctor, connection);
     // An application's cached token does not prove that its client secret still works.
     let renewed = if connection.grant.is_application() {
         let request = TokenRequest {

@@ -25,7 +25,6 @@ use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri, Tls};
 use crate::env;
 use crate::error::Error;
-use crate::http::Http;
 use crate::manage;
 use crate::portal::Elsewhere;
 use crate::secret::Secret;
@@ -114,7 +113,7 @@ fn warn_if_unregistered(
         return;
     }
     let (proxy, referer) = (&connection.proxy, connection.referer.as_deref());
-    let client = Http::new(&connection.portal, &trust.tls, proxy, referer, &ctx.context);
+    let client = trust.http(&connection.portal, proxy, referer, &ctx.context);
     let (what, flag) = match client.and_then(|client| registration(&client, connection)) {
         Ok(Registration::UnknownClientId) => ("does not know this client ID", "--client-id ID"),
         Ok(Registration::UnknownRedirectUri) => (
@@ -324,7 +323,7 @@ impl<'a> Form<'a> {
             let answer = connection_fields::probe(
                 ctx,
                 &portal,
-                &trust.tls,
+                &trust,
                 &self.proxy,
                 self.referer.as_deref(),
             );
@@ -335,7 +334,7 @@ impl<'a> Form<'a> {
                 }
                 Err(error) => error,
             };
-            match find_elsewhere(ctx, &portal, &trust.tls, &self.proxy, &error) {
+            match find_elsewhere(ctx, &portal, &trust, &self.proxy, &error) {
                 Some(Elsewhere::Portal(found)) => {
                     let text = format!("{portal} is not a portal; the portal is at {found}");
                     ctx.console.info(&text);
