@@ -42,6 +42,9 @@ FORCED_IN = 60.0
 #: While no renewal may be forced, the program is asked this often whether it has another token.
 ASK_AGAIN = 5.0
 
+#: From so many seconds on, a life is a mistake.
+_ENDLESS = 1e12
+
 #: So many rejected tokens are remembered.
 _REJECTED = 8
 
@@ -124,6 +127,8 @@ class Provider:
 
         ``min_ttl`` in seconds; the default is a minute, or less if the portal issues tokens with a shorter life.
         """
+        if min_ttl is not None:
+            min_ttl = _seconds(min_ttl)
         kept = self.kept(server, min_ttl)
         if kept is not None:
             return kept
@@ -231,6 +236,17 @@ class Provider:
                 SignInEndsSoon,
             )
         return token
+
+
+def _seconds(min_ttl: "float | str") -> float:
+    try:
+        seconds = float(min_ttl)
+    except (TypeError, ValueError):
+        seconds = _ENDLESS
+    # What is not a number is less than nothing.
+    if not abs(seconds) < _ENDLESS:
+        raise UsageError(f"`min_ttl` is a number of seconds, not `{min_ttl}`")
+    return seconds
 
 
 def _life_to_ask(slot: _Slot, min_ttl: "float | None") -> "tuple[str, ...]":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from . import _json_names as names
 from . import _program, _session
 from ._by_id import ById
@@ -11,7 +13,6 @@ from .errors import SignInRequired, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
     from typing import Any
 
     from arcgis.gis import GIS
@@ -125,7 +126,11 @@ class Connection(ById):
         from ._policy import Policy
 
         policy = Policy(self._provider, self.portal_url)
-        if not policy.may_carry(url):
+        try:
+            allowed = policy.may_carry(url)
+        except ValueError as error:
+            raise UsageError(f"this is not an address: {error}").caused_by(error) from None
+        if not allowed:
             # Only its host, because an address may hold a password.
             raise UsageError(
                 f"no token of `{self.label}` may be sent to this address at the host `{urlsplit(url).hostname or ''}`",
