@@ -34,7 +34,10 @@ pub(in crate::cli) struct FieldArgs {
     /// Portal URL, as in your browser
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) portal: Option<String>,
-    /// OAuth Client ID of the application that is registered at the portal
+    /// Where programs reach the portal, if not at the portal URL
+    #[arg(long, value_name = "URL|none")]
+    pub(in crate::cli) api_url: Option<String>,
+    /// OAuth Client ID of the application registered at the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
     /// Tokens for a user, or for the application itself [default: user]
