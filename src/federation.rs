@@ -29,8 +29,8 @@ pub struct Target {
 const SECRET_PARAMETERS: [&str; 4] = ["token", "access_token", "refresh_token", "client_secret"];
 
 impl Target {
-    /// Reads a path below the `/sharing/rest/` of the portal's API URL, or a whole URL on the portal
-    /// or on a server.
+    /// Reads a path below the `/sharing/rest/` of the portal's API URL, or a whole URL on the
+    /// portal or on a server.
     ///
     /// [`Error::Invalid`] for a path with `..`, for a URL that is not https (loopback addresses
     /// excepted), and for one that contains a token or a password.
@@ -131,7 +131,8 @@ pub fn is_secret_parameter(name: &str) -> bool {
         .any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
-/// Whether the URL is on the portal at this address: same scheme, host and port, at or below its path.
+/// Whether the URL is on the portal at this address: same scheme, host and port, at or below its
+/// path.
 fn is_on_portal(portal: &PortalUrl, url: &Url) -> bool {
     let Ok(root) = Url::parse(portal.as_str()) else {
         return false;

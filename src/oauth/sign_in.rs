@@ -93,8 +93,8 @@ impl SignInAttempt {
         let state = random_text()?;
         let verifier = if *pkce { Some(random_text()?) } else { None };
         let portal = connection.browser_url();
-        let verified = verifier.as_ref();
-        let url = authorize_url(portal, connection, redirect_uri, &state, verified, options)?;
+        let secret = verifier.as_ref();
+        let url = authorize_url(portal, connection, redirect_uri, &state, secret, options)?;
         Ok(Self {
             url,
             state,

@@ -1,6 +1,6 @@
 //! The API URL: a portal whose own address asks for what only a browser has, and which programs
-//! reach at another one. The browser signs in at the first, every request of the program goes to the
-//! second, and nothing secret goes to an address that a person has not chosen.
+//! reach at another one. The browser signs in at the first, every request of the program goes to
+//! the second, and nothing secret goes to an address that a person has not chosen.
 
 use std::fs;
 

@@ -217,8 +217,8 @@ json_object! {
     pub(crate) struct ConnectionAnswer {
         #[serde(flatten)]
         pub(crate) identity: Identity,
-        /// Whether the portal has accepted a token at the API URL; `null` if the connection has none
-        /// of its own.
+        /// Whether the portal has accepted a token at the API URL; `null` if the connection has
+        /// none of its own.
         pub(crate) api_url_confirmed: Option<bool>,
         /// The client ID of the registered application.
         pub(crate) client_id: String,

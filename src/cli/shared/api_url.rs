@@ -88,9 +88,10 @@ fn compare(
     };
     // A portal without a web context URL gives the address at which it is asked.
     let echoes = gives(at_api, urls.api_url()) && gives(&at_browser, browser);
-    let hostnames = differ(&at_api.hostname, &at_browser.hostname).filter(|_| !echoes);
+    let hostnames =
+        differ(at_api.hostname.as_ref(), at_browser.hostname.as_ref()).filter(|_| !echoes);
     let there = named(&at_browser);
-    match (hostnames, differ(&at_api.name, &at_browser.name)) {
+    match (hostnames, differ(at_api.name.as_ref(), at_browser.name.as_ref())) {
         (_, Some(true)) => Comparison::Different(format!("it is {here}, and {browser} is {there}")),
         (Some(false), _) => Comparison::Same(format!("both addresses are of {here}")),
         _ if names_browser => own(),
@@ -116,8 +117,8 @@ fn named(names: &PortalNames) -> String {
 }
 
 /// Whether two facts differ; `None` where one of them is not known.
-fn differ(one: &Option<String>, other: &Option<String>) -> Option<bool> {
-    Some(one.as_ref()? != other.as_ref()?)
+fn differ(one: Option<&String>, other: Option<&String>) -> Option<bool> {
+    Some(one? != other?)
 }
 
 /// How a person sees the API URL: its host first, as that of the portal.
@@ -126,8 +127,8 @@ pub(in crate::cli) fn shown(api: &PortalUrl) -> String {
 }
 
 /// Shows the API URL and what the comparison found, and lets a person confirm what is not clear.
-/// Where no person can be asked, two portals are an error, and the rest was chosen by whoever wrote
-/// the command line.
+/// Where no person can be asked, two portals are an error, and the rest was chosen on the command
+/// line.
 pub(in crate::cli) fn confirm(
     ctx: &mut CommandContext,
     urls: &PortalUrls,

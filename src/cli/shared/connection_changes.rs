@@ -102,9 +102,10 @@ fn check_portal(
     let asked = urls.api_url().clone();
     let is_separate = urls.separate_api_url().is_some();
     // An address that was there before is not corrected.
-    let is_new = match is_separate {
-        true => changes.api_url.is_some(),
-        false => changes.portal.is_some(),
+    let is_new = if is_separate {
+        changes.api_url.is_some()
+    } else {
+        changes.portal.is_some()
     };
     let mut answer = probe(ctx, &asked);
     if let (true, Err(error)) = (is_new, &answer) {

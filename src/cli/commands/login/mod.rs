@@ -102,8 +102,8 @@ fn sign_in(
     Ok(Some(session.accept(pending)?))
 }
 
-/// Asks with the new token who signed in, where it is not known yet that the API URL accepts tokens.
-/// The sign-in is good in any case, so that a failure is a warning.
+/// Asks with the new token who signed in, where it is not known yet whether tokens work at the API
+/// URL. The sign-in is good in any case, so that a failure is a warning.
 fn confirm_api_url(ctx: &CommandContext, session: &Session) {
     let Some(api) = session.connection().unconfirmed_api_url() else {
         return;
