@@ -280,7 +280,10 @@ fn what_cannot_be_an_api_url_is_refused() {
     }
     // An ArcGIS Server is not an address of the portal.
     let server = portal.server_url().replace("/server", "/standalone");
-    add_prod(&home, &portal, &["--api-url", &server]).code(2);
+    add_prod(&home, &portal, &["--api-url", &server])
+        .code(2)
+        .err_has("API URL: ")
+        .err_has("is an ArcGIS Server, not a portal");
     nothing_was_created(&home);
     // The portal's own address is none.
     portal.set(|rules| rules.guard = None);
@@ -305,6 +308,18 @@ fn a_pinned_certificate_is_that_of_the_api_url() {
     assert_eq!(meta(&home)["pinned_host"], host_of(&api));
     sign_in(&home, &portal, "prod").ok();
     home.run(["whoami"]).done().ok();
+    // Another address shows another certificate.
+    let other = Portal::builder()
+        .certificate(Certificate::SelfSigned)
+        .start();
+    let url = other.url();
+    let edit = ["connections", "edit", "prod", "--api-url", &url];
+    home.run(edit)
+        .done()
+        .code(6)
+        .err_has(&format!("certificate is that of {}", host_of(&api)))
+        .err_has("--verify-ssl pin:FILE");
+    home.run(["token", "--force"]).done().ok();
 }
 
 #[test]

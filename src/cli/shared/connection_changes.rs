@@ -10,7 +10,8 @@ use crate::cli::shared::connection_fields::{
 use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, PortalUrl, PortalUrls, Proxy};
+use crate::connection::{Connection, PortalUrl, PortalUrls, Proxy, Tls};
+use crate::error::{Error, Unreachable};
 use crate::http::Http;
 use crate::manage::{self, Changes, SecretChange};
 use crate::portal::{Elsewhere, PortalInfo};
@@ -120,7 +121,7 @@ fn check_portal(
                 urls = PortalUrls::new(urls.browser_url().clone(), Some(found))?;
                 answer = probe(ctx, urls.api_url());
             }
-            Some(Elsewhere::Server(owner)) => return Err(server_address(&asked, owner.as_ref())),
+            Some(Elsewhere::Server(owner)) => return Err(server_address(&urls, owner.as_ref())),
             None => {}
         }
     }
@@ -133,11 +134,29 @@ fn check_portal(
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    Err(Failure::Hinted {
-        error,
-        hint: "nothing was changed; to change the connection without asking the portal: --no-check"
-            .into(),
-    })
+    let hint = pin_of_another_host(tls, urls.api_url(), &error).unwrap_or_else(|| {
+        "nothing was changed; to change the connection without asking the portal: --no-check".into()
+    });
+    Err(Failure::Hinted { error, hint })
+}
+
+/// What helps where the connection trusts one certificate by itself, and the new address shows
+/// another one.
+fn pin_of_another_host(tls: &Tls, place: &PortalUrl, error: &Error) -> Option<String> {
+    let Error::Unreachable {
+        why: Unreachable::Tls(_),
+        ..
+    } = error
+    else {
+        return None;
+    };
+    match tls {
+        Tls::Pinned { host, .. } if host != place.host() => Some(format!(
+            "the pinned certificate is that of {host}; give the one of {}, too: --verify-ssl pin:FILE",
+            place.host()
+        )),
+        _ => None,
+    }
 }
 
 /// Compares both addresses where there are two, and puts them into the changes as they were found.

@@ -12,7 +12,7 @@ use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::shared::trust::CardCertificates;
 use crate::cli::CommandContext;
-use crate::connection::{clean, KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
+use crate::connection::{clean, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
 use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
@@ -309,12 +309,17 @@ pub(in crate::cli) fn find_elsewhere(
     }
 }
 
-/// The failure for the address of an ArcGIS Server.
-pub(in crate::cli) fn server_address(server: &PortalUrl, owner: Option<&PortalUrl>) -> Failure {
+/// The failure where the address for programs is that of an ArcGIS Server.
+pub(in crate::cli) fn server_address(urls: &PortalUrls, owner: Option<&PortalUrl>) -> Failure {
+    let server = urls.api_url();
+    let (what, flag) = match urls.separate_api_url() {
+        Some(_) => (Input::ApiUrl, "--api-url"),
+        None => (Input::PortalUrl, "--portal"),
+    };
     let (named, hint) = match owner {
         Some(owner) => (
             format!("the portal that it names is {owner}"),
-            format!("if that is your portal: --portal {owner}"),
+            format!("if that is your portal: {flag} {owner}"),
         ),
         None => (
             "it names no portal".to_owned(),
@@ -323,7 +328,7 @@ pub(in crate::cli) fn server_address(server: &PortalUrl, owner: Option<&PortalUr
     };
     Failure::Hinted {
         error: Error::Invalid {
-            what: Input::PortalUrl,
+            what,
             why: format!("{server} is an ArcGIS Server, not a portal; {named}"),
         },
         hint,

@@ -363,7 +363,7 @@ impl<'a> Form<'a> {
                     continue;
                 }
                 Some(Elsewhere::Server(owner)) => {
-                    let failure = server_address(&place, owner.as_ref());
+                    let failure = server_address(&urls, owner.as_ref());
                     if !self.guided {
                         return Err(failure);
                     }
