@@ -109,8 +109,8 @@ mod util;
 // Connections: finding, describing and sharing them.
 pub use card::Card;
 pub use connection::{
-    Connection, ConnectionId, Grant, KeychainKind, Label, LoopbackUri, PortalUrl, Proxy,
-    RedirectUri, Status, Tls,
+    Connection, ConnectionId, Grant, KeychainKind, Label, LoopbackUri, PortalUrl, PortalUrls,
+    Proxy, RedirectUri, Status, Tls,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 

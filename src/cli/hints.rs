@@ -74,6 +74,10 @@ fn invalid(what: Input) -> Option<String> {
             "copy the address of any page of the portal from the browser, for example https://gis.example.com/portal"
                 .into(),
         ),
+        Input::ApiUrl => Some(
+            "ask the portal's administrator where programs reach the portal, for example https://portal01.example.com:7443/arcgis"
+                .into(),
+        ),
         Input::Label => {
             Some("choose a short name, for example prod; blanks in it are allowed".into())
         }
@@ -301,6 +305,7 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
         .iter()
         .map(|setting| match setting {
             BoundSetting::Portal => "--portal URL",
+            BoundSetting::ApiUrl => "--api-url URL",
             BoundSetting::ClientId => "--client-id ID",
             BoundSetting::AuthType => "--auth-type TYPE",
             BoundSetting::Verification => "--verify-ssl FILE.pem",
@@ -505,10 +510,10 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             "check the path below /sharing/rest, for example: age-oauth api community/self; to save an answer that is not JSON: -o FILE"
                 .into(),
         ),
-        Refusal::WebTier(_) | Refusal::SignInPage { .. } => Some(
-            "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it"
-                .into(),
-        ),
+        Refusal::WebTier(_) | Refusal::SignInPage { .. } => Some(format!(
+            "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it, or for an address without it: {}",
+            edit(label, "--api-url URL")
+        )),
         Refusal::Server(_) => Some(
             "check the URL; to list the servers that the portal grants tokens for: age-oauth api portals/self/servers"
                 .into(),

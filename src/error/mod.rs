@@ -145,6 +145,8 @@ pub enum ConnectionFault {
 pub enum Input {
     /// The portal URL of a connection.
     PortalUrl,
+    /// The API URL.
+    ApiUrl,
     /// The label of a connection.
     Label,
     /// Any other: the name of the option, variable or setting.

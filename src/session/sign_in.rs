@@ -177,6 +177,7 @@ impl Session {
         self.emit_decision(Decision::SignedIn);
         let http = connection.http(&self.context)?;
         let info = self.explain_identity(portal::app_info(http, &token.access.secret))?;
+        self.confirm_api_url();
         Ok((token, info))
     }
 

@@ -106,6 +106,11 @@ fn each_change(fixture: &Fixture) -> Vec<(Value, &'static str, &'static str)> {
             "--portal",
         ),
         (
+            json!({"api_url": fixture.elsewhere.url()}),
+            "API URL",
+            "--api-url",
+        ),
+        (
             json!({"proxy": PROXY, "verify_ssl": false}),
             "proxy",
             "--verify-ssl FILE.pem --proxy",
@@ -379,6 +384,7 @@ fn rule_24b_an_old_record_takes_over_nothing_from_a_file() {
         (("verify_ssl", json!(false)), "--verify-ssl"),
         (("ca_bundle", json!("ca.pem")), "--verify-ssl"),
         (("pkce", json!(false)), "--pkce"),
+        (("api_url", json!(fixture.elsewhere.url())), "--api-url"),
     ] {
         fs::write(&meta, fixture.changed("prod", &[change])).unwrap();
         for words in [&["token", "--force"][..], &["login"]] {

@@ -12,7 +12,7 @@ use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::shared::trust::{CardCertificates, Trust};
 use crate::cli::CommandContext;
-use crate::connection::{clean, KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
+use crate::connection::{clean, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
 use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
@@ -33,7 +33,10 @@ pub(in crate::cli) struct FieldArgs {
     /// Portal URL, as in your browser
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) portal: Option<String>,
-    /// OAuth Client ID of the application that is registered at the portal
+    /// Where programs reach the portal, if not at the portal URL
+    #[arg(long, value_name = "URL|none")]
+    pub(in crate::cli) api_url: Option<String>,
+    /// OAuth Client ID of the application registered at the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
     /// Tokens for a user, or for the application itself [default: user]
@@ -305,12 +308,17 @@ pub(in crate::cli) fn find_elsewhere(
     }
 }
 
-/// The failure for the address of an ArcGIS Server.
-pub(in crate::cli) fn server_address(server: &PortalUrl, owner: Option<&PortalUrl>) -> Failure {
+/// The failure where the address for programs is that of an ArcGIS Server.
+pub(in crate::cli) fn server_address(urls: &PortalUrls, owner: Option<&PortalUrl>) -> Failure {
+    let server = urls.api_url();
+    let (what, flag) = match urls.separate_api_url() {
+        Some(_) => (Input::ApiUrl, "--api-url"),
+        None => (Input::PortalUrl, "--portal"),
+    };
     let (named, hint) = match owner {
         Some(owner) => (
             format!("the portal that it names is {owner}"),
-            format!("if that is your portal: --portal {owner}"),
+            format!("if that is your portal: {flag} {owner}"),
         ),
         None => (
             "it names no portal".to_owned(),
@@ -319,7 +327,7 @@ pub(in crate::cli) fn server_address(server: &PortalUrl, owner: Option<&PortalUr
     };
     Failure::Hinted {
         error: Error::Invalid {
-            what: Input::PortalUrl,
+            what,
             why: format!("{server} is an ArcGIS Server, not a portal; {named}"),
         },
         hint,

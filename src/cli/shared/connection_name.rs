@@ -55,7 +55,7 @@ fn candidate(connection: &Connection) -> (String, CompletionCandidate) {
     let (name, help) = if label.starts_with('-') {
         (connection.id.as_str(), escape(label))
     } else {
-        (label, connection.portal.as_str().to_owned())
+        (label, connection.browser_url().as_str().to_owned())
     };
     let candidate = CompletionCandidate::new(name).help(Some(help.into()));
     (name.to_owned(), candidate)

@@ -118,7 +118,7 @@ class Provider:
         self._selector = _program.selector(connection, connection_id)
         self._slots: "dict[str, _Slot]" = {}
         self._warned = False
-        #: The portal and the user of the first token.
+        #: The portal, as programs reach it, and the user of the first token.
         self.began: "tuple[str, str | None] | None" = None
         _providers.add(self)
 
@@ -216,7 +216,7 @@ class Provider:
         slots = self._slots
         token = Token(_program.ask(*arguments))
         facts = token.facts
-        now = (str(facts.get(names.PORTAL_URL, "")), facts.get(names.USERNAME))
+        now = (str(facts.get(names.API_URL) or facts.get(names.PORTAL_URL, "")), facts.get(names.USERNAME))
         if slots is not self._slots:
             return token  # There was a sign-in meanwhile; the next question gets its token.
         if self.began is None:

@@ -70,7 +70,7 @@ enum Method {
 
 pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
     let session = ctx.session()?;
-    let target = Target::parse(&session.connection().portal, &args.path)?;
+    let target = Target::parse(&session.connection().urls, &args.path)?;
     let mut fields = target.query().to_vec();
     fields.extend(parse_fields(&args.fields)?);
     if let Some(path) = &args.input {

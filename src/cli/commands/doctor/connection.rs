@@ -11,9 +11,10 @@ use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::{client_secret_again, flags};
+use crate::cli::shared::api_url::{ask_and_compare, Comparison};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
-use crate::connection::{Connection, Tls};
+use crate::connection::{Connection, PortalUrl, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
@@ -21,7 +22,7 @@ use crate::policy;
 use crate::policy::command_line::{
     notable_clock_difference, CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE,
 };
-use crate::portal::{self, Identity, PortalInfo};
+use crate::portal::{self, Identity, PortalInfo, PortalNames};
 use crate::session::{binding_in, Session, TokenRequest};
 use crate::util::lock;
 
@@ -89,6 +90,13 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
         ));
     }
     findings.extend(proxy(doctor, connection));
+    // With the portal's answers, the check says more.
+    if doctor.offline {
+        if let Some(api) = connection.urls.separate_api_url() {
+            let is_confirmed = connection.unconfirmed_api_url().is_none();
+            findings.push(api_url(connection, api, is_confirmed, None));
+        }
+    }
     findings
 }
 
@@ -143,7 +151,7 @@ fn write_again(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) 
         ItemKind::Binding => format!(
             "age-oauth connections edit {} --portal {}",
             quoted_label(connection),
-            connection.portal
+            connection.browser_url()
         ),
         ItemKind::Tokens | ItemKind::Probe => {
             format!("age-oauth login {}", connection_flag(connection))
@@ -242,7 +250,7 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
 
 /// Checks which proxy is used.
 fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
-    let url = Url::parse(connection.portal.as_str()).ok()?;
+    let url = Url::parse(connection.api_url().as_str()).ok()?;
     let hint = format!(
         "age-oauth connections edit {} --proxy URL|system|none",
         quoted_label(connection)
@@ -268,7 +276,7 @@ fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         Err(why) => {
             let error = Error::Unreachable {
                 connection: None,
-                url: connection.portal.as_str().to_owned(),
+                url: connection.api_url().as_str().to_owned(),
                 why,
             };
             Some(Finding::error("proxy", &error))
@@ -290,7 +298,7 @@ fn ignored_settings() -> Option<&'static str> {
 /// The checks that ask the portal.
 fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
     let client = Http::new(
-        &connection.portal,
+        connection.api_url(),
         &connection.tls,
         &connection.proxy,
         connection.referer.as_deref(),
@@ -324,17 +332,67 @@ fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
         findings.push(check_registration(&client, connection));
     }
     let signed_in = connection.status.username.is_some() || connection.grant.is_application();
-    if signed_in && usable.contains(&connection.keychain) {
-        findings.push(identity(doctor, connection));
+    let token =
+        (signed_in && usable.contains(&connection.keychain)).then(|| identity(doctor, connection));
+    if let Some(api) = connection.urls.separate_api_url() {
+        let works = token.as_ref().map(|token| token.severity == Severity::Ok);
+        let is_confirmed = works.unwrap_or(connection.unconfirmed_api_url().is_none());
+        let comparison = compared(doctor, connection, &info.names());
+        findings.push(api_url(connection, api, is_confirmed, Some(&comparison)));
     }
+    findings.extend(token);
     findings
+}
+
+/// Compares what the portal says about itself at its two addresses.
+fn compared(doctor: &DoctorContext, connection: &Connection, at_api: &PortalNames) -> Comparison {
+    let client = Http::new(
+        connection.browser_url(),
+        &connection.tls,
+        &connection.proxy,
+        connection.referer.as_deref(),
+        &doctor.context,
+    );
+    let client = client.map_err(|error| error.to_string());
+    ask_and_compare(&connection.urls, client, at_api)
+}
+
+/// Checks whether the API URL is known to work, and to be one of this portal.
+fn api_url(
+    connection: &Connection,
+    api: &PortalUrl,
+    is_confirmed: bool,
+    comparison: Option<&Comparison>,
+) -> Finding {
+    let compared = comparison.map_or_else(String::new, |found| format!("; {}", found.text()));
+    if let Some(Comparison::Different(_)) = comparison {
+        return Finding::fail(
+            "API URL",
+            format!("{api} seems to be another portal{compared}"),
+            format!(
+                "age-oauth connections edit {} --api-url URL",
+                quoted_label(connection)
+            ),
+        );
+    }
+    if is_confirmed {
+        return Finding::ok(
+            "API URL",
+            format!("{api} is confirmed: the portal accepts tokens there{compared}"),
+        );
+    }
+    Finding::warn(
+        "API URL",
+        format!("{api} is unconfirmed: no token has worked through it yet{compared}"),
+        format!("age-oauth whoami {}", connection_flag(connection)),
+    )
 }
 
 fn portal_info(connection: &Connection, info: &PortalInfo) -> Finding {
     let name = info.name.as_deref().unwrap_or("a portal without a name");
     Finding::ok(
         "portal",
-        format!("{}: {name} ({})", connection.portal, info.version),
+        format!("{}: {name} ({})", connection.api_url(), info.version),
     )
 }
 

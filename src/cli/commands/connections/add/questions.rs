@@ -3,11 +3,12 @@
 
 use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
+use crate::cli::shared::api_url;
 use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::CommandContext;
-use crate::connection::{PortalUrl, RedirectUri, Tls};
-use crate::error::{Error, TlsFailure, Unreachable};
+use crate::connection::{PortalUrl, PortalUrls, RedirectUri, Tls};
+use crate::error::{Error, Input, Refusal, TlsFailure, Unreachable};
 use crate::portal::PortalInfo;
 use crate::store::ConnectionStore;
 
@@ -19,12 +20,14 @@ pub(super) enum NextStep {
     SkipCheck,
     /// Ask for another URL.
     OtherUrl,
+    /// Probe this address, at which programs reach the portal.
+    ApiUrl(PortalUrl),
 }
 
 /// Prints why the portal could not be probed, and asks what to do.
 pub(super) fn ask_after_failure(
     ctx: &mut CommandContext,
-    portal: &PortalUrl,
+    urls: &PortalUrls,
     error: Error,
 ) -> Result<NextStep, Failure> {
     let certificate = match &error {
@@ -35,12 +38,72 @@ pub(super) fn ask_after_failure(
         Error::Unreachable { .. } | Error::Refused { .. } => None,
         _ => return Err(error.into()),
     };
+    let is_guarded = is_guarded(&error);
     Failure::from(error).print_without_hint(&ctx.console);
     match certificate {
         // Without a chain, the handshake failed before there was a certificate to trust.
-        Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, portal, &failure),
+        Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, urls.api_url(), &failure),
+        _ if is_guarded || urls.separate_api_url().is_some() => ask_way(ctx, urls),
         _ => ask_whether_to_skip(ctx),
     }
+}
+
+/// Whether something in front of the portal answered, and requires what only a browser can do.
+fn is_guarded(error: &Error) -> bool {
+    let Error::Refused { why, .. } = error else {
+        return false;
+    };
+    match why {
+        Refusal::WebTier(_)
+        | Refusal::ClientCertificate
+        | Refusal::SignInPage { .. }
+        | Refusal::Forbidden { .. } => true,
+        Refusal::ClientId
+        | Refusal::ClientSecret
+        | Refusal::RedirectUri(_)
+        | Refusal::Application(_)
+        | Refusal::Code(_)
+        | Refusal::Denied
+        | Refusal::SignIn(_)
+        | Refusal::FreshToken
+        | Refusal::UnexpectedAnswer { .. }
+        | Refusal::Server(_)
+        | Refusal::Privilege
+        | Refusal::Other { .. } => false,
+    }
+}
+
+/// Offers another address for programs, where the browser's is guarded or one for programs does not
+/// answer.
+fn ask_way(ctx: &mut CommandContext, urls: &PortalUrls) -> Result<NextStep, Failure> {
+    let choices = [
+        "Enter the address at which programs reach this portal (API URL)".to_owned(),
+        "Enter another portal URL".to_owned(),
+        "Add the connection without checking the portal".to_owned(),
+    ];
+    let question = "How do you want to continue?";
+    match ctx.system.ask.choose(question, &choices, 0)? {
+        0 => ask_api_url(ctx, urls).map(NextStep::ApiUrl),
+        1 => Ok(NextStep::OtherUrl),
+        _ => Ok(NextStep::SkipCheck),
+    }
+}
+
+fn ask_api_url(ctx: &mut CommandContext, urls: &PortalUrls) -> Result<PortalUrl, Failure> {
+    ctx.console.print(
+        "Many portals have an address without that sign-in: their own port, or a second web adaptor. Ask the portal's administrator.",
+    );
+    let browser = urls.browser_url().clone();
+    let question = "API URL (for example https://portal01.example.com:7443/arcgis)";
+    let read = move |text: &str| -> Result<PortalUrl, Error> {
+        let urls = PortalUrls::new(browser.clone(), api_url::read(text)?)?;
+        let api = urls.separate_api_url().cloned();
+        api.ok_or_else(|| Error::invalid(Input::ApiUrl, "it is the portal URL"))
+    };
+    let answer = ctx.system.ask.text(question, None, &mut |text| {
+        read(text).map(|_| ()).map_err(|why| why.to_string())
+    })?;
+    Ok(read(&answer)?)
 }
 
 pub(super) fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure> {
