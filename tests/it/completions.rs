@@ -97,10 +97,17 @@ fn bash_completes_labels_commands_and_flags() {
 fn bash_completes_in_quotes_and_after_an_equals_sign() {
     let home = set_up();
     let mut terminal = interactive(&home, "bash");
+    for (typed, completed) in [
+        ("--connection=pro", "--connection=prod"),
+        ("-c=pro", "-c=prod"),
+        ("--connection=My", "--connection='My Portal'"),
+    ] {
+        // It takes a connection by its option only.
+        terminal.send(&format!("age-oauth status {typed}\t"));
+        terminal.shows(&format!("age-oauth status {completed}"));
+        terminal.send("\r").expect("is not signed in");
+    }
     for (typed, label) in [
-        ("--connection=pro", "prod"),
-        ("-c=pro", "prod"),
-        ("--connection=My", "My Portal"),
         ("\"my", "My Portal"),
         ("'My", "My Portal"),
         ("My\\ P", "My Portal"),

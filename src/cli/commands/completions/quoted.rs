@@ -19,7 +19,7 @@ pub(super) const INDEX: &str = "_CLAP_COMPLETE_INDEX";
 const SEPARATOR: &str = "_CLAP_IFS";
 
 /// The first character of the word in bash: a quote, if the person began with one.
-const FIRST: &str = "_AGE_OAUTH_COMPLETE_FIRST";
+const FIRST: &str = "_COMPLETE_FIRST";
 
 /// The script of `clap_complete`, with words that are quoted as the person began to quote them.
 pub(super) struct QuotedBash;
