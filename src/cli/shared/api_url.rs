@@ -141,7 +141,8 @@ pub(in crate::cli) fn confirm(
     let text = comparison.text();
     match comparison {
         Comparison::Same(_) => {
-            ctx.console.info(&format!("[OK] Compared: {}.", escape(text)));
+            ctx.console
+                .info(&format!("[OK] Compared: {}.", escape(text)));
             return Ok(());
         }
         Comparison::Different(_) if !ctx.can_ask() => return Err(two_portals(api, text)),
