@@ -60,6 +60,9 @@ def connect(connection: "Connection", options: dict[str, Any]):
     class GisAdapter(Wire, EsriTrustStoreAdapter):
         """Esri's adapter, which decides about certificates, behind ours."""
 
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options, **_certificates_read_once())
+
     facts = connection._provider.token().facts
     auth = GisAuth()
     arguments: dict[str, Any] = {"custom_auth": auth}
@@ -107,6 +110,19 @@ def connect(connection: "Connection", options: dict[str, Any]):
     _unwrap(gis, connection)
     _gis_by_id.register()
     return gis
+
+
+def _certificates_read_once() -> dict[str, Any]:
+    """The option with which Esri's adapter reads the system's file of trusted certificates once. By itself, it does so for
+    every connection, some 25 ms each, if Python has such a file: on Linux, ``truststore`` has nothing else to ask."""
+    import ssl
+    import sys
+
+    if sys.platform in ("win32", "darwin") or ssl.get_default_verify_paths().cafile is None:
+        return {}
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_default_verify_paths()
+    return {"ssl_context": context}
 
 
 #: The program says within this time why the portal cannot be reached.
