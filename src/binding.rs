@@ -33,6 +33,9 @@ pub struct Settings {
     proxy: String,
     pkce: bool,
     redirect_uri: Option<String>,
+    /// Where the client certificate is stored; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<String>,
 }
 
 /// Verification by the platform's authorities alone.
@@ -59,6 +62,10 @@ impl Binding {
                 proxy: connection.proxy.as_str().to_owned(),
                 pkce,
                 redirect_uri,
+                client_certificate: connection
+                    .client_certificate
+                    .as_ref()
+                    .map(|certificate| certificate.source.to_string()),
             }),
             pending: Vec::new(),
         }
@@ -109,6 +116,7 @@ impl Binding {
             BoundSetting::Proxy => settings.map(|s| s.proxy.clone()),
             BoundSetting::Pkce => settings.map(|s| s.pkce.to_string()),
             BoundSetting::RedirectUri => settings.and_then(|s| s.redirect_uri.clone()),
+            BoundSetting::ClientCertificate => settings.and_then(|s| s.client_certificate.clone()),
         }
     }
 }
@@ -156,6 +164,9 @@ fn unsafe_settings(named: &Binding) -> Vec<BoundSetting> {
     if !settings.pkce {
         all.push(BoundSetting::Pkce);
     }
+    if settings.client_certificate.is_some() {
+        all.push(BoundSetting::ClientCertificate);
+    }
     all
 }
 
@@ -174,7 +185,8 @@ fn verification(tls: &Tls, certificates: Option<&[u8]>) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::connection::RedirectUri;
+    use crate::connection::{CertificateSource, ClientCertificateSetting, RedirectUri};
+    use jiff::Timestamp;
 
     fn connection() -> Connection {
         let grant = Grant::User {
@@ -220,6 +232,18 @@ mod tests {
             (
                 BoundSetting::Pkce,
                 changed(|c| c.grant = user(RedirectUri::OUT_OF_BAND, false)),
+            ),
+            (
+                BoundSetting::ClientCertificate,
+                changed(|c| {
+                    c.client_certificate = Some(ClientCertificateSetting {
+                        source: CertificateSource::Keychain,
+                        subject: "CN=ana".into(),
+                        issuer: "CN=authority".into(),
+                        not_after: Timestamp::UNIX_EPOCH,
+                        sha256: "00".into(),
+                    });
+                }),
             ),
             (
                 BoundSetting::RedirectUri,
@@ -271,7 +295,10 @@ mod tests {
             };
             assert_eq!(differences(Some(&old), &named), expected);
             let expected: &[_] = match setting {
-                BoundSetting::Verification | BoundSetting::Proxy | BoundSetting::Pkce => &[setting],
+                BoundSetting::Verification
+                | BoundSetting::Proxy
+                | BoundSetting::Pkce
+                | BoundSetting::ClientCertificate => &[setting],
                 _ => &[],
             };
             assert_eq!(differences(None, &named), expected);

@@ -40,6 +40,9 @@ pub struct Card {
     /// Whether it is one certificate that is trusted by itself and for the portal's host alone, and
     /// not authorities.
     pub pinned: bool,
+    /// Whether the web server in front of the portal asks for a client certificate. The card does
+    /// not contain one: each person has their own.
+    pub needs_client_certificate: bool,
 }
 
 /// A card as JSON. `serde` refuses unknown fields, and with them whatever a card must not carry.
@@ -59,6 +62,8 @@ struct CardFields {
     ca: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pinned_certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    needs_client_certificate: bool,
     sha256: String,
 }
 
@@ -101,6 +106,7 @@ impl Card {
             referer: connection.referer.clone(),
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
             pinned: matches!(connection.tls, Tls::Pinned { .. }),
+            needs_client_certificate: connection.client_certificate.is_some(),
         })
     }
 
@@ -125,6 +131,7 @@ impl Card {
             referer: self.referer.clone(),
             ca,
             pinned_certificate,
+            needs_client_certificate: self.needs_client_certificate,
             sha256: String::new(),
         };
         fields.sha256 = fields.digest()?;
@@ -195,6 +202,7 @@ impl CardFields {
             referer: self.referer.as_deref().map(check_referer).transpose()?,
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
             pinned,
+            needs_client_certificate: self.needs_client_certificate,
         })
     }
 }
@@ -225,6 +233,7 @@ mod tests {
             referer: Some("https://gis.example.com".into()),
             certificates: vec![made.cert.der().to_vec()],
             pinned: false,
+            needs_client_certificate: false,
         }
     }
 
@@ -254,6 +263,7 @@ mod tests {
             referer: None,
             certificates: Vec::new(),
             pinned: false,
+            needs_client_certificate: false,
             ..card
         };
         let text = application.to_json().unwrap();

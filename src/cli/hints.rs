@@ -300,6 +300,7 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
             BoundSetting::Proxy => "--proxy URL",
             BoundSetting::Pkce => "--pkce true",
             BoundSetting::RedirectUri => "--redirect-uri URI",
+            BoundSetting::ClientCertificate => "--client-cert FILE",
         })
         .collect();
     flags.join(" ")
@@ -319,6 +320,10 @@ fn write_again(label: &str, item: Option<ItemKind>) -> String {
     match item {
         Some(ItemKind::ClientSecret) => format!(
             "age-oauth connections edit {} --client-secret-stdin",
+            shell_quoted(label)
+        ),
+        Some(ItemKind::ClientCertificate) => format!(
+            "age-oauth connections edit {} --client-cert FILE",
             shell_quoted(label)
         ),
         Some(ItemKind::Tokens | ItemKind::Binding | ItemKind::Probe) | None => login(label),
@@ -476,10 +481,18 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             "the application may require a Referer: {}",
             edit(label, "--referer TEXT")
         )),
-        Refusal::ClientCertificate => Some(
-            "a browser can present one, this program cannot; ask the portal's administrator for an address that does not require it"
+        Refusal::ClientCertificate => Some(format!(
+            "give the certificate that your browser presents, as a file with its private key: {}",
+            edit(label, "--client-cert FILE.p12")
+        )),
+        Refusal::LateClientCertificate => Some(
+            "ask the web server's administrator to let it ask in the TLS handshake (IIS: netsh http update sslcert … clientcertnegotiation=enable, or Negotiate Client Certificate on the binding; Apache: SSLVerifyClient for the whole host), or for an address that does not require a certificate"
                 .into(),
         ),
+        Refusal::RejectedClientCertificate { .. } => Some(format!(
+            "ask for a certificate that the web server accepts, and give it here: {}",
+            edit(label, "--client-cert FILE.p12")
+        )),
         Refusal::Forbidden { .. } => Some(
             "ask the portal's administrator to allow /sharing/rest from this machine; trying again does not help"
                 .into(),

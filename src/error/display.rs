@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    CertificateRole, Error, FileAction, Input, KeychainError, KeychainReason, Refusal,
-    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateRejection, CertificateRole, Error, FileAction, Input, KeychainError, KeychainReason,
+    Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -322,6 +322,28 @@ impl fmt::Display for Refusal {
             }
             Self::ClientCertificate => {
                 f.write_str("the web server in front of the portal asks for a client certificate")
+            }
+            Self::LateClientCertificate => f.write_str(
+                "the web server in front of the portal asks for a client certificate only after it has read the request, when this program cannot present one",
+            ),
+            Self::RejectedClientCertificate {
+                subject,
+                not_after,
+                why,
+            } => {
+                let end = not_after.get(..10).unwrap_or(not_after);
+                write!(
+                    f,
+                    "the web server in front of the portal rejected the client certificate {subject} (ends {end})"
+                )?;
+                f.write_str(match why {
+                    CertificateRejection::Expired => ": it has expired",
+                    CertificateRejection::Revoked => ": it was revoked",
+                    CertificateRejection::UnknownAuthority => {
+                        ": it does not trust the authority that issued it"
+                    }
+                    CertificateRejection::Unsaid => "",
+                })
             }
             Self::SignInPage { host, title } => {
                 f.write_str("the web server in front of the portal requires its own sign-in")?;

@@ -17,7 +17,7 @@ use super::connectors::{ProxyConnector, ProxyRefusal, ProxyResolver, SendTracker
 use super::proxy::ProxyChoice;
 use super::response::Classified;
 use super::retry::Failure;
-use super::tls::TlsClient;
+use super::tls::{CertificateRequest, TlsClient};
 use crate::crash;
 use crate::error::{Refusal, Unreachable};
 use crate::policy::{CONNECT_TIMEOUT, MAX_ANSWER_HEAD_BYTES};
@@ -129,8 +129,10 @@ impl Attempt {
         }
         // IIS and Apache ask for a client certificate when they have read the request, by TLS 1.2
         // renegotiation, which rustls declines. The server then ends the connection.
-        if self.progress.reached(SENT) && is_failed_renegotiation(error) {
-            return Classified::Refused(Refusal::ClientCertificate);
+        let request = self.tls.certificate_request();
+        let is_late = matches!(request, CertificateRequest::None);
+        if is_late && self.progress.reached(SENT) && is_failed_renegotiation(error) {
+            return Classified::Refused(Refusal::LateClientCertificate);
         }
         // TLS, the refused certificate above all.
         if let Some(classified) = self.tls.explain(error) {

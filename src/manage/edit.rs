@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::client_certificate::{self, CertificateChange};
 use super::store_verified;
 use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
@@ -68,6 +69,8 @@ pub struct Changes {
     pub pkce: Option<bool>,
     /// The client secret.
     pub secret: SecretChange,
+    /// The client certificate.
+    pub client_certificate: CertificateChange,
     /// Which certificates are accepted.
     pub tls: Option<TlsChange>,
     /// The Referer; `Some(None)` removes it.
@@ -92,6 +95,7 @@ impl Changes {
             redirect_uri,
             pkce,
             secret,
+            client_certificate,
             tls,
             referer,
             proxy,
@@ -104,6 +108,7 @@ impl Changes {
             && redirect_uri.is_none()
             && pkce.is_none()
             && matches!(secret, SecretChange::Keep)
+            && matches!(client_certificate, CertificateChange::Keep)
             && tls.is_none()
             && referer.is_none()
             && proxy.is_none()
@@ -134,6 +139,10 @@ impl Changes {
         add(self.pkce.is_some(), &[BoundSetting::Pkce]);
         add(self.tls.is_some(), &[BoundSetting::Verification]);
         add(self.proxy.is_some(), &[BoundSetting::Proxy]);
+        add(
+            !matches!(self.client_certificate, CertificateChange::Keep),
+            &[BoundSetting::ClientCertificate],
+        );
         chosen
     }
 
@@ -147,6 +156,7 @@ impl Changes {
     }
 
     fn apply(&self, connection: &mut Connection, ca_path: std::path::PathBuf) {
+        let former_portal = connection.portal.clone();
         if let Some(portal) = &self.portal {
             connection.portal = portal.clone();
         }
@@ -191,6 +201,7 @@ impl Changes {
             }
             None => {}
         }
+        self.client_certificate.apply(connection, &former_portal);
         if let Some(referer) = &self.referer {
             connection.referer.clone_from(referer);
         }
@@ -214,6 +225,8 @@ pub struct Edited {
     pub signed_out: bool,
     /// The client secret was deleted for the same reason.
     pub secret_dropped: bool,
+    /// The client certificate was deleted, because it belongs to another origin.
+    pub certificate_dropped: bool,
 }
 
 /// Changes a connection in place.
@@ -237,6 +250,7 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     // 2. Secrets that may not be used any more go, while `meta.json` still says where they belong.
     let edited = editing.drop_secrets()?;
     editing.store_new_secret()?;
+    editing.store_new_certificate()?;
     // 3. The connection changes from the old state to the new one by one rename.
     match &changes.tls {
         Some(TlsChange::Ca { pem, .. }) => store.write_ca(&lock, pem)?,
@@ -285,7 +299,11 @@ impl<'a> Editing<'a> {
         let mut after: Connection = (**before).clone();
         changes.apply(&mut after, store.ca_path(&before.id));
         let named = Binding::of(&after, changes.certificates(before));
-        let chosen = changes.chosen();
+        client_certificate::check(&after)?;
+        let mut chosen = changes.chosen();
+        if after.client_certificate != before.client_certificate {
+            chosen.push(BoundSetting::ClientCertificate);
+        }
         // Tags and the like concern no secret, and need no keychain.
         let concerns_secrets = !chosen.is_empty() || matches!(changes.secret, SecretChange::Set(_));
         let stored = if concerns_secrets {
@@ -339,6 +357,10 @@ impl<'a> Editing<'a> {
             ItemKind::Tokens => !self.ends_sign_in(),
             ItemKind::ClientSecret => {
                 !self.rebound && matches!(self.changes.secret, SecretChange::Keep)
+            }
+            ItemKind::ClientCertificate => {
+                self.after.client_certificate.is_some()
+                    && matches!(self.changes.client_certificate, CertificateChange::Keep)
             }
             ItemKind::Binding | ItemKind::Probe => true,
         }
@@ -406,7 +428,11 @@ impl<'a> Editing<'a> {
     }
 
     fn drop_secrets(&self) -> Result<Edited> {
-        let mut edited = Edited::default();
+        let mut edited = Edited {
+            certificate_dropped: self.drops_certificate()
+                && matches!(self.changes.client_certificate, CertificateChange::Keep),
+            ..Edited::default()
+        };
         if self.ends_sign_in() {
             let outcome = self.session.forget_tokens(self.before, false)?;
             edited.signed_out = outcome != SignedOut::Nothing;
@@ -437,7 +463,31 @@ impl<'a> Editing<'a> {
         self.write(ItemKind::ClientSecret, &record)
     }
 
+    fn store_new_certificate(&self) -> Result<()> {
+        let CertificateChange::Set(new) = &self.changes.client_certificate else {
+            return Ok(());
+        };
+        let binding = if self.rebound {
+            self.named.clone()
+        } else {
+            self.accepting_both(self.before.binding().clone())
+        };
+        self.write(ItemKind::ClientCertificate, &new.to_record(&binding))
+    }
+
+    fn drops_certificate(&self) -> bool {
+        let had_one = self.before.client_certificate.is_some();
+        matches!(self.changes.client_certificate, CertificateChange::Remove)
+            || (had_one && self.after.client_certificate.is_none())
+    }
+
     fn finish(&self, held: &[Record]) -> Result<()> {
+        if self.drops_certificate() {
+            let kind = ItemKind::ClientCertificate;
+            self.old_keychain
+                .delete(&Item::of(self.before, kind))
+                .map_err(|error| self.session.keychain_error(error, kind))?;
+        }
         if self.moves() {
             for kind in ItemKind::OF_CONNECTION {
                 self.old_keychain
@@ -450,6 +500,9 @@ impl<'a> Editing<'a> {
             if let Some(bound) = bound {
                 self.finish_one(*kind, &bound);
             }
+        }
+        if let CertificateChange::Set(new) = &self.changes.client_certificate {
+            self.finish_one(ItemKind::ClientCertificate, &new.to_record(&self.named));
         }
         if let SecretChange::Set(secret) = &self.changes.secret {
             let record = ClientSecret {

@@ -8,17 +8,22 @@ use serde_json::{Map, Value};
 
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
-    Connection, ConnectionId, Grant, KeychainKind, PortalUrl, Proxy, RedirectUri, Status, Tls,
+    ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, Proxy,
+    RedirectUri, Status, Tls,
 };
 use crate::error::{ConnectionFault, Error, Result};
 use crate::files;
 use crate::policy::MAX_META_BYTES;
 use crate::util::rfc3339;
 
-/// The newest `meta.json` that this version writes and reads. Since schema 3, secrets are bound to
-/// all settings that decide where they go; an older program would write records without that, so it
+/// The newest `meta.json` that this version reads, and writes for a connection with a client
+/// certificate: an older program would connect without it, and forget it.
+const SCHEMA: u64 = 4;
+
+/// What this version writes for every other connection. Since schema 3, secrets are bound to all
+/// settings that decide where they go; an older program would write records without that, so it
 /// must not use such a connection.
-const SCHEMA: u64 = 3;
+const SCHEMA_WITHOUT_CLIENT_CERTIFICATE: u64 = 3;
 
 /// The oldest schema of this program. Schema 1 is the Python package's.
 pub const FIRST_SCHEMA: u64 = 2;
@@ -115,7 +120,11 @@ impl ConnectionStore {
         connection: &Connection,
     ) -> Result<Vec<u8>> {
         let writer = concat!("age-oauth ", env!("CARGO_PKG_VERSION"));
-        document.insert("schema_version".into(), SCHEMA.into());
+        let schema = match connection.client_certificate {
+            Some(_) => SCHEMA,
+            None => SCHEMA_WITHOUT_CLIENT_CERTIFICATE,
+        };
+        document.insert("schema_version".into(), schema.into());
         document.insert("written_by".into(), writer.into());
         let meta = Meta::of(connection, &self.ca_path(&connection.id));
         let fields: Map<String, Value> = serde_json::to_value(meta)
@@ -175,6 +184,8 @@ struct Meta {
     pinned_certificate: Option<String>,
     #[serde(default)]
     pinned_host: Option<String>,
+    #[serde(default)]
+    client_certificate: Option<ClientCertificateMeta>,
     proxy: Option<String>,
     keychain: Option<String>,
     #[serde(default)]
@@ -190,6 +201,41 @@ struct Meta {
     last_failure: Option<String>,
     legacy_id: Option<String>,
     machine: Option<String>,
+}
+
+/// The client certificate as it is written.
+#[derive(Deserialize, Serialize)]
+struct ClientCertificateMeta {
+    source: String,
+    subject: String,
+    issuer: String,
+    not_after: String,
+    sha256: String,
+}
+
+impl ClientCertificateMeta {
+    fn of(setting: &ClientCertificateSetting) -> Self {
+        Self {
+            source: setting.source.to_string(),
+            subject: setting.subject.clone(),
+            issuer: setting.issuer.clone(),
+            not_after: rfc3339(setting.not_after),
+            sha256: setting.sha256.clone(),
+        }
+    }
+
+    fn into_setting(self) -> Result<ClientCertificateSetting> {
+        let not_after = self.not_after.parse();
+        Ok(ClientCertificateSetting {
+            source: self.source.parse()?,
+            subject: self.subject,
+            issuer: self.issuer,
+            not_after: not_after.map_err(|_| {
+                Error::invalid("client_certificate", "its end is not a date and time")
+            })?,
+            sha256: self.sha256,
+        })
+    }
 }
 
 impl Meta {
@@ -226,6 +272,10 @@ impl Meta {
                 _ => None,
             },
             ca_source: connection.ca_source.clone(),
+            client_certificate: connection
+                .client_certificate
+                .as_ref()
+                .map(ClientCertificateMeta::of),
             proxy: Some(connection.proxy.as_str().to_owned()),
             keychain: Some(connection.keychain.as_str().to_owned()),
             tags: connection.tags.clone(),
@@ -301,6 +351,10 @@ impl Meta {
             grant,
             client_id: self.client_id,
             tls,
+            client_certificate: self
+                .client_certificate
+                .map(ClientCertificateMeta::into_setting)
+                .transpose()?,
             referer: self.referer.filter(|referer| !referer.is_empty()),
             proxy: self.proxy.map_or(Ok(Proxy::System), |text| text.parse())?,
             keychain: self

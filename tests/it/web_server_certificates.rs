@@ -16,9 +16,9 @@ use crate::support::scenario::add_arguments;
 use crate::support::{send_signal, until};
 
 /// A web server of its own; it ends when dropped.
-struct WebServer {
+pub struct WebServer {
     process: Child,
-    port: u16,
+    pub port: u16,
 }
 
 impl Drop for WebServer {
@@ -29,7 +29,7 @@ impl Drop for WebServer {
     }
 }
 
-fn pem(kind: &str, der: &[u8]) -> String {
+pub fn pem(kind: &str, der: &[u8]) -> String {
     format!(
         "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
         STANDARD.encode(der)
@@ -37,7 +37,7 @@ fn pem(kind: &str, der: &[u8]) -> String {
 }
 
 /// Writes a certificate for `localhost` that the portal's authority signed, and that authority.
-fn write_certificates(portal: &Portal, folder: &Path) {
+pub fn write_certificates(portal: &Portal, folder: &Path) {
     let own = portal
         .authority()
         .server(Certificate::Trusted, &["localhost".to_owned()]);
@@ -55,7 +55,11 @@ fn write_certificates(portal: &Portal, folder: &Path) {
 impl WebServer {
     /// Starts a server whose configuration follows from its folder and port. Another process may
     /// take the port first; then it starts again on another one.
-    fn start(folder: &Path, program: &str, configuration: impl Fn(&str, u16) -> String) -> Self {
+    pub fn start(
+        folder: &Path,
+        program: &str,
+        configuration: impl Fn(&str, u16) -> String,
+    ) -> Self {
         let at = folder.to_str().unwrap();
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -93,10 +97,14 @@ impl WebServer {
         self.process.try_wait().unwrap().is_some()
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("https://localhost:{}/portal", self.port)
     }
 }
+
+pub const ASKS: &str = "the web server in front of the portal asks for a client certificate";
+pub const ASKS_LATE: &str =
+    "asks for a client certificate only after it has read the request, when this program cannot present one";
 
 /// `ssl_verify_client` as nginx has it: `on` and `optional` ask in the handshake, and `on` answers
 /// each request without a certificate by 400.
@@ -121,7 +129,7 @@ fn nginx(mode: &'static str, protocols: &'static str) -> impl Fn(&str, u16) -> S
 
 /// Apache asks for a certificate below one path only, as IIS does by default: when it has read the
 /// request.
-fn apache(protocol: &'static str) -> impl Fn(&str, u16) -> String {
+pub fn apache(protocol: &'static str) -> impl Fn(&str, u16) -> String {
     move |at, port| {
         format!(
             "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog /dev/stderr\n\
@@ -146,16 +154,20 @@ fn add(home: &Home, portal: &Portal, url: &str, flags: &[&str]) -> Outcome {
 
 /// `connections add`, and each command of a connection that exists: the exit code says that trying
 /// again does not help.
-fn is_reported(program: &str, configuration: impl Fn(&str, u16) -> String) {
+fn is_reported(
+    program: &str,
+    configuration: impl Fn(&str, u16) -> String,
+    asks: &str,
+    advice: &str,
+) {
     let (portal, home) = (Portal::builder().start(), home());
     let folder = tempfile::tempdir().unwrap();
     write_certificates(&portal, folder.path());
     let server = WebServer::start(folder.path(), program, configuration);
-    let asks = "the web server in front of the portal asks for a client certificate";
     add(&home, &portal, &server.url(), &[])
         .code(7)
         .err_has(asks)
-        .err_has("administrator");
+        .err_has(advice);
     add(
         &home,
         &portal,
@@ -178,18 +190,38 @@ fn is_reported(program: &str, configuration: impl Fn(&str, u16) -> String) {
 #[test]
 fn nginx_asks_for_a_client_certificate_and_this_is_reported() {
     for protocol in ["TLSv1.2", "TLSv1.3"] {
-        is_reported("nginx", nginx("on", protocol));
+        is_reported(
+            "nginx",
+            nginx("on", protocol),
+            ASKS,
+            "--client-cert FILE.p12",
+        );
         // The web server accepts the connection, and the application behind it refuses.
-        is_reported("nginx", nginx("optional", protocol));
+        is_reported(
+            "nginx",
+            nginx("optional", protocol),
+            ASKS,
+            "--client-cert FILE.p12",
+        );
     }
 }
 
 #[test]
 fn apache_asks_for_a_client_certificate_by_renegotiation_and_this_is_reported() {
-    is_reported("apache2", apache("TLSv1.2"));
+    is_reported(
+        "apache2",
+        apache("TLSv1.2"),
+        ASKS_LATE,
+        "clientcertnegotiation=enable",
+    );
 }
 
 #[test]
 fn apache_asks_for_a_client_certificate_after_the_handshake_and_this_is_reported() {
-    is_reported("apache2", apache("TLSv1.3"));
+    is_reported(
+        "apache2",
+        apache("TLSv1.3"),
+        ASKS_LATE,
+        "clientcertnegotiation=enable",
+    );
 }

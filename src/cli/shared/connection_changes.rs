@@ -1,8 +1,11 @@
 //! What `connections edit` and `connections add --replace` have in common: turning options into
 //! changes, and applying them.
 
+use std::sync::Arc;
+
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
+use crate::cli::shared::client_certificate::{self, GivenCertificate};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
 };
@@ -10,7 +13,8 @@ use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, PortalUrl, Proxy};
-use crate::manage::{self, Changes, SecretChange};
+use crate::http::ClientCertificate;
+use crate::manage::{self, CertificateChange, Changes, SecretChange};
 use crate::portal::Elsewhere;
 use crate::store::ConnectionStore;
 
@@ -20,8 +24,8 @@ pub(in crate::cli) fn changes(
     args: &FieldArgs,
 ) -> Result<Changes, Failure> {
     let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
-    let place = portal.as_ref().unwrap_or(&connection.portal);
-    let trust = wanted_trust(args, place, &ctx.context.environment)?;
+    let place = portal.clone().unwrap_or_else(|| connection.portal.clone());
+    let trust = wanted_trust(args, &place, &ctx.context.environment)?;
     let mut changes = Changes {
         portal,
         client_id: args
@@ -45,7 +49,25 @@ pub(in crate::cli) fn changes(
         tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
         ..Changes::default()
     };
-    check_portal(ctx, connection, args, &mut changes, trust.as_ref())?;
+    let certificate = client_certificate::given(ctx, &args.client_certificate)?;
+    let presented = presented(ctx, connection, &certificate, &place)?;
+    if presented.is_some() {
+        let tls = trust.as_ref().map_or(&connection.tls, |trust| &trust.tls);
+        manage::check_client_certificate(&place, tls)?;
+    }
+    check_portal(
+        ctx,
+        connection,
+        args,
+        &mut changes,
+        trust.as_ref(),
+        presented,
+    )?;
+    changes.client_certificate = match certificate {
+        GivenCertificate::Nothing => CertificateChange::Keep,
+        GivenCertificate::None => CertificateChange::Remove,
+        GivenCertificate::Certificate(loaded) => CertificateChange::Set(Box::new(loaded.new)),
+    };
     if let Some(trust) = &trust {
         connection_fields::warn_unverified(ctx, connection.label.as_str(), &trust.tls);
     }
@@ -54,7 +76,27 @@ pub(in crate::cli) fn changes(
     Ok(changes)
 }
 
-/// Tries a new address, proxy or trust before it replaces one that may work. An address near the
+/// The client certificate to ask the portal with: the new one, or that of the connection where it
+/// stays. One that cannot be read is left out, because this change may be what repairs it.
+fn presented(
+    ctx: &CommandContext,
+    connection: &Connection,
+    given: &GivenCertificate,
+    portal: &PortalUrl,
+) -> Result<Option<Arc<ClientCertificate>>, Failure> {
+    let stays =
+        connection.client_certificate.is_some() && connection.portal.origin() == portal.origin();
+    Ok(match given {
+        GivenCertificate::Certificate(loaded) => Some(Arc::clone(&loaded.certificate)),
+        GivenCertificate::Nothing if stays => {
+            let session = ctx.session_of(&ctx.store()?, connection.clone());
+            session.client_certificate().ok().flatten()
+        }
+        GivenCertificate::Nothing | GivenCertificate::None => None,
+    })
+}
+
+/// Tries a new address, proxy, trust or client certificate before it replaces one that may work. An address near the
 /// portal's is corrected as `add` does.
 fn check_portal(
     ctx: &CommandContext,
@@ -62,8 +104,12 @@ fn check_portal(
     args: &FieldArgs,
     changes: &mut Changes,
     trust: Option<&Trust>,
+    certificate: Option<Arc<ClientCertificate>>,
 ) -> Outcome {
-    let nothing_new = changes.portal.is_none() && changes.proxy.is_none() && trust.is_none();
+    let nothing_new = changes.portal.is_none()
+        && changes.proxy.is_none()
+        && trust.is_none()
+        && !args.client_certificate.is_given();
     if args.no_check || nothing_new {
         return Ok(());
     }
@@ -71,11 +117,12 @@ fn check_portal(
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);
     let tls = trust.map_or(&connection.tls, |trust| &trust.tls);
     let referer = connection.referer.as_deref();
-    let Err(error) = connection_fields::probe(ctx, portal, tls, proxy, referer) else {
+    let presented = certificate.clone();
+    let Err(error) = connection_fields::probe(ctx, portal, tls, proxy, referer, presented) else {
         return Ok(());
     };
     if changes.portal.is_some() {
-        match find_elsewhere(ctx, portal, tls, proxy, &error) {
+        match find_elsewhere(ctx, portal, tls, proxy, certificate.as_ref(), &error) {
             Some(Elsewhere::Portal(found)) => {
                 let text = format!("{portal} is not a portal; the portal is at {found}");
                 ctx.console.info(&text);
@@ -170,6 +217,13 @@ pub(in crate::cli) fn apply(
             "[OK] Updated connection: {}",
             escape(connection.label.as_str())
         ))?;
+    }
+    if let CertificateChange::Set(new) = &changes.client_certificate {
+        client_certificate::describe(ctx, store, &store.load(&connection.id)?, new);
+    }
+    if edited.certificate_dropped {
+        ctx.console
+            .info("The client certificate was chosen for the former portal and was deleted.");
     }
     if edited.signed_out {
         ctx.console.info(&format!(

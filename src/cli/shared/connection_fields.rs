@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
 use crate::cli::format::clock_difference;
+use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::shared::trust::CardCertificates;
@@ -18,7 +19,7 @@ use crate::env;
 use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
 use crate::event::{Event, Notice};
 use crate::files;
-use crate::http::Http;
+use crate::http::{ClientCertificate, Http};
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
@@ -34,10 +35,10 @@ pub(in crate::cli) struct FieldArgs {
     /// Portal URL, as in your browser
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) portal: Option<String>,
-    /// OAuth Client ID of the application that is registered at the portal
+    /// OAuth Client ID of the application, from the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
-    /// Tokens for a user, or for the application itself [default: user]
+    /// Tokens for a user or the application itself [default: user]
     #[arg(long, value_name = "user|app", hide_possible_values = true)]
     pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
@@ -45,6 +46,8 @@ pub(in crate::cli) struct FieldArgs {
     /// Verify the certificate: true, false, a CA file, or pin:FILE [default: true]
     #[arg(long, value_name = "true|false|FILE")]
     pub(in crate::cli) verify_ssl: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) client_certificate: ClientCertificateArgs,
     #[arg(
         long,
         value_name = "URI",
@@ -281,8 +284,9 @@ pub(in crate::cli) fn probe(
     tls: &Tls,
     proxy: &Proxy,
     referer: Option<&str>,
+    certificate: Option<Arc<ClientCertificate>>,
 ) -> Result<PortalInfo, Error> {
-    let http = Http::new(portal, tls, proxy, referer, &ctx.context)?;
+    let http = Http::presenting(certificate, portal, tls, proxy, referer, &ctx.context)?;
     let info = portal::probe(&http)?;
     warn_about_clock(ctx, &info);
     Ok(info)
@@ -295,13 +299,19 @@ pub(in crate::cli) fn find_elsewhere(
     portal: &PortalUrl,
     tls: &Tls,
     proxy: &Proxy,
+    certificate: Option<&Arc<ClientCertificate>>,
     error: &Error,
 ) -> Option<portal::Elsewhere> {
+    let client = |at: &PortalUrl| {
+        // The certificate was chosen for this origin.
+        let presented = certificate.filter(|_| at.origin() == portal.origin());
+        Http::presenting(presented.cloned(), at, tls, proxy, None, &ctx.context)
+    };
     match error {
         Error::Unreachable {
             why: Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. },
             ..
-        } => portal::find_elsewhere(portal, |at| Http::new(at, tls, proxy, None, &ctx.context)),
+        } => portal::find_elsewhere(portal, client),
         _ => None,
     }
 }

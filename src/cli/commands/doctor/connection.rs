@@ -11,6 +11,7 @@ use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::flags;
+use crate::cli::shared::client_certificate::replace_hint;
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
 use crate::connection::{Connection, Tls};
@@ -19,7 +20,8 @@ use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::policy;
 use crate::policy::command_line::{
-    notable_clock_difference, CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE,
+    notable_clock_difference, CERTIFICATE_EXPIRES_SOON, CLIENT_CERTIFICATE_EXPIRES_SOON,
+    DOCTOR_CHECKS_AT_ONCE,
 };
 use crate::portal::{self, Identity, PortalInfo};
 use crate::session::{binding_in, Session, TokenRequest};
@@ -77,6 +79,7 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
             findings.extend(secret(doctor, connection, kind));
         }
     }
+    findings.extend(client_certificate(doctor, connection));
     findings.extend(sign_in(doctor, connection));
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
@@ -90,6 +93,26 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
     }
     findings.extend(proxy(doctor, connection));
     findings
+}
+
+/// Whose the client certificate is, and how long it is valid.
+fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
+    let setting = connection.client_certificate.as_ref()?;
+    let (now, end) = (doctor.context.now(), setting.not_after);
+    let message = format!(
+        "{}, issued by {}, until {}",
+        setting.subject,
+        setting.issuer,
+        local_and_left(end, now, &doctor.zone)
+    );
+    let check = "client certificate";
+    Some(if end <= now {
+        Finding::fail(check, message, replace_hint(connection))
+    } else if policy::expires_within(end, CLIENT_CERTIFICATE_EXPIRES_SOON, now) {
+        Finding::warn(check, message, replace_hint(connection))
+    } else {
+        Finding::ok(check, message)
+    })
 }
 
 fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> {
@@ -120,6 +143,12 @@ impl ItemWords {
                 be: "is",
                 needed: application,
                 hint: format!("age-oauth connections edit {label} --client-secret-stdin"),
+            },
+            ItemKind::ClientCertificate => Self {
+                name: "client certificate",
+                be: "is",
+                needed: connection.client_certificate.is_some(),
+                hint: format!("age-oauth connections edit {label} --client-cert FILE"),
             },
             ItemKind::Tokens => Self {
                 name: "tokens",
@@ -283,13 +312,17 @@ fn ignored_settings() -> Option<&'static str> {
 
 /// The checks that ask the portal.
 fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
-    let client = Http::new(
-        &connection.portal,
-        &connection.tls,
-        &connection.proxy,
-        connection.referer.as_deref(),
-        &doctor.context,
-    );
+    let certificate = session(doctor, connection).client_certificate();
+    let client = certificate.and_then(|certificate| {
+        Http::presenting(
+            certificate,
+            &connection.portal,
+            &connection.tls,
+            &connection.proxy,
+            connection.referer.as_deref(),
+            &doctor.context,
+        )
+    });
     let client = match client {
         Ok(client) => client,
         Err(error) => return vec![Finding::error("portal", &error)],
@@ -409,13 +442,17 @@ fn check_registration(client: &Http, connection: &Connection) -> Finding {
 }
 
 /// Checks whether the portal accepts the token, and for whom.
-fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
-    let session = Session::new(
+fn session(doctor: &DoctorContext, connection: &Connection) -> Session {
+    Session::new(
         doctor.store.clone(),
         connection.clone(),
         doctor.keychains.of(connection.keychain),
         doctor.context.clone(),
-    );
+    )
+}
+
+fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
+    let session = session(doctor, connection);
     // An application's cached token does not prove that its client secret still works.
     let renewed = if connection.grant.is_application() {
         let request = TokenRequest {

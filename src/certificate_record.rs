@@ -1,0 +1,154 @@
+//! The keychain's record of a client certificate.
+
+use serde::{Deserialize, Serialize};
+
+use crate::binding::{Binding, Settings};
+use crate::secret::Secret;
+
+/// The version of the record.
+const RECORD_VERSION: u32 = 1;
+
+/// A client certificate in the keychain, and what it may be used for.
+#[derive(Debug)]
+pub struct CertificateRecord {
+    /// What it may be used for.
+    pub binding: Binding,
+    /// The secret itself.
+    pub content: CertificateContent,
+}
+
+/// What the keychain holds of a client certificate.
+#[derive(Debug)]
+pub enum CertificateContent {
+    /// Certificates and private key, as PEM.
+    Pem(Secret),
+    /// The password of the file that has them; `None` where the file needs none.
+    Password(Option<Secret>),
+}
+
+impl CertificateContent {
+    /// A second copy. Not `Clone`, so that copies are not made by accident.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        match self {
+            Self::Pem(pem) => Self::Pem(pem.duplicate()),
+            Self::Password(password) => Self::Password(password.as_ref().map(Secret::duplicate)),
+        }
+    }
+}
+
+impl CertificateRecord {
+    /// The record as the keychain stores it.
+    #[must_use]
+    pub fn to_record(&self) -> Secret {
+        self.to_record_for(&self.binding)
+    }
+
+    /// The same with another binding.
+    #[must_use]
+    pub fn to_record_for(&self, binding: &Binding) -> Secret {
+        let (pem, password) = match &self.content {
+            CertificateContent::Pem(pem) => (Some(pem), None),
+            CertificateContent::Password(password) => (None, password.as_ref()),
+        };
+        Secret::serialize(&Record {
+            version: RECORD_VERSION,
+            portal_url: &binding.portal_url,
+            client_id: &binding.client_id,
+            settings: binding.settings.as_ref(),
+            pending: &binding.pending,
+            pem: pem.map(Secret::expose),
+            password: password.map(Secret::expose),
+        })
+    }
+
+    /// Reads a record. `None` for any other text.
+    #[must_use]
+    pub fn from_record(record: &Secret) -> Option<Self> {
+        let record: OwnedRecord = serde_json::from_str(record.expose()).ok()?;
+        (record.version == RECORD_VERSION).then_some(())?;
+        Some(Self {
+            binding: Binding {
+                portal_url: record.portal_url,
+                client_id: record.client_id,
+                settings: record.settings,
+                pending: record.pending,
+            },
+            content: match record.pem {
+                Some(pem) => CertificateContent::Pem(pem),
+                None => CertificateContent::Password(record.password),
+            },
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    version: u32,
+    portal_url: &'a str,
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<&'a Settings>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pending: &'a [Binding],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pem: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct OwnedRecord {
+    version: u32,
+    portal_url: String,
+    client_id: String,
+    settings: Option<Settings>,
+    #[serde(default)]
+    pending: Vec<Binding>,
+    pem: Option<Secret>,
+    password: Option<Secret>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::connection::{Connection, Grant};
+
+    #[test]
+    fn a_record_is_read_as_it_is_written() {
+        let portal = "https://gis.example.com/portal".parse().unwrap();
+        let label = "prod".parse().unwrap();
+        let connection = Connection::new(label, portal, Grant::Application, "id".into());
+        let secret = |text: &str| Secret::new(text.to_owned());
+        for content in [
+            CertificateContent::Pem(secret("-----BEGIN \"\n")),
+            CertificateContent::Password(Some(secret("päss"))),
+            CertificateContent::Password(None),
+        ] {
+            let binding = Binding::of(&connection, None);
+            let record = CertificateRecord { binding, content };
+            let read = CertificateRecord::from_record(&record.to_record()).unwrap();
+            assert_eq!(read.binding, record.binding);
+            match (&read.content, &record.content) {
+                (CertificateContent::Pem(read), CertificateContent::Pem(written)) => {
+                    assert!(read.matches(written.expose()));
+                }
+                (CertificateContent::Password(read), CertificateContent::Password(written)) => {
+                    assert_eq!(
+                        read.as_ref().map(Secret::expose),
+                        written.as_ref().map(Secret::expose)
+                    );
+                }
+                _ => unreachable!(),
+            }
+        }
+        for other in [
+            "",
+            "{}",
+            r#"{"version":2,"portal_url":"a","client_id":"b"}"#,
+        ] {
+            assert!(CertificateRecord::from_record(&secret(other)).is_none());
+        }
+    }
+}
