@@ -370,7 +370,8 @@ impl CommandContext {
         self.warn_if_expiring(connection);
     }
 
-    /// Warns on a terminal if the client certificate expires soon, or if the sign-in expires soon and cannot be extended.
+    /// Warns on a terminal if the client certificate expires soon, or if the sign-in expires soon
+    /// and cannot be extended.
     fn warn_if_expiring(&self, connection: &Connection) {
         self.warn_about_client_certificate(connection);
         let status = &connection.status;

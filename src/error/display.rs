@@ -287,6 +287,18 @@ impl TlsFailureKind {
     }
 }
 
+/// What follows the name of the certificate; nothing where the server gives no reason.
+impl fmt::Display for CertificateRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => ": it has expired",
+            Self::Revoked => ": it was revoked",
+            Self::UnknownAuthority => ": it does not trust the authority that issued it",
+            Self::Unsaid => "",
+        })
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -330,21 +342,11 @@ impl fmt::Display for Refusal {
                 subject,
                 not_after,
                 why,
-            } => {
-                let end = not_after.get(..10).unwrap_or(not_after);
-                write!(
-                    f,
-                    "the web server in front of the portal rejected the client certificate {subject} (ends {end})"
-                )?;
-                f.write_str(match why {
-                    CertificateRejection::Expired => ": it has expired",
-                    CertificateRejection::Revoked => ": it was revoked",
-                    CertificateRejection::UnknownAuthority => {
-                        ": it does not trust the authority that issued it"
-                    }
-                    CertificateRejection::Unsaid => "",
-                })
-            }
+            } => write!(
+                f,
+                "the web server in front of the portal rejected the client certificate {subject} (ends {}){why}",
+                not_after.get(..10).unwrap_or(not_after)
+            ),
             Self::SignInPage { host, title } => {
                 f.write_str("the web server in front of the portal requires its own sign-in")?;
                 match (host, title) {

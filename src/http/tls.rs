@@ -102,8 +102,8 @@ fn certificate_origins(portal: &PortalUrl) -> Arc<[Origin]> {
 }
 
 impl TlsClient {
-    /// `certificates` is the content of the connection's certificate file. `client_certificate` is presented
-    /// to the portal, if the portal's own certificate is verified.
+    /// `certificates` is the content of the connection's certificate file. `client_certificate` is
+    /// presented to the portal, if the portal's own certificate is verified.
     pub(super) fn new(
         portal: &PortalUrl,
         tls: &Tls,

@@ -1,5 +1,5 @@
-//! Client certificates: the files that are read, where certificate and key are stored, whom they are
-//! presented to, and what is said where a web server does not accept them.
+//! Client certificates: the files that are read, where certificate and key are stored, and whom
+//! they are presented to.
 
 use std::fs;
 
@@ -10,6 +10,7 @@ use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, AUTHORITY, P256, RSA};
 use crate::support::portal::{Portal, APP_ID};
+use crate::support::pty::Terminal;
 use crate::support::scenario::{
     add_arguments, expire_token, folder_of, nothing_was_created, sign_in, stored, ADD_UNCHECKED,
 };
@@ -353,7 +354,7 @@ fn portal_is_reached(home: &Home) -> bool {
 }
 
 #[test]
-fn certificate_and_key_are_in_the_keychain_alone_and_go_with_the_connection() {
+fn rule_25_certificate_and_key_are_in_the_keychain_alone_and_go_with_the_connection() {
     let guarded = Guarded::added();
     let Guarded { portal, home, file } = &guarded;
     let record = guarded.item().unwrap();
@@ -480,7 +481,7 @@ fn the_password_of_a_file_is_in_the_keychain_alone() {
 }
 
 #[test]
-fn no_certificate_goes_where_the_portal_is_not_verified_or_not_encrypted() {
+fn rule_24d_no_certificate_goes_where_the_portal_is_not_verified_or_not_encrypted() {
     let guarded = Guarded::start();
     let Guarded { home, file, .. } = &guarded;
     let words = ["--client-cert", file, "--verify-ssl", "false"];
@@ -513,7 +514,7 @@ fn no_certificate_goes_where_the_portal_is_not_verified_or_not_encrypted() {
 }
 
 #[test]
-fn a_changed_meta_json_presents_no_certificate_and_leaves_none_out() {
+fn rule_24b_a_changed_meta_json_presents_no_certificate_and_leaves_none_out() {
     let guarded = Guarded::added();
     let Guarded { portal, home, .. } = &guarded;
     sign_in(home, portal, "pki").ok();
@@ -546,7 +547,7 @@ fn a_changed_meta_json_presents_no_certificate_and_leaves_none_out() {
 }
 
 #[test]
-fn an_old_record_takes_over_no_certificate_from_a_file() {
+fn rule_24b_an_old_record_takes_over_no_certificate_from_a_file() {
     let guarded = Guarded::added();
     let Guarded { portal, home, .. } = &guarded;
     sign_in(home, portal, "pki").ok();
@@ -579,7 +580,7 @@ fn an_older_program_does_not_use_a_connection_with_a_certificate() {
 }
 
 #[test]
-fn servers_at_another_origin_get_no_certificate() {
+fn rule_24d_servers_at_another_origin_get_no_certificate() {
     let guarded = Guarded::added();
     let Guarded { portal, home, .. } = &guarded;
     sign_in(home, portal, "pki").ok();
@@ -627,4 +628,80 @@ fn a_card_names_the_need_and_carries_neither_certificate_nor_key() {
     let card = card.json();
     assert!(card.get("client_certificate").is_none());
     assert!(!card.to_string().contains("CN=ana"));
+}
+
+#[test]
+fn a_person_who_adds_a_portal_is_asked_for_the_file_and_its_password() {
+    let (mut guarded, pki) = (Guarded::start(), Pki::new());
+    let ca = guarded.portal.ca_file(guarded.home.path());
+    guarded.home.set("SSL_CERT_FILE", ca.to_str().unwrap());
+    let Guarded { portal, home, file } = &guarded;
+    // The portal's own authority signed this one; OpenSSL adds the password.
+    let protected = pki.files().file("protected");
+    pki.files().run(&format!(
+        "pkcs12 -export -in {file} -passout file:password.pem -out {protected}"
+    ));
+    let mut terminal = Terminal::start(home, &["connections", "add", "--label", "pki"]);
+    terminal.expect("Portal URL").line(&portal.url());
+    terminal
+        .expect("asks for a client certificate")
+        .expect("Present a client certificate")
+        .line("");
+    terminal
+        .expect("the file with its private key")
+        .line("/nowhere.p12");
+    terminal
+        .expect("nowhere.p12")
+        .expect("Present a client certificate")
+        .line("");
+    terminal
+        .expect("the file with its private key")
+        .line(&protected);
+    terminal.expect("Password of").line("a wrong one");
+    terminal
+        .expect("the password is wrong")
+        .expect("Password of")
+        .line(PASSWORD);
+    terminal
+        .expect("Verify SSL: true")
+        .expect("Authentication type")
+        .line("");
+    terminal.expect("Authorization code").line("");
+    terminal.expect("OAuth Client ID").line(APP_ID);
+    terminal.expect("OAuth Client Secret").line("");
+    terminal
+        .expect("Client certificate: CN=ana")
+        .expect("may be deleted");
+    terminal.expect("Sign in now?").send("n");
+    assert_eq!(terminal.end(), 0);
+    assert!(!terminal.screen().contains(PASSWORD));
+    assert!(portal_is_reached(home));
+}
+
+#[test]
+fn every_command_on_a_terminal_warns_before_the_end() {
+    let (pki, home) = (Pki::new(), home());
+    for (name, days, warns) in [("soon", 29, true), ("later", 40, false)] {
+        pki.client(name, P256, &format!("-days {days}"));
+        let file = pki.pkcs12(name, "");
+        let label = format!("--label={name}");
+        let words = ["connections", "add", "--no-check", &label, "--client-id=c"];
+        let portal = ["--portal=https://h/p", "--client-cert", &file];
+        let password = ["--client-cert-password-stdin"];
+        home.run([&words[..], &portal, &password].concat())
+            .input(PASSWORD)
+            .done()
+            .ok();
+        let mut terminal = Terminal::start(&home, &["whoami", "-c", name]);
+        assert_eq!(terminal.end(), 3);
+        let warned = terminal.screen().contains("the client certificate of");
+        assert_eq!(warned, warns, "{}", terminal.screen());
+        // Scripts are not warned at each call.
+        let said = home.run(["whoami", "-c", name]).done().code(3);
+        assert!(
+            !said.stderr.contains("client certificate"),
+            "{}",
+            said.stderr
+        );
+    }
 }

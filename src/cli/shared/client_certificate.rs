@@ -23,6 +23,7 @@ const NAME: &str = "client certificate";
 
 // Not a doc comment: clap would take it for the command's description.
 #[derive(Args, Clone, Debug, Default)]
+#[allow(clippy::struct_field_names)] // They are the names of the options.
 pub(in crate::cli) struct ClientCertificateArgs {
     /// A client certificate for the web server: PKCS#12 or PEM
     #[arg(long, value_name = "FILE|none")]
@@ -70,6 +71,22 @@ pub(in crate::cli) fn given(
     if text.eq_ignore_ascii_case("none") {
         return Ok(GivenCertificate::None);
     }
+    load(ctx, args, text).map(GivenCertificate::Certificate)
+}
+
+/// Reads the certificate in a file that a person named in answer to a question.
+pub(in crate::cli) fn from_file(
+    ctx: &mut CommandContext,
+    text: &str,
+) -> Result<Box<Loaded>, Failure> {
+    load(ctx, &ClientCertificateArgs::default(), text.trim())
+}
+
+fn load(
+    ctx: &mut CommandContext,
+    args: &ClientCertificateArgs,
+    text: &str,
+) -> Result<Box<Loaded>, Failure> {
     let (path, by_reference) = match text.strip_prefix(CertificateSource::FILE) {
         Some(path) => (path.trim(), true),
         None => (text, false),
@@ -93,10 +110,10 @@ pub(in crate::cli) fn given(
     } else {
         CertificateSource::Keychain
     };
-    Ok(GivenCertificate::Certificate(Box::new(Loaded {
+    Ok(Box::new(Loaded {
         new: NewClientCertificate::new(&certificate, source, file, password),
         certificate: Arc::new(certificate),
-    })))
+    }))
 }
 
 fn invalid(why: impl Into<String>) -> Error {
@@ -229,7 +246,7 @@ pub(in crate::cli) fn describe(
     }
 }
 
-/// Who copies the vault together with the key beside it has the private key.
+/// A copy of the vault together with the key beside it is a copy of the private key.
 fn warn_about_key_file(ctx: &CommandContext, store: &ConnectionStore, kind: KeychainKind) {
     if kind != KeychainKind::Vault {
         return;
@@ -238,7 +255,7 @@ fn warn_about_key_file(ctx: &CommandContext, store: &ConnectionStore, kind: Keyc
     let own = places.iter().find(|place| place.is_own);
     if let Some(file) = own.and_then(|place| place.file.as_deref()) {
         ctx.console.warn(&format!(
-            "the vault holds a private key now, and the vault's key is in the file {}; whoever copies both has the private key. To use a passphrase instead: age-oauth vault rekey --passphrase",
+            "the vault holds a private key now, and the vault's own key is in the file {}; a person who copies both has the private key. To use a passphrase instead: age-oauth vault rekey --passphrase",
             file.display()
         ));
     }

@@ -61,7 +61,7 @@ pub(in crate::cli) fn changes(
         args,
         &mut changes,
         trust.as_ref(),
-        presented,
+        presented.as_ref(),
     )?;
     changes.client_certificate = match certificate {
         GivenCertificate::Nothing => CertificateChange::Keep,
@@ -96,15 +96,15 @@ fn presented(
     })
 }
 
-/// Tries a new address, proxy, trust or client certificate before it replaces one that may work. An address near the
-/// portal's is corrected as `add` does.
+/// Tries a new address, proxy, trust or client certificate before it replaces one that may work. An
+/// address near the portal's is corrected as `add` does.
 fn check_portal(
     ctx: &CommandContext,
     connection: &Connection,
     args: &FieldArgs,
     changes: &mut Changes,
     trust: Option<&Trust>,
-    certificate: Option<Arc<ClientCertificate>>,
+    certificate: Option<&Arc<ClientCertificate>>,
 ) -> Outcome {
     let nothing_new = changes.portal.is_none()
         && changes.proxy.is_none()
@@ -117,12 +117,12 @@ fn check_portal(
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);
     let tls = trust.map_or(&connection.tls, |trust| &trust.tls);
     let referer = connection.referer.as_deref();
-    let presented = certificate.clone();
+    let presented = certificate.cloned();
     let Err(error) = connection_fields::probe(ctx, portal, tls, proxy, referer, presented) else {
         return Ok(());
     };
     if changes.portal.is_some() {
-        match find_elsewhere(ctx, portal, tls, proxy, certificate.as_ref(), &error) {
+        match find_elsewhere(ctx, portal, tls, proxy, certificate, &error) {
             Some(Elsewhere::Portal(found)) => {
                 let text = format!("{portal} is not a portal; the portal is at {found}");
                 ctx.console.info(&text);

@@ -261,8 +261,7 @@ fn own_certificate(authority: &Authority) -> Arc<ClientCertificate> {
     Arc::new(ClientCertificate::read(pem.as_bytes(), None).unwrap())
 }
 
-const BOTH: [&'static SupportedProtocolVersion; 2] =
-    [&rustls::version::TLS12, &rustls::version::TLS13];
+const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 /// A client of `portal` with a client certificate.
 fn presenting(portal: &Server, tls: &Tls, own: &Arc<ClientCertificate>) -> Result<Http> {

@@ -102,7 +102,7 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
         GivenCertificate::Certificate(loaded) => Some(loaded),
         GivenCertificate::Nothing | GivenCertificate::None => None,
     };
-    let form = Form::new(args, guided, certificate)?;
+    let mut form = Form::new(args, guided, certificate)?;
     let answers = form.answers(ctx, &store)?;
     let presented = form.presented();
     warn_if_unregistered(ctx, args, &answers.0, &answers.1, presented);
@@ -200,7 +200,7 @@ impl<'a> Form<'a> {
     }
 
     fn answers(
-        &self,
+        &mut self,
         ctx: &mut CommandContext,
         store: &ConnectionStore,
     ) -> Result<Answers, Failure> {
@@ -311,7 +311,7 @@ impl<'a> Form<'a> {
         ))
     }
 
-    fn portal(&self, ctx: &mut CommandContext) -> Result<(PortalUrl, Trust), Failure> {
+    fn portal(&mut self, ctx: &mut CommandContext) -> Result<(PortalUrl, Trust), Failure> {
         let mut given = self.args.fields.portal.clone();
         let mut wanted: Option<(PortalUrl, Option<Trust>)> = None;
         loop {
@@ -340,7 +340,7 @@ impl<'a> Form<'a> {
     /// Probes the portal until it answers or the user decides otherwise. `None` if the user wants
     /// to enter another URL.
     fn check_portal(
-        &self,
+        &mut self,
         ctx: &mut CommandContext,
         mut portal: PortalUrl,
         mut trust: Trust,
@@ -398,6 +398,7 @@ impl<'a> Form<'a> {
             }
             match ask_after_failure(ctx, &portal, error)? {
                 NextStep::Retry(next) => trust = next,
+                NextStep::Present(loaded) => self.certificate = Some(loaded),
                 NextStep::SkipCheck => return Ok(Some((portal, trust))),
                 NextStep::OtherUrl => return Ok(None),
             }

@@ -3,11 +3,12 @@
 
 use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
+use crate::cli::shared::client_certificate::{self, Loaded};
 use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::CommandContext;
 use crate::connection::{PortalUrl, RedirectUri, Tls};
-use crate::error::{Error, TlsFailure, Unreachable};
+use crate::error::{Error, Refusal, TlsFailure, Unreachable};
 use crate::portal::PortalInfo;
 use crate::store::ConnectionStore;
 
@@ -15,6 +16,8 @@ use crate::store::ConnectionStore;
 pub(super) enum NextStep {
     /// Probe again, and trust these certificates.
     Retry(Trust),
+    /// Probe again with this client certificate.
+    Present(Box<Loaded>),
     /// Store the connection without a check.
     SkipCheck,
     /// Ask for another URL.
@@ -35,12 +38,37 @@ pub(super) fn ask_after_failure(
         Error::Unreachable { .. } | Error::Refused { .. } => None,
         _ => return Err(error.into()),
     };
+    let wants_client_certificate = matches!(
+        &error,
+        Error::Refused {
+            why: Refusal::ClientCertificate | Refusal::RejectedClientCertificate { .. },
+            ..
+        }
+    );
     Failure::from(error).print_without_hint(&ctx.console);
     match certificate {
         // Without a chain, the handshake failed before there was a certificate to trust.
         Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, portal, &failure),
+        _ if wants_client_certificate => ask_client_certificate(ctx),
         _ => ask_whether_to_skip(ctx),
     }
+}
+
+fn ask_client_certificate(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
+    let choices = [
+        "Present a client certificate (a file: PKCS#12 or PEM)".to_owned(),
+        "Enter another portal URL".to_owned(),
+    ];
+    let question = "How do you want to continue?";
+    while ctx.system.ask.choose(question, &choices, 0)? == 0 {
+        let question = "Client certificate (the file with its private key)";
+        let file = ctx.system.ask.text(question, None, &mut |_| Ok(()))?;
+        match client_certificate::from_file(ctx, &file) {
+            Ok(loaded) => return Ok(NextStep::Present(loaded)),
+            Err(failure) => failure.print(&ctx.console),
+        }
+    }
+    Ok(NextStep::OtherUrl)
 }
 
 pub(super) fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure> {
