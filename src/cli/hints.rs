@@ -330,6 +330,12 @@ fn write_again(label: &str, item: Option<ItemKind>) -> String {
     }
 }
 
+/// How to present another client certificate; without a connection, for a new one.
+fn client_certificate(label: Option<&str>) -> String {
+    const OPTION: &str = "--client-cert FILE.p12";
+    label.map_or_else(|| OPTION.to_owned(), |_| edit(label, OPTION))
+}
+
 /// The command that changes one setting of the connection.
 fn edit(label: Option<&str>, flag: &str) -> String {
     match label {
@@ -482,16 +488,16 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             edit(label, "--referer TEXT")
         )),
         Refusal::ClientCertificate => Some(format!(
-            "give the certificate that your browser presents, as a file with its private key: {}",
-            edit(label, "--client-cert FILE.p12")
+            "present the certificate of your browser here, too, from a file with its private key: {}",
+            client_certificate(label)
         )),
         Refusal::LateClientCertificate => Some(
             "ask the web server's administrator to let it ask in the TLS handshake (IIS: netsh http update sslcert … clientcertnegotiation=enable, or Negotiate Client Certificate on the binding; Apache: SSLVerifyClient for the whole host), or for an address that does not require a certificate"
                 .into(),
         ),
         Refusal::RejectedClientCertificate { .. } => Some(format!(
-            "ask for a certificate that the web server accepts, and give it here: {}",
-            edit(label, "--client-cert FILE.p12")
+            "ask the web server's administrator for a certificate that it accepts, and present that one: {}",
+            client_certificate(label)
         )),
         Refusal::Forbidden { .. } => Some(
             "ask the portal's administrator to allow /sharing/rest from this machine; trying again does not help"
