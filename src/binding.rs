@@ -28,6 +28,10 @@ pub struct Binding {
 /// The settings beside portal and client ID that secrets are bound to, as texts to compare.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Settings {
+    /// `None` where programs use the portal's own address, and in records of versions that knew no
+    /// other one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_url: Option<String>,
     auth_type: String,
     verification: String,
     proxy: String,
@@ -54,9 +58,13 @@ impl Binding {
             Grant::Application => (true, None),
         };
         Self {
-            portal_url: connection.portal.as_str().to_owned(),
+            portal_url: connection.browser_url().as_str().to_owned(),
             client_id: connection.client_id.clone(),
             settings: Some(Settings {
+                api_url: connection
+                    .urls
+                    .separate_api_url()
+                    .map(|url| url.as_str().to_owned()),
                 auth_type: connection.grant.as_str().to_owned(),
                 verification: verification(&connection.tls, certificates),
                 proxy: connection.proxy.as_str().to_owned(),
@@ -110,6 +118,7 @@ impl Binding {
         let settings = self.settings.as_ref();
         match setting {
             BoundSetting::Portal => Some(self.portal_url.clone()),
+            BoundSetting::ApiUrl => settings.and_then(|s| s.api_url.clone()),
             BoundSetting::ClientId => Some(self.client_id.clone()),
             BoundSetting::AuthType => settings.map(|s| s.auth_type.clone()),
             BoundSetting::Verification => settings.map(|s| s.verification.clone()),
@@ -155,6 +164,9 @@ fn unsafe_settings(named: &Binding) -> Vec<BoundSetting> {
         return Vec::new();
     };
     let mut all = Vec::new();
+    if settings.api_url.is_some() {
+        all.push(BoundSetting::ApiUrl);
+    }
     if settings.verification != SYSTEM {
         all.push(BoundSetting::Verification);
     }
@@ -185,8 +197,14 @@ fn verification(tls: &Tls, certificates: Option<&[u8]>) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::connection::{CertificateSource, ClientCertificateSetting, RedirectUri};
+    use crate::connection::{
+        CertificateSource, ClientCertificateSetting, PortalUrl, PortalUrls, RedirectUri,
+    };
     use jiff::Timestamp;
+
+    fn url(text: &str) -> PortalUrl {
+        text.parse().unwrap()
+    }
 
     fn connection() -> Connection {
         let grant = Grant::User {
@@ -211,7 +229,14 @@ mod tests {
         vec![
             (
                 BoundSetting::Portal,
-                changed(|c| c.portal = "https://evil.example.com/portal".parse().unwrap()),
+                changed(|c| c.urls = url("https://evil.example.com/portal").into()),
+            ),
+            (
+                BoundSetting::ApiUrl,
+                changed(|c| {
+                    let api = url("https://evil.example.com:7443/arcgis");
+                    c.urls = PortalUrls::new(c.browser_url().clone(), Some(api)).unwrap();
+                }),
             ),
             (
                 BoundSetting::ClientId,
@@ -295,7 +320,8 @@ mod tests {
             };
             assert_eq!(differences(Some(&old), &named), expected);
             let expected: &[_] = match setting {
-                BoundSetting::Verification
+                BoundSetting::ApiUrl
+                | BoundSetting::Verification
                 | BoundSetting::Proxy
                 | BoundSetting::Pkce
                 | BoundSetting::ClientCertificate => &[setting],
@@ -303,6 +329,28 @@ mod tests {
             };
             assert_eq!(differences(None, &named), expected);
         }
+    }
+
+    #[test]
+    fn rule_24d_records_without_an_api_url_take_over_none() {
+        let with_api = changed(|c| {
+            let api = url("https://evil.example.com:7443/arcgis");
+            c.urls = PortalUrls::new(c.browser_url().clone(), Some(api)).unwrap();
+        });
+        let named = Binding::of(&with_api, None);
+        let text = Binding::of(&connection(), None).to_record();
+        assert!(!text.expose().contains("api_url"), "{}", text.expose());
+        let stored = Binding::from_record(&text).unwrap();
+        let mut old = stored.clone();
+        old.settings = None;
+        for stored in [Some(&stored), Some(&old), None] {
+            assert_eq!(differences(stored, &named), [BoundSetting::ApiUrl]);
+        }
+        // Nor is one taken away.
+        let stored = Binding::from_record(&named.to_record()).unwrap();
+        assert!(stored.accepts(&named));
+        let without = Binding::of(&connection(), None);
+        assert_eq!(differences(Some(&stored), &without), [BoundSetting::ApiUrl]);
     }
 
     #[test]

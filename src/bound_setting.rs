@@ -10,6 +10,8 @@ enum_with_words! {
     pub enum BoundSetting {
         /// The portal's URL.
         Portal = "portal URL",
+        /// Where programs talk to the portal, if that is another address.
+        ApiUrl = "API URL",
         /// The client ID.
         ClientId = "client ID",
         /// Whether tokens are for a user or for the application itself.

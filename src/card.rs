@@ -9,14 +9,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::connection::{Connection, Grant, Label, PortalUrl, RedirectUri, Tls};
+use crate::connection::{Connection, Grant, Label, PortalUrl, PortalUrls, RedirectUri, Tls};
 use crate::error::{Error, Result};
 use crate::http;
 use crate::manage::{check_client_id, check_referer};
 use crate::secret::Secret;
 
-/// The version of the format. There has been no other so far.
-const VERSION: u64 = 1;
+/// The newest version of the format, that of cards with an API URL, or that say that a client
+/// certificate is needed. A program that does not know it would leave that out.
+const VERSION: u64 = 2;
+
+/// The version of cards without both.
+const FIRST_VERSION: u64 = 1;
 
 /// The largest card that is read, in bytes. Even a long chain of certificates takes a fraction of
 /// that.
@@ -27,8 +31,8 @@ pub const MAX_CARD_BYTES: u64 = 64 * 1024;
 pub struct Card {
     /// The connection's label on the machine where the card was made.
     pub label: Label,
-    /// The portal's root; always https.
-    pub portal: PortalUrl,
+    /// The portal's addresses; always https.
+    pub urls: PortalUrls,
     /// The kind of sign-in; for users, always with PKCE.
     pub grant: Grant,
     /// The client ID of the registered application.
@@ -52,6 +56,8 @@ struct CardFields {
     age_oauth_card: u64,
     label: String,
     portal_url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_url: Option<String>,
     client_id: String,
     auth_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +88,15 @@ fn bad(why: impl Into<String>) -> Error {
     Error::invalid("connection card", why)
 }
 
+/// The oldest version whose readers understand the card.
+fn version_of(has_api_url: bool, needs_client_certificate: bool) -> u64 {
+    if has_api_url || needs_client_certificate {
+        VERSION
+    } else {
+        FIRST_VERSION
+    }
+}
+
 impl Card {
     /// The card of a connection. `ca` is the content of its `ca.pem`, if it has one.
     ///
@@ -91,10 +106,10 @@ impl Card {
             Some(pem) => http::read_certificates(pem).map_err(bad)?,
             None => Vec::new(),
         };
-        require_https(&connection.portal)?;
+        require_https(&connection.urls)?;
         Ok(Self {
             label: connection.label.clone(),
-            portal: connection.portal.clone(),
+            urls: connection.urls.clone(),
             grant: match &connection.grant {
                 Grant::User { redirect_uri, .. } => Grant::User {
                     redirect_uri: redirect_uri.clone(),
@@ -119,9 +134,16 @@ impl Card {
             (pem, None)
         };
         let mut fields = CardFields {
-            age_oauth_card: VERSION,
+            age_oauth_card: version_of(
+                self.urls.separate_api_url().is_some(),
+                self.needs_client_certificate,
+            ),
             label: self.label.to_string(),
-            portal_url: self.portal.as_str().to_owned(),
+            portal_url: self.urls.browser_url().as_str().to_owned(),
+            api_url: self
+                .urls
+                .separate_api_url()
+                .map(|url| url.as_str().to_owned()),
             client_id: self.client_id.clone(),
             auth_type: self.grant.as_str().to_owned(),
             redirect_uri: match &self.grant {
@@ -155,10 +177,10 @@ impl Card {
         let value: serde_json::Value = serde_json::from_str(text.expose())
             .map_err(|why| bad(format!("it is not JSON: {why}")))?;
         match value.get("age_oauth_card").and_then(serde_json::Value::as_u64) {
-            Some(VERSION) => {}
+            Some(FIRST_VERSION..=VERSION) => {}
             Some(newer) if newer > VERSION => {
                 return Err(bad(format!(
-                    "it has version {newer}, and this program reads version {VERSION}; install a newer age-oauth"
+                    "it has version {newer}, and this program reads versions up to {VERSION}; install a newer age-oauth"
                 )))
             }
             _ => return Err(bad("the field `age_oauth_card` is missing")),
@@ -175,8 +197,14 @@ impl Card {
 
 impl CardFields {
     fn into_card(self) -> Result<Card> {
-        let portal: PortalUrl = self.portal_url.parse()?;
-        require_https(&portal)?;
+        let api: Option<PortalUrl> = self.api_url.as_deref().map(str::parse).transpose()?;
+        if self.age_oauth_card != version_of(api.is_some(), self.needs_client_certificate) {
+            return Err(bad(
+                "`age_oauth_card`, `api_url` and `needs_client_certificate` do not fit together",
+            ));
+        }
+        let urls = PortalUrls::new(self.portal_url.parse()?, api)?;
+        require_https(&urls)?;
         let grant = match (self.auth_type.as_str(), self.redirect_uri) {
             ("user", uri) => Grant::User {
                 redirect_uri: uri.map_or(Ok(RedirectUri::OutOfBand), |uri| uri.parse())?,
@@ -196,7 +224,7 @@ impl CardFields {
         };
         Ok(Card {
             label: self.label.parse()?,
-            portal,
+            urls,
             grant,
             client_id: check_client_id(&self.client_id)?,
             referer: self.referer.as_deref().map(check_referer).transpose()?,
@@ -207,11 +235,13 @@ impl CardFields {
     }
 }
 
-fn require_https(portal: &PortalUrl) -> Result<()> {
-    if portal.as_str().starts_with("https://") {
-        return Ok(());
+fn require_https(urls: &PortalUrls) -> Result<()> {
+    let is_https = |url: &PortalUrl| url.as_str().starts_with("https://");
+    match (is_https(urls.browser_url()), is_https(urls.api_url())) {
+        (true, true) => Ok(()),
+        (false, _) => Err(bad("the portal URL must begin with https://")),
+        (true, false) => Err(bad("the API URL must begin with https://")),
     }
-    Err(bad("the portal URL must begin with https://"))
 }
 
 #[cfg(test)]
@@ -224,7 +254,11 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         Card {
             label: "Prod ü".parse().unwrap(),
-            portal: "https://gis.example.com/portal".parse().unwrap(),
+            urls: PortalUrls::new(
+                "https://gis.example.com/portal".parse().unwrap(),
+                Some("https://portal01:7443/arcgis".parse().unwrap()),
+            )
+            .unwrap(),
             grant: Grant::User {
                 redirect_uri: "http://127.0.0.1:53682/callback".parse().unwrap(),
                 pkce: true,
@@ -264,9 +298,14 @@ mod tests {
             certificates: Vec::new(),
             pinned: false,
             needs_client_certificate: false,
+            urls: card.urls.browser_url().clone().into(),
             ..card
         };
         let text = application.to_json().unwrap();
+        assert!(
+            text.contains("\"age_oauth_card\": 1"),
+            "older programs read it"
+        );
         assert_eq!(Card::parse(text.into_bytes()).unwrap(), application);
     }
 
@@ -274,6 +313,7 @@ mod tests {
     fn a_weakening_field_is_refused_even_with_a_digest_that_fits() {
         for (field, value) in [
             ("portal_url", "https://evil.example/portal".into()),
+            ("api_url", "https://evil.example:7443/arcgis".into()),
             ("client_id", "other".into()),
             ("label", "other".into()),
             ("sha256", "00".into()),
@@ -295,7 +335,11 @@ mod tests {
             ("auth_type", "app".into()),
             ("auth_type", "admin".into()),
             ("ca", "-----BEGIN CERTIFICATE-----\nAAAA".into()),
-            ("age_oauth_card", 2.into()),
+            ("api_url", "http://localhost:7080/portal".into()),
+            ("api_url", serde_json::Value::Null),
+            // A program that reads only this version would leave the API URL out.
+            ("age_oauth_card", 1.into()),
+            ("age_oauth_card", 3.into()),
             ("age_oauth_card", "1".into()),
         ] {
             assert!(changed(field, value, true).is_err(), "{field}");

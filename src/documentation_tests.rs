@@ -136,3 +136,10 @@ fn pages_repeat_the_numbers_of_the_command_line() {
     let limit = in_words(signed(limit));
     assert!(doctor.contains(&format!("at most {limit}")), "{limit}");
 }
+
+#[test]
+fn the_way_to_report_a_vulnerability_exists() {
+    let page = words(include_str!("../docs/security.md"));
+    let unnamed = page.contains("The package metadata names neither a repository nor an address");
+    assert_eq!(unnamed, env!("CARGO_PKG_REPOSITORY").is_empty());
+}

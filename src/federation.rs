@@ -1,5 +1,8 @@
 //! Which token belongs to a URL: the portal's own, or one that the portal grants for a server.
 //!
+//! A portal's API URL is an address of the portal itself, as the one in the browser is: its own
+//! token goes to both, and to no other path of either host.
+//!
 //! Hosts of ArcGIS Online take the token of any organization there, in the same environment. Esri's
 //! own clients send it to them, and the portal need not grant another one.
 //!
@@ -9,7 +12,7 @@
 
 use url::Url;
 
-use crate::connection::{is_loopback, online, PortalUrl};
+use crate::connection::{is_loopback, online, PortalUrl, PortalUrls};
 use crate::error::{Error, Result};
 use crate::util::percent_decoded;
 
@@ -26,12 +29,12 @@ pub struct Target {
 const SECRET_PARAMETERS: [&str; 4] = ["token", "access_token", "refresh_token", "client_secret"];
 
 impl Target {
-    /// Reads a path below the portal's `/sharing/rest/`, or a whole URL on the portal or on a
-    /// server.
+    /// Reads a path below the `/sharing/rest/` of the portal's API URL, or a whole URL on the
+    /// portal or on a server.
     ///
     /// [`Error::Invalid`] for a path with `..`, for a URL that is not https (loopback addresses
     /// excepted), and for one that contains a token or a password.
-    pub fn parse(portal: &PortalUrl, text: &str) -> Result<Self> {
+    pub fn parse(portal: &PortalUrls, text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid("path", why);
         let text = text.trim();
         if let Some(path) = converted_by_shell(text) {
@@ -63,7 +66,7 @@ impl Target {
                 )));
             }
             let below = below.strip_prefix("sharing/rest").unwrap_or(below);
-            portal.rest(below)
+            portal.api_url().rest(below)
         };
         let mut url = Url::parse(&whole).map_err(|why| bad(&why.to_string()))?;
         match url.scheme() {
@@ -82,14 +85,16 @@ impl Target {
         }
         url.set_query(None);
         url.set_fragment(None);
-        let own = is_on_portal(portal, &url) || is_same_online(portal, &url);
+        let own = is_on_portal(portal.browser_url(), &url)
+            || is_on_portal(portal.api_url(), &url)
+            || is_same_online(portal.browser_url(), &url);
         let server = (!own).then(|| root_of(&url));
         Ok(Self { url, query, server })
     }
 
     /// Reads a whole URL, as [`Self::parse`] does. A path is refused: it would be on the portal,
     /// and its token would be the portal's own, whatever the person had in mind.
-    pub fn parse_url(portal: &PortalUrl, text: &str) -> Result<Self> {
+    pub fn parse_url(portal: &PortalUrls, text: &str) -> Result<Self> {
         if !text.contains("://") {
             return Err(Error::invalid(
                 "URL",
@@ -126,7 +131,8 @@ pub fn is_secret_parameter(name: &str) -> bool {
         .any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
-/// Whether the URL is on the portal: same scheme, host and port, at or below its path.
+/// Whether the URL is on the portal at this address: same scheme, host and port, at or below its
+/// path.
 fn is_on_portal(portal: &PortalUrl, url: &Url) -> bool {
     let Ok(root) = Url::parse(portal.as_str()) else {
         return false;
@@ -248,8 +254,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn portal() -> PortalUrl {
-        "https://gis.example.com/portal".parse().unwrap()
+    fn portal() -> PortalUrls {
+        let browser: PortalUrl = "https://gis.example.com/portal".parse().unwrap();
+        browser.into()
     }
 
     #[test]
@@ -275,10 +282,14 @@ mod tests {
             serde_json::from_str(include_str!("../tests/addresses.json")).unwrap();
         let mut count = 0;
         for table in file["tables"].as_array().unwrap() {
-            let portal = table["portal"].as_str().unwrap().parse().unwrap();
+            let address = |name: &str| -> Option<PortalUrl> {
+                table[name].as_str().map(|text| text.parse().unwrap())
+            };
+            let urls = PortalUrls::new(address("portal").unwrap(), address("api_url")).unwrap();
+            let portal = urls.browser_url();
             for case in table["cases"].as_array().unwrap() {
                 let (text, expected) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
-                let target = Target::parse(&portal, text);
+                let target = Target::parse(&urls, text);
                 let server = target.as_ref().map(Target::server);
                 match expected {
                     "none" => assert!(target.is_err(), "{text}: {target:?}"),
@@ -290,6 +301,18 @@ mod tests {
             }
         }
         assert!(count > 90, "{count}");
+    }
+
+    #[test]
+    fn a_path_is_below_the_api_url_where_there_is_one() {
+        let api = "https://portal01:7443/arcgis".parse().unwrap();
+        let urls = PortalUrls::new(portal().browser_url().clone(), Some(api)).unwrap();
+        let target = Target::parse(&urls, "community/self").unwrap();
+        assert_eq!(
+            target.address(),
+            "https://portal01:7443/arcgis/sharing/rest/community/self"
+        );
+        assert_eq!(target.server(), None);
     }
 
     #[test]

@@ -111,7 +111,7 @@ mod util;
 pub use card::Card;
 pub use connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind,
-    Label, LoopbackUri, PortalUrl, Proxy, RedirectUri, Status, Tls,
+    Label, LoopbackUri, PortalUrl, PortalUrls, Proxy, RedirectUri, Status, Tls,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 

@@ -30,8 +30,22 @@ pub struct PortalInfo {
     /// `ArcGIS Online`, `ArcGIS Enterprise 11.4.0`, or `ArcGIS Enterprise (interface version 8.4)`
     /// where the portal names only the version of its REST interface (before 11.3).
     pub version: String,
+    /// The host and the path that the portal gives as its own (`portalHostname`), in lower case.
+    /// `None` where it gives none.
+    pub hostname: Option<String>,
     /// The time by its clock, from the `Date` header. `None` where there is none.
     pub clock: Option<Timestamp>,
+}
+
+impl PortalInfo {
+    /// What it says about itself, to compare it.
+    #[must_use]
+    pub fn names(&self) -> PortalNames {
+        PortalNames {
+            name: self.name.clone(),
+            hostname: self.hostname.clone(),
+        }
+    }
 }
 
 /// Whom a token is for.
@@ -94,6 +108,8 @@ struct PortalSelf {
     #[serde(default)]
     portal_name: Value,
     #[serde(default)]
+    portal_hostname: Value,
+    #[serde(default)]
     is_portal: Value,
     #[serde(default)]
     app_info: Value,
@@ -128,9 +144,43 @@ pub fn probe(http: &Http) -> Result<PortalInfo> {
         }
     });
     Ok(PortalInfo {
-        name: text_of(&about.name).or_else(|| text_of(&about.portal_name)),
+        name: about.shown_name(),
+        hostname: about.hostname(),
         version,
         clock: answer.date(),
+    })
+}
+
+impl PortalSelf {
+    fn shown_name(&self) -> Option<String> {
+        text_of(&self.name).or_else(|| text_of(&self.portal_name))
+    }
+
+    fn hostname(&self) -> Option<String> {
+        text_of(&self.portal_hostname).map(|text| text.trim_end_matches('/').to_lowercase())
+    }
+}
+
+/// What a portal says about itself at one of its addresses, to compare it with what it says at
+/// another. Its `id` is left out: all portals of ArcGIS Enterprise have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalNames {
+    /// As [`PortalInfo::name`].
+    pub name: Option<String>,
+    /// As [`PortalInfo::hostname`].
+    pub hostname: Option<String>,
+}
+
+/// Asks, without a token and with one request, what the portal says about itself. Source: Esri,
+/// "Portal Self".
+pub fn names(http: &Http) -> Result<PortalNames> {
+    let answer = http
+        .get("portals/self", &[], None)
+        .map_err(|error| into_error(error, http))?;
+    let about: PortalSelf = answer.json().map_err(|_| not_a_portal(http))?;
+    Ok(PortalNames {
+        name: about.shown_name(),
+        hostname: about.hostname(),
     })
 }
 

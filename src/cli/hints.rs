@@ -74,6 +74,10 @@ fn invalid(what: Input) -> Option<String> {
             "copy the address of any page of the portal from the browser, for example https://gis.example.com/portal"
                 .into(),
         ),
+        Input::ApiUrl => Some(
+            "ask the portal's administrator where programs reach the portal, for example https://portal01.example.com:7443/arcgis"
+                .into(),
+        ),
         Input::Label => {
             Some("choose a short name, for example prod; blanks in it are allowed".into())
         }
@@ -98,6 +102,10 @@ fn file(action: FileAction, source: &io::Error) -> Option<String> {
             store(source)
         }
         FileAction::Remove if is_read_only(source) => store(source),
+        FileAction::Read if source.kind() == io::ErrorKind::PermissionDenied => Some(
+            "let this account read it; if another account owns it (for example root, after sudo), change the owner"
+                .into(),
+        ),
         FileAction::Read
         | FileAction::WriteOutput
         | FileAction::Append
@@ -238,6 +246,9 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
             Some("unlock the keychain, then try again: security unlock-keychain".into())
         }
         KeychainReason::Locked => Some("unlock the keychain in your desktop session, then try again".into()),
+        KeychainReason::Refused if error.file.is_some() => error
+            .file
+            .and_then(|(action, kind)| file(action, &kind.into())),
         KeychainReason::Refused if cfg!(target_os = "macos") => Some(
             "try again and choose Always Allow; if no prompt appears: security unlock-keychain"
                 .into(),
@@ -253,7 +264,7 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
         )),
         KeychainReason::Changed => Some("run the command again".into()),
         KeychainReason::Lost | KeychainReason::Ambiguous => {
-            label.map(|label| write_again(label, item))
+            label.map(|label| write_again(label, item, &error.settings))
         }
     }
 }
@@ -294,6 +305,7 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
         .iter()
         .map(|setting| match setting {
             BoundSetting::Portal => "--portal URL",
+            BoundSetting::ApiUrl => "--api-url URL",
             BoundSetting::ClientId => "--client-id ID",
             BoundSetting::AuthType => "--auth-type TYPE",
             BoundSetting::Verification => "--verify-ssl FILE.pem",
@@ -315,17 +327,29 @@ pub(super) fn wait_longer_for_keychain() -> String {
     )
 }
 
+/// The command that stores a client secret again, and chooses the settings that only the
+/// connection's files name.
+pub(super) fn client_secret_again(label: &str, settings: &[BoundSetting]) -> String {
+    let command = format!(
+        "age-oauth connections edit {} --client-secret-stdin",
+        shell_quoted(label)
+    );
+    match settings {
+        [] => command,
+        settings => format!("{command} {}", flags(settings)),
+    }
+}
+
+/// The command that stores a client certificate again.
+pub(super) fn client_certificate_again(label: &str) -> String {
+    client_certificate(Some(label))
+}
+
 /// How to store an item again that is missing or cannot be used.
-fn write_again(label: &str, item: Option<ItemKind>) -> String {
+fn write_again(label: &str, item: Option<ItemKind>, settings: &[BoundSetting]) -> String {
     match item {
-        Some(ItemKind::ClientSecret) => format!(
-            "age-oauth connections edit {} --client-secret-stdin",
-            shell_quoted(label)
-        ),
-        Some(ItemKind::ClientCertificate) => format!(
-            "age-oauth connections edit {} --client-cert FILE",
-            shell_quoted(label)
-        ),
+        Some(ItemKind::ClientSecret) => client_secret_again(label, settings),
+        Some(ItemKind::ClientCertificate) => client_certificate_again(label),
         Some(ItemKind::Tokens | ItemKind::Binding | ItemKind::Probe) | None => login(label),
     }
 }
@@ -488,13 +512,13 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             edit(label, "--referer TEXT")
         )),
         Refusal::ClientCertificate => Some(format!(
-            "present the certificate of your browser here, too, from a file with its private key: {}",
+            "present the certificate of your browser here, too, from a file with its private key: {}; if the portal has an address for programs that requires none: --api-url URL",
             client_certificate(label)
         )),
-        Refusal::LateClientCertificate => Some(
-            "ask the web server's administrator to let it ask in the TLS handshake (IIS: netsh http update sslcert … clientcertnegotiation=enable, or Negotiate Client Certificate on the binding; Apache: SSLVerifyClient for the whole host), or for an address that does not require a certificate"
-                .into(),
-        ),
+        Refusal::LateClientCertificate => Some(format!(
+            "ask the web server's administrator to let it ask in the TLS handshake (IIS: netsh http update sslcert … clientcertnegotiation=enable, or Negotiate Client Certificate on the binding; Apache: SSLVerifyClient for the whole host), or for an address that does not require a certificate: {}",
+            edit(label, "--api-url URL")
+        )),
         Refusal::RejectedClientCertificate { .. } => Some(format!(
             "ask the web server's administrator for a certificate that it accepts, and present that one: {}",
             client_certificate(label)
@@ -507,10 +531,10 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             "check the path below /sharing/rest, for example: age-oauth api community/self; to save an answer that is not JSON: -o FILE"
                 .into(),
         ),
-        Refusal::WebTier(_) | Refusal::SignInPage { .. } => Some(
-            "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it"
-                .into(),
-        ),
+        Refusal::WebTier(_) | Refusal::SignInPage { .. } => Some(format!(
+            "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it, or for an address without it: {}",
+            edit(label, "--api-url URL")
+        )),
         Refusal::Server(_) => Some(
             "check the URL; to list the servers that the portal grants tokens for: age-oauth api portals/self/servers"
                 .into(),
@@ -579,6 +603,9 @@ mod tests {
         assert!(output.contains("name a file on another disk"), "{output}");
         let output = of(FileAction::WriteOutput, io::ErrorKind::PermissionDenied);
         assert_eq!(output, "");
+        let unreadable = of(FileAction::Read, io::ErrorKind::PermissionDenied);
+        assert!(unreadable.contains("change the owner"), "{unreadable}");
+        assert_eq!(of(FileAction::Read, io::ErrorKind::InvalidData), "");
     }
 
     #[test]

@@ -137,9 +137,11 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        // If the reader has ended (`--help | head`), that is not a failure.
-        let _ = system.out.write_all(text.as_bytes());
-        return ExitCode::Done;
+        let written = system.out.write_all(text.as_bytes());
+        return match written.and_then(|()| system.out.flush()) {
+            Ok(()) => ExitCode::Done,
+            Err(why) => not_written(why, &mut system),
+        };
     }
     let message = error.render().to_string();
     let message = message.lines().next().unwrap_or_default();
@@ -160,6 +162,16 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     };
     // If stderr is closed, the exit code is all that is left.
     let _ = system.err.write_all(text.as_bytes());
+    failure.exit_code()
+}
+
+/// Help that could not be written. If its reader has ended (`--help | head`), that is not a
+/// failure.
+fn not_written(why: std::io::Error, system: &mut System) -> ExitCode {
+    let failure = Failure::from(why);
+    if let Some(text) = failure.text() {
+        let _ = writeln!(system.err, "error: {}", text.message);
+    }
     failure.exit_code()
 }
 

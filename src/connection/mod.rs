@@ -10,6 +10,7 @@ mod keychain_kind;
 mod label;
 pub(crate) mod online;
 mod portal_url;
+mod portal_urls;
 mod proxy;
 mod redirect_uri;
 mod text;
@@ -24,6 +25,7 @@ pub use keychain_kind::KeychainKind;
 pub use label::{fold, Label};
 pub(crate) use portal_url::is_loopback;
 pub use portal_url::PortalUrl;
+pub use portal_urls::PortalUrls;
 pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
 pub use text::{clean, is_control};
@@ -36,8 +38,8 @@ pub struct Connection {
     pub id: ConnectionId,
     /// The name that people type; unique without regard to case.
     pub label: Label,
-    /// The portal's root.
-    pub portal: PortalUrl,
+    /// The portal's addresses.
+    pub urls: PortalUrls,
     /// Whom tokens are for: a person who signs in, or the registered application itself.
     pub grant: Grant,
     /// The client ID that the portal gave the registered application.
@@ -60,6 +62,9 @@ pub struct Connection {
     pub last_used_at: Option<Timestamp>,
     /// The file that `ca.pem` was copied from.
     pub ca_source: Option<String>,
+    /// The API URL at which the portal has accepted a token of this connection. It concerns only a
+    /// connection with a separate API URL, and says nothing about any other address.
+    pub confirmed_api_url: Option<PortalUrl>,
     /// What is known about the sign-in without asking the keychain.
     pub status: Status,
     /// The id that the Python package gave it, for an imported connection.
@@ -73,7 +78,7 @@ impl Connection {
         Self {
             id: ConnectionId::new(&label),
             label,
-            portal,
+            urls: portal.into(),
             grant,
             client_id,
             tls: Tls::System,
@@ -85,9 +90,29 @@ impl Connection {
             created_at: None,
             last_used_at: None,
             ca_source: None,
+            confirmed_api_url: None,
             status: Status::default(),
             legacy_id: None,
         }
+    }
+
+    /// Where a browser signs in; see [`PortalUrls::browser_url`].
+    #[must_use]
+    pub fn browser_url(&self) -> &PortalUrl {
+        self.urls.browser_url()
+    }
+
+    /// Where programs talk to the portal; see [`PortalUrls::api_url`].
+    #[must_use]
+    pub fn api_url(&self) -> &PortalUrl {
+        self.urls.api_url()
+    }
+
+    /// The separate API URL, if no token of this connection has worked through it yet.
+    #[must_use]
+    pub fn unconfirmed_api_url(&self) -> Option<&PortalUrl> {
+        let api = self.urls.separate_api_url()?;
+        (self.confirmed_api_url.as_ref() != Some(api)).then_some(api)
     }
 }
 

@@ -385,6 +385,7 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PortalUrl => "portal URL",
+            Self::ApiUrl => "API URL",
             Self::Label => "label",
             Self::Other(name) => name,
         })

@@ -145,6 +145,8 @@ pub enum ConnectionFault {
 pub enum Input {
     /// The portal URL of a connection.
     PortalUrl,
+    /// The API URL.
+    ApiUrl,
     /// The label of a connection.
     Label,
     /// Any other: the name of the option, variable or setting.
@@ -232,8 +234,11 @@ pub struct KeychainError {
     pub reason: KeychainReason,
     /// The cause, in words. Never contains a secret.
     pub detail: String,
-    /// With [`KeychainReason::Mismatch`], the settings that differ.
+    /// With [`KeychainReason::Mismatch`], the settings that differ. With [`KeychainReason::Lost`],
+    /// those that have to be chosen again together with the item.
     pub settings: Vec<BoundSetting>,
+    /// What was tried on the keychain's own file, and how it failed, where that is the cause.
+    pub file: Option<(FileAction, io::ErrorKind)>,
 }
 
 enum_with_words! {
@@ -620,6 +625,7 @@ impl KeychainError {
             reason,
             detail: detail.into(),
             settings: Vec::new(),
+            file: None,
         }
     }
 

@@ -92,6 +92,14 @@ impl UserOutput {
         }
     }
 
+    /// The file that stays behind if the process is ended before [`UserOutput::finish`].
+    pub(crate) fn unfinished(&self) -> Option<PathBuf> {
+        match &self.staged {
+            Staged::Beside(file) => Some(file.path().to_owned()),
+            Staged::Apart(_) => None,
+        }
+    }
+
     /// Puts the content in its place. For a FIFO this waits until a process reads from it.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self.staged {

@@ -91,8 +91,9 @@ pub(super) struct TlsClient {
     presenting: Option<(Arc<[Origin]>, Endpoint)>,
 }
 
-/// The origins that the client certificate is presented to: the portal's own, over https alone.
-/// TLS knows no paths, so a server below the same origin gets it, too.
+/// The origins that the client certificate is presented to: that of the portal's address for which
+/// the client was made, over https alone. That is the API URL, except where one request compares
+/// both addresses. TLS knows no paths, so a server below the same origin gets it, too.
 fn certificate_origins(portal: &PortalUrl) -> Arc<[Origin]> {
     portal
         .origin()

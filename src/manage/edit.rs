@@ -7,7 +7,7 @@ use super::store_verified;
 use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
 use crate::connection::{
-    Connection, Grant, KeychainKind, PortalUrl, Proxy, RedirectUri, Status, Tls,
+    Connection, Grant, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Status, Tls,
 };
 use crate::error::{KeychainReason, Result};
 use crate::event::{Event, Notice};
@@ -59,6 +59,10 @@ pub enum TlsChange {
 pub struct Changes {
     /// The portal's URL. Another one ends the sign-in.
     pub portal: Option<PortalUrl>,
+    /// The API URL; `Some(None)` removes it. The sign-in stays: it belongs to the same portal, and
+    /// its tokens are good at each of the portal's addresses.
+    #[allow(clippy::option_option)] // Kept, removed, or replaced.
+    pub api_url: Option<Option<PortalUrl>>,
     /// The client ID. Another one ends the sign-in.
     pub client_id: Option<String>,
     /// `true` for an application connection, `false` for a user connection.
@@ -90,6 +94,7 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         let Self {
             portal,
+            api_url,
             client_id,
             application,
             redirect_uri,
@@ -103,6 +108,7 @@ impl Changes {
             tags,
         } = self;
         portal.is_none()
+            && api_url.is_none()
             && client_id.is_none()
             && application.is_none()
             && redirect_uri.is_none()
@@ -125,6 +131,7 @@ impl Changes {
             }
         };
         add(self.portal.is_some(), &[BoundSetting::Portal]);
+        add(self.api_url.is_some(), &[BoundSetting::ApiUrl]);
         add(self.client_id.is_some(), &[BoundSetting::ClientId]);
         // An application has neither a redirect URI nor PKCE, so that both change with the kind.
         add(
@@ -155,10 +162,22 @@ impl Changes {
         }
     }
 
-    fn apply(&self, connection: &mut Connection, ca_path: std::path::PathBuf) {
-        let former_portal = connection.portal.clone();
-        if let Some(portal) = &self.portal {
-            connection.portal = portal.clone();
+    /// The portal's addresses as they will be.
+    fn urls(&self, before: &PortalUrls) -> Result<PortalUrls> {
+        let browser = self.portal.as_ref().unwrap_or(before.browser_url());
+        let api = match &self.api_url {
+            Some(api) => api.as_ref(),
+            None => before.separate_api_url(),
+        };
+        PortalUrls::new(browser.clone(), api.cloned())
+    }
+
+    fn apply(&self, connection: &mut Connection, ca_path: std::path::PathBuf) -> Result<()> {
+        let urls = self.urls(&connection.urls)?;
+        let former_urls = connection.urls.clone();
+        if urls != connection.urls {
+            connection.urls = urls;
+            connection.confirmed_api_url = None;
         }
         if let Some(client_id) = &self.client_id {
             connection.client_id.clone_from(client_id);
@@ -201,7 +220,7 @@ impl Changes {
             }
             None => {}
         }
-        self.client_certificate.apply(connection, &former_portal);
+        self.client_certificate.apply(connection, &former_urls);
         if let Some(referer) = &self.referer {
             connection.referer.clone_from(referer);
         }
@@ -214,6 +233,7 @@ impl Changes {
         if let Some(tags) = &self.tags {
             connection.tags.clone_from(tags);
         }
+        Ok(())
     }
 }
 
@@ -297,7 +317,7 @@ impl<'a> Editing<'a> {
     ) -> Result<Self> {
         let (store, old_keychain, _) = session.parts();
         let mut after: Connection = (**before).clone();
-        changes.apply(&mut after, store.ca_path(&before.id));
+        changes.apply(&mut after, store.ca_path(&before.id))?;
         let named = Binding::of(&after, changes.certificates(before));
         client_certificate::check(&after)?;
         let mut chosen = changes.chosen();

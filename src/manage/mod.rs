@@ -24,7 +24,9 @@ use crate::session::{binding_in, Locked, Session};
 use crate::store::ConnectionStore;
 use crate::token::{ClientSecret, Tokens};
 
-pub use client_certificate::{check_client_certificate, CertificateChange, NewClientCertificate};
+pub use client_certificate::{
+    certificate_stays, check_client_certificate, CertificateChange, NewClientCertificate,
+};
 pub use edit::{edit, Changes, SecretChange, TlsChange};
 
 /// The longest client ID, in bytes.

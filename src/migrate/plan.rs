@@ -218,7 +218,8 @@ pub(super) fn has_refresh(tokens: Option<&Tokens>) -> bool {
 /// Whether the plaintext's secrets are this connection's.
 fn belongs(old: &PackageConnection, connection: &Connection) -> bool {
     let portal = old.portal_url.as_deref().map(str::parse::<PortalUrl>);
-    let same_portal = portal.is_none_or(|portal| portal.is_ok_and(|url| url == connection.portal));
+    let same_portal =
+        portal.is_none_or(|portal| portal.is_ok_and(|url| url == *connection.browser_url()));
     let client_id = old.client_id.as_deref();
     same_portal && client_id.is_none_or(|id| id == connection.client_id)
 }

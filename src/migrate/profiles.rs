@@ -135,7 +135,7 @@ impl Migration<'_> {
         let numbered = format!("{wanted} (");
         let known = self.store.list(None)?.connections.into_iter();
         let same = known
-            .filter(|one| one.portal == portal && one.client_id == client_id)
+            .filter(|one| *one.browser_url() == portal && one.client_id == client_id)
             .find(|one| {
                 let label = one.label.folded();
                 label == wanted || label.starts_with(&numbered)

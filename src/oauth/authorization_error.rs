@@ -54,7 +54,7 @@ impl AuthorizationError {
             "server_error" | "temporarily_unavailable" => {
                 return Error::Unreachable {
                     connection: Some(connection.label.to_string()),
-                    url: connection.portal.as_str().to_owned(),
+                    url: connection.browser_url().as_str().to_owned(),
                     why: Unreachable::Reported(self.text().to_owned()),
                 }
             }
@@ -67,7 +67,7 @@ impl AuthorizationError {
         };
         Error::Refused {
             connection: Some(connection.label.to_string()),
-            url: connection.portal.as_str().to_owned(),
+            url: connection.browser_url().as_str().to_owned(),
             why,
         }
     }

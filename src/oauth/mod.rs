@@ -19,6 +19,8 @@ mod sign_in;
 mod token_response;
 
 pub use authorization_error::AuthorizationError;
+#[cfg(feature = "cli")]
+pub(crate) use sign_in::sign_in_page;
 pub use sign_in::{AuthorizationCode, AuthorizationResponse, SignInAttempt, SignInOptions};
 pub use token_response::TokenResponse;
 
@@ -133,7 +135,7 @@ impl TokenError {
             },
             Self::UnknownGrant => Error::Refused {
                 connection: Some(label),
-                url: connection.portal.rest("oauth2/token"),
+                url: connection.api_url().rest("oauth2/token"),
                 why: Refusal::Other {
                     code: None,
                     text: "it does not know this kind of request".into(),
@@ -200,7 +202,7 @@ fn refusal(
     };
     Error::Refused {
         connection: Some(connection.label.to_string()),
-        url: connection.portal.as_str().to_owned(),
+        url: connection.api_url().as_str().to_owned(),
         why,
     }
 }

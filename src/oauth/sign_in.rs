@@ -88,21 +88,20 @@ impl SignInAttempt {
     /// Begins an attempt for a user connection, with a new `state` and code verifier.
     pub fn begin(connection: &Connection, options: &SignInOptions) -> Result<Self> {
         let Grant::User { redirect_uri, pkce } = &connection.grant else {
-            return Err(Error::invalid(
-                "connection",
-                "an application does not sign in with a browser",
-            ));
+            return Err(no_browser());
         };
         let state = random_text()?;
         let verifier = if *pkce { Some(random_text()?) } else { None };
-        let url = authorize_url(connection, redirect_uri, &state, verifier.as_ref(), options)?;
+        let portal = connection.browser_url();
+        let secret = verifier.as_ref();
+        let url = authorize_url(portal, connection, redirect_uri, &state, secret, options)?;
         Ok(Self {
             url,
             state,
             verifier,
             redirect_uri: redirect_uri.clone(),
-            portal: connection.portal.clone(),
-            destination: Destination::of(&connection.portal, redirect_uri),
+            portal: portal.clone(),
+            destination: Destination::of(portal, redirect_uri),
             sent: Vec::new(),
         })
     }
@@ -340,6 +339,13 @@ impl SignInAttempt {
     }
 }
 
+fn no_browser() -> Error {
+    Error::invalid(
+        "connection",
+        "an application does not sign in with a browser",
+    )
+}
+
 fn explain(error: CallError, connection: &Connection) -> Error {
     match error {
         CallError::Failed { error, .. } => error.about(connection.label.as_str()),
@@ -365,16 +371,35 @@ fn states(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The address of the portal's sign-in page (Esri, "Authorize"). `state` comes back with the code
-/// (RFC 6749 section 10.12).
+/// The sign-in page at the address where programs talk to the portal, to read what it says about
+/// the connection. It belongs to no attempt, so that a code from it is of no use.
+#[cfg(feature = "cli")]
+pub(crate) fn sign_in_page(connection: &Connection) -> Result<String> {
+    let Grant::User { redirect_uri, pkce } = &connection.grant else {
+        return Err(no_browser());
+    };
+    let (state, verifier) = (random_text()?, random_text()?);
+    authorize_url(
+        connection.api_url(),
+        connection,
+        redirect_uri,
+        &state,
+        pkce.then_some(&verifier),
+        &SignInOptions::default(),
+    )
+}
+
+/// The sign-in page at this address of the portal (Esri, "Authorize"). `state` comes back with the
+/// code (RFC 6749 section 10.12).
 fn authorize_url(
+    portal: &PortalUrl,
     connection: &Connection,
     redirect_uri: &RedirectUri,
     state: &Secret,
     verifier: Option<&Secret>,
     options: &SignInOptions,
 ) -> Result<String> {
-    let mut url = Url::parse(&connection.portal.rest("oauth2/authorize"))
+    let mut url = Url::parse(&portal.rest("oauth2/authorize"))
         .map_err(|why| Error::invalid(Input::PortalUrl, why.to_string()))?;
     let minutes = options.minutes.unwrap_or(LONGEST);
     let mut query = url.query_pairs_mut();

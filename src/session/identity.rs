@@ -40,7 +40,9 @@ impl Session {
             }
             other => other,
         };
-        self.explain_identity(answer)
+        let answer = self.explain_identity(answer)?;
+        self.confirm_api_url();
+        Ok(answer)
     }
 
     /// Turns the portal's failure to say whom a token is for into an error of this connection.
@@ -52,7 +54,7 @@ impl Session {
             IdentityError::Failed(error) => error.about(self.opened.label.as_str()),
             IdentityError::TokenRejected => Error::Refused {
                 connection: Some(self.label()),
-                url: self.opened.portal.as_str().to_owned(),
+                url: self.opened.api_url().as_str().to_owned(),
                 why: Refusal::FreshToken,
             },
         })

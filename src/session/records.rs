@@ -57,8 +57,8 @@ impl Session {
         let Some(record) = self.read(connection, ItemKind::ClientSecret)? else {
             return Ok(None);
         };
-        let stored =
-            ClientSecret::from_record(&record).ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
+        let stored = ClientSecret::from_record(&record)
+            .ok_or_else(|| self.lost_client_secret(connection))?;
         self.check_binding(connection, Some(&stored.binding), ItemKind::ClientSecret)?;
         Ok(Some(stored))
     }
@@ -216,6 +216,25 @@ impl Session {
             .to_owned(),
             kind,
         )
+    }
+
+    /// The client secret is missing or damaged. Settings that only the files name have to be chosen
+    /// in the same command that stores it again.
+    pub(super) fn lost_client_secret(&self, connection: &Snapshot) -> Error {
+        let mut error = self.lost(ItemKind::ClientSecret);
+        if let Error::Keychain { error, .. } = &mut error {
+            error.settings = self.unconfirmed(connection).unwrap_or_default();
+        }
+        error
+    }
+
+    /// The settings that only the connection's files name; none where the keychain has any record
+    /// of them.
+    pub(super) fn unconfirmed(&self, connection: &Snapshot) -> Result<Vec<BoundSetting>> {
+        if self.stored_binding(connection)?.is_some() {
+            return Ok(Vec::new());
+        }
+        Ok(differences(None, connection.binding()))
     }
 
     fn keychain_failure(&self, reason: KeychainReason, detail: String, kind: ItemKind) -> Error {

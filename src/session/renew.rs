@@ -5,7 +5,6 @@ use super::{Locked, RefreshOutcome, Session, Snapshot, TokenRequest, UsableToken
 use crate::connection::{Connection, Grant};
 use crate::error::{Result, SignInNeeded};
 use crate::event::Decision;
-use crate::keychain::ItemKind;
 use crate::oauth::{self, TokenError};
 use crate::policy::{self, ExtendRule, Extension};
 use crate::secret::Secret;
@@ -102,7 +101,7 @@ impl Session {
     ) -> Result<(Tokens, Decision)> {
         let secret = self
             .take_client_secret(connection)?
-            .ok_or_else(|| self.lost(ItemKind::ClientSecret))?;
+            .ok_or_else(|| self.lost_client_secret(connection))?;
         let minutes = minutes_to_ask(connection, request);
         let http = connection.http(&self.context)?;
         let now = self.context.now();

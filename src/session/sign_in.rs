@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use super::status::this_machine;
 use super::{Locked, Session, TokenRequest, UsableToken};
 #[cfg(feature = "cli")]
-use crate::binding::differences;
 #[cfg(feature = "cli")]
 use crate::bound_setting::BoundSetting;
 use crate::connection::Status;
@@ -55,11 +54,7 @@ impl Session {
     /// confirm them with [`Self::bind_settings`]. Empty where there is a record, whatever it says.
     #[cfg(feature = "cli")]
     pub(crate) fn unconfirmed_settings(&self) -> Result<Vec<BoundSetting>> {
-        let connection = &self.opened;
-        if self.stored_binding(connection)?.is_some() {
-            return Ok(Vec::new());
-        }
-        Ok(differences(None, connection.binding()))
+        self.unconfirmed(&self.opened)
     }
 
     /// The certificates that the connection trusts, from the read that its binding is made of.
@@ -182,6 +177,7 @@ impl Session {
         self.emit_decision(Decision::SignedIn);
         let http = connection.http(&self.context)?;
         let info = self.explain_identity(portal::app_info(http, &token.access.secret))?;
+        self.confirm_api_url();
         Ok((token, info))
     }
 

@@ -69,7 +69,7 @@ impl Snapshot {
     pub(super) fn new_http(&self, context: &Context) -> Result<Http> {
         let connection = &self.connection;
         Http::with_certificates(
-            &connection.portal,
+            connection.api_url(),
             &connection.tls,
             self.certificates(),
             self.client_certificate()?,

@@ -53,14 +53,36 @@ impl Session {
     /// The same where the failure came before the lock was taken. If the lock cannot be had soon,
     /// this is left out: the process that holds it records its own result.
     pub(super) fn record_failure_without_lock(&self, error: &Error) {
+        if let Some(lock) = self.lock_for_a_note() {
+            self.record_failure(&lock, error);
+        }
+    }
+
+    /// Records that the portal has accepted a token at the API URL, once for each such address.
+    /// Where the lock cannot be had soon, the next time does.
+    pub(super) fn confirm_api_url(&self) {
+        let Some(api) = self.opened.unconfirmed_api_url() else {
+            return;
+        };
+        let Some(lock) = self.lock_for_a_note() else {
+            return;
+        };
+        self.update_best_effort(&lock, |connection| {
+            if connection.urls.separate_api_url() == Some(api) {
+                connection.confirmed_api_url = Some(api.clone());
+            }
+        });
+    }
+
+    /// The renewal lock, if it can be had soon.
+    fn lock_for_a_note(&self) -> Option<RenewalLock> {
         let timeout = self.context.deadline.bound(FAILURE_NOTE_LOCK_TIMEOUT);
         let silent = Context {
             observer: Observer::silent(),
             ..self.context.clone()
         };
-        if let Ok((lock, _)) = self.store.lock(&self.opened, timeout, &silent) {
-            self.record_failure(&lock, error);
-        }
+        let (lock, _) = self.store.lock(&self.opened, timeout, &silent).ok()?;
+        Some(lock)
     }
 
     pub(super) fn update_status_best_effort(

@@ -8,22 +8,25 @@ use serde_json::{Map, Value};
 
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
-    ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, Proxy,
-    RedirectUri, Status, Tls,
+    ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, PortalUrls,
+    Proxy, RedirectUri, Status, Tls,
 };
 use crate::error::{ConnectionFault, Error, Result};
 use crate::files;
 use crate::policy::MAX_META_BYTES;
 use crate::util::rfc3339;
 
-/// The newest `meta.json` that this version reads, and writes for a connection with a client
-/// certificate: an older program would connect without it, and forget it.
-const SCHEMA: u64 = 4;
+/// The newest `meta.json` that this version reads.
+const SCHEMA: u64 = ACCESS_SCHEMA;
 
-/// What this version writes for every other connection. Since schema 3, secrets are bound to all
-/// settings that decide where they go; an older program would write records without that, so it
-/// must not use such a connection.
-const SCHEMA_WITHOUT_CLIENT_CERTIFICATE: u64 = 3;
+/// Since this schema, secrets are bound to all settings that decide where they go; an older program
+/// would write records without that, so it must not use such a connection.
+const BOUND_SCHEMA: u64 = 3;
+
+/// The schema of a connection with a separate API URL or a client certificate. An older program
+/// does not know them: it would use the browser's address, connect without the certificate, and
+/// forget both.
+const ACCESS_SCHEMA: u64 = 4;
 
 /// The oldest schema of this program. Schema 1 is the Python package's.
 pub const FIRST_SCHEMA: u64 = 2;
@@ -120,11 +123,7 @@ impl ConnectionStore {
         connection: &Connection,
     ) -> Result<Vec<u8>> {
         let writer = concat!("age-oauth ", env!("CARGO_PKG_VERSION"));
-        let schema = match connection.client_certificate {
-            Some(_) => SCHEMA,
-            None => SCHEMA_WITHOUT_CLIENT_CERTIFICATE,
-        };
-        document.insert("schema_version".into(), schema.into());
+        document.insert("schema_version".into(), schema_of(connection).into());
         document.insert("written_by".into(), writer.into());
         let meta = Meta::of(connection, &self.ca_path(&connection.id));
         let fields: Map<String, Value> = serde_json::to_value(meta)
@@ -140,6 +139,15 @@ impl ConnectionStore {
             ));
         }
         Ok(bytes)
+    }
+}
+
+/// The oldest schema whose readers understand the connection.
+fn schema_of(connection: &Connection) -> u64 {
+    if connection.urls.separate_api_url().is_some() || connection.client_certificate.is_some() {
+        ACCESS_SCHEMA
+    } else {
+        BOUND_SCHEMA
     }
 }
 
@@ -170,6 +178,10 @@ struct Meta {
     id: String,
     label: String,
     portal_url: String,
+    #[serde(default)]
+    api_url: Option<String>,
+    #[serde(default)]
+    api_url_confirmed: Option<String>,
     auth_type: String,
     client_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,7 +260,12 @@ impl Meta {
         Self {
             id: connection.id.to_string(),
             label: connection.label.to_string(),
-            portal_url: connection.portal.to_string(),
+            portal_url: connection.browser_url().to_string(),
+            api_url: connection.urls.separate_api_url().map(PortalUrl::to_string),
+            api_url_confirmed: connection
+                .confirmed_api_url
+                .as_ref()
+                .map(PortalUrl::to_string),
             auth_type: connection.grant.as_str().to_owned(),
             client_id: connection.client_id.clone(),
             redirect_uri,
@@ -347,7 +364,12 @@ impl Meta {
         Ok(Connection {
             id: self.id.parse()?,
             label: self.label.parse()?,
-            portal: self.portal_url.parse::<PortalUrl>()?,
+            urls: PortalUrls::new(
+                self.portal_url.parse()?,
+                self.api_url.as_deref().map(str::parse).transpose()?,
+            )?,
+            // A copy for display: what cannot be read confirms nothing.
+            confirmed_api_url: self.api_url_confirmed.and_then(|url| url.parse().ok()),
             grant,
             client_id: self.client_id,
             tls,

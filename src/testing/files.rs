@@ -46,8 +46,8 @@ pub fn meta(input: &[u8]) {
 pub(super) fn check_connection(connection: &Connection) {
     let label = connection.label.as_str();
     assert!(!label.contains(is_control) && label.chars().count() <= Label::MAX_CHARS);
-    let portal: PortalUrl = connection.portal.as_str().parse().unwrap();
-    assert_eq!(portal, connection.portal);
+    let portal: PortalUrl = connection.browser_url().as_str().parse().unwrap();
+    assert_eq!(portal, *connection.browser_url());
     assert!(portal.as_str().starts_with("https://") || portal.is_loopback());
     let folder = store().folder(&connection.id);
     assert_eq!(folder.parent(), Some(Path::new("/store/connections")));
@@ -101,10 +101,12 @@ pub fn card(input: &[u8]) {
 fn check_card(bytes: Vec<u8>) {
     match Card::parse(bytes) {
         Ok(card) => {
-            assert!(card.portal.as_str().starts_with("https://"));
             assert!(!matches!(card.grant, Grant::User { pkce: false, .. }));
-            let url = Url::parse(card.portal.as_str()).unwrap();
-            assert!(url.username().is_empty() && url.password().is_none());
+            for url in [card.urls.browser_url(), card.urls.api_url()] {
+                assert!(url.as_str().starts_with("https://"));
+                let url = Url::parse(url.as_str()).unwrap();
+                assert!(url.username().is_empty() && url.password().is_none());
+            }
             assert!(card.client_id.bytes().all(|byte| byte.is_ascii_graphic()));
             for der in &card.certificates {
                 let facts = http::facts(der).unwrap();
@@ -139,7 +141,7 @@ pub fn address(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     for root in ["https://gis.example.com/portal", "http://localhost:7080"] {
         let portal: PortalUrl = root.parse().unwrap();
-        match Target::parse(&portal, &text) {
+        match Target::parse(&portal.into(), &text) {
             Ok(target) => check_target(&target, root),
             Err(error) => drop(check_shown(error)),
         }

@@ -68,7 +68,7 @@ fn stage() -> (Http, Connection) {
         },
         "client1".into(),
     );
-    (Http::offline(&connection.portal).unwrap(), connection)
+    (Http::offline(connection.api_url()).unwrap(), connection)
 }
 
 /// How often a client that was given these answers asked, and how long it would have waited.

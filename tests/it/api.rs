@@ -224,9 +224,20 @@ fn all_pages_are_fetched_and_an_endless_list_is_reported() {
         .ok()
         .json();
     assert_eq!(some.as_array().unwrap().len(), 3);
+    let asked = portal.requests().len();
+    for start in ["start=0", "start=next"] {
+        home.run(["api", "search", "-f", start, "--paginate"])
+            .done()
+            .code(2)
+            .err_has(start);
+    }
+    assert_eq!(portal.requests().len(), asked);
+    // It has several lists, but no pages.
     home.run(["api", "community/self", "--paginate"])
         .done()
-        .ok();
+        .code(1)
+        .out("")
+        .err_has("several lists");
     portal.set(|rules| rules.endless_search = true);
     home.run(["api", "search", "-f", "num=100", "--paginate"])
         .done()

@@ -14,7 +14,8 @@ use crate::support::portal::{
     app_secret, service_secret, Portal, PortalVersion, APP_ID, SERVICE_ID,
 };
 use crate::support::scenario::{
-    add_application_arguments, add_arguments, change_tokens, folder_of, sign_in, stored,
+    add_application, add_application_arguments, add_arguments, change_tokens, folder_of, sign_in,
+    stored,
 };
 
 /// It is never asked, because the portal is on this machine; `tests/it/http.rs` has one that is.
@@ -105,6 +106,11 @@ fn each_change(fixture: &Fixture) -> Vec<(Value, &'static str, &'static str)> {
             "--portal",
         ),
         (
+            json!({"api_url": fixture.elsewhere.url()}),
+            "API URL",
+            "--api-url",
+        ),
+        (
             json!({"proxy": PROXY, "verify_ssl": false}),
             "proxy",
             "--verify-ssl FILE.pem --proxy",
@@ -192,6 +198,33 @@ fn a_connection_without_a_sign_in_is_bound_as_well() {
     }
     fs::write(&meta, good).unwrap();
     sign_in(&fixture.home, &fixture.portal, "prod").ok();
+}
+
+/// The keychain was lost, and with it the client secret and what it was bound to. Every command
+/// names the one command that stores the secret again and chooses the settings.
+#[test]
+fn one_command_repairs_an_application_whose_keychain_was_lost() {
+    let (portal, home) = (Portal::start(VERSION), crate::home());
+    add_application(&home, &portal, "app");
+    home.run(["token"]).done().ok();
+    fs::remove_file(home.store().join("vault")).unwrap();
+    let command = "age-oauth connections edit app --client-secret-stdin --verify-ssl FILE.pem";
+    for (arguments, code) in [
+        (&["token", "--force"][..], 5),
+        (&["login"], 5),
+        (&["status", "--check", "--keychain"], 5),
+    ] {
+        home.run(arguments).done().code(code).err_has(command);
+    }
+    let doctor = home.run(["doctor", "--offline"]).done().code(1);
+    assert!(doctor.stdout.contains(command), "{}", doctor.stdout);
+    let ca = portal.ca_file(home.path());
+    let edit = command.replace("FILE.pem", ca.to_str().unwrap());
+    home.run(edit.split(' ').skip(1))
+        .input(service_secret())
+        .done()
+        .ok();
+    home.run(["token", "--force"]).done().ok();
 }
 
 /// The store came from another machine, or the keychain was lost. The certificate authority is a
@@ -351,6 +384,7 @@ fn rule_24b_an_old_record_takes_over_nothing_from_a_file() {
         (("verify_ssl", json!(false)), "--verify-ssl"),
         (("ca_bundle", json!("ca.pem")), "--verify-ssl"),
         (("pkce", json!(false)), "--pkce"),
+        (("api_url", json!(fixture.elsewhere.url())), "--api-url"),
     ] {
         fs::write(&meta, fixture.changed("prod", &[change])).unwrap();
         for words in [&["token", "--force"][..], &["login"]] {

@@ -429,6 +429,40 @@ fn another_origin_drops_the_certificate_and_another_path_keeps_it() {
 }
 
 #[test]
+fn rule_24e_a_new_api_url_does_not_get_the_certificate_of_the_portal() {
+    let guarded = Guarded::added();
+    let Guarded { portal, home, file } = &guarded;
+    let other = portal.other_server_url().replace("/server", "/portal");
+    let edit = |words: &[&str]| {
+        let start = ["connections", "edit", "pki", "--no-check"];
+        home.run([&start[..], words].concat()).done()
+    };
+    let before = guarded.meta();
+    edit(&["--api-url", &other])
+        .code(2)
+        .err_has("was not chosen for")
+        .err_has("--client-cert FILE");
+    assert_eq!(guarded.meta(), before);
+    assert!(guarded.item().is_some());
+    // Another path of the same server is behind the same TLS.
+    let path = portal.url().replace("/portal", "/arcgis");
+    edit(&["--api-url", &path]).ok();
+    edit(&["--api-url", "none"]).ok();
+    assert!(guarded.item().is_some());
+    // A person may choose it for the new address, or connect there without it.
+    edit(&["--api-url", &other, "--client-cert", file]).ok();
+    let meta = guarded.meta();
+    assert_eq!(
+        (&meta["api_url"], &meta["schema_version"]),
+        (&json!(other), &json!(4))
+    );
+    edit(&["--api-url", "none"]).ok();
+    assert!(guarded.item().is_some());
+    edit(&["--api-url", &other, "--client-cert", "none"]).ok();
+    assert!(guarded.item().is_none());
+}
+
+#[test]
 fn a_file_that_is_referred_to_is_read_at_each_use() {
     let guarded = Guarded::start();
     let Guarded { portal, home, file } = &guarded;
@@ -481,7 +515,7 @@ fn the_password_of_a_file_is_in_the_keychain_alone() {
 }
 
 #[test]
-fn rule_24d_no_certificate_goes_where_the_portal_is_not_verified_or_not_encrypted() {
+fn rule_24e_no_certificate_goes_where_the_portal_is_not_verified_or_not_encrypted() {
     let guarded = Guarded::start();
     let Guarded { home, file, .. } = &guarded;
     let words = ["--client-cert", file, "--verify-ssl", "false"];
@@ -570,6 +604,7 @@ fn rule_24b_an_old_record_takes_over_no_certificate_from_a_file() {
 #[test]
 fn an_older_program_does_not_use_a_connection_with_a_certificate() {
     let guarded = Guarded::added();
+    assert_eq!(guarded.meta()["schema_version"], 4);
     guarded.change_meta(|meta| meta["schema_version"] = json!(5));
     guarded
         .home
@@ -580,7 +615,7 @@ fn an_older_program_does_not_use_a_connection_with_a_certificate() {
 }
 
 #[test]
-fn rule_24d_servers_at_another_origin_get_no_certificate() {
+fn rule_24e_servers_at_another_origin_get_no_certificate() {
     let guarded = Guarded::added();
     let Guarded { portal, home, .. } = &guarded;
     sign_in(home, portal, "pki").ok();
@@ -626,6 +661,8 @@ fn a_card_names_the_need_and_carries_neither_certificate_nor_key() {
         .ok()
         .err_has("client certificate of their own");
     let card = card.json();
+    // A program that would leave the need out refuses the card.
+    assert_eq!(card["age_oauth_card"], 2);
     assert!(card.get("client_certificate").is_none());
     assert!(!card.to_string().contains("CN=ana"));
 }

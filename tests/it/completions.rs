@@ -11,6 +11,38 @@ fn set_up() -> Home {
     home
 }
 
+/// Adds a connection with this label where there is none.
+fn add_labels_once(home: &Home, label: &str) {
+    if home.run(["connections", "show", label]).done().code == 4 {
+        add_labels(home, &[label]);
+    }
+}
+
+/// A shell on a terminal, in which the documented line has loaded the completions.
+fn interactive(home: &Home, shell: &str) -> Terminal {
+    let folder = home.program().parent().unwrap().display();
+    let path = format!(
+        "PATH={folder}:{}",
+        std::env::var("PATH").unwrap_or_default()
+    );
+    // elvish puts its socket there, which is otherwise in a folder that all homes share.
+    let own = format!("XDG_RUNTIME_DIR={}", home.path().display());
+    let (start, load): (&[&str], _) = match shell {
+        "bash" => (&["--norc", "-i"], "source <(age-oauth completions bash)"),
+        // With its usual key, zsh runs commands that are in the word, for every program.
+        "zsh" => (&["-f", "-i"], "autoload -U compinit && compinit -u -D && source <(age-oauth completions zsh); bindkey '^I' complete-word"),
+        "fish" => (&["--no-config"], "age-oauth completions fish | source"),
+        "elvish" => (&["-norc"], "eval (age-oauth completions elvish | slurp)"),
+        other => panic!("{other}"),
+    };
+    let arguments = [&[path.as_str(), own.as_str(), shell], start].concat();
+    let mut terminal = Terminal::start_program(home, "env", &arguments);
+    terminal
+        .line(&format!("{load}; echo set''up"))
+        .expect("setup");
+    terminal
+}
+
 /// Runs a script in a shell that finds the program by its name.
 fn shell(home: &Home, program: &str, script: &str) -> Vec<String> {
     let folder = home.program().parent().unwrap().display().to_string();
@@ -58,6 +90,45 @@ fn bash_completes_labels_commands_and_flags() {
             ["'My Portal'"]
         );
     }
+}
+
+/// bash replaces only the part after `=`, and only what is in the quotes that a person began.
+#[test]
+fn bash_completes_in_quotes_and_after_an_equals_sign() {
+    let home = set_up();
+    let mut terminal = interactive(&home, "bash");
+    for (typed, completed) in [
+        ("--connection=pro", "--connection=prod"),
+        ("-c=pro", "-c=prod"),
+        ("--connection=My", "--connection='My Portal'"),
+    ] {
+        // It takes a connection by its option only.
+        terminal.send(&format!("age-oauth status {typed}\t"));
+        terminal.shows(&format!("age-oauth status {completed}"));
+        terminal.send("\r").expect("is not signed in");
+    }
+    for (typed, label) in [
+        ("\"my", "My Portal"),
+        ("'My", "My Portal"),
+        ("My\\ P", "My Portal"),
+        ("\"$(", "$(touch ran) \"x\" `touch ran` \\"),
+        ("'$(", "$(touch ran) \"x\" `touch ran` \\"),
+    ] {
+        add_labels_once(&home, label);
+        terminal.send(&format!("age-oauth connections show {typed}\t\r"));
+        terminal
+            .expect("Label:")
+            .expect(label)
+            .expect("https://h/p");
+    }
+    // In double quotes, bash would replace the `!` of a label by an earlier command.
+    add_labels_once(&home, "hey !x");
+    terminal.send("age-oauth connections show \"hey\t\u{15}");
+    terminal.line("echo do''ne").expect("done");
+    assert!(!terminal.screen().contains("\"hey !x"));
+    assert!(!home.path().join("ran").exists());
+    terminal.line("exit");
+    terminal.end();
 }
 
 #[test]
@@ -125,6 +196,88 @@ fn elvish_completes_labels() {
         .expect("My Portal");
     terminal.line("exit");
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+}
+
+/// TAB after words that would run a command if anything evaluated them. Each leaves a line to be
+/// removed by Ctrl-U; what the next line prints shows that the shell is done with the completion.
+fn evaluates_nothing(shell: &str, words: &[&str]) {
+    let home = set_up();
+    let mut terminal = interactive(&home, shell);
+    for option in ["-c ", "--connection="] {
+        for (number, word) in words.iter().enumerate() {
+            let word = word.replace("RUN", "touch ran");
+            terminal.send(&format!("age-oauth token {option}{word}\t\u{15}"));
+            let done = format!("{}{number}", option.len());
+            terminal.line(&format!("echo do''ne{done}"));
+            terminal.expect(&format!("done{done}"));
+        }
+    }
+    // It completes after such a word, so that the words do reach the program. elvish asks nothing
+    // about a line with a command in it.
+    let (typed, offered) = match shell {
+        "bash" | "zsh" => ("--color $(touch ran) pro", "prod"),
+        "fish" => ("--color (touch ran) pro", "prod"),
+        _ => ("'(touch ran)' --quie", "--quiet"),
+    };
+    terminal.send(&format!("age-oauth connections show {typed}\t"));
+    terminal.shows(offered);
+    assert!(!home.path().join("ran").exists(), "{}", terminal.screen());
+}
+
+const OF_POSIX_SHELLS: [&str; 14] = [
+    "$(RUN)",
+    "`RUN`",
+    ";RUN;",
+    "\"$(RUN)",
+    "\"`RUN`\"",
+    "<(RUN)",
+    "=(RUN)",
+    "x$(RUN)/",
+    "~$(RUN)/",
+    "${x:=$(RUN)}",
+    "$((a[$(RUN)]))",
+    "{a,$(RUN)}",
+    "$'x'$(RUN)",
+    "$(RUN) --min-t",
+];
+
+#[test]
+fn bash_evaluates_nothing_of_what_is_typed() {
+    evaluates_nothing("bash", &OF_POSIX_SHELLS);
+}
+
+#[test]
+fn zsh_evaluates_nothing_of_what_is_typed() {
+    evaluates_nothing("zsh", &OF_POSIX_SHELLS);
+}
+
+#[test]
+fn fish_evaluates_nothing_of_what_is_typed() {
+    let own = [
+        "(RUN)",
+        "(RUN)/",
+        "x(RUN)",
+        "$x[(RUN)]",
+        "{a,(RUN)}",
+        "(RUN) --min-t",
+    ];
+    evaluates_nothing("fish", &[&OF_POSIX_SHELLS[..], &own].concat());
+}
+
+#[test]
+fn elvish_evaluates_nothing_of_what_is_typed() {
+    evaluates_nothing(
+        "elvish",
+        &[
+            "\"(RUN)",
+            "x(RUN)/",
+            "`RUN`",
+            "(RUN) --min-t",
+            "[(RUN)] --min-t",
+            "{ RUN } --min-t",
+            "$x[(RUN)]",
+        ],
+    );
 }
 
 #[test]

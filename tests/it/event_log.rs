@@ -123,9 +123,10 @@ fn a_fallback_is_logged_with_its_reason() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);
     sign_in(&home, &portal, "prod").ok();
-    set_token_life(&home, "prod", 45);
+    // Less than `export-env` wants, and longer than any test takes.
+    set_token_life(&home, "prod", 1200);
     portal.stop();
-    home.run(["token"]).done().ok();
+    home.run(["export-env", "--shell", "json"]).done().ok();
     let all = lines(&log);
     let last = all.last().unwrap();
     assert_eq!(last["decision"], "fallback");
@@ -140,6 +141,11 @@ fn quiet_writes_nothing_to_standard_error_unless_it_fails_and_the_log_has_the_wa
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);
     sign_in(&home, &portal, "prod").ok();
+    // Every command warns of it.
+    let unverified = ["connections", "edit", "prod", "--verify-ssl", "false"];
+    home.run(unverified).done().ok();
+    // Less than `export-env` wants, and longer than any test takes.
+    set_token_life(&home, "prod", 1200);
     portal.stop();
     for words in [
         &["token"][..],
@@ -150,14 +156,14 @@ fn quiet_writes_nothing_to_standard_error_unless_it_fails_and_the_log_has_the_wa
         &["status", "--json"],
         &["connections", "list"],
     ] {
-        // Again for each run, because the attempts to reach the portal take time.
-        set_token_life(&home, "prod", 45);
         let loud = home.run(words).done().ok();
-        set_token_life(&home, "prod", 45);
         let quiet = home.run(words.iter().chain(&["--quiet"])).done().ok();
         assert_eq!(quiet.stderr, "", "{words:?}");
         assert_eq!(quiet.stdout.is_empty(), loud.stdout.is_empty(), "{words:?}");
-        if words[0] == "token" {
+        if ["token", "export-env"].contains(&words[0]) {
+            assert!(loud.stderr.contains("is not verified"), "{}", loud.stderr);
+        }
+        if words[0] == "export-env" {
             assert!(loud.stderr.contains("cannot be reached"), "{}", loud.stderr);
             let last = lines(&log).pop().unwrap();
             let why = last["warnings"][0].as_str().unwrap();

@@ -380,7 +380,10 @@ fn full_and_read_only_file_systems_keep_what_was_there() {
         &["vault", "rekey"],
     ];
     let filler = small.0.path().join("filler");
-    for state in ["full", "read-only"] {
+    for (state, hint) in [
+        ("full", "hint: free some space"),
+        ("read-only", "AGE_OAUTH_HOME=FOLDER"),
+    ] {
         if state == "full" {
             let mut size = 1 << 20;
             // To the last byte.
@@ -404,6 +407,12 @@ fn full_and_read_only_file_systems_keep_what_was_there() {
                 said.stderr
             );
             assert!(said.stderr.contains("error: "), "{state}, {words:?}");
+            // Also where the vault's file is the one that cannot be written.
+            assert!(
+                said.stderr.contains(hint),
+                "{state}, {words:?}: {}",
+                said.stderr
+            );
             assert_eq!(now(), before, "{state}, {words:?}");
         }
         // A token is still returned.

@@ -68,6 +68,33 @@ fn an_extension_that_is_interrupted_is_stored() {
 }
 
 #[test]
+fn an_interrupted_download_leaves_nothing() {
+    for (signal, code) in ENDS {
+        let (portal, home) = signed_in();
+        let gate = hold(&portal, Endpoint::ItemData);
+        let folder = home.path().join("downloads");
+        std::fs::create_dir(&folder).unwrap();
+        let count = || std::fs::read_dir(&folder).unwrap().count();
+        let target = folder.join("data.bin");
+        let arguments = [
+            "api",
+            "content/items/1/data",
+            "-o",
+            target.to_str().unwrap(),
+        ];
+        let mut terminal = Terminal::start(&home, &arguments);
+        gate.await_arrivals(1);
+        assert_eq!(count(), 1, "the content waits beside its place");
+        terminal.signal(signal);
+        let ended = terminal.end();
+        // A terminal reports the end by a signal as 1.
+        assert!(ended == code || ended == 1, "{signal}: {ended}");
+        assert_eq!(count(), 0, "{signal}");
+        gate.open();
+    }
+}
+
+#[test]
 fn an_interrupted_refresh_of_all_stores_every_extension_that_was_sent() {
     let (portal, home) = signed_in();
     let other = Portal::start(PortalVersion::Enterprise114);

@@ -12,6 +12,7 @@ mod support;
 
 mod addresses;
 mod api;
+mod api_url;
 mod architecture;
 mod bad_input;
 mod bound_settings;

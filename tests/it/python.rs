@@ -1,6 +1,7 @@
 //! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a
 //! certificate authority of its own.
 
+mod api_url;
 mod data;
 mod notebooks;
 mod pools;

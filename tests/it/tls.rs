@@ -322,6 +322,34 @@ fn from_add_to_token_at_a_self_signed_portal() {
     home.run(["token", "--force"]).done().ok();
 }
 
+/// Certificates from a file, a card or the portal are not written anywhere before the connection is
+/// stored: a process that is ended in between leaves nothing.
+#[test]
+fn certificates_need_no_folder_for_temporary_files() {
+    let (portal, mut home) = (self_signed(), home());
+    let missing = home.path().join("missing");
+    for name in ["TMPDIR", "TMP", "TEMP"] {
+        home.set(name, missing.to_str().unwrap());
+    }
+    let ca = portal.ca_file(home.path());
+    let ca = ca.to_str().unwrap();
+    try_to_add(&home, &portal, ca).ok();
+    let pinned = format!("pin:{ca}");
+    for verify in [ca, &pinned] {
+        home.run(["connections", "edit", "prod", "--verify-ssl", verify])
+            .done()
+            .ok();
+    }
+    // The stored certificates verify the portal where the change is another one.
+    home.run(["connections", "edit", "prod", "--verify-ssl", ca])
+        .done()
+        .ok();
+    home.run(["connections", "edit", "prod", "--proxy", "none"])
+        .done()
+        .ok();
+    assert!(!missing.exists());
+}
+
 /// A connection that works must not be changed because its portal has the wrong certificate for a
 /// night: another portal URL costs the sign-in.
 #[test]

@@ -196,3 +196,31 @@ fn export_env_on_a_terminal_shows_control_characters_and_sends_none() {
     let sent = |sequence: &[u8]| raw.windows(sequence.len()).any(|window| window == sequence);
     assert!(!sent(b"\x1b[31m"), "{}", terminal.screen());
 }
+
+/// A full disk, for a script that saves what the program prints. `| head` is not a failure.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error() {
+    let home = home();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["connections", "add", "--help"],
+        &["man"],
+        &["completions", "bash"],
+        &["connections", "list", "--json"],
+        &["doctor", "--offline"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = std::process::Command::new(home.program())
+            .args(arguments)
+            .env_clear()
+            .envs(home.environment())
+            .stdout(full.unwrap())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("could not be written"), "{said}");
+    }
+}

@@ -451,7 +451,7 @@ fn a_certificate_does_not_help_where_apache_asks_late() {
 }
 
 #[test]
-fn rule_24d_a_redirect_to_a_server_that_asks_gets_nothing() {
+fn rule_24e_a_redirect_to_a_server_that_asks_gets_nothing() {
     let (pki, portal, home) = (Pki::new(), Portal::builder().start(), home());
     pki.client("ana", P256, "");
     let file = pki.pkcs12("ana", "");

@@ -20,7 +20,7 @@ class Addresses(unittest.TestCase):
     def test_the_table_of_addresses_says_which_token_belongs_where(self):
         count = 0
         for table in TABLES:
-            policy = _policy.Policy(Provider(), table["portal"])
+            policy = _policy.Policy(Provider(), table["portal"], table.get("api_url"))
             for url, expected in table["cases"]:
                 with self.subTest(portal=table["portal"], url=url):
                     token = policy.token(url)

@@ -176,6 +176,23 @@ class Exceptions(unittest.TestCase):
         out = sent(f"{PORTAL}/sharing/rest/generateToken?token={PLACEHOLDER}&serverURL=x")
         self.assertEqual(query(out.url)["token"], "portal-token")
 
+    def test_the_length_counts_bytes(self):
+        out = sent(f"{PORTAL}/x", json.dumps({"q": "Größe", "token": PLACEHOLDER}, ensure_ascii=False), _JSON)
+        self.assertEqual(json.loads(out.body), {"q": "Größe", "token": "portal-token"})
+        self.assertEqual(out.headers["Content-Length"], str(len(out.body)))
+        self.assertIsInstance(out.body, bytes)
+
+    def test_a_redirect_keeps_its_encoding(self):
+        request = Request(f"{PORTAL}/sharing/rest/generateToken?token={PLACEHOLDER}")
+        out = outgoing(request, Policy(Provider(), PORTAL), HEADER)
+        for token in ("portal-token", "portal%2dtoken"):
+            response = type("Response", (), {"headers": {"Location": f"{FOREIGN}/?q=a%26b&token={token}"}})()
+            returned(response, request, out, HEADER)
+            self.assertEqual(query(response.headers["Location"])["token"], PLACEHOLDER)
+        response.headers["Location"] = f"{FOREIGN}/?q=a%26b&token=portal-token"
+        returned(response, request, out, HEADER)
+        self.assertEqual(query(response.headers["Location"]), {"q": "a&b", "token": PLACEHOLDER})
+
     def test_the_caller_sees_the_placeholder(self):
         request = Request(f"{PORTAL}/sharing/rest/generateToken?token={PLACEHOLDER}")
         out = outgoing(request, Policy(Provider(), PORTAL), HEADER)

@@ -11,7 +11,7 @@ import unittest
 import warnings
 
 import age_oauth
-from age_oauth import _find, _json_names, _policy, _program, _provider, _rejection, _session
+from age_oauth import _adding, _find, _json_names, _policy, _program, _provider, _rejection, _session
 from age_oauth.errors import BY_CODE, ProgramUnusable, SignInRequired
 
 FACTS = {
@@ -285,6 +285,13 @@ class Sessions(WithProgram):
             age_oauth.get_gis(connection, verify_cert=False)
         self.assertIn("--verify-ssl", caught.exception.hint)
 
+    def test_what_is_not_an_address_is_an_error_without_the_frames_of_its_parser(self):
+        shown = {"id": "prod_1", "connection": "prod", "portal_url": "https://gis.example.com/portal"}
+        connection = age_oauth.Connection._of(shown)
+        for address in ("http://[", "https://h:99999/", "https://h:x/"):
+            with self.assertRaises(age_oauth.UsageError):
+                connection.headers(address)
+
     def test_the_portal_of_a_connection_is_compared_as_an_address(self):
         from age_oauth import _adding
 
@@ -388,6 +395,21 @@ class Answers(WithProgram):
         self.program("print('{}')")
         with self.assertRaises(age_oauth.AgeOAuthError):
             _program.ask("token", *_program.selector("a\0b", None))
+
+        with self.assertRaises(age_oauth.AgeOAuthError):
+            _program.ask("token", *_program.selector("a\ud800b", None))
+
+    def test_a_name_is_text(self):
+        self.program("print('{}')")
+        for name in (b"prod", 1, ["prod"], object()):
+            for call in (age_oauth.Connection, age_oauth.get_token, age_oauth.get_gis, age_oauth.TokenAuth):
+                with self.assertRaises(age_oauth.UsageError) as caught:
+                    call(name)
+                self.assertIn(type(name).__name__, str(caught.exception))
+
+    def test_a_tag_as_text_is_one_tag(self):
+        self.assertEqual(list(_adding._options({"tag": "nightly"})), ["--tag=nightly"])
+        self.assertEqual(list(_adding._options({"tag": ["a", "b"]})), ["--tag=a", "--tag=b"])
 
     def test_a_label_that_looks_like_a_flag_stays_one(self):
         self.assertEqual(_program.selector("--all", None), ["--connection=--all"])
@@ -499,6 +521,7 @@ class Addresses(unittest.TestCase):
             b'{"status":"success","code":498}': None,
             b'{"error": "no"}': None,
             b'{"error": [': None,
+            b'{"error": ' + b"[" * 15_000: None,
             b"<html>": None,
             b"": None,
         }.items():

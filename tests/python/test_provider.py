@@ -122,6 +122,15 @@ class Lives(WithProgram):
                     clock.now += life / 100
                 self.assertLessEqual(len(program.asked), 22)
 
+    def test_a_life_that_is_not_a_number_of_seconds_is_an_error_at_each_call(self):
+        _, program, provider = self.begin()
+        for again in range(2):
+            for wrong in ("soon", float("nan"), float("inf"), 1e30, []):
+                with self.subTest(wrong=wrong, again=again), self.assertRaises(age_oauth.UsageError):
+                    provider.token(wrong)
+            self.assertEqual(provider.token("60").value, "token1")
+        self.assertEqual(len(program.asked), 1)
+
     def test_a_caller_that_wants_more_gets_more(self):
         clock, program, provider = self.begin()
         provider.token()

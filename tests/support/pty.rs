@@ -114,6 +114,17 @@ impl Terminal {
         self
     }
 
+    /// Waits until this text is on the screen, however the program painted it.
+    #[track_caller]
+    pub fn shows(&mut self, text: &str) -> &mut Self {
+        let end = Instant::now() + TIMEOUT;
+        while !self.screen().contains(text) {
+            assert!(Instant::now() < end, "no `{text}` in:\n{}", self.screen());
+            thread::sleep(Duration::from_millis(10));
+        }
+        self
+    }
+
     fn find(&self, text: &str) -> bool {
         let mut seen = self.seen.lock().unwrap();
         let plain = plain(&seen.raw[seen.read..]);

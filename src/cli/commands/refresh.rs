@@ -89,7 +89,7 @@ fn attempt(session: &Session, rule: ExtendRule) -> Result<RefreshOutcome, Failur
     if rule == ExtendRule::Now && !extended && !connection.grant.is_application() {
         return Err(Error::Refused {
             connection: Some(connection.label.to_string()),
-            url: connection.portal.as_str().to_owned(),
+            url: connection.api_url().as_str().to_owned(),
             why: Refusal::Other {
                 code: None,
                 text: "it renewed the token, but did not extend the sign-in".into(),
@@ -382,7 +382,7 @@ fn in_parallel(
 fn queues(jobs: Vec<Job>) -> VecDeque<Vec<Job>> {
     let mut portals: BTreeMap<String, [Vec<Job>; REFRESHES_PER_PORTAL]> = BTreeMap::new();
     for job in jobs {
-        let host = job.connection().portal.host().to_owned();
+        let host = job.connection().api_url().host().to_owned();
         let queues = portals.entry(host).or_default();
         if let Some(shortest) = queues.iter_mut().min_by_key(|queue| queue.len()) {
             shortest.push(job);

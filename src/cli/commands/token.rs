@@ -89,7 +89,7 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
     let token = match &args.server {
         None => session.access_token(&request(args))?,
         Some(url) => {
-            let target = Target::parse_url(&session.connection().portal, url)?;
+            let target = Target::parse_url(&session.connection().urls, url)?;
             match target.server() {
                 Some(root) => session.server_token(root, &request(args))?,
                 None => session.access_token(&request(args))?,
@@ -189,7 +189,7 @@ fn rotate(ctx: &mut CommandContext, session: &Session) -> Outcome {
         "Connection: {}",
         escape(connection.label.as_str())
     ))?;
-    ctx.answer(&format!("Portal: {}", connection.portal))?;
+    ctx.answer(&format!("Portal: {}", connection.browser_url()))?;
     if let Some(username) = &token.username {
         ctx.answer(&format!("User: {}", escape(username)))?;
     }

@@ -14,8 +14,10 @@ json_object! {
         pub(crate) connection: String,
         /// Its ID, which never changes.
         pub(crate) id: String,
-        /// The portal's URL, without a slash at its end.
+        /// The portal's URL, as in a browser, without a slash at its end.
         pub(crate) portal_url: String,
+        /// Where programs talk to the portal: the API URL of the connection, else the portal's URL.
+        pub(crate) api_url: String,
         /// `user`: tokens are for the person who signs in. `app`: they are for the application.
         pub(crate) auth_type: &'static str,
     }
@@ -26,7 +28,8 @@ impl Identity {
         Self {
             connection: connection.label.to_string(),
             id: connection.id.to_string(),
-            portal_url: connection.portal.to_string(),
+            portal_url: connection.browser_url().to_string(),
+            api_url: connection.api_url().to_string(),
             auth_type: connection.grant.as_str(),
         }
     }
@@ -220,6 +223,9 @@ json_object! {
     pub(crate) struct ConnectionAnswer {
         #[serde(flatten)]
         pub(crate) identity: Identity,
+        /// Whether the portal has accepted a token at the API URL; `null` if the connection has
+        /// none of its own.
+        pub(crate) api_url_confirmed: Option<bool>,
         /// The client ID of the registered application.
         pub(crate) client_id: String,
         /// Where the portal sends the authorization code; `null` for an application.
@@ -263,6 +269,10 @@ impl ConnectionAnswer {
         let certificate = connection.client_certificate.as_ref();
         Self {
             identity: Identity::of(connection),
+            api_url_confirmed: connection
+                .urls
+                .separate_api_url()
+                .map(|_| connection.unconfirmed_api_url().is_none()),
             client_id: connection.client_id.clone(),
             redirect_uri,
             pkce,

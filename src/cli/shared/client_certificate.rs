@@ -28,7 +28,7 @@ pub(in crate::cli) struct ClientCertificateArgs {
     /// A client certificate for the web server: PKCS#12 or PEM
     #[arg(long, value_name = "FILE|none")]
     client_cert: Option<String>,
-    /// Read its password from standard input (…-file FILE: from a file)
+    /// Read its password from standard input (or …-file FILE)
     #[arg(long, requires = "client_cert", conflicts_with_all = ["client_secret_stdin", "client_cert_password_file"])]
     client_cert_password_stdin: bool,
     // Hidden: its name would widen the whole column of the help.

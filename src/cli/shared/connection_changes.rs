@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
+use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, GivenCertificate};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
@@ -12,10 +13,11 @@ use crate::cli::shared::connection_fields::{
 use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, PortalUrl, Proxy};
-use crate::http::ClientCertificate;
+use crate::connection::{Connection, PortalUrl, PortalUrls, Proxy, Tls};
+use crate::error::{Error, Unreachable};
+use crate::http::{ClientCertificate, Http};
 use crate::manage::{self, CertificateChange, Changes, SecretChange};
-use crate::portal::Elsewhere;
+use crate::portal::{Elsewhere, PortalInfo};
 use crate::store::ConnectionStore;
 
 pub(in crate::cli) fn changes(
@@ -24,10 +26,12 @@ pub(in crate::cli) fn changes(
     args: &FieldArgs,
 ) -> Result<Changes, Failure> {
     let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
-    let place = portal.clone().unwrap_or_else(|| connection.portal.clone());
-    let trust = wanted_trust(args, &place, &ctx.context.environment)?;
+    let api = args.api_url.as_deref().map(api_url::read).transpose()?;
+    let urls = changed_urls(connection, portal.as_ref(), api.as_ref())?;
+    let trust = wanted_trust(args, urls.api_url(), &ctx.context.environment)?;
     let mut changes = Changes {
         portal,
+        api_url: api.map(|_| urls.separate_api_url().cloned()),
         client_id: args
             .client_id
             .as_deref()
@@ -50,16 +54,17 @@ pub(in crate::cli) fn changes(
         ..Changes::default()
     };
     let certificate = client_certificate::given(ctx, &args.client_certificate)?;
-    let presented = presented(ctx, connection, &certificate, &place)?;
+    let presented = presented(ctx, connection, &certificate, &urls)?;
     if presented.is_some() {
         let tls = trust.as_ref().map_or(&connection.tls, |trust| &trust.tls);
-        manage::check_client_certificate(&place, tls)?;
+        manage::check_client_certificate(urls.api_url(), tls)?;
     }
     check_portal(
         ctx,
         connection,
         args,
         &mut changes,
+        urls,
         trust.as_ref(),
         presented.as_ref(),
     )?;
@@ -82,62 +87,166 @@ fn presented(
     ctx: &CommandContext,
     connection: &Connection,
     given: &GivenCertificate,
-    portal: &PortalUrl,
+    urls: &PortalUrls,
 ) -> Result<Option<Arc<ClientCertificate>>, Failure> {
-    let stays =
-        connection.client_certificate.is_some() && connection.portal.origin() == portal.origin();
+    let stays = manage::certificate_stays(&connection.urls, urls);
     Ok(match given {
         GivenCertificate::Certificate(loaded) => Some(Arc::clone(&loaded.certificate)),
+        GivenCertificate::None => None,
+        GivenCertificate::Nothing if connection.client_certificate.is_none() => None,
         GivenCertificate::Nothing if stays => {
             let session = ctx.session_of(&ctx.store()?, connection.clone());
             session.client_certificate().ok().flatten()
         }
-        GivenCertificate::Nothing | GivenCertificate::None => None,
+        // Another portal: the certificate goes, as the sign-in does.
+        GivenCertificate::Nothing if urls.browser_url() != connection.browser_url() => None,
+        GivenCertificate::Nothing => return Err(chosen_for_other_addresses(urls)),
     })
 }
 
-/// Tries a new address, proxy, trust or client certificate before it replaces one that may work. An
-/// address near the portal's is corrected as `add` does.
+/// The failure where the portal stays, and gets an API URL at an origin that the client certificate
+/// was not chosen for. To delete the certificate could lose the only copy of a private key.
+fn chosen_for_other_addresses(urls: &PortalUrls) -> Failure {
+    Failure::usage_hint(
+        format!(
+            "the client certificate was not chosen for {}, and is presented to no other server",
+            urls.api_url()
+        ),
+        "to present it there: give --client-cert FILE, too; to connect without it: --client-cert none",
+    )
+}
+
+/// The addresses after the change. An API URL belongs to one portal, so that it does not stay where
+/// the portal changes: the next authorization code would be sent to the former one.
+fn changed_urls(
+    connection: &Connection,
+    portal: Option<&PortalUrl>,
+    api: Option<&Option<PortalUrl>>,
+) -> Result<PortalUrls, Failure> {
+    let browser = portal.unwrap_or(connection.browser_url());
+    let api = match (api, connection.urls.separate_api_url()) {
+        (Some(api), _) => api.clone(),
+        (None, Some(former)) if browser != connection.browser_url() => {
+            return Err(Failure::usage_hint(
+                format!("the API URL {former} belongs to the former portal"),
+                "give --api-url URL, too, or --api-url none",
+            ))
+        }
+        (None, former) => former.cloned(),
+    };
+    Ok(PortalUrls::new(browser.clone(), api)?)
+}
+
+/// Tries new addresses, a new proxy, trust or client certificate before they replace those that may
+/// work. An address near the portal's is corrected as `add` does.
 fn check_portal(
-    ctx: &CommandContext,
+    ctx: &mut CommandContext,
     connection: &Connection,
     args: &FieldArgs,
     changes: &mut Changes,
+    mut urls: PortalUrls,
     trust: Option<&Trust>,
     certificate: Option<&Arc<ClientCertificate>>,
 ) -> Outcome {
-    let nothing_new = changes.portal.is_none()
-        && changes.proxy.is_none()
-        && trust.is_none()
-        && !args.client_certificate.is_given();
-    if args.no_check || nothing_new {
+    let moves = changes.portal.is_some() || changes.api_url.is_some();
+    let presents = args.client_certificate.is_given();
+    if args.no_check || !(moves || presents || changes.proxy.is_some() || trust.is_some()) {
         return Ok(());
     }
-    let portal: &PortalUrl = changes.portal.as_ref().unwrap_or(&connection.portal);
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);
-    let tls = trust.map_or(&connection.tls, |trust| &trust.tls);
-    let referer = connection.referer.as_deref();
-    let presented = certificate.cloned();
-    let Err(error) = connection_fields::probe(ctx, portal, tls, proxy, referer, presented) else {
-        return Ok(());
+    let trust = match trust {
+        Some(trust) => trust,
+        None => &Trust::of(connection)?,
     };
-    if changes.portal.is_some() {
-        match find_elsewhere(ctx, portal, tls, proxy, certificate, &error) {
+    let referer = connection.referer.as_deref();
+    let probe = |ctx: &CommandContext, at: &PortalUrl| {
+        connection_fields::probe(ctx, at, trust, proxy, referer, certificate.cloned())
+    };
+    let asked = urls.api_url().clone();
+    let is_separate = urls.separate_api_url().is_some();
+    // An address that was there before is not corrected.
+    let is_new = if is_separate {
+        changes.api_url.is_some()
+    } else {
+        changes.portal.is_some()
+    };
+    let mut answer = probe(ctx, &asked);
+    if let (true, Err(error)) = (is_new, &answer) {
+        match find_elsewhere(ctx, &asked, trust, proxy, certificate, error) {
             Some(Elsewhere::Portal(found)) => {
-                let text = format!("{portal} is not a portal; the portal is at {found}");
+                let text = format!("{asked} is not a portal; the portal is at {found}");
                 ctx.console.info(&text);
-                changes.portal = Some(found);
-                return Ok(());
+                if !is_separate {
+                    changes.portal = Some(found);
+                    return Ok(());
+                }
+                urls = PortalUrls::new(urls.browser_url().clone(), Some(found))?;
+                answer = probe(ctx, urls.api_url());
             }
-            Some(Elsewhere::Server(owner)) => return Err(server_address(portal, owner.as_ref())),
+            Some(Elsewhere::Server(owner)) => return Err(server_address(&urls, owner.as_ref())),
             None => {}
         }
     }
-    Err(Failure::Hinted {
-        error,
-        hint: "nothing was changed; to change the connection without asking the portal: --no-check"
-            .into(),
-    })
+    let error = match answer {
+        Ok(info) if moves => {
+            let client = trust
+                .http(
+                    urls.browser_url(),
+                    certificate.cloned(),
+                    proxy,
+                    referer,
+                    &ctx.context,
+                )
+                .map_err(|error| error.to_string());
+            return take_over(ctx, changes, &urls, client, &info);
+        }
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    let hint = pin_of_another_host(&trust.tls, urls.api_url(), &error).unwrap_or_else(|| {
+        "nothing was changed; to change the connection without asking the portal: --no-check".into()
+    });
+    Err(Failure::Hinted { error, hint })
+}
+
+/// What helps where the connection trusts one certificate by itself, and the new address shows
+/// another one.
+fn pin_of_another_host(tls: &Tls, place: &PortalUrl, error: &Error) -> Option<String> {
+    let Error::Unreachable {
+        why: Unreachable::Tls(_),
+        ..
+    } = error
+    else {
+        return None;
+    };
+    match tls {
+        Tls::Pinned { host, .. } if host != place.host() => Some(format!(
+            "the pinned certificate is that of {host}; give the one of {}, too: --verify-ssl pin:FILE",
+            place.host()
+        )),
+        _ => None,
+    }
+}
+
+/// Compares both addresses where there are two, and puts them into the changes as they were found.
+fn take_over(
+    ctx: &mut CommandContext,
+    changes: &mut Changes,
+    urls: &PortalUrls,
+    client: Result<Http, String>,
+    info: &PortalInfo,
+) -> Outcome {
+    if urls.separate_api_url().is_some() {
+        let comparison = api_url::ask_and_compare(urls, client, &info.names());
+        api_url::confirm(ctx, urls, &comparison)?;
+    }
+    if let Some(portal) = &mut changes.portal {
+        portal.clone_from(urls.browser_url());
+    }
+    if let Some(api) = &mut changes.api_url {
+        *api = urls.separate_api_url().cloned();
+    }
+    Ok(())
 }
 
 /// A client secret belongs to one portal and client ID. If one of those changes, asks for the
@@ -174,7 +283,7 @@ fn secret(
     let belongs_elsewhere = changes
         .portal
         .as_ref()
-        .is_some_and(|portal| *portal != connection.portal)
+        .is_some_and(|portal| portal != connection.browser_url())
         || client_id != connection.client_id;
     let becomes_application = application && !connection.grant.is_application();
     if belongs_elsewhere || becomes_application {
@@ -237,6 +346,9 @@ pub(in crate::cli) fn apply(
     }
     if changes.portal.is_some() || changes.redirect_uri.is_some() {
         warn_if_shared(ctx, store, &store.load(&connection.id)?);
+    }
+    if changes.api_url.is_some() {
+        api_url::say_if_unconfirmed(ctx, &store.load(&connection.id)?);
     }
     Ok(())
 }

@@ -11,15 +11,15 @@ use crate::cli::format::clock_difference;
 use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
-use crate::cli::shared::trust::CardCertificates;
+use crate::cli::shared::trust::{CardCertificates, Trust};
 use crate::cli::CommandContext;
-use crate::connection::{clean, KeychainKind, PortalUrl, Proxy, RedirectUri, Tls};
+use crate::connection::{clean, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
 use crate::env;
 use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
 use crate::event::{Event, Notice};
 use crate::files;
-use crate::http::{ClientCertificate, Http};
+use crate::http::ClientCertificate;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
@@ -35,6 +35,9 @@ pub(in crate::cli) struct FieldArgs {
     /// Portal URL, as in your browser
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) portal: Option<String>,
+    /// Where programs reach the portal, if not at the portal URL
+    #[arg(long, value_name = "URL|none")]
+    pub(in crate::cli) api_url: Option<String>,
     /// OAuth Client ID of the application, from the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
@@ -281,12 +284,12 @@ pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<Keyc
 pub(in crate::cli) fn probe(
     ctx: &CommandContext,
     portal: &PortalUrl,
-    tls: &Tls,
+    trust: &Trust,
     proxy: &Proxy,
     referer: Option<&str>,
     certificate: Option<Arc<ClientCertificate>>,
 ) -> Result<PortalInfo, Error> {
-    let http = Http::presenting(certificate, portal, tls, proxy, referer, &ctx.context)?;
+    let http = trust.http(portal, certificate, proxy, referer, &ctx.context)?;
     let info = portal::probe(&http)?;
     warn_about_clock(ctx, &info);
     Ok(info)
@@ -297,7 +300,7 @@ pub(in crate::cli) fn probe(
 pub(in crate::cli) fn find_elsewhere(
     ctx: &CommandContext,
     portal: &PortalUrl,
-    tls: &Tls,
+    trust: &Trust,
     proxy: &Proxy,
     certificate: Option<&Arc<ClientCertificate>>,
     error: &Error,
@@ -305,7 +308,7 @@ pub(in crate::cli) fn find_elsewhere(
     let client = |at: &PortalUrl| {
         // The certificate was chosen for this origin.
         let presented = certificate.filter(|_| at.origin() == portal.origin());
-        Http::presenting(presented.cloned(), at, tls, proxy, None, &ctx.context)
+        trust.http(at, presented.cloned(), proxy, None, &ctx.context)
     };
     match error {
         Error::Unreachable {
@@ -316,12 +319,17 @@ pub(in crate::cli) fn find_elsewhere(
     }
 }
 
-/// The failure for the address of an ArcGIS Server.
-pub(in crate::cli) fn server_address(server: &PortalUrl, owner: Option<&PortalUrl>) -> Failure {
+/// The failure where the address for programs is that of an ArcGIS Server.
+pub(in crate::cli) fn server_address(urls: &PortalUrls, owner: Option<&PortalUrl>) -> Failure {
+    let server = urls.api_url();
+    let (what, flag) = match urls.separate_api_url() {
+        Some(_) => (Input::ApiUrl, "--api-url"),
+        None => (Input::PortalUrl, "--portal"),
+    };
     let (named, hint) = match owner {
         Some(owner) => (
             format!("the portal that it names is {owner}"),
-            format!("if that is your portal: --portal {owner}"),
+            format!("if that is your portal: {flag} {owner}"),
         ),
         None => (
             "it names no portal".to_owned(),
@@ -330,7 +338,7 @@ pub(in crate::cli) fn server_address(server: &PortalUrl, owner: Option<&PortalUr
     };
     Failure::Hinted {
         error: Error::Invalid {
-            what: Input::PortalUrl,
+            what,
             why: format!("{server} is an ArcGIS Server, not a portal; {named}"),
         },
         hint,

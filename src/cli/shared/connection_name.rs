@@ -31,14 +31,19 @@ pub(in crate::cli) fn named(
 /// Completions for the name of a connection.
 pub(in crate::cli) fn labels() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
-        // Some shells pass the quote that begins the word.
-        let typed = fold(typed.to_string_lossy().trim_start_matches(['\'', '"']));
+        // Some shells pass the quote that begins the word, and the backslashes inside it.
+        let typed = typed.to_string_lossy();
+        let typed = typed.trim_start_matches(['\'', '"']);
+        let (as_it_is, unescaped) = (fold(typed), fold(&typed.replace('\\', "")));
         let listing = ConnectionStore::open_default(&Environment::process())
             .and_then(|store| store.list(None))
             .unwrap_or_default();
         let found = listing.connections.iter().map(candidate);
         found
-            .filter(|(name, _)| fold(name).starts_with(&typed))
+            .filter(|(name, _)| {
+                let name = fold(name);
+                name.starts_with(&as_it_is) || name.starts_with(&unescaped)
+            })
             .map(|(_, candidate)| candidate)
             .collect::<Vec<_>>()
     })
@@ -50,7 +55,7 @@ fn candidate(connection: &Connection) -> (String, CompletionCandidate) {
     let (name, help) = if label.starts_with('-') {
         (connection.id.as_str(), escape(label))
     } else {
-        (label, connection.portal.as_str().to_owned())
+        (label, connection.browser_url().as_str().to_owned())
     };
     let candidate = CompletionCandidate::new(name).help(Some(help.into()));
     (name.to_owned(), candidate)

@@ -23,7 +23,7 @@ pub(in crate::cli) fn rows(
         rows.push(vec![
             mark.to_owned(),
             escape(connection.label.as_str()),
-            escape(connection.portal.as_str()),
+            escape(connection.browser_url().as_str()),
             connection.grant.as_str().to_owned(),
             signed_in(ctx, connection),
         ]);

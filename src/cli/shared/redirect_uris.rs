@@ -25,7 +25,7 @@ pub(in crate::cli) fn shared_with<'a>(
 ) -> Option<&'a Connection> {
     let uri = loopback(connection)?;
     all.iter().find(|other| {
-        other.portal != connection.portal
+        other.browser_url() != connection.browser_url()
             && loopback(other).is_some_and(|other| {
                 (other.host(), other.port(), other.path()) == (uri.host(), uri.port(), uri.path())
             })
@@ -46,7 +46,7 @@ pub(in crate::cli) fn remedy(connection: &Connection, all: &[Connection]) -> Str
     format!(
         "register one of its own at the portal, then: age-oauth connections edit {} --redirect-uri {}",
         shell_quoted(connection.label.as_str()),
-        unshared(&connection.portal, all)
+        unshared(connection.browser_url(), all)
     )
 }
 
@@ -74,7 +74,7 @@ pub(in crate::cli) fn warn_if_shared(
 pub(in crate::cli) fn unshared(portal: &PortalUrl, all: &[Connection]) -> String {
     let is_taken = |port: u16| {
         all.iter().any(|other| {
-            other.portal != *portal && loopback(other).is_some_and(|uri| uri.port() == port)
+            other.browser_url() != portal && loopback(other).is_some_and(|uri| uri.port() == port)
         })
     };
     (0..u16::MAX - RedirectUri::DEFAULT_PORT)

@@ -4,7 +4,7 @@
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::http::Http;
-use crate::oauth::{SignInAttempt, SignInOptions};
+use crate::oauth::sign_in_page;
 
 /// What the portal's sign-in page says.
 pub(in crate::cli) enum Registration {
@@ -23,8 +23,7 @@ pub(in crate::cli) fn registration(
     client: &Http,
     connection: &Connection,
 ) -> Result<Registration, Error> {
-    let attempt = SignInAttempt::begin(connection, &SignInOptions::default())?;
-    let (status, text) = client.page(attempt.url(), &[])?;
+    let (status, text) = client.page(&sign_in_page(connection)?, &[])?;
     Ok(if text.contains("Invalid client_id") {
         Registration::UnknownClientId
     } else if text.contains("Invalid redirect_uri") {

@@ -46,8 +46,8 @@ pub(in crate::cli) fn values(
 ) -> Vec<Variable> {
     let expires = token.access.expires_at;
     let values = [
-        Some(connection.portal.as_str().to_owned()),
-        Some(connection.portal.as_str().to_owned()),
+        Some(connection.api_url().as_str().to_owned()),
+        Some(connection.api_url().as_str().to_owned()),
         Some(token.access.secret.expose().to_owned()),
         Some(rfc3339(expires)),
         Some(expires.as_second().to_string()),
@@ -79,11 +79,17 @@ pub(in crate::cli) fn token_names(prefix: Option<&str>) -> [String; 3] {
 }
 
 /// A digest of what the statements of PowerShell say about the token, which they get themselves:
-/// the portal, the client ID and the user.
+/// the portal at both of its addresses, the client ID and the user.
 pub(in crate::cli) fn identity_digest(connection: &Connection, username: Option<&str>) -> String {
-    let portal = connection.portal.as_str();
+    let portal = connection.browser_url().as_str();
+    let api = connection.api_url().as_str();
     let mut context = Context::new(&SHA256);
-    for part in [Some(portal), Some(&connection.client_id), username] {
+    for part in [
+        Some(portal),
+        Some(api),
+        Some(&connection.client_id),
+        username,
+    ] {
         // The length keeps the parts apart; an application differs from an empty user name.
         let length = part.map_or_else(|| "none".to_owned(), |part| part.len().to_string());
         context.update(format!("{length}:").as_bytes());

@@ -1,17 +1,15 @@
 //! Which certificates are accepted from a portal: as an option, a card, or the portal itself names
 //! them.
 
-use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
-
-use tempfile::NamedTempFile;
 
 use super::connection_fields::FieldArgs;
 use crate::cli::format::escape;
-use crate::connection::{PortalUrl, Tls};
-use crate::context::Environment;
-use crate::error::{Error, FileAction};
-use crate::http;
+use crate::connection::{Connection, PortalUrl, Proxy, Tls};
+use crate::context::{Context, Environment};
+use crate::error::Error;
+use crate::http::{self, ClientCertificate, Http};
 use crate::manage::{read_ca, TlsChange};
 use crate::store::SHOWN_BY;
 
@@ -21,10 +19,9 @@ const PIN: &str = "pin:";
 /// Which certificates are accepted: for asking the portal now, and for storing.
 #[derive(Clone)]
 pub(in crate::cli) struct Trust {
+    /// Its path only says where the certificates came from: what is trusted is in `pem`.
     pub(in crate::cli) tls: Tls,
     pem: Option<(Vec<u8>, String)>,
-    /// Keeps the temporary file with the certificates until they are stored.
-    _file: Option<Arc<NamedTempFile>>,
 }
 
 /// Certificates that came in a card.
@@ -42,8 +39,16 @@ impl Trust {
         Self {
             tls: Tls::System,
             pem: None,
-            _file: None,
         }
+    }
+
+    /// What a stored connection accepts.
+    pub(in crate::cli) fn of(connection: &Connection) -> Result<Self, Error> {
+        let source = connection.ca_source.clone().unwrap_or_default();
+        Ok(Self {
+            pem: http::read_certificate_file(&connection.tls)?.map(|pem| (pem, source)),
+            tls: connection.tls.clone(),
+        })
     }
 
     pub(in crate::cli) fn unverified() -> Self {
@@ -56,7 +61,10 @@ impl Trust {
     /// The certificates in a file (PEM, DER or PKCS#7), as authorities.
     pub(in crate::cli) fn file(text: &str, environment: &Environment) -> Result<Self, Error> {
         let path = environment.expand(text);
-        Self::authorities(read_ca(&path)?, path.display().to_string())
+        Ok(Self::authorities(
+            read_ca(&path)?,
+            path.display().to_string(),
+        ))
     }
 
     /// Only the certificate in a file, for the portal's host.
@@ -75,8 +83,8 @@ impl Trust {
         Self::pinned(http::to_pem(&[der]), source, portal)
     }
 
-    fn authorities(pem: String, source: String) -> Result<Self, Error> {
-        Self::stored(pem, source, Tls::Ca)
+    fn authorities(pem: String, source: String) -> Self {
+        Self::certificates(pem, source, Tls::Ca)
     }
 
     fn pinned(pem: String, source: String, portal: &PortalUrl) -> Result<Self, Error> {
@@ -87,29 +95,40 @@ impl Trust {
                     .into(),
             });
         }
-        Self::stored(pem, source, |path| Tls::Pinned {
+        Ok(Self::certificates(pem, source, |path| Tls::Pinned {
             path,
             host: portal.host().to_owned(),
-        })
+        }))
     }
 
-    fn stored(
-        pem: String,
-        source: String,
-        tls: impl FnOnce(std::path::PathBuf) -> Tls,
-    ) -> Result<Self, Error> {
-        let failed = |source| Error::File {
-            action: FileAction::Write,
-            path: std::env::temp_dir(),
-            source,
-        };
-        let mut file = NamedTempFile::new().map_err(failed)?;
-        file.write_all(pem.as_bytes()).map_err(failed)?;
-        Ok(Self {
-            tls: tls(file.path().to_owned()),
+    fn certificates(pem: String, source: String, tls: impl FnOnce(PathBuf) -> Tls) -> Self {
+        Self {
+            tls: tls(PathBuf::from(&source)),
             pem: Some((pem.into_bytes(), source)),
-            _file: Some(Arc::new(file)),
-        })
+        }
+    }
+
+    /// A client that accepts these certificates. They stay in memory: a file would outlive a
+    /// process that is ended while it asks. The client certificate is presented to the portal's
+    /// origin alone.
+    pub(in crate::cli) fn http(
+        &self,
+        portal: &PortalUrl,
+        client_certificate: Option<Arc<ClientCertificate>>,
+        proxy: &Proxy,
+        referer: Option<&str>,
+        context: &Context,
+    ) -> Result<Http, Error> {
+        let certificates = self.pem().map(|(pem, _)| pem);
+        Http::with_certificates(
+            portal,
+            &self.tls,
+            certificates,
+            client_certificate,
+            proxy,
+            referer,
+            context,
+        )
     }
 
     /// The certificates to store, and where they came from.
@@ -162,7 +181,7 @@ fn card_trust(card: &CardCertificates, portal: &PortalUrl) -> Result<Trust, Erro
     if card.pinned {
         Trust::pinned(pem, source, portal)
     } else {
-        Trust::authorities(pem, source)
+        Ok(Trust::authorities(pem, source))
     }
 }
 

@@ -272,7 +272,7 @@ fn presenting(portal: &Server, tls: &Tls, own: &Arc<ClientCertificate>) -> Resul
 }
 
 #[test]
-fn rule_24d_the_certificate_is_presented_to_the_portals_origin_alone() {
+fn rule_24e_the_certificate_is_presented_to_the_portals_origin_alone() {
     for version in BOTH {
         let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
         let config = asking(&authority, &[version], &counted);
@@ -294,7 +294,7 @@ fn rule_24d_the_certificate_is_presented_to_the_portals_origin_alone() {
 }
 
 #[test]
-fn rule_24d_a_server_that_is_not_verified_gets_no_certificate() {
+fn rule_24e_a_server_that_is_not_verified_gets_no_certificate() {
     for version in BOTH {
         let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
         let server = Server::start(

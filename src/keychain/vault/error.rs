@@ -90,8 +90,15 @@ pub(super) fn from_files<T>(outcome: crate::error::Result<T>) -> Result<T> {
             | Error::Unreachable { .. }
             | Error::Refused { .. } => KeychainReason::Refused,
         };
+        let file = match &error {
+            Error::File { action, source, .. } => Some((*action, source.kind())),
+            _ => None,
+        };
         let cause =
             std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
-        KeychainError::new(NAME, reason, format!("{error}{cause}"))
+        KeychainError {
+            file,
+            ..KeychainError::new(NAME, reason, format!("{error}{cause}"))
+        }
     })
 }

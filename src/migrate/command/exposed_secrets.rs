@@ -21,7 +21,7 @@ impl ImportRun<'_> {
     /// reset it.
     pub(super) fn expose(&mut self, connection: &Connection, sign_in: &SignInResult) {
         let key = (
-            connection.portal.as_str().to_owned(),
+            connection.browser_url().as_str().to_owned(),
             connection.client_id.clone(),
         );
         let known = self.exposed.get(&key).is_some_and(|exposed| exposed.exact);
@@ -34,7 +34,7 @@ impl ImportRun<'_> {
             .flatten();
         let exposed = self.exposed.entry(key).or_default();
         if exposed.page.is_empty() {
-            exposed.page = format!("{}/home/content.html", connection.portal);
+            exposed.page = format!("{}/home/content.html", connection.browser_url());
         }
         if let Some(page) = item {
             exposed.page = page;
@@ -53,7 +53,12 @@ impl ImportRun<'_> {
         let session = self.ctx.session_of(self.store, connection.clone());
         let item = session.app_info().ok()?.item_id;
         let plain = !item.is_empty() && item.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        plain.then(|| format!("{}/home/item.html?id={item}#settings", connection.portal))
+        plain.then(|| {
+            format!(
+                "{}/home/item.html?id={item}#settings",
+                connection.browser_url()
+            )
+        })
     }
 
     /// Prints where to reset the client secrets: they do not expire, and only a person can reset

@@ -383,7 +383,7 @@ impl<'a> ImportRun<'a> {
     fn facts(&mut self, connection: &Connection) -> Outcome {
         self.line(&format!(
             "     {}, {}, ID {}",
-            connection.portal,
+            connection.browser_url(),
             connection.grant.as_str(),
             connection.id
         ))
@@ -483,7 +483,7 @@ fn row(
     ImportAnswer {
         connection: Some(connection.label.to_string()),
         id: Some(connection.id.to_string()),
-        portal_url: Some(connection.portal.to_string()),
+        portal_url: Some(connection.browser_url().to_string()),
         auth_type: Some(connection.grant.as_str()),
         client_id: Some(connection.client_id.clone()),
         source: Some(source.display().to_string()),

@@ -44,7 +44,8 @@ def _options(given: "dict[str, Any]") -> "Iterable[str]":
         if value is None:
             continue
         flag = "--" + name.replace("_", "-")
-        values = value if name == "tag" else [value]
+        # One tag as text is not one tag for each letter.
+        values = value if name == "tag" and not isinstance(value, str) else [value]
         for each in values:
             # As one argument, so that a value that begins with a hyphen is not read as an option.
             yield f"{flag}={str(each).lower() if isinstance(each, bool) else os.fspath(each)}"

@@ -48,6 +48,9 @@ def outgoing(request: Any, policy: Policy, header: str) -> Any:
                 sent.headers[name] = exchange.text(value)
     body = exchange.body(request)
     if body is not request.body:
+        if isinstance(body, str) and not body.isascii():
+            # As urllib3 would send it. The length counts bytes.
+            body = body.encode("utf-8")
         sent.body = body
         size = getattr(body, "len", None)
         sent.headers["Content-Length"] = str(size if isinstance(size, int) else len(body))
@@ -64,8 +67,13 @@ def returned(response: Any, request: Any, sent: Any, header: str) -> None:
     response.url = request.url
     location = response.headers.get("Location")
     token = sent.headers.get(header, "").partition(" ")[2]
-    if location and token and token in unquote(location):
-        response.headers["Location"] = unquote(location).replace(token, PLACEHOLDER)
+    if not location or not token or token not in unquote(location):
+        return
+    # What else is encoded in the address stays so.
+    for form in (token, quote(token, safe="")):
+        location = location.replace(form, PLACEHOLDER)
+    hidden = token in unquote(location)
+    response.headers["Location"] = unquote(location).replace(token, PLACEHOLDER) if hidden else location
 
 
 def _mentions(request: Any) -> bool:

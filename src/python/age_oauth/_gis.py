@@ -86,7 +86,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
     arguments["adapter"] = {"https://": adapter, "http://": adapter}
     adapter.begin()
     try:
-        gis = GIS(connection.portal_url, **arguments)
+        gis = GIS(connection.api_url, **arguments)
         known = _is_known(gis)
     except Exception as error:
         # `arcgis` wraps the errors of its auth handlers.
@@ -126,11 +126,11 @@ def _unreachable(connection: "Connection", reason: BaseException) -> PortalUnrea
     hint = f"age-oauth doctor -c {connection.id}"
     if isinstance(reason, SSLError):
         return PortalUnreachable(
-            f"the certificate of {connection.portal_url} could not be verified while signing in to `{connection.label}`",
+            f"the certificate of {connection.api_url} could not be verified while signing in to `{connection.label}`",
             f"to see the certificate, and how to trust it: {hint}",
         )
     return PortalUnreachable(
-        f"the portal {connection.portal_url} sent no usable response while signing in to `{connection.label}`: {reason}",
+        f"the portal {connection.api_url} sent no usable response while signing in to `{connection.label}`: {reason}",
         hint,
     )
 

@@ -33,7 +33,9 @@ class TokenAuth(ById):
         if not isinstance(connection, Connection):
             connection = Connection(connection, connection_id=connection_id)
         self.connection = connection
-        self._policy = Policy(connection._provider, connection.portal_url, own_proxies=self._own_proxies)
+        self._policy = Policy(
+            connection._provider, connection.portal_url, connection.api_url, own_proxies=self._own_proxies
+        )
         self._referer = connection._facts[names.REFERER]
 
     def _sign(self, request: Any, token: str | None) -> None:

@@ -24,15 +24,16 @@ _REFUSALS = 3
 
 
 class Policy:
-    """The token that belongs to an address: the portal's own token for the portal, a server token for a server that the
-    portal issues tokens for, and none for any other address."""
+    """The token that belongs to an address: the portal's own token for the portal, at its URL and at its API URL, a server
+    token for a server that the portal issues tokens for, and none for any other address."""
 
-    def __init__(self, provider: Provider, portal_url: str, *, own_proxies: bool = False) -> None:
+    def __init__(
+        self, provider: Provider, portal_url: str, api_url: "str | None" = None, *, own_proxies: bool = False
+    ) -> None:
         self._provider = provider
-        self._origin = addresses.origin(portal_url)
-        self._path = urlsplit(portal_url).path.rstrip("/")
+        self._roots = {_root(url) for url in (portal_url, api_url or portal_url)}
         online = addresses.online(portal_url)
-        is_organization = online and not self._path and addresses.ONLINE_PORTAL.fullmatch(online[0])
+        is_organization = online and not _root(portal_url)[1] and addresses.ONLINE_PORTAL.fullmatch(online[0])
         self._environment = online[1] if online and is_organization else None
         #: Whether the caller decides by itself which requests go through a proxy.
         self._own_proxies = own_proxies
@@ -46,8 +47,9 @@ class Policy:
     def server(self, url: str) -> str:
         """The root of the server that the address is on; empty for the portal, and for hosts of the same ArcGIS Online."""
         path = urlsplit(url).path
-        if addresses.origin(url) == self._origin and (path == self._path or path.startswith(f"{self._path}/")):
-            return ""
+        for origin, root in self._roots:
+            if addresses.origin(url) == origin and (path == root or path.startswith(f"{root}/")):
+                return ""
         online = addresses.online(url)
         if online and online[1] == self._environment:
             return ""
@@ -137,10 +139,16 @@ class Policy:
         same = self._groups.setdefault(group, set())
         same.add(server)
         host = addresses.origin(url)
-        has_servers = host == self._origin or any(addresses.origin(one) == host for one in self._granted)
+        has_servers = any(host == origin for origin, _ in self._roots) or any(
+addresses.origin(one) == host for one in self._granted
+        )
         if len(same) >= _REFUSALS and not (has_servers and addresses.is_of_a_server(url)):
             self._refused[group] = until
             same.clear()
+
+
+def _root(portal_url: str) -> "tuple[tuple[str, str, int], str]":
+    return addresses.origin(portal_url), urlsplit(portal_url).path.rstrip("/")
 
 
 def _group(url: str) -> str:

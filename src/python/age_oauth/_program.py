@@ -11,7 +11,7 @@ import time
 from . import _find, _session
 from . import _json_names as names
 from ._find import find
-from .errors import BY_CODE, AgeOAuthError, AgeOAuthWarning, ProgramUnusable, warn
+from .errors import BY_CODE, AgeOAuthError, AgeOAuthWarning, ProgramUnusable, UsageError, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ _BLOCKED = {
 
 def selector(connection: "str | None", connection_id: "str | None") -> "list[str]":
     """The flags that choose a connection."""
+    for name in (connection, connection_id):
+        if name is not None and not isinstance(name, str):
+            raise UsageError(f"the name of a connection is text, not an object of the type `{type(name).__name__}`")
     if connection_id is not None:
         return ["--connection-id", connection_id]
     if connection is not None:
@@ -53,12 +56,22 @@ def start(arguments: "Sequence[str]", **options: "Any"):
         options.setdefault("creationflags", subprocess.CREATE_NO_WINDOW)
     if any("\0" in argument for argument in arguments):
         raise AgeOAuthError("a name contains a NUL character, which cannot be passed to a program")
+    if any(_is_broken(argument) for argument in arguments):
+        raise AgeOAuthError("a name contains half of a character (a surrogate), which cannot be passed to a program")
     # Secrets are never arguments.
     log().debug("starting %s %s", path, " ".join(arguments))
     try:
         return subprocess.Popen([path, *arguments], env=_find.guarded(path), **options)
     except OSError as error:
         raise unusable(path, error) from error
+
+
+def _is_broken(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def log():

@@ -42,6 +42,9 @@ FORCED_IN = 60.0
 #: While no renewal may be forced, the program is asked this often whether it has another token.
 ASK_AGAIN = 5.0
 
+#: From so many seconds on, a life is a mistake.
+_ENDLESS = 1e12
+
 #: So many rejected tokens are remembered.
 _REJECTED = 8
 
@@ -115,7 +118,7 @@ class Provider:
         self._selector = _program.selector(connection, connection_id)
         self._slots: "dict[str, _Slot]" = {}
         self._warned = False
-        #: The portal and the user of the first token.
+        #: The portal, as programs reach it, and the user of the first token.
         self.began: "tuple[str, str | None] | None" = None
         _providers.add(self)
 
@@ -124,6 +127,8 @@ class Provider:
 
         ``min_ttl`` in seconds; the default is a minute, or less if the portal issues tokens with a shorter life.
         """
+        if min_ttl is not None:
+            min_ttl = _seconds(min_ttl)
         kept = self.kept(server, min_ttl)
         if kept is not None:
             return kept
@@ -211,7 +216,7 @@ class Provider:
         slots = self._slots
         token = Token(_program.ask(*arguments))
         facts = token.facts
-        now = (str(facts.get(names.PORTAL_URL, "")), facts.get(names.USERNAME))
+        now = (str(facts.get(names.API_URL) or facts.get(names.PORTAL_URL, "")), facts.get(names.USERNAME))
         if slots is not self._slots:
             return token  # There was a sign-in meanwhile; the next question gets its token.
         if self.began is None:
@@ -231,6 +236,17 @@ class Provider:
                 SignInEndsSoon,
             )
         return token
+
+
+def _seconds(min_ttl: "float | str") -> float:
+    try:
+        seconds = float(min_ttl)
+    except (TypeError, ValueError):
+        seconds = _ENDLESS
+    # What is not a number is less than nothing.
+    if not abs(seconds) < _ENDLESS:
+        raise UsageError(f"`min_ttl` is a number of seconds, not `{min_ttl}`")
+    return seconds
 
 
 def _life_to_ask(slot: _Slot, min_ttl: "float | None") -> "tuple[str, ...]":

@@ -32,7 +32,8 @@ def error_code(start: bytes) -> int | None:
         # The administrator's directory of a server has the flat form.
         error = answer if answer.get("status") == "error" else answer["error"]
         return int(error["code"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # ArcGIS nests no error so deeply that the parser gives up.
         return None
 
 

@@ -91,7 +91,7 @@ _LOGIN = (
     r"(?P<switch>(?: --switch-user)?)"
 )
 #: The options of `connections add` and `edit` that have a value in hints.
-_OPTION = r"--(?:label|portal|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|pkce) [^\s;,)]+"
+_OPTION = r"--(?:label|portal|api-url|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|pkce) [^\s;,)]+"
 _WITHOUT_VALUE = {"--client-secret-stdin": 'client_secret="…"', "--no-check": "check=False"}
 _EDIT = rf"age-oauth connections edit (?P<name>{_NAME})(?P<options>(?: {_OPTION}| --client-secret-stdin)+)"
 _ADD_AGAIN = rf"age-oauth connections add --label[ =](?P<name>{_NAME}) --replace …"

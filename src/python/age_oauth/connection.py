@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from . import _json_names as names
 from . import _program, _session
 from ._by_id import ById
@@ -11,7 +13,6 @@ from .errors import SignInRequired, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
     from typing import Any
 
     from arcgis.gis import GIS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 else:
     # For `typing.get_type_hints`: these imports are slow, or go in a circle.
     Any = GIS = ConnectionMeta = OAuthIdentity = VerifySsl = object
+    Iterable = tuple
 
 __all__ = ["Connection", "add_connection", "list_connections"]
 
@@ -74,8 +76,14 @@ class Connection(ById):
 
     @property
     def portal_url(self) -> str:
-        """The portal's root, without a slash at its end."""
+        """The portal's root as in a browser, without a slash at its end."""
         return self._facts[names.PORTAL_URL]
+
+    @property
+    def api_url(self) -> str:
+        """Where programs talk to the portal: the API URL of the connection, else :attr:`portal_url`. Build the addresses of
+        requests with this one."""
+        return self._facts[names.API_URL]
 
     @property
     def auth_type(self) -> str:
@@ -123,8 +131,12 @@ class Connection(ById):
 
         from ._policy import Policy
 
-        policy = Policy(self._provider, self.portal_url)
-        if not policy.may_carry(url):
+        policy = Policy(self._provider, self.portal_url, self.api_url)
+        try:
+            allowed = policy.may_carry(url)
+        except ValueError as error:
+            raise UsageError(f"this is not an address: {error}").caused_by(error) from None
+        if not allowed:
             # Only its host, because an address may hold a password.
             raise UsageError(
                 f"no token of `{self.label}` may be sent to this address at the host `{urlsplit(url).hostname or ''}`",
@@ -167,6 +179,7 @@ class Connection(ById):
         self,
         *,
         portal: "str | None" = None,
+        api_url: "str | None" = None,
         client_id: "str | None" = None,
         auth_type: "str | None" = None,
         client_secret: "str | None" = None,
@@ -180,14 +193,15 @@ class Connection(ById):
         check: bool = True,
     ) -> None:
         """Changes what is given and keeps the rest, as ``age-oauth connections edit`` does. The arguments are those of
-        :func:`add_connection`.
+        :func:`add_connection`; ``api_url="none"`` takes the API URL away.
 
-        Another portal, client ID or kind of connection ends the sign-in.
+        Another portal, client ID or kind of connection ends the sign-in. Another API URL does not.
         """
         from . import _adding
 
         given = {
             "portal": portal,
+            "api_url": api_url,
             "client_id": client_id,
             "auth_type": auth_type,
             "verify_ssl": verify_ssl,
@@ -263,6 +277,7 @@ def add_connection(
     referer: "str | None" = None,
     proxy: "str | None" = None,
     keychain: "str | None" = None,
+    api_url: "str | None" = None,
     tags: "Iterable[str]" = (),
     default: "bool | None" = None,
     check: bool = True,
@@ -274,7 +289,8 @@ def add_connection(
     application that is registered at the portal. ``auth_type`` is ``"user"`` (the default), or ``"app"`` for tokens of the
     application itself; its client secret is asked for if it is not given. ``verify_ssl`` is ``True``, ``False``, a file with the
     certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
-    ``age-oauth connections add --help``. ``default`` makes it the default connection, or not even the first one.
+    ``age-oauth connections add --help``. ``api_url`` is where programs reach a portal whose URL asks for a sign-in that only
+    browsers can do. ``default`` makes it the default connection, or not even the first one.
 
     With ``replace=True``, a connection that has this label gets these settings, and keeps its others and its sign-in: so a
     notebook can run this twice. ``check=False`` does not ask the portal.
@@ -287,6 +303,7 @@ def add_connection(
     given = {
         "label": label,
         "portal": portal,
+        "api_url": api_url,
         "client_id": client_id,
         "auth_type": auth_type,
         "verify_ssl": verify_ssl,

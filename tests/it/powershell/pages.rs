@@ -144,7 +144,7 @@ fn is_clean(recorded: &Recorded) {
 const READS_LOG: &str = "Get-Content $env:AGE_OAUTH_LOG";
 
 #[test]
-fn every_block_works_and_no_log_or_transcript_has_the_token() {
+fn rule_31_every_block_works_and_no_log_or_transcript_has_the_token() {
     let setup = Setup::new();
     let log = setup.home.path().join("age-oauth.log");
     let failing = setup.home.run(["token", "-c", "nobody"]);
@@ -246,7 +246,7 @@ fn table() -> Vec<(String, bool, bool)> {
 
 /// Each line gets a token of its own, so that one session is enough for all of them.
 #[test]
-fn the_table_of_what_is_logged_is_so() {
+fn rule_31_the_table_of_what_is_logged_is_so() {
     let setup = Setup::new();
     // A token in a URL.
     setup.portal.expect_violations();

@@ -7,6 +7,9 @@ use url::Url;
 
 use super::client::{between, Client, Reply};
 
+/// What a guard takes for a browser that has signed in to it.
+pub const BROWSER: (&str, &str) = ("x-practice-browser", "1");
+
 /// Where the browser ended.
 #[derive(Clone, Debug)]
 pub enum Destination {
@@ -86,7 +89,7 @@ pub fn open(client: &Client, url: &str, decision: Decision<'_>) -> Destination {
     };
     let url = &without_fragment(url);
     let reply = client
-        .get_with(url, &[("Cookie", &cookie)])
+        .get_with(url, &[("Cookie", &cookie), BROWSER])
         .expect("authorize does not answer");
     let reply = if reply.title().as_deref() == Some("Sign In") {
         fill_in(client, url, &reply, decision)
@@ -115,7 +118,7 @@ fn fill_in(client: &Client, url: &str, page: &Reply, decision: Decision<'_>) -> 
         ("decision", pressed),
     ];
     client
-        .post(action.as_str(), &form)
+        .post_with(action.as_str(), &form, &[BROWSER])
         .expect("the sign-in page does not answer")
 }
 
@@ -134,7 +137,7 @@ fn destination(client: &Client, opened: &str, reply: &Reply) -> Destination {
         };
     }
     let page = client
-        .get(location)
+        .get_with(location, &[BROWSER])
         .expect("the approval page does not answer");
     Destination::Approval {
         url: location.to_owned(),

@@ -30,6 +30,9 @@ pub struct Location {
     pub context: String,
     /// The origin of the federated server that has a host of its own.
     pub server_origin: String,
+    /// Where programs reach the portal, if a guard stands before its own address: the origin and
+    /// the path.
+    pub api: Option<(String, String)>,
 }
 
 impl Location {
@@ -39,7 +42,20 @@ impl Location {
             origin: String::new(),
             context: context.to_owned(),
             server_origin: String::new(),
+            api: None,
         }
+    }
+
+    /// The path below the portal's root of a request that came to `origin`.
+    pub fn inside<'a>(&self, origin: &str, path: &'a str) -> Option<&'a str> {
+        let own = (self.origin.as_str(), self.context.as_str());
+        let api = self.api.as_ref();
+        let api = api.map(|(origin, context)| (origin.as_str(), context.as_str()));
+        let (_, context) = [Some(own), api]
+            .into_iter()
+            .flatten()
+            .find(|(known, _)| *known == origin)?;
+        path.strip_prefix(context)
     }
 
     pub fn portal(&self) -> String {
@@ -146,8 +162,14 @@ pub struct Issued {
 }
 
 impl State {
-    /// Sets the ports of the portal and of its federated server.
-    pub fn set_ports(&mut self, host: &str, ports: (u16, u16)) -> Location {
+    /// Sets the ports of the portal and of its federated server, and the address for programs.
+    pub fn set_ports(
+        &mut self,
+        host: &str,
+        ports: (u16, u16),
+        api: Option<(String, String)>,
+    ) -> Location {
+        self.place.api = api;
         self.place.origin = format!("https://{host}:{}", ports.0);
         self.place.server_origin = format!("https://{host}:{}", ports.1);
         let origins = [&self.place.origin, &self.place.server_origin];

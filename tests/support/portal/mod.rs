@@ -51,12 +51,15 @@ pub use foreign::ForeignServer;
 pub use proxy::Proxy;
 pub use record::Recorded;
 pub use rules::{
-    app_secret, service_secret, App, Pkce, PortalVersion, Rules, SecretCheck, User, APP_ID, OOB,
-    OTHER_USER, SERVICE_ID, USER,
+    app_secret, service_secret, App, Guard, Pkce, PortalVersion, Rules, SecretCheck, User, APP_ID,
+    OOB, OTHER_USER, SERVICE_ID, USER,
 };
 
 use fixture::{Location, State};
 use server::{Acceptor, Shared};
+
+/// The host of [`Portal::api_url`], another name than the portal's own.
+const API_HOST: &str = "127.0.0.1";
 
 /// Longest wait of [`Portal::wait_for_requests`].
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
@@ -69,6 +72,7 @@ pub struct Builder {
     names: Vec<String>,
     certificate: Certificate,
     demand_client_certificate: bool,
+    guard: Option<Guard>,
     identity: Option<Identity>,
 }
 
@@ -107,6 +111,12 @@ impl Builder {
         self
     }
 
+    /// Guards the portal's own address, and serves the portal at [`Portal::api_url`], too.
+    pub fn guarded(mut self, guard: Guard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
     /// Requires a client certificate; see [`Portal::client_identity`].
     pub fn client_certificate_required(mut self) -> Self {
         self.demand_client_certificate = true;
@@ -123,9 +133,15 @@ impl Builder {
         let demand = self.demand_client_certificate.then_some(&authority);
         let tls = certs::server_config(certificate, demand);
         let shared = Arc::new(Shared::new(self.state(), tls));
-        let acceptors = [0, 0].map(|port| listen(&shared, port, &self.host));
+        let mut acceptors: Vec<_> = [0, 0].map(|port| listen(&shared, port, &self.host)).into();
         let ports = (acceptors[0].port(), acceptors[1].port());
-        let place = shared.state().set_ports(&self.host, ports);
+        let api_port = self.guard.map(|_| {
+            acceptors.push(listen(&shared, 0, API_HOST));
+            acceptors[2].port()
+        });
+        let api = api_port.map(|port| (format!("https://{API_HOST}:{port}"), "/arcgis".to_owned()));
+        let place = shared.state().set_ports(&self.host, ports, api);
+        shared.state().rules.guard = self.guard;
         let clock = shared.state().clock.clone();
         let own = demand.map(|authority| authority.client("practice tests"));
         Portal {
@@ -137,7 +153,8 @@ impl Builder {
             host: self.host,
             place,
             ports,
-            acceptors: Mutex::new(acceptors.into()),
+            api_port,
+            acceptors: Mutex::new(acceptors),
             allows_violations: AtomicBool::new(false),
         }
     }
@@ -171,6 +188,7 @@ pub struct Portal {
     host: String,
     place: Location,
     ports: (u16, u16),
+    api_port: Option<u16>,
     acceptors: Mutex<Vec<Acceptor>>,
     clock: Clock,
     allows_violations: AtomicBool,
@@ -192,6 +210,7 @@ impl Portal {
                 .to_vec(),
             certificate: Certificate::Trusted,
             demand_client_certificate: false,
+            guard: None,
             identity: None,
         }
     }
@@ -204,6 +223,24 @@ impl Portal {
     /// `https://localhost:PORT/portal/sharing/rest`, with `path` behind it.
     pub fn rest(&self, path: &str) -> String {
         format!("{}/{path}", self.place.rest())
+    }
+
+    /// `https://127.0.0.1:PORT/arcgis`: where programs reach a guarded portal.
+    pub fn api_url(&self) -> String {
+        let (origin, context) = self.place.api.as_ref().expect("a guarded portal");
+        format!("{origin}{context}")
+    }
+
+    /// The requests that a guard has refused, or would have: those for the portal that came to its
+    /// own address and not from a browser.
+    pub fn requests_to_the_guard(&self) -> Vec<Recorded> {
+        let mut all = self.requests();
+        all.retain(|one| {
+            one.port == self.ports.0
+                && one.header(browser::BROWSER.0).is_none()
+                && !matches!(one.endpoint, Endpoint::Federated | Endpoint::Standalone)
+        });
+        all
     }
 
     /// `https://localhost:PORT/server`: federated, on the portal's own host and port.
@@ -473,6 +510,10 @@ impl Portal {
         if acceptors.is_empty() {
             let ports = [self.ports.0, self.ports.1];
             acceptors.extend(ports.map(|port| listen(&self.shared, port, &self.host)));
+            let api = self
+                .api_port
+                .map(|port| listen(&self.shared, port, API_HOST));
+            acceptors.extend(api);
         }
     }
 }

@@ -92,6 +92,14 @@ pub fn unauthorized() -> String {
     )
 }
 
+/// As nginx writes it.
+pub fn no_certificate() -> String {
+    page(
+        "400 No required SSL certificate was sent",
+        "<h1>400 Bad Request</h1><p>No required SSL certificate was sent</p><p>nginx</p>",
+    )
+}
+
 pub fn maintenance(status: u16) -> String {
     page(
         &format!("{status} - Service unavailable"),

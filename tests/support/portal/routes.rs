@@ -30,10 +30,9 @@ pub fn find(place: &Location, origin: &str, request: &Request) -> Route {
             };
         }
     }
-    let inside = path
-        .strip_prefix(place.context.as_str())
-        .filter(|_| origin == place.origin);
-    inside.map_or_else(unknown, |inside| inside_portal(inside, request))
+    place
+        .inside(origin, path)
+        .map_or_else(unknown, |inside| inside_portal(inside, request))
 }
 
 fn unknown() -> Route {

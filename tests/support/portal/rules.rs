@@ -87,6 +87,15 @@ pub enum SecretCheck {
     Required,
 }
 
+/// What the web server in front of the portal's own address asks for. A browser has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Windows sign-in, as IIS asks for it.
+    Negotiate,
+    /// A client certificate, as nginx asks for it.
+    Certificate,
+}
+
 /// A registered app.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -202,6 +211,10 @@ pub struct Rules {
     pub federated: Vec<String>,
     /// Credentials for Basic authentication, which protects everything.
     pub basic: Option<(String, String)>,
+    /// What guards the portal's own address, but not the one of [`Builder::guarded`].
+    ///
+    /// [`Builder::guarded`]: super::Builder::guarded
+    pub guard: Option<Guard>,
 
     plan: Plan,
 }
@@ -254,6 +267,7 @@ impl Rules {
             direct_federated: true,
             federated: Vec::new(),
             basic: None,
+            guard: None,
             plan: Plan::default(),
         }
     }

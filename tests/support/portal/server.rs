@@ -13,11 +13,13 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::SignedDuration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::browser::BROWSER;
 use super::faults::{self, Endpoint, Fault};
 use super::fixture::State;
 use super::http::{read_request, Request, Response};
 use super::pages;
 use super::routes::{self, Route};
+use super::rules::Guard;
 
 /// How long to wait for a client, and the duration of [`Fault::Silence`].
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -312,6 +314,7 @@ fn respond(
     }
     Some(shared.change(|state| {
         basic_refusal(state, request)
+            .or_else(|| guard_refusal(state, route, origin, request))
             .unwrap_or_else(|| routes::answer(state, route, origin, request))
     }))
 }
@@ -323,6 +326,27 @@ fn basic_refusal(state: &State, request: &Request) -> Option<Response> {
     let page = || Response::html(401, pages::unauthorized());
     (request.header("authorization") != Some(expected.as_str()))
         .then(|| page().with("WWW-Authenticate", "Basic realm=\"practice\""))
+}
+
+/// What the web server in front of the portal's own address answers for the portal, to everything
+/// but a browser. Federated servers are not guarded.
+fn guard_refusal(
+    state: &State,
+    route: &Route,
+    origin: &str,
+    request: &Request,
+) -> Option<Response> {
+    let guard = state.rules.guard?;
+    let is_server = matches!(route.endpoint, Endpoint::Federated | Endpoint::Standalone);
+    if is_server || origin != state.place.origin || request.header(BROWSER.0).is_some() {
+        return None;
+    }
+    Some(match guard {
+        Guard::Negotiate => Response::html(401, pages::unauthorized())
+            .with("WWW-Authenticate", "Negotiate")
+            .with("WWW-Authenticate", "NTLM"),
+        Guard::Certificate => Response::html(400, pages::no_certificate()),
+    })
 }
 
 fn send(shared: &Shared, stream: &mut Tls, response: &Response, fault: Option<&Fault>) -> bool {

@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::json_for_terminal;
 use crate::cli::shared::help::examples;
+use crate::cli::terminal::with_cleanup;
 use crate::cli::CommandContext;
 use crate::error::{Error, FileAction, Refusal, Unreachable};
 use crate::federation::{is_secret_parameter, Target};
@@ -69,7 +70,7 @@ enum Method {
 
 pub(in crate::cli) fn api(ctx: &mut CommandContext, args: &ApiArgs) -> Outcome {
     let session = ctx.session()?;
-    let target = Target::parse(&session.connection().portal, &args.path)?;
+    let target = Target::parse(&session.connection().urls, &args.path)?;
     let mut fields = target.query().to_vec();
     fields.extend(parse_fields(&args.fields)?);
     if let Some(path) = &args.input {
@@ -241,8 +242,18 @@ fn download(
     }
     let mut output = UserOutput::create(path).map_err(failed)?;
     let folder = output.folder();
-    fetch(ctx, session, target, call, (output.file(), path, &folder))?;
-    output.finish().map_err(failed)?;
+    let unfinished = output.unfinished();
+    // An interrupted download leaves nothing of what may be gigabytes.
+    let remove = move || {
+        if let Some(unfinished) = unfinished {
+            let _ = files::remove(&unfinished);
+        }
+    };
+    with_cleanup(remove, || -> Outcome {
+        fetch(ctx, session, target, call, (output.file(), path, &folder))?;
+        output.finish().map_err(failed)?;
+        Ok(())
+    })?;
     ctx.console.info(&format!("[OK] Wrote {}", path.display()));
     Ok(())
 }

@@ -31,11 +31,7 @@ pub(super) fn join(
         fields.push(("num".into(), PAGE_SIZE.into()));
     }
     let mut all = Joined::default();
-    let mut start = fields
-        .iter()
-        .find(|(name, _)| name == "start")
-        .and_then(|(_, value)| value.parse().ok())
-        .unwrap_or(1_i64);
+    let mut start = first(&fields)?;
     for _ in 0..MAX_PAGES {
         fields.retain(|(name, _)| name != "start");
         fields.push(("start".into(), start.to_string()));
@@ -49,11 +45,7 @@ pub(super) fn join(
             .call(target, |http, token| http.api(&call, token))
             .map_err(about_path)?;
         let page: Page<'_> = response.json()?;
-        let results = page.results().ok_or_else(|| {
-            Failure::failed(
-                "the response does not contain a list of results; run it without --paginate",
-            )
-        })?;
+        let results = page.results()?;
         all.extend(&results);
         match page.next_start()? {
             Some(next) if next > start && !results.is_empty() => start = next,
@@ -70,6 +62,18 @@ pub(super) fn join(
     )))
 }
 
+/// Where the first page begins.
+fn first(fields: &Fields) -> Result<i64, Failure> {
+    let Some((_, value)) = fields.iter().find(|(name, _)| name == "start") else {
+        return Ok(1);
+    };
+    value
+        .parse()
+        .ok()
+        .filter(|start| *start > 0)
+        .ok_or_else(|| Failure::usage(format!("start={value}: it is not a number from 1 up")))
+}
+
 /// The members of a page in their order, each as the portal wrote it. Values are not read: no type
 /// holds every number, and a map drops repeated names.
 struct Page<'a>(Vec<(String, &'a RawValue)>);
@@ -83,13 +87,23 @@ impl<'a> Page<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The items of the list of results: of a well-known one, else of the first list.
-    fn results(&self) -> Option<Vec<&'a RawValue>> {
-        let known = RESULTS.iter().filter_map(|name| self.member(name));
-        let all = self.0.iter().map(|(_, value)| *value);
-        known
-            .chain(all)
-            .find_map(|value| serde_json::from_str(value.get()).ok())
+    /// The items of the list of results: of a well-known one, else of the only list. An answer that
+    /// has several others is not a page, and one of its lists would be taken for the whole.
+    fn results(&self) -> Result<Vec<&'a RawValue>, Failure> {
+        let list = |value: &'a RawValue| serde_json::from_str(value.get()).ok();
+        let mut known = RESULTS.iter().filter_map(|name| self.member(name));
+        if let Some(results) = known.find_map(list) {
+            return Ok(results);
+        }
+        let mut lists = self.0.iter().filter_map(|(_, value)| list(value));
+        let why = match (lists.next(), lists.next()) {
+            (Some(only), None) => return Ok(only),
+            (Some(_), Some(_)) => {
+                "the response has several lists, and none of them is known as the results"
+            }
+            (None, _) => "the response does not contain a list of results",
+        };
+        Err(Failure::failed(format!("{why}; run it without --paginate")))
     }
 
     /// Where the next page begins; `None` where the portal does not say. Something else than a
@@ -183,11 +197,25 @@ mod tests {
         for (page, items) in [
             (r#"{"aggregations":[7],"results":[1]}"#, "[1]"),
             (r#"{"folders":[7],"items":[1,2]}"#, "[1,2]"),
-            (r#"{"z":[1],"a":[7]}"#, "[1]"),
+            (r#"{"total":1,"users":[1]}"#, "[1]"),
             (r#"{"results":null,"users":[1]}"#, "[1]"),
             (r#"{"results":[7],"results":[1]}"#, "[1]"),
         ] {
             assert_eq!(joined(&[page]), items, "{page}");
+        }
+        for page in [r#"{"admins":[1],"users":[7]}"#, r#"{"users":7}"#, "{}"] {
+            let page: Page<'_> = serde_json::from_str(page).unwrap();
+            assert!(page.results().is_err());
+        }
+    }
+
+    #[test]
+    fn the_first_page_begins_at_a_number_from_one_up() {
+        let at = |value: &str| first(&vec![("start".into(), value.into())]);
+        assert_eq!(first(&Vec::new()).unwrap(), 1);
+        assert_eq!(at("250").unwrap(), 250);
+        for wrong in ["0", "-5", "abc", "", "1.5", "99999999999999999999"] {
+            assert!(at(wrong).is_err(), "{wrong}");
         }
     }
 

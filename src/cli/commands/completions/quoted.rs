@@ -18,7 +18,10 @@ pub(super) const INDEX: &str = "_CLAP_COMPLETE_INDEX";
 /// What the bash script wants between words.
 const SEPARATOR: &str = "_CLAP_IFS";
 
-/// The script of `clap_complete`, with words that are quoted.
+/// The first character of the word in bash: a quote, if the person began with one.
+const FIRST: &str = "_COMPLETE_FIRST";
+
+/// The script of `clap_complete`, with words that are quoted as the person began to quote them.
 pub(super) struct QuotedBash;
 
 impl EnvCompleter for QuotedBash {
@@ -38,7 +41,12 @@ impl EnvCompleter for QuotedBash {
         completer: &str,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        Bash.write_registration(variable, name, bin, completer, out)
+        let mut script = Vec::new();
+        Bash.write_registration(variable, name, bin, completer, &mut script)?;
+        let words = "    local words=(";
+        let first = format!("    local -x {FIRST}=\"${{COMP_WORDS[COMP_CWORD]:0:1}}\"\n");
+        let script = String::from_utf8_lossy(&script).replace(words, &(first + words));
+        out.write_all(script.as_bytes())
     }
 
     fn write_complete(
@@ -48,8 +56,13 @@ impl EnvCompleter for QuotedBash {
         folder: Option<&Path>,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let found = candidates(program, arguments, folder)?;
-        let words: Vec<_> = found.iter().map(|one| word(Shell::Bash, one)).collect();
+        let (arguments, index) = joined(arguments, index());
+        let found = candidates_at(index, program, arguments, folder)?;
+        let quoted = |one| match std::env::var(FIRST).as_deref() {
+            Ok("\"") => in_double_quotes(one),
+            _ => Some(word(Shell::Bash, one)),
+        };
+        let words: Vec<_> = found.iter().filter_map(quoted).collect();
         let separator = std::env::var(SEPARATOR).unwrap_or_else(|_| "\n".into());
         write!(out, "{}", words.join(&separator))
     }
@@ -150,14 +163,60 @@ impl EnvCompleter for PowerShell {
     }
 }
 
+/// The arguments without the `=` that bash makes a word of its own (`--connection=x` are three),
+/// and the place of the word that is completed among them.
+fn joined(arguments: Vec<OsString>, index: usize) -> (Vec<OsString>, usize) {
+    let mut kept: Vec<OsString> = Vec::new();
+    let mut place = index;
+    for (number, argument) in arguments.into_iter().enumerate() {
+        let after_option = kept
+            .last()
+            .is_some_and(|before| before.as_encoded_bytes().starts_with(b"-"));
+        if argument == "=" && after_option && number != index {
+            place -= usize::from(number < index);
+        } else {
+            kept.push(argument);
+        }
+    }
+    (kept, place)
+}
+
+/// The candidate in double quotes; `None` for one with `!`, which bash would replace inside them.
+fn in_double_quotes(candidate: &CompletionCandidate) -> Option<String> {
+    let text = candidate.get_value().to_string_lossy();
+    if text.contains('!') {
+        return None;
+    }
+    let mut word = String::from("\"");
+    for c in text.chars() {
+        if "\"\\$`".contains(c) {
+            word.push('\\');
+        }
+        word.push(c);
+    }
+    Some(word + "\"")
+}
+
+fn index() -> usize {
+    let index = std::env::var(INDEX).ok();
+    index.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
 /// What completes the word that the shell names.
 pub(super) fn candidates(
+    program: &mut Command,
+    arguments: Vec<OsString>,
+    folder: Option<&Path>,
+) -> io::Result<Vec<CompletionCandidate>> {
+    candidates_at(index(), program, arguments, folder)
+}
+
+fn candidates_at(
+    index: usize,
     program: &mut Command,
     mut arguments: Vec<OsString>,
     folder: Option<&Path>,
 ) -> io::Result<Vec<CompletionCandidate>> {
-    let index = std::env::var(INDEX).ok();
-    let index: usize = index.and_then(|text| text.parse().ok()).unwrap_or_default();
     if arguments.len() == index {
         arguments.push(OsString::new());
     }

@@ -75,7 +75,7 @@ fn line(connection: &Connection, default: Option<&ConnectionId>) -> String {
     [
         connection.id.as_str(),
         &escape(connection.label.as_str()),
-        connection.portal.as_str(),
+        connection.browser_url().as_str(),
         connection.grant.as_str(),
         &escape(status.username.as_deref().unwrap_or_default()),
         &status.refresh_expires_at.map(rfc3339).unwrap_or_default(),

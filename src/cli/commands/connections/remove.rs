@@ -69,7 +69,7 @@ fn confirm(ctx: &mut CommandContext, args: &RemoveArgs, connection: &Connection)
     require_terminal(ctx, "--yes")?;
     ctx.console.print(&format!(
         "This removes the connection `{label}` ({}), its client secret{} and its tokens{}.",
-        escape(connection.portal.as_str()),
+        escape(connection.browser_url().as_str()),
         if connection.client_certificate.is_some() {
             ", its client certificate"
         } else {

@@ -53,6 +53,11 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
             "the card does not contain the setting `--pkce false` of `{label}`; your colleagues' connections use PKCE"
         ));
     }
+    if let Some(api) = card.urls.separate_api_url() {
+        ctx.console.info(&format!(
+            "Your colleagues must confirm the API URL, to which their secrets go. Send it to them in another way: {api}"
+        ));
+    }
     for der in &card.certificates {
         ctx.console.info(&format!(
             "Your colleagues must confirm this certificate. Send them its SHA-256 fingerprint in another way: {}",

@@ -9,7 +9,7 @@ use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{
-    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant,
+    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, PortalUrl,
 };
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
@@ -95,12 +95,15 @@ fn registration(
     let mut facts = vec![
         ("Label", connection.label.to_string()),
         ("ID", connection.id.to_string()),
-        ("Portal", connection.portal.to_string()),
+        ("Portal", connection.browser_url().to_string()),
         ("Auth type", connection.grant.as_str().to_owned()),
         ("Client ID", connection.client_id.clone()),
         ("Client secret", stored(secret)),
         ("Tokens", stored(tokens)),
     ];
+    if let Some(api) = connection.urls.separate_api_url() {
+        facts.insert(3, ("API URL", api_url(connection, api)));
+    }
     if let Grant::User { redirect_uri, pkce } = &connection.grant {
         facts.push(("Redirect URI", redirect_uri.to_string()));
         if !pkce {
@@ -108,6 +111,15 @@ fn registration(
         }
     }
     facts
+}
+
+/// The API URL, and whether it is known to work.
+fn api_url(connection: &Connection, api: &PortalUrl) -> String {
+    let confirmed = match connection.unconfirmed_api_url() {
+        None => "confirmed: the portal accepts tokens there",
+        Some(_) => "unconfirmed: no `age-oauth whoami` has worked through it yet",
+    };
+    format!("{api} ({confirmed})")
 }
 
 /// What only some connections have: a sign-in, a failure, optional settings.

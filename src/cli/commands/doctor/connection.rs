@@ -10,11 +10,12 @@ use super::machine::Usable;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
-use crate::cli::hints::flags;
+use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
+use crate::cli::shared::api_url::{ask_and_compare, Comparison};
 use crate::cli::shared::client_certificate::replace_hint;
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
-use crate::connection::{Connection, Tls};
+use crate::connection::{Connection, PortalUrl, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
@@ -23,7 +24,7 @@ use crate::policy::command_line::{
     notable_clock_difference, CERTIFICATE_EXPIRES_SOON, CLIENT_CERTIFICATE_EXPIRES_SOON,
     DOCTOR_CHECKS_AT_ONCE,
 };
-use crate::portal::{self, Identity, PortalInfo};
+use crate::portal::{self, Identity, PortalInfo, PortalNames};
 use crate::session::{binding_in, Session, TokenRequest};
 use crate::util::lock;
 
@@ -92,6 +93,13 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
         ));
     }
     findings.extend(proxy(doctor, connection));
+    // With the portal's answers, the check says more.
+    if doctor.offline {
+        if let Some(api) = connection.urls.separate_api_url() {
+            let is_confirmed = connection.unconfirmed_api_url().is_none();
+            findings.push(api_url(connection, api, is_confirmed, None));
+        }
+    }
     findings
 }
 
@@ -124,49 +132,59 @@ fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> 
     ))
 }
 
-/// How messages speak of an item, and what to do where it is missing or damaged.
+/// How messages speak of an item, and whether it must exist.
 struct ItemWords {
     name: &'static str,
     be: &'static str,
     needed: bool,
-    hint: String,
 }
 
 impl ItemWords {
     /// `None` for an item that exists only while the keychain itself is checked.
     fn of(connection: &Connection, kind: ItemKind) -> Option<Self> {
         let application = connection.grant.is_application();
-        let label = quoted_label(connection);
         Some(match kind {
             ItemKind::ClientSecret => Self {
                 name: "client secret",
                 be: "is",
                 needed: application,
-                hint: format!("age-oauth connections edit {label} --client-secret-stdin"),
             },
             ItemKind::ClientCertificate => Self {
                 name: "client certificate",
                 be: "is",
                 needed: connection.client_certificate.is_some(),
-                hint: format!("age-oauth connections edit {label} --client-cert FILE"),
             },
             ItemKind::Tokens => Self {
                 name: "tokens",
                 be: "are",
                 needed: !application && connection.status.signed_in_at.is_some(),
-                hint: format!("age-oauth login {}", connection_flag(connection)),
             },
             ItemKind::Binding => Self {
                 name: "settings that secrets are bound to",
                 be: "are",
                 needed: false,
-                hint: format!(
-                    "age-oauth connections edit {label} --portal {}",
-                    connection.portal
-                ),
             },
             ItemKind::Probe => return None,
         })
+    }
+}
+
+/// The command that writes an item again that is missing or damaged.
+fn write_again(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> String {
+    match kind {
+        ItemKind::ClientSecret => {
+            let settings = session(doctor, connection).unconfirmed_settings();
+            client_secret_again(connection.label.as_str(), &settings.unwrap_or_default())
+        }
+        ItemKind::ClientCertificate => client_certificate_again(connection.label.as_str()),
+        ItemKind::Binding => format!(
+            "age-oauth connections edit {} --portal {}",
+            quoted_label(connection),
+            connection.browser_url()
+        ),
+        ItemKind::Tokens | ItemKind::Probe => {
+            format!("age-oauth login {}", connection_flag(connection))
+        }
     }
 }
 
@@ -174,24 +192,20 @@ impl ItemWords {
 fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Option<Finding> {
     let item = Item::of(connection, kind);
     let keychain = doctor.keychains.of(connection.keychain);
-    let ItemWords {
-        name,
-        be,
-        needed,
-        hint,
-    } = ItemWords::of(connection, kind)?;
+    let ItemWords { name, be, needed } = ItemWords::of(connection, kind)?;
+    let hint = || write_again(doctor, connection, kind);
     let record = match keychain.get(&item) {
         Ok(Some(record)) => record,
         Ok(None) => {
             return needed
-                .then(|| Finding::fail("secrets", format!("the {name} {be} missing"), hint));
+                .then(|| Finding::fail("secrets", format!("the {name} {be} missing"), hint()));
         }
         Err(error) => {
             let damaged = matches!(
                 error.reason,
                 KeychainReason::Lost | KeychainReason::Ambiguous
             );
-            let finding = Finding::fail("secrets", format!("{name}: {error}"), hint);
+            let finding = Finding::fail("secrets", format!("{name}: {error}"), hint());
             return Some(if damaged {
                 finding.fix(Fix::Item(Box::new(connection.clone()), kind))
             } else {
@@ -201,7 +215,7 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     };
     let Some(stored) = binding_in(&record, kind) else {
         return Some(
-            Finding::fail("secrets", format!("the {name} {be} damaged"), hint)
+            Finding::fail("secrets", format!("the {name} {be} damaged"), hint())
                 .fix(Fix::Item(Box::new(connection.clone()), kind)),
         );
     };
@@ -265,7 +279,7 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
 
 /// Checks which proxy is used.
 fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
-    let url = Url::parse(connection.portal.as_str()).ok()?;
+    let url = Url::parse(connection.api_url().as_str()).ok()?;
     let hint = format!(
         "age-oauth connections edit {} --proxy URL|system|none",
         quoted_label(connection)
@@ -291,7 +305,7 @@ fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         Err(why) => {
             let error = Error::Unreachable {
                 connection: None,
-                url: connection.portal.as_str().to_owned(),
+                url: connection.api_url().as_str().to_owned(),
                 why,
             };
             Some(Finding::error("proxy", &error))
@@ -312,17 +326,7 @@ fn ignored_settings() -> Option<&'static str> {
 
 /// The checks that ask the portal.
 fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
-    let certificate = session(doctor, connection).client_certificate();
-    let client = certificate.and_then(|certificate| {
-        Http::presenting(
-            certificate,
-            &connection.portal,
-            &connection.tls,
-            &connection.proxy,
-            connection.referer.as_deref(),
-            &doctor.context,
-        )
-    });
+    let client = client_for(doctor, connection, connection.api_url());
     let client = match client {
         Ok(client) => client,
         Err(error) => return vec![Finding::error("portal", &error)],
@@ -351,17 +355,77 @@ fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
         findings.push(check_registration(&client, connection));
     }
     let signed_in = connection.status.username.is_some() || connection.grant.is_application();
-    if signed_in && usable.contains(&connection.keychain) {
-        findings.push(identity(doctor, connection));
+    let token =
+        (signed_in && usable.contains(&connection.keychain)).then(|| identity(doctor, connection));
+    if let Some(api) = connection.urls.separate_api_url() {
+        let works = token.as_ref().map(|token| token.severity == Severity::Ok);
+        let is_confirmed = works.unwrap_or(connection.unconfirmed_api_url().is_none());
+        let comparison = compared(doctor, connection, &info.names());
+        findings.push(api_url(connection, api, is_confirmed, Some(&comparison)));
     }
+    findings.extend(token);
     findings
+}
+
+/// The client for one of the portal's addresses, with the client certificate of the connection.
+fn client_for(
+    doctor: &DoctorContext,
+    connection: &Connection,
+    at: &PortalUrl,
+) -> Result<Http, Error> {
+    Http::presenting(
+        session(doctor, connection).client_certificate()?,
+        at,
+        &connection.tls,
+        &connection.proxy,
+        connection.referer.as_deref(),
+        &doctor.context,
+    )
+}
+
+/// Compares what the portal says about itself at its two addresses.
+fn compared(doctor: &DoctorContext, connection: &Connection, at_api: &PortalNames) -> Comparison {
+    let client = client_for(doctor, connection, connection.browser_url());
+    let client = client.map_err(|error| error.to_string());
+    ask_and_compare(&connection.urls, client, at_api)
+}
+
+/// Checks whether the API URL is known to work, and to be one of this portal.
+fn api_url(
+    connection: &Connection,
+    api: &PortalUrl,
+    is_confirmed: bool,
+    comparison: Option<&Comparison>,
+) -> Finding {
+    let compared = comparison.map_or_else(String::new, |found| format!("; {}", found.text()));
+    if let Some(Comparison::Different(_)) = comparison {
+        return Finding::fail(
+            "API URL",
+            format!("{api} seems to be another portal{compared}"),
+            format!(
+                "age-oauth connections edit {} --api-url URL",
+                quoted_label(connection)
+            ),
+        );
+    }
+    if is_confirmed {
+        return Finding::ok(
+            "API URL",
+            format!("{api} is confirmed: the portal accepts tokens there{compared}"),
+        );
+    }
+    Finding::warn(
+        "API URL",
+        format!("{api} is unconfirmed: no token has worked through it yet{compared}"),
+        format!("age-oauth whoami {}", connection_flag(connection)),
+    )
 }
 
 fn portal_info(connection: &Connection, info: &PortalInfo) -> Finding {
     let name = info.name.as_deref().unwrap_or("a portal without a name");
     Finding::ok(
         "portal",
-        format!("{}: {name} ({})", connection.portal, info.version),
+        format!("{}: {name} ({})", connection.api_url(), info.version),
     )
 }
 
@@ -441,7 +505,6 @@ fn check_registration(client: &Http, connection: &Connection) -> Finding {
     }
 }
 
-/// Checks whether the portal accepts the token, and for whom.
 fn session(doctor: &DoctorContext, connection: &Connection) -> Session {
     Session::new(
         doctor.store.clone(),
@@ -451,6 +514,7 @@ fn session(doctor: &DoctorContext, connection: &Connection) -> Session {
     )
 }
 
+/// Checks whether the portal accepts the token, and for whom.
 fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
     let session = session(doctor, connection);
     // An application's cached token does not prove that its client secret still works.

@@ -257,7 +257,7 @@ fn code_from(
         AuthorizationResponse::Code(code) => Ok(code),
         AuthorizationResponse::Declined => Err(Error::Refused {
             connection: Some(connection.label.to_string()),
-            url: connection.portal.as_str().to_owned(),
+            url: connection.browser_url().as_str().to_owned(),
             why: Refusal::Denied,
         }
         .into()),

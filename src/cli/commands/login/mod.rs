@@ -65,6 +65,7 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
         return renew_instead(ctx, &session, args);
     };
     print_result(ctx, session.connection(), &token, args.json)?;
+    confirm_api_url(ctx, &session);
     if is_first {
         print_owner(ctx, session.connection(), &token);
     }
@@ -99,6 +100,19 @@ fn sign_in(
     let mut lines = input.close();
     confirm_user(ctx, session, pending, args, &mut lines)?;
     Ok(Some(session.accept(pending)?))
+}
+
+/// Asks with the new token who signed in, where it is not known yet whether tokens work at the API
+/// URL. The sign-in is good in any case, so that a failure is a warning.
+fn confirm_api_url(ctx: &CommandContext, session: &Session) {
+    let Some(api) = session.connection().unconfirmed_api_url() else {
+        return;
+    };
+    if let Err(error) = session.whoami() {
+        ctx.console.warn(&format!(
+            "the sign-in is stored, but no token has worked at the API URL {api} yet: {error}"
+        ));
+    }
 }
 
 /// Tells whose the first sign-in of a connection is. Another person may have answered the address,

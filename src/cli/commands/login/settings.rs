@@ -5,6 +5,7 @@ use crate::bound_setting::BoundSetting;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape, shell_quoted};
 use crate::cli::hints::flags;
+use crate::cli::shared::api_url;
 use crate::cli::shared::trust::certificate_lines;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Tls};
@@ -46,13 +47,17 @@ fn is_readable(session: &Session) -> bool {
 
 fn lines(session: &Session, settings: &[BoundSetting]) -> Vec<String> {
     let connection = session.connection();
-    let portal = &connection.portal;
+    let portal = connection.browser_url();
     let mut lines = vec![
         format!("Portal:    {} ({portal})", portal.host()),
         format!("Client ID: {}", escape(&connection.client_id)),
     ];
     for setting in settings {
         match setting {
+            BoundSetting::ApiUrl => lines.push(format!(
+                "API URL:   {} (receives the authorization code and the tokens)",
+                api_url::shown(connection.api_url())
+            )),
             BoundSetting::Verification => lines.extend(verification(session)),
             BoundSetting::Proxy => {
                 lines.push(format!("Proxy:     {}", escape(connection.proxy.as_str())));

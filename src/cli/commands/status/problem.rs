@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::Row;
+use crate::bound_setting::BoundSetting;
 use crate::cli::failure::Failure;
 use crate::cli::format::{ago, connection_flag, local, local_and_left};
 use crate::cli::json::SignInState;
@@ -47,11 +48,14 @@ impl Row {
                 hint: login,
             },
             (_, Some(Err(error))) => self.keychain_failure(error.clone()),
-            (SignInState::Application, Some(Ok(false))) => self.keychain_failure(KeychainError::new(
-                connection.keychain.display_name(),
-                KeychainReason::Lost,
-                "the client secret is missing",
-            )),
+            (SignInState::Application, Some(Ok(false))) => {
+                let error = KeychainError::new(
+                    connection.keychain.display_name(),
+                    KeychainReason::Lost,
+                    "the client secret is missing",
+                );
+                self.keychain_failure(error.concerning(unconfirmed(ctx, connection)))
+            }
             (SignInState::EndsSoon, _) => Failure::SignIn {
                 message: format!(
                     "the sign-in of `{label}` expires on {}",
@@ -82,6 +86,16 @@ impl Row {
             error,
         })
     }
+}
+
+/// The settings that have to be chosen again together with the client secret. They only extend the
+/// hint, so that a failure to find out is not reported.
+fn unconfirmed(ctx: &CommandContext, connection: &Connection) -> Vec<BoundSetting> {
+    let Ok(store) = ctx.store() else {
+        return Vec::new();
+    };
+    let session = ctx.session_of(&store, connection.clone());
+    session.unconfirmed_settings().unwrap_or_default()
 }
 
 /// Whether `refresh` would extend the sign-in now: the portal can, and more than half of its life

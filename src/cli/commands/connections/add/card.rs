@@ -7,6 +7,7 @@ use super::AddArgs;
 use crate::card::{Card, MAX_CARD_BYTES};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
+use crate::cli::shared::api_url;
 use crate::cli::shared::connection_fields::AuthType;
 use crate::cli::shared::trust::{certificate_lines, CardCertificates};
 use crate::cli::CommandContext;
@@ -23,6 +24,7 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
     };
     let card = read(ctx, path)?;
     let unconfirmed = unconfirmed_certificates(&card, &args.ca_fingerprints)?;
+    check_api_url(&card, args)?;
     if args.yes && !unconfirmed.is_empty() {
         return Err(Failure::usage_hint(
             "the card contains a certificate, which --yes alone does not confirm",
@@ -32,7 +34,7 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
     let label = args.label.as_deref().unwrap_or(card.label.as_str());
     print_card(ctx, &card, label, &unconfirmed);
     if !args.yes {
-        confirm(ctx, &unconfirmed)?;
+        confirm(ctx, &card, &unconfirmed)?;
     }
     let mut args = args.clone();
     args.label.get_or_insert_with(|| card.label.to_string());
@@ -42,7 +44,10 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
         format!("the card {}", path.display())
     };
     let fields = &mut args.fields;
-    fields.portal = Some(card.portal.as_str().to_owned());
+    fields.portal = Some(card.urls.browser_url().as_str().to_owned());
+    // Also where the card names none, so that `--replace` keeps none of another portal.
+    let api = card.urls.separate_api_url();
+    fields.api_url = Some(api.map_or(api_url::NONE, |url| url.as_str()).to_owned());
     fields.client_id = Some(card.client_id.clone());
     fields.referer.clone_from(&card.referer);
     fields.auth_type = Some(match &card.grant {
@@ -83,6 +88,29 @@ fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
     Ok(Card::parse(bytes)?)
 }
 
+/// Everything secret goes to the API URL, so that a person must have chosen it: by `--api-url` with
+/// the same address, or by the question. An option that names another address is an error.
+fn check_api_url(card: &Card, args: &AddArgs) -> Outcome {
+    let given = match &args.fields.api_url {
+        Some(text) => Some(api_url::read(text)?),
+        None => None,
+    };
+    match (given, card.urls.separate_api_url()) {
+        (None, Some(api)) if args.yes => Err(Failure::usage_hint(
+            format!("the card contains the API URL {api}, which --yes alone does not confirm"),
+            format!("ask the sender of the card for the API URL in another way; if it is this one: --yes --api-url {api}"),
+        )),
+        (Some(given), api) if given.as_ref() != api => Err(Failure::usage_hint(
+            match api {
+                Some(api) => format!("the card contains another API URL: {api}"),
+                None => "the card contains no API URL".to_owned(),
+            },
+            "do not use this card; ask its sender where programs reach the portal",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The card's certificates whose fingerprint was not given. A given fingerprint that matches none
 /// of them is an error.
 fn unconfirmed_certificates(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
@@ -118,8 +146,9 @@ fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec
     } else {
         "a person (signs in with a browser)"
     };
+    let portal = card.urls.browser_url();
     let mut lines = vec![
-        format!("Portal:    {} ({})", card.portal.host(), card.portal),
+        format!("Portal:    {} ({portal})", portal.host()),
         format!("Client ID: {}", escape(&card.client_id)),
         format!("Token for: {who}"),
         format!("Label:     {}", escape(label)),
@@ -129,6 +158,15 @@ fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec
         lines.push(format!(
             "Redirect:  {uri} (receives the authorization code)"
         ));
+    }
+    if let Some(api) = card.urls.separate_api_url() {
+        lines.insert(
+            1,
+            format!(
+                "API URL:   {} (receives the authorization code, the tokens and the client secret)",
+                api_url::shown(api)
+            ),
+        );
     }
     if let Some(referer) = &card.referer {
         lines.push(format!("Referer:   {}", escape(referer)));
@@ -144,11 +182,11 @@ fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec
     }
 }
 
-fn confirm(ctx: &mut CommandContext, unconfirmed: &[Vec<u8>]) -> Outcome {
+fn confirm(ctx: &mut CommandContext, card: &Card, unconfirmed: &[Vec<u8>]) -> Outcome {
     if !ctx.can_ask() {
         return Err(Failure::usage_hint(
             "the card must be confirmed, and there is no terminal for a prompt",
-            "give --yes, and --ca-fingerprint for each certificate in the card",
+            "give --yes, --api-url with the API URL in the card, and --ca-fingerprint for each certificate in it",
         ));
     }
     if !unconfirmed.is_empty() {
@@ -157,7 +195,10 @@ fn confirm(ctx: &mut CommandContext, unconfirmed: &[Vec<u8>]) -> Outcome {
             return Err(Failure::failed("no connection was added from the card"));
         }
     }
-    let question = "Is this your portal, and do you want to add the connection?";
+    let question = match card.urls.separate_api_url() {
+        None => "Is this your portal, and do you want to add the connection?",
+        Some(_) => "Are these two addresses of your portal, and do you want to add the connection?",
+    };
     if ctx.system.ask.confirm(question, true)? {
         return Ok(());
     }

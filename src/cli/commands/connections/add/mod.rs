@@ -13,6 +13,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
 use crate::cli::json::ConnectionAnswer;
+use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, GivenCertificate, Loaded};
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{
@@ -24,12 +25,12 @@ use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::registration::{registration, Registration};
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, Grant, Label, PortalUrl, Proxy, RedirectUri, Tls};
+use crate::connection::{Connection, Grant, Label, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls};
 use crate::env;
 use crate::error::Error;
-use crate::http::{ClientCertificate, Http};
+use crate::http::ClientCertificate;
 use crate::manage::{self, NewClientCertificate, NewSecrets};
-use crate::portal::Elsewhere;
+use crate::portal::{Elsewhere, PortalInfo};
 use crate::secret::Secret;
 use crate::store::{ConnectionStore, Selector};
 
@@ -123,8 +124,8 @@ fn warn_if_unregistered(
         return;
     }
     let (proxy, referer) = (&connection.proxy, connection.referer.as_deref());
-    let portal = &connection.portal;
-    let client = Http::presenting(presented, portal, &trust.tls, proxy, referer, &ctx.context);
+    let api = connection.api_url();
+    let client = trust.http(api, presented, proxy, referer, &ctx.context);
     let (what, flag) = match client.and_then(|client| registration(&client, connection)) {
         Ok(Registration::UnknownClientId) => ("does not know this client ID", "--client-id ID"),
         Ok(Registration::UnknownRedirectUri) => (
@@ -208,12 +209,14 @@ impl<'a> Form<'a> {
         // A keychain that does not work is an error before the first question.
         let keychain = connection_fields::usable_keychain(ctx, store, self.args.fields.keychain)?;
         let label = self.label(ctx, store)?;
-        let (portal, trust) = self.portal(ctx)?;
+        let (urls, trust) = self.portal(ctx)?;
         let application = self.is_application(ctx)?;
+        let portal = urls.browser_url().clone();
         let grant = self.grant(ctx, store, &portal, application)?;
         let client_id = self.client_id(ctx)?;
         let secret = self.secret(ctx, application, &client_id)?;
         let mut connection = Connection::new(label, portal, grant, client_id);
+        connection.urls = urls;
         connection.tls = match &trust.tls {
             Tls::Ca(_) => Tls::Ca(store.ca_path(&connection.id)),
             Tls::Pinned { host, .. } => Tls::Pinned {
@@ -311,8 +314,13 @@ impl<'a> Form<'a> {
         ))
     }
 
-    fn portal(&mut self, ctx: &mut CommandContext) -> Result<(PortalUrl, Trust), Failure> {
-        let mut given = self.args.fields.portal.clone();
+    fn portal(&mut self, ctx: &mut CommandContext) -> Result<(PortalUrls, Trust), Failure> {
+        let fields = &self.args.fields;
+        let mut given = fields.portal.clone();
+        let mut given_api = match &fields.api_url {
+            Some(text) => api_url::read(text)?,
+            None => None,
+        };
         let mut wanted: Option<(PortalUrl, Option<Trust>)> = None;
         loop {
             let portal: PortalUrl = if let Some(text) = given.take() {
@@ -321,17 +329,22 @@ impl<'a> Form<'a> {
                 self.require_guided("--portal", None)?;
                 ask_portal(ctx)?
             };
+            let urls = PortalUrls::new(portal, given_api.take())?;
+            let place = urls.api_url();
             // A pipe can be read only once, so that the file is read again only for another host.
             let trust = match wanted.take() {
-                Some((of, trust)) if of.host() == portal.host() => trust,
-                _ => wanted_trust(&self.args.fields, &portal, &ctx.context.environment)?,
+                Some((of, trust)) if of.host() == place.host() => trust,
+                _ => wanted_trust(fields, place, &ctx.context.environment)?,
             };
-            wanted = Some((portal.clone(), trust.clone()));
+            wanted = Some((place.clone(), trust.clone()));
             let trust = trust.unwrap_or_else(Trust::system);
-            if self.args.fields.no_check {
-                return Ok((portal, trust));
+            if fields.no_check {
+                if let Some(api) = urls.separate_api_url() {
+                    api_url::announce(ctx, api);
+                }
+                return Ok((urls, trust));
             }
-            if let Some(checked) = self.check_portal(ctx, portal, trust)? {
+            if let Some(checked) = self.check_portal(ctx, urls, trust)? {
                 return Ok(checked);
             }
         }
@@ -342,44 +355,45 @@ impl<'a> Form<'a> {
     fn check_portal(
         &mut self,
         ctx: &mut CommandContext,
-        mut portal: PortalUrl,
+        mut urls: PortalUrls,
         mut trust: Trust,
-    ) -> Result<Option<(PortalUrl, Trust)>, Failure> {
+    ) -> Result<Option<(PortalUrls, Trust)>, Failure> {
+        // Why the browser's address does not answer, once that is known.
+        let mut guarded = None;
         loop {
+            let place = urls.api_url().clone();
             if self.certificate.is_some() {
-                manage::check_client_certificate(&portal, &trust.tls)?;
+                manage::check_client_certificate(&place, &trust.tls)?;
             }
             let answer = connection_fields::probe(
                 ctx,
-                &portal,
-                &trust.tls,
+                &place,
+                &trust,
                 &self.proxy,
                 self.referer.as_deref(),
                 self.presented(),
             );
             let error = match answer {
                 Ok(info) => {
-                    print_portal(ctx, &portal, &info, &trust);
-                    return Ok(Some((portal, trust)));
+                    print_portal(ctx, &place, &info, &trust);
+                    self.confirm_api_url(ctx, &urls, &trust, &info, guarded)?;
+                    return Ok(Some((urls, trust)));
                 }
                 Err(error) => error,
             };
-            match find_elsewhere(
-                ctx,
-                &portal,
-                &trust.tls,
-                &self.proxy,
-                self.presented().as_ref(),
-                &error,
-            ) {
+            let presented = self.presented();
+            match find_elsewhere(ctx, &place, &trust, &self.proxy, presented.as_ref(), &error) {
                 Some(Elsewhere::Portal(found)) => {
-                    let text = format!("{portal} is not a portal; the portal is at {found}");
+                    let text = format!("{place} is not a portal; the portal is at {found}");
                     ctx.console.info(&text);
-                    portal = found;
+                    urls = match urls.separate_api_url() {
+                        Some(_) => PortalUrls::new(urls.browser_url().clone(), Some(found))?,
+                        None => found.into(),
+                    };
                     continue;
                 }
                 Some(Elsewhere::Server(owner)) => {
-                    let failure = server_address(&portal, owner.as_ref());
+                    let failure = server_address(&urls, owner.as_ref());
                     if !self.guided {
                         return Err(failure);
                     }
@@ -389,20 +403,51 @@ impl<'a> Form<'a> {
                 None => {}
             }
             if !ctx.can_ask() {
-                let unchecked = "to add the connection without asking the portal: age-oauth connections add --no-check …";
-                let hint = match hint(&error) {
-                    Some(hint) => format!("{hint}; or, {unchecked}"),
-                    None => unchecked.to_owned(),
-                };
-                return Err(Failure::Hinted { error, hint });
+                return Err(unchecked(error));
             }
-            match ask_after_failure(ctx, &portal, error)? {
+            let why = error.to_string();
+            match ask_after_failure(ctx, &urls, error)? {
                 NextStep::Retry(next) => trust = next,
                 NextStep::Present(loaded) => self.certificate = Some(loaded),
-                NextStep::SkipCheck => return Ok(Some((portal, trust))),
+                NextStep::SkipCheck => return Ok(Some((urls, trust))),
                 NextStep::OtherUrl => return Ok(None),
+                NextStep::ApiUrl(api) => {
+                    if urls.separate_api_url().is_none() {
+                        guarded = Some(why);
+                    }
+                    urls = PortalUrls::new(urls.browser_url().clone(), Some(api))?;
+                }
             }
         }
+    }
+
+    /// Compares the portal's two addresses, and lets a person confirm the one that secrets go to.
+    /// `guarded` is why the browser's address does not answer, so that it is not asked again.
+    fn confirm_api_url(
+        &self,
+        ctx: &mut CommandContext,
+        urls: &PortalUrls,
+        trust: &Trust,
+        info: &PortalInfo,
+        guarded: Option<String>,
+    ) -> Outcome {
+        if urls.separate_api_url().is_none() {
+            return Ok(());
+        }
+        let client = match guarded {
+            Some(why) => Err(why),
+            None => trust
+                .http(
+                    urls.browser_url(),
+                    self.presented(),
+                    &self.proxy,
+                    self.referer.as_deref(),
+                    &ctx.context,
+                )
+                .map_err(|error| error.to_string()),
+        };
+        let comparison = api_url::ask_and_compare(urls, client, &info.names());
+        api_url::confirm(ctx, urls, &comparison)
     }
 
     fn is_application(&self, ctx: &mut CommandContext) -> Result<bool, Failure> {
@@ -490,6 +535,17 @@ impl<'a> Form<'a> {
     }
 }
 
+/// The failure where the portal could not be checked, and no person can decide about it.
+fn unchecked(error: Error) -> Failure {
+    let unchecked =
+        "to add the connection without asking the portal: age-oauth connections add --no-check …";
+    let hint = match hint(&error) {
+        Some(hint) => format!("{hint}; or, {unchecked}"),
+        None => unchecked.to_owned(),
+    };
+    Failure::Hinted { error, hint }
+}
+
 fn create(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
@@ -523,6 +579,7 @@ fn create(
         client_certificate::describe(ctx, store, connection, new);
     }
     warn_if_shared(ctx, store, connection);
+    api_url::say_if_unconfirmed(ctx, connection);
     sign_in_next(ctx, args, connection)
 }
 

@@ -3,12 +3,13 @@
 
 use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
+use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, Loaded};
 use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::CommandContext;
-use crate::connection::{PortalUrl, RedirectUri, Tls};
-use crate::error::{Error, Refusal, TlsFailure, Unreachable};
+use crate::connection::{PortalUrl, PortalUrls, RedirectUri, Tls};
+use crate::error::{Error, Input, Refusal, TlsFailure, Unreachable};
 use crate::portal::PortalInfo;
 use crate::store::ConnectionStore;
 
@@ -22,12 +23,14 @@ pub(super) enum NextStep {
     SkipCheck,
     /// Ask for another URL.
     OtherUrl,
+    /// Probe this address, at which programs reach the portal.
+    ApiUrl(PortalUrl),
 }
 
 /// Prints why the portal could not be probed, and asks what to do.
 pub(super) fn ask_after_failure(
     ctx: &mut CommandContext,
-    portal: &PortalUrl,
+    urls: &PortalUrls,
     error: Error,
 ) -> Result<NextStep, Failure> {
     let certificate = match &error {
@@ -38,6 +41,7 @@ pub(super) fn ask_after_failure(
         Error::Unreachable { .. } | Error::Refused { .. } => None,
         _ => return Err(error.into()),
     };
+    let is_guarded = is_guarded(&error);
     let wants_client_certificate = matches!(
         &error,
         Error::Refused {
@@ -48,27 +52,101 @@ pub(super) fn ask_after_failure(
     Failure::from(error).print_without_hint(&ctx.console);
     match certificate {
         // Without a chain, the handshake failed before there was a certificate to trust.
-        Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, portal, &failure),
-        _ if wants_client_certificate => ask_client_certificate(ctx),
+        Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, urls.api_url(), &failure),
+        _ if wants_client_certificate => ask_way(ctx, urls, true),
+        _ if is_guarded || urls.separate_api_url().is_some() => ask_way(ctx, urls, false),
         _ => ask_whether_to_skip(ctx),
     }
 }
 
-fn ask_client_certificate(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
-    let choices = [
-        "Present a client certificate (a file: PKCS#12 or PEM)".to_owned(),
+/// Whether something in front of the portal answered, and requires what only a browser can do.
+fn is_guarded(error: &Error) -> bool {
+    let Error::Refused { why, .. } = error else {
+        return false;
+    };
+    match why {
+        Refusal::WebTier(_)
+        | Refusal::ClientCertificate
+        | Refusal::LateClientCertificate
+        | Refusal::RejectedClientCertificate { .. }
+        | Refusal::SignInPage { .. }
+        | Refusal::Forbidden { .. } => true,
+        Refusal::ClientId
+        | Refusal::ClientSecret
+        | Refusal::RedirectUri(_)
+        | Refusal::Application(_)
+        | Refusal::Code(_)
+        | Refusal::Denied
+        | Refusal::SignIn(_)
+        | Refusal::FreshToken
+        | Refusal::UnexpectedAnswer { .. }
+        | Refusal::Server(_)
+        | Refusal::Privilege
+        | Refusal::Other { .. } => false,
+    }
+}
+
+/// Offers another address for programs, where the browser's is guarded or one for programs does not
+/// answer; before that a client certificate, where the web server asks for one.
+fn ask_way(
+    ctx: &mut CommandContext,
+    urls: &PortalUrls,
+    wants_client_certificate: bool,
+) -> Result<NextStep, Failure> {
+    let mut choices = vec![
+        "Enter the address at which programs reach this portal (API URL)".to_owned(),
         "Enter another portal URL".to_owned(),
+        "Add the connection without checking the portal".to_owned(),
     ];
+    if wants_client_certificate {
+        let present = "Present a client certificate (a file: PKCS#12 or PEM)";
+        choices.insert(0, present.to_owned());
+    }
     let question = "How do you want to continue?";
-    while ctx.system.ask.choose(question, &choices, 0)? == 0 {
-        let question = "Client certificate (the file with its private key)";
-        let file = ctx.system.ask.text(question, None, &mut |_| Ok(()))?;
-        match client_certificate::from_file(ctx, &file) {
-            Ok(loaded) => return Ok(NextStep::Present(loaded)),
-            Err(failure) => failure.print(&ctx.console),
+    loop {
+        let chosen = ctx.system.ask.choose(question, &choices, 0)?;
+        match (wants_client_certificate, chosen) {
+            (true, 0) => {
+                if let Some(loaded) = ask_client_certificate(ctx)? {
+                    return Ok(NextStep::Present(loaded));
+                }
+            }
+            (true, 1) | (false, 0) => return ask_api_url(ctx, urls).map(NextStep::ApiUrl),
+            (true, 2) | (false, 1) => return Ok(NextStep::OtherUrl),
+            _ => return Ok(NextStep::SkipCheck),
         }
     }
-    Ok(NextStep::OtherUrl)
+}
+
+/// The client certificate in a file that a person names. `None` after a message, where the file
+/// cannot be used.
+fn ask_client_certificate(ctx: &mut CommandContext) -> Result<Option<Box<Loaded>>, Failure> {
+    let question = "Client certificate (the file with its private key)";
+    let file = ctx.system.ask.text(question, None, &mut |_| Ok(()))?;
+    match client_certificate::from_file(ctx, &file) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(failure) => {
+            failure.print(&ctx.console);
+            Ok(None)
+        }
+    }
+}
+
+fn ask_api_url(ctx: &mut CommandContext, urls: &PortalUrls) -> Result<PortalUrl, Failure> {
+    ctx.console.print(
+        "Many portals have an address without that sign-in: their own port, or a second web adaptor. Ask the portal's administrator.",
+    );
+    let browser = urls.browser_url().clone();
+    let question = "API URL (for example https://portal01.example.com:7443/arcgis)";
+    let read = move |text: &str| -> Result<PortalUrl, Error> {
+        let urls = PortalUrls::new(browser.clone(), api_url::read(text)?)?;
+        let api = urls.separate_api_url().cloned();
+        api.ok_or_else(|| Error::invalid(Input::ApiUrl, "it is the portal URL"))
+    };
+    let answer = ctx.system.ask.text(question, None, &mut |text| {
+        read(text).map(|_| ()).map_err(|why| why.to_string())
+    })?;
+    Ok(read(&answer)?)
 }
 
 pub(super) fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure> {
