@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, AUTHORITY, P256, RSA};
-use crate::support::portal::{Portal, APP_ID};
+use crate::support::portal::{Builder, Guard, Portal, APP_ID};
 use crate::support::pty::Terminal;
 use crate::support::scenario::{
     add_arguments, expire_token, folder_of, nothing_was_created, sign_in, stored, ADD_UNCHECKED,
@@ -262,8 +262,11 @@ struct Guarded {
 
 impl Guarded {
     fn start() -> Self {
-        let portal = Portal::builder().client_certificate_required().start();
-        let home = home();
+        Self::at(Portal::builder().client_certificate_required())
+    }
+
+    fn at(portal: Builder) -> Self {
+        let (portal, home) = (portal.start(), home());
         let file = home.path().join("ana.pem");
         let own = portal.client_identity("ana");
         secret_scan::register(own.key_pem.lines().nth(1).unwrap());
@@ -628,6 +631,107 @@ fn rule_24e_servers_at_another_origin_get_no_certificate() {
     home.run(["api", &format!("{}/rest/info", portal.server_url())])
         .done()
         .ok();
+}
+
+#[test]
+fn rule_24e_with_two_addresses_the_certificate_goes_to_the_api_url() {
+    // Each address asks for a certificate, and the portal's own for Windows sign-in, too.
+    let guarded = Guarded::at(
+        Portal::builder()
+            .client_certificate_required()
+            .guarded(Guard::Negotiate),
+    );
+    let Guarded { portal, home, file } = &guarded;
+    let api = portal.api_url();
+    guarded
+        .add(&["--api-url", &api])
+        .code(7)
+        .err_has("asks for a client certificate");
+    guarded
+        .add(&["--api-url", &api, "--client-cert", file])
+        .ok();
+    // The request that compares both addresses came through the portal's own TLS.
+    let to_the_guard = || portal.requests_to_the_guard().len();
+    assert_eq!(to_the_guard(), 1);
+    sign_in(home, portal, "pki").ok();
+    home.run(["whoami"]).done().ok();
+    expire_token(home, "pki");
+    home.run(["token"]).done().ok();
+    assert_eq!(to_the_guard(), 1);
+    home.run(["doctor", "-c", "pki"]).done().ok();
+    assert_eq!(to_the_guard(), 2);
+    // No other request presents it there, or at a third origin.
+    let browser = format!("{}/sharing/rest/community/self", portal.url());
+    let below_browser = format!("{}/rest/info", portal.server_url());
+    for url in [browser, below_browser, portal.other_server_url()] {
+        home.run(["api", &url])
+            .done()
+            .code(7)
+            .err_has("asks for a client certificate");
+    }
+    assert_eq!(to_the_guard(), 2);
+    home.run(["connections", "edit", "pki", "--api-url", "none"])
+        .done()
+        .code(7)
+        .err_has("requires its own sign-in");
+    home.run(["logout"]).done().ok();
+    assert_eq!(portal.live_refresh_tokens(), 0);
+}
+
+#[test]
+fn rule_26_neither_key_nor_password_is_in_the_log_or_a_message() {
+    let (mut guarded, pki) = (Guarded::start(), Pki::new());
+    let log = guarded.home.path().join("night.log");
+    guarded.home.set("AGE_OAUTH_LOG", log.to_str().unwrap());
+    let Guarded { portal, home, file } = &guarded;
+    let protected = pki.files().file("protected");
+    pki.files().run(&format!(
+        "pkcs12 -export -in {file} -passout file:password.pem -out {protected}"
+    ));
+    guarded.add(&["--client-cert", file]).ok();
+    sign_in(home, portal, "pki").ok();
+    let mut said = String::new();
+    let mut run = |words: &[&str]| {
+        let out = home.run([&["-vv"], words].concat()).input(PASSWORD).done();
+        said.push_str(&out.stdout);
+        said.push_str(&out.stderr);
+    };
+    for kept in [protected.clone(), format!("file:{protected}")] {
+        let given = ["--client-cert", &kept, "--client-cert-password-stdin"];
+        run(&[&["connections", "edit", "pki"], &given[..]].concat());
+        // The keychain has the key in another form than the file.
+        let record = guarded.item().unwrap();
+        if let Some(pem) = record["pem"].as_str() {
+            let key = pem.split_once("PRIVATE KEY-----").unwrap().1;
+            key.lines()
+                .filter(|line| line.len() > 20)
+                .for_each(secret_scan::register);
+        }
+        run(&["whoami"]);
+        run(&["doctor"]);
+        run(&["connections", "show", "pki"]);
+        run(&["connections", "list", "--json"]);
+        // A wrong password, and a record that is damaged at its end.
+        let given = ["--client-cert", &protected, "--client-cert-password-file"];
+        run(&[&["connections", "edit", "pki"], &given[..], &[file]].concat());
+        let item = Item::of(&stored(home, "pki"), ItemKind::ClientCertificate);
+        let keychain = keychain(home);
+        let good = keychain.get(&item).unwrap().unwrap();
+        let text = good.expose();
+        for damaged in [&text[..text.len() - 1], &text.replace("PRIVATE", "private")] {
+            keychain.set(&item, &Secret::new(damaged.into())).unwrap();
+            run(&["whoami"]);
+            run(&["doctor"]);
+        }
+        keychain.set(&item, &good).unwrap();
+        run(&["whoami"]);
+    }
+    assert!(said.contains("gone or damaged"), "{said}");
+    assert!(said.contains("the password is wrong"), "{said}");
+    let logged = fs::read(&log).unwrap();
+    assert!(!logged.is_empty());
+    secret_scan::assert_no_secret_but(&[], "the log", &logged);
+    secret_scan::assert_no_secret_but(&[], "what was said", said.as_bytes());
 }
 
 #[test]

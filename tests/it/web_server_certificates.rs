@@ -13,7 +13,7 @@ use crate::client_certificates::{Pki, CLIENT, PASSWORD};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, P256, RSA, SERVER};
-use crate::support::portal::{Certificate, Endpoint, Fault, Portal, APP_ID};
+use crate::support::portal::{Certificate, Endpoint, Fault, Guard, Portal, APP_ID};
 use crate::support::scenario::{add_arguments, age_sign_in, expire_token, sign_in};
 use crate::support::{send_signal, until};
 
@@ -228,12 +228,13 @@ fn apache_asks_for_a_client_certificate_after_the_handshake_and_this_is_reported
     );
 }
 
-/// nginx in front of a portal. It logs each request with what it found of the client's certificate.
+/// nginx in front of the portal at this host and port. It logs each request with what it found of the client's certificate.
 fn front(
-    portal: u16,
+    portal: &str,
     client: &'static str,
     protocols: &'static str,
 ) -> impl Fn(&str, u16) -> String {
+    let portal = portal.to_owned();
     move |at, port| {
         format!(
             "daemon off; pid {at}/pid; error_log stderr;\n\
@@ -248,13 +249,18 @@ fn front(
                  ssl_certificate {at}/server.pem; ssl_certificate_key {at}/server.key;\n\
                  {client}\n\
                  location / {{\n\
-                   proxy_pass https://localhost:{portal}; proxy_set_header Host localhost:{portal};\n\
+                   proxy_pass https://{portal}; proxy_set_header Host {portal};\n\
                    proxy_ssl_verify off;\n\
                  }}\n\
                }}\n\
              }}\n"
         )
     }
+}
+
+/// The host and port of a URL.
+fn authority(url: &str) -> String {
+    url.split('/').nth(2).unwrap().to_owned()
 }
 
 const VERIFIED: &str =
@@ -274,7 +280,7 @@ fn walk(client: &'static str, protocols: &'static str, pki: &Pki, options: &[&st
     let server = WebServer::start(
         folder.path(),
         "nginx",
-        front(portal.port(), client, protocols),
+        front(&authority(&portal.url()), client, protocols),
     );
     let ca = portal.ca_file(home.path());
     let url = server.url();
@@ -394,7 +400,7 @@ fn a_certificate_that_nginx_rejects_is_named() {
         let server = WebServer::start(
             folder.path(),
             "nginx",
-            front(portal.port(), client, "TLSv1.2 TLSv1.3"),
+            front(&authority(&portal.url()), client, "TLSv1.2 TLSv1.3"),
         );
         let ca = portal.ca_file(home.path());
         refer_to(&home, &pki, &server.url(), ca.to_str().unwrap(), name);
@@ -463,7 +469,7 @@ fn rule_24e_a_redirect_to_a_server_that_asks_gets_nothing() {
             folder.path().join("clients.pem"),
         )
         .unwrap();
-        let configuration = front(portal.port(), client, "TLSv1.2 TLSv1.3");
+        let configuration = front(&authority(&portal.url()), client, "TLSv1.2 TLSv1.3");
         (
             WebServer::start(folder.path(), "nginx", configuration),
             folder,
@@ -484,4 +490,69 @@ fn rule_24e_a_redirect_to_a_server_that_asks_gets_nothing() {
     home.run(["whoami"]).done().code(6);
     let log = fs::read_to_string(seen.path().join("access.log")).unwrap_or_default();
     assert_eq!(log, "");
+}
+
+#[test]
+fn rule_24e_a_person_works_at_an_api_url_that_asks_while_the_browsers_address_is_guarded() {
+    let (pki, home) = (Pki::new(), home());
+    let portal = Portal::builder().guarded(Guard::Negotiate).start();
+    pki.client("ana", P256, "");
+    let file = pki.pkcs12("ana", "");
+    let start = |upstream: &str, client: &'static str| {
+        let folder = tempfile::tempdir().unwrap();
+        write_certificates(&portal, folder.path());
+        let root = pki.files().certificate("root");
+        fs::copy(root, folder.path().join("clients.pem")).unwrap();
+        let configuration = front(&authority(upstream), client, "TLSv1.2 TLSv1.3");
+        let server = WebServer::start(folder.path(), "nginx", configuration);
+        (server, folder)
+    };
+    let (for_programs, presented) = start(&portal.api_url(), VERIFIED);
+    // This one takes any certificate, and logs which.
+    let (third, seen) = start(&portal.api_url(), "ssl_verify_client optional_no_ca;");
+    let log = |folder: &tempfile::TempDir| {
+        fs::read_to_string(folder.path().join("access.log")).unwrap_or_default()
+    };
+    let api = for_programs.url().replace("/portal", "/arcgis");
+    let given = ["--client-cert", &file, "--client-cert-password-stdin"];
+    let ca = portal.ca_file(home.path());
+    let url = portal.url();
+    let words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap()).to_vec();
+    home.run([&words[..], &["--api-url", &api]].concat())
+        .done()
+        .code(7)
+        .err_has(ASKS);
+    home.run([&words[..], &["--api-url", &api], &given].concat())
+        .input(PASSWORD)
+        .done()
+        .ok();
+    sign_in(&home, &portal, "pki").ok();
+    for words in [&["whoami"][..], &["token"], &["doctor"]] {
+        expire_token(&home, "pki");
+        home.run(words).done().ok();
+    }
+    let lines = log(&presented);
+    let (served, refused): (Vec<_>, Vec<_>) = lines
+        .lines()
+        .partition(|line| line.ends_with(" SUCCESS CN=ana"));
+    assert!(served.len() > 5, "{served:?}");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    // A redirect to a third server, and a connection that is moved there without the certificate.
+    let to = format!("{}/sharing/rest/community/self", third.url());
+    portal.set(|rules| {
+        rules.fault_always(Endpoint::CommunitySelf, Fault::Redirect { status: 302, to });
+    });
+    home.run(["whoami"]).done().code(6);
+    assert_eq!(log(&seen), "");
+    portal.set(|rules| rules.clear_faults());
+    let moved = third.url().replace("/portal", "/arcgis");
+    let edit = ["connections", "edit", "pki", "--api-url", &moved];
+    home.run(edit).done().code(2);
+    assert_eq!(log(&seen), "");
+    home.run([&edit[..], &["--client-cert", "none"]].concat())
+        .done()
+        .ok();
+    let seen = log(&seen);
+    assert!(seen.lines().all(|line| line.ends_with(" NONE -")), "{seen}");
+    assert!(!seen.is_empty());
 }

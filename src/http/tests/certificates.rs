@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+    DigitallySignedStruct, DistinguishedName, HandshakeKind, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
 };
 
@@ -310,5 +310,36 @@ fn rule_24e_a_server_that_is_not_verified_gets_no_certificate() {
         assert!(presenting(&server, &Tls::Unverified, &own).is_err());
         assert_eq!(counted.load(Ordering::SeqCst), 0);
         assert!(server.requests().is_empty());
+    }
+}
+
+/// A session that began with a certificate identifies its owner when it is resumed, and servers of
+/// one host may share their sessions.
+#[test]
+fn rule_24e_sessions_with_and_without_the_certificate_are_kept_apart() {
+    for version in BOTH {
+        let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
+        let shared = asking(&authority, &[version], &counted);
+        let portal = Server::start(Some(Arc::clone(&shared)), vec![json(OK)]);
+        let other = Server::start(Some(shared), vec![json(OK)]);
+        let (_keep, tls) = ca(&authority.pem());
+        let client = presenting(&portal, &tls, &own_certificate(&authority)).unwrap();
+        let handshake = |server: &Server| {
+            let url = format!("https://localhost:{}/", server.port);
+            let socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+            let tls = client.0.tls.towards(&url.parse().unwrap());
+            let stream = tls.connect("localhost", socket).unwrap();
+            stream.conn.handshake_kind().unwrap()
+        };
+        // The answer brings what a session is resumed with.
+        client.get("portals/self", &[], None).unwrap();
+        assert_eq!(counted.load(Ordering::SeqCst), 1);
+        assert_eq!(handshake(&other), HandshakeKind::Full, "{version:?}");
+        let elsewhere = format!("https://localhost:{}/server/rest/info", other.port);
+        client.get(&elsewhere, &[], None).unwrap();
+        assert_eq!(counted.load(Ordering::SeqCst), 1, "{version:?}");
+        // Each server's own session is resumed, so that there was one to take.
+        assert_eq!(handshake(&portal), HandshakeKind::Resumed, "{version:?}");
+        assert_eq!(handshake(&other), HandshakeKind::Resumed, "{version:?}");
     }
 }
