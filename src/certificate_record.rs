@@ -15,6 +15,9 @@ pub struct CertificateRecord {
     pub binding: Binding,
     /// The secret itself.
     pub content: CertificateContent,
+    /// What it replaces. A change that is interrupted leaves `meta.json` with a source that only
+    /// this fits, so that it is stored as long as the binding has pending states.
+    pub former: Vec<CertificateContent>,
 }
 
 /// What the keychain holds of a client certificate.
@@ -27,6 +30,10 @@ pub enum CertificateContent {
 }
 
 impl CertificateContent {
+    fn of(pem: Option<Secret>, password: Option<Secret>) -> Self {
+        pem.map_or_else(|| Self::Password(password), Self::Pem)
+    }
+
     /// A second copy. Not `Clone`, so that copies are not made by accident.
     #[must_use]
     pub fn duplicate(&self) -> Self {
@@ -47,9 +54,11 @@ impl CertificateRecord {
     /// The same with another binding.
     #[must_use]
     pub fn to_record_for(&self, binding: &Binding) -> Secret {
-        let (pem, password) = match &self.content {
-            CertificateContent::Pem(pem) => (Some(pem), None),
-            CertificateContent::Password(password) => (None, password.as_ref()),
+        let content = Content::of(&self.content);
+        let former = if binding.pending.is_empty() {
+            Vec::new()
+        } else {
+            self.former.iter().map(Content::of).collect()
         };
         Secret::serialize(&Record {
             version: RECORD_VERSION,
@@ -57,8 +66,9 @@ impl CertificateRecord {
             client_id: &binding.client_id,
             settings: binding.settings.as_ref(),
             pending: &binding.pending,
-            pem: pem.map(Secret::expose),
-            password: password.map(Secret::expose),
+            pem: content.pem,
+            password: content.password,
+            former,
         })
     }
 
@@ -74,10 +84,12 @@ impl CertificateRecord {
                 settings: record.settings,
                 pending: record.pending,
             },
-            content: match record.pem {
-                Some(pem) => CertificateContent::Pem(pem),
-                None => CertificateContent::Password(record.password),
-            },
+            content: CertificateContent::of(record.pem, record.password),
+            former: record
+                .former
+                .into_iter()
+                .map(|one| CertificateContent::of(one.pem, one.password))
+                .collect(),
         })
     }
 }
@@ -95,6 +107,29 @@ struct Record<'a> {
     pem: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    former: Vec<Content<'a>>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pem: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+}
+
+impl<'a> Content<'a> {
+    fn of(content: &'a CertificateContent) -> Self {
+        let (pem, password) = match content {
+            CertificateContent::Pem(pem) => (Some(pem), None),
+            CertificateContent::Password(password) => (None, password.as_ref()),
+        };
+        Self {
+            pem: pem.map(Secret::expose),
+            password: password.map(Secret::expose),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -105,6 +140,14 @@ struct OwnedRecord {
     settings: Option<Settings>,
     #[serde(default)]
     pending: Vec<Binding>,
+    pem: Option<Secret>,
+    password: Option<Secret>,
+    #[serde(default)]
+    former: Vec<OwnedContent>,
+}
+
+#[derive(Deserialize)]
+struct OwnedContent {
     pem: Option<Secret>,
     password: Option<Secret>,
 }
@@ -127,7 +170,11 @@ mod tests {
             CertificateContent::Password(None),
         ] {
             let binding = Binding::of(&connection, None);
-            let record = CertificateRecord { binding, content };
+            let record = CertificateRecord {
+                binding,
+                content,
+                former: Vec::new(),
+            };
             let read = CertificateRecord::from_record(&record.to_record()).unwrap();
             assert_eq!(read.binding, record.binding);
             match (&read.content, &record.content) {
@@ -142,6 +189,23 @@ mod tests {
                 }
                 _ => unreachable!(),
             }
+        }
+        let content = || CertificateContent::Pem(secret("new"));
+        let former = || vec![CertificateContent::Password(Some(secret("old")))];
+        let binding = Binding::of(&connection, None);
+        for (binding, kept) in [(binding.with_pending([binding.clone()]), 1), (binding, 0)] {
+            let (content, former) = (content(), former());
+            let record = CertificateRecord {
+                binding,
+                content,
+                former,
+            };
+            let read = CertificateRecord::from_record(&record.to_record()).unwrap();
+            assert_eq!(read.former.len(), kept);
+            assert!(!read
+                .former
+                .iter()
+                .any(|one| matches!(one, CertificateContent::Pem(_))));
         }
         for other in [
             "",

@@ -42,10 +42,12 @@ impl NewClientCertificate {
         }
     }
 
-    pub(super) fn to_record(&self, binding: &Binding) -> Secret {
+    /// The record, with what it replaces as long as `binding` has pending states.
+    pub(super) fn to_record(&self, binding: &Binding, former: Vec<CertificateContent>) -> Secret {
         CertificateRecord {
             binding: binding.clone(),
             content: self.content.duplicate(),
+            former,
         }
         .to_record()
     }

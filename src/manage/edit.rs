@@ -6,6 +6,7 @@ use super::client_certificate::{self, CertificateChange};
 use super::store_verified;
 use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
+use crate::certificate_record::{CertificateContent, CertificateRecord};
 use crate::connection::{
     Connection, Grant, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Status, Tls,
 };
@@ -492,7 +493,23 @@ impl<'a> Editing<'a> {
         } else {
             self.accepting_both(self.before.binding().clone())
         };
-        self.write(ItemKind::ClientCertificate, &new.to_record(&binding))
+        let record = new.to_record(&binding, self.former_certificates());
+        self.write(ItemKind::ClientCertificate, &record)
+    }
+
+    /// What the new client certificate replaces in its item. An item that cannot be read is what
+    /// this change repairs.
+    fn former_certificates(&self) -> Vec<CertificateContent> {
+        let item = Item::of(self.before, ItemKind::ClientCertificate);
+        let record = match self.old_keychain.get(&item) {
+            Ok(Some(record)) if !self.moves() => CertificateRecord::from_record(&record),
+            _ => None,
+        };
+        record.map_or_else(Vec::new, |record| {
+            let mut former = record.former;
+            former.insert(0, record.content);
+            former
+        })
     }
 
     fn drops_certificate(&self) -> bool {
@@ -522,7 +539,10 @@ impl<'a> Editing<'a> {
             }
         }
         if let CertificateChange::Set(new) = &self.changes.client_certificate {
-            self.finish_one(ItemKind::ClientCertificate, &new.to_record(&self.named));
+            self.finish_one(
+                ItemKind::ClientCertificate,
+                &new.to_record(&self.named, Vec::new()),
+            );
         }
         if let SecretChange::Set(secret) = &self.changes.secret {
             let record = ClientSecret {

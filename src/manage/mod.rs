@@ -127,7 +127,7 @@ pub fn create(
     let binding = Binding::of(connection, certificates.as_deref());
     let mut records = vec![(ItemKind::Binding, binding.to_record())];
     if let Some(certificate) = secrets.certificate {
-        let record = certificate.to_record(&binding);
+        let record = certificate.to_record(&binding, Vec::new());
         records.push((ItemKind::ClientCertificate, record));
     }
     if let Some(secret) = secrets.client_secret {

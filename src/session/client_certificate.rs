@@ -29,21 +29,40 @@ impl Snapshot {
         if let Some(read) = self.read_certificate.get() {
             return Ok(Some(Arc::clone(read)));
         }
-        let content = self.client_certificate_content()?;
-        let certificate = match (&setting.source, content) {
-            (CertificateSource::Keychain, CertificateContent::Pem(pem)) => {
-                ClientCertificate::read(pem.expose().as_bytes(), None).map_err(|_| self.lost())?
+        let mut first_error = None;
+        for content in self.client_certificate_contents()? {
+            match self.read_content(&setting.source, &content) {
+                Some(Ok(certificate)) => {
+                    let read = self.read_certificate.get_or_init(|| Arc::new(certificate));
+                    return Ok(Some(Arc::clone(read)));
+                }
+                Some(Err(error)) => first_error = first_error.or(Some(error)),
+                None => {}
             }
-            (CertificateSource::File(path), CertificateContent::Password(password)) => {
-                read_file(path, password.as_ref(), self.label.as_str())?
-            }
-            _ => return Err(self.lost()),
-        };
-        let read = self.read_certificate.get_or_init(|| Arc::new(certificate));
-        Ok(Some(Arc::clone(read)))
+        }
+        Err(first_error.unwrap_or_else(|| self.lost()))
     }
 
-    fn client_certificate_content(&self) -> Result<CertificateContent> {
+    /// The client certificate, if this content fits the source that `meta.json` names.
+    fn read_content(
+        &self,
+        source: &CertificateSource,
+        content: &CertificateContent,
+    ) -> Option<Result<ClientCertificate>> {
+        match (source, content) {
+            (CertificateSource::Keychain, CertificateContent::Pem(pem)) => {
+                let read = ClientCertificate::read(pem.expose().as_bytes(), None);
+                Some(read.map_err(|_| self.lost()))
+            }
+            (CertificateSource::File(path), CertificateContent::Password(password)) => {
+                Some(read_file(path, password.as_ref(), self.label.as_str()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the item holds: one content, and where a change was interrupted also what it replaces.
+    fn client_certificate_contents(&self) -> Result<Vec<CertificateContent>> {
         let label = self.label.as_str();
         let record = self
             .secrets
@@ -56,7 +75,9 @@ impl Snapshot {
         let named = self.binding();
         let settings = differences(Some(&stored.binding), named);
         if settings.is_empty() {
-            return Ok(stored.content);
+            let mut contents = stored.former;
+            contents.insert(0, stored.content);
+            return Ok(contents);
         }
         let keychain = self.secrets.name();
         let error = mismatch(keychain, Some(&stored.binding), named, settings);
