@@ -756,6 +756,66 @@ fn the_end_of_a_certificate_is_warned_about() {
 }
 
 #[test]
+fn a_monitor_learns_of_the_end_of_a_certificate() {
+    let (pki, portal, home) = (Pki::new(), Portal::builder().start(), home());
+    pki.client("ana", P256, "-days 20");
+    let (ca, file) = (portal.ca_file(home.path()), pki.pkcs12("ana", ""));
+    let url = portal.url();
+    let words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap());
+    let given = ["--client-cert", &file, "--client-cert-password-stdin"];
+    home.run([&words[..], &given].concat())
+        .input(PASSWORD)
+        .done()
+        .ok();
+    sign_in(&home, &portal, "pki").ok();
+    let check = |within: &[&str]| {
+        let start = ["status", "--check", "-c", "pki"];
+        home.run([&start[..], within].concat()).done()
+    };
+    check(&[])
+        .code(3)
+        .err_has("the client certificate of `pki` (CN=ana) expires on")
+        .err_has("age-oauth connections edit pki --client-cert FILE.p12");
+    // A time that is given takes the place of 30 days.
+    check(&["--within", "10d"]).ok();
+    check(&["--within", "21d"]).code(3).err_has("expires on");
+    age_certificate(&home);
+    check(&["--within", "1h"])
+        .code(3)
+        .err_has("the client certificate of `pki` (CN=ana) expired on");
+}
+
+/// The client certificate of `pki` ended an hour ago, as `meta.json` says.
+fn age_certificate(home: &Home) {
+    let path = folder_of(home, "pki").join("meta.json");
+    let mut meta: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let end = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
+    meta["client_certificate"]["not_after"] = json!(end.to_string());
+    fs::write(path, meta.to_string()).unwrap();
+}
+
+#[test]
+fn a_vault_with_its_key_beside_it_is_warned_about() {
+    const WARNING: &str = "the vault holds a private key now";
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let file = pki.pkcs12("ana", "");
+    let with_key_file = home();
+    add_unchecked(&with_key_file, &file)
+        .ok()
+        .err_has(WARNING)
+        .err_has("age-oauth vault rekey --passphrase");
+    // A file that is referred to stays where it is, with its key.
+    let referring = home();
+    let said = add_unchecked(&referring, &format!("file:{file}")).ok();
+    assert!(!said.stderr.contains(WARNING), "{}", said.stderr);
+    let mut with_passphrase = home();
+    with_passphrase.set("AGE_OAUTH_VAULT_PASSPHRASE", PASSWORD);
+    let said = add_unchecked(&with_passphrase, &file).ok();
+    assert!(!said.stderr.contains(WARNING), "{}", said.stderr);
+}
+
+#[test]
 fn a_card_names_the_need_and_carries_neither_certificate_nor_key() {
     let guarded = Guarded::added();
     let card = guarded
