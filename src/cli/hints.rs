@@ -407,6 +407,10 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
             "check the network; behind a proxy: {}",
             edit(label, "--proxy URL")
         )),
+        Unreachable::BrokenAfterCertificateRequest { .. } => Some(format!(
+            "try again later; if it happens each time, present a client certificate that the web server accepts: {}",
+            client_certificate(label)
+        )),
         Unreachable::TooLarge
         | Unreachable::Broken(_)
         | Unreachable::Status { .. }

@@ -195,6 +195,13 @@ impl fmt::Display for Unreachable {
             Self::Proxy { proxy, what, .. } => write!(f, "the proxy {proxy} failed ({what})"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Broken(message) => write!(f, "the connection was lost ({message})"),
+            Self::BrokenAfterCertificateRequest { message, subject } => {
+                write!(f, "the connection was lost ({message}) after the web server had asked for a client certificate")?;
+                match subject {
+                    Some(subject) => write!(f, " and got {subject}, which it may have rejected"),
+                    None => f.write_str(", and there is none for it"),
+                }
+            }
             Self::Status { status, .. } => {
                 write!(f, "the portal is not available now (HTTP {status})")
             }

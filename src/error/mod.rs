@@ -302,6 +302,14 @@ pub enum Unreachable {
     /// The connection was lost before the whole response arrived. Holds the operating system's
     /// message.
     Broken(String),
+    /// The same before any of the response, from a web server that had asked for a client
+    /// certificate. Some, like Tomcat, end the connection instead of saying what they reject.
+    BrokenAfterCertificateRequest {
+        /// The operating system's message.
+        message: String,
+        /// The subject of the certificate that was presented; `None` if none was.
+        subject: Option<String>,
+    },
     /// An HTTP status that means "try later": 429, 5xx.
     Status {
         /// HTTP status, or the code of the portal's error.

@@ -28,9 +28,9 @@ pub(super) fn exchange(
     end: Deadline,
 ) -> Result<RawResponse, Failure> {
     let (attempt, left) = begin(request, client, proxy, end)?;
-    send(request, client, &attempt, left)
-        .and_then(|response| receive(response, &attempt))
-        .map_err(|error| attempt.failure(error))
+    let response = send(request, client, &attempt, left)
+        .map_err(|error| attempt.failure_without_answer(error))?;
+    receive(response, &attempt).map_err(|error| attempt.failure(error))
 }
 
 /// The same, with the body of a success written to `file`. The response holds that body once more
@@ -43,14 +43,14 @@ pub(super) fn download(
     to: &mut Destination<'_>,
 ) -> Result<RawResponse, Failure> {
     let (attempt, left) = begin(request, client, proxy, end)?;
-    send(request, client, &attempt, left)
-        .and_then(|response| {
-            if !response.status().is_success() {
-                return receive(response, &attempt);
-            }
-            save(response, &attempt, to)
-        })
-        .map_err(|error| attempt.failure(error))
+    let response = send(request, client, &attempt, left)
+        .map_err(|error| attempt.failure_without_answer(error))?;
+    let received = if response.status().is_success() {
+        save(response, &attempt, to)
+    } else {
+        receive(response, &attempt)
+    };
+    received.map_err(|error| attempt.failure(error))
 }
 
 fn save(

@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, AUTHORITY, P256, RSA};
-use crate::support::portal::{Builder, Guard, Portal, APP_ID};
+use crate::support::portal::{Builder, Endpoint, Fault, Guard, Portal, APP_ID};
 use crate::support::pty::Terminal;
 use crate::support::scenario::{
     add_arguments, expire_token, folder_of, nothing_was_created, sign_in, stored, ADD_UNCHECKED,
@@ -631,6 +631,19 @@ fn rule_24e_servers_at_another_origin_get_no_certificate() {
     home.run(["api", &format!("{}/rest/info", portal.server_url())])
         .done()
         .ok();
+}
+
+#[test]
+fn a_connection_that_is_reset_after_the_request_names_the_certificate() {
+    let guarded = Guarded::added();
+    let Guarded { portal, home, .. } = &guarded;
+    sign_in(home, portal, "pki").ok();
+    portal.set(|rules| rules.fault_always(Endpoint::CommunitySelf, Fault::ResetBefore));
+    home.run(["whoami"])
+        .done()
+        .code(6)
+        .err_has("after the web server had asked for a client certificate and got CN=ana")
+        .err_has("age-oauth connections edit pki --client-cert FILE.p12");
 }
 
 #[test]

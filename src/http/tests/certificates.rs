@@ -313,6 +313,41 @@ fn rule_24e_a_server_that_is_not_verified_gets_no_certificate() {
     }
 }
 
+/// Tomcat asks in the handshake, and ends the connection without an alert.
+#[test]
+fn a_connection_that_ends_after_a_certificate_was_asked_for_says_so() {
+    for version in BOTH {
+        let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
+        let config = asking(&authority, &[version], &counted);
+        let server = Server::start(Some(config), vec![Act::Close]);
+        let (_keep, tls) = ca(&authority.pem());
+        let without = server.tls_client("localhost", &tls);
+        let with = presenting(&server, &tls, &own_certificate(&authority)).unwrap();
+        for (client, expected, words) in [
+            (
+                without,
+                None,
+                "asked for a client certificate, and there is none",
+            ),
+            (with, Some("CN=portal"), "and got CN=portal"),
+        ] {
+            let why = why(client.post("portals/self", &[], None, Retry::OnlyUnsent));
+            let Unreachable::BrokenAfterCertificateRequest { subject, .. } = &why else {
+                panic!("{why:?}");
+            };
+            assert_eq!(subject.as_deref(), expected);
+            assert!(why.to_string().contains(words), "{why}");
+        }
+        // An answer that is cut is another matter.
+        let half = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{".into();
+        let config = asking(&authority, &[version], &counted);
+        let server = Server::start(Some(config), vec![Act::Send(half)]);
+        let client = server.tls_client("localhost", &tls);
+        let why = why(client.post("portals/self", &[], None, Retry::OnlyUnsent));
+        assert!(matches!(why, Unreachable::Broken(_)), "{why:?}");
+    }
+}
+
 /// A session that began with a certificate identifies its owner when it is resumed, and servers of
 /// one host may share their sessions.
 #[test]
