@@ -456,7 +456,7 @@ impl WithCertificate {
 #[test]
 fn a_changed_client_certificate_is_the_old_one_or_the_new_one() {
     let with = WithCertificate::new();
-    let works = ["token", "--force", "-c", "prod"];
+    let renew = ["token", "--force", "-c", "prod"];
     // In the keychain, and in a file that is referred to: each to each.
     for (before, after) in [
         (("", "ana"), ("", "otto")),
@@ -472,14 +472,14 @@ fn a_changed_client_certificate_is_the_old_one_or_the_new_one() {
         let edit = with.edit(after.0, after.1);
         let words: Vec<&str> = edit.iter().map(String::as_str).collect();
         at_each_crash_point(&with.fixture, 4, command(&words), |fixture, place| {
-            let said = fixture.home.run(works).done();
+            let said = fixture.home.run(renew).done();
             assert_eq!(
                 said.code, 0,
                 "{before:?} {after:?} {place}: {}",
                 said.stderr
             );
             fixture.home.run(&words).done().ok();
-            fixture.home.run(works).done().ok();
+            fixture.home.run(renew).done().ok();
             fixture.can_be_repaired();
         });
     }

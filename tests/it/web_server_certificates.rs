@@ -228,7 +228,8 @@ fn apache_asks_for_a_client_certificate_after_the_handshake_and_this_is_reported
     );
 }
 
-/// nginx in front of the portal at this host and port. It logs each request with what it found of the client's certificate.
+/// nginx in front of the portal at this host and port. It logs each request with what it found of
+/// the client's certificate.
 fn front(
     portal: &str,
     client: &'static str,
