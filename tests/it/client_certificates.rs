@@ -687,6 +687,11 @@ fn rule_24e_with_two_addresses_the_certificate_goes_to_the_api_url() {
         .done()
         .code(7)
         .err_has("requires its own sign-in");
+    home.run(["connections", "edit", "pki", "--client-cert", "none"])
+        .done()
+        .code(7)
+        .err_has("nothing was changed; give the certificate")
+        .err_has("--client-cert FILE.p12");
     home.run(["logout"]).done().ok();
     assert_eq!(portal.live_refresh_tokens(), 0);
 }

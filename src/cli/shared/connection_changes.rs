@@ -14,7 +14,7 @@ use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, PortalUrl, PortalUrls, Proxy, Tls};
-use crate::error::{Error, Unreachable};
+use crate::error::{Error, Refusal, Unreachable};
 use crate::http::{ClientCertificate, Http};
 use crate::manage::{self, CertificateChange, Changes, SecretChange};
 use crate::portal::{Elsewhere, PortalInfo};
@@ -203,10 +203,25 @@ fn check_portal(
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    let hint = pin_of_another_host(&trust.tls, urls.api_url(), &error).unwrap_or_else(|| {
-        "nothing was changed; to change the connection without asking the portal: --no-check".into()
-    });
+    let hint = pin_of_another_host(&trust.tls, urls.api_url(), &error)
+        .or_else(|| missing_certificate(&error))
+        .unwrap_or_else(|| {
+            "nothing was changed; to change the connection without asking the portal: --no-check"
+                .into()
+        });
     Err(Failure::Hinted { error, hint })
+}
+
+/// What helps where the new address asks for a client certificate that this change does not give.
+fn missing_certificate(error: &Error) -> Option<String> {
+    let Error::Refused {
+        why: Refusal::ClientCertificate,
+        ..
+    } = error
+    else {
+        return None;
+    };
+    Some("nothing was changed; give the certificate of your browser, too, from a file with its private key (--client-cert FILE.p12); to change the connection without asking the portal: --no-check".into())
 }
 
 /// What helps where the connection trusts one certificate by itself, and the new address shows
