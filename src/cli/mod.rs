@@ -368,18 +368,14 @@ impl CommandContext {
     fn session(&self) -> Result<Session, Failure> {
         let store = self.store()?;
         let connection = self.connection(&store)?;
-        self.warn_about(&connection);
-        Ok(self.session_of(&store, connection))
+        Ok(self.network_session(&store, connection))
     }
 
-    /// Warns if the connection does not verify certificates, or its sign-in expires soon.
-    fn warn_about(&self, connection: &Connection) {
-        if connection.tls == Tls::Unverified {
-            self.context.emit(&Event::Notice(Notice::Unverified {
-                connection: connection.label.to_string(),
-            }));
-        }
-        self.warn_if_expiring(connection);
+    /// The session of a connection, for a command that uses the network.
+    fn network_session(&self, store: &ConnectionStore, connection: Connection) -> Session {
+        let session = self.session_of(store, connection);
+        warn_if_unverified(&session);
+        session
     }
 
     /// Warns on a terminal if the client certificate expires soon, or if the sign-in expires soon
@@ -432,5 +428,16 @@ impl CommandContext {
     /// `limit`, or the rest of the time that `--timeout` gives if that is less.
     fn bound(&self, limit: Duration) -> Duration {
         self.context.deadline.bound(limit)
+    }
+}
+
+/// Warns if the connection does not verify certificates. The warning goes to the log, too.
+fn warn_if_unverified(session: &Session) {
+    let connection = session.connection();
+    if connection.tls == Tls::Unverified {
+        let (_, _, context) = session.parts();
+        context.emit(&Event::Notice(Notice::Unverified {
+            connection: connection.label.to_string(),
+        }));
     }
 }

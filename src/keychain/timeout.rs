@@ -162,6 +162,9 @@ mod tests {
     use crate::keychain::{ItemKind, MemoryStore};
     use std::sync::{Condvar, Mutex};
 
+    /// Longer than any test waits.
+    const NEVER: Duration = Duration::from_secs(60);
+
     /// Never answers until released.
     struct Mute(Arc<(Mutex<bool>, Condvar)>);
 
@@ -172,7 +175,8 @@ mod tests {
         fn get(&self, _: &Item) -> Result<Option<Secret>, KeychainError> {
             let (released, wake) = &*self.0;
             let guard = released.lock().unwrap();
-            drop(wake.wait_while(guard, |released| !*released).unwrap());
+            let wait = wake.wait_timeout_while(guard, NEVER, |released| !*released);
+            drop(wait.unwrap());
             Ok(None)
         }
         fn set(&self, _: &Item, _: &Secret) -> Result<(), KeychainError> {

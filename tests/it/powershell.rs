@@ -225,16 +225,26 @@ fn rule_31_statements_for_one_user_do_not_load_the_token_of_another() {
 /// What Windows or WSL printed would start a path that any user of this machine may have created.
 #[test]
 fn rule_31_text_of_another_system_runs_nothing() {
-    let (_portal, home) = signed_in();
+    let (_portal, mut home) = signed_in();
     let text = printed(&home);
     let text = text.replace("-eq 'Unix'", "-ne 'Unix'");
     fs::write(home.path().join("text"), text).unwrap();
+    // The program writes a line when it runs.
+    let log = home.path().join("log");
+    home.set("AGE_OAUTH_LOG", log.to_str().unwrap());
+    let evaluate = "Get-Content -Raw text | Invoke-Expression";
     for setting in ["Stop", "SilentlyContinue"] {
-        let script = format!("$ErrorActionPreference = '{setting}'; {STALE} try {{ Get-Content -Raw text | Invoke-Expression }} catch {{ \"$_\" }}; {LEFT}");
+        let script = format!("$ErrorActionPreference = '{setting}'; {STALE} try {{ {evaluate} }} catch {{ \"$_\" }}; {LEFT}");
         let printed = pwsh::text(&pwsh::run(&home, &script));
         assert!(printed.ends_with("left:\n"), "{printed}");
         assert!(printed.contains("these statements are for"), "{printed}");
+        assert!(!log.exists(), "{setting}: the program was started");
     }
+    // Without `try`, a script goes on after `throw` in this setting.
+    let script = format!("$ErrorActionPreference = 'SilentlyContinue'; {STALE} {evaluate}; {LEFT}");
+    let printed = pwsh::text(&pwsh::run(&home, &script));
+    assert_eq!(printed, "left:\n");
+    assert!(!log.exists(), "the program was started");
 }
 
 #[test]

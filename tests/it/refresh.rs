@@ -173,8 +173,9 @@ fn wait_waits_until_no_token_is_in_use_reports_it_and_holds_no_lock() {
     let home = home();
     signed_in(&home, &portal, &["prod"]);
     age_sign_in(&home, "prod", 6);
-    // In its last minute a token counts as expired, so that the wait takes a few seconds.
-    set_token_life(&home, "prod", 66);
+    // In its last minute a token counts as expired, so that the wait takes 15 seconds less the time
+    // that the program takes to start.
+    set_token_life(&home, "prod", 75);
     let mut child = home.run(["refresh", "--wait", "5m"]).spawn();
     let mut said = String::new();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -204,7 +205,7 @@ fn connections_that_wait_do_not_delay_the_others() {
     let home = home();
     signed_in(&home, &portal, &["a waits", "b", "c"]);
     age_sign_in(&home, "a waits", 6);
-    set_token_life(&home, "a waits", 63);
+    set_token_life(&home, "a waits", 75);
     let out = home.run(["refresh", "--all", "--wait", "5m"]).done().ok();
     let lines: Vec<_> = out.stdout.lines().collect();
     assert!(

@@ -286,7 +286,8 @@ class Sessions(WithProgram):
         self.assertIn("--verify-ssl", caught.exception.hint)
 
     def test_what_is_not_an_address_is_an_error_without_the_frames_of_its_parser(self):
-        shown = {"id": "prod_1", "connection": "prod", "portal_url": "https://gis.example.com/portal"}
+        portal = "https://gis.example.com/portal"
+        shown = {"id": "prod_1", "connection": "prod", "portal_url": portal, "api_url": portal}
         connection = age_oauth.Connection._of(shown)
         for address in ("http://[", "https://h:99999/", "https://h:x/"):
             with self.assertRaises(age_oauth.UsageError):

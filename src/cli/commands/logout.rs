@@ -49,9 +49,8 @@ pub(in crate::cli) fn logout(ctx: &mut CommandContext, args: &LogoutArgs) -> Out
 }
 
 fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> Outcome {
-    ctx.warn_about(&connection);
     let store = ctx.store()?;
-    let session = ctx.session_of(&store, connection);
+    let session = ctx.network_session(&store, connection);
     let outcome = session.sign_out(args.keep_remote)?;
     if args.json {
         return ctx.answer_json(&LogoutAnswer {

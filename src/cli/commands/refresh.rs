@@ -19,7 +19,7 @@ use crate::cli::format::{escape, local, local_and_left};
 use crate::cli::json::{Identity, RefreshAnswer, Time, Word};
 use crate::cli::shared::connection_text::broken_folder;
 use crate::cli::shared::help::examples;
-use crate::cli::CommandContext;
+use crate::cli::{warn_if_unverified, CommandContext};
 use crate::connection::Connection;
 use crate::error::{Error, Refusal};
 use crate::event::{Decision, Event, Wait};
@@ -340,9 +340,10 @@ fn job(
     keychains: &Keychains,
     connection: Connection,
 ) -> Job {
-    ctx.warn_about(&connection);
+    ctx.warn_if_expiring(&connection);
     let scope = ctx.event_log.scope(&connection);
     let session = ctx.session_with(store, keychains, connection, &scope);
+    warn_if_unverified(&session);
     Job { session, scope }
 }
 

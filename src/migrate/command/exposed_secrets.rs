@@ -49,8 +49,7 @@ impl ImportRun<'_> {
 
     /// The page of the item that registers the application, where the portal says which it is.
     fn item_page(&self, connection: &Connection) -> Option<String> {
-        self.ctx.warn_about(connection);
-        let session = self.ctx.session_of(self.store, connection.clone());
+        let session = self.ctx.network_session(self.store, connection.clone());
         let item = session.app_info().ok()?.item_id;
         let plain = !item.is_empty() && item.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         plain.then(|| {

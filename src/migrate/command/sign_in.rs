@@ -67,8 +67,7 @@ impl ImportRun<'_> {
         }
         if let Some(stray) = &migrated.stray {
             if !self.args.offline {
-                self.ctx.warn_about(connection);
-                let session = self.ctx.session_of(self.store, connection.clone());
+                let session = self.ctx.network_session(self.store, connection.clone());
                 session.revoke_stray(stray.duplicate());
             }
         }
@@ -100,8 +99,7 @@ impl ImportRun<'_> {
     /// Ends the refresh token that was stored in plain text. If the portal cannot be asked now, the
     /// connection remains imported.
     fn extend(&mut self, connection: &Connection) -> Result<SignInResult, Failure> {
-        self.ctx.warn_about(connection);
-        let session = self.ctx.session_of(self.store, connection.clone());
+        let session = self.ctx.network_session(self.store, connection.clone());
         let again = format!("age-oauth refresh --now {}", connection_flag(connection));
         match session.refresh(ExtendRule::Now) {
             Ok(refreshed) if refreshed.token.decision == Decision::Extended => {

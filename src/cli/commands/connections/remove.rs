@@ -107,9 +107,8 @@ fn one(
     connection: Connection,
     args: &RemoveArgs,
 ) -> Outcome {
-    ctx.warn_about(&connection);
     let label = escape(connection.label.as_str());
-    let session = ctx.session_of(store, connection);
+    let session = ctx.network_session(store, connection);
     manage::remove(&session, args.leave_secrets).map_err(|error| match error {
         error @ Error::Keychain { .. } => Failure::Hinted {
             error,
