@@ -37,6 +37,9 @@ pub struct Settings {
     proxy: String,
     pkce: bool,
     redirect_uri: Option<String>,
+    /// Where the client certificate is stored; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<String>,
 }
 
 /// Verification by the platform's authorities alone.
@@ -67,6 +70,10 @@ impl Binding {
                 proxy: connection.proxy.as_str().to_owned(),
                 pkce,
                 redirect_uri,
+                client_certificate: connection
+                    .client_certificate
+                    .as_ref()
+                    .map(|certificate| certificate.source.to_string()),
             }),
             pending: Vec::new(),
         }
@@ -118,6 +125,7 @@ impl Binding {
             BoundSetting::Proxy => settings.map(|s| s.proxy.clone()),
             BoundSetting::Pkce => settings.map(|s| s.pkce.to_string()),
             BoundSetting::RedirectUri => settings.and_then(|s| s.redirect_uri.clone()),
+            BoundSetting::ClientCertificate => settings.and_then(|s| s.client_certificate.clone()),
         }
     }
 }
@@ -168,6 +176,9 @@ fn unsafe_settings(named: &Binding) -> Vec<BoundSetting> {
     if !settings.pkce {
         all.push(BoundSetting::Pkce);
     }
+    if settings.client_certificate.is_some() {
+        all.push(BoundSetting::ClientCertificate);
+    }
     all
 }
 
@@ -186,7 +197,10 @@ fn verification(tls: &Tls, certificates: Option<&[u8]>) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::connection::{PortalUrl, PortalUrls, RedirectUri};
+    use crate::connection::{
+        CertificateSource, ClientCertificateSetting, PortalUrl, PortalUrls, RedirectUri,
+    };
+    use jiff::Timestamp;
 
     fn url(text: &str) -> PortalUrl {
         text.parse().unwrap()
@@ -245,6 +259,18 @@ mod tests {
                 changed(|c| c.grant = user(RedirectUri::OUT_OF_BAND, false)),
             ),
             (
+                BoundSetting::ClientCertificate,
+                changed(|c| {
+                    c.client_certificate = Some(ClientCertificateSetting {
+                        source: CertificateSource::Keychain,
+                        subject: "CN=ana".into(),
+                        issuer: "CN=authority".into(),
+                        not_after: Timestamp::UNIX_EPOCH,
+                        sha256: "00".into(),
+                    });
+                }),
+            ),
+            (
                 BoundSetting::RedirectUri,
                 changed(|c| c.grant = user("http://127.0.0.1:53682/", true)),
             ),
@@ -297,7 +323,8 @@ mod tests {
                 BoundSetting::ApiUrl
                 | BoundSetting::Verification
                 | BoundSetting::Proxy
-                | BoundSetting::Pkce => &[setting],
+                | BoundSetting::Pkce
+                | BoundSetting::ClientCertificate => &[setting],
                 _ => &[],
             };
             assert_eq!(differences(None, &named), expected);

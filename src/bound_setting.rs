@@ -24,5 +24,7 @@ enum_with_words! {
         Pkce = "PKCE",
         /// Where the portal sends the authorization code.
         RedirectUri = "redirect URI",
+        /// Whether a client certificate is presented, and where it is stored.
+        ClientCertificate = "client certificate",
     }
 }

@@ -15,11 +15,11 @@ use crate::http;
 use crate::manage::{check_client_id, check_referer};
 use crate::secret::Secret;
 
-/// The newest version of the format, that of cards with an API URL. A program that does not know
-/// it would leave that address out.
+/// The newest version of the format, that of cards with an API URL, or that say that a client
+/// certificate is needed. A program that does not know it would leave that out.
 const VERSION: u64 = 2;
 
-/// The version of cards without one.
+/// The version of cards without both.
 const FIRST_VERSION: u64 = 1;
 
 /// The largest card that is read, in bytes. Even a long chain of certificates takes a fraction of
@@ -44,6 +44,9 @@ pub struct Card {
     /// Whether it is one certificate that is trusted by itself and for the portal's host alone, and
     /// not authorities.
     pub pinned: bool,
+    /// Whether the web server in front of the portal asks for a client certificate. The card does
+    /// not contain one: each person has their own.
+    pub needs_client_certificate: bool,
 }
 
 /// A card as JSON. `serde` refuses unknown fields, and with them whatever a card must not carry.
@@ -65,6 +68,8 @@ struct CardFields {
     ca: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pinned_certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    needs_client_certificate: bool,
     sha256: String,
 }
 
@@ -81,6 +86,15 @@ impl CardFields {
 
 fn bad(why: impl Into<String>) -> Error {
     Error::invalid("connection card", why)
+}
+
+/// The oldest version whose readers understand the card.
+fn version_of(has_api_url: bool, needs_client_certificate: bool) -> u64 {
+    if has_api_url || needs_client_certificate {
+        VERSION
+    } else {
+        FIRST_VERSION
+    }
 }
 
 impl Card {
@@ -107,6 +121,7 @@ impl Card {
             referer: connection.referer.clone(),
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
             pinned: matches!(connection.tls, Tls::Pinned { .. }),
+            needs_client_certificate: connection.client_certificate.is_some(),
         })
     }
 
@@ -119,10 +134,10 @@ impl Card {
             (pem, None)
         };
         let mut fields = CardFields {
-            age_oauth_card: match self.urls.separate_api_url() {
-                Some(_) => VERSION,
-                None => FIRST_VERSION,
-            },
+            age_oauth_card: version_of(
+                self.urls.separate_api_url().is_some(),
+                self.needs_client_certificate,
+            ),
             label: self.label.to_string(),
             portal_url: self.urls.browser_url().as_str().to_owned(),
             api_url: self
@@ -138,6 +153,7 @@ impl Card {
             referer: self.referer.clone(),
             ca,
             pinned_certificate,
+            needs_client_certificate: self.needs_client_certificate,
             sha256: String::new(),
         };
         fields.sha256 = fields.digest()?;
@@ -182,8 +198,10 @@ impl Card {
 impl CardFields {
     fn into_card(self) -> Result<Card> {
         let api: Option<PortalUrl> = self.api_url.as_deref().map(str::parse).transpose()?;
-        if api.is_some() != (self.age_oauth_card == VERSION) {
-            return Err(bad("`age_oauth_card` and `api_url` do not fit together"));
+        if self.age_oauth_card != version_of(api.is_some(), self.needs_client_certificate) {
+            return Err(bad(
+                "`age_oauth_card`, `api_url` and `needs_client_certificate` do not fit together",
+            ));
         }
         let urls = PortalUrls::new(self.portal_url.parse()?, api)?;
         require_https(&urls)?;
@@ -212,6 +230,7 @@ impl CardFields {
             referer: self.referer.as_deref().map(check_referer).transpose()?,
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
             pinned,
+            needs_client_certificate: self.needs_client_certificate,
         })
     }
 }
@@ -248,6 +267,7 @@ mod tests {
             referer: Some("https://gis.example.com".into()),
             certificates: vec![made.cert.der().to_vec()],
             pinned: false,
+            needs_client_certificate: false,
         }
     }
 
@@ -277,6 +297,7 @@ mod tests {
             referer: None,
             certificates: Vec::new(),
             pinned: false,
+            needs_client_certificate: false,
             urls: card.urls.browser_url().clone().into(),
             ..card
         };

@@ -11,6 +11,9 @@ enum_with_words! {
         /// The client secret: written by `connections add` and `edit`, read only to renew an
         /// application connection.
         ClientSecret = "client-secret",
+        /// The client certificate with its private key, or the password of the file that has them:
+        /// written by `connections add` and `edit`, read before a request to the portal.
+        ClientCertificate = "client-certificate",
         /// Access token, refresh token and their dates.
         Tokens = "tokens",
         /// The settings that the connection's secrets are bound to: written by `connections add`
@@ -23,5 +26,10 @@ enum_with_words! {
 
 impl ItemKind {
     /// The items that a connection may have.
-    pub const OF_CONNECTION: [Self; 3] = [Self::ClientSecret, Self::Tokens, Self::Binding];
+    pub const OF_CONNECTION: [Self; 4] = [
+        Self::ClientSecret,
+        Self::ClientCertificate,
+        Self::Tokens,
+        Self::Binding,
+    ];
 }

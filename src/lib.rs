@@ -62,6 +62,7 @@
 mod binding;
 mod bound_setting;
 mod card;
+mod certificate_record;
 /// For the program `age-oauth` and the tests of this package; not a part of the library's
 /// interface.
 ///
@@ -109,8 +110,8 @@ mod util;
 // Connections: finding, describing and sharing them.
 pub use card::Card;
 pub use connection::{
-    Connection, ConnectionId, Grant, KeychainKind, Label, LoopbackUri, PortalUrl, PortalUrls,
-    Proxy, RedirectUri, Status, Tls,
+    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind,
+    Label, LoopbackUri, PortalUrl, PortalUrls, Proxy, RedirectUri, Status, Tls,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 
@@ -134,9 +135,9 @@ pub use event::{Decision, Event, Notice, Observer, Wait};
 // What can go wrong.
 pub use bound_setting::BoundSetting;
 pub use error::{
-    CertificateFacts, CertificateRole, ChainFault, ConnectionFault, Error, FileAction, Input,
-    KeychainError, KeychainReason, PortalMessage, ProxyDemand, Refusal, Result, SignInNeeded,
-    TlsFailure, TlsFailureKind, Unreachable,
+    CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
+    FileAction, Input, KeychainError, KeychainReason, PortalMessage, ProxyDemand, Refusal, Result,
+    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

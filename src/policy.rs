@@ -454,6 +454,10 @@ pub mod command_line {
     /// renew it.
     pub const CERTIFICATE_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
+    /// Every command on a terminal, `status --check` and `doctor` warn of a client certificate that
+    /// expires within this time, so that its owner can ask for another one.
+    pub const CLIENT_CERTIFICATE_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
     // — other commands —
 
     /// How many pages `api --paginate` reads. No portal has more of one thing; the limit ends a

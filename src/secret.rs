@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -51,6 +51,17 @@ impl Secret {
             [0xef, 0xbb, 0xbf, utf8 @ ..] | utf8 => std::str::from_utf8(utf8).ok()?,
         };
         Some(Self::new(text.to_owned()))
+    }
+
+    /// The record as JSON. Written to memory that is large enough for any record and is wiped:
+    /// memory that grows leaves its old place behind.
+    pub(crate) fn serialize(record: &impl Serialize) -> Self {
+        const CAPACITY: usize = 64 * 1024;
+        let mut buffer = Zeroizing::new(Vec::with_capacity(CAPACITY));
+        // Structs of text and numbers always serialize.
+        let written = serde_json::to_writer(&mut *buffer, record);
+        debug_assert!(written.is_ok());
+        Self::new(String::from_utf8_lossy(&buffer).into_owned())
     }
 
     /// The text itself. The caller is responsible for where it goes.

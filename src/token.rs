@@ -3,7 +3,6 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::binding::{Binding, Settings};
 use crate::policy::{self, ExtendRule, Extension, MinTtl};
@@ -221,7 +220,7 @@ impl Tokens {
     /// The same with another binding.
     #[must_use]
     pub fn to_record_for(&self, binding: &Binding) -> Secret {
-        serialize(&TokensRecord {
+        Secret::serialize(&TokensRecord {
             version: RECORD_VERSION,
             portal_url: &binding.portal_url,
             client_id: &binding.client_id,
@@ -318,7 +317,7 @@ impl ClientSecret {
     /// The same with another binding.
     #[must_use]
     pub fn to_record_for(&self, binding: &Binding) -> Secret {
-        serialize(&ClientSecretRecord {
+        Secret::serialize(&ClientSecretRecord {
             version: RECORD_VERSION,
             portal_url: &binding.portal_url,
             client_id: &binding.client_id,
@@ -342,17 +341,6 @@ impl ClientSecret {
             secret: record.client_secret,
         })
     }
-}
-
-/// Serializes without leaving copies of secrets in memory: the buffer is large enough that it never
-/// reallocates, and it is wiped.
-fn serialize(record: &impl Serialize) -> Secret {
-    const CAPACITY: usize = 64 * 1024;
-    let mut buffer = Zeroizing::new(Vec::with_capacity(CAPACITY));
-    // Structs of text and numbers always serialize.
-    let written = serde_json::to_writer(&mut *buffer, record);
-    debug_assert!(written.is_ok());
-    Secret::new(String::from_utf8_lossy(&buffer).into_owned())
 }
 
 #[derive(Serialize)]

@@ -312,6 +312,7 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
             BoundSetting::Proxy => "--proxy URL",
             BoundSetting::Pkce => "--pkce true",
             BoundSetting::RedirectUri => "--redirect-uri URI",
+            BoundSetting::ClientCertificate => "--client-cert FILE",
         })
         .collect();
     flags.join(" ")
@@ -339,12 +340,24 @@ pub(super) fn client_secret_again(label: &str, settings: &[BoundSetting]) -> Str
     }
 }
 
+/// The command that stores a client certificate again.
+pub(super) fn client_certificate_again(label: &str) -> String {
+    client_certificate(Some(label))
+}
+
 /// How to store an item again that is missing or cannot be used.
 fn write_again(label: &str, item: Option<ItemKind>, settings: &[BoundSetting]) -> String {
     match item {
         Some(ItemKind::ClientSecret) => client_secret_again(label, settings),
+        Some(ItemKind::ClientCertificate) => client_certificate_again(label),
         Some(ItemKind::Tokens | ItemKind::Binding | ItemKind::Probe) | None => login(label),
     }
+}
+
+/// How to present another client certificate; without a connection, for a new one.
+fn client_certificate(label: Option<&str>) -> String {
+    const OPTION: &str = "--client-cert FILE.p12";
+    label.map_or_else(|| OPTION.to_owned(), |_| edit(label, OPTION))
 }
 
 /// The command that changes one setting of the connection.
@@ -393,6 +406,10 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
         Unreachable::Connect(_) | Unreachable::Timeout => Some(format!(
             "check the network; behind a proxy: {}",
             edit(label, "--proxy URL")
+        )),
+        Unreachable::BrokenAfterCertificateRequest { .. } => Some(format!(
+            "try again later; if it happens each time, present a client certificate that the web server accepts: {}",
+            client_certificate(label)
         )),
         Unreachable::TooLarge
         | Unreachable::Broken(_)
@@ -498,10 +515,18 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             "the application may require a Referer: {}",
             edit(label, "--referer TEXT")
         )),
-        Refusal::ClientCertificate => Some(
-            "a browser can present one, this program cannot; ask the portal's administrator for an address that does not require it"
-                .into(),
-        ),
+        Refusal::ClientCertificate => Some(format!(
+            "present the certificate of your browser here, too, from a file with its private key: {}; if the portal has an address for programs that requires none: --api-url URL",
+            client_certificate(label)
+        )),
+        Refusal::LateClientCertificate => Some(format!(
+            "ask the web server's administrator to let it ask in the TLS handshake (IIS: netsh http update sslcert … clientcertnegotiation=enable, or Negotiate Client Certificate on the binding; Apache: SSLVerifyClient for the whole host), or for an address that does not require a certificate: {}",
+            edit(label, "--api-url URL")
+        )),
+        Refusal::RejectedClientCertificate { .. } => Some(format!(
+            "ask the web server's administrator for a certificate that it accepts, and present that one: {}",
+            client_certificate(label)
+        )),
         Refusal::Forbidden { .. } => Some(
             "ask the portal's administrator to allow /sharing/rest from this machine; trying again does not help"
                 .into(),

@@ -378,8 +378,10 @@ impl CommandContext {
         session
     }
 
-    /// Warns on a terminal if the sign-in expires soon and cannot be extended.
+    /// Warns on a terminal if the client certificate expires soon, or if the sign-in expires soon
+    /// and cannot be extended.
     fn warn_if_expiring(&self, connection: &Connection) {
+        self.warn_about_client_certificate(connection);
         let status = &connection.status;
         let (Some(expires_at), Some(false)) = (status.refresh_expires_at, status.extendable) else {
             return;
@@ -392,6 +394,20 @@ impl CommandContext {
                 connection: connection.label.to_string(),
                 expires_at,
             }));
+        }
+    }
+
+    fn warn_about_client_certificate(&self, connection: &Connection) {
+        let warning = shared::client_certificate::expiry_warning(
+            self,
+            connection,
+            policy::command_line::CLIENT_CERTIFICATE_EXPIRES_SOON,
+        );
+        if let Some(warning) = warning.filter(|_| self.system.terminal.stderr) {
+            self.console.warn(&format!(
+                "{warning}; {}",
+                shared::client_certificate::replace_hint(connection)
+            ));
         }
     }
 

@@ -4,6 +4,7 @@
 //! Every type here is parsed once, where text comes in; after that nothing needs to be checked
 //! again. No I/O, no clock.
 
+mod client_certificate;
 mod id;
 mod keychain_kind;
 mod label;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+pub use client_certificate::{CertificateSource, ClientCertificateSetting};
 pub use id::ConnectionId;
 pub use keychain_kind::KeychainKind;
 pub use label::{fold, Label};
@@ -44,6 +46,8 @@ pub struct Connection {
     pub client_id: String,
     /// Which certificates are accepted.
     pub tls: Tls,
+    /// The client certificate that is presented to the web server in front of the portal.
+    pub client_certificate: Option<ClientCertificateSetting>,
     /// Sent as `Referer` on every call of this connection.
     pub referer: Option<String>,
     /// The proxy on the way to the portal.
@@ -78,6 +82,7 @@ impl Connection {
             grant,
             client_id,
             tls: Tls::System,
+            client_certificate: None,
             referer: None,
             proxy: Proxy::System,
             keychain: KeychainKind::default(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use url::{Host, Url};
+use url::{Host, Origin, Url};
 
 use super::online;
 use super::text::clean;
@@ -139,6 +139,11 @@ impl PortalUrl {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         Url::parse(&self.0).is_ok_and(|url| is_loopback(&url))
+    }
+
+    /// Its scheme, host and port.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        Url::parse(&self.0).ok().map(|url| url.origin())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    CertificateRole, Error, FileAction, Input, KeychainError, KeychainReason, Refusal,
-    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateRejection, CertificateRole, Error, FileAction, Input, KeychainError, KeychainReason,
+    Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -195,6 +195,13 @@ impl fmt::Display for Unreachable {
             Self::Proxy { proxy, what, .. } => write!(f, "the proxy {proxy} failed ({what})"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Broken(message) => write!(f, "the connection was lost ({message})"),
+            Self::BrokenAfterCertificateRequest { message, subject } => {
+                write!(f, "the connection was lost ({message}) after the web server had asked for a client certificate")?;
+                match subject {
+                    Some(subject) => write!(f, " and got {subject}, which it may have rejected"),
+                    None => f.write_str(", and there is none for it"),
+                }
+            }
             Self::Status { status, .. } => {
                 write!(f, "the portal is not available now (HTTP {status})")
             }
@@ -287,6 +294,18 @@ impl TlsFailureKind {
     }
 }
 
+/// What follows the name of the certificate; nothing where the server gives no reason.
+impl fmt::Display for CertificateRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => ": it has expired",
+            Self::Revoked => ": it was revoked",
+            Self::UnknownAuthority => ": it does not trust the authority that issued it",
+            Self::Unsaid => "",
+        })
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -323,6 +342,18 @@ impl fmt::Display for Refusal {
             Self::ClientCertificate => {
                 f.write_str("the web server in front of the portal asks for a client certificate")
             }
+            Self::LateClientCertificate => f.write_str(
+                "the web server in front of the portal asks for a client certificate only after it has read the request, when this program cannot present one",
+            ),
+            Self::RejectedClientCertificate {
+                subject,
+                not_after,
+                why,
+            } => write!(
+                f,
+                "the web server in front of the portal rejected the client certificate {subject} (ends {}){why}",
+                not_after.get(..10).unwrap_or(not_after)
+            ),
             Self::SignInPage { host, title } => {
                 f.write_str("the web server in front of the portal requires its own sign-in")?;
                 match (host, title) {

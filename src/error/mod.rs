@@ -302,6 +302,14 @@ pub enum Unreachable {
     /// The connection was lost before the whole response arrived. Holds the operating system's
     /// message.
     Broken(String),
+    /// The same before any of the response, from a web server that had asked for a client
+    /// certificate. Some, like Tomcat, end the connection instead of saying what they reject.
+    BrokenAfterCertificateRequest {
+        /// The operating system's message.
+        message: String,
+        /// The subject of the certificate that was presented; `None` if none was.
+        subject: Option<String>,
+    },
     /// An HTTP status that means "try later": 429, 5xx.
     Status {
         /// HTTP status, or the code of the portal's error.
@@ -487,6 +495,18 @@ pub enum Refusal {
     WebTier(Vec<String>),
     /// The web server in front asks for a client certificate.
     ClientCertificate,
+    /// The web server in front asks for a client certificate, but not in the TLS handshake, where
+    /// this program can present one: it has read the request first.
+    LateClientCertificate,
+    /// The web server in front rejected the connection's client certificate.
+    RejectedClientCertificate {
+        /// The certificate's distinguished name.
+        subject: String,
+        /// When it expires, UTC, RFC 3339.
+        not_after: String,
+        /// What the server says about it.
+        why: CertificateRejection,
+    },
     /// Something in front sends every request to a sign-in page: an access proxy, a federation
     /// server.
     SignInPage {
@@ -514,6 +534,20 @@ pub enum Refusal {
         /// The portal's message, cut to one line of bounded length.
         text: String,
     },
+}
+
+/// Why a web server rejected a client certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateRejection {
+    /// It has expired.
+    Expired,
+    /// It was revoked.
+    Revoked,
+    /// The server does not trust the authority that issued it.
+    UnknownAuthority,
+    /// The server gives no reason.
+    Unsaid,
 }
 
 /// The result of most functions of this crate.

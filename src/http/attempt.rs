@@ -17,7 +17,7 @@ use super::connectors::{ProxyConnector, ProxyRefusal, ProxyResolver, SendTracker
 use super::proxy::ProxyChoice;
 use super::response::Classified;
 use super::retry::Failure;
-use super::tls::TlsClient;
+use super::tls::{CertificateRequest, TlsClient};
 use crate::crash;
 use crate::error::{Refusal, Unreachable};
 use crate::policy::{CONNECT_TIMEOUT, MAX_ANSWER_HEAD_BYTES};
@@ -91,6 +91,26 @@ impl Attempt {
         }
     }
 
+    /// A failure before the head of the response. Where a web server had asked for a client
+    /// certificate, that may be the reason: not each one sends an alert.
+    pub(super) fn failure_without_answer(&self, error: ureq::Error) -> Failure {
+        let is_cut = matches!(&error, ureq::Error::Io(error) if is_cut(error));
+        let mut failure = self.failure(error);
+        let subject = match self.tls.certificate_request() {
+            CertificateRequest::None => return failure,
+            CertificateRequest::Unanswered => None,
+            CertificateRequest::Answered(own) => Some(own.facts().subject.clone()),
+        };
+        failure.classified = match failure.classified {
+            Classified::Unreachable(Unreachable::Broken(message)) if is_cut => {
+                let why = Unreachable::BrokenAfterCertificateRequest { message, subject };
+                Classified::Unreachable(why)
+            }
+            other => other,
+        };
+        failure
+    }
+
     fn classify(&self, error: ureq::Error) -> Classified {
         let why = match error {
             ureq::Error::Io(error) => return self.classify_io(&error),
@@ -129,8 +149,10 @@ impl Attempt {
         }
         // IIS and Apache ask for a client certificate when they have read the request, by TLS 1.2
         // renegotiation, which rustls declines. The server then ends the connection.
-        if self.progress.reached(SENT) && is_failed_renegotiation(error) {
-            return Classified::Refused(Refusal::ClientCertificate);
+        let request = self.tls.certificate_request();
+        let is_late = matches!(request, CertificateRequest::None);
+        if is_late && self.progress.reached(SENT) && is_failed_renegotiation(error) {
+            return Classified::Refused(Refusal::LateClientCertificate);
         }
         // TLS, the refused certificate above all.
         if let Some(classified) = self.tls.explain(error) {
@@ -143,6 +165,17 @@ impl Attempt {
             None => Unreachable::Connect(words),
         })
     }
+}
+
+/// Whether the other side ended the connection.
+fn is_cut(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+    )
 }
 
 fn is_failed_renegotiation(error: &io::Error) -> bool {

@@ -22,12 +22,7 @@ type Certificates = Result<Vec<CertificateDer<'static>>, String>;
 ///
 /// The error says, for people, what the file holds instead.
 pub fn read_certificates(bytes: &[u8]) -> Certificates {
-    // `Secret::from_file` decodes what editors and shells write (UTF-8 with a mark, UTF-16), secret
-    // or not.
-    let marked = bytes.starts_with(b"\xef\xbb\xbf")
-        || bytes.starts_with(b"\xff\xfe")
-        || bytes.starts_with(b"\xfe\xff");
-    let text = marked.then(|| Secret::from_file(bytes.to_vec())).flatten();
+    let text = plain_text(bytes);
     let bytes = text.as_ref().map_or(bytes, |text| text.expose().as_bytes());
     if bytes.trim_ascii().is_empty() {
         return Err("the file is empty".to_owned());
@@ -40,6 +35,15 @@ pub fn read_certificates(bytes: &[u8]) -> Certificates {
         return read_der(bytes);
     }
     Err(other_content(bytes).to_owned())
+}
+
+/// The text of a file that begins with a byte order mark, as editors and shells write it: UTF-8 or
+/// UTF-16, secret or not. `None` for any other file.
+pub(super) fn plain_text(bytes: &[u8]) -> Option<Secret> {
+    let marked = bytes.starts_with(b"\xef\xbb\xbf")
+        || bytes.starts_with(b"\xff\xfe")
+        || bytes.starts_with(b"\xfe\xff");
+    marked.then(|| Secret::from_file(bytes.to_vec())).flatten()
 }
 
 /// The certificates of a bundle that serves many programs. What cannot be read there is skipped.
@@ -99,7 +103,7 @@ fn read_pem_pkcs7(bytes: &[u8]) -> Certificates {
 
 /// What happened to the line ends of PEM text, where they are gone: copies through variables, JSON
 /// and chat programs do that.
-fn lost_line_ends(bytes: &[u8]) -> Option<&'static str> {
+pub(super) fn lost_line_ends(bytes: &[u8]) -> Option<&'static str> {
     if contains(bytes, br"-----\n") || contains(bytes, br"-----\r\n") {
         return Some(
             "its line ends are written as the characters \\n; replace them by real line ends",
@@ -197,7 +201,7 @@ fn other_der(bytes: &[u8]) -> &'static str {
 }
 
 /// What a file holds that is neither PEM nor DER.
-fn other_content(bytes: &[u8]) -> &'static str {
+pub(super) fn other_content(bytes: &[u8]) -> &'static str {
     let text = bytes.trim_ascii_start();
     if bytes.starts_with(b"\xfe\xed\xfe\xed") || bytes.starts_with(b"\xce\xce\xce\xce") {
         return "it is a Java keystore; export the certificate: keytool -exportcert -rfc";
@@ -218,7 +222,7 @@ fn other_content(bytes: &[u8]) -> &'static str {
     "it does not contain a certificate; one begins with -----BEGIN CERTIFICATE-----"
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
+pub(super) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 

@@ -9,7 +9,8 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::response::{page_title, scrub, Classified, RawResponse, SHORTEST_SECRET};
-use crate::error::{ProxyDemand, Refusal, Unreachable};
+use super::tls::CertificateRequest;
+use crate::error::{CertificateRejection, ProxyDemand, Refusal, Unreachable};
 use crate::secret::Secret;
 use crate::text::one_line;
 
@@ -159,7 +160,7 @@ pub(super) fn classify_head(
         }
         407 => Some(proxy_demand(received)),
         // nginx's own codes for a certificate that it does not accept, and for a missing one.
-        495 | 496 => Some(Classified::Refused(Refusal::ClientCertificate)),
+        495 | 496 => Some(Classified::Refused(certificate_refusal(received))),
         _ => None,
     }
 }
@@ -168,7 +169,7 @@ pub(super) fn classify_head(
 /// anything.
 pub(super) fn classify_page(received: &RawResponse, secrets: &[&Secret]) -> Option<Classified> {
     let refusal = if asks_for_certificate(received) {
-        Refusal::ClientCertificate
+        certificate_refusal(received)
     } else if is_sign_in_page(received, secrets) {
         Refusal::SignInPage {
             host: None,
@@ -205,14 +206,36 @@ fn proxy_demand(received: &RawResponse) -> Classified {
     })
 }
 
-/// Whether the answer to a request without a client certificate is that one is missing. A server
-/// may also ask in the handshake, accept the connection without one, and then refuse each request.
+/// What a server refuses that does not accept the request without a client certificate, or with the
+/// one that it got. IIS says why by a number.
+fn certificate_refusal(received: &RawResponse) -> Refusal {
+    let page = searched(received);
+    let why = if page.contains("403.13") {
+        CertificateRejection::Revoked
+    } else if page.contains("403.16") {
+        CertificateRejection::UnknownAuthority
+    } else if page.contains("403.17") {
+        CertificateRejection::Expired
+    } else {
+        CertificateRejection::Unsaid
+    };
+    // Where the server did not ask in the handshake, these pages say that it did afterwards.
+    let is_late = page.contains("403.7") || page.contains("post-handshake");
+    match received.certificate_request {
+        CertificateRequest::None if !is_late => Refusal::ClientCertificate,
+        _ => received.certificate_request.refusal(why),
+    }
+}
+
+/// Whether the answer is that a client certificate is missing, or not accepted. A server may also
+/// ask in the handshake, accept the connection without one, and then refuse each request.
 fn asks_for_certificate(received: &RawResponse) -> bool {
+    let unanswered = matches!(received.certificate_request, CertificateRequest::Unanswered);
     match received.status {
         400 | 401 | 403 => {
             let page = searched(received);
             CERTIFICATE_PAGES.iter().any(|words| page.contains(words))
-                || (received.certificate_asked && received.status != 401)
+                || (unanswered && received.status != 401)
         }
         _ => false,
     }

@@ -10,6 +10,8 @@ mod attempt;
 mod authorities;
 mod certificate;
 mod certificate_file;
+mod client_certificate;
+mod client_certificate_file;
 mod connectors;
 mod der;
 mod diagnosis;
@@ -39,6 +41,8 @@ pub use certificate::facts;
 pub use certificate::{fingerprint, to_pem};
 pub use certificate_file::read_certificates;
 pub(crate) use certificate_file::MAX_CERTIFICATES;
+pub use client_certificate::ClientCertificate;
+pub use client_certificate_file::ClientCertificateError;
 pub use proxy::ProxyChoice;
 #[cfg(feature = "cli")]
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxySource};
@@ -46,6 +50,8 @@ pub use request::{ApiCall, Destination, Field};
 pub(crate) use response::RawResponse;
 pub use response::{ApiResponse, PortalError};
 pub use retry::{CallError, Retry};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use tls::CertificateRequest;
 pub use verifier::read_certificate_file;
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
@@ -84,9 +90,24 @@ type Exchange = fn(
 ) -> std::result::Result<RawResponse, Failure>;
 
 impl Http {
+    /// Prepares a client without a client certificate.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn new(
+        portal: &PortalUrl,
+        tls: &Tls,
+        proxy: &Proxy,
+        referer: Option<&str>,
+        context: &Context,
+    ) -> Result<Self> {
+        Self::presenting(None, portal, tls, proxy, referer, context)
+    }
+
     /// Prepares a client. Reads the connection's CA file, opens no connection; what the platform
     /// trusts is loaded at the first handshake.
-    pub fn new(
+    /// `client_certificate` is presented to the portal's own origin alone.
+    #[cfg(any(feature = "cli", test, feature = "testing"))]
+    pub fn presenting(
+        client_certificate: Option<Arc<ClientCertificate>>,
         portal: &PortalUrl,
         tls: &Tls,
         proxy: &Proxy,
@@ -98,17 +119,20 @@ impl Http {
             portal,
             tls,
             certificates.as_deref(),
+            client_certificate,
             proxy,
             referer,
             context,
         )
     }
 
-    /// The same with the content of the connection's CA file, which the caller has read.
+    /// The same with the content of the connection's CA file, which the caller has read, and with a
+    /// client certificate for the portal's own origin.
     pub fn with_certificates(
         portal: &PortalUrl,
         tls: &Tls,
         certificates: Option<&[u8]>,
+        client_certificate: Option<Arc<ClientCertificate>>,
         proxy: &Proxy,
         referer: Option<&str>,
         context: &Context,
@@ -122,7 +146,13 @@ impl Http {
             portal: portal.clone(),
             referer,
             proxy: proxy.clone(),
-            tls: TlsClient::new(tls, certificates, &context.environment)?,
+            tls: TlsClient::new(
+                portal,
+                tls,
+                certificates,
+                client_certificate,
+                &context.environment,
+            )?,
             context: context.clone(),
             exchange: transport::exchange,
             sleep: std::thread::sleep,

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::intermediary;
 use super::request::shown;
+use super::tls::CertificateRequest;
 use crate::error::{Error, PortalMessage, Refusal, Result, Unreachable};
 use crate::secret::Secret;
 use crate::text::one_line;
@@ -161,8 +162,8 @@ pub(crate) struct RawResponse {
     pub(crate) body: Zeroizing<Vec<u8>>,
     /// The proxy that it came through, without its password.
     pub(crate) proxy: Option<String>,
-    /// Whether the server asked for a client certificate in the TLS handshake.
-    pub(crate) certificate_asked: bool,
+    /// Whether the server asked for a client certificate in the TLS handshake, and got one.
+    pub(crate) certificate_request: CertificateRequest,
 }
 
 impl RawResponse {
@@ -529,7 +530,7 @@ mod tests {
             headers,
             body: Zeroizing::new(body),
             proxy: None,
-            certificate_asked: false,
+            certificate_request: CertificateRequest::None,
         }
     }
 

@@ -105,7 +105,10 @@ impl Failure {
         let passing = matches!(
             self.classified,
             Classified::Unreachable(
-                Unreachable::Connect(_) | Unreachable::Broken(_) | Unreachable::Status { .. }
+                Unreachable::Connect(_)
+                    | Unreachable::Broken(_)
+                    | Unreachable::BrokenAfterCertificateRequest { .. }
+                    | Unreachable::Status { .. }
             )
         );
         // What the portal may have processed is repeated only where twice does no harm.

@@ -5,32 +5,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, OtherError,
     PeerIncompatible, SignatureScheme, StreamOwned,
 };
+use url::{Origin, Url};
 
+use super::client_certificate::ClientCertificate;
 use super::response::Classified;
 use super::signatures;
 use super::verifier::{RejectedCertificate, Verifier};
-use crate::connection::Tls;
+use crate::connection::{PortalUrl, Tls};
 use crate::context::Environment;
 use crate::error::{
-    CertificateFacts, Error, Refusal, Result, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateFacts, CertificateRejection, Error, Refusal, Result, TlsFailure, TlsFailureKind,
+    Unreachable,
 };
 
-/// Offers no client certificate, but remembers that one was asked for.
+/// Presents the client certificate, if there is one, and remembers that one was asked for.
 #[derive(Debug, Default)]
-struct NoCertificate {
+struct CertificateResolver {
+    client_certificate: Option<Arc<ClientCertificate>>,
     asked: AtomicBool,
 }
 
-impl ResolvesClientCert for NoCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+impl ResolvesClientCert for CertificateResolver {
+    // The names of authorities that a server sends are hints, and some servers send none or too
+    // few. So the certificate is presented to each server of the portal's origin that asks.
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.asked.store(true, Ordering::Relaxed);
-        None
+        let certified = self.client_certificate.as_ref()?.certified();
+        certified.key.choose_scheme(schemes)?;
+        Some(certified)
     }
 
     fn has_certs(&self) -> bool {
@@ -38,36 +47,98 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
+/// What a server asked for in the TLS handshake.
+#[derive(Clone, Debug)]
+pub(crate) enum CertificateRequest {
+    /// It asked for no client certificate.
+    None,
+    /// It asked for one, and there is none for its origin.
+    Unanswered,
+    /// It asked for one, and got it.
+    Answered(Arc<ClientCertificate>),
+}
+
+impl CertificateRequest {
+    /// What a server refuses that does not accept a request without a client certificate, or with
+    /// this one.
+    pub(super) fn refusal(&self, why: CertificateRejection) -> Refusal {
+        match self {
+            Self::None => Refusal::LateClientCertificate,
+            Self::Unanswered => Refusal::ClientCertificate,
+            Self::Answered(client_certificate) => Refusal::RejectedClientCertificate {
+                subject: client_certificate.facts().subject.clone(),
+                not_after: client_certificate.facts().not_after.clone(),
+                why,
+            },
+        }
+    }
+}
+
+/// One configuration of TLS, with its sessions.
+#[derive(Clone)]
+struct Endpoint {
+    config: Arc<ClientConfig>,
+    resolver: Arc<CertificateResolver>,
+}
+
 /// A TLS client for one connection's setting. Clones share sessions.
 #[derive(Clone)]
 pub(super) struct TlsClient {
-    config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
-    no_certificate: Arc<NoCertificate>,
+    endpoint: Endpoint,
+    /// The origins that get the client certificate. Their sessions are kept apart: a session that
+    /// began with a certificate would identify its owner to another server that can resume it.
+    presenting: Option<(Arc<[Origin]>, Endpoint)>,
+}
+
+/// The origins that the client certificate is presented to: that of the portal's address for which
+/// the client was made, over https alone. That is the API URL, except where one request compares
+/// both addresses. TLS knows no paths, so a server below the same origin gets it, too.
+fn certificate_origins(portal: &PortalUrl) -> Arc<[Origin]> {
+    portal
+        .origin()
+        .into_iter()
+        .filter(|origin| matches!(origin, Origin::Tuple(scheme, _, _) if scheme == "https"))
+        .collect()
 }
 
 impl TlsClient {
-    /// `certificates` is the content of the connection's certificate file.
+    /// `certificates` is the content of the connection's certificate file. `client_certificate` is
+    /// presented to the portal, if the portal's own certificate is verified.
     pub(super) fn new(
+        portal: &PortalUrl,
         tls: &Tls,
         certificates: Option<&[u8]>,
+        client_certificate: Option<Arc<ClientCertificate>>,
         environment: &Environment,
     ) -> Result<Self> {
         let provider = Arc::new(signatures::provider());
         let verifier = Verifier::new(tls, certificates, environment, Arc::clone(&provider))?;
         let verifier = Arc::new(verifier);
-        let no_certificate = Arc::new(NoCertificate::default());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|why| Error::invalid("TLS", why.to_string()))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::<Verifier>::clone(&verifier))
-            .with_client_cert_resolver(Arc::<NoCertificate>::clone(&no_certificate));
+        let presenting = match client_certificate {
+            Some(_) if *tls == Tls::Unverified => return Err(unverified_server()),
+            Some(client_certificate) => Some((
+                certificate_origins(portal),
+                endpoint(&provider, &verifier, Some(client_certificate))?,
+            )),
+            None => None,
+        };
         Ok(Self {
-            config: Arc::new(config),
+            endpoint: endpoint(&provider, &verifier, None)?,
             verifier,
-            no_certificate,
+            presenting,
         })
+    }
+
+    /// The client for one URL: with the client certificate where the URL's origin gets it.
+    pub(super) fn towards(&self, url: &Url) -> Self {
+        let mut client = self.clone();
+        if let Some((origins, presenting)) = &self.presenting {
+            if origins.contains(&url.origin()) {
+                client.endpoint = presenting.clone();
+            }
+        }
+        client
     }
 
     /// The certificates that the server showed at the last handshake, its own first.
@@ -84,7 +155,7 @@ impl TlsClient {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
             .map_err(|_| io::Error::other("the host name is not valid"))?;
-        let config = Arc::clone(&self.config);
+        let config = Arc::clone(&self.endpoint.config);
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         if let Err(error) = connection.complete_io(&mut socket) {
             let error = read_pending_alert(&mut connection, &mut socket, error);
@@ -96,8 +167,8 @@ impl TlsClient {
     /// What an I/O error means, where TLS is behind it.
     pub(super) fn explain(&self, error: &io::Error) -> Option<Classified> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-        if self.certificate_demanded(error) {
-            return Some(Classified::Refused(Refusal::ClientCertificate));
+        if let Some(refusal) = self.certificate_refused(error) {
+            return Some(Classified::Refused(refusal));
         }
         let failure = rejected_certificate(error).unwrap_or_else(|| TlsFailure {
             kind: handshake_failure(error),
@@ -111,26 +182,78 @@ impl TlsClient {
         Some(Classified::Unreachable(Unreachable::Tls(Box::new(failure))))
     }
 
-    /// Whether a server asked for a client certificate in a handshake.
-    pub(super) fn asked_for_certificate(&self) -> bool {
-        self.no_certificate.asked.load(Ordering::Relaxed)
-    }
-
-    /// Whether the server ended the handshake because it asked for a client certificate. TLS 1.3
-    /// has an alert for that; in TLS 1.2 servers use several others.
-    fn certificate_demanded(&self, error: &rustls::Error) -> bool {
-        let asked = || self.asked_for_certificate();
-        match error {
-            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => true,
-            rustls::Error::AlertReceived(
-                AlertDescription::HandshakeFailure
-                | AlertDescription::BadCertificate
-                | AlertDescription::NoCertificate
-                | AlertDescription::AccessDenied,
-            ) => asked(),
-            _ => false,
+    /// What the server asked for in a handshake.
+    pub(super) fn certificate_request(&self) -> CertificateRequest {
+        let Endpoint { resolver, .. } = &self.endpoint;
+        match &resolver.client_certificate {
+            _ if !resolver.asked.load(Ordering::Relaxed) => CertificateRequest::None,
+            Some(client_certificate) => {
+                CertificateRequest::Answered(Arc::clone(client_certificate))
+            }
+            None => CertificateRequest::Unanswered,
         }
     }
+
+    /// What the server refuses if it ended the connection over the client certificate that it asked
+    /// for. TLS 1.3 has an alert for a missing one; in TLS 1.2 servers use several others.
+    fn certificate_refused(&self, error: &rustls::Error) -> Option<Refusal> {
+        let rustls::Error::AlertReceived(alert) = error else {
+            return None;
+        };
+        let request = self.certificate_request();
+        let why = match alert {
+            AlertDescription::CertificateRequired
+                if matches!(request, CertificateRequest::None) =>
+            {
+                return Some(Refusal::ClientCertificate)
+            }
+            AlertDescription::CertificateExpired => CertificateRejection::Expired,
+            AlertDescription::CertificateRevoked => CertificateRejection::Revoked,
+            AlertDescription::UnknownCA => CertificateRejection::UnknownAuthority,
+            AlertDescription::CertificateRequired
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::NoCertificate
+            | AlertDescription::AccessDenied => CertificateRejection::Unsaid,
+            _ => return None,
+        };
+        match request {
+            CertificateRequest::None => None,
+            asked => Some(asked.refusal(why)),
+        }
+    }
+}
+
+fn endpoint(
+    provider: &Arc<CryptoProvider>,
+    verifier: &Arc<Verifier>,
+    client_certificate: Option<Arc<ClientCertificate>>,
+) -> Result<Endpoint> {
+    let resolver = Arc::new(CertificateResolver {
+        client_certificate,
+        asked: AtomicBool::default(),
+    });
+    let config = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|why| Error::invalid("TLS", why.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::<Verifier>::clone(verifier))
+        .with_client_cert_resolver(Arc::<CertificateResolver>::clone(&resolver));
+    Ok(Endpoint {
+        config: Arc::new(config),
+        resolver,
+    })
+}
+
+/// A server that is not verified could be anyone. It would learn whose certificate this is, and get
+/// the token for which the certificate was asked.
+fn unverified_server() -> Error {
+    Error::invalid(
+        "client certificate",
+        "it is presented only to a portal whose own certificate is verified",
+    )
 }
 
 /// The reason why a server closed the connection. It sends an alert first, which may still be

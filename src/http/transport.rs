@@ -27,10 +27,10 @@ pub(super) fn exchange(
     proxy: Option<ProxyChoice>,
     end: Deadline,
 ) -> Result<RawResponse, Failure> {
-    let (attempt, left) = begin(client, proxy, end)?;
-    send(request, client, &attempt, left)
-        .and_then(|response| receive(response, &attempt))
-        .map_err(|error| attempt.failure(error))
+    let (attempt, left) = begin(request, client, proxy, end)?;
+    let response = send(request, client, &attempt, left)
+        .map_err(|error| attempt.failure_without_answer(error))?;
+    receive(response, &attempt).map_err(|error| attempt.failure(error))
 }
 
 /// The same, with the body of a success written to `file`. The response holds that body once more
@@ -42,15 +42,15 @@ pub(super) fn download(
     end: Deadline,
     to: &mut Destination<'_>,
 ) -> Result<RawResponse, Failure> {
-    let (attempt, left) = begin(client, proxy, end)?;
-    send(request, client, &attempt, left)
-        .and_then(|response| {
-            if !response.status().is_success() {
-                return receive(response, &attempt);
-            }
-            save(response, &attempt, to)
-        })
-        .map_err(|error| attempt.failure(error))
+    let (attempt, left) = begin(request, client, proxy, end)?;
+    let response = send(request, client, &attempt, left)
+        .map_err(|error| attempt.failure_without_answer(error))?;
+    let received = if response.status().is_success() {
+        save(response, &attempt, to)
+    } else {
+        receive(response, &attempt)
+    };
+    received.map_err(|error| attempt.failure(error))
 }
 
 fn save(
@@ -93,11 +93,12 @@ fn save(
         headers: head.headers,
         body: start,
         proxy: attempt.proxy.as_ref().map(ToString::to_string),
-        certificate_asked: attempt.tls.asked_for_certificate(),
+        certificate_request: attempt.tls.certificate_request(),
     })
 }
 
 fn begin(
+    request: &Request<'_>,
     client: &Inner,
     proxy: Option<ProxyChoice>,
     end: Deadline,
@@ -109,7 +110,7 @@ fn begin(
     }
     let attempt = Attempt {
         proxy: proxy.map(Arc::new),
-        tls: client.tls.clone(),
+        tls: client.tls.towards(&request.url),
         progress: Arc::default(),
     };
     Ok((attempt, left))
@@ -165,7 +166,7 @@ fn receive(response: Response<Body>, attempt: &Attempt) -> Result<RawResponse, u
         headers: head.headers,
         body: read_bounded(body.into_reader())?,
         proxy: attempt.proxy.as_ref().map(ToString::to_string),
-        certificate_asked: attempt.tls.asked_for_certificate(),
+        certificate_request: attempt.tls.certificate_request(),
     })
 }
 

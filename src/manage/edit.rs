@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::client_certificate::{self, CertificateChange};
 use super::store_verified;
 use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
+use crate::certificate_record::{CertificateContent, CertificateRecord};
 use crate::connection::{
     Connection, Grant, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Status, Tls,
 };
@@ -72,6 +74,8 @@ pub struct Changes {
     pub pkce: Option<bool>,
     /// The client secret.
     pub secret: SecretChange,
+    /// The client certificate.
+    pub client_certificate: CertificateChange,
     /// Which certificates are accepted.
     pub tls: Option<TlsChange>,
     /// The Referer; `Some(None)` removes it.
@@ -97,6 +101,7 @@ impl Changes {
             redirect_uri,
             pkce,
             secret,
+            client_certificate,
             tls,
             referer,
             proxy,
@@ -110,6 +115,7 @@ impl Changes {
             && redirect_uri.is_none()
             && pkce.is_none()
             && matches!(secret, SecretChange::Keep)
+            && matches!(client_certificate, CertificateChange::Keep)
             && tls.is_none()
             && referer.is_none()
             && proxy.is_none()
@@ -141,6 +147,10 @@ impl Changes {
         add(self.pkce.is_some(), &[BoundSetting::Pkce]);
         add(self.tls.is_some(), &[BoundSetting::Verification]);
         add(self.proxy.is_some(), &[BoundSetting::Proxy]);
+        add(
+            !matches!(self.client_certificate, CertificateChange::Keep),
+            &[BoundSetting::ClientCertificate],
+        );
         chosen
     }
 
@@ -165,6 +175,7 @@ impl Changes {
 
     fn apply(&self, connection: &mut Connection, ca_path: std::path::PathBuf) -> Result<()> {
         let urls = self.urls(&connection.urls)?;
+        let former_urls = connection.urls.clone();
         if urls != connection.urls {
             connection.urls = urls;
             connection.confirmed_api_url = None;
@@ -210,6 +221,7 @@ impl Changes {
             }
             None => {}
         }
+        self.client_certificate.apply(connection, &former_urls);
         if let Some(referer) = &self.referer {
             connection.referer.clone_from(referer);
         }
@@ -234,6 +246,8 @@ pub struct Edited {
     pub signed_out: bool,
     /// The client secret was deleted for the same reason.
     pub secret_dropped: bool,
+    /// The client certificate was deleted, because it belongs to another origin.
+    pub certificate_dropped: bool,
 }
 
 /// Changes a connection in place.
@@ -257,6 +271,7 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     // 2. Secrets that may not be used any more go, while `meta.json` still says where they belong.
     let edited = editing.drop_secrets()?;
     editing.store_new_secret()?;
+    editing.store_new_certificate()?;
     // 3. The connection changes from the old state to the new one by one rename.
     match &changes.tls {
         Some(TlsChange::Ca { pem, .. }) => store.write_ca(&lock, pem)?,
@@ -305,7 +320,11 @@ impl<'a> Editing<'a> {
         let mut after: Connection = (**before).clone();
         changes.apply(&mut after, store.ca_path(&before.id))?;
         let named = Binding::of(&after, changes.certificates(before));
-        let chosen = changes.chosen();
+        client_certificate::check(&after)?;
+        let mut chosen = changes.chosen();
+        if after.client_certificate != before.client_certificate {
+            chosen.push(BoundSetting::ClientCertificate);
+        }
         // Tags and the like concern no secret, and need no keychain.
         let concerns_secrets = !chosen.is_empty() || matches!(changes.secret, SecretChange::Set(_));
         let stored = if concerns_secrets {
@@ -359,6 +378,10 @@ impl<'a> Editing<'a> {
             ItemKind::Tokens => !self.ends_sign_in(),
             ItemKind::ClientSecret => {
                 !self.rebound && matches!(self.changes.secret, SecretChange::Keep)
+            }
+            ItemKind::ClientCertificate => {
+                self.after.client_certificate.is_some()
+                    && matches!(self.changes.client_certificate, CertificateChange::Keep)
             }
             ItemKind::Binding | ItemKind::Probe => true,
         }
@@ -426,7 +449,11 @@ impl<'a> Editing<'a> {
     }
 
     fn drop_secrets(&self) -> Result<Edited> {
-        let mut edited = Edited::default();
+        let mut edited = Edited {
+            certificate_dropped: self.drops_certificate()
+                && matches!(self.changes.client_certificate, CertificateChange::Keep),
+            ..Edited::default()
+        };
         if self.ends_sign_in() {
             let outcome = self.session.forget_tokens(self.before, false)?;
             edited.signed_out = outcome != SignedOut::Nothing;
@@ -457,7 +484,47 @@ impl<'a> Editing<'a> {
         self.write(ItemKind::ClientSecret, &record)
     }
 
+    fn store_new_certificate(&self) -> Result<()> {
+        let CertificateChange::Set(new) = &self.changes.client_certificate else {
+            return Ok(());
+        };
+        let binding = if self.rebound {
+            self.named.clone()
+        } else {
+            self.accepting_both(self.before.binding().clone())
+        };
+        let record = new.to_record(&binding, self.former_certificates());
+        self.write(ItemKind::ClientCertificate, &record)
+    }
+
+    /// What the new client certificate replaces in its item. An item that cannot be read is what
+    /// this change repairs.
+    fn former_certificates(&self) -> Vec<CertificateContent> {
+        let item = Item::of(self.before, ItemKind::ClientCertificate);
+        let record = match self.old_keychain.get(&item) {
+            Ok(Some(record)) if !self.moves() => CertificateRecord::from_record(&record),
+            _ => None,
+        };
+        record.map_or_else(Vec::new, |record| {
+            let mut former = record.former;
+            former.insert(0, record.content);
+            former
+        })
+    }
+
+    fn drops_certificate(&self) -> bool {
+        let had_one = self.before.client_certificate.is_some();
+        matches!(self.changes.client_certificate, CertificateChange::Remove)
+            || (had_one && self.after.client_certificate.is_none())
+    }
+
     fn finish(&self, held: &[Record]) -> Result<()> {
+        if self.drops_certificate() {
+            let kind = ItemKind::ClientCertificate;
+            self.old_keychain
+                .delete(&Item::of(self.before, kind))
+                .map_err(|error| self.session.keychain_error(error, kind))?;
+        }
         if self.moves() {
             for kind in ItemKind::OF_CONNECTION {
                 self.old_keychain
@@ -470,6 +537,12 @@ impl<'a> Editing<'a> {
             if let Some(bound) = bound {
                 self.finish_one(*kind, &bound);
             }
+        }
+        if let CertificateChange::Set(new) = &self.changes.client_certificate {
+            self.finish_one(
+                ItemKind::ClientCertificate,
+                &new.to_record(&self.named, Vec::new()),
+            );
         }
         if let SecretChange::Set(secret) = &self.changes.secret {
             let record = ClientSecret {

@@ -2,6 +2,7 @@
 //! rename, remove. Each has its steps in an order in which an interruption loses no secret and
 //! leaves nothing incomplete that would be used.
 
+mod client_certificate;
 mod edit;
 
 use std::path::Path;
@@ -23,6 +24,9 @@ use crate::session::{binding_in, Locked, Session};
 use crate::store::ConnectionStore;
 use crate::token::{ClientSecret, Tokens};
 
+pub use client_certificate::{
+    certificate_stays, check_client_certificate, CertificateChange, NewClientCertificate,
+};
 pub use edit::{edit, Changes, SecretChange, TlsChange};
 
 /// The longest client ID, in bytes.
@@ -94,16 +98,26 @@ pub fn read_ca(path: &Path) -> Result<String> {
     Ok(http::to_pem(&certificates))
 }
 
-/// Stores what the connection's secrets are bound to, and the client secret; then adds the
+/// The secrets of a new connection.
+#[derive(Debug, Default)]
+pub struct NewSecrets<'a> {
+    /// The client secret of the registered application.
+    pub client_secret: Option<Secret>,
+    /// The client certificate that the connection names.
+    pub certificate: Option<&'a NewClientCertificate>,
+}
+
+/// Stores what the connection's secrets are bound to, and the secrets; then adds the
 /// connection. Returns whether it became the default. If adding fails, the items are deleted again.
 pub fn create(
     store: &ConnectionStore,
     keychain: &Arc<dyn SecretStore>,
     connection: &Connection,
     ca: Option<&[u8]>,
-    secret: Option<Secret>,
+    secrets: NewSecrets<'_>,
     context: &Context,
 ) -> Result<bool> {
+    client_certificate::check(connection)?;
     // Checked again under the lock, but the likely error should come before anything is stored.
     store.check_free(&connection.label)?;
     let certificates = match ca {
@@ -112,7 +126,11 @@ pub fn create(
     };
     let binding = Binding::of(connection, certificates.as_deref());
     let mut records = vec![(ItemKind::Binding, binding.to_record())];
-    if let Some(secret) = secret {
+    if let Some(certificate) = secrets.certificate {
+        let record = certificate.to_record(&binding, Vec::new());
+        records.push((ItemKind::ClientCertificate, record));
+    }
+    if let Some(secret) = secrets.client_secret {
         let record = ClientSecret { binding, secret }.to_record();
         records.push((ItemKind::ClientSecret, record));
     }
@@ -235,14 +253,18 @@ pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
     let Locked { lock, connection } = session.lock()?;
     // Secrets first: without its connection, an item could not be found again.
     let forgotten = session.forget_tokens(&connection, false).and_then(|_| {
-        [ItemKind::ClientSecret, ItemKind::Binding]
-            .into_iter()
-            .try_for_each(|kind| {
-                keychain
-                    .delete(&Item::of(&connection, kind))
-                    .map(drop)
-                    .map_err(|error| session.keychain_error(error, kind))
-            })
+        [
+            ItemKind::ClientSecret,
+            ItemKind::ClientCertificate,
+            ItemKind::Binding,
+        ]
+        .into_iter()
+        .try_for_each(|kind| {
+            keychain
+                .delete(&Item::of(&connection, kind))
+                .map(drop)
+                .map_err(|error| session.keychain_error(error, kind))
+        })
     });
     match forgotten {
         Err(error) if leave_secrets => context.emit(&Event::Notice(Notice::Other {

@@ -41,6 +41,7 @@ use crate::token::{AccessToken, Tokens};
 mod access_token;
 #[cfg(feature = "cli")]
 mod call;
+mod client_certificate;
 mod extend;
 mod identity;
 mod records;
@@ -169,7 +170,7 @@ impl Session {
     ) -> Self {
         Self {
             store,
-            opened: Snapshot::new(connection),
+            opened: Snapshot::new(connection, Arc::clone(&keychain)),
             keychain,
             context,
         }

@@ -4,6 +4,7 @@ use super::status::other_machine;
 use super::{Session, Snapshot};
 use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
+use crate::certificate_record::CertificateRecord;
 use crate::connection::Grant;
 use crate::error::{Error, KeychainError, KeychainReason, Result};
 use crate::event::Notice;
@@ -109,9 +110,8 @@ impl Session {
         settings: Vec<BoundSetting>,
         kind: ItemKind,
     ) -> Error {
-        let detail = describe(stored, named, &settings);
-        let error = KeychainError::new(self.keychain.name(), KeychainReason::Mismatch, detail);
-        self.keychain_error(error.concerning(settings), kind)
+        let error = mismatch(self.keychain.name(), stored, named, settings);
+        self.keychain_error(error, kind)
     }
 
     /// The error where the connection was changed while the command waited.
@@ -124,7 +124,12 @@ impl Session {
     /// What the keychain says that the connection's secrets are bound to, from its own record or
     /// from that of a secret. `None` where there is no usable record.
     pub(crate) fn stored_binding(&self, connection: &Snapshot) -> Result<Option<Binding>> {
-        let kinds = [ItemKind::Binding, ItemKind::Tokens, ItemKind::ClientSecret];
+        let kinds = [
+            ItemKind::Binding,
+            ItemKind::Tokens,
+            ItemKind::ClientSecret,
+            ItemKind::ClientCertificate,
+        ];
         for kind in kinds {
             let record = match self.read(connection, kind) {
                 Err(error) if is_lost(&error) => None,
@@ -203,6 +208,7 @@ impl Session {
             KeychainReason::Lost,
             match kind {
                 ItemKind::ClientSecret => "the client secret is gone or damaged",
+                ItemKind::ClientCertificate => "the client certificate is gone or damaged",
                 ItemKind::Tokens => "the tokens are gone or damaged",
                 ItemKind::Binding => "the settings that the secrets are bound to are damaged",
                 ItemKind::Probe => "the item of a check is gone or damaged",
@@ -239,11 +245,26 @@ impl Session {
     }
 
     pub(crate) fn keychain_error(&self, error: KeychainError, kind: ItemKind) -> Error {
-        Error::Keychain {
-            connection: Some(self.label()),
-            item: Some(kind),
-            error,
-        }
+        keychain_error(&self.label(), error, kind)
+    }
+}
+
+/// The error of a record that was stored for other settings.
+pub(super) fn mismatch(
+    keychain: &'static str,
+    stored: Option<&Binding>,
+    named: &Binding,
+    settings: Vec<BoundSetting>,
+) -> KeychainError {
+    let detail = describe(stored, named, &settings);
+    KeychainError::new(keychain, KeychainReason::Mismatch, detail).concerning(settings)
+}
+
+pub(super) fn keychain_error(label: &str, error: KeychainError, kind: ItemKind) -> Error {
+    Error::Keychain {
+        connection: Some(label.to_owned()),
+        item: Some(kind),
+        error,
     }
 }
 
@@ -265,6 +286,7 @@ pub(super) fn is_lost(error: &Error) -> bool {
 pub(crate) fn binding_in(record: &Secret, kind: ItemKind) -> Option<Binding> {
     match kind {
         ItemKind::ClientSecret => Some(ClientSecret::from_record(record)?.binding),
+        ItemKind::ClientCertificate => Some(CertificateRecord::from_record(record)?.binding),
         ItemKind::Tokens => Some(Tokens::from_record(record)?.binding),
         ItemKind::Binding => Binding::from_record(record),
         ItemKind::Probe => None,
@@ -275,6 +297,9 @@ pub(crate) fn binding_in(record: &Secret, kind: ItemKind) -> Option<Binding> {
 pub(crate) fn rebind(record: &Secret, kind: ItemKind, to: &Binding) -> Option<Secret> {
     match kind {
         ItemKind::ClientSecret => Some(ClientSecret::from_record(record)?.to_record_for(to)),
+        ItemKind::ClientCertificate => {
+            Some(CertificateRecord::from_record(record)?.to_record_for(to))
+        }
         ItemKind::Tokens => Some(Tokens::from_record(record)?.to_record_for(to)),
         ItemKind::Binding => Some(to.to_record()),
         ItemKind::Probe => None,

@@ -85,7 +85,7 @@ impl Session {
             }
             (Grant::User { .. }, _) => return Err(self.never_signed_in(connection)),
         };
-        self.copy_status(lock, &tokens);
+        self.copy_status(lock, connection, &tokens);
         // A sign-in that is not extended will expire. Warn early, at every renewal.
         let failed_to_extend = was_due && decision != Decision::Extended;
         if tokens.exchange_unsupported || failed_to_extend {

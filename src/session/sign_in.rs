@@ -129,7 +129,7 @@ impl Session {
             self.revoke_in_any_case(&self.opened, &tokens);
         })?;
         let Locked { lock, connection } = locked;
-        self.copy_status(&lock, &tokens);
+        self.copy_status(&lock, &connection, &tokens);
         self.record_sign_in(&lock, |status| {
             status.username = Some(pending.username.clone());
         });

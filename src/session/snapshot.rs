@@ -3,14 +3,15 @@
 //! checked is what is used.
 
 use std::ops::Deref;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::Session;
 use crate::binding::{differences, Binding};
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::error::Result;
-use crate::http::{self, Http};
+use crate::http::{self, ClientCertificate, Http};
+use crate::keychain::SecretStore;
 use crate::policy::RENEWAL_LOCK_TIMEOUT;
 use crate::store::RenewalLock;
 
@@ -20,15 +21,19 @@ pub(crate) struct Snapshot {
     certificates: OnceLock<Option<Vec<u8>>>,
     binding: OnceLock<Binding>,
     http: OnceLock<Http>,
+    pub(super) secrets: Arc<dyn SecretStore>,
+    pub(super) read_certificate: OnceLock<Arc<ClientCertificate>>,
 }
 
 impl Snapshot {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, keychain: Arc<dyn SecretStore>) -> Self {
         Self {
             connection,
             certificates: OnceLock::new(),
             binding: OnceLock::new(),
             http: OnceLock::new(),
+            secrets: keychain,
+            read_certificate: OnceLock::new(),
         }
     }
 
@@ -67,6 +72,7 @@ impl Snapshot {
             connection.api_url(),
             &connection.tls,
             self.certificates(),
+            self.client_certificate()?,
             &connection.proxy,
             connection.referer.as_deref(),
             context,
@@ -100,7 +106,7 @@ impl Session {
         }
         Ok(Locked {
             lock,
-            connection: Snapshot::new(connection),
+            connection: Snapshot::new(connection, Arc::clone(&self.keychain)),
         })
     }
 

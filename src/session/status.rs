@@ -2,7 +2,7 @@
 //! keychain record is what counts; a copy that cannot be written is reported and does not fail the
 //! work.
 
-use super::Session;
+use super::{Session, Snapshot};
 use crate::connection::{Connection, Status};
 use crate::context::Context;
 use crate::error::{Error, SignInNeeded};
@@ -15,10 +15,17 @@ use crate::util::rfc3339;
 impl Session {
     /// Copies the dates of the tokens record. The last failure stays until the next sign-in: a
     /// person who looks in the morning wants to know of it, even if a later renewal worked.
-    pub(super) fn copy_status(&self, lock: &RenewalLock, tokens: &Tokens) {
+    pub(super) fn copy_status(&self, lock: &RenewalLock, snapshot: &Snapshot, tokens: &Tokens) {
         let now = self.context.now();
         self.update_best_effort(lock, |connection| {
             connection.last_used_at = Some(now);
+            // Another program may have renewed the file that the connection refers to.
+            if let (Some(setting), Some(read)) = (
+                &mut connection.client_certificate,
+                snapshot.read_certificate.get(),
+            ) {
+                *setting = read.setting(setting.source.clone());
+            }
             let status = &mut connection.status;
             status.access_expires_at = tokens.access.as_ref().map(|token| token.expires_at);
             status.refresh_issued_at = tokens.refresh.as_ref().map(|token| token.issued_at);

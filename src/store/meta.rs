@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
-    Connection, ConnectionId, Grant, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri,
-    Status, Tls,
+    ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, PortalUrls,
+    Proxy, RedirectUri, Status, Tls,
 };
 use crate::error::{ConnectionFault, Error, Result};
 use crate::files;
@@ -17,15 +17,16 @@ use crate::policy::MAX_META_BYTES;
 use crate::util::rfc3339;
 
 /// The newest `meta.json` that this version reads.
-const SCHEMA: u64 = API_URL_SCHEMA;
+const SCHEMA: u64 = ACCESS_SCHEMA;
 
 /// Since this schema, secrets are bound to all settings that decide where they go; an older program
 /// would write records without that, so it must not use such a connection.
 const BOUND_SCHEMA: u64 = 3;
 
-/// The schema of a connection with a separate API URL. An older program does not know that address,
-/// and would use the browser's.
-const API_URL_SCHEMA: u64 = 4;
+/// The schema of a connection with a separate API URL or a client certificate. An older program
+/// does not know them: it would use the browser's address, connect without the certificate, and
+/// forget both.
+const ACCESS_SCHEMA: u64 = 4;
 
 /// The oldest schema of this program. Schema 1 is the Python package's.
 pub const FIRST_SCHEMA: u64 = 2;
@@ -143,9 +144,10 @@ impl ConnectionStore {
 
 /// The oldest schema whose readers understand the connection.
 fn schema_of(connection: &Connection) -> u64 {
-    match connection.urls.separate_api_url() {
-        Some(_) => API_URL_SCHEMA,
-        None => BOUND_SCHEMA,
+    if connection.urls.separate_api_url().is_some() || connection.client_certificate.is_some() {
+        ACCESS_SCHEMA
+    } else {
+        BOUND_SCHEMA
     }
 }
 
@@ -194,6 +196,8 @@ struct Meta {
     pinned_certificate: Option<String>,
     #[serde(default)]
     pinned_host: Option<String>,
+    #[serde(default)]
+    client_certificate: Option<ClientCertificateMeta>,
     proxy: Option<String>,
     keychain: Option<String>,
     #[serde(default)]
@@ -209,6 +213,41 @@ struct Meta {
     last_failure: Option<String>,
     legacy_id: Option<String>,
     machine: Option<String>,
+}
+
+/// The client certificate as it is written.
+#[derive(Deserialize, Serialize)]
+struct ClientCertificateMeta {
+    source: String,
+    subject: String,
+    issuer: String,
+    not_after: String,
+    sha256: String,
+}
+
+impl ClientCertificateMeta {
+    fn of(setting: &ClientCertificateSetting) -> Self {
+        Self {
+            source: setting.source.to_string(),
+            subject: setting.subject.clone(),
+            issuer: setting.issuer.clone(),
+            not_after: rfc3339(setting.not_after),
+            sha256: setting.sha256.clone(),
+        }
+    }
+
+    fn into_setting(self) -> Result<ClientCertificateSetting> {
+        let not_after = self.not_after.parse();
+        Ok(ClientCertificateSetting {
+            source: self.source.parse()?,
+            subject: self.subject,
+            issuer: self.issuer,
+            not_after: not_after.map_err(|_| {
+                Error::invalid("client_certificate", "its end is not a date and time")
+            })?,
+            sha256: self.sha256,
+        })
+    }
 }
 
 impl Meta {
@@ -250,6 +289,10 @@ impl Meta {
                 _ => None,
             },
             ca_source: connection.ca_source.clone(),
+            client_certificate: connection
+                .client_certificate
+                .as_ref()
+                .map(ClientCertificateMeta::of),
             proxy: Some(connection.proxy.as_str().to_owned()),
             keychain: Some(connection.keychain.as_str().to_owned()),
             tags: connection.tags.clone(),
@@ -330,6 +373,10 @@ impl Meta {
             grant,
             client_id: self.client_id,
             tls,
+            client_certificate: self
+                .client_certificate
+                .map(ClientCertificateMeta::into_setting)
+                .transpose()?,
             referer: self.referer.filter(|referer| !referer.is_empty()),
             proxy: self.proxy.map_or(Ok(Proxy::System), |text| text.parse())?,
             keychain: self

@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 
 use super::{check_error, check_line, check_shown, parts, CANARY};
 use crate::connection::{Connection, Grant, RedirectUri};
-use crate::http::{ApiCall, ApiResponse, CallError, Http, PortalError, RawResponse, Retry};
+use crate::http::{
+    ApiCall, ApiResponse, CallError, CertificateRequest, Http, PortalError, RawResponse, Retry,
+};
 use crate::oauth::{
     self, AuthorizationResponse, SignInAttempt, SignInOptions, TokenError, TokenResponse,
 };
@@ -46,7 +48,7 @@ pub(crate) fn next_answer() -> RawResponse {
             headers: last.headers.clone(),
             body: last.body.clone(),
             proxy: None,
-            certificate_asked: false,
+            certificate_request: CertificateRequest::None,
         }
     })
 }
@@ -112,7 +114,7 @@ fn received(part: &[u8]) -> RawResponse {
         headers,
         body: Zeroizing::new(rest.to_vec()),
         proxy: None,
-        certificate_asked: false,
+        certificate_request: CertificateRequest::None,
     }
 }
 
@@ -348,7 +350,7 @@ pub fn retry_after(input: &[u8]) {
             headers,
             body: Zeroizing::default(),
             proxy: None,
-            certificate_asked: false,
+            certificate_request: CertificateRequest::None,
         };
         let (outcome, asked, waits) = given([answer].into(), || {
             STAGE.with(|(http, _)| http.post("oauth2/token", &[], None, retry))

@@ -8,6 +8,7 @@ use ring::digest;
 
 use super::{check_error, CANARY};
 use crate::binding::{differences, Binding};
+use crate::certificate_record::{CertificateContent, CertificateRecord};
 use crate::error::{KeychainError, KeychainReason};
 use crate::keychain::split::{self, SingleItems};
 use crate::keychain::vault::formats;
@@ -38,7 +39,27 @@ pub fn record(input: &[u8]) {
         };
         assert_eq!(format!("{other:?}"), format!("{secret:?}"));
     }
+    if let Some(record) = CertificateRecord::from_record(&text) {
+        check_certificate(&record);
+    }
     check_binding(&text);
+}
+
+/// A client certificate is read as it is written, and shown the same whatever it is.
+fn check_certificate(record: &CertificateRecord) {
+    let written = record.to_record();
+    let mut again = CertificateRecord::from_record(&written).unwrap();
+    assert_eq!(again.to_record().expose(), written.expose());
+    let shown = format!("{again:?}");
+    for content in std::iter::once(&mut again.content).chain(&mut again.former) {
+        match content {
+            CertificateContent::Pem(secret) | CertificateContent::Password(Some(secret)) => {
+                *secret = Secret::new("other".into());
+            }
+            CertificateContent::Password(None) => {}
+        }
+    }
+    assert_eq!(format!("{again:?}"), shown);
 }
 
 /// What secrets are bound to, out of a keychain.

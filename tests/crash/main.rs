@@ -20,6 +20,7 @@ use support::invariants::{
     labels, no_secret_at_rest, sign_in_is_what_the_portal_honours, stored_refresh_token, HomeCopy,
 };
 use support::legacy::lay_out;
+use support::openssl::OpenSsl;
 use support::portal::{
     app_secret, service_secret, Endpoint, Portal, PortalVersion, Snapshot, APP_ID, SERVICE_ID, USER,
 };
@@ -397,6 +398,120 @@ fn an_edited_application_never_mixes_old_and_new() {
             no_secret_at_rest(&fixture.home, &fixture.portal, &[]);
         },
     );
+}
+
+/// A connection to a portal that lets nothing through without a client certificate, and files with
+/// certificates: `ana`, which the connection has, and `otto`.
+struct WithCertificate {
+    fixture: Fixture,
+    files: OpenSsl,
+}
+
+impl WithCertificate {
+    fn new() -> Self {
+        let fixture = Fixture {
+            portal: Portal::builder().client_certificate_required().start(),
+            home: Home::new(env!("CARGO_BIN_EXE_age-oauth")),
+        };
+        let files = OpenSsl::new();
+        for name in ["ana", "otto"] {
+            let own = fixture.portal.client_identity(name);
+            fs::write(files.certificate(name), own.certificate_pem + &own.key_pem).unwrap();
+            fs::write(files.certificate(&format!("{name}-password")), name).unwrap();
+            files.run(&format!(
+                "pkcs12 -export -in {name}.pem -passout file:{name}-password.pem -out {name}.p12.pem"
+            ));
+        }
+        let with = Self { fixture, files };
+        let file = with.files.file("ana");
+        add_with(
+            &with.fixture.home,
+            &with.fixture.portal,
+            "prod",
+            &["--client-cert", &file],
+        );
+        sign_in(&with.fixture.home, &with.fixture.portal, "prod").ok();
+        with
+    }
+
+    /// `connections edit` that presents this file, in the way that `prefix` names.
+    fn edit(&self, prefix: &str, file: &str) -> Vec<String> {
+        let name = file.split('.').next().unwrap();
+        let password = self.files.file(&format!("{name}-password"));
+        let path = format!("{prefix}{}", self.files.file(file));
+        [
+            "connections",
+            "edit",
+            "prod",
+            "--client-cert",
+            &path,
+            "--client-cert-password-file",
+            &password,
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+}
+
+#[test]
+fn a_changed_client_certificate_is_the_old_one_or_the_new_one() {
+    let with = WithCertificate::new();
+    let renew = ["token", "--force", "-c", "prod"];
+    // In the keychain, and in a file that is referred to: each to each.
+    for (before, after) in [
+        (("", "ana"), ("", "otto")),
+        (("", "ana"), ("file:", "otto.p12")),
+        (("file:", "ana.p12"), ("file:", "otto.p12")),
+        (("file:", "ana.p12"), ("", "otto")),
+    ] {
+        with.fixture
+            .home
+            .run(with.edit(before.0, before.1))
+            .done()
+            .ok();
+        let edit = with.edit(after.0, after.1);
+        let words: Vec<&str> = edit.iter().map(String::as_str).collect();
+        at_each_crash_point(&with.fixture, 4, command(&words), |fixture, place| {
+            let said = fixture.home.run(renew).done();
+            assert_eq!(
+                said.code, 0,
+                "{before:?} {after:?} {place}: {}",
+                said.stderr
+            );
+            fixture.home.run(&words).done().ok();
+            fixture.home.run(renew).done().ok();
+            fixture.can_be_repaired();
+        });
+    }
+}
+
+#[test]
+fn a_client_certificate_that_is_taken_away_goes_as_a_whole() {
+    let with = WithCertificate::new();
+    let edit = [
+        "connections",
+        "edit",
+        "prod",
+        "--no-check",
+        "--client-cert",
+        "none",
+    ];
+    at_each_crash_point(&with.fixture, 4, command(&edit), |fixture, place| {
+        // With the certificate, or without it; never an error of the keychain.
+        let code = fixture
+            .home
+            .run(["token", "--force", "-c", "prod"])
+            .done()
+            .code;
+        assert!([0, 7].contains(&code), "{place}: {code}");
+        fixture.home.run(edit).done().ok();
+        fixture
+            .home
+            .run(["token", "--force", "-c", "prod"])
+            .done()
+            .code(7);
+        fixture.can_be_repaired();
+    });
 }
 
 #[test]

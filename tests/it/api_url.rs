@@ -509,7 +509,10 @@ mod on_a_terminal {
         terminal.expect("Portal URL").line(&portal.url());
         terminal
             .expect("asks for a client certificate")
-            .expect("❯ Enter the address at which programs reach this portal (API URL)")
+            .expect("❯ Present a client certificate")
+            .expect("Enter the address at which programs reach this portal (API URL)")
+            .send("\u{1b}[B")
+            .expect("❯ Enter the address")
             .line("");
         terminal.expect("API URL (for example").line(&portal.url());
         terminal

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 15] = [
     &["error"],
     &["connection"],
     &["binding", "event", "text"],
-    &["context", "token"],
+    &["certificate_record", "context", "token"],
     &["files"],
     &["keychain", "store"],
     &["http"],

@@ -20,6 +20,8 @@ mod bound_settings;
 mod browser;
 #[cfg(target_os = "linux")]
 mod certificate_chains;
+#[cfg(target_os = "linux")]
+mod client_certificates;
 #[cfg(unix)]
 mod completions;
 mod concurrent_renewal;

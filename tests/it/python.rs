@@ -2,6 +2,7 @@
 //! certificate authority of its own.
 
 mod api_url;
+mod client_certificates;
 mod data;
 mod notebooks;
 mod pools;

@@ -186,6 +186,8 @@ json_object! {
         pub(crate) last_failure_at: Option<Time>,
         /// The machine where the user signed in; `null` if that is not known.
         pub(crate) machine: Option<String>,
+        /// When the client certificate expires; `null` if there is none.
+        pub(crate) client_certificate_expires_at: Option<Time>,
     }
 }
 
@@ -208,6 +210,10 @@ impl StoredFacts {
             last_failure,
             last_failure_at: last_failure_at.map(Time),
             machine: status.machine.clone(),
+            client_certificate_expires_at: connection
+                .client_certificate
+                .as_ref()
+                .map(|certificate| Time(certificate.not_after)),
         }
     }
 }
@@ -231,6 +237,14 @@ json_object! {
         /// How to verify the portal's certificate: `true`, `false`, or the path of a file of
         /// certificates. Always a string.
         pub(crate) verify_ssl: String,
+        /// The subject of the client certificate; `null` if there is none.
+        pub(crate) client_certificate: Option<String>,
+        /// Its issuer; `null` if there is none.
+        pub(crate) client_certificate_issuer: Option<String>,
+        /// Its SHA-256 fingerprint; `null` if there is none.
+        pub(crate) client_certificate_sha256: Option<String>,
+        /// Where it is: `keychain`, or `file:` and a path; `null` if there is none.
+        pub(crate) client_certificate_source: Option<String>,
         /// The proxy: `system`, `none`, or a URL.
         pub(crate) proxy: String,
         /// Where the secrets are: `os` or `vault`.
@@ -252,6 +266,7 @@ impl ConnectionAnswer {
             Grant::User { redirect_uri, pkce } => (Some(redirect_uri.to_string()), Some(*pkce)),
             Grant::Application => (None, None),
         };
+        let certificate = connection.client_certificate.as_ref();
         Self {
             identity: Identity::of(connection),
             api_url_confirmed: connection
@@ -263,6 +278,10 @@ impl ConnectionAnswer {
             pkce,
             referer: connection.referer.clone(),
             verify_ssl: verify_ssl(&connection.tls),
+            client_certificate: certificate.map(|c| c.subject.clone()),
+            client_certificate_issuer: certificate.map(|c| c.issuer.clone()),
+            client_certificate_sha256: certificate.map(|c| c.sha256.clone()),
+            client_certificate_source: certificate.map(|c| c.source.to_string()),
             proxy: connection.proxy.as_str().to_owned(),
             keychain: connection.keychain.as_str(),
             tags: connection.tags.clone(),

@@ -1,9 +1,12 @@
 //! What `connections edit` and `connections add --replace` have in common: turning options into
 //! changes, and applying them.
 
+use std::sync::Arc;
+
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
 use crate::cli::shared::api_url;
+use crate::cli::shared::client_certificate::{self, GivenCertificate};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
 };
@@ -11,9 +14,9 @@ use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, PortalUrl, PortalUrls, Proxy, Tls};
-use crate::error::{Error, Unreachable};
-use crate::http::Http;
-use crate::manage::{self, Changes, SecretChange};
+use crate::error::{Error, Refusal, Unreachable};
+use crate::http::{ClientCertificate, Http};
+use crate::manage::{self, CertificateChange, Changes, SecretChange};
 use crate::portal::{Elsewhere, PortalInfo};
 use crate::store::ConnectionStore;
 
@@ -50,13 +53,67 @@ pub(in crate::cli) fn changes(
         tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
         ..Changes::default()
     };
-    check_portal(ctx, connection, args, &mut changes, urls, trust.as_ref())?;
+    let certificate = client_certificate::given(ctx, &args.client_certificate)?;
+    let presented = presented(ctx, connection, &certificate, &urls)?;
+    if presented.is_some() {
+        let tls = trust.as_ref().map_or(&connection.tls, |trust| &trust.tls);
+        manage::check_client_certificate(urls.api_url(), tls)?;
+    }
+    check_portal(
+        ctx,
+        connection,
+        args,
+        &mut changes,
+        urls,
+        trust.as_ref(),
+        presented.as_ref(),
+    )?;
+    changes.client_certificate = match certificate {
+        GivenCertificate::Nothing => CertificateChange::Keep,
+        GivenCertificate::None => CertificateChange::Remove,
+        GivenCertificate::Certificate(loaded) => CertificateChange::Set(Box::new(loaded.new)),
+    };
     if let Some(trust) = &trust {
         connection_fields::warn_unverified(ctx, connection.label.as_str(), &trust.tls);
     }
     changes.tls = trust.map(Trust::into_change);
     changes.secret = secret(ctx, connection, args, &changes)?;
     Ok(changes)
+}
+
+/// The client certificate to ask the portal with: the new one, or that of the connection where it
+/// stays. One that cannot be read is left out, because this change may be what repairs it.
+fn presented(
+    ctx: &CommandContext,
+    connection: &Connection,
+    given: &GivenCertificate,
+    urls: &PortalUrls,
+) -> Result<Option<Arc<ClientCertificate>>, Failure> {
+    let stays = manage::certificate_stays(&connection.urls, urls);
+    Ok(match given {
+        GivenCertificate::Certificate(loaded) => Some(Arc::clone(&loaded.certificate)),
+        GivenCertificate::None => None,
+        GivenCertificate::Nothing if connection.client_certificate.is_none() => None,
+        GivenCertificate::Nothing if stays => {
+            let session = ctx.session_of(&ctx.store()?, connection.clone());
+            session.client_certificate().ok().flatten()
+        }
+        // Another portal: the certificate goes, as the sign-in does.
+        GivenCertificate::Nothing if urls.browser_url() != connection.browser_url() => None,
+        GivenCertificate::Nothing => return Err(chosen_for_other_addresses(urls)),
+    })
+}
+
+/// The failure where the portal stays, and gets an API URL at an origin that the client certificate
+/// was not chosen for. To delete the certificate could lose the only copy of a private key.
+fn chosen_for_other_addresses(urls: &PortalUrls) -> Failure {
+    Failure::usage_hint(
+        format!(
+            "the client certificate was not chosen for {}, and is presented to no other server",
+            urls.api_url()
+        ),
+        "to present it there: give --client-cert FILE, too; to connect without it: --client-cert none",
+    )
 }
 
 /// The addresses after the change. An API URL belongs to one portal, so that it does not stay where
@@ -80,8 +137,8 @@ fn changed_urls(
     Ok(PortalUrls::new(browser.clone(), api)?)
 }
 
-/// Tries new addresses, a new proxy or trust before they replace those that may work. An address
-/// near the portal's is corrected as `add` does.
+/// Tries new addresses, a new proxy, trust or client certificate before they replace those that may
+/// work. An address near the portal's is corrected as `add` does.
 fn check_portal(
     ctx: &mut CommandContext,
     connection: &Connection,
@@ -89,9 +146,11 @@ fn check_portal(
     changes: &mut Changes,
     mut urls: PortalUrls,
     trust: Option<&Trust>,
+    certificate: Option<&Arc<ClientCertificate>>,
 ) -> Outcome {
     let moves = changes.portal.is_some() || changes.api_url.is_some();
-    if args.no_check || !(moves || changes.proxy.is_some() || trust.is_some()) {
+    let presents = args.client_certificate.is_given();
+    if args.no_check || !(moves || presents || changes.proxy.is_some() || trust.is_some()) {
         return Ok(());
     }
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);
@@ -101,7 +160,7 @@ fn check_portal(
     };
     let referer = connection.referer.as_deref();
     let probe = |ctx: &CommandContext, at: &PortalUrl| {
-        connection_fields::probe(ctx, at, trust, proxy, referer)
+        connection_fields::probe(ctx, at, trust, proxy, referer, certificate.cloned())
     };
     let asked = urls.api_url().clone();
     let is_separate = urls.separate_api_url().is_some();
@@ -113,7 +172,7 @@ fn check_portal(
     };
     let mut answer = probe(ctx, &asked);
     if let (true, Err(error)) = (is_new, &answer) {
-        match find_elsewhere(ctx, &asked, trust, proxy, error) {
+        match find_elsewhere(ctx, &asked, trust, proxy, certificate, error) {
             Some(Elsewhere::Portal(found)) => {
                 let text = format!("{asked} is not a portal; the portal is at {found}");
                 ctx.console.info(&text);
@@ -131,17 +190,38 @@ fn check_portal(
     let error = match answer {
         Ok(info) if moves => {
             let client = trust
-                .http(urls.browser_url(), proxy, referer, &ctx.context)
+                .http(
+                    urls.browser_url(),
+                    certificate.cloned(),
+                    proxy,
+                    referer,
+                    &ctx.context,
+                )
                 .map_err(|error| error.to_string());
             return take_over(ctx, changes, &urls, client, &info);
         }
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    let hint = pin_of_another_host(&trust.tls, urls.api_url(), &error).unwrap_or_else(|| {
-        "nothing was changed; to change the connection without asking the portal: --no-check".into()
-    });
+    let hint = pin_of_another_host(&trust.tls, urls.api_url(), &error)
+        .or_else(|| missing_certificate(&error))
+        .unwrap_or_else(|| {
+            "nothing was changed; to change the connection without asking the portal: --no-check"
+                .into()
+        });
     Err(Failure::Hinted { error, hint })
+}
+
+/// What helps where the new address asks for a client certificate that this change does not give.
+fn missing_certificate(error: &Error) -> Option<String> {
+    let Error::Refused {
+        why: Refusal::ClientCertificate,
+        ..
+    } = error
+    else {
+        return None;
+    };
+    Some("nothing was changed; give the certificate of your browser, too, from a file with its private key (--client-cert FILE.p12); to change the connection without asking the portal: --no-check".into())
 }
 
 /// What helps where the connection trusts one certificate by itself, and the new address shows
@@ -261,6 +341,13 @@ pub(in crate::cli) fn apply(
             "[OK] Updated connection: {}",
             escape(connection.label.as_str())
         ))?;
+    }
+    if let CertificateChange::Set(new) = &changes.client_certificate {
+        client_certificate::describe(ctx, store, &store.load(&connection.id)?, new);
+    }
+    if edited.certificate_dropped {
+        ctx.console
+            .info("The client certificate was chosen for the former portal and was deleted.");
     }
     if edited.signed_out {
         ctx.console.info(&format!(

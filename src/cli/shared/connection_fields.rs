@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
 use crate::cli::format::clock_difference;
+use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::shared::trust::{CardCertificates, Trust};
@@ -18,6 +19,7 @@ use crate::env;
 use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
 use crate::event::{Event, Notice};
 use crate::files;
+use crate::http::ClientCertificate;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
@@ -36,10 +38,10 @@ pub(in crate::cli) struct FieldArgs {
     /// Where programs reach the portal, if not at the portal URL
     #[arg(long, value_name = "URL|none")]
     pub(in crate::cli) api_url: Option<String>,
-    /// OAuth Client ID of the application registered at the portal
+    /// OAuth Client ID of the application, from the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
-    /// Tokens for a user, or for the application itself [default: user]
+    /// Tokens for a user or the application itself [default: user]
     #[arg(long, value_name = "user|app", hide_possible_values = true)]
     pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
@@ -47,6 +49,8 @@ pub(in crate::cli) struct FieldArgs {
     /// Verify the certificate: true, false, a CA file, or pin:FILE [default: true]
     #[arg(long, value_name = "true|false|FILE")]
     pub(in crate::cli) verify_ssl: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) client_certificate: ClientCertificateArgs,
     #[arg(
         long,
         value_name = "URI",
@@ -283,8 +287,9 @@ pub(in crate::cli) fn probe(
     trust: &Trust,
     proxy: &Proxy,
     referer: Option<&str>,
+    certificate: Option<Arc<ClientCertificate>>,
 ) -> Result<PortalInfo, Error> {
-    let http = trust.http(portal, proxy, referer, &ctx.context)?;
+    let http = trust.http(portal, certificate, proxy, referer, &ctx.context)?;
     let info = portal::probe(&http)?;
     warn_about_clock(ctx, &info);
     Ok(info)
@@ -297,13 +302,19 @@ pub(in crate::cli) fn find_elsewhere(
     portal: &PortalUrl,
     trust: &Trust,
     proxy: &Proxy,
+    certificate: Option<&Arc<ClientCertificate>>,
     error: &Error,
 ) -> Option<portal::Elsewhere> {
+    let client = |at: &PortalUrl| {
+        // The certificate was chosen for this origin.
+        let presented = certificate.filter(|_| at.origin() == portal.origin());
+        trust.http(at, presented.cloned(), proxy, None, &ctx.context)
+    };
     match error {
         Error::Unreachable {
             why: Unreachable::NotAPortal { .. } | Unreachable::Redirected { .. },
             ..
-        } => portal::find_elsewhere(portal, |at| trust.http(at, proxy, None, &ctx.context)),
+        } => portal::find_elsewhere(portal, client),
         _ => None,
     }
 }

@@ -2,13 +2,14 @@
 //! them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::connection_fields::FieldArgs;
 use crate::cli::format::escape;
 use crate::connection::{Connection, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Environment};
 use crate::error::Error;
-use crate::http::{self, Http};
+use crate::http::{self, ClientCertificate, Http};
 use crate::manage::{read_ca, TlsChange};
 use crate::store::SHOWN_BY;
 
@@ -108,16 +109,26 @@ impl Trust {
     }
 
     /// A client that accepts these certificates. They stay in memory: a file would outlive a
-    /// process that is ended while it asks.
+    /// process that is ended while it asks. The client certificate is presented to the portal's
+    /// origin alone.
     pub(in crate::cli) fn http(
         &self,
         portal: &PortalUrl,
+        client_certificate: Option<Arc<ClientCertificate>>,
         proxy: &Proxy,
         referer: Option<&str>,
         context: &Context,
     ) -> Result<Http, Error> {
         let certificates = self.pem().map(|(pem, _)| pem);
-        Http::with_certificates(portal, &self.tls, certificates, proxy, referer, context)
+        Http::with_certificates(
+            portal,
+            &self.tls,
+            certificates,
+            client_certificate,
+            proxy,
+            referer,
+            context,
+        )
     }
 
     /// The certificates to store, and where they came from.

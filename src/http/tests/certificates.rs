@@ -1,9 +1,17 @@
 //! Which certificates are accepted.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rcgen::KeyPair;
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, HandshakeKind, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
+};
 
 use super::authority::*;
 use super::*;
@@ -135,7 +143,7 @@ fn a_demanded_client_certificate_is_the_web_tiers_refusal() {
         [&rustls::version::TLS12, &rustls::version::TLS13];
     for version in versions {
         let authority = Authority::new();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(authority.0.der().clone()).unwrap();
         let verifier =
@@ -177,4 +185,196 @@ fn a_server_without_tls_is_named_as_such() {
         failure.kind,
         TlsFailureKind::Other("the server does not speak TLS".to_owned())
     );
+}
+
+/// A server that asks for a client certificate and accepts any, or none. Counts those that it got.
+fn asking(
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+    counted: &Arc<AtomicUsize>,
+) -> Arc<ServerConfig> {
+    #[derive(Debug)]
+    struct Anyone(Arc<AtomicUsize>);
+
+    impl ClientCertVerifier for Anyone {
+        fn client_auth_mandatory(&self) -> bool {
+            false
+        }
+
+        fn root_hint_subjects(&self) -> &[DistinguishedName] {
+            &[]
+        }
+
+        fn verify_client_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: UnixTime,
+        ) -> std::result::Result<ClientCertVerified, rustls::Error> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(ClientCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            default_provider()
+                .signature_verification_algorithms
+                .supported_schemes()
+        }
+    }
+
+    let key = KeyPair::generate().unwrap();
+    let leaf = names(&["localhost"]).signed_by(&key, &authority.0).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_client_cert_verifier(Arc::new(Anyone(Arc::clone(counted))))
+        .with_single_cert(
+            vec![leaf.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .unwrap();
+    Arc::new(config)
+}
+
+fn own_certificate(authority: &Authority) -> Arc<ClientCertificate> {
+    let key = KeyPair::generate().unwrap();
+    let leaf = names(&["ana"]).signed_by(&key, &authority.0).unwrap();
+    let pem = leaf.pem() + &key.serialize_pem();
+    Arc::new(ClientCertificate::read(pem.as_bytes(), None).unwrap())
+}
+
+const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+/// A client of `portal` with a client certificate.
+fn presenting(portal: &Server, tls: &Tls, own: &Arc<ClientCertificate>) -> Result<Http> {
+    let url = format!("https://localhost:{}/portal", portal.port);
+    let (portal, context) = (url.parse().unwrap(), Context::process());
+    let own = Some(Arc::clone(own));
+    Http::presenting(own, &portal, tls, &Proxy::None, None, &context)
+}
+
+#[test]
+fn rule_24e_the_certificate_is_presented_to_the_portals_origin_alone() {
+    for version in BOTH {
+        let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
+        let config = asking(&authority, &[version], &counted);
+        let portal = Server::start(Some(config), vec![json(OK)]);
+        // Sessions of its own: a resumed one would not ask for a certificate.
+        let config = asking(&authority, &[version], &counted);
+        let other = Server::start(Some(config), vec![json(OK)]);
+        let (_keep, tls) = ca(&authority.pem());
+        let client = presenting(&portal, &tls, &own_certificate(&authority)).unwrap();
+        client.get("portals/self", &[], None).unwrap();
+        assert_eq!(counted.load(Ordering::SeqCst), 1);
+        for path in ["server/rest/info", "portal/sharing/rest/portals/self"] {
+            let elsewhere = format!("https://localhost:{}/{path}", other.port);
+            client.get(&elsewhere, &[], None).unwrap();
+        }
+        assert_eq!(counted.load(Ordering::SeqCst), 1, "{version:?}");
+        assert!(!other.requests().is_empty());
+    }
+}
+
+#[test]
+fn rule_24e_a_server_that_is_not_verified_gets_no_certificate() {
+    for version in BOTH {
+        let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
+        let server = Server::start(
+            Some(asking(&authority, &[version], &counted)),
+            vec![json(OK)],
+        );
+        let own = own_certificate(&authority);
+        // An authority that the client does not know.
+        let (_keep, stranger) = ca(&Authority::new().pem());
+        let client = presenting(&server, &stranger, &own).unwrap();
+        assert!(client.get("portals/self", &[], None).is_err());
+        // Any certificate is accepted: such a client is not made.
+        assert!(presenting(&server, &Tls::Unverified, &own).is_err());
+        assert_eq!(counted.load(Ordering::SeqCst), 0);
+        assert!(server.requests().is_empty());
+    }
+}
+
+/// Tomcat asks in the handshake, and ends the connection without an alert.
+#[test]
+fn a_connection_that_ends_after_a_certificate_was_asked_for_says_so() {
+    for version in BOTH {
+        let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
+        let config = asking(&authority, &[version], &counted);
+        let server = Server::start(Some(config), vec![Act::Close]);
+        let (_keep, tls) = ca(&authority.pem());
+        let without = server.tls_client("localhost", &tls);
+        let with = presenting(&server, &tls, &own_certificate(&authority)).unwrap();
+        for (client, expected, words) in [
+            (
+                without,
+                None,
+                "asked for a client certificate, and there is none",
+            ),
+            (with, Some("CN=portal"), "and got CN=portal"),
+        ] {
+            let why = why(client.post("portals/self", &[], None, Retry::OnlyUnsent));
+            let Unreachable::BrokenAfterCertificateRequest { subject, .. } = &why else {
+                panic!("{why:?}");
+            };
+            assert_eq!(subject.as_deref(), expected);
+            assert!(why.to_string().contains(words), "{why}");
+        }
+        // An answer that is cut is another matter.
+        let half = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{".into();
+        let config = asking(&authority, &[version], &counted);
+        let server = Server::start(Some(config), vec![Act::Send(half)]);
+        let client = server.tls_client("localhost", &tls);
+        let why = why(client.post("portals/self", &[], None, Retry::OnlyUnsent));
+        assert!(matches!(why, Unreachable::Broken(_)), "{why:?}");
+    }
+}
+
+/// A session that began with a certificate identifies its owner when it is resumed, and servers of
+/// one host may share their sessions.
+#[test]
+fn rule_24e_sessions_with_and_without_the_certificate_are_kept_apart() {
+    for version in BOTH {
+        let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
+        let shared = asking(&authority, &[version], &counted);
+        let portal = Server::start(Some(Arc::clone(&shared)), vec![json(OK)]);
+        let other = Server::start(Some(shared), vec![json(OK)]);
+        let (_keep, tls) = ca(&authority.pem());
+        let client = presenting(&portal, &tls, &own_certificate(&authority)).unwrap();
+        let handshake = |server: &Server| {
+            let url = format!("https://localhost:{}/", server.port);
+            let socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+            let tls = client.0.tls.towards(&url.parse().unwrap());
+            let stream = tls.connect("localhost", socket).unwrap();
+            stream.conn.handshake_kind().unwrap()
+        };
+        // The answer brings what a session is resumed with.
+        client.get("portals/self", &[], None).unwrap();
+        assert_eq!(counted.load(Ordering::SeqCst), 1);
+        assert_eq!(handshake(&other), HandshakeKind::Full, "{version:?}");
+        let elsewhere = format!("https://localhost:{}/server/rest/info", other.port);
+        client.get(&elsewhere, &[], None).unwrap();
+        assert_eq!(counted.load(Ordering::SeqCst), 1, "{version:?}");
+        // Each server's own session is resumed, so that there was one to take.
+        assert_eq!(handshake(&portal), HandshakeKind::Resumed, "{version:?}");
+        assert_eq!(handshake(&other), HandshakeKind::Resumed, "{version:?}");
+    }
 }

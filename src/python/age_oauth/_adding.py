@@ -16,23 +16,44 @@ from .errors import AgeOAuthError, ConnectionNotFound, UsageError
 _SECRET_VARIABLE = "AGE_OAUTH_CLIENT_SECRET"
 
 
-def add(given: "dict[str, Any]", client_secret: "str | None", flags: "Iterable[str]") -> "dict[str, Any]":
-    """Adds a connection, and returns its facts. ``given`` has the program's options by their names in Python."""
-    if client_secret is None and given.get("auth_type") == "app" and not os.environ.get(_SECRET_VARIABLE):
+def add(
+    given: "dict[str, Any]", client_secret: "str | None", flags: "Iterable[str]", password: "str | None" = None
+) -> "dict[str, Any]":
+    """Adds a connection, and returns its facts. ``given`` has the program's options by their names in Python; ``password`` is
+    that of the client certificate.
+    """
+    needs_secret = client_secret is None and given.get("auth_type") == "app" and not os.environ.get(_SECRET_VARIABLE)
+    if needs_secret and password is None:
         client_secret = _asked_secret()
-    return _asked(["connections", "add", *_options(given), *flags], client_secret)
+    return _asked(["connections", "add", *_options(given), *flags], client_secret, password)
 
 
-def edit(connection_id: str, given: "dict[str, Any]", client_secret: "str | None", flags: "Iterable[str]") -> None:
+def edit(
+    connection_id: str,
+    given: "dict[str, Any]",
+    client_secret: "str | None",
+    flags: "Iterable[str]",
+    password: "str | None" = None,
+) -> None:
     """Changes a connection."""
-    _asked(["connections", "edit", connection_id, *_options(given), *flags], client_secret)
+    _asked(["connections", "edit", connection_id, *_options(given), *flags], client_secret, password)
 
 
-def _asked(arguments: "list[str]", client_secret: "str | None") -> "dict[str, Any]":
+def _asked(arguments: "list[str]", client_secret: "str | None", password: "str | None") -> "dict[str, Any]":
+    for name, secret in (("client_secret", client_secret), ("client_cert_password", password)):
+        if secret is not None and not isinstance(secret, str):
+            raise UsageError(f"{name} is text, not an object of the type `{type(secret).__name__}`")
+    if client_secret is not None and password is not None:
+        raise UsageError(
+            "client_secret and client_cert_password cannot be given in one call",
+            f"set {_SECRET_VARIABLE} in place of client_secret, or give one of them in another call: Connection.edit(…)",
+        )
     if client_secret is not None:
         arguments.append("--client-secret-stdin")
+    if password is not None:
+        arguments.append("--client-cert-password-stdin")
     try:
-        return _program.ask(*arguments, stdin=client_secret)
+        return _program.ask(*arguments, stdin=password if client_secret is None else client_secret)
     except AgeOAuthError as error:
         # The person has called Python, also where hints name commands elsewhere.
         hint = error.hint and _session.with_arguments(_session.hint(error.hint, python=True) or "")

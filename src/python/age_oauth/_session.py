@@ -91,8 +91,12 @@ _LOGIN = (
     r"(?P<switch>(?: --switch-user)?)"
 )
 #: The options of `connections add` and `edit` that have a value in hints.
-_OPTION = r"--(?:label|portal|api-url|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|pkce) [^\s;,)]+"
-_WITHOUT_VALUE = {"--client-secret-stdin": 'client_secret="…"', "--no-check": "check=False"}
+_OPTION = r"--(?:label|portal|api-url|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|client-cert|pkce) [^\s;,)]+"
+_WITHOUT_VALUE = {
+    "--client-secret-stdin": 'client_secret="…"',
+    "--client-cert-password-stdin or --client-cert-password-file": 'client_cert_password="…"',
+    "--no-check": "check=False",
+}
 _EDIT = rf"age-oauth connections edit (?P<name>{_NAME})(?P<options>(?: {_OPTION}| --client-secret-stdin)+)"
 _ADD_AGAIN = rf"age-oauth connections add --label[ =](?P<name>{_NAME}) --replace …"
 
@@ -116,7 +120,9 @@ def with_arguments(text: str) -> str:
     """A hint with arguments of a call in Python in place of the options of a command."""
     import re
 
-    return re.sub("|".join([_OPTION, *_WITHOUT_VALUE]), lambda found: _arguments(found[0]), text)
+    return re.sub(
+        "|".join([_OPTION, *_WITHOUT_VALUE]), lambda found: _WITHOUT_VALUE.get(found[0]) or _arguments(found[0]), text
+    )
 
 
 def _arguments(options: str) -> str:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from .oauth import OAuthIdentity
 
     VerifySsl = bool | str | os.PathLike[str]
+    CertificateFile = str | os.PathLike[str]
 else:
     # For `typing.get_type_hints`: these imports are slow, or go in a circle.
-    Any = GIS = ConnectionMeta = OAuthIdentity = VerifySsl = object
+    Any = GIS = ConnectionMeta = OAuthIdentity = VerifySsl = CertificateFile = object
     Iterable = tuple
 
 __all__ = ["Connection", "add_connection", "list_connections"]
@@ -188,12 +189,15 @@ class Connection(ById):
         referer: "str | None" = None,
         proxy: "str | None" = None,
         keychain: "str | None" = None,
+        client_cert: "CertificateFile | None" = None,
+        client_cert_password: "str | None" = None,
         pkce: "bool | None" = None,
         tags: "Iterable[str] | None" = None,
         check: bool = True,
     ) -> None:
         """Changes what is given and keeps the rest, as ``age-oauth connections edit`` does. The arguments are those of
-        :func:`add_connection`; ``api_url="none"`` takes the API URL away.
+        :func:`add_connection`; ``api_url="none"`` takes the API URL away, and
+        ``client_cert="none"`` the client certificate.
 
         Another portal, client ID or kind of connection ends the sign-in. Another API URL does not.
         """
@@ -209,10 +213,11 @@ class Connection(ById):
             "referer": referer,
             "proxy": proxy,
             "keychain": keychain,
+            "client_cert": client_cert,
             "pkce": pkce,
             "tag": tags,
         }
-        _adding.edit(self.id, given, client_secret, [] if check else ["--no-check"])
+        _adding.edit(self.id, given, client_secret, [] if check else ["--no-check"], client_cert_password)
         self._provider.forget()
         self._facts = _program.ask("connections", "show", *_program.selector(None, self.id))
 
@@ -278,6 +283,8 @@ def add_connection(
     proxy: "str | None" = None,
     keychain: "str | None" = None,
     api_url: "str | None" = None,
+    client_cert: "CertificateFile | None" = None,
+    client_cert_password: "str | None" = None,
     tags: "Iterable[str]" = (),
     default: "bool | None" = None,
     check: bool = True,
@@ -290,7 +297,8 @@ def add_connection(
     application itself; its client secret is asked for if it is not given. ``verify_ssl`` is ``True``, ``False``, a file with the
     certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
     ``age-oauth connections add --help``. ``api_url`` is where programs reach a portal whose URL asks for a sign-in that only
-    browsers can do. ``default`` makes it the default connection, or not even the first one.
+    browsers can do. ``client_cert`` is a file with the client certificate that such a web server asks for and its private key
+    (PKCS#12 or PEM), or ``"file:PATH"`` for one that is read at each use; ``client_cert_password`` opens the file. ``default`` makes it the default connection, or not even the first one.
 
     With ``replace=True``, a connection that has this label gets these settings, and keeps its others and its sign-in: so a
     notebook can run this twice. ``check=False`` does not ask the portal.
@@ -311,7 +319,9 @@ def add_connection(
         "referer": referer,
         "proxy": proxy,
         "keychain": keychain,
+        "client_cert": client_cert,
         "tag": tags,
     }
     flags = {"--use": default is True, "--no-default": default is False, "--no-check": not check, "--replace": replace}
-    return Connection._of(_adding.add(given, client_secret, [flag for flag, wanted in flags.items() if wanted]))
+    wanted_flags = [flag for flag, wanted in flags.items() if wanted]
+    return Connection._of(_adding.add(given, client_secret, wanted_flags, client_cert_password))

@@ -16,6 +16,7 @@ use crate::manage;
 #[command(mut_args(without_default), after_help = examples(&[
     ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new portal URL"),
     ("age-oauth connections edit prod --client-secret-stdin < secret.txt", "a new client secret"),
+    ("age-oauth connections edit prod --client-cert ana.p12", "a client certificate"),
     ("age-oauth connections edit prod --keychain vault", "move to the vault"),
 ]))]
 pub(in crate::cli) struct EditArgs {

@@ -68,8 +68,13 @@ fn confirm(ctx: &mut CommandContext, args: &RemoveArgs, connection: &Connection)
     let label = escape(connection.label.as_str());
     require_terminal(ctx, "--yes")?;
     ctx.console.print(&format!(
-        "This removes the connection `{label}` ({}), its client secret and its tokens{}.",
+        "This removes the connection `{label}` ({}), its client secret{} and its tokens{}.",
         escape(connection.browser_url().as_str()),
+        if connection.client_certificate.is_some() {
+            ", its client certificate"
+        } else {
+            ""
+        },
         match &connection.status.username {
             Some(user) => format!(
                 ", and revokes the sign-in of `{}` at the portal",

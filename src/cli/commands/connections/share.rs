@@ -64,6 +64,11 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
             http::fingerprint(der)
         ));
     }
+    if card.needs_client_certificate {
+        ctx.console.info(
+            "Your colleagues also need a client certificate of their own, which the card does not contain: --client-cert FILE",
+        );
+    }
     if card.grant.is_application() {
         ctx.console.info(
             "Your colleagues also need the application's client secret, which the card does not contain.",

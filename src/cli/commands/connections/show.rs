@@ -8,7 +8,9 @@ use crate::cli::json::{ConnectionAnswer, ShowAnswer};
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::connection::{Connection, ConnectionId, Grant, PortalUrl};
+use crate::connection::{
+    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, PortalUrl,
+};
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
 
@@ -132,18 +134,31 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
             (Some(at), what) => format!("{}: {what}", local(at, &ctx.system.zone)),
             (None, what) => what.to_owned(),
         });
+    let certificate = connection.client_certificate.as_ref();
     let tags = Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty());
     [
         ("User", status.username.clone()),
         ("Signed in until", status.refresh_expires_at.map(when)),
         ("Token until", status.access_expires_at.map(when)),
         ("Last failure", failure),
+        ("Client cert", certificate.map(|c| c.subject.clone())),
+        ("  issued by", certificate.map(|c| c.issuer.clone())),
+        ("  until", certificate.map(|c| when(c.not_after))),
+        ("  stored in", certificate.map(|c| stored_in(c, connection))),
         ("Referer", connection.referer.clone()),
         ("CA copied from", connection.ca_source.clone()),
         ("Tags", tags),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))
+}
+
+/// Where the client certificate with its private key is.
+fn stored_in(setting: &ClientCertificateSetting, connection: &Connection) -> String {
+    match &setting.source {
+        CertificateSource::Keychain => connection.keychain.display_name().to_owned(),
+        CertificateSource::File(path) => path.display().to_string(),
+    }
 }
 
 /// How it reaches the portal, and where it is stored.

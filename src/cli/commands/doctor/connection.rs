@@ -10,8 +10,9 @@ use super::machine::Usable;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
-use crate::cli::hints::{client_secret_again, flags};
+use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
+use crate::cli::shared::client_certificate::replace_hint;
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
 use crate::connection::{Connection, PortalUrl, Tls};
@@ -20,7 +21,8 @@ use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::policy;
 use crate::policy::command_line::{
-    notable_clock_difference, CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE,
+    notable_clock_difference, CERTIFICATE_EXPIRES_SOON, CLIENT_CERTIFICATE_EXPIRES_SOON,
+    DOCTOR_CHECKS_AT_ONCE,
 };
 use crate::portal::{self, Identity, PortalInfo, PortalNames};
 use crate::session::{binding_in, Session, TokenRequest};
@@ -78,6 +80,7 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
             findings.extend(secret(doctor, connection, kind));
         }
     }
+    findings.extend(client_certificate(doctor, connection));
     findings.extend(sign_in(doctor, connection));
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
@@ -98,6 +101,26 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
         }
     }
     findings
+}
+
+/// Whose the client certificate is, and how long it is valid.
+fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
+    let setting = connection.client_certificate.as_ref()?;
+    let (now, end) = (doctor.context.now(), setting.not_after);
+    let message = format!(
+        "{}, issued by {}, until {}",
+        setting.subject,
+        setting.issuer,
+        local_and_left(end, now, &doctor.zone)
+    );
+    let check = "client certificate";
+    Some(if end <= now {
+        Finding::fail(check, message, replace_hint(connection))
+    } else if policy::expires_within(end, CLIENT_CERTIFICATE_EXPIRES_SOON, now) {
+        Finding::warn(check, message, replace_hint(connection))
+    } else {
+        Finding::ok(check, message)
+    })
 }
 
 fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> {
@@ -126,6 +149,11 @@ impl ItemWords {
                 be: "is",
                 needed: application,
             },
+            ItemKind::ClientCertificate => Self {
+                name: "client certificate",
+                be: "is",
+                needed: connection.client_certificate.is_some(),
+            },
             ItemKind::Tokens => Self {
                 name: "tokens",
                 be: "are",
@@ -148,6 +176,7 @@ fn write_again(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) 
             let settings = session(doctor, connection).unconfirmed_settings();
             client_secret_again(connection.label.as_str(), &settings.unwrap_or_default())
         }
+        ItemKind::ClientCertificate => client_certificate_again(connection.label.as_str()),
         ItemKind::Binding => format!(
             "age-oauth connections edit {} --portal {}",
             quoted_label(connection),
@@ -297,13 +326,7 @@ fn ignored_settings() -> Option<&'static str> {
 
 /// The checks that ask the portal.
 fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
-    let client = Http::new(
-        connection.api_url(),
-        &connection.tls,
-        &connection.proxy,
-        connection.referer.as_deref(),
-        &doctor.context,
-    );
+    let client = client_for(doctor, connection, connection.api_url());
     let client = match client {
         Ok(client) => client,
         Err(error) => return vec![Finding::error("portal", &error)],
@@ -344,15 +367,25 @@ fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
     findings
 }
 
-/// Compares what the portal says about itself at its two addresses.
-fn compared(doctor: &DoctorContext, connection: &Connection, at_api: &PortalNames) -> Comparison {
-    let client = Http::new(
-        connection.browser_url(),
+/// The client for one of the portal's addresses, with the client certificate of the connection.
+fn client_for(
+    doctor: &DoctorContext,
+    connection: &Connection,
+    at: &PortalUrl,
+) -> Result<Http, Error> {
+    Http::presenting(
+        session(doctor, connection).client_certificate()?,
+        at,
         &connection.tls,
         &connection.proxy,
         connection.referer.as_deref(),
         &doctor.context,
-    );
+    )
+}
+
+/// Compares what the portal says about itself at its two addresses.
+fn compared(doctor: &DoctorContext, connection: &Connection, at_api: &PortalNames) -> Comparison {
+    let client = client_for(doctor, connection, connection.browser_url());
     let client = client.map_err(|error| error.to_string());
     ask_and_compare(&connection.urls, client, at_api)
 }

@@ -65,6 +65,7 @@ fn lines(session: &Session, settings: &[BoundSetting]) -> Vec<String> {
             BoundSetting::Pkce => {
                 lines.push("PKCE:      off (a stolen authorization code can be used)".into());
             }
+            BoundSetting::ClientCertificate => lines.extend(client_certificate(connection)),
             BoundSetting::Portal
             | BoundSetting::ClientId
             | BoundSetting::AuthType
@@ -72,6 +73,12 @@ fn lines(session: &Session, settings: &[BoundSetting]) -> Vec<String> {
         }
     }
     lines
+}
+
+fn client_certificate(connection: &Connection) -> Option<String> {
+    let setting = connection.client_certificate.as_ref()?;
+    let (subject, source) = (escape(&setting.subject), setting.source.to_string());
+    Some(format!("Presents:  {subject} ({})", escape(&source)))
 }
 
 fn verification(session: &Session) -> Vec<String> {

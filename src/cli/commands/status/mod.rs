@@ -21,6 +21,7 @@ use crate::connection::{Connection, ConnectionId};
 use crate::error::{Error, KeychainError, KeychainReason};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::policy;
+use crate::policy::command_line::CLIENT_CERTIFICATE_EXPIRES_SOON;
 use crate::store::{Listing, Plaintext};
 
 /// One connection, as far as it is known without asking a portal.
@@ -30,6 +31,8 @@ struct Row {
     /// Whether the keychain has what a renewal needs; `None` if it was not asked.
     stored: Option<Result<bool, KeychainError>>,
     failure: Option<LastFailure>,
+    /// How near the end of the client certificate counts as soon.
+    certificate_within: SignedDuration,
 }
 
 struct LastFailure {
@@ -166,6 +169,9 @@ impl Row {
             sign_in,
             stored: None,
             failure,
+            certificate_within: args
+                .within
+                .map_or(CLIENT_CERTIFICATE_EXPIRES_SOON, |_| within),
         }
     }
 

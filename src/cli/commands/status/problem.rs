@@ -7,6 +7,7 @@ use crate::bound_setting::BoundSetting;
 use crate::cli::failure::Failure;
 use crate::cli::format::{ago, connection_flag, local, local_and_left};
 use crate::cli::json::SignInState;
+use crate::cli::shared::client_certificate::{expiry_warning, replace_hint};
 use crate::cli::CommandContext;
 use crate::connection::Connection;
 use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
@@ -66,9 +67,16 @@ impl Row {
                     login
                 },
             },
-            _ => return None,
+            _ => return self.certificate_problem(ctx),
         };
         Some(failure)
+    }
+
+    /// The client certificate that has expired, or will soon.
+    fn certificate_problem(&self, ctx: &CommandContext) -> Option<Failure> {
+        let message = expiry_warning(ctx, &self.connection, self.certificate_within)?;
+        let hint = replace_hint(&self.connection);
+        Some(Failure::SignIn { message, hint })
     }
 
     fn keychain_failure(&self, error: KeychainError) -> Failure {

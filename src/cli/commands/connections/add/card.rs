@@ -171,6 +171,9 @@ fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec
     if let Some(referer) = &card.referer {
         lines.push(format!("Referer:   {}", escape(referer)));
     }
+    if card.needs_client_certificate {
+        lines.push("Needs:     a client certificate of your own (--client-cert FILE)".to_owned());
+    }
     for der in unconfirmed {
         lines.extend(certificate_lines(der, card.pinned));
     }

@@ -5,6 +5,7 @@ mod card;
 mod questions;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -13,6 +14,7 @@ use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
 use crate::cli::json::ConnectionAnswer;
 use crate::cli::shared::api_url;
+use crate::cli::shared::client_certificate::{self, GivenCertificate, Loaded};
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
@@ -26,7 +28,8 @@ use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant, Label, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls};
 use crate::env;
 use crate::error::Error;
-use crate::manage;
+use crate::http::ClientCertificate;
+use crate::manage::{self, NewClientCertificate, NewSecrets};
 use crate::portal::{Elsewhere, PortalInfo};
 use crate::secret::Secret;
 use crate::store::{ConnectionStore, Selector};
@@ -96,10 +99,16 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
         && [&args.label, &args.fields.portal, &args.fields.client_id]
             .iter()
             .any(|given| given.is_none());
-    let form = Form::new(args, guided)?;
-    let (connection, trust, secret) = form.answers(ctx, &store)?;
-    warn_if_unregistered(ctx, args, &connection, &trust);
-    create(ctx, &store, args, &connection, &trust, secret)
+    let certificate = match client_certificate::given(ctx, &args.fields.client_certificate)? {
+        GivenCertificate::Certificate(loaded) => Some(loaded),
+        GivenCertificate::Nothing | GivenCertificate::None => None,
+    };
+    let mut form = Form::new(args, guided, certificate)?;
+    let answers = form.answers(ctx, &store)?;
+    let presented = form.presented();
+    warn_if_unregistered(ctx, args, &answers.0, &answers.1, presented);
+    let certificate = form.certificate.as_deref().map(|loaded| &loaded.new);
+    create(ctx, &store, args, answers, certificate)
 }
 
 /// Warns if the portal's sign-in page does not know the client ID or the redirect URI, before a
@@ -109,12 +118,14 @@ fn warn_if_unregistered(
     args: &AddArgs,
     connection: &Connection,
     trust: &Trust,
+    presented: Option<Arc<ClientCertificate>>,
 ) {
     if args.fields.no_check || connection.grant.is_application() {
         return;
     }
     let (proxy, referer) = (&connection.proxy, connection.referer.as_deref());
-    let client = trust.http(connection.api_url(), proxy, referer, &ctx.context);
+    let api = connection.api_url();
+    let client = trust.http(api, presented, proxy, referer, &ctx.context);
     let (what, flag) = match client.and_then(|client| registration(&client, connection)) {
         Ok(Registration::UnknownClientId) => ("does not know this client ID", "--client-id ID"),
         Ok(Registration::UnknownRedirectUri) => (
@@ -158,16 +169,22 @@ struct Form<'a> {
     guided: bool,
     proxy: Proxy,
     referer: Option<String>,
+    certificate: Option<Box<Loaded>>,
 }
 
 type Answers = (Connection, Trust, Option<Secret>);
 
 impl<'a> Form<'a> {
-    fn new(args: &'a AddArgs, guided: bool) -> Result<Self, Failure> {
+    fn new(
+        args: &'a AddArgs,
+        guided: bool,
+        certificate: Option<Box<Loaded>>,
+    ) -> Result<Self, Failure> {
         let fields = &args.fields;
         Ok(Self {
             args,
             guided,
+            certificate,
             proxy: connection_fields::proxy(fields)?.unwrap_or(Proxy::System),
             referer: fields
                 .referer
@@ -177,8 +194,14 @@ impl<'a> Form<'a> {
         })
     }
 
+    /// The client certificate to ask the portal with.
+    fn presented(&self) -> Option<Arc<ClientCertificate>> {
+        let loaded = self.certificate.as_ref()?;
+        Some(Arc::clone(&loaded.certificate))
+    }
+
     fn answers(
-        &self,
+        &mut self,
         ctx: &mut CommandContext,
         store: &ConnectionStore,
     ) -> Result<Answers, Failure> {
@@ -203,6 +226,9 @@ impl<'a> Form<'a> {
             other => other.clone(),
         };
         connection_fields::warn_unverified(ctx, connection.label.as_str(), &connection.tls);
+        if let Some(loaded) = &self.certificate {
+            connection.client_certificate = Some(loaded.new.setting.clone());
+        }
         connection.ca_source = trust.pem().map(|(_, source)| source.to_owned());
         connection.proxy = self.proxy.clone();
         connection.referer.clone_from(&self.referer);
@@ -288,7 +314,7 @@ impl<'a> Form<'a> {
         ))
     }
 
-    fn portal(&self, ctx: &mut CommandContext) -> Result<(PortalUrls, Trust), Failure> {
+    fn portal(&mut self, ctx: &mut CommandContext) -> Result<(PortalUrls, Trust), Failure> {
         let fields = &self.args.fields;
         let mut given = fields.portal.clone();
         let mut given_api = match &fields.api_url {
@@ -327,7 +353,7 @@ impl<'a> Form<'a> {
     /// Probes the portal until it answers or the user decides otherwise. `None` if the user wants
     /// to enter another URL.
     fn check_portal(
-        &self,
+        &mut self,
         ctx: &mut CommandContext,
         mut urls: PortalUrls,
         mut trust: Trust,
@@ -336,8 +362,18 @@ impl<'a> Form<'a> {
         let mut guarded = None;
         loop {
             let place = urls.api_url().clone();
-            let referer = self.referer.as_deref();
-            let error = match connection_fields::probe(ctx, &place, &trust, &self.proxy, referer) {
+            if self.certificate.is_some() {
+                manage::check_client_certificate(&place, &trust.tls)?;
+            }
+            let answer = connection_fields::probe(
+                ctx,
+                &place,
+                &trust,
+                &self.proxy,
+                self.referer.as_deref(),
+                self.presented(),
+            );
+            let error = match answer {
                 Ok(info) => {
                     print_portal(ctx, &place, &info, &trust);
                     self.confirm_api_url(ctx, &urls, &trust, &info, guarded)?;
@@ -345,7 +381,8 @@ impl<'a> Form<'a> {
                 }
                 Err(error) => error,
             };
-            match find_elsewhere(ctx, &place, &trust, &self.proxy, &error) {
+            let presented = self.presented();
+            match find_elsewhere(ctx, &place, &trust, &self.proxy, presented.as_ref(), &error) {
                 Some(Elsewhere::Portal(found)) => {
                     let text = format!("{place} is not a portal; the portal is at {found}");
                     ctx.console.info(&text);
@@ -371,6 +408,7 @@ impl<'a> Form<'a> {
             let why = error.to_string();
             match ask_after_failure(ctx, &urls, error)? {
                 NextStep::Retry(next) => trust = next,
+                NextStep::Present(loaded) => self.certificate = Some(loaded),
                 NextStep::SkipCheck => return Ok(Some((urls, trust))),
                 NextStep::OtherUrl => return Ok(None),
                 NextStep::ApiUrl(api) => {
@@ -401,6 +439,7 @@ impl<'a> Form<'a> {
             None => trust
                 .http(
                     urls.browser_url(),
+                    self.presented(),
                     &self.proxy,
                     self.referer.as_deref(),
                     &ctx.context,
@@ -511,17 +550,20 @@ fn create(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
     args: &AddArgs,
-    connection: &Connection,
-    trust: &Trust,
-    secret: Option<Secret>,
+    (connection, trust, client_secret): Answers,
+    certificate: Option<&NewClientCertificate>,
 ) -> Result<Next, Failure> {
+    let connection = &connection;
     let keychain = ctx.keychains(store).of(connection.keychain);
     let first = manage::create(
         store,
         &keychain,
         connection,
         trust.pem().map(|(pem, _)| pem),
-        secret,
+        NewSecrets {
+            client_secret,
+            certificate,
+        },
         &ctx.context,
     )?;
     choose_default(ctx, store, args, connection, first)?;
@@ -533,6 +575,9 @@ fn create(
         "[OK] Created connection: {}",
         escape(connection.label.as_str())
     ))?;
+    if let Some(new) = certificate {
+        client_certificate::describe(ctx, store, connection, new);
+    }
     warn_if_shared(ctx, store, connection);
     api_url::say_if_unconfirmed(ctx, connection);
     sign_in_next(ctx, args, connection)

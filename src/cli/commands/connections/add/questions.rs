@@ -4,6 +4,7 @@
 use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
 use crate::cli::shared::api_url;
+use crate::cli::shared::client_certificate::{self, Loaded};
 use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::CommandContext;
@@ -16,6 +17,8 @@ use crate::store::ConnectionStore;
 pub(super) enum NextStep {
     /// Probe again, and trust these certificates.
     Retry(Trust),
+    /// Probe again with this client certificate.
+    Present(Box<Loaded>),
     /// Store the connection without a check.
     SkipCheck,
     /// Ask for another URL.
@@ -39,11 +42,19 @@ pub(super) fn ask_after_failure(
         _ => return Err(error.into()),
     };
     let is_guarded = is_guarded(&error);
+    let wants_client_certificate = matches!(
+        &error,
+        Error::Refused {
+            why: Refusal::ClientCertificate | Refusal::RejectedClientCertificate { .. },
+            ..
+        }
+    );
     Failure::from(error).print_without_hint(&ctx.console);
     match certificate {
         // Without a chain, the handshake failed before there was a certificate to trust.
         Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, urls.api_url(), &failure),
-        _ if is_guarded || urls.separate_api_url().is_some() => ask_way(ctx, urls),
+        _ if wants_client_certificate => ask_way(ctx, urls, true),
+        _ if is_guarded || urls.separate_api_url().is_some() => ask_way(ctx, urls, false),
         _ => ask_whether_to_skip(ctx),
     }
 }
@@ -56,6 +67,8 @@ fn is_guarded(error: &Error) -> bool {
     match why {
         Refusal::WebTier(_)
         | Refusal::ClientCertificate
+        | Refusal::LateClientCertificate
+        | Refusal::RejectedClientCertificate { .. }
         | Refusal::SignInPage { .. }
         | Refusal::Forbidden { .. } => true,
         Refusal::ClientId
@@ -74,18 +87,48 @@ fn is_guarded(error: &Error) -> bool {
 }
 
 /// Offers another address for programs, where the browser's is guarded or one for programs does not
-/// answer.
-fn ask_way(ctx: &mut CommandContext, urls: &PortalUrls) -> Result<NextStep, Failure> {
-    let choices = [
+/// answer; before that a client certificate, where the web server asks for one.
+fn ask_way(
+    ctx: &mut CommandContext,
+    urls: &PortalUrls,
+    wants_client_certificate: bool,
+) -> Result<NextStep, Failure> {
+    let mut choices = vec![
         "Enter the address at which programs reach this portal (API URL)".to_owned(),
         "Enter another portal URL".to_owned(),
         "Add the connection without checking the portal".to_owned(),
     ];
+    if wants_client_certificate {
+        let present = "Present a client certificate (a file: PKCS#12 or PEM)";
+        choices.insert(0, present.to_owned());
+    }
     let question = "How do you want to continue?";
-    match ctx.system.ask.choose(question, &choices, 0)? {
-        0 => ask_api_url(ctx, urls).map(NextStep::ApiUrl),
-        1 => Ok(NextStep::OtherUrl),
-        _ => Ok(NextStep::SkipCheck),
+    loop {
+        let chosen = ctx.system.ask.choose(question, &choices, 0)?;
+        match (wants_client_certificate, chosen) {
+            (true, 0) => {
+                if let Some(loaded) = ask_client_certificate(ctx)? {
+                    return Ok(NextStep::Present(loaded));
+                }
+            }
+            (true, 1) | (false, 0) => return ask_api_url(ctx, urls).map(NextStep::ApiUrl),
+            (true, 2) | (false, 1) => return Ok(NextStep::OtherUrl),
+            _ => return Ok(NextStep::SkipCheck),
+        }
+    }
+}
+
+/// The client certificate in a file that a person names. `None` after a message, where the file
+/// cannot be used.
+fn ask_client_certificate(ctx: &mut CommandContext) -> Result<Option<Box<Loaded>>, Failure> {
+    let question = "Client certificate (the file with its private key)";
+    let file = ctx.system.ask.text(question, None, &mut |_| Ok(()))?;
+    match client_certificate::from_file(ctx, &file) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(failure) => {
+            failure.print(&ctx.console);
+            Ok(None)
+        }
     }
 }
 

@@ -1,0 +1,298 @@
+//! The client certificate that `add` and `edit` read, check and describe.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::SignedDuration;
+
+use crate::cli::failure::Failure;
+use crate::cli::format::{escape, local_and_left, shell_quoted};
+use crate::cli::CommandContext;
+use crate::connection::{CertificateSource, Connection, KeychainKind};
+use crate::error::{Error, FileAction};
+use crate::files;
+use crate::http::{ClientCertificate, ClientCertificateError, MAX_CERTIFICATES};
+use crate::manage::NewClientCertificate;
+use crate::policy::{self, PIPE_TIMEOUT};
+use crate::secret::Secret;
+use crate::store::ConnectionStore;
+
+/// What the setting is called in messages.
+const NAME: &str = "client certificate";
+
+// Not a doc comment: clap would take it for the command's description.
+#[derive(Args, Clone, Debug, Default)]
+#[allow(clippy::struct_field_names)] // They are the names of the options.
+pub(in crate::cli) struct ClientCertificateArgs {
+    /// A client certificate for the web server: PKCS#12 or PEM
+    #[arg(long, value_name = "FILE|none")]
+    client_cert: Option<String>,
+    /// Read its password from standard input (or …-file FILE)
+    #[arg(long, requires = "client_cert", conflicts_with_all = ["client_secret_stdin", "client_cert_password_file"])]
+    client_cert_password_stdin: bool,
+    // Hidden: its name would widen the whole column of the help.
+    /// Read the password of the client certificate from a file
+    #[arg(long, value_name = "FILE", requires = "client_cert", hide = true)]
+    client_cert_password_file: Option<PathBuf>,
+}
+
+impl ClientCertificateArgs {
+    /// Whether an option concerns the client certificate.
+    pub(in crate::cli) fn is_given(&self) -> bool {
+        self.client_cert.is_some()
+    }
+}
+
+/// What the options say about the client certificate.
+pub(in crate::cli) enum GivenCertificate {
+    Nothing,
+    None,
+    Certificate(Box<Loaded>),
+}
+
+/// A client certificate that was read.
+pub(in crate::cli) struct Loaded {
+    /// To ask the portal with.
+    pub(in crate::cli) certificate: Arc<ClientCertificate>,
+    /// To store.
+    pub(in crate::cli) new: NewClientCertificate,
+}
+
+/// Reads the certificate that the options name, and asks for its password where it needs one and
+/// there is a terminal.
+pub(in crate::cli) fn given(
+    ctx: &mut CommandContext,
+    args: &ClientCertificateArgs,
+) -> Result<GivenCertificate, Failure> {
+    let Some(text) = args.client_cert.as_deref().map(str::trim) else {
+        return Ok(GivenCertificate::Nothing);
+    };
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(GivenCertificate::None);
+    }
+    load(ctx, args, text).map(GivenCertificate::Certificate)
+}
+
+/// Reads the certificate in a file that a person named in answer to a question.
+pub(in crate::cli) fn from_file(
+    ctx: &mut CommandContext,
+    text: &str,
+) -> Result<Box<Loaded>, Failure> {
+    load(ctx, &ClientCertificateArgs::default(), text.trim())
+}
+
+fn load(
+    ctx: &mut CommandContext,
+    args: &ClientCertificateArgs,
+    text: &str,
+) -> Result<Box<Loaded>, Failure> {
+    let (path, by_reference) = match text.strip_prefix(CertificateSource::FILE) {
+        Some(path) => (path.trim(), true),
+        None => (text, false),
+    };
+    if path.is_empty() {
+        return Err(invalid("no file is named").into());
+    }
+    let file = ctx.context.environment.expand(path);
+    // What is read at each use must be a file that stays.
+    let bytes = if by_reference {
+        files::read_user_file(&file, MAX_CERTIFICATES)
+    } else {
+        files::read_user_file_or_pipe(&file, MAX_CERTIFICATES)
+    };
+    let bytes = bytes.map_err(Error::file(FileAction::Read, &file))?;
+    let password = password(ctx, args)?;
+    let (certificate, password) = open(ctx, &file, &bytes, password)?;
+    check(ctx, &file, &certificate)?;
+    let source = if by_reference {
+        CertificateSource::File(file.clone())
+    } else {
+        CertificateSource::Keychain
+    };
+    Ok(Box::new(Loaded {
+        new: NewClientCertificate::new(&certificate, source, file, password),
+        certificate: Arc::new(certificate),
+    }))
+}
+
+fn invalid(why: impl Into<String>) -> Error {
+    Error::invalid(NAME, why)
+}
+
+fn about(file: &Path, why: &str) -> Error {
+    invalid(format!("`{}`: {why}", file.display()))
+}
+
+/// The password that an option gives.
+fn password(
+    ctx: &mut CommandContext,
+    args: &ClientCertificateArgs,
+) -> Result<Option<Secret>, Failure> {
+    if let Some(path) = &args.client_cert_password_file {
+        let limit = ctx.bound(PIPE_TIMEOUT);
+        let bytes = files::read_secret_file(path, MAX_CERTIFICATES, limit)
+            .map_err(Error::file(FileAction::Read, path))?;
+        let text = Secret::from_file(bytes)
+            .ok_or_else(|| Failure::usage(format!("`{}` does not contain text", path.display())))?;
+        return Ok(Some(without_line_end(&text)));
+    }
+    if args.client_cert_password_stdin {
+        let text = (ctx.system.read_input)().map_err(|why| {
+            Failure::usage(format!(
+                "the password could not be read from standard input: {why}"
+            ))
+        })?;
+        return Ok(Some(without_line_end(&text)));
+    }
+    Ok(None)
+}
+
+/// A password may begin or end with blanks, and does not contain the end of its line.
+fn without_line_end(text: &Secret) -> Secret {
+    Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned())
+}
+
+type Opened = (ClientCertificate, Option<Secret>);
+
+fn open(
+    ctx: &mut CommandContext,
+    file: &Path,
+    bytes: &[u8],
+    password: Option<Secret>,
+) -> Result<Opened, Failure> {
+    match ClientCertificate::read(bytes, password.as_ref()) {
+        Ok(certificate) => Ok((certificate, password)),
+        Err(ClientCertificateError::PasswordNeeded) if ctx.can_ask() => ask(ctx, file, bytes),
+        Err(ClientCertificateError::PasswordNeeded) => Err(Failure::usage_hint(
+            format!("`{}` is protected by a password", file.display()),
+            "give --client-cert-password-stdin or --client-cert-password-file",
+        )),
+        Err(ClientCertificateError::WrongPassword) => {
+            Err(about(file, "the password is wrong").into())
+        }
+        Err(ClientCertificateError::Unusable(why)) => Err(about(file, &why).into()),
+    }
+}
+
+fn ask(ctx: &mut CommandContext, file: &Path, bytes: &[u8]) -> Result<Opened, Failure> {
+    let question = format!(
+        "Password of {} (not shown while you type)",
+        escape(&file.display().to_string())
+    );
+    let mut read = None;
+    let password = ctx.system.ask.secret(&question, &mut |text| {
+        let attempt = ClientCertificate::read(bytes, Some(&Secret::new(text.to_owned())));
+        let is_wrong = matches!(attempt, Err(ClientCertificateError::WrongPassword));
+        read = Some(attempt);
+        if is_wrong {
+            Err("the password is wrong".to_owned())
+        } else {
+            Ok(())
+        }
+    })?;
+    match read {
+        Some(Ok(certificate)) => Ok((certificate, Some(password))),
+        Some(Err(ClientCertificateError::Unusable(why))) => Err(about(file, &why).into()),
+        _ => Err(about(file, "the password is wrong").into()),
+    }
+}
+
+/// Refuses a certificate that has expired, and warns of what web servers may reject.
+fn check(
+    ctx: &CommandContext,
+    file: &Path,
+    certificate: &ClientCertificate,
+) -> Result<(), Failure> {
+    let now = ctx.context.now();
+    let end = certificate.not_after();
+    let subject = &certificate.facts().subject;
+    if end <= now {
+        let end = local_and_left(end, now, &ctx.system.zone);
+        return Err(about(file, &format!("the certificate {subject} expired on {end}")).into());
+    }
+    for doubt in certificate.doubts(now) {
+        ctx.console
+            .warn(&format!("the client certificate {subject}: {doubt}"));
+    }
+    Ok(())
+}
+
+/// Says what is stored, and what becomes of the file.
+pub(in crate::cli) fn describe(
+    ctx: &CommandContext,
+    store: &ConnectionStore,
+    connection: &Connection,
+    new: &NewClientCertificate,
+) {
+    let setting = &new.setting;
+    let file = escape(&new.file.display().to_string());
+    ctx.console.info(&format!(
+        "Client certificate: {}, until {}",
+        escape(&setting.subject),
+        local_and_left(setting.not_after, ctx.context.now(), &ctx.system.zone)
+    ));
+    ctx.console.info(&match setting.source {
+        CertificateSource::Keychain => format!(
+            "It is stored in {} with its private key; the file {file} may be deleted.",
+            connection.keychain.display_name()
+        ),
+        CertificateSource::File(_) => {
+            format!("The file {file} is read at each use; only its password is stored.")
+        }
+    });
+    if setting.source == CertificateSource::Keychain {
+        warn_about_key_file(ctx, store, connection.keychain);
+    }
+}
+
+/// A copy of the vault together with the key beside it is a copy of the private key.
+fn warn_about_key_file(ctx: &CommandContext, store: &ConnectionStore, kind: KeychainKind) {
+    if kind != KeychainKind::Vault {
+        return;
+    }
+    let places = ctx.keychains(store).vault_key_places().unwrap_or_default();
+    let own = places.iter().find(|place| place.is_own);
+    if let Some(file) = own.and_then(|place| place.file.as_deref()) {
+        ctx.console.warn(&format!(
+            "the vault holds a private key now, and the vault's own key is in the file {}; a person who copies both has the private key. To use a passphrase instead: age-oauth vault rekey --passphrase",
+            file.display()
+        ));
+    }
+}
+
+/// The warning that a client certificate has expired, or will `within` this time.
+pub(in crate::cli) fn expiry_warning(
+    ctx: &CommandContext,
+    connection: &Connection,
+    within: SignedDuration,
+) -> Option<String> {
+    let setting = connection.client_certificate.as_ref()?;
+    let now = ctx.context.now();
+    policy::expires_within(setting.not_after, within, now).then(|| {
+        let verb = if setting.not_after <= now {
+            "expired"
+        } else {
+            "expires"
+        };
+        format!(
+            "the client certificate of `{}` ({}) {verb} on {}",
+            connection.label,
+            setting.subject,
+            local_and_left(setting.not_after, now, &ctx.system.zone)
+        )
+    })
+}
+
+/// What to do about a client certificate that expires.
+pub(in crate::cli) fn replace_hint(connection: &Connection) -> String {
+    match connection.client_certificate.as_ref().map(|c| &c.source) {
+        Some(CertificateSource::File(path)) => {
+            format!("put the renewed certificate into {}", path.display())
+        }
+        _ => format!(
+            "age-oauth connections edit {} --client-cert FILE.p12",
+            shell_quoted(connection.label.as_str())
+        ),
+    }
+}

@@ -1,0 +1,112 @@
+//! The client certificate that a person gives to `add` and `edit`.
+
+use std::path::PathBuf;
+
+use crate::binding::Binding;
+use crate::certificate_record::{CertificateContent, CertificateRecord};
+use crate::connection::{
+    CertificateSource, ClientCertificateSetting, Connection, PortalUrl, PortalUrls, Tls,
+};
+use crate::error::{Error, Result};
+use crate::http::ClientCertificate;
+use crate::secret::Secret;
+
+/// A client certificate to store.
+#[derive(Debug)]
+pub struct NewClientCertificate {
+    /// What `meta.json` says about it.
+    pub setting: ClientCertificateSetting,
+    /// The file that it was read from.
+    pub file: PathBuf,
+    content: CertificateContent,
+}
+
+impl NewClientCertificate {
+    /// What is stored of a certificate: itself, or the password of the file that the connection
+    /// refers to.
+    #[must_use]
+    pub fn new(
+        certificate: &ClientCertificate,
+        source: CertificateSource,
+        file: PathBuf,
+        password: Option<Secret>,
+    ) -> Self {
+        let content = match source {
+            CertificateSource::Keychain => CertificateContent::Pem(certificate.to_pem()),
+            CertificateSource::File(_) => CertificateContent::Password(password),
+        };
+        Self {
+            setting: certificate.setting(source),
+            file,
+            content,
+        }
+    }
+
+    /// The record, with what it replaces as long as `binding` has pending states.
+    pub(super) fn to_record(&self, binding: &Binding, former: Vec<CertificateContent>) -> Secret {
+        CertificateRecord {
+            binding: binding.clone(),
+            content: self.content.duplicate(),
+            former,
+        }
+        .to_record()
+    }
+}
+
+/// What happens to the client certificate of a connection.
+#[derive(Debug, Default)]
+pub enum CertificateChange {
+    /// It stays, unless the connection gets an address at another origin: see
+    /// [`certificate_stays`].
+    #[default]
+    Keep,
+    /// It is replaced.
+    Set(Box<NewClientCertificate>),
+    /// It is deleted.
+    Remove,
+}
+
+impl CertificateChange {
+    pub(super) fn apply(&self, connection: &mut Connection, former: &PortalUrls) {
+        match self {
+            Self::Set(new) => connection.client_certificate = Some(new.setting.clone()),
+            Self::Keep if certificate_stays(former, &connection.urls) => {}
+            Self::Keep | Self::Remove => connection.client_certificate = None,
+        }
+    }
+}
+
+/// Whether a client certificate that was chosen for the `former` addresses is one for those after a
+/// change. It is presented at both of them, so that neither may be at an origin that is new.
+#[must_use]
+pub fn certificate_stays(former: &PortalUrls, after: &PortalUrls) -> bool {
+    let was_chosen = |url: &PortalUrl| {
+        let origin = url.origin();
+        origin == former.browser_url().origin() || origin == former.api_url().origin()
+    };
+    was_chosen(after.browser_url()) && was_chosen(after.api_url())
+}
+
+/// Refuses a client certificate where it would not be presented, or to anyone. TLS does not let a
+/// server in between use it elsewhere, but that server would learn whose it is, and get the token
+/// that the web server in front lets only its owner send.
+pub fn check_client_certificate(api: &PortalUrl, tls: &Tls) -> Result<()> {
+    let bad = |why: &str| Err(Error::invalid("client certificate", why));
+    if *tls == Tls::Unverified {
+        return bad("it is presented only to a portal whose own certificate is verified; trust the portal's certificate (--verify-ssl FILE, or pin:FILE), or take the client certificate away (--client-cert none)");
+    }
+    if !api.as_str().starts_with("https://") {
+        return bad(
+            "it is presented over https alone, and the portal's URL for programs begins with http",
+        );
+    }
+    Ok(())
+}
+
+/// The same for a connection as it will be.
+pub(super) fn check(connection: &Connection) -> Result<()> {
+    match connection.client_certificate {
+        Some(_) => check_client_certificate(connection.api_url(), &connection.tls),
+        None => Ok(()),
+    }
+}

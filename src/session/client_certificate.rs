@@ -1,0 +1,118 @@
+//! The connection's client certificate: from the keychain, or from the file that `meta.json` names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::records::{keychain_error, mismatch};
+#[cfg(feature = "cli")]
+use super::Session;
+use super::Snapshot;
+use crate::binding::differences;
+use crate::certificate_record::{CertificateContent, CertificateRecord};
+use crate::connection::CertificateSource;
+use crate::error::{Error, FileAction, KeychainError, KeychainReason, Result};
+use crate::files;
+use crate::http::{ClientCertificate, ClientCertificateError, MAX_CERTIFICATES};
+use crate::item_kind::ItemKind;
+use crate::keychain::Item;
+use crate::secret::Secret;
+
+const KIND: ItemKind = ItemKind::ClientCertificate;
+
+impl Snapshot {
+    /// The client certificate, read once. `None` for a connection without one. A record that was
+    /// stored for other settings is an error.
+    pub(crate) fn client_certificate(&self) -> Result<Option<Arc<ClientCertificate>>> {
+        let Some(setting) = &self.client_certificate else {
+            return Ok(None);
+        };
+        if let Some(read) = self.read_certificate.get() {
+            return Ok(Some(Arc::clone(read)));
+        }
+        let mut first_error = None;
+        for content in self.client_certificate_contents()? {
+            match self.read_content(&setting.source, &content) {
+                Some(Ok(certificate)) => {
+                    let read = self.read_certificate.get_or_init(|| Arc::new(certificate));
+                    return Ok(Some(Arc::clone(read)));
+                }
+                Some(Err(error)) => first_error = first_error.or(Some(error)),
+                None => {}
+            }
+        }
+        Err(first_error.unwrap_or_else(|| self.lost()))
+    }
+
+    /// The client certificate, if this content fits the source that `meta.json` names.
+    fn read_content(
+        &self,
+        source: &CertificateSource,
+        content: &CertificateContent,
+    ) -> Option<Result<ClientCertificate>> {
+        match (source, content) {
+            (CertificateSource::Keychain, CertificateContent::Pem(pem)) => {
+                let read = ClientCertificate::read(pem.expose().as_bytes(), None);
+                Some(read.map_err(|_| self.lost()))
+            }
+            (CertificateSource::File(path), CertificateContent::Password(password)) => {
+                Some(read_file(path, password.as_ref(), self.label.as_str()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the item holds: one content, and where a change was interrupted also what it replaces.
+    fn client_certificate_contents(&self) -> Result<Vec<CertificateContent>> {
+        let label = self.label.as_str();
+        let record = self
+            .secrets
+            .get(&Item::of(self, KIND))
+            .map_err(|error| keychain_error(label, error, KIND))?;
+        let stored = record
+            .as_ref()
+            .and_then(CertificateRecord::from_record)
+            .ok_or_else(|| self.lost())?;
+        let named = self.binding();
+        let settings = differences(Some(&stored.binding), named);
+        if settings.is_empty() {
+            let mut contents = stored.former;
+            contents.insert(0, stored.content);
+            return Ok(contents);
+        }
+        let keychain = self.secrets.name();
+        let error = mismatch(keychain, Some(&stored.binding), named, settings);
+        Err(keychain_error(label, error, KIND))
+    }
+
+    fn lost(&self) -> Error {
+        let error = KeychainError::new(
+            self.secrets.name(),
+            KeychainReason::Lost,
+            "the client certificate is gone or damaged",
+        );
+        keychain_error(self.label.as_str(), error, KIND)
+    }
+}
+
+#[cfg(feature = "cli")]
+impl Session {
+    /// The client certificate of the connection as it was when the session began.
+    pub(crate) fn client_certificate(&self) -> Result<Option<Arc<ClientCertificate>>> {
+        self.opened.client_certificate()
+    }
+}
+
+/// Reads the client certificate in a file that a connection refers to.
+fn read_file(path: &Path, password: Option<&Secret>, label: &str) -> Result<ClientCertificate> {
+    let bytes = files::read_user_file(path, MAX_CERTIFICATES)
+        .map_err(Error::file(FileAction::Read, path))?;
+    ClientCertificate::read(&bytes, password).map_err(|error| Error::Corrupt {
+        path: path.to_owned(),
+        why: match error {
+            ClientCertificateError::PasswordNeeded | ClientCertificateError::WrongPassword => {
+                format!("the stored password does not open it; to store another one: age-oauth connections edit {label} --client-cert file:PATH")
+            }
+            ClientCertificateError::Unusable(why) => format!("as the client certificate of `{label}`: {why}"),
+        },
+    })
+}
