@@ -4,7 +4,7 @@ use ring::digest::{digest, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::bound_setting::BoundSetting;
-use crate::connection::{Connection, Grant, Proxy, Tls};
+use crate::connection::{Connection, Grant, Principal, Proxy, Tls};
 use crate::secret::Secret;
 use crate::util::hex;
 
@@ -40,6 +40,9 @@ pub struct Settings {
     /// Where the client certificate is stored; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_certificate: Option<String>,
+    /// As whom Windows sign-in is answered; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    web_tier: Option<String>,
 }
 
 /// Verification by the platform's authorities alone.
@@ -74,6 +77,7 @@ impl Binding {
                     .client_certificate
                     .as_ref()
                     .map(|certificate| certificate.source.to_string()),
+                web_tier: connection.web_tier.principal().map(Principal::to_string),
             }),
             pending: Vec::new(),
         }
@@ -126,6 +130,7 @@ impl Binding {
             BoundSetting::Pkce => settings.map(|s| s.pkce.to_string()),
             BoundSetting::RedirectUri => settings.and_then(|s| s.redirect_uri.clone()),
             BoundSetting::ClientCertificate => settings.and_then(|s| s.client_certificate.clone()),
+            BoundSetting::WebTier => settings.and_then(|s| s.web_tier.clone()),
         }
     }
 }
@@ -179,6 +184,9 @@ fn unsafe_settings(named: &Binding) -> Vec<BoundSetting> {
     if settings.client_certificate.is_some() {
         all.push(BoundSetting::ClientCertificate);
     }
+    if settings.web_tier.is_some() {
+        all.push(BoundSetting::WebTier);
+    }
     all
 }
 
@@ -198,7 +206,7 @@ fn verification(tls: &Tls, certificates: Option<&[u8]>) -> String {
 mod tests {
     use super::*;
     use crate::connection::{
-        CertificateSource, ClientCertificateSetting, PortalUrl, PortalUrls, RedirectUri,
+        CertificateSource, ClientCertificateSetting, PortalUrl, PortalUrls, RedirectUri, WebTier,
     };
     use jiff::Timestamp;
 
@@ -271,6 +279,10 @@ mod tests {
                 }),
             ),
             (
+                BoundSetting::WebTier,
+                changed(|c| c.web_tier = WebTier::Windows("ana@EXAMPLE.COM".parse().unwrap())),
+            ),
+            (
                 BoundSetting::RedirectUri,
                 changed(|c| c.grant = user("http://127.0.0.1:53682/", true)),
             ),
@@ -324,7 +336,8 @@ mod tests {
                 | BoundSetting::Verification
                 | BoundSetting::Proxy
                 | BoundSetting::Pkce
-                | BoundSetting::ClientCertificate => &[setting],
+                | BoundSetting::ClientCertificate
+                | BoundSetting::WebTier => &[setting],
                 _ => &[],
             };
             assert_eq!(differences(None, &named), expected);

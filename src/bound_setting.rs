@@ -26,5 +26,7 @@ enum_with_words! {
         RedirectUri = "redirect URI",
         /// Whether a client certificate is presented, and where it is stored.
         ClientCertificate = "client certificate",
+        /// Whether Windows sign-in is answered, and as whom.
+        WebTier = "Windows sign-in",
     }
 }

@@ -16,10 +16,10 @@ use crate::manage::{check_client_id, check_referer};
 use crate::secret::Secret;
 
 /// The newest version of the format, that of cards with an API URL, or that say that a client
-/// certificate is needed. A program that does not know it would leave that out.
+/// certificate or Windows sign-in is needed. A program that does not know it would leave that out.
 const VERSION: u64 = 2;
 
-/// The version of cards without both.
+/// The version of cards without all of these.
 const FIRST_VERSION: u64 = 1;
 
 /// The largest card that is read, in bytes. Even a long chain of certificates takes a fraction of
@@ -47,6 +47,9 @@ pub struct Card {
     /// Whether the web server in front of the portal asks for a client certificate. The card does
     /// not contain one: each person has their own.
     pub needs_client_certificate: bool,
+    /// Whether the web server in front of the portal asks for Windows sign-in. The card does not
+    /// say as whom: each person has an account of their own.
+    pub needs_windows_sign_in: bool,
 }
 
 /// A card as JSON. `serde` refuses unknown fields, and with them whatever a card must not carry.
@@ -70,6 +73,8 @@ struct CardFields {
     pinned_certificate: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     needs_client_certificate: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    needs_windows_sign_in: bool,
     sha256: String,
 }
 
@@ -89,8 +94,8 @@ fn bad(why: impl Into<String>) -> Error {
 }
 
 /// The oldest version whose readers understand the card.
-fn version_of(has_api_url: bool, needs_client_certificate: bool) -> u64 {
-    if has_api_url || needs_client_certificate {
+fn version_of(has_api_url: bool, needs_sign_in: bool) -> u64 {
+    if has_api_url || needs_sign_in {
         VERSION
     } else {
         FIRST_VERSION
@@ -122,6 +127,7 @@ impl Card {
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
             pinned: matches!(connection.tls, Tls::Pinned { .. }),
             needs_client_certificate: connection.client_certificate.is_some(),
+            needs_windows_sign_in: connection.web_tier.principal().is_some(),
         })
     }
 
@@ -136,7 +142,7 @@ impl Card {
         let mut fields = CardFields {
             age_oauth_card: version_of(
                 self.urls.separate_api_url().is_some(),
-                self.needs_client_certificate,
+                self.needs_client_certificate || self.needs_windows_sign_in,
             ),
             label: self.label.to_string(),
             portal_url: self.urls.browser_url().as_str().to_owned(),
@@ -154,6 +160,7 @@ impl Card {
             ca,
             pinned_certificate,
             needs_client_certificate: self.needs_client_certificate,
+            needs_windows_sign_in: self.needs_windows_sign_in,
             sha256: String::new(),
         };
         fields.sha256 = fields.digest()?;
@@ -198,9 +205,10 @@ impl Card {
 impl CardFields {
     fn into_card(self) -> Result<Card> {
         let api: Option<PortalUrl> = self.api_url.as_deref().map(str::parse).transpose()?;
-        if self.age_oauth_card != version_of(api.is_some(), self.needs_client_certificate) {
+        let needs_sign_in = self.needs_client_certificate || self.needs_windows_sign_in;
+        if self.age_oauth_card != version_of(api.is_some(), needs_sign_in) {
             return Err(bad(
-                "`age_oauth_card`, `api_url` and `needs_client_certificate` do not fit together",
+                "`age_oauth_card` does not fit `api_url`, `needs_client_certificate` and `needs_windows_sign_in`",
             ));
         }
         let urls = PortalUrls::new(self.portal_url.parse()?, api)?;
@@ -231,6 +239,7 @@ impl CardFields {
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
             pinned,
             needs_client_certificate: self.needs_client_certificate,
+            needs_windows_sign_in: self.needs_windows_sign_in,
         })
     }
 }
@@ -268,6 +277,7 @@ mod tests {
             certificates: vec![made.cert.der().to_vec()],
             pinned: false,
             needs_client_certificate: false,
+            needs_windows_sign_in: false,
         }
     }
 
@@ -298,6 +308,7 @@ mod tests {
             certificates: Vec::new(),
             pinned: false,
             needs_client_certificate: false,
+            needs_windows_sign_in: false,
             urls: card.urls.browser_url().clone().into(),
             ..card
         };

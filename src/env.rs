@@ -154,6 +154,13 @@ variables! {
         PATHEXT = "`.COM;.EXE;.BAT;.CMD`";
         /// The user's configuration folder on Linux; the connection store is in it.
         XDG_CONFIG_HOME = "`~/.config`";
+        /// The Kerberos tickets for Windows sign-in, as Kerberos reads it.
+        KRB5CCNAME = "the default of Kerberos";
+        /// The configuration of Kerberos for Windows sign-in.
+        KRB5_CONFIG = "`/etc/krb5.conf`";
+        /// A keytab from which tickets for Windows sign-in are made.
+        /// For tasks without a person; needs Kerberos of MIT.
+        KRB5_CLIENT_KTNAME = "no keytab: `kinit` makes tickets";
         /// The time zone in which times are shown.
         TZ = "the system's";
     }
@@ -177,6 +184,10 @@ pub const NO_PROXY_VARIABLES: [&str; 2] = [NO_PROXY, "no_proxy"];
 
 /// Variables that name a file of certificates to trust; the first that can be read applies.
 pub const CA_BUNDLE_VARIABLES: [&str; 3] = [SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE];
+
+/// What the programs of Kerberos get of this program's environment, and nothing else.
+#[cfg_attr(not(unix), allow(dead_code))]
+pub const KERBEROS_VARIABLES: [&str; 4] = [HOME, KRB5CCNAME, KRB5_CONFIG, KRB5_CLIENT_KTNAME];
 
 /// The names of all variables that hold a secret. The command line removes them from its own
 /// environment, so that no child process inherits them.

@@ -111,7 +111,7 @@ mod util;
 pub use card::Card;
 pub use connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind,
-    Label, LoopbackUri, PortalUrl, PortalUrls, Proxy, RedirectUri, Status, Tls,
+    Label, LoopbackUri, PortalUrl, PortalUrls, Principal, Proxy, RedirectUri, Status, Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 
@@ -137,7 +137,7 @@ pub use bound_setting::BoundSetting;
 pub use error::{
     CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
     FileAction, Input, KeychainError, KeychainReason, PortalMessage, ProxyDemand, Refusal, Result,
-    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

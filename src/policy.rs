@@ -315,6 +315,15 @@ pub const PIPE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Name resolution and connecting, TLS included, may each take this long.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long Kerberos may take to make one token for Windows sign-in. It asks a server for each web
+/// server once in the life of a ticket, and waits for those that do not answer.
+pub const KERBEROS_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The most that is read of a request with a Kerberos token, and of what the programs of Kerberos
+/// print, in bytes. Tokens of users in many groups have up to 64 KiB.
+#[cfg(unix)]
+pub const MAX_KERBEROS_REQUEST_BYTES: u64 = 256 * 1024;
+
 /// One call, with all its attempts and the waits between them, may take this long.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 

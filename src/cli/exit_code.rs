@@ -2,7 +2,7 @@
 //! of several failures counts. `docs/exit-codes.md` and the table in the README are generated from
 //! here.
 
-use crate::error::Error;
+use crate::error::{Error, Refusal, WindowsSignInFailure};
 use crate::util::{enum_with_all, enum_with_words};
 
 enum_with_all! {
@@ -141,7 +141,17 @@ impl From<&Error> for FailureKind {
             | Error::Corrupt { .. }
             | Error::UnusableConnection { .. } => Self::Failed,
             Error::Invalid { .. } => Self::Usage,
-            Error::SignInNeeded { .. } => Self::SignInNeeded,
+            // With Windows sign-in, what is missing is one to the domain.
+            Error::SignInNeeded { .. }
+            | Error::Refused {
+                why:
+                    Refusal::WindowsSignIn(
+                        WindowsSignInFailure::NoTicket
+                        | WindowsSignInFailure::TicketExpired
+                        | WindowsSignInFailure::OtherPrincipal { .. },
+                    ),
+                ..
+            } => Self::SignInNeeded,
             Error::NoConnection { .. } => Self::NoConnection,
             Error::NameTaken { .. } => Self::NameTaken,
             Error::Ambiguous { .. } => Self::Ambiguous,

@@ -12,7 +12,9 @@ use crate::env;
 use crate::error::{
     CertificateRole, ConnectionFault, Error, FileAction, Input, KeychainError, KeychainReason,
     ProxyDemand, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    WindowsSignInFailure,
 };
+use crate::http;
 use crate::keychain::ItemKind;
 use crate::policy;
 
@@ -313,6 +315,7 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
             BoundSetting::Pkce => "--pkce true",
             BoundSetting::RedirectUri => "--redirect-uri URI",
             BoundSetting::ClientCertificate => "--client-cert FILE",
+            BoundSetting::WebTier => "--web-tier windows",
         })
         .collect();
     flags.join(" ")
@@ -411,6 +414,9 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
             "try again later; if it happens each time, present a client certificate that the web server accepts: {}",
             client_certificate(label)
         )),
+        Unreachable::NoKdc => Some(
+            "check the network and the VPN connection to your domain, then try again".into(),
+        ),
         Unreachable::TooLarge
         | Unreachable::Broken(_)
         | Unreachable::Status { .. }
@@ -535,7 +541,9 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             "check the path below /sharing/rest, for example: age-oauth api community/self; to save an answer that is not JSON: -o FILE"
                 .into(),
         ),
-        Refusal::WebTier(_) | Refusal::SignInPage { .. } => Some(format!(
+        Refusal::WindowsSignIn(why) => Some(windows_sign_in(label, why)),
+        Refusal::WebTier(schemes) => Some(web_tier(label, schemes)),
+        Refusal::SignInPage { .. } => Some(format!(
             "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it, or for an address without it: {}",
             edit(label, "--api-url URL")
         )),
@@ -544,6 +552,62 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
                 .into(),
         ),
         Refusal::Privilege | Refusal::Other { .. } => None,
+    }
+}
+
+/// What helps where a web server asks for a sign-in that the connection does not answer.
+fn web_tier(label: Option<&str>, schemes: &[String]) -> String {
+    let asks = |name: &str| schemes.iter().any(|scheme| scheme == name);
+    let api_url = edit(label, "--api-url URL");
+    if asks("Negotiate") && http::can_answer_windows_sign_in() {
+        return format!(
+            "a browser can do that sign-in, and so can this program, with your Kerberos ticket: {}; or ask the portal's administrator for an address without it: {api_url}",
+            edit(label, "--web-tier windows")
+        );
+    }
+    if asks("NTLM") && !asks("Negotiate") {
+        return format!(
+            "a browser can do that sign-in, this program does not, because Windows is retiring NTLM; ask the portal's administrator to let the web server offer Negotiate with Kerberos (setspn -S HTTP/HOST ACCOUNT), to exempt /sharing/rest, or for an address without that sign-in: {api_url}"
+        );
+    }
+    format!(
+        "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it, or for an address without it: {api_url}"
+    )
+}
+
+/// What helps where Windows sign-in fails.
+fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
+    let api_url = edit(label, "--api-url URL");
+    match why {
+        WindowsSignInFailure::NoTicket | WindowsSignInFailure::TicketExpired => format!(
+            "get a ticket: kinit; for a task without a person: {}=FILE:/path/to/keytab",
+            env::KRB5_CLIENT_KTNAME
+        ),
+        WindowsSignInFailure::OtherPrincipal { expected, .. } => format!(
+            "get a ticket of that account: kinit {expected}; or, if the other one is right: {}",
+            edit(label, "--web-tier windows")
+        ),
+        WindowsSignInFailure::UnknownService(service) => format!(
+            "ask the administrator of your domain to register the name: setspn -S {service} ACCOUNT; or use the address that has one, or one without that sign-in: {api_url}"
+        ),
+        WindowsSignInFailure::NoProgram(program) if *program == "klist" => {
+            "install the programs of Kerberos (Debian and Ubuntu: krb5-user; Red Hat: krb5-workstation)".into()
+        }
+        WindowsSignInFailure::NoProgram(program) => {
+            format!("install {program} with the package manager of your system")
+        }
+        WindowsSignInFailure::CurlWithoutKerberos => format!(
+            "install a curl whose `curl --version` lists SPNEGO; or use an address without that sign-in: {api_url}"
+        ),
+        WindowsSignInFailure::Unsupported => {
+            format!("use an address for programs without that sign-in: {api_url}")
+        }
+        WindowsSignInFailure::NoToken => {
+            "to see what Kerberos says: curl -v --negotiate -u : URL".into()
+        }
+        WindowsSignInFailure::Rejected { service, .. } => format!(
+            "get new tickets: kdestroy, kinit; if that does not help, ask the web server's administrator which account has its name: setspn -Q {service}; or use an address without that sign-in: {api_url}"
+        ),
     }
 }
 
@@ -560,6 +624,22 @@ mod tests {
         assert_eq!(
             hint(&error).as_deref(),
             Some("age-oauth login -c \"My Portal\"")
+        );
+    }
+
+    #[test]
+    fn a_web_server_that_offers_ntlm_alone_has_a_hint_of_its_own() {
+        let of = |schemes: &[&str]| {
+            let schemes: Vec<_> = schemes.iter().map(|one| (*one).to_owned()).collect();
+            web_tier(Some("prod"), &schemes)
+        };
+        assert!(of(&["NTLM"]).contains("Windows is retiring NTLM"));
+        assert!(of(&["Basic"]).contains("a program cannot"));
+        let windows = of(&["Negotiate", "NTLM"]);
+        assert!(!windows.contains("retiring"), "{windows}");
+        assert_eq!(
+            windows.contains("age-oauth connections edit prod --web-tier windows"),
+            http::can_answer_windows_sign_in()
         );
     }
 

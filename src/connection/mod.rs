@@ -14,6 +14,7 @@ mod portal_urls;
 mod proxy;
 mod redirect_uri;
 mod text;
+mod web_tier;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,7 @@ pub use portal_urls::PortalUrls;
 pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
 pub use text::{clean, is_control};
+pub use web_tier::{Principal, WebTier};
 
 /// One registered way into one portal: everything about it that is not secret.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub struct Connection {
     pub tls: Tls,
     /// The client certificate that is presented to the web server in front of the portal.
     pub client_certificate: Option<ClientCertificateSetting>,
+    /// What it answers where the web server in front of the portal asks for a sign-in.
+    pub web_tier: WebTier,
     /// Sent as `Referer` on every call of this connection.
     pub referer: Option<String>,
     /// The proxy on the way to the portal.
@@ -83,6 +87,7 @@ impl Connection {
             client_id,
             tls: Tls::System,
             client_certificate: None,
+            web_tier: WebTier::None,
             referer: None,
             proxy: Proxy::System,
             keychain: KeychainKind::default(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     CertificateRejection, CertificateRole, Error, FileAction, Input, KeychainError, KeychainReason,
-    Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -220,6 +220,9 @@ impl fmt::Display for Unreachable {
                 f.write_str(")")
             }
             Self::TooLarge => f.write_str("the response is larger than the limit"),
+            Self::NoKdc => {
+                f.write_str("no Kerberos server (KDC) answers, which Windows sign-in needs")
+            }
         }
     }
 }
@@ -294,6 +297,54 @@ impl TlsFailureKind {
     }
 }
 
+impl fmt::Display for WindowsSignInFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTicket => f.write_str(
+                "there is no Kerberos ticket for the Windows sign-in of the web server in front of the portal",
+            ),
+            Self::TicketExpired => f.write_str(
+                "the Kerberos ticket for the Windows sign-in of the web server in front of the portal has expired",
+            ),
+            Self::OtherPrincipal { expected, found } => write!(
+                f,
+                "the Windows sign-in of this connection is that of {expected}, and the Kerberos ticket here is that of {found}; nothing was sent"
+            ),
+            Self::UnknownService(service) => write!(
+                f,
+                "Kerberos does not know the web server in front of the portal ({service})"
+            ),
+            Self::NoProgram(program) => write!(
+                f,
+                "the program `{program}`, which Windows sign-in needs, is missing on this machine"
+            ),
+            Self::CurlWithoutKerberos => f.write_str(
+                "the program `curl` of this machine was built without Kerberos (GSS-API), which Windows sign-in needs",
+            ),
+            Self::Unsupported => {
+                f.write_str("this version cannot answer Windows sign-in on this platform")
+            }
+            Self::NoToken => f.write_str(
+                "Kerberos made no token for the Windows sign-in of the web server in front of the portal",
+            ),
+            Self::Rejected {
+                principal,
+                service,
+                schemes,
+            } => {
+                write!(
+                    f,
+                    "the web server in front of the portal did not accept the Windows sign-in of {principal} (Kerberos, {service})"
+                )?;
+                if schemes.iter().any(|scheme| scheme == "NTLM") {
+                    f.write_str("; it also offers NTLM, which is not used")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 /// What follows the name of the certificate; nothing where the server gives no reason.
 impl fmt::Display for CertificateRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -354,6 +405,7 @@ impl fmt::Display for Refusal {
                 "the web server in front of the portal rejected the client certificate {subject} (ends {}){why}",
                 not_after.get(..10).unwrap_or(not_after)
             ),
+            Self::WindowsSignIn(why) => why.fmt(f),
             Self::SignInPage { host, title } => {
                 f.write_str("the web server in front of the portal requires its own sign-in")?;
                 match (host, title) {

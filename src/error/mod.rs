@@ -336,6 +336,8 @@ pub enum Unreachable {
     },
     /// The response is larger than the limit for portal responses.
     TooLarge,
+    /// Windows sign-in needs a Kerberos server (KDC), and none answers.
+    NoKdc,
 }
 
 /// The sign-in that a proxy asks for.
@@ -507,6 +509,9 @@ pub enum Refusal {
         /// What the server says about it.
         why: CertificateRejection,
     },
+    /// The web server in front asks for Windows sign-in, which could not be answered, or whose
+    /// answer it does not accept.
+    WindowsSignIn(WindowsSignInFailure),
     /// Something in front sends every request to a sign-in page: an access proxy, a federation
     /// server.
     SignInPage {
@@ -533,6 +538,43 @@ pub enum Refusal {
         code: Option<i64>,
         /// The portal's message, cut to one line of bounded length.
         text: String,
+    },
+}
+
+/// Why Windows sign-in failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WindowsSignInFailure {
+    /// This user has no Kerberos ticket.
+    NoTicket,
+    /// The Kerberos ticket has expired.
+    TicketExpired,
+    /// The Kerberos ticket is for another principal than the connection's.
+    OtherPrincipal {
+        /// The connection's principal.
+        expected: String,
+        /// The principal of the ticket.
+        found: String,
+    },
+    /// Kerberos does not know the web server by the name in the address. Holds the name of the
+    /// service, such as `HTTP/gis.example.com`.
+    UnknownService(String),
+    /// A program of the system is missing: `curl` or `klist`.
+    NoProgram(&'static str),
+    /// The system's `curl` was built without Kerberos.
+    CurlWithoutKerberos,
+    /// This version cannot answer Windows sign-in on this platform.
+    Unsupported,
+    /// Kerberos did not make a token, for another reason.
+    NoToken,
+    /// The web server does not accept the token.
+    Rejected {
+        /// As whom it was made.
+        principal: String,
+        /// For which service, such as `HTTP/gis.example.com`.
+        service: String,
+        /// The sign-ins that the web server offers.
+        schemes: Vec<String>,
     },
 }
 

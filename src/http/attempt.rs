@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::AlertDescription;
+use ureq::http::HeaderValue;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::Agent;
 
@@ -18,6 +19,7 @@ use super::proxy::ProxyChoice;
 use super::response::Classified;
 use super::retry::Failure;
 use super::tls::{CertificateRequest, TlsClient};
+use crate::connection::Principal;
 use crate::crash;
 use crate::error::{Refusal, Unreachable};
 use crate::policy::{CONNECT_TIMEOUT, MAX_ANSWER_HEAD_BYTES};
@@ -53,6 +55,9 @@ pub(super) struct Attempt {
     pub(super) proxy: Option<Arc<ProxyChoice>>,
     pub(super) tls: TlsClient,
     pub(super) progress: Arc<Progress>,
+    /// What answers Windows sign-in, in `Authorization`, and as whom.
+    pub(super) authorization: Option<HeaderValue>,
+    pub(super) principal: Option<Principal>,
 }
 
 impl Attempt {

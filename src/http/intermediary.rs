@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use super::response::{page_title, scrub, Classified, RawResponse, SHORTEST_SECRET};
 use super::tls::CertificateRequest;
-use crate::error::{CertificateRejection, ProxyDemand, Refusal, Unreachable};
+use super::windows_sign_in::service_of;
+use crate::error::{CertificateRejection, ProxyDemand, Refusal, Unreachable, WindowsSignInFailure};
 use crate::secret::Secret;
 use crate::text::one_line;
 
@@ -156,6 +157,9 @@ pub(super) fn classify_head(
             let schemes = schemes(received, secrets);
             let known = |scheme: &String| WEB_TIER.contains(&scheme.as_str());
             let asked: Vec<_> = schemes.into_iter().filter(known).collect();
+            if let Some(refusal) = rejected_windows_sign_in(received, url, &asked) {
+                return Some(Classified::Refused(refusal));
+            }
             (!asked.is_empty()).then_some(Classified::Refused(Refusal::WebTier(asked)))
         }
         407 => Some(proxy_demand(received)),
@@ -163,6 +167,24 @@ pub(super) fn classify_head(
         495 | 496 => Some(Classified::Refused(certificate_refusal(received))),
         _ => None,
     }
+}
+
+/// The refusal of a request that answered Windows sign-in, where the web server still asks for it.
+/// One that asks for something else alone has not looked at the answer.
+fn rejected_windows_sign_in(
+    received: &RawResponse,
+    url: &Url,
+    asked: &[String],
+) -> Option<Refusal> {
+    let principal = received.principal.as_ref()?;
+    let asks = |name: &str| asked.iter().any(|scheme| scheme == name);
+    (asks("Negotiate") || asks("Kerberos")).then(|| {
+        Refusal::WindowsSignIn(WindowsSignInFailure::Rejected {
+            principal: principal.to_string(),
+            service: service_of(url.host_str().unwrap_or_default()),
+            schemes: asked.to_vec(),
+        })
+    })
 }
 
 /// What a response that is neither the portal's answer nor its error says. `None` where it may be

@@ -16,6 +16,8 @@ mod connectors;
 mod der;
 mod diagnosis;
 mod intermediary;
+#[cfg(unix)]
+mod kerberos;
 mod proxy;
 mod request;
 mod response;
@@ -26,6 +28,7 @@ mod tests;
 mod tls;
 mod transport;
 mod verifier;
+mod windows_sign_in;
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,6 +56,7 @@ pub use retry::{CallError, Retry};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use tls::CertificateRequest;
 pub use verifier::read_certificate_file;
+pub use windows_sign_in::{can_answer_windows_sign_in, windows_principal, Presented};
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline};
@@ -65,6 +69,7 @@ use request::{add_query, authorization, encode, Request, Upload};
 use response::Classified;
 use retry::Failure;
 use tls::TlsClient;
+use windows_sign_in::WindowsSignIn;
 
 /// A client of one portal, with the TLS and proxy settings of one connection. Clones share TLS
 /// sessions.
@@ -76,6 +81,7 @@ struct Inner {
     referer: Option<HeaderValue>,
     proxy: Proxy,
     tls: TlsClient,
+    windows: Option<WindowsSignIn>,
     context: Context,
     exchange: Exchange,
     sleep: fn(Duration),
@@ -90,7 +96,7 @@ type Exchange = fn(
 ) -> std::result::Result<RawResponse, Failure>;
 
 impl Http {
-    /// Prepares a client without a client certificate.
+    /// Prepares a client that presents nothing to a web server in front.
     #[cfg(any(test, feature = "testing"))]
     pub fn new(
         portal: &PortalUrl,
@@ -99,15 +105,15 @@ impl Http {
         referer: Option<&str>,
         context: &Context,
     ) -> Result<Self> {
-        Self::presenting(None, portal, tls, proxy, referer, context)
+        Self::presenting(Presented::default(), portal, tls, proxy, referer, context)
     }
 
     /// Prepares a client. Reads the connection's CA file, opens no connection; what the platform
     /// trusts is loaded at the first handshake.
-    /// `client_certificate` is presented to the portal's own origin alone.
+    /// What is `presented` goes to the portal's own origin alone.
     #[cfg(any(feature = "cli", test, feature = "testing"))]
     pub fn presenting(
-        client_certificate: Option<Arc<ClientCertificate>>,
+        presented: Presented,
         portal: &PortalUrl,
         tls: &Tls,
         proxy: &Proxy,
@@ -119,20 +125,19 @@ impl Http {
             portal,
             tls,
             certificates.as_deref(),
-            client_certificate,
+            presented,
             proxy,
             referer,
             context,
         )
     }
 
-    /// The same with the content of the connection's CA file, which the caller has read, and with a
-    /// client certificate for the portal's own origin.
+    /// The same with the content of the connection's CA file, which the caller has read.
     pub fn with_certificates(
         portal: &PortalUrl,
         tls: &Tls,
         certificates: Option<&[u8]>,
-        client_certificate: Option<Arc<ClientCertificate>>,
+        presented: Presented,
         proxy: &Proxy,
         referer: Option<&str>,
         context: &Context,
@@ -142,6 +147,10 @@ impl Http {
             .transpose()
             .map_err(|_| Error::invalid("referer", "it cannot be sent in an HTTP header"))?;
         proxy::check_variables(proxy, &context.environment)?;
+        let windows = presented
+            .windows
+            .map(|principal| WindowsSignIn::new(principal, portal, tls, windows_sign_in::maker()))
+            .transpose()?;
         Ok(Self(Arc::new(Inner {
             portal: portal.clone(),
             referer,
@@ -150,9 +159,10 @@ impl Http {
                 portal,
                 tls,
                 certificates,
-                client_certificate,
+                presented.certificate,
                 &context.environment,
             )?,
+            windows,
             context: context.clone(),
             exchange: transport::exchange,
             sleep: std::thread::sleep,
@@ -294,6 +304,8 @@ impl Http {
         let proxy = self
             .proxy_for(&request.url)
             .map_err(|why| failed(Failure::before(why)))?;
+        self.open_the_way(&request, end)
+            .map_err(|failure| failure.into_error(&request.shown(), false))?;
         let started = Instant::now();
         let outcome = transport::download(&request, &self.0, proxy, end, to);
         self.report(&request, &outcome, started);
@@ -426,16 +438,59 @@ impl Http {
         request: &Request<'_>,
         end: Deadline,
     ) -> std::result::Result<ApiResponse, Failure> {
-        let proxy = self.proxy_for(&request.url).map_err(Failure::before)?;
-        let started = Instant::now();
-        let outcome = (self.0.exchange)(request, &self.0, proxy, end);
-        self.report(request, &outcome, started);
+        self.open_the_way(request, end)?;
+        let received = self.exchange(request, end)?;
         // The portal has answered, and may have done what was asked.
-        let received = outcome?;
         crash::point("answer received");
         let retry_after = received.retry_after(self.0.context.now());
         response::classify(received, &request.url, &request.secrets)
             .map_err(|classified| Failure::answered(classified, retry_after))
+    }
+
+    /// Where Windows sign-in is answered, a request with a body waits until the web server has let
+    /// this client in: it could refuse the sign-in when it has the body already. So a request
+    /// without a body, a token or an effect goes before.
+    fn open_the_way(
+        &self,
+        request: &Request<'_>,
+        end: Deadline,
+    ) -> std::result::Result<(), Failure> {
+        let Some(windows) = &self.0.windows else {
+            return Ok(());
+        };
+        if !request.has_body() || windows.may_send_a_body(&request.url) {
+            return Ok(());
+        }
+        let mut url = self.address("").map_err(|_| {
+            Failure::before(Unreachable::Broken("the portal's URL is not valid".into()))
+        })?;
+        add_query(&mut url, std::iter::empty());
+        let before = Request {
+            method: Method::GET,
+            url,
+            form: None,
+            upload: None,
+            authorization: None,
+            secrets: Vec::new(),
+        };
+        let received = self.exchange(&before, end).map_err(Failure::unprocessed)?;
+        let retry_after = received.retry_after(self.0.context.now());
+        response::classify(received, &before.url, &[])
+            .map(drop)
+            .map_err(|why| Failure::answered(why, retry_after).unprocessed())
+    }
+
+    /// Sends the request once.
+    fn exchange(
+        &self,
+        request: &Request<'_>,
+        end: Deadline,
+    ) -> std::result::Result<RawResponse, Failure> {
+        let proxy = self.proxy_for(&request.url).map_err(Failure::before)?;
+        let started = Instant::now();
+        let outcome = (self.0.exchange)(request, &self.0, proxy, end);
+        self.report(request, &outcome, started);
+        outcome
     }
 
     /// Reports one attempt to the observer.

@@ -43,6 +43,11 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// Whether it carries a form or a file.
+    pub(super) fn has_body(&self) -> bool {
+        self.form.is_some() || self.upload.is_some()
+    }
+
     /// As the log names it.
     pub(super) fn method_name(&self) -> &'static str {
         if self.form.is_some() || self.upload.is_some() {

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::intermediary;
 use super::request::shown;
 use super::tls::CertificateRequest;
+use crate::connection::Principal;
 use crate::error::{Error, PortalMessage, Refusal, Result, Unreachable};
 use crate::secret::Secret;
 use crate::text::one_line;
@@ -164,6 +165,8 @@ pub(crate) struct RawResponse {
     pub(crate) proxy: Option<String>,
     /// Whether the server asked for a client certificate in the TLS handshake, and got one.
     pub(crate) certificate_request: CertificateRequest,
+    /// As whom the request answered Windows sign-in; `None` where it did not.
+    pub(crate) principal: Option<Principal>,
 }
 
 impl RawResponse {
@@ -531,6 +534,7 @@ mod tests {
             body: Zeroizing::new(body),
             proxy: None,
             certificate_request: CertificateRequest::None,
+            principal: None,
         }
     }
 

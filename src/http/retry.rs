@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::response::{Classified, PortalError};
+use super::windows_sign_in::NoToken;
 use crate::context::Deadline;
 use crate::error::{Error, Refusal, Unreachable};
 use crate::policy::{CALL_TIMEOUT, FIRST_RETRY_DELAY, MAX_ATTEMPTS, MAX_RETRY_DELAY};
@@ -82,6 +83,15 @@ impl Failure {
         }
     }
 
+    /// Nothing was sent, because there is no answer to Windows sign-in.
+    pub(super) fn without_token(why: NoToken) -> Self {
+        Self {
+            classified: why.into(),
+            may_have_been_processed: false,
+            retry_after: None,
+        }
+    }
+
     /// There was an answer. A 429 or 503 that names a time to come back means that nothing was
     /// processed.
     pub(super) fn answered(classified: Classified, retry_after: Option<Duration>) -> Self {
@@ -95,6 +105,14 @@ impl Failure {
             classified,
             may_have_been_processed: !postponed,
             retry_after,
+        }
+    }
+
+    /// The same failure of a request that went before the one that counts.
+    pub(super) fn unprocessed(self) -> Self {
+        Self {
+            may_have_been_processed: false,
+            ..self
         }
     }
 

@@ -4,8 +4,10 @@ use std::io::{self, Read as _, Seek as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, REFERER, USER_AGENT};
-use ureq::http::{self, HeaderValue, Response};
+use ureq::http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, REFERER, USER_AGENT,
+};
+use ureq::http::{self, HeaderValue, Response, StatusCode};
 use ureq::{Body, SendBody};
 use zeroize::Zeroizing;
 
@@ -27,9 +29,7 @@ pub(super) fn exchange(
     proxy: Option<ProxyChoice>,
     end: Deadline,
 ) -> Result<RawResponse, Failure> {
-    let (attempt, left) = begin(request, client, proxy, end)?;
-    let response = send(request, client, &attempt, left)
-        .map_err(|error| attempt.failure_without_answer(error))?;
+    let (attempt, response) = respond(request, client, proxy, end)?;
     receive(response, &attempt).map_err(|error| attempt.failure(error))
 }
 
@@ -42,9 +42,7 @@ pub(super) fn download(
     end: Deadline,
     to: &mut Destination<'_>,
 ) -> Result<RawResponse, Failure> {
-    let (attempt, left) = begin(request, client, proxy, end)?;
-    let response = send(request, client, &attempt, left)
-        .map_err(|error| attempt.failure_without_answer(error))?;
+    let (attempt, response) = respond(request, client, proxy, end)?;
     let received = if response.status().is_success() {
         save(response, &attempt, to)
     } else {
@@ -94,7 +92,24 @@ fn save(
         body: start,
         proxy: attempt.proxy.as_ref().map(ToString::to_string),
         certificate_request: attempt.tls.certificate_request(),
+        principal: attempt.principal.clone(),
     })
+}
+
+/// Sends the request, and returns the attempt with the head of its response.
+fn respond(
+    request: &Request<'_>,
+    client: &Inner,
+    proxy: Option<ProxyChoice>,
+    end: Deadline,
+) -> Result<(Attempt, Response<Body>), Failure> {
+    let (attempt, left) = begin(request, client, proxy, end)?;
+    let response = send(request, client, &attempt, left)
+        .map_err(|error| attempt.failure_without_answer(error))?;
+    if let Some(windows) = &client.windows {
+        windows.note(&request.url, response.status() != StatusCode::UNAUTHORIZED);
+    }
+    Ok((attempt, response))
 }
 
 fn begin(
@@ -103,12 +118,28 @@ fn begin(
     proxy: Option<ProxyChoice>,
     end: Deadline,
 ) -> Result<(Attempt, Duration), Failure> {
+    // The token for Windows sign-in is one of this attempt, because it is good for one request.
+    let authorization = match &client.windows {
+        Some(windows) => windows
+            .authorization(
+                &request.url,
+                &client.context.environment,
+                end.bound(TRANSFER_TIMEOUT),
+            )
+            .map_err(Failure::without_token)?,
+        None => None,
+    };
     // The caller has chosen the deadline by the kind of call; this is the longer of the two bounds.
     let left = end.bound(TRANSFER_TIMEOUT);
     if left.is_zero() {
         return Err(Failure::before(Unreachable::Timeout));
     }
     let attempt = Attempt {
+        authorization,
+        principal: client
+            .windows
+            .as_ref()
+            .and_then(|windows| windows.answers(&request.url).cloned()),
         proxy: proxy.map(Arc::new),
         tls: client.tls.towards(&request.url),
         progress: Arc::default(),
@@ -130,6 +161,9 @@ fn send(
         .header(ACCEPT, "application/json");
     if let Some(referer) = &client.referer {
         head = head.header(REFERER, referer);
+    }
+    if let Some(authorization) = &attempt.authorization {
+        head = head.header(AUTHORIZATION, authorization);
     }
     if let Some(authorization) = &request.authorization {
         head = head.header("X-Esri-Authorization", authorization);
@@ -167,6 +201,7 @@ fn receive(response: Response<Body>, attempt: &Attempt) -> Result<RawResponse, u
         body: read_bounded(body.into_reader())?,
         proxy: attempt.proxy.as_ref().map(ToString::to_string),
         certificate_request: attempt.tls.certificate_request(),
+        principal: attempt.principal.clone(),
     })
 }
 

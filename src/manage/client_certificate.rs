@@ -57,7 +57,7 @@ impl NewClientCertificate {
 #[derive(Debug, Default)]
 pub enum CertificateChange {
     /// It stays, unless the connection gets an address at another origin: see
-    /// [`certificate_stays`].
+    /// [`origins_stay`].
     #[default]
     Keep,
     /// It is replaced.
@@ -70,16 +70,17 @@ impl CertificateChange {
     pub(super) fn apply(&self, connection: &mut Connection, former: &PortalUrls) {
         match self {
             Self::Set(new) => connection.client_certificate = Some(new.setting.clone()),
-            Self::Keep if certificate_stays(former, &connection.urls) => {}
+            Self::Keep if origins_stay(former, &connection.urls) => {}
             Self::Keep | Self::Remove => connection.client_certificate = None,
         }
     }
 }
 
-/// Whether a client certificate that was chosen for the `former` addresses is one for those after a
-/// change. It is presented at both of them, so that neither may be at an origin that is new.
+/// Whether what is presented to web servers, and was chosen for the `former` addresses, may be
+/// presented at those after a change: at both of them, so that neither may be at an origin that is
+/// new.
 #[must_use]
-pub fn certificate_stays(former: &PortalUrls, after: &PortalUrls) -> bool {
+pub fn origins_stay(former: &PortalUrls, after: &PortalUrls) -> bool {
     let was_chosen = |url: &PortalUrl| {
         let origin = url.origin();
         origin == former.browser_url().origin() || origin == former.api_url().origin()

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::client_certificate::{self, CertificateChange};
 use super::store_verified;
+use super::web_tier;
 use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
 use crate::certificate_record::{CertificateContent, CertificateRecord};
 use crate::connection::{
     Connection, Grant, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Status, Tls,
+    WebTier,
 };
 use crate::error::{KeychainReason, Result};
 use crate::event::{Event, Notice};
@@ -76,6 +78,9 @@ pub struct Changes {
     pub secret: SecretChange,
     /// The client certificate.
     pub client_certificate: CertificateChange,
+    /// What is answered to the web server's sign-in. It does not stay where an address comes to
+    /// another origin.
+    pub web_tier: Option<WebTier>,
     /// Which certificates are accepted.
     pub tls: Option<TlsChange>,
     /// The Referer; `Some(None)` removes it.
@@ -102,6 +107,7 @@ impl Changes {
             pkce,
             secret,
             client_certificate,
+            web_tier,
             tls,
             referer,
             proxy,
@@ -116,6 +122,7 @@ impl Changes {
             && pkce.is_none()
             && matches!(secret, SecretChange::Keep)
             && matches!(client_certificate, CertificateChange::Keep)
+            && web_tier.is_none()
             && tls.is_none()
             && referer.is_none()
             && proxy.is_none()
@@ -151,6 +158,7 @@ impl Changes {
             !matches!(self.client_certificate, CertificateChange::Keep),
             &[BoundSetting::ClientCertificate],
         );
+        add(self.web_tier.is_some(), &[BoundSetting::WebTier]);
         chosen
     }
 
@@ -222,6 +230,7 @@ impl Changes {
             None => {}
         }
         self.client_certificate.apply(connection, &former_urls);
+        web_tier::apply(self.web_tier.as_ref(), connection, &former_urls);
         if let Some(referer) = &self.referer {
             connection.referer.clone_from(referer);
         }
@@ -321,9 +330,13 @@ impl<'a> Editing<'a> {
         changes.apply(&mut after, store.ca_path(&before.id))?;
         let named = Binding::of(&after, changes.certificates(before));
         client_certificate::check(&after)?;
+        web_tier::check(&after)?;
         let mut chosen = changes.chosen();
         if after.client_certificate != before.client_certificate {
             chosen.push(BoundSetting::ClientCertificate);
+        }
+        if after.web_tier != before.web_tier {
+            chosen.push(BoundSetting::WebTier);
         }
         // Tags and the like concern no secret, and need no keychain.
         let concerns_secrets = !chosen.is_empty() || matches!(changes.secret, SecretChange::Set(_));

@@ -4,6 +4,7 @@
 
 mod client_certificate;
 mod edit;
+mod web_tier;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,9 +26,10 @@ use crate::store::ConnectionStore;
 use crate::token::{ClientSecret, Tokens};
 
 pub use client_certificate::{
-    certificate_stays, check_client_certificate, CertificateChange, NewClientCertificate,
+    check_client_certificate, origins_stay, CertificateChange, NewClientCertificate,
 };
 pub use edit::{edit, Changes, SecretChange, TlsChange};
+pub use web_tier::check_windows_sign_in;
 
 /// The longest client ID, in bytes.
 const MAX_CLIENT_ID: usize = 256;
@@ -118,6 +120,7 @@ pub fn create(
     context: &Context,
 ) -> Result<bool> {
     client_certificate::check(connection)?;
+    web_tier::check(connection)?;
     // Checked again under the lock, but the likely error should come before anything is stored.
     store.check_free(&connection.label)?;
     let certificates = match ca {

@@ -51,6 +51,7 @@ mod sign_in;
 mod sign_out;
 mod snapshot;
 mod status;
+mod windows_sign_in;
 
 pub(crate) use records::{binding_in, rebind};
 pub use sign_in::PendingSignIn;

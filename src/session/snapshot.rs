@@ -72,7 +72,7 @@ impl Snapshot {
             connection.api_url(),
             &connection.tls,
             self.certificates(),
-            self.client_certificate()?,
+            self.presented()?,
             &connection.proxy,
             connection.referer.as_deref(),
             context,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
     ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, PortalUrls,
-    Proxy, RedirectUri, Status, Tls,
+    Principal, Proxy, RedirectUri, Status, Tls, WebTier,
 };
 use crate::error::{ConnectionFault, Error, Result};
 use crate::files;
@@ -23,9 +23,9 @@ const SCHEMA: u64 = ACCESS_SCHEMA;
 /// would write records without that, so it must not use such a connection.
 const BOUND_SCHEMA: u64 = 3;
 
-/// The schema of a connection with a separate API URL or a client certificate. An older program
-/// does not know them: it would use the browser's address, connect without the certificate, and
-/// forget both.
+/// The schema of a connection with a separate API URL, a client certificate or Windows sign-in. An
+/// older program does not know them: it would use the browser's address, connect without them, and
+/// forget them.
 const ACCESS_SCHEMA: u64 = 4;
 
 /// The oldest schema of this program. Schema 1 is the Python package's.
@@ -144,7 +144,10 @@ impl ConnectionStore {
 
 /// The oldest schema whose readers understand the connection.
 fn schema_of(connection: &Connection) -> u64 {
-    if connection.urls.separate_api_url().is_some() || connection.client_certificate.is_some() {
+    if connection.urls.separate_api_url().is_some()
+        || connection.client_certificate.is_some()
+        || connection.web_tier != WebTier::None
+    {
         ACCESS_SCHEMA
     } else {
         BOUND_SCHEMA
@@ -198,6 +201,10 @@ struct Meta {
     pinned_host: Option<String>,
     #[serde(default)]
     client_certificate: Option<ClientCertificateMeta>,
+    #[serde(default)]
+    web_tier: Option<String>,
+    #[serde(default)]
+    web_tier_principal: Option<String>,
     proxy: Option<String>,
     keychain: Option<String>,
     #[serde(default)]
@@ -293,6 +300,8 @@ impl Meta {
                 .client_certificate
                 .as_ref()
                 .map(ClientCertificateMeta::of),
+            web_tier: Some(connection.web_tier.as_str().to_owned()),
+            web_tier_principal: connection.web_tier.principal().map(Principal::to_string),
             proxy: Some(connection.proxy.as_str().to_owned()),
             keychain: Some(connection.keychain.as_str().to_owned()),
             tags: connection.tags.clone(),
@@ -344,9 +353,21 @@ impl Meta {
         )
     }
 
+    fn web_tier(&self) -> Result<WebTier> {
+        match (self.web_tier.as_deref(), &self.web_tier_principal) {
+            (None | Some(WebTier::NONE), None) => Ok(WebTier::None),
+            (Some(WebTier::WINDOWS), Some(principal)) => Ok(WebTier::Windows(principal.parse()?)),
+            _ => Err(Error::invalid(
+                "web_tier",
+                "it is `none`, or `windows` with `web_tier_principal`",
+            )),
+        }
+    }
+
     fn into_connection(self, ca_path: PathBuf) -> Result<Connection> {
         let time = |text: Option<String>| text.and_then(|text| text.parse::<Timestamp>().ok());
         let tls = self.tls(ca_path)?;
+        let web_tier = self.web_tier()?;
         let grant = match self.auth_type.as_str() {
             "user" => Grant::User {
                 redirect_uri: match self.redirect_uri {
@@ -377,6 +398,7 @@ impl Meta {
                 .client_certificate
                 .map(ClientCertificateMeta::into_setting)
                 .transpose()?,
+            web_tier,
             referer: self.referer.filter(|referer| !referer.is_empty()),
             proxy: self.proxy.map_or(Ok(Proxy::System), |text| text.parse())?,
             keychain: self

@@ -49,6 +49,7 @@ pub(crate) fn next_answer() -> RawResponse {
             body: last.body.clone(),
             proxy: None,
             certificate_request: CertificateRequest::None,
+            principal: None,
         }
     })
 }
@@ -115,6 +116,7 @@ fn received(part: &[u8]) -> RawResponse {
         body: Zeroizing::new(rest.to_vec()),
         proxy: None,
         certificate_request: CertificateRequest::None,
+        principal: None,
     }
 }
 
@@ -351,6 +353,7 @@ pub fn retry_after(input: &[u8]) {
             body: Zeroizing::default(),
             proxy: None,
             certificate_request: CertificateRequest::None,
+            principal: None,
         };
         let (outcome, asked, waits) = given([answer].into(), || {
             STAGE.with(|(http, _)| http.post("oauth2/token", &[], None, retry))

@@ -89,6 +89,8 @@ mod web_server_certificates;
 mod windows;
 #[cfg(windows)]
 mod windows_powershell;
+#[cfg(target_os = "linux")]
+mod windows_sign_in;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod wine;
 #[cfg(unix)]

@@ -62,6 +62,16 @@ impl WebServer {
         program: &str,
         configuration: impl Fn(&str, u16) -> String,
     ) -> Self {
+        Self::start_with(&[], folder, program, configuration)
+    }
+
+    /// The same with variables for the server.
+    pub fn start_with(
+        variables: &[(&str, String)],
+        folder: &Path,
+        program: &str,
+        configuration: impl Fn(&str, u16) -> String,
+    ) -> Self {
         let at = folder.to_str().unwrap();
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -70,6 +80,7 @@ impl WebServer {
             let file = folder.join("server.conf");
             fs::write(&file, configuration(at, port)).unwrap();
             let mut command = Command::new(program);
+            command.envs(variables.iter().map(|(name, value)| (name, value)));
             match program {
                 "nginx" => command.args(["-p", at, "-c"]).arg(&file),
                 _ => command.args(["-DFOREGROUND", "-f"]).arg(&file),
@@ -260,7 +271,7 @@ fn front(
 }
 
 /// The host and port of a URL.
-fn authority(url: &str) -> String {
+pub fn authority(url: &str) -> String {
     url.split('/').nth(2).unwrap().to_owned()
 }
 

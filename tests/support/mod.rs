@@ -48,6 +48,8 @@
 pub mod browser;
 pub mod home;
 pub mod invariants;
+#[cfg(target_os = "linux")]
+pub mod kerberos;
 #[cfg(all(unix, not(target_os = "macos")))]
 pub mod kwallet;
 pub mod legacy;

@@ -245,6 +245,11 @@ json_object! {
         pub(crate) client_certificate_sha256: Option<String>,
         /// Where it is: `keychain`, or `file:` and a path; `null` if there is none.
         pub(crate) client_certificate_source: Option<String>,
+        /// What is answered to the sign-in of the web server in front of the portal: `none` or
+        /// `windows`.
+        pub(crate) web_tier: &'static str,
+        /// As whom Windows sign-in is answered; `null` if it is not.
+        pub(crate) web_tier_principal: Option<String>,
         /// The proxy: `system`, `none`, or a URL.
         pub(crate) proxy: String,
         /// Where the secrets are: `os` or `vault`.
@@ -282,6 +287,8 @@ impl ConnectionAnswer {
             client_certificate_issuer: certificate.map(|c| c.issuer.clone()),
             client_certificate_sha256: certificate.map(|c| c.sha256.clone()),
             client_certificate_source: certificate.map(|c| c.source.to_string()),
+            web_tier: connection.web_tier.as_str(),
+            web_tier_principal: connection.web_tier.principal().map(ToString::to_string),
             proxy: connection.proxy.as_str().to_owned(),
             keychain: connection.keychain.as_str(),
             tags: connection.tags.clone(),

@@ -1,8 +1,6 @@
 //! What `connections edit` and `connections add --replace` have in common: turning options into
 //! changes, and applying them.
 
-use std::sync::Arc;
-
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
 use crate::cli::shared::api_url;
@@ -12,10 +10,11 @@ use crate::cli::shared::connection_fields::{
 };
 use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
+use crate::cli::shared::web_tier::{self, GivenWebTier};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, PortalUrl, PortalUrls, Proxy, Tls};
+use crate::connection::{Connection, PortalUrl, PortalUrls, Principal, Proxy, Tls, WebTier};
 use crate::error::{Error, Refusal, Unreachable};
-use crate::http::{ClientCertificate, Http};
+use crate::http::{can_answer_windows_sign_in, Http, Presented};
 use crate::manage::{self, CertificateChange, Changes, SecretChange};
 use crate::portal::{Elsewhere, PortalInfo};
 use crate::store::ConnectionStore;
@@ -54,10 +53,24 @@ pub(in crate::cli) fn changes(
         ..Changes::default()
     };
     let certificate = client_certificate::given(ctx, &args.client_certificate)?;
-    let presented = presented(ctx, connection, &certificate, &urls)?;
-    if presented.is_some() {
-        let tls = trust.as_ref().map_or(&connection.tls, |trust| &trust.tls);
+    let tls = trust.as_ref().map_or(&connection.tls, |trust| &trust.tls);
+    changes.web_tier = match GivenWebTier::read(&args.web_tier)? {
+        GivenWebTier::Nothing => None,
+        GivenWebTier::None => Some(WebTier::None),
+        GivenWebTier::Windows(named) => Some(web_tier::windows(ctx, urls.api_url(), tls, named)?),
+    };
+    let presented = presented(
+        ctx,
+        connection,
+        &certificate,
+        changes.web_tier.as_ref(),
+        &urls,
+    )?;
+    if presented.certificate.is_some() {
         manage::check_client_certificate(urls.api_url(), tls)?;
+    }
+    if presented.windows.is_some() {
+        manage::check_windows_sign_in(urls.api_url(), tls)?;
     }
     check_portal(
         ctx,
@@ -66,7 +79,7 @@ pub(in crate::cli) fn changes(
         &mut changes,
         urls,
         trust.as_ref(),
-        presented.as_ref(),
+        &presented,
     )?;
     changes.client_certificate = match certificate {
         GivenCertificate::Nothing => CertificateChange::Keep,
@@ -81,17 +94,19 @@ pub(in crate::cli) fn changes(
     Ok(changes)
 }
 
-/// The client certificate to ask the portal with: the new one, or that of the connection where it
-/// stays. One that cannot be read is left out, because this change may be what repairs it.
+/// What to ask the portal with: what is new, or what the connection has where it stays. What cannot
+/// be read is left out, because this change may be what repairs it.
 fn presented(
     ctx: &CommandContext,
     connection: &Connection,
     given: &GivenCertificate,
+    web_tier: Option<&WebTier>,
     urls: &PortalUrls,
-) -> Result<Option<Arc<ClientCertificate>>, Failure> {
-    let stays = manage::certificate_stays(&connection.urls, urls);
-    Ok(match given {
-        GivenCertificate::Certificate(loaded) => Some(Arc::clone(&loaded.certificate)),
+) -> Result<Presented, Failure> {
+    let windows = presented_windows(ctx, connection, web_tier, urls)?;
+    let stays = manage::origins_stay(&connection.urls, urls);
+    let certificate = match given {
+        GivenCertificate::Certificate(loaded) => Some(loaded.certificate.clone()),
         GivenCertificate::None => None,
         GivenCertificate::Nothing if connection.client_certificate.is_none() => None,
         GivenCertificate::Nothing if stays => {
@@ -101,7 +116,37 @@ fn presented(
         // Another portal: the certificate goes, as the sign-in does.
         GivenCertificate::Nothing if urls.browser_url() != connection.browser_url() => None,
         GivenCertificate::Nothing => return Err(chosen_for_other_addresses(urls)),
+    };
+    Ok(Presented {
+        certificate,
+        windows,
     })
+}
+
+/// As whom Windows sign-in is answered after the change.
+fn presented_windows(
+    ctx: &CommandContext,
+    connection: &Connection,
+    given: Option<&WebTier>,
+    urls: &PortalUrls,
+) -> Result<Option<Principal>, Failure> {
+    if let Some(given) = given {
+        return Ok(given.principal().cloned());
+    }
+    if connection.web_tier == WebTier::None {
+        return Ok(None);
+    }
+    if manage::origins_stay(&connection.urls, urls) {
+        let session = ctx.session_of(&ctx.store()?, connection.clone());
+        return Ok(session.windows_sign_in().ok().flatten());
+    }
+    Err(Failure::usage_hint(
+        format!(
+            "Windows sign-in was not chosen for {}, and is answered to no other server",
+            urls.api_url()
+        ),
+        "to answer it there: give --web-tier windows, too; to answer none: --web-tier none",
+    ))
 }
 
 /// The failure where the portal stays, and gets an API URL at an origin that the client certificate
@@ -146,10 +191,10 @@ fn check_portal(
     changes: &mut Changes,
     mut urls: PortalUrls,
     trust: Option<&Trust>,
-    certificate: Option<&Arc<ClientCertificate>>,
+    presented: &Presented,
 ) -> Outcome {
     let moves = changes.portal.is_some() || changes.api_url.is_some();
-    let presents = args.client_certificate.is_given();
+    let presents = args.client_certificate.is_given() || changes.web_tier.is_some();
     if args.no_check || !(moves || presents || changes.proxy.is_some() || trust.is_some()) {
         return Ok(());
     }
@@ -160,7 +205,7 @@ fn check_portal(
     };
     let referer = connection.referer.as_deref();
     let probe = |ctx: &CommandContext, at: &PortalUrl| {
-        connection_fields::probe(ctx, at, trust, proxy, referer, certificate.cloned())
+        connection_fields::probe(ctx, at, trust, proxy, referer, presented.clone())
     };
     let asked = urls.api_url().clone();
     let is_separate = urls.separate_api_url().is_some();
@@ -172,7 +217,7 @@ fn check_portal(
     };
     let mut answer = probe(ctx, &asked);
     if let (true, Err(error)) = (is_new, &answer) {
-        match find_elsewhere(ctx, &asked, trust, proxy, certificate, error) {
+        match find_elsewhere(ctx, &asked, trust, proxy, presented, error) {
             Some(Elsewhere::Portal(found)) => {
                 let text = format!("{asked} is not a portal; the portal is at {found}");
                 ctx.console.info(&text);
@@ -192,7 +237,7 @@ fn check_portal(
             let client = trust
                 .http(
                     urls.browser_url(),
-                    certificate.cloned(),
+                    presented.clone(),
                     proxy,
                     referer,
                     &ctx.context,
@@ -204,7 +249,7 @@ fn check_portal(
         Err(error) => error,
     };
     let hint = pin_of_another_host(&trust.tls, urls.api_url(), &error)
-        .or_else(|| missing_certificate(&error))
+        .or_else(|| missing_answer(&error))
         .unwrap_or_else(|| {
             "nothing was changed; to change the connection without asking the portal: --no-check"
                 .into()
@@ -212,16 +257,25 @@ fn check_portal(
     Err(Failure::Hinted { error, hint })
 }
 
-/// What helps where the new address asks for a client certificate that this change does not give.
-fn missing_certificate(error: &Error) -> Option<String> {
-    let Error::Refused {
-        why: Refusal::ClientCertificate,
-        ..
-    } = error
-    else {
+/// What helps where the new address asks for a client certificate or Windows sign-in that this
+/// change does not give.
+fn missing_answer(error: &Error) -> Option<String> {
+    let Error::Refused { why, .. } = error else {
         return None;
     };
-    Some("nothing was changed; give the certificate of your browser, too, from a file with its private key (--client-cert FILE.p12); to change the connection without asking the portal: --no-check".into())
+    let missing = match why {
+        Refusal::ClientCertificate => "give the certificate of your browser, too, from a file with its private key (--client-cert FILE.p12)",
+        Refusal::WebTier(schemes)
+            if schemes.iter().any(|scheme| scheme == "Negotiate")
+                && can_answer_windows_sign_in() =>
+        {
+            "answer it with your Windows sign-in, too (--web-tier windows)"
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "nothing was changed; {missing}; to change the connection without asking the portal: --no-check"
+    ))
 }
 
 /// What helps where the connection trusts one certificate by itself, and the new address shows
@@ -344,6 +398,9 @@ pub(in crate::cli) fn apply(
     }
     if let CertificateChange::Set(new) = &changes.client_certificate {
         client_certificate::describe(ctx, store, &store.load(&connection.id)?, new);
+    }
+    if changes.web_tier.is_some() {
+        web_tier::describe(ctx, &store.load(&connection.id)?);
     }
     if edited.certificate_dropped {
         ctx.console

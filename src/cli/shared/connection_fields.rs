@@ -12,6 +12,7 @@ use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::shared::trust::{CardCertificates, Trust};
+use crate::cli::shared::web_tier::WebTierArgs;
 use crate::cli::CommandContext;
 use crate::connection::{clean, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls};
 use crate::context::Environment;
@@ -19,7 +20,7 @@ use crate::env;
 use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
 use crate::event::{Event, Notice};
 use crate::files;
-use crate::http::ClientCertificate;
+use crate::http::Presented;
 use crate::keychain::{Item, ItemKind};
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
@@ -51,6 +52,8 @@ pub(in crate::cli) struct FieldArgs {
     pub(in crate::cli) verify_ssl: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) client_certificate: ClientCertificateArgs,
+    #[command(flatten)]
+    pub(in crate::cli) web_tier: WebTierArgs,
     #[arg(
         long,
         value_name = "URI",
@@ -287,9 +290,9 @@ pub(in crate::cli) fn probe(
     trust: &Trust,
     proxy: &Proxy,
     referer: Option<&str>,
-    certificate: Option<Arc<ClientCertificate>>,
+    presented: Presented,
 ) -> Result<PortalInfo, Error> {
-    let http = trust.http(portal, certificate, proxy, referer, &ctx.context)?;
+    let http = trust.http(portal, presented, proxy, referer, &ctx.context)?;
     let info = portal::probe(&http)?;
     warn_about_clock(ctx, &info);
     Ok(info)
@@ -302,13 +305,17 @@ pub(in crate::cli) fn find_elsewhere(
     portal: &PortalUrl,
     trust: &Trust,
     proxy: &Proxy,
-    certificate: Option<&Arc<ClientCertificate>>,
+    presented: &Presented,
     error: &Error,
 ) -> Option<portal::Elsewhere> {
     let client = |at: &PortalUrl| {
-        // The certificate was chosen for this origin.
-        let presented = certificate.filter(|_| at.origin() == portal.origin());
-        trust.http(at, presented.cloned(), proxy, None, &ctx.context)
+        // What is presented was chosen for this origin.
+        let presented = if at.origin() == portal.origin() {
+            presented.clone()
+        } else {
+            Presented::default()
+        };
+        trust.http(at, presented, proxy, None, &ctx.context)
     };
     match error {
         Error::Unreachable {

@@ -15,3 +15,4 @@ pub(super) mod redirect_uris;
 pub(super) mod registration;
 pub(super) mod token_variables;
 pub(super) mod trust;
+pub(super) mod web_tier;

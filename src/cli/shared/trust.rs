@@ -2,14 +2,13 @@
 //! them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::connection_fields::FieldArgs;
 use crate::cli::format::escape;
 use crate::connection::{Connection, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Environment};
 use crate::error::Error;
-use crate::http::{self, ClientCertificate, Http};
+use crate::http::{self, Http, Presented};
 use crate::manage::{read_ca, TlsChange};
 use crate::store::SHOWN_BY;
 
@@ -109,12 +108,11 @@ impl Trust {
     }
 
     /// A client that accepts these certificates. They stay in memory: a file would outlive a
-    /// process that is ended while it asks. The client certificate is presented to the portal's
-    /// origin alone.
+    /// process that is ended while it asks. What is presented goes to the portal's origin alone.
     pub(in crate::cli) fn http(
         &self,
         portal: &PortalUrl,
-        client_certificate: Option<Arc<ClientCertificate>>,
+        presented: Presented,
         proxy: &Proxy,
         referer: Option<&str>,
         context: &Context,
@@ -124,7 +122,7 @@ impl Trust {
             portal,
             &self.tls,
             certificates,
-            client_certificate,
+            presented,
             proxy,
             referer,
             context,

@@ -268,7 +268,11 @@ fn presenting(portal: &Server, tls: &Tls, own: &Arc<ClientCertificate>) -> Resul
     let url = format!("https://localhost:{}/portal", portal.port);
     let (portal, context) = (url.parse().unwrap(), Context::process());
     let own = Some(Arc::clone(own));
-    Http::presenting(own, &portal, tls, &Proxy::None, None, &context)
+    let presented = Presented {
+        certificate: own,
+        ..Presented::default()
+    };
+    Http::presenting(presented, &portal, tls, &Proxy::None, None, &context)
 }
 
 #[test]

@@ -89,6 +89,8 @@ VERSION = "version"
 WARN = "warn"
 WARNING = "warning"
 WARNINGS = "warnings"
+WEB_TIER = "web_tier"
+WEB_TIER_PRINCIPAL = "web_tier_principal"
 
 # Words of `decision`.
 DECISION_CACHED = "cached"

@@ -69,6 +69,11 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
             "Your colleagues also need a client certificate of their own, which the card does not contain: --client-cert FILE",
         );
     }
+    if card.needs_windows_sign_in {
+        ctx.console.info(
+            "Your colleagues also need Windows sign-in: a Kerberos ticket of their own, which the card does not contain.",
+        );
+    }
     if card.grant.is_application() {
         ctx.console.info(
             "Your colleagues also need the application's client secret, which the card does not contain.",

@@ -135,6 +135,7 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
             (None, what) => what.to_owned(),
         });
     let certificate = connection.client_certificate.as_ref();
+    let windows = connection.web_tier.principal();
     let tags = Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty());
     [
         ("User", status.username.clone()),
@@ -145,6 +146,10 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
         ("  issued by", certificate.map(|c| c.issuer.clone())),
         ("  until", certificate.map(|c| when(c.not_after))),
         ("  stored in", certificate.map(|c| stored_in(c, connection))),
+        (
+            "Windows",
+            windows.map(|who| format!("signs in to the web server as {who}")),
+        ),
         ("Referer", connection.referer.clone()),
         ("CA copied from", connection.ca_source.clone()),
         ("Tags", tags),

@@ -374,7 +374,7 @@ fn client_for(
     at: &PortalUrl,
 ) -> Result<Http, Error> {
     Http::presenting(
-        session(doctor, connection).client_certificate()?,
+        session(doctor, connection).presented()?,
         at,
         &connection.tls,
         &connection.proxy,

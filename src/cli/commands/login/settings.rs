@@ -66,6 +66,7 @@ fn lines(session: &Session, settings: &[BoundSetting]) -> Vec<String> {
                 lines.push("PKCE:      off (a stolen authorization code can be used)".into());
             }
             BoundSetting::ClientCertificate => lines.extend(client_certificate(connection)),
+            BoundSetting::WebTier => lines.extend(windows_sign_in(connection)),
             BoundSetting::Portal
             | BoundSetting::ClientId
             | BoundSetting::AuthType
@@ -79,6 +80,14 @@ fn client_certificate(connection: &Connection) -> Option<String> {
     let setting = connection.client_certificate.as_ref()?;
     let (subject, source) = (escape(&setting.subject), setting.source.to_string());
     Some(format!("Presents:  {subject} ({})", escape(&source)))
+}
+
+fn windows_sign_in(connection: &Connection) -> Option<String> {
+    let principal = connection.web_tier.principal()?;
+    Some(format!(
+        "Windows:   signs in to the web server as {}",
+        escape(principal.as_str())
+    ))
 }
 
 fn verification(session: &Session) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::cli::shared::api_url;
 use crate::cli::shared::connection_fields::AuthType;
 use crate::cli::shared::trust::{certificate_lines, CardCertificates};
 use crate::cli::CommandContext;
-use crate::connection::Grant;
+use crate::connection::{Grant, WebTier};
 use crate::error::{Error, FileAction};
 use crate::files;
 use crate::http;
@@ -48,6 +48,14 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
     // Also where the card names none, so that `--replace` keeps none of another portal.
     let api = card.urls.separate_api_url();
     fields.api_url = Some(api.map_or(api_url::NONE, |url| url.as_str()).to_owned());
+    // An option takes precedence: a platform may have to do without.
+    let web_tier = if card.needs_windows_sign_in {
+        WebTier::WINDOWS
+    } else {
+        WebTier::NONE
+    };
+    let given = &mut fields.web_tier.web_tier;
+    given.get_or_insert_with(|| web_tier.to_owned());
     fields.client_id = Some(card.client_id.clone());
     fields.referer.clone_from(&card.referer);
     fields.auth_type = Some(match &card.grant {
@@ -173,6 +181,11 @@ fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec
     }
     if card.needs_client_certificate {
         lines.push("Needs:     a client certificate of your own (--client-cert FILE)".to_owned());
+    }
+    if card.needs_windows_sign_in {
+        lines.push(
+            "Needs:     your Windows sign-in, for the web server in front of the portal".to_owned(),
+        );
     }
     for der in unconfirmed {
         lines.extend(certificate_lines(der, card.pinned));

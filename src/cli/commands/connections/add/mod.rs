@@ -24,11 +24,14 @@ use crate::cli::shared::help::examples;
 use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::registration::{registration, Registration};
 use crate::cli::shared::trust::{wanted_trust, Trust};
+use crate::cli::shared::web_tier::{self, GivenWebTier};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, Grant, Label, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls};
+use crate::connection::{
+    Connection, Grant, Label, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls, WebTier,
+};
 use crate::env;
 use crate::error::Error;
-use crate::http::ClientCertificate;
+use crate::http::Presented;
 use crate::manage::{self, NewClientCertificate, NewSecrets};
 use crate::portal::{Elsewhere, PortalInfo};
 use crate::secret::Secret;
@@ -39,7 +42,6 @@ use questions::{ask_after_failure, ask_portal, ask_redirect, print_portal, NextS
 /// Add a connection; asks for what the options leave open
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = examples(&[
-    ("age-oauth connections add", "guided"),
     ("age-oauth connections add --label prod --portal URL --client-id ID", "without questions"),
     ("age-oauth connections add --from prod.json --login", "from a colleague's card"),
 ]))]
@@ -118,7 +120,7 @@ fn warn_if_unregistered(
     args: &AddArgs,
     connection: &Connection,
     trust: &Trust,
-    presented: Option<Arc<ClientCertificate>>,
+    presented: Presented,
 ) {
     if args.fields.no_check || connection.grant.is_application() {
         return;
@@ -170,6 +172,7 @@ struct Form<'a> {
     proxy: Proxy,
     referer: Option<String>,
     certificate: Option<Box<Loaded>>,
+    web_tier: WebTier,
 }
 
 type Answers = (Connection, Trust, Option<Secret>);
@@ -185,6 +188,7 @@ impl<'a> Form<'a> {
             args,
             guided,
             certificate,
+            web_tier: WebTier::None,
             proxy: connection_fields::proxy(fields)?.unwrap_or(Proxy::System),
             referer: fields
                 .referer
@@ -194,10 +198,21 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// The client certificate to ask the portal with.
-    fn presented(&self) -> Option<Arc<ClientCertificate>> {
-        let loaded = self.certificate.as_ref()?;
-        Some(Arc::clone(&loaded.certificate))
+    /// What to ask the portal with.
+    fn presented(&self) -> Presented {
+        let certificate = self.certificate.as_ref();
+        Presented {
+            certificate: certificate.map(|loaded| Arc::clone(&loaded.certificate)),
+            windows: self.web_tier.principal().cloned(),
+        }
+    }
+
+    /// As whom Windows sign-in is answered at this address, if an option says that it is.
+    fn read_web_tier(&mut self, ctx: &CommandContext, portal: &PortalUrl, tls: &Tls) -> Outcome {
+        if let GivenWebTier::Windows(named) = GivenWebTier::read(&self.args.fields.web_tier)? {
+            self.web_tier = web_tier::windows(ctx, portal, tls, named)?;
+        }
+        Ok(())
     }
 
     fn answers(
@@ -229,6 +244,7 @@ impl<'a> Form<'a> {
         if let Some(loaded) = &self.certificate {
             connection.client_certificate = Some(loaded.new.setting.clone());
         }
+        connection.web_tier = self.web_tier.clone();
         connection.ca_source = trust.pem().map(|(_, source)| source.to_owned());
         connection.proxy = self.proxy.clone();
         connection.referer.clone_from(&self.referer);
@@ -338,6 +354,7 @@ impl<'a> Form<'a> {
             };
             wanted = Some((place.clone(), trust.clone()));
             let trust = trust.unwrap_or_else(Trust::system);
+            self.read_web_tier(ctx, urls.api_url(), &trust.tls)?;
             if fields.no_check {
                 if let Some(api) = urls.separate_api_url() {
                     api_url::announce(ctx, api);
@@ -365,6 +382,9 @@ impl<'a> Form<'a> {
             if self.certificate.is_some() {
                 manage::check_client_certificate(&place, &trust.tls)?;
             }
+            if self.web_tier != WebTier::None {
+                manage::check_windows_sign_in(&place, &trust.tls)?;
+            }
             let answer = connection_fields::probe(
                 ctx,
                 &place,
@@ -382,7 +402,7 @@ impl<'a> Form<'a> {
                 Err(error) => error,
             };
             let presented = self.presented();
-            match find_elsewhere(ctx, &place, &trust, &self.proxy, presented.as_ref(), &error) {
+            match find_elsewhere(ctx, &place, &trust, &self.proxy, &presented, &error) {
                 Some(Elsewhere::Portal(found)) => {
                     let text = format!("{place} is not a portal; the portal is at {found}");
                     ctx.console.info(&text);
@@ -406,9 +426,10 @@ impl<'a> Form<'a> {
                 return Err(unchecked(error));
             }
             let why = error.to_string();
-            match ask_after_failure(ctx, &urls, error)? {
+            match ask_after_failure(ctx, &urls, &trust.tls, error)? {
                 NextStep::Retry(next) => trust = next,
                 NextStep::Present(loaded) => self.certificate = Some(loaded),
+                NextStep::AnswerAs(web_tier) => self.web_tier = web_tier,
                 NextStep::SkipCheck => return Ok(Some((urls, trust))),
                 NextStep::OtherUrl => return Ok(None),
                 NextStep::ApiUrl(api) => {
@@ -578,6 +599,7 @@ fn create(
     if let Some(new) = certificate {
         client_certificate::describe(ctx, store, connection, new);
     }
+    web_tier::describe(ctx, connection);
     warn_if_shared(ctx, store, connection);
     api_url::say_if_unconfirmed(ctx, connection);
     sign_in_next(ctx, args, connection)

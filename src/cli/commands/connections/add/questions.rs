@@ -7,9 +7,11 @@ use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, Loaded};
 use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
+use crate::cli::shared::web_tier;
 use crate::cli::CommandContext;
-use crate::connection::{PortalUrl, PortalUrls, RedirectUri, Tls};
+use crate::connection::{PortalUrl, PortalUrls, RedirectUri, Tls, WebTier};
 use crate::error::{Error, Input, Refusal, TlsFailure, Unreachable};
+use crate::manage;
 use crate::portal::PortalInfo;
 use crate::store::ConnectionStore;
 
@@ -19,6 +21,8 @@ pub(super) enum NextStep {
     Retry(Trust),
     /// Probe again with this client certificate.
     Present(Box<Loaded>),
+    /// Probe again, and answer the web server's sign-in like this.
+    AnswerAs(WebTier),
     /// Store the connection without a check.
     SkipCheck,
     /// Ask for another URL.
@@ -31,6 +35,7 @@ pub(super) enum NextStep {
 pub(super) fn ask_after_failure(
     ctx: &mut CommandContext,
     urls: &PortalUrls,
+    tls: &Tls,
     error: Error,
 ) -> Result<NextStep, Failure> {
     let certificate = match &error {
@@ -42,6 +47,7 @@ pub(super) fn ask_after_failure(
         _ => return Err(error.into()),
     };
     let is_guarded = is_guarded(&error);
+    let wants_windows_sign_in = wants_windows_sign_in(&error);
     let wants_client_certificate = matches!(
         &error,
         Error::Refused {
@@ -50,12 +56,54 @@ pub(super) fn ask_after_failure(
         }
     );
     Failure::from(error).print_without_hint(&ctx.console);
+    if wants_windows_sign_in {
+        if let Some(web_tier) = ask_windows_sign_in(ctx, urls.api_url(), tls)? {
+            return Ok(NextStep::AnswerAs(web_tier));
+        }
+    }
     match certificate {
         // Without a chain, the handshake failed before there was a certificate to trust.
         Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, urls.api_url(), &failure),
         _ if wants_client_certificate => ask_way(ctx, urls, true),
         _ if is_guarded || urls.separate_api_url().is_some() => ask_way(ctx, urls, false),
         _ => ask_whether_to_skip(ctx),
+    }
+}
+
+/// Whether the web server in front of the portal asks for Windows sign-in in a way that this
+/// version can answer.
+fn wants_windows_sign_in(error: &Error) -> bool {
+    let Error::Refused { why, .. } = error else {
+        return false;
+    };
+    match why {
+        Refusal::WebTier(schemes) => schemes.iter().any(|scheme| scheme == "Negotiate"),
+        _ => false,
+    }
+}
+
+/// Offers to answer the web server's Windows sign-in. `None` where a person declines, or after a
+/// message where it cannot be answered.
+fn ask_windows_sign_in(
+    ctx: &mut CommandContext,
+    portal: &PortalUrl,
+    tls: &Tls,
+) -> Result<Option<WebTier>, Failure> {
+    if let Err(error) = manage::check_windows_sign_in(portal, tls) {
+        ctx.console
+            .print(&format!("This portal is behind Windows sign-in. {error}."));
+        return Ok(None);
+    }
+    let question = "This portal is behind Windows sign-in. Use your Windows sign-in for it?";
+    if !ctx.system.ask.confirm(question, true)? {
+        return Ok(None);
+    }
+    match web_tier::windows(ctx, portal, tls, None) {
+        Ok(web_tier) => Ok(Some(web_tier)),
+        Err(failure) => {
+            failure.print(&ctx.console);
+            Ok(None)
+        }
     }
 }
 
@@ -69,6 +117,7 @@ fn is_guarded(error: &Error) -> bool {
         | Refusal::ClientCertificate
         | Refusal::LateClientCertificate
         | Refusal::RejectedClientCertificate { .. }
+        | Refusal::WindowsSignIn(_)
         | Refusal::SignInPage { .. }
         | Refusal::Forbidden { .. } => true,
         Refusal::ClientId

@@ -1,0 +1,643 @@
+//! Windows sign-in in front of a portal, with the real things: Kerberos of MIT, and Apache with
+//! `mod_auth_gssapi`, which asks for `Negotiate` and passes to the portal what it lets in.
+
+use std::fs;
+use std::path::Path;
+
+use crate::home;
+use crate::support::home::{Home, Outcome};
+use crate::support::kerberos::Kdc;
+use crate::support::portal::{
+    service_secret, Certificate, Endpoint, Fault, Portal, APP_ID, SERVICE_ID,
+};
+use crate::support::pty::Terminal;
+use crate::support::scenario::{
+    add_application_arguments, add_arguments, age_sign_in, expire_token, folder_of, sign_in,
+};
+use crate::support::secret_scan;
+use crate::web_server_certificates::{authority, pem, WebServer};
+
+/// A name that is not in the realm, and leads to the same web server.
+const UNKNOWN: &str = "127.0.0.1";
+
+/// Apache in front of the portal at this host and port.
+fn apache(portal: &str, keytab: &str) -> impl Fn(&str, u16) -> String {
+    let (portal, keytab) = (portal.to_owned(), keytab.to_owned());
+    let modules = [
+        "mpm_event",
+        "authn_core",
+        "authz_core",
+        "authz_user",
+        "auth_gssapi",
+        "ssl",
+        "proxy",
+        "proxy_http",
+        "headers",
+        "setenvif",
+    ]
+    .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+    .concat();
+    move |at, port| {
+        format!(
+            "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog /dev/stderr\n\
+             User www-data\nGroup www-data\nMutex posixsem\nListen 127.0.0.1:{port}\n{modules}\
+             LogFormat \"%m %U %>s %u body=%{{Content-Length}}i token=%{{TOKEN}}e\" seen\n\
+             CustomLog {at}/access.log seen\n\
+             SetEnvIf Authorization \"^Negotiate (.*)\" TOKEN=$1\n\
+             SSLEngine on\nSSLCertificateFile {at}/server.pem\nSSLCertificateKeyFile {at}/server.key\n\
+             SSLProxyEngine on\nSSLProxyVerify none\nSSLProxyCheckPeerName off\n\
+             ProxyPass / https://{portal}/\n\
+             <Location />\nAuthType GSSAPI\nGssapiCredStore keytab:{keytab}\n\
+             GssapiAllowedMech krb5\nGssapiAcceptorName HTTP@localhost\nRequire valid-user\n\
+             RequestHeader unset Authorization\n</Location>\n"
+        )
+    }
+}
+
+/// One request that the web server saw.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// `POST /portal/sharing/rest/oauth2/token`, without what is before `rest`.
+    request: String,
+    status: u16,
+    user: String,
+    has_body: bool,
+    token: Option<String>,
+}
+
+/// A web server with Windows sign-in in front of a portal.
+struct Front {
+    server: WebServer,
+    folder: tempfile::TempDir,
+}
+
+impl Front {
+    fn start(kdc: &Kdc, portal: &Portal) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["localhost".to_owned(), UNKNOWN.to_owned()];
+        let own = portal.authority().server(Certificate::Trusted, &names);
+        let chain = own.chain.iter().map(|one| pem("CERTIFICATE", one));
+        fs::write(folder.path().join("server.pem"), chain.collect::<String>()).unwrap();
+        let key = pem("PRIVATE KEY", own.key.secret_der());
+        fs::write(folder.path().join("server.key"), key).unwrap();
+        // Apache gives up the rights of root, if it has them, and reads the keytab then.
+        let keytab = folder.path().join("http.keytab");
+        fs::copy(kdc.web_server_keytab(), &keytab).unwrap();
+        open_to_all(folder.path());
+        open_to_all(&keytab);
+        let variables = [("KRB5_CONFIG", kdc.configuration())];
+        let configuration = apache(&authority(&portal.url()), keytab.to_str().unwrap());
+        let server = WebServer::start_with(&variables, folder.path(), "apache2", configuration);
+        Self { server, folder }
+    }
+
+    fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The requests so far. Their tokens are secrets of this test from now on.
+    fn seen(&self) -> Vec<Seen> {
+        let log = fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
+        log.lines().map(seen).collect()
+    }
+
+    /// What `work` requested.
+    fn requests_of(&self, work: impl FnOnce()) -> Vec<Seen> {
+        let before = self.seen().len();
+        work();
+        self.seen().split_off(before)
+    }
+}
+
+fn open_to_all(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn seen(line: &str) -> Seen {
+    let words: Vec<_> = line.splitn(6, ' ').collect();
+    let (path, token) = (
+        words[1],
+        words[5].strip_prefix("token=").filter(|one| *one != "-"),
+    );
+    if let Some(token) = token {
+        secret_scan::register(token);
+    }
+    let path = path.split("/sharing/rest").last().unwrap();
+    Seen {
+        request: format!("{} {path}", words[0]),
+        status: words[2].parse().unwrap(),
+        user: words[3].to_owned(),
+        has_body: words[4] != "body=-" && words[4] != "body=0",
+        token: token.map(str::to_owned),
+    }
+}
+
+/// The requests as one text each, with `+body` where they have one.
+fn shown(seen: &[Seen]) -> Vec<String> {
+    let body = |one: &Seen| if one.has_body { " +body" } else { "" };
+    seen.iter()
+        .map(|one| format!("{} {}{}", one.status, one.request, body(one)))
+        .collect()
+}
+
+/// A realm, a portal with the web server in front of it, and a home with a ticket of `ana`.
+struct Site {
+    kdc: Kdc,
+    portal: Portal,
+    front: Front,
+    home: Home,
+}
+
+impl Site {
+    fn new() -> Self {
+        let (kdc, portal, mut home) = (Kdc::start(), Portal::builder().start(), home());
+        let front = Front::start(&kdc, &portal);
+        let place = kdc.ticket("ana");
+        kdc.use_in(&mut home, &place);
+        Self {
+            kdc,
+            portal,
+            front,
+            home,
+        }
+    }
+
+    /// `connections add` of the connection `iwa` at this URL, with these flags.
+    fn add_at(&self, url: &str, flags: &[&str]) -> Outcome {
+        let ca = self.portal.ca_file(self.home.path());
+        let mut words = add_arguments("iwa", url, APP_ID, ca.to_str().unwrap()).to_vec();
+        words.extend(flags);
+        self.home.run(words).done()
+    }
+
+    fn add(&self, flags: &[&str]) -> Outcome {
+        self.add_at(&self.front.url(), flags)
+    }
+
+    /// With a connection, and a person who is signed in.
+    fn signed_in() -> Self {
+        let site = Self::new();
+        site.add(&["--web-tier", "windows"]).ok();
+        sign_in(&site.home, &site.portal, "iwa").ok();
+        site
+    }
+
+    fn run(&self, words: &[&str]) -> Outcome {
+        self.home.run(words).done()
+    }
+}
+
+#[test]
+fn a_person_works_behind_windows_sign_in() {
+    let mut site = Site::new();
+    let log = site.home.path().join("log.jsonl");
+    site.home.set("AGE_OAUTH_LOG", log.to_str().unwrap());
+    site.add(&["--web-tier", "windows"])
+        .ok()
+        .err_has("Windows sign-in: as ana@EXAMPLE.COM");
+    sign_in(&site.home, &site.portal, "iwa").ok();
+    let mut said = String::new();
+    let saved = site.home.path().join("self.json");
+    for words in [
+        &["whoami", "-vv"][..],
+        &["refresh"],
+        &["token"],
+        &["api", "portals/self"],
+        &["api", "portals/self", "-o", saved.to_str().unwrap()],
+        &["doctor"],
+    ] {
+        expire_token(&site.home, "iwa");
+        said += &site.run(words).ok().stderr;
+    }
+    // The exchange of the refresh token.
+    age_sign_in(&site.home, "iwa", 9);
+    site.run(&["refresh", "--now"]).ok();
+    site.run(&["logout"]).ok();
+    let grants = site.portal.grants();
+    assert!(grants.contains(&"exchange_refresh_token".to_owned()));
+    assert_eq!(site.portal.live_refresh_tokens(), 0);
+    site.portal.assert_clean();
+    // Each request carried a token from the beginning, and none carried that of another.
+    let seen = site.front.seen();
+    assert!(
+        seen.iter().all(|one| one.user == "ana@EXAMPLE.COM"),
+        "{seen:?}"
+    );
+    let mut tokens: Vec<_> = seen.iter().filter_map(|one| one.token.as_ref()).collect();
+    assert_eq!(tokens.len(), seen.len());
+    tokens.sort();
+    tokens.dedup();
+    assert_eq!(tokens.len(), seen.len());
+    for token in &tokens {
+        assert_eq!(
+            site.home.files_containing(token),
+            [] as [std::path::PathBuf; 0]
+        );
+    }
+    // What they printed and logged has none of them.
+    let logged = fs::read_to_string(log).unwrap();
+    assert!(said.contains("GET ") && !logged.is_empty());
+    let shown = said + &logged;
+    let is_shown = |token: &&String| shown.contains(token.as_str());
+    assert_eq!(tokens.into_iter().find(is_shown), None);
+}
+
+#[test]
+fn rule_24f_a_body_is_sent_only_after_the_web_server_has_let_in() {
+    let site = Site::signed_in();
+    let of = |words: &[&str]| {
+        expire_token(&site.home, "iwa");
+        shown(&site.front.requests_of(|| drop(site.run(words).ok())))
+    };
+    let renewal = ["200 GET ", "200 POST /oauth2/token +body"];
+    assert_eq!(of(&["token"]), renewal);
+    assert_eq!(
+        of(&["api", "portals/self"]),
+        [renewal[0], renewal[1], "200 GET /portals/self"]
+    );
+    // With a cached token, there is one request more only before a body.
+    let cached = |words: &[&str]| shown(&site.front.requests_of(|| drop(site.run(words).ok())));
+    assert_eq!(cached(&["token"]), [] as [&str; 0]);
+    assert_eq!(cached(&["api", "portals/self"]), ["200 GET /portals/self"]);
+    assert_eq!(
+        cached(&["api", "-X", "POST", "portals/self", "-f", "x=y"]),
+        ["200 GET ", "200 POST /portals/self +body"]
+    );
+}
+
+#[test]
+fn rule_24f_no_body_goes_to_a_web_server_that_does_not_let_in() {
+    let site = Site::new();
+    let ca = site.portal.ca_file(site.home.path());
+    let url = site.front.url();
+    let mut words = add_application_arguments("iwa", &url, SERVICE_ID, ca.to_str().unwrap());
+    words.extend(["--web-tier", "windows"]);
+    let run = site.home.run(words).input(service_secret()).done();
+    run.ok();
+    // The web server's key is another one, so that its keytab opens no ticket.
+    site.kdc.change_key("HTTP/localhost");
+    let place = site.kdc.ticket("ana");
+    let run = site.home.run(["token"]).env("KRB5CCNAME", place);
+    let seen = site.front.requests_of(|| {
+        run.done()
+            .code(7)
+            .err_has(
+                "did not accept the Windows sign-in of ana@EXAMPLE.COM (Kerberos, HTTP/localhost)",
+            )
+            .err_has("setspn -Q HTTP/localhost");
+    });
+    assert_eq!(shown(&seen), ["401 GET "]);
+}
+
+#[test]
+fn what_kerberos_lacks_is_named() {
+    let site = Site::signed_in();
+    expire_token(&site.home, "iwa");
+    let with = |variables: &[(&str, &str)]| {
+        let mut run = site.home.run(["token"]);
+        for (name, value) in variables {
+            run = run.env(name, value);
+        }
+        run
+    };
+    let (none, expired) = (site.kdc.no_ticket(), site.kdc.expired_ticket());
+    let silent = site.kdc.configuration_without_kdc();
+    let fresh = site.home.path().join("fresh");
+    site.kdc.kinit("ana", fresh.to_str().unwrap(), "10h");
+    let seen = site.front.requests_of(|| {
+        with(&[("KRB5CCNAME", &none)])
+            .done()
+            .code(3)
+            .err_has("there is no Kerberos ticket")
+            .err_has("hint: get a ticket: kinit");
+        with(&[("KRB5CCNAME", &expired)])
+            .done()
+            .code(3)
+            .err_has("has expired")
+            .err_has("kinit");
+        with(&[
+            ("KRB5_CONFIG", &silent),
+            ("KRB5CCNAME", fresh.to_str().unwrap()),
+        ])
+        .done()
+        .code(6)
+        .err_has("no Kerberos server (KDC) answers");
+    });
+    assert_eq!(shown(&seen), [] as [&str; 0]);
+    // The sign-in is as it was.
+    site.run(&["token"]).ok();
+}
+
+#[test]
+fn a_web_server_that_kerberos_does_not_know_is_named() {
+    let site = Site::new();
+    let url = site.front.url().replace("localhost", UNKNOWN);
+    site.add_at(&url, &["--web-tier", "windows"])
+        .code(7)
+        .err_has("Kerberos does not know the web server in front of the portal (HTTP/127.0.0.1)")
+        .err_has("setspn -S HTTP/127.0.0.1");
+    assert_eq!(shown(&site.front.seen()), [] as [&str; 0]);
+}
+
+#[test]
+fn a_task_without_a_person_signs_in_by_a_keytab() {
+    let mut site = Site::new();
+    site.kdc.add("svc-gis");
+    let keytab = site.kdc.keytab("svc-gis");
+    site.home.set("KRB5CCNAME", &site.kdc.no_ticket());
+    site.home.set("KRB5_CLIENT_KTNAME", &keytab);
+    site.add(&["--web-tier", "windows"])
+        .ok()
+        .err_has("as svc-gis@EXAMPLE.COM");
+    sign_in(&site.home, &site.portal, "iwa").ok();
+    expire_token(&site.home, "iwa");
+    site.run(&["token"]).ok();
+    let seen = site.front.seen();
+    assert!(
+        seen.iter().all(|one| one.user == "svc-gis@EXAMPLE.COM"),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn rule_24f_another_principal_is_not_used() {
+    let site = Site::signed_in();
+    site.kdc.add("otto");
+    expire_token(&site.home, "iwa");
+    let other = site.kdc.ticket("otto");
+    let run = || site.home.run(["token"]).env("KRB5CCNAME", &other);
+    let seen = site.front.requests_of(|| {
+        run()
+            .done()
+            .code(3)
+            .err_has("is that of ana@EXAMPLE.COM, and the Kerberos ticket here is that of otto@EXAMPLE.COM; nothing was sent")
+            .err_has("kinit ana@EXAMPLE.COM");
+    });
+    assert_eq!(shown(&seen), [] as [&str; 0]);
+    // Where there are tickets of both, those of the connection are used, whichever is the default.
+    let both = site.kdc.collection();
+    site.kdc.kinit("ana", &both, "10h");
+    site.kdc.kinit("otto", &both, "10h");
+    let seen = site.front.requests_of(|| {
+        let run = site.home.run(["token"]).env("KRB5CCNAME", &both);
+        run.done().ok();
+    });
+    assert!(!seen.is_empty());
+    assert!(
+        seen.iter().all(|one| one.user == "ana@EXAMPLE.COM"),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn rule_24f_the_account_of_a_machine_is_used_only_where_it_is_named() {
+    let mut site = Site::new();
+    site.kdc.add("BUILD01$");
+    let place = site.kdc.ticket("BUILD01$");
+    site.home.set("KRB5CCNAME", &place);
+    site.add(&["--web-tier", "windows"])
+        .code(2)
+        .err_has("BUILD01$@EXAMPLE.COM, the account of a machine or a service; nothing was sent")
+        .err_has("--web-tier windows:BUILD01$@EXAMPLE.COM");
+    assert_eq!(shown(&site.front.seen()), [] as [&str; 0]);
+    site.add(&["--web-tier", "windows:BUILD01$@EXAMPLE.COM"])
+        .ok();
+}
+
+#[test]
+fn rule_24f_no_configuration_and_no_folder_of_a_user_leads_tokens_elsewhere() {
+    let mut site = Site::new();
+    let home = site.home.path().to_owned();
+    let traces = ["trace", "trace-of-kerberos", "started"].map(|name| home.join(name));
+    let [by_curl, by_kerberos, started] = &traces;
+    fs::write(
+        home.join(".curlrc"),
+        format!("trace-ascii = {}\n", by_curl.display()),
+    )
+    .unwrap();
+    for name in ["curl", "klist"] {
+        let program = home.join(name);
+        let text = format!("#!/bin/sh\necho started > '{}'\n", started.display());
+        fs::write(&program, text).unwrap();
+        open_to_all(&program);
+    }
+    let path = std::env::var("PATH").unwrap();
+    site.home.set("PATH", &format!("{}:{path}", home.display()));
+    site.home.set("CURL_HOME", home.to_str().unwrap());
+    site.home.set("KRB5_TRACE", by_kerberos.to_str().unwrap());
+    site.home.set("http_proxy", "http://localhost:9");
+    site.add(&["--web-tier", "windows"]).ok();
+    for trace in traces {
+        assert!(!trace.exists(), "{}", trace.display());
+    }
+}
+
+#[test]
+fn rule_24f_a_redirect_and_another_server_that_ask_get_nothing() {
+    let site = Site::signed_in();
+    // A web server that Kerberos knows by the same name, at another port.
+    let other = Front::start(&site.kdc, &site.portal);
+    let to = format!("{}/sharing/rest/community/self", other.url());
+    site.portal.set(|rules| {
+        rules.fault_always(Endpoint::CommunitySelf, Fault::Redirect { status: 302, to });
+    });
+    site.run(&["whoami"]).code(6);
+    let elsewhere = format!("{}/sharing/rest/portals/self", other.url());
+    site.run(&["api", &elsewhere]);
+    let moved = ["connections", "edit", "iwa", "--portal", &other.url()];
+    site.run(&moved)
+        .code(2)
+        .err_has("Windows sign-in was not chosen for");
+    site.run(&[&moved[..], &["--web-tier", "none"]].concat())
+        .code(7)
+        .err_has("requires its own sign-in (Negotiate)")
+        .err_has("--web-tier windows");
+    let seen = other.seen();
+    assert!(seen.iter().all(|one| one.token.is_none()), "{seen:?}");
+}
+
+#[test]
+fn rule_24f_a_server_that_is_not_verified_sees_no_token() {
+    let site = Site::new();
+    let between = Portal::builder()
+        .certificate(Certificate::SelfSigned)
+        .start();
+    let url = between.url();
+    let words = [
+        "connections",
+        "add",
+        "--label=x",
+        "--client-id=c",
+        "--no-check",
+    ];
+    let portal = format!("--portal={url}");
+    let given = ["--web-tier", "windows"];
+    site.run(&[&words[..], &[&portal, "--verify-ssl=false"], &given].concat())
+        .code(2)
+        .err_has("answered only to a portal whose certificate is verified");
+    site.run(&[&words[..], &["--portal=http://localhost:9/portal"], &given].concat())
+        .code(2)
+        .err_has("over https alone");
+    site.run(&[&words[..], &[&portal], &given].concat()).ok();
+    site.run(&["connections", "edit", "x", "--verify-ssl", "false"])
+        .code(2)
+        .err_has("answered only to a portal whose certificate is verified");
+    site.run(&["doctor", "-c", "x"]).code(1);
+    site.run(&["login", "-c", "x"]);
+    assert!(between.broken_handshakes() > 0);
+    assert!(between.requests().is_empty());
+}
+
+#[test]
+fn rule_24f_windows_sign_in_that_only_a_file_names_is_not_answered() {
+    let site = Site::signed_in();
+    let path = folder_of(&site.home, "iwa").join("meta.json");
+    let meta = fs::read_to_string(&path).unwrap();
+    let changed = meta.replace("ana@EXAMPLE.COM", "otto@EXAMPLE.COM");
+    assert_ne!(meta, changed);
+    let other = Front::start(&site.kdc, &site.portal);
+    let moved = meta.replace(&site.front.url(), &other.url());
+    assert_ne!(meta, moved);
+    for meta in [changed, moved] {
+        fs::write(&path, meta).unwrap();
+        let seen = site.front.requests_of(|| {
+            for words in [&["token"][..], &["whoami"], &["refresh", "--now"]] {
+                site.run(words).code(5);
+            }
+            site.run(&["doctor"]).code(1);
+        });
+        assert_eq!(shown(&seen), [] as [&str; 0]);
+    }
+    assert_eq!(shown(&other.seen()), [] as [&str; 0]);
+}
+
+#[test]
+fn the_setting_is_shown_carried_by_cards_and_taken_away_again() {
+    let site = Site::new();
+    site.add(&["--web-tier", "none"])
+        .code(7)
+        .err_has("requires its own sign-in (Negotiate)")
+        .err_has("--web-tier windows");
+    site.add(&["--web-tier", "windows"]).ok();
+    let shown = site.run(&["connections", "show", "iwa"]).ok().stdout;
+    assert!(
+        shown.contains("signs in to the web server as ana@EXAMPLE.COM"),
+        "{shown}"
+    );
+    let json = site
+        .run(&["connections", "show", "iwa", "--json"])
+        .ok()
+        .json();
+    assert_eq!(json["web_tier"], "windows");
+    assert_eq!(json["web_tier_principal"], "ana@EXAMPLE.COM");
+    let card = site.home.path().join("card.json");
+    let text = site.run(&["connections", "share", "iwa"]).ok().stdout;
+    fs::write(&card, &text).unwrap();
+    assert!(text.contains("\"needs_windows_sign_in\": true"), "{text}");
+    assert!(!text.contains("ana"), "{text}");
+    let fingerprint = {
+        let words = [
+            "connections",
+            "add",
+            "--from",
+            card.to_str().unwrap(),
+            "--yes",
+        ];
+        let said = site
+            .run(&[&words[..], &["--label", "two"]].concat())
+            .code(2);
+        assert!(said.stderr.contains("certificate"), "{}", said.stderr);
+        let pem = fs::read(site.portal.ca_file(site.home.path())).unwrap();
+        age_oauth::testing::fingerprint(&der(&pem))
+    };
+    let words = [
+        "connections",
+        "add",
+        "--from",
+        card.to_str().unwrap(),
+        "--yes",
+        "--label",
+        "two",
+    ];
+    site.run(&[&words[..], &["--ca-fingerprint", &fingerprint]].concat())
+        .ok()
+        .err_has("as ana@EXAMPLE.COM");
+    site.run(&[
+        "connections",
+        "edit",
+        "two",
+        "--web-tier",
+        "none",
+        "--no-check",
+    ])
+    .ok();
+    let json = site
+        .run(&["connections", "show", "two", "--json"])
+        .ok()
+        .json();
+    assert_eq!(json["web_tier"], "none");
+    assert_eq!(json["web_tier_principal"], serde_json::Value::Null);
+    site.run(&["doctor", "-c", "two"]).code(1);
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked() {
+    let site = Site::new();
+    let ca = site.portal.ca_file(site.home.path());
+    let words = [
+        "connections",
+        "add",
+        "--label=iwa",
+        "--verify-ssl",
+        ca.to_str().unwrap(),
+    ];
+    let question = "Use your Windows sign-in for it?";
+    let url = site.front.url();
+    let mut terminal = Terminal::start(&site.home, &words);
+    terminal.expect("Portal URL").line(&url);
+    terminal
+        .expect("requires its own sign-in (Negotiate)")
+        .expect("This portal is behind Windows sign-in.")
+        .expect(question)
+        .send("y");
+    terminal.expect("ArcGIS Enterprise");
+    terminal.expect("Authentication type").line("");
+    terminal.expect("Authorization code").line("");
+    terminal.expect("OAuth Client ID").line(APP_ID);
+    terminal.expect("OAuth Client Secret").line("");
+    terminal
+        .expect("[OK] Created connection: iwa")
+        .expect("Windows sign-in: as ana@EXAMPLE.COM");
+    terminal.expect("Sign in now?").send("n");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    // Without a ticket, a person learns that, and chooses another way.
+    let words = [&words[..2], &["--label=two"], &words[3..]].concat();
+    let mut home = home();
+    site.kdc.use_in(&mut home, &site.kdc.no_ticket());
+    let mut terminal = Terminal::start(&home, &words);
+    terminal.expect("Portal URL").line(&url);
+    terminal.expect(question).send("y");
+    terminal
+        .expect("there is no Kerberos ticket")
+        .expect("kinit")
+        .expect("How do you want to continue?");
+    // Nor is it answered by one who does not want that.
+    let mut terminal = Terminal::start(&home, &words);
+    terminal.expect("Portal URL").line(&url);
+    terminal.expect(question).send("n");
+    terminal.expect("How do you want to continue?");
+}
+
+/// The first certificate of a PEM file.
+fn der(pem: &[u8]) -> Vec<u8> {
+    use base64::Engine as _;
+    let text = std::str::from_utf8(pem).unwrap();
+    let lines = text
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with('-'));
+    base64::engine::general_purpose::STANDARD
+        .decode(lines.collect::<String>())
+        .unwrap()
+}
