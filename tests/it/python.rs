@@ -8,6 +8,8 @@ mod notebooks;
 mod pools;
 mod pro;
 mod types;
+#[cfg(target_os = "linux")]
+mod windows_sign_in;
 mod wire;
 
 use std::io::{BufRead, BufReader, Write};

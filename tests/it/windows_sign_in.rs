@@ -66,7 +66,7 @@ struct Seen {
 }
 
 /// A web server with Windows sign-in in front of a portal.
-struct Front {
+pub struct Front {
     server: WebServer,
     folder: tempfile::TempDir,
 }
@@ -91,7 +91,7 @@ impl Front {
         Self { server, folder }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.server.url()
     }
 
@@ -142,15 +142,15 @@ fn shown(seen: &[Seen]) -> Vec<String> {
 }
 
 /// A realm, a portal with the web server in front of it, and a home with a ticket of `ana`.
-struct Site {
-    kdc: Kdc,
-    portal: Portal,
-    front: Front,
-    home: Home,
+pub struct Site {
+    pub kdc: Kdc,
+    pub portal: Portal,
+    pub front: Front,
+    pub home: Home,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (kdc, portal, mut home) = (Kdc::start(), Portal::builder().start(), home());
         let front = Front::start(&kdc, &portal);
         let place = kdc.ticket("ana");

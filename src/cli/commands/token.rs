@@ -156,6 +156,7 @@ fn as_json<'a>(session: &Session, token: &'a UsableToken, now: Timestamp) -> Tok
         sign_in_ends_soon: expires_soon(connection, token, now),
         referer: connection.referer.clone(),
         verify_ssl: verify_ssl(&connection.tls),
+        web_tier: connection.web_tier.as_str(),
         proxy: connection.proxy.as_str().to_owned(),
     }
 }

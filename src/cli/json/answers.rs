@@ -63,6 +63,9 @@ json_object! {
         /// How to verify the portal's certificate: `true`, `false`, or the path of a file of
         /// certificates. Always a string.
         pub(crate) verify_ssl: String,
+        /// What requests must answer to the sign-in of the web server in front of the portal:
+        /// `none` or `windows`.
+        pub(crate) web_tier: &'static str,
         /// The proxy to use: `system`, `none`, or a URL.
         pub(crate) proxy: String,
     }

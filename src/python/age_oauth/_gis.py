@@ -10,6 +10,7 @@ from . import _by_id, _gis_by_id, _program
 from . import _json_names as names
 from ._exchange import PLACEHOLDER
 from ._http import TokenAuth
+from ._session import quoted
 from .connections import trust
 from .errors import AgeOAuthError, PortalRefused, PortalUnreachable, UsageError
 
@@ -64,6 +65,8 @@ def connect(connection: "Connection", options: dict[str, Any]):
             super().__init__(**options, **_certificates_read_once())
 
     facts = connection._provider.token().facts
+    if facts[names.WEB_TIER] != "none":
+        raise _behind_windows_sign_in(connection)
     auth = GisAuth()
     arguments: dict[str, Any] = {"custom_auth": auth}
     if facts[names.REFERER]:
@@ -123,6 +126,15 @@ def _certificates_read_once() -> dict[str, Any]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_default_verify_paths()
     return {"ssl_context": context}
+
+
+def _behind_windows_sign_in(connection: "Connection") -> UsageError:
+    return UsageError(
+        f"the web server in front of the portal of `{connection.label}` asks for Windows sign-in, which the requests of Esri's "
+        "package cannot carry with these tokens",
+        "for single requests: age-oauth api; for `get_gis`, an address for programs without that sign-in: "
+        f"age_oauth.Connection({quoted(connection.label)}).edit(api_url=\"URL\", web_tier=\"none\")",
+    )
 
 
 #: The program says within this time why the portal cannot be reached.

@@ -191,13 +191,14 @@ class Connection(ById):
         keychain: "str | None" = None,
         client_cert: "CertificateFile | None" = None,
         client_cert_password: "str | None" = None,
+        web_tier: "str | None" = None,
         pkce: "bool | None" = None,
         tags: "Iterable[str] | None" = None,
         check: bool = True,
     ) -> None:
         """Changes what is given and keeps the rest, as ``age-oauth connections edit`` does. The arguments are those of
         :func:`add_connection`; ``api_url="none"`` takes the API URL away, and
-        ``client_cert="none"`` the client certificate.
+        ``client_cert="none"`` the client certificate; ``web_tier="none"`` answers no Windows sign-in.
 
         Another portal, client ID or kind of connection ends the sign-in. Another API URL does not.
         """
@@ -214,6 +215,7 @@ class Connection(ById):
             "proxy": proxy,
             "keychain": keychain,
             "client_cert": client_cert,
+            "web_tier": web_tier,
             "pkce": pkce,
             "tag": tags,
         }
@@ -285,6 +287,7 @@ def add_connection(
     api_url: "str | None" = None,
     client_cert: "CertificateFile | None" = None,
     client_cert_password: "str | None" = None,
+    web_tier: "str | None" = None,
     tags: "Iterable[str]" = (),
     default: "bool | None" = None,
     check: bool = True,
@@ -298,7 +301,8 @@ def add_connection(
     certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
     ``age-oauth connections add --help``. ``api_url`` is where programs reach a portal whose URL asks for a sign-in that only
     browsers can do. ``client_cert`` is a file with the client certificate that such a web server asks for and its private key
-    (PKCS#12 or PEM), or ``"file:PATH"`` for one that is read at each use; ``client_cert_password`` opens the file. ``default`` makes it the default connection, or not even the first one.
+    (PKCS#12 or PEM), or ``"file:PATH"`` for one that is read at each use; ``client_cert_password`` opens the file. ``web_tier="windows"`` lets the program answer Windows sign-in of such a web server, by
+    your Kerberos ticket. ``default`` makes it the default connection, or not even the first one.
 
     With ``replace=True``, a connection that has this label gets these settings, and keeps its others and its sign-in: so a
     notebook can run this twice. ``check=False`` does not ask the portal.
@@ -320,6 +324,7 @@ def add_connection(
         "proxy": proxy,
         "keychain": keychain,
         "client_cert": client_cert,
+        "web_tier": web_tier,
         "tag": tags,
     }
     flags = {"--use": default is True, "--no-default": default is False, "--no-check": not check, "--replace": replace}
