@@ -443,8 +443,21 @@ impl Http {
         // The portal has answered, and may have done what was asked.
         crash::point("answer received");
         let retry_after = received.retry_after(self.0.context.now());
-        response::classify(received, &request.url, &request.secrets)
-            .map_err(|classified| Failure::answered(classified, retry_after))
+        let classified = response::classify(received, &request.url, &request.secrets);
+        self.note_whether_let_in(request, &classified);
+        classified.map_err(|classified| Failure::answered(classified, retry_after))
+    }
+
+    /// Remembers whether a portal answered, and not the web server in front of it.
+    fn note_whether_let_in(
+        &self,
+        request: &Request<'_>,
+        answer: &std::result::Result<ApiResponse, Classified>,
+    ) {
+        if let Some(windows) = &self.0.windows {
+            let let_in = matches!(answer, Ok(_) | Err(Classified::Portal(_)));
+            windows.note(&request.url, let_in);
+        }
     }
 
     /// Where Windows sign-in is answered, a request with a body waits until the web server has let
@@ -475,9 +488,14 @@ impl Http {
         };
         let received = self.exchange(&before, end).map_err(Failure::unprocessed)?;
         let retry_after = received.retry_after(self.0.context.now());
-        response::classify(received, &before.url, &[])
-            .map(drop)
-            .map_err(|why| Failure::answered(why, retry_after).unprocessed())
+        let classified = response::classify(received, &before.url, &[]);
+        self.note_whether_let_in(&before, &classified);
+        match classified {
+            // An error of the portal itself came through the web server, and says nothing about
+            // the request that counts.
+            Ok(_) | Err(Classified::Portal(_)) => Ok(()),
+            Err(why) => Err(Failure::answered(why, retry_after).unprocessed()),
+        }
     }
 
     /// Sends the request once.

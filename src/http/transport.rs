@@ -7,7 +7,7 @@ use std::time::Duration;
 use ureq::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, REFERER, USER_AGENT,
 };
-use ureq::http::{self, HeaderValue, Response, StatusCode};
+use ureq::http::{self, HeaderValue, Response};
 use ureq::{Body, SendBody};
 use zeroize::Zeroizing;
 
@@ -106,9 +106,6 @@ fn respond(
     let (attempt, left) = begin(request, client, proxy, end)?;
     let response = send(request, client, &attempt, left)
         .map_err(|error| attempt.failure_without_answer(error))?;
-    if let Some(windows) = &client.windows {
-        windows.note(&request.url, response.status() != StatusCode::UNAUTHORIZED);
-    }
     Ok((attempt, response))
 }
 

@@ -73,19 +73,29 @@ pub struct Front {
 
 impl Front {
     fn start(kdc: &Kdc, portal: &Portal) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // Apache gives up the rights of root, if it has them, and reads keytab and configuration
+        // then. The folder for temporary files may be in one of root alone.
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        open_to_all(folder.path(), 0o755);
         let names = ["localhost".to_owned(), UNKNOWN.to_owned()];
         let own = portal.authority().server(Certificate::Trusted, &names);
         let chain = own.chain.iter().map(|one| pem("CERTIFICATE", one));
         fs::write(folder.path().join("server.pem"), chain.collect::<String>()).unwrap();
         let key = pem("PRIVATE KEY", own.key.secret_der());
         fs::write(folder.path().join("server.key"), key).unwrap();
-        // Apache gives up the rights of root, if it has them, and reads the keytab then.
-        let keytab = folder.path().join("http.keytab");
+        let [keytab, kerberos] = ["http.keytab", "krb5.conf"].map(|name| folder.path().join(name));
         fs::copy(kdc.web_server_keytab(), &keytab).unwrap();
-        open_to_all(folder.path());
-        open_to_all(&keytab);
-        let variables = [("KRB5_CONFIG", kdc.configuration())];
+        fs::copy(kdc.configuration(), &kerberos).unwrap();
+        open_to_all(&keytab, 0o644);
+        open_to_all(&kerberos, 0o644);
+        // Kerberos writes there which tokens it has seen.
+        let replayed = folder.path().join("replayed");
+        fs::create_dir(&replayed).unwrap();
+        open_to_all(&replayed, 0o777);
+        let variables = [
+            ("KRB5_CONFIG", kerberos.display().to_string()),
+            ("TMPDIR", replayed.display().to_string()),
+        ];
         let configuration = apache(&authority(&portal.url()), keytab.to_str().unwrap());
         let server = WebServer::start_with(&variables, folder.path(), "apache2", configuration);
         Self { server, folder }
@@ -109,9 +119,9 @@ impl Front {
     }
 }
 
-fn open_to_all(path: &Path) {
+fn open_to_all(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn seen(line: &str) -> Seen {
@@ -264,6 +274,28 @@ fn rule_24f_a_body_is_sent_only_after_the_web_server_has_let_in() {
         cached(&["api", "-X", "POST", "portals/self", "-f", "x=y"]),
         ["200 GET ", "200 POST /portals/self +body"]
     );
+}
+
+#[test]
+fn an_error_of_the_portal_before_a_body_costs_no_sign_in() {
+    let site = Site::signed_in();
+    let error = || Fault::error(499, "Token Required");
+    site.portal
+        .set(|rules| rules.fault_always(Endpoint::Root, error()));
+    expire_token(&site.home, "iwa");
+    site.run(&["token"]).ok();
+    // Where no portal answers behind the web server, that is said, and the sign-in is as it was.
+    site.portal.set(|rules| {
+        rules.clear_faults();
+        rules.fault_always(Endpoint::Root, Fault::ResetBefore);
+    });
+    expire_token(&site.home, "iwa");
+    let seen = site
+        .front
+        .requests_of(|| drop(site.run(&["token"]).code(6)));
+    assert!(seen.iter().all(|one| !one.has_body), "{seen:?}");
+    site.portal.set(|rules| rules.clear_faults());
+    site.run(&["token"]).ok();
 }
 
 #[test]
@@ -420,7 +452,7 @@ fn rule_24f_no_configuration_and_no_folder_of_a_user_leads_tokens_elsewhere() {
         let program = home.join(name);
         let text = format!("#!/bin/sh\necho started > '{}'\n", started.display());
         fs::write(&program, text).unwrap();
-        open_to_all(&program);
+        open_to_all(&program, 0o755);
     }
     let path = std::env::var("PATH").unwrap();
     site.home.set("PATH", &format!("{}:{path}", home.display()));
@@ -622,6 +654,22 @@ fn a_person_at_a_terminal_is_asked() {
         .expect("there is no Kerberos ticket")
         .expect("kinit")
         .expect("How do you want to continue?");
+    // An answer for one address does not count for the next one.
+    let other = Front::start(&site.kdc, &site.portal);
+    let mut home = crate::home();
+    site.kdc.change_key("HTTP/localhost");
+    site.kdc.use_in(&mut home, &site.kdc.ticket("ana"));
+    let mut terminal = Terminal::start(&home, &words);
+    terminal.expect("Portal URL").line(&url);
+    terminal.expect(question).send("y");
+    terminal
+        .expect("did not accept the Windows sign-in of ana@EXAMPLE.COM")
+        .expect("How do you want to continue?")
+        .send("\u{1b}[B");
+    terminal.line("").expect("Portal URL").line(&other.url());
+    terminal.expect(question).send("n");
+    terminal.expect("How do you want to continue?");
+    assert!(other.seen().iter().all(|one| one.token.is_none()));
     // Nor is it answered by one who does not want that.
     let mut terminal = Terminal::start(&home, &words);
     terminal.expect("Portal URL").line(&url);

@@ -209,9 +209,11 @@ impl<'a> Form<'a> {
 
     /// As whom Windows sign-in is answered at this address, if an option says that it is.
     fn read_web_tier(&mut self, ctx: &CommandContext, portal: &PortalUrl, tls: &Tls) -> Outcome {
-        if let GivenWebTier::Windows(named) = GivenWebTier::read(&self.args.fields.web_tier)? {
-            self.web_tier = web_tier::windows(ctx, portal, tls, named)?;
-        }
+        self.web_tier = match GivenWebTier::read(&self.args.fields.web_tier)? {
+            GivenWebTier::Windows(named) => web_tier::windows(ctx, portal, tls, named)?,
+            // What was answered for another address does not count for this one.
+            GivenWebTier::Nothing | GivenWebTier::None => WebTier::None,
+        };
         Ok(())
     }
 
@@ -437,6 +439,7 @@ impl<'a> Form<'a> {
                         guarded = Some(why);
                     }
                     urls = PortalUrls::new(urls.browser_url().clone(), Some(api))?;
+                    self.read_web_tier(ctx, urls.api_url(), &trust.tls)?;
                 }
             }
         }
