@@ -56,7 +56,9 @@ pub use retry::{CallError, Retry};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use tls::CertificateRequest;
 pub use verifier::read_certificate_file;
-pub use windows_sign_in::{can_answer_windows_sign_in, windows_principal, Presented};
+#[cfg(feature = "cli")]
+pub use windows_sign_in::windows_principal;
+pub use windows_sign_in::{can_answer_windows_sign_in, Presented};
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline};
@@ -446,56 +448,6 @@ impl Http {
         let classified = response::classify(received, &request.url, &request.secrets);
         self.note_whether_let_in(request, &classified);
         classified.map_err(|classified| Failure::answered(classified, retry_after))
-    }
-
-    /// Remembers whether a portal answered, and not the web server in front of it.
-    fn note_whether_let_in(
-        &self,
-        request: &Request<'_>,
-        answer: &std::result::Result<ApiResponse, Classified>,
-    ) {
-        if let Some(windows) = &self.0.windows {
-            let let_in = matches!(answer, Ok(_) | Err(Classified::Portal(_)));
-            windows.note(&request.url, let_in);
-        }
-    }
-
-    /// Where Windows sign-in is answered, a request with a body waits until the web server has let
-    /// this client in: it could refuse the sign-in when it has the body already. So a request
-    /// without a body, a token or an effect goes before.
-    fn open_the_way(
-        &self,
-        request: &Request<'_>,
-        end: Deadline,
-    ) -> std::result::Result<(), Failure> {
-        let Some(windows) = &self.0.windows else {
-            return Ok(());
-        };
-        if !request.has_body() || windows.may_send_a_body(&request.url) {
-            return Ok(());
-        }
-        let mut url = self.address("").map_err(|_| {
-            Failure::before(Unreachable::Broken("the portal's URL is not valid".into()))
-        })?;
-        add_query(&mut url, std::iter::empty());
-        let before = Request {
-            method: Method::GET,
-            url,
-            form: None,
-            upload: None,
-            authorization: None,
-            secrets: Vec::new(),
-        };
-        let received = self.exchange(&before, end).map_err(Failure::unprocessed)?;
-        let retry_after = received.retry_after(self.0.context.now());
-        let classified = response::classify(received, &before.url, &[]);
-        self.note_whether_let_in(&before, &classified);
-        match classified {
-            // An error of the portal itself came through the web server, and says nothing about
-            // the request that counts.
-            Ok(_) | Err(Classified::Portal(_)) => Ok(()),
-            Err(why) => Err(Failure::answered(why, retry_after).unprocessed()),
-        }
     }
 
     /// Sends the request once.

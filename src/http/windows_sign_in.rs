@@ -9,14 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::HeaderValue;
+use ureq::http::{HeaderValue, Method};
 use url::{Origin, Url};
 use zeroize::Zeroizing;
 
 use super::client_certificate::ClientCertificate;
-use super::response::Classified;
+use super::request::{add_query, Request};
+use super::response::{self, ApiResponse, Classified};
+use super::retry::Failure;
+use super::Http;
 use crate::connection::{PortalUrl, Principal, Tls};
-use crate::context::{Context, Environment};
+use crate::context::{Context, Deadline, Environment};
 use crate::error::{Error, Refusal, Result, Unreachable, WindowsSignInFailure};
 use crate::policy::KERBEROS_TIMEOUT;
 use crate::secret::Secret;
@@ -173,6 +176,58 @@ impl WindowsSignIn {
     pub(super) fn note(&self, url: &Url, let_in: bool) {
         if self.answers(url).is_some() {
             self.let_in.store(let_in, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Http {
+    /// Where Windows sign-in is answered, a request with a body waits until the web server has let
+    /// this client in: it could refuse the sign-in when it has the body already. So a request
+    /// without a body, a token or an effect goes before.
+    pub(super) fn open_the_way(
+        &self,
+        request: &Request<'_>,
+        end: Deadline,
+    ) -> std::result::Result<(), Failure> {
+        let Some(windows) = &self.0.windows else {
+            return Ok(());
+        };
+        if !request.has_body() || windows.may_send_a_body(&request.url) {
+            return Ok(());
+        }
+        let mut url = self.address("").map_err(|_| {
+            Failure::before(Unreachable::Broken("the portal's URL is not valid".into()))
+        })?;
+        add_query(&mut url, std::iter::empty());
+        let before = Request {
+            method: Method::GET,
+            url,
+            form: None,
+            upload: None,
+            authorization: None,
+            secrets: Vec::new(),
+        };
+        let received = self.exchange(&before, end).map_err(Failure::unprocessed)?;
+        let retry_after = received.retry_after(self.0.context.now());
+        let classified = response::classify(received, &before.url, &[]);
+        self.note_whether_let_in(&before, &classified);
+        match classified {
+            // An error of the portal itself came through the web server, and says nothing about
+            // the request that counts.
+            Ok(_) | Err(Classified::Portal(_)) => Ok(()),
+            Err(why) => Err(Failure::answered(why, retry_after).unprocessed()),
+        }
+    }
+
+    /// Remembers whether a portal answered, and not the web server in front of it.
+    pub(super) fn note_whether_let_in(
+        &self,
+        request: &Request<'_>,
+        answer: &std::result::Result<ApiResponse, Classified>,
+    ) {
+        if let Some(windows) = &self.0.windows {
+            let let_in = matches!(answer, Ok(_) | Err(Classified::Portal(_)));
+            windows.note(&request.url, let_in);
         }
     }
 }

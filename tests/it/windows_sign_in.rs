@@ -445,7 +445,7 @@ fn rule_24f_no_configuration_and_no_folder_of_a_user_leads_tokens_elsewhere() {
     let [by_curl, by_kerberos, started] = &traces;
     fs::write(
         home.join(".curlrc"),
-        format!("trace-ascii = {}\n", by_curl.display()),
+        format!("stderr = \"{}\"\n", by_curl.display()),
     )
     .unwrap();
     for name in ["curl", "klist"] {

@@ -89,9 +89,9 @@ fn ask_windows_sign_in(
     portal: &PortalUrl,
     tls: &Tls,
 ) -> Result<Option<WebTier>, Failure> {
-    if let Err(error) = manage::check_windows_sign_in(portal, tls) {
+    if let Err(Error::Invalid { why, .. }) = manage::check_windows_sign_in(portal, tls) {
         ctx.console
-            .print(&format!("This portal is behind Windows sign-in. {error}."));
+            .print(&format!("This portal is behind Windows sign-in: {why}."));
         return Ok(None);
     }
     let question = "This portal is behind Windows sign-in. Use your Windows sign-in for it?";
