@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{app_secret, Portal, PortalVersion};
-use crate::support::scenario::{add, add_with, sign_in};
+use crate::support::scenario::{add, add_with, sign_in, ADD_UNCHECKED};
 
 /// A home whose connections keep their secrets in Credential Manager. Remaining items are removed
 /// when it is dropped.
@@ -324,6 +324,17 @@ fn powershell_evaluates_what_export_env_prints() {
 }
 
 /// Windows knows the folder itself; the variable is a copy that some services lack.
+#[test]
+fn windows_sign_in_is_refused_with_what_works_here() {
+    let given = [&ADD_UNCHECKED[..], &["--web-tier", "windows"]].concat();
+    home()
+        .run(given)
+        .done()
+        .code(2)
+        .err_has("answers Windows sign-in on Linux and macOS only")
+        .err_has("--api-url URL");
+}
+
 #[test]
 fn the_store_is_found_without_appdata() {
     let home = home();

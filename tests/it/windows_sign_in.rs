@@ -611,6 +611,11 @@ fn the_setting_is_shown_carried_by_cards_and_taken_away_again() {
     assert_eq!(json["web_tier"], "none");
     assert_eq!(json["web_tier_principal"], serde_json::Value::Null);
     site.run(&["doctor", "-c", "two"]).code(1);
+    site.run(&["connections", "edit", "two", "--web-tier", "windows"])
+        .ok()
+        .err_has("Windows sign-in: as ana@EXAMPLE.COM");
+    let checked = site.run(&["doctor", "-c", "two"]).stdout;
+    assert!(checked.contains("ok   portal two: "), "{checked}");
 }
 
 #[test]
