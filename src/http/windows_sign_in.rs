@@ -181,6 +181,19 @@ impl WindowsSignIn {
 }
 
 impl Http {
+    /// Whether Windows sign-in can be answered now, where this client answers it. Nothing is sent.
+    pub fn check_windows_sign_in(&self) -> Result<()> {
+        let Some(windows) = &self.0.windows else {
+            return Ok(());
+        };
+        let context = &self.0.context;
+        let left = context.deadline.bound(KERBEROS_TIMEOUT);
+        windows
+            .authorization(&self.address("")?, &context.environment, left)
+            .map(drop)
+            .map_err(|why| Classified::from(why).into_error(self.0.portal.as_str()))
+    }
+
     /// Where Windows sign-in is answered, a request with a body waits until the web server has let
     /// this client in: it could refuse the sign-in when it has the body already. So a request
     /// without a body, a token or an effect goes before.

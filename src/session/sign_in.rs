@@ -66,8 +66,8 @@ impl Session {
     /// Begins a user's sign-in.
     ///
     /// Before that, tries everything on this machine that the end of the sign-in needs: the
-    /// renewal lock, the client secret, the certificates, and a write to the keychain. A person
-    /// must not go through the portal's pages for a sign-in that cannot be stored.
+    /// renewal lock, the client secret, the certificates, a write to the keychain, and a ticket
+    /// for Windows sign-in. A person must not go through the portal's pages for a sign-in that cannot be stored.
     pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
         let connection = &self.opened;
         let attempt = SignInAttempt::begin(connection, options)?;
@@ -76,7 +76,9 @@ impl Session {
         self.read_client_secret(connection)?;
         check_writable(self.keychain.as_ref(), connection.id.as_str())
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
-        connection.http(&self.context)?;
+        let http = connection.http(&self.context)?;
+        http.check_windows_sign_in()
+            .map_err(|error| error.about(connection.label.as_str()))?;
         Ok(attempt)
     }
 

@@ -343,6 +343,10 @@ fn what_kerberos_lacks_is_named() {
             .code(3)
             .err_has("there is no Kerberos ticket")
             .err_has("hint: get a ticket: kinit");
+        // A person does not go through the portal's pages for nothing.
+        let login = site.home.run(["login"]).env("KRB5CCNAME", &none);
+        let said = login.done().code(3).err_has("there is no Kerberos ticket");
+        assert!(!said.stderr.contains("oauth2/authorize"), "{}", said.stderr);
         with(&[("KRB5CCNAME", &expired)])
             .done()
             .code(3)
