@@ -67,7 +67,8 @@ impl Session {
     ///
     /// Before that, tries everything on this machine that the end of the sign-in needs: the
     /// renewal lock, the client secret, the certificates, a write to the keychain, and a ticket
-    /// for Windows sign-in. A person must not go through the portal's pages for a sign-in that cannot be stored.
+    /// for Windows sign-in. A person must not go through the portal's pages for a sign-in that
+    /// cannot be stored.
     pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
         let connection = &self.opened;
         let attempt = SignInAttempt::begin(connection, options)?;
