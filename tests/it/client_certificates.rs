@@ -44,7 +44,7 @@ impl Pki {
 
     fn register(&self, name: &str) {
         let pem = fs::read_to_string(self.0.key(name)).unwrap();
-        secret_scan::register(pem.lines().nth(1).unwrap());
+        secret_scan::register_key(&pem);
     }
 
     /// `openssl pkcs12 -export` with these options, with the intermediate certificate.
@@ -269,7 +269,7 @@ impl Guarded {
         let (portal, home) = (portal.start(), home());
         let file = home.path().join("ana.pem");
         let own = portal.client_identity("ana");
-        secret_scan::register(own.key_pem.lines().nth(1).unwrap());
+        secret_scan::register_key(&own.key_pem);
         fs::write(&file, own.certificate_pem + &own.key_pem).unwrap();
         home.allow_secrets_in(&file);
         let file = file.display().to_string();
@@ -720,10 +720,7 @@ fn rule_26_neither_key_nor_password_is_in_the_log_or_a_message() {
         // The keychain has the key in another form than the file.
         let record = guarded.item().unwrap();
         if let Some(pem) = record["pem"].as_str() {
-            let key = pem.split_once("PRIVATE KEY-----").unwrap().1;
-            key.lines()
-                .filter(|line| line.len() > 20)
-                .for_each(secret_scan::register);
+            secret_scan::register_key(pem);
         }
         run(&["whoami"]);
         run(&["doctor"]);
