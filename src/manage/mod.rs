@@ -25,7 +25,7 @@ use crate::store::ConnectionStore;
 use crate::token::{ClientSecret, Tokens};
 
 pub use client_certificate::{
-    certificate_stays, check_client_certificate, CertificateChange, NewClientCertificate,
+    check_certificate_stays, check_client_certificate, CertificateChange, NewClientCertificate,
 };
 pub use edit::{edit, Changes, SecretChange, TlsChange};
 

@@ -50,8 +50,8 @@ pub fn register(secret: &str) {
     }
 }
 
-/// Registers a private key in PEM (PKCS#8) by a part that is secret: its beginning is the same for all
-/// keys of a kind, and its public half is in the certificate.
+/// Registers a private key in PEM (PKCS#8) by a part that is secret: its beginning is the same for
+/// all keys of a kind, and its public half is in the certificate.
 pub fn register_key(pem: &str) {
     let (_, key) = pem.split_once("PRIVATE KEY-----\n").expect("a key");
     let lines: Vec<_> = key

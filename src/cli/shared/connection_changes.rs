@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
 use crate::cli::shared::api_url;
-use crate::cli::shared::client_certificate::{self, GivenCertificate};
+use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
 };
@@ -89,31 +89,21 @@ fn presented(
     given: &GivenCertificate,
     urls: &PortalUrls,
 ) -> Result<Option<Arc<ClientCertificate>>, Failure> {
-    let stays = manage::certificate_stays(&connection.urls, urls);
     Ok(match given {
         GivenCertificate::Certificate(loaded) => Some(Arc::clone(&loaded.certificate)),
         GivenCertificate::None => None,
         GivenCertificate::Nothing if connection.client_certificate.is_none() => None,
-        GivenCertificate::Nothing if stays => {
+        GivenCertificate::Nothing => {
+            manage::check_certificate_stays(&connection.urls, urls).map_err(|error| {
+                Failure::Hinted {
+                    error,
+                    hint: "to present it there: give --client-cert FILE, too; to connect without it: --client-cert none".into(),
+                }
+            })?;
             let session = ctx.session_of(&ctx.store()?, connection.clone());
             session.client_certificate().ok().flatten()
         }
-        // Another portal: the certificate goes, as the sign-in does.
-        GivenCertificate::Nothing if urls.browser_url() != connection.browser_url() => None,
-        GivenCertificate::Nothing => return Err(chosen_for_other_addresses(urls)),
     })
-}
-
-/// The failure where the portal stays, and gets an API URL at an origin that the client certificate
-/// was not chosen for. To delete the certificate could lose the only copy of a private key.
-fn chosen_for_other_addresses(urls: &PortalUrls) -> Failure {
-    Failure::usage_hint(
-        format!(
-            "the client certificate was not chosen for {}, and is presented to no other server",
-            urls.api_url()
-        ),
-        "to present it there: give --client-cert FILE, too; to connect without it: --client-cert none",
-    )
 }
 
 /// The addresses after the change. An API URL belongs to one portal, so that it does not stay where
@@ -176,6 +166,9 @@ fn check_portal(
             Some(Elsewhere::Portal(found)) => {
                 let text = format!("{asked} is not a portal; the portal is at {found}");
                 ctx.console.info(&text);
+                if certificate.is_some() {
+                    check_found(&asked.clone().into(), &found.clone().into(), is_separate)?;
+                }
                 if !is_separate {
                     changes.portal = Some(found);
                     return Ok(());
@@ -344,10 +337,6 @@ pub(in crate::cli) fn apply(
     }
     if let CertificateChange::Set(new) = &changes.client_certificate {
         client_certificate::describe(ctx, store, &store.load(&connection.id)?, new);
-    }
-    if edited.certificate_dropped {
-        ctx.console
-            .info("The client certificate was chosen for the former portal and was deleted.");
     }
     if edited.signed_out {
         ctx.console.info(&format!(

@@ -14,7 +14,7 @@ use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
 use crate::cli::json::ConnectionAnswer;
 use crate::cli::shared::api_url;
-use crate::cli::shared::client_certificate::{self, GivenCertificate, Loaded};
+use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate, Loaded};
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
@@ -170,6 +170,8 @@ struct Form<'a> {
     proxy: Proxy,
     referer: Option<String>,
     certificate: Option<Box<Loaded>>,
+    /// The addresses that the certificate was chosen for, once they are known.
+    chosen_for: Option<PortalUrls>,
 }
 
 type Answers = (Connection, Trust, Option<Secret>);
@@ -185,6 +187,7 @@ impl<'a> Form<'a> {
             args,
             guided,
             certificate,
+            chosen_for: None,
             proxy: connection_fields::proxy(fields)?.unwrap_or(Proxy::System),
             referer: fields
                 .referer
@@ -198,6 +201,29 @@ impl<'a> Form<'a> {
     fn presented(&self) -> Option<Arc<ClientCertificate>> {
         let loaded = self.certificate.as_ref()?;
         Some(Arc::clone(&loaded.certificate))
+    }
+
+    /// Drops the client certificate where a person has come to another origin than it was chosen
+    /// for: if that server asks for one, the person chooses again. What an option gives is not
+    /// dropped without a person.
+    fn limit_certificate(&mut self, ctx: &CommandContext, urls: &PortalUrls, tls: &Tls) -> Outcome {
+        if self.certificate.is_none() {
+            return Ok(());
+        }
+        let place = urls.api_url();
+        let former = self.chosen_for.get_or_insert_with(|| urls.clone());
+        if manage::check_certificate_stays(former, urls).is_ok() {
+            return Ok(manage::check_client_certificate(place, tls)?);
+        }
+        if !self.guided {
+            return check_found(former, urls, urls.separate_api_url().is_some());
+        }
+        ctx.console.info(&format!(
+            "The client certificate was chosen for {} and is not presented to {place}.",
+            former.api_url()
+        ));
+        self.certificate = None;
+        Ok(())
     }
 
     fn answers(
@@ -362,9 +388,7 @@ impl<'a> Form<'a> {
         let mut guarded = None;
         loop {
             let place = urls.api_url().clone();
-            if self.certificate.is_some() {
-                manage::check_client_certificate(&place, &trust.tls)?;
-            }
+            self.limit_certificate(ctx, &urls, &trust.tls)?;
             let answer = connection_fields::probe(
                 ctx,
                 &place,
@@ -408,7 +432,9 @@ impl<'a> Form<'a> {
             let why = error.to_string();
             match ask_after_failure(ctx, &urls, error)? {
                 NextStep::Retry(next) => trust = next,
-                NextStep::Present(loaded) => self.certificate = Some(loaded),
+                NextStep::Present(loaded) => {
+                    (self.certificate, self.chosen_for) = (Some(loaded), None);
+                }
                 NextStep::SkipCheck => return Ok(Some((urls, trust))),
                 NextStep::OtherUrl => return Ok(None),
                 NextStep::ApiUrl(api) => {
