@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from requests.exceptions import ConnectTimeout, ReadTimeout
+from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, ReadTimeoutError
 from urllib3.util import Retry
 
@@ -68,8 +68,10 @@ class Wire:
         sent = _exchange.outgoing(request, self.policy, HEADER)
         try:
             response = super().send(sent, stream, self._limit(timeout), verify, cert, proxies)  # type: ignore[misc]
-        except (ConnectTimeout, ReadTimeout) as error:
-            if self._begins:
+        except RequestException as error:
+            # What was sent may hold a token where the caller sees the placeholder.
+            error.request = request
+            if self._begins and isinstance(error, (ConnectTimeout, ReadTimeout)):
                 self._too_slow = error
             raise
         _exchange.returned(response, request, sent, HEADER)
