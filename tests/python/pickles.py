@@ -91,6 +91,8 @@ for name, (one, works) in objects.items():
     for copied in (copy.copy(one), copy.deepcopy(one)):
         assert works(copied), f"a copy of {name}"
 assert copy.copy(gis) is gis
+# What is unpickled is not signed, and looks at no response.
+assert not any(b"_Look" in content for _, content, _ in written)
 # A copied request is still signed, and its rejection is noticed.
 assert answers(session.send(copy.deepcopy(response.request)))
 read = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).json()['username'])"

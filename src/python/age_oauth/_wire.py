@@ -12,6 +12,7 @@ from urllib3.util import Retry
 from . import _addresses as addresses
 from . import _exchange
 from ._http import HEADER
+from .errors import UsageError
 
 if TYPE_CHECKING:
     from ._policy import Policy
@@ -63,6 +64,12 @@ class Wire:
     ) -> Any:
         if self._too_slow is not None:
             raise self._too_slow
+        if cert is not None:
+            # urllib3 would load it into the TLS context of all hosts.
+            raise UsageError(
+                "`cert` of one request would be presented to every host that asks for a client certificate",
+                'give it for the whole session: get_gis(…, cert_file="CERT.pem", key_file="KEY.pem")',
+            )
         if addresses.is_http_within_this_machine(request.url):
             proxies = {}
         sent = _exchange.outgoing(request, self.policy, HEADER)
