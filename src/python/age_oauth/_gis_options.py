@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ssl
     from typing import Any
 
-#: What ``get_gis`` decides by the connection. Esri's ``GIS`` would ignore it, or use it in place of the connection.
+#: What the connection decides. ``GIS`` ignores these options, or uses them in its place.
 DECIDED = (
     "url",
     "username",
