@@ -398,12 +398,18 @@ impl CommandContext {
     }
 
     fn warn_about_client_certificate(&self, connection: &Connection) {
-        let warning = shared::client_certificate::expiry_warning(
-            self,
-            connection,
-            policy::command_line::CLIENT_CERTIFICATE_EXPIRES_SOON,
-        );
-        if let Some(warning) = warning.filter(|_| self.system.terminal.stderr) {
+        if !self.system.terminal.stderr || connection.client_certificate.is_none() {
+            return;
+        }
+        let Ok(store) = self.store() else {
+            return;
+        };
+        let session = self.session_of(&store, connection.clone());
+        let within = policy::command_line::CLIENT_CERTIFICATE_EXPIRES_SOON;
+        // A certificate that cannot be read is an error of the command itself.
+        if let Ok(Some(warning)) =
+            shared::client_certificate::expiry_warning(self, &session, within)
+        {
             self.console.warn(&format!(
                 "{warning}; {}",
                 shared::client_certificate::replace_hint(connection)

@@ -42,6 +42,12 @@ impl NewClientCertificate {
         }
     }
 
+    /// Whether the password of a file is stored.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        matches!(self.content, CertificateContent::Password(Some(_)))
+    }
+
     /// The record, with what it replaces as long as `binding` has pending states.
     pub(super) fn to_record(&self, binding: &Binding, former: Vec<CertificateContent>) -> Secret {
         CertificateRecord {
@@ -56,8 +62,7 @@ impl NewClientCertificate {
 /// What happens to the client certificate of a connection.
 #[derive(Debug, Default)]
 pub enum CertificateChange {
-    /// It stays, unless the connection gets an address at another origin: see
-    /// [`origins_stay`].
+    /// It stays, as far as [`check_certificate_stays`] allows.
     #[default]
     Keep,
     /// It is replaced.
@@ -67,25 +72,40 @@ pub enum CertificateChange {
 }
 
 impl CertificateChange {
-    pub(super) fn apply(&self, connection: &mut Connection, former: &PortalUrls) {
+    pub(super) fn apply(&self, connection: &mut Connection, former: &PortalUrls) -> Result<()> {
         match self {
             Self::Set(new) => connection.client_certificate = Some(new.setting.clone()),
-            Self::Keep if origins_stay(former, &connection.urls) => {}
-            Self::Keep | Self::Remove => connection.client_certificate = None,
+            Self::Keep if connection.client_certificate.is_some() => {
+                check_certificate_stays(former, &connection.urls)?;
+            }
+            Self::Keep => {}
+            Self::Remove => connection.client_certificate = None,
         }
+        Ok(())
     }
 }
 
 /// Whether what is presented to web servers, and was chosen for the `former` addresses, may be
 /// presented at those after a change: at both of them, so that neither may be at an origin that is
-/// new.
-#[must_use]
-pub fn origins_stay(former: &PortalUrls, after: &PortalUrls) -> bool {
-    let was_chosen = |url: &PortalUrl| {
+/// new. If it may not, the address at such an origin.
+pub(super) fn new_origin<'a>(former: &PortalUrls, after: &'a PortalUrls) -> Option<&'a PortalUrl> {
+    let is_new = |url: &&PortalUrl| {
         let origin = url.origin();
-        origin == former.browser_url().origin() || origin == former.api_url().origin()
+        origin != former.browser_url().origin() && origin != former.api_url().origin()
     };
-    was_chosen(after.browser_url()) && was_chosen(after.api_url())
+    [after.api_url(), after.browser_url()]
+        .into_iter()
+        .find(is_new)
+}
+
+/// Refuses a client certificate that was chosen for the `former` addresses where one of those
+/// `after` a change is at another origin. Nor is it deleted, which could lose the only copy of a
+/// private key.
+pub fn check_certificate_stays(former: &PortalUrls, after: &PortalUrls) -> Result<()> {
+    new_origin(former, after).map_or(Ok(()), |place| {
+        let why = format!("it was not chosen for {place}, and is presented to no other server");
+        Err(Error::invalid("client certificate", why))
+    })
 }
 
 /// Refuses a client certificate where it would not be presented, or to anyone. TLS does not let a

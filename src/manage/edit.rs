@@ -229,8 +229,8 @@ impl Changes {
             }
             None => {}
         }
-        self.client_certificate.apply(connection, &former_urls);
-        web_tier::apply(self.web_tier.as_ref(), connection, &former_urls);
+        self.client_certificate.apply(connection, &former_urls)?;
+        web_tier::apply(self.web_tier.as_ref(), connection, &former_urls)?;
         if let Some(referer) = &self.referer {
             connection.referer.clone_from(referer);
         }
@@ -255,8 +255,6 @@ pub struct Edited {
     pub signed_out: bool,
     /// The client secret was deleted for the same reason.
     pub secret_dropped: bool,
-    /// The client certificate was deleted, because it belongs to another origin.
-    pub certificate_dropped: bool,
 }
 
 /// Changes a connection in place.
@@ -462,11 +460,7 @@ impl<'a> Editing<'a> {
     }
 
     fn drop_secrets(&self) -> Result<Edited> {
-        let mut edited = Edited {
-            certificate_dropped: self.drops_certificate()
-                && matches!(self.changes.client_certificate, CertificateChange::Keep),
-            ..Edited::default()
-        };
+        let mut edited = Edited::default();
         if self.ends_sign_in() {
             let outcome = self.session.forget_tokens(self.before, false)?;
             edited.signed_out = outcome != SignedOut::Nothing;
@@ -525,14 +519,8 @@ impl<'a> Editing<'a> {
         })
     }
 
-    fn drops_certificate(&self) -> bool {
-        let had_one = self.before.client_certificate.is_some();
-        matches!(self.changes.client_certificate, CertificateChange::Remove)
-            || (had_one && self.after.client_certificate.is_none())
-    }
-
     fn finish(&self, held: &[Record]) -> Result<()> {
-        if self.drops_certificate() {
+        if matches!(self.changes.client_certificate, CertificateChange::Remove) {
             let kind = ItemKind::ClientCertificate;
             self.old_keychain
                 .delete(&Item::of(self.before, kind))

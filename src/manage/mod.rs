@@ -26,10 +26,10 @@ use crate::store::ConnectionStore;
 use crate::token::{ClientSecret, Tokens};
 
 pub use client_certificate::{
-    check_client_certificate, origins_stay, CertificateChange, NewClientCertificate,
+    check_certificate_stays, check_client_certificate, CertificateChange, NewClientCertificate,
 };
 pub use edit::{edit, Changes, SecretChange, TlsChange};
-pub use web_tier::check_windows_sign_in;
+pub use web_tier::{check_windows_sign_in, check_windows_sign_in_stays};
 
 /// The longest client ID, in bytes.
 const MAX_CLIENT_ID: usize = 256;

@@ -1,6 +1,6 @@
 //! Where a connection may answer the sign-in of a web server.
 
-use super::client_certificate::origins_stay;
+use super::client_certificate::new_origin;
 use crate::connection::{Connection, PortalUrl, PortalUrls, Tls, WebTier};
 use crate::error::{Error, Result};
 use crate::http;
@@ -29,12 +29,27 @@ pub(super) fn check(connection: &Connection) -> Result<()> {
     }
 }
 
-/// Puts a change into a connection whose addresses have changed already. Windows sign-in that was
-/// chosen for other servers does not stay.
-pub(super) fn apply(change: Option<&WebTier>, connection: &mut Connection, former: &PortalUrls) {
+/// Refuses Windows sign-in that was chosen for the `former` addresses where one of those `after` a
+/// change is at another origin.
+pub fn check_windows_sign_in_stays(former: &PortalUrls, after: &PortalUrls) -> Result<()> {
+    new_origin(former, after).map_or(Ok(()), |place| {
+        let why = format!(
+            "Windows sign-in was not chosen for {place}, and is answered to no other server"
+        );
+        Err(Error::invalid("web tier", why))
+    })
+}
+
+/// Puts a change into a connection whose addresses have changed already.
+pub(super) fn apply(
+    change: Option<&WebTier>,
+    connection: &mut Connection,
+    former: &PortalUrls,
+) -> Result<()> {
     match change {
         Some(web_tier) => connection.web_tier = web_tier.clone(),
-        None if origins_stay(former, &connection.urls) => {}
-        None => connection.web_tier = WebTier::None,
+        None if connection.web_tier == WebTier::None => {}
+        None => check_windows_sign_in_stays(former, &connection.urls)?,
     }
+    Ok(())
 }

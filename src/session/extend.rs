@@ -125,13 +125,12 @@ impl Session {
 
     /// Whether the stored record has this refresh token; `None` if the record cannot be read.
     fn has_stored(&self, connection: &Snapshot, tokens: &Tokens) -> Option<bool> {
-        let text = |tokens: &Tokens| {
-            let refresh = tokens.refresh.as_ref();
-            refresh.map(|refresh| refresh.secret.duplicate())
-        };
         let stored = self.read_tokens(connection).ok()?;
-        let (stored, new) = (stored.as_ref().and_then(text), text(tokens));
-        Some(matches!((stored, new), (Some(a), Some(b)) if a.expose() == b.expose()))
+        let stored = stored.and_then(|tokens| tokens.refresh);
+        let (Some(stored), Some(new)) = (stored, &tokens.refresh) else {
+            return Some(false);
+        };
+        Some(stored.secret.expose() == new.secret.expose())
     }
 
     /// The portal refused the exchange, so the refresh token is not spent. The caller still needs

@@ -2,6 +2,8 @@
 
 use std::mem::discriminant;
 
+use url::Url;
+
 use super::{check_line, is_control};
 use crate::connection::{Connection, Grant, RedirectUri};
 use crate::loopback::{check, complete_head, Expected};
@@ -142,8 +144,15 @@ fn has_foreign_host(text: &str, sign_in: &SignInAttempt) -> bool {
         let name = name.replace("[200~", "").replace("[201~", "");
         let name = name.rsplit('@').next().unwrap_or_default();
         let name = name.strip_suffix(":443").unwrap_or(name);
-        name.is_ascii() && name.trim_end_matches('.') != host
+        name.is_ascii() && name.trim_end_matches('.') != host && !is_same_number(name, host)
     })
+}
+
+/// Whether `name` is another way of writing a host that is a number: `127.1` is `127.0.0.1`.
+fn is_same_number(name: &str, host: &str) -> bool {
+    let origin = |host: &str| Url::parse(&format!("http://{host}/")).map(|url| url.origin());
+    let is_number = name.chars().all(|c| c.is_ascii_digit() || ".:".contains(c));
+    is_number && origin(name).is_ok_and(|number| origin(host) == Ok(number))
 }
 
 /// Percent signs resolved where `resolve` says so; without invisible characters.

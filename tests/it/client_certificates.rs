@@ -44,7 +44,7 @@ impl Pki {
 
     fn register(&self, name: &str) {
         let pem = fs::read_to_string(self.0.key(name)).unwrap();
-        secret_scan::register(pem.lines().nth(1).unwrap());
+        secret_scan::register_key(&pem);
     }
 
     /// `openssl pkcs12 -export` with these options, with the intermediate certificate.
@@ -269,7 +269,7 @@ impl Guarded {
         let (portal, home) = (portal.start(), home());
         let file = home.path().join("ana.pem");
         let own = portal.client_identity("ana");
-        secret_scan::register(own.key_pem.lines().nth(1).unwrap());
+        secret_scan::register_key(&own.key_pem);
         fs::write(&file, own.certificate_pem + &own.key_pem).unwrap();
         home.allow_secrets_in(&file);
         let file = file.display().to_string();
@@ -413,22 +413,72 @@ fn rule_25_certificate_and_key_are_in_the_keychain_alone_and_go_with_the_connect
     );
 }
 
+/// The keychain may hold the only copy of the private key.
 #[test]
-fn another_origin_drops_the_certificate_and_another_path_keeps_it() {
+fn another_portal_deletes_no_certificate_without_being_told_so() {
     let guarded = Guarded::added();
     let Guarded { portal, home, .. } = &guarded;
+    let edit = |words: &[&str]| {
+        let start = ["connections", "edit", "pki", "--no-check", "--portal"];
+        home.run([&start[..], words].concat()).done()
+    };
     let elsewhere = portal.url().replace("/portal", "/other");
-    let edit = ["connections", "edit", "pki", "--no-check", "--portal"];
-    home.run([&edit[..], &[elsewhere.as_str()]].concat())
-        .done()
-        .ok();
+    edit(&[&elsewhere]).ok();
     assert!(guarded.item().is_some());
-    home.run([&edit[..], &["https://gis.example.com/portal"]].concat())
+    let before = guarded.meta();
+    let other = "https://gis.example.com/portal";
+    let refused = edit(&[other]);
+    refused
+        .code(2)
+        .err_has("was not chosen for https://gis.example.com/portal")
+        .err_has("--client-cert none");
+    let add = add_arguments("pki", other, APP_ID, "true");
+    home.run([&add[..], &["--replace", "--no-check"]].concat())
         .done()
-        .ok()
-        .err_has("chosen for the former portal and was deleted");
+        .code(2)
+        .err_has("was not chosen for");
+    assert_eq!(guarded.meta(), before);
+    assert!(guarded.item().is_some());
+    edit(&[other, "--client-cert", "none"]).ok();
     assert!(guarded.item().is_none());
     assert_eq!(guarded.meta()["client_certificate"], Value::Null);
+}
+
+/// Two portals ask for a certificate. One rejects it, and the person goes on at the other.
+#[test]
+fn rule_24e_another_address_in_the_dialogue_does_not_get_the_certificate() {
+    let (mut guarded, pki) = (Guarded::start(), Pki::new());
+    pki.client("stranger", P256, "");
+    let stranger = pki.pem(
+        "stranger-all",
+        &[&pki.files().file("stranger"), &pki.key("stranger")],
+    );
+    let other = Portal::builder().client_certificate_required().start();
+    let bundle = guarded.home.path().join("both.pem");
+    let ca = |portal: &Portal| fs::read_to_string(portal.ca_file(guarded.home.path())).unwrap();
+    fs::write(&bundle, ca(&guarded.portal) + &ca(&other)).unwrap();
+    guarded.home.set("SSL_CERT_FILE", bundle.to_str().unwrap());
+    let Guarded { portal, home, .. } = &guarded;
+    for to_api_url in [false, true] {
+        let mut terminal = Terminal::start(home, &["connections", "add", "--label", "pki"]);
+        terminal.expect("Portal URL").line(&portal.url());
+        terminal.expect("Present a client certificate").line("");
+        terminal.expect("with its private key").line(&stranger);
+        terminal
+            .expect("rejected")
+            .expect("Present a client certificate")
+            .down(if to_api_url { 1 } else { 2 })
+            .line("");
+        let asked = if to_api_url { "API URL" } else { "Portal URL" };
+        terminal.expect(asked).line(&other.url());
+        terminal
+            .expect("was chosen for")
+            .expect("is not presented to")
+            .expect("asks for a client certificate")
+            .expect("Present a client certificate")
+            .send("\u{3}");
+        terminal.end();
+    }
 }
 
 #[test]
@@ -484,14 +534,29 @@ fn a_file_that_is_referred_to_is_read_at_each_use() {
     fs::write(file, renewed.certificate_pem + &renewed.key_pem).unwrap();
     home.run(["token", "--force", "-c", "pki"]).done().ok();
     assert_eq!(show(home, "pki")["client_certificate"], "CN=ana the second");
+    // What the monitor and doctor say is what the file says now, not what it said last.
+    let pki = Pki::new();
+    pki.client("soon", P256, "-days 3");
+    let soon = pki.pem("soon-all", &[&pki.files().file("soon"), &pki.key("soon")]);
+    fs::copy(soon, file).unwrap();
+    let check = || home.run(["status", "--check", "-c", "pki"]).done();
+    let doctor = || home.run(["doctor", "-c", "pki"]).done();
+    check().code(3).err_has("(CN=soon) expires on");
+    assert!(doctor().stdout.contains("CN=soon"));
     // Damaged, then gone.
     fs::write(file, "nothing").unwrap();
+    check().code(3).err_has("does not contain a certificate");
+    assert!(doctor()
+        .code(1)
+        .stdout
+        .contains("does not contain a certificate"));
     home.run(whoami)
         .done()
         .code(1)
         .err_has("does not contain a certificate");
     fs::remove_file(file).unwrap();
     home.run(whoami).done().code(1).err_has("ana.pem");
+    check().code(3).err_has("ana.pem");
 }
 
 #[test]
@@ -720,10 +785,7 @@ fn rule_26_neither_key_nor_password_is_in_the_log_or_a_message() {
         // The keychain has the key in another form than the file.
         let record = guarded.item().unwrap();
         if let Some(pem) = record["pem"].as_str() {
-            let key = pem.split_once("PRIVATE KEY-----").unwrap().1;
-            key.lines()
-                .filter(|line| line.len() > 20 && !line.starts_with('-'))
-                .for_each(secret_scan::register);
+            secret_scan::register_key(pem);
         }
         run(&["whoami"]);
         run(&["doctor"]);

@@ -92,15 +92,28 @@ fn bash_completes_labels_commands_and_flags() {
     }
 }
 
-/// bash replaces only the part after `=`, and only what is in the quotes that a person began.
+/// bash replaces only the part after `=` or `:`, and only what is in the quotes that a person
+/// began.
 #[test]
-fn bash_completes_in_quotes_and_after_an_equals_sign() {
+fn bash_completes_in_quotes_and_after_an_equals_sign_and_a_colon() {
     let home = set_up();
+    for label in ["gis:test", "live:a::x"] {
+        add_labels_once(&home, label);
+    }
     let mut terminal = interactive(&home, "bash");
     for (typed, completed) in [
         ("--connection=pro", "--connection=prod"),
         ("-c=pro", "-c=prod"),
         ("--connection=My", "--connection='My Portal'"),
+        ("--connection=gis:t", "--connection=gis:test"),
+        ("--connection=gis:", "--connection=gis:test"),
+        ("-c gis:", "-c gis:test"),
+        ("-c gis:t", "-c gis:test"),
+        ("-c g", "-c gis:test"),
+        ("-c \"gis:t", "-c \"gis:test\""),
+        ("-c live:a:", "-c live:a::x"),
+        ("-c live:a::", "-c live:a::x"),
+        ("-c liv", "-c live:a::x"),
     ] {
         // It takes a connection by its option only.
         terminal.send(&format!("age-oauth status {typed}\t"));

@@ -241,7 +241,7 @@ fn apache_asks_for_a_client_certificate_after_the_handshake_and_this_is_reported
 
 /// nginx in front of the portal at this host and port. It logs each request with what it found of
 /// the client's certificate.
-fn front(
+pub fn front(
     portal: &str,
     client: &'static str,
     protocols: &'static str,
@@ -275,7 +275,7 @@ pub fn authority(url: &str) -> String {
     url.split('/').nth(2).unwrap().to_owned()
 }
 
-const VERIFIED: &str =
+pub const VERIFIED: &str =
     "ssl_client_certificate clients.pem; ssl_verify_client on; ssl_verify_depth 3;";
 
 /// The whole walk of a person behind this front, with these options of `connections add`. Returns

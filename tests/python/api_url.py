@@ -38,4 +38,12 @@ except age_oauth.PortalRefused as error:
     assert 'api_url="URL"' in str(error), error
 else:
     raise AssertionError("the guard let a program through")
+# `get_gis` takes it for a new connection.
+new = {"portal": portal, "client_id": user_app, "verify_ssl": ca, "api_url": api}
+try:
+    age_oauth.get_gis("fourth", prompt_if_missing=False, **new)
+except age_oauth.SignInRequired:
+    assert age_oauth.Connection("fourth").api_url == api
+else:
+    raise AssertionError("signed in")
 print("done")

@@ -3,6 +3,7 @@
 import copy
 import pathlib
 import pickle
+import subprocess
 import sys
 
 import cloudpickle
@@ -41,6 +42,23 @@ def with_httpx(auth):
     return httpx.get(address, auth=auth, verify=ca).json()["username"] == user
 
 
+def has_failed(one):
+    return isinstance(one, requests.exceptions.ProxyError) and one.request.url.startswith(prod.portal_url)
+
+
+def fails(act):
+    try:
+        act(proxies={"https": "http://127.0.0.1:1"})
+    except requests.exceptions.ProxyError as error:
+        return error
+    raise AssertionError("there is a proxy")
+
+
+def answers(one):
+    return one.json()["username"] == user
+
+
+response = session.get(address)
 #: Each object, and what it must be able to do afterwards.
 objects = {
     "connection": (prod, lambda one: one == prod or (one.id == prod.id and one.token() == prod.token())),
@@ -53,6 +71,15 @@ objects = {
     "layer": (layer, lambda one: [each.attributes["NAME"] for each in one.query().features] == names),
     "service": (service, lambda one: one.layers[0].query(return_count_only=True) == 7),
     "item": (item, lambda one: (one.title, one.itemid, one._gis.users.me.username) == (item.title, item.itemid, user)),
+    "response": (response, answers),
+    "gis_response": (gis.session.get(address), answers),
+    "placeholder_response": (gis.session.get(address, params={"token": gis._con.token}), answers),
+    "httpx_response": (httpx.get(address, auth=HttpxTokenAuth(prod), verify=ca), answers),
+    "request": (response.request, lambda one: (one.method, one.url) == ("GET", address)),
+    "error": (fails(lambda **options: session.get(address, **options)), has_failed),
+    "gis_error": (
+        fails(lambda **options: gis.session.post(address, data={"token": gis._con.token}, **options)), has_failed
+    ),
     "user": (gis.users.me, lambda one: one.username == user),
 }
 written = []
@@ -64,6 +91,15 @@ for name, (one, works) in objects.items():
     for copied in (copy.copy(one), copy.deepcopy(one)):
         assert works(copied), f"a copy of {name}"
 assert copy.copy(gis) is gis
+# What is unpickled is not signed, and looks at no response.
+assert not any(b"_Look" in content for _, content, _ in written)
+# A copied request is still signed, and its rejection is noticed.
+assert answers(session.send(copy.deepcopy(response.request)))
+read = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).json()['username'])"
+for name in ("response", "gis_response", "placeholder_response", "httpx_response"):
+    file = str(pathlib.Path(folder, f"{name}-pickle-5"))
+    said = subprocess.run([sys.executable, "-c", read, file], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert said.strip() == user, said
 
 # As in another process, where nothing of this is known yet.
 _by_id._forget()

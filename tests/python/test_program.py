@@ -281,9 +281,10 @@ class Sessions(WithProgram):
         self.assertEqual(connection, age_oauth.Connection._of(dict(shown, connection="renamed")))
         self.assertEqual(len({connection, age_oauth.Connection._of(shown)}), 1)
         self.assertNotEqual(connection, age_oauth.Connection._of(dict(shown, id="other")))
-        with self.assertRaises(age_oauth.UsageError) as caught:
-            age_oauth.get_gis(connection, verify_cert=False)
-        self.assertIn("--verify-ssl", caught.exception.hint)
+        for off in (False, None, 0):
+            with self.assertRaises(age_oauth.UsageError) as caught:
+                age_oauth.get_gis(connection, verify_cert=off)
+            self.assertIn("--verify-ssl", caught.exception.hint)
 
     def test_what_is_not_an_address_is_an_error_without_the_frames_of_its_parser(self):
         portal = "https://gis.example.com/portal"

@@ -50,6 +50,21 @@ pub fn register(secret: &str) {
     }
 }
 
+/// Registers a private key in PEM (PKCS#8) by a part that is secret: its beginning is the same for
+/// all keys of a kind, and its public half is in the certificate.
+pub fn register_key(pem: &str) {
+    let (_, key) = pem.split_once("PRIVATE KEY-----\n").expect("a key");
+    let lines: Vec<_> = key
+        .lines()
+        .take_while(|line| !line.starts_with('-'))
+        .collect();
+    // A key of an elliptic curve begins at the 48th character; of RSA, the second half is secret.
+    register(match lines.len() {
+        0..8 => &lines[0][50..],
+        count => lines[count * 2 / 3],
+    });
+}
+
 /// The kinds of secrets that occur in these bytes.
 pub fn find(bytes: &[u8]) -> Vec<SecretKind> {
     let registered = registered();

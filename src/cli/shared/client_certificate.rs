@@ -6,16 +6,19 @@ use std::sync::Arc;
 use clap::Args;
 use jiff::SignedDuration;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local_and_left, shell_quoted};
 use crate::cli::CommandContext;
-use crate::connection::{CertificateSource, Connection, KeychainKind};
+use crate::connection::{
+    CertificateSource, ClientCertificateSetting, Connection, KeychainKind, PortalUrls,
+};
 use crate::error::{Error, FileAction};
 use crate::files;
-use crate::http::{ClientCertificate, ClientCertificateError, MAX_CERTIFICATES};
-use crate::manage::NewClientCertificate;
+use crate::http::{ClientCertificate, ClientCertificateError, Presented, MAX_CERTIFICATES};
+use crate::manage::{self, NewClientCertificate};
 use crate::policy::{self, PIPE_TIMEOUT};
 use crate::secret::Secret;
+use crate::session::Session;
 use crate::store::ConnectionStore;
 
 /// What the setting is called in messages.
@@ -218,6 +221,33 @@ fn check(
     Ok(())
 }
 
+/// Refuses what is presented to web servers where the portal turns out to be at another origin than
+/// it was chosen for.
+pub(in crate::cli) fn check_found(
+    asked: &PortalUrls,
+    found: &PortalUrls,
+    presented: &Presented,
+) -> Outcome {
+    let hinted = |error| {
+        let option = match found.separate_api_url() {
+            Some(_) => "--api-url",
+            None => "--portal",
+        };
+        let hint = format!(
+            "if it was meant for that server: {option} {}",
+            found.api_url()
+        );
+        Failure::Hinted { error, hint }
+    };
+    if presented.certificate.is_some() {
+        manage::check_certificate_stays(asked, found).map_err(hinted)?;
+    }
+    if presented.windows.is_some() {
+        manage::check_windows_sign_in_stays(asked, found).map_err(hinted)?;
+    }
+    Ok(())
+}
+
 /// Says what is stored, and what becomes of the file.
 pub(in crate::cli) fn describe(
     ctx: &CommandContext,
@@ -237,9 +267,10 @@ pub(in crate::cli) fn describe(
             "It is stored in {} with its private key; the file {file} may be deleted.",
             connection.keychain.display_name()
         ),
-        CertificateSource::File(_) => {
+        CertificateSource::File(_) if new.has_password() => {
             format!("The file {file} is read at each use; only its password is stored.")
         }
+        CertificateSource::File(_) => format!("The file {file} is read at each use."),
     });
     if setting.source == CertificateSource::Keychain {
         warn_about_key_file(ctx, store, connection.keychain);
@@ -261,27 +292,43 @@ fn warn_about_key_file(ctx: &CommandContext, store: &ConnectionStore, kind: Keyc
     }
 }
 
+/// What a connection's client certificate says now: a file that the connection refers to is read,
+/// because another program may have renewed or removed it.
+pub(in crate::cli) fn current(
+    session: &Session,
+) -> Result<Option<ClientCertificateSetting>, Error> {
+    let setting = session.connection().client_certificate.clone();
+    match setting.map(|setting| setting.source) {
+        Some(source @ CertificateSource::File(_)) => {
+            let read = session.client_certificate()?;
+            Ok(read.map(|certificate| certificate.setting(source)))
+        }
+        _ => Ok(session.connection().client_certificate.clone()),
+    }
+}
+
 /// The warning that a client certificate has expired, or will `within` this time.
 pub(in crate::cli) fn expiry_warning(
     ctx: &CommandContext,
-    connection: &Connection,
+    session: &Session,
     within: SignedDuration,
-) -> Option<String> {
-    let setting = connection.client_certificate.as_ref()?;
+) -> Result<Option<String>, Error> {
+    let Some(setting) = current(session)? else {
+        return Ok(None);
+    };
     let now = ctx.context.now();
-    policy::expires_within(setting.not_after, within, now).then(|| {
-        let verb = if setting.not_after <= now {
-            "expired"
-        } else {
-            "expires"
-        };
-        format!(
-            "the client certificate of `{}` ({}) {verb} on {}",
-            connection.label,
-            setting.subject,
-            local_and_left(setting.not_after, now, &ctx.system.zone)
-        )
-    })
+    let verb = if setting.not_after <= now {
+        "expired"
+    } else {
+        "expires"
+    };
+    let warning = format!(
+        "the client certificate of `{}` ({}) {verb} on {}",
+        session.connection().label,
+        setting.subject,
+        local_and_left(setting.not_after, now, &ctx.system.zone)
+    );
+    Ok(Some(warning).filter(|_| policy::expires_within(setting.not_after, within, now)))
 }
 
 /// What to do about a client certificate that expires.

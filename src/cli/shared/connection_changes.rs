@@ -4,7 +4,7 @@
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
 use crate::cli::shared::api_url;
-use crate::cli::shared::client_certificate::{self, GivenCertificate};
+use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
 };
@@ -104,18 +104,20 @@ fn presented(
     urls: &PortalUrls,
 ) -> Result<Presented, Failure> {
     let windows = presented_windows(ctx, connection, web_tier, urls)?;
-    let stays = manage::origins_stay(&connection.urls, urls);
     let certificate = match given {
         GivenCertificate::Certificate(loaded) => Some(loaded.certificate.clone()),
         GivenCertificate::None => None,
         GivenCertificate::Nothing if connection.client_certificate.is_none() => None,
-        GivenCertificate::Nothing if stays => {
+        GivenCertificate::Nothing => {
+            manage::check_certificate_stays(&connection.urls, urls).map_err(|error| {
+                Failure::Hinted {
+                    error,
+                    hint: "to present it there: give --client-cert FILE, too; to connect without it: --client-cert none".into(),
+                }
+            })?;
             let session = ctx.session_of(&ctx.store()?, connection.clone());
             session.client_certificate().ok().flatten()
         }
-        // Another portal: the certificate goes, as the sign-in does.
-        GivenCertificate::Nothing if urls.browser_url() != connection.browser_url() => None,
-        GivenCertificate::Nothing => return Err(chosen_for_other_addresses(urls)),
     };
     Ok(Presented {
         certificate,
@@ -136,29 +138,16 @@ fn presented_windows(
     if connection.web_tier == WebTier::None {
         return Ok(None);
     }
-    if manage::origins_stay(&connection.urls, urls) {
-        let session = ctx.session_of(&ctx.store()?, connection.clone());
-        return Ok(session.windows_sign_in().ok().flatten());
-    }
-    Err(Failure::usage_hint(
-        format!(
-            "Windows sign-in was not chosen for {}, and is answered to no other server",
-            urls.api_url()
-        ),
-        "to answer it there: give --web-tier windows, too; to answer none: --web-tier none",
-    ))
-}
-
-/// The failure where the portal stays, and gets an API URL at an origin that the client certificate
-/// was not chosen for. To delete the certificate could lose the only copy of a private key.
-fn chosen_for_other_addresses(urls: &PortalUrls) -> Failure {
-    Failure::usage_hint(
-        format!(
-            "the client certificate was not chosen for {}, and is presented to no other server",
-            urls.api_url()
-        ),
-        "to present it there: give --client-cert FILE, too; to connect without it: --client-cert none",
-    )
+    manage::check_windows_sign_in_stays(&connection.urls, urls).map_err(|error| {
+        Failure::Hinted {
+            error,
+            hint:
+                "to answer it there: give --web-tier windows, too; to answer none: --web-tier none"
+                    .into(),
+        }
+    })?;
+    let session = ctx.session_of(&ctx.store()?, connection.clone());
+    Ok(session.windows_sign_in().ok().flatten())
 }
 
 /// The addresses after the change. An API URL belongs to one portal, so that it does not stay where
@@ -221,6 +210,11 @@ fn check_portal(
             Some(Elsewhere::Portal(found)) => {
                 let text = format!("{asked} is not a portal; the portal is at {found}");
                 ctx.console.info(&text);
+                let corrected = match urls.separate_api_url() {
+                    Some(_) => PortalUrls::new(urls.browser_url().clone(), Some(found.clone()))?,
+                    None => found.clone().into(),
+                };
+                check_found(&urls, &corrected, presented)?;
                 if !is_separate {
                     changes.portal = Some(found);
                     return Ok(());
@@ -401,10 +395,6 @@ pub(in crate::cli) fn apply(
     }
     if changes.web_tier.is_some() {
         web_tier::describe(ctx, &store.load(&connection.id)?);
-    }
-    if edited.certificate_dropped {
-        ctx.console
-            .info("The client certificate was chosen for the former portal and was deleted.");
     }
     if edited.signed_out {
         ctx.console.info(&format!(

@@ -22,6 +22,7 @@ def add(
     """Adds a connection, and returns its facts. ``given`` has the program's options by their names in Python; ``password`` is
     that of the client certificate.
     """
+    _check_certificate(given, password)
     needs_secret = client_secret is None and given.get("auth_type") == "app" and not os.environ.get(_SECRET_VARIABLE)
     if needs_secret and password is None:
         client_secret = _asked_secret()
@@ -36,13 +37,13 @@ def edit(
     password: "str | None" = None,
 ) -> None:
     """Changes a connection."""
+    _check_certificate(given, password)
     _asked(["connections", "edit", connection_id, *_options(given), *flags], client_secret, password)
 
 
 def _asked(arguments: "list[str]", client_secret: "str | None", password: "str | None") -> "dict[str, Any]":
     for name, secret in (("client_secret", client_secret), ("client_cert_password", password)):
-        if secret is not None and not isinstance(secret, str):
-            raise UsageError(f"{name} is text, not an object of the type `{type(secret).__name__}`")
+        _check_secret(name, secret)
     if client_secret is not None and password is not None:
         raise UsageError(
             "client_secret and client_cert_password cannot be given in one call",
@@ -60,16 +61,55 @@ def _asked(arguments: "list[str]", client_secret: "str | None", password: "str |
         raise type(error)(error.message, hint, error.kind).caused_by(error) from None
 
 
+def _check_secret(name: str, secret: Any) -> None:
+    if secret is None:
+        return
+    if not isinstance(secret, str):
+        raise UsageError(f"{name} is text, not an object of the type `{type(secret).__name__}`")
+    try:
+        secret.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name} contains half of a character (a surrogate), which cannot be passed to a program") from None
+
+
+def _check_certificate(given: "dict[str, Any]", password: "str | None") -> None:
+    file = given.get("client_cert")
+    if password is not None and file is None:
+        raise UsageError(
+            "client_cert_password opens the file of a client certificate, and no client_cert is given",
+            'give it, too: client_cert="FILE.p12"',
+        )
+    if isinstance(file, (tuple, list)):
+        raise UsageError(
+            "client_cert is one file with the certificate and its private key",
+            'put both into one: cat CERT.pem KEY.pem > FILE.pem; then client_cert="FILE.pem"',
+        )
+
+
 def _options(given: "dict[str, Any]") -> "Iterable[str]":
     for name, value in given.items():
         if value is None:
             continue
         flag = "--" + name.replace("_", "-")
         # One tag as text is not one tag for each letter.
-        values = value if name == "tag" and not isinstance(value, str) else [value]
-        for each in values:
+        several = name == "tag" and isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+        for each in value if several else [value]:
             # As one argument, so that a value that begins with a hyphen is not read as an option.
-            yield f"{flag}={str(each).lower() if isinstance(each, bool) else os.fspath(each)}"
+            yield f"{flag}={_text(name, each)}"
+
+
+#: The options that are `true` or `false` in the program.
+_SWITCHES = ("verify_ssl", "pkce")
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool) and name in _SWITCHES:
+        return str(value).lower()
+    try:
+        return os.fsdecode(value)
+    except TypeError:
+        name = "tags" if name == "tag" else name
+        raise UsageError(f"{name} is text or a path, not an object of the type `{type(value).__name__}`") from None
 
 
 def _asked_secret() -> "str | None":
@@ -129,9 +169,13 @@ def chosen(matching: "list[dict[str, Any]]", portal: str) -> "dict[str, Any] | N
 
 
 def find_or_add(
-    connection: "str | None", portal: str, client_id: "str | None", verify_ssl: Any = None
+    connection: "str | None",
+    portal: str,
+    client_id: "str | None",
+    settings: "dict[str, Any]",
+    password: "str | None" = None,
 ) -> "dict[str, Any]":
-    """The connection with this label, or to this portal; if there is none, it is added."""
+    """The connection with this label, or to this portal; if there is none, it is added with these settings."""
     listed = _program.ask("connections", "list")
     matching = of_portal(listed, portal, client_id)
     if connection:
@@ -150,8 +194,7 @@ def find_or_add(
             f"ask the portal's administrator for it, then: age_oauth.get_gis({_session.quoted(label)}, "
             f'portal={_session.quoted(portal)}, client_id="ID")',
         )
-    given = {"label": label, "portal": portal, "client_id": client_id, "verify_ssl": verify_ssl}
-    facts = add(given, None, ())
+    facts = add({"label": label, "portal": portal, "client_id": client_id, **settings}, None, (), password)
     _sign_in.say(f"Added the connection `{facts[names.CONNECTION]}` to {facts[names.PORTAL_URL]}.")
     return facts
 

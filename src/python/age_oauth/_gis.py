@@ -6,13 +6,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from . import _by_id, _gis_by_id, _program
+from . import _by_id, _gis_by_id, _gis_options, _program
 from . import _json_names as names
 from ._exchange import PLACEHOLDER
 from ._http import TokenAuth
 from ._session import quoted
 from .connections import trust
-from .errors import AgeOAuthError, PortalRefused, PortalUnreachable, UsageError
+from .errors import AgeOAuthError, PortalRefused, PortalUnreachable, SignInRequired, UsageError
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -64,33 +64,41 @@ def connect(connection: "Connection", options: dict[str, Any]):
         def __init__(self, **options: Any) -> None:
             super().__init__(**options, **_certificates_read_once())
 
+    options = dict(options)
+    certificate = _gis_options.take_certificate(options)
     facts = connection._provider.token().facts
     if facts[names.WEB_TIER] != "none":
         raise _behind_windows_sign_in(connection)
     auth = GisAuth()
-    arguments: dict[str, Any] = {"custom_auth": auth}
-    if facts[names.REFERER]:
-        arguments["referer"] = facts[names.REFERER]
-    arguments["verify_cert"], bundle = trust(facts[names.VERIFY_SSL])
-    if bundle is not None:
-        arguments["ca_bundles"] = bundle
-    proxy = facts[names.PROXY]
-    # By default, GIS ignores the system's proxy.
-    arguments["trust_env"] = proxy == "system"
-    if proxy not in ("system", "none"):
-        arguments["proxy"] = {"http": proxy, "https": proxy}
-    if "adapter" in options or "custom_auth" in options:
-        raise UsageError("`adapter` and `custom_auth` cannot be passed to `get_gis`, which sets them itself")
-    arguments.update(options)
-    adapter = GisAdapter(
-        max_retries=PatientRetry(total=5, status_forcelist=_REPEATED, allowed_methods=None),
-        assert_hostname=True,
-        verify=arguments["verify_cert"],
-        additional_certs=[arguments["ca_bundles"]] if isinstance(arguments.get("ca_bundles"), str) else arguments.get("ca_bundles"),
-    )
-    adapter.policy = auth._policy
-    arguments["adapter"] = {"https://": adapter, "http://": adapter}
-    adapter.begin()
+    arguments = {"custom_auth": auth, **_settings(facts)}
+    arguments.update((name, value) for name, value in options.items() if name not in _gis_options.DECIDED)
+
+    def adapter() -> GisAdapter:
+        bundles = arguments.get("ca_bundles")
+        one = GisAdapter(
+            max_retries=PatientRetry(total=5, status_forcelist=_REPEATED, allowed_methods=None),
+            assert_hostname=True,
+            verify=arguments["verify_cert"],
+            additional_certs=[bundles] if isinstance(bundles, str) else bundles,
+        )
+        one.policy = auth._policy
+        return one
+
+    adapters = dict.fromkeys(("https://", "http://"), adapter())
+    if certificate is not None:
+        if not arguments["verify_cert"]:
+            raise UsageError(
+                f"a client certificate is refused while `{connection.label}` verifies no certificates: a server in between would "
+                "get the token that it protects",
+                f"age-oauth connections edit {connection.id} --verify-ssl FILE.pem",
+            )
+        # A TLS context presents its certificate to every host that asks: the portal has its own.
+        own = adapter()
+        certificate.load_into(own.ssl_context)
+        adapters.update(dict.fromkeys(_gis_options.prefixes(connection.api_url), own))
+    arguments["adapter"] = adapters
+    for one in adapters.values():
+        one.begin()
     try:
         gis = GIS(connection.api_url, **arguments)
         known = _is_known(gis)
@@ -102,17 +110,35 @@ def connect(connection: "Connection", options: dict[str, Any]):
         reason = _network(error)
         if reason is None:
             raise
-        raise _unreachable(connection, reason).caused_by(error) from None
+        raise _failed(connection, reason, certificate is not None).caused_by(error) from None
     finally:
-        adapter.end()
+        for one in adapters.values():
+            one.end()
     if not known:
         raise PortalRefused(
             f"the portal did not recognize the token of `{connection.label}`: GIS is anonymous",
             f"age-oauth doctor -c {connection.id}",
         )
     _unwrap(gis, connection)
+    _keep_adapters(gis.session, connection)
     _gis_by_id.register()
     return gis
+
+
+def _settings(facts: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a connection, as ``GIS`` takes them."""
+    arguments: dict[str, Any] = {}
+    if facts[names.REFERER]:
+        arguments["referer"] = facts[names.REFERER]
+    arguments["verify_cert"], bundle = trust(facts[names.VERIFY_SSL])
+    if bundle is not None:
+        arguments["ca_bundles"] = bundle
+    proxy = facts[names.PROXY]
+    # By default, GIS ignores the system's proxy.
+    arguments["trust_env"] = proxy == "system"
+    if proxy not in ("system", "none"):
+        arguments["proxy"] = {"http": proxy, "https": proxy}
+    return arguments
 
 
 def _certificates_read_once() -> dict[str, Any]:
@@ -141,26 +167,72 @@ def _behind_windows_sign_in(connection: "Connection") -> UsageError:
 _DIAGNOSIS = "20s"
 
 
-def _unreachable(connection: "Connection", reason: BaseException) -> PortalUnreachable:
-    from requests.exceptions import SSLError
-
+def _failed(connection: "Connection", reason: BaseException, has_certificate: bool) -> AgeOAuthError:
+    """The error for a network error of Esri's package."""
+    chosen = _program.selector(None, connection.id)
     try:
         # The program says what is wrong with a certificate, and how to trust it.
-        _program.ask("whoami", *_program.selector(None, connection.id), "--timeout", _DIAGNOSIS)
-    except PortalUnreachable as error:
+        _program.ask("whoami", *chosen, "--timeout", _DIAGNOSIS)
+    except (PortalUnreachable, PortalRefused, SignInRequired) as error:
         return error
     except AgeOAuthError:
         pass  # It can reach the portal; what is wrong is between Esri's package and the portal.
     hint = f"age-oauth doctor -c {connection.id}"
-    if isinstance(reason, SSLError):
+    if _not_verified(reason):
         return PortalUnreachable(
             f"the certificate of {connection.api_url} could not be verified while signing in to `{connection.label}`",
             f"to see the certificate, and how to trust it: {hint}",
         )
+    if not has_certificate and not _not_answered(reason):
+        presented = _program.ask("connections", "show", *chosen)[names.CLIENT_CERTIFICATE]
+        if presented is not None:
+            return PortalRefused(
+                "the web server in front of the portal asks for a client certificate, and Esri's package does not get the "
+                f"one of `{connection.label}` ({presented})",
+                f"give it as PEM files: {_gis_options.example(connection.label)}",
+            )
     return PortalUnreachable(
         f"the portal {connection.api_url} sent no usable response while signing in to `{connection.label}`: {reason}",
         hint,
     )
+
+
+def _not_verified(reason: BaseException) -> bool:
+    """Whether a certificate of a server was the reason. Alerts of a server are errors of TLS, too."""
+    import ssl
+
+    from urllib3.util.ssl_match_hostname import CertificateError
+
+    # `arcgis` makes a new error with the text of the first.
+    return (
+        _behind(reason, ssl.SSLCertVerificationError) is not None
+        or _behind(reason, CertificateError) is not None
+        or "CERTIFICATE_VERIFY_FAILED" in str(reason)
+    )
+
+
+def _not_answered(reason: BaseException) -> bool:
+    """Whether it took too long, or a proxy is in the way. No certificate changes that."""
+    from requests.exceptions import ProxyError, Timeout
+
+    return _behind(reason, Timeout) is not None or _behind(reason, ProxyError) is not None
+
+
+def _keep_adapters(session: Any, connection: "Connection") -> None:
+    """Refuses what makes Esri's session replace the adapters by its own, which wait without end, exchange nothing, and
+    present a client certificate to every host."""
+    requests_session = session._session
+    verify = requests_session.verify
+
+    def refuse(**_: Any) -> None:
+        requests_session.verify = verify
+        raise UsageError(
+            f"`verify` and `cert` of the session of `{connection.label}` cannot be changed after `get_gis`",
+            f"for a client certificate: {_gis_options.example(connection.label)}; for an authority: "
+            f"age-oauth connections edit {connection.id} --verify-ssl FILE.pem",
+        )
+
+    session._rebuild_adapter = refuse
 
 
 #: The states that Esri's own sessions repeat.

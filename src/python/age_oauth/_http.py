@@ -41,25 +41,13 @@ class TokenAuth(ById):
     def _sign(self, request: Any, token: str | None) -> None:
         request.headers.pop(HEADER, None)
         if token is not None:
-            request.headers[HEADER] = f"Bearer {token}"
+            request.headers[HEADER] = Bearer(f"Bearer {token}")
             if self._referer:
                 request.headers["Referer"] = self._referer
 
     def __call__(self, request: Any) -> Any:
         self._sign(request, self._policy.token(request.url))
-        redirected = _Redirected()
-
-        def look(response: Any, **options: Any) -> Any:
-            if response.is_redirect:
-                redirected.by(response)
-                # On a redirect, `requests` copies every header except `Authorization` to the new
-                # host.
-                for one in (request, response.request):
-                    one.headers.pop(HEADER, None)
-                return response
-            return self._settled(response, options, redirected)
-
-        request.register_hook("response", look)
+        request.register_hook("response", _Look(self, request))
         return request
 
     def _settled(self, response: Any, options: dict[str, Any], redirected: _Redirected) -> Any:
@@ -95,6 +83,56 @@ class TokenAuth(ById):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.connection.label!r}>"
+
+
+class Bearer(str):
+    """The value of the header that holds a token. A pickle of a request or response does not hold it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, ("",)
+
+    def __copy__(self) -> Bearer:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Bearer:
+        return self
+
+
+class _Look:
+    """The hook that looks at each response to a request, and renews a token that was rejected."""
+
+    def __init__(self, auth: TokenAuth, request: Any) -> None:
+        self._auth = auth
+        self._request = request
+        self._redirected = _Redirected()
+
+    def __call__(self, response: Any, **options: Any) -> Any:
+        if response.is_redirect:
+            self._redirected.by(response)
+            # On a redirect, `requests` copies every header except `Authorization` to the new host.
+            for one in (self._request, response.request):
+                one.headers.pop(HEADER, None)
+            return response
+        return self._auth._settled(response, options, self._redirected)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is unpickled carries no token, and belongs to no session.
+        return no_hook, ()
+
+    def __copy__(self) -> _Look:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> _Look:
+        return self
+
+
+def no_hook() -> Any:
+    """The hook of an unpickled request, which leaves each response as it is."""
+    return _unchanged
+
+
+def _unchanged(response: Any, **_: Any) -> Any:
+    return response
 
 
 class _Redirected:

@@ -92,6 +92,10 @@ class _OnTheWire(httpx.Headers):
     def raw(self) -> list[tuple[bytes, bytes]]:
         return [*super().raw, self._signature]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle of a request or response holds no token.
+        return httpx.Headers, (super().raw,)
+
 
 def _may_be_rejection(response: Any, token: str | None) -> bool:
     return (

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from requests.exceptions import ConnectTimeout, ReadTimeout
+from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, ReadTimeoutError
 from urllib3.util import Retry
 
 from . import _addresses as addresses
 from . import _exchange
 from ._http import HEADER
+from .errors import UsageError
 
 if TYPE_CHECKING:
     from ._policy import Policy
@@ -63,13 +64,21 @@ class Wire:
     ) -> Any:
         if self._too_slow is not None:
             raise self._too_slow
+        if cert is not None:
+            # urllib3 would load it into the TLS context of all hosts.
+            raise UsageError(
+                "`cert` of one request would be presented to every host that asks for a client certificate",
+                'give it for the whole session: get_gis(…, cert_file="CERT.pem", key_file="KEY.pem")',
+            )
         if addresses.is_http_within_this_machine(request.url):
             proxies = {}
         sent = _exchange.outgoing(request, self.policy, HEADER)
         try:
             response = super().send(sent, stream, self._limit(timeout), verify, cert, proxies)  # type: ignore[misc]
-        except (ConnectTimeout, ReadTimeout) as error:
-            if self._begins:
+        except RequestException as error:
+            # What was sent may hold a token where the caller sees the placeholder.
+            error.request = request
+            if self._begins and isinstance(error, (ConnectTimeout, ReadTimeout)):
                 self._too_slow = error
             raise
         _exchange.returned(response, request, sent, HEADER)

@@ -235,10 +235,16 @@ class Connection(ById):
     def get_gis(self, *, prompt_if_missing: bool = True, **gis_options: Any) -> "GIS":
         """An ``arcgis.gis.GIS``, signed in, whose requests renew their token by themselves.
 
-        ``gis_options`` go to ``GIS``; ``verify_cert=False`` is refused if the connection verifies certificates. See
-        :func:`age_oauth.get_gis`.
+        ``gis_options`` go to ``GIS``; ``verify_cert=False`` is refused if the connection verifies certificates, and what
+        would take the place of the connection (``username``, ``token``, ``session`` …) always. ``cert_file`` and ``key_file``
+        are a client certificate as PEM files, ``password`` opens its private key; only the portal's own host and port get
+        it. See :func:`age_oauth.get_gis`.
         """
-        if gis_options.get("verify_cert") is False and self._facts[names.VERIFY_SSL] != "false":
+        from . import _gis_options
+
+        _gis_options.refuse(gis_options)
+        # `GIS` takes None and 0 for False.
+        if not gis_options.get("verify_cert", True) and self._facts[names.VERIFY_SSL] != "false":
             raise UsageError(
                 f"verify_cert=False is refused: tokens of `{self.label}` could be sent to any server",
                 f"trust the portal's certificate authority: age-oauth connections edit {self.id} --verify-ssl FILE.pem",

@@ -11,10 +11,10 @@ from .errors import AgeOAuthError, SignInRequired, UsageError
 if TYPE_CHECKING:
     from arcgis.gis import GIS
 
-    from .connection import VerifySsl
+    from .connection import CertificateFile, VerifySsl
 else:
     # For `typing.get_type_hints`, because this import is slow.
-    GIS = VerifySsl = Any
+    GIS = CertificateFile = VerifySsl = Any
 
 __all__ = ["AGEOAuth", "OAuthConfig", "OAuthIdentity", "get_gis", "resolve_identity"]
 
@@ -26,6 +26,9 @@ def get_gis(
     portal: "str | None" = None,
     client_id: "str | None" = None,
     verify_ssl: "VerifySsl | None" = None,
+    api_url: "str | None" = None,
+    client_cert: "CertificateFile | None" = None,
+    client_cert_password: "str | None" = None,
     prompt_if_missing: bool = True,
     **gis_options: Any,
 ) -> "GIS":
@@ -33,28 +36,31 @@ def get_gis(
 
     ``connection`` and ``connection_id`` choose as in :class:`~age_oauth.Connection`. If there is no sign-in and the script
     runs in a terminal or notebook, it asks to sign in, unless ``prompt_if_missing`` is ``False``. All other arguments are
-    passed to ``GIS``.
+    passed to ``GIS``, except a client certificate: see :meth:`age_oauth.Connection.get_gis`.
 
     With ``portal`` and ``client_id``, it uses the connection to this portal, and adds it if there is none, with
-    ``connection`` or else the portal's host as its label. ``verify_ssl`` is for a new connection, as in
-    :func:`age_oauth.add_connection`, which takes more settings.
+    ``connection`` or else the portal's host as its label. ``verify_ssl``, ``api_url``, ``client_cert`` and
+    ``client_cert_password`` are for a new connection, as in :func:`age_oauth.add_connection`, which takes more settings.
 
     Raises :class:`~age_oauth.errors.SignInRequired`, every other error of getting a token, and
     :class:`~age_oauth.errors.PortalRefused` if the portal did not recognize the token.
     """
+    from . import _gis_options
+
+    _gis_options.refuse(gis_options)
+    settings = {"verify_ssl": verify_ssl, "api_url": api_url, "client_cert": client_cert}
+    for_new = {"client_id": client_id, **settings, "client_cert_password": client_cert_password}
     if isinstance(connection, Connection):
         _refuse_second(portal or client_id, "a Connection")
+        _refuse_settings(for_new, "a Connection is given", "change the connection: Connection.edit(…)")
         return connection.get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
     if portal is not None:
         _refuse_second(connection_id, "portal")
         from . import _adding
 
-        one = Connection._of(_adding.find_or_add(connection, portal, client_id, verify_ssl))
-        return one.get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
-    if client_id is not None or verify_ssl is not None:
-        raise UsageError(
-            "`client_id` and `verify_ssl` are for a new connection, and no portal is given", 'give it, too: portal="URL"'
-        )
+        facts = _adding.find_or_add(connection, portal, client_id, settings, client_cert_password)
+        return Connection._of(facts).get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
+    _refuse_settings(for_new, "no portal is given", 'give it, too: portal="URL"')
     try:
         one = Connection._with_token(connection, connection_id)
     except SignInRequired:
@@ -67,6 +73,12 @@ def get_gis(
 def _refuse_second(given: "str | None", chosen_by: str) -> None:
     if given is not None:
         raise UsageError(f"get_gis has {chosen_by}, and something else that chooses a connection", "give one of them")
+
+
+def _refuse_settings(for_new: "dict[str, Any]", why: str, hint: str) -> None:
+    for name, value in for_new.items():
+        if value is not None:
+            raise UsageError(f"`{name}` is for a new connection, and {why}", hint)
 
 
 class OAuthIdentity(NamedTuple):

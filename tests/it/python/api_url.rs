@@ -14,7 +14,7 @@ fn scripts_and_esris_package_talk_to_the_api_url() {
     let ca = portal.ca_file(home.path());
     let arguments = [&url, &api, ca.to_str().unwrap(), APP_ID, USER];
     succeeds(&script(&home, "api_url.py", &arguments));
-    // The comparisons of `add` and `edit`, and the connection without an API URL.
+    // The comparisons of `add`, `edit` and `get_gis`, and the connection without an API URL.
     let requests = portal.requests_to_the_guard();
     for one in &requests {
         assert!(
@@ -24,5 +24,5 @@ fn scripts_and_esris_package_talk_to_the_api_url() {
         );
         assert_eq!(one.header("x-esri-authorization"), None);
     }
-    assert_eq!(requests.len(), 4);
+    assert_eq!(requests.len(), 5);
 }

@@ -14,7 +14,7 @@ fn a_pickle_holds_the_id_of_the_connection_and_no_secret() {
     let arguments = [ca.to_str().unwrap(), &layer, pickles.to_str().unwrap()];
     succeeds(&script(&home, "pickles.py", &arguments));
     let files: Vec<_> = std::fs::read_dir(&pickles).unwrap().collect();
-    assert_eq!(files.len(), 11 * 5);
+    assert_eq!(files.len(), 18 * 5);
     for file in files {
         let path = file.unwrap().path();
         let name = path.display().to_string();

@@ -18,8 +18,9 @@ pub(super) const INDEX: &str = "_CLAP_COMPLETE_INDEX";
 /// What the bash script wants between words.
 const SEPARATOR: &str = "_CLAP_IFS";
 
-/// The first character of the word in bash: a quote, if the person began with one.
-const FIRST: &str = "_COMPLETE_FIRST";
+/// The word as bash has split it: with the quote that the person began with, or colons, which the
+/// script of `clap_complete` leaves out.
+const WORD: &str = "_COMPLETE_WORD";
 
 /// The script of `clap_complete`, with words that are quoted as the person began to quote them.
 pub(super) struct QuotedBash;
@@ -44,8 +45,8 @@ impl EnvCompleter for QuotedBash {
         let mut script = Vec::new();
         Bash.write_registration(variable, name, bin, completer, &mut script)?;
         let words = "    local words=(";
-        let first = format!("    local -x {FIRST}=\"${{COMP_WORDS[COMP_CWORD]:0:1}}\"\n");
-        let script = String::from_utf8_lossy(&script).replace(words, &(first + words));
+        let word = format!("    local -x {WORD}=\"${{COMP_WORDS[COMP_CWORD]}}\"\n");
+        let script = String::from_utf8_lossy(&script).replace(words, &(word + words));
         out.write_all(script.as_bytes())
     }
 
@@ -56,11 +57,17 @@ impl EnvCompleter for QuotedBash {
         folder: Option<&Path>,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let (arguments, index) = joined(arguments, index());
-        let found = candidates_at(index, program, arguments, folder)?;
-        let quoted = |one| match std::env::var(FIRST).as_deref() {
-            Ok("\"") => in_double_quotes(one),
-            _ => Some(word(Shell::Bash, one)),
+        let split = std::env::var(WORD).unwrap_or_default();
+        let line = joined(arguments, index(), &split);
+        let found = candidates_at(line.index, program, line.arguments, folder)?;
+        let quoted = |one: &CompletionCandidate| {
+            let text = one.get_value().to_string_lossy();
+            let text = text.strip_prefix(&line.kept)?;
+            if split.starts_with('"') {
+                in_double_quotes(text)
+            } else {
+                Some(word(Shell::Bash, text))
+            }
         };
         let words: Vec<_> = found.iter().filter_map(quoted).collect();
         let separator = std::env::var(SEPARATOR).unwrap_or_else(|_| "\n".into());
@@ -152,7 +159,7 @@ impl EnvCompleter for PowerShell {
             let text = one.get_value().to_string_lossy().into_owned();
             let help = help(&one);
             let line = serde_json::json!({
-                "word": word(Shell::Powershell, &one),
+                "word": word(Shell::Powershell, &text),
                 // PowerShell refuses an empty one.
                 "help": if help.is_empty() { &text } else { &help },
                 "text": &text,
@@ -163,27 +170,54 @@ impl EnvCompleter for PowerShell {
     }
 }
 
-/// The arguments without the `=` that bash makes a word of its own (`--connection=x` are three),
-/// and the place of the word that is completed among them.
-fn joined(arguments: Vec<OsString>, index: usize) -> (Vec<OsString>, usize) {
-    let mut kept: Vec<OsString> = Vec::new();
-    let mut place = index;
-    for (number, argument) in arguments.into_iter().enumerate() {
-        let after_option = kept
-            .last()
-            .is_some_and(|before| before.as_encoded_bytes().starts_with(b"-"));
-        if argument == "=" && after_option && number != index {
-            place -= usize::from(number < index);
-        } else {
-            kept.push(argument);
+/// A command line of bash, with the words that it splits at `=` and `:` put together.
+struct Joined {
+    arguments: Vec<OsString>,
+    /// The place of the word that is completed.
+    index: usize,
+    /// The part of that word that bash keeps: it replaces only what follows the last `:`.
+    kept: String,
+}
+
+/// Puts `a:b` together, which bash splits into three words, and drops the `=` of `--connection=x`.
+fn joined(words: Vec<OsString>, index: usize, split: &str) -> Joined {
+    let mut line = Joined {
+        arguments: Vec::new(),
+        index,
+        kept: String::new(),
+    };
+    let mut continues = false;
+    for (number, mut word) in words.into_iter().enumerate() {
+        if number == index && is_colons(split.as_bytes()) {
+            word = split.into();
         }
+        let is_colon = is_colons(word.as_encoded_bytes());
+        let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+        match line.arguments.last_mut().filter(|_| number > 1) {
+            Some(before) if word == "=" && is_option(before) && number != index => {
+                line.index -= usize::from(number < index);
+            }
+            Some(before) if is_colon || continues && !is_option(&word) => {
+                if number == index {
+                    line.kept = before.to_string_lossy().into_owned();
+                    line.kept.extend(is_colon.then_some(split));
+                }
+                before.push(&word);
+                line.index -= usize::from(number <= index);
+            }
+            _ => line.arguments.push(word),
+        }
+        continues = is_colon;
     }
-    (kept, place)
+    line
+}
+
+fn is_colons(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(|c| *c == b':')
 }
 
 /// The candidate in double quotes; `None` for one with `!`, which bash would replace inside them.
-fn in_double_quotes(candidate: &CompletionCandidate) -> Option<String> {
-    let text = candidate.get_value().to_string_lossy();
+fn in_double_quotes(text: &str) -> Option<String> {
     if text.contains('!') {
         return None;
     }
@@ -236,11 +270,10 @@ pub(super) fn is_plain(text: &str) -> bool {
     text.chars().all(plain) && !text.is_empty()
 }
 
-/// The candidate as one word of a command line.
-fn word(shell: Shell, candidate: &CompletionCandidate) -> String {
-    let text = candidate.get_value().to_string_lossy();
-    if is_plain(&text) {
-        return text.into_owned();
+/// The text as one word of a command line.
+fn word(shell: Shell, text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
     }
-    shell.word(&text).unwrap_or_default()
+    shell.word(text).unwrap_or_default()
 }

@@ -12,7 +12,7 @@ use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
-use crate::cli::shared::client_certificate::replace_hint;
+use crate::cli::shared::client_certificate::{current, replace_hint};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
 use crate::connection::{Connection, PortalUrl, Tls};
@@ -105,7 +105,17 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
 
 /// Whose the client certificate is, and how long it is valid.
 fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
-    let setting = connection.client_certificate.as_ref()?;
+    let check = "client certificate";
+    let setting = match current(&session(doctor, connection)) {
+        Ok(setting) => setting?,
+        Err(error) => {
+            return Some(Finding::fail(
+                check,
+                error.to_string(),
+                replace_hint(connection),
+            ))
+        }
+    };
     let (now, end) = (doctor.context.now(), setting.not_after);
     let message = format!(
         "{}, issued by {}, until {}",
@@ -113,7 +123,6 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
         setting.issuer,
         local_and_left(end, now, &doctor.zone)
     );
-    let check = "client certificate";
     Some(if end <= now {
         Finding::fail(check, message, replace_hint(connection))
     } else if policy::expires_within(end, CLIENT_CERTIFICATE_EXPIRES_SOON, now) {

@@ -72,9 +72,17 @@ impl Row {
         Some(failure)
     }
 
-    /// The client certificate that has expired, or will soon.
+    /// The client certificate that has expired, will soon, or cannot be read from its file.
     fn certificate_problem(&self, ctx: &CommandContext) -> Option<Failure> {
-        let message = expiry_warning(ctx, &self.connection, self.certificate_within)?;
+        self.connection.client_certificate.as_ref()?;
+        let session = match ctx.store() {
+            Ok(store) => ctx.session_of(&store, self.connection.clone()),
+            Err(failure) => return Some(failure),
+        };
+        let message = match expiry_warning(ctx, &session, self.certificate_within) {
+            Ok(warning) => warning?,
+            Err(error) => error.to_string(),
+        };
         let hint = replace_hint(&self.connection);
         Some(Failure::SignIn { message, hint })
     }

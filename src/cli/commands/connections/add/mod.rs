@@ -14,7 +14,7 @@ use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
 use crate::cli::json::ConnectionAnswer;
 use crate::cli::shared::api_url;
-use crate::cli::shared::client_certificate::{self, GivenCertificate, Loaded};
+use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate, Loaded};
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
@@ -173,6 +173,8 @@ struct Form<'a> {
     referer: Option<String>,
     certificate: Option<Box<Loaded>>,
     web_tier: WebTier,
+    /// The addresses that certificate and sign-in were chosen for, once they are known.
+    chosen_for: Option<PortalUrls>,
 }
 
 type Answers = (Connection, Trust, Option<Secret>);
@@ -189,6 +191,7 @@ impl<'a> Form<'a> {
             guided,
             certificate,
             web_tier: WebTier::None,
+            chosen_for: None,
             proxy: connection_fields::proxy(fields)?.unwrap_or(Proxy::System),
             referer: fields
                 .referer
@@ -214,6 +217,33 @@ impl<'a> Form<'a> {
             // What was answered for another address does not count for this one.
             GivenWebTier::Nothing | GivenWebTier::None => WebTier::None,
         };
+        Ok(())
+    }
+
+    /// Drops what was chosen for another origin than a person has come to: if that server asks for
+    /// it, the person chooses again. What an option gives is not dropped without a person.
+    fn limit_presented(&mut self, ctx: &CommandContext, urls: &PortalUrls, tls: &Tls) -> Outcome {
+        let place = urls.api_url();
+        let former = self
+            .chosen_for
+            .replace(urls.clone())
+            .unwrap_or_else(|| urls.clone());
+        let stay = check_found(&former, urls, &self.presented());
+        if !self.guided {
+            stay?;
+        } else if stay.is_err() {
+            ctx.console.info(&format!(
+                "What was chosen for {} is not presented to {place}.",
+                former.api_url()
+            ));
+            (self.certificate, self.web_tier) = (None, WebTier::None);
+        }
+        if self.certificate.is_some() {
+            manage::check_client_certificate(place, tls)?;
+        }
+        if self.web_tier != WebTier::None {
+            manage::check_windows_sign_in(place, tls)?;
+        }
         Ok(())
     }
 
@@ -381,12 +411,7 @@ impl<'a> Form<'a> {
         let mut guarded = None;
         loop {
             let place = urls.api_url().clone();
-            if self.certificate.is_some() {
-                manage::check_client_certificate(&place, &trust.tls)?;
-            }
-            if self.web_tier != WebTier::None {
-                manage::check_windows_sign_in(&place, &trust.tls)?;
-            }
+            self.limit_presented(ctx, &urls, &trust.tls)?;
             let answer = connection_fields::probe(
                 ctx,
                 &place,
@@ -439,7 +464,6 @@ impl<'a> Form<'a> {
                         guarded = Some(why);
                     }
                     urls = PortalUrls::new(urls.browser_url().clone(), Some(api))?;
-                    self.read_web_tier(ctx, urls.api_url(), &trust.tls)?;
                 }
             }
         }
