@@ -2,6 +2,7 @@
 //! certificate authority of its own.
 
 mod api_url;
+#[cfg(target_os = "linux")] // It needs OpenSSL and nginx.
 mod client_certificates;
 mod data;
 mod notebooks;
