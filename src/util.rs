@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use ring::rand::{SecureRandom, SystemRandom};
 
 /// Lower-case hexadecimal, two digits per byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -19,6 +20,12 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second())
         .unwrap_or(at)
         .to_string()
+}
+
+/// Random bytes from the operating system; `None` where it has none.
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).ok().map(|()| bytes)
 }
 
 /// Locks the mutex, also after a thread panicked while it held the lock: what these mutexes guard

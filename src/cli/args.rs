@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
     ApiArgs, CompletionsArgs, ConnectionsCommand, DoctorArgs, ExecArgs, ExportEnvArgs, LoginArgs,
-    LogoutArgs, ManArgs, RefreshArgs, StatusArgs, TokenArgs, VaultCommand, WhoamiArgs,
+    LogoutArgs, ManArgs, RefreshArgs, StatusArgs, TokenArgs, VaultCommand, WebTierArgs, WhoamiArgs,
 };
 use super::shared::connection_name::labels;
 use super::shared::help::{examples, GLOBAL_OPTIONS, WIDTH};
@@ -144,6 +144,10 @@ pub(super) enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them to a folder
     Man(ManArgs),
+    /// Answer the Python package, line by line: what its requests present to the web server in
+    /// front of a portal
+    #[command(hide = true)]
+    WebTier(WebTierArgs),
 }
 
 #[cfg(test)]

@@ -271,6 +271,7 @@ impl CommandContext {
             Some(Command::Man(args)) => commands::man(&mut self, &args, Cli::command()),
             Some(Command::Status(args)) => commands::status(&mut self, &args),
             Some(Command::Refresh(args)) => commands::refresh(&mut self, &args),
+            Some(Command::WebTier(_)) => commands::web_tier(&mut self),
         });
         let outcome = outcome.and_then(|()| Ok(self.system.out.flush()?));
         match outcome {

@@ -148,6 +148,18 @@ impl ClientCertificate {
         Secret::new(pem)
     }
 
+    /// The certificate, and those that lead to its authority.
+    #[cfg(feature = "cli")]
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+
+    /// The private key in the form in which it was read.
+    #[cfg(feature = "cli")]
+    pub(super) fn key_der(&self) -> &[u8] {
+        &self.key
+    }
+
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified)
     }

@@ -11,6 +11,8 @@ mod authorities;
 mod certificate;
 mod certificate_file;
 mod client_certificate;
+#[cfg(feature = "cli")]
+mod client_certificate_export;
 mod client_certificate_file;
 mod connectors;
 mod der;

@@ -21,6 +21,8 @@ use super::Http;
 use crate::connection::{PortalUrl, Principal, Tls};
 use crate::context::{Context, Deadline, Environment};
 use crate::error::{Error, Refusal, Result, Unreachable, WindowsSignInFailure};
+#[cfg(feature = "cli")]
+use crate::policy::CALL_TIMEOUT;
 use crate::policy::KERBEROS_TIMEOUT;
 use crate::secret::Secret;
 
@@ -194,6 +196,30 @@ impl Http {
             .map_err(|why| Classified::from(why).into_error(self.0.portal.as_str()))
     }
 
+    /// The value of `Authorization` for the next request that another program sends to the portal:
+    /// it serves one request. `None` where this client answers no Windows sign-in. Before a request
+    /// with a body, the web server has to let this client in.
+    #[cfg(feature = "cli")]
+    pub(crate) fn authorization_for_another_program(
+        &self,
+        has_body: bool,
+    ) -> Result<Option<Secret>> {
+        let Some(windows) = &self.0.windows else {
+            return Ok(None);
+        };
+        let (context, url) = (&self.0.context, self.address("")?);
+        let end = Deadline::after(context.deadline.bound(CALL_TIMEOUT));
+        if has_body && !windows.may_send_a_body(&url) {
+            self.ask_to_be_let_in(end)
+                .map_err(|failure| failure.classified.into_error(self.0.portal.as_str()))?;
+        }
+        let left = end.bound(KERBEROS_TIMEOUT);
+        let value = windows
+            .authorization(&url, &context.environment, left)
+            .map_err(|why| Classified::from(why).into_error(self.0.portal.as_str()))?;
+        Ok(value.and_then(|value| Some(Secret::new(value.to_str().ok()?.to_owned()))))
+    }
+
     /// Where Windows sign-in is answered, a request with a body waits until the web server has let
     /// this client in: it could refuse the sign-in when it has the body already. So a request
     /// without a body, a token or an effect goes before.
@@ -202,12 +228,15 @@ impl Http {
         request: &Request<'_>,
         end: Deadline,
     ) -> std::result::Result<(), Failure> {
-        let Some(windows) = &self.0.windows else {
-            return Ok(());
-        };
-        if !request.has_body() || windows.may_send_a_body(&request.url) {
-            return Ok(());
+        match &self.0.windows {
+            Some(windows) if request.has_body() && !windows.may_send_a_body(&request.url) => {
+                self.ask_to_be_let_in(end)
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn ask_to_be_let_in(&self, end: Deadline) -> std::result::Result<(), Failure> {
         let mut url = self.address("").map_err(|_| {
             Failure::before(Unreachable::Broken("the portal's URL is not valid".into()))
         })?;

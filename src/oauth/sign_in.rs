@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use jiff::Timestamp;
 use ring::digest;
-use ring::rand::{SecureRandom, SystemRandom};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::authorization_error::AuthorizationError;
 use super::pasted::{self, bare_query, Destination};
@@ -19,6 +19,7 @@ use crate::error::{Error, Input, Refusal, Result};
 use crate::http::{CallError, Field, Http, Retry};
 use crate::secret::Secret;
 use crate::text::one_line;
+use crate::util::random;
 
 /// The `expiration` that asks for the longest sign-in that the portal allows (Esri, "Authorize").
 const LONGEST: i64 = -1;
@@ -423,10 +424,7 @@ fn authorize_url(
 
 /// 32 octets from the system's random source, as 43 unreserved characters (RFC 7636 section 4.1).
 fn random_text() -> Result<Secret> {
-    let mut octets = zeroize::Zeroizing::new([0_u8; 32]);
-    SystemRandom::new()
-        .fill(&mut *octets)
-        .map_err(|_| Error::Random)?;
+    let octets = Zeroizing::new(random::<32>().ok_or(Error::Random)?);
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(*octets)))
 }
 

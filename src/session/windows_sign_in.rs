@@ -1,16 +1,23 @@
 //! What a connection presents to the web server in front of its portal: the client certificate, and
 //! whose Windows sign-in it answers with.
 
+#[cfg(feature = "cli")]
+use std::sync::Arc;
+
 use super::records::{keychain_error, mismatch};
 #[cfg(feature = "cli")]
 use super::Session;
 use super::Snapshot;
 use crate::binding::{differences, Binding};
+#[cfg(feature = "cli")]
+use crate::connection::Connection;
 use crate::connection::Principal;
 use crate::error::Result;
 use crate::http::Presented;
 use crate::item_kind::ItemKind;
 use crate::keychain::Item;
+#[cfg(feature = "cli")]
+use crate::secret::Secret;
 
 const KIND: ItemKind = ItemKind::Binding;
 
@@ -51,6 +58,25 @@ impl Session {
     /// What the web server gets to see of the connection as it was when the session began.
     pub(crate) fn presented(&self) -> Result<Presented> {
         self.opened.presented()
+    }
+
+    /// The value of `Authorization` for the next request that another program sends to the portal;
+    /// `None` where the connection answers no Windows sign-in. Before a request with a body, the
+    /// web server has to let this session in.
+    pub(crate) fn authorization_for_another_program(
+        &self,
+        has_body: bool,
+    ) -> Result<Option<Secret>> {
+        self.opened
+            .http(&self.context)?
+            .authorization_for_another_program(has_body)
+            .map_err(|error| error.about(self.opened.label.as_str()))
+    }
+
+    /// Whether the connection as it is stored now has other settings that decide where secrets go.
+    pub(crate) fn is_outdated(&self, now: &Connection) -> bool {
+        let now = Snapshot::new(now.clone(), Arc::clone(&self.keychain));
+        !differences(Some(self.opened.binding()), now.binding()).is_empty()
     }
 
     /// As whom the connection answers Windows sign-in.

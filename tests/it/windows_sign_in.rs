@@ -56,13 +56,13 @@ fn apache(portal: &str, keytab: &str) -> impl Fn(&str, u16) -> String {
 
 /// One request that the web server saw.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+pub struct Seen {
     /// `POST /portal/sharing/rest/oauth2/token`, without what is before `rest`.
     request: String,
-    status: u16,
+    pub status: u16,
     user: String,
-    has_body: bool,
-    token: Option<String>,
+    pub has_body: bool,
+    pub token: Option<String>,
 }
 
 /// A web server with Windows sign-in in front of a portal.
@@ -105,14 +105,19 @@ impl Front {
         self.server.url()
     }
 
+    /// The files of its certificate and of the private key.
+    pub fn certificate(&self) -> [String; 2] {
+        ["server.pem", "server.key"].map(|name| self.folder.path().join(name).display().to_string())
+    }
+
     /// The requests so far. Their tokens are secrets of this test from now on.
-    fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         let log = fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
         log.lines().map(seen).collect()
     }
 
     /// What `work` requested.
-    fn requests_of(&self, work: impl FnOnce()) -> Vec<Seen> {
+    pub fn requests_of(&self, work: impl FnOnce()) -> Vec<Seen> {
         let before = self.seen().len();
         work();
         self.seen().split_off(before)
@@ -144,7 +149,7 @@ fn seen(line: &str) -> Seen {
 }
 
 /// The requests as one text each, with `+body` where they have one.
-fn shown(seen: &[Seen]) -> Vec<String> {
+pub fn shown(seen: &[Seen]) -> Vec<String> {
     let body = |one: &Seen| if one.has_body { " +body" } else { "" };
     seen.iter()
         .map(|one| format!("{} {}{}", one.status, one.request, body(one)))
@@ -186,7 +191,7 @@ impl Site {
     }
 
     /// With a connection, and a person who is signed in.
-    fn signed_in() -> Self {
+    pub fn signed_in() -> Self {
         let site = Self::new();
         site.add(&["--web-tier", "windows"]).ok();
         sign_in(&site.home, &site.portal, "iwa").ok();
@@ -697,4 +702,28 @@ fn der(pem: &[u8]) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD
         .decode(lines.collect::<String>())
         .unwrap()
+}
+
+/// One line of an answer for each line, whatever it says.
+#[test]
+fn the_python_package_gets_an_answer_to_each_line() {
+    let site = Site::signed_in();
+    let shown = site.run(&["connections", "show", "iwa", "--json"]).ok();
+    let id = shown.json()["id"].as_str().unwrap().to_owned();
+    let lines = format!("nonsense\ncertificate unknown\ncertificate {id}\nauthorization {id}\n");
+    let told = site.home.run(["web-tier"]).input(&lines).done().ok();
+    let answers: Vec<serde_json::Value> = told
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(answers.len(), 4);
+    assert_eq!(answers[0]["error"]["code"], 2);
+    assert_eq!(answers[1]["error"]["code"], 4);
+    assert_eq!(answers[2]["certificate"], serde_json::Value::Null);
+    assert_eq!(answers[2]["private_key"], serde_json::Value::Null);
+    let url = site.front.url();
+    assert!(url.starts_with(answers[3]["origin"].as_str().unwrap()));
+    let token = answers[3]["authorization"].as_str().unwrap();
+    secret_scan::register(token.strip_prefix("Negotiate ").unwrap());
 }

@@ -1,5 +1,7 @@
 """What a type checker concludes; this script is checked, not run."""
 
+import httpx
+import requests
 from arcgis.gis import GIS
 from typing_extensions import assert_type
 
@@ -15,5 +17,8 @@ assert_type(age_oauth.get_token(age_oauth.Connection("prod")), str)
 with age_oauth.sign_in_pro(age_oauth.Connection("prod")) as pro:
     assert_type(pro.id, str)
 assert_type(age_oauth.list_connections(), list[age_oauth.Connection])
+assert_type(age_oauth.Connection("prod").session(), requests.Session)
+assert_type(age_oauth.Connection("prod").httpx_client(timeout=5), httpx.Client)
+assert_type(age_oauth.Connection("prod").httpx_async_client(), httpx.AsyncClient)
 assert_type(age_oauth.HttpxTokenAuth("prod"), age_oauth.HttpxTokenAuth)
 assert_type(age_oauth.Connection("prod").username, "str | None")

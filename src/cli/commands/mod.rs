@@ -15,6 +15,7 @@ mod refresh;
 mod status;
 mod token;
 mod vault;
+mod web_tier;
 mod whoami;
 
 pub(super) use api::{api, ApiArgs};
@@ -31,4 +32,5 @@ pub(super) use refresh::{refresh, RefreshArgs};
 pub(super) use status::{status, StatusArgs};
 pub(super) use token::{token, TokenArgs};
 pub(super) use vault::{vault, VaultCommand};
+pub(super) use web_tier::{web_tier, WebTierArgs};
 pub(super) use whoami::{whoami, WhoamiArgs};

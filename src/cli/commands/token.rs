@@ -157,6 +157,10 @@ fn as_json<'a>(session: &Session, token: &'a UsableToken, now: Timestamp) -> Tok
         referer: connection.referer.clone(),
         verify_ssl: verify_ssl(&connection.tls),
         web_tier: connection.web_tier.as_str(),
+        client_certificate: connection
+            .client_certificate
+            .as_ref()
+            .map(|certificate| certificate.subject.clone()),
         proxy: connection.proxy.as_str().to_owned(),
     }
 }

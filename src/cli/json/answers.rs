@@ -66,6 +66,9 @@ json_object! {
         /// What requests must answer to the sign-in of the web server in front of the portal:
         /// `none` or `windows`.
         pub(crate) web_tier: &'static str,
+        /// The subject of the client certificate that requests must present to that web server;
+        /// `null` if there is none.
+        pub(crate) client_certificate: Option<String>,
         /// The proxy to use: `system`, `none`, or a URL.
         pub(crate) proxy: String,
     }
@@ -386,6 +389,24 @@ json_object! {
         pub(crate) hint: Option<String>,
         /// Whether `--fix` can fix it.
         pub(crate) fixable: bool,
+    }
+}
+
+json_object! {
+    /// What a request of the Python package presents to the web server in front of a portal.
+    pub(crate) struct PresentedAnswer<'a> {
+        /// The scheme, host and port that get it, and no other; `null` if the URL cannot be read.
+        pub(crate) origin: Option<String>,
+        /// The value of `Authorization` for one request; `null` if it is not asked for, or Windows
+        /// sign-in is not answered.
+        pub(crate) authorization: Option<&'a str>,
+        /// The client certificate and those that lead to its authority, as PEM; `null` if it is
+        /// not asked for, or there is none.
+        pub(crate) certificate: Option<&'a str>,
+        /// Its private key as encrypted PKCS#8, as PEM; `null` if there is no certificate.
+        pub(crate) private_key: Option<&'a str>,
+        /// What opens the private key; `null` if there is no certificate.
+        pub(crate) private_key_password: Option<&'a str>,
     }
 }
 

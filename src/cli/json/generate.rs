@@ -15,8 +15,8 @@ use jiff::SignedDuration;
 use super::ImportAnswer;
 use super::{
     CheckAnswer, ConnectionAnswer, DoctorAnswer, ErrorBody, ErrorLine, InfoAnswer, LogLine,
-    LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer, Time,
-    TokenAnswer, WarningLine, WhoamiAnswer, Word, Words, FORMAT_VERSION,
+    LoginAnswer, LoginStarted, LogoutAnswer, PresentedAnswer, RefreshAnswer, ShowAnswer,
+    StatusAnswer, Time, TokenAnswer, WarningLine, WhoamiAnswer, Word, Words, FORMAT_VERSION,
 };
 use crate::cli::exit_code::documentation::reason;
 use crate::cli::exit_code::{ExitCode, FailureKind};
@@ -196,6 +196,11 @@ fn sections() -> Vec<Section> {
     ]
 }
 
+/// Answers to the Python package alone, which may change at any time.
+fn internal_sections() -> Vec<Section> {
+    vec![section::<PresentedAnswer<'static>>("`web-tier`", "")]
+}
+
 impl Section {
     fn render(&self) -> String {
         let mut text = format!("\n## {}\n\n{}\n\n", self.title, self.intro);
@@ -304,6 +309,7 @@ Generated from src/cli/json by ``AGE_OAUTH_UPDATE_DOCS=1 cargo test --lib json::
     );
     let fields: BTreeSet<&str> = sections()
         .iter()
+        .chain(&internal_sections())
         .flat_map(|section| section.fields.iter().map(|field| field.name))
         .collect();
     for field in fields {

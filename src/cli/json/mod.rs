@@ -19,8 +19,8 @@ use crate::util::rfc3339;
 
 pub(crate) use answers::{
     known, CheckAnswer, ConnectionAnswer, DoctorAnswer, ErrorBody, ErrorLine, Identity, InfoAnswer,
-    LogLine, LoginAnswer, LoginStarted, LogoutAnswer, RefreshAnswer, ShowAnswer, StatusAnswer,
-    StoredFacts, TokenAnswer, WarningLine, WhoamiAnswer,
+    LogLine, LoginAnswer, LoginStarted, LogoutAnswer, PresentedAnswer, RefreshAnswer, ShowAnswer,
+    StatusAnswer, StoredFacts, TokenAnswer, WarningLine, WhoamiAnswer,
 };
 #[cfg(feature = "migrate")]
 pub(crate) use import::{ImportAnswer, ImportOutcome, ImportedSignIn};

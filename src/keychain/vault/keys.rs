@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use super::error::{crypto_failed, from_environment, no_key_file, weak_passphrase};
@@ -12,6 +11,7 @@ use crate::context::Environment;
 use crate::env;
 use crate::policy::MIN_PASSPHRASE_CHARACTERS;
 use crate::secret::Secret;
+use crate::util;
 
 /// The length of a key, in bytes.
 pub(super) const KEY_LEN: usize = 32;
@@ -137,11 +137,7 @@ fn variable(environment: &Environment, name: &'static str) -> Result<Option<Secr
 
 /// Random bytes from the operating system.
 pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| crypto_failed())?;
-    Ok(bytes)
+    util::random().ok_or_else(crypto_failed)
 }
 
 pub(super) fn random_key() -> Result<Key> {

@@ -10,7 +10,7 @@ from . import _by_id, _gis_by_id, _gis_options, _program
 from . import _json_names as names
 from ._exchange import PLACEHOLDER
 from ._http import TokenAuth
-from ._session import quoted
+from ._presented import Presented
 from .connections import trust
 from .errors import AgeOAuthError, PortalRefused, PortalUnreachable, SignInRequired, UsageError
 
@@ -30,6 +30,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
             'python -m pip install "age-oauth[arcgis]"',
         ) from error
 
+    from ._sessions import Presenting
     from ._wire import PatientRetry, Wire
 
     class GisAuth(TokenAuth, EsriAPIKeyAuth):
@@ -58,7 +59,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
         def __reduce__(self) -> "tuple[Any, ...]":  # This class exists in this function only.
             return _by_id.restore, (TokenAuth, self.connection.id)
 
-    class GisAdapter(Wire, EsriTrustStoreAdapter):
+    class GisAdapter(Wire, Presenting, EsriTrustStoreAdapter):
         """Esri's adapter, which decides about certificates, behind ours."""
 
         def __init__(self, **options: Any) -> None:
@@ -67,8 +68,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
     options = dict(options)
     certificate = _gis_options.take_certificate(options)
     facts = connection._provider.token().facts
-    if facts[names.WEB_TIER] != "none":
-        raise _behind_windows_sign_in(connection)
+    presented = Presented(connection, facts)
     auth = GisAuth()
     arguments = {"custom_auth": auth, **_settings(facts)}
     arguments.update((name, value) for name, value in options.items() if name not in _gis_options.DECIDED)
@@ -85,16 +85,15 @@ def connect(connection: "Connection", options: dict[str, Any]):
         return one
 
     adapters = dict.fromkeys(("https://", "http://"), adapter())
-    if certificate is not None:
-        if not arguments["verify_cert"]:
-            raise UsageError(
-                f"a client certificate is refused while `{connection.label}` verifies no certificates: a server in between would "
-                "get the token that it protects",
-                f"age-oauth connections edit {connection.id} --verify-ssl FILE.pem",
-            )
+    if certificate is not None or presented:
+        presented.check(arguments["verify_cert"])
         # A TLS context presents its certificate to every host that asks: the portal has its own.
         own = adapter()
-        certificate.load_into(own.ssl_context)
+        own.presented = presented
+        if certificate is not None:
+            certificate.load_into(own.ssl_context)
+        else:
+            presented.load_certificate(own.ssl_context)
         adapters.update(dict.fromkeys(_gis_options.prefixes(connection.api_url), own))
     arguments["adapter"] = adapters
     for one in adapters.values():
@@ -110,7 +109,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
         reason = _network(error)
         if reason is None:
             raise
-        raise _failed(connection, reason, certificate is not None).caused_by(error) from None
+        raise _failed(connection, reason).caused_by(error) from None
     finally:
         for one in adapters.values():
             one.end()
@@ -154,20 +153,11 @@ def _certificates_read_once() -> dict[str, Any]:
     return {"ssl_context": context}
 
 
-def _behind_windows_sign_in(connection: "Connection") -> UsageError:
-    return UsageError(
-        f"the web server in front of the portal of `{connection.label}` asks for Windows sign-in, which the requests of Esri's "
-        "package cannot carry with these tokens",
-        "for single requests: age-oauth api; for `get_gis`, an address for programs without that sign-in: "
-        f"age_oauth.Connection({quoted(connection.label)}).edit(api_url=\"URL\", web_tier=\"none\")",
-    )
-
-
 #: The program says within this time why the portal cannot be reached.
 _DIAGNOSIS = "20s"
 
 
-def _failed(connection: "Connection", reason: BaseException, has_certificate: bool) -> AgeOAuthError:
+def _failed(connection: "Connection", reason: BaseException) -> AgeOAuthError:
     """The error for a network error of Esri's package."""
     chosen = _program.selector(None, connection.id)
     try:
@@ -183,14 +173,6 @@ def _failed(connection: "Connection", reason: BaseException, has_certificate: bo
             f"the certificate of {connection.api_url} could not be verified while signing in to `{connection.label}`",
             f"to see the certificate, and how to trust it: {hint}",
         )
-    if not has_certificate and not _not_answered(reason):
-        presented = _program.ask("connections", "show", *chosen)[names.CLIENT_CERTIFICATE]
-        if presented is not None:
-            return PortalRefused(
-                "the web server in front of the portal asks for a client certificate, and Esri's package does not get the "
-                f"one of `{connection.label}` ({presented})",
-                f"give it as PEM files: {_gis_options.example(connection.label)}",
-            )
     return PortalUnreachable(
         f"the portal {connection.api_url} sent no usable response while signing in to `{connection.label}`: {reason}",
         hint,
@@ -209,13 +191,6 @@ def _not_verified(reason: BaseException) -> bool:
         or _behind(reason, CertificateError) is not None
         or "CERTIFICATE_VERIFY_FAILED" in str(reason)
     )
-
-
-def _not_answered(reason: BaseException) -> bool:
-    """Whether it took too long, or a proxy is in the way. No certificate changes that."""
-    from requests.exceptions import ProxyError, Timeout
-
-    return _behind(reason, Timeout) is not None or _behind(reason, ProxyError) is not None
 
 
 def _keep_adapters(session: Any, connection: "Connection") -> None:

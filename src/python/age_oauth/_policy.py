@@ -108,7 +108,7 @@ class Policy:
 
     def _value(self, url: str, token: Token) -> str:
         self._stays_with_its_user()
-        if not self._own_proxies and addresses.is_http_within_this_machine(url) and _environment_has_a_proxy_for(url):
+        if not self._own_proxies and addresses.is_http_within_this_machine(url) and proxy_of_the_environment(url) is not None:
             raise UsageError(
                 f"the environment sends requests to {url} through a proxy, which would get the token",
                 "set NO_PROXY to localhost,127.0.0.1",
@@ -157,9 +157,11 @@ def _group(url: str) -> str:
     return f"{'server' if addresses.is_of_a_server(url) else 'other'} {scheme} {host} {port}"
 
 
-def _environment_has_a_proxy_for(url: str) -> bool:
+def proxy_of_the_environment(url: str) -> "str | None":
+    """The proxy that the environment, or the system's settings, name for this address."""
     from urllib.request import getproxies, proxy_bypass
 
     scheme, host, port = addresses.origin(url)
     proxies = getproxies()
-    return bool(proxies.get(scheme) or proxies.get("all")) and not proxy_bypass(f"{host}:{port}") and not proxy_bypass(host)
+    proxy = proxies.get(scheme) or proxies.get("all")
+    return None if not proxy or proxy_bypass(f"{host}:{port}") or proxy_bypass(host) else proxy

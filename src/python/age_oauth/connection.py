@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from arcgis.gis import GIS
+    from httpx import AsyncClient, Client
+    from requests import Session
 
     from .connections import ConnectionMeta
     from .oauth import OAuthIdentity
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     CertificateFile = str | os.PathLike[str]
 else:
     # For `typing.get_type_hints`: these imports are slow, or go in a circle.
-    Any = GIS = ConnectionMeta = OAuthIdentity = VerifySsl = CertificateFile = object
+    Any = AsyncClient = Client = GIS = Session = ConnectionMeta = OAuthIdentity = VerifySsl = CertificateFile = object
     Iterable = tuple
 
 __all__ = ["Connection", "add_connection", "list_connections"]
@@ -253,6 +255,29 @@ class Connection(ById):
 
         self.ensure_signed_in(prompt_if_missing)
         return connect(self, gis_options)
+
+    def session(self) -> "Session":
+        """A ``requests`` session for this connection: signed by :class:`~age_oauth.TokenAuth`, with the connection's proxy and
+        certificate authority, and with the client certificate or Windows sign-in that the web server in front of the portal
+        asks for. Only the portal's own scheme, host and port get these two.
+
+        Raises :class:`~age_oauth.errors.UsageError` at a request with ``verify=False`` to such a portal.
+        """
+        from ._sessions import session
+
+        return session(self)
+
+    def httpx_client(self, **options: Any) -> "Client":
+        """The same for ``httpx``. ``options`` go to ``httpx.Client``."""
+        from ._httpx_clients import client
+
+        return client(self, options)
+
+    def httpx_async_client(self, **options: Any) -> "AsyncClient":
+        """The same as an asynchronous client. ``options`` go to ``httpx.AsyncClient``."""
+        from ._httpx_clients import async_client
+
+        return async_client(self, options)
 
     def get_identity(self, gis: Any = None) -> "OAuthIdentity":
         """Who the token belongs to, in the form of version 0.2."""

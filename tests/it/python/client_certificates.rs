@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Dialogue;
 use crate::client_certificates::{Pki, PASSWORD};
 use crate::home;
-use crate::support::openssl::{OpenSsl, P256};
+use crate::support::openssl::{OpenSsl, P256, RSA};
 use crate::support::portal::{Portal, APP_ID, USER};
 use crate::support::scenario::{add_arguments, sign_in};
 use crate::support::secret_scan;
@@ -77,6 +77,73 @@ fn behind_nginx(protocols: &'static str) {
     let chain = pki.files().pem("ana") + &pki.files().pem("issuing");
     esri_presents(&portal, &server.url(), pki.files(), &chain, folder.path());
     portal.assert_clean();
+}
+
+/// The certificate of the connection, whose private key is in this form.
+fn every_way_behind_nginx(protocols: &'static str, form: &str) {
+    let (portal, folder, home) = (
+        Portal::builder().start(),
+        tempfile::tempdir().unwrap(),
+        home(),
+    );
+    let pki = Pki::new();
+    pki.client("ana", if form == "pkcs1" { RSA } else { P256 }, "");
+    write_certificates(&portal, folder.path());
+    let clients = folder.path().join("clients.pem");
+    fs::copy(pki.files().certificate("root"), &clients).unwrap();
+    let nginx = front(&authority(&portal.url()), VERIFIED, protocols);
+    let server = WebServer::start(folder.path(), "nginx", nginx);
+    match form {
+        "pkcs8" => pki
+            .files()
+            .run("pkcs8 -topk8 -nocrypt -in ana.key -out form.key"),
+        "pkcs1" => pki
+            .files()
+            .run("rsa -traditional -in ana.key -out form.key"),
+        _ => pki.files().run("ec -in ana.key -out form.key"),
+    }
+    let key = fs::read_to_string(pki.files().key("form")).unwrap();
+    secret_scan::register_key(&key);
+    let both = folder.path().join("ana.pem");
+    fs::write(
+        &both,
+        pki.files().pem("ana") + &pki.files().pem("issuing") + &key,
+    )
+    .unwrap();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    let (url, both) = (server.url(), both.display().to_string());
+    let mut words = add_arguments("prod", &url, APP_ID, &ca).to_vec();
+    words.extend(["--client-cert", &both]);
+    home.run(words).done().ok();
+    fs::remove_file(&both).unwrap();
+    sign_in(&home, &portal, "prod").ok();
+    let temporary = folder.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let [cert, key] = ["server.pem", "server.key"].map(|name| folder.path().join(name));
+    let [cert, key, clients, temporary] =
+        [cert, key, clients, temporary].map(|path| path.display().to_string());
+    let arguments = [
+        "certificate",
+        "prod",
+        USER,
+        &cert,
+        &key,
+        &clients,
+        &temporary,
+    ];
+    Dialogue::start(&home, "behind.py", &arguments).ends();
+    portal.assert_clean();
+}
+
+#[test]
+fn rule_24e_requests_of_python_present_the_certificate_to_the_portal_alone() {
+    every_way_behind_nginx("TLSv1.3", "pkcs8");
+}
+
+#[test]
+fn requests_of_python_present_keys_of_older_forms() {
+    every_way_behind_nginx("TLSv1.2", "pkcs1");
+    every_way_behind_nginx("TLSv1.3", "sec1");
 }
 
 #[test]

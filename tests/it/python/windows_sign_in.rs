@@ -1,15 +1,45 @@
 //! Windows sign-in from Python.
 
+use std::collections::BTreeSet;
+
 use super::Dialogue;
-use crate::support::portal::{service_secret, SERVICE_ID};
-use crate::windows_sign_in::Site;
+use crate::support::portal::{service_secret, SERVICE_ID, USER};
+use crate::windows_sign_in::{shown, Site};
 
 #[test]
-fn python_sets_windows_sign_in_and_says_what_cannot_carry_it() {
+fn python_sets_windows_sign_in() {
     let site = Site::new();
     let ca = site.portal.ca_file(site.home.path()).display().to_string();
     let url = site.front.url();
     let arguments = [&*url, &*ca, SERVICE_ID];
     let mut script = Dialogue::start(&site.home, "windows_sign_in.py", &arguments);
     script.tell(service_secret()).ends();
+}
+
+/// All kinds of requests, whose answers the web server takes each once; a server of another name
+/// gets none.
+#[test]
+fn rule_24f_requests_of_python_answer_windows_sign_in_at_the_portal_alone() {
+    let site = Site::signed_in();
+    let temporary = tempfile::tempdir().unwrap();
+    let temporary = temporary.path().display().to_string();
+    let [cert, key] = site.front.certificate();
+    let arguments = ["windows", "iwa", USER, &cert, &key, "", &temporary];
+    let mut script = Dialogue::start(&site.home, "behind.py", &arguments);
+    script.ends();
+    let seen = site.front.seen();
+    let tokens: Vec<_> = seen.iter().filter_map(|one| one.token.as_ref()).collect();
+    let different: BTreeSet<_> = tokens.iter().collect();
+    assert_eq!(tokens.len(), different.len());
+    site.portal.assert_clean();
+}
+
+#[test]
+fn rule_24f_a_form_of_python_waits_until_the_web_server_has_let_in() {
+    let site = Site::signed_in();
+    let requests = site.front.requests_of(|| {
+        Dialogue::start(&site.home, "posts.py", &["iwa", USER]).ends();
+    });
+    let forms = "200 POST /community/self +body";
+    assert_eq!(shown(&requests), ["200 GET ", forms, forms]);
 }
