@@ -91,6 +91,9 @@ variables! {
         AGE_OAUTH_VAULT_KEY_FILE = "the next source of a key";
         /// The passphrase of the vault.
         AGE_OAUTH_VAULT_PASSPHRASE secret = "the key file of the vault";
+        /// The library of a smart card or another PKCS#11 token.
+        /// A whole path.
+        AGE_OAUTH_PKCS11_MODULE = "that of p11-kit, which knows the system's libraries";
         /// A file that gets one JSON line for each decision and failure.
         /// It never contains a secret, and is rotated at 10 MB.
         AGE_OAUTH_LOG = "no log";

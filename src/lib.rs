@@ -111,7 +111,8 @@ mod util;
 pub use card::Card;
 pub use connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind,
-    Label, LoopbackUri, PortalUrl, PortalUrls, Principal, Proxy, RedirectUri, Status, Tls, WebTier,
+    Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy, RedirectUri, Status,
+    Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
+use super::Pkcs11Uri;
 use crate::error::Error;
 
 /// The client certificate of a connection, without its private key. All but the source is a copy
@@ -32,6 +33,8 @@ pub enum CertificateSource {
     Keychain,
     /// In this file (absolute path), which is read at each use; its password is in the keychain.
     File(PathBuf),
+    /// On this smart card or other PKCS#11 token; its PIN is in the keychain.
+    Token(Pkcs11Uri),
 }
 
 impl CertificateSource {
@@ -40,12 +43,13 @@ impl CertificateSource {
     const KEYCHAIN: &str = "keychain";
 }
 
-/// The text in `meta.json`: `keychain`, or `file:` and the path.
+/// The text in `meta.json`: `keychain`, `file:` and the path, or a PKCS#11 URI.
 impl fmt::Display for CertificateSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Keychain => f.write_str(Self::KEYCHAIN),
             Self::File(path) => write!(f, "{}{}", Self::FILE, path.display()),
+            Self::Token(uri) => write!(f, "{uri}"),
         }
     }
 }
@@ -57,9 +61,10 @@ impl FromStr for CertificateSource {
         match (text, text.strip_prefix(Self::FILE)) {
             (Self::KEYCHAIN, _) => Ok(Self::Keychain),
             (_, Some(path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ if text.starts_with(Pkcs11Uri::SCHEME) => text.parse().map(Self::Token),
             _ => Err(Error::invalid(
                 "client_certificate",
-                "its source is `keychain`, or `file:` and a path",
+                "its source is `keychain`, `file:` and a path, or a PKCS#11 URI",
             )),
         }
     }
@@ -72,7 +77,12 @@ mod tests {
 
     #[test]
     fn a_source_is_read_as_it_is_written() {
-        for text in ["keychain", "file:/etc/ana.p12", r"file:C:\certs\ana.pfx"] {
+        for text in [
+            "keychain",
+            "file:/etc/ana.p12",
+            r"file:C:\certs\ana.pfx",
+            "pkcs11:token=ana;object=ana",
+        ] {
             assert_eq!(text.parse::<CertificateSource>().unwrap().to_string(), text);
         }
         for text in ["", "Keychain", "file:", "/etc/ana.p12", "store:ana"] {

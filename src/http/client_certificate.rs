@@ -25,7 +25,8 @@ const UNUSABLE_KEY: &str = "its private key cannot be used; RSA with 2048 to 409
 /// A client certificate with its private key and the certificates that lead to its authority.
 pub struct ClientCertificate {
     certified: Arc<CertifiedKey>,
-    key: Zeroizing<Vec<u8>>,
+    /// `None` where it stays on a token.
+    key: Option<Zeroizing<Vec<u8>>>,
     facts: CertificateFacts,
 }
 
@@ -69,12 +70,24 @@ impl ClientCertificate {
                 subject(other.certificate)
             ));
         }
-        let chain = chain(pair.certificate, &contents.certificates);
-        let facts = facts(pair.certificate).ok_or("its certificate cannot be read")?;
+        let made = Self::with_key(pair.certificate, &contents.certificates, pair.signing)?;
         Ok(Self {
-            certified: Arc::new(CertifiedKey::new(chain, pair.signing)),
-            key: Zeroizing::new(pair.key.secret_der().to_vec()),
-            facts,
+            key: Some(Zeroizing::new(pair.key.secret_der().to_vec())),
+            ..made
+        })
+    }
+
+    /// A certificate with the key that signs for it, and those among `others` that lead to its
+    /// authority.
+    pub(super) fn with_key(
+        leaf: &CertificateDer<'static>,
+        others: &[CertificateDer<'static>],
+        signing: Arc<dyn SigningKey>,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            certified: Arc::new(CertifiedKey::new(chain(leaf, others), signing)),
+            key: None,
+            facts: facts(leaf).ok_or("its certificate cannot be read")?,
         })
     }
 
@@ -126,15 +139,16 @@ impl ClientCertificate {
         doubts
     }
 
-    /// Chain and private key as PEM, for the keychain.
+    /// Chain and private key as PEM, for the keychain. `None` where the key stays on a token.
     #[must_use]
-    pub fn to_pem(&self) -> Secret {
-        let label = match PrivateKeyDer::try_from(self.key.as_slice()) {
+    pub fn to_pem(&self) -> Option<Secret> {
+        let key = self.key.as_ref()?;
+        let label = match PrivateKeyDer::try_from(key.as_slice()) {
             Ok(PrivateKeyDer::Pkcs1(_)) => "RSA PRIVATE KEY",
             Ok(PrivateKeyDer::Sec1(_)) => "EC PRIVATE KEY",
             _ => "PRIVATE KEY",
         };
-        let key = Zeroizing::new(STANDARD.encode(&*self.key));
+        let key = Zeroizing::new(STANDARD.encode(&**key));
         let certificates = to_pem(&self.certified.cert);
         // Large enough that it never reallocates, which would leave a copy in memory.
         let mut pem = String::with_capacity(certificates.len() + key.len() + 128);
@@ -145,7 +159,7 @@ impl ClientCertificate {
             "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
             *key
         );
-        Secret::new(pem)
+        Some(Secret::new(pem))
     }
 
     /// The certificate, and those that lead to its authority.
@@ -154,10 +168,10 @@ impl ClientCertificate {
         &self.certified.cert
     }
 
-    /// The private key in the form in which it was read.
+    /// The private key in the form in which it was read; `None` where it stays on a token.
     #[cfg(feature = "cli")]
-    pub(super) fn key_der(&self) -> &[u8] {
-        &self.key
+    pub(super) fn key_der(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(|key| key.as_slice())
     }
 
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {

@@ -58,7 +58,7 @@ impl ClientCertificate {
     /// Calls `act` with the private key as PKCS#8. The older forms do not name the algorithm; the
     /// certificate does, by the same words.
     fn private_key_info<T>(&self, act: impl FnOnce(&PrivateKeyInfoRef<'_>) -> T) -> Option<T> {
-        let der = self.key_der();
+        let der = self.key_der()?;
         if let Ok(PrivateKeyDer::Pkcs8(key)) = PrivateKeyDer::try_from(der) {
             let key = PrivateKeyInfoRef::try_from(key.secret_pkcs8_der()).ok()?;
             return Some(act(&key));
@@ -77,7 +77,7 @@ fn random_bytes<const N: usize>() -> Result<[u8; N]> {
 fn unusable() -> Error {
     Error::invalid(
         "client certificate",
-        "its private key cannot be handed to another program",
+        "its private key cannot be handed to another program; one on a token stays there",
     )
 }
 

@@ -20,6 +20,11 @@ mod diagnosis;
 mod intermediary;
 #[cfg(unix)]
 mod kerberos;
+mod pkcs11;
+#[cfg(all(unix, not(target_env = "musl")))]
+mod pkcs11_signer;
+#[cfg(all(unix, not(target_env = "musl")))]
+mod pkcs11_token;
 mod proxy;
 mod request;
 mod response;
@@ -48,6 +53,7 @@ pub use certificate_file::read_certificates;
 pub(crate) use certificate_file::MAX_CERTIFICATES;
 pub use client_certificate::ClientCertificate;
 pub use client_certificate_file::ClientCertificateError;
+pub use pkcs11::Attended;
 pub use proxy::ProxyChoice;
 #[cfg(feature = "cli")]
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxySource};

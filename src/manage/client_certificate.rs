@@ -16,25 +16,29 @@ use crate::secret::Secret;
 pub struct NewClientCertificate {
     /// What `meta.json` says about it.
     pub setting: ClientCertificateSetting,
-    /// The file that it was read from.
-    pub file: PathBuf,
+    /// The file that it was read from; `None` where it is on a token.
+    pub file: Option<PathBuf>,
     content: CertificateContent,
 }
 
 impl NewClientCertificate {
-    /// What is stored of a certificate: itself, or the password of the file that the connection
-    /// refers to.
+    /// What is stored of a certificate: itself, or the password of the file, or the PIN of the
+    /// token, that the connection refers to.
     #[must_use]
     pub fn new(
         certificate: &ClientCertificate,
         source: CertificateSource,
-        file: PathBuf,
+        file: Option<PathBuf>,
         password: Option<Secret>,
     ) -> Self {
-        let content = match source {
-            CertificateSource::Keychain => CertificateContent::Pem(certificate.to_pem()),
-            CertificateSource::File(_) => CertificateContent::Password(password),
+        let pem = match source {
+            CertificateSource::Keychain => certificate.to_pem(),
+            CertificateSource::File(_) | CertificateSource::Token(_) => None,
         };
+        let content = pem.map_or(
+            CertificateContent::Password(password),
+            CertificateContent::Pem,
+        );
         Self {
             setting: certificate.setting(source),
             file,
@@ -42,7 +46,7 @@ impl NewClientCertificate {
         }
     }
 
-    /// Whether the password of a file is stored.
+    /// Whether the password of a file, or the PIN of a token, is stored.
     #[must_use]
     pub fn has_password(&self) -> bool {
         matches!(self.content, CertificateContent::Password(Some(_)))

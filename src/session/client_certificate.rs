@@ -10,9 +10,10 @@ use super::Snapshot;
 use crate::binding::differences;
 use crate::certificate_record::{CertificateContent, CertificateRecord};
 use crate::connection::CertificateSource;
+use crate::context::Environment;
 use crate::error::{Error, FileAction, KeychainError, KeychainReason, Result};
 use crate::files;
-use crate::http::{ClientCertificate, ClientCertificateError, MAX_CERTIFICATES};
+use crate::http::{Attended, ClientCertificate, ClientCertificateError, MAX_CERTIFICATES};
 use crate::item_kind::ItemKind;
 use crate::keychain::Item;
 use crate::secret::Secret;
@@ -22,7 +23,10 @@ const KIND: ItemKind = ItemKind::ClientCertificate;
 impl Snapshot {
     /// The client certificate, read once. `None` for a connection without one. A record that was
     /// stored for other settings is an error.
-    pub(crate) fn client_certificate(&self) -> Result<Option<Arc<ClientCertificate>>> {
+    pub(crate) fn client_certificate(
+        &self,
+        environment: &Environment,
+    ) -> Result<Option<Arc<ClientCertificate>>> {
         let Some(setting) = &self.client_certificate else {
             return Ok(None);
         };
@@ -31,7 +35,7 @@ impl Snapshot {
         }
         let mut first_error = None;
         for content in self.client_certificate_contents()? {
-            match self.read_content(&setting.source, &content) {
+            match self.read_content(&setting.source, &content, environment) {
                 Some(Ok(certificate)) => {
                     let read = self.read_certificate.get_or_init(|| Arc::new(certificate));
                     return Ok(Some(Arc::clone(read)));
@@ -48,6 +52,7 @@ impl Snapshot {
         &self,
         source: &CertificateSource,
         content: &CertificateContent,
+        environment: &Environment,
     ) -> Option<Result<ClientCertificate>> {
         match (source, content) {
             (CertificateSource::Keychain, CertificateContent::Pem(pem)) => {
@@ -56,6 +61,11 @@ impl Snapshot {
             }
             (CertificateSource::File(path), CertificateContent::Password(password)) => {
                 Some(read_file(path, password.as_ref(), self.label.as_str()))
+            }
+            (CertificateSource::Token(uri), CertificateContent::Password(pin)) => {
+                let read =
+                    ClientCertificate::on_token(uri, pin.as_ref(), Attended::No, environment);
+                Some(read.map_err(|error| self.token_error(error)))
             }
             _ => None,
         }
@@ -84,6 +94,23 @@ impl Snapshot {
         Err(keychain_error(label, error, KIND))
     }
 
+    /// The token is a keychain of its own kind: it has to be there, and its PIN to be right.
+    fn token_error(&self, error: ClientCertificateError) -> Error {
+        let label = self.label.as_str();
+        let (reason, why) = match error {
+            ClientCertificateError::PasswordNeeded => {
+                (KeychainReason::Locked, "its PIN is not stored".to_owned())
+            }
+            ClientCertificateError::WrongPassword => (
+                KeychainReason::Locked,
+                "the stored PIN is wrong, and is not tried again".to_owned(),
+            ),
+            ClientCertificateError::Unusable(why) => (KeychainReason::Refused, why),
+        };
+        let error = KeychainError::new("the PKCS#11 token", reason, &why);
+        keychain_error(label, error, KIND)
+    }
+
     fn lost(&self) -> Error {
         let error = KeychainError::new(
             self.secrets.name(),
@@ -98,7 +125,7 @@ impl Snapshot {
 impl Session {
     /// The client certificate of the connection as it was when the session began.
     pub(crate) fn client_certificate(&self) -> Result<Option<Arc<ClientCertificate>>> {
-        self.opened.client_certificate()
+        self.opened.client_certificate(&self.context.environment)
     }
 }
 

@@ -72,7 +72,7 @@ impl Snapshot {
             connection.api_url(),
             &connection.tls,
             self.certificates(),
-            self.presented()?,
+            self.presented(&context.environment)?,
             &connection.proxy,
             connection.referer.as_deref(),
             context,

@@ -12,6 +12,7 @@ use crate::binding::{differences, Binding};
 #[cfg(feature = "cli")]
 use crate::connection::Connection;
 use crate::connection::Principal;
+use crate::context::Environment;
 use crate::error::Result;
 use crate::http::Presented;
 use crate::item_kind::ItemKind;
@@ -23,9 +24,9 @@ const KIND: ItemKind = ItemKind::Binding;
 
 impl Snapshot {
     /// What the web server gets to see.
-    pub(crate) fn presented(&self) -> Result<Presented> {
+    pub(crate) fn presented(&self, environment: &Environment) -> Result<Presented> {
         Ok(Presented {
-            certificate: self.client_certificate()?,
+            certificate: self.client_certificate(environment)?,
             windows: self.windows_sign_in()?,
         })
     }
@@ -57,7 +58,7 @@ impl Snapshot {
 impl Session {
     /// What the web server gets to see of the connection as it was when the session began.
     pub(crate) fn presented(&self) -> Result<Presented> {
-        self.opened.presented()
+        self.opened.presented(&self.context.environment)
     }
 
     /// The value of `Authorization` for the next request that another program sends to the portal;

@@ -58,6 +58,8 @@ mod memory;
 mod nu;
 mod paths;
 #[cfg(target_os = "linux")]
+mod pkcs11;
+#[cfg(target_os = "linux")]
 mod powershell;
 mod practice_portal;
 mod promises;

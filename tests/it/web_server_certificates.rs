@@ -281,7 +281,18 @@ pub const VERIFIED: &str =
 /// The whole walk of a person behind this front, with these options of `connections add`. Returns
 /// the requests that the front counted, and what it found of certificates.
 fn walk(client: &'static str, protocols: &'static str, pki: &Pki, options: &[&str]) -> String {
-    let (portal, home) = (Portal::builder().start(), home());
+    walk_in(&home(), client, protocols, pki, options)
+}
+
+/// The same in this home.
+pub fn walk_in(
+    home: &Home,
+    client: &'static str,
+    protocols: &'static str,
+    pki: &Pki,
+    options: &[&str],
+) -> String {
+    let portal = Portal::builder().start();
     let folder = tempfile::tempdir().unwrap();
     write_certificates(&portal, folder.path());
     fs::copy(
@@ -299,7 +310,7 @@ fn walk(client: &'static str, protocols: &'static str, pki: &Pki, options: &[&st
     let mut words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap()).to_vec();
     words.extend(options);
     home.run(words).input(PASSWORD).done().ok();
-    sign_in(&home, &portal, "pki").ok();
+    sign_in(home, &portal, "pki").ok();
     let saved = home.path().join("self.json");
     for words in [
         &["whoami"][..],
@@ -309,11 +320,11 @@ fn walk(client: &'static str, protocols: &'static str, pki: &Pki, options: &[&st
         &["api", "portals/self", "-o", saved.to_str().unwrap()],
         &["doctor"],
     ] {
-        expire_token(&home, "pki");
+        expire_token(home, "pki");
         home.run(words).done().ok();
     }
     // The exchange of the refresh token.
-    age_sign_in(&home, "pki", 9);
+    age_sign_in(home, "pki", 9);
     home.run(["refresh", "--now"]).done().ok();
     home.run(["logout"]).done().ok();
     assert!(portal

@@ -64,6 +64,8 @@ pub mod scenario;
 pub mod secret_scan;
 #[cfg(all(unix, not(target_os = "macos")))]
 pub mod secret_service;
+#[cfg(target_os = "linux")]
+pub mod softhsm;
 pub mod svg;
 
 use std::thread;

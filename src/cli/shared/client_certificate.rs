@@ -1,6 +1,6 @@
 //! The client certificate that `add` and `edit` read, check and describe.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,11 +10,13 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local_and_left, shell_quoted};
 use crate::cli::CommandContext;
 use crate::connection::{
-    CertificateSource, ClientCertificateSetting, Connection, KeychainKind, PortalUrls,
+    CertificateSource, ClientCertificateSetting, Connection, KeychainKind, Pkcs11Uri, PortalUrls,
 };
 use crate::error::{Error, FileAction};
 use crate::files;
-use crate::http::{ClientCertificate, ClientCertificateError, Presented, MAX_CERTIFICATES};
+use crate::http::{
+    Attended, ClientCertificate, ClientCertificateError, Presented, MAX_CERTIFICATES,
+};
 use crate::manage::{self, NewClientCertificate};
 use crate::policy::{self, PIPE_TIMEOUT};
 use crate::secret::Secret;
@@ -28,7 +30,7 @@ const NAME: &str = "client certificate";
 #[derive(Args, Clone, Debug, Default)]
 #[allow(clippy::struct_field_names)] // They are the names of the options.
 pub(in crate::cli) struct ClientCertificateArgs {
-    /// A client certificate for the web server: PKCS#12 or PEM
+    /// A client certificate for the web server; also pkcs11:…
     #[arg(long, value_name = "FILE|none")]
     client_cert: Option<String>,
     /// Read its password from standard input (or …-file FILE)
@@ -90,6 +92,9 @@ fn load(
     args: &ClientCertificateArgs,
     text: &str,
 ) -> Result<Box<Loaded>, Failure> {
+    if text.starts_with(Pkcs11Uri::SCHEME) {
+        return on_token(ctx, args, text);
+    }
     let (path, by_reference) = match text.strip_prefix(CertificateSource::FILE) {
         Some(path) => (path.trim(), true),
         None => (text, false),
@@ -105,26 +110,65 @@ fn load(
         files::read_user_file_or_pipe(&file, MAX_CERTIFICATES)
     };
     let bytes = bytes.map_err(Error::file(FileAction::Read, &file))?;
+    let place = Place {
+        name: file.display().to_string(),
+        password: "password",
+    };
+    let mut read = |password: Option<&Secret>| ClientCertificate::read(&bytes, password);
     let password = password(ctx, args)?;
-    let (certificate, password) = open(ctx, &file, &bytes, password)?;
-    check(ctx, &file, &certificate)?;
+    let (certificate, password) = open(ctx, &place, &mut read, password)?;
+    check(ctx, &place, &certificate)?;
     let source = if by_reference {
         CertificateSource::File(file.clone())
     } else {
         CertificateSource::Keychain
     };
     Ok(Box::new(Loaded {
-        new: NewClientCertificate::new(&certificate, source, file, password),
+        new: NewClientCertificate::new(&certificate, source, Some(file), password),
         certificate: Arc::new(certificate),
     }))
+}
+
+/// A certificate on a smart card or another PKCS#11 token.
+fn on_token(
+    ctx: &mut CommandContext,
+    args: &ClientCertificateArgs,
+    text: &str,
+) -> Result<Box<Loaded>, Failure> {
+    let uri: Pkcs11Uri = text.parse()?;
+    let place = Place {
+        name: text.to_owned(),
+        password: "PIN",
+    };
+    let environment = ctx.context.environment.clone();
+    let mut read =
+        |pin: Option<&Secret>| ClientCertificate::on_token(&uri, pin, Attended::Yes, &environment);
+    let pin = password(ctx, args)?;
+    let (certificate, pin) = open(ctx, &place, &mut read, pin)?;
+    check(ctx, &place, &certificate)?;
+    let source = CertificateSource::Token(uri.clone());
+    Ok(Box::new(Loaded {
+        new: NewClientCertificate::new(&certificate, source, None, pin),
+        certificate: Arc::new(certificate),
+    }))
+}
+
+/// Where a certificate is, and what its secret is called there.
+struct Place {
+    name: String,
+    password: &'static str,
 }
 
 fn invalid(why: impl Into<String>) -> Error {
     Error::invalid(NAME, why)
 }
 
-fn about(file: &Path, why: &str) -> Error {
-    invalid(format!("`{}`: {why}", file.display()))
+fn about(place: &Place, why: &str) -> Error {
+    invalid(format!("`{}`: {why}", place.name))
+}
+
+fn wrong(place: &Place) -> String {
+    format!("the {} is wrong", place.password)
 }
 
 /// The password that an option gives.
@@ -158,53 +202,58 @@ fn without_line_end(text: &Secret) -> Secret {
 
 type Opened = (ClientCertificate, Option<Secret>);
 
+/// Reads a certificate with this password.
+type Read<'a> =
+    &'a mut dyn FnMut(Option<&Secret>) -> Result<ClientCertificate, ClientCertificateError>;
+
 fn open(
     ctx: &mut CommandContext,
-    file: &Path,
-    bytes: &[u8],
+    place: &Place,
+    read: Read<'_>,
     password: Option<Secret>,
 ) -> Result<Opened, Failure> {
-    match ClientCertificate::read(bytes, password.as_ref()) {
+    match read(password.as_ref()) {
         Ok(certificate) => Ok((certificate, password)),
-        Err(ClientCertificateError::PasswordNeeded) if ctx.can_ask() => ask(ctx, file, bytes),
+        Err(ClientCertificateError::PasswordNeeded) if ctx.can_ask() => ask(ctx, place, read),
         Err(ClientCertificateError::PasswordNeeded) => Err(Failure::usage_hint(
-            format!("`{}` is protected by a password", file.display()),
+            format!("`{}` is protected by a {}", place.name, place.password),
             "give --client-cert-password-stdin or --client-cert-password-file",
         )),
-        Err(ClientCertificateError::WrongPassword) => {
-            Err(about(file, "the password is wrong").into())
-        }
-        Err(ClientCertificateError::Unusable(why)) => Err(about(file, &why).into()),
+        Err(ClientCertificateError::WrongPassword) => Err(about(place, &wrong(place)).into()),
+        Err(ClientCertificateError::Unusable(why)) => Err(about(place, &why).into()),
     }
 }
 
-fn ask(ctx: &mut CommandContext, file: &Path, bytes: &[u8]) -> Result<Opened, Failure> {
-    let question = format!(
-        "Password of {} (not shown while you type)",
-        escape(&file.display().to_string())
-    );
-    let mut read = None;
+fn ask(ctx: &mut CommandContext, place: &Place, read: Read<'_>) -> Result<Opened, Failure> {
+    let question = match place.password {
+        "PIN" => format!("PIN for {} (not shown while you type)", escape(&place.name)),
+        _ => format!(
+            "Password of {} (not shown while you type)",
+            escape(&place.name)
+        ),
+    };
+    let mut last = None;
     let password = ctx.system.ask.secret(&question, &mut |text| {
-        let attempt = ClientCertificate::read(bytes, Some(&Secret::new(text.to_owned())));
+        let attempt = read(Some(&Secret::new(text.to_owned())));
         let is_wrong = matches!(attempt, Err(ClientCertificateError::WrongPassword));
-        read = Some(attempt);
+        last = Some(attempt);
         if is_wrong {
-            Err("the password is wrong".to_owned())
+            Err(wrong(place))
         } else {
             Ok(())
         }
     })?;
-    match read {
+    match last {
         Some(Ok(certificate)) => Ok((certificate, Some(password))),
-        Some(Err(ClientCertificateError::Unusable(why))) => Err(about(file, &why).into()),
-        _ => Err(about(file, "the password is wrong").into()),
+        Some(Err(ClientCertificateError::Unusable(why))) => Err(about(place, &why).into()),
+        _ => Err(about(place, &wrong(place)).into()),
     }
 }
 
 /// Refuses a certificate that has expired, and warns of what web servers may reject.
 fn check(
     ctx: &CommandContext,
-    file: &Path,
+    place: &Place,
     certificate: &ClientCertificate,
 ) -> Result<(), Failure> {
     let now = ctx.context.now();
@@ -212,7 +261,11 @@ fn check(
     let subject = &certificate.facts().subject;
     if end <= now {
         let end = local_and_left(end, now, &ctx.system.zone);
-        return Err(about(file, &format!("the certificate {subject} expired on {end}")).into());
+        return Err(about(
+            place,
+            &format!("the certificate {subject} expired on {end}"),
+        )
+        .into());
     }
     for doubt in certificate.doubts(now) {
         ctx.console
@@ -256,7 +309,11 @@ pub(in crate::cli) fn describe(
     new: &NewClientCertificate,
 ) {
     let setting = &new.setting;
-    let file = escape(&new.file.display().to_string());
+    let file = new
+        .file
+        .as_deref()
+        .map(|file| escape(&file.display().to_string()));
+    let file = file.unwrap_or_default();
     ctx.console.info(&format!(
         "Client certificate: {}, until {}",
         escape(&setting.subject),
@@ -271,6 +328,13 @@ pub(in crate::cli) fn describe(
             format!("The file {file} is read at each use; only its password is stored.")
         }
         CertificateSource::File(_) => format!("The file {file} is read at each use."),
+        CertificateSource::Token(_) if new.has_password() => {
+            "Its private key stays on the token, which is needed at each use; the PIN is stored."
+                .to_owned()
+        }
+        CertificateSource::Token(_) => {
+            "Its private key stays on the token, which is needed at each use.".to_owned()
+        }
     });
     if setting.source == CertificateSource::Keychain {
         warn_about_key_file(ctx, store, connection.keychain);
@@ -337,7 +401,12 @@ pub(in crate::cli) fn replace_hint(connection: &Connection) -> String {
         Some(CertificateSource::File(path)) => {
             format!("put the renewed certificate into {}", path.display())
         }
-        _ => format!(
+        Some(CertificateSource::Token(uri)) => format!(
+            "age-oauth connections edit {} --client-cert {}",
+            shell_quoted(connection.label.as_str()),
+            shell_quoted(&uri.to_string())
+        ),
+        Some(CertificateSource::Keychain) | None => format!(
             "age-oauth connections edit {} --client-cert FILE.p12",
             shell_quoted(connection.label.as_str())
         ),

@@ -163,6 +163,7 @@ fn stored_in(setting: &ClientCertificateSetting, connection: &Connection) -> Str
     match &setting.source {
         CertificateSource::Keychain => connection.keychain.display_name().to_owned(),
         CertificateSource::File(path) => path.display().to_string(),
+        CertificateSource::Token(uri) => uri.to_string(),
     }
 }
 

@@ -1,0 +1,292 @@
+//! Client certificates on smart cards and other PKCS#11 tokens. The private key stays there: the
+//! token signs what TLS asks for.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error as TokenError, RvError};
+use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::types::AuthPin;
+use rustls::pki_types::CertificateDer;
+
+use super::certificate::{parse, validity};
+use super::client_certificate::ClientCertificate;
+use super::client_certificate_file::ClientCertificateError;
+use super::pkcs11::Attended;
+use super::pkcs11_signer::TokenKey;
+use crate::connection::{Pkcs11Uri, TokenName};
+use crate::context::Environment;
+use crate::env;
+use crate::secret::Secret;
+
+/// Where systems have the library that knows all others (p11-kit), or that of `OpenSC`.
+const LIBRARIES: &[&str] = if cfg!(target_os = "macos") {
+    &[
+        "/opt/homebrew/lib/p11-kit-proxy.dylib",
+        "/usr/local/lib/p11-kit-proxy.dylib",
+        "/Library/OpenSC/lib/opensc-pkcs11.so",
+    ]
+} else {
+    &[
+        "/usr/lib/x86_64-linux-gnu/p11-kit-proxy.so",
+        "/usr/lib/aarch64-linux-gnu/p11-kit-proxy.so",
+        "/usr/lib64/p11-kit-proxy.so",
+        "/usr/lib/p11-kit-proxy.so",
+    ]
+};
+
+type Read<T> = Result<T, ClientCertificateError>;
+
+fn unusable(why: impl Into<String>) -> ClientCertificateError {
+    ClientCertificateError::Unusable(why.into())
+}
+
+#[allow(clippy::needless_pass_by_value)] // As `map_err` calls it.
+fn failed(error: TokenError) -> ClientCertificateError {
+    match &error {
+        TokenError::Pkcs11(value, function) => {
+            unusable(format!("the token failed ({function:?}: {value:?})"))
+        }
+        other => unusable(format!("the token failed ({other})")),
+    }
+}
+
+/// The certificate at this address, whose private key signs on its token.
+pub(super) fn read(
+    uri: &Pkcs11Uri,
+    pin: Option<&Secret>,
+    attended: Attended,
+    environment: &Environment,
+) -> Read<ClientCertificate> {
+    let library = library(environment)?;
+    let (slot, info) = slot(library, &uri.token)?;
+    let session = library.open_ro_session(slot).map_err(failed)?;
+    log_in(&session, &info, pin, attended)?;
+    let found = find(&session, uri)?;
+    let mechanisms = library.get_mechanism_list(slot).map_err(failed)?;
+    let others = certificates(&session, &[])?;
+    let others: Vec<_> = others.into_iter().map(|one| one.der).collect();
+    let key =
+        TokenKey::new(session, found.key, &found.certificate, &mechanisms).map_err(unusable)?;
+    ClientCertificate::with_key(&found.certificate, &others, Arc::new(key)).map_err(unusable)
+}
+
+/// The library, which can be initialized once in a process.
+fn library(environment: &Environment) -> Read<&'static Pkcs11> {
+    static LOADED: OnceLock<Pkcs11> = OnceLock::new();
+    if let Some(loaded) = LOADED.get() {
+        return Ok(loaded);
+    }
+    let path = library_path(environment)?;
+    let loaded = Pkcs11::new(&path).map_err(|error| {
+        unusable(format!(
+            "the library {} cannot be loaded: {error}",
+            path.display()
+        ))
+    })?;
+    match loaded.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+        Ok(()) | Err(TokenError::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    Ok(LOADED.get_or_init(|| loaded))
+}
+
+fn library_path(environment: &Environment) -> Read<PathBuf> {
+    let named = environment
+        .absolute_path(env::AGE_OAUTH_PKCS11_MODULE)
+        .map_err(|error| unusable(error.to_string()))?;
+    if let Some(path) = named {
+        if !path.is_absolute() {
+            return Err(unusable(format!(
+                "{} is not a whole path",
+                env::AGE_OAUTH_PKCS11_MODULE
+            )));
+        }
+        return Ok(path);
+    }
+    let known = LIBRARIES.iter().map(Path::new).find(|path| path.is_file());
+    known.map(Path::to_owned).ok_or_else(|| {
+        unusable(format!(
+            "this system has no p11-kit (Debian, Ubuntu: p11-kit-modules; Red Hat: p11-kit); or name the library of the token: {}=/path/to/library.so",
+            env::AGE_OAUTH_PKCS11_MODULE
+        ))
+    })
+}
+
+/// The reader that holds the token, and what the token says about itself.
+fn slot(library: &Pkcs11, wanted: &TokenName) -> Read<(Slot, TokenInfo)> {
+    let slots = library.get_slots_with_initialized_token().map_err(failed)?;
+    let tokens = slots
+        .into_iter()
+        .filter_map(|slot| Some((slot, library.get_token_info(slot).ok()?)));
+    let (mut found, others): (Vec<_>, Vec<_>) = tokens.partition(|(_, info)| is(wanted, info));
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(_), false) => Err(unusable(
+            "several tokens fit it; add serial=… to the address",
+        )),
+        (None, _) => Err(unusable(match names(&others) {
+            names if names.is_empty() => "no token is in a reader".to_owned(),
+            names => format!("no token of this name is in a reader; there is: {names}"),
+        })),
+    }
+}
+
+fn is(wanted: &TokenName, info: &TokenInfo) -> bool {
+    let fits = |wanted: &Option<String>, is: &str| {
+        wanted
+            .as_deref()
+            .is_none_or(|wanted| wanted == is.trim_end())
+    };
+    fits(&wanted.label, info.label())
+        && fits(&wanted.serial, info.serial_number())
+        && fits(&wanted.model, info.model())
+        && fits(&wanted.manufacturer, info.manufacturer_id())
+}
+
+fn names(tokens: &[(Slot, TokenInfo)]) -> String {
+    let labels: Vec<_> = tokens
+        .iter()
+        .map(|(_, info)| info.label().trim_end())
+        .collect();
+    labels.join(", ")
+}
+
+fn log_in(
+    session: &Session,
+    info: &TokenInfo,
+    pin: Option<&Secret>,
+    attended: Attended,
+) -> Read<()> {
+    if !info.login_required() {
+        return Ok(());
+    }
+    if info.user_pin_locked() {
+        return Err(unusable(
+            "its PIN is locked; unlock it with the tool of the token",
+        ));
+    }
+    let at_reader = info.protected_authentication_path();
+    if at_reader && attended == Attended::No {
+        return Err(unusable(
+            "its PIN is entered at the reader, which only a person can do",
+        ));
+    }
+    if pin.is_none() && !at_reader {
+        return Err(ClientCertificateError::PasswordNeeded);
+    }
+    if info.user_pin_final_try() {
+        return Err(unusable(
+            "one wrong PIN more would lock it; enter the right one with another program first",
+        ));
+    }
+    if info.user_pin_count_low() && attended == Attended::No {
+        return Err(unusable(
+            "a wrong PIN was entered before; the stored PIN is not tried, because the token would lock itself",
+        ));
+    }
+    let pin = pin
+        .filter(|_| !at_reader)
+        .map(|pin| AuthPin::from(pin.expose()));
+    match session.login(UserType::User, pin.as_ref()) {
+        Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+        Err(TokenError::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) => {
+            Err(ClientCertificateError::WrongPassword)
+        }
+        Err(TokenError::Pkcs11(RvError::PinLocked, _)) => Err(unusable(
+            "its PIN is locked; unlock it with the tool of the token",
+        )),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A certificate on the token.
+struct OnToken {
+    der: CertificateDer<'static>,
+    id: Vec<u8>,
+    label: String,
+}
+
+/// A certificate with its private key.
+struct Found {
+    certificate: CertificateDer<'static>,
+    key: ObjectHandle,
+}
+
+fn certificates(session: &Session, named: &[Attribute]) -> Read<Vec<OnToken>> {
+    let mut template = vec![
+        Attribute::Class(ObjectClass::CERTIFICATE),
+        Attribute::CertificateType(CertificateType::X_509),
+    ];
+    template.extend_from_slice(named);
+    let wanted = [
+        AttributeType::Value,
+        AttributeType::Id,
+        AttributeType::Label,
+    ];
+    let mut found = Vec::new();
+    for handle in session.find_objects(&template).map_err(failed)? {
+        let (mut der, mut id, mut label) = (Vec::new(), Vec::new(), Vec::new());
+        for attribute in session.get_attributes(handle, &wanted).map_err(failed)? {
+            match attribute {
+                Attribute::Value(value) => der = value,
+                Attribute::Id(value) => id = value,
+                Attribute::Label(value) => label = value,
+                _ => {}
+            }
+        }
+        if parse(&der).is_some() {
+            found.push(OnToken {
+                der: der.into(),
+                id,
+                label: String::from_utf8_lossy(&label).into_owned(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The certificate that the address names, and its private key. Of several of one key, the one that
+/// lives longest: a renewed certificate may have the key of the former one.
+fn find(session: &Session, uri: &Pkcs11Uri) -> Read<Found> {
+    let label = uri.object.label.as_deref();
+    let label = label.map(|label| Attribute::Label(label.into()));
+    let id = uri.object.id.clone().map(Attribute::Id);
+    let named: Vec<_> = label.into_iter().chain(id).collect();
+    let mut usable = Vec::new();
+    for one in certificates(session, &named)? {
+        if let Some(key) = private_key(session, &one.id)? {
+            usable.push((one, key));
+        }
+    }
+    usable.sort_by_key(|(one, _)| validity(&one.der).map(|(_, end)| end));
+    let Some((best, key)) = usable.pop() else {
+        return Err(unusable(
+            "the token has no certificate of this name with its private key",
+        ));
+    };
+    if usable.iter().any(|(other, _)| other.id != best.id) {
+        let labels: Vec<_> = usable.iter().map(|(one, _)| &*one.label).collect();
+        return Err(unusable(format!(
+            "several certificates fit it ({}, {}); add object=… or id=… to the address",
+            labels.join(", "),
+            best.label
+        )));
+    }
+    Ok(Found {
+        certificate: best.der,
+        key,
+    })
+}
+
+fn private_key(session: &Session, id: &[u8]) -> Read<Option<ObjectHandle>> {
+    let template = [
+        Attribute::Class(ObjectClass::PRIVATE_KEY),
+        Attribute::Id(id.to_vec()),
+    ];
+    let found = session.find_objects(&template).map_err(failed)?;
+    Ok(found.first().copied())
+}

@@ -1,0 +1,145 @@
+//! Client certificates on PKCS#11 tokens, with `SoftHSM`: the private key stays on the token, and
+//! nginx takes its signatures.
+
+use std::fs;
+
+use crate::client_certificates::{Pki, PASSWORD};
+use crate::home;
+use crate::support::home::{Home, Outcome};
+use crate::support::openssl::{P256, P384, RSA};
+use crate::support::scenario::ADD_UNCHECKED;
+use crate::support::softhsm::{SoftHsm, LABEL, LIBRARY};
+use crate::web_server_certificates::{walk_in, VERIFIED};
+
+const ADDRESS: &str = "pkcs11:token=card%20of%20ana";
+
+/// A home in which the token of these keys can be used.
+fn with_token(pki: &Pki, keys: &[(&str, u8)]) -> (SoftHsm, Home) {
+    let (token, mut home) = (SoftHsm::new(PASSWORD), home());
+    for (name, id) in keys {
+        token.import(pki.files(), name, *id, &["issuing"]);
+    }
+    token.use_in(&mut home);
+    home.set("AGE_OAUTH_PKCS11_MODULE", LIBRARY);
+    (token, home)
+}
+
+/// `connections add` of a portal that is not asked, with this certificate.
+fn add(home: &Home, address: &str, pin: &str) -> Outcome {
+    let words = ["--client-cert", address, "--client-cert-password-stdin"];
+    let words = [&ADD_UNCHECKED[..], &words].concat();
+    home.run(words).input(format!("{pin}\n")).done()
+}
+
+#[test]
+fn a_person_works_behind_nginx_with_a_key_that_stays_on_its_token() {
+    let pki = Pki::new();
+    for (name, kind) in [("ana", P256), ("otto", RSA), ("eva", P384)] {
+        pki.client(name, kind, "");
+    }
+    let (_token, home) = with_token(&pki, &[("ana", 1), ("otto", 2), ("eva", 3)]);
+    for (name, protocols) in [
+        ("ana", "TLSv1.3"),
+        ("ana", "TLSv1.2"),
+        ("otto", "TLSv1.3"),
+        ("otto", "TLSv1.2"),
+        ("eva", "TLSv1.3"),
+    ] {
+        let address = format!("{ADDRESS};object={name};type=cert");
+        let options = ["--client-cert", &address, "--client-cert-password-stdin"];
+        let log = walk_in(&home, VERIFIED, protocols, &pki, &options);
+        assert!(!log.is_empty());
+        for line in log.lines() {
+            assert!(line.ends_with(&format!("SUCCESS CN={name}")), "{line}");
+        }
+        home.run(["connections", "remove", "pki", "--yes"])
+            .done()
+            .ok();
+    }
+}
+
+#[test]
+fn the_library_of_the_system_knows_the_token() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let (token, mut home) = (SoftHsm::new(PASSWORD), home());
+    token.import(pki.files(), "ana", 1, &[]);
+    token.use_in(&mut home);
+    // How a person tells p11-kit of a library.
+    let modules = home.path().join("config/pkcs11/modules");
+    fs::create_dir_all(&modules).unwrap();
+    fs::write(
+        modules.join("softhsm.module"),
+        format!("module: {LIBRARY}\n"),
+    )
+    .unwrap();
+    let folder = home.path().join("config").display().to_string();
+    home.set("XDG_CONFIG_HOME", &folder);
+    add(&home, ADDRESS, PASSWORD).ok();
+}
+
+#[test]
+fn what_is_wrong_with_a_token_is_named() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    pki.client("otto", P256, "");
+    let (_token, mut home) = with_token(&pki, &[("ana", 1), ("otto", 2)]);
+    let fails = |home: &Home, address: &str, why: &str| {
+        add(home, address, PASSWORD).code(2).err_has(why);
+    };
+    fails(&home, "pkcs11:token=other", &format!("there is: {LABEL}"));
+    fails(&home, ADDRESS, "several certificates fit it");
+    fails(
+        &home,
+        &format!("{ADDRESS};object=eva"),
+        "no certificate of this name",
+    );
+    fails(
+        &home,
+        &format!("{ADDRESS}?module-path=/tmp/x.so"),
+        "`module-path` is not used",
+    );
+    fails(
+        &home,
+        &format!("{ADDRESS};pin-value=1"),
+        "`pin-value` is not used",
+    );
+    let ana = format!("{ADDRESS};id=%01");
+    add(&home, &ana, "wrong")
+        .code(2)
+        .err_has("the PIN is wrong");
+    home.set("AGE_OAUTH_PKCS11_MODULE", "/nonexistent.so");
+    fails(&home, &ana, "/nonexistent.so");
+    home.set("AGE_OAUTH_PKCS11_MODULE", "relative.so");
+    fails(&home, &ana, "is not a whole path");
+    home.run(["connections", "list"]).done().ok().out("");
+}
+
+/// A token locks itself after some wrong PINs, so that what runs by itself must not use them up.
+#[test]
+fn rule_24e_a_stored_pin_that_is_wrong_is_not_tried_again_and_again() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let (token, home) = with_token(&pki, &[("ana", 1)]);
+    add(&home, ADDRESS, PASSWORD).ok();
+    token.change_pin("12345678");
+    let doctor = || home.run(["doctor", "-c", "x"]).done().stdout;
+    assert!(doctor().contains("the stored PIN is wrong"), "{}", doctor());
+    for _ in 0..3 {
+        let said = doctor();
+        assert!(said.contains("a wrong PIN was entered before"), "{said}");
+    }
+    // A person enters the right one.
+    let words = [
+        "connections",
+        "edit",
+        "x",
+        "--no-check",
+        "--client-cert",
+        ADDRESS,
+    ];
+    let words = [&words[..], &["--client-cert-password-stdin"]].concat();
+    home.run(words).input("12345678").done().ok();
+    let said = doctor();
+    assert!(!said.contains("PIN"), "{said}");
+}
