@@ -4,16 +4,21 @@ through, and another host gets nothing of it."""
 import asyncio
 import os
 import pickle
+import signal
+import socket
+import socketserver
 import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import requests
+
 import age_oauth
 from age_oauth import _presented
 
-front, label, username, cert, key, clients, temporary = sys.argv[1:]
+front, label, username, cert, key, clients, temporary, other_pem = sys.argv[1:]
 os.environ["TMPDIR"] = os.environ["TEMP"] = temporary
 prod = age_oauth.Connection(label)
 here = f"{prod.api_url}/sharing/rest/community/self"
@@ -56,6 +61,37 @@ class Asks(BaseHTTPRequestHandler):
         pass
 
 
+class Proxy(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+
+class Tunnel(socketserver.StreamRequestHandler):
+    """A proxy that answers CONNECT."""
+
+    count = 0
+
+    def handle(self):
+        host, _, port = self.rfile.readline().split()[1].decode().rpartition(":")
+        while self.rfile.readline().strip():
+            pass
+        Tunnel.count += 1
+        with socket.create_connection((host, int(port))) as server:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=self.pass_on, args=(server, self.connection), daemon=True)
+            back.start()
+            self.pass_on(self.connection, server)
+            back.join()
+
+    @staticmethod
+    def pass_on(one, other):
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(cert, key)
 if clients:
@@ -75,7 +111,16 @@ through(session.get(here, params=form))
 del os.environ["REQUESTS_CA_BUNDLE"]
 session.get(elsewhere)
 session.post(elsewhere, data=form)
-raises(lambda: session.get(here, verify=False), age_oauth.UsageError, "verify=False", "--verify-ssl")
+for nothing in (False, 0, ""):
+    raises(lambda: session.get(here, verify=nothing), age_oauth.UsageError, "verify=False", "--verify-ssl")
+    raises(lambda: session.get(elsewhere, verify=nothing), age_oauth.UsageError, "verify=False", "--verify-ssl")
+raises(lambda: session.get(here, cert=(cert, key)), age_oauth.UsageError, "`cert` of one request", "--client-cert")
+try:
+    session.get(here, params=form, timeout=1e-9)
+except requests.exceptions.RequestException as error:
+    assert "Authorization" not in error.request.headers
+else:
+    raise AssertionError("nothing was raised")
 through(pickle.loads(pickle.dumps(session)).get(here, params=form))
 
 # httpx.
@@ -83,7 +128,8 @@ with prod.httpx_client() as client:
     through(client.get(here, params=form))
     through(client.post(here, data=form))
     client.get(elsewhere)
-raises(lambda: prod.httpx_client(verify=False), age_oauth.UsageError, "`verify` is decided by the connection")
+for name in ("verify", "proxy", "transport", "cert"):
+    raises(lambda: prod.httpx_client(**{name: None}), age_oauth.UsageError, f"`{name}` is decided by the connection")
 
 
 async def asynchronous():
@@ -101,6 +147,18 @@ assert gis.users.me.username == username
 gis.session.get(elsewhere)
 assert gis._con.post("community/self", form)["username"] == username
 
+# Through a proxy.
+proxy = Proxy(("127.0.0.1", 0), Tunnel)
+threading.Thread(target=proxy.serve_forever, daemon=True).start()
+address = f"127.0.0.1:{proxy.server_address[1]}"
+for shown in (f"http://{address}", address):
+    os.environ["HTTPS_PROXY"] = shown
+    through(prod.session().post(here, data=form))
+    with prod.httpx_client() as client:
+        through(client.get(here, params=form))
+del os.environ["HTTPS_PROXY"]
+assert Tunnel.count == 4, Tunnel.count
+
 assert Asks.seen and not any(any(one) for one in Asks.seen), Asks.seen
 
 # One process answered all of it. If it ends, another one does.
@@ -109,19 +167,52 @@ first.kill()
 first.wait()
 through(prod.session().get(here, params=form))
 through(prod.session().post(here, data=form))
-if hasattr(os, "fork"):
+def in_child():
+    """What a process does that was forked while other threads wait for answers."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         code = 1
         try:
             code = 0 if through(prod.session().get(here, params=form)) else 1
         finally:
             _presented._helper.end()
             os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
+    return os.waitpid(child, 0)[1]
+
+
+if hasattr(os, "fork"):
+    ended = threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            _presented.Presented(prod)._ask("certificate")
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for one in threads:
+        one.start()
+    try:
+        assert [in_child() for _ in range(5)] == [0] * 5
+    finally:
+        ended.set()
+        for one in threads:
+            one.join()
     through(prod.session().get(here, params=form))
 
+# The process of another environment answers for another home, and with other tickets.
+first = _presented._helper._process
+os.environ["AGE_OAUTH_KEYCHAIN_TIMEOUT"] = "30s"
+through(prod.session().get(here, params=form))
+assert front == "certificate" or _presented._helper._process is not first
+
+if front == "certificate":
+    # Another certificate counts from the next session on.
+    before = _presented.Presented(prod)._ask("certificate")["certificate"]
+    age_oauth._program.ask("connections", "edit", prod.id, "--client-cert", other_pem, "--no-check")
+    after = _presented.Presented(prod)._ask("certificate")["certificate"]
+    assert before != after
+    assert prod.session().get(here, params=form).status_code == 400
 if front == "windows":
     # Another program takes the setting away: what runs presents nothing from then on.
     age_oauth._program.ask("connections", "edit", prod.id, "--web-tier", "none", "--no-check")

@@ -27,6 +27,8 @@ enum Question {
     Authorization { has_body: bool },
     /// The client certificate and its private key.
     Certificate,
+    /// Nothing: the web server refused a request, and has to let in the next one.
+    Refused,
 }
 
 pub(in crate::cli) fn web_tier(ctx: &mut CommandContext) -> Outcome {
@@ -53,10 +55,16 @@ fn answer(
     let (question, id) = parse(line).ok_or_else(|| {
         Failure::usage("a line is a question and the ID of a connection, with a space between")
     })?;
+    // A session reads the certificate once, and its file may have changed. It remembers whether the
+    // web server has let it in.
+    if matches!(question, Question::Certificate | Question::Refused) {
+        sessions.remove(id);
+    }
     let session = session(ctx, sessions, id)?;
     match question {
         Question::Authorization { has_body } => authorization(session, has_body),
         Question::Certificate => certificate(session),
+        Question::Refused => Ok(json::object(&nothing(session))),
     }
 }
 
@@ -66,6 +74,7 @@ fn parse(line: &str) -> Option<(Question, &str)> {
         "authorization" => Question::Authorization { has_body: false },
         "authorization-with-body" => Question::Authorization { has_body: true },
         "certificate" => Question::Certificate,
+        "refused" => Question::Refused,
         _ => return None,
     };
     Some((question, id))

@@ -30,6 +30,8 @@ def connect(connection: "Connection", options: dict[str, Any]):
             'python -m pip install "age-oauth[arcgis]"',
         ) from error
 
+    from urllib3.util import Retry
+
     from ._sessions import Presenting
     from ._wire import PatientRetry, Wire
 
@@ -68,7 +70,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
     options = dict(options)
     certificate = _gis_options.take_certificate(options)
     facts = connection._provider.token().facts
-    presented = Presented(connection, facts)
+    presented = Presented(connection, facts, has_own_certificate=certificate is not None)
     auth = GisAuth()
     arguments = {"custom_auth": auth, **_settings(facts)}
     arguments.update((name, value) for name, value in options.items() if name not in _gis_options.DECIDED)
@@ -85,11 +87,13 @@ def connect(connection: "Connection", options: dict[str, Any]):
         return one
 
     adapters = dict.fromkeys(("https://", "http://"), adapter())
-    if certificate is not None or presented:
+    if presented:
         presented.check(arguments["verify_cert"])
         # A TLS context presents its certificate to every host that asks: the portal has its own.
         own = adapter()
         own.presented = presented
+        if presented.answers_windows_sign_in():
+            own.repeats, own.max_retries = own.max_retries, Retry(0, read=False)
         if certificate is not None:
             certificate.load_into(own.ssl_context)
         else:

@@ -116,7 +116,9 @@ def prefixes(api_url: str) -> "list[str]":
     """The beginnings of all addresses at the origin of the portal, as a ``requests`` session compares them."""
     scheme, host, port = addresses.origin(api_url)
     if scheme != "https":
-        raise UsageError(f"a client certificate is presented over https only, and the portal is at {api_url}")
+        raise UsageError(
+            f"a client certificate or Windows sign-in is presented over https only, and the portal is at {api_url}"
+        )
     shown = f"[{host}]" if ":" in host else host
     # The default port may be written.
     return [f"https://{shown}:{port}/"] + ([f"https://{shown}/"] if port == 443 else [])

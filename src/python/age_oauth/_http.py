@@ -58,7 +58,7 @@ class TokenAuth(ById):
             sent = response.request
             was = sent.headers.get(HEADER, "").partition(" ")[2]
             token = self._another(sent.url, was, redirected)
-            if token is None or token == was or not _rewind(sent):
+            if token is None or token == was or not rewind(sent):
                 return response
             response = self._again(response, sent, token, options)
         return response
@@ -145,7 +145,7 @@ class _Redirected:
             self.by_another_host = True
 
 
-def _rewind(request: Any) -> bool:
+def rewind(request: Any) -> bool:
     """Whether the body can be sent again, and is at its beginning."""
     body = request.body
     if body is None or isinstance(body, (bytes, str)):

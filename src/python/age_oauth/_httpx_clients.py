@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from . import _by_id, _trust
 from . import _json_names as names
 from ._gis_options import prefixes
 from ._httpx import HttpxTokenAuth, _in_thread
 from ._policy import proxy_of_the_environment
 from ._presented import Presented
-from .connections import trust
-from .errors import UsageError
+from ._session import python_command
+from .errors import AgeOAuthError, UsageError
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -43,43 +43,74 @@ class AsyncPortalTransport(httpx.AsyncHTTPTransport):
     presented: Presented
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        value = await _in_thread(_authorization, self.presented, request)
+        value = await _answered(self.presented, request)
         return await super().handle_async_request(_with(request, value))
 
 
+#: What the connection decides.
+_DECIDED = ("auth", "verify", "cert", "proxy", "proxies", "transport", "trust_env")
+
+#: Options of a client that its transports have, too.
+_SHARED = ("http1", "http2", "limits")
+
+
 def _settings(connection: Connection, options: dict[str, Any], transport: Any) -> dict[str, Any]:
-    for name in ("auth", "verify", "cert"):
+    if tuple(map(int, httpx.__version__.split(".")[:2])) < (0, 26):
+        raise AgeOAuthError(
+            f"httpx {httpx.__version__} is too old: 0.26 or newer is needed", f"{python_command()} -m pip install -U httpx"
+        )
+    for name in _DECIDED:
         if name in options:
             raise UsageError(f"`{name}` is decided by the connection `{connection.label}`")
-    proxy = connection._facts[names.PROXY]
-    settings: dict[str, Any] = {"auth": HttpxTokenAuth(connection), "verify": _context(connection), "trust_env": proxy == "system"}
+    facts = connection._facts
+    proxy = facts[names.PROXY]
+    settings: dict[str, Any] = {
+        "auth": HttpxTokenAuth(connection),
+        "verify": _trust.context(facts),
+        "trust_env": proxy == "system",
+    }
     if proxy not in ("system", "none"):
         settings["proxy"] = proxy
     presented = Presented(connection)
     if presented:
-        own = transport(verify=_context(connection, presented), proxy=_proxy(connection.api_url, proxy))
+        presented.check(_trust.for_requests(facts))
+        context = _trust.context(facts)
+        presented.load_certificate(context)
+        shared = {name: options[name] for name in _SHARED if name in options}
+        own = transport(verify=context, proxy=_proxy(connection.api_url, proxy), **shared)
         own.presented = presented
         mounts = dict.fromkeys((prefix.rstrip("/") for prefix in prefixes(connection.api_url)), own)
-        settings["mounts"] = {**mounts, **options.pop("mounts", {})}
+        settings["mounts"] = {**mounts, **(options.pop("mounts", None) or {})}
     return {**settings, **options}
-
-
-def _context(connection: Connection, presented: "Presented | None" = None) -> ssl.SSLContext:
-    verified, bundle = trust(connection._facts[names.VERIFY_SSL])
-    if bundle is not None:
-        context = ssl.create_default_context(cafile=bundle)
-    else:
-        context = httpx.create_ssl_context(verified)
-    if presented is not None:
-        presented.check(verified)
-        presented.load_certificate(context)
-    return context
 
 
 def _proxy(url: str, proxy: str) -> "str | None":
     if proxy == "system":
         return proxy_of_the_environment(url)
     return None if proxy == "none" else proxy
+
+
+async def _answered(presented: Presented, request: httpx.Request) -> "str | None":
+    import asyncio
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # Another loop, such as trio's.
+        return await _in_thread(_authorization, presented, request)
+    # The answers come one after the other: they must not fill the threads that look up names.
+    return await loop.run_in_executor(_executor(), _authorization, presented, request)
+
+
+_executors: list[Any] = []
+_by_id.at_fork.append(_executors.clear)
+
+
+def _executor() -> Any:
+    from concurrent.futures import ThreadPoolExecutor
+
+    if not _executors:
+        _executors.append(ThreadPoolExecutor(1, "age-oauth web-tier"))
+    return _executors[0]
 
 
 def _authorization(presented: Presented, request: httpx.Request) -> "str | None":

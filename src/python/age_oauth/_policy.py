@@ -164,4 +164,6 @@ def proxy_of_the_environment(url: str) -> "str | None":
     scheme, host, port = addresses.origin(url)
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    return None if not proxy or proxy_bypass(f"{host}:{port}") or proxy_bypass(host) else proxy
+    if not proxy or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"

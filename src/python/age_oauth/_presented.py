@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 
 from . import _addresses as addresses
-from . import _by_id, _program
+from . import _by_id, _find, _program
 from . import _json_names as names
-from .errors import AgeOAuthError, UsageError
+from .errors import AgeOAuthError, Busy, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,18 +21,29 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 
+#: The longest wait for one answer, and for those to other threads before, in seconds. The program waits
+#: for Kerberos and for the web server within this time.
+LIMIT = 60
+
+
 class _Helper:
     """The process that answers, one line for each line."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: "Any" = None
+        self._began: "Any" = None
+        self._read = b""
 
     def ask(self, question: str, connection_id: str) -> "dict[str, Any]":
-        with self._lock:
+        if not self._lock.acquire(timeout=LIMIT):
+            raise Busy(f"`age-oauth web-tier` has answered nothing for {LIMIT} seconds", "age-oauth doctor")
+        try:
             answer = self._asked(question, connection_id) or self._asked(question, connection_id)
+        finally:
+            self._lock.release()
         if answer is None:
-            raise AgeOAuthError("`age-oauth web-tier` ended before it answered", "age-oauth doctor")
+            raise _program.misunderstood(_find.find())
         if names.ERROR in answer:
             raise _program.failure(answer[names.ERROR][names.CODE], [answer])
         return answer
@@ -41,39 +52,69 @@ class _Helper:
         """The answer; ``None`` if the process ended before, as it does by Ctrl-C in a terminal. It is started again then."""
         import json
 
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-        process = self._process
-        limit = threading.Timer(_program.TIMEOUT, process.kill)
+        process = self._running()
+        limit = threading.Timer(LIMIT, process.kill)
         limit.daemon = True
-        limit.start()
+        try:
+            limit.start()
+        except RuntimeError:  # The interpreter ends.
+            pass
         try:
             process.stdin.write(f"{question} {connection_id}\n".encode())
-            process.stdin.flush()
-            line = process.stdout.readline()
-            return json.loads(line) if line.endswith(b"\n") else None
+            line = self._line(process.stdout.fileno())
+            return json.loads(line) if line else None
         except OSError:  # The pipe is closed.
+            return None
+        except ValueError:  # Another program, which prints something else.
+            self._end()
             return None
         except BaseException:
             # Its answer would be taken for that to the next question.
-            self.end()
+            self._end()
             raise
         finally:
             limit.cancel()
 
-    def _start(self) -> None:
+    def _line(self, descriptor: int) -> bytes:
+        import os
+
+        while b"\n" not in self._read:
+            more = os.read(descriptor, 65536)
+            if not more:
+                return b""
+            self._read += more
+        line, _, self._read = self._read.partition(b"\n")
+        return line
+
+    def _running(self) -> "Any":
+        """The process. One of another environment is ended: it would answer for other connections, or with other tickets."""
         import atexit
         import subprocess
 
-        self.end()
+        path = _find.find()
+        began = path, _find.guarded(path)
+        if self._process is not None and self._process.poll() is None and self._began == began:
+            return self._process
+        self._end()
+        # Without buffers, whose locks a thread may hold that a forked process does not have.
         self._process = _program.start(
-            ["--quiet", "web-tier"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ["--quiet", "web-tier"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
         )
+        self._began = began
         atexit.unregister(self.end)
         atexit.register(self.end)
+        return self._process
 
     def end(self) -> None:
-        process, self._process = self._process, None
+        """Ends the process. It is started again when it is needed."""
+        if self._lock.acquire(timeout=1):
+            try:
+                self._end()
+            finally:
+                self._lock.release()
+
+    def _end(self) -> None:
+        process, self._process, self._read = self._process, None, b""
         if process is not None:
             process.kill()
             process.wait()
@@ -82,7 +123,7 @@ class _Helper:
     def forget(self) -> None:
         """In a forked process, whose parent goes on to use the process."""
         self._lock = threading.Lock()
-        process, self._process = self._process, None
+        process, self._process, self._read = self._process, None, b""
         if process is not None:
             # Not its child: there is nothing to wait for.
             process.returncode = 0
@@ -104,16 +145,23 @@ _by_id.at_fork.append(_helper.forget)
 class Presented:
     """What a connection presents."""
 
-    def __init__(self, connection: "Connection", facts: "dict[str, Any] | None" = None) -> None:
+    def __init__(
+        self, connection: "Connection", facts: "dict[str, Any] | None" = None, *, has_own_certificate: bool = False
+    ) -> None:
         facts = connection._facts if facts is None else facts
         self._id = connection.id
         self._label = connection.label
-        self._origin = addresses.origin(connection.api_url)
-        self._answers = facts[names.WEB_TIER] != "none"
-        self._has_certificate = facts[names.CLIENT_CERTIFICATE] is not None
+        self._origin = addresses.origin(facts[names.API_URL])
+        self._answers = facts.get(names.WEB_TIER, "none") != "none"
+        #: Whether the caller presents another certificate in place of the connection's.
+        self._has_own = has_own_certificate
+        self._has_certificate = facts.get(names.CLIENT_CERTIFICATE) is not None
 
     def __bool__(self) -> bool:
-        return self._answers or self._has_certificate
+        return self._answers or self._has_certificate or self._has_own
+
+    def answers_windows_sign_in(self) -> bool:
+        return self._answers
 
     def belongs_to(self, url: str) -> bool:
         """Whether a request to this address presents it."""
@@ -121,12 +169,19 @@ class Presented:
 
     def check(self, verify: "Any") -> None:
         """Refuses a server that is not verified: it could use what it gets."""
-        if verify is False:
+        import os
+
+        # `requests` takes 0, None and an empty text for False.
+        if verify is not True and not (isinstance(verify, (str, os.PathLike)) and os.fspath(verify)):
             raise UsageError(
                 f"`{self._label}` presents its Windows sign-in or client certificate only to a server that is verified, and this "
                 "request has verify=False",
                 f"trust the portal's certificate: age-oauth connections edit {self._id} --verify-ssl FILE.pem",
             )
+
+    def was_refused(self) -> None:
+        """The web server refused a request: it has to let in the next one before a body is sent."""
+        self._ask("refused")
 
     def authorization(self, has_body: bool) -> "str | None":
         """The value of ``Authorization`` for one request; ``None`` if Windows sign-in is not answered."""
@@ -136,7 +191,7 @@ class Presented:
 
     def load_certificate(self, context: "ssl.SSLContext") -> bool:
         """Lets all connections of this context present the client certificate; ``False`` if there is none."""
-        if not self._has_certificate:
+        if not self._has_certificate or self._has_own:
             return False
         answer = self._ask("certificate")
         if answer[names.CERTIFICATE] is None:
@@ -158,11 +213,13 @@ class Presented:
 def _load(context: "ssl.SSLContext", answer: "dict[str, Any]", label: str) -> None:
     """``ssl`` reads files only. The file is for this user alone, is removed at once, and holds the private key under a
     password that exists in memory only."""
+    import contextlib
     import os
     import tempfile
 
-    descriptor, path = tempfile.mkstemp(suffix=".pem")
+    path = None
     try:
+        descriptor, path = tempfile.mkstemp(suffix=".pem")
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(answer[names.CERTIFICATE] + answer[names.PRIVATE_KEY])
         context.load_cert_chain(path, password=answer[names.PRIVATE_KEY_PASSWORD])
@@ -171,7 +228,9 @@ def _load(context: "ssl.SSLContext", answer: "dict[str, Any]", label: str) -> No
             f"this Python cannot use the client certificate of `{label}`: {error}", "age-oauth api makes single requests with it"
         ).caused_by(error) from None
     finally:
-        os.unlink(path)
+        if path is not None:
+            with contextlib.suppress(OSError):  # A virus scanner may hold it.
+                os.unlink(path)
 
 
 class Sensitive(str):

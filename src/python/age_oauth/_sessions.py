@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
 
 from . import _json_names as names
+from . import _trust
 from ._gis_options import prefixes
-from ._http import TokenAuth
+from ._http import TokenAuth, rewind
 from ._presented import Presented, Sensitive
-from .connections import trust
+from .errors import UsageError
 
 if TYPE_CHECKING:
+    from urllib3.util import Retry
+
     from .connection import Connection
 
 
@@ -24,8 +29,8 @@ class Presenting:
     #: ``None`` for other addresses than the portal's.
     presented: "Presented | None" = None
 
-    #: The connection's certificate authority; ``None`` if the caller's settings decide that.
-    bundle: "str | None" = None
+    #: How requests are repeated. Each attempt needs an answer of its own; urllib3 sends one again.
+    repeats: "Retry | None" = None
 
     def send(
         self,
@@ -36,57 +41,117 @@ class Presenting:
         cert: Any = None,
         proxies: Any = None,
     ) -> Any:
+        presented = self.presented
+        if presented is None or not presented.belongs_to(request.url):
+            return super().send(request, stream, timeout, verify, cert, proxies)  # type: ignore[misc]
+        presented.check(verify)
+        repeats = self.repeats
+        while True:
+            value = presented.authorization(request.body is not None)
+            response = self._sent(request, value, (stream, timeout, verify, cert, proxies))
+            if value is not None and response.status_code == 401:
+                presented.was_refused()
+            if value is None or repeats is None or not _may_repeat(repeats, response) or not rewind(request):
+                return response
+            repeats = repeats.increment(request.method, request.url, response.raw)
+            repeats.sleep(response.raw)
+            response.content
+            response.close()
+
+    def _sent(self, request: Any, value: "str | None", options: Any) -> Any:
         sent = request
-        if self.presented is not None and self.presented.belongs_to(request.url):
-            self.presented.check(verify)
-            if self.bundle is not None:
-                # `REQUESTS_CA_BUNDLE` would take its place.
-                verify = self.bundle
-            value = self.presented.authorization(request.body is not None)
-            if value is not None:
-                sent = request.copy()
-                sent.headers["Authorization"] = Sensitive(value)
-        response = super().send(sent, stream, timeout, verify, cert, proxies)  # type: ignore[misc]
+        if value is not None:
+            sent = request.copy()
+            sent.headers["Authorization"] = Sensitive(value)
+        try:
+            response = super().send(sent, *options)  # type: ignore[misc]
+        except RequestException as error:
+            error.request = request
+            raise
         response.request = request
         return response
 
 
+def _may_repeat(repeats: "Retry", response: Any) -> bool:
+    left = repeats.total
+    has_time = "Retry-After" in response.headers
+    return bool(left) and repeats.is_retry(response.request.method, response.status_code, has_time)
+
+
 class PortalAdapter(Presenting, HTTPAdapter):
-    """For the portal's own scheme, host and port."""
+    """With the connection's certificate authorities, and for the portal itself with what the connection presents."""
 
-    presented: Presented
-
-    def __init__(self, presented: Presented, bundle: "str | None") -> None:
-        self.presented, self.bundle = presented, bundle
+    def __init__(self, facts: "dict[str, Any]", presented: "Presented | None" = None) -> None:
+        self._facts, self.presented = facts, presented
+        self._lock = threading.Lock()
+        self._context: Any = None
         super().__init__()
 
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        from urllib3.util.ssl_ import create_urllib3_context
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        # Called while a session is made or unpickled, which must not start the program.
+        self._pools = (connections, maxsize, block)
+        super().init_poolmanager(connections, maxsize, block, **options)
 
-        context = create_urllib3_context()
-        if self.presented.load_certificate(context):
-            options["ssl_context"] = context
-        super().init_poolmanager(*arguments, **options)
+    def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Any:
+        trusted = _trust.for_requests(self._facts)
+        if trusted is not False and not _verifies(verify):
+            raise UsageError(
+                "the connection verifies certificates, and this request has verify=False: its token could be sent to any server",
+                "trust the server's certificate authority: age-oauth connections edit NAME --verify-ssl FILE.pem",
+            )
+        if cert is not None:
+            raise UsageError(
+                "`cert` of one request would be presented in all others of this session, too",
+                "give the certificate to the connection: age-oauth connections edit NAME --client-cert FILE.p12",
+            )
+        self._begin()
+        # `REQUESTS_CA_BUNDLE` would take the place of what the connection trusts.
+        return super().send(request, stream, timeout, trusted, None, proxies)
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._context is None:
+                context = _trust.context(self._facts)
+                if self.presented is not None:
+                    self.presented.load_certificate(context)
+                super().init_poolmanager(*self._pools, ssl_context=context)
+                self._context = context
 
     def __reduce__(self) -> "tuple[Any, ...]":
-        return PortalAdapter, (self.presented, self.bundle)
+        return PortalAdapter, (self._facts, self.presented)
+
+
+def _verifies(verify: Any) -> bool:
+    return verify is True or (isinstance(verify, str) and bool(verify))
 
 
 def session(connection: Connection) -> requests.Session:
     """A session with the settings of the connection."""
+    facts = connection._facts
     made = requests.Session()
     made.auth = TokenAuth(connection)
-    facts = connection._facts
-    verified, bundle = trust(facts[names.VERIFY_SSL])
-    made.verify = bundle if bundle is not None else verified
+    if _trust.for_requests(facts) is False:
+        made.verify = False
     proxy = facts[names.PROXY]
     if proxy != "system":
         made.trust_env = False
         if proxy != "none":
             made.proxies = {"http": proxy, "https": proxy}
+    made.mount("https://", PortalAdapter(facts))
     presented = Presented(connection)
     if presented:
-        adapter = PortalAdapter(presented, bundle)
+        adapter = PortalAdapter(facts, presented)
         for prefix in prefixes(connection.api_url):
             made.mount(prefix, adapter)
     return made

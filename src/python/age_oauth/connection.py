@@ -256,28 +256,35 @@ class Connection(ById):
         self.ensure_signed_in(prompt_if_missing)
         return connect(self, gis_options)
 
+    def _as_stored(self) -> "Connection":
+        """This connection with the settings that are stored now, which another program may have changed."""
+        one = Connection(connection_id=self.id)
+        one._provider = self._provider
+        return one
+
     def session(self) -> "Session":
         """A ``requests`` session for this connection: signed by :class:`~age_oauth.TokenAuth`, with the connection's proxy and
         certificate authority, and with the client certificate or Windows sign-in that the web server in front of the portal
         asks for. Only the portal's own scheme, host and port get these two.
 
-        Raises :class:`~age_oauth.errors.UsageError` at a request with ``verify=False`` to such a portal.
+        What the connection trusts counts for all hosts: a request with ``verify=False`` or ``cert`` raises
+        :class:`~age_oauth.errors.UsageError`.
         """
         from ._sessions import session
 
-        return session(self)
+        return session(self._as_stored())
 
     def httpx_client(self, **options: Any) -> "Client":
         """The same for ``httpx``. ``options`` go to ``httpx.Client``."""
         from ._httpx_clients import client
 
-        return client(self, options)
+        return client(self._as_stored(), options)
 
     def httpx_async_client(self, **options: Any) -> "AsyncClient":
         """The same as an asynchronous client. ``options`` go to ``httpx.AsyncClient``."""
         from ._httpx_clients import async_client
 
-        return async_client(self, options)
+        return async_client(self._as_stored(), options)
 
     def get_identity(self, gis: Any = None) -> "OAuthIdentity":
         """Who the token belongs to, in the form of version 0.2."""

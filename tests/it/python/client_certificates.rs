@@ -117,11 +117,16 @@ fn every_way_behind_nginx(protocols: &'static str, form: &str) {
     home.run(words).done().ok();
     fs::remove_file(&both).unwrap();
     sign_in(&home, &portal, "prod").ok();
+    // A certificate that nginx does not take.
+    pki.files().self_signed("stranger", P256, "", "");
+    let stranger = folder.path().join("stranger.pem");
+    let key = fs::read_to_string(pki.files().key("stranger")).unwrap();
+    fs::write(&stranger, pki.files().pem("stranger") + &key).unwrap();
     let temporary = folder.path().join("temporary");
     fs::create_dir(&temporary).unwrap();
     let [cert, key] = ["server.pem", "server.key"].map(|name| folder.path().join(name));
-    let [cert, key, clients, temporary] =
-        [cert, key, clients, temporary].map(|path| path.display().to_string());
+    let [cert, key, clients, temporary, stranger] =
+        [cert, key, clients, temporary, stranger].map(|path| path.display().to_string());
     let arguments = [
         "certificate",
         "prod",
@@ -130,6 +135,7 @@ fn every_way_behind_nginx(protocols: &'static str, form: &str) {
         &key,
         &clients,
         &temporary,
+        &stranger,
     ];
     Dialogue::start(&home, "behind.py", &arguments).ends();
     portal.assert_clean();

@@ -24,7 +24,7 @@ fn rule_24f_requests_of_python_answer_windows_sign_in_at_the_portal_alone() {
     let temporary = tempfile::tempdir().unwrap();
     let temporary = temporary.path().display().to_string();
     let [cert, key] = site.front.certificate();
-    let arguments = ["windows", "iwa", USER, &cert, &key, "", &temporary];
+    let arguments = ["windows", "iwa", USER, &cert, &key, "", &temporary, ""];
     let mut script = Dialogue::start(&site.home, "behind.py", &arguments);
     script.ends();
     let seen = site.front.seen();

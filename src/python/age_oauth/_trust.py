@@ -1,0 +1,51 @@
+"""What a connection trusts, for ``ssl``: the system's certificate authorities and the file of the connection, or exactly one
+certificate."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from . import _json_names as names
+from .connections import trust
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: The program's copy of the one certificate that a connection trusts (``--verify-ssl pin:FILE``).
+_PINNED = "pinned.pem"
+
+
+def context(facts: "dict[str, Any]") -> ssl.SSLContext:
+    """A new context for the settings of a connection."""
+    verified, bundle = trust(facts[names.VERIFY_SSL])
+    if is_pinned(bundle):
+        return ssl.create_default_context(cafile=bundle)
+    made = ssl.create_default_context()
+    made.load_verify_locations(_certifi())
+    if bundle is not None:
+        made.load_verify_locations(bundle)
+    if not verified:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+def is_pinned(bundle: "str | None") -> bool:
+    return bundle is not None and os.path.basename(bundle) == _PINNED
+
+
+def for_requests(facts: "dict[str, Any]") -> "bool | str":
+    """The value of ``verify`` that adds nothing to such a context. With ``True``, some versions of ``requests`` take a context
+    of their own."""
+    verified, bundle = trust(facts[names.VERIFY_SSL])
+    if not verified:
+        return False
+    return bundle if bundle is not None else _certifi()
+
+
+def _certifi() -> str:
+    import certifi
+
+    return certifi.where()
