@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use super::format::{connection_option, escape, shell_quoted};
+use super::format::{argument, connection_option, escape, shell_quoted};
 use super::shared::duration::words;
 use crate::bound_setting::BoundSetting;
 use crate::connection::{fold, RedirectUri};
@@ -584,7 +584,8 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
             env::KRB5_CLIENT_KTNAME
         ),
         WindowsSignInFailure::OtherPrincipal { expected, .. } => format!(
-            "get a ticket of that account: kinit {expected}; or, if the other one is right: {}",
+            "get a ticket of that account: kinit {}; or, if the other one is right: {}",
+            argument(expected),
             edit(label, "--web-tier windows")
         ),
         WindowsSignInFailure::UnknownService(service) => format!(

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::hints::in_shell;
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::kerberos::Kdc;
@@ -435,10 +436,39 @@ fn rule_24f_the_account_of_a_machine_is_used_only_where_it_is_named() {
     site.add(&["--web-tier", "windows"])
         .code(2)
         .err_has("BUILD01$@EXAMPLE.COM, the account of a machine or a service; nothing was sent")
-        .err_has("--web-tier windows:BUILD01$@EXAMPLE.COM");
+        .err_has("--web-tier 'windows:BUILD01$@EXAMPLE.COM'");
     assert_eq!(shown(&site.front.seen()), [] as [&str; 0]);
     site.add(&["--web-tier", "windows:BUILD01$@EXAMPLE.COM"])
         .ok();
+}
+
+#[test]
+fn hints_with_the_names_of_accounts_can_be_pasted() {
+    let mut site = Site::new();
+    site.kdc.add("BUILD01$");
+    let place = site.kdc.ticket("BUILD01$");
+    site.home.set("KRB5CCNAME", &place);
+    let ca = site.portal.ca_file(site.home.path());
+    let url = site.front.url();
+    let words = add_arguments("iwa", &url, APP_ID, ca.to_str().unwrap());
+    let add = format!("age-oauth {}", words.join(" "));
+    for shell in ["bash", "dash", "zsh", "fish"] {
+        let line = format!("{add} --replace --web-tier windows; true");
+        let (said, _) = in_shell(&site.home, shell, &line);
+        let (_, option) = said.rsplit_once("to use that account: ").unwrap();
+        let option = option.lines().next().unwrap();
+        let (said, code) = in_shell(&site.home, shell, &format!("{add} --replace {option}"));
+        assert_eq!(code, Some(0), "{shell} {option}: {said}");
+    }
+    // The same for what `kinit` needs.
+    site.home.set("KRB5CCNAME", &site.kdc.ticket("ana"));
+    for shell in ["bash", "dash", "zsh", "fish"] {
+        let (said, _) = in_shell(&site.home, shell, "age-oauth login; true");
+        let (_, line) = said.split_once("get a ticket of that account: ").unwrap();
+        let (line, _) = line.split_once(';').unwrap();
+        let (said, _) = in_shell(&site.home, shell, &line.replace("kinit", "printf %s >&2"));
+        assert_eq!(said, "BUILD01$@EXAMPLE.COM", "{shell} {line}");
+    }
 }
 
 #[test]
