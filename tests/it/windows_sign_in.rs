@@ -529,6 +529,20 @@ fn a_folder_that_does_not_exist_is_passed_over() {
 }
 
 #[test]
+fn an_edit_says_what_windows_sign_in_lacks_and_how_to_go_on_without_it() {
+    let site = Site::new();
+    site.add(&["--web-tier", "windows"]).ok();
+    let words = ["connections", "edit", "iwa", "--web-tier"];
+    let named = [&words[..], &["windows:ana@EXAMPLE.COM"]].concat();
+    let run = site.home.run(named).env("KRB5CCNAME", site.kdc.no_ticket());
+    run.done()
+        .code(3)
+        .err_has("there is no Kerberos ticket")
+        .err_has("hint: nothing was changed; get a ticket: kinit")
+        .err_has("--no-check");
+}
+
+#[test]
 fn rule_24f_another_principal_is_not_used() {
     let site = Site::signed_in();
     site.kdc.add("otto");
@@ -782,6 +796,7 @@ fn the_setting_is_shown_carried_by_cards_and_taken_away_again() {
     ];
     site.run(&[&words[..], &["--ca-fingerprint", &fingerprint]].concat())
         .ok()
+        .err_has("Needs:     your Windows sign-in (as ana@EXAMPLE.COM)")
         .err_has("Windows sign-in: as ana@EXAMPLE.COM");
     site.run(&[
         "connections",
@@ -817,7 +832,7 @@ fn a_person_at_a_terminal_is_asked() {
         "--verify-ssl",
         ca.to_str().unwrap(),
     ];
-    let question = "Use your Windows sign-in for it?";
+    let question = "Use your Windows sign-in for it, as ana@EXAMPLE.COM?";
     let url = site.front.url();
     let mut terminal = Terminal::start(&site.home, &words);
     terminal.expect("Portal URL").line(&url);
@@ -842,8 +857,8 @@ fn a_person_at_a_terminal_is_asked() {
     site.kdc.use_in(&mut home, &site.kdc.no_ticket());
     let mut terminal = Terminal::start(&home, &words);
     terminal.expect("Portal URL").line(&url);
-    terminal.expect(question).send("y");
     terminal
+        .expect("This portal is behind Windows sign-in.")
         .expect("there is no Kerberos ticket")
         .expect("kinit")
         .expect("How do you want to continue?");
