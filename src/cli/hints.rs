@@ -625,7 +625,7 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
             format!("to see what it waits for: {program}; then try again")
         }
         WindowsSignInFailure::NoFolder { .. } => format!(
-            "set {} to a folder of your own in which you can create files",
+            "set {} to a folder of your own (mode 0700) in which you can create files",
             if cfg!(target_os = "linux") { env::XDG_RUNTIME_DIR } else { "TMPDIR" }
         ),
         WindowsSignInFailure::UnreadablePrincipal(_) => {

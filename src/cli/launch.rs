@@ -33,6 +33,8 @@ impl Launch {
 #[cfg(unix)]
 pub(super) fn launch(launch: &Launch) -> io::Error {
     use std::os::unix::process::CommandExt;
+    // Nothing of this process is dropped.
+    crate::files::remove_temporary_folders();
     launch.command(launch.program.clone()).exec()
 }
 

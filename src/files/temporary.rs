@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn rule_24f_only_folders_that_no_other_user_can_change_are_used() {
-        let all = tempfile::tempdir().unwrap();
+        let all = tempfile::tempdir_in(SHARED).unwrap();
         let own = folder(all.path(), "own", 0o700);
         let shared = folder(all.path(), "shared", 0o777);
         let sticky = folder(all.path(), "sticky", 0o1777);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn rule_24f_a_session_folder_of_another_user_is_not_used() {
-        let all = tempfile::tempdir().unwrap();
+        let all = tempfile::tempdir_in(SHARED).unwrap();
         let parents = |runtime: &Path| {
             let runtime = runtime.display().to_string();
             safe_parents(&Environment::of([(env::XDG_RUNTIME_DIR, runtime)]))

@@ -20,13 +20,15 @@ use crate::policy::{KERBEROS_TIMEOUT, MAX_KERBEROS_REQUEST_BYTES};
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
 
 /// Starts a program, and kills it when standard input ends, which it does with the process that
-/// started this. No option of `curl` ends it while Kerberos waits for a server.
+/// started this. No option of `curl` ends it while Kerberos waits for a server. It waits for both
+/// children, because the first process of a container may not collect those of others.
 const GUARD: &str = r#"exec 3<&0 </dev/null
 "$@" 3<&- & program=$!
 (read -r _ <&3; kill -9 "$program") >/dev/null 2>&1 & guard=$!
 exec 3<&-
 wait "$program"; code=$?
 kill "$guard" 2>/dev/null
+wait "$guard" 2>/dev/null
 exit "$code""#;
 
 const SHELL: &str = "/bin/sh";

@@ -513,6 +513,27 @@ fn an_interruption_leaves_no_folder_and_no_program() {
 }
 
 #[test]
+fn no_command_leaves_a_folder() {
+    let site = Site::signed_in();
+    let temporary = tempfile::tempdir_in("/tmp").unwrap();
+    for words in [
+        &["token"][..],
+        &["whoami"],
+        &["exec", "--", "true"],
+        &["api", "portals/self"],
+    ] {
+        expire_token(&site.home, "iwa");
+        let run = site.home.run(words).env("TMPDIR", temporary.path());
+        let seen = site
+            .front
+            .requests_of(|| drop(run.without("XDG_RUNTIME_DIR").done().ok()));
+        assert!(!seen.is_empty(), "{words:?}");
+        let left: Vec<_> = fs::read_dir(temporary.path()).unwrap().collect();
+        assert!(left.is_empty(), "{words:?}: {left:?}");
+    }
+}
+
+#[test]
 fn a_short_time_limit_does_not_blame_the_kerberos_server() {
     let waiting = Waiting::new();
     let said = waiting.run(&["token", "--timeout", "1s"]).done().code(6);
