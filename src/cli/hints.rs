@@ -582,7 +582,7 @@ fn kerberos(problem: KerberosProblem) -> String {
         KerberosProblem::Policy => "ask the administrator of your domain which rule forbids a ticket for the web server",
         KerberosProblem::Reply => "check the realm of the web server in the configuration of Kerberos ([domain_realm]), and ask the administrator of your domain",
         KerberosProblem::Clock => "set the clock of this machine",
-        KerberosProblem::ServiceExpired => "ask the administrator of your domain to renew the web server's account",
+        KerberosProblem::ServiceInvalid => "ask the administrator of your domain to renew or enable the web server's account",
         KerberosProblem::AccountExpired => "change the password (kpasswd), or ask the administrator of your domain to renew the account",
         KerberosProblem::AccountDisabled => "ask the administrator of your domain to enable the account",
         KerberosProblem::Realm => "name the realm in the configuration of Kerberos (/etc/krb5.conf: default_realm, [domain_realm])",

@@ -33,8 +33,6 @@ impl Launch {
 #[cfg(unix)]
 pub(super) fn launch(launch: &Launch) -> io::Error {
     use std::os::unix::process::CommandExt;
-    // Nothing of this process is dropped.
-    crate::files::remove_temporary_folders();
     launch.command(launch.program.clone()).exec()
 }
 

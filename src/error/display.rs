@@ -309,7 +309,9 @@ impl fmt::Display for KerberosProblem {
             Self::Clock => {
                 "the clocks of this machine and of the Kerberos server (KDC) differ too much"
             }
-            Self::ServiceExpired => "the web server's account in the domain has expired",
+            Self::ServiceInvalid => {
+                "the web server's account in the domain has expired or is disabled"
+            }
             Self::AccountExpired => "the account or its password has expired",
             Self::AccountDisabled => "the account is disabled or locked",
             Self::Realm => "its configuration does not name the realm of the web server",

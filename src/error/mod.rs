@@ -553,8 +553,8 @@ pub enum KerberosProblem {
     Reply,
     /// The clocks differ too much.
     Clock,
-    /// The web server's entry in the domain has expired.
-    ServiceExpired,
+    /// The web server's account has expired, or is disabled.
+    ServiceInvalid,
     /// The account, or its password, has expired.
     AccountExpired,
     /// The account is disabled or locked.

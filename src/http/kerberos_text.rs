@@ -93,14 +93,16 @@ const PROBLEMS: [(&[&str], KerberosProblem); 8] = [
     ),
     (&["Clock skew too great"], KerberosProblem::Clock),
     (
-        &["Server's entry in database has expired", "Server expired"],
-        KerberosProblem::ServiceExpired,
+        &[
+            "Server's entry in database has expired",
+            "Credentials for server have been revoked",
+        ],
+        KerberosProblem::ServiceInvalid,
     ),
     (
         &[
             "Client's entry in database has expired",
             "Password has expired",
-            "Client expired",
         ],
         KerberosProblem::AccountExpired,
     ),
@@ -334,7 +336,11 @@ mod tests {
             ("Clock skew too great in KDC reply", KerberosProblem::Clock),
             (
                 "Server's entry in database has expired",
-                KerberosProblem::ServiceExpired,
+                KerberosProblem::ServiceInvalid,
+            ),
+            (
+                "Credentials for server have been revoked",
+                KerberosProblem::ServiceInvalid,
             ),
             (
                 "Client's entry in database has expired",

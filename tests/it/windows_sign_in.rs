@@ -367,6 +367,21 @@ fn what_kerberos_lacks_is_named() {
 }
 
 #[test]
+fn what_a_kerberos_server_refuses_is_not_taken_for_an_old_ticket() {
+    let site = Site::signed_in();
+    expire_token(&site.home, "iwa");
+    let place = site.home.path().join("fresh");
+    site.kdc.kinit("ana", place.to_str().unwrap(), "10h");
+    site.kdc
+        .modify("HTTP/localhost", &["-expire", "2000-01-01"]);
+    let run = site.home.run(["token"]).env("KRB5CCNAME", &place);
+    run.done()
+        .code(7)
+        .err_has("the web server's account in the domain has expired or is disabled")
+        .err_has("hint: ask the administrator of your domain to renew or enable");
+}
+
+#[test]
 fn rule_24f_a_token_is_for_the_name_in_the_address_and_for_no_other_one() {
     let site = Site::new();
     let url = site.front.url().replace("localhost", UNKNOWN);

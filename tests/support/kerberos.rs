@@ -110,6 +110,11 @@ impl Kdc {
         self.admin(&["cpw", "-randkey", name]);
     }
 
+    /// Changes what the KDC allows for the account.
+    pub fn modify(&self, name: &str, change: &[&str]) {
+        self.admin(&[&["modprinc"], change, &[name]].concat());
+    }
+
     pub fn web_server_keytab(&self) -> String {
         self.file("http.keytab").display().to_string()
     }
