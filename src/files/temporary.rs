@@ -2,7 +2,7 @@
 //! process ends, by an interruption too. What a killed process leaves, the next one removes.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -90,20 +90,7 @@ pub(crate) struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Creates one in the first of these folders where that is possible. The error names the last
-    /// one, and says why.
-    pub(crate) fn create(parents: &[PathBuf]) -> Result<Self, (PathBuf, io::Error)> {
-        let mut failed = (PathBuf::from(SHARED), io::ErrorKind::NotFound.into());
-        for parent in parents {
-            match Self::create_in(parent) {
-                Ok(folder) => return Ok(folder),
-                Err(why) => failed = (parent.clone(), why),
-            }
-        }
-        Err(failed)
-    }
-
-    fn create_in(parent: &Path) -> io::Result<Self> {
+    pub(crate) fn create_in(parent: &Path) -> io::Result<Self> {
         remove_leftovers(parent);
         let path = parent.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple()));
         // Known before it exists, so that an interruption in between leaves nothing.
@@ -120,6 +107,13 @@ impl TemporaryFolder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes a file of this name, and returns its path.
+    pub(crate) fn write(&self, name: &str, content: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        File::create_new(&path)?.write_all(content.as_bytes())?;
+        Ok(path)
     }
 
     /// Whether it is still there: some systems empty the folder for temporary files.
@@ -240,9 +234,7 @@ mod tests {
     #[test]
     fn rule_24f_the_folder_is_private_and_is_removed() {
         let all = tempfile::tempdir().unwrap();
-        let missing = all.path().join("none");
-        let parents = [missing.clone(), all.path().to_owned()];
-        let made = TemporaryFolder::create(&parents).unwrap();
+        let made = TemporaryFolder::create_in(all.path()).unwrap();
         let path = made.path().to_owned();
         assert_eq!(path.parent(), Some(all.path()));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
@@ -251,11 +243,11 @@ mod tests {
             all.path().as_os_str().len() + ADDED_LENGTH
         );
         assert!(made.exists());
-        fs::write(path.join("more"), "x").unwrap();
+        made.write("more", "x").unwrap();
         drop(made);
         assert!(!path.exists());
-        let (named, why) = TemporaryFolder::create(std::slice::from_ref(&missing)).unwrap_err();
-        assert_eq!((named, why.kind()), (missing, io::ErrorKind::NotFound));
+        let missing = all.path().join("none");
+        assert!(TemporaryFolder::create_in(&missing).is_err() && !missing.exists());
     }
 
     #[test]
@@ -269,12 +261,12 @@ mod tests {
         let [dead, without_lock, young, other] =
             [name(), name(), name(), "age-oauth-others".to_owned()]
                 .map(|name| folder(all.path(), &name, 0o700));
-        let alive = TemporaryFolder::create(&[all.path().to_owned()]).unwrap();
+        let alive = TemporaryFolder::create_in(all.path()).unwrap();
         fs::write(dead.join(LOCK), "").unwrap();
         for path in [&dead, &without_lock, &other, &alive.path().to_owned()] {
             old(path);
         }
-        let next = TemporaryFolder::create(&[all.path().to_owned()]).unwrap();
+        let next = TemporaryFolder::create_in(all.path()).unwrap();
         for gone in [&dead, &without_lock] {
             assert!(!gone.exists(), "{}", gone.display());
         }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::kerberos::Made;
 use super::kerberos_program::{Limit, Running};
 use super::kerberos_text::token_in;
+use super::windows_sign_in::NoToken;
 use crate::context::Environment;
 use crate::env;
 use crate::error::WindowsSignInFailure;
@@ -27,6 +28,8 @@ const LONGEST_SOCKET_PATH: usize = 100;
 /// Sockets have numbers as names, below this one.
 const SOCKETS: u32 = 100_000;
 const LONGEST_SOCKET_NAME: usize = "/99999".len();
+
+const CONFIGURATION_NAME: &str = "krb5.conf";
 
 /// Kerberos would otherwise ask the name service for another name of the web server, and make a
 /// token for that one: who answers could pass the token on to it.
@@ -51,15 +54,26 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn create(environment: &Environment) -> Made<Self> {
-        let mut parents = safe_parents(environment);
-        parents.retain(|parent| is_usable(parent));
-        let failed = |(path, why): (PathBuf, io::Error)| WindowsSignInFailure::NoFolder {
-            path: path.display().to_string(),
-            why: why.kind(),
-        };
-        let folder = TemporaryFolder::create(&parents).map_err(failed)?;
-        let configuration = configuration_in(folder.path());
-        fs::write(&configuration, CONFIGURATION).map_err(|why| failed((configuration, why)))?;
+        Self::create_in_one_of(&safe_parents(environment))
+    }
+
+    /// Creates one in the first of these folders that has room for it and can hold sockets. The
+    /// error is that of the last one.
+    fn create_in_one_of(parents: &[PathBuf]) -> Made<Self> {
+        let mut failed = no_folder(Path::new("/tmp"), io::ErrorKind::NotFound);
+        for parent in parents.iter().filter(|parent| is_usable(parent)) {
+            match Self::create_in(parent) {
+                Ok(folder) => return Ok(folder),
+                Err(why) => failed = no_folder(parent, why.kind()),
+            }
+        }
+        Err(failed)
+    }
+
+    fn create_in(parent: &Path) -> io::Result<Self> {
+        let folder = TemporaryFolder::create_in(parent)?;
+        folder.write(CONFIGURATION_NAME, CONFIGURATION)?;
+        Socket::bind(&folder.path().join("try"))?;
         Ok(Self {
             folder,
             next_socket: AtomicU32::default(),
@@ -89,12 +103,7 @@ impl Folder {
     pub(super) fn socket(&self) -> Made<Socket> {
         let number = self.next_socket.fetch_add(1, Ordering::Relaxed) % SOCKETS;
         let path = self.folder.path().join(number.to_string());
-        Ok(
-            Socket::bind(&path).map_err(|why| WindowsSignInFailure::NoFolder {
-                path: path.display().to_string(),
-                why: why.kind(),
-            })?,
-        )
+        Socket::bind(&path).map_err(|why| no_folder(self.folder.path(), why.kind()))
     }
 }
 
@@ -107,7 +116,12 @@ fn is_usable(parent: &Path) -> bool {
 }
 
 fn configuration_in(folder: &Path) -> PathBuf {
-    folder.join("krb5.conf")
+    folder.join(CONFIGURATION_NAME)
+}
+
+fn no_folder(path: &Path, why: io::ErrorKind) -> NoToken {
+    let path = path.display().to_string();
+    WindowsSignInFailure::NoFolder { path, why }.into()
 }
 
 /// A socket that only this user reaches, because it is in a private folder. A port could be reached
@@ -199,6 +213,22 @@ mod tests {
         for other in ["/tmp/a:b", &long] {
             assert!(!is_usable(Path::new(other)), "{other}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_passed_over_or_named() {
+        let all = tempfile::tempdir_in("/tmp").unwrap();
+        let missing = all.path().join("none");
+        let good = all.path().to_owned();
+        let made = Folder::create_in_one_of(&[missing.clone(), good.clone()]).unwrap();
+        assert_eq!(made.folder.path().parent(), Some(&*good));
+        assert!(made.exists());
+        let long = PathBuf::from(format!("/tmp/{}", "x".repeat(60)));
+        let failed = Folder::create_in_one_of(&[missing.clone(), long]);
+        assert_eq!(
+            failed.unwrap_err(),
+            no_folder(&missing, io::ErrorKind::NotFound)
+        );
     }
 
     #[test]
