@@ -136,6 +136,7 @@ variables! {
         /// Set by WSL, where the browser of Windows can be opened.
         WSL_DISTRO_NAME = "not WSL";
         /// The folder for the page that hands the address of a sign-in to the browser.
+        /// It also has the socket for Windows sign-in.
         XDG_RUNTIME_DIR = "the folder for temporary files";
         /// The folder of the user's applications, where the default browser is looked up.
         XDG_DATA_HOME = "`~/.local/share`";

@@ -137,8 +137,8 @@ pub use event::{Decision, Event, Notice, Observer, Wait};
 pub use bound_setting::BoundSetting;
 pub use error::{
     CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
-    FileAction, Input, KeychainError, KeychainReason, PortalMessage, ProxyDemand, Refusal, Result,
-    SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
+    FileAction, Input, KerberosProblem, KeychainError, KeychainReason, PortalMessage, ProxyDemand,
+    Refusal, Result, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

@@ -307,6 +307,10 @@ pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 
 // — files —
 
+/// How old a temporary folder without a process has to be before another process removes it.
+#[cfg(unix)]
+pub const LEFTOVER_FOLDER_AGE: Duration = Duration::from_secs(60);
+
 /// How long a command in `<(…)` may take to write a certificate or a client secret.
 pub const PIPE_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -148,6 +148,7 @@ impl From<&Error> for FailureKind {
                     Refusal::WindowsSignIn(
                         WindowsSignInFailure::NoTicket
                         | WindowsSignInFailure::TicketExpired
+                        | WindowsSignInFailure::UnreadablePrincipal(_)
                         | WindowsSignInFailure::OtherPrincipal { .. },
                     ),
                 ..

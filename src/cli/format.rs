@@ -103,11 +103,29 @@ pub(super) fn connection_flag(connection: &Connection) -> String {
     connection_option(connection.label.as_str())
 }
 
+/// Any other argument of a command line: `ana@EXAMPLE.COM`, `'HOST$@EXAMPLE.COM'`.
+pub(super) fn argument(text: &str) -> String {
+    argument_for(text, hint_shell)
+}
+
+fn argument_for(text: &str, shell: impl FnOnce() -> Shell) -> String {
+    // Every shell reads `@` as itself inside of a word, and PowerShell at its beginning does not.
+    let is_plain = |c| is_plain(c) || c == '@';
+    if !text.is_empty() && !text.starts_with('@') && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    word(text, shell)
+}
+
+/// What every shell reads as itself.
+fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || "-_./:+".contains(c)
+}
+
 /// Text as one word of a command line. Most text has a spelling that every shell reads alike; the
 /// rest is quoted for one shell.
 fn word(text: &str, shell: impl FnOnce() -> Shell) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
+    if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();
     }
     if !text.contains(|c| is_control(c) || is_special_in_quotes(c)) {
@@ -333,6 +351,19 @@ mod tests {
         assert_eq!(shell_quoted("-x"), "-c=-x");
         assert_eq!(connection_option("-x y"), "-c=\"-x y\"");
         assert_eq!(connection_option("prod"), "-c prod");
+    }
+
+    #[test]
+    fn principals_in_hints_can_be_pasted() {
+        let sh = |text: &str| argument_for(text, || Shell::Bash);
+        assert_eq!(sh("ana@EXAMPLE.COM"), "ana@EXAMPLE.COM");
+        assert_eq!(sh("gis admin@EXAMPLE.COM"), "\"gis admin@EXAMPLE.COM\"");
+        assert_eq!(sh("@EXAMPLE.COM"), "\"@EXAMPLE.COM\"");
+        let machine = "windows:BUILD01$@EXAMPLE.COM";
+        for shell in [Shell::Bash, Shell::Fish, Shell::Powershell] {
+            assert_eq!(argument_for(machine, || shell), format!("'{machine}'"));
+        }
+        assert_eq!(sh(r"EXAMPLE\ana@EXAMPLE.COM"), r"'EXAMPLE\ana@EXAMPLE.COM'");
     }
 
     #[test]

@@ -4,14 +4,14 @@
 use std::io;
 use std::path::Path;
 
-use super::format::{connection_option, escape, shell_quoted};
+use super::format::{argument, connection_option, escape, shell_quoted};
 use super::shared::duration::words;
 use crate::bound_setting::BoundSetting;
 use crate::connection::{fold, RedirectUri};
 use crate::env;
 use crate::error::{
-    CertificateRole, ConnectionFault, Error, FileAction, Input, KeychainError, KeychainReason,
-    ProxyDemand, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateRole, ConnectionFault, Error, FileAction, Input, KerberosProblem, KeychainError,
+    KeychainReason, ProxyDemand, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
     WindowsSignInFailure,
 };
 use crate::http;
@@ -575,6 +575,21 @@ fn web_tier(label: Option<&str>, schemes: &[String]) -> String {
     )
 }
 
+/// What helps where Kerberos says why it makes no token.
+fn kerberos(problem: KerberosProblem) -> String {
+    match problem {
+        KerberosProblem::Encryption => "ask the administrator of your domain to allow AES for the web server's account (msDS-SupportedEncryptionTypes)",
+        KerberosProblem::Policy => "ask the administrator of your domain which rule forbids a ticket for the web server",
+        KerberosProblem::Reply => "check the realm of the web server in the configuration of Kerberos ([domain_realm]), and ask the administrator of your domain",
+        KerberosProblem::Clock => "set the clock of this machine",
+        KerberosProblem::ServiceInvalid => "ask the administrator of your domain to renew or enable the web server's account",
+        KerberosProblem::AccountExpired => "change the password (kpasswd), or ask the administrator of your domain to renew the account",
+        KerberosProblem::AccountDisabled => "ask the administrator of your domain to enable the account",
+        KerberosProblem::Realm => "name the realm in the configuration of Kerberos (/etc/krb5.conf: default_realm, [domain_realm])",
+    }
+    .into()
+}
+
 /// What helps where Windows sign-in fails.
 fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
     let api_url = edit(label, "--api-url URL");
@@ -584,11 +599,12 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
             env::KRB5_CLIENT_KTNAME
         ),
         WindowsSignInFailure::OtherPrincipal { expected, .. } => format!(
-            "get a ticket of that account: kinit {expected}; or, if the other one is right: {}",
+            "get a ticket of that account: kinit {}; or, if the other one is right: {}",
+            argument(expected),
             edit(label, "--web-tier windows")
         ),
         WindowsSignInFailure::UnknownService(service) => format!(
-            "ask the administrator of your domain to register the name: setspn -S {service} ACCOUNT; or use the address that has one, or one without that sign-in: {api_url}"
+            "if the host in the address is an alias, use the name that Kerberos knows: {api_url}; or ask the administrator of your domain to register this one: setspn -S {service} ACCOUNT"
         ),
         WindowsSignInFailure::NoProgram(program) if *program == "klist" => {
             "install the programs of Kerberos (Debian and Ubuntu: krb5-user; Red Hat: krb5-workstation)".into()
@@ -602,8 +618,25 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
         WindowsSignInFailure::Unsupported => {
             format!("use an address for programs without that sign-in: {api_url}")
         }
+        WindowsSignInFailure::CurlTooOld => format!(
+            "install a newer curl; or use an address without that sign-in: {api_url}"
+        ),
+        WindowsSignInFailure::ProgramHangs(program) => {
+            format!("to see what it waits for: {program}; then try again")
+        }
+        WindowsSignInFailure::NoFolder { .. } => format!(
+            "set {} to a folder of your own (mode 0700) in which you can create files",
+            if cfg!(target_os = "linux") { env::XDG_RUNTIME_DIR } else { "TMPDIR" }
+        ),
+        WindowsSignInFailure::UnreadablePrincipal(_) => {
+            "get a ticket of your own account: kinit".into()
+        }
+        WindowsSignInFailure::Kerberos(problem) => kerberos(*problem),
+        WindowsSignInFailure::NotKerberos => format!(
+            "get a ticket: kinit; or use an address without that sign-in: {api_url}"
+        ),
         WindowsSignInFailure::NoToken => {
-            "to see what Kerberos says: curl -v --negotiate -u : URL".into()
+            "to see what Kerberos says: kvno HTTP/HOST (macOS: kgetcred HTTP/HOST), with the host of the portal's URL".into()
         }
         WindowsSignInFailure::Rejected { service, .. } => format!(
             "get new tickets: kdestroy, kinit; if that does not help, ask the web server's administrator which account has its name: setspn -Q {service}; or use an address without that sign-in: {api_url}"

@@ -9,6 +9,8 @@ use console::Term;
 
 #[cfg(unix)]
 use super::browser;
+#[cfg(unix)]
+use crate::files;
 use crate::policy::command_line::{DELAYED_INTERRUPTION_TIMEOUT, INTERRUPTION_TIMEOUT};
 use crate::util::lock;
 
@@ -125,7 +127,10 @@ fn clean_up() {
         }
     }
     #[cfg(unix)]
-    browser::remove_pages();
+    {
+        browser::remove_pages();
+        files::remove_temporary_folders();
+    }
 }
 
 /// Shows the cursor, which a menu hides, and begins a new line.

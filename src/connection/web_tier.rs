@@ -79,7 +79,8 @@ impl FromStr for Principal {
         let has_realm = text
             .rsplit_once('@')
             .is_some_and(|(name, realm)| !name.is_empty() && !realm.is_empty());
-        let is_plain = !text.contains(|c: char| c.is_whitespace() || is_control(c));
+        // Names in a domain may have spaces (`gis admin`).
+        let is_plain = !text.contains(|c: char| (c.is_whitespace() && c != ' ') || is_control(c));
         if has_realm && is_plain && text.len() <= LONGEST_PRINCIPAL {
             return Ok(Self(text.to_owned()));
         }
@@ -102,6 +103,7 @@ mod tests {
             " HOST$@EXAMPLE.COM\n",
             "HTTP/h@R",
             "a@b@R",
+            "gis admin@EXAMPLE.COM",
         ] {
             let principal: Principal = text.parse().unwrap();
             assert_eq!(principal.as_str(), text.trim());
@@ -111,7 +113,8 @@ mod tests {
             "ana",
             "@R",
             "ana@",
-            "a b@R",
+            "a\tb@R",
+            "a\u{a0}b@R",
             "a\u{202e}@R",
             &"x".repeat(300),
         ] {

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::{
-    CertificateRejection, CertificateRole, Error, FileAction, Input, KeychainError, KeychainReason,
-    Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
+    CertificateRejection, CertificateRole, Error, FileAction, Input, KerberosProblem,
+    KeychainError, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    WindowsSignInFailure,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -297,6 +298,27 @@ impl TlsFailureKind {
     }
 }
 
+impl fmt::Display for KerberosProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encryption => {
+                "this machine and the Kerberos server (KDC) have no encryption type in common"
+            }
+            Self::Policy => "the policy of the Kerberos server (KDC) rejects the request",
+            Self::Reply => "the reply of the Kerberos server (KDC) is not what was asked for",
+            Self::Clock => {
+                "the clocks of this machine and of the Kerberos server (KDC) differ too much"
+            }
+            Self::ServiceInvalid => {
+                "the web server's account in the domain has expired or is disabled"
+            }
+            Self::AccountExpired => "the account or its password has expired",
+            Self::AccountDisabled => "the account is disabled or locked",
+            Self::Realm => "its configuration does not name the realm of the web server",
+        })
+    }
+}
+
 impl fmt::Display for WindowsSignInFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -320,6 +342,28 @@ impl fmt::Display for WindowsSignInFailure {
             ),
             Self::CurlWithoutKerberos => f.write_str(
                 "the program `curl` of this machine was built without Kerberos (GSS-API), which Windows sign-in needs",
+            ),
+            Self::CurlTooOld => f.write_str(
+                "the program `curl` of this machine is too old for Windows sign-in: it cannot sign in at a Unix socket (`--unix-socket`)",
+            ),
+            Self::ProgramHangs(program) => write!(
+                f,
+                "the program `{program}`, which Windows sign-in needs, did not end in time"
+            ),
+            Self::NoFolder { path, why } => write!(
+                f,
+                "Windows sign-in needs a private folder for a moment, and {path} cannot be used: {why}"
+            ),
+            Self::UnreadablePrincipal(principal) => write!(
+                f,
+                "the Kerberos ticket here is of `{principal}`, which is not a name that this program can use; nothing was sent"
+            ),
+            Self::Kerberos(problem) => write!(
+                f,
+                "Kerberos made no token for the Windows sign-in of the web server in front of the portal: {problem}"
+            ),
+            Self::NotKerberos => f.write_str(
+                "the system answers the Windows sign-in of the web server in front of the portal with another kind of token than Kerberos (NTLM), which is not used; nothing was sent",
             ),
             Self::Unsupported => {
                 f.write_str("this version cannot answer Windows sign-in on this platform")

@@ -541,6 +541,28 @@ pub enum Refusal {
     },
 }
 
+/// What Kerberos says where it makes no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KerberosProblem {
+    /// This machine and the Kerberos server have no encryption type in common.
+    Encryption,
+    /// The Kerberos server's policy does not allow it.
+    Policy,
+    /// The Kerberos server answered something else than was asked for.
+    Reply,
+    /// The clocks differ too much.
+    Clock,
+    /// The web server's account has expired, or is disabled.
+    ServiceInvalid,
+    /// The account, or its password, has expired.
+    AccountExpired,
+    /// The account is disabled or locked.
+    AccountDisabled,
+    /// The configuration does not say which realm the web server is in.
+    Realm,
+}
+
 /// Why Windows sign-in failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -563,6 +585,23 @@ pub enum WindowsSignInFailure {
     NoProgram(&'static str),
     /// The system's `curl` was built without Kerberos.
     CurlWithoutKerberos,
+    /// The system's `curl` does not know an option that is needed.
+    CurlTooOld,
+    /// A program of the system does not end: `klist`.
+    ProgramHangs(&'static str),
+    /// No folder can be created or used in which the token is made.
+    NoFolder {
+        /// The last one that was tried.
+        path: String,
+        /// What is wrong with it.
+        why: io::ErrorKind,
+    },
+    /// The Kerberos ticket is of a principal that this program cannot read. Holds its text.
+    UnreadablePrincipal(String),
+    /// Kerberos made no token, for a reason that it gives.
+    Kerberos(KerberosProblem),
+    /// The system made a token of another kind, such as NTLM, which is not sent.
+    NotKerberos,
     /// This version cannot answer Windows sign-in on this platform.
     Unsupported,
     /// Kerberos did not make a token, for another reason.

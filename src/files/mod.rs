@@ -15,6 +15,8 @@ mod platform;
 mod private;
 #[cfg(feature = "cli")]
 mod space;
+#[cfg(unix)]
+mod temporary;
 mod user;
 #[cfg(any(feature = "migrate", test))]
 mod wipe;
@@ -30,6 +32,10 @@ pub(crate) use platform::random_pause;
 pub(crate) use private::{is_folder, private_dir, restrict_to_owner, world_accessible};
 #[cfg(feature = "cli")]
 pub(crate) use space::disk_space;
+#[cfg(all(unix, feature = "cli"))]
+pub(crate) use temporary::remove_temporary_folders;
+#[cfg(unix)]
+pub(crate) use temporary::{safe_parents, TemporaryFolder, ADDED_LENGTH};
 #[cfg(feature = "cli")]
 pub(crate) use user::read_secret_file;
 pub(crate) use user::{open_user_file, read_user_file, read_user_file_or_pipe};

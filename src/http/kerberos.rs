@@ -4,26 +4,26 @@
 //! the token is what it sends there. So the system's own Kerberos works with the tickets, and no
 //! key or ticket is in the memory of this program. Both programs are started by their whole paths,
 //! without configuration files and with the variables of Kerberos alone, because each of the three
-//! could lead tokens elsewhere.
+//! could lead tokens elsewhere. Kerberos makes the token for the name in the address and for no
+//! other name of that server (`kerberos_folder`).
 
-use std::fs;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use zeroize::Zeroizing;
-
-use super::windows_sign_in::{service_of, NoToken, TokenMaker};
+use super::kerberos_folder::Folder;
+use super::kerberos_program::{command, read_text, Limit, Running, Settings};
+use super::kerberos_text::{caches, why, Cache};
+use super::windows_sign_in::{NoToken, TokenMaker};
 use crate::connection::Principal;
 use crate::context::Environment;
 use crate::env;
 use crate::error::WindowsSignInFailure;
-use crate::policy::{KERBEROS_TIMEOUT, MAX_KERBEROS_REQUEST_BYTES};
+use crate::policy::KERBEROS_TIMEOUT;
 use crate::secret::Secret;
+use crate::util::lock;
 
 /// Where systems have programs that only an administrator can change.
 const FOLDERS: [&str; 4] = [
@@ -33,28 +33,26 @@ const FOLDERS: [&str; 4] = [
     "/run/current-system/sw/bin",
 ];
 
-/// The pause between two looks at the socket and the process.
-const PAUSE: Duration = Duration::from_millis(2);
-
-/// The longest path of a socket: macOS has room for 104 bytes, Linux for 108.
-const LONGEST_SOCKET_PATH: usize = 100;
-
-/// How `curl` ends where it does not know an option, or was built without Kerberos.
-const UNKNOWN_OPTION: [i32; 2] = [2, 4];
-
-type Made<T> = Result<T, NoToken>;
+pub(super) type Made<T> = Result<T, NoToken>;
 
 /// Makes tokens by `curl`.
 #[derive(Debug)]
 pub(super) struct CurlTokens {
     folders: Vec<PathBuf>,
+    /// Created for the first token, and removed with this value.
+    folder: Mutex<Option<Arc<Folder>>>,
 }
 
 impl CurlTokens {
     /// With the system's programs.
     pub(super) fn system() -> Self {
+        Self::with_programs_in(FOLDERS.iter().map(PathBuf::from).collect())
+    }
+
+    fn with_programs_in(folders: Vec<PathBuf>) -> Self {
         Self {
-            folders: FOLDERS.iter().map(PathBuf::from).collect(),
+            folders,
+            folder: Mutex::default(),
         }
     }
 
@@ -64,29 +62,56 @@ impl CurlTokens {
         Ok(found.ok_or(WindowsSignInFailure::NoProgram(name))?)
     }
 
+    fn folder(&self, environment: &Environment) -> Made<Arc<Folder>> {
+        let mut folder = lock(&self.folder);
+        let present = folder.take().filter(|folder| folder.exists());
+        let present = match present {
+            Some(present) => present,
+            None => Arc::new(Folder::create(environment)?),
+        };
+        Ok(Arc::clone(folder.insert(present)))
+    }
+
+    /// Where tickets are that a keytab makes: in a place of this process, unless a person names
+    /// one. The default place may have the tickets of a person, which would be used instead of the
+    /// keytab, or would be replaced.
+    fn own_cache(&self, environment: &Environment) -> Made<Option<String>> {
+        let has_keytab = environment.is_set(env::KRB5_CLIENT_KTNAME);
+        if !has_keytab || environment.is_set(env::KRB5CCNAME) {
+            return Ok(None);
+        }
+        Ok(Some(self.folder(environment)?.cache()))
+    }
+
     /// The tickets of this user, the default ones first.
-    fn caches(&self, environment: &Environment, end: Instant) -> Made<Vec<Cache>> {
-        let mut klist = command(&self.program("klist")?, environment, None);
+    fn caches(&self, environment: &Environment, limit: &Limit) -> Made<Vec<Cache>> {
+        let own = self.own_cache(environment)?;
+        let settings = Settings {
+            cache: own.as_deref(),
+            configuration: None,
+        };
+        let mut klist = command(&self.program("klist")?, environment, &settings);
         klist.arg("-A").stdout(Stdio::piped()).stderr(Stdio::null());
         let mut klist = Running::start(klist, "klist")?;
-        let output = klist.0.stdout.take();
+        let output = klist.output();
         // Read beside the wait, since a long list does not fit into the pipe.
         let reader = thread::spawn(move || read_text(output));
-        klist.wait(end)?;
+        klist.wait(limit)?;
         let text = reader.join().unwrap_or_default();
         Ok(caches(&text))
     }
 
     /// Whose tickets would be used, and where they are. Those that are made from a keytab exist
     /// only after the first token.
-    fn default_cache(&self, host: &str, environment: &Environment, end: Instant) -> Made<Cache> {
+    fn default_cache(&self, host: &str, environment: &Environment, limit: &Limit) -> Made<Cache> {
         let first = |caches: Vec<Cache>| caches.into_iter().next();
-        if let Some(cache) = first(self.caches(environment, end)?) {
+        if let Some(cache) = first(self.caches(environment, limit)?) {
             return Ok(cache);
         }
         // Kerberos may know a keytab by a variable, or by its configuration.
-        self.curl(host, environment, None, end)?;
-        let cache = first(self.caches(environment, end)?);
+        let own = self.own_cache(environment)?;
+        self.curl(host, environment, own.as_deref(), limit)?;
+        let cache = first(self.caches(environment, limit)?);
         Ok(cache.ok_or(WindowsSignInFailure::NoTicket)?)
     }
 
@@ -95,12 +120,17 @@ impl CurlTokens {
         &self,
         host: &str,
         environment: &Environment,
-        cache: Option<&Cache>,
-        end: Instant,
+        cache: Option<&str>,
+        limit: &Limit,
     ) -> Made<Secret> {
         let program = self.program("curl")?;
-        let socket = Socket::bind(environment).map_err(|_| WindowsSignInFailure::NoToken)?;
-        let mut curl = command(&program, environment, cache);
+        let folder = self.folder(environment)?;
+        let socket = folder.socket()?;
+        let settings = Settings {
+            cache,
+            configuration: Some(folder.configuration(environment)),
+        };
+        let mut curl = command(&program, environment, &settings);
         // `-q` comes first: a configuration file could write what is sent to another file.
         curl.args([
             "-q",
@@ -113,22 +143,53 @@ impl CurlTokens {
         ])
         .args(["-u", ":", "--noproxy", "*", "--unix-socket"])
         .arg(&socket.path)
-        // It ends also where this program is killed.
+        // For what is not Kerberos: `curl` does not look at the time while that works.
         .arg("-m")
         .arg(KERBEROS_TIMEOUT.as_secs().to_string())
         .arg(format!("http://{host}/"))
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
         let mut curl = Running::start(curl, "curl")?;
-        let errors = curl.0.stderr.take();
+        let errors = curl.errors();
         let reader = thread::spawn(move || read_text(errors));
-        let token = socket.token(&mut curl, end)?;
+        let token = socket.token(&mut curl, limit)?;
         if let Some(token) = token {
             return Ok(token);
         }
-        let status = curl.wait(end)?;
+        let status = curl.wait(limit)?;
         let errors = reader.join().unwrap_or_default();
         Err(why(&errors, status, host))
+    }
+
+    fn token_within(
+        &self,
+        host: &str,
+        principal: &Principal,
+        environment: &Environment,
+        limit: &Limit,
+    ) -> Made<Secret> {
+        let found = self.caches(environment, limit)?;
+        let is_own = |cache: &Cache| cache.principal.as_ref() == Ok(principal);
+        let mut caches: Vec<_> = found.into_iter().filter(is_own).collect();
+        if caches.is_empty() {
+            let cache = self.default_cache(host, environment, limit)?;
+            let found = cache.principal()?;
+            if found != principal {
+                return Err(other_principal(principal, found));
+            }
+            caches.push(cache);
+        }
+        // Several places may have tickets of one principal, such as an old and a new one.
+        let mut made = Err(WindowsSignInFailure::NoTicket.into());
+        for cache in &caches {
+            // `curl` reads the tickets in this place alone, so that the token is of this principal.
+            made = self.curl(host, environment, Some(&cache.name), limit);
+            let expired = NoToken::Failed(WindowsSignInFailure::TicketExpired);
+            if made.as_ref().err() != Some(&expired) {
+                break;
+            }
+        }
+        made
     }
 }
 
@@ -140,25 +201,12 @@ impl TokenMaker for CurlTokens {
         environment: &Environment,
         limit: Duration,
     ) -> Made<Secret> {
-        let end = Instant::now() + limit;
-        let found = self.caches(environment, end)?;
-        let own = found
-            .into_iter()
-            .find(|cache| cache.principal == *principal);
-        // `curl` reads the tickets in this place alone, so that the token is of this principal.
-        let cache = match own {
-            Some(own) => own,
-            None => self.default_cache(host, environment, end)?,
-        };
-        if cache.principal != *principal {
-            return Err(other_principal(principal, &cache.principal));
-        }
-        self.curl(host, environment, Some(&cache), end)
+        self.token_within(host, principal, environment, &Limit::new(limit))
     }
 
     fn principal(&self, host: &str, environment: &Environment, limit: Duration) -> Made<Principal> {
-        let end = Instant::now() + limit;
-        Ok(self.default_cache(host, environment, end)?.principal)
+        let cache = self.default_cache(host, environment, &Limit::new(limit))?;
+        cache.principal().cloned()
     }
 }
 
@@ -169,343 +217,18 @@ fn other_principal(expected: &Principal, found: &Principal) -> NoToken {
     })
 }
 
-/// One place with the tickets of one principal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Cache {
-    name: String,
-    principal: Principal,
-}
-
-/// What `klist -A` lists: that of MIT (`Ticket cache`, `Default principal`), and that of Heimdal on
-/// macOS (`Credentials cache`, `Principal`).
-fn caches(text: &str) -> Vec<Cache> {
-    let mut found = Vec::new();
-    let mut name = None;
-    for line in text.lines().map(str::trim) {
-        let Some((what, value)) = line.split_once(": ") else {
-            continue;
-        };
-        match what {
-            "Ticket cache" | "Credentials cache" => name = Some(value.trim().to_owned()),
-            "Default principal" | "Principal" => {
-                if let (Some(name), Ok(principal)) = (name.take(), value.parse()) {
-                    found.push(Cache { name, principal });
-                }
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-/// Why `curl` sent no token, by the words of Kerberos. They are not kept: another program wrote
-/// them.
-fn why(errors: &str, status: ExitStatus, host: &str) -> NoToken {
-    let of_kerberos = |line: &&str| line.contains("gss_");
-    let has = |words: &[&str]| {
-        let mut lines = errors.lines().filter(of_kerberos);
-        lines.any(|line| words.iter().any(|words| line.contains(words)))
-    };
-    if status
-        .code()
-        .is_some_and(|code| UNKNOWN_OPTION.contains(&code))
-    {
-        return WindowsSignInFailure::CurlWithoutKerberos.into();
-    }
-    if has(&["KDC", "reach any"]) {
-        return NoToken::NoKdc;
-    }
-    if has(&["expired"]) {
-        return WindowsSignInFailure::TicketExpired.into();
-    }
-    if has(&["not found in Kerberos database", "unknown while looking up"]) {
-        return WindowsSignInFailure::UnknownService(service_of(host)).into();
-    }
-    if has(&["No Kerberos credentials", "No credential", "no credential"]) {
-        return WindowsSignInFailure::NoTicket.into();
-    }
-    WindowsSignInFailure::NoToken.into()
-}
-
-/// A program with an environment of its own. The texts of Kerberos are compared, so that they are
-/// not translated.
-fn command(program: &Path, environment: &Environment, cache: Option<&Cache>) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env("LC_ALL", "C").stdin(Stdio::null());
-    for name in env::KERBEROS_VARIABLES {
-        if let Some(value) = environment.var_os(name) {
-            command.env(name, value);
-        }
-    }
-    if let Some(cache) = cache {
-        command.env(env::KRB5CCNAME, &cache.name);
-    }
-    command
-}
-
-/// A process that ends with this value.
-struct Running(Child);
-
-impl Running {
-    fn start(mut command: Command, name: &'static str) -> Made<Self> {
-        let started = command.spawn();
-        Ok(started
-            .map(Self)
-            .map_err(|_| WindowsSignInFailure::NoProgram(name))?)
-    }
-
-    /// How it has ended; `None` while it runs.
-    fn ended(&mut self) -> Made<Option<ExitStatus>> {
-        Ok(self
-            .0
-            .try_wait()
-            .map_err(|_| WindowsSignInFailure::NoToken)?)
-    }
-
-    fn wait(&mut self, end: Instant) -> Made<ExitStatus> {
-        loop {
-            if let Some(status) = self.ended()? {
-                return Ok(status);
-            }
-            pause(end)?;
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Kerberos waits for its servers, so that what takes too long is one that does not answer.
-fn pause(end: Instant) -> Made<()> {
-    if Instant::now() >= end {
-        return Err(NoToken::NoKdc);
-    }
-    thread::sleep(PAUSE);
-    Ok(())
-}
-
-/// What a program writes. It may hold the token, and is wiped.
-fn read_text(from: Option<impl io::Read>) -> Zeroizing<String> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    if let Some(from) = from {
-        let mut from = from.take(MAX_KERBEROS_REQUEST_BYTES);
-        let _ = from.read_to_end(&mut bytes);
-        // The rest is read, too, so that the program does not wait.
-        let _ = io::copy(&mut from.into_inner(), &mut io::sink());
-    }
-    Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// A socket that only this user reaches, because it is in a folder of its own. A port could be
-/// reached by every user of the machine.
-struct Socket {
-    folder: PathBuf,
-    path: PathBuf,
-    listener: Option<UnixListener>,
-}
-
-impl Socket {
-    fn bind(environment: &Environment) -> io::Result<Self> {
-        let folder = parent(environment).join(format!("age-oauth-{}", uuid::Uuid::new_v4()));
-        fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        // From here on, the folder is removed with this value.
-        let mut socket = Self {
-            path: folder.join("s"),
-            folder,
-            listener: None,
-        };
-        let listener = UnixListener::bind(&socket.path)?;
-        listener.set_nonblocking(true)?;
-        socket.listener = Some(listener);
-        Ok(socket)
-    }
-
-    /// The token that `curl` sends; `None` where it sends none.
-    fn token(&self, curl: &mut Running, end: Instant) -> Made<Option<Secret>> {
-        let Some(listener) = &self.listener else {
-            return Ok(None);
-        };
-        loop {
-            match listener.accept() {
-                Ok((stream, _)) => return Ok(answer(stream, end)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Ok(None),
-            }
-            if curl.ended()?.is_some() {
-                return Ok(None);
-            }
-            pause(end)?;
-        }
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_dir(&self.folder);
-    }
-}
-
-/// The folder for the socket's own: that of the user's session, or the one for temporary files,
-/// where their paths are short enough.
-fn parent(environment: &Environment) -> PathBuf {
-    let is_private = |folder: &PathBuf| {
-        fs::metadata(folder).is_ok_and(|found| {
-            let others = found.mode() & 0o077;
-            found.is_dir() && others == 0
-        })
-    };
-    let is_short = |folder: &PathBuf| {
-        let name = "/age-oauth-/s".len() + uuid::fmt::Hyphenated::LENGTH;
-        folder.is_absolute() && folder.as_os_str().len() + name < LONGEST_SOCKET_PATH
-    };
-    let runtime = environment.path(env::XDG_RUNTIME_DIR).filter(is_private);
-    runtime
-        .filter(is_short)
-        .or_else(|| Some(std::env::temp_dir()).filter(is_short))
-        .unwrap_or_else(|| PathBuf::from("/tmp"))
-}
-
-/// Reads one request, and answers it so that `curl` is content with what it sent.
-fn answer(mut stream: UnixStream, end: Instant) -> Option<Secret> {
-    stream.set_nonblocking(false).ok()?;
-    let mut head = Zeroizing::new(Vec::with_capacity(16 * 1024));
-    let mut part = Zeroizing::new([0; 4096]);
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        let left = end.saturating_duration_since(Instant::now());
-        // A limit of zero would mean none.
-        stream.set_read_timeout(Some(left.max(PAUSE))).ok()?;
-        let count = stream.read(&mut part[..]).ok()?;
-        if count == 0 || head.len() as u64 > MAX_KERBEROS_REQUEST_BYTES {
-            return None;
-        }
-        head.extend_from_slice(part.get(..count)?);
-    }
-    let token = token_in(&head);
-    let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
-    token
-}
-
-/// The token in a request's head.
-fn token_in(head: &[u8]) -> Option<Secret> {
-    let text = std::str::from_utf8(head).ok()?;
-    let mut fields = text.lines().filter_map(|line| line.split_once(':'));
-    let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?;
-    let (scheme, token) = value.trim().split_once(' ')?;
-    let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
-    let is_token = !token.is_empty() && token.chars().all(is_base64);
-    (scheme.eq_ignore_ascii_case("negotiate") && is_token).then(|| Secret::new(token.to_owned()))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
-    use std::os::unix::process::ExitStatusExt as _;
+    use std::path::Path;
+    use std::time::Instant;
 
     use super::*;
 
     fn principal(text: &str) -> Principal {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn the_lists_of_both_kinds_of_kerberos_are_read() {
-        let mit = "Ticket cache: DIR::/run/tkt1\nDefault principal: ana@EXAMPLE.COM\n\n\
-                   Valid starting     Expires            Service principal\n\
-                   11/27/26 11:40:00  11/27/26 21:40:00  HTTP/localhost@\n\
-                   \tTicket server: HTTP/localhost@EXAMPLE.COM\n\n\
-                   Ticket cache: KCM:0:2\nDefault principal: otto@EXAMPLE.COM\n";
-        let heimdal = "Credentials cache: API:5A1C\n        Principal: ana@EXAMPLE.COM\n\n\
-                       Issued                Expires               Principal\n\
-                       Nov 27 11:40:00 2026  Nov 27 21:40:00 2026  krbtgt/EXAMPLE.COM@EXAMPLE.COM\n";
-        let cache = |name: &str, text: &str| Cache {
-            name: name.to_owned(),
-            principal: principal(text),
-        };
-        assert_eq!(
-            caches(mit),
-            [
-                cache("DIR::/run/tkt1", "ana@EXAMPLE.COM"),
-                cache("KCM:0:2", "otto@EXAMPLE.COM")
-            ]
-        );
-        assert_eq!(caches(heimdal), [cache("API:5A1C", "ana@EXAMPLE.COM")]);
-        for other in [
-            "",
-            "Default principal: ana@R",
-            "Ticket cache: x\nPrincipal: \n",
-        ] {
-            assert_eq!(caches(other), [], "{other}");
-        }
-    }
-
-    #[test]
-    fn the_words_of_kerberos_are_recognized() {
-        let ended = |code: i32| ExitStatus::from_raw(code << 8);
-        let failed = |words: &str| {
-            let errors = format!(
-                "* Connected to gis (/run/s) port 80\n* gss_init_sec_context() failed: {words}. \n"
-            );
-            why(&errors, ended(0), "gis.example.com")
-        };
-        let service = "HTTP/gis.example.com".to_owned();
-        for (words, expected) in [
-            (
-                "No credentials were supplied, or the credentials were unavailable or inaccessible. SPNEGO cannot find mechanisms to negotiate",
-                WindowsSignInFailure::NoTicket,
-            ),
-            ("Ticket expired", WindowsSignInFailure::TicketExpired),
-            (
-                "Server HTTP/x@EXAMPLE.COM not found in Kerberos database",
-                WindowsSignInFailure::UnknownService(service.clone()),
-            ),
-            (
-                "Server (HTTP/x@EXAMPLE.COM) unknown while looking up 'x'",
-                WindowsSignInFailure::UnknownService(service),
-            ),
-            ("A reason of its own", WindowsSignInFailure::NoToken),
-        ] {
-            assert_eq!(failed(words), NoToken::Failed(expected), "{words}");
-        }
-        for words in [
-            "Cannot contact any KDC for realm 'EXAMPLE.COM'",
-            "Cannot find KDC for realm \"EXAMPLE.COM\"",
-            "unable to reach any KDC in realm EXAMPLE.COM",
-        ] {
-            assert_eq!(failed(words), NoToken::NoKdc, "{words}");
-        }
-        // Only what Kerberos says counts.
-        assert_eq!(
-            why("* Connected to expired.example.com\n", ended(0), "x"),
-            NoToken::Failed(WindowsSignInFailure::NoToken)
-        );
-        for code in UNKNOWN_OPTION {
-            assert_eq!(
-                why("", ended(code), "x"),
-                NoToken::Failed(WindowsSignInFailure::CurlWithoutKerberos)
-            );
-        }
-    }
-
-    #[test]
-    fn only_a_token_of_negotiate_is_taken() {
-        let of = |head: &str| token_in(head.as_bytes()).map(|token| token.expose().to_owned());
-        let head = "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Negotiate YII=\r\n\r\n";
-        assert_eq!(of(head).as_deref(), Some("YII="));
-        for head in [
-            "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-            "GET / HTTP/1.1\r\nAuthorization: Basic YTpi\r\n\r\n",
-            "GET / HTTP/1.1\r\nAuthorization: Negotiate \r\n\r\n",
-            "GET / HTTP/1.1\r\nAuthorization: Negotiate a b\r\n\r\n",
-            "\u{1}",
-        ] {
-            assert_eq!(of(head), None, "{head}");
-        }
     }
 
     /// Makes tokens with programs that are these scripts.
@@ -515,9 +238,7 @@ mod tests {
             fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        CurlTokens {
-            folders: vec![folder.to_owned()],
-        }
+        CurlTokens::with_programs_in(vec![folder.to_owned()])
     }
 
     const LIST: (&str, &str) = (
@@ -525,38 +246,154 @@ mod tests {
         "echo 'Ticket cache: FILE:/x'; echo 'Default principal: ana@EXAMPLE.COM'",
     );
 
-    fn token(maker: &CurlTokens, limit: Duration) -> Made<Secret> {
-        let nothing = Environment::of(Vec::<(String, String)>::new());
-        maker.token("gis", &principal("ana@EXAMPLE.COM"), &nothing, limit)
+    /// Longer than a loaded machine needs.
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn nothing() -> Environment {
+        Environment::of(Vec::<(String, String)>::new())
+    }
+
+    fn token_by(maker: &CurlTokens, limit: &Limit) -> Made<Secret> {
+        maker.token_within("gis", &principal("ana@EXAMPLE.COM"), &nothing(), limit)
+    }
+
+    fn token(maker: &CurlTokens) -> Made<Secret> {
+        token_by(maker, &Limit::new(LONG))
     }
 
     #[test]
     fn missing_programs_and_those_without_kerberos_are_named() {
         const NONE: &str = "echo '* gss_init_sec_context() failed: No Kerberos credentials' >&2";
-        let limit = Duration::from_secs(60);
+        const OLD: &str = "echo 'curl: option --unix-socket: is unknown' >&2; exit 2";
         let failed = |programs: &[(&str, &str)]| {
             let folder = tempfile::tempdir().unwrap();
-            token(&with_programs(folder.path(), programs), limit).unwrap_err()
+            token(&with_programs(folder.path(), programs)).unwrap_err()
         };
-        let missing = |name| NoToken::Failed(WindowsSignInFailure::NoProgram(name));
-        assert_eq!(failed(&[]), missing("klist"));
-        assert_eq!(failed(&[LIST]), missing("curl"));
-        assert_eq!(
-            failed(&[LIST, ("curl", "exit 2")]),
-            NoToken::Failed(WindowsSignInFailure::CurlWithoutKerberos)
-        );
-        assert_eq!(
-            failed(&[("klist", "exit 1"), ("curl", NONE)]),
-            NoToken::Failed(WindowsSignInFailure::NoTicket)
-        );
+        for (programs, expected) in [
+            (&[][..], WindowsSignInFailure::NoProgram("klist")),
+            (&[LIST], WindowsSignInFailure::NoProgram("curl")),
+            (
+                &[LIST, ("curl", "exit 2")],
+                WindowsSignInFailure::CurlWithoutKerberos,
+            ),
+            (&[LIST, ("curl", OLD)], WindowsSignInFailure::CurlTooOld),
+            (
+                &[("klist", "exit 1"), ("curl", NONE)],
+                WindowsSignInFailure::NoTicket,
+            ),
+        ] {
+            assert_eq!(failed(programs), NoToken::Failed(expected));
+        }
     }
 
     #[test]
-    fn a_program_that_does_not_end_is_ended() {
+    fn a_program_that_does_not_end_is_ended_and_named_for_what_it_waits_for() {
+        const HANGS: &str = "echo $$ >> \"${0%/*}/pids\"; exec sleep 600";
+        let short = Duration::from_millis(500);
+        let hangs = WindowsSignInFailure::ProgramHangs("klist");
+        for (programs, limit, expected) in [
+            // Kerberos had its time.
+            (
+                [LIST, ("curl", HANGS)],
+                Limit::long_enough(short),
+                NoToken::NoKdc,
+            ),
+            (
+                [("klist", HANGS), ("curl", HANGS)],
+                Limit::long_enough(short),
+                NoToken::Failed(hangs),
+            ),
+            // It had less than it may need.
+            ([LIST, ("curl", HANGS)], Limit::new(short), NoToken::Timeout),
+            (
+                [("klist", HANGS), ("curl", HANGS)],
+                Limit::new(short),
+                NoToken::Timeout,
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let maker = with_programs(folder.path(), &programs);
+            assert_eq!(token_by(&maker, &limit).unwrap_err(), expected);
+            let pids = fs::read_to_string(folder.path().join("pids")).unwrap_or_default();
+            for pid in pids.lines() {
+                wait_for_the_end_of(pid);
+            }
+        }
+    }
+
+    fn wait_for_the_end_of(pid: &str) {
+        let command = Path::new("/proc").join(pid).join("cmdline");
+        let begun = Instant::now();
+        while fs::read(&command).is_ok_and(|line| line.starts_with(b"sleep")) {
+            assert!(begun.elapsed() < LONG, "{pid} runs");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn of_two_places_with_tickets_of_one_principal_the_valid_one_is_used() {
+        const TWO: &str = "for at in old new; do echo \"Ticket cache: FILE:/$at\"; \
+                           echo 'Default principal: ana@EXAMPLE.COM'; done";
+        const CURL: &str = "echo $KRB5CCNAME >> \"${0%/*}/seen\"; [ $KRB5CCNAME = FILE:/new ] || \
+                            echo '* gss_init_sec_context() failed: Ticket expired' >&2";
         let folder = tempfile::tempdir().unwrap();
-        let maker = with_programs(folder.path(), &[LIST, ("curl", "exec sleep 600")]);
-        let failed = token(&maker, Duration::from_millis(500)).unwrap_err();
-        assert_eq!(failed, NoToken::NoKdc);
+        let maker = with_programs(folder.path(), &[("klist", TWO), ("curl", CURL)]);
+        // The script makes no token.
+        let failed = token(&maker).unwrap_err();
+        assert_eq!(failed, NoToken::Failed(WindowsSignInFailure::NoToken));
+        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+        assert_eq!(seen, "FILE:/old\nFILE:/new\n");
+    }
+
+    #[test]
+    fn rule_24f_a_principal_that_cannot_be_read_is_not_skipped_for_another() {
+        const LISTS: &str = "echo 'Ticket cache: FILE:/a'; echo 'Default principal: x'; \
+                             echo 'Ticket cache: FILE:/b'; echo 'Default principal: otto@R'";
+        let folder = tempfile::tempdir().unwrap();
+        let maker = with_programs(folder.path(), &[("klist", LISTS), ("curl", "exit 2")]);
+        let expected = NoToken::Failed(WindowsSignInFailure::UnreadablePrincipal("x".into()));
+        assert_eq!(token(&maker).unwrap_err(), expected);
+        let whose = maker.principal("gis", &nothing(), LONG);
+        assert_eq!(whose.unwrap_err(), expected);
+    }
+
+    #[test]
+    fn rule_24f_the_socket_is_in_a_private_folder_that_is_removed() {
+        // The folder of the socket, and its mode.
+        const LOOK: &str = "while [ \"$1\" != --unix-socket ]; do shift; done; \
+                            cd \"${2%/*}\"; { pwd -P; ls -ld . | cut -c1-10; } > \"${0%/*}/seen\"";
+        let folder = tempfile::tempdir().unwrap();
+        let maker = with_programs(folder.path(), &[LIST, ("curl", LOOK)]);
+        token(&maker).unwrap_err();
+        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+        let (place, mode) = seen.trim().split_once('\n').unwrap();
+        assert_eq!(mode, "drwx------");
+        let place = Path::new(place);
+        let parents: Vec<_> = crate::files::safe_parents(&nothing())
+            .iter()
+            .map(|parent| fs::canonicalize(parent).unwrap())
+            .collect();
+        assert!(parents.contains(&place.parent().unwrap().to_owned()));
+        let mut left: Vec<_> = fs::read_dir(place)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["krb5.conf", "lock"]);
+        drop(maker);
+        assert!(!place.exists());
+    }
+
+    #[test]
+    fn rule_24f_tickets_are_not_delegated() {
+        let folder = tempfile::tempdir().unwrap();
+        let print = "echo \"$*\" > \"${0%/*}/seen\"";
+        let maker = with_programs(folder.path(), &[LIST, ("curl", print)]);
+        token(&maker).unwrap_err();
+        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+        assert!(seen.starts_with("-q "), "{seen}");
+        assert!(seen.contains(" --negotiate --delegation none "), "{seen}");
+        assert_eq!(seen.matches("--delegation").count(), 1);
     }
 
     #[test]
@@ -572,8 +409,7 @@ mod tests {
             ("LD_PRELOAD", "/tmp/x.so"),
         ];
         let environment = Environment::of(given);
-        let limit = Duration::from_secs(60);
-        let _ = maker.token("gis", &principal("ana@EXAMPLE.COM"), &environment, limit);
+        let _ = maker.token("gis", &principal("ana@EXAMPLE.COM"), &environment, LONG);
         let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
         let of_the_shell = ["PWD", "OLDPWD", "SHLVL", "_"];
         let mut seen: Vec<_> = seen
@@ -581,10 +417,14 @@ mod tests {
             .filter(|line| !of_the_shell.contains(&line.split('=').next().unwrap()))
             .collect();
         seen.sort_unstable();
+        let configuration = maker.folder(&environment).unwrap();
+        let configuration = configuration.configuration(&environment);
+        let configuration = format!("KRB5_CONFIG={}", configuration.to_str().unwrap());
+        assert!(configuration.ends_with(":/etc/k"), "{configuration}");
         // The place of the tickets is the one that was chosen for the principal.
         assert_eq!(
             seen,
-            ["KRB5CCNAME=FILE:/x", "KRB5_CONFIG=/etc/k", "LC_ALL=C"]
+            ["KRB5CCNAME=FILE:/x", configuration.as_str(), "LC_ALL=C"]
         );
     }
 }

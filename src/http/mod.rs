@@ -20,6 +20,12 @@ mod diagnosis;
 mod intermediary;
 #[cfg(unix)]
 mod kerberos;
+#[cfg(unix)]
+mod kerberos_folder;
+#[cfg(unix)]
+mod kerberos_program;
+#[cfg(unix)]
+mod kerberos_text;
 mod pkcs11;
 #[cfg(all(unix, not(target_env = "musl")))]
 mod pkcs11_signer;
@@ -157,6 +163,9 @@ impl Http {
             .transpose()
             .map_err(|_| Error::invalid("referer", "it cannot be sent in an HTTP header"))?;
         proxy::check_variables(proxy, &context.environment)?;
+        if presented.windows.is_some() {
+            windows_sign_in::prepare_for_interruptions(context);
+        }
         let windows = presented
             .windows
             .map(|principal| WindowsSignIn::new(principal, portal, tls, windows_sign_in::maker()))

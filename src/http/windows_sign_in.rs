@@ -64,6 +64,9 @@ pub(super) enum NoToken {
     /// No Kerberos server answers now.
     #[cfg_attr(not(unix), allow(dead_code))]
     NoKdc,
+    /// The time of the caller was over first.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Timeout,
 }
 
 impl From<WindowsSignInFailure> for NoToken {
@@ -77,6 +80,7 @@ impl From<NoToken> for Classified {
         match why {
             NoToken::Failed(why) => Self::Refused(Refusal::WindowsSignIn(why)),
             NoToken::NoKdc => Self::Unreachable(Unreachable::NoKdc),
+            NoToken::Timeout => Self::Unreachable(Unreachable::Timeout),
         }
     }
 }
@@ -96,8 +100,15 @@ pub const fn can_answer_windows_sign_in() -> bool {
     cfg!(unix)
 }
 
+/// Lets an interruption remove what makers of tokens keep in files.
+pub(super) fn prepare_for_interruptions(context: &Context) {
+    // Who delays interruptions handles them from then on.
+    drop(context.interruptions.delay());
+}
+
 /// The principal that would sign in at this portal's web server now. Nothing is sent there.
 pub fn windows_principal(portal: &PortalUrl, context: &Context) -> Result<Principal> {
+    prepare_for_interruptions(context);
     let limit = context.deadline.bound(KERBEROS_TIMEOUT);
     maker()
         .ok_or(NoToken::Failed(WindowsSignInFailure::Unsupported))

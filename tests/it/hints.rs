@@ -6,7 +6,8 @@ use crate::home;
 use crate::support::home::Home;
 use crate::support::scenario::{add_labels, folder_of};
 
-fn in_shell(home: &Home, shell: &str, script: &str) -> (String, Option<i32>) {
+/// What the shell's script says, and how it ends.
+pub fn in_shell(home: &Home, shell: &str, script: &str) -> (String, Option<i32>) {
     let folder = home.program().parent().unwrap().display().to_string();
     let path = std::env::var("PATH").unwrap_or_default();
     let out = Command::new(shell)

@@ -2,10 +2,12 @@
 //! `mod_auth_gssapi`, which asks for `Negotiate` and passes to the portal what it lets in.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use crate::hints::in_shell;
 use crate::home;
-use crate::support::home::{Home, Outcome};
+use crate::support::home::{Home, Outcome, Run};
 use crate::support::kerberos::Kdc;
 use crate::support::portal::{
     service_secret, Certificate, Endpoint, Fault, Portal, APP_ID, SERVICE_ID,
@@ -15,9 +17,11 @@ use crate::support::scenario::{
     add_application_arguments, add_arguments, age_sign_in, expire_token, folder_of, sign_in,
 };
 use crate::support::secret_scan;
+use crate::support::{send_signal, until};
 use crate::web_server_certificates::{authority, pem, WebServer};
 
-/// A name that is not in the realm, and leads to the same web server.
+/// A name that is not in the realm, and leads to the same web server: the name service calls it
+/// `localhost`.
 const UNKNOWN: &str = "127.0.0.1";
 
 /// Apache in front of the portal at this host and port.
@@ -41,7 +45,7 @@ fn apache(portal: &str, keytab: &str) -> impl Fn(&str, u16) -> String {
         format!(
             "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog /dev/stderr\n\
              User www-data\nGroup www-data\nMutex posixsem\nListen 127.0.0.1:{port}\n{modules}\
-             LogFormat \"%m %U %>s %u body=%{{Content-Length}}i token=%{{TOKEN}}e\" seen\n\
+             LogFormat \"%m %U %>s body=%{{Content-Length}}i token=%{{TOKEN}}e %u\" seen\n\
              CustomLog {at}/access.log seen\n\
              SetEnvIf Authorization \"^Negotiate (.*)\" TOKEN=$1\n\
              SSLEngine on\nSSLCertificateFile {at}/server.pem\nSSLCertificateKeyFile {at}/server.key\n\
@@ -133,7 +137,7 @@ fn seen(line: &str) -> Seen {
     let words: Vec<_> = line.splitn(6, ' ').collect();
     let (path, token) = (
         words[1],
-        words[5].strip_prefix("token=").filter(|one| *one != "-"),
+        words[4].strip_prefix("token=").filter(|one| *one != "-"),
     );
     if let Some(token) = token {
         secret_scan::register(token);
@@ -142,8 +146,8 @@ fn seen(line: &str) -> Seen {
     Seen {
         request: format!("{} {path}", words[0]),
         status: words[2].parse().unwrap(),
-        user: words[3].to_owned(),
-        has_body: words[4] != "body=-" && words[4] != "body=0",
+        user: words[5].to_owned(),
+        has_body: words[3] != "body=-" && words[3] != "body=0",
         token: token.map(str::to_owned),
     }
 }
@@ -245,10 +249,7 @@ fn a_person_works_behind_windows_sign_in() {
     tokens.dedup();
     assert_eq!(tokens.len(), seen.len());
     for token in &tokens {
-        assert_eq!(
-            site.home.files_containing(token),
-            [] as [std::path::PathBuf; 0]
-        );
+        assert_eq!(site.home.files_containing(token), [] as [PathBuf; 0]);
     }
     // What they printed and logged has none of them.
     let logged = fs::read_to_string(log).unwrap();
@@ -371,12 +372,28 @@ fn what_kerberos_lacks_is_named() {
 }
 
 #[test]
-fn a_web_server_that_kerberos_does_not_know_is_named() {
+fn what_a_kerberos_server_refuses_is_not_taken_for_an_old_ticket() {
+    let site = Site::signed_in();
+    expire_token(&site.home, "iwa");
+    let place = site.home.path().join("fresh");
+    site.kdc.kinit("ana", place.to_str().unwrap(), "10h");
+    site.kdc
+        .modify("HTTP/localhost", &["-expire", "2000-01-01"]);
+    let run = site.home.run(["token"]).env("KRB5CCNAME", &place);
+    run.done()
+        .code(7)
+        .err_has("the web server's account in the domain has expired or is disabled")
+        .err_has("hint: ask the administrator of your domain to renew or enable");
+}
+
+#[test]
+fn rule_24f_a_token_is_for_the_name_in_the_address_and_for_no_other_one() {
     let site = Site::new();
     let url = site.front.url().replace("localhost", UNKNOWN);
     site.add_at(&url, &["--web-tier", "windows"])
         .code(7)
         .err_has("Kerberos does not know the web server in front of the portal (HTTP/127.0.0.1)")
+        .err_has("is an alias, use the name that Kerberos knows")
         .err_has("setspn -S HTTP/127.0.0.1");
     assert_eq!(shown(&site.front.seen()), [] as [&str; 0]);
 }
@@ -399,6 +416,171 @@ fn a_task_without_a_person_signs_in_by_a_keytab() {
         seen.iter().all(|one| one.user == "svc-gis@EXAMPLE.COM"),
         "{seen:?}"
     );
+}
+
+#[test]
+fn rule_24f_a_keytab_uses_and_leaves_no_tickets_of_others() {
+    let mut site = Site::new();
+    for name in ["svc-gis", "otto"] {
+        site.kdc.add(name);
+    }
+    let keytab = site.kdc.keytab("svc-gis");
+    let default = site.home.path().join("default-tickets");
+    let place = format!("FILE:{}", default.display());
+    let configuration = site.kdc.configuration_with_default(&place);
+    site.home.set("KRB5CCNAME", "");
+    site.home.set("KRB5_CONFIG", &configuration);
+    site.home.set("KRB5_CLIENT_KTNAME", &keytab);
+    // Where the person at this machine has no tickets, they get none.
+    site.add(&["--web-tier", "windows"])
+        .ok()
+        .err_has("as svc-gis@EXAMPLE.COM");
+    assert!(!default.exists());
+    // The tickets of another person at the default place are not used, and stay.
+    site.kdc.kinit("otto", &place, "10h");
+    let before = fs::read(&default).unwrap();
+    sign_in(&site.home, &site.portal, "iwa").ok();
+    expire_token(&site.home, "iwa");
+    site.run(&["token"]).ok();
+    assert_eq!(fs::read(&default).unwrap(), before);
+    let seen = site.front.seen();
+    assert!(
+        seen.iter().all(|one| one.user == "svc-gis@EXAMPLE.COM"),
+        "{seen:?}"
+    );
+}
+
+/// A KDC that accepts connections and says nothing, and a folder for temporary files that the
+/// program alone uses.
+struct Waiting {
+    site: Site,
+    temporary: tempfile::TempDir,
+    _kdc: std::net::TcpListener,
+    configuration: String,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        let site = Site::signed_in();
+        expire_token(&site.home, "iwa");
+        let kdc = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = kdc.local_addr().unwrap().port();
+        let configuration = site.kdc.configuration_with_kdc_at(port);
+        // A ticket of the person, and none for the web server yet.
+        let place = site.home.path().join("fresh").display().to_string();
+        site.kdc.kinit("ana", &place, "10h");
+        // Sockets have short paths.
+        let temporary = tempfile::tempdir_in("/tmp").unwrap();
+        Self {
+            site,
+            temporary,
+            _kdc: kdc,
+            configuration,
+        }
+    }
+
+    fn run(&self, words: &[&str]) -> Run {
+        let place = self.site.home.path().join("fresh");
+        self.site
+            .home
+            .run(words)
+            .env("KRB5_CONFIG", &self.configuration)
+            .env("KRB5CCNAME", place)
+            .env("TMPDIR", self.temporary.path())
+            .without("XDG_RUNTIME_DIR")
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.temporary.path()).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// The processes that have the folder in their command lines.
+    fn processes(&self) -> Vec<PathBuf> {
+        let mark = self.temporary.path().display().to_string();
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let all = entries.map(|entry| entry.path().join("cmdline"));
+        all.filter(|path| {
+            let line = fs::read(path).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&mark)
+        })
+        .collect()
+    }
+}
+
+#[test]
+fn an_interruption_leaves_no_folder_and_no_program() {
+    for (signal, is_cleaned) in [("INT", true), ("TERM", true), ("KILL", false)] {
+        let waiting = Waiting::new();
+        let mut program = waiting.run(&["token"]).spawn();
+        until(|| !waiting.processes().is_empty());
+        send_signal(signal, program.id());
+        assert!(!program.wait().unwrap().success(), "{signal}");
+        until(|| waiting.processes().is_empty());
+        let left = waiting.folders();
+        assert_eq!(left.is_empty(), is_cleaned, "{signal}: {left:?}");
+        // What is left goes with the next use, some time later.
+        for folder in &left {
+            let old = SystemTime::now() - Duration::from_secs(3600);
+            fs::File::open(folder).unwrap().set_modified(old).unwrap();
+        }
+        let next = waiting.run(&["token"]);
+        next.env("KRB5_CONFIG", waiting.site.kdc.client_configuration())
+            .done()
+            .ok();
+        assert_eq!(waiting.folders(), [] as [PathBuf; 0], "{signal}");
+    }
+}
+
+#[test]
+fn no_command_leaves_a_folder() {
+    let site = Site::signed_in();
+    let temporary = tempfile::tempdir_in("/tmp").unwrap();
+    for words in [
+        &["token"][..],
+        &["whoami"],
+        &["exec", "--", "true"],
+        &["api", "portals/self"],
+    ] {
+        expire_token(&site.home, "iwa");
+        let run = site.home.run(words).env("TMPDIR", temporary.path());
+        let seen = site
+            .front
+            .requests_of(|| drop(run.without("XDG_RUNTIME_DIR").done().ok()));
+        assert!(!seen.is_empty(), "{words:?}");
+        let left: Vec<_> = fs::read_dir(temporary.path()).unwrap().collect();
+        assert!(left.is_empty(), "{words:?}: {left:?}");
+    }
+}
+
+#[test]
+fn a_short_time_limit_does_not_blame_the_kerberos_server() {
+    let waiting = Waiting::new();
+    let said = waiting.run(&["token", "--timeout", "1s"]).done().code(6);
+    said.err_has("no response in time");
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_passed_over() {
+    let mut site = Site::new();
+    for name in ["TMPDIR", "XDG_RUNTIME_DIR"] {
+        site.home.set(name, "/nonexistent");
+    }
+    site.add(&["--web-tier", "windows"]).ok();
+}
+
+#[test]
+fn an_edit_says_what_windows_sign_in_lacks_and_how_to_go_on_without_it() {
+    let site = Site::new();
+    site.add(&["--web-tier", "windows"]).ok();
+    let words = ["connections", "edit", "iwa", "--web-tier"];
+    let named = [&words[..], &["windows:ana@EXAMPLE.COM"]].concat();
+    let run = site.home.run(named).env("KRB5CCNAME", site.kdc.no_ticket());
+    run.done()
+        .code(3)
+        .err_has("there is no Kerberos ticket")
+        .err_has("hint: nothing was changed; get a ticket: kinit")
+        .err_has("--no-check");
 }
 
 #[test]
@@ -440,10 +622,62 @@ fn rule_24f_the_account_of_a_machine_is_used_only_where_it_is_named() {
     site.add(&["--web-tier", "windows"])
         .code(2)
         .err_has("BUILD01$@EXAMPLE.COM, the account of a machine or a service; nothing was sent")
-        .err_has("--web-tier windows:BUILD01$@EXAMPLE.COM");
+        .err_has("--web-tier 'windows:BUILD01$@EXAMPLE.COM'");
     assert_eq!(shown(&site.front.seen()), [] as [&str; 0]);
     site.add(&["--web-tier", "windows:BUILD01$@EXAMPLE.COM"])
         .ok();
+}
+
+#[test]
+fn hints_with_the_names_of_accounts_can_be_pasted() {
+    let mut site = Site::new();
+    site.kdc.add("BUILD01$");
+    let place = site.kdc.ticket("BUILD01$");
+    site.home.set("KRB5CCNAME", &place);
+    let ca = site.portal.ca_file(site.home.path());
+    let url = site.front.url();
+    let words = add_arguments("iwa", &url, APP_ID, ca.to_str().unwrap());
+    let add = format!("age-oauth {}", words.join(" "));
+    for shell in ["bash", "dash", "zsh", "fish"] {
+        let line = format!("{add} --replace --web-tier windows; true");
+        let (said, _) = in_shell(&site.home, shell, &line);
+        let (_, option) = said.rsplit_once("to use that account: ").unwrap();
+        let option = option.lines().next().unwrap();
+        let (said, code) = in_shell(&site.home, shell, &format!("{add} --replace {option}"));
+        assert_eq!(code, Some(0), "{shell} {option}: {said}");
+    }
+    // The same for what `kinit` needs.
+    site.home.set("KRB5CCNAME", &site.kdc.ticket("ana"));
+    for shell in ["bash", "dash", "zsh", "fish"] {
+        let (said, _) = in_shell(&site.home, shell, "age-oauth login; true");
+        let (_, line) = said.split_once("get a ticket of that account: ").unwrap();
+        let (line, _) = line.split_once(';').unwrap();
+        let (said, _) = in_shell(&site.home, shell, &line.replace("kinit", "printf %s >&2"));
+        assert_eq!(said, "BUILD01$@EXAMPLE.COM", "{shell} {line}");
+    }
+}
+
+#[test]
+fn an_account_with_a_space_in_its_name_signs_in() {
+    let mut site = Site::new();
+    site.kdc.add("gis admin");
+    let place = site.kdc.ticket("gis admin");
+    site.home.set("KRB5CCNAME", &place);
+    site.add(&["--web-tier", "windows"])
+        .ok()
+        .err_has("as gis admin@EXAMPLE.COM");
+    let seen = site.front.seen();
+    assert!(!seen.is_empty());
+    assert!(
+        seen.iter().all(|one| one.user == "gis admin@EXAMPLE.COM"),
+        "{seen:?}"
+    );
+    let shown = site.run(&["connections", "show", "iwa"]).ok().stdout;
+    assert!(shown.contains("as gis admin@EXAMPLE.COM"), "{shown}");
+    site.home.set("KRB5CCNAME", &site.kdc.ticket("ana"));
+    site.run(&["login"])
+        .code(3)
+        .err_has("kinit \"gis admin@EXAMPLE.COM\"");
 }
 
 #[test]
@@ -603,7 +837,8 @@ fn the_setting_is_shown_carried_by_cards_and_taken_away_again() {
     ];
     site.run(&[&words[..], &["--ca-fingerprint", &fingerprint]].concat())
         .ok()
-        .err_has("as ana@EXAMPLE.COM");
+        .err_has("Needs:     your Windows sign-in (as ana@EXAMPLE.COM)")
+        .err_has("Windows sign-in: as ana@EXAMPLE.COM");
     site.run(&[
         "connections",
         "edit",
@@ -638,7 +873,7 @@ fn a_person_at_a_terminal_is_asked() {
         "--verify-ssl",
         ca.to_str().unwrap(),
     ];
-    let question = "Use your Windows sign-in for it?";
+    let question = "Use your Windows sign-in for it, as ana@EXAMPLE.COM?";
     let url = site.front.url();
     let mut terminal = Terminal::start(&site.home, &words);
     terminal.expect("Portal URL").line(&url);
@@ -663,8 +898,8 @@ fn a_person_at_a_terminal_is_asked() {
     site.kdc.use_in(&mut home, &site.kdc.no_ticket());
     let mut terminal = Terminal::start(&home, &words);
     terminal.expect("Portal URL").line(&url);
-    terminal.expect(question).send("y");
     terminal
+        .expect("This portal is behind Windows sign-in.")
         .expect("there is no Kerberos ticket")
         .expect("kinit")
         .expect("How do you want to continue?");

@@ -61,18 +61,39 @@ impl Kdc {
         self.folder.path().join(name)
     }
 
-    /// The configuration, for `KRB5_CONFIG`.
+    /// The configuration of the web server, for `KRB5_CONFIG`.
     pub fn configuration(&self) -> String {
         self.file("krb5.conf").display().to_string()
+    }
+
+    /// The configuration of the program, where Kerberos asks the name service for other names of a
+    /// web server, as it does by default.
+    pub fn client_configuration(&self) -> String {
+        self.file("client.conf").display().to_string()
+    }
+
+    /// The same with this default place of tickets.
+    pub fn configuration_with_default(&self, place: &str) -> String {
+        let path = self.file("with-default.conf");
+        let text = fs::read_to_string(self.client_configuration()).unwrap();
+        let default = format!("[libdefaults]\ndefault_ccache_name = {place}\n");
+        let text = text.replace("[libdefaults]\n", &default);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// The configuration of a realm whose KDC is at this port.
+    pub fn configuration_with_kdc_at(&self, port: u16) -> String {
+        let path = self.file(&format!("kdc-at-{port}.conf"));
+        fs::write(&path, client_configuration(port)).unwrap();
+        path.display().to_string()
     }
 
     /// The configuration of a realm whose KDC does not answer.
     pub fn configuration_without_kdc(&self) -> String {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
-        let path = self.file("no-kdc.conf");
-        fs::write(&path, client_configuration(port)).unwrap();
-        path.display().to_string()
+        self.configuration_with_kdc_at(port)
     }
 
     fn admin(&self, words: &[&str]) {
@@ -87,6 +108,11 @@ impl Kdc {
     /// Gives the account a new key, so that keytabs with the former one open no ticket.
     pub fn change_key(&self, name: &str) {
         self.admin(&["cpw", "-randkey", name]);
+    }
+
+    /// Changes what the KDC allows for the account.
+    pub fn modify(&self, name: &str, change: &[&str]) {
+        self.admin(&[&["modprinc"], change, &[name]].concat());
     }
 
     pub fn web_server_keytab(&self) -> String {
@@ -153,7 +179,7 @@ impl Kdc {
 
     /// Sets the variables of Kerberos for every run in this home.
     pub fn use_in(&self, home: &mut Home, place: &str) {
-        home.set("KRB5_CONFIG", &self.configuration());
+        home.set("KRB5_CONFIG", &self.client_configuration());
         home.set("KRB5CCNAME", place);
     }
 }
@@ -161,14 +187,18 @@ impl Kdc {
 fn client_configuration(port: u16) -> String {
     format!(
         "[libdefaults]\ndefault_realm = EXAMPLE.COM\ndns_lookup_kdc = false\n\
-         dns_lookup_realm = false\ndns_canonicalize_hostname = false\nrdns = false\n\
-         udp_preference_limit = 1\n[realms]\nEXAMPLE.COM = {{\n kdc = 127.0.0.1:{port}\n}}\n"
+         dns_lookup_realm = false\nudp_preference_limit = 1\n[realms]\nEXAMPLE.COM = {{\n kdc = 127.0.0.1:{port}\n}}\n"
     )
 }
 
 fn configure(folder: &Path, port: u16) {
     let at = folder.display();
-    fs::write(folder.join("krb5.conf"), client_configuration(port)).unwrap();
+    let client = client_configuration(port);
+    // The web server has the key for `localhost`, whatever this machine is called.
+    let keep_names = "[libdefaults]\ndns_canonicalize_hostname = false\nrdns = false\n";
+    let server = client.replace("[libdefaults]\n", keep_names);
+    fs::write(folder.join("krb5.conf"), server).unwrap();
+    fs::write(folder.join("client.conf"), client).unwrap();
     let kdc = format!(
         "[kdcdefaults]\nkdc_listen = \"\"\nkdc_tcp_listen = 127.0.0.1:{port}\n[realms]\n\
          EXAMPLE.COM = {{\n database_name = {at}/principal\n key_stash_file = {at}/stash\n\

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 use url::Url;
 
+use crate::context::Environment;
 use crate::env;
 use crate::files;
 use crate::util::lock;
@@ -53,7 +54,10 @@ impl Page {
     /// Writes a page that leads to `url`: a file of mode 0600 in a new folder of mode 0700. `None`
     /// where that is not possible.
     pub(super) fn write(url: &str) -> Option<Self> {
-        Self::write_in(&parent(), url)
+        let parents = files::safe_parents(&Environment::process());
+        parents
+            .iter()
+            .find_map(|parent| Self::write_in(parent, url))
     }
 
     fn write_in(parent: &Path, url: &str) -> Option<Self> {
@@ -89,20 +93,6 @@ pub(super) fn remove_all() {
         // What is left can be read by its owner only.
         let _ = fs::remove_dir_all(folder);
     }
-}
-
-/// A folder that is emptied when its user signs out, or else the one for temporary files.
-fn parent() -> PathBuf {
-    let is_private = |found: fs::Metadata| {
-        let others = found.mode() & 0o077;
-        found.is_dir() && others == 0
-    };
-    let private =
-        |folder: &PathBuf| folder.is_absolute() && fs::metadata(folder).is_ok_and(is_private);
-    std::env::var_os(env::XDG_RUNTIME_DIR)
-        .map(PathBuf::from)
-        .filter(private)
-        .unwrap_or_else(std::env::temp_dir)
 }
 
 /// The page runs no script, loads nothing, and does not tell the portal where it was.

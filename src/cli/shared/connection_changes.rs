@@ -3,6 +3,7 @@
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
+use crate::cli::hints::hint;
 use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate};
 use crate::cli::shared::connection_fields::{
@@ -244,10 +245,7 @@ fn check_portal(
     };
     let hint = pin_of_another_host(&trust.tls, urls.api_url(), &error)
         .or_else(|| missing_answer(&error))
-        .unwrap_or_else(|| {
-            "nothing was changed; to change the connection without asking the portal: --no-check"
-                .into()
-        });
+        .unwrap_or_else(|| unchanged(what_to_do(&error).as_deref()));
     Err(Failure::Hinted { error, hint })
 }
 
@@ -267,9 +265,31 @@ fn missing_answer(error: &Error) -> Option<String> {
         }
         _ => return None,
     };
-    Some(format!(
-        "nothing was changed; {missing}; to change the connection without asking the portal: --no-check"
-    ))
+    Some(unchanged(Some(missing)))
+}
+
+/// What to run first where Windows sign-in has no answer. Other errors are about what the options
+/// say.
+fn what_to_do(error: &Error) -> Option<String> {
+    match error {
+        Error::Refused {
+            why: Refusal::WindowsSignIn(_),
+            ..
+        }
+        | Error::Unreachable {
+            why: Unreachable::NoKdc,
+            ..
+        } => hint(error),
+        _ => None,
+    }
+}
+
+/// That an edit failed, what helps, and how to edit without a check.
+fn unchanged(help: Option<&str>) -> String {
+    let help = help.map_or(String::new(), |help| format!("{help}; "));
+    format!(
+        "nothing was changed; {help}to change the connection without asking the portal: --no-check"
+    )
 }
 
 /// What helps where the connection trusts one certificate by itself, and the new address shows

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::failure::Failure;
-use crate::cli::format::escape;
+use crate::cli::format::{argument, escape};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, PortalUrl, Principal, Tls, WebTier};
 use crate::error::Error;
@@ -71,10 +71,15 @@ pub(in crate::cli) fn windows(
     if principal.is_of_a_machine() {
         return Err(Failure::usage_hint(
             format!("the Kerberos ticket here is of {principal}, the account of a machine or a service; nothing was sent"),
-            format!("get a ticket of your own: kinit; or, to use that account: --web-tier {}{SEPARATOR}{principal}", WebTier::WINDOWS),
+            format!("get a ticket of your own: kinit; or, to use that account: --web-tier {}", argument(&given(&principal))),
         ));
     }
     Ok(WebTier::Windows(principal))
+}
+
+/// The value of the option that names this principal.
+pub(in crate::cli) fn given(principal: &Principal) -> String {
+    format!("{}{SEPARATOR}{principal}", WebTier::WINDOWS)
 }
 
 /// Says whose sign-in the connection uses.

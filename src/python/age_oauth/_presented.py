@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 
-#: The longest wait for one answer, and for those to other threads before, in seconds. The program waits
-#: for Kerberos and for the web server within this time.
+#: The longest wait for one answer, and for those to other threads before, in seconds. The program
+#: waits for Kerberos and for the web server within this time.
 LIMIT = 60
 
 

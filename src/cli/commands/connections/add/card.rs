@@ -10,6 +10,7 @@ use crate::cli::format::escape;
 use crate::cli::shared::api_url;
 use crate::cli::shared::connection_fields::AuthType;
 use crate::cli::shared::trust::{certificate_lines, CardCertificates};
+use crate::cli::shared::web_tier;
 use crate::cli::CommandContext;
 use crate::connection::{Grant, WebTier};
 use crate::error::{Error, FileAction};
@@ -32,7 +33,8 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
         ));
     }
     let label = args.label.as_deref().unwrap_or(card.label.as_str());
-    print_card(ctx, &card, label, &unconfirmed);
+    let sign_in = windows_sign_in(ctx, &card, args);
+    print_card(ctx, &card, label, &unconfirmed, sign_in.as_deref());
     if !args.yes {
         confirm(ctx, &card, &unconfirmed)?;
     }
@@ -49,13 +51,8 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
     let api = card.urls.separate_api_url();
     fields.api_url = Some(api.map_or(api_url::NONE, |url| url.as_str()).to_owned());
     // An option takes precedence: a platform may have to do without.
-    let web_tier = if card.needs_windows_sign_in {
-        WebTier::WINDOWS
-    } else {
-        WebTier::NONE
-    };
     let given = &mut fields.web_tier.web_tier;
-    given.get_or_insert_with(|| web_tier.to_owned());
+    given.get_or_insert_with(|| sign_in.unwrap_or_else(|| WebTier::NONE.to_owned()));
     fields.client_id = Some(card.client_id.clone());
     fields.referer.clone_from(&card.referer);
     fields.auth_type = Some(match &card.grant {
@@ -147,8 +144,29 @@ fn unconfirmed_certificates(card: &Card, given: &[String]) -> Result<Vec<Vec<u8>
         .collect())
 }
 
+/// What `--web-tier` has to say where the card needs Windows sign-in and no option decides: as the
+/// person that is shown now, if Kerberos knows one. `None` where the card does not need it.
+fn windows_sign_in(ctx: &CommandContext, card: &Card, args: &AddArgs) -> Option<String> {
+    if !card.needs_windows_sign_in {
+        return None;
+    }
+    if let Some(given) = &args.fields.web_tier.web_tier {
+        return Some(given.clone());
+    }
+    let principal = http::windows_principal(card.urls.api_url(), &ctx.context).ok();
+    // The account of a machine has to be named by a person.
+    let principal = principal.filter(|principal| !principal.is_of_a_machine());
+    Some(principal.map_or_else(|| WebTier::WINDOWS.to_owned(), |one| web_tier::given(&one)))
+}
+
 /// Prints what the decision depends on: the portal, the application, and the certificates.
-fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec<u8>]) {
+fn print_card(
+    ctx: &CommandContext,
+    card: &Card,
+    label: &str,
+    unconfirmed: &[Vec<u8>],
+    sign_in: Option<&str>,
+) {
     let who = if card.grant.is_application() {
         "the application itself (needs its client secret)"
     } else {
@@ -182,10 +200,15 @@ fn print_card(ctx: &CommandContext, card: &Card, label: &str, unconfirmed: &[Vec
     if card.needs_client_certificate {
         lines.push("Needs:     a client certificate of your own (--client-cert FILE)".to_owned());
     }
-    if card.needs_windows_sign_in {
-        lines.push(
-            "Needs:     your Windows sign-in, for the web server in front of the portal".to_owned(),
-        );
+    if let Some(sign_in) = sign_in {
+        let who = sign_in
+            .split_once(':')
+            .map_or(String::new(), |(_, principal)| {
+                format!(" (as {})", escape(principal))
+            });
+        lines.push(format!(
+            "Needs:     your Windows sign-in{who}, for the web server in front of the portal"
+        ));
     }
     for der in unconfirmed {
         lines.extend(certificate_lines(der, card.pinned));

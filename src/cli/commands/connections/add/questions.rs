@@ -9,7 +9,7 @@ use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::shared::web_tier;
 use crate::cli::CommandContext;
-use crate::connection::{PortalUrl, PortalUrls, RedirectUri, Tls, WebTier};
+use crate::connection::{PortalUrl, PortalUrls, Principal, RedirectUri, Tls, WebTier};
 use crate::error::{Error, Input, Refusal, TlsFailure, Unreachable};
 use crate::manage;
 use crate::portal::PortalInfo;
@@ -94,17 +94,22 @@ fn ask_windows_sign_in(
             .print(&format!("This portal is behind Windows sign-in: {why}."));
         return Ok(None);
     }
-    let question = "This portal is behind Windows sign-in. Use your Windows sign-in for it?";
-    if !ctx.system.ask.confirm(question, true)? {
-        return Ok(None);
-    }
-    match web_tier::windows(ctx, portal, tls, None) {
-        Ok(web_tier) => Ok(Some(web_tier)),
+    let web_tier = match web_tier::windows(ctx, portal, tls, None) {
+        Ok(web_tier) => web_tier,
         Err(failure) => {
+            ctx.console.print("This portal is behind Windows sign-in.");
             failure.print(&ctx.console);
-            Ok(None)
+            return Ok(None);
         }
-    }
+    };
+    // Whose it is has to be known before the first token goes to the web server.
+    let principal = web_tier.principal().map_or("", Principal::as_str);
+    let question = format!(
+        "This portal is behind Windows sign-in. Use your Windows sign-in for it, as {}?",
+        escape(principal)
+    );
+    let uses_it = ctx.system.ask.confirm(&question, true)?;
+    Ok(uses_it.then_some(web_tier))
 }
 
 /// Whether something in front of the portal answered, and requires what only a browser can do.
