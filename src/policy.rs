@@ -158,6 +158,23 @@ pub fn application_minutes(wanted: MinTtl) -> Option<i64> {
     }
 }
 
+/// The life that is asked for with a token of a network connection, unless a longer one is wanted:
+/// two hours, the usual default of portals. It is always asked for, because the default differs.
+pub const NETWORK_LIFE: SignedDuration = SignedDuration::from_hours(2);
+
+/// The life in minutes to ask for with a token of a network connection.
+#[must_use]
+pub fn network_minutes(wanted: MinTtl) -> i64 {
+    let usual = NETWORK_LIFE.as_mins();
+    application_minutes(wanted).map_or(usual, |minutes| minutes.max(usual))
+}
+
+/// Whether two names are those of one user. Portals keep the spelling, and sign in by any.
+#[must_use]
+pub fn is_same_user(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
 // — sign-ins —
 
 /// A sign-in that expires within this time and cannot be extended is worth a warning: three days.

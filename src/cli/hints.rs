@@ -80,6 +80,9 @@ fn invalid(what: Input) -> Option<String> {
             "ask the portal's administrator where programs reach the portal, for example https://portal01.example.com:7443/arcgis"
                 .into(),
         ),
+        Input::AuthType => {
+            Some("give --web-tier windows or --client-cert FILE, too; or --auth-type user".into())
+        }
         Input::Label => {
             Some("choose a short name, for example prod; blanks in it are allowed".into())
         }
@@ -183,6 +186,9 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
     let login = login(label);
     match why {
         SignInNeeded::OtherUser { .. } => format!("to change the user: {login} --switch-user"),
+        SignInNeeded::VouchedForOther { stored, .. } => format!(
+            "get in as `{stored}` again (for Windows sign-in: kinit); or, to use the connection as the other user: {login} --switch-user"
+        ),
         SignInNeeded::TimedOut(_) => {
             format!("check whether the page in the browser shows an error, then run: {login}")
         }
@@ -541,6 +547,11 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             "check the path below /sharing/rest, for example: age-oauth api community/self; to save an answer that is not JSON: -o FILE"
                 .into(),
         ),
+        Refusal::Network(_) => Some(format!(
+            "sign in the ordinary way, with a client ID from the portal's administrator: {} --client-id ID; then: {}",
+            edit(label, "--auth-type user"),
+            login.as_deref().unwrap_or("age-oauth login")
+        )),
         Refusal::WindowsSignIn(why) => Some(windows_sign_in(label, why)),
         Refusal::WebTier(schemes) => Some(web_tier(label, schemes)),
         Refusal::SignInPage { .. } => Some(format!(

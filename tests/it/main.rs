@@ -54,6 +54,8 @@ mod load;
 mod macos;
 #[cfg(target_os = "linux")]
 mod memory;
+#[cfg(target_os = "linux")]
+mod network;
 #[cfg(unix)]
 mod nu;
 mod paths;

@@ -49,14 +49,15 @@ fn apache(portal: &str, keytab: &str) -> impl Fn(&str, u16) -> String {
              ProxyPass / https://{portal}/\n\
              <Location />\nAuthType GSSAPI\nGssapiCredStore keytab:{keytab}\n\
              GssapiAllowedMech krb5\nGssapiAcceptorName HTTP@localhost\nRequire valid-user\n\
-             RequestHeader unset Authorization\n</Location>\n"
+             RequestHeader unset Authorization\n\
+             RequestHeader set X-Remote-User expr=%{{REMOTE_USER}}\n</Location>\n"
         )
     }
 }
 
 /// One request that the web server saw.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+pub struct Seen {
     /// `POST /portal/sharing/rest/oauth2/token`, without what is before `rest`.
     request: String,
     status: u16,
@@ -112,7 +113,7 @@ impl Front {
     }
 
     /// What `work` requested.
-    fn requests_of(&self, work: impl FnOnce()) -> Vec<Seen> {
+    pub fn requests_of(&self, work: impl FnOnce()) -> Vec<Seen> {
         let before = self.seen().len();
         work();
         self.seen().split_off(before)
@@ -144,7 +145,7 @@ fn seen(line: &str) -> Seen {
 }
 
 /// The requests as one text each, with `+body` where they have one.
-fn shown(seen: &[Seen]) -> Vec<String> {
+pub fn shown(seen: &[Seen]) -> Vec<String> {
     let body = |one: &Seen| if one.has_body { " +body" } else { "" };
     seen.iter()
         .map(|one| format!("{} {}{}", one.status, one.request, body(one)))
@@ -193,7 +194,7 @@ impl Site {
         site
     }
 
-    fn run(&self, words: &[&str]) -> Outcome {
+    pub fn run(&self, words: &[&str]) -> Outcome {
         self.home.run(words).done()
     }
 }
@@ -687,7 +688,7 @@ fn a_person_at_a_terminal_is_asked() {
 }
 
 /// The first certificate of a PEM file.
-fn der(pem: &[u8]) -> Vec<u8> {
+pub fn der(pem: &[u8]) -> Vec<u8> {
     use base64::Engine as _;
     let text = std::str::from_utf8(pem).unwrap();
     let lines = text

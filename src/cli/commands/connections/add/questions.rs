@@ -9,7 +9,7 @@ use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::shared::web_tier;
 use crate::cli::CommandContext;
-use crate::connection::{PortalUrl, PortalUrls, RedirectUri, Tls, WebTier};
+use crate::connection::{GrantKind, PortalUrl, PortalUrls, RedirectUri, Tls, WebTier};
 use crate::error::{Error, Input, Refusal, TlsFailure, Unreachable};
 use crate::manage;
 use crate::portal::PortalInfo;
@@ -128,6 +128,7 @@ fn is_guarded(error: &Error) -> bool {
         | Refusal::Denied
         | Refusal::SignIn(_)
         | Refusal::FreshToken
+        | Refusal::Network(_)
         | Refusal::UnexpectedAnswer { .. }
         | Refusal::Server(_)
         | Refusal::Privilege
@@ -316,6 +317,31 @@ fn ask_whether_to_skip(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
         0 => Ok(NextStep::OtherUrl),
         _ => Ok(NextStep::SkipCheck),
     }
+}
+
+/// Asks whom tokens are for. The last choice is there only where the connection answers the web
+/// server in front of the portal.
+pub(super) fn ask_kind(
+    ctx: &mut CommandContext,
+    answers_web_server: bool,
+) -> Result<GrantKind, Failure> {
+    let mut kinds = vec![
+        (GrantKind::User, "user: a person signs in with a browser"),
+        (
+            GrantKind::Application,
+            "app: the application itself, with its client secret",
+        ),
+    ];
+    if answers_web_server {
+        kinds.push((
+            GrantKind::Network,
+            "network: you, as the web server knows you; without browser and client ID (experimental)",
+        ));
+    }
+    let choices: Vec<_> = kinds.iter().map(|(_, text)| (*text).to_owned()).collect();
+    let question = "Authentication type (who the tokens are for)";
+    let chosen = ctx.system.ask.choose(question, &choices, 0)?;
+    Ok(kinds.get(chosen).map_or(GrantKind::User, |(kind, _)| *kind))
 }
 
 pub(super) fn ask_redirect(
