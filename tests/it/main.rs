@@ -56,6 +56,8 @@ mod macos;
 mod memory;
 #[cfg(target_os = "linux")]
 mod network;
+#[cfg(target_os = "linux")]
+mod ntlm;
 #[cfg(unix)]
 mod nu;
 mod paths;

@@ -120,7 +120,7 @@ impl Front {
     }
 }
 
-fn open_to_all(path: &Path, mode: u32) {
+pub fn open_to_all(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -3,6 +3,7 @@
 
 use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
+use crate::cli::hints::in_front;
 use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, Loaded};
 use crate::cli::shared::redirect_uris::unshared;
@@ -55,7 +56,11 @@ pub(super) fn ask_after_failure(
             ..
         }
     );
-    Failure::from(error).print_without_hint(&ctx.console);
+    let advice = in_front(&error);
+    match advice {
+        Some(hint) => Failure::Hinted { error, hint }.print(&ctx.console),
+        None => Failure::from(error).print_without_hint(&ctx.console),
+    }
     if wants_windows_sign_in {
         if let Some(web_tier) = ask_windows_sign_in(ctx, urls.api_url(), tls)? {
             return Ok(NextStep::AnswerAs(web_tier));
