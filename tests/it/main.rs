@@ -31,6 +31,8 @@ mod event_log;
 mod exec;
 #[cfg(unix)]
 mod guided;
+#[cfg(target_os = "linux")]
+mod guided_in_front;
 #[cfg(unix)]
 mod hidden_answers;
 #[cfg(unix)]

@@ -304,6 +304,7 @@ fn walk(client: &'static str, protocols: &'static str, pki: &Pki, options: &[&st
     for words in [
         &["whoami"][..],
         &["refresh"],
+        &["refresh", "--all"],
         &["token"],
         &["api", "portals/self"],
         &["api", "portals/self", "-o", saved.to_str().unwrap()],

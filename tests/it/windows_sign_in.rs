@@ -213,6 +213,7 @@ fn a_person_works_behind_windows_sign_in() {
     for words in [
         &["whoami", "-vv"][..],
         &["refresh"],
+        &["refresh", "--all"],
         &["token"],
         &["api", "portals/self"],
         &["api", "portals/self", "-o", saved.to_str().unwrap()],
@@ -663,7 +664,12 @@ fn a_person_at_a_terminal_is_asked() {
     terminal
         .expect("there is no Kerberos ticket")
         .expect("kinit")
-        .expect("How do you want to continue?");
+        .expect("How do you want to continue?")
+        .expect("Try again, after you have got what is missing");
+    site.kdc.kinit("ana", &site.kdc.no_ticket(), "10h");
+    terminal.line("").expect(question).send("y");
+    terminal.expect("ArcGIS Enterprise");
+    terminal.expect("Authentication type");
     // An answer for one address does not count for the next one.
     let other = Front::start(&site.kdc, &site.portal);
     let mut home = crate::home();

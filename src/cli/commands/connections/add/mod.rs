@@ -465,6 +465,7 @@ impl<'a> Form<'a> {
             let why = error.to_string();
             match ask_after_failure(ctx, &urls, &trust.tls, error)? {
                 NextStep::Retry(next) => trust = next,
+                NextStep::Again => {}
                 NextStep::Present(loaded) => self.certificate = Some(loaded),
                 NextStep::AnswerAs(web_tier) => self.web_tier = web_tier,
                 NextStep::SkipCheck => return Ok(Some((urls, trust))),
