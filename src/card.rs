@@ -335,6 +335,32 @@ mod tests {
     }
 
     #[test]
+    fn the_card_of_a_network_connection_has_no_client_id_and_needs_an_answer_to_the_web_server() {
+        let network = Card {
+            grant: Grant::Network,
+            client_id: String::new(),
+            needs_windows_sign_in: true,
+            ..card()
+        };
+        let text = network.to_json().unwrap();
+        assert!(!text.contains("client_id"), "{text}");
+        assert_eq!(Card::parse(text.into_bytes()).unwrap(), network);
+        let refused = |card: Card| Card::parse(card.to_json().unwrap().into_bytes()).is_err();
+        assert!(refused(Card {
+            needs_windows_sign_in: false,
+            ..network.clone()
+        }));
+        assert!(refused(Card {
+            client_id: "abc".into(),
+            ..network.clone()
+        }));
+        assert!(refused(Card {
+            grant: Grant::Application,
+            ..network
+        }));
+    }
+
+    #[test]
     fn a_weakening_field_is_refused_even_with_a_digest_that_fits() {
         for (field, value) in [
             ("portal_url", "https://evil.example/portal".into()),

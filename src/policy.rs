@@ -598,6 +598,22 @@ mod tests {
         assert_eq!(application_minutes(MinTtl::Seconds(i64::MAX)), Some(20_160));
     }
 
+    #[test]
+    fn network_connections_ask_for_two_hours_or_for_what_is_wanted() {
+        let asked = |seconds| network_minutes(MinTtl::Seconds(seconds));
+        assert_eq!(network_minutes(MinTtl::HalfOfGranted), 120);
+        assert_eq!(asked(0), 120);
+        assert_eq!(asked(118 * 60), 120);
+        assert_eq!(asked(120 * 60), 122);
+        assert_eq!(asked(i64::MAX), 20_160);
+    }
+
+    #[test]
+    fn users_are_the_same_whatever_the_case() {
+        assert!(is_same_user("Ana.Gis", "ana.gis"));
+        assert!(!is_same_user("ana", "ana2"));
+    }
+
     #[cfg(feature = "cli")]
     #[test]
     fn a_clock_that_differs_by_more_than_a_minute_is_notable() {
