@@ -58,7 +58,7 @@ impl Binding {
     pub fn of(connection: &Connection, certificates: Option<&[u8]>) -> Self {
         let (pkce, redirect_uri) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (*pkce, Some(redirect_uri.to_string())),
-            Grant::Application => (true, None),
+            Grant::Application | Grant::Network => (true, None),
         };
         Self {
             portal_url: connection.browser_url().as_str().to_owned(),

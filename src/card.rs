@@ -9,7 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::connection::{Connection, Grant, Label, PortalUrl, PortalUrls, RedirectUri, Tls};
+use crate::connection::{
+    Connection, Grant, GrantKind, Label, PortalUrl, PortalUrls, RedirectUri, Tls,
+};
 use crate::error::{Error, Result};
 use crate::http;
 use crate::manage::{check_client_id, check_referer};
@@ -35,7 +37,7 @@ pub struct Card {
     pub urls: PortalUrls,
     /// The kind of sign-in; for users, always with PKCE.
     pub grant: Grant,
-    /// The client ID of the registered application.
+    /// The client ID of the registered application. Empty for a network connection.
     pub client_id: String,
     /// Sent as `Referer` header with every request. `None` sends no such header.
     pub referer: Option<String>,
@@ -61,6 +63,7 @@ struct CardFields {
     portal_url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     api_url: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     client_id: String,
     auth_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +123,7 @@ impl Card {
                     redirect_uri: redirect_uri.clone(),
                     pkce: true,
                 },
-                Grant::Application => Grant::Application,
+                other @ (Grant::Application | Grant::Network) => other.clone(),
             },
             client_id: connection.client_id.clone(),
             referer: connection.referer.clone(),
@@ -154,7 +157,7 @@ impl Card {
             auth_type: self.grant.as_str().to_owned(),
             redirect_uri: match &self.grant {
                 Grant::User { redirect_uri, .. } => Some(redirect_uri.as_str().to_owned()),
-                Grant::Application => None,
+                Grant::Application | Grant::Network => None,
             },
             referer: self.referer.clone(),
             ca,
@@ -219,7 +222,18 @@ impl CardFields {
                 pkce: true,
             },
             ("app", None) => Grant::Application,
+            ("network", None) if needs_sign_in => Grant::Network,
+            ("network", None) => {
+                return Err(bad(
+                    "a network connection needs a client certificate or Windows sign-in",
+                ))
+            }
             _ => return Err(bad("`auth_type` and `redirect_uri` do not fit together")),
+        };
+        let client_id = match grant.kind() {
+            GrantKind::User | GrantKind::Application => check_client_id(&self.client_id)?,
+            GrantKind::Network if self.client_id.is_empty() => String::new(),
+            GrantKind::Network => return Err(bad("a network connection has no client ID")),
         };
         let pinned = self.pinned_certificate.is_some();
         if pinned && self.ca.is_some() {
@@ -234,7 +248,7 @@ impl CardFields {
             label: self.label.parse()?,
             urls,
             grant,
-            client_id: check_client_id(&self.client_id)?,
+            client_id,
             referer: self.referer.as_deref().map(check_referer).transpose()?,
             certificates: certificates.iter().map(|der| der.to_vec()).collect(),
             pinned,
@@ -318,6 +332,32 @@ mod tests {
             "older programs read it"
         );
         assert_eq!(Card::parse(text.into_bytes()).unwrap(), application);
+    }
+
+    #[test]
+    fn the_card_of_a_network_connection_has_no_client_id_and_needs_an_answer_to_the_web_server() {
+        let network = Card {
+            grant: Grant::Network,
+            client_id: String::new(),
+            needs_windows_sign_in: true,
+            ..card()
+        };
+        let text = network.to_json().unwrap();
+        assert!(!text.contains("client_id"), "{text}");
+        assert_eq!(Card::parse(text.into_bytes()).unwrap(), network);
+        let refused = |card: Card| Card::parse(card.to_json().unwrap().into_bytes()).is_err();
+        assert!(refused(Card {
+            needs_windows_sign_in: false,
+            ..network.clone()
+        }));
+        assert!(refused(Card {
+            client_id: "abc".into(),
+            ..network.clone()
+        }));
+        assert!(refused(Card {
+            grant: Grant::Application,
+            ..network
+        }));
     }
 
     #[test]

@@ -110,9 +110,9 @@ mod util;
 // Connections: finding, describing and sharing them.
 pub use card::Card;
 pub use connection::{
-    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind,
-    Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy, RedirectUri, Status,
-    Tls, WebTier,
+    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
+    KeychainKind, Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy,
+    RedirectUri, Status, Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 

@@ -158,6 +158,23 @@ pub fn application_minutes(wanted: MinTtl) -> Option<i64> {
     }
 }
 
+/// The life that is asked for with a token of a network connection, unless a longer one is wanted:
+/// two hours, the usual default of portals. It is always asked for, because the default differs.
+pub const NETWORK_LIFE: SignedDuration = SignedDuration::from_hours(2);
+
+/// The life in minutes to ask for with a token of a network connection.
+#[must_use]
+pub fn network_minutes(wanted: MinTtl) -> i64 {
+    let usual = NETWORK_LIFE.as_mins();
+    application_minutes(wanted).map_or(usual, |minutes| minutes.max(usual))
+}
+
+/// Whether two names are those of one user. Portals keep the spelling, and sign in by any.
+#[must_use]
+pub fn is_same_user(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
 // — sign-ins —
 
 /// A sign-in that expires within this time and cannot be extended is worth a warning: three days.
@@ -583,6 +600,22 @@ mod tests {
             Some(112)
         );
         assert_eq!(application_minutes(MinTtl::Seconds(i64::MAX)), Some(20_160));
+    }
+
+    #[test]
+    fn network_connections_ask_for_two_hours_or_for_what_is_wanted() {
+        let asked = |seconds| network_minutes(MinTtl::Seconds(seconds));
+        assert_eq!(network_minutes(MinTtl::HalfOfGranted), 120);
+        assert_eq!(asked(0), 120);
+        assert_eq!(asked(118 * 60), 120);
+        assert_eq!(asked(120 * 60), 122);
+        assert_eq!(asked(i64::MAX), 20_160);
+    }
+
+    #[test]
+    fn users_are_the_same_whatever_the_case() {
+        assert!(is_same_user("Ana.Gis", "ana.gis"));
+        assert!(!is_same_user("ana", "ana2"));
     }
 
     #[cfg(feature = "cli")]

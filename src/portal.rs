@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::connection::PortalUrl;
 use crate::error::{Error, Refusal, Result, Unreachable};
-use crate::http::{CallError, Field, Http, Retry};
+use crate::http::{ApiResponse, CallError, Field, Http, Retry};
 use crate::policy;
 use crate::secret::Secret;
 use crate::text::one_line;
@@ -271,7 +271,7 @@ pub fn app_info(http: &Http, token: &Secret) -> std::result::Result<AppInfo, Ide
 }
 
 #[derive(Deserialize)]
-struct ServerTokenFields {
+struct GeneratedToken {
     token: Secret,
     /// The end, in milliseconds since 1970, by the portal's clock.
     expires: i64,
@@ -292,8 +292,36 @@ pub fn server_token(
         ("request", Field::Plain("getToken")),
     ];
     let answer = http.post("generateToken", &form, None, Retry::Freely)?;
+    read_generated(&answer, http, now)
+}
+
+/// Gets a token for the user whom the web server in front of the portal vouches for: the request
+/// has neither a user name nor a password. The token is good only together with this `Referer`.
+/// Source: Esri, "Generate Token", and what Esri's clients send behind web-tier authentication.
+pub fn network_token(
+    http: &Http,
+    referer: &str,
+    minutes: i64,
+    now: Timestamp,
+) -> std::result::Result<AccessToken, CallError> {
+    let minutes = minutes.to_string();
+    let form = [
+        ("request", Field::Plain("getToken")),
+        ("client", Field::Plain("referer")),
+        ("referer", Field::Plain(referer)),
+        ("expiration", Field::Plain(&minutes)),
+    ];
+    let answer = http.post("generateToken", &form, None, Retry::Freely)?;
+    read_generated(&answer, http, now)
+}
+
+fn read_generated(
+    answer: &ApiResponse,
+    http: &Http,
+    now: Timestamp,
+) -> std::result::Result<AccessToken, CallError> {
     let failed = |error| CallError::Failed { error, sent: true };
-    let fields: ServerTokenFields = answer.json().map_err(failed)?;
+    let fields: GeneratedToken = answer.json().map_err(failed)?;
     // The end is given by the portal's clock, which may show another time than ours. Only the
     // difference counts.
     let portal_now = answer.date().unwrap_or(now);

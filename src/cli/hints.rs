@@ -47,8 +47,10 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             connection, why, ..
         } => unreachable(connection.as_deref(), why),
         Error::Refused {
-            connection, why, ..
-        } => refused(connection.as_deref(), why),
+            connection,
+            url,
+            why,
+        } => refused(connection.as_deref(), url, why),
         Error::Busy { pid, .. } => Some(match pid {
             Some(pid) => format!("try again; if process {pid} hangs, end it"),
             None => "try again".into(),
@@ -80,6 +82,9 @@ fn invalid(what: Input) -> Option<String> {
             "ask the portal's administrator where programs reach the portal, for example https://portal01.example.com:7443/arcgis"
                 .into(),
         ),
+        Input::AuthType => {
+            Some("give --web-tier windows or --client-cert FILE, too; or --auth-type user".into())
+        }
         Input::Label => {
             Some("choose a short name, for example prod; blanks in it are allowed".into())
         }
@@ -183,6 +188,9 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
     let login = login(label);
     match why {
         SignInNeeded::OtherUser { .. } => format!("to change the user: {login} --switch-user"),
+        SignInNeeded::VouchedForOther { stored, .. } => format!(
+            "get in as `{stored}` again (for Windows sign-in: kinit); or, to use the connection as the other user: {login} --switch-user"
+        ),
         SignInNeeded::TimedOut(_) => {
             format!("check whether the page in the browser shows an error, then run: {login}")
         }
@@ -500,7 +508,7 @@ fn faulty(failure: &TlsFailure) -> &'static str {
     }
 }
 
-fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
+fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
     let login = label.map(login);
     match why {
         Refusal::ClientId => Some(edit(label, "--client-id ID")),
@@ -526,25 +534,27 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
             client_certificate(label)
         )),
         Refusal::LateClientCertificate => Some(format!(
-            "ask the web server's administrator to let it ask in the TLS handshake (IIS: netsh http update sslcert … clientcertnegotiation=enable, or Negotiate Client Certificate on the binding; Apache: SSLVerifyClient for the whole host), or for an address that does not require a certificate: {}",
+            "{ASK_EARLIER}, or for an address that does not require a certificate: {}",
             edit(label, "--api-url URL")
         )),
         Refusal::RejectedClientCertificate { .. } => Some(format!(
             "ask the web server's administrator for a certificate that it accepts, and present that one: {}",
             client_certificate(label)
         )),
-        Refusal::Forbidden { .. } => Some(
-            "ask the portal's administrator to allow /sharing/rest from this machine; trying again does not help"
-                .into(),
-        ),
+        Refusal::Forbidden { .. } => Some(ALLOW_THIS_MACHINE.into()),
         Refusal::UnexpectedAnswer { .. } => Some(
             "check the path below /sharing/rest, for example: age-oauth api community/self; to save an answer that is not JSON: -o FILE"
                 .into(),
         ),
+        Refusal::Network(_) => Some(format!(
+            "sign in the ordinary way, with a client ID from the portal's administrator: {} --client-id ID; then: {}",
+            edit(label, "--auth-type user"),
+            login.as_deref().unwrap_or("age-oauth login")
+        )),
         Refusal::WindowsSignIn(why) => Some(windows_sign_in(label, why)),
-        Refusal::WebTier(schemes) => Some(web_tier(label, schemes)),
+        Refusal::WebTier(schemes) => Some(web_tier(label, url, schemes)),
         Refusal::SignInPage { .. } => Some(format!(
-            "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it, or for an address without it: {}",
+            "{EXEMPT}, or for an address without it: {}",
             edit(label, "--api-url URL")
         )),
         Refusal::Server(_) => Some(
@@ -556,23 +566,79 @@ fn refused(label: Option<&str>, why: &Refusal) -> Option<String> {
 }
 
 /// What helps where a web server asks for a sign-in that the connection does not answer.
-fn web_tier(label: Option<&str>, schemes: &[String]) -> String {
-    let asks = |name: &str| schemes.iter().any(|scheme| scheme == name);
+fn web_tier(label: Option<&str>, url: &str, schemes: &[String]) -> String {
     let api_url = edit(label, "--api-url URL");
-    if asks("Negotiate") && http::can_answer_windows_sign_in() {
+    if offers(schemes, "Negotiate") && http::can_answer_windows_sign_in() {
         return format!(
             "a browser can do that sign-in, and so can this program, with your Kerberos ticket: {}; or ask the portal's administrator for an address without it: {api_url}",
             edit(label, "--web-tier windows")
         );
     }
-    if asks("NTLM") && !asks("Negotiate") {
-        return format!(
-            "a browser can do that sign-in, this program does not, because Windows is retiring NTLM; ask the portal's administrator to let the web server offer Negotiate with Kerberos (setspn -S HTTP/HOST ACCOUNT), to exempt /sharing/rest, or for an address without that sign-in: {api_url}"
-        );
+    let advice = ask_for_kerberos(url, schemes).unwrap_or_else(|| EXEMPT.into());
+    format!("{advice}, or for an address without it: {api_url}")
+}
+
+const EXEMPT: &str = "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it";
+
+const ALLOW_THIS_MACHINE: &str = "ask the portal's administrator to allow /sharing/rest from this machine; trying again does not help";
+
+const ASK_EARLIER: &str = "ask the web server's administrator to let it ask in the TLS handshake (IIS: netsh http update sslcert … clientcertnegotiation=enable, or Negotiate Client Certificate on the binding; Apache: SSLVerifyClient for the whole host)";
+
+fn offers(schemes: &[String], name: &str) -> bool {
+    schemes.iter().any(|scheme| scheme == name)
+}
+
+/// What to ask for where a web server offers sign-ins that this program does not answer, and not
+/// the one that it does; `None` where it offers something else.
+fn ask_for_kerberos(url: &str, schemes: &[String]) -> Option<String> {
+    let why = if offers(schemes, "Negotiate") || offers(schemes, "Kerberos") {
+        return None;
+    } else if offers(schemes, "NTLM") {
+        "Windows is retiring NTLM"
+    } else if offers(schemes, "Basic") || offers(schemes, "Digest") {
+        "it stores no passwords"
+    } else {
+        return None;
+    };
+    let parsed = url::Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(url::Url::host_str);
+    Some(format!(
+        "a browser can do that sign-in, this program does not, because {why}; ask the portal's administrator to let the web server offer Negotiate with Kerberos (setspn -S HTTP/{} ACCOUNT), to exempt /sharing/rest from the sign-in",
+        host.unwrap_or("HOST")
+    ))
+}
+
+/// What the guided `add` says about something in front of the portal before it asks how to
+/// continue: whom to ask for what. `None` where the question itself says what helps.
+pub(super) fn in_front(error: &Error) -> Option<String> {
+    let Error::Refused { url, why, .. } = error else {
+        return None;
+    };
+    match why {
+        Refusal::WebTier(schemes) if offers(schemes, "Negotiate") => None,
+        Refusal::WebTier(schemes) => {
+            Some(ask_for_kerberos(url, schemes).unwrap_or_else(|| EXEMPT.into()))
+        }
+        Refusal::SignInPage { .. } => Some(EXEMPT.into()),
+        Refusal::LateClientCertificate => Some(ASK_EARLIER.into()),
+        Refusal::Forbidden { .. } => Some(ALLOW_THIS_MACHINE.into()),
+        Refusal::WindowsSignIn(why) => Some(windows_sign_in(None, why)),
+        Refusal::ClientId
+        | Refusal::ClientSecret
+        | Refusal::RedirectUri(_)
+        | Refusal::Application(_)
+        | Refusal::SignIn(_)
+        | Refusal::Code(_)
+        | Refusal::Denied
+        | Refusal::Privilege
+        | Refusal::FreshToken
+        | Refusal::Server(_)
+        | Refusal::Network(_)
+        | Refusal::ClientCertificate
+        | Refusal::RejectedClientCertificate { .. }
+        | Refusal::UnexpectedAnswer { .. }
+        | Refusal::Other { .. } => None,
     }
-    format!(
-        "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it, or for an address without it: {api_url}"
-    )
 }
 
 /// What helps where Kerberos says why it makes no token.
@@ -638,9 +704,18 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
         WindowsSignInFailure::NoToken => {
             "to see what Kerberos says: kvno HTTP/HOST (macOS: kgetcred HTTP/HOST), with the host of the portal's URL".into()
         }
-        WindowsSignInFailure::Rejected { service, .. } => format!(
-            "get new tickets: kdestroy, kinit; if that does not help, ask the web server's administrator which account has its name: setspn -Q {service}; or use an address without that sign-in: {api_url}"
-        ),
+        WindowsSignInFailure::Rejected {
+            service, schemes, ..
+        } => {
+            let by_ntlm = if offers(schemes, "NTLM") {
+                format!(", and to give it to the right one: setspn -S {service} ACCOUNT; a browser may get in by NTLM, which Windows is retiring")
+            } else {
+                String::new()
+            };
+            format!(
+                "get new tickets: kdestroy, kinit; if that does not help, ask the web server's administrator which account has its name: setspn -Q {service}{by_ntlm}; or use an address without that sign-in: {api_url}"
+            )
+        }
     }
 }
 
@@ -664,16 +739,42 @@ mod tests {
     fn a_web_server_that_offers_ntlm_alone_has_a_hint_of_its_own() {
         let of = |schemes: &[&str]| {
             let schemes: Vec<_> = schemes.iter().map(|one| (*one).to_owned()).collect();
-            web_tier(Some("prod"), &schemes)
+            web_tier(Some("prod"), "https://gis.example.com/portal", &schemes)
         };
-        assert!(of(&["NTLM"]).contains("Windows is retiring NTLM"));
-        assert!(of(&["Basic"]).contains("a program cannot"));
+        let kerberos = "Negotiate with Kerberos (setspn -S HTTP/gis.example.com ACCOUNT)";
+        for (schemes, why) in [
+            (&["NTLM"][..], "Windows is retiring NTLM"),
+            (&["NTLM", "Basic"], "Windows is retiring NTLM"),
+            (&["Basic"], "it stores no passwords"),
+            (&["Digest"], "it stores no passwords"),
+        ] {
+            let hint = of(schemes);
+            assert!(hint.contains(why) && hint.contains(kerberos), "{hint}");
+            assert!(hint.ends_with("edit prod --api-url URL"), "{hint}");
+        }
+        assert!(of(&["Bearer"]).contains("a program cannot"));
         let windows = of(&["Negotiate", "NTLM"]);
         assert!(!windows.contains("retiring"), "{windows}");
         assert_eq!(
             windows.contains("age-oauth connections edit prod --web-tier windows"),
             http::can_answer_windows_sign_in()
         );
+    }
+
+    #[test]
+    fn a_ticket_that_is_not_accepted_where_browsers_use_ntlm_has_a_hint_of_its_own() {
+        let of = |schemes: &[&str]| {
+            let schemes = schemes.iter().map(|one| (*one).to_owned()).collect();
+            let why = WindowsSignInFailure::Rejected {
+                principal: "ana@EXAMPLE.COM".into(),
+                service: "HTTP/gis.example.com".into(),
+                schemes,
+            };
+            windows_sign_in(Some("prod"), &why)
+        };
+        let by_ntlm = "setspn -S HTTP/gis.example.com ACCOUNT; a browser may get in by NTLM";
+        assert!(of(&["Negotiate", "NTLM"]).contains(by_ntlm));
+        assert!(!of(&["Negotiate"]).contains("NTLM"));
     }
 
     #[test]

@@ -21,6 +21,9 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::error::{Error, Input, Result};
+use crate::util::enum_with_words;
+
 pub use client_certificate::{CertificateSource, ClientCertificateSetting};
 pub use id::ConnectionId;
 pub use keychain_kind::KeychainKind;
@@ -45,9 +48,10 @@ pub struct Connection {
     pub label: Label,
     /// The portal's addresses.
     pub urls: PortalUrls,
-    /// Whom tokens are for: a person who signs in, or the registered application itself.
+    /// Whom tokens are for, and how the portal is asked for them.
     pub grant: Grant,
-    /// The client ID that the portal gave the registered application.
+    /// The client ID that the portal gave the registered application. Empty for a network
+    /// connection, which has none.
     pub client_id: String,
     /// Which certificates are accepted.
     pub tls: Tls,
@@ -55,7 +59,7 @@ pub struct Connection {
     pub client_certificate: Option<ClientCertificateSetting>,
     /// What it answers where the web server in front of the portal asks for a sign-in.
     pub web_tier: WebTier,
-    /// Sent as `Referer` on every call of this connection.
+    /// The `Referer` that a person chose; [`Connection::sent_referer`] is what is sent.
     pub referer: Option<String>,
     /// The proxy on the way to the portal.
     pub proxy: Proxy,
@@ -116,6 +120,43 @@ impl Connection {
         self.urls.api_url()
     }
 
+    /// Whether it answers what a web server in front of the portal asks for: Windows sign-in or a
+    /// client certificate.
+    #[must_use]
+    pub fn answers_web_server(&self) -> bool {
+        self.client_certificate.is_some() || self.web_tier.principal().is_some()
+    }
+
+    /// Whether kind, client ID and what it answers fit together.
+    pub(crate) fn check_kind(&self) -> Result<()> {
+        match (self.grant.kind(), self.client_id.is_empty()) {
+            (GrantKind::User | GrantKind::Application, true) => Err(Error::invalid(
+                "client ID",
+                "it is empty; this kind of connection needs the client ID of its application (--client-id ID)",
+            )),
+            (GrantKind::Network, false) => Err(Error::invalid(
+                "client ID",
+                "a network connection has none (--auth-type user and --auth-type app do)",
+            )),
+            (GrantKind::Network, true) if !self.answers_web_server() => {
+                Err(Error::invalid(Input::AuthType, NEEDS_ANSWER))
+            }
+            (GrantKind::User | GrantKind::Application, false) | (GrantKind::Network, true) => Ok(()),
+        }
+    }
+
+    /// Sent as `Referer` on every call of this connection; absent if none is. The tokens of a
+    /// network connection are good only together with one: the portal URL, unless a person chose
+    /// another.
+    #[must_use]
+    pub fn sent_referer(&self) -> Option<&str> {
+        match (&self.referer, &self.grant) {
+            (Some(chosen), _) => Some(chosen),
+            (None, Grant::Network) => Some(self.browser_url().as_str()),
+            (None, Grant::User { .. } | Grant::Application) => None,
+        }
+    }
+
     /// The separate API URL, if no token of this connection has worked through it yet.
     #[must_use]
     pub fn unconfirmed_api_url(&self) -> Option<&PortalUrl> {
@@ -123,6 +164,9 @@ impl Connection {
         (self.confirmed_api_url.as_ref() != Some(api)).then_some(api)
     }
 }
+
+/// Why a connection cannot be a network connection.
+pub(crate) const NEEDS_ANSWER: &str = "with `network`, the portal knows you by the sign-in of the web server in front of it, and this connection answers none";
 
 /// Copies of facts in the keychain's record, for display. Where the two differ, the record is
 /// right. Every field is absent until it is known.
@@ -160,29 +204,60 @@ pub enum Grant {
     },
     /// The application itself, which proves its identity by the client secret.
     Application,
+    /// The user whom the web server in front of the portal vouches for, by Windows sign-in or a
+    /// client certificate. No application is registered for it. Experimental: not tried with a real
+    /// portal.
+    Network,
+}
+
+enum_with_words! {
+    /// The kind of a [`Grant`], without its settings. The word is that of `meta.json`, of JSON and
+    /// of `--auth-type`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum GrantKind {
+        /// [`Grant::User`].
+        User = "user",
+        /// [`Grant::Application`].
+        Application = "app",
+        /// [`Grant::Network`].
+        Network = "network",
+    }
+}
+
+impl GrantKind {
+    /// Whether an application is registered at the portal for such connections.
+    #[must_use]
+    pub fn has_client_id(self) -> bool {
+        match self {
+            Self::User | Self::Application => true,
+            Self::Network => false,
+        }
+    }
 }
 
 impl Grant {
-    /// The word in `meta.json`: `user` or `app`.
+    /// Its kind.
     #[must_use]
-    pub fn as_str(&self) -> &'static str {
+    pub fn kind(&self) -> GrantKind {
         match self {
-            Self::User { .. } => "user",
-            Self::Application => "app",
+            Self::User { .. } => GrantKind::User,
+            Self::Application => GrantKind::Application,
+            Self::Network => GrantKind::Network,
         }
     }
 
-    /// Whether this is an application connection.
+    /// The word in `meta.json`: `user`, `app` or `network`.
     #[must_use]
-    pub fn is_application(&self) -> bool {
-        matches!(self, Self::Application)
+    pub fn as_str(&self) -> &'static str {
+        self.kind().as_str()
     }
 
-    /// The redirect URI that goes with requests. Applications have none of their own.
+    /// The redirect URI that goes with requests. Only users have one of their own.
     pub(crate) fn redirect_uri(&self) -> &str {
         match self {
             Self::User { redirect_uri, .. } => redirect_uri.as_str(),
-            Self::Application => RedirectUri::OUT_OF_BAND,
+            Self::Application | Self::Network => RedirectUri::OUT_OF_BAND,
         }
     }
 }

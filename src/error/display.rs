@@ -148,6 +148,10 @@ impl fmt::Display for SignInNeeded {
                 f,
                 "`{signed_in}` signed in, but the connection belongs to `{stored}`"
             ),
+            Self::VouchedForOther { stored, vouched } => write!(
+                f,
+                "the web server in front of the portal vouches for `{vouched}`, but the connection belongs to `{stored}`; nothing was stored"
+            ),
             Self::MismatchedResponse => {
                 f.write_str("the response belongs to another sign-in attempt")
             }
@@ -401,6 +405,13 @@ impl fmt::Display for CertificateRejection {
     }
 }
 
+const APPLICATION_REFUSED: &str = "the portal does not let this application sign people in";
+
+const ERROR_IN_PLACE_OF_A_CODE: &str = "the portal reports an error in place of a code";
+
+const NOT_VOUCHED: &str =
+    "the portal gives no token to the user whom the web server in front of it vouches for";
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -409,16 +420,10 @@ impl fmt::Display for Refusal {
             Self::RedirectUri(uri) => {
                 write!(f, "the portal does not accept the redirect URI {uri}")
             }
-            Self::Application(message) => write!(
-                f,
-                "the portal does not let this application sign people in: {message}"
-            ),
-            Self::SignIn(message) => {
-                write!(
-                    f,
-                    "the portal reports an error in place of a code: {message}"
-                )
+            Self::Application(message) => {
+                write!(f, "{APPLICATION_REFUSED}: {message}")
             }
+            Self::SignIn(message) => write!(f, "{ERROR_IN_PLACE_OF_A_CODE}: {message}"),
             Self::Code(message) => write!(f, "the portal does not accept this code: {message}"),
             Self::Denied => f.write_str("the sign-in was declined"),
             Self::Privilege => f.write_str("the portal denies permission"),
@@ -427,6 +432,7 @@ impl fmt::Display for Refusal {
                 "the portal does not issue tokens for this server ({message})"
             ),
             Self::FreshToken => f.write_str("the portal rejects a token that it has just issued"),
+            Self::Network(message) => write!(f, "{NOT_VOUCHED}: {message}"),
             Self::WebTier(schemes) => {
                 f.write_str("the web server in front of the portal requires its own sign-in")?;
                 if schemes.is_empty() {
@@ -489,6 +495,7 @@ impl fmt::Display for Input {
         f.write_str(match self {
             Self::PortalUrl => "portal URL",
             Self::ApiUrl => "API URL",
+            Self::AuthType => "auth type",
             Self::Label => "label",
             Self::Other(name) => name,
         })

@@ -147,6 +147,8 @@ pub enum Input {
     PortalUrl,
     /// The API URL.
     ApiUrl,
+    /// The kind of a connection.
+    AuthType,
     /// The label of a connection.
     Label,
     /// Any other: the name of the option, variable or setting.
@@ -217,6 +219,14 @@ pub enum SignInNeeded {
         stored: String,
         /// The user who signed in now.
         signed_in: String,
+    },
+    /// The web server in front of the portal vouches for another user than the one that the network
+    /// connection belongs to.
+    VouchedForOther {
+        /// The user that the connection belongs to.
+        stored: String,
+        /// The user whom the web server vouches for now.
+        vouched: String,
     },
     /// The response belongs to another sign-in attempt.
     MismatchedResponse,
@@ -492,6 +502,9 @@ pub enum Refusal {
     /// The portal does not issue tokens for this server, because the server is not federated with
     /// it. Holds the portal's message.
     Server(String),
+    /// The portal gives no token to the user whom the web server in front of it vouches for. Holds
+    /// the portal's message.
+    Network(String),
     /// The web server in front requires its own sign-in: `Negotiate`, `NTLM`, `Basic`, `Bearer` …;
     /// empty where it names none.
     WebTier(Vec<String>),

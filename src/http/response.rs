@@ -110,6 +110,15 @@ impl PortalError {
         matches!(self.code, Some(498 | 499))
     }
 
+    /// The message with its further lines.
+    #[must_use]
+    pub fn whole_text(&self) -> String {
+        let mut lines = vec![self.text.as_str()];
+        let details = self.details.iter().map(String::as_str);
+        lines.extend(details.filter(|line| !line.is_empty() && *line != self.text));
+        lines.join(" ")
+    }
+
     /// A refusal with the portal's code and message.
     #[must_use]
     pub fn as_refusal(&self) -> Refusal {

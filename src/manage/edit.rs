@@ -9,8 +9,8 @@ use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
 use crate::certificate_record::{CertificateContent, CertificateRecord};
 use crate::connection::{
-    Connection, Grant, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Status, Tls,
-    WebTier,
+    Connection, Grant, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Status,
+    Tls, WebTier,
 };
 use crate::error::{KeychainReason, Result};
 use crate::event::{Event, Notice};
@@ -68,8 +68,8 @@ pub struct Changes {
     pub api_url: Option<Option<PortalUrl>>,
     /// The client ID. Another one ends the sign-in.
     pub client_id: Option<String>,
-    /// `true` for an application connection, `false` for a user connection.
-    pub application: Option<bool>,
+    /// The kind of connection. Another one ends the sign-in.
+    pub kind: Option<GrantKind>,
     /// The redirect URI of a user connection.
     pub redirect_uri: Option<RedirectUri>,
     /// Whether authorization codes are bound by PKCE.
@@ -102,7 +102,7 @@ impl Changes {
             portal,
             api_url,
             client_id,
-            application,
+            kind,
             redirect_uri,
             pkce,
             secret,
@@ -117,7 +117,7 @@ impl Changes {
         portal.is_none()
             && api_url.is_none()
             && client_id.is_none()
-            && application.is_none()
+            && kind.is_none()
             && redirect_uri.is_none()
             && pkce.is_none()
             && matches!(secret, SecretChange::Keep)
@@ -141,15 +141,17 @@ impl Changes {
         add(self.portal.is_some(), &[BoundSetting::Portal]);
         add(self.api_url.is_some(), &[BoundSetting::ApiUrl]);
         add(self.client_id.is_some(), &[BoundSetting::ClientId]);
-        // An application has neither a redirect URI nor PKCE, so that both change with the kind.
+        // Only a user connection has a redirect URI and PKCE, so that both change with the kind.
         add(
-            self.application.is_some(),
+            self.kind.is_some(),
             &[
                 BoundSetting::AuthType,
                 BoundSetting::RedirectUri,
                 BoundSetting::Pkce,
             ],
         );
+        let loses_client_id = self.kind.is_some_and(|kind| !kind.has_client_id());
+        add(loses_client_id, &[BoundSetting::ClientId]);
         add(self.redirect_uri.is_some(), &[BoundSetting::RedirectUri]);
         add(self.pkce.is_some(), &[BoundSetting::Pkce]);
         add(self.tls.is_some(), &[BoundSetting::Verification]);
@@ -193,20 +195,21 @@ impl Changes {
         }
         let (mut redirect_uri, mut pkce) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (redirect_uri.clone(), *pkce),
-            Grant::Application => (RedirectUri::OutOfBand, true),
+            Grant::Application | Grant::Network => (RedirectUri::OutOfBand, true),
         };
         if let Some(uri) = &self.redirect_uri {
             redirect_uri = uri.clone();
         }
         pkce = self.pkce.unwrap_or(pkce);
-        connection.grant = if self
-            .application
-            .unwrap_or(connection.grant.is_application())
-        {
-            Grant::Application
-        } else {
-            Grant::User { redirect_uri, pkce }
+        let kind = self.kind.unwrap_or(connection.grant.kind());
+        connection.grant = match kind {
+            GrantKind::User => Grant::User { redirect_uri, pkce },
+            GrantKind::Application => Grant::Application,
+            GrantKind::Network => Grant::Network,
         };
+        if self.client_id.is_none() && !kind.has_client_id() {
+            connection.client_id.clear();
+        }
         match &self.tls {
             Some(TlsChange::System) => {
                 connection.tls = Tls::System;
@@ -310,6 +313,8 @@ struct Editing<'a> {
     rebound: bool,
     /// The kind of connection changes.
     regranted: bool,
+    /// The tokens are good only together with the former `Referer`.
+    rereferred: bool,
     old_keychain: Arc<dyn SecretStore>,
     new_keychain: Arc<dyn SecretStore>,
 }
@@ -329,6 +334,7 @@ impl<'a> Editing<'a> {
         let named = Binding::of(&after, changes.certificates(before));
         client_certificate::check(&after)?;
         web_tier::check(&after)?;
+        after.check_kind()?;
         let mut chosen = changes.chosen();
         if after.client_certificate != before.client_certificate {
             chosen.push(BoundSetting::ClientCertificate);
@@ -361,6 +367,8 @@ impl<'a> Editing<'a> {
             rebound: concerns_secrets
                 && (differs(BoundSetting::Portal) || differs(BoundSetting::ClientId)),
             regranted: concerns_secrets && differs(BoundSetting::AuthType),
+            rereferred: after.grant == Grant::Network
+                && after.sent_referer() != before.sent_referer(),
             new_keychain: keychains.of(after.keychain),
             old_keychain: Arc::clone(old_keychain),
             session,
@@ -373,7 +381,7 @@ impl<'a> Editing<'a> {
     }
 
     fn ends_sign_in(&self) -> bool {
-        self.rebound || self.regranted
+        self.rebound || self.regranted || self.rereferred
     }
 
     fn moves(&self) -> bool {

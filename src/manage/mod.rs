@@ -121,6 +121,7 @@ pub fn create(
 ) -> Result<bool> {
     client_certificate::check(connection)?;
     web_tier::check(connection)?;
+    connection.check_kind()?;
     // Checked again under the lock, but the likely error should come before anything is stored.
     store.check_free(&connection.label)?;
     let certificates = match ca {

@@ -343,7 +343,7 @@ impl SignInAttempt {
 fn no_browser() -> Error {
     Error::invalid(
         "connection",
-        "an application does not sign in with a browser",
+        "only a user connection signs in with a browser",
     )
 }
 

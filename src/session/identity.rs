@@ -13,7 +13,7 @@ impl Session {
     pub fn whoami(&self) -> Result<Identity> {
         let grant = &self.opened.grant;
         self.ask_with_token(|http, token| match grant {
-            Grant::User { .. } => {
+            Grant::User { .. } | Grant::Network => {
                 portal::username(http, token).map(|username| Identity::User { username })
             }
             Grant::Application => portal::app_info(http, token).map(Identity::Application),

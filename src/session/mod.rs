@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `access_token` | decides: the cached token, a renewed one, or a fallback |
 //! | `renew` | gets a new access token, under the renewal lock |
+//! | `network` | gets one for the user whom the web server in front of the portal vouches for |
 //! | `extend` | replaces the refresh token; resolves an exchange whose answer was lost |
 //! | `sign_in`, `sign_out` | store a new sign-in; revoke and forget one |
 //! | `server_token`, `call`, `identity` | tokens for servers, calls, and whom a token is for |
@@ -44,6 +45,7 @@ mod call;
 mod client_certificate;
 mod extend;
 mod identity;
+mod network;
 mod records;
 mod renew;
 mod server_token;
@@ -103,7 +105,7 @@ pub struct UsableToken {
     /// The user whom it is for. `None` for applications.
     pub username: Option<String>,
     /// When the sign-in behind it expires, as the portal said or as assumed. `None` for
-    /// applications.
+    /// applications and network connections.
     pub sign_in_expires_at: Option<Timestamp>,
     /// How it came about.
     pub decision: Decision,

@@ -20,14 +20,16 @@ impl Session {
         let Some(record) = self.read(connection, ItemKind::Tokens)? else {
             let signed_in = connection.status.signed_in_at.is_some();
             return match (signed_in, &connection.grant) {
+                // An application renews by its client secret, and needs no tokens for that.
+                (false, _) | (true, Grant::Application) => Ok(None),
                 // The folder was copied or is shared; the sign-in is in the other machine's
                 // keychain.
-                (true, Grant::User { .. }) if other_machine(connection).is_some() => {
+                (true, Grant::User { .. } | Grant::Network)
+                    if other_machine(connection).is_some() =>
+                {
                     Err(self.never_signed_in(connection))
                 }
-                (true, Grant::User { .. }) => Err(self.lost(ItemKind::Tokens)),
-                // An application renews by its client secret, and needs no tokens for that.
-                _ => Ok(None),
+                (true, Grant::User { .. } | Grant::Network) => Err(self.lost(ItemKind::Tokens)),
             };
         };
         let tokens = Tokens::from_record(&record).ok_or_else(|| self.lost(ItemKind::Tokens))?;

@@ -1,5 +1,5 @@
-//! Renewing: gets a new access token by the refresh token or by the client secret. The caller holds
-//! the renewal lock.
+//! Renewing: gets a new access token by the refresh token, by the client secret, or by the sign-in
+//! of the web server in front of the portal. The caller holds the renewal lock.
 
 use super::{Locked, RefreshOutcome, Session, Snapshot, TokenRequest, UsableToken};
 use crate::connection::{Connection, Grant};
@@ -75,6 +75,12 @@ impl Session {
         });
         let (tokens, decision) = match (&connection.grant, stored) {
             (Grant::Application, _) => self.renew_application(connection, request)?,
+            // Whom the web server vouches for would be signed in again by each request. Without a
+            // `login`, or after a `logout`, none is sent.
+            (Grant::Network, stored) => match stored.and_then(|tokens| tokens.username) {
+                Some(user) => self.renew_network(connection, &user, request)?,
+                None => return Err(self.never_signed_in(connection)),
+            },
             (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
                 self.renew_user(connection, tokens, request.extend)?
             }
@@ -167,11 +173,11 @@ impl Session {
     }
 }
 
-/// The life in minutes to ask for. Only applications may ask; `None` leaves it to the portal.
+/// The life in minutes to ask for. Users may not ask; `None` leaves it to the portal.
 pub(super) fn minutes_to_ask(connection: &Connection, request: &TokenRequest) -> Option<i64> {
-    connection
-        .grant
-        .is_application()
-        .then(|| policy::application_minutes(request.min_ttl))
-        .flatten()
+    match connection.grant {
+        Grant::User { .. } => None,
+        Grant::Application => policy::application_minutes(request.min_ttl),
+        Grant::Network => Some(policy::network_minutes(request.min_ttl)),
+    }
 }

@@ -1,4 +1,5 @@
-//! Signing in: a user with a browser, or an application with its client secret.
+//! Signing in: a user with a browser, an application with its client secret, or whom the web server
+//! in front of the portal vouches for.
 
 use std::sync::Mutex;
 
@@ -165,6 +166,20 @@ impl Session {
         if let Some(tokens) = guard.take() {
             self.revoke_in_any_case(&self.opened, &tokens);
         }
+    }
+
+    /// Gets a token for the user whom the web server in front of the portal vouches for. Stores
+    /// nothing: [`Session::accept`] does.
+    pub fn sign_in_network(&self) -> Result<PendingSignIn> {
+        self.check_settings(&self.opened)?;
+        check_writable(self.keychain.as_ref(), self.opened.id.as_str())
+            .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
+        let tokens = self.vouched_for_sign_in()?;
+        let username = tokens.username.clone().unwrap_or_default();
+        Ok(PendingSignIn {
+            tokens: Mutex::new(Some(tokens)),
+            username,
+        })
     }
 
     /// Signs an application in: gets an access token, and asks the portal which application it is

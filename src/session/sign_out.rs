@@ -54,6 +54,8 @@ impl Session {
         // Revoke while the refresh token is still stored: afterwards it could not be sent any more.
         let outcome = match &tokens {
             Some(_) if keep_remote => SignedOut::Forgotten,
+            // There is nothing that the portal could revoke.
+            Some(tokens) if tokens.refresh.is_none() => SignedOut::Forgotten,
             Some(tokens) if self.revoke(connection, tokens) => SignedOut::Revoked,
             Some(_) => SignedOut::NotRevoked,
             None => SignedOut::Forgotten,
@@ -71,8 +73,8 @@ impl Session {
     }
 
     /// Revokes the refresh token, which ends its access tokens as well. Returns `false`, and emits
-    /// a notice, if the portal could not be asked. An application's token cannot be revoked (Esri,
-    /// "Revoke Token"), so there is nothing to do.
+    /// a notice, if the portal could not be asked. Tokens without a refresh token cannot be revoked
+    /// (Esri, "Revoke Token"), so there is nothing to do.
     pub(super) fn revoke(&self, connection: &Snapshot, tokens: &Tokens) -> bool {
         let Some(refresh) = &tokens.refresh else {
             return true;

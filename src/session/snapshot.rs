@@ -74,7 +74,7 @@ impl Snapshot {
             self.certificates(),
             self.presented(&context.environment)?,
             &connection.proxy,
-            connection.referer.as_deref(),
+            connection.sent_referer(),
             context,
         )
         .map_err(|error| error.about(connection.label.as_str()))

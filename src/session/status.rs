@@ -130,6 +130,7 @@ fn has_ended(error: &Error) -> bool {
         | SignInNeeded::NoCode
         | SignInNeeded::NotACode
         | SignInNeeded::OtherUser { .. }
+        | SignInNeeded::VouchedForOther { .. }
         | SignInNeeded::MismatchedResponse
         | SignInNeeded::OtherPortal(_) => false,
     }

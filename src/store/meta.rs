@@ -23,9 +23,9 @@ const SCHEMA: u64 = ACCESS_SCHEMA;
 /// would write records without that, so it must not use such a connection.
 const BOUND_SCHEMA: u64 = 3;
 
-/// The schema of a connection with a separate API URL, a client certificate or Windows sign-in. An
-/// older program does not know them: it would use the browser's address, connect without them, and
-/// forget them.
+/// The schema of a connection with a separate API URL, a client certificate or Windows sign-in, and
+/// of a network connection. An older program does not know them: it would use the browser's
+/// address, connect without them, and forget them.
 const ACCESS_SCHEMA: u64 = 4;
 
 /// The oldest schema of this program. Schema 1 is the Python package's.
@@ -144,7 +144,8 @@ impl ConnectionStore {
 
 /// The oldest schema whose readers understand the connection.
 fn schema_of(connection: &Connection) -> u64 {
-    if connection.urls.separate_api_url().is_some()
+    if connection.grant == Grant::Network
+        || connection.urls.separate_api_url().is_some()
         || connection.client_certificate.is_some()
         || connection.web_tier != WebTier::None
     {
@@ -262,7 +263,7 @@ impl Meta {
         let Connection { status, .. } = connection;
         let (redirect_uri, pkce) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (Some(redirect_uri.to_string()), Some(*pkce)),
-            Grant::Application => (None, None),
+            Grant::Application | Grant::Network => (None, None),
         };
         Self {
             id: connection.id.to_string(),
@@ -377,12 +378,15 @@ impl Meta {
                 pkce: self.pkce.unwrap_or(true),
             },
             "app" => Grant::Application,
-            _ => return Err(Error::invalid("auth_type", "it is `user` or `app`")),
+            "network" => Grant::Network,
+            _ => {
+                return Err(Error::invalid(
+                    "auth_type",
+                    "it is `user`, `app` or `network`",
+                ))
+            }
         };
-        if self.client_id.is_empty() {
-            return Err(Error::invalid("client_id", "it is empty"));
-        }
-        Ok(Connection {
+        let connection = Connection {
             id: self.id.parse()?,
             label: self.label.parse()?,
             urls: PortalUrls::new(
@@ -419,6 +423,8 @@ impl Meta {
                 machine: self.machine,
             },
             legacy_id: self.legacy_id,
-        })
+        };
+        connection.check_kind()?;
+        Ok(connection)
     }
 }

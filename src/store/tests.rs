@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::connection::{Grant, KeychainKind, Label, RedirectUri, Tls};
+use crate::connection::{Grant, KeychainKind, Label, RedirectUri, Tls, WebTier};
 use crate::context::Context;
 use crate::policy::STORE_LOCK_TIMEOUT;
 
@@ -501,6 +501,34 @@ fn files_that_others_may_see_are_found_and_restricted() {
     assert_eq!(store.world_accessible().unwrap(), [path]);
     store.restrict_to_owner().unwrap();
     assert!(store.world_accessible().unwrap().is_empty());
+}
+
+#[test]
+fn a_network_connection_is_read_again_and_no_older_program_reads_it() {
+    let (_folder, store) = store();
+    let mut connection = connection("net");
+    connection.grant = Grant::Network;
+    connection.client_id.clear();
+    connection.web_tier = WebTier::Windows("ana@EXAMPLE.COM".parse().unwrap());
+    store.add(&connection, None, &Context::process()).unwrap();
+    assert_eq!(store.load(&connection.id).unwrap(), connection);
+    let path = store.folder(&connection.id).join("meta.json");
+    let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(written["schema_version"], 4);
+    for (field, value) in [
+        ("web_tier", Value::Null),
+        ("client_id", "abc".into()),
+        ("auth_type", "other".into()),
+        ("auth_type", "user".into()),
+    ] {
+        let mut changed = written.clone();
+        changed[field] = value;
+        if field == "web_tier" {
+            changed["web_tier_principal"] = Value::Null;
+        }
+        fs::write(&path, changed.to_string()).unwrap();
+        assert!(store.load(&connection.id).is_err(), "{field}");
+    }
 }
 
 proptest! {

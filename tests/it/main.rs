@@ -31,6 +31,8 @@ mod event_log;
 mod exec;
 #[cfg(unix)]
 mod guided;
+#[cfg(target_os = "linux")]
+mod guided_in_front;
 #[cfg(unix)]
 mod hidden_answers;
 #[cfg(unix)]
@@ -54,6 +56,10 @@ mod load;
 mod macos;
 #[cfg(target_os = "linux")]
 mod memory;
+#[cfg(target_os = "linux")]
+mod network;
+#[cfg(target_os = "linux")]
+mod ntlm;
 #[cfg(unix)]
 mod nu;
 mod paths;

@@ -262,7 +262,7 @@ pub fn front(
                  {client}\n\
                  location / {{\n\
                    proxy_pass https://{portal}; proxy_set_header Host {portal};\n\
-                   proxy_ssl_verify off;\n\
+                   proxy_ssl_verify off; proxy_set_header X-Remote-User $ssl_client_s_dn;\n\
                  }}\n\
                }}\n\
              }}\n"
@@ -315,6 +315,7 @@ pub fn walk_in(
     for words in [
         &["whoami"][..],
         &["refresh"],
+        &["refresh", "--all"],
         &["token"],
         &["api", "portals/self"],
         &["api", "portals/self", "-o", saved.to_str().unwrap()],

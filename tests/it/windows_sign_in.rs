@@ -53,7 +53,8 @@ fn apache(portal: &str, keytab: &str) -> impl Fn(&str, u16) -> String {
              ProxyPass / https://{portal}/\n\
              <Location />\nAuthType GSSAPI\nGssapiCredStore keytab:{keytab}\n\
              GssapiAllowedMech krb5\nGssapiAcceptorName HTTP@localhost\nRequire valid-user\n\
-             RequestHeader unset Authorization\n</Location>\n"
+             RequestHeader unset Authorization\n\
+             RequestHeader set X-Remote-User expr=%{{REMOTE_USER}}\n</Location>\n"
         )
     }
 }
@@ -128,7 +129,7 @@ impl Front {
     }
 }
 
-fn open_to_all(path: &Path, mode: u32) {
+pub fn open_to_all(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -202,7 +203,7 @@ impl Site {
         site
     }
 
-    fn run(&self, words: &[&str]) -> Outcome {
+    pub fn run(&self, words: &[&str]) -> Outcome {
         self.home.run(words).done()
     }
 }
@@ -221,6 +222,7 @@ fn a_person_works_behind_windows_sign_in() {
     for words in [
         &["whoami", "-vv"][..],
         &["refresh"],
+        &["refresh", "--all"],
         &["token"],
         &["api", "portals/self"],
         &["api", "portals/self", "-o", saved.to_str().unwrap()],
@@ -902,7 +904,12 @@ fn a_person_at_a_terminal_is_asked() {
         .expect("This portal is behind Windows sign-in.")
         .expect("there is no Kerberos ticket")
         .expect("kinit")
-        .expect("How do you want to continue?");
+        .expect("How do you want to continue?")
+        .expect("Try again, after you have got what is missing");
+    site.kdc.kinit("ana", &site.kdc.no_ticket(), "10h");
+    terminal.line("").expect(question).send("y");
+    terminal.expect("ArcGIS Enterprise");
+    terminal.expect("Authentication type");
     // An answer for one address does not count for the next one.
     let other = Front::start(&site.kdc, &site.portal);
     let mut home = crate::home();
@@ -927,7 +934,7 @@ fn a_person_at_a_terminal_is_asked() {
 }
 
 /// The first certificate of a PEM file.
-fn der(pem: &[u8]) -> Vec<u8> {
+pub fn der(pem: &[u8]) -> Vec<u8> {
     use base64::Engine as _;
     let text = std::str::from_utf8(pem).unwrap();
     let lines = text

@@ -163,7 +163,7 @@ assert Asks.seen and not any(any(one) for one in Asks.seen), Asks.seen
 
 # One process answered all of it. If it ends, another one does.
 first = _presented._helper._process
-first.kill()
+first.terminate()
 first.wait()
 through(prod.session().get(here, params=form))
 through(prod.session().post(here, data=form))

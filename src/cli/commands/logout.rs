@@ -5,11 +5,11 @@ use clap::Args;
 
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::escape;
+use crate::cli::format::{connection_flag, escape};
 use crate::cli::json::{Identity, LogoutAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::connection::Connection;
+use crate::connection::{Connection, Grant};
 use crate::session::SignedOut;
 
 #[derive(Args, Debug, Default)]
@@ -67,5 +67,14 @@ fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> O
             format!("[OK] Signed out of {label} on this machine; the portal did not revoke the sign-in.")
         }
         SignedOut::Nothing => format!("[OK] {label} had no sign-in; there is nothing to do."),
-    })
+    })?;
+    match session.connection().grant {
+        Grant::User { .. } | Grant::Application => {}
+        Grant::Network if outcome == SignedOut::Nothing => {}
+        Grant::Network => ctx.console.info(&format!(
+            "Tokens that scripts hold live until they expire, because the portal cannot revoke them. No new one is requested until: age-oauth login {}",
+            connection_flag(session.connection())
+        )),
+    }
+    Ok(())
 }

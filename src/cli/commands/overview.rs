@@ -6,6 +6,7 @@ use crate::cli::format::connection_flag;
 use crate::cli::shared::connection_table::rows;
 use crate::cli::shared::current_shell::current_shell;
 use crate::cli::CommandContext;
+use crate::connection::Grant;
 use crate::store::{Listing, Plaintext};
 
 pub(in crate::cli) fn overview(ctx: &mut CommandContext) -> Outcome {
@@ -39,11 +40,12 @@ fn next(ctx: &CommandContext, listing: &Listing) -> String {
     }
     let now = ctx.context.now();
     let needs_sign_in = listing.connections.iter().find(|connection| {
-        !connection.grant.is_application()
-            && connection
-                .status
-                .refresh_expires_at
-                .is_none_or(|end| end <= now)
+        let status = &connection.status;
+        match connection.grant {
+            Grant::User { .. } => status.refresh_expires_at.is_none_or(|end| end <= now),
+            Grant::Application => false,
+            Grant::Network => status.username.is_none(),
+        }
     });
     if let Some(connection) = needs_sign_in {
         return format!("Next: age-oauth login {}", connection_flag(connection));

@@ -20,7 +20,7 @@ use crate::cli::json::{Identity, RefreshAnswer, Time, Word};
 use crate::cli::shared::connection_text::broken_folder;
 use crate::cli::shared::help::examples;
 use crate::cli::{warn_if_unverified, CommandContext};
-use crate::connection::Connection;
+use crate::connection::{Connection, Grant};
 use crate::error::{Error, Refusal};
 use crate::event::{Decision, Event, Wait};
 use crate::keychain::Keychains;
@@ -86,7 +86,11 @@ fn attempt(session: &Session, rule: ExtendRule) -> Result<RefreshOutcome, Failur
     let refreshed = session.refresh(rule)?;
     let connection = session.connection();
     let extended = refreshed.token.decision == Decision::Extended;
-    if rule == ExtendRule::Now && !extended && !connection.grant.is_application() {
+    let has_sign_in_to_extend = match connection.grant {
+        Grant::User { .. } => true,
+        Grant::Application | Grant::Network => false,
+    };
+    if rule == ExtendRule::Now && !extended && has_sign_in_to_extend {
         return Err(Error::Refused {
             connection: Some(connection.label.to_string()),
             url: connection.api_url().as_str().to_owned(),

@@ -13,7 +13,7 @@ use crate::cli::shared::help::examples;
 use crate::cli::shared::token_variables;
 use crate::cli::shell::Shell;
 use crate::cli::CommandContext;
-use crate::connection::Connection;
+use crate::connection::{Connection, Grant};
 use crate::event::Decision;
 use crate::federation::Target;
 use crate::policy::{self, ExtendRule, MinTtl, ROTATE_REFRESH_TOKEN_AGE};
@@ -101,7 +101,15 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
     }
     let text = token.access.secret.expose();
     if args.header {
-        return ctx.answer(&format!("X-Esri-Authorization: Bearer {text}"));
+        ctx.answer(&format!("X-Esri-Authorization: Bearer {text}"))?;
+        return match (
+            &session.connection().grant,
+            session.connection().sent_referer(),
+        ) {
+            // The portal accepts the token only together with it.
+            (Grant::Network, Some(referer)) => ctx.answer(&format!("Referer: {referer}")),
+            (Grant::User { .. } | Grant::Application | Grant::Network, _) => Ok(()),
+        };
     }
     ctx.answer(text)
 }
@@ -154,7 +162,7 @@ fn as_json<'a>(session: &Session, token: &'a UsableToken, now: Timestamp) -> Tok
         expires_in: access.seconds_left(now),
         refresh_expires_at: token.sign_in_expires_at.map(Time),
         sign_in_ends_soon: expires_soon(connection, token, now),
-        referer: connection.referer.clone(),
+        referer: connection.sent_referer().map(str::to_owned),
         verify_ssl: verify_ssl(&connection.tls),
         web_tier: connection.web_tier.as_str(),
         client_certificate: connection
@@ -178,9 +186,14 @@ fn expires_soon(connection: &Connection, token: &UsableToken, now: Timestamp) ->
 /// due, and prints no token.
 fn rotate(ctx: &mut CommandContext, session: &Session) -> Outcome {
     let connection = session.connection();
-    if connection.grant.is_application() {
+    let kind = match connection.grant {
+        Grant::User { .. } => None,
+        Grant::Application => Some("an application connection"),
+        Grant::Network => Some("a network connection"),
+    };
+    if let Some(kind) = kind {
         return Err(Failure::usage(format!(
-            "`{}` is an application connection and has no sign-in to extend",
+            "`{}` is {kind} and has no sign-in to extend",
             connection.label
         )));
     }

@@ -8,7 +8,7 @@ use crate::cli::format::escape;
 use crate::cli::json::{self, known, WhoamiAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::connection::Connection;
+use crate::connection::{Connection, Grant};
 use crate::error::{Error, SignInNeeded};
 use crate::portal::{AppInfo, Identity};
 
@@ -42,9 +42,9 @@ pub(in crate::cli) fn whoami(ctx: &mut CommandContext, args: &WhoamiArgs) -> Out
 fn from_store(ctx: &mut CommandContext, json: bool) -> Outcome {
     let store = ctx.store()?;
     let connection = ctx.connection(&store)?;
-    match connection.status.username.clone() {
-        Some(username) => print_user(ctx, &connection, &username, json),
-        None if connection.grant.is_application() => {
+    match (connection.status.username.clone(), &connection.grant) {
+        (Some(username), _) => print_user(ctx, &connection, &username, json),
+        (None, Grant::Application) => {
             let info = AppInfo {
                 title: String::new(),
                 app_id: connection.client_id.clone(),
@@ -53,7 +53,7 @@ fn from_store(ctx: &mut CommandContext, json: bool) -> Outcome {
             };
             print_application(ctx, &connection, &info, json)
         }
-        None => Err(Error::SignInNeeded {
+        (None, Grant::User { .. } | Grant::Network) => Err(Error::SignInNeeded {
             connection: connection.label.to_string(),
             why: SignInNeeded::Never,
         }

@@ -19,6 +19,7 @@ json_object! {
         /// Where programs talk to the portal: the API URL of the connection, else the portal's URL.
         pub(crate) api_url: String,
         /// `user`: tokens are for the person who signs in. `app`: they are for the application.
+        /// `network`: they are for the user whom the web server in front of the portal vouches for.
         pub(crate) auth_type: &'static str,
     }
 }
@@ -53,7 +54,7 @@ json_object! {
         /// The same in seconds from now.
         pub(crate) expires_in: i64,
         /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
-        /// refresh token was issued (assumed); `null` for an application.
+        /// refresh token was issued (assumed); `null` unless `auth_type` is `user`.
         pub(crate) refresh_expires_at: Option<Time>,
         /// Whether the sign-in expires within `{EXPIRES_SOON}` and cannot be extended, so that a
         /// person must sign in before.
@@ -99,16 +100,16 @@ json_object! {
         pub(crate) identity: Identity,
         /// Who signed in; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The application's title; `null` for a user connection, and where the portal does not
+        /// The application's title; `null` for a user's token, and where the portal does not
         /// say.
         pub(crate) application: Option<String>,
-        /// The application's client ID; `null` for a user connection, and where the portal does not
+        /// The application's client ID; `null` for a user's token, and where the portal does not
         /// say.
         pub(crate) app_id: Option<String>,
         /// When the access token expires.
         pub(crate) expires_at: Time,
         /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
-        /// refresh token was issued (assumed); `null` for an application.
+        /// refresh token was issued (assumed); `null` unless `auth_type` is `user`.
         pub(crate) refresh_expires_at: Option<Time>,
     }
 }
@@ -133,16 +134,16 @@ json_object! {
         pub(crate) identity: Identity,
         /// The user; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The application's title; `null` for a user connection, with `--offline`, and where the
+        /// The application's title; `null` for a user's token, with `--offline`, and where the
         /// portal does not say.
         pub(crate) application: Option<String>,
-        /// The application's client ID; `null` for a user connection, and where the portal does not
+        /// The application's client ID; `null` for a user's token, and where the portal does not
         /// say.
         pub(crate) app_id: Option<String>,
-        /// The ID of the item that registers the application; `null` for a user connection, with
+        /// The ID of the item that registers the application; `null` for a user's token, with
         /// `--offline`, and where the portal does not say.
         pub(crate) item_id: Option<String>,
-        /// The item's owner; `null` for a user connection, with `--offline`, and where the portal
+        /// The item's owner; `null` for a user's token, with `--offline`, and where the portal
         /// does not say.
         pub(crate) owner: Option<String>,
     }
@@ -160,7 +161,7 @@ json_object! {
         /// When the access token expires.
         pub(crate) expires_at: Time,
         /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
-        /// refresh token was issued (assumed); `null` for an application.
+        /// refresh token was issued (assumed); `null` unless `auth_type` is `user`.
         pub(crate) refresh_expires_at: Option<Time>,
         /// From when on the sign-in can be extended without ending a token that is in use; `null`
         /// if no extension is due.
@@ -178,7 +179,7 @@ json_object! {
         /// When the portal issued the refresh token; `null` if there is none.
         pub(crate) refresh_issued_at: Option<Time>,
         /// When the sign-in expires: as the portal said, else `{ASSUMED_REFRESH_LIFE}` after the
-        /// refresh token was issued (assumed); `null` if there is no sign-in.
+        /// refresh token was issued (assumed); `null` if there is no sign-in, or nothing to expire.
         pub(crate) refresh_expires_at: Option<Time>,
         /// Whether the portal can extend the sign-in; `null` while that is not known.
         pub(crate) extendable: Option<bool>,
@@ -232,13 +233,14 @@ json_object! {
         /// Whether the portal has accepted a token at the API URL; `null` if the connection has
         /// none of its own.
         pub(crate) api_url_confirmed: Option<bool>,
-        /// The client ID of the registered application.
-        pub(crate) client_id: String,
-        /// Where the portal sends the authorization code; `null` for an application.
+        /// The client ID of the registered application; `null` for a network connection, which has
+        /// none.
+        pub(crate) client_id: Option<String>,
+        /// Where the portal sends the authorization code; `null` unless `auth_type` is `user`.
         pub(crate) redirect_uri: Option<String>,
-        /// Whether sign-ins use PKCE; `null` for an application.
+        /// Whether sign-ins use PKCE; `null` unless `auth_type` is `user`.
         pub(crate) pkce: Option<bool>,
-        /// The `Referer` that the application requires; `null` if none.
+        /// The `Referer` that is sent with every request; `null` if none is.
         pub(crate) referer: Option<String>,
         /// How to verify the portal's certificate: `true`, `false`, or the path of a file of
         /// certificates. Always a string.
@@ -275,7 +277,7 @@ impl ConnectionAnswer {
     pub(crate) fn of(connection: &Connection, default: Option<&ConnectionId>) -> Self {
         let (redirect_uri, pkce) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (Some(redirect_uri.to_string()), Some(*pkce)),
-            Grant::Application => (None, None),
+            Grant::Application | Grant::Network => (None, None),
         };
         let certificate = connection.client_certificate.as_ref();
         Self {
@@ -284,10 +286,10 @@ impl ConnectionAnswer {
                 .urls
                 .separate_api_url()
                 .map(|_| connection.unconfirmed_api_url().is_none()),
-            client_id: connection.client_id.clone(),
+            client_id: known(&connection.client_id),
             redirect_uri,
             pkce,
-            referer: connection.referer.clone(),
+            referer: connection.sent_referer().map(str::to_owned),
             verify_ssl: verify_ssl(&connection.tls),
             client_certificate: certificate.map(|c| c.subject.clone()),
             client_certificate_issuer: certificate.map(|c| c.issuer.clone()),

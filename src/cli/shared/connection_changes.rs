@@ -13,7 +13,9 @@ use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::shared::web_tier::{self, GivenWebTier};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, PortalUrl, PortalUrls, Principal, Proxy, Tls, WebTier};
+use crate::connection::{
+    Connection, GrantKind, PortalUrl, PortalUrls, Principal, Proxy, Tls, WebTier,
+};
 use crate::error::{Error, Refusal, Unreachable};
 use crate::http::{can_answer_windows_sign_in, Http, Presented};
 use crate::manage::{self, CertificateChange, Changes, SecretChange};
@@ -25,6 +27,10 @@ pub(in crate::cli) fn changes(
     connection: &Connection,
     args: &FieldArgs,
 ) -> Result<Changes, Failure> {
+    let kind = args
+        .auth_type
+        .map_or(connection.grant.kind(), AuthType::kind);
+    connection_fields::check_fit(args, kind)?;
     let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
     let api = args.api_url.as_deref().map(api_url::read).transpose()?;
     let urls = changed_urls(connection, portal.as_ref(), api.as_ref())?;
@@ -37,7 +43,7 @@ pub(in crate::cli) fn changes(
             .as_deref()
             .map(manage::check_client_id)
             .transpose()?,
-        application: args.auth_type.map(|kind| kind == AuthType::App),
+        kind: args.auth_type.map(AuthType::kind),
         redirect_uri: args.redirect_uri.as_deref().map(str::parse).transpose()?,
         referer: args
             .referer
@@ -193,7 +199,7 @@ fn check_portal(
         Some(trust) => trust,
         None => &Trust::of(connection)?,
     };
-    let referer = connection.referer.as_deref();
+    let referer = connection.sent_referer();
     let probe = |ctx: &CommandContext, at: &PortalUrl| {
         connection_fields::probe(ctx, at, trust, proxy, referer, presented.clone())
     };
@@ -345,9 +351,12 @@ fn secret(
         .as_deref()
         .unwrap_or(&connection.client_id)
         .to_owned();
-    let application = changes
-        .application
-        .unwrap_or(connection.grant.is_application());
+    let application = match changes.kind.unwrap_or(connection.grant.kind()) {
+        GrantKind::User => false,
+        GrantKind::Application => true,
+        // A client secret goes with the client ID that it belongs to.
+        GrantKind::Network => return Ok(SecretChange::Keep),
+    };
     match connection_fields::secret(ctx, &args.secret)? {
         GivenSecret::Text(text) => {
             return Ok(SecretChange::Set(connection_fields::checked(
@@ -368,7 +377,7 @@ fn secret(
         .as_ref()
         .is_some_and(|portal| portal != connection.browser_url())
         || client_id != connection.client_id;
-    let becomes_application = application && !connection.grant.is_application();
+    let becomes_application = application && connection.grant.kind() != GrantKind::Application;
     if belongs_elsewhere || becomes_application {
         return missing_secret(ctx, application, &client_id);
     }

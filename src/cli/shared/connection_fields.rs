@@ -14,7 +14,9 @@ use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::shared::trust::{CardCertificates, Trust};
 use crate::cli::shared::web_tier::WebTierArgs;
 use crate::cli::CommandContext;
-use crate::connection::{clean, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls};
+use crate::connection::{
+    clean, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls,
+};
 use crate::context::Environment;
 use crate::env;
 use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
@@ -42,8 +44,8 @@ pub(in crate::cli) struct FieldArgs {
     /// OAuth Client ID of the application, from the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
-    /// Tokens for a user or the application itself [default: user]
-    #[arg(long, value_name = "user|app", hide_possible_values = true)]
+    /// Whose tokens; network is experimental [default: user]
+    #[arg(long, value_name = "user|app|network", hide_possible_values = true)]
     pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
     pub(in crate::cli) secret: SecretArgs,
@@ -104,6 +106,45 @@ pub(in crate::cli) enum AuthType {
     User,
     /// The application itself, by its client secret
     App,
+    /// The user whom the web server in front of the portal vouches for (experimental)
+    Network,
+}
+
+impl AuthType {
+    pub(in crate::cli) fn kind(self) -> GrantKind {
+        match self {
+            Self::User => GrantKind::User,
+            Self::App => GrantKind::Application,
+            Self::Network => GrantKind::Network,
+        }
+    }
+
+    pub(in crate::cli) fn of(kind: GrantKind) -> Self {
+        match kind {
+            GrantKind::User => Self::User,
+            GrantKind::Application => Self::App,
+            GrantKind::Network => Self::Network,
+        }
+    }
+}
+
+/// Refuses options that a connection of this kind has no use for.
+pub(in crate::cli) fn check_fit(args: &FieldArgs, kind: GrantKind) -> Result<(), Failure> {
+    let given = [
+        ("--client-id", args.client_id.is_some()),
+        ("the client secret", args.secret.is_given()),
+        ("--redirect-uri", args.redirect_uri.is_some()),
+    ];
+    match kind {
+        GrantKind::User | GrantKind::Application => Ok(()),
+        GrantKind::Network => match given.iter().find(|(_, given)| *given) {
+            Some((what, _)) => Err(Failure::usage_hint(
+                "a network connection has neither a client ID nor a client secret nor a redirect URI",
+                format!("leave {what} out, or give --auth-type user"),
+            )),
+            None => Ok(()),
+        },
+    }
 }
 
 // Four ways to hand over a client secret, or none.

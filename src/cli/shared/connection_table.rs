@@ -2,7 +2,7 @@
 
 use crate::cli::format::{escape, from_now, not_imported, table};
 use crate::cli::CommandContext;
-use crate::connection::Connection;
+use crate::connection::{Connection, Grant};
 use crate::store::{Listing, Plaintext};
 
 /// One row for each connection, with a header.
@@ -45,8 +45,13 @@ pub(in crate::cli) fn rows(
 
 fn signed_in(ctx: &CommandContext, connection: &Connection) -> String {
     let status = &connection.status;
-    if connection.grant.is_application() {
-        return "by its client secret".into();
+    match (&connection.grant, &status.username) {
+        (Grant::User { .. }, _) => {}
+        (Grant::Application, _) => return "by its client secret".into(),
+        (Grant::Network, Some(username)) => {
+            return format!("{} (by the web server)", escape(username))
+        }
+        (Grant::Network, None) => return "no".into(),
     }
     let (Some(username), Some(end)) = (&status.username, status.refresh_expires_at) else {
         return "no".into();

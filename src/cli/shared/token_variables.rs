@@ -52,7 +52,7 @@ pub(in crate::cli) fn values(
         Some(rfc3339(expires)),
         Some(expires.as_second().to_string()),
         token.username.clone(),
-        connection.referer.clone(),
+        connection.sent_referer().map(str::to_owned),
         Some(verify_ssl(&connection.tls)),
     ];
     named(prefix, values, Some(connection.label.to_string()))

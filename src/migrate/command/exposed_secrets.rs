@@ -3,7 +3,7 @@
 use super::sign_in::SignInResult;
 use super::ImportRun;
 use crate::cli::format::{escape, shell_quoted};
-use crate::connection::Connection;
+use crate::connection::{Connection, GrantKind};
 
 /// An application whose client secret was stored in plain text. Its owner should reset it.
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl ImportRun<'_> {
         }
         let user = (
             connection.label.to_string(),
-            connection.grant.is_application(),
+            connection.grant.kind() == GrantKind::Application,
         );
         exposed.users.push(user);
     }

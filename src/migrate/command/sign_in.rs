@@ -7,7 +7,7 @@ use super::ImportRun;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape, local_and_left, shell_quoted};
 use crate::cli::json::ImportedSignIn;
-use crate::connection::Connection;
+use crate::connection::{Connection, GrantKind};
 use crate::error::Error;
 use crate::event::Decision;
 use crate::migrate::Migrated;
@@ -44,7 +44,7 @@ impl ImportRun<'_> {
         connection: &Connection,
         has_sign_in: bool,
     ) -> SignInResult {
-        if connection.grant.is_application() {
+        if connection.grant.kind() == GrantKind::Application {
             SignInResult::Application
         } else if has_sign_in && !self.args.keep_plaintext {
             SignInResult::Imported
@@ -56,7 +56,7 @@ impl ImportRun<'_> {
     /// Extends the sign-in if it was stored in plain text, and prints the result.
     pub(super) fn sign_in_after(&mut self, migrated: &Migrated) -> Result<SignInResult, Failure> {
         let connection = &migrated.connection;
-        if connection.grant.is_application() {
+        if connection.grant.kind() == GrantKind::Application {
             if !migrated.had_secret && !migrated.resumed {
                 self.line(&format!(
                     "     its client secret is missing: age-oauth connections edit {} --client-secret-stdin",

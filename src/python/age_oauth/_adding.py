@@ -210,8 +210,9 @@ def _named(connection: str) -> "dict[str, Any] | None":
 
 def _of_another_portal(named: "dict[str, Any]", portal: str, client_id: "str | None") -> UsageError:
     of_client = "" if client_id is None else f" with the client ID {client_id}"
+    has_client = "without a client ID" if named[names.CLIENT_ID] is None else f"with the client ID {named[names.CLIENT_ID]}"
     return UsageError(
-        f"`{named[names.CONNECTION]}` is the connection to {named[names.PORTAL_URL]} with the client ID "
-        f"{named[names.CLIENT_ID]}, not to {portal}{of_client}",
+        f"`{named[names.CONNECTION]}` is the connection to {named[names.PORTAL_URL]} {has_client}, "
+        f"not to {portal}{of_client}",
         f'choose another name: age_oauth.get_gis("NAME", portal={_session.quoted(portal)}, …)',
     )

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 LIMIT = 60
 
 
+#: How long an ended process may take to remove its files, in seconds.
+_END = 5
+
+
 class _Helper:
     """The process that answers, one line for each line."""
 
@@ -70,7 +74,7 @@ class _Helper:
             return None
         except BaseException:
             # Its answer would be taken for that to the next question.
-            self._end()
+            self._end(busy=True)
             raise
         finally:
             limit.cancel()
@@ -113,12 +117,26 @@ class _Helper:
             finally:
                 self._lock.release()
 
-    def _end(self) -> None:
+    def _end(self, *, busy: bool = False) -> None:
+        import subprocess
+
         process, self._process, self._read = self._process, None, b""
-        if process is not None:
-            process.kill()
-            process.wait()
-            self._close(process)
+        if process is None:
+            return
+        # It ends with its input, or by a signal if it works on an answer, and removes its files.
+        try:
+            process.stdin.close()
+        except OSError:
+            pass
+        for stop in (process.terminate if busy else None, process.kill):
+            if stop is not None:
+                stop()
+            try:
+                process.wait(timeout=_END)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self._close(process)
 
     def forget(self) -> None:
         """In a forked process, whose parent goes on to use the process."""

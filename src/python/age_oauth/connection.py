@@ -90,7 +90,7 @@ class Connection(ById):
 
     @property
     def auth_type(self) -> str:
-        """``"user"`` or ``"app"``."""
+        """``"user"``, ``"app"`` or ``"network"``."""
         return self._facts[names.AUTH_TYPE]
 
     @property
@@ -156,9 +156,12 @@ class Connection(ById):
     def login(self, *, switch_user: bool = False) -> None:
         """Lets the person at the terminal, notebook or Python prompt sign in; as another user if ``switch_user`` is true.
 
-        Raises :class:`~age_oauth.errors.SignInRequired` where no person can be asked.
+        Raises :class:`~age_oauth.errors.SignInRequired` where no person can be asked. A network connection needs none: the
+        web server in front of the portal says who it is.
         """
-        if not self._sign_in(*(["--switch-user"] if switch_user else [])):
+        if self.auth_type == "network":
+            self._sign_in_by_the_web_server(switch_user)
+        elif not self._sign_in(*(["--switch-user"] if switch_user else [])):
             command = f"age-oauth login --connection-id {self.id}"
             if _session.in_pro():
                 command = f"in a notebook or in the Python Command Prompt: {command}"
@@ -166,6 +169,12 @@ class Connection(ById):
                 f"signing in to `{self.label}` needs a terminal, a notebook or a Python prompt that reads what you type",
                 _session.hint(command),
             )
+
+    def _sign_in_by_the_web_server(self, switch_user: bool) -> None:
+        selector = _program.selector(None, self.id)
+        _program.ask("login", *selector, *(["--switch-user"] if switch_user else []))
+        self._provider.forget()
+        self._facts = _program.ask("connections", "show", *selector)
 
     def _sign_in(self, *options: str) -> bool:
         from . import _sign_in
@@ -313,7 +322,7 @@ def list_connections() -> "list[Connection]":
 def add_connection(
     label: str,
     portal: str,
-    client_id: str,
+    client_id: "str | None" = None,
     *,
     auth_type: "str | None" = None,
     client_secret: "str | None" = None,
@@ -335,7 +344,8 @@ def add_connection(
 
     ``label`` is your own short name for it, ``portal`` the portal's address as in a browser, ``client_id`` that of the
     application that is registered at the portal. ``auth_type`` is ``"user"`` (the default), or ``"app"`` for tokens of the
-    application itself; its client secret is asked for if it is not given. ``verify_ssl`` is ``True``, ``False``, a file with the
+    application itself; its client secret is asked for if it is not given. ``"network"`` (experimental) is for the user whom the
+    web server in front of the portal vouches for: with ``client_cert`` or ``web_tier``, and without ``client_id``. ``verify_ssl`` is ``True``, ``False``, a file with the
     certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
     ``age-oauth connections add --help``. ``api_url`` is where programs reach a portal whose URL asks for a sign-in that only
     browsers can do. ``client_cert`` is a file with the client certificate that such a web server asks for and its private key

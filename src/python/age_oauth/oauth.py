@@ -100,8 +100,8 @@ def resolve_identity(
     """Asks the portal who the connection's token belongs to. ``gis`` is ignored."""
     one = Connection(connection, connection_id=connection_id)
     facts = one.whoami()
-    if one.auth_type == "user":
-        return OAuthIdentity("user", username=facts[names.USERNAME], source="community/self")
+    if one.auth_type != "app":
+        return OAuthIdentity(one.auth_type, username=facts[names.USERNAME], source="community/self")
     return OAuthIdentity(
         "app",
         app_id=facts[names.APP_ID],

@@ -35,7 +35,8 @@ def maybe_rotate_refresh_token(
     """
     one = Connection(connection, connection_id=connection_id)
     if one.auth_type != "user":
-        raise UsageError(f"`{one.label}` is an application connection and has no sign-in to extend")
+        kind = "an application connection" if one.auth_type == "app" else "a network connection"
+        raise UsageError(f"`{one.label}` is {kind} and has no sign-in to extend")
     facts = _program.ask("connections", "show", *_program.selector(None, one.id))
     answer = _program.ask(
         "refresh", *_program.selector(None, one.id), "--older-than", f"{max(0, int(max_age_days * 86400))}s"

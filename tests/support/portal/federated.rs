@@ -52,7 +52,7 @@ fn service(state: &State, request: &Request, root: &str, path: &str) -> Response
 fn accepts(state: &State, access: &Access, root: &str) -> bool {
     match &access.bearer {
         Bearer::Server { server, .. } => server == root,
-        Bearer::User { .. } | Bearer::App => {
+        Bearer::User { .. } | Bearer::App | Bearer::Network { .. } => {
             state.rules.direct_federated && state.rules.federated.iter().any(|one| one == root)
         }
     }
@@ -64,6 +64,7 @@ fn granted_for(access: &Access) -> &'static str {
         Bearer::Server { .. } => "server",
         Bearer::User { .. } => "user",
         Bearer::App => "app",
+        Bearer::Network { .. } => "network",
     }
 }
 

@@ -133,6 +133,11 @@ pub enum Bearer {
         refresh: String,
     },
     App,
+    /// The user whom the web server in front vouches for; only with this `Referer`.
+    Network {
+        username: String,
+        referer: String,
+    },
     /// Granted by `generateToken` for one server, for another token.
     Server {
         server: String,

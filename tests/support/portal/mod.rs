@@ -52,7 +52,7 @@ pub use proxy::Proxy;
 pub use record::Recorded;
 pub use rules::{
     app_secret, service_secret, App, Guard, Pkce, PortalVersion, Rules, SecretCheck, User, APP_ID,
-    OOB, OTHER_USER, SERVICE_ID, USER,
+    OOB, OTHER_USER, SERVICE_ID, USER, VOUCHED_BY,
 };
 
 use fixture::{Location, State};

@@ -11,7 +11,7 @@ use serde_json::{json, Value};
 use super::fixture::{Authorization, Bearer, Challenge, Refresh, RefreshState, State};
 use super::http::{Request, Response};
 use super::pages;
-use super::rules::{SecretCheck, OOB};
+use super::rules::{SecretCheck, OOB, VOUCHED_BY};
 
 /// An error of the token endpoint (envelope A).
 struct Refusal {
@@ -381,7 +381,7 @@ pub fn generate(state: &mut State, request: &Request) -> Response {
         return generate_refused("Unable to generate token.", "Invalid username or password.");
     }
     let Some(token) = request.param("token") else {
-        return generate_refused("Unable to generate token.", "'username' must be specified.");
+        return network_token(state, request);
     };
     let (token, now) = (token.to_owned(), state.now_ms());
     let Some(held) = state.live_access(&token).cloned() else {
@@ -405,6 +405,60 @@ pub fn generate(state: &mut State, request: &Request) -> Response {
     let granted = state.issue_access(&held.client_id, bearer, minutes * 60);
     let expires = now + i64::from(minutes) * 60_000;
     Response::json(&json!({"token": granted, "expires": expires, "ssl": true}))
+}
+
+/// `generateToken` without name, password and token: for the user whom the web server in front
+/// vouches for. The refusal of any other request is that of a portal that does not ask its web
+/// server.
+fn network_token(state: &mut State, request: &Request) -> Response {
+    let refused = || generate_refused("Unable to generate token.", "'username' must be specified.");
+    let name = request.header(VOUCHED_BY).unwrap_or_default().to_owned();
+    if name.is_empty() {
+        return refused();
+    }
+    if let Some(fault) = fault_of_network_request(request) {
+        state.log.violation(format!("rule 24g: {fault}"));
+        return refused();
+    }
+    let Some(user) = state.rules.vouched_user(&name) else {
+        return refused();
+    };
+    let bearer = Bearer::Network {
+        username: user.username.clone(),
+        referer: request.param("referer").unwrap_or_default().to_owned(),
+    };
+    let minutes = state.rules.app_minutes_for(request.param("expiration"));
+    let granted = state.issue_access("", bearer, minutes * 60);
+    let expires = state.now_ms() + i64::from(minutes) * 60_000;
+    Response::json(&json!({"token": granted, "expires": expires, "ssl": true}))
+}
+
+/// What is wrong with a request for such a token.
+fn fault_of_network_request(request: &Request) -> Option<&'static str> {
+    let has = |name: &str| request.param(name).is_some();
+    let is = |name: &str, value: &str| request.param(name) == Some(value);
+    let minutes = request.param("expiration").map(str::parse::<u32>);
+    if ["username", "client_id", "client_secret", "ip", "serverUrl"]
+        .into_iter()
+        .any(has)
+    {
+        return Some(
+            "a request for a network token names a user, an application, an address or a server",
+        );
+    }
+    if !is("request", "getToken") || !is("client", "referer") {
+        return Some(
+            "a request for a network token without `request=getToken` and `client=referer`",
+        );
+    }
+    if !matches!(minutes, Some(Ok(1..))) {
+        return Some("a request for a network token without `expiration` in minutes");
+    }
+    let referer = request.param("referer").unwrap_or_default();
+    if referer.is_empty() || request.header("referer") != Some(referer) {
+        return Some("a request for a network token whose `referer` is not the one that is sent");
+    }
+    None
 }
 
 /// The federated server of a URL, which may be that of one of its resources.

@@ -47,13 +47,17 @@ pub fn caller(state: &State, request: &Request) -> Caller {
     }
 }
 
-/// Whether the request's `Referer` is one that the token's app allows.
+/// Whether the request's `Referer` is one that the token's app allows, or that the token is bound
+/// to.
 pub fn referer_allowed(state: &State, access: &Access, request: &Request) -> bool {
     let allowed = state
         .rules
         .app(&access.client_id)
         .map_or(&[][..], |app| &app.http_referrers);
     let sent = request.header("referer").unwrap_or_default();
+    if let Bearer::Network { referer, .. } = &access.bearer {
+        return sent == referer;
+    }
     allowed.is_empty() || allowed.iter().any(|pattern| referer_matches(pattern, sent))
 }
 
@@ -215,7 +219,9 @@ fn app_info(app: &App) -> Value {
 /// The user of an access token.
 pub fn user_of<'a>(state: &'a State, access: &Access) -> Option<&'a User> {
     match &access.bearer {
-        Bearer::User { username, .. } => state.rules.user(username),
+        Bearer::User { username, .. } | Bearer::Network { username, .. } => {
+            state.rules.user(username)
+        }
         Bearer::App | Bearer::Server { .. } => None,
     }
 }

@@ -87,6 +87,10 @@ pub enum SecretCheck {
     Required,
 }
 
+/// The header in which a web server in front of the practice portal says who got in. Real portals
+/// have ways of their own for that.
+pub const VOUCHED_BY: &str = "x-remote-user";
+
 /// What the web server in front of the portal's own address asks for. A browser has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
@@ -209,6 +213,9 @@ pub struct Rules {
     pub direct_federated: bool,
     /// The servers for which the portal grants tokens.
     pub federated: Vec<String>,
+    /// Whom the web server in front vouches for, by what it writes into [`VOUCHED_BY`], and which
+    /// user that is. Empty for a portal that does not ask its web server.
+    pub vouched: Vec<(String, String)>,
     /// Credentials for Basic authentication, which protects everything.
     pub basic: Option<(String, String)>,
     /// What guards the portal's own address, but not the one of [`Builder::guarded`].
@@ -266,6 +273,7 @@ impl Rules {
             names_host: None,
             direct_federated: true,
             federated: Vec::new(),
+            vouched: Vec::new(),
             basic: None,
             guard: None,
             plan: Plan::default(),
@@ -320,6 +328,12 @@ impl Rules {
 
     pub(super) fn user(&self, username: &str) -> Option<&User> {
         self.users.iter().find(|user| user.username == username)
+    }
+
+    /// The user whom the web server vouches for by this name.
+    pub(super) fn vouched_user(&self, name: &str) -> Option<&User> {
+        let found = self.vouched.iter().find(|(known, _)| known == name);
+        found.and_then(|(_, username)| self.user(username))
     }
 
     pub(super) fn knows_pkce(&self) -> bool {

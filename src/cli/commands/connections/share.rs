@@ -74,10 +74,11 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
             "Your colleagues also need Windows sign-in: a Kerberos ticket of their own, which the card does not contain.",
         );
     }
-    if card.grant.is_application() {
-        ctx.console.info(
+    match card.grant {
+        Grant::User { .. } | Grant::Network => {}
+        Grant::Application => ctx.console.info(
             "Your colleagues also need the application's client secret, which the card does not contain.",
-        );
+        ),
     }
     Ok(())
 }

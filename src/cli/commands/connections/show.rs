@@ -97,10 +97,15 @@ fn registration(
         ("ID", connection.id.to_string()),
         ("Portal", connection.browser_url().to_string()),
         ("Auth type", connection.grant.as_str().to_owned()),
-        ("Client ID", connection.client_id.clone()),
-        ("Client secret", stored(secret)),
         ("Tokens", stored(tokens)),
     ];
+    if connection.grant.kind().has_client_id() {
+        let application = [
+            ("Client ID", connection.client_id.clone()),
+            ("Client secret", stored(secret)),
+        ];
+        facts.splice(4..4, application);
+    }
     if let Some(api) = connection.urls.separate_api_url() {
         facts.insert(3, ("API URL", api_url(connection, api)));
     }
@@ -150,7 +155,7 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
             "Windows",
             windows.map(|who| format!("signs in to the web server as {who}")),
         ),
-        ("Referer", connection.referer.clone()),
+        ("Referer", connection.sent_referer().map(str::to_owned)),
         ("CA copied from", connection.ca_source.clone()),
         ("Tags", tags),
     ]

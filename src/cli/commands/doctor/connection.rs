@@ -15,7 +15,7 @@ use crate::cli::shared::api_url::{ask_and_compare, Comparison};
 use crate::cli::shared::client_certificate::{current, replace_hint};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
-use crate::connection::{Connection, PortalUrl, Tls};
+use crate::connection::{Connection, Grant, PortalUrl, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
@@ -151,12 +151,15 @@ struct ItemWords {
 impl ItemWords {
     /// `None` for an item that exists only while the keychain itself is checked.
     fn of(connection: &Connection, kind: ItemKind) -> Option<Self> {
-        let application = connection.grant.is_application();
+        let (needs_secret, has_sign_in) = match connection.grant {
+            Grant::User { .. } | Grant::Network => (false, true),
+            Grant::Application => (true, false),
+        };
         Some(match kind {
             ItemKind::ClientSecret => Self {
                 name: "client secret",
                 be: "is",
-                needed: application,
+                needed: needs_secret,
             },
             ItemKind::ClientCertificate => Self {
                 name: "client certificate",
@@ -166,7 +169,7 @@ impl ItemWords {
             ItemKind::Tokens => Self {
                 name: "tokens",
                 be: "are",
-                needed: !application && connection.status.signed_in_at.is_some(),
+                needed: has_sign_in && connection.status.signed_in_at.is_some(),
             },
             ItemKind::Binding => Self {
                 name: "settings that secrets are bound to",
@@ -256,13 +259,21 @@ fn quoted_label(connection: &Connection) -> String {
 
 /// Checks how long the sign-in still lives, from what is stored.
 fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
-    if connection.grant.is_application() {
-        return None;
-    }
     let status = &connection.status;
+    let login = format!("age-oauth login {}", connection_flag(connection));
+    match (&connection.grant, &status.username) {
+        (Grant::User { .. }, _) => {}
+        (Grant::Application, _) => return None,
+        (Grant::Network, Some(user)) => {
+            let message = format!("{user}, by the web server in front of the portal");
+            return Some(Finding::ok("sign-in", message));
+        }
+        (Grant::Network, None) => {
+            return Some(Finding::fail("sign-in", "there is no sign-in", login))
+        }
+    }
     let now = doctor.context.now();
     let zone = &doctor.zone;
-    let login = format!("age-oauth login {}", connection_flag(connection));
     let (Some(user), Some(end)) = (&status.username, status.refresh_expires_at) else {
         return Some(Finding::fail("sign-in", "there is no sign-in", login));
     };
@@ -360,10 +371,14 @@ fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
     if connection.tls != Tls::Unverified {
         findings.extend(certificates(&client.certificates(), now));
     }
-    if !connection.grant.is_application() {
-        findings.push(check_registration(&client, connection));
-    }
-    let signed_in = connection.status.username.is_some() || connection.grant.is_application();
+    let signed_in = match connection.grant {
+        Grant::User { .. } => {
+            findings.push(check_registration(&client, connection));
+            connection.status.username.is_some()
+        }
+        Grant::Application => true,
+        Grant::Network => connection.status.username.is_some(),
+    };
     let token =
         (signed_in && usable.contains(&connection.keychain)).then(|| identity(doctor, connection));
     if let Some(api) = connection.urls.separate_api_url() {
@@ -387,7 +402,7 @@ fn client_for(
         at,
         &connection.tls,
         &connection.proxy,
-        connection.referer.as_deref(),
+        connection.sent_referer(),
         &doctor.context,
     )
 }
@@ -526,15 +541,17 @@ fn session(doctor: &DoctorContext, connection: &Connection) -> Session {
 /// Checks whether the portal accepts the token, and for whom.
 fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
     let session = session(doctor, connection);
-    // An application's cached token does not prove that its client secret still works.
-    let renewed = if connection.grant.is_application() {
-        let request = TokenRequest {
-            force: true,
-            ..TokenRequest::default()
-        };
-        session.access_token(&request).map(|_| ())
-    } else {
-        Ok(())
+    let renewed = match connection.grant {
+        Grant::User { .. } => Ok(()),
+        // A cached token does not prove that the client secret still works, or that the web server
+        // still vouches for the user.
+        Grant::Application | Grant::Network => {
+            let request = TokenRequest {
+                force: true,
+                ..TokenRequest::default()
+            };
+            session.access_token(&request).map(|_| ())
+        }
     };
     match renewed.and_then(|()| session.whoami()) {
         Ok(Identity::User { username }) => {

@@ -286,6 +286,14 @@ pub(super) enum Line {
 }
 
 impl Lines {
+    /// Where no code is read.
+    pub(super) fn none() -> Self {
+        Self {
+            pending: None,
+            ended: true,
+        }
+    }
+
     pub(super) fn wait(&mut self, ctx: &mut CommandContext, bound: Duration) -> Line {
         if self.ended {
             return Line::End;

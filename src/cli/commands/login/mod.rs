@@ -12,9 +12,10 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
 use crate::cli::json::{known, Identity, LoginAnswer, Time};
 use crate::cli::shared::help::examples;
+use crate::cli::shared::token_variables;
 use crate::cli::terminal::{delay_interruptions, with_cleanup};
 use crate::cli::CommandContext;
-use crate::connection::Connection;
+use crate::connection::{Connection, Grant};
 use crate::error::{Error, SignInNeeded, Unreachable};
 use crate::oauth::SignInOptions;
 use crate::policy::command_line::{SHORT_SIGN_IN, SIGN_IN_TIMEOUT};
@@ -46,8 +47,10 @@ pub(in crate::cli) struct LoginArgs {
 
 pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outcome {
     let session = ctx.session()?;
-    if session.connection().grant.is_application() {
-        return login_application(ctx, &session, args);
+    match session.connection().grant {
+        Grant::User { .. } => {}
+        Grant::Application => return login_application(ctx, &session, args),
+        Grant::Network => return login_network(ctx, &session, args),
     }
     settings::confirm(ctx, &session)?;
     let is_first = session.connection().status.username.is_none();
@@ -173,6 +176,30 @@ fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginAr
         "Token is for application: {}",
         escape(&info.to_string())
     ))
+}
+
+/// Signs in the user whom the web server in front of the portal vouches for. From then on, the
+/// connection belongs to that user.
+fn login_network(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) -> Outcome {
+    settings::confirm(ctx, session)?;
+    let connection = session.connection();
+    let is_first = connection.status.username.is_none();
+    let pending = session.sign_in_network()?;
+    confirm_user(ctx, session, &pending, args, &mut Lines::none())?;
+    let token = session.accept(&pending)?;
+    print_result(ctx, connection, &token, args.json)?;
+    confirm_api_url(ctx, session);
+    if is_first {
+        print_owner(ctx, connection, &token);
+    }
+    if let Some(referer) = connection.sent_referer() {
+        ctx.console.info(&format!(
+            "The portal accepts these tokens only together with the header `Referer: {}`, which the program and age_oauth send; other requests need it, too ({}REFERER).",
+            escape(referer),
+            token_variables::PREFIX
+        ));
+    }
+    Ok(())
 }
 
 fn as_json(connection: &Connection, token: &UsableToken) -> LoginAnswer {

@@ -48,10 +48,10 @@ fn is_readable(session: &Session) -> bool {
 fn lines(session: &Session, settings: &[BoundSetting]) -> Vec<String> {
     let connection = session.connection();
     let portal = connection.browser_url();
-    let mut lines = vec![
-        format!("Portal:    {} ({portal})", portal.host()),
-        format!("Client ID: {}", escape(&connection.client_id)),
-    ];
+    let mut lines = vec![format!("Portal:    {} ({portal})", portal.host())];
+    if connection.grant.kind().has_client_id() {
+        lines.push(format!("Client ID: {}", escape(&connection.client_id)));
+    }
     for setting in settings {
         match setting {
             BoundSetting::ApiUrl => lines.push(format!(

@@ -17,7 +17,7 @@ use crate::cli::json::{Identity, SignInState, StatusAnswer, StoredFacts, Word};
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::{examples, with_default};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, ConnectionId};
+use crate::connection::{Connection, ConnectionId, Grant, Status};
 use crate::error::{Error, KeychainError, KeychainReason};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::policy;
@@ -141,19 +141,26 @@ fn no_connections(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
     Ok(())
 }
 
+/// How long a user's sign-in still lives.
+fn user_state(status: &Status, within: SignedDuration, now: Timestamp) -> SignInState {
+    match (&status.username, status.refresh_expires_at) {
+        (Some(_), Some(end)) if end <= now => SignInState::Ended,
+        (Some(_), Some(end)) if policy::expires_within(end, within, now) => SignInState::EndsSoon,
+        (Some(_), Some(_)) => SignInState::Good,
+        _ => SignInState::Missing,
+    }
+}
+
 impl Row {
     fn new(connection: Connection, args: &StatusArgs, now: Timestamp) -> Self {
         let status = &connection.status;
         let within = SignedDuration::try_from(args.within.unwrap_or_else(default_within))
             .unwrap_or(SignedDuration::MAX);
-        let sign_in = match (&status.username, status.refresh_expires_at) {
-            _ if connection.grant.is_application() => SignInState::Application,
-            (Some(_), Some(end)) if end <= now => SignInState::Ended,
-            (Some(_), Some(end)) if policy::expires_within(end, within, now) => {
-                SignInState::EndsSoon
-            }
-            (Some(_), Some(_)) => SignInState::Good,
-            _ => SignInState::Missing,
+        let sign_in = match connection.grant {
+            Grant::User { .. } => user_state(status, within, now),
+            Grant::Application => SignInState::Application,
+            Grant::Network if status.username.is_some() => SignInState::Good,
+            Grant::Network => SignInState::Missing,
         };
         let failure = status.last_failure.as_deref().map(|line| {
             let (at, what) = split_failure(line);
@@ -218,6 +225,10 @@ impl Row {
         let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| ago(at, now));
         let (who, until) = match (self.sign_in, status.refresh_expires_at) {
             (SignInState::Application, _) => ("application".to_owned(), String::new()),
+            // The web server signs a network connection in with each new token.
+            (SignInState::Good | SignInState::Gone, None) if connection.grant == Grant::Network => {
+                (self.username(), "by the web server".to_owned())
+            }
             (SignInState::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
             (SignInState::Ended, Some(end)) => (
                 self.username(),

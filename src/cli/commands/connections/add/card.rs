@@ -53,15 +53,13 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
     // An option takes precedence: a platform may have to do without.
     let given = &mut fields.web_tier.web_tier;
     given.get_or_insert_with(|| sign_in.unwrap_or_else(|| WebTier::NONE.to_owned()));
-    fields.client_id = Some(card.client_id.clone());
+    fields.client_id = Some(card.client_id.clone()).filter(|id| !id.is_empty());
     fields.referer.clone_from(&card.referer);
-    fields.auth_type = Some(match &card.grant {
-        Grant::Application => AuthType::App,
-        Grant::User { redirect_uri, .. } => {
-            fields.redirect_uri = Some(redirect_uri.as_str().to_owned());
-            AuthType::User
-        }
-    });
+    fields.auth_type = Some(AuthType::of(card.grant.kind()));
+    fields.redirect_uri = match &card.grant {
+        Grant::User { redirect_uri, .. } => Some(redirect_uri.as_str().to_owned()),
+        Grant::Application | Grant::Network => None,
+    };
     if !card.certificates.is_empty() {
         fields.certificates = Some(CardCertificates {
             pem: http::to_pem(&card.certificates),
@@ -167,18 +165,20 @@ fn print_card(
     unconfirmed: &[Vec<u8>],
     sign_in: Option<&str>,
 ) {
-    let who = if card.grant.is_application() {
-        "the application itself (needs its client secret)"
-    } else {
-        "a person (signs in with a browser)"
+    let who = match card.grant {
+        Grant::User { .. } => "a person (signs in with a browser)",
+        Grant::Application => "the application itself (needs its client secret)",
+        Grant::Network => "the user whom the web server in front of the portal vouches for",
     };
     let portal = card.urls.browser_url();
     let mut lines = vec![
         format!("Portal:    {} ({portal})", portal.host()),
-        format!("Client ID: {}", escape(&card.client_id)),
         format!("Token for: {who}"),
         format!("Label:     {}", escape(label)),
     ];
+    if card.grant.kind().has_client_id() {
+        lines.insert(1, format!("Client ID: {}", escape(&card.client_id)));
+    }
     if let Grant::User { redirect_uri, .. } = &card.grant {
         let uri = escape(redirect_uri.as_str());
         lines.push(format!(

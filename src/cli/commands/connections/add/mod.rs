@@ -27,17 +27,18 @@ use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::shared::web_tier::{self, GivenWebTier};
 use crate::cli::CommandContext;
 use crate::connection::{
-    Connection, Grant, Label, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls, WebTier,
+    Connection, Grant, GrantKind, Label, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls, WebTier,
+    NEEDS_ANSWER,
 };
 use crate::env;
-use crate::error::Error;
+use crate::error::{Error, Input};
 use crate::http::Presented;
 use crate::manage::{self, NewClientCertificate, NewSecrets};
 use crate::portal::{Elsewhere, PortalInfo};
 use crate::secret::Secret;
 use crate::store::{ConnectionStore, Selector};
 
-use questions::{ask_after_failure, ask_portal, ask_redirect, print_portal, NextStep};
+use questions::{ask_after_failure, ask_kind, ask_portal, ask_redirect, print_portal, NextStep};
 
 /// Add a connection; asks for what the options leave open
 #[derive(Args, Clone, Debug, Default)]
@@ -97,10 +98,12 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
     if let Some(existing) = existing(&store, args)? {
         return replace(ctx, &store, existing, args);
     }
-    let guided = ctx.can_ask()
-        && [&args.label, &args.fields.portal, &args.fields.client_id]
-            .iter()
-            .any(|given| given.is_none());
+    let named = args.fields.auth_type.map(AuthType::kind);
+    connection_fields::check_fit(&args.fields, named.unwrap_or(GrantKind::User))?;
+    let lacks_client_id =
+        args.fields.client_id.is_none() && named.is_none_or(GrantKind::has_client_id);
+    let guided =
+        ctx.can_ask() && (args.label.is_none() || args.fields.portal.is_none() || lacks_client_id);
     let certificate = match client_certificate::given(ctx, &args.fields.client_certificate)? {
         GivenCertificate::Certificate(loaded) => Some(loaded),
         GivenCertificate::Nothing | GivenCertificate::None => None,
@@ -122,10 +125,14 @@ fn warn_if_unregistered(
     trust: &Trust,
     presented: Presented,
 ) {
-    if args.fields.no_check || connection.grant.is_application() {
+    let signs_in_with_a_browser = match connection.grant {
+        Grant::User { .. } => true,
+        Grant::Application | Grant::Network => false,
+    };
+    if args.fields.no_check || !signs_in_with_a_browser {
         return;
     }
-    let (proxy, referer) = (&connection.proxy, connection.referer.as_deref());
+    let (proxy, referer) = (&connection.proxy, connection.sent_referer());
     let api = connection.api_url();
     let client = trust.http(api, presented, proxy, referer, &ctx.context);
     let (what, flag) = match client.and_then(|client| registration(&client, connection)) {
@@ -257,11 +264,10 @@ impl<'a> Form<'a> {
         let keychain = connection_fields::usable_keychain(ctx, store, self.args.fields.keychain)?;
         let label = self.label(ctx, store)?;
         let (urls, trust) = self.portal(ctx)?;
-        let application = self.is_application(ctx)?;
+        let kind = self.kind(ctx)?;
         let portal = urls.browser_url().clone();
-        let grant = self.grant(ctx, store, &portal, application)?;
-        let client_id = self.client_id(ctx)?;
-        let secret = self.secret(ctx, application, &client_id)?;
+        let grant = self.grant(ctx, store, &portal, kind)?;
+        let (client_id, secret) = self.registration(ctx, kind)?;
         let mut connection = Connection::new(label, portal, grant, client_id);
         connection.urls = urls;
         connection.tls = match &trust.tls {
@@ -308,10 +314,14 @@ impl<'a> Form<'a> {
             return Ok(());
         }
         let fields = &self.args.fields;
+        let kind = fields.auth_type.map_or(GrantKind::User, AuthType::kind);
         let given = [
             ("--label", self.args.label.is_some()),
             ("--portal", fields.portal.is_some()),
-            ("--client-id", fields.client_id.is_some()),
+            (
+                "--client-id",
+                fields.client_id.is_some() || !kind.has_client_id(),
+            ),
             ("--client-secret-stdin", self.has_secret(ctx)),
         ];
         let missing: Vec<_> = given
@@ -455,6 +465,7 @@ impl<'a> Form<'a> {
             let why = error.to_string();
             match ask_after_failure(ctx, &urls, &trust.tls, error)? {
                 NextStep::Retry(next) => trust = next,
+                NextStep::Again => {}
                 NextStep::Present(loaded) => self.certificate = Some(loaded),
                 NextStep::AnswerAs(web_tier) => self.web_tier = web_tier,
                 NextStep::SkipCheck => return Ok(Some((urls, trust))),
@@ -498,18 +509,15 @@ impl<'a> Form<'a> {
         api_url::confirm(ctx, urls, &comparison)
     }
 
-    fn is_application(&self, ctx: &mut CommandContext) -> Result<bool, Failure> {
-        match self.args.fields.auth_type {
-            Some(kind) => Ok(kind == AuthType::App),
-            None if !self.guided => Ok(false),
-            None => {
-                let choices = [
-                    "user: a person signs in with a browser".to_owned(),
-                    "app: the application itself, with its client secret".to_owned(),
-                ];
-                let question = "Authentication type (who the tokens are for)";
-                Ok(ctx.system.ask.choose(question, &choices, 0)? == 1)
+    fn kind(&self, ctx: &mut CommandContext) -> Result<GrantKind, Failure> {
+        let answers_web_server = self.certificate.is_some() || self.web_tier != WebTier::None;
+        match self.args.fields.auth_type.map(AuthType::kind) {
+            Some(GrantKind::Network) if !answers_web_server => {
+                Err(Error::invalid(Input::AuthType, NEEDS_ANSWER).into())
             }
+            Some(kind) => Ok(kind),
+            None if !self.guided => Ok(GrantKind::User),
+            None => ask_kind(ctx, answers_web_server),
         }
     }
 
@@ -518,10 +526,12 @@ impl<'a> Form<'a> {
         ctx: &mut CommandContext,
         store: &ConnectionStore,
         portal: &PortalUrl,
-        application: bool,
+        kind: GrantKind,
     ) -> Result<Grant, Failure> {
-        if application {
-            return Ok(Grant::Application);
+        match kind {
+            GrantKind::User => {}
+            GrantKind::Application => return Ok(Grant::Application),
+            GrantKind::Network => return Ok(Grant::Network),
         }
         let redirect_uri = match &self.args.fields.redirect_uri {
             Some(uri) => uri.parse()?,
@@ -532,6 +542,22 @@ impl<'a> Form<'a> {
             redirect_uri,
             pkce: true,
         })
+    }
+
+    /// The client ID and the client secret of the application, for kinds that have one.
+    fn registration(
+        &self,
+        ctx: &mut CommandContext,
+        kind: GrantKind,
+    ) -> Result<(String, Option<Secret>), Failure> {
+        let application = match kind {
+            GrantKind::User => false,
+            GrantKind::Application => true,
+            GrantKind::Network => return Ok((String::new(), None)),
+        };
+        let client_id = self.client_id(ctx)?;
+        let secret = self.secret(ctx, application, &client_id)?;
+        Ok((client_id, secret))
     }
 
     fn client_id(&self, ctx: &mut CommandContext) -> Result<String, Failure> {

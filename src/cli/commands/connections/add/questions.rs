@@ -3,13 +3,14 @@
 
 use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
+use crate::cli::hints::in_front;
 use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, Loaded};
 use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::shared::web_tier;
 use crate::cli::CommandContext;
-use crate::connection::{PortalUrl, PortalUrls, Principal, RedirectUri, Tls, WebTier};
+use crate::connection::{GrantKind, PortalUrl, PortalUrls, Principal, RedirectUri, Tls, WebTier};
 use crate::error::{Error, Input, Refusal, TlsFailure, Unreachable};
 use crate::manage;
 use crate::portal::PortalInfo;
@@ -23,6 +24,8 @@ pub(super) enum NextStep {
     Present(Box<Loaded>),
     /// Probe again, and answer the web server's sign-in like this.
     AnswerAs(WebTier),
+    /// Probe again as before.
+    Again,
     /// Store the connection without a check.
     SkipCheck,
     /// Ask for another URL.
@@ -55,17 +58,26 @@ pub(super) fn ask_after_failure(
             ..
         }
     );
-    Failure::from(error).print_without_hint(&ctx.console);
+    let advice = in_front(&error);
+    match advice {
+        Some(hint) => Failure::Hinted { error, hint }.print(&ctx.console),
+        None => Failure::from(error).print_without_hint(&ctx.console),
+    }
+    let mut first = None;
     if wants_windows_sign_in {
-        if let Some(web_tier) = ask_windows_sign_in(ctx, urls.api_url(), tls)? {
-            return Ok(NextStep::AnswerAs(web_tier));
+        match ask_windows_sign_in(ctx, urls.api_url(), tls)? {
+            WindowsSignIn::As(web_tier) => return Ok(NextStep::AnswerAs(web_tier)),
+            WindowsSignIn::Lacking => first = Some(Way::Again),
+            WindowsSignIn::No => {}
         }
+    }
+    if wants_client_certificate {
+        first = Some(Way::Present);
     }
     match certificate {
         // Without a chain, the handshake failed before there was a certificate to trust.
         Some(failure) if !failure.chain.is_empty() => ask_trust(ctx, urls.api_url(), &failure),
-        _ if wants_client_certificate => ask_way(ctx, urls, true),
-        _ if is_guarded || urls.separate_api_url().is_some() => ask_way(ctx, urls, false),
+        _ if is_guarded || urls.separate_api_url().is_some() => ask_way(ctx, urls, first),
         _ => ask_whether_to_skip(ctx),
     }
 }
@@ -82,24 +94,33 @@ fn wants_windows_sign_in(error: &Error) -> bool {
     }
 }
 
-/// Offers to answer the web server's Windows sign-in. `None` where a person declines, or after a
-/// message where it cannot be answered.
+/// What a person says to the offer to answer Windows sign-in.
+enum WindowsSignIn {
+    /// Yes.
+    As(WebTier),
+    /// Yes, but this machine lacks something for it: a ticket, a program. That was said.
+    Lacking,
+    /// No, or it cannot be answered at all.
+    No,
+}
+
+/// Offers to answer the web server's Windows sign-in.
 fn ask_windows_sign_in(
     ctx: &mut CommandContext,
     portal: &PortalUrl,
     tls: &Tls,
-) -> Result<Option<WebTier>, Failure> {
+) -> Result<WindowsSignIn, Failure> {
     if let Err(Error::Invalid { why, .. }) = manage::check_windows_sign_in(portal, tls) {
         ctx.console
             .print(&format!("This portal is behind Windows sign-in: {why}."));
-        return Ok(None);
+        return Ok(WindowsSignIn::No);
     }
     let web_tier = match web_tier::windows(ctx, portal, tls, None) {
         Ok(web_tier) => web_tier,
         Err(failure) => {
             ctx.console.print("This portal is behind Windows sign-in.");
             failure.print(&ctx.console);
-            return Ok(None);
+            return Ok(WindowsSignIn::Lacking);
         }
     };
     // Whose it is has to be known before the first token goes to the web server.
@@ -109,7 +130,11 @@ fn ask_windows_sign_in(
         escape(principal)
     );
     let uses_it = ctx.system.ask.confirm(&question, true)?;
-    Ok(uses_it.then_some(web_tier))
+    Ok(if uses_it {
+        WindowsSignIn::As(web_tier)
+    } else {
+        WindowsSignIn::No
+    })
 }
 
 /// Whether something in front of the portal answered, and requires what only a browser can do.
@@ -133,6 +158,7 @@ fn is_guarded(error: &Error) -> bool {
         | Refusal::Denied
         | Refusal::SignIn(_)
         | Refusal::FreshToken
+        | Refusal::Network(_)
         | Refusal::UnexpectedAnswer { .. }
         | Refusal::Server(_)
         | Refusal::Privilege
@@ -140,34 +166,53 @@ fn is_guarded(error: &Error) -> bool {
     }
 }
 
+/// A way to continue where something stands in front of the portal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Again,
+    Present,
+    ApiUrl,
+    OtherUrl,
+    SkipCheck,
+}
+
+impl Way {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Again => "Try again, after you have got what is missing",
+            Self::Present => "Present a client certificate (a file: PKCS#12 or PEM)",
+            Self::ApiUrl => "Enter the address at which programs reach this portal (API URL)",
+            Self::OtherUrl => "Enter another portal URL",
+            Self::SkipCheck => "Add the connection without checking the portal",
+        }
+    }
+}
+
 /// Offers another address for programs, where the browser's is guarded or one for programs does not
-/// answer; before that a client certificate, where the web server asks for one.
+/// answer; before that what this machine can answer with, if there is something.
 fn ask_way(
     ctx: &mut CommandContext,
     urls: &PortalUrls,
-    wants_client_certificate: bool,
+    first: Option<Way>,
 ) -> Result<NextStep, Failure> {
-    let mut choices = vec![
-        "Enter the address at which programs reach this portal (API URL)".to_owned(),
-        "Enter another portal URL".to_owned(),
-        "Add the connection without checking the portal".to_owned(),
-    ];
-    if wants_client_certificate {
-        let present = "Present a client certificate (a file: PKCS#12 or PEM)";
-        choices.insert(0, present.to_owned());
+    let mut ways = vec![Way::ApiUrl, Way::OtherUrl, Way::SkipCheck];
+    if let Some(first) = first {
+        ways.insert(0, first);
     }
+    let choices: Vec<_> = ways.iter().map(|way| way.text().to_owned()).collect();
     let question = "How do you want to continue?";
     loop {
         let chosen = ctx.system.ask.choose(question, &choices, 0)?;
-        match (wants_client_certificate, chosen) {
-            (true, 0) => {
+        match ways.get(chosen).unwrap_or(&Way::SkipCheck) {
+            Way::Again => return Ok(NextStep::Again),
+            Way::Present => {
                 if let Some(loaded) = ask_client_certificate(ctx)? {
                     return Ok(NextStep::Present(loaded));
                 }
             }
-            (true, 1) | (false, 0) => return ask_api_url(ctx, urls).map(NextStep::ApiUrl),
-            (true, 2) | (false, 1) => return Ok(NextStep::OtherUrl),
-            _ => return Ok(NextStep::SkipCheck),
+            Way::ApiUrl => return ask_api_url(ctx, urls).map(NextStep::ApiUrl),
+            Way::OtherUrl => return Ok(NextStep::OtherUrl),
+            Way::SkipCheck => return Ok(NextStep::SkipCheck),
         }
     }
 }
@@ -321,6 +366,31 @@ fn ask_whether_to_skip(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
         0 => Ok(NextStep::OtherUrl),
         _ => Ok(NextStep::SkipCheck),
     }
+}
+
+/// Asks whom tokens are for. The last choice is there only where the connection answers the web
+/// server in front of the portal.
+pub(super) fn ask_kind(
+    ctx: &mut CommandContext,
+    answers_web_server: bool,
+) -> Result<GrantKind, Failure> {
+    let mut kinds = vec![
+        (GrantKind::User, "user: a person signs in with a browser"),
+        (
+            GrantKind::Application,
+            "app: the application itself, with its client secret",
+        ),
+    ];
+    if answers_web_server {
+        kinds.push((
+            GrantKind::Network,
+            "network: you, as the web server knows you; without browser and client ID (experimental)",
+        ));
+    }
+    let choices: Vec<_> = kinds.iter().map(|(_, text)| (*text).to_owned()).collect();
+    let question = "Authentication type (who the tokens are for)";
+    let chosen = ctx.system.ask.choose(question, &choices, 0)?;
+    Ok(kinds.get(chosen).map_or(GrantKind::User, |(kind, _)| *kind))
 }
 
 pub(super) fn ask_redirect(
