@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::windows_sign_in::{service_of, NoToken, TokenMaker};
+use super::windows_sign_in::{service_of, NoToken, TokenMaker, WebServer};
 use crate::connection::Principal;
 use crate::context::Environment;
 use crate::env;
@@ -133,14 +133,11 @@ impl CurlTokens {
 }
 
 impl TokenMaker for CurlTokens {
-    fn token(
-        &self,
-        host: &str,
-        principal: &Principal,
-        environment: &Environment,
-        limit: Duration,
-    ) -> Made<Secret> {
-        let end = Instant::now() + limit;
+    fn token(&self, server: &WebServer<'_>, principal: &Principal) -> Made<Secret> {
+        let WebServer {
+            host, environment, ..
+        } = *server;
+        let end = Instant::now() + server.limit;
         let found = self.caches(environment, end)?;
         let own = found
             .into_iter()
@@ -151,22 +148,16 @@ impl TokenMaker for CurlTokens {
             None => self.default_cache(host, environment, end)?,
         };
         if cache.principal != *principal {
-            return Err(other_principal(principal, &cache.principal));
+            return Err(NoToken::other_principal(principal, &cache.principal));
         }
         self.curl(host, environment, Some(&cache), end)
     }
 
-    fn principal(&self, host: &str, environment: &Environment, limit: Duration) -> Made<Principal> {
-        let end = Instant::now() + limit;
-        Ok(self.default_cache(host, environment, end)?.principal)
+    fn principal(&self, server: &WebServer<'_>) -> Made<Principal> {
+        let end = Instant::now() + server.limit;
+        let cache = self.default_cache(server.host, server.environment, end)?;
+        Ok(cache.principal)
     }
-}
-
-fn other_principal(expected: &Principal, found: &Principal) -> NoToken {
-    NoToken::Failed(WindowsSignInFailure::OtherPrincipal {
-        expected: expected.to_string(),
-        found: found.to_string(),
-    })
 }
 
 /// One place with the tickets of one principal.
@@ -527,7 +518,17 @@ mod tests {
 
     fn token(maker: &CurlTokens, limit: Duration) -> Made<Secret> {
         let nothing = Environment::of(Vec::<(String, String)>::new());
-        maker.token("gis", &principal("ana@EXAMPLE.COM"), &nothing, limit)
+        token_with(maker, &nothing, limit)
+    }
+
+    fn token_with(maker: &CurlTokens, environment: &Environment, limit: Duration) -> Made<Secret> {
+        let server = WebServer {
+            host: "gis",
+            channel_binding: None,
+            environment,
+            limit,
+        };
+        maker.token(&server, &principal("ana@EXAMPLE.COM"))
     }
 
     #[test]
@@ -573,7 +574,7 @@ mod tests {
         ];
         let environment = Environment::of(given);
         let limit = Duration::from_secs(60);
-        let _ = maker.token("gis", &principal("ana@EXAMPLE.COM"), &environment, limit);
+        let _ = token_with(&maker, &environment, limit);
         let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
         let of_the_shell = ["PWD", "OLDPWD", "SHLVL", "_"];
         let mut seen: Vec<_> = seen
