@@ -579,6 +579,16 @@ fn web_tier(label: Option<&str>, schemes: &[String]) -> String {
 fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
     let api_url = edit(label, "--api-url URL");
     match why {
+        WindowsSignInFailure::NoTicket | WindowsSignInFailure::TicketExpired if cfg!(windows) => {
+            "sign in to Windows with the account of your domain, or lock the screen and unlock it to get new tickets; let a scheduled task run with the password stored. To see the tickets: klist".into()
+        }
+        WindowsSignInFailure::OtherPrincipal { expected, .. } if cfg!(windows) => format!(
+            "run this as {expected}; or, if the other account is right: {}",
+            edit(label, "--web-tier windows")
+        ),
+        WindowsSignInFailure::UnknownPrincipal => {
+            "to see the tickets: klist; if a password is stored for the web server in Credential Manager (cmdkey /list), Windows uses that account, and this program does not".into()
+        }
         WindowsSignInFailure::NoTicket | WindowsSignInFailure::TicketExpired => format!(
             "get a ticket: kinit; for a task without a person: {}=FILE:/path/to/keytab",
             env::KRB5_CLIENT_KTNAME
@@ -590,6 +600,9 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
         WindowsSignInFailure::UnknownService(service) => format!(
             "ask the administrator of your domain to register the name: setspn -S {service} ACCOUNT; or use the address that has one, or one without that sign-in: {api_url}"
         ),
+        WindowsSignInFailure::NoProgram(_) if cfg!(windows) => {
+            r"it is a part of Windows (System32\klist.exe); ask the administrator of this machine to allow it".into()
+        }
         WindowsSignInFailure::NoProgram(program) if *program == "klist" => {
             "install the programs of Kerberos (Debian and Ubuntu: krb5-user; Red Hat: krb5-workstation)".into()
         }
@@ -602,11 +615,15 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
         WindowsSignInFailure::Unsupported => {
             format!("use an address for programs without that sign-in: {api_url}")
         }
+        WindowsSignInFailure::NoToken if cfg!(windows) => {
+            "to see what Kerberos says: klist get HTTP/HOST, with the host of the portal's URL".into()
+        }
         WindowsSignInFailure::NoToken => {
             "to see what Kerberos says: curl -v --negotiate -u : URL".into()
         }
         WindowsSignInFailure::Rejected { service, .. } => format!(
-            "get new tickets: kdestroy, kinit; if that does not help, ask the web server's administrator which account has its name: setspn -Q {service}; or use an address without that sign-in: {api_url}"
+            "get new tickets: {}; if that does not help, ask the web server's administrator which account has its name: setspn -Q {service}; or use an address without that sign-in: {api_url}",
+            if cfg!(windows) { "klist purge" } else { "kdestroy, kinit" }
         ),
     }
 }

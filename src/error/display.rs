@@ -321,6 +321,9 @@ impl fmt::Display for WindowsSignInFailure {
             Self::CurlWithoutKerberos => f.write_str(
                 "the program `curl` of this machine was built without Kerberos (GSS-API), which Windows sign-in needs",
             ),
+            Self::UnknownPrincipal => f.write_str(
+                "Windows does not say for which account it made the Kerberos token for the web server in front of the portal; nothing was sent",
+            ),
             Self::Unsupported => {
                 f.write_str("this version cannot answer Windows sign-in on this platform")
             }

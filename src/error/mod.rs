@@ -563,6 +563,8 @@ pub enum WindowsSignInFailure {
     NoProgram(&'static str),
     /// The system's `curl` was built without Kerberos.
     CurlWithoutKerberos,
+    /// Windows does not say whose the Kerberos token is that it made.
+    UnknownPrincipal,
     /// This version cannot answer Windows sign-in on this platform.
     Unsupported,
     /// Kerberos did not make a token, for another reason.

@@ -24,6 +24,8 @@ mod request;
 mod response;
 mod retry;
 mod signatures;
+#[cfg(windows)]
+mod sspi;
 #[cfg(test)]
 mod tests;
 mod tls;

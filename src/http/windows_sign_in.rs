@@ -55,7 +55,7 @@ pub(super) struct WebServer<'a> {
     pub(super) host: &'a str,
     /// What binds the token to the TLS connection that it is sent in, for makers that can do that.
     /// `None` where there is no connection yet.
-    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
+    #[cfg_attr(not(windows), allow(dead_code))]
     pub(super) channel_binding: Option<&'a [u8]>,
     /// The variables of this process.
     #[cfg_attr(windows, allow(dead_code))]
@@ -112,7 +112,9 @@ impl From<NoToken> for Classified {
 pub(super) fn maker() -> Option<Arc<dyn TokenMaker>> {
     #[cfg(unix)]
     let maker: Option<Arc<dyn TokenMaker>> = Some(Arc::new(super::kerberos::CurlTokens::system()));
-    #[cfg(not(unix))]
+    #[cfg(windows)]
+    let maker: Option<Arc<dyn TokenMaker>> = Some(Arc::new(super::sspi::SspiTokens));
+    #[cfg(not(any(unix, windows)))]
     let maker = None;
     maker
 }
@@ -120,7 +122,7 @@ pub(super) fn maker() -> Option<Arc<dyn TokenMaker>> {
 /// Whether this version answers Windows sign-in on this platform.
 #[must_use]
 pub const fn can_answer_windows_sign_in() -> bool {
-    cfg!(unix)
+    cfg!(any(unix, windows))
 }
 
 /// The principal that would sign in at this portal's web server now. Nothing is sent there.

@@ -56,13 +56,13 @@ fn apache(portal: &str, keytab: &str) -> impl Fn(&str, u16) -> String {
 
 /// One request that the web server saw.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+pub struct Seen {
     /// `POST /portal/sharing/rest/oauth2/token`, without what is before `rest`.
     request: String,
     status: u16,
-    user: String,
+    pub user: String,
     has_body: bool,
-    token: Option<String>,
+    pub token: Option<String>,
 }
 
 /// A web server with Windows sign-in in front of a portal.
@@ -106,13 +106,13 @@ impl Front {
     }
 
     /// The requests so far. Their tokens are secrets of this test from now on.
-    fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         let log = fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
         log.lines().map(seen).collect()
     }
 
     /// What `work` requested.
-    fn requests_of(&self, work: impl FnOnce()) -> Vec<Seen> {
+    pub fn requests_of(&self, work: impl FnOnce()) -> Vec<Seen> {
         let before = self.seen().len();
         work();
         self.seen().split_off(before)
@@ -144,7 +144,7 @@ fn seen(line: &str) -> Seen {
 }
 
 /// The requests as one text each, with `+body` where they have one.
-fn shown(seen: &[Seen]) -> Vec<String> {
+pub fn shown(seen: &[Seen]) -> Vec<String> {
     let body = |one: &Seen| if one.has_body { " +body" } else { "" };
     seen.iter()
         .map(|one| format!("{} {}{}", one.status, one.request, body(one)))
@@ -181,7 +181,7 @@ impl Site {
         self.home.run(words).done()
     }
 
-    fn add(&self, flags: &[&str]) -> Outcome {
+    pub fn add(&self, flags: &[&str]) -> Outcome {
         self.add_at(&self.front.url(), flags)
     }
 
@@ -193,7 +193,7 @@ impl Site {
         site
     }
 
-    fn run(&self, words: &[&str]) -> Outcome {
+    pub fn run(&self, words: &[&str]) -> Outcome {
         self.home.run(words).done()
     }
 }

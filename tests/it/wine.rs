@@ -2,6 +2,7 @@
 //! wine. `tests/run --windows` builds it and names it in variables.
 
 mod python;
+mod windows_sign_in;
 
 use std::process::{Command, Stdio};
 

@@ -71,10 +71,18 @@ pub(in crate::cli) fn windows(
     if principal.is_of_a_machine() {
         return Err(Failure::usage_hint(
             format!("the Kerberos ticket here is of {principal}, the account of a machine or a service; nothing was sent"),
-            format!("get a ticket of your own: kinit; or, to use that account: --web-tier {}{SEPARATOR}{principal}", WebTier::WINDOWS),
+            format!("{}; or, to use that account: --web-tier {}{SEPARATOR}{principal}", get_own_ticket(), WebTier::WINDOWS),
         ));
     }
     Ok(WebTier::Windows(principal))
+}
+
+const fn get_own_ticket() -> &'static str {
+    if cfg!(windows) {
+        "run this as yourself"
+    } else {
+        "get a ticket of your own: kinit"
+    }
 }
 
 /// Says whose sign-in the connection uses.
