@@ -3,49 +3,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::{in_wine, tell, variable, WIDE};
-use crate::support::home::Home;
 use crate::support::portal::{service_secret, APP_ID, SERVICE_ID};
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add_application_arguments, age_sign_in, expire_token, sign_in};
 use crate::windows_sign_in::{shown, Seen, Site};
 
-/// A process in wine, which keeps wine's helper processes. Those that a run starts would keep its
-/// pipes open.
-struct Waiting {
-    process: Child,
-    stdin: Option<ChildStdin>,
-}
-
-impl Waiting {
-    fn start(home: &Home) -> Self {
-        let mut process = Command::new("wine")
-            .arg("cmd")
-            .env_clear()
-            .envs(home.environment())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("wine");
-        let stdin = process.stdin.take();
-        Self { process, stdin }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.stdin = None;
-        let _ = self.process.wait();
-    }
-}
-
 /// A site whose home has the Windows build, with a ticket of `ana`.
 struct Windows {
     site: Site,
-    waiting: Option<Waiting>,
     _programs: tempfile::TempDir,
 }
 
@@ -59,11 +26,9 @@ impl Windows {
         let mut home = in_wine(path.to_str().unwrap());
         let mut site = Site::new();
         site.kdc.use_in(&mut home, &site.kdc.ticket("ana"));
-        let waiting = Waiting::start(&home);
         site.home = home;
         Self {
             site,
-            waiting: Some(waiting),
             _programs: programs,
         }
     }
@@ -219,9 +184,7 @@ fn rule_24f_neither_another_principal_nor_an_unknown_one_signs_in() {
 #[test]
 #[ignore = "runs the Windows build: tests/run --windows"]
 fn a_person_at_a_terminal_is_asked() {
-    let mut windows = Windows::new();
-    // What waits would keep the terminal open.
-    windows.waiting = None;
+    let windows = Windows::new();
     let site = &windows.site;
     let ca = site.portal.ca_file(site.home.path());
     let words = [
