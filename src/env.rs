@@ -158,11 +158,11 @@ variables! {
         PATHEXT = "`.COM;.EXE;.BAT;.CMD`";
         /// The user's configuration folder on Linux; the connection store is in it.
         XDG_CONFIG_HOME = "`~/.config`";
-        /// The Kerberos tickets for Windows sign-in, as Kerberos reads it.
+        /// The Kerberos tickets for Windows sign-in on Linux and macOS, as Kerberos reads it.
         KRB5CCNAME = "the default of Kerberos";
-        /// The configuration of Kerberos for Windows sign-in.
+        /// The configuration of Kerberos for Windows sign-in on Linux and macOS.
         KRB5_CONFIG = "`/etc/krb5.conf`";
-        /// A keytab from which tickets for Windows sign-in are made.
+        /// A keytab from which tickets for Windows sign-in are made on Linux.
         /// For tasks without a person; needs Kerberos of MIT.
         KRB5_CLIENT_KTNAME = "no keytab: `kinit` makes tickets";
         /// The time zone in which times are shown.

@@ -660,6 +660,16 @@ fn kerberos(problem: KerberosProblem) -> String {
 fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
     let api_url = edit(label, "--api-url URL");
     match why {
+        WindowsSignInFailure::NoTicket | WindowsSignInFailure::TicketExpired if cfg!(windows) => {
+            "sign in to Windows with the account of your domain, or lock the screen and unlock it to get new tickets; let a scheduled task run with the password stored. To see the tickets: klist".into()
+        }
+        WindowsSignInFailure::OtherPrincipal { expected, .. } if cfg!(windows) => format!(
+            "run this as {expected}; or, if the other account is right: {}",
+            edit(label, "--web-tier windows")
+        ),
+        WindowsSignInFailure::UnknownPrincipal => {
+            "to see the tickets: klist; if a password is stored for the web server in Credential Manager (cmdkey /list), Windows uses that account, and this program does not".into()
+        }
         WindowsSignInFailure::NoTicket | WindowsSignInFailure::TicketExpired => format!(
             "get a ticket: kinit; for a task without a person: {}=FILE:/path/to/keytab",
             env::KRB5_CLIENT_KTNAME
@@ -672,6 +682,9 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
         WindowsSignInFailure::UnknownService(service) => format!(
             "if the host in the address is an alias, use the name that Kerberos knows: {api_url}; or ask the administrator of your domain to register this one: setspn -S {service} ACCOUNT"
         ),
+        WindowsSignInFailure::NoProgram(_) if cfg!(windows) => {
+            r"it is a part of Windows (System32\klist.exe); ask the administrator of this machine to allow it".into()
+        }
         WindowsSignInFailure::NoProgram(program) if *program == "klist" => {
             "install the programs of Kerberos (Debian and Ubuntu: krb5-user; Red Hat: krb5-workstation)".into()
         }
@@ -701,6 +714,9 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
         WindowsSignInFailure::NotKerberos => format!(
             "get a ticket: kinit; or use an address without that sign-in: {api_url}"
         ),
+        WindowsSignInFailure::NoToken if cfg!(windows) => {
+            "to see what Kerberos says: klist get HTTP/HOST, with the host of the portal's URL".into()
+        }
         WindowsSignInFailure::NoToken => {
             "to see what Kerberos says: kvno HTTP/HOST (macOS: kgetcred HTTP/HOST), with the host of the portal's URL".into()
         }
@@ -713,7 +729,8 @@ fn windows_sign_in(label: Option<&str>, why: &WindowsSignInFailure) -> String {
                 String::new()
             };
             format!(
-                "get new tickets: kdestroy, kinit; if that does not help, ask the web server's administrator which account has its name: setspn -Q {service}{by_ntlm}; or use an address without that sign-in: {api_url}"
+                "get new tickets: {}; if that does not help, ask the web server's administrator which account has its name: setspn -Q {service}{by_ntlm}; or use an address without that sign-in: {api_url}",
+                if cfg!(windows) { "klist purge" } else { "kdestroy, kinit" }
             )
         }
     }

@@ -369,6 +369,9 @@ impl fmt::Display for WindowsSignInFailure {
             Self::NotKerberos => f.write_str(
                 "the system answers the Windows sign-in of the web server in front of the portal with another kind of token than Kerberos (NTLM), which is not used; nothing was sent",
             ),
+            Self::UnknownPrincipal => f.write_str(
+                "Windows does not say for which account it made the Kerberos token for the web server in front of the portal; nothing was sent",
+            ),
             Self::Unsupported => {
                 f.write_str("this version cannot answer Windows sign-in on this platform")
             }

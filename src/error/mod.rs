@@ -615,6 +615,8 @@ pub enum WindowsSignInFailure {
     Kerberos(KerberosProblem),
     /// The system made a token of another kind, such as NTLM, which is not sent.
     NotKerberos,
+    /// Windows does not say whose the Kerberos token is that it made.
+    UnknownPrincipal,
     /// This version cannot answer Windows sign-in on this platform.
     Unsupported,
     /// Kerberos did not make a token, for another reason.

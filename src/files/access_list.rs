@@ -103,7 +103,7 @@ fn identifier(line: &str) -> Option<String> {
 
 /// A program of Windows, independent of the search path: a program of the same name elsewhere must
 /// not run.
-fn system_program(name: &str) -> PathBuf {
+pub(crate) fn system_program(name: &str) -> PathBuf {
     let version = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion";
     let root = windows_registry::LOCAL_MACHINE
         .open(version)
@@ -112,7 +112,8 @@ fn system_program(name: &str) -> PathBuf {
     Path::new(&root).join("System32").join(name)
 }
 
-fn run(command: &mut Command) -> io::Result<Output> {
+/// Runs a program without input and without a window.
+pub(crate) fn run(command: &mut Command) -> io::Result<Output> {
     use std::os::windows::process::CommandExt;
     command
         .stdin(Stdio::null())

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::AlertDescription;
-use ureq::http::HeaderValue;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::Agent;
 
@@ -19,6 +18,7 @@ use super::proxy::ProxyChoice;
 use super::response::Classified;
 use super::retry::Failure;
 use super::tls::{CertificateRequest, TlsClient};
+use super::windows_sign_in::{Answer, NoToken};
 use crate::connection::Principal;
 use crate::crash;
 use crate::error::{Refusal, Unreachable};
@@ -55,9 +55,8 @@ pub(super) struct Attempt {
     pub(super) proxy: Option<Arc<ProxyChoice>>,
     pub(super) tls: TlsClient,
     pub(super) progress: Arc<Progress>,
-    /// What answers Windows sign-in, in `Authorization`, and as whom.
-    pub(super) authorization: Option<HeaderValue>,
-    pub(super) principal: Option<Principal>,
+    /// What answers Windows sign-in.
+    pub(super) answer: Option<Answer>,
 }
 
 impl Attempt {
@@ -79,6 +78,11 @@ impl Attempt {
                 .chain(TlsConnector(self.clone()))
                 .chain(SendTracker(Arc::clone(&self.progress)));
         Agent::with_parts(config, connector, ProxyResolver(self.clone()))
+    }
+
+    /// As whom the request answers Windows sign-in.
+    pub(super) fn principal(&self) -> Option<Principal> {
+        self.answer.as_ref().map(Answer::principal).cloned()
     }
 
     /// The proxy, where a problem is the proxy's: the portal was not reached yet.
@@ -145,12 +149,12 @@ impl Attempt {
     }
 
     fn classify_io(&self, error: &io::Error) -> Classified {
-        // A refusal by the proxy, out of our own layer.
-        if let Some(refused) = error
-            .get_ref()
-            .and_then(|e| e.downcast_ref::<ProxyRefusal>())
-        {
+        // A refusal by the proxy, and a missing answer to Windows sign-in, out of our own layers.
+        if let Some(refused) = source::<ProxyRefusal>(error) {
             return Classified::Unreachable(refused.0.clone());
+        }
+        if let Some(why) = source::<NoToken>(error) {
+            return why.clone().into();
         }
         // IIS and Apache ask for a client certificate when they have read the request, by TLS 1.2
         // renegotiation, which rustls declines. The server then ends the connection.
@@ -183,12 +187,14 @@ fn is_cut(error: &io::Error) -> bool {
     )
 }
 
+/// What an I/O error carries of this type.
+fn source<E: std::error::Error + 'static>(error: &io::Error) -> Option<&E> {
+    error.get_ref()?.downcast_ref()
+}
+
 fn is_failed_renegotiation(error: &io::Error) -> bool {
-    let source = error
-        .get_ref()
-        .and_then(|source| source.downcast_ref::<rustls::Error>());
     matches!(
-        source,
+        source::<rustls::Error>(error),
         Some(rustls::Error::AlertReceived(
             AlertDescription::HandshakeFailure | AlertDescription::NoRenegotiation
         ))

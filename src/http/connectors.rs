@@ -179,7 +179,7 @@ impl From<ProxyRefusal> for ureq::Error {
     }
 }
 
-/// Adds TLS where the URL asks for it.
+/// Adds TLS where the URL asks for it, and to the request in it what answers Windows sign-in.
 #[derive(Debug)]
 pub(super) struct TlsConnector(pub(super) Attempt);
 
@@ -202,6 +202,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let socket = as_socket(transport.boxed(), details);
         let host = details.uri.host().unwrap_or_default();
         let stream = self.0.tls.connect(host, socket)?;
+        let header_line = self.header_line(&stream.conn)?;
         let (input, output) = (
             details.config.input_buffer_size(),
             details.config.output_buffer_size(),
@@ -209,7 +210,24 @@ impl<In: Transport> Connector<In> for TlsConnector {
         Ok(Some(Box::new(TlsTransport {
             buffers: LazyBuffers::new(input, output),
             stream,
+            header_line,
         })))
+    }
+}
+
+impl TlsConnector {
+    /// The line with a token for Windows sign-in, where the request carries one. The token is made
+    /// after the handshake: the server is verified then, and has shown its certificate.
+    fn header_line(
+        &self,
+        connection: &ClientConnection,
+    ) -> Result<Option<Zeroizing<String>>, ureq::Error> {
+        let Some(answer) = &self.0.answer else {
+            return Ok(None);
+        };
+        let shown = connection.peer_certificates().unwrap_or_default();
+        let line = answer.header_line(shown.first().map(AsRef::as_ref));
+        Ok(Some(line.map_err(io::Error::other)?))
     }
 }
 
@@ -218,6 +236,31 @@ const CUT_OFF: &str = "the server closed the connection before its answer was co
 struct TlsTransport {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
+    /// A line that the head of the request gets.
+    header_line: Option<Zeroizing<String>>,
+}
+
+impl TlsTransport {
+    /// Sends the next part of the request: the first one with the header line after the request
+    /// line, which ureq always has in the first part as a whole.
+    fn send(&mut self, amount: usize) -> io::Result<()> {
+        let output = self.buffers.output();
+        let output = output.get(..amount).unwrap_or_default();
+        let Some(line) = self.header_line.take() else {
+            return self.stream.write_all(output);
+        };
+        let (first, rest) = after_first_line(output)
+            .ok_or_else(|| io::Error::other("the request has no request line"))?;
+        self.stream.write_all(first)?;
+        self.stream.write_all(line.as_bytes())?;
+        self.stream.write_all(rest)
+    }
+}
+
+/// The bytes up to the first end of a line, and those after it.
+fn after_first_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = bytes.windows(2).position(|two| two == b"\r\n")?;
+    bytes.split_at_checked(at + 2)
 }
 
 impl Transport for TlsTransport {
@@ -227,9 +270,7 @@ impl Transport for TlsTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let output = self.buffers.output();
-        let output = output.get(..amount).unwrap_or_default();
-        let written = self.stream.write_all(output);
+        let written = self.send(amount);
         let Err(error) = written.and_then(|()| self.stream.flush()) else {
             return Ok(());
         };

@@ -11,12 +11,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use super::kerberos_folder::Folder;
 use super::kerberos_program::{command, read_text, Limit, Running, Settings};
 use super::kerberos_text::{caches, why, Cache};
-use super::windows_sign_in::{NoToken, TokenMaker};
+use super::windows_sign_in::{NoToken, TokenMaker, WebServer};
 use crate::connection::Principal;
 use crate::context::Environment;
 use crate::env;
@@ -175,7 +174,7 @@ impl CurlTokens {
             let cache = self.default_cache(host, environment, limit)?;
             let found = cache.principal()?;
             if found != principal {
-                return Err(other_principal(principal, found));
+                return Err(NoToken::other_principal(principal, found));
             }
             caches.push(cache);
         }
@@ -194,27 +193,16 @@ impl CurlTokens {
 }
 
 impl TokenMaker for CurlTokens {
-    fn token(
-        &self,
-        host: &str,
-        principal: &Principal,
-        environment: &Environment,
-        limit: Duration,
-    ) -> Made<Secret> {
-        self.token_within(host, principal, environment, &Limit::new(limit))
+    fn token(&self, server: &WebServer<'_>, principal: &Principal) -> Made<Secret> {
+        let limit = Limit::new(server.limit);
+        self.token_within(server.host, principal, server.environment, &limit)
     }
 
-    fn principal(&self, host: &str, environment: &Environment, limit: Duration) -> Made<Principal> {
-        let cache = self.default_cache(host, environment, &Limit::new(limit))?;
+    fn principal(&self, server: &WebServer<'_>) -> Made<Principal> {
+        let limit = Limit::new(server.limit);
+        let cache = self.default_cache(server.host, server.environment, &limit)?;
         cache.principal().cloned()
     }
-}
-
-fn other_principal(expected: &Principal, found: &Principal) -> NoToken {
-    NoToken::Failed(WindowsSignInFailure::OtherPrincipal {
-        expected: expected.to_string(),
-        found: found.to_string(),
-    })
 }
 
 #[cfg(test)]
@@ -223,7 +211,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -248,6 +236,15 @@ mod tests {
 
     /// Longer than a loaded machine needs.
     const LONG: Duration = Duration::from_secs(60);
+
+    fn server(environment: &Environment) -> WebServer<'_> {
+        WebServer {
+            host: "gis",
+            channel_binding: None,
+            environment,
+            limit: LONG,
+        }
+    }
 
     fn nothing() -> Environment {
         Environment::of(Vec::<(String, String)>::new())
@@ -353,7 +350,7 @@ mod tests {
         let maker = with_programs(folder.path(), &[("klist", LISTS), ("curl", "exit 2")]);
         let expected = NoToken::Failed(WindowsSignInFailure::UnreadablePrincipal("x".into()));
         assert_eq!(token(&maker).unwrap_err(), expected);
-        let whose = maker.principal("gis", &nothing(), LONG);
+        let whose = maker.principal(&server(&nothing()));
         assert_eq!(whose.unwrap_err(), expected);
     }
 
@@ -409,7 +406,7 @@ mod tests {
             ("LD_PRELOAD", "/tmp/x.so"),
         ];
         let environment = Environment::of(given);
-        let _ = maker.token("gis", &principal("ana@EXAMPLE.COM"), &environment, LONG);
+        let _ = maker.token(&server(&environment), &principal("ana@EXAMPLE.COM"));
         let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
         let of_the_shell = ["PWD", "OLDPWD", "SHLVL", "_"];
         let mut seen: Vec<_> = seen

@@ -10,6 +10,7 @@ mod attempt;
 mod authorities;
 mod certificate;
 mod certificate_file;
+mod channel_binding;
 mod client_certificate;
 #[cfg(feature = "cli")]
 mod client_certificate_export;
@@ -36,6 +37,8 @@ mod request;
 mod response;
 mod retry;
 mod signatures;
+#[cfg(windows)]
+mod sspi;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -97,7 +100,7 @@ struct Inner {
     referer: Option<HeaderValue>,
     proxy: Proxy,
     tls: TlsClient,
-    windows: Option<WindowsSignIn>,
+    windows: Option<Arc<WindowsSignIn>>,
     context: Context,
     exchange: Exchange,
     sleep: fn(Duration),
@@ -169,7 +172,8 @@ impl Http {
         let windows = presented
             .windows
             .map(|principal| WindowsSignIn::new(principal, portal, tls, windows_sign_in::maker()))
-            .transpose()?;
+            .transpose()?
+            .map(Arc::new);
         Ok(Self(Arc::new(Inner {
             portal: portal.clone(),
             referer,
@@ -197,6 +201,17 @@ impl Http {
         if let Some(inner) = Arc::get_mut(&mut http.0) {
             inner.exchange = |_, _, _, _| Ok(crate::testing::next_answer());
             inner.sleep = crate::testing::note_wait;
+        }
+        Ok(http)
+    }
+
+    /// A client that answers Windows sign-in with its channel binding in place of a token.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn answering_with_channel_bindings(portal: &PortalUrl, tls: &Tls) -> Result<Self> {
+        let mut http = Self::new(portal, tls, &Proxy::None, None, &Context::process())?;
+        if let Some(inner) = Arc::get_mut(&mut http.0) {
+            let sign_in = windows_sign_in::by_channel_bindings(portal, tls)?;
+            inner.windows = Some(Arc::new(sign_in));
         }
         Ok(http)
     }

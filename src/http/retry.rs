@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::response::{Classified, PortalError};
-use super::windows_sign_in::NoToken;
 use crate::context::Deadline;
 use crate::error::{Error, Refusal, Unreachable};
 use crate::policy::{CALL_TIMEOUT, FIRST_RETRY_DELAY, MAX_ATTEMPTS, MAX_RETRY_DELAY};
@@ -78,15 +77,6 @@ impl Failure {
     pub(super) fn before(error: Unreachable) -> Self {
         Self {
             classified: Classified::Unreachable(error),
-            may_have_been_processed: false,
-            retry_after: None,
-        }
-    }
-
-    /// Nothing was sent, because there is no answer to Windows sign-in.
-    pub(super) fn without_token(why: NoToken) -> Self {
-        Self {
-            classified: why.into(),
             may_have_been_processed: false,
             retry_after: None,
         }

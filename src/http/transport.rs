@@ -4,9 +4,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, REFERER, USER_AGENT,
-};
+use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, REFERER, USER_AGENT};
 use ureq::http::{self, HeaderValue, Response};
 use ureq::{Body, SendBody};
 use zeroize::Zeroizing;
@@ -92,7 +90,7 @@ fn save(
         body: start,
         proxy: attempt.proxy.as_ref().map(ToString::to_string),
         certificate_request: attempt.tls.certificate_request(),
-        principal: attempt.principal.clone(),
+        principal: attempt.principal(),
     })
 }
 
@@ -115,28 +113,17 @@ fn begin(
     proxy: Option<ProxyChoice>,
     end: Deadline,
 ) -> Result<(Attempt, Duration), Failure> {
-    // The token for Windows sign-in is one of this attempt, because it is good for one request.
-    let authorization = match &client.windows {
-        Some(windows) => windows
-            .authorization(
-                &request.url,
-                &client.context.environment,
-                end.bound(TRANSFER_TIMEOUT),
-            )
-            .map_err(Failure::without_token)?,
-        None => None,
-    };
     // The caller has chosen the deadline by the kind of call; this is the longer of the two bounds.
     let left = end.bound(TRANSFER_TIMEOUT);
     if left.is_zero() {
         return Err(Failure::before(Unreachable::Timeout));
     }
     let attempt = Attempt {
-        authorization,
-        principal: client
+        // The token for Windows sign-in is one of this attempt, because it is good for one request.
+        answer: client
             .windows
             .as_ref()
-            .and_then(|windows| windows.answers(&request.url).cloned()),
+            .and_then(|windows| windows.answer(&request.url, &client.context.environment, left)),
         proxy: proxy.map(Arc::new),
         tls: client.tls.towards(&request.url),
         progress: Arc::default(),
@@ -158,9 +145,6 @@ fn send(
         .header(ACCEPT, "application/json");
     if let Some(referer) = &client.referer {
         head = head.header(REFERER, referer);
-    }
-    if let Some(authorization) = &attempt.authorization {
-        head = head.header(AUTHORIZATION, authorization);
     }
     if let Some(authorization) = &request.authorization {
         head = head.header("X-Esri-Authorization", authorization);
@@ -198,7 +182,7 @@ fn receive(response: Response<Body>, attempt: &Attempt) -> Result<RawResponse, u
         body: read_bounded(body.into_reader())?,
         proxy: attempt.proxy.as_ref().map(ToString::to_string),
         certificate_request: attempt.tls.certificate_request(),
-        principal: attempt.principal.clone(),
+        principal: attempt.principal(),
     })
 }
 

@@ -2,17 +2,20 @@
 //!
 //! Each request of a connection that answers it carries a new token in `Authorization` from the
 //! beginning, so that the answer costs no request; the portal's own token is in
-//! `X-Esri-Authorization` beside it. Where tokens come from depends on the platform ([`maker`]).
+//! `X-Esri-Authorization` beside it. The token is made when the TLS connection stands, because it
+//! can be bound to the certificate that the server showed there, and is put into the request below
+//! ureq (`connectors`). Where tokens come from depends on the platform ([`maker`]).
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{HeaderValue, Method};
+use ureq::http::Method;
 use url::{Origin, Url};
 use zeroize::Zeroizing;
 
+use super::channel_binding::server_end_point;
 use super::client_certificate::ClientCertificate;
 use super::request::{add_query, Request};
 use super::response::{self, ApiResponse, Classified};
@@ -37,36 +40,63 @@ pub struct Presented {
 
 /// Makes what answers `401 Negotiate`. One implementation per way in which a platform does that.
 pub(super) trait TokenMaker: Send + Sync {
-    /// A token for one request to the web server of this name, in base64, as this principal and
-    /// no other.
+    /// A token for one request to this web server, in base64, as this principal and no other.
     fn token(
         &self,
-        host: &str,
+        server: &WebServer<'_>,
         principal: &Principal,
-        environment: &Environment,
-        limit: Duration,
     ) -> std::result::Result<Secret, NoToken>;
 
     /// The principal that would sign in to this web server now.
-    fn principal(
-        &self,
-        host: &str,
-        environment: &Environment,
-        limit: Duration,
-    ) -> std::result::Result<Principal, NoToken>;
+    fn principal(&self, server: &WebServer<'_>) -> std::result::Result<Principal, NoToken>;
 }
 
-/// Why there is no token.
-#[derive(Debug, PartialEq, Eq)]
+/// The web server that a token is for.
+pub(super) struct WebServer<'a> {
+    /// Its name in the address, without the port.
+    pub(super) host: &'a str,
+    /// What binds the token to the TLS connection that it is sent in, for makers that can do that.
+    /// `None` where there is no connection yet.
+    #[cfg_attr(not(windows), allow(dead_code))]
+    pub(super) channel_binding: Option<&'a [u8]>,
+    /// The variables of this process.
+    #[cfg_attr(windows, allow(dead_code))]
+    pub(super) environment: &'a Environment,
+    /// How long making the token may take.
+    pub(super) limit: Duration,
+}
+
+/// Why there is no token. The connection to the web server reports it as the source of its error.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoToken {
     /// Something has to change first.
     Failed(WindowsSignInFailure),
     /// No Kerberos server answers now.
-    #[cfg_attr(not(unix), allow(dead_code))]
     NoKdc,
     /// The time of the caller was over first.
     #[cfg_attr(not(unix), allow(dead_code))]
     Timeout,
+}
+
+impl fmt::Display for NoToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(why) => why.fmt(f),
+            Self::NoKdc => Unreachable::NoKdc.fmt(f),
+            Self::Timeout => Unreachable::Timeout.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NoToken {}
+
+impl NoToken {
+    pub(super) fn other_principal(expected: &Principal, found: &Principal) -> Self {
+        Self::Failed(WindowsSignInFailure::OtherPrincipal {
+            expected: expected.to_string(),
+            found: found.to_string(),
+        })
+    }
 }
 
 impl From<WindowsSignInFailure> for NoToken {
@@ -89,7 +119,9 @@ impl From<NoToken> for Classified {
 pub(super) fn maker() -> Option<Arc<dyn TokenMaker>> {
     #[cfg(unix)]
     let maker: Option<Arc<dyn TokenMaker>> = Some(Arc::new(super::kerberos::CurlTokens::system()));
-    #[cfg(not(unix))]
+    #[cfg(windows)]
+    let maker: Option<Arc<dyn TokenMaker>> = Some(Arc::new(super::sspi::SspiTokens));
+    #[cfg(not(any(unix, windows)))]
     let maker = None;
     maker
 }
@@ -97,7 +129,7 @@ pub(super) fn maker() -> Option<Arc<dyn TokenMaker>> {
 /// Whether this version answers Windows sign-in on this platform.
 #[must_use]
 pub const fn can_answer_windows_sign_in() -> bool {
-    cfg!(unix)
+    cfg!(any(unix, windows))
 }
 
 /// Lets an interruption remove what makers of tokens keep in files.
@@ -109,10 +141,19 @@ pub(super) fn prepare_for_interruptions(context: &Context) {
 /// The principal that would sign in at this portal's web server now. Nothing is sent there.
 pub fn windows_principal(portal: &PortalUrl, context: &Context) -> Result<Principal> {
     prepare_for_interruptions(context);
-    let limit = context.deadline.bound(KERBEROS_TIMEOUT);
+    let host = match portal.origin() {
+        Some(Origin::Tuple(_, host, _)) => host.to_string(),
+        _ => String::new(),
+    };
+    let server = WebServer {
+        host: &host,
+        channel_binding: None,
+        environment: &context.environment,
+        limit: context.deadline.bound(KERBEROS_TIMEOUT),
+    };
     maker()
         .ok_or(NoToken::Failed(WindowsSignInFailure::Unsupported))
-        .and_then(|maker| maker.principal(portal.host(), &context.environment, limit))
+        .and_then(|maker| maker.principal(&server))
         .map_err(|why| Classified::from(why).into_error(portal.as_str()))
 }
 
@@ -157,26 +198,21 @@ impl WindowsSignIn {
         is_own.then_some(&self.principal)
     }
 
-    /// The value of `Authorization` for one request to this URL; `None` where it carries none.
-    pub(super) fn authorization(
-        &self,
+    /// What answers the sign-in in one request to this URL; `None` where the request carries no
+    /// token.
+    pub(super) fn answer(
+        self: &Arc<Self>,
         url: &Url,
         environment: &Environment,
         left: Duration,
-    ) -> std::result::Result<Option<HeaderValue>, NoToken> {
-        let (Some(principal), Some(host)) = (self.answers(url), url.host_str()) else {
-            return Ok(None);
-        };
-        let maker = self
-            .maker
-            .as_deref()
-            .ok_or(WindowsSignInFailure::Unsupported)?;
-        let limit = left.min(KERBEROS_TIMEOUT);
-        let token = maker.token(host, principal, environment, limit)?;
-        let text = Zeroizing::new(format!("Negotiate {}", token.expose()));
-        let mut value = HeaderValue::from_str(&text).map_err(|_| WindowsSignInFailure::NoToken)?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+    ) -> Option<Answer> {
+        self.answers(url)?;
+        Some(Answer {
+            sign_in: Arc::clone(self),
+            host: url.host_str()?.to_owned(),
+            environment: environment.clone(),
+            limit: left.min(KERBEROS_TIMEOUT),
+        })
     }
 
     /// Whether a request with a body may go to this URL: the web server has let this client in, or
@@ -201,9 +237,9 @@ impl Http {
         };
         let context = &self.0.context;
         let left = context.deadline.bound(KERBEROS_TIMEOUT);
-        windows
-            .authorization(&self.address("")?, &context.environment, left)
-            .map(drop)
+        let answer = windows.answer(&self.address("")?, &context.environment, left);
+        answer
+            .map_or(Ok(()), |answer| answer.header_line(None).map(drop))
             .map_err(|why| Classified::from(why).into_error(self.0.portal.as_str()))
     }
 
@@ -225,10 +261,12 @@ impl Http {
                 .map_err(|failure| failure.classified.into_error(self.0.portal.as_str()))?;
         }
         let left = end.bound(KERBEROS_TIMEOUT);
-        let value = windows
-            .authorization(&url, &context.environment, left)
-            .map_err(|why| Classified::from(why).into_error(self.0.portal.as_str()))?;
-        Ok(value.and_then(|value| Some(Secret::new(value.to_str().ok()?.to_owned()))))
+        // The other program's TLS connection is not known here, so that nothing binds to it.
+        let answer = windows.answer(&url, &context.environment, left);
+        answer
+            .map(|answer| answer.value(None))
+            .transpose()
+            .map_err(|why| Classified::from(why).into_error(self.0.portal.as_str()))
     }
 
     /// Where Windows sign-in is answered, a request with a body waits until the web server has let
@@ -285,6 +323,81 @@ impl Http {
     }
 }
 
+/// The answer to Windows sign-in in one request.
+#[derive(Clone)]
+pub(super) struct Answer {
+    sign_in: Arc<WindowsSignIn>,
+    host: String,
+    environment: Environment,
+    limit: Duration,
+}
+
+impl Answer {
+    /// As whom the sign-in is answered.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.sign_in.principal
+    }
+
+    /// The line of the request's head that carries a new token, for a connection in which the
+    /// server showed this certificate.
+    pub(super) fn header_line(
+        &self,
+        certificate: Option<&[u8]>,
+    ) -> std::result::Result<Zeroizing<String>, NoToken> {
+        let value = self.value(certificate)?;
+        Ok(Zeroizing::new(format!(
+            "Authorization: {}\r\n",
+            value.expose()
+        )))
+    }
+
+    /// The value of `Authorization` with a new token.
+    fn value(&self, certificate: Option<&[u8]>) -> std::result::Result<Secret, NoToken> {
+        let maker = self.sign_in.maker.as_deref();
+        let maker = maker.ok_or(WindowsSignInFailure::Unsupported)?;
+        let channel_binding = certificate.and_then(server_end_point);
+        let server = WebServer {
+            host: &self.host,
+            channel_binding: channel_binding.as_deref(),
+            environment: &self.environment,
+            limit: self.limit,
+        };
+        let token = maker.token(&server, self.principal())?;
+        // A line break would begin another line of the head.
+        if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(WindowsSignInFailure::NoToken.into());
+        }
+        Ok(Secret::new(format!("Negotiate {}", token.expose())))
+    }
+}
+
+/// What answers with the channel binding in base64 in place of a token, so that a test sees it.
+#[cfg(any(test, feature = "testing"))]
+pub(super) fn by_channel_bindings(portal: &PortalUrl, tls: &Tls) -> Result<WindowsSignIn> {
+    use base64::engine::general_purpose::STANDARD;
+    use base64::Engine as _;
+
+    struct Shows;
+
+    impl TokenMaker for Shows {
+        fn token(
+            &self,
+            server: &WebServer<'_>,
+            _: &Principal,
+        ) -> std::result::Result<Secret, NoToken> {
+            let binding = server.channel_binding.unwrap_or_default();
+            Ok(Secret::new(STANDARD.encode(binding)))
+        }
+
+        fn principal(&self, _: &WebServer<'_>) -> std::result::Result<Principal, NoToken> {
+            Err(WindowsSignInFailure::NoTicket.into())
+        }
+    }
+
+    let principal = "ana@EXAMPLE.COM".parse()?;
+    WindowsSignIn::new(principal, portal, tls, Some(Arc::new(Shows)))
+}
+
 fn is_https(origin: &Origin) -> bool {
     matches!(origin, Origin::Tuple(scheme, _, _) if scheme == "https")
 }
@@ -313,20 +426,13 @@ mod tests {
     impl TokenMaker for Ready {
         fn token(
             &self,
-            host: &str,
+            server: &WebServer<'_>,
             _: &Principal,
-            _: &Environment,
-            _: Duration,
         ) -> std::result::Result<Secret, NoToken> {
-            Ok(Secret::new(format!("for-{host}")))
+            Ok(Secret::new(format!("for-{}", server.host)))
         }
 
-        fn principal(
-            &self,
-            _: &str,
-            _: &Environment,
-            _: Duration,
-        ) -> std::result::Result<Principal, NoToken> {
+        fn principal(&self, _: &WebServer<'_>) -> std::result::Result<Principal, NoToken> {
             Ok(ana())
         }
     }
@@ -335,18 +441,24 @@ mod tests {
         "ana@EXAMPLE.COM".parse().unwrap()
     }
 
-    fn towards(portal: &str) -> WindowsSignIn {
+    fn by(portal: &str, maker: Option<Arc<dyn TokenMaker>>) -> Arc<WindowsSignIn> {
         let portal = portal.parse().unwrap();
-        WindowsSignIn::new(ana(), &portal, &Tls::System, Some(Arc::new(Ready))).unwrap()
+        Arc::new(WindowsSignIn::new(ana(), &portal, &Tls::System, maker).unwrap())
     }
 
-    fn sent(sign_in: &WindowsSignIn, url: &str) -> Option<String> {
+    fn towards(portal: &str) -> Arc<WindowsSignIn> {
+        by(portal, Some(Arc::new(Ready)))
+    }
+
+    fn answer(sign_in: &Arc<WindowsSignIn>, url: &str) -> Option<Answer> {
         let url = Url::parse(url).unwrap();
         let nothing = Environment::of(Vec::<(String, String)>::new());
-        let value = sign_in.authorization(&url, &nothing, Duration::from_secs(1));
-        let value = value.unwrap()?;
-        assert!(value.is_sensitive());
-        Some(value.to_str().unwrap().to_owned())
+        sign_in.answer(&url, &nothing, Duration::from_secs(1))
+    }
+
+    fn sent(sign_in: &Arc<WindowsSignIn>, url: &str) -> Option<String> {
+        let line = answer(sign_in, url)?.header_line(None);
+        Some(line.unwrap().to_string())
     }
 
     #[test]
@@ -355,7 +467,7 @@ mod tests {
         let own = "https://gis.example.com/portal/sharing/rest";
         assert_eq!(
             sent(&sign_in, own).as_deref(),
-            Some("Negotiate for-gis.example.com")
+            Some("Authorization: Negotiate for-gis.example.com\r\n")
         );
         for other in [
             "https://gis.example.com:7443/arcgis/sharing/rest",
@@ -398,10 +510,8 @@ mod tests {
 
     #[test]
     fn a_platform_without_a_maker_says_so() {
-        let portal: PortalUrl = "https://gis.example.com/portal".parse().unwrap();
-        let sign_in = WindowsSignIn::new(ana(), &portal, &Tls::System, None).unwrap();
-        let url = Url::parse("https://gis.example.com/portal/x").unwrap();
-        let made = sign_in.authorization(&url, &Environment::process(), Duration::ZERO);
+        let url = "https://gis.example.com/portal";
+        let made = answer(&by(url, None), url).unwrap().header_line(None);
         assert_eq!(
             made.unwrap_err(),
             NoToken::Failed(WindowsSignInFailure::Unsupported)

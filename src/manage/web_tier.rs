@@ -10,7 +10,7 @@ use crate::http;
 pub fn check_windows_sign_in(api: &PortalUrl, tls: &Tls) -> Result<()> {
     let bad = |why: &str| Err(Error::invalid("web tier", why));
     if !http::can_answer_windows_sign_in() {
-        return bad("this version answers Windows sign-in on Linux and macOS only; on Windows, programs reach the portal at an address without it (--api-url URL)");
+        return bad("this version answers Windows sign-in on Linux, macOS and Windows only; elsewhere, programs reach the portal at an address without it (--api-url URL)");
     }
     if *tls == Tls::Unverified {
         return bad("Windows sign-in is answered only to a portal whose certificate is verified; trust the portal's certificate (--verify-ssl FILE, or pin:FILE), or answer no sign-in (--web-tier none)");

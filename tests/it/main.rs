@@ -20,6 +20,7 @@ mod bound_settings;
 mod browser;
 #[cfg(target_os = "linux")]
 mod certificate_chains;
+mod channel_binding;
 #[cfg(target_os = "linux")]
 mod client_certificates;
 #[cfg(unix)]

@@ -65,7 +65,7 @@ pub struct Seen {
     /// `POST /portal/sharing/rest/oauth2/token`, without what is before `rest`.
     request: String,
     pub status: u16,
-    user: String,
+    pub user: String,
     pub has_body: bool,
     pub token: Option<String>,
 }
@@ -191,7 +191,7 @@ impl Site {
         self.home.run(words).done()
     }
 
-    fn add(&self, flags: &[&str]) -> Outcome {
+    pub fn add(&self, flags: &[&str]) -> Outcome {
         self.add_at(&self.front.url(), flags)
     }
 

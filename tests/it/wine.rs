@@ -2,8 +2,11 @@
 //! wine. `tests/run --windows` builds it and names it in variables.
 
 mod python;
+mod windows_sign_in;
 
-use std::process::{Command, Stdio};
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use crate::support::home::Home;
 use crate::support::portal::{app_secret, Portal, PortalVersion, APP_ID, USER};
@@ -23,11 +26,34 @@ fn variable(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set: this is run by tests/run --windows"))
 }
 
+/// Starts wine's helper processes, once. Those that a test starts would keep its pipes and its
+/// terminal open as long as another test uses wine. They end after this process, with the program
+/// that waits for it here.
+fn start_helpers(home: &Home) {
+    static WAITING: OnceLock<Child> = OnceLock::new();
+    WAITING.get_or_init(|| {
+        let mut waiting = Command::new("wine")
+            .arg("cmd")
+            .env_clear()
+            .envs(home.environment())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("wine");
+        // Its first letter comes when the helpers run.
+        let printed = waiting.stdout.as_mut().map(|out| out.read_exact(&mut [0]));
+        assert!(matches!(printed, Some(Ok(()))), "wine does not start");
+        waiting
+    });
+}
+
 fn in_wine(program: &str) -> Home {
     let mut home = Home::new(program);
     for name in ["WINEPREFIX", "WINEARCH", "WINEDEBUG", "WINEDLLOVERRIDES"] {
         home.set(name, &variable(name));
     }
+    start_helpers(&home);
     home
 }
 

@@ -71,7 +71,7 @@ pub(in crate::cli) fn windows(
     if principal.is_of_a_machine() {
         return Err(Failure::usage_hint(
             format!("the Kerberos ticket here is of {principal}, the account of a machine or a service; nothing was sent"),
-            format!("get a ticket of your own: kinit; or, to use that account: --web-tier {}", argument(&given(&principal))),
+            format!("{}; or, to use that account: --web-tier {}", get_own_ticket(), argument(&given(&principal))),
         ));
     }
     Ok(WebTier::Windows(principal))
@@ -80,6 +80,14 @@ pub(in crate::cli) fn windows(
 /// The value of the option that names this principal.
 pub(in crate::cli) fn given(principal: &Principal) -> String {
     format!("{}{SEPARATOR}{principal}", WebTier::WINDOWS)
+}
+
+const fn get_own_ticket() -> &'static str {
+    if cfg!(windows) {
+        "run this as yourself"
+    } else {
+        "get a ticket of your own: kinit"
+    }
 }
 
 /// Says whose sign-in the connection uses.
