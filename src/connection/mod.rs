@@ -29,6 +29,7 @@ pub use id::ConnectionId;
 pub use keychain_kind::KeychainKind;
 pub use label::{fold, Label};
 pub use pkcs11_uri::Pkcs11Uri;
+#[cfg(all(unix, not(target_env = "musl")))]
 pub(crate) use pkcs11_uri::TokenName;
 pub(crate) use portal_url::is_loopback;
 pub use portal_url::PortalUrl;
