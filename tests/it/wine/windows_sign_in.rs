@@ -202,7 +202,7 @@ fn a_person_at_a_terminal_is_asked() {
         .line(&site.front.url());
     terminal
         .expect("This portal is behind Windows sign-in.")
-        .expect("Use your Windows sign-in for it?")
+        .expect("Use your Windows sign-in for it, as ana@EXAMPLE.COM?")
         .send("y");
     terminal.expect("Authentication type").line("");
     terminal.expect("Authorization code").line("");
