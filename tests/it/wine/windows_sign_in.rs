@@ -112,7 +112,7 @@ fn the_requests_are_those_of_linux() {
 
 #[test]
 #[ignore = "runs the Windows build: tests/run --windows"]
-fn rule_24f_no_secret_goes_to_a_web_server_that_does_not_let_in() {
+fn no_secret_goes_to_a_web_server_that_does_not_let_in() {
     let windows = Windows::new();
     let site = &windows.site;
     let ca = site.portal.ca_file(site.home.path());
@@ -146,7 +146,7 @@ fn rule_24f_no_secret_goes_to_a_web_server_that_does_not_let_in() {
 
 #[test]
 #[ignore = "runs the Windows build: tests/run --windows"]
-fn rule_24f_neither_another_principal_nor_an_unknown_one_signs_in() {
+fn neither_another_principal_nor_an_unknown_one_signs_in() {
     let windows = Windows::signed_in();
     let site = &windows.site;
     site.kdc.add("otto");
