@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_24f_the_client_is_that_of_the_ticket_for_the_web_server() {
+    fn the_client_is_that_of_the_ticket_for_the_web_server() {
         let own = client(LIST, "HTTP/GIS.example.com");
         assert_eq!(own.as_deref(), Some("Ana@EXAMPLE.COM"));
         let other = client(LIST, "HTTP/other.example.com");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_24f_only_a_token_of_kerberos_is_sent() {
+    fn only_a_token_of_kerberos_is_sent() {
         let kerberos = b"\x60\x82\x02\xbe\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01\x00\x6e";
         assert!(is_of_kerberos(kerberos));
         assert!(is_of_kerberos(
