@@ -1,5 +1,5 @@
 //! What the library takes from outside: the time, the environment, a limit on how long a command
-//! may take, an observer, and the delay of interruptions.
+//! may take, an observer, the delay of interruptions, and whether a person is there.
 //!
 //! Every function that depends on one of these takes a [`Context`], so that a test can replace it.
 
@@ -30,11 +30,13 @@ pub struct Context {
     pub observer: Observer,
     /// What happens if the process is interrupted while its work must not end.
     pub interruptions: Interruptions,
+    /// Whether a person is there who can act now, such as enter a PIN at a card reader.
+    pub attended: bool,
 }
 
 impl Context {
     /// The system's clock, this process's environment, no deadline, no observer. Interruptions are
-    /// not delayed.
+    /// not delayed, and nobody is there.
     #[must_use]
     pub fn process() -> Self {
         Self {
@@ -43,6 +45,7 @@ impl Context {
             environment: Environment::process(),
             observer: Observer::silent(),
             interruptions: Interruptions::immediate(),
+            attended: false,
         }
     }
 

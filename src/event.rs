@@ -177,6 +177,8 @@ pub enum Wait {
     },
     /// The keychain, which may show its own prompt.
     Keychain,
+    /// A PKCS#11 token, whose reader may ask for the PIN.
+    Token,
     /// A person who signs in with a browser.
     Browser,
     /// A moment at which a sign-in can be extended and no script loses its token.

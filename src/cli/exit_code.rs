@@ -254,6 +254,14 @@ pub(super) mod documentation {
                 "the file of the vault is damaged",
                 "restore it from a backup, or move it away and sign in again",
             ),
+            KeychainReason::Token => (
+                "a PKCS#11 token (smart card) cannot be used",
+                "see its own message; `age-oauth doctor`",
+            ),
+            KeychainReason::Pin => (
+                "the PIN of a PKCS#11 token is not stored, or was wrong and deleted",
+                "`age-oauth connections edit NAME --client-cert pkcs11:…` stores it again",
+            ),
         };
         (meaning, remedy.into())
     }

@@ -263,7 +263,7 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
             "try again and choose Always Allow; if no prompt appears: security unlock-keychain"
                 .into(),
         ),
-        KeychainReason::Refused => None,
+        KeychainReason::Refused | KeychainReason::Token => None,
         KeychainReason::Timeout => Some(format!(
             "the keychain may be waiting for a password; to wait longer: {}",
             wait_longer_for_keychain()
@@ -271,6 +271,10 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
         KeychainReason::Mismatch => Some(format!(
             "choose the settings yourself: {}",
             edit(label, &flags(&error.settings))
+        )),
+        KeychainReason::Pin => Some(format!(
+            "enter the right PIN; it is stored again: {}",
+            edit(label, "--client-cert pkcs11:…")
         )),
         KeychainReason::Changed => Some("run the command again".into()),
         KeychainReason::Lost | KeychainReason::Ambiguous => {

@@ -226,6 +226,7 @@ impl CommandContext {
             environment,
             observer: console.observer(),
             interruptions: Interruptions::new(terminal::delay_interruptions),
+            attended: system.terminal.stdin && !global.no_input,
         };
         system.ask.limit(context.deadline);
         let selector = global
@@ -248,7 +249,7 @@ impl CommandContext {
     /// Whether the program may ask questions: standard input is a terminal, and `--no-input` is
     /// absent.
     fn can_ask(&self) -> bool {
-        self.system.terminal.stdin && !self.no_input
+        self.context.attended
     }
 
     fn run(mut self, cli: Cli) -> ExitCode {

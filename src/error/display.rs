@@ -187,6 +187,9 @@ impl fmt::Display for KeychainError {
             }
             KeychainReason::UnsafeKey => write!(f, "{name} needs a private key file: {detail}"),
             KeychainReason::Damaged => write!(f, "{name} is damaged: {detail}"),
+            KeychainReason::Token | KeychainReason::Pin => {
+                write!(f, "{name} cannot be used: {detail}")
+            }
         }
     }
 }

@@ -285,6 +285,10 @@ enum_with_words! {
         UnsafeKey = "unsafe_key",
         /// The vault itself is damaged: restore it, or start a new one.
         Damaged = "damaged",
+        /// A PKCS#11 token, which keeps a private key as a keychain does, cannot be used.
+        Token = "token",
+        /// Its PIN is not stored, or was wrong: store it again.
+        Pin = "pin",
     }
 }
 

@@ -6,12 +6,14 @@ use crate::connection::Pkcs11Uri;
 use crate::context::Environment;
 use crate::secret::Secret;
 
-/// Whether a person is there who can enter a PIN again.
+/// Whether a person is there who can enter a PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attended {
-    /// A person chooses the certificate now.
+    /// A person chooses the certificate now, and can enter the PIN again.
+    Choosing,
+    /// The stored PIN is used, and a person is there who can enter one at the reader.
     Yes,
-    /// The stored PIN is used.
+    /// The stored PIN is used, by what runs by itself.
     No,
 }
 
@@ -19,7 +21,8 @@ impl ClientCertificate {
     /// The certificate at this address, whose private key signs on its token.
     ///
     /// A token locks itself after a few wrong PINs, so that a stored PIN is not tried where one was
-    /// wrong before, and no PIN where only one attempt is left.
+    /// wrong before, and no PIN where only one attempt is left. Where a person chooses the
+    /// certificate, the token has to prove that it has the private key.
     pub fn on_token(
         uri: &Pkcs11Uri,
         pin: Option<&Secret>,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use cryptoki::error::{Error as TokenError, RvError};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
@@ -13,10 +14,13 @@ use pkcs8::der::{Encode as _, Tag};
 use ring::digest;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{Signer, SigningKey};
-use rustls::{SignatureAlgorithm, SignatureScheme};
+use rustls::{OtherError, SignatureAlgorithm, SignatureScheme};
+use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::certificate::parse;
+use super::signatures::{self, Verification};
 use crate::util::lock;
 
 /// What a key can sign with.
@@ -72,6 +76,25 @@ impl TokenKey {
             public: public.raw.to_vec(),
             schemes,
         })
+    }
+
+    /// Signs something, and verifies that by the certificate. The error says, for people, why the
+    /// key cannot be used: it may be another one with the same ID.
+    pub(super) fn prove(&self) -> Result<(), String> {
+        const MESSAGE: &[u8] = b"age-oauth: proof of a private key on a token";
+        let Some((name, scheme)) = self.schemes.first().copied() else {
+            return Ok(());
+        };
+        let signature = self.shared.sign(scheme, MESSAGE)?;
+        let public = SubjectPublicKeyInfo::from_der(&self.public).map(|(_, public)| public);
+        let key = public.map_err(|_| "it cannot be read")?.subject_public_key;
+        let known = signatures::provider().signature_verification_algorithms;
+        let verifies = |by: &Verification| by.verify_signature(&key.data, MESSAGE, &signature);
+        let mut fitting = known.mapping.iter().filter(|(known, _)| *known == name);
+        let is_own = fitting.any(|(_, all)| all.iter().any(|by| verifies(by).is_ok()));
+        is_own
+            .then_some(())
+            .ok_or_else(|| "the private key with its ID on the token is another one".to_owned())
     }
 }
 
@@ -164,22 +187,59 @@ impl fmt::Debug for TokenSigner {
     }
 }
 
-impl Signer for TokenSigner {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let (mechanism, data) = match self.scheme {
+impl Shared {
+    /// The signature as TLS wants it. The error says, for people, why there is none.
+    fn sign(&self, scheme: Scheme, message: &[u8]) -> Result<Vec<u8>, String> {
+        let (mechanism, data) = match scheme {
             Scheme::Ecdsa(hash) => (Mechanism::Ecdsa, hashed(hash, message)),
             Scheme::Pkcs1(hash) => (Mechanism::RsaPkcs, digest_info(hash, message)),
             Scheme::Pss(hash) => (Mechanism::RsaPkcsPss(pss(hash)), hashed(hash, message)),
         };
-        let signature = lock(&self.shared.session)
-            .sign(&mechanism, self.shared.key, &data)
-            .map_err(|error| rustls::Error::General(format!("the token does not sign: {error}")))?;
-        match self.scheme {
-            Scheme::Ecdsa(_) => ecdsa_der(&signature).ok_or_else(|| {
-                rustls::Error::General("the signature of the token is not one of ECDSA".into())
-            }),
+        let signature = lock(&self.session)
+            .sign(&mechanism, self.key, &data)
+            .map_err(|error| why_not_signed(&error))?;
+        match scheme {
+            Scheme::Ecdsa(_) => ecdsa_der(&signature)
+                .ok_or_else(|| "the signature of the token is not one of ECDSA".to_owned()),
             Scheme::Pkcs1(_) | Scheme::Pss(_) => Ok(signature),
         }
+    }
+}
+
+/// Why a token does not sign, for people.
+fn why_not_signed(error: &TokenError) -> String {
+    match error {
+        TokenError::Pkcs11(RvError::UserNotLoggedIn, _) => {
+            "the token asks for the PIN before each signature of this key, which this program does not answer; use another certificate of the token, such as that for authentication".to_owned()
+        }
+        TokenError::Pkcs11(
+            RvError::DeviceRemoved
+            | RvError::TokenNotPresent
+            | RvError::TokenNotRecognized
+            | RvError::SessionHandleInvalid,
+            _,
+        ) => "the token is no longer in its reader".to_owned(),
+        TokenError::Pkcs11(value, _) => format!("the token does not sign ({value:?})"),
+        other => format!("the token does not sign ({other})"),
+    }
+}
+
+/// Why a handshake failed on this machine: the token did not sign.
+#[derive(Debug)]
+pub(super) struct NotSigned(pub(super) String);
+
+impl fmt::Display for NotSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotSigned {}
+
+impl Signer for TokenSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let signed = self.shared.sign(self.scheme, message);
+        signed.map_err(|why| rustls::Error::Other(OtherError(Arc::new(NotSigned(why)))))
     }
 
     fn scheme(&self) -> SignatureScheme {

@@ -71,6 +71,9 @@ pub(super) fn read(
     let others: Vec<_> = others.into_iter().map(|one| one.der).collect();
     let key =
         TokenKey::new(session, found.key, &found.certificate, &mechanisms).map_err(unusable)?;
+    if attended == Attended::Choosing {
+        key.prove().map_err(unusable)?;
+    }
     ClientCertificate::with_key(&found.certificate, &others, Arc::new(key)).map_err(unusable)
 }
 
@@ -175,6 +178,8 @@ fn log_in(
             "its PIN is entered at the reader, which only a person can do",
         ));
     }
+    // An empty PIN is none; the token would count it as a wrong one.
+    let pin = pin.filter(|pin| !pin.expose().is_empty());
     if pin.is_none() && !at_reader {
         return Err(ClientCertificateError::PasswordNeeded);
     }
@@ -183,7 +188,7 @@ fn log_in(
             "one wrong PIN more would lock it; enter the right one with another program first",
         ));
     }
-    if info.user_pin_count_low() && attended == Attended::No {
+    if info.user_pin_count_low() && attended != Attended::Choosing && !at_reader {
         return Err(unusable(
             "a wrong PIN was entered before; the stored PIN is not tried, because the token would lock itself",
         ));

@@ -15,6 +15,8 @@ use rustls::{
 use url::{Origin, Url};
 
 use super::client_certificate::ClientCertificate;
+#[cfg(all(unix, not(target_env = "musl")))]
+use super::pkcs11_signer::NotSigned;
 use super::response::Classified;
 use super::signatures;
 use super::verifier::{RejectedCertificate, Verifier};
@@ -317,6 +319,10 @@ fn handshake_failure(error: &rustls::Error) -> TlsFailureKind {
         }
         rustls::Error::InvalidCertificate(_) => "the certificate cannot be used",
         rustls::Error::NoCertificatesPresented => "the server sent no certificate",
+        #[cfg(all(unix, not(target_env = "musl")))]
+        rustls::Error::Other(OtherError(cause)) if cause.is::<NotSigned>() => {
+            return TlsFailureKind::Other(cause.to_string())
+        }
         rustls::Error::DecryptError => "the data from the server is damaged",
         rustls::Error::PeerMisbehaved(_) | rustls::Error::InappropriateMessage { .. } => {
             "the server does not follow the rules of TLS"

@@ -7,11 +7,13 @@ use super::records::{keychain_error, mismatch};
 #[cfg(feature = "cli")]
 use super::Session;
 use super::Snapshot;
-use crate::binding::differences;
+use crate::binding::{differences, Binding};
+use crate::bound_setting::BoundSetting;
 use crate::certificate_record::{CertificateContent, CertificateRecord};
-use crate::connection::CertificateSource;
-use crate::context::Environment;
+use crate::connection::{CertificateSource, Pkcs11Uri};
+use crate::context::Context;
 use crate::error::{Error, FileAction, KeychainError, KeychainReason, Result};
+use crate::event::{Event, Notice, Wait};
 use crate::files;
 use crate::http::{Attended, ClientCertificate, ClientCertificateError, MAX_CERTIFICATES};
 use crate::item_kind::ItemKind;
@@ -25,7 +27,7 @@ impl Snapshot {
     /// stored for other settings is an error.
     pub(crate) fn client_certificate(
         &self,
-        environment: &Environment,
+        context: &Context,
     ) -> Result<Option<Arc<ClientCertificate>>> {
         let Some(setting) = &self.client_certificate else {
             return Ok(None);
@@ -33,9 +35,10 @@ impl Snapshot {
         if let Some(read) = self.read_certificate.get() {
             return Ok(Some(Arc::clone(read)));
         }
+        let record = self.client_certificate_record()?;
         let mut first_error = None;
-        for content in self.client_certificate_contents()? {
-            match self.read_content(&setting.source, &content, environment) {
+        for content in contents_for(&record, &setting.source) {
+            match self.read_content(&record, &setting.source, content, context) {
                 Some(Ok(certificate)) => {
                     let read = self.read_certificate.get_or_init(|| Arc::new(certificate));
                     return Ok(Some(Arc::clone(read)));
@@ -50,11 +53,12 @@ impl Snapshot {
     /// The client certificate, if this content fits the source that `meta.json` names.
     fn read_content(
         &self,
+        record: &CertificateRecord,
         source: &CertificateSource,
-        content: &CertificateContent,
-        environment: &Environment,
+        held: &CertificateContent,
+        context: &Context,
     ) -> Option<Result<ClientCertificate>> {
-        match (source, content) {
+        match (source, held) {
             (CertificateSource::Keychain, CertificateContent::Pem(pem)) => {
                 let read = ClientCertificate::read(pem.expose().as_bytes(), None);
                 Some(read.map_err(|_| self.lost()))
@@ -63,16 +67,38 @@ impl Snapshot {
                 Some(read_file(path, password.as_ref(), self.label.as_str()))
             }
             (CertificateSource::Token(uri), CertificateContent::Password(pin)) => {
-                let read =
-                    ClientCertificate::on_token(uri, pin.as_ref(), Attended::No, environment);
+                let read = read_token(uri, pin.as_ref(), context);
+                if read.as_ref().err() == Some(&ClientCertificateError::WrongPassword) {
+                    self.forget_pins(record, context);
+                }
                 Some(read.map_err(|error| self.token_error(error)))
             }
-            _ => None,
+            (CertificateSource::Keychain, CertificateContent::Password(_))
+            | (
+                CertificateSource::File(_) | CertificateSource::Token(_),
+                CertificateContent::Pem(_),
+            ) => None,
         }
     }
 
-    /// What the item holds: one content, and where a change was interrupted also what it replaces.
-    fn client_certificate_contents(&self) -> Result<Vec<CertificateContent>> {
+    /// Deletes a PIN that was wrong. Not every token says how many attempts are left, and the next
+    /// one could lock it.
+    fn forget_pins(&self, record: &CertificateRecord, context: &Context) {
+        let without = CertificateRecord {
+            binding: record.binding.clone(),
+            content: CertificateContent::Password(None),
+            former: Vec::new(),
+        };
+        let item = Item::of(self, KIND);
+        if let Err(error) = self.secrets.set(&item, &without.to_record()) {
+            context.emit(&Event::Notice(Notice::Other {
+                message: format!("the wrong PIN could not be deleted from the keychain: {error}"),
+            }));
+        }
+    }
+
+    /// The item: one content, and where a change was interrupted also what it replaces.
+    fn client_certificate_record(&self) -> Result<CertificateRecord> {
         let label = self.label.as_str();
         let record = self
             .secrets
@@ -85,9 +111,7 @@ impl Snapshot {
         let named = self.binding();
         let settings = differences(Some(&stored.binding), named);
         if settings.is_empty() {
-            let mut contents = stored.former;
-            contents.insert(0, stored.content);
-            return Ok(contents);
+            return Ok(stored);
         }
         let keychain = self.secrets.name();
         let error = mismatch(keychain, Some(&stored.binding), named, settings);
@@ -98,14 +122,15 @@ impl Snapshot {
     fn token_error(&self, error: ClientCertificateError) -> Error {
         let label = self.label.as_str();
         let (reason, why) = match error {
-            ClientCertificateError::PasswordNeeded => {
-                (KeychainReason::Locked, "its PIN is not stored".to_owned())
-            }
-            ClientCertificateError::WrongPassword => (
-                KeychainReason::Locked,
-                "the stored PIN is wrong, and is not tried again".to_owned(),
+            ClientCertificateError::PasswordNeeded => (
+                KeychainReason::Pin,
+                "its PIN is not stored; one that was wrong is deleted".to_owned(),
             ),
-            ClientCertificateError::Unusable(why) => (KeychainReason::Refused, why),
+            ClientCertificateError::WrongPassword => (
+                KeychainReason::Pin,
+                "the stored PIN is wrong; it was deleted, and is not tried again".to_owned(),
+            ),
+            ClientCertificateError::Unusable(why) => (KeychainReason::Token, why),
         };
         let error = KeychainError::new("the PKCS#11 token", reason, &why);
         keychain_error(label, error, KIND)
@@ -125,8 +150,50 @@ impl Snapshot {
 impl Session {
     /// The client certificate of the connection as it was when the session began.
     pub(crate) fn client_certificate(&self) -> Result<Option<Arc<ClientCertificate>>> {
-        self.opened.client_certificate(&self.context.environment)
+        self.opened.client_certificate(&self.context)
     }
+}
+
+/// What the record holds for this source. Where a change was interrupted, the record is bound
+/// to the former settings, its content is for the new ones, and what that replaces for the
+/// former: a password of one token must not be tried on another.
+fn contents_for<'a>(
+    record: &'a CertificateRecord,
+    source: &CertificateSource,
+) -> Vec<&'a CertificateContent> {
+    let source = source.to_string();
+    let is_for = |binding: &Binding| {
+        binding.value(BoundSetting::ClientCertificate).as_deref() == Some(&source)
+    };
+    let pending = &record.binding.pending;
+    let is_new = pending.is_empty() || pending.iter().any(is_for);
+    let is_former = is_for(&record.binding);
+    let new = is_new.then_some(&record.content);
+    let former = record.former.iter().filter(|_| is_former);
+    new.into_iter().chain(former).collect()
+}
+
+/// Reads the client certificate on a token, with the stored PIN or with the one that a person enters
+/// at the reader.
+fn read_token(
+    uri: &Pkcs11Uri,
+    pin: Option<&Secret>,
+    context: &Context,
+) -> std::result::Result<ClientCertificate, ClientCertificateError> {
+    let attended = if context.attended {
+        Attended::Yes
+    } else {
+        Attended::No
+    };
+    let asks = context.attended && pin.is_none();
+    if asks {
+        context.emit(&Event::Waiting(Wait::Token));
+    }
+    let read = ClientCertificate::on_token(uri, pin, attended, &context.environment);
+    if asks {
+        context.emit(&Event::WaitOver);
+    }
+    read
 }
 
 /// Reads the client certificate in a file that a connection refers to.
@@ -137,7 +204,7 @@ fn read_file(path: &Path, password: Option<&Secret>, label: &str) -> Result<Clie
         path: path.to_owned(),
         why: match error {
             ClientCertificateError::PasswordNeeded | ClientCertificateError::WrongPassword => {
-                format!("the stored password does not open it; to store another one: age-oauth connections edit {label} --client-cert file:PATH")
+                "the stored password does not open it; to store another one, give the file again (--client-cert file:PATH)".to_owned()
             }
             ClientCertificateError::Unusable(why) => format!("as the client certificate of `{label}`: {why}"),
         },

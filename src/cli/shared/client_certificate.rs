@@ -13,6 +13,7 @@ use crate::connection::{
     CertificateSource, ClientCertificateSetting, Connection, KeychainKind, Pkcs11Uri, PortalUrls,
 };
 use crate::error::{Error, FileAction};
+use crate::event::{Event, Wait};
 use crate::files;
 use crate::http::{
     Attended, ClientCertificate, ClientCertificateError, Presented, MAX_CERTIFICATES,
@@ -140,9 +141,20 @@ fn on_token(
         name: text.to_owned(),
         password: "PIN",
     };
-    let environment = ctx.context.environment.clone();
-    let mut read =
-        |pin: Option<&Secret>| ClientCertificate::on_token(&uri, pin, Attended::Yes, &environment);
+    let context = ctx.context.clone();
+    let mut read = |pin: Option<&Secret>| {
+        // Only the reader knows whether it asks for the PIN itself.
+        let asks = pin.is_none();
+        if asks {
+            context.emit(&Event::Waiting(Wait::Token));
+        }
+        let environment = &context.environment;
+        let read = ClientCertificate::on_token(&uri, pin, Attended::Choosing, environment);
+        if asks {
+            context.emit(&Event::WaitOver);
+        }
+        read
+    };
     let pin = password(ctx, args)?;
     let (certificate, pin) = open(ctx, &place, &mut read, pin)?;
     check(ctx, &place, &certificate)?;
@@ -235,13 +247,16 @@ fn ask(ctx: &mut CommandContext, place: &Place, read: Read<'_>) -> Result<Opened
     let mut last = None;
     let password = ctx.system.ask.secret(&question, &mut |text| {
         let attempt = read(Some(&Secret::new(text.to_owned())));
-        let is_wrong = matches!(attempt, Err(ClientCertificateError::WrongPassword));
+        let refused = match attempt {
+            Err(ClientCertificateError::WrongPassword) => Some(wrong(place)),
+            // Nothing was typed.
+            Err(ClientCertificateError::PasswordNeeded) => {
+                Some(format!("the {} is needed", place.password))
+            }
+            Ok(_) | Err(ClientCertificateError::Unusable(_)) => None,
+        };
         last = Some(attempt);
-        if is_wrong {
-            Err(wrong(place))
-        } else {
-            Ok(())
-        }
+        refused.map_or(Ok(()), Err)
     })?;
     match last {
         Some(Ok(certificate)) => Ok((certificate, Some(password))),

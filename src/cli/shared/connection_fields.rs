@@ -313,7 +313,9 @@ fn is_unavailable(reason: KeychainReason) -> bool {
         | KeychainReason::Lost
         | KeychainReason::Mismatch
         | KeychainReason::Changed
-        | KeychainReason::Ambiguous => false,
+        | KeychainReason::Ambiguous
+        | KeychainReason::Token
+        | KeychainReason::Pin => false,
     }
 }
 
