@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use super::status::this_machine;
 use super::{Locked, Session, TokenRequest, UsableToken};
 #[cfg(feature = "cli")]
-#[cfg(feature = "cli")]
 use crate::bound_setting::BoundSetting;
 use crate::connection::Status;
 use crate::error::Result;
@@ -82,6 +81,15 @@ impl Session {
         http.check_windows_sign_in()
             .map_err(|error| error.about(connection.label.as_str()))?;
         Ok(attempt)
+    }
+
+    /// Whose the stored sign-in is, as the keychain says; as `meta.json` says where the keychain's
+    /// record cannot be read, because a sign-in replaces that. `None` without a sign-in.
+    #[must_use]
+    pub fn stored_user(&self) -> Option<String> {
+        let tokens = self.read_tokens(&self.opened).ok().flatten();
+        let stored = tokens.and_then(|tokens| tokens.username);
+        stored.or_else(|| self.opened.status.username.clone())
     }
 
     /// Gets tokens for the authorization code, and asks who signed in where the portal did not say.

@@ -23,7 +23,7 @@ pub struct Behind {
     pub ca: String,
     pub certificate: String,
     _server: WebServer,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pki: Pki,
 }
 
@@ -45,7 +45,7 @@ impl Behind {
             portal,
             home,
             _server: server,
-            _folder: folder,
+            folder,
             pki,
         }
     }
@@ -303,6 +303,15 @@ fn rule_24g_whose_tokens_are_is_what_the_keychain_says() {
         .run(&["token", "--force"])
         .code(3)
         .err_has(&format!("belongs to `{USER}`"));
+    // Nor does `login` ask the file who may replace whom.
+    let refused = format!("`{OTHER_USER}` signed in, but the connection belongs to `{USER}`");
+    behind.run(&["login"]).code(3).err_has(&refused);
+    let mut meta = behind.meta();
+    meta["username"] = Value::Null;
+    fs::write(&path, meta.to_string()).unwrap();
+    behind.run(&["login"]).code(3).err_has(&refused);
+    behind.vouch_for(USER);
+    behind.run(&["login"]).ok();
 }
 
 #[test]
@@ -364,6 +373,68 @@ fn rule_24g_a_file_alone_makes_no_network_connection() {
     fs::write(&path, meta.to_string()).unwrap();
     let said = behind.run(&["token", "-c", "net"]).code(1);
     said.err_has("this connection answers none");
+}
+
+/// With two addresses, the web server at the API URL vouches. The other one is asked once, to
+/// compare the two.
+#[test]
+fn the_web_server_at_the_api_url_vouches() {
+    let behind = Behind::nginx();
+    let api = tempfile::tempdir_in(behind.folder.path()).unwrap();
+    for name in ["server.pem", "server.key", "clients.pem"] {
+        fs::copy(behind.folder.path().join(name), api.path().join(name)).unwrap();
+    }
+    let configuration = front(&authority(&behind.portal.url()), VERIFIED, "TLSv1.3");
+    let server = WebServer::start(api.path(), "nginx", configuration);
+    let certificate = [
+        "--client-cert",
+        &behind.certificate,
+        "--client-cert-password-stdin",
+    ];
+    let url = server.url();
+    behind
+        .add_with("net", &[&certificate[..], &["--api-url", &url]].concat())
+        .ok();
+    let log = behind.folder.path().join("access.log");
+    let at_the_portal_url = || fs::read_to_string(&log).unwrap().lines().count();
+    let before = at_the_portal_url();
+    behind.run(&["login"]).ok();
+    for words in [
+        &["token"][..],
+        &["whoami"],
+        &["refresh"],
+        &["api", "community/self"],
+    ] {
+        expire_token(&behind.home, "net");
+        behind.run(words).ok();
+    }
+    assert_eq!(at_the_portal_url(), before);
+    let show = behind
+        .run(&["connections", "show", "net", "--json"])
+        .ok()
+        .json();
+    assert_eq!(show["api_url"], url.as_str());
+    assert_eq!(show["api_url_confirmed"], true);
+    assert_eq!(show["username"], USER);
+    // The token is bound to the portal's own address, whichever address programs use.
+    assert_eq!(show["referer"], behind.url.as_str());
+    // An API URL without a sign-in vouches for nobody.
+    let open = behind.portal.url();
+    let edit = [
+        "connections",
+        "edit",
+        "net",
+        "--api-url",
+        &open,
+        "--no-check",
+    ];
+    let edit = behind.home.run([&edit[..], &certificate].concat());
+    edit.input(PASSWORD).done().ok();
+    behind
+        .run(&["token", "--force"])
+        .code(7)
+        .err_has("gives no token to the user");
+    behind.portal.assert_clean();
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::connection::{Connection, Grant};
 use crate::error::{Error, SignInNeeded, Unreachable};
 use crate::oauth::SignInOptions;
 use crate::policy::command_line::{SHORT_SIGN_IN, SIGN_IN_TIMEOUT};
-use crate::policy::ExtendRule;
+use crate::policy::{self, ExtendRule};
 use crate::session::{PendingSignIn, Session, UsableToken};
 
 use code::{CodeInput, Line, Lines};
@@ -53,7 +53,7 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
         Grant::Network => return login_network(ctx, &session, args),
     }
     settings::confirm(ctx, &session)?;
-    let is_first = session.connection().status.username.is_none();
+    let is_first = session.stored_user().is_none();
     // What the portal has granted, from the moment of its answer on.
     let granted = OnceLock::new();
     let token = with_cleanup(
@@ -183,7 +183,7 @@ fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginAr
 fn login_network(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) -> Outcome {
     settings::confirm(ctx, session)?;
     let connection = session.connection();
-    let is_first = connection.status.username.is_none();
+    let is_first = session.stored_user().is_none();
     let pending = session.sign_in_network()?;
     confirm_user(ctx, session, &pending, args, &mut Lines::none())?;
     let token = session.accept(&pending)?;
@@ -282,8 +282,8 @@ fn confirm_user(
     args: &LoginArgs,
     lines: &mut Lines,
 ) -> Outcome {
-    let stored = match &session.connection().status.username {
-        Some(stored) if !stored.eq_ignore_ascii_case(pending.username()) => stored.clone(),
+    let stored = match session.stored_user() {
+        Some(stored) if !policy::is_same_user(&stored, pending.username()) => stored,
         _ => return Ok(()),
     };
     let signed_in = pending.username().to_owned();
