@@ -74,7 +74,6 @@ pub(super) enum NoToken {
     /// No Kerberos server answers now.
     NoKdc,
     /// The time of the caller was over first.
-    #[cfg_attr(not(unix), allow(dead_code))]
     Timeout,
 }
 
