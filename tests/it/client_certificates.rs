@@ -516,6 +516,59 @@ fn rule_24e_a_new_api_url_does_not_get_the_certificate_of_the_portal() {
 }
 
 #[test]
+fn a_private_key_that_other_users_may_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let guarded = Guarded::start();
+    let Guarded { home, file, .. } = &guarded;
+    let open = |mode| fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    let warning = "may read";
+    let edit = |file: &str| {
+        let words = ["connections", "edit", "pki", "--no-check", "--client-cert"];
+        home.run([&words[..], &[file]].concat()).done().ok().stderr
+    };
+    let reference = format!("file:{file}");
+    let doctor = || home.run(["doctor", "-c", "pki"]).done().stdout;
+    open(0o644);
+    let command = format!("chmod 600 {file}");
+    guarded
+        .add(&["--client-cert", &reference])
+        .ok()
+        .err_has("(mode 0644), whose private key has no password")
+        .err_has(&command);
+    let said = doctor();
+    assert!(said.contains(warning) && said.contains(&command), "{said}");
+    open(0o600);
+    assert!(!edit(&reference).contains(warning));
+    assert!(!doctor().contains(warning));
+    // What is copied into the keychain may be deleted.
+    open(0o644);
+    assert!(!edit(file).contains(warning));
+    assert!(!doctor().contains(warning));
+    // A key that is encrypted tells nobody anything.
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let protected = format!("file:{}", pki.pkcs12("ana", ""));
+    let words = ["connections", "edit", "pki", "--no-check", "--client-cert"];
+    let words = [&words[..], &[&protected, "--client-cert-password-stdin"]].concat();
+    let said = home.run(words).input(PASSWORD).done().ok().stderr;
+    assert!(!said.contains(warning), "{said}");
+}
+
+#[test]
+fn a_password_that_pkcs12_cannot_take_here_is_named() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    pki.files()
+        .run("pkcs12 -export -inkey ana.key -in ana.pem -passout pass:p\u{1f511} -out ana.p12.pem");
+    let file = pki.files().file("ana.p12");
+    let home = home();
+    let words = ["--client-cert", &file, "--client-cert-password-stdin"];
+    let words = [&ADD_UNCHECKED[..], &words].concat();
+    let run = home.run(words).input("p\u{1f511}");
+    run.done().code(2).err_has("a character such as an emoji");
+}
+
+#[test]
 fn a_file_that_is_referred_to_is_read_at_each_use() {
     let guarded = Guarded::start();
     let Guarded { portal, home, file } = &guarded;

@@ -1,10 +1,11 @@
 //! The client certificate that `add` and `edit` read, check and describe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use jiff::SignedDuration;
+use zeroize::Zeroizing;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local_and_left, shell_quoted};
@@ -12,6 +13,7 @@ use crate::cli::CommandContext;
 use crate::connection::{
     CertificateSource, ClientCertificateSetting, Connection, KeychainKind, Pkcs11Uri, PortalUrls,
 };
+use crate::context::Environment;
 use crate::error::{Error, FileAction};
 use crate::event::{Event, Wait};
 use crate::files;
@@ -351,9 +353,31 @@ pub(in crate::cli) fn describe(
             "Its private key stays on the token, which is needed at each use.".to_owned()
         }
     });
-    if setting.source == CertificateSource::Keychain {
-        warn_about_key_file(ctx, store, connection.keychain);
+    match &setting.source {
+        CertificateSource::Keychain => warn_about_key_file(ctx, store, connection.keychain),
+        CertificateSource::File(path) => {
+            if let Some((warning, hint)) = exposed(path, &ctx.context.environment) {
+                ctx.console.warn(&format!("{warning}: {hint}"));
+            }
+        }
+        CertificateSource::Token(_) => {}
     }
+}
+
+/// The warning that other users may read a private key that no password protects, and the command
+/// that ends it.
+pub(in crate::cli) fn exposed(path: &Path, environment: &Environment) -> Option<(String, String)> {
+    let mode = files::mode_for_others(path, environment)?;
+    let bytes = Zeroizing::new(files::read_user_file(path, MAX_CERTIFICATES).ok()?);
+    ClientCertificate::read(&bytes, None).ok()?;
+    let shown = path.display().to_string();
+    Some((
+        format!(
+            "other users may read {} (mode {mode:04o}), whose private key has no password",
+            escape(&shown)
+        ),
+        format!("chmod 600 {}", shell_quoted(&shown)),
+    ))
 }
 
 /// A copy of the vault together with the key beside it is a copy of the private key.

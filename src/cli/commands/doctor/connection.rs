@@ -12,10 +12,10 @@ use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
-use crate::cli::shared::client_certificate::{current, replace_hint};
+use crate::cli::shared::client_certificate::{current, exposed, replace_hint};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
-use crate::connection::{Connection, Grant, PortalUrl, Tls};
+use crate::connection::{CertificateSource, Connection, Grant, PortalUrl, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
@@ -81,6 +81,7 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
         }
     }
     findings.extend(client_certificate(doctor, connection));
+    findings.extend(client_certificate_file(doctor, connection));
     findings.extend(sign_in(doctor, connection));
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
@@ -130,6 +131,16 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
     } else {
         Finding::ok(check, message)
     })
+}
+
+/// Whether other users may read the private key in the file that the connection refers to.
+fn client_certificate_file(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
+    let setting = connection.client_certificate.as_ref()?;
+    let CertificateSource::File(path) = &setting.source else {
+        return None;
+    };
+    let (warning, hint) = exposed(path, &doctor.context.environment)?;
+    Some(Finding::warn("client certificate", warning, hint))
 }
 
 fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> {
