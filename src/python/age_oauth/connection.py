@@ -290,7 +290,10 @@ class Connection(ById):
         return client(self._as_stored(), options)
 
     def httpx_async_client(self, **options: Any) -> "AsyncClient":
-        """The same as an asynchronous client. ``options`` go to ``httpx.AsyncClient``."""
+        """The same as an asynchronous client. ``options`` go to ``httpx.AsyncClient``.
+
+        This waits for the program. In an event loop: ``await asyncio.to_thread(connection.httpx_async_client)``.
+        """
         from ._httpx_clients import async_client
 
         return async_client(self._as_stored(), options)
