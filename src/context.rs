@@ -36,7 +36,7 @@ pub struct Context {
 
 impl Context {
     /// The system's clock, this process's environment, no deadline, no observer. Interruptions are
-    /// not delayed, and nobody is there.
+    /// not delayed, and no person is there.
     #[must_use]
     pub fn process() -> Self {
         Self {

@@ -173,8 +173,8 @@ fn contents_for<'a>(
     new.into_iter().chain(former).collect()
 }
 
-/// Reads the client certificate on a token, with the stored PIN or with the one that a person enters
-/// at the reader.
+/// Reads the client certificate on a token, with the stored PIN or the one that a person enters at
+/// the reader.
 fn read_token(
     uri: &Pkcs11Uri,
     pin: Option<&Secret>,

@@ -544,7 +544,7 @@ fn a_private_key_that_other_users_may_read_is_warned_about() {
     open(0o644);
     assert!(!edit(file).contains(warning));
     assert!(!doctor().contains(warning));
-    // A key that is encrypted tells nobody anything.
+    // Without its password, an encrypted key is of no use.
     let pki = Pki::new();
     pki.client("ana", P256, "");
     let protected = format!("file:{}", pki.pkcs12("ana", ""));

@@ -11,7 +11,7 @@ use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, P256};
 use crate::support::portal::{Endpoint, Portal, APP_ID, OTHER_USER, USER};
 use crate::support::scenario::{expire_token, folder_of};
-use crate::web_server_certificates::{authority, front, write_certificates, WebServer, VERIFIED};
+use crate::support::web_server::{WebServer, VERIFIED};
 use crate::windows_sign_in::{shown, Site};
 
 /// A portal behind nginx, which vouches for those whose client certificate it verifies, and a home
@@ -33,11 +33,8 @@ impl Behind {
         pki.client("ana", P256, "");
         portal.set(|rules| rules.vouched = vec![("CN=ana".into(), USER.into())]);
         let folder = tempfile::tempdir().unwrap();
-        write_certificates(&portal, folder.path());
-        let clients = folder.path().join("clients.pem");
-        fs::copy(pki.files().certificate("root"), clients).unwrap();
-        let configuration = front(&authority(&portal.url()), VERIFIED, "TLSv1.2 TLSv1.3");
-        let server = WebServer::start(folder.path(), "nginx", configuration);
+        let (clients, protocols) = (pki.files().certificate("root"), "TLSv1.2 TLSv1.3");
+        let server = WebServer::in_front(folder.path(), &portal, &clients, VERIFIED, protocols);
         Self {
             url: server.url(),
             ca: portal.ca_file(home.path()).display().to_string(),
@@ -380,12 +377,9 @@ fn rule_24g_a_file_alone_makes_no_network_connection() {
 #[test]
 fn the_web_server_at_the_api_url_vouches() {
     let behind = Behind::nginx();
-    let api = tempfile::tempdir_in(behind.folder.path()).unwrap();
-    for name in ["server.pem", "server.key", "clients.pem"] {
-        fs::copy(behind.folder.path().join(name), api.path().join(name)).unwrap();
-    }
-    let configuration = front(&authority(&behind.portal.url()), VERIFIED, "TLSv1.3");
-    let server = WebServer::start(api.path(), "nginx", configuration);
+    let api = tempfile::tempdir().unwrap();
+    let clients = behind.files().certificate("root");
+    let server = WebServer::in_front(api.path(), &behind.portal, &clients, VERIFIED, "TLSv1.3");
     let certificate = [
         "--client-cert",
         &behind.certificate,
@@ -418,7 +412,7 @@ fn the_web_server_at_the_api_url_vouches() {
     assert_eq!(show["username"], USER);
     // The token is bound to the portal's own address, whichever address programs use.
     assert_eq!(show["referer"], behind.url.as_str());
-    // An API URL without a sign-in vouches for nobody.
+    // An API URL without a sign-in vouches for no user.
     let open = behind.portal.url();
     let edit = [
         "connections",

@@ -12,7 +12,8 @@ use crate::support::portal::APP_ID;
 use crate::support::pty::Terminal;
 use crate::support::scenario::ADD_UNCHECKED;
 use crate::support::softhsm::{SoftHsm, LABEL, LIBRARY};
-use crate::web_server_certificates::{walk_in, VERIFIED};
+use crate::support::web_server::VERIFIED;
+use crate::web_server_certificates::walk_in;
 
 const ADDRESS: &str = "pkcs11:token=card%20of%20ana";
 

@@ -117,8 +117,11 @@ for nothing in (False, 0, ""):
     raises(lambda: session.get(here, verify=nothing), age_oauth.UsageError, "verify=False", "--verify-ssl")
     raises(lambda: session.get(elsewhere, verify=nothing), age_oauth.UsageError, "verify=False", "--verify-ssl")
 raises(lambda: session.get(here, cert=(cert, key)), age_oauth.UsageError, "`cert` of one request", "--client-cert")
+with socket.socket() as unused:
+    unused.bind(("127.0.0.1", 0))
+    closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
 try:
-    session.get(here, params=form, timeout=1e-9)
+    session.get(here, params=form, proxies={"https": closed})
 except requests.exceptions.RequestException as error:
     assert "Authorization" not in error.request.headers
 else:
