@@ -75,7 +75,7 @@ pub(crate) use tls::CertificateRequest;
 pub use verifier::read_certificate_file;
 #[cfg(feature = "cli")]
 pub use windows_sign_in::windows_principal;
-pub use windows_sign_in::{can_answer_windows_sign_in, Presented};
+pub use windows_sign_in::{can_answer_windows_sign_in, KeptTokenMaker, Presented};
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline};

@@ -34,6 +34,7 @@ use crate::connection::Connection;
 use crate::context::Context;
 use crate::error::{Error, SignInNeeded};
 use crate::event::{Decision, Event, Notice};
+use crate::http::KeptTokenMaker;
 use crate::keychain::SecretStore;
 use crate::policy::{ExtendRule, MinTtl, DEFAULT_MIN_TTL};
 use crate::store::ConnectionStore;
@@ -152,6 +153,8 @@ pub struct Session {
     opened: Snapshot,
     keychain: Arc<dyn SecretStore>,
     context: Context,
+    /// For the clients of all snapshots, where the connection answers Windows sign-in.
+    _token_maker: Option<KeptTokenMaker>,
 }
 
 impl std::fmt::Debug for Session {
@@ -171,7 +174,9 @@ impl Session {
         keychain: Arc<dyn SecretStore>,
         context: Context,
     ) -> Self {
+        let answers = connection.web_tier.principal().is_some();
         Self {
+            _token_maker: answers.then(KeptTokenMaker::of_process),
             store,
             opened: Snapshot::new(connection, Arc::clone(&keychain)),
             keychain,

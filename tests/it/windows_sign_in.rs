@@ -399,6 +399,32 @@ fn a_task_without_a_person_signs_in_by_a_keytab() {
 }
 
 #[test]
+fn kerberos_is_asked_once_in_the_life_of_a_ticket() {
+    let mut site = Site::signed_in();
+    let asked = |site: &Site| {
+        let [before, servers] = site.kdc.issued();
+        for words in [&["token"][..], &["whoami"], &["refresh"]] {
+            expire_token(&site.home, "iwa");
+            site.run(words).ok();
+        }
+        let [after, servers_after] = site.kdc.issued();
+        [after - before, servers_after - servers]
+    };
+    // The ticket for the web server is in the place of the person's tickets since the sign-in.
+    assert_eq!(asked(&site), [0, 0]);
+    // A keytab makes tickets for one process, unless a person says where they are kept.
+    let keytab = site.kdc.keytab("ana");
+    site.home.set("KRB5_CLIENT_KTNAME", &keytab);
+    site.home.set("KRB5CCNAME", "");
+    assert_eq!(asked(&site), [3, 3]);
+    let kept = site.home.path().join("kept-tickets");
+    site.home
+        .set("KRB5CCNAME", &format!("FILE:{}", kept.display()));
+    assert_eq!(asked(&site), [1, 1]);
+    assert_eq!(asked(&site), [0, 0]);
+}
+
+#[test]
 fn rule_24f_a_keytab_uses_and_leaves_no_tickets_of_others() {
     let mut site = Site::new();
     for name in ["svc-gis", "otto"] {
