@@ -3,7 +3,7 @@
 use super::client_certificate::ClientCertificate;
 use super::client_certificate_file::ClientCertificateError;
 use crate::connection::Pkcs11Uri;
-use crate::context::Environment;
+use crate::context::Context;
 use crate::secret::Secret;
 
 /// Whether a person is there who can enter a PIN.
@@ -27,13 +27,13 @@ impl ClientCertificate {
         uri: &Pkcs11Uri,
         pin: Option<&Secret>,
         attended: Attended,
-        environment: &Environment,
+        context: &Context,
     ) -> Result<Self, ClientCertificateError> {
         #[cfg(all(unix, not(target_env = "musl")))]
-        let read = super::pkcs11_token::read(uri, pin, attended, environment);
+        let read = super::pkcs11_token::read_in_time(uri, pin, attended, context);
         #[cfg(not(all(unix, not(target_env = "musl"))))]
         let read = {
-            let _ = (uri, pin, attended, environment);
+            let _ = (uri, pin, attended, context);
             let why = if cfg!(windows) {
                 "this version uses PKCS#11 tokens on Linux and macOS only"
             } else {

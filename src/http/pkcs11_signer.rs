@@ -1,7 +1,8 @@
 //! Signing for TLS with a private key that stays on a PKCS#11 token.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{mpsc, Arc, Mutex};
+use std::thread;
 
 use cryptoki::error::{Error as TokenError, RvError};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
@@ -21,7 +22,11 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::certificate::parse;
 use super::signatures::{self, Verification};
+use crate::policy::PKCS11_TIMEOUT;
 use crate::util::lock;
+
+/// In bits; as for keys in files.
+const SHORTEST_RSA: usize = 2048;
 
 /// What a key can sign with.
 #[derive(Clone, Copy)]
@@ -57,6 +62,9 @@ impl TokenKey {
         let certificate = parse(certificate).ok_or("it cannot be read")?;
         let public = certificate.public_key();
         let (algorithm, schemes) = match public.parsed() {
+            Ok(PublicKey::RSA(key)) if key.key_size() < SHORTEST_RSA => {
+                return Err(format!("its RSA key has fewer than {SHORTEST_RSA} bits"));
+            }
             Ok(PublicKey::RSA(_)) => (SignatureAlgorithm::RSA, rsa(mechanisms)),
             Ok(PublicKey::EC(point)) => (
                 SignatureAlgorithm::ECDSA,
@@ -238,7 +246,17 @@ impl std::error::Error for NotSigned {}
 
 impl Signer for TokenSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let signed = self.shared.sign(self.scheme, message);
+        // The token is left alone if it does not answer: its calls cannot be canceled.
+        let (shared, scheme, message) = (Arc::clone(&self.shared), self.scheme, message.to_vec());
+        let (sender, answer) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            // The receiver may have given up.
+            let _ = sender.send(shared.sign(scheme, &message));
+        });
+        let silent = || Err("the token does not answer".to_owned());
+        let signed = answer
+            .recv_timeout(PKCS11_TIMEOUT)
+            .unwrap_or_else(|_| silent());
         signed.map_err(|why| rustls::Error::Other(OtherError(Arc::new(NotSigned(why)))))
     }
 

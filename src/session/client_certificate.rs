@@ -189,7 +189,7 @@ fn read_token(
     if asks {
         context.emit(&Event::Waiting(Wait::Token));
     }
-    let read = ClientCertificate::on_token(uri, pin, attended, &context.environment);
+    let read = ClientCertificate::on_token(uri, pin, attended, context);
     if asks {
         context.emit(&Event::WaitOver);
     }

@@ -141,6 +141,10 @@ fn a_person_works_behind_nginx_without_browser_and_client_id() {
         .ok()
         .out(&format!("{USER}\n"));
     behind.run(&["login"]).ok();
+    behind
+        .run(&["login", "--expiration", "7d"])
+        .code(2)
+        .err_has("`net` is a network connection, whose sign-in does not expire");
     // No application, no browser, no refresh token.
     assert_eq!(behind.portal.grants(), [] as [&str; 0]);
     behind.portal.assert_clean();

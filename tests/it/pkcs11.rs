@@ -188,6 +188,46 @@ fn rule_24e_a_stored_pin_that_is_wrong_is_deleted() {
     assert!(!said.contains("PIN"), "{said}");
 }
 
+/// One card may serve several connections, which one command asks at the same time.
+#[test]
+fn rule_24e_a_pin_that_was_wrong_is_not_tried_for_another_connection() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let (token, mut home) = with_token(&pki, &[("ana", 1)]);
+    other_token(&token, &mut home, "silent");
+    for label in ["--label=x", "--label=y", "--label=z"] {
+        let words = [
+            "connections",
+            "add",
+            "--no-check",
+            label,
+            "--portal=https://h/p",
+        ];
+        let more = ["--client-id=c", "--client-cert", ADDRESS];
+        let words = [&words[..], &more, &["--client-cert-password-stdin"]].concat();
+        home.run(words).input(PASSWORD).done().ok();
+    }
+    token.change_pin("12345678");
+    let before = token.logins();
+    let said = home.run(["doctor"]).done().stdout;
+    assert_eq!(said.matches("the stored PIN is wrong").count(), 3, "{said}");
+    assert_eq!(token.logins(), before + 1);
+}
+
+#[test]
+fn a_token_that_does_not_answer_is_left_alone() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let (token, mut home) = with_token(&pki, &[("ana", 1)]);
+    other_token(&token, &mut home, "silent");
+    add(&home, ADDRESS, PASSWORD).ok();
+    home.set("TEST_TOKEN", "hangs");
+    let login = home.run(["login", "--timeout", "1s"]).done();
+    login
+        .code(5)
+        .err_has("the PKCS#11 token cannot be used: there was no answer within");
+}
+
 #[test]
 fn a_pin_is_entered_at_a_reader_with_a_keypad_where_a_person_is() {
     let pki = Pki::new();

@@ -4,11 +4,13 @@
              variable TEST_TOKEN_KEYPAD names
    removed   the token is taken out of its reader before it signs
    each      the PIN is needed before each signature
+   hangs     it does not answer when it gets a PIN
    Each login is a line of the file TEST_TOKEN_LOG. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef unsigned long CK_ULONG;
 typedef CK_ULONG CK_RV;
@@ -52,6 +54,8 @@ static CK_RV login(CK_ULONG session, CK_ULONG user, const char *pin, CK_ULONG le
         fputs("login\n", log);
         fclose(log);
     }
+    while (is("hangs"))
+        pause();
     if (is("keypad")) {
         if (pin)
             return ARGUMENTS_BAD;

@@ -150,8 +150,7 @@ fn on_token(
         if asks {
             context.emit(&Event::Waiting(Wait::Token));
         }
-        let environment = &context.environment;
-        let read = ClientCertificate::on_token(&uri, pin, Attended::Choosing, environment);
+        let read = ClientCertificate::on_token(&uri, pin, Attended::Choosing, &context);
         if asks {
             context.emit(&Event::WaitOver);
         }

@@ -47,6 +47,9 @@ pub(in crate::cli) struct LoginArgs {
 
 pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outcome {
     let session = ctx.session()?;
+    if args.expiration.is_some() {
+        check_expires(session.connection())?;
+    }
     match session.connection().grant {
         Grant::User { .. } => {}
         Grant::Application => return login_application(ctx, &session, args),
@@ -73,6 +76,19 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
         print_owner(ctx, session.connection(), &token);
     }
     Ok(())
+}
+
+/// Refuses a life for a sign-in that has no end.
+fn check_expires(connection: &Connection) -> Outcome {
+    let kind = match connection.grant {
+        Grant::User { .. } => return Ok(()),
+        Grant::Application => "an application",
+        Grant::Network => "a network",
+    };
+    Err(Failure::usage(format!(
+        "`{}` is {kind} connection, whose sign-in does not expire: --expiration does not fit",
+        escape(connection.label.as_str())
+    )))
 }
 
 /// Gets a code, exchanges it, and stores the sign-in. `None` if standard input ends without a code.
