@@ -215,7 +215,20 @@ fn log_in(
         return Err(ClientCertificateError::WrongPassword);
     }
     let pin = pin.map(|pin| AuthPin::from(pin.expose()));
-    match session.login(UserType::User, pin.as_ref()) {
+    let log_in = || session.login(UserType::User, pin.as_ref());
+    let mut logged_in = log_in();
+    let is_already = |result: &Result<(), TokenError>| {
+        matches!(
+            result,
+            Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _))
+        )
+    };
+    // A token that is logged in takes any PIN, and this one is stored.
+    if attended == Attended::Choosing && is_already(&logged_in) {
+        session.logout().map_err(failed)?;
+        logged_in = log_in();
+    }
+    match logged_in {
         Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
         Err(TokenError::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) => {
             wrong_pins.extend(attempt);

@@ -214,6 +214,42 @@ fn rule_24e_a_pin_that_was_wrong_is_not_tried_for_another_connection() {
     assert_eq!(token.logins(), before + 1);
 }
 
+/// A token that is logged in already takes any PIN.
+#[test]
+fn a_pin_is_verified_also_where_another_certificate_was_tried_before() {
+    let behind = Behind::nginx();
+    behind.files().self_signed("stranger", P256, "", "");
+    let (token, mut home) = (SoftHsm::new(PASSWORD), home());
+    token.import(behind.files(), "ana", 1, &["issuing"]);
+    token.import(behind.files(), "stranger", 2, &[]);
+    token.use_in(&mut home);
+    home.set("AGE_OAUTH_PKCS11_MODULE", LIBRARY);
+    let words = [
+        "connections",
+        "add",
+        "--label=x",
+        "--client-id",
+        APP_ID,
+        "--portal",
+        &behind.url,
+    ];
+    let words = [&words[..], &["--verify-ssl", &behind.ca]].concat();
+    let mut terminal = Terminal::start(&home, &words);
+    let file = "Client certificate (the file with its private key)";
+    terminal.expect("Present a client certificate").line("");
+    terminal
+        .expect(file)
+        .line(&format!("{ADDRESS};object=stranger"));
+    terminal.expect("PIN for").line(PASSWORD);
+    terminal.expect("rejected the client certificate CN=stranger");
+    terminal.expect("Present a client certificate").line("");
+    terminal.expect(file).line(&format!("{ADDRESS};object=ana"));
+    terminal.expect("PIN for").line("00000000");
+    terminal.expect("the PIN is wrong");
+    terminal.expect("PIN for").line(PASSWORD);
+    terminal.expect("ArcGIS Enterprise");
+}
+
 #[test]
 fn a_token_that_does_not_answer_is_left_alone() {
     let pki = Pki::new();
