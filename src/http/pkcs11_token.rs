@@ -93,10 +93,14 @@ fn read(
     attended: Attended,
     environment: &Environment,
 ) -> Read<ClientCertificate> {
+    // One after the other: several connections may have the same PIN, and it may be wrong. Nor does
+    // every library bear calls of several threads.
+    let mut wrong_pins = lock(&WRONG_PINS);
     let library = library(environment)?;
     let slot = slot(library, &uri.token)?;
     let session = library.open_ro_session(slot).map_err(failed)?;
-    log_in(library, slot, &session, pin, attended)?;
+    let info = library.get_token_info(slot).map_err(failed)?;
+    log_in(&session, &info, pin, attended, &mut wrong_pins)?;
     let found = find(&session, uri)?;
     let mechanisms = library.get_mechanism_list(slot).map_err(failed)?;
     let others = certificates(&session, &[])?;
@@ -194,20 +198,17 @@ fn names(tokens: &[(Slot, TokenInfo)]) -> String {
 static WRONG_PINS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 fn log_in(
-    library: &Pkcs11,
-    slot: Slot,
     session: &Session,
+    info: &TokenInfo,
     pin: Option<&Secret>,
     attended: Attended,
+    wrong_pins: &mut Vec<Vec<u8>>,
 ) -> Read<()> {
-    // One after the other: several connections may have the same PIN, and it may be wrong.
-    let mut wrong_pins = lock(&WRONG_PINS);
-    let info = library.get_token_info(slot).map_err(failed)?;
     if !info.login_required() {
         return Ok(());
     }
-    let pin = pin_to_try(&info, pin, attended)?;
-    let attempt = pin.map(|pin| attempt(&info, pin));
+    let pin = pin_to_try(info, pin, attended)?;
+    let attempt = pin.map(|pin| attempt(info, pin));
     let was_wrong = attempt
         .as_ref()
         .is_some_and(|attempt| wrong_pins.contains(attempt));

@@ -38,7 +38,7 @@ impl Snapshot {
         let record = self.client_certificate_record()?;
         let mut first_error = None;
         for content in contents_for(&record, &setting.source) {
-            match self.read_content(&record, &setting.source, content, context) {
+            match self.read_content(&setting.source, content, context) {
                 Some(Ok(certificate)) => {
                     let read = self.read_certificate.get_or_init(|| Arc::new(certificate));
                     return Ok(Some(Arc::clone(read)));
@@ -53,7 +53,6 @@ impl Snapshot {
     /// The client certificate, if this content fits the source that `meta.json` names.
     fn read_content(
         &self,
-        record: &CertificateRecord,
         source: &CertificateSource,
         held: &CertificateContent,
         context: &Context,
@@ -68,8 +67,10 @@ impl Snapshot {
             }
             (CertificateSource::Token(uri), CertificateContent::Password(pin)) => {
                 let read = read_token(uri, pin.as_ref(), context);
-                if read.as_ref().err() == Some(&ClientCertificateError::WrongPassword) {
-                    self.forget_pins(record, context);
+                if let (Some(ClientCertificateError::WrongPassword), Some(pin)) =
+                    (read.as_ref().err(), pin)
+                {
+                    self.forget_pin(pin, context);
                 }
                 Some(read.map_err(|error| self.token_error(error)))
             }
@@ -83,14 +84,16 @@ impl Snapshot {
 
     /// Deletes a PIN that was wrong. Not every token says how many attempts are left, and the next
     /// one could lock it.
-    fn forget_pins(&self, record: &CertificateRecord, context: &Context) {
-        let without = CertificateRecord {
-            binding: record.binding.clone(),
-            content: CertificateContent::Password(None),
-            former: Vec::new(),
+    fn forget_pin(&self, wrong: &Secret, context: &Context) {
+        // Read again: a person may have stored another one in the meantime.
+        let Ok(mut record) = self.client_certificate_record() else {
+            return;
         };
+        if !record.forget(wrong) {
+            return;
+        }
         let item = Item::of(self, KIND);
-        if let Err(error) = self.secrets.set(&item, &without.to_record()) {
+        if let Err(error) = self.secrets.set(&item, &record.to_record()) {
             context.emit(&Event::Notice(Notice::Other {
                 message: format!("the wrong PIN could not be deleted from the keychain: {error}"),
             }));
