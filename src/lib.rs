@@ -97,6 +97,7 @@ mod oauth;
 mod policy;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod portal;
+mod program;
 mod secret;
 mod session;
 mod store;
@@ -112,7 +113,7 @@ pub use card::Card;
 pub use connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
     KeychainKind, Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy,
-    RedirectUri, Status, Tls, WebTier,
+    RedirectUri, SecretCommand, Status, Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 
@@ -138,7 +139,8 @@ pub use bound_setting::BoundSetting;
 pub use error::{
     CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
     FileAction, Input, KerberosProblem, KeychainError, KeychainReason, PortalMessage, ProxyDemand,
-    Refusal, Result, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
+    Refusal, Result, SecretCommandFailure, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    WindowsSignInFailure,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

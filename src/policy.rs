@@ -292,7 +292,8 @@ pub fn extension(
 // — waits for other processes —
 
 /// How long a process waits for another one that renews, extends, signs in or signs out on the same
-/// connection, and an import for another import.
+/// connection, and an import for another import. See [`renewal_lock_timeout`] for connections with
+/// a command for the client secret.
 pub const RENEWAL_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a failure that came before the renewal lock was taken may wait for the lock, only to be
@@ -327,6 +328,32 @@ pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 /// How old a temporary folder without a process has to be before another process removes it.
 #[cfg(unix)]
 pub const LEFTOVER_FOLDER_AGE: Duration = Duration::from_secs(60);
+
+/// How long one run of the command that gives a client secret may take. Secret managers answer in
+/// seconds; what takes longer waits for a person, whom it cannot ask.
+pub const SECRET_COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often the command that gives a client secret is run for one token: once more where the
+/// portal refuses the secret, which may just have been replaced.
+pub const SECRET_COMMAND_RUNS: u32 = 2;
+
+/// The longest output of the command that gives a client secret, in bytes.
+pub const MAX_SECRET_COMMAND_OUTPUT_BYTES: usize = 16 * 1024;
+
+/// How much of its error output is read to find the first line, in bytes. The rest is ignored.
+pub const MAX_SECRET_COMMAND_ERROR_BYTES: usize = 4 * 1024;
+
+/// How long a process waits for another one that renews, extends, signs in or signs out on the same
+/// connection. With a command for the client secret, the other one may run it twice, and ask the
+/// portal once more.
+#[must_use]
+pub fn renewal_lock_timeout(has_secret_command: bool) -> Duration {
+    if has_secret_command {
+        RENEWAL_LOCK_TIMEOUT + SECRET_COMMAND_TIMEOUT * SECRET_COMMAND_RUNS + CALL_TIMEOUT
+    } else {
+        RENEWAL_LOCK_TIMEOUT
+    }
+}
 
 /// How long a command in `<(…)` may take to write a certificate or a client secret.
 pub const PIPE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -538,6 +565,16 @@ mod tests {
     /// What a rule decides for a sign-in of 14 days.
     fn decides(rule: ExtendRule, valid_until: Option<i64>, now: i64) -> Extension {
         extension(rule, at(0), at(14 * DAY), valid_until.map(at), at(now))
+    }
+
+    #[test]
+    fn who_waits_outlasts_all_work_under_the_lock() {
+        // Each request to the portal, each run of the command, and some answers of the keychain.
+        let keychain = 4 * KEYCHAIN_TIMEOUT;
+        assert!(renewal_lock_timeout(false) >= CALL_TIMEOUT + keychain);
+        let runs = SECRET_COMMAND_TIMEOUT * SECRET_COMMAND_RUNS;
+        let requests = CALL_TIMEOUT * SECRET_COMMAND_RUNS;
+        assert!(renewal_lock_timeout(true) >= runs + requests + keychain);
     }
 
     #[test]

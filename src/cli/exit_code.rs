@@ -71,7 +71,9 @@ impl ExitCode {
             Self::Usage => "wrong usage, or a value that cannot be used",
             Self::SignInNeeded => "a person must sign in: `age-oauth login`",
             Self::NoConnection => "no such connection, the name is taken, or several match",
-            Self::Keychain => "the keychain is missing, locked or silent, or lacks the item",
+            Self::Keychain => {
+                "the keychain is missing, locked or silent, or lacks the item; or the client secret command failed"
+            }
             Self::Unreachable => "the portal cannot be reached",
             Self::Refused => "the portal, or the web server in front of it, refused",
             Self::Busy => "another age-oauth process did not finish in time",
@@ -93,6 +95,7 @@ enum_with_words! {
         NameTaken = "name_taken",
         Ambiguous = "ambiguous",
         Keychain = "keychain",
+        SecretCommand = "secret_command",
         Unreachable = "unreachable",
         Refused = "refused",
         Busy = "busy",
@@ -108,10 +111,11 @@ impl FailureKind {
             Self::NoConnection => "no connection has this name, or none was chosen",
             Self::NameTaken => "another connection has this label",
             Self::Ambiguous => "several connections match",
+            Self::Keychain => "the keychain is missing, locked or silent, or lacks the item",
+            Self::SecretCommand => "the command that gives the client secret failed",
             Self::Failed
             | Self::Usage
             | Self::SignInNeeded
-            | Self::Keychain
             | Self::Unreachable
             | Self::Refused
             | Self::Busy => self.exit_code().meaning(),
@@ -124,7 +128,7 @@ impl FailureKind {
             Self::Usage => ExitCode::Usage,
             Self::SignInNeeded => ExitCode::SignInNeeded,
             Self::NoConnection | Self::NameTaken | Self::Ambiguous => ExitCode::NoConnection,
-            Self::Keychain => ExitCode::Keychain,
+            Self::Keychain | Self::SecretCommand => ExitCode::Keychain,
             Self::Unreachable => ExitCode::Unreachable,
             Self::Refused => ExitCode::Refused,
             Self::Busy => ExitCode::Busy,
@@ -157,6 +161,7 @@ impl From<&Error> for FailureKind {
             Error::NameTaken { .. } => Self::NameTaken,
             Error::Ambiguous { .. } => Self::Ambiguous,
             Error::Keychain { .. } => Self::Keychain,
+            Error::SecretCommand { .. } => Self::SecretCommand,
             Error::Unreachable { .. } => Self::Unreachable,
             Error::Refused { .. } => Self::Refused,
             Error::Busy { .. } => Self::Busy,

@@ -11,8 +11,8 @@ use crate::connection::{fold, RedirectUri};
 use crate::env;
 use crate::error::{
     CertificateRole, ConnectionFault, Error, FileAction, Input, KerberosProblem, KeychainError,
-    KeychainReason, ProxyDemand, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
-    WindowsSignInFailure,
+    KeychainReason, ProxyDemand, Refusal, SecretCommandFailure, SignInNeeded, TlsFailure,
+    TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 use crate::http;
 use crate::keychain::ItemKind;
@@ -43,6 +43,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             item,
             error,
         } => keychain(connection.as_deref(), *item, error),
+        Error::SecretCommand {
+            connection, why, ..
+        } => Some(secret_command(connection.as_deref(), why)),
         Error::Unreachable {
             connection, why, ..
         } => unreachable(connection.as_deref(), why),
@@ -279,6 +282,34 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
     }
 }
 
+/// What helps where the command that gives the client secret failed.
+fn secret_command(label: Option<&str>, why: &SecretCommandFailure) -> String {
+    const OPTION: &str = "--client-secret-command COMMAND";
+    match why {
+        SecretCommandFailure::NoProgram(_) => {
+            format!("install it again, or name another one: {}", edit(label, OPTION))
+        }
+        SecretCommandFailure::Unsafe { .. } => format!(
+            "let only you or an administrator change it (chmod go-w, chown), or name another one: {}",
+            edit(label, OPTION)
+        ),
+        SecretCommandFailure::NotStarted(_) => format!(
+            "run it by hand to see what is wrong, or name another one: {}",
+            edit(label, OPTION)
+        ),
+        SecretCommandFailure::Timeout(_) => {
+            "it may be waiting for a password, which it cannot ask for here; unlock your secret manager first, then run the command again".into()
+        }
+        SecretCommandFailure::Failed { .. } => {
+            "unlock your secret manager or sign in to it, then run the command again".into()
+        }
+        SecretCommandFailure::Output(_) => format!(
+            "run it by hand; it must print the client secret and nothing else; to name another one: {}",
+            edit(label, OPTION)
+        ),
+    }
+}
+
 /// How to use the vault in place of the system's keychain; without a connection, for a new one.
 fn move_to_vault(label: Option<&str>) -> String {
     match label {
@@ -324,6 +355,7 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
             BoundSetting::RedirectUri => "--redirect-uri URI",
             BoundSetting::ClientCertificate => "--client-cert FILE",
             BoundSetting::WebTier => "--web-tier windows",
+            BoundSetting::SecretCommand => "--client-secret-command COMMAND",
         })
         .collect();
     flags.join(" ")

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::{
     CertificateRejection, CertificateRole, Error, FileAction, Input, KerberosProblem,
-    KeychainError, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
-    WindowsSignInFailure,
+    KeychainError, KeychainReason, Refusal, SecretCommandFailure, SignInNeeded, TlsFailure,
+    TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -75,6 +75,15 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "{error}{}", Of(connection))
             }
+            Self::SecretCommand {
+                connection,
+                command,
+                why,
+            } => write!(
+                f,
+                "the client secret command `{command}` {why}{}",
+                Of(connection)
+            ),
             Self::Unreachable {
                 connection,
                 url,
@@ -116,6 +125,7 @@ impl std::error::Error for Error {
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
             | Self::Keychain { .. }
+            | Self::SecretCommand { .. }
             | Self::Unreachable { .. }
             | Self::Refused { .. }
             | Self::Busy { .. } => None,
@@ -187,6 +197,26 @@ impl fmt::Display for KeychainError {
             }
             KeychainReason::UnsafeKey => write!(f, "{name} needs a private key file: {detail}"),
             KeychainReason::Damaged => write!(f, "{name} is damaged: {detail}"),
+        }
+    }
+}
+
+/// Completes "the command". Never what the command wrote.
+impl fmt::Display for SecretCommandFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProgram(path) => write!(f, "is not there any more: `{}`", path.display()),
+            Self::Unsafe { path, why } => write!(
+                f,
+                "was not run, because other users could replace it: `{}` {why}",
+                path.display()
+            ),
+            Self::NotStarted(why) => write!(f, "could not be started: {why}"),
+            Self::Timeout(limit) => {
+                write!(f, "did not end within {} seconds", limit.as_secs().max(1))
+            }
+            Self::Failed { status, .. } => write!(f, "failed ({status})"),
+            Self::Output(why) => write!(f, "gave no client secret: {why}"),
         }
     }
 }

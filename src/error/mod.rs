@@ -9,9 +9,11 @@ mod display;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::bound_setting::BoundSetting;
 use crate::item_kind::ItemKind;
+use crate::secret::Secret;
 use crate::util::enum_with_words;
 
 /// Why a function of this crate failed.
@@ -99,6 +101,15 @@ pub enum Error {
         item: Option<ItemKind>,
         /// Which keychain, and why.
         error: KeychainError,
+    },
+    /// The command that gives the client secret failed.
+    SecretCommand {
+        /// The connection's label, where one is concerned.
+        connection: Option<String>,
+        /// The file name of the command's program.
+        command: String,
+        /// How it failed.
+        why: SecretCommandFailure,
     },
     /// The portal could not be reached, or the response is not from a portal. Trying later may
     /// help.
@@ -286,6 +297,37 @@ enum_with_words! {
         /// The vault itself is damaged: restore it, or start a new one.
         Damaged = "damaged",
     }
+}
+
+/// How the command that gives the client secret failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SecretCommandFailure {
+    /// Its program is not there.
+    NoProgram(PathBuf),
+    /// Other users could replace its program.
+    Unsafe {
+        /// The file or folder that they could change.
+        path: PathBuf,
+        /// Why that is so, in words.
+        why: String,
+    },
+    /// It could not be started.
+    NotStarted(io::Error),
+    /// It did not end in time.
+    Timeout(Duration),
+    /// It ended with an error.
+    Failed {
+        /// Its exit code, or the signal that ended it, in words.
+        status: String,
+        /// The first line of its error output, in one line of bounded length. It is the text of
+        /// another program, which may hold anything, so that it is shown to a person and stored
+        /// nowhere.
+        said: Option<Secret>,
+    },
+    /// It ended without an error, and its output is not a client secret. Holds the reason, without
+    /// the output.
+    Output(String),
 }
 
 /// Why there is no response from a portal.
@@ -655,6 +697,7 @@ impl Error {
     pub fn about(mut self, label: &str) -> Self {
         match &mut self {
             Self::Keychain { connection, .. }
+            | Self::SecretCommand { connection, .. }
             | Self::Unreachable { connection, .. }
             | Self::Refused { connection, .. } => {
                 connection.get_or_insert_with(|| label.to_owned());
@@ -690,6 +733,7 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
             | Self::Keychain { .. }
+            | Self::SecretCommand { .. }
             | Self::Refused { .. } => false,
         }
     }

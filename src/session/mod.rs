@@ -6,6 +6,7 @@
 //! | `access_token` | decides: the cached token, a renewed one, or a fallback |
 //! | `renew` | gets a new access token, under the renewal lock |
 //! | `network` | gets one for the user whom the web server in front of the portal vouches for |
+//! | `client_secret` | the client secret, from the keychain or from a command |
 //! | `extend` | replaces the refresh token; resolves an exchange whose answer was lost |
 //! | `sign_in`, `sign_out` | store a new sign-in; revoke and forget one |
 //! | `server_token`, `call`, `identity` | tokens for servers, calls, and whom a token is for |
@@ -43,6 +44,7 @@ mod access_token;
 #[cfg(feature = "cli")]
 mod call;
 mod client_certificate;
+mod client_secret;
 mod extend;
 mod identity;
 mod network;

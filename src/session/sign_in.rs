@@ -41,10 +41,11 @@ impl Session {
     /// adds connections itself (`connections add` does it). Without it, a sign-in accepts only
     /// verification by the system's authorities, the system's proxy setting and PKCE.
     ///
-    /// Settings that differ from those that are bound already are an error of the keychain.
+    /// Settings that differ from those that are bound already are an error of the keychain, and so
+    /// is a command for the client secret: only `connections add` and `connections edit` choose one.
     pub fn bind_settings(&self) -> Result<()> {
         let Locked { connection, .. } = &self.lock_unchanged()?;
-        if self.stored_binding(connection)?.is_some() {
+        if connection.secret_command.is_some() || self.stored_binding(connection)?.is_some() {
             return self.check_settings(connection);
         }
         self.write_binding(connection)
@@ -75,7 +76,7 @@ impl Session {
         let attempt = SignInAttempt::begin(connection, options)?;
         self.check_settings(connection)?;
         drop(self.lock_unchanged()?);
-        self.read_client_secret(connection)?;
+        self.client_secret(connection)?;
         check_writable(self.keychain.as_ref(), connection.id.as_str())
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
         let http = connection.http(&self.context)?;
@@ -94,7 +95,7 @@ impl Session {
         let connection = &self.opened;
         self.check_settings(connection)?;
         let http = connection.http(&self.context)?;
-        let secret = self.read_client_secret(connection)?;
+        let secret = self.client_secret(connection)?;
         let now = self.context.now();
         let response = sign_in.finish(code, http, connection, secret.as_ref(), now)?;
         let mut tokens = Tokens::new(connection.binding().clone());

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 15] = [
     &["binding", "event", "text"],
     &["certificate_record", "context", "token"],
     &["files"],
-    &["keychain", "store"],
+    &["keychain", "program", "store"],
     &["http"],
     &["oauth"],
     &["federation", "loopback", "portal"],

@@ -78,6 +78,10 @@ mod read_only;
 mod recipes;
 mod refresh;
 mod rules;
+#[cfg(target_os = "linux")]
+mod secret_command;
+#[cfg(target_os = "linux")]
+mod secret_managers;
 mod session;
 mod share;
 #[cfg(unix)]

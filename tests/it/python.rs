@@ -414,6 +414,10 @@ fn python_adds_and_changes_connections() {
         SERVICE_ID,
         "https://127.0.0.1:1/portal",
     ];
+    home.allow_secrets_in("kept");
+    std::fs::write(home.path().join("kept"), service_secret()).unwrap();
+    let printer = format!("/bin/cat {}", home.path().join("kept").display());
+    let arguments = [&arguments[..], &[printer.as_str()]].concat();
     let mut script = Dialogue::start(&home, "adding.py", &arguments);
     script.tell(service_secret()).ends();
 }

@@ -236,6 +236,9 @@ json_object! {
         /// The client ID of the registered application; `null` for a network connection, which has
         /// none.
         pub(crate) client_id: Option<String>,
+        /// The words of the command that prints the client secret, the path of its program first;
+        /// `null` if there is none.
+        pub(crate) client_secret_command: Option<Vec<String>>,
         /// Where the portal sends the authorization code; `null` unless `auth_type` is `user`.
         pub(crate) redirect_uri: Option<String>,
         /// Whether sign-ins use PKCE; `null` unless `auth_type` is `user`.
@@ -287,6 +290,10 @@ impl ConnectionAnswer {
                 .separate_api_url()
                 .map(|_| connection.unconfirmed_api_url().is_none()),
             client_id: known(&connection.client_id),
+            client_secret_command: connection
+                .secret_command
+                .as_ref()
+                .map(|command| command.words().to_vec()),
             redirect_uri,
             pkce,
             referer: connection.sent_referer().map(str::to_owned),

@@ -10,6 +10,7 @@ use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
 };
 use crate::cli::shared::redirect_uris::warn_if_shared;
+use crate::cli::shared::secret_command;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::shared::web_tier::{self, GivenWebTier};
 use crate::cli::CommandContext;
@@ -370,6 +371,7 @@ fn secret(
             )))
         }
         GivenSecret::None => return Ok(SecretChange::Remove),
+        GivenSecret::Command(command) => return Ok(SecretChange::Command(command)),
         GivenSecret::Nothing => {}
     }
     let belongs_elsewhere = changes
@@ -377,6 +379,15 @@ fn secret(
         .as_ref()
         .is_some_and(|portal| portal != connection.browser_url())
         || client_id != connection.client_id;
+    if connection.secret_command.is_some() {
+        if belongs_elsewhere {
+            return Err(Failure::usage_hint(
+                "the client secret command belongs to the former portal or client ID",
+                "give --client-secret-command COMMAND, too, or another client secret",
+            ));
+        }
+        return Ok(SecretChange::Keep);
+    }
     let becomes_application = application && connection.grant.kind() != GrantKind::Application;
     if belongs_elsewhere || becomes_application {
         return missing_secret(ctx, application, &client_id);
@@ -424,6 +435,9 @@ pub(in crate::cli) fn apply(
     }
     if changes.web_tier.is_some() {
         web_tier::describe(ctx, &store.load(&connection.id)?);
+    }
+    if let SecretChange::Command(command) = &changes.secret {
+        secret_command::describe(ctx, command);
     }
     if edited.signed_out {
         ctx.console.info(&format!(

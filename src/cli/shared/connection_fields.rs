@@ -11,11 +11,12 @@ use crate::cli::format::clock_difference;
 use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
+use crate::cli::shared::secret_command;
 use crate::cli::shared::trust::{CardCertificates, Trust};
 use crate::cli::shared::web_tier::WebTierArgs;
 use crate::cli::CommandContext;
 use crate::connection::{
-    clean, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls,
+    clean, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, SecretCommand, Tls,
 };
 use crate::context::Environment;
 use crate::env;
@@ -147,16 +148,20 @@ pub(in crate::cli) fn check_fit(args: &FieldArgs, kind: GrantKind) -> Result<(),
     }
 }
 
-// Four ways to hand over a client secret, or none.
+// Five ways to hand over a client secret, or none.
 #[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
 pub(in crate::cli) struct SecretArgs {
-    /// Read the client secret from standard input
+    /// Read the client secret from standard input (or …-file FILE)
     #[arg(long)]
     client_secret_stdin: bool,
+    // Hidden, so that the help stays within two screens.
     /// Read the client secret from a file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide = true)]
     client_secret_file: Option<PathBuf>,
+    /// A command that prints it when a token is renewed
+    #[arg(long, value_name = "LINE")]
+    client_secret_command: Option<String>,
     /// The client secret itself; stays in your shell's history
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<SecretArg>,
@@ -170,6 +175,7 @@ impl SecretArgs {
     pub(in crate::cli) fn is_given(&self) -> bool {
         self.client_secret_stdin
             || self.client_secret_file.is_some()
+            || self.client_secret_command.is_some()
             || self.client_secret.is_some()
             || self.no_client_secret
     }
@@ -200,6 +206,7 @@ pub(in crate::cli) enum GivenSecret {
     Nothing,
     None,
     Text(Secret),
+    Command(SecretCommand),
 }
 
 pub(in crate::cli) fn secret(
@@ -214,6 +221,10 @@ pub(in crate::cli) fn secret(
             "--client-secret stays in your shell's history; --client-secret-stdin and --client-secret-file do not",
         );
         return Ok(GivenSecret::Text(text.secret()));
+    }
+    if let Some(text) = &args.client_secret_command {
+        let command = secret_command::read(text, &ctx.context.environment)?;
+        return Ok(GivenSecret::Command(command));
     }
     if let Some(path) = &args.client_secret_file {
         return read_secret(ctx, path).map(GivenSecret::Text);
@@ -406,7 +417,7 @@ fn warn_about_clock(ctx: &CommandContext, info: &PortalInfo) {
 /// The hint where a client secret is missing and cannot be asked for.
 pub(in crate::cli) fn how_to_give_secret() -> String {
     format!(
-        "give --client-secret-stdin or --client-secret-file, or set {}",
+        "give --client-secret-stdin, --client-secret-file or --client-secret-command, or set {}",
         env::AGE_OAUTH_CLIENT_SECRET
     )
 }

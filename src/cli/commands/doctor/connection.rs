@@ -25,6 +25,7 @@ use crate::policy::command_line::{
     DOCTOR_CHECKS_AT_ONCE,
 };
 use crate::portal::{self, Identity, PortalInfo, PortalNames};
+use crate::program;
 use crate::session::{binding_in, Session, TokenRequest};
 use crate::util::lock;
 
@@ -81,6 +82,7 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
         }
     }
     findings.extend(client_certificate(doctor, connection));
+    findings.extend(secret_command(connection));
     findings.extend(sign_in(doctor, connection));
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
@@ -132,6 +134,30 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
     })
 }
 
+/// Whether the program that prints the client secret is there, and only this user and the
+/// administrator can change it. It is not run: it may unlock something, or count its uses.
+fn secret_command(connection: &Connection) -> Option<Finding> {
+    let check = "client secret";
+    let command = connection.secret_command.as_ref()?;
+    Some(match program::check(command.program()) {
+        Ok(()) => Finding::ok(
+            check,
+            format!(
+                "{} prints it whenever a token is renewed",
+                command.program().display()
+            ),
+        ),
+        Err(why) => Finding::error(
+            check,
+            &Error::SecretCommand {
+                connection: Some(connection.label.to_string()),
+                command: command.name(),
+                why,
+            },
+        ),
+    })
+}
+
 fn redirect_uri(connection: &Connection, all: &[Connection]) -> Option<Finding> {
     let other = shared_with(connection, all)?;
     Some(Finding::warn(
@@ -153,7 +179,7 @@ impl ItemWords {
     fn of(connection: &Connection, kind: ItemKind) -> Option<Self> {
         let (needs_secret, has_sign_in) = match connection.grant {
             Grant::User { .. } | Grant::Network => (false, true),
-            Grant::Application => (true, false),
+            Grant::Application => (connection.secret_command.is_none(), false),
         };
         Some(match kind {
             ItemKind::ClientSecret => Self {
@@ -207,6 +233,17 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     let ItemWords { name, be, needed } = ItemWords::of(connection, kind)?;
     let hint = || write_again(doctor, connection, kind);
     let record = match keychain.get(&item) {
+        Ok(Some(_)) if kind == ItemKind::ClientSecret && connection.secret_command.is_some() => {
+            // An `edit` was interrupted before its last step.
+            return Some(Finding::warn(
+                "secrets",
+                "a client secret is still stored, and not used, because a command prints it",
+                format!(
+                    "repeat the command that chose it: age-oauth connections edit {} --client-secret-command COMMAND",
+                    quoted_label(connection)
+                ),
+            ));
+        }
         Ok(Some(record)) => record,
         Ok(None) => {
             return needed
