@@ -19,8 +19,9 @@ use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
     service_secret, Endpoint, Fault, Gate, Portal, PortalVersion, SecretCheck, APP_ID, SERVICE_ID,
 };
+use crate::support::pty::Terminal;
 use crate::support::scenario::{
-    add_application, add_arguments, age_sign_in, expire_token, folder_of, sign_in, stored,
+    add, add_application, add_arguments, age_sign_in, expire_token, folder_of, sign_in, stored,
 };
 use crate::support::{send_signal, until};
 
@@ -511,10 +512,30 @@ fn rule_33_another_command_in_the_file_is_not_run() {
 #[test]
 fn rule_33_a_user_connection_runs_no_command_of_a_file() {
     let fixture = Fixture::new();
-    crate::support::scenario::add(&fixture.home, &fixture.portal, "prod");
+    add(&fixture.home, &fixture.portal, "prod");
     sign_in(&fixture.home, &fixture.portal, "prod").ok();
     fixture.change_meta("prod", "client_secret_command", &fixture.words());
     nothing_is_run(&fixture, "prod", "user");
+}
+
+#[test]
+fn rule_33_no_question_at_a_sign_in_confirms_a_command() {
+    let fixture = Fixture::new();
+    let home = &fixture.home;
+    add(home, &fixture.portal, "prod");
+    let vault = fixture.vault();
+    for kind in ItemKind::OF_CONNECTION {
+        vault
+            .delete(&Item::of(&stored(home, "prod"), kind))
+            .unwrap();
+    }
+    fixture.change_meta("prod", "client_secret_command", &fixture.words());
+    let mut terminal = Terminal::start(home, &["login", "-c", "prod", "--no-browser"]);
+    terminal.expect("--client-secret-command COMMAND");
+    assert_eq!(terminal.end(), 5);
+    let screen = terminal.screen();
+    assert!(!screen.contains("Did you choose"), "{screen}");
+    assert_eq!(fixture.runs(), 0);
 }
 
 #[test]
@@ -838,6 +859,20 @@ fn rule_32_the_command_gets_neither_our_secrets_nor_a_terminal_nor_input() {
     );
     // A folder that others cannot fill, and not the one that the person is in.
     assert!(seen.ends_with("/bin\n"), "{seen}");
+}
+
+#[test]
+fn rule_32_the_command_cannot_ask_at_the_terminal_of_its_caller() {
+    let fixture = Fixture::added();
+    let seen = fixture.manager("seen");
+    fixture.script(&format!(
+        "(: </dev/tty) 2>/dev/null && echo terminal >'{}'",
+        seen.display()
+    ));
+    let mut terminal = Terminal::start(&fixture.home, &["refresh", "-c", "service"]);
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    assert_eq!(fixture.runs(), 1);
+    assert!(!seen.exists());
 }
 
 #[test]
