@@ -262,6 +262,12 @@ impl Console {
             Wait::Keychain => {
                 "waiting for the keychain; it may be asking for your password …".into()
             }
+            Wait::SecretCommand(name) => {
+                format!(
+                    "waiting for {}, which prints the client secret …",
+                    escape(name)
+                )
+            }
             Wait::Browser => "waiting for the browser …".into(),
             Wait::Gap { connection, until } => format!(
                 "waiting until {}, when every access token in use of `{}` has expired …",

@@ -544,7 +544,10 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
     let login = label.map(login);
     match why {
         Refusal::ClientId => Some(edit(label, "--client-id ID")),
-        Refusal::ClientSecret => Some(edit(label, "--client-secret-stdin")),
+        Refusal::ClientSecret => Some(format!(
+            "{}; if a command prints it: replace it in your secret manager",
+            edit(label, "--client-secret-stdin")
+        )),
         Refusal::RedirectUri(uri) => Some(format!(
             "on the application's item page in the portal, under Settings, add the redirect URI {uri}; or use one that is registered: {}",
             edit(label, "--redirect-uri URI")

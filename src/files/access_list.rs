@@ -105,7 +105,7 @@ fn lets_others_change(descriptor: &str, user: &str, place: Place) -> bool {
         .any(|fields| changes(fields.get(2).copied().unwrap_or_default(), place))
 }
 
-/// Whether these rights let somebody change or replace what is there. Unknown ones do.
+/// Whether these rights are enough to change or replace what is there. Unknown ones are.
 fn changes(rights: &str, place: Place) -> bool {
     const WRITE_DATA: u32 = 0x2;
     const APPEND_DATA: u32 = 0x4;
@@ -125,8 +125,9 @@ fn changes(rights: &str, place: Place) -> bool {
     let letters = rights.as_bytes().chunks(2);
     letters.into_iter().any(|pair| {
         let bits = match pair {
-            // Reading and executing.
-            b"FR" | b"FX" | b"GR" | b"GX" | b"RC" | b"CC" | b"SW" | b"WP" | b"LO" | b"RP" => 0,
+            // Reading, executing, and attributes.
+            b"FR" | b"FX" | b"GR" | b"GX" | b"RC" | b"CC" | b"SW" | b"WP" | b"LO" | b"RP"
+            | b"CR" => 0,
             b"DC" => WRITE_DATA,
             b"LC" => APPEND_DATA,
             b"DT" => DELETE_CHILD,

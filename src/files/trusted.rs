@@ -38,6 +38,15 @@ mod platform {
     const OTHERS_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
 
+    /// The group of administrators on macOS, who may write to the folders of programs that they
+    /// install, such as those of Homebrew.
+    const ADMINISTRATORS: Option<u32> = if cfg!(target_os = "macos") {
+        Some(80)
+    } else {
+        None
+    };
+    const GROUP_WRITES: u32 = 0o020;
+
     pub(in crate::files) const fn is_trusted(owner: u32, user: u32) -> bool {
         owner == user || owner == 0
     }
@@ -100,7 +109,12 @@ mod platform {
     }
 
     fn problem(found: &Metadata, user: u32) -> Option<String> {
-        let (owner, mode) = (found.uid(), found.mode());
+        let owner = found.uid();
+        let mode = if Some(found.gid()) == ADMINISTRATORS {
+            found.mode() & !GROUP_WRITES
+        } else {
+            found.mode()
+        };
         if !is_trusted(owner, user) {
             return Some(format!("belongs to another user ({owner})"));
         }
@@ -114,14 +128,20 @@ mod platform {
 
 #[cfg(windows)]
 mod platform {
-    use super::{io, Changeable, Path};
+    use super::{io, Changeable, Path, PathBuf};
     use crate::files::access_list::{changeable, Place};
 
     /// The file, the folder of its program and libraries, and the folders above, which could be
-    /// renamed.
+    /// renamed; and the same where links lead.
     pub(super) fn changeable_by_others(path: &Path) -> io::Result<Option<Changeable>> {
-        let real = path.canonicalize()?;
-        for path in [path, &real] {
+        let real = plain(path.canonicalize()?);
+        let both = [path.to_owned(), real];
+        let all = if both[0] == both[1] {
+            &both[..1]
+        } else {
+            &both[..]
+        };
+        for path in all {
             for (level, one) in path.ancestors().enumerate() {
                 let place = match level {
                     0 => Place::File,
@@ -137,6 +157,15 @@ mod platform {
             }
         }
         Ok(None)
+    }
+
+    /// The path as people write it, where it is on a disk.
+    fn plain(path: PathBuf) -> PathBuf {
+        let text = path.to_string_lossy().into_owned();
+        match text.strip_prefix(r"\\?\") {
+            Some(rest) if rest.as_bytes().get(1) == Some(&b':') => rest.into(),
+            _ => path,
+        }
     }
 }
 
@@ -171,7 +200,7 @@ mod tests {
     }
 
     fn found(path: &Path) -> Option<PathBuf> {
-        platform::walk(path, user()).unwrap().map(|one| one.path)
+        changeable_by_others(path).unwrap().map(|one| one.path)
     }
 
     #[test]
@@ -204,8 +233,8 @@ mod tests {
         assert_eq!(found(&outer), None);
         let circle = own.join("circle");
         symlink(&circle, &circle).unwrap();
-        assert!(platform::walk(&circle, user()).is_err());
-        assert!(platform::walk(&own.join("none"), user()).is_err());
+        assert!(changeable_by_others(&circle).is_err());
+        assert!(changeable_by_others(&own.join("none")).is_err());
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(crate) fn run(command: &SecretCommand, limit: Duration, context: &Context) -
         Ok(printed) => printed,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Err(timeout),
     };
-    // Nobody read the rest, which may be why it failed.
+    // The rest was not read, which may be why it failed.
     if printed.is_cut {
         return Err(too_long());
     }
@@ -218,7 +218,7 @@ fn read(from: Option<impl Read + Send + 'static>, limit: usize, end: End) -> Rec
             }
         }
         let is_cut = bytes.len() > limit;
-        // Nobody waits any more where the time is up.
+        // The receiver is gone where the time is up.
         let _ = send.send(Written { bytes, is_cut });
     });
     receiver

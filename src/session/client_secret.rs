@@ -4,6 +4,7 @@
 use super::{Session, Snapshot};
 use crate::connection::SecretCommand;
 use crate::error::{Error, Result, SecretCommandFailure};
+use crate::event::{Event, Wait};
 use crate::oauth::TokenError;
 use crate::policy::SECRET_COMMAND_TIMEOUT;
 use crate::program;
@@ -74,13 +75,15 @@ impl Session {
         send(secret.get())
     }
 
-    /// Runs the command. One that only `meta.json` names is refused: it would run whatever somebody
-    /// wrote there.
+    /// Runs the command. One that only `meta.json` names is refused: it could be any program.
     fn run_secret_command(&self, connection: &Snapshot, command: &SecretCommand) -> Result<Secret> {
         self.check_settings(connection)?;
         let limit = self.context.deadline.bound(SECRET_COMMAND_TIMEOUT);
-        program::run(command, limit, &self.context)
-            .and_then(|secret| check(secret, &connection.client_id))
+        let wait = Wait::SecretCommand(command.name());
+        self.context.emit(&Event::Waiting(wait));
+        let ran = program::run(command, limit, &self.context);
+        self.context.emit(&Event::WaitOver);
+        ran.and_then(|secret| check(secret, &connection.client_id))
             .map_err(|why| self.secret_command_failed(command, why))
     }
 
@@ -93,7 +96,7 @@ impl Session {
     }
 }
 
-/// Refuses a line that is no client secret, such as a message.
+/// Refuses a line that cannot be a client secret, such as a message.
 fn check(secret: Secret, client_id: &str) -> std::result::Result<Secret, SecretCommandFailure> {
     let why = if secret.expose().contains(char::is_whitespace) {
         "its output contains a blank"

@@ -41,8 +41,8 @@ impl Session {
     /// adds connections itself (`connections add` does it). Without it, a sign-in accepts only
     /// verification by the system's authorities, the system's proxy setting and PKCE.
     ///
-    /// Settings that differ from those that are bound already are an error of the keychain, and so
-    /// is a command for the client secret: only `connections add` and `connections edit` choose one.
+    /// Settings that differ from those that are bound already are an error of the keychain. So is a
+    /// command for the client secret, which only `connections add` and `connections edit` choose.
     pub fn bind_settings(&self) -> Result<()> {
         let Locked { connection, .. } = &self.lock_unchanged()?;
         if connection.secret_command.is_some() || self.stored_binding(connection)?.is_some() {

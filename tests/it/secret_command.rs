@@ -267,7 +267,7 @@ fn a_refused_secret_is_asked_for_once_more() {
         fixture.force().ok();
         assert_eq!((fixture.runs() - runs, asked() - requests), (2, 2), "{number}");
     }
-    // Whatever else the portal refuses is no reason to ask.
+    // Another refusal of the portal does not lead to a second run.
     let runs = fixture.runs();
     portal.set(|rules| rules.fault(Endpoint::AppToken, Fault::error(403, "no right")));
     fixture.force().code(7);
@@ -353,7 +353,7 @@ fn sixty_processes_lose_no_job_while_the_secret_is_replaced() {
     for round in 0..3 {
         let runs = fixture.runs();
         let requests = portal.requests_to(Endpoint::AppToken).len();
-        // Whoever asks first has the old secret, and is held before the portal compares it.
+        // The first request has the old secret, and is held before the portal compares it.
         let gate = Gate::new();
         portal.set(|rules| rules.fault(Endpoint::AppToken, Fault::HoldBefore(gate.clone())));
         let children: Vec<_> = (0..PROCESSES)
@@ -493,7 +493,7 @@ fn rule_33_another_command_in_the_file_is_not_run() {
         fixture.change_meta("service", "client_secret_command", &other);
         nothing_is_run(&fixture, "service", &other.to_string());
     }
-    // What is no command at all is a damaged file.
+    // Anything that cannot be a command is a damaged file.
     let (path, good) = (fixture.meta_file("service"), fixture.meta("service"));
     for other in [json!([]), json!(["sh"]), json!("sh"), json!(["/bin/sh", 1])] {
         let mut meta = good.clone();

@@ -148,7 +148,7 @@ fn pass_fails_while_its_key_is_locked_and_works_once_it_was_unlocked() {
     keyring.keep(service_secret());
     keyring.0.add("pass show arcgis/prod");
     keyring.end_agent();
-    // Nobody can be asked: there is no terminal.
+    // It cannot ask, because there is no terminal.
     let said = keyring.0.token().code(5).stderr;
     assert!(said.contains("`pass` failed (exit code "), "{said}");
     assert!(said.contains("unlock your secret manager"), "{said}");
