@@ -122,8 +122,8 @@ fn changes(rights: &str, place: Place) -> bool {
     if let Some(digits) = rights.strip_prefix("0x") {
         return u32::from_str_radix(digits, 16).map_or(true, |bits| bits & decisive != 0);
     }
-    let letters = rights.as_bytes().chunks(2);
-    letters.into_iter().any(|pair| {
+    let mut letters = rights.as_bytes().chunks(2);
+    letters.any(|pair| {
         let bits = match pair {
             // Reading, executing, and attributes.
             b"FR" | b"FX" | b"GR" | b"GX" | b"RC" | b"CC" | b"SW" | b"WP" | b"LO" | b"RP"

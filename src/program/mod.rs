@@ -267,7 +267,7 @@ fn first_line(bytes: &[u8]) -> Option<Secret> {
     (!line.is_empty()).then(|| Secret::new(line))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, target_os = "linux"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;

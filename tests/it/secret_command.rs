@@ -220,6 +220,12 @@ fn rule_32_the_secret_is_printed_once_for_each_token_and_stored_nowhere() {
         let one = answer.get(0).unwrap_or(&answer);
         assert_eq!(one["client_secret_command"], fixture.words());
     }
+    let stored = home.run(["status", "--keychain", "--json"]).done().ok();
+    assert!(
+        stored.stdout.contains("\"secret_stored\":true"),
+        "{}",
+        stored.stdout
+    );
     // A changed secret is used for the next token.
     fixture.rotate("rotated-once-a1");
     fixture.force().ok();
@@ -466,6 +472,13 @@ fn rule_33_a_command_that_only_a_file_names_is_not_run() {
             .unwrap();
     }
     nothing_is_run(&fixture, "service", "no record");
+    let said = home.run(["status", "--check", "--keychain"]).done().code(5);
+    let said = format!("{}{}", said.stdout, said.stderr);
+    assert!(
+        said.contains("a person chose the client secret command"),
+        "{said}"
+    );
+    assert!(said.contains("--client-secret-command COMMAND"), "{said}");
     // Nor does a program that uses the library bind it by the way.
     let store = ConnectionStore::open(home.store());
     let session = Session::new(store, stored(home, "service"), vault, context());
@@ -615,6 +628,9 @@ fn rule_32_a_program_that_others_can_change_is_not_run() {
         let said = fixture.force().code(5).stderr;
         assert!(said.contains("other users could replace it"), "{said}");
         assert!(said.contains("chmod go-w"), "{said}");
+        // A token that is good enough does not ask for it.
+        let cached = fixture.home.run(["token", "-c", "service"]);
+        cached.done().ok();
         let found = fixture.home.run(["doctor", "--offline"]).done().stdout;
         assert!(found.contains("other users could replace it"), "{found}");
         set_mode(path, mode);

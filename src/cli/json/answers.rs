@@ -358,7 +358,8 @@ json_object! {
         /// Where the secrets are: `os` or `vault`.
         pub(crate) keychain: &'static str,
         /// Whether the secret that a renewal needs is in the keychain: the tokens, or an
-        /// application's client secret. `null` without `--keychain`, and if the keychain failed.
+        /// application's client secret; where a command prints that, whether the record is there
+        /// that a person chose the command. `null` without `--keychain`, and if the keychain failed.
         pub(crate) secret_stored: Option<bool>,
         /// Why the keychain failed; `null` if it did not.
         pub(crate) keychain_reason: Option<Word<KeychainReason>>,
