@@ -52,19 +52,13 @@ pub(crate) fn run(command: &SecretCommand, limit: Duration, context: &Context) -
     let starting = context.interruptions.delay();
     let mut running = Running::start(command).map_err(SecretCommandFailure::NotStarted)?;
     drop(starting);
-    let output = read(
-        running.take_output(),
-        MAX_SECRET_COMMAND_OUTPUT_BYTES,
-        End::Stop,
-    );
-    let errors = read(
-        running.take_errors(),
-        MAX_SECRET_COMMAND_ERROR_BYTES,
-        End::Ignore,
-    );
+    let broken = SecretCommandFailure::NotStarted;
+    let (output, errors) = (running.take_output(), running.take_errors());
+    let output = read(output, MAX_SECRET_COMMAND_OUTPUT_BYTES, End::Stop).map_err(broken)?;
+    let errors = read(errors, MAX_SECRET_COMMAND_ERROR_BYTES, End::Ignore).map_err(broken)?;
     let mut printed = None;
     let status = loop {
-        if let Some(status) = running.ended().map_err(SecretCommandFailure::NotStarted)? {
+        if let Some(status) = running.ended().map_err(broken)? {
             break status;
         }
         match output.try_recv() {
@@ -204,9 +198,13 @@ struct Written {
 }
 
 /// Reads on another thread, because a program may write to two pipes in any order.
-fn read(from: Option<impl Read + Send + 'static>, limit: usize, end: End) -> Receiver<Written> {
+fn read(
+    from: Option<impl Read + Send + 'static>,
+    limit: usize,
+    end: End,
+) -> io::Result<Receiver<Written>> {
     let (send, receiver) = mpsc::sync_channel(1);
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         // Large enough from the start: memory that grows leaves its old place behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
         if let Some(mut from) = from {
@@ -220,8 +218,8 @@ fn read(from: Option<impl Read + Send + 'static>, limit: usize, end: End) -> Rec
         let is_cut = bytes.len() > limit;
         // The receiver is gone where the time is up.
         let _ = send.send(Written { bytes, is_cut });
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 fn too_long() -> SecretCommandFailure {
