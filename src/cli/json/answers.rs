@@ -359,7 +359,8 @@ json_object! {
         pub(crate) keychain: &'static str,
         /// Whether the secret that a renewal needs is in the keychain: the tokens, or an
         /// application's client secret; where a command prints that, whether the record is there
-        /// that a person chose the command. `null` without `--keychain`, and if the keychain failed.
+        /// that a person chose the command. `null` without `--keychain`, and if the keychain
+        /// failed.
         pub(crate) secret_stored: Option<bool>,
         /// Why the keychain failed; `null` if it did not.
         pub(crate) keychain_reason: Option<Word<KeychainReason>>,
