@@ -53,9 +53,6 @@ pub(crate) enum Place {
 /// Whether others than this user, the system and its administrators could replace a program whose
 /// file or folder this is.
 pub(crate) fn changeable(path: &Path, place: Place) -> io::Result<bool> {
-    if dirs::home_dir().is_some_and(|profile| is_below(path, &profile)) {
-        return Ok(false);
-    }
     let text = descriptor(path)?;
     let user = present_user()?;
     Ok(lets_others_change(
@@ -63,6 +60,11 @@ pub(crate) fn changeable(path: &Path, place: Place) -> io::Result<bool> {
         user.trim_start_matches('*'),
         place,
     ))
+}
+
+/// Whether the path is in the user's profile, which Windows closes to other users.
+pub(crate) fn is_in_profile(path: &Path) -> bool {
+    dirs::home_dir().is_some_and(|profile| is_below(path, &profile))
 }
 
 /// The access list in Windows' notation (SDDL).

@@ -129,7 +129,7 @@ mod platform {
 #[cfg(windows)]
 mod platform {
     use super::{io, Changeable, Path, PathBuf};
-    use crate::files::access_list::{changeable, Place};
+    use crate::files::access_list::{changeable, is_in_profile, Place};
 
     /// The file, the folder of its program and libraries, and the folders above, which could be
     /// renamed; and the same where links lead.
@@ -141,7 +141,7 @@ mod platform {
         } else {
             &both[..]
         };
-        for path in all {
+        for path in all.iter().filter(|path| !is_in_profile(path)) {
             for (level, one) in path.ancestors().enumerate() {
                 let place = match level {
                     0 => Place::File,

@@ -125,6 +125,8 @@ fn a_batch_file_prints_the_client_secret() {
     fs::write(folder.join("secret.txt"), service_secret()).unwrap();
     let print = "@if not \"%~1\"==\"a b\" exit /b 3\r\n@type \"%~dp0secret.txt\"\r\n";
     fs::write(folder.join("print-secret.cmd"), print).unwrap();
+    let hang = "@ping -n 1000 127.0.0.1 >nul\r\n";
+    fs::write(folder.join("hang.cmd"), hang).unwrap();
     let ca = portal.ca_file(home.path());
     let url = portal.url();
     let mut words = add_arguments("service", &url, SERVICE_ID, ca.to_str().unwrap()).to_vec();
@@ -153,7 +155,7 @@ fn a_batch_file_prints_the_client_secret() {
             "exit code 3",
         ),
         (
-            "ping -n 1000 127.0.0.1",
+            "hang",
             &["--timeout", "3s", "token", "--force"],
             "did not end within",
         ),
