@@ -17,6 +17,15 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::secret::Secret;
 
+/// Whether a person is there who can answer what the system or a card asks for: a PIN, consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attended {
+    /// A person is there.
+    Yes,
+    /// No person is there: what would have to be asked is an error.
+    No,
+}
+
 /// What one command, or one use of the library, takes from outside.
 #[derive(Clone)]
 pub struct Context {
@@ -30,11 +39,13 @@ pub struct Context {
     pub observer: Observer,
     /// What happens if the process is interrupted while its work must not end.
     pub interruptions: Interruptions,
+    /// Whether the system may ask a person, for example for the PIN of a smart card.
+    pub attended: Attended,
 }
 
 impl Context {
     /// The system's clock, this process's environment, no deadline, no observer. Interruptions are
-    /// not delayed.
+    /// not delayed, and no person is asked.
     #[must_use]
     pub fn process() -> Self {
         Self {
@@ -43,6 +54,7 @@ impl Context {
             environment: Environment::process(),
             observer: Observer::silent(),
             interruptions: Interruptions::immediate(),
+            attended: Attended::No,
         }
     }
 

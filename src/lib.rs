@@ -112,7 +112,7 @@ pub use card::Card;
 pub use connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
     KeychainKind, Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy,
-    RedirectUri, Status, Tls, WebTier,
+    RedirectUri, Status, StoreCertificate, Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 
@@ -130,15 +130,16 @@ pub use token::AccessToken;
 pub use keychain::{Item, ItemKind, Keychains, OldKey, SecretStore, VaultKey};
 
 // What a call may use and observe.
-pub use context::{Clock, Context, Deadline, Environment, Interruptions};
+pub use context::{Attended, Clock, Context, Deadline, Environment, Interruptions};
 pub use event::{Decision, Event, Notice, Observer, Wait};
 
 // What can go wrong.
 pub use bound_setting::BoundSetting;
 pub use error::{
     CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
-    FileAction, Input, KerberosProblem, KeychainError, KeychainReason, PortalMessage, ProxyDemand,
-    Refusal, Result, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
+    FileAction, Input, KerberosProblem, KeyProblem, KeychainError, KeychainReason, PortalMessage,
+    ProxyDemand, Refusal, RenewedCertificate, Result, SignInNeeded, StoreProblem, TlsFailure,
+    TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

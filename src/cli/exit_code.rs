@@ -156,7 +156,13 @@ impl From<&Error> for FailureKind {
             Error::NoConnection { .. } => Self::NoConnection,
             Error::NameTaken { .. } => Self::NameTaken,
             Error::Ambiguous { .. } => Self::Ambiguous,
-            Error::Keychain { .. } => Self::Keychain,
+            // The store of Windows, or a card, is a keychain of its own kind.
+            Error::Keychain { .. }
+            | Error::ClientCertificate { .. }
+            | Error::Refused {
+                why: Refusal::PrivateKey { .. },
+                ..
+            } => Self::Keychain,
             Error::Unreachable { .. } => Self::Unreachable,
             Error::Refused { .. } => Self::Refused,
             Error::Busy { .. } => Self::Busy,

@@ -7,12 +7,12 @@ use std::path::Path;
 use super::format::{argument, connection_option, escape, shell_quoted};
 use super::shared::duration::words;
 use crate::bound_setting::BoundSetting;
-use crate::connection::{fold, RedirectUri};
+use crate::connection::{fold, RedirectUri, StoreCertificate};
 use crate::env;
 use crate::error::{
-    CertificateRole, ConnectionFault, Error, FileAction, Input, KerberosProblem, KeychainError,
-    KeychainReason, ProxyDemand, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
-    WindowsSignInFailure,
+    CertificateRole, ConnectionFault, Error, FileAction, Input, KerberosProblem, KeyProblem,
+    KeychainError, KeychainReason, ProxyDemand, Refusal, SignInNeeded, StoreProblem, TlsFailure,
+    TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 use crate::http;
 use crate::keychain::ItemKind;
@@ -43,6 +43,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             item,
             error,
         } => keychain(connection.as_deref(), *item, error),
+        Error::ClientCertificate { connection, why } => {
+            Some(store_problem(connection.as_deref(), why))
+        }
         Error::Unreachable {
             connection, why, ..
         } => unreachable(connection.as_deref(), why),
@@ -365,10 +368,67 @@ fn write_again(label: &str, item: Option<ItemKind>, settings: &[BoundSetting]) -
     }
 }
 
+/// What to do where a client certificate of the Windows certificate store cannot be used.
+fn store_problem(label: Option<&str>, why: &StoreProblem) -> String {
+    match why {
+        StoreProblem::NotWindows => format!(
+            "use the connection on Windows, or present a certificate from a file here: {}",
+            client_certificate_of(label, "FILE.p12")
+        ),
+        StoreProblem::Gone {
+            renewed: Some(renewed),
+            ..
+        } => format!(
+            "to present the renewed one: {}",
+            client_certificate_of(label, &renewed.source)
+        ),
+        StoreProblem::Unreadable(_) | StoreProblem::Gone { renewed: None, .. } => {
+            client_certificate_of(label, StoreCertificate::SCHEME)
+        }
+        StoreProblem::Key { why, .. } => key_problem(label, why),
+    }
+}
+
+/// What to do where the private key of a client certificate does not sign.
+fn key_problem(label: Option<&str>, why: &KeyProblem) -> String {
+    match why {
+        KeyProblem::Unattended => format!(
+            "run it in a terminal on the desktop, without --no-input; for a task, present a certificate whose key asks for nothing: {}",
+            client_certificate_of(label, "FILE.p12")
+        ),
+        KeyProblem::Cancelled => "run the command again, and answer the question".into(),
+        KeyProblem::NoCard => "insert the card, then run the command again".into(),
+        KeyProblem::WrongPin => {
+            "run the command again with the right PIN; a card locks itself after a few wrong ones"
+                .into()
+        }
+        KeyProblem::PinLocked => {
+            "unlock it with the program of the card, or ask the issuer of the card".into()
+        }
+        KeyProblem::Missing | KeyProblem::Failed(_) => format!(
+            "present another certificate: {}",
+            client_certificate(label)
+        ),
+    }
+}
+
 /// How to present another client certificate; without a connection, for a new one.
 fn client_certificate(label: Option<&str>) -> String {
-    const OPTION: &str = "--client-cert FILE.p12";
-    label.map_or_else(|| OPTION.to_owned(), |_| edit(label, OPTION))
+    if cfg!(windows) {
+        let store = client_certificate_of(label, StoreCertificate::SCHEME);
+        format!("{store} (or a file: --client-cert FILE.p12)")
+    } else {
+        client_certificate_of(label, "FILE.p12")
+    }
+}
+
+/// The same for the one that this value of the option names.
+fn client_certificate_of(label: Option<&str>, value: &str) -> String {
+    let option = format!("--client-cert {value}");
+    match label {
+        Some(_) => edit(label, &option),
+        None => option,
+    }
 }
 
 /// The command that changes one setting of the connection.
@@ -530,7 +590,8 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
             edit(label, "--referer TEXT")
         )),
         Refusal::ClientCertificate => Some(format!(
-            "present the certificate of your browser here, too, from a file with its private key: {}; if the portal has an address for programs that requires none: --api-url URL",
+            "present the certificate of your browser here, too{}: {}; if the portal has an address for programs that requires none: --api-url URL",
+            if cfg!(windows) { "" } else { ", from a file with its private key" },
             client_certificate(label)
         )),
         Refusal::LateClientCertificate => Some(format!(
@@ -541,6 +602,7 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
             "ask the web server's administrator for a certificate that it accepts, and present that one: {}",
             client_certificate(label)
         )),
+        Refusal::PrivateKey { why, .. } => Some(key_problem(label, why)),
         Refusal::Forbidden { .. } => Some(ALLOW_THIS_MACHINE.into()),
         Refusal::UnexpectedAnswer { .. } => Some(
             "check the path below /sharing/rest, for example: age-oauth api community/self; to save an answer that is not JSON: -o FILE"
@@ -636,6 +698,7 @@ pub(super) fn in_front(error: &Error) -> Option<String> {
         | Refusal::Network(_)
         | Refusal::ClientCertificate
         | Refusal::RejectedClientCertificate { .. }
+        | Refusal::PrivateKey { .. }
         | Refusal::UnexpectedAnswer { .. }
         | Refusal::Other { .. } => None,
     }

@@ -44,7 +44,7 @@ use failure::{Failure, Outcome};
 use format::connection_option;
 
 use crate::connection::{Connection, ConnectionId, Tls};
-use crate::context::{Context, Deadline, Environment, Interruptions};
+use crate::context::{Attended, Context, Deadline, Environment, Interruptions};
 use crate::duration::parse_duration;
 use crate::env;
 use crate::event::{Event, Notice};
@@ -226,6 +226,7 @@ impl CommandContext {
             environment,
             observer: console.observer(),
             interruptions: Interruptions::new(terminal::delay_interruptions),
+            attended: Attended::No,
         };
         system.ask.limit(context.deadline);
         let selector = global
@@ -324,7 +325,7 @@ impl CommandContext {
         )
     }
 
-    /// Whether a person would see a prompt of the keychain.
+    /// Whether a person would see a prompt of the keychain, or of a smart card.
     fn may_prompt(&self) -> bool {
         let environment = &self.context.environment;
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
@@ -335,6 +336,15 @@ impl CommandContext {
             && !self.no_input
             && !environment.is_set(env::CI)
             && desktop
+    }
+
+    /// Whether the system may ask a person, for example for the PIN of a smart card.
+    fn attended(&self) -> Attended {
+        if self.may_prompt() {
+            Attended::Yes
+        } else {
+            Attended::No
+        }
     }
 
     /// The connection that was chosen by option, variable or default.
@@ -360,6 +370,7 @@ impl CommandContext {
         let keychain = keychains.of(connection.keychain);
         let context = Context {
             observer: scope.observer(&self.console),
+            attended: self.attended(),
             ..self.context.clone()
         };
         Session::new(store.clone(), connection, keychain, context)
@@ -413,7 +424,7 @@ impl CommandContext {
         {
             self.console.warn(&format!(
                 "{warning}; {}",
-                shared::client_certificate::replace_hint(connection)
+                shared::client_certificate::replace_hint(&self.context, connection)
             ));
         }
     }

@@ -14,6 +14,7 @@ mod portal_url;
 mod portal_urls;
 mod proxy;
 mod redirect_uri;
+mod store_certificate;
 mod text;
 mod web_tier;
 
@@ -36,6 +37,7 @@ pub use portal_url::PortalUrl;
 pub use portal_urls::PortalUrls;
 pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
+pub use store_certificate::{StoreCertificate, StoreName};
 pub use text::{clean, is_control};
 pub use web_tier::{Principal, WebTier};
 

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{
-    CertificateRejection, CertificateRole, Error, FileAction, Input, KerberosProblem,
-    KeychainError, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
-    WindowsSignInFailure,
+    CertificateRejection, CertificateRole, Error, FileAction, Input, KerberosProblem, KeyProblem,
+    KeychainError, KeychainReason, Refusal, SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind,
+    Unreachable, WindowsSignInFailure,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -75,6 +75,9 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "{error}{}", Of(connection))
             }
+            Self::ClientCertificate { connection, why } => {
+                write!(f, "{why}{}", Of(connection))
+            }
             Self::Unreachable {
                 connection,
                 url,
@@ -116,6 +119,7 @@ impl std::error::Error for Error {
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
             | Self::Keychain { .. }
+            | Self::ClientCertificate { .. }
             | Self::Unreachable { .. }
             | Self::Refused { .. }
             | Self::Busy { .. } => None,
@@ -302,6 +306,54 @@ impl TlsFailureKind {
     }
 }
 
+impl fmt::Display for StoreProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotWindows => f.write_str(
+                "the client certificate is in the Windows certificate store, which this system does not have",
+            ),
+            Self::Unreadable(message) => {
+                write!(f, "Windows does not open its certificate store: {message}")
+            }
+            Self::Gone { subject, renewed } => {
+                write!(f, "the client certificate {subject} is no longer in the Windows certificate store")?;
+                match renewed {
+                    Some(renewed) => write!(
+                        f,
+                        "; a renewed one is there (ends {})",
+                        day(&renewed.not_after)
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Self::Key { subject, why } => why.describe(subject, f),
+        }
+    }
+}
+
+impl KeyProblem {
+    fn describe(&self, subject: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = format!("the private key of the client certificate {subject}");
+        match self {
+            Self::Unattended => write!(
+                f,
+                "{key} requires a PIN or your consent, which Windows cannot ask for here"
+            ),
+            Self::Cancelled => write!(f, "{key} was not used, because the question was cancelled"),
+            Self::NoCard => write!(f, "{key} is on a card or a device that is not there"),
+            Self::WrongPin => write!(f, "{key} was not used, because the PIN is wrong"),
+            Self::PinLocked => write!(f, "{key} cannot be used, because its PIN is locked"),
+            Self::Missing => write!(f, "{key} is not there, or cannot be opened"),
+            Self::Failed(message) => write!(f, "{key} does not sign: {message}"),
+        }
+    }
+}
+
+/// The day of a time in RFC 3339.
+fn day(time: &str) -> &str {
+    time.get(..10).unwrap_or(time)
+}
+
 impl fmt::Display for KerberosProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -456,8 +508,9 @@ impl fmt::Display for Refusal {
             } => write!(
                 f,
                 "the web server in front of the portal rejected the client certificate {subject} (ends {}){why}",
-                not_after.get(..10).unwrap_or(not_after)
+                day(not_after)
             ),
+            Self::PrivateKey { subject, why } => why.describe(subject, f),
             Self::WindowsSignIn(why) => why.fmt(f),
             Self::SignInPage { host, title } => {
                 f.write_str("the web server in front of the portal requires its own sign-in")?;

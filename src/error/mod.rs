@@ -100,6 +100,13 @@ pub enum Error {
         /// Which keychain, and why.
         error: KeychainError,
     },
+    /// The client certificate is in the Windows certificate store, and cannot be used.
+    ClientCertificate {
+        /// The connection's label, where one is concerned.
+        connection: Option<String>,
+        /// Why.
+        why: StoreProblem,
+    },
     /// The portal could not be reached, or the response is not from a portal. Trying later may
     /// help.
     Unreachable {
@@ -522,6 +529,14 @@ pub enum Refusal {
         /// What the server says about it.
         why: CertificateRejection,
     },
+    /// The private key of the client certificate did not sign what the web server in front asked
+    /// for.
+    PrivateKey {
+        /// The certificate's distinguished name.
+        subject: String,
+        /// Why.
+        why: KeyProblem,
+    },
     /// The web server in front asks for Windows sign-in, which could not be answered, or whose
     /// answer it does not accept.
     WindowsSignIn(WindowsSignInFailure),
@@ -632,6 +647,60 @@ pub enum WindowsSignInFailure {
     },
 }
 
+/// Why a client certificate of the Windows certificate store cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreProblem {
+    /// This system has no such store.
+    NotWindows,
+    /// Windows does not open it. Holds Windows' message.
+    Unreadable(String),
+    /// The certificate is not there any more.
+    Gone {
+        /// Its distinguished name.
+        subject: String,
+        /// The one that took its place: of the same subject and issuer, with a later end. `None`
+        /// where there is none.
+        renewed: Option<RenewedCertificate>,
+    },
+    /// Its private key cannot be used.
+    Key {
+        /// The certificate's distinguished name.
+        subject: String,
+        /// Why.
+        why: KeyProblem,
+    },
+}
+
+/// A certificate that takes the place of an older one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenewedCertificate {
+    /// What names it: `store:` and its SHA-256.
+    pub source: String,
+    /// When it expires, UTC, RFC 3339.
+    pub not_after: String,
+}
+
+/// Why a private key that stays in Windows, on a smart card or on another token does not sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// A person would have to be asked for a PIN or for consent, and none is there.
+    Unattended,
+    /// The person cancelled that question.
+    Cancelled,
+    /// The card or the device that has the key is not there.
+    NoCard,
+    /// The PIN is wrong.
+    WrongPin,
+    /// The PIN is locked.
+    PinLocked,
+    /// The system has no private key for the certificate, or none that it can open.
+    Missing,
+    /// It does not sign, for another reason. Holds the system's message.
+    Failed(String),
+}
+
 /// Why a web server rejected a client certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -655,6 +724,7 @@ impl Error {
     pub fn about(mut self, label: &str) -> Self {
         match &mut self {
             Self::Keychain { connection, .. }
+            | Self::ClientCertificate { connection, .. }
             | Self::Unreachable { connection, .. }
             | Self::Refused { connection, .. } => {
                 connection.get_or_insert_with(|| label.to_owned());
@@ -690,6 +760,7 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
             | Self::Keychain { .. }
+            | Self::ClientCertificate { .. }
             | Self::Refused { .. } => false,
         }
     }

@@ -10,6 +10,11 @@ mod attempt;
 mod authorities;
 mod certificate;
 mod certificate_file;
+mod certificate_store;
+#[cfg(windows)]
+mod certificate_store_key;
+#[cfg(windows)]
+mod certificate_store_windows;
 mod channel_binding;
 mod client_certificate;
 #[cfg(feature = "cli")]
@@ -27,6 +32,7 @@ mod kerberos_folder;
 mod kerberos_program;
 #[cfg(unix)]
 mod kerberos_text;
+mod key_failure;
 mod pkcs11;
 #[cfg(all(unix, not(target_env = "musl")))]
 mod pkcs11_signer;
@@ -39,6 +45,7 @@ mod retry;
 mod signatures;
 #[cfg(windows)]
 mod sspi;
+mod store_entry;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -60,9 +67,11 @@ pub use certificate::facts;
 pub use certificate::{fingerprint, to_pem};
 pub use certificate_file::read_certificates;
 pub(crate) use certificate_file::MAX_CERTIFICATES;
+pub use certificate_store::renewed_in_store;
+#[cfg(feature = "cli")]
+pub use certificate_store::{choose_in_store, is_in_store};
 pub use client_certificate::ClientCertificate;
 pub use client_certificate_file::ClientCertificateError;
-pub use pkcs11::Attended;
 pub use proxy::ProxyChoice;
 #[cfg(feature = "cli")]
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxySource};
@@ -70,6 +79,8 @@ pub use request::{ApiCall, Destination, Field};
 pub(crate) use response::RawResponse;
 pub use response::{ApiResponse, PortalError};
 pub use retry::{CallError, Retry};
+#[cfg(feature = "cli")]
+pub use store_entry::{StoreChoice, StoreEntry};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use tls::CertificateRequest;
 pub use verifier::read_certificate_file;

@@ -3,17 +3,8 @@
 use super::client_certificate::ClientCertificate;
 use super::client_certificate_file::ClientCertificateError;
 use crate::connection::Pkcs11Uri;
-use crate::context::Environment;
+use crate::context::{Attended, Environment};
 use crate::secret::Secret;
-
-/// Whether a person is there who can enter a PIN again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attended {
-    /// A person chooses the certificate now.
-    Yes,
-    /// The stored PIN is used.
-    No,
-}
 
 impl ClientCertificate {
     /// The certificate at this address, whose private key signs on its token.

@@ -17,6 +17,8 @@ use rustls::{SignatureAlgorithm, SignatureScheme};
 use x509_parser::public_key::PublicKey;
 
 use super::certificate::parse;
+use super::key_failure::key_failure;
+use crate::error::KeyProblem;
 use crate::util::lock;
 
 /// What a key can sign with.
@@ -173,10 +175,12 @@ impl Signer for TokenSigner {
         };
         let signature = lock(&self.shared.session)
             .sign(&mechanism, self.shared.key, &data)
-            .map_err(|error| rustls::Error::General(format!("the token does not sign: {error}")))?;
+            .map_err(|error| key_failure(KeyProblem::Failed(error.to_string())))?;
         match self.scheme {
             Scheme::Ecdsa(_) => ecdsa_der(&signature).ok_or_else(|| {
-                rustls::Error::General("the signature of the token is not one of ECDSA".into())
+                key_failure(KeyProblem::Failed(
+                    "the signature of the token is not one of ECDSA".into(),
+                ))
             }),
             Scheme::Pkcs1(_) | Scheme::Pss(_) => Ok(signature),
         }

@@ -15,10 +15,9 @@ use rustls::pki_types::CertificateDer;
 use super::certificate::{parse, validity};
 use super::client_certificate::ClientCertificate;
 use super::client_certificate_file::ClientCertificateError;
-use super::pkcs11::Attended;
 use super::pkcs11_signer::TokenKey;
 use crate::connection::{Pkcs11Uri, TokenName};
-use crate::context::Environment;
+use crate::context::{Attended, Environment};
 use crate::env;
 use crate::secret::Secret;
 

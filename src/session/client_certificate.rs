@@ -9,11 +9,11 @@ use super::Session;
 use super::Snapshot;
 use crate::binding::differences;
 use crate::certificate_record::{CertificateContent, CertificateRecord};
-use crate::connection::CertificateSource;
-use crate::context::Environment;
-use crate::error::{Error, FileAction, KeychainError, KeychainReason, Result};
+use crate::connection::{CertificateSource, ClientCertificateSetting, StoreCertificate};
+use crate::context::{Attended, Context};
+use crate::error::{Error, FileAction, KeychainError, KeychainReason, Result, StoreProblem};
 use crate::files;
-use crate::http::{Attended, ClientCertificate, ClientCertificateError, MAX_CERTIFICATES};
+use crate::http::{self, ClientCertificate, ClientCertificateError, MAX_CERTIFICATES};
 use crate::item_kind::ItemKind;
 use crate::keychain::Item;
 use crate::secret::Secret;
@@ -25,7 +25,7 @@ impl Snapshot {
     /// stored for other settings is an error.
     pub(crate) fn client_certificate(
         &self,
-        environment: &Environment,
+        context: &Context,
     ) -> Result<Option<Arc<ClientCertificate>>> {
         let Some(setting) = &self.client_certificate else {
             return Ok(None);
@@ -34,8 +34,8 @@ impl Snapshot {
             return Ok(Some(Arc::clone(read)));
         }
         let mut first_error = None;
-        for content in self.client_certificate_contents()? {
-            match self.read_content(&setting.source, &content, environment) {
+        for stored in self.client_certificate_contents()? {
+            match self.read_content(setting, &stored, context) {
                 Some(Ok(certificate)) => {
                     let read = self.read_certificate.get_or_init(|| Arc::new(certificate));
                     return Ok(Some(Arc::clone(read)));
@@ -50,11 +50,11 @@ impl Snapshot {
     /// The client certificate, if this content fits the source that `meta.json` names.
     fn read_content(
         &self,
-        source: &CertificateSource,
-        content: &CertificateContent,
-        environment: &Environment,
+        setting: &ClientCertificateSetting,
+        stored: &CertificateContent,
+        context: &Context,
     ) -> Option<Result<ClientCertificate>> {
-        match (source, content) {
+        match (&setting.source, stored) {
             (CertificateSource::Keychain, CertificateContent::Pem(pem)) => {
                 let read = ClientCertificate::read(pem.expose().as_bytes(), None);
                 Some(read.map_err(|_| self.lost()))
@@ -63,9 +63,13 @@ impl Snapshot {
                 Some(read_file(path, password.as_ref(), self.label.as_str()))
             }
             (CertificateSource::Token(uri), CertificateContent::Password(pin)) => {
-                let read =
-                    ClientCertificate::on_token(uri, pin.as_ref(), Attended::No, environment);
+                // The PIN is stored.
+                let (pin, environment) = (pin.as_ref(), &context.environment);
+                let read = ClientCertificate::on_token(uri, pin, Attended::No, environment);
                 Some(read.map_err(|error| self.token_error(error)))
+            }
+            (CertificateSource::Store(certificate), CertificateContent::Password(None)) => {
+                Some(self.read_store(setting, certificate, context))
             }
             _ => None,
         }
@@ -92,6 +96,36 @@ impl Snapshot {
         let keychain = self.secrets.name();
         let error = mismatch(keychain, Some(&stored.binding), named, settings);
         Err(keychain_error(label, error, KIND))
+    }
+
+    fn read_store(
+        &self,
+        setting: &ClientCertificateSetting,
+        certificate: &StoreCertificate,
+        context: &Context,
+    ) -> Result<ClientCertificate> {
+        let read = ClientCertificate::in_store(certificate, context.attended);
+        match read {
+            Ok(Some(certificate)) => Ok(certificate),
+            Ok(None) => Err(self.gone(setting, context)),
+            Err(why) => Err(self.store_error(why)),
+        }
+    }
+
+    /// The error for a certificate that is no longer in the Windows certificate store. One that
+    /// took its place is named, and not used: a person chose this one.
+    fn gone(&self, setting: &ClientCertificateSetting, context: &Context) -> Error {
+        self.store_error(StoreProblem::Gone {
+            subject: setting.subject.clone(),
+            renewed: http::renewed_in_store(setting, context.now()),
+        })
+    }
+
+    fn store_error(&self, why: StoreProblem) -> Error {
+        Error::ClientCertificate {
+            connection: Some(self.label.to_string()),
+            why,
+        }
     }
 
     /// The token is a keychain of its own kind: it has to be there, and its PIN to be right.
@@ -125,7 +159,23 @@ impl Snapshot {
 impl Session {
     /// The client certificate of the connection as it was when the session began.
     pub(crate) fn client_certificate(&self) -> Result<Option<Arc<ClientCertificate>>> {
-        self.opened.client_certificate(&self.context.environment)
+        self.opened.client_certificate(&self.context)
+    }
+
+    /// Whether the Windows certificate store still has the connection's client certificate, if it
+    /// is one of that store. Does not use its private key, for which a card may have to be there.
+    pub(crate) fn check_certificate_store(&self) -> Result<()> {
+        let Some(setting) = &self.opened.client_certificate else {
+            return Ok(());
+        };
+        let CertificateSource::Store(certificate) = &setting.source else {
+            return Ok(());
+        };
+        match http::is_in_store(certificate) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.opened.gone(setting, &self.context)),
+            Err(why) => Err(self.opened.store_error(why)),
+        }
     }
 }
 

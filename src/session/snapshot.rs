@@ -72,7 +72,7 @@ impl Snapshot {
             connection.api_url(),
             &connection.tls,
             self.certificates(),
-            self.presented(&context.environment)?,
+            self.presented(context)?,
             &connection.proxy,
             connection.sent_referer(),
             context,

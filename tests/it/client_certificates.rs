@@ -350,6 +350,47 @@ fn a_person_works_behind_a_web_server_that_asks_for_a_certificate() {
     portal.assert_clean();
 }
 
+/// A store folder of a Windows machine may be opened here, too.
+#[test]
+fn a_certificate_of_the_windows_store_is_refused_on_other_systems() {
+    let guarded = Guarded::added();
+    let Guarded { portal, home, .. } = &guarded;
+    sign_in(home, portal, "pki").ok();
+    expire_token(home, "pki");
+    for name in ["store:", "store:CN=ana"] {
+        let words = [&ADD_UNCHECKED[..], &["--client-cert", name]].concat();
+        home.run(words)
+            .done()
+            .code(2)
+            .err_has("Windows certificate store, and this system has none")
+            .err_has("--client-cert FILE.p12");
+    }
+    let words = ["--client-cert", "store:", "--client-cert-password-stdin"];
+    home.run([&ADD_UNCHECKED[..], &words].concat())
+        .input(PASSWORD)
+        .done()
+        .code(2)
+        .err_has("has no password here");
+    let requests = portal.requests().len();
+    // Named by the files alone, it is bound to nothing.
+    let source = format!("store:{}", "0A".repeat(32));
+    guarded.change_meta(|meta| meta["client_certificate"]["source"] = json!(source));
+    home.run(["token"]).done().code(5);
+    let mut record = guarded.item().unwrap();
+    record["settings"]["client_certificate"] = json!(source);
+    record.as_object_mut().unwrap().remove("pem");
+    let item = Item::of(&stored(home, "pki"), ItemKind::ClientCertificate);
+    let record = Secret::new(record.to_string());
+    keychain(home).set(&item, &record).unwrap();
+    let checked = home.run(["doctor"]).done().code(1).stdout;
+    let why = "in the Windows certificate store, which this system does not have";
+    assert!(checked.contains(why), "{checked}");
+    assert_eq!(portal.requests().len(), requests);
+    // What is stored is not damaged by that.
+    let shown = show(home, "pki");
+    assert_eq!(shown["client_certificate_source"], source);
+}
+
 /// Whether `doctor` reaches the portal of the connection `pki`.
 fn portal_is_reached(home: &Home) -> bool {
     let said = home.run(["doctor"]).done().stdout;

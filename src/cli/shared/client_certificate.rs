@@ -8,14 +8,17 @@ use jiff::SignedDuration;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local_and_left, shell_quoted};
+use crate::cli::shared::certificate_store;
 use crate::cli::CommandContext;
 use crate::connection::{
     CertificateSource, ClientCertificateSetting, Connection, KeychainKind, Pkcs11Uri, PortalUrls,
+    StoreCertificate,
 };
+use crate::context::{Attended, Context};
 use crate::error::{Error, FileAction};
 use crate::files;
 use crate::http::{
-    Attended, ClientCertificate, ClientCertificateError, Presented, MAX_CERTIFICATES,
+    self, ClientCertificate, ClientCertificateError, Presented, StoreEntry, MAX_CERTIFICATES,
 };
 use crate::manage::{self, NewClientCertificate};
 use crate::policy::{self, PIPE_TIMEOUT};
@@ -30,7 +33,7 @@ const NAME: &str = "client certificate";
 #[derive(Args, Clone, Debug, Default)]
 #[allow(clippy::struct_field_names)] // They are the names of the options.
 pub(in crate::cli) struct ClientCertificateArgs {
-    /// A client certificate for the web server; also pkcs11:…
+    /// Client certificate to present; also store:…, pkcs11:…
     #[arg(long, value_name = "FILE|none")]
     client_cert: Option<String>,
     /// Read its password from standard input (or …-file FILE)
@@ -95,6 +98,9 @@ fn load(
     if text.starts_with(Pkcs11Uri::SCHEME) {
         return on_token(ctx, args, text);
     }
+    if let Some(name) = text.strip_prefix(StoreCertificate::SCHEME) {
+        return in_store(ctx, args, name);
+    }
     let (path, by_reference) = match text.strip_prefix(CertificateSource::FILE) {
         Some(path) => (path.trim(), true),
         None => (text, false),
@@ -149,6 +155,43 @@ fn on_token(
     let source = CertificateSource::Token(uri.clone());
     Ok(Box::new(Loaded {
         new: NewClientCertificate::new(&certificate, source, None, pin),
+        certificate: Arc::new(certificate),
+    }))
+}
+
+/// A certificate of the Windows certificate store, which a person names or chooses.
+fn in_store(
+    ctx: &mut CommandContext,
+    args: &ClientCertificateArgs,
+    name: &str,
+) -> Result<Box<Loaded>, Failure> {
+    if args.client_cert_password_stdin || args.client_cert_password_file.is_some() {
+        return Err(invalid(
+            "one of the Windows certificate store has no password here; if a PIN is needed, Windows asks for it",
+        )
+        .into());
+    }
+    let entry = certificate_store::chosen(ctx, name)?;
+    from_store(ctx, &entry)
+}
+
+/// This certificate of the Windows certificate store.
+pub(in crate::cli) fn from_store(
+    ctx: &CommandContext,
+    entry: &StoreEntry,
+) -> Result<Box<Loaded>, Failure> {
+    let place = Place {
+        name: entry.certificate.to_string(),
+        password: "PIN",
+    };
+    let loaded = ClientCertificate::in_store(&entry.certificate, ctx.attended());
+    let certificate = loaded
+        .map_err(certificate_store::failed)?
+        .ok_or_else(|| about(&place, "it is no longer in the Windows certificate store"))?;
+    check(ctx, &place, &certificate)?;
+    let source = CertificateSource::Store(entry.certificate);
+    Ok(Box::new(Loaded {
+        new: NewClientCertificate::new(&certificate, source, None, None),
         certificate: Arc::new(certificate),
     }))
 }
@@ -335,6 +378,10 @@ pub(in crate::cli) fn describe(
         CertificateSource::Token(_) => {
             "Its private key stays on the token, which is needed at each use.".to_owned()
         }
+        CertificateSource::Store(_) => {
+            "It stays in the Windows certificate store with its private key; nothing of it is stored here."
+                .to_owned()
+        }
     });
     if setting.source == CertificateSource::Keychain {
         warn_about_key_file(ctx, store, connection.keychain);
@@ -357,7 +404,8 @@ fn warn_about_key_file(ctx: &CommandContext, store: &ConnectionStore, kind: Keyc
 }
 
 /// What a connection's client certificate says now: a file that the connection refers to is read,
-/// because another program may have renewed or removed it.
+/// because another program may have renewed or removed it. One of the Windows certificate store has
+/// to be there.
 pub(in crate::cli) fn current(
     session: &Session,
 ) -> Result<Option<ClientCertificateSetting>, Error> {
@@ -366,6 +414,10 @@ pub(in crate::cli) fn current(
         Some(source @ CertificateSource::File(_)) => {
             let read = session.client_certificate()?;
             Ok(read.map(|certificate| certificate.setting(source)))
+        }
+        Some(CertificateSource::Store(_)) => {
+            session.check_certificate_store()?;
+            Ok(session.connection().client_certificate.clone())
         }
         _ => Ok(session.connection().client_certificate.clone()),
     }
@@ -396,8 +448,9 @@ pub(in crate::cli) fn expiry_warning(
 }
 
 /// What to do about a client certificate that expires.
-pub(in crate::cli) fn replace_hint(connection: &Connection) -> String {
-    match connection.client_certificate.as_ref().map(|c| &c.source) {
+pub(in crate::cli) fn replace_hint(ctx: &Context, connection: &Connection) -> String {
+    let setting = connection.client_certificate.as_ref();
+    match setting.map(|setting| &setting.source) {
         Some(CertificateSource::File(path)) => {
             format!("put the renewed certificate into {}", path.display())
         }
@@ -406,6 +459,14 @@ pub(in crate::cli) fn replace_hint(connection: &Connection) -> String {
             shell_quoted(connection.label.as_str()),
             shell_quoted(&uri.to_string())
         ),
+        Some(CertificateSource::Store(_)) => {
+            let renewed = setting.and_then(|former| http::renewed_in_store(former, ctx.now()));
+            format!(
+                "age-oauth connections edit {} --client-cert {}",
+                shell_quoted(connection.label.as_str()),
+                renewed.map_or_else(|| StoreCertificate::SCHEME.to_owned(), |one| one.source)
+            )
+        }
         Some(CertificateSource::Keychain) | None => format!(
             "age-oauth connections edit {} --client-cert FILE.p12",
             shell_quoted(connection.label.as_str())

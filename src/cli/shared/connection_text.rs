@@ -21,6 +21,7 @@ pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
         | Error::NameTaken { .. }
         | Error::Ambiguous { .. }
         | Error::Keychain { .. }
+        | Error::ClientCertificate { .. }
         | Error::Unreachable { .. }
         | Error::Refused { .. }
         | Error::Busy { .. } => None,

@@ -1,6 +1,7 @@
 //! What several commands share: groups of arguments, and helpers.
 
 pub(super) mod api_url;
+pub(super) mod certificate_store;
 pub(super) mod client_certificate;
 pub(super) mod connection_changes;
 pub(super) mod connection_fields;

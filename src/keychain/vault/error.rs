@@ -87,6 +87,7 @@ pub(super) fn from_files<T>(outcome: crate::error::Result<T>) -> Result<T> {
             | Error::NameTaken { .. }
             | Error::Ambiguous { .. }
             | Error::Keychain { .. }
+            | Error::ClientCertificate { .. }
             | Error::Unreachable { .. }
             | Error::Refused { .. } => KeychainReason::Refused,
         };

@@ -349,7 +349,8 @@ def add_connection(
     certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
     ``age-oauth connections add --help``. ``api_url`` is where programs reach a portal whose URL asks for a sign-in that only
     browsers can do. ``client_cert`` is a file with the client certificate that such a web server asks for and its private key
-    (PKCS#12 or PEM), or ``"file:PATH"`` for one that is read at each use; ``client_cert_password`` opens the file. ``web_tier="windows"`` lets the program answer Windows sign-in of such a web server, by
+    (PKCS#12 or PEM), ``"file:PATH"`` for one that is read at each use, or ``"store:…"`` for one of the Windows certificate
+    store; ``client_cert_password`` opens the file. ``web_tier="windows"`` lets the program answer Windows sign-in of such a web server, by
     your Kerberos ticket. ``default`` makes it the default connection, or not even the first one.
 
     With ``replace=True``, a connection that has this label gets these settings, and keeps its others and its sign-in: so a

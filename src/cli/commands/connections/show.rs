@@ -169,6 +169,9 @@ fn stored_in(setting: &ClientCertificateSetting, connection: &Connection) -> Str
         CertificateSource::Keychain => connection.keychain.display_name().to_owned(),
         CertificateSource::File(path) => path.display().to_string(),
         CertificateSource::Token(uri) => uri.to_string(),
+        CertificateSource::Store(_) => {
+            format!("the Windows certificate store (SHA-256 {})", setting.sha256)
+        }
     }
 }
 

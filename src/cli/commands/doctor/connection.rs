@@ -112,7 +112,7 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
             return Some(Finding::fail(
                 check,
                 error.to_string(),
-                replace_hint(connection),
+                replace_hint(&doctor.context, connection),
             ))
         }
     };
@@ -124,9 +124,9 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
         local_and_left(end, now, &doctor.zone)
     );
     Some(if end <= now {
-        Finding::fail(check, message, replace_hint(connection))
+        Finding::fail(check, message, replace_hint(&doctor.context, connection))
     } else if policy::expires_within(end, CLIENT_CERTIFICATE_EXPIRES_SOON, now) {
-        Finding::warn(check, message, replace_hint(connection))
+        Finding::warn(check, message, replace_hint(&doctor.context, connection))
     } else {
         Finding::ok(check, message)
     })

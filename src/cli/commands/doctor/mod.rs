@@ -17,7 +17,7 @@ use crate::cli::shared::duration::words;
 use crate::cli::shared::help::examples;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
-use crate::context::{Context, Deadline};
+use crate::context::{Attended, Context, Deadline};
 use crate::env;
 use crate::error::Error;
 use crate::keychain::{Item, ItemKind, Keychains};
@@ -236,6 +236,11 @@ fn check_context(ctx: &CommandContext, as_task: bool) -> Context {
     Context {
         deadline: Deadline::after(ctx.context.deadline.bound(DOCTOR_TIMEOUT)),
         environment: ctx.context.environment.with(overrides),
+        attended: if as_task {
+            Attended::No
+        } else {
+            ctx.attended()
+        },
         ..ctx.context.clone()
     }
 }

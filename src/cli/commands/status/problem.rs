@@ -83,7 +83,7 @@ impl Row {
             Ok(warning) => warning?,
             Err(error) => error.to_string(),
         };
-        let hint = replace_hint(&self.connection);
+        let hint = replace_hint(&ctx.context, &self.connection);
         Some(Failure::SignIn { message, hint })
     }
 

@@ -5,6 +5,7 @@ use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
 use crate::cli::hints::in_front;
 use crate::cli::shared::api_url;
+use crate::cli::shared::certificate_store;
 use crate::cli::shared::client_certificate::{self, Loaded};
 use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
@@ -54,7 +55,9 @@ pub(super) fn ask_after_failure(
     let wants_client_certificate = matches!(
         &error,
         Error::Refused {
-            why: Refusal::ClientCertificate | Refusal::RejectedClientCertificate { .. },
+            why: Refusal::ClientCertificate
+                | Refusal::RejectedClientCertificate { .. }
+                | Refusal::PrivateKey { .. },
             ..
         }
     );
@@ -147,6 +150,7 @@ fn is_guarded(error: &Error) -> bool {
         | Refusal::ClientCertificate
         | Refusal::LateClientCertificate
         | Refusal::RejectedClientCertificate { .. }
+        | Refusal::PrivateKey { .. }
         | Refusal::WindowsSignIn(_)
         | Refusal::SignInPage { .. }
         | Refusal::Forbidden { .. } => true,
@@ -180,6 +184,9 @@ impl Way {
     fn text(self) -> &'static str {
         match self {
             Self::Again => "Try again, after you have got what is missing",
+            Self::Present if cfg!(windows) => {
+                "Present a client certificate (of the Windows certificate store, or a file)"
+            }
             Self::Present => "Present a client certificate (a file: PKCS#12 or PEM)",
             Self::ApiUrl => "Enter the address at which programs reach this portal (API URL)",
             Self::OtherUrl => "Enter another portal URL",
@@ -217,12 +224,31 @@ fn ask_way(
     }
 }
 
-/// The client certificate in a file that a person names. `None` after a message, where the file
-/// cannot be used.
+/// The client certificate of the Windows certificate store that a person chooses, or the one in a
+/// file. `None` after a message, where it cannot be used.
 fn ask_client_certificate(ctx: &mut CommandContext) -> Result<Option<Box<Loaded>>, Failure> {
-    let question = "Client certificate (the file with its private key)";
-    let file = ctx.system.ask.text(question, None, &mut |_| Ok(()))?;
-    match client_certificate::from_file(ctx, &file) {
+    let stored = certificate_store::presentable(ctx);
+    let mut chosen = None;
+    if !stored.is_empty() {
+        let lines = stored
+            .iter()
+            .map(|entry| certificate_store::line(ctx, entry));
+        let file = "A file with its private key (PKCS#12 or PEM)".to_owned();
+        let choices: Vec<_> = lines.chain([file]).collect();
+        let place = ctx
+            .system
+            .ask
+            .choose(certificate_store::QUESTION, &choices, 0)?;
+        chosen = stored.get(place);
+    }
+    let loaded = if let Some(entry) = chosen {
+        client_certificate::from_store(ctx, entry)
+    } else {
+        let question = "Client certificate (the file with its private key)";
+        let file = ctx.system.ask.text(question, None, &mut |_| Ok(()))?;
+        client_certificate::from_file(ctx, &file)
+    };
+    match loaded {
         Ok(loaded) => Ok(Some(loaded)),
         Err(failure) => {
             failure.print(&ctx.console);
