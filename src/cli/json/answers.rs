@@ -431,7 +431,8 @@ json_object! {
         pub(crate) hint: Option<String>,
         /// The program's exit code.
         pub(crate) code: u8,
-        /// How the keychain failed; `null` for every other kind.
+        /// How the keychain failed; `null` for every other kind, and where the cause is a client
+        /// certificate of the Windows certificate store, or its private key.
         pub(crate) reason: Option<Word<KeychainReason>>,
     }
 }

@@ -10,12 +10,18 @@ use crate::http::{choose_in_store, StoreChoice, StoreEntry};
 /// The certificate that a person named. Among several, a person at a terminal chooses; elsewhere
 /// they are listed as what can be typed.
 pub(in crate::cli) fn chosen(ctx: &mut CommandContext, name: &str) -> Result<StoreEntry, Failure> {
-    let choice = choose_in_store(&StoreName::from(name), ctx.context.now());
+    let name = StoreName::from(name);
+    let choice = choose_in_store(&name, ctx.context.now());
     match choice.map_err(failed)? {
         StoreChoice::One(entry) => Ok(*entry),
         StoreChoice::None(why) => Err(Failure::usage_hint(
             format!("Windows certificate store: {why}"),
-            "give --client-cert store: to see those that can be presented, or a file: --client-cert FILE.p12",
+            match name {
+                StoreName::Any => "insert the card, or import the certificate with its private key (certmgr.msc, Personal); or give a file: --client-cert FILE.p12",
+                StoreName::Sha1(_) | StoreName::Sha256(_) | StoreName::Subject(_) => {
+                    "give --client-cert store: to choose among those that can be presented, or a file: --client-cert FILE.p12"
+                }
+            },
         )),
         StoreChoice::Several(entries) if ctx.can_ask() => {
             let choices: Vec<_> = entries.iter().map(|entry| line(ctx, entry)).collect();
