@@ -4,11 +4,15 @@
 use jiff::Timestamp;
 #[cfg(any(windows, test))]
 use x509_parser::certificate::X509Certificate;
+#[cfg(any(windows, test))]
+use x509_parser::x509::X509Name;
 
 #[cfg(any(windows, test))]
 use super::certificate::{facts, parse, sha1, sha256, validity};
 #[cfg(any(windows, test))]
 use super::client_certificate::is_for_clients;
+#[cfg(any(windows, test))]
+use crate::connection::is_control;
 use crate::connection::{ClientCertificateSetting, StoreCertificate, StoreName};
 use crate::error::CertificateFacts;
 #[cfg(any(windows, test))]
@@ -23,6 +27,10 @@ pub struct StoreEntry {
     pub certificate: StoreCertificate,
     /// SHA-1 of its DER form in upper-case hexadecimal, as Windows shows it.
     pub thumbprint: String,
+    /// The common name of its subject, or else the whole subject.
+    pub name: String,
+    /// The common name of its issuer, or else the whole issuer.
+    pub issuer: String,
     /// When it expires.
     pub not_after: Timestamp,
     not_before: Timestamp,
@@ -47,19 +55,25 @@ impl StoreEntry {
     #[cfg(any(windows, test))]
     pub(super) fn new(der: &[u8]) -> Option<Self> {
         let parsed = parse(der)?;
-        let common_names = parsed.subject().iter_common_name();
-        let common_names = common_names.filter_map(|name| name.as_str().ok());
+        let facts = facts(der)?;
+        let own_names = common_names(parsed.subject());
+        let shown = |names: &[String], whole: &str| {
+            let name = names.last().map_or(whole, String::as_str);
+            name.chars().filter(|c| !is_control(*c)).collect()
+        };
         let (start, end) = validity(der)?;
         let time = |seconds| Timestamp::from_second(seconds).unwrap_or_default();
         let sha1 = sha1(der);
         Some(Self {
-            facts: facts(der)?,
+            name: shown(&own_names, &facts.subject),
+            issuer: shown(&common_names(parsed.issuer()), &facts.issuer),
+            facts,
             certificate: StoreCertificate::new(sha256(der)),
             thumbprint: hex(&sha1).to_uppercase(),
             not_after: time(end),
             not_before: time(start),
             sha1,
-            common_names: common_names.map(str::to_owned).collect(),
+            common_names: own_names,
             is_for_clients: is_for_clients(der) && !is_authority(&parsed),
         })
     }
@@ -78,17 +92,25 @@ impl StoreEntry {
             is_same(&own)
         };
         let lower = name.to_lowercase();
-        is_subject
-            || self
-                .common_names
-                .iter()
-                .any(|own| own.to_lowercase() == lower)
+        let common_name = match lower.split_once('=') {
+            Some((key, value)) if key.trim() == "cn" => value.trim(),
+            _ => &lower,
+        };
+        let is_own = |own: &String| own.to_lowercase() == common_name;
+        is_subject || self.common_names.iter().any(is_own)
     }
 
     /// Whether it takes the place of the other one: of the same subject and issuer.
     fn is_of(&self, subject: &str, issuer: &str) -> bool {
         self.facts.subject == subject && self.facts.issuer == issuer
     }
+}
+
+#[cfg(any(windows, test))]
+fn common_names(name: &X509Name<'_>) -> Vec<String> {
+    let names = name.iter_common_name();
+    let names = names.filter_map(|name| name.as_str().ok());
+    names.map(str::to_owned).collect()
 }
 
 /// Whether the certificate says that it is an authority's, which is not one to
@@ -99,14 +121,25 @@ fn is_authority(certificate: &X509Certificate<'_>) -> bool {
     constraints.is_some_and(|constraints| constraints.value.ca)
 }
 
-/// The parts of a distinguished name, however they are set apart: `CN=ana`, `O=Esri`.
+/// The parts of a distinguished name, however they are set apart: `cn=rossi, ana`, `o=esri`. Text
+/// behind a comma that has no key belongs to the value before it.
 fn parts(name: &str) -> Vec<String> {
-    let parts = name.split([',', '\n']).map(|part| {
-        let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        let value = value.trim().trim_matches('"');
-        format!("{}={value}", key.trim()).to_lowercase()
-    });
-    parts.filter(|part| part != "=").collect()
+    let mut parts: Vec<String> = Vec::new();
+    for piece in name.to_lowercase().split([',', '\n']) {
+        let piece = piece.trim();
+        match (piece.split_once('='), parts.last_mut()) {
+            (None, Some(value)) => {
+                value.push_str(", ");
+                value.push_str(piece.trim_matches('"'));
+            }
+            (None, None) => parts.push(piece.to_owned()),
+            (Some((key, value)), _) => {
+                let value = value.trim().trim_matches('"');
+                parts.push(format!("{}={value}", key.trim()));
+            }
+        }
+    }
+    parts
 }
 
 /// The certificate that this name means among these. `has_key` says whether Windows has the private
@@ -338,14 +371,19 @@ mod tests {
         for name in [
             "Ana",
             "ANA",
+            "CN=Ana",
             "O=Esri, CN=Ana",
             "CN=Ana,O=Esri",
             "CN = Ana\nO = \"Esri\"",
         ] {
             is(&all, name, &renewed);
         }
-        for name in ["An", "CN=Ana", "CN=Ana, O=Other", "*", "Esri"] {
+        for name in ["An", "CN=An", "CN=Ana, O=Other", "O=Ana", "*", "Esri"] {
             assert!(matches!(chosen(&all, name), StoreChoice::None(_)), "{name}");
+        }
+        let comma = client("Rossi, Ana", &by, [2026, 2027]);
+        for name in ["Rossi, Ana", "CN=Rossi, Ana", "CN=Rossi, Ana, O=Esri"] {
+            is(&[&renewed, &comma], name, &comma);
         }
         let why = "its certificate of this subject is valid from 2020-01-01T00:00:00Z to 2021-01-01T00:00:00Z";
         assert_eq!(chosen(&[&expired], "Ana"), StoreChoice::None(why.into()));

@@ -24,7 +24,7 @@ pub(in crate::cli) fn chosen(ctx: &mut CommandContext, name: &str) -> Result<Sto
             },
         )),
         StoreChoice::Several(entries) if ctx.can_ask() => {
-            let choices: Vec<_> = entries.iter().map(|entry| line(ctx, entry)).collect();
+            let choices: Vec<_> = entries.iter().map(line).collect();
             let chosen = ctx.system.ask.choose(QUESTION, &choices, 0)?;
             let entry = entries.into_iter().nth(chosen);
             entry.ok_or_else(|| Failure::usage("no certificate was chosen"))
@@ -44,9 +44,17 @@ pub(in crate::cli) fn presentable(ctx: &CommandContext) -> Vec<StoreEntry> {
     }
 }
 
-/// What tells a certificate from others in a question: with its thumbprint, as Windows shows it.
-pub(in crate::cli) fn line(ctx: &CommandContext, entry: &StoreEntry) -> String {
-    format!("{}, {}", description(ctx, entry), entry.thumbprint)
+/// What tells a certificate from others in a question, short enough for a line of a terminal: with
+/// the beginning of its thumbprint, as Windows shows it.
+pub(in crate::cli) fn line(entry: &StoreEntry) -> String {
+    let start = |text: &str, length| text.get(..length).unwrap_or(text).to_owned();
+    format!(
+        "{}, issued by {}, until {}, thumbprint {}…",
+        escape(&entry.name),
+        escape(&entry.issuer),
+        start(&entry.facts.not_after, "2026-01-01".len()),
+        start(&entry.thumbprint, 8)
+    )
 }
 
 /// Whose it is, who issued it, and its end.

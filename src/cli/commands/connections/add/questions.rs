@@ -230,9 +230,7 @@ fn ask_client_certificate(ctx: &mut CommandContext) -> Result<Option<Box<Loaded>
     let stored = certificate_store::presentable(ctx);
     let mut chosen = None;
     if !stored.is_empty() {
-        let lines = stored
-            .iter()
-            .map(|entry| certificate_store::line(ctx, entry));
+        let lines = stored.iter().map(certificate_store::line);
         let file = "A file with its private key (PKCS#12 or PEM)".to_owned();
         let choices: Vec<_> = lines.chain([file]).collect();
         let place = ctx
