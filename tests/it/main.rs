@@ -72,6 +72,8 @@ mod practice_portal;
 mod promises;
 #[cfg(unix)]
 mod python;
+#[cfg(target_os = "linux")] // QGIS as Debian packages it.
+mod qgis;
 mod quick_start;
 mod read_only;
 #[cfg(unix)]

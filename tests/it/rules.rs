@@ -301,6 +301,7 @@ fn every_rule_of_the_security_page_has_tests() {
         "24e".into(),
         "24f".into(),
         "24g".into(),
+        "24h".into(),
     ]);
     assert_eq!(written.keys().cloned().collect::<BTreeSet<_>>(), rules);
     for (number, named) in &written {
