@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::machine_policy::MachinePolicy;
 use crate::secret::Secret;
 
 /// What one command, or one use of the library, takes from outside.
@@ -30,11 +31,13 @@ pub struct Context {
     pub observer: Observer,
     /// What happens if the process is interrupted while its work must not end.
     pub interruptions: Interruptions,
+    /// What an administrator decided for this machine.
+    pub machine_policy: MachinePolicy,
 }
 
 impl Context {
-    /// The system's clock, this process's environment, no deadline, no observer. Interruptions are
-    /// not delayed.
+    /// The system's clock, this process's environment, the policy of this machine, no deadline, no
+    /// observer. Interruptions are not delayed.
     #[must_use]
     pub fn process() -> Self {
         Self {
@@ -43,6 +46,7 @@ impl Context {
             environment: Environment::process(),
             observer: Observer::silent(),
             interruptions: Interruptions::immediate(),
+            machine_policy: MachinePolicy::of_this_machine(),
         }
     }
 

@@ -87,6 +87,8 @@ mod item_kind;
 mod keychain;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod loopback;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+mod machine_policy;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 mod manage;
 #[cfg(feature = "migrate")]
@@ -132,13 +134,15 @@ pub use keychain::{Item, ItemKind, Keychains, OldKey, SecretStore, VaultKey};
 // What a call may use and observe.
 pub use context::{Clock, Context, Deadline, Environment, Interruptions};
 pub use event::{Decision, Event, Notice, Observer, Wait};
+pub use machine_policy::MachinePolicy;
 
 // What can go wrong.
 pub use bound_setting::BoundSetting;
 pub use error::{
     CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
-    FileAction, Input, KerberosProblem, KeychainError, KeychainReason, PortalMessage, ProxyDemand,
-    Refusal, Result, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
+    FileAction, Forbidden, Input, KerberosProblem, KeychainError, KeychainReason, Overridden,
+    PolicyRefusal, PolicyRule, PortalMessage, ProxyDemand, Refusal, Result, SignInNeeded,
+    TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

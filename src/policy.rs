@@ -188,6 +188,11 @@ pub const ROTATE_REFRESH_TOKEN_AGE: SignedDuration = SignedDuration::from_hours(
 /// default of every version. Source: Esri, "Specify the default token expiration time".
 pub const ASSUMED_REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
+/// A sign-in that ends less than this before the end that the policy of a machine sets is not
+/// extended, which would end access tokens for nothing: a portal that grants what was asked for
+/// rounds it.
+pub const SIGN_IN_LIMIT_SLACK: SignedDuration = SignedDuration::from_mins(1);
+
 /// When a sign-in is extended, which ends every access token from its old refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -323,6 +328,15 @@ pub const LOG_ROTATION_TIMEOUT: Duration = Duration::from_millis(500);
 pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 
 // — files —
+
+/// The largest policy of a machine that is read, in bytes. A long one has some thousand portals.
+#[cfg(unix)]
+pub const MAX_MACHINE_POLICY_BYTES: u64 = 1024 * 1024;
+
+/// The largest file of certificate authorities that a policy of a machine may name, in bytes. No
+/// bundle of a whole platform is larger.
+#[cfg(unix)]
+pub const MAX_AUTHORITY_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How old a temporary folder without a process has to be before another process removes it.
 #[cfg(unix)]

@@ -68,7 +68,9 @@ impl ExitCode {
         match self {
             Self::Done => "done",
             Self::Failed => "any other failure, for example a file that cannot be read",
-            Self::Usage => "wrong usage, or a value that cannot be used",
+            Self::Usage => {
+                "wrong usage, or a value that cannot be used or that the machine's policy forbids"
+            }
             Self::SignInNeeded => "a person must sign in: `age-oauth login`",
             Self::NoConnection => "no such connection, the name is taken, or several match",
             Self::Keychain => "the keychain is missing, locked or silent, or lacks the item",
@@ -96,6 +98,7 @@ enum_with_words! {
         Unreachable = "unreachable",
         Refused = "refused",
         Busy = "busy",
+        Policy = "policy",
     }
 }
 
@@ -108,8 +111,9 @@ impl FailureKind {
             Self::NoConnection => "no connection has this name, or none was chosen",
             Self::NameTaken => "another connection has this label",
             Self::Ambiguous => "several connections match",
+            Self::Policy => "the policy of this machine does not allow it",
+            Self::Usage => "wrong usage, or a value that cannot be used",
             Self::Failed
-            | Self::Usage
             | Self::SignInNeeded
             | Self::Keychain
             | Self::Unreachable
@@ -121,7 +125,9 @@ impl FailureKind {
     pub(super) fn exit_code(self) -> ExitCode {
         match self {
             Self::Failed => ExitCode::Failed,
-            Self::Usage => ExitCode::Usage,
+            // The portal is not asked, so that it is not `Refused`: like another value that cannot
+            // be used, it takes another command line or another connection, or an administrator.
+            Self::Usage | Self::Policy => ExitCode::Usage,
             Self::SignInNeeded => ExitCode::SignInNeeded,
             Self::NoConnection | Self::NameTaken | Self::Ambiguous => ExitCode::NoConnection,
             Self::Keychain => ExitCode::Keychain,
@@ -139,7 +145,9 @@ impl From<&Error> for FailureKind {
             | Error::Listen { .. }
             | Error::Random
             | Error::Corrupt { .. }
-            | Error::UnusableConnection { .. } => Self::Failed,
+            | Error::UnusableConnection { .. }
+            | Error::UnusablePolicy { .. } => Self::Failed,
+            Error::Forbidden(_) => Self::Policy,
             Error::Invalid { .. } => Self::Usage,
             // With Windows sign-in, what is missing is one to the domain.
             Error::SignInNeeded { .. }

@@ -10,9 +10,9 @@ use crate::bound_setting::BoundSetting;
 use crate::connection::{fold, RedirectUri};
 use crate::env;
 use crate::error::{
-    CertificateRole, ConnectionFault, Error, FileAction, Input, KerberosProblem, KeychainError,
-    KeychainReason, ProxyDemand, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
-    WindowsSignInFailure,
+    CertificateRole, ConnectionFault, Error, FileAction, Forbidden, Input, KerberosProblem,
+    KeychainError, KeychainReason, Overridden, PolicyRefusal, ProxyDemand, Refusal, SignInNeeded,
+    TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 use crate::http;
 use crate::keychain::ItemKind;
@@ -55,7 +55,34 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             Some(pid) => format!("try again; if process {pid} hangs, end it"),
             None => "try again".into(),
         }),
+        Error::UnusablePolicy { .. } => Some(
+            "until an administrator of this machine corrects it, no command runs except: age-oauth doctor"
+                .into(),
+        ),
+        Error::Forbidden(refusal) => Some(forbidden(refusal)),
     }
+}
+
+/// What fits the policy of the machine, or who can change it.
+fn forbidden(refusal: &PolicyRefusal) -> String {
+    const ASK: &str = "or ask an administrator of this machine; age-oauth doctor shows the policy";
+    let edit = |option: &str| edit(refusal.connection.as_deref(), option);
+    let instead = match &refusal.what {
+        Forbidden::Portal(_) => {
+            return "only an administrator of this machine can allow it; to see what the policy allows: age-oauth doctor".into()
+        }
+        Forbidden::UnverifiedTls => edit("--verify-ssl true (or a certificate file)"),
+        Forbidden::SecretArgument => "give --client-secret-stdin or --client-secret-file".into(),
+        Forbidden::Keychain(_) => edit("--keychain KIND"),
+        Forbidden::OtherProxy { .. } => "leave --proxy out".into(),
+        Forbidden::LongSignIn { longest } => match (&refusal.connection, refusal.overridden) {
+            (Some(label), Overridden::Answer) => {
+                format!("when it ends, sign in again: {}", login(label))
+            }
+            _ => format!("give --expiration {longest} or less"),
+        },
+    };
+    format!("{instead}; {ASK}")
 }
 
 /// What the error says about the file comes from its content, so the hint repeats nothing of it.
@@ -205,7 +232,8 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
         | SignInNeeded::ExtensionLost
         | SignInNeeded::NoCode
         | SignInNeeded::NotACode
-        | SignInNeeded::MismatchedResponse => login,
+        | SignInNeeded::MismatchedResponse
+        | SignInNeeded::EndedByPolicy(_) => login,
     }
 }
 

@@ -151,6 +151,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     let context = Context {
         clock: system.clock.clone(),
         environment: system.environment.clone(),
+        machine_policy: system.machine_policy.clone(),
         ..Context::process()
     };
     EventLog::new(&system, "", &context, |_| ()).unparsed(&failure);
@@ -226,6 +227,7 @@ impl CommandContext {
             environment,
             observer: console.observer(),
             interruptions: Interruptions::new(terminal::delay_interruptions),
+            machine_policy: system.machine_policy.clone(),
         };
         system.ask.limit(context.deadline);
         let selector = global
@@ -252,7 +254,9 @@ impl CommandContext {
     }
 
     fn run(mut self, cli: Cli) -> ExitCode {
-        let checked = check_variables(&self.context.environment);
+        let checked = self
+            .check_machine_policy(cli.command.as_ref())
+            .and_then(|()| check_variables(&self.context.environment));
         let outcome = checked.and_then(|()| match cli.command {
             None => commands::overview(&mut self),
             Some(Command::Connections(command)) => commands::connections(&mut self, command),
@@ -280,6 +284,30 @@ impl CommandContext {
                 self.fail(&failure);
                 failure.exit_code()
             }
+        }
+    }
+
+    /// A policy of this machine that cannot be obeyed ends every command before it does anything,
+    /// except for what helps to find that out.
+    fn check_machine_policy(&self, command: Option<&Command>) -> Outcome {
+        match command {
+            Some(Command::Doctor(_) | Command::Completions(_)) => Ok(()),
+            None
+            | Some(
+                Command::Connections(_)
+                | Command::Login(_)
+                | Command::Logout(_)
+                | Command::Whoami(_)
+                | Command::Token(_)
+                | Command::ExportEnv(_)
+                | Command::Api(_)
+                | Command::Exec(_)
+                | Command::Vault(_)
+                | Command::Man(_)
+                | Command::Status(_)
+                | Command::Refresh(_)
+                | Command::WebTier(_),
+            ) => Ok(self.context.machine_policy.check()?),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{
-    CertificateRejection, CertificateRole, Error, FileAction, Input, KerberosProblem,
-    KeychainError, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
-    WindowsSignInFailure,
+    CertificateRejection, CertificateRole, Error, FileAction, Forbidden, Input, KerberosProblem,
+    KeychainError, KeychainReason, Overridden, PolicyRefusal, PolicyRule, Refusal, SignInNeeded,
+    TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// The connection in brackets, where one is concerned.
@@ -92,6 +92,13 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
+            Self::UnusablePolicy { place, why } => {
+                write!(
+                    f,
+                    "the policy of this machine cannot be used: {place}: {why}"
+                )
+            }
+            Self::Forbidden(refusal) => write!(f, "{refusal}"),
         }
     }
 }
@@ -118,7 +125,56 @@ impl std::error::Error for Error {
             | Self::Keychain { .. }
             | Self::Unreachable { .. }
             | Self::Refused { .. }
-            | Self::Busy { .. } => None,
+            | Self::Busy { .. }
+            | Self::UnusablePolicy { .. }
+            | Self::Forbidden(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for PolicyRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            connection,
+            what,
+            rule,
+            overridden,
+        } = self;
+        write!(
+            f,
+            "the policy of this machine does not allow {what}{}; it is set by {rule} and overrides ",
+            Of(connection)
+        )?;
+        match overridden {
+            Overridden::Option(name) | Overridden::Variable(name) => f.write_str(name),
+            Overridden::Card => f.write_str("the connection card"),
+            Overridden::Answer => f.write_str("what was asked for"),
+            Overridden::Connection => f.write_str("the connection's own setting"),
+        }
+    }
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Portal(url) => write!(f, "the portal {url}"),
+            Self::UnverifiedTls => f.write_str("connections without verified certificates"),
+            Self::SecretArgument => f.write_str("a secret on the command line"),
+            Self::Keychain(word) => write!(f, "the keychain `{word}`"),
+            Self::OtherProxy { instead_of } => {
+                write!(f, "another proxy than its own ({instead_of})")
+            }
+            Self::LongSignIn { longest } => write!(f, "a sign-in of more than {longest}"),
+        }
+    }
+}
+
+impl fmt::Display for PolicyRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` in {}", self.member, self.place)?;
+        match self.line {
+            Some(line) => write!(f, ", line {line}"),
+            None => Ok(()),
         }
     }
 }
@@ -158,6 +214,10 @@ impl fmt::Display for SignInNeeded {
             Self::OtherPortal(host) => write!(
                 f,
                 "the response comes from `{host}`, which is not the portal of this connection"
+            ),
+            Self::EndedByPolicy(rule) => write!(
+                f,
+                "the sign-in has lasted as long as the policy of this machine allows ({rule})"
             ),
         }
     }

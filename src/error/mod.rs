@@ -127,6 +127,79 @@ pub enum Error {
         /// Its process ID, where known.
         pid: Option<u32>,
     },
+    /// The policy of this machine exists, but cannot be obeyed. An administrator has to correct it.
+    UnusablePolicy {
+        /// The file, the line where one is at fault, or the registry value.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The policy of this machine does not allow it. An administrator can.
+    Forbidden(Box<PolicyRefusal>),
+}
+
+/// What the policy of a machine refused, by which of its members, and what that overrode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRefusal {
+    /// The connection's label, where one is concerned.
+    pub connection: Option<String>,
+    /// What is refused.
+    pub what: Forbidden,
+    /// The member of the policy that refuses it.
+    pub rule: PolicyRule,
+    /// Whose value the policy overrode.
+    pub overridden: Overridden,
+}
+
+/// What the policy of a machine forbids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Forbidden {
+    /// Using a portal at this address.
+    Portal(String),
+    /// Accepting any certificate.
+    UnverifiedTls,
+    /// A secret among the arguments of a program.
+    SecretArgument,
+    /// Storing secrets in a keychain of this kind; holds its word.
+    Keychain(&'static str),
+    /// Another proxy than the policy's.
+    OtherProxy {
+        /// The policy's.
+        instead_of: String,
+    },
+    /// A sign-in that may live longer than the policy allows.
+    LongSignIn {
+        /// The longest life that is allowed, such as `14d`.
+        longest: String,
+    },
+}
+
+/// A member of the policy of a machine, and where it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRule {
+    /// Its name there, such as `portals`.
+    pub member: &'static str,
+    /// The file or the registry key.
+    pub place: String,
+    /// The line of the file.
+    pub line: Option<usize>,
+}
+
+/// Whose value the policy of a machine overrides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overridden {
+    /// This option of the command line.
+    Option(&'static str),
+    /// This environment variable.
+    Variable(&'static str),
+    /// A connection card.
+    Card,
+    /// What a person answered or another program asked for.
+    Answer,
+    /// The `meta.json` of the connection.
+    Connection,
 }
 
 /// Why the `meta.json` of a connection cannot be used.
@@ -232,6 +305,8 @@ pub enum SignInNeeded {
     MismatchedResponse,
     /// The response comes from another portal; holds its host.
     OtherPortal(String),
+    /// The policy of this machine does not allow it to last longer. Holds the member of the policy.
+    EndedByPolicy(PolicyRule),
 }
 
 /// How a keychain failed.
@@ -669,7 +744,11 @@ impl Error {
             | Self::NoConnection { .. }
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
-            | Self::Busy { .. } => {}
+            | Self::Busy { .. }
+            | Self::UnusablePolicy { .. } => {}
+            Self::Forbidden(refusal) => {
+                refusal.connection.get_or_insert_with(|| label.to_owned());
+            }
         }
         self
     }
@@ -690,7 +769,9 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
             | Self::Keychain { .. }
-            | Self::Refused { .. } => false,
+            | Self::Refused { .. }
+            | Self::UnusablePolicy { .. }
+            | Self::Forbidden(_) => false,
         }
     }
 

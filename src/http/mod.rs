@@ -84,6 +84,7 @@ use crate::error::{CertificateFacts, Error, FileAction, Refusal, Result, Unreach
 use crate::event::{Event, Wait};
 use crate::policy::{CALL_TIMEOUT, TRANSFER_TIMEOUT};
 use crate::secret::Secret;
+use authorities::AddedAuthorities;
 use request::{add_query, authorization, encode, Request, Upload};
 use response::Classified;
 use retry::Failure;
@@ -165,6 +166,9 @@ impl Http {
             .map(HeaderValue::from_str)
             .transpose()
             .map_err(|_| Error::invalid("referer", "it cannot be sent in an HTTP header"))?;
+        // All requests to portals are made by such a client.
+        context.machine_policy.check_requests(portal, tls)?;
+        let proxy = context.machine_policy.proxy()?.unwrap_or(proxy);
         proxy::check_variables(proxy, &context.environment)?;
         if presented.windows.is_some() {
             windows_sign_in::prepare_for_interruptions(context);
@@ -183,7 +187,7 @@ impl Http {
                 tls,
                 certificates,
                 presented.certificate,
-                &context.environment,
+                AddedAuthorities::of(context)?,
             )?,
             windows,
             context: context.clone(),
@@ -426,7 +430,7 @@ impl Http {
     }
 
     fn proxy_for(&self, url: &Url) -> std::result::Result<Option<ProxyChoice>, Unreachable> {
-        proxy::choose(&self.0.proxy, url, &self.0.context.environment)
+        proxy::choose(&self.0.proxy, url, &self.0.context)
     }
 
     /// Attempts the call until there is an answer, or an error after which another attempt does not

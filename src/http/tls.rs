@@ -14,12 +14,12 @@ use rustls::{
 };
 use url::{Origin, Url};
 
+use super::authorities::AddedAuthorities;
 use super::client_certificate::ClientCertificate;
 use super::response::Classified;
 use super::signatures;
 use super::verifier::{RejectedCertificate, Verifier};
 use crate::connection::{PortalUrl, Tls};
-use crate::context::Environment;
 use crate::error::{
     CertificateFacts, CertificateRejection, Error, Refusal, Result, TlsFailure, TlsFailureKind,
     Unreachable,
@@ -110,10 +110,10 @@ impl TlsClient {
         tls: &Tls,
         certificates: Option<&[u8]>,
         client_certificate: Option<Arc<ClientCertificate>>,
-        environment: &Environment,
+        added: AddedAuthorities,
     ) -> Result<Self> {
         let provider = Arc::new(signatures::provider());
-        let verifier = Verifier::new(tls, certificates, environment, Arc::clone(&provider))?;
+        let verifier = Verifier::new(tls, certificates, added, Arc::clone(&provider))?;
         let verifier = Arc::new(verifier);
         let presenting = match client_certificate {
             Some(_) if *tls == Tls::Unverified => return Err(unverified_server()),

@@ -328,13 +328,14 @@ impl<'a> Editing<'a> {
         changes: &'a Changes,
         before: &'a Snapshot,
     ) -> Result<Self> {
-        let (store, old_keychain, _) = session.parts();
+        let (store, old_keychain, context) = session.parts();
         let mut after: Connection = (**before).clone();
         changes.apply(&mut after, store.ca_path(&before.id))?;
         let named = Binding::of(&after, changes.certificates(before));
         client_certificate::check(&after)?;
         web_tier::check(&after)?;
         after.check_kind()?;
+        context.machine_policy.check_connection(&after)?;
         let mut chosen = changes.chosen();
         if after.client_certificate != before.client_certificate {
             chosen.push(BoundSetting::ClientCertificate);

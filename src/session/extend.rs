@@ -51,7 +51,8 @@ impl Session {
             Ok(response) => {
                 // Store the new refresh token before anything else: from here on, it is the only
                 // one.
-                let tokens = tokens_after_exchange(tokens, response);
+                let mut tokens = tokens_after_exchange(tokens, response);
+                self.limit_sign_in(&mut tokens);
                 self.store_extension(connection, &tokens)?;
                 drop(delay);
                 if let Some(until) = ended_tokens_until.filter(|_| extension == Extension::Forced) {

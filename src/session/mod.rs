@@ -7,6 +7,7 @@
 //! | `renew` | gets a new access token, under the renewal lock |
 //! | `network` | gets one for the user whom the web server in front of the portal vouches for |
 //! | `extend` | replaces the refresh token; resolves an exchange whose answer was lost |
+//! | `limit` | how long the policy of this machine lets a sign-in last |
 //! | `sign_in`, `sign_out` | store a new sign-in; revoke and forget one |
 //! | `server_token`, `call`, `identity` | tokens for servers, calls, and whom a token is for |
 //! | `snapshot` | one read of a connection, from which everything that is sent is made |
@@ -31,8 +32,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::connection::Connection;
+#[cfg(feature = "cli")]
+use crate::connection::Proxy;
 use crate::context::Context;
-use crate::error::{Error, SignInNeeded};
+use crate::error::{Error, Result, SignInNeeded};
 use crate::event::{Decision, Event, Notice};
 use crate::keychain::SecretStore;
 use crate::policy::{ExtendRule, MinTtl, DEFAULT_MIN_TTL};
@@ -45,6 +48,7 @@ mod call;
 mod client_certificate;
 mod extend;
 mod identity;
+mod limit;
 mod network;
 mod records;
 mod renew;
@@ -193,6 +197,18 @@ impl Session {
 
     pub(crate) fn parts(&self) -> (&ConnectionStore, &Arc<dyn SecretStore>, &Context) {
         (&self.store, &self.keychain, &self.context)
+    }
+
+    /// The proxy on the way to the portal: the policy's of this machine, else the connection's.
+    #[cfg(feature = "cli")]
+    pub(crate) fn proxy(&self) -> &Proxy {
+        let set = self.context.machine_policy.proxy().ok().flatten();
+        set.unwrap_or(&self.opened.proxy)
+    }
+
+    /// Refuses to use a connection that the policy of this machine does not allow.
+    pub(crate) fn check_machine_policy(&self) -> Result<()> {
+        self.context.machine_policy.check_connection(&self.opened)
     }
 
     fn emit_decision(&self, decision: Decision) {

@@ -17,6 +17,7 @@ impl Session {
     /// left as it is while it is good: a new one would live longer, and push that moment further
     /// away.
     pub fn refresh(&self, rule: ExtendRule) -> Result<RefreshOutcome> {
+        self.check_machine_policy()?;
         let locked = self.lock()?;
         self.refresh_under_lock(&locked, rule)
             .inspect_err(|error| self.record_failure(&locked.lock, error))
@@ -29,6 +30,8 @@ impl Session {
             ..TokenRequest::default()
         };
         let stored = self.read_tokens(connection)?;
+        self.check_not_ended_by_policy(stored.as_ref())?;
+        self.check_may_extend(stored.as_ref(), rule)?;
         let extension = stored
             .as_ref()
             .map(|tokens| tokens.extension(rule, self.context.now()));
@@ -94,7 +97,7 @@ impl Session {
         self.copy_status(lock, connection, &tokens);
         // A sign-in that is not extended will expire. Warn early, at every renewal.
         let failed_to_extend = was_due && decision != Decision::Extended;
-        if tokens.exchange_unsupported || failed_to_extend {
+        if tokens.exchange_unsupported || tokens.is_limited || failed_to_extend {
             self.warn_if_expiring(&tokens);
         }
         UsableToken::from_tokens(tokens, decision).ok_or_else(|| self.never_signed_in(connection))
@@ -166,6 +169,7 @@ impl Session {
         if let Some(refresh) = response.refresh {
             tokens.refresh = Some(refresh);
         }
+        self.limit_sign_in(tokens);
         tokens.username = response.username.or(tokens.username.take());
         tokens.set_access_token(response.access);
         self.store_best_effort(connection, tokens);

@@ -9,7 +9,7 @@ use super::{Locked, Session, TokenRequest, UsableToken};
 #[cfg(feature = "cli")]
 use crate::bound_setting::BoundSetting;
 use crate::connection::Status;
-use crate::error::Result;
+use crate::error::{Overridden, Result};
 use crate::event::Decision;
 use crate::keychain::{check_writable, ItemKind};
 use crate::oauth::{AuthorizationCode, SignInAttempt, SignInOptions};
@@ -72,7 +72,13 @@ impl Session {
     /// cannot be stored.
     pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
         let connection = &self.opened;
-        let attempt = SignInAttempt::begin(connection, options)?;
+        self.check_machine_policy()?;
+        let policy = &self.context.machine_policy;
+        let options = SignInOptions {
+            minutes: policy.sign_in_minutes(options.minutes, Overridden::Answer)?,
+            ..options.clone()
+        };
+        let attempt = SignInAttempt::begin(connection, &options)?;
         self.check_settings(connection)?;
         drop(self.lock_unchanged()?);
         self.read_client_secret(connection)?;
@@ -99,6 +105,8 @@ impl Session {
         let response = sign_in.finish(code, http, connection, secret.as_ref(), now)?;
         let mut tokens = Tokens::new(connection.binding().clone());
         tokens.refresh = response.refresh;
+        tokens.signed_in_at = Some(now);
+        self.limit_sign_in(&mut tokens);
         let username = match response.username {
             Some(name) => name,
             None => self
@@ -171,6 +179,7 @@ impl Session {
     /// Gets a token for the user whom the web server in front of the portal vouches for. Stores
     /// nothing: [`Session::accept`] does.
     pub fn sign_in_network(&self) -> Result<PendingSignIn> {
+        self.check_machine_policy()?;
         self.check_settings(&self.opened)?;
         check_writable(self.keychain.as_ref(), self.opened.id.as_str())
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
@@ -185,6 +194,7 @@ impl Session {
     /// Signs an application in: gets an access token, and asks the portal which application it is
     /// for.
     pub fn sign_in_application(&self) -> Result<(UsableToken, AppInfo)> {
+        self.check_machine_policy()?;
         let locked = self.lock_unchanged()?;
         let token = self
             .renew(&locked, None, &TokenRequest::default())

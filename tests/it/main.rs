@@ -53,6 +53,8 @@ mod keychain;
 mod kill_at_random;
 #[cfg(unix)] // Wine starts too few processes at a time.
 mod load;
+#[cfg(target_os = "linux")]
+mod machine_policy;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "linux")]

@@ -31,6 +31,7 @@ pub(in crate::cli) fn changes(
         .auth_type
         .map_or(connection.grant.kind(), AuthType::kind);
     connection_fields::check_fit(args, kind)?;
+    connection_fields::check_machine_policy(&ctx.context, args, false)?;
     let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
     let api = args.api_url.as_deref().map(api_url::read).transpose()?;
     let urls = changed_urls(connection, portal.as_ref(), api.as_ref())?;
@@ -54,7 +55,7 @@ pub(in crate::cli) fn changes(
         proxy: connection_fields::proxy(args)?,
         keychain: args
             .keychain
-            .map(|kind| connection_fields::keychain(Some(kind), &ctx.context.environment))
+            .map(|kind| connection_fields::keychain(Some(kind), &ctx.context))
             .transpose()?,
         tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
         ..Changes::default()

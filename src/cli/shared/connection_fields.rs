@@ -11,19 +11,20 @@ use crate::cli::format::clock_difference;
 use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
-use crate::cli::shared::trust::{CardCertificates, Trust};
+use crate::cli::shared::trust::{self, CardCertificates, Trust};
 use crate::cli::shared::web_tier::WebTierArgs;
 use crate::cli::CommandContext;
 use crate::connection::{
     clean, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls,
 };
-use crate::context::Environment;
+use crate::context::Context;
 use crate::env;
-use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
+use crate::error::{Error, FileAction, Input, KeychainReason, Overridden, Unreachable};
 use crate::event::{Event, Notice};
 use crate::files;
 use crate::http::Presented;
 use crate::keychain::{Item, ItemKind};
+use crate::machine_policy::MachinePolicy;
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
 use crate::policy::PIPE_TIMEOUT;
@@ -147,6 +148,56 @@ pub(in crate::cli) fn check_fit(args: &FieldArgs, kind: GrantKind) -> Result<(),
     }
 }
 
+/// Refuses options that the policy of this machine does not allow, before anything is asked or
+/// sent. `from_card` says that the values came from a connection card.
+pub(in crate::cli) fn check_machine_policy(
+    context: &Context,
+    args: &FieldArgs,
+    from_card: bool,
+) -> Result<(), Error> {
+    let FieldArgs {
+        portal,
+        api_url,
+        client_id: _,
+        auth_type: _,
+        secret,
+        verify_ssl,
+        client_certificate: _,
+        web_tier: _,
+        redirect_uri: _,
+        referer: _,
+        proxy,
+        keychain,
+        tags: _,
+        no_check: _,
+        certificates: _,
+    } = args;
+    let policy = &context.machine_policy;
+    let by = |option| {
+        if from_card {
+            Overridden::Card
+        } else {
+            Overridden::Option(option)
+        }
+    };
+    for (option, address) in [("--portal", portal), ("--api-url", api_url)] {
+        // A text that cannot be read is an error later, or it is `none`.
+        if let Some(Ok(url)) = address.as_deref().map(str::parse::<PortalUrl>) {
+            policy.check_urls(&url.into(), by(option), by(option))?;
+        }
+    }
+    if verify_ssl.as_deref().is_some_and(trust::is_false) {
+        policy.check_tls(&Tls::Unverified, Overridden::Option("--verify-ssl"))?;
+    }
+    if let Some(proxy) = proxy.as_deref().map(str::parse).transpose()? {
+        policy.check_proxy(&proxy, Overridden::Option("--proxy"))?;
+    }
+    if keychain.is_some() {
+        policy.new_keychain(*keychain)?;
+    }
+    secret.check_machine_policy(policy)
+}
+
 // Four ways to hand over a client secret, or none.
 #[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
@@ -166,6 +217,21 @@ pub(in crate::cli) struct SecretArgs {
 }
 
 impl SecretArgs {
+    /// Refuses the option that carries the client secret itself, if the policy of this machine
+    /// does not allow that.
+    fn check_machine_policy(&self, policy: &MachinePolicy) -> Result<(), Error> {
+        let Self {
+            client_secret_stdin: _,
+            client_secret_file: _,
+            client_secret,
+            no_client_secret: _,
+        } = self;
+        match client_secret {
+            Some(_) => policy.check_secret_argument("--client-secret"),
+            None => Ok(()),
+        }
+    }
+
     /// Whether one of the options is given.
     pub(in crate::cli) fn is_given(&self) -> bool {
         self.client_secret_stdin
@@ -263,11 +329,20 @@ pub(in crate::cli) fn proxy(args: &FieldArgs) -> Result<Option<Proxy>, Error> {
     args.proxy.as_deref().map(str::parse).transpose()
 }
 
+/// The keychain that an option chose, else that of a new connection. An option that the policy of
+/// this machine does not allow is an error.
 pub(in crate::cli) fn keychain(
     asked: Option<KeychainKind>,
-    environment: &Environment,
+    context: &Context,
 ) -> Result<KeychainKind, Error> {
-    asked.map_or_else(|| default_keychain(environment), Ok)
+    const NAME: &str = env::AGE_OAUTH_KEYCHAIN;
+    let policy = &context.machine_policy;
+    if let Some(kind) = policy.new_keychain(asked)? {
+        return Ok(kind);
+    }
+    let named = context.environment.text(NAME)?;
+    let named = named.map(|kind| kind.parse()).transpose()?;
+    policy.usual_keychain(named.map(|kind| (NAME, kind)))
 }
 
 /// The keychain for a new connection. If the platform has no keychain, offers the vault to a
@@ -277,12 +352,15 @@ pub(in crate::cli) fn usable_keychain(
     store: &ConnectionStore,
     asked: Option<KeychainKind>,
 ) -> Result<KeychainKind, Failure> {
-    let kind = keychain(asked, &ctx.context.environment)?;
+    let kind = keychain(asked, &ctx.context)?;
     let probe = Item::new("probe", "probe", ItemKind::Probe);
     let answer = ctx.keychains(store).of(kind).get(&probe);
     match answer {
         Err(error) if is_unavailable(error.reason) => {
-            let alternative = kind.alternative();
+            let policy = &ctx.context.machine_policy;
+            let alternative = kind
+                .alternative()
+                .filter(|other| matches!(policy.new_keychain(Some(*other)), Ok(Some(_))));
             if let (None, Some(alternative), true) = (asked, alternative, ctx.can_ask()) {
                 ctx.console.warn(&error.to_string());
                 let question = "Store secrets in an encrypted file (the vault) instead?";
@@ -317,11 +395,10 @@ fn is_unavailable(reason: KeychainReason) -> bool {
     }
 }
 
-/// The keychain that `AGE_OAUTH_KEYCHAIN` names, else the system's.
-pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
-    environment
-        .text(env::AGE_OAUTH_KEYCHAIN)?
-        .map_or(Ok(KeychainKind::default()), |kind| kind.parse())
+/// The keychain of a new connection: by the policy of this machine, else the one that
+/// `AGE_OAUTH_KEYCHAIN` names, else the system's.
+pub(in crate::cli) fn default_keychain(context: &Context) -> Result<KeychainKind, Error> {
+    keychain(None, context)
 }
 
 /// Asks the portal who it is, and warns if its clock differs.

@@ -23,7 +23,9 @@ pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
         | Error::Keychain { .. }
         | Error::Unreachable { .. }
         | Error::Refused { .. }
-        | Error::Busy { .. } => None,
+        | Error::Busy { .. }
+        | Error::UnusablePolicy { .. }
+        | Error::Forbidden(_) => None,
     }
 }
 

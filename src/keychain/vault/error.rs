@@ -88,7 +88,9 @@ pub(super) fn from_files<T>(outcome: crate::error::Result<T>) -> Result<T> {
             | Error::Ambiguous { .. }
             | Error::Keychain { .. }
             | Error::Unreachable { .. }
-            | Error::Refused { .. } => KeychainReason::Refused,
+            | Error::Refused { .. }
+            | Error::UnusablePolicy { .. }
+            | Error::Forbidden(_) => KeychainReason::Refused,
         };
         let file = match &error {
             Error::File { action, source, .. } => Some((*action, source.kind())),

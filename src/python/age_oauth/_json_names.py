@@ -118,4 +118,5 @@ KINDS = {
     "unreachable": 6,
     "refused": 7,
     "busy": 8,
+    "policy": 2,
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::machine::Usable;
+use super::machine_policy;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
@@ -75,6 +76,7 @@ pub(super) fn check_all(
 /// The checks that do not need the portal.
 fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
     let mut findings = Vec::new();
+    findings.extend(machine_policy::of_connection(doctor, connection));
     if usable.contains(&connection.keychain) {
         for kind in ItemKind::OF_CONNECTION {
             findings.extend(secret(doctor, connection, kind));
@@ -304,7 +306,7 @@ fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         "age-oauth connections edit {} --proxy URL|system|none",
         quoted_label(connection)
     );
-    match http::choose_proxy(&connection.proxy, &url, &doctor.context.environment) {
+    match http::choose_proxy(&connection.proxy, &url, &doctor.context) {
         Ok(None) => ignored_settings().map(|what| Finding::warn("proxy", what, hint)),
         Ok(Some(proxy)) => {
             let message = format!("{proxy}, set by {}", proxy.source());

@@ -3,6 +3,7 @@
 
 mod connection;
 mod machine;
+mod machine_policy;
 mod powershell;
 mod task;
 
@@ -245,6 +246,10 @@ fn run_checks(doctor: &DoctorContext) -> Vec<Finding> {
     if doctor.as_task {
         findings.extend(task::checks(doctor));
     }
+    findings.extend(machine_policy::in_force(
+        doctor,
+        doctor.store.list(None).ok().as_ref(),
+    ));
     findings.extend(machine::program(doctor));
     findings.extend(powershell::records(&doctor.context.environment));
     findings.extend(machine::store(doctor));

@@ -16,7 +16,7 @@ use crate::cli::shared::token_variables;
 use crate::cli::terminal::{delay_interruptions, with_cleanup};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant};
-use crate::error::{Error, SignInNeeded, Unreachable};
+use crate::error::{Error, Overridden, SignInNeeded, Unreachable};
 use crate::oauth::SignInOptions;
 use crate::policy::command_line::{SHORT_SIGN_IN, SIGN_IN_TIMEOUT};
 use crate::policy::ExtendRule;
@@ -82,8 +82,11 @@ fn sign_in(
     args: &LoginArgs,
     granted: &OnceLock<PendingSignIn>,
 ) -> Result<Option<UsableToken>, Failure> {
+    let asked = args.expiration.map(minutes);
+    let policy = &ctx.context.machine_policy;
+    policy.sign_in_minutes(asked, Overridden::Option("--expiration"))?;
     let mut attempt = session.begin_sign_in(&SignInOptions {
-        minutes: args.expiration.map(minutes),
+        minutes: asked,
         force_login: args.switch_user,
     })?;
     let mut input = CodeInput::open(ctx, session, &attempt, args)?;
@@ -238,7 +241,13 @@ fn print_result(
         let when = local_and_left(end, now, &ctx.system.zone);
         ctx.answer(&format!("Signed in until: {when}"))?;
         let left = end.duration_since(now).as_secs();
-        if left < SHORT_SIGN_IN.as_secs() {
+        if let Some(limit) = ctx.context.machine_policy.longest_sign_in()? {
+            ctx.console.info(&format!(
+                "The policy of this machine lets a sign-in last {} at most ({}); extending it does not change that.",
+                crate::machine_policy::duration(limit.longest),
+                limit.rule
+            ));
+        } else if left < SHORT_SIGN_IN.as_secs() {
             ctx.console.warn(&format!(
                 "the sign-in of `{}` lives only {}, because the portal limits it; the portal's administrator can allow more",
                 connection.label,

@@ -94,6 +94,7 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
     ctx.no_input |= args.json;
     let by_card = card::accept(ctx, args)?;
     let args = by_card.as_ref().unwrap_or(args);
+    connection_fields::check_machine_policy(&ctx.context, &args.fields, by_card.is_some())?;
     let store = ctx.store()?;
     if let Some(existing) = existing(&store, args)? {
         return replace(ctx, &store, existing, args);

@@ -11,7 +11,7 @@ use crate::cli::shared::trust::Trust;
 use crate::cli::shared::web_tier;
 use crate::cli::CommandContext;
 use crate::connection::{GrantKind, PortalUrl, PortalUrls, Principal, RedirectUri, Tls, WebTier};
-use crate::error::{Error, Input, Refusal, TlsFailure, Unreachable};
+use crate::error::{Error, Input, Overridden, Refusal, TlsFailure, Unreachable};
 use crate::manage;
 use crate::portal::PortalInfo;
 use crate::store::ConnectionStore;
@@ -250,9 +250,10 @@ fn ask_api_url(ctx: &mut CommandContext, urls: &PortalUrls) -> Result<PortalUrl,
 
 pub(super) fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure> {
     let question = "Portal URL (as in your browser, for example https://gis.example.com/portal)";
+    let policy = ctx.context.machine_policy.clone();
     let answer = ctx.system.ask.text(question, None, &mut |text| {
         text.parse::<PortalUrl>()
-            .map(|_| ())
+            .and_then(|url| policy.check_urls(&url.into(), Overridden::Answer, Overridden::Answer))
             .map_err(|why| why.to_string())
     })?;
     Ok(answer.parse()?)
@@ -291,11 +292,15 @@ fn ask_trust(
 ) -> Result<NextStep, Failure> {
     let authority = "true: by a certificate authority in a file (PEM, DER or .p7b)";
     let pin = "true: exactly this certificate, after you compare its fingerprint";
+    let policy = &ctx.context.machine_policy;
+    let may_skip = policy
+        .check_tls(&Tls::Unverified, Overridden::Answer)
+        .is_ok();
     let choices = [
         (failure.authority_helps, Choice::Authority, authority),
         (failure.pin_helps, Choice::Pin, pin),
         (
-            true,
+            may_skip,
             Choice::Unverified,
             "false: do not verify this portal's certificate (unsafe)",
         ),
