@@ -4,7 +4,7 @@ use ring::digest::{digest, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::bound_setting::BoundSetting;
-use crate::connection::{Connection, Grant, Principal, Proxy, Tls};
+use crate::connection::{Connection, Grant, Principal, Proxy, SecretCommand, Tls};
 use crate::secret::Secret;
 use crate::util::hex;
 
@@ -43,6 +43,9 @@ pub struct Settings {
     /// As whom Windows sign-in is answered; absent where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     web_tier: Option<String>,
+    /// The command that gives the client secret; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret_command: Option<String>,
 }
 
 /// Verification by the platform's authorities alone.
@@ -78,6 +81,10 @@ impl Binding {
                     .as_ref()
                     .map(|certificate| certificate.source.to_string()),
                 web_tier: connection.web_tier.principal().map(Principal::to_string),
+                secret_command: connection
+                    .secret_command
+                    .as_ref()
+                    .map(SecretCommand::to_string),
             }),
             pending: Vec::new(),
         }
@@ -131,6 +138,7 @@ impl Binding {
             BoundSetting::RedirectUri => settings.and_then(|s| s.redirect_uri.clone()),
             BoundSetting::ClientCertificate => settings.and_then(|s| s.client_certificate.clone()),
             BoundSetting::WebTier => settings.and_then(|s| s.web_tier.clone()),
+            BoundSetting::SecretCommand => settings.and_then(|s| s.secret_command.clone()),
         }
     }
 }
@@ -187,6 +195,9 @@ fn unsafe_settings(named: &Binding) -> Vec<BoundSetting> {
     if settings.web_tier.is_some() {
         all.push(BoundSetting::WebTier);
     }
+    if settings.secret_command.is_some() {
+        all.push(BoundSetting::SecretCommand);
+    }
     all
 }
 
@@ -209,6 +220,12 @@ mod tests {
         CertificateSource, ClientCertificateSetting, PortalUrl, PortalUrls, RedirectUri, WebTier,
     };
     use jiff::Timestamp;
+
+    const PROGRAM: &str = if cfg!(windows) {
+        r"C:\pass.exe"
+    } else {
+        "/usr/bin/pass"
+    };
 
     fn url(text: &str) -> PortalUrl {
         text.parse().unwrap()
@@ -283,6 +300,13 @@ mod tests {
                 changed(|c| c.web_tier = WebTier::Windows("ana@EXAMPLE.COM".parse().unwrap())),
             ),
             (
+                BoundSetting::SecretCommand,
+                changed(|c| {
+                    let words = vec![PROGRAM.to_owned(), "show".into()];
+                    c.secret_command = Some(SecretCommand::from_words(words).unwrap());
+                }),
+            ),
+            (
                 BoundSetting::RedirectUri,
                 changed(|c| c.grant = user("http://127.0.0.1:53682/", true)),
             ),
@@ -337,7 +361,8 @@ mod tests {
                 | BoundSetting::Proxy
                 | BoundSetting::Pkce
                 | BoundSetting::ClientCertificate
-                | BoundSetting::WebTier => &[setting],
+                | BoundSetting::WebTier
+                | BoundSetting::SecretCommand => &[setting],
                 _ => &[],
             };
             assert_eq!(differences(None, &named), expected);

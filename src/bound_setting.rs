@@ -28,5 +28,7 @@ enum_with_words! {
         ClientCertificate = "client certificate",
         /// Whether Windows sign-in is answered, and as whom.
         WebTier = "Windows sign-in",
+        /// The command that gives the client secret.
+        SecretCommand = "client secret command",
     }
 }

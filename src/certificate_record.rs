@@ -45,6 +45,18 @@ impl CertificateContent {
 }
 
 impl CertificateRecord {
+    /// Takes out this password, wherever the record has it; `false` where it does not.
+    pub fn forget(&mut self, password: &Secret) -> bool {
+        let mut found = false;
+        for content in self.former.iter_mut().chain([&mut self.content]) {
+            if let CertificateContent::Password(held) = content {
+                let is_it = |held: &mut Secret| held.matches(password.expose());
+                found |= held.take_if(is_it).is_some();
+            }
+        }
+        found
+    }
+
     /// The record as the keychain stores it.
     #[must_use]
     pub fn to_record(&self) -> Secret {
@@ -190,6 +202,24 @@ mod tests {
                 _ => unreachable!(),
             }
         }
+        let mut record = CertificateRecord {
+            binding: Binding::of(&connection, None),
+            content: CertificateContent::Pem(secret("1234")),
+            former: ["1234", "5678"]
+                .map(|pin| CertificateContent::Password(Some(secret(pin))))
+                .into(),
+        };
+        assert!(!record.forget(&secret("0000")));
+        assert!(record.forget(&secret("1234")) && !record.forget(&secret("1234")));
+        assert!(matches!(record.content, CertificateContent::Pem(_)));
+        let left = [&record.former[0], &record.former[1]];
+        assert!(matches!(
+            left,
+            [
+                CertificateContent::Password(None),
+                CertificateContent::Password(Some(_))
+            ]
+        ));
         let content = || CertificateContent::Pem(secret("new"));
         let former = || vec![CertificateContent::Password(Some(secret("old")))];
         let binding = Binding::of(&connection, None);

@@ -1,5 +1,5 @@
 //! What the library takes from outside: the time, the environment, a limit on how long a command
-//! may take, an observer, and the delay of interruptions.
+//! may take, an observer, the delay of interruptions, and whether a person is there.
 //!
 //! Every function that depends on one of these takes a [`Context`], so that a test can replace it.
 
@@ -15,7 +15,17 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::machine_policy::MachinePolicy;
 use crate::secret::Secret;
+
+/// Whether a person is there who can answer what the system or a card asks for: a PIN, consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attended {
+    /// A person is there.
+    Yes,
+    /// No person is there: what would have to be asked is an error.
+    No,
+}
 
 /// What one command, or one use of the library, takes from outside.
 #[derive(Clone)]
@@ -30,11 +40,15 @@ pub struct Context {
     pub observer: Observer,
     /// What happens if the process is interrupted while its work must not end.
     pub interruptions: Interruptions,
+    /// Whether the system may ask a person, for example for the PIN of a smart card.
+    pub attended: Attended,
+    /// What an administrator decided for this machine.
+    pub machine_policy: MachinePolicy,
 }
 
 impl Context {
-    /// The system's clock, this process's environment, no deadline, no observer. Interruptions are
-    /// not delayed.
+    /// The system's clock, this process's environment, the policy of this machine, no deadline, no
+    /// observer. Interruptions are not delayed, and no person is there.
     #[must_use]
     pub fn process() -> Self {
         Self {
@@ -43,6 +57,8 @@ impl Context {
             environment: Environment::process(),
             observer: Observer::silent(),
             interruptions: Interruptions::immediate(),
+            attended: Attended::No,
+            machine_policy: MachinePolicy::of_this_machine(),
         }
     }
 

@@ -121,6 +121,21 @@ fn pages_repeat_the_numbers_of_the_policy() {
     }
 }
 
+#[test]
+fn the_page_about_secret_managers_repeats_the_limits_of_commands() {
+    let page = words(include_str!("../docs/secret-managers.md"));
+    let limit = in_words(signed(policy::SECRET_COMMAND_TIMEOUT));
+    let size = policy::MAX_SECRET_COMMAND_OUTPUT_BYTES / 1024;
+    let life = in_words(policy::APPLICATION_DEFAULT_LIFE);
+    for text in [
+        format!("{limit}, or less with `--timeout`"),
+        format!("at most {size} KiB"),
+        format!("({life}, unless the portal"),
+    ] {
+        assert!(page.contains(&text), "the page does not say `{text}`");
+    }
+}
+
 #[cfg(feature = "cli")]
 #[test]
 fn pages_repeat_the_numbers_of_the_command_line() {

@@ -353,7 +353,8 @@ mod tests {
 
 An empty variable counts as not set, except one that holds a secret: there it is an error. Values are UTF-8; one that
 is not is an error, and a path may have any bytes. Nothing
-expands `~` or `$HOME` in them, so write whole paths. Options take precedence over variables. The variables that `export-env` and `exec`
+expands `~` or `$HOME` in them, so write whole paths. Options take precedence over variables, and the [policy of the
+machine](policy.md) over both. The variables that `export-env` and `exec`
 *set* are on [their own page](shells.md); where the vault's key comes from is in [headless.md](headless.md).
 ";
 

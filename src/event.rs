@@ -177,6 +177,10 @@ pub enum Wait {
     },
     /// The keychain, which may show its own prompt.
     Keychain,
+    /// A PKCS#11 token, whose reader may ask for the PIN.
+    Token,
+    /// The command that prints the client secret. Holds the file name of its program.
+    SecretCommand(String),
     /// A person who signs in with a browser.
     Browser,
     /// A moment at which a sign-in can be extended and no script loses its token.

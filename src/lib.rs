@@ -87,6 +87,8 @@ mod item_kind;
 mod keychain;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod loopback;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+mod machine_policy;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 mod manage;
 #[cfg(feature = "migrate")]
@@ -97,6 +99,7 @@ mod oauth;
 mod policy;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod portal;
+mod program;
 mod secret;
 mod session;
 mod store;
@@ -112,7 +115,7 @@ pub use card::Card;
 pub use connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
     KeychainKind, Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy,
-    RedirectUri, Status, Tls, WebTier,
+    RedirectUri, SecretCommand, Status, StoreCertificate, Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 
@@ -130,15 +133,18 @@ pub use token::AccessToken;
 pub use keychain::{Item, ItemKind, Keychains, OldKey, SecretStore, VaultKey};
 
 // What a call may use and observe.
-pub use context::{Clock, Context, Deadline, Environment, Interruptions};
+pub use context::{Attended, Clock, Context, Deadline, Environment, Interruptions};
 pub use event::{Decision, Event, Notice, Observer, Wait};
+pub use machine_policy::MachinePolicy;
 
 // What can go wrong.
 pub use bound_setting::BoundSetting;
 pub use error::{
     CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
-    FileAction, Input, KerberosProblem, KeychainError, KeychainReason, PortalMessage, ProxyDemand,
-    Refusal, Result, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
+    FileAction, Forbidden, Input, KerberosProblem, KeyProblem, KeychainError, KeychainReason,
+    Overridden, PolicyRefusal, PolicyRule, PortalMessage, ProxyDemand, Refusal, RenewedCertificate,
+    Result, SecretCommandFailure, SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind,
+    Unreachable, WindowsSignInFailure,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

@@ -188,6 +188,11 @@ pub const ROTATE_REFRESH_TOKEN_AGE: SignedDuration = SignedDuration::from_hours(
 /// default of every version. Source: Esri, "Specify the default token expiration time".
 pub const ASSUMED_REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
+/// A sign-in that ends less than this before the end that the policy of a machine sets is not
+/// extended, which would end access tokens for nothing: a portal that grants what was asked for
+/// rounds it.
+pub const SIGN_IN_LIMIT_SLACK: SignedDuration = SignedDuration::from_mins(1);
+
 /// When a sign-in is extended, which ends every access token from its old refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -292,7 +297,8 @@ pub fn extension(
 // — waits for other processes —
 
 /// How long a process waits for another one that renews, extends, signs in or signs out on the same
-/// connection, and an import for another import.
+/// connection, and an import for another import. See [`renewal_lock_timeout`] for connections with
+/// a command for the client secret.
 pub const RENEWAL_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a failure that came before the renewal lock was taken may wait for the lock, only to be
@@ -324,9 +330,44 @@ pub const SHARING_VIOLATION_TIMEOUT: Duration = Duration::from_millis(500);
 
 // — files —
 
+/// The largest policy of a machine that is read, in bytes. A long one has some thousand portals.
+#[cfg(unix)]
+pub const MAX_MACHINE_POLICY_BYTES: u64 = 1024 * 1024;
+
+/// The largest file of certificate authorities that a policy of a machine may name, in bytes. No
+/// bundle of a whole platform is larger.
+#[cfg(unix)]
+pub const MAX_AUTHORITY_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// How old a temporary folder without a process has to be before another process removes it.
 #[cfg(unix)]
 pub const LEFTOVER_FOLDER_AGE: Duration = Duration::from_secs(60);
+
+/// How long one run of the command that gives a client secret may take. Secret managers answer in
+/// seconds; what takes longer waits for a person, whom it cannot ask.
+pub const SECRET_COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often the command that gives a client secret is run for one token: once more where the
+/// portal refuses the secret, which may just have been replaced.
+pub const SECRET_COMMAND_RUNS: u32 = 2;
+
+/// The longest output of the command that gives a client secret, in bytes.
+pub const MAX_SECRET_COMMAND_OUTPUT_BYTES: usize = 16 * 1024;
+
+/// How much of its error output is read to find the first line, in bytes. The rest is ignored.
+pub const MAX_SECRET_COMMAND_ERROR_BYTES: usize = 4 * 1024;
+
+/// How long a process waits for another one that renews, extends, signs in or signs out on the same
+/// connection. With a command for the client secret, the other one may run it twice, and ask the
+/// portal once more.
+#[must_use]
+pub fn renewal_lock_timeout(has_secret_command: bool) -> Duration {
+    if has_secret_command {
+        RENEWAL_LOCK_TIMEOUT + SECRET_COMMAND_TIMEOUT * SECRET_COMMAND_RUNS + CALL_TIMEOUT
+    } else {
+        RENEWAL_LOCK_TIMEOUT
+    }
+}
 
 /// How long a command in `<(…)` may take to write a certificate or a client secret.
 pub const PIPE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -379,6 +420,12 @@ pub const KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same where the keychain can show a prompt: time to type its password.
 pub const KEYCHAIN_TIMEOUT_INTERACTIVE: Duration = Duration::from_secs(60);
+
+/// The longest wait for one answer of a PKCS#11 token by what runs by itself. Cards take seconds;
+/// some wait that long for a touch. Where a person is there, [`KEYCHAIN_TIMEOUT_INTERACTIVE`] is
+/// time to enter the PIN at the reader.
+#[cfg(all(unix, not(target_env = "musl")))]
+pub const PKCS11_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The largest vault file that is read: thousands of connections fit.
 pub const MAX_VAULT_BYTES: u64 = 16 * 1024 * 1024;
@@ -538,6 +585,16 @@ mod tests {
     /// What a rule decides for a sign-in of 14 days.
     fn decides(rule: ExtendRule, valid_until: Option<i64>, now: i64) -> Extension {
         extension(rule, at(0), at(14 * DAY), valid_until.map(at), at(now))
+    }
+
+    #[test]
+    fn who_waits_outlasts_all_work_under_the_lock() {
+        // Each request to the portal, each run of the command, and some answers of the keychain.
+        let keychain = 4 * KEYCHAIN_TIMEOUT;
+        assert!(renewal_lock_timeout(false) >= CALL_TIMEOUT + keychain);
+        let runs = SECRET_COMMAND_TIMEOUT * SECRET_COMMAND_RUNS;
+        let requests = CALL_TIMEOUT * SECRET_COMMAND_RUNS;
+        assert!(renewal_lock_timeout(true) >= runs + requests + keychain);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Tokens and the records that the keychain stores of them. No I/O, no clock: the present time is
 //! an argument. The rules about how long things must live are in [`crate::policy`].
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +113,11 @@ pub struct Tokens {
     pub exchange_started: bool,
     /// The portal does not know the exchange grant (before 10.6).
     pub exchange_unsupported: bool,
+    /// When a person signed in, or the earliest moment at which there was a sign-in where that was
+    /// not recorded.
+    pub signed_in_at: Option<Timestamp>,
+    /// The policy of this machine ends the sign-in, so that extending it gains nothing. Not stored.
+    pub is_limited: bool,
     /// The life in minutes that was asked for with the access token. `None` where the portal's
     /// default was wanted.
     pub asked_minutes: Option<i64>,
@@ -140,6 +147,8 @@ impl Tokens {
             access_tokens_valid_until: None,
             exchange_started: false,
             exchange_unsupported: false,
+            signed_in_at: None,
+            is_limited: false,
             asked_minutes: None,
             username: None,
             servers: Vec::new(),
@@ -152,6 +161,9 @@ impl Tokens {
         let Some(refresh) = &self.refresh else {
             return Extension::Impossible;
         };
+        if self.is_limited {
+            return Extension::Impossible;
+        }
         // A person who asks for it explicitly may know that the portal has been upgraded since.
         if self.exchange_unsupported && rule != ExtendRule::Now {
             return Extension::Impossible;
@@ -171,6 +183,20 @@ impl Tokens {
         self.refresh
             .as_ref()
             .map(RefreshToken::known_or_assumed_expiry)
+    }
+
+    /// Moves the end of the sign-in to `longest` after a person signed in, if it would be later.
+    pub fn limit_sign_in(&mut self, longest: Duration) {
+        let Some(refresh) = &mut self.refresh else {
+            return;
+        };
+        let begun = self.signed_in_at.unwrap_or(refresh.issued_at);
+        let end = begun.checked_add(longest).unwrap_or(Timestamp::MAX);
+        let expiry = refresh.known_or_assumed_expiry();
+        self.is_limited = policy::expires_within(end, policy::SIGN_IN_LIMIT_SLACK, expiry);
+        if expiry > end {
+            refresh.expires_at = Some(end);
+        }
     }
 
     /// Puts a new access token in place of the cached one, and remembers how long any of them may
@@ -239,6 +265,11 @@ impl Tokens {
                 .map(Timestamp::as_second),
             exchange_started: self.exchange_started,
             exchange_unsupported: self.exchange_unsupported,
+            // Until it is extended, that is when the refresh token was issued.
+            signed_in_at: self
+                .signed_in_at
+                .filter(|at| Some(*at) != self.refresh.as_ref().map(|token| token.issued_at))
+                .map(Timestamp::as_second),
             asked_minutes: self.asked_minutes,
             username: self.username.as_deref(),
             servers: self
@@ -275,6 +306,11 @@ impl Tokens {
             }),
             _ => None,
         };
+        // Records of earlier versions do not have it.
+        let issued_at = refresh
+            .as_ref()
+            .map(|refresh: &RefreshToken| refresh.issued_at);
+        let signed_in_at = time(record.signed_in_at).or(issued_at);
         Some(Self {
             binding: Binding {
                 portal_url: record.portal_url,
@@ -287,6 +323,8 @@ impl Tokens {
             access_tokens_valid_until: time(record.minted_until),
             exchange_started: record.exchange_started,
             exchange_unsupported: record.exchange_unsupported,
+            signed_in_at,
+            is_limited: false,
             asked_minutes: record.asked_minutes,
             username: record.username,
             servers: record
@@ -371,6 +409,8 @@ struct TokensRecord<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     exchange_unsupported: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    signed_in_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     asked_minutes: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
@@ -425,6 +465,7 @@ struct OwnedTokensRecord {
     exchange_started: bool,
     #[serde(default)]
     exchange_unsupported: bool,
+    signed_in_at: Option<i64>,
     asked_minutes: Option<i64>,
     username: Option<String>,
     #[serde(default)]
@@ -489,10 +530,45 @@ mod tests {
             access_tokens_valid_until: None,
             exchange_started: false,
             exchange_unsupported: false,
+            signed_in_at: None,
+            is_limited: false,
             asked_minutes: None,
             username: Some("your.username".into()),
             servers: Vec::new(),
         }
+    }
+
+    #[test]
+    fn rule_34_a_limit_counts_from_the_sign_in_and_not_from_an_extension() {
+        const DAY_LONG: Duration = Duration::from_secs(86_400);
+        let mut tokens = tokens(Some(14 * DAY));
+        tokens.limit_sign_in(30 * DAY_LONG);
+        assert!(!tokens.is_limited);
+        assert_eq!(tokens.sign_in_expires_at(), Some(at(14 * DAY)));
+        // Extended on the tenth day: the new refresh token would live to the 24th.
+        tokens.signed_in_at = Some(at(0));
+        tokens.refresh = Some(RefreshToken {
+            secret: Secret::new("R2".into()),
+            issued_at: at(10 * DAY),
+            expires_at: Some(at(24 * DAY)),
+        });
+        tokens.limit_sign_in(20 * DAY_LONG);
+        assert!(tokens.is_limited);
+        assert_eq!(tokens.sign_in_expires_at(), Some(at(20 * DAY)));
+        // There is nothing to gain by another extension.
+        for rule in [ExtendRule::PastHalf, ExtendRule::Now] {
+            assert_eq!(tokens.extension(rule, at(19 * DAY)), Extension::Impossible);
+        }
+        // The record keeps when the sign-in began; one without that takes the refresh token's.
+        let read = Tokens::from_record(&tokens.to_record()).unwrap();
+        assert_eq!(read.signed_in_at, Some(at(0)));
+        tokens.signed_in_at = None;
+        let mut read = Tokens::from_record(&tokens.to_record()).unwrap();
+        assert_eq!(read.signed_in_at, Some(at(10 * DAY)));
+        // A refresh token whose life the portal does not name is limited, too.
+        read.refresh.as_mut().unwrap().expires_at = None;
+        read.limit_sign_in(DAY_LONG);
+        assert_eq!(read.sign_in_expires_at(), Some(at(11 * DAY)));
     }
 
     #[test]

@@ -262,6 +262,16 @@ impl Console {
             Wait::Keychain => {
                 "waiting for the keychain; it may be asking for your password …".into()
             }
+            Wait::Token => {
+                "waiting for the PKCS#11 token; if its reader has a keypad, enter the PIN there …"
+                    .into()
+            }
+            Wait::SecretCommand(name) => {
+                format!(
+                    "waiting for {}, which prints the client secret …",
+                    escape(name)
+                )
+            }
             Wait::Browser => "waiting for the browser …".into(),
             Wait::Gap { connection, until } => format!(
                 "waiting until {}, when every access token in use of `{}` has expired …",

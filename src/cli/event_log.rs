@@ -1,8 +1,9 @@
-//! `AGE_OAUTH_LOG`: one JSON line for each decision about a token or a sign-in, and for each
-//! failure, so that an administrator can see later what an unattended job did. A line contains only
-//! what observers and errors contain, which is never a secret.
+//! The event log of `AGE_OAUTH_LOG` or of the machine's policy: one JSON line for each decision
+//! about a token or a sign-in, and for each failure, so that an administrator can see later what an
+//! unattended job did. A line contains only what observers and errors contain, which is never a
+//! secret.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -21,12 +22,12 @@ use crate::files;
 use crate::policy::command_line::MAX_LOG_BYTES;
 use crate::util::lock;
 
-/// The log; `None` if `AGE_OAUTH_LOG` is not set. Clones share it.
+/// The log; `None` if neither the machine's policy nor `AGE_OAUTH_LOG` names one. Clones share it.
 #[derive(Clone)]
 pub(super) struct EventLog(Option<Arc<Log>>);
 
 struct Log {
-    path: PathBuf,
+    path: LogPath,
     command: String,
     parent: Option<String>,
     started: Instant,
@@ -57,9 +58,7 @@ impl EventLog {
         context: &Context,
         on_error: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        // What is wrong with the variable is the error of the command itself.
-        let path = context.environment.absolute_path(env::AGE_OAUTH_LOG);
-        let Some(path) = path.ok().flatten() else {
+        let Some(path) = path(context) else {
             return Self(None);
         };
         Self(Some(Arc::new(Log {
@@ -205,12 +204,72 @@ impl Log {
         line.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Text and numbers always serialize.
         let text = serde_json::to_string(&line).unwrap_or_default();
-        if let Err(error) = files::append_line(&self.path, &text, MAX_LOG_BYTES, &self.context) {
+        let path = &self.path;
+        let written = if path.is_shared_folder && of_another_user(&path.file) {
+            Err("it belongs to another user".to_owned())
+        } else {
+            files::append_line(&path.file, &text, MAX_LOG_BYTES, &self.context)
+                .map_err(|error| with_cause(&error))
+        };
+        if let Err(why) = written {
             if !self.error_reported.swap(true, Ordering::Relaxed) {
-                (self.on_error)(&format!("{}: {}", env::AGE_OAUTH_LOG, with_cause(&error)));
+                (self.on_error)(&format!("{}: {why}", path.named_by));
             }
         }
     }
+}
+
+/// The log, and what names it, for people.
+struct LogPath {
+    file: PathBuf,
+    named_by: String,
+    /// Other users may create files beside it.
+    is_shared_folder: bool,
+}
+
+/// Where the log is: by the policy of this machine, a file of this account in its folder; else the
+/// file that the variable names.
+fn path(context: &Context) -> Option<LogPath> {
+    // What is wrong with either is the error of the command itself.
+    if let Some(folder) = context.machine_policy.event_log().ok()? {
+        let file = folder.join(name_for_account());
+        return Some(LogPath {
+            named_by: format!("the event log {} of this machine's policy", file.display()),
+            file,
+            is_shared_folder: true,
+        });
+    }
+    let path = context.environment.absolute_path(env::AGE_OAUTH_LOG);
+    Some(LogPath {
+        file: path.ok().flatten()?,
+        named_by: env::AGE_OAUTH_LOG.to_owned(),
+        is_shared_folder: false,
+    })
+}
+
+#[cfg(unix)]
+fn name_for_account() -> String {
+    format!("{}.jsonl", rustix::process::geteuid().as_raw())
+}
+
+/// On other systems, no policy names an event log.
+#[cfg(not(unix))]
+fn name_for_account() -> String {
+    String::from("events.jsonl")
+}
+
+/// Whether the file exists and is not this user's own: in a folder that many may write to, another
+/// user could have created it.
+#[cfg(unix)]
+fn of_another_user(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let user = rustix::process::geteuid().as_raw();
+    std::fs::symlink_metadata(file).is_ok_and(|found| found.uid() != user)
+}
+
+#[cfg(not(unix))]
+fn of_another_user(_: &Path) -> bool {
+    false
 }
 
 fn with_cause(error: &Error) -> String {

@@ -68,10 +68,14 @@ impl ExitCode {
         match self {
             Self::Done => "done",
             Self::Failed => "any other failure, for example a file that cannot be read",
-            Self::Usage => "wrong usage, or a value that cannot be used",
+            Self::Usage => {
+                "wrong usage, or a value that cannot be used or that the machine's policy forbids"
+            }
             Self::SignInNeeded => "a person must sign in: `age-oauth login`",
             Self::NoConnection => "no such connection, the name is taken, or several match",
-            Self::Keychain => "the keychain is missing, locked or silent, or lacks the item",
+            Self::Keychain => {
+                "the keychain is missing, locked or silent, or lacks the item; or the client secret command failed"
+            }
             Self::Unreachable => "the portal cannot be reached",
             Self::Refused => "the portal, or the web server in front of it, refused",
             Self::Busy => "another age-oauth process did not finish in time",
@@ -93,9 +97,11 @@ enum_with_words! {
         NameTaken = "name_taken",
         Ambiguous = "ambiguous",
         Keychain = "keychain",
+        SecretCommand = "secret_command",
         Unreachable = "unreachable",
         Refused = "refused",
         Busy = "busy",
+        Policy = "policy",
     }
 }
 
@@ -108,23 +114,25 @@ impl FailureKind {
             Self::NoConnection => "no connection has this name, or none was chosen",
             Self::NameTaken => "another connection has this label",
             Self::Ambiguous => "several connections match",
-            Self::Failed
-            | Self::Usage
-            | Self::SignInNeeded
-            | Self::Keychain
-            | Self::Unreachable
-            | Self::Refused
-            | Self::Busy => self.exit_code().meaning(),
+            Self::Keychain => "the keychain is missing, locked or silent, or lacks the item",
+            Self::SecretCommand => "the command that gives the client secret failed",
+            Self::Policy => "the policy of this machine does not allow it",
+            Self::Usage => "wrong usage, or a value that cannot be used",
+            Self::Failed | Self::SignInNeeded | Self::Unreachable | Self::Refused | Self::Busy => {
+                self.exit_code().meaning()
+            }
         }
     }
 
     pub(super) fn exit_code(self) -> ExitCode {
         match self {
             Self::Failed => ExitCode::Failed,
-            Self::Usage => ExitCode::Usage,
+            // The portal is not asked, so that it is not `Refused`: like another value that cannot
+            // be used, it takes another command line or another connection, or an administrator.
+            Self::Usage | Self::Policy => ExitCode::Usage,
             Self::SignInNeeded => ExitCode::SignInNeeded,
             Self::NoConnection | Self::NameTaken | Self::Ambiguous => ExitCode::NoConnection,
-            Self::Keychain => ExitCode::Keychain,
+            Self::Keychain | Self::SecretCommand => ExitCode::Keychain,
             Self::Unreachable => ExitCode::Unreachable,
             Self::Refused => ExitCode::Refused,
             Self::Busy => ExitCode::Busy,
@@ -139,7 +147,9 @@ impl From<&Error> for FailureKind {
             | Error::Listen { .. }
             | Error::Random
             | Error::Corrupt { .. }
-            | Error::UnusableConnection { .. } => Self::Failed,
+            | Error::UnusableConnection { .. }
+            | Error::UnusablePolicy { .. } => Self::Failed,
+            Error::Forbidden(_) => Self::Policy,
             Error::Invalid { .. } => Self::Usage,
             // With Windows sign-in, what is missing is one to the domain.
             Error::SignInNeeded { .. }
@@ -156,7 +166,14 @@ impl From<&Error> for FailureKind {
             Error::NoConnection { .. } => Self::NoConnection,
             Error::NameTaken { .. } => Self::NameTaken,
             Error::Ambiguous { .. } => Self::Ambiguous,
-            Error::Keychain { .. } => Self::Keychain,
+            Error::SecretCommand { .. } => Self::SecretCommand,
+            // The store of Windows, or a card, is a keychain of its own kind.
+            Error::Keychain { .. }
+            | Error::ClientCertificate { .. }
+            | Error::Refused {
+                why: Refusal::PrivateKey { .. },
+                ..
+            } => Self::Keychain,
             Error::Unreachable { .. } => Self::Unreachable,
             Error::Refused { .. } => Self::Refused,
             Error::Busy { .. } => Self::Busy,
@@ -253,6 +270,14 @@ pub(super) mod documentation {
             KeychainReason::Damaged => (
                 "the file of the vault is damaged",
                 "restore it from a backup, or move it away and sign in again",
+            ),
+            KeychainReason::Token => (
+                "a PKCS#11 token (smart card) cannot be used",
+                "see its own message; `age-oauth doctor`",
+            ),
+            KeychainReason::Pin => (
+                "the PIN of a PKCS#11 token is not stored, or was wrong and deleted",
+                "`age-oauth connections edit NAME --client-cert pkcs11:…` stores it again",
             ),
         };
         (meaning, remedy.into())

@@ -13,9 +13,10 @@ use super::hints::hint;
 use super::json::{self, ErrorBody, ErrorLine, Word};
 use super::system::AskError;
 use crate::error::{
-    CertificateFacts, CertificateRole, Error, KeychainReason, TlsFailure, TlsFailureKind,
-    Unreachable,
+    CertificateFacts, CertificateRole, Error, KeychainReason, SecretCommandFailure, TlsFailure,
+    TlsFailureKind, Unreachable,
 };
+use crate::secret::Secret;
 
 /// Why a command ended without its answer.
 #[derive(Debug)]
@@ -55,6 +56,9 @@ pub(super) struct ErrorText {
     pub(super) message: String,
     /// What caused it, the nearest cause first.
     pub(super) causes: Vec<String>,
+    /// What another program said about it. It may hold anything, so that it is shown to a person,
+    /// and gets neither into JSON nor into the log.
+    pub(super) said: Option<Secret>,
     /// What to run or do next.
     pub(super) hint: Option<String>,
 }
@@ -66,6 +70,11 @@ impl ErrorText {
         for cause in &self.causes {
             lines.push_str("  cause: ");
             lines.push_str(&escape(cause));
+            lines.push('\n');
+        }
+        if let Some(said) = &self.said {
+            lines.push_str("  it said: ");
+            lines.push_str(&escape(said.expose()));
             lines.push('\n');
         }
         if let Some(next) = &self.hint {
@@ -175,8 +184,24 @@ impl Failure {
         Some(ErrorText {
             message,
             causes,
+            said: self.said(),
             hint,
         })
+    }
+
+    /// What the command that gives the client secret wrote about its failure.
+    fn said(&self) -> Option<Secret> {
+        match self {
+            Self::Library(Error::SecretCommand { why, .. })
+            | Self::Hinted {
+                error: Error::SecretCommand { why, .. },
+                ..
+            } => match why {
+                SecretCommandFailure::Failed { said, .. } => said.as_ref().map(Secret::duplicate),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     fn print_with(&self, console: &Console, with_hint: bool) {

@@ -7,11 +7,12 @@ use std::path::Path;
 use super::format::{argument, connection_option, escape, shell_quoted};
 use super::shared::duration::words;
 use crate::bound_setting::BoundSetting;
-use crate::connection::{fold, RedirectUri};
+use crate::connection::{fold, RedirectUri, StoreCertificate};
 use crate::env;
 use crate::error::{
-    CertificateRole, ConnectionFault, Error, FileAction, Input, KerberosProblem, KeychainError,
-    KeychainReason, ProxyDemand, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateRole, ConnectionFault, Error, FileAction, Forbidden, Input, KerberosProblem,
+    KeyProblem, KeychainError, KeychainReason, Overridden, PolicyRefusal, ProxyDemand, Refusal,
+    SecretCommandFailure, SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind, Unreachable,
     WindowsSignInFailure,
 };
 use crate::http;
@@ -43,6 +44,12 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             item,
             error,
         } => keychain(connection.as_deref(), *item, error),
+        Error::SecretCommand {
+            connection, why, ..
+        } => Some(secret_command(connection.as_deref(), why)),
+        Error::ClientCertificate { connection, why } => {
+            Some(store_problem(connection.as_deref(), why))
+        }
         Error::Unreachable {
             connection, why, ..
         } => unreachable(connection.as_deref(), why),
@@ -55,7 +62,35 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             Some(pid) => format!("try again; if process {pid} hangs, end it"),
             None => "try again".into(),
         }),
+        Error::UnusablePolicy { .. } => Some(
+            "until an administrator of this machine corrects it, no command runs except: age-oauth doctor"
+                .into(),
+        ),
+        Error::Forbidden(refusal) => Some(forbidden(refusal)),
     }
+}
+
+/// What fits the policy of the machine, or who can change it.
+fn forbidden(refusal: &PolicyRefusal) -> String {
+    const ASK: &str = "or ask an administrator of this machine; age-oauth doctor shows the policy";
+    let edit = |option: &str| edit(refusal.connection.as_deref(), option);
+    let instead = match &refusal.what {
+        Forbidden::Portal(_) => {
+            return "only an administrator of this machine can allow it; to see what the policy allows: age-oauth doctor".into()
+        }
+        Forbidden::UnverifiedTls => edit("--verify-ssl true (or a certificate file)"),
+        Forbidden::SecretArgument => "give --client-secret-stdin or --client-secret-file".into(),
+        Forbidden::SecretCommand => edit("--client-secret-stdin"),
+        Forbidden::Keychain(_) => edit("--keychain KIND"),
+        Forbidden::OtherProxy { .. } => "leave --proxy out".into(),
+        Forbidden::LongSignIn { longest } => match (&refusal.connection, refusal.overridden) {
+            (Some(label), Overridden::Answer) => {
+                format!("when it ends, sign in again: {}", login(label))
+            }
+            _ => format!("give --expiration {longest} or less"),
+        },
+    };
+    format!("{instead}; {ASK}")
 }
 
 /// What the error says about the file comes from its content, so the hint repeats nothing of it.
@@ -205,7 +240,8 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
         | SignInNeeded::ExtensionLost
         | SignInNeeded::NoCode
         | SignInNeeded::NotACode
-        | SignInNeeded::MismatchedResponse => login,
+        | SignInNeeded::MismatchedResponse
+        | SignInNeeded::EndedByPolicy(_) => login,
     }
 }
 
@@ -263,7 +299,7 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
             "try again and choose Always Allow; if no prompt appears: security unlock-keychain"
                 .into(),
         ),
-        KeychainReason::Refused => None,
+        KeychainReason::Refused | KeychainReason::Token => None,
         KeychainReason::Timeout => Some(format!(
             "the keychain may be waiting for a password; to wait longer: {}",
             wait_longer_for_keychain()
@@ -272,10 +308,42 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
             "choose the settings yourself: {}",
             edit(label, &flags(&error.settings))
         )),
+        KeychainReason::Pin => Some(format!(
+            "enter the right PIN; it is stored again: {}",
+            edit(label, "--client-cert pkcs11:…")
+        )),
         KeychainReason::Changed => Some("run the command again".into()),
         KeychainReason::Lost | KeychainReason::Ambiguous => {
             label.map(|label| write_again(label, item, &error.settings))
         }
+    }
+}
+
+/// What helps where the command that gives the client secret failed.
+fn secret_command(label: Option<&str>, why: &SecretCommandFailure) -> String {
+    const OPTION: &str = "--client-secret-command COMMAND";
+    match why {
+        SecretCommandFailure::NoProgram(_) => {
+            format!("install it again, or name another one: {}", edit(label, OPTION))
+        }
+        SecretCommandFailure::Unsafe { .. } => format!(
+            "let only you or an administrator change it (chmod go-w, chown), or name another one: {}",
+            edit(label, OPTION)
+        ),
+        SecretCommandFailure::NotStarted(_) => format!(
+            "run it by hand to see what is wrong, or name another one: {}",
+            edit(label, OPTION)
+        ),
+        SecretCommandFailure::Timeout(_) => {
+            "it may be waiting for a password, which it cannot ask for here; unlock your secret manager first, then run the command again".into()
+        }
+        SecretCommandFailure::Failed { .. } => {
+            "unlock your secret manager or sign in to it, then run the command again".into()
+        }
+        SecretCommandFailure::Output(_) => format!(
+            "run it by hand; it must print the client secret and nothing else; to name another one: {}",
+            edit(label, OPTION)
+        ),
     }
 }
 
@@ -324,6 +392,7 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
             BoundSetting::RedirectUri => "--redirect-uri URI",
             BoundSetting::ClientCertificate => "--client-cert FILE",
             BoundSetting::WebTier => "--web-tier windows",
+            BoundSetting::SecretCommand => "--client-secret-command COMMAND",
         })
         .collect();
     flags.join(" ")
@@ -365,10 +434,67 @@ fn write_again(label: &str, item: Option<ItemKind>, settings: &[BoundSetting]) -
     }
 }
 
+/// What to do where a client certificate of the Windows certificate store cannot be used.
+fn store_problem(label: Option<&str>, why: &StoreProblem) -> String {
+    match why {
+        StoreProblem::NotWindows => format!(
+            "use the connection on Windows, or present a certificate from a file here: {}",
+            client_certificate_of(label, "FILE.p12")
+        ),
+        StoreProblem::Gone {
+            renewed: Some(renewed),
+            ..
+        } => format!(
+            "to present the renewed one: {}",
+            client_certificate_of(label, &renewed.source)
+        ),
+        StoreProblem::Unreadable(_) | StoreProblem::Gone { renewed: None, .. } => {
+            client_certificate_of(label, StoreCertificate::SCHEME)
+        }
+        StoreProblem::Key { why, .. } => key_problem(label, why),
+    }
+}
+
+/// What to do where the private key of a client certificate does not sign.
+fn key_problem(label: Option<&str>, why: &KeyProblem) -> String {
+    match why {
+        KeyProblem::Unattended => format!(
+            "run it in a terminal on the desktop, without --no-input; for a task, present a certificate whose key asks for nothing: {}",
+            client_certificate_of(label, "FILE.p12")
+        ),
+        KeyProblem::Cancelled => "run the command again, and answer the question".into(),
+        KeyProblem::NoCard => "insert the card, then run the command again".into(),
+        KeyProblem::WrongPin => {
+            "run the command again with the right PIN; a card locks itself after a few wrong ones"
+                .into()
+        }
+        KeyProblem::PinLocked => {
+            "unlock it with the program of the card, or ask the issuer of the card".into()
+        }
+        KeyProblem::Missing | KeyProblem::Failed(_) => format!(
+            "present another certificate: {}",
+            client_certificate(label)
+        ),
+    }
+}
+
 /// How to present another client certificate; without a connection, for a new one.
 fn client_certificate(label: Option<&str>) -> String {
-    const OPTION: &str = "--client-cert FILE.p12";
-    label.map_or_else(|| OPTION.to_owned(), |_| edit(label, OPTION))
+    if cfg!(windows) {
+        let store = client_certificate_of(label, StoreCertificate::SCHEME);
+        format!("{store} (or a file: --client-cert FILE.p12)")
+    } else {
+        client_certificate_of(label, "FILE.p12")
+    }
+}
+
+/// The same for the one that this value of the option names.
+fn client_certificate_of(label: Option<&str>, value: &str) -> String {
+    let option = format!("--client-cert {value}");
+    match label {
+        Some(_) => edit(label, &option),
+        None => option,
+    }
 }
 
 /// The command that changes one setting of the connection.
@@ -512,7 +638,10 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
     let login = label.map(login);
     match why {
         Refusal::ClientId => Some(edit(label, "--client-id ID")),
-        Refusal::ClientSecret => Some(edit(label, "--client-secret-stdin")),
+        Refusal::ClientSecret => Some(format!(
+            "{}; if a command prints it: replace it in your secret manager",
+            edit(label, "--client-secret-stdin")
+        )),
         Refusal::RedirectUri(uri) => Some(format!(
             "on the application's item page in the portal, under Settings, add the redirect URI {uri}; or use one that is registered: {}",
             edit(label, "--redirect-uri URI")
@@ -530,7 +659,8 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
             edit(label, "--referer TEXT")
         )),
         Refusal::ClientCertificate => Some(format!(
-            "present the certificate of your browser here, too, from a file with its private key: {}; if the portal has an address for programs that requires none: --api-url URL",
+            "present the certificate of your browser here, too{}: {}; if the portal has an address for programs that requires none: --api-url URL",
+            if cfg!(windows) { "" } else { ", from a file with its private key" },
             client_certificate(label)
         )),
         Refusal::LateClientCertificate => Some(format!(
@@ -541,6 +671,7 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
             "ask the web server's administrator for a certificate that it accepts, and present that one: {}",
             client_certificate(label)
         )),
+        Refusal::PrivateKey { why, .. } => Some(key_problem(label, why)),
         Refusal::Forbidden { .. } => Some(ALLOW_THIS_MACHINE.into()),
         Refusal::UnexpectedAnswer { .. } => Some(
             "check the path below /sharing/rest, for example: age-oauth api community/self; to save an answer that is not JSON: -o FILE"
@@ -636,6 +767,7 @@ pub(super) fn in_front(error: &Error) -> Option<String> {
         | Refusal::Network(_)
         | Refusal::ClientCertificate
         | Refusal::RejectedClientCertificate { .. }
+        | Refusal::PrivateKey { .. }
         | Refusal::UnexpectedAnswer { .. }
         | Refusal::Other { .. } => None,
     }

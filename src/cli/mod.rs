@@ -44,7 +44,7 @@ use failure::{Failure, Outcome};
 use format::connection_option;
 
 use crate::connection::{Connection, ConnectionId, Tls};
-use crate::context::{Context, Deadline, Environment, Interruptions};
+use crate::context::{Attended, Context, Deadline, Environment, Interruptions};
 use crate::duration::parse_duration;
 use crate::env;
 use crate::event::{Event, Notice};
@@ -151,6 +151,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     let context = Context {
         clock: system.clock.clone(),
         environment: system.environment.clone(),
+        machine_policy: system.machine_policy.clone(),
         ..Context::process()
     };
     EventLog::new(&system, "", &context, |_| ()).unparsed(&failure);
@@ -226,6 +227,8 @@ impl CommandContext {
             environment,
             observer: console.observer(),
             interruptions: Interruptions::new(terminal::delay_interruptions),
+            attended: Attended::No,
+            machine_policy: system.machine_policy.clone(),
         };
         system.ask.limit(context.deadline);
         let selector = global
@@ -252,7 +255,9 @@ impl CommandContext {
     }
 
     fn run(mut self, cli: Cli) -> ExitCode {
-        let checked = check_variables(&self.context.environment);
+        let checked = self
+            .check_machine_policy(cli.command.as_ref())
+            .and_then(|()| check_variables(&self.context.environment));
         let outcome = checked.and_then(|()| match cli.command {
             None => commands::overview(&mut self),
             Some(Command::Connections(command)) => commands::connections(&mut self, command),
@@ -280,6 +285,30 @@ impl CommandContext {
                 self.fail(&failure);
                 failure.exit_code()
             }
+        }
+    }
+
+    /// A policy of this machine that cannot be obeyed ends every command before it does anything,
+    /// except for what helps to find that out.
+    fn check_machine_policy(&self, command: Option<&Command>) -> Outcome {
+        match command {
+            Some(Command::Doctor(_) | Command::Completions(_)) => Ok(()),
+            None
+            | Some(
+                Command::Connections(_)
+                | Command::Login(_)
+                | Command::Logout(_)
+                | Command::Whoami(_)
+                | Command::Token(_)
+                | Command::ExportEnv(_)
+                | Command::Api(_)
+                | Command::Exec(_)
+                | Command::Vault(_)
+                | Command::Man(_)
+                | Command::Status(_)
+                | Command::Refresh(_)
+                | Command::WebTier(_),
+            ) => Ok(self.context.machine_policy.check()?),
         }
     }
 
@@ -330,11 +359,20 @@ impl CommandContext {
         let desktop = !cfg!(all(unix, not(target_os = "macos")))
             || environment.is_set(env::DISPLAY)
             || environment.is_set(env::WAYLAND_DISPLAY);
+        self.attended() == Attended::Yes && desktop
+    }
+
+    /// Whether a person is there, whom the system or a card reader may ask for a PIN.
+    fn attended(&self) -> Attended {
         let terminal = self.system.terminal;
-        (terminal.stdin || terminal.stderr)
+        let may_ask = (terminal.stdin || terminal.stderr)
             && !self.no_input
-            && !environment.is_set(env::CI)
-            && desktop
+            && !self.context.environment.is_set(env::CI);
+        if may_ask {
+            Attended::Yes
+        } else {
+            Attended::No
+        }
     }
 
     /// The connection that was chosen by option, variable or default.
@@ -360,6 +398,7 @@ impl CommandContext {
         let keychain = keychains.of(connection.keychain);
         let context = Context {
             observer: scope.observer(&self.console),
+            attended: self.attended(),
             ..self.context.clone()
         };
         Session::new(store.clone(), connection, keychain, context)
@@ -413,7 +452,7 @@ impl CommandContext {
         {
             self.console.warn(&format!(
                 "{warning}; {}",
-                shared::client_certificate::replace_hint(connection)
+                shared::client_certificate::replace_hint(&self.context, connection)
             ));
         }
     }

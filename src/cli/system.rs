@@ -14,6 +14,7 @@ use super::prompt::Dialog;
 use crate::context::{Clock, Deadline, Environment};
 use crate::env;
 use crate::keychain::SecretStore;
+use crate::machine_policy::MachinePolicy;
 #[cfg(unix)]
 use crate::policy::command_line::PASTE_PAUSE;
 use crate::secret::Secret;
@@ -40,6 +41,8 @@ pub struct System {
     pub terminal: Terminals,
     /// Environment variables.
     pub environment: Environment,
+    /// What an administrator decided for this machine.
+    pub machine_policy: MachinePolicy,
     /// The time.
     pub clock: Clock,
     /// The time zone in which times are shown.
@@ -171,6 +174,7 @@ impl System {
                 colors: console::Term::stderr().features().colors_supported(),
             },
             environment: Environment::process().with(taken),
+            machine_policy: MachinePolicy::of_this_machine(),
             clock: Clock::system(),
             zone: Zone::system(),
             keychain: None,

@@ -12,6 +12,7 @@ use super::browser;
 #[cfg(unix)]
 use crate::files;
 use crate::policy::command_line::{DELAYED_INTERRUPTION_TIMEOUT, INTERRUPTION_TIMEOUT};
+use crate::program;
 use crate::util::lock;
 
 pub(super) use platform::ask;
@@ -126,6 +127,7 @@ fn clean_up() {
             let _ = finished.recv_timeout(INTERRUPTION_TIMEOUT);
         }
     }
+    program::end_all();
     #[cfg(unix)]
     {
         browser::remove_pages();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::Pkcs11Uri;
+use super::{Pkcs11Uri, StoreCertificate};
 use crate::error::Error;
 
 /// The client certificate of a connection, without its private key. All but the source is a copy
@@ -35,6 +35,8 @@ pub enum CertificateSource {
     File(PathBuf),
     /// On this smart card or other PKCS#11 token; its PIN is in the keychain.
     Token(Pkcs11Uri),
+    /// This one of the Windows certificate store; its private key stays in Windows, or on a card.
+    Store(StoreCertificate),
 }
 
 impl CertificateSource {
@@ -43,13 +45,15 @@ impl CertificateSource {
     const KEYCHAIN: &str = "keychain";
 }
 
-/// The text in `meta.json`: `keychain`, `file:` and the path, or a PKCS#11 URI.
+/// The text in `meta.json`: `keychain`, `file:` and the path, a PKCS#11 URI, or `store:` and the
+/// SHA-256.
 impl fmt::Display for CertificateSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Keychain => f.write_str(Self::KEYCHAIN),
             Self::File(path) => write!(f, "{}{}", Self::FILE, path.display()),
             Self::Token(uri) => write!(f, "{uri}"),
+            Self::Store(certificate) => write!(f, "{certificate}"),
         }
     }
 }
@@ -62,9 +66,10 @@ impl FromStr for CertificateSource {
             (Self::KEYCHAIN, _) => Ok(Self::Keychain),
             (_, Some(path)) if !path.is_empty() => Ok(Self::File(path.into())),
             _ if text.starts_with(Pkcs11Uri::SCHEME) => text.parse().map(Self::Token),
+            _ if text.starts_with(StoreCertificate::SCHEME) => text.parse().map(Self::Store),
             _ => Err(Error::invalid(
                 "client_certificate",
-                "its source is `keychain`, `file:` and a path, or a PKCS#11 URI",
+                "its source is `keychain`, `file:` and a path, a PKCS#11 URI, or `store:` and a SHA-256",
             )),
         }
     }
@@ -82,6 +87,7 @@ mod tests {
             "file:/etc/ana.p12",
             r"file:C:\certs\ana.pfx",
             "pkcs11:token=ana;object=ana",
+            "store:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
         ] {
             assert_eq!(text.parse::<CertificateSource>().unwrap().to_string(), text);
         }

@@ -14,6 +14,8 @@ mod portal_url;
 mod portal_urls;
 mod proxy;
 mod redirect_uri;
+mod secret_command;
+mod store_certificate;
 mod text;
 mod web_tier;
 
@@ -36,6 +38,8 @@ pub use portal_url::PortalUrl;
 pub use portal_urls::PortalUrls;
 pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
+pub use secret_command::SecretCommand;
+pub use store_certificate::{StoreCertificate, StoreName};
 pub use text::{clean, is_control};
 pub use web_tier::{Principal, WebTier};
 
@@ -54,6 +58,9 @@ pub struct Connection {
     /// The client ID that the portal gave the registered application. Empty for a network
     /// connection, which has none.
     pub client_id: String,
+    /// The command that gives the client secret in place of the keychain. It may be named by
+    /// anyone who can write `meta.json`, and is run only where the keychain's binding has the same.
+    pub secret_command: Option<SecretCommand>,
     /// Which certificates are accepted.
     pub tls: Tls,
     /// The client certificate that is presented to the web server in front of the portal.
@@ -93,6 +100,7 @@ impl Connection {
             urls: portal.into(),
             grant,
             client_id,
+            secret_command: None,
             tls: Tls::System,
             client_certificate: None,
             web_tier: WebTier::None,
@@ -142,6 +150,10 @@ impl Connection {
             (GrantKind::Network, true) if !self.answers_web_server() => {
                 Err(Error::invalid(Input::AuthType, NEEDS_ANSWER))
             }
+            (GrantKind::Network, true) if self.secret_command.is_some() => Err(Error::invalid(
+                "client secret command",
+                "a network connection has no client secret",
+            )),
             (GrantKind::User | GrantKind::Application, false) | (GrantKind::Network, true) => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::is_control;
 use crate::error::Error;
 use crate::util::percent_decoded;
 
@@ -54,6 +55,9 @@ impl FromStr for Pkcs11Uri {
         if let Some((_, query)) = attributes.split_once('?') {
             let name = query.split('=').next().unwrap_or_default();
             return Err(refused(name));
+        }
+        if text.contains(is_control) {
+            return Err(invalid("it contains control characters"));
         }
         let mut uri = Self {
             text: text.to_owned(),
@@ -142,6 +146,9 @@ mod tests {
             "pkcs11:token",
             "pkcs11:",
             "PKCS11:token=ana",
+            // It is shown on terminals.
+            "pkcs11:token=ana;id=\u{1b}[2J",
+            "pkcs11:token=ana;id=\u{202e}",
         ] {
             assert!(text.parse::<Pkcs11Uri>().is_err(), "{text}");
         }

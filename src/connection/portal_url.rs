@@ -113,13 +113,18 @@ impl PortalUrl {
     /// Whether an address belongs to this portal: it has the same scheme, host and port, and is at
     /// or below the root. All organizations in one environment of ArcGIS Online are one portal.
     pub(crate) fn contains(&self, address: &Url) -> bool {
-        let Ok(root) = Url::parse(&self.0) else {
-            return false;
-        };
         let online = self.online_environment();
         if online.is_some() && online == online::environment_of_portal(address) {
             return true;
         }
+        self.is_at_or_above(address)
+    }
+
+    /// Whether an address has the same scheme, host and port, and is at or below the root.
+    pub(crate) fn is_at_or_above(&self, address: &Url) -> bool {
+        let Ok(root) = Url::parse(&self.0) else {
+            return false;
+        };
         let host = |url: &Url| {
             url.host_str()
                 .map(|host| host.trim_end_matches('.').to_owned())
@@ -133,6 +138,11 @@ impl PortalUrl {
         same_origin
             && below.is_some_and(|start| start.eq_ignore_ascii_case(root))
             && (path.len() == root.len() || path[root.len()..].starts_with('/'))
+    }
+
+    /// Whether another portal is at the same scheme, host and port, at or below this address.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        Url::parse(&other.0).is_ok_and(|address| self.is_at_or_above(&address))
     }
 
     /// Whether the host is this machine: `localhost`, `127.0.0.0/8`, `[::1]`.
@@ -239,6 +249,41 @@ mod tests {
         assert!(contains(dev, "https://devext.arcgis.com/sharing/rest"));
         assert!(!contains(dev, www));
         assert!(!contains(www, dev));
+    }
+
+    #[test]
+    fn rule_34_an_address_covers_what_has_its_origin_and_its_path() {
+        let covers = |one: &str, other: &str| {
+            let (one, other): (PortalUrl, PortalUrl) =
+                (one.parse().unwrap(), other.parse().unwrap());
+            one.covers(&other)
+        };
+        let allowed = "https://gis.example.com/portal";
+        for same in [
+            allowed,
+            "https://GIS.example.com:443/Portal",
+            "https://gis.example.com/portal/home/index.html",
+            "https://gis.example.com/portal/below",
+        ] {
+            assert!(covers(allowed, same), "{same}");
+        }
+        for other in [
+            "https://gis.example.com.evil.net/portal",
+            "https://gis.example.com",
+            "https://gis.example.com/portal2",
+            "https://gis.example.com/other/../elsewhere",
+            "https://gis.example.com:7443/portal",
+            "https://example.com/portal",
+            "https://evil.net/gis.example.com/portal",
+            "https://gis.example.com%2eevil.net/portal",
+        ] {
+            assert!(!covers(allowed, other), "{other}");
+        }
+        // One organization of ArcGIS Online is not another one.
+        let ours = "https://ours.maps.arcgis.com";
+        assert!(covers(ours, ours));
+        assert!(!covers(ours, "https://theirs.maps.arcgis.com"));
+        assert!(!covers(ours, "https://www.arcgis.com"));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::{
-    CertificateRejection, CertificateRole, Error, FileAction, Input, KerberosProblem,
-    KeychainError, KeychainReason, Refusal, SignInNeeded, TlsFailure, TlsFailureKind, Unreachable,
+    CertificateRejection, CertificateRole, Error, FileAction, Forbidden, Input, KerberosProblem,
+    KeyProblem, KeychainError, KeychainReason, Overridden, PolicyRefusal, PolicyRule, Refusal,
+    SecretCommandFailure, SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind, Unreachable,
     WindowsSignInFailure,
 };
 
@@ -75,6 +76,18 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "{error}{}", Of(connection))
             }
+            Self::SecretCommand {
+                connection,
+                command,
+                why,
+            } => write!(
+                f,
+                "the client secret command `{command}` {why}{}",
+                Of(connection)
+            ),
+            Self::ClientCertificate { connection, why } => {
+                write!(f, "{why}{}", Of(connection))
+            }
             Self::Unreachable {
                 connection,
                 url,
@@ -92,6 +105,13 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
+            Self::UnusablePolicy { place, why } => {
+                write!(
+                    f,
+                    "the policy of this machine cannot be used: {place}: {why}"
+                )
+            }
+            Self::Forbidden(refusal) => write!(f, "{refusal}"),
         }
     }
 }
@@ -116,9 +136,61 @@ impl std::error::Error for Error {
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
             | Self::Keychain { .. }
+            | Self::SecretCommand { .. }
+            | Self::ClientCertificate { .. }
             | Self::Unreachable { .. }
             | Self::Refused { .. }
-            | Self::Busy { .. } => None,
+            | Self::Busy { .. }
+            | Self::UnusablePolicy { .. }
+            | Self::Forbidden(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for PolicyRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            connection,
+            what,
+            rule,
+            overridden,
+        } = self;
+        write!(
+            f,
+            "the policy of this machine does not allow {what}{}; it is set by {rule} and overrides ",
+            Of(connection)
+        )?;
+        match overridden {
+            Overridden::Option(name) | Overridden::Variable(name) => f.write_str(name),
+            Overridden::Card => f.write_str("the connection card"),
+            Overridden::Answer => f.write_str("what was asked for"),
+            Overridden::Connection => f.write_str("the connection's own setting"),
+        }
+    }
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Portal(url) => write!(f, "the portal {url}"),
+            Self::UnverifiedTls => f.write_str("connections without verified certificates"),
+            Self::SecretArgument => f.write_str("a secret on the command line"),
+            Self::SecretCommand => f.write_str("a command that prints the client secret"),
+            Self::Keychain(word) => write!(f, "the keychain `{word}`"),
+            Self::OtherProxy { instead_of } => {
+                write!(f, "another proxy than its own ({instead_of})")
+            }
+            Self::LongSignIn { longest } => write!(f, "a sign-in of more than {longest}"),
+        }
+    }
+}
+
+impl fmt::Display for PolicyRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` in {}", self.member, self.place)?;
+        match self.line {
+            Some(line) => write!(f, ", line {line}"),
+            None => Ok(()),
         }
     }
 }
@@ -159,6 +231,10 @@ impl fmt::Display for SignInNeeded {
                 f,
                 "the response comes from `{host}`, which is not the portal of this connection"
             ),
+            Self::EndedByPolicy(rule) => write!(
+                f,
+                "the sign-in has lasted as long as the policy of this machine allows ({rule})"
+            ),
         }
     }
 }
@@ -187,6 +263,29 @@ impl fmt::Display for KeychainError {
             }
             KeychainReason::UnsafeKey => write!(f, "{name} needs a private key file: {detail}"),
             KeychainReason::Damaged => write!(f, "{name} is damaged: {detail}"),
+            KeychainReason::Token | KeychainReason::Pin => {
+                write!(f, "{name} cannot be used: {detail}")
+            }
+        }
+    }
+}
+
+/// Completes "the command". Never what the command wrote.
+impl fmt::Display for SecretCommandFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProgram(path) => write!(f, "is not there any more: `{}`", path.display()),
+            Self::Unsafe { path, why } => write!(
+                f,
+                "was not run, because other users could replace it: `{}` {why}",
+                path.display()
+            ),
+            Self::NotStarted(why) => write!(f, "could not be started: {why}"),
+            Self::Timeout(limit) => {
+                write!(f, "did not end within {} seconds", limit.as_secs().max(1))
+            }
+            Self::Failed { status, .. } => write!(f, "failed ({status})"),
+            Self::Output(why) => write!(f, "gave no client secret: {why}"),
         }
     }
 }
@@ -300,6 +399,69 @@ impl TlsFailureKind {
             Self::Other(message) => f.write_str(message),
         }
     }
+}
+
+impl fmt::Display for StoreProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotWindows => f.write_str(
+                "the client certificate is in the Windows certificate store, which this system does not have",
+            ),
+            Self::Unreadable(message) => {
+                write!(f, "Windows does not open its certificate store: {message}")
+            }
+            Self::Gone { subject, renewed } => {
+                write!(f, "the client certificate {subject} is no longer in the Windows certificate store")?;
+                match renewed {
+                    Some(renewed) => write!(
+                        f,
+                        "; a renewed one is there (ends {})",
+                        day(&renewed.not_after)
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Self::Key { subject, why } => why.describe(subject, f),
+        }
+    }
+}
+
+/// Without the certificate, for a message that names it.
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unattended => "a PIN or your consent is required, which cannot be asked for here",
+            Self::Cancelled => "the question was cancelled",
+            Self::NoCard => "the card or the device with the private key is not there",
+            Self::WrongPin => "the PIN is wrong",
+            Self::PinLocked => "the PIN is locked",
+            Self::Missing => "the private key is not there, or cannot be opened",
+            Self::Failed(message) => return write!(f, "the private key does not sign: {message}"),
+        })
+    }
+}
+
+impl KeyProblem {
+    fn describe(&self, subject: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = format!("the private key of the client certificate {subject}");
+        match self {
+            Self::Unattended => write!(
+                f,
+                "{key} requires a PIN or your consent, which Windows cannot ask for here"
+            ),
+            Self::Cancelled => write!(f, "{key} was not used, because the question was cancelled"),
+            Self::NoCard => write!(f, "{key} is on a card or a device that is not there"),
+            Self::WrongPin => write!(f, "{key} was not used, because the PIN is wrong"),
+            Self::PinLocked => write!(f, "{key} cannot be used, because its PIN is locked"),
+            Self::Missing => write!(f, "{key} is not there, or cannot be opened"),
+            Self::Failed(message) => write!(f, "{key} does not sign: {message}"),
+        }
+    }
+}
+
+/// The day of a time in RFC 3339.
+fn day(time: &str) -> &str {
+    time.get(..10).unwrap_or(time)
 }
 
 impl fmt::Display for KerberosProblem {
@@ -456,8 +618,9 @@ impl fmt::Display for Refusal {
             } => write!(
                 f,
                 "the web server in front of the portal rejected the client certificate {subject} (ends {}){why}",
-                not_after.get(..10).unwrap_or(not_after)
+                day(not_after)
             ),
+            Self::PrivateKey { subject, why } => why.describe(subject, f),
             Self::WindowsSignIn(why) => why.fmt(f),
             Self::SignInPage { host, title } => {
                 f.write_str("the web server in front of the portal requires its own sign-in")?;

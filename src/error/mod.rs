@@ -9,9 +9,11 @@ mod display;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::bound_setting::BoundSetting;
 use crate::item_kind::ItemKind;
+use crate::secret::Secret;
 use crate::util::enum_with_words;
 
 /// Why a function of this crate failed.
@@ -100,6 +102,22 @@ pub enum Error {
         /// Which keychain, and why.
         error: KeychainError,
     },
+    /// The command that gives the client secret failed.
+    SecretCommand {
+        /// The connection's label, where one is concerned.
+        connection: Option<String>,
+        /// The file name of the command's program.
+        command: String,
+        /// How it failed.
+        why: SecretCommandFailure,
+    },
+    /// The client certificate is in the Windows certificate store, and cannot be used.
+    ClientCertificate {
+        /// The connection's label, where one is concerned.
+        connection: Option<String>,
+        /// Why.
+        why: StoreProblem,
+    },
     /// The portal could not be reached, or the response is not from a portal. Trying later may
     /// help.
     Unreachable {
@@ -127,6 +145,81 @@ pub enum Error {
         /// Its process ID, where known.
         pid: Option<u32>,
     },
+    /// The policy of this machine exists, but cannot be obeyed. An administrator has to correct it.
+    UnusablePolicy {
+        /// The file, the line where one is at fault, or the registry value.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The policy of this machine does not allow it. An administrator can.
+    Forbidden(Box<PolicyRefusal>),
+}
+
+/// What the policy of a machine refused, by which of its members, and what that overrode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRefusal {
+    /// The connection's label, where one is concerned.
+    pub connection: Option<String>,
+    /// What is refused.
+    pub what: Forbidden,
+    /// The member of the policy that refuses it.
+    pub rule: PolicyRule,
+    /// Whose value the policy overrode.
+    pub overridden: Overridden,
+}
+
+/// What the policy of a machine forbids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Forbidden {
+    /// Using a portal at this address.
+    Portal(String),
+    /// Accepting any certificate.
+    UnverifiedTls,
+    /// A secret among the arguments of a program.
+    SecretArgument,
+    /// A command that prints a client secret.
+    SecretCommand,
+    /// Storing secrets in a keychain of this kind; holds its word.
+    Keychain(&'static str),
+    /// Another proxy than the policy's.
+    OtherProxy {
+        /// The policy's.
+        instead_of: String,
+    },
+    /// A sign-in that may live longer than the policy allows.
+    LongSignIn {
+        /// The longest life that is allowed, such as `14d`.
+        longest: String,
+    },
+}
+
+/// A member of the policy of a machine, and where it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRule {
+    /// Its name there, such as `portals`.
+    pub member: &'static str,
+    /// The file or the registry key.
+    pub place: String,
+    /// The line of the file.
+    pub line: Option<usize>,
+}
+
+/// Whose value the policy of a machine overrides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overridden {
+    /// This option of the command line.
+    Option(&'static str),
+    /// This environment variable.
+    Variable(&'static str),
+    /// A connection card.
+    Card,
+    /// What a person answered or another program asked for.
+    Answer,
+    /// The `meta.json` of the connection.
+    Connection,
 }
 
 /// Why the `meta.json` of a connection cannot be used.
@@ -232,6 +325,8 @@ pub enum SignInNeeded {
     MismatchedResponse,
     /// The response comes from another portal; holds its host.
     OtherPortal(String),
+    /// The policy of this machine does not allow it to last longer. Holds the member of the policy.
+    EndedByPolicy(PolicyRule),
 }
 
 /// How a keychain failed.
@@ -285,7 +380,42 @@ enum_with_words! {
         UnsafeKey = "unsafe_key",
         /// The vault itself is damaged: restore it, or start a new one.
         Damaged = "damaged",
+        /// A PKCS#11 token, which keeps a private key as a keychain does, cannot be used.
+        Token = "token",
+        /// Its PIN is not stored, or was wrong: store it again.
+        Pin = "pin",
     }
+}
+
+/// How the command that gives the client secret failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SecretCommandFailure {
+    /// Its program is not there.
+    NoProgram(PathBuf),
+    /// Other users could replace its program.
+    Unsafe {
+        /// The file or folder that they could change.
+        path: PathBuf,
+        /// Why that is so, in words.
+        why: String,
+    },
+    /// It could not be started.
+    NotStarted(io::Error),
+    /// It did not end in time.
+    Timeout(Duration),
+    /// It ended with an error.
+    Failed {
+        /// Its exit code, or the signal that ended it, in words.
+        status: String,
+        /// The first line of its error output, in one line of bounded length. It is the text of
+        /// another program, which may hold anything, so that it is shown to a person and stored
+        /// nowhere.
+        said: Option<Secret>,
+    },
+    /// It ended without an error, and its output is not a client secret. Holds the reason, without
+    /// the output.
+    Output(String),
 }
 
 /// Why there is no response from a portal.
@@ -522,6 +652,14 @@ pub enum Refusal {
         /// What the server says about it.
         why: CertificateRejection,
     },
+    /// The private key of the client certificate did not sign what the web server in front asked
+    /// for.
+    PrivateKey {
+        /// The certificate's distinguished name.
+        subject: String,
+        /// Why.
+        why: KeyProblem,
+    },
     /// The web server in front asks for Windows sign-in, which could not be answered, or whose
     /// answer it does not accept.
     WindowsSignIn(WindowsSignInFailure),
@@ -632,6 +770,60 @@ pub enum WindowsSignInFailure {
     },
 }
 
+/// Why a client certificate of the Windows certificate store cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreProblem {
+    /// This system has no such store.
+    NotWindows,
+    /// Windows does not open it. Holds Windows' message.
+    Unreadable(String),
+    /// The certificate is not there any more.
+    Gone {
+        /// Its distinguished name.
+        subject: String,
+        /// The one that took its place: of the same subject and issuer, with a later end. `None`
+        /// where there is none.
+        renewed: Option<RenewedCertificate>,
+    },
+    /// Its private key cannot be used.
+    Key {
+        /// The certificate's distinguished name.
+        subject: String,
+        /// Why.
+        why: KeyProblem,
+    },
+}
+
+/// A certificate that takes the place of an older one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenewedCertificate {
+    /// What names it: `store:` and its SHA-256.
+    pub source: String,
+    /// When it expires, UTC, RFC 3339.
+    pub not_after: String,
+}
+
+/// Why a private key that stays in Windows, on a smart card or on another token does not sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// A person would have to be asked for a PIN or for consent, and none is there.
+    Unattended,
+    /// The person cancelled that question.
+    Cancelled,
+    /// The card or the device that has the key is not there.
+    NoCard,
+    /// The PIN is wrong.
+    WrongPin,
+    /// The PIN is locked.
+    PinLocked,
+    /// The system has no private key for the certificate, or none that it can open.
+    Missing,
+    /// It does not sign, for another reason. Holds the system's message.
+    Failed(String),
+}
+
 /// Why a web server rejected a client certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -655,6 +847,8 @@ impl Error {
     pub fn about(mut self, label: &str) -> Self {
         match &mut self {
             Self::Keychain { connection, .. }
+            | Self::SecretCommand { connection, .. }
+            | Self::ClientCertificate { connection, .. }
             | Self::Unreachable { connection, .. }
             | Self::Refused { connection, .. } => {
                 connection.get_or_insert_with(|| label.to_owned());
@@ -669,7 +863,11 @@ impl Error {
             | Self::NoConnection { .. }
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
-            | Self::Busy { .. } => {}
+            | Self::Busy { .. }
+            | Self::UnusablePolicy { .. } => {}
+            Self::Forbidden(refusal) => {
+                refusal.connection.get_or_insert_with(|| label.to_owned());
+            }
         }
         self
     }
@@ -690,7 +888,11 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
             | Self::Keychain { .. }
-            | Self::Refused { .. } => false,
+            | Self::SecretCommand { .. }
+            | Self::ClientCertificate { .. }
+            | Self::Refused { .. }
+            | Self::UnusablePolicy { .. }
+            | Self::Forbidden(_) => false,
         }
     }
 

@@ -17,6 +17,7 @@ mod private;
 mod space;
 #[cfg(unix)]
 mod temporary;
+mod trusted;
 mod user;
 #[cfg(any(feature = "migrate", test))]
 mod wipe;
@@ -36,9 +37,10 @@ pub(crate) use space::disk_space;
 pub(crate) use temporary::remove_temporary_folders;
 #[cfg(unix)]
 pub(crate) use temporary::{safe_parents, TemporaryFolder, ADDED_LENGTH};
+pub(crate) use trusted::changeable_by_others;
+pub(crate) use user::{is_in_boundary, open_user_file, read_user_file, read_user_file_or_pipe};
 #[cfg(feature = "cli")]
-pub(crate) use user::read_secret_file;
-pub(crate) use user::{open_user_file, read_user_file, read_user_file_or_pipe};
+pub(crate) use user::{mode_for_others, read_secret_file};
 #[cfg(any(feature = "migrate", test))]
 pub(crate) use wipe::wipe;
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::trusted::{is_trusted, keeps_others_out};
 use crate::context::Environment;
 use crate::env;
 use crate::policy::LEFTOVER_FOLDER_AGE;
@@ -23,10 +24,6 @@ const LOCK: &str = "lock";
 
 /// The last resort, which every system has.
 const SHARED: &str = "/tmp";
-
-/// What may write to a folder besides its owner, as bits of the mode.
-const OTHERS_WRITE: u32 = 0o022;
-const STICKY: u32 = 0o1000;
 
 /// The folders of this process that exist now.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -70,15 +67,6 @@ fn is_safe(folder: &Path, user: u32) -> bool {
         })
     };
     folder.is_absolute() && real.is_dir() && folder.ancestors().chain(real.ancestors()).all(is_safe)
-}
-
-const fn is_trusted(owner: u32, user: u32) -> bool {
-    owner == user || owner == 0
-}
-
-/// Whether others cannot rename what is in a folder of this mode.
-const fn keeps_others_out(mode: u32) -> bool {
-    mode & OTHERS_WRITE == 0 || mode & STICKY != 0
 }
 
 /// A folder with mode 0700, removed with this value.

@@ -3,12 +3,50 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use super::platform::ensure_regular;
+use crate::context::Environment;
+use crate::env;
 use crate::policy::PIPE_TIMEOUT;
+
+/// Below these folders, the container or the unit decides who reads a file, whatever its mode is.
+const BOUNDARY_FOLDERS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+
+/// Whether a container or a unit decides who reads a file with a secret. The path has no links.
+pub(crate) fn is_in_boundary(path: &Path, environment: &Environment) -> bool {
+    let credentials = environment.path(env::CREDENTIALS_DIRECTORY);
+    BOUNDARY_FOLDERS
+        .iter()
+        .map(PathBuf::from)
+        .chain(credentials.filter(|folder| folder.is_absolute()))
+        .filter_map(|folder| folder.canonicalize().ok())
+        .any(|folder| path.starts_with(folder))
+}
+
+/// The mode of a file with a secret that others than its owner may read. A file of root may be
+/// readable for a group, which is how root gives a secret to named accounts. `None` on systems
+/// without modes, too.
+#[cfg(feature = "cli")]
+pub(crate) fn mode_for_others(path: &Path, environment: &Environment) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        const ROOT: u32 = 0;
+        let real = path.canonicalize().ok()?;
+        let found = real.metadata().ok()?;
+        let mode = found.mode() & 0o777;
+        let others = if found.uid() == ROOT { 0o004 } else { 0o044 };
+        (mode & others != 0 && !is_in_boundary(&real, environment)).then_some(mode)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (path, environment);
+        None
+    }
+}
 
 /// The file's content. Anything that is not a regular file, and more than `max` bytes are errors; a
 /// FIFO is not waited for.

@@ -12,8 +12,9 @@ use rustls::RootCertStore;
 
 use super::certificate::{may_sign, parse};
 use super::certificate_file::read_bundle;
-use crate::context::Environment;
+use crate::context::{Context, Environment};
 use crate::env;
+use crate::error::Error;
 use crate::files;
 
 /// Where Linux distributions and BSDs keep their own bundle.
@@ -28,6 +29,37 @@ const SYSTEM_BUNDLES: [&str; 6] = [
 
 /// No bundle of a whole platform is larger, in bytes.
 const MAX_BUNDLE: u64 = 16 * 1024 * 1024;
+
+/// Which authorities are added to those of the platform and of the connection.
+#[derive(Clone)]
+pub(super) enum AddedAuthorities {
+    /// Those that variables name.
+    Environment(Environment),
+    /// Those that the policy of this machine names, in place of those of variables.
+    Policy(Vec<CertificateDer<'static>>),
+}
+
+impl AddedAuthorities {
+    /// What the policy says, else the variables. A file of the policy without a certificate is an
+    /// error.
+    pub(super) fn of(context: &Context) -> Result<Self, Error> {
+        let Some((files, rule)) = context.machine_policy.certificate_authorities()? else {
+            return Ok(Self::Environment(context.environment.clone()));
+        };
+        let mut all = Vec::new();
+        for file in files {
+            let certificates = read_bundle(&file.content);
+            if certificates.is_empty() {
+                return Err(Error::UnusablePolicy {
+                    place: rule.to_string(),
+                    why: format!("{} does not contain a certificate", file.path.display()),
+                });
+            }
+            all.extend(certificates);
+        }
+        Ok(Self::Policy(all))
+    }
+}
 
 pub(super) type Trust = Arc<dyn ServerCertVerifier>;
 
@@ -96,7 +128,7 @@ impl Authorities {
     /// Reads everything, which takes milliseconds. `own` are those of the connection.
     pub(super) fn load(
         own: &[CertificateDer<'static>],
-        environment: &Environment,
+        added: &AddedAuthorities,
         provider: &Arc<CryptoProvider>,
     ) -> Self {
         let mut loaded = Self {
@@ -105,26 +137,42 @@ impl Authorities {
             exact: own.to_vec(),
             notes: Vec::new(),
         };
-        loaded.add_platform(environment, provider);
+        loaded.add_platform(added, provider);
         loaded.add(own.to_vec(), provider);
+        match added {
+            AddedAuthorities::Environment(environment) => {
+                loaded.add_bundles(environment, provider);
+            }
+            AddedAuthorities::Policy(certificates) => {
+                loaded.add_bundle(certificates.clone(), provider);
+            }
+        }
+        loaded
+    }
+
+    fn add_bundles(&mut self, environment: &Environment, provider: &Arc<CryptoProvider>) {
         for bundle in bundles(environment) {
             match bundle.content {
-                Ok(certificates) => loaded.add_bundle(certificates, provider),
-                Err(why) => loaded.notes.push(format!(
+                Ok(certificates) => self.add_bundle(certificates, provider),
+                Err(why) => self.notes.push(format!(
                     "{} names {}, which was not read: {why}",
                     bundle.variable,
                     bundle.path.display()
                 )),
             }
         }
-        loaded
     }
 
     /// On Linux and the BSDs, the platform's verifier reads only what OpenSSL's variables name
     /// where they are set, and waits for a FIFO there. So the same is read here, within limits; and
     /// the system's bundle as well, since variables add trust for this program and take none away.
-    fn add_platform(&mut self, environment: &Environment, provider: &Arc<CryptoProvider>) {
-        let is_set = |name| std::env::var_os(name).is_some() || environment.path(name).is_some();
+    fn add_platform(&mut self, added: &AddedAuthorities, provider: &Arc<CryptoProvider>) {
+        let environment = match added {
+            AddedAuthorities::Environment(environment) => Some(environment),
+            AddedAuthorities::Policy(_) => None,
+        };
+        let path = |name| environment.and_then(|environment| environment.path(name));
+        let is_set = |name| std::env::var_os(name).is_some() || path(name).is_some();
         let reads_variables = cfg!(all(unix, not(target_vendor = "apple")));
         if reads_variables && (is_set(env::SSL_CERT_FILE) || is_set(env::SSL_CERT_DIR)) {
             let bundle = SYSTEM_BUNDLES.iter().map(Path::new).find(|p| p.is_file());
@@ -132,7 +180,7 @@ impl Authorities {
                 bundle.and_then(|path| read(path).ok()).unwrap_or_default(),
                 provider,
             );
-            if let Some(folders) = environment.path(env::SSL_CERT_DIR) {
+            if let Some(folders) = path(env::SSL_CERT_DIR) {
                 self.add_bundle(read_folders(&folders), provider);
             }
             return;

@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
 use jiff::Timestamp;
+#[cfg(any(windows, test))]
+use ring::digest::SHA1_FOR_LEGACY_USE_ONLY;
+use ring::digest::{digest, SHA256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
@@ -37,7 +40,7 @@ pub fn to_pem<D: AsRef<[u8]>>(certificates: &[D]) -> String {
 /// SHA-256 of the DER form, upper-case hexadecimal in pairs with colons.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, der);
+    let digest = digest(&SHA256, der);
     let mut text = String::with_capacity(3 * digest.as_ref().len());
     for byte in digest.as_ref() {
         if !text.is_empty() {
@@ -47,6 +50,19 @@ pub fn fingerprint(der: &[u8]) -> String {
         let _ = write!(text, "{byte:02X}");
     }
     text
+}
+
+/// SHA-256 of the DER form.
+#[cfg(any(windows, test))]
+pub(super) fn sha256(der: &[u8]) -> [u8; 32] {
+    digest(&SHA256, der).as_ref().try_into().unwrap_or_default()
+}
+
+/// SHA-1 of the DER form. It only names a certificate, as Windows does.
+#[cfg(any(windows, test))]
+pub(super) fn sha1(der: &[u8]) -> [u8; 20] {
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, der);
+    digest.as_ref().try_into().unwrap_or_default()
 }
 
 /// What a certificate says, without control characters. `None` if it cannot be read.

@@ -9,6 +9,8 @@ use base64::Engine as _;
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{CertifiedKey, SigningKey};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 use zeroize::Zeroizing;
 
 use super::certificate::{facts, parse, to_pem, validity};
@@ -25,7 +27,7 @@ const UNUSABLE_KEY: &str = "its private key cannot be used; RSA with 2048 to 409
 /// A client certificate with its private key and the certificates that lead to its authority.
 pub struct ClientCertificate {
     certified: Arc<CertifiedKey>,
-    /// `None` where it stays on a token.
+    /// `None` where it stays on a token or in Windows.
     key: Option<Zeroizing<Vec<u8>>>,
     facts: CertificateFacts,
 }
@@ -139,7 +141,8 @@ impl ClientCertificate {
         doubts
     }
 
-    /// Chain and private key as PEM, for the keychain. `None` where the key stays on a token.
+    /// Chain and private key as PEM, for the keychain. `None` where the key stays on a token or in
+    /// Windows.
     #[must_use]
     pub fn to_pem(&self) -> Option<Secret> {
         let key = self.key.as_ref()?;
@@ -168,7 +171,8 @@ impl ClientCertificate {
         &self.certified.cert
     }
 
-    /// The private key in the form in which it was read; `None` where it stays on a token.
+    /// The private key in the form in which it was read; `None` where it stays on a token
+    /// or in Windows.
     #[cfg(feature = "cli")]
     pub(super) fn key_der(&self) -> Option<&[u8]> {
         self.key.as_ref().map(|key| key.as_slice())
@@ -232,17 +236,45 @@ fn chain(
     chain
 }
 
+/// The certificate of the authority that issued one. Of several of its name, which an authority has
+/// that was renewed, the one with the key that the certificate names, and then the latest.
 fn issuer<'a>(
     of: &CertificateDer<'_>,
     among: &'a [CertificateDer<'static>],
 ) -> Option<&'a CertificateDer<'static>> {
     let of = parse(of)?;
-    among.iter().find(|other| {
-        parse(other).is_some_and(|other| {
-            other.subject().as_raw() == of.issuer().as_raw()
-                && other.subject().as_raw() != other.issuer().as_raw()
+    let key = authority_key(&of);
+    let fit = |der: &CertificateDer<'_>| {
+        let other = parse(der)?;
+        let is_issuer = other.subject().as_raw() == of.issuer().as_raw()
+            && other.subject().as_raw() != other.issuer().as_raw();
+        let has_key = key.is_some() && own_key(&other) == key;
+        is_issuer.then(|| (has_key, other.validity().not_after.timestamp()))
+    };
+    let fitting = among.iter().filter_map(|der| Some((fit(der)?, der)));
+    fitting.max_by_key(|(fit, _)| *fit).map(|(_, der)| der)
+}
+
+/// The identifier of the issuer's key, if the certificate names it.
+fn authority_key<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
+    certificate
+        .extensions()
+        .iter()
+        .find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(key) => Some(key.key_identifier.as_ref()?.0),
+            _ => None,
         })
-    })
+}
+
+/// The identifier of the certificate's own key, if it names it.
+fn own_key<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
+    certificate
+        .extensions()
+        .iter()
+        .find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0),
+            _ => None,
+        })
 }
 
 fn subject(certificate: &CertificateDer<'_>) -> String {
@@ -250,7 +282,7 @@ fn subject(certificate: &CertificateDer<'_>) -> String {
 }
 
 /// Whether a certificate may identify a client: it says so, or does not limit its use.
-fn is_for_clients(certificate: &CertificateDer<'_>) -> bool {
+pub(super) fn is_for_clients(certificate: &[u8]) -> bool {
     let Some(certificate) = parse(certificate) else {
         return false;
     };

@@ -77,7 +77,7 @@ fn random_bytes<const N: usize>() -> Result<[u8; N]> {
 fn unusable() -> Error {
     Error::invalid(
         "client certificate",
-        "its private key cannot be handed to another program; one on a token stays there",
+        "its private key cannot be handed to another program; one on a token or in the Windows certificate store stays there. `age-oauth api` presents it",
     )
 }
 

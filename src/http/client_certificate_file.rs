@@ -62,6 +62,10 @@ fn read_der(bytes: &[u8], password: Option<&Secret>) -> Read<Contents> {
         return unusable("it is neither PKCS#12 (.p12, .pfx) nor PEM");
     }
     let text = password.map_or("", Secret::expose);
+    // PKCS#12 takes passwords in UTF-16, and the reader knows no surrogates.
+    if text.chars().any(|c| u32::from(c) > 0xffff) {
+        return unusable("the password has a character such as an emoji, which this program cannot use with PKCS#12; write the file anew with another password: openssl pkcs12 -in FILE -out FILE.pem");
+    }
     let archive = Pkcs12Archive::from_pkcs12(bytes, text)
         .map_err(|error| pkcs12_error(&error, password.is_some()))?;
     let certificates = archive.certs.iter().map(|bag| bag.cert.as_der().to_vec());

@@ -7,10 +7,13 @@
 //! could lead tokens elsewhere. Kerberos makes the token for the name in the address and for no
 //! other name of that server (`kerberos_folder`).
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+use ring::digest::{digest, SHA256};
 
 use super::kerberos_folder::Folder;
 use super::kerberos_program::{command, read_text, Limit, Running, Settings};
@@ -22,7 +25,7 @@ use crate::env;
 use crate::error::WindowsSignInFailure;
 use crate::policy::KERBEROS_TIMEOUT;
 use crate::secret::Secret;
-use crate::util::lock;
+use crate::util::{hex, lock};
 
 /// Where systems have programs that only an administrator can change.
 const FOLDERS: [&str; 4] = [
@@ -79,7 +82,10 @@ impl CurlTokens {
         if !has_keytab || environment.is_set(env::KRB5CCNAME) {
             return Ok(None);
         }
-        Ok(Some(self.folder(environment)?.cache()))
+        // Another keytab may be of another account.
+        let keytab = environment.var_os(env::KRB5_CLIENT_KTNAME);
+        let name = hex(digest(&SHA256, keytab.unwrap_or_default().as_bytes()).as_ref());
+        Ok(Some(self.folder(environment)?.cache(&name)))
     }
 
     /// The tickets of this user, the default ones first.

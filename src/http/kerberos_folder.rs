@@ -95,9 +95,9 @@ impl Folder {
         all
     }
 
-    /// A place for tickets of this process alone.
-    pub(super) fn cache(&self) -> String {
-        format!("FILE:{}", self.folder.path().join("tickets").display())
+    /// A place of this name for tickets of this process alone.
+    pub(super) fn cache(&self, name: &str) -> String {
+        format!("FILE:{}", self.folder.path().join(name).display())
     }
 
     pub(super) fn socket(&self) -> Made<Socket> {

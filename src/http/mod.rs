@@ -10,6 +10,11 @@ mod attempt;
 mod authorities;
 mod certificate;
 mod certificate_file;
+mod certificate_store;
+#[cfg(windows)]
+mod certificate_store_key;
+#[cfg(windows)]
+mod certificate_store_windows;
 mod channel_binding;
 mod client_certificate;
 #[cfg(feature = "cli")]
@@ -27,6 +32,7 @@ mod kerberos_folder;
 mod kerberos_program;
 #[cfg(unix)]
 mod kerberos_text;
+mod key_failure;
 mod pkcs11;
 #[cfg(all(unix, not(target_env = "musl")))]
 mod pkcs11_signer;
@@ -39,6 +45,7 @@ mod retry;
 mod signatures;
 #[cfg(windows)]
 mod sspi;
+mod store_entry;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -60,9 +67,12 @@ pub use certificate::facts;
 pub use certificate::{fingerprint, to_pem};
 pub use certificate_file::read_certificates;
 pub(crate) use certificate_file::MAX_CERTIFICATES;
+pub use certificate_store::renewed_in_store;
+#[cfg(feature = "cli")]
+pub use certificate_store::{choose_in_store, is_in_store};
 pub use client_certificate::ClientCertificate;
 pub use client_certificate_file::ClientCertificateError;
-pub use pkcs11::Attended;
+pub use pkcs11::PinUse;
 pub use proxy::ProxyChoice;
 #[cfg(feature = "cli")]
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxySource};
@@ -70,12 +80,14 @@ pub use request::{ApiCall, Destination, Field};
 pub(crate) use response::RawResponse;
 pub use response::{ApiResponse, PortalError};
 pub use retry::{CallError, Retry};
+#[cfg(feature = "cli")]
+pub use store_entry::{StoreChoice, StoreEntry};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use tls::CertificateRequest;
 pub use verifier::read_certificate_file;
 #[cfg(feature = "cli")]
 pub use windows_sign_in::windows_principal;
-pub use windows_sign_in::{can_answer_windows_sign_in, Presented};
+pub use windows_sign_in::{can_answer_windows_sign_in, KeptTokenMaker, Presented};
 
 use crate::connection::{is_loopback, PortalUrl, Proxy, Tls};
 use crate::context::{Context, Deadline};
@@ -84,6 +96,7 @@ use crate::error::{CertificateFacts, Error, FileAction, Refusal, Result, Unreach
 use crate::event::{Event, Wait};
 use crate::policy::{CALL_TIMEOUT, TRANSFER_TIMEOUT};
 use crate::secret::Secret;
+use authorities::AddedAuthorities;
 use request::{add_query, authorization, encode, Request, Upload};
 use response::Classified;
 use retry::Failure;
@@ -165,6 +178,9 @@ impl Http {
             .map(HeaderValue::from_str)
             .transpose()
             .map_err(|_| Error::invalid("referer", "it cannot be sent in an HTTP header"))?;
+        // All requests to portals are made by such a client.
+        context.machine_policy.check_requests(portal, tls)?;
+        let proxy = context.machine_policy.proxy()?.unwrap_or(proxy);
         proxy::check_variables(proxy, &context.environment)?;
         if presented.windows.is_some() {
             windows_sign_in::prepare_for_interruptions(context);
@@ -183,7 +199,7 @@ impl Http {
                 tls,
                 certificates,
                 presented.certificate,
-                &context.environment,
+                AddedAuthorities::of(context)?,
             )?,
             windows,
             context: context.clone(),
@@ -426,7 +442,7 @@ impl Http {
     }
 
     fn proxy_for(&self, url: &Url) -> std::result::Result<Option<ProxyChoice>, Unreachable> {
-        proxy::choose(&self.0.proxy, url, &self.0.context.environment)
+        proxy::choose(&self.0.proxy, url, &self.0.context)
     }
 
     /// Attempts the call until there is an answer, or an error after which another attempt does not

@@ -1,8 +1,10 @@
 //! Signing for TLS with a private key that stays on a PKCS#11 token.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{mpsc, Arc, Mutex};
+use std::thread;
 
+use cryptoki::error::{Error as TokenError, RvError};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
@@ -14,10 +16,19 @@ use ring::digest;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
+use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::certificate::parse;
+use super::key_failure::key_failure;
+use super::signatures::{self, Verification};
+use crate::error::KeyProblem;
+use crate::policy::PKCS11_TIMEOUT;
 use crate::util::lock;
+
+/// In bits; as for keys in files.
+const SHORTEST_RSA: usize = 2048;
 
 /// What a key can sign with.
 #[derive(Clone, Copy)]
@@ -53,6 +64,9 @@ impl TokenKey {
         let certificate = parse(certificate).ok_or("it cannot be read")?;
         let public = certificate.public_key();
         let (algorithm, schemes) = match public.parsed() {
+            Ok(PublicKey::RSA(key)) if key.key_size() < SHORTEST_RSA => {
+                return Err(format!("its RSA key has fewer than {SHORTEST_RSA} bits"));
+            }
             Ok(PublicKey::RSA(_)) => (SignatureAlgorithm::RSA, rsa(mechanisms)),
             Ok(PublicKey::EC(point)) => (
                 SignatureAlgorithm::ECDSA,
@@ -72,6 +86,26 @@ impl TokenKey {
             public: public.raw.to_vec(),
             schemes,
         })
+    }
+
+    /// Signs something, and verifies that by the certificate. The error says, for people, why the
+    /// key cannot be used: it may be another one with the same ID.
+    pub(super) fn prove(&self) -> Result<(), String> {
+        const MESSAGE: &[u8] = b"age-oauth: proof of a private key on a token";
+        let Some((name, scheme)) = self.schemes.first().copied() else {
+            return Ok(());
+        };
+        let signed = self.shared.sign(scheme, MESSAGE);
+        let signature = signed.map_err(|why| why.to_string())?;
+        let public = SubjectPublicKeyInfo::from_der(&self.public).map(|(_, public)| public);
+        let key = public.map_err(|_| "it cannot be read")?.subject_public_key;
+        let known = signatures::provider().signature_verification_algorithms;
+        let verifies = |by: &Verification| by.verify_signature(&key.data, MESSAGE, &signature);
+        let mut fitting = known.mapping.iter().filter(|(known, _)| *known == name);
+        let is_own = fitting.any(|(_, all)| all.iter().any(|by| verifies(by).is_ok()));
+        is_own
+            .then_some(())
+            .ok_or_else(|| "the private key with its ID on the token is another one".to_owned())
     }
 }
 
@@ -164,22 +198,56 @@ impl fmt::Debug for TokenSigner {
     }
 }
 
-impl Signer for TokenSigner {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let (mechanism, data) = match self.scheme {
+impl Shared {
+    /// The signature as TLS wants it.
+    fn sign(&self, scheme: Scheme, message: &[u8]) -> Result<Vec<u8>, KeyProblem> {
+        let (mechanism, data) = match scheme {
             Scheme::Ecdsa(hash) => (Mechanism::Ecdsa, hashed(hash, message)),
             Scheme::Pkcs1(hash) => (Mechanism::RsaPkcs, digest_info(hash, message)),
             Scheme::Pss(hash) => (Mechanism::RsaPkcsPss(pss(hash)), hashed(hash, message)),
         };
-        let signature = lock(&self.shared.session)
-            .sign(&mechanism, self.shared.key, &data)
-            .map_err(|error| rustls::Error::General(format!("the token does not sign: {error}")))?;
-        match self.scheme {
-            Scheme::Ecdsa(_) => ecdsa_der(&signature).ok_or_else(|| {
-                rustls::Error::General("the signature of the token is not one of ECDSA".into())
-            }),
+        let signature = lock(&self.session)
+            .sign(&mechanism, self.key, &data)
+            .map_err(|error| why_not_signed(&error))?;
+        match scheme {
+            Scheme::Ecdsa(_) => ecdsa_der(&signature)
+                .ok_or_else(|| KeyProblem::Failed("the signature is not one of ECDSA".into())),
             Scheme::Pkcs1(_) | Scheme::Pss(_) => Ok(signature),
         }
+    }
+}
+
+fn why_not_signed(error: &TokenError) -> KeyProblem {
+    match error {
+        TokenError::Pkcs11(RvError::UserNotLoggedIn, _) => {
+            KeyProblem::Failed("the token asks for the PIN before each signature of this key, which this program does not answer; use another certificate of the token, such as that for authentication".into())
+        }
+        TokenError::Pkcs11(
+            RvError::DeviceRemoved
+            | RvError::TokenNotPresent
+            | RvError::TokenNotRecognized
+            | RvError::SessionHandleInvalid,
+            _,
+        ) => KeyProblem::NoCard,
+        TokenError::Pkcs11(value, _) => KeyProblem::Failed(format!("{value:?}")),
+        other => KeyProblem::Failed(other.to_string()),
+    }
+}
+
+impl Signer for TokenSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        // The token is left alone if it does not answer: its calls cannot be canceled.
+        let (shared, scheme, message) = (Arc::clone(&self.shared), self.scheme, message.to_vec());
+        let (sender, answer) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            // The receiver may have given up.
+            let _ = sender.send(shared.sign(scheme, &message));
+        });
+        let silent = || Err(KeyProblem::Failed("the token does not answer".into()));
+        let signed = answer
+            .recv_timeout(PKCS11_TIMEOUT)
+            .unwrap_or_else(|_| silent());
+        signed.map_err(key_failure)
     }
 
     fn scheme(&self) -> SignatureScheme {

@@ -2,7 +2,8 @@
 //! token signs what TLS asks for.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{mpsc, Arc, Mutex, OnceLock};
+use std::thread;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as TokenError, RvError};
@@ -10,17 +11,20 @@ use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass, O
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
+use ring::digest;
 use rustls::pki_types::CertificateDer;
 
 use super::certificate::{parse, validity};
 use super::client_certificate::ClientCertificate;
 use super::client_certificate_file::ClientCertificateError;
-use super::pkcs11::Attended;
+use super::pkcs11::PinUse;
 use super::pkcs11_signer::TokenKey;
 use crate::connection::{Pkcs11Uri, TokenName};
-use crate::context::Environment;
+use crate::context::{Context, Environment};
 use crate::env;
+use crate::policy::{KEYCHAIN_TIMEOUT_INTERACTIVE, PKCS11_TIMEOUT};
 use crate::secret::Secret;
+use crate::util::lock;
 
 /// Where systems have the library that knows all others (p11-kit), or that of `OpenSC`.
 const LIBRARIES: &[&str] = if cfg!(target_os = "macos") {
@@ -54,23 +58,58 @@ fn failed(error: TokenError) -> ClientCertificateError {
     }
 }
 
-/// The certificate at this address, whose private key signs on its token.
-pub(super) fn read(
+/// The certificate at this address, whose private key signs on its token. A token, or the service
+/// for readers, that does not answer is left alone: its calls cannot be canceled.
+pub(super) fn read_in_time(
     uri: &Pkcs11Uri,
     pin: Option<&Secret>,
-    attended: Attended,
+    pin_use: PinUse,
+    context: &Context,
+) -> Read<ClientCertificate> {
+    let limit = context.deadline.bound(match pin_use {
+        PinUse::Choosing | PinUse::Attended => KEYCHAIN_TIMEOUT_INTERACTIVE,
+        PinUse::Unattended => PKCS11_TIMEOUT,
+    });
+    let (uri, pin) = (uri.clone(), pin.map(Secret::duplicate));
+    let environment = context.environment.clone();
+    let (sender, answer) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let read = read(&uri, pin.as_ref(), pin_use, &environment);
+        // The receiver may have given up.
+        let _ = sender.send(read);
+    });
+    let silent = || {
+        unusable(format!(
+            "there was no answer within {:.1}s",
+            limit.as_secs_f32()
+        ))
+    };
+    answer.recv_timeout(limit).map_err(|_| silent())?
+}
+
+fn read(
+    uri: &Pkcs11Uri,
+    pin: Option<&Secret>,
+    pin_use: PinUse,
     environment: &Environment,
 ) -> Read<ClientCertificate> {
+    // One after the other: several connections may have the same PIN, and it may be wrong. Nor does
+    // every library bear calls of several threads.
+    let mut wrong_pins = lock(&WRONG_PINS);
     let library = library(environment)?;
-    let (slot, info) = slot(library, &uri.token)?;
+    let slot = slot(library, &uri.token)?;
     let session = library.open_ro_session(slot).map_err(failed)?;
-    log_in(&session, &info, pin, attended)?;
+    let info = library.get_token_info(slot).map_err(failed)?;
+    log_in(&session, &info, pin, pin_use, &mut wrong_pins)?;
     let found = find(&session, uri)?;
     let mechanisms = library.get_mechanism_list(slot).map_err(failed)?;
     let others = certificates(&session, &[])?;
     let others: Vec<_> = others.into_iter().map(|one| one.der).collect();
     let key =
         TokenKey::new(session, found.key, &found.certificate, &mechanisms).map_err(unusable)?;
+    if pin_use == PinUse::Choosing {
+        key.prove().map_err(unusable)?;
+    }
     ClientCertificate::with_key(&found.certificate, &others, Arc::new(key)).map_err(unusable)
 }
 
@@ -116,15 +155,15 @@ fn library_path(environment: &Environment) -> Read<PathBuf> {
     })
 }
 
-/// The reader that holds the token, and what the token says about itself.
-fn slot(library: &Pkcs11, wanted: &TokenName) -> Read<(Slot, TokenInfo)> {
+/// The reader that holds the token.
+fn slot(library: &Pkcs11, wanted: &TokenName) -> Read<Slot> {
     let slots = library.get_slots_with_initialized_token().map_err(failed)?;
     let tokens = slots
         .into_iter()
         .filter_map(|slot| Some((slot, library.get_token_info(slot).ok()?)));
     let (mut found, others): (Vec<_>, Vec<_>) = tokens.partition(|(_, info)| is(wanted, info));
     match (found.pop(), found.is_empty()) {
-        (Some(one), true) => Ok(one),
+        (Some((slot, _)), true) => Ok(slot),
         (Some(_), false) => Err(unusable(
             "several tokens fit it; add serial=… to the address",
         )),
@@ -155,26 +194,71 @@ fn names(tokens: &[(Slot, TokenInfo)]) -> String {
     labels.join(", ")
 }
 
+/// The PINs that were wrong in this process, each with its token, as digests.
+static WRONG_PINS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
 fn log_in(
     session: &Session,
     info: &TokenInfo,
     pin: Option<&Secret>,
-    attended: Attended,
+    pin_use: PinUse,
+    wrong_pins: &mut Vec<Vec<u8>>,
 ) -> Read<()> {
     if !info.login_required() {
         return Ok(());
     }
+    let pin = pin_to_try(info, pin, pin_use)?;
+    let attempt = pin.map(|pin| attempt(info, pin));
+    let was_wrong = attempt
+        .as_ref()
+        .is_some_and(|attempt| wrong_pins.contains(attempt));
+    if was_wrong && pin_use != PinUse::Choosing {
+        return Err(ClientCertificateError::WrongPassword);
+    }
+    let pin = pin.map(|pin| AuthPin::from(pin.expose()));
+    let log_in = || session.login(UserType::User, pin.as_ref());
+    let mut logged_in = log_in();
+    let is_already = |result: &Result<(), TokenError>| {
+        matches!(
+            result,
+            Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _))
+        )
+    };
+    // A token that is logged in takes any PIN, and this one is stored.
+    if pin_use == PinUse::Choosing && is_already(&logged_in) {
+        session.logout().map_err(failed)?;
+        logged_in = log_in();
+    }
+    match logged_in {
+        Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+        Err(TokenError::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) => {
+            wrong_pins.extend(attempt);
+            Err(ClientCertificateError::WrongPassword)
+        }
+        Err(TokenError::Pkcs11(RvError::PinLocked, _)) => Err(unusable(LOCKED)),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+const LOCKED: &str = "its PIN is locked; unlock it with the tool of the token";
+
+/// The PIN, where it may be tried; `None` where the reader asks for it.
+fn pin_to_try<'a>(
+    info: &TokenInfo,
+    pin: Option<&'a Secret>,
+    pin_use: PinUse,
+) -> Read<Option<&'a Secret>> {
     if info.user_pin_locked() {
-        return Err(unusable(
-            "its PIN is locked; unlock it with the tool of the token",
-        ));
+        return Err(unusable(LOCKED));
     }
     let at_reader = info.protected_authentication_path();
-    if at_reader && attended == Attended::No {
+    if at_reader && pin_use == PinUse::Unattended {
         return Err(unusable(
             "its PIN is entered at the reader, which only a person can do",
         ));
     }
+    // An empty PIN is none; the token would count it as a wrong one.
+    let pin = pin.filter(|pin| !pin.expose().is_empty());
     if pin.is_none() && !at_reader {
         return Err(ClientCertificateError::PasswordNeeded);
     }
@@ -183,24 +267,26 @@ fn log_in(
             "one wrong PIN more would lock it; enter the right one with another program first",
         ));
     }
-    if info.user_pin_count_low() && attended == Attended::No {
+    if info.user_pin_count_low() && pin_use != PinUse::Choosing && !at_reader {
         return Err(unusable(
             "a wrong PIN was entered before; the stored PIN is not tried, because the token would lock itself",
         ));
     }
-    let pin = pin
-        .filter(|_| !at_reader)
-        .map(|pin| AuthPin::from(pin.expose()));
-    match session.login(UserType::User, pin.as_ref()) {
-        Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(TokenError::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) => {
-            Err(ClientCertificateError::WrongPassword)
-        }
-        Err(TokenError::Pkcs11(RvError::PinLocked, _)) => Err(unusable(
-            "its PIN is locked; unlock it with the tool of the token",
-        )),
-        Err(error) => Err(failed(error)),
+    Ok(pin.filter(|_| !at_reader))
+}
+
+fn attempt(info: &TokenInfo, pin: &Secret) -> Vec<u8> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in [
+        info.manufacturer_id(),
+        info.serial_number(),
+        info.label(),
+        pin.expose(),
+    ] {
+        context.update(part.as_bytes());
+        context.update(&[0]);
     }
+    context.finish().as_ref().to_vec()
 }
 
 /// A certificate on the token.

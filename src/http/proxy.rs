@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::intermediary::challenge_schemes;
 use crate::connection::{is_loopback, Proxy};
-use crate::context::Environment;
+use crate::context::{Context, Environment};
 use crate::env;
 use crate::error::{Error, ProxyDemand, Unreachable};
 use crate::util::percent_decoded;
@@ -36,6 +36,8 @@ pub enum ProxySource {
     Variable(&'static str),
     /// The manual setting of Windows.
     Windows,
+    /// The policy of this machine.
+    Policy,
 }
 
 impl fmt::Display for ProxySource {
@@ -44,6 +46,7 @@ impl fmt::Display for ProxySource {
             Self::Connection => "the connection",
             Self::Variable(name) => name,
             Self::Windows => "the Windows settings",
+            Self::Policy => "the policy of this machine",
         })
     }
 }
@@ -174,21 +177,26 @@ fn decoded_login(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     Some(login)
 }
 
-/// The proxy for `url`; nothing where it is reached directly. The error says why a proxy that is
-/// set cannot be used.
+/// The proxy for `url`, by the policy of this machine or else by the setting of a connection;
+/// nothing where it is reached directly. The error says why a proxy that is set cannot be used.
 pub fn choose(
     proxy: &Proxy,
     url: &Url,
-    environment: &Environment,
+    context: &Context,
 ) -> Result<Option<ProxyChoice>, Unreachable> {
+    // A policy that cannot be used has refused this client already.
+    let set = context.machine_policy.proxy().ok().flatten();
+    let (proxy, source) = set.map_or((proxy, ProxySource::Connection), |set| {
+        (set, ProxySource::Policy)
+    });
     // Plain HTTP is for loopback alone, and no proxy can reach this machine's loopback.
     if url.scheme() != "https" || is_loopback(url) {
         return Ok(None);
     }
     match proxy {
         Proxy::None => Ok(None),
-        Proxy::Url(text) => ProxyChoice::parse(text, ProxySource::Connection).map(Some),
-        Proxy::System => system(url, environment),
+        Proxy::Url(text) => ProxyChoice::parse(text, source).map(Some),
+        Proxy::System => system(url, &context.environment),
     }
 }
 
@@ -389,10 +397,45 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::machine_policy::MachinePolicy;
+
+    fn context(environment: Environment) -> Context {
+        Context {
+            environment,
+            machine_policy: MachinePolicy::given("{}"),
+            ..Context::process()
+        }
+    }
+
+    #[test]
+    fn rule_34_the_proxy_of_the_policy_takes_the_place_of_all_others() {
+        let chosen = |own: &Proxy, url: &str, set: &str| {
+            let environment =
+                Environment::of([("HTTPS_PROXY", "http://variable:1"), ("NO_PROXY", "*")]);
+            let text = format!(r#"{{"defaults": {{"proxy": "{set}"}}}}"#);
+            let context = Context {
+                machine_policy: MachinePolicy::given(&text),
+                ..context(environment)
+            };
+            let chosen = choose(own, &Url::parse(url).unwrap(), &context).unwrap();
+            chosen.map(|proxy| (proxy.to_string(), proxy.source()))
+        };
+        let ours = ("http://policy:8080".to_owned(), ProxySource::Policy);
+        let other = Proxy::Url("http://other:1".into());
+        for own in [Proxy::System, Proxy::None, other] {
+            let found = chosen(&own, "https://gis.example.com", "http://policy:8080");
+            assert_eq!(found, Some(ours.clone()));
+            assert_eq!(chosen(&own, "https://gis.example.com", "none"), None);
+            assert_eq!(
+                chosen(&own, "https://localhost", "http://policy:8080"),
+                None
+            );
+        }
+    }
 
     fn chosen(proxy: &Proxy, url: &str, variables: &[(&str, &str)]) -> Option<String> {
         let environment = Environment::of(variables.iter().copied());
-        let choice = choose(proxy, &Url::parse(url).unwrap(), &environment).unwrap();
+        let choice = choose(proxy, &Url::parse(url).unwrap(), &context(environment)).unwrap();
         choice.map(|choice| choice.to_string())
     }
 
@@ -484,8 +527,12 @@ mod tests {
             "http://me@p:canary#x@",
         ] {
             let environment = Environment::of([("HTTPS_PROXY", value)]);
-            let error =
-                choose(&Proxy::System, &Url::parse(PORTAL).unwrap(), &environment).unwrap_err();
+            let error = choose(
+                &Proxy::System,
+                &Url::parse(PORTAL).unwrap(),
+                &context(environment),
+            )
+            .unwrap_err();
             assert!(matches!(error, Unreachable::Proxy { .. }));
             assert!(!format!("{error:?}").contains("canary"), "{error:?}");
             assert!(format!("{error}").contains("HTTPS_PROXY"), "{error}");

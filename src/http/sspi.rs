@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine as _;
@@ -16,6 +17,7 @@ use super::windows_sign_in::{service_of, NoToken, TokenMaker, WebServer};
 use crate::connection::Principal;
 use crate::error::WindowsSignInFailure;
 use crate::files::access_list::{run, system_program};
+use crate::policy::KERBEROS_TIMEOUT;
 use crate::secret::Secret;
 
 type Made<T> = Result<T, NoToken>;
@@ -63,7 +65,17 @@ fn token_and_client(server: &WebServer<'_>) -> Made<(Secret, Principal)> {
         let _ = sender.send(made);
     });
     let made = receiver.recv_timeout(server.limit);
-    made.map_err(|_| NoToken::NoKdc)?
+    made.map_err(|_| over(server.limit))?
+}
+
+/// What the end of the time means: Kerberos servers that do not answer, unless the caller had less
+/// time than they may need.
+fn over(limit: Duration) -> NoToken {
+    if limit < KERBEROS_TIMEOUT {
+        NoToken::Timeout
+    } else {
+        NoToken::NoKdc
+    }
 }
 
 /// A token for one request. Neither delegation nor an answer of the web server is asked for: TLS
@@ -157,11 +169,12 @@ fn client_in(list: &str, service: &str) -> Option<Principal> {
         .then_some(first)
 }
 
-/// Name and realm in `Client: ana @ EXAMPLE.COM`.
+/// Name and realm in `Client: ana @ EXAMPLE.COM`. Names may have spaces (`gis admin`): a part of
+/// one could be another account.
 fn name_in(line: &str) -> Option<(&str, &str)> {
-    let (name, realm) = line.rsplit_once(" @ ")?;
-    let name = name.rsplit([' ', '\t', ':', '\u{a0}', '\u{ff1a}']).next()?;
-    Some((name, realm.trim()))
+    let (before, realm) = line.rsplit_once(" @ ")?;
+    let (_, name) = before.split_once([':', '\u{ff1a}'])?;
+    Some((name.trim(), realm.trim()))
 }
 
 /// A principal that can be compared: Windows puts a question mark for each letter that `klist`
@@ -206,6 +219,10 @@ mod tests {
         assert_eq!(client(&both, "HTTP/gis.example.com"), None);
         let twice = both.replace("otto", "ANA");
         assert!(client(&twice, "HTTP/gis.example.com").is_some());
+        // A name with a space is not taken for a part of it.
+        let spaced = LIST.replace("Ana", "gis admin");
+        let whole = client(&spaced, "HTTP/gis.example.com");
+        assert_eq!(whole.as_deref(), Some("gis admin@EXAMPLE.COM"));
         // A letter that cannot be printed could be any.
         let unclear = LIST.replace("Ana", "An?");
         assert_eq!(client(&unclear, "HTTP/gis.example.com"), None);
@@ -225,6 +242,12 @@ mod tests {
             let found = client(&list, "HTTP/gis.example.com");
             assert_eq!(found.as_deref(), Some("Ana@EXAMPLE.COM"), "{client_word}");
         }
+    }
+
+    #[test]
+    fn the_time_of_the_caller_is_not_taken_for_silence_of_kerberos() {
+        assert_eq!(over(Duration::from_secs(1)), NoToken::Timeout);
+        assert_eq!(over(KERBEROS_TIMEOUT), NoToken::NoKdc);
     }
 
     #[test]

@@ -14,12 +14,13 @@ use rustls::{
 };
 use url::{Origin, Url};
 
+use super::authorities::AddedAuthorities;
 use super::client_certificate::ClientCertificate;
+use super::key_failure::key_problem;
 use super::response::Classified;
 use super::signatures;
 use super::verifier::{RejectedCertificate, Verifier};
 use crate::connection::{PortalUrl, Tls};
-use crate::context::Environment;
 use crate::error::{
     CertificateFacts, CertificateRejection, Error, Refusal, Result, TlsFailure, TlsFailureKind,
     Unreachable,
@@ -110,10 +111,10 @@ impl TlsClient {
         tls: &Tls,
         certificates: Option<&[u8]>,
         client_certificate: Option<Arc<ClientCertificate>>,
-        environment: &Environment,
+        added: AddedAuthorities,
     ) -> Result<Self> {
         let provider = Arc::new(signatures::provider());
-        let verifier = Verifier::new(tls, certificates, environment, Arc::clone(&provider))?;
+        let verifier = Verifier::new(tls, certificates, added, Arc::clone(&provider))?;
         let verifier = Arc::new(verifier);
         let presenting = match client_certificate {
             Some(_) if *tls == Tls::Unverified => return Err(unverified_server()),
@@ -167,7 +168,10 @@ impl TlsClient {
     /// What an I/O error means, where TLS is behind it.
     pub(super) fn explain(&self, error: &io::Error) -> Option<Classified> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-        if let Some(refusal) = self.certificate_refused(error) {
+        if let Some(refusal) = self
+            .certificate_refused(error)
+            .or_else(|| self.unsigned(error))
+        {
             return Some(Classified::Refused(refusal));
         }
         let failure = rejected_certificate(error).unwrap_or_else(|| TlsFailure {
@@ -192,6 +196,14 @@ impl TlsClient {
             }
             None => CertificateRequest::Unanswered,
         }
+    }
+
+    /// What ended the handshake if the private key of the client certificate did not sign.
+    fn unsigned(&self, error: &rustls::Error) -> Option<Refusal> {
+        let why = key_problem(error)?.clone();
+        let own = self.endpoint.resolver.client_certificate.as_ref()?;
+        let subject = own.facts().subject.clone();
+        Some(Refusal::PrivateKey { subject, why })
     }
 
     /// What the server refuses if it ended the connection over the client certificate that it asked

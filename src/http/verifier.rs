@@ -20,13 +20,12 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 
 use super::algorithm::unusable_key;
-use super::authorities::Authorities;
+use super::authorities::{AddedAuthorities, Authorities};
 use super::certificate::{facts, parse};
 use super::certificate_file::{read_certificates, MAX_CERTIFICATES};
 use super::der;
 use super::diagnosis::{date_fault, names_host, Refused};
 use crate::connection::Tls;
-use crate::context::Environment;
 use crate::error::{CertificateFacts, Error, FileAction, Result, TlsFailure, TlsFailureKind};
 use crate::files;
 
@@ -38,7 +37,7 @@ pub(super) struct Verifier {
     own: Vec<CertificateDer<'static>>,
     /// The certificate that is trusted for one host alone, and that host.
     pinned: Option<(CertificateDer<'static>, String)>,
-    environment: Environment,
+    added: AddedAuthorities,
     /// What the server showed at the last handshake, its own certificate first.
     shown: Mutex<Vec<CertificateDer<'static>>>,
     /// Loaded at the first handshake, since a platform's store takes milliseconds to read.
@@ -50,7 +49,7 @@ impl Verifier {
     pub(super) fn new(
         tls: &Tls,
         certificates: Option<&[u8]>,
-        environment: &Environment,
+        added: AddedAuthorities,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self> {
         let (mut own, mut pinned) = (Vec::new(), None);
@@ -67,7 +66,7 @@ impl Verifier {
             accept_any: *tls == Tls::Unverified,
             own,
             pinned,
-            environment: environment.clone(),
+            added,
             shown: Mutex::default(),
             authorities: OnceLock::new(),
         })
@@ -81,7 +80,7 @@ impl Verifier {
 
     fn authorities(&self) -> &Authorities {
         self.authorities
-            .get_or_init(|| Authorities::load(&self.own, &self.environment, &self.provider))
+            .get_or_init(|| Authorities::load(&self.own, &self.added, &self.provider))
     }
 
     /// Accepts the certificate that was pinned, and those that are trusted by themselves.
@@ -475,9 +474,10 @@ mod tests {
     fn verdict(platform: Option<CertificateError>) -> std::result::Result<(), TlsFailureKind> {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let leaf = made.cert.der().clone();
-        let environment = Environment::of([] as [(&str, &str); 0]);
+        let environment = crate::context::Environment::of([] as [(&str, &str); 0]);
         let provider = Arc::new(signatures::provider());
-        let mut verifier = Verifier::new(&Tls::System, None, &environment, provider).unwrap();
+        let added = AddedAuthorities::Environment(environment);
+        let mut verifier = Verifier::new(&Tls::System, None, added, provider).unwrap();
         verifier.pinned = Some((leaf.clone(), "localhost".to_owned()));
         let authorities = Authorities {
             platform: Some(Arc::new(Answers(platform))),

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use ureq::http::Method;
@@ -28,6 +28,7 @@ use crate::error::{Error, Refusal, Result, Unreachable, WindowsSignInFailure};
 use crate::policy::CALL_TIMEOUT;
 use crate::policy::KERBEROS_TIMEOUT;
 use crate::secret::Secret;
+use crate::util::lock;
 
 /// What a connection presents to the web server in front of its portal.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +75,6 @@ pub(super) enum NoToken {
     /// No Kerberos server answers now.
     NoKdc,
     /// The time of the caller was over first.
-    #[cfg_attr(not(unix), allow(dead_code))]
     Timeout,
 }
 
@@ -115,15 +115,35 @@ impl From<NoToken> for Classified {
     }
 }
 
-/// The platform's maker of tokens; `None` where this version has none.
+/// The maker of tokens that exists now in this process.
+static MAKER: Mutex<Option<Weak<dyn TokenMaker>>> = Mutex::new(None);
+
+/// The platform's maker of tokens; `None` where this version has none. All clients that exist at a
+/// time share one, and with it the tickets that it gets by a keytab.
 pub(super) fn maker() -> Option<Arc<dyn TokenMaker>> {
+    let mut shared = lock(&MAKER);
+    if let Some(present) = shared.as_ref().and_then(Weak::upgrade) {
+        return Some(present);
+    }
     #[cfg(unix)]
     let maker: Option<Arc<dyn TokenMaker>> = Some(Arc::new(super::kerberos::CurlTokens::system()));
     #[cfg(windows)]
     let maker: Option<Arc<dyn TokenMaker>> = Some(Arc::new(super::sspi::SspiTokens));
     #[cfg(not(any(unix, windows)))]
-    let maker = None;
+    let maker: Option<Arc<dyn TokenMaker>> = None;
+    *shared = maker.as_ref().map(Arc::downgrade);
     maker
+}
+
+/// Keeps what makes tokens from one client to the next, for who makes several.
+pub struct KeptTokenMaker(#[allow(dead_code)] Option<Arc<dyn TokenMaker>>);
+
+impl KeptTokenMaker {
+    /// That of this process. It does nothing before it is asked for a token.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self(maker())
+    }
 }
 
 /// Whether this version answers Windows sign-in on this platform.

@@ -16,14 +16,16 @@ use crate::secret::Secret;
 pub struct NewClientCertificate {
     /// What `meta.json` says about it.
     pub setting: ClientCertificateSetting,
-    /// The file that it was read from; `None` where it is on a token.
+    /// The file that it was read from; `None` where it is on a token or in the Windows certificate
+    /// store.
     pub file: Option<PathBuf>,
     content: CertificateContent,
 }
 
 impl NewClientCertificate {
     /// What is stored of a certificate: itself, or the password of the file, or the PIN of the
-    /// token, that the connection refers to.
+    /// token, that the connection refers to; nothing secret of one in the Windows certificate
+    /// store.
     #[must_use]
     pub fn new(
         certificate: &ClientCertificate,
@@ -33,7 +35,9 @@ impl NewClientCertificate {
     ) -> Self {
         let pem = match source {
             CertificateSource::Keychain => certificate.to_pem(),
-            CertificateSource::File(_) | CertificateSource::Token(_) => None,
+            CertificateSource::File(_)
+            | CertificateSource::Token(_)
+            | CertificateSource::Store(_) => None,
         };
         let content = pem.map_or(
             CertificateContent::Password(password),

@@ -9,8 +9,8 @@ use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
 use crate::certificate_record::{CertificateContent, CertificateRecord};
 use crate::connection::{
-    Connection, Grant, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Status,
-    Tls, WebTier,
+    Connection, Grant, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri,
+    SecretCommand, Status, Tls, WebTier,
 };
 use crate::error::{KeychainReason, Result};
 use crate::event::{Event, Notice};
@@ -26,10 +26,12 @@ pub enum SecretChange {
     /// It stays as it is.
     #[default]
     Keep,
-    /// It is replaced.
+    /// It is replaced, also where a command gave it.
     Set(Secret),
-    /// It is deleted.
+    /// It is deleted, and a command for it is forgotten.
     Remove,
+    /// This command gives it from now on. A stored one is deleted.
+    Command(SecretCommand),
 }
 
 /// Which certificates are accepted from now on.
@@ -161,6 +163,10 @@ impl Changes {
             &[BoundSetting::ClientCertificate],
         );
         add(self.web_tier.is_some(), &[BoundSetting::WebTier]);
+        add(
+            matches!(self.secret, SecretChange::Command(_)),
+            &[BoundSetting::SecretCommand],
+        );
         chosen
     }
 
@@ -186,6 +192,10 @@ impl Changes {
     fn apply(&self, connection: &mut Connection, ca_path: std::path::PathBuf) -> Result<()> {
         let urls = self.urls(&connection.urls)?;
         let former_urls = connection.urls.clone();
+        let former = (
+            former_urls.browser_url().clone(),
+            connection.client_id.clone(),
+        );
         if urls != connection.urls {
             connection.urls = urls;
             connection.confirmed_api_url = None;
@@ -233,6 +243,7 @@ impl Changes {
             None => {}
         }
         self.client_certificate.apply(connection, &former_urls)?;
+        self.apply_secret(connection, &former);
         web_tier::apply(self.web_tier.as_ref(), connection, &former_urls)?;
         if let Some(referer) = &self.referer {
             connection.referer.clone_from(referer);
@@ -247,6 +258,19 @@ impl Changes {
             connection.tags.clone_from(tags);
         }
         Ok(())
+    }
+
+    /// The command that gives the client secret, after everything else has changed. Like a stored
+    /// secret, it belongs to the `former` portal and client ID, and goes with them.
+    fn apply_secret(&self, connection: &mut Connection, former: &(PortalUrl, String)) {
+        let stays = *connection.browser_url() == former.0 && connection.client_id == former.1;
+        match &self.secret {
+            SecretChange::Keep if stays => {}
+            SecretChange::Keep | SecretChange::Set(_) | SecretChange::Remove => {
+                connection.secret_command = None;
+            }
+            SecretChange::Command(command) => connection.secret_command = Some(command.clone()),
+        }
     }
 }
 
@@ -313,6 +337,8 @@ struct Editing<'a> {
     rebound: bool,
     /// The kind of connection changes.
     regranted: bool,
+    /// A command gave the client secret, and does not any more.
+    command_goes: bool,
     /// The tokens are good only together with the former `Referer`.
     rereferred: bool,
     old_keychain: Arc<dyn SecretStore>,
@@ -328,19 +354,24 @@ impl<'a> Editing<'a> {
         changes: &'a Changes,
         before: &'a Snapshot,
     ) -> Result<Self> {
-        let (store, old_keychain, _) = session.parts();
+        let (store, old_keychain, context) = session.parts();
         let mut after: Connection = (**before).clone();
         changes.apply(&mut after, store.ca_path(&before.id))?;
         let named = Binding::of(&after, changes.certificates(before));
         client_certificate::check(&after)?;
         web_tier::check(&after)?;
         after.check_kind()?;
+        context.machine_policy.check_connection(&after)?;
         let mut chosen = changes.chosen();
         if after.client_certificate != before.client_certificate {
             chosen.push(BoundSetting::ClientCertificate);
         }
         if after.web_tier != before.web_tier {
             chosen.push(BoundSetting::WebTier);
+        }
+        let command_goes = after.secret_command.is_none() && before.secret_command.is_some();
+        if command_goes {
+            chosen.push(BoundSetting::SecretCommand);
         }
         // Tags and the like concern no secret, and need no keychain.
         let concerns_secrets = !chosen.is_empty() || matches!(changes.secret, SecretChange::Set(_));
@@ -367,6 +398,7 @@ impl<'a> Editing<'a> {
             rebound: concerns_secrets
                 && (differs(BoundSetting::Portal) || differs(BoundSetting::ClientId)),
             regranted: concerns_secrets && differs(BoundSetting::AuthType),
+            command_goes,
             rereferred: after.grant == Grant::Network
                 && after.sent_referer() != before.sent_referer(),
             new_keychain: keychains.of(after.keychain),
@@ -389,7 +421,7 @@ impl<'a> Editing<'a> {
     }
 
     fn binds(&self) -> bool {
-        !self.changes.chosen().is_empty()
+        self.command_goes || !self.changes.chosen().is_empty()
     }
 
     fn keeps(&self, kind: ItemKind) -> bool {
@@ -528,6 +560,13 @@ impl<'a> Editing<'a> {
     }
 
     fn finish(&self, held: &[Record]) -> Result<()> {
+        // Only now: until the connection has the command, the stored secret is the one that counts.
+        if matches!(self.changes.secret, SecretChange::Command(_)) {
+            let kind = ItemKind::ClientSecret;
+            self.old_keychain
+                .delete(&Item::of(self.before, kind))
+                .map_err(|error| self.session.keychain_error(error, kind))?;
+        }
         if matches!(self.changes.client_certificate, CertificateChange::Remove) {
             let kind = ItemKind::ClientCertificate;
             self.old_keychain

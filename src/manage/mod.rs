@@ -122,6 +122,7 @@ pub fn create(
     client_certificate::check(connection)?;
     web_tier::check(connection)?;
     connection.check_kind()?;
+    context.machine_policy.check_connection(connection)?;
     // Checked again under the lock, but the likely error should come before anything is stored.
     store.check_free(&connection.label)?;
     let certificates = match ca {

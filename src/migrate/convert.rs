@@ -54,6 +54,7 @@ impl Migration<'_> {
             checked
         });
         connection.keychain = self.options.keychain;
+        self.context.machine_policy.check_connection(&connection)?;
         connection.tags.clone_from(&old.tags);
         connection.created_at = old.created_at.or_else(|| Some(self.context.now()));
         connection.last_used_at = old.last_used_at;

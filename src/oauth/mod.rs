@@ -29,6 +29,9 @@ use token_response::not_a_token_endpoint;
 /// The token endpoint's code for a refresh token that has expired or was revoked.
 const INVALID_REFRESH_TOKEN: i64 = 498;
 
+/// RFC 6749's word for a client ID that does not fit its client secret.
+const INVALID_CLIENT: &str = "invalid_client";
+
 /// Gets a new access token for a user (`refresh_token` grant). The refresh token stays the same and
 /// keeps its end; portals return none here.
 pub fn refresh(
@@ -124,6 +127,18 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// Whether the portal does not accept the client secret.
+    #[must_use]
+    pub fn is_about_the_client_secret(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(Error::Refused {
+                why: Refusal::ClientSecret,
+                ..
+            })
+        )
+    }
+
     /// The error for a caller that has no alternative.
     #[must_use]
     pub fn into_error(self, connection: &Connection) -> Error {
@@ -191,7 +206,10 @@ fn refusal(
     let text = error.text.to_ascii_lowercase();
     let why = if kind == "invalid_client_id" || text.contains("client_id") {
         Refusal::ClientId
-    } else if text.contains("client_secret") || text.contains("client secret") {
+    } else if kind == INVALID_CLIENT
+        || text.contains("client_secret")
+        || text.contains("client secret")
+    {
         Refusal::ClientSecret
     } else if text.contains("redirect_uri") {
         Refusal::RedirectUri(connection.grant.redirect_uri().to_owned())
@@ -258,6 +276,10 @@ mod tests {
         for text in ["Invalid client_secret", "Invalid Client Secret"] {
             assert_eq!(why(None, 400, text), Refusal::ClientSecret);
         }
+        assert_eq!(
+            why(Some("invalid_client"), 400, "Client authentication failed"),
+            Refusal::ClientSecret
+        );
         assert_eq!(
             why(None, 400, "Invalid redirect_uri"),
             Refusal::RedirectUri(RedirectUri::OUT_OF_BAND.into())

@@ -16,8 +16,9 @@ impl Session {
     /// same time, exactly one asks the portal.
     ///
     /// Errors: [`Error::SignInNeeded`], [`Error::Keychain`], [`Error::Unreachable`],
-    /// [`Error::Refused`], [`Error::Busy`].
+    /// [`Error::Refused`], [`Error::Busy`], [`Error::Forbidden`].
     pub fn access_token(&self, request: &TokenRequest) -> Result<UsableToken> {
+        self.check_machine_policy()?;
         // Look without the lock first: mostly the cached token is good, and readers need not wait
         // for each other.
         let stored = match self.read_tokens(&self.opened) {
@@ -29,6 +30,7 @@ impl Session {
                 return Err(error);
             }
         };
+        self.check_not_ended_by_policy(stored.as_ref())?;
         if !request.force && !self.is_ended_by_portal(&self.opened, stored.as_ref()) {
             if let Some(token) = self.cached_token(stored.as_ref(), request, Decision::Cached) {
                 return Ok(token);
@@ -63,6 +65,10 @@ impl Session {
         // signed in or out.
         let stored = self
             .read_tokens(connection)
+            .and_then(|stored| {
+                self.check_not_ended_by_policy(stored.as_ref())
+                    .map(|()| stored)
+            })
             .inspect_err(|error| self.record_failure(lock, error))?;
         // A token of a sign-in that the portal has ended is dead. Only the portal can say
         // otherwise.

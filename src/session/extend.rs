@@ -6,12 +6,12 @@
 //! with it, so the record carries the exchange mark from before the exchange is sent until its
 //! outcome is stored.
 
+use super::client_secret::RenewalSecret;
 use super::{Session, Snapshot};
 use crate::error::{Error, KeychainReason, Result, SignInNeeded};
 use crate::event::{Decision, Notice};
 use crate::oauth::{self, TokenError, TokenResponse};
 use crate::policy::Extension;
-use crate::secret::Secret;
 use crate::token::Tokens;
 
 /// With these, a keychain has written nothing.
@@ -27,7 +27,7 @@ impl Session {
         &self,
         connection: &Snapshot,
         mut tokens: Tokens,
-        secret: Option<&Secret>,
+        secret: &mut RenewalSecret,
         extension: Extension,
     ) -> Result<(Tokens, Decision)> {
         let Some(refresh) = &tokens.refresh else {
@@ -45,13 +45,16 @@ impl Session {
         let now = self.context.now();
         // Until the answer is stored, the only refresh token that works is in this process.
         let delay = self.context.interruptions.delay();
-        let answer = oauth::exchange(http, connection, &refresh, secret, now);
+        let answer = self.send_with_secret(connection, secret, |secret| {
+            oauth::exchange(http, connection, &refresh, secret, now)
+        });
         let delay = answer.is_ok().then_some(delay);
         match answer {
             Ok(response) => {
                 // Store the new refresh token before anything else: from here on, it is the only
                 // one.
-                let tokens = tokens_after_exchange(tokens, response);
+                let mut tokens = tokens_after_exchange(tokens, response);
+                self.limit_sign_in(&mut tokens);
                 self.store_extension(connection, &tokens)?;
                 drop(delay);
                 if let Some(until) = ended_tokens_until.filter(|_| extension == Extension::Forced) {
@@ -139,7 +142,7 @@ impl Session {
         &self,
         connection: &Snapshot,
         mut tokens: Tokens,
-        secret: Option<&Secret>,
+        secret: &mut RenewalSecret,
         refused: &TokenError,
     ) -> Result<(Tokens, Decision)> {
         tokens.exchange_started = false;
@@ -165,7 +168,7 @@ impl Session {
         &self,
         connection: &Snapshot,
         mut tokens: Tokens,
-        secret: Option<&Secret>,
+        secret: &mut RenewalSecret,
         first: Option<Error>,
     ) -> Result<(Tokens, Decision)> {
         match self.renew_by_refresh_token(connection, &mut tokens, secret) {

@@ -6,7 +6,9 @@
 //! | `access_token` | decides: the cached token, a renewed one, or a fallback |
 //! | `renew` | gets a new access token, under the renewal lock |
 //! | `network` | gets one for the user whom the web server in front of the portal vouches for |
+//! | `client_secret` | the client secret, from the keychain or from a command |
 //! | `extend` | replaces the refresh token; resolves an exchange whose answer was lost |
+//! | `limit` | how long the policy of this machine lets a sign-in last |
 //! | `sign_in`, `sign_out` | store a new sign-in; revoke and forget one |
 //! | `server_token`, `call`, `identity` | tokens for servers, calls, and whom a token is for |
 //! | `snapshot` | one read of a connection, from which everything that is sent is made |
@@ -31,9 +33,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::connection::Connection;
+#[cfg(feature = "cli")]
+use crate::connection::Proxy;
 use crate::context::Context;
-use crate::error::{Error, SignInNeeded};
+use crate::error::{Error, Result, SignInNeeded};
 use crate::event::{Decision, Event, Notice};
+use crate::http::KeptTokenMaker;
 use crate::keychain::SecretStore;
 use crate::policy::{ExtendRule, MinTtl, DEFAULT_MIN_TTL};
 use crate::store::ConnectionStore;
@@ -43,8 +48,10 @@ mod access_token;
 #[cfg(feature = "cli")]
 mod call;
 mod client_certificate;
+mod client_secret;
 mod extend;
 mod identity;
+mod limit;
 mod network;
 mod records;
 mod renew;
@@ -152,6 +159,8 @@ pub struct Session {
     opened: Snapshot,
     keychain: Arc<dyn SecretStore>,
     context: Context,
+    /// For the clients of all snapshots, where the connection answers Windows sign-in.
+    _token_maker: Option<KeptTokenMaker>,
 }
 
 impl std::fmt::Debug for Session {
@@ -171,7 +180,9 @@ impl Session {
         keychain: Arc<dyn SecretStore>,
         context: Context,
     ) -> Self {
+        let answers = connection.web_tier.principal().is_some();
         Self {
+            _token_maker: answers.then(KeptTokenMaker::of_process),
             store,
             opened: Snapshot::new(connection, Arc::clone(&keychain)),
             keychain,
@@ -193,6 +204,18 @@ impl Session {
 
     pub(crate) fn parts(&self) -> (&ConnectionStore, &Arc<dyn SecretStore>, &Context) {
         (&self.store, &self.keychain, &self.context)
+    }
+
+    /// The proxy on the way to the portal: the policy's of this machine, else the connection's.
+    #[cfg(feature = "cli")]
+    pub(crate) fn proxy(&self) -> &Proxy {
+        let set = self.context.machine_policy.proxy().ok().flatten();
+        set.unwrap_or(&self.opened.proxy)
+    }
+
+    /// Refuses to use a connection that the policy of this machine does not allow.
+    pub(crate) fn check_machine_policy(&self) -> Result<()> {
+        self.context.machine_policy.check_connection(&self.opened)
     }
 
     fn emit_decision(&self, decision: Decision) {

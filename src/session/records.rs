@@ -32,8 +32,9 @@ impl Session {
                 (true, Grant::User { .. } | Grant::Network) => Err(self.lost(ItemKind::Tokens)),
             };
         };
-        let tokens = Tokens::from_record(&record).ok_or_else(|| self.lost(ItemKind::Tokens))?;
+        let mut tokens = Tokens::from_record(&record).ok_or_else(|| self.lost(ItemKind::Tokens))?;
         self.check_binding(connection, Some(&tokens.binding), ItemKind::Tokens)?;
+        self.limit_sign_in(&mut tokens);
         Ok(Some(tokens))
     }
 

@@ -1,13 +1,13 @@
 //! Renewing: gets a new access token by the refresh token, by the client secret, or by the sign-in
 //! of the web server in front of the portal. The caller holds the renewal lock.
 
+use super::client_secret::RenewalSecret;
 use super::{Locked, RefreshOutcome, Session, Snapshot, TokenRequest, UsableToken};
 use crate::connection::{Connection, Grant};
 use crate::error::{Result, SignInNeeded};
 use crate::event::Decision;
 use crate::oauth::{self, TokenError};
 use crate::policy::{self, ExtendRule, Extension};
-use crate::secret::Secret;
 use crate::token::Tokens;
 
 impl Session {
@@ -17,6 +17,7 @@ impl Session {
     /// left as it is while it is good: a new one would live longer, and push that moment further
     /// away.
     pub fn refresh(&self, rule: ExtendRule) -> Result<RefreshOutcome> {
+        self.check_machine_policy()?;
         let locked = self.lock()?;
         self.refresh_under_lock(&locked, rule)
             .inspect_err(|error| self.record_failure(&locked.lock, error))
@@ -29,6 +30,8 @@ impl Session {
             ..TokenRequest::default()
         };
         let stored = self.read_tokens(connection)?;
+        self.check_not_ended_by_policy(stored.as_ref())?;
+        self.check_may_extend(stored.as_ref(), rule)?;
         let extension = stored
             .as_ref()
             .map(|tokens| tokens.extension(rule, self.context.now()));
@@ -94,7 +97,7 @@ impl Session {
         self.copy_status(lock, connection, &tokens);
         // A sign-in that is not extended will expire. Warn early, at every renewal.
         let failed_to_extend = was_due && decision != Decision::Extended;
-        if tokens.exchange_unsupported || failed_to_extend {
+        if tokens.exchange_unsupported || tokens.is_limited || failed_to_extend {
             self.warn_if_expiring(&tokens);
         }
         UsableToken::from_tokens(tokens, decision).ok_or_else(|| self.never_signed_in(connection))
@@ -105,13 +108,16 @@ impl Session {
         connection: &Snapshot,
         request: &TokenRequest,
     ) -> Result<(Tokens, Decision)> {
-        let secret = self
-            .take_client_secret(connection)?
-            .ok_or_else(|| self.lost_client_secret(connection))?;
+        let mut secret = self.renewal_secret(connection)?;
         let minutes = minutes_to_ask(connection, request);
         let http = connection.http(&self.context)?;
         let now = self.context.now();
-        let response = oauth::client_credentials(http, connection, &secret, minutes, now)
+        let response = self
+            .send_with_secret(connection, &mut secret, |secret| {
+                let secret = secret.ok_or_else(|| self.lost_client_secret(connection));
+                let secret = secret.map_err(TokenError::Unsent)?;
+                oauth::client_credentials(http, connection, secret, minutes, now)
+            })
             .map_err(|error| error.into_error(connection))?;
         let mut tokens = Tokens::new(connection.binding().clone());
         tokens.set_access_token(response.access);
@@ -127,12 +133,12 @@ impl Session {
         rule: ExtendRule,
     ) -> Result<(Tokens, Decision)> {
         // The portal asks users for no client secret, but a stored one is sent along.
-        let secret = self.take_client_secret(connection)?;
+        let mut secret = self.renewal_secret(connection)?;
         // An earlier exchange has no stored answer. First find out whether the refresh token is
         // spent. That renews, too, so nothing is left to do unless the caller wants the sign-in
         // extended in any case.
         if tokens.exchange_started {
-            let resolved = self.resolve_extension(connection, tokens, secret.as_ref(), None)?;
+            let resolved = self.resolve_extension(connection, tokens, &mut secret, None)?;
             if rule != ExtendRule::Now {
                 return Ok(resolved);
             }
@@ -141,9 +147,9 @@ impl Session {
         // Extending gets a new access token as well.
         let extension = tokens.extension(rule, self.context.now());
         if extension.is_now() {
-            return self.extend(connection, tokens, secret.as_ref(), extension);
+            return self.extend(connection, tokens, &mut secret, extension);
         }
-        self.renew_by_refresh_token(connection, &mut tokens, secret.as_ref())
+        self.renew_by_refresh_token(connection, &mut tokens, &mut secret)
             .map_err(|error| error.into_error(connection))?;
         Ok((tokens, Decision::Renewed))
     }
@@ -154,18 +160,21 @@ impl Session {
         &self,
         connection: &Snapshot,
         tokens: &mut Tokens,
-        secret: Option<&Secret>,
+        secret: &mut RenewalSecret,
     ) -> std::result::Result<(), TokenError> {
         let Some(refresh) = &tokens.refresh else {
             return Err(TokenError::Revoked(SignInNeeded::Never));
         };
         let http = connection.http(&self.context).map_err(TokenError::Unsent)?;
         let now = self.context.now();
-        let response = oauth::refresh(http, connection, refresh, secret, now)?;
+        let response = self.send_with_secret(connection, secret, |secret| {
+            oauth::refresh(http, connection, refresh, secret, now)
+        })?;
         tokens.exchange_started = false;
         if let Some(refresh) = response.refresh {
             tokens.refresh = Some(refresh);
         }
+        self.limit_sign_in(tokens);
         tokens.username = response.username.or(tokens.username.take());
         tokens.set_access_token(response.access);
         self.store_best_effort(connection, tokens);

@@ -14,7 +14,9 @@ impl Session {
     /// [`Error::Refused`] for a server that the portal does not grant tokens for. Nothing is sent
     /// to the server; what it says about itself does not count.
     pub fn server_token(&self, root: &str, request: &TokenRequest) -> Result<UsableToken> {
+        self.check_machine_policy()?;
         let stored = self.read_tokens(&self.opened)?;
+        self.check_not_ended_by_policy(stored.as_ref())?;
         let cached = stored
             .as_ref()
             .filter(|_| !self.is_ended_by_portal(&self.opened, stored.as_ref()))

@@ -6,10 +6,9 @@ use std::sync::Mutex;
 use super::status::this_machine;
 use super::{Locked, Session, TokenRequest, UsableToken};
 #[cfg(feature = "cli")]
-#[cfg(feature = "cli")]
 use crate::bound_setting::BoundSetting;
 use crate::connection::Status;
-use crate::error::Result;
+use crate::error::{Overridden, Result};
 use crate::event::Decision;
 use crate::keychain::{check_writable, ItemKind};
 use crate::oauth::{AuthorizationCode, SignInAttempt, SignInOptions};
@@ -41,10 +40,11 @@ impl Session {
     /// adds connections itself (`connections add` does it). Without it, a sign-in accepts only
     /// verification by the system's authorities, the system's proxy setting and PKCE.
     ///
-    /// Settings that differ from those that are bound already are an error of the keychain.
+    /// Settings that differ from those that are bound already are an error of the keychain. So is a
+    /// command for the client secret, which only `connections add` and `connections edit` choose.
     pub fn bind_settings(&self) -> Result<()> {
         let Locked { connection, .. } = &self.lock_unchanged()?;
-        if self.stored_binding(connection)?.is_some() {
+        if connection.secret_command.is_some() || self.stored_binding(connection)?.is_some() {
             return self.check_settings(connection);
         }
         self.write_binding(connection)
@@ -72,16 +72,31 @@ impl Session {
     /// cannot be stored.
     pub fn begin_sign_in(&self, options: &SignInOptions) -> Result<SignInAttempt> {
         let connection = &self.opened;
-        let attempt = SignInAttempt::begin(connection, options)?;
+        self.check_machine_policy()?;
+        let policy = &self.context.machine_policy;
+        let options = SignInOptions {
+            minutes: policy.sign_in_minutes(options.minutes, Overridden::Answer)?,
+            ..options.clone()
+        };
+        let attempt = SignInAttempt::begin(connection, &options)?;
         self.check_settings(connection)?;
         drop(self.lock_unchanged()?);
-        self.read_client_secret(connection)?;
+        self.client_secret(connection)?;
         check_writable(self.keychain.as_ref(), connection.id.as_str())
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
         let http = connection.http(&self.context)?;
         http.check_windows_sign_in()
             .map_err(|error| error.about(connection.label.as_str()))?;
         Ok(attempt)
+    }
+
+    /// Whose the stored sign-in is, as the keychain says; as `meta.json` says where the keychain's
+    /// record cannot be read, because a sign-in replaces that. `None` without a sign-in.
+    #[must_use]
+    pub fn stored_user(&self) -> Option<String> {
+        let tokens = self.read_tokens(&self.opened).ok().flatten();
+        let stored = tokens.and_then(|tokens| tokens.username);
+        stored.or_else(|| self.opened.status.username.clone())
     }
 
     /// Gets tokens for the authorization code, and asks who signed in where the portal did not say.
@@ -94,11 +109,13 @@ impl Session {
         let connection = &self.opened;
         self.check_settings(connection)?;
         let http = connection.http(&self.context)?;
-        let secret = self.read_client_secret(connection)?;
+        let secret = self.client_secret(connection)?;
         let now = self.context.now();
         let response = sign_in.finish(code, http, connection, secret.as_ref(), now)?;
         let mut tokens = Tokens::new(connection.binding().clone());
         tokens.refresh = response.refresh;
+        tokens.signed_in_at = Some(now);
+        self.limit_sign_in(&mut tokens);
         let username = match response.username {
             Some(name) => name,
             None => self
@@ -171,6 +188,7 @@ impl Session {
     /// Gets a token for the user whom the web server in front of the portal vouches for. Stores
     /// nothing: [`Session::accept`] does.
     pub fn sign_in_network(&self) -> Result<PendingSignIn> {
+        self.check_machine_policy()?;
         self.check_settings(&self.opened)?;
         check_writable(self.keychain.as_ref(), self.opened.id.as_str())
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
@@ -185,6 +203,7 @@ impl Session {
     /// Signs an application in: gets an access token, and asks the portal which application it is
     /// for.
     pub fn sign_in_application(&self) -> Result<(UsableToken, AppInfo)> {
+        self.check_machine_policy()?;
         let locked = self.lock_unchanged()?;
         let token = self
             .renew(&locked, None, &TokenRequest::default())

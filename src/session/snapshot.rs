@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::http::{self, ClientCertificate, Http};
 use crate::keychain::SecretStore;
-use crate::policy::RENEWAL_LOCK_TIMEOUT;
+use crate::policy::renewal_lock_timeout;
 use crate::store::RenewalLock;
 
 /// A connection as it was read at one moment.
@@ -72,7 +72,7 @@ impl Snapshot {
             connection.api_url(),
             &connection.tls,
             self.certificates(),
-            self.presented(&context.environment)?,
+            self.presented(context)?,
             &connection.proxy,
             connection.sent_referer(),
             context,
@@ -98,7 +98,8 @@ pub(crate) struct Locked {
 impl Session {
     /// Takes the renewal lock, and reads the connection again: another process may have changed it.
     pub(crate) fn lock(&self) -> Result<Locked> {
-        let timeout = self.context.deadline.bound(RENEWAL_LOCK_TIMEOUT);
+        let limit = renewal_lock_timeout(self.opened.secret_command.is_some());
+        let timeout = self.context.deadline.bound(limit);
         let (lock, connection) = self.store.lock(&self.opened, timeout, &self.context)?;
         // The session reads and writes the keychain that it was opened with.
         if connection.keychain != self.opened.keychain {

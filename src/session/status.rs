@@ -33,7 +33,7 @@ impl Session {
             status.extendable = tokens
                 .refresh
                 .as_ref()
-                .map(|_| !tokens.exchange_unsupported);
+                .map(|_| !tokens.exchange_unsupported && !tokens.is_limited);
             status.username = tokens.username.clone().or(status.username.take());
         });
     }
@@ -121,9 +121,10 @@ fn has_ended(error: &Error) -> bool {
         return false;
     };
     match why {
-        SignInNeeded::Expired | SignInNeeded::NoLongerAccepted | SignInNeeded::ExtensionLost => {
-            true
-        }
+        SignInNeeded::Expired
+        | SignInNeeded::NoLongerAccepted
+        | SignInNeeded::ExtensionLost
+        | SignInNeeded::EndedByPolicy(_) => true,
         SignInNeeded::Never
         | SignInNeeded::OtherMachine(_)
         | SignInNeeded::TimedOut(_)

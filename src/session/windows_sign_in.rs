@@ -12,7 +12,7 @@ use crate::binding::{differences, Binding};
 #[cfg(feature = "cli")]
 use crate::connection::Connection;
 use crate::connection::Principal;
-use crate::context::Environment;
+use crate::context::Context;
 use crate::error::Result;
 use crate::http::Presented;
 use crate::item_kind::ItemKind;
@@ -24,9 +24,9 @@ const KIND: ItemKind = ItemKind::Binding;
 
 impl Snapshot {
     /// What the web server gets to see.
-    pub(crate) fn presented(&self, environment: &Environment) -> Result<Presented> {
+    pub(crate) fn presented(&self, context: &Context) -> Result<Presented> {
         Ok(Presented {
-            certificate: self.client_certificate(environment)?,
+            certificate: self.client_certificate(context)?,
             windows: self.windows_sign_in()?,
         })
     }
@@ -58,7 +58,7 @@ impl Snapshot {
 impl Session {
     /// What the web server gets to see of the connection as it was when the session began.
     pub(crate) fn presented(&self) -> Result<Presented> {
-        self.opened.presented(&self.context.environment)
+        self.opened.presented(&self.context)
     }
 
     /// The value of `Authorization` for the next request that another program sends to the portal;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
     ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, PortalUrls,
-    Principal, Proxy, RedirectUri, Status, Tls, WebTier,
+    Principal, Proxy, RedirectUri, SecretCommand, Status, Tls, WebTier,
 };
 use crate::error::{ConnectionFault, Error, Result};
 use crate::files;
@@ -17,7 +17,7 @@ use crate::policy::MAX_META_BYTES;
 use crate::util::rfc3339;
 
 /// The newest `meta.json` that this version reads.
-const SCHEMA: u64 = ACCESS_SCHEMA;
+const SCHEMA: u64 = COMMAND_SCHEMA;
 
 /// Since this schema, secrets are bound to all settings that decide where they go; an older program
 /// would write records without that, so it must not use such a connection.
@@ -27,6 +27,10 @@ const BOUND_SCHEMA: u64 = 3;
 /// of a network connection. An older program does not know them: it would use the browser's
 /// address, connect without them, and forget them.
 const ACCESS_SCHEMA: u64 = 4;
+
+/// The schema of a connection with a command for the client secret. An older program does not know
+/// it: it would find no client secret, and write records that are not bound to the command.
+const COMMAND_SCHEMA: u64 = 5;
 
 /// The oldest schema of this program. Schema 1 is the Python package's.
 pub const FIRST_SCHEMA: u64 = 2;
@@ -144,7 +148,9 @@ impl ConnectionStore {
 
 /// The oldest schema whose readers understand the connection.
 fn schema_of(connection: &Connection) -> u64 {
-    if connection.grant == Grant::Network
+    if connection.secret_command.is_some() {
+        COMMAND_SCHEMA
+    } else if connection.grant == Grant::Network
         || connection.urls.separate_api_url().is_some()
         || connection.client_certificate.is_some()
         || connection.web_tier != WebTier::None
@@ -188,6 +194,8 @@ struct Meta {
     api_url_confirmed: Option<String>,
     auth_type: String,
     client_id: String,
+    #[serde(default)]
+    client_secret_command: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redirect_uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -276,6 +284,10 @@ impl Meta {
                 .map(PortalUrl::to_string),
             auth_type: connection.grant.as_str().to_owned(),
             client_id: connection.client_id.clone(),
+            client_secret_command: connection
+                .secret_command
+                .as_ref()
+                .map(|command| command.words().to_vec()),
             redirect_uri,
             pkce,
             referer: connection.referer.clone(),
@@ -397,6 +409,10 @@ impl Meta {
             confirmed_api_url: self.api_url_confirmed.and_then(|url| url.parse().ok()),
             grant,
             client_id: self.client_id,
+            secret_command: self
+                .client_secret_command
+                .map(SecretCommand::from_words)
+                .transpose()?,
             tls,
             client_certificate: self
                 .client_certificate

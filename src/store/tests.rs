@@ -412,12 +412,12 @@ fn a_later_schema_is_refused_and_left_as_it_is() {
     let one = added(&store, "one");
     let path = store.meta_path(&one.id);
     let mut document = store.read_meta(&one.id).unwrap().unwrap();
-    document.insert("schema_version".into(), 5.into());
+    document.insert("schema_version".into(), 6.into());
     document.insert("written_by".into(), "age-oauth 9.9".into());
     let later = Value::Object(document).to_string();
     fs::write(&path, &later).unwrap();
     let error = store.load(&one.id).unwrap_err().to_string();
-    assert!(error.contains("age-oauth 9.9 (schema 5)"), "{error}");
+    assert!(error.contains("age-oauth 9.9 (schema 6)"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), later);
 }
 

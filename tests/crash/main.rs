@@ -400,6 +400,47 @@ fn an_edited_application_never_mixes_old_and_new() {
     );
 }
 
+/// The client secret is in the keychain or printed by a command, and there is one at every point.
+#[test]
+fn a_client_secret_goes_to_a_command_and_back_at_once() {
+    let fixture = Fixture::new();
+    fixture.home.allow_secrets_in("kept");
+    fs::write(fixture.home.path().join("kept"), service_secret()).unwrap();
+    let line = format!("/bin/cat '{}'", fixture.home.path().join("kept").display());
+    let to = [
+        "connections",
+        "edit",
+        "service",
+        "--client-secret-command",
+        &line,
+    ];
+    let back = ["connections", "edit", "service", "--client-secret-stdin"];
+    let works = |fixture: &Fixture, place: &str| {
+        let words = ["token", "--force", "-c", "service"];
+        let said = fixture.home.run(words).done();
+        assert_eq!(said.code, 0, "{place}: {}", said.stderr);
+        fixture.other_connections_work();
+    };
+    at_each_crash_point(&fixture, 6, command(&to), |fixture, place| {
+        works(fixture, place);
+        fixture.home.run(to).done().ok();
+        works(fixture, place);
+        fixture.can_be_repaired();
+    });
+    fixture.home.run(to).done().ok();
+    at_each_crash_point(
+        &fixture,
+        6,
+        |fixture, wrap| wrap(fixture.home.run(back)).input(service_secret()).done(),
+        |fixture, place| {
+            works(fixture, place);
+            fixture.home.run(back).input(service_secret()).done().ok();
+            works(fixture, place);
+            fixture.can_be_repaired();
+        },
+    );
+}
+
 /// A connection to a portal that lets nothing through without a client certificate, and files with
 /// certificates: `ana`, which the connection has, and `otto`.
 struct WithCertificate {

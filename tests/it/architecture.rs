@@ -7,15 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. A module may import modules of lower layers, and no module of its own layer.
-const LAYERS: [&[&str]; 15] = [
+const LAYERS: [&[&str]; 16] = [
     &["duration", "env", "policy", "secret", "util"],
     &["bound_setting", "crash", "item_kind"],
     &["error"],
     &["connection"],
+    &["machine_policy"],
     &["binding", "event", "text"],
     &["certificate_record", "context", "token"],
     &["files"],
-    &["keychain", "store"],
+    &["keychain", "program", "store"],
     &["http"],
     &["oauth"],
     &["federation", "loopback", "portal"],

@@ -350,6 +350,47 @@ fn a_person_works_behind_a_web_server_that_asks_for_a_certificate() {
     portal.assert_clean();
 }
 
+/// A store folder of a Windows machine may be opened here, too.
+#[test]
+fn a_certificate_of_the_windows_store_is_refused_on_other_systems() {
+    let guarded = Guarded::added();
+    let Guarded { portal, home, .. } = &guarded;
+    sign_in(home, portal, "pki").ok();
+    expire_token(home, "pki");
+    for name in ["store:", "store:CN=ana"] {
+        let words = [&ADD_UNCHECKED[..], &["--client-cert", name]].concat();
+        home.run(words)
+            .done()
+            .code(2)
+            .err_has("Windows certificate store, and this system has none")
+            .err_has("--client-cert FILE.p12");
+    }
+    let words = ["--client-cert", "store:", "--client-cert-password-stdin"];
+    home.run([&ADD_UNCHECKED[..], &words].concat())
+        .input(PASSWORD)
+        .done()
+        .code(2)
+        .err_has("has no password here");
+    let requests = portal.requests().len();
+    // Named by the files alone, it is bound to nothing.
+    let source = format!("store:{}", "0A".repeat(32));
+    guarded.change_meta(|meta| meta["client_certificate"]["source"] = json!(source));
+    home.run(["token"]).done().code(5);
+    let mut record = guarded.item().unwrap();
+    record["settings"]["client_certificate"] = json!(source);
+    record.as_object_mut().unwrap().remove("pem");
+    let item = Item::of(&stored(home, "pki"), ItemKind::ClientCertificate);
+    let record = Secret::new(record.to_string());
+    keychain(home).set(&item, &record).unwrap();
+    let checked = home.run(["doctor"]).done().code(1).stdout;
+    let why = "in the Windows certificate store, which this system does not have";
+    assert!(checked.contains(why), "{checked}");
+    assert_eq!(portal.requests().len(), requests);
+    // What is stored is not damaged by that.
+    let shown = show(home, "pki");
+    assert_eq!(shown["client_certificate_source"], source);
+}
+
 /// Whether `doctor` reaches the portal of the connection `pki`.
 fn portal_is_reached(home: &Home) -> bool {
     let said = home.run(["doctor"]).done().stdout;
@@ -516,6 +557,59 @@ fn rule_24e_a_new_api_url_does_not_get_the_certificate_of_the_portal() {
 }
 
 #[test]
+fn a_private_key_that_other_users_may_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let guarded = Guarded::start();
+    let Guarded { home, file, .. } = &guarded;
+    let open = |mode| fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    let warning = "may read";
+    let edit = |file: &str| {
+        let words = ["connections", "edit", "pki", "--no-check", "--client-cert"];
+        home.run([&words[..], &[file]].concat()).done().ok().stderr
+    };
+    let reference = format!("file:{file}");
+    let doctor = || home.run(["doctor", "-c", "pki"]).done().stdout;
+    open(0o644);
+    let command = format!("chmod 600 {file}");
+    guarded
+        .add(&["--client-cert", &reference])
+        .ok()
+        .err_has("(mode 0644), whose private key has no password")
+        .err_has(&command);
+    let said = doctor();
+    assert!(said.contains(warning) && said.contains(&command), "{said}");
+    open(0o600);
+    assert!(!edit(&reference).contains(warning));
+    assert!(!doctor().contains(warning));
+    // What is copied into the keychain may be deleted.
+    open(0o644);
+    assert!(!edit(file).contains(warning));
+    assert!(!doctor().contains(warning));
+    // Without its password, an encrypted key is of no use.
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let protected = format!("file:{}", pki.pkcs12("ana", ""));
+    let words = ["connections", "edit", "pki", "--no-check", "--client-cert"];
+    let words = [&words[..], &[&protected, "--client-cert-password-stdin"]].concat();
+    let said = home.run(words).input(PASSWORD).done().ok().stderr;
+    assert!(!said.contains(warning), "{said}");
+}
+
+#[test]
+fn a_password_that_pkcs12_cannot_take_here_is_named() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    pki.files()
+        .run("pkcs12 -export -inkey ana.key -in ana.pem -passout pass:p\u{1f511} -out ana.p12.pem");
+    let file = pki.files().file("ana.p12");
+    let home = home();
+    let words = ["--client-cert", &file, "--client-cert-password-stdin"];
+    let words = [&ADD_UNCHECKED[..], &words].concat();
+    let run = home.run(words).input("p\u{1f511}");
+    run.done().code(2).err_has("a character such as an emoji");
+}
+
+#[test]
 fn a_file_that_is_referred_to_is_read_at_each_use() {
     let guarded = Guarded::start();
     let Guarded { portal, home, file } = &guarded;
@@ -673,7 +767,7 @@ fn rule_24b_an_old_record_takes_over_no_certificate_from_a_file() {
 fn an_older_program_does_not_use_a_connection_with_a_certificate() {
     let guarded = Guarded::added();
     assert_eq!(guarded.meta()["schema_version"], 4);
-    guarded.change_meta(|meta| meta["schema_version"] = json!(5));
+    guarded.change_meta(|meta| meta["schema_version"] = json!(6));
     guarded
         .home
         .run(["token", "-c", "pki"])

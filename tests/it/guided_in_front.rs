@@ -8,7 +8,8 @@ use crate::network::Behind;
 use crate::support::home::Home;
 use crate::support::portal::{Endpoint, Fault, Portal, OTHER_USER, USER};
 use crate::support::pty::Terminal;
-use crate::web_server_certificates::{apache, write_certificates, WebServer};
+use crate::support::web_server::{write_certificates, WebServer};
+use crate::web_server_certificates::apache;
 
 const CONTINUE: &str = "How do you want to continue?";
 const API_URL: &str = "Enter the address at which programs reach this portal (API URL)";

@@ -53,6 +53,8 @@ mod keychain;
 mod kill_at_random;
 #[cfg(unix)] // Wine starts too few processes at a time.
 mod load;
+#[cfg(target_os = "linux")]
+mod machine_policy;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "linux")]
@@ -72,12 +74,18 @@ mod practice_portal;
 mod promises;
 #[cfg(unix)]
 mod python;
+#[cfg(target_os = "linux")] // QGIS as Debian packages it.
+mod qgis;
 mod quick_start;
 mod read_only;
 #[cfg(unix)]
 mod recipes;
 mod refresh;
 mod rules;
+#[cfg(target_os = "linux")]
+mod secret_command;
+#[cfg(target_os = "linux")]
+mod secret_managers;
 mod session;
 mod share;
 #[cfg(unix)]

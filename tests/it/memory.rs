@@ -115,6 +115,8 @@ fn tokens(needle: &Needle) -> Tokens {
         access_tokens_valid_until: None,
         exchange_started: false,
         exchange_unsupported: false,
+        signed_in_at: None,
+        is_limited: false,
         asked_minutes: None,
         username: None,
         servers: Vec::new(),

@@ -11,7 +11,7 @@ use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, P256};
 use crate::support::portal::{Endpoint, Portal, APP_ID, OTHER_USER, USER};
 use crate::support::scenario::{expire_token, folder_of};
-use crate::web_server_certificates::{authority, front, write_certificates, WebServer, VERIFIED};
+use crate::support::web_server::{WebServer, VERIFIED};
 use crate::windows_sign_in::{shown, Site};
 
 /// A portal behind nginx, which vouches for those whose client certificate it verifies, and a home
@@ -23,7 +23,7 @@ pub struct Behind {
     pub ca: String,
     pub certificate: String,
     _server: WebServer,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pki: Pki,
 }
 
@@ -33,11 +33,8 @@ impl Behind {
         pki.client("ana", P256, "");
         portal.set(|rules| rules.vouched = vec![("CN=ana".into(), USER.into())]);
         let folder = tempfile::tempdir().unwrap();
-        write_certificates(&portal, folder.path());
-        let clients = folder.path().join("clients.pem");
-        fs::copy(pki.files().certificate("root"), clients).unwrap();
-        let configuration = front(&authority(&portal.url()), VERIFIED, "TLSv1.2 TLSv1.3");
-        let server = WebServer::start(folder.path(), "nginx", configuration);
+        let (clients, protocols) = (pki.files().certificate("root"), "TLSv1.2 TLSv1.3");
+        let server = WebServer::in_front(folder.path(), &portal, &clients, VERIFIED, protocols);
         Self {
             url: server.url(),
             ca: portal.ca_file(home.path()).display().to_string(),
@@ -45,7 +42,7 @@ impl Behind {
             portal,
             home,
             _server: server,
-            _folder: folder,
+            folder,
             pki,
         }
     }
@@ -144,6 +141,10 @@ fn a_person_works_behind_nginx_without_browser_and_client_id() {
         .ok()
         .out(&format!("{USER}\n"));
     behind.run(&["login"]).ok();
+    behind
+        .run(&["login", "--expiration", "7d"])
+        .code(2)
+        .err_has("`net` is a network connection, whose sign-in does not expire");
     // No application, no browser, no refresh token.
     assert_eq!(behind.portal.grants(), [] as [&str; 0]);
     behind.portal.assert_clean();
@@ -303,6 +304,15 @@ fn rule_24g_whose_tokens_are_is_what_the_keychain_says() {
         .run(&["token", "--force"])
         .code(3)
         .err_has(&format!("belongs to `{USER}`"));
+    // Nor does `login` ask the file who may replace whom.
+    let refused = format!("`{OTHER_USER}` signed in, but the connection belongs to `{USER}`");
+    behind.run(&["login"]).code(3).err_has(&refused);
+    let mut meta = behind.meta();
+    meta["username"] = Value::Null;
+    fs::write(&path, meta.to_string()).unwrap();
+    behind.run(&["login"]).code(3).err_has(&refused);
+    behind.vouch_for(USER);
+    behind.run(&["login"]).ok();
 }
 
 #[test]
@@ -364,6 +374,65 @@ fn rule_24g_a_file_alone_makes_no_network_connection() {
     fs::write(&path, meta.to_string()).unwrap();
     let said = behind.run(&["token", "-c", "net"]).code(1);
     said.err_has("this connection answers none");
+}
+
+/// With two addresses, the web server at the API URL vouches. The other one is asked once, to
+/// compare the two.
+#[test]
+fn the_web_server_at_the_api_url_vouches() {
+    let behind = Behind::nginx();
+    let api = tempfile::tempdir().unwrap();
+    let clients = behind.files().certificate("root");
+    let server = WebServer::in_front(api.path(), &behind.portal, &clients, VERIFIED, "TLSv1.3");
+    let certificate = [
+        "--client-cert",
+        &behind.certificate,
+        "--client-cert-password-stdin",
+    ];
+    let url = server.url();
+    behind
+        .add_with("net", &[&certificate[..], &["--api-url", &url]].concat())
+        .ok();
+    let log = behind.folder.path().join("access.log");
+    let at_the_portal_url = || fs::read_to_string(&log).unwrap().lines().count();
+    let before = at_the_portal_url();
+    behind.run(&["login"]).ok();
+    for words in [
+        &["token"][..],
+        &["whoami"],
+        &["refresh"],
+        &["api", "community/self"],
+    ] {
+        expire_token(&behind.home, "net");
+        behind.run(words).ok();
+    }
+    assert_eq!(at_the_portal_url(), before);
+    let show = behind
+        .run(&["connections", "show", "net", "--json"])
+        .ok()
+        .json();
+    assert_eq!(show["api_url"], url.as_str());
+    assert_eq!(show["api_url_confirmed"], true);
+    assert_eq!(show["username"], USER);
+    // The token is bound to the portal's own address, whichever address programs use.
+    assert_eq!(show["referer"], behind.url.as_str());
+    // An API URL without a sign-in vouches for no user.
+    let open = behind.portal.url();
+    let edit = [
+        "connections",
+        "edit",
+        "net",
+        "--api-url",
+        &open,
+        "--no-check",
+    ];
+    let edit = behind.home.run([&edit[..], &certificate].concat());
+    edit.input(PASSWORD).done().ok();
+    behind
+        .run(&["token", "--force"])
+        .code(7)
+        .err_has("gives no token to the user");
+    behind.portal.assert_clean();
 }
 
 #[test]

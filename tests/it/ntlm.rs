@@ -9,8 +9,9 @@ use crate::support::kerberos::Kdc;
 use crate::support::portal::{Portal, APP_ID};
 use crate::support::pty::Terminal;
 use crate::support::scenario::add_arguments;
-use crate::web_server_certificates::{authority, write_certificates, WebServer};
-use crate::windows_sign_in::open_to_all;
+use crate::support::web_server::{
+    apache_with_gssapi, authority, nginx_server, open_to_all, write_certificates, WebServer,
+};
 
 /// What the web server offers.
 #[derive(Clone, Copy)]
@@ -23,32 +24,13 @@ enum Offer {
 
 fn apache(portal: &str) -> impl Fn(&str, u16) -> String {
     let portal = portal.to_owned();
-    let modules = [
-        "mpm_event",
-        "authn_core",
-        "authz_core",
-        "authz_user",
-        "auth_gssapi",
-        "ssl",
-        "proxy",
-        "proxy_http",
-        "headers",
-        "setenvif",
-    ]
-    .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
-    .concat();
     move |at, port| {
-        format!(
-            "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog /dev/stderr\n\
-             User www-data\nGroup www-data\nMutex posixsem\nListen 127.0.0.1:{port}\n{modules}\
-             LogFormat \"%>s %u %{{TOKEN}}e\" seen\nCustomLog {at}/access.log seen\n\
-             SetEnvIf Authorization \"^(NTLM |Negotiate TlRMTVNT)\" TOKEN=ntlm\n\
-             SSLEngine on\nSSLCertificateFile {at}/server.pem\nSSLCertificateKeyFile {at}/server.key\n\
-             SSLProxyEngine on\nSSLProxyVerify none\nSSLProxyCheckPeerName off\n\
-             ProxyPass / https://{portal}/\n\
-             <Location />\nAuthType GSSAPI\nGssapiAllowedMech ntlmssp\n\
-             GssapiConnectionBound On\nRequire valid-user\n</Location>\n"
-        )
+        let log = format!(
+            "LogFormat \"%>s %u %{{TOKEN}}e\" seen\nCustomLog {at}/access.log seen\n\
+             SetEnvIf Authorization \"^(NTLM |Negotiate TlRMTVNT)\" TOKEN=ntlm\n"
+        );
+        let sign_in = "GssapiAllowedMech ntlmssp\nGssapiConnectionBound On\n";
+        apache_with_gssapi(at, port, &portal, &log, sign_in)
     }
 }
 
@@ -56,22 +38,13 @@ fn apache(portal: &str) -> impl Fn(&str, u16) -> String {
 fn only_ntlm(apache: &str) -> impl Fn(&str, u16) -> String {
     let apache = apache.to_owned();
     move |at, port| {
-        format!(
-            "daemon off; pid {at}/pid; error_log stderr;\n\
-             events {{}}\n\
-             http {{\n\
-               access_log off; client_body_temp_path {at}/a; proxy_temp_path {at}/b;\n\
-               fastcgi_temp_path {at}/c; uwsgi_temp_path {at}/d; scgi_temp_path {at}/e;\n\
-               server {{\n\
-                 listen 127.0.0.1:{port} ssl;\n\
-                 ssl_certificate {at}/server.pem; ssl_certificate_key {at}/server.key;\n\
-                 location / {{\n\
-                   proxy_pass https://{apache}; proxy_ssl_verify off;\n\
-                   proxy_hide_header WWW-Authenticate; add_header WWW-Authenticate NTLM always;\n\
-                 }}\n\
-               }}\n\
+        let server = format!(
+            "location / {{\n\
+               proxy_pass https://{apache}; proxy_ssl_verify off;\n\
+               proxy_hide_header WWW-Authenticate; add_header WWW-Authenticate NTLM always;\n\
              }}\n"
-        )
+        );
+        nginx_server(at, port, "access_log off;", &server)
     }
 }
 

@@ -5,11 +5,15 @@ use std::fs;
 
 use crate::client_certificates::{Pki, PASSWORD};
 use crate::home;
+use crate::network::Behind;
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{P256, P384, RSA};
+use crate::support::portal::APP_ID;
+use crate::support::pty::Terminal;
 use crate::support::scenario::ADD_UNCHECKED;
 use crate::support::softhsm::{SoftHsm, LABEL, LIBRARY};
-use crate::web_server_certificates::{walk_in, VERIFIED};
+use crate::support::web_server::VERIFIED;
+use crate::web_server_certificates::walk_in;
 
 const ADDRESS: &str = "pkcs11:token=card%20of%20ana";
 
@@ -22,6 +26,24 @@ fn with_token(pki: &Pki, keys: &[(&str, u8)]) -> (SoftHsm, Home) {
     token.use_in(&mut home);
     home.set("AGE_OAUTH_PKCS11_MODULE", LIBRARY);
     (token, home)
+}
+
+/// Lets the program of this home use the token by another library, which behaves as `kind` says.
+fn other_token(token: &SoftHsm, home: &mut Home, kind: &str) {
+    let library = token.other_library();
+    home.set("AGE_OAUTH_PKCS11_MODULE", library.to_str().unwrap());
+    home.set("TEST_TOKEN", kind);
+}
+
+fn doctor(home: &Home) -> String {
+    home.run(["doctor", "-c", "x"]).done().stdout
+}
+
+/// `connections edit` with another PIN.
+fn edit(home: &Home, pin: &str) -> Outcome {
+    let words = ["connections", "edit", "x", "--no-check", "--client-cert"];
+    let words = [&words[..], &[ADDRESS, "--client-cert-password-stdin"]].concat();
+    home.run(words).input(pin).done()
 }
 
 /// `connections add` of a portal that is not asked, with this certificate.
@@ -123,23 +145,212 @@ fn rule_24e_a_stored_pin_that_is_wrong_is_not_tried_again_and_again() {
     let (token, home) = with_token(&pki, &[("ana", 1)]);
     add(&home, ADDRESS, PASSWORD).ok();
     token.change_pin("12345678");
-    let doctor = || home.run(["doctor", "-c", "x"]).done().stdout;
-    assert!(doctor().contains("the stored PIN is wrong"), "{}", doctor());
+    // Another program has used up an attempt.
+    token.enter_wrong_pin();
+    let said = doctor(&home);
+    assert!(said.contains("a wrong PIN was entered before"), "{said}");
+    edit(&home, "12345678").ok();
+    let said = doctor(&home);
+    assert!(!said.contains("PIN"), "{said}");
+}
+
+/// Not every token says that a wrong PIN was entered.
+#[test]
+fn rule_24e_a_stored_pin_that_is_wrong_is_deleted() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let (token, mut home) = with_token(&pki, &[("ana", 1)]);
+    other_token(&token, &mut home, "silent");
+    add(&home, ADDRESS, PASSWORD).ok();
+    token.change_pin("12345678");
+    let before = token.logins();
+    let said = doctor(&home);
+    assert!(
+        said.contains("the stored PIN is wrong; it was deleted"),
+        "{said}"
+    );
     for _ in 0..3 {
-        let said = doctor();
-        assert!(said.contains("a wrong PIN was entered before"), "{said}");
+        let said = doctor(&home);
+        assert!(said.contains("its PIN is not stored"), "{said}");
     }
-    // A person enters the right one.
+    assert_eq!(token.logins(), before + 1);
+    let hint = "age-oauth connections edit x --client-cert pkcs11:…";
+    home.run(["login"])
+        .done()
+        .code(5)
+        .err_has("its PIN is not stored")
+        .err_has(hint);
+    // Nor is an empty one tried.
+    edit(&home, "\n").code(2).err_has("is protected by a PIN");
+    assert_eq!(token.logins(), before + 1);
+    edit(&home, "12345678").ok();
+    let said = doctor(&home);
+    assert!(!said.contains("PIN"), "{said}");
+}
+
+/// One card may serve several connections, which one command asks at the same time.
+#[test]
+fn rule_24e_a_pin_that_was_wrong_is_not_tried_for_another_connection() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let (token, mut home) = with_token(&pki, &[("ana", 1)]);
+    other_token(&token, &mut home, "silent");
+    for label in ["--label=x", "--label=y", "--label=z"] {
+        let words = [
+            "connections",
+            "add",
+            "--no-check",
+            label,
+            "--portal=https://h/p",
+        ];
+        let more = ["--client-id=c", "--client-cert", ADDRESS];
+        let words = [&words[..], &more, &["--client-cert-password-stdin"]].concat();
+        home.run(words).input(PASSWORD).done().ok();
+    }
+    token.change_pin("12345678");
+    let before = token.logins();
+    let said = home.run(["doctor"]).done().stdout;
+    assert_eq!(said.matches("the stored PIN is wrong").count(), 3, "{said}");
+    assert_eq!(token.logins(), before + 1);
+}
+
+/// A token that is logged in already takes any PIN.
+#[test]
+fn a_pin_is_verified_also_where_another_certificate_was_tried_before() {
+    let behind = Behind::nginx();
+    behind.files().self_signed("stranger", P256, "", "");
+    let (token, mut home) = (SoftHsm::new(PASSWORD), home());
+    token.import(behind.files(), "ana", 1, &["issuing"]);
+    token.import(behind.files(), "stranger", 2, &[]);
+    token.use_in(&mut home);
+    home.set("AGE_OAUTH_PKCS11_MODULE", LIBRARY);
     let words = [
         "connections",
-        "edit",
-        "x",
-        "--no-check",
-        "--client-cert",
-        ADDRESS,
+        "add",
+        "--label=x",
+        "--client-id",
+        APP_ID,
+        "--portal",
+        &behind.url,
     ];
-    let words = [&words[..], &["--client-cert-password-stdin"]].concat();
-    home.run(words).input("12345678").done().ok();
-    let said = doctor();
-    assert!(!said.contains("PIN"), "{said}");
+    let words = [&words[..], &["--verify-ssl", &behind.ca]].concat();
+    let mut terminal = Terminal::start(&home, &words);
+    let file = "Client certificate (the file with its private key)";
+    terminal.expect("Present a client certificate").line("");
+    terminal
+        .expect(file)
+        .line(&format!("{ADDRESS};object=stranger"));
+    terminal.expect("PIN for").line(PASSWORD);
+    terminal.expect("rejected the client certificate CN=stranger");
+    terminal.expect("Present a client certificate").line("");
+    terminal.expect(file).line(&format!("{ADDRESS};object=ana"));
+    terminal.expect("PIN for").line("00000000");
+    terminal.expect("the PIN is wrong");
+    terminal.expect("PIN for").line(PASSWORD);
+    terminal.expect("ArcGIS Enterprise");
+}
+
+#[test]
+fn a_token_that_does_not_answer_is_left_alone() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let (token, mut home) = with_token(&pki, &[("ana", 1)]);
+    other_token(&token, &mut home, "silent");
+    add(&home, ADDRESS, PASSWORD).ok();
+    home.set("TEST_TOKEN", "hangs");
+    let login = home.run(["login", "--timeout", "1s"]).done();
+    login
+        .code(5)
+        .err_has("the PKCS#11 token cannot be used: there was no answer within");
+}
+
+#[test]
+fn a_pin_is_entered_at_a_reader_with_a_keypad_where_a_person_is() {
+    let pki = Pki::new();
+    pki.client("ana", P256, "");
+    let (token, mut home) = with_token(&pki, &[("ana", 1)]);
+    other_token(&token, &mut home, "keypad");
+    let keypad = tempfile::NamedTempFile::new().unwrap();
+    fs::write(keypad.path(), PASSWORD).unwrap();
+    home.set("TEST_TOKEN_KEYPAD", keypad.path().to_str().unwrap());
+    let words = [&ADD_UNCHECKED[..], &["--client-cert", ADDRESS]].concat();
+    home.run(words)
+        .done()
+        .ok()
+        .err_has("is needed at each use.");
+    let said = doctor(&home);
+    assert!(said.contains("its PIN is entered at the reader"), "{said}");
+    let before = token.logins();
+    let mut terminal = Terminal::start(&home, &["doctor", "-c", "x"]);
+    terminal.end();
+    assert!(token.logins() > before);
+    assert!(
+        !terminal.screen().contains("client certificate is gone"),
+        "{}",
+        terminal.screen()
+    );
+    assert!(
+        !terminal.screen().contains("its PIN is"),
+        "{}",
+        terminal.screen()
+    );
+}
+
+#[test]
+fn a_key_that_is_not_that_of_the_certificate_is_refused() {
+    let pki = Pki::new();
+    for (name, kind) in [("ana", P256), ("otto", P256), ("eva", RSA), ("ida", RSA)] {
+        pki.client(name, kind, "");
+    }
+    let (token, home) = with_token(&pki, &[("ana", 1), ("eva", 2)]);
+    token.write_certificate(pki.files(), "otto", "01");
+    token.write_certificate(pki.files(), "ida", "02");
+    for (name, fits) in [
+        ("ana", true),
+        ("otto", false),
+        ("eva", true),
+        ("ida", false),
+    ] {
+        let words = ["connections", "remove", "x", "--yes"];
+        let added = add(&home, &format!("{ADDRESS};object={name}"), PASSWORD);
+        if fits {
+            added.ok();
+            home.run(words).done().ok();
+        } else {
+            added
+                .code(2)
+                .err_has("the private key with its ID on the token is another one");
+        }
+    }
+}
+
+#[test]
+fn a_token_that_does_not_sign_is_named() {
+    let behind = Behind::nginx();
+    let (token, mut home) = (SoftHsm::new(PASSWORD), home());
+    token.import(behind.files(), "ana", 1, &["issuing"]);
+    token.use_in(&mut home);
+    other_token(&token, &mut home, "each");
+    add(&home, ADDRESS, PASSWORD)
+        .code(2)
+        .err_has("asks for the PIN before each signature");
+    other_token(&token, &mut home, "silent");
+    let words = [
+        "connections",
+        "add",
+        "--label=x",
+        "--client-id",
+        APP_ID,
+        "--portal",
+        &behind.url,
+    ];
+    let more = ["--verify-ssl", &behind.ca, "--client-cert", ADDRESS];
+    let words = [&words[..], &more, &["--client-cert-password-stdin"]].concat();
+    home.run(words).input(PASSWORD).done().ok();
+    home.set("TEST_TOKEN", "removed");
+    let said = doctor(&home);
+    assert!(
+        said.contains("is on a card or a device that is not there"),
+        "{said}"
+    );
 }

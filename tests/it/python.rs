@@ -58,26 +58,30 @@ fn script(home: &Home, name: &str, arguments: &[&str]) -> Output {
 }
 
 /// A script that prints lines and waits to be continued.
-struct Dialogue {
+pub(crate) struct Dialogue {
     child: Child,
     said: BufReader<ChildStdout>,
 }
 
 impl Dialogue {
     fn start(home: &Home, name: &str, arguments: &[&str]) -> Self {
-        let mut child = command(home, name, arguments)
+        Self::of(command(home, name, arguments))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the Python that tests/run makes");
+            .expect("a Python; see tests/run");
         let said = BufReader::new(child.stdout.take().expect("a pipe"));
         Self { child, said }
     }
 
     /// The next line that it prints; panics with its errors if there is none.
     #[track_caller]
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.said.read_line(&mut line).expect("a line");
         if line.is_empty() {
@@ -89,13 +93,13 @@ impl Dialogue {
         line.trim_end().to_owned()
     }
 
-    fn tell(&mut self, line: &str) -> &mut Self {
+    pub(crate) fn tell(&mut self, line: &str) -> &mut Self {
         writeln!(self.child.stdin.as_mut().expect("a pipe"), "{line}").expect("a listener");
         self
     }
 
     #[track_caller]
-    fn ends(&mut self) {
+    pub(crate) fn ends(&mut self) {
         assert_eq!(self.line(), "done");
         assert!(self.child.wait().expect("an end").success());
     }
@@ -414,6 +418,10 @@ fn python_adds_and_changes_connections() {
         SERVICE_ID,
         "https://127.0.0.1:1/portal",
     ];
+    home.allow_secrets_in("kept");
+    std::fs::write(home.path().join("kept"), service_secret()).unwrap();
+    let printer = format!("/bin/cat {}", home.path().join("kept").display());
+    let arguments = [&arguments[..], &[printer.as_str()]].concat();
     let mut script = Dialogue::start(&home, "adding.py", &arguments);
     script.tell(service_secret()).ends();
 }

@@ -121,7 +121,11 @@ fn a_request_for_a_client_certificate_is_reported_by_every_command() {
     let portal = Portal::builder().client_certificate_required().start();
     let home = home();
     let asks = "asks for a client certificate";
-    let advice = "--client-cert FILE.p12";
+    let advice = if cfg!(windows) {
+        "--client-cert store: (or a file: --client-cert FILE.p12)"
+    } else {
+        "--client-cert FILE.p12"
+    };
     let added = try_to_add(&home, &portal).code(7);
     added.err_has(asks).err_has(advice);
     let ca = portal.ca_file(home.path());
@@ -147,7 +151,7 @@ fn a_request_for_a_client_certificate_is_reported_by_every_command() {
     for words in [&["token"][..], &["whoami"], &["api", "portals/self"]] {
         let said = home.run(words).done().code(7);
         said.err_has(asks)
-            .err_has("connections edit pki --client-cert FILE.p12");
+            .err_has(&format!("connections edit pki {advice}"));
     }
     let out = home.run(["doctor"]).done().code(1);
     assert!(out.stdout.contains(asks) && out.stdout.contains(advice));

@@ -2,118 +2,16 @@
 //! the TLS handshake, by TLS 1.2 renegotiation, and after the handshake of TLS 1.3.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-use base64::engine::general_purpose::STANDARD;
-use base64::Engine as _;
 
 use crate::client_certificates::{Pki, CLIENT, PASSWORD};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, P256, RSA, SERVER};
-use crate::support::portal::{Certificate, Endpoint, Fault, Guard, Portal, APP_ID};
+use crate::support::portal::{Endpoint, Fault, Guard, Portal, APP_ID};
 use crate::support::scenario::{add_arguments, age_sign_in, expire_token, sign_in};
-use crate::support::{send_signal, until};
-
-/// A web server of its own; it ends when dropped.
-pub struct WebServer {
-    process: Child,
-    pub port: u16,
-}
-
-impl Drop for WebServer {
-    fn drop(&mut self) {
-        // Its worker processes end with it.
-        send_signal("TERM", self.process.id());
-        let _ = self.process.wait();
-    }
-}
-
-pub fn pem(kind: &str, der: &[u8]) -> String {
-    format!(
-        "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
-        STANDARD.encode(der)
-    )
-}
-
-/// Writes a certificate for `localhost` that the portal's authority signed, and that authority.
-pub fn write_certificates(portal: &Portal, folder: &Path) {
-    let own = portal
-        .authority()
-        .server(Certificate::Trusted, &["localhost".to_owned()]);
-    let chain: String = own
-        .chain
-        .iter()
-        .map(|one| pem("CERTIFICATE", one))
-        .collect();
-    fs::write(folder.join("server.pem"), chain).unwrap();
-    let key = pem("PRIVATE KEY", own.key.secret_der());
-    fs::write(folder.join("server.key"), key).unwrap();
-    portal.ca_file(folder);
-}
-
-impl WebServer {
-    /// Starts a server whose configuration follows from its folder and port. Another process may
-    /// take the port first; then it starts again on another one.
-    pub fn start(
-        folder: &Path,
-        program: &str,
-        configuration: impl Fn(&str, u16) -> String,
-    ) -> Self {
-        Self::start_with(&[], folder, program, configuration)
-    }
-
-    /// The same with variables for the server.
-    pub fn start_with(
-        variables: &[(&str, String)],
-        folder: &Path,
-        program: &str,
-        configuration: impl Fn(&str, u16) -> String,
-    ) -> Self {
-        let at = folder.to_str().unwrap();
-        for _ in 0..5 {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
-            let file = folder.join("server.conf");
-            fs::write(&file, configuration(at, port)).unwrap();
-            let mut command = Command::new(program);
-            command.envs(variables.iter().map(|(name, value)| (name, value)));
-            match program {
-                "nginx" => command.args(["-p", at, "-c"]).arg(&file),
-                _ => command.args(["-DFOREGROUND", "-f"]).arg(&file),
-            };
-            let log = fs::File::create(folder.join("output.log")).unwrap();
-            let process = command
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(log)
-                .spawn()
-                .unwrap_or_else(|error| panic!("{program}: {error}"));
-            let mut server = Self { process, port };
-            until(|| server.answers() || server.has_ended());
-            if server.answers() && !server.has_ended() {
-                return server;
-            }
-        }
-        let log = fs::read_to_string(folder.join("output.log")).unwrap_or_default();
-        panic!("{program} does not start: {log}");
-    }
-
-    fn answers(&self) -> bool {
-        TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_some()
-    }
-
-    pub fn url(&self) -> String {
-        format!("https://localhost:{}/portal", self.port)
-    }
-}
+use crate::support::web_server::{
+    apache_server, authority, front, nginx_server, write_certificates, WebServer, VERIFIED,
+};
 
 pub const ASKS: &str = "the web server in front of the portal asks for a client certificate";
 pub const ASKS_LATE: &str =
@@ -121,22 +19,14 @@ pub const ASKS_LATE: &str =
 
 /// `ssl_verify_client` as nginx has it: `on` and `optional` ask in the handshake, and `on` answers
 /// each request without a certificate by 400.
-fn nginx(mode: &'static str, protocols: &'static str) -> impl Fn(&str, u16) -> String {
+fn asking_nginx(mode: &'static str, protocols: &'static str) -> impl Fn(&str, u16) -> String {
     move |at, port| {
-        format!(
-            "daemon off; pid {at}/pid; error_log stderr;\n\
-             events {{}}\n\
-             http {{\n\
-               access_log off; client_body_temp_path {at}/a; proxy_temp_path {at}/b;\n\
-               fastcgi_temp_path {at}/c; uwsgi_temp_path {at}/d; scgi_temp_path {at}/e;\n\
-               server {{\n\
-                 listen 127.0.0.1:{port} ssl; ssl_protocols {protocols};\n\
-                 ssl_certificate {at}/server.pem; ssl_certificate_key {at}/server.key;\n\
-                 ssl_client_certificate {at}/ca.pem; ssl_verify_client {mode};\n\
-                 location / {{ return 403; }}\n\
-               }}\n\
-             }}\n"
-        )
+        let server = format!(
+            "ssl_protocols {protocols};\n\
+             ssl_client_certificate {at}/ca.pem; ssl_verify_client {mode};\n\
+             location / {{ return 403; }}\n"
+        );
+        nginx_server(at, port, "access_log off;", &server)
     }
 }
 
@@ -144,17 +34,11 @@ fn nginx(mode: &'static str, protocols: &'static str) -> impl Fn(&str, u16) -> S
 /// request.
 pub fn apache(protocol: &'static str) -> impl Fn(&str, u16) -> String {
     move |at, port| {
-        format!(
-            "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog /dev/stderr\n\
-             User www-data\nGroup www-data\nMutex posixsem\nListen 127.0.0.1:{port}\n\
-             LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\n\
-             LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\
-             LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so\n\
-             SSLEngine on\nSSLProtocol {protocol}\nSSLSessionCache none\n\
-             SSLCertificateFile {at}/server.pem\nSSLCertificateKeyFile {at}/server.key\n\
-             SSLCACertificateFile {at}/ca.pem\n\
+        let server = format!(
+            "SSLProtocol {protocol}\nSSLSessionCache none\nSSLCACertificateFile {at}/ca.pem\n\
              <Location /portal>\nSSLVerifyClient require\nSSLVerifyDepth 3\n</Location>\n"
-        )
+        );
+        apache_server(at, port, &[], &server)
     }
 }
 
@@ -205,14 +89,14 @@ fn nginx_asks_for_a_client_certificate_and_this_is_reported() {
     for protocol in ["TLSv1.2", "TLSv1.3"] {
         is_reported(
             "nginx",
-            nginx("on", protocol),
+            asking_nginx("on", protocol),
             ASKS,
             "--client-cert FILE.p12",
         );
         // The web server accepts the connection, and the application behind it refuses.
         is_reported(
             "nginx",
-            nginx("optional", protocol),
+            asking_nginx("optional", protocol),
             ASKS,
             "--client-cert FILE.p12",
         );
@@ -239,45 +123,6 @@ fn apache_asks_for_a_client_certificate_after_the_handshake_and_this_is_reported
     );
 }
 
-/// nginx in front of the portal at this host and port. It logs each request with what it found of
-/// the client's certificate.
-pub fn front(
-    portal: &str,
-    client: &'static str,
-    protocols: &'static str,
-) -> impl Fn(&str, u16) -> String {
-    let portal = portal.to_owned();
-    move |at, port| {
-        format!(
-            "daemon off; pid {at}/pid; error_log stderr;\n\
-             events {{}}\n\
-             http {{\n\
-               log_format told '$request_method $uri $ssl_client_verify $ssl_client_s_dn';\n\
-               access_log {at}/access.log told;\n\
-               client_body_temp_path {at}/a; proxy_temp_path {at}/b;\n\
-               fastcgi_temp_path {at}/c; uwsgi_temp_path {at}/d; scgi_temp_path {at}/e;\n\
-               server {{\n\
-                 listen 127.0.0.1:{port} ssl; ssl_protocols {protocols};\n\
-                 ssl_certificate {at}/server.pem; ssl_certificate_key {at}/server.key;\n\
-                 {client}\n\
-                 location / {{\n\
-                   proxy_pass https://{portal}; proxy_set_header Host {portal};\n\
-                   proxy_ssl_verify off; proxy_set_header X-Remote-User $ssl_client_s_dn;\n\
-                 }}\n\
-               }}\n\
-             }}\n"
-        )
-    }
-}
-
-/// The host and port of a URL.
-pub fn authority(url: &str) -> String {
-    url.split('/').nth(2).unwrap().to_owned()
-}
-
-pub const VERIFIED: &str =
-    "ssl_client_certificate clients.pem; ssl_verify_client on; ssl_verify_depth 3;";
-
 /// The whole walk of a person behind this front, with these options of `connections add`. Returns
 /// the requests that the front counted, and what it found of certificates.
 fn walk(client: &'static str, protocols: &'static str, pki: &Pki, options: &[&str]) -> String {
@@ -294,17 +139,8 @@ pub fn walk_in(
 ) -> String {
     let portal = Portal::builder().start();
     let folder = tempfile::tempdir().unwrap();
-    write_certificates(&portal, folder.path());
-    fs::copy(
-        pki.files().certificate("root"),
-        folder.path().join("clients.pem"),
-    )
-    .unwrap();
-    let server = WebServer::start(
-        folder.path(),
-        "nginx",
-        front(&authority(&portal.url()), client, protocols),
-    );
+    let clients = pki.files().certificate("root");
+    let server = WebServer::in_front(folder.path(), &portal, &clients, client, protocols);
     let ca = portal.ca_file(home.path());
     let url = server.url();
     let mut words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap()).to_vec();

@@ -16,8 +16,8 @@ use proptest::test_runner::TestRunner;
 
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{app_secret, Portal, PortalVersion};
-use crate::support::scenario::{add, add_with, sign_in, ADD_UNCHECKED};
+use crate::support::portal::{app_secret, service_secret, Portal, PortalVersion, SERVICE_ID};
+use crate::support::scenario::{add, add_arguments, add_with, sign_in, ADD_UNCHECKED};
 
 /// A home whose connections keep their secrets in Credential Manager. Remaining items are removed
 /// when it is dropped.
@@ -112,6 +112,58 @@ fn secrets_in_credential_manager_are_visible_across_processes_as_three_items() {
         .done()
         .ok();
     assert_eq!(items_of(&id), Vec::<String>::new());
+}
+
+/// It is found by its name, as `exec` finds one, and runs without a window.
+#[test]
+fn a_batch_file_prints_the_client_secret() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    home.allow_secrets_in("manager");
+    let folder = home.path().join("manager");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("secret.txt"), service_secret()).unwrap();
+    let print = "@if not \"%~1\"==\"a b\" exit /b 3\r\n@type \"%~dp0secret.txt\"\r\n";
+    fs::write(folder.join("print-secret.cmd"), print).unwrap();
+    let hang = "@ping -n 1000 127.0.0.1 >nul\r\n";
+    fs::write(folder.join("hang.cmd"), hang).unwrap();
+    let ca = portal.ca_file(home.path());
+    let url = portal.url();
+    let mut words = add_arguments("service", &url, SERVICE_ID, ca.to_str().unwrap()).to_vec();
+    words.extend(["--auth-type", "app", "--client-secret-command"]);
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{};{path}", folder.display());
+    let mut good = words.clone();
+    good.push("print-secret \"a b\"");
+    home.run(good).env("PATH", &path).done().ok();
+    let shown = home.run(["connections", "show", "service", "--json"]);
+    let command = shown.done().ok().json()["client_secret_command"].clone();
+    let program = command[0].as_str().unwrap().to_lowercase();
+    assert!(
+        program.ends_with("\\manager\\print-secret.cmd"),
+        "{program}"
+    );
+    assert_eq!(command[1], "a b");
+    let token = home.run(["token", "-c", "service"]).done().ok();
+    assert!(portal.accepts_access_token(token.line()));
+    // Its exit code, and its end in time.
+    let edit = ["connections", "edit", "service", "--client-secret-command"];
+    for (command, options, why) in [
+        (
+            "print-secret other",
+            &["token", "--force"][..],
+            "exit code 3",
+        ),
+        (
+            "hang",
+            &["--timeout", "3s", "token", "--force"],
+            "did not end within",
+        ),
+    ] {
+        let words = [&edit[..], &[command]].concat();
+        home.run(words).env("PATH", &path).done().ok();
+        home.run(options).done().code(5).err_has(why);
+    }
 }
 
 /// An item holds 2,560 bytes: `CRED_MAX_CREDENTIAL_BLOB_SIZE`.

@@ -2,7 +2,7 @@
 //! `mod_auth_gssapi`, which asks for `Negotiate` and passes to the portal what it lets in.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::hints::in_shell;
@@ -17,8 +17,8 @@ use crate::support::scenario::{
     add_application_arguments, add_arguments, age_sign_in, expire_token, folder_of, sign_in,
 };
 use crate::support::secret_scan;
+use crate::support::web_server::{apache_with_gssapi, authority, open_to_all, pem, WebServer};
 use crate::support::{send_signal, until};
-use crate::web_server_certificates::{authority, pem, WebServer};
 
 /// A name that is not in the realm, and leads to the same web server: the name service calls it
 /// `localhost`.
@@ -27,35 +27,18 @@ const UNKNOWN: &str = "127.0.0.1";
 /// Apache in front of the portal at this host and port.
 fn apache(portal: &str, keytab: &str) -> impl Fn(&str, u16) -> String {
     let (portal, keytab) = (portal.to_owned(), keytab.to_owned());
-    let modules = [
-        "mpm_event",
-        "authn_core",
-        "authz_core",
-        "authz_user",
-        "auth_gssapi",
-        "ssl",
-        "proxy",
-        "proxy_http",
-        "headers",
-        "setenvif",
-    ]
-    .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
-    .concat();
     move |at, port| {
-        format!(
-            "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog /dev/stderr\n\
-             User www-data\nGroup www-data\nMutex posixsem\nListen 127.0.0.1:{port}\n{modules}\
-             LogFormat \"%m %U %>s body=%{{Content-Length}}i token=%{{TOKEN}}e %u\" seen\n\
+        let log = format!(
+            "LogFormat \"%m %U %>s body=%{{Content-Length}}i token=%{{TOKEN}}e %u\" seen\n\
              CustomLog {at}/access.log seen\n\
-             SetEnvIf Authorization \"^Negotiate (.*)\" TOKEN=$1\n\
-             SSLEngine on\nSSLCertificateFile {at}/server.pem\nSSLCertificateKeyFile {at}/server.key\n\
-             SSLProxyEngine on\nSSLProxyVerify none\nSSLProxyCheckPeerName off\n\
-             ProxyPass / https://{portal}/\n\
-             <Location />\nAuthType GSSAPI\nGssapiCredStore keytab:{keytab}\n\
-             GssapiAllowedMech krb5\nGssapiAcceptorName HTTP@localhost\nRequire valid-user\n\
-             RequestHeader unset Authorization\n\
-             RequestHeader set X-Remote-User expr=%{{REMOTE_USER}}\n</Location>\n"
-        )
+             SetEnvIf Authorization \"^Negotiate (.*)\" TOKEN=$1\n"
+        );
+        let sign_in = format!(
+            "GssapiCredStore keytab:{keytab}\nGssapiAllowedMech krb5\n\
+             GssapiAcceptorName HTTP@localhost\nRequestHeader unset Authorization\n\
+             RequestHeader set X-Remote-User expr=%{{REMOTE_USER}}\n"
+        );
+        apache_with_gssapi(at, port, &portal, &log, &sign_in)
     }
 }
 
@@ -127,11 +110,6 @@ impl Front {
         work();
         self.seen().split_off(before)
     }
-}
-
-pub fn open_to_all(path: &Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn seen(line: &str) -> Seen {
@@ -418,6 +396,32 @@ fn a_task_without_a_person_signs_in_by_a_keytab() {
         seen.iter().all(|one| one.user == "svc-gis@EXAMPLE.COM"),
         "{seen:?}"
     );
+}
+
+#[test]
+fn kerberos_is_asked_once_in_the_life_of_a_ticket() {
+    let mut site = Site::signed_in();
+    let asked = |site: &Site| {
+        let [before, servers] = site.kdc.issued();
+        for words in [&["token"][..], &["whoami"], &["refresh"]] {
+            expire_token(&site.home, "iwa");
+            site.run(words).ok();
+        }
+        let [after, servers_after] = site.kdc.issued();
+        [after - before, servers_after - servers]
+    };
+    // The ticket for the web server is in the place of the person's tickets since the sign-in.
+    assert_eq!(asked(&site), [0, 0]);
+    // A keytab makes tickets for one process, unless a person says where they are kept.
+    let keytab = site.kdc.keytab("ana");
+    site.home.set("KRB5_CLIENT_KTNAME", &keytab);
+    site.home.set("KRB5CCNAME", "");
+    assert_eq!(asked(&site), [3, 3]);
+    let kept = site.home.path().join("kept-tickets");
+    site.home
+        .set("KRB5CCNAME", &format!("FILE:{}", kept.display()));
+    assert_eq!(asked(&site), [1, 1]);
+    assert_eq!(asked(&site), [0, 0]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The Windows build, run by wine in a real pseudo-terminal, against a practice portal outside of
 //! wine. `tests/run --windows` builds it and names it in variables.
 
+mod certificate_store;
+mod machine_policy;
 mod python;
 mod windows_sign_in;
 

@@ -4,7 +4,7 @@ import sys
 
 import age_oauth
 
-portal, ca, user_app, service, other_portal = sys.argv[1:]
+portal, ca, user_app, service, other_portal, printer = sys.argv[1:]
 # Not an argument: every user of the machine can read those.
 secret = sys.stdin.readline().strip()
 
@@ -38,6 +38,23 @@ assert svc.auth_type == "app" and svc.token()
 assert age_oauth.ConnectionStore().get_default() == svc.id
 missing = lambda: age_oauth.add_connection("x", portal, service, auth_type="app", verify_ssl=ca)  # noqa: E731
 assert "client_secret=" in raises(missing, age_oauth.UsageError).hint
+
+# A command that prints the secret: as a line, or as words. The program reads both.
+hours = iter(range(3, 9))
+renewed = lambda one: one.token(min_ttl=3600 * next(hours))  # noqa: E731
+for command in (printer, printer.split()):
+    one = age_oauth.add_connection(
+        "svc", portal, service, auth_type="app", client_secret_command=command, verify_ssl=ca, replace=True
+    )
+    assert one.id == svc.id and renewed(one)
+both = {"client_secret": secret, "client_secret_command": printer}
+raises(lambda: svc.edit(**both), age_oauth.UsageError, "client_secret_command")
+raises(lambda: svc.edit(client_secret_command=["/bin/sh", 1]), age_oauth.UsageError, "client_secret_command is text")
+svc.edit(client_secret_command=["/bin/sh", "-c", "exit 9"])
+failed = raises(lambda: renewed(svc), age_oauth.KeychainUnavailable, "exit code 9")
+assert failed.kind == "secret_command", failed.kind
+svc.edit(client_secret=secret)
+assert renewed(svc)
 
 # A change.
 prod.edit(referer="https://app.example.com")

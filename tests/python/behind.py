@@ -2,6 +2,7 @@
 through, and another host gets nothing of it."""
 
 import asyncio
+import importlib.util
 import os
 import pickle
 import signal
@@ -13,6 +14,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import requests
 
 import age_oauth
@@ -115,8 +117,11 @@ for nothing in (False, 0, ""):
     raises(lambda: session.get(here, verify=nothing), age_oauth.UsageError, "verify=False", "--verify-ssl")
     raises(lambda: session.get(elsewhere, verify=nothing), age_oauth.UsageError, "verify=False", "--verify-ssl")
 raises(lambda: session.get(here, cert=(cert, key)), age_oauth.UsageError, "`cert` of one request", "--client-cert")
+with socket.socket() as unused:
+    unused.bind(("127.0.0.1", 0))
+    closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
 try:
-    session.get(here, params=form, timeout=1e-9)
+    session.get(here, params=form, proxies={"https": closed})
 except requests.exceptions.RequestException as error:
     assert "Authorization" not in error.request.headers
 else:
@@ -128,6 +133,14 @@ with prod.httpx_client() as client:
     through(client.get(here, params=form))
     through(client.post(here, data=form))
     client.get(elsewhere)
+version = httpx.__version__
+for old in ("0.25.2", "0.9", "0"):
+    httpx.__version__ = old
+    for make in (prod.httpx_client, prod.httpx_async_client):
+        raises(make, age_oauth.AgeOAuthError, f"httpx {old} is too old", "0.26 or newer")
+for new in ("1.0rc1", "0.26b0", version):
+    httpx.__version__ = new
+    prod.httpx_client().close()
 for name in ("verify", "proxy", "transport", "cert"):
     raises(lambda: prod.httpx_client(**{name: None}), age_oauth.UsageError, f"`{name}` is decided by the connection")
 
@@ -141,11 +154,26 @@ async def asynchronous():
 
 asyncio.run(asynchronous())
 
-# Esri's package.
-gis = prod.get_gis()
-assert gis.users.me.username == username
-gis.session.get(elsewhere)
-assert gis._con.post("community/self", form)["username"] == username
+
+async def made_in_a_thread():
+    """While a client is made, which waits for the program, the loop goes on."""
+    turns, making = 0, asyncio.create_task(asyncio.to_thread(prod.httpx_async_client))
+    while not making.done():
+        turns += 1
+        await asyncio.sleep(0.001)
+    assert turns > 1, turns
+    async with making.result() as client:
+        through(await client.get(here, params=form))
+
+
+asyncio.run(made_in_a_thread())
+
+# Esri's package, which a Python with older versions of `requests` and `httpx` may lack.
+if importlib.util.find_spec("arcgis"):
+    gis = prod.get_gis()
+    assert gis.users.me.username == username
+    gis.session.get(elsewhere)
+    assert gis._con.post("community/self", form)["username"] == username
 
 # Through a proxy.
 proxy = Proxy(("127.0.0.1", 0), Tunnel)
@@ -156,8 +184,14 @@ for shown in (f"http://{address}", address):
     through(prod.session().post(here, data=form))
     with prod.httpx_client() as client:
         through(client.get(here, params=form))
+
+    async def through_a_proxy():
+        async with prod.httpx_async_client() as client:
+            through(await client.get(here, params=form))
+
+    asyncio.run(through_a_proxy())
 del os.environ["HTTPS_PROXY"]
-assert Tunnel.count == 4, Tunnel.count
+assert Tunnel.count == 6, Tunnel.count
 
 assert Asks.seen and not any(any(one) for one in Asks.seen), Asks.seen
 

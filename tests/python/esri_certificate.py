@@ -105,6 +105,9 @@ raises(lambda: gis.session.get(here, cert=(cert, key)), age_oauth.UsageError, "e
 raises(lambda: gis._con.get(here, {"f": "json"}) and gis.session.post(url, cert=cert), age_oauth.UsageError, "every host")
 raises(lambda: setattr(gis.session, "cert", (cert, key)), age_oauth.UsageError, "cannot be changed")
 raises(lambda: setattr(gis.session, "verify", False), age_oauth.UsageError, "cannot be changed")
+# What an unverified server would get: neither by Esri's session nor by that of requests below it.
+for unverified in (False, 0, ""):
+    raises(lambda: gis.session._session.get(here, verify=unverified), age_oauth.UsageError, "verify=False")
 assert gis.session.verify is True and dict(gis.session.adapters) == adapters
 for address in (here, here.replace("https://localhost", "HTTPS://LOCALHOST")):
     assert gis.session.get(address).json()["username"] == username

@@ -2,9 +2,13 @@
 
 import unittest
 
-import requests
+try:
+    import requests
+except ImportError:
+    raise unittest.SkipTest("requests is not installed") from None
 from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectionError
+from requests.exceptions import ConnectionError, ConnectTimeout
+from urllib3.exceptions import ProtocolError
 
 from age_oauth._sessions import Presenting
 from age_oauth._wire import PatientRetry
@@ -21,7 +25,9 @@ class Answers:
         self.sent.append(request.headers.get("Authorization"))
         state = self.states.pop(0)
         if state == "lost":
-            raise ConnectionError(request=request)
+            raise ConnectionError(ProtocolError("Connection aborted."), request=request)
+        if state == "late":
+            raise ConnectTimeout(request=request)
         response = requests.Response()
         response.status_code, response.request = state, request
         response.raw = None
@@ -59,8 +65,8 @@ def adapter(*states):
     return one
 
 
-def request(url="https://portal/x", **options):
-    return requests.Request("POST", url, **options).prepare()
+def request(url="https://portal/x", method="POST", **options):
+    return requests.Request(method, url, **options).prepare()
 
 
 class Repeats(unittest.TestCase):
@@ -72,6 +78,20 @@ class Repeats(unittest.TestCase):
     def test_a_body_that_is_gone_is_not_sent_again(self):
         one = adapter(503, 200)
         self.assertEqual(one.send(request(data=iter([b"a"]))).status_code, 503)
+
+    def test_a_request_that_was_lost_is_sent_once_more_with_a_new_answer(self):
+        one = adapter("lost", 200)
+        self.assertEqual(one.send(request(method="GET")).status_code, 200)
+        self.assertEqual(one.sent, ["Negotiate 1", "Negotiate 2"])
+        for one, sent in (
+            (adapter("lost", "lost", 200), request(method="GET")),
+            (adapter("late", 200), request(method="GET")),
+            # It may have had its effect.
+            (adapter("lost", 200), request(data={"a": "b"})),
+            (adapter("lost", 200), request(method="GET", data=iter([b"a"]))),
+        ):
+            with self.assertRaises(ConnectionError):
+                one.send(sent)
 
     def test_a_refusal_is_remembered(self):
         one = adapter(401)

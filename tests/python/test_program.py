@@ -264,6 +264,8 @@ class Sessions(WithProgram):
             'age_oauth.Connection("prod").edit(verify_ssl="FILE.pem"); or, ask',
             "age-oauth connections edit 'My Portal' --verify-ssl true --client-secret-stdin": "age_oauth.Connection("
             '"My Portal").edit(verify_ssl=True, client_secret="…")',
+            "age-oauth connections edit prod --client-secret-command COMMAND": 'age_oauth.Connection("prod").edit('
+            'client_secret_command="COMMAND")',
             "update it: age-oauth connections add --label prod --replace …": "update it: "
             'age_oauth.add_connection("prod", …, replace=True)',
         }.items():

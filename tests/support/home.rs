@@ -1,6 +1,6 @@
 //! A throwaway home with a store of its own, and a way to run the real program in it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ pub struct Home {
     _folder: tempfile::TempDir,
     place: PathBuf,
     program: PathBuf,
+    /// A program with its first arguments, which starts the program under test.
+    launcher: Vec<OsString>,
     variables: Vec<(String, String)>,
     /// Files and folders into which the test itself puts secrets.
     plain: Mutex<Vec<PathBuf>>,
@@ -52,6 +54,7 @@ impl Home {
             place: folder.path().to_owned(),
             _folder: folder,
             program: program.into(),
+            launcher: Vec::new(),
             variables: vec![("AGE_OAUTH_KEYCHAIN".into(), "vault".into())],
             plain: Mutex::default(),
         }
@@ -76,6 +79,12 @@ impl Home {
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.into(), value.into()));
+    }
+
+    /// Lets every run be started by another program, which gets the program under test and its
+    /// arguments behind these words. Without words, it is started as usual again.
+    pub fn start_by<S: AsRef<OsStr>>(&mut self, words: &[S]) {
+        self.launcher = words.iter().map(|word| word.as_ref().to_owned()).collect();
     }
 
     /// A home whose every path has blanks and letters of several scripts in it, the program's own
@@ -111,7 +120,15 @@ impl Home {
 
     /// A run of the program with these arguments.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
-        let mut command = Command::new(&self.program);
+        let mut words = self.launcher.iter().map(OsString::as_os_str);
+        let mut command = match words.next() {
+            Some(launcher) => {
+                let mut command = Command::new(launcher);
+                command.args(words).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         command
             .args(arguments)
             .env_clear()

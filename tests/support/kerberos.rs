@@ -96,6 +96,17 @@ impl Kdc {
         self.configuration_with_kdc_at(port)
     }
 
+    /// How many tickets the KDC has issued so far: those for accounts, and those for web servers.
+    pub fn issued(&self) -> [usize; 2] {
+        let log = fs::read_to_string(self.file("kdc.log")).unwrap();
+        ["AS_REQ", "TGS_REQ"].map(|kind| {
+            let issued = log.lines().filter(|line| line.contains("ISSUE"));
+            issued
+                .filter(|line| line.contains(&format!("{kind} ")))
+                .count()
+        })
+    }
+
     fn admin(&self, words: &[&str]) {
         admin(self.folder.path(), "kadmin.local", words);
     }

@@ -28,6 +28,7 @@
 //! | an `os` keychain | `SecretService::start(Provider::GnomeKeyring)` in `secret_service`, then `use_in(&mut home)` |
 //! | a run of the program | [`Home::run`](home::Home::run), then `input`, `env`, `done`, and checks on the [`Outcome`](home::Outcome) |
 //! | a terminal | `Terminal::start(&home, &["login"])` in `pty`, then `expect` and `line` |
+//! | a web server in front of a portal | `WebServer::in_front` for nginx with client certificates, or `WebServer::start`, in `web_server` |
 //! | a browser | [`Portal::authorize`](portal::Portal::authorize) simulates one; [`browser::Browser`] is a real one |
 //! | two processes at one point | a [`Gate`](portal::Gate), which holds requests until the test opens it |
 //! | an event in another process | [`until`], which fails after [`TIMEOUT`] |
@@ -67,6 +68,8 @@ pub mod secret_service;
 #[cfg(target_os = "linux")]
 pub mod softhsm;
 pub mod svg;
+#[cfg(target_os = "linux")]
+pub mod web_server;
 
 use std::thread;
 use std::time::{Duration, Instant};

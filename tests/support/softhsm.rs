@@ -73,7 +73,8 @@ impl SoftHsm {
         }
     }
 
-    fn write_certificate(&self, files: &OpenSsl, name: &str, id: &str) {
+    /// Puts the certificate `NAME.pem` on the token.
+    pub fn write_certificate(&self, files: &OpenSsl, name: &str, id: &str) {
         files.run(&format!(
             "x509 -in {name}.pem -outform DER -out {name}.der.pem"
         ));
@@ -103,8 +104,50 @@ impl SoftHsm {
         );
     }
 
+    /// Enters a wrong PIN with another program.
+    pub fn enter_wrong_pin(&self) {
+        let done = Command::new("pkcs11-tool")
+            .args([
+                "--module",
+                LIBRARY,
+                "--login",
+                "--pin",
+                "00000000",
+                "--list-objects",
+            ])
+            .env("SOFTHSM2_CONF", self.configuration())
+            .output()
+            .unwrap();
+        assert!(!done.status.success());
+    }
+
+    /// A library in front of `SoftHSM`'s that behaves as other tokens do (`pkcs11_token.c`). Each
+    /// login is a line of the file beside it.
+    pub fn other_library(&self) -> PathBuf {
+        let library = self.folder.path().join("token.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/pkcs11_token.c");
+        let define = format!("-DSOFTHSM=\"{LIBRARY}\"");
+        let made = library.display().to_string();
+        let words = ["-shared", "-fPIC", &define, "-o", &made, source, "-ldl"];
+        self.run("cc", &words);
+        library
+    }
+
+    /// How often a PIN was tried by the program of a home with [`SoftHsm::other_library`].
+    pub fn logins(&self) -> usize {
+        fs::read_to_string(self.log())
+            .unwrap_or_default()
+            .lines()
+            .count()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("logins")
+    }
+
     /// Lets the program of this home find the token.
     pub fn use_in(&self, home: &mut Home) {
         home.set("SOFTHSM2_CONF", &self.configuration().display().to_string());
+        home.set("TEST_TOKEN_LOG", &self.log().display().to_string());
     }
 }

@@ -169,7 +169,7 @@ fn as_json<'a>(session: &Session, token: &'a UsableToken, now: Timestamp) -> Tok
             .client_certificate
             .as_ref()
             .map(|certificate| certificate.subject.clone()),
-        proxy: connection.proxy.as_str().to_owned(),
+        proxy: session.proxy().as_str().to_owned(),
     }
 }
 

@@ -95,6 +95,7 @@ fn session<'a>(
         Some(kept) if !kept.is_outdated(&connection) => kept,
         _ => ctx.session_of(&store, connection),
     };
+    session.check_machine_policy()?;
     Ok(sessions.entry(id.to_owned()).or_insert(session))
 }
 

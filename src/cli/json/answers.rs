@@ -236,6 +236,9 @@ json_object! {
         /// The client ID of the registered application; `null` for a network connection, which has
         /// none.
         pub(crate) client_id: Option<String>,
+        /// The words of the command that prints the client secret, the path of its program first;
+        /// `null` if there is none.
+        pub(crate) client_secret_command: Option<Vec<String>>,
         /// Where the portal sends the authorization code; `null` unless `auth_type` is `user`.
         pub(crate) redirect_uri: Option<String>,
         /// Whether sign-ins use PKCE; `null` unless `auth_type` is `user`.
@@ -287,6 +290,10 @@ impl ConnectionAnswer {
                 .separate_api_url()
                 .map(|_| connection.unconfirmed_api_url().is_none()),
             client_id: known(&connection.client_id),
+            client_secret_command: connection
+                .secret_command
+                .as_ref()
+                .map(|command| command.words().to_vec()),
             redirect_uri,
             pkce,
             referer: connection.sent_referer().map(str::to_owned),
@@ -351,7 +358,9 @@ json_object! {
         /// Where the secrets are: `os` or `vault`.
         pub(crate) keychain: &'static str,
         /// Whether the secret that a renewal needs is in the keychain: the tokens, or an
-        /// application's client secret. `null` without `--keychain`, and if the keychain failed.
+        /// application's client secret; where a command prints that, whether the record is there
+        /// that a person chose the command. `null` without `--keychain`, and if the keychain
+        /// failed.
         pub(crate) secret_stored: Option<bool>,
         /// Why the keychain failed; `null` if it did not.
         pub(crate) keychain_reason: Option<Word<KeychainReason>>,
@@ -431,7 +440,8 @@ json_object! {
         pub(crate) hint: Option<String>,
         /// The program's exit code.
         pub(crate) code: u8,
-        /// How the keychain failed; `null` for every other kind.
+        /// How the keychain failed; `null` for every other kind, and where the cause is a client
+        /// certificate of the Windows certificate store, or its private key.
         pub(crate) reason: Option<Word<KeychainReason>>,
     }
 }

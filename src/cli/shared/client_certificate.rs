@@ -1,21 +1,27 @@
 //! The client certificate that `add` and `edit` read, check and describe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use jiff::SignedDuration;
+use zeroize::Zeroizing;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local_and_left, shell_quoted};
+use crate::cli::shared::certificate_store;
 use crate::cli::CommandContext;
 use crate::connection::{
     CertificateSource, ClientCertificateSetting, Connection, KeychainKind, Pkcs11Uri, PortalUrls,
+    StoreCertificate,
 };
+use crate::context::{Context, Environment};
 use crate::error::{Error, FileAction};
+use crate::event::{Event, Wait};
 use crate::files;
 use crate::http::{
-    Attended, ClientCertificate, ClientCertificateError, Presented, MAX_CERTIFICATES,
+    self, ClientCertificate, ClientCertificateError, PinUse, Presented, StoreEntry,
+    MAX_CERTIFICATES,
 };
 use crate::manage::{self, NewClientCertificate};
 use crate::policy::{self, PIPE_TIMEOUT};
@@ -30,7 +36,7 @@ const NAME: &str = "client certificate";
 #[derive(Args, Clone, Debug, Default)]
 #[allow(clippy::struct_field_names)] // They are the names of the options.
 pub(in crate::cli) struct ClientCertificateArgs {
-    /// A client certificate for the web server; also pkcs11:…
+    /// Client certificate to present; also store:…, pkcs11:…
     #[arg(long, value_name = "FILE|none")]
     client_cert: Option<String>,
     /// Read its password from standard input (or …-file FILE)
@@ -95,6 +101,9 @@ fn load(
     if text.starts_with(Pkcs11Uri::SCHEME) {
         return on_token(ctx, args, text);
     }
+    if let Some(name) = text.strip_prefix(StoreCertificate::SCHEME) {
+        return in_store(ctx, args, name);
+    }
     let (path, by_reference) = match text.strip_prefix(CertificateSource::FILE) {
         Some(path) => (path.trim(), true),
         None => (text, false),
@@ -140,15 +149,62 @@ fn on_token(
         name: text.to_owned(),
         password: "PIN",
     };
-    let environment = ctx.context.environment.clone();
-    let mut read =
-        |pin: Option<&Secret>| ClientCertificate::on_token(&uri, pin, Attended::Yes, &environment);
+    let context = ctx.context.clone();
+    let mut read = |pin: Option<&Secret>| {
+        // Only the reader knows whether it asks for the PIN itself.
+        let asks = pin.is_none();
+        if asks {
+            context.emit(&Event::Waiting(Wait::Token));
+        }
+        let read = ClientCertificate::on_token(&uri, pin, PinUse::Choosing, &context);
+        if asks {
+            context.emit(&Event::WaitOver);
+        }
+        read
+    };
     let pin = password(ctx, args)?;
     let (certificate, pin) = open(ctx, &place, &mut read, pin)?;
     check(ctx, &place, &certificate)?;
     let source = CertificateSource::Token(uri.clone());
     Ok(Box::new(Loaded {
         new: NewClientCertificate::new(&certificate, source, None, pin),
+        certificate: Arc::new(certificate),
+    }))
+}
+
+/// A certificate of the Windows certificate store, which a person names or chooses.
+fn in_store(
+    ctx: &mut CommandContext,
+    args: &ClientCertificateArgs,
+    name: &str,
+) -> Result<Box<Loaded>, Failure> {
+    if args.client_cert_password_stdin || args.client_cert_password_file.is_some() {
+        return Err(invalid(
+            "one of the Windows certificate store has no password here; if a PIN is needed, Windows asks for it",
+        )
+        .into());
+    }
+    let entry = certificate_store::chosen(ctx, name)?;
+    from_store(ctx, &entry)
+}
+
+/// This certificate of the Windows certificate store.
+pub(in crate::cli) fn from_store(
+    ctx: &CommandContext,
+    entry: &StoreEntry,
+) -> Result<Box<Loaded>, Failure> {
+    let place = Place {
+        name: entry.certificate.to_string(),
+        password: "PIN",
+    };
+    let loaded = ClientCertificate::in_store(&entry.certificate, ctx.attended());
+    let certificate = loaded
+        .map_err(certificate_store::failed)?
+        .ok_or_else(|| about(&place, "it is no longer in the Windows certificate store"))?;
+    check(ctx, &place, &certificate)?;
+    let source = CertificateSource::Store(entry.certificate);
+    Ok(Box::new(Loaded {
+        new: NewClientCertificate::new(&certificate, source, None, None),
         certificate: Arc::new(certificate),
     }))
 }
@@ -235,13 +291,16 @@ fn ask(ctx: &mut CommandContext, place: &Place, read: Read<'_>) -> Result<Opened
     let mut last = None;
     let password = ctx.system.ask.secret(&question, &mut |text| {
         let attempt = read(Some(&Secret::new(text.to_owned())));
-        let is_wrong = matches!(attempt, Err(ClientCertificateError::WrongPassword));
+        let refused = match attempt {
+            Err(ClientCertificateError::WrongPassword) => Some(wrong(place)),
+            // Nothing was typed.
+            Err(ClientCertificateError::PasswordNeeded) => {
+                Some(format!("the {} is needed", place.password))
+            }
+            Ok(_) | Err(ClientCertificateError::Unusable(_)) => None,
+        };
         last = Some(attempt);
-        if is_wrong {
-            Err(wrong(place))
-        } else {
-            Ok(())
-        }
+        refused.map_or(Ok(()), Err)
     })?;
     match last {
         Some(Ok(certificate)) => Ok((certificate, Some(password))),
@@ -335,10 +394,36 @@ pub(in crate::cli) fn describe(
         CertificateSource::Token(_) => {
             "Its private key stays on the token, which is needed at each use.".to_owned()
         }
+        CertificateSource::Store(_) => {
+            "It stays in the Windows certificate store with its private key; nothing of it is stored here."
+                .to_owned()
+        }
     });
-    if setting.source == CertificateSource::Keychain {
-        warn_about_key_file(ctx, store, connection.keychain);
+    match &setting.source {
+        CertificateSource::Keychain => warn_about_key_file(ctx, store, connection.keychain),
+        CertificateSource::File(path) => {
+            if let Some((warning, hint)) = exposed(path, &ctx.context.environment) {
+                ctx.console.warn(&format!("{warning}: {hint}"));
+            }
+        }
+        CertificateSource::Token(_) | CertificateSource::Store(_) => {}
     }
+}
+
+/// The warning that other users may read a private key that no password protects, and the command
+/// that ends it.
+pub(in crate::cli) fn exposed(path: &Path, environment: &Environment) -> Option<(String, String)> {
+    let mode = files::mode_for_others(path, environment)?;
+    let bytes = Zeroizing::new(files::read_user_file(path, MAX_CERTIFICATES).ok()?);
+    ClientCertificate::read(&bytes, None).ok()?;
+    let shown = path.display().to_string();
+    Some((
+        format!(
+            "other users may read {} (mode {mode:04o}), whose private key has no password",
+            escape(&shown)
+        ),
+        format!("chmod 600 {}", shell_quoted(&shown)),
+    ))
 }
 
 /// A copy of the vault together with the key beside it is a copy of the private key.
@@ -357,7 +442,8 @@ fn warn_about_key_file(ctx: &CommandContext, store: &ConnectionStore, kind: Keyc
 }
 
 /// What a connection's client certificate says now: a file that the connection refers to is read,
-/// because another program may have renewed or removed it.
+/// because another program may have renewed or removed it. One of the Windows certificate store has
+/// to be there.
 pub(in crate::cli) fn current(
     session: &Session,
 ) -> Result<Option<ClientCertificateSetting>, Error> {
@@ -366,6 +452,10 @@ pub(in crate::cli) fn current(
         Some(source @ CertificateSource::File(_)) => {
             let read = session.client_certificate()?;
             Ok(read.map(|certificate| certificate.setting(source)))
+        }
+        Some(CertificateSource::Store(_)) => {
+            session.check_certificate_store()?;
+            Ok(session.connection().client_certificate.clone())
         }
         _ => Ok(session.connection().client_certificate.clone()),
     }
@@ -396,8 +486,9 @@ pub(in crate::cli) fn expiry_warning(
 }
 
 /// What to do about a client certificate that expires.
-pub(in crate::cli) fn replace_hint(connection: &Connection) -> String {
-    match connection.client_certificate.as_ref().map(|c| &c.source) {
+pub(in crate::cli) fn replace_hint(ctx: &Context, connection: &Connection) -> String {
+    let setting = connection.client_certificate.as_ref();
+    match setting.map(|setting| &setting.source) {
         Some(CertificateSource::File(path)) => {
             format!("put the renewed certificate into {}", path.display())
         }
@@ -406,6 +497,14 @@ pub(in crate::cli) fn replace_hint(connection: &Connection) -> String {
             shell_quoted(connection.label.as_str()),
             shell_quoted(&uri.to_string())
         ),
+        Some(CertificateSource::Store(_)) => {
+            let renewed = setting.and_then(|former| http::renewed_in_store(former, ctx.now()));
+            format!(
+                "age-oauth connections edit {} --client-cert {}",
+                shell_quoted(connection.label.as_str()),
+                renewed.map_or_else(|| StoreCertificate::SCHEME.to_owned(), |one| one.source)
+            )
+        }
         Some(CertificateSource::Keychain) | None => format!(
             "age-oauth connections edit {} --client-cert FILE.p12",
             shell_quoted(connection.label.as_str())

@@ -10,6 +10,7 @@ use crate::cli::shared::connection_fields::{
     self, find_elsewhere, server_address, AuthType, FieldArgs, GivenSecret,
 };
 use crate::cli::shared::redirect_uris::warn_if_shared;
+use crate::cli::shared::secret_command;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::shared::web_tier::{self, GivenWebTier};
 use crate::cli::CommandContext;
@@ -31,6 +32,7 @@ pub(in crate::cli) fn changes(
         .auth_type
         .map_or(connection.grant.kind(), AuthType::kind);
     connection_fields::check_fit(args, kind)?;
+    connection_fields::check_machine_policy(&ctx.context, args, false)?;
     let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
     let api = args.api_url.as_deref().map(api_url::read).transpose()?;
     let urls = changed_urls(connection, portal.as_ref(), api.as_ref())?;
@@ -54,7 +56,7 @@ pub(in crate::cli) fn changes(
         proxy: connection_fields::proxy(args)?,
         keychain: args
             .keychain
-            .map(|kind| connection_fields::keychain(Some(kind), &ctx.context.environment))
+            .map(|kind| connection_fields::keychain(Some(kind), &ctx.context))
             .transpose()?,
         tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
         ..Changes::default()
@@ -370,6 +372,7 @@ fn secret(
             )))
         }
         GivenSecret::None => return Ok(SecretChange::Remove),
+        GivenSecret::Command(command) => return Ok(SecretChange::Command(command)),
         GivenSecret::Nothing => {}
     }
     let belongs_elsewhere = changes
@@ -377,6 +380,15 @@ fn secret(
         .as_ref()
         .is_some_and(|portal| portal != connection.browser_url())
         || client_id != connection.client_id;
+    if connection.secret_command.is_some() {
+        if belongs_elsewhere {
+            return Err(Failure::usage_hint(
+                "the client secret command belongs to the former portal or client ID",
+                "give --client-secret-command COMMAND, too, or another client secret",
+            ));
+        }
+        return Ok(SecretChange::Keep);
+    }
     let becomes_application = application && connection.grant.kind() != GrantKind::Application;
     if belongs_elsewhere || becomes_application {
         return missing_secret(ctx, application, &client_id);
@@ -424,6 +436,9 @@ pub(in crate::cli) fn apply(
     }
     if changes.web_tier.is_some() {
         web_tier::describe(ctx, &store.load(&connection.id)?);
+    }
+    if let SecretChange::Command(command) = &changes.secret {
+        secret_command::describe(ctx, command);
     }
     if edited.signed_out {
         ctx.console.info(&format!(

@@ -11,19 +11,21 @@ use crate::cli::format::clock_difference;
 use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
-use crate::cli::shared::trust::{CardCertificates, Trust};
+use crate::cli::shared::secret_command;
+use crate::cli::shared::trust::{self, CardCertificates, Trust};
 use crate::cli::shared::web_tier::WebTierArgs;
 use crate::cli::CommandContext;
 use crate::connection::{
-    clean, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, Tls,
+    clean, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri, SecretCommand, Tls,
 };
-use crate::context::Environment;
+use crate::context::Context;
 use crate::env;
-use crate::error::{Error, FileAction, Input, KeychainReason, Unreachable};
+use crate::error::{Error, FileAction, Input, KeychainReason, Overridden, Unreachable};
 use crate::event::{Event, Notice};
 use crate::files;
 use crate::http::Presented;
 use crate::keychain::{Item, ItemKind};
+use crate::machine_policy::MachinePolicy;
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
 use crate::policy::PIPE_TIMEOUT;
@@ -147,16 +149,70 @@ pub(in crate::cli) fn check_fit(args: &FieldArgs, kind: GrantKind) -> Result<(),
     }
 }
 
-// Four ways to hand over a client secret, or none.
+/// Refuses options that the policy of this machine does not allow, before anything is asked or
+/// sent. `from_card` says that the values came from a connection card.
+pub(in crate::cli) fn check_machine_policy(
+    context: &Context,
+    args: &FieldArgs,
+    from_card: bool,
+) -> Result<(), Error> {
+    let FieldArgs {
+        portal,
+        api_url,
+        client_id: _,
+        auth_type: _,
+        secret,
+        verify_ssl,
+        client_certificate: _,
+        web_tier: _,
+        redirect_uri: _,
+        referer: _,
+        proxy,
+        keychain,
+        tags: _,
+        no_check: _,
+        certificates: _,
+    } = args;
+    let policy = &context.machine_policy;
+    let by = |option| {
+        if from_card {
+            Overridden::Card
+        } else {
+            Overridden::Option(option)
+        }
+    };
+    for (option, address) in [("--portal", portal), ("--api-url", api_url)] {
+        // A text that cannot be read is an error later, or it is `none`.
+        if let Some(Ok(url)) = address.as_deref().map(str::parse::<PortalUrl>) {
+            policy.check_urls(&url.into(), by(option), by(option))?;
+        }
+    }
+    if verify_ssl.as_deref().is_some_and(trust::is_false) {
+        policy.check_tls(&Tls::Unverified, Overridden::Option("--verify-ssl"))?;
+    }
+    if let Some(proxy) = proxy.as_deref().map(str::parse).transpose()? {
+        policy.check_proxy(&proxy, Overridden::Option("--proxy"))?;
+    }
+    if keychain.is_some() {
+        policy.new_keychain(*keychain)?;
+    }
+    secret.check_machine_policy(policy)
+}
+
+// Five ways to hand over a client secret, or none.
 #[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
 pub(in crate::cli) struct SecretArgs {
-    /// Read the client secret from standard input
+    /// Read the client secret from standard input (or …-file FILE)
     #[arg(long)]
     client_secret_stdin: bool,
+    // Hidden, so that the help stays within two screens.
     /// Read the client secret from a file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide = true)]
     client_secret_file: Option<PathBuf>,
+    /// A command that prints it when a token is renewed
+    #[arg(long, value_name = "LINE")]
+    client_secret_command: Option<String>,
     /// The client secret itself; stays in your shell's history
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<SecretArg>,
@@ -166,10 +222,29 @@ pub(in crate::cli) struct SecretArgs {
 }
 
 impl SecretArgs {
+    /// Refuses the options for the client secret that the policy of this machine does not allow.
+    fn check_machine_policy(&self, policy: &MachinePolicy) -> Result<(), Error> {
+        let Self {
+            client_secret_stdin: _,
+            client_secret_file: _,
+            client_secret_command,
+            client_secret,
+            no_client_secret: _,
+        } = self;
+        if client_secret.is_some() {
+            policy.check_secret_argument("--client-secret")?;
+        }
+        if client_secret_command.is_some() {
+            policy.check_secret_command(Overridden::Option("--client-secret-command"))?;
+        }
+        Ok(())
+    }
+
     /// Whether one of the options is given.
     pub(in crate::cli) fn is_given(&self) -> bool {
         self.client_secret_stdin
             || self.client_secret_file.is_some()
+            || self.client_secret_command.is_some()
             || self.client_secret.is_some()
             || self.no_client_secret
     }
@@ -200,6 +275,7 @@ pub(in crate::cli) enum GivenSecret {
     Nothing,
     None,
     Text(Secret),
+    Command(SecretCommand),
 }
 
 pub(in crate::cli) fn secret(
@@ -214,6 +290,10 @@ pub(in crate::cli) fn secret(
             "--client-secret stays in your shell's history; --client-secret-stdin and --client-secret-file do not",
         );
         return Ok(GivenSecret::Text(text.secret()));
+    }
+    if let Some(text) = &args.client_secret_command {
+        let command = secret_command::read(text, &ctx.context.environment)?;
+        return Ok(GivenSecret::Command(command));
     }
     if let Some(path) = &args.client_secret_file {
         return read_secret(ctx, path).map(GivenSecret::Text);
@@ -263,11 +343,20 @@ pub(in crate::cli) fn proxy(args: &FieldArgs) -> Result<Option<Proxy>, Error> {
     args.proxy.as_deref().map(str::parse).transpose()
 }
 
+/// The keychain that an option chose, else that of a new connection. An option that the policy of
+/// this machine does not allow is an error.
 pub(in crate::cli) fn keychain(
     asked: Option<KeychainKind>,
-    environment: &Environment,
+    context: &Context,
 ) -> Result<KeychainKind, Error> {
-    asked.map_or_else(|| default_keychain(environment), Ok)
+    const NAME: &str = env::AGE_OAUTH_KEYCHAIN;
+    let policy = &context.machine_policy;
+    if let Some(kind) = policy.new_keychain(asked)? {
+        return Ok(kind);
+    }
+    let named = context.environment.text(NAME)?;
+    let named = named.map(|kind| kind.parse()).transpose()?;
+    policy.usual_keychain(named.map(|kind| (NAME, kind)))
 }
 
 /// The keychain for a new connection. If the platform has no keychain, offers the vault to a
@@ -277,12 +366,15 @@ pub(in crate::cli) fn usable_keychain(
     store: &ConnectionStore,
     asked: Option<KeychainKind>,
 ) -> Result<KeychainKind, Failure> {
-    let kind = keychain(asked, &ctx.context.environment)?;
+    let kind = keychain(asked, &ctx.context)?;
     let probe = Item::new("probe", "probe", ItemKind::Probe);
     let answer = ctx.keychains(store).of(kind).get(&probe);
     match answer {
         Err(error) if is_unavailable(error.reason) => {
-            let alternative = kind.alternative();
+            let policy = &ctx.context.machine_policy;
+            let alternative = kind
+                .alternative()
+                .filter(|other| matches!(policy.new_keychain(Some(*other)), Ok(Some(_))));
             if let (None, Some(alternative), true) = (asked, alternative, ctx.can_ask()) {
                 ctx.console.warn(&error.to_string());
                 let question = "Store secrets in an encrypted file (the vault) instead?";
@@ -313,15 +405,16 @@ fn is_unavailable(reason: KeychainReason) -> bool {
         | KeychainReason::Lost
         | KeychainReason::Mismatch
         | KeychainReason::Changed
-        | KeychainReason::Ambiguous => false,
+        | KeychainReason::Ambiguous
+        | KeychainReason::Token
+        | KeychainReason::Pin => false,
     }
 }
 
-/// The keychain that `AGE_OAUTH_KEYCHAIN` names, else the system's.
-pub(in crate::cli) fn default_keychain(environment: &Environment) -> Result<KeychainKind, Error> {
-    environment
-        .text(env::AGE_OAUTH_KEYCHAIN)?
-        .map_or(Ok(KeychainKind::default()), |kind| kind.parse())
+/// The keychain of a new connection: by the policy of this machine, else the one that
+/// `AGE_OAUTH_KEYCHAIN` names, else the system's.
+pub(in crate::cli) fn default_keychain(context: &Context) -> Result<KeychainKind, Error> {
+    keychain(None, context)
 }
 
 /// Asks the portal who it is, and warns if its clock differs.
@@ -406,7 +499,7 @@ fn warn_about_clock(ctx: &CommandContext, info: &PortalInfo) {
 /// The hint where a client secret is missing and cannot be asked for.
 pub(in crate::cli) fn how_to_give_secret() -> String {
     format!(
-        "give --client-secret-stdin or --client-secret-file, or set {}",
+        "give --client-secret-stdin, --client-secret-file or --client-secret-command, or set {}",
         env::AGE_OAUTH_CLIENT_SECRET
     )
 }

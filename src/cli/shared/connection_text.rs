@@ -21,9 +21,13 @@ pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
         | Error::NameTaken { .. }
         | Error::Ambiguous { .. }
         | Error::Keychain { .. }
+        | Error::SecretCommand { .. }
+        | Error::ClientCertificate { .. }
         | Error::Unreachable { .. }
         | Error::Refused { .. }
-        | Error::Busy { .. } => None,
+        | Error::Busy { .. }
+        | Error::UnusablePolicy { .. }
+        | Error::Forbidden(_) => None,
     }
 }
 

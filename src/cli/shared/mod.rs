@@ -1,6 +1,7 @@
 //! What several commands share: groups of arguments, and helpers.
 
 pub(super) mod api_url;
+pub(super) mod certificate_store;
 pub(super) mod client_certificate;
 pub(super) mod connection_changes;
 pub(super) mod connection_fields;
@@ -13,6 +14,7 @@ pub(super) mod help;
 pub(super) mod keychain_kind;
 pub(super) mod redirect_uris;
 pub(super) mod registration;
+pub(super) mod secret_command;
 pub(super) mod token_variables;
 pub(super) mod trust;
 pub(super) mod web_tier;

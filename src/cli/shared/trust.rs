@@ -174,6 +174,12 @@ pub(in crate::cli) fn wanted_trust(
     }
 }
 
+/// Whether a value of `--verify-ssl` accepts any certificate.
+pub(in crate::cli) fn is_false(text: &str) -> bool {
+    let text = text.trim().to_ascii_lowercase();
+    matches!(text.as_str(), "false" | "no" | "off" | "0")
+}
+
 fn card_trust(card: &CardCertificates, portal: &PortalUrl) -> Result<Trust, Error> {
     let (pem, source) = (card.pem.clone(), card.source.clone());
     if card.pinned {
@@ -193,7 +199,7 @@ fn trust(text: &str, portal: &PortalUrl, environment: &Environment) -> Result<Tr
             why: "it is empty; give true, false, or the path of a file".into(),
         }),
         "true" | "yes" | "on" | "1" => Ok(Trust::system()),
-        "false" | "no" | "off" | "0" => Ok(Trust::unverified()),
+        _ if is_false(text) => Ok(Trust::unverified()),
         _ => match text.strip_prefix(PIN) {
             Some(path) => Trust::pinned_file(path.trim(), portal, environment),
             None => Trust::file(text, environment),

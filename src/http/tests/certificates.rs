@@ -2,20 +2,24 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::KeyPair;
+use rcgen::{
+    date_time_ymd, BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{Signer, SigningKey};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, HandshakeKind, RootCertStore, SignatureScheme,
-    SupportedProtocolVersion,
+    DigitallySignedStruct, DistinguishedName, HandshakeKind, RootCertStore, SignatureAlgorithm,
+    SignatureScheme, SupportedProtocolVersion,
 };
 
 use super::authority::*;
 use super::*;
-use crate::error::{TlsFailure, TlsFailureKind};
+use crate::error::{KeyProblem, TlsFailure, TlsFailureKind};
+use crate::http::key_failure::key_failure;
 
 fn tls_failure(result: std::result::Result<ApiResponse, CallError>) -> TlsFailure {
     assert!(
@@ -96,8 +100,8 @@ fn a_given_certificate_still_has_its_dates_checked() {
         (2200, 2201, TlsFailureKind::NotYetValid),
     ] {
         let mut params = names(&["localhost"]);
-        params.not_before = rcgen::date_time_ymd(from, 1, 1);
-        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         let (config, pem) = self_signed(params);
         let server = Server::start(Some(config), vec![json(OK)]);
         let (_keep, tls) = ca(&pem);
@@ -113,11 +117,11 @@ fn wrong_host_expired_and_not_yet_valid_are_distinguished() {
     let authority = Authority::new();
     let (_keep, tls) = ca(&authority.pem());
     let mut old = names(&["localhost"]);
-    old.not_before = rcgen::date_time_ymd(2001, 1, 1);
-    old.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    old.not_before = date_time_ymd(2001, 1, 1);
+    old.not_after = date_time_ymd(2002, 1, 1);
     let mut early = names(&["localhost"]);
-    early.not_before = rcgen::date_time_ymd(2200, 1, 1);
-    early.not_after = rcgen::date_time_ymd(2201, 1, 1);
+    early.not_before = date_time_ymd(2200, 1, 1);
+    early.not_after = date_time_ymd(2201, 1, 1);
     for (params, kind) in [
         (names(&["elsewhere.test"]), TlsFailureKind::WrongHost),
         (old, TlsFailureKind::Expired),
@@ -380,5 +384,87 @@ fn rule_24e_sessions_with_and_without_the_certificate_are_kept_apart() {
         // Each server's own session is resumed, so that there was one to take.
         assert_eq!(handshake(&portal), HandshakeKind::Resumed, "{version:?}");
         assert_eq!(handshake(&other), HandshakeKind::Resumed, "{version:?}");
+    }
+}
+
+/// A private key on a card that is not there.
+#[derive(Debug)]
+struct AbsentKey;
+
+impl SigningKey for AbsentKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+        offered.contains(&scheme).then(|| Box::new(Self) as _)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for AbsentKey {
+    fn sign(&self, _: &[u8]) -> std::result::Result<Vec<u8>, rustls::Error> {
+        Err(key_failure(KeyProblem::NoCard))
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP256_SHA256
+    }
+}
+
+#[test]
+fn why_a_private_key_does_not_sign_is_told_and_nothing_is_repeated() {
+    for version in BOTH {
+        let (authority, counted) = (Authority::new(), Arc::new(AtomicUsize::new(0)));
+        let config = asking(&authority, &[version], &counted);
+        let server = Server::start(Some(config), vec![json(OK)]);
+        let (_keep, tls) = ca(&authority.pem());
+        let leaf = authority.0.der().clone();
+        let own = ClientCertificate::with_key(&leaf, &[], Arc::new(AbsentKey)).unwrap();
+        let client = presenting(&server, &tls, &Arc::new(own)).unwrap();
+        let Err(CallError::Failed { error, .. }) = client.get("portals/self", &[], None) else {
+            panic!("{version:?}");
+        };
+        let expected = Refusal::PrivateKey {
+            subject: "CN=Test CA".into(),
+            why: KeyProblem::NoCard,
+        };
+        assert!(
+            matches!(&error, Error::Refused { why, .. } if *why == expected),
+            "{error:?}"
+        );
+        assert!(server.requests().is_empty());
+    }
+}
+
+/// An authority that was renewed has several certificates of one name.
+#[test]
+fn the_intermediate_certificate_with_the_key_that_the_certificate_names_is_sent() {
+    let root = Authority::new();
+    let intermediate = |until: i32| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "issuing");
+        params.not_after = date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        CertifiedIssuer::signed_by(params, key, &root.0).unwrap()
+    };
+    let (own, other) = (intermediate(2040), intermediate(2050));
+    for names_key in [true, false] {
+        let mut params = names(&["ana"]);
+        params.use_authority_key_identifier_extension = names_key;
+        let key = KeyPair::generate().unwrap();
+        let leaf = params.signed_by(&key, &own).unwrap();
+        for both in [[&own, &other], [&other, &own]] {
+            let others = [both[0].pem(), both[1].pem()].concat();
+            let pem = leaf.pem() + &others + &key.serialize_pem();
+            let read = ClientCertificate::read(pem.as_bytes(), None).unwrap();
+            let sent = &read.certified().cert[1];
+            // Without a hint, the one that ends last.
+            let expected = if names_key { own.der() } else { other.der() };
+            assert_eq!(sent, expected);
+        }
     }
 }

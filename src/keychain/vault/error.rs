@@ -87,8 +87,12 @@ pub(super) fn from_files<T>(outcome: crate::error::Result<T>) -> Result<T> {
             | Error::NameTaken { .. }
             | Error::Ambiguous { .. }
             | Error::Keychain { .. }
+            | Error::SecretCommand { .. }
+            | Error::ClientCertificate { .. }
             | Error::Unreachable { .. }
-            | Error::Refused { .. } => KeychainReason::Refused,
+            | Error::Refused { .. }
+            | Error::UnusablePolicy { .. }
+            | Error::Forbidden(_) => KeychainReason::Refused,
         };
         let file = match &error {
             Error::File { action, source, .. } => Some((*action, source.kind())),

@@ -1,7 +1,7 @@
 //! Key files: who may read and change one, and what is in it.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
@@ -13,14 +13,10 @@ use super::error::{bad_key, from_files};
 use super::keys::{random_key, Key, KEY_LEN};
 use super::Result;
 use crate::context::Environment;
-use crate::env;
 use crate::error::{Error, FileAction};
 use crate::files;
 use crate::policy::MAX_VAULT_KEY_FILE_BYTES;
 use crate::secret::Secret;
-
-/// Below these folders, the container or the unit decides who reads a file, whatever its mode is.
-const BOUNDARY_FOLDERS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
 
 /// The keys in the program's own key file. Usually one; more while other vaults, or a change of the
 /// key that was interrupted, still need an old one.
@@ -28,7 +24,7 @@ pub(super) fn keys_in(path: &Path, environment: &Environment) -> Result<Option<V
     let Some(file) = from_files(files::open(path))? else {
         return Ok(None);
     };
-    if !is_in_boundary(path, environment) {
+    if !files::is_in_boundary(path, environment) {
         ensure_private(&file, path)?;
     }
     let bytes = from_files(files::read_open(file, path, MAX_VAULT_KEY_FILE_BYTES))?;
@@ -61,16 +57,6 @@ pub(super) fn named_key(path: &Path, environment: &Environment) -> Result<Key> {
     }
     // Another process created the file since it was read.
     first(keys_in_named(path, environment)?).ok_or_else(|| bad_key(&path.display().to_string()))
-}
-
-fn is_in_boundary(path: &Path, environment: &Environment) -> bool {
-    let credentials = environment.path(env::CREDENTIALS_DIRECTORY);
-    BOUNDARY_FOLDERS
-        .iter()
-        .map(PathBuf::from)
-        .chain(credentials.filter(|folder| folder.is_absolute()))
-        .filter_map(|folder| folder.canonicalize().ok())
-        .any(|folder| path.starts_with(folder))
 }
 
 /// A key that other users could read protects nothing, and one that they could replace seals the

@@ -161,10 +161,10 @@ impl<'a> ImportRun<'a> {
     }
 
     fn options(&mut self) -> Result<Options, Failure> {
-        let (args, environment) = (self.args, &self.ctx.context.environment);
+        let args = self.args;
         Ok(Options {
             keychain: if args.dry_run {
-                connection_fields::keychain(args.keychain, environment)?
+                connection_fields::keychain(args.keychain, &self.ctx.context)?
             } else {
                 connection_fields::usable_keychain(self.ctx, self.store, args.keychain)?
             },

@@ -29,7 +29,7 @@ pub(super) fn profiles(
     };
     let profiles = read_profiles(&path)?;
     let options = Options {
-        keychain: connection_fields::keychain(args.keychain, &ctx.context.environment)?,
+        keychain: connection_fields::keychain(args.keychain, &ctx.context)?,
         keep_plaintext: true,
         dry_run: args.dry_run,
     };

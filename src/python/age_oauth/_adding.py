@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -23,8 +24,9 @@ def add(
     that of the client certificate.
     """
     _check_certificate(given, password)
-    needs_secret = client_secret is None and given.get("auth_type") == "app" and not os.environ.get(_SECRET_VARIABLE)
-    if needs_secret and password is None:
+    given = _with_command(given, client_secret)
+    has_secret = client_secret is not None or given.get("client_secret_command") or os.environ.get(_SECRET_VARIABLE)
+    if given.get("auth_type") == "app" and not has_secret and password is None:
         client_secret = _asked_secret()
     return _asked(["connections", "add", *_options(given), *flags], client_secret, password)
 
@@ -38,6 +40,7 @@ def edit(
 ) -> None:
     """Changes a connection."""
     _check_certificate(given, password)
+    given = _with_command(given, client_secret)
     _asked(["connections", "edit", connection_id, *_options(given), *flags], client_secret, password)
 
 
@@ -70,6 +73,21 @@ def _check_secret(name: str, secret: Any) -> None:
         secret.encode()
     except UnicodeEncodeError:
         raise UsageError(f"{name} contains half of a character (a surrogate), which cannot be passed to a program") from None
+
+
+def _with_command(given: "dict[str, Any]", client_secret: "str | None") -> "dict[str, Any]":
+    """The same options; a command that is given as a list of words is the JSON array that the program reads."""
+    command = given.get("client_secret_command")
+    if command is None:
+        return given
+    if client_secret is not None:
+        raise UsageError(
+            "client_secret and client_secret_command cannot be given in one call",
+            "give the one that the connection gets its client secret from",
+        )
+    if isinstance(command, (list, tuple)):
+        return {**given, "client_secret_command": json.dumps([_text("client_secret_command", word) for word in command])}
+    return given
 
 
 def _check_certificate(given: "dict[str, Any]", password: "str | None") -> None:

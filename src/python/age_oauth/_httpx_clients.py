@@ -55,7 +55,7 @@ _SHARED = ("http1", "http2", "limits")
 
 
 def _settings(connection: Connection, options: dict[str, Any], transport: Any) -> dict[str, Any]:
-    if tuple(map(int, httpx.__version__.split(".")[:2])) < (0, 26):
+    if _version(httpx.__version__) < (0, 26):
         raise AgeOAuthError(
             f"httpx {httpx.__version__} is too old: 0.26 or newer is needed", f"{python_command()} -m pip install -U httpx"
         )
@@ -82,6 +82,13 @@ def _settings(connection: Connection, options: dict[str, Any], transport: Any) -
         mounts = dict.fromkeys((prefix.rstrip("/") for prefix in prefixes(connection.api_url)), own)
         settings["mounts"] = {**mounts, **(options.pop("mounts", None) or {})}
     return {**settings, **options}
+
+
+def _version(text: str) -> "tuple[int, ...]":
+    """The first two numbers of a version, which may go on with letters: ``1.0rc1``."""
+    import re
+
+    return tuple(map(int, re.findall(r"\d+", text)[:2]))
 
 
 def _proxy(url: str, proxy: str) -> "str | None":

@@ -22,6 +22,7 @@ CLIENT_CERTIFICATE_ISSUER = "client_certificate_issuer"
 CLIENT_CERTIFICATE_SHA256 = "client_certificate_sha256"
 CLIENT_CERTIFICATE_SOURCE = "client_certificate_source"
 CLIENT_ID = "client_id"
+CLIENT_SECRET_COMMAND = "client_secret_command"
 CLIENT_SECRET_PAGE = "client_secret_page"
 CODE = "code"
 COMMAND = "command"
@@ -115,7 +116,9 @@ KINDS = {
     "name_taken": 4,
     "ambiguous": 4,
     "keychain": 5,
+    "secret_command": 5,
     "unreachable": 6,
     "refused": 7,
     "busy": 8,
+    "policy": 2,
 }

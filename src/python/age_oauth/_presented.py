@@ -209,13 +209,22 @@ class Presented:
 
     def load_certificate(self, context: "ssl.SSLContext") -> bool:
         """Lets all connections of this context present the client certificate; ``False`` if there is none."""
-        if not self._has_certificate or self._has_own:
-            return False
-        answer = self._ask("certificate")
-        if answer[names.CERTIFICATE] is None:
+        answer = self.certificate()
+        if answer is None:
             return False
         _load(context, answer, self._label)
         return True
+
+    def has_certificate(self) -> bool:
+        """Whether the connection itself presents a client certificate."""
+        return self._has_certificate and not self._has_own
+
+    def certificate(self) -> "dict[str, Any] | None":
+        """The client certificate and its private key, encrypted, with the password; ``None`` if there is none."""
+        if not self.has_certificate():
+            return None
+        answer = self._ask("certificate")
+        return None if answer[names.CERTIFICATE] is None else answer
 
     def _ask(self, question: str) -> "dict[str, Any]":
         answer = _helper.ask(question, self._id)

@@ -92,11 +92,38 @@ def unusable(path: str, error: OSError) -> ProgramUnusable:
 def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
     """Runs a command with ``--json`` and returns its answer. Warnings of the program become Python warnings."""
     import json
-    import subprocess
 
     began = time.monotonic()
+    path, out = _run([*arguments, "--json"], stdin)
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        raise misunderstood(path) from None
+    log().debug("`age-oauth %s` answered after %.2f s", arguments[0], time.monotonic() - began)
+    if isinstance(answer, dict) and names.ACCESS_TOKEN in answer:
+        log().info(
+            "access token for `%s` until %s", answer.get(names.CONNECTION), answer.get(names.EXPIRES_AT)
+        )
+    return answer
+
+
+def portal_answer(connection_id: str, path: str) -> "Any":
+    """What the portal answers below ``/sharing/rest/``, from JSON."""
+    import json
+
+    program, out = _run(["api", *selector(None, connection_id), path, "--output", "-"], None)
+    try:
+        return json.loads(out)
+    except (ValueError, RecursionError):
+        raise misunderstood(program) from None
+
+
+def _run(arguments: "list[str]", stdin: "str | None") -> "tuple[str, bytes]":
+    """The program's path, and what it printed."""
+    import subprocess
+
     process = start(
-        [*arguments, "--json"],
+        arguments,
         stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -123,16 +150,7 @@ def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
         error = failure(process.returncode, messages, err)
         log().info("`age-oauth %s` failed: %s (%s)", arguments[0], error.message, error.kind)
         raise error
-    try:
-        answer = json.loads(out)
-    except ValueError:
-        raise misunderstood(process.args[0]) from None
-    log().debug("`age-oauth %s` answered after %.2f s", arguments[0], time.monotonic() - began)
-    if isinstance(answer, dict) and names.ACCESS_TOKEN in answer:
-        log().info(
-            "access token for `%s` until %s", answer.get(names.CONNECTION), answer.get(names.EXPIRES_AT)
-        )
-    return answer
+    return process.args[0], out
 
 
 def _lines(err: bytes) -> "Iterator[dict[str, Any]]":
@@ -159,8 +177,16 @@ def failure(code: int, messages: "Sequence[dict[str, Any]]", err: bytes = b"") -
     if code == 2:
         # The program of age-oauth 0.2 does not have `--json`.
         return misunderstood(find())
-    text = err.decode("utf-8", "replace").strip().splitlines()
-    return BY_CODE.get(code, AgeOAuthError)(text[-1] if text else f"age-oauth ended with code {code}")
+    return _failure_of_text(code, err.decode("utf-8", "replace").strip().splitlines())
+
+
+def _failure_of_text(code: int, lines: "list[str]") -> AgeOAuthError:
+    """The error of a command without ``--json``, or of another program."""
+    hint = None
+    if len(lines) > 1 and lines[-1].startswith("hint: "):
+        hint = _session.hint(lines.pop().partition(": ")[2])
+    text = lines[-1] if lines else f"age-oauth ended with code {code}"
+    return BY_CODE.get(code, AgeOAuthError)(text.partition("error: ")[2] or text, hint)
 
 
 def misunderstood(path: str) -> ProgramUnusable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import importlib
 import io
 import json
@@ -105,6 +104,9 @@ def _zstd(start: bytes) -> bytes | None:
 def beginning(raw: Any, encoding: str) -> bytes:
     """The first bytes of a body that urllib3 has not begun to read. Every way of reading finds them untouched: the bytes are
     looked at in the buffer below, and what has to be taken from there is put back there."""
+    # Only here: QGIS starts faster without it.
+    import http.client
+
     response = getattr(raw, "_fp", None)
     if not isinstance(response, http.client.HTTPResponse):
         return b""

@@ -91,7 +91,7 @@ _LOGIN = (
     r"(?P<switch>(?: --switch-user)?)"
 )
 #: The options of `connections add` and `edit` that have a value in hints.
-_OPTION = r"--(?:label|portal|api-url|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|client-cert|web-tier|pkce) [^\s;,)]+"
+_OPTION = r"--(?:label|portal|api-url|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|client-cert|client-secret-command|web-tier|pkce) [^\s;,)]+"
 _WITHOUT_VALUE = {
     "--client-secret-stdin": 'client_secret="…"',
     "--client-cert-password-stdin or --client-cert-password-file": 'client_cert_password="…"',

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
+from requests.exceptions import ConnectionError, RequestException
+from urllib3.exceptions import ProtocolError
 
 from . import _json_names as names
 from . import _trust
@@ -45,10 +46,17 @@ class Presenting:
         if presented is None or not presented.belongs_to(request.url):
             return super().send(request, stream, timeout, verify, cert, proxies)  # type: ignore[misc]
         presented.check(verify)
-        repeats = self.repeats
+        repeats, options = self.repeats, (stream, timeout, verify, cert, proxies)
+        may_be_lost = repeats is not None and request.method in _IDEMPOTENT
         while True:
             value = presented.authorization(request.body is not None)
-            response = self._sent(request, value, (stream, timeout, verify, cert, proxies))
+            try:
+                response = self._sent(request, value, options)
+            except ConnectionError as error:
+                if value is None or not may_be_lost or not _was_lost(error) or not rewind(request):
+                    raise
+                may_be_lost = False
+                continue
             if value is not None and response.status_code == 401:
                 presented.was_refused()
             if value is None or repeats is None or not _may_repeat(repeats, response) or not rewind(request):
@@ -70,6 +78,15 @@ class Presenting:
             raise
         response.request = request
         return response
+
+
+#: What a server does once, if it gets the request twice.
+_IDEMPOTENT = ("GET", "HEAD", "OPTIONS")
+
+
+def _was_lost(error: ConnectionError) -> bool:
+    """Whether the server ended the connection without an answer, as it may with one that was not used for a while."""
+    return any(isinstance(reason, ProtocolError) for reason in error.args)
 
 
 def _may_repeat(repeats: "Retry", response: Any) -> bool:

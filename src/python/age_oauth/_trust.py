@@ -4,13 +4,13 @@ certificate."""
 from __future__ import annotations
 
 import os
-import ssl
 
 from . import _json_names as names
 from .connections import trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     from typing import Any
 
 #: The program's copy of the one certificate that a connection trusts (``--verify-ssl pin:FILE``).
@@ -19,6 +19,8 @@ _PINNED = "pinned.pem"
 
 def context(facts: "dict[str, Any]") -> ssl.SSLContext:
     """A new context for the settings of a connection."""
+    import ssl
+
     verified, bundle = trust(facts[names.VERIFY_SSL])
     if is_pinned(bundle):
         return ssl.create_default_context(cafile=bundle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from . import _json_names as names
 from . import _program, _session
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     # For `typing.get_type_hints`: these imports are slow, or go in a circle.
     Any = AsyncClient = Client = GIS = Session = ConnectionMeta = OAuthIdentity = VerifySsl = CertificateFile = object
-    Iterable = tuple
+    Iterable = Sequence = tuple
 
 __all__ = ["Connection", "add_connection", "list_connections"]
 
@@ -195,6 +195,7 @@ class Connection(ById):
         client_id: "str | None" = None,
         auth_type: "str | None" = None,
         client_secret: "str | None" = None,
+        client_secret_command: "str | Sequence[str] | None" = None,
         verify_ssl: "VerifySsl | None" = None,
         redirect_uri: "str | None" = None,
         referer: "str | None" = None,
@@ -211,6 +212,7 @@ class Connection(ById):
         :func:`add_connection`; ``api_url="none"`` takes the API URL away, and
         ``client_cert="none"`` the client certificate; ``web_tier="none"`` answers no Windows sign-in.
 
+        ``client_secret_command`` takes the place of a stored client secret, and ``client_secret`` that of a command.
         Another portal, client ID or kind of connection ends the sign-in. Another API URL does not.
         """
         from . import _adding
@@ -220,6 +222,7 @@ class Connection(ById):
             "api_url": api_url,
             "client_id": client_id,
             "auth_type": auth_type,
+            "client_secret_command": client_secret_command,
             "verify_ssl": verify_ssl,
             "redirect_uri": redirect_uri,
             "referer": referer,
@@ -290,7 +293,10 @@ class Connection(ById):
         return client(self._as_stored(), options)
 
     def httpx_async_client(self, **options: Any) -> "AsyncClient":
-        """The same as an asynchronous client. ``options`` go to ``httpx.AsyncClient``."""
+        """The same as an asynchronous client. ``options`` go to ``httpx.AsyncClient``.
+
+        This waits for the program. In an event loop: ``await asyncio.to_thread(connection.httpx_async_client)``.
+        """
         from ._httpx_clients import async_client
 
         return async_client(self._as_stored(), options)
@@ -326,6 +332,7 @@ def add_connection(
     *,
     auth_type: "str | None" = None,
     client_secret: "str | None" = None,
+    client_secret_command: "str | Sequence[str] | None" = None,
     verify_ssl: "VerifySsl | None" = None,
     redirect_uri: "str | None" = None,
     referer: "str | None" = None,
@@ -344,12 +351,14 @@ def add_connection(
 
     ``label`` is your own short name for it, ``portal`` the portal's address as in a browser, ``client_id`` that of the
     application that is registered at the portal. ``auth_type`` is ``"user"`` (the default), or ``"app"`` for tokens of the
-    application itself; its client secret is asked for if it is not given. ``"network"`` (experimental) is for the user whom the
+    application itself; its client secret is asked for if it is not given. ``client_secret_command`` is a command that prints
+    it whenever it is needed, as a line such as ``"pass show arcgis/prod"`` or as a list of its words; then it is not stored. ``"network"`` (experimental) is for the user whom the
     web server in front of the portal vouches for: with ``client_cert`` or ``web_tier``, and without ``client_id``. ``verify_ssl`` is ``True``, ``False``, a file with the
     certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
     ``age-oauth connections add --help``. ``api_url`` is where programs reach a portal whose URL asks for a sign-in that only
     browsers can do. ``client_cert`` is a file with the client certificate that such a web server asks for and its private key
-    (PKCS#12 or PEM), or ``"file:PATH"`` for one that is read at each use; ``client_cert_password`` opens the file. ``web_tier="windows"`` lets the program answer Windows sign-in of such a web server, by
+    (PKCS#12 or PEM), ``"file:PATH"`` for one that is read at each use, or ``"store:…"`` for one of the Windows certificate
+    store; ``client_cert_password`` opens the file. ``web_tier="windows"`` lets the program answer Windows sign-in of such a web server, by
     your Kerberos ticket. ``default`` makes it the default connection, or not even the first one.
 
     With ``replace=True``, a connection that has this label gets these settings, and keeps its others and its sign-in: so a
@@ -366,6 +375,7 @@ def add_connection(
         "api_url": api_url,
         "client_id": client_id,
         "auth_type": auth_type,
+        "client_secret_command": client_secret_command,
         "verify_ssl": verify_ssl,
         "redirect_uri": redirect_uri,
         "referer": referer,

@@ -78,7 +78,8 @@ class ConnectionNotFound(AgeOAuthError):
 
 
 class KeychainUnavailable(AgeOAuthError):
-    """The keychain is missing, locked, or does not respond, or the stored secret is not there any more."""
+    """The keychain is missing, locked, or does not respond, or the stored secret is not there any more; or the command that
+    prints the client secret failed (``secret_command``)."""
 
     code = 5
     kind = "keychain"

@@ -10,7 +10,7 @@ use crate::support::openssl::{OpenSsl, P256, RSA};
 use crate::support::portal::{Portal, APP_ID, USER};
 use crate::support::scenario::{add_arguments, sign_in};
 use crate::support::secret_scan;
-use crate::web_server_certificates::{authority, front, write_certificates, WebServer, VERIFIED};
+use crate::support::web_server::{write_certificates, WebServer, VERIFIED};
 
 #[test]
 fn python_gives_a_certificate_and_its_password() {
@@ -66,14 +66,8 @@ fn behind_nginx(protocols: &'static str) {
     let (portal, folder) = (Portal::builder().start(), tempfile::tempdir().unwrap());
     let pki = Pki::new();
     pki.client("ana", P256, "");
-    write_certificates(&portal, folder.path());
-    fs::copy(
-        pki.files().certificate("root"),
-        folder.path().join("clients.pem"),
-    )
-    .unwrap();
-    let nginx = front(&authority(&portal.url()), VERIFIED, protocols);
-    let server = WebServer::start(folder.path(), "nginx", nginx);
+    let clients = pki.files().certificate("root");
+    let server = WebServer::in_front(folder.path(), &portal, &clients, VERIFIED, protocols);
     let chain = pki.files().pem("ana") + &pki.files().pem("issuing");
     esri_presents(&portal, &server.url(), pki.files(), &chain, folder.path());
     portal.assert_clean();
@@ -88,11 +82,8 @@ fn every_way_behind_nginx(protocols: &'static str, form: &str) {
     );
     let pki = Pki::new();
     pki.client("ana", if form == "pkcs1" { RSA } else { P256 }, "");
-    write_certificates(&portal, folder.path());
-    let clients = folder.path().join("clients.pem");
-    fs::copy(pki.files().certificate("root"), &clients).unwrap();
-    let nginx = front(&authority(&portal.url()), VERIFIED, protocols);
-    let server = WebServer::start(folder.path(), "nginx", nginx);
+    let clients = pki.files().certificate("root");
+    let server = WebServer::in_front(folder.path(), &portal, &clients, VERIFIED, protocols);
     match form {
         "pkcs8" => pki
             .files()

@@ -1,9 +1,11 @@
 //! Windows sign-in from Python.
 
 use std::collections::BTreeSet;
+use std::fs;
 
-use super::Dialogue;
+use super::{command, Dialogue};
 use crate::support::portal::{service_secret, SERVICE_ID, USER};
+use crate::support::until;
 use crate::windows_sign_in::{shown, Site};
 
 #[test]
@@ -32,6 +34,37 @@ fn rule_24f_requests_of_python_answer_windows_sign_in_at_the_portal_alone() {
     let different: BTreeSet<_> = tokens.iter().collect();
     assert_eq!(tokens.len(), different.len());
     site.portal.assert_clean();
+}
+
+/// However an interpreter ends, it says nothing, and no process of the program stays.
+#[test]
+fn the_process_for_python_ends_with_the_interpreter() {
+    let site = Site::signed_in();
+    for way in ["plain", "thread", "last", "fork", "exit", "killed"] {
+        let output = command(&site.home, "ends.py", &["iwa", way])
+            .env("PYTHONWARNINGS", "default:subprocess:ResourceWarning")
+            .output()
+            .unwrap();
+        assert_eq!(
+            output.status.success(),
+            way != "killed",
+            "{way}: {output:?}"
+        );
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{way}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let pids: Vec<_> = said.lines().collect();
+        let expected = if ["last", "fork"].contains(&way) {
+            2
+        } else {
+            1
+        };
+        assert_eq!(pids.len(), expected, "{way}: {said}");
+        for pid in pids {
+            let command = format!("/proc/{pid}/cmdline");
+            let lives = || fs::read(&command).is_ok_and(|line| line.ends_with(b"web-tier\0"));
+            until(|| !lives());
+        }
+    }
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub enum Endpoint {
     Root,
     Info,
     PortalSelf,
+    /// `portals/self/servers`.
+    Servers,
     CommunitySelf,
     User,
     Search,

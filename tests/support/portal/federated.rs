@@ -5,6 +5,7 @@ use serde_json::json;
 use super::features;
 use super::fixture::{Access, Bearer, State};
 use super::http::{Request, Response};
+use super::maps;
 use super::oauth;
 use super::pages;
 use super::rest::{forbidden, referer_allowed, sent_token};
@@ -41,6 +42,7 @@ fn service(state: &State, request: &Request, root: &str, path: &str) -> Response
         None => error(498, "Invalid Token"),
         Some(_) if path.contains("/Restricted/") => forbidden(),
         Some(_) if service.starts_with(features::SERVICE) => features::answer(request, service),
+        Some(_) if service.starts_with(maps::SERVICE) => maps::answer(request, service),
         Some(access) => Response::json(&json!({
             "currentVersion": 11.4,
             "serviceDescription": "Practice service",

@@ -24,6 +24,7 @@ mod federated;
 mod fixture;
 mod foreign;
 mod http;
+mod maps;
 mod oauth;
 mod pages;
 mod proxy;
@@ -48,6 +49,8 @@ pub use client::{Client, Reply};
 pub use clock::Clock;
 pub use faults::{Endpoint, Fault, Gate};
 pub use foreign::ForeignServer;
+#[cfg(target_os = "linux")]
+pub use maps::COLOR;
 pub use proxy::Proxy;
 pub use record::Recorded;
 pub use rules::{
@@ -273,6 +276,16 @@ impl Portal {
             "{}/rest/services/{}/0",
             self.other_server_url(),
             features::SERVICE
+        )
+    }
+
+    /// The map service on the same server.
+    #[cfg(target_os = "linux")] // Only QGIS reads it.
+    pub fn server_map_url(&self) -> String {
+        format!(
+            "{}/rest/services/{}",
+            self.other_server_url(),
+            maps::SERVICE
         )
     }
 

@@ -5,6 +5,7 @@ use serde_json::{json, Value};
 use super::features;
 use super::fixture::{Access, Bearer, State};
 use super::http::{Request, Response};
+use super::maps;
 use super::oauth::portal_error;
 use super::pages;
 use super::rules::{App, User};
@@ -160,6 +161,31 @@ pub fn portal_self(state: &mut State, request: &Request) -> Response {
         Caller::Anonymous if state.rules.private => token_required(),
         Caller::Anonymous => Response::json(&portal_body(state)),
         Caller::Known(access) => Response::json(&portal_seen_by(state, &access)),
+    })
+}
+
+/// `[root]/portals/self/servers`: the federated servers, for those who are signed in.
+pub fn servers(state: &mut State, request: &Request) -> Response {
+    directory(state, request, |state| match caller(state, request) {
+        Caller::Anonymous => token_required(),
+        Caller::Refused => invalid_token(state),
+        Caller::Known(_) => {
+            let all = state.rules.federated.iter().zip(1..);
+            let servers: Vec<_> = all
+                .map(|(url, number)| {
+                    json!({
+                        "id": format!("server{number}"),
+                        "name": format!("server {number}"),
+                        "url": url,
+                        "adminUrl": url,
+                        "isHosted": number == 1,
+                        "serverType": "ArcGIS",
+                        "serverRole": "FEDERATED_SERVER",
+                    })
+                })
+                .collect();
+            Response::json(&json!({ "servers": servers }))
+        }
     })
 }
 
@@ -377,7 +403,11 @@ pub fn portal_layer(state: &State, request: &Request, path: &str) -> Response {
         Caller::Refused => invalid_token(state),
         Caller::Known(_) => {
             let (_, service) = path.split_once("/rest/services/").unwrap_or_default();
-            features::answer(request, service)
+            if service.starts_with(maps::SERVICE) {
+                maps::answer(request, service)
+            } else {
+                features::answer(request, service)
+            }
         }
     }
 }

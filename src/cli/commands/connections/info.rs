@@ -46,8 +46,7 @@ pub(super) fn info(ctx: &mut CommandContext, args: &InfoArgs) -> Outcome {
         Some(id) => store.load(&id).ok(),
         None => None,
     };
-    let environment = &ctx.context.environment;
-    let kind = default_keychain(environment)?;
+    let kind = default_keychain(&ctx.context)?;
     let program = std::env::current_exe()
         .map_or_else(|_| "unknown".to_owned(), |path| path.display().to_string());
     if args.json {

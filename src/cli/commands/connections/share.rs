@@ -66,7 +66,7 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
     }
     if card.needs_client_certificate {
         ctx.console.info(
-            "Your colleagues also need a client certificate of their own, which the card does not contain: --client-cert FILE",
+            "Your colleagues also need a client certificate of their own, which the card does not contain: --client-cert FILE, or store: on Windows",
         );
     }
     if card.needs_windows_sign_in {

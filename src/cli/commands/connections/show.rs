@@ -3,13 +3,14 @@
 use clap::Args;
 
 use crate::cli::failure::Outcome;
-use crate::cli::format::{escape, local, local_and_left, split_failure, verify_ssl};
+use crate::cli::format::{escape, local, local_and_left, shell_quoted, split_failure, verify_ssl};
 use crate::cli::json::{ConnectionAnswer, ShowAnswer};
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, PortalUrl,
+    SecretCommand,
 };
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
@@ -100,9 +101,13 @@ fn registration(
         ("Tokens", stored(tokens)),
     ];
     if connection.grant.kind().has_client_id() {
+        let client_secret = match &connection.secret_command {
+            Some(command) => format!("printed by {}", typed(command)),
+            None => stored(secret),
+        };
         let application = [
             ("Client ID", connection.client_id.clone()),
-            ("Client secret", stored(secret)),
+            ("Client secret", client_secret),
         ];
         facts.splice(4..4, application);
     }
@@ -116,6 +121,12 @@ fn registration(
         }
     }
     facts
+}
+
+/// The command as a person types it.
+fn typed(command: &SecretCommand) -> String {
+    let words = command.words().iter().map(|word| shell_quoted(word));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The API URL, and whether it is known to work.
@@ -169,6 +180,9 @@ fn stored_in(setting: &ClientCertificateSetting, connection: &Connection) -> Str
         CertificateSource::Keychain => connection.keychain.display_name().to_owned(),
         CertificateSource::File(path) => path.display().to_string(),
         CertificateSource::Token(uri) => uri.to_string(),
+        CertificateSource::Store(_) => {
+            format!("the Windows certificate store (SHA-256 {})", setting.sha256)
+        }
     }
 }
 

@@ -7,15 +7,16 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::machine::Usable;
+use super::machine_policy;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
-use crate::cli::shared::client_certificate::{current, replace_hint};
+use crate::cli::shared::client_certificate::{current, exposed, replace_hint};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
-use crate::connection::{Connection, Grant, PortalUrl, Tls};
+use crate::connection::{CertificateSource, Connection, Grant, PortalUrl, Tls};
 use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
@@ -25,6 +26,7 @@ use crate::policy::command_line::{
     DOCTOR_CHECKS_AT_ONCE,
 };
 use crate::portal::{self, Identity, PortalInfo, PortalNames};
+use crate::program;
 use crate::session::{binding_in, Session, TokenRequest};
 use crate::util::lock;
 
@@ -75,12 +77,15 @@ pub(super) fn check_all(
 /// The checks that do not need the portal.
 fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable) -> Vec<Finding> {
     let mut findings = Vec::new();
+    findings.extend(machine_policy::of_connection(doctor, connection));
     if usable.contains(&connection.keychain) {
         for kind in ItemKind::OF_CONNECTION {
             findings.extend(secret(doctor, connection, kind));
         }
     }
     findings.extend(client_certificate(doctor, connection));
+    findings.extend(client_certificate_file(doctor, connection));
+    findings.extend(secret_command(connection));
     findings.extend(sign_in(doctor, connection));
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
@@ -112,7 +117,7 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
             return Some(Finding::fail(
                 check,
                 error.to_string(),
-                replace_hint(connection),
+                replace_hint(&doctor.context, connection),
             ))
         }
     };
@@ -124,11 +129,45 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
         local_and_left(end, now, &doctor.zone)
     );
     Some(if end <= now {
-        Finding::fail(check, message, replace_hint(connection))
+        Finding::fail(check, message, replace_hint(&doctor.context, connection))
     } else if policy::expires_within(end, CLIENT_CERTIFICATE_EXPIRES_SOON, now) {
-        Finding::warn(check, message, replace_hint(connection))
+        Finding::warn(check, message, replace_hint(&doctor.context, connection))
     } else {
         Finding::ok(check, message)
+    })
+}
+
+/// Whether other users may read the private key in the file that the connection refers to.
+fn client_certificate_file(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
+    let setting = connection.client_certificate.as_ref()?;
+    let CertificateSource::File(path) = &setting.source else {
+        return None;
+    };
+    let (warning, hint) = exposed(path, &doctor.context.environment)?;
+    Some(Finding::warn("client certificate", warning, hint))
+}
+
+/// Whether the program that prints the client secret is there, and only this user and the
+/// administrator can change it. It is not run: it may unlock something, or count its uses.
+fn secret_command(connection: &Connection) -> Option<Finding> {
+    let check = "client secret";
+    let command = connection.secret_command.as_ref()?;
+    Some(match program::check(command.program()) {
+        Ok(()) => Finding::ok(
+            check,
+            format!(
+                "{} prints it whenever a token is renewed",
+                command.program().display()
+            ),
+        ),
+        Err(why) => Finding::error(
+            check,
+            &Error::SecretCommand {
+                connection: Some(connection.label.to_string()),
+                command: command.name(),
+                why,
+            },
+        ),
     })
 }
 
@@ -153,7 +192,7 @@ impl ItemWords {
     fn of(connection: &Connection, kind: ItemKind) -> Option<Self> {
         let (needs_secret, has_sign_in) = match connection.grant {
             Grant::User { .. } | Grant::Network => (false, true),
-            Grant::Application => (true, false),
+            Grant::Application => (connection.secret_command.is_none(), false),
         };
         Some(match kind {
             ItemKind::ClientSecret => Self {
@@ -207,6 +246,17 @@ fn secret(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) -> Op
     let ItemWords { name, be, needed } = ItemWords::of(connection, kind)?;
     let hint = || write_again(doctor, connection, kind);
     let record = match keychain.get(&item) {
+        Ok(Some(_)) if kind == ItemKind::ClientSecret && connection.secret_command.is_some() => {
+            // An `edit` was interrupted before its last step.
+            return Some(Finding::warn(
+                "secrets",
+                "a client secret is still stored, and not used, because a command prints it",
+                format!(
+                    "repeat the command that chose it: age-oauth connections edit {} --client-secret-command COMMAND",
+                    quoted_label(connection)
+                ),
+            ));
+        }
         Ok(Some(record)) => record,
         Ok(None) => {
             return needed
@@ -304,7 +354,7 @@ fn proxy(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         "age-oauth connections edit {} --proxy URL|system|none",
         quoted_label(connection)
     );
-    match http::choose_proxy(&connection.proxy, &url, &doctor.context.environment) {
+    match http::choose_proxy(&connection.proxy, &url, &doctor.context) {
         Ok(None) => ignored_settings().map(|what| Finding::warn("proxy", what, hint)),
         Ok(Some(proxy)) => {
             let message = format!("{proxy}, set by {}", proxy.source());

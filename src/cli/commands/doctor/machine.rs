@@ -66,7 +66,10 @@ pub(super) fn program(doctor: &DoctorContext) -> Vec<Finding> {
                 .hint(format!("correct or unset {}", env::AGE_OAUTH_CONNECTION)),
         });
     }
-    findings.extend(http::bundles(environment).iter().map(bundle));
+    let policy = &doctor.context.machine_policy;
+    if !matches!(policy.certificate_authorities(), Ok(Some(_))) {
+        findings.extend(http::bundles(environment).iter().map(bundle));
+    }
     findings
 }
 
@@ -198,7 +201,7 @@ pub(super) fn index(doctor: &DoctorContext, listing: &Listing) -> Vec<Finding> {
 
 /// Checks each keychain that a connection uses or a new one would use.
 pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Finding>, Usable) {
-    let default = default_keychain(&doctor.context.environment).unwrap_or_default();
+    let default = default_keychain(&doctor.context).unwrap_or_default();
     let uses = |kind| listing.connections.iter().any(|one| one.keychain == kind);
     let mut findings = Vec::new();
     let mut usable = Vec::new();

@@ -3,6 +3,7 @@
 
 mod connection;
 mod machine;
+mod machine_policy;
 mod powershell;
 mod task;
 
@@ -17,7 +18,7 @@ use crate::cli::shared::duration::words;
 use crate::cli::shared::help::examples;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
-use crate::context::{Context, Deadline};
+use crate::context::{Attended, Context, Deadline};
 use crate::env;
 use crate::error::Error;
 use crate::keychain::{Item, ItemKind, Keychains};
@@ -236,6 +237,11 @@ fn check_context(ctx: &CommandContext, as_task: bool) -> Context {
     Context {
         deadline: Deadline::after(ctx.context.deadline.bound(DOCTOR_TIMEOUT)),
         environment: ctx.context.environment.with(overrides),
+        attended: if as_task {
+            Attended::No
+        } else {
+            ctx.attended()
+        },
         ..ctx.context.clone()
     }
 }
@@ -245,6 +251,10 @@ fn run_checks(doctor: &DoctorContext) -> Vec<Finding> {
     if doctor.as_task {
         findings.extend(task::checks(doctor));
     }
+    findings.extend(machine_policy::in_force(
+        doctor,
+        doctor.store.list(None).ok().as_ref(),
+    ));
     findings.extend(machine::program(doctor));
     findings.extend(powershell::records(&doctor.context.environment));
     findings.extend(machine::store(doctor));

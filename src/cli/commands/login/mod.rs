@@ -16,10 +16,10 @@ use crate::cli::shared::token_variables;
 use crate::cli::terminal::{delay_interruptions, with_cleanup};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant};
-use crate::error::{Error, SignInNeeded, Unreachable};
+use crate::error::{Error, Overridden, SignInNeeded, Unreachable};
 use crate::oauth::SignInOptions;
 use crate::policy::command_line::{SHORT_SIGN_IN, SIGN_IN_TIMEOUT};
-use crate::policy::ExtendRule;
+use crate::policy::{self, ExtendRule};
 use crate::session::{PendingSignIn, Session, UsableToken};
 
 use code::{CodeInput, Line, Lines};
@@ -47,13 +47,16 @@ pub(in crate::cli) struct LoginArgs {
 
 pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outcome {
     let session = ctx.session()?;
+    if args.expiration.is_some() {
+        check_expires(session.connection())?;
+    }
     match session.connection().grant {
         Grant::User { .. } => {}
         Grant::Application => return login_application(ctx, &session, args),
         Grant::Network => return login_network(ctx, &session, args),
     }
     settings::confirm(ctx, &session)?;
-    let is_first = session.connection().status.username.is_none();
+    let is_first = session.stored_user().is_none();
     // What the portal has granted, from the moment of its answer on.
     let granted = OnceLock::new();
     let token = with_cleanup(
@@ -75,6 +78,19 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
     Ok(())
 }
 
+/// Refuses a life for a sign-in that has no end.
+fn check_expires(connection: &Connection) -> Outcome {
+    let kind = match connection.grant {
+        Grant::User { .. } => return Ok(()),
+        Grant::Application => "an application",
+        Grant::Network => "a network",
+    };
+    Err(Failure::usage(format!(
+        "`{}` is {kind} connection, whose sign-in does not expire: --expiration does not fit",
+        escape(connection.label.as_str())
+    )))
+}
+
 /// Gets a code, exchanges it, and stores the sign-in. `None` if standard input ends without a code.
 fn sign_in(
     ctx: &mut CommandContext,
@@ -82,8 +98,11 @@ fn sign_in(
     args: &LoginArgs,
     granted: &OnceLock<PendingSignIn>,
 ) -> Result<Option<UsableToken>, Failure> {
+    let asked = args.expiration.map(minutes);
+    let policy = &ctx.context.machine_policy;
+    policy.sign_in_minutes(asked, Overridden::Option("--expiration"))?;
     let mut attempt = session.begin_sign_in(&SignInOptions {
-        minutes: args.expiration.map(minutes),
+        minutes: asked,
         force_login: args.switch_user,
     })?;
     let mut input = CodeInput::open(ctx, session, &attempt, args)?;
@@ -183,7 +202,7 @@ fn login_application(ctx: &mut CommandContext, session: &Session, args: &LoginAr
 fn login_network(ctx: &mut CommandContext, session: &Session, args: &LoginArgs) -> Outcome {
     settings::confirm(ctx, session)?;
     let connection = session.connection();
-    let is_first = connection.status.username.is_none();
+    let is_first = session.stored_user().is_none();
     let pending = session.sign_in_network()?;
     confirm_user(ctx, session, &pending, args, &mut Lines::none())?;
     let token = session.accept(&pending)?;
@@ -238,7 +257,13 @@ fn print_result(
         let when = local_and_left(end, now, &ctx.system.zone);
         ctx.answer(&format!("Signed in until: {when}"))?;
         let left = end.duration_since(now).as_secs();
-        if left < SHORT_SIGN_IN.as_secs() {
+        if let Some(limit) = ctx.context.machine_policy.longest_sign_in()? {
+            ctx.console.info(&format!(
+                "The policy of this machine lets a sign-in last {} at most ({}); extending it does not change that.",
+                crate::machine_policy::duration(limit.longest),
+                limit.rule
+            ));
+        } else if left < SHORT_SIGN_IN.as_secs() {
             ctx.console.warn(&format!(
                 "the sign-in of `{}` lives only {}, because the portal limits it; the portal's administrator can allow more",
                 connection.label,
@@ -282,8 +307,8 @@ fn confirm_user(
     args: &LoginArgs,
     lines: &mut Lines,
 ) -> Outcome {
-    let stored = match &session.connection().status.username {
-        Some(stored) if !stored.eq_ignore_ascii_case(pending.username()) => stored.clone(),
+    let stored = match session.stored_user() {
+        Some(stored) if !policy::is_same_user(&stored, pending.username()) => stored,
         _ => return Ok(()),
     };
     let signed_in = pending.username().to_owned();

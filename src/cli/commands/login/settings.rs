@@ -21,7 +21,8 @@ pub(super) fn confirm(ctx: &mut CommandContext, session: &Session) -> Outcome {
         return Ok(());
     }
     let connection = session.connection();
-    if !ctx.can_ask() {
+    // A command runs with all rights of this user. It is chosen by typing it, not by a `y`.
+    if !ctx.can_ask() || settings.contains(&BoundSetting::SecretCommand) {
         return Err(unconfirmed(session, &settings));
     }
     ctx.console.print(&format!(
@@ -70,6 +71,7 @@ fn lines(session: &Session, settings: &[BoundSetting]) -> Vec<String> {
             BoundSetting::Portal
             | BoundSetting::ClientId
             | BoundSetting::AuthType
+            | BoundSetting::SecretCommand
             | BoundSetting::RedirectUri => {}
         }
     }
@@ -125,6 +127,13 @@ fn unconfirmed(session: &Session, settings: &[BoundSetting]) -> Failure {
 }
 
 fn hint(connection: &Connection, settings: &[BoundSetting]) -> String {
+    if settings.contains(&BoundSetting::SecretCommand) {
+        return format!(
+            "choose them yourself: age-oauth connections edit {} {}",
+            shell_quoted(connection.label.as_str()),
+            flags(settings)
+        );
+    }
     format!(
         "at a terminal, this shows the settings and asks: age-oauth login {}; or choose them yourself: age-oauth connections edit {} {}",
         connection_flag(connection),

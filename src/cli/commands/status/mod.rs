@@ -182,12 +182,13 @@ impl Row {
         }
     }
 
-    /// The keychain item that a renewal needs.
+    /// The keychain item that a renewal needs. A client secret command needs the record that a
+    /// person chose it.
     fn needed_item(&self) -> ItemKind {
-        if self.sign_in == SignInState::Application {
-            ItemKind::ClientSecret
-        } else {
-            ItemKind::Tokens
+        match (self.sign_in, &self.connection.secret_command) {
+            (SignInState::Application, None) => ItemKind::ClientSecret,
+            (SignInState::Application, Some(_)) => ItemKind::Binding,
+            _ => ItemKind::Tokens,
         }
     }
 

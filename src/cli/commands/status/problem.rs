@@ -49,11 +49,15 @@ impl Row {
             },
             (_, Some(Err(error))) => self.keychain_failure(error.clone()),
             (SignInState::Application, Some(Ok(false))) => {
-                let error = KeychainError::new(
-                    connection.keychain.display_name(),
-                    KeychainReason::Lost,
-                    "the client secret is missing",
-                );
+                let (reason, detail) = match connection.secret_command {
+                    None => (KeychainReason::Lost, "the client secret is missing"),
+                    Some(_) => (
+                        KeychainReason::Mismatch,
+                        "no record says that a person chose the client secret command",
+                    ),
+                };
+                let keychain = connection.keychain.display_name();
+                let error = KeychainError::new(keychain, reason, detail);
                 self.keychain_failure(error.concerning(unconfirmed(ctx, connection)))
             }
             (SignInState::EndsSoon, _) => Failure::SignIn {
@@ -83,7 +87,7 @@ impl Row {
             Ok(warning) => warning?,
             Err(error) => error.to_string(),
         };
-        let hint = replace_hint(&self.connection);
+        let hint = replace_hint(&ctx.context, &self.connection);
         Some(Failure::SignIn { message, hint })
     }
 

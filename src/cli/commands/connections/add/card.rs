@@ -198,7 +198,7 @@ fn print_card(
         lines.push(format!("Referer:   {}", escape(referer)));
     }
     if card.needs_client_certificate {
-        lines.push("Needs:     a client certificate of your own (--client-cert FILE)".to_owned());
+        lines.push("Needs:     a client certificate of your own (--client-cert FILE, or store: on Windows)".to_owned());
     }
     if let Some(sign_in) = sign_in {
         let who = sign_in

@@ -23,6 +23,7 @@ use crate::cli::shared::connection_text::next_steps;
 use crate::cli::shared::help::examples;
 use crate::cli::shared::redirect_uris::warn_if_shared;
 use crate::cli::shared::registration::{registration, Registration};
+use crate::cli::shared::secret_command;
 use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::shared::web_tier::{self, GivenWebTier};
 use crate::cli::CommandContext;
@@ -94,6 +95,7 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
     ctx.no_input |= args.json;
     let by_card = card::accept(ctx, args)?;
     let args = by_card.as_ref().unwrap_or(args);
+    connection_fields::check_machine_policy(&ctx.context, &args.fields, by_card.is_some())?;
     let store = ctx.store()?;
     if let Some(existing) = existing(&store, args)? {
         return replace(ctx, &store, existing, args);
@@ -269,6 +271,14 @@ impl<'a> Form<'a> {
         let grant = self.grant(ctx, store, &portal, kind)?;
         let (client_id, secret) = self.registration(ctx, kind)?;
         let mut connection = Connection::new(label, portal, grant, client_id);
+        let secret = match secret {
+            GivenSecret::Nothing | GivenSecret::None => None,
+            GivenSecret::Text(secret) => Some(secret),
+            GivenSecret::Command(command) => {
+                connection.secret_command = Some(command);
+                None
+            }
+        };
         connection.urls = urls;
         connection.tls = match &trust.tls {
             Tls::Ca(_) => Tls::Ca(store.ca_path(&connection.id)),
@@ -549,11 +559,11 @@ impl<'a> Form<'a> {
         &self,
         ctx: &mut CommandContext,
         kind: GrantKind,
-    ) -> Result<(String, Option<Secret>), Failure> {
+    ) -> Result<(String, GivenSecret), Failure> {
         let application = match kind {
             GrantKind::User => false,
             GrantKind::Application => true,
-            GrantKind::Network => return Ok((String::new(), None)),
+            GrantKind::Network => return Ok((String::new(), GivenSecret::None)),
         };
         let client_id = self.client_id(ctx)?;
         let secret = self.secret(ctx, application, &client_id)?;
@@ -580,18 +590,20 @@ impl<'a> Form<'a> {
         ctx: &mut CommandContext,
         application: bool,
         client_id: &str,
-    ) -> Result<Option<Secret>, Failure> {
+    ) -> Result<GivenSecret, Failure> {
         match connection_fields::secret(ctx, &self.args.fields.secret)? {
             GivenSecret::Text(text) => {
-                return Ok(Some(connection_fields::checked(&text, client_id)?))
+                let checked = connection_fields::checked(&text, client_id)?;
+                return Ok(GivenSecret::Text(checked));
             }
+            given @ GivenSecret::Command(_) => return Ok(given),
             GivenSecret::None if application => {
                 return Err(Failure::usage_hint(
                     "an application connection needs a client secret",
                     "leave --no-client-secret out, or give --auth-type user",
                 ))
             }
-            GivenSecret::None => return Ok(None),
+            GivenSecret::None => return Ok(GivenSecret::None),
             GivenSecret::Nothing => {}
         }
         let asked = self.guided || (application && ctx.can_ask());
@@ -602,10 +614,11 @@ impl<'a> Form<'a> {
                     connection_fields::how_to_give_secret(),
                 ))
             } else {
-                Ok(None)
+                Ok(GivenSecret::None)
             };
         }
-        connection_fields::ask_secret(ctx, application, client_id)
+        let asked = connection_fields::ask_secret(ctx, application, client_id)?;
+        Ok(asked.map_or(GivenSecret::None, GivenSecret::Text))
     }
 }
 
@@ -653,6 +666,9 @@ fn create(
         client_certificate::describe(ctx, store, connection, new);
     }
     web_tier::describe(ctx, connection);
+    if let Some(command) = &connection.secret_command {
+        secret_command::describe(ctx, command);
+    }
     warn_if_shared(ctx, store, connection);
     api_url::say_if_unconfirmed(ctx, connection);
     sign_in_next(ctx, args, connection)

@@ -5,13 +5,14 @@ use crate::cli::failure::{certificate, Failure};
 use crate::cli::format::escape;
 use crate::cli::hints::in_front;
 use crate::cli::shared::api_url;
+use crate::cli::shared::certificate_store;
 use crate::cli::shared::client_certificate::{self, Loaded};
 use crate::cli::shared::redirect_uris::unshared;
 use crate::cli::shared::trust::Trust;
 use crate::cli::shared::web_tier;
 use crate::cli::CommandContext;
 use crate::connection::{GrantKind, PortalUrl, PortalUrls, Principal, RedirectUri, Tls, WebTier};
-use crate::error::{Error, Input, Refusal, TlsFailure, Unreachable};
+use crate::error::{Error, Input, Overridden, Refusal, TlsFailure, Unreachable};
 use crate::manage;
 use crate::portal::PortalInfo;
 use crate::store::ConnectionStore;
@@ -54,7 +55,9 @@ pub(super) fn ask_after_failure(
     let wants_client_certificate = matches!(
         &error,
         Error::Refused {
-            why: Refusal::ClientCertificate | Refusal::RejectedClientCertificate { .. },
+            why: Refusal::ClientCertificate
+                | Refusal::RejectedClientCertificate { .. }
+                | Refusal::PrivateKey { .. },
             ..
         }
     );
@@ -147,6 +150,7 @@ fn is_guarded(error: &Error) -> bool {
         | Refusal::ClientCertificate
         | Refusal::LateClientCertificate
         | Refusal::RejectedClientCertificate { .. }
+        | Refusal::PrivateKey { .. }
         | Refusal::WindowsSignIn(_)
         | Refusal::SignInPage { .. }
         | Refusal::Forbidden { .. } => true,
@@ -180,6 +184,9 @@ impl Way {
     fn text(self) -> &'static str {
         match self {
             Self::Again => "Try again, after you have got what is missing",
+            Self::Present if cfg!(windows) => {
+                "Present a client certificate (of the Windows certificate store, or a file)"
+            }
             Self::Present => "Present a client certificate (a file: PKCS#12 or PEM)",
             Self::ApiUrl => "Enter the address at which programs reach this portal (API URL)",
             Self::OtherUrl => "Enter another portal URL",
@@ -217,12 +224,29 @@ fn ask_way(
     }
 }
 
-/// The client certificate in a file that a person names. `None` after a message, where the file
-/// cannot be used.
+/// The client certificate of the Windows certificate store that a person chooses, or the one in a
+/// file. `None` after a message, where it cannot be used.
 fn ask_client_certificate(ctx: &mut CommandContext) -> Result<Option<Box<Loaded>>, Failure> {
-    let question = "Client certificate (the file with its private key)";
-    let file = ctx.system.ask.text(question, None, &mut |_| Ok(()))?;
-    match client_certificate::from_file(ctx, &file) {
+    let stored = certificate_store::presentable(ctx);
+    let mut chosen = None;
+    if !stored.is_empty() {
+        let lines = stored.iter().map(certificate_store::line);
+        let file = "A file with its private key (PKCS#12 or PEM)".to_owned();
+        let choices: Vec<_> = lines.chain([file]).collect();
+        let place = ctx
+            .system
+            .ask
+            .choose(certificate_store::QUESTION, &choices, 0)?;
+        chosen = stored.get(place);
+    }
+    let loaded = if let Some(entry) = chosen {
+        client_certificate::from_store(ctx, entry)
+    } else {
+        let question = "Client certificate (the file with its private key)";
+        let file = ctx.system.ask.text(question, None, &mut |_| Ok(()))?;
+        client_certificate::from_file(ctx, &file)
+    };
+    match loaded {
         Ok(loaded) => Ok(Some(loaded)),
         Err(failure) => {
             failure.print(&ctx.console);
@@ -250,9 +274,10 @@ fn ask_api_url(ctx: &mut CommandContext, urls: &PortalUrls) -> Result<PortalUrl,
 
 pub(super) fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure> {
     let question = "Portal URL (as in your browser, for example https://gis.example.com/portal)";
+    let policy = ctx.context.machine_policy.clone();
     let answer = ctx.system.ask.text(question, None, &mut |text| {
         text.parse::<PortalUrl>()
-            .map(|_| ())
+            .and_then(|url| policy.check_urls(&url.into(), Overridden::Answer, Overridden::Answer))
             .map_err(|why| why.to_string())
     })?;
     Ok(answer.parse()?)
@@ -291,11 +316,15 @@ fn ask_trust(
 ) -> Result<NextStep, Failure> {
     let authority = "true: by a certificate authority in a file (PEM, DER or .p7b)";
     let pin = "true: exactly this certificate, after you compare its fingerprint";
+    let policy = &ctx.context.machine_policy;
+    let may_skip = policy
+        .check_tls(&Tls::Unverified, Overridden::Answer)
+        .is_ok();
     let choices = [
         (failure.authority_helps, Choice::Authority, authority),
         (failure.pin_helps, Choice::Pin, pin),
         (
-            true,
+            may_skip,
             Choice::Unverified,
             "false: do not verify this portal's certificate (unsafe)",
         ),

@@ -1,0 +1,148 @@
+//! Signing for TLS with a private key that stays in Windows or on a card.
+
+use std::fmt;
+
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use rustls::sign::{Signer, SigningKey};
+use rustls::{OtherError, SignatureAlgorithm, SignatureScheme};
+use rustls_cng::cert::CertContext;
+use rustls_cng::error::CngError;
+use rustls_cng::signer::CngSigningKey;
+use windows_result::HRESULT;
+
+use super::certificate::parse;
+use super::key_failure::key_failure;
+use crate::context::Attended;
+use crate::error::KeyProblem;
+
+/// What Windows reports (`NTE_…`, `SCARD_…`), and what it means.
+const SILENT_CONTEXT: u32 = 0x8009_0022;
+const USER_CANCELLED: u32 = 0x8009_0036;
+const NO_KEY: u32 = 0x8009_000D;
+const BAD_KEYSET: u32 = 0x8009_0016;
+const CANCELLED: u32 = 0x0000_04C7;
+const NO_KEY_PROPERTY: u32 = 0x8009_2004;
+const CARD_CANCELLED: u32 = 0x8010_0002;
+const CARD_CANCELLED_BY_USER: u32 = 0x8010_006E;
+const NO_SMARTCARD: u32 = 0x8010_000C;
+const NO_READER: u32 = 0x8010_002E;
+const NO_SERVICE: u32 = 0x8010_001D;
+const REMOVED_CARD: u32 = 0x8010_0069;
+const WRONG_PIN: u32 = 0x8010_006B;
+const PIN_BLOCKED: u32 = 0x8010_006C;
+
+/// The kinds of signature in the order in which they are preferred. PKCS#1 comes first, because
+/// some cards and TPMs do not know PSS; TLS 1.3 has PSS alone.
+const PREFERRED: &[SignatureScheme] = &[
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+];
+
+/// A private key that Windows signs with.
+pub(super) struct StoreKey {
+    key: CngSigningKey,
+    public: Vec<u8>,
+}
+
+impl StoreKey {
+    /// The private key of this certificate. Windows asks for what the key needs only where a person
+    /// is there.
+    pub(super) fn open(
+        context: &CertContext,
+        certificate: &CertificateDer<'_>,
+        attended: Attended,
+    ) -> Result<Self, KeyProblem> {
+        let key = context.acquire_key(attended == Attended::No);
+        let key = CngSigningKey::new(key.map_err(|error| problem(&error))?);
+        let parsed = parse(certificate).ok_or(KeyProblem::Missing)?;
+        Ok(Self {
+            key: key.map_err(|error| problem(&error))?,
+            public: parsed.public_key().raw.to_vec(),
+        })
+    }
+}
+
+impl SigningKey for StoreKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let usable = self.key.supported_schemes();
+        let is_usable =
+            |scheme: &&SignatureScheme| offered.contains(scheme) && usable.contains(scheme);
+        let scheme = PREFERRED.iter().find(is_usable)?;
+        let signer = self.key.choose_scheme(std::slice::from_ref(scheme))?;
+        Some(Box::new(StoreSigner(signer)))
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        Some(self.public.as_slice().into())
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.algorithm()
+    }
+}
+
+impl fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreKey(…)")
+    }
+}
+
+#[derive(Debug)]
+struct StoreSigner(Box<dyn Signer>);
+
+impl Signer for StoreSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.0.sign(message).map_err(|error| {
+            let rustls::Error::Other(OtherError(cause)) = &error else {
+                return key_failure(KeyProblem::Failed(error.to_string()));
+            };
+            key_failure(match cause.downcast_ref::<CngError>() {
+                Some(cause) => problem(cause),
+                None => KeyProblem::Failed(error.to_string()),
+            })
+        })
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.0.scheme()
+    }
+}
+
+fn problem(error: &CngError) -> KeyProblem {
+    let number = match error {
+        CngError::WindowsError(number) => *number,
+        CngError::UnsupportedKeyAlgorithmGroup => {
+            return KeyProblem::Failed("its key is neither RSA nor ECDSA".into())
+        }
+        other => return KeyProblem::Failed(other.to_string()),
+    };
+    match number {
+        SILENT_CONTEXT => KeyProblem::Unattended,
+        USER_CANCELLED | CANCELLED | CARD_CANCELLED | CARD_CANCELLED_BY_USER => {
+            KeyProblem::Cancelled
+        }
+        NO_SMARTCARD | NO_READER | NO_SERVICE | REMOVED_CARD => KeyProblem::NoCard,
+        WRONG_PIN => KeyProblem::WrongPin,
+        PIN_BLOCKED => KeyProblem::PinLocked,
+        NO_KEY | BAD_KEYSET | NO_KEY_PROPERTY => KeyProblem::Missing,
+        other => KeyProblem::Failed(system_text(other)),
+    }
+}
+
+/// Windows' words for one of its numbers, with the number, by which people search.
+pub(super) fn system_text(number: u32) -> String {
+    let text = HRESULT(number.cast_signed()).message();
+    let words = text.trim().trim_end_matches('.');
+    if words.is_empty() {
+        format!("error {number:#010X}")
+    } else {
+        format!("{words} ({number:#010X})")
+    }
+}

@@ -1,0 +1,323 @@
+"""Which request of QGIS may carry which token, without Qt: by the address alone.
+
+The main thread never waits. Other threads wait for a token that is being fetched, within a limit. What had to go without one is
+remembered, so that its layer can be loaded again when the token came.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from urllib.parse import urlsplit
+
+from . import _addresses as addresses
+from . import _json_names as names
+from . import _rejection
+from ._background import Question, Run
+from ._policy import Policy
+from ._presented import Presented
+from ._servers import Servers
+from .errors import AgeOAuthError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from .connection import Connection
+
+    #: Tells a person something once: what it is about, and the text.
+    Tell = Callable[[str, str], None]
+
+#: A request on another thread than the main thread waits so many seconds for its token.
+WAIT = 20.0
+
+#: So many seconds it is remembered that tokens were rejected at one address.
+MEMORY = 600.0
+
+#: So many tokens, and so many addresses, are remembered.
+_TOKENS = 64
+_ADDRESSES = 1000
+
+
+class Answer:
+    """What a request to one of the portals or their servers carries."""
+
+    __slots__ = ("portal", "token", "certificate", "is_late")
+
+    def __init__(
+        self, portal: "Portal | None", token: "str | None", certificate: "dict[str, Any] | None", is_late: bool
+    ) -> None:
+        #: ``None`` while it is not known whether the address is on a server of one of the portals.
+        self.portal = portal
+        #: ``None`` if the request carries none.
+        self.token = token
+        #: The client certificate for this address.
+        self.certificate = certificate
+        #: Whether what is missing may come later.
+        self.is_late = is_late
+
+
+class Portal:
+    """One connection whose requests are signed."""
+
+    def __init__(self, connection: Connection, servers: "Iterable[str]", ended: "Callable[[Portal, Run], None]") -> None:
+        self.connection = connection
+        self.id, self.label = connection.id, connection.label
+        self.facts = connection._facts
+        self.referer: "str | None" = self.facts[names.REFERER]
+        self.origins = {addresses.origin(url) for url in (connection.portal_url, connection.api_url)}
+        self.policy = Policy(connection._provider, connection.portal_url, connection.api_url)
+        self.presented = Presented(connection)
+        self._ended = lambda run: ended(self, run)
+        self.servers = Servers(connection, servers, self._ended)
+        self.certificate = Question(self.presented.certificate, self._ended, retries=True)
+        self._lock = threading.Lock()
+        self._tokens: "dict[str, Question]" = {}
+        self._replacements: "dict[tuple[str, str], Question]" = {}
+
+    def is_at(self, url: str) -> bool:
+        """Whether the address is below the portal's own."""
+        return addresses.origin(url) in self.origins and self.policy.server(url) == ""
+
+    def serves(self, url: str, may_wait: bool) -> "bool | None":
+        """Whether the portal issues tokens for this address, which is not its own; ``None`` if that is not known yet."""
+        server = self.policy.server(url)
+        if server == "":
+            return True  # A host of the same ArcGIS Online.
+        return self.servers.covers(server, may_wait) if addresses.is_of_a_server(url) else False
+
+    def token(self, url: str) -> Question:
+        """The question for the token of this address."""
+        server = self.policy.server(url)
+        with self._lock:
+            if server not in self._tokens:
+                self._tokens[server] = Question(lambda: self.policy.token(url), self._ended, retries=True)
+            return self._tokens[server]
+
+    def replacement(self, url: str, rejected: str) -> Question:
+        """The question for another token than this one, which was rejected."""
+        key = self.policy.server(url), rejected
+        with self._lock:
+            if key not in self._replacements:
+                while len(self._replacements) >= _TOKENS:
+                    del self._replacements[next(iter(self._replacements))]
+                self._replacements[key] = Question(lambda: self._other(url, rejected), self._ended, retries=True)
+            return self._replacements[key]
+
+    def _other(self, url: str, rejected: str) -> "str | AgeOAuthError | None":
+        other = self.policy.instead_of(url, rejected)
+        if other != rejected:
+            return other
+        return AgeOAuthError(f"{urlsplit(url).hostname} rejects the tokens of `{self.label}`", "age-oauth doctor")
+
+    def questions(self) -> "list[Question]":
+        """What is needed for the first layer."""
+        certificate = [self.certificate] if self.presented.has_certificate() else []
+        return [self.token(self.connection.api_url), self.servers.question, *certificate]
+
+    def close(self) -> None:
+        with self._lock:
+            questions = [*self._tokens.values(), *self._replacements.values()]
+        for one in (self.servers.question, self.certificate, *questions):
+            one.close()
+
+
+class Signer:
+    """The connections that are enabled, for any number of threads. ``came`` is called when there is something that a request
+    had to go without."""
+
+    def __init__(self, tell: Tell, came: "Callable[[], None]") -> None:
+        self._tell, self._came = tell, came
+        self._lock = threading.Lock()
+        self.portals: "tuple[Portal, ...]" = ()
+        #: The portal of each token that was handed out.
+        self._tokens: "dict[str, Portal]" = {}
+        self._late: "dict[str, None]" = {}
+        self._rejected: "dict[str, dict[int, float]]" = {}
+
+    def add(self, connection: Connection, servers: "Iterable[str]" = ()) -> None:
+        """Enables a connection, or enables it again."""
+        if any(addresses.origin(url)[0] != "https" for url in (connection.portal_url, connection.api_url)):
+            raise UsageError(
+                f"the portal of `{connection.label}` is reached without TLS; QGIS is signed in to https portals only",
+                f"if the portal has https: age-oauth connections edit {connection.id} --portal URL",
+            )
+        added = Portal(connection, servers, self._has_ended)
+        with self._lock:
+            others = [one for one in self.portals if one.id != added.id]
+            for other in others:
+                if other.origins & added.origins:
+                    raise UsageError(
+                        f"`{other.label}` and `{added.label}` are connections to the same server, and QGIS can be signed in "
+                        "there with one of them only",
+                        f"age_oauth.qgis.disable({other.label!r})",
+                    )
+            replaced = [one for one in self.portals if one.id == added.id]
+            self.portals = (*others, added)
+        for one in replaced:
+            one.close()
+        if added.presented.answers_windows_sign_in():
+            self._tell(
+                f"windows {added.id}",
+                f"the web server of `{added.label}` asks for Windows sign-in, which QGIS's requests do not carry: requests to "
+                "the address of the portal are not signed",
+            )
+        for question in added.questions():
+            question.again()
+
+    def remove(self, connection_id: "str | None" = None) -> None:
+        """Disables one connection, or all."""
+        with self._lock:
+            gone = [one for one in self.portals if connection_id in (None, one.id)]
+            self.portals = tuple(one for one in self.portals if one not in gone)
+            self._tokens = {token: portal for token, portal in self._tokens.items() if portal not in gone}
+        for one in gone:
+            one.close()
+
+    def answer(self, url: str, may_wait: bool) -> "Answer | None":
+        """What a request to this address carries; ``None`` if it has nothing to do with the connections."""
+        try:
+            if addresses.origin(url)[0] != "https" or not addresses.is_plain(url):
+                return None
+            portal, is_known = self._portal(url, may_wait)
+        except ValueError:  # The port is not a number.
+            return None
+        if not is_known:
+            self._is_late(url)
+            return Answer(None, None, None, is_late=True)
+        if portal is None:
+            return None
+        presented = portal.presented.belongs_to(url)
+        if presented and portal.presented.answers_windows_sign_in():
+            return None
+        until = time.monotonic() + (WAIT if may_wait else 0)
+        certificate = None
+        if presented and portal.presented.has_certificate():
+            run = portal.certificate.run()
+            certificate = _answered(run, until)
+            if certificate is None:
+                return self._without(portal, url, run)
+        try:
+            known, token = portal.policy.at_once(url)
+        except AgeOAuthError as error:
+            # Another user has signed in, for example. Asking again changes nothing.
+            self._tell_error(portal, error)
+            return Answer(portal, None, certificate, is_late=False)
+        if not known:
+            run = portal.token(url).run()
+            token = _answered(run, until)
+            if not run.is_done() or run.error is not None:
+                return self._without(portal, url, run)
+        if token is not None:
+            self._remember(token, portal)
+        return Answer(portal, token, certificate, is_late=False)
+
+    def _portal(self, url: str, may_wait: bool) -> "tuple[Portal | None, bool]":
+        """The one connection that the address belongs to, and whether that is known."""
+        portals = self.portals
+        for portal in portals:
+            if portal.is_at(url):
+                return portal, True
+        answers = [(portal, portal.serves(url, may_wait)) for portal in portals]
+        found = [portal for portal, serves in answers if serves]
+        if len(found) > 1:
+            host = addresses.origin(url)[1]
+            both = " and ".join(f"`{one.label}`" for one in found)
+            text = f"requests to {host} are not signed, because it is a server of {both}: disable one of them"
+            self._tell(f"both {host}", text)
+            return None, True
+        if any(serves is None for _, serves in answers):
+            return None, False
+        return (found[0] if found else None), True
+
+    def _without(self, portal: Portal, url: str, run: Run) -> Answer:
+        self._is_late(url)
+        if run.is_done() and run.error is None:
+            # It ended before the address was there.
+            self._came()
+        return Answer(portal, None, None, is_late=True)
+
+    def _is_late(self, url: str) -> None:
+        with self._lock:
+            if len(self._late) < _ADDRESSES:
+                self._late[address(url)] = None
+
+    def _remember(self, token: str, portal: Portal) -> None:
+        if token in self._tokens:
+            return
+        with self._lock:
+            while len(self._tokens) >= _TOKENS:
+                del self._tokens[next(iter(self._tokens))]
+            self._tokens[token] = portal
+
+    def is_ours(self, token: str) -> bool:
+        """Whether this token was handed out."""
+        return token in self._tokens
+
+    def rejected(self, url: str, token: str) -> None:
+        """A server rejected the token: gets another one, in a thread of its own. Of the tokens that one address rejects, few
+        are replaced."""
+        portal = self._tokens.get(token)
+        if portal is None:
+            return
+        now = time.monotonic()
+        with self._lock:
+            here = {one: when for one, when in self._rejected.get(address(url), {}).items() if now - when < MEMORY}
+            here.setdefault(hash(token), now)
+            if address(url) in self._rejected or len(self._rejected) < _ADDRESSES:
+                self._rejected[address(url)] = here
+        if len(here) > _rejection.STEPS:
+            self._tell(f"rejected {address(url)}", f"the server rejects each token of `{portal.label}`: {address(url)}")
+            return
+        self._is_late(url)
+        portal.replacement(url, token).run()
+
+    def take_late(self) -> "list[str]":
+        """The addresses that went without a token or were refused. They are forgotten."""
+        with self._lock:
+            late, self._late = list(self._late), {}
+        needed = []
+        for one in late:
+            portal, is_known = self._portal(one, may_wait=False)
+            if not is_known:
+                self._is_late(one)
+            elif portal is not None:
+                needed.append(one)
+        return needed
+
+    def _has_ended(self, portal: Portal, run: Run) -> None:
+        if portal not in self.portals:
+            return
+        wrong = run.error or run.value
+        if isinstance(wrong, AgeOAuthError):
+            self._tell_error(portal, wrong)
+        elif run.error is not None:
+            self._tell(f"{portal.id} {type(run.error).__name__}", f"`{portal.label}`: {type(run.error).__name__}")
+        elif self._late:
+            self._came()
+
+    def _tell_error(self, portal: Portal, error: AgeOAuthError) -> None:
+        hint = f" (what to do: {error.hint})" if error.hint else ""
+        self._tell(f"{portal.id} {error.message}", f"QGIS is not signed in with `{portal.label}`: {error.message}{hint}")
+
+
+def _answered(run: Run, until: float) -> "Any":
+    run.wait(until - time.monotonic())
+    return run.value if run.is_done() and run.error is None else None
+
+
+def address(url: str) -> str:
+    """An address without its query, in a form that can be compared."""
+    parts = urlsplit(url)
+    scheme, host, port = addresses.origin(url)
+    return f"{scheme}://{host}:{port}{parts.path.rstrip('/')}"
+
+
+def concerns(layer_url: str, late: "Iterable[str]") -> bool:
+    """Whether a layer with this address needs one of these."""
+    try:
+        layer = address(layer_url)
+    except ValueError:
+        return False
+    return any(one == layer or one.startswith(layer + "/") or layer.startswith(one + "/") for one in late)

@@ -1,0 +1,360 @@
+"""Signs QGIS in: its layers of ArcGIS feature and map services, and its browser panel, get the tokens of connections.
+
+``age_oauth.qgis.enable("prod")`` in QGIS's Python console, in ``startup.py``, in a script of ``qgis_process`` or in a program
+with PyQGIS. See docs/qgis.md.
+
+Only requests that QGIS's own ArcGIS code makes are signed. Nothing here raises within a request, since that would end QGIS.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Iterable
+
+from qgis.core import (
+    Qgis,
+    QgsDataSourceUri,
+    QgsMessageLog,
+    QgsNetworkAccessManager,
+    QgsNetworkRequestParameters,
+    QgsProject,
+)
+from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QObject, QThread, pyqtSignal
+from qgis.PyQt.QtNetwork import QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
+
+from . import _json_names as names
+from . import _program, _rejection, _trust
+from ._signer import Answer, Portal, Signer, concerns
+from .connection import Connection
+from .connections import trust
+from .errors import AgeOAuthError, UsageError
+
+__all__ = ["disable", "enable"]
+
+#: What QGIS's own ArcGIS code calls itself, from QGIS 3.22 on. Requests of web views, pictures and
+#: other plugins have another name, or none.
+_INITIATORS = frozenset(
+    ("QgsArcGisRestUtils", "QgsArcGisAsyncQuery", "QgsArcGisAsyncParallelQuery", "QgsAmsTiledImageDownloadHandler")
+)
+
+#: The providers whose layers are loaded again.
+_FEATURES = "arcgisfeatureserver"
+_PROVIDERS = (_FEATURES, "arcgismapserver")
+
+_HEADER = b"X-Esri-Authorization"
+_TITLE = "age-oauth"
+
+#: So many addresses are remembered whose answers in QGIS's cache are those of this sign-in.
+_FETCHED = 20000
+
+_INITIATOR = QNetworkRequest.Attribute(int(QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass))
+_STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
+
+_lock = threading.Lock()
+_hook: "_Hook | None" = None
+
+
+def enable(*connections: "str | Connection", servers: "Iterable[str]" = ()) -> None:
+    """Signs QGIS's ArcGIS layers with these connections; without any, with the one that ``Connection()`` takes.
+
+    May be called again: for another connection, or after a sign-in, to load again what failed before. ``servers`` names
+    federated servers of one connection whose portal does not list them.
+
+    Raises :class:`~age_oauth.errors.ConnectionNotFound`, and :class:`~age_oauth.errors.UsageError` if two connections belong to
+    the same server. A sign-in that is missing is reported in QGIS's message log.
+    """
+    chosen = [one if isinstance(one, Connection) else Connection(one) for one in connections] or [Connection()]
+    if isinstance(servers, str):
+        servers = [servers]
+    if servers and len(chosen) > 1:
+        raise UsageError("`servers` belongs to one connection", "call `enable` for each connection")
+    global _hook
+    with _lock:
+        hook = _hook or _Hook()
+        hook.begin_again()
+        for connection in chosen:
+            hook.signer.add(connection, servers)
+        if _hook is None:
+            hook.install()
+            _hook = hook
+
+
+def disable(*connections: "str | Connection") -> None:
+    """Signs no more requests with these connections; without any, with none, and removes the hook from QGIS.
+
+    Answers that QGIS keeps on disk stay there; ``QgsNetworkAccessManager.instance().cache().clear()`` removes them.
+    """
+    global _hook
+    with _lock:
+        if _hook is None:
+            return
+        for one in connections:
+            _hook.signer.remove((one if isinstance(one, Connection) else Connection(one)).id)
+        if not connections or not _hook.signer.portals:
+            _hook.remove()
+            _hook = None
+
+
+# The interpreter must not be called for a request after its end.
+atexit.register(disable)
+
+
+class _Hook:
+    """What QGIS calls before and after each request, on the thread of the request."""
+
+    def __init__(self) -> None:
+        self._told: "set[str]" = set()
+        self.signer = Signer(self._tell, self._came)
+        self._tls: "dict[str, _Tls]" = {}
+        #: Addresses, as hashes, whose answers were fetched with this sign-in.
+        self._fetched: "set[int]" = set()
+        self._layers = _Layers(self.signer)
+        self._ids: "tuple[str, str] | None" = None
+
+    def install(self) -> None:
+        before = QgsNetworkAccessManager.setRequestPreprocessor(_before)
+        self._ids = before, QgsNetworkAccessManager.setReplyPreprocessor(_after)
+
+    def remove(self) -> None:
+        self.signer.remove()
+        if self._ids is not None:
+            QgsNetworkAccessManager.removeRequestPreprocessor(self._ids[0])
+            QgsNetworkAccessManager.removeReplyPreprocessor(self._ids[1])
+            self._ids = None
+        self._layers.deleteLater()
+
+    def begin_again(self) -> None:
+        """Tells again what is wrong, and takes nothing from the cache that was there before."""
+        self._told.clear()
+        self._fetched.clear()
+
+    def sign(self, request: QNetworkRequest) -> None:
+        try:
+            self._sign(request)
+        except AgeOAuthError as error:
+            self._tell(error.message, error.message)
+
+    def _sign(self, request: QNetworkRequest) -> None:
+        if self.signer.is_ours(_token(request)):
+            # A copy of a signed request, which may be for another address or hold an old token.
+            request.setRawHeader(_HEADER, QByteArray())
+        if request.attribute(_INITIATOR) not in _INITIATORS or _has_own_token(request):
+            return
+        url = bytes(request.url().toEncoded()).decode("ascii")
+        answer = self.signer.answer(url, may_wait=not _on_main_thread())
+        if answer is None:
+            return
+        if answer.portal is None:
+            # It carries nothing, and its host may be anyone's. QGIS without windows would hang at a
+            # server whose authority only the connection knows.
+            for portal in self.signer.portals:
+                self._tls_of(portal).trust(request)
+            return
+        # A redirect would take the headers along to any host. QGIS's own ArcGIS code follows
+        # redirects by a new request.
+        request.setAttribute(
+            QNetworkRequest.Attribute.RedirectPolicyAttribute, QNetworkRequest.RedirectPolicy.ManualRedirectPolicy
+        )
+        self._tls_of(answer.portal).apply(request, answer)
+        if answer.token is not None:
+            request.setRawHeader(_HEADER, b"Bearer " + answer.token.encode("ascii"))
+            if answer.portal.referer:
+                request.setRawHeader(b"Referer", answer.portal.referer.encode("utf-8"))
+        elif answer.is_late:
+            request.setAttribute(QNetworkRequest.Attribute.CacheSaveControlAttribute, False)
+        if hash(url) not in self._fetched:
+            # The cache may hold a refusal, or what another user has fetched.
+            request.setAttribute(
+                QNetworkRequest.Attribute.CacheLoadControlAttribute, QNetworkRequest.CacheLoadControl.AlwaysNetwork
+            )
+
+    def watch(self, reply: QNetworkReply) -> None:
+        token = _token(reply.request())
+        if self.signer.is_ours(token):
+            reply.finished.connect(lambda: _guarded(self._look, reply, token))
+
+    def _look(self, reply: QNetworkReply, token: str) -> None:
+        """Looks at the beginning of an answer, without taking it from whom it is for."""
+        url = bytes(reply.request().url().toEncoded()).decode("ascii")
+        code = None
+        if b'"error"' in bytes(reply.peek(_BEGINNING)):
+            code = _rejection.error_code(bytes(reply.peek(_rejection.LONGEST)))
+        if code in _rejection.CODES or reply.attribute(_STATUS) in _rejection.CODES:
+            cache = reply.manager().cache()
+            if cache is not None:
+                cache.remove(reply.request().url())
+            self._fetched.discard(hash(url))
+            self.signer.rejected(url, token)
+        elif code is None and reply.error() == QNetworkReply.NetworkError.NoError:
+            if len(self._fetched) >= _FETCHED:
+                self._fetched.clear()
+            self._fetched.add(hash(url))
+
+    def _tls_of(self, portal: Portal) -> "_Tls":
+        found = self._tls.get(portal.id)
+        if found is None or found.portal is not portal:
+            found = self._tls[portal.id] = _Tls(portal)
+        return found
+
+    def _came(self) -> None:
+        """Called in other threads. A signal goes to the main thread."""
+        self._layers.needed.emit()
+
+    def _tell(self, about: str, text: str) -> None:
+        if about in self._told:
+            return
+        self._told.add(about)
+        _program.log().warning("%s", text)
+        # QGIS shows these messages as HTML, and what a portal says may be part of one.
+        QgsMessageLog.logMessage(text.replace("<", "\u2039"), _TITLE, Qgis.MessageLevel.Warning)
+
+
+#: Errors of ArcGIS begin with the word, within so many bytes.
+_BEGINNING = 64
+
+
+def _before(request: QNetworkRequest) -> None:
+    hook = _hook
+    if hook is not None:
+        _guarded(hook.sign, request)
+
+
+def _after(_request: QNetworkRequest, reply: QNetworkReply) -> None:
+    hook = _hook
+    if hook is not None:
+        _guarded(hook.watch, reply)
+
+
+def _guarded(function: object, *arguments: object) -> None:
+    """Calls a function within a request. An exception would end QGIS."""
+    try:
+        function(*arguments)  # type: ignore[operator]
+    except BaseException:
+        try:
+            _program.log().error("an error within a request of QGIS", exc_info=True)
+        except BaseException:
+            pass
+
+
+def _on_main_thread() -> bool:
+    application = QCoreApplication.instance()
+    return application is not None and QThread.currentThread() == application.thread()
+
+
+def _token(request: QNetworkRequest) -> str:
+    """The token in the header that this package sets; empty if there is none."""
+    return bytes(request.rawHeader(_HEADER)).decode("ascii", "replace").partition(" ")[2]
+
+
+def _has_own_token(request: QNetworkRequest) -> bool:
+    """Whether the layer has a sign-in of its own, in QGIS's settings or in its address."""
+    if request.hasRawHeader(_HEADER) or request.rawHeader(b"Authorization").startsWith(b"Bearer "):
+        return True
+    query = request.url().query().lower()
+    return query.startswith("token=") or "&token=" in query
+
+
+class _Tls:
+    """What the TLS connections to one portal and its servers need beside what QGIS is set to."""
+
+    def __init__(self, portal: Portal) -> None:
+        self.portal = portal
+        # `verify_ssl` false changes nothing: QGIS decides about certificates as for any server.
+        _, bundle = trust(portal.facts[names.VERIFY_SSL])
+        self._is_pinned = _trust.is_pinned(bundle)
+        self._authorities = _certificates(bundle) if bundle is not None else []
+        self._made: "tuple[object, object, object] | None" = None
+
+    def apply(self, request: QNetworkRequest, answer: Answer) -> None:
+        if not self._authorities and answer.certificate is None:
+            return
+        configuration = request.sslConfiguration()
+        if self._is_pinned:
+            configuration.setCaCertificates(self._authorities)
+        elif self._authorities:
+            _add_authorities(configuration, self._authorities)
+        if answer.certificate is not None:
+            chain, key = self._presented(answer.certificate)
+            configuration.setLocalCertificateChain(chain)
+            configuration.setPrivateKey(key)
+        request.setSslConfiguration(configuration)
+
+    def trust(self, request: QNetworkRequest) -> None:
+        """Adds the authorities of the connection, if it has some beside those of the system."""
+        if self._authorities and not self._is_pinned:
+            configuration = request.sslConfiguration()
+            _add_authorities(configuration, self._authorities)
+            request.setSslConfiguration(configuration)
+
+    def _presented(self, certificate: "dict[str, object]") -> "tuple[object, object]":
+        """The chain and the private key, in memory."""
+        made = self._made
+        if made is None or made[0] is not certificate:
+            chain = QSslCertificate.fromData(_bytes(certificate[names.CERTIFICATE]), QSsl.EncodingFormat.Pem)
+            key = _key(_bytes(certificate[names.PRIVATE_KEY]), _bytes(certificate[names.PRIVATE_KEY_PASSWORD]))
+            if not chain or key is None:
+                raise UsageError(f"this QGIS cannot use the client certificate of `{self.portal.label}`")
+            made = self._made = certificate, chain, key
+        return made[1], made[2]
+
+
+def _bytes(text: object) -> bytes:
+    return str(text).encode("ascii")
+
+
+def _key(pem: bytes, password: bytes) -> "QSslKey | None":
+    for algorithm in (QSsl.KeyAlgorithm.Rsa, QSsl.KeyAlgorithm.Ec):
+        key = QSslKey(pem, algorithm, QSsl.EncodingFormat.Pem, QSsl.KeyType.PrivateKey, password)
+        if not key.isNull():
+            return key
+    return None
+
+
+def _certificates(path: str) -> "list[QSslCertificate]":
+    with open(path, "rb") as file:
+        data = file.read()
+    return QSslCertificate.fromData(data, QSsl.EncodingFormat.Pem)
+
+
+def _add_authorities(configuration: QSslConfiguration, own: "list[QSslCertificate]") -> None:
+    if hasattr(configuration, "addCaCertificates"):  # From Qt 5.15 on.
+        configuration.addCaCertificates(own)
+    else:
+        configuration.setCaCertificates([*configuration.caCertificates(), *own])
+
+
+class _Layers(QObject):
+    """Loads layers again, on the main thread."""
+
+    needed = pyqtSignal()
+
+    def __init__(self, signer: Signer) -> None:
+        super().__init__()
+        self._signer = signer
+        application = QCoreApplication.instance()
+        if application is not None:
+            self.moveToThread(application.thread())
+        self.needed.connect(self._reload)
+
+    def _reload(self) -> None:
+        _guarded(self._reload_late)
+
+    def _reload_late(self) -> None:
+        late = self._signer.take_late()
+        if not late:
+            return
+        for layer in QgsProject.instance().mapLayers().values():
+            provider = layer.providerType()
+            if provider in _PROVIDERS and concerns(QgsDataSourceUri(layer.source()).param("url"), late):
+                _program.log().info("loading the layer `%s` again", layer.name())
+                _guarded(_reload_layer, layer, provider)
+
+
+def _reload_layer(layer: object, provider: str) -> None:
+    # QGIS takes a map layer for valid that has no metadata.
+    if provider == _FEATURES and layer.isValid():  # type: ignore[attr-defined]
+        layer.dataProvider().reloadData()  # type: ignore[attr-defined]
+    else:
+        layer.setDataSource(layer.source(), layer.name(), provider)  # type: ignore[attr-defined]
+    layer.triggerRepaint()  # type: ignore[attr-defined]

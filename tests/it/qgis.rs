@@ -1,0 +1,335 @@
+//! QGIS's own ArcGIS layers, signed in by `age_oauth.qgis`: the QGIS of this system, without
+//! windows, and the practice portal over TLS with a certificate authority of its own.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::python::Dialogue;
+use crate::support::home::Home;
+use crate::support::portal::{
+    Endpoint, Fault, ForeignServer, Gate, Portal, PortalVersion, Recorded, APP_ID, COLOR,
+    OTHER_USER, USER,
+};
+use crate::support::scenario::{add, add_with, expire_token, sign_in, sign_in_as};
+use crate::{home, signed_in};
+
+/// The Python that QGIS belongs to.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// A script that takes longer is ended, in seconds.
+const LIMIT: &str = "300";
+
+/// A script of `tests/python` in this home, not yet started. QGIS's settings and its cache are in
+/// the home.
+fn command<Text: AsRef<OsStr>>(home: &Home, name: &str, arguments: &[Text]) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", LIMIT, PYTHON])
+        .arg(root.join("tests/python").join(name))
+        .args(arguments)
+        .env_clear()
+        .envs(home.environment())
+        .env("PYTHONPATH", root.join("src/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("AGE_OAUTH_BIN", home.program())
+        .env("QT_QPA_PLATFORM", "offscreen")
+        .env("QGIS_CUSTOM_CONFIG_PATH", home.path().join("qgis"))
+        .env("XDG_CACHE_HOME", home.path().join("cache"))
+        .current_dir(home.path());
+    command
+}
+
+/// The file with the portal's authority, which requests of other code need.
+fn authority(portal: &Portal, home: &Home) -> String {
+    portal.ca_file(home.path()).display().to_string()
+}
+
+fn dialogue<Text: AsRef<OsStr>>(home: &Home, name: &str, arguments: &[Text]) -> Dialogue {
+    Dialogue::of(command(home, name, arguments))
+}
+
+/// A map layer, the parts of its color, and feature layers of the portal and of a server.
+fn with_map(portal: &Portal) -> Vec<String> {
+    let mut all = vec![portal.server_map_url()];
+    all.extend(COLOR.map(|part| part.to_string()));
+    all.extend([portal.portal_layer_url(), portal.server_layer_url()]);
+    all
+}
+
+fn script<Text: AsRef<OsStr>>(home: &Home, name: &str, arguments: &[Text]) -> Output {
+    command(home, name, arguments).output().expect(PYTHON)
+}
+
+#[track_caller]
+fn succeeds(output: &Output) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{:?}\n{said}\n{errors}",
+        output.status
+    );
+    assert!(said.ends_with("done\n"), "{said}\n{errors}");
+}
+
+#[test]
+fn rule_24h_layers_open_that_were_refused_before_and_no_file_holds_a_token() {
+    let (portal, home) = signed_in();
+    let color = COLOR.map(|part| part.to_string());
+    let arguments = [
+        &authority(&portal, &home),
+        &portal.portal_layer_url(),
+        &portal.server_layer_url(),
+        &portal.server_map_url(),
+        &color[0],
+        &color[1],
+        &color[2],
+    ];
+    succeeds(&script(&home, "qgis_layers.py", &arguments));
+    for secret in portal.secrets() {
+        assert!(home.files_containing(&secret).is_empty());
+    }
+    portal.assert_clean();
+}
+
+#[test]
+fn layers_go_on_when_the_life_of_a_token_ends() {
+    let (portal, home) = signed_in();
+    portal.set(|rules| rules.user_access_seconds = 4);
+    expire_token(&home, "prod");
+    succeeds(&script(
+        &home,
+        "qgis_ends.py",
+        &[&portal.server_layer_url()],
+    ));
+    for request in portal.requests_to(Endpoint::Federated) {
+        assert!(request.header("x-esri-authorization").is_some());
+    }
+    portal.assert_clean();
+}
+
+#[test]
+fn layers_that_fail_because_a_token_was_revoked_are_loaded_again() {
+    let (portal, home) = signed_in();
+    portal.set(|rules| rules.direct_federated = false);
+    let mut script = dialogue(&home, "qgis_revoked.py", &with_map(&portal));
+    assert_eq!(script.line(), "ready");
+    portal.expire_access_tokens();
+    script.tell("go").ends();
+}
+
+#[test]
+fn features_that_fail_because_a_token_was_revoked_are_loaded_again() {
+    let (portal, home) = signed_in();
+    let mut script = dialogue(
+        &home,
+        "qgis_features_revoked.py",
+        &[&portal.portal_layer_url()],
+    );
+    assert_eq!(script.line(), "ready");
+    portal.expire_access_tokens();
+    script.tell("go").ends();
+}
+
+#[test]
+fn few_tokens_are_renewed_for_a_server_that_rejects_each() {
+    let (portal, home) = signed_in();
+    portal.set(|rules| {
+        rules.fault_always(Endpoint::PortalLayer, Fault::error(498, "Invalid Token."));
+    });
+    let before = portal.grants().len();
+    succeeds(&script(
+        &home,
+        "qgis_rejects.py",
+        &[&portal.portal_layer_url()],
+    ));
+    let renewals = portal.grants().len() - before;
+    assert!((1..=2).contains(&renewals), "{renewals} renewals");
+}
+
+#[test]
+fn rule_24h_unknown_hosts_and_other_code_get_no_token_and_ask_nothing_of_the_portal() {
+    let (portal, home) = signed_in();
+    let foreign = ForeignServer::claiming(&portal);
+    let arguments = [
+        &authority(&portal, &home),
+        &foreign.url(),
+        &portal.standalone_url(),
+        &portal.portal_layer_url(),
+    ];
+    succeeds(&script(&home, "qgis_foreign.py", &arguments));
+    assert!(foreign.requests().len() >= 3);
+    got_no_token(&foreign);
+    let asked = portal.requests_to(Endpoint::PortalLayer);
+    let signed = |one: &Recorded| one.header("x-esri-authorization").is_some();
+    let (own, others): (Vec<_>, Vec<_>) = asked.iter().partition(|one| signed(one));
+    // QGIS's own code makes three requests of this kind, a layout one for a picture. Not every QGIS
+    // loads its page.
+    assert_eq!(own.len(), 3);
+    assert!(others.iter().any(|one| one.target.contains("picture.png")));
+    let standalone = portal.requests_to(Endpoint::Standalone);
+    assert!(!standalone.is_empty() && !standalone.iter().any(signed));
+    assert!(portal.requests_to(Endpoint::GenerateToken).is_empty());
+    portal.assert_clean();
+}
+
+#[test]
+fn rule_24h_a_redirect_to_a_foreign_host_takes_no_token_along() {
+    let (portal, home) = signed_in();
+    let foreign = ForeignServer::start(&portal);
+    let to = format!("{}/rest/services/Roads/FeatureServer/0", foreign.url());
+    portal.set(|rules| {
+        rules.fault_always(Endpoint::PortalLayer, Fault::Redirect { status: 302, to });
+    });
+    let arguments = [&authority(&portal, &home), &portal.portal_layer_url()];
+    succeeds(&script(&home, "qgis_redirect.py", &arguments));
+    let asked = portal.requests_to(Endpoint::PortalLayer);
+    assert!(asked
+        .iter()
+        .all(|one| one.header("x-esri-authorization").is_some()));
+    got_no_token(&foreign);
+}
+
+#[track_caller]
+fn got_no_token(foreign: &ForeignServer) {
+    let requests = foreign.requests();
+    assert!(!requests.is_empty());
+    for request in requests {
+        assert!(request.header("x-esri-authorization").is_none());
+        assert!(request.header("authorization").is_none());
+    }
+}
+
+#[test]
+fn rule_24h_an_exception_within_a_request_does_not_end_qgis() {
+    let (portal, home) = signed_in();
+    let arguments = [&authority(&portal, &home), &portal.portal_layer_url()];
+    succeeds(&script(&home, "qgis_faults.py", &arguments));
+}
+
+#[test]
+fn fifty_layers_are_drawn_at_once_with_one_token_for_each_server() {
+    let (portal, home) = signed_in();
+    let before = portal.grants().len();
+    let arguments = [portal.portal_layer_url(), portal.server_map_url()];
+    succeeds(&script(&home, "qgis_many.py", &arguments));
+    assert!(portal.grants().len() <= before + 1);
+    assert!(portal.requests_to(Endpoint::GenerateToken).len() <= 1);
+    for endpoint in [Endpoint::PortalLayer, Endpoint::Federated] {
+        for request in portal.requests_to(endpoint) {
+            assert!(request.header("x-esri-authorization").is_some());
+        }
+    }
+    portal.assert_clean();
+}
+
+#[test]
+fn the_main_thread_does_not_wait_for_a_portal_that_hangs() {
+    let (portal, home) = signed_in();
+    expire_token(&home, "prod");
+    let gate = Gate::default();
+    portal.set(|rules| rules.fault_always(Endpoint::Token, Fault::HoldBefore(gate.clone())));
+    let mut script = dialogue(&home, "qgis_hangs.py", &[&portal.portal_layer_url()]);
+    // A figure for a person; a busy machine may need longer.
+    let said = script.line();
+    assert!(said.starts_with("longest "), "{said}");
+    gate.open();
+    script.tell("go").ends();
+}
+
+#[test]
+fn rule_24h_one_connection_to_a_server_is_enabled_at_a_time() {
+    let (portal, home) = signed_in();
+    add(&home, &portal, "same");
+    sign_in_as(&home, &portal, "same", OTHER_USER, &[]).ok();
+    let other = Portal::start(PortalVersion::Enterprise114);
+    add(&home, &other, "other");
+    sign_in(&home, &other, "other").ok();
+    let layers = [portal.portal_layer_url(), other.portal_layer_url()];
+    succeeds(&script(&home, "qgis_connections.py", &layers));
+    portal.assert_clean();
+    other.assert_clean();
+}
+
+#[test]
+fn rule_24h_another_user_does_not_take_over_what_the_first_began() {
+    let (portal, home) = signed_in();
+    portal.set(|rules| rules.user_access_seconds = 4);
+    expire_token(&home, "prod");
+    let arguments = [&*portal.portal_layer_url(), USER, OTHER_USER];
+    let mut script = dialogue(&home, "qgis_users.py", &arguments);
+    assert_eq!(script.line(), "ready");
+    let before = portal.requests_to(Endpoint::PortalLayer).len();
+    sign_in_as(&home, &portal, "prod", OTHER_USER, &["--switch-user"]).ok();
+    // The token of the first user ends with the sign-in at the latest.
+    portal.expire_access_tokens();
+    portal.set(|rules| rules.user_access_seconds = 1800);
+    expire_token(&home, "prod");
+    script.tell("go").ends();
+    assert!(portal.requests_to(Endpoint::PortalLayer).len() > before);
+}
+
+#[test]
+fn twenty_times_enabled_and_disabled_leave_no_hook() {
+    let (portal, home) = signed_in();
+    let arguments = [&authority(&portal, &home), &portal.portal_layer_url()];
+    succeeds(&script(&home, "qgis_again.py", &arguments));
+}
+
+#[test]
+fn a_missing_sign_in_is_told_once_and_layers_open_after_it() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    add(&home, &portal, "prod");
+    let mut script = dialogue(&home, "qgis_signed_out.py", &with_map(&portal));
+    assert_eq!(script.line(), "ready");
+    sign_in(&home, &portal, "prod").ok();
+    script.tell("go").ends();
+}
+
+#[test]
+fn the_referer_that_a_token_is_bound_to_is_sent() {
+    let referer = "https://app.example";
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    portal.set(|rules| rules.app_mut(APP_ID).http_referrers = vec![referer.into()]);
+    let home = home();
+    add_with(&home, &portal, "prod", &["--referer", referer]);
+    sign_in(&home, &portal, "prod").ok();
+    succeeds(&script(
+        &home,
+        "qgis_opens.py",
+        &[&portal.portal_layer_url()],
+    ));
+}
+
+#[test]
+fn a_client_certificate_is_presented_from_memory() {
+    let portal = Portal::builder().client_certificate_required().start();
+    let (home, own) = (home(), portal.client_identity("ana"));
+    let file = home.path().join("ana.pem");
+    std::fs::write(&file, own.certificate_pem + &own.key_pem).unwrap();
+    let file = file.display().to_string();
+    add_with(&home, &portal, "prod", &["--client-cert", &file]);
+    sign_in(&home, &portal, "prod").ok();
+    succeeds(&script(
+        &home,
+        "qgis_opens.py",
+        &[&portal.portal_layer_url()],
+    ));
+}
+
+/// The script also prints what each costs, for a person.
+#[test]
+fn two_thousand_requests_need_one_token() {
+    let (portal, home) = signed_in();
+    let before = portal.grants().len();
+    succeeds(&script(
+        &home,
+        "qgis_cost.py",
+        &[&portal.portal_layer_url()],
+    ));
+    assert_eq!(portal.grants().len(), before);
+    assert!(portal.requests_to(Endpoint::GenerateToken).is_empty());
+}

@@ -1,0 +1,345 @@
+"""What QGIS's requests carry, without QGIS: addresses, servers, waits, and what is loaded again."""
+
+import threading
+import time
+import unittest
+from unittest import mock
+
+import age_oauth
+from age_oauth import _background, _program, _servers, _signer
+from age_oauth import _json_names as names
+from age_oauth.connection import Connection
+
+#: A wait that takes longer is a failure, in seconds.
+LONG = 60
+
+PORTAL = "https://gis.example.com/portal"
+SERVER = "https://gis.example.com/server"
+OTHER = "https://maps.example.com/arcgis"
+
+
+def layer(server):
+    return f"{server}/rest/services/Roads/FeatureServer/0"
+
+
+def connection(label="prod", portal=PORTAL, **facts):
+    usual = {
+        names.ID: f"id-{label}",
+        names.CONNECTION: label,
+        names.PORTAL_URL: portal,
+        names.API_URL: portal,
+        names.REFERER: None,
+        names.WEB_TIER: "none",
+        names.CLIENT_CERTIFICATE: None,
+        names.VERIFY_SSL: "true",
+    }
+    return Connection._of({**usual, **facts})
+
+
+class Program:
+    """In place of the program: counts what it is asked."""
+
+    def __init__(self):
+        self.asked = []
+        self.servers = {"servers": [{"url": SERVER, "adminUrl": "https://gis.example.com:6443/arcgis"}, {"url": OTHER}]}
+        self.user = "ana"
+        self.fails = None
+        #: Closed, it lets questions for tokens wait.
+        self.gate = threading.Event()
+        self.gate.set()
+        self.number = 0
+
+    def ask(self, *arguments, stdin=None):
+        self.asked.append(arguments)
+        assert self.gate.wait(LONG)
+        if self.fails is not None:
+            raise self.fails
+        self.number += 1
+        return {
+            names.ACCESS_TOKEN: f"token{self.number}",
+            names.EXPIRES_EPOCH: time.time() + 1800,
+            names.EXPIRES_IN: 1800,
+            names.CONNECTION: "prod",
+            names.ID: "id-prod",
+            names.SIGN_IN_ENDS_SOON: False,
+            names.PORTAL_URL: PORTAL,
+            names.USERNAME: self.user,
+        }
+
+    def portal_answer(self, _id, _path):
+        self.asked.append(("servers",))
+        if isinstance(self.servers, Exception):
+            raise self.servers
+        return self.servers
+
+    def asked_for(self, server):
+        return [one for one in self.asked if server in one]
+
+
+class WithSigner(unittest.TestCase):
+    def setUp(self):
+        self.program = Program()
+        for name in ("ask", "portal_answer"):
+            patch = mock.patch.object(_program, name, getattr(self.program, name))
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.told, self.came = [], threading.Event()
+        self.signer = _signer.Signer(lambda about, text: self.told.append(text), self.came.set)
+        self.addCleanup(self.signer.remove)
+
+    def enable(self, *connections, **options):
+        for one in connections or [connection()]:
+            self.signer.add(one, **options)
+            for question in self.signer.portals[-1].questions():
+                question._run.wait(LONG)
+
+    def until(self, condition):
+        end = time.monotonic() + LONG
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.001)
+
+    def token(self, url):
+        answer = self.signer.answer(url, may_wait=True)
+        return answer and answer.token
+
+
+class Addresses(WithSigner):
+    def test_the_portal_and_its_listed_servers_get_tokens(self):
+        self.enable()
+        for url in (f"{PORTAL}/sharing/rest/community/self?f=json", layer(SERVER), layer(OTHER), layer("https://gis.example.com:6443/arcgis")):
+            self.assertTrue(self.token(url), url)
+
+    def test_no_other_address_gets_one_or_leads_to_a_question(self):
+        self.enable()
+        before = len(self.program.asked)
+        for url in (
+            layer("https://foreign.example/arcgis"),
+            layer("https://gis.example.com.foreign.example/portal"),
+            layer("https://gis.example.com:444/server"),
+            layer("https://gis.example.com/another"),
+            layer("http://gis.example.com/server"),
+            layer("https://gis.example.com@foreign.example/server"),
+            layer("https://ana@gis.example.com/server"),
+            f"{SERVER}/../other/rest/services/Roads/FeatureServer",
+            f"{SERVER}/%2e%2e/rest/services/Roads/FeatureServer",
+            "https://gis.example.com:port/server/rest/services",
+            "https://gis.example.com/server.png",
+            "https://maps.example.com/picture.png",
+        ):
+            self.assertIsNone(self.signer.answer(url, may_wait=True), url)
+        self.assertEqual(len(self.program.asked), before)
+
+    def test_without_tls_nothing_is_enabled(self):
+        with self.assertRaises(age_oauth.UsageError):
+            self.signer.add(connection(portal="http://localhost/portal"))
+
+    def test_windows_sign_in_at_the_portal_is_told_and_not_signed(self):
+        self.enable(connection(**{names.WEB_TIER: "windows"}))
+        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True))
+        self.assertTrue(self.token(layer(OTHER)))
+        self.assertEqual(sum("Windows sign-in" in one for one in self.told), 1)
+
+
+class Connections(WithSigner):
+    def test_two_connections_to_one_server_are_an_error_with_both_names(self):
+        self.enable()
+        with self.assertRaises(age_oauth.UsageError) as raised:
+            self.signer.add(connection("test", "https://GIS.example.com:443/other"))
+        self.assertIn("`prod`", raised.exception.message)
+        self.assertIn("`test`", raised.exception.message)
+        self.assertEqual([one.label for one in self.signer.portals], ["prod"])
+
+    def test_a_server_that_two_portals_list_gets_nothing(self):
+        self.enable(connection(), connection("test", "https://test.example.com/portal"))
+        self.assertIsNone(self.signer.answer(layer(OTHER), may_wait=True))
+        self.assertTrue(any("`prod` and `test`" in one for one in self.told), self.told)
+        # What is below a portal's own address is that portal's.
+        self.assertTrue(self.token(f"{PORTAL}/sharing/servers/1/rest/services/Roads/FeatureServer"))
+
+    def test_another_user_gets_nothing_and_both_are_named(self):
+        self.enable()
+        self.assertTrue(self.token(layer(SERVER)))
+        self.program.user = "bob"
+        self.assertIsNone(self.token(layer(OTHER)))
+        self.until(lambda: any("`ana`" in one and "`bob`" in one for one in self.told))
+
+    def test_a_disabled_connection_signs_nothing(self):
+        self.enable(connection(), connection("test", "https://test.example.com/portal"))
+        self.signer.remove("id-prod")
+        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True))
+        self.assertTrue(self.token("https://test.example.com/portal/sharing/rest"))
+
+
+class Servers(WithSigner):
+    def test_a_list_that_is_refused_is_told_and_not_asked_for_again(self):
+        self.program.servers = age_oauth.PortalRefused("no")
+        self.enable()
+        for _ in range(5):
+            self.assertIsNone(self.signer.answer(layer(SERVER), may_wait=True))
+        self.assertEqual(len(self.program.asked_for("servers")), 1)
+        self.until(lambda: self.told)
+        self.assertEqual(sum("does not list its servers" in one for one in self.told), 1)
+
+    def test_named_servers_need_no_list(self):
+        self.program.servers = age_oauth.PortalRefused("no")
+        self.enable(servers=["https://GIS.example.com:443/server/"])
+        self.assertTrue(self.token(layer(SERVER)))
+        self.assertIsNone(self.signer.answer(layer(OTHER), may_wait=True))
+        self.assertEqual(self.told, [])
+        for wrong in ("server", "http://gis.example.com/server", 5, "https://ana@gis.example.com/server"):
+            with self.assertRaises(age_oauth.UsageError):
+                self.enable(servers=[wrong])
+
+    def test_while_the_list_is_not_there_nothing_is_signed_but_loaded_again_later(self):
+        self.program.servers = age_oauth.PortalUnreachable("no")
+        self.enable()
+        with mock.patch.object(_servers, "FIRST_WAIT", 0):
+            for url in (layer(SERVER), layer("https://foreign.example/arcgis")):
+                answer = self.signer.answer(url, may_wait=True)
+                self.assertEqual((answer.portal, answer.token, answer.is_late), (None, None, True))
+        self.assertEqual(self.signer.take_late(), [])
+        servers = self.signer.portals[0].servers
+        self.program.servers = {"servers": [{"url": SERVER}]}
+        self.assertTrue(servers.question.again().wait(LONG))
+        self.assertEqual(self.signer.take_late(), [_signer.address(layer(SERVER))])
+
+    def test_an_old_list_is_used_while_the_next_one_is_read(self):
+        self.enable()
+        servers = self.signer.portals[0].servers
+        servers._read_at -= _servers.AGE + 1
+        self.assertTrue(servers.covers(SERVER, may_wait=False))
+        servers.question.run().wait(LONG)
+        self.assertGreaterEqual(len(self.program.asked_for("servers")), 2)
+
+    def test_a_list_of_another_form_is_an_error_and_no_server(self):
+        for wrong in (None, [], {}, {"servers": None}, {"servers": "x"}):
+            with self.assertRaises(age_oauth.AgeOAuthError):
+                _servers.roots(wrong)
+        strange = [None, 5, {}, {"url": 5}, {"url": "http://a.example/x"}, {"url": "https://[a/x"}, {"url": "https://a.example:x/y"}]
+        self.assertEqual(_servers.roots({"servers": strange}), frozenset())
+
+
+class Waits(WithSigner):
+    def test_the_main_thread_goes_without_and_the_layer_is_loaded_again(self):
+        self.program.gate.clear()
+        self.signer.add(connection(), servers=[SERVER])
+        answer = self.signer.answer(layer(SERVER) + "?f=json", may_wait=False)
+        self.assertIsNone(answer.token)
+        self.assertTrue(answer.is_late)
+        self.program.gate.set()
+        self.assertTrue(self.came.wait(LONG))
+        self.signer.portals[0].token(layer(SERVER)).run().wait(LONG)
+        late = self.signer.take_late()
+        self.assertTrue(_signer.concerns(layer(SERVER), late))
+        self.assertFalse(_signer.concerns(layer(OTHER), late))
+        self.assertEqual(self.signer.take_late(), [])
+        self.assertTrue(self.signer.answer(layer(SERVER), may_wait=False).token)
+
+    def test_other_threads_wait_for_one_question(self):
+        self.enable()
+        self.program.gate.clear()
+        got = []
+        threads = [threading.Thread(target=lambda: got.append(self.token(layer(SERVER)))) for _ in range(20)]
+        for one in threads:
+            one.start()
+        self.program.gate.set()
+        for one in threads:
+            one.join(LONG)
+        self.assertEqual(len(got), 20)
+        self.assertEqual(len(set(got)), 1)
+        self.assertEqual(len(self.program.asked_for(SERVER)), 1)
+
+    def test_a_wait_has_an_end(self):
+        self.enable()
+        self.program.gate.clear()
+        self.addCleanup(self.program.gate.set)
+        with mock.patch.object(_signer, "WAIT", 0.01):
+            answer = self.signer.answer(layer(SERVER), may_wait=True)
+        self.assertTrue(answer.is_late)
+
+    def test_a_failure_is_told_once_and_not_asked_about_at_once(self):
+        self.program.fails = age_oauth.SignInRequired("no sign-in", "age-oauth login")
+        self.enable()
+        before = len(self.program.asked)
+        for _ in range(30):
+            self.assertTrue(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True).is_late)
+        self.assertLessEqual(len(self.program.asked), before + 1)
+        self.assertTrue(all("no sign-in" in one and "age-oauth login" in one for one in self.told), self.told)
+
+
+class Rejections(WithSigner):
+    def test_a_rejected_token_is_replaced_and_its_layer_loaded_again(self):
+        self.enable()
+        token = self.token(layer(SERVER))
+        self.signer.rejected(layer(SERVER) + "/query?f=json", token)
+        self.assertTrue(self.came.wait(LONG))
+        self.assertTrue(_signer.concerns(layer(SERVER), self.signer.take_late()))
+        self.assertNotEqual(self.token(layer(SERVER)), token)
+
+    def test_tokens_that_are_always_rejected_are_not_replaced_for_ever(self):
+        self.enable()
+        before = self.program.number
+        for _ in range(30):
+            token = self.token(layer(SERVER))
+            self.signer.rejected(layer(SERVER), token)
+            for question in list(self.signer.portals[0]._replacements.values()):
+                question._run.wait(LONG)
+        self.assertLessEqual(self.program.number - before, 4)
+
+    def test_a_token_of_someone_else_changes_nothing(self):
+        self.enable()
+        before = len(self.program.asked)
+        self.signer.rejected(layer(SERVER), "foreign")
+        self.assertFalse(self.signer.is_ours("foreign"))
+        self.assertEqual(len(self.program.asked), before)
+
+
+class Layers(unittest.TestCase):
+    def test_which_layers_need_an_address(self):
+        late = [_signer.address("https://GIS.example.com/server/rest/services/Roads/FeatureServer/0/query?f=json")]
+        for url, expected in (
+            (layer(SERVER), True),
+            (layer(SERVER) + "/", True),
+            ("https://gis.example.com:443/server/rest/services/Roads/FeatureServer/0", True),
+            ("https://gis.example.com/server/rest/services/Roads/FeatureServer/01", False),
+            (layer(OTHER), False),
+            ("", False),
+            ("https://gis.example.com:x/", False),
+        ):
+            self.assertEqual(_signer.concerns(url, late), expected, url)
+        self.assertTrue(_signer.concerns(layer(SERVER), [_signer.address(f"{SERVER}/rest/services/Roads/FeatureServer?f=json")]))
+
+
+class Questions(unittest.TestCase):
+    def test_a_question_that_failed_is_asked_again_by_itself(self):
+        answers = [age_oauth.PortalUnreachable("no"), "yes"]
+        ended = threading.Event()
+
+        def ask():
+            one = answers.pop(0)
+            if isinstance(one, Exception):
+                raise one
+            return one
+
+        with mock.patch.object(_background, "FIRST_RETRY", 0.01):
+            question = _background.Question(ask, lambda run: run.error is None and ended.set(), retries=True)
+            self.addCleanup(question.close)
+            self.assertTrue(question.run().wait(LONG))
+            self.assertTrue(ended.wait(LONG))
+        self.assertEqual(answers, [])
+
+    def test_a_closed_question_is_not_asked_again(self):
+        ended = threading.Event()
+        asked = []
+
+        def ask():
+            asked.append(1)
+            raise age_oauth.PortalUnreachable("no")
+
+        question = _background.Question(ask, lambda run: ended.set(), retries=True)
+        question.close()
+        question.run()
+        self.assertTrue(ended.wait(LONG))
+        self.assertIsNone(question._timer)
+        self.assertEqual(asked, [1])
