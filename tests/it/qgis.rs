@@ -320,6 +320,22 @@ fn a_client_certificate_is_presented_from_memory() {
     ));
 }
 
+#[test]
+fn rule_24h_a_copy_of_a_signed_request_carries_nothing_of_it() {
+    let referer = "https://app.example";
+    let portal = Portal::builder().client_certificate_required().start();
+    portal.set(|rules| rules.app_mut(APP_ID).http_referrers = vec![referer.into()]);
+    let (home, own) = (home(), portal.client_identity("ana"));
+    let file = home.path().join("ana.pem");
+    std::fs::write(&file, own.certificate_pem + &own.key_pem).unwrap();
+    let file = file.display().to_string();
+    let options = ["--client-cert", &file, "--referer", referer];
+    add_with(&home, &portal, "prod", &options);
+    sign_in(&home, &portal, "prod").ok();
+    let arguments = [&portal.portal_layer_url(), referer];
+    succeeds(&script(&home, "qgis_copies.py", &arguments));
+}
+
 /// The script also prints what each costs, for a person.
 #[test]
 fn two_thousand_requests_need_one_token() {

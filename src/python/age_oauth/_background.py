@@ -61,6 +61,11 @@ class Question:
                 return last
             return self._start()
 
+    def answered_or_run(self) -> Run:
+        """The last run if it has an answer, and otherwise as :meth:`run`. For what changes seldom."""
+        last = self._run
+        return last if last is not None and last.is_done() and last.error is None else self.run()
+
     def again(self) -> Run:
         """The same, also shortly after a failure."""
         with self._lock:

@@ -194,7 +194,8 @@ class Signer:
         until = time.monotonic() + (WAIT if may_wait else 0)
         certificate = None
         if presented and portal.presented.has_certificate():
-            run = portal.certificate.run()
+            # `enable` reads it anew.
+            run = portal.certificate.answered_or_run()
             certificate = _answered(run, until)
             if certificate is None:
                 return self._without(portal, url, run)

@@ -50,6 +50,9 @@ _FETCHED = 20000
 
 _INITIATOR = QNetworkRequest.Attribute(int(QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass))
 _STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
+#: What this package has put into a request. Copies of the request have it, too.
+_GIVEN = QNetworkRequest.Attribute.UserMax
+_TOKEN, _REFERER, _CERTIFICATE = "token", "referer", "certificate"
 
 _lock = threading.Lock()
 _hook: "_Hook | None" = None
@@ -136,9 +139,10 @@ class _Hook:
             self._tell(error.message, error.message)
 
     def _sign(self, request: QNetworkRequest) -> None:
-        if self.signer.is_ours(_token(request)):
+        given = request.attribute(_GIVEN)
+        if given:
             # A copy of a signed request, which may be for another address or hold an old token.
-            request.setRawHeader(_HEADER, QByteArray())
+            _take_away(request, str(given).split())
         if request.attribute(_INITIATOR) not in _INITIATORS or _has_own_token(request):
             return
         url = bytes(request.url().toEncoded()).decode("ascii")
@@ -156,13 +160,19 @@ class _Hook:
         request.setAttribute(
             QNetworkRequest.Attribute.RedirectPolicyAttribute, QNetworkRequest.RedirectPolicy.ManualRedirectPolicy
         )
-        self._tls_of(answer.portal).apply(request, answer)
+        given = []
+        if self._tls_of(answer.portal).apply(request, answer):
+            given.append(_CERTIFICATE)
         if answer.token is not None:
+            given.append(_TOKEN)
             request.setRawHeader(_HEADER, b"Bearer " + answer.token.encode("ascii"))
             if answer.portal.referer:
+                given.append(_REFERER)
                 request.setRawHeader(b"Referer", answer.portal.referer.encode("utf-8"))
         elif answer.is_late:
             request.setAttribute(QNetworkRequest.Attribute.CacheSaveControlAttribute, False)
+        if given:
+            request.setAttribute(_GIVEN, " ".join(given))
         if hash(url) not in self._fetched:
             # The cache may hold a refusal, or what another user has fetched.
             request.setAttribute(
@@ -247,9 +257,23 @@ def _token(request: QNetworkRequest) -> str:
     return bytes(request.rawHeader(_HEADER)).decode("ascii", "replace").partition(" ")[2]
 
 
+def _take_away(request: QNetworkRequest, given: "list[str]") -> None:
+    """Takes away what this package has put into the request that this one is a copy of."""
+    request.setAttribute(_GIVEN, None)
+    if _TOKEN in given:
+        request.setRawHeader(_HEADER, QByteArray())
+    if _REFERER in given:
+        request.setRawHeader(b"Referer", QByteArray())
+    if _CERTIFICATE in given:
+        configuration = request.sslConfiguration()
+        configuration.setLocalCertificateChain([])
+        configuration.setPrivateKey(QSslKey())
+        request.setSslConfiguration(configuration)
+
+
 def _has_own_token(request: QNetworkRequest) -> bool:
     """Whether the layer has a sign-in of its own, in QGIS's settings or in its address."""
-    if request.hasRawHeader(_HEADER) or request.rawHeader(b"Authorization").startsWith(b"Bearer "):
+    if request.hasRawHeader(_HEADER) or request.hasRawHeader(b"Authorization"):
         return True
     query = request.url().query().lower()
     return query.startswith("token=") or "&token=" in query
@@ -266,19 +290,22 @@ class _Tls:
         self._authorities = _certificates(bundle) if bundle is not None else []
         self._made: "tuple[object, object, object] | None" = None
 
-    def apply(self, request: QNetworkRequest, answer: Answer) -> None:
+    def apply(self, request: QNetworkRequest, answer: Answer) -> bool:
+        """Whether the request now presents the client certificate. A layer's own one stays."""
         if not self._authorities and answer.certificate is None:
-            return
+            return False
         configuration = request.sslConfiguration()
         if self._is_pinned:
             configuration.setCaCertificates(self._authorities)
         elif self._authorities:
             _add_authorities(configuration, self._authorities)
-        if answer.certificate is not None:
+        presents = answer.certificate is not None and configuration.localCertificate().isNull()
+        if presents:
             chain, key = self._presented(answer.certificate)
             configuration.setLocalCertificateChain(chain)
             configuration.setPrivateKey(key)
         request.setSslConfiguration(configuration)
+        return presents
 
     def trust(self, request: QNetworkRequest) -> None:
         """Adds the authorities of the connection, if it has some beside those of the system."""
