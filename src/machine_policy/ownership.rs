@@ -22,7 +22,9 @@ pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, String> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = match options.open(path) {
         Ok(file) => file,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            return judge_absence(path).map(|()| None)
+        }
         Err(why) if why.raw_os_error() == Some(libc::ELOOP) => {
             return Err("it is a symbolic link; put the file itself there".into())
         }
@@ -39,6 +41,19 @@ pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, String> {
         return Err(format!("it is larger than {max} bytes"));
     }
     Ok(Some(content))
+}
+
+/// A link above the file that leads nowhere, such as to what is not mounted, may have led to a
+/// policy: it is not taken for none.
+fn judge_absence(path: &Path) -> Result<(), String> {
+    let leads_nowhere = |one: &Path| {
+        let is_link = fs::symlink_metadata(one).is_ok_and(|found| found.is_symlink());
+        is_link && fs::metadata(one).is_err()
+    };
+    match path.ancestors().find(|one| leads_nowhere(one)) {
+        Some(link) => Err(format!("the link {} leads nowhere", link.display())),
+        None => Ok(()),
+    }
 }
 
 fn judge_file(file: &File, path: &Path) -> Result<(), String> {

@@ -14,11 +14,12 @@ const DEFAULT_ENDINGS: &str = ".COM;.EXE;.BAT;.CMD";
 /// folder of `PATH`. Relative folders count for nothing, because they lead to another program in
 /// each folder.
 pub(crate) fn find(name: &str, environment: &Environment) -> Result<PathBuf> {
+    // The name is not repeated: who pastes a secret in its place finds it in no log.
     let bad = |why: String| Err(Error::invalid("client secret command", why));
     let named = Path::new(name);
     if !named.is_absolute() && named.components().count() != 1 {
         return bad(format!(
-            "`{name}` is a relative path; give the whole path, or a name that is in a folder of {}",
+            "its first word, the program, is a relative path; give the whole path, or a name that is in a folder of {}",
             env::PATH
         ));
     }
@@ -35,9 +36,11 @@ pub(crate) fn find(name: &str, environment: &Environment) -> Result<PathBuf> {
     };
     match found {
         Some(path) => Ok(path),
-        None if named.is_absolute() => bad(format!("there is no program `{name}`")),
+        None if named.is_absolute() => {
+            bad("there is no program at the path that is its first word".into())
+        }
         None => bad(format!(
-            "the program `{name}` is in no folder of {}; give its whole path",
+            "its first word, the program, is in no folder of {}; give its whole path",
             env::PATH
         )),
     }

@@ -96,10 +96,18 @@ impl Session {
     }
 }
 
+/// What some programs on Windows write before their text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Refuses a line that cannot be a client secret, such as a message.
 fn check(secret: Secret, client_id: &str) -> std::result::Result<Secret, SecretCommandFailure> {
     let why = if secret.expose().contains(char::is_whitespace) {
         "its output contains a blank"
+    } else if secret
+        .expose()
+        .contains(|c: char| c.is_control() || c == BYTE_ORDER_MARK)
+    {
+        "its output contains a control character or a byte order mark, as text in UTF-16 does"
     } else if secret.matches(client_id) {
         "its output is the client ID"
     } else {

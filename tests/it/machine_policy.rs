@@ -628,6 +628,10 @@ fn rule_34_a_policy_that_others_could_change_stops_everything() {
             "others than root may write to /etc/x (mode 0777)",
         ),
         (
+            "rm -r /etc/age-oauth; ln -s /nowhere/age-oauth /etc/age-oauth",
+            "the link /etc/age-oauth leads nowhere",
+        ),
+        (
             "rm /etc/age-oauth/policy.json; mkdir /etc/age-oauth/policy.json",
             "it is not a regular file",
         ),

@@ -708,6 +708,11 @@ fn rule_33_a_word_that_looks_like_a_secret_is_refused_when_it_is_chosen() {
             &["--client-secret-command", "no-such-program-here"],
             "in no folder of PATH",
         ),
+        // The secret itself, pasted in place of the command, is not repeated.
+        (
+            &["--client-secret-command", "0f3b9dd2aa11canary"],
+            "in no folder of PATH",
+        ),
         (
             &["--client-secret-command", "/no/such/program"],
             "there is no program",
@@ -731,7 +736,10 @@ fn rule_33_a_word_that_looks_like_a_secret_is_refused_when_it_is_chosen() {
         ),
     ] {
         let said = fixture.add_with(options).code(2).stderr;
-        assert!(said.contains(why), "{options:?}: {said}");
+        assert!(
+            said.contains(why) && !said.contains("canary"),
+            "{options:?}: {said}"
+        );
     }
 }
 
@@ -804,6 +812,11 @@ fn output_that_is_no_client_secret_is_not_sent() {
         ("canary-h1\nlogin: ana\n".to_owned(), "has several lines"),
         ("Error: canary-h1\n".to_owned(), "contains a blank"),
         (format!("{SERVICE_ID}\n"), "is the client ID"),
+        (
+            "c\0a\0n\0a\0r\0y\0".to_owned(),
+            "contains a control character",
+        ),
+        ("\u{feff}canary-h1\n".to_owned(), "or a byte order mark"),
         ("x".repeat(17_000), "is longer than 16 KiB"),
     ] {
         fs::write(fixture.manager("secret"), output).unwrap();

@@ -144,10 +144,14 @@ fn split(text: &str) -> Result<Vec<Word>> {
 
 /// What in the command looks like a secret, as a message names it: never the word itself.
 fn looks_like_a_secret(words: &[String]) -> Option<String> {
-    for (at, word) in words.iter().enumerate().skip(1) {
-        let previous = &words[at - 1];
-        if at > 1 && is_secret_option(previous) && !word.is_empty() {
-            return Some(format!("the value of `{previous}`"));
+    for (at, word) in words.iter().enumerate() {
+        // The first word is the program; at a shell, a variable could be set before it.
+        let previous = at.checked_sub(1).filter(|at| *at > 0);
+        let previous = previous.map(|at| &words[at]);
+        if let Some(previous) = previous.filter(|one| is_secret_option(one)) {
+            if !word.is_empty() {
+                return Some(format!("the value of `{previous}`"));
+            }
         }
         if let Some((option, value)) = word.split_once('=') {
             let is_secret = is_secret_option(option) || is_secret_variable(option);
@@ -329,6 +333,8 @@ mod tests {
             "tool --access-token canary123",
             "bw get password x --session canary123",
             "env VAULT_TOKEN=canary123 vault read x",
+            "VAULT_TOKEN=canary123 vault read x",
+            "hvs.canary123canary123",
             "env BW_SESSION=canary123 bw get x",
             "curl https://ana:canary123@vault/x",
             "tool hvs.canary123canary123",
