@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{check_line, check_shown, is_control};
-use crate::connection::{Connection, ConnectionId, Grant, Label, PortalUrl, Proxy, RedirectUri};
+use crate::connection::{
+    clean, Connection, ConnectionId, Grant, Label, PortalUrl, Proxy, RedirectUri,
+};
 use crate::federation::{is_secret_parameter, Target};
 
 use crate::files::parse_object;
@@ -154,7 +156,8 @@ pub fn address(input: &[u8]) {
         assert!(url.username().is_empty() && url.query().is_none());
     }
     if let Ok(uri) = text.parse::<RedirectUri>() {
-        assert_eq!(uri.as_str(), text.trim());
+        let cleaned = clean("redirect URI", &text).ok();
+        assert_eq!(Some(uri.as_str()), cleaned.as_deref());
         check_stable(&uri, uri.as_str());
         if let RedirectUri::Loopback(uri) = &uri {
             assert!(uri.port() > 0 && uri.path().starts_with('/'));
