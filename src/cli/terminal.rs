@@ -152,8 +152,8 @@ mod platform {
     use std::sync::{Mutex, Once};
 
     use console::Term;
-    use rustix::process::{getpgrp, getsid};
-    use rustix::termios::{tcgetattr, tcgetpgrp, tcsetattr, LocalModes, OptionalActions, Termios};
+    use nix::unistd::{getpgrp, getsid, tcgetpgrp};
+    use rustix::termios::{tcgetattr, tcsetattr, LocalModes, OptionalActions, Termios};
     use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
@@ -209,6 +209,7 @@ mod platform {
     }
 
     /// In the background the shell has the terminal, and setting modes would stop this program.
+    /// In a container, both groups may have begun outside its PID namespace; then both are 0.
     fn is_in_foreground() -> bool {
         tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
     }
