@@ -13,6 +13,8 @@ mod output;
 mod owned;
 mod platform;
 mod private;
+#[cfg(any(windows, test))]
+mod sddl;
 #[cfg(feature = "cli")]
 mod space;
 #[cfg(unix)]

@@ -129,7 +129,8 @@ mod platform {
 #[cfg(windows)]
 mod platform {
     use super::{io, Changeable, Path, PathBuf};
-    use crate::files::access_list::{changeable, is_in_profile, Place};
+    use crate::files::access_list::{changeable, is_in_profile};
+    use crate::files::sddl::Place;
 
     /// The file, the folder of its program and libraries, and the folders above, which could be
     /// renamed; and the same where links lead.
