@@ -147,9 +147,7 @@ pub(super) fn check(document: Document, files: &NamedFiles) -> Result<(Defaults,
         longest_sign_in,
     } = limits;
     let limits = Limits {
-        portals: each(Member::Portals, portals, |text| {
-            text.parse::<PortalUrl>().map_err(|why| why.to_string())
-        })?,
+        portals: each(Member::Portals, portals, |text| portal(&text))?,
         unverified_tls,
         secrets_on_command_line,
         secret_commands,
@@ -189,6 +187,16 @@ pub(super) fn check(document: Document, files: &NamedFiles) -> Result<(Defaults,
         }
     }
     Ok((defaults, limits))
+}
+
+/// A URL may have `*` in its host, which would be taken for the host of that name.
+fn portal(text: &str) -> Result<PortalUrl, String> {
+    if text.contains('*') {
+        return Err(format!(
+            "`{text}`: there are no wildcards; list each portal with its own address"
+        ));
+    }
+    text.parse::<PortalUrl>().map_err(|why| why.to_string())
 }
 
 fn kind(text: &str) -> Result<KeychainKind, String> {

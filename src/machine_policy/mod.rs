@@ -23,6 +23,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
+use jiff::Span;
+
 use crate::connection::{Connection, KeychainKind, PortalUrl, PortalUrls, Proxy, Tls};
 use crate::error::{Error, Forbidden, Overridden, PolicyRefusal, PolicyRule, Result};
 use crate::util::enum_with_words;
@@ -515,10 +518,26 @@ pub(crate) const PLACE: &str = registry::PLACE;
 #[cfg(not(any(unix, windows)))]
 pub(crate) const PLACE: &str = "none on this system";
 
-/// A duration as people type it.
+/// A duration for people: `14 days`.
 pub(crate) fn duration(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+    const HOUR: u64 = 60 * 60;
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let seconds = duration.as_secs();
+    let span = Span::new()
+        .try_days(number(seconds / (24 * HOUR)))
+        .and_then(|span| span.try_hours(number(seconds / HOUR % 24)))
+        .and_then(|span| span.try_minutes(number(seconds / 60 % 60)))
+        .and_then(|span| span.try_seconds(number(seconds % 60)));
+    span.map_or_else(
+        // Longer than a calendar.
+        |_| format!("{seconds} seconds"),
+        |span| PEOPLE.span_to_string(&span),
+    )
 }
+
+static PEOPLE: SpanPrinter = SpanPrinter::new()
+    .designator(Designator::Verbose)
+    .spacing(Spacing::BetweenUnitsAndDesignators);
 
 fn allowed(is_allowed: bool) -> String {
     if is_allowed { "allowed" } else { "not allowed" }.to_owned()

@@ -187,7 +187,7 @@ mod tests {
             ("secrets_on_command_line", "allowed"),
             ("secret_commands", "not allowed"),
             ("keychains", "os"),
-            ("longest_sign_in", "14days"),
+            ("longest_sign_in", "14 days"),
         ];
         assert_eq!(
             set,
@@ -204,6 +204,7 @@ mod tests {
             text("Portal", "https://gis.example.com"),
             text("Portals", "https://gis.example.com"),
             texts("Portals", &["ftp://gis.example.com"]),
+            texts("Portals", &["https://*.maps.arcgis.com"]),
             texts("CertificateAuthorities", &[r"C:\ca.pem"]),
             text("EventLog", r"C:\log"),
             ("UnverifiedTls".into(), RegistryValue::Number(2)),

@@ -68,7 +68,7 @@ fn each_member_is_read_and_shown_with_its_line() {
         ),
         ("not allowed", "`secret_commands` in p.json, line 12"),
         ("os", "`keychains` in p.json, line 13"),
-        ("14days", "`longest_sign_in` in p.json, line 14"),
+        ("14 days", "`longest_sign_in` in p.json, line 14"),
     ];
     let expected = expected.map(|(value, rule)| (value.to_owned(), rule.to_owned()));
     assert_eq!(shown, expected);
@@ -169,6 +169,11 @@ fn rule_34_what_is_not_understood_is_an_error_with_its_line() {
             "{\"limits\": {\n\"portals\": [\"http://gis.example.com\"]}}",
             "p.json, line 2",
             "`portals`: portal URL: http is not allowed",
+        ),
+        (
+            "{\"limits\": {\n\"portals\": [\"https://*.maps.arcgis.com\"]}}",
+            "p.json, line 2",
+            "`portals`: `https://*.maps.arcgis.com`: there are no wildcards",
         ),
         (
             "{\"limits\": {\n\"longest_sign_in\": \"14\"}}",
@@ -300,5 +305,21 @@ fn rule_34_a_policy_that_cannot_be_used_is_an_error_of_everything() {
         policy.sign_in_minutes(None, Overridden::Answer).map(drop),
     ] {
         assert!(matches!(failed, Err(Error::UnusablePolicy { .. })));
+    }
+}
+
+#[test]
+fn a_duration_is_shown_in_days_and_what_is_left_of_them() {
+    const HOUR: u64 = 60 * 60;
+    for (seconds, shown) in [
+        (60, "1 minute"),
+        (12 * HOUR, "12 hours"),
+        (24 * HOUR, "1 day"),
+        (36 * HOUR, "1 day 12 hours"),
+        (14 * 24 * HOUR, "14 days"),
+        (45 * 24 * HOUR + 61, "45 days 1 minute 1 second"),
+        (u64::MAX, "18446744073709551615 seconds"),
+    ] {
+        assert_eq!(duration(Duration::from_secs(seconds)), shown);
     }
 }

@@ -350,7 +350,7 @@ fn rule_34_a_sign_in_lasts_no_longer_than_the_policy_allows() {
     let policy = limits(&json!({"longest_sign_in": "10d"}));
     let machine = Machine::with(&mut home, &policy);
     let asked = ["login", "--no-browser", "--expiration", "11d"];
-    refused(home.run(asked).done(), "longest_sign_in", "--expiration").err_has("10days");
+    refused(home.run(asked).done(), "longest_sign_in", "--expiration").err_has("10 days");
     let out = sign_in(&home, &portal, "prod").ok();
     out.err_has(&format!("at most (`longest_sign_in` in {PLACE}, line 3)"));
     let asked = portal.requests_to(Endpoint::Authorize);
@@ -684,6 +684,10 @@ fn rule_34_a_policy_that_is_not_understood_stops_everything() {
             "policy.json, line 3: unknown field `portal`",
         ),
         (
+            "{\n  \"limits\": {\n    \"portals\": [\"https://*.maps.arcgis.com\"]\n  }\n}",
+            "policy.json, line 3: `portals`: `https://*.maps.arcgis.com`: there are no wildcards",
+        ),
+        (
             "{\n  \"defaults\": {},\n  \"limits\": {\"portals\": [\"gis example\"]}\n}",
             "policy.json, line 3: `portals`: portal URL: it contains a blank",
         ),
@@ -808,7 +812,7 @@ fn doctor_shows_what_is_in_force_and_what_it_overrides() {
             "ok https://gis.example.com/portal, set by `portals` in /etc/age-oauth/policy.json, line 8",
             "ok not allowed, set by `unverified_tls` in /etc/age-oauth/policy.json, line 12",
             "ok not allowed, set by `secrets_on_command_line` in /etc/age-oauth/policy.json, line 11",
-            "ok 14days, set by `longest_sign_in` in /etc/age-oauth/policy.json, line 7",
+            "ok 14 days, set by `longest_sign_in` in /etc/age-oauth/policy.json, line 7",
             "fail the policy of this machine does not allow the portal https://h/p (connection `old`); it is set by `portals` in /etc/age-oauth/policy.json, line 8 and overrides the connection's own setting",
         ]
     );
