@@ -108,6 +108,7 @@ mod store;
 pub mod testing;
 mod text;
 mod token;
+mod trusted;
 mod util;
 
 // Connections: finding, describing and sharing them.

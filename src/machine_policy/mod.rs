@@ -518,6 +518,30 @@ pub(crate) const PLACE: &str = registry::PLACE;
 #[cfg(not(any(unix, windows)))]
 pub(crate) const PLACE: &str = "none on this system";
 
+/// Why no event log is written to a folder, in words for people.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code))]
+pub(crate) struct UnusableFolder {
+    /// What is wrong.
+    pub(crate) why: String,
+    /// What an administrator can do.
+    pub(crate) remedy: String,
+}
+
+/// Whether the folder of the policy's event log can be used: only root can replace it, and accounts
+/// cannot change each other's files in it.
+#[cfg(unix)]
+pub(crate) fn check_log_folder(folder: &Path) -> std::result::Result<(), UnusableFolder> {
+    ownership::check_shared_folder(folder)
+}
+
+/// On other systems, no policy names an event log.
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps)] // As on Unix.
+pub(crate) fn check_log_folder(_: &Path) -> std::result::Result<(), UnusableFolder> {
+    Ok(())
+}
+
 /// A duration for people: `14 days`.
 pub(crate) fn duration(duration: Duration) -> String {
     const HOUR: u64 = 60 * 60;

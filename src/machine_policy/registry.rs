@@ -103,7 +103,6 @@ fn read(document: Value) -> Result<(Defaults, Limits), String> {
 fn no_files() -> NamedFiles {
     NamedFiles {
         read: |_| Err("it is not a member of a policy on Windows".to_owned()),
-        judge_folder: |_| Err("it is not a member of a policy on Windows".to_owned()),
     }
 }
 

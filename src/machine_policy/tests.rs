@@ -176,6 +176,11 @@ fn rule_34_what_is_not_understood_is_an_error_with_its_line() {
             "`portals`: `https://*.maps.arcgis.com`: there are no wildcards",
         ),
         (
+            "{\"defaults\": {\n\"event_log\": \"log\"}}",
+            "p.json, line 2",
+            "`event_log`: it is not a whole path",
+        ),
+        (
             "{\"limits\": {\n\"longest_sign_in\": \"14\"}}",
             "p.json, line 2",
             "`longest_sign_in`: it has no unit",

@@ -100,7 +100,7 @@ pub(crate) fn check(program: &Path) -> Ran<()> {
         Ok(None) => Err(missing()),
         Ok(Some(found)) => Err(SecretCommandFailure::Unsafe {
             path: found.path,
-            why: found.why,
+            why: found.fault.to_string(),
         }),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Err(missing()),
         Err(why) => Err(SecretCommandFailure::Unsafe {

@@ -488,8 +488,8 @@ fn rule_34_the_authorities_of_the_policy_come_in_place_of_those_of_variables() {
             "/etc/age-oauth/ca.pem: it does not exist",
         ),
         (
-            "mv /etc/age-oauth/ca.pem /etc/age-oauth/a; ln -s a /etc/age-oauth/ca.pem",
-            "symbolic link",
+            "mkdir -m 777 /etc/x; mv /etc/age-oauth/ca.pem /etc/x; ln -s ../x/ca.pem /etc/age-oauth",
+            "others than root may write to /etc/x (mode 0777)",
         ),
     ] {
         let machine = Machine::changed(&mut home, &text, change);
@@ -556,15 +556,92 @@ fn rule_34_the_event_log_of_the_policy_is_written_whatever_the_variable_says() {
         machine.end(&mut home);
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
     }
-    // Without the sticky bit, others could replace it.
-    let change = format!("{mount} chmod 0777 /etc/age-oauth/log");
-    let machine = Machine::changed(&mut home, &policy, &change);
-    home.run(["token"])
-        .done()
-        .code(1)
-        .err_has("`event_log`: others than root may write to /etc/age-oauth/log (mode 0777)");
-    machine.end(&mut home);
     drop(portal);
+}
+
+/// What is wrong with the folder is a warning: a log never stops a command.
+#[test]
+fn rule_34_a_log_that_others_could_take_is_not_written_and_stops_no_command() {
+    let (_portal, mut home) = signed_in();
+    let own = home.path().join("own.log");
+    home.set("AGE_OAUTH_LOG", own.to_str().unwrap());
+    let policy = defaults(&json!({"event_log": "/etc/logs/age-oauth"})).to_string();
+    let without_log = [
+        "sh",
+        "-c",
+        r#""$@"; code=$?; test ! -e /etc/logs/age-oauth/0.jsonl || exit 9; exit $code"#,
+        "sh",
+    ];
+    for (change, why, remedy) in [
+        // As below a folder in memory, after a restart.
+        (
+            "",
+            "the folder /etc/logs/age-oauth does not exist",
+            "install -d -m 1777 /etc/logs/age-oauth",
+        ),
+        (
+            "mkdir -p /etc/logs/age-oauth; chmod 777 /etc/logs/age-oauth",
+            "others than root may write to /etc/logs/age-oauth (mode 0777)",
+            "chmod 1777 /etc/logs/age-oauth",
+        ),
+        // As /var/log on Ubuntu.
+        (
+            "mkdir -p /etc/logs/age-oauth; chmod 1777 /etc/logs/age-oauth; chmod 775 /etc/logs",
+            "others than root may write to /etc/logs (mode 0775), and could replace the log",
+            "name a folder in `event_log` that only root can replace",
+        ),
+        (
+            "mkdir /etc/logs; ln -s ../age-oauth /etc/logs/age-oauth",
+            "/etc/logs/age-oauth is not a folder",
+            "name a folder in `event_log`",
+        ),
+    ] {
+        let machine = Machine::started_by(&mut home, &policy, change, &without_log);
+        home.run(["token"])
+            .done()
+            .ok()
+            .err_has("warning: the event log /etc/logs/age-oauth/")
+            .err_has(why)
+            .err_has(remedy);
+        home.run(["connections", "list"]).done().ok();
+        let found = home.run(["doctor", "--offline", "--json"]).done().json();
+        let checks = found["checks"].as_array().unwrap();
+        let warned = checks
+            .iter()
+            .filter(|one| one["check"] == "policy" && one["severity"] == "warn");
+        let said: Vec<_> = warned.map(|one| one["message"].to_string()).collect();
+        assert_eq!(said.len(), 1, "{found}");
+        assert!(said[0].contains(why), "{said:?}");
+        machine.end(&mut home);
+    }
+    assert!(!own.exists());
+}
+
+/// In a folder for all accounts, another user can put something where the old log goes.
+#[test]
+fn the_log_of_an_account_goes_on_where_another_user_took_the_name_of_the_old_one() {
+    if !is_root() {
+        return;
+    }
+    let (_portal, mut home) = signed_in();
+    let policy = defaults(&json!({"event_log": "/etc/age-oauth/log"})).to_string();
+    let kept = tempfile::tempdir().unwrap();
+    let mount = format!(
+        "mkdir /etc/age-oauth/log; mount --bind '{}' /etc/age-oauth/log",
+        kept.path().display()
+    );
+    fs::set_permissions(kept.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let file = kept.path().join("0.jsonl");
+    let old = kept.path().join("0.jsonl.1");
+    let full = " ".repeat(10 * 1024 * 1024 - 1) + "\n";
+    fs::write(&file, &full).unwrap();
+    fs::create_dir(&old).unwrap();
+    chown(&old, Some(65533), None).unwrap();
+    let machine = Machine::changed(&mut home, &policy, &mount);
+    home.run(["token"]).done().ok().err_has("cannot rotate");
+    machine.end(&mut home);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.len() > full.len() && text.contains("\"cached\""));
 }
 
 /// Checks that nothing runs under this policy but what helps to find out why.
@@ -620,12 +697,29 @@ fn rule_34_a_policy_that_others_could_change_stops_everything() {
         ("chmod 1777 /etc/age-oauth", "(mode 1777)"),
         ("chmod 757 /etc", "others than root may write to /etc (mode 0757)"),
         (
-            "mv /etc/age-oauth/policy.json /etc/p; ln -s /etc/p /etc/age-oauth/policy.json",
-            "it is a symbolic link",
+            "chmod 664 /etc/age-oauth/policy.json; mv /etc/age-oauth/policy.json /etc/p; ln -s /etc/p /etc/age-oauth/policy.json",
+            "others than root may write to /etc/p (mode 0664); to correct that: chmod go-w /etc/p",
         ),
         (
             "mkdir /etc/x; mv /etc/age-oauth /etc/x; chmod 777 /etc/x; ln -s x/age-oauth /etc/age-oauth",
             "others than root may write to /etc/x (mode 0777)",
+        ),
+        // Who can change a link in the middle can take the policy away.
+        (
+            concat!("mkdir /etc/x /etc/y; mv /etc/age-oauth /etc/y; ln -s ../y/age-oauth /etc/x/link; ",
+                "ln -s x/link /etc/age-oauth; chmod 775 /etc/x"),
+            "others than root may write to /etc/x (mode 0775)",
+        ),
+        (
+            concat!("mkdir /etc/x /etc/y; rm -r /etc/age-oauth; ln -s ../y /etc/x/link; ",
+                "ln -s x/link /etc/age-oauth; chmod 775 /etc/x"),
+            "others than root may write to /etc/x (mode 0775)",
+        ),
+        // A ConfigMap that is mounted as a whole, as kubelet makes it.
+        (
+            concat!("cd /etc/age-oauth; mkdir ..2026; mv policy.json ..2026; ln -s ..2026 ..data; ",
+                "ln -s ..data/policy.json policy.json; chmod 777 .; cd /"),
+            "others than root may write to /etc/age-oauth (mode 0777)",
         ),
         (
             "rm -r /etc/age-oauth; ln -s /nowhere/age-oauth /etc/age-oauth",
@@ -659,17 +753,45 @@ fn rule_34_a_policy_that_others_could_change_stops_everything() {
                 "chown 65534 /etc/age-oauth",
                 "/etc/age-oauth belongs to user 65534, not to root",
             ),
+            (
+                concat!("mkdir /etc/x /etc/y; mv /etc/age-oauth /etc/y; ln -s ../y/age-oauth /etc/x/link; ",
+                    "ln -s x/link /etc/age-oauth; chown -h 65533 /etc/x/link"),
+                "/etc/x/link belongs to user 65533, not to root; to correct that: chown -h root /etc/x/link",
+            ),
         ] {
             let machine = Machine::changed(&mut home, "{}", change);
             stops_everything(&home, why);
             machine.end(&mut home);
         }
     }
-    // A folder that is a link of root's is as good as the folder.
-    let change = "mv /etc/age-oauth /etc/x; ln -s x /etc/age-oauth";
-    let machine = Machine::changed(&mut home, "{}", change);
-    home.run(["connections", "list"]).done().ok();
-    machine.end(&mut home);
+}
+
+#[test]
+fn rule_34_links_of_root_lead_to_a_policy_that_is_obeyed() {
+    let mut home = home();
+    let policy = limits(&json!({"portals": ["https://gis.example.com/portal"]}));
+    let text = serde_json::to_string_pretty(&policy).unwrap();
+    for change in [
+        "mv /etc/age-oauth /etc/x; ln -s x /etc/age-oauth",
+        concat!(
+            "mkdir /etc/x /etc/y; mv /etc/age-oauth /etc/y; ",
+            "ln -s ../y/age-oauth /etc/x/link; ln -s x/link /etc/age-oauth"
+        ),
+        // The links of a ConfigMap, in a folder that only root may write to.
+        concat!(
+            "cd /etc/age-oauth; mkdir ..2026; mv policy.json ..2026; ",
+            "ln -s ..2026 ..data; ln -s ..data/policy.json policy.json; cd /"
+        ),
+        // A key of a ConfigMap with `subPath`: a file that is mounted by itself.
+        concat!(
+            "mv /etc/age-oauth/policy.json /etc/p; : >/etc/age-oauth/policy.json; ",
+            "mount --bind -o ro /etc/p /etc/age-oauth/policy.json"
+        ),
+    ] {
+        let machine = Machine::changed(&mut home, &text, change);
+        refused(home.run(ADD_UNCHECKED).done(), "portals", "--portal");
+        machine.end(&mut home);
+    }
 }
 
 #[test]
@@ -758,6 +880,15 @@ fn rule_34_in_a_user_namespace_the_policy_of_root_is_obeyed() {
         .code(1)
         .err_has(&why);
     machine.end(&mut home);
+    // Where this user has no number, its files look like root's.
+    let without_number = [&become_user[..], &["unshare", "--user"]].concat();
+    let machine = Machine::started_by(&mut home, &text, "", &without_number);
+    home.run(["connections", "list"])
+        .done()
+        .code(1)
+        .err_has("belongs to user 65534, which may be root or this user")
+        .err_has("unshare --map-current-user");
+    machine.end(&mut home);
     // Without reading it, nothing runs.
     let change = "chmod 600 /etc/age-oauth/policy.json";
     let machine = Machine::started_by(&mut home, &text, change, &become_user);
@@ -766,6 +897,49 @@ fn rule_34_in_a_user_namespace_the_policy_of_root_is_obeyed() {
         .code(1)
         .err_has("it cannot be read: Permission denied");
     machine.end(&mut home);
+}
+
+#[test]
+fn rule_32_in_a_user_namespace_a_client_secret_command_runs() {
+    if !is_root() {
+        return;
+    }
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let owner = home();
+    let (mut home, user) = as_another_user(&owner);
+    let ca = portal.ca_file(home.path());
+    let secret = home.path().join("secret");
+    home.allow_secrets_in(&secret);
+    fs::write(&secret, service_secret()).unwrap();
+    for path in [&ca, &secret] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(path, Some(65533), Some(65533)).unwrap();
+    }
+    let become_user = [
+        "setpriv",
+        "--reuid",
+        &user,
+        "--regid",
+        &user,
+        "--clear-groups",
+    ];
+    let as_root_inside = [&become_user[..], &["unshare", "-r"]].concat();
+    home.start_by(&as_root_inside);
+    let url = portal.url();
+    let command = format!("cat '{}'", secret.display());
+    let words = add_application_arguments("app", &url, SERVICE_ID, ca.to_str().unwrap());
+    let words = words
+        .into_iter()
+        .filter(|it| *it != "--client-secret-stdin");
+    let words: Vec<_> = words.chain(["--client-secret-command", &command]).collect();
+    home.run(&words).done().ok();
+    home.run(["token", "--force", "-c", "app"]).done().ok();
+    // What others could change is refused there, too.
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o606)).unwrap();
+    home.run(["token", "--force", "-c", "app"])
+        .done()
+        .code(5)
+        .err_has("can be changed by others (mode 0606)");
 }
 
 #[test]
