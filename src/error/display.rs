@@ -277,7 +277,7 @@ impl fmt::Display for SecretCommandFailure {
             Self::NoProgram(path) => write!(f, "is not there any more: `{}`", path.display()),
             Self::Unsafe { path, why } => write!(
                 f,
-                "was not run, because other users could replace it: `{}` {why}",
+                "was not run, because other users could replace it or what it names: `{}` {why}",
                 path.display()
             ),
             Self::NotStarted(why) => write!(f, "could not be started: {why}"),

@@ -393,7 +393,7 @@ enum_with_words! {
 pub enum SecretCommandFailure {
     /// Its program is not there.
     NoProgram(PathBuf),
-    /// Other users could replace its program.
+    /// Other users could change its program, the interpreter of that, or a file that it names.
     Unsafe {
         /// The file or folder that they could change.
         path: PathBuf,

@@ -1,11 +1,11 @@
 //! Starting the command that gives a client secret: without a shell, without a terminal and without
 //! input, for a limited time; and ending it with all that it started.
 
+mod examine;
 #[cfg(feature = "cli")]
 mod find;
 
 use std::io::{self, Read};
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
@@ -23,12 +23,12 @@ use crate::connection::SecretCommand;
 use crate::context::Context;
 use crate::env;
 use crate::error::SecretCommandFailure;
-use crate::files;
 use crate::policy::{MAX_SECRET_COMMAND_ERROR_BYTES, MAX_SECRET_COMMAND_OUTPUT_BYTES};
 use crate::secret::Secret;
 use crate::text::one_line;
 use crate::util::lock;
 
+pub(crate) use examine::check;
 #[cfg(feature = "cli")]
 pub(crate) use find::find;
 #[cfg(all(feature = "cli", windows))]
@@ -42,10 +42,10 @@ const LONGEST_SAID: usize = 200;
 
 type Ran<T> = Result<T, SecretCommandFailure>;
 
-/// Runs the command, and returns the one line that it prints. Its program is examined first: who
-/// can change it gets the secret, and can do everything that this user can.
+/// Runs the command, and returns the one line that it prints. What it runs is examined first: who
+/// can change that gets the secret, and can do everything that this user can.
 pub(crate) fn run(command: &SecretCommand, limit: Duration, context: &Context) -> Ran<Secret> {
-    check(command.program())?;
+    check(command)?;
     let end = Instant::now() + limit;
     let timeout = SecretCommandFailure::Timeout(limit);
     // Between its start and its entry in the list, an interruption would leave it behind.
@@ -90,24 +90,6 @@ pub(crate) fn run(command: &SecretCommand, limit: Duration, context: &Context) -
         });
     }
     line(&printed)
-}
-
-/// Whether the program is there, and only this user and the administrator can change it.
-pub(crate) fn check(program: &Path) -> Ran<()> {
-    let missing = || SecretCommandFailure::NoProgram(program.to_owned());
-    match files::changeable_by_others(program) {
-        Ok(None) if program.is_file() => Ok(()),
-        Ok(None) => Err(missing()),
-        Ok(Some(found)) => Err(SecretCommandFailure::Unsafe {
-            path: found.path,
-            why: found.fault.to_string(),
-        }),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Err(missing()),
-        Err(why) => Err(SecretCommandFailure::Unsafe {
-            path: program.to_owned(),
-            why: format!("cannot be examined ({why})"),
-        }),
-    }
 }
 
 /// Ends all commands of this process, for a program that ends at once.
@@ -268,6 +250,8 @@ fn first_line(bytes: &[u8]) -> Option<Secret> {
 #[cfg(all(test, target_os = "linux"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::context::Environment;
 

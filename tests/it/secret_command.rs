@@ -41,7 +41,9 @@ impl Fixture {
         let home = home();
         let ca = portal.ca_file(home.path());
         home.allow_secrets_in("manager");
-        fs::create_dir(home.path().join("manager")).unwrap();
+        let manager = home.path().join("manager");
+        fs::create_dir(&manager).unwrap();
+        set_mode(&manager, 0o755);
         let fixture = Self { portal, home, ca };
         fixture.script("");
         fixture.keep(service_secret());
@@ -82,6 +84,7 @@ impl Fixture {
         let folder = folder.display();
         let text = format!("echo run >>'{folder}/runs'\n{first}\ncat '{folder}/secret'\n");
         fs::write(self.manager("print.sh"), text).unwrap();
+        set_mode(&self.manager("print.sh"), 0o644);
     }
 
     /// The script as an argument of the shell. The process of another test could have it open for
@@ -586,14 +589,20 @@ fn rule_33_cards_carry_no_command() {
 /// A program that prints the secret, in `folder`. It is put there by another process: no process of
 /// a test can have it open for writing.
 fn install(folder: &Path, fixture: &Fixture, mode: &str) -> PathBuf {
-    let (source, target) = (fixture.manager("source"), folder.join("print-secret"));
-    fs::write(&source, format!("#!/bin/sh\nexec {}\n", fixture.command())).unwrap();
+    install_as(&folder.join("print-secret"), fixture, "#!/bin/sh", mode)
+}
+
+/// The same as a script with this first line.
+fn install_as(target: &Path, fixture: &Fixture, first: &str, mode: &str) -> PathBuf {
+    let source = fixture.manager("source");
+    fs::write(&source, format!("{first}\nexec {}\n", fixture.command())).unwrap();
     let done = Command::new("install")
         .args(["-m", mode])
-        .args([&source, &target])
+        .arg(&source)
+        .arg(target)
         .status();
     assert!(done.unwrap().success());
-    target
+    target.to_owned()
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -642,6 +651,37 @@ fn rule_32_a_program_that_others_can_change_is_not_run() {
         found.contains("prints it whenever a token is renewed"),
         "{found}"
     );
+    // The file that the command names, and the interpreter of its script.
+    let script = fixture.manager("print.sh");
+    let tool = fixture.home.path().join("bin/tool");
+    let done = Command::new("install")
+        .args(["-m", "755", "/bin/sh"])
+        .arg(&tool)
+        .status();
+    assert!(done.unwrap().success());
+    let first = format!("#!{}", tool.display());
+    let second = install_as(&folder.join("second"), &fixture, &first, "755");
+    for (path, command) in [
+        (&script, fixture.command()),
+        (&tool, second.display().to_string()),
+    ] {
+        let edit = |command| fixture.edit("service", &["--client-secret-command", command]);
+        edit(&command).ok();
+        let runs = fixture.runs();
+        set_mode(path, 0o777);
+        let said = fixture.force().code(5).stderr;
+        let named = format!("or what it names: `{}`", path.display());
+        assert!(said.contains(&named), "{said}");
+        let found = fixture.home.run(["doctor", "--offline"]).done().stdout;
+        assert!(found.contains(&named), "{found}");
+        assert_eq!(fixture.runs(), runs);
+        set_mode(path, 0o755);
+        fixture.force().ok();
+        assert_eq!(fixture.runs(), runs + 1);
+    }
+    fixture
+        .edit("service", &["--client-secret-command", text])
+        .ok();
     // It went away.
     fs::remove_file(&program).unwrap();
     let said = fixture.force().code(5).stderr;

@@ -58,7 +58,7 @@ pub(in crate::cli) fn read(text: &str, environment: &Environment) -> Result<Secr
         })?;
     }
     let command = SecretCommand::from_words(words)?;
-    program::check(command.program()).map_err(|why| Error::SecretCommand {
+    program::check(&command).map_err(|why| Error::SecretCommand {
         connection: None,
         command: command.name(),
         why,

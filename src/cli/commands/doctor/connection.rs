@@ -152,7 +152,7 @@ fn client_certificate_file(doctor: &DoctorContext, connection: &Connection) -> O
 fn secret_command(connection: &Connection) -> Option<Finding> {
     let check = "client secret";
     let command = connection.secret_command.as_ref()?;
-    Some(match program::check(command.program()) {
+    Some(match program::check(command) {
         Ok(()) => Finding::ok(
             check,
             format!(
