@@ -615,6 +615,10 @@ fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
         TlsFailureKind::NoCommonVersion => {
             "ask the portal's administrator to switch on TLS 1.2 or TLS 1.3 at the server".into()
         }
+        TlsFailureKind::NeedsTls12 => format!(
+            "ask the portal's administrator to switch on TLS 1.2, too; or present another certificate: {}",
+            client_certificate(label)
+        ),
         TlsFailureKind::NoCommonCipher => "ask the portal's administrator to switch on TLS 1.3, or TLS 1.2 with ECDHE and AES-GCM, for example TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".into(),
         TlsFailureKind::UnknownIssuer
         | TlsFailureKind::SelfSigned

@@ -393,6 +393,9 @@ impl TlsFailureKind {
             ),
             Self::Purpose => write!(f, "{subject} was not issued for servers"),
             Self::NoCommonVersion => f.write_str("the server offers neither TLS 1.2 nor TLS 1.3"),
+            Self::NeedsTls12 => f.write_str(
+                "the server does not offer TLS 1.2, and the private key of the client certificate cannot sign as TLS 1.3 needs it (RSA-PSS)",
+            ),
             Self::NoCommonCipher => f.write_str(
                 "the server offers no cipher suite or key that this program can use",
             ),

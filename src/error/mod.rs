@@ -581,6 +581,9 @@ pub enum TlsFailureKind {
     UnknownRule,
     /// The server offers neither TLS 1.2 nor TLS 1.3.
     NoCommonVersion,
+    /// The server does not offer TLS 1.2, and the private key of the client certificate cannot sign
+    /// as TLS 1.3 needs it.
+    NeedsTls12,
     /// Server and program have no cipher suite, or no kind of key, in common.
     NoCommonCipher,
     /// Anything else, in words for people.
