@@ -179,6 +179,9 @@ pub enum Wait {
     Keychain,
     /// A PKCS#11 token, whose reader may ask for the PIN.
     Token,
+    /// A private key of the Windows certificate store, for which Windows may ask for a PIN or for
+    /// consent.
+    PrivateKey,
     /// The command that prints the client secret. Holds the file name of its program.
     SecretCommand(String),
     /// A person who signs in with a browser.

@@ -133,7 +133,7 @@ pub use token::AccessToken;
 pub use keychain::{Item, ItemKind, Keychains, OldKey, SecretStore, VaultKey};
 
 // What a call may use and observe.
-pub use context::{Attended, Clock, Context, Deadline, Environment, Interruptions};
+pub use context::{Attended, Clock, Context, Deadline, Desktop, Environment, Interruptions};
 pub use event::{Decision, Event, Notice, Observer, Wait};
 pub use machine_policy::MachinePolicy;
 

@@ -421,11 +421,10 @@ pub const KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same where the keychain can show a prompt: time to type its password.
 pub const KEYCHAIN_TIMEOUT_INTERACTIVE: Duration = Duration::from_secs(60);
 
-/// The longest wait for one answer of a PKCS#11 token by what runs by itself. Cards take seconds;
-/// some wait that long for a touch. Where a person is there, [`KEYCHAIN_TIMEOUT_INTERACTIVE`] is
-/// time to enter the PIN at the reader.
-#[cfg(all(unix, not(target_env = "musl")))]
-pub const PKCS11_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest wait for one answer of a PKCS#11 token, or for a trial signature by Windows, by what
+/// runs by itself. Cards take seconds; some wait that long for a touch. Where a person is there,
+/// [`KEYCHAIN_TIMEOUT_INTERACTIVE`] is time to enter the PIN.
+pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The largest vault file that is read: thousands of connections fit.
 pub const MAX_VAULT_BYTES: u64 = 16 * 1024 * 1024;

@@ -266,6 +266,10 @@ impl Console {
                 "waiting for the PKCS#11 token; if its reader has a keypad, enter the PIN there …"
                     .into()
             }
+            Wait::PrivateKey => {
+                "waiting for the private key of the client certificate; Windows may be asking for its PIN …"
+                    .into()
+            }
             Wait::SecretCommand(name) => {
                 format!(
                     "waiting for {}, which prints the client secret …",

@@ -40,6 +40,7 @@ pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
 pub use secret_command::SecretCommand;
 pub use store_certificate::{StoreCertificate, StoreName};
+pub(crate) use text::is_invisible;
 pub use text::{clean, is_control};
 pub use web_tier::{Principal, WebTier};
 

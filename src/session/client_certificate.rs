@@ -133,7 +133,7 @@ impl Snapshot {
         certificate: &StoreCertificate,
         context: &Context,
     ) -> Result<ClientCertificate> {
-        let read = ClientCertificate::in_store(certificate, context.attended);
+        let read = ClientCertificate::in_store(certificate, context);
         match read {
             Ok(Some(certificate)) => Ok(certificate),
             Ok(None) => Err(self.gone(setting, context)),

@@ -112,6 +112,15 @@ fn load(
         return Err(invalid("no file is named").into());
     }
     let file = ctx.context.environment.expand(path);
+    if !by_reference && is_store_without_colon(path) && !file.is_file() {
+        return Err(Failure::usage_hint(
+            format!("`{path}` is not a file"),
+            format!(
+                "for the Windows certificate store, with a colon: --client-cert {}",
+                StoreCertificate::SCHEME
+            ),
+        ));
+    }
     // What is read at each use must be a file that stays.
     let bytes = if by_reference {
         files::read_user_file(&file, MAX_CERTIFICATES)
@@ -136,6 +145,13 @@ fn load(
         new: NewClientCertificate::new(&certificate, source, Some(file), password),
         certificate: Arc::new(certificate),
     }))
+}
+
+/// `store`, or `Store:` and so on: words that mean the Windows certificate store, and would be
+/// taken for the name of a file.
+fn is_store_without_colon(text: &str) -> bool {
+    let word = text.split_once(':').map_or(text, |(word, _)| word);
+    word.eq_ignore_ascii_case(StoreCertificate::SCHEME.trim_end_matches(':'))
 }
 
 /// A certificate on a smart card or another PKCS#11 token.
@@ -197,7 +213,11 @@ pub(in crate::cli) fn from_store(
         name: entry.certificate.to_string(),
         password: "PIN",
     };
-    let loaded = ClientCertificate::in_store(&entry.certificate, ctx.attended());
+    let context = Context {
+        attended: ctx.attended(),
+        ..ctx.context.clone()
+    };
+    let loaded = ClientCertificate::in_store(&entry.certificate, &context);
     let certificate = loaded
         .map_err(certificate_store::failed)?
         .ok_or_else(|| about(&place, "it is no longer in the Windows certificate store"))?;

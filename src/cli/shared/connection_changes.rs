@@ -74,6 +74,7 @@ pub(in crate::cli) fn changes(
         &certificate,
         changes.web_tier.as_ref(),
         &urls,
+        is_asked(args, &changes, trust.as_ref()),
     )?;
     if presented.certificate.is_some() {
         manage::check_client_certificate(urls.api_url(), tls)?;
@@ -111,6 +112,7 @@ fn presented(
     given: &GivenCertificate,
     web_tier: Option<&WebTier>,
     urls: &PortalUrls,
+    is_asked: bool,
 ) -> Result<Presented, Failure> {
     let windows = presented_windows(ctx, connection, web_tier, urls)?;
     let certificate = match given {
@@ -124,8 +126,13 @@ fn presented(
                     hint: "to present it there: give --client-cert FILE, too; to connect without it: --client-cert none".into(),
                 }
             })?;
-            let session = ctx.session_of(&ctx.store()?, connection.clone());
-            session.client_certificate().ok().flatten()
+            if is_asked {
+                let session = ctx.session_of(&ctx.store()?, connection.clone());
+                session.client_certificate().ok().flatten()
+            } else {
+                // No PIN is asked for where the key is not used.
+                None
+            }
         }
     };
     Ok(Presented {
@@ -180,6 +187,13 @@ fn changed_urls(
     Ok(PortalUrls::new(browser.clone(), api)?)
 }
 
+/// Whether the change is of a kind that the portal is asked about.
+fn is_asked(args: &FieldArgs, changes: &Changes, trust: Option<&Trust>) -> bool {
+    let moves = changes.portal.is_some() || changes.api_url.is_some();
+    let presents = args.client_certificate.is_given() || changes.web_tier.is_some();
+    !args.no_check && (moves || presents || changes.proxy.is_some() || trust.is_some())
+}
+
 /// Tries new addresses, a new proxy, trust or client certificate before they replace those that may
 /// work. An address near the portal's is corrected as `add` does.
 fn check_portal(
@@ -192,8 +206,7 @@ fn check_portal(
     presented: &Presented,
 ) -> Outcome {
     let moves = changes.portal.is_some() || changes.api_url.is_some();
-    let presents = args.client_certificate.is_given() || changes.web_tier.is_some();
-    if args.no_check || !(moves || presents || changes.proxy.is_some() || trust.is_some()) {
+    if !is_asked(args, changes, trust) {
         return Ok(());
     }
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);

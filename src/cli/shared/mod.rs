@@ -12,6 +12,7 @@ pub(super) mod current_shell;
 pub(super) mod duration;
 pub(super) mod help;
 pub(super) mod keychain_kind;
+pub(super) mod logon;
 pub(super) mod redirect_uris;
 pub(super) mod registration;
 pub(super) mod secret_command;

@@ -170,7 +170,9 @@ fn a_person_works_with_a_certificate_of_the_windows_store() {
     sign_in(&windows.home, &portal, "pki").ok();
     what_a_card_asks_for(&windows);
     who_gets_it(&windows, &portal, &pki);
+    what_tls_an_old_card_needs(&windows, &portal, &pki, &ca);
     several_in_the_store(&mut windows, &pki, &url, &ca);
+    several_keys_of_one_subject(&mut windows, &pki);
     gone_and_renewed(&mut windows, &pki, &thumbprint);
     windows.run(&["logout"]).ok();
     assert_eq!(portal.live_refresh_tokens(), 0);
@@ -257,6 +259,20 @@ fn what_a_card_asks_for(windows: &Windows) {
     with("absent").err_has("on a card or a device that is not there");
     with("cancelled").err_has("the question was cancelled");
     with("blocked").err_has("its PIN is locked");
+    with("other").err_has("it is not the private key of this certificate");
+    // An old card without RSA-PSS, which TLS 1.3 needs.
+    windows.expire_token();
+    let run = windows.home.run(["token"]);
+    run.env("AGE_OAUTH_TEST_CARD", "old").done().ok();
+    // Where no connection is made, the key is not used.
+    for words in [
+        &["token"][..],
+        &["connections", "edit", "pki", "--tag", "card"],
+        &["connections", "show", "pki"],
+    ] {
+        let run = windows.home.run(words);
+        run.env("AGE_OAUTH_TEST_CARD", "blocked").done().ok();
+    }
     let mut home = in_wine(windows.home.program().to_str().unwrap());
     home.set("WINEDLLOVERRIDES", OVERRIDES);
     home.set("AGE_OAUTH_TEST_CARD", "asks");
@@ -264,9 +280,61 @@ fn what_a_card_asks_for(windows: &Windows) {
     let words = [&*windows.program, "api", "portals/self"];
     let mut terminal = Terminal::start_sized(&home, "wine", &words, WIDE);
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    // The PIN is entered before a server waits.
+    home.set("AGE_OAUTH_TEST_CARD", "slow");
+    let mut terminal = Terminal::start_sized(&home, "wine", &words, WIDE);
+    terminal.expect("Windows may be asking for its PIN");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    home.set("AGE_OAUTH_TEST_CARD", "asks");
     let mut terminal =
         Terminal::start_sized(&home, "wine", &[&words[..], &["--no-input"]].concat(), WIDE);
     assert_eq!(terminal.end(), 5, "{}", terminal.screen());
+}
+
+fn what_tls_an_old_card_needs(windows: &Windows, portal: &Portal, pki: &Pki, ca: &str) {
+    let front = Front::start(portal, pki, VERIFIED, "TLSv1.3");
+    let words = add(&front.server.url(), ca, "store:").join("\n");
+    let words = words.replace("\npki\n", "\nsecond\n");
+    let run = windows.home.run(words.split('\n'));
+    run.env("AGE_OAUTH_TEST_CARD", "old")
+        .done()
+        .code(6)
+        .err_has("the server does not offer TLS 1.2, and the private key of the client certificate")
+        .err_has("switch on TLS 1.2");
+}
+
+/// As on a card for persons: for signing in, for signatures, for encryption.
+fn several_keys_of_one_subject(windows: &mut Windows, pki: &Pki) {
+    let files = pki.files();
+    let own = ["key", "pem", "csr"].map(|end| {
+        let path = files.key("ana").with_extension(end);
+        (fs::read(&path).unwrap(), path)
+    });
+    let encrypts = format!("{CLIENT}\nkeyUsage=keyEncipherment");
+    let mut imported = Vec::new();
+    for extensions in [CLIENT, &encrypts] {
+        files.signed("ana", RSA, "issuing", extensions, "-days 30");
+        secret_scan::register_key(&fs::read_to_string(files.key("ana")).unwrap());
+        imported.push(windows.import(pki, "ana"));
+    }
+    for (content, path) in own {
+        fs::write(path, content).unwrap();
+    }
+    let edit = ["connections", "edit", "pki", "--client-cert"];
+    for name in ["store:CN=ana", "store:ana", "store:"] {
+        let listed = windows.run(&[&edit[..], &[name]].concat()).code(2);
+        let listed = listed
+            .err_has("2 certificates of the Windows certificate store fit")
+            .err_has(&format!("--client-cert store:{}", imported[0]));
+        assert!(!listed.stderr.contains(&imported[1]), "{}", listed.stderr);
+    }
+    for word in ["store", "Store:"] {
+        let refused = windows.run(&[&edit[..], &[word]].concat()).code(2);
+        refused.err_has("with a colon: --client-cert store:");
+    }
+    for thumbprint in imported {
+        windows.remove(&thumbprint);
+    }
 }
 
 /// Neither the target of a redirect nor a server that is not verified.

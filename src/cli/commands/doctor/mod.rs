@@ -16,6 +16,7 @@ use crate::cli::hints::hint;
 use crate::cli::json::{CheckAnswer, DoctorAnswer, Severity, Word, Words};
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::examples;
+use crate::cli::shared::logon::Logon;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
 use crate::context::{Attended, Context, Deadline};
@@ -140,7 +141,7 @@ impl Fix {
 struct DoctorContext {
     zone: Zone,
     selector: Option<Selector>,
-    logon_groups: String,
+    logon: Option<Logon>,
     store: ConnectionStore,
     context: Context,
     keychains: Keychains,
@@ -208,7 +209,7 @@ fn doctor_context(
     DoctorContext {
         zone: ctx.system.zone.clone(),
         selector: ctx.selector.clone(),
-        logon_groups: (ctx.system.logon_groups)(),
+        logon: Logon::of(&(ctx.system.logon_groups)()),
         store: store.clone(),
         context,
         keychains,

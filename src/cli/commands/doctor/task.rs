@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::{machine, DoctorContext, Finding};
+use crate::cli::shared::logon::Logon;
 use crate::env;
 
 /// Variables that a shell's profile may set, but that a task does not see.
@@ -57,7 +58,7 @@ pub(super) fn checks(doctor: &DoctorContext) -> Vec<Finding> {
 
 /// How this process was logged on, by the well-known groups that Windows puts it in.
 fn logon(doctor: &DoctorContext) -> Finding {
-    match Logon::of(&doctor.logon_groups) {
+    match doctor.logon {
         Some(Logon::Batch) => Finding::ok(
             "task",
             "this is a batch logon; it can read Credential Manager if the task stores the password, and cannot without it (S4U)",
@@ -80,63 +81,9 @@ fn logon(doctor: &DoctorContext) -> Finding {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Logon {
-    Network,
-    Batch,
-    Service,
-    Interactive,
-}
-
-impl Logon {
-    /// By the identifiers of the groups. A batch logon can be in the other groups, too, so it is
-    /// looked for first.
-    fn of(groups: &str) -> Option<Self> {
-        let is_in = |sid: &str| {
-            groups
-                .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
-                .any(|word| word == sid)
-        };
-        [
-            ("S-1-5-3", Self::Batch),
-            ("S-1-5-6", Self::Service),
-            ("S-1-5-4", Self::Interactive),
-            ("S-1-5-14", Self::Interactive),
-            ("S-1-5-2", Self::Network),
-        ]
-        .into_iter()
-        .find(|(sid, _)| is_in(sid))
-        .map(|(_, logon)| logon)
-    }
-}
-
 fn schtasks() -> String {
     format!(
         "schtasks /Create /TN \"age-oauth doctor\" /SC ONCE /ST 00:00 /F /RU \"%USERNAME%\" /RP * /TR \"'{}' doctor --as-task\" & schtasks /Run /TN \"age-oauth doctor\"",
         machine::own_path().display()
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_logon_type_follows_from_whole_group_identifiers() {
-        let line = |sid: &str| format!("\"NT-AUTORITÄT\\X\",\"Gruppe\",\"{sid}\",\"\"\r\n");
-        for (sid, logon) in [
-            ("S-1-5-3", Some(Logon::Batch)),
-            ("S-1-5-4", Some(Logon::Interactive)),
-            ("S-1-5-14", Some(Logon::Interactive)),
-            ("S-1-5-6", Some(Logon::Service)),
-            ("S-1-5-2", Some(Logon::Network)),
-            ("S-1-5-32-544", None),
-            ("S-1-5-21-3-4", None),
-        ] {
-            assert_eq!(Logon::of(&line(sid)), logon, "{sid}");
-        }
-        let both = line("S-1-5-4") + &line("S-1-5-3");
-        assert_eq!(Logon::of(&both), Some(Logon::Batch));
-        assert_eq!(Logon::of(""), None);
-    }
 }
