@@ -440,7 +440,11 @@ impl CommandContext {
     }
 
     fn warn_about_client_certificate(&self, connection: &Connection) {
-        if !self.system.terminal.stderr || connection.client_certificate.is_none() {
+        let is_due = connection
+            .client_certificate
+            .as_ref()
+            .is_some_and(|setting| shared::client_certificate::may_expire_soon(self, setting));
+        if !self.system.terminal.stderr || !is_due {
             return;
         }
         let Ok(store) = self.store() else {

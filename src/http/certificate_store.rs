@@ -5,7 +5,7 @@ use jiff::Timestamp;
 #[cfg(windows)]
 use super::certificate_store_windows as system;
 use super::client_certificate::ClientCertificate;
-use super::store_entry::{choose, renewed, StoreChoice};
+use super::store_entry::{choose, renewed, StoreChoice, StoreEntry};
 use crate::connection::{ClientCertificateSetting, StoreCertificate, StoreName};
 use crate::context::{Attended, Context};
 use crate::error::{RenewedCertificate, StoreProblem};
@@ -31,13 +31,11 @@ pub fn renewed_in_store(
     })
 }
 
-/// Whether the certificate is in the current user's personal store.
-pub fn is_in_store(certificate: &StoreCertificate) -> Result<bool, StoreProblem> {
+/// This certificate of the current user's personal store. `None` if it is not there.
+pub fn find_in_store(certificate: &StoreCertificate) -> Result<Option<StoreEntry>, StoreProblem> {
     let store = system::Store::open()?;
-    Ok(store
-        .entries()
-        .iter()
-        .any(|one| one.certificate == *certificate))
+    let mut entries = store.entries().into_iter();
+    Ok(entries.find(|one| one.certificate == *certificate))
 }
 
 impl ClientCertificate {

@@ -71,7 +71,7 @@ pub use certificate_file::read_certificates;
 pub(crate) use certificate_file::MAX_CERTIFICATES;
 pub use certificate_store::renewed_in_store;
 #[cfg(feature = "cli")]
-pub use certificate_store::{choose_in_store, is_in_store};
+pub use certificate_store::{choose_in_store, find_in_store};
 pub use client_certificate::ClientCertificate;
 #[cfg(feature = "cli")]
 pub(crate) use client_certificate_export::check_exportable;

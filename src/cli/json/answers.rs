@@ -67,8 +67,8 @@ json_object! {
         /// What requests must answer to the sign-in of the web server in front of the portal:
         /// `none` or `windows`.
         pub(crate) web_tier: &'static str,
-        /// The subject of the client certificate that requests must present to that web server;
-        /// `null` if there is none.
+        /// The subject, as stored with the connection, of the client certificate that requests must
+        /// present to that web server; `null` if there is none.
         pub(crate) client_certificate: Option<String>,
         /// The proxy to use: `system`, `none`, or a URL.
         pub(crate) proxy: String,
@@ -193,7 +193,8 @@ json_object! {
         pub(crate) last_failure_at: Option<Time>,
         /// The machine where the user signed in; `null` if that is not known.
         pub(crate) machine: Option<String>,
-        /// When the client certificate expires; `null` if there is none.
+        /// When the client certificate expires, in `show` read from it (if it can be read),
+        /// elsewhere as stored with the connection; `null` if there is none.
         pub(crate) client_certificate_expires_at: Option<Time>,
     }
 }
@@ -248,7 +249,8 @@ json_object! {
         /// How to verify the portal's certificate: `true`, `false`, or the path of a file of
         /// certificates. Always a string.
         pub(crate) verify_ssl: String,
-        /// The subject of the client certificate; `null` if there is none.
+        /// The subject of the client certificate, in `show` read from it (if it can be read), in
+        /// `list` as stored with the connection; `null` if there is none.
         pub(crate) client_certificate: Option<String>,
         /// Its issuer; `null` if there is none.
         pub(crate) client_certificate_issuer: Option<String>,

@@ -461,23 +461,33 @@ fn warn_about_key_file(ctx: &CommandContext, store: &ConnectionStore, kind: Keyc
     }
 }
 
-/// What a connection's client certificate says now: a file that the connection refers to is read,
-/// because another program may have renewed or removed it. One of the Windows certificate store has
-/// to be there.
-pub(in crate::cli) fn current(
-    session: &Session,
-) -> Result<Option<ClientCertificateSetting>, Error> {
-    let setting = session.connection().client_certificate.clone();
-    match setting.map(|setting| setting.source) {
-        Some(source @ CertificateSource::File(_)) => {
-            let read = session.client_certificate()?;
-            Ok(read.map(|certificate| certificate.setting(source)))
+/// Whose the certificate is, for people. That of a PKCS#11 token is not read for it.
+pub(in crate::cli) fn shown_subject(setting: &ClientCertificateSetting) -> String {
+    let subject = &setting.subject;
+    match setting.source {
+        CertificateSource::Keychain | CertificateSource::File(_) | CertificateSource::Store(_) => {
+            subject.clone()
         }
-        Some(CertificateSource::Store(_)) => {
-            session.check_certificate_store()?;
-            Ok(session.connection().client_certificate.clone())
-        }
-        _ => Ok(session.connection().client_certificate.clone()),
+        CertificateSource::Token(_) => format!("{subject}, as stored with the connection"),
+    }
+}
+
+/// Whether the client certificate expires soon by what `meta.json` says, or may. It decides alone
+/// whether every command reads the certificate, so that one from the keychain costs no access to
+/// the keychain for most of its life. What is shown comes from the certificate. A `meta.json` that
+/// was changed can only omit this reminder: `status --check`, `doctor` and `show` read always.
+pub(in crate::cli) fn may_expire_soon(
+    ctx: &CommandContext,
+    setting: &ClientCertificateSetting,
+) -> bool {
+    match setting.source {
+        CertificateSource::Keychain | CertificateSource::Token(_) => policy::expires_within(
+            setting.not_after,
+            policy::command_line::CLIENT_CERTIFICATE_EXPIRES_SOON,
+            ctx.context.now(),
+        ),
+        // Another program may have renewed or removed it.
+        CertificateSource::File(_) | CertificateSource::Store(_) => true,
     }
 }
 
@@ -487,7 +497,7 @@ pub(in crate::cli) fn expiry_warning(
     session: &Session,
     within: SignedDuration,
 ) -> Result<Option<String>, Error> {
-    let Some(setting) = current(session)? else {
+    let Some(setting) = session.client_certificate_facts()? else {
         return Ok(None);
     };
     let now = ctx.context.now();
@@ -499,7 +509,7 @@ pub(in crate::cli) fn expiry_warning(
     let warning = format!(
         "the client certificate of `{}` ({}) {verb} on {}",
         session.connection().label,
-        setting.subject,
+        shown_subject(&setting),
         local_and_left(setting.not_after, now, &ctx.system.zone)
     );
     Ok(Some(warning).filter(|_| policy::expires_within(setting.not_after, within, now)))

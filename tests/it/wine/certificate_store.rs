@@ -230,8 +230,19 @@ fn works(windows: &Windows, portal: &Portal, add: &[&str]) {
         .run(&["connections", "edit", "pki", "--proxy", "none"])
         .ok();
     // The keychain holds what the certificate is bound to, and nothing of the certificate.
-    let meta = fs::read_to_string(folder_of(&windows.home, "pki").join("meta.json")).unwrap();
+    let path = folder_of(&windows.home, "pki").join("meta.json");
+    let meta = fs::read_to_string(&path).unwrap();
     assert!(meta.contains(digest), "{meta}");
+    // What it says of the certificate is not shown: the store has the certificate itself.
+    fs::write(&path, meta.replace("CN=ana", "CN=boss")).unwrap();
+    for words in [
+        &["connections", "show", "pki"][..],
+        &["doctor", "--offline", "-c", "pki"],
+    ] {
+        let said = windows.run(words).stdout;
+        assert!(said.contains("CN=ana") && !said.contains("boss"), "{said}");
+    }
+    fs::write(&path, meta).unwrap();
     // Python's own TLS cannot use the key.
     let id = shown.json()["id"].as_str().unwrap().to_owned();
     let answers = windows.home.run(["web-tier"]);

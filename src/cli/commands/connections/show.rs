@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::failure::Outcome;
 use crate::cli::format::{escape, local, local_and_left, shell_quoted, split_failure, verify_ssl};
 use crate::cli::json::{ConnectionAnswer, ShowAnswer};
+use crate::cli::shared::client_certificate::shown_subject;
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
@@ -32,7 +33,15 @@ pub(in crate::cli) struct ShowArgs {
 
 pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     let store = ctx.store()?;
-    let connection = named(ctx, &store, args.name.as_ref())?;
+    let mut connection = named(ctx, &store, args.name.as_ref())?;
+    // What the certificate itself says, and not `meta.json`, which another could have changed.
+    let certificate = ctx
+        .session_of(&store, connection.clone())
+        .client_certificate_facts();
+    if let Ok(facts @ Some(_)) = &certificate {
+        connection.client_certificate.clone_from(facts);
+    }
+    let unread = certificate.err().map(|error| error.to_string());
     let default = store.default_id()?;
     let default = default.as_ref();
     let secret = has(ctx, &store, &connection, ItemKind::ClientSecret);
@@ -45,7 +54,8 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
             folder: store.folder(&connection.id).display().to_string(),
         });
     }
-    for (name, value) in facts(ctx, &store, &connection, default, &secret, &tokens) {
+    let unread = unread.as_deref();
+    for (name, value) in facts(ctx, &store, &connection, default, &secret, &tokens, unread) {
         ctx.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
     }
     Ok(())
@@ -75,9 +85,10 @@ fn facts(
     default: Option<&ConnectionId>,
     secret: &Result<bool, String>,
     tokens: &Result<bool, String>,
+    unread: Option<&str>,
 ) -> Vec<Fact> {
     let mut facts = registration(connection, secret, tokens);
-    facts.extend(optional(ctx, connection));
+    facts.extend(optional(ctx, connection, unread));
     facts.extend(settings(store, connection, default));
     facts
 }
@@ -138,8 +149,13 @@ fn api_url(connection: &Connection, api: &PortalUrl) -> String {
     format!("{api} ({confirmed})")
 }
 
-/// What only some connections have: a sign-in, a failure, optional settings.
-fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item = Fact> {
+/// What only some connections have: a sign-in, a failure, optional settings. `unread` says why the
+/// client certificate cannot be read.
+fn optional(
+    ctx: &CommandContext,
+    connection: &Connection,
+    unread: Option<&str>,
+) -> impl Iterator<Item = Fact> {
     let now = ctx.context.now();
     let when = |at| local_and_left(at, now, &ctx.system.zone);
     let status = &connection.status;
@@ -151,6 +167,11 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
             (None, what) => what.to_owned(),
         });
     let certificate = connection.client_certificate.as_ref();
+    let read = certificate.filter(|_| unread.is_none());
+    let subject = match unread {
+        None => certificate.map(shown_subject),
+        Some(why) => Some(format!("unknown ({why})")),
+    };
     let windows = connection.web_tier.principal();
     let tags = Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty());
     [
@@ -158,9 +179,9 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
         ("Signed in until", status.refresh_expires_at.map(when)),
         ("Token until", status.access_expires_at.map(when)),
         ("Last failure", failure),
-        ("Client cert", certificate.map(|c| c.subject.clone())),
-        ("  issued by", certificate.map(|c| c.issuer.clone())),
-        ("  until", certificate.map(|c| when(c.not_after))),
+        ("Client cert", subject),
+        ("  issued by", read.map(|c| c.issuer.clone())),
+        ("  until", read.map(|c| when(c.not_after))),
         ("  stored in", certificate.map(|c| stored_in(c, connection))),
         (
             "Windows",

@@ -13,7 +13,7 @@ use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
-use crate::cli::shared::client_certificate::{current, exposed, replace_hint};
+use crate::cli::shared::client_certificate::{exposed, replace_hint, shown_subject};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
 use crate::connection::{CertificateSource, Connection, Grant, PortalUrl, Tls};
@@ -83,7 +83,7 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
             findings.extend(secret(doctor, connection, kind));
         }
     }
-    findings.extend(client_certificate(doctor, connection));
+    findings.extend(client_certificate(doctor, connection, usable));
     findings.extend(client_certificate_file(doctor, connection));
     findings.extend(secret_command(connection));
     findings.extend(sign_in(doctor, connection));
@@ -109,10 +109,22 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
 }
 
 /// Whose the client certificate is, and how long it is valid.
-fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
+fn client_certificate(
+    doctor: &DoctorContext,
+    connection: &Connection,
+    usable: &Usable,
+) -> Option<Finding> {
     let check = "client certificate";
-    let setting = match current(&session(doctor, connection)) {
+    let in_keychain = matches!(
+        connection.client_certificate.as_ref()?.source,
+        CertificateSource::Keychain
+    );
+    if in_keychain && !usable.contains(&connection.keychain) {
+        return None;
+    }
+    let setting = match session(doctor, connection).client_certificate_facts() {
         Ok(setting) => setting?,
+        Err(error) if in_keychain => return Some(Finding::error(check, &error)),
         Err(error) => {
             return Some(Finding::fail(
                 check,
@@ -124,7 +136,7 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
     let (now, end) = (doctor.context.now(), setting.not_after);
     let message = format!(
         "{}, issued by {}, until {}",
-        setting.subject,
+        shown_subject(&setting),
         setting.issuer,
         local_and_left(end, now, &doctor.zone)
     );
