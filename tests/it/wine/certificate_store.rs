@@ -3,10 +3,9 @@
 //! them; `tests/windows/ncrypt.c` signs, because wine's own part does not.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::{in_wine, tell, variable, wine, WIDE};
+use super::{close_key, in_wine, launcher, tell, variable, wine, WIDE};
 use crate::client_certificates::{Pki, CLIENT};
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, AUTHORITY, RSA};
@@ -38,14 +37,7 @@ impl Windows {
         let program = at("age-oauth.exe");
         fs::copy(variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM"), &program).unwrap();
         fs::copy(variable("AGE_OAUTH_TEST_NCRYPT"), at("ncrypt.dll")).unwrap();
-        let script = at("age-oauth");
-        fs::write(
-            &script,
-            format!("#!/bin/sh\nexec wine '{program}' \"$@\"\n"),
-        )
-        .unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut home = in_wine(&script);
+        let mut home = in_wine(&launcher(programs.path(), &program));
         home.set("WINEDLLOVERRIDES", OVERRIDES);
         Self {
             home,
@@ -84,16 +76,10 @@ impl Windows {
         self.home.run(words).done()
     }
 
-    /// Rewrites the stored record as if the access token had expired. Wine's files are open to
-    /// all, and this test, which is outside of wine, does not read such a key.
+    /// Rewrites the stored record as if the access token had expired.
     fn expire_token(&self) {
-        self.close_key();
+        close_key(&self.home);
         expire_token(&self.home, "pki");
-    }
-
-    fn close_key(&self) {
-        let key = self.home.path().join("store.key/vault.key");
-        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 
@@ -210,7 +196,7 @@ fn works(windows: &Windows, portal: &Portal, add: &[&str]) {
         windows.expire_token();
         windows.run(words).ok();
     }
-    windows.close_key();
+    close_key(&windows.home);
     age_sign_in(&windows.home, "pki", 9);
     windows.run(&["refresh", "--now"]).ok();
     // Other checks fail because wine has no `icacls` that works.
