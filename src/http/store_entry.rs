@@ -570,9 +570,12 @@ mod tests {
             &client("Ana", &by, [2020, 2025]),
             &former,
         ];
-        assert_eq!(found(&unrelated), None);
-        let all = [&unrelated[..], &[&next, &latest]].concat();
-        assert_eq!(found(&all), Some(latest.clone()));
+        // With the former one, and when it is gone.
+        for others in [&unrelated[..], &unrelated[..4]] {
+            assert_eq!(found(others), None);
+            let all = [others, &[&next, &latest]].concat();
+            assert_eq!(found(&all), Some(latest.clone()));
+        }
         assert_eq!(found(&[&latest]), Some(latest.clone()));
         // While the former one is there, it says whose it is, and not `meta.json`.
         let boss = client("Boss", &by, [2026, 2028]);
