@@ -687,6 +687,8 @@ fn rule_33_a_word_that_looks_like_a_secret_is_refused_when_it_is_chosen() {
         "/bin/echo -H 'X-Vault-Token: canary-f1'",
         r#"["/bin/echo", "--token=canary-f1"]"#,
         "/usr/bin/env VAULT_TOKEN=canary-f1 /bin/echo",
+        "/bin/echo /password:canary-f1",
+        "/bin/echo password=canary-f1",
     ] {
         let said = fixture.add(command).code(2).stderr;
         assert!(said.contains("looks like a secret"), "{said}");
@@ -703,6 +705,18 @@ fn rule_33_a_word_that_looks_like_a_secret_is_refused_when_it_is_chosen() {
         (
             &["--client-secret-command", "/bin/echo x | head"][..],
             "without a shell",
+        ),
+        (
+            &["--client-secret-command", "/bin/echo %TOKEN%"],
+            "a variable (%NAME%)",
+        ),
+        (
+            &["--client-secret-command", r#"/bin/echo \"a b\""#],
+            "JSON array",
+        ),
+        (
+            &["--client-secret-command", "/bin/echo “a b”"],
+            "JSON array",
         ),
         (
             &["--client-secret-command", "no-such-program-here"],

@@ -15,6 +15,7 @@ pub(super) mod keychain_kind;
 pub(super) mod redirect_uris;
 pub(super) mod registration;
 pub(super) mod secret_command;
+mod secret_words;
 pub(super) mod token_variables;
 pub(super) mod trust;
 pub(super) mod web_tier;
