@@ -347,6 +347,10 @@ pub const LEFTOVER_FOLDER_AGE: Duration = Duration::from_secs(60);
 /// seconds; what takes longer waits for a person, whom it cannot ask.
 pub const SECRET_COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long to wait for the end of what the command wrote once it has ended: another process may
+/// have inherited its output.
+pub const SECRET_COMMAND_PIPE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How often the command that gives a client secret is run for one token: once more where the
 /// portal refuses the secret, which may just have been replaced.
 pub const SECRET_COMMAND_RUNS: u32 = 2;

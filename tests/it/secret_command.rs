@@ -642,6 +642,19 @@ fn rule_32_a_program_that_others_can_change_is_not_run() {
         found.contains("prints it whenever a token is renewed"),
         "{found}"
     );
+    // It cannot be started.
+    set_mode(&program, 0o644);
+    let said = fixture.force().code(5).stderr;
+    assert!(
+        said.contains("could not be started: permission denied"),
+        "{said}"
+    );
+    let found = fixture.home.run(["doctor", "--offline"]).done().stdout;
+    assert!(
+        found.contains("could not be started: permission denied"),
+        "{found}"
+    );
+    assert!(!found.contains("prints it whenever"), "{found}");
     // It went away.
     fs::remove_file(&program).unwrap();
     let said = fixture.force().code(5).stderr;
@@ -916,6 +929,61 @@ fn rule_32_the_command_cannot_ask_at_the_terminal_of_its_caller() {
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
     assert_eq!(fixture.runs(), 1);
     assert!(!seen.exists());
+}
+
+#[test]
+fn rule_32_no_variable_leads_the_command_to_a_terminal() {
+    let fixture = Fixture::added();
+    let seen = fixture.manager("seen");
+    fixture.script(&format!(
+        "env >'{}'; echo canary-question >\"${{GPG_TTY:-/dev/null}}\"",
+        seen.display()
+    ));
+    let line = format!(
+        "export GPG_TTY=$(tty) SSH_TTY=$(tty) MY_TERMINAL=$(tty); test -c \"$GPG_TTY\" && '{}' refresh -c service",
+        fixture.home.program().display()
+    );
+    let mut terminal = Terminal::start_program(&fixture.home, "/bin/sh", &["-c", &line]);
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    assert!(
+        !terminal.screen().contains("canary"),
+        "{}",
+        terminal.screen()
+    );
+    let seen = fs::read_to_string(seen).unwrap();
+    for name in ["GPG_TTY", "SSH_TTY", "MY_TERMINAL", "/dev/pts"] {
+        assert!(!seen.contains(name), "{seen}");
+    }
+}
+
+#[test]
+fn rule_32_the_command_gets_no_token_of_its_caller() {
+    let fixture = Fixture::added();
+    let seen = fixture.manager("seen");
+    fixture.script(&format!("env >'{}'", seen.display()));
+    // As in a program that `exec` or `export-env --prefix GIS_` started.
+    let mut run = fixture.home.run(["token", "--force", "-c", "service"]);
+    run = run
+        .env("AGE_OAUTH_CONNECTION", "service")
+        .env("ARCGIS_PRO", "kept");
+    for prefix in ["ARCGIS_", "GIS_"] {
+        for name in [
+            "PORTAL_URL",
+            "TOKEN",
+            "TOKEN_EXPIRES_AT",
+            "TOKEN_EXPIRES_EPOCH",
+            "USERNAME",
+        ] {
+            run = run.env(&format!("{prefix}{name}"), "canary-i3");
+        }
+    }
+    run.done().ok();
+    let seen = fs::read_to_string(seen).unwrap();
+    assert!(
+        !seen.contains("canary") && !seen.contains("AGE_OAUTH_CONNECTION"),
+        "{seen}"
+    );
+    assert!(seen.contains("ARCGIS_PRO=kept"), "{seen}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
+use crate::support::pty::Terminal;
 use crate::support::scenario::add_arguments;
 
 /// A portal and a home, in which programs of the test run with the same variables.
@@ -163,6 +164,24 @@ fn pass_fails_while_its_key_is_locked_and_works_once_it_was_unlocked() {
     .concat();
     keyring.0.run(&words, "");
     keyring.0.token().ok();
+}
+
+#[test]
+fn pass_does_not_ask_at_a_terminal_that_a_variable_names() {
+    let mut place = Place::new();
+    let passphrase = uuid::Uuid::new_v4().to_string();
+    let keyring = Keyring::new(&mut place, &passphrase);
+    keyring.keep(service_secret());
+    keyring.0.add("pass show arcgis/prod");
+    keyring.end_agent();
+    let line = format!(
+        "export GPG_TTY=$(tty); test -c \"$GPG_TTY\" && '{}' token -c service",
+        keyring.0.home.program().display()
+    );
+    let mut terminal = Terminal::start_program(&keyring.0.home, "/bin/sh", &["-c", &line]);
+    assert_eq!(terminal.end(), 5, "{}", terminal.screen());
+    let screen = terminal.screen();
+    assert!(screen.contains("`pass` failed (exit code "), "{screen}");
 }
 
 #[test]
