@@ -104,6 +104,15 @@ pub enum Notice {
         /// How many seconds the returned token still lives.
         seconds_left: i64,
     },
+    /// The command for the client secret failed; the cached token was returned.
+    SecretCommandFailed {
+        /// The connection's label.
+        connection: String,
+        /// What went wrong, in one line.
+        why: String,
+        /// How many seconds the returned token still lives.
+        seconds_left: i64,
+    },
     /// The portal grants less life than was asked for.
     ShortLived {
         /// The connection's label.

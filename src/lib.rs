@@ -115,7 +115,7 @@ pub use card::Card;
 pub use connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
     KeychainKind, Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy,
-    RedirectUri, SecretCommand, Status, StoreCertificate, Tls, WebTier,
+    RedirectUri, SecretCommand, SecretCommandFailureNote, Status, StoreCertificate, Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 

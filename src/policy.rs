@@ -361,13 +361,20 @@ pub const MAX_SECRET_COMMAND_OUTPUT_BYTES: usize = 16 * 1024;
 /// How much of its error output is read to find the first line, in bytes. The rest is ignored.
 pub const MAX_SECRET_COMMAND_ERROR_BYTES: usize = 4 * 1024;
 
+/// How many requests one process sends at most while it holds the renewal lock, without those that
+/// are repeated with another client secret: one that finds out what became of an earlier extension,
+/// the extension, and one that finds out what became of that.
+pub const RENEWAL_REQUESTS: u32 = 3;
+
 /// How long a process waits for another one that renews, extends, signs in or signs out on the same
-/// connection. With a command for the client secret, the other one may run it twice, and ask the
-/// portal once more.
+/// connection. With a command for the client secret, the other one may run it twice, and repeat a
+/// request with what it prints then.
 #[must_use]
 pub fn renewal_lock_timeout(has_secret_command: bool) -> Duration {
     if has_secret_command {
-        RENEWAL_LOCK_TIMEOUT + SECRET_COMMAND_TIMEOUT * SECRET_COMMAND_RUNS + CALL_TIMEOUT
+        let run = SECRET_COMMAND_TIMEOUT + SECRET_COMMAND_PIPE_TIMEOUT;
+        let requests = RENEWAL_REQUESTS + SECRET_COMMAND_RUNS - 1;
+        RENEWAL_LOCK_TIMEOUT + run * SECRET_COMMAND_RUNS + CALL_TIMEOUT * requests
     } else {
         RENEWAL_LOCK_TIMEOUT
     }
@@ -596,8 +603,11 @@ mod tests {
         // Each request to the portal, each run of the command, and some answers of the keychain.
         let keychain = 4 * KEYCHAIN_TIMEOUT;
         assert!(renewal_lock_timeout(false) >= CALL_TIMEOUT + keychain);
-        let runs = SECRET_COMMAND_TIMEOUT * SECRET_COMMAND_RUNS;
-        let requests = CALL_TIMEOUT * SECRET_COMMAND_RUNS;
+        // An extension reads the records and the client certificate, writes the mark and twice the
+        // answer, reads that twice, and may revoke it.
+        let keychain = 8 * KEYCHAIN_TIMEOUT + REVOKE_TIMEOUT;
+        let runs = (SECRET_COMMAND_TIMEOUT + SECRET_COMMAND_PIPE_TIMEOUT) * SECRET_COMMAND_RUNS;
+        let requests = CALL_TIMEOUT * (RENEWAL_REQUESTS + SECRET_COMMAND_RUNS - 1);
         assert!(renewal_lock_timeout(true) >= runs + requests + keychain);
     }
 

@@ -203,6 +203,14 @@ impl Console {
                 "the portal of `{connection}` cannot be reached ({why}); this is the cached token, which expires in {}",
                 humanize(*seconds_left)
             ),
+            Notice::SecretCommandFailed {
+                connection,
+                why,
+                seconds_left,
+            } => format!(
+                "the token of `{connection}` could not be renewed ({why}); this is the cached token, which expires in {}",
+                humanize(*seconds_left)
+            ),
             Notice::ShortLived {
                 connection,
                 seconds_wanted,
@@ -345,7 +353,7 @@ fn decision_text(decision: Decision) -> &'static str {
         Decision::Renewed => "the token was renewed",
         Decision::RenewedByAnother => "another process has just renewed the token",
         Decision::Extended => "the sign-in was extended, and the token renewed",
-        Decision::Fallback => "the portal cannot be reached; the cached token is still valid",
+        Decision::Fallback => "the token could not be renewed; the cached token is still valid",
         Decision::SignedIn => "a new sign-in was stored",
         Decision::SignedOut => "the sign-in was ended",
     }

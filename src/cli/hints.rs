@@ -319,21 +319,26 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
     }
 }
 
+/// The option that names the command for the client secret.
+const SECRET_COMMAND_OPTION: &str = "--client-secret-command COMMAND";
+
 /// What helps where the command that gives the client secret failed.
 fn secret_command(label: Option<&str>, why: &SecretCommandFailure) -> String {
-    const OPTION: &str = "--client-secret-command COMMAND";
     match why {
         SecretCommandFailure::NoProgram(_) => {
-            format!("install it again, or name another one: {}", edit(label, OPTION))
+            format!("install it again, or name another one: {}", edit(label, SECRET_COMMAND_OPTION))
         }
         SecretCommandFailure::Unsafe { .. } => format!(
             "let only you or an administrator change it (chmod go-w, chown), or name another one: {}",
-            edit(label, OPTION)
+            edit(label, SECRET_COMMAND_OPTION)
         ),
         SecretCommandFailure::NotStarted(_) => format!(
             "run it by hand to see what is wrong, or name another one: {}",
-            edit(label, OPTION)
+            edit(label, SECRET_COMMAND_OPTION)
         ),
+        SecretCommandFailure::InAnotherProcess(_) => {
+            "run the command again; if that fails as well, its error says what helps".into()
+        }
         SecretCommandFailure::Timeout(_) => {
             "it may be waiting for a password, which it cannot ask for here; unlock your secret manager first, then run the command again".into()
         }
@@ -342,7 +347,7 @@ fn secret_command(label: Option<&str>, why: &SecretCommandFailure) -> String {
         }
         SecretCommandFailure::Output(_) => format!(
             "run it by hand; it must print the client secret and nothing else; to name another one: {}",
-            edit(label, OPTION)
+            edit(label, SECRET_COMMAND_OPTION)
         ),
     }
 }
@@ -392,7 +397,7 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
             BoundSetting::RedirectUri => "--redirect-uri URI",
             BoundSetting::ClientCertificate => "--client-cert FILE",
             BoundSetting::WebTier => "--web-tier windows",
-            BoundSetting::SecretCommand => "--client-secret-command COMMAND",
+            BoundSetting::SecretCommand => SECRET_COMMAND_OPTION,
         })
         .collect();
     flags.join(" ")
@@ -638,9 +643,10 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
     let login = label.map(login);
     match why {
         Refusal::ClientId => Some(edit(label, "--client-id ID")),
-        Refusal::ClientSecret => Some(format!(
-            "{}; if a command prints it: replace it in your secret manager",
-            edit(label, "--client-secret-stdin")
+        Refusal::ClientSecret => Some(edit(label, "--client-secret-stdin")),
+        Refusal::PrintedClientSecret(command) => Some(format!(
+            "replace it in your secret manager, so that `{command}` prints the new one; or name another command: {}",
+            edit(label, SECRET_COMMAND_OPTION)
         )),
         Refusal::RedirectUri(uri) => Some(format!(
             "on the application's item page in the portal, under Settings, add the redirect URI {uri}; or use one that is registered: {}",
@@ -756,6 +762,7 @@ pub(super) fn in_front(error: &Error) -> Option<String> {
         Refusal::WindowsSignIn(why) => Some(windows_sign_in(None, why)),
         Refusal::ClientId
         | Refusal::ClientSecret
+        | Refusal::PrintedClientSecret(_)
         | Refusal::RedirectUri(_)
         | Refusal::Application(_)
         | Refusal::SignIn(_)

@@ -38,7 +38,7 @@ pub use portal_url::PortalUrl;
 pub use portal_urls::PortalUrls;
 pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
-pub use secret_command::SecretCommand;
+pub use secret_command::{SecretCommand, SecretCommandFailureNote};
 pub use store_certificate::{StoreCertificate, StoreName};
 pub use text::{clean, is_control};
 pub use web_tier::{Principal, WebTier};
@@ -199,6 +199,9 @@ pub struct Status {
     pub access_expires_at: Option<Timestamp>,
     /// When and why the last renewal failed, in one line.
     pub last_failure: Option<String>,
+    /// When and how the command for the client secret last failed, for the processes that waited
+    /// for its result.
+    pub secret_command_failure: Option<SecretCommandFailureNote>,
     /// The machine that the sign-in was made on.
     pub machine: Option<String>,
 }

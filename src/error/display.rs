@@ -286,6 +286,9 @@ impl fmt::Display for SecretCommandFailure {
             }
             Self::Failed { status, .. } => write!(f, "failed ({status})"),
             Self::Output(why) => write!(f, "gave no client secret: {why}"),
+            Self::InAnotherProcess(how) => {
+                write!(f, "{how}, in another process, for which this one waited")
+            }
         }
     }
 }
@@ -582,6 +585,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::ClientId => f.write_str("the portal does not know this client ID"),
             Self::ClientSecret => f.write_str("the portal does not accept this client secret"),
+            Self::PrintedClientSecret(command) => write!(
+                f,
+                "the portal does not accept this client secret, which the command `{command}` printed,"
+            ),
             Self::RedirectUri(uri) => {
                 write!(f, "the portal does not accept the redirect URI {uri}")
             }

@@ -416,6 +416,9 @@ pub enum SecretCommandFailure {
     /// It ended without an error, and its output is not a client secret. Holds the reason, without
     /// the output.
     Output(String),
+    /// It failed in another process, for which this one waited. Holds how, as the other process
+    /// recorded it.
+    InAnotherProcess(String),
 }
 
 /// Why there is no response from a portal.
@@ -614,6 +617,8 @@ pub enum Refusal {
     ClientId,
     /// The client secret is wrong or was reset.
     ClientSecret,
+    /// The client secret that this command printed is wrong or was reset.
+    PrintedClientSecret(String),
     /// This redirect URI is not registered.
     RedirectUri(String),
     /// The application may not sign people in. Holds the portal's message.

@@ -296,6 +296,7 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     let Locked {
         lock,
         connection: before,
+        ..
     } = session.lock()?;
     let editing = Editing::plan(session, keychains, changes, &before)?;
     // 1. The items accept the old settings and the new ones, so that the connection works whenever

@@ -255,7 +255,9 @@ pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
 /// `leave_secrets`, a failure of the keychain is reported and does not stop the removal.
 pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
     let (store, keychain, context) = session.parts();
-    let Locked { lock, connection } = session.lock()?;
+    let Locked {
+        lock, connection, ..
+    } = session.lock()?;
     // Secrets first: without its connection, an item could not be found again.
     let forgotten = session.forget_tokens(&connection, false).and_then(|_| {
         [

@@ -3,7 +3,7 @@
 use super::renew::minutes_to_ask;
 use super::{Locked, Session, TokenRequest, UsableToken};
 use crate::connection::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SecretCommandFailure};
 use crate::event::{Decision, Notice};
 use crate::policy;
 use crate::secret::Secret;
@@ -60,7 +60,9 @@ impl Session {
         request: &TokenRequest,
         seen: Option<&Secret>,
     ) -> Result<UsableToken> {
-        let Locked { lock, connection } = locked;
+        let Locked {
+            lock, connection, ..
+        } = locked;
         // Read again: while this process waited for the lock, another one may have renewed, or
         // signed in or out.
         let stored = self
@@ -175,29 +177,53 @@ impl Session {
         token
     }
 
-    /// While the portal cannot be reached, the cached token is better than none, as long as it
-    /// lives.
+    /// While the portal cannot be reached, or the command for the client secret fails, the cached
+    /// token is better than none, as long as it lives.
     fn fall_back_to_cached(
         &self,
         error: Error,
         fallback: Option<UsableToken>,
     ) -> Result<UsableToken> {
         let now = self.context.now();
-        match fallback {
-            Some(token)
-                if matches!(error, Error::Unreachable { .. })
-                    && policy::may_fall_back(token.access.expires_at, now) =>
-            {
-                self.emit_notice(Notice::Unreachable {
-                    connection: self.label(),
-                    why: error.to_string(),
-                    seconds_left: token.access.seconds_left(now),
-                });
-                self.emit_decision(Decision::Fallback);
-                Ok(token)
-            }
-            _ => Err(error),
-        }
+        let living = fallback.filter(|token| policy::may_fall_back(token.access.expires_at, now));
+        let Some(token) = living.filter(|_| may_pass(&error)) else {
+            return Err(error);
+        };
+        let connection = self.label();
+        let why = error.to_string();
+        let seconds_left = token.access.seconds_left(now);
+        self.emit_notice(match error {
+            Error::SecretCommand { .. } => Notice::SecretCommandFailed {
+                connection,
+                why,
+                seconds_left,
+            },
+            _ => Notice::Unreachable {
+                connection,
+                why,
+                seconds_left,
+            },
+        });
+        self.emit_decision(Decision::Fallback);
+        Ok(token)
+    }
+}
+
+/// Whether the error says nothing about the sign-in, so that a later renewal may work.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { .. } => true,
+        Error::SecretCommand { why, .. } => match why {
+            SecretCommandFailure::NoProgram(_)
+            | SecretCommandFailure::NotStarted(_)
+            | SecretCommandFailure::Timeout(_)
+            | SecretCommandFailure::Failed { .. }
+            | SecretCommandFailure::Output(_)
+            | SecretCommandFailure::InAnotherProcess(_) => true,
+            // A person has to see at once that others could have changed it.
+            SecretCommandFailure::Unsafe { .. } => false,
+        },
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The client secret for a request: from the keychain, or from the command that a person chose in
 //! its place.
 
-use super::{Session, Snapshot};
+use super::{Locked, Session, Snapshot};
 use crate::connection::SecretCommand;
 use crate::error::{Error, Result, SecretCommandFailure};
 use crate::event::{Event, Wait};
@@ -25,10 +25,21 @@ impl RenewalSecret {
 }
 
 impl Session {
-    /// The client secret for a renewal. The caller holds the renewal lock.
-    pub(super) fn renewal_secret(&self, connection: &Snapshot) -> Result<RenewalSecret> {
+    /// The client secret for a renewal.
+    ///
+    /// Where a command failed while this process waited for the lock, it is not run again: of many
+    /// that wait for one that hangs, the last would have waited in vain for longer than they can.
+    pub(super) fn renewal_secret(&self, locked: &Locked) -> Result<RenewalSecret> {
+        let connection = &locked.connection;
         let (secret, can_ask_again) = match &connection.secret_command {
-            Some(command) => (Some(self.run_secret_command(connection, command)?), true),
+            Some(command) => {
+                self.check_settings(connection)?;
+                if let Some(how) = locked.failure_meanwhile(self.context.now()) {
+                    let why = SecretCommandFailure::InAnotherProcess(how.to_owned());
+                    return Err(self.secret_command_failed(command, why));
+                }
+                (Some(self.run_secret_command(connection, command)?), true)
+            }
             None => (self.take_client_secret(connection)?, false),
         };
         Ok(RenewalSecret {

@@ -152,6 +152,15 @@ impl Session {
         self.check_binding(connection, stored.as_ref(), ItemKind::Binding)
     }
 
+    /// Whether a person chose the command for the client secret that `meta.json` names. `None`
+    /// where the keychain's record cannot be read.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_chosen_secret_command(&self) -> Option<bool> {
+        let stored = self.stored_binding(&self.opened).ok()?;
+        let differing = differences(stored.as_ref(), self.opened.binding());
+        Some(!differing.contains(&BoundSetting::SecretCommand))
+    }
+
     pub(super) fn write_binding(&self, connection: &Snapshot) -> Result<()> {
         let item = Item::of(connection, ItemKind::Binding);
         self.keychain

@@ -28,7 +28,9 @@ impl Session {
         }
         let access = self.request_server_token(root)?;
         // Cache it. The portal was asked without the lock, so read the record again under it.
-        let Locked { lock, connection } = self.lock_unchanged()?;
+        let Locked {
+            lock, connection, ..
+        } = self.lock_unchanged()?;
         let mut stored = self.read_tokens(&connection)?;
         if let Some(tokens) = &mut stored {
             tokens.cache_server_token(root, access.duplicate(), self.context.now());

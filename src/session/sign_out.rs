@@ -29,7 +29,9 @@ impl Session {
     /// Revokes the sign-in at the portal, unless `keep_remote`, then deletes it here even if
     /// revoking failed. The connection and its client secret stay.
     pub fn sign_out(&self, keep_remote: bool) -> Result<SignedOut> {
-        let Locked { lock, connection } = self.lock()?;
+        let Locked {
+            lock, connection, ..
+        } = self.lock()?;
         let outcome = self.forget_tokens(&connection, keep_remote)?;
         // The copies in `meta.json` come last: they must not say "signed out" before that is true.
         self.store.update(&lock, |connection| {

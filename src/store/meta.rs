@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
     ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, PortalUrls,
-    Principal, Proxy, RedirectUri, SecretCommand, Status, Tls, WebTier,
+    Principal, Proxy, RedirectUri, SecretCommand, SecretCommandFailureNote, Status, Tls, WebTier,
 };
 use crate::error::{ConnectionFault, Error, Result};
 use crate::files;
 use crate::policy::MAX_META_BYTES;
+use crate::text::one_line;
 use crate::util::rfc3339;
 
 /// The newest `meta.json` that this version reads.
@@ -41,6 +42,9 @@ const OWN_CA: &str = "ca.pem";
 
 /// How `meta.json` names the certificate that the connection trusts by itself.
 const OWN_PIN: &str = "pinned.pem";
+
+/// The longest description of a failure that is shown, in characters.
+const LONGEST_FAILURE_NOTE: usize = 300;
 
 /// What the source of a pinned certificate begins with; the portal's host follows.
 pub(crate) const SHOWN_BY: &str = "shown by ";
@@ -227,8 +231,36 @@ struct Meta {
     extendable: Option<bool>,
     access_expires_at: Option<String>,
     last_failure: Option<String>,
+    #[serde(default)]
+    client_secret_command_failure: Option<FailureNoteMeta>,
     legacy_id: Option<String>,
     machine: Option<String>,
+}
+
+/// How the command for the client secret failed, as it is written.
+#[derive(Deserialize, Serialize)]
+struct FailureNoteMeta {
+    at: String,
+    how: String,
+}
+
+impl FailureNoteMeta {
+    fn of(note: &SecretCommandFailureNote) -> Self {
+        Self {
+            // To the nanosecond: it is compared with the moment at which another process began to
+            // wait.
+            at: note.at.to_string(),
+            how: note.how.clone(),
+        }
+    }
+
+    /// What cannot be read is of no use to anyone.
+    fn into_note(self) -> Option<SecretCommandFailureNote> {
+        Some(SecretCommandFailureNote {
+            at: self.at.parse().ok()?,
+            how: one_line(&self.how, LONGEST_FAILURE_NOTE),
+        })
+    }
 }
 
 /// The client certificate as it is written.
@@ -327,6 +359,10 @@ impl Meta {
             extendable: status.extendable,
             access_expires_at: status.access_expires_at.map(rfc3339),
             last_failure: status.last_failure.clone(),
+            client_secret_command_failure: status
+                .secret_command_failure
+                .as_ref()
+                .map(FailureNoteMeta::of),
             legacy_id: connection.legacy_id.clone(),
             machine: status.machine.clone(),
         }
@@ -436,6 +472,9 @@ impl Meta {
                 extendable: self.extendable,
                 access_expires_at: time(self.access_expires_at),
                 last_failure: self.last_failure,
+                secret_command_failure: self
+                    .client_secret_command_failure
+                    .and_then(FailureNoteMeta::into_note),
                 machine: self.machine,
             },
             legacy_id: self.legacy_id,

@@ -21,7 +21,8 @@ use crate::support::portal::{
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{
-    add, add_application, add_arguments, age_sign_in, expire_token, folder_of, sign_in, stored,
+    add, add_application, add_arguments, age_sign_in, expire_token, folder_of, set_token_life,
+    sign_in, stored,
 };
 use crate::support::{send_signal, until};
 
@@ -245,7 +246,12 @@ fn a_refused_secret_is_asked_for_once_more() {
     fixture.rotate_at_the_portal(SERVICE_ID, "rotated-away-b1");
     let said = fixture.force().code(7).stderr;
     assert!(
-        said.contains("does not accept this client secret"),
+        said.contains("does not accept this client secret, which the command `sh` printed"),
+        "{said}"
+    );
+    // What helps is not another way to give the secret.
+    assert!(
+        said.contains("--client-secret-command COMMAND") && !said.contains("--client-secret-stdin"),
         "{said}"
     );
     assert_eq!((fixture.runs(), asked()), (2, 1));
@@ -443,7 +449,12 @@ fn nothing_is_run(fixture: &Fixture, label: &str, case: &str) {
             "{case} {words:?} {said}"
         );
     }
-    fixture.home.run(["doctor", "--offline"]).done();
+    let found = fixture.home.run(["doctor", "--offline"]).done().stdout;
+    assert!(
+        found.contains("was not chosen here; it is not run"),
+        "{case} {found}"
+    );
+    assert!(!found.contains("prints it whenever"), "{case} {found}");
     assert_eq!(fixture.runs(), 0, "{case}");
     assert_eq!(fixture.portal.connections(), requests, "{case}");
 }
@@ -984,6 +995,213 @@ fn rule_32_the_command_gets_no_token_of_its_caller() {
         "{seen}"
     );
     assert!(seen.contains("ARCGIS_PRO=kept"), "{seen}");
+}
+
+/// Whether the process has opened the renewal lock of `service`, for which it waits then.
+fn waits_for_the_lock(fixture: &Fixture, process: u32) -> bool {
+    let lock = folder_of(&fixture.home, "service").join("lock");
+    let files = fs::read_dir(format!("/proc/{process}/fd"));
+    let mut files = files.into_iter().flatten().flatten();
+    files.any(|file| fs::read_link(file.path()).is_ok_and(|path| path == lock))
+}
+
+#[test]
+fn those_who_wait_for_a_command_get_its_failure() {
+    let fixture = Fixture::added();
+    fixture.force().ok();
+    fixture.script("exit 3");
+    let before = fixture.runs();
+    // While the test holds the lock, all of them begin to wait.
+    let path = folder_of(&fixture.home, "service").join("lock");
+    let held = fs::File::open(path).unwrap();
+    held.lock().unwrap();
+    let children: Vec<_> = (0..12)
+        .map(|number| {
+            let words = [
+                &["token", "--force", "-c", "service"][..],
+                &["refresh", "-c", "service"],
+            ];
+            let mut child = fixture.home.run(words[number % 2]).spawn();
+            drop(child.stdin.take());
+            child
+        })
+        .collect();
+    until(|| {
+        children
+            .iter()
+            .all(|child| waits_for_the_lock(&fixture, child.id()))
+    });
+    drop(held);
+    let outcomes: Vec<_> = children.into_iter().map(Outcome::of).collect();
+    let mut by_others = 0;
+    for outcome in outcomes {
+        let said = outcome.code(5).stderr;
+        assert!(said.contains("failed (exit code 3)"), "{said}");
+        by_others += usize::from(said.contains("in another process, for which this one waited"));
+    }
+    assert_eq!((fixture.runs() - before, by_others), (1, 11));
+    let kept = fixture.meta("service")["last_failure"].to_string();
+    assert!(!kept.contains("in another process"), "{kept}");
+    // Who begins to wait afterwards runs it again.
+    fixture.script("");
+    fixture.force().ok();
+    assert_eq!(fixture.runs() - before, 2);
+}
+
+#[test]
+fn a_shorter_time_of_one_process_does_not_count_for_the_others() {
+    let fixture = Fixture::added();
+    let first = fixture.manager("first");
+    fixture.script(&format!(
+        "if mkdir '{}' 2>/dev/null; then sleep 1000; fi",
+        first.display()
+    ));
+    let spawn = |words: &[&str]| {
+        let mut child = fixture.home.run(words).spawn();
+        drop(child.stdin.take());
+        child
+    };
+    let short = spawn(&["--timeout", "3s", "token", "-c", "service"]);
+    until(|| first.exists());
+    let other = spawn(&["token", "-c", "service"]);
+    let said = Outcome::of(short).code(5).stderr;
+    assert!(said.contains("did not end within"), "{said}");
+    Outcome::of(other).ok();
+    assert_eq!(fixture.runs(), 2);
+}
+
+#[test]
+fn a_failing_command_leaves_a_living_token_in_use() {
+    let fixture = Fixture::added();
+    let home = &fixture.home;
+    let token = home.run(["token", "-c", "service"]).done().ok().stdout;
+    let folder = fixture.manager("");
+    // Less than scripts want, and more than none.
+    let age = || set_token_life(home, "service", 58);
+    let sleeps = ["--timeout", "3s", "token", "-c", "service"];
+    for (script, words, why) in [
+        (
+            "exit 3",
+            &["token", "-c", "service"][..],
+            "failed (exit code 3)",
+        ),
+        (
+            "echo two; echo lines",
+            &["token", "-c", "service"],
+            "has several lines",
+        ),
+        ("sleep 1000", &sleeps, "did not end within"),
+    ] {
+        age();
+        fixture.script(script);
+        let outcome = home.run(words).done().ok();
+        assert_eq!(outcome.stdout, token, "{script}");
+        let said = outcome.stderr;
+        assert!(
+            said.contains(why) && said.contains("this is the cached token"),
+            "{said}"
+        );
+        let kept = fixture.meta("service")["last_failure"].to_string();
+        assert!(kept.contains(why), "{kept}");
+    }
+    fixture.script("exit 3");
+    age();
+    let shown = [
+        "exec",
+        "-c",
+        "service",
+        "--",
+        "sh",
+        "-c",
+        "echo \"$ARCGIS_TOKEN\"",
+    ];
+    home.run(shown).done().ok().out(&token);
+    // Who wants a new token, or a longer life, gets the failure.
+    for words in [
+        &["token", "--force", "-c", "service"][..],
+        &["token", "--min-ttl", "5m", "-c", "service"],
+        &["refresh", "-c", "service"],
+    ] {
+        age();
+        home.run(words).done().code(5);
+    }
+    set_token_life(home, "service", 10);
+    home.run(["token", "-c", "service"]).done().code(5);
+    // That others could have changed the program is an error in any case.
+    let program = install(&folder, &fixture, "755");
+    fixture.script("");
+    fixture
+        .edit(
+            "service",
+            &["--client-secret-command", program.to_str().unwrap()],
+        )
+        .ok();
+    home.run(["token", "--force", "-c", "service"]).done().ok();
+    age();
+    set_mode(&program, 0o775);
+    home.run(["token", "-c", "service"]).done().code(5);
+}
+
+#[test]
+fn an_extension_sends_as_many_requests_as_those_who_wait_allow_for() {
+    let fixture = Fixture::new();
+    fixture.add_user();
+    let (portal, home) = (&fixture.portal, &fixture.home);
+    let refused = || Fault::error(403, "no right");
+    // An exchange without an answer, of which nothing can be found out.
+    portal.set(|rules| {
+        rules.fault(Endpoint::Exchange, Fault::ResetBefore);
+        rules.fault(Endpoint::Refresh, refused());
+    });
+    home.run(["refresh", "--now", "-c", "prod"]).done();
+    let requests = |endpoint| portal.requests_to(endpoint).len();
+    let before = (requests(Endpoint::Refresh), requests(Endpoint::Exchange));
+    // The next process finds it out with a secret that has just been replaced, and its own
+    // extension gets no answer, either.
+    let folder = fixture.manager("");
+    fixture.script(&format!(
+        "if mkdir '{}first' 2>/dev/null; then echo former-k1; exit; fi",
+        folder.display()
+    ));
+    portal.set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetBefore));
+    home.run(["refresh", "--now", "-c", "prod"]).done().code(7);
+    let sent = (
+        requests(Endpoint::Refresh) - before.0,
+        requests(Endpoint::Exchange) - before.1,
+    );
+    // `RENEWAL_REQUESTS` of src/policy.rs, and one more with the second secret.
+    assert_eq!(sent, (3, 1));
+}
+
+#[test]
+fn rule_32_ctrl_c_ends_the_second_run_of_an_extension() {
+    let fixture = Fixture::new();
+    fixture.add_user();
+    let (first, second) = (fixture.manager("first"), fixture.manager("second"));
+    fs::write(&second, "").unwrap();
+    fixture.script(&format!(
+        "if mkdir '{}' 2>/dev/null; then echo former-k2; exit; fi; exec 9<'{}'; flock 9; sleep 1000",
+        first.display(),
+        second.display()
+    ));
+    let mut terminal = Terminal::start(&fixture.home, &["refresh", "--now", "-c", "prod"]);
+    let is_free = || fs::File::open(&second).unwrap().try_lock().is_ok();
+    until(|| !is_free());
+    terminal.interrupt();
+    assert_eq!(terminal.end(), 130, "{}", terminal.screen());
+    // No sign-in depends on the run.
+    let screen = terminal.screen();
+    assert!(
+        !screen.contains("Waiting for the portal's answer"),
+        "{screen}"
+    );
+    until(is_free);
+    fixture.script("");
+    fixture
+        .home
+        .run(["refresh", "--now", "-c", "prod"])
+        .done()
+        .ok();
 }
 
 #[test]

@@ -36,14 +36,16 @@ impl Words for Decision {
 
     #[cfg(test)]
     fn all() -> Vec<(&'static str, &'static str)> {
-        let meaning = |decision| match decision {
+        let meaning = |decision| {
+            match decision {
             Self::Cached => "the cached access token was good enough",
             Self::Renewed => "there is a new access token",
             Self::RenewedByAnother => "another process has just renewed the token",
             Self::Extended => "the sign-in was extended, and there is a new access token",
-            Self::Fallback => "the portal cannot be reached; the cached token is still valid",
+            Self::Fallback => "the portal cannot be reached, or the client secret command failed; the cached token is still valid",
             Self::SignedIn => "a user signed in",
             Self::SignedOut => "the sign-in was ended",
+        }
         };
         let all = Self::ALL.iter();
         all.map(|decision| (decision.word(), meaning(*decision)))

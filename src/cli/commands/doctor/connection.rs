@@ -10,6 +10,7 @@ use super::machine::Usable;
 use super::machine_policy;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
+use crate::bound_setting::BoundSetting;
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
@@ -85,7 +86,11 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
     }
     findings.extend(client_certificate(doctor, connection));
     findings.extend(client_certificate_file(doctor, connection));
-    findings.extend(secret_command(connection));
+    let chosen = usable
+        .contains(&connection.keychain)
+        .then(|| session(doctor, connection).has_chosen_secret_command())
+        .flatten();
+    findings.extend(secret_command(connection, chosen));
     findings.extend(sign_in(doctor, connection));
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
@@ -147,20 +152,37 @@ fn client_certificate_file(doctor: &DoctorContext, connection: &Connection) -> O
     Some(Finding::warn("client certificate", warning, hint))
 }
 
-/// Whether the program that prints the client secret is there, and only this user and the
-/// administrator can change it. It is not run: it may unlock something, or count its uses.
-fn secret_command(connection: &Connection) -> Option<Finding> {
+/// Whether a person chose the command that prints the client secret, its program can be started,
+/// and only this user and the administrator can change it. It is not run: it may unlock something,
+/// or count its uses.
+///
+/// `chosen` is what the keychain says about the choice; `None` where it cannot be asked.
+fn secret_command(connection: &Connection, chosen: Option<bool>) -> Option<Finding> {
     let check = "client secret";
     let command = connection.secret_command.as_ref()?;
-    Some(match program::check(command.program()) {
-        Ok(()) => Finding::ok(
+    let program = command.program().display();
+    Some(match (program::check(command.program()), chosen) {
+        (_, Some(false)) => Finding::fail(
             check,
             format!(
-                "{} prints it whenever a token is renewed",
-                command.program().display()
+                "meta.json names the command {program}, which was not chosen here; it is not run"
+            ),
+            format!(
+                "choose a command yourself: age-oauth connections edit {} {}",
+                quoted_label(connection),
+                flags(&[BoundSetting::SecretCommand])
             ),
         ),
-        Err(why) => Finding::error(
+        (Ok(()), Some(true)) => Finding::ok(
+            check,
+            format!("{program} prints it whenever a token is renewed"),
+        ),
+        (Ok(()), None) => Finding::new(
+            check,
+            Severity::Warn,
+            format!("{program} prints it, if it was chosen here, which only the keychain can tell"),
+        ),
+        (Err(why), _) => Finding::error(
             check,
             &Error::SecretCommand {
                 connection: Some(connection.label.to_string()),

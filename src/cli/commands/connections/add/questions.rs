@@ -156,6 +156,7 @@ fn is_guarded(error: &Error) -> bool {
         | Refusal::Forbidden { .. } => true,
         Refusal::ClientId
         | Refusal::ClientSecret
+        | Refusal::PrintedClientSecret(_)
         | Refusal::RedirectUri(_)
         | Refusal::Application(_)
         | Refusal::Code(_)
