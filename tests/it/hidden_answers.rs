@@ -97,6 +97,26 @@ fn a_stop_from_outside_does_not_show_the_secret_either() {
     assert!(!terminal.screen().contains(SECRET));
 }
 
+/// In a container, the process group and the session may have begun outside its PID namespace.
+#[cfg(target_os = "linux")]
+#[test]
+fn in_a_pid_namespace_signals_leave_the_terminal_as_it_was() {
+    let home = home();
+    let program = home.program().display().to_string();
+    // Ctrl-C ends `unshare` as well; the outer shell keeps the terminal open.
+    let script = r#"
+        trap : INT
+        unshare -rpf sh -c 'trap : INT; "$0" "$@"; echo "code:$?"' "$@"
+        read line"#;
+    let words = [&["-c", script, "sh", &program][..], &ADD].concat();
+    let mut terminal = Terminal::start_program(&home, "sh", &words);
+    terminal.expect(QUESTION).echo(false).send("\u{1a}");
+    terminal.interrupt().expect("code:130").echo(true);
+    terminal.line("").end();
+    assert!(!terminal.cells().hide_cursor());
+    nothing_was_created(&home);
+}
+
 #[test]
 fn the_time_limit_of_the_command_ends_every_kind_of_question() {
     let secret = &ADD[..];
