@@ -508,6 +508,13 @@ pub mod command_line {
     /// How long all checks of `doctor` may take together.
     pub const DOCTOR_TIMEOUT: Duration = Duration::from_secs(14);
 
+    /// How much longer `doctor --account` waits for the process that makes the checks as another
+    /// account, before it ends it.
+    pub const DOCTOR_ACCOUNT_GRACE: Duration = Duration::from_secs(10);
+
+    /// The most that `doctor --account` reads of what that process prints, in bytes.
+    pub const MAX_DOCTOR_ACCOUNT_BYTES: usize = 1024 * 1024;
+
     /// How long `doctor` waits for one answer of the keychain, unless the environment says
     /// otherwise. Several answers must fit into [`DOCTOR_TIMEOUT`].
     pub const DOCTOR_KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(4);

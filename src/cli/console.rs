@@ -148,6 +148,14 @@ impl Console {
         self.options().json
     }
 
+    /// The options that make another process of this program print as much as this one.
+    pub(super) fn amount(&self) -> Vec<&'static str> {
+        let options = self.options();
+        let mut words = vec!["-v"; options.verbose.into()];
+        words.extend(options.quiet.then_some("-q"));
+        words
+    }
+
     pub(super) fn paint(&self, text: &str, style: &Style) -> String {
         if self.options().color {
             style.clone().force_styling(true).apply_to(text).to_string()

@@ -1,6 +1,8 @@
 //! Starting the command that gives a client secret: without a shell, without a terminal and without
 //! input, for a limited time; and ending it with all that it started.
 
+#[cfg(all(feature = "cli", unix))]
+mod captured;
 #[cfg(feature = "cli")]
 mod find;
 
@@ -29,6 +31,8 @@ use crate::secret::Secret;
 use crate::text::one_line;
 use crate::util::lock;
 
+#[cfg(all(feature = "cli", unix))]
+pub(crate) use captured::{capture, Call, Captured};
 #[cfg(feature = "cli")]
 pub(crate) use find::find;
 #[cfg(all(feature = "cli", windows))]

@@ -14,6 +14,8 @@ mod addresses;
 mod api;
 mod api_url;
 mod architecture;
+#[cfg(target_os = "linux")]
+mod as_account;
 mod bad_input;
 mod bound_settings;
 #[cfg(unix)]

@@ -374,6 +374,8 @@ json_object! {
 json_object! {
     /// All checks.
     pub(crate) struct DoctorAnswer {
+        /// The account that `--account` names and that made the checks; `null` without `--account`.
+        pub(crate) account: Option<String>,
         /// The checks, in the order in which they were made.
         pub(crate) checks: Vec<CheckAnswer>,
         /// How many are `ok`.

@@ -5,6 +5,7 @@ Generated from src/cli/json by ``AGE_OAUTH_UPDATE_DOCS=1 cargo test --lib json::
 
 # Fields.
 ACCESS_TOKEN = "access_token"
+ACCOUNT = "account"
 API_URL = "api_url"
 API_URL_CONFIRMED = "api_url_confirmed"
 APP_ID = "app_id"

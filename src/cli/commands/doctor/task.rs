@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{machine, DoctorContext, Finding};
+use super::{account, machine, DoctorContext, Finding};
 use crate::env;
 
 /// Variables that a shell's profile may set, but that a task does not see.
@@ -17,11 +17,11 @@ const VARIABLES: [&str; 7] = [
 ];
 
 /// The D-Bus address that a task uses: that of the user's bus, in place of the desktop session's.
+#[allow(clippy::unnecessary_wraps)] // Other systems have no such bus.
 pub(super) fn dbus_address() -> Option<(String, OsString)> {
     #[cfg(all(unix, not(target_os = "macos")))]
     {
-        use std::os::unix::fs::MetadataExt;
-        let user = std::fs::metadata(dirs::home_dir()?).ok()?.uid();
+        let user = rustix::process::geteuid().as_raw();
         let address = format!("unix:path=/run/user/{user}/bus");
         Some((env::DBUS_SESSION_BUS_ADDRESS.to_owned(), address.into()))
     }
@@ -31,15 +31,22 @@ pub(super) fn dbus_address() -> Option<(String, OsString)> {
 
 pub(super) fn checks(doctor: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if let Some(name) = &doctor.account {
+        findings.extend(account::checks(doctor, name));
+    }
     let set: Vec<_> = VARIABLES
         .into_iter()
         .filter(|name| doctor.context.environment.var_os(name).is_some())
         .collect();
     if !set.is_empty() {
+        let place = match doctor.account {
+            Some(_) => "for these checks",
+            None => "in this session",
+        };
         findings.push(Finding::warn(
             "task",
             format!(
-                "set in this session, but perhaps not for a task: {}",
+                "set {place}, but perhaps not for a task: {}",
                 set.join(", ")
             ),
             "set them in the definition of the task",
@@ -49,7 +56,10 @@ pub(super) fn checks(doctor: &DoctorContext) -> Vec<Finding> {
         findings.push(logon(doctor));
         findings.push(Finding::ok(
             "task",
-            format!("to run these checks once as a task: {}", schtasks()),
+            format!(
+                "to run these checks once as a task: {}",
+                schtasks("%USERNAME%")
+            ),
         ));
     }
     findings
@@ -110,9 +120,10 @@ impl Logon {
     }
 }
 
-fn schtasks() -> String {
+/// The commands that run the checks once as a task of this account.
+pub(super) fn schtasks(account: &str) -> String {
     format!(
-        "schtasks /Create /TN \"age-oauth doctor\" /SC ONCE /ST 00:00 /F /RU \"%USERNAME%\" /RP * /TR \"'{}' doctor --as-task\" & schtasks /Run /TN \"age-oauth doctor\"",
+        "schtasks /Create /TN \"age-oauth doctor\" /SC ONCE /ST 00:00 /F /RU \"{account}\" /RP * /TR \"'{}' doctor --as-task\" & schtasks /Run /TN \"age-oauth doctor\"",
         machine::own_path().display()
     )
 }
