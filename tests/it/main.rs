@@ -88,6 +88,8 @@ mod rules;
 mod secret_command;
 #[cfg(target_os = "linux")]
 mod secret_managers;
+#[cfg(target_os = "linux")]
+mod service_accounts;
 mod session;
 mod share;
 #[cfg(unix)]
