@@ -98,6 +98,8 @@ mod sign_in;
 mod signing_in;
 mod status;
 mod tls;
+#[cfg(target_os = "linux")]
+mod unattended;
 mod usage;
 mod variables;
 mod vault;
