@@ -510,9 +510,11 @@ pub mod command_line {
 
     /// How much longer `doctor --account` waits for the process that makes the checks as another
     /// account, before it ends it.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub const DOCTOR_ACCOUNT_GRACE: Duration = Duration::from_secs(10);
 
     /// The most that `doctor --account` reads of what that process prints, in bytes.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub const MAX_DOCTOR_ACCOUNT_BYTES: usize = 1024 * 1024;
 
     /// How long `doctor` waits for one answer of the keychain, unless the environment says

@@ -149,6 +149,7 @@ impl Console {
     }
 
     /// The options that make another process of this program print as much as this one.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(super) fn amount(&self) -> Vec<&'static str> {
         let options = self.options();
         let mut words = vec!["-v"; options.verbose.into()];

@@ -151,10 +151,7 @@ fn doctor_says_what_a_task_of_another_account_will_find() {
     let (portal, mut machine) = (Portal::start(PortalVersion::Enterprise114), Machine::new());
     machine.add(&portal, GIS.0, &[]);
     let own = machine.home.path().join(GIS.0);
-    // Nothing of the caller's own reaches the account.
-    let key = uuid::Uuid::new_v4().simple().to_string().repeat(2);
-    machine.home.set("AGE_OAUTH_VAULT_KEY", &key);
-    machine.home.set("HTTPS_PROXY", "http://127.0.0.1:1");
+    // The account has folders of its own.
     machine.home.set("XDG_CONFIG_HOME", "/root/.config");
     let (code, answer) = machine.checked(GIS.0, &[]);
     assert_eq!(code, 0, "{answer:#}");
@@ -180,11 +177,6 @@ fn doctor_says_what_a_task_of_another_account_will_find() {
     );
     has(&answer, "token", "ok ");
     has(&answer, "program", "its folder is not on PATH");
-    assert!(!answer.to_string().contains("HTTPS_PROXY"), "{answer:#}");
-    assert!(
-        !answer.to_string().contains("AGE_OAUTH_VAULT_KEY"),
-        "{answer:#}"
-    );
     // What the checks wrote belongs to the account.
     for file in ["vault", "vault.lock", "connections", "default"] {
         let found = own.join(".config/age_oauth").join(file);
@@ -208,7 +200,38 @@ fn doctor_says_what_a_task_of_another_account_will_find() {
     let answer = own_run.done().ok().json();
     has(&answer, "task", &groups);
     has(&answer, "store", &store);
-    assert!(!answer.to_string().contains("HTTPS_PROXY"), "{answer:#}");
+}
+
+/// A variable that reaches the process of the account is named by its checks, or changes them.
+#[test]
+fn rule_26_another_account_gets_no_secret_of_the_caller() {
+    if !is_root() {
+        return;
+    }
+    let (portal, mut machine) = (Portal::start(PortalVersion::Enterprise114), Machine::new());
+    machine.add(&portal, GIS.0, &[]);
+    let secret = || uuid::Uuid::new_v4().simple().to_string();
+    let key = secret().repeat(2);
+    let proxy = format!("http://caller:{}@127.0.0.1:1", secret());
+    for (name, value) in [
+        ("AGE_OAUTH_VAULT_KEY", &key),
+        ("AGE_OAUTH_VAULT_PASSPHRASE", &key),
+        ("AGE_OAUTH_CLIENT_SECRET", &key),
+        ("HTTPS_PROXY", &proxy),
+    ] {
+        machine.home.set(name, value);
+    }
+    for name in [GIS.0, "root"] {
+        let (code, answer) = machine.checked(name, &[]);
+        assert!(name == "root" || code == 0, "{answer:#}");
+        let lines = lines(&answer, "task") + &lines(&answer, "proxy");
+        assert!(lines.contains("AGE_OAUTH_KEYCHAIN"), "{lines}");
+        for gone in ["VAULT_KEY", "VAULT_PASSPHRASE", "HTTPS_PROXY"] {
+            assert!(!lines.contains(gone), "{gone}: {lines}");
+        }
+        let all = answer.to_string();
+        assert!(!all.contains(&key) && !all.contains(&proxy), "{all}");
+    }
 }
 
 #[test]
