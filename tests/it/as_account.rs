@@ -192,6 +192,10 @@ fn doctor_says_what_a_task_of_another_account_will_find() {
     );
     assert!(said.ends_with(" 0 failed\n"), "{said}");
     assert!(!said.contains("portal jobs"), "{said}");
+    // The options that say how much is printed reach the checks.
+    let verbose = ["doctor", "--as-task", "--account", GIS.0, "-vv"];
+    let verbose = machine.as_root(&verbose).done().ok();
+    verbose.err_has("oauth2/token: 200");
     let one = [&words[..], &["-c", "none-such"]].concat();
     let said = machine.as_root(&one).done().code(1).stdout;
     assert!(said.contains("fail connection:"), "{said}");

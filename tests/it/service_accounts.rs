@@ -284,6 +284,16 @@ fn a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group() {
         jobs += 1;
     }
     assert_eq!((jobs, variables.matches('=').count()), (2, 1));
+    // The line that keeps sign-ins alive, on another page.
+    let page = include_str!("../../docs/scheduled-tasks.md");
+    let (_, other) = page.split_once("\n## cron\n").unwrap();
+    let line = other.split("```").nth(1).unwrap().trim();
+    let command = line.strip_prefix("30 5 * * * ").unwrap();
+    assert!(command.contains("refresh --all && "), "{command}");
+    script.push(format!(
+        "sudo -H -u gis env PATH=/usr/bin:/bin SHELL=/bin/sh {variables} /bin/sh -c '{command}' >kept\n\
+         grep -q '1 of 1 renewed' kept || {{ cat kept; exit 1; }}\n"
+    ));
     // The check before the first run, by root, with what the lines set.
     let check = section("Before the first run");
     assert!(check.contains("\nsudo age-oauth doctor --as-task --account gis\n"));

@@ -347,7 +347,12 @@ mod windows {
             format!(
                 "on Windows, no account can read the secrets of another one, so that only `{name}` itself can make these checks"
             ),
-            format!("let a task of that account make them: {}", task::schtasks(name)),
+            // Only PowerShell registers a task of an account whose password no person knows.
+            if name.ends_with('$') {
+                "register a task of that account that runs `age-oauth doctor --as-task`".to_owned()
+            } else {
+                format!("let a task of that account make them: {}", task::schtasks(name))
+            },
         )
     }
 
