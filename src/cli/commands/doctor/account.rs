@@ -309,8 +309,8 @@ mod unix {
         ))
     }
 
-    /// Of the store and the folder of its vault key, the first one that does not belong to this
-    /// account, and its owner.
+    /// Of the store, its vault and its connections, the first that does not belong to this account,
+    /// and its owner.
     pub(crate) fn foreign_owner(root: &Path) -> Option<(PathBuf, String)> {
         let own = Uid::effective().as_raw();
         [
