@@ -349,3 +349,11 @@ fn two_thousand_requests_need_one_token() {
     assert_eq!(portal.grants().len(), before);
     assert!(portal.requests_to(Endpoint::GenerateToken).is_empty());
 }
+
+#[test]
+fn drawings_that_are_cancelled_while_a_token_is_fetched_end() {
+    let (portal, home) = signed_in();
+    let mut arguments = with_map(&portal);
+    arguments.truncate(5);
+    succeeds(&script(&home, "qgis_cancels.py", &arguments));
+}

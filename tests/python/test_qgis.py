@@ -100,7 +100,7 @@ class WithSigner(unittest.TestCase):
             time.sleep(0.001)
 
     def token(self, url):
-        answer = self.signer.answer(url, may_wait=True)
+        answer = self.signer.answer(url, _signer.WAIT)
         return answer and answer.token
 
 
@@ -127,7 +127,7 @@ class Addresses(WithSigner):
             "https://gis.example.com/server.png",
             "https://maps.example.com/picture.png",
         ):
-            self.assertIsNone(self.signer.answer(url, may_wait=True), url)
+            self.assertIsNone(self.signer.answer(url, _signer.WAIT), url)
         self.assertEqual(len(self.program.asked), before)
 
     def test_without_tls_nothing_is_enabled(self):
@@ -136,7 +136,7 @@ class Addresses(WithSigner):
 
     def test_windows_sign_in_at_the_portal_is_told_and_not_signed(self):
         self.enable(connection(**{names.WEB_TIER: "windows"}))
-        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True))
+        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", _signer.WAIT))
         self.assertTrue(self.token(layer(OTHER)))
         self.assertEqual(sum("Windows sign-in" in one for one in self.told), 1)
 
@@ -152,7 +152,7 @@ class Connections(WithSigner):
 
     def test_a_server_that_two_portals_list_gets_nothing(self):
         self.enable(connection(), connection("test", "https://test.example.com/portal"))
-        self.assertIsNone(self.signer.answer(layer(OTHER), may_wait=True))
+        self.assertIsNone(self.signer.answer(layer(OTHER), _signer.WAIT))
         self.assertTrue(any("`prod` and `test`" in one for one in self.told), self.told)
         # What is below a portal's own address is that portal's.
         self.assertTrue(self.token(f"{PORTAL}/sharing/servers/1/rest/services/Roads/FeatureServer"))
@@ -167,7 +167,7 @@ class Connections(WithSigner):
     def test_a_disabled_connection_signs_nothing(self):
         self.enable(connection(), connection("test", "https://test.example.com/portal"))
         self.signer.remove("id-prod")
-        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True))
+        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", _signer.WAIT))
         self.assertTrue(self.token("https://test.example.com/portal/sharing/rest"))
 
 
@@ -176,7 +176,7 @@ class Servers(WithSigner):
         self.program.servers = age_oauth.PortalRefused("no")
         self.enable()
         for _ in range(5):
-            self.assertIsNone(self.signer.answer(layer(SERVER), may_wait=True))
+            self.assertIsNone(self.signer.answer(layer(SERVER), _signer.WAIT))
         self.assertEqual(len(self.program.asked_for("servers")), 1)
         self.until(lambda: self.told)
         self.assertEqual(sum("does not list its servers" in one for one in self.told), 1)
@@ -185,7 +185,7 @@ class Servers(WithSigner):
         self.program.servers = age_oauth.PortalRefused("no")
         self.enable(servers=["https://GIS.example.com:443/server/"])
         self.assertTrue(self.token(layer(SERVER)))
-        self.assertIsNone(self.signer.answer(layer(OTHER), may_wait=True))
+        self.assertIsNone(self.signer.answer(layer(OTHER), _signer.WAIT))
         self.assertEqual(self.told, [])
         for wrong in ("server", "http://gis.example.com/server", 5, "https://ana@gis.example.com/server"):
             with self.assertRaises(age_oauth.UsageError):
@@ -196,7 +196,7 @@ class Servers(WithSigner):
         self.enable()
         with mock.patch.object(_servers, "FIRST_WAIT", 0):
             for url in (layer(SERVER), layer("https://foreign.example/arcgis")):
-                answer = self.signer.answer(url, may_wait=True)
+                answer = self.signer.answer(url, _signer.WAIT)
                 self.assertEqual((answer.portal, answer.token, answer.is_late), (None, None, True))
         self.assertEqual(self.signer.take_late(), [])
         servers = self.signer.portals[0].servers
@@ -208,7 +208,7 @@ class Servers(WithSigner):
         self.enable()
         servers = self.signer.portals[0].servers
         servers._read_at -= _servers.AGE + 1
-        self.assertTrue(servers.covers(SERVER, may_wait=False))
+        self.assertTrue(servers.covers(SERVER, 0))
         servers.question.run().wait(LONG)
         self.assertGreaterEqual(len(self.program.asked_for("servers")), 2)
 
@@ -224,7 +224,7 @@ class Waits(WithSigner):
     def test_the_main_thread_goes_without_and_the_layer_is_loaded_again(self):
         self.program.gate.clear()
         self.signer.add(connection(), servers=[SERVER])
-        answer = self.signer.answer(layer(SERVER) + "?f=json", may_wait=False)
+        answer = self.signer.answer(layer(SERVER) + "?f=json", 0)
         self.assertIsNone(answer.token)
         self.assertTrue(answer.is_late)
         self.program.gate.set()
@@ -234,7 +234,7 @@ class Waits(WithSigner):
         self.assertTrue(_signer.concerns(layer(SERVER), late))
         self.assertFalse(_signer.concerns(layer(OTHER), late))
         self.assertEqual(self.signer.take_late(), [])
-        self.assertTrue(self.signer.answer(layer(SERVER), may_wait=False).token)
+        self.assertTrue(self.signer.answer(layer(SERVER), 0).token)
 
     def test_other_threads_wait_for_one_question(self):
         self.enable()
@@ -255,15 +255,35 @@ class Waits(WithSigner):
         self.program.gate.clear()
         self.addCleanup(self.program.gate.set)
         with mock.patch.object(_signer, "WAIT", 0.01):
-            answer = self.signer.answer(layer(SERVER), may_wait=True)
+            answer = self.signer.answer(layer(SERVER), _signer.WAIT)
         self.assertTrue(answer.is_late)
+
+    def test_while_nothing_is_answered_requests_do_not_wait_again_for_the_same_question(self):
+        self.enable()
+        self.program.gate.clear()
+        self.addCleanup(self.program.gate.set)
+        run = self.signer.portals[0].token(layer(SERVER)).run()
+        run.began -= LONG
+        with mock.patch.object(_background.Run, "wait", side_effect=lambda seconds: self.assertLessEqual(seconds, 0)):
+            self.assertTrue(self.signer.answer(layer(SERVER), LONG).is_late)
+
+    def test_a_wait_ends_when_the_connection_is_disabled(self):
+        self.enable()
+        self.program.gate.clear()
+        self.addCleanup(self.program.gate.set)
+        ended = threading.Event()
+        threading.Thread(target=lambda: (self.signer.answer(layer(SERVER), 2 * LONG), ended.set())).start()
+        self.until(lambda: self.program.asked_for(SERVER))
+        self.signer.remove()
+        self.assertTrue(ended.wait(LONG))
+        self.assertEqual(self.signer.take_late(), [])
 
     def test_a_failure_is_told_once_and_not_asked_about_at_once(self):
         self.program.fails = age_oauth.SignInRequired("no sign-in", "age-oauth login")
         self.enable()
         before = len(self.program.asked)
         for _ in range(30):
-            self.assertTrue(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True).is_late)
+            self.assertTrue(self.signer.answer(f"{PORTAL}/sharing/rest", _signer.WAIT).is_late)
         self.assertLessEqual(len(self.program.asked), before + 1)
         self.assertTrue(all("no sign-in" in one and "age-oauth login" in one for one in self.told), self.told)
 
@@ -330,16 +350,22 @@ class Questions(unittest.TestCase):
         self.assertEqual(answers, [])
 
     def test_a_closed_question_is_not_asked_again(self):
-        ended = threading.Event()
+        gate, ended = threading.Event(), threading.Event()
+        self.addCleanup(gate.set)
         asked = []
 
         def ask():
             asked.append(1)
+            gate.wait(LONG)
             raise age_oauth.PortalUnreachable("no")
 
         question = _background.Question(ask, lambda run: ended.set(), retries=True)
+        open_run = question.run()
         question.close()
-        question.run()
+        self.assertIsInstance(open_run.error, _background.Closed)
+        gate.set()
         self.assertTrue(ended.wait(LONG))
         self.assertIsNone(question._timer)
+        for run in (question.run(), question.again()):
+            self.assertIsInstance(run.error, _background.Closed)
         self.assertEqual(asked, [1])

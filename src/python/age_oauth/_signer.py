@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     #: Tells a person something once: what it is about, and the text.
     Tell = Callable[[str, str], None]
 
-#: A request on another thread than the main thread waits so many seconds for its token.
+#: The longest wait of a request for its token, in seconds after the program was asked for it. While a portal answers nothing, the
+#: requests after the first ones do not wait again for the same question.
 WAIT = 20.0
 
 #: So many seconds it is remembered that tokens were rejected at one address.
@@ -80,12 +81,12 @@ class Portal:
         """Whether the address is below the portal's own."""
         return addresses.origin(url) in self.origins and self.policy.server(url) == ""
 
-    def serves(self, url: str, may_wait: bool) -> "bool | None":
+    def serves(self, url: str, longest_wait: float) -> "bool | None":
         """Whether the portal issues tokens for this address, which is not its own; ``None`` if that is not known yet."""
         server = self.policy.server(url)
         if server == "":
             return True  # A host of the same ArcGIS Online.
-        return self.servers.covers(server, may_wait) if addresses.is_of_a_server(url) else False
+        return self.servers.covers(server, longest_wait) if addresses.is_of_a_server(url) else False
 
     def token(self, url: str) -> Question:
         """The question for the token of this address."""
@@ -175,12 +176,13 @@ class Signer:
         for one in gone:
             one.close()
 
-    def answer(self, url: str, may_wait: bool) -> "Answer | None":
-        """What a request to this address carries; ``None`` if it has nothing to do with the connections."""
+    def answer(self, url: str, longest_wait: float) -> "Answer | None":
+        """What a request to this address carries; ``None`` if it has nothing to do with the connections. What the program is
+        asked for is waited for until so many seconds after the question."""
         try:
             if addresses.origin(url)[0] != "https" or not addresses.is_plain(url):
                 return None
-            portal, is_known = self._portal(url, may_wait)
+            portal, is_known = self._portal(url, longest_wait)
         except ValueError:  # The port is not a number.
             return None
         if not is_known:
@@ -191,12 +193,11 @@ class Signer:
         presented = portal.presented.belongs_to(url)
         if presented and portal.presented.answers_windows_sign_in():
             return None
-        until = time.monotonic() + (WAIT if may_wait else 0)
         certificate = None
         if presented and portal.presented.has_certificate():
             # `enable` reads it anew.
             run = portal.certificate.answered_or_run()
-            certificate = _answered(run, until)
+            certificate = _answered(run, longest_wait)
             if certificate is None:
                 return self._without(portal, url, run)
         try:
@@ -207,20 +208,20 @@ class Signer:
             return Answer(portal, None, certificate, is_late=False)
         if not known:
             run = portal.token(url).run()
-            token = _answered(run, until)
+            token = _answered(run, longest_wait)
             if not run.is_done() or run.error is not None:
                 return self._without(portal, url, run)
         if token is not None:
             self._remember(token, portal)
         return Answer(portal, token, certificate, is_late=False)
 
-    def _portal(self, url: str, may_wait: bool) -> "tuple[Portal | None, bool]":
+    def _portal(self, url: str, longest_wait: float) -> "tuple[Portal | None, bool]":
         """The one connection that the address belongs to, and whether that is known."""
         portals = self.portals
         for portal in portals:
             if portal.is_at(url):
                 return portal, True
-        answers = [(portal, portal.serves(url, may_wait)) for portal in portals]
+        answers = [(portal, portal.serves(url, longest_wait)) for portal in portals]
         found = [portal for portal, serves in answers if serves]
         if len(found) > 1:
             host = addresses.origin(url)[1]
@@ -280,7 +281,7 @@ class Signer:
             late, self._late = list(self._late), {}
         needed = []
         for one in late:
-            portal, is_known = self._portal(one, may_wait=False)
+            portal, is_known = self._portal(one, 0)
             if not is_known:
                 self._is_late(one)
             elif portal is not None:
@@ -303,8 +304,8 @@ class Signer:
         self._tell(f"{portal.id} {error.message}", f"QGIS is not signed in with `{portal.label}`: {error.message}{hint}")
 
 
-def _answered(run: Run, until: float) -> "Any":
-    run.wait(until - time.monotonic())
+def _answered(run: Run, longest_wait: float) -> "Any":
+    run.wait(run.began + longest_wait - time.monotonic())
     return run.value if run.is_done() and run.error is None else None
 
 

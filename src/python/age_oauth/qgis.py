@@ -9,6 +9,7 @@ Only requests that QGIS's own ArcGIS code makes are signed. Nothing here raises 
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 from collections.abc import Iterable
 
@@ -20,12 +21,12 @@ from qgis.core import (
     QgsNetworkRequestParameters,
     QgsProject,
 )
-from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QObject, QThread, pyqtSignal
+from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QEvent, QObject, QThread, pyqtSignal
 from qgis.PyQt.QtNetwork import QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
 
 from . import _json_names as names
 from . import _program, _rejection, _trust
-from ._signer import Answer, Portal, Signer, concerns
+from ._signer import WAIT, Answer, Portal, Signer, concerns
 from .connection import Connection
 from .connections import trust
 from .errors import AgeOAuthError, UsageError
@@ -44,6 +45,10 @@ _PROVIDERS = (_FEATURES, "arcgismapserver")
 
 _HEADER = b"X-Esri-Authorization"
 _TITLE = "age-oauth"
+
+#: With windows, a request waits for its token until so many seconds after the program was asked for it: while a person moves the
+#: map, drawings that are cancelled hold their threads so long.
+_WAIT_OF_WINDOWS = 5.0
 
 #: So many addresses are remembered whose answers in QGIS's cache are those of this sign-in.
 _FETCHED = 20000
@@ -146,7 +151,12 @@ class _Hook:
         if request.attribute(_INITIATOR) not in _INITIATORS or _has_own_token(request):
             return
         url = bytes(request.url().toEncoded()).decode("ascii")
-        answer = self.signer.answer(url, may_wait=not _on_main_thread())
+        longest_wait = _longest_wait()
+        answer = self.signer.answer(url, longest_wait)
+        if longest_wait > 0:
+            # QGIS posts to the thread of a drawing that its request is cancelled. If this arrives after
+            # the request was sent, QGIS takes the reply away from itself, and waits for it forever.
+            QCoreApplication.sendPostedEvents(None, QEvent.Type.MetaCall)
         if answer is None:
             return
         if answer.portal is None:
@@ -247,9 +257,14 @@ def _guarded(function: object, *arguments: object) -> None:
             pass
 
 
-def _on_main_thread() -> bool:
+def _longest_wait() -> float:
+    """How long this thread may wait for a token, in seconds."""
     application = QCoreApplication.instance()
-    return application is not None and QThread.currentThread() == application.thread()
+    if application is not None and QThread.currentThread() == application.thread():
+        return 0.0
+    # The module has it in QGIS with windows alone.
+    has_windows = getattr(sys.modules.get("qgis.utils"), "iface", None) is not None
+    return _WAIT_OF_WINDOWS if has_windows else WAIT
 
 
 def _token(request: QNetworkRequest) -> str:
