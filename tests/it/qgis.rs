@@ -357,3 +357,27 @@ fn drawings_that_are_cancelled_while_a_token_is_fetched_end() {
     arguments.truncate(5);
     succeeds(&script(&home, "qgis_cancels.py", &arguments));
 }
+
+#[test]
+fn map_layers_are_loaded_again_while_their_legend_is_on_its_way() {
+    let (portal, home) = signed_in();
+    let arguments = [vec![authority(&portal, &home)], with_map(&portal)].concat();
+    succeeds(&script(&home, "qgis_legends.py", &arguments[..5]));
+}
+
+#[test]
+fn closing_qgis_does_not_wait_for_a_token() {
+    let (portal, home) = signed_in();
+    let gate = Gate::default();
+    let mut script = dialogue(&home, "qgis_closes.py", &with_map(&portal)[..4]);
+    assert_eq!(script.line(), "ready");
+    expire_token(&home, "prod");
+    portal.set(|rules| {
+        for endpoint in [Endpoint::Token, Endpoint::GenerateToken] {
+            rules.fault_always(endpoint, Fault::HoldBefore(gate.clone()));
+        }
+    });
+    script.tell("go").ends();
+    // Until the end of the script, the portal has answered nothing.
+    gate.open();
+}

@@ -25,6 +25,8 @@ LONG = 120
 #: The attribute with the class that makes a request.
 INITIATOR = QNetworkRequest.Attribute(int(QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass))
 
+# Where Python was, if QGIS crashes.
+faulthandler.enable()
 application = QgsApplication([], False)
 application.initQgis()
 

@@ -16,17 +16,19 @@ from collections.abc import Iterable
 from qgis.core import (
     Qgis,
     QgsDataSourceUri,
+    QgsMapLayer,
     QgsMessageLog,
     QgsNetworkAccessManager,
     QgsNetworkRequestParameters,
     QgsProject,
 )
-from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QEvent, QObject, QThread, pyqtSignal
+from qgis.PyQt import sip
+from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QEvent, QObject, Qt, QThread, QTimer, pyqtSignal
 from qgis.PyQt.QtNetwork import QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
 
 from . import _json_names as names
 from . import _program, _rejection, _trust
-from ._signer import WAIT, Answer, Portal, Signer, concerns
+from ._signer import WAIT, Answer, Portal, Signer, address, concerns
 from .connection import Connection
 from .connections import trust
 from .errors import AgeOAuthError, UsageError
@@ -49,6 +51,9 @@ _TITLE = "age-oauth"
 #: With windows, a request waits for its token until so many seconds after the program was asked for it: while a person moves the
 #: map, drawings that are cancelled hold their threads so long.
 _WAIT_OF_WINDOWS = 5.0
+
+#: A layer whose requests are under way is tried again after so many milliseconds.
+_AGAIN = 250
 
 #: So many addresses are remembered whose answers in QGIS's cache are those of this sign-in.
 _FETCHED = 20000
@@ -104,6 +109,10 @@ def disable(*connections: "str | Connection") -> None:
             _hook = None
 
 
+def _at_the_end() -> None:
+    disable()
+
+
 # The interpreter must not be called for a request after its end.
 atexit.register(disable)
 
@@ -123,14 +132,23 @@ class _Hook:
     def install(self) -> None:
         before = QgsNetworkAccessManager.setRequestPreprocessor(_before)
         self._ids = before, QgsNetworkAccessManager.setReplyPreprocessor(_after)
+        application = QCoreApplication.instance()
+        if application is not None:
+            # Before QGIS waits for the threads that wait here.
+            application.aboutToQuit.connect(_at_the_end)
 
     def remove(self) -> None:
         self.signer.remove()
-        if self._ids is not None:
-            QgsNetworkAccessManager.removeRequestPreprocessor(self._ids[0])
-            QgsNetworkAccessManager.removeReplyPreprocessor(self._ids[1])
-            self._ids = None
-        self._layers.deleteLater()
+        ids, self._ids = self._ids, None
+        if ids is not None:
+            # Each by itself: one of them may be gone already.
+            _guarded(QgsNetworkAccessManager.removeRequestPreprocessor, ids[0])
+            _guarded(QgsNetworkAccessManager.removeReplyPreprocessor, ids[1])
+            application = QCoreApplication.instance()
+            if application is not None:
+                _guarded(application.aboutToQuit.disconnect, _at_the_end)
+        if not sip.isdeleted(self._layers):
+            self._layers.deleteLater()
 
     def begin_again(self) -> None:
         """Tells again what is wrong, and takes nothing from the cache that was there before."""
@@ -150,7 +168,7 @@ class _Hook:
             _take_away(request, str(given).split())
         if request.attribute(_INITIATOR) not in _INITIATORS or _has_own_token(request):
             return
-        url = bytes(request.url().toEncoded()).decode("ascii")
+        url = _url(request)
         longest_wait = _longest_wait()
         answer = self.signer.answer(url, longest_wait)
         if longest_wait > 0:
@@ -193,10 +211,12 @@ class _Hook:
         token = _token(reply.request())
         if self.signer.is_ours(token):
             reply.finished.connect(lambda: _guarded(self._look, reply, token))
+        if _is_main_thread() and reply.request().attribute(_INITIATOR) in _INITIATORS:
+            self._layers.sent(_url(reply.request()), reply)
 
     def _look(self, reply: QNetworkReply, token: str) -> None:
         """Looks at the beginning of an answer, without taking it from whom it is for."""
-        url = bytes(reply.request().url().toEncoded()).decode("ascii")
+        url = _url(reply.request())
         code = None
         if b'"error"' in bytes(reply.peek(_BEGINNING)):
             code = _rejection.error_code(bytes(reply.peek(_rejection.LONGEST)))
@@ -257,10 +277,18 @@ def _guarded(function: object, *arguments: object) -> None:
             pass
 
 
+def _is_main_thread() -> bool:
+    application = QCoreApplication.instance()
+    return application is not None and QThread.currentThread() == application.thread()
+
+
+def _url(request: QNetworkRequest) -> str:
+    return bytes(request.url().toEncoded()).decode("ascii")
+
+
 def _longest_wait() -> float:
     """How long this thread may wait for a token, in seconds."""
-    application = QCoreApplication.instance()
-    if application is not None and QThread.currentThread() == application.thread():
+    if _is_main_thread():
         return 0.0
     # The module has it in QGIS with windows alone.
     has_windows = getattr(sys.modules.get("qgis.utils"), "iface", None) is not None
@@ -374,29 +402,72 @@ class _Layers(QObject):
     def __init__(self, signer: Signer) -> None:
         super().__init__()
         self._signer = signer
+        #: Requests that the main thread has sent: the legends of map layers, for example.
+        self._sent: "list[tuple[str, QNetworkReply]]" = []
+        #: Addresses that wait for the end of these requests.
+        self._waiting: "set[str]" = set()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_AGAIN)
+        self._timer.timeout.connect(self._reload)
+        self._reloads = False
         application = QCoreApplication.instance()
         if application is not None:
             self.moveToThread(application.thread())
-        self.needed.connect(self._reload)
+        # Queued, so that QGIS has handled the reply within which this may be emitted.
+        self.needed.connect(self._reload, Qt.ConnectionType.QueuedConnection)
+
+    def sent(self, url: str, reply: QNetworkReply) -> None:
+        self._sent = [one for one in self._sent if _is_under_way(one[1])]
+        self._sent.append((address(url), reply))
 
     def _reload(self) -> None:
         _guarded(self._reload_late)
 
     def _reload_late(self) -> None:
-        late = self._signer.take_late()
+        if self._reloads:  # Events that QGIS lets happen while it loads a layer.
+            self._timer.start()
+            return
+        late = {*self._signer.take_late(), *self._waiting}
+        self._waiting.clear()
         if not late:
             return
-        for layer in QgsProject.instance().mapLayers().values():
-            provider = layer.providerType()
-            if provider in _PROVIDERS and concerns(QgsDataSourceUri(layer.source()).param("url"), late):
-                _program.log().info("loading the layer `%s` again", layer.name())
-                _guarded(_reload_layer, layer, provider)
+        self._reloads = True
+        try:
+            for layer in list(QgsProject.instance().mapLayers().values()):
+                provider = layer.providerType()
+                url = QgsDataSourceUri(layer.source()).param("url")
+                if provider in _PROVIDERS and concerns(url, late):
+                    _guarded(self._reload_layer, layer, provider, url, late)
+        finally:
+            self._reloads = False
+
+    def _reload_layer(self, layer: QgsMapLayer, provider: str, url: str, late: "set[str]") -> None:
+        if sip.isdeleted(layer):
+            return
+        has_metadata = _has_metadata(layer, provider)
+        is_legend_late = f"{address(url)}/legend" in late
+        if (is_legend_late or not has_metadata) and any(
+            concerns(url, [one]) and _is_under_way(reply) for one, reply in self._sent
+        ):
+            # QGIS 3.22 crashes if the provider of a map layer is replaced while its legend is on its way.
+            self._waiting.update(one for one in late if concerns(url, [one]))
+            self._timer.start()
+            return
+        _program.log().info("loading the layer `%s` again", layer.name())
+        if has_metadata:
+            layer.dataProvider().reloadData()
+        else:
+            layer.setDataSource(layer.source(), layer.name(), provider)
+        if is_legend_late:
+            layer.legendChanged.emit()
+        layer.triggerRepaint()
 
 
-def _reload_layer(layer: object, provider: str) -> None:
-    # QGIS takes a map layer for valid that has no metadata.
-    if provider == _FEATURES and layer.isValid():  # type: ignore[attr-defined]
-        layer.dataProvider().reloadData()  # type: ignore[attr-defined]
-    else:
-        layer.setDataSource(layer.source(), layer.name(), provider)  # type: ignore[attr-defined]
-    layer.triggerRepaint()  # type: ignore[attr-defined]
+def _is_under_way(reply: QNetworkReply) -> bool:
+    return not sip.isdeleted(reply) and not reply.isFinished()
+
+
+def _has_metadata(layer: QgsMapLayer, provider: str) -> bool:
+    # QGIS takes a map layer for valid that has none. It has no extent then.
+    return layer.isValid() and (provider == _FEATURES or not layer.dataProvider().extent().isEmpty())
