@@ -192,6 +192,28 @@ fn rule_24h_a_redirect_to_a_foreign_host_takes_no_token_along() {
     got_no_token(&foreign);
 }
 
+#[test]
+fn rule_24h_only_services_and_the_content_of_the_portal_are_signed() {
+    let (portal, home) = signed_in();
+    let arguments = [
+        authority(&portal, &home),
+        portal.url(),
+        portal.other_server_url(),
+        portal.server_map_url(),
+    ];
+    succeeds(&script(&home, "qgis_paths.py", &arguments));
+    let asked = portal.requests();
+    let not_read = ["admin/", "/delete", "/share", "/tokens/", "/self/update"];
+    for path in not_read {
+        let mut those = asked
+            .iter()
+            .filter(|one| one.target.contains(path))
+            .peekable();
+        assert!(those.peek().is_some(), "{path}");
+        assert!(those.all(|one| one.header("x-esri-authorization").is_none()));
+    }
+}
+
 #[track_caller]
 fn got_no_token(foreign: &ForeignServer) {
     let requests = foreign.requests();

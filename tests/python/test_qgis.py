@@ -130,13 +130,70 @@ class Addresses(WithSigner):
             self.assertIsNone(self.signer.answer(url, _signer.WAIT), url)
         self.assertEqual(len(self.program.asked), before)
 
+    def test_only_services_and_what_the_browser_panel_reads_are_signed(self):
+        online, other, root = "https://ana.maps.arcgis.com", "https://services1.arcgis.com/Ab12", "https://root.example"
+        read = (
+            f"{PORTAL}/sharing/rest/portals/self?f=json",
+            f"{PORTAL}/Sharing/REST/community/self",
+            f"{PORTAL}/sharing/rest/community/users/ana",
+            f"{PORTAL}/sharing/rest/content/groups/0a1b?f=json&start=1&num=100",
+            f"{PORTAL}/sharing/rest/content/items/0a1b/data",
+            f"{PORTAL}/sharing/servers/0a1b/rest/services/Roads/FeatureServer/0/query",
+            f"{SERVER}/rest/services",
+            f"{SERVER}/rest/services/Folder/Roads/MapServer/tile/1/2/3",
+            f"{SERVER}/rest/info?f=json",
+            f"{online}/sharing/rest/community/self",
+            f"{other}/arcgis/rest/services/Roads/FeatureServer/0",
+            "https://www.arcgis.com/sharing/rest/content/items/0a1b",
+            f"{root}/server/rest/services/Roads/FeatureServer/0",
+        )
+        not_read = (
+            PORTAL,
+            f"{PORTAL}/sharing/rest",
+            f"{PORTAL}/sharing/rest/generateToken",
+            f"{PORTAL}/sharing/rest/oauth2/revokeToken",
+            f"{PORTAL}/sharing/rest/content/users/ana",
+            f"{PORTAL}/sharing/rest/content/users/ana/items/0a1b/delete?f=json",
+            f"{PORTAL}/sharing/rest/content/users/ana/rest/services/delete",
+            f"{PORTAL}/sharing/rest/content/items/0a1b/share",
+            f"{PORTAL}/sharing/rest/community/groups/0a1b/delete",
+            f"{PORTAL}/sharing/rest/community/users/ana/update",
+            f"{PORTAL}/sharing/rest/portals/self/update",
+            f"{PORTAL}/sharing/rest/portals/self/users/rest/services",
+            f"{PORTAL}/portaladmin/federation/servers?f=json",
+            f"{PORTAL}/portaladmin/rest/services",
+            f"{PORTAL}/home/webmap/viewer.html",
+            f"{SERVER}/admin/services/Roads.MapServer/stop?f=json",
+            f"{SERVER}/admin/rest/services",
+            f"{SERVER}/rest/admin/services/Roads/FeatureServer",
+            f"{SERVER}/rest/generateToken",
+            f"{SERVER}/rest/servicesx",
+            f"{SERVER}/tokens/generateToken",
+            f"{SERVER}/manager",
+            f"{SERVER}/sharing/rest/community/self",
+            f"{other}/arcgis/admin/services",
+            f"{root}/server/admin/services",
+            "https://www.arcgis.com/sharing/rest/content/items/0a1b/delete",
+        )
+        for portal, hosts in ((PORTAL, (PORTAL, SERVER)), (online, (online, other, "https://www.arcgis.com")), (root, (root,))):
+            self.enable(connection(portal=portal))
+            for url in read:
+                if url.startswith(hosts):
+                    self.assertTrue(self.token(url), url)
+            before = len(self.program.asked)
+            for url in not_read:
+                answer = self.signer.answer(url, _signer.WAIT)
+                self.assertTrue(answer is None or answer.token is answer.certificate is None and not answer.is_late, url)
+            self.assertEqual(len(self.program.asked), before)
+            self.signer.remove()
+
     def test_without_tls_nothing_is_enabled(self):
         with self.assertRaises(age_oauth.UsageError):
             self.signer.add(connection(portal="http://localhost/portal"))
 
     def test_windows_sign_in_at_the_portal_is_told_and_not_signed(self):
         self.enable(connection(**{names.WEB_TIER: "windows"}))
-        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", _signer.WAIT))
+        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest/portals/self", _signer.WAIT))
         self.assertTrue(self.token(layer(OTHER)))
         self.assertEqual(sum("Windows sign-in" in one for one in self.told), 1)
 
@@ -167,8 +224,8 @@ class Connections(WithSigner):
     def test_a_disabled_connection_signs_nothing(self):
         self.enable(connection(), connection("test", "https://test.example.com/portal"))
         self.signer.remove("id-prod")
-        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", _signer.WAIT))
-        self.assertTrue(self.token("https://test.example.com/portal/sharing/rest"))
+        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest/portals/self", _signer.WAIT))
+        self.assertTrue(self.token("https://test.example.com/portal/sharing/rest/portals/self"))
 
 
 class Servers(WithSigner):
@@ -283,7 +340,7 @@ class Waits(WithSigner):
         self.enable()
         before = len(self.program.asked)
         for _ in range(30):
-            self.assertTrue(self.signer.answer(f"{PORTAL}/sharing/rest", _signer.WAIT).is_late)
+            self.assertTrue(self.signer.answer(f"{PORTAL}/sharing/rest/portals/self", _signer.WAIT).is_late)
         self.assertLessEqual(len(self.program.asked), before + 1)
         self.assertTrue(all("no sign-in" in one and "age-oauth login" in one for one in self.told), self.told)
 

@@ -6,6 +6,7 @@ remembered, so that its layer can be loaded again when the token came.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from urllib.parse import urlsplit
@@ -41,6 +42,19 @@ _TOKENS = 64
 _ADDRESSES = 1000
 
 
+#: Services, also those that a portal passes on. What stands before them is a root, and names no other part of ArcGIS.
+_SERVICE = re.compile(
+    r"(?:/(?!(?:rest|sharing|admin|portaladmin|tokens|manager)/)[^/]+)*"
+    r"(?:/sharing/(?:servers|appservices)/[^/]+)?"
+    r"/rest/(?:services|info)(?:/.*)?"
+)
+
+#: What QGIS's browser panel reads below the root of a portal: its user, its groups and their items.
+_CONTENT = re.compile(
+    r"/sharing/rest/(?:portals/self|community/self|community/(?:users|groups)/[^/]+|content/(?:groups|items)/[^/]+(?:/data)?)/?"
+)
+
+
 class Answer:
     """What a request to one of the portals or their servers carries."""
 
@@ -67,7 +81,9 @@ class Portal:
         self.id, self.label = connection.id, connection.label
         self.facts = connection._facts
         self.referer: "str | None" = self.facts[names.REFERER]
-        self.origins = {addresses.origin(url) for url in (connection.portal_url, connection.api_url)}
+        both = (connection.portal_url, connection.api_url)
+        self._roots = [(addresses.origin(url), urlsplit(url).path.rstrip("/").lower()) for url in both]
+        self.origins = {origin for origin, _ in self._roots}
         self.policy = Policy(connection._provider, connection.portal_url, connection.api_url)
         self.presented = Presented(connection)
         self._ended = lambda run: ended(self, run)
@@ -80,6 +96,17 @@ class Portal:
     def is_at(self, url: str) -> bool:
         """Whether the address is below the portal's own."""
         return addresses.origin(url) in self.origins and self.policy.server(url) == ""
+
+    def reads(self, url: str) -> bool:
+        """Whether the address, which belongs to the portal, is one that layers and the browser panel read. A project from a
+        stranger can have QGIS request any other one: of an administrator, or one that deletes an item."""
+        path = urlsplit(url).path.lower()
+        if _SERVICE.fullmatch(path):
+            return True
+        if self.policy.server(url) != "":
+            return False
+        roots = [root for origin, root in self._roots if origin == addresses.origin(url)] or [""]
+        return any(path.startswith(root) and _CONTENT.fullmatch(path[len(root) :]) for root in roots)
 
     def serves(self, url: str, longest_wait: float) -> "bool | None":
         """Whether the portal issues tokens for this address, which is not its own; ``None`` if that is not known yet."""
@@ -190,6 +217,8 @@ class Signer:
             return Answer(None, None, None, is_late=True)
         if portal is None:
             return None
+        if not portal.reads(url):
+            return Answer(portal, None, None, is_late=False)
         presented = portal.presented.belongs_to(url)
         if presented and portal.presented.answers_windows_sign_in():
             return None
