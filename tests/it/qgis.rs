@@ -403,3 +403,14 @@ fn closing_qgis_does_not_wait_for_a_token() {
     // Until the end of the script, the portal has answered nothing.
     gate.open();
 }
+
+#[test]
+fn what_is_pinned_is_trusted_at_the_portal_alone_and_a_missing_file_is_told_once() {
+    let (portal, home) = signed_in();
+    let arguments = [
+        authority(&portal, &home),
+        portal.portal_layer_url(),
+        portal.server_layer_url(),
+    ];
+    succeeds(&script(&home, "qgis_trust.py", &arguments));
+}

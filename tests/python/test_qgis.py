@@ -207,6 +207,20 @@ class Connections(WithSigner):
         self.assertIn("`test`", raised.exception.message)
         self.assertEqual([one.label for one in self.signer.portals], ["prod"])
 
+    def test_of_several_connections_all_are_enabled_or_none(self):
+        for second in (connection("test", "https://gis.example.com/other"), connection("plain", "http://test.example.com/portal")):
+            with self.assertRaises(age_oauth.UsageError):
+                self.signer.add(connection(), second)
+            self.assertEqual(self.signer.portals, ())
+            self.assertEqual(self.program.asked, [])
+        self.signer.add(connection(), connection("test", "https://test.example.com/portal"))
+        self.assertEqual([one.label for one in self.signer.portals], ["prod", "test"])
+        before = self.signer.portals
+        with self.assertRaises(age_oauth.UsageError):
+            self.signer.add(connection("test", "https://test.example.com/portal"), connection("third"))
+        self.assertEqual(self.signer.portals, before)
+        self.assertFalse(any(question._is_closed for portal in before for question in portal.questions()))
+
     def test_a_server_that_two_portals_list_gets_nothing(self):
         self.enable(connection(), connection("test", "https://test.example.com/portal"))
         self.assertIsNone(self.signer.answer(layer(OTHER), _signer.WAIT))
@@ -363,6 +377,27 @@ class Rejections(WithSigner):
             for question in list(self.signer.portals[0]._replacements.values()):
                 question._run.wait(LONG)
         self.assertLessEqual(self.program.number - before, 4)
+
+    def test_of_very_many_addresses_only_so_many_have_their_tokens_replaced(self):
+        self.enable()
+        token = self.token(layer(SERVER))
+        with mock.patch.object(_signer, "_ADDRESSES", 3), mock.patch.object(_signer.Portal, "replacement") as replacement:
+            for number in range(10):
+                self.signer.rejected(f"{SERVER}/rest/services/Roads/FeatureServer/{number}", token)
+            self.assertEqual(replacement.call_count, 3)
+            # They are forgotten in time.
+            for tokens in self.signer._rejected.values():
+                tokens.update((one, when - _signer.MEMORY) for one, when in tokens.items())
+            self.signer.rejected(layer(OTHER), token)
+            self.assertEqual(replacement.call_count, 4)
+            self.assertEqual(len(self.signer._rejected), 1)
+
+    def test_replacements_that_are_dropped_are_closed(self):
+        self.enable()
+        portal = self.signer.portals[0]
+        with mock.patch.object(_signer, "_TOKENS", 2):
+            made = [portal.replacement(layer(SERVER), f"rejected{number}") for number in range(5)]
+        self.assertEqual([one._is_closed for one in made], [True, True, True, False, False])
 
     def test_a_token_of_someone_else_changes_nothing(self):
         self.enable()

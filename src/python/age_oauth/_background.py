@@ -89,8 +89,8 @@ class Question:
             return self._run if self._run is not None and not self._run.is_done() else self._start()
 
     def close(self) -> None:
-        """Asks no more by itself, and ends the waits for the run that goes on. The program, which may be about to store what the
-        portal has just issued, ends by itself."""
+        """Asks no more by itself, and ends the waits for the run that goes on. The program, which may be about to store what
+        the portal has just issued, ends by itself."""
         with self._lock:
             self._is_closed = True
             if self._timer is not None:

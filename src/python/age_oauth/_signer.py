@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     #: Tells a person something once: what it is about, and the text.
     Tell = Callable[[str, str], None]
 
-#: The longest wait of a request for its token, in seconds after the program was asked for it. While a portal answers nothing, the
-#: requests after the first ones do not wait again for the same question.
+#: The longest wait of a request for its token, in seconds after the program was asked for it. While a
+#: portal answers nothing, the requests after the first ones do not wait again for the same question.
 WAIT = 20.0
 
 #: So many seconds it is remembered that tokens were rejected at one address.
@@ -93,9 +93,13 @@ class Portal:
         self._tokens: "dict[str, Question]" = {}
         self._replacements: "dict[tuple[str, str], Question]" = {}
 
+    def has_origin(self, url: str) -> bool:
+        """Whether the address has the scheme, the host and the port of the portal."""
+        return addresses.origin(url) in self.origins
+
     def is_at(self, url: str) -> bool:
         """Whether the address is below the portal's own."""
-        return addresses.origin(url) in self.origins and self.policy.server(url) == ""
+        return self.has_origin(url) and self.policy.server(url) == ""
 
     def reads(self, url: str) -> bool:
         """Whether the address, which belongs to the portal, is one that layers and the browser panel read. A project from a
@@ -129,7 +133,7 @@ class Portal:
         with self._lock:
             if key not in self._replacements:
                 while len(self._replacements) >= _TOKENS:
-                    del self._replacements[next(iter(self._replacements))]
+                    self._replacements.pop(next(iter(self._replacements))).close()
                 self._replacements[key] = Question(lambda: self._other(url, rejected), self._ended, retries=True)
             return self._replacements[key]
 
@@ -164,34 +168,39 @@ class Signer:
         self._late: "dict[str, None]" = {}
         self._rejected: "dict[str, dict[int, float]]" = {}
 
-    def add(self, connection: Connection, servers: "Iterable[str]" = ()) -> None:
-        """Enables a connection, or enables it again."""
+    def add(self, *connections: Connection, servers: "Iterable[str]" = ()) -> None:
+        """Enables connections, or enables them again: all of them, or none if there is an error."""
+        added = [self._portal_of(one, servers) for one in connections]
+        with self._lock:
+            portals = self.portals
+            for new in added:
+                others = [one for one in portals if one.id != new.id]
+                _check_is_alone(new, others)
+                portals = (*others, new)
+            replaced = [one for one in self.portals if one not in portals]
+            self.portals = portals
+        for one in replaced:
+            one.close()
+        for new in portals:
+            if new in added:
+                self._begin(new)
+
+    def _portal_of(self, connection: Connection, servers: "Iterable[str]") -> Portal:
         if any(addresses.origin(url)[0] != "https" for url in (connection.portal_url, connection.api_url)):
             raise UsageError(
                 f"the portal of `{connection.label}` is reached without TLS; QGIS is signed in to https portals only",
                 f"if the portal has https: age-oauth connections edit {connection.id} --portal URL",
             )
-        added = Portal(connection, servers, self._has_ended)
-        with self._lock:
-            others = [one for one in self.portals if one.id != added.id]
-            for other in others:
-                if other.origins & added.origins:
-                    raise UsageError(
-                        f"`{other.label}` and `{added.label}` are connections to the same server, and QGIS can be signed in "
-                        "there with one of them only",
-                        f"age_oauth.qgis.disable({other.label!r})",
-                    )
-            replaced = [one for one in self.portals if one.id == added.id]
-            self.portals = (*others, added)
-        for one in replaced:
-            one.close()
-        if added.presented.answers_windows_sign_in():
+        return Portal(connection, servers, self._has_ended)
+
+    def _begin(self, portal: Portal) -> None:
+        if portal.presented.answers_windows_sign_in():
             self._tell(
-                f"windows {added.id}",
-                f"the web server of `{added.label}` asks for Windows sign-in, which QGIS's requests do not carry: requests to "
+                f"windows {portal.id}",
+                f"the web server of `{portal.label}` asks for Windows sign-in, which QGIS's requests do not carry: requests to "
                 "the address of the portal are not signed",
             )
-        for question in added.questions():
+        for question in portal.questions():
             question.again()
 
     def remove(self, connection_id: "str | None" = None) -> None:
@@ -292,14 +301,20 @@ class Signer:
         portal = self._tokens.get(token)
         if portal is None:
             return
-        now = time.monotonic()
+        here, now = address(url), time.monotonic()
         with self._lock:
-            here = {one: when for one, when in self._rejected.get(address(url), {}).items() if now - when < MEMORY}
-            here.setdefault(hash(token), now)
-            if address(url) in self._rejected or len(self._rejected) < _ADDRESSES:
-                self._rejected[address(url)] = here
-        if len(here) > _rejection.STEPS:
-            self._tell(f"rejected {address(url)}", f"the server rejects each token of `{portal.label}`: {address(url)}")
+            known = here in self._rejected
+            if not known and len(self._rejected) >= _ADDRESSES:
+                self._rejected = {one: tokens for one, tokens in self._rejected.items() if now - max(tokens.values()) < MEMORY}
+            # While so many addresses reject tokens, those of further addresses are not replaced.
+            may_replace = known or len(self._rejected) < _ADDRESSES
+            if may_replace:
+                tokens = {one: when for one, when in self._rejected.get(here, {}).items() if now - when < MEMORY}
+                tokens.setdefault(hash(token), now)
+                self._rejected[here] = tokens
+                may_replace = len(tokens) <= _rejection.STEPS
+        if not may_replace:
+            self._tell(f"rejected {here}", f"the server rejects each token of `{portal.label}`: {here}")
             return
         self._is_late(url)
         portal.replacement(url, token).run()
@@ -331,6 +346,17 @@ class Signer:
     def _tell_error(self, portal: Portal, error: AgeOAuthError) -> None:
         hint = f" (what to do: {error.hint})" if error.hint else ""
         self._tell(f"{portal.id} {error.message}", f"QGIS is not signed in with `{portal.label}`: {error.message}{hint}")
+
+
+def _check_is_alone(new: Portal, others: "Iterable[Portal]") -> None:
+    """Raises an error if one of the others belongs to the same server."""
+    for other in others:
+        if other.origins & new.origins:
+            raise UsageError(
+                f"`{other.label}` and `{new.label}` are connections to the same server, and QGIS can be signed in "
+                "there with one of them only",
+                f"age_oauth.qgis.disable({other.label!r})",
+            )
 
 
 def _answered(run: Run, longest_wait: float) -> "Any":

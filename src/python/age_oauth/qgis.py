@@ -48,8 +48,8 @@ _PROVIDERS = (_FEATURES, "arcgismapserver")
 _HEADER = b"X-Esri-Authorization"
 _TITLE = "age-oauth"
 
-#: With windows, a request waits for its token until so many seconds after the program was asked for it: while a person moves the
-#: map, drawings that are cancelled hold their threads so long.
+#: With windows, a request waits for its token until so many seconds after the program was asked for
+#: it: while a person moves the map, drawings that are cancelled hold their threads so long.
 _WAIT_OF_WINDOWS = 5.0
 
 #: A layer whose requests are under way is tried again after so many milliseconds.
@@ -86,8 +86,7 @@ def enable(*connections: "str | Connection", servers: "Iterable[str]" = ()) -> N
     with _lock:
         hook = _hook or _Hook()
         hook.begin_again()
-        for connection in chosen:
-            hook.signer.add(connection, servers)
+        hook.signer.add(*chosen, servers=servers)
         if _hook is None:
             hook.install()
             _hook = hook
@@ -189,7 +188,7 @@ class _Hook:
             QNetworkRequest.Attribute.RedirectPolicyAttribute, QNetworkRequest.RedirectPolicy.ManualRedirectPolicy
         )
         given = []
-        if self._tls_of(answer.portal).apply(request, answer):
+        if self._tls_of(answer.portal).apply(request, answer, answer.portal.has_origin(url)):
             given.append(_CERTIFICATE)
         if answer.token is not None:
             given.append(_TOKEN)
@@ -330,18 +329,19 @@ class _Tls:
         # `verify_ssl` false changes nothing: QGIS decides about certificates as for any server.
         _, bundle = trust(portal.facts[names.VERIFY_SSL])
         self._is_pinned = _trust.is_pinned(bundle)
-        self._authorities = _certificates(bundle) if bundle is not None else []
+        self._authorities = _certificates(bundle, portal.label) if bundle is not None else []
         self._made: "tuple[object, object, object] | None" = None
 
-    def apply(self, request: QNetworkRequest, answer: Answer) -> bool:
+    def apply(self, request: QNetworkRequest, answer: Answer, is_to_portal: bool) -> bool:
         """Whether the request now presents the client certificate. A layer's own one stays."""
         if not self._authorities and answer.certificate is None:
             return False
         configuration = request.sslConfiguration()
-        if self._is_pinned:
-            configuration.setCaCertificates(self._authorities)
-        elif self._authorities:
+        if not self._is_pinned:
             _add_authorities(configuration, self._authorities)
+        elif is_to_portal:
+            # For Qt, what is pinned is an authority. It must not be one for other servers.
+            configuration.setCaCertificates(self._authorities)
         presents = answer.certificate is not None and configuration.localCertificate().isNull()
         if presents:
             chain, key = self._presented(answer.certificate)
@@ -381,9 +381,15 @@ def _key(pem: bytes, password: bytes) -> "QSslKey | None":
     return None
 
 
-def _certificates(path: str) -> "list[QSslCertificate]":
-    with open(path, "rb") as file:
-        data = file.read()
+def _certificates(path: str, label: str) -> "list[QSslCertificate]":
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise UsageError(
+            f"the certificates that `{label}` trusts cannot be read: {path}: {error.strerror or error}",
+            f"age-oauth connections edit {label} --verify-ssl FILE",
+        ).caused_by(error) from None
     return QSslCertificate.fromData(data, QSsl.EncodingFormat.Pem)
 
 
