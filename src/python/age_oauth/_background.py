@@ -21,7 +21,7 @@ LAST_RETRY = 300.0
 
 
 class Closed(Exception):
-    """Nobody needs the answer any more."""
+    """The answer is not needed any more."""
 
 
 class Run:

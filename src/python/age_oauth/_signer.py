@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     #: Tells a person something once: what it is about, and the text.
     Tell = Callable[[str, str], None]
 
-#: The longest wait of a request for its token, in seconds after the program was asked for it. While a
-#: portal answers nothing, the requests after the first ones do not wait again for the same question.
+#: The longest wait of a request for its token, in seconds after the program was asked for it. So,
+#: while a portal answers nothing, requests after the first ones do not wait for it again.
 WAIT = 20.0
 
 #: So many seconds it is remembered that tokens were rejected at one address.
@@ -42,7 +42,8 @@ _TOKENS = 64
 _ADDRESSES = 1000
 
 
-#: Services, also those that a portal passes on. What stands before them is a root, and names no other part of ArcGIS.
+#: Services, also those that a portal passes on. What stands before them is a root, and names no
+#: other part of ArcGIS.
 _SERVICE = re.compile(
     r"(?:/(?!(?:rest|sharing|admin|portaladmin|tokens|manager)/)[^/]+)*"
     r"(?:/sharing/(?:servers|appservices)/[^/]+)?"

@@ -171,8 +171,8 @@ class _Hook:
         longest_wait = _longest_wait()
         answer = self.signer.answer(url, longest_wait)
         if longest_wait > 0:
-            # QGIS posts to the thread of a drawing that its request is cancelled. If this arrives after
-            # the request was sent, QGIS takes the reply away from itself, and waits for it forever.
+            # QGIS posts to the thread of a drawing that its request is cancelled. If this arrives
+            # after the request was sent, QGIS drops the reply, and waits for it forever.
             QCoreApplication.sendPostedEvents(None, QEvent.Type.MetaCall)
         if answer is None:
             return
@@ -456,7 +456,8 @@ class _Layers(QObject):
         if (is_legend_late or not has_metadata) and any(
             concerns(url, [one]) and _is_under_way(reply) for one, reply in self._sent
         ):
-            # QGIS 3.22 crashes if the provider of a map layer is replaced while its legend is on its way.
+            # QGIS 3.22 crashes if the provider of a map layer is replaced while its legend is on
+            # its way.
             self._waiting.update(one for one in late if concerns(url, [one]))
             self._timer.start()
             return
