@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from types import SimpleNamespace
 from unittest import mock
 
 from qgis_support import color, done, drawing, feature_layer, map_layer, roads, until
@@ -57,6 +58,15 @@ with mock.patch.object(provider, "kept", return_value=None), mock.patch.object(p
                 job = cancelled(layer, number)
                 until(lambda: not job.isActive())
             gate.set()
+# Only the main thread does not wait at all; with windows, the others wait for a shorter time.
+waits = []
+for modules in ({}, {"qgis.utils": SimpleNamespace(iface=object())}):
+    with mock.patch.dict(sys.modules, modules):
+        assert age_oauth.qgis._longest_wait() == 0
+        thread = threading.Thread(target=lambda: waits.append(age_oauth.qgis._longest_wait()))
+        thread.start()
+        thread.join()
+assert 0 < waits[1] < waits[0], waits
 until(lambda: color(layers[0]) == expected)
 until(lambda: roads(layers[1]) == 7)
 done()

@@ -169,11 +169,13 @@ class _Hook:
             return
         url = _url(request)
         longest_wait = _longest_wait()
-        answer = self.signer.answer(url, longest_wait)
-        if longest_wait > 0:
-            # QGIS posts to the thread of a drawing that its request is cancelled. If this arrives
-            # after the request was sent, QGIS drops the reply, and waits for it forever.
-            QCoreApplication.sendPostedEvents(None, QEvent.Type.MetaCall)
+        try:
+            answer = self.signer.answer(url, longest_wait)
+        finally:
+            if longest_wait > 0:
+                # QGIS posts to the thread of a drawing that its request is cancelled. If this arrives
+                # after the request was sent, QGIS drops the reply, and waits for it forever.
+                QCoreApplication.sendPostedEvents(None, QEvent.Type.MetaCall)
         if answer is None:
             return
         if answer.portal is None:
