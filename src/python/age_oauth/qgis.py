@@ -173,8 +173,8 @@ class _Hook:
             answer = self.signer.answer(url, longest_wait)
         finally:
             if longest_wait > 0:
-                # QGIS posts to the thread of a drawing that its request is cancelled. If this
-                # arrives after the request was sent, QGIS drops the reply, and waits for it forever.
+                # QGIS posts to a drawing's thread that its request is cancelled. If this arrives
+                # after the request was sent, QGIS drops the reply and waits for it forever.
                 QCoreApplication.sendPostedEvents(None, QEvent.Type.MetaCall)
         if answer is None:
             return
