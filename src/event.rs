@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::error::PrintedSecret;
 use crate::util::enum_with_words;
 
 /// Receives events. Called on the thread that does the work, so it must not block.
@@ -180,7 +181,7 @@ pub enum Wait {
     /// A PKCS#11 token, whose reader may ask for the PIN.
     Token,
     /// The command that prints the client secret. Holds the file name of its program.
-    SecretCommand(String),
+    SecretCommand(PrintedSecret, String),
     /// A person who signs in with a browser.
     Browser,
     /// A moment at which a sign-in can be extended and no script loses its token.

@@ -126,7 +126,9 @@ pub use oauth::{
 pub use policy::{ExtendRule, MinTtl};
 pub use portal::{AppInfo, Identity};
 pub use secret::Secret;
-pub use session::{PendingSignIn, RefreshOutcome, Session, SignedOut, TokenRequest, UsableToken};
+pub use session::{
+    PendingSignIn, RefreshOutcome, Session, SignedOut, TokenRequest, UsableToken, VerifiedApiKey,
+};
 pub use token::AccessToken;
 
 // Secrets at rest.
@@ -140,11 +142,11 @@ pub use machine_policy::MachinePolicy;
 // What can go wrong.
 pub use bound_setting::BoundSetting;
 pub use error::{
-    CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
-    FileAction, Forbidden, Input, KerberosProblem, KeyProblem, KeychainError, KeychainReason,
-    Overridden, PolicyRefusal, PolicyRule, PortalMessage, ProxyDemand, Refusal, RenewedCertificate,
-    Result, SecretCommandFailure, SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind,
-    Unreachable, WindowsSignInFailure,
+    ApiKeyProblem, CertificateFacts, CertificateRejection, CertificateRole, ChainFault,
+    ConnectionFault, Error, FileAction, Forbidden, Input, KerberosProblem, KeyProblem,
+    KeychainError, KeychainReason, Overridden, PolicyRefusal, PolicyRule, PortalMessage,
+    PrintedSecret, ProxyDemand, Refusal, RenewedCertificate, Result, SecretCommandFailure,
+    SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

@@ -146,6 +146,17 @@ pub fn is_recently_renewed(issued_at: Timestamp, now: Timestamp) -> bool {
     !age.is_negative() && age < RECENTLY_RENEWED
 }
 
+/// How long an API key must still live to be handed out, in seconds. Half of what the portal
+/// granted would be months: a key is not renewed, so that it counts like any token without a wish.
+#[must_use]
+pub fn api_key_seconds(wanted: MinTtl) -> i64 {
+    let seconds = match wanted {
+        MinTtl::Seconds(seconds) => seconds,
+        MinTtl::HalfOfGranted => i64::try_from(DEFAULT_MIN_TTL.as_secs()).unwrap_or(i64::MAX),
+    };
+    seconds.max(1)
+}
+
 /// The minutes that an application asks the portal for. `None` where the portal's default is long
 /// enough.
 #[must_use]
@@ -437,6 +448,9 @@ pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
 /// The largest vault key file that is read. Each new key adds one line of 45 bytes.
 pub const MAX_VAULT_KEY_FILE_BYTES: u64 = 64 * 1024;
 
+/// The longest API key that is accepted, in bytes. Portals make them shorter.
+pub const MAX_API_KEY_BYTES: usize = 4096;
+
 /// The longest client secret that is accepted, in bytes. Portals make them much shorter.
 pub const MAX_CLIENT_SECRET_BYTES: usize = 2048;
 
@@ -534,6 +548,10 @@ pub mod command_line {
     /// Every command on a terminal, `status --check` and `doctor` warn of a client certificate that
     /// expires within this time, so that its owner can ask for another one.
     pub const CLIENT_CERTIFICATE_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+    /// `status` and `doctor` warn of an API key that expires within this time, so that its owner
+    /// can make another one and give it to every machine.
+    pub const API_KEY_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
     // — other commands —
 
@@ -657,6 +675,13 @@ mod tests {
             Some(112)
         );
         assert_eq!(application_minutes(MinTtl::Seconds(i64::MAX)), Some(20_160));
+    }
+
+    #[test]
+    fn an_api_key_needs_what_is_wanted_and_never_half_of_its_life() {
+        assert_eq!(api_key_seconds(MinTtl::HalfOfGranted), 60);
+        assert_eq!(api_key_seconds(MinTtl::Seconds(0)), 1);
+        assert_eq!(api_key_seconds(MinTtl::Seconds(86_400)), 86_400);
     }
 
     #[test]

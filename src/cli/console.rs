@@ -266,10 +266,11 @@ impl Console {
                 "waiting for the PKCS#11 token; if its reader has a keypad, enter the PIN there …"
                     .into()
             }
-            Wait::SecretCommand(name) => {
+            Wait::SecretCommand(secret, name) => {
                 format!(
-                    "waiting for {}, which prints the client secret …",
-                    escape(name)
+                    "waiting for {}, which prints the {} …",
+                    escape(name),
+                    secret.as_str()
                 )
             }
             Wait::Browser => "waiting for the browser …".into(),

@@ -42,6 +42,8 @@ struct LimitsText {
     #[serde(deserialize_with = "present")]
     secret_commands: Option<bool>,
     #[serde(deserialize_with = "present")]
+    api_keys: Option<bool>,
+    #[serde(deserialize_with = "present")]
     keychains: Option<Vec<String>>,
     #[serde(deserialize_with = "present")]
     longest_sign_in: Option<String>,
@@ -143,6 +145,7 @@ pub(super) fn check(document: Document, files: &NamedFiles) -> Result<(Defaults,
         unverified_tls,
         secrets_on_command_line,
         secret_commands,
+        api_keys,
         keychains,
         longest_sign_in,
     } = limits;
@@ -153,6 +156,7 @@ pub(super) fn check(document: Document, files: &NamedFiles) -> Result<(Defaults,
         unverified_tls,
         secrets_on_command_line,
         secret_commands,
+        api_keys,
         keychains: each(Member::Keychains, keychains, |text| kind(&text))?,
         longest_sign_in: one(Member::LongestSignIn, longest_sign_in, |text| {
             parse_duration(&text).and_then(|longest| match longest.as_secs() {

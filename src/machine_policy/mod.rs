@@ -23,8 +23,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::connection::{Connection, KeychainKind, PortalUrl, PortalUrls, Proxy, Tls};
-use crate::error::{Error, Forbidden, Overridden, PolicyRefusal, PolicyRule, Result};
+use crate::connection::{Connection, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, Tls};
+use crate::error::{
+    Error, Forbidden, Overridden, PolicyRefusal, PolicyRule, PrintedSecret, Result,
+};
 use crate::util::enum_with_words;
 
 enum_with_words! {
@@ -46,8 +48,10 @@ enum_with_words! {
         UnverifiedTls = "unverified_tls",
         /// Whether options may carry secrets.
         SecretsOnCommandLine = "secrets_on_command_line",
-        /// Whether a command may print a client secret.
+        /// Whether a command may print a client secret or an API key.
         SecretCommands = "secret_commands",
+        /// Whether connections may have an API key.
+        ApiKeys = "api_keys",
         /// The kinds of keychain that may be used.
         Keychains = "keychains",
         /// How long a sign-in may last.
@@ -66,6 +70,7 @@ impl Member {
             | Self::UnverifiedTls
             | Self::SecretsOnCommandLine
             | Self::SecretCommands
+            | Self::ApiKeys
             | Self::Keychains
             | Self::LongestSignIn => "limits",
         }
@@ -89,6 +94,7 @@ struct Limits {
     unverified_tls: Option<bool>,
     secrets_on_command_line: Option<bool>,
     secret_commands: Option<bool>,
+    api_keys: Option<bool>,
     keychains: Option<Vec<KeychainKind>>,
     longest_sign_in: Option<Duration>,
 }
@@ -311,6 +317,7 @@ impl MachinePolicy {
             portals: _,
             unverified_tls: _,
             secret_commands: _,
+            api_keys: _,
             keychains: _,
             // Where the options are read: `cli/shared/connection_fields.rs`.
             secrets_on_command_line: _,
@@ -323,9 +330,13 @@ impl MachinePolicy {
             .and_then(|()| policy.check_tls(&connection.tls, overridden))
             .and_then(|()| policy.check_keychain(connection.keychain, overridden))
             .and_then(|()| match &connection.secret_command {
-                Some(_) => policy.check_secret_command(overridden),
+                Some(_) => {
+                    let secret = connection.grant.kind().printed_secret();
+                    policy.check_secret_command(secret, overridden)
+                }
                 None => Ok(()),
             })
+            .and_then(|()| policy.check_kind(connection.grant.kind(), overridden))
             .map_err(|error| error.about(connection.label.as_str()))
     }
 
@@ -387,10 +398,22 @@ impl MachinePolicy {
         Ok(())
     }
 
-    /// Refuses a command that prints a client secret.
-    pub(crate) fn check_secret_command(&self, overridden: Overridden) -> Result<()> {
+    /// Refuses a command that prints a client secret or an API key.
+    pub(crate) fn check_secret_command(
+        &self,
+        secret: PrintedSecret,
+        overridden: Overridden,
+    ) -> Result<()> {
         let policy = self.get()?;
-        policy.map_or(Ok(()), |policy| policy.check_secret_command(overridden))
+        policy.map_or(Ok(()), |policy| {
+            policy.check_secret_command(secret, overridden)
+        })
+    }
+
+    /// Refuses a kind of connection.
+    pub(crate) fn check_kind(&self, kind: GrantKind, overridden: Overridden) -> Result<()> {
+        let policy = self.get()?;
+        policy.map_or(Ok(()), |policy| policy.check_kind(kind, overridden))
     }
 
     /// All that the policy sets, in the order of its documentation.
@@ -445,12 +468,23 @@ impl Policy {
         Err(self.refuse(Member::UnverifiedTls, Forbidden::UnverifiedTls, overridden))
     }
 
-    fn check_secret_command(&self, overridden: Overridden) -> Result<()> {
+    fn check_secret_command(&self, secret: PrintedSecret, overridden: Overridden) -> Result<()> {
         if self.limits.secret_commands != Some(false) {
             return Ok(());
         }
-        let what = Forbidden::SecretCommand;
+        let what = Forbidden::SecretCommand(secret);
         Err(self.refuse(Member::SecretCommands, what, overridden))
+    }
+
+    fn check_kind(&self, kind: GrantKind, overridden: Overridden) -> Result<()> {
+        let has_api_key = match kind {
+            GrantKind::ApiKey => true,
+            GrantKind::User | GrantKind::Application | GrantKind::Network => false,
+        };
+        if !has_api_key || self.limits.api_keys != Some(false) {
+            return Ok(());
+        }
+        Err(self.refuse(Member::ApiKeys, Forbidden::ApiKey, overridden))
     }
 
     fn check_keychain(&self, kind: KeychainKind, overridden: Overridden) -> Result<()> {
@@ -475,6 +509,7 @@ impl Policy {
             unverified_tls,
             secrets_on_command_line,
             secret_commands,
+            api_keys,
             keychains,
             longest_sign_in,
         } = &self.limits;
@@ -490,6 +525,7 @@ impl Policy {
             Member::UnverifiedTls => unverified_tls.map(allowed),
             Member::SecretsOnCommandLine => secrets_on_command_line.map(allowed),
             Member::SecretCommands => secret_commands.map(allowed),
+            Member::ApiKeys => api_keys.map(allowed),
             Member::Keychains => {
                 let kinds = keychains.as_ref()?;
                 Some(list(kinds.iter().map(|kind| kind.as_str())))

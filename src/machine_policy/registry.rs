@@ -35,6 +35,7 @@ fn member(name: &str) -> Option<Member> {
             | Member::UnverifiedTls
             | Member::SecretsOnCommandLine
             | Member::SecretCommands
+            | Member::ApiKeys
             | Member::Keychains
             | Member::LongestSignIn => true,
         };
@@ -46,7 +47,10 @@ fn member(name: &str) -> Option<Member> {
 /// A switch of group policy is a number.
 fn as_json(member: Member, value: RegistryValue) -> Result<Value, String> {
     let is_switch = match member {
-        Member::UnverifiedTls | Member::SecretsOnCommandLine | Member::SecretCommands => true,
+        Member::UnverifiedTls
+        | Member::SecretsOnCommandLine
+        | Member::SecretCommands
+        | Member::ApiKeys => true,
         Member::Proxy
         | Member::CertificateAuthorities
         | Member::Keychain

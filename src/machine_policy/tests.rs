@@ -19,6 +19,7 @@ const COMPLETE: &str = r#"{
     "unverified_tls": false,
     "secrets_on_command_line": false,
     "secret_commands": false,
+    "api_keys": false,
     "keychains": ["os"],
     "longest_sign_in": "14d"
   }
@@ -67,8 +68,9 @@ fn each_member_is_read_and_shown_with_its_line() {
             "`secrets_on_command_line` in p.json, line 11",
         ),
         ("not allowed", "`secret_commands` in p.json, line 12"),
-        ("os", "`keychains` in p.json, line 13"),
-        ("14days", "`longest_sign_in` in p.json, line 14"),
+        ("not allowed", "`api_keys` in p.json, line 13"),
+        ("os", "`keychains` in p.json, line 14"),
+        ("14days", "`longest_sign_in` in p.json, line 15"),
     ];
     let expected = expected.map(|(value, rule)| (value.to_owned(), rule.to_owned()));
     assert_eq!(shown, expected);
@@ -106,6 +108,7 @@ fn the_page_and_the_template_have_each_member() {
             | Member::UnverifiedTls
             | Member::SecretsOnCommandLine
             | Member::SecretCommands
+            | Member::ApiKeys
             | Member::Keychains
             | Member::LongestSignIn => {
                 let name = name.unwrap();
@@ -251,7 +254,7 @@ fn rule_34_a_longer_sign_in_is_refused_and_none_is_asked_for_without_a_bound() {
     assert_eq!(minutes(Some(14 * DAYS)).unwrap(), Some(14 * DAYS));
     for too_long in [14 * DAYS + 1, i64::MAX, -1] {
         let found = refusal(minutes(Some(too_long)).unwrap_err());
-        assert_eq!(found.rule.line, Some(14), "{too_long}");
+        assert_eq!(found.rule.line, Some(15), "{too_long}");
     }
     let none = MachinePolicy::given("{}");
     assert_eq!(

@@ -16,9 +16,12 @@ impl Session {
     /// same time, exactly one asks the portal.
     ///
     /// Errors: [`Error::SignInNeeded`], [`Error::Keychain`], [`Error::Unreachable`],
-    /// [`Error::Refused`], [`Error::Busy`], [`Error::Forbidden`].
+    /// [`Error::Refused`], [`Error::Busy`], [`Error::Forbidden`], [`Error::ApiKey`].
     pub fn access_token(&self, request: &TokenRequest) -> Result<UsableToken> {
         self.check_machine_policy()?;
+        if self.has_api_key() {
+            return self.api_key_token(request);
+        }
         // Look without the lock first: mostly the cached token is good, and readers need not wait
         // for each other.
         let stored = match self.read_tokens(&self.opened) {
@@ -47,6 +50,11 @@ impl Session {
     /// A token other than `rejected`, which the portal did not accept: renewed now, or by another
     /// process meanwhile.
     pub(super) fn access_token_instead_of(&self, rejected: &Secret) -> Result<UsableToken> {
+        if self.has_api_key() {
+            let error = self.refused_api_key();
+            self.record_failure_without_lock(&error);
+            return Err(error);
+        }
         let request = TokenRequest {
             force: true,
             ..TokenRequest::default()

@@ -3,7 +3,7 @@
 
 use super::{Session, Snapshot};
 use crate::connection::SecretCommand;
-use crate::error::{Error, Result, SecretCommandFailure};
+use crate::error::{Error, PrintedSecret, Result, SecretCommandFailure};
 use crate::event::{Event, Wait};
 use crate::oauth::TokenError;
 use crate::policy::SECRET_COMMAND_TIMEOUT;
@@ -76,20 +76,40 @@ impl Session {
     }
 
     /// Runs the command. One that only `meta.json` names is refused: it could be any program.
-    fn run_secret_command(&self, connection: &Snapshot, command: &SecretCommand) -> Result<Secret> {
+    pub(super) fn run_secret_command(
+        &self,
+        connection: &Snapshot,
+        command: &SecretCommand,
+    ) -> Result<Secret> {
         self.check_settings(connection)?;
+        self.run_program(connection, command)
+    }
+
+    /// Runs a command that is known to be a person's choice.
+    pub(super) fn run_program(
+        &self,
+        connection: &Snapshot,
+        command: &SecretCommand,
+    ) -> Result<Secret> {
         let limit = self.context.deadline.bound(SECRET_COMMAND_TIMEOUT);
-        let wait = Wait::SecretCommand(command.name());
+        let printed = connection.grant.kind().printed_secret();
+        let wait = Wait::SecretCommand(printed, command.name());
         self.context.emit(&Event::Waiting(wait));
         let ran = program::run(command, limit, &self.context);
         self.context.emit(&Event::WaitOver);
         ran.and_then(|secret| check(secret, &connection.client_id))
-            .map_err(|why| self.secret_command_failed(command, why))
+            .map_err(|why| self.secret_command_failed(printed, command, why))
     }
 
-    fn secret_command_failed(&self, command: &SecretCommand, why: SecretCommandFailure) -> Error {
+    fn secret_command_failed(
+        &self,
+        secret: PrintedSecret,
+        command: &SecretCommand,
+        why: SecretCommandFailure,
+    ) -> Error {
         Error::SecretCommand {
             connection: Some(self.label()),
+            secret,
             command: command.name(),
             why,
         }

@@ -18,6 +18,7 @@ impl Session {
     /// away.
     pub fn refresh(&self, rule: ExtendRule) -> Result<RefreshOutcome> {
         self.check_machine_policy()?;
+        self.check_renewable()?;
         let locked = self.lock()?;
         self.refresh_under_lock(&locked, rule)
             .inspect_err(|error| self.record_failure(&locked.lock, error))
@@ -93,6 +94,10 @@ impl Session {
                 return Err(self.sign_in_needed(SignInNeeded::ExtensionLost));
             }
             (Grant::User { .. }, _) => return Err(self.never_signed_in(connection)),
+            (Grant::ApiKey { .. }, _) => {
+                self.check_renewable()?;
+                return Err(self.never_signed_in(connection));
+            }
         };
         self.copy_status(lock, connection, &tokens);
         // A sign-in that is not extended will expire. Warn early, at every renewal.
@@ -185,7 +190,7 @@ impl Session {
 /// The life in minutes to ask for. Users may not ask; `None` leaves it to the portal.
 pub(super) fn minutes_to_ask(connection: &Connection, request: &TokenRequest) -> Option<i64> {
     match connection.grant {
-        Grant::User { .. } => None,
+        Grant::User { .. } | Grant::ApiKey { .. } => None,
         Grant::Application => policy::application_minutes(request.min_ttl),
         Grant::Network => Some(policy::network_minutes(request.min_ttl)),
     }

@@ -41,8 +41,9 @@ impl Session {
         Ok(outcome)
     }
 
-    /// The part of signing out that concerns the portal and the keychain. The caller holds the
-    /// renewal lock.
+    /// The part of signing out that concerns the portal and the keychain. An API key is deleted,
+    /// and lives on at the portal, which has no request that ends it. The caller holds the renewal
+    /// lock.
     pub(crate) fn forget_tokens(
         &self,
         connection: &Snapshot,
@@ -65,7 +66,11 @@ impl Session {
             .keychain
             .delete(&Item::of(connection, ItemKind::Tokens))
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
-        Ok(if found || tokens.is_some() {
+        let found_key = self
+            .keychain
+            .delete(&Item::of(connection, ItemKind::ApiKey))
+            .map_err(|error| self.keychain_error(error, ItemKind::ApiKey))?;
+        Ok(if found || found_key || tokens.is_some() {
             outcome
         } else {
             SignedOut::Nothing

@@ -8,16 +8,16 @@ use serde_json::{Map, Value};
 
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
-    ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, PortalUrls,
-    Principal, Proxy, RedirectUri, SecretCommand, Status, Tls, WebTier,
+    ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind, KeychainKind, PortalUrl,
+    PortalUrls, Principal, Proxy, RedirectUri, SecretCommand, Status, Tls, WebTier,
 };
-use crate::error::{ConnectionFault, Error, Result};
+use crate::error::{ConnectionFault, Error, PrintedSecret, Result};
 use crate::files;
 use crate::policy::MAX_META_BYTES;
 use crate::util::rfc3339;
 
 /// The newest `meta.json` that this version reads.
-const SCHEMA: u64 = COMMAND_SCHEMA;
+const SCHEMA: u64 = KEY_SCHEMA;
 
 /// Since this schema, secrets are bound to all settings that decide where they go; an older program
 /// would write records without that, so it must not use such a connection.
@@ -31,6 +31,9 @@ const ACCESS_SCHEMA: u64 = 4;
 /// The schema of a connection with a command for the client secret. An older program does not know
 /// it: it would find no client secret, and write records that are not bound to the command.
 const COMMAND_SCHEMA: u64 = 5;
+
+/// The schema of a connection with an API key, which an older program does not know.
+const KEY_SCHEMA: u64 = 6;
 
 /// The oldest schema of this program. Schema 1 is the Python package's.
 pub const FIRST_SCHEMA: u64 = 2;
@@ -148,7 +151,9 @@ impl ConnectionStore {
 
 /// The oldest schema whose readers understand the connection.
 fn schema_of(connection: &Connection) -> u64 {
-    if connection.secret_command.is_some() {
+    if connection.grant.kind() == GrantKind::ApiKey {
+        KEY_SCHEMA
+    } else if connection.secret_command.is_some() {
         COMMAND_SCHEMA
     } else if connection.grant == Grant::Network
         || connection.urls.separate_api_url().is_some()
@@ -196,6 +201,10 @@ struct Meta {
     client_id: String,
     #[serde(default)]
     client_secret_command: Option<Vec<String>>,
+    #[serde(default)]
+    api_key_command: Option<Vec<String>>,
+    #[serde(default)]
+    api_key_expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redirect_uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -271,7 +280,12 @@ impl Meta {
         let Connection { status, .. } = connection;
         let (redirect_uri, pkce) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (Some(redirect_uri.to_string()), Some(*pkce)),
-            Grant::Application | Grant::Network => (None, None),
+            Grant::Application | Grant::Network | Grant::ApiKey { .. } => (None, None),
+        };
+        let command = |prints| {
+            let is_it = connection.grant.kind().printed_secret() == prints;
+            let command = connection.secret_command.as_ref().filter(|_| is_it);
+            command.map(|command| command.words().to_vec())
         };
         Self {
             id: connection.id.to_string(),
@@ -284,10 +298,9 @@ impl Meta {
                 .map(PortalUrl::to_string),
             auth_type: connection.grant.as_str().to_owned(),
             client_id: connection.client_id.clone(),
-            client_secret_command: connection
-                .secret_command
-                .as_ref()
-                .map(|command| command.words().to_vec()),
+            client_secret_command: command(PrintedSecret::ClientSecret),
+            api_key_command: command(PrintedSecret::ApiKey),
+            api_key_expires_at: connection.grant.api_key_expires_at().map(rfc3339),
             redirect_uri,
             pkce,
             referer: connection.referer.clone(),
@@ -391,12 +404,19 @@ impl Meta {
             },
             "app" => Grant::Application,
             "network" => Grant::Network,
+            "key" => Grant::ApiKey {
+                expires_at: time(self.api_key_expires_at),
+            },
             _ => {
                 return Err(Error::invalid(
                     "auth_type",
-                    "it is `user`, `app` or `network`",
+                    "it is `user`, `app`, `network` or `key`",
                 ))
             }
+        };
+        let command = match grant.kind().printed_secret() {
+            PrintedSecret::ClientSecret => self.client_secret_command,
+            PrintedSecret::ApiKey => self.api_key_command,
         };
         let connection = Connection {
             id: self.id.parse()?,
@@ -409,10 +429,7 @@ impl Meta {
             confirmed_api_url: self.api_url_confirmed.and_then(|url| url.parse().ok()),
             grant,
             client_id: self.client_id,
-            secret_command: self
-                .client_secret_command
-                .map(SecretCommand::from_words)
-                .transpose()?,
+            secret_command: command.map(SecretCommand::from_words).transpose()?,
             tls,
             client_certificate: self
                 .client_certificate

@@ -5,11 +5,14 @@ use std::fs;
 use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::Proxy;
-use crate::support::portal::{service_secret, Endpoint, Portal, PortalVersion, APP_ID, SERVICE_ID};
+use crate::support::portal::{
+    service_secret, Endpoint, Portal, PortalVersion, APP_ID, SERVICE_ID, USER,
+};
 use crate::support::scenario::{
     add, add_application_arguments, add_arguments, add_labels, change_tokens, nothing_was_created,
     sign_in, sign_in_as, stored, ADD_UNCHECKED,
@@ -317,6 +320,68 @@ fn rule_34_a_command_that_prints_a_secret_is_not_run() {
 }
 
 #[test]
+fn rule_34_an_api_key_that_is_not_allowed_is_not_used() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let mut home = home();
+    let (url, ca) = (portal.url(), portal.ca_file(home.path()));
+    let ca = ca.to_str().unwrap();
+    let key = portal.make_api_key(USER, 300);
+    let end = Timestamp::now() + SignedDuration::from_hours(24 * 200);
+    let end = end.to_string();
+    let add = |label: &'static str| {
+        let words = [
+            "connections",
+            "add",
+            "--label",
+            label,
+            "--portal",
+            &url,
+            "--verify-ssl",
+            ca,
+            "--auth-type",
+            "key",
+            "--expires",
+            &end,
+            "--api-key-stdin",
+        ];
+        words.map(str::to_owned)
+    };
+    home.run(add("keyed")).input(key.clone()).done().ok();
+    let sent = portal.requests().len();
+    let machine = Machine::with(&mut home, &limits(&json!({"api_keys": false})));
+    let second = home.run(add("second")).input(key.clone()).done();
+    refused(second, "api_keys", "--auth-type");
+    let own = "the connection's own setting";
+    for words in [
+        &["token"][..],
+        &["whoami"],
+        &["connections", "edit", "keyed", "--tag", "x"],
+    ] {
+        let said = refused(home.run(words).done(), "api_keys", own);
+        said.err_has("an API key")
+            .err_has("--auth-type user or app");
+    }
+    assert_eq!(portal.requests().len(), sent);
+    // The key can be deleted.
+    home.run(["logout"]).done().ok();
+    machine.end(&mut home);
+    // A command that prints one is a command that prints a secret.
+    let machine = Machine::with(&mut home, &limits(&json!({"secret_commands": false})));
+    let ran = home.path().join("ran");
+    let command = format!("/usr/bin/touch {}", ran.display());
+    let edit = ["connections", "edit", "keyed", "--expires", &end];
+    let edit = [&edit[..], &["--api-key-command", &command]].concat();
+    let said = refused(
+        home.run(edit).done(),
+        "secret_commands",
+        "--api-key-command",
+    );
+    said.err_has("a command that prints the API key");
+    assert!(!ran.exists());
+    machine.end(&mut home);
+}
+
+#[test]
 fn rule_34_a_keychain_that_is_not_allowed_is_refused() {
     let (_portal, mut home) = signed_in();
     let policy = limits(&json!({"keychains": ["os"]}));
@@ -359,7 +424,7 @@ fn rule_34_a_sign_in_lasts_no_longer_than_the_policy_allows() {
         .any(|one| one.target.contains("expiration=14400")));
     let days_left = |home: &Home| {
         let end = stored(home, "prod").status.refresh_expires_at.unwrap();
-        end.duration_since(jiff::Timestamp::now()).as_hours() / 24
+        end.duration_since(Timestamp::now()).as_hours() / 24
     };
     assert_eq!(days_left(&home), 9);
     // Extending does not begin anew.
@@ -374,26 +439,19 @@ fn rule_34_a_sign_in_lasts_no_longer_than_the_policy_allows() {
     assert_eq!(days_left(&home), 9);
     // A portal that grants more than was asked for is cut as well, and so is an older sign-in.
     machine.end(&mut home);
-    sign_in_as(
-        &home,
-        &portal,
-        "prod",
-        crate::support::portal::USER,
-        &["--expiration", "60d"],
-    )
-    .ok();
+    sign_in_as(&home, &portal, "prod", USER, &["--expiration", "60d"]).ok();
     assert_eq!(days_left(&home), 59);
     let _machine = Machine::with(&mut home, &policy);
     home.run(["refresh"]).done().ok();
     assert_eq!(days_left(&home), 9);
     // In the end, no token is handed out, and a person has to sign in.
     change_tokens(&home, "prod", |tokens| {
-        let earlier = |at: jiff::Timestamp| at - jiff::SignedDuration::from_hours(11 * 24);
+        let earlier = |at: Timestamp| at - SignedDuration::from_hours(11 * 24);
         let refresh = tokens.refresh.as_mut().unwrap();
         refresh.issued_at = earlier(refresh.issued_at);
         refresh.expires_at = refresh
             .expires_at
-            .map(|at| at + jiff::SignedDuration::from_hours(500));
+            .map(|at| at + SignedDuration::from_hours(500));
         tokens.signed_in_at = Some(refresh.issued_at);
     });
     let sent = portal.requests().len();

@@ -12,6 +12,8 @@ mod support;
 
 mod addresses;
 mod api;
+#[cfg(target_os = "linux")]
+mod api_key;
 mod api_url;
 mod architecture;
 mod bad_input;

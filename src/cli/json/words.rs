@@ -99,10 +99,10 @@ impl Words for SignInState {
     #[cfg(test)]
     fn all() -> Vec<(&'static str, &'static str)> {
         let meaning = |state| match state {
-            Self::Good => "a user is signed in",
+            Self::Good => "a user is signed in, or an API key is stored",
             Self::EndsSoon => "it expires within the time that `--within` gives",
             Self::Ended => "it has expired",
-            Self::Missing => "no user has signed in",
+            Self::Missing => "no user has signed in, or no API key is stored",
             Self::Gone => "the keychain no longer has it; only with `--keychain`",
             Self::Application => "an application needs no sign-in",
         };

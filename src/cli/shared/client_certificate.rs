@@ -40,7 +40,7 @@ pub(in crate::cli) struct ClientCertificateArgs {
     #[arg(long, value_name = "FILE|none")]
     client_cert: Option<String>,
     /// Read its password from standard input (or …-file FILE)
-    #[arg(long, requires = "client_cert", conflicts_with_all = ["client_secret_stdin", "client_cert_password_file"])]
+    #[arg(long, requires = "client_cert", conflicts_with_all = ["client_secret_stdin", "api_key_stdin", "client_cert_password_file"])]
     client_cert_password_stdin: bool,
     // Hidden: its name would widen the whole column of the help.
     /// Read the password of the client certificate from a file

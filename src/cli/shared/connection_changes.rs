@@ -3,7 +3,8 @@
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
-use crate::cli::hints::hint;
+use crate::cli::hints::{api_key_again, hint};
+use crate::cli::shared::api_key;
 use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate};
 use crate::cli::shared::connection_fields::{
@@ -59,6 +60,7 @@ pub(in crate::cli) fn changes(
             .map(|kind| connection_fields::keychain(Some(kind), &ctx.context))
             .transpose()?,
         tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
+        expires_at: api_key::end_alone(ctx, &args.api_key, args.expires.as_deref())?,
         ..Changes::default()
     };
     let certificate = client_certificate::given(ctx, &args.client_certificate)?;
@@ -357,7 +359,8 @@ fn secret(
         GrantKind::User => false,
         GrantKind::Application => true,
         // A client secret goes with the client ID that it belongs to.
-        GrantKind::Network => return Ok(SecretChange::Keep),
+        // An API key is given after everything else has changed: `api_key::replace`.
+        GrantKind::Network | GrantKind::ApiKey => return Ok(SecretChange::Keep),
     };
     match connection_fields::secret(ctx, &args.secret)? {
         GivenSecret::Text(text) => {
@@ -441,10 +444,16 @@ pub(in crate::cli) fn apply(
         secret_command::describe(ctx, command);
     }
     if edited.signed_out {
-        ctx.console.info(&format!(
-            "The sign-in belonged to the former settings and was deleted. Sign in again: age-oauth login {}",
-            connection_flag(connection)
-        ));
+        ctx.console.info(&match connection.grant.kind() {
+            GrantKind::ApiKey => format!(
+                "The API key belonged to the former settings and was deleted. Give the new one: {}",
+                api_key_again(connection.label.as_str())
+            ),
+            GrantKind::User | GrantKind::Application | GrantKind::Network => format!(
+                "The sign-in belonged to the former settings and was deleted. Sign in again: age-oauth login {}",
+                connection_flag(connection)
+            ),
+        });
     }
     if edited.secret_dropped && !matches!(changes.secret, SecretChange::Set(_)) {
         ctx.console

@@ -1,5 +1,6 @@
 //! What several commands share: groups of arguments, and helpers.
 
+pub(super) mod api_key;
 pub(super) mod api_url;
 pub(super) mod certificate_store;
 pub(super) mod client_certificate;

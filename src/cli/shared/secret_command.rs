@@ -5,7 +5,7 @@ use crate::cli::format::escape;
 use crate::cli::CommandContext;
 use crate::connection::{is_control, SecretCommand};
 use crate::context::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, PrintedSecret, Result};
 use crate::program;
 
 /// What only a shell understands. A person who types it expects one.
@@ -60,6 +60,7 @@ pub(in crate::cli) fn read(text: &str, environment: &Environment) -> Result<Secr
     let command = SecretCommand::from_words(words)?;
     program::check(command.program()).map_err(|why| Error::SecretCommand {
         connection: None,
+        secret: PrintedSecret::ClientSecret,
         command: command.name(),
         why,
     })?;

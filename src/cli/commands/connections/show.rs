@@ -9,8 +9,8 @@ use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{
-    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, PortalUrl,
-    SecretCommand,
+    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
+    PortalUrl, SecretCommand,
 };
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
@@ -37,15 +37,22 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     let default = default.as_ref();
     let secret = has(ctx, &store, &connection, ItemKind::ClientSecret);
     let tokens = has(ctx, &store, &connection, ItemKind::Tokens);
+    let api_key = has(ctx, &store, &connection, ItemKind::ApiKey);
     if args.json {
         return ctx.answer_json(&ShowAnswer {
             connection: ConnectionAnswer::of(&connection, default),
             has_client_secret: secret.ok(),
+            has_api_key: api_key.ok(),
             has_tokens: tokens.ok(),
             folder: store.folder(&connection.id).display().to_string(),
         });
     }
-    for (name, value) in facts(ctx, &store, &connection, default, &secret, &tokens) {
+    let secrets = Secrets {
+        client_secret: secret,
+        api_key,
+        tokens,
+    };
+    for (name, value) in facts(ctx, &store, &connection, default, &secrets) {
         ctx.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
     }
     Ok(())
@@ -65,6 +72,13 @@ fn has(
         .map_err(|error| error.to_string())
 }
 
+/// Which secrets the keychain has.
+struct Secrets {
+    client_secret: Result<bool, String>,
+    api_key: Result<bool, String>,
+    tokens: Result<bool, String>,
+}
+
 /// A name and its value.
 type Fact = (&'static str, String);
 
@@ -73,21 +87,16 @@ fn facts(
     store: &ConnectionStore,
     connection: &Connection,
     default: Option<&ConnectionId>,
-    secret: &Result<bool, String>,
-    tokens: &Result<bool, String>,
+    secrets: &Secrets,
 ) -> Vec<Fact> {
-    let mut facts = registration(connection, secret, tokens);
+    let mut facts = registration(connection, secrets);
     facts.extend(optional(ctx, connection));
     facts.extend(settings(store, connection, default));
     facts
 }
 
 /// What every connection has: its names, its registration at the portal, its secrets.
-fn registration(
-    connection: &Connection,
-    secret: &Result<bool, String>,
-    tokens: &Result<bool, String>,
-) -> Vec<Fact> {
+fn registration(connection: &Connection, secrets: &Secrets) -> Vec<Fact> {
     let stored = |item: &Result<bool, String>| match item {
         Ok(true) => "stored".to_owned(),
         Ok(false) => "none".to_owned(),
@@ -98,18 +107,19 @@ fn registration(
         ("ID", connection.id.to_string()),
         ("Portal", connection.browser_url().to_string()),
         ("Auth type", connection.grant.as_str().to_owned()),
-        ("Tokens", stored(tokens)),
     ];
-    if connection.grant.kind().has_client_id() {
-        let client_secret = match &connection.secret_command {
-            Some(command) => format!("printed by {}", typed(command)),
-            None => stored(secret),
-        };
-        let application = [
+    let printed_or = |item: &Result<bool, String>| match &connection.secret_command {
+        Some(command) => format!("printed by {}", typed(command)),
+        None => stored(item),
+    };
+    match connection.grant.kind() {
+        GrantKind::ApiKey => facts.push(("API key", printed_or(&secrets.api_key))),
+        GrantKind::User | GrantKind::Application => facts.extend([
             ("Client ID", connection.client_id.clone()),
-            ("Client secret", client_secret),
-        ];
-        facts.splice(4..4, application);
+            ("Client secret", printed_or(&secrets.client_secret)),
+            ("Tokens", stored(&secrets.tokens)),
+        ]),
+        GrantKind::Network => facts.push(("Tokens", stored(&secrets.tokens))),
     }
     if let Some(api) = connection.urls.separate_api_url() {
         facts.insert(3, ("API URL", api_url(connection, api)));
@@ -157,6 +167,7 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
         ("User", status.username.clone()),
         ("Signed in until", status.refresh_expires_at.map(when)),
         ("Token until", status.access_expires_at.map(when)),
+        ("Key until", connection.grant.api_key_expires_at().map(when)),
         ("Last failure", failure),
         ("Client cert", certificate.map(|c| c.subject.clone())),
         ("  issued by", certificate.map(|c| c.issuer.clone())),

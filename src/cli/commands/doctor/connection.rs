@@ -12,18 +12,19 @@ use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
+use crate::cli::shared::api_key;
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
 use crate::cli::shared::client_certificate::{current, exposed, replace_hint};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
-use crate::connection::{CertificateSource, Connection, Grant, PortalUrl, Tls};
-use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
+use crate::connection::{CertificateSource, Connection, Grant, GrantKind, PortalUrl, Tls};
+use crate::error::{CertificateFacts, Error, KeychainReason, PrintedSecret, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::policy;
 use crate::policy::command_line::{
-    notable_clock_difference, CERTIFICATE_EXPIRES_SOON, CLIENT_CERTIFICATE_EXPIRES_SOON,
-    DOCTOR_CHECKS_AT_ONCE,
+    notable_clock_difference, API_KEY_EXPIRES_SOON, CERTIFICATE_EXPIRES_SOON,
+    CLIENT_CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE,
 };
 use crate::portal::{self, Identity, PortalInfo, PortalNames};
 use crate::program;
@@ -150,20 +151,22 @@ fn client_certificate_file(doctor: &DoctorContext, connection: &Connection) -> O
 /// Whether the program that prints the client secret is there, and only this user and the
 /// administrator can change it. It is not run: it may unlock something, or count its uses.
 fn secret_command(connection: &Connection) -> Option<Finding> {
-    let check = "client secret";
+    let printed = connection.grant.kind().printed_secret();
+    let (check, when) = match printed {
+        PrintedSecret::ClientSecret => ("client secret", "a token is renewed"),
+        PrintedSecret::ApiKey => ("API key", "it is needed"),
+    };
     let command = connection.secret_command.as_ref()?;
     Some(match program::check(command.program()) {
         Ok(()) => Finding::ok(
             check,
-            format!(
-                "{} prints it whenever a token is renewed",
-                command.program().display()
-            ),
+            format!("{} prints it whenever {when}", command.program().display()),
         ),
         Err(why) => Finding::error(
             check,
             &Error::SecretCommand {
                 connection: Some(connection.label.to_string()),
+                secret: printed,
                 command: command.name(),
                 why,
             },
@@ -193,6 +196,7 @@ impl ItemWords {
         let (needs_secret, has_sign_in) = match connection.grant {
             Grant::User { .. } | Grant::Network => (false, true),
             Grant::Application => (connection.secret_command.is_none(), false),
+            Grant::ApiKey { .. } => (false, false),
         };
         Some(match kind {
             ItemKind::ClientSecret => Self {
@@ -204,6 +208,12 @@ impl ItemWords {
                 name: "client certificate",
                 be: "is",
                 needed: connection.client_certificate.is_some(),
+            },
+            ItemKind::ApiKey => Self {
+                name: "API key",
+                be: "is",
+                needed: connection.grant.kind() == GrantKind::ApiKey
+                    && connection.status.username.is_some(),
             },
             ItemKind::Tokens => Self {
                 name: "tokens",
@@ -228,6 +238,7 @@ fn write_again(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) 
             client_secret_again(connection.label.as_str(), &settings.unwrap_or_default())
         }
         ItemKind::ClientCertificate => client_certificate_again(connection.label.as_str()),
+        ItemKind::ApiKey => api_key::replace_hint(connection),
         ItemKind::Binding => format!(
             "age-oauth connections edit {} --portal {}",
             quoted_label(connection),
@@ -321,6 +332,13 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         (Grant::Network, None) => {
             return Some(Finding::fail("sign-in", "there is no sign-in", login))
         }
+        (Grant::ApiKey { expires_at }, user) => {
+            return Some(api_key_end(
+                doctor,
+                connection,
+                user.as_ref().zip(*expires_at),
+            ))
+        }
     }
     let now = doctor.context.now();
     let zone = &doctor.zone;
@@ -345,6 +363,31 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         ),
         (false, _) => Finding::ok("sign-in", message),
     })
+}
+
+/// Checks whose the API key is, and how long it still lives.
+fn api_key_end(
+    doctor: &DoctorContext,
+    connection: &Connection,
+    stored: Option<(&String, Timestamp)>,
+) -> Finding {
+    let check = "API key";
+    let Some((user, end)) = stored else {
+        let hint = api_key::replace_hint(connection);
+        return Finding::fail(check, "none is stored", hint);
+    };
+    let now = doctor.context.now();
+    match api_key::end_warning(connection, API_KEY_EXPIRES_SOON, now, &doctor.zone) {
+        Some(warning) if warning.has_passed => Finding::fail(check, warning.message, warning.hint),
+        Some(warning) => Finding::warn(check, warning.message, warning.hint),
+        None => Finding::ok(
+            check,
+            format!(
+                "that of {user}, until {}",
+                local_and_left(end, now, &doctor.zone)
+            ),
+        ),
+    }
 }
 
 /// Checks which proxy is used.
@@ -427,7 +470,7 @@ fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
             connection.status.username.is_some()
         }
         Grant::Application => true,
-        Grant::Network => connection.status.username.is_some(),
+        Grant::Network | Grant::ApiKey { .. } => connection.status.username.is_some(),
     };
     let token =
         (signed_in && usable.contains(&connection.keychain)).then(|| identity(doctor, connection));
@@ -592,7 +635,7 @@ fn session(doctor: &DoctorContext, connection: &Connection) -> Session {
 fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
     let session = session(doctor, connection);
     let renewed = match connection.grant {
-        Grant::User { .. } => Ok(()),
+        Grant::User { .. } | Grant::ApiKey { .. } => Ok(()),
         // A cached token does not prove that the client secret still works, or that the web server
         // still vouches for the user.
         Grant::Application | Grant::Network => {

@@ -56,6 +56,7 @@ fn overridden(one: &InForce, environment: &Environment, connections: &[Connectio
         | Member::UnverifiedTls
         | Member::SecretsOnCommandLine
         | Member::SecretCommands
+        | Member::ApiKeys
         | Member::Keychains
         | Member::LongestSignIn => &[],
     };

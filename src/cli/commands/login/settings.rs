@@ -72,6 +72,7 @@ fn lines(session: &Session, settings: &[BoundSetting]) -> Vec<String> {
             | BoundSetting::ClientId
             | BoundSetting::AuthType
             | BoundSetting::SecretCommand
+            | BoundSetting::ApiKeyCommand
             | BoundSetting::RedirectUri => {}
         }
     }
