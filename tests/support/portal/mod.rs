@@ -417,6 +417,15 @@ impl Portal {
         self.shared.state().log.requests.clone()
     }
 
+    /// Waits until every request so far has been processed, and removes them all, so that a long run
+    /// does not keep them. Their violations stay.
+    pub fn take_requests(&self) -> Vec<Recorded> {
+        self.finish_requests();
+        let mut state = self.shared.state();
+        state.add_client_secrets();
+        state.log.take_requests()
+    }
+
     /// The requests to one endpoint; [`Endpoint::Token`] stands for every grant.
     pub fn requests_to(&self, endpoint: Endpoint) -> Vec<Recorded> {
         let mut all = self.requests();
