@@ -10,6 +10,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(target_os = "linux")]
+#[path = "../rehearsal/simulation/mod.rs"]
+mod simulation;
+
 mod addresses;
 mod api;
 mod api_url;
@@ -81,6 +85,8 @@ mod read_only;
 #[cfg(unix)]
 mod recipes;
 mod refresh;
+#[cfg(target_os = "linux")]
+mod rehearsal;
 mod rules;
 #[cfg(target_os = "linux")]
 mod secret_command;

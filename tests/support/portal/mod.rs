@@ -417,8 +417,8 @@ impl Portal {
         self.shared.state().log.requests.clone()
     }
 
-    /// Waits until every request so far has been processed, and removes them all, so that a long run
-    /// does not keep them. Their violations stay.
+    /// Waits until every request so far has been processed, and removes them all, so that a long
+    /// run does not keep them. Their violations stay.
     pub fn take_requests(&self) -> Vec<Recorded> {
         self.finish_requests();
         let mut state = self.shared.state();
