@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bound_setting::BoundSetting;
 use crate::connection::{Connection, Grant, Principal, Proxy, SecretCommand, Tls};
+use crate::error::PrintedSecret;
 use crate::secret::Secret;
 use crate::util::hex;
 
@@ -46,6 +47,9 @@ pub struct Settings {
     /// The command that gives the client secret; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret_command: Option<String>,
+    /// The command that gives the API key; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_key_command: Option<String>,
 }
 
 /// Verification by the platform's authorities alone.
@@ -61,7 +65,12 @@ impl Binding {
     pub fn of(connection: &Connection, certificates: Option<&[u8]>) -> Self {
         let (pkce, redirect_uri) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (*pkce, Some(redirect_uri.to_string())),
-            Grant::Application | Grant::Network => (true, None),
+            Grant::Application | Grant::Network | Grant::ApiKey { .. } => (true, None),
+        };
+        let command = |prints| {
+            let is_it = connection.grant.kind().printed_secret() == prints;
+            let command = connection.secret_command.as_ref().filter(|_| is_it);
+            command.map(SecretCommand::to_string)
         };
         Self {
             portal_url: connection.browser_url().as_str().to_owned(),
@@ -81,10 +90,8 @@ impl Binding {
                     .as_ref()
                     .map(|certificate| certificate.source.to_string()),
                 web_tier: connection.web_tier.principal().map(Principal::to_string),
-                secret_command: connection
-                    .secret_command
-                    .as_ref()
-                    .map(SecretCommand::to_string),
+                secret_command: command(PrintedSecret::ClientSecret),
+                api_key_command: command(PrintedSecret::ApiKey),
             }),
             pending: Vec::new(),
         }
@@ -139,6 +146,7 @@ impl Binding {
             BoundSetting::ClientCertificate => settings.and_then(|s| s.client_certificate.clone()),
             BoundSetting::WebTier => settings.and_then(|s| s.web_tier.clone()),
             BoundSetting::SecretCommand => settings.and_then(|s| s.secret_command.clone()),
+            BoundSetting::ApiKeyCommand => settings.and_then(|s| s.api_key_command.clone()),
         }
     }
 }
@@ -197,6 +205,9 @@ fn unsafe_settings(named: &Binding) -> Vec<BoundSetting> {
     }
     if settings.secret_command.is_some() {
         all.push(BoundSetting::SecretCommand);
+    }
+    if settings.api_key_command.is_some() {
+        all.push(BoundSetting::ApiKeyCommand);
     }
     all
 }

@@ -30,5 +30,7 @@ enum_with_words! {
         WebTier = "Windows sign-in",
         /// The command that gives the client secret.
         SecretCommand = "client secret command",
+        /// The command that gives the API key.
+        ApiKeyCommand = "API key command",
     }
 }

@@ -17,9 +17,13 @@ use crate::http;
 use crate::manage::{check_client_id, check_referer};
 use crate::secret::Secret;
 
-/// The newest version of the format, that of cards with an API URL, or that say that a client
-/// certificate or Windows sign-in is needed. A program that does not know it would leave that out.
-const VERSION: u64 = 2;
+/// The newest version of the format, that of connections with an API key. A card carries neither a
+/// key nor its end nor a command: each person has a key of their own.
+const VERSION: u64 = 3;
+
+/// The version of cards with an API URL, or that say that a client certificate or Windows sign-in
+/// is needed. A program that does not know it would leave that out.
+const ACCESS_VERSION: u64 = 2;
 
 /// The version of cards without all of these.
 const FIRST_VERSION: u64 = 1;
@@ -37,7 +41,8 @@ pub struct Card {
     pub urls: PortalUrls,
     /// The kind of sign-in; for users, always with PKCE.
     pub grant: Grant,
-    /// The client ID of the registered application. Empty for a network connection.
+    /// The client ID of the registered application. Empty for a network connection and one with an
+    /// API key.
     pub client_id: String,
     /// Sent as `Referer` header with every request. `None` sends no such header.
     pub referer: Option<String>,
@@ -97,9 +102,11 @@ fn bad(why: impl Into<String>) -> Error {
 }
 
 /// The oldest version whose readers understand the card.
-fn version_of(has_api_url: bool, needs_sign_in: bool) -> u64 {
-    if has_api_url || needs_sign_in {
+fn version_of(has_api_url: bool, needs_sign_in: bool, has_api_key: bool) -> u64 {
+    if has_api_key {
         VERSION
+    } else if has_api_url || needs_sign_in {
+        ACCESS_VERSION
     } else {
         FIRST_VERSION
     }
@@ -124,6 +131,7 @@ impl Card {
                     pkce: true,
                 },
                 other @ (Grant::Application | Grant::Network) => other.clone(),
+                Grant::ApiKey { .. } => Grant::ApiKey { expires_at: None },
             },
             client_id: connection.client_id.clone(),
             referer: connection.referer.clone(),
@@ -146,6 +154,7 @@ impl Card {
             age_oauth_card: version_of(
                 self.urls.separate_api_url().is_some(),
                 self.needs_client_certificate || self.needs_windows_sign_in,
+                self.grant.kind() == GrantKind::ApiKey,
             ),
             label: self.label.to_string(),
             portal_url: self.urls.browser_url().as_str().to_owned(),
@@ -157,7 +166,7 @@ impl Card {
             auth_type: self.grant.as_str().to_owned(),
             redirect_uri: match &self.grant {
                 Grant::User { redirect_uri, .. } => Some(redirect_uri.as_str().to_owned()),
-                Grant::Application | Grant::Network => None,
+                Grant::Application | Grant::Network | Grant::ApiKey { .. } => None,
             },
             referer: self.referer.clone(),
             ca,
@@ -209,9 +218,10 @@ impl CardFields {
     fn into_card(self) -> Result<Card> {
         let api: Option<PortalUrl> = self.api_url.as_deref().map(str::parse).transpose()?;
         let needs_sign_in = self.needs_client_certificate || self.needs_windows_sign_in;
-        if self.age_oauth_card != version_of(api.is_some(), needs_sign_in) {
+        let has_api_key = self.auth_type == GrantKind::ApiKey.as_str();
+        if self.age_oauth_card != version_of(api.is_some(), needs_sign_in, has_api_key) {
             return Err(bad(
-                "`age_oauth_card` does not fit `api_url`, `needs_client_certificate` and `needs_windows_sign_in`",
+                "`age_oauth_card` does not fit `auth_type`, `api_url`, `needs_client_certificate` and `needs_windows_sign_in`",
             ));
         }
         let urls = PortalUrls::new(self.portal_url.parse()?, api)?;
@@ -222,6 +232,7 @@ impl CardFields {
                 pkce: true,
             },
             ("app", None) => Grant::Application,
+            ("key", None) => Grant::ApiKey { expires_at: None },
             ("network", None) if needs_sign_in => Grant::Network,
             ("network", None) => {
                 return Err(bad(
@@ -232,8 +243,10 @@ impl CardFields {
         };
         let client_id = match grant.kind() {
             GrantKind::User | GrantKind::Application => check_client_id(&self.client_id)?,
-            GrantKind::Network if self.client_id.is_empty() => String::new(),
-            GrantKind::Network => return Err(bad("a network connection has no client ID")),
+            GrantKind::Network | GrantKind::ApiKey if self.client_id.is_empty() => String::new(),
+            GrantKind::Network | GrantKind::ApiKey => {
+                return Err(bad("this kind of connection has no client ID"))
+            }
         };
         let pinned = self.pinned_certificate.is_some();
         if pinned && self.ca.is_some() {
@@ -358,6 +371,34 @@ mod tests {
             grant: Grant::Application,
             ..network
         }));
+    }
+
+    #[test]
+    fn the_card_of_an_api_key_has_neither_client_id_nor_end() {
+        let key = Card {
+            grant: Grant::ApiKey { expires_at: None },
+            client_id: String::new(),
+            ..card()
+        };
+        let text = key.to_json().unwrap();
+        assert!(text.contains("\"age_oauth_card\": 3"), "{text}");
+        assert!(!text.contains("client_id"), "{text}");
+        assert_eq!(Card::parse(text.into_bytes()).unwrap(), key);
+        let mut connection = Connection::new(
+            key.label.clone(),
+            key.urls.browser_url().clone(),
+            Grant::ApiKey {
+                expires_at: Some(jiff::Timestamp::UNIX_EPOCH),
+            },
+            String::new(),
+        );
+        connection.urls = key.urls.clone();
+        assert_eq!(Card::of(&connection, None).unwrap().grant, key.grant);
+        let with_id = Card {
+            client_id: "abc".into(),
+            ..key
+        };
+        assert!(Card::parse(with_id.to_json().unwrap().into_bytes()).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -42,6 +42,8 @@ pub struct Context {
     pub interruptions: Interruptions,
     /// Whether the system may ask a person, for example for the PIN of a smart card.
     pub attended: Attended,
+    /// Whether that person sees a window that the system opens.
+    pub desktop: Desktop,
     /// What an administrator decided for this machine.
     pub machine_policy: MachinePolicy,
 }
@@ -58,6 +60,7 @@ impl Context {
             observer: Observer::silent(),
             interruptions: Interruptions::immediate(),
             attended: Attended::No,
+            desktop: Desktop::new(|| true),
             machine_policy: MachinePolicy::of_this_machine(),
         }
     }
@@ -66,6 +69,17 @@ impl Context {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Whether a person is there who sees a window that the system opens, in which Windows asks for
+    /// what a private key needs. Asking how this process was logged on starts a program, so that
+    /// this is found out only where a private key is about to be used.
+    #[must_use]
+    pub fn attended_at_desktop(&self) -> Attended {
+        match self.attended {
+            Attended::Yes if self.desktop.is_seen() => Attended::Yes,
+            Attended::Yes | Attended::No => Attended::No,
+        }
     }
 
     /// Reports an event to the observer.
@@ -107,6 +121,24 @@ impl Interruptions {
     #[must_use]
     pub(crate) fn delay(&self) -> Box<dyn Any> {
         (self.0)()
+    }
+}
+
+/// Whether windows of this process are on a desktop that a person sees. Found out once, when it is
+/// asked for.
+#[derive(Clone)]
+pub struct Desktop(Arc<LazyLock<bool, Box<dyn FnOnce() -> bool + Send>>>);
+
+impl Desktop {
+    /// As `find_out` says.
+    pub fn new(find_out: impl FnOnce() -> bool + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(find_out))))
+    }
+
+    /// Whether a person sees them.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        **self.0
     }
 }
 

@@ -127,7 +127,11 @@ fn the_page_about_secret_managers_repeats_the_limits_of_commands() {
     let limit = in_words(signed(policy::SECRET_COMMAND_TIMEOUT));
     let size = policy::MAX_SECRET_COMMAND_OUTPUT_BYTES / 1024;
     let life = in_words(policy::APPLICATION_DEFAULT_LIFE);
+    let rest = in_words(signed(policy::SECRET_COMMAND_PIPE_TIMEOUT));
+    let least = in_words(policy::MIN_FALLBACK_TTL);
     for text in [
+        format!("for one {rest} at most"),
+        format!("lives for another {least}, a command that fails"),
         format!("{limit}, or less with `--timeout`"),
         format!("at most {size} KiB"),
         format!("({life}, unless the portal"),

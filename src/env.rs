@@ -193,6 +193,31 @@ pub const CA_BUNDLE_VARIABLES: [&str; 3] = [SSL_CERT_FILE, REQUESTS_CA_BUNDLE, C
 #[cfg_attr(not(unix), allow(dead_code))]
 pub const KERBEROS_VARIABLES: [&str; 4] = [HOME, KRB5CCNAME, KRB5_CONFIG, KRB5_CLIENT_KTNAME];
 
+/// What the variables that `export-env` and `exec` set begin with, unless `--prefix` is given.
+pub const TOKEN_PREFIX: &str = "ARCGIS_";
+
+/// The variable with the access token, after the prefix.
+pub const TOKEN_VARIABLE: &str = "TOKEN";
+
+/// The variable with the end of its life in seconds since 1970, after the prefix.
+pub const TOKEN_EPOCH_VARIABLE: &str = "TOKEN_EXPIRES_EPOCH";
+
+/// What they are called after the prefix, in the order of the documentation.
+pub const TOKEN_VARIABLES: [&str; 8] = [
+    "PORTAL_URL",
+    "HOST",
+    TOKEN_VARIABLE,
+    "TOKEN_EXPIRES_AT",
+    TOKEN_EPOCH_VARIABLE,
+    "USERNAME",
+    "REFERER",
+    "VERIFY_SSL",
+];
+
+/// Variables that name a terminal, at which a program without one could ask: of `GnuPG`, and of
+/// `OpenSSH`.
+pub const TERMINAL_VARIABLES: [&str; 2] = ["GPG_TTY", "SSH_TTY"];
+
 /// The names of all variables that hold a secret. The command line removes them from its own
 /// environment, so that no child process inherits them.
 pub fn secret_names() -> impl Iterator<Item = &'static str> {

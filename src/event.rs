@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::error::PrintedSecret;
 use crate::util::enum_with_words;
 
 /// Receives events. Called on the thread that does the work, so it must not block.
@@ -104,6 +105,15 @@ pub enum Notice {
         /// How many seconds the returned token still lives.
         seconds_left: i64,
     },
+    /// The command for the client secret failed; the cached token was returned.
+    SecretCommandFailed {
+        /// The connection's label.
+        connection: String,
+        /// What went wrong, in one line.
+        why: String,
+        /// How many seconds the returned token still lives.
+        seconds_left: i64,
+    },
     /// The portal grants less life than was asked for.
     ShortLived {
         /// The connection's label.
@@ -179,8 +189,11 @@ pub enum Wait {
     Keychain,
     /// A PKCS#11 token, whose reader may ask for the PIN.
     Token,
+    /// A private key of the Windows certificate store, for which Windows may ask for a PIN or for
+    /// consent.
+    PrivateKey,
     /// The command that prints the client secret. Holds the file name of its program.
-    SecretCommand(String),
+    SecretCommand(PrintedSecret, String),
     /// A person who signs in with a browser.
     Browser,
     /// A moment at which a sign-in can be extended and no script loses its token.

@@ -14,6 +14,8 @@ enum_with_words! {
         /// The client certificate with its private key, or the password of the file that has them:
         /// written by `connections add` and `edit`, read before a request to the portal.
         ClientCertificate = "client-certificate",
+        /// The API key, and whose it is: written by `connections add` and `edit`.
+        ApiKey = "api-key",
         /// Access token, refresh token and their dates.
         Tokens = "tokens",
         /// The settings that the connection's secrets are bound to: written by `connections add`
@@ -26,9 +28,10 @@ enum_with_words! {
 
 impl ItemKind {
     /// The items that a connection may have.
-    pub const OF_CONNECTION: [Self; 4] = [
+    pub const OF_CONNECTION: [Self; 5] = [
         Self::ClientSecret,
         Self::ClientCertificate,
+        Self::ApiKey,
         Self::Tokens,
         Self::Binding,
     ];

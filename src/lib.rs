@@ -108,6 +108,7 @@ mod store;
 pub mod testing;
 mod text;
 mod token;
+mod trusted;
 mod util;
 
 // Connections: finding, describing and sharing them.
@@ -115,7 +116,7 @@ pub use card::Card;
 pub use connection::{
     CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
     KeychainKind, Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy,
-    RedirectUri, SecretCommand, Status, StoreCertificate, Tls, WebTier,
+    RedirectUri, SecretCommand, SecretCommandFailureNote, Status, StoreCertificate, Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 
@@ -126,25 +127,27 @@ pub use oauth::{
 pub use policy::{ExtendRule, MinTtl};
 pub use portal::{AppInfo, Identity};
 pub use secret::Secret;
-pub use session::{PendingSignIn, RefreshOutcome, Session, SignedOut, TokenRequest, UsableToken};
+pub use session::{
+    PendingSignIn, RefreshOutcome, Session, SignedOut, TokenRequest, UsableToken, VerifiedApiKey,
+};
 pub use token::AccessToken;
 
 // Secrets at rest.
 pub use keychain::{Item, ItemKind, Keychains, OldKey, SecretStore, VaultKey};
 
 // What a call may use and observe.
-pub use context::{Attended, Clock, Context, Deadline, Environment, Interruptions};
+pub use context::{Attended, Clock, Context, Deadline, Desktop, Environment, Interruptions};
 pub use event::{Decision, Event, Notice, Observer, Wait};
 pub use machine_policy::MachinePolicy;
 
 // What can go wrong.
 pub use bound_setting::BoundSetting;
 pub use error::{
-    CertificateFacts, CertificateRejection, CertificateRole, ChainFault, ConnectionFault, Error,
-    FileAction, Forbidden, Input, KerberosProblem, KeyProblem, KeychainError, KeychainReason,
-    Overridden, PolicyRefusal, PolicyRule, PortalMessage, ProxyDemand, Refusal, RenewedCertificate,
-    Result, SecretCommandFailure, SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind,
-    Unreachable, WindowsSignInFailure,
+    ApiKeyProblem, CertificateFacts, CertificateRejection, CertificateRole, ChainFault,
+    ConnectionFault, Error, FileAction, Forbidden, Input, KerberosProblem, KeyProblem,
+    KeychainError, KeychainReason, Overridden, PolicyRefusal, PolicyRule, PortalMessage,
+    PrintedSecret, ProxyDemand, Refusal, RenewedCertificate, Result, SecretCommandFailure,
+    SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 
 /// An access token of the named connection that lives at least a minute: the façade for scripts.

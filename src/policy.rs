@@ -146,6 +146,17 @@ pub fn is_recently_renewed(issued_at: Timestamp, now: Timestamp) -> bool {
     !age.is_negative() && age < RECENTLY_RENEWED
 }
 
+/// How long an API key must still live to be handed out, in seconds. Half of what the portal
+/// granted would be months: a key is not renewed, so that it counts like any token without a wish.
+#[must_use]
+pub fn api_key_seconds(wanted: MinTtl) -> i64 {
+    let seconds = match wanted {
+        MinTtl::Seconds(seconds) => seconds,
+        MinTtl::HalfOfGranted => i64::try_from(DEFAULT_MIN_TTL.as_secs()).unwrap_or(i64::MAX),
+    };
+    seconds.max(1)
+}
+
 /// The minutes that an application asks the portal for. `None` where the portal's default is long
 /// enough.
 #[must_use]
@@ -347,6 +358,10 @@ pub const LEFTOVER_FOLDER_AGE: Duration = Duration::from_secs(60);
 /// seconds; what takes longer waits for a person, whom it cannot ask.
 pub const SECRET_COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long to wait for the end of what the command wrote once it has ended: another process may
+/// have inherited its output.
+pub const SECRET_COMMAND_PIPE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How often the command that gives a client secret is run for one token: once more where the
 /// portal refuses the secret, which may just have been replaced.
 pub const SECRET_COMMAND_RUNS: u32 = 2;
@@ -357,13 +372,20 @@ pub const MAX_SECRET_COMMAND_OUTPUT_BYTES: usize = 16 * 1024;
 /// How much of its error output is read to find the first line, in bytes. The rest is ignored.
 pub const MAX_SECRET_COMMAND_ERROR_BYTES: usize = 4 * 1024;
 
+/// How many requests one process sends at most while it holds the renewal lock, without those that
+/// are repeated with another client secret: one that finds out what became of an earlier extension,
+/// the extension, and one that finds out what became of that.
+pub const RENEWAL_REQUESTS: u32 = 3;
+
 /// How long a process waits for another one that renews, extends, signs in or signs out on the same
-/// connection. With a command for the client secret, the other one may run it twice, and ask the
-/// portal once more.
+/// connection. With a command for the client secret, the other one may run it twice, and repeat a
+/// request with what it prints then.
 #[must_use]
 pub fn renewal_lock_timeout(has_secret_command: bool) -> Duration {
     if has_secret_command {
-        RENEWAL_LOCK_TIMEOUT + SECRET_COMMAND_TIMEOUT * SECRET_COMMAND_RUNS + CALL_TIMEOUT
+        let run = SECRET_COMMAND_TIMEOUT + SECRET_COMMAND_PIPE_TIMEOUT;
+        let requests = RENEWAL_REQUESTS + SECRET_COMMAND_RUNS - 1;
+        RENEWAL_LOCK_TIMEOUT + run * SECRET_COMMAND_RUNS + CALL_TIMEOUT * requests
     } else {
         RENEWAL_LOCK_TIMEOUT
     }
@@ -421,11 +443,10 @@ pub const KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same where the keychain can show a prompt: time to type its password.
 pub const KEYCHAIN_TIMEOUT_INTERACTIVE: Duration = Duration::from_secs(60);
 
-/// The longest wait for one answer of a PKCS#11 token by what runs by itself. Cards take seconds;
-/// some wait that long for a touch. Where a person is there, [`KEYCHAIN_TIMEOUT_INTERACTIVE`] is
-/// time to enter the PIN at the reader.
-#[cfg(all(unix, not(target_env = "musl")))]
-pub const PKCS11_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest wait for one answer of a PKCS#11 token, or for a trial signature by Windows, by what
+/// runs by itself. Cards take seconds; some wait that long for a touch. Where a person is there,
+/// [`KEYCHAIN_TIMEOUT_INTERACTIVE`] is time to enter the PIN.
+pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The largest vault file that is read: thousands of connections fit.
 pub const MAX_VAULT_BYTES: u64 = 16 * 1024 * 1024;
@@ -436,6 +457,9 @@ pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
 
 /// The largest vault key file that is read. Each new key adds one line of 45 bytes.
 pub const MAX_VAULT_KEY_FILE_BYTES: u64 = 64 * 1024;
+
+/// The longest API key that is accepted, in bytes. Portals make them shorter.
+pub const MAX_API_KEY_BYTES: usize = 4096;
 
 /// The longest client secret that is accepted, in bytes. Portals make them much shorter.
 pub const MAX_CLIENT_SECRET_BYTES: usize = 2048;
@@ -508,6 +532,15 @@ pub mod command_line {
     /// How long all checks of `doctor` may take together.
     pub const DOCTOR_TIMEOUT: Duration = Duration::from_secs(14);
 
+    /// How much longer `doctor --account` waits for the process that makes the checks as another
+    /// account, before it ends it.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub const DOCTOR_ACCOUNT_GRACE: Duration = Duration::from_secs(10);
+
+    /// The most that `doctor --account` reads of what that process prints, in bytes.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub const MAX_DOCTOR_ACCOUNT_BYTES: usize = 1024 * 1024;
+
     /// How long `doctor` waits for one answer of the keychain, unless the environment says
     /// otherwise. Several answers must fit into [`DOCTOR_TIMEOUT`].
     pub const DOCTOR_KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(4);
@@ -534,6 +567,10 @@ pub mod command_line {
     /// Every command on a terminal, `status --check` and `doctor` warn of a client certificate that
     /// expires within this time, so that its owner can ask for another one.
     pub const CLIENT_CERTIFICATE_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+    /// `status` and `doctor` warn of an API key that expires within this time, so that its owner
+    /// can make another one and give it to every machine.
+    pub const API_KEY_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
     // — other commands —
 
@@ -592,8 +629,11 @@ mod tests {
         // Each request to the portal, each run of the command, and some answers of the keychain.
         let keychain = 4 * KEYCHAIN_TIMEOUT;
         assert!(renewal_lock_timeout(false) >= CALL_TIMEOUT + keychain);
-        let runs = SECRET_COMMAND_TIMEOUT * SECRET_COMMAND_RUNS;
-        let requests = CALL_TIMEOUT * SECRET_COMMAND_RUNS;
+        // An extension reads the records and the client certificate, writes the mark and twice the
+        // answer, reads that twice, and may revoke it.
+        let keychain = 8 * KEYCHAIN_TIMEOUT + REVOKE_TIMEOUT;
+        let runs = (SECRET_COMMAND_TIMEOUT + SECRET_COMMAND_PIPE_TIMEOUT) * SECRET_COMMAND_RUNS;
+        let requests = CALL_TIMEOUT * (RENEWAL_REQUESTS + SECRET_COMMAND_RUNS - 1);
         assert!(renewal_lock_timeout(true) >= runs + requests + keychain);
     }
 
@@ -657,6 +697,13 @@ mod tests {
             Some(112)
         );
         assert_eq!(application_minutes(MinTtl::Seconds(i64::MAX)), Some(20_160));
+    }
+
+    #[test]
+    fn an_api_key_needs_what_is_wanted_and_never_half_of_its_life() {
+        assert_eq!(api_key_seconds(MinTtl::HalfOfGranted), 60);
+        assert_eq!(api_key_seconds(MinTtl::Seconds(0)), 1);
+        assert_eq!(api_key_seconds(MinTtl::Seconds(86_400)), 86_400);
     }
 
     #[test]

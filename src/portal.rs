@@ -61,6 +61,19 @@ pub enum Identity {
     Application(AppInfo),
 }
 
+impl Identity {
+    /// The user whom it belongs to: the user, or the owner of the application's item. The ID of the
+    /// application where the portal names no owner.
+    #[must_use]
+    pub fn belongs_to(&self) -> &str {
+        match self {
+            Self::User { username } => username,
+            Self::Application(info) if info.owner.is_empty() => &info.app_id,
+            Self::Application(info) => &info.owner,
+        }
+    }
+}
+
 /// The registered application that a token was issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppInfo {
@@ -113,6 +126,8 @@ struct PortalSelf {
     is_portal: Value,
     #[serde(default)]
     app_info: Value,
+    #[serde(default)]
+    user: Value,
 }
 
 /// Asks, without a token, what kind of portal answers at the address.
@@ -154,6 +169,20 @@ pub fn probe(http: &Http) -> Result<PortalInfo> {
 impl PortalSelf {
     fn shown_name(&self) -> Option<String> {
         text_of(&self.name).or_else(|| text_of(&self.portal_name))
+    }
+
+    /// The application that the request's token was issued to. `None` where there is none.
+    fn application(&self) -> Option<AppInfo> {
+        let field = |name: &str| {
+            let value = self.app_info.get(name).and_then(Value::as_str);
+            one_line(value.unwrap_or_default(), LONGEST_NAME)
+        };
+        self.app_info.is_object().then(|| AppInfo {
+            title: field("appTitle"),
+            app_id: field("appId"),
+            item_id: field("itemId"),
+            owner: field("appOwner"),
+        })
     }
 
     fn hostname(&self) -> Option<String> {
@@ -251,23 +280,30 @@ pub fn username(http: &Http, token: &Secret) -> std::result::Result<String, Iden
 /// it does without one, and not with an error, so an answer without `appInfo` means a rejected
 /// token. Source: Esri, "Portal Self".
 pub fn app_info(http: &Http, token: &Secret) -> std::result::Result<AppInfo, IdentityError> {
+    let about = self_of(http, token)?;
+    about.application().ok_or(IdentityError::TokenRejected)
+}
+
+/// Whom a token is for where nothing says of what kind it is: the user, or the application. A
+/// portal that does not accept the token answers as it does without one. Source: Esri, "Portal
+/// Self".
+pub fn identity(http: &Http, token: &Secret) -> std::result::Result<Identity, IdentityError> {
+    let about = self_of(http, token)?;
+    let username = about.user.get("username").and_then(text_of);
+    username
+        .map(|username| Identity::User { username })
+        .or_else(|| about.application().map(Identity::Application))
+        .filter(|identity| !identity.belongs_to().is_empty())
+        .ok_or(IdentityError::TokenRejected)
+}
+
+/// What the portal says about itself to who has this token.
+fn self_of(http: &Http, token: &Secret) -> std::result::Result<PortalSelf, IdentityError> {
     let answer = http
         .get("portals/self", &[], Some(token))
         .map_err(|error| rejected_or_failed(error, http))?;
     let about: PortalSelf = answer.json().map_err(IdentityError::Failed)?;
-    if !about.app_info.is_object() {
-        return Err(IdentityError::TokenRejected);
-    }
-    let field = |name: &str| {
-        let value = about.app_info.get(name).and_then(Value::as_str);
-        one_line(value.unwrap_or_default(), LONGEST_NAME)
-    };
-    Ok(AppInfo {
-        title: field("appTitle"),
-        app_id: field("appId"),
-        item_id: field("itemId"),
-        owner: field("appOwner"),
-    })
+    Ok(about)
 }
 
 #[derive(Deserialize)]

@@ -381,6 +381,86 @@ impl ClientSecret {
     }
 }
 
+/// The `api-key` record of a connection.
+#[derive(Debug)]
+pub struct ApiKeyRecord {
+    /// What it may be used for.
+    pub binding: Binding,
+    /// The key itself. `None` where a command prints it.
+    pub api_key: Option<Secret>,
+    /// The user whose key it is, as the portal said.
+    pub user: String,
+    /// When it was given, by this machine's clock.
+    pub stored_at: Timestamp,
+}
+
+impl ApiKeyRecord {
+    /// The record as the keychain stores it.
+    #[must_use]
+    pub fn to_record(&self) -> Secret {
+        self.to_record_for(&self.binding)
+    }
+
+    /// The same with another binding.
+    #[must_use]
+    pub fn to_record_for(&self, binding: &Binding) -> Secret {
+        Secret::serialize(&ApiKeyFields {
+            version: RECORD_VERSION,
+            portal_url: &binding.portal_url,
+            client_id: &binding.client_id,
+            settings: binding.settings.as_ref(),
+            pending: &binding.pending,
+            api_key: self.api_key.as_ref().map(Secret::expose),
+            user: &self.user,
+            stored_at: self.stored_at.as_second(),
+        })
+    }
+
+    /// Reads a record. `None` for any other text.
+    #[must_use]
+    pub fn from_record(record: &Secret) -> Option<Self> {
+        let record: OwnedApiKeyFields = serde_json::from_str(record.expose()).ok()?;
+        Some(Self {
+            binding: Binding {
+                portal_url: record.portal_url,
+                client_id: record.client_id,
+                settings: Some(record.settings),
+                pending: record.pending,
+            },
+            api_key: record.api_key,
+            user: record.user,
+            stored_at: Timestamp::from_second(record.stored_at).ok()?,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct ApiKeyFields<'a> {
+    version: u32,
+    portal_url: &'a str,
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<&'a Settings>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pending: &'a [Binding],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<&'a str>,
+    user: &'a str,
+    stored_at: i64,
+}
+
+#[derive(Deserialize)]
+struct OwnedApiKeyFields {
+    portal_url: String,
+    client_id: String,
+    settings: Settings,
+    #[serde(default)]
+    pending: Vec<Binding>,
+    api_key: Option<Secret>,
+    user: String,
+    stored_at: i64,
+}
+
 #[derive(Serialize)]
 struct TokensRecord<'a> {
     version: u32,
@@ -498,6 +578,7 @@ struct OwnedClientSecretRecord {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::connection::{Connection, Grant};
 
     const DAY: i64 = 24 * 3600;
 
@@ -631,6 +712,34 @@ mod tests {
         assert_eq!(read.refresh.as_ref().unwrap().expires_at, Some(at(DAY)));
         assert_eq!(read.access.as_ref().unwrap().issued_at, at(5));
         assert_eq!(read.to_record().expose(), tokens.to_record().expose());
+    }
+
+    #[test]
+    fn the_record_of_an_api_key_survives_and_shows_no_key() {
+        let given = ApiKeyRecord {
+            binding: tokens(None).binding,
+            api_key: Some(Secret::new("canary".into())),
+            user: "ana".into(),
+            stored_at: at(1000),
+        };
+        assert!(!format!("{given:?}").contains("canary"));
+        // A record without bound settings was never written.
+        assert!(given.binding.is_old());
+        assert!(ApiKeyRecord::from_record(&given.to_record()).is_none());
+        let label = "x".parse().unwrap();
+        let portal = "https://h/p".parse().unwrap();
+        let connection = Connection::new(label, portal, Grant::Application, "c".into());
+        for api_key in [given.api_key, None] {
+            let given = ApiKeyRecord {
+                binding: Binding::of(&connection, None),
+                api_key,
+                user: "ana".into(),
+                stored_at: at(1000),
+            };
+            let read = ApiKeyRecord::from_record(&given.to_record()).unwrap();
+            assert_eq!(read.to_record().expose(), given.to_record().expose());
+            assert_eq!((read.user.as_str(), read.stored_at), ("ana", at(1000)));
+        }
     }
 
     #[test]

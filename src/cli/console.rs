@@ -148,6 +148,15 @@ impl Console {
         self.options().json
     }
 
+    /// The options that make another process of this program print as much as this one.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub(super) fn amount(&self) -> Vec<&'static str> {
+        let options = self.options();
+        let mut words = vec!["-v"; options.verbose.into()];
+        words.extend(options.quiet.then_some("-q"));
+        words
+    }
+
     pub(super) fn paint(&self, text: &str, style: &Style) -> String {
         if self.options().color {
             style.clone().force_styling(true).apply_to(text).to_string()
@@ -201,6 +210,14 @@ impl Console {
                 seconds_left,
             } => format!(
                 "the portal of `{connection}` cannot be reached ({why}); this is the cached token, which expires in {}",
+                humanize(*seconds_left)
+            ),
+            Notice::SecretCommandFailed {
+                connection,
+                why,
+                seconds_left,
+            } => format!(
+                "the token of `{connection}` could not be renewed ({why}); this is the cached token, which expires in {}",
                 humanize(*seconds_left)
             ),
             Notice::ShortLived {
@@ -266,10 +283,15 @@ impl Console {
                 "waiting for the PKCS#11 token; if its reader has a keypad, enter the PIN there …"
                     .into()
             }
-            Wait::SecretCommand(name) => {
+            Wait::PrivateKey => {
+                "waiting for the private key of the client certificate; Windows may be asking for its PIN …"
+                    .into()
+            }
+            Wait::SecretCommand(secret, name) => {
                 format!(
-                    "waiting for {}, which prints the client secret …",
-                    escape(name)
+                    "waiting for {}, which prints the {} …",
+                    escape(name),
+                    secret.as_str()
                 )
             }
             Wait::Browser => "waiting for the browser …".into(),
@@ -345,7 +367,7 @@ fn decision_text(decision: Decision) -> &'static str {
         Decision::Renewed => "the token was renewed",
         Decision::RenewedByAnother => "another process has just renewed the token",
         Decision::Extended => "the sign-in was extended, and the token renewed",
-        Decision::Fallback => "the portal cannot be reached; the cached token is still valid",
+        Decision::Fallback => "the token could not be renewed; the cached token is still valid",
         Decision::SignedIn => "a new sign-in was stored",
         Decision::SignedOut => "the sign-in was ended",
     }

@@ -19,6 +19,7 @@ use crate::env;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::files;
+use crate::machine_policy::check_log_folder;
 use crate::policy::command_line::MAX_LOG_BYTES;
 use crate::util::lock;
 
@@ -205,12 +206,10 @@ impl Log {
         // Text and numbers always serialize.
         let text = serde_json::to_string(&line).unwrap_or_default();
         let path = &self.path;
-        let written = if path.is_shared_folder && of_another_user(&path.file) {
-            Err("it belongs to another user".to_owned())
-        } else {
+        let written = path.check().and_then(|()| {
             files::append_line(&path.file, &text, MAX_LOG_BYTES, &self.context)
                 .map_err(|error| with_cause(&error))
-        };
+        });
         if let Err(why) = written {
             if !self.error_reported.swap(true, Ordering::Relaxed) {
                 (self.on_error)(&format!("{}: {why}", path.named_by));
@@ -223,8 +222,25 @@ impl Log {
 struct LogPath {
     file: PathBuf,
     named_by: String,
-    /// Other users may create files beside it.
-    is_shared_folder: bool,
+    /// The folder that the policy names. Other users may create files beside the log.
+    shared_folder: Option<PathBuf>,
+}
+
+impl LogPath {
+    /// Whether it may be written. The error is in words for people.
+    fn check(&self) -> Result<(), String> {
+        let Some(folder) = &self.shared_folder else {
+            return Ok(());
+        };
+        check_log_folder(folder).map_err(|found| format!("{}; {}", found.why, found.remedy))?;
+        if of_another_user(&self.file) {
+            return Err(format!(
+                "it belongs to another user; an administrator can make it for this account: {}",
+                make_beforehand(&self.file)
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Where the log is: by the policy of this machine, a file of this account in its folder; else the
@@ -236,14 +252,14 @@ fn path(context: &Context) -> Option<LogPath> {
         return Some(LogPath {
             named_by: format!("the event log {} of this machine's policy", file.display()),
             file,
-            is_shared_folder: true,
+            shared_folder: Some(folder.to_owned()),
         });
     }
     let path = context.environment.absolute_path(env::AGE_OAUTH_LOG);
     Some(LogPath {
         file: path.ok().flatten()?,
         named_by: env::AGE_OAUTH_LOG.to_owned(),
-        is_shared_folder: false,
+        shared_folder: None,
     })
 }
 
@@ -270,6 +286,17 @@ fn of_another_user(file: &Path) -> bool {
 #[cfg(not(unix))]
 fn of_another_user(_: &Path) -> bool {
     false
+}
+
+#[cfg(unix)]
+fn make_beforehand(file: &Path) -> String {
+    let user = rustix::process::geteuid().as_raw();
+    format!("install -m 600 -o {user} /dev/null {}", file.display())
+}
+
+#[cfg(not(unix))]
+fn make_beforehand(_: &Path) -> String {
+    String::new()
 }
 
 fn with_cause(error: &Error) -> String {

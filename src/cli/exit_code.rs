@@ -71,10 +71,10 @@ impl ExitCode {
             Self::Usage => {
                 "wrong usage, or a value that cannot be used or that the machine's policy forbids"
             }
-            Self::SignInNeeded => "a person must sign in: `age-oauth login`",
+            Self::SignInNeeded => "a person must sign in: `age-oauth login`; or give another API key",
             Self::NoConnection => "no such connection, the name is taken, or several match",
             Self::Keychain => {
-                "the keychain is missing, locked or silent, or lacks the item; or the client secret command failed"
+                "the keychain is missing, locked or silent, or lacks the item; or the command that gives a secret failed"
             }
             Self::Unreachable => "the portal cannot be reached",
             Self::Refused => "the portal, or the web server in front of it, refused",
@@ -93,6 +93,7 @@ enum_with_words! {
         Failed = "failed",
         Usage = "usage",
         SignInNeeded = "sign_in_needed",
+        ApiKey = "api_key",
         NoConnection = "no_connection",
         NameTaken = "name_taken",
         Ambiguous = "ambiguous",
@@ -115,10 +116,14 @@ impl FailureKind {
             Self::NameTaken => "another connection has this label",
             Self::Ambiguous => "several connections match",
             Self::Keychain => "the keychain is missing, locked or silent, or lacks the item",
-            Self::SecretCommand => "the command that gives the client secret failed",
+            Self::SignInNeeded => "a person must sign in: `age-oauth login`",
+            Self::ApiKey => {
+                "the API key is missing, has expired or soon will, is refused, or is another user's"
+            }
+            Self::SecretCommand => "the command that gives the client secret or the API key failed",
             Self::Policy => "the policy of this machine does not allow it",
             Self::Usage => "wrong usage, or a value that cannot be used",
-            Self::Failed | Self::SignInNeeded | Self::Unreachable | Self::Refused | Self::Busy => {
+            Self::Failed | Self::Unreachable | Self::Refused | Self::Busy => {
                 self.exit_code().meaning()
             }
         }
@@ -130,7 +135,7 @@ impl FailureKind {
             // The portal is not asked, so that it is not `Refused`: like another value that cannot
             // be used, it takes another command line or another connection, or an administrator.
             Self::Usage | Self::Policy => ExitCode::Usage,
-            Self::SignInNeeded => ExitCode::SignInNeeded,
+            Self::SignInNeeded | Self::ApiKey => ExitCode::SignInNeeded,
             Self::NoConnection | Self::NameTaken | Self::Ambiguous => ExitCode::NoConnection,
             Self::Keychain | Self::SecretCommand => ExitCode::Keychain,
             Self::Unreachable => ExitCode::Unreachable,
@@ -166,6 +171,7 @@ impl From<&Error> for FailureKind {
             Error::NoConnection { .. } => Self::NoConnection,
             Error::NameTaken { .. } => Self::NameTaken,
             Error::Ambiguous { .. } => Self::Ambiguous,
+            Error::ApiKey { .. } => Self::ApiKey,
             Error::SecretCommand { .. } => Self::SecretCommand,
             // The store of Windows, or a card, is a keychain of its own kind.
             Error::Keychain { .. }

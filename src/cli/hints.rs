@@ -10,10 +10,10 @@ use crate::bound_setting::BoundSetting;
 use crate::connection::{fold, RedirectUri, StoreCertificate};
 use crate::env;
 use crate::error::{
-    CertificateRole, ConnectionFault, Error, FileAction, Forbidden, Input, KerberosProblem,
-    KeyProblem, KeychainError, KeychainReason, Overridden, PolicyRefusal, ProxyDemand, Refusal,
-    SecretCommandFailure, SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind, Unreachable,
-    WindowsSignInFailure,
+    ApiKeyProblem, CertificateRole, ConnectionFault, Error, FileAction, Forbidden, Input,
+    KerberosProblem, KeyProblem, KeychainError, KeychainReason, Overridden, PolicyRefusal,
+    PrintedSecret, ProxyDemand, Refusal, SecretCommandFailure, SignInNeeded, StoreProblem,
+    TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
 use crate::http;
 use crate::keychain::ItemKind;
@@ -28,6 +28,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::UnusableConnection { path, fault, .. } => Some(unusable_connection(path, *fault)),
         Error::Invalid { what, .. } => invalid(*what),
         Error::SignInNeeded { connection, why } => Some(sign_in(connection, why)),
+        Error::ApiKey { connection, why } => Some(api_key(connection, why)),
         Error::NoConnection { wanted, known, .. } => Some(no_connection(wanted.as_deref(), known)),
         Error::NameTaken { label } => Some(format!(
             "choose another label, or update it: age-oauth connections edit {}",
@@ -45,8 +46,11 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             error,
         } => keychain(connection.as_deref(), *item, error),
         Error::SecretCommand {
-            connection, why, ..
-        } => Some(secret_command(connection.as_deref(), why)),
+            connection,
+            secret,
+            why,
+            ..
+        } => Some(secret_command(connection.as_deref(), *secret, why)),
         Error::ClientCertificate { connection, why } => {
             Some(store_problem(connection.as_deref(), why))
         }
@@ -80,7 +84,11 @@ fn forbidden(refusal: &PolicyRefusal) -> String {
         }
         Forbidden::UnverifiedTls => edit("--verify-ssl true (or a certificate file)"),
         Forbidden::SecretArgument => "give --client-secret-stdin or --client-secret-file".into(),
-        Forbidden::SecretCommand => edit("--client-secret-stdin"),
+        Forbidden::SecretCommand(PrintedSecret::ClientSecret) => edit("--client-secret-stdin"),
+        Forbidden::SecretCommand(PrintedSecret::ApiKey) => edit("--expires DATE --api-key-stdin"),
+        Forbidden::ApiKey => {
+            "add a connection that signs in with OAuth (--auth-type user or app)".into()
+        }
         Forbidden::Keychain(_) => edit("--keychain KIND"),
         Forbidden::OtherProxy { .. } => "leave --proxy out".into(),
         Forbidden::LongSignIn { longest } => match (&refusal.connection, refusal.overridden) {
@@ -245,6 +253,30 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
     }
 }
 
+/// What helps where the API key cannot be used.
+fn api_key(label: &str, why: &ApiKeyProblem) -> String {
+    let again = api_key_again(label);
+    match why {
+        ApiKeyProblem::Missing => format!("give it: {again}"),
+        ApiKeyProblem::Expired(_) => format!("make another key at the portal, then: {again}"),
+        ApiKeyProblem::TooShort { .. } => {
+            format!("ask for less (--min-ttl), or make another key at the portal, then: {again}")
+        }
+        ApiKeyProblem::Refused => format!(
+            "look at its page at the portal; if it has ended there, make another key, then: {again}"
+        ),
+        ApiKeyProblem::OtherUser { .. } => format!(
+            "add a connection for the other user; or, to give this one to that user, first delete its key: age-oauth logout {}",
+            connection_option(label)
+        ),
+    }
+}
+
+/// The command that stores another API key.
+pub(super) fn api_key_again(label: &str) -> String {
+    edit(Some(label), "--expires DATE --api-key-stdin")
+}
+
 fn no_connection(wanted: Option<&str>, known: &[String]) -> String {
     let is_wanted = |label: &String| wanted.is_some_and(|wanted| fold(wanted) == fold(label));
     if known.iter().any(is_wanted) {
@@ -319,21 +351,36 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
     }
 }
 
+/// The option that names the command for this secret, with what it needs.
+fn secret_command_option(secret: PrintedSecret) -> &'static str {
+    match secret {
+        PrintedSecret::ClientSecret => "--client-secret-command COMMAND",
+        PrintedSecret::ApiKey => "--expires DATE --api-key-command COMMAND",
+    }
+}
+
 /// What helps where the command that gives the client secret failed.
-fn secret_command(label: Option<&str>, why: &SecretCommandFailure) -> String {
-    const OPTION: &str = "--client-secret-command COMMAND";
+fn secret_command(
+    label: Option<&str>,
+    secret: PrintedSecret,
+    why: &SecretCommandFailure,
+) -> String {
+    let option = secret_command_option(secret);
     match why {
         SecretCommandFailure::NoProgram(_) => {
-            format!("install it again, or name another one: {}", edit(label, OPTION))
+            format!("install it again, or name another one: {}", edit(label, option))
         }
         SecretCommandFailure::Unsafe { .. } => format!(
             "let only you or an administrator change it (chmod go-w, chown), or name another one: {}",
-            edit(label, OPTION)
+            edit(label, option)
         ),
         SecretCommandFailure::NotStarted(_) => format!(
             "run it by hand to see what is wrong, or name another one: {}",
-            edit(label, OPTION)
+            edit(label, option)
         ),
+        SecretCommandFailure::InAnotherProcess(_) => {
+            "run the command again; if that fails as well, its error says what helps".into()
+        }
         SecretCommandFailure::Timeout(_) => {
             "it may be waiting for a password, which it cannot ask for here; unlock your secret manager first, then run the command again".into()
         }
@@ -341,8 +388,9 @@ fn secret_command(label: Option<&str>, why: &SecretCommandFailure) -> String {
             "unlock your secret manager or sign in to it, then run the command again".into()
         }
         SecretCommandFailure::Output(_) => format!(
-            "run it by hand; it must print the client secret and nothing else; to name another one: {}",
-            edit(label, OPTION)
+            "run it by hand; it must print the {} and nothing else; to name another one: {}",
+            secret.as_str(),
+            edit(label, option)
         ),
     }
 }
@@ -392,7 +440,8 @@ pub(super) fn flags(settings: &[BoundSetting]) -> String {
             BoundSetting::RedirectUri => "--redirect-uri URI",
             BoundSetting::ClientCertificate => "--client-cert FILE",
             BoundSetting::WebTier => "--web-tier windows",
-            BoundSetting::SecretCommand => "--client-secret-command COMMAND",
+            BoundSetting::SecretCommand => secret_command_option(PrintedSecret::ClientSecret),
+            BoundSetting::ApiKeyCommand => secret_command_option(PrintedSecret::ApiKey),
         })
         .collect();
     flags.join(" ")
@@ -430,6 +479,7 @@ fn write_again(label: &str, item: Option<ItemKind>, settings: &[BoundSetting]) -
     match item {
         Some(ItemKind::ClientSecret) => client_secret_again(label, settings),
         Some(ItemKind::ClientCertificate) => client_certificate_again(label),
+        Some(ItemKind::ApiKey) => api_key_again(label),
         Some(ItemKind::Tokens | ItemKind::Binding | ItemKind::Probe) | None => login(label),
     }
 }
@@ -615,6 +665,10 @@ fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
         TlsFailureKind::NoCommonVersion => {
             "ask the portal's administrator to switch on TLS 1.2 or TLS 1.3 at the server".into()
         }
+        TlsFailureKind::NeedsTls12 => format!(
+            "ask the portal's administrator to switch on TLS 1.2, too; or present another certificate: {}",
+            client_certificate(label)
+        ),
         TlsFailureKind::NoCommonCipher => "ask the portal's administrator to switch on TLS 1.3, or TLS 1.2 with ECDHE and AES-GCM, for example TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".into(),
         TlsFailureKind::UnknownIssuer
         | TlsFailureKind::SelfSigned
@@ -638,9 +692,10 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
     let login = label.map(login);
     match why {
         Refusal::ClientId => Some(edit(label, "--client-id ID")),
-        Refusal::ClientSecret => Some(format!(
-            "{}; if a command prints it: replace it in your secret manager",
-            edit(label, "--client-secret-stdin")
+        Refusal::ClientSecret => Some(edit(label, "--client-secret-stdin")),
+        Refusal::PrintedClientSecret(command) => Some(format!(
+            "replace it in your secret manager, so that `{command}` prints the new one; or name another command: {}",
+            edit(label, secret_command_option(PrintedSecret::ClientSecret))
         )),
         Refusal::RedirectUri(uri) => Some(format!(
             "on the application's item page in the portal, under Settings, add the redirect URI {uri}; or use one that is registered: {}",
@@ -756,6 +811,7 @@ pub(super) fn in_front(error: &Error) -> Option<String> {
         Refusal::WindowsSignIn(why) => Some(windows_sign_in(None, why)),
         Refusal::ClientId
         | Refusal::ClientSecret
+        | Refusal::PrintedClientSecret(_)
         | Refusal::RedirectUri(_)
         | Refusal::Application(_)
         | Refusal::SignIn(_)

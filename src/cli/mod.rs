@@ -42,9 +42,10 @@ use event_log::{EventLog, LogScope};
 use exit_code::ExitCode;
 use failure::{Failure, Outcome};
 use format::connection_option;
+use shared::logon::Logon;
 
 use crate::connection::{Connection, ConnectionId, Tls};
-use crate::context::{Attended, Context, Deadline, Environment, Interruptions};
+use crate::context::{Attended, Context, Deadline, Desktop, Environment, Interruptions};
 use crate::duration::parse_duration;
 use crate::env;
 use crate::event::{Event, Notice};
@@ -228,6 +229,7 @@ impl CommandContext {
             observer: console.observer(),
             interruptions: Interruptions::new(terminal::delay_interruptions),
             attended: Attended::No,
+            desktop: desktop(Arc::clone(&system.logon_groups)),
             machine_policy: system.machine_policy.clone(),
         };
         system.ask.limit(context.deadline);
@@ -438,7 +440,11 @@ impl CommandContext {
     }
 
     fn warn_about_client_certificate(&self, connection: &Connection) {
-        if !self.system.terminal.stderr || connection.client_certificate.is_none() {
+        let is_due = connection
+            .client_certificate
+            .as_ref()
+            .is_some_and(|setting| shared::client_certificate::may_expire_soon(self, setting));
+        if !self.system.terminal.stderr || !is_due {
             return;
         }
         let Ok(store) = self.store() else {
@@ -477,6 +483,12 @@ impl CommandContext {
     }
 }
 
+/// Whether a person sees the windows of this process. Task Scheduler gives a console to a task,
+/// too, and no desktop to one that runs whether or not its user is logged on.
+fn desktop(groups: Arc<dyn Fn() -> String + Send + Sync>) -> Desktop {
+    Desktop::new(move || Logon::of(&groups()).is_none_or(Logon::has_desktop))
+}
+
 /// Warns if the connection does not verify certificates. The warning goes to the log, too.
 fn warn_if_unverified(session: &Session) {
     let connection = session.connection();
@@ -485,5 +497,46 @@ fn warn_if_unverified(session: &Session) {
         context.emit(&Event::Notice(Notice::Unverified {
             connection: connection.label.to_string(),
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn rule_24e_no_window_of_windows_waits_where_no_person_sees_it() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let context = |attended, groups: &'static str| {
+            let asked = Arc::clone(&asked);
+            Context {
+                attended,
+                desktop: desktop(Arc::new(move || {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    groups.to_owned()
+                })),
+                ..Context::process()
+            }
+        };
+        let interactive = r#""NT-AUTORITÄT\INTERAKTIV","Gruppe","S-1-5-4","""#;
+        let batch = r#""NT-AUTORITÄT\BATCH","Gruppe","S-1-5-3","""#;
+        for (groups, expected) in [
+            (interactive, Attended::Yes),
+            ("", Attended::Yes),
+            (batch, Attended::No),
+            (r#""A\SERVICE","Group","S-1-5-6","""#, Attended::No),
+            (r#""A\NETWORK","Group","S-1-5-2","""#, Attended::No),
+        ] {
+            let context = context(Attended::Yes, groups);
+            assert_eq!(context.attended_at_desktop(), expected, "{groups}");
+            assert_eq!(context.clone().attended_at_desktop(), expected);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 5);
+        let context = context(Attended::No, interactive);
+        assert_eq!(context.attended_at_desktop(), Attended::No);
+        // Which would start a program.
+        assert_eq!(asked.load(Ordering::Relaxed), 5);
     }
 }

@@ -52,7 +52,7 @@ pub struct System {
     /// Starts a program in place of this one. Returns only if the program could not be started.
     pub launch: Box<dyn FnMut(Launch) -> io::Error>,
     /// The groups of this process, as Windows lists them; empty on other systems.
-    pub logon_groups: Box<dyn Fn() -> String>,
+    pub logon_groups: Arc<dyn Fn() -> String + Send + Sync>,
     /// The programs that this process descends from, nearest first.
     pub ancestors: Box<dyn Fn() -> Vec<String>>,
 }
@@ -182,7 +182,7 @@ impl System {
                 core_limit.restore();
                 launch(&wanted)
             }),
-            logon_groups: Box::new(logon_groups),
+            logon_groups: Arc::new(logon_groups),
             ancestors: Box::new(ancestors),
         }
     }

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::error::{Error, Input, Result};
+use crate::error::{Error, Input, PrintedSecret, Result};
 use crate::util::enum_with_words;
 
 pub use client_certificate::{CertificateSource, ClientCertificateSetting};
@@ -38,8 +38,9 @@ pub use portal_url::PortalUrl;
 pub use portal_urls::PortalUrls;
 pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
-pub use secret_command::SecretCommand;
+pub use secret_command::{SecretCommand, SecretCommandFailureNote};
 pub use store_certificate::{StoreCertificate, StoreName};
+pub(crate) use text::is_invisible;
 pub use text::{clean, is_control};
 pub use web_tier::{Principal, WebTier};
 
@@ -56,10 +57,11 @@ pub struct Connection {
     /// Whom tokens are for, and how the portal is asked for them.
     pub grant: Grant,
     /// The client ID that the portal gave the registered application. Empty for a network
-    /// connection, which has none.
+    /// connection and one with an API key, which have none.
     pub client_id: String,
-    /// The command that gives the client secret in place of the keychain. It may be named by
-    /// anyone who can write `meta.json`, and is run only where the keychain's binding has the same.
+    /// The command that gives the client secret, or the API key, in place of the keychain. It may
+    /// be named by anyone who can write `meta.json`, and is run only where the keychain's binding
+    /// has the same.
     pub secret_command: Option<SecretCommand>,
     /// Which certificates are accepted.
     pub tls: Tls,
@@ -147,6 +149,13 @@ impl Connection {
                 "client ID",
                 "a network connection has none (--auth-type user and --auth-type app do)",
             )),
+            (GrantKind::ApiKey, false) => Err(Error::invalid(
+                "client ID",
+                "a connection with an API key has none (--auth-type user and --auth-type app do)",
+            )),
+            (GrantKind::ApiKey, true) if self.grant.api_key_expires_at().is_none() => Err(
+                Error::invalid("end of the API key", "it is missing (--expires DATE)"),
+            ),
             (GrantKind::Network, true) if !self.answers_web_server() => {
                 Err(Error::invalid(Input::AuthType, NEEDS_ANSWER))
             }
@@ -154,7 +163,8 @@ impl Connection {
                 "client secret command",
                 "a network connection has no client secret",
             )),
-            (GrantKind::User | GrantKind::Application, false) | (GrantKind::Network, true) => Ok(()),
+            (GrantKind::User | GrantKind::Application, false)
+            | (GrantKind::Network | GrantKind::ApiKey, true) => Ok(()),
         }
     }
 
@@ -166,7 +176,7 @@ impl Connection {
         match (&self.referer, &self.grant) {
             (Some(chosen), _) => Some(chosen),
             (None, Grant::Network) => Some(self.browser_url().as_str()),
-            (None, Grant::User { .. } | Grant::Application) => None,
+            (None, Grant::User { .. } | Grant::Application | Grant::ApiKey { .. }) => None,
         }
     }
 
@@ -185,7 +195,7 @@ pub(crate) const NEEDS_ANSWER: &str = "with `network`, the portal knows you by t
 /// right. Every field is absent until it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// The portal's name of the person who is signed in.
+    /// The portal's name of the person who is signed in, or of the user whose API key it is.
     pub username: Option<String>,
     /// When that person signed in.
     pub signed_in_at: Option<Timestamp>,
@@ -199,6 +209,9 @@ pub struct Status {
     pub access_expires_at: Option<Timestamp>,
     /// When and why the last renewal failed, in one line.
     pub last_failure: Option<String>,
+    /// When and how the command for the client secret last failed, for the processes that waited
+    /// for its result.
+    pub secret_command_failure: Option<SecretCommandFailureNote>,
     /// The machine that the sign-in was made on.
     pub machine: Option<String>,
 }
@@ -221,6 +234,13 @@ pub enum Grant {
     /// client certificate. No application is registered for it. Experimental: not tried with a real
     /// portal.
     Network,
+    /// Whom a user of the portal gave an API key: an access token that lives for months, and is
+    /// used as it is.
+    ApiKey {
+        /// When the key expires, as a person said. `None` only on a connection card: each person
+        /// has a key of their own.
+        expires_at: Option<Timestamp>,
+    },
 }
 
 enum_with_words! {
@@ -235,16 +255,27 @@ enum_with_words! {
         Application = "app",
         /// [`Grant::Network`].
         Network = "network",
+        /// [`Grant::ApiKey`].
+        ApiKey = "key",
     }
 }
 
 impl GrantKind {
+    /// What a command of such a connection prints.
+    #[must_use]
+    pub fn printed_secret(self) -> PrintedSecret {
+        match self {
+            Self::User | Self::Application | Self::Network => PrintedSecret::ClientSecret,
+            Self::ApiKey => PrintedSecret::ApiKey,
+        }
+    }
+
     /// Whether an application is registered at the portal for such connections.
     #[must_use]
     pub fn has_client_id(self) -> bool {
         match self {
             Self::User | Self::Application => true,
-            Self::Network => false,
+            Self::Network | Self::ApiKey => false,
         }
     }
 }
@@ -257,10 +288,11 @@ impl Grant {
             Self::User { .. } => GrantKind::User,
             Self::Application => GrantKind::Application,
             Self::Network => GrantKind::Network,
+            Self::ApiKey { .. } => GrantKind::ApiKey,
         }
     }
 
-    /// The word in `meta.json`: `user`, `app` or `network`.
+    /// The word in `meta.json`: `user`, `app`, `network` or `key`.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         self.kind().as_str()
@@ -270,7 +302,16 @@ impl Grant {
     pub(crate) fn redirect_uri(&self) -> &str {
         match self {
             Self::User { redirect_uri, .. } => redirect_uri.as_str(),
-            Self::Application | Self::Network => RedirectUri::OUT_OF_BAND,
+            Self::Application | Self::Network | Self::ApiKey { .. } => RedirectUri::OUT_OF_BAND,
+        }
+    }
+
+    /// When the API key expires; `None` for every other kind.
+    #[must_use]
+    pub fn api_key_expires_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::ApiKey { expires_at } => *expires_at,
+            Self::User { .. } | Self::Application | Self::Network => None,
         }
     }
 }

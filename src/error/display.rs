@@ -3,11 +3,12 @@
 use std::fmt;
 
 use super::{
-    CertificateRejection, CertificateRole, Error, FileAction, Forbidden, Input, KerberosProblem,
-    KeyProblem, KeychainError, KeychainReason, Overridden, PolicyRefusal, PolicyRule, Refusal,
-    SecretCommandFailure, SignInNeeded, StoreProblem, TlsFailure, TlsFailureKind, Unreachable,
-    WindowsSignInFailure,
+    ApiKeyProblem, CertificateRejection, CertificateRole, Error, FileAction, Forbidden, Input,
+    KerberosProblem, KeyProblem, KeychainError, KeychainReason, Overridden, PolicyRefusal,
+    PolicyRule, PrintedSecret, Refusal, SecretCommandFailure, SignInNeeded, StoreProblem,
+    TlsFailure, TlsFailureKind, Unreachable, WindowsSignInFailure,
 };
+use crate::util::rfc3339;
 
 /// The connection in brackets, where one is concerned.
 struct Of<'a>(&'a Option<String>);
@@ -33,6 +34,21 @@ impl fmt::Display for Page<'_> {
     }
 }
 
+fn command_failed(
+    f: &mut fmt::Formatter<'_>,
+    connection: &Of<'_>,
+    secret: PrintedSecret,
+    command: &str,
+    why: &SecretCommandFailure,
+) -> fmt::Result {
+    let secret = secret.as_str();
+    write!(f, "the {secret} command `{command}` ")?;
+    match why {
+        SecretCommandFailure::Output(why) => write!(f, "gave no {secret}: {why}{connection}"),
+        why => write!(f, "{why}{connection}"),
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,6 +61,9 @@ impl fmt::Display for Error {
                 f.write_str("the random number generator of the operating system failed")
             }
             Self::Invalid { what, why } => write!(f, "{what}: {why}"),
+            Self::ApiKey { connection, why } => {
+                write!(f, "the API key of connection `{connection}` {why}")
+            }
             Self::SignInNeeded { connection, why } => {
                 if *why == SignInNeeded::Never {
                     return write!(f, "connection `{connection}` is not signed in");
@@ -78,13 +97,10 @@ impl fmt::Display for Error {
             }
             Self::SecretCommand {
                 connection,
+                secret,
                 command,
                 why,
-            } => write!(
-                f,
-                "the client secret command `{command}` {why}{}",
-                Of(connection)
-            ),
+            } => command_failed(f, &Of(connection), *secret, command, why),
             Self::ClientCertificate { connection, why } => {
                 write!(f, "{why}{}", Of(connection))
             }
@@ -132,6 +148,7 @@ impl std::error::Error for Error {
             | Self::UnusableConnection { .. }
             | Self::Invalid { .. }
             | Self::SignInNeeded { .. }
+            | Self::ApiKey { .. }
             | Self::NoConnection { .. }
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
@@ -175,7 +192,10 @@ impl fmt::Display for Forbidden {
             Self::Portal(url) => write!(f, "the portal {url}"),
             Self::UnverifiedTls => f.write_str("connections without verified certificates"),
             Self::SecretArgument => f.write_str("a secret on the command line"),
-            Self::SecretCommand => f.write_str("a command that prints the client secret"),
+            Self::SecretCommand(secret) => {
+                write!(f, "a command that prints the {}", secret.as_str())
+            }
+            Self::ApiKey => f.write_str("an API key"),
             Self::Keychain(word) => write!(f, "the keychain `{word}`"),
             Self::OtherProxy { instead_of } => {
                 write!(f, "another proxy than its own ({instead_of})")
@@ -239,6 +259,31 @@ impl fmt::Display for SignInNeeded {
     }
 }
 
+/// Completes "the API key of a connection".
+impl fmt::Display for ApiKeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is not stored"),
+            Self::Expired(at) => write!(f, "expired on {}", rfc3339(*at)),
+            Self::TooShort {
+                expires_at,
+                seconds_wanted,
+            } => write!(
+                f,
+                "expires on {}, which is in less than the {seconds_wanted} seconds that are needed",
+                rfc3339(*expires_at)
+            ),
+            Self::Refused => f.write_str(
+                "is not accepted by the portal: it has expired, was revoked or deleted, or needs another Referer",
+            ),
+            Self::OtherUser { stored, given } => write!(
+                f,
+                "stays that of `{stored}`: the one that was given is that of `{given}`"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for KeychainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, detail) = (self.keychain, &self.detail);
@@ -277,7 +322,7 @@ impl fmt::Display for SecretCommandFailure {
             Self::NoProgram(path) => write!(f, "is not there any more: `{}`", path.display()),
             Self::Unsafe { path, why } => write!(
                 f,
-                "was not run, because other users could replace it: `{}` {why}",
+                "was not run, because other users could replace it or what it names: `{}` {why}",
                 path.display()
             ),
             Self::NotStarted(why) => write!(f, "could not be started: {why}"),
@@ -285,7 +330,10 @@ impl fmt::Display for SecretCommandFailure {
                 write!(f, "did not end within {} seconds", limit.as_secs().max(1))
             }
             Self::Failed { status, .. } => write!(f, "failed ({status})"),
-            Self::Output(why) => write!(f, "gave no client secret: {why}"),
+            Self::Output(why) => write!(f, "gave nothing that can be used: {why}"),
+            Self::InAnotherProcess(how) => {
+                write!(f, "{how}, in another process, for which this one waited")
+            }
         }
     }
 }
@@ -393,6 +441,9 @@ impl TlsFailureKind {
             ),
             Self::Purpose => write!(f, "{subject} was not issued for servers"),
             Self::NoCommonVersion => f.write_str("the server offers neither TLS 1.2 nor TLS 1.3"),
+            Self::NeedsTls12 => f.write_str(
+                "the server does not offer TLS 1.2, and the private key of the client certificate cannot sign as TLS 1.3 needs it (RSA-PSS)",
+            ),
             Self::NoCommonCipher => f.write_str(
                 "the server offers no cipher suite or key that this program can use",
             ),
@@ -582,6 +633,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::ClientId => f.write_str("the portal does not know this client ID"),
             Self::ClientSecret => f.write_str("the portal does not accept this client secret"),
+            Self::PrintedClientSecret(command) => write!(
+                f,
+                "the portal does not accept this client secret, which the command `{command}` printed,"
+            ),
             Self::RedirectUri(uri) => {
                 write!(f, "the portal does not accept the redirect URI {uri}")
             }

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::bound_setting::BoundSetting;
 use crate::item_kind::ItemKind;
 use crate::secret::Secret;
@@ -102,10 +104,19 @@ pub enum Error {
         /// Which keychain, and why.
         error: KeychainError,
     },
-    /// The command that gives the client secret failed.
+    /// The API key cannot be used. A person must give another one.
+    ApiKey {
+        /// The connection's label.
+        connection: String,
+        /// What is wrong with it.
+        why: ApiKeyProblem,
+    },
+    /// The command that gives the client secret or the API key failed.
     SecretCommand {
         /// The connection's label, where one is concerned.
         connection: Option<String>,
+        /// What it was to print.
+        secret: PrintedSecret,
         /// The file name of the command's program.
         command: String,
         /// How it failed.
@@ -179,8 +190,10 @@ pub enum Forbidden {
     UnverifiedTls,
     /// A secret among the arguments of a program.
     SecretArgument,
-    /// A command that prints a client secret.
-    SecretCommand,
+    /// A command that prints a client secret or an API key.
+    SecretCommand(PrintedSecret),
+    /// An API key.
+    ApiKey,
     /// Storing secrets in a keychain of this kind; holds its word.
     Keychain(&'static str),
     /// Another proxy than the policy's.
@@ -387,13 +400,50 @@ enum_with_words! {
     }
 }
 
-/// How the command that gives the client secret failed.
+/// Why an API key cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ApiKeyProblem {
+    /// None is stored.
+    Missing,
+    /// It has expired, at this moment, by what a person said about it.
+    Expired(Timestamp),
+    /// It expires sooner than the caller needs it.
+    TooShort {
+        /// When it expires.
+        expires_at: Timestamp,
+        /// How long it must still live, in seconds.
+        seconds_wanted: i64,
+    },
+    /// The portal does not accept it.
+    Refused,
+    /// It is that of another user than the one that the connection belongs to.
+    OtherUser {
+        /// The user that the connection belongs to.
+        stored: String,
+        /// The user whose key it is.
+        given: String,
+    },
+}
+
+enum_with_words! {
+    /// What a command that a connection names prints. The word is how messages name it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum PrintedSecret {
+        /// The client secret of the registered application.
+        ClientSecret = "client secret",
+        /// The API key.
+        ApiKey = "API key",
+    }
+}
+
+/// How the command that gives the client secret or the API key failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SecretCommandFailure {
     /// Its program is not there.
     NoProgram(PathBuf),
-    /// Other users could replace its program.
+    /// Other users could change its program, the interpreter of that, or a file that it names.
     Unsafe {
         /// The file or folder that they could change.
         path: PathBuf,
@@ -416,6 +466,9 @@ pub enum SecretCommandFailure {
     /// It ended without an error, and its output is not a client secret. Holds the reason, without
     /// the output.
     Output(String),
+    /// It failed in another process, for which this one waited. Holds how, as the other process
+    /// recorded it.
+    InAnotherProcess(String),
 }
 
 /// Why there is no response from a portal.
@@ -581,6 +634,9 @@ pub enum TlsFailureKind {
     UnknownRule,
     /// The server offers neither TLS 1.2 nor TLS 1.3.
     NoCommonVersion,
+    /// The server does not offer TLS 1.2, and the private key of the client certificate cannot sign
+    /// as TLS 1.3 needs it.
+    NeedsTls12,
     /// Server and program have no cipher suite, or no kind of key, in common.
     NoCommonCipher,
     /// Anything else, in words for people.
@@ -614,6 +670,8 @@ pub enum Refusal {
     ClientId,
     /// The client secret is wrong or was reset.
     ClientSecret,
+    /// The client secret that this command printed is wrong or was reset.
+    PrintedClientSecret(String),
     /// This redirect URI is not registered.
     RedirectUri(String),
     /// The application may not sign people in. Holds the portal's message.
@@ -860,6 +918,7 @@ impl Error {
             | Self::UnusableConnection { .. }
             | Self::Invalid { .. }
             | Self::SignInNeeded { .. }
+            | Self::ApiKey { .. }
             | Self::NoConnection { .. }
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }
@@ -884,6 +943,7 @@ impl Error {
             | Self::UnusableConnection { .. }
             | Self::Invalid { .. }
             | Self::SignInNeeded { .. }
+            | Self::ApiKey { .. }
             | Self::NoConnection { .. }
             | Self::NameTaken { .. }
             | Self::Ambiguous { .. }

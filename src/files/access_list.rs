@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use super::sddl::{lets_others_change, names_others, Place};
+
 /// Keeps a console program from opening a console window (`CREATE_NO_WINDOW`).
 const NO_WINDOW: u32 = 0x0800_0000;
 
@@ -39,17 +41,6 @@ pub(crate) fn admits_others(folder: &Path) -> io::Result<bool> {
     Ok(names_others(&text, user.trim_start_matches('*')))
 }
 
-/// What a path is to a program: which rights let others replace the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// The program itself.
-    File,
-    /// The folder that it is in, where libraries are looked up, too.
-    Folder,
-    /// A folder above that.
-    Above,
-}
-
 /// Whether others than this user, the system and its administrators could replace a program whose
 /// file or folder this is.
 pub(crate) fn changeable(path: &Path, place: Place) -> io::Result<bool> {
@@ -76,81 +67,6 @@ fn descriptor(path: &Path) -> io::Result<String> {
         .filter(|text| text.expose().contains("D:"))
         .ok_or_else(|| io::Error::other("icacls does not say who is on it"))?;
     Ok(text.expose().to_owned())
-}
-
-/// Those whom an entry may let change a program: the system, administrators of the machine and the
-/// domain, the owner, and the installer of Windows.
-const ADMINISTRATORS: [&str; 8] = [
-    "SY",
-    "BA",
-    "LA",
-    "DA",
-    "EA",
-    "OW",
-    "CO",
-    "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464",
-];
-
-fn lets_others_change(descriptor: &str, user: &str, place: Place) -> bool {
-    descriptor
-        .split('(')
-        .skip(1)
-        .filter_map(|entry| entry.split(')').next())
-        .map(|entry| entry.split(';').collect::<Vec<_>>())
-        .filter(|fields| fields.first() == Some(&"A"))
-        // Such an entry is for what will be created below.
-        .filter(|fields| !fields.get(1).is_some_and(|flags| flags.contains("IO")))
-        .filter(|fields| {
-            let who = fields.get(5).copied().unwrap_or_default();
-            who != user && !ADMINISTRATORS.contains(&who)
-        })
-        .any(|fields| changes(fields.get(2).copied().unwrap_or_default(), place))
-}
-
-/// Whether these rights are enough to change or replace what is there. Unknown ones are.
-fn changes(rights: &str, place: Place) -> bool {
-    const WRITE_DATA: u32 = 0x2;
-    const APPEND_DATA: u32 = 0x4;
-    const DELETE_CHILD: u32 = 0x40;
-    // Delete; change the access list; become the owner; everything, as a generic right.
-    const REPLACE: u32 = 0x0001_0000 | 0x0004_0000 | 0x0008_0000 | 0x1000_0000;
-    const GENERIC_WRITE: u32 = 0x4000_0000;
-    let decisive = match place {
-        Place::File => REPLACE | GENERIC_WRITE | WRITE_DATA | APPEND_DATA,
-        Place::Folder => REPLACE | GENERIC_WRITE | WRITE_DATA | DELETE_CHILD,
-        // Everyone may create folders at the root of a disk, which replaces nothing.
-        Place::Above => REPLACE | DELETE_CHILD,
-    };
-    if let Some(digits) = rights.strip_prefix("0x") {
-        return u32::from_str_radix(digits, 16).map_or(true, |bits| bits & decisive != 0);
-    }
-    let mut letters = rights.as_bytes().chunks(2);
-    letters.any(|pair| {
-        let bits = match pair {
-            // Reading, executing, and attributes.
-            b"FR" | b"FX" | b"GR" | b"GX" | b"RC" | b"CC" | b"SW" | b"WP" | b"LO" | b"RP"
-            | b"CR" => 0,
-            b"DC" => WRITE_DATA,
-            b"LC" => APPEND_DATA,
-            b"DT" => DELETE_CHILD,
-            b"FW" => WRITE_DATA | APPEND_DATA,
-            _ => REPLACE,
-        };
-        bits & decisive != 0
-    })
-}
-
-/// Whether a descriptor in Windows' notation (SDDL) admits others than `user`, the system (SY),
-/// administrators (BA) and the folder's owner (OW, CO).
-fn names_others(descriptor: &str, user: &str) -> bool {
-    descriptor
-        .split('(')
-        .skip(1)
-        .filter_map(|entry| entry.split(')').next())
-        .map(|entry| entry.split(';').collect::<Vec<_>>())
-        .filter(|fields| fields.first() == Some(&"A"))
-        .filter_map(|fields| fields.get(5).copied())
-        .any(|who| who != user && !["SY", "BA", "OW", "CO"].contains(&who))
 }
 
 /// The groups that this process was logged on with, as `whoami` lists them.
@@ -238,39 +154,6 @@ mod tests {
         ] {
             assert_eq!(identifier(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn strangers_on_an_access_list_are_seen() {
-        let user = "S-1-5-21-1-2-3-1001";
-        let own = format!("store\r\nD:PAI(A;OICI;FA;;;{user})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)\r\n");
-        assert!(!names_others(&own, user));
-        assert!(names_others(
-            &format!("{own}(A;OICIID;0x1200a9;;;BU)"),
-            user
-        ));
-        assert!(names_others("D:AI(A;ID;FA;;;S-1-5-21-1-2-3-1002)", user));
-        assert!(!names_others("D:AI(D;;FA;;;WD)", user));
-    }
-
-    #[test]
-    fn who_can_replace_a_program_is_seen() {
-        const USER: &str = "S-1-5-21-1-2-3-1001";
-        let seen = |list: &str, place| lets_others_change(list, USER, place);
-        let programs = "D:AI(A;ID;FA;;;S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464)(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;0x1200a9;;;BU)(A;ID;0x1200a9;;;AC)";
-        // What the root of a disk has: everyone may create folders, and modify what is in them.
-        let root = "D:PAI(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)(A;OICI;0x1200a9;;;BU)(A;CI;LC;;;AU)(A;OICIIO;SDGXGWGR;;;AU)";
-        for place in [Place::File, Place::Folder, Place::Above] {
-            assert!(!seen(programs, place), "{place:?}");
-            assert!(!seen("D:(D;;FA;;;WD)", place));
-            assert!(!seen(&format!("D:(A;;FA;;;{USER})"), place));
-            assert!(seen("D:(A;;FA;;;WD)", place));
-            assert!(seen("D:(A;ID;0x1301bf;;;AU)", place));
-            assert!(seen("D:(A;;??;;;WD)", place));
-        }
-        assert!(!seen(root, Place::Above) && !seen(root, Place::Folder));
-        assert!(seen("D:(A;;0x2;;;BU)", Place::Folder));
-        assert!(!seen("D:(A;;0x2;;;BU)", Place::Above));
     }
 
     #[test]

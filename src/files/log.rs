@@ -12,12 +12,14 @@ use crate::policy::LOG_ROTATION_TIMEOUT;
 
 /// Adds a line to a log with mode 0600, in one write at its end, so that lines of many processes
 /// stay whole. A log that would grow beyond `max` bytes is renamed to `<path>.1` first and replaces
-/// the one of before.
+/// the one of before. Where it cannot be renamed, the line is written into the full log, and the
+/// failed renaming is the error.
 ///
 /// A link, a directory and anything else that is not a regular file is an error and stays as it is.
 pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) -> Result<()> {
     let text = format!("{line}\n");
     let mut file = open_log(path)?;
+    let mut rotated = Ok(());
     if is_full(&file, &text, max) {
         // A process that does not get the lock in time writes into the full log: no line is lost.
         if let Ok(_lock) = Lock::acquire(&beside(path, ".lock"), LOG_ROTATION_TIMEOUT, context) {
@@ -26,8 +28,8 @@ pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) 
             if is_full(&file, &text, max) {
                 // Windows renames no file that is open.
                 drop(file);
-                fs::rename(path, beside(path, ".1"))
-                    .map_err(Error::file(FileAction::Rotate, path))?;
+                rotated = fs::rename(path, beside(path, ".1"))
+                    .map_err(Error::file(FileAction::Rotate, path));
                 file = open_log(path)?;
             }
         }
@@ -41,7 +43,9 @@ pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) 
             Err(io::ErrorKind::WriteZero.into())
         }
     });
-    written.map_err(Error::file(FileAction::Append, path))
+    written
+        .map_err(Error::file(FileAction::Append, path))
+        .and(rotated)
 }
 
 fn open_log(path: &Path) -> Result<File> {
@@ -104,6 +108,25 @@ mod tests {
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"third\n");
         let old = folder.path().join("log.1");
         assert_eq!(read(&old, 10).unwrap().unwrap(), b"second\n");
+    }
+
+    #[test]
+    fn a_full_log_that_cannot_be_renamed_loses_no_line() {
+        let folder = folder();
+        let path = folder.path().join("log");
+        let context = Context::process();
+        append_line(&path, "first", 3, &context).unwrap();
+        // In a shared folder, another user can put something there before.
+        let old = folder.path().join("log.1");
+        fs::create_dir(&old).unwrap();
+        fs::write(old.join("x"), b"").unwrap();
+        let error = append_line(&path, "second", 3, &context).unwrap_err();
+        assert!(error.to_string().contains("cannot rotate"), "{error}");
+        assert_eq!(read(&path, 100).unwrap().unwrap(), b"first\nsecond\n");
+        fs::remove_dir_all(&old).unwrap();
+        append_line(&path, "third", 3, &context).unwrap();
+        assert_eq!(read(&path, 100).unwrap().unwrap(), b"third\n");
+        assert_eq!(read(&old, 100).unwrap().unwrap(), b"first\nsecond\n");
     }
 
     #[test]

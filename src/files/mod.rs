@@ -13,10 +13,13 @@ mod output;
 mod owned;
 mod platform;
 mod private;
+#[cfg(any(windows, test))]
+mod sddl;
 #[cfg(feature = "cli")]
 mod space;
 #[cfg(unix)]
 mod temporary;
+#[cfg(windows)]
 mod trusted;
 mod user;
 #[cfg(any(feature = "migrate", test))]
@@ -37,12 +40,16 @@ pub(crate) use space::disk_space;
 pub(crate) use temporary::remove_temporary_folders;
 #[cfg(unix)]
 pub(crate) use temporary::{safe_parents, TemporaryFolder, ADDED_LENGTH};
+#[cfg(windows)]
 pub(crate) use trusted::changeable_by_others;
 pub(crate) use user::{is_in_boundary, open_user_file, read_user_file, read_user_file_or_pipe};
 #[cfg(feature = "cli")]
 pub(crate) use user::{mode_for_others, read_secret_file};
 #[cfg(any(feature = "migrate", test))]
 pub(crate) use wipe::wipe;
+
+#[cfg(unix)]
+pub(crate) use crate::trusted::changeable_by_others;
 
 /// The path with `ending` behind its file name.
 fn beside(path: &std::path::Path, ending: &str) -> std::path::PathBuf {

@@ -15,7 +15,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-use crate::connection::is_control;
+use crate::connection::{is_control, is_invisible};
 use crate::error::CertificateFacts;
 
 /// The certificates as PEM text.
@@ -65,7 +65,8 @@ pub(super) fn sha1(der: &[u8]) -> [u8; 20] {
     digest.as_ref().try_into().unwrap_or_default()
 }
 
-/// What a certificate says, without control characters. `None` if it cannot be read.
+/// What a certificate says, without control characters and without invisible ones. `None` if it
+/// cannot be read.
 #[must_use]
 pub fn facts(der: &[u8]) -> Option<CertificateFacts> {
     let certificate = parse(der)?;
@@ -135,8 +136,10 @@ fn time(time: ASN1Time) -> String {
         .map_or_else(|_| clean(&time.to_string()), |time| time.to_string())
 }
 
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !is_control(*c)).collect()
+/// Without what controls a terminal, and without what shows nothing.
+pub(super) fn clean(text: &str) -> String {
+    let is_shown = |c: &char| !is_control(*c) && !is_invisible(*c);
+    text.chars().filter(is_shown).collect()
 }
 
 #[cfg(test)]
@@ -151,14 +154,14 @@ mod tests {
             rcgen::CertificateParams::new(["localhost".to_owned(), "::1".to_owned()]).unwrap();
         params
             .distinguished_name
-            .push(rcgen::DnType::CommonName, "a\u{1b}[31mb");
+            .push(rcgen::DnType::CommonName, "a\u{1b}\u{200d}\u{ad}[31mb");
         params.not_before = rcgen::date_time_ymd(2020, 1, 2);
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let facts = facts(certificate.der()).unwrap();
         assert_eq!(facts.not_before, "2020-01-02T00:00:00Z");
         assert_eq!(facts.names, ["localhost", "::1"]);
-        assert!(facts.subject.contains("CN=") && !facts.subject.contains('\u{1b}'));
+        assert_eq!(facts.subject, "CN=a[31mb");
         assert!(facts.self_signed);
         assert_eq!(facts.sha256.len(), 95);
         assert!(super::facts(b"x").is_none());

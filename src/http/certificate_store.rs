@@ -5,17 +5,17 @@ use jiff::Timestamp;
 #[cfg(windows)]
 use super::certificate_store_windows as system;
 use super::client_certificate::ClientCertificate;
-use super::store_entry::{choose, renewed, StoreChoice};
+use super::store_entry::{choose, renewed, StoreChoice, StoreEntry};
 use crate::connection::{ClientCertificateSetting, StoreCertificate, StoreName};
-use crate::context::Attended;
+use crate::context::{Attended, Context};
 use crate::error::{RenewedCertificate, StoreProblem};
+use crate::event::{Event, Wait};
+use crate::policy::{KEYCHAIN_TIMEOUT_INTERACTIVE, TOKEN_TIMEOUT};
 
 /// The certificate that this name means in the current user's personal store.
 pub fn choose_in_store(name: &StoreName, now: Timestamp) -> Result<StoreChoice, StoreProblem> {
     let store = system::Store::open()?;
-    Ok(choose(store.entries(), name, now, &|one| {
-        store.has_key(one)
-    }))
+    Ok(choose(store.entries(), name, now, &|one| store.key(one)))
 }
 
 /// The certificate that takes the place of this one, which a connection refers to.
@@ -24,39 +24,56 @@ pub fn renewed_in_store(
     now: Timestamp,
 ) -> Option<RenewedCertificate> {
     let store = system::Store::open().ok()?;
-    let found = renewed(store.entries(), former, now, &|one| store.has_key(one))?;
+    let found = renewed(store.entries(), former, now, &|one| store.key(one).is_ok())?;
     Some(RenewedCertificate {
         source: found.certificate.to_string(),
         not_after: found.facts.not_after,
     })
 }
 
-/// Whether the certificate is in the current user's personal store.
-pub fn is_in_store(certificate: &StoreCertificate) -> Result<bool, StoreProblem> {
+/// This certificate of the current user's personal store. `None` if it is not there.
+pub fn find_in_store(certificate: &StoreCertificate) -> Result<Option<StoreEntry>, StoreProblem> {
     let store = system::Store::open()?;
-    Ok(store
-        .entries()
-        .iter()
-        .any(|one| one.certificate == *certificate))
+    let mut entries = store.entries().into_iter();
+    Ok(entries.find(|one| one.certificate == *certificate))
 }
 
 impl ClientCertificate {
     /// This certificate of the current user's personal store, whose private key signs in Windows or
     /// on a card. `None` if it is not there.
+    ///
+    /// The key signs once, so that Windows asks for a PIN before a server waits, and so that a key
+    /// that does not sign or belongs to another certificate is found out.
     pub fn in_store(
         certificate: &StoreCertificate,
-        attended: Attended,
+        context: &Context,
     ) -> Result<Option<Self>, StoreProblem> {
-        system::Store::open()?.load(certificate, attended)
+        let store = system::Store::open()?;
+        let attended = context.attended_at_desktop();
+        let limit = context.deadline.bound(match attended {
+            Attended::Yes => KEYCHAIN_TIMEOUT_INTERACTIVE,
+            Attended::No => TOKEN_TIMEOUT,
+        });
+        let asks = attended == Attended::Yes;
+        if asks {
+            context.emit(&Event::Waiting(Wait::PrivateKey));
+        }
+        let loaded = store.load_in_time(*certificate, attended, limit);
+        if asks {
+            context.emit(&Event::WaitOver);
+        }
+        loaded
     }
 }
 
 /// In place of the store, on systems without one.
 #[cfg(not(windows))]
 mod system {
+    use std::time::Duration;
+
     use crate::connection::StoreCertificate;
     use crate::context::Attended;
-    use crate::error::StoreProblem;
+    use crate::error::{KeyProblem, StoreProblem};
     use crate::http::client_certificate::ClientCertificate;
     use crate::http::store_entry::StoreEntry;
 
@@ -72,16 +89,17 @@ mod system {
             match *self {}
         }
 
-        pub(super) fn has_key(&self, _: &StoreEntry) -> bool {
+        pub(super) fn key(&self, _: &StoreEntry) -> Result<(), KeyProblem> {
             match *self {}
         }
 
-        pub(super) fn load(
-            &self,
-            _: &StoreCertificate,
+        pub(super) fn load_in_time(
+            self,
+            _: StoreCertificate,
             _: Attended,
+            _: Duration,
         ) -> Result<Option<ClientCertificate>, StoreProblem> {
-            match *self {}
+            match self {}
         }
     }
 }

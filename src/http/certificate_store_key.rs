@@ -12,6 +12,7 @@ use windows_result::HRESULT;
 
 use super::certificate::parse;
 use super::key_failure::key_failure;
+use super::key_trial::usable_schemes;
 use crate::context::Attended;
 use crate::error::KeyProblem;
 
@@ -25,6 +26,9 @@ const NO_KEY_PROPERTY: u32 = 0x8009_2004;
 const CARD_CANCELLED: u32 = 0x8010_0002;
 const CARD_CANCELLED_BY_USER: u32 = 0x8010_006E;
 const NO_SMARTCARD: u32 = 0x8010_000C;
+const READER_GONE: u32 = 0x8010_0017;
+const STOPPED_SERVICE: u32 = 0x8010_001E;
+const OTHER_CARD: u32 = 0x8010_002C;
 const NO_READER: u32 = 0x8010_002E;
 const NO_SERVICE: u32 = 0x8010_001D;
 const REMOVED_CARD: u32 = 0x8010_0069;
@@ -49,11 +53,14 @@ const PREFERRED: &[SignatureScheme] = &[
 pub(super) struct StoreKey {
     key: CngSigningKey,
     public: Vec<u8>,
+    /// What it turned out to sign with.
+    schemes: Vec<SignatureScheme>,
 }
 
 impl StoreKey {
-    /// The private key of this certificate. Windows asks for what the key needs only where a person
-    /// is there.
+    /// The private key of this certificate, which signs for trial: a person may need longer for a
+    /// PIN than a server waits for a signature. Windows asks only where a person is there, in a
+    /// window of its own: to name the console's as its parent takes a call that is `unsafe`.
     pub(super) fn open(
         context: &CertContext,
         certificate: &CertificateDer<'_>,
@@ -61,20 +68,32 @@ impl StoreKey {
     ) -> Result<Self, KeyProblem> {
         let key = context.acquire_key(attended == Attended::No);
         let key = CngSigningKey::new(key.map_err(|error| problem(&error))?);
+        let key = key.map_err(|error| problem(&error))?;
         let parsed = parse(certificate).ok_or(KeyProblem::Missing)?;
+        let public = parsed.public_key().raw;
+        let fitting = key.supported_schemes();
+        let fitting: Vec<_> = PREFERRED
+            .iter()
+            .copied()
+            .filter(|scheme| fitting.contains(scheme))
+            .collect();
+        let schemes = usable_schemes(public, &fitting, &|scheme, message| {
+            let signer = key.choose_scheme(&[scheme]);
+            let signer = signer.ok_or_else(|| KeyProblem::Failed("not supported".into()))?;
+            signer.sign(message).map_err(|error| unsigned(&error))
+        })?;
         Ok(Self {
-            key: key.map_err(|error| problem(&error))?,
-            public: parsed.public_key().raw.to_vec(),
+            public: public.to_vec(),
+            key,
+            schemes,
         })
     }
 }
 
 impl SigningKey for StoreKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        let usable = self.key.supported_schemes();
-        let is_usable =
-            |scheme: &&SignatureScheme| offered.contains(scheme) && usable.contains(scheme);
-        let scheme = PREFERRED.iter().find(is_usable)?;
+        let is_offered = |scheme: &&SignatureScheme| offered.contains(scheme);
+        let scheme = self.schemes.iter().find(is_offered)?;
         let signer = self.key.choose_scheme(std::slice::from_ref(scheme))?;
         Some(Box::new(StoreSigner(signer)))
     }
@@ -99,15 +118,8 @@ struct StoreSigner(Box<dyn Signer>);
 
 impl Signer for StoreSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        self.0.sign(message).map_err(|error| {
-            let rustls::Error::Other(OtherError(cause)) = &error else {
-                return key_failure(KeyProblem::Failed(error.to_string()));
-            };
-            key_failure(match cause.downcast_ref::<CngError>() {
-                Some(cause) => problem(cause),
-                None => KeyProblem::Failed(error.to_string()),
-            })
-        })
+        let signed = self.0.sign(message);
+        signed.map_err(|error| key_failure(unsigned(&error)))
     }
 
     fn scheme(&self) -> SignatureScheme {
@@ -115,7 +127,18 @@ impl Signer for StoreSigner {
     }
 }
 
-fn problem(error: &CngError) -> KeyProblem {
+/// Why a key did not sign.
+fn unsigned(error: &rustls::Error) -> KeyProblem {
+    if let rustls::Error::Other(OtherError(cause)) = error {
+        if let Some(cause) = cause.downcast_ref::<CngError>() {
+            return problem(cause);
+        }
+    }
+    KeyProblem::Failed(error.to_string())
+}
+
+/// What an error of Windows means.
+pub(super) fn problem(error: &CngError) -> KeyProblem {
     let number = match error {
         CngError::WindowsError(number) => *number,
         CngError::UnsupportedKeyAlgorithmGroup => {
@@ -128,7 +151,8 @@ fn problem(error: &CngError) -> KeyProblem {
         USER_CANCELLED | CANCELLED | CARD_CANCELLED | CARD_CANCELLED_BY_USER => {
             KeyProblem::Cancelled
         }
-        NO_SMARTCARD | NO_READER | NO_SERVICE | REMOVED_CARD => KeyProblem::NoCard,
+        NO_SMARTCARD | READER_GONE | NO_READER | NO_SERVICE | STOPPED_SERVICE | OTHER_CARD
+        | REMOVED_CARD => KeyProblem::NoCard,
         WRONG_PIN => KeyProblem::WrongPin,
         PIN_BLOCKED => KeyProblem::PinLocked,
         NO_KEY | BAD_KEYSET | NO_KEY_PROPERTY => KeyProblem::Missing,

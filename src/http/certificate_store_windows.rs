@@ -1,6 +1,8 @@
 //! Reading the Windows certificate store of the current user.
 
-use std::sync::Arc;
+use std::sync::{mpsc, Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls_cng::cert::CertContext;
@@ -8,16 +10,20 @@ use rustls_cng::error::CngError;
 use rustls_cng::store::{CertStore, CertStoreType};
 
 use super::certificate::sha256;
-use super::certificate_store_key::{system_text, StoreKey};
+use super::certificate_store_key::{problem, system_text, StoreKey};
 use super::client_certificate::ClientCertificate;
 use super::store_entry::StoreEntry;
 use crate::connection::StoreCertificate;
 use crate::context::Attended;
 use crate::error::{KeyProblem, StoreProblem};
+use crate::util::lock;
 
 /// The store of certificates with private keys, and that of intermediate authorities.
 const PERSONAL: &str = "MY";
 const INTERMEDIATE: &str = "CA";
+
+/// Held while a private key is opened and signs for trial.
+static LOADING: Mutex<()> = Mutex::new(());
 
 /// Windows' number for a store that does not exist, because nothing was ever put into it.
 const NOT_FOUND: u32 = 2;
@@ -39,13 +45,44 @@ impl Store {
         entries.filter_map(StoreEntry::new).collect()
     }
 
-    /// Whether Windows opens the private key without asking a person.
-    pub(super) fn has_key(&self, entry: &StoreEntry) -> bool {
+    /// Opens the private key without asking a person. The error says why Windows does not.
+    pub(super) fn key(&self, entry: &StoreEntry) -> Result<(), KeyProblem> {
         let found = self.find(&entry.certificate);
-        found.is_some_and(|context| context.acquire_key(true).is_ok())
+        let context = found.ok_or(KeyProblem::Missing)?;
+        match context.acquire_key(true) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(problem(&error)),
+        }
     }
 
-    pub(super) fn load(
+    /// Windows' calls cannot be canceled, so that a window without an answer is left alone.
+    pub(super) fn load_in_time(
+        self,
+        certificate: StoreCertificate,
+        attended: Attended,
+        limit: Duration,
+    ) -> Result<Option<ClientCertificate>, StoreProblem> {
+        let Some(context) = self.find(&certificate) else {
+            return Ok(None);
+        };
+        let name = subject(context.as_der());
+        let (sender, answer) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            // One after the other: several connections may have the same card.
+            let _one = lock(&LOADING);
+            // The receiver may have given up.
+            let _ = sender.send(self.load(&certificate, attended));
+        });
+        answer.recv_timeout(limit).map_err(|_| StoreProblem::Key {
+            subject: name,
+            why: KeyProblem::Failed(format!(
+                "there was no answer within {:.1}s",
+                limit.as_secs_f32()
+            )),
+        })?
+    }
+
+    fn load(
         &self,
         certificate: &StoreCertificate,
         attended: Attended,

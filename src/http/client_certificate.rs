@@ -286,9 +286,16 @@ pub(super) fn is_for_clients(certificate: &[u8]) -> bool {
     let Some(certificate) = parse(certificate) else {
         return false;
     };
-    match certificate.extended_key_usage() {
+    let has_purpose = match certificate.extended_key_usage() {
         Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
         Ok(None) => true,
         Err(_) => false,
-    }
+    };
+    // Its key signs in the handshake. That of a card's certificate for encryption must not.
+    let signs = match certificate.key_usage() {
+        Ok(Some(usage)) => usage.value.digital_signature(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    has_purpose && signs
 }

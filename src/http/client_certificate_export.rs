@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::certificate::to_pem;
 use super::client_certificate::ClientCertificate;
+use crate::connection::CertificateSource;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::util::random;
@@ -29,6 +30,15 @@ pub(crate) struct ExportedCertificate {
     pub(crate) private_key: Secret,
     /// What opens it.
     pub(crate) password: Secret,
+}
+
+/// Refuses a certificate whose private key stays elsewhere, so that no PIN is asked for where the
+/// key is not used.
+pub(crate) fn check_exportable(source: &CertificateSource) -> Result<()> {
+    match source {
+        CertificateSource::Keychain | CertificateSource::File(_) => Ok(()),
+        CertificateSource::Token(_) | CertificateSource::Store(_) => Err(unusable()),
+    }
 }
 
 impl ClientCertificate {

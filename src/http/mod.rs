@@ -33,6 +33,8 @@ mod kerberos_program;
 #[cfg(unix)]
 mod kerberos_text;
 mod key_failure;
+#[cfg(any(windows, test))]
+mod key_trial;
 mod pkcs11;
 #[cfg(all(unix, not(target_env = "musl")))]
 mod pkcs11_signer;
@@ -69,8 +71,10 @@ pub use certificate_file::read_certificates;
 pub(crate) use certificate_file::MAX_CERTIFICATES;
 pub use certificate_store::renewed_in_store;
 #[cfg(feature = "cli")]
-pub use certificate_store::{choose_in_store, is_in_store};
+pub use certificate_store::{choose_in_store, find_in_store};
 pub use client_certificate::ClientCertificate;
+#[cfg(feature = "cli")]
+pub(crate) use client_certificate_export::check_exportable;
 pub use client_certificate_file::ClientCertificateError;
 pub use pkcs11::PinUse;
 pub use proxy::ProxyChoice;

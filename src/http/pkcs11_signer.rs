@@ -16,15 +16,13 @@ use ring::digest;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
-use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::certificate::parse;
 use super::key_failure::key_failure;
-use super::signatures::{self, Verification};
+use super::signatures::is_signature_of;
 use crate::error::KeyProblem;
-use crate::policy::PKCS11_TIMEOUT;
+use crate::policy::TOKEN_TIMEOUT;
 use crate::util::lock;
 
 /// In bits; as for keys in files.
@@ -97,13 +95,7 @@ impl TokenKey {
         };
         let signed = self.shared.sign(scheme, MESSAGE);
         let signature = signed.map_err(|why| why.to_string())?;
-        let public = SubjectPublicKeyInfo::from_der(&self.public).map(|(_, public)| public);
-        let key = public.map_err(|_| "it cannot be read")?.subject_public_key;
-        let known = signatures::provider().signature_verification_algorithms;
-        let verifies = |by: &Verification| by.verify_signature(&key.data, MESSAGE, &signature);
-        let mut fitting = known.mapping.iter().filter(|(known, _)| *known == name);
-        let is_own = fitting.any(|(_, all)| all.iter().any(|by| verifies(by).is_ok()));
-        is_own
+        is_signature_of(&self.public, name, MESSAGE, &signature)
             .then_some(())
             .ok_or_else(|| "the private key with its ID on the token is another one".to_owned())
     }
@@ -245,7 +237,7 @@ impl Signer for TokenSigner {
         });
         let silent = || Err(KeyProblem::Failed("the token does not answer".into()));
         let signed = answer
-            .recv_timeout(PKCS11_TIMEOUT)
+            .recv_timeout(TOKEN_TIMEOUT)
             .unwrap_or_else(|_| silent());
         signed.map_err(key_failure)
     }

@@ -22,7 +22,7 @@ use super::pkcs11_signer::TokenKey;
 use crate::connection::{Pkcs11Uri, TokenName};
 use crate::context::{Context, Environment};
 use crate::env;
-use crate::policy::{KEYCHAIN_TIMEOUT_INTERACTIVE, PKCS11_TIMEOUT};
+use crate::policy::{KEYCHAIN_TIMEOUT_INTERACTIVE, TOKEN_TIMEOUT};
 use crate::secret::Secret;
 use crate::util::lock;
 
@@ -68,7 +68,7 @@ pub(super) fn read_in_time(
 ) -> Read<ClientCertificate> {
     let limit = context.deadline.bound(match pin_use {
         PinUse::Choosing | PinUse::Attended => KEYCHAIN_TIMEOUT_INTERACTIVE,
-        PinUse::Unattended => PKCS11_TIMEOUT,
+        PinUse::Unattended => TOKEN_TIMEOUT,
     });
     let (uri, pin) = (uri.clone(), pin.map(Secret::duplicate));
     let environment = context.environment.clone();

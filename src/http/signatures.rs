@@ -24,6 +24,10 @@ use rustls::pki_types::{
     alg_id, AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm,
 };
 use rustls::SignatureScheme;
+#[cfg(any(windows, all(unix, not(target_env = "musl")), test))]
+use x509_parser::prelude::FromDer as _;
+#[cfg(any(windows, all(unix, not(target_env = "musl")), test))]
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::der;
 
@@ -38,6 +42,26 @@ pub(super) fn provider() -> CryptoProvider {
 /// Every verification of a signature in a certificate.
 pub(super) fn all() -> &'static [Verification] {
     ALGORITHMS.all
+}
+
+/// Whether the key of a certificate (`SubjectPublicKeyInfo`) verifies this signature.
+#[cfg(any(windows, all(unix, not(target_env = "musl")), test))]
+pub(super) fn is_signature_of(
+    public: &[u8],
+    scheme: SignatureScheme,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let Ok((_, public)) = SubjectPublicKeyInfo::from_der(public) else {
+        return false;
+    };
+    let key = &public.subject_public_key.data;
+    let mut fitting = ALGORITHMS
+        .mapping
+        .iter()
+        .filter(|(known, _)| *known == scheme);
+    let verifies = |by: &Verification| by.verify_signature(key, message, signature).is_ok();
+    fitting.any(|(_, verifications)| verifications.iter().any(verifies))
 }
 
 pub(super) type Verification = &'static dyn SignatureVerificationAlgorithm;

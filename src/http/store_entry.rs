@@ -8,13 +8,11 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::x509::X509Name;
 
 #[cfg(any(windows, test))]
-use super::certificate::{facts, parse, sha1, sha256, validity};
+use super::certificate::{clean, facts, parse, sha1, sha256, validity};
 #[cfg(any(windows, test))]
 use super::client_certificate::is_for_clients;
-#[cfg(any(windows, test))]
-use crate::connection::is_control;
-use crate::connection::{ClientCertificateSetting, StoreCertificate, StoreName};
-use crate::error::CertificateFacts;
+use crate::connection::{CertificateSource, ClientCertificateSetting, StoreCertificate, StoreName};
+use crate::error::{CertificateFacts, KeyProblem};
 #[cfg(any(windows, test))]
 use crate::util::hex;
 
@@ -36,6 +34,10 @@ pub struct StoreEntry {
     not_before: Timestamp,
     sha1: [u8; 20],
     common_names: Vec<String>,
+    /// In DER, because different names can look the same.
+    subject: Vec<u8>,
+    issuer_name: Vec<u8>,
+    key: Vec<u8>,
     is_for_clients: bool,
 }
 
@@ -57,10 +59,8 @@ impl StoreEntry {
         let parsed = parse(der)?;
         let facts = facts(der)?;
         let own_names = common_names(parsed.subject());
-        let shown = |names: &[String], whole: &str| {
-            let name = names.last().map_or(whole, String::as_str);
-            name.chars().filter(|c| !is_control(*c)).collect()
-        };
+        let shown =
+            |names: &[String], whole: &str| names.last().map_or(whole, String::as_str).to_owned();
         let (start, end) = validity(der)?;
         let time = |seconds| Timestamp::from_second(seconds).unwrap_or_default();
         let sha1 = sha1(der);
@@ -74,6 +74,9 @@ impl StoreEntry {
             not_before: time(start),
             sha1,
             common_names: own_names,
+            subject: parsed.subject().as_raw().to_vec(),
+            issuer_name: parsed.issuer().as_raw().to_vec(),
+            key: parsed.public_key().raw.to_vec(),
             is_for_clients: is_for_clients(der) && !is_authority(&parsed),
         })
     }
@@ -100,9 +103,14 @@ impl StoreEntry {
         is_subject || self.common_names.iter().any(is_own)
     }
 
-    /// Whether it takes the place of the other one: of the same subject and issuer.
-    fn is_of(&self, subject: &str, issuer: &str) -> bool {
-        self.facts.subject == subject && self.facts.issuer == issuer
+    /// Whether it is of the subject and issuer of the other one.
+    fn is_of(&self, other: &Self) -> bool {
+        self.subject == other.subject && self.issuer_name == other.issuer_name
+    }
+
+    /// The same by what `meta.json` says of one that is not there any more.
+    fn looks_of(&self, former: &ClientCertificateSetting) -> bool {
+        self.facts.subject == former.subject && self.facts.issuer == former.issuer
     }
 }
 
@@ -110,7 +118,7 @@ impl StoreEntry {
 fn common_names(name: &X509Name<'_>) -> Vec<String> {
     let names = name.iter_common_name();
     let names = names.filter_map(|name| name.as_str().ok());
-    names.map(str::to_owned).collect()
+    names.map(clean).collect()
 }
 
 /// Whether the certificate says that it is an authority's, which is not one to
@@ -122,7 +130,7 @@ fn is_authority(certificate: &X509Certificate<'_>) -> bool {
 }
 
 /// The parts of a distinguished name, however they are set apart: `cn=rossi, ana`, `o=esri`. Text
-/// behind a comma that has no key belongs to the value before it.
+/// behind a comma that has no key belongs to the value before it. Windows has other keys for some.
 fn parts(name: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for piece in name.to_lowercase().split([',', '\n']) {
@@ -135,38 +143,50 @@ fn parts(name: &str) -> Vec<String> {
             (None, None) => parts.push(piece.to_owned()),
             (Some((key, value)), _) => {
                 let value = value.trim().trim_matches('"');
-                parts.push(format!("{}={value}", key.trim()));
+                let key = match key.trim() {
+                    "e" | "emailaddress" => "email",
+                    "s" => "st",
+                    "g" => "gn",
+                    other => other,
+                };
+                parts.push(format!("{key}={value}"));
             }
         }
     }
     parts
 }
 
-/// The certificate that this name means among these. `has_key` says whether Windows has the private
-/// key of one.
+/// Opens the private key of a certificate, without asking a person.
+type OpenKey<'a> = &'a dyn Fn(&StoreEntry) -> Result<(), KeyProblem>;
+
+/// The certificate that this name means among these. `open_key` says whether Windows has the
+/// private key of one.
 pub(super) fn choose(
     entries: Vec<StoreEntry>,
     name: &StoreName,
     now: Timestamp,
-    has_key: &dyn Fn(&StoreEntry) -> bool,
+    open_key: OpenKey<'_>,
 ) -> StoreChoice {
     let by_digest = |is: &dyn Fn(&StoreEntry) -> bool| match entries.iter().find(|one| is(one)) {
         None => StoreChoice::None(
             "the personal store of this user has no certificate with this thumbprint".into(),
         ),
-        Some(one) if !has_key(one) => without_key(one),
-        Some(one) => StoreChoice::One(Box::new(one.clone())),
+        Some(one) => match open_key(one) {
+            Ok(()) => StoreChoice::One(Box::new(one.clone())),
+            Err(why) => without_key(one, &why),
+        },
     };
     match name {
         StoreName::Sha1(digest) => by_digest(&|one| one.sha1 == *digest),
         StoreName::Sha256(digest) => by_digest(&|one| one.certificate.sha256() == digest),
         StoreName::Any => {
-            let usable = |one: &StoreEntry| one.is_for_clients && one.is_valid(now) && has_key(one);
+            let usable =
+                |one: &StoreEntry| one.is_for_clients && one.is_valid(now) && open_key(one).is_ok();
             one_of(entries.into_iter().filter(usable).collect(), || {
                 "the personal store of this user has no certificate that can be presented: one with its private key, in its dates, issued for client authentication".into()
             })
         }
-        StoreName::Subject(name) => by_subject(entries, name, now, has_key),
+        StoreName::Subject(name) => by_subject(entries, name, now, open_key),
     }
 }
 
@@ -174,7 +194,7 @@ fn by_subject(
     mut entries: Vec<StoreEntry>,
     name: &str,
     now: Timestamp,
-    has_key: &dyn Fn(&StoreEntry) -> bool,
+    open_key: OpenKey<'_>,
 ) -> StoreChoice {
     entries.retain(|one| one.is_named(name));
     entries.sort_by_key(|one| one.not_after);
@@ -190,16 +210,27 @@ fn by_subject(
             last.facts.not_before, last.facts.not_after
         ));
     }
-    entries.retain(has_key);
+    let mut problem = KeyProblem::Missing;
+    entries.retain(|one| match open_key(one) {
+        Ok(()) => true,
+        Err(why) => {
+            problem = why;
+            false
+        }
+    });
     // One for servers, for e-mail or for code may have the same name.
     if entries.iter().any(|one| one.is_for_clients) {
         entries.retain(|one| one.is_for_clients);
     }
     let Some(best) = entries.last() else {
-        return without_key(&last);
+        return without_key(&last, &problem);
     };
-    let (subject, issuer) = (&best.facts.subject, &best.facts.issuer);
-    if entries.iter().all(|one| one.is_of(subject, issuer)) {
+    // A renewed certificate may have the key of the former one. A card has several keys of the same
+    // subject and issuer, and only a person knows which of them the web server takes.
+    if entries
+        .iter()
+        .all(|one| one.is_of(best) && one.key == best.key)
+    {
         return StoreChoice::One(Box::new(best.clone()));
     }
     StoreChoice::Several(entries)
@@ -220,26 +251,46 @@ fn one_of(mut entries: Vec<StoreEntry>, none: impl FnOnce() -> String) -> StoreC
     }
 }
 
-fn without_key(entry: &StoreEntry) -> StoreChoice {
-    StoreChoice::None(format!(
-        "Windows has no private key for {} that this program can use",
-        entry.facts.subject
-    ))
+fn without_key(entry: &StoreEntry, why: &KeyProblem) -> StoreChoice {
+    let subject = &entry.facts.subject;
+    StoreChoice::None(match why {
+        KeyProblem::NoCard => {
+            format!("the private key for {subject} is on a card or a device that is not there; insert it, then run the command again")
+        }
+        // Windows may also report this of a card that is not there.
+        KeyProblem::Missing | KeyProblem::Unattended | KeyProblem::Cancelled => {
+            format!("Windows has no private key for {subject} that this program can use; if it is on a card, insert the card")
+        }
+        KeyProblem::WrongPin | KeyProblem::PinLocked | KeyProblem::Failed(_) => {
+            format!("Windows does not open the private key for {subject}: {why}")
+        }
+    })
 }
 
 /// The certificate that takes the place of one that a connection refers to: of the same subject and
-/// issuer, with a later end, and valid now.
+/// issuer, with a later end, and valid now. If the former one is gone, what `meta.json` says of it
+/// is all that is left. A person is told the answer, and nothing is presented by it.
 pub(super) fn renewed(
     mut entries: Vec<StoreEntry>,
     former: &ClientCertificateSetting,
     now: Timestamp,
     has_key: &dyn Fn(&StoreEntry) -> bool,
 ) -> Option<StoreEntry> {
+    let same = match &former.source {
+        CertificateSource::Store(certificate) => {
+            let is_former = |one: &&StoreEntry| one.certificate == *certificate;
+            entries.iter().find(is_former).cloned()
+        }
+        CertificateSource::Keychain | CertificateSource::File(_) | CertificateSource::Token(_) => {
+            None
+        }
+    };
+    let replaces = |one: &StoreEntry| match &same {
+        Some(same) => one.is_of(same),
+        None => one.looks_of(former),
+    };
     entries.retain(|one| {
-        one.is_of(&former.subject, &former.issuer)
-            && one.not_after > former.not_after
-            && one.is_valid(now)
-            && has_key(one)
+        replaces(one) && one.not_after > former.not_after && one.is_valid(now) && has_key(one)
     });
     entries.into_iter().max_by_key(|one| one.not_after)
 }
@@ -249,7 +300,7 @@ pub(super) fn renewed(
 mod tests {
     use rcgen::{
         date_time_ymd, BasicConstraints, CertificateParams, CertifiedIssuer, DnType,
-        ExtendedKeyUsagePurpose, IsCa, KeyPair,
+        ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     };
 
     use super::*;
@@ -275,6 +326,20 @@ mod tests {
         years: [i32; 2],
         purpose: Option<ExtendedKeyUsagePurpose>,
     ) -> StoreEntry {
+        let key = KeyPair::generate().unwrap();
+        with(&key, name, issuer, years, |params| {
+            params.extended_key_usages.extend(purpose);
+        })
+    }
+
+    /// The same of this key, with what `change` adds.
+    fn with(
+        key: &KeyPair,
+        name: &str,
+        issuer: &CertifiedIssuer<'_, KeyPair>,
+        years: [i32; 2],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> StoreEntry {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
@@ -282,9 +347,8 @@ mod tests {
             .push(DnType::OrganizationName, "Esri");
         params.distinguished_name.push(DnType::CommonName, name);
         [params.not_before, params.not_after] = years.map(|year| date_time_ymd(year, 1, 1));
-        params.extended_key_usages.extend(purpose);
-        let key = KeyPair::generate().unwrap();
-        let made = params.signed_by(&key, issuer).unwrap();
+        change(&mut params);
+        let made = params.signed_by(key, issuer).unwrap();
         StoreEntry::new(made.der()).unwrap()
     }
 
@@ -295,7 +359,7 @@ mod tests {
     /// What the name means if Windows has all private keys.
     fn chosen(entries: &[&StoreEntry], name: &str) -> StoreChoice {
         let entries = entries.iter().copied().cloned().collect();
-        choose(entries, &StoreName::from(name), now(), &|_| true)
+        choose(entries, &StoreName::from(name), now(), &|_| Ok(()))
     }
 
     #[track_caller]
@@ -333,7 +397,9 @@ mod tests {
             chosen(&[&expired, &server], ""),
             StoreChoice::None(_)
         ));
-        let without_key = choose(vec![ana], &StoreName::Any, now(), &|_| false);
+        let without_key = choose(vec![ana], &StoreName::Any, now(), &|_| {
+            Err(KeyProblem::NoCard)
+        });
         assert!(matches!(without_key, StoreChoice::None(_)));
     }
 
@@ -355,16 +421,24 @@ mod tests {
             StoreChoice::None(_)
         ));
         let name = StoreName::from(&*ana.thumbprint);
-        let choice = choose(vec![ana], &name, now(), &|_| false);
-        let why = "Windows has no private key for O=Esri, CN=Ana that this program can use";
-        assert_eq!(choice, StoreChoice::None(why.into()));
+        for name in [name, StoreName::from("Ana")] {
+            for (problem, expected) in [
+                (KeyProblem::Missing, "Windows has no private key for O=Esri, CN=Ana that this program can use; if it is on a card, insert the card"),
+                (KeyProblem::NoCard, "the private key for O=Esri, CN=Ana is on a card or a device that is not there; insert it, then run the command again"),
+            ] {
+                let closed = |_: &StoreEntry| Err(problem.clone());
+                let choice = choose(vec![ana.clone()], &name, now(), &closed);
+                assert_eq!(choice, StoreChoice::None(expected.into()));
+            }
+        }
     }
 
     #[test]
-    fn rule_24e_a_subject_names_the_latest_of_one_issuer() {
+    fn rule_24e_a_subject_names_the_only_key_of_it() {
         let (by, other) = (issuer("root"), issuer("other"));
-        let former = client("Ana", &by, [2025, 2027]);
-        let renewed = client("Ana", &by, [2026, 2028]);
+        let key = KeyPair::generate().unwrap();
+        let former = with(&key, "Ana", &by, [2025, 2027], |_| ());
+        let renewed = with(&key, "Ana", &by, [2026, 2028], |_| ());
         let expired = client("Ana", &by, [2020, 2021]);
         let otto = client("Otto", &by, [2026, 2029]);
         let all = [&renewed, &former, &expired, &otto];
@@ -393,6 +467,12 @@ mod tests {
             chosen(&[&foreign, &renewed], "Ana"),
             StoreChoice::Several(vec![foreign, renewed.clone()])
         );
+        // So do several keys of one subject and issuer, as a card has them.
+        let other_key = client("Ana", &by, [2026, 2027]);
+        assert_eq!(
+            chosen(&[&renewed, &other_key], "Ana"),
+            StoreChoice::Several(vec![other_key, renewed.clone()])
+        );
         let server = entry(
             "Ana",
             &by,
@@ -404,11 +484,68 @@ mod tests {
     }
 
     #[test]
+    fn rule_24e_a_certificate_for_encryption_is_not_one_to_present() {
+        let by = issuer("root");
+        let usage = |usages: &'static [KeyUsagePurpose]| {
+            let key = KeyPair::generate().unwrap();
+            with(&key, "Ana", &by, [2026, 2027], |params| {
+                params.key_usages.extend_from_slice(usages);
+            })
+        };
+        let signs = usage(&[
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ]);
+        let encrypts = usage(&[KeyUsagePurpose::KeyEncipherment]);
+        let vouches = usage(&[KeyUsagePurpose::ContentCommitment]);
+        for name in ["", "Ana"] {
+            is(&[&encrypts, &signs, &vouches], name, &signs);
+        }
+        assert!(matches!(
+            chosen(&[&encrypts, &vouches], ""),
+            StoreChoice::None(_)
+        ));
+    }
+
+    #[test]
+    fn a_subject_is_found_as_windows_shows_it() {
+        let by = issuer("root");
+        let key = KeyPair::generate().unwrap();
+        let ana = with(
+            &key,
+            "Ana\u{200b}\u{202e} Rossi",
+            &by,
+            [2026, 2027],
+            |params| {
+                let name = &mut params.distinguished_name;
+                name.push(DnType::StateOrProvinceName, "Bern");
+                let email = DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]);
+                let address = "ana@example.com".try_into().unwrap();
+                name.push(email, rcgen::DnValue::Ia5String(address));
+            },
+        );
+        for name in [
+            "E=ana@example.com, S=Bern, CN=Ana Rossi, O=Esri",
+            "E = ana@example.com\nS = Bern\nCN = Ana Rossi\nO = Esri",
+            "O=Esri, CN=Ana Rossi, ST=Bern, emailAddress=ana@example.com",
+            "Ana Rossi",
+        ] {
+            is(&[&ana], name, &ana);
+        }
+        // What shows nothing does not reach a terminal.
+        assert_eq!(ana.name, "Ana Rossi");
+        assert!(ana
+            .facts
+            .subject
+            .starts_with("O=Esri, CN=Ana Rossi, ST=Bern"));
+    }
+
+    #[test]
     fn rule_24e_a_renewed_one_has_the_same_subject_and_issuer_and_a_later_end() {
         let (by, other) = (issuer("root"), issuer("other"));
         let former = client("Ana", &by, [2024, 2026]);
         let setting = ClientCertificateSetting {
-            source: crate::connection::CertificateSource::Store(former.certificate),
+            source: CertificateSource::Store(former.certificate),
             subject: former.facts.subject.clone(),
             issuer: former.facts.issuer.clone(),
             not_after: former.not_after,
@@ -417,6 +554,12 @@ mod tests {
         let found = |entries: &[&StoreEntry]| {
             let entries = entries.iter().copied().cloned().collect();
             renewed(entries, &setting, now(), &|_| true)
+        };
+        let with_lie = |entry: &StoreEntry| {
+            let mut lie = setting.clone();
+            lie.subject = "O=Esri, CN=Boss".into();
+            let entries = vec![former.clone(), entry.clone()];
+            renewed(entries, &lie, now(), &|_| true)
         };
         let next = client("Ana", &by, [2026, 2027]);
         let latest = client("Ana", &by, [2026, 2028]);
@@ -427,9 +570,17 @@ mod tests {
             &client("Ana", &by, [2020, 2025]),
             &former,
         ];
-        assert_eq!(found(&unrelated), None);
-        let all = [&unrelated[..], &[&next, &latest]].concat();
-        assert_eq!(found(&all), Some(latest.clone()));
+        // With the former one, and when it is gone.
+        for others in [&unrelated[..], &unrelated[..4]] {
+            assert_eq!(found(others), None);
+            let all = [others, &[&next, &latest]].concat();
+            assert_eq!(found(&all), Some(latest.clone()));
+        }
+        assert_eq!(found(&[&latest]), Some(latest.clone()));
+        // While the former one is there, it says whose it is, and not `meta.json`.
+        let boss = client("Boss", &by, [2026, 2028]);
+        assert_eq!(with_lie(&latest), Some(latest.clone()));
+        assert_eq!(with_lie(&boss), None);
         assert_eq!(renewed(vec![latest], &setting, now(), &|_| false), None);
     }
 }

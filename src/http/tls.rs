@@ -8,9 +8,10 @@ use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
+use rustls::version::TLS12;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, OtherError,
-    PeerIncompatible, SignatureScheme, StreamOwned,
+    PeerIncompatible, SignatureScheme, StreamOwned, SupportedProtocolVersion, DEFAULT_VERSIONS,
 };
 use url::{Origin, Url};
 
@@ -175,7 +176,7 @@ impl TlsClient {
             return Some(Classified::Refused(refusal));
         }
         let failure = rejected_certificate(error).unwrap_or_else(|| TlsFailure {
-            kind: handshake_failure(error),
+            kind: self.handshake_failure(error),
             certificate: None,
             fault: None,
             chain: Vec::new(),
@@ -184,6 +185,14 @@ impl TlsClient {
             pin_helps: false,
         });
         Some(Classified::Unreachable(Unreachable::Tls(Box::new(failure))))
+    }
+
+    fn handshake_failure(&self, error: &rustls::Error) -> TlsFailureKind {
+        let own = self.endpoint.resolver.client_certificate.as_deref();
+        match handshake_failure(error) {
+            TlsFailureKind::NoCommonVersion if !signs_in_tls_13(own) => TlsFailureKind::NeedsTls12,
+            kind => kind,
+        }
     }
 
     /// What the server asked for in a handshake.
@@ -247,8 +256,9 @@ fn endpoint(
         client_certificate,
         asked: AtomicBool::default(),
     });
+    let versions = versions(resolver.client_certificate.as_deref());
     let config = ClientConfig::builder_with_provider(Arc::clone(provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|why| Error::invalid("TLS", why.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::<Verifier>::clone(verifier))
@@ -258,6 +268,35 @@ fn endpoint(
         resolver,
     })
 }
+
+/// TLS 1.2 alone for a private key that cannot sign as TLS 1.3 needs it, such as an RSA key without
+/// PSS on an old card. The key decides that, and nothing that comes over the network.
+fn versions(
+    client_certificate: Option<&ClientCertificate>,
+) -> &'static [&'static SupportedProtocolVersion] {
+    const OLD: &[&SupportedProtocolVersion] = &[&TLS12];
+    if signs_in_tls_13(client_certificate) {
+        DEFAULT_VERSIONS
+    } else {
+        OLD
+    }
+}
+
+/// Whether the private key of the client certificate, if there is one, can sign in TLS 1.3.
+fn signs_in_tls_13(client_certificate: Option<&ClientCertificate>) -> bool {
+    client_certificate.is_none_or(|own| own.certified().key.choose_scheme(TLS_13_SCHEMES).is_some())
+}
+
+/// The signatures of TLS 1.3.
+const TLS_13_SCHEMES: &[SignatureScheme] = &[
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::ED25519,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+];
 
 /// A server that is not verified could be anyone. It would learn whose certificate this is, and get
 /// the token for which the certificate was asked.

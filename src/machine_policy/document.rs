@@ -42,6 +42,8 @@ struct LimitsText {
     #[serde(deserialize_with = "present")]
     secret_commands: Option<bool>,
     #[serde(deserialize_with = "present")]
+    api_keys: Option<bool>,
+    #[serde(deserialize_with = "present")]
     keychains: Option<Vec<String>>,
     #[serde(deserialize_with = "present")]
     longest_sign_in: Option<String>,
@@ -56,8 +58,6 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 pub(super) struct NamedFiles {
     /// The content of a file.
     pub(super) read: fn(&std::path::Path) -> Result<Vec<u8>, String>,
-    /// Judges a folder in which every account may have a file of its own.
-    pub(super) judge_folder: fn(&std::path::Path) -> Result<(), String>,
 }
 
 /// For policies that tests make: nothing is opened.
@@ -65,7 +65,6 @@ pub(super) struct NamedFiles {
 pub(super) fn read_nothing() -> NamedFiles {
     NamedFiles {
         read: |_| Ok(Vec::new()),
-        judge_folder: |_| Ok(()),
     }
 }
 
@@ -143,16 +142,16 @@ pub(super) fn check(document: Document, files: &NamedFiles) -> Result<(Defaults,
         unverified_tls,
         secrets_on_command_line,
         secret_commands,
+        api_keys,
         keychains,
         longest_sign_in,
     } = limits;
     let limits = Limits {
-        portals: each(Member::Portals, portals, |text| {
-            text.parse::<PortalUrl>().map_err(|why| why.to_string())
-        })?,
+        portals: each(Member::Portals, portals, |text| portal(&text))?,
         unverified_tls,
         secrets_on_command_line,
         secret_commands,
+        api_keys,
         keychains: each(Member::Keychains, keychains, |text| kind(&text))?,
         longest_sign_in: one(Member::LongestSignIn, longest_sign_in, |text| {
             parse_duration(&text).and_then(|longest| match longest.as_secs() {
@@ -177,9 +176,13 @@ pub(super) fn check(document: Document, files: &NamedFiles) -> Result<(Defaults,
             },
         )?,
         keychain: one(Member::Keychain, keychain, |text| kind(&text))?,
+        // The folder is judged when a line is written: a log never stops a command.
         event_log: one(Member::EventLog, event_log, |path| {
-            (files.judge_folder)(&path)?;
-            Ok(path)
+            if path.is_absolute() {
+                Ok(path)
+            } else {
+                Err("it is not a whole path".to_owned())
+            }
         })?,
     };
     if let (Some(kind), Some(allowed)) = (defaults.keychain, &limits.keychains) {
@@ -189,6 +192,16 @@ pub(super) fn check(document: Document, files: &NamedFiles) -> Result<(Defaults,
         }
     }
     Ok((defaults, limits))
+}
+
+/// A URL may have `*` in its host, which would be taken for the host of that name.
+fn portal(text: &str) -> Result<PortalUrl, String> {
+    if text.contains('*') {
+        return Err(format!(
+            "`{text}`: there are no wildcards; list each portal with its own address"
+        ));
+    }
+    text.parse::<PortalUrl>().map_err(|why| why.to_string())
 }
 
 fn kind(text: &str) -> Result<KeychainKind, String> {

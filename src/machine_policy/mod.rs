@@ -23,8 +23,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::connection::{Connection, KeychainKind, PortalUrl, PortalUrls, Proxy, Tls};
-use crate::error::{Error, Forbidden, Overridden, PolicyRefusal, PolicyRule, Result};
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
+use jiff::Span;
+
+use crate::connection::{Connection, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, Tls};
+use crate::error::{
+    Error, Forbidden, Overridden, PolicyRefusal, PolicyRule, PrintedSecret, Result,
+};
 use crate::util::enum_with_words;
 
 enum_with_words! {
@@ -46,8 +51,10 @@ enum_with_words! {
         UnverifiedTls = "unverified_tls",
         /// Whether options may carry secrets.
         SecretsOnCommandLine = "secrets_on_command_line",
-        /// Whether a command may print a client secret.
+        /// Whether a command may print a client secret or an API key.
         SecretCommands = "secret_commands",
+        /// Whether connections may have an API key.
+        ApiKeys = "api_keys",
         /// The kinds of keychain that may be used.
         Keychains = "keychains",
         /// How long a sign-in may last.
@@ -66,6 +73,7 @@ impl Member {
             | Self::UnverifiedTls
             | Self::SecretsOnCommandLine
             | Self::SecretCommands
+            | Self::ApiKeys
             | Self::Keychains
             | Self::LongestSignIn => "limits",
         }
@@ -89,6 +97,7 @@ struct Limits {
     unverified_tls: Option<bool>,
     secrets_on_command_line: Option<bool>,
     secret_commands: Option<bool>,
+    api_keys: Option<bool>,
     keychains: Option<Vec<KeychainKind>>,
     longest_sign_in: Option<Duration>,
 }
@@ -311,6 +320,7 @@ impl MachinePolicy {
             portals: _,
             unverified_tls: _,
             secret_commands: _,
+            api_keys: _,
             keychains: _,
             // Where the options are read: `cli/shared/connection_fields.rs`.
             secrets_on_command_line: _,
@@ -323,9 +333,13 @@ impl MachinePolicy {
             .and_then(|()| policy.check_tls(&connection.tls, overridden))
             .and_then(|()| policy.check_keychain(connection.keychain, overridden))
             .and_then(|()| match &connection.secret_command {
-                Some(_) => policy.check_secret_command(overridden),
+                Some(_) => {
+                    let secret = connection.grant.kind().printed_secret();
+                    policy.check_secret_command(secret, overridden)
+                }
                 None => Ok(()),
             })
+            .and_then(|()| policy.check_kind(connection.grant.kind(), overridden))
             .map_err(|error| error.about(connection.label.as_str()))
     }
 
@@ -387,10 +401,22 @@ impl MachinePolicy {
         Ok(())
     }
 
-    /// Refuses a command that prints a client secret.
-    pub(crate) fn check_secret_command(&self, overridden: Overridden) -> Result<()> {
+    /// Refuses a command that prints a client secret or an API key.
+    pub(crate) fn check_secret_command(
+        &self,
+        secret: PrintedSecret,
+        overridden: Overridden,
+    ) -> Result<()> {
         let policy = self.get()?;
-        policy.map_or(Ok(()), |policy| policy.check_secret_command(overridden))
+        policy.map_or(Ok(()), |policy| {
+            policy.check_secret_command(secret, overridden)
+        })
+    }
+
+    /// Refuses a kind of connection.
+    pub(crate) fn check_kind(&self, kind: GrantKind, overridden: Overridden) -> Result<()> {
+        let policy = self.get()?;
+        policy.map_or(Ok(()), |policy| policy.check_kind(kind, overridden))
     }
 
     /// All that the policy sets, in the order of its documentation.
@@ -445,12 +471,23 @@ impl Policy {
         Err(self.refuse(Member::UnverifiedTls, Forbidden::UnverifiedTls, overridden))
     }
 
-    fn check_secret_command(&self, overridden: Overridden) -> Result<()> {
+    fn check_secret_command(&self, secret: PrintedSecret, overridden: Overridden) -> Result<()> {
         if self.limits.secret_commands != Some(false) {
             return Ok(());
         }
-        let what = Forbidden::SecretCommand;
+        let what = Forbidden::SecretCommand(secret);
         Err(self.refuse(Member::SecretCommands, what, overridden))
+    }
+
+    fn check_kind(&self, kind: GrantKind, overridden: Overridden) -> Result<()> {
+        let has_api_key = match kind {
+            GrantKind::ApiKey => true,
+            GrantKind::User | GrantKind::Application | GrantKind::Network => false,
+        };
+        if !has_api_key || self.limits.api_keys != Some(false) {
+            return Ok(());
+        }
+        Err(self.refuse(Member::ApiKeys, Forbidden::ApiKey, overridden))
     }
 
     fn check_keychain(&self, kind: KeychainKind, overridden: Overridden) -> Result<()> {
@@ -475,6 +512,7 @@ impl Policy {
             unverified_tls,
             secrets_on_command_line,
             secret_commands,
+            api_keys,
             keychains,
             longest_sign_in,
         } = &self.limits;
@@ -490,6 +528,7 @@ impl Policy {
             Member::UnverifiedTls => unverified_tls.map(allowed),
             Member::SecretsOnCommandLine => secrets_on_command_line.map(allowed),
             Member::SecretCommands => secret_commands.map(allowed),
+            Member::ApiKeys => api_keys.map(allowed),
             Member::Keychains => {
                 let kinds = keychains.as_ref()?;
                 Some(list(kinds.iter().map(|kind| kind.as_str())))
@@ -515,10 +554,50 @@ pub(crate) const PLACE: &str = registry::PLACE;
 #[cfg(not(any(unix, windows)))]
 pub(crate) const PLACE: &str = "none on this system";
 
-/// A duration as people type it.
-pub(crate) fn duration(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+/// Why no event log is written to a folder, in words for people.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code))]
+pub(crate) struct UnusableFolder {
+    /// What is wrong.
+    pub(crate) why: String,
+    /// What an administrator can do.
+    pub(crate) remedy: String,
 }
+
+/// Whether the folder of the policy's event log can be used: only root can replace it, and accounts
+/// cannot change each other's files in it.
+#[cfg(unix)]
+pub(crate) fn check_log_folder(folder: &Path) -> std::result::Result<(), UnusableFolder> {
+    ownership::check_shared_folder(folder)
+}
+
+/// On other systems, no policy names an event log.
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps)] // As on Unix.
+pub(crate) fn check_log_folder(_: &Path) -> std::result::Result<(), UnusableFolder> {
+    Ok(())
+}
+
+/// A duration for people: `14 days`.
+pub(crate) fn duration(duration: Duration) -> String {
+    const HOUR: u64 = 60 * 60;
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let seconds = duration.as_secs();
+    let span = Span::new()
+        .try_days(number(seconds / (24 * HOUR)))
+        .and_then(|span| span.try_hours(number(seconds / HOUR % 24)))
+        .and_then(|span| span.try_minutes(number(seconds / 60 % 60)))
+        .and_then(|span| span.try_seconds(number(seconds % 60)));
+    span.map_or_else(
+        // Longer than a calendar.
+        |_| format!("{seconds} seconds"),
+        |span| PEOPLE.span_to_string(&span),
+    )
+}
+
+static PEOPLE: SpanPrinter = SpanPrinter::new()
+    .designator(Designator::Verbose)
+    .spacing(Spacing::BetweenUnitsAndDesignators);
 
 fn allowed(is_allowed: bool) -> String {
     if is_allowed { "allowed" } else { "not allowed" }.to_owned()

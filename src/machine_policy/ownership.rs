@@ -1,217 +1,258 @@
-//! Who could change a file: an administrator's is obeyed, one that anybody else could write is not.
+//! Which files decide for every user: those that root alone could have written.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
-const ROOT: u32 = 0;
-
-/// What may write to a file or a folder besides its owner, as bits of the mode.
-const OTHERS_WRITE: u32 = 0o022;
-
-/// Keeps those who may write to a folder from changing each other's files.
-const STICKY: u32 = 0o1000;
+use super::UnusableFolder;
+use crate::trusted::{examine, keeps_others_out, Changeable, Examined, Fault, Trust};
 
 /// The content of a file that only an administrator could have written. `None` where it does not
 /// exist. The error says what is wrong, in words for people.
 pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, String> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let file = match options.open(path) {
-        Ok(file) => file,
+    match fs::symlink_metadata(path) {
+        Ok(_) => {}
         Err(why) if why.kind() == io::ErrorKind::NotFound => {
             return judge_absence(path).map(|()| None)
         }
-        Err(why) if why.raw_os_error() == Some(libc::ELOOP) => {
-            return Err("it is a symbolic link; put the file itself there".into())
-        }
-        Err(why) => return Err(format!("it cannot be read: {why}")),
-    };
-    // What was opened is judged and read, whatever has that name by now.
-    judge_file(&file, path)?;
-    judge_folders(path)?;
+        Err(why) => return Err(unreadable(&why)),
+    }
+    // From here on, only root can change what is at the path without links.
+    let file = open(&closed_path(path)?).map_err(|why| unreadable(&why))?;
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return Err("it is not a regular file".into());
+    }
     let mut content = Vec::new();
     file.take(max + 1)
         .read_to_end(&mut content)
-        .map_err(|why| format!("it cannot be read: {why}"))?;
+        .map_err(|why| unreadable(&why))?;
     if content.len() as u64 > max {
         return Err(format!("it is larger than {max} bytes"));
     }
     Ok(Some(content))
 }
 
+/// Opens without following a link, and without waiting for the writer of a FIFO.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+}
+
+fn unreadable(why: &io::Error) -> String {
+    format!("it cannot be read: {why}")
+}
+
 /// A link above the file that leads nowhere, such as to what is not mounted, may have led to a
-/// policy: it is not taken for none.
+/// policy, and so may one that others can lead elsewhere: neither is taken for none.
 fn judge_absence(path: &Path) -> Result<(), String> {
-    let leads_nowhere = |one: &Path| {
+    let is = |path: &&Path| fs::symlink_metadata(path).is_ok();
+    let has_links = path
+        .ancestors()
+        .any(|one| fs::symlink_metadata(one).is_ok_and(|found| found.is_symlink()));
+    match path.ancestors().find(is) {
+        Some(deepest) if has_links => closed_path(deepest).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// The path without links of what root alone could change or replace.
+fn closed_path(path: &Path) -> Result<PathBuf, String> {
+    match examine(path, Trust::Root) {
+        Ok(Examined::Closed(path)) => Ok(path),
+        Ok(Examined::Changeable(found)) => {
+            let remedy = match found.fault {
+                Fault::Owner(_) => "to correct that: chown -h root",
+                Fault::Mode(_) => "to correct that: chmod go-w",
+                Fault::Unmapped(_) => return Err(what(&found)),
+            };
+            let path = found.path.display();
+            Err(format!("{}; {remedy} {path}", what(&found)))
+        }
+        Err(why) => Err(match link_to_nowhere(path) {
+            Some(link) => format!("the link {} leads nowhere", link.display()),
+            None => unreadable(&why),
+        }),
+    }
+}
+
+fn link_to_nowhere(path: &Path) -> Option<&Path> {
+    let leads_nowhere = |one: &&Path| {
         let is_link = fs::symlink_metadata(one).is_ok_and(|found| found.is_symlink());
         is_link && fs::metadata(one).is_err()
     };
-    match path.ancestors().find(|one| leads_nowhere(one)) {
-        Some(link) => Err(format!("the link {} leads nowhere", link.display())),
-        None => Ok(()),
+    path.ancestors().find(leads_nowhere)
+}
+
+fn what(found: &Changeable) -> String {
+    let path = found.path.display();
+    match found.fault {
+        Fault::Owner(owner) => format!("{path} belongs to user {owner}, not to root"),
+        Fault::Unmapped(owner) => format!(
+            "in this user namespace, {path} belongs to user {owner}, which may be root or this user; \
+             map this user in the namespace (unshare --map-current-user)"
+        ),
+        Fault::Mode(mode) => format!("others than root may write to {path} (mode {mode:04o})"),
     }
 }
 
-fn judge_file(file: &File, path: &Path) -> Result<(), String> {
-    let found = file
-        .metadata()
-        .map_err(|why| format!("it cannot be read: {why}"))?;
-    if !found.is_file() {
-        return Err("it is not a regular file".into());
-    }
-    judge(&found, path, OTHERS_WRITE)
-}
-
-/// Judges every folder above a file, and what links among them lead to: who can rename one of them
-/// could replace the file.
-fn judge_folders(path: &Path) -> Result<(), String> {
-    let folder = path.parent().unwrap_or(path);
-    let unreadable = |path: &Path, why: io::Error| format!("{}: {why}", path.display());
-    let real = fs::canonicalize(folder).map_err(|why| unreadable(folder, why))?;
-    for one in folder.ancestors().chain(real.ancestors()) {
-        let found = fs::symlink_metadata(one).map_err(|why| unreadable(one, why))?;
-        // A link has no mode of its own; what it leads to is judged as well.
-        let forbidden = if found.is_symlink() { 0 } else { OTHERS_WRITE };
-        judge(&found, one, forbidden)?;
-    }
-    Ok(())
-}
-
-/// Judges a folder in which every account may have a file of its own: others may write to it if
+/// Checks a folder in which every account may have a file of its own: others may write to it if
 /// they cannot change each other's files.
-pub(super) fn judge_shared_folder(path: &Path) -> Result<(), String> {
-    if !path.is_absolute() {
-        return Err("it is not a whole path".into());
-    }
-    let found = fs::symlink_metadata(path).map_err(|why| format!("{}: {why}", path.display()))?;
+pub(super) fn check_shared_folder(path: &Path) -> Result<(), UnusableFolder> {
+    let shown = path.display();
+    let create = || format!("an administrator can create it: install -d -m 1777 {shown}");
+    let unusable = |why: String, remedy: String| Err(UnusableFolder { why, remedy });
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            return unusable(format!("the folder {shown} does not exist"), create())
+        }
+        Err(why) => return unusable(format!("{shown}: {why}"), elsewhere()),
+    };
     if !found.is_dir() {
-        return Err(format!("{} is not a folder", path.display()));
+        return unusable(format!("{shown} is not a folder"), elsewhere());
     }
-    let is_shared = found.mode() & STICKY != 0;
-    judge(&found, path, if is_shared { 0 } else { OTHERS_WRITE })?;
-    judge_folders(path)
-}
-
-/// Whether only an administrator could change it, by its owner and its mode.
-fn judge(found: &Metadata, path: &Path, forbidden: u32) -> Result<(), String> {
-    judge_owner(found.uid(), path, &user_namespace)?;
-    let mode = found.mode() & 0o7777;
-    if mode & forbidden == 0 {
-        return Ok(());
+    // Permissions of folders above belong to the system: a change there could break it.
+    match examine(path.parent().unwrap_or(path), Trust::Root) {
+        Ok(Examined::Closed(_)) => {}
+        Ok(Examined::Changeable(above)) => {
+            let why = format!("{}, and could replace the log", what(&above));
+            return unusable(why, elsewhere());
+        }
+        Err(why) => return unusable(format!("{shown}: {why}"), elsewhere()),
     }
-    let path = path.display();
-    Err(format!(
-        "others than root may write to {path} (mode {mode:04o}); to correct that: chmod go-w {path}"
-    ))
-}
-
-/// In the namespace of a container that does not map every user, files of all others have one and
-/// the same number as their owner, root's among them. There, that number counts as root: a policy
-/// must neither stop every command nor be ignored.
-fn judge_owner(
-    owner: u32,
-    path: &Path,
-    namespace: &dyn Fn() -> Option<UserNamespace>,
-) -> Result<(), String> {
-    if owner == ROOT {
-        return Ok(());
+    match examine(path, Trust::Root) {
+        Ok(Examined::Changeable(found)) => match found.fault {
+            Fault::Mode(mode) if keeps_others_out(mode) => Ok(()),
+            Fault::Unmapped(_) => unusable(what(&found), elsewhere()),
+            Fault::Mode(_) => {
+                unusable(what(&found), format!("to correct that: chmod 1777 {shown}"))
+            }
+            Fault::Owner(_) => {
+                unusable(what(&found), format!("to correct that: chown root {shown}"))
+            }
+        },
+        Ok(Examined::Closed(_)) => Ok(()),
+        Err(why) => unusable(format!("{shown}: {why}"), elsewhere()),
     }
-    let is_outside = namespace().is_some_and(|one| !one.maps_every_user && owner == one.overflow);
-    if is_outside {
-        return Ok(());
-    }
-    let path = path.display();
-    Err(format!(
-        "{path} belongs to user {owner}, not to root; to correct that: chown root {path}"
-    ))
 }
 
-/// The user namespace of this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct UserNamespace {
-    maps_every_user: bool,
-    /// Who owns the files of users that it does not map.
-    overflow: u32,
-}
-
-/// `None` where the system has none, or does not say what it maps.
-fn user_namespace() -> Option<UserNamespace> {
-    let map = fs::read_to_string("/proc/self/uid_map").ok()?;
-    let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
-    Some(UserNamespace {
-        maps_every_user: maps_every_user(&map)?,
-        overflow: overflow.map_or(Some(65534), |text| text.trim().parse().ok())?,
-    })
-}
-
-/// Whether the lines `first, first outside, count` map all numbers that a user can have.
-fn maps_every_user(map: &str) -> Option<bool> {
-    let count = |line: &str| line.split_whitespace().nth(2)?.parse::<u64>().ok();
-    let counts: Option<Vec<u64>> = map.lines().map(count).collect();
-    Some(counts?.iter().sum::<u64>() >= u64::from(u32::MAX))
+fn elsewhere() -> String {
+    "name a folder in `event_log` that only root can replace, such as /var/lib/age-oauth-log".into()
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::{symlink, PermissionsExt as _};
 
+    fn is_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A folder on a way that root alone can change.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir_in("/var/lib").unwrap();
+        set_mode(folder.path(), 0o755);
+        folder
+    }
+
+    /// The links that kubelet makes of a `ConfigMap`, in a folder that is closed to others, as the
+    /// folder of a `ConfigMap` is not.
     #[test]
-    fn rule_34_the_owner_is_root_or_outside_of_the_namespace() {
-        let path = Path::new("/etc/x");
-        let judged = |owner, namespace| judge_owner(owner, path, &move || namespace).is_ok();
-        let whole = Some(UserNamespace {
-            maps_every_user: true,
-            overflow: 65534,
-        });
-        let container = Some(UserNamespace {
-            maps_every_user: false,
-            overflow: 65534,
-        });
-        for namespace in [None, whole, container] {
-            assert!(judged(0, namespace));
-            assert!(!judged(1000, namespace));
+    fn rule_34_a_chain_of_links_of_root_is_followed_to_the_file() {
+        if !is_root() {
+            return;
         }
-        assert!(judged(65534, container));
-        assert!(!judged(65534, whole));
-        assert!(!judged(65534, None));
+        let folder = folder();
+        let place = folder.path().join("policy.json");
+        let dated = folder.path().join("..2026_11_27_22_00_00.123456789");
+        fs::create_dir(&dated).unwrap();
+        set_mode(&dated, 0o755);
+        let file = dated.join("policy.json");
+        fs::write(&file, "{}").unwrap();
+        set_mode(&file, 0o644);
+        symlink(dated.file_name().unwrap(), folder.path().join("..data")).unwrap();
+        symlink("..data/policy.json", &place).unwrap();
+        assert_eq!(read(&place, 10).unwrap().unwrap(), b"{}");
+        set_mode(folder.path(), 0o777);
+        let why = read(&place, 10).unwrap_err();
+        assert!(why.contains("(mode 0777)"), "{why}");
+        set_mode(folder.path(), 0o755);
+        for writable in [&dated, &file] {
+            set_mode(writable, 0o775);
+            let why = read(&place, 10).unwrap_err();
+            assert!(why.contains(&writable.display().to_string()), "{why}");
+            assert!(why.contains("chmod go-w"), "{why}");
+            set_mode(writable, 0o755);
+        }
+        fs::remove_file(&file).unwrap();
+        let why = read(&place, 10).unwrap_err();
+        assert!(why.contains("leads nowhere"), "{why}");
     }
 
     #[test]
-    fn rule_34_what_a_namespace_maps_is_read_from_its_table() {
-        let whole = "         0          0 4294967295\n";
-        assert_eq!(maps_every_user(whole), Some(true));
-        assert_eq!(maps_every_user("0 1000 1\n"), Some(false));
-        assert_eq!(maps_every_user("0 1000 1\n1 100000 65536\n"), Some(false));
-        assert_eq!(maps_every_user("0 0\n"), None);
-        assert!(user_namespace().is_some() || !cfg!(target_os = "linux"));
+    fn rule_34_absence_behind_a_link_of_others_is_not_taken_for_none() {
+        if !is_root() {
+            return;
+        }
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["begin", "open", "empty"] {
+            fs::create_dir(at(name)).unwrap();
+            set_mode(&at(name), 0o755);
+        }
+        symlink("../open/link", at("begin/link")).unwrap();
+        symlink("../empty", at("open/link")).unwrap();
+        let place = at("begin/link/policy.json");
+        assert_eq!(read(&place, 10), Ok(None));
+        assert_eq!(read(&at("none/policy.json"), 10), Ok(None));
+        set_mode(&at("open"), 0o775);
+        let why = read(&place, 10).unwrap_err();
+        assert!(why.contains("/open (mode 0775)"), "{why}");
+        // Without a link, an open folder can hold no policy that was obeyed.
+        assert_eq!(read(&at("open/policy.json"), 10), Ok(None));
     }
 
     #[test]
-    fn rule_34_what_others_could_change_is_refused_with_its_name() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let set = |mode| {
-            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
-            fs::symlink_metadata(folder.path()).unwrap()
-        };
-        let judged = |mode, forbidden| {
-            let found = set(mode);
-            // The owner is judged before the mode.
-            let is_root = found.uid() == ROOT;
-            judge(&found, folder.path(), forbidden).map_err(|why| (is_root, why))
-        };
-        for mode in [0o777, 0o775, 0o757, 0o722] {
-            if let Err((true, why)) = judged(mode, OTHERS_WRITE) {
-                assert!(why.contains("chmod go-w /"), "{why}");
-            }
-            assert!(judged(mode, OTHERS_WRITE).is_err(), "{mode:o}");
+    fn a_folder_of_logs_is_roots_and_keeps_accounts_apart() {
+        if !is_root() {
+            return;
         }
-        assert!(judge_shared_folder(Path::new("relative")).is_err());
-        assert!(judge_shared_folder(&folder.path().join("none")).is_err());
+        let folder = folder();
+        let log = folder.path().join("log");
+        let remedy = || check_shared_folder(&log).map_err(|why| why.remedy);
+        assert!(remedy().unwrap_err().contains("install -d -m 1777 /"));
+        fs::create_dir(&log).unwrap();
+        for (mode, good) in [
+            (0o755, true),
+            (0o1777, true),
+            (0o777, false),
+            (0o775, false),
+        ] {
+            set_mode(&log, mode);
+            assert_eq!(remedy().is_ok(), good, "{mode:o}");
+        }
+        assert!(remedy().unwrap_err().contains("chmod 1777 /"));
+        set_mode(&log, 0o1777);
+        std::os::unix::fs::chown(&log, Some(1000), None).unwrap();
+        assert!(remedy().unwrap_err().contains("chown root /"));
+        std::os::unix::fs::chown(&log, Some(0), None).unwrap();
+        // As /var/log is on some systems; its mode is not this program's to change.
+        set_mode(folder.path(), 0o775);
+        let remedy = remedy().unwrap_err();
+        assert!(remedy.contains("/var/lib/age-oauth-log"), "{remedy}");
+        assert!(!remedy.contains("chmod"), "{remedy}");
+        set_mode(folder.path(), 0o755);
+        fs::remove_dir(&log).unwrap();
+        symlink("/tmp", &log).unwrap();
+        assert!(check_shared_folder(&log).is_err());
     }
 }

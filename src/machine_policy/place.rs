@@ -36,6 +36,5 @@ fn named_files() -> NamedFiles {
                 .and_then(|content| content.ok_or_else(|| "it does not exist".to_owned()))
                 .map_err(|why| format!("{}: {why}", path.display()))
         },
-        judge_folder: ownership::judge_shared_folder,
     }
 }

@@ -35,6 +35,7 @@ fn member(name: &str) -> Option<Member> {
             | Member::UnverifiedTls
             | Member::SecretsOnCommandLine
             | Member::SecretCommands
+            | Member::ApiKeys
             | Member::Keychains
             | Member::LongestSignIn => true,
         };
@@ -46,7 +47,10 @@ fn member(name: &str) -> Option<Member> {
 /// A switch of group policy is a number.
 fn as_json(member: Member, value: RegistryValue) -> Result<Value, String> {
     let is_switch = match member {
-        Member::UnverifiedTls | Member::SecretsOnCommandLine | Member::SecretCommands => true,
+        Member::UnverifiedTls
+        | Member::SecretsOnCommandLine
+        | Member::SecretCommands
+        | Member::ApiKeys => true,
         Member::Proxy
         | Member::CertificateAuthorities
         | Member::Keychain
@@ -103,7 +107,6 @@ fn read(document: Value) -> Result<(Defaults, Limits), String> {
 fn no_files() -> NamedFiles {
     NamedFiles {
         read: |_| Err("it is not a member of a policy on Windows".to_owned()),
-        judge_folder: |_| Err("it is not a member of a policy on Windows".to_owned()),
     }
 }
 
@@ -187,7 +190,7 @@ mod tests {
             ("secrets_on_command_line", "allowed"),
             ("secret_commands", "not allowed"),
             ("keychains", "os"),
-            ("longest_sign_in", "14days"),
+            ("longest_sign_in", "14 days"),
         ];
         assert_eq!(
             set,
@@ -204,6 +207,7 @@ mod tests {
             text("Portal", "https://gis.example.com"),
             text("Portals", "https://gis.example.com"),
             texts("Portals", &["ftp://gis.example.com"]),
+            texts("Portals", &["https://*.maps.arcgis.com"]),
             texts("CertificateAuthorities", &[r"C:\ca.pem"]),
             text("EventLog", r"C:\log"),
             ("UnverifiedTls".into(), RegistryValue::Number(2)),

@@ -19,6 +19,7 @@ const COMPLETE: &str = r#"{
     "unverified_tls": false,
     "secrets_on_command_line": false,
     "secret_commands": false,
+    "api_keys": false,
     "keychains": ["os"],
     "longest_sign_in": "14d"
   }
@@ -67,8 +68,9 @@ fn each_member_is_read_and_shown_with_its_line() {
             "`secrets_on_command_line` in p.json, line 11",
         ),
         ("not allowed", "`secret_commands` in p.json, line 12"),
-        ("os", "`keychains` in p.json, line 13"),
-        ("14days", "`longest_sign_in` in p.json, line 14"),
+        ("not allowed", "`api_keys` in p.json, line 13"),
+        ("os", "`keychains` in p.json, line 14"),
+        ("14 days", "`longest_sign_in` in p.json, line 15"),
     ];
     let expected = expected.map(|(value, rule)| (value.to_owned(), rule.to_owned()));
     assert_eq!(shown, expected);
@@ -106,6 +108,7 @@ fn the_page_and_the_template_have_each_member() {
             | Member::UnverifiedTls
             | Member::SecretsOnCommandLine
             | Member::SecretCommands
+            | Member::ApiKeys
             | Member::Keychains
             | Member::LongestSignIn => {
                 let name = name.unwrap();
@@ -169,6 +172,16 @@ fn rule_34_what_is_not_understood_is_an_error_with_its_line() {
             "{\"limits\": {\n\"portals\": [\"http://gis.example.com\"]}}",
             "p.json, line 2",
             "`portals`: portal URL: http is not allowed",
+        ),
+        (
+            "{\"limits\": {\n\"portals\": [\"https://*.maps.arcgis.com\"]}}",
+            "p.json, line 2",
+            "`portals`: `https://*.maps.arcgis.com`: there are no wildcards",
+        ),
+        (
+            "{\"defaults\": {\n\"event_log\": \"log\"}}",
+            "p.json, line 2",
+            "`event_log`: it is not a whole path",
         ),
         (
             "{\"limits\": {\n\"longest_sign_in\": \"14\"}}",
@@ -251,7 +264,7 @@ fn rule_34_a_longer_sign_in_is_refused_and_none_is_asked_for_without_a_bound() {
     assert_eq!(minutes(Some(14 * DAYS)).unwrap(), Some(14 * DAYS));
     for too_long in [14 * DAYS + 1, i64::MAX, -1] {
         let found = refusal(minutes(Some(too_long)).unwrap_err());
-        assert_eq!(found.rule.line, Some(14), "{too_long}");
+        assert_eq!(found.rule.line, Some(15), "{too_long}");
     }
     let none = MachinePolicy::given("{}");
     assert_eq!(
@@ -300,5 +313,21 @@ fn rule_34_a_policy_that_cannot_be_used_is_an_error_of_everything() {
         policy.sign_in_minutes(None, Overridden::Answer).map(drop),
     ] {
         assert!(matches!(failed, Err(Error::UnusablePolicy { .. })));
+    }
+}
+
+#[test]
+fn a_duration_is_shown_in_days_and_what_is_left_of_them() {
+    const HOUR: u64 = 60 * 60;
+    for (seconds, shown) in [
+        (60, "1 minute"),
+        (12 * HOUR, "12 hours"),
+        (24 * HOUR, "1 day"),
+        (36 * HOUR, "1 day 12 hours"),
+        (14 * 24 * HOUR, "14 days"),
+        (45 * 24 * HOUR + 61, "45 days 1 minute 1 second"),
+        (u64::MAX, "18446744073709551615 seconds"),
+    ] {
+        assert_eq!(duration(Duration::from_secs(seconds)), shown);
     }
 }

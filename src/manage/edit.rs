@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::client_certificate::{self, CertificateChange};
 use super::store_verified;
 use super::web_tier;
@@ -12,7 +14,7 @@ use crate::connection::{
     Connection, Grant, GrantKind, KeychainKind, PortalUrl, PortalUrls, Proxy, RedirectUri,
     SecretCommand, Status, Tls, WebTier,
 };
-use crate::error::{KeychainReason, Result};
+use crate::error::{Error, KeychainReason, Result};
 use crate::event::{Event, Notice};
 use crate::http;
 use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
@@ -76,8 +78,11 @@ pub struct Changes {
     pub redirect_uri: Option<RedirectUri>,
     /// Whether authorization codes are bound by PKCE.
     pub pkce: Option<bool>,
-    /// The client secret.
+    /// The client secret. For a connection with an API key, only a command or none: the key itself
+    /// is stored by [`Session::set_api_key`].
     pub secret: SecretChange,
+    /// When the API key expires.
+    pub expires_at: Option<Timestamp>,
     /// The client certificate.
     pub client_certificate: CertificateChange,
     /// What is answered to the web server's sign-in. It does not stay where an address comes to
@@ -108,6 +113,7 @@ impl Changes {
             redirect_uri,
             pkce,
             secret,
+            expires_at,
             client_certificate,
             web_tier,
             tls,
@@ -123,6 +129,7 @@ impl Changes {
             && redirect_uri.is_none()
             && pkce.is_none()
             && matches!(secret, SecretChange::Keep)
+            && expires_at.is_none()
             && matches!(client_certificate, CertificateChange::Keep)
             && web_tier.is_none()
             && tls.is_none()
@@ -165,7 +172,7 @@ impl Changes {
         add(self.web_tier.is_some(), &[BoundSetting::WebTier]);
         add(
             matches!(self.secret, SecretChange::Command(_)),
-            &[BoundSetting::SecretCommand],
+            &[BoundSetting::SecretCommand, BoundSetting::ApiKeyCommand],
         );
         chosen
     }
@@ -205,7 +212,9 @@ impl Changes {
         }
         let (mut redirect_uri, mut pkce) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (redirect_uri.clone(), *pkce),
-            Grant::Application | Grant::Network => (RedirectUri::OutOfBand, true),
+            Grant::Application | Grant::Network | Grant::ApiKey { .. } => {
+                (RedirectUri::OutOfBand, true)
+            }
         };
         if let Some(uri) = &self.redirect_uri {
             redirect_uri = uri.clone();
@@ -216,6 +225,9 @@ impl Changes {
             GrantKind::User => Grant::User { redirect_uri, pkce },
             GrantKind::Application => Grant::Application,
             GrantKind::Network => Grant::Network,
+            GrantKind::ApiKey => Grant::ApiKey {
+                expires_at: self.expires_at.or(connection.grant.api_key_expires_at()),
+            },
         };
         if self.client_id.is_none() && !kind.has_client_id() {
             connection.client_id.clear();
@@ -296,6 +308,7 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     let Locked {
         lock,
         connection: before,
+        ..
     } = session.lock()?;
     let editing = Editing::plan(session, keychains, changes, &before)?;
     // 1. The items accept the old settings and the new ones, so that the connection works whenever
@@ -356,6 +369,7 @@ impl<'a> Editing<'a> {
     ) -> Result<Self> {
         let (store, old_keychain, context) = session.parts();
         let mut after: Connection = (**before).clone();
+        check_stays_api_key(before, changes)?;
         changes.apply(&mut after, store.ca_path(&before.id))?;
         let named = Binding::of(&after, changes.certificates(before));
         client_certificate::check(&after)?;
@@ -371,7 +385,7 @@ impl<'a> Editing<'a> {
         }
         let command_goes = after.secret_command.is_none() && before.secret_command.is_some();
         if command_goes {
-            chosen.push(BoundSetting::SecretCommand);
+            chosen.extend([BoundSetting::SecretCommand, BoundSetting::ApiKeyCommand]);
         }
         // Tags and the like concern no secret, and need no keychain.
         let concerns_secrets = !chosen.is_empty() || matches!(changes.secret, SecretChange::Set(_));
@@ -426,7 +440,7 @@ impl<'a> Editing<'a> {
 
     fn keeps(&self, kind: ItemKind) -> bool {
         match kind {
-            ItemKind::Tokens => !self.ends_sign_in(),
+            ItemKind::Tokens | ItemKind::ApiKey => !self.ends_sign_in(),
             ItemKind::ClientSecret => {
                 !self.rebound && matches!(self.changes.secret, SecretChange::Keep)
             }
@@ -624,6 +638,35 @@ impl<'a> Editing<'a> {
         };
         written.map_err(|error| self.session.keychain_error(error, kind))
     }
+}
+
+/// A key is made at the portal for one user, and a connection keeps its user: another kind of
+/// connection is another one.
+fn check_stays_api_key(before: &Connection, changes: &Changes) -> Result<()> {
+    let is_key = |kind: GrantKind| kind == GrantKind::ApiKey;
+    let (was, becomes) = (before.grant.kind(), changes.kind);
+    if is_key(was) && matches!(changes.secret, SecretChange::Set(_)) {
+        return Err(Error::invalid(
+            "client secret",
+            "a connection with an API key has none",
+        ));
+    }
+    if !is_key(was) && changes.expires_at.is_some() {
+        return Err(Error::invalid(
+            "end of the API key",
+            format!("`{}` has no API key", before.label),
+        ));
+    }
+    if becomes.is_none_or(|kind| is_key(kind) == is_key(was)) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "kind of connection",
+        format!(
+            "`{}` cannot change between an API key and another kind; add a connection of the other kind",
+            before.label
+        ),
+    ))
 }
 
 /// Settings that were changed in the files, and that this edit does not name, must not be taken

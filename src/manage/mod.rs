@@ -19,11 +19,11 @@ use crate::event::{Event, Notice};
 use crate::files;
 use crate::http;
 use crate::keychain::{Item, ItemKind, SecretStore};
-use crate::policy::MAX_CLIENT_SECRET_BYTES;
+use crate::policy::{MAX_API_KEY_BYTES, MAX_CLIENT_SECRET_BYTES};
 use crate::secret::Secret;
 use crate::session::{binding_in, Locked, Session};
 use crate::store::ConnectionStore;
-use crate::token::{ClientSecret, Tokens};
+use crate::token::{is_sendable, ApiKeyRecord, ClientSecret, Tokens};
 
 pub use client_certificate::{
     check_certificate_stays, check_client_certificate, CertificateChange, NewClientCertificate,
@@ -53,15 +53,39 @@ pub fn check_client_secret(text: &str, client_id: &str) -> Result<Secret> {
     if text == client_id {
         return bad("that is the client ID");
     }
-    let half = text.len() / 2;
-    if text.len() > 8
-        && text.len().is_multiple_of(2)
-        && text.is_char_boundary(half)
-        && text[..half] == text[half..]
-    {
+    if is_repeated(text) {
         return bad("it was pasted twice");
     }
     Ok(Secret::new(text.to_owned()))
+}
+
+/// Checks an API key as a person or a program provided it, without surrounding blanks and line
+/// ends. Only the portal knows whether it is good.
+pub fn check_api_key(text: &str) -> Result<Secret> {
+    let bad = |why: &str| Err(Error::invalid("API key", why));
+    let text = Secret::new(clean("API key", text)?);
+    if text.is_empty() {
+        return bad("it is empty");
+    }
+    if !is_sendable(&text) {
+        return bad("only letters, digits and punctuation without blanks are allowed");
+    }
+    if text.expose().len() > MAX_API_KEY_BYTES {
+        return bad("it is longer than the API keys of portals");
+    }
+    if is_repeated(text.expose()) {
+        return bad("it was pasted twice");
+    }
+    Ok(text)
+}
+
+/// Whether the text is one longer text twice.
+fn is_repeated(text: &str) -> bool {
+    let half = text.len() / 2;
+    text.len() > 8
+        && text.len().is_multiple_of(2)
+        && text.is_char_boundary(half)
+        && text[..half] == text[half..]
 }
 
 /// Checks a client ID: visible ASCII characters without blanks.
@@ -227,6 +251,9 @@ fn issued_at(record: &Secret, connection: &Connection, kind: ItemKind) -> Option
     if !binding_in(record, kind)?.accepts(&named) {
         return None;
     }
+    if let Some(key) = ApiKeyRecord::from_record(record).filter(|_| kind == ItemKind::ApiKey) {
+        return Some(key.stored_at);
+    }
     let issued_at = Tokens::from_record(record).and_then(|tokens| {
         let refresh = tokens.refresh.map(|refresh| refresh.issued_at);
         refresh.max(tokens.access.map(|access| access.issued_at))
@@ -255,12 +282,15 @@ pub fn rename(session: &Session, label: &Label) -> Result<Connection> {
 /// `leave_secrets`, a failure of the keychain is reported and does not stop the removal.
 pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
     let (store, keychain, context) = session.parts();
-    let Locked { lock, connection } = session.lock()?;
+    let Locked {
+        lock, connection, ..
+    } = session.lock()?;
     // Secrets first: without its connection, an item could not be found again.
     let forgotten = session.forget_tokens(&connection, false).and_then(|_| {
         [
             ItemKind::ClientSecret,
             ItemKind::ClientCertificate,
+            ItemKind::ApiKey,
             ItemKind::Binding,
         ]
         .into_iter()
@@ -285,6 +315,17 @@ pub fn remove(session: &Session, leave_secrets: bool) -> Result<()> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn api_keys_are_checked_for_errors_of_pasting() {
+        let good = |text: &str| check_api_key(text).unwrap().expose().to_owned();
+        assert_eq!(good("  AAPT3x.y_z-0\r\n"), "AAPT3x.y_z-0");
+        for bad in ["", " \n", "a\nb", "a b", "k\u{e9}y", "k3yk3yXYk3yk3yXY"] {
+            let error = check_api_key(bad).unwrap_err();
+            assert!(bad.len() < 4 || !error.to_string().contains(bad));
+        }
+        assert!(check_api_key(&"x1".repeat(2048)).is_err());
+    }
 
     #[test]
     fn client_secrets_are_checked_for_errors_of_pasting() {

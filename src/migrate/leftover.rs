@@ -25,6 +25,7 @@ impl Migration<'_> {
         let Locked {
             lock,
             connection: snapshot,
+            ..
         } = session.lock()?;
         session.check_settings(&snapshot)?;
         let mut migrated = Migrated {

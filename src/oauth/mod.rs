@@ -133,7 +133,7 @@ impl TokenError {
         matches!(
             self,
             Self::Refused(Error::Refused {
-                why: Refusal::ClientSecret,
+                why: Refusal::ClientSecret | Refusal::PrintedClientSecret(_),
                 ..
             })
         )
@@ -210,7 +210,10 @@ fn refusal(
         || text.contains("client_secret")
         || text.contains("client secret")
     {
-        Refusal::ClientSecret
+        match &connection.secret_command {
+            Some(command) => Refusal::PrintedClientSecret(command.name()),
+            None => Refusal::ClientSecret,
+        }
     } else if text.contains("redirect_uri") {
         Refusal::RedirectUri(connection.grant.redirect_uri().to_owned())
     } else if error.code == Some(403) {

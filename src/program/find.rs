@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::examine::is_executable;
 use crate::context::Environment;
 use crate::env;
 use crate::error::{Error, Result};
@@ -79,17 +80,6 @@ pub(crate) fn search(
         .iter()
         .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
         .find(|path| is_file(path))
-}
-
-#[cfg(unix)]
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(path: &Path) -> bool {
-    path.is_file()
 }
 
 #[cfg(test)]

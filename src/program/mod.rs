@@ -1,13 +1,16 @@
 //! Starting the command that gives a client secret: without a shell, without a terminal and without
 //! input, for a limited time; and ending it with all that it started.
 
+#[cfg(all(feature = "cli", unix))]
+mod captured;
+mod environment;
+mod examine;
 #[cfg(feature = "cli")]
 mod find;
 
 use std::io::{self, Read};
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,14 +24,17 @@ use zeroize::Zeroizing;
 
 use crate::connection::SecretCommand;
 use crate::context::Context;
-use crate::env;
 use crate::error::SecretCommandFailure;
-use crate::files;
-use crate::policy::{MAX_SECRET_COMMAND_ERROR_BYTES, MAX_SECRET_COMMAND_OUTPUT_BYTES};
+use crate::policy::{
+    MAX_SECRET_COMMAND_ERROR_BYTES, MAX_SECRET_COMMAND_OUTPUT_BYTES, SECRET_COMMAND_PIPE_TIMEOUT,
+};
 use crate::secret::Secret;
 use crate::text::one_line;
 use crate::util::lock;
 
+#[cfg(all(feature = "cli", unix))]
+pub(crate) use captured::{capture, Call, Captured};
+pub(crate) use examine::check;
 #[cfg(feature = "cli")]
 pub(crate) use find::find;
 #[cfg(all(feature = "cli", windows))]
@@ -42,149 +48,188 @@ const LONGEST_SAID: usize = 200;
 
 type Ran<T> = Result<T, SecretCommandFailure>;
 
-/// Runs the command, and returns the one line that it prints. Its program is examined first: who
-/// can change it gets the secret, and can do everything that this user can.
+/// Runs the command, and returns the one line that it prints. What it runs is examined first: who
+/// can change that gets the secret, and can do everything that this user can.
 pub(crate) fn run(command: &SecretCommand, limit: Duration, context: &Context) -> Ran<Secret> {
-    check(command.program())?;
+    check(command)?;
     let end = Instant::now() + limit;
-    let timeout = SecretCommandFailure::Timeout(limit);
     // Between its start and its entry in the list, an interruption would leave it behind.
     let starting = context.interruptions.delay();
-    let mut running = Running::start(command).map_err(SecretCommandFailure::NotStarted)?;
+    let running = Running::start(command).map_err(SecretCommandFailure::NotStarted)?;
     drop(starting);
     let broken = SecretCommandFailure::NotStarted;
-    let (output, errors) = (running.take_output(), running.take_errors());
-    let output = read(output, MAX_SECRET_COMMAND_OUTPUT_BYTES, End::Stop).map_err(broken)?;
-    let errors = read(errors, MAX_SECRET_COMMAND_ERROR_BYTES, End::Ignore).map_err(broken)?;
-    let mut printed = None;
+    let output = Reader::start(
+        running.take_output(),
+        MAX_SECRET_COMMAND_OUTPUT_BYTES,
+        Beyond::Stop,
+    );
+    let errors = Reader::start(
+        running.take_errors(),
+        MAX_SECRET_COMMAND_ERROR_BYTES,
+        Beyond::Ignore,
+    );
+    let (output, errors) = (output.map_err(broken)?, errors.map_err(broken)?);
     let status = loop {
         if let Some(status) = running.ended().map_err(broken)? {
             break status;
         }
-        match output.try_recv() {
-            Ok(read) if read.is_cut => return Err(too_long()),
-            Ok(read) => printed = Some(read),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+        if output.is_cut() {
+            return Err(too_long());
         }
         if Instant::now() >= end {
-            return Err(timeout);
+            return Err(SecretCommandFailure::Timeout(limit));
         }
         thread::sleep(PAUSE);
     };
-    // What it started must not keep its output open.
-    running.end();
-    let left = || end.saturating_duration_since(Instant::now()).max(PAUSE);
-    let printed = match printed.map_or_else(|| output.recv_timeout(left()), Ok) {
-        Ok(printed) => printed,
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Err(timeout),
-    };
+    // A process that left its session may hold the pipes open for as long as it likes.
+    let end = Instant::now() + SECRET_COMMAND_PIPE_TIMEOUT;
+    let printed = output.written(end);
     // The rest was not read, which may be why it failed.
     if printed.is_cut {
         return Err(too_long());
     }
     if !status.success() {
-        let errors = errors.recv_timeout(left()).ok();
         return Err(SecretCommandFailure::Failed {
             status: in_words(status),
-            said: errors.and_then(|read| first_line(&read.bytes)),
+            said: first_line(&errors.written(end).bytes),
         });
     }
     line(&printed)
-}
-
-/// Whether the program is there, and only this user and the administrator can change it.
-pub(crate) fn check(program: &Path) -> Ran<()> {
-    let missing = || SecretCommandFailure::NoProgram(program.to_owned());
-    match files::changeable_by_others(program) {
-        Ok(None) if program.is_file() => Ok(()),
-        Ok(None) => Err(missing()),
-        Ok(Some(found)) => Err(SecretCommandFailure::Unsafe {
-            path: found.path,
-            why: found.why,
-        }),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Err(missing()),
-        Err(why) => Err(SecretCommandFailure::Unsafe {
-            path: program.to_owned(),
-            why: format!("cannot be examined ({why})"),
-        }),
-    }
 }
 
 /// Ends all commands of this process, for a program that ends at once.
 #[cfg(feature = "cli")]
 pub(crate) fn end_all() {
     for child in lock(&RUNNING).drain(..) {
-        let _ = lock(&child).start_kill();
+        lock(&child).kill();
     }
 }
 
-type Child = Arc<Mutex<Box<dyn ChildWrapper>>>;
+/// A process in a session of its own (on Windows: in a job).
+struct Child {
+    process: Box<dyn ChildWrapper>,
+    /// How it ended; from then on, its number may belong to another process.
+    status: Option<ExitStatus>,
+}
+
+impl Child {
+    /// Ends everything in its session. An error says that nothing is left.
+    fn kill(&mut self) {
+        if self.status.is_none() {
+            let _ = self.process.start_kill();
+        }
+    }
+
+    /// How the process itself has ended, with which everything in its session is ended; `None`
+    /// while it runs.
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() && self.has_exited()? {
+            // The session is known by the number of the process, which is free for another one
+            // once the system has handed over its status.
+            self.kill();
+            self.status = self.process.inner_mut().try_wait()?;
+        }
+        Ok(self.status)
+    }
+
+    #[cfg(unix)]
+    fn has_exited(&mut self) -> io::Result<bool> {
+        use rustix::process::{waitid, Pid, WaitId, WaitIdOptions};
+        let id = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        let id = id.ok_or(io::ErrorKind::InvalidData)?;
+        // It leaves the status with the system.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(id), options) {
+            Ok(status) => Ok(status.is_some()),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    /// A handle keeps the job, whatever becomes of the process.
+    #[cfg(windows)]
+    fn has_exited(&mut self) -> io::Result<bool> {
+        Ok(self.process.inner_mut().try_wait()?.is_some())
+    }
+}
 
 /// The commands of this process that run now.
-static RUNNING: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
-/// A process in a session of its own (on Windows: in a job), which ends with this value, together
-/// with all that it started and that stayed in it.
-struct Running(Child);
+/// A command that runs. It ends with this value, together with all that it started and that stayed
+/// in its session.
+struct Running(Arc<Mutex<Child>>);
 
 impl Running {
     fn start(command: &SecretCommand) -> io::Result<Self> {
-        let program = command.program();
-        let mut wrap = CommandWrap::with_new(program, |std| {
-            std.args(command.arguments())
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
-            for name in env::secret_names() {
-                std.env_remove(name);
-            }
-            // A folder that others cannot fill with what programs look for where they are started.
-            if let Some(folder) = program.parent() {
-                std.current_dir(folder);
-            }
-        });
-        #[cfg(unix)]
-        wrap.wrap(ProcessSession);
-        #[cfg(windows)]
-        wrap.wrap(CreationFlags(
-            windows::Win32::System::Threading::CREATE_NO_WINDOW,
-        ))
-        .wrap(JobObject);
-        let child = Arc::new(Mutex::new(wrap.spawn()?));
+        spawn(command).map(Self::of)
+    }
+
+    fn of(process: Box<dyn ChildWrapper>) -> Self {
+        let child = Arc::new(Mutex::new(Child {
+            process,
+            status: None,
+        }));
         lock(&RUNNING).push(Arc::clone(&child));
-        Ok(Self(child))
+        Self(child)
     }
 
-    fn take_output(&mut self) -> Option<impl Read + Send + 'static> {
-        lock(&self.0).stdout().take()
+    fn take_output(&self) -> Option<impl Read + Send + 'static> {
+        lock(&self.0).process.stdout().take()
     }
 
-    fn take_errors(&mut self) -> Option<impl Read + Send + 'static> {
-        lock(&self.0).stderr().take()
+    fn take_errors(&self) -> Option<impl Read + Send + 'static> {
+        lock(&self.0).process.stderr().take()
     }
 
-    /// How the process itself has ended; `None` while it runs.
-    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
-        lock(&self.0).inner_mut().try_wait()
-    }
-
-    /// Ends everything in its session. An error says that nothing is left.
-    fn end(&mut self) {
-        let _ = lock(&self.0).start_kill();
+    fn ended(&self) -> io::Result<Option<ExitStatus>> {
+        lock(&self.0).ended()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end();
-        let _ = lock(&self.0).inner_mut().wait();
+        let mut child = lock(&self.0);
+        if child.status.is_none() {
+            child.kill();
+            child.status = child.process.inner_mut().wait().ok();
+        }
+        drop(child);
         lock(&RUNNING).retain(|child| !Arc::ptr_eq(child, &self.0));
     }
 }
 
+/// Starts the command in a session of its own (on Windows: in a job).
+fn spawn(command: &SecretCommand) -> io::Result<Box<dyn ChildWrapper>> {
+    let program = command.program();
+    let mut wrap = CommandWrap::with_new(program, |std| {
+        std.args(command.arguments())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in environment::withheld(std::env::vars_os()) {
+            std.env_remove(name);
+        }
+        // A folder that others cannot fill with what programs look for where they are started.
+        if let Some(folder) = program.parent() {
+            std.current_dir(folder);
+        }
+    });
+    #[cfg(unix)]
+    wrap.wrap(ProcessSession);
+    #[cfg(windows)]
+    wrap.wrap(CreationFlags(
+        windows::Win32::System::Threading::CREATE_NO_WINDOW,
+    ))
+    .wrap(JobObject);
+    wrap.spawn()
+}
+
 /// What happens to output beyond the limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum Beyond {
     /// It is not read.
     Stop,
     /// It is read and forgotten, so that the program does not wait.
@@ -192,34 +237,74 @@ enum End {
 }
 
 /// What a program wrote, up to the limit.
+#[derive(Default)]
 struct Written {
     bytes: Zeroizing<Vec<u8>>,
     is_cut: bool,
 }
 
 /// Reads on another thread, because a program may write to two pipes in any order.
-fn read(
-    from: Option<impl Read + Send + 'static>,
-    limit: usize,
-    end: End,
-) -> io::Result<Receiver<Written>> {
-    let (send, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new().spawn(move || {
-        // Large enough from the start: memory that grows leaves its old place behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
-        if let Some(mut from) = from {
-            let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-            // An error ends the output.
-            let _ = from.by_ref().take(most).read_to_end(&mut bytes);
-            if end == End::Ignore {
-                let _ = io::copy(&mut from, &mut io::sink());
+struct Reader {
+    /// `None` once it was taken: what comes later is of no use.
+    written: Arc<Mutex<Option<Written>>>,
+    /// Nothing is sent: it is closed at the end of the output.
+    end: Receiver<()>,
+}
+
+impl Reader {
+    fn start(
+        from: Option<impl Read + Send + 'static>,
+        limit: usize,
+        beyond: Beyond,
+    ) -> io::Result<Self> {
+        let (open, end) = mpsc::channel();
+        let written = Arc::new(Mutex::new(Some(Written {
+            // Large enough from the start: memory that grows leaves its old place behind.
+            bytes: Zeroizing::new(Vec::with_capacity(limit)),
+            is_cut: false,
+        })));
+        let kept = Arc::clone(&written);
+        thread::Builder::new().spawn(move || {
+            if let Some(from) = from {
+                read(from, limit, beyond, &kept);
             }
+            drop(open);
+        })?;
+        Ok(Self { written, end })
+    }
+
+    fn is_cut(&self) -> bool {
+        lock(&self.written).as_ref().is_some_and(|it| it.is_cut)
+    }
+
+    /// What was written until the end of the output, or until `end`.
+    fn written(&self, end: Instant) -> Written {
+        let left = end.saturating_duration_since(Instant::now());
+        let _ = self.end.recv_timeout(left);
+        lock(&self.written).take().unwrap_or_default()
+    }
+}
+
+fn read(mut from: impl Read, limit: usize, beyond: Beyond, kept: &Mutex<Option<Written>>) {
+    let mut chunk = Zeroizing::new([0_u8; 4096]);
+    loop {
+        let length = match from.read(&mut chunk[..]) {
+            Ok(length) => length,
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+            // An error ends the output.
+            Err(_) => 0,
+        };
+        let mut kept = lock(kept);
+        let (Some(read), Some(kept)) = (chunk.get(..length), kept.as_mut()) else {
+            return;
+        };
+        let room = limit - kept.bytes.len();
+        kept.is_cut |= length > room;
+        kept.bytes.extend(read.iter().take(room));
+        if length == 0 || (kept.is_cut && beyond == Beyond::Stop) {
+            return;
         }
-        let is_cut = bytes.len() > limit;
-        // The receiver is gone where the time is up.
-        let _ = send.send(Written { bytes, is_cut });
-    })?;
-    Ok(receiver)
+    }
 }
 
 fn too_long() -> SecretCommandFailure {
@@ -268,6 +353,8 @@ fn first_line(bytes: &[u8]) -> Option<Secret> {
 #[cfg(all(test, target_os = "linux"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::context::Environment;
 
@@ -361,7 +448,99 @@ mod tests {
         wait_until(|| is_free(&path));
         assert!(lock(&RUNNING)
             .iter()
-            .all(|child| lock(child).inner_mut().try_wait().is_ok()));
+            .all(|child| lock(child).ended().is_ok()));
+    }
+
+    #[test]
+    fn a_process_that_left_the_session_cannot_keep_the_command_from_ending() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lives");
+        let stays = path.display();
+        // It lives while the file is there, and holds both pipes.
+        for (status, end) in [("0", "echo s3cret"), ("3", "echo why >&2; exit 3")] {
+            std::fs::write(&path, "").unwrap();
+            let script = format!("setsid sh -c 'while [ -e {stays} ]; do sleep 0.1; done' & {end}");
+            let ran = run(&command(&script), Duration::from_secs(600), &context());
+            std::fs::remove_file(&path).unwrap();
+            match ran {
+                Ok(secret) => assert_eq!((status, secret.expose()), ("0", "s3cret")),
+                Err(SecretCommandFailure::Failed { said, .. }) => {
+                    assert_eq!((status, said.unwrap().expose()), ("3", "why"));
+                }
+                Err(other) => assert_eq!(other.to_string(), ""),
+            }
+        }
+    }
+
+    /// Says of each signal to the session whether the process still had its number.
+    #[derive(Debug)]
+    struct Recorded {
+        inner: Box<dyn ChildWrapper>,
+        had_number: Arc<Mutex<Vec<bool>>>,
+    }
+
+    impl ChildWrapper for Recorded {
+        fn inner(&self) -> &dyn ChildWrapper {
+            self.inner.inner()
+        }
+
+        fn inner_mut(&mut self) -> &mut dyn ChildWrapper {
+            self.inner.inner_mut()
+        }
+
+        fn into_inner(self: Box<Self>) -> Box<dyn ChildWrapper> {
+            self.inner
+        }
+
+        fn start_kill(&mut self) -> io::Result<()> {
+            let folder = format!("/proc/{}", self.inner.id());
+            lock(&self.had_number).push(Path::new(&folder).exists());
+            self.inner.start_kill()
+        }
+    }
+
+    #[test]
+    fn rule_32_no_other_process_gets_the_signal_once_the_number_is_free() {
+        for (script, ends_by_itself) in [("sleep 1000 & exit 3", true), ("sleep 1000", false)] {
+            let had_number = Arc::new(Mutex::new(Vec::new()));
+            let running = Running::of(Box::new(Recorded {
+                inner: spawn(&command(script)).unwrap(),
+                had_number: Arc::clone(&had_number),
+            }));
+            if ends_by_itself {
+                wait_until(|| running.ended().unwrap().is_some());
+                assert_eq!(running.ended().unwrap().unwrap().code(), Some(3));
+                lock(&running.0).kill();
+            }
+            drop(running);
+            assert_eq!(*lock(&had_number), [true], "{script}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_nobody_may_execute_is_named_as_such() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let program = |path: &Path| {
+            let words = vec![path.to_str().unwrap().to_owned()];
+            SecretCommand::from_words(words).unwrap()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tool");
+        std::fs::write(&path, "").unwrap();
+        for (mode, is_good) in [(0o644, false), (0o755, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let checked = check(&program(&path));
+            assert_eq!(checked.is_ok(), is_good, "{checked:?}");
+            let found = checked.err().is_none_or(|why| {
+                matches!(&why, SecretCommandFailure::NotStarted(why) if why.kind() == io::ErrorKind::PermissionDenied)
+            });
+            assert!(found);
+        }
+        let error = check(&program(folder.path())).unwrap_err();
+        assert!(
+            matches!(error, SecretCommandFailure::NoProgram(_)),
+            "{error}"
+        );
     }
 
     fn wait_until(mut done: impl FnMut() -> bool) {

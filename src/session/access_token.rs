@@ -3,7 +3,7 @@
 use super::renew::minutes_to_ask;
 use super::{Locked, Session, TokenRequest, UsableToken};
 use crate::connection::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SecretCommandFailure};
 use crate::event::{Decision, Notice};
 use crate::policy;
 use crate::secret::Secret;
@@ -16,9 +16,12 @@ impl Session {
     /// same time, exactly one asks the portal.
     ///
     /// Errors: [`Error::SignInNeeded`], [`Error::Keychain`], [`Error::Unreachable`],
-    /// [`Error::Refused`], [`Error::Busy`], [`Error::Forbidden`].
+    /// [`Error::Refused`], [`Error::Busy`], [`Error::Forbidden`], [`Error::ApiKey`].
     pub fn access_token(&self, request: &TokenRequest) -> Result<UsableToken> {
         self.check_machine_policy()?;
+        if self.has_api_key() {
+            return self.api_key_token(request);
+        }
         // Look without the lock first: mostly the cached token is good, and readers need not wait
         // for each other.
         let stored = match self.read_tokens(&self.opened) {
@@ -47,6 +50,11 @@ impl Session {
     /// A token other than `rejected`, which the portal did not accept: renewed now, or by another
     /// process meanwhile.
     pub(super) fn access_token_instead_of(&self, rejected: &Secret) -> Result<UsableToken> {
+        if self.has_api_key() {
+            let error = self.refused_api_key();
+            self.record_failure_without_lock(&error);
+            return Err(error);
+        }
         let request = TokenRequest {
             force: true,
             ..TokenRequest::default()
@@ -60,7 +68,9 @@ impl Session {
         request: &TokenRequest,
         seen: Option<&Secret>,
     ) -> Result<UsableToken> {
-        let Locked { lock, connection } = locked;
+        let Locked {
+            lock, connection, ..
+        } = locked;
         // Read again: while this process waited for the lock, another one may have renewed, or
         // signed in or out.
         let stored = self
@@ -175,29 +185,53 @@ impl Session {
         token
     }
 
-    /// While the portal cannot be reached, the cached token is better than none, as long as it
-    /// lives.
+    /// While the portal cannot be reached, or the command for the client secret fails, the cached
+    /// token is better than none, as long as it lives.
     fn fall_back_to_cached(
         &self,
         error: Error,
         fallback: Option<UsableToken>,
     ) -> Result<UsableToken> {
         let now = self.context.now();
-        match fallback {
-            Some(token)
-                if matches!(error, Error::Unreachable { .. })
-                    && policy::may_fall_back(token.access.expires_at, now) =>
-            {
-                self.emit_notice(Notice::Unreachable {
-                    connection: self.label(),
-                    why: error.to_string(),
-                    seconds_left: token.access.seconds_left(now),
-                });
-                self.emit_decision(Decision::Fallback);
-                Ok(token)
-            }
-            _ => Err(error),
-        }
+        let living = fallback.filter(|token| policy::may_fall_back(token.access.expires_at, now));
+        let Some(token) = living.filter(|_| may_pass(&error)) else {
+            return Err(error);
+        };
+        let connection = self.label();
+        let why = error.to_string();
+        let seconds_left = token.access.seconds_left(now);
+        self.emit_notice(match error {
+            Error::SecretCommand { .. } => Notice::SecretCommandFailed {
+                connection,
+                why,
+                seconds_left,
+            },
+            _ => Notice::Unreachable {
+                connection,
+                why,
+                seconds_left,
+            },
+        });
+        self.emit_decision(Decision::Fallback);
+        Ok(token)
+    }
+}
+
+/// Whether the error says nothing about the sign-in, so that a later renewal may work.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { .. } => true,
+        Error::SecretCommand { why, .. } => match why {
+            SecretCommandFailure::NoProgram(_)
+            | SecretCommandFailure::NotStarted(_)
+            | SecretCommandFailure::Timeout(_)
+            | SecretCommandFailure::Failed { .. }
+            | SecretCommandFailure::Output(_)
+            | SecretCommandFailure::InAnotherProcess(_) => true,
+            // A person has to see at once that others could have changed it.
+            SecretCommandFailure::Unsafe { .. } => false,
+        },
+        _ => false,
     }
 }
 

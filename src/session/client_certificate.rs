@@ -133,7 +133,7 @@ impl Snapshot {
         certificate: &StoreCertificate,
         context: &Context,
     ) -> Result<ClientCertificate> {
-        let read = ClientCertificate::in_store(certificate, context.attended);
+        let read = ClientCertificate::in_store(certificate, context);
         match read {
             Ok(Some(certificate)) => Ok(certificate),
             Ok(None) => Err(self.gone(setting, context)),
@@ -192,19 +192,30 @@ impl Session {
         self.opened.client_certificate(&self.context)
     }
 
-    /// Whether the Windows certificate store still has the connection's client certificate, if it
-    /// is one of that store. Does not use its private key, for which a card may have to be there.
-    pub(crate) fn check_certificate_store(&self) -> Result<()> {
+    /// What the connection's client certificate itself says, wherever it is. Its private key is not
+    /// used, for which a card may have to be there. For one on a PKCS#11 token, what `meta.json`
+    /// says: reading it can take a PIN.
+    pub(crate) fn client_certificate_facts(&self) -> Result<Option<ClientCertificateSetting>> {
         let Some(setting) = &self.opened.client_certificate else {
-            return Ok(());
+            return Ok(None);
         };
-        let CertificateSource::Store(certificate) = &setting.source else {
-            return Ok(());
-        };
-        match http::is_in_store(certificate) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(self.opened.gone(setting, &self.context)),
-            Err(why) => Err(self.opened.store_error(why)),
+        match &setting.source {
+            CertificateSource::Keychain | CertificateSource::File(_) => {
+                let read = self.client_certificate()?;
+                Ok(read.map(|certificate| certificate.setting(setting.source.clone())))
+            }
+            CertificateSource::Store(certificate) => match http::find_in_store(certificate) {
+                Ok(Some(found)) => Ok(Some(ClientCertificateSetting {
+                    source: setting.source.clone(),
+                    subject: found.facts.subject,
+                    issuer: found.facts.issuer,
+                    not_after: found.not_after,
+                    sha256: found.facts.sha256,
+                })),
+                Ok(None) => Err(self.opened.gone(setting, &self.context)),
+                Err(why) => Err(self.opened.store_error(why)),
+            },
+            CertificateSource::Token(_) => Ok(Some(setting.clone())),
         }
     }
 }

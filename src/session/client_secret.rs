@@ -1,9 +1,9 @@
 //! The client secret for a request: from the keychain, or from the command that a person chose in
 //! its place.
 
-use super::{Session, Snapshot};
+use super::{Locked, Session, Snapshot};
 use crate::connection::SecretCommand;
-use crate::error::{Error, Result, SecretCommandFailure};
+use crate::error::{Error, PrintedSecret, Result, SecretCommandFailure};
 use crate::event::{Event, Wait};
 use crate::oauth::TokenError;
 use crate::policy::SECRET_COMMAND_TIMEOUT;
@@ -25,10 +25,22 @@ impl RenewalSecret {
 }
 
 impl Session {
-    /// The client secret for a renewal. The caller holds the renewal lock.
-    pub(super) fn renewal_secret(&self, connection: &Snapshot) -> Result<RenewalSecret> {
+    /// The client secret for a renewal.
+    ///
+    /// Where a command failed while this process waited for the lock, it is not run again: of many
+    /// that wait for one that hangs, the last would have waited in vain for longer than they can.
+    pub(super) fn renewal_secret(&self, locked: &Locked) -> Result<RenewalSecret> {
+        let connection = &locked.connection;
         let (secret, can_ask_again) = match &connection.secret_command {
-            Some(command) => (Some(self.run_secret_command(connection, command)?), true),
+            Some(command) => {
+                self.check_settings(connection)?;
+                if let Some(how) = locked.failure_meanwhile(self.context.now()) {
+                    let why = SecretCommandFailure::InAnotherProcess(how.to_owned());
+                    let printed = connection.grant.kind().printed_secret();
+                    return Err(self.secret_command_failed(printed, command, why));
+                }
+                (Some(self.run_secret_command(connection, command)?), true)
+            }
             None => (self.take_client_secret(connection)?, false),
         };
         Ok(RenewalSecret {
@@ -76,20 +88,40 @@ impl Session {
     }
 
     /// Runs the command. One that only `meta.json` names is refused: it could be any program.
-    fn run_secret_command(&self, connection: &Snapshot, command: &SecretCommand) -> Result<Secret> {
+    pub(super) fn run_secret_command(
+        &self,
+        connection: &Snapshot,
+        command: &SecretCommand,
+    ) -> Result<Secret> {
         self.check_settings(connection)?;
+        self.run_program(connection, command)
+    }
+
+    /// Runs a command that is known to be a person's choice.
+    pub(super) fn run_program(
+        &self,
+        connection: &Snapshot,
+        command: &SecretCommand,
+    ) -> Result<Secret> {
         let limit = self.context.deadline.bound(SECRET_COMMAND_TIMEOUT);
-        let wait = Wait::SecretCommand(command.name());
+        let printed = connection.grant.kind().printed_secret();
+        let wait = Wait::SecretCommand(printed, command.name());
         self.context.emit(&Event::Waiting(wait));
         let ran = program::run(command, limit, &self.context);
         self.context.emit(&Event::WaitOver);
         ran.and_then(|secret| check(secret, &connection.client_id))
-            .map_err(|why| self.secret_command_failed(command, why))
+            .map_err(|why| self.secret_command_failed(printed, command, why))
     }
 
-    fn secret_command_failed(&self, command: &SecretCommand, why: SecretCommandFailure) -> Error {
+    fn secret_command_failed(
+        &self,
+        secret: PrintedSecret,
+        command: &SecretCommand,
+        why: SecretCommandFailure,
+    ) -> Error {
         Error::SecretCommand {
             connection: Some(self.label()),
+            secret,
             command: command.name(),
             why,
         }

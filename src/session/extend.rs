@@ -43,14 +43,15 @@ impl Session {
         tokens.exchange_started = true;
         self.write_tokens(connection, &tokens)?;
         let now = self.context.now();
-        // Until the answer is stored, the only refresh token that works is in this process.
-        let delay = self.context.interruptions.delay();
         let answer = self.send_with_secret(connection, secret, |secret| {
-            oauth::exchange(http, connection, &refresh, secret, now)
+            // Until the answer is stored, the only refresh token that works is in this process. A
+            // run of the command between two requests can be interrupted.
+            let delay = self.context.interruptions.delay();
+            let response = oauth::exchange(http, connection, &refresh, secret, now)?;
+            Ok((response, delay))
         });
-        let delay = answer.is_ok().then_some(delay);
         match answer {
-            Ok(response) => {
+            Ok((response, delay)) => {
                 // Store the new refresh token before anything else: from here on, it is the only
                 // one.
                 let mut tokens = tokens_after_exchange(tokens, response);

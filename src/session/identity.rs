@@ -17,6 +17,7 @@ impl Session {
                 portal::username(http, token).map(|username| Identity::User { username })
             }
             Grant::Application => portal::app_info(http, token).map(Identity::Application),
+            Grant::ApiKey { .. } => portal::identity(http, token),
         })
     }
 

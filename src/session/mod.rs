@@ -7,6 +7,7 @@
 //! | `renew` | gets a new access token, under the renewal lock |
 //! | `network` | gets one for the user whom the web server in front of the portal vouches for |
 //! | `client_secret` | the client secret, from the keychain or from a command |
+//! | `api_key` | the API key of a connection that has one; whose it is |
 //! | `extend` | replaces the refresh token; resolves an exchange whose answer was lost |
 //! | `limit` | how long the policy of this machine lets a sign-in last |
 //! | `sign_in`, `sign_out` | store a new sign-in; revoke and forget one |
@@ -28,7 +29,7 @@
 //!   failure deletes anything.
 //! - The lock is never held while a person is asked something.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
@@ -41,10 +42,12 @@ use crate::event::{Decision, Event, Notice};
 use crate::http::KeptTokenMaker;
 use crate::keychain::SecretStore;
 use crate::policy::{ExtendRule, MinTtl, DEFAULT_MIN_TTL};
+use crate::secret::Secret;
 use crate::store::ConnectionStore;
 use crate::token::{AccessToken, Tokens};
 
 mod access_token;
+mod api_key;
 #[cfg(feature = "cli")]
 mod call;
 mod client_certificate;
@@ -62,6 +65,7 @@ mod snapshot;
 mod status;
 mod windows_sign_in;
 
+pub use api_key::VerifiedApiKey;
 pub(crate) use records::{binding_in, rebind};
 pub use sign_in::PendingSignIn;
 pub use sign_out::SignedOut;
@@ -109,10 +113,10 @@ impl Default for TokenRequest {
 pub struct UsableToken {
     /// The access token and its dates.
     pub access: AccessToken,
-    /// The user whom it is for. `None` for applications.
+    /// The user whom it is for, or whose API key it is. `None` for applications.
     pub username: Option<String>,
     /// When the sign-in behind it expires, as the portal said or as assumed. `None` for
-    /// applications and network connections.
+    /// applications, network connections and API keys.
     pub sign_in_expires_at: Option<Timestamp>,
     /// How it came about.
     pub decision: Decision,
@@ -159,6 +163,8 @@ pub struct Session {
     opened: Snapshot,
     keychain: Arc<dyn SecretStore>,
     context: Context,
+    /// What the command for the API key has printed, once the portal said whose it is.
+    printed_api_key: Mutex<Option<Secret>>,
     /// For the clients of all snapshots, where the connection answers Windows sign-in.
     _token_maker: Option<KeptTokenMaker>,
 }
@@ -187,6 +193,7 @@ impl Session {
             opened: Snapshot::new(connection, Arc::clone(&keychain)),
             keychain,
             context,
+            printed_api_key: Mutex::new(None),
         }
     }
 

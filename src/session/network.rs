@@ -80,7 +80,9 @@ impl Session {
     /// The tokens of a new sign-in. Waits for the lock, as storing them will, and asks the portal
     /// without it.
     pub(super) fn vouched_for_sign_in(&self) -> Result<Tokens> {
-        let Locked { lock, connection } = self.lock_unchanged()?;
+        let Locked {
+            lock, connection, ..
+        } = self.lock_unchanged()?;
         drop(lock);
         let vouched = self.vouched(&connection, &TokenRequest::default())?;
         Ok(vouched.into_tokens(&connection))

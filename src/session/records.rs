@@ -10,7 +10,7 @@ use crate::error::{Error, KeychainError, KeychainReason, Result};
 use crate::event::Notice;
 use crate::keychain::{Item, ItemKind};
 use crate::secret::Secret;
-use crate::token::{ClientSecret, Tokens};
+use crate::token::{ApiKeyRecord, ClientSecret, Tokens};
 
 impl Session {
     /// The stored tokens. `None` before the first sign-in. A record that was stored for other
@@ -21,7 +21,7 @@ impl Session {
             let signed_in = connection.status.signed_in_at.is_some();
             return match (signed_in, &connection.grant) {
                 // An application renews by its client secret, and needs no tokens for that.
-                (false, _) | (true, Grant::Application) => Ok(None),
+                (false, _) | (true, Grant::Application | Grant::ApiKey { .. }) => Ok(None),
                 // The folder was copied or is shared; the sign-in is in the other machine's
                 // keychain.
                 (true, Grant::User { .. } | Grant::Network)
@@ -63,6 +63,18 @@ impl Session {
         let stored = ClientSecret::from_record(&record)
             .ok_or_else(|| self.lost_client_secret(connection))?;
         self.check_binding(connection, Some(&stored.binding), ItemKind::ClientSecret)?;
+        Ok(Some(stored))
+    }
+
+    /// The stored API key, or whose the key of a command is. `None` where there is none. A record
+    /// that was stored for other settings is an error.
+    pub(crate) fn read_api_key(&self, connection: &Snapshot) -> Result<Option<ApiKeyRecord>> {
+        let Some(record) = self.read(connection, ItemKind::ApiKey)? else {
+            return Ok(None);
+        };
+        let stored =
+            ApiKeyRecord::from_record(&record).ok_or_else(|| self.lost(ItemKind::ApiKey))?;
+        self.check_binding(connection, Some(&stored.binding), ItemKind::ApiKey)?;
         Ok(Some(stored))
     }
 
@@ -132,6 +144,7 @@ impl Session {
             ItemKind::Tokens,
             ItemKind::ClientSecret,
             ItemKind::ClientCertificate,
+            ItemKind::ApiKey,
         ];
         for kind in kinds {
             let record = match self.read(connection, kind) {
@@ -150,6 +163,16 @@ impl Session {
     pub(crate) fn check_settings(&self, connection: &Snapshot) -> Result<()> {
         let stored = self.stored_binding(connection)?;
         self.check_binding(connection, stored.as_ref(), ItemKind::Binding)
+    }
+
+    /// Whether a person chose the command for the client secret or the API key that `meta.json`
+    /// names. `None` where the keychain's record cannot be read.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_chosen_secret_command(&self) -> Option<bool> {
+        let stored = self.stored_binding(&self.opened).ok()?;
+        let differing = differences(stored.as_ref(), self.opened.binding());
+        let commands = [BoundSetting::SecretCommand, BoundSetting::ApiKeyCommand];
+        Some(!commands.iter().any(|one| differing.contains(one)))
     }
 
     pub(super) fn write_binding(&self, connection: &Snapshot) -> Result<()> {
@@ -212,6 +235,7 @@ impl Session {
             match kind {
                 ItemKind::ClientSecret => "the client secret is gone or damaged",
                 ItemKind::ClientCertificate => "the client certificate is gone or damaged",
+                ItemKind::ApiKey => "the API key is gone or damaged",
                 ItemKind::Tokens => "the tokens are gone or damaged",
                 ItemKind::Binding => "the settings that the secrets are bound to are damaged",
                 ItemKind::Probe => "the item of a check is gone or damaged",
@@ -290,6 +314,7 @@ pub(crate) fn binding_in(record: &Secret, kind: ItemKind) -> Option<Binding> {
     match kind {
         ItemKind::ClientSecret => Some(ClientSecret::from_record(record)?.binding),
         ItemKind::ClientCertificate => Some(CertificateRecord::from_record(record)?.binding),
+        ItemKind::ApiKey => Some(ApiKeyRecord::from_record(record)?.binding),
         ItemKind::Tokens => Some(Tokens::from_record(record)?.binding),
         ItemKind::Binding => Binding::from_record(record),
         ItemKind::Probe => None,
@@ -303,6 +328,7 @@ pub(crate) fn rebind(record: &Secret, kind: ItemKind, to: &Binding) -> Option<Se
         ItemKind::ClientCertificate => {
             Some(CertificateRecord::from_record(record)?.to_record_for(to))
         }
+        ItemKind::ApiKey => Some(ApiKeyRecord::from_record(record)?.to_record_for(to)),
         ItemKind::Tokens => Some(Tokens::from_record(record)?.to_record_for(to)),
         ItemKind::Binding => Some(to.to_record()),
         ItemKind::Probe => None,

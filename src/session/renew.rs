@@ -18,6 +18,7 @@ impl Session {
     /// away.
     pub fn refresh(&self, rule: ExtendRule) -> Result<RefreshOutcome> {
         self.check_machine_policy()?;
+        self.check_renewable()?;
         let locked = self.lock()?;
         self.refresh_under_lock(&locked, rule)
             .inspect_err(|error| self.record_failure(&locked.lock, error))
@@ -63,7 +64,9 @@ impl Session {
         stored: Option<Tokens>,
         request: &TokenRequest,
     ) -> Result<UsableToken> {
-        let Locked { lock, connection } = locked;
+        let Locked {
+            lock, connection, ..
+        } = locked;
         if stored
             .as_ref()
             .is_some_and(|tokens| tokens.binding.is_old())
@@ -77,7 +80,7 @@ impl Session {
                 .is_now()
         });
         let (tokens, decision) = match (&connection.grant, stored) {
-            (Grant::Application, _) => self.renew_application(connection, request)?,
+            (Grant::Application, _) => self.renew_application(locked, request)?,
             // Whom the web server vouches for would be signed in again by each request. Without a
             // `login`, or after a `logout`, none is sent.
             (Grant::Network, stored) => match stored.and_then(|tokens| tokens.username) {
@@ -85,7 +88,7 @@ impl Session {
                 None => return Err(self.never_signed_in(connection)),
             },
             (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
-                self.renew_user(connection, tokens, request.extend)?
+                self.renew_user(locked, tokens, request.extend)?
             }
             // The mark without a refresh token: the exchange was carried out, and the new refresh
             // token was lost with its answer.
@@ -93,6 +96,10 @@ impl Session {
                 return Err(self.sign_in_needed(SignInNeeded::ExtensionLost));
             }
             (Grant::User { .. }, _) => return Err(self.never_signed_in(connection)),
+            (Grant::ApiKey { .. }, _) => {
+                self.check_renewable()?;
+                return Err(self.never_signed_in(connection));
+            }
         };
         self.copy_status(lock, connection, &tokens);
         // A sign-in that is not extended will expire. Warn early, at every renewal.
@@ -105,10 +112,11 @@ impl Session {
 
     fn renew_application(
         &self,
-        connection: &Snapshot,
+        locked: &Locked,
         request: &TokenRequest,
     ) -> Result<(Tokens, Decision)> {
-        let mut secret = self.renewal_secret(connection)?;
+        let mut secret = self.renewal_secret(locked)?;
+        let connection = &locked.connection;
         let minutes = minutes_to_ask(connection, request);
         let http = connection.http(&self.context)?;
         let now = self.context.now();
@@ -128,12 +136,13 @@ impl Session {
 
     fn renew_user(
         &self,
-        connection: &Snapshot,
+        locked: &Locked,
         mut tokens: Tokens,
         rule: ExtendRule,
     ) -> Result<(Tokens, Decision)> {
         // The portal asks users for no client secret, but a stored one is sent along.
-        let mut secret = self.renewal_secret(connection)?;
+        let mut secret = self.renewal_secret(locked)?;
+        let connection = &locked.connection;
         // An earlier exchange has no stored answer. First find out whether the refresh token is
         // spent. That renews, too, so nothing is left to do unless the caller wants the sign-in
         // extended in any case.
@@ -185,7 +194,7 @@ impl Session {
 /// The life in minutes to ask for. Users may not ask; `None` leaves it to the portal.
 pub(super) fn minutes_to_ask(connection: &Connection, request: &TokenRequest) -> Option<i64> {
     match connection.grant {
-        Grant::User { .. } => None,
+        Grant::User { .. } | Grant::ApiKey { .. } => None,
         Grant::Application => policy::application_minutes(request.min_ttl),
         Grant::Network => Some(policy::network_minutes(request.min_ttl)),
     }

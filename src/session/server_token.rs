@@ -27,8 +27,17 @@ impl Session {
             return Ok(UsableToken::new(access, stored.as_ref(), Decision::Cached));
         }
         let access = self.request_server_token(root)?;
+        if self.has_api_key() {
+            // Nothing is cached for a key: after it was replaced, its tokens must not be used.
+            self.emit_decision(Decision::Renewed);
+            let mut token = UsableToken::new(access, None, Decision::Renewed);
+            token.username = Some(self.stored_api_key(&self.opened)?.user);
+            return Ok(token);
+        }
         // Cache it. The portal was asked without the lock, so read the record again under it.
-        let Locked { lock, connection } = self.lock_unchanged()?;
+        let Locked {
+            lock, connection, ..
+        } = self.lock_unchanged()?;
         let mut stored = self.read_tokens(&connection)?;
         if let Some(tokens) = &mut stored {
             tokens.cache_server_token(root, access.duplicate(), self.context.now());

@@ -149,7 +149,9 @@ impl Session {
         let replaced = self.store_sign_in(&locked, &tokens).inspect_err(|_| {
             self.revoke_in_any_case(&self.opened, &tokens);
         })?;
-        let Locked { lock, connection } = locked;
+        let Locked {
+            lock, connection, ..
+        } = locked;
         self.copy_status(&lock, &connection, &tokens);
         self.record_sign_in(&lock, |status| {
             status.username = Some(pending.username.clone());
@@ -208,7 +210,9 @@ impl Session {
         let token = self
             .renew(&locked, None, &TokenRequest::default())
             .inspect_err(|error| self.record_failure(&locked.lock, error))?;
-        let Locked { lock, connection } = locked;
+        let Locked {
+            lock, connection, ..
+        } = locked;
         self.record_sign_in(&lock, |_| ());
         drop(lock);
         self.emit_decision(Decision::SignedIn);

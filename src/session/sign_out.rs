@@ -29,7 +29,9 @@ impl Session {
     /// Revokes the sign-in at the portal, unless `keep_remote`, then deletes it here even if
     /// revoking failed. The connection and its client secret stay.
     pub fn sign_out(&self, keep_remote: bool) -> Result<SignedOut> {
-        let Locked { lock, connection } = self.lock()?;
+        let Locked {
+            lock, connection, ..
+        } = self.lock()?;
         let outcome = self.forget_tokens(&connection, keep_remote)?;
         // The copies in `meta.json` come last: they must not say "signed out" before that is true.
         self.store.update(&lock, |connection| {
@@ -41,8 +43,9 @@ impl Session {
         Ok(outcome)
     }
 
-    /// The part of signing out that concerns the portal and the keychain. The caller holds the
-    /// renewal lock.
+    /// The part of signing out that concerns the portal and the keychain. An API key is deleted,
+    /// and lives on at the portal, which has no request that ends it. The caller holds the renewal
+    /// lock.
     pub(crate) fn forget_tokens(
         &self,
         connection: &Snapshot,
@@ -65,7 +68,11 @@ impl Session {
             .keychain
             .delete(&Item::of(connection, ItemKind::Tokens))
             .map_err(|error| self.keychain_error(error, ItemKind::Tokens))?;
-        Ok(if found || tokens.is_some() {
+        let found_key = self
+            .keychain
+            .delete(&Item::of(connection, ItemKind::ApiKey))
+            .map_err(|error| self.keychain_error(error, ItemKind::ApiKey))?;
+        Ok(if found || found_key || tokens.is_some() {
             outcome
         } else {
             SignedOut::Nothing

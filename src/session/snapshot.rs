@@ -5,6 +5,8 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
+
 use super::Session;
 use crate::binding::{differences, Binding};
 use crate::connection::Connection;
@@ -93,11 +95,23 @@ impl Deref for Snapshot {
 pub(crate) struct Locked {
     pub(crate) lock: RenewalLock,
     pub(crate) connection: Snapshot,
+    /// When the wait for the lock began.
+    since: Timestamp,
+}
+
+impl Locked {
+    /// How the command for the client secret failed in another process while this one waited.
+    pub(super) fn failure_meanwhile(&self, now: Timestamp) -> Option<&str> {
+        let note = self.connection.status.secret_command_failure.as_ref()?;
+        // One from the future has the date of another clock.
+        (self.since < note.at && note.at <= now).then_some(&note.how)
+    }
 }
 
 impl Session {
     /// Takes the renewal lock, and reads the connection again: another process may have changed it.
     pub(crate) fn lock(&self) -> Result<Locked> {
+        let since = self.context.now();
         let limit = renewal_lock_timeout(self.opened.secret_command.is_some());
         let timeout = self.context.deadline.bound(limit);
         let (lock, connection) = self.store.lock(&self.opened, timeout, &self.context)?;
@@ -108,6 +122,7 @@ impl Session {
         Ok(Locked {
             lock,
             connection: Snapshot::new(connection, Arc::clone(&self.keychain)),
+            since,
         })
     }
 

@@ -3,11 +3,11 @@
 //! work.
 
 use super::{Session, Snapshot};
-use crate::connection::{Connection, Status};
+use crate::connection::{Connection, SecretCommandFailureNote, Status};
 use crate::context::Context;
-use crate::error::{Error, SignInNeeded};
+use crate::error::{Error, SecretCommandFailure, SignInNeeded};
 use crate::event::{Notice, Observer};
-use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT};
+use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT, SECRET_COMMAND_TIMEOUT};
 use crate::store::RenewalLock;
 use crate::token::Tokens;
 use crate::util::rfc3339;
@@ -41,9 +41,19 @@ impl Session {
     /// Records what went wrong. Where that ended the sign-in, its recorded end is moved to now.
     pub(super) fn record_failure(&self, lock: &RenewalLock, error: &Error) {
         let now = self.context.now();
+        let note = match failed_run(error) {
+            Run::None => None,
+            // The other process has recorded it. With a new date, it would also count for those who
+            // began to wait after it.
+            Run::OfAnother => return,
+            Run::Own(how) => Some(SecretCommandFailureNote { at: now, how }),
+        };
         let line = format!("{} {error}", rfc3339(now));
         self.update_status_best_effort(lock, |status| {
             status.last_failure = Some(line);
+            if note.is_some() {
+                status.secret_command_failure = note;
+            }
             if has_ended(error) {
                 status.refresh_expires_at = status.refresh_expires_at.map(|end| end.min(now));
             }
@@ -112,6 +122,33 @@ impl Session {
                 expires_at,
             });
         }
+    }
+}
+
+/// Whose run of the command for the client secret failed.
+enum Run {
+    /// None, or one that says nothing to others.
+    None,
+    /// That of this process. Holds how.
+    Own(String),
+    OfAnother,
+}
+
+/// What the error says to those who waited for the result of the command.
+fn failed_run(error: &Error) -> Run {
+    let Error::SecretCommand { why, .. } = error else {
+        return Run::None;
+    };
+    match why {
+        // `--timeout` of this process alone.
+        SecretCommandFailure::Timeout(limit) if *limit < SECRET_COMMAND_TIMEOUT => Run::None,
+        // Nothing was run, so that the others find out just as soon.
+        SecretCommandFailure::NoProgram(_) | SecretCommandFailure::Unsafe { .. } => Run::None,
+        SecretCommandFailure::NotStarted(_)
+        | SecretCommandFailure::Timeout(_)
+        | SecretCommandFailure::Failed { .. }
+        | SecretCommandFailure::Output(_) => Run::Own(why.to_string()),
+        SecretCommandFailure::InAnotherProcess(_) => Run::OfAnother,
     }
 }
 

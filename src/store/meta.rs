@@ -8,16 +8,18 @@ use serde_json::{Map, Value};
 
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
-    ClientCertificateSetting, Connection, ConnectionId, Grant, KeychainKind, PortalUrl, PortalUrls,
-    Principal, Proxy, RedirectUri, SecretCommand, Status, Tls, WebTier,
+    ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind, KeychainKind, PortalUrl,
+    PortalUrls, Principal, Proxy, RedirectUri, SecretCommand, SecretCommandFailureNote, Status,
+    Tls, WebTier,
 };
-use crate::error::{ConnectionFault, Error, Result};
+use crate::error::{ConnectionFault, Error, PrintedSecret, Result};
 use crate::files;
 use crate::policy::MAX_META_BYTES;
+use crate::text::one_line;
 use crate::util::rfc3339;
 
 /// The newest `meta.json` that this version reads.
-const SCHEMA: u64 = COMMAND_SCHEMA;
+const SCHEMA: u64 = KEY_SCHEMA;
 
 /// Since this schema, secrets are bound to all settings that decide where they go; an older program
 /// would write records without that, so it must not use such a connection.
@@ -32,6 +34,9 @@ const ACCESS_SCHEMA: u64 = 4;
 /// it: it would find no client secret, and write records that are not bound to the command.
 const COMMAND_SCHEMA: u64 = 5;
 
+/// The schema of a connection with an API key, which an older program does not know.
+const KEY_SCHEMA: u64 = 6;
+
 /// The oldest schema of this program. Schema 1 is the Python package's.
 pub const FIRST_SCHEMA: u64 = 2;
 
@@ -41,6 +46,9 @@ const OWN_CA: &str = "ca.pem";
 
 /// How `meta.json` names the certificate that the connection trusts by itself.
 const OWN_PIN: &str = "pinned.pem";
+
+/// The longest description of a failure that is shown, in characters.
+const LONGEST_FAILURE_NOTE: usize = 300;
 
 /// What the source of a pinned certificate begins with; the portal's host follows.
 pub(crate) const SHOWN_BY: &str = "shown by ";
@@ -148,7 +156,9 @@ impl ConnectionStore {
 
 /// The oldest schema whose readers understand the connection.
 fn schema_of(connection: &Connection) -> u64 {
-    if connection.secret_command.is_some() {
+    if connection.grant.kind() == GrantKind::ApiKey {
+        KEY_SCHEMA
+    } else if connection.secret_command.is_some() {
         COMMAND_SCHEMA
     } else if connection.grant == Grant::Network
         || connection.urls.separate_api_url().is_some()
@@ -196,6 +206,10 @@ struct Meta {
     client_id: String,
     #[serde(default)]
     client_secret_command: Option<Vec<String>>,
+    #[serde(default)]
+    api_key_command: Option<Vec<String>>,
+    #[serde(default)]
+    api_key_expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redirect_uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,8 +241,36 @@ struct Meta {
     extendable: Option<bool>,
     access_expires_at: Option<String>,
     last_failure: Option<String>,
+    #[serde(default)]
+    client_secret_command_failure: Option<FailureNoteMeta>,
     legacy_id: Option<String>,
     machine: Option<String>,
+}
+
+/// How the command for the client secret failed, as it is written.
+#[derive(Deserialize, Serialize)]
+struct FailureNoteMeta {
+    at: String,
+    how: String,
+}
+
+impl FailureNoteMeta {
+    fn of(note: &SecretCommandFailureNote) -> Self {
+        Self {
+            // To the nanosecond: it is compared with the moment at which another process began to
+            // wait.
+            at: note.at.to_string(),
+            how: note.how.clone(),
+        }
+    }
+
+    /// What cannot be read is of no use to anyone.
+    fn into_note(self) -> Option<SecretCommandFailureNote> {
+        Some(SecretCommandFailureNote {
+            at: self.at.parse().ok()?,
+            how: one_line(&self.how, LONGEST_FAILURE_NOTE),
+        })
+    }
 }
 
 /// The client certificate as it is written.
@@ -271,7 +313,12 @@ impl Meta {
         let Connection { status, .. } = connection;
         let (redirect_uri, pkce) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (Some(redirect_uri.to_string()), Some(*pkce)),
-            Grant::Application | Grant::Network => (None, None),
+            Grant::Application | Grant::Network | Grant::ApiKey { .. } => (None, None),
+        };
+        let command = |prints| {
+            let is_it = connection.grant.kind().printed_secret() == prints;
+            let command = connection.secret_command.as_ref().filter(|_| is_it);
+            command.map(|command| command.words().to_vec())
         };
         Self {
             id: connection.id.to_string(),
@@ -284,10 +331,9 @@ impl Meta {
                 .map(PortalUrl::to_string),
             auth_type: connection.grant.as_str().to_owned(),
             client_id: connection.client_id.clone(),
-            client_secret_command: connection
-                .secret_command
-                .as_ref()
-                .map(|command| command.words().to_vec()),
+            client_secret_command: command(PrintedSecret::ClientSecret),
+            api_key_command: command(PrintedSecret::ApiKey),
+            api_key_expires_at: connection.grant.api_key_expires_at().map(rfc3339),
             redirect_uri,
             pkce,
             referer: connection.referer.clone(),
@@ -327,6 +373,10 @@ impl Meta {
             extendable: status.extendable,
             access_expires_at: status.access_expires_at.map(rfc3339),
             last_failure: status.last_failure.clone(),
+            client_secret_command_failure: status
+                .secret_command_failure
+                .as_ref()
+                .map(FailureNoteMeta::of),
             legacy_id: connection.legacy_id.clone(),
             machine: status.machine.clone(),
         }
@@ -391,12 +441,19 @@ impl Meta {
             },
             "app" => Grant::Application,
             "network" => Grant::Network,
+            "key" => Grant::ApiKey {
+                expires_at: time(self.api_key_expires_at),
+            },
             _ => {
                 return Err(Error::invalid(
                     "auth_type",
-                    "it is `user`, `app` or `network`",
+                    "it is `user`, `app`, `network` or `key`",
                 ))
             }
+        };
+        let command = match grant.kind().printed_secret() {
+            PrintedSecret::ClientSecret => self.client_secret_command,
+            PrintedSecret::ApiKey => self.api_key_command,
         };
         let connection = Connection {
             id: self.id.parse()?,
@@ -409,10 +466,7 @@ impl Meta {
             confirmed_api_url: self.api_url_confirmed.and_then(|url| url.parse().ok()),
             grant,
             client_id: self.client_id,
-            secret_command: self
-                .client_secret_command
-                .map(SecretCommand::from_words)
-                .transpose()?,
+            secret_command: command.map(SecretCommand::from_words).transpose()?,
             tls,
             client_certificate: self
                 .client_certificate
@@ -436,6 +490,9 @@ impl Meta {
                 extendable: self.extendable,
                 access_expires_at: time(self.access_expires_at),
                 last_failure: self.last_failure,
+                secret_command_failure: self
+                    .client_secret_command_failure
+                    .and_then(FailureNoteMeta::into_note),
                 machine: self.machine,
             },
             legacy_id: self.legacy_id,

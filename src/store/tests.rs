@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::connection::{Grant, KeychainKind, Label, RedirectUri, Tls, WebTier};
+use crate::connection::{Grant, KeychainKind, Label, RedirectUri, SecretCommand, Tls, WebTier};
 use crate::context::Context;
 use crate::policy::STORE_LOCK_TIMEOUT;
 
@@ -412,12 +412,12 @@ fn a_later_schema_is_refused_and_left_as_it_is() {
     let one = added(&store, "one");
     let path = store.meta_path(&one.id);
     let mut document = store.read_meta(&one.id).unwrap().unwrap();
-    document.insert("schema_version".into(), 6.into());
+    document.insert("schema_version".into(), 7.into());
     document.insert("written_by".into(), "age-oauth 9.9".into());
     let later = Value::Object(document).to_string();
     fs::write(&path, &later).unwrap();
     let error = store.load(&one.id).unwrap_err().to_string();
-    assert!(error.contains("age-oauth 9.9 (schema 6)"), "{error}");
+    assert!(error.contains("age-oauth 9.9 (schema 7)"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), later);
 }
 
@@ -529,6 +529,42 @@ fn a_network_connection_is_read_again_and_no_older_program_reads_it() {
         fs::write(&path, changed.to_string()).unwrap();
         assert!(store.load(&connection.id).is_err(), "{field}");
     }
+}
+
+#[test]
+fn a_connection_with_an_api_key_is_read_again_and_no_older_program_reads_it() {
+    let (_folder, store) = store();
+    let mut connection = connection("keyed");
+    let end = "2027-06-30T00:00:00Z".parse().unwrap();
+    connection.grant = Grant::ApiKey {
+        expires_at: Some(end),
+    };
+    connection.client_id.clear();
+    let program = std::env::current_exe().unwrap().display().to_string();
+    let command = SecretCommand::from_words(vec![program, "x".into()]).unwrap();
+    connection.secret_command = Some(command);
+    store.add(&connection, None, &Context::process()).unwrap();
+    assert_eq!(store.load(&connection.id).unwrap(), connection);
+    let path = store.folder(&connection.id).join("meta.json");
+    let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(written["schema_version"], 6);
+    assert_eq!(written["client_secret_command"], Value::Null);
+    for (field, value) in [
+        ("api_key_expires_at", Value::Null),
+        ("api_key_expires_at", "soon".into()),
+        ("client_id", "abc".into()),
+        ("auth_type", "user".into()),
+    ] {
+        let mut changed = written.clone();
+        changed[field] = value;
+        fs::write(&path, changed.to_string()).unwrap();
+        assert!(store.load(&connection.id).is_err(), "{field}");
+    }
+    // The command of another kind is none of a key.
+    let mut changed = written;
+    changed["client_secret_command"] = changed["api_key_command"].take();
+    fs::write(&path, changed.to_string()).unwrap();
+    assert_eq!(store.load(&connection.id).unwrap().secret_command, None);
 }
 
 proptest! {

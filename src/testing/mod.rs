@@ -26,7 +26,7 @@ pub use crate::keychain::{Call, MemoryStore};
 #[cfg(feature = "migrate")]
 pub use crate::migrate::{Migrated, Migration, Options, PackageStore, Plan};
 pub use crate::portal::{probe, PortalInfo};
-pub use crate::token::{ClientSecret, RefreshToken, Tokens};
+pub use crate::token::{ApiKeyRecord, ClientSecret, RefreshToken, Tokens};
 
 use crate::connection::is_control;
 use crate::error::Error;

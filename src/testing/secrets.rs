@@ -14,7 +14,7 @@ use crate::keychain::split::{self, SingleItems};
 use crate::keychain::vault::formats;
 use crate::policy::{ExtendRule, MinTtl};
 use crate::secret::Secret;
-use crate::token::{AccessToken, ClientSecret, Tokens};
+use crate::token::{AccessToken, ApiKeyRecord, ClientSecret, Tokens};
 use crate::util::hex;
 
 /// A record out of a keychain.
@@ -38,6 +38,16 @@ pub fn record(input: &[u8]) {
             ..again
         };
         assert_eq!(format!("{other:?}"), format!("{secret:?}"));
+    }
+    if let Some(record) = ApiKeyRecord::from_record(&text) {
+        let written = record.to_record();
+        let again = ApiKeyRecord::from_record(&written).unwrap();
+        assert_eq!(again.to_record().expose(), written.expose());
+        let other = ApiKeyRecord {
+            api_key: again.api_key.map(|_| Secret::new("other".into())),
+            ..again
+        };
+        assert_eq!(format!("{other:?}"), format!("{record:?}"));
     }
     if let Some(record) = CertificateRecord::from_record(&text) {
         check_certificate(&record);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 16] = [
     &["duration", "env", "policy", "secret", "util"],
     &["bound_setting", "crash", "item_kind"],
-    &["error"],
+    &["error", "trusted"],
     &["connection"],
     &["machine_policy"],
     &["binding", "event", "text"],

@@ -573,7 +573,7 @@ fn a_meta_json_of_a_later_version_is_an_error_that_names_both_versions() {
         .code(1)
         .err_has("age-oauth 9.9.9")
         .err_has("schema 99")
-        .err_has("schema 5");
+        .err_has("schema 6");
     // Unknown fields are preserved.
     meta = serde_json::from_slice(&good).unwrap();
     meta["of_tomorrow"] = json!({"a": [1, 2]});

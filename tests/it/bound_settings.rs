@@ -403,11 +403,7 @@ fn rule_24b_an_old_record_takes_over_nothing_from_a_file() {
     assert_eq!(meta["schema_version"], 3, "an older program refuses it");
     let connection = stored(home, "prod");
     let keychain = Keychains::new(home.store(), true, false, &context()).of(connection.keychain);
-    let without_certificate = |kind: &ItemKind| *kind != ItemKind::ClientCertificate;
-    for kind in ItemKind::OF_CONNECTION
-        .into_iter()
-        .filter(without_certificate)
-    {
+    for kind in [ItemKind::ClientSecret, ItemKind::Tokens, ItemKind::Binding] {
         let record = keychain.get(&Item::of(&connection, kind)).unwrap().unwrap();
         let binding: Binding = serde_json::from_str(record.expose()).unwrap();
         assert!(!binding.is_old(), "{kind:?}");

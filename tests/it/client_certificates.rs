@@ -767,7 +767,7 @@ fn rule_24b_an_old_record_takes_over_no_certificate_from_a_file() {
 fn an_older_program_does_not_use_a_connection_with_a_certificate() {
     let guarded = Guarded::added();
     assert_eq!(guarded.meta()["schema_version"], 4);
-    guarded.change_meta(|meta| meta["schema_version"] = json!(6));
+    guarded.change_meta(|meta| meta["schema_version"] = json!(99));
     guarded
         .home
         .run(["token", "-c", "pki"])
@@ -953,19 +953,81 @@ fn a_monitor_learns_of_the_end_of_a_certificate() {
     // A time that is given takes the place of 30 days.
     check(&["--within", "10d"]).ok();
     check(&["--within", "21d"]).code(3).err_has("expires on");
-    age_certificate(&home);
+    // The certificate counts, and not what `meta.json` says of it.
+    for days in [-1, 400] {
+        tell_lies(&home, days);
+        check(&["--within", "1h"]).ok();
+        check(&["--within", "21d"])
+            .code(3)
+            .err_has("the client certificate of `pki` (CN=ana) expires on");
+    }
+    // Another program may put an expired one into a file that is referred to.
+    let edit = ["connections", "edit", "pki", "--client-cert"];
+    let referred = format!("file:{file}");
+    let by_reference = [&edit[..], &[&referred, given[2]]].concat();
+    home.run(by_reference).input(PASSWORD).done().ok();
+    let dates = ["20200101000000Z", "20200201000000Z"];
+    pki.files().signed_between("ana", "issuing", CLIENT, dates);
+    pki.register("ana");
+    pki.pkcs12("ana", "");
     check(&["--within", "1h"])
         .code(3)
         .err_has("the client certificate of `pki` (CN=ana) expired on");
 }
 
-/// The client certificate of `pki` ended an hour ago, as `meta.json` says.
-fn age_certificate(home: &Home) {
+/// Writes into the `meta.json` of `pki` that its client certificate is another person's, and ends
+/// in so many days.
+fn tell_lies(home: &Home, days: i64) {
     let path = folder_of(home, "pki").join("meta.json");
     let mut meta: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let end = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
-    meta["client_certificate"]["not_after"] = json!(end.to_string());
+    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+    let certificate = &mut meta["client_certificate"];
+    certificate["not_after"] = json!(end.to_string());
+    certificate["subject"] = json!("CN=boss");
+    certificate["issuer"] = json!("CN=board");
     fs::write(path, meta.to_string()).unwrap();
+}
+
+#[test]
+fn rule_24e_what_is_shown_of_a_certificate_comes_from_itself() {
+    let (pki, portal, home) = (Pki::new(), Portal::builder().start(), home());
+    pki.client("ana", P256, "-days 20");
+    let (ca, file) = (portal.ca_file(home.path()), pki.pkcs12("ana", ""));
+    let url = portal.url();
+    let words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap());
+    let referred = format!("file:{file}");
+    for certificate in [&file, &referred] {
+        let given = ["--client-cert", certificate, "--client-cert-password-stdin"];
+        home.run([&words[..], &given].concat())
+            .input(PASSWORD)
+            .done()
+            .ok();
+        tell_lies(&home, 400);
+        let shown = show(&home, "pki");
+        assert_eq!(shown["client_certificate"], "CN=ana");
+        assert_eq!(shown["client_certificate_issuer"], "CN=issuing");
+        for words in [
+            &["connections", "show", "pki"][..],
+            &["doctor", "--offline", "-c", "pki"],
+        ] {
+            let said = home.run(words).done().stdout;
+            assert!(
+                said.contains("CN=ana") && said.contains("CN=issuing"),
+                "{said}"
+            );
+            assert!(!said.contains("boss") && !said.contains("board"), "{said}");
+        }
+        // The reminder on a terminal has the certificate's own words, too.
+        tell_lies(&home, 3);
+        let mut terminal = Terminal::start(&home, &["connections", "show", "pki"]);
+        assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+        let screen = terminal.screen();
+        assert!(screen.contains("(CN=ana) expires on"), "{screen}");
+        assert!(!screen.contains("boss"), "{screen}");
+        home.run(["connections", "remove", "pki", "--yes"])
+            .done()
+            .ok();
+    }
 }
 
 #[test]

@@ -5,11 +5,14 @@ use std::fs;
 use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::Proxy;
-use crate::support::portal::{service_secret, Endpoint, Portal, PortalVersion, APP_ID, SERVICE_ID};
+use crate::support::portal::{
+    service_secret, Endpoint, Portal, PortalVersion, APP_ID, SERVICE_ID, USER,
+};
 use crate::support::scenario::{
     add, add_application_arguments, add_arguments, add_labels, change_tokens, nothing_was_created,
     sign_in, sign_in_as, stored, ADD_UNCHECKED,
@@ -317,6 +320,68 @@ fn rule_34_a_command_that_prints_a_secret_is_not_run() {
 }
 
 #[test]
+fn rule_34_an_api_key_that_is_not_allowed_is_not_used() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let mut home = home();
+    let (url, ca) = (portal.url(), portal.ca_file(home.path()));
+    let ca = ca.to_str().unwrap();
+    let key = portal.make_api_key(USER, 300);
+    let end = Timestamp::now() + SignedDuration::from_hours(24 * 200);
+    let end = end.to_string();
+    let add = |label: &'static str| {
+        let words = [
+            "connections",
+            "add",
+            "--label",
+            label,
+            "--portal",
+            &url,
+            "--verify-ssl",
+            ca,
+            "--auth-type",
+            "key",
+            "--expires",
+            &end,
+            "--api-key-stdin",
+        ];
+        words.map(str::to_owned)
+    };
+    home.run(add("keyed")).input(key.clone()).done().ok();
+    let sent = portal.requests().len();
+    let machine = Machine::with(&mut home, &limits(&json!({"api_keys": false})));
+    let second = home.run(add("second")).input(key.clone()).done();
+    refused(second, "api_keys", "--auth-type");
+    let own = "the connection's own setting";
+    for words in [
+        &["token"][..],
+        &["whoami"],
+        &["connections", "edit", "keyed", "--tag", "x"],
+    ] {
+        let said = refused(home.run(words).done(), "api_keys", own);
+        said.err_has("an API key")
+            .err_has("--auth-type user or app");
+    }
+    assert_eq!(portal.requests().len(), sent);
+    // The key can be deleted.
+    home.run(["logout"]).done().ok();
+    machine.end(&mut home);
+    // A command that prints one is a command that prints a secret.
+    let machine = Machine::with(&mut home, &limits(&json!({"secret_commands": false})));
+    let ran = home.path().join("ran");
+    let command = format!("/usr/bin/touch {}", ran.display());
+    let edit = ["connections", "edit", "keyed", "--expires", &end];
+    let edit = [&edit[..], &["--api-key-command", &command]].concat();
+    let said = refused(
+        home.run(edit).done(),
+        "secret_commands",
+        "--api-key-command",
+    );
+    said.err_has("a command that prints the API key");
+    assert!(!ran.exists());
+    machine.end(&mut home);
+}
+
+#[test]
 fn rule_34_a_keychain_that_is_not_allowed_is_refused() {
     let (_portal, mut home) = signed_in();
     let policy = limits(&json!({"keychains": ["os"]}));
@@ -350,7 +415,7 @@ fn rule_34_a_sign_in_lasts_no_longer_than_the_policy_allows() {
     let policy = limits(&json!({"longest_sign_in": "10d"}));
     let machine = Machine::with(&mut home, &policy);
     let asked = ["login", "--no-browser", "--expiration", "11d"];
-    refused(home.run(asked).done(), "longest_sign_in", "--expiration").err_has("10days");
+    refused(home.run(asked).done(), "longest_sign_in", "--expiration").err_has("10 days");
     let out = sign_in(&home, &portal, "prod").ok();
     out.err_has(&format!("at most (`longest_sign_in` in {PLACE}, line 3)"));
     let asked = portal.requests_to(Endpoint::Authorize);
@@ -359,7 +424,7 @@ fn rule_34_a_sign_in_lasts_no_longer_than_the_policy_allows() {
         .any(|one| one.target.contains("expiration=14400")));
     let days_left = |home: &Home| {
         let end = stored(home, "prod").status.refresh_expires_at.unwrap();
-        end.duration_since(jiff::Timestamp::now()).as_hours() / 24
+        end.duration_since(Timestamp::now()).as_hours() / 24
     };
     assert_eq!(days_left(&home), 9);
     // Extending does not begin anew.
@@ -374,26 +439,19 @@ fn rule_34_a_sign_in_lasts_no_longer_than_the_policy_allows() {
     assert_eq!(days_left(&home), 9);
     // A portal that grants more than was asked for is cut as well, and so is an older sign-in.
     machine.end(&mut home);
-    sign_in_as(
-        &home,
-        &portal,
-        "prod",
-        crate::support::portal::USER,
-        &["--expiration", "60d"],
-    )
-    .ok();
+    sign_in_as(&home, &portal, "prod", USER, &["--expiration", "60d"]).ok();
     assert_eq!(days_left(&home), 59);
     let _machine = Machine::with(&mut home, &policy);
     home.run(["refresh"]).done().ok();
     assert_eq!(days_left(&home), 9);
     // In the end, no token is handed out, and a person has to sign in.
     change_tokens(&home, "prod", |tokens| {
-        let earlier = |at: jiff::Timestamp| at - jiff::SignedDuration::from_hours(11 * 24);
+        let earlier = |at: Timestamp| at - SignedDuration::from_hours(11 * 24);
         let refresh = tokens.refresh.as_mut().unwrap();
         refresh.issued_at = earlier(refresh.issued_at);
         refresh.expires_at = refresh
             .expires_at
-            .map(|at| at + jiff::SignedDuration::from_hours(500));
+            .map(|at| at + SignedDuration::from_hours(500));
         tokens.signed_in_at = Some(refresh.issued_at);
     });
     let sent = portal.requests().len();
@@ -488,8 +546,8 @@ fn rule_34_the_authorities_of_the_policy_come_in_place_of_those_of_variables() {
             "/etc/age-oauth/ca.pem: it does not exist",
         ),
         (
-            "mv /etc/age-oauth/ca.pem /etc/age-oauth/a; ln -s a /etc/age-oauth/ca.pem",
-            "symbolic link",
+            "mkdir -m 777 /etc/x; mv /etc/age-oauth/ca.pem /etc/x; ln -s ../x/ca.pem /etc/age-oauth",
+            "others than root may write to /etc/x (mode 0777)",
         ),
     ] {
         let machine = Machine::changed(&mut home, &text, change);
@@ -556,15 +614,92 @@ fn rule_34_the_event_log_of_the_policy_is_written_whatever_the_variable_says() {
         machine.end(&mut home);
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
     }
-    // Without the sticky bit, others could replace it.
-    let change = format!("{mount} chmod 0777 /etc/age-oauth/log");
-    let machine = Machine::changed(&mut home, &policy, &change);
-    home.run(["token"])
-        .done()
-        .code(1)
-        .err_has("`event_log`: others than root may write to /etc/age-oauth/log (mode 0777)");
-    machine.end(&mut home);
     drop(portal);
+}
+
+/// What is wrong with the folder is a warning: a log never stops a command.
+#[test]
+fn rule_34_a_log_that_others_could_take_is_not_written_and_stops_no_command() {
+    let (_portal, mut home) = signed_in();
+    let own = home.path().join("own.log");
+    home.set("AGE_OAUTH_LOG", own.to_str().unwrap());
+    let policy = defaults(&json!({"event_log": "/etc/logs/age-oauth"})).to_string();
+    let without_log = [
+        "sh",
+        "-c",
+        r#""$@"; code=$?; test ! -e /etc/logs/age-oauth/0.jsonl || exit 9; exit $code"#,
+        "sh",
+    ];
+    for (change, why, remedy) in [
+        // As below a folder in memory, after a restart.
+        (
+            "",
+            "the folder /etc/logs/age-oauth does not exist",
+            "install -d -m 1777 /etc/logs/age-oauth",
+        ),
+        (
+            "mkdir -p /etc/logs/age-oauth; chmod 777 /etc/logs/age-oauth",
+            "others than root may write to /etc/logs/age-oauth (mode 0777)",
+            "chmod 1777 /etc/logs/age-oauth",
+        ),
+        // As /var/log on Ubuntu.
+        (
+            "mkdir -p /etc/logs/age-oauth; chmod 1777 /etc/logs/age-oauth; chmod 775 /etc/logs",
+            "others than root may write to /etc/logs (mode 0775), and could replace the log",
+            "name a folder in `event_log` that only root can replace",
+        ),
+        (
+            "mkdir /etc/logs; ln -s ../age-oauth /etc/logs/age-oauth",
+            "/etc/logs/age-oauth is not a folder",
+            "name a folder in `event_log`",
+        ),
+    ] {
+        let machine = Machine::started_by(&mut home, &policy, change, &without_log);
+        home.run(["token"])
+            .done()
+            .ok()
+            .err_has("warning: the event log /etc/logs/age-oauth/")
+            .err_has(why)
+            .err_has(remedy);
+        home.run(["connections", "list"]).done().ok();
+        let found = home.run(["doctor", "--offline", "--json"]).done().json();
+        let checks = found["checks"].as_array().unwrap();
+        let warned = checks
+            .iter()
+            .filter(|one| one["check"] == "policy" && one["severity"] == "warn");
+        let said: Vec<_> = warned.map(|one| one["message"].to_string()).collect();
+        assert_eq!(said.len(), 1, "{found}");
+        assert!(said[0].contains(why), "{said:?}");
+        machine.end(&mut home);
+    }
+    assert!(!own.exists());
+}
+
+/// In a folder for all accounts, another user can put something where the old log goes.
+#[test]
+fn the_log_of_an_account_goes_on_where_another_user_took_the_name_of_the_old_one() {
+    if !is_root() {
+        return;
+    }
+    let (_portal, mut home) = signed_in();
+    let policy = defaults(&json!({"event_log": "/etc/age-oauth/log"})).to_string();
+    let kept = tempfile::tempdir().unwrap();
+    let mount = format!(
+        "mkdir /etc/age-oauth/log; mount --bind '{}' /etc/age-oauth/log",
+        kept.path().display()
+    );
+    fs::set_permissions(kept.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let file = kept.path().join("0.jsonl");
+    let old = kept.path().join("0.jsonl.1");
+    let full = " ".repeat(10 * 1024 * 1024 - 1) + "\n";
+    fs::write(&file, &full).unwrap();
+    fs::create_dir(&old).unwrap();
+    chown(&old, Some(65533), None).unwrap();
+    let machine = Machine::changed(&mut home, &policy, &mount);
+    home.run(["token"]).done().ok().err_has("cannot rotate");
+    machine.end(&mut home);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.len() > full.len() && text.contains("\"cached\""));
 }
 
 /// Checks that nothing runs under this policy but what helps to find out why.
@@ -620,12 +755,29 @@ fn rule_34_a_policy_that_others_could_change_stops_everything() {
         ("chmod 1777 /etc/age-oauth", "(mode 1777)"),
         ("chmod 757 /etc", "others than root may write to /etc (mode 0757)"),
         (
-            "mv /etc/age-oauth/policy.json /etc/p; ln -s /etc/p /etc/age-oauth/policy.json",
-            "it is a symbolic link",
+            "chmod 664 /etc/age-oauth/policy.json; mv /etc/age-oauth/policy.json /etc/p; ln -s /etc/p /etc/age-oauth/policy.json",
+            "others than root may write to /etc/p (mode 0664); to correct that: chmod go-w /etc/p",
         ),
         (
             "mkdir /etc/x; mv /etc/age-oauth /etc/x; chmod 777 /etc/x; ln -s x/age-oauth /etc/age-oauth",
             "others than root may write to /etc/x (mode 0777)",
+        ),
+        // Who can change a link in the middle can take the policy away.
+        (
+            concat!("mkdir /etc/x /etc/y; mv /etc/age-oauth /etc/y; ln -s ../y/age-oauth /etc/x/link; ",
+                "ln -s x/link /etc/age-oauth; chmod 775 /etc/x"),
+            "others than root may write to /etc/x (mode 0775)",
+        ),
+        (
+            concat!("mkdir /etc/x /etc/y; rm -r /etc/age-oauth; ln -s ../y /etc/x/link; ",
+                "ln -s x/link /etc/age-oauth; chmod 775 /etc/x"),
+            "others than root may write to /etc/x (mode 0775)",
+        ),
+        // A ConfigMap that is mounted as a whole, as kubelet makes it.
+        (
+            concat!("cd /etc/age-oauth; mkdir ..2026; mv policy.json ..2026; ln -s ..2026 ..data; ",
+                "ln -s ..data/policy.json policy.json; chmod 777 .; cd /"),
+            "others than root may write to /etc/age-oauth (mode 0777)",
         ),
         (
             "rm -r /etc/age-oauth; ln -s /nowhere/age-oauth /etc/age-oauth",
@@ -659,17 +811,45 @@ fn rule_34_a_policy_that_others_could_change_stops_everything() {
                 "chown 65534 /etc/age-oauth",
                 "/etc/age-oauth belongs to user 65534, not to root",
             ),
+            (
+                concat!("mkdir /etc/x /etc/y; mv /etc/age-oauth /etc/y; ln -s ../y/age-oauth /etc/x/link; ",
+                    "ln -s x/link /etc/age-oauth; chown -h 65533 /etc/x/link"),
+                "/etc/x/link belongs to user 65533, not to root; to correct that: chown -h root /etc/x/link",
+            ),
         ] {
             let machine = Machine::changed(&mut home, "{}", change);
             stops_everything(&home, why);
             machine.end(&mut home);
         }
     }
-    // A folder that is a link of root's is as good as the folder.
-    let change = "mv /etc/age-oauth /etc/x; ln -s x /etc/age-oauth";
-    let machine = Machine::changed(&mut home, "{}", change);
-    home.run(["connections", "list"]).done().ok();
-    machine.end(&mut home);
+}
+
+#[test]
+fn rule_34_links_of_root_lead_to_a_policy_that_is_obeyed() {
+    let mut home = home();
+    let policy = limits(&json!({"portals": ["https://gis.example.com/portal"]}));
+    let text = serde_json::to_string_pretty(&policy).unwrap();
+    for change in [
+        "mv /etc/age-oauth /etc/x; ln -s x /etc/age-oauth",
+        concat!(
+            "mkdir /etc/x /etc/y; mv /etc/age-oauth /etc/y; ",
+            "ln -s ../y/age-oauth /etc/x/link; ln -s x/link /etc/age-oauth"
+        ),
+        // The links of a ConfigMap, in a folder that only root may write to.
+        concat!(
+            "cd /etc/age-oauth; mkdir ..2026; mv policy.json ..2026; ",
+            "ln -s ..2026 ..data; ln -s ..data/policy.json policy.json; cd /"
+        ),
+        // A key of a ConfigMap with `subPath`: a file that is mounted by itself.
+        concat!(
+            "mv /etc/age-oauth/policy.json /etc/p; : >/etc/age-oauth/policy.json; ",
+            "mount --bind -o ro /etc/p /etc/age-oauth/policy.json"
+        ),
+    ] {
+        let machine = Machine::changed(&mut home, &text, change);
+        refused(home.run(ADD_UNCHECKED).done(), "portals", "--portal");
+        machine.end(&mut home);
+    }
 }
 
 #[test]
@@ -682,6 +862,10 @@ fn rule_34_a_policy_that_is_not_understood_stops_everything() {
         (
             "{\n  \"limits\": {\n    \"portal\": []\n  }\n}",
             "policy.json, line 3: unknown field `portal`",
+        ),
+        (
+            "{\n  \"limits\": {\n    \"portals\": [\"https://*.maps.arcgis.com\"]\n  }\n}",
+            "policy.json, line 3: `portals`: `https://*.maps.arcgis.com`: there are no wildcards",
         ),
         (
             "{\n  \"defaults\": {},\n  \"limits\": {\"portals\": [\"gis example\"]}\n}",
@@ -754,6 +938,15 @@ fn rule_34_in_a_user_namespace_the_policy_of_root_is_obeyed() {
         .code(1)
         .err_has(&why);
     machine.end(&mut home);
+    // Where this user has no number, its files look like root's.
+    let without_number = [&become_user[..], &["unshare", "--user"]].concat();
+    let machine = Machine::started_by(&mut home, &text, "", &without_number);
+    home.run(["connections", "list"])
+        .done()
+        .code(1)
+        .err_has("belongs to user 65534, which may be root or this user")
+        .err_has("unshare --map-current-user");
+    machine.end(&mut home);
     // Without reading it, nothing runs.
     let change = "chmod 600 /etc/age-oauth/policy.json";
     let machine = Machine::started_by(&mut home, &text, change, &become_user);
@@ -762,6 +955,49 @@ fn rule_34_in_a_user_namespace_the_policy_of_root_is_obeyed() {
         .code(1)
         .err_has("it cannot be read: Permission denied");
     machine.end(&mut home);
+}
+
+#[test]
+fn rule_32_in_a_user_namespace_a_client_secret_command_runs() {
+    if !is_root() {
+        return;
+    }
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let owner = home();
+    let (mut home, user) = as_another_user(&owner);
+    let ca = portal.ca_file(home.path());
+    let secret = home.path().join("secret");
+    home.allow_secrets_in(&secret);
+    fs::write(&secret, service_secret()).unwrap();
+    for path in [&ca, &secret] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(path, Some(65533), Some(65533)).unwrap();
+    }
+    let become_user = [
+        "setpriv",
+        "--reuid",
+        &user,
+        "--regid",
+        &user,
+        "--clear-groups",
+    ];
+    let as_root_inside = [&become_user[..], &["unshare", "-r"]].concat();
+    home.start_by(&as_root_inside);
+    let url = portal.url();
+    let command = format!("cat '{}'", secret.display());
+    let words = add_application_arguments("app", &url, SERVICE_ID, ca.to_str().unwrap());
+    let words = words
+        .into_iter()
+        .filter(|it| *it != "--client-secret-stdin");
+    let words: Vec<_> = words.chain(["--client-secret-command", &command]).collect();
+    home.run(&words).done().ok();
+    home.run(["token", "--force", "-c", "app"]).done().ok();
+    // What others could change is refused there, too.
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o606)).unwrap();
+    home.run(["token", "--force", "-c", "app"])
+        .done()
+        .code(5)
+        .err_has("can be changed by others (mode 0606)");
 }
 
 #[test]
@@ -808,7 +1044,7 @@ fn doctor_shows_what_is_in_force_and_what_it_overrides() {
             "ok https://gis.example.com/portal, set by `portals` in /etc/age-oauth/policy.json, line 8",
             "ok not allowed, set by `unverified_tls` in /etc/age-oauth/policy.json, line 12",
             "ok not allowed, set by `secrets_on_command_line` in /etc/age-oauth/policy.json, line 11",
-            "ok 14days, set by `longest_sign_in` in /etc/age-oauth/policy.json, line 7",
+            "ok 14 days, set by `longest_sign_in` in /etc/age-oauth/policy.json, line 7",
             "fail the policy of this machine does not allow the portal https://h/p (connection `old`); it is set by `portals` in /etc/age-oauth/policy.json, line 8 and overrides the connection's own setting",
         ]
     );

@@ -10,10 +10,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(target_os = "linux")]
+#[path = "../rehearsal/simulation/mod.rs"]
+mod simulation;
+
 mod addresses;
 mod api;
+#[cfg(target_os = "linux")]
+mod api_key;
 mod api_url;
 mod architecture;
+#[cfg(target_os = "linux")]
+mod as_account;
 mod bad_input;
 mod bound_settings;
 #[cfg(unix)]
@@ -81,11 +89,15 @@ mod read_only;
 #[cfg(unix)]
 mod recipes;
 mod refresh;
+#[cfg(target_os = "linux")]
+mod rehearsal;
 mod rules;
 #[cfg(target_os = "linux")]
 mod secret_command;
 #[cfg(target_os = "linux")]
 mod secret_managers;
+#[cfg(target_os = "linux")]
+mod service_accounts;
 mod session;
 mod share;
 #[cfg(unix)]
@@ -94,6 +106,8 @@ mod sign_in;
 mod signing_in;
 mod status;
 mod tls;
+#[cfg(target_os = "linux")]
+mod unattended;
 mod usage;
 mod variables;
 mod vault;

@@ -47,6 +47,10 @@ impl Behind {
         }
     }
 
+    pub fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
     /// The certificates, by name.
     pub fn files(&self) -> &OpenSsl {
         self.pki.files()

@@ -8,11 +8,11 @@ use crate::home;
 use crate::network::Behind;
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{P256, P384, RSA};
-use crate::support::portal::APP_ID;
+use crate::support::portal::{Portal, APP_ID};
 use crate::support::pty::Terminal;
-use crate::support::scenario::ADD_UNCHECKED;
+use crate::support::scenario::{add_arguments, ADD_UNCHECKED};
 use crate::support::softhsm::{SoftHsm, LABEL, LIBRARY};
-use crate::support::web_server::VERIFIED;
+use crate::support::web_server::{WebServer, VERIFIED};
 use crate::web_server_certificates::walk_in;
 
 const ADDRESS: &str = "pkcs11:token=card%20of%20ana";
@@ -78,6 +78,34 @@ fn a_person_works_behind_nginx_with_a_key_that_stays_on_its_token() {
             .done()
             .ok();
     }
+}
+
+/// TLS 1.3 needs RSA-PSS, which old cards do not have.
+#[test]
+fn an_rsa_key_without_pss_signs_in_tls_1_2() {
+    let pki = Pki::new();
+    pki.client("otto", RSA, "");
+    let (token, home) = with_token(&pki, &[("otto", 1)]);
+    token.keep_mechanisms("CKM_RSA_PKCS");
+    let options = ["--client-cert", ADDRESS, "--client-cert-password-stdin"];
+    let log = walk_in(&home, VERIFIED, "TLSv1.2 TLSv1.3", &pki, &options);
+    assert!(log.lines().count() > 8, "{log}");
+    for line in log.lines() {
+        assert!(line.ends_with("SUCCESS CN=otto"), "{line}");
+    }
+    // A server without TLS 1.2.
+    let portal = Portal::builder().start();
+    let folder = tempfile::tempdir().unwrap();
+    let clients = pki.files().certificate("root");
+    let server = WebServer::in_front(folder.path(), &portal, &clients, VERIFIED, "TLSv1.3");
+    let (url, ca) = (server.url(), portal.ca_file(home.path()));
+    let words = add_arguments("second", &url, APP_ID, ca.to_str().unwrap());
+    home.run([&words[..], &options].concat())
+        .input(PASSWORD)
+        .done()
+        .code(6)
+        .err_has("the server does not offer TLS 1.2, and the private key of the client certificate")
+        .err_has("switch on TLS 1.2");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::secret_managers::Lines;
 use crate::signed_in;
 use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion};
@@ -645,4 +646,28 @@ fn completing_evaluates_nothing_and_quotes_labels() {
     assert_eq!(offered[9], "<--min-ttl>");
     assert_eq!(offered[11..], ["<--min-ttl>", "<export-env>"]);
     assert!(!home.path().join("ran").exists());
+}
+
+#[test]
+fn every_line_for_a_secret_manager_arrives_between_double_quotation_marks() {
+    let lines = Lines::new();
+    let array = r#"'["op", "read", "op://GIS/ArcGIS prod/password"]'"#;
+    let typed = lines.lines.iter().map(|line| format!("\"{line}\""));
+    let mut script = format!("$env:PATH = '{}:' + $env:PATH; ", lines.path());
+    for typed in typed.chain([array.to_owned()]) {
+        let _ = write!(
+            script,
+            "age-oauth connections edit service --client-secret-command {typed} *>$null; \
+             if ($LASTEXITCODE) {{ exit 1 }}; age-oauth connections show service --json; "
+        );
+    }
+    let printed = pwsh::lines(lines.home(), &script);
+    let shown: Vec<_> = printed
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|shown| shown["client_secret_command"].clone())
+        .collect();
+    let mut expected: Vec<_> = lines.lines.iter().map(|line| lines.words(line)).collect();
+    expected.push(lines.words("op read 'op://GIS/ArcGIS prod/password'"));
+    assert_eq!(shown, expected);
 }

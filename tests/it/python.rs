@@ -6,6 +6,8 @@ mod api_url;
 mod client_certificates;
 mod data;
 #[cfg(target_os = "linux")]
+mod keyed;
+#[cfg(target_os = "linux")]
 mod network;
 mod notebooks;
 mod pools;

@@ -192,6 +192,28 @@ fn rule_24h_a_redirect_to_a_foreign_host_takes_no_token_along() {
     got_no_token(&foreign);
 }
 
+#[test]
+fn rule_24h_only_services_and_the_content_of_the_portal_are_signed() {
+    let (portal, home) = signed_in();
+    let arguments = [
+        authority(&portal, &home),
+        portal.url(),
+        portal.other_server_url(),
+        portal.server_map_url(),
+    ];
+    succeeds(&script(&home, "qgis_paths.py", &arguments));
+    let asked = portal.requests();
+    let not_read = ["admin/", "/delete", "/share", "/tokens/", "/self/update"];
+    for path in not_read {
+        let mut those = asked
+            .iter()
+            .filter(|one| one.target.contains(path))
+            .peekable();
+        assert!(those.peek().is_some(), "{path}");
+        assert!(those.all(|one| one.header("x-esri-authorization").is_none()));
+    }
+}
+
 #[track_caller]
 fn got_no_token(foreign: &ForeignServer) {
     let requests = foreign.requests();
@@ -348,4 +370,47 @@ fn two_thousand_requests_need_one_token() {
     ));
     assert_eq!(portal.grants().len(), before);
     assert!(portal.requests_to(Endpoint::GenerateToken).is_empty());
+}
+
+#[test]
+fn drawings_that_are_cancelled_while_a_token_is_fetched_end() {
+    let (portal, home) = signed_in();
+    let mut arguments = with_map(&portal);
+    arguments.truncate(5);
+    succeeds(&script(&home, "qgis_cancels.py", &arguments));
+}
+
+#[test]
+fn map_layers_are_loaded_again_while_their_legend_is_on_its_way() {
+    let (portal, home) = signed_in();
+    let arguments = [vec![authority(&portal, &home)], with_map(&portal)].concat();
+    succeeds(&script(&home, "qgis_legends.py", &arguments[..5]));
+}
+
+#[test]
+fn closing_qgis_does_not_wait_for_a_token() {
+    let (portal, home) = signed_in();
+    let gate = Gate::default();
+    let mut script = dialogue(&home, "qgis_closes.py", &with_map(&portal)[..4]);
+    assert_eq!(script.line(), "ready");
+    expire_token(&home, "prod");
+    portal.set(|rules| {
+        for endpoint in [Endpoint::Token, Endpoint::GenerateToken] {
+            rules.fault_always(endpoint, Fault::HoldBefore(gate.clone()));
+        }
+    });
+    script.tell("go").ends();
+    // Until the end of the script, the portal has answered nothing.
+    gate.open();
+}
+
+#[test]
+fn what_is_pinned_is_trusted_at_the_portal_alone_and_a_missing_file_is_told_once() {
+    let (portal, home) = signed_in();
+    let arguments = [
+        authority(&portal, &home),
+        portal.portal_layer_url(),
+        portal.server_layer_url(),
+    ];
+    succeeds(&script(&home, "qgis_trust.py", &arguments));
 }

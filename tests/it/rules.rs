@@ -302,6 +302,7 @@ fn every_rule_of_the_security_page_has_tests() {
         "24f".into(),
         "24g".into(),
         "24h".into(),
+        "24i".into(),
     ]);
     assert_eq!(written.keys().cloned().collect::<BTreeSet<_>>(), rules);
     for (number, named) in &written {

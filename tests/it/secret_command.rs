@@ -21,7 +21,8 @@ use crate::support::portal::{
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{
-    add, add_application, add_arguments, age_sign_in, expire_token, folder_of, sign_in, stored,
+    add, add_application, add_arguments, age_sign_in, expire_token, folder_of, set_token_life,
+    sign_in, stored,
 };
 use crate::support::{send_signal, until};
 
@@ -41,7 +42,9 @@ impl Fixture {
         let home = home();
         let ca = portal.ca_file(home.path());
         home.allow_secrets_in("manager");
-        fs::create_dir(home.path().join("manager")).unwrap();
+        let manager = home.path().join("manager");
+        fs::create_dir(&manager).unwrap();
+        set_mode(&manager, 0o755);
         let fixture = Self { portal, home, ca };
         fixture.script("");
         fixture.keep(service_secret());
@@ -82,6 +85,7 @@ impl Fixture {
         let folder = folder.display();
         let text = format!("echo run >>'{folder}/runs'\n{first}\ncat '{folder}/secret'\n");
         fs::write(self.manager("print.sh"), text).unwrap();
+        set_mode(&self.manager("print.sh"), 0o644);
     }
 
     /// The script as an argument of the shell. The process of another test could have it open for
@@ -245,7 +249,12 @@ fn a_refused_secret_is_asked_for_once_more() {
     fixture.rotate_at_the_portal(SERVICE_ID, "rotated-away-b1");
     let said = fixture.force().code(7).stderr;
     assert!(
-        said.contains("does not accept this client secret"),
+        said.contains("does not accept this client secret, which the command `sh` printed"),
+        "{said}"
+    );
+    // What helps is not another way to give the secret.
+    assert!(
+        said.contains("--client-secret-command COMMAND") && !said.contains("--client-secret-stdin"),
         "{said}"
     );
     assert_eq!((fixture.runs(), asked()), (2, 1));
@@ -443,7 +452,12 @@ fn nothing_is_run(fixture: &Fixture, label: &str, case: &str) {
             "{case} {words:?} {said}"
         );
     }
-    fixture.home.run(["doctor", "--offline"]).done();
+    let found = fixture.home.run(["doctor", "--offline"]).done().stdout;
+    assert!(
+        found.contains("was not chosen here; it is not run"),
+        "{case} {found}"
+    );
+    assert!(!found.contains("prints it whenever"), "{case} {found}");
     assert_eq!(fixture.runs(), 0, "{case}");
     assert_eq!(fixture.portal.connections(), requests, "{case}");
 }
@@ -586,14 +600,20 @@ fn rule_33_cards_carry_no_command() {
 /// A program that prints the secret, in `folder`. It is put there by another process: no process of
 /// a test can have it open for writing.
 fn install(folder: &Path, fixture: &Fixture, mode: &str) -> PathBuf {
-    let (source, target) = (fixture.manager("source"), folder.join("print-secret"));
-    fs::write(&source, format!("#!/bin/sh\nexec {}\n", fixture.command())).unwrap();
+    install_as(&folder.join("print-secret"), fixture, "#!/bin/sh", mode)
+}
+
+/// The same as a script with this first line.
+fn install_as(target: &Path, fixture: &Fixture, first: &str, mode: &str) -> PathBuf {
+    let source = fixture.manager("source");
+    fs::write(&source, format!("{first}\nexec {}\n", fixture.command())).unwrap();
     let done = Command::new("install")
         .args(["-m", mode])
-        .args([&source, &target])
+        .arg(&source)
+        .arg(target)
         .status();
     assert!(done.unwrap().success());
-    target
+    target.to_owned()
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -642,6 +662,51 @@ fn rule_32_a_program_that_others_can_change_is_not_run() {
         found.contains("prints it whenever a token is renewed"),
         "{found}"
     );
+    // It cannot be started.
+    set_mode(&program, 0o644);
+    let said = fixture.force().code(5).stderr;
+    assert!(
+        said.contains("could not be started: permission denied"),
+        "{said}"
+    );
+    let found = fixture.home.run(["doctor", "--offline"]).done().stdout;
+    assert!(
+        found.contains("could not be started: permission denied"),
+        "{found}"
+    );
+    assert!(!found.contains("prints it whenever"), "{found}");
+    set_mode(&program, 0o755);
+    // The file that the command names, and the interpreter of its script.
+    let script = fixture.manager("print.sh");
+    let tool = fixture.home.path().join("bin/tool");
+    let done = Command::new("install")
+        .args(["-m", "755", "/bin/sh"])
+        .arg(&tool)
+        .status();
+    assert!(done.unwrap().success());
+    let first = format!("#!{}", tool.display());
+    let second = install_as(&folder.join("second"), &fixture, &first, "755");
+    for (path, command) in [
+        (&script, fixture.command()),
+        (&tool, second.display().to_string()),
+    ] {
+        let edit = |command| fixture.edit("service", &["--client-secret-command", command]);
+        edit(&command).ok();
+        let runs = fixture.runs();
+        set_mode(path, 0o777);
+        let said = fixture.force().code(5).stderr;
+        let named = format!("or what it names: `{}`", path.display());
+        assert!(said.contains(&named), "{said}");
+        let found = fixture.home.run(["doctor", "--offline"]).done().stdout;
+        assert!(found.contains(&named), "{found}");
+        assert_eq!(fixture.runs(), runs);
+        set_mode(path, 0o755);
+        fixture.force().ok();
+        assert_eq!(fixture.runs(), runs + 1);
+    }
+    fixture
+        .edit("service", &["--client-secret-command", text])
+        .ok();
     // It went away.
     fs::remove_file(&program).unwrap();
     let said = fixture.force().code(5).stderr;
@@ -687,6 +752,8 @@ fn rule_33_a_word_that_looks_like_a_secret_is_refused_when_it_is_chosen() {
         "/bin/echo -H 'X-Vault-Token: canary-f1'",
         r#"["/bin/echo", "--token=canary-f1"]"#,
         "/usr/bin/env VAULT_TOKEN=canary-f1 /bin/echo",
+        "/bin/echo /password:canary-f1",
+        "/bin/echo password=canary-f1",
     ] {
         let said = fixture.add(command).code(2).stderr;
         assert!(said.contains("looks like a secret"), "{said}");
@@ -703,6 +770,18 @@ fn rule_33_a_word_that_looks_like_a_secret_is_refused_when_it_is_chosen() {
         (
             &["--client-secret-command", "/bin/echo x | head"][..],
             "without a shell",
+        ),
+        (
+            &["--client-secret-command", "/bin/echo %TOKEN%"],
+            "a variable (%NAME%)",
+        ),
+        (
+            &["--client-secret-command", r#"/bin/echo \"a b\""#],
+            "JSON array",
+        ),
+        (
+            &["--client-secret-command", "/bin/echo “a b”"],
+            "JSON array",
         ),
         (
             &["--client-secret-command", "no-such-program-here"],
@@ -902,6 +981,268 @@ fn rule_32_the_command_cannot_ask_at_the_terminal_of_its_caller() {
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
     assert_eq!(fixture.runs(), 1);
     assert!(!seen.exists());
+}
+
+#[test]
+fn rule_32_no_variable_leads_the_command_to_a_terminal() {
+    let fixture = Fixture::added();
+    let seen = fixture.manager("seen");
+    fixture.script(&format!(
+        "env >'{}'; echo canary-question >\"${{GPG_TTY:-/dev/null}}\"",
+        seen.display()
+    ));
+    let line = format!(
+        "export GPG_TTY=$(tty) SSH_TTY=$(tty) MY_TERMINAL=$(tty); test -c \"$GPG_TTY\" && '{}' refresh -c service",
+        fixture.home.program().display()
+    );
+    let mut terminal = Terminal::start_program(&fixture.home, "/bin/sh", &["-c", &line]);
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    assert!(
+        !terminal.screen().contains("canary"),
+        "{}",
+        terminal.screen()
+    );
+    let seen = fs::read_to_string(seen).unwrap();
+    for name in ["GPG_TTY", "SSH_TTY", "MY_TERMINAL", "/dev/pts"] {
+        assert!(!seen.contains(name), "{seen}");
+    }
+}
+
+#[test]
+fn rule_32_the_command_gets_no_token_of_its_caller() {
+    let fixture = Fixture::added();
+    let seen = fixture.manager("seen");
+    fixture.script(&format!("env >'{}'", seen.display()));
+    // As in a program that `exec` or `export-env --prefix GIS_` started.
+    let mut run = fixture.home.run(["token", "--force", "-c", "service"]);
+    run = run
+        .env("AGE_OAUTH_CONNECTION", "service")
+        .env("ARCGIS_PRO", "kept");
+    for prefix in ["ARCGIS_", "GIS_"] {
+        for name in [
+            "PORTAL_URL",
+            "TOKEN",
+            "TOKEN_EXPIRES_AT",
+            "TOKEN_EXPIRES_EPOCH",
+            "USERNAME",
+        ] {
+            run = run.env(&format!("{prefix}{name}"), "canary-i3");
+        }
+    }
+    run.done().ok();
+    let seen = fs::read_to_string(seen).unwrap();
+    assert!(
+        !seen.contains("canary") && !seen.contains("AGE_OAUTH_CONNECTION"),
+        "{seen}"
+    );
+    assert!(seen.contains("ARCGIS_PRO=kept"), "{seen}");
+}
+
+/// Whether the process has opened the renewal lock of `service`, for which it waits then.
+fn waits_for_the_lock(fixture: &Fixture, process: u32) -> bool {
+    let lock = folder_of(&fixture.home, "service").join("lock");
+    let files = fs::read_dir(format!("/proc/{process}/fd"));
+    let mut files = files.into_iter().flatten().flatten();
+    files.any(|file| fs::read_link(file.path()).is_ok_and(|path| path == lock))
+}
+
+#[test]
+fn those_who_wait_for_a_command_get_its_failure() {
+    let fixture = Fixture::added();
+    fixture.force().ok();
+    fixture.script("exit 3");
+    let before = fixture.runs();
+    // While the test holds the lock, all of them begin to wait.
+    let path = folder_of(&fixture.home, "service").join("lock");
+    let held = fs::File::open(path).unwrap();
+    held.lock().unwrap();
+    let children: Vec<_> = (0..12)
+        .map(|number| {
+            let words = [
+                &["token", "--force", "-c", "service"][..],
+                &["refresh", "-c", "service"],
+            ];
+            let mut child = fixture.home.run(words[number % 2]).spawn();
+            drop(child.stdin.take());
+            child
+        })
+        .collect();
+    until(|| {
+        children
+            .iter()
+            .all(|child| waits_for_the_lock(&fixture, child.id()))
+    });
+    drop(held);
+    let outcomes: Vec<_> = children.into_iter().map(Outcome::of).collect();
+    let mut by_others = 0;
+    for outcome in outcomes {
+        let said = outcome.code(5).stderr;
+        assert!(said.contains("failed (exit code 3)"), "{said}");
+        by_others += usize::from(said.contains("in another process, for which this one waited"));
+    }
+    assert_eq!((fixture.runs() - before, by_others), (1, 11));
+    let kept = fixture.meta("service")["last_failure"].to_string();
+    assert!(!kept.contains("in another process"), "{kept}");
+    // Who begins to wait afterwards runs it again.
+    fixture.script("");
+    fixture.force().ok();
+    assert_eq!(fixture.runs() - before, 2);
+}
+
+#[test]
+fn a_shorter_time_of_one_process_does_not_count_for_the_others() {
+    let fixture = Fixture::added();
+    let first = fixture.manager("first");
+    fixture.script(&format!(
+        "if mkdir '{}' 2>/dev/null; then sleep 1000; fi",
+        first.display()
+    ));
+    let spawn = |words: &[&str]| {
+        let mut child = fixture.home.run(words).spawn();
+        drop(child.stdin.take());
+        child
+    };
+    let short = spawn(&["--timeout", "3s", "token", "-c", "service"]);
+    until(|| first.exists());
+    let other = spawn(&["token", "-c", "service"]);
+    let said = Outcome::of(short).code(5).stderr;
+    assert!(said.contains("did not end within"), "{said}");
+    Outcome::of(other).ok();
+    assert_eq!(fixture.runs(), 2);
+}
+
+#[test]
+fn a_failing_command_leaves_a_living_token_in_use() {
+    let fixture = Fixture::added();
+    let home = &fixture.home;
+    let token = home.run(["token", "-c", "service"]).done().ok().stdout;
+    let folder = fixture.manager("");
+    // Less than scripts want, and more than none.
+    let age = || set_token_life(home, "service", 58);
+    let sleeps = ["--timeout", "3s", "token", "-c", "service"];
+    for (script, words, why) in [
+        (
+            "exit 3",
+            &["token", "-c", "service"][..],
+            "failed (exit code 3)",
+        ),
+        (
+            "echo two; echo lines",
+            &["token", "-c", "service"],
+            "has several lines",
+        ),
+        ("sleep 1000", &sleeps, "did not end within"),
+    ] {
+        age();
+        fixture.script(script);
+        let outcome = home.run(words).done().ok();
+        assert_eq!(outcome.stdout, token, "{script}");
+        let said = outcome.stderr;
+        assert!(
+            said.contains(why) && said.contains("this is the cached token"),
+            "{said}"
+        );
+        let kept = fixture.meta("service")["last_failure"].to_string();
+        assert!(kept.contains(why), "{kept}");
+    }
+    fixture.script("exit 3");
+    age();
+    let shown = [
+        "exec",
+        "-c",
+        "service",
+        "--",
+        "sh",
+        "-c",
+        "echo \"$ARCGIS_TOKEN\"",
+    ];
+    home.run(shown).done().ok().out(&token);
+    // Who wants a new token, or a longer life, gets the failure.
+    for words in [
+        &["token", "--force", "-c", "service"][..],
+        &["token", "--min-ttl", "5m", "-c", "service"],
+        &["refresh", "-c", "service"],
+    ] {
+        age();
+        home.run(words).done().code(5);
+    }
+    set_token_life(home, "service", 10);
+    home.run(["token", "-c", "service"]).done().code(5);
+    // That others could have changed the program is an error in any case.
+    let program = install(&folder, &fixture, "755");
+    fixture.script("");
+    fixture
+        .edit(
+            "service",
+            &["--client-secret-command", program.to_str().unwrap()],
+        )
+        .ok();
+    home.run(["token", "--force", "-c", "service"]).done().ok();
+    age();
+    set_mode(&program, 0o775);
+    home.run(["token", "-c", "service"]).done().code(5);
+}
+
+#[test]
+fn an_extension_sends_as_many_requests_as_those_who_wait_allow_for() {
+    let fixture = Fixture::new();
+    fixture.add_user();
+    let (portal, home) = (&fixture.portal, &fixture.home);
+    let refused = || Fault::error(403, "no right");
+    // An exchange without an answer, of which nothing can be found out.
+    portal.set(|rules| {
+        rules.fault(Endpoint::Exchange, Fault::ResetBefore);
+        rules.fault(Endpoint::Refresh, refused());
+    });
+    home.run(["refresh", "--now", "-c", "prod"]).done();
+    let requests = |endpoint| portal.requests_to(endpoint).len();
+    let before = (requests(Endpoint::Refresh), requests(Endpoint::Exchange));
+    // The next process finds it out with a secret that has just been replaced, and its own
+    // extension gets no answer, either.
+    let folder = fixture.manager("");
+    fixture.script(&format!(
+        "if mkdir '{}first' 2>/dev/null; then echo former-k1; exit; fi",
+        folder.display()
+    ));
+    portal.set(|rules| rules.fault(Endpoint::Exchange, Fault::ResetBefore));
+    home.run(["refresh", "--now", "-c", "prod"]).done().code(7);
+    let sent = (
+        requests(Endpoint::Refresh) - before.0,
+        requests(Endpoint::Exchange) - before.1,
+    );
+    // `RENEWAL_REQUESTS` of src/policy.rs, and one more with the second secret.
+    assert_eq!(sent, (3, 1));
+}
+
+#[test]
+fn rule_32_ctrl_c_ends_the_second_run_of_an_extension() {
+    let fixture = Fixture::new();
+    fixture.add_user();
+    let (first, second) = (fixture.manager("first"), fixture.manager("second"));
+    fs::write(&second, "").unwrap();
+    fixture.script(&format!(
+        "if mkdir '{}' 2>/dev/null; then echo former-k2; exit; fi; exec 9<'{}'; flock 9; sleep 1000",
+        first.display(),
+        second.display()
+    ));
+    let mut terminal = Terminal::start(&fixture.home, &["refresh", "--now", "-c", "prod"]);
+    let is_free = || fs::File::open(&second).unwrap().try_lock().is_ok();
+    until(|| !is_free());
+    terminal.interrupt();
+    assert_eq!(terminal.end(), 130, "{}", terminal.screen());
+    // No sign-in depends on the run.
+    let screen = terminal.screen();
+    assert!(
+        !screen.contains("Waiting for the portal's answer"),
+        "{screen}"
+    );
+    until(is_free);
+    fixture.script("");
+    fixture
+        .home
+        .run(["refresh", "--now", "-c", "prod"])
+        .done()
+        .ok();
 }
 
 #[test]

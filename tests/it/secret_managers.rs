@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use serde_json::{json, Value};
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
+use crate::support::pty::Terminal;
 use crate::support::scenario::add_arguments;
 
 /// A portal and a home, in which programs of the test run with the same variables.
@@ -166,6 +169,24 @@ fn pass_fails_while_its_key_is_locked_and_works_once_it_was_unlocked() {
 }
 
 #[test]
+fn pass_does_not_ask_at_a_terminal_that_a_variable_names() {
+    let mut place = Place::new();
+    let passphrase = uuid::Uuid::new_v4().to_string();
+    let keyring = Keyring::new(&mut place, &passphrase);
+    keyring.keep(service_secret());
+    keyring.0.add("pass show arcgis/prod");
+    keyring.end_agent();
+    let line = format!(
+        "export GPG_TTY=$(tty); test -c \"$GPG_TTY\" && '{}' token -c service",
+        keyring.0.home.program().display()
+    );
+    let mut terminal = Terminal::start_program(&keyring.0.home, "/bin/sh", &["-c", &line]);
+    assert_eq!(terminal.end(), 5, "{}", terminal.screen());
+    let screen = terminal.screen();
+    assert!(screen.contains("`pass` failed (exit code "), "{screen}");
+}
+
+#[test]
 fn keepassxc_with_a_key_file_gives_the_secret() {
     let place = Place::new();
     let words = [
@@ -223,4 +244,78 @@ fn systemd_creds_gives_the_secret() {
     keep(service_secret());
     place.add(&format!("systemd-creds decrypt --name=arcgis '{sealed}' -"));
     place.rotates(keep);
+}
+
+/// A connection that takes the lines of the page one after the other, and their programs, which
+/// print nothing.
+pub struct Lines {
+    place: Place,
+    pub lines: Vec<String>,
+}
+
+impl Lines {
+    pub fn new() -> Self {
+        let page = include_str!("../../docs/secret-managers.md");
+        let tables = page
+            .split("\n## ")
+            .find(|part| part.starts_with("Lines for"));
+        let rows = tables
+            .unwrap()
+            .lines()
+            .filter_map(|row| row.split(" | ").nth(1));
+        let lines = rows.filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`'));
+        let lines: Vec<_> = lines.map(str::to_owned).collect();
+        let place = Place::new();
+        fs::create_dir(place.path("bin")).unwrap();
+        for line in &lines {
+            let program = place.path("bin").join(line.split(' ').next().unwrap());
+            fs::write(&program, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        place.add("/bin/true");
+        Self { place, lines }
+    }
+
+    pub fn home(&self) -> &Home {
+        &self.place.home
+    }
+
+    /// With the programs of the secret managers.
+    pub fn path(&self) -> String {
+        format!("{}:/usr/bin:/bin", self.place.path("bin").display())
+    }
+
+    /// What is to be stored: what a POSIX shell makes of the line, which has the same two quotation
+    /// marks.
+    pub fn words(&self, line: &str) -> Value {
+        let script = format!("printf '%s\\n' {line}");
+        let split = Command::new("/bin/sh").args(["-c", &script]).output();
+        let split = String::from_utf8(split.unwrap().stdout).unwrap();
+        let mut words: Vec<_> = split.lines().map(str::to_owned).collect();
+        words[0] = path(&self.place.path("bin").join(&words[0]));
+        json!(words)
+    }
+}
+
+#[test]
+fn every_line_of_the_page_arrives_between_double_quotation_marks_of_bash() {
+    let lines = Lines::new();
+    let program = lines.home().program().display();
+    for line in &lines.lines {
+        let mut command = Command::new("bash");
+        let typed =
+            format!("'{program}' connections edit service --client-secret-command \"{line}\"");
+        command
+            .args(["-c", &typed])
+            .env_clear()
+            .envs(lines.home().environment())
+            .env("PATH", lines.path());
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{line}: {out:?}");
+        let shown = lines
+            .home()
+            .run(["connections", "show", "service", "--json"]);
+        let stored = &shown.done().ok().json()["client_secret_command"];
+        assert_eq!(*stored, lines.words(line), "{line}");
+    }
 }

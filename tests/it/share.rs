@@ -137,7 +137,7 @@ fn a_card_that_was_changed_is_too_large_or_newer_is_refused() {
         ),
         (card.replace(APP_ID, "SomethingElse"), "changed"),
         (
-            card.replace("\"age_oauth_card\": 1", "\"age_oauth_card\": 3"),
+            card.replace("\"age_oauth_card\": 1", "\"age_oauth_card\": 99"),
             "newer",
         ),
         (

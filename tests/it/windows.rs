@@ -419,3 +419,18 @@ fn json_in_pipes_is_readable_in_every_code_page() {
     let error = home.run(["token", "--json"]).done().code(3);
     assert!(error.stderr.is_ascii(), "{}", error.stderr);
 }
+
+/// Windows gives the secrets of one account to no other one.
+#[test]
+fn another_account_checks_itself_by_a_task() {
+    let home = home();
+    let doctor = |name| ["doctor", "--as-task", "--account", name];
+    home.run(doctor(r"EXAMPLE\gis"))
+        .done()
+        .code(2)
+        .err_has(r"no account can read the secrets of another one")
+        .err_has(r#"/RU "EXAMPLE\gis" /RP *"#);
+    // A group managed service account has no password that anyone could type.
+    let managed = home.run(doctor(r"EXAMPLE\gis-jobs$")).done().code(2);
+    assert!(!managed.stderr.contains("/RP"), "{}", managed.stderr);
+}

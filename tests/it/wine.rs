@@ -2,11 +2,15 @@
 //! wine. `tests/run --windows` builds it and names it in variables.
 
 mod certificate_store;
+mod client_certificates;
 mod machine_policy;
 mod python;
 mod windows_sign_in;
 
+use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -59,11 +63,28 @@ fn in_wine(program: &str) -> Home {
     home
 }
 
+/// A program of this system in `folder` that runs the Windows program in wine, so that tests use it
+/// as they use this system's own.
+fn launcher(folder: &Path, program: &str) -> String {
+    let script = folder.join("age-oauth");
+    let text = format!("#!/bin/sh\nexec wine '{program}' \"$@\"\n");
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script.display().to_string()
+}
+
+/// Before this process reads the vault of the program in wine: wine's files are open to all, and
+/// outside of wine, such a key is not read.
+fn close_key(home: &Home) {
+    let key = home.path().join("store.key/vault.key");
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// What the program prints, as plain text, because wine's console paints the screen. It goes into a
 /// file, because wine's helper processes would keep a pipe open.
 fn wine(home: &Home, arguments: &[&str]) -> String {
     let path = home.path().join("said");
-    let said = std::fs::File::create(&path).unwrap();
+    let said = fs::File::create(&path).unwrap();
     let status = Command::new("wine")
         .args(arguments)
         .env_clear()
@@ -74,7 +95,7 @@ fn wine(home: &Home, arguments: &[&str]) -> String {
         .stderr(Stdio::null())
         .status()
         .expect("wine");
-    let text = std::fs::read_to_string(path).unwrap().replace('\r', "");
+    let text = fs::read_to_string(path).unwrap().replace('\r', "");
     assert!(status.success(), "{arguments:?}: {text}");
     text
 }

@@ -2,7 +2,7 @@
 
 import sys
 
-from qgis_support import INITIATOR, done, named, until
+from qgis_support import INITIATOR, LONG, done, named, until
 from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtNetwork import QNetworkRequest
@@ -14,7 +14,7 @@ ELSEWHERE = "https://localhost:9/rest/services/Copied/FeatureServer/0?f=json"
 portal, referer = sys.argv[1:]
 age_oauth.qgis.enable("prod")
 signer = age_oauth.qgis._hook.signer
-until(lambda: signer.answer(portal, may_wait=True).token)
+until(lambda: signer.answer(portal, LONG).token)
 
 
 def sent(request):
@@ -47,7 +47,7 @@ for name in ("QgsArcGisAsyncQuery", ""):
     assert copied(signed, name) == ["", "", False, False], name
 # What a layer carries by itself is left alone.
 age_oauth.qgis.enable("prod")
-until(lambda: age_oauth.qgis._hook.signer.answer(portal, may_wait=True).token)
+until(lambda: age_oauth.qgis._hook.signer.answer(portal, LONG).token)
 own = named(f"{portal}?f=json", "QgsArcGisRestUtils")
 own.setRawHeader(b"Authorization", b"Basic YW5hOnB3")
 assert carries(sent(own)) == ["", "", False, False]

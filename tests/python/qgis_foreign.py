@@ -2,7 +2,7 @@
 
 import sys
 
-from qgis_support import INITIATOR, done, feature_layer, get, named, trust_everywhere, until
+from qgis_support import INITIATOR, LONG, done, feature_layer, get, named, trust_everywhere, until
 from qgis.core import (
     QgsLayoutExporter,
     QgsLayoutFrame,
@@ -53,7 +53,7 @@ assert b"499" in bytes(QgsNetworkAccessManager.instance().blockingGet(QNetworkRe
 
 # A copy of a signed request for another host, as code makes it that follows a redirect.
 request = named(f"{portal}?f=json", "QgsArcGisRestUtils")
-until(lambda: age_oauth.qgis._hook.signer.answer(portal, may_wait=True).token)
+until(lambda: age_oauth.qgis._hook.signer.answer(portal, LONG).token)
 reply = QgsNetworkAccessManager.instance().get(request)
 until(reply.isFinished)
 assert reply.request().hasRawHeader(b"X-Esri-Authorization")

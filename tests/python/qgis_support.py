@@ -1,5 +1,7 @@
 """What the tests with QGIS share: QGIS without windows, layers by their addresses, and waits that let events happen."""
 
+import faulthandler
+import os
 import time
 
 from qgis.core import (
@@ -23,6 +25,8 @@ LONG = 120
 #: The attribute with the class that makes a request.
 INITIATOR = QNetworkRequest.Attribute(int(QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass))
 
+# Where Python was, if QGIS crashes.
+faulthandler.enable()
 application = QgsApplication([], False)
 application.initQgis()
 
@@ -57,15 +61,20 @@ def roads(layer):
     return sum(1 for _ in layer.getFeatures())
 
 
-def color(layer):
-    """The color in the middle of a picture of the layer."""
+def drawing(layer, number=0):
+    """A drawing that has not begun; each number is another part of the map."""
     settings = QgsMapSettings()
     settings.setLayers([layer])
     settings.setDestinationCrs(layer.crs())
-    settings.setExtent(QgsRectangle(2, 42, 18, 58))
+    settings.setExtent(QgsRectangle(2 + number, 42, 18 + number, 58))
     settings.setOutputSize(QSize(64, 64))
     settings.setBackgroundColor(QColor(255, 255, 255))
-    job = QgsMapRendererParallelJob(settings)
+    return QgsMapRendererParallelJob(settings)
+
+
+def color(layer):
+    """The color in the middle of a picture of the layer."""
+    job = drawing(layer)
     job.start()
     until(lambda: not job.isActive())
     return job.renderedImage().pixelColor(32, 32).getRgb()[:3]
@@ -75,7 +84,10 @@ def until(condition):
     """Lets events happen until something is so."""
     end = time.monotonic() + LONG
     while not condition():
-        assert time.monotonic() < end, "it takes too long"
+        if time.monotonic() > end:
+            # An exception would let Python wait for the threads of QGIS.
+            faulthandler.dump_traceback(all_threads=True)
+            os._exit(1)
         application.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
 
 

@@ -266,6 +266,8 @@ class Sessions(WithProgram):
             '"My Portal").edit(verify_ssl=True, client_secret="…")',
             "age-oauth connections edit prod --client-secret-command COMMAND": 'age_oauth.Connection("prod").edit('
             'client_secret_command="COMMAND")',
+            "age-oauth connections edit prod --expires DATE --api-key-stdin": 'age_oauth.Connection("prod").edit('
+            'expires="DATE", api_key="…")',
             "update it: age-oauth connections add --label prod --replace …": "update it: "
             'age_oauth.add_connection("prod", …, replace=True)',
         }.items():

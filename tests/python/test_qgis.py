@@ -100,7 +100,7 @@ class WithSigner(unittest.TestCase):
             time.sleep(0.001)
 
     def token(self, url):
-        answer = self.signer.answer(url, may_wait=True)
+        answer = self.signer.answer(url, _signer.WAIT)
         return answer and answer.token
 
 
@@ -127,8 +127,65 @@ class Addresses(WithSigner):
             "https://gis.example.com/server.png",
             "https://maps.example.com/picture.png",
         ):
-            self.assertIsNone(self.signer.answer(url, may_wait=True), url)
+            self.assertIsNone(self.signer.answer(url, _signer.WAIT), url)
         self.assertEqual(len(self.program.asked), before)
+
+    def test_only_services_and_what_the_browser_panel_reads_are_signed(self):
+        online, other, root = "https://ana.maps.arcgis.com", "https://services1.arcgis.com/Ab12", "https://root.example"
+        read = (
+            f"{PORTAL}/sharing/rest/portals/self?f=json",
+            f"{PORTAL}/Sharing/REST/community/self",
+            f"{PORTAL}/sharing/rest/community/users/ana",
+            f"{PORTAL}/sharing/rest/content/groups/0a1b?f=json&start=1&num=100",
+            f"{PORTAL}/sharing/rest/content/items/0a1b/data",
+            f"{PORTAL}/sharing/servers/0a1b/rest/services/Roads/FeatureServer/0/query",
+            f"{SERVER}/rest/services",
+            f"{SERVER}/rest/services/Folder/Roads/MapServer/tile/1/2/3",
+            f"{SERVER}/rest/info?f=json",
+            f"{online}/sharing/rest/community/self",
+            f"{other}/arcgis/rest/services/Roads/FeatureServer/0",
+            "https://www.arcgis.com/sharing/rest/content/items/0a1b",
+            f"{root}/server/rest/services/Roads/FeatureServer/0",
+        )
+        not_read = (
+            PORTAL,
+            f"{PORTAL}/sharing/rest",
+            f"{PORTAL}/sharing/rest/generateToken",
+            f"{PORTAL}/sharing/rest/oauth2/revokeToken",
+            f"{PORTAL}/sharing/rest/content/users/ana",
+            f"{PORTAL}/sharing/rest/content/users/ana/items/0a1b/delete?f=json",
+            f"{PORTAL}/sharing/rest/content/users/ana/rest/services/delete",
+            f"{PORTAL}/sharing/rest/content/items/0a1b/share",
+            f"{PORTAL}/sharing/rest/community/groups/0a1b/delete",
+            f"{PORTAL}/sharing/rest/community/users/ana/update",
+            f"{PORTAL}/sharing/rest/portals/self/update",
+            f"{PORTAL}/sharing/rest/portals/self/users/rest/services",
+            f"{PORTAL}/portaladmin/federation/servers?f=json",
+            f"{PORTAL}/portaladmin/rest/services",
+            f"{PORTAL}/home/webmap/viewer.html",
+            f"{SERVER}/admin/services/Roads.MapServer/stop?f=json",
+            f"{SERVER}/admin/rest/services",
+            f"{SERVER}/rest/admin/services/Roads/FeatureServer",
+            f"{SERVER}/rest/generateToken",
+            f"{SERVER}/rest/servicesx",
+            f"{SERVER}/tokens/generateToken",
+            f"{SERVER}/manager",
+            f"{SERVER}/sharing/rest/community/self",
+            f"{other}/arcgis/admin/services",
+            f"{root}/server/admin/services",
+            "https://www.arcgis.com/sharing/rest/content/items/0a1b/delete",
+        )
+        for portal, hosts in ((PORTAL, (PORTAL, SERVER)), (online, (online, other, "https://www.arcgis.com")), (root, (root,))):
+            self.enable(connection(portal=portal))
+            for url in read:
+                if url.startswith(hosts):
+                    self.assertTrue(self.token(url), url)
+            before = len(self.program.asked)
+            for url in not_read:
+                answer = self.signer.answer(url, _signer.WAIT)
+                self.assertTrue(answer is None or answer.token is answer.certificate is None and not answer.is_late, url)
+            self.assertEqual(len(self.program.asked), before)
+            self.signer.remove()
 
     def test_without_tls_nothing_is_enabled(self):
         with self.assertRaises(age_oauth.UsageError):
@@ -136,7 +193,7 @@ class Addresses(WithSigner):
 
     def test_windows_sign_in_at_the_portal_is_told_and_not_signed(self):
         self.enable(connection(**{names.WEB_TIER: "windows"}))
-        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True))
+        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest/portals/self", _signer.WAIT))
         self.assertTrue(self.token(layer(OTHER)))
         self.assertEqual(sum("Windows sign-in" in one for one in self.told), 1)
 
@@ -150,9 +207,23 @@ class Connections(WithSigner):
         self.assertIn("`test`", raised.exception.message)
         self.assertEqual([one.label for one in self.signer.portals], ["prod"])
 
+    def test_of_several_connections_all_are_enabled_or_none(self):
+        for second in (connection("test", "https://gis.example.com/other"), connection("plain", "http://test.example.com/portal")):
+            with self.assertRaises(age_oauth.UsageError):
+                self.signer.add(connection(), second)
+            self.assertEqual(self.signer.portals, ())
+            self.assertEqual(self.program.asked, [])
+        self.signer.add(connection(), connection("test", "https://test.example.com/portal"))
+        self.assertEqual([one.label for one in self.signer.portals], ["prod", "test"])
+        before = self.signer.portals
+        with self.assertRaises(age_oauth.UsageError):
+            self.signer.add(connection("test", "https://test.example.com/portal"), connection("third"))
+        self.assertEqual(self.signer.portals, before)
+        self.assertFalse(any(question._is_closed for portal in before for question in portal.questions()))
+
     def test_a_server_that_two_portals_list_gets_nothing(self):
         self.enable(connection(), connection("test", "https://test.example.com/portal"))
-        self.assertIsNone(self.signer.answer(layer(OTHER), may_wait=True))
+        self.assertIsNone(self.signer.answer(layer(OTHER), _signer.WAIT))
         self.assertTrue(any("`prod` and `test`" in one for one in self.told), self.told)
         # What is below a portal's own address is that portal's.
         self.assertTrue(self.token(f"{PORTAL}/sharing/servers/1/rest/services/Roads/FeatureServer"))
@@ -167,8 +238,8 @@ class Connections(WithSigner):
     def test_a_disabled_connection_signs_nothing(self):
         self.enable(connection(), connection("test", "https://test.example.com/portal"))
         self.signer.remove("id-prod")
-        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True))
-        self.assertTrue(self.token("https://test.example.com/portal/sharing/rest"))
+        self.assertIsNone(self.signer.answer(f"{PORTAL}/sharing/rest/portals/self", _signer.WAIT))
+        self.assertTrue(self.token("https://test.example.com/portal/sharing/rest/portals/self"))
 
 
 class Servers(WithSigner):
@@ -176,7 +247,7 @@ class Servers(WithSigner):
         self.program.servers = age_oauth.PortalRefused("no")
         self.enable()
         for _ in range(5):
-            self.assertIsNone(self.signer.answer(layer(SERVER), may_wait=True))
+            self.assertIsNone(self.signer.answer(layer(SERVER), _signer.WAIT))
         self.assertEqual(len(self.program.asked_for("servers")), 1)
         self.until(lambda: self.told)
         self.assertEqual(sum("does not list its servers" in one for one in self.told), 1)
@@ -185,7 +256,7 @@ class Servers(WithSigner):
         self.program.servers = age_oauth.PortalRefused("no")
         self.enable(servers=["https://GIS.example.com:443/server/"])
         self.assertTrue(self.token(layer(SERVER)))
-        self.assertIsNone(self.signer.answer(layer(OTHER), may_wait=True))
+        self.assertIsNone(self.signer.answer(layer(OTHER), _signer.WAIT))
         self.assertEqual(self.told, [])
         for wrong in ("server", "http://gis.example.com/server", 5, "https://ana@gis.example.com/server"):
             with self.assertRaises(age_oauth.UsageError):
@@ -196,7 +267,7 @@ class Servers(WithSigner):
         self.enable()
         with mock.patch.object(_servers, "FIRST_WAIT", 0):
             for url in (layer(SERVER), layer("https://foreign.example/arcgis")):
-                answer = self.signer.answer(url, may_wait=True)
+                answer = self.signer.answer(url, _signer.WAIT)
                 self.assertEqual((answer.portal, answer.token, answer.is_late), (None, None, True))
         self.assertEqual(self.signer.take_late(), [])
         servers = self.signer.portals[0].servers
@@ -208,7 +279,7 @@ class Servers(WithSigner):
         self.enable()
         servers = self.signer.portals[0].servers
         servers._read_at -= _servers.AGE + 1
-        self.assertTrue(servers.covers(SERVER, may_wait=False))
+        self.assertTrue(servers.covers(SERVER, 0))
         servers.question.run().wait(LONG)
         self.assertGreaterEqual(len(self.program.asked_for("servers")), 2)
 
@@ -224,7 +295,7 @@ class Waits(WithSigner):
     def test_the_main_thread_goes_without_and_the_layer_is_loaded_again(self):
         self.program.gate.clear()
         self.signer.add(connection(), servers=[SERVER])
-        answer = self.signer.answer(layer(SERVER) + "?f=json", may_wait=False)
+        answer = self.signer.answer(layer(SERVER) + "?f=json", 0)
         self.assertIsNone(answer.token)
         self.assertTrue(answer.is_late)
         self.program.gate.set()
@@ -234,7 +305,7 @@ class Waits(WithSigner):
         self.assertTrue(_signer.concerns(layer(SERVER), late))
         self.assertFalse(_signer.concerns(layer(OTHER), late))
         self.assertEqual(self.signer.take_late(), [])
-        self.assertTrue(self.signer.answer(layer(SERVER), may_wait=False).token)
+        self.assertTrue(self.signer.answer(layer(SERVER), 0).token)
 
     def test_other_threads_wait_for_one_question(self):
         self.enable()
@@ -255,15 +326,35 @@ class Waits(WithSigner):
         self.program.gate.clear()
         self.addCleanup(self.program.gate.set)
         with mock.patch.object(_signer, "WAIT", 0.01):
-            answer = self.signer.answer(layer(SERVER), may_wait=True)
+            answer = self.signer.answer(layer(SERVER), _signer.WAIT)
         self.assertTrue(answer.is_late)
+
+    def test_while_nothing_is_answered_requests_do_not_wait_again_for_the_same_question(self):
+        self.enable()
+        self.program.gate.clear()
+        self.addCleanup(self.program.gate.set)
+        run = self.signer.portals[0].token(layer(SERVER)).run()
+        run.began -= LONG
+        with mock.patch.object(_background.Run, "wait", side_effect=lambda seconds: self.assertLessEqual(seconds, 0)):
+            self.assertTrue(self.signer.answer(layer(SERVER), LONG).is_late)
+
+    def test_a_wait_ends_when_the_connection_is_disabled(self):
+        self.enable()
+        self.program.gate.clear()
+        self.addCleanup(self.program.gate.set)
+        ended = threading.Event()
+        threading.Thread(target=lambda: (self.signer.answer(layer(SERVER), 2 * LONG), ended.set())).start()
+        self.until(lambda: self.program.asked_for(SERVER))
+        self.signer.remove()
+        self.assertTrue(ended.wait(LONG))
+        self.assertEqual(self.signer.take_late(), [])
 
     def test_a_failure_is_told_once_and_not_asked_about_at_once(self):
         self.program.fails = age_oauth.SignInRequired("no sign-in", "age-oauth login")
         self.enable()
         before = len(self.program.asked)
         for _ in range(30):
-            self.assertTrue(self.signer.answer(f"{PORTAL}/sharing/rest", may_wait=True).is_late)
+            self.assertTrue(self.signer.answer(f"{PORTAL}/sharing/rest/portals/self", _signer.WAIT).is_late)
         self.assertLessEqual(len(self.program.asked), before + 1)
         self.assertTrue(all("no sign-in" in one and "age-oauth login" in one for one in self.told), self.told)
 
@@ -286,6 +377,27 @@ class Rejections(WithSigner):
             for question in list(self.signer.portals[0]._replacements.values()):
                 question._run.wait(LONG)
         self.assertLessEqual(self.program.number - before, 4)
+
+    def test_of_very_many_addresses_only_so_many_have_their_tokens_replaced(self):
+        self.enable()
+        token = self.token(layer(SERVER))
+        with mock.patch.object(_signer, "_ADDRESSES", 3), mock.patch.object(_signer.Portal, "replacement") as replacement:
+            for number in range(10):
+                self.signer.rejected(f"{SERVER}/rest/services/Roads/FeatureServer/{number}", token)
+            self.assertEqual(replacement.call_count, 3)
+            # They are forgotten in time.
+            for tokens in self.signer._rejected.values():
+                tokens.update((one, when - _signer.MEMORY) for one, when in tokens.items())
+            self.signer.rejected(layer(OTHER), token)
+            self.assertEqual(replacement.call_count, 4)
+            self.assertEqual(len(self.signer._rejected), 1)
+
+    def test_replacements_that_are_dropped_are_closed(self):
+        self.enable()
+        portal = self.signer.portals[0]
+        with mock.patch.object(_signer, "_TOKENS", 2):
+            made = [portal.replacement(layer(SERVER), f"rejected{number}") for number in range(5)]
+        self.assertEqual([one._is_closed for one in made], [True, True, True, False, False])
 
     def test_a_token_of_someone_else_changes_nothing(self):
         self.enable()
@@ -330,16 +442,22 @@ class Questions(unittest.TestCase):
         self.assertEqual(answers, [])
 
     def test_a_closed_question_is_not_asked_again(self):
-        ended = threading.Event()
+        gate, ended = threading.Event(), threading.Event()
+        self.addCleanup(gate.set)
         asked = []
 
         def ask():
             asked.append(1)
+            gate.wait(LONG)
             raise age_oauth.PortalUnreachable("no")
 
         question = _background.Question(ask, lambda run: ended.set(), retries=True)
+        open_run = question.run()
         question.close()
-        question.run()
+        self.assertIsInstance(open_run.error, _background.Closed)
+        gate.set()
         self.assertTrue(ended.wait(LONG))
         self.assertIsNone(question._timer)
+        for run in (question.run(), question.again()):
+            self.assertIsInstance(run.error, _background.Closed)
         self.assertEqual(asked, [1])

@@ -92,7 +92,7 @@ impl OpenSsl {
         let signer = if name == issuer {
             format!("-signkey {name}.key")
         } else {
-            format!("-CA {issuer}.pem -CAkey {issuer}.key -set_serial 7")
+            format!("-CA {issuer}.pem -CAkey {issuer}.key -CAcreateserial")
         };
         let with = if extensions.is_empty() {
             String::new()

@@ -41,6 +41,14 @@ impl SoftHsm {
         made
     }
 
+    /// Leaves the token with these mechanisms alone, with commas between them.
+    pub fn keep_mechanisms(&self, names: &str) {
+        let mut text = fs::read_to_string(self.configuration()).unwrap();
+        text += "slots.mechanisms = ";
+        text += names;
+        fs::write(self.configuration(), text).unwrap();
+    }
+
     fn configuration(&self) -> PathBuf {
         self.folder.path().join("softhsm2.conf")
     }

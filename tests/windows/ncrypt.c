@@ -2,7 +2,8 @@
  * keys of CryptoAPI, which `CryptAcquireCertificatePrivateKey` returns there: this one signs with them, by `bcrypt.dll`.
  *
  * The variable AGE_OAUTH_TEST_CARD makes the key one of a smart card: `asks` for its PIN, where the caller lets it;
- * `cancelled`, `absent`, `blocked` fail as Windows does.
+ * `cancelled`, `absent`, `blocked` fail as Windows does; `slow` signs only after a person has typed for a while; `old` has no
+ * RSA-PSS; `other` has the key of another certificate.
  */
 #include <windows.h>
 #include <bcrypt.h>
@@ -17,6 +18,9 @@
 #define BLOCKED ((SECURITY_STATUS)0x8010006c)
 
 #define LONGEST_KEY 512
+
+/* Longer than the program waits for a server: 10 seconds. */
+#define TYPING 12000
 
 /* The key of the certificate's container, as CryptoAPI exports it. */
 static DWORD exported(NCRYPT_HANDLE handle, BYTE *blob, DWORD size)
@@ -66,17 +70,32 @@ static BCRYPT_KEY_HANDLE imported(BCRYPT_ALG_HANDLE algorithm, const BYTE *blob)
     return handle;
 }
 
-static SECURITY_STATUS card(DWORD flags)
+static BOOL is(const char *wanted)
 {
     char state[16];
     DWORD length = GetEnvironmentVariableA("AGE_OAUTH_TEST_CARD", state, sizeof state);
-    if (!length || length >= sizeof state)
-        return ERROR_SUCCESS;
-    if (!lstrcmpA(state, "asks"))
+    return length && length < sizeof state && !lstrcmpA(state, wanted);
+}
+
+static SECURITY_STATUS card(DWORD flags)
+{
+    static BOOL entered;
+    if (is("asks"))
         return flags & NCRYPT_SILENT_FLAG ? NTE_SILENT_CONTEXT : ERROR_SUCCESS;
-    if (!lstrcmpA(state, "absent"))
+    if (is("slow")) {
+        if (flags & NCRYPT_SILENT_FLAG)
+            return NTE_SILENT_CONTEXT;
+        if (!entered)
+            Sleep(TYPING);
+        entered = TRUE;
+    }
+    if (is("old"))
+        return flags & BCRYPT_PAD_PSS ? NTE_NOT_SUPPORTED : ERROR_SUCCESS;
+    if (is("absent"))
         return NO_CARD;
-    return lstrcmpA(state, "blocked") ? CANCELLED : BLOCKED;
+    if (is("blocked"))
+        return BLOCKED;
+    return is("cancelled") ? CANCELLED : ERROR_SUCCESS;
 }
 
 SECURITY_STATUS WINAPI NCryptSignHash(NCRYPT_KEY_HANDLE handle, VOID *padding, PBYTE hash, DWORD hash_size, PBYTE signature,
@@ -99,6 +118,8 @@ SECURITY_STATUS WINAPI NCryptSignHash(NCRYPT_KEY_HANDLE handle, VOID *padding, P
         status = NTE_BAD_KEY;
     else if (BCryptSignHash(key, padding, hash, hash_size, signature, size, used, flags & ~NCRYPT_SILENT_FLAG))
         status = NTE_NOT_SUPPORTED;
+    if (!status && is("other"))
+        signature[*used - 1] ^= 1;
     SecureZeroMemory(blob, sizeof blob);
     if (key)
         BCryptDestroyKey(key);

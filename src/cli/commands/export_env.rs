@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::powershell::{self, TokenCall};
+use crate::cli::shared::api_key;
 use crate::cli::shared::current_shell::current_shell;
 use crate::cli::shared::duration::min_ttl_help;
 use crate::cli::shared::help::{examples, with_default};
@@ -156,6 +157,7 @@ fn statements(
         powershell::statements(&variables, &token_call(ctx, args, &session, &token)?)
     };
     let text = text.map_err(|error| unquotable(&error, shell))?;
+    api_key::warn_long_lived(ctx, session.connection());
     Ok((text, token.access.secret.expose().to_owned()))
 }
 

@@ -9,7 +9,7 @@ use crate::cli::format::{connection_flag, escape};
 use crate::cli::json::{Identity, LogoutAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::connection::{Connection, Grant};
+use crate::connection::{Connection, Grant, GrantKind};
 use crate::session::SignedOut;
 
 #[derive(Args, Debug, Default)]
@@ -60,7 +60,12 @@ fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> O
         });
     }
     let label = escape(session.connection().label.as_str());
+    let has_api_key = session.connection().grant.kind() == GrantKind::ApiKey;
     ctx.answer(&match outcome {
+        SignedOut::Nothing if has_api_key => {
+            format!("[OK] {label} had no API key; there is nothing to do.")
+        }
+        _ if has_api_key => format!("[OK] The API key of {label} is deleted on this machine."),
         SignedOut::Revoked => format!("[OK] Signed out of {label}; the portal has revoked the sign-in."),
         SignedOut::Forgotten => format!("[OK] Signed out of {label} on this machine."),
         SignedOut::NotRevoked => {
@@ -70,7 +75,10 @@ fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> O
     })?;
     match session.connection().grant {
         Grant::User { .. } | Grant::Application => {}
-        Grant::Network if outcome == SignedOut::Nothing => {}
+        Grant::Network | Grant::ApiKey { .. } if outcome == SignedOut::Nothing => {}
+        Grant::ApiKey { .. } => ctx.console.info(
+            "The key lives on at the portal until it expires. To end it now, revoke it on its page there.",
+        ),
         Grant::Network => ctx.console.info(&format!(
             "Tokens that scripts hold live until they expire, because the portal cannot revoke them. No new one is requested until: age-oauth login {}",
             connection_flag(session.connection())

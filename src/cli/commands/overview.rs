@@ -43,7 +43,7 @@ fn next(ctx: &CommandContext, listing: &Listing) -> String {
         let status = &connection.status;
         match connection.grant {
             Grant::User { .. } => status.refresh_expires_at.is_none_or(|end| end <= now),
-            Grant::Application => false,
+            Grant::Application | Grant::ApiKey { .. } => false,
             Grant::Network => status.username.is_none(),
         }
     });

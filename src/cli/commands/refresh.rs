@@ -17,6 +17,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local, local_and_left};
 use crate::cli::json::{Identity, RefreshAnswer, Time, Word};
+use crate::cli::shared::api_key;
 use crate::cli::shared::connection_text::broken_folder;
 use crate::cli::shared::help::examples;
 use crate::cli::{warn_if_unverified, CommandContext};
@@ -62,6 +63,9 @@ pub(in crate::cli) fn refresh(ctx: &mut CommandContext, args: &RefreshArgs) -> O
         return all(ctx, &store, rule, args.json, &budget);
     }
     let session = ctx.session()?;
+    if is_never_renewed(session.connection()) {
+        return Err(api_key::nothing_to_sign_in(session.connection()));
+    }
     let mut refreshed = attempt(&session, rule)?;
     while let Some(moment) = extendable_within(ctx, &refreshed, &budget) {
         wait_until(ctx, session.connection(), moment, &budget);
@@ -81,6 +85,14 @@ fn rule(args: &RefreshArgs) -> ExtendRule {
     })
 }
 
+/// Whether there is nothing to renew: `--all` leaves such a connection out.
+fn is_never_renewed(connection: &Connection) -> bool {
+    match connection.grant {
+        Grant::User { .. } | Grant::Application | Grant::Network => false,
+        Grant::ApiKey { .. } => true,
+    }
+}
+
 /// Renews one connection. With `--now`, it is an error if the sign-in was not extended.
 fn attempt(session: &Session, rule: ExtendRule) -> Result<RefreshOutcome, Failure> {
     let refreshed = session.refresh(rule)?;
@@ -88,7 +100,7 @@ fn attempt(session: &Session, rule: ExtendRule) -> Result<RefreshOutcome, Failur
     let extended = refreshed.token.decision == Decision::Extended;
     let has_sign_in_to_extend = match connection.grant {
         Grant::User { .. } => true,
-        Grant::Application | Grant::Network => false,
+        Grant::Application | Grant::Network | Grant::ApiKey { .. } => false,
     };
     if rule == ExtendRule::Now && !extended && has_sign_in_to_extend {
         return Err(Error::Refused {
@@ -296,6 +308,7 @@ fn all(
     let keychains = ctx.keychains(store);
     let jobs = connections
         .into_iter()
+        .filter(|connection| !is_never_renewed(connection))
         .map(|connection| job(ctx, store, &keychains, connection))
         .collect();
     let later = in_parallel(ctx, jobs, rule, budget, &mut summary);

@@ -108,7 +108,10 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
         ) {
             // The portal accepts the token only together with it.
             (Grant::Network, Some(referer)) => ctx.answer(&format!("Referer: {referer}")),
-            (Grant::User { .. } | Grant::Application | Grant::Network, _) => Ok(()),
+            (
+                Grant::User { .. } | Grant::Application | Grant::Network | Grant::ApiKey { .. },
+                _,
+            ) => Ok(()),
         };
     }
     ctx.answer(text)
@@ -190,6 +193,7 @@ fn rotate(ctx: &mut CommandContext, session: &Session) -> Outcome {
         Grant::User { .. } => None,
         Grant::Application => Some("an application connection"),
         Grant::Network => Some("a network connection"),
+        Grant::ApiKey { .. } => Some("a connection with an API key"),
     };
     if let Some(kind) = kind {
         return Err(Failure::usage(format!(

@@ -10,6 +10,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::json::{self, PresentedAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
+use crate::http::check_exportable;
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::store::Selector;
@@ -108,6 +109,9 @@ fn authorization(session: &Session, has_body: bool) -> Result<String, Failure> {
 }
 
 fn certificate(session: &Session) -> Result<String, Failure> {
+    if let Some(setting) = &session.connection().client_certificate {
+        check_exportable(&setting.source)?;
+    }
     let Some(certificate) = session.client_certificate()? else {
         return Ok(json::object(&nothing(session)));
     };

@@ -9,7 +9,7 @@ use crate::cli::json::{self, known, WhoamiAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant};
-use crate::error::{Error, SignInNeeded};
+use crate::error::{ApiKeyProblem, Error, SignInNeeded};
 use crate::portal::{AppInfo, Identity};
 
 #[derive(Args, Debug, Default)]
@@ -53,6 +53,11 @@ fn from_store(ctx: &mut CommandContext, json: bool) -> Outcome {
             };
             print_application(ctx, &connection, &info, json)
         }
+        (None, Grant::ApiKey { .. }) => Err(Error::ApiKey {
+            connection: connection.label.to_string(),
+            why: ApiKeyProblem::Missing,
+        }
+        .into()),
         (None, Grant::User { .. } | Grant::Network) => Err(Error::SignInNeeded {
             connection: connection.label.to_string(),
             why: SignInNeeded::Never,

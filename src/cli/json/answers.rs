@@ -4,7 +4,7 @@ use super::{json_object, LogDecision, Severity, SignInState, Time, Word};
 use crate::cli::exit_code::FailureKind;
 use crate::cli::format::{split_failure, verify_ssl};
 use crate::connection::{Connection, ConnectionId, Grant};
-use crate::error::KeychainReason;
+use crate::error::{KeychainReason, PrintedSecret};
 use crate::event::Decision;
 
 json_object! {
@@ -41,9 +41,9 @@ json_object! {
     pub(crate) struct TokenAnswer<'a> {
         #[serde(flatten)]
         pub(crate) identity: Identity,
-        /// Whose token it is; `null` for an application.
+        /// Whose token or API key it is; `null` for an application.
         pub(crate) username: Option<String>,
-        /// The access token.
+        /// The access token, or the API key.
         pub(crate) access_token: &'a str,
         /// Always `Bearer`.
         pub(crate) token_type: &'static str,
@@ -67,8 +67,8 @@ json_object! {
         /// What requests must answer to the sign-in of the web server in front of the portal:
         /// `none` or `windows`.
         pub(crate) web_tier: &'static str,
-        /// The subject of the client certificate that requests must present to that web server;
-        /// `null` if there is none.
+        /// The subject, as stored with the connection, of the client certificate that requests must
+        /// present to that web server; `null` if there is none.
         pub(crate) client_certificate: Option<String>,
         /// The proxy to use: `system`, `none`, or a URL.
         pub(crate) proxy: String,
@@ -172,7 +172,8 @@ json_object! {
 json_object! {
     /// What is stored about the sign-in, without asking the portal.
     pub(crate) struct StoredFacts {
-        /// The signed-in user; `null` for an application, and if there is no sign-in.
+        /// The signed-in user, or the user whose API key it is; `null` for an application, and if
+        /// there is neither a sign-in nor a key.
         pub(crate) username: Option<String>,
         /// When the user signed in; `null` if there is no sign-in.
         pub(crate) signed_in_at: Option<Time>,
@@ -193,8 +194,11 @@ json_object! {
         pub(crate) last_failure_at: Option<Time>,
         /// The machine where the user signed in; `null` if that is not known.
         pub(crate) machine: Option<String>,
-        /// When the client certificate expires; `null` if there is none.
+        /// When the client certificate expires, in `show` read from it (if it can be read),
+        /// elsewhere as stored with the connection; `null` if there is none.
         pub(crate) client_certificate_expires_at: Option<Time>,
+        /// When the API key expires, as a person said; `null` unless `auth_type` is `key`.
+        pub(crate) api_key_expires_at: Option<Time>,
     }
 }
 
@@ -221,6 +225,7 @@ impl StoredFacts {
                 .client_certificate
                 .as_ref()
                 .map(|certificate| Time(certificate.not_after)),
+            api_key_expires_at: connection.grant.api_key_expires_at().map(Time),
         }
     }
 }
@@ -233,12 +238,15 @@ json_object! {
         /// Whether the portal has accepted a token at the API URL; `null` if the connection has
         /// none of its own.
         pub(crate) api_url_confirmed: Option<bool>,
-        /// The client ID of the registered application; `null` for a network connection, which has
-        /// none.
+        /// The client ID of the registered application; `null` for a network connection and one
+        /// with an API key, which have none.
         pub(crate) client_id: Option<String>,
         /// The words of the command that prints the client secret, the path of its program first;
         /// `null` if there is none.
         pub(crate) client_secret_command: Option<Vec<String>>,
+        /// The words of the command that prints the API key, the path of its program first; `null`
+        /// if there is none.
+        pub(crate) api_key_command: Option<Vec<String>>,
         /// Where the portal sends the authorization code; `null` unless `auth_type` is `user`.
         pub(crate) redirect_uri: Option<String>,
         /// Whether sign-ins use PKCE; `null` unless `auth_type` is `user`.
@@ -248,7 +256,8 @@ json_object! {
         /// How to verify the portal's certificate: `true`, `false`, or the path of a file of
         /// certificates. Always a string.
         pub(crate) verify_ssl: String,
-        /// The subject of the client certificate; `null` if there is none.
+        /// The subject of the client certificate, in `show` read from it (if it can be read), in
+        /// `list` as stored with the connection; `null` if there is none.
         pub(crate) client_certificate: Option<String>,
         /// Its issuer; `null` if there is none.
         pub(crate) client_certificate_issuer: Option<String>,
@@ -280,9 +289,14 @@ impl ConnectionAnswer {
     pub(crate) fn of(connection: &Connection, default: Option<&ConnectionId>) -> Self {
         let (redirect_uri, pkce) = match &connection.grant {
             Grant::User { redirect_uri, pkce } => (Some(redirect_uri.to_string()), Some(*pkce)),
-            Grant::Application | Grant::Network => (None, None),
+            Grant::Application | Grant::Network | Grant::ApiKey { .. } => (None, None),
         };
         let certificate = connection.client_certificate.as_ref();
+        let command = |prints| {
+            let is_it = connection.grant.kind().printed_secret() == prints;
+            let command = connection.secret_command.as_ref().filter(|_| is_it);
+            command.map(|command| command.words().to_vec())
+        };
         Self {
             identity: Identity::of(connection),
             api_url_confirmed: connection
@@ -290,10 +304,8 @@ impl ConnectionAnswer {
                 .separate_api_url()
                 .map(|_| connection.unconfirmed_api_url().is_none()),
             client_id: known(&connection.client_id),
-            client_secret_command: connection
-                .secret_command
-                .as_ref()
-                .map(|command| command.words().to_vec()),
+            client_secret_command: command(PrintedSecret::ClientSecret),
+            api_key_command: command(PrintedSecret::ApiKey),
             redirect_uri,
             pkce,
             referer: connection.sent_referer().map(str::to_owned),
@@ -321,6 +333,9 @@ json_object! {
         pub(crate) connection: ConnectionAnswer,
         /// Whether the keychain has a client secret; `null` if the keychain does not say.
         pub(crate) has_client_secret: Option<bool>,
+        /// Whether the keychain has an API key, or the record whose key a command prints; `null` if
+        /// the keychain does not say.
+        pub(crate) has_api_key: Option<bool>,
         /// Whether the keychain has tokens; `null` if the keychain does not say.
         pub(crate) has_tokens: Option<bool>,
         /// The connection's folder.
@@ -374,6 +389,8 @@ json_object! {
 json_object! {
     /// All checks.
     pub(crate) struct DoctorAnswer {
+        /// The account that `--account` names and that made the checks; `null` without `--account`.
+        pub(crate) account: Option<String>,
         /// The checks, in the order in which they were made.
         pub(crate) checks: Vec<CheckAnswer>,
         /// How many are `ok`.

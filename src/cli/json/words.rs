@@ -36,14 +36,16 @@ impl Words for Decision {
 
     #[cfg(test)]
     fn all() -> Vec<(&'static str, &'static str)> {
-        let meaning = |decision| match decision {
+        let meaning = |decision| {
+            match decision {
             Self::Cached => "the cached access token was good enough",
             Self::Renewed => "there is a new access token",
             Self::RenewedByAnother => "another process has just renewed the token",
             Self::Extended => "the sign-in was extended, and there is a new access token",
-            Self::Fallback => "the portal cannot be reached; the cached token is still valid",
+            Self::Fallback => "the portal cannot be reached, or the client secret command failed; the cached token is still valid",
             Self::SignedIn => "a user signed in",
             Self::SignedOut => "the sign-in was ended",
+        }
         };
         let all = Self::ALL.iter();
         all.map(|decision| (decision.word(), meaning(*decision)))
@@ -99,10 +101,10 @@ impl Words for SignInState {
     #[cfg(test)]
     fn all() -> Vec<(&'static str, &'static str)> {
         let meaning = |state| match state {
-            Self::Good => "a user is signed in",
+            Self::Good => "a user is signed in, or an API key is stored",
             Self::EndsSoon => "it expires within the time that `--within` gives",
             Self::Ended => "it has expired",
-            Self::Missing => "no user has signed in",
+            Self::Missing => "no user has signed in, or no API key is stored",
             Self::Gone => "the keychain no longer has it; only with `--keychain`",
             Self::Application => "an application needs no sign-in",
         };

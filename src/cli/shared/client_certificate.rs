@@ -40,7 +40,7 @@ pub(in crate::cli) struct ClientCertificateArgs {
     #[arg(long, value_name = "FILE|none")]
     client_cert: Option<String>,
     /// Read its password from standard input (or …-file FILE)
-    #[arg(long, requires = "client_cert", conflicts_with_all = ["client_secret_stdin", "client_cert_password_file"])]
+    #[arg(long, requires = "client_cert", conflicts_with_all = ["client_secret_stdin", "api_key_stdin", "client_cert_password_file"])]
     client_cert_password_stdin: bool,
     // Hidden: its name would widen the whole column of the help.
     /// Read the password of the client certificate from a file
@@ -112,6 +112,15 @@ fn load(
         return Err(invalid("no file is named").into());
     }
     let file = ctx.context.environment.expand(path);
+    if !by_reference && is_store_without_colon(path) && !file.is_file() {
+        return Err(Failure::usage_hint(
+            format!("`{path}` is not a file"),
+            format!(
+                "for the Windows certificate store, with a colon: --client-cert {}",
+                StoreCertificate::SCHEME
+            ),
+        ));
+    }
     // What is read at each use must be a file that stays.
     let bytes = if by_reference {
         files::read_user_file(&file, MAX_CERTIFICATES)
@@ -136,6 +145,13 @@ fn load(
         new: NewClientCertificate::new(&certificate, source, Some(file), password),
         certificate: Arc::new(certificate),
     }))
+}
+
+/// `store`, or `Store:` and so on: words that mean the Windows certificate store, and would be
+/// taken for the name of a file.
+fn is_store_without_colon(text: &str) -> bool {
+    let word = text.split_once(':').map_or(text, |(word, _)| word);
+    word.eq_ignore_ascii_case(StoreCertificate::SCHEME.trim_end_matches(':'))
 }
 
 /// A certificate on a smart card or another PKCS#11 token.
@@ -197,7 +213,11 @@ pub(in crate::cli) fn from_store(
         name: entry.certificate.to_string(),
         password: "PIN",
     };
-    let loaded = ClientCertificate::in_store(&entry.certificate, ctx.attended());
+    let context = Context {
+        attended: ctx.attended(),
+        ..ctx.context.clone()
+    };
+    let loaded = ClientCertificate::in_store(&entry.certificate, &context);
     let certificate = loaded
         .map_err(certificate_store::failed)?
         .ok_or_else(|| about(&place, "it is no longer in the Windows certificate store"))?;
@@ -441,23 +461,33 @@ fn warn_about_key_file(ctx: &CommandContext, store: &ConnectionStore, kind: Keyc
     }
 }
 
-/// What a connection's client certificate says now: a file that the connection refers to is read,
-/// because another program may have renewed or removed it. One of the Windows certificate store has
-/// to be there.
-pub(in crate::cli) fn current(
-    session: &Session,
-) -> Result<Option<ClientCertificateSetting>, Error> {
-    let setting = session.connection().client_certificate.clone();
-    match setting.map(|setting| setting.source) {
-        Some(source @ CertificateSource::File(_)) => {
-            let read = session.client_certificate()?;
-            Ok(read.map(|certificate| certificate.setting(source)))
+/// Whose the certificate is, for people. That of a PKCS#11 token is not read for it.
+pub(in crate::cli) fn shown_subject(setting: &ClientCertificateSetting) -> String {
+    let subject = &setting.subject;
+    match setting.source {
+        CertificateSource::Keychain | CertificateSource::File(_) | CertificateSource::Store(_) => {
+            subject.clone()
         }
-        Some(CertificateSource::Store(_)) => {
-            session.check_certificate_store()?;
-            Ok(session.connection().client_certificate.clone())
-        }
-        _ => Ok(session.connection().client_certificate.clone()),
+        CertificateSource::Token(_) => format!("{subject}, as stored with the connection"),
+    }
+}
+
+/// Whether the client certificate expires soon by what `meta.json` says, or may. It decides alone
+/// whether every command reads the certificate, so that one from the keychain costs no access to
+/// the keychain for most of its life. What is shown comes from the certificate. A `meta.json` that
+/// was changed can only omit this reminder: `status --check`, `doctor` and `show` read always.
+pub(in crate::cli) fn may_expire_soon(
+    ctx: &CommandContext,
+    setting: &ClientCertificateSetting,
+) -> bool {
+    match setting.source {
+        CertificateSource::Keychain | CertificateSource::Token(_) => policy::expires_within(
+            setting.not_after,
+            policy::command_line::CLIENT_CERTIFICATE_EXPIRES_SOON,
+            ctx.context.now(),
+        ),
+        // Another program may have renewed or removed it.
+        CertificateSource::File(_) | CertificateSource::Store(_) => true,
     }
 }
 
@@ -467,7 +497,7 @@ pub(in crate::cli) fn expiry_warning(
     session: &Session,
     within: SignedDuration,
 ) -> Result<Option<String>, Error> {
-    let Some(setting) = current(session)? else {
+    let Some(setting) = session.client_certificate_facts()? else {
         return Ok(None);
     };
     let now = ctx.context.now();
@@ -479,7 +509,7 @@ pub(in crate::cli) fn expiry_warning(
     let warning = format!(
         "the client certificate of `{}` ({}) {verb} on {}",
         session.connection().label,
-        setting.subject,
+        shown_subject(&setting),
         local_and_left(setting.not_after, now, &ctx.system.zone)
     );
     Ok(Some(warning).filter(|_| policy::expires_within(setting.not_after, within, now)))

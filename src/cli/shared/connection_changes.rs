@@ -3,7 +3,8 @@
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape};
-use crate::cli::hints::hint;
+use crate::cli::hints::{api_key_again, hint};
+use crate::cli::shared::api_key;
 use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate};
 use crate::cli::shared::connection_fields::{
@@ -59,6 +60,7 @@ pub(in crate::cli) fn changes(
             .map(|kind| connection_fields::keychain(Some(kind), &ctx.context))
             .transpose()?,
         tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
+        expires_at: api_key::end_alone(ctx, &args.api_key, args.expires.as_deref())?,
         ..Changes::default()
     };
     let certificate = client_certificate::given(ctx, &args.client_certificate)?;
@@ -74,6 +76,7 @@ pub(in crate::cli) fn changes(
         &certificate,
         changes.web_tier.as_ref(),
         &urls,
+        is_asked(args, &changes, trust.as_ref()),
     )?;
     if presented.certificate.is_some() {
         manage::check_client_certificate(urls.api_url(), tls)?;
@@ -111,6 +114,7 @@ fn presented(
     given: &GivenCertificate,
     web_tier: Option<&WebTier>,
     urls: &PortalUrls,
+    is_asked: bool,
 ) -> Result<Presented, Failure> {
     let windows = presented_windows(ctx, connection, web_tier, urls)?;
     let certificate = match given {
@@ -124,8 +128,13 @@ fn presented(
                     hint: "to present it there: give --client-cert FILE, too; to connect without it: --client-cert none".into(),
                 }
             })?;
-            let session = ctx.session_of(&ctx.store()?, connection.clone());
-            session.client_certificate().ok().flatten()
+            if is_asked {
+                let session = ctx.session_of(&ctx.store()?, connection.clone());
+                session.client_certificate().ok().flatten()
+            } else {
+                // No PIN is asked for where the key is not used.
+                None
+            }
         }
     };
     Ok(Presented {
@@ -180,6 +189,13 @@ fn changed_urls(
     Ok(PortalUrls::new(browser.clone(), api)?)
 }
 
+/// Whether the change is of a kind that the portal is asked about.
+fn is_asked(args: &FieldArgs, changes: &Changes, trust: Option<&Trust>) -> bool {
+    let moves = changes.portal.is_some() || changes.api_url.is_some();
+    let presents = args.client_certificate.is_given() || changes.web_tier.is_some();
+    !args.no_check && (moves || presents || changes.proxy.is_some() || trust.is_some())
+}
+
 /// Tries new addresses, a new proxy, trust or client certificate before they replace those that may
 /// work. An address near the portal's is corrected as `add` does.
 fn check_portal(
@@ -192,8 +208,7 @@ fn check_portal(
     presented: &Presented,
 ) -> Outcome {
     let moves = changes.portal.is_some() || changes.api_url.is_some();
-    let presents = args.client_certificate.is_given() || changes.web_tier.is_some();
-    if args.no_check || !(moves || presents || changes.proxy.is_some() || trust.is_some()) {
+    if !is_asked(args, changes, trust) {
         return Ok(());
     }
     let proxy: &Proxy = changes.proxy.as_ref().unwrap_or(&connection.proxy);
@@ -357,7 +372,8 @@ fn secret(
         GrantKind::User => false,
         GrantKind::Application => true,
         // A client secret goes with the client ID that it belongs to.
-        GrantKind::Network => return Ok(SecretChange::Keep),
+        // An API key is given after everything else has changed: `api_key::replace`.
+        GrantKind::Network | GrantKind::ApiKey => return Ok(SecretChange::Keep),
     };
     match connection_fields::secret(ctx, &args.secret)? {
         GivenSecret::Text(text) => {
@@ -441,10 +457,16 @@ pub(in crate::cli) fn apply(
         secret_command::describe(ctx, command);
     }
     if edited.signed_out {
-        ctx.console.info(&format!(
-            "The sign-in belonged to the former settings and was deleted. Sign in again: age-oauth login {}",
-            connection_flag(connection)
-        ));
+        ctx.console.info(&match connection.grant.kind() {
+            GrantKind::ApiKey => format!(
+                "The API key belonged to the former settings and was deleted. Give the new one: {}",
+                api_key_again(connection.label.as_str())
+            ),
+            GrantKind::User | GrantKind::Application | GrantKind::Network => format!(
+                "The sign-in belonged to the former settings and was deleted. Sign in again: age-oauth login {}",
+                connection_flag(connection)
+            ),
+        });
     }
     if edited.secret_dropped && !matches!(changes.secret, SecretChange::Set(_)) {
         ctx.console

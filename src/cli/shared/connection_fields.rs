@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
 use crate::cli::format::clock_difference;
+use crate::cli::shared::api_key::ApiKeyArgs;
 use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
@@ -20,7 +21,9 @@ use crate::connection::{
 };
 use crate::context::Context;
 use crate::env;
-use crate::error::{Error, FileAction, Input, KeychainReason, Overridden, Unreachable};
+use crate::error::{
+    Error, FileAction, Input, KeychainReason, Overridden, PrintedSecret, Unreachable,
+};
 use crate::event::{Event, Notice};
 use crate::files;
 use crate::http::Presented;
@@ -46,11 +49,16 @@ pub(in crate::cli) struct FieldArgs {
     /// OAuth Client ID of the application, from the portal
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) client_id: Option<String>,
-    /// Whose tokens; network is experimental [default: user]
-    #[arg(long, value_name = "user|app|network", hide_possible_values = true)]
+    /// user, app, key, or network (experimental) [default: user]
+    #[arg(long, value_name = "TYPE", hide_possible_values = true)]
     pub(in crate::cli) auth_type: Option<AuthType>,
     #[command(flatten)]
     pub(in crate::cli) secret: SecretArgs,
+    #[command(flatten)]
+    pub(in crate::cli) api_key: ApiKeyArgs,
+    /// When the API key expires
+    #[arg(long, value_name = "DATE")]
+    pub(in crate::cli) expires: Option<String>,
     /// Verify the certificate: true, false, a CA file, or pin:FILE [default: true]
     #[arg(long, value_name = "true|false|FILE")]
     pub(in crate::cli) verify_ssl: Option<String>,
@@ -110,6 +118,8 @@ pub(in crate::cli) enum AuthType {
     App,
     /// The user whom the web server in front of the portal vouches for (experimental)
     Network,
+    /// Whom an API key was made for
+    Key,
 }
 
 impl AuthType {
@@ -118,6 +128,7 @@ impl AuthType {
             Self::User => GrantKind::User,
             Self::App => GrantKind::Application,
             Self::Network => GrantKind::Network,
+            Self::Key => GrantKind::ApiKey,
         }
     }
 
@@ -126,6 +137,7 @@ impl AuthType {
             GrantKind::User => Self::User,
             GrantKind::Application => Self::App,
             GrantKind::Network => Self::Network,
+            GrantKind::ApiKey => Self::Key,
         }
     }
 }
@@ -137,8 +149,22 @@ pub(in crate::cli) fn check_fit(args: &FieldArgs, kind: GrantKind) -> Result<(),
         ("the client secret", args.secret.is_given()),
         ("--redirect-uri", args.redirect_uri.is_some()),
     ];
+    let of_key = args.api_key.is_given() || args.expires.is_some();
+    if of_key && kind != GrantKind::ApiKey {
+        return Err(Failure::usage_hint(
+            "only a connection with an API key has a key and its end",
+            "leave --api-key-… and --expires out, or give --auth-type key",
+        ));
+    }
     match kind {
         GrantKind::User | GrantKind::Application => Ok(()),
+        GrantKind::ApiKey => match given.iter().find(|(_, given)| *given) {
+            Some((what, _)) => Err(Failure::usage_hint(
+                "a connection with an API key has neither a client ID nor a client secret nor a redirect URI",
+                format!("leave {what} out, or give --auth-type user"),
+            )),
+            None => Ok(()),
+        },
         GrantKind::Network => match given.iter().find(|(_, given)| *given) {
             Some((what, _)) => Err(Failure::usage_hint(
                 "a network connection has neither a client ID nor a client secret nor a redirect URI",
@@ -160,8 +186,10 @@ pub(in crate::cli) fn check_machine_policy(
         portal,
         api_url,
         client_id: _,
-        auth_type: _,
+        auth_type,
         secret,
+        api_key,
+        expires: _,
         verify_ssl,
         client_certificate: _,
         web_tier: _,
@@ -196,6 +224,10 @@ pub(in crate::cli) fn check_machine_policy(
     if keychain.is_some() {
         policy.new_keychain(*keychain)?;
     }
+    if let Some(auth_type) = auth_type {
+        policy.check_kind(auth_type.kind(), by("--auth-type"))?;
+    }
+    api_key.check_machine_policy(policy)?;
     secret.check_machine_policy(policy)
 }
 
@@ -235,7 +267,10 @@ impl SecretArgs {
             policy.check_secret_argument("--client-secret")?;
         }
         if client_secret_command.is_some() {
-            policy.check_secret_command(Overridden::Option("--client-secret-command"))?;
+            policy.check_secret_command(
+                PrintedSecret::ClientSecret,
+                Overridden::Option("--client-secret-command"),
+            )?;
         }
         Ok(())
     }
@@ -313,7 +348,7 @@ pub(in crate::cli) fn secret(
     Ok(secret.map_or(GivenSecret::Nothing, GivenSecret::Text))
 }
 
-fn read_secret(ctx: &CommandContext, path: &Path) -> Result<Secret, Failure> {
+pub(in crate::cli) fn read_secret(ctx: &CommandContext, path: &Path) -> Result<Secret, Failure> {
     let limit = ctx.bound(PIPE_TIMEOUT);
     let bytes = files::read_secret_file(path, MAX_SECRET_FILE, limit)
         .map_err(Error::file(FileAction::Read, path))?;

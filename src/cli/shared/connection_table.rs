@@ -1,5 +1,7 @@
 //! The table of connections that `connections list` and `age-oauth` alone show.
 
+use jiff::Timestamp;
+
 use crate::cli::format::{escape, from_now, not_imported, table};
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Grant};
@@ -52,11 +54,20 @@ fn signed_in(ctx: &CommandContext, connection: &Connection) -> String {
             return format!("{} (by the web server)", escape(username))
         }
         (Grant::Network, None) => return "no".into(),
+        (Grant::ApiKey { expires_at }, username) => {
+            let (Some(username), Some(end)) = (username, expires_at) else {
+                return "no API key".into();
+            };
+            return of_whom(username, *end, ctx.context.now());
+        }
     }
     let (Some(username), Some(end)) = (&status.username, status.refresh_expires_at) else {
         return "no".into();
     };
-    let now = ctx.context.now();
+    of_whom(username, end, ctx.context.now())
+}
+
+fn of_whom(username: &str, end: Timestamp, now: Timestamp) -> String {
     let verb = if end > now { "expires" } else { "expired" };
     format!("{} ({verb} {})", escape(username), from_now(end, now))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::format::connection_flag;
 use crate::cli::CommandContext;
-use crate::connection::Connection;
+use crate::connection::{Connection, Grant};
 use crate::error::Error;
 
 /// The folder of a connection whose files could not be read.
@@ -17,6 +17,7 @@ pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
         | Error::Random
         | Error::Invalid { .. }
         | Error::SignInNeeded { .. }
+        | Error::ApiKey { .. }
         | Error::NoConnection { .. }
         | Error::NameTaken { .. }
         | Error::Ambiguous { .. }
@@ -35,8 +36,12 @@ pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
 pub(in crate::cli) fn next_steps(ctx: &CommandContext, connection: &Connection) {
     let name = connection_flag(connection);
     ctx.console.info("Next:");
-    ctx.console
-        .info(&format!("  age-oauth login {name}        sign in"));
+    match connection.grant {
+        Grant::User { .. } | Grant::Application | Grant::Network => ctx
+            .console
+            .info(&format!("  age-oauth login {name}        sign in")),
+        Grant::ApiKey { .. } => {}
+    }
     ctx.console.info(&format!(
         "  age-oauth token {name}        print an access token"
     ));

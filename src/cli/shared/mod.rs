@@ -1,5 +1,6 @@
 //! What several commands share: groups of arguments, and helpers.
 
+pub(super) mod api_key;
 pub(super) mod api_url;
 pub(super) mod certificate_store;
 pub(super) mod client_certificate;
@@ -12,9 +13,11 @@ pub(super) mod current_shell;
 pub(super) mod duration;
 pub(super) mod help;
 pub(super) mod keychain_kind;
+pub(super) mod logon;
 pub(super) mod redirect_uris;
 pub(super) mod registration;
 pub(super) mod secret_command;
+mod secret_words;
 pub(super) mod token_variables;
 pub(super) mod trust;
 pub(super) mod web_tier;

@@ -13,19 +13,10 @@ use crate::session::{TokenRequest, UsableToken};
 use crate::util::{hex, rfc3339};
 
 /// The default of `--prefix`.
-pub(in crate::cli) const PREFIX: &str = "ARCGIS_";
+pub(in crate::cli) const PREFIX: &str = env::TOKEN_PREFIX;
 
 /// The names after the prefix, in the order of the documentation.
-const NAMES: [&str; 8] = [
-    "PORTAL_URL",
-    "HOST",
-    "TOKEN",
-    "TOKEN_EXPIRES_AT",
-    "TOKEN_EXPIRES_EPOCH",
-    "USERNAME",
-    "REFERER",
-    "VERIFY_SSL",
-];
+const NAMES: [&str; 8] = env::TOKEN_VARIABLES;
 
 /// Not set if `--prefix` is given.
 const CONNECTION: &str = env::AGE_OAUTH_CONNECTION;

@@ -83,6 +83,7 @@ pub(super) fn from_files<T>(outcome: crate::error::Result<T>) -> Result<T> {
             | Error::UnusableConnection { .. }
             | Error::Invalid { .. }
             | Error::SignInNeeded { .. }
+            | Error::ApiKey { .. }
             | Error::NoConnection { .. }
             | Error::NameTaken { .. }
             | Error::Ambiguous { .. }

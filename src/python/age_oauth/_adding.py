@@ -18,17 +18,24 @@ _SECRET_VARIABLE = "AGE_OAUTH_CLIENT_SECRET"
 
 
 def add(
-    given: "dict[str, Any]", client_secret: "str | None", flags: "Iterable[str]", password: "str | None" = None
+    given: "dict[str, Any]",
+    client_secret: "str | None",
+    flags: "Iterable[str]",
+    password: "str | None" = None,
+    api_key: "str | None" = None,
 ) -> "dict[str, Any]":
     """Adds a connection, and returns its facts. ``given`` has the program's options by their names in Python; ``password`` is
     that of the client certificate.
     """
     _check_certificate(given, password)
-    given = _with_command(given, client_secret)
+    given = _with_commands(given, client_secret, api_key)
     has_secret = client_secret is not None or given.get("client_secret_command") or os.environ.get(_SECRET_VARIABLE)
     if given.get("auth_type") == "app" and not has_secret and password is None:
-        client_secret = _asked_secret()
-    return _asked(["connections", "add", *_options(given), *flags], client_secret, password)
+        client_secret = _asked_secret("Client secret: ")
+    has_key = api_key is not None or given.get("api_key_command")
+    if given.get("auth_type") == "key" and not has_key and password is None:
+        api_key = _asked_secret("API key: ")
+    return _asked(["connections", "add", *_options(given), *flags], client_secret, password, api_key)
 
 
 def edit(
@@ -37,27 +44,29 @@ def edit(
     client_secret: "str | None",
     flags: "Iterable[str]",
     password: "str | None" = None,
+    api_key: "str | None" = None,
 ) -> None:
     """Changes a connection."""
     _check_certificate(given, password)
-    given = _with_command(given, client_secret)
-    _asked(["connections", "edit", connection_id, *_options(given), *flags], client_secret, password)
+    given = _with_commands(given, client_secret, api_key)
+    _asked(["connections", "edit", connection_id, *_options(given), *flags], client_secret, password, api_key)
 
 
-def _asked(arguments: "list[str]", client_secret: "str | None", password: "str | None") -> "dict[str, Any]":
-    for name, secret in (("client_secret", client_secret), ("client_cert_password", password)):
+def _asked(
+    arguments: "list[str]", client_secret: "str | None", password: "str | None", api_key: "str | None"
+) -> "dict[str, Any]":
+    secrets = {"client_secret": client_secret, "client_cert_password": password, "api_key": api_key}
+    given = {name: secret for name, secret in secrets.items() if secret is not None}
+    for name, secret in given.items():
         _check_secret(name, secret)
-    if client_secret is not None and password is not None:
-        raise UsageError(
-            "client_secret and client_cert_password cannot be given in one call",
-            f"set {_SECRET_VARIABLE} in place of client_secret, or give one of them in another call: Connection.edit(…)",
-        )
-    if client_secret is not None:
-        arguments.append("--client-secret-stdin")
-    if password is not None:
-        arguments.append("--client-cert-password-stdin")
+    if len(given) > 1:
+        instead = "give one of them in another call: Connection.edit(…)"
+        if "client_secret" in given:
+            instead = f"set {_SECRET_VARIABLE} in place of client_secret, or {instead}"
+        raise UsageError(f"{' and '.join(given)} cannot be given in one call", instead)
+    arguments.extend(f"--{name.replace('_', '-')}-stdin" for name in given)
     try:
-        return _program.ask(*arguments, stdin=password if client_secret is None else client_secret)
+        return _program.ask(*arguments, stdin=next(iter(given.values()), None))
     except AgeOAuthError as error:
         # The person has called Python, also where hints name commands elsewhere.
         hint = error.hint and _session.with_arguments(_session.hint(error.hint, python=True) or "")
@@ -75,18 +84,22 @@ def _check_secret(name: str, secret: Any) -> None:
         raise UsageError(f"{name} contains half of a character (a surrogate), which cannot be passed to a program") from None
 
 
-def _with_command(given: "dict[str, Any]", client_secret: "str | None") -> "dict[str, Any]":
+def _with_commands(
+    given: "dict[str, Any]", client_secret: "str | None", api_key: "str | None"
+) -> "dict[str, Any]":
     """The same options; a command that is given as a list of words is the JSON array that the program reads."""
-    command = given.get("client_secret_command")
-    if command is None:
-        return given
-    if client_secret is not None:
-        raise UsageError(
-            "client_secret and client_secret_command cannot be given in one call",
-            "give the one that the connection gets its client secret from",
-        )
-    if isinstance(command, (list, tuple)):
-        return {**given, "client_secret_command": json.dumps([_text("client_secret_command", word) for word in command])}
+    for what, name, secret in (("client secret", "client_secret", client_secret), ("API key", "api_key", api_key)):
+        command = given.get(f"{name}_command")
+        if command is None:
+            continue
+        if secret is not None:
+            raise UsageError(
+                f"{name} and {name}_command cannot be given in one call",
+                f"give the one that the connection gets its {what} from",
+            )
+        if isinstance(command, (list, tuple)):
+            words = [_text(f"{name}_command", word) for word in command]
+            given = {**given, f"{name}_command": json.dumps(words)}
     return given
 
 
@@ -130,13 +143,13 @@ def _text(name: str, value: Any) -> str:
         raise UsageError(f"{name} is text or a path, not an object of the type `{type(value).__name__}`") from None
 
 
-def _asked_secret() -> "str | None":
+def _asked_secret(question: str) -> "str | None":
     if _session.way_to_ask() is None:
         return None
     import getpass
 
     try:
-        return getpass.getpass("Client secret: ").strip() or None
+        return getpass.getpass(question).strip() or None
     except (EOFError, OSError, RuntimeError, NotImplementedError):
         # A notebook that runs unattended.
         return None

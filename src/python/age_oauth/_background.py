@@ -20,19 +20,35 @@ FIRST_RETRY = 15.0
 LAST_RETRY = 300.0
 
 
+class Closed(Exception):
+    """The answer is not needed any more."""
+
+
 class Run:
     """One time that a question was asked."""
 
-    __slots__ = ("_done", "value", "error")
+    __slots__ = ("_lock", "_done", "began", "value", "error")
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._done = threading.Event()
+        #: When the question was asked, by the monotonic clock.
+        self.began = time.monotonic()
         self.value: Any = None
         #: What went wrong; ``None`` while the question is open.
         self.error: "BaseException | None" = None
 
     def is_done(self) -> bool:
         return self._done.is_set()
+
+    def end(self, value: "Any" = None, error: "BaseException | None" = None) -> bool:
+        """Sets the answer or the error, for all threads that wait; ``False`` if the run has ended before."""
+        with self._lock:
+            if self._done.is_set():
+                return False
+            self.value, self.error = value, error
+            self._done.set()
+            return True
 
     def wait(self, seconds: float) -> bool:
         """Whether there is an answer or an error, after at most so many seconds."""
@@ -73,30 +89,35 @@ class Question:
             return self._run if self._run is not None and not self._run.is_done() else self._start()
 
     def close(self) -> None:
-        """Asks no more by itself."""
+        """Asks no more by itself, and ends the waits for the run that goes on. The program, which may be about to store what
+        the portal has just issued, ends by itself."""
         with self._lock:
             self._is_closed = True
             if self._timer is not None:
                 self._timer.cancel()
+            run = self._run
+        if run is not None:
+            run.end(error=Closed())
 
     def _start(self) -> Run:
         run = self._run = Run()
+        if self._is_closed:
+            run.end(error=Closed())
+            return run
         try:
             threading.Thread(target=self._work, args=(run,), name="age-oauth question", daemon=True).start()
         except RuntimeError as error:  # The interpreter ends, or has no thread left.
-            run.error = error
-            run._done.set()
+            run.end(error=error)
         return run
 
     def _work(self, run: Run) -> None:
         try:
-            run.value = self._ask()
+            value = self._ask()
             self._next_retry = FIRST_RETRY
+            run.end(value)
         except BaseException as error:
-            run.error = error
             self._not_before = time.monotonic() + PAUSE
-        finally:
-            run._done.set()
+            run.end(error=error)
         if run.error is not None and self._retries:
             self._retry_later()
         self._ended(run)

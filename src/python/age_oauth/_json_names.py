@@ -5,6 +5,9 @@ Generated from src/cli/json by ``AGE_OAUTH_UPDATE_DOCS=1 cargo test --lib json::
 
 # Fields.
 ACCESS_TOKEN = "access_token"
+ACCOUNT = "account"
+API_KEY_COMMAND = "api_key_command"
+API_KEY_EXPIRES_AT = "api_key_expires_at"
 API_URL = "api_url"
 API_URL_CONFIRMED = "api_url_confirmed"
 APP_ID = "app_id"
@@ -43,6 +46,7 @@ EXTENSION_WAITS_UNTIL = "extension_waits_until"
 FAIL = "fail"
 FIXABLE = "fixable"
 FOLDER = "folder"
+HAS_API_KEY = "has_api_key"
 HAS_CLIENT_SECRET = "has_client_secret"
 HAS_TOKENS = "has_tokens"
 HINT = "hint"
@@ -112,6 +116,7 @@ KINDS = {
     "failed": 1,
     "usage": 2,
     "sign_in_needed": 3,
+    "api_key": 3,
     "no_connection": 4,
     "name_taken": 4,
     "ambiguous": 4,

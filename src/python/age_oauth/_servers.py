@@ -37,7 +37,7 @@ class Servers:
         self._begun = time.monotonic()
         self.question = Question(self._read, ended, retries=True)
 
-    def covers(self, server: str, may_wait: bool) -> "bool | None":
+    def covers(self, server: str, longest_wait: float) -> "bool | None":
         """Whether this is the root of one of the portal's servers; ``None`` if the portal has not answered yet.
 
         The first list is waited for, and no other: requests to hosts that have nothing to do with the portal wait, too.
@@ -47,8 +47,7 @@ class Servers:
         listed = self._listed
         if listed is None:
             run = self.question.run()
-            if may_wait:
-                run.wait(self._begun + FIRST_WAIT - time.monotonic())
+            run.wait(self._begun + min(longest_wait, FIRST_WAIT) - time.monotonic())
             listed = self._listed
         elif time.monotonic() - self._read_at > AGE:
             self.question.run()

@@ -91,13 +91,14 @@ _LOGIN = (
     r"(?P<switch>(?: --switch-user)?)"
 )
 #: The options of `connections add` and `edit` that have a value in hints.
-_OPTION = r"--(?:label|portal|api-url|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|client-cert|client-secret-command|web-tier|pkce) [^\s;,)]+"
+_OPTION = r"--(?:label|portal|api-url|client-id|auth-type|verify-ssl|redirect-uri|referer|proxy|keychain|client-cert|client-secret-command|api-key-command|expires|web-tier|pkce) [^\s;,)]+"
 _WITHOUT_VALUE = {
     "--client-secret-stdin": 'client_secret="…"',
+    "--api-key-stdin": 'api_key="…"',
     "--client-cert-password-stdin or --client-cert-password-file": 'client_cert_password="…"',
     "--no-check": "check=False",
 }
-_EDIT = rf"age-oauth connections edit (?P<name>{_NAME})(?P<options>(?: {_OPTION}| --client-secret-stdin)+)"
+_EDIT = rf"age-oauth connections edit (?P<name>{_NAME})(?P<options>(?: {_OPTION}| --client-secret-stdin| --api-key-stdin)+)"
 _ADD_AGAIN = rf"age-oauth connections add --label[ =](?P<name>{_NAME}) --replace …"
 
 

@@ -6,6 +6,7 @@ remembered, so that its layer can be loaded again when the token came.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from urllib.parse import urlsplit
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     #: Tells a person something once: what it is about, and the text.
     Tell = Callable[[str, str], None]
 
-#: A request on another thread than the main thread waits so many seconds for its token.
+#: The longest wait of a request for its token, in seconds after the program was asked for it. So,
+#: while a portal answers nothing, requests after the first ones do not wait for it again.
 WAIT = 20.0
 
 #: So many seconds it is remembered that tokens were rejected at one address.
@@ -38,6 +40,20 @@ MEMORY = 600.0
 #: So many tokens, and so many addresses, are remembered.
 _TOKENS = 64
 _ADDRESSES = 1000
+
+
+#: Services, also those that a portal passes on. What stands before them is a root, and names no
+#: other part of ArcGIS.
+_SERVICE = re.compile(
+    r"(?:/(?!(?:rest|sharing|admin|portaladmin|tokens|manager)/)[^/]+)*"
+    r"(?:/sharing/(?:servers|appservices)/[^/]+)?"
+    r"/rest/(?:services|info)(?:/.*)?"
+)
+
+#: What QGIS's browser panel reads below the root of a portal: its user, its groups and their items.
+_CONTENT = re.compile(
+    r"/sharing/rest/(?:portals/self|community/self|community/(?:users|groups)/[^/]+|content/(?:groups|items)/[^/]+(?:/data)?)/?"
+)
 
 
 class Answer:
@@ -66,7 +82,9 @@ class Portal:
         self.id, self.label = connection.id, connection.label
         self.facts = connection._facts
         self.referer: "str | None" = self.facts[names.REFERER]
-        self.origins = {addresses.origin(url) for url in (connection.portal_url, connection.api_url)}
+        both = (connection.portal_url, connection.api_url)
+        self._roots = [(addresses.origin(url), urlsplit(url).path.rstrip("/").lower()) for url in both]
+        self.origins = {origin for origin, _ in self._roots}
         self.policy = Policy(connection._provider, connection.portal_url, connection.api_url)
         self.presented = Presented(connection)
         self._ended = lambda run: ended(self, run)
@@ -76,16 +94,31 @@ class Portal:
         self._tokens: "dict[str, Question]" = {}
         self._replacements: "dict[tuple[str, str], Question]" = {}
 
+    def has_origin(self, url: str) -> bool:
+        """Whether the address has the scheme, the host and the port of the portal."""
+        return addresses.origin(url) in self.origins
+
     def is_at(self, url: str) -> bool:
         """Whether the address is below the portal's own."""
-        return addresses.origin(url) in self.origins and self.policy.server(url) == ""
+        return self.has_origin(url) and self.policy.server(url) == ""
 
-    def serves(self, url: str, may_wait: bool) -> "bool | None":
+    def reads(self, url: str) -> bool:
+        """Whether the address, which belongs to the portal, is one that layers and the browser panel read. A project from a
+        stranger can have QGIS request any other one: of an administrator, or one that deletes an item."""
+        path = urlsplit(url).path.lower()
+        if _SERVICE.fullmatch(path):
+            return True
+        if self.policy.server(url) != "":
+            return False
+        roots = [root for origin, root in self._roots if origin == addresses.origin(url)] or [""]
+        return any(path.startswith(root) and _CONTENT.fullmatch(path[len(root) :]) for root in roots)
+
+    def serves(self, url: str, longest_wait: float) -> "bool | None":
         """Whether the portal issues tokens for this address, which is not its own; ``None`` if that is not known yet."""
         server = self.policy.server(url)
         if server == "":
             return True  # A host of the same ArcGIS Online.
-        return self.servers.covers(server, may_wait) if addresses.is_of_a_server(url) else False
+        return self.servers.covers(server, longest_wait) if addresses.is_of_a_server(url) else False
 
     def token(self, url: str) -> Question:
         """The question for the token of this address."""
@@ -101,7 +134,7 @@ class Portal:
         with self._lock:
             if key not in self._replacements:
                 while len(self._replacements) >= _TOKENS:
-                    del self._replacements[next(iter(self._replacements))]
+                    self._replacements.pop(next(iter(self._replacements))).close()
                 self._replacements[key] = Question(lambda: self._other(url, rejected), self._ended, retries=True)
             return self._replacements[key]
 
@@ -136,34 +169,39 @@ class Signer:
         self._late: "dict[str, None]" = {}
         self._rejected: "dict[str, dict[int, float]]" = {}
 
-    def add(self, connection: Connection, servers: "Iterable[str]" = ()) -> None:
-        """Enables a connection, or enables it again."""
+    def add(self, *connections: Connection, servers: "Iterable[str]" = ()) -> None:
+        """Enables connections, or enables them again: all of them, or none if there is an error."""
+        added = [self._portal_of(one, servers) for one in connections]
+        with self._lock:
+            portals = self.portals
+            for new in added:
+                others = [one for one in portals if one.id != new.id]
+                _check_is_alone(new, others)
+                portals = (*others, new)
+            replaced = [one for one in self.portals if one not in portals]
+            self.portals = portals
+        for one in replaced:
+            one.close()
+        for new in portals:
+            if new in added:
+                self._begin(new)
+
+    def _portal_of(self, connection: Connection, servers: "Iterable[str]") -> Portal:
         if any(addresses.origin(url)[0] != "https" for url in (connection.portal_url, connection.api_url)):
             raise UsageError(
                 f"the portal of `{connection.label}` is reached without TLS; QGIS is signed in to https portals only",
                 f"if the portal has https: age-oauth connections edit {connection.id} --portal URL",
             )
-        added = Portal(connection, servers, self._has_ended)
-        with self._lock:
-            others = [one for one in self.portals if one.id != added.id]
-            for other in others:
-                if other.origins & added.origins:
-                    raise UsageError(
-                        f"`{other.label}` and `{added.label}` are connections to the same server, and QGIS can be signed in "
-                        "there with one of them only",
-                        f"age_oauth.qgis.disable({other.label!r})",
-                    )
-            replaced = [one for one in self.portals if one.id == added.id]
-            self.portals = (*others, added)
-        for one in replaced:
-            one.close()
-        if added.presented.answers_windows_sign_in():
+        return Portal(connection, servers, self._has_ended)
+
+    def _begin(self, portal: Portal) -> None:
+        if portal.presented.answers_windows_sign_in():
             self._tell(
-                f"windows {added.id}",
-                f"the web server of `{added.label}` asks for Windows sign-in, which QGIS's requests do not carry: requests to "
+                f"windows {portal.id}",
+                f"the web server of `{portal.label}` asks for Windows sign-in, which QGIS's requests do not carry: requests to "
                 "the address of the portal are not signed",
             )
-        for question in added.questions():
+        for question in portal.questions():
             question.again()
 
     def remove(self, connection_id: "str | None" = None) -> None:
@@ -175,12 +213,13 @@ class Signer:
         for one in gone:
             one.close()
 
-    def answer(self, url: str, may_wait: bool) -> "Answer | None":
-        """What a request to this address carries; ``None`` if it has nothing to do with the connections."""
+    def answer(self, url: str, longest_wait: float) -> "Answer | None":
+        """What a request to this address carries; ``None`` if it has nothing to do with the connections. What the program is
+        asked for is waited for until so many seconds after the question."""
         try:
             if addresses.origin(url)[0] != "https" or not addresses.is_plain(url):
                 return None
-            portal, is_known = self._portal(url, may_wait)
+            portal, is_known = self._portal(url, longest_wait)
         except ValueError:  # The port is not a number.
             return None
         if not is_known:
@@ -188,15 +227,16 @@ class Signer:
             return Answer(None, None, None, is_late=True)
         if portal is None:
             return None
+        if not portal.reads(url):
+            return Answer(portal, None, None, is_late=False)
         presented = portal.presented.belongs_to(url)
         if presented and portal.presented.answers_windows_sign_in():
             return None
-        until = time.monotonic() + (WAIT if may_wait else 0)
         certificate = None
         if presented and portal.presented.has_certificate():
             # `enable` reads it anew.
             run = portal.certificate.answered_or_run()
-            certificate = _answered(run, until)
+            certificate = _answered(run, longest_wait)
             if certificate is None:
                 return self._without(portal, url, run)
         try:
@@ -207,20 +247,20 @@ class Signer:
             return Answer(portal, None, certificate, is_late=False)
         if not known:
             run = portal.token(url).run()
-            token = _answered(run, until)
+            token = _answered(run, longest_wait)
             if not run.is_done() or run.error is not None:
                 return self._without(portal, url, run)
         if token is not None:
             self._remember(token, portal)
         return Answer(portal, token, certificate, is_late=False)
 
-    def _portal(self, url: str, may_wait: bool) -> "tuple[Portal | None, bool]":
+    def _portal(self, url: str, longest_wait: float) -> "tuple[Portal | None, bool]":
         """The one connection that the address belongs to, and whether that is known."""
         portals = self.portals
         for portal in portals:
             if portal.is_at(url):
                 return portal, True
-        answers = [(portal, portal.serves(url, may_wait)) for portal in portals]
+        answers = [(portal, portal.serves(url, longest_wait)) for portal in portals]
         found = [portal for portal, serves in answers if serves]
         if len(found) > 1:
             host = addresses.origin(url)[1]
@@ -262,14 +302,20 @@ class Signer:
         portal = self._tokens.get(token)
         if portal is None:
             return
-        now = time.monotonic()
+        here, now = address(url), time.monotonic()
         with self._lock:
-            here = {one: when for one, when in self._rejected.get(address(url), {}).items() if now - when < MEMORY}
-            here.setdefault(hash(token), now)
-            if address(url) in self._rejected or len(self._rejected) < _ADDRESSES:
-                self._rejected[address(url)] = here
-        if len(here) > _rejection.STEPS:
-            self._tell(f"rejected {address(url)}", f"the server rejects each token of `{portal.label}`: {address(url)}")
+            known = here in self._rejected
+            if not known and len(self._rejected) >= _ADDRESSES:
+                self._rejected = {one: tokens for one, tokens in self._rejected.items() if now - max(tokens.values()) < MEMORY}
+            # While so many addresses reject tokens, those of further addresses are not replaced.
+            may_replace = known or len(self._rejected) < _ADDRESSES
+            if may_replace:
+                tokens = {one: when for one, when in self._rejected.get(here, {}).items() if now - when < MEMORY}
+                tokens.setdefault(hash(token), now)
+                self._rejected[here] = tokens
+                may_replace = len(tokens) <= _rejection.STEPS
+        if not may_replace:
+            self._tell(f"rejected {here}", f"the server rejects each token of `{portal.label}`: {here}")
             return
         self._is_late(url)
         portal.replacement(url, token).run()
@@ -280,7 +326,7 @@ class Signer:
             late, self._late = list(self._late), {}
         needed = []
         for one in late:
-            portal, is_known = self._portal(one, may_wait=False)
+            portal, is_known = self._portal(one, 0)
             if not is_known:
                 self._is_late(one)
             elif portal is not None:
@@ -303,8 +349,19 @@ class Signer:
         self._tell(f"{portal.id} {error.message}", f"QGIS is not signed in with `{portal.label}`: {error.message}{hint}")
 
 
-def _answered(run: Run, until: float) -> "Any":
-    run.wait(until - time.monotonic())
+def _check_is_alone(new: Portal, others: "Iterable[Portal]") -> None:
+    """Raises an error if one of the others belongs to the same server."""
+    for other in others:
+        if other.origins & new.origins:
+            raise UsageError(
+                f"`{other.label}` and `{new.label}` are connections to the same server, and QGIS can be signed in "
+                "there with one of them only",
+                f"age_oauth.qgis.disable({other.label!r})",
+            )
+
+
+def _answered(run: Run, longest_wait: float) -> "Any":
+    run.wait(run.began + longest_wait - time.monotonic())
     return run.value if run.is_done() and run.error is None else None
 
 

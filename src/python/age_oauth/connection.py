@@ -90,12 +90,13 @@ class Connection(ById):
 
     @property
     def auth_type(self) -> str:
-        """``"user"``, ``"app"`` or ``"network"``."""
+        """``"user"``, ``"app"``, ``"network"`` or ``"key"``."""
         return self._facts[names.AUTH_TYPE]
 
     @property
     def username(self) -> "str | None":
-        """The signed-in user according to what is stored; ``None`` for applications. :meth:`whoami` asks the portal."""
+        """The signed-in user, or the user whose API key it is, according to what is stored; ``None`` for applications.
+        :meth:`whoami` asks the portal."""
         return self._facts[names.USERNAME]
 
     @property
@@ -157,8 +158,14 @@ class Connection(ById):
         """Lets the person at the terminal, notebook or Python prompt sign in; as another user if ``switch_user`` is true.
 
         Raises :class:`~age_oauth.errors.SignInRequired` where no person can be asked. A network connection needs none: the
-        web server in front of the portal says who it is.
+        web server in front of the portal says who it is. With an API key, there is nothing to sign in to, which is a
+        :class:`~age_oauth.errors.UsageError`.
         """
+        if self.auth_type == "key":
+            raise UsageError(
+                f"`{self.label}` has an API key: there is nothing to sign in to",
+                _session.hint(f"age-oauth connections edit {self.id} --expires DATE --api-key-stdin"),
+            )
         if self.auth_type == "network":
             self._sign_in_by_the_web_server(switch_user)
         elif not self._sign_in(*(["--switch-user"] if switch_user else [])):
@@ -196,6 +203,9 @@ class Connection(ById):
         auth_type: "str | None" = None,
         client_secret: "str | None" = None,
         client_secret_command: "str | Sequence[str] | None" = None,
+        api_key: "str | None" = None,
+        api_key_command: "str | Sequence[str] | None" = None,
+        expires: "str | None" = None,
         verify_ssl: "VerifySsl | None" = None,
         redirect_uri: "str | None" = None,
         referer: "str | None" = None,
@@ -212,8 +222,8 @@ class Connection(ById):
         :func:`add_connection`; ``api_url="none"`` takes the API URL away, and
         ``client_cert="none"`` the client certificate; ``web_tier="none"`` answers no Windows sign-in.
 
-        ``client_secret_command`` takes the place of a stored client secret, and ``client_secret`` that of a command.
-        Another portal, client ID or kind of connection ends the sign-in. Another API URL does not.
+        ``client_secret_command`` takes the place of a stored client secret, and ``client_secret`` that of a command; so do
+        ``api_key_command`` and ``api_key``, which need ``expires``, too. Another portal, client ID or kind of connection ends the sign-in. Another API URL does not.
         """
         from . import _adding
 
@@ -223,6 +233,8 @@ class Connection(ById):
             "client_id": client_id,
             "auth_type": auth_type,
             "client_secret_command": client_secret_command,
+            "api_key_command": api_key_command,
+            "expires": expires,
             "verify_ssl": verify_ssl,
             "redirect_uri": redirect_uri,
             "referer": referer,
@@ -233,7 +245,8 @@ class Connection(ById):
             "pkce": pkce,
             "tag": tags,
         }
-        _adding.edit(self.id, given, client_secret, [] if check else ["--no-check"], client_cert_password)
+        flags = [] if check else ["--no-check"]
+        _adding.edit(self.id, given, client_secret, flags, client_cert_password, api_key)
         self._provider.forget()
         self._facts = _program.ask("connections", "show", *_program.selector(None, self.id))
 
@@ -241,8 +254,9 @@ class Connection(ById):
         """Gets a token. If that needs a sign-in, lets a person sign in, unless ``prompt_if_missing`` is ``False``."""
         try:
             self._provider.token()
-        except SignInRequired:
-            if not (prompt_if_missing and self._sign_in()):
+        except SignInRequired as error:
+            # No sign-in replaces an API key.
+            if error.kind == "api_key" or not (prompt_if_missing and self._sign_in()):
                 raise
             self._provider.token()
 
@@ -333,6 +347,9 @@ def add_connection(
     auth_type: "str | None" = None,
     client_secret: "str | None" = None,
     client_secret_command: "str | Sequence[str] | None" = None,
+    api_key: "str | None" = None,
+    api_key_command: "str | Sequence[str] | None" = None,
+    expires: "str | None" = None,
     verify_ssl: "VerifySsl | None" = None,
     redirect_uri: "str | None" = None,
     referer: "str | None" = None,
@@ -353,7 +370,9 @@ def add_connection(
     application that is registered at the portal. ``auth_type`` is ``"user"`` (the default), or ``"app"`` for tokens of the
     application itself; its client secret is asked for if it is not given. ``client_secret_command`` is a command that prints
     it whenever it is needed, as a line such as ``"pass show arcgis/prod"`` or as a list of its words; then it is not stored. ``"network"`` (experimental) is for the user whom the
-    web server in front of the portal vouches for: with ``client_cert`` or ``web_tier``, and without ``client_id``. ``verify_ssl`` is ``True``, ``False``, a file with the
+    web server in front of the portal vouches for: with ``client_cert`` or ``web_tier``, and without ``client_id``. ``"key"`` is for an API key that a user made at the
+    portal, without ``client_id``: ``api_key`` (asked for if it is not given) or ``api_key_command``, a command that prints it, and
+    ``expires``, the date on which it ends, such as ``"2027-06-30"``. ``verify_ssl`` is ``True``, ``False``, a file with the
     certificate authority to trust, or ``"pin:FILE"``; ``redirect_uri``, ``referer``, ``proxy`` and ``keychain`` are as in
     ``age-oauth connections add --help``. ``api_url`` is where programs reach a portal whose URL asks for a sign-in that only
     browsers can do. ``client_cert`` is a file with the client certificate that such a web server asks for and its private key
@@ -376,6 +395,8 @@ def add_connection(
         "client_id": client_id,
         "auth_type": auth_type,
         "client_secret_command": client_secret_command,
+        "api_key_command": api_key_command,
+        "expires": expires,
         "verify_ssl": verify_ssl,
         "redirect_uri": redirect_uri,
         "referer": referer,
@@ -387,4 +408,4 @@ def add_connection(
     }
     flags = {"--use": default is True, "--no-default": default is False, "--no-check": not check, "--replace": replace}
     wanted_flags = [flag for flag, wanted in flags.items() if wanted]
-    return Connection._of(_adding.add(given, client_secret, wanted_flags, client_cert_password))
+    return Connection._of(_adding.add(given, client_secret, wanted_flags, client_cert_password, api_key))

@@ -64,7 +64,8 @@ class UsageError(AgeOAuthError):
 
 
 class SignInRequired(AgeOAuthError):
-    """There is no sign-in, or it has ended. Trying again does not help; a person must run ``age-oauth login``."""
+    """There is no sign-in, or it has ended; or the API key is missing, has ended, or is refused (``api_key``). Trying again
+    does not help; a person must run ``age-oauth login``, or give another key."""
 
     code = 3
     kind = "sign_in_needed"
@@ -79,7 +80,7 @@ class ConnectionNotFound(AgeOAuthError):
 
 class KeychainUnavailable(AgeOAuthError):
     """The keychain is missing, locked, or does not respond, or the stored secret is not there any more; or the command that
-    prints the client secret failed (``secret_command``)."""
+    prints the client secret or the API key failed (``secret_command``)."""
 
     code = 5
     kind = "keychain"

@@ -63,8 +63,9 @@ def get_gis(
     _refuse_settings(for_new, "no portal is given", 'give it, too: portal="URL"')
     try:
         one = Connection._with_token(connection, connection_id)
-    except SignInRequired:
-        if not prompt_if_missing:
+    except SignInRequired as error:
+        # No sign-in replaces an API key.
+        if error.kind == "api_key" or not prompt_if_missing:
             raise
         one = Connection(connection, connection_id=connection_id)
     return one.get_gis(prompt_if_missing=prompt_if_missing, **gis_options)
@@ -100,10 +101,10 @@ def resolve_identity(
     """Asks the portal who the connection's token belongs to. ``gis`` is ignored."""
     one = Connection(connection, connection_id=connection_id)
     facts = one.whoami()
-    if one.auth_type != "app":
+    if one.auth_type not in ("app", "key") or facts[names.USERNAME] is not None:
         return OAuthIdentity(one.auth_type, username=facts[names.USERNAME], source="community/self")
     return OAuthIdentity(
-        "app",
+        one.auth_type,
         app_id=facts[names.APP_ID],
         app_item_id=facts[names.ITEM_ID],
         app_title=facts[names.APPLICATION],

@@ -9,23 +9,26 @@ Only requests that QGIS's own ArcGIS code makes are signed. Nothing here raises 
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 from collections.abc import Iterable
 
 from qgis.core import (
     Qgis,
     QgsDataSourceUri,
+    QgsMapLayer,
     QgsMessageLog,
     QgsNetworkAccessManager,
     QgsNetworkRequestParameters,
     QgsProject,
 )
-from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QObject, QThread, pyqtSignal
+from qgis.PyQt import sip
+from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QEvent, QObject, Qt, QThread, QTimer, pyqtSignal
 from qgis.PyQt.QtNetwork import QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
 
 from . import _json_names as names
 from . import _program, _rejection, _trust
-from ._signer import Answer, Portal, Signer, concerns
+from ._signer import WAIT, Answer, Portal, Signer, address, concerns
 from .connection import Connection
 from .connections import trust
 from .errors import AgeOAuthError, UsageError
@@ -44,6 +47,13 @@ _PROVIDERS = (_FEATURES, "arcgismapserver")
 
 _HEADER = b"X-Esri-Authorization"
 _TITLE = "age-oauth"
+
+#: With windows, a request waits for its token until so many seconds after the program was asked for
+#: it: while a person moves the map, drawings that are cancelled hold their threads so long.
+_WAIT_OF_WINDOWS = 5.0
+
+#: A layer whose requests are under way is tried again after so many milliseconds.
+_AGAIN = 250
 
 #: So many addresses are remembered whose answers in QGIS's cache are those of this sign-in.
 _FETCHED = 20000
@@ -76,8 +86,7 @@ def enable(*connections: "str | Connection", servers: "Iterable[str]" = ()) -> N
     with _lock:
         hook = _hook or _Hook()
         hook.begin_again()
-        for connection in chosen:
-            hook.signer.add(connection, servers)
+        hook.signer.add(*chosen, servers=servers)
         if _hook is None:
             hook.install()
             _hook = hook
@@ -99,6 +108,10 @@ def disable(*connections: "str | Connection") -> None:
             _hook = None
 
 
+def _at_the_end() -> None:
+    disable()
+
+
 # The interpreter must not be called for a request after its end.
 atexit.register(disable)
 
@@ -118,14 +131,23 @@ class _Hook:
     def install(self) -> None:
         before = QgsNetworkAccessManager.setRequestPreprocessor(_before)
         self._ids = before, QgsNetworkAccessManager.setReplyPreprocessor(_after)
+        application = QCoreApplication.instance()
+        if application is not None:
+            # Before QGIS waits for the threads that wait here.
+            application.aboutToQuit.connect(_at_the_end)
 
     def remove(self) -> None:
         self.signer.remove()
-        if self._ids is not None:
-            QgsNetworkAccessManager.removeRequestPreprocessor(self._ids[0])
-            QgsNetworkAccessManager.removeReplyPreprocessor(self._ids[1])
-            self._ids = None
-        self._layers.deleteLater()
+        ids, self._ids = self._ids, None
+        if ids is not None:
+            # Each by itself: one of them may be gone already.
+            _guarded(QgsNetworkAccessManager.removeRequestPreprocessor, ids[0])
+            _guarded(QgsNetworkAccessManager.removeReplyPreprocessor, ids[1])
+            application = QCoreApplication.instance()
+            if application is not None:
+                _guarded(application.aboutToQuit.disconnect, _at_the_end)
+        if not sip.isdeleted(self._layers):
+            self._layers.deleteLater()
 
     def begin_again(self) -> None:
         """Tells again what is wrong, and takes nothing from the cache that was there before."""
@@ -145,8 +167,15 @@ class _Hook:
             _take_away(request, str(given).split())
         if request.attribute(_INITIATOR) not in _INITIATORS or _has_own_token(request):
             return
-        url = bytes(request.url().toEncoded()).decode("ascii")
-        answer = self.signer.answer(url, may_wait=not _on_main_thread())
+        url = _url(request)
+        longest_wait = _longest_wait()
+        try:
+            answer = self.signer.answer(url, longest_wait)
+        finally:
+            if longest_wait > 0:
+                # QGIS posts to a drawing's thread that its request is cancelled. If this arrives
+                # after the request was sent, QGIS drops the reply and waits for it forever.
+                QCoreApplication.sendPostedEvents(None, QEvent.Type.MetaCall)
         if answer is None:
             return
         if answer.portal is None:
@@ -161,7 +190,7 @@ class _Hook:
             QNetworkRequest.Attribute.RedirectPolicyAttribute, QNetworkRequest.RedirectPolicy.ManualRedirectPolicy
         )
         given = []
-        if self._tls_of(answer.portal).apply(request, answer):
+        if self._tls_of(answer.portal).apply(request, answer, answer.portal.has_origin(url)):
             given.append(_CERTIFICATE)
         if answer.token is not None:
             given.append(_TOKEN)
@@ -183,10 +212,12 @@ class _Hook:
         token = _token(reply.request())
         if self.signer.is_ours(token):
             reply.finished.connect(lambda: _guarded(self._look, reply, token))
+        if _is_main_thread() and reply.request().attribute(_INITIATOR) in _INITIATORS:
+            self._layers.sent(_url(reply.request()), reply)
 
     def _look(self, reply: QNetworkReply, token: str) -> None:
         """Looks at the beginning of an answer, without taking it from whom it is for."""
-        url = bytes(reply.request().url().toEncoded()).decode("ascii")
+        url = _url(reply.request())
         code = None
         if b'"error"' in bytes(reply.peek(_BEGINNING)):
             code = _rejection.error_code(bytes(reply.peek(_rejection.LONGEST)))
@@ -247,9 +278,22 @@ def _guarded(function: object, *arguments: object) -> None:
             pass
 
 
-def _on_main_thread() -> bool:
+def _is_main_thread() -> bool:
     application = QCoreApplication.instance()
     return application is not None and QThread.currentThread() == application.thread()
+
+
+def _url(request: QNetworkRequest) -> str:
+    return bytes(request.url().toEncoded()).decode("ascii")
+
+
+def _longest_wait() -> float:
+    """How long this thread may wait for a token, in seconds."""
+    if _is_main_thread():
+        return 0.0
+    # The module has it in QGIS with windows alone.
+    has_windows = getattr(sys.modules.get("qgis.utils"), "iface", None) is not None
+    return _WAIT_OF_WINDOWS if has_windows else WAIT
 
 
 def _token(request: QNetworkRequest) -> str:
@@ -287,18 +331,19 @@ class _Tls:
         # `verify_ssl` false changes nothing: QGIS decides about certificates as for any server.
         _, bundle = trust(portal.facts[names.VERIFY_SSL])
         self._is_pinned = _trust.is_pinned(bundle)
-        self._authorities = _certificates(bundle) if bundle is not None else []
+        self._authorities = _certificates(bundle, portal.label) if bundle is not None else []
         self._made: "tuple[object, object, object] | None" = None
 
-    def apply(self, request: QNetworkRequest, answer: Answer) -> bool:
+    def apply(self, request: QNetworkRequest, answer: Answer, is_to_portal: bool) -> bool:
         """Whether the request now presents the client certificate. A layer's own one stays."""
         if not self._authorities and answer.certificate is None:
             return False
         configuration = request.sslConfiguration()
-        if self._is_pinned:
-            configuration.setCaCertificates(self._authorities)
-        elif self._authorities:
+        if not self._is_pinned:
             _add_authorities(configuration, self._authorities)
+        elif is_to_portal:
+            # For Qt, what is pinned is an authority. It must not be one for other servers.
+            configuration.setCaCertificates(self._authorities)
         presents = answer.certificate is not None and configuration.localCertificate().isNull()
         if presents:
             chain, key = self._presented(answer.certificate)
@@ -338,9 +383,15 @@ def _key(pem: bytes, password: bytes) -> "QSslKey | None":
     return None
 
 
-def _certificates(path: str) -> "list[QSslCertificate]":
-    with open(path, "rb") as file:
-        data = file.read()
+def _certificates(path: str, label: str) -> "list[QSslCertificate]":
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise UsageError(
+            f"the certificates that `{label}` trusts cannot be read: {path}: {error.strerror or error}",
+            f"age-oauth connections edit {label} --verify-ssl FILE",
+        ).caused_by(error) from None
     return QSslCertificate.fromData(data, QSsl.EncodingFormat.Pem)
 
 
@@ -359,29 +410,73 @@ class _Layers(QObject):
     def __init__(self, signer: Signer) -> None:
         super().__init__()
         self._signer = signer
+        #: Requests that the main thread has sent: the legends of map layers, for example.
+        self._sent: "list[tuple[str, QNetworkReply]]" = []
+        #: Addresses that wait for the end of these requests.
+        self._waiting: "set[str]" = set()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_AGAIN)
+        self._timer.timeout.connect(self._reload)
+        self._reloads = False
         application = QCoreApplication.instance()
         if application is not None:
             self.moveToThread(application.thread())
-        self.needed.connect(self._reload)
+        # Queued, so that QGIS has handled the reply within which this may be emitted.
+        self.needed.connect(self._reload, Qt.ConnectionType.QueuedConnection)
+
+    def sent(self, url: str, reply: QNetworkReply) -> None:
+        self._sent = [one for one in self._sent if _is_under_way(one[1])]
+        self._sent.append((address(url), reply))
 
     def _reload(self) -> None:
         _guarded(self._reload_late)
 
     def _reload_late(self) -> None:
-        late = self._signer.take_late()
+        if self._reloads:  # Events that QGIS lets happen while it loads a layer.
+            self._timer.start()
+            return
+        late = {*self._signer.take_late(), *self._waiting}
+        self._waiting.clear()
         if not late:
             return
-        for layer in QgsProject.instance().mapLayers().values():
-            provider = layer.providerType()
-            if provider in _PROVIDERS and concerns(QgsDataSourceUri(layer.source()).param("url"), late):
-                _program.log().info("loading the layer `%s` again", layer.name())
-                _guarded(_reload_layer, layer, provider)
+        self._reloads = True
+        try:
+            for layer in list(QgsProject.instance().mapLayers().values()):
+                provider = layer.providerType()
+                url = QgsDataSourceUri(layer.source()).param("url")
+                if provider in _PROVIDERS and concerns(url, late):
+                    _guarded(self._reload_layer, layer, provider, url, late)
+        finally:
+            self._reloads = False
+
+    def _reload_layer(self, layer: QgsMapLayer, provider: str, url: str, late: "set[str]") -> None:
+        if sip.isdeleted(layer):
+            return
+        has_metadata = _has_metadata(layer, provider)
+        is_legend_late = f"{address(url)}/legend" in late
+        if (is_legend_late or not has_metadata) and any(
+            concerns(url, [one]) and _is_under_way(reply) for one, reply in self._sent
+        ):
+            # QGIS 3.22 crashes if the provider of a map layer is replaced while its legend is on
+            # its way.
+            self._waiting.update(one for one in late if concerns(url, [one]))
+            self._timer.start()
+            return
+        _program.log().info("loading the layer `%s` again", layer.name())
+        if has_metadata:
+            layer.dataProvider().reloadData()
+        else:
+            layer.setDataSource(layer.source(), layer.name(), provider)
+        if is_legend_late:
+            layer.legendChanged.emit()
+        layer.triggerRepaint()
 
 
-def _reload_layer(layer: object, provider: str) -> None:
-    # QGIS takes a map layer for valid that has no metadata.
-    if provider == _FEATURES and layer.isValid():  # type: ignore[attr-defined]
-        layer.dataProvider().reloadData()  # type: ignore[attr-defined]
-    else:
-        layer.setDataSource(layer.source(), layer.name(), provider)  # type: ignore[attr-defined]
-    layer.triggerRepaint()  # type: ignore[attr-defined]
+def _is_under_way(reply: QNetworkReply) -> bool:
+    return not sip.isdeleted(reply) and not reply.isFinished()
+
+
+def _has_metadata(layer: QgsMapLayer, provider: str) -> bool:
+    # QGIS takes a map layer for valid that has none. It has no extent then.
+    return layer.isValid() and (provider == _FEATURES or not layer.dataProvider().extent().isEmpty())

@@ -35,7 +35,8 @@ def maybe_rotate_refresh_token(
     """
     one = Connection(connection, connection_id=connection_id)
     if one.auth_type != "user":
-        kind = "an application connection" if one.auth_type == "app" else "a network connection"
+        kinds = {"app": "an application connection", "key": "a connection with an API key"}
+        kind = kinds.get(one.auth_type, "a network connection")
         raise UsageError(f"`{one.label}` is {kind} and has no sign-in to extend")
     facts = _program.ask("connections", "show", *_program.selector(None, one.id))
     answer = _program.ask(

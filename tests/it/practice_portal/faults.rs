@@ -155,6 +155,20 @@ fn a_lost_response_allows_exactly_one_plain_refresh() {
 }
 
 #[test]
+fn the_response_to_that_refresh_may_be_lost_too() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let held = text(&portal.seed_user(USER), "refresh_token");
+    portal.set(|rules| {
+        rules.fault(Endpoint::Exchange, Fault::ResetAfter);
+        rules.fault(Endpoint::Refresh, Fault::ResetAfter);
+    });
+    let _ = try_grant(&portal, "exchange_refresh_token", &held);
+    let _ = try_grant(&portal, "refresh_token", &held);
+    assert_eq!(refusal(&refresh(&portal, &held, &[])).0, 498);
+    portal.assert_clean();
+}
+
+#[test]
 fn a_lost_response_allows_no_second_exchange() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.expect_violations();

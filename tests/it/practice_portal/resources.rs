@@ -95,6 +95,28 @@ fn portals_self_shows_the_user_the_app_or_neither() {
 }
 
 #[test]
+fn an_api_key_is_a_token_of_an_application_of_its_owner_until_it_ends() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let key = portal.make_api_key(OTHER_USER, 2);
+    let seen = get(&portal, "portals/self?f=json", Some(&key));
+    assert_eq!(seen["appInfo"]["appOwner"], OTHER_USER);
+    assert_eq!(seen["user"], Value::Null);
+    assert_eq!(
+        code_of(&get(&portal, "community/self?f=json", Some(&key))),
+        400
+    );
+    let other = portal.make_api_key(USER, 1);
+    let seen = get(&portal, "portals/self?f=json", Some(&other));
+    assert_eq!(seen["appInfo"]["appOwner"], USER);
+    portal.revoke_api_key(&other);
+    let seen = get(&portal, "portals/self?f=json", Some(&other));
+    assert_eq!(code_of(&seen), 498);
+    portal.clock().advance(Duration::from_secs(2 * 24 * 3600));
+    let seen = get(&portal, "portals/self?f=json", Some(&key));
+    assert_eq!(code_of(&seen), 498);
+}
+
+#[test]
 fn portals_self_shows_the_token_limit_to_signed_in_users() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.set(|rules| rules.max_token_minutes = Some(15));

@@ -3,10 +3,9 @@
 //! them; `tests/windows/ncrypt.c` signs, because wine's own part does not.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::{in_wine, tell, variable, wine, WIDE};
+use super::{close_key, in_wine, launcher, tell, variable, wine, WIDE};
 use crate::client_certificates::{Pki, CLIENT};
 use crate::support::home::{Home, Outcome};
 use crate::support::openssl::{OpenSsl, AUTHORITY, RSA};
@@ -38,14 +37,7 @@ impl Windows {
         let program = at("age-oauth.exe");
         fs::copy(variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM"), &program).unwrap();
         fs::copy(variable("AGE_OAUTH_TEST_NCRYPT"), at("ncrypt.dll")).unwrap();
-        let script = at("age-oauth");
-        fs::write(
-            &script,
-            format!("#!/bin/sh\nexec wine '{program}' \"$@\"\n"),
-        )
-        .unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut home = in_wine(&script);
+        let mut home = in_wine(&launcher(programs.path(), &program));
         home.set("WINEDLLOVERRIDES", OVERRIDES);
         Self {
             home,
@@ -84,16 +76,10 @@ impl Windows {
         self.home.run(words).done()
     }
 
-    /// Rewrites the stored record as if the access token had expired. Wine's files are open to
-    /// all, and this test, which is outside of wine, does not read such a key.
+    /// Rewrites the stored record as if the access token had expired.
     fn expire_token(&self) {
-        self.close_key();
+        close_key(&self.home);
         expire_token(&self.home, "pki");
-    }
-
-    fn close_key(&self) {
-        let key = self.home.path().join("store.key/vault.key");
-        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 
@@ -170,7 +156,9 @@ fn a_person_works_with_a_certificate_of_the_windows_store() {
     sign_in(&windows.home, &portal, "pki").ok();
     what_a_card_asks_for(&windows);
     who_gets_it(&windows, &portal, &pki);
+    what_tls_an_old_card_needs(&windows, &portal, &pki, &ca);
     several_in_the_store(&mut windows, &pki, &url, &ca);
+    several_keys_of_one_subject(&mut windows, &pki);
     gone_and_renewed(&mut windows, &pki, &thumbprint);
     windows.run(&["logout"]).ok();
     assert_eq!(portal.live_refresh_tokens(), 0);
@@ -208,7 +196,7 @@ fn works(windows: &Windows, portal: &Portal, add: &[&str]) {
         windows.expire_token();
         windows.run(words).ok();
     }
-    windows.close_key();
+    close_key(&windows.home);
     age_sign_in(&windows.home, "pki", 9);
     windows.run(&["refresh", "--now"]).ok();
     // Other checks fail because wine has no `icacls` that works.
@@ -228,8 +216,19 @@ fn works(windows: &Windows, portal: &Portal, add: &[&str]) {
         .run(&["connections", "edit", "pki", "--proxy", "none"])
         .ok();
     // The keychain holds what the certificate is bound to, and nothing of the certificate.
-    let meta = fs::read_to_string(folder_of(&windows.home, "pki").join("meta.json")).unwrap();
+    let path = folder_of(&windows.home, "pki").join("meta.json");
+    let meta = fs::read_to_string(&path).unwrap();
     assert!(meta.contains(digest), "{meta}");
+    // What it says of the certificate is not shown: the store has the certificate itself.
+    fs::write(&path, meta.replace("CN=ana", "CN=boss")).unwrap();
+    for words in [
+        &["connections", "show", "pki"][..],
+        &["doctor", "--offline", "-c", "pki"],
+    ] {
+        let said = windows.run(words).stdout;
+        assert!(said.contains("CN=ana") && !said.contains("boss"), "{said}");
+    }
+    fs::write(&path, meta).unwrap();
     // Python's own TLS cannot use the key.
     let id = shown.json()["id"].as_str().unwrap().to_owned();
     let answers = windows.home.run(["web-tier"]);
@@ -257,6 +256,20 @@ fn what_a_card_asks_for(windows: &Windows) {
     with("absent").err_has("on a card or a device that is not there");
     with("cancelled").err_has("the question was cancelled");
     with("blocked").err_has("its PIN is locked");
+    with("other").err_has("it is not the private key of this certificate");
+    // An old card without RSA-PSS, which TLS 1.3 needs.
+    windows.expire_token();
+    let run = windows.home.run(["token"]);
+    run.env("AGE_OAUTH_TEST_CARD", "old").done().ok();
+    // Where no connection is made, the key is not used.
+    for words in [
+        &["token"][..],
+        &["connections", "edit", "pki", "--tag", "card"],
+        &["connections", "show", "pki"],
+    ] {
+        let run = windows.home.run(words);
+        run.env("AGE_OAUTH_TEST_CARD", "blocked").done().ok();
+    }
     let mut home = in_wine(windows.home.program().to_str().unwrap());
     home.set("WINEDLLOVERRIDES", OVERRIDES);
     home.set("AGE_OAUTH_TEST_CARD", "asks");
@@ -264,9 +277,61 @@ fn what_a_card_asks_for(windows: &Windows) {
     let words = [&*windows.program, "api", "portals/self"];
     let mut terminal = Terminal::start_sized(&home, "wine", &words, WIDE);
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    // The PIN is entered before a server waits.
+    home.set("AGE_OAUTH_TEST_CARD", "slow");
+    let mut terminal = Terminal::start_sized(&home, "wine", &words, WIDE);
+    terminal.expect("Windows may be asking for its PIN");
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    home.set("AGE_OAUTH_TEST_CARD", "asks");
     let mut terminal =
         Terminal::start_sized(&home, "wine", &[&words[..], &["--no-input"]].concat(), WIDE);
     assert_eq!(terminal.end(), 5, "{}", terminal.screen());
+}
+
+fn what_tls_an_old_card_needs(windows: &Windows, portal: &Portal, pki: &Pki, ca: &str) {
+    let front = Front::start(portal, pki, VERIFIED, "TLSv1.3");
+    let words = add(&front.server.url(), ca, "store:").join("\n");
+    let words = words.replace("\npki\n", "\nsecond\n");
+    let run = windows.home.run(words.split('\n'));
+    run.env("AGE_OAUTH_TEST_CARD", "old")
+        .done()
+        .code(6)
+        .err_has("the server does not offer TLS 1.2, and the private key of the client certificate")
+        .err_has("switch on TLS 1.2");
+}
+
+/// As on a card for persons: for signing in, for signatures, for encryption.
+fn several_keys_of_one_subject(windows: &mut Windows, pki: &Pki) {
+    let files = pki.files();
+    let own = ["key", "pem", "csr"].map(|end| {
+        let path = files.key("ana").with_extension(end);
+        (fs::read(&path).unwrap(), path)
+    });
+    let encrypts = format!("{CLIENT}\nkeyUsage=keyEncipherment");
+    let mut imported = Vec::new();
+    for extensions in [CLIENT, &encrypts] {
+        files.signed("ana", RSA, "issuing", extensions, "-days 30");
+        secret_scan::register_key(&fs::read_to_string(files.key("ana")).unwrap());
+        imported.push(windows.import(pki, "ana"));
+    }
+    for (content, path) in own {
+        fs::write(path, content).unwrap();
+    }
+    let edit = ["connections", "edit", "pki", "--client-cert"];
+    for name in ["store:CN=ana", "store:ana", "store:"] {
+        let listed = windows.run(&[&edit[..], &[name]].concat()).code(2);
+        let listed = listed
+            .err_has("2 certificates of the Windows certificate store fit")
+            .err_has(&format!("--client-cert store:{}", imported[0]));
+        assert!(!listed.stderr.contains(&imported[1]), "{}", listed.stderr);
+    }
+    for word in ["store", "Store:"] {
+        let refused = windows.run(&[&edit[..], &[word]].concat()).code(2);
+        refused.err_has("with a colon: --client-cert store:");
+    }
+    for thumbprint in imported {
+        windows.remove(&thumbprint);
+    }
 }
 
 /// Neither the target of a redirect nor a server that is not verified.

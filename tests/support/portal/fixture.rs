@@ -115,7 +115,7 @@ pub struct Refresh {
     pub ends_ms: i64,
     pub fate: RefreshState,
     /// How many plain refreshes may still use it although it is spent: one after the response of an
-    /// exchange was lost.
+    /// exchange was lost, or of that one refresh.
     pub retries_allowed: u32,
 }
 

@@ -150,6 +150,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// The refresh token that this response has spent, in case the response is lost.
     pub spent: Option<String>,
+    /// Whether it has an access token.
+    pub grants: bool,
 }
 
 impl Response {
@@ -159,6 +161,7 @@ impl Response {
             headers: vec![("Content-Type".to_owned(), content_type.to_owned())],
             body: body.into(),
             spent: None,
+            grants: false,
         }
     }
 

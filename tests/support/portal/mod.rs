@@ -369,6 +369,31 @@ impl Portal {
         oauth::seed(&mut self.shared.state(), client_id, username, minutes)
     }
 
+    /// A new API key of this user that lives so many days. As at a real portal, it is a token of an
+    /// application that the user owns, which the user made on the page of its item.
+    pub fn make_api_key(&self, owner: &str, days: u32) -> String {
+        let mut state = self.shared.state();
+        let knows_keys = state.rules.online || state.rules.enterprise_version.is_some();
+        assert!(knows_keys, "there are no API keys before 11.4");
+        let client_id = format!("AgePracticeKeyOf-{owner}");
+        if state.rules.app(&client_id).is_none() {
+            let app = App {
+                owner: owner.to_owned(),
+                ..App::new(&client_id, &fixture::random("practice-", 24))
+            };
+            state.log.add_secret(&app.secret);
+            state.rules.apps.push(app);
+        }
+        state.issue_access(&client_id, fixture::Bearer::App, days * 24 * 60 * 60)
+    }
+
+    /// Ends an API key, as its owner does on the page of the item.
+    pub fn revoke_api_key(&self, key: &str) {
+        let mut state = self.shared.state();
+        let held = state.issued.accesses.get_mut(key).expect("an API key");
+        held.revoked = true;
+    }
+
     /// Whether the portal would accept that access token now.
     pub fn accepts_access_token(&self, token: &str) -> bool {
         self.shared.state().live_access(token).is_some()
@@ -415,6 +440,15 @@ impl Portal {
     /// Every request so far, in order of arrival.
     pub fn requests(&self) -> Vec<Recorded> {
         self.shared.state().log.requests.clone()
+    }
+
+    /// Waits until every request so far has been processed, and removes them all, so that a long
+    /// run does not keep them. Their violations stay.
+    pub fn take_requests(&self) -> Vec<Recorded> {
+        self.finish_requests();
+        let mut state = self.shared.state();
+        state.add_client_secrets();
+        state.log.take_requests()
     }
 
     /// The requests to one endpoint; [`Endpoint::Token`] stands for every grant.

@@ -50,10 +50,14 @@ impl From<Refusal> for Response {
 pub fn token(state: &mut State, request: &Request) -> Response {
     check_form(state, request, "token");
     add_sent_secrets(state, request);
-    let before = spent_count(state);
+    let before = (spent_count(state), retries_left(state, request));
     let answer = grant(state, request);
+    let grants = matches!(&answer, Ok(body) if body["access_token"].is_string());
     let mut response = answer.map_or_else(Response::from, |body| Response::json(&body));
-    if spent_count(state) > before {
+    response.grants = grants;
+    // The answer to a retry can be lost, too.
+    let retried = retries_left(state, request) < before.1;
+    if spent_count(state) > before.0 || retried {
         response.spent = request.param("refresh_token").map(str::to_owned);
     }
     response
@@ -117,6 +121,13 @@ fn spent_count(state: &State) -> usize {
     let all = state.issued.refreshes.values();
     all.filter(|refresh| refresh.fate == RefreshState::Spent)
         .count()
+}
+
+/// How often the refresh token of the request may still be sent although it is spent.
+fn retries_left(state: &State, request: &Request) -> u32 {
+    let sent = request.param("refresh_token");
+    let held = sent.and_then(|text| state.issued.refreshes.get(text));
+    held.map_or(0, |held| held.retries_allowed)
 }
 
 fn client(state: &State, request: &Request) -> Result<String, Refusal> {

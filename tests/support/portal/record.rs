@@ -37,6 +37,8 @@ pub struct Recorded {
     pub port: u16,
     /// Status of the response; `None` before or without a response.
     pub status: Option<u16>,
+    /// Whether the portal issued an access token for it, received or not.
+    pub granted: bool,
 }
 
 impl Recorded {
@@ -97,6 +99,7 @@ impl Log {
             at,
             port,
             status: None,
+            granted: false,
         });
         self.requests.len() - 1
     }
@@ -125,6 +128,12 @@ impl Log {
             all.extend(self.leak(request));
         }
         all
+    }
+
+    /// Removes the requests so far, and keeps their violations.
+    pub fn take_requests(&mut self) -> Vec<Recorded> {
+        self.violations = self.violations();
+        std::mem::take(&mut self.requests)
     }
 
     fn leak(&self, request: &Recorded) -> Option<String> {

@@ -280,8 +280,10 @@ fn exchange(shared: &Shared, origin: &str, port: u16, request: &Request, stream:
         if let Some(spent) = response.spent.as_ref().filter(|_| !arrived) {
             state.issued.allow_retry(spent);
         }
+        let recorded = &mut state.log.requests[number];
+        recorded.granted = response.grants;
         if arrived {
-            state.log.requests[number].status = Some(response.status);
+            recorded.status = Some(response.status);
         }
     });
     if !matches!(fault, Some(Fault::ResetAfter | Fault::Truncated)) {

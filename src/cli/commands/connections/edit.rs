@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::json::ConnectionAnswer;
+use crate::cli::shared::api_key;
 use crate::cli::shared::connection_changes::{apply, changes};
 use crate::cli::shared::connection_fields::FieldArgs;
 use crate::cli::shared::connection_name::{labels, named};
@@ -16,6 +17,7 @@ use crate::manage;
 #[command(mut_args(without_default), after_help = examples(&[
     ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new portal URL"),
     ("age-oauth connections edit prod --client-secret-stdin < secret.txt", "a new client secret"),
+    ("age-oauth connections edit prod --expires DATE --api-key-stdin < key.txt", "a new API key"),
     ("age-oauth connections edit prod --client-cert ana.p12", "a client certificate"),
     ("age-oauth connections edit prod --keychain vault", "move to the vault"),
 ]))]
@@ -52,6 +54,8 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
         connection = manage::rename(&session, &label.parse()?)?;
     }
     let mut changes = changes(ctx, &connection, &args.fields)?;
+    let fields = &args.fields;
+    let key = api_key::change(ctx, &fields.api_key, fields.expires.as_deref())?;
     let is_renamed_only = args.label.is_some();
     changes.pkce = args.pkce;
     if args.no_referer {
@@ -65,14 +69,19 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
             "without PKCE, a program that intercepts the authorization code can use it; switch PKCE off only for a portal that refuses it",
         );
     }
-    if changes.is_empty() && !is_renamed_only {
+    if changes.is_empty() && !is_renamed_only && key.is_none() {
         return Err(Failure::usage_hint(
             "no option says what to change",
             "age-oauth connections edit --help",
         ));
     }
     let id = connection.id.clone();
-    apply(ctx, &store, connection, &changes)?;
+    if key.is_none() || !changes.is_empty() {
+        apply(ctx, &store, connection, &changes)?;
+    }
+    if let Some(key) = key {
+        api_key::replace(ctx, &store, store.load(&id)?, key)?;
+    }
     if args.json {
         let default = store.default_id()?;
         let edited = store.load(&id)?;

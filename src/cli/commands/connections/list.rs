@@ -72,13 +72,17 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
 /// One line for scripts. The columns are stable; new ones are added only at the end.
 fn line(connection: &Connection, default: Option<&ConnectionId>) -> String {
     let status = &connection.status;
+    let key_end = connection.grant.api_key_expires_at();
     [
         connection.id.as_str(),
         &escape(connection.label.as_str()),
         connection.browser_url().as_str(),
         connection.grant.as_str(),
         &escape(status.username.as_deref().unwrap_or_default()),
-        &status.refresh_expires_at.map(rfc3339).unwrap_or_default(),
+        &key_end
+            .or(status.refresh_expires_at)
+            .map(rfc3339)
+            .unwrap_or_default(),
         if default == Some(&connection.id) {
             "default"
         } else {

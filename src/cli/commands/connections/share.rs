@@ -79,6 +79,9 @@ pub(super) fn share(ctx: &mut CommandContext, args: &ShareArgs) -> Outcome {
         Grant::Application => ctx.console.info(
             "Your colleagues also need the application's client secret, which the card does not contain.",
         ),
+        Grant::ApiKey { .. } => ctx.console.info(
+            "Your colleagues also need an API key of their own, which the card does not contain.",
+        ),
     }
     Ok(())
 }

@@ -5,12 +5,13 @@ use clap::Args;
 use crate::cli::failure::Outcome;
 use crate::cli::format::{escape, local, local_and_left, shell_quoted, split_failure, verify_ssl};
 use crate::cli::json::{ConnectionAnswer, ShowAnswer};
+use crate::cli::shared::client_certificate::shown_subject;
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{
-    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, PortalUrl,
-    SecretCommand,
+    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
+    PortalUrl, SecretCommand,
 };
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
@@ -32,20 +33,36 @@ pub(in crate::cli) struct ShowArgs {
 
 pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     let store = ctx.store()?;
-    let connection = named(ctx, &store, args.name.as_ref())?;
+    let mut connection = named(ctx, &store, args.name.as_ref())?;
+    // What the certificate itself says, and not `meta.json`, which another could have changed.
+    let certificate = ctx
+        .session_of(&store, connection.clone())
+        .client_certificate_facts();
+    if let Ok(facts @ Some(_)) = &certificate {
+        connection.client_certificate.clone_from(facts);
+    }
+    let unread = certificate.err().map(|error| error.to_string());
     let default = store.default_id()?;
     let default = default.as_ref();
     let secret = has(ctx, &store, &connection, ItemKind::ClientSecret);
     let tokens = has(ctx, &store, &connection, ItemKind::Tokens);
+    let api_key = has(ctx, &store, &connection, ItemKind::ApiKey);
     if args.json {
         return ctx.answer_json(&ShowAnswer {
             connection: ConnectionAnswer::of(&connection, default),
             has_client_secret: secret.ok(),
+            has_api_key: api_key.ok(),
             has_tokens: tokens.ok(),
             folder: store.folder(&connection.id).display().to_string(),
         });
     }
-    for (name, value) in facts(ctx, &store, &connection, default, &secret, &tokens) {
+    let unread = unread.as_deref();
+    let secrets = Secrets {
+        client_secret: secret,
+        api_key,
+        tokens,
+    };
+    for (name, value) in facts(ctx, &store, &connection, default, &secrets, unread) {
         ctx.answer(&format!("{:<17}{}", format!("{name}:"), escape(&value)))?;
     }
     Ok(())
@@ -65,6 +82,13 @@ fn has(
         .map_err(|error| error.to_string())
 }
 
+/// Which secrets the keychain has.
+struct Secrets {
+    client_secret: Result<bool, String>,
+    api_key: Result<bool, String>,
+    tokens: Result<bool, String>,
+}
+
 /// A name and its value.
 type Fact = (&'static str, String);
 
@@ -73,21 +97,17 @@ fn facts(
     store: &ConnectionStore,
     connection: &Connection,
     default: Option<&ConnectionId>,
-    secret: &Result<bool, String>,
-    tokens: &Result<bool, String>,
+    secrets: &Secrets,
+    unread: Option<&str>,
 ) -> Vec<Fact> {
-    let mut facts = registration(connection, secret, tokens);
-    facts.extend(optional(ctx, connection));
+    let mut facts = registration(connection, secrets);
+    facts.extend(optional(ctx, connection, unread));
     facts.extend(settings(store, connection, default));
     facts
 }
 
 /// What every connection has: its names, its registration at the portal, its secrets.
-fn registration(
-    connection: &Connection,
-    secret: &Result<bool, String>,
-    tokens: &Result<bool, String>,
-) -> Vec<Fact> {
+fn registration(connection: &Connection, secrets: &Secrets) -> Vec<Fact> {
     let stored = |item: &Result<bool, String>| match item {
         Ok(true) => "stored".to_owned(),
         Ok(false) => "none".to_owned(),
@@ -98,18 +118,19 @@ fn registration(
         ("ID", connection.id.to_string()),
         ("Portal", connection.browser_url().to_string()),
         ("Auth type", connection.grant.as_str().to_owned()),
-        ("Tokens", stored(tokens)),
     ];
-    if connection.grant.kind().has_client_id() {
-        let client_secret = match &connection.secret_command {
-            Some(command) => format!("printed by {}", typed(command)),
-            None => stored(secret),
-        };
-        let application = [
+    let printed_or = |item: &Result<bool, String>| match &connection.secret_command {
+        Some(command) => format!("printed by {}", typed(command)),
+        None => stored(item),
+    };
+    match connection.grant.kind() {
+        GrantKind::ApiKey => facts.push(("API key", printed_or(&secrets.api_key))),
+        GrantKind::User | GrantKind::Application => facts.extend([
             ("Client ID", connection.client_id.clone()),
-            ("Client secret", client_secret),
-        ];
-        facts.splice(4..4, application);
+            ("Client secret", printed_or(&secrets.client_secret)),
+            ("Tokens", stored(&secrets.tokens)),
+        ]),
+        GrantKind::Network => facts.push(("Tokens", stored(&secrets.tokens))),
     }
     if let Some(api) = connection.urls.separate_api_url() {
         facts.insert(3, ("API URL", api_url(connection, api)));
@@ -138,8 +159,13 @@ fn api_url(connection: &Connection, api: &PortalUrl) -> String {
     format!("{api} ({confirmed})")
 }
 
-/// What only some connections have: a sign-in, a failure, optional settings.
-fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item = Fact> {
+/// What only some connections have: a sign-in, a failure, optional settings. `unread` says why the
+/// client certificate cannot be read.
+fn optional(
+    ctx: &CommandContext,
+    connection: &Connection,
+    unread: Option<&str>,
+) -> impl Iterator<Item = Fact> {
     let now = ctx.context.now();
     let when = |at| local_and_left(at, now, &ctx.system.zone);
     let status = &connection.status;
@@ -151,16 +177,22 @@ fn optional(ctx: &CommandContext, connection: &Connection) -> impl Iterator<Item
             (None, what) => what.to_owned(),
         });
     let certificate = connection.client_certificate.as_ref();
+    let read = certificate.filter(|_| unread.is_none());
+    let subject = match unread {
+        None => certificate.map(shown_subject),
+        Some(why) => Some(format!("unknown ({why})")),
+    };
     let windows = connection.web_tier.principal();
     let tags = Some(connection.tags.join(", ")).filter(|tags| !tags.is_empty());
     [
         ("User", status.username.clone()),
         ("Signed in until", status.refresh_expires_at.map(when)),
         ("Token until", status.access_expires_at.map(when)),
+        ("Key until", connection.grant.api_key_expires_at().map(when)),
         ("Last failure", failure),
-        ("Client cert", certificate.map(|c| c.subject.clone())),
-        ("  issued by", certificate.map(|c| c.issuer.clone())),
-        ("  until", certificate.map(|c| when(c.not_after))),
+        ("Client cert", subject),
+        ("  issued by", read.map(|c| c.issuer.clone())),
+        ("  until", read.map(|c| when(c.not_after))),
         ("  stored in", certificate.map(|c| stored_in(c, connection))),
         (
             "Windows",

@@ -10,20 +10,22 @@ use super::machine::Usable;
 use super::machine_policy;
 use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
+use crate::bound_setting::BoundSetting;
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
 use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
+use crate::cli::shared::api_key;
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
-use crate::cli::shared::client_certificate::{current, exposed, replace_hint};
+use crate::cli::shared::client_certificate::{exposed, replace_hint, shown_subject};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
-use crate::connection::{CertificateSource, Connection, Grant, PortalUrl, Tls};
-use crate::error::{CertificateFacts, Error, KeychainReason, Unreachable};
+use crate::connection::{CertificateSource, Connection, Grant, GrantKind, PortalUrl, Tls};
+use crate::error::{CertificateFacts, Error, KeychainReason, PrintedSecret, Unreachable};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::policy;
 use crate::policy::command_line::{
-    notable_clock_difference, CERTIFICATE_EXPIRES_SOON, CLIENT_CERTIFICATE_EXPIRES_SOON,
-    DOCTOR_CHECKS_AT_ONCE,
+    notable_clock_difference, API_KEY_EXPIRES_SOON, CERTIFICATE_EXPIRES_SOON,
+    CLIENT_CERTIFICATE_EXPIRES_SOON, DOCTOR_CHECKS_AT_ONCE,
 };
 use crate::portal::{self, Identity, PortalInfo, PortalNames};
 use crate::program;
@@ -83,9 +85,13 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
             findings.extend(secret(doctor, connection, kind));
         }
     }
-    findings.extend(client_certificate(doctor, connection));
+    findings.extend(client_certificate(doctor, connection, usable));
     findings.extend(client_certificate_file(doctor, connection));
-    findings.extend(secret_command(connection));
+    let chosen = usable
+        .contains(&connection.keychain)
+        .then(|| session(doctor, connection).has_chosen_secret_command())
+        .flatten();
+    findings.extend(secret_command(connection, chosen));
     findings.extend(sign_in(doctor, connection));
     if connection.tls == Tls::Unverified {
         findings.push(Finding::warn(
@@ -109,10 +115,22 @@ fn local_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usable
 }
 
 /// Whose the client certificate is, and how long it is valid.
-fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
+fn client_certificate(
+    doctor: &DoctorContext,
+    connection: &Connection,
+    usable: &Usable,
+) -> Option<Finding> {
     let check = "client certificate";
-    let setting = match current(&session(doctor, connection)) {
+    let in_keychain = matches!(
+        connection.client_certificate.as_ref()?.source,
+        CertificateSource::Keychain
+    );
+    if in_keychain && !usable.contains(&connection.keychain) {
+        return None;
+    }
+    let setting = match session(doctor, connection).client_certificate_facts() {
         Ok(setting) => setting?,
+        Err(error) if in_keychain => return Some(Finding::error(check, &error)),
         Err(error) => {
             return Some(Finding::fail(
                 check,
@@ -124,7 +142,7 @@ fn client_certificate(doctor: &DoctorContext, connection: &Connection) -> Option
     let (now, end) = (doctor.context.now(), setting.not_after);
     let message = format!(
         "{}, issued by {}, until {}",
-        setting.subject,
+        shown_subject(&setting),
         setting.issuer,
         local_and_left(end, now, &doctor.zone)
     );
@@ -147,23 +165,49 @@ fn client_certificate_file(doctor: &DoctorContext, connection: &Connection) -> O
     Some(Finding::warn("client certificate", warning, hint))
 }
 
-/// Whether the program that prints the client secret is there, and only this user and the
-/// administrator can change it. It is not run: it may unlock something, or count its uses.
-fn secret_command(connection: &Connection) -> Option<Finding> {
-    let check = "client secret";
+/// Whether a person chose the command that prints the client secret or the API key, its program can
+/// be started, and only this user and the administrator can change it. It is not run: it may unlock
+/// something, or count its uses.
+///
+/// `chosen` is what the keychain says about the choice; `None` where it cannot be asked.
+fn secret_command(connection: &Connection, chosen: Option<bool>) -> Option<Finding> {
+    let printed = connection.grant.kind().printed_secret();
+    let (check, when, setting) = match printed {
+        PrintedSecret::ClientSecret => {
+            let setting = BoundSetting::SecretCommand;
+            ("client secret", "whenever a token is renewed", setting)
+        }
+        PrintedSecret::ApiKey => (
+            "API key",
+            "whenever it is needed",
+            BoundSetting::ApiKeyCommand,
+        ),
+    };
     let command = connection.secret_command.as_ref()?;
-    Some(match program::check(command.program()) {
-        Ok(()) => Finding::ok(
+    let program = command.program().display();
+    Some(match (program::check(command), chosen) {
+        (_, Some(false)) => Finding::fail(
             check,
             format!(
-                "{} prints it whenever a token is renewed",
-                command.program().display()
+                "meta.json names the command {program}, which was not chosen here; it is not run"
+            ),
+            format!(
+                "choose a command yourself: age-oauth connections edit {} {}",
+                quoted_label(connection),
+                flags(&[setting])
             ),
         ),
-        Err(why) => Finding::error(
+        (Ok(()), Some(true)) => Finding::ok(check, format!("{program} prints it {when}")),
+        (Ok(()), None) => Finding::new(
+            check,
+            Severity::Warn,
+            format!("{program} prints it, if it was chosen here, which only the keychain can tell"),
+        ),
+        (Err(why), _) => Finding::error(
             check,
             &Error::SecretCommand {
                 connection: Some(connection.label.to_string()),
+                secret: printed,
                 command: command.name(),
                 why,
             },
@@ -193,6 +237,7 @@ impl ItemWords {
         let (needs_secret, has_sign_in) = match connection.grant {
             Grant::User { .. } | Grant::Network => (false, true),
             Grant::Application => (connection.secret_command.is_none(), false),
+            Grant::ApiKey { .. } => (false, false),
         };
         Some(match kind {
             ItemKind::ClientSecret => Self {
@@ -204,6 +249,12 @@ impl ItemWords {
                 name: "client certificate",
                 be: "is",
                 needed: connection.client_certificate.is_some(),
+            },
+            ItemKind::ApiKey => Self {
+                name: "API key",
+                be: "is",
+                needed: connection.grant.kind() == GrantKind::ApiKey
+                    && connection.status.username.is_some(),
             },
             ItemKind::Tokens => Self {
                 name: "tokens",
@@ -228,6 +279,7 @@ fn write_again(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) 
             client_secret_again(connection.label.as_str(), &settings.unwrap_or_default())
         }
         ItemKind::ClientCertificate => client_certificate_again(connection.label.as_str()),
+        ItemKind::ApiKey => api_key::replace_hint(connection),
         ItemKind::Binding => format!(
             "age-oauth connections edit {} --portal {}",
             quoted_label(connection),
@@ -321,6 +373,13 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         (Grant::Network, None) => {
             return Some(Finding::fail("sign-in", "there is no sign-in", login))
         }
+        (Grant::ApiKey { expires_at }, user) => {
+            return Some(api_key_end(
+                doctor,
+                connection,
+                user.as_ref().zip(*expires_at),
+            ))
+        }
     }
     let now = doctor.context.now();
     let zone = &doctor.zone;
@@ -345,6 +404,31 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
         ),
         (false, _) => Finding::ok("sign-in", message),
     })
+}
+
+/// Checks whose the API key is, and how long it still lives.
+fn api_key_end(
+    doctor: &DoctorContext,
+    connection: &Connection,
+    stored: Option<(&String, Timestamp)>,
+) -> Finding {
+    let check = "API key";
+    let Some((user, end)) = stored else {
+        let hint = api_key::replace_hint(connection);
+        return Finding::fail(check, "none is stored", hint);
+    };
+    let now = doctor.context.now();
+    match api_key::end_warning(connection, API_KEY_EXPIRES_SOON, now, &doctor.zone) {
+        Some(warning) if warning.has_passed => Finding::fail(check, warning.message, warning.hint),
+        Some(warning) => Finding::warn(check, warning.message, warning.hint),
+        None => Finding::ok(
+            check,
+            format!(
+                "that of {user}, until {}",
+                local_and_left(end, now, &doctor.zone)
+            ),
+        ),
+    }
 }
 
 /// Checks which proxy is used.
@@ -427,7 +511,7 @@ fn portal_checks(doctor: &DoctorContext, connection: &Connection, usable: &Usabl
             connection.status.username.is_some()
         }
         Grant::Application => true,
-        Grant::Network => connection.status.username.is_some(),
+        Grant::Network | Grant::ApiKey { .. } => connection.status.username.is_some(),
     };
     let token =
         (signed_in && usable.contains(&connection.keychain)).then(|| identity(doctor, connection));
@@ -592,7 +676,7 @@ fn session(doctor: &DoctorContext, connection: &Connection) -> Session {
 fn identity(doctor: &DoctorContext, connection: &Connection) -> Finding {
     let session = session(doctor, connection);
     let renewed = match connection.grant {
-        Grant::User { .. } => Ok(()),
+        Grant::User { .. } | Grant::ApiKey { .. } => Ok(()),
         // A cached token does not prove that the client secret still works, or that the web server
         // still vouches for the user.
         Grant::Application | Grant::Network => {

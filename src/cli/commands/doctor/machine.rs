@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DoctorContext, Finding, Fix};
+use super::{account, DoctorContext, Finding, Fix};
 use crate::cli::shared::connection_fields::default_keychain;
 use crate::connection::KeychainKind;
 use crate::env;
-use crate::error::{Error, KeychainError, KeychainReason};
+use crate::error::{Error, FileAction, KeychainError, KeychainReason};
 use crate::files;
 use crate::http;
 use crate::keychain::{Item, ItemKind};
@@ -107,18 +107,38 @@ fn is_python(path: &Path) -> bool {
 /// Checks whether the store exists, and whether other users can read it.
 pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
     let root = doctor.store.root();
-    if !root.exists() {
-        return vec![Finding::warn(
-            "store",
-            format!("{} does not exist yet", root.display()),
-            "age-oauth connections add",
-        )];
+    match root.try_exists() {
+        Ok(true) => {}
+        Ok(false) => {
+            return vec![Finding::warn(
+                "store",
+                format!("{} does not exist yet", root.display()),
+                "age-oauth connections add",
+            )]
+        }
+        Err(why) => {
+            let error = Error::file(FileAction::Read, root)(why);
+            return vec![Finding::error("store", &error)];
+        }
+    }
+    if let Some(name) = &doctor.account {
+        if let Some((path, owner)) = account::foreign_owner(root) {
+            return vec![Finding::fail(
+                "store",
+                format!("{} belongs to {owner}, not to `{name}`", path.display()),
+                format!("as root: chown -R {name}: {}", root.display()),
+            )];
+        }
     }
     match doctor.store.world_accessible() {
         Ok(open) if open.is_empty() => {
+            let owner = match &doctor.account {
+                Some(name) => format!("`{name}`"),
+                None => "you".to_owned(),
+            };
             vec![Finding::ok(
                 "store",
-                format!("{}; only you can read it", root.display()),
+                format!("{}; only {owner} can read it", root.display()),
             )]
         }
         Ok(open) => {

@@ -4,7 +4,7 @@ use super::{DoctorContext, Finding};
 use crate::connection::{Connection, Proxy};
 use crate::context::Environment;
 use crate::env;
-use crate::machine_policy::{InForce, Member, PLACE};
+use crate::machine_policy::{check_log_folder, InForce, MachinePolicy, Member, PLACE};
 use crate::store::Listing;
 
 const CHECK: &str = "policy";
@@ -30,6 +30,7 @@ pub(super) fn in_force(doctor: &DoctorContext, listing: Option<&Listing>) -> Vec
             let environment = &doctor.context.environment;
             set.iter()
                 .map(|one| shown(one, &overridden(one, environment, connections)))
+                .chain(log_folder(policy))
                 .collect()
         }
     }
@@ -44,6 +45,14 @@ fn shown(one: &InForce, overridden: &[String]) -> Finding {
     Finding::ok(CHECK, message)
 }
 
+/// Where the event log cannot be written, which stops no command.
+fn log_folder(policy: &MachinePolicy) -> Option<Finding> {
+    let folder = policy.event_log().ok()??;
+    let found = check_log_folder(folder).err()?;
+    let message = format!("no event log is written, because {}", found.why);
+    Some(Finding::warn(CHECK, message, found.remedy))
+}
+
 /// The variables and the connections whose settings do not count.
 fn overridden(one: &InForce, environment: &Environment, connections: &[Connection]) -> Vec<String> {
     let variables: &[&str] = match one.member {
@@ -56,6 +65,7 @@ fn overridden(one: &InForce, environment: &Environment, connections: &[Connectio
         | Member::UnverifiedTls
         | Member::SecretsOnCommandLine
         | Member::SecretCommands
+        | Member::ApiKeys
         | Member::Keychains
         | Member::LongestSignIn => &[],
     };

@@ -1,6 +1,7 @@
 //! `doctor`: checks everything that a sign-in depends on, and shows for each problem how to fix it.
 //! It also works if the store or the keychain does not, because that is when it is needed.
 
+mod account;
 mod connection;
 mod machine;
 mod machine_policy;
@@ -16,6 +17,7 @@ use crate::cli::hints::hint;
 use crate::cli::json::{CheckAnswer, DoctorAnswer, Severity, Word, Words};
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::examples;
+use crate::cli::shared::logon::Logon;
 use crate::cli::{CommandContext, Zone};
 use crate::connection::{Connection, KeychainKind};
 use crate::context::{Attended, Context, Deadline};
@@ -140,12 +142,15 @@ impl Fix {
 struct DoctorContext {
     zone: Zone,
     selector: Option<Selector>,
-    logon_groups: String,
+    logon: Option<Logon>,
     store: ConnectionStore,
     context: Context,
     keychains: Keychains,
     offline: bool,
     as_task: bool,
+    /// The account whose tasks the checks are about, and as which this process runs; `None` for the
+    /// user's own.
+    account: Option<String>,
 }
 
 #[derive(Args, Debug, Default)]
@@ -153,6 +158,7 @@ struct DoctorContext {
     ("age-oauth doctor", "check everything"),
     ("age-oauth doctor --fix", "also fix what can be fixed, after asking"),
     ("age-oauth doctor --as-task", "check what tonight's scheduled task will find"),
+    ("age-oauth doctor --as-task --account gis", "as root: what a task of gis will find"),
 ]))]
 pub(in crate::cli) struct DoctorArgs {
     /// Fix what can be fixed, after asking
@@ -164,6 +170,12 @@ pub(in crate::cli) struct DoctorArgs {
     /// Check as a scheduled task does: no terminal, no desktop session, no prompt
     #[arg(long)]
     as_task: bool,
+    /// With --as-task: check as this account of the machine, which root can
+    #[arg(long, value_name = "NAME", requires = "as_task")]
+    account: Option<String>,
+    /// Set by --account for the process that makes the checks as the account
+    #[arg(long, hide = true, requires = "account")]
+    entered: bool,
     /// Do not ask any portal
     #[arg(long)]
     offline: bool,
@@ -173,9 +185,15 @@ pub(in crate::cli) struct DoctorArgs {
 }
 
 pub(in crate::cli) fn doctor(ctx: &mut CommandContext, args: &DoctorArgs) -> Outcome {
+    if let Some(name) = &args.account {
+        if !args.entered {
+            return account::run_as(ctx, args, name);
+        }
+        account::ensure_entered(name)?;
+    }
     let store = ctx.store()?;
     let findings = run_checks(&doctor_context(ctx, &store, args));
-    print_findings(ctx, &findings, args.json)?;
+    print_findings(ctx, &findings, args)?;
     let mut failed = findings.iter().any(|one| one.severity == Severity::Fail);
     if args.fix {
         let all_fixed = fix_findings(ctx, &store, &findings, args)?;
@@ -208,12 +226,13 @@ fn doctor_context(
     DoctorContext {
         zone: ctx.system.zone.clone(),
         selector: ctx.selector.clone(),
-        logon_groups: (ctx.system.logon_groups)(),
+        logon: Logon::of(&(ctx.system.logon_groups)()),
         store: store.clone(),
         context,
         keychains,
         offline: args.offline,
         as_task: args.as_task,
+        account: args.account.clone(),
     }
 }
 
@@ -282,7 +301,7 @@ fn run_checks(doctor: &DoctorContext) -> Vec<Finding> {
     findings
 }
 
-fn print_findings(ctx: &mut CommandContext, findings: &[Finding], json: bool) -> Outcome {
+fn print_findings(ctx: &mut CommandContext, findings: &[Finding], args: &DoctorArgs) -> Outcome {
     let count = |severity| {
         findings
             .iter()
@@ -294,8 +313,9 @@ fn print_findings(ctx: &mut CommandContext, findings: &[Finding], json: bool) ->
         count(Severity::Warn),
         count(Severity::Fail),
     );
-    if json {
+    if args.json {
         return ctx.answer_json(&DoctorAnswer {
+            account: args.account.clone(),
             checks: findings.iter().map(Finding::as_json).collect(),
             ok,
             warn,

@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use super::{machine, DoctorContext, Finding};
+use super::{account, machine, DoctorContext, Finding};
+use crate::cli::shared::logon::Logon;
 use crate::env;
 
 /// Variables that a shell's profile may set, but that a task does not see.
@@ -17,11 +18,11 @@ const VARIABLES: [&str; 7] = [
 ];
 
 /// The D-Bus address that a task uses: that of the user's bus, in place of the desktop session's.
+#[allow(clippy::unnecessary_wraps)] // Other systems have no such bus.
 pub(super) fn dbus_address() -> Option<(String, OsString)> {
     #[cfg(all(unix, not(target_os = "macos")))]
     {
-        use std::os::unix::fs::MetadataExt;
-        let user = std::fs::metadata(dirs::home_dir()?).ok()?.uid();
+        let user = rustix::process::geteuid().as_raw();
         let address = format!("unix:path=/run/user/{user}/bus");
         Some((env::DBUS_SESSION_BUS_ADDRESS.to_owned(), address.into()))
     }
@@ -31,15 +32,22 @@ pub(super) fn dbus_address() -> Option<(String, OsString)> {
 
 pub(super) fn checks(doctor: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if let Some(name) = &doctor.account {
+        findings.extend(account::checks(doctor, name));
+    }
     let set: Vec<_> = VARIABLES
         .into_iter()
         .filter(|name| doctor.context.environment.var_os(name).is_some())
         .collect();
     if !set.is_empty() {
+        let place = match doctor.account {
+            Some(_) => "for these checks",
+            None => "in this session",
+        };
         findings.push(Finding::warn(
             "task",
             format!(
-                "set in this session, but perhaps not for a task: {}",
+                "set {place}, but perhaps not for a task: {}",
                 set.join(", ")
             ),
             "set them in the definition of the task",
@@ -49,7 +57,10 @@ pub(super) fn checks(doctor: &DoctorContext) -> Vec<Finding> {
         findings.push(logon(doctor));
         findings.push(Finding::ok(
             "task",
-            format!("to run these checks once as a task: {}", schtasks()),
+            format!(
+                "to run these checks once as a task: {}",
+                schtasks("%USERNAME%")
+            ),
         ));
     }
     findings
@@ -57,7 +68,7 @@ pub(super) fn checks(doctor: &DoctorContext) -> Vec<Finding> {
 
 /// How this process was logged on, by the well-known groups that Windows puts it in.
 fn logon(doctor: &DoctorContext) -> Finding {
-    match Logon::of(&doctor.logon_groups) {
+    match doctor.logon {
         Some(Logon::Batch) => Finding::ok(
             "task",
             "this is a batch logon; it can read Credential Manager if the task stores the password, and cannot without it (S4U)",
@@ -80,63 +91,10 @@ fn logon(doctor: &DoctorContext) -> Finding {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Logon {
-    Network,
-    Batch,
-    Service,
-    Interactive,
-}
-
-impl Logon {
-    /// By the identifiers of the groups. A batch logon can be in the other groups, too, so it is
-    /// looked for first.
-    fn of(groups: &str) -> Option<Self> {
-        let is_in = |sid: &str| {
-            groups
-                .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
-                .any(|word| word == sid)
-        };
-        [
-            ("S-1-5-3", Self::Batch),
-            ("S-1-5-6", Self::Service),
-            ("S-1-5-4", Self::Interactive),
-            ("S-1-5-14", Self::Interactive),
-            ("S-1-5-2", Self::Network),
-        ]
-        .into_iter()
-        .find(|(sid, _)| is_in(sid))
-        .map(|(_, logon)| logon)
-    }
-}
-
-fn schtasks() -> String {
+/// The commands that run the checks once as a task of this account.
+pub(super) fn schtasks(account: &str) -> String {
     format!(
-        "schtasks /Create /TN \"age-oauth doctor\" /SC ONCE /ST 00:00 /F /RU \"%USERNAME%\" /RP * /TR \"'{}' doctor --as-task\" & schtasks /Run /TN \"age-oauth doctor\"",
+        "schtasks /Create /TN \"age-oauth doctor\" /SC ONCE /ST 00:00 /F /RU \"{account}\" /RP * /TR \"'{}' doctor --as-task\" & schtasks /Run /TN \"age-oauth doctor\"",
         machine::own_path().display()
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_logon_type_follows_from_whole_group_identifiers() {
-        let line = |sid: &str| format!("\"NT-AUTORITÄT\\X\",\"Gruppe\",\"{sid}\",\"\"\r\n");
-        for (sid, logon) in [
-            ("S-1-5-3", Some(Logon::Batch)),
-            ("S-1-5-4", Some(Logon::Interactive)),
-            ("S-1-5-14", Some(Logon::Interactive)),
-            ("S-1-5-6", Some(Logon::Service)),
-            ("S-1-5-2", Some(Logon::Network)),
-            ("S-1-5-32-544", None),
-            ("S-1-5-21-3-4", None),
-        ] {
-            assert_eq!(Logon::of(&line(sid)), logon, "{sid}");
-        }
-        let both = line("S-1-5-4") + &line("S-1-5-3");
-        assert_eq!(Logon::of(&both), Some(Logon::Batch));
-        assert_eq!(Logon::of(""), None);
-    }
 }

@@ -11,6 +11,7 @@ use clap::Args;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{clock, connection_flag, escape, humanize, local_and_left};
 use crate::cli::json::{known, Identity, LoginAnswer, Time};
+use crate::cli::shared::api_key;
 use crate::cli::shared::help::examples;
 use crate::cli::shared::token_variables;
 use crate::cli::terminal::{delay_interruptions, with_cleanup};
@@ -54,6 +55,7 @@ pub(in crate::cli) fn login(ctx: &mut CommandContext, args: &LoginArgs) -> Outco
         Grant::User { .. } => {}
         Grant::Application => return login_application(ctx, &session, args),
         Grant::Network => return login_network(ctx, &session, args),
+        Grant::ApiKey { .. } => return Err(api_key::nothing_to_sign_in(session.connection())),
     }
     settings::confirm(ctx, &session)?;
     let is_first = session.stored_user().is_none();
@@ -84,6 +86,7 @@ fn check_expires(connection: &Connection) -> Outcome {
         Grant::User { .. } => return Ok(()),
         Grant::Application => "an application",
         Grant::Network => "a network",
+        Grant::ApiKey { .. } => return Err(api_key::nothing_to_sign_in(connection)),
     };
     Err(Failure::usage(format!(
         "`{}` is {kind} connection, whose sign-in does not expire: --expiration does not fit",

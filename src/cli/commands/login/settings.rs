@@ -6,6 +6,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{connection_flag, escape, shell_quoted};
 use crate::cli::hints::flags;
 use crate::cli::shared::api_url;
+use crate::cli::shared::client_certificate::shown_subject;
 use crate::cli::shared::trust::certificate_lines;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, Tls};
@@ -66,22 +67,33 @@ fn lines(session: &Session, settings: &[BoundSetting]) -> Vec<String> {
             BoundSetting::Pkce => {
                 lines.push("PKCE:      off (a stolen authorization code can be used)".into());
             }
-            BoundSetting::ClientCertificate => lines.extend(client_certificate(connection)),
+            BoundSetting::ClientCertificate => lines.extend(client_certificate(session)),
             BoundSetting::WebTier => lines.extend(windows_sign_in(connection)),
             BoundSetting::Portal
             | BoundSetting::ClientId
             | BoundSetting::AuthType
             | BoundSetting::SecretCommand
+            | BoundSetting::ApiKeyCommand
             | BoundSetting::RedirectUri => {}
         }
     }
     lines
 }
 
-fn client_certificate(connection: &Connection) -> Option<String> {
-    let setting = connection.client_certificate.as_ref()?;
-    let (subject, source) = (escape(&setting.subject), setting.source.to_string());
-    Some(format!("Presents:  {subject} ({})", escape(&source)))
+/// What it says of itself. If it cannot be read, `meta.json` is not asked whose it is: a person who
+/// did not choose it would be told what another wrote.
+fn client_certificate(session: &Session) -> Option<String> {
+    let setting = session.connection().client_certificate.as_ref()?;
+    let source = setting.source.to_string();
+    let subject = match session.client_certificate_facts() {
+        Ok(Some(facts)) => shown_subject(&facts),
+        Ok(None) | Err(_) => "a client certificate that cannot be read now".to_owned(),
+    };
+    Some(format!(
+        "Presents:  {} ({})",
+        escape(&subject),
+        escape(&source)
+    ))
 }
 
 fn windows_sign_in(connection: &Connection) -> Option<String> {

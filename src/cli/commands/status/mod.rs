@@ -17,11 +17,11 @@ use crate::cli::json::{Identity, SignInState, StatusAnswer, StoredFacts, Word};
 use crate::cli::shared::duration::words;
 use crate::cli::shared::help::{examples, with_default};
 use crate::cli::CommandContext;
-use crate::connection::{Connection, ConnectionId, Grant, Status};
+use crate::connection::{Connection, ConnectionId, Grant, GrantKind};
 use crate::error::{Error, KeychainError, KeychainReason};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::policy;
-use crate::policy::command_line::CLIENT_CERTIFICATE_EXPIRES_SOON;
+use crate::policy::command_line::{API_KEY_EXPIRES_SOON, CLIENT_CERTIFICATE_EXPIRES_SOON};
 use crate::store::{Listing, Plaintext};
 
 /// One connection, as far as it is known without asking a portal.
@@ -33,6 +33,8 @@ struct Row {
     failure: Option<LastFailure>,
     /// How near the end of the client certificate counts as soon.
     certificate_within: SignedDuration,
+    /// How near the end of the API key counts as soon.
+    key_within: SignedDuration,
 }
 
 struct LastFailure {
@@ -141,9 +143,14 @@ fn no_connections(ctx: &mut CommandContext, args: &StatusArgs) -> Outcome {
     Ok(())
 }
 
-/// How long a user's sign-in still lives.
-fn user_state(status: &Status, within: SignedDuration, now: Timestamp) -> SignInState {
-    match (&status.username, status.refresh_expires_at) {
+/// How long a user's sign-in or API key still lives.
+fn end_state(
+    username: Option<&String>,
+    end: Option<Timestamp>,
+    within: SignedDuration,
+    now: Timestamp,
+) -> SignInState {
+    match (username, end) {
         (Some(_), Some(end)) if end <= now => SignInState::Ended,
         (Some(_), Some(end)) if policy::expires_within(end, within, now) => SignInState::EndsSoon,
         (Some(_), Some(_)) => SignInState::Good,
@@ -156,11 +163,18 @@ impl Row {
         let status = &connection.status;
         let within = SignedDuration::try_from(args.within.unwrap_or_else(default_within))
             .unwrap_or(SignedDuration::MAX);
+        let key_within = args.within.map_or(API_KEY_EXPIRES_SOON, |_| within);
         let sign_in = match connection.grant {
-            Grant::User { .. } => user_state(status, within, now),
+            Grant::User { .. } => {
+                let end = status.refresh_expires_at;
+                end_state(status.username.as_ref(), end, within, now)
+            }
             Grant::Application => SignInState::Application,
             Grant::Network if status.username.is_some() => SignInState::Good,
             Grant::Network => SignInState::Missing,
+            Grant::ApiKey { expires_at } => {
+                end_state(status.username.as_ref(), expires_at, key_within, now)
+            }
         };
         let failure = status.last_failure.as_deref().map(|line| {
             let (at, what) = split_failure(line);
@@ -179,12 +193,16 @@ impl Row {
             certificate_within: args
                 .within
                 .map_or(CLIENT_CERTIFICATE_EXPIRES_SOON, |_| within),
+            key_within,
         }
     }
 
     /// The keychain item that a renewal needs. A client secret command needs the record that a
     /// person chose it.
     fn needed_item(&self) -> ItemKind {
+        if self.connection.grant.kind() == GrantKind::ApiKey {
+            return ItemKind::ApiKey;
+        }
         match (self.sign_in, &self.connection.secret_command) {
             (SignInState::Application, None) => ItemKind::ClientSecret,
             (SignInState::Application, Some(_)) => ItemKind::Binding,
@@ -224,7 +242,8 @@ impl Row {
         let status = &connection.status;
         let now = ctx.context.now();
         let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| ago(at, now));
-        let (who, until) = match (self.sign_in, status.refresh_expires_at) {
+        let end = connection.grant.api_key_expires_at();
+        let (who, until) = match (self.sign_in, end.or(status.refresh_expires_at)) {
             (SignInState::Application, _) => ("application".to_owned(), String::new()),
             // The web server signs a network connection in with each new token.
             (SignInState::Good | SignInState::Gone, None) if connection.grant == Grant::Network => {

@@ -7,16 +7,20 @@ use crate::bound_setting::BoundSetting;
 use crate::cli::failure::Failure;
 use crate::cli::format::{ago, connection_flag, local, local_and_left};
 use crate::cli::json::SignInState;
+use crate::cli::shared::api_key;
 use crate::cli::shared::client_certificate::{expiry_warning, replace_hint};
 use crate::cli::CommandContext;
-use crate::connection::Connection;
-use crate::error::{Error, KeychainError, KeychainReason, SignInNeeded};
+use crate::connection::{Connection, GrantKind};
+use crate::error::{ApiKeyProblem, Error, KeychainError, KeychainReason, SignInNeeded};
 use crate::policy;
 use crate::session::other_machine;
 
 impl Row {
     /// What a person must do about it, now or soon; `None` if nothing.
     pub(super) fn problem(&self, ctx: &CommandContext) -> Option<Failure> {
+        if self.connection.grant.kind() == GrantKind::ApiKey {
+            return self.api_key_problem(ctx);
+        }
         let connection = &self.connection;
         let (label, now) = (connection.label.as_str(), ctx.context.now());
         let login = format!("age-oauth login {}", connection_flag(connection));
@@ -74,6 +78,37 @@ impl Row {
             _ => return self.certificate_problem(ctx),
         };
         Some(failure)
+    }
+
+    /// The same where the connection has an API key, which a person replaces.
+    fn api_key_problem(&self, ctx: &CommandContext) -> Option<Failure> {
+        let connection = &self.connection;
+        let label = &connection.label;
+        let missing = |why| Error::ApiKey {
+            connection: label.to_string(),
+            why,
+        };
+        match (self.sign_in, &self.stored) {
+            (SignInState::Missing, _) => Some(missing(ApiKeyProblem::Missing).into()),
+            (SignInState::Gone, _) => Some(Failure::SignIn {
+                message: format!(
+                    "the API key of `{label}` is no longer in {}",
+                    connection.keychain.display_name()
+                ),
+                hint: api_key::replace_hint(connection),
+            }),
+            (_, Some(Err(error))) => Some(self.keychain_failure(error.clone())),
+            _ => {
+                let (now, zone) = (ctx.context.now(), &ctx.system.zone);
+                match api_key::end_warning(connection, self.key_within, now, zone) {
+                    Some(warning) => Some(Failure::SignIn {
+                        message: warning.message,
+                        hint: warning.hint,
+                    }),
+                    None => self.certificate_problem(ctx),
+                }
+            }
+        }
     }
 
     /// The client certificate that has expired, will soon, or cannot be read from its file.

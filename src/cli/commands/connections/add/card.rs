@@ -58,7 +58,7 @@ pub(super) fn accept(ctx: &mut CommandContext, args: &AddArgs) -> Result<Option<
     fields.auth_type = Some(AuthType::of(card.grant.kind()));
     fields.redirect_uri = match &card.grant {
         Grant::User { redirect_uri, .. } => Some(redirect_uri.as_str().to_owned()),
-        Grant::Application | Grant::Network => None,
+        Grant::Application | Grant::Network | Grant::ApiKey { .. } => None,
     };
     if !card.certificates.is_empty() {
         fields.certificates = Some(CardCertificates {
@@ -169,6 +169,7 @@ fn print_card(
         Grant::User { .. } => "a person (signs in with a browser)",
         Grant::Application => "the application itself (needs its client secret)",
         Grant::Network => "the user whom the web server in front of the portal vouches for",
+        Grant::ApiKey { .. } => "the owner of an API key (needs a key of your own)",
     };
     let portal = card.urls.browser_url();
     let mut lines = vec![

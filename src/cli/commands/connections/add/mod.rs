@@ -13,6 +13,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
 use crate::cli::json::ConnectionAnswer;
+use crate::cli::shared::api_key::{self, GivenApiKey};
 use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate, Loaded};
 use crate::cli::shared::connection_changes::{apply, changes};
@@ -102,6 +103,12 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
     }
     let named = args.fields.auth_type.map(AuthType::kind);
     connection_fields::check_fit(&args.fields, named.unwrap_or(GrantKind::User))?;
+    if args.login && named == Some(GrantKind::ApiKey) {
+        return Err(Failure::usage_hint(
+            "with an API key, there is nothing to sign in to",
+            "leave --login out",
+        ));
+    }
     let lacks_client_id =
         args.fields.client_id.is_none() && named.is_none_or(GrantKind::has_client_id);
     let guided =
@@ -129,7 +136,7 @@ fn warn_if_unregistered(
 ) {
     let signs_in_with_a_browser = match connection.grant {
         Grant::User { .. } => true,
-        Grant::Application | Grant::Network => false,
+        Grant::Application | Grant::Network | Grant::ApiKey { .. } => false,
     };
     if args.fields.no_check || !signs_in_with_a_browser {
         return;
@@ -186,7 +193,14 @@ struct Form<'a> {
     chosen_for: Option<PortalUrls>,
 }
 
-type Answers = (Connection, Trust, Option<Secret>);
+type Answers = (Connection, Trust, FirstSecret);
+
+/// What a new connection signs in with, beside a person.
+enum FirstSecret {
+    Nothing,
+    ClientSecret(Secret),
+    ApiKey(GivenApiKey),
+}
 
 impl<'a> Form<'a> {
     fn new(
@@ -272,11 +286,18 @@ impl<'a> Form<'a> {
         let (client_id, secret) = self.registration(ctx, kind)?;
         let mut connection = Connection::new(label, portal, grant, client_id);
         let secret = match secret {
-            GivenSecret::Nothing | GivenSecret::None => None,
-            GivenSecret::Text(secret) => Some(secret),
+            GivenSecret::Nothing | GivenSecret::None if kind == GrantKind::ApiKey => {
+                let given = api_key::given(ctx, &self.args.fields.api_key)?;
+                if let GivenApiKey::Command(command) = &given {
+                    connection.secret_command = Some(command.clone());
+                }
+                FirstSecret::ApiKey(given)
+            }
+            GivenSecret::Nothing | GivenSecret::None => FirstSecret::Nothing,
+            GivenSecret::Text(secret) => FirstSecret::ClientSecret(secret),
             GivenSecret::Command(command) => {
                 connection.secret_command = Some(command);
-                None
+                FirstSecret::Nothing
             }
         };
         connection.urls = urls;
@@ -325,6 +346,7 @@ impl<'a> Form<'a> {
         }
         let fields = &self.args.fields;
         let kind = fields.auth_type.map_or(GrantKind::User, AuthType::kind);
+        let no_key = kind != GrantKind::ApiKey || ctx.can_ask();
         let given = [
             ("--label", self.args.label.is_some()),
             ("--portal", fields.portal.is_some()),
@@ -333,6 +355,8 @@ impl<'a> Form<'a> {
                 fields.client_id.is_some() || !kind.has_client_id(),
             ),
             ("--client-secret-stdin", self.has_secret(ctx)),
+            ("--api-key-stdin", no_key || fields.api_key.is_given()),
+            ("--expires", no_key || fields.expires.is_some()),
         ];
         let missing: Vec<_> = given
             .iter()
@@ -348,7 +372,13 @@ impl<'a> Form<'a> {
                 "{} {are} missing, and there is no terminal for a prompt",
                 missing.join(", ")
             ),
-            if missing.contains(&"--client-secret-stdin") {
+            if missing.contains(&"--api-key-stdin") {
+                format!(
+                    "give {}; for the API key: {}",
+                    missing.join(", "),
+                    api_key::how_to_give()
+                )
+            } else if missing.contains(&"--client-secret-stdin") {
                 format!(
                     "give {}; for the client secret: {}",
                     missing.join(", "),
@@ -542,6 +572,12 @@ impl<'a> Form<'a> {
             GrantKind::User => {}
             GrantKind::Application => return Ok(Grant::Application),
             GrantKind::Network => return Ok(Grant::Network),
+            GrantKind::ApiKey => {
+                let end = api_key::expires_at(ctx, self.args.fields.expires.as_deref())?;
+                return Ok(Grant::ApiKey {
+                    expires_at: Some(end),
+                });
+            }
         }
         let redirect_uri = match &self.args.fields.redirect_uri {
             Some(uri) => uri.parse()?,
@@ -563,7 +599,9 @@ impl<'a> Form<'a> {
         let application = match kind {
             GrantKind::User => false,
             GrantKind::Application => true,
-            GrantKind::Network => return Ok((String::new(), GivenSecret::None)),
+            GrantKind::Network | GrantKind::ApiKey => {
+                return Ok((String::new(), GivenSecret::None))
+            }
         };
         let client_id = self.client_id(ctx)?;
         let secret = self.secret(ctx, application, &client_id)?;
@@ -637,15 +675,19 @@ fn create(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
     args: &AddArgs,
-    (connection, trust, client_secret): Answers,
+    (connection, trust, secret): Answers,
     certificate: Option<&NewClientCertificate>,
 ) -> Result<Next, Failure> {
-    let connection = &connection;
     let keychain = ctx.keychains(store).of(connection.keychain);
+    let (client_secret, api_key) = match secret {
+        FirstSecret::Nothing => (None, None),
+        FirstSecret::ClientSecret(secret) => (Some(secret), None),
+        FirstSecret::ApiKey(given) => (None, Some(given)),
+    };
     let first = manage::create(
         store,
         &keychain,
-        connection,
+        &connection,
         trust.pem().map(|(pem, _)| pem),
         NewSecrets {
             client_secret,
@@ -653,9 +695,17 @@ fn create(
         },
         &ctx.context,
     )?;
+    let connection = &match api_key {
+        Some(given) => {
+            api_key::begin(ctx, store, &connection, given)?;
+            store.load(&connection.id)?
+        }
+        None => connection,
+    };
     choose_default(ctx, store, args, connection, first)?;
     if args.json {
         warn_if_shared(ctx, store, connection);
+        api_key::warn_long_lived(ctx, connection);
         return answer_json(ctx, store, connection);
     }
     ctx.answer(&format!(
@@ -666,8 +716,10 @@ fn create(
         client_certificate::describe(ctx, store, connection, new);
     }
     web_tier::describe(ctx, connection);
-    if let Some(command) = &connection.secret_command {
-        secret_command::describe(ctx, command);
+    match (connection.grant.kind(), &connection.secret_command) {
+        (GrantKind::ApiKey, _) => api_key::describe(ctx, connection),
+        (_, Some(command)) => secret_command::describe(ctx, command),
+        (_, None) => {}
     }
     warn_if_shared(ctx, store, connection);
     api_url::say_if_unconfirmed(ctx, connection);
@@ -715,8 +767,13 @@ fn replace(
     args: &AddArgs,
 ) -> Result<Next, Failure> {
     let changes = changes(ctx, &connection, &args.fields)?;
+    let fields = &args.fields;
+    let key = api_key::change(ctx, &fields.api_key, fields.expires.as_deref())?;
     let id = connection.id.clone();
     apply(ctx, store, connection, &changes)?;
+    if let Some(key) = key {
+        api_key::replace(ctx, store, store.load(&id)?, key)?;
+    }
     if args.make_default {
         store.set_default(Some(&id))?;
     }
@@ -739,6 +796,9 @@ fn sign_in_next(
     use std::io::Write as _;
     ctx.system.out.flush()?;
     next_steps(ctx, connection);
+    if connection.grant.kind() == GrantKind::ApiKey {
+        return Ok(Next::Done);
+    }
     let wanted = args.login || (ctx.can_ask() && ctx.system.ask.confirm("Sign in now?", true)?);
     if !wanted {
         return Ok(Next::Done);

@@ -156,6 +156,7 @@ fn is_guarded(error: &Error) -> bool {
         | Refusal::Forbidden { .. } => true,
         Refusal::ClientId
         | Refusal::ClientSecret
+        | Refusal::PrintedClientSecret(_)
         | Refusal::RedirectUri(_)
         | Refusal::Application(_)
         | Refusal::Code(_)
@@ -397,7 +398,7 @@ fn ask_whether_to_skip(ctx: &mut CommandContext) -> Result<NextStep, Failure> {
     }
 }
 
-/// Asks whom tokens are for. The last choice is there only where the connection answers the web
+/// Asks whom tokens are for. `network` is there only where the connection answers the web
 /// server in front of the portal.
 pub(super) fn ask_kind(
     ctx: &mut CommandContext,
@@ -416,6 +417,10 @@ pub(super) fn ask_kind(
             "network: you, as the web server knows you; without browser and client ID (experimental)",
         ));
     }
+    kinds.push((
+        GrantKind::ApiKey,
+        "key: an API key that you have; OAuth is safer, see the documentation",
+    ));
     let choices: Vec<_> = kinds.iter().map(|(_, text)| (*text).to_owned()).collect();
     let question = "Authentication type (who the tokens are for)";
     let chosen = ctx.system.ask.choose(question, &choices, 0)?;

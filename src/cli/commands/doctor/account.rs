@@ -1,0 +1,374 @@
+//! `doctor --as-task --account`: what a task of another account of this machine will find. This
+//! program becomes that account and starts itself again, so that the checks meet the permissions,
+//! the folders and the environment of the task.
+
+#[cfg(unix)]
+use super::machine;
+#[cfg(windows)]
+use super::task;
+use super::{DoctorArgs, DoctorContext, Finding};
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::CommandContext;
+
+#[cfg(unix)]
+pub(super) use unix::{checks, ensure_entered, foreign_owner, run_as};
+
+#[cfg(windows)]
+pub(super) use windows::{checks, ensure_entered, foreign_owner, run_as};
+
+#[cfg(unix)]
+mod unix {
+    use std::ffi::OsString;
+    use std::io;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::path::{Path, PathBuf};
+
+    use nix::unistd::{Group, Uid, User};
+
+    use super::{machine, CommandContext, DoctorArgs, DoctorContext, Failure, Finding, Outcome};
+    use crate::cli::exit_code::ExitCode;
+    use crate::cli::format::{escape, shell_quoted};
+    use crate::env;
+    use crate::policy::command_line::{
+        DOCTOR_ACCOUNT_GRACE, DOCTOR_TIMEOUT, MAX_DOCTOR_ACCOUNT_BYTES,
+    };
+    use crate::program::{capture, Call, Captured};
+    use crate::store::Selector;
+
+    /// What cron gives to every job besides what depends on the account. systemd's `PATH` has more
+    /// folders.
+    const TASK_VARIABLES: [(&str, &str); 2] =
+        [(env::PATH, "/usr/bin:/bin"), (env::SHELL, "/bin/sh")];
+
+    /// What the caller may set for the checks, as the definition of the task will: none of these
+    /// holds a secret.
+    const PASSED: [&str; 4] = [
+        env::AGE_OAUTH_HOME,
+        env::AGE_OAUTH_KEYCHAIN,
+        env::AGE_OAUTH_VAULT_KEY_FILE,
+        env::SSL_CERT_FILE,
+    ];
+
+    /// Shells that end at once.
+    const NO_SHELLS: [&str; 2] = ["nologin", "false"];
+
+    /// Makes the checks in a process of the account, and prints what that prints.
+    pub(crate) fn run_as(ctx: &mut CommandContext, args: &DoctorArgs, name: &str) -> Outcome {
+        let account = find(name)?;
+        let own = machine::own_path();
+        let (own_user, may_become) = (Uid::effective(), Uid::effective().is_root());
+        if !may_become && own_user != account.uid {
+            return Err(Failure::usage_hint(
+                format!("only root can make the checks as the account `{name}`"),
+                format!(
+                    "sudo {} doctor --as-task --account {}",
+                    own.display(),
+                    shell_quoted(name)
+                ),
+            ));
+        }
+        let limit = ctx.context.deadline.bound(DOCTOR_TIMEOUT);
+        let call = Call {
+            program: &own,
+            arguments: arguments(ctx, args, name),
+            variables: variables(ctx, &account),
+            folder: Path::new("/"),
+            #[cfg(target_os = "macos")]
+            runs_as: may_become.then(|| (account.uid.as_raw(), account.gid.as_raw())),
+        };
+        #[cfg(not(target_os = "macos"))]
+        if may_become {
+            enter(&account).map_err(|why| {
+                Failure::failed_hint(
+                    format!("this process cannot become the account `{name}`: {why}"),
+                    "run the command without --account as that account",
+                )
+            })?;
+        }
+        let limit = limit + DOCTOR_ACCOUNT_GRACE;
+        let captured = capture(&call, limit, MAX_DOCTOR_ACCOUNT_BYTES, &ctx.context)
+            .map_err(|why| not_checked(name, &own, &why))?;
+        relay(ctx, name, &captured)
+    }
+
+    fn find(name: &str) -> Result<User, Failure> {
+        match User::from_name(name) {
+            Ok(Some(account)) => Ok(account),
+            Ok(None) => Err(Failure::usage_hint(
+                format!("this machine has no account `{name}`"),
+                "give the name that the task runs as; `getent passwd` lists the accounts",
+            )),
+            Err(why) => Err(Failure::failed(format!(
+                "the account `{name}` could not be looked up: {why}"
+            ))),
+        }
+    }
+
+    /// Gives all rights of this process up for those of the account, its groups included. There is
+    /// no way back.
+    #[cfg(not(target_os = "macos"))]
+    fn enter(account: &User) -> nix::Result<()> {
+        use nix::unistd::{initgroups, setgid, setuid};
+        let name =
+            std::ffi::CString::new(account.name.as_str()).map_err(|_| nix::errno::Errno::EINVAL)?;
+        initgroups(&name, account.gid)?;
+        setgid(account.gid)?;
+        setuid(account.uid)
+    }
+
+    /// The same command, for the process of the account.
+    fn arguments(ctx: &CommandContext, args: &DoctorArgs, name: &str) -> Vec<OsString> {
+        let mut words: Vec<OsString> = ["doctor", "--as-task", "--entered"].map(Into::into).into();
+        words.push(format!("--account={name}").into());
+        match &ctx.selector {
+            Some(Selector::Name(text)) => words.push(format!("--connection={text}").into()),
+            Some(Selector::Id(text)) => words.push(format!("--connection-id={text}").into()),
+            None => {}
+        }
+        for (flag, given) in [
+            ("--fix", args.fix),
+            ("--yes", args.yes),
+            ("--offline", args.offline),
+            ("--json", args.json),
+        ] {
+            words.extend(given.then(|| flag.into()));
+        }
+        let limit = ctx.context.deadline.bound(DOCTOR_TIMEOUT);
+        words.push(format!("--timeout={}ms", limit.as_millis()).into());
+        words.extend(ctx.console.amount().into_iter().map(Into::into));
+        words
+    }
+
+    /// The environment of a task of the account, and what names the places of its files. Nothing
+    /// that may hold a secret of this user goes to another account.
+    fn variables(ctx: &CommandContext, account: &User) -> Vec<(String, OsString)> {
+        let environment = &ctx.context.environment;
+        let mut all: Vec<(String, OsString)> = TASK_VARIABLES
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .into();
+        all.extend([
+            (env::HOME.to_owned(), account.dir.clone().into()),
+            ("LOGNAME".to_owned(), account.name.clone().into()),
+            ("USER".to_owned(), account.name.clone().into()),
+        ]);
+        for name in PASSED {
+            // A keychain is a word, the others are paths, and the process starts in another folder.
+            let value = match environment.path(name) {
+                Some(word) if name == env::AGE_OAUTH_KEYCHAIN => word,
+                Some(path) => std::path::absolute(&path).unwrap_or(path),
+                None => continue,
+            };
+            all.push((name.to_owned(), value.into()));
+        }
+        all
+    }
+
+    fn not_checked(name: &str, own: &Path, why: &io::Error) -> Failure {
+        let own = own.display();
+        match why.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => Failure::failed_hint(
+                format!("the account `{name}` cannot run {own}, and neither can its tasks: {why}"),
+                "install the program where every account can run it, such as /usr/local/bin",
+            ),
+            io::ErrorKind::TimedOut => {
+                Failure::failed(format!("the checks as `{name}` did not end in time"))
+            }
+            _ => Failure::failed(format!("the checks as `{name}` failed: {why}")),
+        }
+    }
+
+    /// Prints what the checks printed. It comes from another account, so that nothing in it may
+    /// control this terminal.
+    fn relay(ctx: &mut CommandContext, name: &str, captured: &Captured) -> Outcome {
+        for line in captured.errors.lines() {
+            ctx.console.error_lines(&escape(line));
+        }
+        for line in captured.output.lines() {
+            ctx.answer(&escape(line))?;
+        }
+        let code = captured.status.code();
+        let known = |one: &&ExitCode| code == Some(i32::from(one.number()));
+        match ExitCode::ALL.iter().find(known) {
+            Some(ExitCode::Done) => Ok(()),
+            Some(worst) => Err(Failure::Multiple { worst: *worst }),
+            None => Err(Failure::failed(match captured.status.signal() {
+                Some(signal) => format!("the checks as `{name}` were ended by signal {signal}"),
+                None => format!("the checks as `{name}` ended with an unknown exit code"),
+            })),
+        }
+    }
+
+    /// In the process of the account: checks that it is one.
+    pub(crate) fn ensure_entered(name: &str) -> Outcome {
+        if find(name)?.uid == Uid::effective() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "this process does not run as the account `{name}`"
+        )))
+    }
+
+    /// What of the account itself decides whether its tasks work.
+    pub(crate) fn checks(doctor: &DoctorContext, name: &str) -> Vec<Finding> {
+        let account = match find(name) {
+            Ok(account) => account,
+            Err(failure) => {
+                let message = failure.text().map(|text| text.message);
+                return vec![Finding::fail(
+                    "task",
+                    message.unwrap_or_default(),
+                    "give the name that the task runs as",
+                )];
+            }
+        };
+        let mut findings = vec![Finding::ok(
+            "task",
+            format!(
+                "checked as the account `{name}` (user ID {}, groups {}) in the environment of a task",
+                account.uid,
+                groups().join(", ")
+            ),
+        )
+        .hint(format!(
+            "run the commands of the hints as this account: {} COMMAND",
+            as_account(doctor, name)
+        ))];
+        findings.extend(home(doctor, &account));
+        let shell = account.shell.file_name().unwrap_or_default();
+        if NO_SHELLS.iter().any(|one| shell == *one) {
+            findings.push(Finding::ok(
+                "task",
+                format!(
+                    "its shell, {}, ends at once; systemd and cron run its tasks nevertheless",
+                    account.shell.display()
+                ),
+            ));
+        }
+        findings
+    }
+
+    /// The names of the groups of this process, or their numbers.
+    fn groups() -> Vec<String> {
+        let own = rustix::process::getegid();
+        let mut all = vec![own];
+        all.extend(rustix::process::getgroups().unwrap_or_default());
+        let mut names = Vec::new();
+        for group in all {
+            let found = Group::from_gid(group.as_raw().into()).ok().flatten();
+            let name = found.map_or_else(|| group.as_raw().to_string(), |group| group.name);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// What runs a command as the account, with the variables that these checks had.
+    fn as_account(doctor: &DoctorContext, name: &str) -> String {
+        let mut words = vec![format!("sudo -H -u {}", shell_quoted(name))];
+        for variable in PASSED {
+            if let Some(value) = doctor.context.environment.path(variable) {
+                if words.len() == 1 {
+                    words.push("env".into());
+                }
+                let value = value.to_string_lossy().into_owned();
+                words.push(format!("{variable}={}", shell_quoted(&value)));
+            }
+        }
+        words.join(" ")
+    }
+
+    /// Checks the home directory, where the store is unless a variable says otherwise.
+    fn home(doctor: &DoctorContext, account: &User) -> Option<Finding> {
+        let home = &account.dir;
+        let exists = doctor.store.root().exists();
+        let why = match home.metadata() {
+            Ok(found) if !found.is_dir() => "is not a folder".to_owned(),
+            Ok(found) if found.uid() != account.uid.as_raw() && !exists => {
+                format!("belongs to {}", owner(found.uid()))
+            }
+            Ok(_) => return None,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => "does not exist".to_owned(),
+            Err(why) => format!("cannot be used: {why}"),
+        };
+        let message = format!("its home directory {} {why}", home.display());
+        if doctor.store.is_custom() {
+            return Some(Finding::ok(
+                "task",
+                format!("{message}; {} names another place", env::AGE_OAUTH_HOME),
+            ));
+        }
+        Some(Finding::fail(
+            "task",
+            format!("{message}, so that it can have no connections there"),
+            format!(
+                "as root: install -d -o {0} -m 700 /var/lib/{0}; and in the definition of the task: {1}=/var/lib/{0}/age_oauth",
+                account.name, env::AGE_OAUTH_HOME
+            ),
+        ))
+    }
+
+    /// Of the store, its vault and its connections, the first that does not belong to this account,
+    /// and its owner.
+    pub(crate) fn foreign_owner(root: &Path) -> Option<(PathBuf, String)> {
+        let own = Uid::effective().as_raw();
+        [
+            root.to_owned(),
+            root.join("vault"),
+            root.join("connections"),
+        ]
+        .into_iter()
+        .find_map(|path| {
+            let found = path.metadata().ok()?;
+            (found.uid() != own).then(|| (path, owner(found.uid())))
+        })
+    }
+
+    fn owner(user: u32) -> String {
+        let found = User::from_uid(Uid::from_raw(user)).ok().flatten();
+        found.map_or_else(
+            || format!("user {user}"),
+            |found| format!("`{}`", found.name),
+        )
+    }
+}
+
+/// Windows lets no account read what Credential Manager and the data protection of another one
+/// hold, whatever its rights are.
+#[cfg(windows)]
+mod windows {
+    use std::path::{Path, PathBuf};
+
+    use super::{task, CommandContext, DoctorArgs, DoctorContext, Failure, Finding, Outcome};
+
+    fn refused(name: &str) -> Failure {
+        Failure::usage_hint(
+            format!(
+                "on Windows, no account can read the secrets of another one, so that only `{name}` itself can make these checks"
+            ),
+            // Only PowerShell registers a task of an account whose password no person knows.
+            if name.ends_with('$') {
+                "register a task of that account that runs `age-oauth doctor --as-task`".to_owned()
+            } else {
+                format!("let a task of that account make them: {}", task::schtasks(name))
+            },
+        )
+    }
+
+    pub(crate) fn run_as(_: &mut CommandContext, _: &DoctorArgs, name: &str) -> Outcome {
+        Err(refused(name))
+    }
+
+    pub(crate) fn ensure_entered(name: &str) -> Outcome {
+        Err(refused(name))
+    }
+
+    pub(crate) fn checks(_: &DoctorContext, _: &str) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    pub(crate) fn foreign_owner(_: &Path) -> Option<(PathBuf, String)> {
+        None
+    }
+}

@@ -1,0 +1,188 @@
+//! Who could change what a client secret command runs: its program, the interpreter that a script
+//! names, and the files that the command names.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Ran;
+use crate::connection::SecretCommand;
+use crate::error::SecretCommandFailure;
+use crate::files;
+
+/// Whether the program is there, and only this user and the administrator can change it, its
+/// interpreters, and each file that an argument names by its whole path.
+///
+/// An argument may be a script or only data. Either decides what is taken for the client secret.
+pub(crate) fn check(command: &SecretCommand) -> Ran<()> {
+    let program = command.program();
+    let missing = || SecretCommandFailure::NoProgram(program.to_owned());
+    match files::changeable_by_others(program) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(missing()),
+        Ok(None) if !program.is_file() => return Err(missing()),
+        // As the system would say where it is started.
+        Ok(None) if !is_executable(program) => {
+            let denied = io::ErrorKind::PermissionDenied.into();
+            return Err(SecretCommandFailure::NotStarted(denied));
+        }
+        found => judge(program, found)?,
+    }
+    // What is not there cannot be run: the system says so when it starts the program.
+    let named = command.arguments().iter().map(PathBuf::from);
+    let named = named.chain(interpreters(program));
+    for path in named.filter(|path| path.is_absolute() && path.is_file()) {
+        judge(&path, files::changeable_by_others(&path))?;
+    }
+    Ok(())
+}
+
+/// Whether the file may be executed, by whomever.
+#[cfg(unix)]
+pub(super) fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+/// Elsewhere, no permission says so.
+#[cfg(not(unix))]
+pub(super) fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}
+
+fn judge(path: &Path, found: io::Result<Option<crate::trusted::Changeable>>) -> Ran<()> {
+    let (path, why) = match found {
+        Ok(None) => return Ok(()),
+        Ok(Some(found)) => (found.path, found.fault.to_string()),
+        Err(why) => (path.to_owned(), format!("cannot be examined ({why})")),
+    };
+    Err(SecretCommandFailure::Unsafe { path, why })
+}
+
+/// The interpreter of a script, the file that its line names behind that, and the interpreter's
+/// own where that is a script as well.
+#[cfg(unix)]
+fn interpreters(program: &Path) -> Vec<PathBuf> {
+    /// As many as Linux follows.
+    const MOST: usize = 5;
+    let mut found = Vec::new();
+    let mut script = program.to_owned();
+    for _ in 0..MOST {
+        let Some((interpreter, argument)) = first_line(&script) else {
+            break;
+        };
+        // A relative one counts from the folder that the program is started in.
+        let folder = program.parent().unwrap_or(program);
+        script = folder.join(interpreter);
+        found.push(script.clone());
+        found.extend(argument);
+    }
+    found
+}
+
+/// On Windows, the ending of the name decides what runs a script.
+#[cfg(not(unix))]
+fn interpreters(_: &Path) -> Vec<PathBuf> {
+    Vec::new()
+}
+
+/// The interpreter in the first line of a script, and its argument. `None` for other programs, and
+/// for one that cannot be read, which no interpreter could read either.
+#[cfg(unix)]
+fn first_line(script: &Path) -> Option<(PathBuf, Option<PathBuf>)> {
+    use std::ffi::OsStr;
+    use std::io::Read as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    /// Systems read no more of the line.
+    const LONGEST: u64 = 512;
+    let mut bytes = Vec::new();
+    let file = files::open_user_file(script).ok()?;
+    file.take(LONGEST).read_to_end(&mut bytes).ok()?;
+    let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n');
+    let line = line.into_iter().next()?.trim_ascii();
+    let end = line.iter().position(u8::is_ascii_whitespace);
+    let (interpreter, rest) = line.split_at(end.unwrap_or(line.len()));
+    let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+    let rest = rest.trim_ascii();
+    (!interpreter.is_empty()).then(|| (path(interpreter), (!rest.is_empty()).then(|| path(rest))))
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        set_mode(&path, 0o755);
+        path
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// The file for which a command with these words is refused.
+    fn refused(words: &[&Path]) -> Option<PathBuf> {
+        let words = words.iter().map(|word| word.to_str().unwrap().to_owned());
+        let command = SecretCommand::from_words(words.collect()).unwrap();
+        match check(&command) {
+            Ok(()) => None,
+            Err(SecretCommandFailure::Unsafe { path, .. }) => Some(path),
+            Err(other) => Some(other.to_string().into()),
+        }
+    }
+
+    #[test]
+    fn rule_32_the_interpreter_of_a_script_is_examined_as_its_program_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let shell = file(&real, "shell", "#!/bin/sh\n");
+        let library = file(&real, "library", "");
+        for line in [
+            format!("#!{}\n", shell.display()),
+            format!("#! \t{} -e\r\n", shell.display()),
+            "#!shell\n".to_owned(),
+            format!("#!/bin/sh {}", shell.display()),
+            format!("#!{}\n", file(&real, "outer", "#!shell x\n").display()),
+        ] {
+            let script = file(&real, "script", &line);
+            assert_eq!(refused(&[&script]), None, "{line}");
+            set_mode(&shell, 0o775);
+            assert_eq!(refused(&[&script]), Some(shell.clone()), "{line}");
+            set_mode(&shell, 0o755);
+        }
+        // Two scripts that name each other are run by nothing.
+        let circle = file(&real, "circle", "#!circle\n");
+        assert_eq!(refused(&[&circle]), None);
+        let none = file(&real, "none", "#!\n");
+        assert_eq!(refused(&[&none, &library]), None);
+    }
+
+    #[test]
+    fn rule_32_a_file_that_the_command_names_is_examined() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let shell = Path::new("/bin/sh");
+        let script = file(&real, "script", "echo s\n");
+        set_mode(&script, 0o644);
+        assert_eq!(refused(&[shell, &script]), None);
+        for mode in [0o664, 0o646] {
+            set_mode(&script, mode);
+            let words: [&[&Path]; 2] = [&[shell, &script], &[shell, Path::new("-e"), &script]];
+            for words in words {
+                assert_eq!(refused(words), Some(script.clone()), "{mode:o}");
+            }
+        }
+        // Other things than files, what is not there, and what is only a part of a word.
+        let option = format!("--file={}", script.display());
+        for word in ["/dev/null", "/tmp", "/none", "script", &option] {
+            assert_eq!(refused(&[shell, Path::new(word)]), None, "{word}");
+        }
+        let link = real.join("link");
+        std::os::unix::fs::symlink(&script, &link).unwrap();
+        assert_eq!(refused(&[shell, &link]), Some(script));
+    }
+}
