@@ -7,12 +7,30 @@ use super::document::{parse, read_nothing};
 use super::*;
 use crate::connection::{Grant, Label};
 
-const COMPLETE: &str = r#"{
+/// A whole path on the system of the tests.
+#[cfg(not(windows))]
+macro_rules! log_folder {
+    () => {
+        "/var/log/age-oauth"
+    };
+}
+
+#[cfg(windows)]
+macro_rules! log_folder {
+    () => {
+        "C:/ProgramData/age-oauth/log"
+    };
+}
+
+const COMPLETE: &str = concat!(
+    r#"{
   "defaults": {
     "proxy": "http://proxy.example.com:8080",
     "certificate_authorities": ["/etc/age-oauth/authority.pem"],
     "keychain": "os",
-    "event_log": "/var/log/age-oauth"
+    "event_log": ""#,
+    log_folder!(),
+    r#""
   },
   "limits": {
     "portals": ["https://gis.example.com/portal"],
@@ -23,7 +41,8 @@ const COMPLETE: &str = r#"{
     "keychains": ["os"],
     "longest_sign_in": "14d"
   }
-}"#;
+}"#
+);
 
 fn refusal(error: Error) -> PolicyRefusal {
     match error {
@@ -57,7 +76,7 @@ fn each_member_is_read_and_shown_with_its_line() {
             "`certificate_authorities` in p.json, line 4",
         ),
         ("os", "`keychain` in p.json, line 5"),
-        ("/var/log/age-oauth", "`event_log` in p.json, line 6"),
+        (log_folder!(), "`event_log` in p.json, line 6"),
         (
             "https://gis.example.com/portal",
             "`portals` in p.json, line 9",
@@ -86,7 +105,12 @@ fn the_page_and_the_template_have_each_member() {
     let page = include_str!("../../docs/policy.md").replace("\r\n", "\n");
     let example = page.split("```json\n").nth(1).unwrap();
     let example = example.split("```").next().unwrap();
-    let policy = parse(example, "p.json", read_nothing).unwrap();
+    let example = if cfg!(windows) {
+        example.replace("\"/", "\"C:/")
+    } else {
+        example.to_owned()
+    };
+    let policy = parse(&example, "p.json", read_nothing).unwrap();
     let shown: Vec<_> = policy.in_force().iter().map(|one| one.member).collect();
     assert_eq!(shown, Member::ALL);
     let line = policy.rule(Member::Portals).line.unwrap();
