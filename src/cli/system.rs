@@ -206,8 +206,16 @@ fn without_core_dumps() -> CoreLimit {
     // If that is not permitted, nothing more can be done.
     let _ = setrlimit(Resource::Core, none);
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    make_unreadable();
     CoreLimit(before)
+}
+
+/// Keeps other processes of the user from the memory of this one. Linux may end that when the
+/// process becomes another user.
+#[cfg(target_os = "linux")]
+pub(super) fn make_unreadable() {
+    // If that is not permitted, nothing more can be done.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 #[cfg(unix)]

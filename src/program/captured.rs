@@ -64,7 +64,10 @@ pub(crate) fn capture(
     })
 }
 
+/// Starts it with its three streams and no other open file: what the caller of this process left
+/// open is not for the other account.
 fn start(call: &Call<'_>) -> io::Result<Running> {
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let mut wrap = CommandWrap::with_new(call.program, |std| {
         std.args(&call.arguments)
             .env_clear()

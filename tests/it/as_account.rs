@@ -238,6 +238,87 @@ fn rule_26_another_account_gets_no_secret_of_the_caller() {
     }
 }
 
+/// What root's shell has open, and its session keyring. The account's own programs would find them:
+/// here, the command that prints its client secret.
+#[test]
+fn rule_26_another_account_gets_no_open_file_and_no_keyring_of_the_caller() {
+    if !is_root() {
+        return;
+    }
+    let (portal, mut machine) = (Portal::start(PortalVersion::Enterprise114), Machine::new());
+    let own = machine.home.path().join(GIS.0);
+    let (secret, key) = (
+        own.join("secret"),
+        uuid::Uuid::new_v4().simple().to_string(),
+    );
+    machine.home.allow_secrets_in(&secret);
+    fs::write(&secret, service_secret()).unwrap();
+    let script = own.join("print.sh");
+    let text =
+        "cd \"$(dirname \"$0\")\"; cat /proc/keys >keys; ls -l /proc/self/fd/ >files; cat secret\n";
+    fs::write(&script, text).unwrap();
+    for path in [&secret, &script] {
+        chown(path, Some(GIS.1), Some(GIS.1)).unwrap();
+    }
+    let ca = portal.ca_file(machine.home.path());
+    fs::set_permissions(&ca, Permissions::from_mode(0o644)).unwrap();
+    let command = format!("/bin/sh {}", script.display());
+    let url = portal.url();
+    let words = [
+        "connections",
+        "add",
+        "--label",
+        "jobs",
+        "--portal",
+        &url,
+        "--client-id",
+        SERVICE_ID,
+        "--auth-type",
+        "app",
+        "--client-secret-command",
+        &command,
+        "--verify-ssl",
+        ca.to_str().unwrap(),
+    ];
+    machine.as_account(GIS.0, &words).done().ok();
+    let of_root = machine.home.path().join(format!("of-root-{key}"));
+    fs::write(&of_root, &key).unwrap();
+    for name in ["keys", "files"] {
+        let _ = fs::remove_file(own.join(name));
+    }
+
+    let launcher = [
+        "python3",
+        "-c",
+        WITH_THINGS_OF_ROOT,
+        of_root.to_str().unwrap(),
+    ];
+    let words = ["doctor", "--as-task", "--json", "--account", GIS.0];
+    let answer = machine.started_by(&launcher, &words).done().json();
+    has(&answer, "token", "ok ");
+    let files = fs::read_to_string(own.join("files")).unwrap();
+    assert!(
+        files.contains("0 ->") && !files.contains("of-root"),
+        "{files}"
+    );
+    let keys = fs::read_to_string(own.join("keys")).unwrap();
+    assert!(!keys.contains(&key), "{keys}");
+}
+
+/// Opens the file for what it starts, and puts a key into its session keyring. A container may have
+/// no keyrings.
+const WITH_THINGS_OF_ROOT: &str = r#"
+import ctypes, os, platform, sys
+numbers = {"x86_64": (248, 250), "aarch64": (217, 219)}
+add_key, keyctl = numbers[platform.machine()]
+call = ctypes.CDLL(None).syscall
+name = sys.argv[1].encode()
+call(keyctl, 1, None)
+call(add_key, b"user", name, name, len(name), -3)
+os.dup2(os.open(name, os.O_RDONLY), 7)
+os.execv(sys.argv[2], sys.argv[2:])
+"#;
+
 #[test]
 fn accounts_that_cannot_be_checked_are_refused_with_what_to_run() {
     if !is_root() {

@@ -114,7 +114,28 @@ mod unix {
             std::ffi::CString::new(account.name.as_str()).map_err(|_| nix::errno::Errno::EINVAL)?;
         initgroups(&name, account.gid)?;
         setgid(account.gid)?;
-        setuid(account.uid)
+        setuid(account.uid)?;
+        #[cfg(target_os = "linux")]
+        {
+            crate::cli::system::make_unreadable();
+            leave_session_keyring()?;
+        }
+        Ok(())
+    }
+
+    /// Gives this thread an empty session keyring of the account, which its processes inherit in
+    /// place of the caller's.
+    #[cfg(target_os = "linux")]
+    fn leave_session_keyring() -> nix::Result<()> {
+        use nix::errno::Errno;
+        match keyutils_raw::keyctl_join_session_keyring(None) {
+            Ok(_) => Ok(()),
+            Err(why) => match Errno::from_raw(why.0) {
+                // The kernel has no keyrings, or a container keeps all of its processes from them.
+                Errno::ENOSYS | Errno::EPERM => Ok(()),
+                why => Err(why),
+            },
+        }
     }
 
     /// The same command, for the process of the account.
