@@ -3,6 +3,7 @@
 //! unattended job did. A line contains only what observers and errors contain, which is never a
 //! secret.
 
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use std::time::Instant;
 use super::console::Console;
 use super::exit_code::ExitCode;
 use super::failure::Failure;
+use super::format::argument;
 use super::json::{LogDecision, LogLine, Time, Word};
 use super::system::System;
 use crate::connection::Connection;
@@ -75,6 +77,12 @@ impl EventLog {
             error_reported: AtomicBool::new(false),
             current: Mutex::new(None),
         })))
+    }
+
+    /// No log: this process may not write it any more.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub(super) fn off() -> Self {
+        Self(None)
     }
 
     /// The work on one of several connections.
@@ -208,7 +216,7 @@ impl Log {
         let path = &self.path;
         let written = path.check().and_then(|()| {
             files::append_line(&path.file, &text, MAX_LOG_BYTES, &self.context)
-                .map_err(|error| with_cause(&error))
+                .map_err(|error| with_cause(&error) + &path.remedy())
         });
         if let Err(why) = written {
             if !self.error_reported.swap(true, Ordering::Relaxed) {
@@ -224,6 +232,8 @@ struct LogPath {
     named_by: String,
     /// The folder that the policy names. Other users may create files beside the log.
     shared_folder: Option<PathBuf>,
+    /// The account that the file is for.
+    user: u32,
 }
 
 impl LogPath {
@@ -233,13 +243,27 @@ impl LogPath {
             return Ok(());
         };
         check_log_folder(folder).map_err(|found| format!("{}; {}", found.why, found.remedy))?;
-        if of_another_user(&self.file) {
+        if of_another_user(&self.file, self.user) {
             return Err(format!(
-                "it belongs to another user; an administrator can make it for this account: {}",
-                make_beforehand(&self.file)
+                "it belongs to another user, not to user {}; an administrator can move it away",
+                self.user
             ));
         }
         Ok(())
+    }
+
+    /// What an administrator can do about a log that could not be written. A log that exists is not
+    /// to be replaced.
+    fn remedy(&self) -> String {
+        let missing = matches!(self.file.symlink_metadata(), Err(why) if why.kind() == NotFound);
+        if self.shared_folder.is_none() || !missing {
+            return String::new();
+        }
+        format!(
+            "; an administrator can make it for this account: install -m 600 -o {} /dev/null {}",
+            self.user,
+            argument(&self.file.to_string_lossy())
+        )
     }
 }
 
@@ -247,12 +271,14 @@ impl LogPath {
 /// file that the variable names.
 fn path(context: &Context) -> Option<LogPath> {
     // What is wrong with either is the error of the command itself.
+    let user = current_user();
     if let Some(folder) = context.machine_policy.event_log().ok()? {
-        let file = folder.join(name_for_account());
+        let file = folder.join(format!("{user}.jsonl"));
         return Some(LogPath {
             named_by: format!("the event log {} of this machine's policy", file.display()),
             file,
             shared_folder: Some(folder.to_owned()),
+            user,
         });
     }
     let path = context.environment.absolute_path(env::AGE_OAUTH_LOG);
@@ -260,43 +286,32 @@ fn path(context: &Context) -> Option<LogPath> {
         file: path.ok().flatten()?,
         named_by: env::AGE_OAUTH_LOG.to_owned(),
         shared_folder: None,
+        user,
     })
 }
 
 #[cfg(unix)]
-fn name_for_account() -> String {
-    format!("{}.jsonl", rustix::process::geteuid().as_raw())
+fn current_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// On other systems, no policy names an event log.
 #[cfg(not(unix))]
-fn name_for_account() -> String {
-    String::from("events.jsonl")
+fn current_user() -> u32 {
+    0
 }
 
 /// Whether the file exists and is not this user's own: in a folder that many may write to, another
 /// user could have created it.
 #[cfg(unix)]
-fn of_another_user(file: &Path) -> bool {
+fn of_another_user(file: &Path, user: u32) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    let user = rustix::process::geteuid().as_raw();
     std::fs::symlink_metadata(file).is_ok_and(|found| found.uid() != user)
 }
 
 #[cfg(not(unix))]
-fn of_another_user(_: &Path) -> bool {
+fn of_another_user(_: &Path, _: u32) -> bool {
     false
-}
-
-#[cfg(unix)]
-fn make_beforehand(file: &Path) -> String {
-    let user = rustix::process::geteuid().as_raw();
-    format!("install -m 600 -o {user} /dev/null {}", file.display())
-}
-
-#[cfg(not(unix))]
-fn make_beforehand(_: &Path) -> String {
-    String::new()
 }
 
 fn with_cause(error: &Error) -> String {

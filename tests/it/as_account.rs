@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::home;
+use crate::machine_policy::OTHER_ETC;
 use crate::support::home::{Home, Outcome, Run};
 use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
 use crate::support::scenario::add_application_arguments;
@@ -377,6 +378,64 @@ fn run_program(machine: &Machine, program: &Path, words: &[&str]) -> Outcome {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     Outcome::of(command.spawn().unwrap())
+}
+
+/// The log of root is root's, and nothing that root is told to run replaces a log.
+#[test]
+fn a_log_of_the_policy_belongs_to_who_started_with_it() {
+    if !is_root() {
+        return;
+    }
+    let mut machine = Machine::new();
+    let given = tempfile::tempdir().unwrap();
+    let folder = given.path().join("age-oauth");
+    fs::create_dir(&folder).unwrap();
+    let policy = r#"{"defaults": {"event_log": "/etc/age-oauth/log"}}"#;
+    fs::write(folder.join("policy.json"), policy).unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    let change = format!(
+        "mkdir /etc/age-oauth/log; mount --bind '{}' /etc/age-oauth/log",
+        kept.path().display()
+    );
+    let given = given.path().to_str().unwrap();
+    let policy = ["sh", "-ec", OTHER_ETC, "sh", given, &change];
+    let become_it = [
+        "setpriv",
+        "--reuid",
+        GIS.0,
+        "--regid",
+        GIS.0,
+        "--init-groups",
+    ];
+    let as_account = [&policy[..], &become_it].concat();
+    let own = machine.home.path().join(GIS.0);
+    let set = |mode| fs::set_permissions(kept.path(), Permissions::from_mode(mode)).unwrap();
+
+    set(0o755);
+    let run = machine.started_by(&as_account, &["token", "-c", "jobs"]);
+    let missing = run.env("HOME", &own).done().code(4);
+    let install = format!(
+        "install -m 600 -o {0} /dev/null /etc/age-oauth/log/{0}.jsonl",
+        GIS.1
+    );
+    missing.err_has(&install);
+    set(0o1777);
+    let taken = kept.path().join(format!("{}.jsonl", GIS.1));
+    fs::write(&taken, "of root\n").unwrap();
+    let run = machine.started_by(&as_account, &["token", "-c", "jobs"]);
+    let taken = run.env("HOME", &own).done().code(4);
+    let taken = taken.err_has("it belongs to another user");
+    assert!(!taken.stderr.contains("install"), "{}", taken.stderr);
+
+    let log = kept.path().join("0.jsonl");
+    fs::write(&log, "of root\n").unwrap();
+    let only_root = Permissions::from_mode(0o700);
+    fs::set_permissions(machine.home.program(), only_root).unwrap();
+    let words = ["doctor", "--as-task", "--offline", "--account", GIS.0];
+    let out = machine.started_by(&policy, &words).done().code(1);
+    let out = out.err_has("cannot run");
+    assert!(!out.stderr.contains("event log"), "{}", out.stderr);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "of root\n");
 }
 
 #[test]

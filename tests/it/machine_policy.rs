@@ -22,7 +22,7 @@ use crate::{home, signed_in};
 const PLACE: &str = "/etc/age-oauth/policy.json";
 
 /// Another `/etc`, with what `$1` has in `age-oauth`, for one process. `$2` changes it before that.
-const OTHER_ETC: &str = r#"given=$1; change=$2; shift 2
+pub(crate) const OTHER_ETC: &str = r#"given=$1; change=$2; shift 2
 etc=$given/etc; mkdir -p "$etc"
 mount -t tmpfs -o mode=755 none "$etc"
 cp -r --preserve=mode,links /etc/. "$etc" 2>/dev/null || :

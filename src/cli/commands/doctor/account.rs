@@ -27,6 +27,7 @@ mod unix {
     use nix::unistd::{Group, Uid, User};
 
     use super::{machine, CommandContext, DoctorArgs, DoctorContext, Failure, Finding, Outcome};
+    use crate::cli::event_log::EventLog;
     use crate::cli::exit_code::ExitCode;
     use crate::cli::format::{escape, shell_quoted};
     use crate::env;
@@ -85,6 +86,8 @@ mod unix {
                     "run the command without --account as that account",
                 )
             })?;
+            // It is a file of root, and the process of the account has a log of its own.
+            ctx.event_log = EventLog::off();
         }
         let limit = limit + DOCTOR_ACCOUNT_GRACE;
         let captured = capture(&call, limit, MAX_DOCTOR_ACCOUNT_BYTES, &ctx.context)
