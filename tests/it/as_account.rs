@@ -337,11 +337,26 @@ fn accounts_that_cannot_be_checked_are_refused_with_what_to_run() {
 
     let foreign = machine.as_account(OTHER.0, &doctor(GIS.0)).done().code(2);
     let hint = format!(
-        "hint: sudo {} doctor --as-task --account {}",
+        "hint: sudo AGE_OAUTH_KEYCHAIN=vault {} doctor --as-task --account {} --offline",
         machine.home.program().display(),
         GIS.0
     );
     foreign.err_has(&hint);
+    // All of it, so that root makes the same checks.
+    let words = [
+        &doctor(GIS.0)[..],
+        &["-c", "My Jobs", "--json", "-vv", "--timeout=1h"],
+    ]
+    .concat();
+    let run = machine.as_account(OTHER.0, &words);
+    let run = run.env("AGE_OAUTH_HOME", "/srv/of jobs/age_oauth").done();
+    let hint = run.code(2).error_json()["error"]["hint"].to_string();
+    for part in [
+        r#"sudo AGE_OAUTH_HOME=\"/srv/of jobs/age_oauth\" AGE_OAUTH_KEYCHAIN=vault"#,
+        r#"--connection=\"My Jobs\" --offline --json -v -v --timeout="#,
+    ] {
+        assert!(hint.contains(part), "{part}: {hint}");
+    }
     let words = [&doctor(GIS.0)[..], &["--entered"]].concat();
     let lie = machine.as_account(OTHER.0, &words).done().code(2);
     lie.err_has("does not run as the account");
@@ -349,7 +364,9 @@ fn accounts_that_cannot_be_checked_are_refused_with_what_to_run() {
     alone.code(2).err_has("--as-task");
     let unconfirmed = [&doctor(GIS.0)[..], &["--fix"]].concat();
     let unconfirmed = machine.as_root(&unconfirmed).done();
-    unconfirmed.code(2).err_has("--yes");
+    let unconfirmed = unconfirmed.code(2).err_has("--yes");
+    let unconfirmed = unconfirmed.err_has("--fix cannot ask you with --account");
+    assert_eq!(unconfirmed.stdout, "");
 
     // A program that only root can reach.
     let folder = machine.home.path().join("private");

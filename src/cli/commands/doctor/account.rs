@@ -23,13 +23,15 @@ mod unix {
     use std::os::unix::fs::MetadataExt as _;
     use std::os::unix::process::ExitStatusExt as _;
     use std::path::{Path, PathBuf};
+    use std::time::Duration;
 
     use nix::unistd::{Group, Uid, User};
 
     use super::{machine, CommandContext, DoctorArgs, DoctorContext, Failure, Finding, Outcome};
     use crate::cli::event_log::EventLog;
     use crate::cli::exit_code::ExitCode;
-    use crate::cli::format::{escape, shell_quoted};
+    use crate::cli::format::{argument, escape};
+    use crate::context::Environment;
     use crate::env;
     use crate::policy::command_line::{
         DOCTOR_ACCOUNT_GRACE, DOCTOR_TIMEOUT, MAX_DOCTOR_ACCOUNT_BYTES,
@@ -56,17 +58,19 @@ mod unix {
 
     /// Makes the checks in a process of the account, and prints what that prints.
     pub(crate) fn run_as(ctx: &mut CommandContext, args: &DoctorArgs, name: &str) -> Outcome {
+        if args.fix && !args.yes {
+            return Err(Failure::usage_hint(
+                "--fix cannot ask you with --account: the process of the account has no terminal",
+                "give --yes, or run the command without --fix",
+            ));
+        }
         let account = find(name)?;
         let own = machine::own_path();
         let (own_user, may_become) = (Uid::effective(), Uid::effective().is_root());
         if !may_become && own_user != account.uid {
             return Err(Failure::usage_hint(
                 format!("only root can make the checks as the account `{name}`"),
-                format!(
-                    "sudo {} doctor --as-task --account {}",
-                    own.display(),
-                    shell_quoted(name)
-                ),
+                as_root(ctx, args, &own, name),
             ));
         }
         let limit = ctx.context.deadline.bound(DOCTOR_TIMEOUT);
@@ -142,12 +146,50 @@ mod unix {
     }
 
     /// The same command, for the process of the account.
-    fn arguments(ctx: &CommandContext, args: &DoctorArgs, name: &str) -> Vec<OsString> {
-        let mut words: Vec<OsString> = ["doctor", "--as-task", "--entered"].map(Into::into).into();
-        words.push(format!("--account={name}").into());
+    fn arguments(
+        ctx: &CommandContext,
+        args: &DoctorArgs,
+        name: &str,
+    ) -> Vec<OsString> {
+        let limit = ctx.context.deadline.bound(DOCTOR_TIMEOUT);
+        let mut words = ["doctor", "--as-task", "--entered"]
+            .map(String::from)
+            .to_vec();
+        words.push(format!("--account={name}"));
+        words.extend(options(ctx, args));
+        words.push(format!("--timeout={}ms", limit.as_millis()));
+        words.into_iter().map(Into::into).collect()
+    }
+
+    /// The same command, for a person who can become root.
+    fn as_root(ctx: &CommandContext, args: &DoctorArgs, own: &Path, name: &str) -> String {
+        let mut words = vec!["sudo".to_owned()];
+        words.extend(
+            passed(&ctx.context.environment)
+                .map(|(name, value)| format!("{name}={}", argument(&value.to_string_lossy()))),
+        );
+        words.push(argument(&own.to_string_lossy()));
+        words.push(format!("doctor --as-task --account {}", argument(name)));
+        for word in options(ctx, args) {
+            words.push(match word.split_once('=') {
+                Some((option, value)) => format!("{option}={}", argument(value)),
+                None => word,
+            });
+        }
+        let left = ctx.context.deadline.bound(Duration::MAX);
+        if left < Duration::MAX {
+            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            words.push(format!("--timeout={seconds}s"));
+        }
+        words.join(" ")
+    }
+
+    /// The options of this command that the process of the account gets, too.
+    fn options(ctx: &CommandContext, args: &DoctorArgs) -> Vec<String> {
+        let mut words: Vec<String> = Vec::new();
         match &ctx.selector {
-            Some(Selector::Name(text)) => words.push(format!("--connection={text}").into()),
-            Some(Selector::Id(text)) => words.push(format!("--connection-id={text}").into()),
+            Some(Selector::Name(text)) => words.push(format!("--connection={text}")),
+            Some(Selector::Id(text)) => words.push(format!("--connection-id={text}")),
             None => {}
         }
         for (flag, given) in [
@@ -158,8 +200,6 @@ mod unix {
         ] {
             words.extend(given.then(|| flag.into()));
         }
-        let limit = ctx.context.deadline.bound(DOCTOR_TIMEOUT);
-        words.push(format!("--timeout={}ms", limit.as_millis()).into());
         words.extend(ctx.console.amount().into_iter().map(Into::into));
         words
     }
@@ -176,16 +216,19 @@ mod unix {
             ("LOGNAME".to_owned(), account.name.clone().into()),
             ("USER".to_owned(), account.name.clone().into()),
         ]);
-        for name in PASSED {
-            // A keychain is a word, the others are paths, and the process starts in another folder.
-            let value = match environment.path(name) {
-                Some(word) if name == env::AGE_OAUTH_KEYCHAIN => word,
-                Some(path) => std::path::absolute(&path).unwrap_or(path),
-                None => continue,
-            };
-            all.push((name.to_owned(), value.into()));
-        }
+        all.extend(passed(environment).map(|(name, value)| (name.to_owned(), value.into())));
         all
+    }
+
+    /// The variables that the process of the account gets.
+    fn passed(environment: &Environment) -> impl Iterator<Item = (&'static str, PathBuf)> + '_ {
+        PASSED.into_iter().filter_map(|name| {
+            // A keychain is a word, the others are paths, and the process starts in another folder.
+            Some(match environment.path(name)? {
+                word if name == env::AGE_OAUTH_KEYCHAIN => (name, word),
+                path => (name, std::path::absolute(&path).unwrap_or(path)),
+            })
+        })
     }
 
     fn not_checked(name: &str, own: &Path, why: &io::Error) -> Failure {
@@ -290,15 +333,12 @@ mod unix {
 
     /// What runs a command as the account, with the variables that these checks had.
     fn as_account(doctor: &DoctorContext, name: &str) -> String {
-        let mut words = vec![format!("sudo -H -u {}", shell_quoted(name))];
-        for variable in PASSED {
-            if let Some(value) = doctor.context.environment.path(variable) {
-                if words.len() == 1 {
-                    words.push("env".into());
-                }
-                let value = value.to_string_lossy().into_owned();
-                words.push(format!("{variable}={}", shell_quoted(&value)));
+        let mut words = vec![format!("sudo -H -u {}", argument(name))];
+        for (variable, value) in passed(&doctor.context.environment) {
+            if words.len() == 1 {
+                words.push("env".into());
             }
+            words.push(format!("{variable}={}", argument(&value.to_string_lossy())));
         }
         words.join(" ")
     }
