@@ -3,7 +3,7 @@
 //! processes are really theirs.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{chown, lchown, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -509,6 +509,31 @@ fn homes_and_stores_that_a_task_cannot_use_are_named() {
         "store",
         &format!("chown -R {}: {}", HOMELESS.0, store.display()),
     );
+
+    // A link of the account to a store of another one, which root must not give away.
+    let link = place.join("link");
+    std::os::unix::fs::symlink(&store, &link).unwrap();
+    lchown(&link, Some(HOMELESS.1), Some(HOMELESS.1)).unwrap();
+    let (code, answer) = machine.checked(HOMELESS.0, &[("AGE_OAUTH_HOME", &link)]);
+    assert_eq!(code, 1, "{answer:#}");
+    let told = format!("{} is a link to {}", link.display(), store.display());
+    has(&answer, "store", &told);
+    has(&answer, "store", "belongs to `root`");
+    let all = answer.to_string();
+    assert!(!all.contains("chown"), "{all}");
+    // The same for a folder on the way to it.
+    let link = place.join("way");
+    std::os::unix::fs::symlink(&place, &link).unwrap();
+    lchown(&link, Some(HOMELESS.1), Some(HOMELESS.1)).unwrap();
+    let behind = link.join("age_oauth");
+    let (_, answer) = machine.checked(HOMELESS.0, &[("AGE_OAUTH_HOME", &behind)]);
+    has(
+        &answer,
+        "store",
+        &format!("{} is a link to", link.display()),
+    );
+    let all = answer.to_string();
+    assert!(!all.contains("chown"), "{all}");
 
     // In a folder that the account cannot enter.
     let closed = machine.home.path().join("closed");

@@ -373,20 +373,58 @@ mod unix {
         ))
     }
 
-    /// Of the store, its vault and its connections, the first that does not belong to this account,
-    /// and its owner.
-    pub(crate) fn foreign_owner(root: &Path) -> Option<(PathBuf, String)> {
+    /// A store that does not belong to this account, or whose vault or connections do not.
+    pub(crate) fn foreign_owner(root: &Path, name: &str) -> Option<Finding> {
         let own = Uid::effective().as_raw();
-        [
+        let places = [
             root.to_owned(),
             root.join("vault"),
             root.join("connections"),
-        ]
-        .into_iter()
-        .find_map(|path| {
+        ];
+        let (path, owner) = places.iter().find_map(|path| {
             let found = path.metadata().ok()?;
             (found.uid() != own).then(|| (path, owner(found.uid())))
+        })?;
+        // Root would give away what is behind the link, which this account may have made.
+        if let Some(link) = places.iter().find_map(|path| link_on_the_way(path)) {
+            let target = std::fs::read_link(&link).unwrap_or_default();
+            return Some(Finding::fail(
+                "store",
+                format!(
+                    "{} is a link to {}; {} belongs to {owner}, not to `{name}`",
+                    link.display(),
+                    target.display(),
+                    path.display()
+                ),
+                "find out who made the link before you change the owner of what is behind it",
+            ));
+        }
+        Some(Finding::fail(
+            "store",
+            format!("{} belongs to {owner}, not to `{name}`", path.display()),
+            format!(
+                "as root: chown -R {} {}",
+                argument(&format!("{name}:")),
+                argument(&root.to_string_lossy())
+            ),
+        ))
+    }
+
+    /// The first link in a path that others than root can replace.
+    fn link_on_the_way(path: &Path) -> Option<PathBuf> {
+        let mut folders: Vec<&Path> = path.ancestors().collect();
+        folders.reverse();
+        folders.into_iter().find_map(|one| {
+            let found = one.symlink_metadata().ok()?;
+            (found.is_symlink() && !is_roots(one)).then(|| one.to_owned())
         })
+    }
+
+    /// Whether a link is root's, in a folder that root alone can write to: `/var` on macOS.
+    fn is_roots(link: &Path) -> bool {
+        let folder = link.parent().and_then(|folder| folder.metadata().ok());
+        link.symlink_metadata().is_ok_and(|link| link.uid() == 0)
+            && folder.is_some_and(|folder| folder.uid() == 0 && folder.mode() & 0o022 == 0)
     }
 
     fn owner(user: u32) -> String {
@@ -402,7 +440,7 @@ mod unix {
 /// hold, whatever its rights are.
 #[cfg(windows)]
 mod windows {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use super::{task, CommandContext, DoctorArgs, DoctorContext, Failure, Finding, Outcome};
 
@@ -432,7 +470,7 @@ mod windows {
         Vec::new()
     }
 
-    pub(crate) fn foreign_owner(_: &Path) -> Option<(PathBuf, String)> {
+    pub(crate) fn foreign_owner(_: &Path, _: &str) -> Option<Finding> {
         None
     }
 }

@@ -122,12 +122,8 @@ pub(super) fn store(doctor: &DoctorContext) -> Vec<Finding> {
         }
     }
     if let Some(name) = &doctor.account {
-        if let Some((path, owner)) = account::foreign_owner(root) {
-            return vec![Finding::fail(
-                "store",
-                format!("{} belongs to {owner}, not to `{name}`", path.display()),
-                format!("as root: chown -R {name}: {}", root.display()),
-            )];
+        if let Some(finding) = account::foreign_owner(root, name) {
+            return vec![finding];
         }
     }
     match doctor.store.world_accessible() {
