@@ -532,10 +532,10 @@ pub mod command_line {
     /// How long all checks of `doctor` may take together.
     pub const DOCTOR_TIMEOUT: Duration = Duration::from_secs(14);
 
-    /// How much longer `doctor --account` waits for the process that makes the checks as another
-    /// account, before it ends it.
+    /// How long before its own end `doctor --account` lets the process end that makes the checks as
+    /// another account, so that what it found is printed.
     #[cfg_attr(not(unix), allow(dead_code))]
-    pub const DOCTOR_ACCOUNT_GRACE: Duration = Duration::from_secs(10);
+    pub const DOCTOR_ACCOUNT_GRACE: Duration = Duration::from_secs(1);
 
     /// The most that `doctor --account` reads of what that process prints, in bytes.
     #[cfg_attr(not(unix), allow(dead_code))]

@@ -73,10 +73,13 @@ mod unix {
                 as_root(ctx, args, &own, name),
             ));
         }
-        let limit = ctx.context.deadline.bound(DOCTOR_TIMEOUT);
+        let limit = ctx
+            .context
+            .deadline
+            .bound(DOCTOR_TIMEOUT + DOCTOR_ACCOUNT_GRACE);
         let call = Call {
             program: &own,
-            arguments: arguments(ctx, args, name),
+            arguments: arguments(ctx, args, name, limit),
             variables: variables(ctx, &account),
             folder: Path::new("/"),
             #[cfg(target_os = "macos")]
@@ -93,7 +96,6 @@ mod unix {
             // It is a file of root, and the process of the account has a log of its own.
             ctx.event_log = EventLog::off();
         }
-        let limit = limit + DOCTOR_ACCOUNT_GRACE;
         let captured = capture(&call, limit, MAX_DOCTOR_ACCOUNT_BYTES, &ctx.context)
             .map_err(|why| not_checked(name, &own, &why))?;
         relay(ctx, name, &captured)
@@ -145,13 +147,14 @@ mod unix {
         }
     }
 
-    /// The same command, for the process of the account.
+    /// The same command, for the process of the account, which ends a little earlier than this one.
     fn arguments(
         ctx: &CommandContext,
         args: &DoctorArgs,
         name: &str,
+        limit: Duration,
     ) -> Vec<OsString> {
-        let limit = ctx.context.deadline.bound(DOCTOR_TIMEOUT);
+        let limit = limit.saturating_sub(DOCTOR_ACCOUNT_GRACE.min(limit / 2));
         let mut words = ["doctor", "--as-task", "--entered"]
             .map(String::from)
             .to_vec();
@@ -238,9 +241,10 @@ mod unix {
                 format!("the account `{name}` cannot run {own}, and neither can its tasks: {why}"),
                 "install the program where every account can run it, such as /usr/local/bin",
             ),
-            io::ErrorKind::TimedOut => {
-                Failure::failed(format!("the checks as `{name}` did not end in time"))
-            }
+            io::ErrorKind::TimedOut => Failure::failed_hint(
+                format!("the checks as `{name}` did not end in time"),
+                "give more time with --timeout",
+            ),
             _ => Failure::failed(format!("the checks as `{name}` failed: {why}")),
         }
     }
