@@ -28,7 +28,6 @@ mod unix {
     use nix::unistd::{Group, Uid, User};
 
     use super::{machine, CommandContext, DoctorArgs, DoctorContext, Failure, Finding, Outcome};
-    use crate::cli::event_log::EventLog;
     use crate::cli::exit_code::ExitCode;
     use crate::cli::format::{argument, escape};
     use crate::context::Environment;
@@ -94,7 +93,7 @@ mod unix {
                 )
             })?;
             // It is a file of root, and the process of the account has a log of its own.
-            ctx.event_log = EventLog::off();
+            ctx.event_log = crate::cli::event_log::EventLog::off();
         }
         let captured = capture(&call, limit, MAX_DOCTOR_ACCOUNT_BYTES, &ctx.context)
             .map_err(|why| not_checked(name, &own, &why))?;
