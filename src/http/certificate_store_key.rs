@@ -12,7 +12,7 @@ use windows_result::HRESULT;
 
 use super::certificate::parse;
 use super::key_failure::key_failure;
-use super::key_trial::usable_schemes;
+use super::key_trial::{usable_schemes, NotSigned};
 use crate::context::Attended;
 use crate::error::KeyProblem;
 
@@ -31,9 +31,24 @@ const STOPPED_SERVICE: u32 = 0x8010_001E;
 const OTHER_CARD: u32 = 0x8010_002C;
 const NO_READER: u32 = 0x8010_002E;
 const NO_SERVICE: u32 = 0x8010_001D;
+const UNRESPONSIVE_CARD: u32 = 0x8010_0066;
+const UNPOWERED_CARD: u32 = 0x8010_0067;
+const RESET_CARD: u32 = 0x8010_0068;
 const REMOVED_CARD: u32 = 0x8010_0069;
 const WRONG_PIN: u32 = 0x8010_006B;
+const INVALID_PIN: u32 = 0x8010_002A;
 const PIN_BLOCKED: u32 = 0x8010_006C;
+
+/// What Windows reports where a key, its provider or its card has no signatures of a kind.
+const UNSUPPORTED: [u32; 5] = [
+    // NTE_BAD_ALGID, NTE_BAD_FLAGS, NTE_INVALID_PARAMETER, NTE_NOT_SUPPORTED
+    0x8009_0008,
+    0x8009_0009,
+    0x8009_0027,
+    0x8009_0029,
+    // SCARD_E_UNSUPPORTED_FEATURE
+    0x8010_0022,
+];
 
 /// The kinds of signature in the order in which they are preferred. PKCS#1 comes first, because
 /// some cards and TPMs do not know PSS; TLS 1.3 has PSS alone.
@@ -79,8 +94,8 @@ impl StoreKey {
             .collect();
         let schemes = usable_schemes(public, &fitting, &|scheme, message| {
             let signer = key.choose_scheme(&[scheme]);
-            let signer = signer.ok_or_else(|| KeyProblem::Failed("not supported".into()))?;
-            signer.sign(message).map_err(|error| unsigned(&error))
+            let signer = signer.ok_or_else(|| NotSigned::Unsupported("not supported".into()))?;
+            signer.sign(message).map_err(|error| not_signed(&error))
         })?;
         Ok(Self {
             public: public.to_vec(),
@@ -127,14 +142,27 @@ impl Signer for StoreSigner {
     }
 }
 
+/// Why a key did not sign for trial.
+fn not_signed(error: &rustls::Error) -> NotSigned {
+    match windows_error(error) {
+        Some(CngError::WindowsError(number)) if UNSUPPORTED.contains(number) => {
+            NotSigned::Unsupported(system_text(*number))
+        }
+        _ => NotSigned::Problem(unsigned(error)),
+    }
+}
+
 /// Why a key did not sign.
 fn unsigned(error: &rustls::Error) -> KeyProblem {
-    if let rustls::Error::Other(OtherError(cause)) = error {
-        if let Some(cause) = cause.downcast_ref::<CngError>() {
-            return problem(cause);
-        }
-    }
-    KeyProblem::Failed(error.to_string())
+    windows_error(error).map_or_else(|| KeyProblem::Failed(error.to_string()), problem)
+}
+
+/// What Windows reported, in an error of the TLS library.
+fn windows_error(error: &rustls::Error) -> Option<&CngError> {
+    let rustls::Error::Other(OtherError(cause)) = error else {
+        return None;
+    };
+    cause.downcast_ref()
 }
 
 /// What an error of Windows means.
@@ -152,8 +180,8 @@ pub(super) fn problem(error: &CngError) -> KeyProblem {
             KeyProblem::Cancelled
         }
         NO_SMARTCARD | READER_GONE | NO_READER | NO_SERVICE | STOPPED_SERVICE | OTHER_CARD
-        | REMOVED_CARD => KeyProblem::NoCard,
-        WRONG_PIN => KeyProblem::WrongPin,
+        | UNRESPONSIVE_CARD | UNPOWERED_CARD | RESET_CARD | REMOVED_CARD => KeyProblem::NoCard,
+        WRONG_PIN | INVALID_PIN => KeyProblem::WrongPin,
         PIN_BLOCKED => KeyProblem::PinLocked,
         NO_KEY | BAD_KEYSET | NO_KEY_PROPERTY => KeyProblem::Missing,
         other => KeyProblem::Failed(system_text(other)),
@@ -168,5 +196,43 @@ pub(super) fn system_text(number: u32) -> String {
         format!("error {number:#010X}")
     } else {
         format!("{words} ({number:#010X})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn reported(number: u32) -> rustls::Error {
+        rustls::Error::Other(OtherError(Arc::new(CngError::WindowsError(number))))
+    }
+
+    #[test]
+    fn what_windows_reports_says_whether_another_kind_of_signature_may_be_tried() {
+        for number in UNSUPPORTED {
+            let why = not_signed(&reported(number));
+            assert!(matches!(why, NotSigned::Unsupported(_)), "{number:#010X}");
+        }
+        for (numbers, expected) in [
+            (&[0x8010_006B, 0x8010_002A][..], KeyProblem::WrongPin),
+            (&[0x8010_006C], KeyProblem::PinLocked),
+            (&[0x8010_0068, 0x8010_0069], KeyProblem::NoCard),
+        ] {
+            for number in numbers {
+                let why = not_signed(&reported(*number));
+                assert_eq!(why, NotSigned::Problem(expected.clone()), "{number:#010X}");
+            }
+        }
+        // SCARD_E_TIMEOUT, NTE_FAIL, and what is not Windows' at all.
+        let other = rustls::Error::General("broken".into());
+        for error in [reported(0x8010_000A), reported(0x8009_0020), other] {
+            let why = not_signed(&error);
+            assert!(
+                matches!(why, NotSigned::Problem(KeyProblem::Failed(_))),
+                "{error}"
+            );
+        }
     }
 }

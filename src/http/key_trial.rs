@@ -9,8 +9,26 @@ use crate::error::KeyProblem;
 /// What is signed: no message of TLS begins so.
 const MESSAGE: &[u8] = b"age-oauth: proof of a private key in Windows or on a card";
 
+/// Why a key did not sign for trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotSigned {
+    /// It has no signatures of this kind. Holds the system's message.
+    Unsupported(String),
+    /// Anything else: another attempt could be another one with a wrong PIN, and lock the card.
+    Problem(KeyProblem),
+}
+
+impl From<NotSigned> for KeyProblem {
+    fn from(why: NotSigned) -> Self {
+        match why {
+            NotSigned::Unsupported(message) => Self::Failed(message),
+            NotSigned::Problem(problem) => problem,
+        }
+    }
+}
+
 /// Signs a message.
-pub(super) type Sign<'a> = &'a dyn Fn(SignatureScheme, &[u8]) -> Result<Vec<u8>, KeyProblem>;
+pub(super) type Sign<'a> = &'a dyn Fn(SignatureScheme, &[u8]) -> Result<Vec<u8>, NotSigned>;
 
 /// Those of `schemes`, which fit the key of a certificate (`public`), that its private key signs
 /// with.
@@ -26,19 +44,18 @@ pub(super) fn usable_schemes(
 }
 
 /// `proves` says whether a signature of this kind is one of the certificate's key. The key signs
-/// once, or twice where RSA-PSS fails: old cards do not have it, and some devices use a salt that
-/// TLS does not allow.
+/// once, or twice where it has no RSA-PSS: old cards do not have it, and some devices use a salt
+/// that TLS does not allow.
 fn usable(
     schemes: &[SignatureScheme],
-    proves: &dyn Fn(SignatureScheme) -> Result<bool, KeyProblem>,
+    proves: &dyn Fn(SignatureScheme) -> Result<bool, NotSigned>,
 ) -> Result<Vec<SignatureScheme>, KeyProblem> {
     let (pss, others): (Vec<_>, Vec<_>) = schemes.iter().partition(|scheme| is_pss(**scheme));
     if let Some(scheme) = pss.first() {
         match proves(*scheme) {
             Ok(true) => return Ok(schemes.to_vec()),
-            Ok(false) | Err(KeyProblem::Failed(_)) => {}
-            // The PIN or the card is what is wrong. Another attempt could lock the card.
-            Err(problem) => return Err(problem),
+            Ok(false) | Err(NotSigned::Unsupported(_)) => {}
+            Err(NotSigned::Problem(problem)) => return Err(problem),
         }
     }
     let failed = |why: &str| Err(KeyProblem::Failed(why.to_owned()));
@@ -99,8 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_pss_is_left_with_the_signatures_of_tls_1_2() {
-        let tried = |pss: Result<bool, KeyProblem>, pkcs1: bool| {
+    fn rule_24e_a_key_signs_a_second_time_only_where_it_has_no_pss() {
+        let tried = |pss: Result<bool, NotSigned>, pkcs1: bool| {
             let count = Cell::new(0);
             let schemes = usable(&RSA, &|scheme| {
                 count.set(count.get() + 1);
@@ -111,7 +128,7 @@ mod tests {
             });
             (schemes, count.get())
         };
-        let no_pss = || Err(KeyProblem::Failed("not supported".into()));
+        let no_pss = || Err(NotSigned::Unsupported("not supported".into()));
         assert_eq!(tried(Ok(true), true), (Ok(RSA.to_vec()), 1));
         assert_eq!(tried(no_pss(), true), (Ok(vec![PKCS1]), 2));
         assert_eq!(tried(Ok(false), true), (Ok(vec![PKCS1]), 2));
@@ -122,8 +139,18 @@ mod tests {
             KeyProblem::Cancelled,
             KeyProblem::Unattended,
             KeyProblem::NoCard,
+            // Such as the end of the card's own time for the PIN.
+            KeyProblem::Failed("error 0x8010000A".into()),
         ] {
-            assert_eq!(tried(Err(problem.clone()), true), (Err(problem), 1));
+            let failed = Err(NotSigned::Problem(problem.clone()));
+            assert_eq!(tried(failed, true), (Err(problem), 1));
         }
+    }
+
+    #[test]
+    fn a_key_without_any_signature_of_tls_says_what_the_system_says() {
+        let unsupported = |_| Err(NotSigned::Unsupported("not supported (0x80090029)".into()));
+        let failed = KeyProblem::Failed("not supported (0x80090029)".into());
+        assert_eq!(usable(&RSA, &unsupported), Err(failed));
     }
 }
