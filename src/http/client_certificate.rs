@@ -291,11 +291,15 @@ pub(super) fn is_for_clients(certificate: &[u8]) -> bool {
         Ok(None) => true,
         Err(_) => false,
     };
-    // Its key signs in the handshake. That of a card's certificate for encryption must not.
-    let signs = match certificate.key_usage() {
+    has_purpose && may_sign(&certificate)
+}
+
+/// Whether the key of a certificate may sign in the handshake. That of a card's certificate for
+/// encryption must not.
+pub(super) fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    match certificate.key_usage() {
         Ok(Some(usage)) => usage.value.digital_signature(),
         Ok(None) => true,
         Err(_) => false,
-    };
-    has_purpose && signs
+    }
 }

@@ -10,7 +10,7 @@ use x509_parser::x509::X509Name;
 #[cfg(any(windows, test))]
 use super::certificate::{clean, facts, parse, sha1, sha256, validity};
 #[cfg(any(windows, test))]
-use super::client_certificate::is_for_clients;
+use super::client_certificate::{is_for_clients, may_sign};
 use crate::connection::{CertificateSource, ClientCertificateSetting, StoreCertificate, StoreName};
 use crate::error::{CertificateFacts, KeyProblem};
 #[cfg(any(windows, test))]
@@ -38,6 +38,7 @@ pub struct StoreEntry {
     subject: Vec<u8>,
     issuer_name: Vec<u8>,
     key: Vec<u8>,
+    may_sign: bool,
     is_for_clients: bool,
 }
 
@@ -77,6 +78,7 @@ impl StoreEntry {
             subject: parsed.subject().as_raw().to_vec(),
             issuer_name: parsed.issuer().as_raw().to_vec(),
             key: parsed.public_key().raw.to_vec(),
+            may_sign: may_sign(&parsed),
             is_for_clients: is_for_clients(der) && !is_authority(&parsed),
         })
     }
@@ -210,6 +212,12 @@ fn by_subject(
             last.facts.not_before, last.facts.not_after
         ));
     }
+    entries.retain(|one| one.may_sign);
+    if entries.is_empty() {
+        return StoreChoice::None(
+            "its certificate of this subject is not for signing, by its key usage; give its thumbprint to present it nevertheless".into(),
+        );
+    }
     let mut problem = KeyProblem::Missing;
     entries.retain(|one| match open_key(one) {
         Ok(()) => true,
@@ -268,8 +276,9 @@ fn without_key(entry: &StoreEntry, why: &KeyProblem) -> StoreChoice {
 }
 
 /// The certificate that takes the place of one that a connection refers to: of the same subject and
-/// issuer, with a later end, and valid now. If the former one is gone, what `meta.json` says of it
-/// is all that is left. A person is told the answer, and nothing is presented by it.
+/// issuer, for clients, with a later end, and valid now. If the former one is gone, what
+/// `meta.json` says of it is all that is left. A person is told the answer, and nothing is
+/// presented by it.
 pub(super) fn renewed(
     mut entries: Vec<StoreEntry>,
     former: &ClientCertificateSetting,
@@ -290,7 +299,11 @@ pub(super) fn renewed(
         None => one.looks_of(former),
     };
     entries.retain(|one| {
-        replaces(one) && one.not_after > former.not_after && one.is_valid(now) && has_key(one)
+        replaces(one)
+            && one.is_for_clients
+            && one.not_after > former.not_after
+            && one.is_valid(now)
+            && has_key(one)
     });
     entries.into_iter().max_by_key(|one| one.not_after)
 }
@@ -501,10 +514,12 @@ mod tests {
         for name in ["", "Ana"] {
             is(&[&encrypts, &signs, &vouches], name, &signs);
         }
-        assert!(matches!(
-            chosen(&[&encrypts, &vouches], ""),
-            StoreChoice::None(_)
-        ));
+        for name in ["", "Ana"] {
+            let choice = chosen(&[&encrypts, &vouches], name);
+            assert!(matches!(choice, StoreChoice::None(_)), "{name}");
+        }
+        // A thumbprint still names it.
+        is(&[&encrypts, &signs], &encrypts.thumbprint, &encrypts);
     }
 
     #[test]
@@ -568,10 +583,23 @@ mod tests {
             &client("Ana", &other, [2026, 2029]),
             &client("Ana", &by, [2027, 2029]),
             &client("Ana", &by, [2020, 2025]),
+            &entry(
+                "Ana",
+                &by,
+                [2026, 2029],
+                Some(ExtendedKeyUsagePurpose::ServerAuth),
+            ),
+            &with(
+                &KeyPair::generate().unwrap(),
+                "Ana",
+                &by,
+                [2026, 2029],
+                |params| params.key_usages.push(KeyUsagePurpose::KeyEncipherment),
+            ),
             &former,
         ];
         // With the former one, and when it is gone.
-        for others in [&unrelated[..], &unrelated[..4]] {
+        for others in [&unrelated[..], &unrelated[..6]] {
             assert_eq!(found(others), None);
             let all = [others, &[&next, &latest]].concat();
             assert_eq!(found(&all), Some(latest.clone()));
