@@ -541,6 +541,10 @@ pub mod command_line {
     #[cfg_attr(not(unix), allow(dead_code))]
     pub const MAX_DOCTOR_ACCOUNT_BYTES: usize = 1024 * 1024;
 
+    /// How long Windows' `whoami` may take to list the groups of this process.
+    #[cfg_attr(not(windows), allow(dead_code))]
+    pub const LOGON_TIMEOUT: Duration = Duration::from_secs(5);
+
     /// How long `doctor` waits for one answer of the keychain, unless the environment says
     /// otherwise. Several answers must fit into [`DOCTOR_TIMEOUT`].
     pub const DOCTOR_KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(4);

@@ -484,9 +484,10 @@ impl CommandContext {
 }
 
 /// Whether a person sees the windows of this process. Task Scheduler gives a console to a task,
-/// too, and no desktop to one that runs whether or not its user is logged on.
+/// too, and no desktop to one that runs whether or not its user is logged on. Where it is not known
+/// how this process was logged on, no window must wait for a person.
 fn desktop(groups: Arc<dyn Fn() -> String + Send + Sync>) -> Desktop {
-    Desktop::new(move || Logon::of(&groups()).is_none_or(Logon::has_desktop))
+    Desktop::new(move || Logon::of(&groups()).is_some_and(Logon::has_desktop))
 }
 
 /// Warns if the connection does not verify certificates. The warning goes to the log, too.
@@ -524,7 +525,9 @@ mod tests {
         let batch = r#""NT-AUTORITÄT\BATCH","Gruppe","S-1-5-3","""#;
         for (groups, expected) in [
             (interactive, Attended::Yes),
-            ("", Attended::Yes),
+            ("", Attended::No),
+            (r#""A\Users","Alias","S-1-5-32-545","""#, Attended::No),
+            (r#""A\System","Label","S-1-16-16384","""#, Attended::No),
             (batch, Attended::No),
             (r#""A\SERVICE","Group","S-1-5-6","""#, Attended::No),
             (r#""A\NETWORK","Group","S-1-5-2","""#, Attended::No),
@@ -533,10 +536,10 @@ mod tests {
             assert_eq!(context.attended_at_desktop(), expected, "{groups}");
             assert_eq!(context.clone().attended_at_desktop(), expected);
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 5);
+        assert_eq!(asked.load(Ordering::Relaxed), 7);
         let context = context(Attended::No, interactive);
         assert_eq!(context.attended_at_desktop(), Attended::No);
         // Which would start a program.
-        assert_eq!(asked.load(Ordering::Relaxed), 5);
+        assert_eq!(asked.load(Ordering::Relaxed), 7);
     }
 }

@@ -4,8 +4,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+#[cfg(feature = "cli")]
+use std::sync::mpsc;
+#[cfg(feature = "cli")]
+use std::thread;
 
 use super::sddl::{lets_others_change, names_others, Place};
+#[cfg(feature = "cli")]
+use crate::policy::command_line::LOGON_TIMEOUT;
 
 /// Keeps a console program from opening a console window (`CREATE_NO_WINDOW`).
 const NO_WINDOW: u32 = 0x0800_0000;
@@ -69,12 +75,34 @@ fn descriptor(path: &Path) -> io::Result<String> {
     Ok(text.expose().to_owned())
 }
 
-/// The groups that this process was logged on with, as `whoami` lists them.
+/// The groups that this process was logged on with, as `whoami` lists them. It may ask a server of
+/// the domain for their names, and is ended when it takes too long.
 #[cfg(feature = "cli")]
 pub(crate) fn groups() -> io::Result<String> {
-    let output =
-        run(Command::new(system_program("whoami.exe")).args(["/groups", "/fo", "csv", "/nh"]))?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    use std::io::Read as _;
+    use std::os::windows::process::CommandExt as _;
+    let mut child = Command::new(system_program("whoami.exe"))
+        .args(["/groups", "/fo", "csv", "/nh"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .creation_flags(NO_WINDOW)
+        .spawn()?;
+    let output = child.stdout.take();
+    let (sender, answer) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = output.map(|mut output| output.read_to_end(&mut bytes));
+        // The receiver may have given up.
+        let _ = sender.send(matches!(read, Some(Ok(_))).then_some(bytes));
+    });
+    let bytes = answer.recv_timeout(LOGON_TIMEOUT);
+    // It has ended, or must. An error says that it has.
+    let _ = child.kill();
+    child.wait()?;
+    let bytes = bytes.map_err(|_| io::ErrorKind::TimedOut)?;
+    let bytes = bytes.ok_or(io::ErrorKind::BrokenPipe)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Paths are compared without regard to case, as Windows does.

@@ -7,7 +7,7 @@ pub(in crate::cli) enum Logon {
     Network,
     /// A task of Task Scheduler that runs whether or not its user is logged on.
     Batch,
-    /// A service.
+    /// A service, or whatever else runs as the system.
     Service,
     /// At the machine, or by Remote Desktop.
     Interactive,
@@ -25,6 +25,8 @@ impl Logon {
         [
             ("S-1-5-3", Self::Batch),
             ("S-1-5-6", Self::Service),
+            // The system's own account is in none of these groups. Its integrity level is its own.
+            ("S-1-16-16384", Self::Service),
             ("S-1-5-4", Self::Interactive),
             ("S-1-5-14", Self::Interactive),
             ("S-1-5-2", Self::Network),
@@ -55,6 +57,8 @@ mod tests {
             ("S-1-5-4", Some(Logon::Interactive)),
             ("S-1-5-14", Some(Logon::Interactive)),
             ("S-1-5-6", Some(Logon::Service)),
+            ("S-1-16-16384", Some(Logon::Service)),
+            ("S-1-16-12288", None),
             ("S-1-5-2", Some(Logon::Network)),
             ("S-1-5-32-544", None),
             ("S-1-5-21-3-4", None),
