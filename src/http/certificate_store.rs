@@ -50,15 +50,15 @@ impl ClientCertificate {
     ) -> Result<Option<Self>, StoreProblem> {
         let store = system::Store::open()?;
         let attended = context.attended_at_desktop();
-        let limit = context.deadline.bound(match attended {
+        let limit = match attended {
             Attended::Yes => KEYCHAIN_TIMEOUT_INTERACTIVE,
             Attended::No => TOKEN_TIMEOUT,
-        });
+        };
         let asks = attended == Attended::Yes;
         if asks {
             context.emit(&Event::Waiting(Wait::PrivateKey));
         }
-        let loaded = store.load_in_time(*certificate, attended, limit);
+        let loaded = store.load_in_time(*certificate, attended, limit, context.deadline);
         if asks {
             context.emit(&Event::WaitOver);
         }
@@ -72,7 +72,7 @@ mod system {
     use std::time::Duration;
 
     use crate::connection::StoreCertificate;
-    use crate::context::Attended;
+    use crate::context::{Attended, Deadline};
     use crate::error::{KeyProblem, StoreProblem};
     use crate::http::client_certificate::ClientCertificate;
     use crate::http::store_entry::StoreEntry;
@@ -98,6 +98,7 @@ mod system {
             _: StoreCertificate,
             _: Attended,
             _: Duration,
+            _: Deadline,
         ) -> Result<Option<ClientCertificate>, StoreProblem> {
             match self {}
         }

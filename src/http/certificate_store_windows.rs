@@ -1,7 +1,6 @@
 //! Reading the Windows certificate store of the current user.
 
-use std::sync::{mpsc, Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -13,17 +12,18 @@ use super::certificate::sha256;
 use super::certificate_store_key::{problem, system_text, StoreKey};
 use super::client_certificate::ClientCertificate;
 use super::store_entry::StoreEntry;
+use super::turn::Turn;
 use crate::connection::StoreCertificate;
-use crate::context::Attended;
+use crate::context::{Attended, Deadline};
 use crate::error::{KeyProblem, StoreProblem};
-use crate::util::lock;
 
 /// The store of certificates with private keys, and that of intermediate authorities.
 const PERSONAL: &str = "MY";
 const INTERMEDIATE: &str = "CA";
 
-/// Held while a private key is opened and signs for trial.
-static LOADING: Mutex<()> = Mutex::new(());
+/// A private key is opened and signs for trial: one after the other, because several connections
+/// may have the same card.
+static LOADING: Turn = Turn::new();
 
 /// Windows' number for a store that does not exist, because nothing was ever put into it.
 const NOT_FOUND: u32 = 2;
@@ -55,30 +55,24 @@ impl Store {
         }
     }
 
-    /// Windows' calls cannot be canceled, so that a window without an answer is left alone.
+    /// Within this time once no other key is loaded, and before the deadline. Windows' calls cannot
+    /// be canceled, so that a window without an answer is left alone.
     pub(super) fn load_in_time(
         self,
         certificate: StoreCertificate,
         attended: Attended,
         limit: Duration,
+        deadline: Deadline,
     ) -> Result<Option<ClientCertificate>, StoreProblem> {
         let Some(context) = self.find(&certificate) else {
             return Ok(None);
         };
         let name = subject(context.as_der());
-        let (sender, answer) = mpsc::sync_channel(1);
-        thread::spawn(move || {
-            // One after the other: several connections may have the same card.
-            let _one = lock(&LOADING);
-            // The receiver may have given up.
-            let _ = sender.send(self.load(&certificate, attended));
-        });
-        answer.recv_timeout(limit).map_err(|_| StoreProblem::Key {
+        let load = move || self.load(&certificate, attended);
+        let loaded = LOADING.call(deadline, || deadline.bound(limit), load);
+        loaded.map_err(|why| StoreProblem::Key {
             subject: name,
-            why: KeyProblem::Failed(format!(
-                "there was no answer within {:.1}s",
-                limit.as_secs_f32()
-            )),
+            why: KeyProblem::Failed(why.message()),
         })?
     }
 

@@ -52,6 +52,8 @@ mod store_entry;
 mod tests;
 mod tls;
 mod transport;
+#[cfg(any(windows, test))]
+mod turn;
 mod verifier;
 mod windows_sign_in;
 
