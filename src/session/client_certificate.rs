@@ -194,7 +194,7 @@ impl Session {
 
     /// What the connection's client certificate itself says, wherever it is. Its private key is not
     /// used, for which a card may have to be there. For one on a PKCS#11 token, what `meta.json`
-    /// says: reading it can take a PIN.
+    /// says: reading it can take a PIN. A source that a person did not choose is an error.
     pub(crate) fn client_certificate_facts(&self) -> Result<Option<ClientCertificateSetting>> {
         let Some(setting) = &self.opened.client_certificate else {
             return Ok(None);
@@ -204,18 +204,24 @@ impl Session {
                 let read = self.client_certificate()?;
                 Ok(read.map(|certificate| certificate.setting(setting.source.clone())))
             }
-            CertificateSource::Store(certificate) => match http::find_in_store(certificate) {
-                Ok(Some(found)) => Ok(Some(ClientCertificateSetting {
-                    source: setting.source.clone(),
-                    subject: found.facts.subject,
-                    issuer: found.facts.issuer,
-                    not_after: found.not_after,
-                    sha256: found.facts.sha256,
-                })),
-                Ok(None) => Err(self.opened.gone(setting, &self.context)),
-                Err(why) => Err(self.opened.store_error(why)),
-            },
-            CertificateSource::Token(_) => Ok(Some(setting.clone())),
+            CertificateSource::Store(certificate) => {
+                self.opened.client_certificate_record()?;
+                match http::find_in_store(certificate) {
+                    Ok(Some(found)) => Ok(Some(ClientCertificateSetting {
+                        source: setting.source.clone(),
+                        subject: found.facts.subject,
+                        issuer: found.facts.issuer,
+                        not_after: found.not_after,
+                        sha256: found.facts.sha256,
+                    })),
+                    Ok(None) => Err(self.opened.gone(setting, &self.context)),
+                    Err(why) => Err(self.opened.store_error(why)),
+                }
+            }
+            CertificateSource::Token(_) => {
+                self.opened.client_certificate_record()?;
+                Ok(Some(setting.clone()))
+            }
         }
     }
 }

@@ -1031,6 +1031,54 @@ fn rule_24e_what_is_shown_of_a_certificate_comes_from_itself() {
 }
 
 #[test]
+fn rule_24e_a_source_that_no_person_chose_says_nothing_of_the_certificate() {
+    let (pki, portal, home) = (Pki::new(), Portal::builder().start(), home());
+    pki.client("ana", P256, "");
+    let (ca, file) = (portal.ca_file(home.path()), pki.pkcs12("ana", ""));
+    let url = portal.url();
+    let words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap());
+    let given = ["--client-cert", &file, "--client-cert-password-stdin"];
+    home.run([&words[..], &given].concat())
+        .input(PASSWORD)
+        .done()
+        .ok();
+    sign_in(&home, &portal, "pki").ok();
+    home.run(["status", "--check", "-c", "pki"]).done().ok();
+    tell_lies(&home, 400);
+    let path = folder_of(&home, "pki").join("meta.json");
+    let lies = fs::read_to_string(&path).unwrap();
+    let mut meta: Value = serde_json::from_str(&lies).unwrap();
+    meta["client_certificate"]["source"] = json!("pkcs11:token=card");
+    fs::write(&path, meta.to_string()).unwrap();
+    for (words, code) in [
+        (&["status", "--check", "-c", "pki"][..], 5),
+        (&["doctor", "--offline", "-c", "pki"], 1),
+        (&["connections", "show", "pki"], 0),
+        (&["connections", "show", "pki", "--json"], 0),
+    ] {
+        let said = home.run(words).done().code(code);
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(!all.contains("boss") && !all.contains("board"), "{all}");
+        assert!(!all.contains("ok   client certificate"), "{all}");
+    }
+    let shown = show(&home, "pki");
+    for fact in ["", "_issuer", "_sha256", "_expires_at"] {
+        let name = format!("client_certificate{fact}");
+        assert!(shown[&name].is_null(), "{name}: {shown}");
+    }
+    assert_eq!(shown["client_certificate_source"], "pkcs11:token=card");
+    // The hint is that of a changed setting, and not that of a certificate that expires.
+    for words in [
+        &["status", "--check", "-c", "pki"][..],
+        &["doctor", "--offline", "-c", "pki"],
+    ] {
+        let said = home.run(words).done();
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(all.contains("choose the settings yourself"), "{all}");
+    }
+}
+
+#[test]
 fn a_vault_with_its_key_beside_it_is_warned_about() {
     const WARNING: &str = "the vault holds a private key now";
     let pki = Pki::new();

@@ -194,7 +194,7 @@ json_object! {
         pub(crate) last_failure_at: Option<Time>,
         /// The machine where the user signed in; `null` if that is not known.
         pub(crate) machine: Option<String>,
-        /// When the client certificate expires, in `show` read from it (if it can be read),
+        /// When the client certificate expires, in `show` read from it (`null` if that fails),
         /// elsewhere as stored with the connection; `null` if there is none.
         pub(crate) client_certificate_expires_at: Option<Time>,
         /// When the API key expires, as a person said; `null` unless `auth_type` is `key`.
@@ -256,12 +256,12 @@ json_object! {
         /// How to verify the portal's certificate: `true`, `false`, or the path of a file of
         /// certificates. Always a string.
         pub(crate) verify_ssl: String,
-        /// The subject of the client certificate, in `show` read from it (if it can be read), in
+        /// The subject of the client certificate, in `show` read from it (`null` if that fails), in
         /// `list` as stored with the connection; `null` if there is none.
         pub(crate) client_certificate: Option<String>,
-        /// Its issuer; `null` if there is none.
+        /// Its issuer, likewise; `null` if there is none.
         pub(crate) client_certificate_issuer: Option<String>,
-        /// Its SHA-256 fingerprint; `null` if there is none.
+        /// Its SHA-256 fingerprint, likewise; `null` if there is none.
         pub(crate) client_certificate_sha256: Option<String>,
         /// Where it is: `keychain`, or `file:` and a path; `null` if there is none.
         pub(crate) client_certificate_source: Option<String>,
@@ -323,6 +323,14 @@ impl ConnectionAnswer {
             stored: StoredFacts::of(connection),
             default: default == Some(&connection.id),
         }
+    }
+
+    /// Leaves out what `meta.json` says of a client certificate that cannot be read.
+    pub(crate) fn without_certificate_facts(&mut self) {
+        self.client_certificate = None;
+        self.client_certificate_issuer = None;
+        self.client_certificate_sha256 = None;
+        self.stored.client_certificate_expires_at = None;
     }
 }
 

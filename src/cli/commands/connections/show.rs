@@ -48,8 +48,12 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     let tokens = has(ctx, &store, &connection, ItemKind::Tokens);
     let api_key = has(ctx, &store, &connection, ItemKind::ApiKey);
     if args.json {
+        let mut answer = ConnectionAnswer::of(&connection, default);
+        if unread.is_some() {
+            answer.without_certificate_facts();
+        }
         return ctx.answer_json(&ShowAnswer {
-            connection: ConnectionAnswer::of(&connection, default),
+            connection: answer,
             has_client_secret: secret.ok(),
             has_api_key: api_key.ok(),
             has_tokens: tokens.ok(),

@@ -121,16 +121,14 @@ fn client_certificate(
     usable: &Usable,
 ) -> Option<Finding> {
     let check = "client certificate";
-    let in_keychain = matches!(
-        connection.client_certificate.as_ref()?.source,
-        CertificateSource::Keychain
-    );
-    if in_keychain && !usable.contains(&connection.keychain) {
+    connection.client_certificate.as_ref()?;
+    // The keychain has at least what the certificate is bound to.
+    if !usable.contains(&connection.keychain) {
         return None;
     }
     let setting = match session(doctor, connection).client_certificate_facts() {
         Ok(setting) => setting?,
-        Err(error) if in_keychain => return Some(Finding::error(check, &error)),
+        Err(error @ Error::Keychain { .. }) => return Some(Finding::error(check, &error)),
         Err(error) => {
             return Some(Finding::fail(
                 check,

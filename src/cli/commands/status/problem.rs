@@ -120,6 +120,7 @@ impl Row {
         };
         let message = match expiry_warning(ctx, &session, self.certificate_within) {
             Ok(warning) => warning?,
+            Err(error @ Error::Keychain { .. }) => return Some(error.into()),
             Err(error) => error.to_string(),
         };
         let hint = replace_hint(&ctx.context, &self.connection);
