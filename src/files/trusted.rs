@@ -9,9 +9,19 @@ use crate::trusted::{Changeable, Fault};
 
 /// What of the absolute `path` other users than this one and administrators could change or
 /// replace: the file, the folder of its program and libraries, and the folders above, which could
-/// be renamed; and the same where links lead. `None` if nothing.
+/// be renamed; and the same where links lead. `None` if nothing. Where there is nothing, and others
+/// cannot create it, the error is [`io::ErrorKind::NotFound`].
 pub(crate) fn changeable_by_others(path: &Path) -> io::Result<Option<Changeable>> {
-    let real = plain(path.canonicalize()?);
+    let real = match path.canonicalize() {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            let deepest = path.ancestors().skip(1).find(|one| one.is_dir());
+            return match deepest.map(changeable_by_others) {
+                None | Some(Ok(None)) => Err(why),
+                Some(found) => found,
+            };
+        }
+        real => plain(real?),
+    };
     let both = [path.to_owned(), real];
     let all = if both[0] == both[1] {
         &both[..1]

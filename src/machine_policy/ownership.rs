@@ -66,7 +66,7 @@ fn closed_path(path: &Path) -> Result<PathBuf, String> {
             let remedy = match found.fault {
                 Fault::Owner(_) => "to correct that: chown -h root",
                 Fault::Mode(_) => "to correct that: chmod go-w",
-                Fault::Unmapped(_) => return Err(what(&found)),
+                Fault::Unmapped(_) | Fault::Absent => return Err(what(&found)),
             };
             let path = found.path.display();
             Err(format!("{}; {remedy} {path}", what(&found)))
@@ -94,6 +94,7 @@ fn what(found: &Changeable) -> String {
             "in this user namespace, {path} belongs to user {owner}, which may be root or this user; \
              map this user in the namespace (unshare --map-current-user)"
         ),
+        Fault::Absent => format!("{path} does not exist, and others than root could create it"),
         Fault::Mode(mode) => format!("others than root may write to {path} (mode {mode:04o})"),
     }
 }
@@ -126,7 +127,7 @@ pub(super) fn check_shared_folder(path: &Path) -> Result<(), UnusableFolder> {
     match examine(path, Trust::Root) {
         Ok(Examined::Changeable(found)) => match found.fault {
             Fault::Mode(mode) if keeps_others_out(mode) => Ok(()),
-            Fault::Unmapped(_) => unusable(what(&found), elsewhere()),
+            Fault::Unmapped(_) | Fault::Absent => unusable(what(&found), elsewhere()),
             Fault::Mode(_) => {
                 unusable(what(&found), format!("to correct that: chmod 1777 {shown}"))
             }

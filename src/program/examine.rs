@@ -10,12 +10,16 @@ use crate::error::SecretCommandFailure;
 use crate::files;
 
 /// Whether the program is there, and only this user and the administrator can change it, its
-/// interpreters, and each file that an argument names by its whole path.
+/// interpreters, and what an argument names by its whole path, or create it.
 ///
 /// An argument may be a script or only data. Either decides what is taken for the client secret.
 pub(crate) fn check(command: &SecretCommand) -> Ran<()> {
     let program = command.program();
     let missing = || SecretCommandFailure::NoProgram(program.to_owned());
+    // Nothing is started then, so that it does not matter who could create it.
+    if matches!(program.try_exists(), Ok(false)) {
+        return Err(missing());
+    }
     match files::changeable_by_others(program) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(missing()),
         Ok(None) if !program.is_file() => return Err(missing()),
@@ -26,13 +30,44 @@ pub(crate) fn check(command: &SecretCommand) -> Ran<()> {
         }
         found => judge(program, found)?,
     }
-    // What is not there cannot be run: the system says so when it starts the program.
     let named = command.arguments().iter().map(PathBuf::from);
     let named = named.chain(interpreters(program));
-    for path in named.filter(|path| path.is_absolute() && path.is_file()) {
-        judge(&path, files::changeable_by_others(&path))?;
+    for path in named.filter(|path| path.is_absolute()) {
+        judge_named(&path)?;
     }
     Ok(())
+}
+
+/// What is there can be replaced by something of another kind until the program opens it, and what
+/// is not there can be created, so that neither decides whether it is examined.
+fn judge_named(path: &Path) -> Ran<()> {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
+    let path = if is_own_stream(path) {
+        Path::new("/dev")
+    } else {
+        path
+    };
+    match files::changeable_by_others(path) {
+        // Everything above it that this user can see was found good. What the user cannot see, the
+        // program does not see either, unless it becomes an administrator.
+        Err(why)
+            if matches!(
+                why.kind(),
+                NotFound | NotADirectory | InvalidFilename | PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        found => judge(path, found),
+    }
+}
+
+/// Whether it is one of the open files of the process that opens it, such as `/dev/stdin`. Those of
+/// this process say nothing about those of the program.
+fn is_own_stream(path: &Path) -> bool {
+    const STREAMS: [&str; 3] = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
+    let is_numbered = || path.parent() == Some(Path::new("/dev/fd")) && path.file_name().is_some();
+    cfg!(unix) && (STREAMS.iter().any(|stream| path == Path::new(stream)) || is_numbered())
 }
 
 /// Whether the file may be executed, by whomever.
@@ -150,7 +185,7 @@ mod tests {
         ] {
             let script = file(&real, "script", &line);
             assert_eq!(refused(&[&script]), None, "{line}");
-            set_mode(&shell, 0o775);
+            set_mode(&shell, 0o757);
             assert_eq!(refused(&[&script]), Some(shell.clone()), "{line}");
             set_mode(&shell, 0o755);
         }
@@ -169,20 +204,70 @@ mod tests {
         let script = file(&real, "script", "echo s\n");
         set_mode(&script, 0o644);
         assert_eq!(refused(&[shell, &script]), None);
-        for mode in [0o664, 0o646] {
+        for mode in [0o646, 0o666] {
             set_mode(&script, mode);
             let words: [&[&Path]; 2] = [&[shell, &script], &[shell, Path::new("-e"), &script]];
             for words in words {
                 assert_eq!(refused(words), Some(script.clone()), "{mode:o}");
             }
         }
-        // Other things than files, what is not there, and what is only a part of a word.
+        // What others can neither replace nor create, and what is only a part of a word.
         let option = format!("--file={}", script.display());
-        for word in ["/dev/null", "/tmp", "/none", "script", &option] {
+        let none = real.join("none").display().to_string();
+        for word in [
+            "/dev/null",
+            "/dev/stdin",
+            "/dev/fd/0",
+            "/tmp",
+            "/none",
+            "/none/none",
+            "/etc/passwd/none",
+            "/verbose",
+            "script",
+            &none,
+            &option,
+        ] {
             assert_eq!(refused(&[shell, Path::new(word)]), None, "{word}");
         }
         let link = real.join("link");
         std::os::unix::fs::symlink(&script, &link).unwrap();
         assert_eq!(refused(&[shell, &link]), Some(script));
+    }
+
+    /// Another user could put a FIFO in the place of a script, or a folder with a `__main__.py`, or
+    /// take the script away until it is examined.
+    #[test]
+    fn rule_32_what_the_command_names_is_examined_whatever_its_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let open = real.join("open");
+        fs::create_dir(&open).unwrap();
+        set_mode(&open, 0o755);
+        let [fifo, below, socket, none] =
+            ["fifo", "folder", "socket", "none"].map(|name| open.join(name));
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        set_mode(&fifo, 0o644);
+        fs::create_dir(&below).unwrap();
+        set_mode(&below, 0o755);
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let shell = Path::new("/bin/sh");
+        for path in [&fifo, &below, &socket, &none] {
+            assert_eq!(refused(&[shell, path]), None, "{}", path.display());
+            set_mode(&open, 0o777);
+            assert_eq!(refused(&[shell, path]), Some(open.clone()));
+            set_mode(&open, 0o755);
+        }
+        for path in [&fifo, &below] {
+            set_mode(path, 0o777);
+            assert_eq!(refused(&[shell, path]), Some(path.clone()));
+        }
+        // Who may connect to a socket does not change who listens.
+        set_mode(&socket, 0o777);
+        assert_eq!(refused(&[shell, &socket]), None);
+        // A sticky bit protects the files that are there, and does not keep others from creating more.
+        set_mode(&open, 0o1777);
+        assert_eq!(refused(&[shell, &socket]), None);
+        assert_eq!(refused(&[shell, &none]), Some(none.clone()));
     }
 }

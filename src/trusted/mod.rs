@@ -32,6 +32,9 @@ pub(crate) enum Fault {
     /// This mode lets its group or everyone write to it.
     #[cfg(unix)]
     Mode(u32),
+    /// It does not exist, in a folder that others may write to.
+    #[cfg(unix)]
+    Absent,
     /// Its access list lets others change it.
     #[cfg(windows)]
     AccessList,
@@ -49,6 +52,8 @@ impl fmt::Display for Fault {
             ),
             #[cfg(unix)]
             Self::Mode(mode) => write!(f, "can be changed by others (mode {mode:04o})"),
+            #[cfg(unix)]
+            Self::Absent => f.write_str("does not exist, and others could create it"),
             #[cfg(windows)]
             Self::AccessList => f.write_str("can be changed by others, by its access list"),
         }

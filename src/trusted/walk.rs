@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use super::user_namespace::owner_of_unmapped;
@@ -51,7 +51,8 @@ pub(crate) enum Examined {
 }
 
 /// What of the absolute `path` other users than this one and the administrator could change or
-/// replace; `None` if nothing.
+/// replace; `None` if nothing. Where there is nothing, and others cannot create it, the error is
+/// [`io::ErrorKind::NotFound`].
 pub(crate) fn changeable_by_others(path: &Path) -> io::Result<Option<Changeable>> {
     Ok(match examine(path, Trust::UserAndRoot)? {
         Examined::Closed(_) => None,
@@ -96,7 +97,15 @@ impl Judge<'_> {
                 continue;
             }
             let next = at.join(part);
-            let found = fs::symlink_metadata(&next)?;
+            let found = match fs::symlink_metadata(&next) {
+                Err(why)
+                    if why.kind() == io::ErrorKind::NotFound && self.can_be_created_in(&at) =>
+                {
+                    let fault = Fault::Absent;
+                    return Ok(Examined::Changeable(Changeable { path: next, fault }));
+                }
+                found => found?,
+            };
             if let Some(fault) = self.fault(&next, &found) {
                 return Ok(Examined::Changeable(Changeable { path: next, fault }));
             }
@@ -128,14 +137,28 @@ impl Judge<'_> {
         (!is_closed).then(|| Fault::Mode(found.mode() & 0o7777))
     }
 
+    /// Whether others can neither change it nor replace what is in it.
     fn is_closed(&self, found: &Metadata) -> bool {
-        let mode = found.mode();
         let is_good_for_user = || {
-            let is_roots_group = Some(found.gid()) == ADMINISTRATORS;
-            (is_roots_group && mode & OTHERS_WRITE & !GROUP_WRITES == 0)
-                || (found.is_dir() && keeps_others_out(mode))
+            let kind = found.file_type();
+            // Who may write to one of these talks to it, and does not change what it is.
+            let is_endpoint = kind.is_char_device() || kind.is_block_device() || kind.is_socket();
+            is_endpoint || (kind.is_dir() && keeps_others_out(found.mode()))
         };
-        mode & OTHERS_WRITE == 0 || (self.trust == Trust::UserAndRoot && is_good_for_user())
+        self.is_written_by_trusted_alone(found)
+            || (self.trust == Trust::UserAndRoot && is_good_for_user())
+    }
+
+    fn is_written_by_trusted_alone(&self, found: &Metadata) -> bool {
+        let others = found.mode() & OTHERS_WRITE;
+        let is_roots_group = || Some(found.gid()) == ADMINISTRATORS;
+        others == 0
+            || (self.trust == Trust::UserAndRoot && others == GROUP_WRITES && is_roots_group())
+    }
+
+    /// Whether others can create a file in the folder, which a sticky bit does not prevent.
+    fn can_be_created_in(&self, folder: &Path) -> bool {
+        !fs::symlink_metadata(folder).is_ok_and(|found| self.is_written_by_trusted_alone(&found))
     }
 
     /// In a user namespace that does not map every user, the files of all others have one and the
@@ -250,6 +273,33 @@ mod tests {
         symlink(&circle, &circle).unwrap();
         assert!(changeable_by_others(&circle).is_err());
         assert!(changeable_by_others(&own.join("none")).is_err());
+    }
+
+    #[test]
+    fn rule_32_what_others_could_create_is_seen() {
+        let all = tempfile::tempdir_in("/tmp").unwrap();
+        let real = all.path().canonicalize().unwrap();
+        let folder = folder(&real, "folder", 0o755);
+        let link = real.join("link");
+        symlink("folder/none/program", &link).unwrap();
+        let none = folder.join("none");
+        for path in [&none, &none.join("program"), &link] {
+            let kind = changeable_by_others(path).unwrap_err().kind();
+            assert_eq!(kind, io::ErrorKind::NotFound);
+        }
+        // A sticky bit does not keep others from creating a file.
+        for mode in [0o757, 0o1777] {
+            set_mode(&folder, mode);
+            let fault = if mode == 0o757 {
+                Fault::Mode(mode)
+            } else {
+                Fault::Absent
+            };
+            for path in [&none, &none.join("program"), &link] {
+                let judged = judged(path, Trust::UserAndRoot, user(), None);
+                assert_eq!(judged, Some(fault), "{}", path.display());
+            }
+        }
     }
 
     #[test]
