@@ -1,6 +1,8 @@
 //! Whether others could change or replace a file, judged as `sudo` and `ssh` judge theirs: by the
 //! file, the folders that it is in, and every link on the way. Who may own it is a parameter.
 
+#[cfg(target_os = "linux")]
+mod private_group;
 #[cfg(unix)]
 mod user_namespace;
 #[cfg(unix)]

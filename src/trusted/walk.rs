@@ -62,10 +62,12 @@ pub(crate) fn changeable_by_others(path: &Path) -> io::Result<Option<Changeable>
 
 /// Who else could change or replace what is at the absolute `path`.
 pub(crate) fn examine(path: &Path, trust: Trust) -> io::Result<Examined> {
+    let user = rustix::process::geteuid().as_raw();
     let judge = Judge {
         trust,
-        user: rustix::process::geteuid().as_raw(),
+        user,
         unmapped: &owner_of_unmapped,
+        private_group: &|| private_group(user),
     };
     judge.walk(path)
 }
@@ -81,6 +83,8 @@ struct Judge<'a> {
     user: u32,
     /// Who owns the files of users that the user namespace does not map.
     unmapped: &'a dyn Fn() -> Option<u32>,
+    /// The group of this user alone.
+    private_group: &'a dyn Fn() -> Option<u32>,
 }
 
 impl Judge<'_> {
@@ -133,32 +137,36 @@ impl Judge<'_> {
             return Some(fault);
         }
         // The mode of a link says nothing; that of its folder decides.
-        let is_closed = found.is_symlink() || self.is_closed(found);
+        let is_closed = found.is_symlink() || self.is_closed(path, found);
         (!is_closed).then(|| Fault::Mode(found.mode() & 0o7777))
     }
 
     /// Whether others can neither change it nor replace what is in it.
-    fn is_closed(&self, found: &Metadata) -> bool {
+    fn is_closed(&self, path: &Path, found: &Metadata) -> bool {
         let is_good_for_user = || {
             let kind = found.file_type();
             // Who may write to one of these talks to it, and does not change what it is.
             let is_endpoint = kind.is_char_device() || kind.is_block_device() || kind.is_socket();
             is_endpoint || (kind.is_dir() && keeps_others_out(found.mode()))
         };
-        self.is_written_by_trusted_alone(found)
+        self.is_written_by_trusted_alone(path, found)
             || (self.trust == Trust::UserAndRoot && is_good_for_user())
     }
 
-    fn is_written_by_trusted_alone(&self, found: &Metadata) -> bool {
+    fn is_written_by_trusted_alone(&self, path: &Path, found: &Metadata) -> bool {
         let others = found.mode() & OTHERS_WRITE;
-        let is_roots_group = || Some(found.gid()) == ADMINISTRATORS;
+        let group = Some(found.gid());
+        let is_trusted_group = || {
+            group == ADMINISTRATORS || (group == (self.private_group)() && !has_access_list(path))
+        };
         others == 0
-            || (self.trust == Trust::UserAndRoot && others == GROUP_WRITES && is_roots_group())
+            || (self.trust == Trust::UserAndRoot && others == GROUP_WRITES && is_trusted_group())
     }
 
     /// Whether others can create a file in the folder, which a sticky bit does not prevent.
     fn can_be_created_in(&self, folder: &Path) -> bool {
-        !fs::symlink_metadata(folder).is_ok_and(|found| self.is_written_by_trusted_alone(&found))
+        !fs::symlink_metadata(folder)
+            .is_ok_and(|found| self.is_written_by_trusted_alone(folder, &found))
     }
 
     /// In a user namespace that does not map every user, the files of all others have one and the
@@ -176,6 +184,28 @@ impl Judge<'_> {
             (true | false, _) => Some(Fault::Owner(owner)),
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn private_group(user: u32) -> Option<u32> {
+    super::private_group::of(user)
+}
+
+/// On other systems, users have common groups.
+#[cfg(not(target_os = "linux"))]
+const fn private_group(_: u32) -> Option<u32> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn has_access_list(path: &Path) -> bool {
+    super::private_group::has_access_list(path)
+}
+
+/// Elsewhere, the mode does not tell what access lists allow.
+#[cfg(not(target_os = "linux"))]
+const fn has_access_list(_: &Path) -> bool {
+    false
 }
 
 fn is_in_shared_folder(path: &Path) -> bool {
@@ -222,17 +252,35 @@ mod tests {
         path
     }
 
+    /// What this user finds, without a group of its own.
     fn found(path: &Path) -> Option<PathBuf> {
-        changeable_by_others(path).unwrap().map(|one| one.path)
+        let judge = Judge {
+            trust: Trust::UserAndRoot,
+            user: user(),
+            unmapped: &|| None,
+            private_group: &|| None,
+        };
+        match judge.walk(path).unwrap() {
+            Examined::Closed(_) => None,
+            Examined::Changeable(found) => Some(found.path),
+        }
     }
 
     /// What a process of `user` finds, in a namespace in which unmapped users' files have `owner`.
     fn judged(path: &Path, trust: Trust, user: u32, owner: Option<u32>) -> Option<Fault> {
-        let judge = Judge {
-            trust,
-            user,
-            unmapped: &|| owner,
-        };
+        fault(
+            Judge {
+                trust,
+                user,
+                unmapped: &|| owner,
+                private_group: &|| None,
+            },
+            path,
+        )
+    }
+
+    #[allow(clippy::needless_pass_by_value)]
+    fn fault(judge: Judge<'_>, path: &Path) -> Option<Fault> {
         match judge.walk(path).unwrap() {
             Examined::Closed(_) => None,
             Examined::Changeable(found) => Some(found.fault),
@@ -273,6 +321,64 @@ mod tests {
         symlink(&circle, &circle).unwrap();
         assert!(changeable_by_others(&circle).is_err());
         assert!(changeable_by_others(&own.join("none")).is_err());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn rule_32_the_group_of_this_user_alone_may_write() {
+        let all = tempfile::tempdir_in("/tmp").unwrap();
+        let real = all.path().canonicalize().unwrap();
+        let own = folder(&real, "own", 0o775);
+        let script = program(&own, 0o664);
+        let group = fs::metadata(&script).unwrap().gid();
+        let judged = |trust, private: Option<u32>| {
+            fault(
+                Judge {
+                    trust,
+                    user: user(),
+                    unmapped: &|| None,
+                    private_group: &|| private,
+                },
+                &script,
+            )
+        };
+        let of_user = |private| judged(Trust::UserAndRoot, private);
+        assert_eq!(of_user(Some(group)), None);
+        assert_eq!(of_user(Some(group + 1)), Some(Fault::Mode(0o775)));
+        assert_eq!(of_user(None), Some(Fault::Mode(0o775)));
+        if user() == ROOT {
+            let of_root = fs::metadata(&own).unwrap();
+            let judge = Judge {
+                trust: Trust::Root,
+                user: ROOT,
+                unmapped: &|| None,
+                private_group: &|| Some(group),
+            };
+            assert!(!judge.is_closed(&own, &of_root));
+        }
+        set_mode(&script, 0o666);
+        assert_eq!(of_user(Some(group)), Some(Fault::Mode(0o666)));
+        set_mode(&script, 0o664);
+        // The rights of a named user are behind the bits of the group.
+        let entries = [
+            (1, 6, u32::MAX),
+            (2, 6, 65533),
+            (4, 6, u32::MAX),
+            (16, 6, u32::MAX),
+            (32, 4, u32::MAX),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (kind, rights, who) in entries {
+            list.extend(u16::to_le_bytes(kind));
+            list.extend(u16::to_le_bytes(rights));
+            list.extend(u32::to_le_bytes(who));
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        let name = "system.posix_acl_access";
+        // Not every file system has such lists.
+        if rustix::fs::lsetxattr(&script, name, &list, flags).is_ok() {
+            assert_eq!(of_user(Some(group)), Some(Fault::Mode(0o664)));
+        }
     }
 
     #[test]
