@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+#[cfg(unix)]
+use super::platform::folder_of;
 use super::platform::open_regular;
 use super::{beside, Lock};
 use crate::context::Context;
@@ -15,7 +17,8 @@ use crate::policy::LOG_ROTATION_TIMEOUT;
 /// the one of before. Where it cannot be renamed, the line is written into the full log, and the
 /// failed renaming is the error.
 ///
-/// A link, a directory and anything else that is not a regular file is an error and stays as it is.
+/// A link, a directory and anything else that is not a regular file is an error and stays as it is,
+/// and so is a file that another user could have put there.
 pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) -> Result<()> {
     let text = format!("{line}\n");
     let mut file = open_log(path)?;
@@ -48,9 +51,56 @@ pub(crate) fn append_line(path: &Path, line: &str, max: u64, context: &Context) 
         .and(rotated)
 }
 
+/// Opens the log, or creates it. It is judged as it was opened, because another user could put a
+/// file in its place at any time, also right after it was renamed.
 fn open_log(path: &Path) -> Result<File> {
-    open_regular(OpenOptions::new().append(true).create(true), path)
-        .map_err(Error::file(FileAction::Append, path))
+    let open = |options: &mut OpenOptions| -> io::Result<File> {
+        let file = open_regular(options.append(true), path)?;
+        ensure_own(&file, path)?;
+        Ok(file)
+    };
+    let opened = match open(&mut OpenOptions::new()) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            match open(OpenOptions::new().create_new(true)) {
+                // Another process was faster.
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+                    open(&mut OpenOptions::new())
+                }
+                created => created,
+            }
+        }
+        opened => opened,
+    };
+    opened.map_err(Error::file(FileAction::Append, path))
+}
+
+/// Fails where the folder lets others create files, and this one is another user's, or this user's
+/// under another name.
+#[cfg(unix)]
+fn ensure_own(file: &File, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    const OTHERS_WRITE: u32 = 0o022;
+    let found = file.metadata()?;
+    let is_own = found.uid() == rustix::process::geteuid().as_raw();
+    // A log that was moved and replaced since it was opened has no name any more.
+    if is_own && found.nlink() <= 1 {
+        return Ok(());
+    }
+    if fs::metadata(folder_of(path))?.mode() & OTHERS_WRITE == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(if is_own {
+        "it has other names (hard links), which another user could have made"
+    } else {
+        "it belongs to another user"
+    }))
+}
+
+/// On other systems, no policy names a folder for the logs of all accounts.
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps)]
+const fn ensure_own(_: &File, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn is_full(file: &File, text: &str, max: u64) -> bool {
@@ -127,6 +177,35 @@ mod tests {
         append_line(&path, "third", 3, &context).unwrap();
         assert_eq!(read(&path, 100).unwrap().unwrap(), b"third\n");
         assert_eq!(read(&old, 100).unwrap().unwrap(), b"first\nsecond\n");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn rule_34_a_log_that_another_user_could_have_put_there_gets_nothing() {
+        use std::os::unix::fs::{chown, PermissionsExt as _};
+        let folder = folder();
+        let (path, other) = (folder.path().join("log"), folder.path().join("other"));
+        let set_mode = |mode| {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let append = |max| append_line(&path, "line", max, &Context::process());
+        fs::write(&other, b"own\n").unwrap();
+        fs::hard_link(&other, &path).unwrap();
+        append(100).unwrap();
+        set_mode(0o1777);
+        let error = append(100).unwrap_err();
+        assert!(error.to_string().contains("cannot append"), "{error}");
+        assert_eq!(fs::read(&other).unwrap(), b"own\nline\n");
+        fs::remove_file(&path).unwrap();
+        append(100).unwrap();
+        if rustix::process::geteuid().is_root() {
+            chown(&path, Some(65533), None).unwrap();
+            assert!(append(100).is_err());
+            assert_eq!(fs::read(&path).unwrap(), b"line\n");
+            // Where others cannot create files, an administrator has put it there.
+            set_mode(0o755);
+            append(100).unwrap();
+        }
     }
 
     #[test]
