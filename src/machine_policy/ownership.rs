@@ -63,13 +63,18 @@ fn closed_path(path: &Path) -> Result<PathBuf, String> {
     match examine(path, Trust::Root) {
         Ok(Examined::Closed(path)) => Ok(path),
         Ok(Examined::Changeable(found)) => {
+            let at = found.path.display();
             let remedy = match found.fault {
-                Fault::Owner(_) => "to correct that: chown -h root",
-                Fault::Mode(_) => "to correct that: chmod go-w",
                 Fault::Unmapped(_) | Fault::Absent => return Err(what(&found)),
+                // Permissions of folders above belong to the system: a change there could break it.
+                Fault::Owner(_) | Fault::Mode(_) if found.path.is_dir() && !found.path.is_symlink() => {
+                    "keep the file in a folder that root alone may write to, as it may to those above"
+                        .to_owned()
+                }
+                Fault::Owner(_) => format!("to correct that: chown -h root {at}"),
+                Fault::Mode(_) => format!("to correct that: chmod go-w {at}"),
             };
-            let path = found.path.display();
-            Err(format!("{}; {remedy} {path}", what(&found)))
+            Err(format!("{}; {remedy}", what(&found)))
         }
         Err(why) => Err(match link_to_nowhere(path) {
             Some(link) => format!("the link {} leads nowhere", link.display()),
@@ -191,7 +196,8 @@ mod tests {
             set_mode(writable, 0o775);
             let why = read(&place, 10).unwrap_err();
             assert!(why.contains(&writable.display().to_string()), "{why}");
-            assert!(why.contains("chmod go-w"), "{why}");
+            // A folder may be one of the system, as `/nix/store` is.
+            assert_eq!(why.contains("chmod go-w"), writable == &file, "{why}");
             set_mode(writable, 0o755);
         }
         fs::remove_file(&file).unwrap();

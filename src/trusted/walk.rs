@@ -37,7 +37,8 @@ pub(crate) enum Trust {
     /// to is good if its sticky bit keeps them from each other's files.
     UserAndRoot,
     /// Root alone: for what decides for every user. No other user may write to a folder on the way,
-    /// whatever its sticky bit says: a file that does not exist yet could be created there.
+    /// except that a group may write to a sticky folder of root, as to `/nix/store`, where what is
+    /// next on the way exists and is root's: what does not exist yet could be created there.
     Root,
 }
 
@@ -129,6 +130,12 @@ impl Judge<'_> {
                 rest.push_front(part);
             }
         }
+        // In such a folder, only what was found to be root's is good.
+        let found = fs::symlink_metadata(&at)?;
+        if self.trust == Trust::Root && !self.is_written_by_trusted_alone(&at, &found) {
+            let fault = Fault::Mode(found.mode() & 0o7777);
+            return Ok(Examined::Changeable(Changeable { path: at, fault }));
+        }
         Ok(Examined::Closed(at))
     }
 
@@ -149,8 +156,15 @@ impl Judge<'_> {
             let is_endpoint = kind.is_char_device() || kind.is_block_device() || kind.is_socket();
             is_endpoint || (kind.is_dir() && keeps_others_out(found.mode()))
         };
+        let is_kept_apart_by_root = || {
+            let others = found.mode() & (OTHERS_WRITE | STICKY);
+            found.is_dir() && found.uid() == ROOT && others == GROUP_WRITES | STICKY
+        };
         self.is_written_by_trusted_alone(path, found)
-            || (self.trust == Trust::UserAndRoot && is_good_for_user())
+            || match self.trust {
+                Trust::UserAndRoot => is_good_for_user(),
+                Trust::Root => is_kept_apart_by_root(),
+            }
     }
 
     fn is_written_by_trusted_alone(&self, path: &Path, found: &Metadata) -> bool {
@@ -466,6 +480,47 @@ mod tests {
         set_mode(all.path(), 0o1777);
         let shared = judged(&file, Trust::UserAndRoot, 1000, Some(OVERFLOW));
         assert_eq!(shared, fault(OVERFLOW));
+    }
+
+    /// As on NixOS and Guix, where what is in `/etc` leads through the store.
+    #[test]
+    fn rule_34_in_a_sticky_folder_of_a_group_only_what_is_roots_leads_on() {
+        if user() != ROOT {
+            return;
+        }
+        let all = tempfile::tempdir_in("/var/lib").unwrap();
+        set_mode(all.path(), 0o755);
+        let [etc, store] = ["etc", "store"].map(|name| folder(all.path(), name, 0o755));
+        let package = folder(&store, "package", 0o755);
+        let file = program(&package, 0o644);
+        let direct = program(&store, 0o644);
+        let (link, to_direct, to_store) = (etc.join("link"), etc.join("direct"), etc.join("store"));
+        symlink("../store/package", &link).unwrap();
+        symlink("../store/program", &to_direct).unwrap();
+        symlink("../store", &to_store).unwrap();
+        let of = |path: &Path| judged(path, Trust::Root, 1000, None);
+        let path = link.join("program");
+        for mode in [0o755, 0o1775] {
+            set_mode(&store, mode);
+            assert_eq!((of(&path), of(&to_direct)), (None, None), "{mode:o}");
+        }
+        assert_eq!(of(&to_store), Some(Fault::Mode(0o1775)));
+        for mode in [0o775, 0o1777, 0o1757] {
+            set_mode(&store, mode);
+            assert_eq!(of(&path), Some(Fault::Mode(mode)), "{mode:o}");
+        }
+        set_mode(&store, 0o1775);
+        chown(&package, Some(1000), None).unwrap();
+        assert_eq!(of(&path), Some(Fault::Owner(1000)));
+        chown(&package, Some(ROOT), None).unwrap();
+        chown(&store, Some(1000), None).unwrap();
+        assert_eq!(of(&path), Some(Fault::Owner(1000)));
+        chown(&store, Some(ROOT), None).unwrap();
+        fs::remove_file(&direct).unwrap();
+        assert_eq!(of(&to_direct), Some(Fault::Absent));
+        fs::remove_file(&file).unwrap();
+        let kind = examine(&path, Trust::Root).unwrap_err().kind();
+        assert_eq!(kind, io::ErrorKind::NotFound);
     }
 
     #[test]
