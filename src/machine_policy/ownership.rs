@@ -16,10 +16,20 @@ pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, String> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => {
             return judge_absence(path).map(|()| None)
         }
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(unreadable(&why) + &let_in(path))
+        }
         Err(why) => return Err(unreadable(&why)),
     }
     // From here on, only root can change what is at the path without links.
-    let file = open(&closed_path(path)?).map_err(|why| unreadable(&why))?;
+    let closed = closed_path(path)?;
+    let file = open(&closed).map_err(|why| match why.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let remedy = format!("; to correct that: chmod 644 {}", closed.display());
+            unreadable(&why) + &remedy
+        }
+        _ => unreadable(&why),
+    })?;
     if !file.metadata().is_ok_and(|found| found.is_file()) {
         return Err("it is not a regular file".into());
     }
@@ -39,6 +49,22 @@ fn open(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
+}
+
+/// What lets every user reach the file, where this one cannot enter a folder above it.
+fn let_in(path: &Path) -> String {
+    let is_seen = |folder: &&Path| fs::symlink_metadata(folder).is_ok();
+    let folder = path.parent();
+    match path.ancestors().skip(1).find(is_seen) {
+        Some(deepest) if Some(deepest) == folder => {
+            format!(
+                "; to let every user read what is in it: chmod 755 {}",
+                deepest.display()
+            )
+        }
+        Some(deepest) => format!("; this user may not enter {}", deepest.display()),
+        None => String::new(),
+    }
 }
 
 fn unreadable(why: &io::Error) -> String {

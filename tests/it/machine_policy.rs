@@ -953,7 +953,17 @@ fn rule_34_in_a_user_namespace_the_policy_of_root_is_obeyed() {
     home.run(["connections", "list"])
         .done()
         .code(1)
-        .err_has("it cannot be read: Permission denied");
+        .err_has("it cannot be read: Permission denied")
+        .err_has("to correct that: chmod 644 /etc/age-oauth/policy.json");
+    machine.end(&mut home);
+    // A folder in which it cannot be told whether there is one.
+    let change = "rm /etc/age-oauth/policy.json; chmod 700 /etc/age-oauth";
+    let machine = Machine::started_by(&mut home, &text, change, &become_user);
+    home.run(["connections", "list"])
+        .done()
+        .code(1)
+        .err_has("it cannot be read: Permission denied")
+        .err_has("to let every user read what is in it: chmod 755 /etc/age-oauth");
     machine.end(&mut home);
 }
 
