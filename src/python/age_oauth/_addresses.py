@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 _PORTS = {"https": 443, "http": 80}
 
@@ -49,6 +49,13 @@ def climbs(path: str) -> bool:
             return False
         path = decoded
     return True
+
+
+def decoded(path: str) -> str:
+    """A path that does not climb, as the server reads it that decodes the most."""
+    for _ in range(_DECODINGS):
+        path = unquote(path)
+    return path
 
 
 def is_plain(url: str) -> bool:

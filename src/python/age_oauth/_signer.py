@@ -42,12 +42,17 @@ _TOKENS = 64
 _ADDRESSES = 1000
 
 
-#: Services, also those that a portal passes on. What stands before them is a root, and names no
-#: other part of ArcGIS.
+#: Folders, and services with layers, also those that a portal passes on. What stands before them is
+#: a root, and names no other part of ArcGIS. Other operations than these, such as `submitJob` and
+#: `createReplica`, may start or change something by a mere GET.
 _SERVICE = re.compile(
     r"(?:/(?!(?:rest|sharing|admin|portaladmin|tokens|manager)/)[^/]+)*"
     r"(?:/sharing/(?:servers|appservices)/[^/]+)?"
-    r"/rest/(?:services|info)(?:/.*)?"
+    r"/rest/(?:info(?:/.*)?|services(?:/[^/]+)?"
+    r"|services(?:/[^/]+){1,2}/(?:feature|map|image|vectortile)server(?:/\d+)*"
+    r"(?:/(?:layers|legend|identify|find|export|exportimage|query\w*|relationships|htmlpopup|iteminfo"
+    r"|addfeatures|updatefeatures|deletefeatures|applyedits|addattachment|updateattachment|deleteattachments"
+    r"|(?:attachments|tile|tilemap|info|images|resources)(?:/[^/]+)*))?)/?"
 )
 
 #: What QGIS's browser panel reads below the root of a portal: its user, its groups and their items.
@@ -105,7 +110,7 @@ class Portal:
     def reads(self, url: str) -> bool:
         """Whether the address, which belongs to the portal, is one that layers and the browser panel read. A project from a
         stranger can have QGIS request any other one: of an administrator, or one that deletes an item."""
-        path = urlsplit(url).path.lower()
+        path = addresses.decoded(urlsplit(url).path).lower()
         if _SERVICE.fullmatch(path):
             return True
         if self.policy.server(url) != "":
