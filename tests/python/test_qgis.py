@@ -423,6 +423,22 @@ class Rejections(WithSigner):
             self.assertEqual(replacement.call_count, 4)
             self.assertEqual(len(self.signer._rejected), 1)
 
+    def test_a_token_of_before_the_second_enable_is_replaced(self):
+        self.enable()
+        token = self.token(layer(SERVER))
+        before = self.signer.portals[0]
+        self.signer.add(Connection._of(before.facts))
+        self.assertFalse(self.signer.is_ours(token))
+        # A request that began before ends now.
+        self.signer._remember(token, before)
+        self.assertFalse(self.signer.is_ours(token))
+        again = self.signer.portals[0]
+        self.signer._remember(token, again)
+        self.signer.rejected(layer(SERVER), token)
+        (question,) = again._replacements.values()
+        self.assertTrue(question._run.wait(LONG))
+        self.assertIsNone(question._run.error)
+
     def test_replacements_that_are_dropped_are_closed(self):
         self.enable()
         portal = self.signer.portals[0]

@@ -185,6 +185,8 @@ class Signer:
                 portals = (*others, new)
             replaced = [one for one in self.portals if one not in portals]
             self.portals = portals
+            # Of its tokens, those that a server rejects are replaced by the new one.
+            self._forget(replaced)
         for one in replaced:
             one.close()
         for new in portals:
@@ -214,9 +216,12 @@ class Signer:
         with self._lock:
             gone = [one for one in self.portals if connection_id in (None, one.id)]
             self.portals = tuple(one for one in self.portals if one not in gone)
-            self._tokens = {token: portal for token, portal in self._tokens.items() if portal not in gone}
+            self._forget(gone)
         for one in gone:
             one.close()
+
+    def _forget(self, gone: "list[Portal]") -> None:
+        self._tokens = {token: portal for token, portal in self._tokens.items() if portal not in gone}
 
     def answer(self, url: str, longest_wait: float) -> "Answer | None":
         """What a request to this address carries; ``None`` if it has nothing to do with the connections. What the program is
@@ -290,9 +295,11 @@ class Signer:
                 self._late[address(url)] = None
 
     def _remember(self, token: str, portal: Portal) -> None:
-        if token in self._tokens:
+        if self._tokens.get(token) is portal:
             return
         with self._lock:
+            if portal not in self.portals:
+                return
             while len(self._tokens) >= _TOKENS:
                 del self._tokens[next(iter(self._tokens))]
             self._tokens[token] = portal
