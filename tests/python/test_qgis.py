@@ -380,6 +380,34 @@ class Waits(WithSigner):
         self.assertTrue(ended.wait(LONG))
         self.assertEqual(self.signer.take_late(), [])
 
+    def test_a_certificate_that_the_connection_has_no_more_is_not_waited_for(self):
+        with mock.patch.object(_signer.Presented, "certificate", return_value=None):
+            self.enable(connection(**{names.CLIENT_CERTIFICATE: "CN=ana"}))
+            self.until(lambda: not self.signer.answer(f"{PORTAL}/sharing/rest/portals/self", _signer.WAIT).is_late)
+        answer = self.signer.answer(f"{PORTAL}/sharing/rest/portals/self", _signer.WAIT)
+        self.assertEqual((bool(answer.token), answer.certificate, answer.is_late), (True, None, False))
+
+    def test_a_token_that_comes_right_after_the_wait_is_used_or_loads_the_layer_again(self):
+        self.enable()
+        run, is_done = _background.Run(), _background.Run.is_done
+
+        def asked(this):
+            known = is_done(this)
+            this.end("token")
+            return known
+
+        with mock.patch.object(_background.Run, "is_done", asked):
+            with mock.patch.object(_background.Question, "run", return_value=run):
+                answer = self.signer.answer(layer(SERVER), 0)
+        self.assertTrue(answer.token or answer.is_late)
+
+    def test_a_wait_that_disabling_ends_is_not_told(self):
+        self.enable()
+        run = _background.Run()
+        run.end(error=_background.Closed())
+        self.signer._has_ended(self.signer.portals[0], run)
+        self.assertEqual(self.told, [])
+
     def test_a_failure_is_told_once_and_not_asked_about_at_once(self):
         self.program.fails = age_oauth.SignInRequired("no sign-in", "age-oauth login")
         self.enable()

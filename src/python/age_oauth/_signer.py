@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from . import _addresses as addresses
 from . import _json_names as names
 from . import _rejection
-from ._background import Question, Run
+from ._background import Closed, Question, Run
 from ._policy import Policy
 from ._presented import Presented
 from ._servers import Servers
@@ -246,9 +246,10 @@ class Signer:
         if presented and portal.presented.has_certificate():
             # `enable` reads it anew.
             run = portal.certificate.answered_or_run()
-            certificate = _answered(run, longest_wait)
-            if certificate is None:
+            if not _is_answered(run, longest_wait):
                 return self._without(portal, url, run)
+            # `None` where the connection has none any more.
+            certificate = run.value
         try:
             known, token = portal.policy.at_once(url)
         except AgeOAuthError as error:
@@ -257,9 +258,9 @@ class Signer:
             return Answer(portal, None, certificate, is_late=False)
         if not known:
             run = portal.token(url).run()
-            token = _answered(run, longest_wait)
-            if not run.is_done() or run.error is not None:
+            if not _is_answered(run, longest_wait):
                 return self._without(portal, url, run)
+            token = run.value
         if token is not None:
             self._remember(token, portal)
         return Answer(portal, token, certificate, is_late=False)
@@ -346,7 +347,7 @@ class Signer:
         return needed
 
     def _has_ended(self, portal: Portal, run: Run) -> None:
-        if portal not in self.portals:
+        if portal not in self.portals or isinstance(run.error, Closed):
             return
         wrong = run.error or run.value
         if isinstance(wrong, AgeOAuthError):
@@ -372,9 +373,9 @@ def _check_is_alone(new: Portal, others: "Iterable[Portal]") -> None:
             )
 
 
-def _answered(run: Run, longest_wait: float) -> "Any":
-    run.wait(run.began + longest_wait - time.monotonic())
-    return run.value if run.is_done() and run.error is None else None
+def _is_answered(run: Run, longest_wait: float) -> bool:
+    """Whether the run has its answer, which does not change then."""
+    return run.wait(run.began + longest_wait - time.monotonic()) and run.error is None
 
 
 def address(url: str) -> str:
