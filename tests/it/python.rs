@@ -10,6 +10,8 @@ mod keyed;
 #[cfg(target_os = "linux")]
 mod network;
 mod notebooks;
+#[cfg(target_os = "linux")] // It needs OpenSSL.
+mod pinned;
 mod pools;
 mod pro;
 mod types;

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from . import _by_id, _gis_by_id, _gis_options, _program
+from . import _by_id, _gis_by_id, _gis_options, _program, _trust
 from . import _json_names as names
 from ._exchange import PLACEHOLDER
 from ._http import TokenAuth
@@ -65,7 +65,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
         """Esri's adapter, which decides about certificates, behind ours."""
 
         def __init__(self, **options: Any) -> None:
-            super().__init__(**options, **_certificates_read_once())
+            super().__init__(**options, **(_pin(facts, options["verify"]) or _certificates_read_once()))
 
     options = dict(options)
     certificate = _gis_options.take_certificate(options)
@@ -134,7 +134,7 @@ def _settings(facts: dict[str, Any]) -> dict[str, Any]:
     if facts[names.REFERER]:
         arguments["referer"] = facts[names.REFERER]
     arguments["verify_cert"], bundle = trust(facts[names.VERIFY_SSL])
-    if bundle is not None:
+    if bundle is not None and not _trust.is_pinned(bundle):
         arguments["ca_bundles"] = bundle
     proxy = facts[names.PROXY]
     # By default, GIS ignores the system's proxy.
@@ -142,6 +142,21 @@ def _settings(facts: dict[str, Any]) -> dict[str, Any]:
     if proxy not in ("system", "none"):
         arguments["proxy"] = {"http": proxy, "https": proxy}
     return arguments
+
+
+def _pin(facts: "dict[str, Any]", verify: Any) -> "dict[str, Any]":
+    """The option with which Esri's adapter accepts the pinned certificate of the connection at the portal."""
+    import ssl
+    import sys
+
+    if not verify or not _trust.is_pinned(trust(facts[names.VERIFY_SSL])[1]):
+        return {}
+    kind = ssl.SSLContext
+    if sys.platform in ("win32", "darwin"):
+        import truststore
+
+        kind = truststore.SSLContext
+    return {"ssl_context": _trust.pinning(facts, kind)}
 
 
 def _certificates_read_once() -> dict[str, Any]:
