@@ -30,6 +30,8 @@ for url in (
     f"{server}/admin/services/Land.MapServer/stop",
     f"{server}/rest/admin/services/Land/MapServer",
     f"{server}/tokens/generateToken",
+    f"{server}/rest/services/Tools/GPServer/Buffer/submitJob",
+    f"{land}/createReplica",
 ):
     assert not is_signed(url), url
     # As the layers of a project.
