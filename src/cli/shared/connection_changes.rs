@@ -93,17 +93,21 @@ pub(in crate::cli) fn changes(
         trust.as_ref(),
         &presented,
     )?;
-    changes.client_certificate = match certificate {
-        GivenCertificate::Nothing => CertificateChange::Keep,
-        GivenCertificate::None => CertificateChange::Remove,
-        GivenCertificate::Certificate(loaded) => CertificateChange::Set(Box::new(loaded.new)),
-    };
+    changes.client_certificate = certificate_change(certificate);
     if let Some(trust) = &trust {
         connection_fields::warn_unverified(ctx, connection.label.as_str(), &trust.tls);
     }
     changes.tls = trust.map(Trust::into_change);
     changes.secret = secret(ctx, connection, args, &changes)?;
     Ok(changes)
+}
+
+fn certificate_change(given: GivenCertificate) -> CertificateChange {
+    match given {
+        GivenCertificate::Nothing => CertificateChange::Keep,
+        GivenCertificate::None => CertificateChange::Remove,
+        GivenCertificate::Certificate(loaded) => CertificateChange::Set(Box::new(loaded.new)),
+    }
 }
 
 /// What to ask the portal with: what is new, or what the connection has where it stays. What cannot
