@@ -265,7 +265,7 @@ mod tests {
         // Who may connect to a socket does not change who listens.
         set_mode(&socket, 0o777);
         assert_eq!(refused(&[shell, &socket]), None);
-        // A sticky bit protects the files that are there, and does not keep others from creating more.
+        // A sticky bit protects the files that are there, and lets others create more.
         set_mode(&open, 0o1777);
         assert_eq!(refused(&[shell, &socket]), None);
         assert_eq!(refused(&[shell, &none]), Some(none.clone()));
