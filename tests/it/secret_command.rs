@@ -2,9 +2,10 @@
 //! nowhere. Who may choose it, what it gets, and what becomes of its failures.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 
 use age_oauth::testing::Binding;
@@ -1038,12 +1039,16 @@ fn rule_32_the_command_gets_no_token_of_its_caller() {
     assert!(seen.contains("ARCGIS_PRO=kept"), "{seen}");
 }
 
-/// Whether the process has opened the renewal lock of `service`, for which it waits then.
-fn waits_for_the_lock(fixture: &Fixture, process: u32) -> bool {
-    let lock = folder_of(&fixture.home, "service").join("lock");
-    let files = fs::read_dir(format!("/proc/{process}/fd"));
-    let mut files = files.into_iter().flatten().flatten();
-    files.any(|file| fs::read_link(file.path()).is_ok_and(|path| path == lock))
+/// Reads what the process says until it waits for the renewal lock.
+fn expect_wait_for_the_lock(child: &mut Child) {
+    let mut stderr = child.stderr.take().unwrap();
+    let (mut said, mut chunk) = (Vec::new(), [0; 512]);
+    while !String::from_utf8_lossy(&said).contains("waiting for another age-oauth process") {
+        let length = stderr.read(&mut chunk).unwrap();
+        assert_ne!(length, 0, "{}", String::from_utf8_lossy(&said));
+        said.extend(&chunk[..length]);
+    }
+    child.stderr = Some(stderr);
 }
 
 #[test]
@@ -1056,7 +1061,7 @@ fn those_who_wait_for_a_command_get_its_failure() {
     let path = folder_of(&fixture.home, "service").join("lock");
     let held = fs::File::open(path).unwrap();
     held.lock().unwrap();
-    let children: Vec<_> = (0..12)
+    let mut children: Vec<_> = (0..12)
         .map(|number| {
             let words = [
                 &["token", "--force", "-c", "service"][..],
@@ -1067,11 +1072,7 @@ fn those_who_wait_for_a_command_get_its_failure() {
             child
         })
         .collect();
-    until(|| {
-        children
-            .iter()
-            .all(|child| waits_for_the_lock(&fixture, child.id()))
-    });
+    children.iter_mut().for_each(expect_wait_for_the_lock);
     drop(held);
     let outcomes: Vec<_> = children.into_iter().map(Outcome::of).collect();
     let mut by_others = 0;

@@ -296,7 +296,8 @@ fn a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group() {
     ));
     // The check before the first run, by root, with what the lines set.
     let check = section("Before the first run");
-    assert!(check.contains("\nsudo age-oauth doctor --as-task --account gis\n"));
+    let line = "\nsudo /usr/local/bin/age-oauth doctor --as-task --account gis\n";
+    assert!(check.contains(line));
     script.push(format!(
         "{variables} age-oauth doctor --as-task --account gis --json >checked || {{ cat checked; exit 1; }}\n"
     ));
