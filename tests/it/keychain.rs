@@ -517,7 +517,7 @@ fn from_add_to_remove_the_items_have_readable_labels_and_none_is_left(provider: 
         "{kept}"
     );
     let looked_up = session.lookup(&format!("{id}/tokens"));
-    assert!(looked_up.contains(&token));
+    assert!(looked_up.contains(&token), "{looked_up}");
 
     add(&home, &portal, "without_secret");
     sign_in(&home, &portal, "without_secret").ok();
