@@ -1180,7 +1180,7 @@ fn a_failing_command_leaves_a_living_token_in_use() {
         .ok();
     home.run(["token", "--force", "-c", "service"]).done().ok();
     age();
-    set_mode(&program, 0o775);
+    set_mode(&program, 0o777);
     home.run(["token", "-c", "service"]).done().code(5);
 }
 
