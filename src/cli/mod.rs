@@ -484,10 +484,10 @@ impl CommandContext {
 }
 
 /// Whether a person sees the windows of this process. Task Scheduler gives a console to a task,
-/// too, and no desktop to one that runs whether or not its user is logged on. Where it is not known
-/// how this process was logged on, no window must wait for a person.
+/// too, and no desktop to one that runs whether or not its user is logged on. Where the
+/// groups do not say it, a terminal counts as a person.
 fn desktop(groups: Arc<dyn Fn() -> String + Send + Sync>) -> Desktop {
-    Desktop::new(move || Logon::of(&groups()).is_some_and(Logon::has_desktop))
+    Desktop::new(move || Logon::of(&groups()).is_none_or(Logon::has_desktop))
 }
 
 /// Warns if the connection does not verify certificates. The warning goes to the log, too.
@@ -525,8 +525,8 @@ mod tests {
         let batch = r#""NT-AUTORITÄT\BATCH","Gruppe","S-1-5-3","""#;
         for (groups, expected) in [
             (interactive, Attended::Yes),
-            ("", Attended::No),
-            (r#""A\Users","Alias","S-1-5-32-545","""#, Attended::No),
+            ("", Attended::Yes),
+            (r#""A\Users","Alias","S-1-5-32-545","""#, Attended::Yes),
             (r#""A\System","Label","S-1-16-16384","""#, Attended::No),
             (batch, Attended::No),
             (r#""A\SERVICE","Group","S-1-5-6","""#, Attended::No),
