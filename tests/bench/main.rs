@@ -221,7 +221,7 @@ impl Bench {
     }
 
     fn footprint(&mut self) {
-        let peak = peak_memory(&mut self.token());
+        let peak = peak_memory(ROUNDS, || self.token());
         self.report.check(&bounds::PEAK_MEMORY, mebibytes(peak));
         let size = fs::metadata(&self.program).expect("the program").len();
         self.report.check(&bounds::FILE_SIZE, mebibytes(size));

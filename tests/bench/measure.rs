@@ -53,9 +53,9 @@ pub(crate) fn alternate(
     (median(one), median(two))
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+fn median<T: Copy + Ord>(mut values: Vec<T>) -> T {
+    values.sort();
+    values[values.len() / 2]
 }
 
 /// What programs that start at the same time answer.
@@ -93,11 +93,18 @@ pub(crate) fn all_at_once(commands: Vec<Command>) -> Answers {
     }
 }
 
+/// The median of the most memory, in bytes, that several runs of the program have used. A single
+/// run varies by some hundred kilobytes, because the kernel maps a file in pieces of different
+/// sizes and counts pages for each processor.
+pub(crate) fn peak_memory(runs: usize, mut command: impl FnMut() -> Command) -> u64 {
+    median((0..runs).map(|_| peak_of_one_run(&mut command())).collect())
+}
+
 /// The most memory, in bytes, that the program has used when it writes its answer.
 ///
 /// Its standard output is a pipe that is already full, so that it waits there while its memory is
 /// read.
-pub(crate) fn peak_memory(command: &mut Command) -> u64 {
+fn peak_of_one_run(command: &mut Command) -> u64 {
     let (mut reader, mut writer) = pipe().expect("a pipe");
     fill(&mut writer);
     let mut child = command

@@ -16,6 +16,7 @@ use crate::secret::Secret;
 
 /// Change the key of the vault
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 #[command(after_help = examples(&[("age-oauth vault rekey", "seal the vault with a new key")]))]
 pub(in crate::cli) enum VaultCommand {
     Rekey(RekeyArgs),

@@ -34,8 +34,10 @@ use share::ShareArgs;
 use show::ShowArgs;
 use use_connection::UseArgs;
 
+// `defer`: see the commands in args.rs.
 /// Add, show and change connections
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 #[command(after_help = examples(&[
     ("age-oauth connections add", "add your portal"),
     ("age-oauth connections list", "show all connections"),
