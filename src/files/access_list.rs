@@ -246,5 +246,23 @@ mod tests {
         restrict_to_owner(folder.path()).unwrap();
         std::fs::write(folder.path().join("f"), b"x").unwrap();
         assert_eq!(std::fs::read(folder.path().join("f")).unwrap(), b"x");
+        assert_eq!(admitted_stranger(&folder.path().join("f")).unwrap(), None);
+    }
+
+    /// At the root of a disk, everyone may read what is created there.
+    #[test]
+    fn a_file_outside_the_profile_that_others_may_read_is_seen() {
+        let folder = tempfile::tempdir_in(r"C:\").unwrap();
+        let file = folder.path().join("f");
+        std::fs::write(&file, b"x").unwrap();
+        assert!(admitted_stranger(&file).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_in_the_profile_is_private_by_the_list_of_the_profile() {
+        let folder = tempfile::tempdir_in(dirs::home_dir().unwrap()).unwrap();
+        let file = folder.path().join("f");
+        std::fs::write(&file, b"x").unwrap();
+        assert_eq!(admitted_stranger(&file).unwrap(), None);
     }
 }
