@@ -271,7 +271,7 @@ pub(super) mod documentation {
             ),
             KeychainReason::UnsafeKey => (
                 "other users could read or change the file of the vault's key",
-                "`chmod 600 FILE`",
+                "`chmod 600 FILE`, on Windows `icacls` (see [the vault](headless.md#the-vault))",
             ),
             KeychainReason::Damaged => (
                 "the file of the vault is damaged",

@@ -315,6 +315,10 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
             "provide the key that sealed it in one of these places; if that key is lost: {}",
             new_vault(label)
         )),
+        KeychainReason::UnsafeKey if cfg!(windows) => Some(
+            "give the file to your account alone (icacls FILE /reset, then icacls FILE /inheritance:r /grant:r ACCOUNT:F), or move it into your profile folder; if others may have read it, change the key then: age-oauth vault rekey --forget-old"
+                .into(),
+        ),
         KeychainReason::UnsafeKey => Some(
             "make the file yours alone (chmod 600 FILE, chown); if others may have read it, change the key then: age-oauth vault rekey --forget-old"
                 .into(),

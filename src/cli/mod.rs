@@ -42,7 +42,7 @@ use event_log::{EventLog, LogScope};
 use exit_code::ExitCode;
 use failure::{Failure, Outcome};
 use format::connection_option;
-use shared::logon::Logon;
+use shared::logon::has_desktop;
 
 use crate::connection::{Connection, ConnectionId, Tls};
 use crate::context::{Attended, Context, Deadline, Desktop, Environment, Interruptions};
@@ -229,7 +229,7 @@ impl CommandContext {
             observer: console.observer(),
             interruptions: Interruptions::new(terminal::delay_interruptions),
             attended: Attended::No,
-            desktop: desktop(Arc::clone(&system.logon_groups)),
+            desktop: desktop(Arc::clone(&system.logon_groups), system.windows_session),
             machine_policy: system.machine_policy.clone(),
         };
         system.ask.limit(context.deadline);
@@ -484,10 +484,9 @@ impl CommandContext {
 }
 
 /// Whether a person sees the windows of this process. Task Scheduler gives a console to a task,
-/// too, and no desktop to one that runs whether or not its user is logged on. Where the
-/// groups do not say it, a terminal counts as a person.
-fn desktop(groups: Arc<dyn Fn() -> String + Send + Sync>) -> Desktop {
-    Desktop::new(move || Logon::of(&groups()).is_none_or(Logon::has_desktop))
+/// too, and no desktop to one that runs whether or not its user is logged on.
+fn desktop(groups: Arc<dyn Fn() -> String + Send + Sync>, session: fn() -> Option<u32>) -> Desktop {
+    Desktop::new(move || has_desktop(&groups(), session))
 }
 
 /// Warns if the connection does not verify certificates. The warning goes to the log, too.
@@ -514,10 +513,13 @@ mod tests {
             let asked = Arc::clone(&asked);
             Context {
                 attended,
-                desktop: desktop(Arc::new(move || {
-                    asked.fetch_add(1, Ordering::Relaxed);
-                    groups.to_owned()
-                })),
+                desktop: desktop(
+                    Arc::new(move || {
+                        asked.fetch_add(1, Ordering::Relaxed);
+                        groups.to_owned()
+                    }),
+                    || None,
+                ),
                 ..Context::process()
             }
         };
@@ -525,8 +527,8 @@ mod tests {
         let batch = r#""NT-AUTORITÄT\BATCH","Gruppe","S-1-5-3","""#;
         for (groups, expected) in [
             (interactive, Attended::Yes),
-            ("", Attended::Yes),
-            (r#""A\Users","Alias","S-1-5-32-545","""#, Attended::Yes),
+            ("", Attended::No),
+            (r#""A\Users","Alias","S-1-5-32-545","""#, Attended::No),
             (r#""A\System","Label","S-1-16-16384","""#, Attended::No),
             (batch, Attended::No),
             (r#""A\SERVICE","Group","S-1-5-6","""#, Attended::No),

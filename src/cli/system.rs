@@ -53,6 +53,8 @@ pub struct System {
     pub launch: Box<dyn FnMut(Launch) -> io::Error>,
     /// The groups of this process, as Windows lists them; empty on other systems.
     pub logon_groups: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The number of the session that this process is in; `None` on other systems than Windows.
+    pub windows_session: fn() -> Option<u32>,
     /// The programs that this process descends from, nearest first.
     pub ancestors: Box<dyn Fn() -> Vec<String>>,
 }
@@ -183,6 +185,7 @@ impl System {
                 launch(&wanted)
             }),
             logon_groups: Arc::new(logon_groups),
+            windows_session,
             ancestors: Box::new(ancestors),
         }
     }
@@ -303,6 +306,19 @@ fn logon_groups() -> String {
 #[cfg(not(windows))]
 fn logon_groups() -> String {
     String::new()
+}
+
+fn windows_session() -> Option<u32> {
+    use sysinfo::{get_current_pid, ProcessRefreshKind, ProcessesToUpdate, System};
+    // Elsewhere, it is the number of another kind of session.
+    if !cfg!(windows) {
+        return None;
+    }
+    let pid = get_current_pid().ok()?;
+    let mut system = System::new();
+    let nothing = ProcessRefreshKind::nothing();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, nothing);
+    Some(system.process(pid)?.session_id()?.as_u32())
 }
 
 /// Names of the ancestor processes, nearest first, up to six: `make`, `sudo` or Python may be

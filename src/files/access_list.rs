@@ -1,17 +1,21 @@
-//! Access lists of folders on Windows. A folder below the user's profile inherits a list with its
-//! owner alone on it; a folder elsewhere gets such a list from this program.
+//! Access lists on Windows, and the programs that show and set them. A folder below the user's
+//! profile inherits a list with its owner alone on it; a folder elsewhere gets such a list from
+//! this program.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 #[cfg(feature = "cli")]
 use std::sync::mpsc;
+use std::sync::Mutex;
 #[cfg(feature = "cli")]
 use std::thread;
 
-use super::sddl::{lets_others_change, names_others, Place};
+use super::sddl::{lets_others_change, names_others, saved, stranger, Place};
 #[cfg(feature = "cli")]
 use crate::policy::command_line::LOGON_TIMEOUT;
+use crate::util::lock;
 
 /// Keeps a console program from opening a console window (`CREATE_NO_WINDOW`).
 const NO_WINDOW: u32 = 0x0800_0000;
@@ -59,9 +63,40 @@ pub(crate) fn changeable(path: &Path, place: Place) -> io::Result<bool> {
     ))
 }
 
+/// Whom a file with a secret lets read or change it, besides its owner, administrators, and the
+/// accounts that are named on its access list. `None` where it admits no others.
+pub(crate) fn admitted_stranger(file: &Path) -> io::Result<Option<String>> {
+    /// Each call reads the file, and `icacls` costs more than the rest of a call. What another
+    /// program opens meanwhile is noticed by the next process.
+    static PRIVATE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    // Some file systems do not say where a link leads.
+    let real = file.canonicalize().map_or_else(|_| file.to_owned(), plain);
+    if is_in_profile(&real) || lock(&PRIVATE).contains(&real) {
+        return Ok(None);
+    }
+    let found = stranger(&descriptor(&real)?);
+    if found.is_none() {
+        lock(&PRIVATE).insert(real);
+    }
+    Ok(found)
+}
+
 /// Whether the path is in the user's profile, which Windows closes to other users.
 pub(crate) fn is_in_profile(path: &Path) -> bool {
     dirs::home_dir().is_some_and(|profile| is_below(path, &profile))
+}
+
+/// The path as people and `icacls` write it, where it is on a disk or a share.
+pub(crate) fn plain(path: PathBuf) -> PathBuf {
+    let text = path.to_string_lossy().into_owned();
+    let Some(rest) = text.strip_prefix(r"\\?\") else {
+        return path;
+    };
+    match rest.strip_prefix(r"UNC\") {
+        Some(share) => format!(r"\\{share}").into(),
+        None if rest.as_bytes().get(1) == Some(&b':') => rest.into(),
+        None => path,
+    }
 }
 
 /// The access list in Windows' notation (SDDL).
@@ -69,10 +104,8 @@ fn descriptor(path: &Path) -> io::Result<String> {
     let file = tempfile::NamedTempFile::new()?;
     let mut icacls = Command::new(system_program("icacls.exe"));
     run(icacls.arg(path).arg("/save").arg(file.path()).arg("/q"))?;
-    let text = crate::Secret::from_file(std::fs::read(file.path())?)
-        .filter(|text| text.expose().contains("D:"))
-        .ok_or_else(|| io::Error::other("icacls does not say who is on it"))?;
-    Ok(text.expose().to_owned())
+    saved(&std::fs::read(file.path())?)
+        .ok_or_else(|| io::Error::other("icacls does not say who is on it"))
 }
 
 /// The groups that this process was logged on with, as `whoami` lists them. It may ask a server of
@@ -196,10 +229,40 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_written_as_people_write_it() {
+        for (path, expected) in [
+            (r"\\?\D:\keys\vault.key", r"D:\keys\vault.key"),
+            (r"\\?\UNC\server\gis\vault.key", r"\\server\gis\vault.key"),
+            (r"\\?\Volume{1}\vault.key", r"\\?\Volume{1}\vault.key"),
+            (r"D:\keys\vault.key", r"D:\keys\vault.key"),
+        ] {
+            assert_eq!(plain(path.into()), Path::new(expected));
+        }
+    }
+
+    #[test]
     fn a_folder_outside_the_profile_is_kept_to_its_owner() {
         let folder = tempfile::tempdir_in(r"C:\").unwrap();
         restrict_to_owner(folder.path()).unwrap();
         std::fs::write(folder.path().join("f"), b"x").unwrap();
         assert_eq!(std::fs::read(folder.path().join("f")).unwrap(), b"x");
+        assert_eq!(admitted_stranger(&folder.path().join("f")).unwrap(), None);
+    }
+
+    /// At the root of a disk, everyone may read what is created there.
+    #[test]
+    fn a_file_outside_the_profile_that_others_may_read_is_seen() {
+        let folder = tempfile::tempdir_in(r"C:\").unwrap();
+        let file = folder.path().join("f");
+        std::fs::write(&file, b"x").unwrap();
+        assert!(admitted_stranger(&file).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_in_the_profile_is_private_by_the_list_of_the_profile() {
+        let folder = tempfile::tempdir_in(dirs::home_dir().unwrap()).unwrap();
+        let file = folder.path().join("f");
+        std::fs::write(&file, b"x").unwrap();
+        assert_eq!(admitted_stranger(&file).unwrap(), None);
     }
 }

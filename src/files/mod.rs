@@ -25,6 +25,8 @@ mod user;
 #[cfg(any(feature = "migrate", test))]
 mod wipe;
 
+#[cfg(windows)]
+pub(crate) use access_list::admitted_stranger;
 pub(crate) use json::parse_object;
 pub(crate) use lock::Lock;
 #[cfg(any(feature = "cli", test))]

@@ -1,9 +1,9 @@
 //! Whether other users could change or replace a file, by access lists.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::access_list::{changeable, is_in_profile};
+use super::access_list::{changeable, is_in_profile, plain};
 use super::sddl::Place;
 use crate::trusted::{Changeable, Fault};
 
@@ -44,13 +44,4 @@ pub(crate) fn changeable_by_others(path: &Path) -> io::Result<Option<Changeable>
         }
     }
     Ok(None)
-}
-
-/// The path as people write it, where it is on a disk.
-fn plain(path: PathBuf) -> PathBuf {
-    let text = path.to_string_lossy().into_owned();
-    match text.strip_prefix(r"\\?\") {
-        Some(rest) if rest.as_bytes().get(1) == Some(&b':') => rest.into(),
-        _ => path,
-    }
 }

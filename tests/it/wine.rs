@@ -5,6 +5,7 @@ mod certificate_store;
 mod client_certificates;
 mod machine_policy;
 mod python;
+mod vault;
 mod windows_sign_in;
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! How Windows logged this process on, by the well-known groups that it puts it in.
+//! How Windows logged this process on, by the well-known groups that it puts it in, and by the
+//! number of its session.
 
 /// A kind of logon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +38,27 @@ impl Logon {
     }
 
     /// Whether a window that this process opens is on a desktop that a person sees.
-    pub(in crate::cli) fn has_desktop(self) -> bool {
+    fn has_desktop(self) -> bool {
         match self {
             Self::Interactive => true,
             Self::Network | Self::Batch | Self::Service => false,
         }
     }
 }
+
+/// Whether a window that this process opens is on a desktop that a person sees. The groups may be
+/// unknown, because a policy does not let `whoami` run or a domain does not answer it. Then the
+/// number of the session says it, and without one, no person sees the window.
+pub(in crate::cli) fn has_desktop(groups: &str, session: impl FnOnce() -> Option<u32>) -> bool {
+    match Logon::of(groups) {
+        Some(logon) => logon.has_desktop(),
+        None => session().is_some_and(|number| number != SERVICES),
+    }
+}
+
+/// The session without a desktop: of services, of tasks that run whether or not their user is
+/// logged on, and of what arrives over the network.
+const SERVICES: u32 = 0;
 
 #[cfg(test)]
 mod tests {
@@ -71,5 +86,18 @@ mod tests {
         let both = line("S-1-5-4") + &line("S-1-5-3");
         assert_eq!(Logon::of(&both), Some(Logon::Batch));
         assert_eq!(Logon::of(""), None);
+    }
+
+    #[test]
+    fn rule_24e_where_the_groups_do_not_say_it_the_session_does() {
+        let seen = |groups, session| has_desktop(groups, || session);
+        for unknown in ["", "\"A\\Users\",\"Alias\",\"S-1-5-32-545\",\"\""] {
+            assert!(seen(unknown, Some(1)) && seen(unknown, Some(3)));
+            assert!(!seen(unknown, Some(0)));
+            assert!(!seen(unknown, None), "{unknown}");
+        }
+        // What they say comes first.
+        assert!(!seen("S-1-5-3", Some(1)));
+        assert!(seen("S-1-5-4", None));
     }
 }

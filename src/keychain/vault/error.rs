@@ -40,8 +40,7 @@ pub(super) fn weak_passphrase() -> KeychainError {
     ))
 }
 
-/// On Windows, `doctor` checks access lists; a check here would cost each run two processes.
-#[cfg(unix)]
+/// `why` says who else could read or change it.
 pub(super) fn unsafe_key(path: &Path, why: &str) -> KeychainError {
     let detail = format!("`{}` is not used: {why}", path.display());
     KeychainError::new(NAME, KeychainReason::UnsafeKey, detail)

@@ -7,13 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use zeroize::Zeroizing;
 
-#[cfg(unix)]
-use super::error::unsafe_key;
-use super::error::{bad_key, from_files};
+use super::error::{bad_key, from_files, unsafe_key};
 use super::keys::{random_key, Key, KEY_LEN};
 use super::Result;
 use crate::context::Environment;
-use crate::error::{Error, FileAction};
+use crate::error::{Error, FileAction, KeychainReason};
 use crate::files;
 use crate::policy::MAX_VAULT_KEY_FILE_BYTES;
 use crate::secret::Secret;
@@ -51,12 +49,27 @@ pub(super) fn named_key(path: &Path, environment: &Environment) -> Result<Key> {
     if let Some(key) = first(keys_in_named(path, environment)?) {
         return Ok(key);
     }
-    let key = random_key()?;
-    if from_files(files::create_new(path, &encode(&[&key])))? {
+    if let Some(key) = create(path, environment)? {
         return Ok(key);
     }
     // Another process created the file since it was read.
     first(keys_in_named(path, environment)?).ok_or_else(|| bad_key(&path.display().to_string()))
+}
+
+/// A new key in a new file; `None` where the file exists. On Windows, a new file has the access
+/// list of its folder. A file that others may read is removed again, before anything is sealed.
+pub(super) fn create(path: &Path, environment: &Environment) -> Result<Option<Key>> {
+    let key = random_key()?;
+    if !from_files(files::create_new(path, &encode(&[&key])))? {
+        return Ok(None);
+    }
+    match keys_in(path, environment) {
+        Err(error) if error.reason == KeychainReason::UnsafeKey => {
+            from_files(files::remove(path))?;
+            Err(error)
+        }
+        Err(_) | Ok(_) => Ok(Some(key)),
+    }
 }
 
 /// A key that other users could read protects nothing, and one that they could replace seals the
@@ -73,12 +86,21 @@ fn ensure_private(file: &File, path: &Path) -> Result<()> {
     }
 }
 
-/// Access lists are read by other programs, which would cost more than the rest of a call. `doctor`
-/// reads them.
-#[cfg(not(unix))]
-#[allow(clippy::unnecessary_wraps)] // As on Unix.
-fn ensure_private(_: &File, _: &Path) -> Result<()> {
-    Ok(())
+/// By the access list. Windows closes the profile of a user to others, so that it is read only for
+/// a file elsewhere. A list that cannot be read is not taken for a private one.
+#[cfg(windows)]
+fn ensure_private(_: &File, path: &Path) -> Result<()> {
+    match files::admitted_stranger(path) {
+        Ok(None) => Ok(()),
+        Ok(Some(who)) => Err(unsafe_key(
+            path,
+            &format!("its access list lets others read or change it: {who}"),
+        )),
+        Err(why) => Err(unsafe_key(
+            path,
+            &format!("who may read it cannot be found out ({why})"),
+        )),
+    }
 }
 
 /// What is wrong with a key file of this owner and mode, for a process of `user`. A file of root

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::{bad_key, from_files, missing};
-use super::key_file::{decode_text, encode, keys_in, named_key};
+use super::key_file::{create, decode_text, encode, keys_in, named_key};
 use super::keys::{random_key, Key, MasterKey};
 use super::{Result, Vault};
 use crate::context::Environment;
@@ -80,12 +80,8 @@ impl Vault {
 
     /// Creates the key file with a new key, for a new vault.
     pub(super) fn create_key_file(&self) -> Result<Key> {
-        let key = random_key()?;
         let _keys = self.lock_key_file()?;
-        let created = self
-            .create_key_folder()
-            .and_then(|()| files::create_new(&self.key_file, &encode(&[&key])));
-        if from_files(created)? {
+        if let Some(key) = create(&self.key_file, &self.context.environment)? {
             self.announce_key_file();
             return Ok(key);
         }

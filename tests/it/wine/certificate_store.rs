@@ -16,7 +16,9 @@ use crate::support::secret_scan;
 use crate::support::web_server::{authority, front, write_certificates, WebServer, VERIFIED};
 
 /// What makes wine take the test's own `ncrypt.dll`, which is beside the program.
-const OVERRIDES: &str = "mscoree,mshtml=;ncrypt=n";
+fn overrides() -> String {
+    format!("{};ncrypt=n", variable("WINEDLLOVERRIDES"))
+}
 
 /// What opens the files that are imported; wine reads no other letters.
 const PASSWORD: &str = "file-password-of-2026";
@@ -38,7 +40,7 @@ impl Windows {
         fs::copy(variable("AGE_OAUTH_TEST_WINDOWS_PROGRAM"), &program).unwrap();
         fs::copy(variable("AGE_OAUTH_TEST_NCRYPT"), at("ncrypt.dll")).unwrap();
         let mut home = in_wine(&launcher(programs.path(), &program));
-        home.set("WINEDLLOVERRIDES", OVERRIDES);
+        home.set("WINEDLLOVERRIDES", &overrides());
         Self {
             home,
             program,
@@ -199,7 +201,6 @@ fn works(windows: &Windows, portal: &Portal, add: &[&str]) {
     close_key(&windows.home);
     age_sign_in(&windows.home, "pki", 9);
     windows.run(&["refresh", "--now"]).ok();
-    // Other checks fail because wine has no `icacls` that works.
     let checked = windows.run(&["doctor"]).stdout;
     for line in [
         "ok   portal pki: ",
@@ -271,7 +272,7 @@ fn what_a_card_asks_for(windows: &Windows) {
         run.env("AGE_OAUTH_TEST_CARD", "blocked").done().ok();
     }
     let mut home = in_wine(windows.home.program().to_str().unwrap());
-    home.set("WINEDLLOVERRIDES", OVERRIDES);
+    home.set("WINEDLLOVERRIDES", &overrides());
     home.set("AGE_OAUTH_TEST_CARD", "asks");
     home.set("AGE_OAUTH_HOME", &text(&windows.home.store()));
     let words = [&*windows.program, "api", "portals/self"];
@@ -286,6 +287,23 @@ fn what_a_card_asks_for(windows: &Windows) {
     let mut terminal =
         Terminal::start_sized(&home, "wine", &[&words[..], &["--no-input"]].concat(), WIDE);
     assert_eq!(terminal.end(), 5, "{}", terminal.screen());
+    // By how Windows logged the program on; where it does not say that, by the session, which in
+    // wine has a desktop.
+    for (logon, code) in [
+        ("batch", 5),
+        ("service", 5),
+        ("network", 5),
+        ("unknown", 0),
+        ("interactive", 0),
+    ] {
+        home.set("AGE_OAUTH_TEST_LOGON", logon);
+        let mut terminal = Terminal::start_sized(&home, "wine", &words, WIDE);
+        assert_eq!(terminal.end(), code, "{logon}: {}", terminal.screen());
+        let refused = terminal
+            .screen()
+            .contains("which Windows cannot ask for here");
+        assert_eq!(refused, code == 5, "{logon}: {}", terminal.screen());
+    }
 }
 
 fn what_tls_an_old_card_needs(windows: &Windows, portal: &Portal, pki: &Pki, ca: &str) {

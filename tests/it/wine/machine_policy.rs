@@ -27,7 +27,8 @@ impl Registry {
         home.set("WINEPREFIX", &prefix);
         home.allow_secrets_in("wine");
         let registry = Self { home, program };
-        // As tests/windows/lab prepares it: a version of Windows, and the library that wine lacks.
+        // As tests/windows/lab prepares it: a version of Windows, the library that wine lacks, and
+        // programs that wine's own do not do.
         let version = [
             "reg",
             "add",
@@ -39,9 +40,11 @@ impl Registry {
             "/f",
         ];
         assert_eq!(registry.wine(&version).0, 0);
-        let library = "drive_c/windows/system32/bcryptprimitives.dll";
-        let prepared = Path::new(&variable("WINEPREFIX")).join(library);
-        std::fs::copy(prepared, Path::new(&prefix).join(library)).unwrap();
+        for name in ["bcryptprimitives.dll", "whoami.exe", "icacls.exe"] {
+            let path = Path::new("drive_c/windows/system32").join(name);
+            let prepared = Path::new(&variable("WINEPREFIX")).join(&path);
+            std::fs::copy(prepared, Path::new(&prefix).join(path)).unwrap();
+        }
         registry
     }
 

@@ -82,7 +82,6 @@ fn a_person_works_behind_windows_sign_in() {
         windows.expire_token();
         site.run(words).ok();
     }
-    // Other checks fail because wine has no `icacls` that works.
     let checked = site.run(&["doctor"]).stdout;
     assert!(checked.contains("ok   portal iwa: "), "{checked}");
     windows.close_key();

@@ -7,7 +7,6 @@ use crate::cli::shared::connection_fields::default_keychain;
 use crate::connection::KeychainKind;
 use crate::env;
 use crate::error::{Error, FileAction, KeychainError, KeychainReason};
-use crate::files;
 use crate::http;
 use crate::keychain::{Item, ItemKind};
 use crate::secret::Secret;
@@ -267,16 +266,6 @@ fn vault_key(doctor: &DoctorContext, kind: KeychainKind) -> Vec<Finding> {
             "the passphrase of the vault is so short that it can be guessed from a copy of the vault",
             "age-oauth vault rekey --passphrase",
         ));
-    }
-    for path in places.iter().filter_map(|place| place.file.as_deref()) {
-        // On other systems, such a file does not open the vault.
-        if cfg!(windows) && files::world_accessible(path).is_ok_and(|open| !open.is_empty()) {
-            findings.push(Finding::fail(
-                "vault key",
-                format!("other users can read {}", path.display()),
-                "restrict the file to yourself, then: age-oauth vault rekey --forget-old",
-            ));
-        }
     }
     let names: Vec<_> = others.iter().map(|place| place.name.as_str()).collect();
     findings.push(if names.is_empty() {
