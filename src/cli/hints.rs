@@ -359,6 +359,9 @@ fn secret_command_option(secret: PrintedSecret) -> &'static str {
     }
 }
 
+/// What helps where another process failed. Its own hint may need facts that are not recorded.
+const RUN_AGAIN: &str = "run the command again; if that fails as well, its error says what helps";
+
 /// What helps where the command that gives the client secret failed.
 fn secret_command(
     label: Option<&str>,
@@ -378,9 +381,7 @@ fn secret_command(
             "run it by hand to see what is wrong, or name another one: {}",
             edit(label, option)
         ),
-        SecretCommandFailure::InAnotherProcess(_) => {
-            "run the command again; if that fails as well, its error says what helps".into()
-        }
+        SecretCommandFailure::InAnotherProcess(_) => RUN_AGAIN.into(),
         SecretCommandFailure::Timeout(_) => {
             "it may be waiting for a password, which it cannot ask for here; unlock your secret manager first, then run the command again".into()
         }
@@ -605,6 +606,7 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
         | Unreachable::Broken(_)
         | Unreachable::Status { .. }
         | Unreachable::Reported(_) => Some("try again later".into()),
+        Unreachable::InAnotherProcess(_) => Some(RUN_AGAIN.into()),
     }
 }
 
@@ -747,6 +749,7 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
             "check the URL; to list the servers that the portal grants tokens for: age-oauth api portals/self/servers"
                 .into(),
         ),
+        Refusal::InAnotherProcess(_) => Some(RUN_AGAIN.into()),
         Refusal::Privilege | Refusal::Other { .. } => None,
     }
 }
@@ -825,6 +828,7 @@ pub(super) fn in_front(error: &Error) -> Option<String> {
         | Refusal::RejectedClientCertificate { .. }
         | Refusal::PrivateKey { .. }
         | Refusal::UnexpectedAnswer { .. }
+        | Refusal::InAnotherProcess(_)
         | Refusal::Other { .. } => None,
     }
 }

@@ -531,6 +531,9 @@ pub enum Unreachable {
     TooLarge,
     /// Windows sign-in needs a Kerberos server (KDC), and none answers.
     NoKdc,
+    /// Another process, for which this one waited, did not reach the portal. Holds how that failed,
+    /// as the other process recorded it.
+    InAnotherProcess(String),
 }
 
 /// The sign-in that a proxy asks for.
@@ -748,6 +751,9 @@ pub enum Refusal {
         /// The portal's message, cut to one line of bounded length.
         text: String,
     },
+    /// The same request of another process, for which this one waited. Holds how it was refused, as
+    /// the other process recorded it.
+    InAnotherProcess(String),
 }
 
 /// What Kerberos says where it makes no token.

@@ -84,7 +84,7 @@ impl Session {
             // Whom the web server vouches for would be signed in again by each request. Without a
             // `login`, or after a `logout`, none is sent.
             (Grant::Network, stored) => match stored.and_then(|tokens| tokens.username) {
-                Some(user) => self.renew_network(connection, &user, request)?,
+                Some(user) => self.renew_network(locked, &user, request)?,
                 None => return Err(self.never_signed_in(connection)),
             },
             (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
@@ -115,8 +115,9 @@ impl Session {
         locked: &Locked,
         request: &TokenRequest,
     ) -> Result<(Tokens, Decision)> {
-        let mut secret = self.renewal_secret(locked)?;
+        self.check_not_failed_meanwhile(locked)?;
         let connection = &locked.connection;
+        let mut secret = self.renewal_secret(connection)?;
         let minutes = minutes_to_ask(connection, request);
         let http = connection.http(&self.context)?;
         let now = self.context.now();
@@ -140,9 +141,10 @@ impl Session {
         mut tokens: Tokens,
         rule: ExtendRule,
     ) -> Result<(Tokens, Decision)> {
-        // The portal asks users for no client secret, but a stored one is sent along.
-        let mut secret = self.renewal_secret(locked)?;
+        self.check_not_failed_meanwhile(locked)?;
         let connection = &locked.connection;
+        // The portal asks users for no client secret, but a stored one is sent along.
+        let mut secret = self.renewal_secret(connection)?;
         // An earlier exchange has no stored answer. First find out whether the refresh token is
         // spent. That renews, too, so nothing is left to do unless the caller wants the sign-in
         // extended in any case.
