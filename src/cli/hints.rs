@@ -373,6 +373,12 @@ fn secret_command(
         SecretCommandFailure::NoProgram(_) => {
             format!("install it again, or name another one: {}", edit(label, option))
         }
+        SecretCommandFailure::Unsafe {
+            is_missing: true, ..
+        } => format!(
+            "name a file that is there, in a folder that only you or an administrator can write to: {}",
+            edit(label, option)
+        ),
         SecretCommandFailure::Unsafe { .. } => format!(
             "let only you or an administrator change it (chmod go-w, chown), or name another one: {}",
             edit(label, option)
@@ -394,6 +400,12 @@ fn secret_command(
             edit(label, option)
         ),
     }
+}
+
+/// How to keep other users from reading a file with a secret.
+pub(super) fn close_file(path: &Path, mode: u32) -> String {
+    let path = shell_quoted(&path.display().to_string());
+    format!("chmod {mode:o} {path}")
 }
 
 /// How to use the vault in place of the system's keychain; without a connection, for a new one.

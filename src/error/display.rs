@@ -320,7 +320,7 @@ impl fmt::Display for SecretCommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoProgram(path) => write!(f, "is not there any more: `{}`", path.display()),
-            Self::Unsafe { path, why } => write!(
+            Self::Unsafe { path, why, .. } => write!(
                 f,
                 "was not run, because other users could replace it or what it names: `{}` {why}",
                 path.display()

@@ -449,6 +449,9 @@ pub enum SecretCommandFailure {
         path: PathBuf,
         /// Why that is so, in words.
         why: String,
+        /// Whether they could create what it names, or files in a folder that it names, rather than
+        /// change what is there.
+        is_missing: bool,
     },
     /// It could not be started.
     NotStarted(io::Error),

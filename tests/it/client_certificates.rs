@@ -2,6 +2,7 @@
 //! they are presented to.
 
 use std::fs;
+use std::path::Path;
 
 use age_oauth::{Context, Environment, Item, ItemKind, Keychains, Secret};
 use serde_json::{json, Value};
@@ -561,7 +562,11 @@ fn a_private_key_that_other_users_may_read_is_warned_about() {
     use std::os::unix::fs::PermissionsExt as _;
     let guarded = Guarded::start();
     let Guarded { home, file, .. } = &guarded;
-    let open = |mode| fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    let set_mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let open = |mode| set_mode(Path::new(file), mode);
+    set_mode(home.path(), 0o755);
     let warning = "may read";
     let edit = |file: &str| {
         let words = ["connections", "edit", "pki", "--no-check", "--client-cert"];
@@ -570,11 +575,12 @@ fn a_private_key_that_other_users_may_read_is_warned_about() {
     let reference = format!("file:{file}");
     let doctor = || home.run(["doctor", "-c", "pki"]).done().stdout;
     open(0o644);
-    let command = format!("chmod 600 {file}");
+    // 640 for a file of root.
+    let command = format!("0 {file}");
     guarded
         .add(&["--client-cert", &reference])
         .ok()
-        .err_has("(mode 0644), whose private key has no password")
+        .err_has("(mode 0644), whose private key has no password: chmod 6")
         .err_has(&command);
     let said = doctor();
     assert!(said.contains(warning) && said.contains(&command), "{said}");
@@ -593,6 +599,19 @@ fn a_private_key_that_other_users_may_read_is_warned_about() {
     let words = [&words[..], &[&protected, "--client-cert-password-stdin"]].concat();
     let said = home.run(words).input(PASSWORD).done().ok().stderr;
     assert!(!said.contains(warning), "{said}");
+    // Unless others may read that, too.
+    let password = home.path().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    home.allow_secrets_in("password");
+    set_mode(&password, 0o644);
+    let words = ["connections", "edit", "pki", "--no-check", "--client-cert"];
+    let given = [
+        &protected,
+        "--client-cert-password-file",
+        password.to_str().unwrap(),
+    ];
+    let said = home.run([&words[..], &given].concat()).done().ok();
+    said.err_has("password (mode 0644), which holds a secret: chmod 6");
 }
 
 #[test]
