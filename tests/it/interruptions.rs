@@ -69,6 +69,23 @@ fn an_extension_that_is_interrupted_is_stored() {
     }
 }
 
+/// As with `nohup`, or `&` in a script.
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_that_are_ignored_from_the_start_stay_ignored() {
+    let (portal, mut home) = signed_in();
+    home.start_by(&["sh", "-c", r#"trap '' INT HUP; exec "$@""#, "sh"]);
+    let gate = hold(&portal, Endpoint::Exchange);
+    let child = home.run(["refresh", "--now", "-c", "prod"]).spawn();
+    gate.await_arrivals(1);
+    crate::support::send_signal("INT", child.id());
+    crate::support::send_signal("HUP", child.id());
+    gate.open();
+    let said = crate::support::home::Outcome::of(child).ok();
+    assert!(said.stdout.contains("extended"), "{}", said.stdout);
+    assert!(!said.stderr.contains(WAITS), "{}", said.stderr);
+}
+
 #[test]
 fn an_extension_that_a_kill_ends_before_it_is_sent_is_made_up_for_by_the_next_run() {
     let (portal, home) = signed_in();
