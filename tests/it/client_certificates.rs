@@ -948,10 +948,10 @@ fn the_end_of_a_certificate_is_warned_about() {
         .contains("connections edit x --client-cert FILE.p12"));
 }
 
-#[test]
-fn a_monitor_learns_of_the_end_of_a_certificate() {
+/// A home with the signed-in connection `pki`, whose certificate openssl made with these options.
+fn signed_in_with_certificate(options: &str) -> (Pki, Portal, Home) {
     let (pki, portal, home) = (Pki::new(), Portal::builder().start(), home());
-    pki.client("ana", P256, "-days 20");
+    pki.client("ana", P256, options);
     let (ca, file) = (portal.ca_file(home.path()), pki.pkcs12("ana", ""));
     let url = portal.url();
     let words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap());
@@ -961,6 +961,12 @@ fn a_monitor_learns_of_the_end_of_a_certificate() {
         .done()
         .ok();
     sign_in(&home, &portal, "pki").ok();
+    (pki, portal, home)
+}
+
+#[test]
+fn a_monitor_learns_of_the_end_of_a_certificate() {
+    let (pki, _portal, home) = signed_in_with_certificate("-days 20");
     let check = |within: &[&str]| {
         let start = ["status", "--check", "-c", "pki"];
         home.run([&start[..], within].concat()).done()
@@ -982,8 +988,8 @@ fn a_monitor_learns_of_the_end_of_a_certificate() {
     }
     // Another program may put an expired one into a file that is referred to.
     let edit = ["connections", "edit", "pki", "--client-cert"];
-    let referred = format!("file:{file}");
-    let by_reference = [&edit[..], &[&referred, given[2]]].concat();
+    let referred = format!("file:{}", pki.pkcs12("ana", ""));
+    let by_reference = [&edit[..], &[&referred, "--client-cert-password-stdin"]].concat();
     home.run(by_reference).input(PASSWORD).done().ok();
     let dates = ["20200101000000Z", "20200201000000Z"];
     pki.files().signed_between("ana", "issuing", CLIENT, dates);
@@ -1051,17 +1057,7 @@ fn rule_24e_what_is_shown_of_a_certificate_comes_from_itself() {
 
 #[test]
 fn rule_24e_a_source_that_no_person_chose_says_nothing_of_the_certificate() {
-    let (pki, portal, home) = (Pki::new(), Portal::builder().start(), home());
-    pki.client("ana", P256, "");
-    let (ca, file) = (portal.ca_file(home.path()), pki.pkcs12("ana", ""));
-    let url = portal.url();
-    let words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap());
-    let given = ["--client-cert", &file, "--client-cert-password-stdin"];
-    home.run([&words[..], &given].concat())
-        .input(PASSWORD)
-        .done()
-        .ok();
-    sign_in(&home, &portal, "pki").ok();
+    let (_pki, _portal, home) = signed_in_with_certificate("");
     home.run(["status", "--check", "-c", "pki"]).done().ok();
     tell_lies(&home, 400);
     let path = folder_of(&home, "pki").join("meta.json");
