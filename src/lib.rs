@@ -114,9 +114,10 @@ mod util;
 // Connections: finding, describing and sharing them.
 pub use card::Card;
 pub use connection::{
-    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind,
-    KeychainKind, Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal, Proxy,
-    RedirectUri, SecretCommand, SecretCommandFailureNote, Status, StoreCertificate, Tls, WebTier,
+    CertificateSource, ClientCertificateSetting, Connection, ConnectionId, FailedRequest, Grant,
+    GrantKind, KeychainKind, Label, LoopbackUri, Pkcs11Uri, PortalUrl, PortalUrls, Principal,
+    Proxy, RedirectUri, RenewalFailure, RenewalFailureNote, SecretCommand, Status,
+    StoreCertificate, Tls, WebTier,
 };
 pub use store::{ConnectionStore, Listing, Plaintext, RenewalLock, Selector};
 

@@ -363,6 +363,9 @@ fn secret_command_option(secret: PrintedSecret) -> &'static str {
     }
 }
 
+/// What helps where another process failed. Its own hint may need facts that are not recorded.
+const RUN_AGAIN: &str = "run the command again; if that fails as well, its error says what helps";
+
 /// What helps where the command that gives the client secret failed.
 fn secret_command(
     label: Option<&str>,
@@ -374,6 +377,12 @@ fn secret_command(
         SecretCommandFailure::NoProgram(_) => {
             format!("install it again, or name another one: {}", edit(label, option))
         }
+        SecretCommandFailure::Unsafe {
+            is_missing: true, ..
+        } => format!(
+            "name a file that is there, in a folder that only you or an administrator can write to: {}",
+            edit(label, option)
+        ),
         SecretCommandFailure::Unsafe { .. } => format!(
             "let only you or an administrator change it (chmod go-w, chown), or name another one: {}",
             edit(label, option)
@@ -382,9 +391,7 @@ fn secret_command(
             "run it by hand to see what is wrong, or name another one: {}",
             edit(label, option)
         ),
-        SecretCommandFailure::InAnotherProcess(_) => {
-            "run the command again; if that fails as well, its error says what helps".into()
-        }
+        SecretCommandFailure::InAnotherProcess(_) => RUN_AGAIN.into(),
         SecretCommandFailure::Timeout(_) => {
             "it may be waiting for a password, which it cannot ask for here; unlock your secret manager first, then run the command again".into()
         }
@@ -397,6 +404,12 @@ fn secret_command(
             edit(label, option)
         ),
     }
+}
+
+/// How to keep other users from reading a file with a secret.
+pub(super) fn close_file(path: &Path, mode: u32) -> String {
+    let path = shell_quoted(&path.display().to_string());
+    format!("chmod {mode:o} {path}")
 }
 
 /// How to use the vault in place of the system's keychain; without a connection, for a new one.
@@ -609,6 +622,7 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
         | Unreachable::Broken(_)
         | Unreachable::Status { .. }
         | Unreachable::Reported(_) => Some("try again later".into()),
+        Unreachable::InAnotherProcess(_) => Some(RUN_AGAIN.into()),
     }
 }
 
@@ -751,6 +765,7 @@ fn refused(label: Option<&str>, url: &str, why: &Refusal) -> Option<String> {
             "check the URL; to list the servers that the portal grants tokens for: age-oauth api portals/self/servers"
                 .into(),
         ),
+        Refusal::InAnotherProcess(_) => Some(RUN_AGAIN.into()),
         Refusal::Privilege | Refusal::Other { .. } => None,
     }
 }
@@ -829,6 +844,7 @@ pub(super) fn in_front(error: &Error) -> Option<String> {
         | Refusal::RejectedClientCertificate { .. }
         | Refusal::PrivateKey { .. }
         | Refusal::UnexpectedAnswer { .. }
+        | Refusal::InAnotherProcess(_)
         | Refusal::Other { .. } => None,
     }
 }

@@ -14,6 +14,7 @@ mod portal_url;
 mod portal_urls;
 mod proxy;
 mod redirect_uri;
+mod renewal_failure;
 mod secret_command;
 mod store_certificate;
 mod text;
@@ -38,7 +39,8 @@ pub use portal_url::PortalUrl;
 pub use portal_urls::PortalUrls;
 pub use proxy::Proxy;
 pub use redirect_uri::{LoopbackUri, RedirectUri};
-pub use secret_command::{SecretCommand, SecretCommandFailureNote};
+pub use renewal_failure::{FailedRequest, RenewalFailure, RenewalFailureNote};
+pub use secret_command::SecretCommand;
 pub use store_certificate::{StoreCertificate, StoreName};
 pub(crate) use text::is_invisible;
 pub use text::{clean, is_control};
@@ -209,9 +211,9 @@ pub struct Status {
     pub access_expires_at: Option<Timestamp>,
     /// When and why the last renewal failed, in one line.
     pub last_failure: Option<String>,
-    /// When and how the command for the client secret last failed, for the processes that waited
-    /// for its result.
-    pub secret_command_failure: Option<SecretCommandFailureNote>,
+    /// When and how a renewal last failed, for the processes that waited for its result. Absent
+    /// where a renewal has worked since, and where the failure says nothing to others.
+    pub renewal_failure: Option<RenewalFailureNote>,
     /// The machine that the sign-in was made on.
     pub machine: Option<String>,
 }

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::path::Path;
 
-use jiff::Timestamp;
-
 use super::is_control;
 use crate::error::{Error, Result};
 
@@ -65,15 +63,6 @@ impl fmt::Display for SecretCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string(&self.0).map_err(|_| fmt::Error)?)
     }
-}
-
-/// That the command failed, for the processes that waited for its result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretCommandFailureNote {
-    /// When it failed.
-    pub at: Timestamp,
-    /// How, in one line, without what the command wrote.
-    pub how: String,
 }
 
 fn bad<T>(why: impl Into<String>) -> Result<T> {

@@ -320,7 +320,7 @@ impl fmt::Display for SecretCommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoProgram(path) => write!(f, "is not there any more: `{}`", path.display()),
-            Self::Unsafe { path, why } => write!(
+            Self::Unsafe { path, why, .. } => write!(
                 f,
                 "was not run, because other users could replace it or what it names: `{}` {why}",
                 path.display()
@@ -336,6 +336,11 @@ impl fmt::Display for SecretCommandFailure {
             }
         }
     }
+}
+
+/// Is followed by the URL.
+fn in_another_process(how: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "in another process, for which this one waited: {how}")
 }
 
 impl fmt::Display for Unreachable {
@@ -375,6 +380,7 @@ impl fmt::Display for Unreachable {
             Self::NoKdc => {
                 f.write_str("no Kerberos server (KDC) answers, which Windows sign-in needs")
             }
+            Self::InAnotherProcess(how) => in_another_process(how, f),
         }
     }
 }
@@ -640,9 +646,7 @@ impl fmt::Display for Refusal {
             Self::RedirectUri(uri) => {
                 write!(f, "the portal does not accept the redirect URI {uri}")
             }
-            Self::Application(message) => {
-                write!(f, "{APPLICATION_REFUSED}: {message}")
-            }
+            Self::Application(message) => write!(f, "{APPLICATION_REFUSED}: {message}"),
             Self::SignIn(message) => write!(f, "{ERROR_IN_PLACE_OF_A_CODE}: {message}"),
             Self::Code(message) => write!(f, "the portal does not accept this code: {message}"),
             Self::Denied => f.write_str("the sign-in was declined"),
@@ -707,6 +711,7 @@ impl fmt::Display for Refusal {
                     None => Ok(()),
                 }
             }
+            Self::InAnotherProcess(how) => in_another_process(how, f),
         }
     }
 }

@@ -449,6 +449,9 @@ pub enum SecretCommandFailure {
         path: PathBuf,
         /// Why that is so, in words.
         why: String,
+        /// Whether they could create what it names, or files in a folder that it names, rather than
+        /// change what is there.
+        is_missing: bool,
     },
     /// It could not be started.
     NotStarted(io::Error),
@@ -531,6 +534,9 @@ pub enum Unreachable {
     TooLarge,
     /// Windows sign-in needs a Kerberos server (KDC), and none answers.
     NoKdc,
+    /// Another process, for which this one waited, did not reach the portal. Holds how that failed,
+    /// as the other process recorded it.
+    InAnotherProcess(String),
 }
 
 /// The sign-in that a proxy asks for.
@@ -748,6 +754,9 @@ pub enum Refusal {
         /// The portal's message, cut to one line of bounded length.
         text: String,
     },
+    /// The same request of another process, for which this one waited. Holds how it was refused, as
+    /// the other process recorded it.
+    InAnotherProcess(String),
 }
 
 /// What Kerberos says where it makes no token.

@@ -43,15 +43,17 @@ pub(crate) use temporary::remove_temporary_folders;
 #[cfg(unix)]
 pub(crate) use temporary::{safe_parents, TemporaryFolder, ADDED_LENGTH};
 #[cfg(windows)]
-pub(crate) use trusted::changeable_by_others;
-pub(crate) use user::{is_in_boundary, open_user_file, read_user_file, read_user_file_or_pipe};
+pub(crate) use trusted::{changeable_by_others, others_create_files_in};
+#[cfg(unix)]
+pub(crate) use user::mode_of_others;
 #[cfg(feature = "cli")]
-pub(crate) use user::{mode_for_others, read_secret_file};
+pub(crate) use user::{exposed, read_secret_file};
+pub(crate) use user::{is_in_boundary, open_user_file, read_user_file, read_user_file_or_pipe};
 #[cfg(any(feature = "migrate", test))]
 pub(crate) use wipe::wipe;
 
 #[cfg(unix)]
-pub(crate) use crate::trusted::changeable_by_others;
+pub(crate) use crate::trusted::{changeable_by_others, others_create_files_in};
 
 /// The path with `ending` behind its file name.
 fn beside(path: &std::path::Path, ending: &str) -> std::path::PathBuf {

@@ -45,3 +45,10 @@ pub(crate) fn changeable_by_others(path: &Path) -> io::Result<Option<Changeable>
     }
     Ok(None)
 }
+
+/// Whether `path`, which no other user can change, leads to a folder in which others can create
+/// files.
+pub(crate) fn others_create_files_in(path: &Path) -> io::Result<bool> {
+    let real = plain(path.canonicalize()?);
+    Ok(real.is_dir() && !is_in_profile(&real) && changeable(&real, Place::Folder)?)
+}

@@ -11,6 +11,8 @@ use super::platform::ensure_regular;
 use crate::context::Environment;
 use crate::env;
 use crate::policy::PIPE_TIMEOUT;
+#[cfg(all(unix, feature = "cli"))]
+use crate::trusted;
 
 /// Below these folders, the container or the unit decides who reads a file, whatever its mode is.
 const BOUNDARY_FOLDERS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
@@ -26,26 +28,63 @@ pub(crate) fn is_in_boundary(path: &Path, environment: &Environment) -> bool {
         .any(|folder| path.starts_with(folder))
 }
 
-/// The mode of a file with a secret that others than its owner may read. A file of root may be
-/// readable for a group, which is how root gives a secret to named accounts. `None` on systems
-/// without modes, too.
+/// A file with a secret that other users may read.
 #[cfg(feature = "cli")]
-pub(crate) fn mode_for_others(path: &Path, environment: &Environment) -> Option<u32> {
+pub(crate) struct Exposed {
+    /// Its mode.
+    pub(crate) mode: u32,
+    /// The mode that ends it.
+    pub(crate) closed_mode: u32,
+}
+
+/// Whether other users may read a file with a secret: by its mode, and by the folders on the way to
+/// it, as far as modes say. `None` on systems without modes, too.
+#[cfg(feature = "cli")]
+pub(crate) fn exposed(path: &Path, environment: &Environment) -> Option<Exposed> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        const ROOT: u32 = 0;
+        const READ: u32 = 0o444;
         let real = path.canonicalize().ok()?;
         let found = real.metadata().ok()?;
         let mode = found.mode() & 0o777;
-        let others = if found.uid() == ROOT { 0o004 } else { 0o044 };
-        (mode & others != 0 && !is_in_boundary(&real, environment)).then_some(mode)
+        let forbidden = mode_of_others(found.uid());
+        let is_readable = mode & forbidden & READ & !trusted::bits_of_private_group(&real, &found);
+        let is_reached = || real.ancestors().skip(1).all(is_open_to_others);
+        (is_readable != 0 && !is_in_boundary(&real, environment) && is_reached()).then_some(
+            Exposed {
+                mode,
+                closed_mode: 0o666 & !forbidden,
+            },
+        )
     }
     #[cfg(not(unix))]
     {
         let _ = (path, environment);
         None
     }
+}
+
+/// The bits of a mode that let others use a file with a secret. A file of root may be readable for
+/// a group, which is how root gives a secret to named accounts.
+#[cfg(unix)]
+pub(crate) const fn mode_of_others(owner: u32) -> u32 {
+    const ROOT: u32 = 0;
+    if owner == ROOT {
+        0o037
+    } else {
+        0o077
+    }
+}
+
+/// Whether other users may use what is in the folder.
+#[cfg(all(unix, feature = "cli"))]
+fn is_open_to_others(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let bits = |found: &std::fs::Metadata| {
+        found.mode() & 0o011 & !trusted::bits_of_private_group(folder, found)
+    };
+    folder.metadata().map_or(true, |found| bits(&found) != 0)
 }
 
 /// The file's content. Anything that is not a regular file, and more than `max` bytes are errors; a

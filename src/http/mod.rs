@@ -79,9 +79,9 @@ pub use client_certificate::ClientCertificate;
 pub(crate) use client_certificate_export::check_exportable;
 pub use client_certificate_file::ClientCertificateError;
 pub use pkcs11::PinUse;
-pub use proxy::ProxyChoice;
 #[cfg(feature = "cli")]
 pub use proxy::{choose as choose_proxy, has_pac_file, ProxySource};
+pub use proxy::{to_portal as proxy_to, ProxyChoice};
 pub use request::{ApiCall, Destination, Field};
 pub(crate) use response::RawResponse;
 pub use response::{ApiResponse, PortalError};

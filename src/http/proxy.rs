@@ -12,7 +12,7 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::intermediary::challenge_schemes;
-use crate::connection::{is_loopback, Proxy};
+use crate::connection::{is_loopback, PortalUrl, Proxy};
 use crate::context::{Context, Environment};
 use crate::env;
 use crate::error::{Error, ProxyDemand, Unreachable};
@@ -198,6 +198,17 @@ pub fn choose(
         Proxy::Url(text) => ProxyChoice::parse(text, source).map(Some),
         Proxy::System => system(url, &context.environment),
     }
+}
+
+/// The proxy on the way to a portal.
+pub fn to_portal(
+    portal: &PortalUrl,
+    proxy: &Proxy,
+    context: &Context,
+) -> Result<Option<ProxyChoice>, Unreachable> {
+    let url = Url::parse(portal.as_str());
+    let url = url.map_err(|_| Unreachable::Broken("the portal's URL is not valid".into()))?;
+    choose(proxy, &url, context)
 }
 
 /// Refuses variables about proxies that cannot be read. Without them, a request would take another

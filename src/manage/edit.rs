@@ -327,6 +327,8 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     }
     store.update(&lock, |connection| {
         *connection = editing.after.clone();
+        // It failed with the former settings.
+        connection.status.renewal_failure = None;
         if editing.ends_sign_in() {
             connection.status = Status::default();
         }

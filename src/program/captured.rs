@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use process_wrap::std::{CommandWrap, ProcessSession};
 
-use super::{Beyond, Reader, Running, PAUSE};
+use super::{in_time, Beyond, Reader, PAUSE};
 use crate::context::Context;
 
 /// A program, and everything that it gets.
@@ -43,8 +43,9 @@ pub(crate) fn capture(
     let end = Instant::now() + limit;
     // Between its start and its entry in the list, an interruption would leave it behind.
     let starting = context.interruptions.delay();
-    let running = start(call)?;
+    let running = in_time(prepared(call), end);
     drop(starting);
+    let running = running?;
     let output = Reader::start(running.take_output(), most, Beyond::Ignore)?;
     let errors = Reader::start(running.take_errors(), most, Beyond::Ignore)?;
     let status = loop {
@@ -64,9 +65,9 @@ pub(crate) fn capture(
     })
 }
 
-/// Starts it with its three streams and no other open file: what the caller of this process left
+/// The program with its three streams and no other open file: what the caller of this process left
 /// open is not for the other account.
-fn start(call: &Call<'_>) -> io::Result<Running> {
+fn prepared(call: &Call<'_>) -> CommandWrap {
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let mut wrap = CommandWrap::with_new(call.program, |std| {
         std.args(&call.arguments)
@@ -83,7 +84,7 @@ fn start(call: &Call<'_>) -> io::Result<Running> {
         }
     });
     wrap.wrap(ProcessSession);
-    wrap.spawn().map(Running::of)
+    wrap
 }
 
 fn received(output: &Reader, end: Instant) -> io::Result<String> {

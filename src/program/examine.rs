@@ -8,11 +8,16 @@ use super::Ran;
 use crate::connection::SecretCommand;
 use crate::error::SecretCommandFailure;
 use crate::files;
+use crate::trusted::Changeable;
+#[cfg(unix)]
+use crate::trusted::{is_socket_of, Fault};
 
 /// Whether the program is there, and only this user and the administrator can change it, its
 /// interpreters, and what an argument names by its whole path, or create it.
 ///
-/// An argument may be a script or only data. Either decides what is taken for the client secret.
+/// An argument may be a script, a folder with one, or only data. Each decides what is taken for the
+/// client secret. The socket of a service is none of that: a program talks to it, and a person who
+/// names it trusts the service.
 pub(crate) fn check(command: &SecretCommand) -> Ran<()> {
     let program = command.program();
     let missing = || SecretCommandFailure::NoProgram(program.to_owned());
@@ -58,6 +63,18 @@ fn judge_named(path: &Path) -> Ran<()> {
         {
             Ok(())
         }
+        Ok(None) if matches!(files::others_create_files_in(path), Ok(true)) => {
+            Err(SecretCommandFailure::Unsafe {
+                path: path.to_owned(),
+                why: "is a folder in which others can create files".to_owned(),
+                is_missing: true,
+            })
+        }
+        #[cfg(unix)]
+        Ok(Some(Changeable {
+            fault: Fault::Owner(account),
+            ..
+        })) if is_socket_of(path, account) => Ok(()),
         found => judge(path, found),
     }
 }
@@ -83,13 +100,20 @@ pub(super) fn is_executable(path: &Path) -> bool {
     path.is_file()
 }
 
-fn judge(path: &Path, found: io::Result<Option<crate::trusted::Changeable>>) -> Ran<()> {
-    let (path, why) = match found {
+fn judge(path: &Path, found: io::Result<Option<Changeable>>) -> Ran<()> {
+    Err(match found {
         Ok(None) => return Ok(()),
-        Ok(Some(found)) => (found.path, found.fault.to_string()),
-        Err(why) => (path.to_owned(), format!("cannot be examined ({why})")),
-    };
-    Err(SecretCommandFailure::Unsafe { path, why })
+        Ok(Some(found)) => SecretCommandFailure::Unsafe {
+            path: found.path,
+            why: found.fault.to_string(),
+            is_missing: found.fault.is_missing(),
+        },
+        Err(why) => SecretCommandFailure::Unsafe {
+            path: path.to_owned(),
+            why: format!("cannot be examined ({why})"),
+            is_missing: false,
+        },
+    })
 }
 
 /// The interpreter of a script, the file that its line names behind that, and the interpreter's
@@ -211,6 +235,11 @@ mod tests {
                 assert_eq!(refused(words), Some(script.clone()), "{mode:o}");
             }
         }
+        // An interpreter runs what others could put into a folder, such as `__main__.py`.
+        let shared = std::env::temp_dir().canonicalize().unwrap();
+        if fs::metadata(&shared).unwrap().permissions().mode() & 0o022 != 0 {
+            assert_eq!(refused(&[shell, &shared]), Some(shared));
+        }
         // What others can neither replace nor create, and what is only a part of a word.
         let option = format!("--file={}", script.display());
         let none = real.join("none").display().to_string();
@@ -218,7 +247,7 @@ mod tests {
             "/dev/null",
             "/dev/stdin",
             "/dev/fd/0",
-            "/tmp",
+            "/etc",
             "/none",
             "/none/none",
             "/etc/passwd/none",
@@ -269,5 +298,50 @@ mod tests {
         set_mode(&open, 0o1777);
         assert_eq!(refused(&[shell, &socket]), None);
         assert_eq!(refused(&[shell, &none]), Some(none.clone()));
+        assert_eq!(refused(&[shell, &open]), Some(open.clone()));
+    }
+
+    /// Only root can give files to another account.
+    #[test]
+    fn rule_32_a_socket_may_be_that_of_a_service_and_a_file_may_not() {
+        const SERVICE: Option<u32> = Some(4242);
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        set_mode(&real, 0o755);
+        let run = real.join("run");
+        fs::create_dir(&run).unwrap();
+        set_mode(&run, 0o755);
+        let socket = run.join("agent.sock");
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let script = file(&run, "script", "echo s\n");
+        let all = [&run, &socket, &script];
+        let give = |to| all.map(|path| std::os::unix::fs::chown(path, to, None));
+        if give(SERVICE).iter().any(Result::is_err) {
+            return;
+        }
+        let shell = Path::new("/bin/sh");
+        set_mode(&socket, 0o777);
+        assert_eq!(refused(&[shell, &socket]), None);
+        assert_eq!(refused(&[shell, &script]), Some(run.clone()));
+        assert_eq!(refused(&[shell, &run]), Some(run.clone()));
+        // As a program, it would be started.
+        assert!(refused(&[&socket]).is_some());
+        // A third account could put its own socket there.
+        set_mode(&run, 0o777);
+        assert_eq!(refused(&[shell, &socket]), Some(run.clone()));
+        set_mode(&run, 0o755);
+        let own = |path: &Path, to| std::os::unix::fs::chown(path, Some(to), None).unwrap();
+        own(&socket, 4243);
+        assert_eq!(refused(&[shell, &socket]), Some(run.clone()));
+        own(&real, 4242);
+        own(&run, 4243);
+        own(&socket, 4242);
+        assert_eq!(refused(&[shell, &socket]), Some(real.clone()));
+        own(&real, 0);
+        for given in give(Some(0)) {
+            given.unwrap();
+        }
+        own(&socket, 4242);
+        assert_eq!(refused(&[shell, &socket]), None);
     }
 }

@@ -10,7 +10,7 @@ mod find;
 
 use std::io::{self, Read};
 use std::process::{ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,8 +55,12 @@ pub(crate) fn run(command: &SecretCommand, limit: Duration, context: &Context) -
     let end = Instant::now() + limit;
     // Between its start and its entry in the list, an interruption would leave it behind.
     let starting = context.interruptions.delay();
-    let running = Running::start(command).map_err(SecretCommandFailure::NotStarted)?;
+    let running = in_time(prepared(command), end);
     drop(starting);
+    let running = running.map_err(|why| match why.kind() {
+        io::ErrorKind::TimedOut => SecretCommandFailure::Timeout(limit),
+        _ => SecretCommandFailure::NotStarted(why),
+    })?;
     let broken = SecretCommandFailure::NotStarted;
     let output = Reader::start(
         running.take_output(),
@@ -163,10 +167,6 @@ static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 struct Running(Arc<Mutex<Child>>);
 
 impl Running {
-    fn start(command: &SecretCommand) -> io::Result<Self> {
-        spawn(command).map(Self::of)
-    }
-
     fn of(process: Box<dyn ChildWrapper>) -> Self {
         let child = Arc::new(Mutex::new(Child {
             process,
@@ -201,8 +201,26 @@ impl Drop for Running {
     }
 }
 
-/// Starts the command in a session of its own (on Windows: in a job).
-fn spawn(command: &SecretCommand) -> io::Result<Box<dyn ChildWrapper>> {
+/// Starts what was prepared. On Unix, that waits until the new process runs its program, and so for
+/// as long as something stops it before: a debugger, a scanner, a file system that does not answer.
+/// One that starts after `end` is ended at once.
+fn in_time(mut prepared: CommandWrap, end: Instant) -> io::Result<Running> {
+    let (sender, started) = mpsc::channel();
+    thread::Builder::new().spawn(move || {
+        let _ = sender.send(prepared.spawn().map(Running::of));
+    })?;
+    // Without any time left, it is started nevertheless, so that nothing of it is left behind.
+    let left = end.saturating_duration_since(Instant::now());
+    let left = left.max(SECRET_COMMAND_PIPE_TIMEOUT);
+    match started.recv_timeout(left) {
+        Ok(running) => running,
+        Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+        Err(RecvTimeoutError::Disconnected) => Err(io::ErrorKind::Other.into()),
+    }
+}
+
+/// The command, for a session of its own (on Windows: a job).
+fn prepared(command: &SecretCommand) -> CommandWrap {
     let program = command.program();
     let mut wrap = CommandWrap::with_new(program, |std| {
         std.args(command.arguments())
@@ -224,7 +242,7 @@ fn spawn(command: &SecretCommand) -> io::Result<Box<dyn ChildWrapper>> {
         windows::Win32::System::Threading::CREATE_NO_WINDOW,
     ))
     .wrap(JobObject);
-    wrap.spawn()
+    wrap
 }
 
 /// What happens to output beyond the limit.
@@ -354,6 +372,9 @@ fn first_line(bytes: &[u8]) -> Option<Secret> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::path::Path;
+    use std::process::Command;
+
+    use process_wrap::std::CommandWrapper;
 
     use super::*;
     use crate::context::Environment;
@@ -451,6 +472,34 @@ mod tests {
             .all(|child| lock(child).ended().is_ok()));
     }
 
+    /// Keeps the process from being started until the other end of the channel is dropped, as what
+    /// stops it between fork and exec does. Says when it is dropped itself.
+    #[derive(Debug)]
+    struct Stopped(Mutex<Receiver<()>>, #[allow(dead_code)] mpsc::Sender<()>);
+
+    impl CommandWrapper for Stopped {
+        fn pre_spawn(&mut self, _: &mut Command, _: &CommandWrap) -> io::Result<()> {
+            let _ = lock(&self.0).recv();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_at_its_start_is_not_waited_for_and_ends_when_it_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("held");
+        std::fs::write(&path, "").unwrap();
+        let script = format!("exec 9<'{}'; flock 9; sleep 1000", path.display());
+        let ((release, stopped), (ended, end)) = (mpsc::channel(), mpsc::channel());
+        let mut prepared = prepared(&command(&script));
+        prepared.wrap(Stopped(Mutex::new(stopped), ended));
+        let why = in_time(prepared, Instant::now()).err().unwrap();
+        assert_eq!(why.kind(), io::ErrorKind::TimedOut);
+        drop(release);
+        assert_eq!(end.recv(), Err(mpsc::RecvError));
+        assert!(is_free(&path));
+    }
+
     #[test]
     fn a_process_that_left_the_session_cannot_keep_the_command_from_ending() {
         let folder = tempfile::tempdir().unwrap();
@@ -504,7 +553,7 @@ mod tests {
         for (script, ends_by_itself) in [("sleep 1000 & exit 3", true), ("sleep 1000", false)] {
             let had_number = Arc::new(Mutex::new(Vec::new()));
             let running = Running::of(Box::new(Recorded {
-                inner: spawn(&command(script)).unwrap(),
+                inner: prepared(&command(script)).spawn().unwrap(),
                 had_number: Arc::clone(&had_number),
             }));
             if ends_by_itself {

@@ -1,7 +1,7 @@
 //! The client secret for a request: from the keychain, or from the command that a person chose in
 //! its place.
 
-use super::{Locked, Session, Snapshot};
+use super::{Session, Snapshot};
 use crate::connection::SecretCommand;
 use crate::error::{Error, PrintedSecret, Result, SecretCommandFailure};
 use crate::event::{Event, Wait};
@@ -26,21 +26,9 @@ impl RenewalSecret {
 
 impl Session {
     /// The client secret for a renewal.
-    ///
-    /// Where a command failed while this process waited for the lock, it is not run again: of many
-    /// that wait for one that hangs, the last would have waited in vain for longer than they can.
-    pub(super) fn renewal_secret(&self, locked: &Locked) -> Result<RenewalSecret> {
-        let connection = &locked.connection;
+    pub(super) fn renewal_secret(&self, connection: &Snapshot) -> Result<RenewalSecret> {
         let (secret, can_ask_again) = match &connection.secret_command {
-            Some(command) => {
-                self.check_settings(connection)?;
-                if let Some(how) = locked.failure_meanwhile(self.context.now()) {
-                    let why = SecretCommandFailure::InAnotherProcess(how.to_owned());
-                    let printed = connection.grant.kind().printed_secret();
-                    return Err(self.secret_command_failed(printed, command, why));
-                }
-                (Some(self.run_secret_command(connection, command)?), true)
-            }
+            Some(command) => (Some(self.run_secret_command(connection, command)?), true),
             None => (self.take_client_secret(connection)?, false),
         };
         Ok(RenewalSecret {
@@ -113,7 +101,7 @@ impl Session {
             .map_err(|why| self.secret_command_failed(printed, command, why))
     }
 
-    fn secret_command_failed(
+    pub(super) fn secret_command_failed(
         &self,
         secret: PrintedSecret,
         command: &SecretCommand,

@@ -6,12 +6,13 @@
 //! with it, so the record carries the exchange mark from before the exchange is sent until its
 //! outcome is stored.
 
+use jiff::Timestamp;
+
 use super::client_secret::RenewalSecret;
 use super::{Session, Snapshot};
 use crate::error::{Error, KeychainReason, Result, SignInNeeded};
 use crate::event::{Decision, Notice};
 use crate::oauth::{self, TokenError, TokenResponse};
-use crate::policy::Extension;
 use crate::token::Tokens;
 
 /// With these, a keychain has written nothing.
@@ -23,21 +24,22 @@ const NOTHING_WRITTEN: [KeychainReason; 3] = [
 
 impl Session {
     /// Extends the sign-in. Where the portal refuses that, renews instead.
+    ///
+    /// `forced_until` is the end of the access tokens that scripts may have, where the extension
+    /// does not wait for it.
     pub(super) fn extend(
         &self,
         connection: &Snapshot,
         mut tokens: Tokens,
         secret: &mut RenewalSecret,
-        extension: Extension,
+        forced_until: Option<Timestamp>,
     ) -> Result<(Tokens, Decision)> {
         let Some(refresh) = &tokens.refresh else {
             return Err(self.never_signed_in(connection));
         };
         let http = connection.http(&self.context)?;
         let refresh = refresh.duplicate();
-        let ended_tokens_until = tokens
-            .access_tokens_valid_until
-            .filter(|until| *until > self.context.now());
+        let ended_tokens_until = forced_until.filter(|until| *until > self.context.now());
         // Store the mark first. That also proves that the keychain can be written: where it cannot,
         // the exchange must not be sent, because its answer could not be stored.
         tokens.exchange_started = true;
@@ -58,7 +60,7 @@ impl Session {
                 self.limit_sign_in(&mut tokens);
                 self.store_extension(connection, &tokens)?;
                 drop(delay);
-                if let Some(until) = ended_tokens_until.filter(|_| extension == Extension::Forced) {
+                if let Some(until) = ended_tokens_until {
                     self.emit_notice(Notice::ExtendedAnyway {
                         connection: self.label(),
                         until,

@@ -8,6 +8,7 @@
 //! | `network` | gets one for the user whom the web server in front of the portal vouches for |
 //! | `client_secret` | the client secret, from the keychain or from a command |
 //! | `api_key` | the API key of a connection that has one; whose it is |
+//! | `renewal_failure` | the failure of another process for which this one waited |
 //! | `extend` | replaces the refresh token; resolves an exchange whose answer was lost |
 //! | `limit` | how long the policy of this machine lets a sign-in last |
 //! | `sign_in`, `sign_out` | store a new sign-in; revoke and forget one |
@@ -58,6 +59,7 @@ mod limit;
 mod network;
 mod records;
 mod renew;
+mod renewal_failure;
 mod server_token;
 mod sign_in;
 mod sign_out;

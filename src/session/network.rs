@@ -33,10 +33,12 @@ impl Session {
     /// neither stored nor returned.
     pub(super) fn renew_network(
         &self,
-        connection: &Snapshot,
+        locked: &Locked,
         belongs_to: &str,
         request: &TokenRequest,
     ) -> Result<(Tokens, Decision)> {
+        self.check_not_failed_meanwhile(locked)?;
+        let connection = &locked.connection;
         let vouched = self.vouched(connection, request)?;
         if !policy::is_same_user(&vouched.username, belongs_to) {
             return Err(self.sign_in_needed(SignInNeeded::VouchedForOther {

@@ -84,7 +84,7 @@ impl Session {
             // Whom the web server vouches for would be signed in again by each request. Without a
             // `login`, or after a `logout`, none is sent.
             (Grant::Network, stored) => match stored.and_then(|tokens| tokens.username) {
-                Some(user) => self.renew_network(connection, &user, request)?,
+                Some(user) => self.renew_network(locked, &user, request)?,
                 None => return Err(self.never_signed_in(connection)),
             },
             (Grant::User { .. }, Some(tokens)) if tokens.refresh.is_some() => {
@@ -115,8 +115,9 @@ impl Session {
         locked: &Locked,
         request: &TokenRequest,
     ) -> Result<(Tokens, Decision)> {
-        let mut secret = self.renewal_secret(locked)?;
+        self.check_not_failed_meanwhile(locked)?;
         let connection = &locked.connection;
+        let mut secret = self.renewal_secret(connection)?;
         let minutes = minutes_to_ask(connection, request);
         let http = connection.http(&self.context)?;
         let now = self.context.now();
@@ -140,23 +141,27 @@ impl Session {
         mut tokens: Tokens,
         rule: ExtendRule,
     ) -> Result<(Tokens, Decision)> {
-        // The portal asks users for no client secret, but a stored one is sent along.
-        let mut secret = self.renewal_secret(locked)?;
+        self.check_not_failed_meanwhile(locked)?;
         let connection = &locked.connection;
+        // The portal asks users for no client secret, but a stored one is sent along.
+        let mut secret = self.renewal_secret(connection)?;
+        let extension = tokens.extension(rule, self.context.now());
+        let handed_out_until = tokens.access_tokens_valid_until;
         // An earlier exchange has no stored answer. First find out whether the refresh token is
-        // spent. That renews, too, so nothing is left to do unless the caller wants the sign-in
-        // extended in any case.
+        // spent. That renews, too, so nothing is left to do where the sign-in is not due.
         if tokens.exchange_started {
             let resolved = self.resolve_extension(connection, tokens, &mut secret, None)?;
-            if rule != ExtendRule::Now {
+            if !extension.is_now() {
                 return Ok(resolved);
             }
+            // No script has the access token of that renewal yet, so that extending takes nothing
+            // away. A short sign-in could expire before the next attempt.
             tokens = resolved.0;
         }
         // Extending gets a new access token as well.
-        let extension = tokens.extension(rule, self.context.now());
         if extension.is_now() {
-            return self.extend(connection, tokens, &mut secret, extension);
+            let forced_until = handed_out_until.filter(|_| extension == Extension::Forced);
+            return self.extend(connection, tokens, &mut secret, forced_until);
         }
         self.renew_by_refresh_token(connection, &mut tokens, &mut secret)
             .map_err(|error| error.into_error(connection))?;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::Session;
 use crate::binding::{differences, Binding};
-use crate::connection::Connection;
+use crate::connection::{Connection, RenewalFailureNote};
 use crate::context::Context;
 use crate::error::Result;
 use crate::http::{self, ClientCertificate, Http};
@@ -100,11 +100,11 @@ pub(crate) struct Locked {
 }
 
 impl Locked {
-    /// How the command for the client secret failed in another process while this one waited.
-    pub(super) fn failure_meanwhile(&self, now: Timestamp) -> Option<&str> {
-        let note = self.connection.status.secret_command_failure.as_ref()?;
+    /// What failed in another process while this one waited.
+    pub(super) fn failure_meanwhile(&self, now: Timestamp) -> Option<&RenewalFailureNote> {
+        let note = self.connection.status.renewal_failure.as_ref()?;
         // One from the future has the date of another clock.
-        (self.since < note.at && note.at <= now).then_some(&note.how)
+        (self.since < note.at && note.at <= now).then_some(note)
     }
 }
 

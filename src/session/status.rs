@@ -2,12 +2,13 @@
 //! keychain record is what counts; a copy that cannot be written is reported and does not fail the
 //! work.
 
+use super::renewal_failure::is_of_another_process;
 use super::{Session, Snapshot};
-use crate::connection::{Connection, SecretCommandFailureNote, Status};
+use crate::connection::{Connection, Status};
 use crate::context::Context;
-use crate::error::{Error, SecretCommandFailure, SignInNeeded};
+use crate::error::{Error, SignInNeeded};
 use crate::event::{Notice, Observer};
-use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT, SECRET_COMMAND_TIMEOUT};
+use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT};
 use crate::store::RenewalLock;
 use crate::token::Tokens;
 use crate::util::rfc3339;
@@ -35,24 +36,22 @@ impl Session {
                 .as_ref()
                 .map(|_| !tokens.exchange_unsupported && !tokens.is_limited);
             status.username = tokens.username.clone().or(status.username.take());
+            status.renewal_failure = None;
         });
     }
 
     /// Records what went wrong. Where that ended the sign-in, its recorded end is moved to now.
     pub(super) fn record_failure(&self, lock: &RenewalLock, error: &Error) {
+        if is_of_another_process(error) {
+            return;
+        }
         let now = self.context.now();
-        let note = match failed_run(error) {
-            Run::None => None,
-            // The other process has recorded it. With a new date, it would also count for those who
-            // began to wait after it.
-            Run::OfAnother => return,
-            Run::Own(how) => Some(SecretCommandFailureNote { at: now, how }),
-        };
+        let note = self.note_of_failure(error, now);
         let line = format!("{} {error}", rfc3339(now));
         self.update_status_best_effort(lock, |status| {
             status.last_failure = Some(line);
             if note.is_some() {
-                status.secret_command_failure = note;
+                status.renewal_failure = note;
             }
             if has_ended(error) {
                 status.refresh_expires_at = status.refresh_expires_at.map(|end| end.min(now));
@@ -122,33 +121,6 @@ impl Session {
                 expires_at,
             });
         }
-    }
-}
-
-/// Whose run of the command for the client secret failed.
-enum Run {
-    /// None, or one that says nothing to others.
-    None,
-    /// That of this process. Holds how.
-    Own(String),
-    OfAnother,
-}
-
-/// What the error says to those who waited for the result of the command.
-fn failed_run(error: &Error) -> Run {
-    let Error::SecretCommand { why, .. } = error else {
-        return Run::None;
-    };
-    match why {
-        // `--timeout` of this process alone.
-        SecretCommandFailure::Timeout(limit) if *limit < SECRET_COMMAND_TIMEOUT => Run::None,
-        // Nothing was run, so that the others find out just as soon.
-        SecretCommandFailure::NoProgram(_) | SecretCommandFailure::Unsafe { .. } => Run::None,
-        SecretCommandFailure::NotStarted(_)
-        | SecretCommandFailure::Timeout(_)
-        | SecretCommandFailure::Failed { .. }
-        | SecretCommandFailure::Output(_) => Run::Own(why.to_string()),
-        SecretCommandFailure::InAnotherProcess(_) => Run::OfAnother,
     }
 }
 

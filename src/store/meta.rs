@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{ConnectionStore, Plaintext};
 use crate::connection::{
-    ClientCertificateSetting, Connection, ConnectionId, Grant, GrantKind, KeychainKind, PortalUrl,
-    PortalUrls, Principal, Proxy, RedirectUri, SecretCommand, SecretCommandFailureNote, Status,
-    Tls, WebTier,
+    ClientCertificateSetting, Connection, ConnectionId, FailedRequest, Grant, GrantKind,
+    KeychainKind, PortalUrl, PortalUrls, Principal, Proxy, RedirectUri, RenewalFailure,
+    RenewalFailureNote, SecretCommand, Status, Tls, WebTier,
 };
 use crate::error::{ConnectionFault, Error, PrintedSecret, Result};
 use crate::files;
@@ -242,33 +242,63 @@ struct Meta {
     access_expires_at: Option<String>,
     last_failure: Option<String>,
     #[serde(default)]
-    client_secret_command_failure: Option<FailureNoteMeta>,
+    renewal_failure: Option<FailureNoteMeta>,
     legacy_id: Option<String>,
     machine: Option<String>,
 }
 
-/// How the command for the client secret failed, as it is written.
+/// How a renewal failed, as it is written.
 #[derive(Deserialize, Serialize)]
 struct FailureNoteMeta {
     at: String,
+    kind: String,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    proxy: Option<String>,
     how: String,
 }
 
+/// The kinds of failures that are written.
+const COMMAND_FAILED: &str = "secret_command";
+const NOT_REACHED: &str = "unreachable";
+const REFUSED: &str = "refused";
+
 impl FailureNoteMeta {
-    fn of(note: &SecretCommandFailureNote) -> Self {
+    fn of(note: &RenewalFailureNote) -> Self {
+        let (kind, request) = match &note.failure {
+            RenewalFailure::SecretCommand => (COMMAND_FAILED, None),
+            RenewalFailure::Unreachable(request) => (NOT_REACHED, Some(request)),
+            RenewalFailure::Refused(request) => (REFUSED, Some(request)),
+        };
         Self {
             // To the nanosecond: it is compared with the moment at which another process began to
             // wait.
             at: note.at.to_string(),
+            kind: kind.to_owned(),
+            url: request.map(|request| request.url.clone()),
+            proxy: request.and_then(|request| request.proxy.clone()),
             how: note.how.clone(),
         }
     }
 
     /// What cannot be read is of no use to anyone.
-    fn into_note(self) -> Option<SecretCommandFailureNote> {
-        Some(SecretCommandFailureNote {
+    fn into_note(self) -> Option<RenewalFailureNote> {
+        let bounded = |text: String| one_line(&text, LONGEST_FAILURE_NOTE);
+        let request = self.url.map(|url| FailedRequest {
+            url: bounded(url),
+            proxy: self.proxy,
+        });
+        let failure = match (self.kind.as_str(), request) {
+            (COMMAND_FAILED, _) => RenewalFailure::SecretCommand,
+            (NOT_REACHED, Some(request)) => RenewalFailure::Unreachable(request),
+            (REFUSED, Some(request)) => RenewalFailure::Refused(request),
+            _ => return None,
+        };
+        Some(RenewalFailureNote {
             at: self.at.parse().ok()?,
-            how: one_line(&self.how, LONGEST_FAILURE_NOTE),
+            failure,
+            how: bounded(self.how),
         })
     }
 }
@@ -373,10 +403,7 @@ impl Meta {
             extendable: status.extendable,
             access_expires_at: status.access_expires_at.map(rfc3339),
             last_failure: status.last_failure.clone(),
-            client_secret_command_failure: status
-                .secret_command_failure
-                .as_ref()
-                .map(FailureNoteMeta::of),
+            renewal_failure: status.renewal_failure.as_ref().map(FailureNoteMeta::of),
             legacy_id: connection.legacy_id.clone(),
             machine: status.machine.clone(),
         }
@@ -490,9 +517,7 @@ impl Meta {
                 extendable: self.extendable,
                 access_expires_at: time(self.access_expires_at),
                 last_failure: self.last_failure,
-                secret_command_failure: self
-                    .client_secret_command_failure
-                    .and_then(FailureNoteMeta::into_note),
+                renewal_failure: self.renewal_failure.and_then(FailureNoteMeta::into_note),
                 machine: self.machine,
             },
             legacy_id: self.legacy_id,

@@ -11,8 +11,13 @@ mod walk;
 use std::fmt;
 use std::path::PathBuf;
 
+#[cfg(all(unix, feature = "cli"))]
+pub(crate) use walk::bits_of_private_group;
 #[cfg(unix)]
-pub(crate) use walk::{changeable_by_others, examine, keeps_others_out, Examined, Trust};
+pub(crate) use walk::{
+    changeable_by_others, examine, is_socket_of, keeps_others_out, others_create_files_in,
+    Examined, Trust,
+};
 
 /// A file or folder that others could change.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +45,20 @@ pub(crate) enum Fault {
     /// Its access list lets others change it.
     #[cfg(windows)]
     AccessList,
+}
+
+impl Fault {
+    /// Whether others could create the file, rather than change one that is there.
+    pub(crate) fn is_missing(self) -> bool {
+        match self {
+            #[cfg(unix)]
+            Self::Absent => true,
+            #[cfg(unix)]
+            Self::Owner(_) | Self::Unmapped(_) | Self::Mode(_) => false,
+            #[cfg(windows)]
+            Self::AccessList => false,
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -36,6 +36,8 @@ pub(crate) enum Trust {
     /// The user of this process, and root: for what this user runs. A folder that others may write
     /// to is good if its sticky bit keeps them from each other's files.
     UserAndRoot,
+    /// The same and this user: for the way to a socket on which a service of that account listens.
+    UserRootAnd(u32),
     /// Root alone: for what decides for every user. No other user may write to a folder on the way,
     /// except that a group may write to a sticky folder of root, as to `/nix/store`, where what is
     /// next on the way exists and is root's: what does not exist yet could be created there.
@@ -61,21 +63,49 @@ pub(crate) fn changeable_by_others(path: &Path) -> io::Result<Option<Changeable>
     })
 }
 
+/// Whether the absolute `path`, which no other user can change, leads to a folder in which others
+/// can create files, whatever protects those that are there.
+pub(crate) fn others_create_files_in(path: &Path) -> io::Result<bool> {
+    let user = rustix::process::geteuid().as_raw();
+    let private_group = || private_group(user);
+    let judge = Judge::of(Trust::UserAndRoot, user, &private_group);
+    let real = path.canonicalize()?;
+    Ok(real.is_dir() && judge.can_be_created_in(&real))
+}
+
+/// Whether a service of the account `owner` listens on the socket at `path`, and only that account,
+/// root and this user could put another one there.
+pub(crate) fn is_socket_of(path: &Path, owner: u32) -> bool {
+    let Ok(Examined::Closed(real)) = examine(path, Trust::UserRootAnd(owner)) else {
+        return false;
+    };
+    fs::symlink_metadata(real)
+        .is_ok_and(|found| found.file_type().is_socket() && found.uid() == owner)
+}
+
 /// Who else could change or replace what is at the absolute `path`.
 pub(crate) fn examine(path: &Path, trust: Trust) -> io::Result<Examined> {
     let user = rustix::process::geteuid().as_raw();
-    let judge = Judge {
-        trust,
-        user,
-        unmapped: &owner_of_unmapped,
-        private_group: &|| private_group(user),
-    };
+    let private_group = || private_group(user);
+    let judge = Judge::of(trust, user, &private_group);
     judge.walk(path)
 }
 
 /// Whether others cannot rename what is in a folder of this mode.
 pub(crate) const fn keeps_others_out(mode: u32) -> bool {
     mode & OTHERS_WRITE == 0 || mode & STICKY != 0
+}
+
+/// The bits of a mode that concern the group, where that is this user alone.
+#[cfg(feature = "cli")]
+pub(crate) fn bits_of_private_group(path: &Path, found: &Metadata) -> u32 {
+    let user = rustix::process::geteuid().as_raw();
+    let is_private = Some(found.gid()) == private_group(user) && !has_access_list(path);
+    if is_private {
+        0o070
+    } else {
+        0
+    }
 }
 
 /// What owners and modes mean to this process.
@@ -88,7 +118,16 @@ struct Judge<'a> {
     private_group: &'a dyn Fn() -> Option<u32>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn of(trust: Trust, user: u32, private_group: &'a dyn Fn() -> Option<u32>) -> Self {
+        Self {
+            trust,
+            user,
+            unmapped: &owner_of_unmapped,
+            private_group,
+        }
+    }
+
     fn walk(&self, path: &Path) -> io::Result<Examined> {
         let mut rest = parts(path);
         let mut at = PathBuf::from("/");
@@ -162,7 +201,7 @@ impl Judge<'_> {
         };
         self.is_written_by_trusted_alone(path, found)
             || match self.trust {
-                Trust::UserAndRoot => is_good_for_user(),
+                Trust::UserAndRoot | Trust::UserRootAnd(_) => is_good_for_user(),
                 Trust::Root => is_kept_apart_by_root(),
             }
     }
@@ -173,8 +212,7 @@ impl Judge<'_> {
         let is_trusted_group = || {
             group == ADMINISTRATORS || (group == (self.private_group)() && !has_access_list(path))
         };
-        others == 0
-            || (self.trust == Trust::UserAndRoot && others == GROUP_WRITES && is_trusted_group())
+        others == 0 || (self.trust != Trust::Root && others == GROUP_WRITES && is_trusted_group())
     }
 
     /// Whether others can create a file in the folder, which a sticky bit does not prevent.
@@ -188,7 +226,12 @@ impl Judge<'_> {
     /// user itself, and in a folder in which every user may create files.
     fn fault_of_owner(&self, owner: u32, path: &Path) -> Option<Fault> {
         let is_user = owner == self.user;
-        if owner == ROOT || (is_user && self.trust == Trust::UserAndRoot) {
+        let is_trusted = match self.trust {
+            Trust::UserAndRoot => is_user,
+            Trust::UserRootAnd(account) => is_user || owner == account,
+            Trust::Root => false,
+        };
+        if owner == ROOT || is_trusted {
             return None;
         }
         let is_unmapped = (self.unmapped)() == Some(owner);

@@ -1,6 +1,7 @@
 //! API keys: how one is given, whose it is, where it goes, and what is said about its end.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -639,7 +640,10 @@ fn edit_keeps_a_key_with_what_does_not_concern_it() {
         .out(&format!("{}\n", fixture.key));
     let file = fixture.manager("key").display().to_string();
     let edit = ["--expires", &end, "--api-key-file", &file, "--tag", "y"];
-    fixture.edit(&edit, "").ok();
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(fixture.home.path(), open).unwrap();
+    let said = fixture.edit(&edit, "").ok();
+    said.err_has("other users may read").err_has("chmod 6");
     let runs = fixture.runs();
     fixture
         .run(&["token"])

@@ -2,6 +2,7 @@
 //! they are presented to.
 
 use std::fs;
+use std::path::Path;
 
 use age_oauth::{Context, Environment, Item, ItemKind, Keychains, Secret};
 use serde_json::{json, Value};
@@ -561,7 +562,11 @@ fn a_private_key_that_other_users_may_read_is_warned_about() {
     use std::os::unix::fs::PermissionsExt as _;
     let guarded = Guarded::start();
     let Guarded { home, file, .. } = &guarded;
-    let open = |mode| fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    let set_mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let open = |mode| set_mode(Path::new(file), mode);
+    set_mode(home.path(), 0o755);
     let warning = "may read";
     let edit = |file: &str| {
         let words = ["connections", "edit", "pki", "--no-check", "--client-cert"];
@@ -570,11 +575,12 @@ fn a_private_key_that_other_users_may_read_is_warned_about() {
     let reference = format!("file:{file}");
     let doctor = || home.run(["doctor", "-c", "pki"]).done().stdout;
     open(0o644);
-    let command = format!("chmod 600 {file}");
+    // 640 for a file of root.
+    let command = format!("0 {file}");
     guarded
         .add(&["--client-cert", &reference])
         .ok()
-        .err_has("(mode 0644), whose private key has no password")
+        .err_has("(mode 0644), whose private key has no password: chmod 6")
         .err_has(&command);
     let said = doctor();
     assert!(said.contains(warning) && said.contains(&command), "{said}");
@@ -593,6 +599,19 @@ fn a_private_key_that_other_users_may_read_is_warned_about() {
     let words = [&words[..], &[&protected, "--client-cert-password-stdin"]].concat();
     let said = home.run(words).input(PASSWORD).done().ok().stderr;
     assert!(!said.contains(warning), "{said}");
+    // Unless others may read that, too.
+    let password = home.path().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    home.allow_secrets_in("password");
+    set_mode(&password, 0o644);
+    let words = ["connections", "edit", "pki", "--no-check", "--client-cert"];
+    let given = [
+        &protected,
+        "--client-cert-password-file",
+        password.to_str().unwrap(),
+    ];
+    let said = home.run([&words[..], &given].concat()).done().ok();
+    said.err_has("password (mode 0644), which holds a secret: chmod 6");
 }
 
 #[test]
@@ -929,10 +948,10 @@ fn the_end_of_a_certificate_is_warned_about() {
         .contains("connections edit x --client-cert FILE.p12"));
 }
 
-#[test]
-fn a_monitor_learns_of_the_end_of_a_certificate() {
+/// A home with the signed-in connection `pki`, whose certificate openssl made with these options.
+fn signed_in_with_certificate(options: &str) -> (Pki, Portal, Home) {
     let (pki, portal, home) = (Pki::new(), Portal::builder().start(), home());
-    pki.client("ana", P256, "-days 20");
+    pki.client("ana", P256, options);
     let (ca, file) = (portal.ca_file(home.path()), pki.pkcs12("ana", ""));
     let url = portal.url();
     let words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap());
@@ -942,6 +961,12 @@ fn a_monitor_learns_of_the_end_of_a_certificate() {
         .done()
         .ok();
     sign_in(&home, &portal, "pki").ok();
+    (pki, portal, home)
+}
+
+#[test]
+fn a_monitor_learns_of_the_end_of_a_certificate() {
+    let (pki, _portal, home) = signed_in_with_certificate("-days 20");
     let check = |within: &[&str]| {
         let start = ["status", "--check", "-c", "pki"];
         home.run([&start[..], within].concat()).done()
@@ -963,8 +988,8 @@ fn a_monitor_learns_of_the_end_of_a_certificate() {
     }
     // Another program may put an expired one into a file that is referred to.
     let edit = ["connections", "edit", "pki", "--client-cert"];
-    let referred = format!("file:{file}");
-    let by_reference = [&edit[..], &[&referred, given[2]]].concat();
+    let referred = format!("file:{}", pki.pkcs12("ana", ""));
+    let by_reference = [&edit[..], &[&referred, "--client-cert-password-stdin"]].concat();
     home.run(by_reference).input(PASSWORD).done().ok();
     let dates = ["20200101000000Z", "20200201000000Z"];
     pki.files().signed_between("ana", "issuing", CLIENT, dates);
@@ -1032,17 +1057,7 @@ fn rule_24e_what_is_shown_of_a_certificate_comes_from_itself() {
 
 #[test]
 fn rule_24e_a_source_that_no_person_chose_says_nothing_of_the_certificate() {
-    let (pki, portal, home) = (Pki::new(), Portal::builder().start(), home());
-    pki.client("ana", P256, "");
-    let (ca, file) = (portal.ca_file(home.path()), pki.pkcs12("ana", ""));
-    let url = portal.url();
-    let words = add_arguments("pki", &url, APP_ID, ca.to_str().unwrap());
-    let given = ["--client-cert", &file, "--client-cert-password-stdin"];
-    home.run([&words[..], &given].concat())
-        .input(PASSWORD)
-        .done()
-        .ok();
-    sign_in(&home, &portal, "pki").ok();
+    let (_pki, _portal, home) = signed_in_with_certificate("");
     home.run(["status", "--check", "-c", "pki"]).done().ok();
     tell_lies(&home, 400);
     let path = folder_of(&home, "pki").join("meta.json");

@@ -3,9 +3,11 @@
 
 use crate::signed_in;
 use crate::support::home::Home;
+use crate::support::invariants::{stored_refresh_token, stored_tokens};
 use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, USER};
 use crate::support::pty::Terminal;
-use crate::support::scenario::add;
+use crate::support::scenario::{add, age_sign_in, expire_token};
+use crate::support::until;
 
 const WAITS: &str = "Waiting for the portal's answer";
 
@@ -65,6 +67,52 @@ fn an_extension_that_is_interrupted_is_stored() {
         assert_eq!(portal.requests_to(Endpoint::Exchange).len(), 1, "{end:?}");
         assert_eq!(portal.requests_to(Endpoint::Revoke).len(), 0, "{end:?}");
     }
+}
+
+/// As with `nohup`, or `&` in a script.
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_that_are_ignored_from_the_start_stay_ignored() {
+    let (portal, mut home) = signed_in();
+    home.start_by(&["sh", "-c", r#"trap '' INT HUP; exec "$@""#, "sh"]);
+    let gate = hold(&portal, Endpoint::Exchange);
+    let child = home.run(["refresh", "--now", "-c", "prod"]).spawn();
+    gate.await_arrivals(1);
+    crate::support::send_signal("INT", child.id());
+    crate::support::send_signal("HUP", child.id());
+    gate.open();
+    let said = crate::support::home::Outcome::of(child).ok();
+    assert!(said.stdout.contains("extended"), "{}", said.stdout);
+    assert!(!said.stderr.contains(WAITS), "{}", said.stderr);
+}
+
+#[test]
+fn an_extension_that_a_kill_ends_before_it_is_sent_is_made_up_for_by_the_next_run() {
+    let (portal, home) = signed_in();
+    age_sign_in(&home, "prod", 6);
+    expire_token(&home, "prod");
+    let old = stored_refresh_token(&home, "prod").unwrap();
+    portal.take_requests();
+    // The mark is stored before the program connects.
+    portal.set(|rules| rules.fault(Endpoint::Handshake, Fault::Silence));
+    let before = portal.connections();
+    let mut child = home.run(["refresh", "-c", "prod"]).spawn();
+    until(|| portal.connections() > before);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(stored_tokens(&home, "prod").unwrap().exchange_started);
+    assert!(portal.requests().is_empty());
+    // A sign-in of two days would have ended before the next night.
+    let said = home.run(["refresh", "-c", "prod"]).done().ok().stderr;
+    assert!(said.contains("the sign-in is still valid"), "{said}");
+    let asked = |endpoint| portal.requests_to(endpoint).len();
+    assert_eq!(
+        (asked(Endpoint::Refresh), asked(Endpoint::Exchange)),
+        (1, 1)
+    );
+    assert_ne!(stored_refresh_token(&home, "prod").unwrap(), old);
+    let token = home.run(["token", "-c", "prod"]).done().ok();
+    assert!(portal.accepts_access_token(token.line()));
 }
 
 #[test]

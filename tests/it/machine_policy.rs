@@ -890,6 +890,16 @@ fn as_another_user(home: &Home) -> (Home, String) {
     (other, USER.to_string())
 }
 
+/// On a machine whose policy was changed by a script, no command runs, and the error says this.
+#[track_caller]
+fn stops_where(home: &mut Home, policy: &str, change: &str, launcher: &[&str], said: &[&str]) {
+    let machine = Machine::started_by(home, policy, change, launcher);
+    let outcome = home.run(["connections", "list"]).done().code(1);
+    said.iter()
+        .fold(outcome, |outcome, text| outcome.err_has(text));
+    machine.end(home);
+}
+
 #[test]
 fn rule_34_in_a_user_namespace_the_policy_of_root_is_obeyed() {
     // Without root, the whole of these tests runs in such a namespace.
@@ -922,49 +932,46 @@ fn rule_34_in_a_user_namespace_the_policy_of_root_is_obeyed() {
         machine.end(&mut home);
         // What others could change is refused there, too.
         let change = "chmod 666 /etc/age-oauth/policy.json";
-        let machine = Machine::started_by(&mut home, &text, change, launcher);
-        home.run(["connections", "list"])
-            .done()
-            .code(1)
-            .err_has("(mode 0666)");
-        machine.end(&mut home);
+        stops_where(&mut home, &text, change, launcher, &["(mode 0666)"]);
     }
-    // And so is what this user owns, who is not root here.
-    let change = format!("chown {user} /etc/age-oauth/policy.json");
-    let machine = Machine::started_by(&mut home, &text, &change, &as_itself);
-    let why = format!("policy.json belongs to user {user}, not to root");
-    home.run(["connections", "list"])
-        .done()
-        .code(1)
-        .err_has(&why);
-    machine.end(&mut home);
     // Where this user has no number, its files look like root's.
     let without_number = [&become_user[..], &["unshare", "--user"]].concat();
-    let machine = Machine::started_by(&mut home, &text, "", &without_number);
-    home.run(["connections", "list"])
-        .done()
-        .code(1)
-        .err_has("belongs to user 65534, which may be root or this user")
-        .err_has("unshare --map-current-user");
-    machine.end(&mut home);
-    // Without reading it, nothing runs.
-    let change = "chmod 600 /etc/age-oauth/policy.json";
-    let machine = Machine::started_by(&mut home, &text, change, &become_user);
-    home.run(["connections", "list"])
-        .done()
-        .code(1)
-        .err_has("it cannot be read: Permission denied")
-        .err_has("to correct that: chmod 644 /etc/age-oauth/policy.json");
-    machine.end(&mut home);
-    // A folder in which it cannot be told whether there is one.
-    let change = "rm /etc/age-oauth/policy.json; chmod 700 /etc/age-oauth";
-    let machine = Machine::started_by(&mut home, &text, change, &become_user);
-    home.run(["connections", "list"])
-        .done()
-        .code(1)
-        .err_has("it cannot be read: Permission denied")
-        .err_has("to let every user read what is in it: chmod 755 /etc/age-oauth");
-    machine.end(&mut home);
+    for (change, launcher, said) in [
+        // So is what this user owns, who is not root here.
+        (
+            format!("chown {user} /etc/age-oauth/policy.json"),
+            &as_itself[..],
+            &[&*format!("policy.json belongs to user {user}, not to root")][..],
+        ),
+        (
+            String::new(),
+            &without_number,
+            &[
+                "belongs to user 65534, which may be root or this user",
+                "unshare --map-current-user",
+            ],
+        ),
+        // Without reading it, nothing runs.
+        (
+            "chmod 600 /etc/age-oauth/policy.json".to_owned(),
+            &become_user,
+            &[
+                "it cannot be read: Permission denied",
+                "to correct that: chmod 644 /etc/age-oauth/policy.json",
+            ],
+        ),
+        // A folder in which it cannot be told whether there is one.
+        (
+            "rm /etc/age-oauth/policy.json; chmod 700 /etc/age-oauth".to_owned(),
+            &become_user,
+            &[
+                "it cannot be read: Permission denied",
+                "to let every user read what is in it: chmod 755 /etc/age-oauth",
+            ],
+        ),
+    ] {
+        stops_where(&mut home, &text, &change, launcher, said);
+    }
 }
 
 #[test]

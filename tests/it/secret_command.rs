@@ -2,10 +2,9 @@
 //! nowhere. Who may choose it, what it gets, and what becomes of its failures.
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::Arc;
 
 use age_oauth::testing::Binding;
@@ -15,6 +14,7 @@ use age_oauth::{
 };
 use serde_json::{json, Value};
 
+use crate::concurrent_renewal::{new_token, twelve_that_wait};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
@@ -918,7 +918,9 @@ fn output_that_is_no_client_secret_is_not_sent() {
 
 #[test]
 fn rule_32_a_command_that_hangs_ends_in_time_with_all_that_it_started() {
-    let fixture = Fixture::added();
+    let mut fixture = Fixture::added();
+    // What was started in the background of a script ignores Ctrl-C from the start.
+    fixture.home.start_by(&["env", "--default-signal=INT"]);
     let held = fixture.manager("held");
     fs::write(&held, "").unwrap();
     fixture.script(&format!(
@@ -1039,42 +1041,14 @@ fn rule_32_the_command_gets_no_token_of_its_caller() {
     assert!(seen.contains("ARCGIS_PRO=kept"), "{seen}");
 }
 
-/// Reads what the process says until it waits for the renewal lock.
-fn expect_wait_for_the_lock(child: &mut Child) {
-    let mut stderr = child.stderr.take().unwrap();
-    let (mut said, mut chunk) = (Vec::new(), [0; 512]);
-    while !String::from_utf8_lossy(&said).contains("waiting for another age-oauth process") {
-        let length = stderr.read(&mut chunk).unwrap();
-        assert_ne!(length, 0, "{}", String::from_utf8_lossy(&said));
-        said.extend(&chunk[..length]);
-    }
-    child.stderr = Some(stderr);
-}
-
 #[test]
 fn those_who_wait_for_a_command_get_its_failure() {
     let fixture = Fixture::added();
     fixture.force().ok();
     fixture.script("exit 3");
     let before = fixture.runs();
-    // While the test holds the lock, all of them begin to wait.
-    let path = folder_of(&fixture.home, "service").join("lock");
-    let held = fs::File::open(path).unwrap();
-    held.lock().unwrap();
-    let mut children: Vec<_> = (0..12)
-        .map(|number| {
-            let words = [
-                &["token", "--force", "-c", "service"][..],
-                &["refresh", "-c", "service"],
-            ];
-            let mut child = fixture.home.run(words[number % 2]).spawn();
-            drop(child.stdin.take());
-            child
-        })
-        .collect();
-    children.iter_mut().for_each(expect_wait_for_the_lock);
-    drop(held);
-    let outcomes: Vec<_> = children.into_iter().map(Outcome::of).collect();
+    let run = |number| fixture.home.run(new_token(number));
+    let outcomes = twelve_that_wait(&fixture.home, "service", run);
     let mut by_others = 0;
     for outcome in outcomes {
         let said = outcome.code(5).stderr;
@@ -1103,7 +1077,7 @@ fn a_shorter_time_of_one_process_does_not_count_for_the_others() {
         drop(child.stdin.take());
         child
     };
-    let short = spawn(&["--timeout", "3s", "token", "-c", "service"]);
+    let short = spawn(&["--timeout", "10s", "token", "-c", "service"]);
     until(|| first.exists());
     let other = spawn(&["token", "-c", "service"]);
     let said = Outcome::of(short).code(5).stderr;
@@ -1120,7 +1094,6 @@ fn a_failing_command_leaves_a_living_token_in_use() {
     let folder = fixture.manager("");
     // Less than scripts want, and more than none.
     let age = || set_token_life(home, "service", 58);
-    let sleeps = ["--timeout", "3s", "token", "-c", "service"];
     for (script, words, why) in [
         (
             "exit 3",
@@ -1132,7 +1105,11 @@ fn a_failing_command_leaves_a_living_token_in_use() {
             &["token", "-c", "service"],
             "has several lines",
         ),
-        ("sleep 1000", &sleeps, "did not end within"),
+        (
+            "sleep 1000",
+            &["token", "-c", "service"],
+            "did not end within 20 seconds",
+        ),
     ] {
         age();
         fixture.script(script);

@@ -664,27 +664,37 @@ fn rule_21_after_a_lost_response_one_plain_refresh_decides() {
 
 #[test]
 fn rule_21_after_a_crash_one_plain_refresh_clears_the_exchange_mark() {
-    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
-    fixture.advance_seconds(60 * DAY);
-    let mut record = fixture.record();
-    record.exchange_started = true;
-    fixture
-        .keychain
-        .set(&fixture.item(), &record.to_record())
-        .unwrap();
-    let issued = fixture
-        .session()
-        .access_token(&TokenRequest::default())
-        .unwrap();
-    assert_eq!(issued.decision, Decision::Renewed);
-    assert_eq!(
-        (
-            fixture.count(Endpoint::Exchange),
-            fixture.count(Endpoint::Refresh)
-        ),
-        (0, 1)
-    );
-    assert!(!fixture.record().exchange_started);
+    // After half of its life, the sign-in is extended once it is known that it was not.
+    for (days, decision, exchanges) in [
+        (1, Decision::Renewed, 0),
+        (60, Decision::Extended, 1),
+        (85, Decision::Extended, 1),
+    ] {
+        let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+        fixture.advance_seconds(days * DAY);
+        let mut record = fixture.record();
+        record.exchange_started = true;
+        fixture
+            .keychain
+            .set(&fixture.item(), &record.to_record())
+            .unwrap();
+        let issued = fixture
+            .session()
+            .access_token(&TokenRequest::default())
+            .unwrap();
+        assert_eq!(issued.decision, decision);
+        assert_eq!(
+            (
+                fixture.count(Endpoint::Exchange),
+                fixture.count(Endpoint::Refresh)
+            ),
+            (exchanges, 1)
+        );
+        assert!(!fixture.record().exchange_started);
+        // No script has the token of the plain refresh.
+        let ended = |notice: &Notice| matches!(notice, Notice::ExtendedAnyway { .. });
+        assert!(!fixture.notices().iter().any(ended));
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! standard input closed and without a terminal, for each kind of connection.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use crate::client_certificates::PASSWORD;
 use crate::network::Behind;
@@ -59,6 +61,38 @@ fn an_application_connection_gets_its_client_secret_from_each_source() {
     let again = [&by_file[..], &["--replace"]].concat();
     add(&home, &portal, "file", SERVICE_ID, &again).ok();
     home.run(["token", "-c", "file", "--force"]).done().ok();
+}
+
+#[test]
+fn a_file_with_a_secret_that_other_users_may_read_is_warned_about_and_used() {
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    let file = secret_file(&home, "client-secret", service_secret());
+    let words = [
+        "--auth-type",
+        "app",
+        "--replace",
+        "--client-secret-file",
+        &file,
+    ];
+    let set_mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for (folder, mode, is_open) in [
+        (0o755, 0o644, true),
+        (0o755, 0o600, false),
+        (0o711, 0o604, true),
+        // Others do not get that far.
+        (0o700, 0o644, false),
+    ] {
+        set_mode(home.path(), folder);
+        set_mode(Path::new(&file), mode);
+        let said = add(&home, &portal, "file", SERVICE_ID, &words).ok().stderr;
+        let warned = said.matches("other users may read").count();
+        assert_eq!(warned, usize::from(is_open), "{folder:o} {mode:o}: {said}");
+        let command = format!("(mode {mode:04o}), which holds a secret: chmod 6");
+        assert_eq!(said.contains(&command), is_open, "{said}");
+    }
+    home.run(["token", "-c", "file"]).done().ok();
 }
 
 #[test]

@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{ago, connection_option, escape, local, local_and_left, shell_quoted};
 use crate::cli::hints::api_key_again;
-use crate::cli::shared::connection_fields::read_secret;
 use crate::cli::shared::secret_command;
+use crate::cli::shared::secret_file;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, GrantKind, SecretCommand};
 use crate::error::{Error, Overridden};
@@ -78,7 +78,7 @@ pub(in crate::cli) fn given(
         return Ok(GivenApiKey::Command(command.map_err(of_api_key)?));
     }
     if let Some(path) = &args.api_key_file {
-        let text = read_secret(ctx, path)?;
+        let text = secret_file::read(ctx, path)?;
         return Ok(GivenApiKey::Text(check_api_key(text.expose())?));
     }
     if args.api_key_stdin {

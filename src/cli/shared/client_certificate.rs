@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, local_and_left, shell_quoted};
-use crate::cli::shared::certificate_store;
+use crate::cli::hints;
+use crate::cli::shared::{certificate_store, secret_file};
 use crate::cli::CommandContext;
 use crate::connection::{
     CertificateSource, ClientCertificateSetting, Connection, KeychainKind, Pkcs11Uri, PortalUrls,
@@ -24,7 +25,7 @@ use crate::http::{
     MAX_CERTIFICATES,
 };
 use crate::manage::{self, NewClientCertificate};
-use crate::policy::{self, PIPE_TIMEOUT};
+use crate::policy;
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::store::ConnectionStore;
@@ -253,11 +254,7 @@ fn password(
     args: &ClientCertificateArgs,
 ) -> Result<Option<Secret>, Failure> {
     if let Some(path) = &args.client_cert_password_file {
-        let limit = ctx.bound(PIPE_TIMEOUT);
-        let bytes = files::read_secret_file(path, MAX_CERTIFICATES, limit)
-            .map_err(Error::file(FileAction::Read, path))?;
-        let text = Secret::from_file(bytes)
-            .ok_or_else(|| Failure::usage(format!("`{}` does not contain text", path.display())))?;
+        let text = secret_file::read(ctx, path)?;
         return Ok(Some(without_line_end(&text)));
     }
     if args.client_cert_password_stdin {
@@ -433,16 +430,16 @@ pub(in crate::cli) fn describe(
 /// The warning that other users may read a private key that no password protects, and the command
 /// that ends it.
 pub(in crate::cli) fn exposed(path: &Path, environment: &Environment) -> Option<(String, String)> {
-    let mode = files::mode_for_others(path, environment)?;
+    let exposed = files::exposed(path, environment)?;
     let bytes = Zeroizing::new(files::read_user_file(path, MAX_CERTIFICATES).ok()?);
     ClientCertificate::read(&bytes, None).ok()?;
-    let shown = path.display().to_string();
     Some((
         format!(
-            "other users may read {} (mode {mode:04o}), whose private key has no password",
-            escape(&shown)
+            "other users may read {} (mode {:04o}), whose private key has no password",
+            escape(&path.display().to_string()),
+            exposed.mode
         ),
-        format!("chmod 600 {}", shell_quoted(&shown)),
+        hints::close_file(path, exposed.closed_mode),
     ))
 }
 

@@ -1,7 +1,7 @@
 //! What `add` and `edit` have in common: their options, the client secret from every source, the
 //! keychain, and the request that asks a portal who it is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -13,6 +13,7 @@ use crate::cli::shared::client_certificate::ClientCertificateArgs;
 use crate::cli::shared::help::with_default;
 use crate::cli::shared::keychain_kind::keychain_kind;
 use crate::cli::shared::secret_command;
+use crate::cli::shared::secret_file;
 use crate::cli::shared::trust::{self, CardCertificates, Trust};
 use crate::cli::shared::web_tier::WebTierArgs;
 use crate::cli::CommandContext;
@@ -21,17 +22,13 @@ use crate::connection::{
 };
 use crate::context::Context;
 use crate::env;
-use crate::error::{
-    Error, FileAction, Input, KeychainReason, Overridden, PrintedSecret, Unreachable,
-};
+use crate::error::{Error, Input, KeychainReason, Overridden, PrintedSecret, Unreachable};
 use crate::event::{Event, Notice};
-use crate::files;
 use crate::http::Presented;
 use crate::keychain::{Item, ItemKind};
 use crate::machine_policy::MachinePolicy;
 use crate::manage::check_client_secret;
 use crate::policy::command_line::notable_clock_difference;
-use crate::policy::PIPE_TIMEOUT;
 use crate::portal::{self, PortalInfo};
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
@@ -302,9 +299,6 @@ impl From<String> for SecretArg {
     }
 }
 
-/// The most that is read of a file with a client secret, in bytes. Client secrets are shorter.
-const MAX_SECRET_FILE: u64 = 64 * 1024;
-
 /// Whether options or the environment give a client secret.
 pub(in crate::cli) enum GivenSecret {
     Nothing,
@@ -331,7 +325,7 @@ pub(in crate::cli) fn secret(
         return Ok(GivenSecret::Command(command));
     }
     if let Some(path) = &args.client_secret_file {
-        return read_secret(ctx, path).map(GivenSecret::Text);
+        return secret_file::read(ctx, path).map(GivenSecret::Text);
     }
     if args.client_secret_stdin {
         let text = (ctx.system.read_input)().map_err(|why| {
@@ -346,14 +340,6 @@ pub(in crate::cli) fn secret(
         .environment
         .secret(env::AGE_OAUTH_CLIENT_SECRET)?;
     Ok(secret.map_or(GivenSecret::Nothing, GivenSecret::Text))
-}
-
-pub(in crate::cli) fn read_secret(ctx: &CommandContext, path: &Path) -> Result<Secret, Failure> {
-    let limit = ctx.bound(PIPE_TIMEOUT);
-    let bytes = files::read_secret_file(path, MAX_SECRET_FILE, limit)
-        .map_err(Error::file(FileAction::Read, path))?;
-    Secret::from_file(bytes)
-        .ok_or_else(|| Failure::usage(format!("`{}` does not contain text", path.display())))
 }
 
 /// Checks a client secret, and trims it.

@@ -17,6 +17,7 @@ pub(super) mod logon;
 pub(super) mod redirect_uris;
 pub(super) mod registration;
 pub(super) mod secret_command;
+pub(super) mod secret_file;
 mod secret_words;
 pub(super) mod token_variables;
 pub(super) mod trust;

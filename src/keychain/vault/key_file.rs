@@ -103,8 +103,7 @@ fn ensure_private(_: &File, path: &Path) -> Result<()> {
     }
 }
 
-/// What is wrong with a key file of this owner and mode, for a process of `user`. A file of root
-/// may be readable for a group, which is how root gives a key to named accounts.
+/// What is wrong with a key file of this owner and mode, for a process of `user`.
 #[cfg(unix)]
 fn problem(owner: u32, mode: u32, user: u32) -> Option<String> {
     const ROOT: u32 = 0;
@@ -112,8 +111,8 @@ fn problem(owner: u32, mode: u32, user: u32) -> Option<String> {
     if owner != user && owner != ROOT {
         return Some(format!("it belongs to another user ({owner})"));
     }
-    let forbidden = if owner == ROOT { 0o037 } else { 0o077 };
-    (mode & forbidden != 0).then(|| format!("other users may read or change it (mode {mode:04o})"))
+    (mode & files::mode_of_others(owner) != 0)
+        .then(|| format!("other users may read or change it (mode {mode:04o})"))
 }
 
 /// The keys in a file's content: 32 raw bytes, or lines with one key each.

@@ -167,6 +167,7 @@ fn is_guarded(error: &Error) -> bool {
         | Refusal::UnexpectedAnswer { .. }
         | Refusal::Server(_)
         | Refusal::Privilege
+        | Refusal::InAnotherProcess(_)
         | Refusal::Other { .. } => false,
     }
 }
