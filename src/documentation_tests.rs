@@ -69,7 +69,8 @@ fn pages_repeat_the_numbers_of_the_policy() {
         words(include_str!("../docs/recipes.md")),
     );
     let soon = in_words(policy::EXPIRES_SOON);
-    let soon_in_digits = format!("{} days", policy::EXPIRES_SOON.as_hours() / 24);
+    let in_digits = |life: SignedDuration| format!("{} days", life.as_hours() / 24);
+    let soon_in_digits = in_digits(policy::EXPIRES_SOON);
     let access_life = in_words(policy::ASSUMED_ACCESS_LIFE);
     let default = policy::DEFAULT_MIN_TTL.as_secs();
     for (page, text) in [
@@ -91,11 +92,22 @@ fn pages_repeat_the_numbers_of_the_policy() {
         ),
         (&readme, format!("warns you {soon} before the end")),
         (&nightly, format!("warns from {soon} before the end")),
+        (&nightly, format!("| a sign-in | {soon_in_digits}, or")),
         (
             &nightly,
-            format!("(default: {})", soon.replace(" days", "")),
+            format!(
+                "| {}, or as long",
+                in_digits(policy::command_line::API_KEY_EXPIRES_SOON)
+            ),
         ),
-        (&tasks, format!("expires within {soon}.")),
+        (&tasks, format!("expires within {soon}, or")),
+        (
+            &tasks,
+            format!(
+                "certificate expires within {}.",
+                in_digits(policy::command_line::CLIENT_CERTIFICATE_EXPIRES_SOON)
+            ),
+        ),
         (
             &tasks,
             format!("--within {}d", policy::EXPIRES_SOON.as_hours() / 24),
