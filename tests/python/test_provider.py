@@ -149,6 +149,17 @@ class Lives(WithProgram):
         # It lives for 100 seconds more, the portal's tokens for 1800.
         self.assertEqual(provider.token(600).value, "token2")
 
+    def test_a_caller_that_wants_less_does_not_decide_for_those_after_it(self):
+        clock, program, provider = self.begin()
+        program.ask("token")
+        clock.now += 1770
+        self.assertEqual(provider.token(0).value, "token1")
+        self.assertEqual(provider.token(10).value, "token1")
+        self.assertEqual(len(program.asked), 2)
+        # The default is a minute.
+        self.assertEqual(provider.token().value, "token2")
+        self.assertEqual(provider.token(0).value, "token2")
+
     def test_a_key_that_ends_too_soon_is_an_error_at_each_call(self):
         clock, program, provider = self.begin()
         program.facts[names.AUTH_TYPE] = "key"

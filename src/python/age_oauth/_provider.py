@@ -74,8 +74,8 @@ class Token:
         #: Everything else in the answer.
         self.facts = {key: value for key, value in answer.items() if key != names.ACCESS_TOKEN}
         self._life = float(answer[names.EXPIRES_IN])
-        #: The life that the program was asked for, in seconds.
-        self._asked = 0.0
+        #: The life that a caller asked for, in seconds; ``None`` for the default.
+        self._asked: "float | None" = None
         # The wall clock may be set, and the monotonic clock may stop while the machine sleeps: the
         # token has expired as soon as one of them says so.
         self._began = time.monotonic()
@@ -89,8 +89,10 @@ class Token:
         """Whether it lives long enough, as far as the portal issues tokens that do."""
         left = self.left()
         if min_ttl is None:
-            return left > unused(self._life)
-        if min_ttl <= self._life or min_ttl > self._asked:
+            # Who asked for less may have got the end of a long life.
+            is_end = self._asked is not None and self._asked < MARGIN
+            return left > (MARGIN if is_end else unused(self._life))
+        if self._asked is None or not self._life < min_ttl <= self._asked:
             return left > max(0.0, min_ttl)
         # It was asked for, and the portal issues no token that lives so long: a new one is the best.
         return left > 0 and time.monotonic() - self._began < unused(self._life)
@@ -153,9 +155,7 @@ class Provider:
         with slot.lock:
             if slot.token is not None and slot.token.is_good(min_ttl):
                 return slot.token
-            token = self._ask(slot, server, *_life_to_ask(slot, min_ttl))
-            token._asked = min_ttl or 0.0
-            return token
+            return self._ask(slot, server, *_life_to_ask(slot, min_ttl), min_ttl=min_ttl)
 
     def kept(self, server: str = "", min_ttl: "float | None" = None) -> "Token | None":
         """The token in memory, if it is good. Does not wait: if the token is due, a thread of its own fetches the next."""
@@ -238,7 +238,7 @@ class Provider:
         finally:
             slot.lock.release()
 
-    def _ask(self, slot: _Slot, server: str, *flags: str) -> Token:
+    def _ask(self, slot: _Slot, server: str, *flags: str, min_ttl: "float | None" = None) -> Token:
         """Asks the program. The caller holds the slot's lock."""
         if server and (self._refused_keys or self._key_error is not None):
             # For a server's token, the program sends the key: it must be another one than those.
@@ -248,6 +248,7 @@ class Provider:
             arguments += ["--for", server]
         slots = self._slots
         token = Token(self._answer(arguments, server, flags))
+        token._asked = min_ttl
         facts = token.facts
         self.has_keys = facts.get(names.AUTH_TYPE) == _KEY
         now = (str(facts.get(names.API_URL) or facts.get(names.PORTAL_URL, "")), facts.get(names.USERNAME))
@@ -259,7 +260,8 @@ class Provider:
             compare(self.began, now, f"the script's use of `{facts[names.CONNECTION]}`", has_keys=self.has_keys)
         # Use the ID from now on: the connection may be renamed.
         self._selector = _program.selector(None, facts[names.ID])
-        if slot.token is None or slot.token.value != token.value:
+        is_whole = min_ttl is None or min_ttl >= MARGIN
+        if is_whole and (slot.token is None or slot.token.value != token.value):
             slot.life = token._life if token._life >= slot.life * 0.9 else max(token._life, slot.life)
         slot.token = token
         if facts[names.SIGN_IN_ENDS_SOON] and not self._warned:
