@@ -335,6 +335,20 @@ class Keys(WithProgram):
             self.assertEqual(provider.instead_of(key).value, key)
         self.assertEqual(provider.token().value, key)
 
+    def test_a_key_in_its_last_minute_is_there_for_who_wants_less(self):
+        clock, program, provider = self.begin()
+        key = program.ask("token")
+
+        def ask(*words):
+            if "--min-ttl" in words:
+                return key
+            raise age_oauth.SignInRequired("ends", None, "api_key")
+
+        with mock.patch.object(_provider._program, "ask", ask):
+            with self.assertRaises(age_oauth.SignInRequired):
+                provider.token()
+            self.assertEqual(provider.token(10).value, "token1")
+
     def test_the_key_of_another_user_is_not_called_a_sign_in(self):
         clock, program, provider = self.begin()
         provider.token()

@@ -274,7 +274,9 @@ class Provider:
         return token
 
     def _answer(self, arguments: "list[str]", server: str, flags: "tuple[str, ...]") -> "dict[str, Any]":
-        if not server and self._key_error is not None and time.monotonic() < self._next_key:
+        # A key that ends too soon for the default may live long enough for a caller that wants less.
+        is_default = not server and "--min-ttl" not in flags
+        if is_default and self._key_error is not None and time.monotonic() < self._next_key:
             raise SignInRequired(self._key_error.message, self._key_error.hint, self._key_error.kind)
         try:
             answer = _program.ask(*arguments)
