@@ -43,6 +43,10 @@ fn words(page: &str) -> String {
     page.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+fn in_days(life: SignedDuration) -> String {
+    format!("{} days", life.as_hours() / 24)
+}
+
 #[test]
 fn durations_are_written_as_the_pages_do() {
     for (seconds, text) in [
@@ -69,7 +73,7 @@ fn pages_repeat_the_numbers_of_the_policy() {
         words(include_str!("../docs/recipes.md")),
     );
     let soon = in_words(policy::EXPIRES_SOON);
-    let soon_in_digits = format!("{} days", policy::EXPIRES_SOON.as_hours() / 24);
+    let soon_in_digits = in_days(policy::EXPIRES_SOON);
     let access_life = in_words(policy::ASSUMED_ACCESS_LIFE);
     let default = policy::DEFAULT_MIN_TTL.as_secs();
     for (page, text) in [
@@ -91,11 +95,8 @@ fn pages_repeat_the_numbers_of_the_policy() {
         ),
         (&readme, format!("warns you {soon} before the end")),
         (&nightly, format!("warns from {soon} before the end")),
-        (
-            &nightly,
-            format!("(default: {})", soon.replace(" days", "")),
-        ),
-        (&tasks, format!("expires within {soon}.")),
+        (&nightly, format!("| a sign-in | {soon_in_digits}, or")),
+        (&tasks, format!("expires within {soon}, or")),
         (
             &tasks,
             format!("--within {}d", policy::EXPIRES_SOON.as_hours() / 24),
@@ -146,6 +147,11 @@ fn pages_repeat_the_numbers_of_the_command_line() {
     use policy::command_line as numbers;
     let nightly = words(include_str!("../docs/nightly.md"));
     let doctor = words(include_str!("../docs/doctor.md"));
+    let tasks = words(include_str!("../docs/scheduled-tasks.md"));
+    let key = in_days(numbers::API_KEY_EXPIRES_SOON);
+    assert!(nightly.contains(&format!("| {key}, or as long")), "{key}");
+    let certificate = in_days(numbers::CLIENT_CERTIFICATE_EXPIRES_SOON);
+    assert!(tasks.contains(&format!("certificate expires within {certificate}.")));
     let shown = in_words(numbers::PAST_FAILURE_SHOWN);
     assert!(nightly.contains(&format!("or for a {shown} if")), "{shown}");
     let megabytes = numbers::MAX_LOG_BYTES / 1_000_000;

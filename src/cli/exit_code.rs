@@ -223,7 +223,7 @@ pub(super) mod documentation {
     pub(in crate::cli) fn reason(reason: KeychainReason) -> (&'static str, String) {
         let (meaning, remedy) = match reason {
             KeychainReason::Missing => (
-                "this machine has no keychain, or the vault has no key",
+                "this machine has no keychain, or there is no vault yet",
                 "start it, or `--keychain vault`",
             ),
             KeychainReason::Locked => ("it is locked", "unlock it"),

@@ -364,7 +364,7 @@ enum_with_words! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum KeychainReason {
-        /// This machine has no keychain, or the vault has no key: start one, or use another kind.
+        /// This machine has no keychain, or there is no vault yet: start one, or use another kind.
         Missing = "missing",
         /// It is locked: unlock it.
         Locked = "locked",

@@ -222,11 +222,12 @@ fn rule_24i_a_key_is_handed_out_as_a_token_and_is_in_no_file() {
 fn the_end_of_a_key_is_given_and_warned_about() {
     let fixture = Fixture::new();
     fixture.add(&in_days(29), &fixture.key).ok();
-    // A month ahead, unless another time is asked about.
+    // A month ahead, or earlier if that is asked about. A shorter time is for sign-ins.
     let said = fixture.run(&["status", "--check"]).code(3);
     said.err_has("the API key of `keyed` expires on ")
         .err_has("connections edit keyed --expires DATE --api-key-stdin");
-    fixture.run(&["status", "--check", "--within", "7d"]).ok();
+    let said = fixture.run(&["status", "--check", "--within", "3d"]);
+    said.code(3).err_has("the API key of `keyed` expires on ");
     let state = fixture.run(&["status", "--json"]).ok().json();
     assert_eq!(state[0]["sign_in"], "ends_soon");
     let found = fixture.run(&["doctor"]).ok().stdout;
@@ -248,6 +249,10 @@ fn the_end_of_a_key_is_given_and_warned_about() {
     // A new date alone.
     fixture.edit(&["--expires", &in_days(200)], "").ok();
     fixture.run(&["status", "--check"]).ok();
+    fixture
+        .run(&["status", "--check", "--within", "201d"])
+        .code(3)
+        .err_has("the API key of `keyed` expires on ");
     fixture.run(&["token", "--min-ttl", "30d"]).ok();
     // One that has passed, which only a file can say here.
     fixture.change_meta("api_key_expires_at", &json!("2026-01-01T00:00:00Z"));

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use age_oauth::{Context, Environment, Item, ItemKind, Keychains, Secret};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
 
 use crate::home;
@@ -966,23 +967,21 @@ fn signed_in_with_certificate(options: &str) -> (Pki, Portal, Home) {
 
 #[test]
 fn a_monitor_learns_of_the_end_of_a_certificate() {
-    let (pki, _portal, home) = signed_in_with_certificate("-days 20");
+    let (pki, _portal, home) = signed_in_with_certificate("-days 40");
     let check = |within: &[&str]| {
         let start = ["status", "--check", "-c", "pki"];
         home.run([&start[..], within].concat()).done()
     };
-    check(&[])
+    check(&[]).ok();
+    check(&["--within", "41d"])
         .code(3)
         .err_has("the client certificate of `pki` (CN=ana) expires on")
         .err_has("age-oauth connections edit pki --client-cert FILE.p12");
-    // A time that is given takes the place of 30 days.
-    check(&["--within", "10d"]).ok();
-    check(&["--within", "21d"]).code(3).err_has("expires on");
     // The certificate counts, and not what `meta.json` says of it.
     for days in [-1, 400] {
         tell_lies(&home, days);
         check(&["--within", "1h"]).ok();
-        check(&["--within", "21d"])
+        check(&["--within", "41d"])
             .code(3)
             .err_has("the client certificate of `pki` (CN=ana) expires on");
     }
@@ -991,10 +990,21 @@ fn a_monitor_learns_of_the_end_of_a_certificate() {
     let referred = format!("file:{}", pki.pkcs12("ana", ""));
     let by_reference = [&edit[..], &[&referred, "--client-cert-password-stdin"]].concat();
     home.run(by_reference).input(PASSWORD).done().ok();
-    let dates = ["20200101000000Z", "20200201000000Z"];
-    pki.files().signed_between("ana", "issuing", CLIENT, dates);
-    pki.register("ana");
-    pki.pkcs12("ana", "");
+    let ends = |end: &str| {
+        let dates = ["20200101000000Z", end];
+        pki.files().signed_between("ana", "issuing", CLIENT, dates);
+        pki.register("ana");
+        pki.pkcs12("ana", "");
+    };
+    // A month ahead, also where a shorter time is given, which is meant for sign-ins.
+    let end = Timestamp::now() + SignedDuration::from_hours(20 * 24);
+    ends(&end.strftime("%Y%m%d%H%M%SZ").to_string());
+    for within in [&[][..], &["--within", "3d"]] {
+        check(within)
+            .code(3)
+            .err_has("the client certificate of `pki` (CN=ana) expires on");
+    }
+    ends("20200201000000Z");
     check(&["--within", "1h"])
         .code(3)
         .err_has("the client certificate of `pki` (CN=ana) expired on");
@@ -1005,7 +1015,7 @@ fn a_monitor_learns_of_the_end_of_a_certificate() {
 fn tell_lies(home: &Home, days: i64) {
     let path = folder_of(home, "pki").join("meta.json");
     let mut meta: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+    let end = Timestamp::now() + SignedDuration::from_hours(24 * days);
     let certificate = &mut meta["client_certificate"];
     certificate["not_after"] = json!(end.to_string());
     certificate["subject"] = json!("CN=boss");

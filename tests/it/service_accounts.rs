@@ -265,7 +265,11 @@ fn a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group() {
     for (_, block) in blocks(section("The account"), "sh") {
         script.push(block.to_owned());
     }
-    script.push(place.filled(only(section_of, "sh")));
+    let [(_, add), (_, check)] = blocks(section_of, "sh")[..] else {
+        panic!("the connection, and the check");
+    };
+    script.push(place.filled(add));
+    script.push("test ! -e client-secret.txt\n".to_owned());
     let table = only(section_of, "");
     let mut variables = String::new();
     let mut jobs = 0;
@@ -295,11 +299,10 @@ fn a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group() {
          grep -q '1 of 1 renewed' kept || {{ cat kept; exit 1; }}\n"
     ));
     // The check before the first run, by root, with what the lines set.
-    let check = section("Before the first run");
-    let line = "\nsudo /usr/local/bin/age-oauth doctor --as-task --account gis\n";
-    assert!(check.contains(line));
+    let check = check.trim().strip_prefix("sudo env ").unwrap();
+    assert!(check.starts_with(variables.trim()), "{check}");
     script.push(format!(
-        "{variables} age-oauth doctor --as-task --account gis --json >checked || {{ cat checked; exit 1; }}\n"
+        "env {check} --json >checked || {{ cat checked; exit 1; }}\n"
     ));
     script.push(
         "grep -Eq '\"account\": ?\"gis\"' checked; grep -Eq '\"fail\": ?0' checked\n".to_owned(),
@@ -322,7 +325,7 @@ fn run_as(user: &str, variables: &BTreeMap<String, String>) -> String {
 
 /// The script of the image, and a root file system that cannot be written.
 fn container(place: &Place) -> &'static str {
-    let script = only(section("Docker"), "sh");
+    let script = blocks(section("Docker"), "sh")[0].1;
     place.write("with-token", script, 0o755);
     r#"cp "$given/with-token" /usr/local/bin/
 mkdir -p /run/secrets
@@ -366,12 +369,17 @@ fn a_container_of_compose_reads_its_secrets_from_files() {
     fill(&place, &mut variables);
     assert!(manifest.contains("user: \"10001:10001\""));
     let (user, command) = (run_as("10001", &variables), command(manifest));
+    let files = blocks(section("Docker"), "sh")[1].1;
+    let check = "with-token age-oauth doctor --as-task";
+    let line = format!("docker compose run --rm nightly {check}`");
+    assert!(section("Docker").contains(&line));
     let said = place.run(&format!(
-        r"{}openssl rand -hex 32 >/run/secrets/vault-key
-cp client-secret.txt /run/secrets/client-secret; rm client-secret.txt
-chown 1000:1000 /run/secrets/*; chmod 644 /run/secrets/*
+        r"{}{files}
+cp --preserve=mode,ownership vault.key /run/secrets/vault-key
+cp --preserve=mode,ownership client-secret.txt /run/secrets/client-secret; rm client-secret.txt
 install -d -o 10001 -g 10001 -m 700 /var/lib/age-oauth
 cd /
+{user} {check} >/run/work/checked 2>&1 || {{ cat /run/work/checked; exit 1; }}
 {user} {command}
 {user} {command}
 find /var/lib/age-oauth -name vault.key | grep -q . && exit 1

@@ -61,6 +61,12 @@ fn an_application_connection_gets_its_client_secret_from_each_source() {
     let again = [&by_file[..], &["--replace"]].concat();
     add(&home, &portal, "file", SERVICE_ID, &again).ok();
     home.run(["token", "-c", "file", "--force"]).done().ok();
+    // Without the portal's authority: as helpful as the first time.
+    let url = portal.url();
+    let untrusted = add_arguments("file", &url, SERVICE_ID, "true");
+    let said = home.run([&untrusted[..], &again].concat()).done().code(6);
+    said.err_has("hint: nothing was changed; if this is your portal")
+        .err_has("give --verify-ssl FILE.pem; to change the connection without asking the portal");
 }
 
 #[test]

@@ -29,6 +29,14 @@ fn after_rekey_the_new_key_opens_every_item() {
         .ok()
         .err_has("AGE_OAUTH_VAULT_KEY");
     home.run(["token"]).done().code(5);
+    // A task needs the key, and not the vault, in which the secrets are already.
+    let found = home.run(["doctor", "--as-task", "--offline"]).done();
+    let found = found.code(1).stdout;
+    assert!(
+        found.contains("hint: provide the key that sealed it"),
+        "{found}"
+    );
+    assert!(!found.contains("--keychain vault"), "{found}");
     home.run(["token"])
         .env("AGE_OAUTH_VAULT_KEY", &key)
         .done()

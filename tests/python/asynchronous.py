@@ -101,7 +101,7 @@ class Provider:
         self.value = self.values[0]
         return self
 
-    def instead_of(self, rejected, server=""):
+    def instead_of(self, rejected, server="", **_):
         self.values = [one for one in self.values if one != rejected]
         return self.token(None, server)
 

@@ -121,7 +121,7 @@ class Provider:
     def kept(self, server=""):
         return self
 
-    def instead_of(self, rejected, server=""):
+    def instead_of(self, rejected, server="", **_):
         raise AssertionError("no answer here rejects a token")
 
 

@@ -500,7 +500,7 @@ class Addresses(unittest.TestCase):
                 raise age_oauth.PortalRefused("no")
             return type("T", (), {"value": f"for {server}"})()
 
-        def instead_of(self, rejected, server=""):
+        def instead_of(self, rejected, server="", **_):
             return self.token(None, server)
 
     def test_each_address_gets_what_belongs_to_it(self):

@@ -141,6 +141,38 @@ class Lives(WithProgram):
             provider.token(86_400)
         self.assertLessEqual(len(program.asked), 3)
 
+    def test_a_token_that_the_program_had_is_not_taken_for_the_best_of_the_portal(self):
+        clock, program, provider = self.begin()
+        program.ask("token")
+        clock.now += 1700
+        self.assertEqual(provider.token().value, "token1")
+        # It lives for 100 seconds more, the portal's tokens for 1800.
+        self.assertEqual(provider.token(600).value, "token2")
+
+    def test_a_caller_that_wants_less_does_not_decide_for_those_after_it(self):
+        clock, program, provider = self.begin()
+        program.ask("token")
+        clock.now += 1770
+        self.assertEqual(provider.token(0).value, "token1")
+        self.assertEqual(provider.token(10).value, "token1")
+        self.assertEqual(len(program.asked), 2)
+        # The default is a minute.
+        self.assertEqual(provider.token().value, "token2")
+        self.assertEqual(provider.token(0).value, "token2")
+
+    def test_a_key_that_ends_too_soon_is_an_error_at_each_call(self):
+        clock, program, provider = self.begin()
+        program.facts[names.AUTH_TYPE] = "key"
+        provider.token()
+        ends = age_oauth.SignInRequired("ends", None, "api_key")
+        with mock.patch.object(_provider._program, "ask", side_effect=ends):
+            for _ in range(3):
+                with self.assertRaises(age_oauth.SignInRequired):
+                    provider.token(86_400)
+        # What lives long enough for others stays in use.
+        self.assertEqual(provider.token(600).value, "token1")
+        self.assertEqual(len(program.asked), 1)
+
 
 class Threads(WithProgram):
     def test_requests_go_on_while_a_token_is_renewed(self):
@@ -261,6 +293,71 @@ class Rejections(WithProgram):
                 provider.instead_of(used)
             with self.assertRaises(age_oauth.SignInRequired):
                 provider.token()
+
+
+class Keys(WithProgram):
+    def begin(self, life=8_000_000):
+        clock, program, provider = super().begin(life)
+        program.facts[names.AUTH_TYPE] = "key"
+        return clock, program, provider
+
+    def test_a_refused_key_is_an_error_until_there_is_another(self):
+        clock, program, provider = self.begin()
+        key = provider.token().value
+        for act in (lambda: provider.instead_of(key, by_portal=True), provider.token, provider.token):
+            with self.assertRaises(age_oauth.SignInRequired) as raised:
+                act()
+            self.assertEqual(raised.exception.kind, "api_key")
+            self.assertNotIn(key, str(raised.exception))
+        self.assertFalse(any("--force" in words for words in program.asked))
+        program.issued = None
+        self.assertEqual(provider.token().value, "token2")
+        # A request that began before is repeated with it.
+        self.assertEqual(provider.instead_of(key, by_portal=True).value, "token2")
+
+    def test_a_person_may_give_a_refused_key_again(self):
+        clock, program, provider = self.begin()
+        key = provider.token().value
+        with self.assertRaises(age_oauth.SignInRequired):
+            provider.instead_of(key, by_portal=True)
+        provider.forget()
+        with self.assertRaises(age_oauth.SignInRequired):
+            provider.token()
+        provider.forget(new_key=True)
+        self.assertEqual(provider.token().value, key)
+
+    def test_a_key_that_only_a_server_rejects_stays_in_use(self):
+        clock, program, provider = self.begin()
+        key = provider.token().value
+        # The program asks the portal, which accepts the key.
+        program.number = 0
+        with mock.patch.object(_provider._program, "ask", lambda *words: {**program.ask("token"), names.ACCESS_TOKEN: key}):
+            self.assertEqual(provider.instead_of(key).value, key)
+        self.assertEqual(provider.token().value, key)
+
+    def test_a_key_in_its_last_minute_is_there_for_who_wants_less(self):
+        clock, program, provider = self.begin()
+        key = program.ask("token")
+
+        def ask(*words):
+            if "--min-ttl" in words:
+                return key
+            raise age_oauth.SignInRequired("ends", None, "api_key")
+
+        with mock.patch.object(_provider._program, "ask", ask):
+            with self.assertRaises(age_oauth.SignInRequired):
+                provider.token()
+            self.assertEqual(provider.token(10).value, "token1")
+
+    def test_the_key_of_another_user_is_not_called_a_sign_in(self):
+        clock, program, provider = self.begin()
+        provider.token()
+        program.facts[names.USERNAME] = "bert"
+        clock.now += 8_000_000
+        with self.assertRaises(age_oauth.SignInRequired) as raised:
+            provider.token()
+        self.assertIn("API key", raised.exception.message)
+        self.assertNotIn("sign", str(raised.exception))
 
 
 class Identity(WithProgram):

@@ -102,7 +102,9 @@ impl Words for SignInState {
     fn all() -> Vec<(&'static str, &'static str)> {
         let meaning = |state| match state {
             Self::Good => "a user is signed in, or an API key is stored",
-            Self::EndsSoon => "it expires within the time that `--within` gives",
+            Self::EndsSoon => {
+                "it expires within the time that `--within` gives, an API key also within 30 days"
+            }
             Self::Ended => "it has expired",
             Self::Missing => "no user has signed in, or no API key is stored",
             Self::Gone => "the keychain no longer has it; only with `--keychain`",

@@ -295,8 +295,8 @@ fn missing_answer(error: &Error) -> Option<String> {
     Some(unchanged(Some(missing)))
 }
 
-/// What to run first where Windows sign-in has no answer. Other errors are about what the options
-/// say.
+/// What helps where the portal's certificate is not trusted or Windows sign-in has no answer. Other
+/// errors are about what the options say.
 fn what_to_do(error: &Error) -> Option<String> {
     match error {
         Error::Refused {
@@ -304,7 +304,7 @@ fn what_to_do(error: &Error) -> Option<String> {
             ..
         }
         | Error::Unreachable {
-            why: Unreachable::NoKdc,
+            why: Unreachable::NoKdc | Unreachable::Tls(_),
             ..
         } => hint(error),
         _ => None,

@@ -189,11 +189,11 @@ def _failed(connection: "Connection", reason: BaseException) -> AgeOAuthError:
     hint = f"age-oauth doctor -c {connection.id}"
     if _not_verified(reason):
         return PortalUnreachable(
-            f"the certificate of {connection.api_url} could not be verified while signing in to `{connection.label}`",
+            f"the certificate of {connection.api_url} could not be verified (connection `{connection.label}`)",
             f"to see the certificate, and how to trust it: {hint}",
         )
     return PortalUnreachable(
-        f"the portal {connection.api_url} sent no usable response while signing in to `{connection.label}`: {reason}",
+        f"the portal {connection.api_url} sent no usable response (connection `{connection.label}`): {reason}",
         hint,
     )
 
@@ -246,7 +246,7 @@ def _unwrap(gis: Any, connection: "Connection") -> None:
 def _user(logged_in_user: Any, connection: "Connection") -> Any:
     user = logged_in_user()
     if user is None:
-        connection._provider.token()  # Raises an error if the sign-in has ended.
+        connection._provider.token()  # Raises an error if the sign-in or the API key has ended.
     return user
 
 

@@ -18,6 +18,9 @@ _MEMORY = 600
 #: How long it is remembered that the portal could not be asked, in seconds.
 _PAUSE = 30
 
+#: What the portal answers itself.
+_SHARING = "/sharing/rest"
+
 #: After so many refused addresses of one form on one host, the portal is not asked about further
 #: ones there.
 _REFUSALS = 3
@@ -46,14 +49,20 @@ class Policy:
 
     def server(self, url: str) -> str:
         """The root of the server that the address is on; empty for the portal, and for hosts of the same ArcGIS Online."""
-        path = urlsplit(url).path
-        for origin, root in self._roots:
-            if addresses.origin(url) == origin and (path == root or path.startswith(f"{root}/")):
-                return ""
+        if self._is_below(url, ""):
+            return ""
         online = addresses.online(url)
         if online and online[1] == self._environment:
             return ""
         return addresses.root(url)
+
+    def _is_below(self, url: str, folder: str) -> bool:
+        """Whether the address is that of this folder of the portal, or below it."""
+        path = urlsplit(url).path
+        return any(
+            addresses.origin(url) == origin and (path == root + folder or path.startswith(f"{root}{folder}/"))
+            for origin, root in self._roots
+        )
 
     def may_carry(self, url: str) -> bool:
         """Whether a token may travel to this address at all."""
@@ -85,7 +94,8 @@ class Policy:
             return None
         try:
             if rejected is not None:
-                token = self._provider.instead_of(rejected, server)
+                # Below `/sharing/servers`, the portal passes on what a server answers.
+                token = self._provider.instead_of(rejected, server, by_portal=self._is_below(url, _SHARING))
             else:
                 token = self._provider.token(None, server)
         except SignInRequired:
@@ -123,7 +133,7 @@ class Policy:
         elif now is not None:
             from ._provider import compare
 
-            compare(self._began, now, "the session")
+            compare(self._began, now, "the session", has_keys=self._provider.has_keys)
 
     def _is_refused(self, url: str, server: str) -> bool:
         if not server:

@@ -4,6 +4,9 @@ How much of a life is not used: the last minute, or the last quarter of a life o
 (:func:`unused`). A new token is fetched when half as much again is left, by a thread of its own, while requests
 go on with the token that they have. Only if there is no good token do requests wait, each for what it needs
 itself: the portal's token, or that of one server.
+
+An API key is never renewed. One that the portal refused is neither handed out nor sent again, until the program has
+another one.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ import weakref
 from collections import deque
 
 from . import _json_names as names
-from . import _program
-from .errors import SignInEndsSoon, SignInRequired, UsageError, warn
+from . import _program, _session
+from .errors import AgeOAuthError, SignInEndsSoon, SignInRequired, UsageError, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +51,10 @@ _ENDLESS = 1e12
 #: So many rejected tokens are remembered.
 _REJECTED = 8
 
+#: The ``auth_type`` of a connection with an API key, and the kind of its errors.
+_KEY = "key"
+_KEY_ERROR = "api_key"
+
 
 def unused(life: float) -> float:
     """The part at the end of a life that is not used, in seconds."""
@@ -57,7 +64,7 @@ def unused(life: float) -> float:
 class Token:
     """An access token and what came with it."""
 
-    __slots__ = ("value", "expires_at", "facts", "_began", "_ends", "_life")
+    __slots__ = ("value", "expires_at", "facts", "_asked", "_began", "_ends", "_life")
 
     def __init__(self, answer: "dict[str, Any]") -> None:
         #: The token itself.
@@ -67,6 +74,8 @@ class Token:
         #: Everything else in the answer.
         self.facts = {key: value for key, value in answer.items() if key != names.ACCESS_TOKEN}
         self._life = float(answer[names.EXPIRES_IN])
+        #: The life that a caller asked for, in seconds; ``None`` for the default.
+        self._asked: "float | None" = None
         # The wall clock may be set, and the monotonic clock may stop while the machine sleeps: the
         # token has expired as soon as one of them says so.
         self._began = time.monotonic()
@@ -80,10 +89,12 @@ class Token:
         """Whether it lives long enough, as far as the portal issues tokens that do."""
         left = self.left()
         if min_ttl is None:
-            return left > unused(self._life)
-        if min_ttl <= self._life:
+            # Who asked for less may have got the end of a long life.
+            is_end = self._asked is not None and self._asked < MARGIN
+            return left > (MARGIN if is_end else unused(self._life))
+        if self._asked is None or not self._life < min_ttl <= self._asked:
             return left > max(0.0, min_ttl)
-        # The portal issues no token that lives so long: a new one is the best.
+        # It was asked for, and the portal issues no token that lives so long: a new one is the best.
         return left > 0 and time.monotonic() - self._began < unused(self._life)
 
     def is_due(self) -> bool:
@@ -120,6 +131,14 @@ class Provider:
         self._warned = False
         #: The portal, as programs reach it, and the user of the first token.
         self.began: "tuple[str, str | None] | None" = None
+        #: Whether the tokens are API keys.
+        self.has_keys = False
+        #: API keys that the portal refused. The lock of the portal's slot guards what follows.
+        self._refused_keys: "tuple[str, ...]" = ()
+        #: The last error about the key, and when the program is asked again: it may send a key that a
+        #: command prints to the portal.
+        self._key_error: "SignInRequired | None" = None
+        self._next_key = 0.0
         _providers.add(self)
 
     def token(self, min_ttl: "float | None" = None, server: str = "") -> Token:
@@ -136,7 +155,7 @@ class Provider:
         with slot.lock:
             if slot.token is not None and slot.token.is_good(min_ttl):
                 return slot.token
-            return self._ask(slot, server, *_life_to_ask(slot, min_ttl))
+            return self._ask(slot, server, *_life_to_ask(slot, min_ttl), min_ttl=min_ttl)
 
     def kept(self, server: str = "", min_ttl: "float | None" = None) -> "Token | None":
         """The token in memory, if it is good. Does not wait: if the token is due, a thread of its own fetches the next."""
@@ -148,20 +167,26 @@ class Provider:
             self._renew_ahead(slot, server)
         return token
 
-    def instead_of(self, rejected: str, server: str = "") -> Token:
+    def instead_of(self, rejected: str, server: str = "", *, by_portal: bool = False) -> Token:
         """Another token than this one, which the portal rejected. Of many threads one renews, the others get its token.
 
         The first answer may be a token that another process has got already. If that one is rejected, too, the next
         is a token that the portal issues after the rejection. Returns the rejected token if no more renewals may be
         forced for now.
+
+        ``by_portal``: the portal itself rejected it, and not a server. It is not asked again about an API key then.
         """
         slot = self._slot(server)
         with slot.lock:
-            kept = slot.token
             if rejected not in slot.rejected:
                 slot.rejected.append(rejected)
+            if by_portal and self.has_keys:
+                self._refuse_key(slot, rejected)
+            kept = slot.token
             if kept is not None and kept.value not in slot.rejected and kept.left() > 0:
                 return kept
+            if kept is None and self.has_keys and not server:
+                return self._ask(slot, server)
             may_force = slot.may_force()
             if kept is not None and not may_force and time.monotonic() < slot.next_question:
                 return kept
@@ -173,15 +198,20 @@ class Provider:
                     return other
                 slot.forced.append(time.monotonic())
                 return self._ask(slot, server, "--force")
-            except SignInRequired:
+            except SignInRequired as error:
                 # From now on, no request is sent with the rejected token.
                 slot.token = None
+                if error.kind == _KEY_ERROR and not server:
+                    self._refuse_key(slot, rejected)
                 raise
 
-    def forget(self) -> None:
-        """Forgets all tokens, for example after a sign-in."""
+    def forget(self, *, new_key: bool = False) -> None:
+        """Forgets all tokens, for example after a sign-in. ``new_key``: a person gave an API key, which the portal accepted."""
         self.began = None
         self._slots = {}
+        self._key_error = None
+        if new_key:
+            self._refused_keys = ()
 
     def _slot(self, server: str) -> _Slot:
         # Setting a default is one step, also for several threads.
@@ -208,24 +238,30 @@ class Provider:
         finally:
             slot.lock.release()
 
-    def _ask(self, slot: _Slot, server: str, *flags: str) -> Token:
+    def _ask(self, slot: _Slot, server: str, *flags: str, min_ttl: "float | None" = None) -> Token:
         """Asks the program. The caller holds the slot's lock."""
+        if server and (self._refused_keys or self._key_error is not None):
+            # For a server's token, the program sends the key: it must be another one than those.
+            self.token()
         arguments = ["token", *self._selector, *flags]
         if server:
             arguments += ["--for", server]
         slots = self._slots
-        token = Token(_program.ask(*arguments))
+        token = Token(self._answer(arguments, server, flags))
+        token._asked = min_ttl
         facts = token.facts
+        self.has_keys = facts.get(names.AUTH_TYPE) == _KEY
         now = (str(facts.get(names.API_URL) or facts.get(names.PORTAL_URL, "")), facts.get(names.USERNAME))
         if slots is not self._slots:
             return token  # There was a sign-in meanwhile; the next question gets its token.
         if self.began is None:
             self.began = now
         else:
-            compare(self.began, now, f"the script's use of `{facts[names.CONNECTION]}`")
+            compare(self.began, now, f"the script's use of `{facts[names.CONNECTION]}`", has_keys=self.has_keys)
         # Use the ID from now on: the connection may be renamed.
         self._selector = _program.selector(None, facts[names.ID])
-        if slot.token is None or slot.token.value != token.value:
+        is_whole = min_ttl is None or min_ttl >= MARGIN
+        if is_whole and (slot.token is None or slot.token.value != token.value):
             slot.life = token._life if token._life >= slot.life * 0.9 else max(token._life, slot.life)
         slot.token = token
         if facts[names.SIGN_IN_ENDS_SOON] and not self._warned:
@@ -236,6 +272,59 @@ class Provider:
                 SignInEndsSoon,
             )
         return token
+
+    def _answer(self, arguments: "list[str]", server: str, flags: "tuple[str, ...]") -> "dict[str, Any]":
+        # A key that ends too soon for the default may live long enough for a caller that wants less.
+        is_default = not server and "--min-ttl" not in flags
+        if is_default and self._key_error is not None and time.monotonic() < self._next_key:
+            raise SignInRequired(self._key_error.message, self._key_error.hint, self._key_error.kind)
+        try:
+            answer = _program.ask(*arguments)
+        except SignInRequired as error:
+            if error.kind == _KEY_ERROR:
+                self._key_failed(error, server, flags)
+            raise
+        if not server:
+            self._key_error = None
+            if answer[names.ACCESS_TOKEN] in self._refused_keys:
+                raise _refused_key(answer)
+        return answer
+
+    def _key_failed(self, error: SignInRequired, server: str, flags: "tuple[str, ...]") -> None:
+        """The program cannot use the key."""
+        if not server:
+            if "--min-ttl" not in flags:
+                self._key_error, self._next_key = error, time.monotonic() + ASK_AGAIN
+            return
+        # If the program still hands the key out, it is the portal that refused it.
+        slot = self._slot("")
+        with slot.lock:
+            sent = slot.token
+            try:
+                now = self._ask(slot, "", *(one for one in flags if one != "--force"))
+            except AgeOAuthError:
+                return
+            if sent is None or sent.value == now.value:
+                self._refuse_key(slot, now.value)
+
+    def _refuse_key(self, slot: _Slot, key: str) -> None:
+        """Takes a key out of use. The caller holds the lock of the portal's slot."""
+        if key not in self._refused_keys:
+            self._refused_keys = (*self._refused_keys, key)[-_REJECTED:]
+        if slot.token is not None and slot.token.value == key:
+            slot.token = None
+
+
+def _refused_key(facts: "dict[str, Any]") -> SignInRequired:
+    """The error for a key that the portal refused, in the words of the program."""
+    return SignInRequired(
+        f"the API key of connection `{facts[names.CONNECTION]}` is not accepted by the portal",
+        _session.hint(
+            "look at its page at the portal; if it has ended there, make another key, then: "
+            f"age-oauth connections edit {facts[names.ID]} --expires DATE --api-key-stdin"
+        ),
+        _KEY_ERROR,
+    )
 
 
 def _seconds(min_ttl: "float | str") -> float:
@@ -265,18 +354,29 @@ def _min_ttl(seconds: float, life: float) -> "tuple[str, str]":
     return "--min-ttl", f"{max(1, min(int(seconds) + 2, int(life)))}s"
 
 
-def compare(began: "tuple[str, str | None]", now: "tuple[str, str | None]", what: str) -> None:
+def compare(
+    began: "tuple[str, str | None]", now: "tuple[str, str | None]", what: str, *, has_keys: bool = False
+) -> None:
     """Raises an error if the tokens are for another user or another portal than at the beginning."""
     if _address(began[0]) != _address(now[0]):
         raise UsageError(
             f"the portal of the connection has changed: {what} began with {began[0]}, and it is {now[0]} now",
             "start the script again to use the changed connection",
         )
-    if began[1] is not None and now[1] is not None and began[1] != now[1]:
+    if began[1] is None or now[1] is None or began[1] == now[1]:
+        return
+    then = f"{what} began as `{began[1]}`, and it is `{now[1]}` now"
+    again = f"to go on as `{now[1]}`, start the script again"
+    if has_keys:
         raise SignInRequired(
-            f"another user has signed in to the connection: {what} began as `{began[1]}`, and it is `{now[1]}` now",
-            f"to go on as `{now[1]}`, start the script again; or sign in to the connection as `{began[1]}` again",
+            f"the API key of the connection belongs to another user: {then}",
+            f"{again}; or give the connection an API key of `{began[1]}` again",
+            _KEY_ERROR,
         )
+    raise SignInRequired(
+        f"another user has signed in to the connection: {then}",
+        f"{again}; or sign in to the connection as `{began[1]}` again",
+    )
 
 
 def _address(portal_url: str) -> "tuple[Any, str]":

@@ -108,7 +108,7 @@ def hint(text: "str | None", *, python: bool = False) -> "str | None":
         return text
     import re
 
-    text = text.replace("age-oauth connections list", "age_oauth.list_connections()")
+    text = text.replace("age-oauth connections list", "age_oauth.list_connections()").replace("(--min-ttl)", "(min_ttl)")
     text = text.replace("age-oauth connections add --no-check …", "age_oauth.add_connection(…, check=False)")
     if text == "age-oauth connections add":
         return 'age_oauth.add_connection("NAME", portal="URL", client_id="ID")'

@@ -247,7 +247,7 @@ class Connection(ById):
         }
         flags = [] if check else ["--no-check"]
         _adding.edit(self.id, given, client_secret, flags, client_cert_password, api_key)
-        self._provider.forget()
+        self._provider.forget(new_key=api_key is not None or api_key_command is not None)
         self._facts = _program.ask("connections", "show", *_program.selector(None, self.id))
 
     def ensure_signed_in(self, prompt_if_missing: bool = True) -> None:

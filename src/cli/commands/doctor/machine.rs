@@ -235,7 +235,8 @@ pub(super) fn keychains(doctor: &DoctorContext, listing: &Listing) -> (Vec<Findi
                 let reason = error.reason;
                 let error = Error::from(error);
                 let mut finding = Finding::error("keychain", &error);
-                if doctor.as_task && reason != KeychainReason::Mismatch {
+                let is_elsewhere = kind != KeychainKind::Vault;
+                if doctor.as_task && is_elsewhere && reason != KeychainReason::Mismatch {
                     finding = finding.hint(
                         "a task without a desktop session needs its secrets in the vault: age-oauth connections edit NAME --keychain vault",
                     );

@@ -60,7 +60,13 @@ pub(in crate::cli) struct StatusArgs {
         long,
         value_name = "DURATION",
         value_parser = crate::duration::parse_duration,
-        help = with_default("What \"soon\" means", &words(default_within()))
+        help = with_default(
+            &format!(
+                "What \"soon\" means; for API keys and client certificates at least {}",
+                words(API_KEY_EXPIRES_SOON.unsigned_abs())
+            ),
+            &words(default_within())
+        )
     )]
     within: Option<Duration>,
     /// Also check whether the keychain has the tokens and client secrets
@@ -163,7 +169,8 @@ impl Row {
         let status = &connection.status;
         let within = SignedDuration::try_from(args.within.unwrap_or_else(default_within))
             .unwrap_or(SignedDuration::MAX);
-        let key_within = args.within.map_or(API_KEY_EXPIRES_SOON, |_| within);
+        // To replace these takes longer than a sign-in: a shorter time is meant for sign-ins.
+        let key_within = within.max(API_KEY_EXPIRES_SOON);
         let sign_in = match connection.grant {
             Grant::User { .. } => {
                 let end = status.refresh_expires_at;
@@ -190,9 +197,7 @@ impl Row {
             sign_in,
             stored: None,
             failure,
-            certificate_within: args
-                .within
-                .map_or(CLIENT_CERTIFICATE_EXPIRES_SOON, |_| within),
+            certificate_within: within.max(CLIENT_CERTIFICATE_EXPIRES_SOON),
             key_within,
         }
     }
