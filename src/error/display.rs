@@ -61,7 +61,17 @@ impl fmt::Display for Error {
                 f.write_str("the random number generator of the operating system failed")
             }
             Self::Invalid { what, why } => write!(f, "{what}: {why}"),
-            Self::ApiKey { connection, why } => {
+            Self::ApiKey {
+                connection,
+                is_printed: true,
+                why: ApiKeyProblem::Missing,
+            } => write!(
+                f,
+                "it is not stored whose API key the command of connection `{connection}` prints"
+            ),
+            Self::ApiKey {
+                connection, why, ..
+            } => {
                 write!(f, "the API key of connection `{connection}` {why}")
             }
             Self::SignInNeeded { connection, why } => {
@@ -264,6 +274,7 @@ impl fmt::Display for ApiKeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("is not stored"),
+            Self::UnknownEnd => f.write_str("has no end that can be read"),
             Self::Expired(at) => write!(f, "expired on {}", rfc3339(*at)),
             Self::TooShort {
                 expires_at,

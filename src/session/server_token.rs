@@ -28,6 +28,7 @@ impl Session {
         }
         let access = self.request_server_token(root)?;
         if self.has_api_key() {
+            self.note_accepted_api_key();
             // Nothing is cached for a key: after it was replaced, its tokens must not be used.
             self.emit_decision(Decision::Renewed);
             let mut token = UsableToken::new(access, None, Decision::Renewed);

@@ -5,7 +5,7 @@
 use super::{Session, Snapshot};
 use crate::connection::{Connection, SecretCommandFailureNote, Status};
 use crate::context::Context;
-use crate::error::{Error, SecretCommandFailure, SignInNeeded};
+use crate::error::{ApiKeyProblem, Error, SecretCommandFailure, SignInNeeded};
 use crate::event::{Notice, Observer};
 use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT, SECRET_COMMAND_TIMEOUT};
 use crate::store::RenewalLock;
@@ -54,6 +54,9 @@ impl Session {
             if note.is_some() {
                 status.secret_command_failure = note;
             }
+            if is_refused_api_key(error) {
+                status.api_key_refused_at = Some(now);
+            }
             if has_ended(error) {
                 status.refresh_expires_at = status.refresh_expires_at.map(|end| end.min(now));
             }
@@ -63,7 +66,7 @@ impl Session {
     /// The same where the failure came before the lock was taken. If the lock cannot be had soon,
     /// this is left out: the process that holds it records its own result.
     pub(super) fn record_failure_without_lock(&self, error: &Error) {
-        if let Some(lock) = self.lock_for_a_note() {
+        if let Some((lock, _)) = self.lock_for_a_note() {
             self.record_failure(&lock, error);
         }
     }
@@ -74,7 +77,7 @@ impl Session {
         let Some(api) = self.opened.unconfirmed_api_url() else {
             return;
         };
-        let Some(lock) = self.lock_for_a_note() else {
+        let Some((lock, _)) = self.lock_for_a_note() else {
             return;
         };
         self.update_best_effort(&lock, |connection| {
@@ -84,15 +87,14 @@ impl Session {
         });
     }
 
-    /// The renewal lock, if it can be had soon.
-    fn lock_for_a_note(&self) -> Option<RenewalLock> {
+    /// The renewal lock, if it can be had soon, and the connection as it was read under it.
+    pub(super) fn lock_for_a_note(&self) -> Option<(RenewalLock, Connection)> {
         let timeout = self.context.deadline.bound(FAILURE_NOTE_LOCK_TIMEOUT);
         let silent = Context {
             observer: Observer::silent(),
             ..self.context.clone()
         };
-        let (lock, _) = self.store.lock(&self.opened, timeout, &silent).ok()?;
-        Some(lock)
+        self.store.lock(&self.opened, timeout, &silent).ok()
     }
 
     pub(super) fn update_status_best_effort(
@@ -103,7 +105,11 @@ impl Session {
         self.update_best_effort(lock, |connection| change(&mut connection.status));
     }
 
-    fn update_best_effort(&self, lock: &RenewalLock, change: impl FnOnce(&mut Connection)) {
+    pub(super) fn update_best_effort(
+        &self,
+        lock: &RenewalLock,
+        change: impl FnOnce(&mut Connection),
+    ) {
         if let Err(error) = self.store.update(lock, change) {
             self.emit_notice(Notice::Other {
                 message: format!("meta.json could not be brought up to date: {error}"),
@@ -150,6 +156,17 @@ fn failed_run(error: &Error) -> Run {
         | SecretCommandFailure::Output(_) => Run::Own(why.to_string()),
         SecretCommandFailure::InAnotherProcess(_) => Run::OfAnother,
     }
+}
+
+/// Whether the error says that the portal does not accept the API key.
+fn is_refused_api_key(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::ApiKey {
+            why: ApiKeyProblem::Refused,
+            ..
+        }
+    )
 }
 
 /// Whether the error says that the stored sign-in is no longer good, whatever its dates say.

@@ -242,6 +242,8 @@ struct Meta {
     access_expires_at: Option<String>,
     last_failure: Option<String>,
     #[serde(default)]
+    api_key_refused_at: Option<String>,
+    #[serde(default)]
     client_secret_command_failure: Option<FailureNoteMeta>,
     legacy_id: Option<String>,
     machine: Option<String>,
@@ -373,6 +375,7 @@ impl Meta {
             extendable: status.extendable,
             access_expires_at: status.access_expires_at.map(rfc3339),
             last_failure: status.last_failure.clone(),
+            api_key_refused_at: status.api_key_refused_at.map(rfc3339),
             client_secret_command_failure: status
                 .secret_command_failure
                 .as_ref()
@@ -490,6 +493,7 @@ impl Meta {
                 extendable: self.extendable,
                 access_expires_at: time(self.access_expires_at),
                 last_failure: self.last_failure,
+                api_key_refused_at: time(self.api_key_refused_at),
                 secret_command_failure: self
                     .client_secret_command_failure
                     .and_then(FailureNoteMeta::into_note),

@@ -103,7 +103,7 @@ impl Words for SignInState {
         let meaning = |state| match state {
             Self::Good => "a user is signed in, or an API key is stored",
             Self::EndsSoon => "it expires within the time that `--within` gives",
-            Self::Ended => "it has expired",
+            Self::Ended => "it has expired, or the portal did not accept the API key",
             Self::Missing => "no user has signed in, or no API key is stored",
             Self::Gone => "the keychain no longer has it; only with `--keychain`",
             Self::Application => "an application needs no sign-in",
