@@ -79,9 +79,8 @@ pub struct Connection {
     pub tags: Vec<String>,
     /// When it was added. Absent for connections that were imported without a date.
     pub created_at: Option<Timestamp>,
-    /// When an access token was last renewed; for an API key, when it was last handed out, within
-    /// [`API_KEY_USE_NOTED_EVERY`](crate::policy::API_KEY_USE_NOTED_EVERY). Absent before the first
-    /// time.
+    /// When an access token was last renewed; for an API key, about when it was last handed out.
+    /// Absent before the first time.
     pub last_used_at: Option<Timestamp>,
     /// The file that `ca.pem` was copied from.
     pub ca_source: Option<String>,
