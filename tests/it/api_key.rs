@@ -208,8 +208,9 @@ fn rule_24i_a_key_is_handed_out_as_a_token_and_is_in_no_file() {
         .out(&format!("{USER}\n"));
     // A federated server gets a token that the portal grants for the key, and not the key.
     let url = format!("{}/rest/services", portal.other_server_url());
-    let server = fixture.run(&["token", "--for", &url]).ok();
-    assert_ne!(server.line(), key);
+    let server = fixture.run(&["token", "--for", &url, "--json"]).ok().json();
+    assert_ne!(server["access_token"], *key);
+    assert_eq!(server["username"], USER);
     // No other host gets it.
     fixture.run(&["api", &portal.standalone_url()]).code(7);
     // What shows connections shows everything but the key.
