@@ -63,23 +63,10 @@ impl fmt::Display for Error {
             Self::Invalid { what, why } => write!(f, "{what}: {why}"),
             Self::ApiKey {
                 connection,
-                is_printed: true,
-                why: ApiKeyProblem::Missing,
-            } => write!(
-                f,
-                "it is not stored whose API key the command of connection `{connection}` prints"
-            ),
-            Self::ApiKey {
-                connection, why, ..
-            } => {
-                write!(f, "the API key of connection `{connection}` {why}")
-            }
-            Self::SignInNeeded { connection, why } => {
-                if *why == SignInNeeded::Never {
-                    return write!(f, "connection `{connection}` is not signed in");
-                }
-                write!(f, "sign-in needed for connection `{connection}`: {why}")
-            }
+                is_printed,
+                why,
+            } => write_api_key(f, connection, *is_printed, why),
+            Self::SignInNeeded { connection, why } => write_sign_in_needed(f, connection, why),
             Self::NoConnection {
                 wanted: Some(wanted),
                 variable,
@@ -267,6 +254,32 @@ impl fmt::Display for SignInNeeded {
             ),
         }
     }
+}
+
+fn write_sign_in_needed(
+    f: &mut fmt::Formatter<'_>,
+    connection: &str,
+    why: &SignInNeeded,
+) -> fmt::Result {
+    if *why == SignInNeeded::Never {
+        return write!(f, "connection `{connection}` is not signed in");
+    }
+    write!(f, "sign-in needed for connection `{connection}`: {why}")
+}
+
+fn write_api_key(
+    f: &mut fmt::Formatter<'_>,
+    connection: &str,
+    is_printed: bool,
+    why: &ApiKeyProblem,
+) -> fmt::Result {
+    if is_printed && *why == ApiKeyProblem::Missing {
+        return write!(
+            f,
+            "it is not stored whose API key the command of connection `{connection}` prints"
+        );
+    }
+    write!(f, "the API key of connection `{connection}` {why}")
 }
 
 /// Completes "the API key of a connection".
