@@ -128,9 +128,7 @@ pub use oauth::{
 pub use policy::{ExtendRule, MinTtl};
 pub use portal::{AppInfo, Identity};
 pub use secret::Secret;
-pub use session::{
-    PendingSignIn, RefreshOutcome, Session, SignedOut, TokenRequest, UsableToken, VerifiedApiKey,
-};
+pub use session::{PendingSignIn, RefreshOutcome, Session, SignedOut, TokenRequest, UsableToken};
 pub use token::AccessToken;
 
 // Secrets at rest.

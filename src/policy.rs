@@ -157,6 +157,16 @@ pub fn api_key_seconds(wanted: MinTtl) -> i64 {
     seconds.max(1)
 }
 
+/// Whether the last use of an API key was recorded so recently that this one need not be. One from
+/// the future was recorded by a wrong clock, and does not count.
+#[must_use]
+pub fn is_api_key_use_noted(noted: Option<Timestamp>, now: Timestamp) -> bool {
+    noted.is_some_and(|noted| {
+        let age = now.duration_since(noted);
+        !age.is_negative() && age < API_KEY_USE_NOTED_EVERY
+    })
+}
+
 /// The minutes that an application asks the portal for. `None` where the portal's default is long
 /// enough.
 #[must_use]
@@ -311,6 +321,10 @@ pub fn extension(
 /// connection, and an import for another import. See [`renewal_lock_timeout`] for connections with
 /// a command for the client secret.
 pub const RENEWAL_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often the use of an API key is recorded at most: about as often as that of other
+/// connections, which is recorded with each renewal.
+pub const API_KEY_USE_NOTED_EVERY: SignedDuration = SignedDuration::from_mins(30);
 
 /// How long a failure that came before the renewal lock was taken may wait for the lock, only to be
 /// recorded.
@@ -701,6 +715,16 @@ mod tests {
             Some(112)
         );
         assert_eq!(application_minutes(MinTtl::Seconds(i64::MAX)), Some(20_160));
+    }
+
+    #[test]
+    fn the_use_of_an_api_key_is_recorded_once_in_half_an_hour() {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
+        assert!(!is_api_key_use_noted(None, now));
+        for (age, is_noted) in [(0, true), (1799, true), (1800, false), (-1, false)] {
+            let noted = now - SignedDuration::from_secs(age);
+            assert_eq!(is_api_key_use_noted(Some(noted), now), is_noted, "{age}");
+        }
     }
 
     #[test]

@@ -252,7 +252,8 @@ mod tests {
 
     #[test]
     fn edit_names_no_defaults_because_it_keeps_what_is_not_given() {
-        let program = Cli::command();
+        let mut program = Cli::command();
+        program.build();
         let connections = program.find_subcommand("connections").unwrap();
         let help = |name: &str| {
             let command = connections.find_subcommand(name).unwrap();

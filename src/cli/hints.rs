@@ -17,7 +17,7 @@ use crate::error::{
 };
 use crate::http;
 use crate::keychain::ItemKind;
-use crate::policy;
+use crate::policy::{self, api_key_seconds, MinTtl};
 
 /// The command to run or the thing to do next, where there is one.
 pub(super) fn hint(error: &Error) -> Option<String> {
@@ -28,7 +28,11 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::UnusableConnection { path, fault, .. } => Some(unusable_connection(path, *fault)),
         Error::Invalid { what, .. } => invalid(*what),
         Error::SignInNeeded { connection, why } => Some(sign_in(connection, why)),
-        Error::ApiKey { connection, why } => Some(api_key(connection, why)),
+        Error::ApiKey {
+            connection,
+            is_printed,
+            why,
+        } => Some(api_key(connection, *is_printed, why)),
         Error::NoConnection { wanted, known, .. } => Some(no_connection(wanted.as_deref(), known)),
         Error::NameTaken { label } => Some(format!(
             "choose another label, or update it: age-oauth connections edit {}",
@@ -254,16 +258,23 @@ fn sign_in(label: &str, why: &SignInNeeded) -> String {
 }
 
 /// What helps where the API key cannot be used.
-fn api_key(label: &str, why: &ApiKeyProblem) -> String {
-    let again = api_key_again(label);
+fn api_key(label: &str, is_printed: bool, why: &ApiKeyProblem) -> String {
+    let another = || another_api_key(label, is_printed);
     match why {
-        ApiKeyProblem::Missing => format!("give it: {again}"),
-        ApiKeyProblem::Expired(_) => format!("make another key at the portal, then: {again}"),
-        ApiKeyProblem::TooShort { .. } => {
-            format!("ask for less (--min-ttl), or make another key at the portal, then: {again}")
+        ApiKeyProblem::Missing => format!("give it: {}", api_key_again(label, is_printed)),
+        ApiKeyProblem::UnknownEnd => {
+            format!("say when it expires: {}", edit(Some(label), "--expires DATE"))
         }
+        ApiKeyProblem::TooShort { seconds_wanted, .. }
+            if *seconds_wanted > api_key_seconds(MinTtl::HalfOfGranted) =>
+        {
+            format!("ask for less (--min-ttl), or {}", another())
+        }
+        // Too short is less than every command needs.
+        ApiKeyProblem::Expired(_) | ApiKeyProblem::TooShort { .. } => another(),
         ApiKeyProblem::Refused => format!(
-            "look at its page at the portal; if it has ended there, make another key, then: {again}"
+            "look at its page at the portal; if it has ended there, {}",
+            another()
         ),
         ApiKeyProblem::OtherUser { .. } => format!(
             "add a connection for the other user; or, to give this one to that user, first delete its key: age-oauth logout {}",
@@ -272,9 +283,28 @@ fn api_key(label: &str, why: &ApiKeyProblem) -> String {
     }
 }
 
-/// The command that stores another API key.
-pub(super) fn api_key_again(label: &str) -> String {
-    edit(Some(label), "--expires DATE --api-key-stdin")
+/// How to put another API key in the place of one that has ended.
+pub(super) fn another_api_key(label: &str, is_printed: bool) -> String {
+    if is_printed {
+        return format!(
+            "make another key at the portal and put it where the command finds it, then say when it expires: {}",
+            edit(Some(label), "--expires DATE")
+        );
+    }
+    format!(
+        "make another key at the portal, then: {}",
+        api_key_again(label, is_printed)
+    )
+}
+
+/// The command that stores an API key, or whose key a command prints.
+pub(super) fn api_key_again(label: &str, is_printed: bool) -> String {
+    let option = if is_printed {
+        secret_command_option(PrintedSecret::ApiKey)
+    } else {
+        "--expires DATE --api-key-stdin"
+    };
+    edit(Some(label), option)
 }
 
 fn no_connection(wanted: Option<&str>, known: &[String]) -> String {
@@ -496,7 +526,9 @@ fn write_again(label: &str, item: Option<ItemKind>, settings: &[BoundSetting]) -
     match item {
         Some(ItemKind::ClientSecret) => client_secret_again(label, settings),
         Some(ItemKind::ClientCertificate) => client_certificate_again(label),
-        Some(ItemKind::ApiKey) => api_key_again(label),
+        Some(ItemKind::ApiKey) => {
+            api_key_again(label, settings.contains(&BoundSetting::ApiKeyCommand))
+        }
         Some(ItemKind::Tokens | ItemKind::Binding | ItemKind::Probe) | None => login(label),
     }
 }

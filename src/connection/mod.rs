@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::error::{Error, Input, PrintedSecret, Result};
+use crate::error::{ApiKeyProblem, Error, Input, PrintedSecret, Result};
 use crate::util::enum_with_words;
 
 pub use client_certificate::{CertificateSource, ClientCertificateSetting};
@@ -81,7 +81,8 @@ pub struct Connection {
     pub tags: Vec<String>,
     /// When it was added. Absent for connections that were imported without a date.
     pub created_at: Option<Timestamp>,
-    /// When an access token was last renewed. Absent before the first time.
+    /// When an access token was last renewed; for an API key, about when it was last handed out.
+    /// Absent before the first time.
     pub last_used_at: Option<Timestamp>,
     /// The file that `ca.pem` was copied from.
     pub ca_source: Option<String>,
@@ -155,9 +156,6 @@ impl Connection {
                 "client ID",
                 "a connection with an API key has none (--auth-type user and --auth-type app do)",
             )),
-            (GrantKind::ApiKey, true) if self.grant.api_key_expires_at().is_none() => Err(
-                Error::invalid("end of the API key", "it is missing (--expires DATE)"),
-            ),
             (GrantKind::Network, true) if !self.answers_web_server() => {
                 Err(Error::invalid(Input::AuthType, NEEDS_ANSWER))
             }
@@ -167,6 +165,29 @@ impl Connection {
             )),
             (GrantKind::User | GrantKind::Application, false)
             | (GrantKind::Network | GrantKind::ApiKey, true) => Ok(()),
+        }
+    }
+
+    /// Whether it is known when the API key ends. A file may have lost that, and the connection can
+    /// still be edited or removed.
+    pub(crate) fn check_api_key_end(&self) -> Result<()> {
+        match self.grant {
+            Grant::ApiKey { expires_at: None } => Err(Error::invalid(
+                "end of the API key",
+                "it is missing (--expires DATE)",
+            )),
+            Grant::ApiKey { .. } | Grant::User { .. } | Grant::Application | Grant::Network => {
+                Ok(())
+            }
+        }
+    }
+
+    /// The error where the API key cannot be used.
+    pub(crate) fn api_key_error(&self, why: ApiKeyProblem) -> Error {
+        Error::ApiKey {
+            connection: self.label.to_string(),
+            is_printed: self.secret_command.is_some(),
+            why,
         }
     }
 
@@ -214,6 +235,8 @@ pub struct Status {
     /// When and how a renewal last failed, for the processes that waited for its result. Absent
     /// where a renewal has worked since, and where the failure says nothing to others.
     pub renewal_failure: Option<RenewalFailureNote>,
+    /// When the portal did not accept the API key. Absent as long as it does, as far as is known.
+    pub api_key_refused_at: Option<Timestamp>,
     /// The machine that the sign-in was made on.
     pub machine: Option<String>,
 }

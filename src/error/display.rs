@@ -61,15 +61,12 @@ impl fmt::Display for Error {
                 f.write_str("the random number generator of the operating system failed")
             }
             Self::Invalid { what, why } => write!(f, "{what}: {why}"),
-            Self::ApiKey { connection, why } => {
-                write!(f, "the API key of connection `{connection}` {why}")
-            }
-            Self::SignInNeeded { connection, why } => {
-                if *why == SignInNeeded::Never {
-                    return write!(f, "connection `{connection}` is not signed in");
-                }
-                write!(f, "sign-in needed for connection `{connection}`: {why}")
-            }
+            Self::ApiKey {
+                connection,
+                is_printed,
+                why,
+            } => write_api_key(f, connection, *is_printed, why),
+            Self::SignInNeeded { connection, why } => write_sign_in_needed(f, connection, why),
             Self::NoConnection {
                 wanted: Some(wanted),
                 variable,
@@ -259,11 +256,38 @@ impl fmt::Display for SignInNeeded {
     }
 }
 
+fn write_sign_in_needed(
+    f: &mut fmt::Formatter<'_>,
+    connection: &str,
+    why: &SignInNeeded,
+) -> fmt::Result {
+    if *why == SignInNeeded::Never {
+        return write!(f, "connection `{connection}` is not signed in");
+    }
+    write!(f, "sign-in needed for connection `{connection}`: {why}")
+}
+
+fn write_api_key(
+    f: &mut fmt::Formatter<'_>,
+    connection: &str,
+    is_printed: bool,
+    why: &ApiKeyProblem,
+) -> fmt::Result {
+    if is_printed && *why == ApiKeyProblem::Missing {
+        return write!(
+            f,
+            "it is not stored whose API key the command of connection `{connection}` prints"
+        );
+    }
+    write!(f, "the API key of connection `{connection}` {why}")
+}
+
 /// Completes "the API key of a connection".
 impl fmt::Display for ApiKeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("is not stored"),
+            Self::UnknownEnd => f.write_str("has no end that can be read"),
             Self::Expired(at) => write!(f, "expired on {}", rfc3339(*at)),
             Self::TooShort {
                 expires_at,

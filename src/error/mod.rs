@@ -108,6 +108,8 @@ pub enum Error {
     ApiKey {
         /// The connection's label.
         connection: String,
+        /// Whether a command prints the key, so that it is replaced where the command finds it.
+        is_printed: bool,
         /// What is wrong with it.
         why: ApiKeyProblem,
     },
@@ -404,8 +406,10 @@ enum_with_words! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApiKeyProblem {
-    /// None is stored.
+    /// None is stored; where a command prints it, whose it is.
     Missing,
+    /// When it ends is missing, or cannot be read.
+    UnknownEnd,
     /// It has expired, at this moment, by what a person said about it.
     Expired(Timestamp),
     /// It expires sooner than the caller needs it.

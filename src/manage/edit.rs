@@ -16,11 +16,14 @@ use crate::connection::{
 };
 use crate::error::{Error, KeychainReason, Result};
 use crate::event::{Event, Notice};
-use crate::http;
+use crate::http::{self, Presented};
 use crate::keychain::{Item, ItemKind, Keychains, SecretStore};
 use crate::secret::Secret;
-use crate::session::{binding_in, rebind, Locked, Session, SignedOut, Snapshot};
-use crate::token::ClientSecret;
+use crate::session::{
+    binding_in, check_api_key_user, rebind, verify_api_key, ApiKeySource, Locked, Session,
+    SignedOut, Snapshot, VerifiedApiKey,
+};
+use crate::token::{ApiKeyRecord, ClientSecret};
 
 /// What happens to the stored client secret.
 #[derive(Debug, Default)]
@@ -78,9 +81,10 @@ pub struct Changes {
     pub redirect_uri: Option<RedirectUri>,
     /// Whether authorization codes are bound by PKCE.
     pub pkce: Option<bool>,
-    /// The client secret. For a connection with an API key, only a command or none: the key itself
-    /// is stored by [`Session::set_api_key`].
+    /// The client secret. For a connection with an API key, only a command or none.
     pub secret: SecretChange,
+    /// Another API key, which the portal has accepted ([`verify_api_key_after`]).
+    pub api_key: Option<VerifiedApiKey>,
     /// When the API key expires.
     pub expires_at: Option<Timestamp>,
     /// The client certificate.
@@ -105,6 +109,19 @@ impl Changes {
     /// Whether nothing is to be changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
+        matches!(self.secret, SecretChange::Keep)
+            && self.api_key.is_none()
+            && self.expires_at.is_none()
+            && self.without_secrets_are_empty()
+    }
+
+    /// Whether nothing but the API key, its end and what gives it is to be changed.
+    #[must_use]
+    pub fn concern_api_key_alone(&self) -> bool {
+        self.api_key.is_some() && self.without_secrets_are_empty()
+    }
+
+    fn without_secrets_are_empty(&self) -> bool {
         let Self {
             portal,
             api_url,
@@ -112,8 +129,9 @@ impl Changes {
             kind,
             redirect_uri,
             pkce,
-            secret,
-            expires_at,
+            secret: _,
+            api_key: _,
+            expires_at: _,
             client_certificate,
             web_tier,
             tls,
@@ -128,8 +146,6 @@ impl Changes {
             && kind.is_none()
             && redirect_uri.is_none()
             && pkce.is_none()
-            && matches!(secret, SecretChange::Keep)
-            && expires_at.is_none()
             && matches!(client_certificate, CertificateChange::Keep)
             && web_tier.is_none()
             && tls.is_none()
@@ -296,6 +312,25 @@ pub struct Edited {
     pub secret_dropped: bool,
 }
 
+/// Asks the portal of the connection, as `changes` will make it, whose API key this is. Stores
+/// nothing. A key of another user than the one that the connection belongs to is an error, unless
+/// the portal changes, which the former key does not belong to.
+pub fn verify_api_key_after(
+    session: &Session,
+    keychains: &Keychains,
+    changes: &Changes,
+    presented: Presented,
+    source: ApiKeySource,
+) -> Result<VerifiedApiKey> {
+    let (_, _, context) = session.parts();
+    let before = session.opened();
+    let editing = Editing::plan(session, keychains, changes, before, KeyUse::IsAsked)?;
+    let certificates = changes.certificates(before);
+    let key = verify_api_key(&editing.after, certificates, presented, source, context)?;
+    editing.check_api_key_user(&key)?;
+    Ok(key)
+}
+
 /// Changes a connection in place.
 ///
 /// Secrets are bound to the settings that decide where they go. A change here is a person's choice,
@@ -310,7 +345,8 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
         connection: before,
         ..
     } = session.lock()?;
-    let editing = Editing::plan(session, keychains, changes, &before)?;
+    let editing = Editing::plan(session, keychains, changes, &before, KeyUse::of(changes))?;
+    editing.check_api_key()?;
     // 1. The items accept the old settings and the new ones, so that the connection works whenever
     // this is interrupted.
     let held = editing.held_records()?;
@@ -318,6 +354,7 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
     // 2. Secrets that may not be used any more go, while `meta.json` still says where they belong.
     let edited = editing.drop_secrets()?;
     editing.store_new_secret()?;
+    editing.store_new_api_key()?;
     editing.store_new_certificate()?;
     // 3. The connection changes from the old state to the new one by one rename.
     match &changes.tls {
@@ -332,10 +369,30 @@ pub fn edit(session: &Session, keychains: &Keychains, changes: &Changes) -> Resu
         if editing.ends_sign_in() {
             connection.status = Status::default();
         }
+        editing.update_status_of_key(&mut connection.status);
     })?;
     // 4. The items accept the new settings only, and the old keychain has none of them.
     editing.finish(&held)?;
     Ok(edited)
+}
+
+/// Whether an edit concerns the API key, even if it changes no setting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyUse {
+    None,
+    /// The portal is about to be asked about one.
+    IsAsked,
+    /// A new one is stored.
+    IsStored,
+}
+
+impl KeyUse {
+    fn of(changes: &Changes) -> Self {
+        match changes.api_key {
+            Some(_) => Self::IsStored,
+            None => Self::None,
+        }
+    }
 }
 
 /// One edit: the states before and after, and what has to happen between them.
@@ -368,15 +425,17 @@ impl<'a> Editing<'a> {
         keychains: &Keychains,
         changes: &'a Changes,
         before: &'a Snapshot,
+        key: KeyUse,
     ) -> Result<Self> {
         let (store, old_keychain, context) = session.parts();
         let mut after: Connection = (**before).clone();
-        check_stays_api_key(before, changes)?;
+        check_stays_api_key(before, changes, key)?;
         changes.apply(&mut after, store.ca_path(&before.id))?;
         let named = Binding::of(&after, changes.certificates(before));
         client_certificate::check(&after)?;
         web_tier::check(&after)?;
         after.check_kind()?;
+        after.check_api_key_end()?;
         context.machine_policy.check_connection(&after)?;
         let mut chosen = changes.chosen();
         if after.client_certificate != before.client_certificate {
@@ -390,7 +449,9 @@ impl<'a> Editing<'a> {
             chosen.extend([BoundSetting::SecretCommand, BoundSetting::ApiKeyCommand]);
         }
         // Tags and the like concern no secret, and need no keychain.
-        let concerns_secrets = !chosen.is_empty() || matches!(changes.secret, SecretChange::Set(_));
+        let concerns_secrets = !chosen.is_empty()
+            || matches!(changes.secret, SecretChange::Set(_))
+            || key != KeyUse::None;
         let stored = if concerns_secrets {
             session.stored_binding(before)?
         } else {
@@ -437,12 +498,13 @@ impl<'a> Editing<'a> {
     }
 
     fn binds(&self) -> bool {
-        self.command_goes || !self.changes.chosen().is_empty()
+        self.command_goes || !self.changes.chosen().is_empty() || self.changes.api_key.is_some()
     }
 
     fn keeps(&self, kind: ItemKind) -> bool {
         match kind {
-            ItemKind::Tokens | ItemKind::ApiKey => !self.ends_sign_in(),
+            ItemKind::Tokens => !self.ends_sign_in(),
+            ItemKind::ApiKey => !self.ends_sign_in() && !self.stores_key_at_once(),
             ItemKind::ClientSecret => {
                 !self.rebound && matches!(self.changes.secret, SecretChange::Keep)
             }
@@ -517,7 +579,8 @@ impl<'a> Editing<'a> {
 
     fn drop_secrets(&self) -> Result<Edited> {
         let mut edited = Edited::default();
-        if self.ends_sign_in() {
+        // Another key takes the place of the former one by one write.
+        if self.ends_sign_in() && self.changes.api_key.is_none() {
             let outcome = self.session.forget_tokens(self.before, false)?;
             edited.signed_out = outcome != SignedOut::Nothing;
         }
@@ -545,6 +608,90 @@ impl<'a> Editing<'a> {
         let secret = secret.duplicate();
         let record = ClientSecret { binding, secret }.to_record();
         self.write(ItemKind::ClientSecret, &record)
+    }
+
+    /// Whether the record of a new API key is written before the connection changes. Where a
+    /// command takes the place of a stored key, that key counts until the connection has the
+    /// command.
+    fn stores_key_at_once(&self) -> bool {
+        let takes_place = self.before.secret_command.is_none() && !self.ends_sign_in();
+        let key = self.changes.api_key.as_ref();
+        key.is_some_and(|key| !(key.is_printed() && takes_place))
+    }
+
+    fn store_new_api_key(&self) -> Result<()> {
+        let Some(key) = self
+            .changes
+            .api_key
+            .as_ref()
+            .filter(|_| self.stores_key_at_once())
+        else {
+            return Ok(());
+        };
+        // A key for a new portal is never used with the old one.
+        let binding = if self.rebound {
+            self.named.clone()
+        } else {
+            self.accepting_both(self.before.binding().clone())
+        };
+        self.write_api_key(key, binding)
+    }
+
+    fn write_api_key(&self, key: &VerifiedApiKey, binding: Binding) -> Result<()> {
+        let (_, _, context) = self.session.parts();
+        let record = key.record(binding, context.now()).to_record();
+        self.write(ItemKind::ApiKey, &record)
+    }
+
+    /// Refuses a new API key where the connection is not the one for which the portal was asked
+    /// about it, or belongs to another user.
+    fn check_api_key(&self) -> Result<()> {
+        let Some(key) = &self.changes.api_key else {
+            return Ok(());
+        };
+        let differing = key.differences(&self.named);
+        if !differing.is_empty() {
+            return Err(self.session.key_for_other_settings(&differing));
+        }
+        self.check_api_key_user(key)
+    }
+
+    /// Refuses a key of another user. A key belongs to its portal, and so does its user.
+    fn check_api_key_user(&self, key: &VerifiedApiKey) -> Result<()> {
+        if self.ends_sign_in() {
+            return Ok(());
+        }
+        let record = self
+            .old_keychain
+            .get(&Item::of(self.before, ItemKind::ApiKey));
+        let record = match record {
+            Ok(record) => record,
+            // A damaged record is what the new key repairs.
+            Err(error) if error.reason == KeychainReason::Lost => None,
+            Err(error) => return Err(self.session.keychain_error(error, ItemKind::ApiKey)),
+        };
+        match record.as_ref().and_then(ApiKeyRecord::from_record) {
+            Some(stored) => check_api_key_user(self.before, &stored.user, key.user()),
+            None => Ok(()),
+        }
+    }
+
+    /// What `meta.json` says about the API key: with another one, earlier failures have passed. So
+    /// have they where a person says what the portal's answer depends on.
+    fn update_status_of_key(&self, status: &mut Status) {
+        if self.after.grant.kind() != GrantKind::ApiKey {
+            return;
+        }
+        let replaced_elsewhere =
+            self.after.secret_command.is_some() && self.changes.expires_at.is_some();
+        let is_good = status.api_key_refused_at.is_none() && self.changes.expires_at.is_some();
+        if let Some(key) = &self.changes.api_key {
+            status.username = Some(key.user().to_owned());
+        } else if !replaced_elsewhere && !is_good && self.changes.referer.is_none() {
+            return;
+        }
+        status.last_failure = None;
+        status.api_key_refused_at = None;
     }
 
     fn store_new_certificate(&self) -> Result<()> {
@@ -608,6 +755,18 @@ impl<'a> Editing<'a> {
                 &new.to_record(&self.named, Vec::new()),
             );
         }
+        match &self.changes.api_key {
+            // Now the connection has the command: the key itself goes.
+            Some(key) if !self.stores_key_at_once() => {
+                self.write_api_key(key, self.named.clone())?;
+            }
+            Some(key) => {
+                let (_, _, context) = self.session.parts();
+                let record = key.record(self.named.clone(), context.now());
+                self.finish_one(ItemKind::ApiKey, &record.to_record());
+            }
+            None => {}
+        }
         if let SecretChange::Set(secret) = &self.changes.secret {
             let record = ClientSecret {
                 binding: self.named.clone(),
@@ -644,7 +803,7 @@ impl<'a> Editing<'a> {
 
 /// A key is made at the portal for one user, and a connection keeps its user: another kind of
 /// connection is another one.
-fn check_stays_api_key(before: &Connection, changes: &Changes) -> Result<()> {
+fn check_stays_api_key(before: &Connection, changes: &Changes, key: KeyUse) -> Result<()> {
     let is_key = |kind: GrantKind| kind == GrantKind::ApiKey;
     let (was, becomes) = (before.grant.kind(), changes.kind);
     if is_key(was) && matches!(changes.secret, SecretChange::Set(_)) {
@@ -653,9 +812,9 @@ fn check_stays_api_key(before: &Connection, changes: &Changes) -> Result<()> {
             "a connection with an API key has none",
         ));
     }
-    if !is_key(was) && changes.expires_at.is_some() {
+    if !is_key(was) && (changes.expires_at.is_some() || key != KeyUse::None) {
         return Err(Error::invalid(
-            "end of the API key",
+            "API key",
             format!("`{}` has no API key", before.label),
         ));
     }

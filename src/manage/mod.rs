@@ -21,14 +21,14 @@ use crate::http;
 use crate::keychain::{Item, ItemKind, SecretStore};
 use crate::policy::{MAX_API_KEY_BYTES, MAX_CLIENT_SECRET_BYTES};
 use crate::secret::Secret;
-use crate::session::{binding_in, Locked, Session};
+use crate::session::{binding_in, Locked, Session, VerifiedApiKey};
 use crate::store::ConnectionStore;
 use crate::token::{is_sendable, ApiKeyRecord, ClientSecret, Tokens};
 
 pub use client_certificate::{
     check_certificate_stays, check_client_certificate, CertificateChange, NewClientCertificate,
 };
-pub use edit::{edit, Changes, SecretChange, TlsChange};
+pub use edit::{edit, verify_api_key_after, Changes, Edited, SecretChange, TlsChange};
 pub use web_tier::{check_windows_sign_in, check_windows_sign_in_stays};
 
 /// The longest client ID, in bytes.
@@ -131,6 +131,8 @@ pub struct NewSecrets<'a> {
     pub client_secret: Option<Secret>,
     /// The client certificate that the connection names.
     pub certificate: Option<&'a NewClientCertificate>,
+    /// The API key, or whose it is, which the portal has said for this very connection.
+    pub api_key: Option<VerifiedApiKey>,
 }
 
 /// Stores what the connection's secrets are bound to, and the secrets; then adds the
@@ -146,6 +148,7 @@ pub fn create(
     client_certificate::check(connection)?;
     web_tier::check(connection)?;
     connection.check_kind()?;
+    connection.check_api_key_end()?;
     context.machine_policy.check_connection(connection)?;
     // Checked again under the lock, but the likely error should come before anything is stored.
     store.check_free(&connection.label)?;
@@ -158,6 +161,14 @@ pub fn create(
     if let Some(certificate) = secrets.certificate {
         let record = certificate.to_record(&binding, Vec::new());
         records.push((ItemKind::ClientCertificate, record));
+    }
+    if let Some(key) = &secrets.api_key {
+        if let [setting, ..] = key.differences(&binding)[..] {
+            let why = "it is not what the portal was asked about the API key with";
+            return Err(Error::invalid(setting.as_str(), why));
+        }
+        let record = key.record(binding.clone(), context.now());
+        records.push((ItemKind::ApiKey, record.to_record()));
     }
     if let Some(secret) = secrets.client_secret {
         let record = ClientSecret { binding, secret }.to_record();
@@ -172,7 +183,13 @@ pub fn create(
                 // Without the connection's name, because the connection does not exist.
                 .map_err(Error::from)
         })
-        .and_then(|()| store.add(connection, ca, context));
+        .and_then(|()| {
+            let mut connection = connection.clone();
+            if let Some(key) = &secrets.api_key {
+                connection.status.username = Some(key.user().to_owned());
+            }
+            store.add(&connection, ca, context)
+        });
     if added.is_err() {
         for (kind, _) in &records {
             if let Err(error) = keychain.delete(&Item::of(connection, *kind)) {

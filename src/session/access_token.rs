@@ -51,9 +51,7 @@ impl Session {
     /// process meanwhile.
     pub(super) fn access_token_instead_of(&self, rejected: &Secret) -> Result<UsableToken> {
         if self.has_api_key() {
-            let error = self.refused_api_key();
-            self.record_failure_without_lock(&error);
-            return Err(error);
+            return Err(self.refused_api_key(rejected));
         }
         let request = TokenRequest {
             force: true,

@@ -30,6 +30,9 @@ impl Session {
             }
             other => other.map_err(|error| portal::into_error(error, http)),
         };
+        if result.is_ok() {
+            self.note_accepted_api_key();
+        }
         result.map_err(|error| error.about(self.opened.label.as_str()))
     }
 

@@ -2,8 +2,9 @@
 //! its place.
 
 use super::{Session, Snapshot};
-use crate::connection::SecretCommand;
-use crate::error::{Error, PrintedSecret, Result, SecretCommandFailure};
+use crate::connection::{Connection, SecretCommand};
+use crate::context::Context;
+use crate::error::{Error, Result, SecretCommandFailure};
 use crate::event::{Event, Wait};
 use crate::oauth::TokenError;
 use crate::policy::SECRET_COMMAND_TIMEOUT;
@@ -82,37 +83,38 @@ impl Session {
         command: &SecretCommand,
     ) -> Result<Secret> {
         self.check_settings(connection)?;
-        self.run_program(connection, command)
+        run_program(connection, command, &self.context)
     }
+}
 
-    /// Runs a command that is known to be a person's choice.
-    pub(super) fn run_program(
-        &self,
-        connection: &Snapshot,
-        command: &SecretCommand,
-    ) -> Result<Secret> {
-        let limit = self.context.deadline.bound(SECRET_COMMAND_TIMEOUT);
-        let printed = connection.grant.kind().printed_secret();
-        let wait = Wait::SecretCommand(printed, command.name());
-        self.context.emit(&Event::Waiting(wait));
-        let ran = program::run(command, limit, &self.context);
-        self.context.emit(&Event::WaitOver);
-        ran.and_then(|secret| check(secret, &connection.client_id))
-            .map_err(|why| self.secret_command_failed(printed, command, why))
-    }
+/// Runs a command that is known to be a person's choice.
+pub(super) fn run_program(
+    connection: &Connection,
+    command: &SecretCommand,
+    context: &Context,
+) -> Result<Secret> {
+    let limit = context.deadline.bound(SECRET_COMMAND_TIMEOUT);
+    let printed = connection.grant.kind().printed_secret();
+    context.emit(&Event::Waiting(Wait::SecretCommand(
+        printed,
+        command.name(),
+    )));
+    let ran = program::run(command, limit, context);
+    context.emit(&Event::WaitOver);
+    ran.and_then(|secret| check(secret, &connection.client_id))
+        .map_err(|why| secret_command_failed(connection, command, why))
+}
 
-    pub(super) fn secret_command_failed(
-        &self,
-        secret: PrintedSecret,
-        command: &SecretCommand,
-        why: SecretCommandFailure,
-    ) -> Error {
-        Error::SecretCommand {
-            connection: Some(self.label()),
-            secret,
-            command: command.name(),
-            why,
-        }
+pub(super) fn secret_command_failed(
+    connection: &Connection,
+    command: &SecretCommand,
+    why: SecretCommandFailure,
+) -> Error {
+    Error::SecretCommand {
+        connection: Some(connection.label.to_string()),
+        secret: connection.grant.kind().printed_secret(),
+        command: command.name(),
+        why,
     }
 }
 

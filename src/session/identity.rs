@@ -43,6 +43,7 @@ impl Session {
         };
         let answer = self.explain_identity(answer)?;
         self.confirm_api_url();
+        self.note_accepted_api_key();
         Ok(answer)
     }
 

@@ -30,6 +30,7 @@
 //!   failure deletes anything.
 //! - The lock is never held while a person is asked something.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -67,7 +68,7 @@ mod snapshot;
 mod status;
 mod windows_sign_in;
 
-pub use api_key::VerifiedApiKey;
+pub use api_key::{check_api_key_user, verify_api_key, ApiKeySource, VerifiedApiKey};
 pub(crate) use records::{binding_in, rebind};
 pub use sign_in::PendingSignIn;
 pub use sign_out::SignedOut;
@@ -167,6 +168,8 @@ pub struct Session {
     context: Context,
     /// What the command for the API key has printed, once the portal said whose it is.
     printed_api_key: Mutex<Option<Secret>>,
+    /// Whether it was recorded that the portal accepts the API key.
+    accepted_api_key_noted: AtomicBool,
     /// For the clients of all snapshots, where the connection answers Windows sign-in.
     _token_maker: Option<KeptTokenMaker>,
 }
@@ -196,12 +199,18 @@ impl Session {
             keychain,
             context,
             printed_api_key: Mutex::new(None),
+            accepted_api_key_noted: AtomicBool::new(false),
         }
     }
 
     /// The connection as it was when the session began.
     #[must_use]
     pub fn connection(&self) -> &Connection {
+        &self.opened
+    }
+
+    /// The same, with the certificates that it was read with.
+    pub(crate) fn opened(&self) -> &Snapshot {
         &self.opened
     }
 

@@ -73,7 +73,7 @@ impl Session {
             return Ok(None);
         };
         let stored =
-            ApiKeyRecord::from_record(&record).ok_or_else(|| self.lost(ItemKind::ApiKey))?;
+            ApiKeyRecord::from_record(&record).ok_or_else(|| self.lost_api_key(connection))?;
         self.check_binding(connection, Some(&stored.binding), ItemKind::ApiKey)?;
         Ok(Some(stored))
     }
@@ -130,10 +130,24 @@ impl Session {
     }
 
     /// The error where the connection was changed while the command waited.
-    pub(super) fn changed_meanwhile(&self, what: &str) -> Error {
+    pub(super) fn changed_meanwhile(&self, settings: &[BoundSetting]) -> Error {
+        self.changed(&words(settings))
+    }
+
+    /// The same with what was changed, in words.
+    pub(super) fn changed(&self, what: &str) -> Error {
         let detail =
             format!("the connection was changed while this command ran ({what}); nothing was sent");
         self.keychain_failure(KeychainReason::Changed, detail, ItemKind::Tokens)
+    }
+
+    /// The error where an API key was verified, and then the connection was changed.
+    pub(crate) fn key_for_other_settings(&self, settings: &[BoundSetting]) -> Error {
+        let what = words(settings);
+        let detail = format!(
+            "the connection was changed while this command ran ({what}); the API key was not stored"
+        );
+        self.keychain_failure(KeychainReason::Changed, detail, ItemKind::ApiKey)
     }
 
     /// What the keychain says that the connection's secrets are bound to, from its own record or
@@ -255,6 +269,16 @@ impl Session {
         error
     }
 
+    /// The record of the API key is damaged. Where a command prints the key, the command has to be
+    /// chosen again.
+    fn lost_api_key(&self, connection: &Snapshot) -> Error {
+        let mut error = self.lost(ItemKind::ApiKey);
+        if let (Error::Keychain { error, .. }, Some(_)) = (&mut error, &connection.secret_command) {
+            error.settings = vec![BoundSetting::ApiKeyCommand];
+        }
+        error
+    }
+
     /// The settings that only the connection's files name; none where the keychain has any record
     /// of them.
     pub(super) fn unconfirmed(&self, connection: &Snapshot) -> Result<Vec<BoundSetting>> {
@@ -333,6 +357,12 @@ pub(crate) fn rebind(record: &Secret, kind: ItemKind, to: &Binding) -> Option<Se
         ItemKind::Binding => Some(to.to_record()),
         ItemKind::Probe => None,
     }
+}
+
+/// The settings, as a message names them.
+pub(crate) fn words(settings: &[BoundSetting]) -> String {
+    let words: Vec<_> = settings.iter().map(|setting| setting.as_str()).collect();
+    words.join(", ")
 }
 
 /// Which settings differ, and how.

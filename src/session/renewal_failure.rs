@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use super::client_secret::secret_command_failed;
 use super::{Locked, Session, Snapshot};
 use crate::connection::{Connection, FailedRequest, RenewalFailure, RenewalFailureNote};
 use crate::error::{Error, ProxyDemand, Refusal, Result, SecretCommandFailure, Unreachable};
@@ -31,10 +32,9 @@ impl Session {
         let how = note.how.clone();
         let request = match &note.failure {
             RenewalFailure::SecretCommand => {
-                let printed = connection.grant.kind().printed_secret();
                 let why = SecretCommandFailure::InAnotherProcess(how);
                 let command = connection.secret_command.as_ref()?;
-                return Some(self.secret_command_failed(printed, command, why));
+                return Some(secret_command_failed(connection, command, why));
             }
             RenewalFailure::Unreachable(request) | RenewalFailure::Refused(request) => request,
         };

@@ -26,12 +26,13 @@ impl Session {
             self.emit_decision(Decision::Cached);
             return Ok(UsableToken::new(access, stored.as_ref(), Decision::Cached));
         }
-        let access = self.request_server_token(root)?;
+        let (access, username) = self.request_server_token(root)?;
         if self.has_api_key() {
+            self.note_accepted_api_key();
             // Nothing is cached for a key: after it was replaced, its tokens must not be used.
             self.emit_decision(Decision::Renewed);
             let mut token = UsableToken::new(access, None, Decision::Renewed);
-            token.username = Some(self.stored_api_key(&self.opened)?.user);
+            token.username = username;
             return Ok(token);
         }
         // Cache it. The portal was asked without the lock, so read the record again under it.
@@ -48,9 +49,11 @@ impl Session {
         Ok(UsableToken::new(access, stored.as_ref(), Decision::Renewed))
     }
 
-    /// Asks the portal for the server's token. A rejected portal token is renewed once.
-    fn request_server_token(&self, root: &str) -> Result<AccessToken> {
-        let portal_token = self.access_token(&TokenRequest::default())?.access.secret;
+    /// Asks the portal for the server's token, and says whom the portal's token is for. A rejected
+    /// portal token is renewed once.
+    fn request_server_token(&self, root: &str) -> Result<(AccessToken, Option<String>)> {
+        let token = self.access_token(&TokenRequest::default())?;
+        let (portal_token, username) = (token.access.secret, token.username);
         let response = match self.send_server_token_request(root, &portal_token) {
             Err(CallError::Portal(error)) if error.is_invalid_token() => {
                 let renewed = self.access_token_instead_of(&portal_token)?;
@@ -58,14 +61,15 @@ impl Session {
             }
             other => other,
         };
-        response.map_err(|error| match error {
+        let access = response.map_err(|error| match error {
             CallError::Failed { error, .. } => error.about(self.opened.label.as_str()),
             CallError::Portal(error) => Error::Refused {
                 connection: Some(self.label()),
                 url: root.to_owned(),
                 why: Refusal::Server(error.text),
             },
-        })
+        })?;
+        Ok((access, username))
     }
 
     fn send_server_token_request(

@@ -117,7 +117,7 @@ impl Session {
         let (lock, connection) = self.store.lock(&self.opened, timeout, &self.context)?;
         // The session reads and writes the keychain that it was opened with.
         if connection.keychain != self.opened.keychain {
-            return Err(self.changed_meanwhile("its keychain"));
+            return Err(self.changed("its keychain"));
         }
         Ok(Locked {
             lock,
@@ -137,8 +137,7 @@ impl Session {
         if changed.is_empty() {
             Ok(locked)
         } else {
-            let words: Vec<_> = changed.iter().map(|setting| setting.as_str()).collect();
-            Err(self.changed_meanwhile(&words.join(", ")))
+            Err(self.changed_meanwhile(&changed))
         }
     }
 }

@@ -6,7 +6,7 @@ use super::renewal_failure::is_of_another_process;
 use super::{Session, Snapshot};
 use crate::connection::{Connection, Status};
 use crate::context::Context;
-use crate::error::{Error, SignInNeeded};
+use crate::error::{ApiKeyProblem, Error, SignInNeeded};
 use crate::event::{Notice, Observer};
 use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT};
 use crate::store::RenewalLock;
@@ -53,6 +53,9 @@ impl Session {
             if note.is_some() {
                 status.renewal_failure = note;
             }
+            if is_refused_api_key(error) {
+                status.api_key_refused_at = Some(now);
+            }
             if has_ended(error) {
                 status.refresh_expires_at = status.refresh_expires_at.map(|end| end.min(now));
             }
@@ -62,7 +65,7 @@ impl Session {
     /// The same where the failure came before the lock was taken. If the lock cannot be had soon,
     /// this is left out: the process that holds it records its own result.
     pub(super) fn record_failure_without_lock(&self, error: &Error) {
-        if let Some(lock) = self.lock_for_a_note() {
+        if let Some((lock, _)) = self.lock_for_a_note() {
             self.record_failure(&lock, error);
         }
     }
@@ -73,7 +76,7 @@ impl Session {
         let Some(api) = self.opened.unconfirmed_api_url() else {
             return;
         };
-        let Some(lock) = self.lock_for_a_note() else {
+        let Some((lock, _)) = self.lock_for_a_note() else {
             return;
         };
         self.update_best_effort(&lock, |connection| {
@@ -83,15 +86,14 @@ impl Session {
         });
     }
 
-    /// The renewal lock, if it can be had soon.
-    fn lock_for_a_note(&self) -> Option<RenewalLock> {
+    /// The renewal lock, if it can be had soon, and the connection as it was read under it.
+    pub(super) fn lock_for_a_note(&self) -> Option<(RenewalLock, Connection)> {
         let timeout = self.context.deadline.bound(FAILURE_NOTE_LOCK_TIMEOUT);
         let silent = Context {
             observer: Observer::silent(),
             ..self.context.clone()
         };
-        let (lock, _) = self.store.lock(&self.opened, timeout, &silent).ok()?;
-        Some(lock)
+        self.store.lock(&self.opened, timeout, &silent).ok()
     }
 
     pub(super) fn update_status_best_effort(
@@ -102,7 +104,11 @@ impl Session {
         self.update_best_effort(lock, |connection| change(&mut connection.status));
     }
 
-    fn update_best_effort(&self, lock: &RenewalLock, change: impl FnOnce(&mut Connection)) {
+    pub(super) fn update_best_effort(
+        &self,
+        lock: &RenewalLock,
+        change: impl FnOnce(&mut Connection),
+    ) {
         if let Err(error) = self.store.update(lock, change) {
             self.emit_notice(Notice::Other {
                 message: format!("meta.json could not be brought up to date: {error}"),
@@ -122,6 +128,17 @@ impl Session {
             });
         }
     }
+}
+
+/// Whether the error says that the portal does not accept the API key.
+fn is_refused_api_key(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::ApiKey {
+            why: ApiKeyProblem::Refused,
+            ..
+        }
+    )
 }
 
 /// Whether the error says that the stored sign-in is no longer good, whatever its dates say.

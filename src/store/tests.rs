@@ -549,16 +549,20 @@ fn a_connection_with_an_api_key_is_read_again_and_no_older_program_reads_it() {
     let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(written["schema_version"], 6);
     assert_eq!(written["client_secret_command"], Value::Null);
-    for (field, value) in [
-        ("api_key_expires_at", Value::Null),
-        ("api_key_expires_at", "soon".into()),
-        ("client_id", "abc".into()),
-        ("auth_type", "user".into()),
-    ] {
+    for (field, value) in [("client_id", "abc".into()), ("auth_type", "user".into())] {
         let mut changed = written.clone();
         changed[field] = value;
         fs::write(&path, changed.to_string()).unwrap();
         assert!(store.load(&connection.id).is_err(), "{field}");
+    }
+    // Without its end, it can still be edited and removed.
+    for value in [Value::Null, "soon".into()] {
+        let mut changed = written.clone();
+        changed["api_key_expires_at"] = value;
+        fs::write(&path, changed.to_string()).unwrap();
+        let read = store.load(&connection.id).unwrap();
+        assert_eq!(read.grant, Grant::ApiKey { expires_at: None });
+        assert!(read.check_api_key_end().is_err());
     }
     // The command of another kind is none of a key.
     let mut changed = written;

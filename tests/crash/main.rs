@@ -75,6 +75,17 @@ impl Fixture {
         words
     }
 
+    /// Adds the connection `keyed`, with an API key from standard input.
+    fn add_key_words(&self) -> Vec<String> {
+        let mut words = self.add_words("keyed", false);
+        let id = words.iter().position(|word| word == "--client-id").unwrap();
+        words.drain(id..id + 2);
+        let end = end_of_keys();
+        let of_key = ["--auth-type", "key", "--expires", &end, "--api-key-stdin"];
+        words.extend(of_key.map(str::to_owned));
+        words
+    }
+
     /// The connections that the command does not concern still work.
     #[track_caller]
     fn other_connections_work(&self) {
@@ -439,6 +450,71 @@ fn a_client_secret_goes_to_a_command_and_back_at_once() {
             fixture.can_be_repaired();
         },
     );
+}
+
+/// When the API keys of these tests end.
+fn end_of_keys() -> String {
+    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 200);
+    format!("{end:.0}")
+}
+
+#[test]
+fn add_creates_a_connection_with_its_api_key_or_none() {
+    let fixture = Fixture::new();
+    let key = fixture.portal.make_api_key(USER, 300);
+    let words = fixture.add_key_words();
+    at_each_crash_point(
+        &fixture,
+        10,
+        |fixture, wrap| wrap(fixture.home.run(&words)).input(key.clone()).done(),
+        |fixture, place| {
+            if !labels(&fixture.home).contains(&"keyed".to_owned()) {
+                fixture.home.run(&words).input(key.clone()).done().ok();
+            }
+            let said = fixture.home.run(["token", "--force", "-c", "keyed"]).done();
+            assert_eq!(said.stdout, format!("{key}\n"), "{place}: {}", said.stderr);
+            fixture.other_connections_work();
+            fixture.can_be_repaired();
+        },
+    );
+}
+
+/// The API key is in the keychain or printed by a command, the former one or the new one, and there
+/// is one at every point.
+#[test]
+fn an_api_key_is_replaced_and_goes_to_a_command_and_back_at_once() {
+    let fixture = Fixture::new();
+    let (first, second) = (
+        fixture.portal.make_api_key(USER, 300),
+        fixture.portal.make_api_key(USER, 300),
+    );
+    fixture.home.allow_secrets_in("kept");
+    fs::write(fixture.home.path().join("kept"), &first).unwrap();
+    let line = format!("/bin/cat '{}'", fixture.home.path().join("kept").display());
+    let end = end_of_keys();
+    let add_key = fixture.add_key_words();
+    fixture.home.run(add_key).input(first.clone()).done().ok();
+    let edit = ["connections", "edit", "keyed", "--expires", &end];
+    let stored = [&edit[..], &["--api-key-stdin"]].concat();
+    let printed = [&edit[..], &["--api-key-command", &line]].concat();
+    let works = |fixture: &Fixture, place: &str| {
+        let token = ["token", "--force", "-c", "keyed"];
+        let said = fixture.home.run(token).done();
+        assert_eq!(said.code, 0, "{place}: {}", said.stderr);
+    };
+    for step in [&stored, &printed, &stored] {
+        let act = |fixture: &Fixture, wrap: &dyn Fn(Run) -> Run| {
+            wrap(fixture.home.run(step)).input(second.clone()).done()
+        };
+        at_each_crash_point(&fixture, 6, act, |fixture, place| {
+            works(fixture, place);
+            act(fixture, &|run| run).ok();
+            works(fixture, place);
+            fixture.other_connections_work();
+            fixture.can_be_repaired();
+        });
+        act(&fixture, &|run| run).ok();
+    }
 }
 
 /// A connection to a portal that lets nothing through without a client certificate, and files with

@@ -1,13 +1,18 @@
 //! API keys: how one is given, whose it is, where it goes, and what is said about its end.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::Child;
 use std::sync::Arc;
+use std::time::Duration;
 
 use age_oauth::testing::ApiKeyRecord;
 use age_oauth::{
-    Context, Environment, Item, ItemKind, KeychainKind, Keychains, Secret, SecretStore,
+    ConnectionStore, Context, Environment, Item, ItemKind, KeychainKind, Keychains, Secret,
+    SecretStore,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{json, Value};
@@ -15,7 +20,7 @@ use serde_json::{json, Value};
 use crate::home;
 use crate::support::home::{Home, Outcome};
 use crate::support::portal::{
-    Endpoint, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, USER,
+    Endpoint, Fault, Gate, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID, USER,
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, add_application, folder_of, sign_in, stored};
@@ -75,6 +80,14 @@ impl Fixture {
         self.home.run(words).input(key).done()
     }
 
+    /// Starts a command that reads a key from standard input.
+    fn start(&self, words: &[impl AsRef<OsStr>], key: &str) -> Child {
+        let mut child = self.home.run(words).spawn();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(key.as_bytes()).unwrap();
+        child
+    }
+
     fn run(&self, words: &[&str]) -> Outcome {
         self.home.run(words).done()
     }
@@ -112,15 +125,42 @@ impl Fixture {
         fs::write(self.meta_file(), meta.to_string()).unwrap();
     }
 
-    fn item(&self) -> Option<Secret> {
+    fn vault(&self) -> (Arc<dyn SecretStore>, Item) {
         let context = Context {
             environment: Environment::of(Vec::<(String, String)>::new()),
             ..Context::process()
         };
         let keychains = Keychains::new(self.home.store(), true, false, &context);
-        let vault: Arc<dyn SecretStore> = keychains.of(KeychainKind::Vault);
         let item = Item::of(&stored(&self.home, "keyed"), ItemKind::ApiKey);
+        (keychains.of(KeychainKind::Vault), item)
+    }
+
+    fn item(&self) -> Option<Secret> {
+        let (vault, item) = self.vault();
         vault.get(&item).unwrap()
+    }
+
+    /// The next question whose an API key is waits at this gate.
+    fn hold_question(&self) -> Gate {
+        let gate = Gate::new();
+        let fault = Fault::HoldBefore(gate.clone());
+        self.portal
+            .set(|rules| rules.fault(Endpoint::PortalSelf, fault));
+        gate
+    }
+
+    /// The options of `edit` that move the connection to another portal, unchecked.
+    fn move_to(&self, other: &Portal) -> Vec<String> {
+        let folder = self.home.path().join("other");
+        fs::create_dir_all(&folder).unwrap();
+        let ca = other.ca_file(&folder).display().to_string();
+        let words = ["--portal", &other.url(), "--verify-ssl", &ca, "--no-check"];
+        words.map(str::to_owned).to_vec()
+    }
+
+    fn status(&self) -> Value {
+        let all = self.run(&["status", "--json", "-c", "keyed"]).ok().json();
+        all[0].clone()
     }
 
     fn record(&self) -> Option<ApiKeyRecord> {
@@ -169,8 +209,9 @@ fn rule_24i_a_key_is_handed_out_as_a_token_and_is_in_no_file() {
         .out(&format!("{USER}\n"));
     // A federated server gets a token that the portal grants for the key, and not the key.
     let url = format!("{}/rest/services", portal.other_server_url());
-    let server = fixture.run(&["token", "--for", &url]).ok();
-    assert_ne!(server.line(), key);
+    let server = fixture.run(&["token", "--for", &url, "--json"]).ok().json();
+    assert_ne!(server["access_token"], *key);
+    assert_eq!(server["username"], USER);
     // No other host gets it.
     fixture.run(&["api", &portal.standalone_url()]).code(7);
     // What shows connections shows everything but the key.
@@ -269,8 +310,38 @@ fn the_end_of_a_key_is_given_and_warned_about() {
         "ended"
     );
     fixture.run(&["doctor"]).code(1);
-    fixture.change_meta("api_key_expires_at", &Value::Null);
-    fixture.run(&["token"]).code(1).err_has("--expires DATE");
+}
+
+#[test]
+fn a_key_whose_end_cannot_be_read_is_repaired_and_removed() {
+    let fixture = Fixture::added();
+    let key = format!("{}\n", fixture.key);
+    let end = in_days(100);
+    for value in [Value::Null, json!("soon")] {
+        fixture.change_meta("api_key_expires_at", &value);
+        let said = fixture.run(&["token"]).code(3);
+        said.err_has("the API key of connection `keyed` has no end that can be read")
+            .err_has("age-oauth connections edit keyed --expires DATE");
+        let said = fixture.run(&["status", "--check"]).code(3);
+        said.err_has("connections edit keyed --expires DATE");
+        assert_eq!(fixture.status()["sign_in"], "ended");
+        fixture.run(&["status"]).ok();
+        fixture.run(&["doctor", "--offline"]).code(1);
+        let listed = fixture.run(&["connections", "list"]).ok().stdout;
+        assert!(listed.contains(&format!("\tkey\t{USER}\t\t")), "{listed}");
+        fixture.edit(&["--expires", &end], "").ok();
+        fixture.run(&["token"]).ok().out(&key);
+        fixture.change_meta("api_key_expires_at", &value);
+        let edit = ["--expires", &end, "--api-key-stdin"];
+        fixture.edit(&edit, &fixture.key).ok();
+        fixture.run(&["token"]).ok().out(&key);
+    }
+    fixture.change_meta("api_key_expires_at", &json!("soon"));
+    let (vault, item) = fixture.vault();
+    fixture
+        .run(&["connections", "remove", "keyed", "--yes"])
+        .ok();
+    assert!(vault.get(&item).unwrap().is_none());
 }
 
 #[test]
@@ -344,6 +415,323 @@ fn rule_24i_a_refused_key_is_an_error_and_is_sent_once() {
     fixture.run(&["api", "search?q=x"]).ok();
     let status = fixture.run(&["status"]).ok().stdout;
     assert!(!status.contains("is not accepted"), "{status}");
+}
+
+#[test]
+fn rule_24i_a_key_is_stored_only_for_the_settings_that_it_was_accepted_with() {
+    let other = Portal::start(PortalVersion::Enterprise114);
+    for moves in [true, false] {
+        let fixture = Fixture::added();
+        let second = fixture.portal.make_api_key(USER, 300);
+        let end = in_days(250);
+        let words = [
+            "connections",
+            "edit",
+            "keyed",
+            "--expires",
+            &end,
+            "--api-key-stdin",
+        ];
+        let gate = fixture.hold_question();
+        let child = fixture.start(&words, &second);
+        gate.await_arrivals(1);
+        // Another process changes where the key would go.
+        let moved = fixture.move_to(&other);
+        let moved: Vec<_> = moved.iter().map(String::as_str).collect();
+        let change = if moves {
+            &moved[..]
+        } else {
+            &["--proxy", "none"]
+        };
+        fixture.edit(change, "").ok();
+        gate.open();
+        let said = Outcome::of(child).code(5);
+        said.err_has("the connection was changed while this command ran (")
+            .err_has("the API key was not stored")
+            .err_has("run the command again");
+        let stored = fixture.record().and_then(|record| record.api_key);
+        assert_eq!(stored.is_some(), !moves);
+        assert!(stored.is_none_or(|key| key.matches(&fixture.key)));
+        fixture.run(&["whoami"]).code(if moves { 3 } else { 0 });
+    }
+    assert!(other.requests().is_empty());
+}
+
+#[test]
+fn rule_24i_a_key_that_is_not_accepted_changes_nothing() {
+    let fixture = Fixture::added();
+    let other = Portal::start(PortalVersion::Enterprise114);
+    let (meta, item) = (
+        fs::read(fixture.meta_file()).unwrap(),
+        fixture.item().unwrap(),
+    );
+    let end = in_days(250);
+    let moved = fixture.move_to(&other);
+    let moved: Vec<_> = moved.iter().map(String::as_str).collect();
+    let refused = fixture.portal.make_api_key(USER, 300);
+    fixture.portal.revoke_api_key(&refused);
+    let of_another = fixture.portal.make_api_key(OTHER_USER, 300);
+    let replace = fixture.words(&["--replace", "--tag", "new", "--expires", &end]);
+    for (bad, options) in [
+        (&refused, &moved[..]),
+        (&refused, &["--label", "renamed"]),
+        (
+            &refused,
+            &["--tag", "new", "--referer", "https://gis.example.com"],
+        ),
+        (&refused, &["--proxy", "none", "--keychain", "vault"]),
+        (&of_another, &["--tag", "new"]),
+    ] {
+        let mut words = vec!["connections", "edit", "keyed", "--expires", &end];
+        words.extend(options);
+        words.push("--api-key-stdin");
+        fixture.home.run(words).input(bad.clone()).done().code(3);
+        let mut words = replace.clone();
+        words.push("--api-key-stdin".into());
+        fixture.home.run(words).input(bad.clone()).done().code(3);
+        assert_eq!(fs::read(fixture.meta_file()).unwrap(), meta, "{options:?}");
+        let now = fixture.item().unwrap();
+        assert!(now.matches(item.expose()), "{options:?}");
+    }
+    fixture.run(&["api", "search?q=x"]).ok();
+    // One that the new portal accepts moves with the connection, and the former portal never gets
+    // it.
+    let key = other.make_api_key(OTHER_USER, 300);
+    let mut words = vec!["connections", "edit", "keyed", "--expires", &end];
+    words.extend(moved);
+    words.push("--api-key-stdin");
+    let asked = fixture.portal.requests().len();
+    let said = fixture.home.run(words).input(key.clone()).done().ok();
+    said.out(&format!(
+        "[OK] Updated connection: keyed\n[OK] The API key of keyed is replaced; it is that of {OTHER_USER}.\n"
+    ));
+    let answer = fixture.run(&["token", "--json"]).ok().json();
+    assert_eq!(answer["access_token"], key);
+    assert_eq!(answer["username"], OTHER_USER);
+    assert_eq!(fixture.portal.requests().len(), asked);
+}
+
+#[test]
+fn a_connection_is_added_after_its_key_was_accepted() {
+    let fixture = Fixture::new();
+    let gate = fixture.hold_question();
+    let words = fixture.words(&["--expires", &in_days(200), "--api-key-stdin", "--no-check"]);
+    let mut child = fixture.start(&words, &fixture.key);
+    gate.await_arrivals(1);
+    let listed = fixture.run(&["connections", "list", "--json"]).ok().json();
+    assert_eq!(listed, json!([]));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    gate.open();
+    let listed = fixture.run(&["connections", "list", "--json"]).ok().json();
+    assert_eq!(listed, json!([]));
+    fixture.add(&in_days(200), &fixture.key).ok();
+}
+
+#[test]
+fn a_key_that_is_being_replaced_is_waited_for() {
+    let fixture = Fixture::added();
+    let store = ConnectionStore::open(fixture.home.store());
+    let connection = stored(&fixture.home, "keyed");
+    let limit = Duration::from_secs(60);
+    let (lock, _) = store.lock(&connection, limit, &Context::process()).unwrap();
+    let (vault, item) = fixture.vault();
+    let record = vault.get(&item).unwrap().unwrap();
+    vault.delete(&item).unwrap();
+    let mut terminal = Terminal::start(&fixture.home, &["token"]);
+    terminal.expect("waiting for another age-oauth process");
+    vault.set(&item, &record).unwrap();
+    drop(lock);
+    terminal.expect(&fixture.key);
+    assert_eq!(terminal.end(), 0, "{}", terminal.screen());
+    // While it is replaced by one of the same portal, or by a command for one, there is always one.
+    let command = fixture.command();
+    let second = fixture.portal.make_api_key(USER, 300);
+    let good = [format!("{}\n", fixture.key), format!("{second}\n")];
+    let end = in_days(250);
+    for (options, key) in [
+        (&["--api-key-stdin"][..], &second),
+        (&["--api-key-command", &command], &fixture.key),
+        (&["--api-key-stdin", "--proxy", "none"], &second),
+    ] {
+        let mut words = vec!["connections", "edit", "keyed", "--expires", &end];
+        words.extend(options);
+        let mut edit = fixture.start(&words, key);
+        while edit.try_wait().unwrap().is_none() {
+            let said = fixture.run(&["token"]);
+            // What is handed out together with the key may not change meanwhile.
+            let is_changed = said.stderr.contains("run the command again");
+            let moves = options.contains(&"--proxy");
+            assert!(
+                good.contains(&said.stdout) || (moves && is_changed),
+                "{options:?}: {}",
+                said.stderr
+            );
+        }
+        Outcome::of(edit).ok();
+    }
+}
+
+#[test]
+fn a_refused_key_is_noticed_by_what_asks_no_portal() {
+    let fixture = Fixture::added();
+    fixture.run(&["status", "--check"]).ok();
+    assert_eq!(fixture.status()["last_used_at"], Value::Null);
+    fixture.run(&["token"]).ok();
+    assert_ne!(fixture.status()["last_used_at"], Value::Null);
+    let url = format!("{}/rest/services", fixture.portal.other_server_url());
+    for words in [
+        &["api", "search?q=x"][..],
+        &["whoami"],
+        &["token", "--force"],
+        &["token", "--for", &url],
+        &["doctor"],
+    ] {
+        fixture.portal.revoke_api_key(&fixture.key);
+        let code = if words == ["doctor"] { 1 } else { 3 };
+        fixture.run(words).code(code);
+        let said = fixture.run(&["status", "--check"]).code(3);
+        said.err_has("the portal did not accept the API key of `keyed` on ")
+            .err_has("connections edit keyed --expires DATE --api-key-stdin");
+        let state = fixture.status();
+        assert_eq!(state["sign_in"], "ended", "{words:?}");
+        assert_ne!(state["api_key_refused_at"], Value::Null, "{words:?}");
+        let overview = fixture.run(&[]).ok().stdout;
+        assert!(
+            overview.contains(&format!("{USER} (not accepted by the portal)")),
+            "{overview}"
+        );
+        let found = fixture.run(&["doctor", "--offline"]).code(1).stdout;
+        assert!(found.contains("did not accept the API key"), "{found}");
+        let shown = fixture.run(&["connections", "show"]).ok().stdout;
+        assert!(shown.contains("Not accepted:"), "{shown}");
+        // It is still handed out without the portal, which changes nothing about that.
+        fixture.run(&["token"]).ok();
+        fixture.run(&["status", "--check"]).code(3);
+        // The same key works again.
+        fixture.portal.accept_api_key_again(&fixture.key);
+        fixture.run(words).ok();
+        fixture.run(&["status", "--check"]).ok();
+        let state = fixture.status();
+        assert_eq!(state["api_key_refused_at"], Value::Null, "{words:?}");
+        assert_eq!(state["last_failure"], Value::Null, "{words:?}");
+    }
+    // A refusal of the former key says nothing about the one that took its place.
+    fixture.portal.revoke_api_key(&fixture.key);
+    let gate = Gate::new();
+    let fault = Fault::HoldBefore(gate.clone());
+    fixture
+        .portal
+        .set(|rules| rules.fault(Endpoint::Search, fault));
+    let child = fixture.home.run(["api", "search?q=x"]).spawn();
+    gate.await_arrivals(1);
+    let second = fixture.portal.make_api_key(USER, 300);
+    let edit = ["--expires", &in_days(250), "--api-key-stdin"];
+    fixture.edit(&edit, &second).ok();
+    gate.open();
+    Outcome::of(child).code(3);
+    fixture.run(&["status", "--check"]).ok();
+    assert_eq!(fixture.status()["last_failure"], Value::Null);
+    // A new key takes the note away.
+    fixture.portal.revoke_api_key(&second);
+    fixture.run(&["whoami"]).code(3);
+    let third = fixture.portal.make_api_key(USER, 300);
+    fixture.edit(&edit, &third).ok();
+    fixture.run(&["status", "--check"]).ok();
+}
+
+#[test]
+fn hints_fit_how_the_key_is_given() {
+    let fixture = Fixture::new();
+    let command = fixture.command();
+    let words = fixture.words(&["--expires", &in_days(20), "--api-key-command", &command]);
+    fixture.home.run(words).done().ok();
+    let elsewhere = "put it where the command finds it, then say when it expires: age-oauth connections edit keyed --expires DATE";
+    let check = |words: &[&str], code: i32, wanted: &str| {
+        let said = fixture.run(words).code(code);
+        let text = format!("{}{}", said.stdout, said.stderr);
+        assert!(text.contains(wanted), "{words:?}: {text}");
+        assert!(!text.contains("--api-key-stdin"), "{words:?}: {text}");
+    };
+    check(&["status", "--check"], 3, elsewhere);
+    check(&["token", "--min-ttl", "30d"], 3, elsewhere);
+    check(&["login"], 2, elsewhere);
+    fixture.portal.revoke_api_key(&fixture.key);
+    check(&["token"], 3, elsewhere);
+    check(&["status", "--check"], 3, elsewhere);
+    check(&["doctor"], 1, elsewhere);
+    // What the hint says is enough.
+    fixture.keep(&fixture.portal.make_api_key(USER, 300));
+    fixture.edit(&["--expires", &in_days(200)], "").ok();
+    fixture.run(&["status", "--check"]).ok();
+    fixture.run(&["token"]).ok();
+    // Without the record whose it is, the command has to be chosen again.
+    let said = fixture.run(&["logout"]).ok();
+    said.out("[OK] Whose API key the command of keyed prints is deleted on this machine; the key itself was not stored.\n");
+    let again = "connections edit keyed --expires DATE --api-key-command COMMAND";
+    check(&["token"], 3, again);
+    check(
+        &["token"],
+        3,
+        "whose API key the command of connection `keyed` prints",
+    );
+    check(&["status", "--check"], 3, again);
+    check(&["doctor"], 1, again);
+    let end = in_days(200);
+    let edit = ["--expires", &end, "--api-key-command", &command];
+    fixture.edit(&edit, "").ok();
+    fixture.run(&["token"]).ok();
+    let (vault, item) = fixture.vault();
+    vault.set(&item, &Secret::new("damaged".into())).unwrap();
+    check(&["token"], 5, again);
+    fixture.edit(&edit, "").ok();
+    vault.delete(&item).unwrap();
+    check(&["status", "--check", "--keychain"], 3, again);
+    fixture.edit(&edit, "").ok();
+    // Another portal takes the command away.
+    let other = ["--portal", "https://gis.example.com/portal", "--no-check"];
+    let said = fixture.edit(&other, "").ok();
+    said.err_has("and its command was forgotten").err_has(again);
+}
+
+#[test]
+fn small_answers_about_a_key_are_right() {
+    let fixture = Fixture::added();
+    // Some commands need a minute, and have no option to ask for less.
+    let soon = Timestamp::now() + SignedDuration::from_secs(40);
+    fixture.change_meta("api_key_expires_at", &json!(format!("{soon:.0}")));
+    for words in [&["whoami"][..], &["api", "search?q=x"], &["token"]] {
+        let said = fixture.run(words).code(3);
+        assert!(!said.stderr.contains("--min-ttl"), "{}", said.stderr);
+    }
+    // The key has not failed.
+    assert_eq!(fixture.status()["last_failure"], Value::Null);
+    let edit = [
+        "--expires",
+        &in_days(200),
+        "--referer",
+        "https://gis.example.com",
+    ];
+    fixture.edit(&edit, "").ok();
+    let said = fixture.run(&["token", "--header"]).ok();
+    said.out(&format!(
+        "X-Esri-Authorization: Bearer {}\nReferer: https://gis.example.com\n",
+        fixture.key
+    ));
+    // Whose it is, the keychain says where it is asked.
+    fixture.change_meta("username", &json!(OTHER_USER));
+    let shown = fixture.run(&["connections", "show", "--json"]).ok().json();
+    assert_eq!(shown["username"], USER);
+    let state = fixture.run(&["status", "--json", "--keychain"]).ok().json();
+    assert_eq!(state[0]["username"], USER);
+    fixture
+        .run(&["whoami", "--offline"])
+        .ok()
+        .out(&format!("{USER}\n"));
+    fixture.run(&["logout"]).ok();
+    fixture.change_meta("username", &json!(OTHER_USER));
+    let shown = fixture.run(&["connections", "show", "--json"]).ok().json();
+    assert_eq!(shown["username"], Value::Null);
 }
 
 #[test]
@@ -473,7 +861,14 @@ fn rule_24i_a_file_alone_neither_redirects_a_key_nor_chooses_a_command() {
         }
         let key = fixture.key.clone();
         let edit = ["--expires", &in_days(250), "--api-key-stdin"];
-        fixture.edit(&edit, &key).code(5);
+        if name == "api_key_command" {
+            // Who gives a key takes the command away, which is not run.
+            fixture.edit(&edit, &key).ok();
+            let shown = fixture.run(&["connections", "show", "--json"]).ok().json();
+            assert_eq!(shown["api_key_command"], Value::Null);
+        } else {
+            fixture.edit(&edit, &key).code(5);
+        }
         fs::write(fixture.meta_file(), &meta).unwrap();
     }
     // Nor does a file turn another connection into one with a command for a key.

@@ -61,10 +61,14 @@ fn one(ctx: &mut CommandContext, connection: Connection, args: &LogoutArgs) -> O
     }
     let label = escape(session.connection().label.as_str());
     let has_api_key = session.connection().grant.kind() == GrantKind::ApiKey;
+    let is_printed = has_api_key && session.connection().secret_command.is_some();
     ctx.answer(&match outcome {
         SignedOut::Nothing if has_api_key => {
             format!("[OK] {label} had no API key; there is nothing to do.")
         }
+        _ if is_printed => format!(
+            "[OK] Whose API key the command of {label} prints is deleted on this machine; the key itself was not stored."
+        ),
         _ if has_api_key => format!("[OK] The API key of {label} is deleted on this machine."),
         SignedOut::Revoked => format!("[OK] Signed out of {label}; the portal has revoked the sign-in."),
         SignedOut::Forgotten => format!("[OK] Signed out of {label} on this machine."),

@@ -102,12 +102,12 @@ pub(in crate::cli) fn token(ctx: &mut CommandContext, args: &TokenArgs) -> Outco
     let text = token.access.secret.expose();
     if args.header {
         ctx.answer(&format!("X-Esri-Authorization: Bearer {text}"))?;
-        return match (
-            &session.connection().grant,
-            session.connection().sent_referer(),
-        ) {
-            // The portal accepts the token only together with it.
-            (Grant::Network, Some(referer)) => ctx.answer(&format!("Referer: {referer}")),
+        let connection = session.connection();
+        return match (&connection.grant, connection.sent_referer()) {
+            // The portal accepts the token only together with it; an API key may be one of those.
+            (Grant::Network | Grant::ApiKey { .. }, Some(referer)) => {
+                ctx.answer(&format!("Referer: {referer}"))
+            }
             (
                 Grant::User { .. } | Grant::Application | Grant::Network | Grant::ApiKey { .. },
                 _,

@@ -8,7 +8,7 @@ use crate::cli::format::escape;
 use crate::cli::json::{self, known, WhoamiAnswer};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::connection::{Connection, Grant};
+use crate::connection::{Connection, Grant, GrantKind};
 use crate::error::{ApiKeyProblem, Error, SignInNeeded};
 use crate::portal::{AppInfo, Identity};
 
@@ -42,7 +42,14 @@ pub(in crate::cli) fn whoami(ctx: &mut CommandContext, args: &WhoamiArgs) -> Out
 fn from_store(ctx: &mut CommandContext, json: bool) -> Outcome {
     let store = ctx.store()?;
     let connection = ctx.connection(&store)?;
-    match (connection.status.username.clone(), &connection.grant) {
+    let user = match connection.grant.kind() {
+        // What `meta.json` says could have been written by anyone.
+        GrantKind::ApiKey => ctx.session_of(&store, connection.clone()).api_key_user(),
+        GrantKind::User | GrantKind::Application | GrantKind::Network => {
+            connection.status.username.clone()
+        }
+    };
+    match (user, &connection.grant) {
         (Some(username), _) => print_user(ctx, &connection, &username, json),
         (None, Grant::Application) => {
             let info = AppInfo {
@@ -53,11 +60,9 @@ fn from_store(ctx: &mut CommandContext, json: bool) -> Outcome {
             };
             print_application(ctx, &connection, &info, json)
         }
-        (None, Grant::ApiKey { .. }) => Err(Error::ApiKey {
-            connection: connection.label.to_string(),
-            why: ApiKeyProblem::Missing,
+        (None, Grant::ApiKey { .. }) => {
+            Err(connection.api_key_error(ApiKeyProblem::Missing).into())
         }
-        .into()),
         (None, Grant::User { .. } | Grant::Network) => Err(Error::SignInNeeded {
             connection: connection.label.to_string(),
             why: SignInNeeded::Never,

@@ -186,7 +186,8 @@ json_object! {
         pub(crate) extendable: Option<bool>,
         /// When the cached access token expires; `null` if there is none.
         pub(crate) expires_at: Option<Time>,
-        /// The last renewal; `null` if there was none.
+        /// The last renewal; for an API key, about when it was last handed out; `null` if there was
+        /// none.
         pub(crate) last_used_at: Option<Time>,
         /// The last failure, in one line; `null` if there was none.
         pub(crate) last_failure: Option<String>,
@@ -197,8 +198,12 @@ json_object! {
         /// When the client certificate expires, in `show` read from it (`null` if that fails),
         /// elsewhere as stored with the connection; `null` if there is none.
         pub(crate) client_certificate_expires_at: Option<Time>,
-        /// When the API key expires, as a person said; `null` unless `auth_type` is `key`.
+        /// When the API key expires, as a person said; `null` unless `auth_type` is `key`, and if
+        /// it cannot be read.
         pub(crate) api_key_expires_at: Option<Time>,
+        /// When the portal did not accept the API key; `null` if it does, as far as is known, and
+        /// unless `auth_type` is `key`.
+        pub(crate) api_key_refused_at: Option<Time>,
     }
 }
 
@@ -226,6 +231,7 @@ impl StoredFacts {
                 .as_ref()
                 .map(|certificate| Time(certificate.not_after)),
             api_key_expires_at: connection.grant.api_key_expires_at().map(Time),
+            api_key_refused_at: status.api_key_refused_at.map(Time),
         }
     }
 }

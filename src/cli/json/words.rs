@@ -105,7 +105,7 @@ impl Words for SignInState {
             Self::EndsSoon => {
                 "it expires within the time that `--within` gives, an API key also within 30 days"
             }
-            Self::Ended => "it has expired",
+            Self::Ended => "it has expired, or the portal did not accept the API key",
             Self::Missing => "no user has signed in, or no API key is stored",
             Self::Gone => "the keychain no longer has it; only with `--keychain`",
             Self::Application => "an application needs no sign-in",

@@ -9,18 +9,21 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::format::{ago, connection_option, escape, local, local_and_left, shell_quoted};
-use crate::cli::hints::api_key_again;
+use crate::cli::format::{ago, connection_option, escape, local, local_and_left};
+use crate::cli::hints::{another_api_key, hint};
+use crate::cli::shared::connection_fields::FieldArgs;
 use crate::cli::shared::secret_command;
 use crate::cli::shared::secret_file;
 use crate::cli::CommandContext;
-use crate::connection::{Connection, GrantKind, SecretCommand};
-use crate::error::{Error, Overridden};
+use crate::connection::{Connection, GrantKind};
+use crate::context::Context;
+use crate::error::{ApiKeyProblem, Error, Overridden};
+use crate::http::Presented;
 use crate::machine_policy::MachinePolicy;
 use crate::manage::{self, check_api_key, Changes, SecretChange};
 use crate::policy;
 use crate::secret::Secret;
-use crate::store::ConnectionStore;
+use crate::session::{verify_api_key, ApiKeySource, VerifiedApiKey};
 
 // Three ways to hand over an API key.
 #[derive(Args, Clone, Debug, Default)]
@@ -62,24 +65,18 @@ impl ApiKeyArgs {
     }
 }
 
-/// What gives the API key.
-pub(in crate::cli) enum GivenApiKey {
-    Text(Secret),
-    Command(SecretCommand),
-}
-
 /// The API key that the options give; without one, a person is asked.
 pub(in crate::cli) fn given(
     ctx: &mut CommandContext,
     args: &ApiKeyArgs,
-) -> Result<GivenApiKey, Failure> {
+) -> Result<ApiKeySource, Failure> {
     if let Some(text) = &args.api_key_command {
         let command = secret_command::read(text, &ctx.context.environment);
-        return Ok(GivenApiKey::Command(command.map_err(of_api_key)?));
+        return Ok(ApiKeySource::Command(command.map_err(of_api_key)?));
     }
     if let Some(path) = &args.api_key_file {
         let text = secret_file::read(ctx, path)?;
-        return Ok(GivenApiKey::Text(check_api_key(text.expose())?));
+        return Ok(ApiKeySource::Text(check_api_key(text.expose())?));
     }
     if args.api_key_stdin {
         let text = (ctx.system.read_input)().map_err(|why| {
@@ -87,7 +84,7 @@ pub(in crate::cli) fn given(
                 "the API key could not be read from standard input: {why}"
             ))
         })?;
-        return Ok(GivenApiKey::Text(check_api_key(text.expose())?));
+        return Ok(ApiKeySource::Text(check_api_key(text.expose())?));
     }
     if !ctx.can_ask() {
         return Err(Failure::usage_hint(
@@ -95,6 +92,10 @@ pub(in crate::cli) fn given(
             how_to_give(),
         ));
     }
+    ask(ctx).map(ApiKeySource::Text)
+}
+
+fn ask(ctx: &mut CommandContext) -> Result<Secret, Failure> {
     let question = "API key (not shown while you type)";
     let answer = ctx.system.ask.secret(question, &mut |text| {
         check_api_key(text)
@@ -103,7 +104,7 @@ pub(in crate::cli) fn given(
     })?;
     let key = check_api_key(answer.expose())?;
     ctx.console.info("[OK] API key captured.");
-    Ok(GivenApiKey::Text(key))
+    Ok(key)
 }
 
 /// Names the option in an error about the command.
@@ -155,16 +156,13 @@ pub(in crate::cli) fn expires_at(
     Ok(read_end(&answer, &zone, now)?)
 }
 
-/// The end that an option gives without another key. That of another key is stored together with
-/// the key.
-pub(in crate::cli) fn end_alone(
+/// The end that an option gives.
+pub(in crate::cli) fn given_end(
     ctx: &CommandContext,
-    key: &ApiKeyArgs,
     given: Option<&str>,
 ) -> Result<Option<Timestamp>, Error> {
     let now = ctx.context.now();
     given
-        .filter(|_| !key.is_given())
         .map(|text| read_end(text, &ctx.system.zone, now))
         .transpose()
 }
@@ -191,28 +189,20 @@ fn read_end(text: &str, zone: &TimeZone, now: Timestamp) -> Result<Timestamp, Er
     Ok(end)
 }
 
-/// Gives a connection that was just added its API key. Where that fails, the connection is removed
-/// again: without its key it is of no use.
-pub(in crate::cli) fn begin(
+/// Asks the portal whose API key this is, before the connection is added: without its key, it would
+/// be of no use.
+pub(in crate::cli) fn verify_first(
     ctx: &CommandContext,
-    store: &ConnectionStore,
     connection: &Connection,
-    given: GivenApiKey,
-) -> Outcome {
-    let session = ctx.session_of(store, connection.clone());
-    let verified = match given {
-        GivenApiKey::Text(key) => session.verify_api_key(key),
-        GivenApiKey::Command(command) => session.verify_api_key_of(&command),
+    certificates: Option<&[u8]>,
+    presented: Presented,
+    given: ApiKeySource,
+) -> Result<VerifiedApiKey, Failure> {
+    let context = Context {
+        attended: ctx.attended(),
+        ..ctx.context.clone()
     };
-    let stored = match (verified, connection.grant.api_key_expires_at()) {
-        (Ok(verified), Some(end)) => session.set_api_key(verified, end),
-        (Ok(_), None) => connection.check_kind(),
-        (Err(error), _) => Err(error),
-    };
-    stored.or_else(|error| {
-        manage::remove(&session, true)?;
-        Err(not_added(error))
-    })
+    verify_api_key(connection, certificates, presented, given, &context).map_err(not_added)
 }
 
 /// The failure of a connection that was not added.
@@ -226,71 +216,49 @@ fn not_added(error: Error) -> Failure {
     }
 }
 
-/// A new API key for a connection that has one, and when it expires.
-pub(in crate::cli) struct KeyChange {
-    given: GivenApiKey,
-    expires_at: Timestamp,
-}
-
-/// The new API key that the options give, if they give one.
-pub(in crate::cli) fn change(
+/// Adds the API key that the options give to the changes of a connection, if they give one. The
+/// portal is asked whose it is, as the changes make the connection, and before any of them is made.
+pub(in crate::cli) fn add_to_changes(
     ctx: &mut CommandContext,
-    args: &ApiKeyArgs,
-    expires: Option<&str>,
-) -> Result<Option<KeyChange>, Failure> {
-    if !args.is_given() {
-        return Ok(None);
-    }
-    let expires_at = expires_at(ctx, expires)?;
-    Ok(Some(KeyChange {
-        given: given(ctx, args)?,
-        expires_at,
-    }))
-}
-
-/// Replaces the API key by one of the same user. Whose it is, is asked before anything changes.
-pub(in crate::cli) fn replace(
-    ctx: &mut CommandContext,
-    store: &ConnectionStore,
-    connection: Connection,
-    change: KeyChange,
+    connection: &Connection,
+    args: &FieldArgs,
+    changes: &mut Changes,
+    presented: Presented,
 ) -> Outcome {
-    let id = connection.id.clone();
-    let had_command = connection.secret_command.is_some();
-    let session = ctx.session_of(store, connection);
-    let (verified, secret) = match change.given {
-        GivenApiKey::Text(key) => {
-            let secret = if had_command {
-                SecretChange::Remove
-            } else {
-                SecretChange::Keep
-            };
-            (session.verify_api_key(key)?, secret)
-        }
-        GivenApiKey::Command(command) => (
-            session.verify_api_key_of(&command)?,
-            SecretChange::Command(command),
-        ),
-    };
-    if !matches!(secret, SecretChange::Keep) {
-        let changes = Changes {
-            secret,
-            ..Changes::default()
-        };
-        manage::edit(&session, &ctx.keychains(store), &changes)?;
+    if !args.api_key.is_given() {
+        return Ok(());
     }
-    let user = verified.user().to_owned();
-    ctx.session_of(store, store.load(&id)?)
-        .set_api_key(verified, change.expires_at)?;
-    let connection = store.load(&id)?;
+    changes.expires_at = Some(expires_at(ctx, args.expires.as_deref())?);
+    let given = given(ctx, &args.api_key)?;
+    match &given {
+        ApiKeySource::Command(command) => changes.secret = SecretChange::Command(command.clone()),
+        ApiKeySource::Text(_) if connection.secret_command.is_some() => {
+            changes.secret = SecretChange::Remove;
+        }
+        ApiKeySource::Text(_) => {}
+    }
+    let store = ctx.store()?;
+    let session = ctx.session_of(&store, connection.clone());
+    let key =
+        manage::verify_api_key_after(&session, &ctx.keychains(&store), changes, presented, given);
+    changes.api_key = Some(key?);
+    Ok(())
+}
+
+/// Says that the API key is another one now, and whose it is.
+pub(in crate::cli) fn say_replaced(
+    ctx: &mut CommandContext,
+    connection: &Connection,
+    key: &VerifiedApiKey,
+) -> Outcome {
     if !ctx.console.is_json() {
         ctx.answer(&format!(
             "[OK] The API key of {} is replaced; it is that of {}.",
             escape(connection.label.as_str()),
-            escape(&user)
+            escape(key.user())
         ))?;
     }
-    describe(ctx, &connection);
+    describe(ctx, connection);
     Ok(())
 }
 
@@ -324,7 +292,8 @@ pub(in crate::cli) struct EndWarning {
     pub(in crate::cli) has_passed: bool,
 }
 
-/// A warning where the API key has expired, or expires within this time.
+/// A warning where the API key has ended, or expires within this time. What the portal has said
+/// about it comes first.
 pub(in crate::cli) fn end_warning(
     connection: &Connection,
     within: SignedDuration,
@@ -332,10 +301,21 @@ pub(in crate::cli) fn end_warning(
     zone: &TimeZone,
 ) -> Option<EndWarning> {
     let end = connection.grant.api_key_expires_at()?;
+    let label = &connection.label;
+    if let Some(refused_at) = connection.status.api_key_refused_at {
+        return Some(EndWarning {
+            message: format!(
+                "the portal did not accept the API key of `{label}` on {} ({})",
+                local(refused_at, zone),
+                ago(refused_at, now)
+            ),
+            hint: hint(&connection.api_key_error(ApiKeyProblem::Refused))?,
+            has_passed: true,
+        });
+    }
     if !policy::expires_within(end, within, now) {
         return None;
     }
-    let label = &connection.label;
     let has_passed = end <= now;
     let message = if has_passed {
         format!(
@@ -358,15 +338,9 @@ pub(in crate::cli) fn end_warning(
 
 /// How to give another API key.
 pub(in crate::cli) fn replace_hint(connection: &Connection) -> String {
-    if connection.secret_command.is_some() {
-        return format!(
-            "make another key at the portal and put it where the command finds it, then say when it expires: age-oauth connections edit {} --expires DATE",
-            shell_quoted(connection.label.as_str())
-        );
-    }
-    format!(
-        "make another key at the portal, then: {}",
-        api_key_again(connection.label.as_str())
+    another_api_key(
+        connection.label.as_str(),
+        connection.secret_command.is_some(),
     )
 }
 
@@ -378,9 +352,9 @@ pub(in crate::cli) fn nothing_to_sign_in(connection: &Connection) -> Failure {
             escape(connection.label.as_str())
         ),
         format!(
-            "use it: age-oauth token {}; to give another key: {}",
+            "use it: age-oauth token {}; to give another key, {}",
             connection_option(connection.label.as_str()),
-            api_key_again(connection.label.as_str())
+            replace_hint(connection)
         ),
     )
 }

@@ -20,15 +20,16 @@ use crate::connection::{
 };
 use crate::error::{Error, Refusal, Unreachable};
 use crate::http::{can_answer_windows_sign_in, Http, Presented};
-use crate::manage::{self, CertificateChange, Changes, SecretChange};
+use crate::manage::{self, CertificateChange, Changes, Edited, SecretChange};
 use crate::portal::{Elsewhere, PortalInfo};
 use crate::store::ConnectionStore;
 
+/// What the options change, and what the portal is asked with from then on.
 pub(in crate::cli) fn changes(
     ctx: &mut CommandContext,
     connection: &Connection,
     args: &FieldArgs,
-) -> Result<Changes, Failure> {
+) -> Result<(Changes, Presented), Failure> {
     let kind = args
         .auth_type
         .map_or(connection.grant.kind(), AuthType::kind);
@@ -60,7 +61,7 @@ pub(in crate::cli) fn changes(
             .map(|kind| connection_fields::keychain(Some(kind), &ctx.context))
             .transpose()?,
         tags: Some(connection_fields::tags(args)?).filter(|tags| !tags.is_empty()),
-        expires_at: api_key::end_alone(ctx, &args.api_key, args.expires.as_deref())?,
+        expires_at: api_key::given_end(ctx, args.expires.as_deref())?,
         ..Changes::default()
     };
     let certificate = client_certificate::given(ctx, &args.client_certificate)?;
@@ -76,7 +77,7 @@ pub(in crate::cli) fn changes(
         &certificate,
         changes.web_tier.as_ref(),
         &urls,
-        is_asked(args, &changes, trust.as_ref()),
+        is_asked(args, &changes, trust.as_ref()) || args.api_key.is_given(),
     )?;
     if presented.certificate.is_some() {
         manage::check_client_certificate(urls.api_url(), tls)?;
@@ -99,7 +100,7 @@ pub(in crate::cli) fn changes(
     }
     changes.tls = trust.map(Trust::into_change);
     changes.secret = secret(ctx, connection, args, &changes)?;
-    Ok(changes)
+    Ok((changes, presented))
 }
 
 fn certificate_change(given: GivenCertificate) -> CertificateChange {
@@ -376,7 +377,7 @@ fn secret(
         GrantKind::User => false,
         GrantKind::Application => true,
         // A client secret goes with the client ID that it belongs to.
-        // An API key is given after everything else has changed: `api_key::replace`.
+        // An API key is added to the changes when they are complete: `api_key::add_to_changes`.
         GrantKind::Network | GrantKind::ApiKey => return Ok(SecretChange::Keep),
     };
     match connection_fields::secret(ctx, &args.secret)? {
@@ -445,7 +446,7 @@ pub(in crate::cli) fn apply(
     let session = ctx.session_of(store, connection);
     let edited = manage::edit(&session, &keychains, changes)?;
     let connection = session.connection();
-    if !ctx.console.is_json() {
+    if !ctx.console.is_json() && !changes.concern_api_key_alone() {
         ctx.answer(&format!(
             "[OK] Updated connection: {}",
             escape(connection.label.as_str())
@@ -457,14 +458,30 @@ pub(in crate::cli) fn apply(
     if changes.web_tier.is_some() {
         web_tier::describe(ctx, &store.load(&connection.id)?);
     }
-    if let SecretChange::Command(command) = &changes.secret {
-        secret_command::describe(ctx, command);
+    match (&changes.api_key, &changes.secret) {
+        (Some(key), _) => api_key::say_replaced(ctx, &store.load(&connection.id)?, key)?,
+        (None, SecretChange::Command(command)) => secret_command::describe(ctx, command),
+        (None, SecretChange::Keep | SecretChange::Set(_) | SecretChange::Remove) => {}
     }
+    say_dropped(ctx, connection, changes, edited);
+    if changes.portal.is_some() || changes.redirect_uri.is_some() {
+        warn_if_shared(ctx, store, &store.load(&connection.id)?);
+    }
+    if changes.api_url.is_some() {
+        api_url::say_if_unconfirmed(ctx, &store.load(&connection.id)?);
+    }
+    Ok(())
+}
+
+/// Says which secrets belonged to the former settings, and what to do about that.
+fn say_dropped(ctx: &CommandContext, connection: &Connection, changes: &Changes, edited: Edited) {
     if edited.signed_out {
+        let is_printed = connection.secret_command.is_some();
         ctx.console.info(&match connection.grant.kind() {
             GrantKind::ApiKey => format!(
-                "The API key belonged to the former settings and was deleted. Give the new one: {}",
-                api_key_again(connection.label.as_str())
+                "The API key belonged to the former settings{}. Give the new one: {}",
+                if is_printed { ", and its command was forgotten" } else { " and was deleted" },
+                api_key_again(connection.label.as_str(), is_printed)
             ),
             GrantKind::User | GrantKind::Application | GrantKind::Network => format!(
                 "The sign-in belonged to the former settings and was deleted. Sign in again: age-oauth login {}",
@@ -476,11 +493,4 @@ pub(in crate::cli) fn apply(
         ctx.console
             .info("The client secret belonged to the former portal or client ID and was deleted.");
     }
-    if changes.portal.is_some() || changes.redirect_uri.is_some() {
-        warn_if_shared(ctx, store, &store.load(&connection.id)?);
-    }
-    if changes.api_url.is_some() {
-        api_url::say_if_unconfirmed(ctx, &store.load(&connection.id)?);
-    }
-    Ok(())
 }

@@ -55,8 +55,14 @@ fn signed_in(ctx: &CommandContext, connection: &Connection) -> String {
         }
         (Grant::Network, None) => return "no".into(),
         (Grant::ApiKey { expires_at }, username) => {
-            let (Some(username), Some(end)) = (username, expires_at) else {
+            let Some(username) = username else {
                 return "no API key".into();
+            };
+            if status.api_key_refused_at.is_some() {
+                return format!("{} (not accepted by the portal)", escape(username));
+            }
+            let Some(end) = expires_at else {
+                return format!("{} (its end is not known)", escape(username));
             };
             return of_whom(username, *end, ctx.context.now());
         }

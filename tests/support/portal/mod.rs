@@ -394,6 +394,13 @@ impl Portal {
         held.revoked = true;
     }
 
+    /// Takes that back, so that the same key is good again.
+    pub fn accept_api_key_again(&self, key: &str) {
+        let mut state = self.shared.state();
+        let held = state.issued.accesses.get_mut(key).expect("an API key");
+        held.revoked = false;
+    }
+
     /// Whether the portal would accept that access token now.
     pub fn accepts_access_token(&self, token: &str) -> bool {
         self.shared.state().live_access(token).is_some()

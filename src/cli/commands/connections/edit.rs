@@ -10,6 +10,7 @@ use crate::cli::shared::connection_fields::FieldArgs;
 use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::{examples, without_default};
 use crate::cli::CommandContext;
+use crate::connection::Label;
 use crate::manage;
 
 /// Change settings of a connection
@@ -49,14 +50,9 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
     ctx.no_input |= args.json;
     let store = ctx.store()?;
     let mut connection = named(ctx, &store, args.name.as_ref())?;
-    if let Some(label) = &args.label {
-        let session = ctx.session_of(&store, connection);
-        connection = manage::rename(&session, &label.parse()?)?;
-    }
-    let mut changes = changes(ctx, &connection, &args.fields)?;
+    let label: Option<Label> = args.label.as_deref().map(str::parse).transpose()?;
     let fields = &args.fields;
-    let key = api_key::change(ctx, &fields.api_key, fields.expires.as_deref())?;
-    let is_renamed_only = args.label.is_some();
+    let (mut changes, presented) = changes(ctx, &connection, fields)?;
     changes.pkce = args.pkce;
     if args.no_referer {
         changes.referer = Some(None);
@@ -64,24 +60,25 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
     if args.no_tags {
         changes.tags = Some(Vec::new());
     }
+    api_key::add_to_changes(ctx, &connection, fields, &mut changes, presented)?;
     if args.pkce == Some(false) {
         ctx.console.warn(
             "without PKCE, a program that intercepts the authorization code can use it; switch PKCE off only for a portal that refuses it",
         );
     }
-    if changes.is_empty() && !is_renamed_only && key.is_none() {
+    if changes.is_empty() && label.is_none() {
         return Err(Failure::usage_hint(
             "no option says what to change",
             "age-oauth connections edit --help",
         ));
     }
+    // The portal has answered, so that what it refuses has changed nothing.
+    if let Some(label) = &label {
+        let session = ctx.session_of(&store, connection);
+        connection = manage::rename(&session, label)?;
+    }
     let id = connection.id.clone();
-    if key.is_none() || !changes.is_empty() {
-        apply(ctx, &store, connection, &changes)?;
-    }
-    if let Some(key) = key {
-        api_key::replace(ctx, &store, store.load(&id)?, key)?;
-    }
+    apply(ctx, &store, connection, &changes)?;
     if args.json {
         let default = store.default_id()?;
         let edited = store.load(&id)?;

@@ -9,7 +9,7 @@ use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::connection_text::broken_folder;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
-use crate::connection::{Connection, KeychainKind};
+use crate::connection::{Connection, GrantKind, KeychainKind};
 use crate::error::{Error, KeychainReason};
 use crate::keychain::Item;
 use crate::manage;
@@ -67,8 +67,14 @@ fn confirm(ctx: &mut CommandContext, args: &RemoveArgs, connection: &Connection)
     }
     let label = escape(connection.label.as_str());
     require_terminal(ctx, "--yes")?;
+    let secrets = match connection.grant.kind() {
+        GrantKind::ApiKey => "its API key, which lives on at the portal",
+        GrantKind::User | GrantKind::Application | GrantKind::Network => {
+            "its client secret and its tokens"
+        }
+    };
     ctx.console.print(&format!(
-        "This removes the connection `{label}` ({}), its client secret{} and its tokens{}.",
+        "This removes the connection `{label}` ({}), {secrets}{}{}.",
         escape(connection.browser_url().as_str()),
         if connection.client_certificate.is_some() {
             ", its client certificate"
@@ -76,6 +82,7 @@ fn confirm(ctx: &mut CommandContext, args: &RemoveArgs, connection: &Connection)
             ""
         },
         match &connection.status.username {
+            _ if connection.grant.kind() == GrantKind::ApiKey => String::new(),
             Some(user) => format!(
                 ", and revokes the sign-in of `{}` at the portal",
                 escape(user)

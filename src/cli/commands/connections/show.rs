@@ -42,6 +42,11 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
         connection.client_certificate.clone_from(facts);
     }
     let unread = certificate.err().map(|error| error.to_string());
+    if connection.grant.kind() == GrantKind::ApiKey {
+        // Likewise whose the API key is.
+        let stored = ctx.session_of(&store, connection.clone()).api_key_user();
+        connection.status.username = stored;
+    }
     let default = store.default_id()?;
     let default = default.as_ref();
     let secret = has(ctx, &store, &connection, ItemKind::ClientSecret);
@@ -172,6 +177,7 @@ fn optional(
 ) -> impl Iterator<Item = Fact> {
     let now = ctx.context.now();
     let when = |at| local_and_left(at, now, &ctx.system.zone);
+    let refused = |at| format!("by the portal on {}", local(at, &ctx.system.zone));
     let status = &connection.status;
     let failure = status
         .last_failure
@@ -193,6 +199,7 @@ fn optional(
         ("Signed in until", status.refresh_expires_at.map(when)),
         ("Token until", status.access_expires_at.map(when)),
         ("Key until", connection.grant.api_key_expires_at().map(when)),
+        ("Not accepted", status.api_key_refused_at.map(refused)),
         ("Last failure", failure),
         ("Client cert", subject),
         ("  issued by", read.map(|c| c.issuer.clone())),

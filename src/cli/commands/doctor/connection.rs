@@ -12,14 +12,16 @@ use super::{DoctorContext, Finding, Fix, Severity};
 use crate::binding::{differences, Binding};
 use crate::bound_setting::BoundSetting;
 use crate::cli::format::{ago, clock_difference, connection_flag, local_and_left};
-use crate::cli::hints::{client_certificate_again, client_secret_again, flags};
+use crate::cli::hints::{api_key_again, client_certificate_again, client_secret_again, flags};
 use crate::cli::shared::api_key;
 use crate::cli::shared::api_url::{ask_and_compare, Comparison};
 use crate::cli::shared::client_certificate::{exposed, replace_hint, shown_subject};
 use crate::cli::shared::redirect_uris::{problem, remedy, shared_with};
 use crate::cli::shared::registration::{registration, Registration};
 use crate::connection::{CertificateSource, Connection, Grant, GrantKind, PortalUrl, Tls};
-use crate::error::{CertificateFacts, Error, KeychainReason, PrintedSecret, Unreachable};
+use crate::error::{
+    ApiKeyProblem, CertificateFacts, Error, KeychainReason, PrintedSecret, Unreachable,
+};
 use crate::http::{self, Http, ProxySource};
 use crate::keychain::{Item, ItemKind};
 use crate::policy;
@@ -277,7 +279,10 @@ fn write_again(doctor: &DoctorContext, connection: &Connection, kind: ItemKind) 
             client_secret_again(connection.label.as_str(), &settings.unwrap_or_default())
         }
         ItemKind::ClientCertificate => client_certificate_again(connection.label.as_str()),
-        ItemKind::ApiKey => api_key::replace_hint(connection),
+        ItemKind::ApiKey => {
+            let is_printed = connection.secret_command.is_some();
+            api_key_again(connection.label.as_str(), is_printed)
+        }
         ItemKind::Binding => format!(
             "age-oauth connections edit {} --portal {}",
             quoted_label(connection),
@@ -372,11 +377,7 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
             return Some(Finding::fail("sign-in", "there is no sign-in", login))
         }
         (Grant::ApiKey { expires_at }, user) => {
-            return Some(api_key_end(
-                doctor,
-                connection,
-                user.as_ref().zip(*expires_at),
-            ))
+            return Some(api_key_end(doctor, connection, user.as_ref(), *expires_at))
         }
     }
     let now = doctor.context.now();
@@ -404,20 +405,32 @@ fn sign_in(doctor: &DoctorContext, connection: &Connection) -> Option<Finding> {
     })
 }
 
-/// Checks whose the API key is, and how long it still lives.
+/// Checks whose the API key is, whether the portal has refused it, and how long it still lives.
 fn api_key_end(
     doctor: &DoctorContext,
     connection: &Connection,
-    stored: Option<(&String, Timestamp)>,
+    user: Option<&String>,
+    end: Option<Timestamp>,
 ) -> Finding {
     let check = "API key";
-    let Some((user, end)) = stored else {
-        let hint = api_key::replace_hint(connection);
-        return Finding::fail(check, "none is stored", hint);
+    let (user, end) = match (user, end) {
+        (Some(user), Some(end)) => (user, end),
+        (None, _) => {
+            let error = connection.api_key_error(ApiKeyProblem::Missing);
+            return Finding::error(check, &error);
+        }
+        (Some(_), None) => {
+            let error = connection.api_key_error(ApiKeyProblem::UnknownEnd);
+            return Finding::error(check, &error);
+        }
     };
     let now = doctor.context.now();
+    // Where the portal is asked now, that answer counts.
+    let is_past = connection.status.api_key_refused_at.is_some() && !doctor.offline && end > now;
     match api_key::end_warning(connection, API_KEY_EXPIRES_SOON, now, &doctor.zone) {
-        Some(warning) if warning.has_passed => Finding::fail(check, warning.message, warning.hint),
+        Some(warning) if warning.has_passed && !is_past => {
+            Finding::fail(check, warning.message, warning.hint)
+        }
         Some(warning) => Finding::warn(check, warning.message, warning.hint),
         None => Finding::ok(
             check,

@@ -22,7 +22,9 @@ use crate::error::{Error, KeychainError, KeychainReason};
 use crate::keychain::{Item, ItemKind, Keychains};
 use crate::policy;
 use crate::policy::command_line::{API_KEY_EXPIRES_SOON, CLIENT_CERTIFICATE_EXPIRES_SOON};
+use crate::secret::Secret;
 use crate::store::{Listing, Plaintext};
+use crate::token::ApiKeyRecord;
 
 /// One connection, as far as it is known without asking a portal.
 struct Row {
@@ -180,7 +182,10 @@ impl Row {
             Grant::Network if status.username.is_some() => SignInState::Good,
             Grant::Network => SignInState::Missing,
             Grant::ApiKey { expires_at } => {
-                end_state(status.username.as_ref(), expires_at, key_within, now)
+                // Without an end that can be read, it is not handed out.
+                let end = expires_at.filter(|_| status.api_key_refused_at.is_none());
+                let end = end.or(Some(Timestamp::UNIX_EPOCH));
+                end_state(status.username.as_ref(), end, key_within, now)
             }
         };
         let failure = status.last_failure.as_deref().map(|line| {
@@ -188,8 +193,10 @@ impl Row {
             LastFailure {
                 at,
                 what: what.to_owned(),
-                recovered: at
-                    .is_some_and(|at| connection.last_used_at.is_some_and(|used| used > at)),
+                // That an API key was handed out proves nothing. Once the portal accepts it
+                // again, the failure is forgotten.
+                recovered: connection.grant.kind() != GrantKind::ApiKey
+                    && at.is_some_and(|at| connection.last_used_at.is_some_and(|used| used > at)),
             }
         });
         Self {
@@ -215,7 +222,13 @@ impl Row {
         }
     }
 
-    fn set_stored(&mut self, answer: Result<bool, KeychainError>) {
+    fn set_stored(&mut self, answer: Result<Option<Secret>, KeychainError>) {
+        if let (GrantKind::ApiKey, Ok(Some(record))) = (self.connection.grant.kind(), &answer) {
+            // What `meta.json` says could have been written by anyone.
+            let user = ApiKeyRecord::from_record(record).map(|record| record.user);
+            self.connection.status.username = user.or(self.connection.status.username.take());
+        }
+        let answer = answer.map(|secret| secret.is_some());
         let signed_in = matches!(self.sign_in, SignInState::Good | SignInState::EndsSoon);
         if signed_in && answer == Ok(false) {
             self.sign_in = SignInState::Gone;
@@ -254,7 +267,14 @@ impl Row {
             (SignInState::Good | SignInState::Gone, None) if connection.grant == Grant::Network => {
                 (self.username(), "by the web server".to_owned())
             }
+            (SignInState::Ended, None) if connection.grant.kind() == GrantKind::ApiKey => {
+                (self.username(), "not known".to_owned())
+            }
             (SignInState::Missing, _) | (_, None) => ("no".to_owned(), String::new()),
+            (SignInState::Ended, Some(_)) if status.api_key_refused_at.is_some() => {
+                let refused_at = since(status.api_key_refused_at);
+                (self.username(), format!("not accepted ({refused_at})"))
+            }
             (SignInState::Ended, Some(end)) => (
                 self.username(),
                 format!(
@@ -333,8 +353,7 @@ fn ask_keychains(rows: &mut [Row], keychains: &Keychains) {
             Some((_, error)) => Err(KeychainError::clone(error)),
             None => keychains
                 .of(kind)
-                .get(&Item::of(&row.connection, row.needed_item()))
-                .map(|secret| secret.is_some()),
+                .get(&Item::of(&row.connection, row.needed_item())),
         };
         if let (None, Err(error)) = (known, &answer) {
             use KeychainReason::{Locked, Missing, Timeout};

@@ -6,6 +6,7 @@ use super::Row;
 use crate::bound_setting::BoundSetting;
 use crate::cli::failure::Failure;
 use crate::cli::format::{ago, connection_flag, local, local_and_left};
+use crate::cli::hints::api_key_again;
 use crate::cli::json::SignInState;
 use crate::cli::shared::api_key;
 use crate::cli::shared::client_certificate::{expiry_warning, replace_hint};
@@ -84,20 +85,21 @@ impl Row {
     fn api_key_problem(&self, ctx: &CommandContext) -> Option<Failure> {
         let connection = &self.connection;
         let label = &connection.label;
-        let missing = |why| Error::ApiKey {
-            connection: label.to_string(),
-            why,
-        };
         match (self.sign_in, &self.stored) {
-            (SignInState::Missing, _) => Some(missing(ApiKeyProblem::Missing).into()),
+            (SignInState::Missing, _) => {
+                Some(connection.api_key_error(ApiKeyProblem::Missing).into())
+            }
             (SignInState::Gone, _) => Some(Failure::SignIn {
                 message: format!(
                     "the API key of `{label}` is no longer in {}",
                     connection.keychain.display_name()
                 ),
-                hint: api_key::replace_hint(connection),
+                hint: api_key_again(label.as_str(), connection.secret_command.is_some()),
             }),
             (_, Some(Err(error))) => Some(self.keychain_failure(error.clone())),
+            (SignInState::Ended, _) if connection.grant.api_key_expires_at().is_none() => {
+                Some(connection.api_key_error(ApiKeyProblem::UnknownEnd).into())
+            }
             _ => {
                 let (now, zone) = (ctx.context.now(), &ctx.system.zone);
                 match api_key::end_warning(connection, self.key_within, now, zone) {

@@ -13,7 +13,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::{escape, label_option, shell_quoted};
 use crate::cli::hints::hint;
 use crate::cli::json::ConnectionAnswer;
-use crate::cli::shared::api_key::{self, GivenApiKey};
+use crate::cli::shared::api_key;
 use crate::cli::shared::api_url;
 use crate::cli::shared::client_certificate::{self, check_found, GivenCertificate, Loaded};
 use crate::cli::shared::connection_changes::{apply, changes};
@@ -38,6 +38,7 @@ use crate::http::Presented;
 use crate::manage::{self, NewClientCertificate, NewSecrets};
 use crate::portal::{Elsewhere, PortalInfo};
 use crate::secret::Secret;
+use crate::session::ApiKeySource;
 use crate::store::{ConnectionStore, Selector};
 
 use questions::{ask_after_failure, ask_kind, ask_portal, ask_redirect, print_portal, NextStep};
@@ -121,8 +122,9 @@ pub(super) fn add(ctx: &mut CommandContext, args: &AddArgs) -> Result<Next, Fail
     let answers = form.answers(ctx, &store)?;
     let presented = form.presented();
     warn_if_unregistered(ctx, args, &answers.0, &answers.1, presented);
+    let presented = form.presented();
     let certificate = form.certificate.as_deref().map(|loaded| &loaded.new);
-    create(ctx, &store, args, answers, certificate)
+    create(ctx, &store, args, answers, certificate, presented)
 }
 
 /// Warns if the portal's sign-in page does not know the client ID or the redirect URI, before a
@@ -199,7 +201,7 @@ type Answers = (Connection, Trust, FirstSecret);
 enum FirstSecret {
     Nothing,
     ClientSecret(Secret),
-    ApiKey(GivenApiKey),
+    ApiKey(ApiKeySource),
 }
 
 impl<'a> Form<'a> {
@@ -288,7 +290,7 @@ impl<'a> Form<'a> {
         let secret = match secret {
             GivenSecret::Nothing | GivenSecret::None if kind == GrantKind::ApiKey => {
                 let given = api_key::given(ctx, &self.args.fields.api_key)?;
-                if let GivenApiKey::Command(command) = &given {
+                if let ApiKeySource::Command(command) = &given {
                     connection.secret_command = Some(command.clone());
                 }
                 FirstSecret::ApiKey(given)
@@ -677,31 +679,33 @@ fn create(
     args: &AddArgs,
     (connection, trust, secret): Answers,
     certificate: Option<&NewClientCertificate>,
+    presented: Presented,
 ) -> Result<Next, Failure> {
     let keychain = ctx.keychains(store).of(connection.keychain);
+    let certificates = trust.pem().map(|(pem, _)| pem);
     let (client_secret, api_key) = match secret {
         FirstSecret::Nothing => (None, None),
         FirstSecret::ClientSecret(secret) => (Some(secret), None),
-        FirstSecret::ApiKey(given) => (None, Some(given)),
+        FirstSecret::ApiKey(given) => {
+            // A label that is taken would be found out only after the portal was asked.
+            store.check_free(&connection.label)?;
+            let key = api_key::verify_first(ctx, &connection, certificates, presented, given)?;
+            (None, Some(key))
+        }
     };
     let first = manage::create(
         store,
         &keychain,
         &connection,
-        trust.pem().map(|(pem, _)| pem),
+        certificates,
         NewSecrets {
             client_secret,
             certificate,
+            api_key,
         },
         &ctx.context,
     )?;
-    let connection = &match api_key {
-        Some(given) => {
-            api_key::begin(ctx, store, &connection, given)?;
-            store.load(&connection.id)?
-        }
-        None => connection,
-    };
+    let connection = &store.load(&connection.id)?;
     choose_default(ctx, store, args, connection, first)?;
     if args.json {
         warn_if_shared(ctx, store, connection);
@@ -766,14 +770,10 @@ fn replace(
     connection: Connection,
     args: &AddArgs,
 ) -> Result<Next, Failure> {
-    let changes = changes(ctx, &connection, &args.fields)?;
-    let fields = &args.fields;
-    let key = api_key::change(ctx, &fields.api_key, fields.expires.as_deref())?;
+    let (mut changes, presented) = changes(ctx, &connection, &args.fields)?;
+    api_key::add_to_changes(ctx, &connection, &args.fields, &mut changes, presented)?;
     let id = connection.id.clone();
     apply(ctx, store, connection, &changes)?;
-    if let Some(key) = key {
-        api_key::replace(ctx, store, store.load(&id)?, key)?;
-    }
     if args.make_default {
         store.set_default(Some(&id))?;
     }
