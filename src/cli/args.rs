@@ -218,9 +218,22 @@ mod tests {
 
     #[test]
     fn the_list_of_commands_says_what_each_does() {
-        // Not built: as `--help` prints it.
-        for command in Cli::command().get_subcommands() {
-            assert!(command.get_about().is_some(), "{}", command.get_name());
+        for command in commands().iter().filter(|one| one.has_subcommands()) {
+            let name = name(command);
+            // Parsed: nothing is built that `--help` does not need.
+            let call = name.split(' ').chain(["--help"]);
+            let program = Cli::command().term_width(WIDTH);
+            let list = program.try_get_matches_from(call).unwrap_err().to_string();
+            for below in command.get_subcommands().filter(|one| !one.is_hide_set()) {
+                let about = below.get_about().map(ToString::to_string).unwrap();
+                // A long text is wrapped.
+                let begin = about.split(' ').take(3).collect::<Vec<_>>().join(" ");
+                let line = list
+                    .lines()
+                    .find(|line| line.trim_start().starts_with(below.get_name()));
+                let line = line.unwrap_or_default();
+                assert!(line.contains(&begin), "{name}: {line}");
+            }
         }
     }
 

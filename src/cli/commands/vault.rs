@@ -19,10 +19,10 @@ use crate::secret::Secret;
 #[command(defer = true)]
 #[command(after_help = examples(&[("age-oauth vault rekey", "seal the vault with a new key")]))]
 pub(in crate::cli) enum VaultCommand {
+    /// Encrypt the vault with another key [default: a new key in the vault's key file]
     Rekey(RekeyArgs),
 }
 
-/// Encrypt the vault with another key [default: a new key in the vault's key file]
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth vault rekey", "a new random key"),

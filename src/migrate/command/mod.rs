@@ -29,7 +29,6 @@ use crate::store::ConnectionStore;
 use exposed_secrets::Exposed;
 use sign_in::SignInResult;
 
-/// Import the connections of the Python package age-oauth, with their secrets
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections import --dry-run", "show what would be done"),

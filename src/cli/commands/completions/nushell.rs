@@ -45,7 +45,10 @@ impl EnvCompleter for Nushell {
             .replace("VARIABLE", variable)
             .replace("INDEX", INDEX)
             .replace("NAME", name);
-        let mut program = marked(self.program.clone());
+        let mut program = self.program.clone();
+        // Commands have no arguments to mark until they are built.
+        program.build();
+        let mut program = marked(program);
         let mut script = Vec::new();
         let generator = clap_complete_nushell::Nushell;
         clap_complete::generate(generator, &mut program, name, &mut script);
@@ -98,5 +101,42 @@ fn word(candidate: &CompletionCandidate) -> String {
         format!("\"{text}\"")
     } else {
         Shell::Nu.word(&text).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::args::Cli;
+
+    #[test]
+    fn every_argument_that_takes_a_connection_asks_for_the_labels() {
+        let program = Cli::command();
+        let mut script = Vec::new();
+        Nushell { program }
+            .write_registration("COMPLETE", "age-oauth", "", "", &mut script)
+            .unwrap();
+        let script = String::from_utf8(script).unwrap();
+        for taken in [
+            "token connection",
+            "connections show connection",
+            "connections show name",
+            "connections edit name",
+            "connections rename old",
+            "connections use name",
+            "connections share name",
+            "connections remove name",
+        ] {
+            let begin = format!("def \"nu-complete age-oauth {taken}\" [] {{");
+            let after = script.split_once(&begin).map_or("", |(_, after)| after);
+            let asked = after.trim_start().lines().next().unwrap_or_default();
+            assert!(asked.starts_with("with-env"), "{taken}: {asked}");
+            let used = format!("string@\"nu-complete age-oauth {taken}\"");
+            assert!(script.contains(&used), "{taken}");
+        }
+        assert!(!script.contains(LABELS));
     }
 }

@@ -13,7 +13,6 @@ use crate::cli::CommandContext;
 use crate::connection::Label;
 use crate::manage;
 
-/// Change settings of a connection
 #[derive(Args, Debug, Default)]
 #[command(mut_args(without_default), after_help = examples(&[
     ("age-oauth connections edit prod --portal https://gis.example.com/portal", "a new portal URL"),

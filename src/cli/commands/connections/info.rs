@@ -13,7 +13,6 @@ use crate::cli::CommandContext;
 use crate::connection::KeychainKind;
 use crate::store::ConnectionStore;
 
-/// Show where connections and secrets are stored
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections info", "the folder, the default, the keychain, the program"),

@@ -11,7 +11,6 @@ use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId};
 use crate::util::rfc3339;
 
-/// List connections
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections list", "every connection"),

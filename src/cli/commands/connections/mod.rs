@@ -34,7 +34,8 @@ use share::ShareArgs;
 use show::ShowArgs;
 use use_connection::UseArgs;
 
-// `defer`: see the commands in args.rs.
+// `defer`: see the commands in args.rs. What a command does is said here, because the list of
+// commands is printed before their arguments are built.
 /// Add, show and change connections
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
@@ -44,16 +45,26 @@ use use_connection::UseArgs;
     ("age-oauth connections use prod", "choose the default"),
 ]))]
 pub(in crate::cli) enum ConnectionsCommand {
+    /// Add a connection; asks for what the options leave open
     Add(Box<AddArgs>),
+    /// List connections
     List(ListArgs),
+    /// Show one connection, everything but its secrets
     Show(ShowArgs),
+    /// Change settings of a connection
     Edit(Box<EditArgs>),
+    /// Change the label of a connection
     Rename(RenameArgs),
+    /// Choose the default connection
     Use(UseArgs),
+    /// Print a connection card for colleagues, without secrets
     Share(ShareArgs),
+    /// Remove a connection, its tokens and its client secret
     Remove(RemoveArgs),
+    /// Import the connections of the Python package age-oauth, with their secrets
     #[cfg(feature = "migrate")]
     Import(ImportArgs),
+    /// Show where connections and secrets are stored
     Info(InfoArgs),
 }
 

@@ -18,7 +18,6 @@ use crate::store::{ConnectionStore, Listing};
 /// What the user must type to remove everything.
 const CONFIRMATION: &str = "DELETE";
 
-/// Remove a connection, its tokens and its client secret
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth connections remove prod", "asks before it removes anything"),

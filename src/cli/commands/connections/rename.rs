@@ -9,7 +9,6 @@ use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::manage;
 
-/// Change the label of a connection
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth connections rename prod production", "its ID stays the same"),

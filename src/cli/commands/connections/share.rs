@@ -13,7 +13,6 @@ use crate::error::{Error, FileAction};
 use crate::files;
 use crate::http;
 
-/// Print a connection card for colleagues, without secrets
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections share prod > prod.json", "save the card"),

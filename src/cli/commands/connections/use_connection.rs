@@ -9,7 +9,6 @@ use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 
-/// Choose the default connection
 #[derive(Args, Debug)]
 #[command(after_help = examples(&[
     ("age-oauth connections use prod", "make it the default"),

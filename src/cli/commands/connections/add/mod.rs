@@ -43,7 +43,6 @@ use crate::store::{ConnectionStore, Selector};
 
 use questions::{ask_after_failure, ask_kind, ask_portal, ask_redirect, print_portal, NextStep};
 
-/// Add a connection; asks for what the options leave open
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections add --label prod --portal URL --client-id ID", "without questions"),
