@@ -268,12 +268,11 @@ impl Session {
             .ok_or_else(|| self.no_api_key(connection))
     }
 
-    /// The user whose API key is stored, as the portal said. `None` where there is none, or the
-    /// keychain does not say.
+    /// The user whose API key is stored, as the portal said. `None` where there is none.
     #[cfg(feature = "cli")]
-    pub(crate) fn api_key_user(&self) -> Option<String> {
-        let record = self.read_api_key(&self.opened).ok().flatten()?;
-        Some(record.user)
+    pub(crate) fn api_key_user(&self) -> Result<Option<String>> {
+        let record = self.read_api_key(&self.opened)?;
+        Ok(record.map(|record| record.user))
     }
 
     /// The error where no key is stored. Settings that only the files name are reported before it:

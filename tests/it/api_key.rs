@@ -728,6 +728,10 @@ fn small_answers_about_a_key_are_right() {
         .run(&["whoami", "--offline"])
         .ok()
         .out(&format!("{USER}\n"));
+    // A keychain that cannot say it is not one without a key.
+    let (vault, item) = fixture.vault();
+    vault.set(&item, &Secret::new("damaged".into())).unwrap();
+    fixture.run(&["whoami", "--offline"]).code(5);
     fixture.run(&["logout"]).ok();
     fixture.change_meta("username", &json!(OTHER_USER));
     let shown = fixture.run(&["connections", "show", "--json"]).ok().json();

@@ -44,7 +44,7 @@ fn from_store(ctx: &mut CommandContext, json: bool) -> Outcome {
     let connection = ctx.connection(&store)?;
     let user = match connection.grant.kind() {
         // What `meta.json` says could have been written by anyone.
-        GrantKind::ApiKey => ctx.session_of(&store, connection.clone()).api_key_user(),
+        GrantKind::ApiKey => ctx.session_of(&store, connection.clone()).api_key_user()?,
         GrantKind::User | GrantKind::Application | GrantKind::Network => {
             connection.status.username.clone()
         }

@@ -16,7 +16,6 @@ use crate::connection::{
 use crate::keychain::{Item, ItemKind};
 use crate::store::ConnectionStore;
 
-/// Show one connection, everything but its secrets
 #[derive(Args, Debug, Default)]
 #[command(after_help = examples(&[
     ("age-oauth connections show", "the default connection"),
@@ -43,9 +42,9 @@ pub(super) fn show(ctx: &mut CommandContext, args: &ShowArgs) -> Outcome {
     }
     let unread = certificate.err().map(|error| error.to_string());
     if connection.grant.kind() == GrantKind::ApiKey {
-        // Likewise whose the API key is.
+        // Likewise whose the API key is; absent where the keychain does not say it.
         let stored = ctx.session_of(&store, connection.clone()).api_key_user();
-        connection.status.username = stored;
+        connection.status.username = stored.ok().flatten();
     }
     let default = store.default_id()?;
     let default = default.as_ref();
