@@ -94,7 +94,7 @@ class Token:
             return left > (MARGIN if is_end else unused(self._life))
         if self._asked is None or not self._life < min_ttl <= self._asked:
             return left > max(0.0, min_ttl)
-        # It was asked for, and the portal issues no token that lives so long: a new one is the best.
+        # It was asked for, and the portal issues none that lives so long: a new one is the best.
         return left > 0 and time.monotonic() - self._began < unused(self._life)
 
     def is_due(self) -> bool:
@@ -135,8 +135,8 @@ class Provider:
         self.has_keys = False
         #: API keys that the portal refused. The lock of the portal's slot guards what follows.
         self._refused_keys: "tuple[str, ...]" = ()
-        #: The last error about the key, and when the program is asked again: it may send a key that a
-        #: command prints to the portal.
+        #: The last error about the key, and when the program is asked again: it may send a key
+        #: that a command prints to the portal.
         self._key_error: "SignInRequired | None" = None
         self._next_key = 0.0
         _providers.add(self)
@@ -274,7 +274,7 @@ class Provider:
         return token
 
     def _answer(self, arguments: "list[str]", server: str, flags: "tuple[str, ...]") -> "dict[str, Any]":
-        # A key that ends too soon for the default may live long enough for a caller that wants less.
+        # A key that ends too soon for the default may be good for a caller that wants less.
         is_default = not server and "--min-ttl" not in flags
         if is_default and self._key_error is not None and time.monotonic() < self._next_key:
             raise SignInRequired(self._key_error.message, self._key_error.hint, self._key_error.kind)

@@ -83,7 +83,7 @@ impl Keyed {
         with_key.count()
     }
 
-    /// Runs the script. `refuse` lets the portal refuse the key; then the key is sent so many times.
+    /// Runs the script. `refuse` lets the portal refuse the key, which is sent so many times.
     #[track_caller]
     fn refused_to(&self, way: &str, address: &str, refuse: impl Fn(), times: usize) {
         let mut script = Dialogue::start(&self.home, "refused_key.py", &[way, address, "keyed"]);
