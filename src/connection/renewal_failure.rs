@@ -7,6 +7,8 @@ use jiff::Timestamp;
 pub struct RenewalFailureNote {
     /// When it failed.
     pub at: Timestamp,
+    /// The machine that it failed on: another one may reach the portal.
+    pub machine: String,
     /// What failed.
     pub failure: RenewalFailure,
     /// How, in one line, without what a command for a secret wrote.

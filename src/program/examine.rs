@@ -343,5 +343,12 @@ mod tests {
         }
         own(&socket, 4242);
         assert_eq!(refused(&[shell, &socket]), None);
+        // While the service does not run, anyone could put its own socket there.
+        set_mode(&run, 0o1777);
+        assert_eq!(refused(&[shell, &socket]), Some(socket.clone()));
+        set_mode(&run, 0o755);
+        set_mode(&real, 0o1777);
+        own(&run, 4242);
+        assert_eq!(refused(&[shell, &socket]), Some(run.clone()));
     }
 }

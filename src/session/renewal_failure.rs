@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 
 use super::client_secret::secret_command_failed;
+use super::status::this_machine;
 use super::{Locked, Session, Snapshot};
 use crate::connection::{Connection, FailedRequest, RenewalFailure, RenewalFailureNote};
 use crate::error::{Error, ProxyDemand, Refusal, Result, SecretCommandFailure, Unreachable};
@@ -28,6 +29,10 @@ impl Session {
 
     /// The error that another process recorded; `None` where this one may fare otherwise.
     fn failed_meanwhile(&self, note: &RenewalFailureNote, connection: &Snapshot) -> Option<Error> {
+        // Of machines that share a home directory, each has its own way to the portal.
+        if note.machine != this_machine() {
+            return None;
+        }
         let label = Some(self.label());
         let how = note.how.clone();
         let request = match &note.failure {
@@ -38,6 +43,11 @@ impl Session {
             }
             RenewalFailure::Unreachable(request) | RenewalFailure::Refused(request) => request,
         };
+        // What is not about this portal says nothing about it.
+        let path = request.url.strip_prefix(connection.api_url().as_str())?;
+        if !path.is_empty() && !path.starts_with('/') {
+            return None;
+        }
         // The environment of this process may name another proxy.
         if *request != self.request_to(&request.url, connection)? {
             return None;
@@ -81,7 +91,12 @@ impl Session {
             }
             _ => return None,
         };
-        Some(RenewalFailureNote { at, failure, how })
+        Some(RenewalFailureNote {
+            at,
+            machine: this_machine(),
+            failure,
+            how,
+        })
     }
 
     /// A request to the portal, as this process sends it. `None` where its proxy cannot be used.

@@ -253,6 +253,8 @@ struct Meta {
 #[derive(Deserialize, Serialize)]
 struct FailureNoteMeta {
     at: String,
+    #[serde(default)]
+    machine: String,
     kind: String,
     #[serde(default)]
     url: Option<String>,
@@ -277,6 +279,7 @@ impl FailureNoteMeta {
             // To the nanosecond: it is compared with the moment at which another process began to
             // wait.
             at: note.at.to_string(),
+            machine: note.machine.clone(),
             kind: kind.to_owned(),
             url: request.map(|request| request.url.clone()),
             proxy: request.and_then(|request| request.proxy.clone()),
@@ -299,6 +302,7 @@ impl FailureNoteMeta {
         };
         Some(RenewalFailureNote {
             at: self.at.parse().ok()?,
+            machine: self.machine,
             failure,
             how: bounded(self.how),
         })

@@ -37,6 +37,8 @@ pub(crate) enum Trust {
     /// to is good if its sticky bit keeps them from each other's files.
     UserAndRoot,
     /// The same and this user: for the way to a socket on which a service of that account listens.
+    /// What is that user's counts only where others cannot create files, sticky bit or not: while
+    /// the service does not run, each of them could put a socket of his own there.
     UserRootAnd(u32),
     /// Root alone: for what decides for every user. No other user may write to a folder on the way,
     /// except that a group may write to a sticky folder of root, as to `/nix/store`, where what is
@@ -228,7 +230,10 @@ impl<'a> Judge<'a> {
         let is_user = owner == self.user;
         let is_trusted = match self.trust {
             Trust::UserAndRoot => is_user,
-            Trust::UserRootAnd(account) => is_user || owner == account,
+            Trust::UserRootAnd(account) => {
+                let is_kept = || path.parent().is_some_and(|at| !self.can_be_created_in(at));
+                is_user || (owner == account && is_kept())
+            }
             Trust::Root => false,
         };
         if owner == ROOT || is_trusted {

@@ -174,6 +174,48 @@ fn a_secret_that_the_portal_has_refused_is_not_sent_by_those_who_wait() {
     home.run(new_token(0)).done().ok();
 }
 
+/// What a process that waits for the lock does where `failed` was recorded meanwhile.
+fn waits_while_is_recorded(home: &Home, failed: &Value) -> Outcome {
+    let folder = folder_of(home, "service");
+    let held = fs::File::options().append(true).open(folder.join("lock"));
+    let held = held.unwrap();
+    held.lock().unwrap();
+    let mut child = home.run(["refresh", "-c", "service"]).spawn();
+    drop(child.stdin.take());
+    expect_wait_for_the_lock(&mut child);
+    let path = folder.join("meta.json");
+    let mut meta: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    meta["renewal_failure"] = failed.clone();
+    meta["renewal_failure"]["at"] = jiff::Timestamp::now().to_string().into();
+    fs::write(path, meta.to_string()).unwrap();
+    drop(held);
+    Outcome::of(child)
+}
+
+#[test]
+fn a_failure_on_another_machine_or_of_another_portal_says_nothing() {
+    let (portal, home) = with_service();
+    portal.set(|rules| rules.fault_always(Endpoint::AppToken, Fault::error(403, "no right")));
+    home.run(new_token(0)).done().code(7);
+    portal.set(|rules| rules.clear_faults());
+    let meta = fs::read(folder_of(&home, "service").join("meta.json")).unwrap();
+    let meta: Value = serde_json::from_slice(&meta).unwrap();
+    let failed = &meta["renewal_failure"];
+    let said = waits_while_is_recorded(&home, failed).code(7).stderr;
+    assert!(said.contains(IN_ANOTHER), "{said}");
+    for (member, value) in [
+        ("machine", "another-machine"),
+        (
+            "url",
+            "https://gis.other.example/portal/sharing/rest/oauth2/token",
+        ),
+    ] {
+        let mut other = failed.clone();
+        other[member] = value.into();
+        waits_while_is_recorded(&home, &other).ok();
+    }
+}
+
 #[test]
 fn those_who_wait_keep_a_token_that_lives() {
     let (portal, home) = with_service();
