@@ -157,8 +157,8 @@ pub enum Query {
 }
 
 impl Query {
-    /// Reads a query: words, `field:value`, quotes, parentheses, `AND`, `OR` and `NOT`. `None` if it
-    /// is not one, as an open parenthesis makes it.
+    /// Reads a query: words, `field:value`, quotes, parentheses, `AND`, `OR` and `NOT`. `None` if
+    /// it is not one, as with an open parenthesis.
     pub fn parse(text: &str) -> Option<Self> {
         let mut tokens = tokens(text)?;
         tokens.reverse();
