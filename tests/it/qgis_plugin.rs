@@ -269,3 +269,9 @@ fn where_the_program_is_missing_the_panel_says_what_to_do() {
     let variables = [("AGE_OAUTH_BIN", nowhere.to_str().unwrap())];
     Desktop::start(&home, "qgis_plugin_missing.py", &variables).ends();
 }
+
+#[test]
+fn another_version_of_the_package_is_named() {
+    let home = home();
+    Desktop::start(&home, "qgis_plugin_other.py", &[]).ends();
+}

@@ -206,11 +206,11 @@ def is_on(label):
 
 
 def tick(label):
-    """Ticks or unticks the box of a connection, as with a mouse."""
+    """Ticks or unticks the box of a connection."""
     tree = plugin().panel.list
     item = row(tree, label)
-    wanted = Qt.CheckState.Unchecked if item.checkState(0) == Qt.CheckState.Checked else Qt.CheckState.Checked
-    item.setCheckState(0, wanted)
+    place = QPoint(10, tree.visualItemRect(item).center().y())
+    QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
 
 
 def sign_in():

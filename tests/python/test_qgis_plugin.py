@@ -7,10 +7,12 @@ import tempfile
 import unittest
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src/qgis"))
 
+from age_oauth import _session  # noqa: E402
 from age_oauth.errors import AgeOAuthError, ProgramUnusable, SignInRequired  # noqa: E402
 from age_oauth_plugin import answers  # noqa: E402
 
@@ -34,6 +36,23 @@ class Programs(unittest.TestCase):
     def test_a_program_without_json_is_too_old(self):
         for err in (b"error: unexpected argument '--json'", b"", b'{"warning":"x"}'):
             self.assertIsInstance(answers.failure(2, err), ProgramUnusable)
+
+    def test_the_advice_is_the_programs_own_also_where_a_person_types_python(self):
+        err = b'{"error":{"kind":"sign_in_needed","message":"no","hint":"age-oauth login -c x","code":3,"reason":null}}'
+        with mock.patch.object(_session, "prefers_python", return_value=True):
+            self.assertEqual(answers.failure(3, err).hint, "age-oauth login -c x")
+
+    def test_a_sign_in_that_is_extended_by_itself_is_not_told(self):
+        for state, extendable, told in (
+            ("good", None, None),
+            ("ends_soon", None, "ends_soon"),
+            ("ends_soon", False, "ends_soon"),
+            ("ends_soon", True, None),
+            ("ended", True, "ended"),
+            ("missing", None, "missing"),
+            ("application", None, None),
+        ):
+            self.assertEqual(answers.notice({"sign_in": state, "extendable": extendable}), told)
 
     def test_other_lines_are_left_out(self):
         self.assertEqual(answers.objects(b'x\n{"a":1}\n\xff\n[2]\n'), [{"a": 1}, [2]])

@@ -12,14 +12,12 @@ from urllib.parse import quote, urlsplit
 
 from age_oauth import _json_names as names
 from age_oauth import _program
-from age_oauth.errors import ProgramUnusable
+from age_oauth.errors import BY_CODE, AgeOAuthError, ProgramUnusable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
-
-    from age_oauth.errors import AgeOAuthError
 
 #: The types of items whose services QGIS reads, and the providers that read them.
 FEATURES, MAP, IMAGE = "Feature Service", "Map Service", "Image Service"
@@ -64,14 +62,18 @@ def answer(out: bytes) -> "Any":
 
 def failure(code: int, err: bytes) -> "AgeOAuthError":
     """The error that the program printed."""
-    printed = [one for one in objects(err) if isinstance(one, dict)]
-    if code == 2 and not any(names.ERROR in one for one in printed):
-        # The program of age-oauth 0.2 does not have `--json`. Asking for its version would wait.
+    for one in reversed(objects(err)):
+        error = one.get(names.ERROR) if isinstance(one, dict) else None
+        if isinstance(error, dict) and isinstance(error.get(names.MESSAGE), str):
+            # With the program's own advice, and not the calls of Python in its place.
+            return BY_CODE.get(code, AgeOAuthError)(error[names.MESSAGE], error.get(names.HINT), error.get(names.KIND))
+    if code == 2:
+        # The program of age-oauth 0.2 does not have `--json`.
         return ProgramUnusable(
             f"the age-oauth program on this machine is too old: this plugin needs {_program._OLDEST_TEXT} or newer",
             "install the current version, then press Refresh",
         )
-    return _program.failure(code, printed, err)
+    return _program._failure_of_text(code, err.decode("utf-8", "replace").strip().splitlines())
 
 
 def warnings(err: bytes) -> "list[str]":
@@ -298,6 +300,9 @@ def browser_name(label: str, taken: "Iterable[str]") -> str:
 
 
 def notice(status: "dict[str, Any]") -> "str | None":
-    """The state of a sign-in that a person should be told of once; ``None`` if all is well."""
+    """The state of a sign-in that a person should be told of once; ``None`` if all is well, or if the sign-in ends soon and is
+    extended with the next token."""
     state = status.get(names.SIGN_IN)
+    if state == ENDS_SOON and status.get(names.EXTENDABLE) is True:
+        return None
     return state if state in NEEDS_SIGN_IN or state == ENDS_SOON else None

@@ -42,6 +42,11 @@ class Browser:
         self._entries[connection_id] = name
         self._changed()
 
+    def has(self, connection_id: str) -> bool:
+        """Whether the connection has an entry. Another QGIS of this profile removes them when it ends."""
+        name = self._entries.get(connection_id)
+        return bool(name) and bool(QgsSettings().value(f"{_ROOT}/{name}/url", ""))
+
     def remove(self, connection_id: str) -> None:
         """Removes the entry of a connection, if there is one."""
         if self._forget(connection_id):

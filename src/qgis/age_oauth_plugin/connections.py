@@ -143,6 +143,7 @@ class Connections(QObject):
         self.error = error
         if error is None:
             self.entries = entries
+            self._drop_removed()
             self._tell()
         if self._again:
             self._again = False
@@ -152,6 +153,13 @@ class Connections(QObject):
         self.changed.emit()
         for one in after:
             one()
+
+    def _drop_removed(self) -> None:
+        """Switches off what was removed by another program."""
+        known = {one.id for one in self.entries}
+        for gone in self._on - known:
+            engine.disable(Connection._of({names.ID: gone}))
+            self._forget(gone)
 
     def _tell(self) -> None:
         """Tells once of each sign-in in use that has ended or ends soon."""
@@ -188,7 +196,7 @@ class Connections(QObject):
     def _show_in_browser(self) -> None:
         """Makes the entries that are missing in QGIS's browser panel."""
         for one in self.entries:
-            if one.id in self._on and one.id not in self._shown:
+            if one.id in self._on and not (one.id in self._shown and self._browser.has(one.id)):
                 self.program.run(
                     ["api", "--connection-id", one.id, "portals/self/servers", "--output", "-"],
                     lambda run, entry=one: self._has_servers(entry, run),

@@ -44,7 +44,7 @@ def _progress() -> QProgressBar:
 class AddDialog(QDialog):
     """The fields of a new connection. The program checks them, as it does at a terminal."""
 
-    def __init__(self, connections: Connections, added: "Callable[[str, str], None]", parent: "QWidget | None") -> None:
+    def __init__(self, connections: Connections, added: "Callable[[str, str, Run], None]", parent: "QWidget | None") -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("Add a connection to an ArcGIS portal"))
@@ -168,7 +168,7 @@ class AddDialog(QDialog):
         self.secret.clear()
         made = answers.answer(run.out)
         made = made if isinstance(made, dict) else {}
-        self._added(str(made.get(names.ID)), str(made.get(names.AUTH_TYPE)))
+        self._added(str(made.get(names.ID)), str(made.get(names.AUTH_TYPE)), run)
         self.accept()
 
     def reject(self) -> None:
@@ -188,7 +188,7 @@ class SignInDialog(QDialog):
         connections: Connections,
         entry: Entry,
         switches_user: bool,
-        ended: "Callable[[Entry, dict], None]",
+        ended: "Callable[[Entry, dict, Run], None]",
         parent: "QWidget | None",
     ) -> None:
         super().__init__(parent)
@@ -283,7 +283,7 @@ class SignInDialog(QDialog):
         self._run = None
         self.code.clear()
         if run.error is None:
-            self._ended(self._entry, self._answer)
+            self._ended(self._entry, self._answer, run)
             self.accept()
         elif run.is_canceled:
             super().reject()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from age_oauth import _json_names as names
 from age_oauth.errors import AgeOAuthError, ProgramUnusable
 from qgis.core import Qgis
-from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtCore import Qt, QTimer
 from qgis.PyQt.QtWidgets import (
     QDialog,
     QDockWidget,
@@ -119,6 +119,8 @@ class Panel(QDockWidget):
         self._show_chosen()
 
     def _show_chosen(self) -> None:
+        if self._is_showing:
+            return
         entry = self._chosen()
         self._sign_in.setEnabled(entry is not None and entry.kind in WITH_SIGN_IN)
         self._sign_out.setEnabled(entry is not None and entry.kind in WITH_SIGN_IN)
@@ -152,7 +154,12 @@ class Panel(QDockWidget):
         if self._is_showing or column != 0 or entry is None:
             return
         is_on = row.checkState(0) == Qt.CheckState.Checked
-        if is_on != self._connections.is_on(entry.id):
+        # Later: the list is filled anew then, and Qt still uses the row that has changed.
+        QTimer.singleShot(0, lambda: self._switch(entry.id, is_on))
+
+    def _switch(self, connection_id: str, is_on: bool) -> None:
+        entry = self._connections.find(connection_id)
+        if entry is not None and is_on != self._connections.is_on(entry.id):
             self._connections.switch(entry, is_on)
 
     # — what a person does —
@@ -180,7 +187,9 @@ class Panel(QDockWidget):
         """Lets a person add a connection."""
         self._open(AddDialog(self._connections, self._has_added, self._main_window()))
 
-    def _has_added(self, connection_id: str, kind: str) -> None:
+    def _has_added(self, connection_id: str, kind: str, run: Run) -> None:
+        self._warn(run)
+
         def then() -> None:
             entry = self._connections.find(connection_id)
             if entry is None:
@@ -197,7 +206,8 @@ class Panel(QDockWidget):
         if entry is not None:
             self._open(SignInDialog(self._connections, entry, switches_user, self._has_signed_in, self._main_window()))
 
-    def _has_signed_in(self, entry: Entry, answer: dict) -> None:
+    def _has_signed_in(self, entry: Entry, answer: dict, run: Run) -> None:
+        self._warn(run)
         who, until = answers.plain(answer.get(names.USERNAME)), answers.local_time(answer.get(names.REFRESH_EXPIRES_AT))
         text = tr("Signed in to {} as {}.").format(answers.plain(entry.label), who)
         if until:
@@ -229,6 +239,7 @@ class Panel(QDockWidget):
     def _sign_out_of(self, entry: Entry) -> None:
         def done(run: Run) -> None:
             name = answers.plain(entry.label)
+            self._warn(run)
             if run.error is not None:
                 tell(self._iface, f"{name}: {of_error(run.error)}", Qgis.MessageLevel.Warning)
                 return
@@ -244,6 +255,12 @@ class Panel(QDockWidget):
             self._open(TestDialog(self._connections, entry, self._main_window()))
 
     # — messages —
+
+    def _warn(self, run: Run) -> None:
+        """Shows what the program has warned of."""
+        for one in run.warnings():
+            text = answers.plain(one, 1000)
+            tell(self._iface, f"{text[:1].upper()}{text[1:]}.", Qgis.MessageLevel.Warning)
 
     def _notice(self, entry: Entry, state: str) -> None:
         name = answers.plain(entry.label)

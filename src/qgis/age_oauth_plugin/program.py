@@ -164,7 +164,7 @@ class Run(QObject):
         self._is_over = True
         process, self._process = self._process, None
         if process is not None:
-            # It ends by itself, and stores what the portal has just issued.
+            # The program may be ended at any time. Nothing waits for it.
             process.blockSignals(True)
             process.setParent(None)
             process.closeWriteChannel()
