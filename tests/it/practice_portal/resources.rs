@@ -349,6 +349,56 @@ fn groups_and_items_are_for_those_who_see_them() {
 }
 
 #[test]
+fn features_are_edited_by_post_with_a_token_where_the_layer_allows_it() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let token = user_token(&portal);
+    let layer = portal.server_layer_url();
+    let edit = |operation: &str, form: &[(&str, &str)], token: Option<&str>| {
+        let bearer = format!("Bearer {}", token.unwrap_or_default());
+        let headers = [("X-Esri-Authorization", bearer.as_str())];
+        let headers = if token.is_some() { &headers[..] } else { &[] };
+        let url = format!("{layer}/{operation}");
+        portal
+            .client()
+            .post_with(&url, form, headers)
+            .unwrap()
+            .json()
+    };
+    let oak = r#"[{"attributes": {"NAME": "Oak Street"}, "geometry": {"x": 9, "y": 50}}]"#;
+    let adds = [("features", oak), ("f", "json")];
+    assert_eq!(code_of(&edit("addFeatures", &adds, Some(&token))), 400);
+    portal.set(|rules| rules.roads.editable = true);
+    assert_eq!(code_of(&edit("addFeatures", &adds, None)), 499);
+    assert_eq!(code_of(&edit("addFeatures", &adds, Some("wrong"))), 498);
+    let by_get = get_url(
+        &portal,
+        &format!("{layer}/addFeatures?f=json"),
+        Some(&token),
+    );
+    assert_eq!(code_of(&by_get), 405);
+    let added = edit("addFeatures", &adds, Some(&token));
+    assert_eq!(
+        added["addResults"],
+        json!([{"objectId": 8, "success": true}])
+    );
+    let birch = r#"[{"attributes": {"OBJECTID": 8, "NAME": "Birch Lane"}}]"#;
+    let edits = [("updates", birch), ("deletes", "1,99"), ("f", "json")];
+    let edited = edit("applyEdits", &edits, Some(&token));
+    assert_eq!(edited["updateResults"][0]["success"], true);
+    let deleted = edited["deleteResults"].as_array().unwrap();
+    assert_eq!(
+        (&deleted[0]["objectId"], &deleted[1]["success"]),
+        (&json!(1), &json!(false))
+    );
+    let names = portal.set(|rules| rules.roads.names());
+    assert_eq!(names.len(), 7);
+    assert_eq!(
+        (names[0].as_str(), names[6].as_str()),
+        ("Birch Street", "Birch Lane")
+    );
+}
+
+#[test]
 fn a_server_token_is_granted_for_federated_servers_only() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.clock().stop();

@@ -356,7 +356,7 @@ pub fn add_item(state: &mut State, request: &Request) -> Response {
 
 /// `/sharing/servers/{id}/rest/services/…`: a service that is stored in the portal with its
 /// credentials, and reached through the portal.
-pub fn portal_layer(state: &State, request: &Request, path: &str) -> Response {
+pub fn portal_layer(state: &mut State, request: &Request, path: &str) -> Response {
     match caller(state, request) {
         Caller::Anonymous => token_required(),
         Caller::Refused => invalid_token(state),
@@ -365,7 +365,7 @@ pub fn portal_layer(state: &State, request: &Request, path: &str) -> Response {
             if service.starts_with(maps::SERVICE) {
                 maps::answer(request, service)
             } else {
-                features::answer(request, service)
+                features::answer(&mut state.rules.roads, request, service)
             }
         }
     }

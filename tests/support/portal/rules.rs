@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use super::faults::{Endpoint, Fault, Plan};
+use super::features::Roads;
 use super::fixture::random;
 use super::items::{Group, Item};
 
@@ -202,6 +203,8 @@ pub struct Rules {
     /// The items. Where there are some, a search finds those of them that its query means.
     pub items: Vec<Item>,
     pub groups: Vec<Group>,
+    /// The features of the feature layer.
+    pub roads: Roads,
     /// What the data of every item is.
     pub item_data: Vec<u8>,
     /// How many items a search finds besides the usual two.
@@ -272,6 +275,7 @@ impl Rules {
             approval_keeps_state: true,
             items: Vec::new(),
             groups: Vec::new(),
+            roads: Roads::default(),
             item_data: Vec::new(),
             more_items: 0,
             endless_search: false,
