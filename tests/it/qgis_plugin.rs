@@ -223,6 +223,27 @@ fn a_sign_in_that_has_ended_is_told_once_and_renewed_by_the_button() {
     portal.assert_clean();
 }
 
+/// QGIS edits these layers from 3.26 on.
+#[test]
+fn layers_are_edited_and_an_edit_that_the_server_refuses_is_told() {
+    let (portal, home) = signed_in();
+    portal.set(|rules| rules.roads.editable = true);
+    let layer = portal.server_layer_url();
+    let variables = [("AGE_OAUTH_TEST_LAYER", layer.as_str())];
+    let mut desktop = Desktop::start(&home, "qgis_plugin_edits.py", &variables);
+    if desktop.line() == "saved" {
+        let names = portal.set(|rules| rules.roads.names());
+        assert_eq!(names.len(), 7);
+        assert!(names.contains(&"Oak Street".to_owned()));
+        assert!(names.contains(&"Birch Lane".to_owned()));
+        assert!(!names.contains(&"Aspen Street".to_owned()));
+        portal.set(|rules| rules.roads.editable = false);
+        desktop.tell("refused");
+    }
+    desktop.ends();
+    portal.assert_clean();
+}
+
 #[test]
 fn twenty_times_loaded_and_unloaded_the_plugin_leaves_nothing() {
     let (portal, home) = signed_in();

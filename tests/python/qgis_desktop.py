@@ -201,8 +201,10 @@ def double_click(tree, item):
 
 
 def is_on(label):
-    tree = plugin().panel.list
-    return any(one.text(0) == label and one.checkState(0) == Qt.CheckState.Checked for one in rows(tree))
+    """Whether QGIS is signed in with the connection, and the panel shows that."""
+    tree, connections = plugin().panel.list, plugin().connections
+    shown = any(one.text(0) == label and one.checkState(0) == Qt.CheckState.Checked for one in rows(tree))
+    return shown and any(one.label == label and connections.is_on(one.id) for one in connections.entries)
 
 
 def tick(label):

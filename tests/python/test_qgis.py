@@ -510,6 +510,10 @@ class Rejections(WithSigner):
 
 
 class Layers(unittest.TestCase):
+    def test_which_addresses_edit_a_layer(self):
+        for operation, expected in (("addFeatures", True), ("applyEdits/?f=json", True), ("query", False), ("addFeatures/x", False), ("", False)):
+            self.assertEqual(_signer.is_edit(f"{layer(SERVER)}/{operation}"), expected, operation)
+
     def test_which_layers_need_an_address(self):
         late = [_signer.address("https://GIS.example.com/server/rest/services/Roads/FeatureServer/0/query?f=json")]
         for url, expected in (

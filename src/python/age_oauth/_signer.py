@@ -407,6 +407,12 @@ def address(url: str) -> str:
     return f"{scheme}://{host}:{port}{parts.path.rstrip('/')}"
 
 
+def is_edit(url: str) -> bool:
+    """Whether this is the address at which a layer is edited."""
+    operation = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+    return operation.lower() in ("addfeatures", "updatefeatures", "deletefeatures", "applyedits")
+
+
 def concerns(layer_url: str, late: "Iterable[str]") -> bool:
     """Whether a layer with this address needs one of these."""
     try:

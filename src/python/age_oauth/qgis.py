@@ -25,12 +25,12 @@ from qgis.core import (
 )
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QEvent, QObject, Qt, QThread, QTimer, pyqtSignal
-from qgis.PyQt.QtNetwork import QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
+from qgis.PyQt.QtNetwork import QNetworkAccessManager, QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
 
 from . import _json_names as names
 from . import _program, _rejection, _trust
 from ._background import Run
-from ._signer import WAIT, Answer, Portal, Signer, address, concerns
+from ._signer import WAIT, Answer, Portal, Signer, address, concerns, is_edit
 from .connection import Connection
 from .connections import trust
 from .errors import AgeOAuthError, ConnectionNotFound, UsageError
@@ -290,8 +290,31 @@ class _Hook:
         token = _token(reply.request())
         if self.signer.is_ours(token):
             reply.finished.connect(lambda: _guarded(self._look, reply, token))
+        if self._is_edit(reply):
+            reply.finished.connect(lambda: _guarded(self._look_at_edit, reply))
         if _is_main_thread() and reply.request().attribute(_INITIATOR) in _INITIATORS:
             self._layers.sent(_url(reply.request()), reply)
+
+    def _is_edit(self, reply: QNetworkReply) -> bool:
+        """Whether the request saves what a person has edited in a layer of one of the connections."""
+        request = reply.request()
+        if reply.operation() != QNetworkAccessManager.Operation.PostOperation or request.attribute(_INITIATOR) not in _INITIATORS:
+            return False
+        url = _url(request)
+        return is_edit(url) and any(self.signer.belongs(one.id, url) for one in self.signer.portals)
+
+    def _look_at_edit(self, reply: QNetworkReply) -> None:
+        """QGIS takes an edit for saved whose answer is an error of ArcGIS with the status 200, and shows it as saved."""
+        code = _rejection.error_code(bytes(reply.peek(_rejection.LONGEST)))
+        if code is None:
+            return
+        where = address(_url(reply.request()))
+        text = (
+            f"an edit was NOT saved, although QGIS shows it: the server answered with the error {code} at {where}. Open the layer "
+            "again to see what is saved, and repeat the edit"
+        )
+        _program.log().error("%s", text)
+        QgsMessageLog.logMessage(text, _TITLE, Qgis.MessageLevel.Critical)
 
     def _look(self, reply: QNetworkReply, token: str) -> None:
         """Looks at the beginning of an answer, without taking it from whom it is for."""

@@ -10,7 +10,7 @@ from age_oauth import qgis as engine
 from age_oauth._signer import SameServer
 from age_oauth.connection import Connection
 from age_oauth.errors import AgeOAuthError, ConnectionNotFound, UsageError
-from qgis.core import QgsApplication, QgsSettings
+from qgis.core import Qgis, QgsApplication, QgsSettings
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from . import answers
@@ -171,9 +171,13 @@ class Connections(QObject):
                 self._noticed[one.id] = state
                 self.noticed.emit(one, state)
 
-    def _has_logged(self, _text: str, tag: str, *_: object) -> None:
-        # The package tells in the message log what it cannot sign.
-        if tag == "age-oauth" and not self._soon.isActive():
+    def _has_logged(self, text: str, tag: str, level: object) -> None:
+        # The package tells in the message log what it cannot sign, and of edits that were not saved.
+        if tag != "age-oauth":
+            return
+        if level == Qgis.MessageLevel.Critical:
+            self.failed.emit("", AgeOAuthError(text))
+        if not self._soon.isActive():
             self._soon.start()
 
     # — on and off —
