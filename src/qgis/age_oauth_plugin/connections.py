@@ -172,7 +172,7 @@ class Connections(QObject):
                 self.noticed.emit(one, state)
 
     def _has_logged(self, text: str, tag: str, level: object) -> None:
-        # The package tells in the message log what it cannot sign, and of edits that were not saved.
+        # The package logs what it cannot sign, and edits that were not saved.
         if tag != "age-oauth":
             return
         if level == Qgis.MessageLevel.Critical:

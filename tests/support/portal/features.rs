@@ -1,5 +1,5 @@
-//! A feature layer of seven roads, which a server and the portal itself serve in pages of three, and
-//! which can be edited where the rules say so.
+//! A feature layer of seven roads, which a server and the portal itself serve in pages of three,
+//! and which can be edited where the rules say so.
 
 use serde_json::{json, Map, Value};
 
