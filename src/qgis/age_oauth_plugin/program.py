@@ -138,7 +138,7 @@ class Run(QObject):
         process.errorOccurred.connect(self._has_failed)
         process.start()
         if self._text is not None:
-            process.write(self._text.encode())
+            process.write(self._text.encode("utf-8", "replace"))
             process.closeWriteChannel()
             self._text = None
         if self._has_limit:
@@ -147,7 +147,7 @@ class Run(QObject):
     def write(self, text: str) -> None:
         """Sends a line to its standard input."""
         if self._process is not None:
-            self._process.write(f"{text}\n".encode())
+            self._process.write(f"{text}\n".encode("utf-8", "replace"))
 
     def cancel(self) -> None:
         """Ends it. On Unix, the program then revokes what the portal may have granted already."""

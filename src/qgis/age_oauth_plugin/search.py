@@ -181,6 +181,9 @@ class Search(QWidget):
         if not isinstance(service, answers.Service) or asked is None or self._runs:
             return
         entry = asked[0]
+        if not self._connections.is_on(entry.id):
+            self._said.setText(tr("Switch {} on first, in the tab Connections.").format(answers.plain(entry.label)))
+            return
         belongs = engine.belongs(entry.connection, service.layer_url)
         if not belongs:
             host = answers.plain(service.url)

@@ -289,7 +289,7 @@ fn a_search_finds_what_its_query_means_among_what_the_caller_sees() {
     let services = "(road*) AND (type:\"Feature Service\" OR type:\"Map Service\")";
     assert_eq!(found(services, Some(&token)), ["0a01", "0a03"]);
     let own = format!("owner:\"{USER}\" AND NOT type:\"Web Map\"");
-    assert_eq!(found(&own, Some(&token)), ["0a01", "0a02"]);
+    assert_eq!(found(&own, Some(&token)), ["0a01", "0a02", "0a06"]);
     let group = format!("group:{}", Portal::GROUP);
     assert_eq!(found(&group, Some(&token)), ["0a01", "0a02"]);
     assert_eq!(found("orgid:0123456789ABCDEF land", Some(&token)), ["0a02"]);

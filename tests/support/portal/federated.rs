@@ -46,7 +46,9 @@ fn service(state: &mut State, request: &Request, root: &str, path: &str) -> Resp
         Some(_) if service.starts_with(features::SERVICE) => {
             features::answer(&mut state.rules.roads, request, service)
         }
-        Some(_) if service.starts_with(maps::SERVICE) => maps::answer(request, service),
+        Some(_) if service.starts_with(maps::SERVICE) || service.starts_with(maps::IMAGES) => {
+            maps::answer(request, service)
+        }
         Some(granted_for) => Response::json(&json!({
             "currentVersion": 11.4,
             "serviceDescription": "Practice service",

@@ -307,6 +307,8 @@ impl Portal {
             Item::new("0a03", "Roads of the portal", "Feature Service", OTHER_USER)
                 .at(&self.portal_layer_url()),
             Item::new("0a04", "A map of roads", "Web Map", USER).visible_to(Visibility::Public),
+            Item::new("0a06", "Hills", "Image Service", USER)
+                .at(&format!("{at_server}/{}", maps::IMAGES)),
             Item::new("0a05", "Roads of another", "Feature Service", OTHER_USER)
                 .at(&self.portal_layer_url())
                 .visible_to(Visibility::Private),

@@ -362,7 +362,7 @@ pub fn portal_layer(state: &mut State, request: &Request, path: &str) -> Respons
         Caller::Refused => invalid_token(state),
         Caller::Known(_) => {
             let (_, service) = path.split_once("/rest/services/").unwrap_or_default();
-            if service.starts_with(maps::SERVICE) {
+            if service.starts_with(maps::SERVICE) || service.starts_with(maps::IMAGES) {
                 maps::answer(request, service)
             } else {
                 features::answer(&mut state.rules.roads, request, service)
