@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use crate::signing_in::with_loopback;
 use crate::support::home::Home;
 use crate::support::portal::{
     ForeignServer, Item, Portal, PortalVersion, APP_ID, OTHER_USER, USER,
@@ -56,7 +57,7 @@ struct Desktop {
 }
 
 /// A script that takes longer is ended, in seconds.
-const LIMIT: &str = "300";
+const LIMIT: &str = "900";
 
 /// Where the pictures are for a person to look at: in the home, if the variable is not set.
 const PICTURES: &str = "AGE_OAUTH_TEST_PICTURES";
@@ -219,6 +220,16 @@ fn a_sign_in_that_has_ended_is_told_once_and_renewed_by_the_button() {
     home.run(["token"]).done().code(3);
     desktop.tell("ended");
     desktop.sign_in(&portal, USER);
+    desktop.ends();
+    portal.assert_clean();
+}
+
+#[test]
+fn a_sign_in_comes_back_to_this_machine_by_itself() {
+    let (portal, home, _) = with_loopback("127.0.0.1");
+    let mut desktop = Desktop::start(&home, "qgis_plugin_callback.py", &[]);
+    let address = desktop.line();
+    portal.authorize(&address, USER).follow().unwrap();
     desktop.ends();
     portal.assert_clean();
 }

@@ -21,7 +21,8 @@ fn register_loopback(portal: &Portal, host: &str) -> String {
     redirect_uri
 }
 
-fn with_loopback(host: &str) -> (Portal, Home, Url) {
+/// A portal and a connection `prod` whose authorization code comes back to a port of this machine.
+pub(crate) fn with_loopback(host: &str) -> (Portal, Home, Url) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let redirect_uri = register_loopback(&portal, host);
     let home = home();

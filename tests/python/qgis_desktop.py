@@ -20,7 +20,7 @@ from qgis.PyQt.QtWidgets import QApplication, QDialog, QMessageBox, QPushButton,
 from qgis.utils import iface, plugins
 
 #: A wait that takes longer is a failure, in seconds.
-LONG = 30
+LONG = 120
 NAME = "age_oauth_plugin"
 
 faulthandler.enable()
