@@ -101,7 +101,7 @@ variables! {
     Package {
         /// The path of the `age-oauth` program for the Python package.
         /// A whole path.
-        AGE_OAUTH_BIN = "the program that was installed with the package, else the first in a folder of `PATH` that is a whole path";
+        AGE_OAUTH_BIN = "the program that was installed with the package, else the first in a folder of `PATH` that is a whole path, else where it is usually installed";
     }
     Network {
         /// The proxy for `https` portals.

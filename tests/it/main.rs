@@ -84,6 +84,8 @@ mod promises;
 mod python;
 #[cfg(target_os = "linux")] // QGIS as Debian packages it.
 mod qgis;
+#[cfg(target_os = "linux")]
+mod qgis_plugin;
 mod quick_start;
 mod read_only;
 #[cfg(unix)]

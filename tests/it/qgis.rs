@@ -95,6 +95,17 @@ fn rule_24h_layers_open_that_were_refused_before_and_no_file_holds_a_token() {
 }
 
 #[test]
+fn layers_wait_for_connections_that_are_enabled_by_their_ids() {
+    let (portal, home) = signed_in();
+    succeeds(&script(
+        &home,
+        "qgis_starts.py",
+        &[&portal.server_layer_url()],
+    ));
+    portal.assert_clean();
+}
+
+#[test]
 fn layers_go_on_when_the_life_of_a_token_ends() {
     let (portal, home) = signed_in();
     portal.set(|rules| rules.user_access_seconds = 4);

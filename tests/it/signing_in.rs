@@ -21,7 +21,8 @@ fn register_loopback(portal: &Portal, host: &str) -> String {
     redirect_uri
 }
 
-fn with_loopback(host: &str) -> (Portal, Home, Url) {
+/// A portal and a connection `prod` whose authorization code comes back to a port of this machine.
+pub(crate) fn with_loopback(host: &str) -> (Portal, Home, Url) {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let redirect_uri = register_loopback(&portal, host);
     let home = home();
@@ -338,6 +339,40 @@ mod on_a_terminal {
         sign_in(&home, &portal, "prod").ok().err_has(&told);
         let again = sign_in(&home, &portal, "prod").ok();
         assert!(!again.stderr.contains("first sign-in"), "{}", again.stderr);
+    }
+
+    /// As QGIS's plugin starts the program: without a terminal, and with pipes.
+    #[cfg(not(target_os = "macos"))]
+    #[test]
+    fn a_program_with_windows_can_have_the_browser_opened() {
+        use std::fs;
+        use std::io::{BufRead as _, BufReader};
+        use std::os::unix::fs::PermissionsExt;
+
+        let portal = Portal::start(PortalVersion::Enterprise114);
+        let mut home = home();
+        add(&home, &portal, "prod");
+        let (browser, opened) = (home.path().join("browser"), home.path().join("opened"));
+        let script = format!("#!/bin/sh\ntouch '{}'\n", opened.display());
+        fs::write(&browser, script).unwrap();
+        fs::set_permissions(&browser, fs::Permissions::from_mode(0o700)).unwrap();
+        home.set("BROWSER", browser.to_str().unwrap());
+        sign_in(&home, &portal, "prod").ok();
+        assert!(!opened.exists());
+
+        let mut child = home.run(["login", "--json", "--open-browser"]).spawn();
+        let mut line = String::new();
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap());
+        lines.read_line(&mut line).unwrap();
+        let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+        crate::support::until(|| opened.exists());
+        let code = portal.authorize(started["authorize_url"].as_str().unwrap(), USER);
+        writeln!(child.stdin.take().unwrap(), "{}", code.code()).unwrap();
+        assert!(child.wait().unwrap().success());
+
+        home.run(["login", "--open-browser", "--no-browser"])
+            .done()
+            .code(2);
     }
 
     /// Rule 1: other users can read the arguments of the browser, but not the page that it opens.

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import unittest
 import warnings
+from unittest import mock
 
 import age_oauth
 from age_oauth import _adding, _find, _json_names, _policy, _program, _provider, _rejection, _session
@@ -69,7 +70,35 @@ class Finding(WithProgram):
     def test_without_any_the_way_to_one_is_told(self):
         os.environ.pop("AGE_OAUTH_BIN", None)
         os.environ["PATH"] = str(self.folder)
-        self.refused(ProgramUnusable, "pip install")
+        with mock.patch.object(_find, "_usual", return_value=()):
+            self.refused(ProgramUnusable, "pip install")
+
+    @unittest.skipIf(os.name == "nt", "the folders of other systems")
+    def test_after_the_path_it_is_looked_for_where_it_is_usually_installed(self):
+        folder = self.folder / ".cargo" / "bin"
+        folder.mkdir(parents=True)
+        wrapper = folder / _find.NAME
+        wrapper.write_text(f"#!/bin/sh\nexec {self.program(ANSWERS)} \"$@\"\n")
+        wrapper.chmod(0o755)
+        del os.environ["AGE_OAUTH_BIN"]
+        os.environ.update(PATH=str(self.folder / "none"), HOME=str(self.folder))
+        found = [one for one in _find._usual() if one.startswith(str(self.folder))]
+        self.assertIn(str(wrapper), found)
+        with mock.patch.object(_find, "_usual", return_value=found):
+            self.assertEqual(_program.ask("token"), {"a": 1})
+
+    def test_windows_registry_names_it(self):
+        values = {1: '"C:\\a b\\age-oauth.exe"', 2: None}
+
+        def query(root, key):
+            self.assertTrue(key.endswith(_find.NAME))
+            if values[root] is None:
+                raise OSError
+            return values[root]
+
+        registry = mock.Mock(HKEY_CURRENT_USER=2, HKEY_LOCAL_MACHINE=1, QueryValue=query)
+        with mock.patch.dict(sys.modules, winreg=registry):
+            self.assertEqual(list(_find._registered()), ["C:\\a b\\age-oauth.exe"])
 
     def test_the_first_on_the_path_is_found(self):
         folder = self.folder / "bin"

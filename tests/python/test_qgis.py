@@ -252,6 +252,33 @@ class Connections(WithSigner):
         self.assertEqual(self.signer.portals, before)
         self.assertFalse(any(question._is_closed for portal in before for question in portal.questions()))
 
+    def test_which_service_belongs_to_a_connection(self):
+        self.assertFalse(self.signer.belongs("id-prod", layer(SERVER)))
+        self.enable()
+        for url, expected in (
+            (layer(SERVER), True),
+            (f"{PORTAL}/sharing/servers/0a1b/rest/services/Roads/FeatureServer/0", True),
+            (layer("https://foreign.example/arcgis"), False),
+            (layer("http://gis.example.com/server"), False),
+            (f"{SERVER}/rest/services/Roads/GPServer", False),
+            ("https://gis.example.com:port/server/rest/services", False),
+            ("", False),
+        ):
+            self.assertEqual(self.signer.belongs("id-prod", url), expected, url)
+        self.assertFalse(self.signer.belongs("id-other", layer(SERVER)))
+        self.signer.portals[0].servers._listed = None
+        self.program.servers = age_oauth.PortalUnreachable("no")
+        self.assertIsNone(self.signer.belongs("id-prod", layer(SERVER)))
+
+    def test_what_failed_before_is_loaded_again_when_there_is_a_token(self):
+        self.program.gate.clear()
+        self.signer.remember_late(layer(SERVER))
+        self.signer.remember_late("https://gis.example.com:x/")
+        self.signer.add(connection(), servers=[SERVER])
+        self.program.gate.set()
+        self.assertTrue(self.came.wait(LONG))
+        self.assertTrue(_signer.concerns(layer(SERVER), self.signer.take_late()))
+
     def test_a_server_that_two_portals_list_gets_nothing(self):
         self.enable(connection(), connection("test", "https://test.example.com/portal"))
         self.assertIsNone(self.signer.answer(layer(OTHER), _signer.WAIT))
@@ -483,6 +510,10 @@ class Rejections(WithSigner):
 
 
 class Layers(unittest.TestCase):
+    def test_which_addresses_edit_a_layer(self):
+        for operation, expected in (("addFeatures", True), ("applyEdits/?f=json", True), ("query", False), ("addFeatures/x", False), ("", False)):
+            self.assertEqual(_signer.is_edit(f"{layer(SERVER)}/{operation}"), expected, operation)
+
     def test_which_layers_need_an_address(self):
         late = [_signer.address("https://GIS.example.com/server/rest/services/Roads/FeatureServer/0/query?f=json")]
         for url, expected in (

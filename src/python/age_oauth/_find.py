@@ -35,7 +35,8 @@ _found: "str | None" = None
 
 def find() -> str:
     """The program's path: what ``AGE_OAUTH_BIN`` names, else the program that was installed with this package, else the
-    first in a folder of ``PATH`` that is a whole path.
+    first in a folder of ``PATH`` that is a whole path, else one where it is usually installed: programs with windows may have a
+    shorter ``PATH`` than a shell.
 
     Raises :class:`~age_oauth.errors.ProgramUnusable` if there is none, or if it leads back to this package.
     """
@@ -69,7 +70,7 @@ def _search() -> str:
         if os.path.isfile(candidate) and not leads_to_python(candidate):
             return candidate
     raise ProgramUnusable(
-        "the age-oauth program was found neither in this Python environment nor on PATH",
+        "the age-oauth program was found neither in this Python environment nor on PATH nor where it is usually installed",
         f'install it here: {_session.python_command()} -m pip install "age-oauth>={OLDEST_TEXT}"; or {_SET_IT}',
     )
 
@@ -96,6 +97,33 @@ def _candidates() -> "Iterator[str]":
             candidate = os.path.join(folder, NAME)
             if os.access(candidate, os.X_OK):
                 yield candidate
+    for candidate in _usual():
+        if os.path.isabs(candidate) and os.access(candidate, os.X_OK):
+            yield candidate
+
+
+def _usual() -> "Iterator[str]":
+    """Where installers of this system and ``cargo install`` put the program."""
+    if os.name == "nt":
+        yield from _registered()
+        yield os.path.join(os.environ.get("LOCALAPPDATA", ""), "Programs", "age-oauth", NAME)
+    else:
+        yield os.path.join("/usr/local/bin", NAME)
+        yield os.path.join("/opt/homebrew/bin", NAME)
+        yield os.path.join(os.path.expanduser("~"), ".local", "bin", NAME)
+    yield os.path.join(os.path.expanduser("~"), ".cargo", "bin", NAME)
+
+
+def _registered() -> "Iterator[str]":
+    """What Windows starts by the program's name, from its registry (*App Paths*)."""
+    import winreg
+
+    for root in (winreg.HKEY_CURRENT_USER, winreg.HKEY_LOCAL_MACHINE):
+        try:
+            path = winreg.QueryValue(root, rf"SOFTWARE\Microsoft\Windows\CurrentVersion\App Paths\{NAME}")
+        except OSError:
+            continue
+        yield os.path.expandvars(path.strip('"'))
 
 
 def _recorded() -> "Iterator[str]":

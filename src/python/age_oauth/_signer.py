@@ -61,6 +61,10 @@ _CONTENT = re.compile(
 )
 
 
+class SameServer(UsageError):
+    """A connection to the same server is enabled."""
+
+
 class Answer:
     """What a request to one of the portals or their servers carries."""
 
@@ -290,6 +294,24 @@ class Signer:
             self._came()
         return Answer(portal, None, None, is_late=True)
 
+    def belongs(self, connection_id: str, url: str) -> "bool | None":
+        """Whether this address is one of a service whose requests are signed with this connection; ``None`` while it is not
+        known whether its server is one of the portal's."""
+        portal = next((one for one in self.portals if one.id == connection_id), None)
+        try:
+            if portal is None or addresses.origin(url)[0] != "https" or not addresses.is_plain(url) or not portal.reads(url):
+                return False
+            return portal.is_at(url) or portal.serves(url, 0)
+        except ValueError:  # The port is not a number.
+            return False
+
+    def remember_late(self, url: str) -> None:
+        """What this address is for has failed before."""
+        try:
+            self._is_late(url)
+        except ValueError:  # The port is not a number.
+            pass
+
     def _is_late(self, url: str) -> None:
         with self._lock:
             if len(self._late) < _ADDRESSES:
@@ -366,7 +388,7 @@ def _check_is_alone(new: Portal, others: "Iterable[Portal]") -> None:
     """Raises an error if one of the others belongs to the same server."""
     for other in others:
         if other.origins & new.origins:
-            raise UsageError(
+            raise SameServer(
                 f"`{other.label}` and `{new.label}` are connections to the same server, and QGIS can be signed in "
                 "there with one of them only",
                 f"age_oauth.qgis.disable({other.label!r})",
@@ -383,6 +405,12 @@ def address(url: str) -> str:
     parts = urlsplit(url)
     scheme, host, port = addresses.origin(url)
     return f"{scheme}://{host}:{port}{parts.path.rstrip('/')}"
+
+
+def is_edit(url: str) -> bool:
+    """Whether this is the address at which a layer is edited."""
+    operation = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+    return operation.lower() in ("addfeatures", "updatefeatures", "deletefeatures", "applyedits")
 
 
 def concerns(layer_url: str, late: "Iterable[str]") -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from qgis.core import (
     Qgis,
@@ -24,16 +25,17 @@ from qgis.core import (
 )
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QEvent, QObject, Qt, QThread, QTimer, pyqtSignal
-from qgis.PyQt.QtNetwork import QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
+from qgis.PyQt.QtNetwork import QNetworkAccessManager, QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
 
 from . import _json_names as names
 from . import _program, _rejection, _trust
-from ._signer import WAIT, Answer, Portal, Signer, address, concerns
+from ._background import Run
+from ._signer import WAIT, Answer, Portal, Signer, address, concerns, is_edit
 from .connection import Connection
 from .connections import trust
-from .errors import AgeOAuthError, UsageError
+from .errors import AgeOAuthError, ConnectionNotFound, UsageError
 
-__all__ = ["disable", "enable"]
+__all__ = ["belongs", "disable", "enable", "enable_by_id"]
 
 #: What QGIS's own ArcGIS code calls itself, from QGIS 3.22 on. Requests of web views, pictures and
 #: other plugins have another name, or none.
@@ -92,6 +94,69 @@ def enable(*connections: "str | Connection", servers: "Iterable[str]" = ()) -> N
             _hook = hook
 
 
+def enable_by_id(ids: "Iterable[str]", ended: "Callable[[dict[str, AgeOAuthError]], None]") -> None:
+    """As :func:`enable` for connections with these IDs, but returns at once: the program is asked for them in a thread of its
+    own. For QGIS's start. Requests of QGIS's ArcGIS code wait for the connections, as they wait for a token.
+
+    ``ended`` is called in that thread with what went wrong, by ID. It may call :func:`disable`.
+    """
+    global _hook
+    with _lock:
+        hook = _hook or _Hook()
+        hook.begin_again()
+        run = hook.opening = Run()
+        if _hook is None:
+            hook.install()
+            _hook = hook
+    threading.Thread(
+        target=_open, args=(hook, run, list(ids), ended), name="age-oauth connections", daemon=True
+    ).start()
+
+
+def _open(hook: "_Hook", run: Run, ids: "list[str]", ended: "Callable[[dict[str, AgeOAuthError]], None]") -> None:
+    wrong: "dict[str, AgeOAuthError]" = {}
+    try:
+        listed = {facts[names.ID]: facts for facts in _program.ask("connections", "list")}
+        known = [Connection._of(listed[one]) for one in ids if one in listed]
+        gone = ConnectionNotFound("the connection does not exist any more")
+        wrong.update((one, gone) for one in ids if one not in listed)
+        with _lock:
+            if _hook is hook:
+                wrong.update(_added(hook, known))
+    except AgeOAuthError as error:
+        wrong.update((one, error) for one in ids)
+    except BaseException:
+        _program.log().error("the connections could not be enabled", exc_info=True)
+        wrong.update((one, AgeOAuthError("the connections could not be read", "age-oauth doctor")) for one in ids)
+    finally:
+        run.end()
+        _guarded(ended, wrong)
+
+
+def _added(hook: "_Hook", connections: "list[Connection]") -> "dict[str, AgeOAuthError]":
+    """Enables each of these connections, and says of which this is not possible."""
+    try:
+        hook.signer.add(*connections)
+        return {}
+    except UsageError:
+        wrong: "dict[str, AgeOAuthError]" = {}
+    for one in connections:
+        try:
+            hook.signer.add(one)
+        except UsageError as error:
+            wrong[one.id] = error
+    return wrong
+
+
+def belongs(connection: "str | Connection", url: str) -> "bool | None":
+    """Whether an address is that of a service whose requests are signed with this connection; ``None`` while that is not
+    known, because the portal has not listed its servers yet. ``False`` for a connection that is not enabled."""
+    hook = _hook
+    if hook is None:
+        return False
+    return hook.signer.belongs((connection if isinstance(connection, Connection) else Connection(connection)).id, url)
+
+
 def disable(*connections: "str | Connection") -> None:
     """Signs no more requests with these connections; without any, with none, and removes the hook from QGIS.
 
@@ -127,6 +192,8 @@ class _Hook:
         self._fetched: "set[int]" = set()
         self._layers = _Layers(self.signer)
         self._ids: "tuple[str, str] | None" = None
+        #: The question for the connections that `enable_by_id` has asked last.
+        self.opening: "Run | None" = None
 
     def install(self) -> None:
         before = QgsNetworkAccessManager.setRequestPreprocessor(_before)
@@ -138,6 +205,9 @@ class _Hook:
 
     def remove(self) -> None:
         self.signer.remove()
+        if self.opening is not None:
+            # Requests that wait for the connections wait no longer.
+            self.opening.end()
         ids, self._ids = self._ids, None
         if ids is not None:
             # Each by itself: one of them may be gone already.
@@ -150,9 +220,11 @@ class _Hook:
             self._layers.deleteLater()
 
     def begin_again(self) -> None:
-        """Tells again what is wrong, and takes nothing from the cache that was there before."""
+        """Tells again what is wrong, takes nothing from the cache that was there before, and loads again what failed."""
         self._told.clear()
         self._fetched.clear()
+        if _is_main_thread():
+            self._layers.remember_failed()
 
     def sign(self, request: QNetworkRequest) -> None:
         try:
@@ -169,6 +241,7 @@ class _Hook:
             return
         url = _url(request)
         longest_wait = _longest_wait()
+        self._wait_for_connections(url, longest_wait)
         try:
             answer = self.signer.answer(url, longest_wait)
         finally:
@@ -208,12 +281,40 @@ class _Hook:
                 QNetworkRequest.Attribute.CacheLoadControlAttribute, QNetworkRequest.CacheLoadControl.AlwaysNetwork
             )
 
+    def _wait_for_connections(self, url: str, longest_wait: float) -> None:
+        opening = self.opening
+        if opening is not None and not opening.wait(opening.began + longest_wait - time.monotonic()):
+            self.signer.remember_late(url)
+
     def watch(self, reply: QNetworkReply) -> None:
         token = _token(reply.request())
         if self.signer.is_ours(token):
             reply.finished.connect(lambda: _guarded(self._look, reply, token))
+        if self._is_edit(reply):
+            reply.finished.connect(lambda: _guarded(self._look_at_edit, reply))
         if _is_main_thread() and reply.request().attribute(_INITIATOR) in _INITIATORS:
             self._layers.sent(_url(reply.request()), reply)
+
+    def _is_edit(self, reply: QNetworkReply) -> bool:
+        """Whether the request saves what a person has edited in a layer of one of the connections."""
+        request = reply.request()
+        if reply.operation() != QNetworkAccessManager.Operation.PostOperation or request.attribute(_INITIATOR) not in _INITIATORS:
+            return False
+        url = _url(request)
+        return is_edit(url) and any(self.signer.belongs(one.id, url) for one in self.signer.portals)
+
+    def _look_at_edit(self, reply: QNetworkReply) -> None:
+        """QGIS takes an edit for saved whose answer is an error of ArcGIS with the status 200, and shows it as saved."""
+        code = _rejection.error_code(bytes(reply.peek(_rejection.LONGEST)))
+        if code is None:
+            return
+        where = address(_url(reply.request()))
+        text = (
+            f"an edit was NOT saved, although QGIS shows it: the server answered with the error {code} at {where}. Open the layer "
+            "again to see what is saved, and repeat the edit"
+        )
+        _program.log().error("%s", text)
+        QgsMessageLog.logMessage(text, _TITLE, Qgis.MessageLevel.Critical)
 
     def _look(self, reply: QNetworkReply, token: str) -> None:
         """Looks at the beginning of an answer, without taking it from whom it is for."""
@@ -424,6 +525,13 @@ class _Layers(QObject):
             self.moveToThread(application.thread())
         # Queued, so that QGIS has handled the reply within which this may be emitted.
         self.needed.connect(self._reload, Qt.ConnectionType.QueuedConnection)
+
+    def remember_failed(self) -> None:
+        """Layers that failed before are loaded again when there is a token for them."""
+        for layer in QgsProject.instance().mapLayers().values():
+            provider = layer.providerType()
+            if provider in _PROVIDERS and not _has_metadata(layer, provider):
+                self._signer.remember_late(QgsDataSourceUri(layer.source()).param("url"))
 
     def sent(self, url: str, reply: QNetworkReply) -> None:
         self._sent = [one for one in self._sent if _is_under_way(one[1])]

@@ -273,6 +273,132 @@ fn a_search_shows_more_to_signed_in_users() {
 }
 
 #[test]
+fn a_search_finds_what_its_query_means_among_what_the_caller_sees() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    portal.publish_services();
+    let token = user_token(&portal);
+    let found = |query: &str, token: Option<&str>| -> Vec<String> {
+        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let answer = get(&portal, &format!("search?q={encoded}&f=json"), token);
+        let all = answer["results"].as_array();
+        let ids = all.map(|all| all.iter().map(|one| text(one, "id")));
+        ids.map(Iterator::collect).unwrap_or_default()
+    };
+    assert_eq!(found("roads", None), ["0a04"]);
+    assert_eq!(found("roads", Some(&token)), ["0a01", "0a03", "0a04"]);
+    let services = "(road*) AND (type:\"Feature Service\" OR type:\"Map Service\")";
+    assert_eq!(found(services, Some(&token)), ["0a01", "0a03"]);
+    let own = format!("owner:\"{USER}\" AND NOT type:\"Web Map\"");
+    assert_eq!(found(&own, Some(&token)), ["0a01", "0a02", "0a06"]);
+    let group = format!("group:{}", Portal::GROUP);
+    assert_eq!(found(&group, Some(&token)), ["0a01", "0a02"]);
+    assert_eq!(found("orgid:0123456789ABCDEF land", Some(&token)), ["0a02"]);
+    assert!(found("orgid:another", Some(&token)).is_empty());
+    for wrong in ["(roads", "\"roads", "roads)", "AND", ""] {
+        let encoded: String = url::form_urlencoded::byte_serialize(wrong.as_bytes()).collect();
+        let answer = get(&portal, &format!("search?q={encoded}&f=json"), Some(&token));
+        assert_eq!(code_of(&answer), 400, "{wrong}");
+    }
+    let page = get(&portal, "search?q=roads&num=2&f=json", Some(&token));
+    assert_eq!((&page["nextStart"], &page["total"]), (&json!(3), &json!(3)));
+    let last = get(&portal, "search?q=roads&num=2&start=3&f=json", Some(&token));
+    assert_eq!(
+        (&last["nextStart"], &last["results"][0]["id"]),
+        (&json!(-1), &json!("0a04"))
+    );
+}
+
+#[test]
+fn groups_and_items_are_for_those_who_see_them() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    portal.publish_services();
+    let own = user_token(&portal);
+    let others = text(&portal.seed_user(OTHER_USER), "access_token");
+    let user = get(&portal, "community/self?f=json", Some(&own));
+    assert_eq!(user["groups"][0]["id"], Portal::GROUP);
+    let other = get(&portal, "community/self?f=json", Some(&others));
+    assert_eq!(other["groups"], json!([]));
+    for path in ["community", "content"].map(|one| format!("{one}/groups/{}?f=json", Portal::GROUP))
+    {
+        assert_eq!(code_of(&get(&portal, &path, None)), 499, "{path}");
+        assert_eq!(code_of(&get(&portal, &path, Some("wrong"))), 498, "{path}");
+        assert_eq!(code_of(&get(&portal, &path, Some(&others))), 400, "{path}");
+        assert_eq!(code_of(&get(&portal, &path, Some(&own))), 0, "{path}");
+    }
+    let path = format!("content/groups/{}?num=1&start=2&f=json", Portal::GROUP);
+    let page = get(&portal, &path, Some(&own));
+    assert_eq!(
+        (&page["items"][0]["title"], &page["total"]),
+        (&json!("Land"), &json!(2))
+    );
+    for (id, anonymous, of_owner, of_other) in [
+        ("0a01", 499, 0, 0),
+        ("0a04", 0, 0, 0),
+        ("0a05", 499, 400, 0),
+        ("none", 499, 400, 400),
+    ] {
+        let path = format!("content/items/{id}?f=json");
+        assert_eq!(code_of(&get(&portal, &path, None)), anonymous, "{id}");
+        assert_eq!(code_of(&get(&portal, &path, Some(&own))), of_owner, "{id}");
+        assert_eq!(
+            code_of(&get(&portal, &path, Some(&others))),
+            of_other,
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn features_are_edited_by_post_with_a_token_where_the_layer_allows_it() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let token = user_token(&portal);
+    let layer = portal.server_layer_url();
+    let edit = |operation: &str, form: &[(&str, &str)], token: Option<&str>| {
+        let bearer = format!("Bearer {}", token.unwrap_or_default());
+        let headers = [("X-Esri-Authorization", bearer.as_str())];
+        let headers = if token.is_some() { &headers[..] } else { &[] };
+        let url = format!("{layer}/{operation}");
+        portal
+            .client()
+            .post_with(&url, form, headers)
+            .unwrap()
+            .json()
+    };
+    let oak = r#"[{"attributes": {"NAME": "Oak Street"}, "geometry": {"x": 9, "y": 50}}]"#;
+    let adds = [("features", oak), ("f", "json")];
+    assert_eq!(code_of(&edit("addFeatures", &adds, Some(&token))), 400);
+    portal.set(|rules| rules.roads.editable = true);
+    assert_eq!(code_of(&edit("addFeatures", &adds, None)), 499);
+    assert_eq!(code_of(&edit("addFeatures", &adds, Some("wrong"))), 498);
+    let by_get = get_url(
+        &portal,
+        &format!("{layer}/addFeatures?f=json"),
+        Some(&token),
+    );
+    assert_eq!(code_of(&by_get), 405);
+    let added = edit("addFeatures", &adds, Some(&token));
+    assert_eq!(
+        added["addResults"],
+        json!([{"objectId": 8, "success": true}])
+    );
+    let birch = r#"[{"attributes": {"OBJECTID": 8, "NAME": "Birch Lane"}}]"#;
+    let edits = [("updates", birch), ("deletes", "1,99"), ("f", "json")];
+    let edited = edit("applyEdits", &edits, Some(&token));
+    assert_eq!(edited["updateResults"][0]["success"], true);
+    let deleted = edited["deleteResults"].as_array().unwrap();
+    assert_eq!(
+        (&deleted[0]["objectId"], &deleted[1]["success"]),
+        (&json!(1), &json!(false))
+    );
+    let names = portal.set(|rules| rules.roads.names());
+    assert_eq!(names.len(), 7);
+    assert_eq!(
+        (names[0].as_str(), names[6].as_str()),
+        ("Birch Street", "Birch Lane")
+    );
+}
+
+#[test]
 fn a_server_token_is_granted_for_federated_servers_only() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     portal.clock().stop();

@@ -47,7 +47,13 @@ pub enum Endpoint {
     Servers,
     CommunitySelf,
     User,
+    /// `community/groups/…`.
+    Group,
     Search,
+    /// `content/groups/…`.
+    GroupContent,
+    /// `content/items/…`.
+    Item,
     /// `content/items/…/data`.
     ItemData,
     /// `content/users/…/addItem`.

@@ -27,7 +27,7 @@ pub fn server(state: &mut State, request: &Request, origin: &str, path: &str) ->
     }
 }
 
-fn service(state: &State, request: &Request, root: &str, path: &str) -> Response {
+fn service(state: &mut State, request: &Request, root: &str, path: &str) -> Response {
     if path.contains("/Public/") {
         return Response::json(&json!({"currentVersion": 11.4, "serviceDescription": "Public"}));
     }
@@ -37,16 +37,22 @@ fn service(state: &State, request: &Request, root: &str, path: &str) -> Response
     let service = path.strip_prefix("rest/services/").unwrap_or_default();
     let good = state
         .live_access(token)
-        .filter(|access| accepts(state, access, root));
-    match good.filter(|access| referer_allowed(state, access, request)) {
+        .filter(|access| accepts(state, access, root))
+        .filter(|access| referer_allowed(state, access, request))
+        .map(granted_for);
+    match good {
         None => error(498, "Invalid Token"),
         Some(_) if path.contains("/Restricted/") => forbidden(),
-        Some(_) if service.starts_with(features::SERVICE) => features::answer(request, service),
-        Some(_) if service.starts_with(maps::SERVICE) => maps::answer(request, service),
-        Some(access) => Response::json(&json!({
+        Some(_) if service.starts_with(features::SERVICE) => {
+            features::answer(&mut state.rules.roads, request, service)
+        }
+        Some(_) if service.starts_with(maps::SERVICE) || service.starts_with(maps::IMAGES) => {
+            maps::answer(request, service)
+        }
+        Some(granted_for) => Response::json(&json!({
             "currentVersion": 11.4,
             "serviceDescription": "Practice service",
-            "grantedFor": granted_for(access),
+            "grantedFor": granted_for,
         })),
     }
 }

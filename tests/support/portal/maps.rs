@@ -1,4 +1,5 @@
-//! A map service with one layer, of which a server and the portal itself send pictures.
+//! A map service with one layer and an image service, of which a server and the portal itself send
+//! pictures.
 
 use std::io::Write as _;
 
@@ -12,14 +13,25 @@ use super::oauth::portal_error;
 /// The service's path behind `rest/services/`.
 pub const SERVICE: &str = "Land/MapServer";
 
+/// The path of the image service behind `rest/services/`.
+pub const IMAGES: &str = "Hills/ImageServer";
+
 /// The color of every picture: red, green, blue.
 pub const COLOR: [u8; 3] = [0x20, 0x80, 0x40];
 
 /// A picture is not larger than this, in pixels.
 const LARGEST: u32 = 4096;
 
-/// The answer for a path behind `rest/services/` that begins with [`SERVICE`].
+/// The answer for a path behind `rest/services/` that begins with [`SERVICE`] or [`IMAGES`].
 pub fn answer(request: &Request, path: &str) -> Response {
+    if let Some(rest) = path.strip_prefix(IMAGES) {
+        return match rest {
+            "" => Response::json(&image_service()),
+            "/exportImage" => export(request),
+            "/legend" => Response::json(&legend()),
+            _ => portal_error(400, "Invalid URL"),
+        };
+    }
     match path.strip_prefix(SERVICE).unwrap_or_default() {
         "" => Response::json(&service()),
         "/0" => Response::json(&layer()),
@@ -87,6 +99,25 @@ fn service() -> Value {
         "maxImageHeight": 4096,
         "layers": [{"id": 0, "name": "Land", "parentLayerId": -1, "defaultVisibility": true, "subLayerIds": null}],
         "tables": [],
+    })
+}
+
+fn image_service() -> Value {
+    json!({
+        "currentVersion": 11.4,
+        "name": "Hills",
+        "serviceDataType": "esriImageServiceDataTypeRGB",
+        "capabilities": "Image,Metadata",
+        "spatialReference": {"wkid": 4326, "latestWkid": 4326},
+        "extent": extent(),
+        "initialExtent": extent(),
+        "fullExtent": extent(),
+        "pixelSizeX": 0.01,
+        "pixelSizeY": 0.01,
+        "pixelType": "U8",
+        "bandCount": 3,
+        "maxImageWidth": 4096,
+        "maxImageHeight": 4096,
     })
 }
 

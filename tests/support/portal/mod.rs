@@ -18,12 +18,14 @@ mod browser;
 mod certs;
 mod client;
 mod clock;
+mod content;
 mod faults;
 mod features;
 mod federated;
 mod fixture;
 mod foreign;
 mod http;
+mod items;
 mod maps;
 mod oauth;
 mod pages;
@@ -49,6 +51,7 @@ pub use client::{Client, Reply};
 pub use clock::Clock;
 pub use faults::{Endpoint, Fault, Gate};
 pub use foreign::ForeignServer;
+pub use items::{Group, Item, Visibility};
 #[cfg(target_os = "linux")]
 pub use maps::COLOR;
 pub use proxy::Proxy;
@@ -288,6 +291,42 @@ impl Portal {
             maps::SERVICE
         )
     }
+
+    /// Adds items for the services, and the group [`Portal::GROUP`] of the practice user with those
+    /// of the server at an origin of its own.
+    pub fn publish_services(&self) {
+        let at_server = format!("{}/rest/services", self.other_server_url());
+        let (roads, land) = (features::SERVICE, maps::SERVICE);
+        let items = [
+            Item::new("0a01", "Roads", "Feature Service", USER)
+                .at(&format!("{at_server}/{roads}"))
+                .shared_with(Self::GROUP),
+            Item::new("0a02", "Land", "Map Service", USER)
+                .at(&format!("{at_server}/{land}"))
+                .shared_with(Self::GROUP),
+            Item::new("0a03", "Roads of the portal", "Feature Service", OTHER_USER)
+                .at(&self.portal_layer_url()),
+            Item::new("0a04", "A map of roads", "Web Map", USER).visible_to(Visibility::Public),
+            Item::new("0a06", "Hills", "Image Service", USER)
+                .at(&format!("{at_server}/{}", maps::IMAGES)),
+            Item::new("0a05", "Roads of another", "Feature Service", OTHER_USER)
+                .at(&self.portal_layer_url())
+                .visible_to(Visibility::Private),
+        ];
+        let group = Group {
+            id: Self::GROUP.to_owned(),
+            title: "Streets and land".to_owned(),
+            owner: USER.to_owned(),
+            members: Vec::new(),
+        };
+        self.set(|rules| {
+            rules.items.extend(items);
+            rules.groups.push(group);
+        });
+    }
+
+    /// The ID of the group of [`Portal::publish_services`].
+    pub const GROUP: &str = "0b01";
 
     pub fn port(&self) -> u16 {
         self.ports.0

@@ -5,6 +5,7 @@ use serde_json::{json, Value};
 use super::features;
 use super::fixture::{Access, Bearer, State};
 use super::http::{Request, Response};
+use super::items::{self, ORGANIZATION};
 use super::maps;
 use super::oauth::portal_error;
 use super::pages;
@@ -106,7 +107,7 @@ pub fn forbidden() -> Response {
 }
 
 /// A resource of the directory: JSON if requested, otherwise its HTML page without content.
-fn directory(
+pub fn directory(
     state: &mut State,
     request: &Request,
     answer: impl FnOnce(&mut State) -> Response,
@@ -196,7 +197,7 @@ fn portal_seen_by(state: &State, access: &Access) -> Value {
         body["appInfo"] = app_info(app);
     }
     if let Some(user) = user_of(state, access) {
-        body["user"] = user_body(user);
+        body["user"] = user_body(state, user);
     }
     body
 }
@@ -208,7 +209,7 @@ fn portal_body(state: &State) -> Value {
         .trim_end_matches(&state.place.context);
     let online = state.rules.online;
     let mut body = json!({
-        "id": "0123456789ABCDEF",
+        "id": ORGANIZATION,
         "name": state.rules.org_name,
         "portalName": if online { "ArcGIS Online" } else { "ArcGIS Enterprise" },
         "portalMode": if online { "multitenant" } else { "singletenant" },
@@ -237,7 +238,7 @@ fn app_info(app: &App) -> Value {
         "itemId": app.item_id,
         "appTitle": app.title,
         "appOwner": app.owner,
-        "orgId": "0123456789ABCDEF",
+        "orgId": ORGANIZATION,
         "privileges": ["portal:user:viewOrgItems"],
     })
 }
@@ -252,18 +253,18 @@ pub fn user_of<'a>(state: &'a State, access: &Access) -> Option<&'a User> {
     }
 }
 
-fn user_body(user: &User) -> Value {
+fn user_body(state: &State, user: &User) -> Value {
     let mut body = public_user(user);
     for (key, value) in [
         ("email", json!(user.email)),
         ("role", json!(user.role)),
         ("roleId", json!(user.role)),
-        ("orgId", json!("0123456789ABCDEF")),
+        ("orgId", json!(ORGANIZATION)),
         (
             "privileges",
             json!(["portal:user:createItem", "portal:user:viewOrgItems"]),
         ),
-        ("groups", json!([])),
+        ("groups", json!(items::groups_of(&state.rules, user))),
         ("userType", json!("arcgisonly")),
         ("level", json!("2")),
     ] {
@@ -283,7 +284,7 @@ pub fn community_self(state: &mut State, request: &Request) -> Response {
         Caller::Anonymous => token_required(),
         Caller::Refused => invalid_token(state),
         Caller::Known(access) => match user_of(state, &access) {
-            Some(user) => Response::json(&user_body(user)),
+            Some(user) => Response::json(&user_body(state, user)),
             None => portal_error(400, "User does not exist or is inaccessible."),
         },
     })
@@ -306,54 +307,12 @@ pub fn community_user(state: &mut State, request: &Request, encoded: &str) -> Re
             (Caller::Known(access), Some(user)) => {
                 let own = user_of(state, &access).is_some_and(|me| me.username == user.username);
                 Response::json(&if own {
-                    user_body(user)
+                    user_body(state, user)
                 } else {
                     public_user(user)
                 })
             }
         }
-    })
-}
-
-/// `[root]/search`: one public item, and one more for signed-in users.
-pub fn search(state: &mut State, request: &Request) -> Response {
-    directory(state, request, |state| {
-        let mut results = vec![
-            json!({"id": "11111111", "title": "A public map", "type": "Web Map", "owner": "your.username", "access": "public"}),
-        ];
-        match caller(state, request) {
-            Caller::Refused => return invalid_token(state),
-            Caller::Known(_) => {
-                results.push(
-                    json!({"id": "22222222", "title": "An organisation's map", "type": "Web Map", "owner": "your.username", "access": "org"}),
-                );
-            }
-            Caller::Anonymous => {}
-        }
-        for number in 0..state.rules.more_items {
-            results.push(json!({"id": format!("item{number}"), "title": "One more \u{202e}"}));
-        }
-        let number = |name: &str, usual: usize| {
-            let text = request.param(name).unwrap_or_default();
-            text.parse::<usize>().unwrap_or(usual).max(1)
-        };
-        let (start, num) = (number("start", 1), number("num", 10).min(100));
-        let total = results.len();
-        let page: Vec<_> = results.into_iter().skip(start - 1).take(num).collect();
-        let next = match start + num {
-            next if state.rules.endless_search => json!(next),
-            next if next <= total => json!(next),
-            _ => json!(-1),
-        };
-        let page = if state.rules.endless_search && page.is_empty() {
-            vec![json!({"id": "again"})]
-        } else {
-            page
-        };
-        Response::json(&json!({
-            "query": request.param("q").unwrap_or_default(),
-            "total": total, "start": start, "num": num, "nextStart": next, "results": page,
-        }))
     })
 }
 
@@ -397,16 +356,16 @@ pub fn add_item(state: &mut State, request: &Request) -> Response {
 
 /// `/sharing/servers/{id}/rest/services/…`: a service that is stored in the portal with its
 /// credentials, and reached through the portal.
-pub fn portal_layer(state: &State, request: &Request, path: &str) -> Response {
+pub fn portal_layer(state: &mut State, request: &Request, path: &str) -> Response {
     match caller(state, request) {
         Caller::Anonymous => token_required(),
         Caller::Refused => invalid_token(state),
         Caller::Known(_) => {
             let (_, service) = path.split_once("/rest/services/").unwrap_or_default();
-            if service.starts_with(maps::SERVICE) {
+            if service.starts_with(maps::SERVICE) || service.starts_with(maps::IMAGES) {
                 maps::answer(request, service)
             } else {
-                features::answer(request, service)
+                features::answer(&mut state.rules.roads, request, service)
             }
         }
     }

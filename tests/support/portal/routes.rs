@@ -1,6 +1,7 @@
 //! From a path to an endpoint, and from an endpoint to the function that answers.
 
 use super::authorize;
+use super::content;
 use super::faults::Endpoint;
 use super::federated;
 use super::fixture::{Location, State};
@@ -82,6 +83,9 @@ fn inside_portal(path: &str, request: &Request) -> Route {
             }
         }
         _ if path.starts_with("content/items/") && path.ends_with("/data") => Endpoint::ItemData,
+        _ if path.starts_with("content/items/") => Endpoint::Item,
+        _ if path.starts_with("content/groups/") => Endpoint::GroupContent,
+        _ if path.starts_with("community/groups/") => Endpoint::Group,
         _ if path.starts_with("content/users/") && path.ends_with("/addItem") => Endpoint::AddItem,
         _ if path.starts_with("community/users/") => Endpoint::User,
         _ if path.starts_with("oauth2/apps/") => Endpoint::RegisteredApp,
@@ -116,7 +120,10 @@ pub fn answer(state: &mut State, route: &Route, origin: &str, request: &Request)
         Endpoint::Servers => rest::servers(state, request),
         Endpoint::CommunitySelf => rest::community_self(state, request),
         Endpoint::User => rest::community_user(state, request, tail),
-        Endpoint::Search => rest::search(state, request),
+        Endpoint::Group => content::group(state, request, tail),
+        Endpoint::Search => content::search(state, request),
+        Endpoint::GroupContent => content::of_group(state, request, tail),
+        Endpoint::Item => content::item(state, request, tail),
         Endpoint::ItemData => rest::item_data(state, request),
         Endpoint::AddItem => rest::add_item(state, request),
         Endpoint::RegisteredApp => rest::registered_app(state, request, tail),

@@ -4,7 +4,9 @@
 use std::sync::LazyLock;
 
 use super::faults::{Endpoint, Fault, Plan};
+use super::features::Roads;
 use super::fixture::random;
+use super::items::{Group, Item};
 
 /// The out-of-band redirect URI: the code is shown on a page and pasted.
 pub const OOB: &str = "urn:ietf:wg:oauth:2.0:oob";
@@ -198,6 +200,11 @@ pub struct Rules {
     /// Whether the URL of the approval page keeps `state`.
     pub approval_keeps_state: bool,
 
+    /// The items. Where there are some, a search finds those of them that its query means.
+    pub items: Vec<Item>,
+    pub groups: Vec<Group>,
+    /// The features of the feature layer.
+    pub roads: Roads,
     /// What the data of every item is.
     pub item_data: Vec<u8>,
     /// How many items a search finds besides the usual two.
@@ -266,6 +273,9 @@ impl Rules {
             decline: false,
             signed_in: USER.to_owned(),
             approval_keeps_state: true,
+            items: Vec::new(),
+            groups: Vec::new(),
+            roads: Roads::default(),
             item_data: Vec::new(),
             more_items: 0,
             endless_search: false,

@@ -175,7 +175,7 @@ fn announce(
         ctx.system.out.flush()?;
     }
     let terminal = ctx.system.terminal;
-    let attended = terminal.stdin || (listens && terminal.stderr);
+    let attended = args.open_browser || terminal.stdin || (listens && terminal.stderr);
     if args.no_browser || !attended {
         ctx.console
             .print("Open this address in a browser to sign in:");

@@ -35,6 +35,9 @@ pub(in crate::cli) struct LoginArgs {
     /// Do not open a browser: open the printed address yourself, on any device
     #[arg(long)]
     no_browser: bool,
+    /// Open a browser also where the program has no terminal, as under a program with windows
+    #[arg(long, conflicts_with = "no_browser")]
+    open_browser: bool,
     /// Show the portal's form even if the browser is signed in, and accept another user
     #[arg(long)]
     switch_user: bool,

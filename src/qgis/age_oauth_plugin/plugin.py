@@ -1,0 +1,69 @@
+"""What QGIS calls: the plugin is loaded, and unloaded."""
+
+from __future__ import annotations
+
+import os
+
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtGui import QIcon
+from qgis.PyQt.QtWidgets import QAction
+
+from .connections import Connections
+from .panel import Panel
+from .texts import tr
+
+_MENU = "age-oauth"
+
+
+class Plugin:
+    """The plugin of one QGIS."""
+
+    def __init__(self, iface: object) -> None:
+        self._iface = iface
+        self.connections: "Connections | None" = None
+        self.panel: "Panel | None" = None
+
+    def initGui(self) -> None:  # noqa: N802 (QGIS calls it so)
+        """Adds the panel and its button."""
+        self.connections = Connections(self._iface)
+        self.panel = Panel(self._iface, self.connections)
+        self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.panel)
+        self.panel.hide()
+        icon = QIcon(os.path.join(os.path.dirname(os.path.abspath(__file__)), "icon.svg"))
+        self._action = QAction(icon, tr("ArcGIS portals"), self._iface.mainWindow())
+        self._action.setObjectName("ageOAuthAction")
+        self._action.setCheckable(True)
+        self._action.toggled.connect(self._show)
+        self.panel.visibilityChanged.connect(self._has_shown)
+        self._iface.addToolBarIcon(self._action)
+        self._iface.addPluginToWebMenu(_MENU, self._action)
+        self.connections.start()
+
+    def _show(self, is_shown: bool) -> None:
+        if is_shown:
+            self.panel.show()
+            self.panel.raise_()
+        elif not self.panel.isHidden():
+            self.panel.hide()
+
+    def _has_shown(self, _is_visible: bool) -> None:
+        # A panel behind another one is not visible, but was not closed.
+        is_shown = not self.panel.isHidden()
+        if self._action.isChecked() != is_shown:
+            self._action.blockSignals(True)
+            self._action.setChecked(is_shown)
+            self._action.blockSignals(False)
+
+    def unload(self) -> None:
+        """Takes everything away again."""
+        if self.connections is None or self.panel is None:
+            return
+        self.panel.close_all()
+        self.connections.close()
+        self._iface.removeToolBarIcon(self._action)
+        self._iface.removePluginWebMenu(_MENU, self._action)
+        self._action.deleteLater()
+        self.panel.visibilityChanged.disconnect(self._has_shown)
+        self._iface.removeDockWidget(self.panel)
+        self.panel.deleteLater()
+        self.connections = self.panel = None

@@ -1,0 +1,247 @@
+"""Runs of the program, which never let QGIS's window wait."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from age_oauth import _find
+from age_oauth.errors import AgeOAuthError, ProgramUnusable
+from qgis.PyQt.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, pyqtSignal
+
+from . import answers
+
+#: The program limits each of its own waits; this limit is for one that hangs nevertheless, in
+#: milliseconds. A sign-in has the program's own limit.
+_TIMEOUT = 300_000
+
+#: A program that was asked to end is ended after so many milliseconds.
+_PATIENCE = 3000
+
+
+class Program(QObject):
+    """The program of this machine."""
+
+    #: In the main thread, from the thread that looks for it: its path, or the error.
+    _found = pyqtSignal(object)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._path: "str | None" = None
+        self._error: "AgeOAuthError | None" = None
+        self._is_looking = False
+        self._waiting: "list[Run]" = []
+        self.runs: "set[Run]" = set()
+        self._found.connect(self._has_found)
+
+    def run(
+        self,
+        arguments: "Sequence[str]",
+        ended: "Callable[[Run], None]",
+        *,
+        line: "Callable[[dict], None] | None" = None,
+        text: "str | None" = "",
+        has_limit: bool = True,
+    ) -> "Run":
+        """Starts the program. ``ended`` is called once, later; ``line`` before that for each JSON object that it prints.
+        ``text`` is all of its standard input; ``None`` leaves it open for :meth:`Run.write`."""
+        run = Run(self, list(arguments), ended, line, text, has_limit)
+        self.runs.add(run)
+        if self._path is None:
+            self._waiting.append(run)
+            self.look()
+        else:
+            run.start(self._path)
+        return run
+
+    def look(self) -> None:
+        """Looks for the program, in a thread of its own: a folder of ``PATH`` may be on a server that does not answer."""
+        if self._is_looking:
+            return
+        self._is_looking = True
+        threading.Thread(target=self._look, name="age-oauth program", daemon=True).start()
+
+    def _look(self) -> None:
+        try:
+            found: object = _find.find()
+        except AgeOAuthError as error:
+            found = error
+        except Exception as error:
+            found = AgeOAuthError(f"the program cannot be looked for: {error}")
+        try:
+            self._found.emit(found)
+        except RuntimeError:  # The plugin was unloaded meanwhile.
+            pass
+
+    def _has_found(self, found: object) -> None:
+        self._is_looking = False
+        waiting, self._waiting = self._waiting, []
+        if isinstance(found, AgeOAuthError):
+            for run in waiting:
+                run.fail(found)
+            return
+        self._path = str(found)
+        for run in waiting:
+            run.start(self._path)
+
+    def forget(self) -> None:
+        """Looks again at the next run."""
+        self._path = None
+
+    def close(self) -> None:
+        """Ends all runs. None of them calls anything any more."""
+        for run in list(self.runs):
+            run.close()
+        self._waiting.clear()
+
+
+class Run(QObject):
+    """One run of the program."""
+
+    def __init__(
+        self,
+        program: Program,
+        arguments: "list[str]",
+        ended: "Callable[[Run], None]",
+        line: "Callable[[dict], None] | None",
+        text: "str | None",
+        has_limit: bool,
+    ) -> None:
+        super().__init__(program)
+        self._program, self._arguments, self._ended, self._line, self._text = program, arguments, ended, line, text
+        self._has_limit = has_limit
+        self._process: "QProcess | None" = None
+        self._out, self._err, self._seen = b"", b"", 0
+        self._is_over = False
+        #: What went wrong; ``None`` if nothing did.
+        self.error: "AgeOAuthError | None" = None
+        #: Whether a person has canceled it.
+        self.is_canceled = False
+
+    @property
+    def out(self) -> bytes:
+        """What it has printed on standard output."""
+        return self._out
+
+    def start(self, path: str) -> None:
+        """Starts it, if it was not canceled meanwhile."""
+        if self._is_over:
+            return
+        process = self._process = QProcess(self)
+        environment = QProcessEnvironment.systemEnvironment()
+        environment.insert(_find.GUARD, path)
+        process.setProcessEnvironment(environment)
+        process.setProgram(path)
+        process.setArguments(self._arguments)
+        process.readyReadStandardOutput.connect(self._read)
+        process.finished.connect(self._has_finished)
+        process.errorOccurred.connect(self._has_failed)
+        process.start()
+        if self._text is not None:
+            process.write(self._text.encode("utf-8", "replace"))
+            process.closeWriteChannel()
+            self._text = None
+        if self._has_limit:
+            QTimer.singleShot(_TIMEOUT, self._stop_late)
+
+    def write(self, text: str) -> None:
+        """Sends a line to its standard input."""
+        if self._process is not None:
+            self._process.write(f"{text}\n".encode("utf-8", "replace"))
+
+    def cancel(self) -> None:
+        """Ends it. On Unix, the program then revokes what the portal may have granted already."""
+        self.is_canceled = True
+        if self._process is None:
+            self.fail(AgeOAuthError("canceled"))
+            return
+        self._process.terminate()
+        # A program without a window does not notice it on Windows.
+        QTimer.singleShot(_PATIENCE, self._kill)
+
+    def close(self) -> None:
+        """Ends it, and calls nothing any more."""
+        self._is_over = True
+        process, self._process = self._process, None
+        if process is not None:
+            # The program may be ended at any time. Nothing waits for it.
+            process.blockSignals(True)
+            process.setParent(None)
+            process.closeWriteChannel()
+            process.terminate()
+            _keep_until_its_end(process)
+        self._remove()
+
+    def fail(self, error: AgeOAuthError) -> None:
+        """Ends it with an error."""
+        self.error = error
+        self._end()
+
+    def _stop_late(self) -> None:
+        if not self._is_over:
+            self.error = AgeOAuthError(f"`age-oauth {self._arguments[0]}` did not finish within {_TIMEOUT // 1000} seconds")
+            self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None and not self._is_over:
+            self._process.kill()
+
+    def _read(self) -> None:
+        if self._process is None:
+            return
+        self._out += bytes(self._process.readAllStandardOutput())
+        end = self._out.rfind(b"\n") + 1
+        lines, self._seen = self._out[self._seen : end], max(self._seen, end)
+        if self._line is not None:
+            for one in answers.objects(lines):
+                if isinstance(one, dict):
+                    self._line(one)
+
+    def _has_finished(self, code: int, status: object) -> None:
+        if self._process is None or self._is_over:
+            return
+        self._read()
+        self._err = bytes(self._process.readAllStandardError())
+        if self.error is None:
+            if status != QProcess.ExitStatus.NormalExit:
+                self.error = AgeOAuthError("age-oauth was stopped before it answered")
+            elif code != 0:
+                self.error = answers.failure(code, self._err)
+        self._end()
+
+    def _has_failed(self, error: object) -> None:
+        if error == QProcess.ProcessError.FailedToStart and self._process is not None:
+            self._program.forget()
+            why = self._process.errorString()
+            self.fail(ProgramUnusable(f"`{self._process.program()}` cannot be started: {why}", "age-oauth doctor"))
+
+    def warnings(self) -> "list[str]":
+        """The warnings that it has printed."""
+        return answers.warnings(self._err)
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._ended(self)
+            self._remove()
+
+    def _remove(self) -> None:
+        self._program.runs.discard(self)
+        self.deleteLater()
+
+
+#: Processes that go on after the plugin was unloaded. Qt would kill one that is forgotten.
+_ending: "set[QProcess]" = set()
+
+
+def _keep_until_its_end(process: QProcess) -> None:
+    _ending.add(process)
+    process.blockSignals(False)
+    for signal in (process.readyReadStandardOutput, process.finished, process.errorOccurred):
+        try:
+            signal.disconnect()
+        except TypeError:
+            pass
+    process.finished.connect(lambda *_: _ending.discard(process))
+    if process.state() == QProcess.ProcessState.NotRunning:
+        _ending.discard(process)

@@ -1,0 +1,52 @@
+"""The plugin is loaded and unloaded 20 times, and leaves nothing."""
+
+import qgis.utils
+from qgis_desktop import *
+from qgis.core import Qgis, QgsSettings
+from qgis.PyQt.QtWidgets import QAction, QDockWidget
+
+#: Where QGIS keeps its ArcGIS connections.
+ROOT = "connections/arcgisfeatureserver/items" if Qgis.QGIS_VERSION_INT >= 33000 else "qgis/connections-arcgisfeatureserver"
+
+
+def parts():
+    main = iface.mainWindow()
+    return (
+        sum(one.objectName() == "ageOAuthAction" for one in main.findChildren(QAction)),
+        sum(one.objectName() == "AgeOAuthPanel" for one in main.findChildren(QDockWidget)),
+    )
+
+
+def test():
+    install()
+    import age_oauth.qgis
+
+    open_panel()
+    row(plugin().panel.list, "prod")
+    tick("prod")
+    until(lambda: entries() == ["prod (age-oauth)"], "the entry in the browser panel")
+    for number in range(20):
+        assert qgis.utils.unloadPlugin(NAME)
+        until(lambda: parts() == (0, 0), "what was shown is gone")
+        assert age_oauth.qgis._hook is None
+        assert entries() == ["another"] if number else True, entries()
+        # An entry of someone else, with the name that the plugin would choose.
+        QgsSettings().setValue(f"{ROOT}/another/url", "https://other.example/rest/services")
+        assert qgis.utils.loadPlugin(NAME) and qgis.utils.startPlugin(NAME)
+        assert parts() == (1, 1), parts()
+        # Sometimes at once, sometimes after all has been read.
+        if number % 2:
+            until(lambda: "prod (age-oauth)" in entries(), "the entry in the browser panel")
+            until(lambda: is_on("prod"), "the connection is on")
+    until(lambda: sorted(entries()) == ["another", "prod (age-oauth)"], "the entries")
+
+
+def entries():
+    settings = QgsSettings()
+    settings.beginGroup(ROOT)
+    found = settings.childGroups()
+    settings.endGroup()
+    return found
+
+
+run(test)
