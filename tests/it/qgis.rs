@@ -11,7 +11,7 @@ use crate::support::portal::{
     Endpoint, Fault, ForeignServer, Gate, Portal, PortalVersion, Recorded, APP_ID, COLOR,
     OTHER_USER, USER,
 };
-use crate::support::scenario::{add, add_with, expire_token, sign_in, sign_in_as};
+use crate::support::scenario::{add, add_application, add_with, expire_token, sign_in, sign_in_as};
 use crate::{home, signed_in};
 
 /// The Python that QGIS belongs to.
@@ -424,4 +424,65 @@ fn what_is_pinned_is_trusted_at_the_portal_alone_and_a_missing_file_is_told_once
         portal.server_layer_url(),
     ];
     succeeds(&script(&home, "qgis_trust.py", &arguments));
+}
+
+/// The blocks of docs/qgis.md about jobs at night: `startup.py` signs in what `qgis_process` reads.
+#[test]
+fn a_job_of_qgis_process_reads_a_secured_layer_with_an_application() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    add_application(&home, &portal, "jobs");
+    let page = include_str!("../../docs/qgis.md");
+    let (_, section) = page.split_once("\n## Jobs at night\n").unwrap();
+    let mut blocks = section.split("\n```").skip(1).step_by(2);
+    let startup = blocks.next().unwrap().strip_prefix("python\n").unwrap();
+    let unit = blocks.next().unwrap().strip_prefix("ini\n").unwrap();
+    let folder = home.path().join(".local/share/QGIS/QGIS3");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("startup.py"), startup).unwrap();
+    let line = unit.lines().find_map(|one| one.strip_prefix("ExecStart="));
+    let line = line.unwrap();
+    let run = |layer: &str| {
+        let parts = [
+            // Debian's script in front of it is broken in this version.
+            ("/usr/bin/qgis_process ", "qgis_process.bin "),
+            (
+                "https://gis.example.com/server/rest/services/roads/FeatureServer/0",
+                layer,
+            ),
+            ("/var/lib/gis/roads.gpkg", "roads.gpkg"),
+        ];
+        let mut line = line.to_owned();
+        for (documented, here) in parts {
+            assert_eq!(line.matches(documented).count(), 1, "{documented}");
+            line = line.replace(documented, here);
+        }
+        Command::new("timeout")
+            .args(["--kill-after=5", LIMIT, "sh", "-c", &line])
+            .env_clear()
+            .envs(home.environment())
+            .env(
+                "PYTHONPATH",
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("src/python"),
+            )
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("AGE_OAUTH_BIN", home.program())
+            .env("QT_QPA_PLATFORM", "offscreen")
+            .current_dir(home.path())
+            .output()
+            .unwrap()
+    };
+    let done = run(&portal.server_layer_url());
+    let errors = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{errors}");
+    let stored = std::fs::read(home.path().join("roads.gpkg")).unwrap();
+    let names = String::from_utf8_lossy(&stored);
+    assert!(names.contains("Ginkgo Street"), "{errors}");
+    // A layer that is not signed.
+    let alone = format!(
+        "{}/rest/services/Roads/FeatureServer/0",
+        portal.standalone_url()
+    );
+    assert_eq!(run(&alone).status.code(), Some(1));
+    portal.assert_clean();
 }

@@ -286,6 +286,11 @@ fn rule_24h_titles_and_addresses_of_items_are_not_trusted() {
                 &format!("{}/rest/services/Roads/FeatureServer/0", foreign.url()),
             ),
         ];
+        let more = (0..60).map(|number| {
+            let text = format!("more{number}");
+            feature(&text, &text, &at_server)
+        });
+        rules.items.extend(more);
     });
     let wrong = format!("https://localhost:{}/nothing", portal.port());
     let variables = [("AGE_OAUTH_TEST_WRONG", wrong.as_str())];

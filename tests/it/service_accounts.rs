@@ -253,6 +253,13 @@ fn units_of_a_person_and_of_the_page_about_the_vault_are_valid() {
     let unit = unit.replace(place, program.to_str().unwrap());
     write("sealed.service", &unit);
     valid(&[], &["sealed.service"]);
+
+    let [(_, unit)] = blocks(include_str!("../../docs/qgis.md"), "ini")[..] else {
+        panic!("another number of units");
+    };
+    let unit = unit.replace("/usr/bin/qgis_process", program.to_str().unwrap());
+    write("gis-roads.service", &unit);
+    valid(&[], &["gis-roads.service"]);
 }
 
 #[test]

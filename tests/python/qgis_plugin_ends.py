@@ -42,6 +42,9 @@ def test():
     sign_in()
     until(lambda: row(panel.list, "prod").text(1) == "your.username", "the sign-in")
     assert feature_layer("again").isValid()
+    from age_oauth_plugin import texts
+
+    assert not texts._shown, "a message that was answered is kept"
 
     click("signOut")
     asked = question()

@@ -32,6 +32,10 @@ def test():
     # An address with a stored sign-in in it is not shown at all.
     assert "Takes a stored sign-in" not in titles, titles
     picture("1-titles")
+    # All but that one, in two pages.
+    press("More results", panel.search)
+    until(lambda: len(rows(results)) == 62, "the second page")
+    assert not panel.search._more.isVisible()
     foreign = row(results, "Foreign")
     double_click(results, foreign)
     until(lambda: "is not on a server of this portal" in text_of("searchMessage"), "the refusal")

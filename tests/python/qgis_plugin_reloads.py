@@ -25,10 +25,13 @@ def test():
     row(plugin().panel.list, "prod")
     tick("prod")
     until(lambda: entries() == ["prod (age-oauth)"], "the entry in the browser panel")
+    plugin().panel._notice(plugin().connections.entries[0], "ended")
+    assert any("has ended" in one for one in messages()), messages()
     for number in range(20):
         assert qgis.utils.unloadPlugin(NAME)
         until(lambda: parts() == (0, 0), "what was shown is gone")
         assert age_oauth.qgis._hook is None
+        until(lambda: not find("ageOAuthMessageButton"), "the message is gone")
         assert entries() == ["another"] if number else True, entries()
         # An entry of someone else, with the name that the plugin would choose.
         QgsSettings().setValue(f"{ROOT}/another/url", "https://other.example/rest/services")
@@ -38,6 +41,9 @@ def test():
         if number % 2:
             until(lambda: "prod (age-oauth)" in entries(), "the entry in the browser panel")
             until(lambda: is_on("prod"), "the connection is on")
+    until(lambda: is_on("prod"), "the connection is on")
+    # QGIS ends with a message.
+    plugin().panel._notice(plugin().connections.entries[0], "ended")
     until(lambda: sorted(entries()) == ["another", "prod (age-oauth)"], "the entries")
 
 

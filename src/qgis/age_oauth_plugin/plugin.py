@@ -10,7 +10,7 @@ from qgis.PyQt.QtWidgets import QAction
 
 from .connections import Connections
 from .panel import Panel
-from .texts import tr
+from .texts import close_messages, tr
 
 _MENU = "age-oauth"
 
@@ -59,6 +59,7 @@ class Plugin:
         if self.connections is None or self.panel is None:
             return
         self.panel.close_all()
+        close_messages(self._iface)
         self.connections.close()
         self._iface.removeToolBarIcon(self._action)
         self._iface.removePluginWebMenu(_MENU, self._action)

@@ -68,13 +68,25 @@ def tell(
         pressed.clicked.connect(lambda: QTimer.singleShot(0, lambda: _act(bar, item, action)))
         item.layout().addWidget(pressed)
         _shown[id(item)] = item, pressed
-        item.destroyed.connect(partial(_shown.pop, id(item), None))
+        item.destroyed.connect(partial(_forget, id(item)))
     bar.pushWidget(item, level, duration)
 
 
 #: The messages with a button, and their buttons. Python does not know that the message bar has
-#: them, and would collect what they call.
+#: them, and would collect what they call. Each is removed by its own end alone, which calls Python.
 _shown: "dict[int, tuple[QWidget, QPushButton]]" = {}
+
+
+def _forget(key: int, *_: object) -> None:
+    _shown.pop(key, None)
+
+
+def close_messages(iface: object) -> None:
+    """Takes the messages with a button away: what they call is gone with the plugin."""
+    bar = iface.messageBar()  # type: ignore[attr-defined]
+    for item, _ in list(_shown.values()):
+        if not sip.isdeleted(item):
+            bar.popWidget(item)
 
 
 def _act(bar: object, item: QWidget, action: "Callable[[], None]") -> None:
