@@ -135,12 +135,14 @@ class Run(QObject):
         process.setArguments(self._arguments)
         process.readyReadStandardOutput.connect(self._read)
         process.finished.connect(self._has_finished)
-        process.errorOccurred.connect(self._has_failed)
+        # Later: on Windows, Qt emits it within `start`, before the caller has this run. A queued
+        # connection is not possible, because Qt 5 does not register the type of the error.
+        process.errorOccurred.connect(lambda error: QTimer.singleShot(0, lambda: self._has_failed(error)))
         process.start()
-        if self._text is not None:
+        if self._text is not None and process.state() != QProcess.ProcessState.NotRunning:
             process.write(self._text.encode("utf-8", "replace"))
             process.closeWriteChannel()
-            self._text = None
+        self._text = None
         if self._has_limit:
             QTimer.singleShot(_TIMEOUT, self._stop_late)
 
@@ -210,7 +212,7 @@ class Run(QObject):
         self._end()
 
     def _has_failed(self, error: object) -> None:
-        if error == QProcess.ProcessError.FailedToStart and self._process is not None:
+        if error == QProcess.ProcessError.FailedToStart and self._process is not None and not self._is_over:
             self._program.forget()
             why = self._process.errorString()
             self.fail(ProgramUnusable(f"`{self._process.program()}` cannot be started: {why}", "age-oauth doctor"))
