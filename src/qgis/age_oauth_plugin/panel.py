@@ -27,7 +27,7 @@ from .connections import WITH_SIGN_IN, Connections, Entry
 from .dialogs import AddDialog, SignInDialog, TestDialog
 from .program import Run
 from .search import Search
-from .texts import TITLE, fit_columns, label, of_error, tell, tr
+from .texts import TITLE, fit_columns, label, of_error, remove_all, tell, tr
 
 _ID = Qt.ItemDataRole.UserRole
 
@@ -173,11 +173,12 @@ class Panel(QDockWidget):
         dialog.show()
 
     def close_all(self) -> None:
-        """Ends what goes on, and closes all windows."""
+        """Ends what goes on, and closes all windows and messages."""
         self.search.close_all()
         for one in list(self._windows):
             one.done(QDialog.DialogCode.Rejected)
         self._windows.clear()
+        remove_all(self._iface)
 
     def _look_again(self) -> None:
         self._connections.program.forget()

@@ -1,4 +1,4 @@
-"""Texts for people: translated, and shown as they are."""
+"""Texts for people, shown as they are."""
 
 from __future__ import annotations
 
@@ -61,23 +61,36 @@ def tell(
     bar = iface.messageBar()  # type: ignore[attr-defined]
     item = bar.createMessage("")
     item.layout().addWidget(label(text), 1)
+    pressed = None
     if button is not None and action is not None:
         pressed = QPushButton(button)
         pressed.setObjectName("ageOAuthMessageButton")
         # Later: with the message, the button is deleted that calls this.
         pressed.clicked.connect(lambda: QTimer.singleShot(0, lambda: _act(bar, item, action)))
         item.layout().addWidget(pressed)
-        _shown[id(item)] = item, pressed
-        item.destroyed.connect(partial(_shown.pop, id(item), None))
+    _shown[id(item)] = item, pressed
+    item.destroyed.connect(partial(_shown.pop, id(item), None))
     bar.pushWidget(item, level, duration)
 
 
-#: The messages with a button, and their buttons. Python does not know that the message bar has
-#: them, and would collect what they call.
-_shown: "dict[int, tuple[QWidget, QPushButton]]" = {}
+#: The messages in the bar, and their buttons. Python does not know that the message bar has them,
+#: and would collect what they call.
+_shown: "dict[int, tuple[QWidget, QPushButton | None]]" = {}
+
+
+def remove_all(iface: object) -> None:
+    """Takes all messages out of QGIS's message bar: what their buttons do needs the plugin."""
+    bar = iface.messageBar()  # type: ignore[attr-defined]
+    items = [item for item, _ in _shown.values()]
+    _shown.clear()
+    for item in items:
+        if not sip.isdeleted(item):
+            bar.popWidget(item)
 
 
 def _act(bar: object, item: QWidget, action: "Callable[[], None]") -> None:
+    if id(item) not in _shown:  # The plugin was unloaded meanwhile.
+        return
     if not sip.isdeleted(item):
         bar.popWidget(item)  # type: ignore[attr-defined]
     action()
