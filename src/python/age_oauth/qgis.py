@@ -331,22 +331,27 @@ class _Hook:
             self._layers.sent(_url(reply.request()), reply)
 
     def _is_edit(self, reply: QNetworkReply) -> bool:
-        """Whether the request saves what a person has edited in a layer of one of the connections."""
+        """Whether the request saves what a person has edited in a layer of one of the connections, or may do so: while their
+        servers are not known, it leaves unsigned."""
         request = reply.request()
         if reply.operation() != QNetworkAccessManager.Operation.PostOperation or request.attribute(_INITIATOR) not in _INITIATORS:
             return False
         url = _url(request)
-        return is_edit(url) and any(self.signer.belongs(one.id, url) for one in self.signer.portals)
+        if not is_edit(url):
+            return False
+        return bool(self.openings) or any(self.signer.belongs(one.id, url) is not False for one in self.signer.portals)
 
     def _look_at_edit(self, reply: QNetworkReply) -> None:
         """QGIS takes an edit for saved whose answer is an error of ArcGIS with the status 200, and shows it as saved."""
-        code = _rejection.error_code(bytes(reply.peek(_rejection.LONGEST)))
-        if code is None:
+        start = bytes(reply.peek(_rejection.LONGEST))
+        code = _rejection.error_code(start)
+        if code is None and not _rejection.is_error(start):
             return
+        what = "an error" if code is None else f"the error {code}"
         where = address(_url(reply.request()))
         text = (
-            f"an edit was NOT saved, although QGIS shows it: the server answered with the error {code} at {where}. Open the layer "
-            "again to see what is saved, and repeat the edit"
+            f"an edit was NOT saved, although QGIS shows it: the server answered with {what} at {where}. Open the layer again to see "
+            "what is saved, and repeat the edit"
         )
         _program.log().error("%s", text)
         QgsMessageLog.logMessage(text, _TITLE, Qgis.MessageLevel.Critical)
