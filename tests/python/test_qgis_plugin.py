@@ -98,6 +98,17 @@ class NewConnections(unittest.TestCase):
         self.assertFalse(any(one.startswith("--client-id") for one in made.arguments()))
 
 
+    def test_a_certificate_authority_is_a_file_and_turns_no_check_off(self):
+        made = answers.Settings("prod", "https://gis.example.com/portal", "user")
+        here = Path(__file__).resolve()
+        for text in ("", "  ", str(here), f" {here} "):
+            made.authority = text
+            self.assertTrue(made.authority_is_file(), text)
+        for text in ("false", "true", "pin:00", here.name, os.path.relpath(here), str(here.parent), f"{here}.missing"):
+            made.authority = text
+            self.assertFalse(made.authority_is_file(), text)
+
+
 class Queries(unittest.TestCase):
     def test_text_type_and_owner_become_one_query(self):
         user = {"username": "a\"na", "orgId": "0A", "groups": [{"id": "g1"}, {"id": 5}, None, {"id": "g2"}]}

@@ -6,6 +6,7 @@ What comes from a portal may be of any form, and its texts may be anyone's.
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import datetime
 from urllib.parse import quote, urlsplit
@@ -153,6 +154,12 @@ class Settings:
         if not self.is_checked:
             words.append("--no-check")
         return words
+
+    def authority_is_file(self) -> bool:
+        """Whether the certificate authority is left out or a file with its whole path. The program also takes other values, such
+        as one that turns the check of certificates off: those need a terminal."""
+        path = self.authority.strip()
+        return not path or (os.path.isabs(path) and os.path.isfile(path))
 
     def input(self) -> "str | None":
         """What standard input gets."""
