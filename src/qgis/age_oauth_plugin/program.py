@@ -18,6 +18,9 @@ _TIMEOUT = 300_000
 #: A program that was asked to end is ended after so many milliseconds.
 _PATIENCE = 3000
 
+#: The same after the plugin was unloaded. Nothing waits for that.
+_LAST_PATIENCE = 10_000
+
 
 class Program(QObject):
     """The program of this machine."""
@@ -148,7 +151,7 @@ class Run(QObject):
 
     def write(self, text: str) -> None:
         """Sends a line to its standard input."""
-        if self._process is not None:
+        if self._process is not None and self._process.state() != QProcess.ProcessState.NotRunning:
             self._process.write(f"{text}\n".encode("utf-8", "replace"))
 
     def cancel(self) -> None:
@@ -157,8 +160,11 @@ class Run(QObject):
         if self._process is None:
             self.fail(AgeOAuthError("canceled"))
             return
+        if self._process.state() != QProcess.ProcessState.NotRunning:
+            # The program ends when nobody can give it a code any more, also on Windows, where one
+            # without a window does not notice the other.
+            self._process.closeWriteChannel()
         self._process.terminate()
-        # A program without a window does not notice it on Windows.
         QTimer.singleShot(_PATIENCE, self._kill)
 
     def close(self) -> None:
@@ -247,3 +253,10 @@ def _keep_until_its_end(process: QProcess) -> None:
     process.finished.connect(lambda *_: _ending.discard(process))
     if process.state() == QProcess.ProcessState.NotRunning:
         _ending.discard(process)
+    else:
+        QTimer.singleShot(_LAST_PATIENCE, lambda: _kill_late(process))
+
+
+def _kill_late(process: QProcess) -> None:
+    if process in _ending:
+        process.kill()
