@@ -117,6 +117,11 @@ class Queries(unittest.TestCase):
         self.assertEqual(ask(" a OR b ", [answers.MAP], answers.MINE, user), '(a OR b) AND (type:"Map Service") AND owner:"ana"')
         self.assertIn('AND orgid:"0A"', ask("", answers.KINDS, answers.MY_ORGANIZATION, user))
         self.assertIn('(group:"g1" OR group:"g2")', ask("", answers.KINDS, answers.MY_GROUPS, user))
+        for whose in (answers.MINE, answers.MY_ORGANIZATION, answers.MY_GROUPS):
+            self.assertTrue(answers.knows_owner(whose, user))
+            for strange in (*STRANGE, {"username": None, "orgId": ""}, {"username": "", "orgId": 5}):
+                self.assertFalse(answers.knows_owner(whose, strange))
+        self.assertTrue(answers.knows_owner(answers.EVERYONE, None))
         for strange in STRANGE:
             self.assertIsNone(ask("", answers.KINDS, answers.MY_GROUPS, strange))
             ask("", answers.KINDS, answers.MINE, strange)

@@ -166,6 +166,13 @@ class Settings:
         return self.secret if self.kind in self.SECRETS else None
 
 
+def knows_owner(whose: str, user: "Any") -> bool:
+    """Whether ``community/self`` says what a search for these items needs. It names no user to an application."""
+    user = user if isinstance(user, dict) else {}
+    needed = {MINE: "username", MY_ORGANIZATION: "orgId", MY_GROUPS: "username"}.get(whose)
+    return needed is None or (isinstance(user.get(needed), str) and bool(user[needed].replace('"', "").strip()))
+
+
 def query(text: str, kinds: "Iterable[str]", whose: str, user: "Any") -> "str | None":
     """The portal's search for services. ``user`` is what ``community/self`` answers. ``None`` if there is nothing to find,
     because the user is in no group."""
