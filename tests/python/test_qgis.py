@@ -6,7 +6,7 @@ import unittest
 from unittest import mock
 
 import age_oauth
-from age_oauth import _background, _program, _servers, _signer
+from age_oauth import _background, _program, _rejection, _servers, _signer
 from age_oauth import _json_names as names
 from age_oauth.connection import Connection
 
@@ -513,6 +513,12 @@ class Layers(unittest.TestCase):
     def test_which_addresses_edit_a_layer(self):
         for operation, expected in (("addFeatures", True), ("applyEdits/?f=json", True), ("query", False), ("addFeatures/x", False), ("", False)):
             self.assertEqual(_signer.is_edit(f"{layer(SERVER)}/{operation}"), expected, operation)
+
+    def test_an_error_without_a_code_is_one(self):
+        for text in (b'{"error":{"message":"no"}}', b' {"error":"no"}', b'{"status":"error","messages":["no"]}', b'{"error":{"code":500}}'):
+            self.assertTrue(_rejection.is_error(text), text)
+        for text in (b'{"addResults":[{"success":false,"error":{"code":1000}}]}', b'{"error":null}', b"", b"[]", b"<html>", b"[" * 9999):
+            self.assertFalse(_rejection.is_error(text), text)
 
     def test_which_layers_need_an_address(self):
         late = [_signer.address("https://GIS.example.com/server/rest/services/Roads/FeatureServer/0/query?f=json")]

@@ -98,6 +98,17 @@ class NewConnections(unittest.TestCase):
         self.assertFalse(any(one.startswith("--client-id") for one in made.arguments()))
 
 
+    def test_a_certificate_authority_is_a_file_and_turns_no_check_off(self):
+        made = answers.Settings("prod", "https://gis.example.com/portal", "user")
+        here = Path(__file__).resolve()
+        for text in ("", "  ", str(here), f" {here} "):
+            made.authority = text
+            self.assertTrue(made.authority_is_file(), text)
+        for text in ("false", "true", "pin:00", here.name, os.path.relpath(here), str(here.parent), f"{here}.missing"):
+            made.authority = text
+            self.assertFalse(made.authority_is_file(), text)
+
+
 class Queries(unittest.TestCase):
     def test_text_type_and_owner_become_one_query(self):
         user = {"username": "a\"na", "orgId": "0A", "groups": [{"id": "g1"}, {"id": 5}, None, {"id": "g2"}]}
@@ -106,6 +117,11 @@ class Queries(unittest.TestCase):
         self.assertEqual(ask(" a OR b ", [answers.MAP], answers.MINE, user), '(a OR b) AND (type:"Map Service") AND owner:"ana"')
         self.assertIn('AND orgid:"0A"', ask("", answers.KINDS, answers.MY_ORGANIZATION, user))
         self.assertIn('(group:"g1" OR group:"g2")', ask("", answers.KINDS, answers.MY_GROUPS, user))
+        for whose in (answers.MINE, answers.MY_ORGANIZATION, answers.MY_GROUPS):
+            self.assertTrue(answers.knows_owner(whose, user))
+            for strange in (*STRANGE, {"username": None, "orgId": ""}, {"username": "", "orgId": 5}):
+                self.assertFalse(answers.knows_owner(whose, strange))
+        self.assertTrue(answers.knows_owner(answers.EVERYONE, None))
         for strange in STRANGE:
             self.assertIsNone(ask("", answers.KINDS, answers.MY_GROUPS, strange))
             ask("", answers.KINDS, answers.MINE, strange)

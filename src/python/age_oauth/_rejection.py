@@ -36,6 +36,15 @@ def error_code(start: bytes) -> int | None:
         return None
 
 
+def is_error(whole: bytes) -> bool:
+    """Whether this whole answer is an error of ArcGIS, also one without a code."""
+    try:
+        answer = json.loads(whole.decode("utf-8", "replace"))
+        return answer.get("status") == "error" or bool(answer.get("error"))
+    except (ValueError, AttributeError, RecursionError):
+        return False
+
+
 def may_go_on(start: bytes) -> bool:
     """Whether these bytes may be the beginning of an error that is not complete yet."""
     text = start.lstrip()

@@ -89,6 +89,7 @@ def enable(*connections: "str | Connection", servers: "Iterable[str]" = ()) -> N
         hook = _hook or _Hook()
         hook.begin_again()
         hook.signer.add(*chosen, servers=servers)
+        hook.disabled.difference_update(one.id for one in chosen)
         if _hook is None:
             hook.install()
             _hook = hook
@@ -101,16 +102,17 @@ def enable_by_id(ids: "Iterable[str]", ended: "Callable[[dict[str, AgeOAuthError
     ``ended`` is called in that thread with what went wrong, by ID. It may call :func:`disable`.
     """
     global _hook
+    ids = list(ids)
     with _lock:
         hook = _hook or _Hook()
         hook.begin_again()
         run = hook.opening = Run()
+        hook.openings.add(run)
+        hook.disabled.difference_update(ids)
         if _hook is None:
             hook.install()
             _hook = hook
-    threading.Thread(
-        target=_open, args=(hook, run, list(ids), ended), name="age-oauth connections", daemon=True
-    ).start()
+    threading.Thread(target=_open, args=(hook, run, ids, ended), name="age-oauth connections", daemon=True).start()
 
 
 def _open(hook: "_Hook", run: Run, ids: "list[str]", ended: "Callable[[dict[str, AgeOAuthError]], None]") -> None:
@@ -122,7 +124,10 @@ def _open(hook: "_Hook", run: Run, ids: "list[str]", ended: "Callable[[dict[str,
         wrong.update((one, gone) for one in ids if one not in listed)
         with _lock:
             if _hook is hook:
-                wrong.update(_added(hook, known))
+                wrong.update(_added(hook, [one for one in known if one.id not in hook.disabled]))
+            else:
+                closed = AgeOAuthError("all connections were disabled in QGIS before this one was read")
+                wrong.update((one.id, closed) for one in known if one.id not in hook.disabled)
     except AgeOAuthError as error:
         wrong.update((one, error) for one in ids)
     except BaseException:
@@ -130,6 +135,12 @@ def _open(hook: "_Hook", run: Run, ids: "list[str]", ended: "Callable[[dict[str,
         wrong.update((one, AgeOAuthError("the connections could not be read", "age-oauth doctor")) for one in ids)
     finally:
         run.end()
+        with _lock:
+            hook.openings.discard(run)
+            if not hook.openings:
+                hook.disabled.clear()
+        if all(isinstance(error, (ConnectionNotFound, UsageError)) for error in wrong.values()):
+            hook.remove_later()
         _guarded(ended, wrong)
 
 
@@ -167,8 +178,20 @@ def disable(*connections: "str | Connection") -> None:
         if _hook is None:
             return
         for one in connections:
-            _hook.signer.remove((one if isinstance(one, Connection) else Connection(one)).id)
-        if not connections or not _hook.signer.portals:
+            connection_id = (one if isinstance(one, Connection) else Connection(one)).id
+            _hook.signer.remove(connection_id)
+            if _hook.openings:
+                _hook.disabled.add(connection_id)
+        if not connections or _hook.is_unused():
+            _hook.remove()
+            _hook = None
+
+
+def _remove_unused() -> None:
+    """Removes the hook, if there is no connection for it."""
+    global _hook
+    with _lock:
+        if _hook is not None and _hook.is_unused():
             _hook.remove()
             _hook = None
 
@@ -194,6 +217,18 @@ class _Hook:
         self._ids: "tuple[str, str] | None" = None
         #: The question for the connections that `enable_by_id` has asked last.
         self.opening: "Run | None" = None
+        #: All such questions that are under way, and the IDs that were disabled meanwhile.
+        self.openings: "set[Run]" = set()
+        self.disabled: "set[str]" = set()
+
+    def is_unused(self) -> bool:
+        """Whether there is no connection, and none will come."""
+        return not self.signer.portals and not self.openings
+
+    def remove_later(self) -> None:
+        """Removes the hook if it is unused. In the main thread: requests that have just waited still use it."""
+        if not sip.isdeleted(self._layers):
+            self._layers.unused.emit()
 
     def install(self) -> None:
         before = QgsNetworkAccessManager.setRequestPreprocessor(_before)
@@ -296,22 +331,27 @@ class _Hook:
             self._layers.sent(_url(reply.request()), reply)
 
     def _is_edit(self, reply: QNetworkReply) -> bool:
-        """Whether the request saves what a person has edited in a layer of one of the connections."""
+        """Whether the request saves what a person has edited in a layer of one of the connections, or may do so: while their
+        servers are not known, it leaves unsigned."""
         request = reply.request()
         if reply.operation() != QNetworkAccessManager.Operation.PostOperation or request.attribute(_INITIATOR) not in _INITIATORS:
             return False
         url = _url(request)
-        return is_edit(url) and any(self.signer.belongs(one.id, url) for one in self.signer.portals)
+        if not is_edit(url):
+            return False
+        return bool(self.openings) or any(self.signer.belongs(one.id, url) is not False for one in self.signer.portals)
 
     def _look_at_edit(self, reply: QNetworkReply) -> None:
         """QGIS takes an edit for saved whose answer is an error of ArcGIS with the status 200, and shows it as saved."""
-        code = _rejection.error_code(bytes(reply.peek(_rejection.LONGEST)))
-        if code is None:
+        start = bytes(reply.peek(_rejection.LONGEST))
+        code = _rejection.error_code(start)
+        if code is None and not _rejection.is_error(start):
             return
+        what = "an error" if code is None else f"the error {code}"
         where = address(_url(reply.request()))
         text = (
-            f"an edit was NOT saved, although QGIS shows it: the server answered with the error {code} at {where}. Open the layer "
-            "again to see what is saved, and repeat the edit"
+            f"an edit was NOT saved, although QGIS shows it: the server answered with {what} at {where}. Open the layer again to see "
+            "what is saved, and repeat the edit"
         )
         _program.log().error("%s", text)
         QgsMessageLog.logMessage(text, _TITLE, Qgis.MessageLevel.Critical)
@@ -507,6 +547,8 @@ class _Layers(QObject):
     """Loads layers again, on the main thread."""
 
     needed = pyqtSignal()
+    #: There may be no connection any more.
+    unused = pyqtSignal()
 
     def __init__(self, signer: Signer) -> None:
         super().__init__()
@@ -525,6 +567,10 @@ class _Layers(QObject):
             self.moveToThread(application.thread())
         # Queued, so that QGIS has handled the reply within which this may be emitted.
         self.needed.connect(self._reload, Qt.ConnectionType.QueuedConnection)
+        self.unused.connect(self._remove_unused, Qt.ConnectionType.QueuedConnection)
+
+    def _remove_unused(self) -> None:
+        _guarded(_remove_unused)
 
     def remember_failed(self) -> None:
         """Layers that failed before are loaded again when there is a token for them."""

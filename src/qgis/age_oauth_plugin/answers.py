@@ -6,6 +6,7 @@ What comes from a portal may be of any form, and its texts may be anyone's.
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import datetime
 from urllib.parse import quote, urlsplit
@@ -154,9 +155,22 @@ class Settings:
             words.append("--no-check")
         return words
 
+    def authority_is_file(self) -> bool:
+        """Whether the certificate authority is left out or a file with its whole path. The program also takes other values, such
+        as one that turns the check of certificates off: those need a terminal."""
+        path = self.authority.strip()
+        return not path or (os.path.isabs(path) and os.path.isfile(path))
+
     def input(self) -> "str | None":
         """What standard input gets."""
         return self.secret if self.kind in self.SECRETS else None
+
+
+def knows_owner(whose: str, user: "Any") -> bool:
+    """Whether ``community/self`` says what a search for these items needs. It names no user to an application."""
+    user = user if isinstance(user, dict) else {}
+    needed = {MINE: "username", MY_ORGANIZATION: "orgId", MY_GROUPS: "username"}.get(whose)
+    return needed is None or (isinstance(user.get(needed), str) and bool(user[needed].replace('"', "").strip()))
 
 
 def query(text: str, kinds: "Iterable[str]", whose: str, user: "Any") -> "str | None":

@@ -67,6 +67,8 @@ class Connections(QObject):
         self.error: "AgeOAuthError | None" = None
         self.is_busy = False
         self._on = set(_read_enabled())
+        #: Those of them that could not be read at QGIS's start: nothing is signed with them yet.
+        self._unopened: "set[str]" = set()
         #: Those of them whose entries in QGIS's browser panel are up to date.
         self._shown: "set[str]" = set()
         self._noticed: "dict[str, str]" = {}
@@ -144,6 +146,7 @@ class Connections(QObject):
         if error is None:
             self.entries = entries
             self._drop_removed()
+            self._open_again()
             self._tell()
         if self._again:
             self._again = False
@@ -160,6 +163,13 @@ class Connections(QObject):
         for gone in self._on - known:
             engine.disable(Connection._of({names.ID: gone}))
             self._forget(gone)
+
+    def _open_again(self) -> None:
+        """Switches on what could not be read at QGIS's start. The program is not asked again, and each is tried once."""
+        unopened, self._unopened = self._unopened & self._on, set()
+        for one in self.entries:
+            if one.id in unopened and not self.switch(one, True):
+                self._forget(one.id)
 
     def _tell(self) -> None:
         """Tells once of each sign-in in use that has ended or ends soon."""
@@ -192,6 +202,8 @@ class Connections(QObject):
         for connection_id, error in wrong.items():
             if isinstance(error, (ConnectionNotFound, UsageError)):
                 self._forget(connection_id)
+            else:
+                self._unopened.add(connection_id)
         said = {error.message: error for error in wrong.values() if not isinstance(error, ConnectionNotFound)}
         for error in said.values():
             self.failed.emit("", error)
@@ -240,6 +252,7 @@ class Connections(QObject):
 
     def _forget(self, connection_id: str) -> None:
         self._on.discard(connection_id)
+        self._unopened.discard(connection_id)
         self._shown.discard(connection_id)
         self._browser.remove(connection_id)
         _write_enabled(self._on)

@@ -153,9 +153,13 @@ class AddDialog(QDialog):
         return made
 
     def _add(self) -> None:
+        settings = self._settings()
+        if not settings.authority_is_file():
+            self._said.setText(tr("Certificate authority: choose a file, or give the whole path of one that exists."))
+            return
         self._said.setText(tr("The portal is being asked …"))
         self._busy.setVisible(True)
-        self._run = self._connections.add(self._settings(), self._has_added)
+        self._run = self._connections.add(settings, self._has_added)
         self._show_fields()
 
     def _has_added(self, run: Run) -> None:

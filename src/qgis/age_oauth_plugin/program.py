@@ -18,6 +18,9 @@ _TIMEOUT = 300_000
 #: A program that was asked to end is ended after so many milliseconds.
 _PATIENCE = 3000
 
+#: The same after the plugin was unloaded. Nothing waits for that.
+_LAST_PATIENCE = 10_000
+
 
 class Program(QObject):
     """The program of this machine."""
@@ -135,18 +138,20 @@ class Run(QObject):
         process.setArguments(self._arguments)
         process.readyReadStandardOutput.connect(self._read)
         process.finished.connect(self._has_finished)
-        process.errorOccurred.connect(self._has_failed)
+        # Later: on Windows, Qt emits it within `start`, before the caller has this run. A queued
+        # connection is not possible, because Qt 5 does not register the type of the error.
+        process.errorOccurred.connect(lambda error: QTimer.singleShot(0, lambda: self._has_failed(error)))
         process.start()
-        if self._text is not None:
+        if self._text is not None and process.state() != QProcess.ProcessState.NotRunning:
             process.write(self._text.encode("utf-8", "replace"))
             process.closeWriteChannel()
-            self._text = None
+        self._text = None
         if self._has_limit:
             QTimer.singleShot(_TIMEOUT, self._stop_late)
 
     def write(self, text: str) -> None:
         """Sends a line to its standard input."""
-        if self._process is not None:
+        if self._process is not None and self._process.state() != QProcess.ProcessState.NotRunning:
             self._process.write(f"{text}\n".encode("utf-8", "replace"))
 
     def cancel(self) -> None:
@@ -155,8 +160,11 @@ class Run(QObject):
         if self._process is None:
             self.fail(AgeOAuthError("canceled"))
             return
+        if self._process.state() != QProcess.ProcessState.NotRunning:
+            # The program ends when nobody can give it a code any more, also on Windows, where one
+            # without a window does not notice the other.
+            self._process.closeWriteChannel()
         self._process.terminate()
-        # A program without a window does not notice it on Windows.
         QTimer.singleShot(_PATIENCE, self._kill)
 
     def close(self) -> None:
@@ -210,7 +218,7 @@ class Run(QObject):
         self._end()
 
     def _has_failed(self, error: object) -> None:
-        if error == QProcess.ProcessError.FailedToStart and self._process is not None:
+        if error == QProcess.ProcessError.FailedToStart and self._process is not None and not self._is_over:
             self._program.forget()
             why = self._process.errorString()
             self.fail(ProgramUnusable(f"`{self._process.program()}` cannot be started: {why}", "age-oauth doctor"))
@@ -245,3 +253,10 @@ def _keep_until_its_end(process: QProcess) -> None:
     process.finished.connect(lambda *_: _ending.discard(process))
     if process.state() == QProcess.ProcessState.NotRunning:
         _ending.discard(process)
+    else:
+        QTimer.singleShot(_LAST_PATIENCE, lambda: _kill_late(process))
+
+
+def _kill_late(process: QProcess) -> None:
+    if process in _ending:
+        process.kill()

@@ -133,6 +133,9 @@ class Search(QWidget):
             self._ask(entry, answers.answer(run.out))
 
     def _ask(self, entry: Entry, user: object) -> None:
+        if not answers.knows_owner(self._whose.currentData(), user):
+            self._said.setText(tr("The portal names no user or organization for this connection. Choose the owner Everyone."))
+            return
         query = answers.query(self._text.text(), self._kind.currentData(), self._whose.currentData(), user)
         if query is None:
             self._said.setText(tr("You are in no group of this portal."))
@@ -184,6 +187,10 @@ class Search(QWidget):
         if not self._connections.is_on(entry.id):
             self._said.setText(tr("Switch {} on first, in the tab Connections.").format(answers.plain(entry.label)))
             return
+        if not engine.belongs(entry.connection, f"{entry.api_url}/sharing/rest/portals/self"):
+            text = tr("QGIS is not signed in with {} now. Try again in a moment, or untick its box and tick it again.")
+            self._said.setText(text.format(answers.plain(entry.label)))
+            return
         belongs = engine.belongs(entry.connection, service.layer_url)
         if not belongs:
             host = answers.plain(service.url)
@@ -197,10 +204,13 @@ class Search(QWidget):
             row.setExpanded(True)
             return
         self._said.setText(tr("Reading {} …").format(service.title))
-        self._run(entry, service.layer_url, [], lambda run: self._has_read(service, row, run))
+        self._run(entry, service.layer_url, [], lambda run: self._has_read(entry, service, row, run))
 
-    def _has_read(self, service: answers.Service, row: QTreeWidgetItem, run: Run) -> None:
+    def _has_read(self, entry: Entry, service: answers.Service, row: QTreeWidgetItem, run: Run) -> None:
         if self._has_failed(run):
+            return
+        if not self._connections.is_on(entry.id):
+            self._said.setText(tr("{} was switched off meanwhile.").format(answers.plain(entry.label)))
             return
         about = answers.answer(run.out)
         if not service.has_layers:
@@ -230,6 +240,9 @@ class Search(QWidget):
     def _has_opened(self, task: "_LayerTask") -> None:
         self._tasks.discard(task)
         layer, title = task.layer, task.service.title
+        if task.isCanceled():
+            self._said.setText(tr("Opening {} was canceled.").format(title))
+            return
         if layer is None or not layer.isValid():
             why = answers.plain(layer.error().summary() if layer is not None else "", 500)
             self._said.setText(tr("{} could not be opened. {}").format(title, why))

@@ -1,4 +1,4 @@
-"""Texts for people: translated, and shown as they are."""
+"""Texts for people, shown as they are."""
 
 from __future__ import annotations
 
@@ -61,35 +61,43 @@ def tell(
     bar = iface.messageBar()  # type: ignore[attr-defined]
     item = bar.createMessage("")
     item.layout().addWidget(label(text), 1)
+    pressed = None
     if button is not None and action is not None:
         pressed = QPushButton(button)
         pressed.setObjectName("ageOAuthMessageButton")
         # Later: with the message, the button is deleted that calls this.
         pressed.clicked.connect(lambda: QTimer.singleShot(0, lambda: _act(bar, item, action)))
         item.layout().addWidget(pressed)
-        _shown[id(item)] = item, pressed
-        item.destroyed.connect(partial(_forget, id(item)))
+    _shown[id(item)] = item, pressed
+    item.destroyed.connect(partial(_forget, id(item)))
     bar.pushWidget(item, level, duration)
 
 
-#: The messages with a button, and their buttons. Python does not know that the message bar has
-#: them, and would collect what they call. Each is removed by its own end alone, which calls Python.
-_shown: "dict[int, tuple[QWidget, QPushButton]]" = {}
+#: The messages in the bar, and their buttons. Python does not know that the message bar has them,
+#: and would collect what they call. Each is removed by its own end alone, which calls Python.
+_shown: "dict[int, tuple[QWidget, QPushButton | None]]" = {}
+
+#: Those that are being taken away: their buttons do nothing any more.
+_closed: "set[int]" = set()
 
 
 def _forget(key: int, *_: object) -> None:
     _shown.pop(key, None)
+    _closed.discard(key)
 
 
 def close_messages(iface: object) -> None:
-    """Takes the messages with a button away: what they call is gone with the plugin."""
+    """Takes all messages out of QGIS's message bar: what their buttons do needs the plugin."""
     bar = iface.messageBar()  # type: ignore[attr-defined]
-    for item, _ in list(_shown.values()):
+    for key, (item, _) in list(_shown.items()):
+        _closed.add(key)
         if not sip.isdeleted(item):
             bar.popWidget(item)
 
 
 def _act(bar: object, item: QWidget, action: "Callable[[], None]") -> None:
+    if id(item) in _closed:
+        return
     if not sip.isdeleted(item):
         bar.popWidget(item)  # type: ignore[attr-defined]
     action()
