@@ -99,6 +99,8 @@ impl Desktop {
             .args(arguments)
             .env_clear()
             .envs(home.environment())
+            // The Python inside QGIS takes its packages from beside the first one on the path.
+            .env("PATH", "/usr/bin:/bin")
             .env("DISPLAY", &display.name)
             .env("QT_QPA_PLATFORM", "xcb")
             .env("XDG_RUNTIME_DIR", &runtime)
