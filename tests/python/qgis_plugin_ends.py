@@ -44,7 +44,8 @@ def test():
     assert feature_layer("again").isValid()
     from age_oauth_plugin import texts
 
-    assert not texts._shown, "a message that was answered is kept"
+    with_buttons = [item for item, button in texts._shown.values() if button is not None]
+    assert not with_buttons, "a message that was answered is kept"
 
     click("signOut")
     asked = question()
