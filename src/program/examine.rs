@@ -333,11 +333,18 @@ mod tests {
         let own = |path: &Path, to| std::os::unix::fs::chown(path, Some(to), None).unwrap();
         own(&socket, 4243);
         assert_eq!(refused(&[shell, &socket]), Some(run.clone()));
-        own(&real, 4242);
-        own(&run, 4243);
-        own(&socket, 4242);
-        assert_eq!(refused(&[shell, &socket]), Some(real.clone()));
-        own(&real, 0);
+        // A third account's folder on the way.
+        own(&run, 4242);
+        let inner = run.join("inner");
+        fs::create_dir(&inner).unwrap();
+        set_mode(&inner, 0o755);
+        let below = inner.join("agent.sock");
+        let _also_listening = std::os::unix::net::UnixListener::bind(&below).unwrap();
+        own(&below, 4242);
+        own(&inner, 4242);
+        assert_eq!(refused(&[shell, &below]), None);
+        own(&inner, 4243);
+        assert_eq!(refused(&[shell, &below]), Some(run.clone()));
         for given in give(Some(0)) {
             given.unwrap();
         }
