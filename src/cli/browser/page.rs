@@ -1,5 +1,6 @@
 //! The page that leads a browser to the address of a sign-in, and which browsers can read it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -165,28 +166,42 @@ fn is_plain_browser(command: &str) -> bool {
 
 /// The text of a script, such as those by which distributions start browsers; empty for a program.
 fn script(path: &Path) -> String {
-    let mut bytes = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(MAX_SCRIPT).read_to_end(&mut bytes));
-    if read.is_err() || !bytes.starts_with(b"#!") {
-        return String::new();
+    beginning(path)
+        .filter(|text| text.starts_with("#!"))
+        .unwrap_or_default()
+}
+
+/// The first bytes of a file; nothing of what is not a file, which might never end.
+fn beginning(path: &Path) -> Option<String> {
+    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return None;
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).ok()?;
+    file.take(MAX_SCRIPT).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The program that a command starts: its first word, without `env` and assignments.
 fn program(command: &str) -> Option<PathBuf> {
+    program_on(std::env::var_os(env::PATH).as_deref(), command)
+}
+
+/// The same with the folders of this `PATH`. Relative ones, and an empty one, which stands for the
+/// current folder, are passed over: what lies there may be anyone's.
+fn program_on(path: Option<&OsStr>, command: &str) -> Option<PathBuf> {
     let name = command
         .split_ascii_whitespace()
         .map(|word| word.trim_matches('"'))
         .find(|word| *word != "env" && !word.ends_with("/env") && !word.contains('='))?;
     let is_program = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
+        path.is_absolute()
+            && fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
     };
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(is_program);
     }
-    let path = std::env::var_os(env::PATH)?;
-    let found = std::env::split_paths(&path)
+    let found = std::env::split_paths(path?)
         .map(|folder| folder.join(name))
         .find(is_program);
     found
@@ -208,7 +223,7 @@ fn default_browser() -> Option<String> {
     let entry = application_folders()
         .iter()
         .map(|folder| folder.join("applications").join(name))
-        .find_map(|path| fs::read_to_string(path).ok())?;
+        .find_map(|path| beginning(&path))?;
     command_of(&entry)
 }
 
@@ -299,6 +314,28 @@ mod tests {
         for not in [&wrapper, &snap, &flatpak, &remote, "/nonexistent/firefox"] {
             assert!(!is_plain_browser(not), "{not}");
         }
+    }
+
+    #[test]
+    fn no_program_of_the_current_folder_is_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let real = folder.join("xdg-settings");
+        fs::write(&real, "").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let relative = up.join(folder.strip_prefix("/").unwrap());
+        assert!(relative.join("xdg-settings").exists());
+        let on = |path: &Path| program_on(Some(path.as_os_str()), "xdg-settings");
+        assert_eq!(on(&folder), Some(real.clone()));
+        assert_eq!(on(&relative), None);
+        assert_eq!(
+            program_on(None, &real.to_string_lossy()),
+            Some(real.clone())
+        );
+        let named = relative.join("xdg-settings");
+        assert_eq!(program_on(None, &named.to_string_lossy()), None);
     }
 
     #[test]
