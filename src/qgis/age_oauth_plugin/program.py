@@ -161,7 +161,7 @@ class Run(QObject):
             self.fail(AgeOAuthError("canceled"))
             return
         if self._process.state() != QProcess.ProcessState.NotRunning:
-            # The program ends when nobody can give it a code any more, also on Windows, where one
+            # The program ends when its input has ended, also on Windows, where one
             # without a window does not notice the other.
             self._process.closeWriteChannel()
         self._process.terminate()
