@@ -25,5 +25,6 @@ assert age_oauth.qgis.belongs(connection, address) is False
 age_oauth.qgis.enable_by_id([connection.id], ended.append)
 age_oauth.qgis.disable()
 until(lambda: len(ended) == 2)
-assert ended[1] == {} and age_oauth.qgis._hook is None
+assert list(ended[1]) == [connection.id] and isinstance(ended[1][connection.id], age_oauth.AgeOAuthError), ended
+assert age_oauth.qgis._hook is None
 done()
