@@ -511,6 +511,10 @@ pub mod command_line {
 
     /// The lines of a pasted text arrive with at most this pause between them.
     #[cfg(unix)]
+    /// How long the programs of the desktop may take to find and to start the default browser.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub const BROWSER_TIMEOUT: Duration = Duration::from_secs(10);
+
     pub const PASTE_PAUSE: Duration = Duration::from_millis(50);
 
     /// A sign-in that lives less long than this is worth a warning: the portal's administrator

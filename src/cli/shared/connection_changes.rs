@@ -38,7 +38,7 @@ pub(in crate::cli) fn changes(
     let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
     let api = args.api_url.as_deref().map(api_url::read).transpose()?;
     let urls = changed_urls(connection, portal.as_ref(), api.as_ref())?;
-    let trust = wanted_trust(args, urls.api_url(), &ctx.context.environment)?;
+    let trust = wanted_trust(args, urls.api_url(), &ctx.context)?;
     let mut changes = Changes {
         portal,
         api_url: api.map(|_| urls.separate_api_url().cloned()),

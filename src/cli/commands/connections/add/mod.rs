@@ -433,7 +433,7 @@ impl<'a> Form<'a> {
             // A pipe can be read only once, so that the file is read again only for another host.
             let trust = match wanted.take() {
                 Some((of, trust)) if of.host() == place.host() => trust,
-                _ => wanted_trust(fields, place, &ctx.context.environment)?,
+                _ => wanted_trust(fields, place, &ctx.context)?,
             };
             wanted = Some((place.clone(), trust.clone()));
             let trust = trust.unwrap_or_else(Trust::system);
