@@ -6,7 +6,7 @@ use super::renewal_failure::is_of_another_process;
 use super::{Session, Snapshot};
 use crate::connection::{Connection, Status};
 use crate::context::Context;
-use crate::error::{ApiKeyProblem, Error, SignInNeeded};
+use crate::error::{ApiKeyProblem, Error, Refusal, SignInNeeded};
 use crate::event::{Notice, Observer};
 use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT};
 use crate::store::RenewalLock;
@@ -39,6 +39,7 @@ impl Session {
             status.renewal_failure = None;
         });
     }
+            status.grant_refused_at = None;
 
     /// Records what went wrong. Where that ended the sign-in, its recorded end is moved to now.
     pub(super) fn record_failure(&self, lock: &RenewalLock, error: &Error) {
@@ -55,6 +56,9 @@ impl Session {
             }
             if is_refused_api_key(error) {
                 status.api_key_refused_at = Some(now);
+            if is_grant_refused(error) {
+                status.grant_refused_at = Some(now);
+            }
             }
             if has_ended(error) {
                 status.refresh_expires_at = status.refresh_expires_at.map(|end| end.min(now));
@@ -144,6 +148,40 @@ fn is_refused_api_key(error: &Error) -> bool {
 /// Whether the error says that the stored sign-in is no longer good, whatever its dates say.
 fn has_ended(error: &Error) -> bool {
     let Error::SignInNeeded { why, .. } = error else {
+/// Whether the portal gives no more tokens to this application or user, so that those that it has
+/// given are no longer good, either.
+fn is_grant_refused(error: &Error) -> bool {
+    let Error::Refused { why, .. } = error else {
+        return false;
+    };
+    match why {
+        Refusal::ClientId | Refusal::Network(_) => true,
+        // The application is still registered, and its tokens are good.
+        Refusal::ClientSecret | Refusal::PrintedClientSecret(_) => false,
+        // What is in front of the portal, or what this machine presents there.
+        Refusal::WebTier(_)
+        | Refusal::ClientCertificate
+        | Refusal::LateClientCertificate
+        | Refusal::RejectedClientCertificate { .. }
+        | Refusal::PrivateKey { .. }
+        | Refusal::WindowsSignIn(_)
+        | Refusal::SignInPage { .. }
+        | Refusal::Forbidden { .. } => false,
+        // A new sign-in, or one request.
+        Refusal::RedirectUri(_)
+        | Refusal::Application(_)
+        | Refusal::SignIn(_)
+        | Refusal::Code(_)
+        | Refusal::Denied
+        | Refusal::Privilege
+        | Refusal::FreshToken
+        | Refusal::Server(_)
+        | Refusal::UnexpectedAnswer { .. } => false,
+        // Not known to be for good; another process has recorded its own.
+        Refusal::Other { .. } | Refusal::InAnotherProcess(_) => false,
+    }
+}
+
         return false;
     };
     match why {
