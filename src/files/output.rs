@@ -30,9 +30,9 @@ enum Staged {
 }
 
 impl UserOutput {
-    /// Prepares a write to `path`. Nothing at `path` changes before [`UserOutput::finish`]. Opening a
-    /// FIFO waits until a process reads from it, but not after `deadline`: here, so that nothing is
-    /// fetched that nothing reads.
+    /// Prepares a write to `path`. Nothing at `path` changes before [`UserOutput::finish`]. Opening
+    /// a FIFO waits until a process reads from it, but not after `deadline`: here, so that nothing
+    /// is fetched that nothing reads.
     pub(crate) fn create(path: &Path, deadline: Deadline) -> io::Result<Self> {
         let found = match fs::metadata(path) {
             Ok(found) => found,

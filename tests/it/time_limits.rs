@@ -53,7 +53,7 @@ fn an_output_whose_reader_waits_is_given_up() {
     let pipe = fifo(&home, "pipe");
     // More than a pipe holds.
     portal.set(|rules| rules.item_data = vec![b'x'; 1 << 20]);
-    // Open for reading, so that the program can open it, and read by nobody.
+    // Open for reading, so that the program can open it, and never read.
     let reader = fs::OpenOptions::new()
         .read(true)
         .write(true)

@@ -46,8 +46,8 @@ enum Page {}
 /// terminal.
 ///
 /// Programs of the desktop are asked for the default browser, and may wait for a service that does
-/// not answer. They have [`BROWSER_TIMEOUT`], but a browser that `BROWSER` names may be one for text,
-/// which the person uses in this terminal; neither has time after `deadline`.
+/// not answer. They have [`BROWSER_TIMEOUT`], but a browser that `BROWSER` names may be one for
+/// text, which the person uses in this terminal; neither has time after `deadline`.
 #[cfg(all(unix, not(target_os = "macos")))]
 pub(super) fn open(url: &str, deadline: Deadline) -> Option<Opened> {
     use crate::env;
