@@ -772,7 +772,7 @@ fn replace(
     let (mut changes, presented) = changes(ctx, &connection, &args.fields)?;
     api_key::add_to_changes(ctx, &connection, &args.fields, &mut changes, presented)?;
     let id = connection.id.clone();
-    apply(ctx, store, connection, &changes)?;
+    apply(ctx, store, connection, &changes, None)?;
     if args.make_default {
         store.set_default(Some(&id))?;
     }
