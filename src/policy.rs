@@ -132,6 +132,20 @@ pub fn is_ended_by_portal(
     recorded_end <= now && recorded_end < refresh_expiry && token_issued_at <= recorded_end
 }
 
+/// Whether the portal gave out the cached token before it refused its application or its user. A
+/// refusal from the future has the date of another clock.
+#[must_use]
+pub fn is_older_than_refusal(
+    token_issued_at: Option<Timestamp>,
+    refused_at: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    let (Some(issued), Some(refused)) = (token_issued_at, refused_at) else {
+        return false;
+    };
+    issued <= refused && refused <= now
+}
+
 /// Whether a cached token may be returned while the portal cannot be reached.
 #[must_use]
 pub fn may_fall_back(expires_at: Timestamp, now: Timestamp) -> bool {
@@ -497,6 +511,10 @@ pub mod command_line {
     /// How long a person may take to sign in.
     pub const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+    /// How long the programs of the desktop may take to find and to start the default browser.
+    #[cfg(all(unix, not(target_os = "macos")))]
+    pub const BROWSER_TIMEOUT: Duration = Duration::from_secs(10);
+
     /// The authorization code can come from standard input or from the browser. Each is waited for
     /// this long in turn.
     pub const SIGN_IN_POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -668,6 +686,23 @@ mod tests {
         // An end that has come by itself, or has not come, was not recorded by a failure.
         assert!(!ended(50, 50, 40, 60));
         assert!(!ended(1000, 1000, 40, 60));
+    }
+
+    #[test]
+    fn a_refusal_counts_for_the_tokens_before_it() {
+        let at = |seconds| Timestamp::from_second(seconds).ok();
+        let now = at(60).unwrap();
+        for (issued, refused, is_older) in [
+            (at(40), at(50), true),
+            (at(50), at(50), true),
+            (at(51), at(50), false),
+            (at(40), at(61), false),
+            (at(40), None, false),
+            (None, at(50), false),
+        ] {
+            let found = is_older_than_refusal(issued, refused, now);
+            assert_eq!(found, is_older, "{issued:?} {refused:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Small helpers that several modules need and that depend on nothing of this crate.
 
 use std::fmt::Write as _;
+use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -32,6 +36,24 @@ pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
 /// stays usable then.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does on another thread what has no time limit of its own: opening, reading and writing a pipe,
+/// starting a program. After `limit`, the error is [`io::ErrorKind::TimedOut`]. What was given up
+/// goes on until the process ends, and its result is dropped.
+pub(crate) fn in_time<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (sender, done) = mpsc::channel();
+    thread::Builder::new().spawn(move || {
+        // After the time limit, nothing waits for the result.
+        let _ = sender.send(work());
+    })?;
+    done.recv_timeout(limit).map_err(|why| match why {
+        RecvTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
+        RecvTimeoutError::Disconnected => io::ErrorKind::Other.into(),
+    })
 }
 
 /// Declares an enum with `ALL`, the list of its variants, so that a new variant cannot be missing

@@ -152,6 +152,9 @@ fn file(action: FileAction, source: &io::Error) -> Option<String> {
         FileAction::WriteOutput if is_full(source) => {
             Some("free some space, or name a file on another disk".into())
         }
+        FileAction::Read | FileAction::WriteOutput if source.kind() == io::ErrorKind::TimedOut => {
+            Some("allow more time, or see why the program at the other end of the pipe waits".into())
+        }
         FileAction::Write | FileAction::Create | FileAction::Rename | FileAction::Lock => {
             store(source)
         }

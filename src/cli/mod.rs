@@ -51,6 +51,7 @@ use crate::env;
 use crate::event::{Event, Notice};
 use crate::keychain::Keychains;
 use crate::policy;
+use crate::secret::Secret;
 use crate::session::Session;
 use crate::store::{ConnectionStore, Selector};
 
@@ -475,6 +476,19 @@ impl CommandContext {
                 env::AGE_OAUTH_CONNECTION
             ));
         }
+    }
+
+    /// Standard input to its end. `what` is what an option takes from there, for an error.
+    fn read_input(&mut self, what: &str) -> Result<Secret, Failure> {
+        (self.system.read_input)(self.context.deadline).map_err(|why| match why.kind() {
+            std::io::ErrorKind::TimedOut => Failure::usage_hint(
+                format!("standard input did not end in the time that --timeout allows, so {what} is not complete"),
+                "allow more time, or let the program that writes to standard input end",
+            ),
+            _ => Failure::usage(format!(
+                "{what} could not be read from standard input: {why}"
+            )),
+        })
     }
 
     /// `limit`, or the rest of the time that `--timeout` gives if that is less.

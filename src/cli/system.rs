@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::ops::Deref;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -18,6 +19,7 @@ use crate::machine_policy::MachinePolicy;
 #[cfg(unix)]
 use crate::policy::command_line::PASTE_PAUSE;
 use crate::secret::Secret;
+use crate::util::in_time;
 
 /// The most that is read from standard input, in bytes. Secrets and codes are shorter.
 const MAX_INPUT: u64 = 64 * 1024;
@@ -30,10 +32,10 @@ pub struct System {
     pub err: Box<dyn Write + Send>,
     /// Asks questions.
     pub ask: Box<dyn Ask>,
-    /// Opens a page in a browser; `None` where that seems not to have worked.
+    /// Opens a page in a browser, before the deadline; `None` where that seems not to have worked.
     pub browse: Browse,
-    /// Reads standard input to its end.
-    pub read_input: Box<dyn FnMut() -> io::Result<Secret>>,
+    /// Reads standard input to its end. At the deadline, the error is [`io::ErrorKind::TimedOut`].
+    pub read_input: Box<dyn FnMut(Deadline) -> io::Result<Secret>>,
     /// Reads one line of standard input in a thread, on a terminal also the lines that were pasted
     /// with it; `None` at the end of input.
     pub read_line: Box<dyn FnMut() -> Receiver<Option<String>>>,
@@ -60,7 +62,7 @@ pub struct System {
 }
 
 /// See [`System::browse`].
-pub type Browse = Box<dyn FnMut(&str) -> Option<Opened>>;
+pub type Browse = Box<dyn FnMut(&str, Deadline) -> Option<Opened>>;
 
 /// Which streams are a terminal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -247,7 +249,17 @@ impl CoreLimit {
     fn restore(&self) {}
 }
 
-fn read_input() -> io::Result<Secret> {
+/// A Windows console is read by this thread, as in a question: a program whose console another
+/// thread has read does not always end.
+fn read_input(deadline: Deadline) -> io::Result<Secret> {
+    let limit = deadline.bound(Duration::MAX);
+    if cfg!(windows) && io::stdin().is_terminal() {
+        return read_to_end();
+    }
+    in_time(limit, read_to_end)?
+}
+
+fn read_to_end() -> io::Result<Secret> {
     let mut bytes = Vec::new();
     io::stdin().lock().take(MAX_INPUT).read_to_end(&mut bytes)?;
     Secret::from_file(bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())

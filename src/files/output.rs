@@ -4,10 +4,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use super::platform::{ensure_regular, folder_of, not_regular, persist, verbatim_path};
+use crate::context::Deadline;
+use crate::util::in_time;
 
 /// A file that a person names for output. A regular file gets its new content as a whole, in
 /// [`UserOutput::finish`], or keeps the old one; a device, a FIFO and the like are written into and
@@ -15,6 +18,7 @@ use super::platform::{ensure_regular, folder_of, not_regular, persist, verbatim_
 pub(crate) struct UserOutput {
     staged: Staged,
     path: PathBuf,
+    deadline: Deadline,
 }
 
 /// Where the content waits until it is complete.
@@ -22,17 +26,21 @@ enum Staged {
     /// In the folder of the regular file that it will replace or create.
     Beside(NamedTempFile),
     /// In the folder for temporary files, to be copied into the device or FIFO.
-    Apart(File),
+    Apart { content: File, target: File },
 }
 
 impl UserOutput {
-    /// Prepares a write to `path`. Nothing at `path` changes before [`UserOutput::finish`].
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+    /// Prepares a write to `path`. Nothing at `path` changes before [`UserOutput::finish`]. Opening
+    /// a FIFO waits until a process reads from it, but not after `deadline`: here, so that nothing
+    /// is fetched that nothing reads.
+    pub(crate) fn create(path: &Path, deadline: Deadline) -> io::Result<Self> {
         let found = match fs::metadata(path) {
             Ok(found) => found,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Self::new_file(path),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                return Self::new_file(path, deadline)
+            }
             // Windows has no metadata of devices such as NUL.
-            Err(_) => return Self::apart(path),
+            Err(_) => return Self::apart(path, deadline),
         };
         if found.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -42,7 +50,7 @@ impl UserOutput {
             return Err(io::Error::other("it is a block device"));
         }
         if !found.is_file() {
-            return Self::apart(path);
+            return Self::apart(path, deadline);
         }
         // A rename would replace a link instead of the file that it leads to.
         let path = fs::canonicalize(path)?;
@@ -54,10 +62,11 @@ impl UserOutput {
         Ok(Self {
             staged: Staged::Beside(file),
             path,
+            deadline,
         })
     }
 
-    fn new_file(path: &Path) -> io::Result<Self> {
+    fn new_file(path: &Path, deadline: Deadline) -> io::Result<Self> {
         if fs::symlink_metadata(path).is_ok() {
             return Err(io::Error::other(
                 "it is a symbolic link to a file that does not exist",
@@ -66,13 +75,19 @@ impl UserOutput {
         Ok(Self {
             staged: Staged::Beside(NamedTempFile::new_in(&*verbatim_path(folder_of(path)))?),
             path: path.to_owned(),
+            deadline,
         })
     }
 
-    fn apart(path: &Path) -> io::Result<Self> {
+    fn apart(path: &Path, deadline: Deadline) -> io::Result<Self> {
+        let content = tempfile::tempfile()?;
+        let named = path.to_owned();
+        let open = move || OpenOptions::new().write(true).open(named);
+        let target = in_time(deadline.bound(Duration::MAX), open).map_err(not_read)??;
         Ok(Self {
-            staged: Staged::Apart(tempfile::tempfile()?),
+            staged: Staged::Apart { content, target },
             path: path.to_owned(),
+            deadline,
         })
     }
 
@@ -80,7 +95,7 @@ impl UserOutput {
     pub(crate) fn file(&mut self) -> &mut File {
         match &mut self.staged {
             Staged::Beside(file) => file.as_file_mut(),
-            Staged::Apart(file) => file,
+            Staged::Apart { content, .. } => content,
         }
     }
 
@@ -88,7 +103,7 @@ impl UserOutput {
     pub(crate) fn folder(&self) -> PathBuf {
         match &self.staged {
             Staged::Beside(file) => folder_of(file.path()).to_owned(),
-            Staged::Apart(_) => tempfile::env::temp_dir(),
+            Staged::Apart { .. } => tempfile::env::temp_dir(),
         }
     }
 
@@ -96,23 +111,38 @@ impl UserOutput {
     pub(crate) fn unfinished(&self) -> Option<PathBuf> {
         match &self.staged {
             Staged::Beside(file) => Some(file.path().to_owned()),
-            Staged::Apart(_) => None,
+            Staged::Apart { .. } => None,
         }
     }
 
-    /// Puts the content in its place. For a FIFO this waits until a process reads from it.
+    /// Puts the content in its place. For a FIFO this waits until a process has read what the FIFO
+    /// does not hold, but not after the deadline.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self.staged {
             Staged::Beside(file) => {
                 file.as_file().sync_all()?;
                 persist(file, &verbatim_path(&self.path))
             }
-            Staged::Apart(mut file) => {
-                io::Seek::rewind(&mut file)?;
-                let mut target = OpenOptions::new().write(true).open(&self.path)?;
-                io::copy(&mut file, &mut target).map(drop)
+            Staged::Apart {
+                mut content,
+                mut target,
+            } => {
+                io::Seek::rewind(&mut content)?;
+                let copy = move || io::copy(&mut content, &mut target).map(drop);
+                in_time(self.deadline.bound(Duration::MAX), copy).map_err(not_read)?
             }
         }
+    }
+}
+
+/// Names what was waited for.
+fn not_read(why: io::Error) -> io::Error {
+    match why.kind() {
+        io::ErrorKind::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            "no program read it in the time that --timeout allows",
+        ),
+        _ => why,
     }
 }
 

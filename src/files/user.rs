@@ -4,15 +4,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use super::platform::ensure_regular;
-use crate::context::Environment;
+use crate::context::{Deadline, Environment};
 use crate::env;
 use crate::policy::PIPE_TIMEOUT;
 #[cfg(all(unix, feature = "cli"))]
 use crate::trusted;
+use crate::util::in_time;
 
 /// Below these folders, the container or the unit decides who reads a file, whatever its mode is.
 const BOUNDARY_FOLDERS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
@@ -95,9 +95,13 @@ pub(crate) fn read_user_file(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 
 /// The file's content, as [`read_user_file`], or what arrives through a pipe that the shell opened
 /// for this process: `<(command)`. Such a pipe has a writer, which is waited for.
-pub(crate) fn read_user_file_or_pipe(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_user_file_or_pipe(
+    path: &Path,
+    max: u64,
+    deadline: Deadline,
+) -> io::Result<Vec<u8>> {
     if is_inherited(path) {
-        return read_in_time(path, max, PIPE_TIMEOUT);
+        return read_in_time(path, max, deadline.bound(PIPE_TIMEOUT));
     }
     read_user_file(path, max)
 }
@@ -157,17 +161,16 @@ fn is_inherited(path: &Path) -> bool {
 
 /// Opens and reads on another thread, because neither has a time limit of its own for a pipe.
 fn read_in_time(path: &Path, max: u64, limit: Duration) -> io::Result<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
     let path = path.to_owned();
-    std::thread::spawn(move || {
-        let content = File::open(path).and_then(|file| read_to_end(file, max));
-        // After the time limit, nothing waits for the result.
-        let _ = sender.send(content);
-    });
-    receiver.recv_timeout(limit).unwrap_or_else(|_| {
-        Err(io::Error::other(format!(
-            "it is a pipe, and no program ended it within {} seconds",
-            limit.as_secs_f32().ceil()
-        )))
+    let read = move || File::open(path).and_then(|file| read_to_end(file, max));
+    in_time(limit, read).unwrap_or_else(|why| match why.kind() {
+        io::ErrorKind::TimedOut => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "it is a pipe, and no program ended it within {} seconds",
+                limit.as_secs_f32().ceil()
+            ),
+        )),
+        _ => Err(why),
     })
 }

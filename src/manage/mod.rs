@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::binding::Binding;
 use crate::connection::{clean, Connection, Label, RedirectUri};
-use crate::context::Context;
+use crate::context::{Context, Deadline};
 use crate::error::{Error, KeychainError, KeychainReason, Result};
 use crate::event::{Event, Notice};
 use crate::files;
@@ -114,11 +114,12 @@ pub fn check_referer(text: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Reads the certificates in a file (PEM, DER or PKCS#7) and returns them as PEM.
-pub fn read_ca(path: &Path) -> Result<String> {
+/// Reads the certificates in a file (PEM, DER or PKCS#7) and returns them as PEM. A pipe that the
+/// shell opened for this process is waited for until `deadline`.
+pub fn read_ca(path: &Path, deadline: Deadline) -> Result<String> {
     let bad =
         |why: String| Error::invalid("certificate file", format!("`{}`: {why}", path.display()));
-    let bytes = files::read_user_file_or_pipe(path, http::MAX_CERTIFICATES)
+    let bytes = files::read_user_file_or_pipe(path, http::MAX_CERTIFICATES, deadline)
         .map_err(|why| bad(why.to_string()))?;
     let certificates = http::read_certificates(&bytes).map_err(bad)?;
     Ok(http::to_pem(&certificates))

@@ -126,7 +126,7 @@ impl Migration<'_> {
             }
             Verify::File(file) => self.context.environment.expand(file),
         };
-        match read_ca(&file) {
+        match read_ca(&file, self.context.deadline) {
             Ok(pem) => {
                 connection.tls = Tls::Ca(self.store.ca_path(&connection.id));
                 connection.ca_source = Some(file.display().to_string());

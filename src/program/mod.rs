@@ -93,6 +93,9 @@ pub(crate) fn run(command: &SecretCommand, limit: Duration, context: &Context) -
         return Err(too_long());
     }
     if !status.success() {
+        // Where an interruption ends this process and has ended the command, nothing more begins:
+        // that is not a failure of the command, and would count for the processes that wait.
+        drop(context.interruptions.delay());
         return Err(SecretCommandFailure::Failed {
             status: in_words(status),
             said: first_line(&errors.written(end).bytes),
@@ -373,11 +376,12 @@ fn first_line(bytes: &[u8]) -> Option<Secret> {
 mod tests {
     use std::path::Path;
     use std::process::Command;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use process_wrap::std::CommandWrapper;
 
     use super::*;
-    use crate::context::Environment;
+    use crate::context::{Environment, Interruptions};
 
     fn command(script: &str) -> SecretCommand {
         let words = ["/bin/sh", "-c", script].map(str::to_owned);
@@ -393,6 +397,23 @@ mod tests {
             environment: Environment::of(Vec::<(String, String)>::new()),
             ..Context::process()
         }
+    }
+
+    /// What delays interruptions does not return where the program is to end, so that nothing is
+    /// made of a command that was ended for that.
+    #[test]
+    fn a_command_that_failed_may_have_been_ended_by_an_interruption() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let context = Context {
+            interruptions: Interruptions::new(move || counted.fetch_add(1, Ordering::Relaxed)),
+            ..context()
+        };
+        let limit = Duration::from_secs(60);
+        run(&command("echo ok"), limit, &context).unwrap();
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        run(&command("kill -s KILL $$"), limit, &context).unwrap_err();
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
     }
 
     #[test]

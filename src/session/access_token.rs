@@ -113,13 +113,19 @@ impl Session {
         }
     }
 
-    /// Whether an earlier renewal found that the portal has ended the sign-in, and no sign-in came
-    /// after it. A server's token ends with the portal's.
+    /// Whether an earlier renewal found that the portal has ended the sign-in, the registration or
+    /// the user, and no token came after it. A server's token ends with the portal's.
     pub(super) fn is_ended_by_portal(
         &self,
         connection: &Connection,
         tokens: Option<&Tokens>,
     ) -> bool {
+        let now = self.context.now();
+        let issued_at = tokens.and_then(|tokens| Some(tokens.access.as_ref()?.issued_at));
+        let refused_at = connection.status.grant_refused_at;
+        if policy::is_older_than_refusal(issued_at, refused_at, now) {
+            return true;
+        }
         let dates = tokens.and_then(|tokens| {
             Some((
                 connection.status.refresh_expires_at?,
@@ -128,7 +134,7 @@ impl Session {
             ))
         });
         dates.is_some_and(|(recorded_end, expiry, issued_at)| {
-            policy::is_ended_by_portal(recorded_end, expiry, issued_at, self.context.now())
+            policy::is_ended_by_portal(recorded_end, expiry, issued_at, now)
         })
     }
 

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -16,7 +17,7 @@ use crate::context::Context;
 use crate::error::{ApiKeyProblem, Error, KeychainReason, Result};
 use crate::event::Decision;
 use crate::http::{Http, Presented};
-use crate::policy;
+use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT};
 use crate::portal::{self, IdentityError};
 use crate::secret::Secret;
 use crate::token::{AccessToken, ApiKeyRecord};
@@ -294,7 +295,7 @@ impl Session {
     /// Records for `status` that the portal does not accept this key, unless another one was stored
     /// meanwhile.
     fn note_refused_api_key(&self, key: &Secret) {
-        let Some((lock, connection)) = self.lock_for_a_note() else {
+        let Some((lock, connection)) = self.lock_for_a_note(FAILURE_NOTE_LOCK_TIMEOUT) else {
             return;
         };
         let connection = Snapshot::new(connection, self.keychain.clone());
@@ -320,7 +321,7 @@ impl Session {
         {
             return;
         }
-        let Some((lock, _)) = self.lock_for_a_note() else {
+        let Some((lock, _)) = self.lock_for_a_note(FAILURE_NOTE_LOCK_TIMEOUT) else {
             return;
         };
         self.update_status_best_effort(&lock, |status| {
@@ -341,7 +342,8 @@ impl Session {
         if policy::is_api_key_use_noted(self.opened.last_used_at, now) {
             return;
         }
-        if let Some((lock, _)) = self.lock_for_a_note() {
+        // The next use notes it where another process holds the lock now.
+        if let Some((lock, _)) = self.lock_for_a_note(Duration::ZERO) {
             self.update_best_effort(&lock, |connection| connection.last_used_at = Some(now));
         }
     }

@@ -2,6 +2,8 @@
 //! portal that does not answer, or for a command that hangs, the last would otherwise wait for
 //! longer than it can; and each would send a client secret that the portal has just refused.
 
+use std::io;
+
 use jiff::Timestamp;
 
 use super::client_secret::secret_command_failed;
@@ -136,9 +138,24 @@ fn counts_for_others(why: &SecretCommandFailure) -> bool {
         SecretCommandFailure::NoProgram(_)
         | SecretCommandFailure::Unsafe { .. }
         | SecretCommandFailure::InAnotherProcess(_) => false,
-        SecretCommandFailure::NotStarted(_)
-        | SecretCommandFailure::Failed { .. }
-        | SecretCommandFailure::Output(_) => true,
+        SecretCommandFailure::NotStarted(why) => !is_limit_of_this_process(why),
+        SecretCommandFailure::Failed { .. } | SecretCommandFailure::Output(_) => true,
+    }
+}
+
+/// Whether the system refused one more process, file or part of the memory to this process or its
+/// user session, as a limit of its own (`ulimit`) makes it. Others may have more.
+fn is_limit_of_this_process(why: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let limits = [Errno::AGAIN, Errno::MFILE, Errno::NOMEM];
+        why.raw_os_error()
+            .is_some_and(|code| limits.map(Errno::raw_os_error).contains(&code))
+    }
+    #[cfg(not(unix))]
+    {
+        why.kind() == io::ErrorKind::OutOfMemory
     }
 }
 
@@ -196,5 +213,25 @@ fn is_refused_to_others(why: &Refusal) -> bool {
         | Refusal::Server(_)
         | Refusal::UnexpectedAnswer { .. }
         | Refusal::InAnotherProcess(_) => false,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_this_process_says_nothing_about_others() {
+        use rustix::io::Errno;
+        let counts = |code: Errno| {
+            let why = io::Error::from_raw_os_error(code.raw_os_error());
+            counts_for_others(&SecretCommandFailure::NotStarted(why))
+        };
+        for code in [Errno::AGAIN, Errno::MFILE, Errno::NOMEM] {
+            assert!(!counts(code), "{code}");
+        }
+        for code in [Errno::NOENT, Errno::ACCESS, Errno::NFILE, Errno::IO] {
+            assert!(counts(code), "{code}");
+        }
     }
 }

@@ -2,11 +2,13 @@
 //! keychain record is what counts; a copy that cannot be written is reported and does not fail the
 //! work.
 
+use std::time::Duration;
+
 use super::renewal_failure::is_of_another_process;
 use super::{Session, Snapshot};
 use crate::connection::{Connection, Status};
 use crate::context::Context;
-use crate::error::{ApiKeyProblem, Error, SignInNeeded};
+use crate::error::{ApiKeyProblem, Error, Refusal, SignInNeeded};
 use crate::event::{Notice, Observer};
 use crate::policy::{self, FAILURE_NOTE_LOCK_TIMEOUT};
 use crate::store::RenewalLock;
@@ -37,6 +39,7 @@ impl Session {
                 .map(|_| !tokens.exchange_unsupported && !tokens.is_limited);
             status.username = tokens.username.clone().or(status.username.take());
             status.renewal_failure = None;
+            status.grant_refused_at = None;
         });
     }
 
@@ -53,6 +56,9 @@ impl Session {
             if note.is_some() {
                 status.renewal_failure = note;
             }
+            if is_grant_refused(error) {
+                status.grant_refused_at = Some(now);
+            }
             if is_refused_api_key(error) {
                 status.api_key_refused_at = Some(now);
             }
@@ -65,7 +71,7 @@ impl Session {
     /// The same where the failure came before the lock was taken. If the lock cannot be had soon,
     /// this is left out: the process that holds it records its own result.
     pub(super) fn record_failure_without_lock(&self, error: &Error) {
-        if let Some((lock, _)) = self.lock_for_a_note() {
+        if let Some((lock, _)) = self.lock_for_a_note(FAILURE_NOTE_LOCK_TIMEOUT) {
             self.record_failure(&lock, error);
         }
     }
@@ -76,7 +82,7 @@ impl Session {
         let Some(api) = self.opened.unconfirmed_api_url() else {
             return;
         };
-        let Some((lock, _)) = self.lock_for_a_note() else {
+        let Some((lock, _)) = self.lock_for_a_note(FAILURE_NOTE_LOCK_TIMEOUT) else {
             return;
         };
         self.update_best_effort(&lock, |connection| {
@@ -86,9 +92,10 @@ impl Session {
         });
     }
 
-    /// The renewal lock, if it can be had soon, and the connection as it was read under it.
-    pub(super) fn lock_for_a_note(&self) -> Option<(RenewalLock, Connection)> {
-        let timeout = self.context.deadline.bound(FAILURE_NOTE_LOCK_TIMEOUT);
+    /// The renewal lock, if it can be had within `limit`, and the connection as it was read under
+    /// it.
+    pub(super) fn lock_for_a_note(&self, limit: Duration) -> Option<(RenewalLock, Connection)> {
+        let timeout = self.context.deadline.bound(limit);
         let silent = Context {
             observer: Observer::silent(),
             ..self.context.clone()
@@ -139,6 +146,41 @@ fn is_refused_api_key(error: &Error) -> bool {
             ..
         }
     )
+}
+
+/// Whether the portal gives no more tokens to this application or user, so that those that it has
+/// given are no longer good, either.
+fn is_grant_refused(error: &Error) -> bool {
+    let Error::Refused { why, .. } = error else {
+        return false;
+    };
+    match why {
+        Refusal::ClientId | Refusal::Network(_) => true,
+        // With another secret, the application is still registered, and its tokens are good. The
+        // others are about what is in front of the portal, what this machine presents there, a new
+        // sign-in or one request, or are not known to be for good.
+        Refusal::ClientSecret
+        | Refusal::PrintedClientSecret(_)
+        | Refusal::WebTier(_)
+        | Refusal::ClientCertificate
+        | Refusal::LateClientCertificate
+        | Refusal::RejectedClientCertificate { .. }
+        | Refusal::PrivateKey { .. }
+        | Refusal::WindowsSignIn(_)
+        | Refusal::SignInPage { .. }
+        | Refusal::Forbidden { .. }
+        | Refusal::RedirectUri(_)
+        | Refusal::Application(_)
+        | Refusal::SignIn(_)
+        | Refusal::Code(_)
+        | Refusal::Denied
+        | Refusal::Privilege
+        | Refusal::FreshToken
+        | Refusal::Server(_)
+        | Refusal::UnexpectedAnswer { .. }
+        | Refusal::Other { .. }
+        | Refusal::InAnotherProcess(_) => false,
+    }
 }
 
 /// Whether the error says that the stored sign-in is no longer good, whatever its dates say.

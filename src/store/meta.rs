@@ -244,6 +244,8 @@ struct Meta {
     #[serde(default)]
     renewal_failure: Option<FailureNoteMeta>,
     #[serde(default)]
+    grant_refused_at: Option<String>,
+    #[serde(default)]
     api_key_refused_at: Option<String>,
     legacy_id: Option<String>,
     machine: Option<String>,
@@ -410,6 +412,7 @@ impl Meta {
             access_expires_at: status.access_expires_at.map(rfc3339),
             last_failure: status.last_failure.clone(),
             renewal_failure: status.renewal_failure.as_ref().map(FailureNoteMeta::of),
+            grant_refused_at: status.grant_refused_at.map(rfc3339),
             api_key_refused_at: status.api_key_refused_at.map(rfc3339),
             legacy_id: connection.legacy_id.clone(),
             machine: status.machine.clone(),
@@ -525,6 +528,7 @@ impl Meta {
                 access_expires_at: time(self.access_expires_at),
                 last_failure: self.last_failure,
                 renewal_failure: self.renewal_failure.and_then(FailureNoteMeta::into_note),
+                grant_refused_at: time(self.grant_refused_at),
                 api_key_refused_at: time(self.api_key_refused_at),
                 machine: self.machine,
             },

@@ -107,6 +107,8 @@ mod shells;
 mod sign_in;
 mod signing_in;
 mod status;
+#[cfg(target_os = "linux")]
+mod time_limits;
 mod tls;
 #[cfg(target_os = "linux")]
 mod unattended;

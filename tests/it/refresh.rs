@@ -7,7 +7,7 @@ use age_oauth::{ConnectionStore, Context};
 
 use crate::home;
 use crate::support::home::{Home, Outcome};
-use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, USER};
+use crate::support::portal::{Endpoint, Fault, Gate, Portal, PortalVersion, SERVICE_ID, USER};
 #[cfg(unix)]
 use crate::support::pty::Terminal;
 use crate::support::scenario::{
@@ -54,6 +54,53 @@ fn a_token_of_a_sign_in_that_the_portal_has_ended_is_not_returned() {
     sign_in(&home, &portal, "prod").ok();
     let token = home.run(["token"]).done().ok();
     assert!(portal.accepts_access_token(token.line()));
+}
+
+/// Deleting a registration ends the tokens that were given out for it, as ending a sign-in does.
+#[test]
+fn a_token_of_a_registration_that_the_portal_has_deleted_is_not_returned() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["user"]);
+    add_application(&home, &portal, "service");
+    let apps = portal.set(|rules| rules.apps.clone());
+    for label in ["user", "service"] {
+        home.run(["token", "-c", label]).done().ok();
+        let renew = ["token", "--force", "-c", label];
+        // What may pass ends nothing, and neither does a client secret that was reset.
+        portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Status(503)));
+        portal.set(|rules| rules.fault_always(Endpoint::AppToken, Fault::Status(503)));
+        home.run(renew).done().code(6);
+        portal.set(|rules| rules.clear_faults());
+        home.run(["token", "-c", label]).done().ok();
+        if label == "service" {
+            portal.set(|rules| rules.app_mut(SERVICE_ID).secret.push('x'));
+            home.run(renew).done().code(7);
+            home.run(["token", "-c", label]).done().ok();
+        }
+        portal.set(|rules| rules.apps.clear());
+        home.run(renew)
+            .done()
+            .code(7)
+            .err_has("does not know this client ID");
+        for words in [
+            &["token", "-c", label][..],
+            &["exec", "-c", label, "--", "echo", "started"],
+        ] {
+            home.run(words).done().code(7).out("");
+        }
+        // Without the portal, the dead token is not a fallback.
+        portal.set(|rules| rules.fault_always(Endpoint::Refresh, Fault::Status(503)));
+        portal.set(|rules| rules.fault_always(Endpoint::AppToken, Fault::Status(503)));
+        home.run(["token", "-c", label]).done().code(6).out("");
+        portal.set(|rules| rules.clear_faults());
+        // Registered again, its tokens are good without a sign-in.
+        portal.set(|rules| rules.apps.clone_from(&apps));
+        home.run(["token", "-c", label]).done().ok();
+        let before = portal.requests().len();
+        home.run(["token", "-c", label]).done().ok();
+        assert_eq!(portal.requests().len(), before);
+    }
 }
 
 #[test]

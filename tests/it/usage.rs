@@ -1,7 +1,7 @@
 //! What a person types or pastes wrongly: the error says what was meant, and what to type.
 
 use crate::support::portal::{Portal, PortalVersion, APP_ID};
-use crate::support::scenario::{add_arguments, ADD_UNCHECKED};
+use crate::support::scenario::{add, add_arguments, ADD_UNCHECKED};
 use crate::{home, signed_in};
 
 #[test]
@@ -90,6 +90,39 @@ fn an_edit_that_changes_nothing_says_so() {
     home.run(["connections", "edit", "prod", "--label", "new"])
         .done()
         .ok();
+}
+
+/// A label together with another change: both, or nothing.
+#[test]
+fn an_edit_that_is_refused_leaves_the_label() {
+    let (portal, home) = signed_in();
+    add(&home, &portal, "other");
+    let label_of = |name: &str| {
+        let shown = home.run(["connections", "show", name, "--json"]).done();
+        shown.ok().json()["connection"].clone()
+    };
+    let referer = "https://scripts.example.com";
+    let edit = ["connections", "edit", "prod", "--referer", referer];
+    home.run([&edit[..], &["--label", "Other"]].concat())
+        .done()
+        .code(4);
+    let shown = home.run(["connections", "show", "prod", "--json"]).done();
+    assert_eq!(shown.ok().json()["referer"], serde_json::Value::Null);
+    // On Linux, the home of the test has no keychain of the system to move the secrets to.
+    if cfg!(target_os = "linux") {
+        let edit = ["connections", "edit", "prod", "--keychain", "os"];
+        home.run([&edit[..], &["--label", "new"]].concat())
+            .done()
+            .code(5);
+        assert_eq!(label_of("prod"), "prod");
+        home.run(["connections", "show", "new"]).done().code(4);
+    }
+    // Both are done, also where only the case of the label changes.
+    let edit = ["connections", "edit", "prod", "--tag", "a"];
+    home.run([&edit[..], &["--label", "Prod"]].concat())
+        .done()
+        .ok();
+    assert_eq!(label_of("prod"), "Prod");
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl Tour {
                 stderr: true,
                 ..Terminals::default()
             },
-            browse: Box::new(move |url| {
+            browse: Box::new(move |url, _| {
                 if in_browser {
                     return webbrowser::open(url).is_ok().then(Opened::directly);
                 }

@@ -14,7 +14,16 @@
 mod page;
 
 #[cfg(all(unix, not(target_os = "macos")))]
+use std::time::Duration;
+
+#[cfg(all(unix, not(target_os = "macos")))]
 use page::Page;
+
+use crate::context::Deadline;
+#[cfg(all(unix, not(target_os = "macos")))]
+use crate::policy::command_line::BROWSER_TIMEOUT;
+#[cfg(all(unix, not(target_os = "macos")))]
+use crate::util::in_time;
 
 /// What a browser was opened with. The page in a file, if there is one, is removed with this.
 #[derive(Debug)]
@@ -35,8 +44,12 @@ enum Page {}
 
 /// Opens an address. Does not try without a desktop: that would open a text browser in this
 /// terminal.
+///
+/// Programs of the desktop are asked for the default browser, and may wait for a service that does
+/// not answer. They have [`BROWSER_TIMEOUT`], but a browser that `BROWSER` names may be one for
+/// text, which the person uses in this terminal; neither has time after `deadline`.
 #[cfg(all(unix, not(target_os = "macos")))]
-pub(super) fn open(url: &str) -> Option<Opened> {
+pub(super) fn open(url: &str, deadline: Deadline) -> Option<Opened> {
     use crate::env;
     let desktop = [
         env::DISPLAY,
@@ -47,20 +60,33 @@ pub(super) fn open(url: &str) -> Option<Opened> {
     if !desktop.into_iter().any(page::is_set) {
         return None;
     }
-    if let Some(page) = page::reads_private_files()
-        .then(|| Page::write(url))
-        .flatten()
-    {
-        if webbrowser::open(page.address()).is_ok() {
-            return Some(Opened(Some(page)));
+    let end = Deadline::after(deadline.bound(if page::is_set(env::BROWSER) {
+        Duration::MAX
+    } else {
+        BROWSER_TIMEOUT
+    }));
+    if in_time(end.bound(Duration::MAX), page::reads_private_files).ok()? {
+        if let Some(page) = Page::write(url) {
+            if is_opened(page.address(), end)? {
+                return Some(Opened(Some(page)));
+            }
         }
     }
-    webbrowser::open(url).is_ok().then(Opened::directly)
+    is_opened(url, end)?.then(Opened::directly)
 }
 
-/// Opens an address.
+/// Whether a browser opens this address; `None` if that is not known in time. Then no other way is
+/// tried, because the browser may still open.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn is_opened(address: &str, end: Deadline) -> Option<bool> {
+    let address = address.to_owned();
+    let open = move || webbrowser::open(&address).is_ok();
+    in_time(end.bound(Duration::MAX), open).ok()
+}
+
+/// Opens an address. Windows and macOS take it without a wait for the browser.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
-pub(super) fn open(url: &str) -> Option<Opened> {
+pub(super) fn open(url: &str, _: Deadline) -> Option<Opened> {
     webbrowser::open(url).is_ok().then(Opened::directly)
 }
 

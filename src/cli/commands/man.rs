@@ -13,6 +13,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
 use crate::cli::shared::help::{self, EXAMPLES};
 use crate::cli::CommandContext;
+use crate::context::Deadline;
 use crate::env::{Origin, VARIABLES};
 use crate::error::{Error, FileAction};
 use crate::files::UserOutput;
@@ -56,7 +57,7 @@ pub(in crate::cli) fn man(
     program.build();
     if let Some(dir) = &args.dir {
         std::fs::create_dir_all(dir).map_err(Error::file(FileAction::Create, dir))?;
-        return write_all(&program, dir);
+        return write_all(&program, dir, ctx.context.deadline);
     }
     let mut command = &program;
     for name in &args.command {
@@ -72,10 +73,10 @@ pub(in crate::cli) fn man(
 
 /// Writes the page of this command and of all below it into a folder, except those of `help`, which
 /// repeat the others.
-fn write_all(command: &Command, dir: &Path) -> Outcome {
+fn write_all(command: &Command, dir: &Path, deadline: Deadline) -> Outcome {
     let path = dir.join(format!("{}.1", full_name(command)));
     let page = page(command)?;
-    UserOutput::create(&path)
+    UserOutput::create(&path, deadline)
         .and_then(|mut output| {
             output.file().write_all(&page)?;
             output.finish()
@@ -84,7 +85,7 @@ fn write_all(command: &Command, dir: &Path) -> Outcome {
     command
         .get_subcommands()
         .filter(|command| !command.is_hide_set() && command.get_name() != "help")
-        .try_for_each(|command| write_all(command, dir))
+        .try_for_each(|command| write_all(command, dir, deadline))
 }
 
 fn full_name(command: &Command) -> &str {

@@ -164,8 +164,7 @@ fn long_enough(text: &str) -> Result<(), String> {
 
 /// One line of standard input.
 fn read(ctx: &mut CommandContext) -> Result<Secret, Failure> {
-    let text = (ctx.system.read_input)()
-        .map_err(|why| Failure::usage(format!("standard input could not be read: {why}")))?;
+    let text = ctx.read_input("the passphrase")?;
     let line = text.expose().lines().next().unwrap_or_default();
     Ok(Secret::new(line.to_owned()))
 }

@@ -3,6 +3,8 @@
 //! with its input. One process serves all connections of a Python process.
 
 use std::collections::HashMap;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -34,7 +36,7 @@ enum Question {
 
 pub(in crate::cli) fn web_tier(ctx: &mut CommandContext) -> Outcome {
     let mut sessions = HashMap::new();
-    while let Ok(Some(line)) = (ctx.system.read_line)().recv() {
+    while let Some(line) = next_line(ctx)? {
         let answer = match answer(ctx, &mut sessions, line.trim()) {
             Ok(answer) => answer,
             Err(failure) => match failure.text() {
@@ -46,6 +48,18 @@ pub(in crate::cli) fn web_tier(ctx: &mut CommandContext) -> Outcome {
         ctx.system.out.flush()?;
     }
     Ok(())
+}
+
+/// The next line of standard input; `None` at its end.
+fn next_line(ctx: &mut CommandContext) -> Result<Option<String>, Failure> {
+    match (ctx.system.read_line)().recv_timeout(ctx.bound(Duration::MAX)) {
+        Ok(line) => Ok(line),
+        Err(RecvTimeoutError::Disconnected) => Ok(None),
+        Err(RecvTimeoutError::Timeout) => Err(Failure::usage_hint(
+            "standard input did not end in the time that --timeout allows",
+            "allow more time, or leave --timeout out",
+        )),
+    }
 }
 
 fn answer(

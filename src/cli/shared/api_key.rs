@@ -79,11 +79,7 @@ pub(in crate::cli) fn given(
         return Ok(ApiKeySource::Text(check_api_key(text.expose())?));
     }
     if args.api_key_stdin {
-        let text = (ctx.system.read_input)().map_err(|why| {
-            Failure::usage(format!(
-                "the API key could not be read from standard input: {why}"
-            ))
-        })?;
+        let text = ctx.read_input("the API key")?;
         return Ok(ApiKeySource::Text(check_api_key(text.expose())?));
     }
     if !ctx.can_ask() {

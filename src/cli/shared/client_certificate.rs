@@ -126,7 +126,7 @@ fn load(
     let bytes = if by_reference {
         files::read_user_file(&file, MAX_CERTIFICATES)
     } else {
-        files::read_user_file_or_pipe(&file, MAX_CERTIFICATES)
+        files::read_user_file_or_pipe(&file, MAX_CERTIFICATES, ctx.context.deadline)
     };
     let bytes = bytes.map_err(Error::file(FileAction::Read, &file))?;
     let place = Place {
@@ -258,11 +258,7 @@ fn password(
         return Ok(Some(without_line_end(&text)));
     }
     if args.client_cert_password_stdin {
-        let text = (ctx.system.read_input)().map_err(|why| {
-            Failure::usage(format!(
-                "the password could not be read from standard input: {why}"
-            ))
-        })?;
+        let text = ctx.read_input("the password")?;
         return Ok(Some(without_line_end(&text)));
     }
     Ok(None)

@@ -16,7 +16,7 @@ use crate::cli::shared::trust::{wanted_trust, Trust};
 use crate::cli::shared::web_tier::{self, GivenWebTier};
 use crate::cli::CommandContext;
 use crate::connection::{
-    Connection, GrantKind, PortalUrl, PortalUrls, Principal, Proxy, Tls, WebTier,
+    Connection, GrantKind, Label, PortalUrl, PortalUrls, Principal, Proxy, Tls, WebTier,
 };
 use crate::error::{Error, Refusal, Unreachable};
 use crate::http::{can_answer_windows_sign_in, Http, Presented};
@@ -38,7 +38,7 @@ pub(in crate::cli) fn changes(
     let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
     let api = args.api_url.as_deref().map(api_url::read).transpose()?;
     let urls = changed_urls(connection, portal.as_ref(), api.as_ref())?;
-    let trust = wanted_trust(args, urls.api_url(), &ctx.context.environment)?;
+    let trust = wanted_trust(args, urls.api_url(), &ctx.context)?;
     let mut changes = Changes {
         portal,
         api_url: api.map(|_| urls.separate_api_url().cloned()),
@@ -436,16 +436,23 @@ fn missing_secret(
     Ok(SecretChange::Keep)
 }
 
+/// Changes the connection, and then its label where that is wanted; says what was done.
 pub(in crate::cli) fn apply(
     ctx: &mut CommandContext,
     store: &ConnectionStore,
     connection: Connection,
     changes: &Changes,
+    label: Option<&Label>,
 ) -> Outcome {
     let keychains = ctx.keychains(store);
     let session = ctx.session_of(store, connection);
     let edited = manage::edit(&session, &keychains, changes)?;
-    let connection = session.connection();
+    let mut connection = session.connection().clone();
+    // Last, so that a change that is refused leaves the label as it was.
+    if let Some(label) = label {
+        let session = ctx.session_of(store, store.load(&connection.id)?);
+        connection.label = manage::rename(&session, label)?.label;
+    }
     if !ctx.console.is_json() && !changes.concern_api_key_alone() {
         ctx.answer(&format!(
             "[OK] Updated connection: {}",
@@ -463,7 +470,7 @@ pub(in crate::cli) fn apply(
         (None, SecretChange::Command(command)) => secret_command::describe(ctx, command),
         (None, SecretChange::Keep | SecretChange::Set(_) | SecretChange::Remove) => {}
     }
-    say_dropped(ctx, connection, changes, edited);
+    say_dropped(ctx, &connection, changes, edited);
     if changes.portal.is_some() || changes.redirect_uri.is_some() {
         warn_if_shared(ctx, store, &store.load(&connection.id)?);
     }

@@ -328,11 +328,7 @@ pub(in crate::cli) fn secret(
         return secret_file::read(ctx, path).map(GivenSecret::Text);
     }
     if args.client_secret_stdin {
-        let text = (ctx.system.read_input)().map_err(|why| {
-            Failure::usage(format!(
-                "the client secret could not be read from standard input: {why}"
-            ))
-        })?;
+        let text = ctx.read_input("the client secret")?;
         return Ok(GivenSecret::Text(text));
     }
     let secret = ctx

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::connection_fields::FieldArgs;
 use crate::cli::format::escape;
 use crate::connection::{Connection, PortalUrl, Proxy, Tls};
-use crate::context::{Context, Environment};
+use crate::context::Context;
 use crate::error::Error;
 use crate::http::{self, Http, Presented};
 use crate::manage::{read_ca, TlsChange};
@@ -58,22 +58,22 @@ impl Trust {
     }
 
     /// The certificates in a file (PEM, DER or PKCS#7), as authorities.
-    pub(in crate::cli) fn file(text: &str, environment: &Environment) -> Result<Self, Error> {
-        let path = environment.expand(text);
+    pub(in crate::cli) fn file(text: &str, context: &Context) -> Result<Self, Error> {
+        let path = context.environment.expand(text);
         Ok(Self::authorities(
-            read_ca(&path)?,
+            read_ca(&path, context.deadline)?,
             path.display().to_string(),
         ))
     }
 
     /// Only the certificate in a file, for the portal's host.
-    fn pinned_file(
-        text: &str,
-        portal: &PortalUrl,
-        environment: &Environment,
-    ) -> Result<Self, Error> {
-        let path = environment.expand(text);
-        Self::pinned(read_ca(&path)?, path.display().to_string(), portal)
+    fn pinned_file(text: &str, portal: &PortalUrl, context: &Context) -> Result<Self, Error> {
+        let path = context.environment.expand(text);
+        Self::pinned(
+            read_ca(&path, context.deadline)?,
+            path.display().to_string(),
+            portal,
+        )
     }
 
     /// Only this certificate, which the portal presented.
@@ -165,11 +165,11 @@ pub(in crate::cli) fn certificate_lines(der: &[u8], pinned: bool) -> Vec<String>
 pub(in crate::cli) fn wanted_trust(
     args: &FieldArgs,
     portal: &PortalUrl,
-    environment: &Environment,
+    context: &Context,
 ) -> Result<Option<Trust>, Error> {
     match (&args.certificates, &args.verify_ssl) {
         (Some(card), _) => card_trust(card, portal).map(Some),
-        (None, Some(text)) => trust(text, portal, environment).map(Some),
+        (None, Some(text)) => trust(text, portal, context).map(Some),
         (None, None) => Ok(None),
     }
 }
@@ -191,7 +191,7 @@ fn card_trust(card: &CardCertificates, portal: &PortalUrl) -> Result<Trust, Erro
 
 /// Reads `--verify-ssl`: the usual spellings of true and false, or `pin:` and the path of a file;
 /// any other text is the path of a file.
-fn trust(text: &str, portal: &PortalUrl, environment: &Environment) -> Result<Trust, Error> {
+fn trust(text: &str, portal: &PortalUrl, context: &Context) -> Result<Trust, Error> {
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
         "" => Err(Error::Invalid {
@@ -201,8 +201,8 @@ fn trust(text: &str, portal: &PortalUrl, environment: &Environment) -> Result<Tr
         "true" | "yes" | "on" | "1" => Ok(Trust::system()),
         _ if is_false(text) => Ok(Trust::unverified()),
         _ => match text.strip_prefix(PIN) {
-            Some(path) => Trust::pinned_file(path.trim(), portal, environment),
-            None => Trust::file(text, environment),
+            Some(path) => Trust::pinned_file(path.trim(), portal, context),
+            None => Trust::file(text, context),
         },
     }
 }

@@ -240,7 +240,7 @@ fn download(
             path.display()
         )));
     }
-    let mut output = UserOutput::create(path).map_err(failed)?;
+    let mut output = UserOutput::create(path, ctx.context.deadline).map_err(failed)?;
     let folder = output.folder();
     let unfinished = output.unfinished();
     // An interrupted download leaves nothing of what may be gigabytes.

@@ -11,7 +11,6 @@ use crate::cli::shared::connection_name::{labels, named};
 use crate::cli::shared::help::{examples, without_default};
 use crate::cli::CommandContext;
 use crate::connection::Label;
-use crate::manage;
 
 #[derive(Args, Debug, Default)]
 #[command(mut_args(without_default), after_help = examples(&[
@@ -48,7 +47,7 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
     // With `--json`, the console leaves out what explains a question.
     ctx.no_input |= args.json;
     let store = ctx.store()?;
-    let mut connection = named(ctx, &store, args.name.as_ref())?;
+    let connection = named(ctx, &store, args.name.as_ref())?;
     let label: Option<Label> = args.label.as_deref().map(str::parse).transpose()?;
     let fields = &args.fields;
     let (mut changes, presented) = changes(ctx, &connection, fields)?;
@@ -71,13 +70,16 @@ pub(super) fn edit(ctx: &mut CommandContext, args: &EditArgs) -> Outcome {
             "age-oauth connections edit --help",
         ));
     }
-    // The portal has answered, so that what it refuses has changed nothing.
-    if let Some(label) = &label {
-        let session = ctx.session_of(&store, connection);
-        connection = manage::rename(&session, label)?;
+    // The portal has answered, so that what it refuses has changed nothing. Nor does a label that
+    // is not free.
+    if let Some(label) = label
+        .as_ref()
+        .filter(|new| new.folded() != connection.label.folded())
+    {
+        store.check_free(label)?;
     }
     let id = connection.id.clone();
-    apply(ctx, &store, connection, &changes)?;
+    apply(ctx, &store, connection, &changes, label.as_ref())?;
     if args.json {
         let default = store.default_id()?;
         let edited = store.load(&id)?;

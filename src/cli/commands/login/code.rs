@@ -185,7 +185,7 @@ fn announce(
     ctx.console
         .print("Opening browser for ArcGIS Enterprise OAuth sign-in...");
     ctx.console.print(sign_in.url());
-    let opened = (ctx.system.browse)(sign_in.url());
+    let opened = (ctx.system.browse)(sign_in.url(), ctx.context.deadline);
     if opened.is_none() {
         ctx.console
             .print("No browser could be opened. Open the address above on any device.");

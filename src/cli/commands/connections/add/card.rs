@@ -76,18 +76,15 @@ fn is_stdin(path: &Path) -> bool {
 
 fn read(ctx: &mut CommandContext, path: &Path) -> Result<Card, Failure> {
     if is_stdin(path) {
-        let text = (ctx.system.read_input)().map_err(|why| {
-            Failure::usage(format!(
-                "the connection card could not be read from standard input: {why}"
-            ))
-        })?;
+        let text = ctx.read_input("the connection card")?;
         return Ok(Card::parse(text.expose().as_bytes().to_vec())?);
     }
-    let bytes =
-        files::read_user_file_or_pipe(path, MAX_CARD_BYTES).map_err(|why| match why.kind() {
+    let bytes = files::read_user_file_or_pipe(path, MAX_CARD_BYTES, ctx.context.deadline).map_err(
+        |why| match why.kind() {
             ErrorKind::FileTooLarge => Card::too_large(),
             _ => Error::file(FileAction::Read, path)(why),
-        })?;
+        },
+    )?;
     Ok(Card::parse(bytes)?)
 }
 

@@ -433,7 +433,7 @@ impl<'a> Form<'a> {
             // A pipe can be read only once, so that the file is read again only for another host.
             let trust = match wanted.take() {
                 Some((of, trust)) if of.host() == place.host() => trust,
-                _ => wanted_trust(fields, place, &ctx.context.environment)?,
+                _ => wanted_trust(fields, place, &ctx.context)?,
             };
             wanted = Some((place.clone(), trust.clone()));
             let trust = trust.unwrap_or_else(Trust::system);
@@ -772,7 +772,7 @@ fn replace(
     let (mut changes, presented) = changes(ctx, &connection, &args.fields)?;
     api_key::add_to_changes(ctx, &connection, &args.fields, &mut changes, presented)?;
     let id = connection.id.clone();
-    apply(ctx, store, connection, &changes)?;
+    apply(ctx, store, connection, &changes, None)?;
     if args.make_default {
         store.set_default(Some(&id))?;
     }

@@ -360,14 +360,14 @@ enum Choice {
 }
 
 fn ask_ca(ctx: &mut CommandContext) -> Result<Trust, Failure> {
-    let environment = ctx.context.environment.clone();
+    let context = ctx.context.clone();
     let question = "Certificate file (with the authority that signed the certificate)";
     let answer = ctx.system.ask.text(question, None, &mut |text| {
-        Trust::file(text, &environment)
+        Trust::file(text, &context)
             .map(|_| ())
             .map_err(|why| why.to_string())
     })?;
-    Ok(Trust::file(&answer, &environment)?)
+    Ok(Trust::file(&answer, &context)?)
 }
 
 fn ask_fingerprint(
