@@ -534,6 +534,14 @@ pub enum Unreachable {
         /// The host that the redirect names, if any.
         to: Option<String>,
     },
+    /// The network between here and the portal asks for its own sign-in first, as those of hotels
+    /// and trains do: HTTP 511, or a redirect from https to a page without it.
+    NetworkSignIn {
+        /// HTTP status.
+        status: u16,
+        /// The host that a redirect names, if any.
+        to: Option<String>,
+    },
     /// The response is larger than the limit for portal responses.
     TooLarge,
     /// Windows sign-in needs a Kerberos server (KDC), and none answers.
