@@ -139,6 +139,32 @@ fn add_warns_if_the_portal_does_not_know_the_application() {
 }
 
 #[test]
+fn the_address_of_an_application_is_not_stored_as_a_portal() {
+    let home = home();
+    home.run(ADD_UNCHECKED).done().ok();
+    let story = "https://storymaps.arcgis.com/stories/1a2b";
+    let words = ["connections", "add", "--label=y", "--client-id=c"];
+    for no_check in [&["--no-check"][..], &[]] {
+        for address in [
+            &["--portal", story][..],
+            &["--portal=https://h/q", "--api-url", story],
+        ] {
+            home.run([&words[..], no_check, address].concat())
+                .done()
+                .code(2)
+                .err_has("storymaps.arcgis.com is the address of ArcGIS StoryMaps, not of a portal")
+                .err_has("https://ORGANIZATION.maps.arcgis.com");
+        }
+    }
+    home.run(["connections", "edit", "x", "--no-check", "--portal", story])
+        .done()
+        .code(2)
+        .err_has("not of a portal");
+    let listed = home.run(["connections", "list"]).done().ok();
+    assert!(!listed.stdout.contains("storymaps"), "{}", listed.stdout);
+}
+
+#[test]
 fn an_edit_that_changes_nothing_says_so() {
     let (_portal, home) = signed_in();
     let refused = home.run(["connections", "edit", "prod"]).done().code(2);
