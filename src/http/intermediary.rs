@@ -364,15 +364,36 @@ fn leads_back(url: &Url, target: &Url) -> bool {
     path.len() > 1 && target.query_pairs().any(|(_, value)| value.contains(path))
 }
 
-/// The last two labels of a host name, which hosts of one organization share, mostly.
+/// The names below which countries register organizations: `co.uk`, `gov.au`, `go.jp`, `govt.nz` …
+const REGISTRIES: [&str; 25] = [
+    "ac", "asso", "co", "com", "edu", "go", "gob", "gouv", "gov", "govt", "gub", "gv", "lg", "ltd",
+    "mil", "muni", "ne", "net", "nhs", "or", "org", "plc", "police", "sch", "school",
+];
+
+/// The end of a host name which hosts of one organization share: two labels, or three where the
+/// second one is a country's registry, such as `gov` in `city.gov.uk`.
+///
+/// The rule decides only which error names a redirect, so that it does without the list of all
+/// registries (publicsuffix.org). Where it does not know one, two organizations count as one, and the
+/// redirect is reported as such.
 fn organization(url: &Url) -> Option<String> {
     let Some(Host::Domain(name)) = url.host() else {
         return None;
     };
     let name = name.trim_end_matches('.');
-    let (rest, last) = name.rsplit_once('.')?;
-    let before = rest.rsplit('.').next().unwrap_or(rest);
-    Some(format!("{before}.{last}"))
+    let labels: Vec<_> = name.rsplit('.').take(3).collect();
+    // Canada and the United States register by province and state: `qc.ca`, `or.us`.
+    let is_registry = |registry: &str, country: &str| {
+        (country.len() == 2 && REGISTRIES.contains(&registry))
+            || (matches!(country, "ca" | "us") && registry.len() == 2)
+    };
+    match labels.as_slice() {
+        [country, registry, own] if is_registry(registry, country) => {
+            Some(format!("{own}.{registry}.{country}"))
+        }
+        [last, before, ..] => Some(format!("{before}.{last}")),
+        _ => None,
+    }
 }
 
 /// The host that a redirect names, and nothing else of it: its query may hold anything. Nothing
@@ -495,6 +516,38 @@ mod tests {
             &local,
             &Url::parse("http://10.1.0.1/").unwrap()
         ));
+    }
+
+    #[test]
+    fn the_organization_of_a_host_is_below_the_registry_of_its_country() {
+        for (host, expected) in [
+            ("gis.city.example", Some("city.example")),
+            ("gis.city.gov.uk", Some("city.gov.uk")),
+            ("city.gov.uk.", Some("city.gov.uk")),
+            ("gateway.supplier.gov.uk", Some("supplier.gov.uk")),
+            ("gis.ville.qc.ca", Some("ville.qc.ca")),
+            ("gis.ulm.de", Some("ulm.de")),
+            ("gis.pref.go.jp", Some("pref.go.jp")),
+            ("gis.council.govt.nz", Some("council.govt.nz")),
+            ("carto.ville.gouv.fr", Some("ville.gouv.fr")),
+            ("gis.city.com", Some("city.com")),
+            ("gis.stadt.de", Some("stadt.de")),
+            ("a.b.stadt.de", Some("stadt.de")),
+            ("gov.uk", Some("gov.uk")),
+            ("portal", None),
+            ("10.1.0.1", None),
+        ] {
+            let url = Url::parse(&format!("https://{host}/")).unwrap();
+            assert_eq!(organization(&url).as_deref(), expected, "{host}");
+        }
+        let own = Url::parse("https://gis.city.gov.uk/portal/sharing/rest/x").unwrap();
+        for (target, foreign) in [
+            ("https://gateway.supplier.gov.uk/", true),
+            ("https://www.city.gov.uk/", false),
+        ] {
+            let target = Url::parse(target).unwrap();
+            assert_eq!(leads_to_sign_in(&own, &target), foreign, "{target}");
+        }
     }
 
     #[test]
