@@ -51,7 +51,7 @@ impl PortalUrl {
     }
 
     /// Reads what a person gives. Unlike a stored address, it must not be that of an application of
-    /// Esri which is not a portal: ArcGIS StoryMaps, Hub, Survey123 …
+    /// Esri which is not a portal, such as a story, a site of Hub or a survey.
     pub fn from_input(text: &str) -> Result<Self> {
         let portal: Self = text.parse()?;
         let application = Url::parse(&portal.0)
