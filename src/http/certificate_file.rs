@@ -47,8 +47,8 @@ pub(super) fn plain_text(bytes: &[u8]) -> Option<Secret> {
     marked.then(|| Secret::from_file(bytes.to_vec())).flatten()
 }
 
-/// The certificates of a bundle that serves many programs, read as [`read_certificates`] does. Where
-/// that fails, what can be read is used and the rest is skipped.
+/// The certificates of a bundle that serves many programs, read as [`read_certificates`] does.
+/// Where that fails, what can be read is used and the rest is skipped.
 ///
 /// The error says why there is nothing to use.
 pub(super) fn read_bundle(bytes: &[u8]) -> Certificates {
@@ -73,9 +73,9 @@ fn read_pem(bytes: &[u8]) -> Certificates {
     })
 }
 
-/// PEM text with real line ends in place of the characters `\n`, as variables of CI and JSON hold it,
-/// and without the quotes and the names around it. `None` where there are none. It may hold a
-/// private key.
+/// PEM text with real line ends in place of the characters `\n`, as variables of CI and JSON hold
+/// it, with each block at the start of a line. `None` where there are none. It may hold a private
+/// key.
 fn restored_line_ends(bytes: &[u8]) -> Option<Zeroizing<String>> {
     let text = Zeroizing::new(std::str::from_utf8(bytes).ok()?.to_owned());
     if !text.contains("-----\\n") && !text.contains("-----\\r\\n") {

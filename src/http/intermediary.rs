@@ -374,8 +374,8 @@ const REGISTRIES: [&str; 25] = [
 /// second one is a country's registry, such as `gov` in `city.gov.uk`.
 ///
 /// The rule decides only which error names a redirect, so that it does without the list of all
-/// registries (publicsuffix.org). Where it does not know one, two organizations count as one, and the
-/// redirect is reported as such.
+/// registries (publicsuffix.org). Where it does not know one, two organizations count as one, and
+/// the redirect is reported as such.
 fn organization(url: &Url) -> Option<String> {
     let Some(Host::Domain(name)) = url.host() else {
         return None;

@@ -33,8 +33,8 @@ const ONLY_FROM: [(&str, &[&str]); 3] = [
     ("cli", &[]),
 ];
 
-/// Public structs that callers make with their fields, so that they cannot be `non_exhaustive`: a new
-/// field is a new major version, unless it has a default and callers end with `..Default::default()`.
+/// Public structs that callers make with their fields, so that they cannot be `non_exhaustive`. A
+/// new field needs a new major version, or a default for callers with `..Default::default()`.
 const MADE_BY_CALLERS: [&str; 4] = ["AccessToken", "Context", "SignInOptions", "TokenRequest"];
 
 /// One import: the module that has it, the one that it names, and where.
@@ -296,8 +296,8 @@ fn only_the_program_uses_the_command_line() {
 }
 
 /// The page has the layers as they are here, and every source file, tests aside.
-/// Types of the public interface can grow without breaking callers: enums get variants, and what the
-/// library returns gets fields. In this crate, to which the command line belongs, the attribute has
+/// Types of the public interface can grow without breaking callers: enums get variants, and what
+/// the library returns gets fields. In this crate, to which the command line belongs, the attribute has
 /// no effect: a `match` without `_` still has to decide about each variant.
 #[test]
 fn public_types_may_grow() {

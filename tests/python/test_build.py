@@ -81,7 +81,7 @@ class BuildTest(unittest.TestCase):
                     self.assertIn(words, str(ended.exception.code))
             self.assertFalse(Path(project, "was-run").exists())
 
-            # As on Windows, where the current folder comes first whatever PATH is, and names have endings.
+            # As on Windows, where the current folder comes first, and names have endings.
             Path(tools, "cargo.EXE").write_text("")
             Path(tools, "cargo.EXE").chmod(0o700)
             build = backend()
