@@ -295,10 +295,9 @@ fn only_the_program_uses_the_command_line() {
     }
 }
 
-/// The page has the layers as they are here, and every source file, tests aside.
 /// Types of the public interface can grow without breaking callers: enums get variants, and what
-/// the library returns gets fields. In this crate, to which the command line belongs, the attribute has
-/// no effect: a `match` without `_` still has to decide about each variant.
+/// the library returns gets fields. In this crate, to which the command line belongs, the attribute
+/// has no effect: a `match` without `_` still has to decide about each variant.
 #[test]
 fn public_types_may_grow() {
     let exports = exports();
@@ -360,6 +359,7 @@ fn public_types_may_grow() {
     }
 }
 
+/// The page has the layers as they are here, and every source file, tests aside.
 #[test]
 fn the_map_shows_the_layers_and_every_file() {
     let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
