@@ -34,6 +34,7 @@ pub const MAX_CARD_BYTES: u64 = 64 * 1024;
 
 /// A connection card.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Card {
     /// The connection's label on the machine where the card was made.
     pub label: Label,

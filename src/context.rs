@@ -20,6 +20,7 @@ use crate::secret::Secret;
 
 /// Whether a person is there who can answer what the system or a card asks for: a PIN, consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Attended {
     /// A person is there.
     Yes,

@@ -76,6 +76,7 @@ impl Identity {
 
 /// The registered application that a token was issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AppInfo {
     /// The title of the item that registers it.
     pub title: String,

@@ -637,11 +637,12 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
             // A connection that works must not be changed because the portal is down or moved for a
             // night: another portal URL costs the sign-in.
             Some(label) => format!(
-                "try again later, or ask the portal's administrator; to see the portal URL: {}",
+                "{GUEST_NETWORK}; elsewhere, try again later, or ask the portal's administrator; to see the portal URL: {}",
                 show(label)
             ),
             None => format!("check the portal URL: {}", edit(label, "--portal URL")),
         }),
+        Unreachable::NetworkSignIn { .. } => Some(SIGN_IN_TO_THE_NETWORK.into()),
         Unreachable::Connect(_) | Unreachable::Timeout => Some(format!(
             "check the network; behind a proxy: {}",
             edit(label, "--proxy URL")
@@ -662,9 +663,11 @@ fn unreachable(label: Option<&str>, why: &Unreachable) -> Option<String> {
 }
 
 fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
+    // A stored connection has worked: the certificate may be a guest network's.
+    let elsewhere = label.map_or_else(String::new, |_| format!("{GUEST_NETWORK}; elsewhere, "));
     let authority = || {
         format!(
-            "if this is your portal, trust its certificate authority: {}",
+            "{elsewhere}if this is your portal, trust its certificate authority: {}",
             edit(label, "--verify-ssl FILE.pem")
         )
     };
@@ -688,17 +691,18 @@ fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
             "{}; if another authority signed that one, ask the portal's administrator to let the server send the whole chain",
             authority()
         ),
-        TlsFailureKind::WrongHost => or_pin(match label {
-            // Another portal URL costs the sign-in.
+        TlsFailureKind::WrongHost => match label {
+            // Another portal URL costs the sign-in, and a guest network's certificate must not be
+            // pinned for the portal.
             Some(label) => format!(
-                "ask the portal's administrator for a certificate that is valid for this host; to see the portal URL: {}",
+                "{elsewhere}ask the portal's administrator for a certificate that is valid for this host; to see the portal URL: {}",
                 show(label)
             ),
-            None => format!(
+            None => or_pin(format!(
                 "use a host name that the certificate is valid for: {}",
                 edit(None, "--portal URL")
-            ),
-        }),
+            )),
+        },
         TlsFailureKind::NoName => or_pin(
             "ask the portal's administrator for a certificate with a subjectAltName".into(),
         ),
@@ -723,9 +727,10 @@ fn tls(label: Option<&str>, failure: &TlsFailure) -> Option<String> {
             client_certificate(label)
         ),
         TlsFailureKind::NoCommonCipher => "ask the portal's administrator to switch on TLS 1.3, or TLS 1.2 with ECDHE and AES-GCM, for example TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".into(),
-        TlsFailureKind::UnknownIssuer
-        | TlsFailureKind::SelfSigned
-        | TlsFailureKind::NotYetValid
+        TlsFailureKind::UnknownIssuer | TlsFailureKind::SelfSigned => {
+            return pin().map(|pin| format!("{elsewhere}{pin}"))
+        }
+        TlsFailureKind::NotYetValid
         | TlsFailureKind::Revoked
         | TlsFailureKind::Distrusted
         | TlsFailureKind::Other(_) => return pin(),
@@ -819,6 +824,13 @@ fn web_tier(label: Option<&str>, url: &str, schemes: &[String]) -> String {
 }
 
 const EXEMPT: &str = "a browser can do that sign-in, a program cannot; ask the portal's administrator to exempt /sharing/rest from it";
+
+const SIGN_IN_TO_THE_NETWORK: &str = "open a browser, sign in to the network there, and run the command again; a machine without one needs another network";
+
+/// First where what answers may be the network's own page: an administrator of the portal cannot
+/// help there, and nothing of that page is to be trusted for the portal.
+const GUEST_NETWORK: &str =
+    "on a guest network (hotel, train, Wi-Fi with a sign-in page), sign in to it in a browser first";
 
 const ALLOW_THIS_MACHINE: &str = "ask the portal's administrator to allow /sharing/rest from this machine; trying again does not help";
 

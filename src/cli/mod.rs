@@ -21,13 +21,14 @@ mod shell;
 mod status_line;
 mod system;
 mod terminal;
+mod unexpected_word;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde::Serialize;
 
@@ -41,7 +42,6 @@ use console::{Console, OutputOptions};
 use event_log::{EventLog, LogScope};
 use exit_code::ExitCode;
 use failure::{Failure, Outcome};
-use format::connection_option;
 use shared::logon::has_desktop;
 
 use crate::connection::{Connection, ConnectionId, Tls};
@@ -101,16 +101,6 @@ fn command_name(matches: &ArgMatches) -> (String, bool) {
     (names.join(" "), json)
 }
 
-/// The hint for `token prod`: commands that take no name take the connection as an option.
-fn named_without_option(error: &clap::Error) -> Option<String> {
-    let word = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word)) if error.kind() == ErrorKind::UnknownArgument => word,
-        _ => return None,
-    };
-    let is_name = !word.starts_with('-');
-    is_name.then(|| format!("to choose a connection: {}", connection_option(word)))
-}
-
 /// `age-oauth connections add --help`, for the command that these arguments name.
 fn help_command(arguments: &[OsString]) -> String {
     let mut command = Cli::command();
@@ -147,7 +137,7 @@ fn unparsed(error: &clap::Error, arguments: &[OsString], mut system: System) -> 
     }
     let message = error.render().to_string();
     let message = message.lines().next().unwrap_or_default();
-    let named = named_without_option(error);
+    let named = unexpected_word::hint(error, arguments, &system.environment);
     let hint = named.clone().unwrap_or_else(|| help_command(arguments));
     let failure = Failure::usage_hint(message.trim_start_matches("error: "), hint);
     let context = Context {

@@ -12,6 +12,7 @@ use crate::error::Error;
 /// The client certificate of a connection, without its private key. All but the source is a copy
 /// for display: what the certificate itself says is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClientCertificateSetting {
     /// Where certificate and private key are.
     pub source: CertificateSource,

@@ -217,6 +217,7 @@ pub(crate) const NEEDS_ANSWER: &str = "with `network`, the portal knows you by t
 /// Copies of facts in the keychain's record, for display. Where the two differ, the record is
 /// right. Every field is absent until it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// The portal's name of the person who is signed in, or of the user whose API key it is.
     pub username: Option<String>,

@@ -40,6 +40,42 @@ pub(crate) fn environment_of_portal(url: &Url) -> Option<Environment> {
         .flatten()
 }
 
+/// The application or service of Esri that a host belongs to, where that is known not to be a
+/// portal. Hosts that are not known may be portals.
+pub(crate) fn application(url: &Url) -> Option<&'static str> {
+    // The longer names come first: `city.hub.arcgis.com` is a site of Hub.
+    const APPLICATIONS: [(&str, &str); 21] = [
+        ("storymaps.arcgis.com", "ArcGIS StoryMaps"),
+        ("storymaps.com", "ArcGIS StoryMaps"),
+        ("experience.arcgis.com", "ArcGIS Experience Builder"),
+        ("hub.arcgis.com", "ArcGIS Hub"),
+        ("opendata.arcgis.com", "ArcGIS Hub"),
+        ("dashboards.arcgis.com", "ArcGIS Dashboards"),
+        ("survey123.arcgis.com", "ArcGIS Survey123"),
+        ("arcg.is", "Esri's short links"),
+        ("fieldmaps.arcgis.com", "ArcGIS Field Maps"),
+        ("workforce.arcgis.com", "ArcGIS Workforce"),
+        ("quickcapture.arcgis.com", "ArcGIS QuickCapture"),
+        ("urban.arcgis.com", "ArcGIS Urban"),
+        ("insights.arcgis.com", "ArcGIS Insights"),
+        ("livingatlas.arcgis.com", "ArcGIS Living Atlas"),
+        ("developers.arcgis.com", "Esri's pages for developers"),
+        ("location.arcgis.com", "Esri's pages for developers"),
+        ("doc.arcgis.com", "Esri's documentation"),
+        ("learn.arcgis.com", "Esri's tutorials"),
+        ("pro.arcgis.com", "Esri's documentation"),
+        ("enterprise.arcgis.com", "Esri's documentation"),
+        ("esri.com", "Esri's website"),
+    ];
+    let host = url.host_str()?.trim_end_matches('.');
+    let is_at = |name: &str| {
+        host.strip_suffix(name)
+            .is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    let known = APPLICATIONS.iter().find(|(name, _)| is_at(name));
+    known.map(|(_, application)| *application)
+}
+
 /// What stands before `.arcgis.com` in a URL of https at its own port. A name with a final dot is
 /// another one for TLS and for cookies, and counts as foreign.
 fn below_arcgis(url: &Url) -> Option<&str> {

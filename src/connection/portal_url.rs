@@ -50,6 +50,25 @@ impl PortalUrl {
         rest.split('/').next().unwrap_or(rest)
     }
 
+    /// Reads what a person gives. Unlike a stored address, it must not be that of an application of
+    /// Esri which is not a portal, such as a story, a site of Hub or a survey.
+    pub fn from_input(text: &str) -> Result<Self> {
+        let portal: Self = text.parse()?;
+        let application = Url::parse(&portal.0)
+            .ok()
+            .and_then(|url| online::application(&url));
+        match application {
+            None => Ok(portal),
+            Some(application) => Err(Error::invalid(
+                Input::PortalUrl,
+                format!(
+                    "{} is the address of {application}, not of a portal; in ArcGIS Online, the portal is https://ORGANIZATION.maps.arcgis.com, or https://www.arcgis.com",
+                    portal.host()
+                ),
+            )),
+        }
+    }
+
     /// An address below `/sharing/rest/`.
     #[must_use]
     pub fn rest(&self, path: &str) -> String {
@@ -384,6 +403,52 @@ mod tests {
             "https://2../portal",
         ] {
             assert!(input.parse::<PortalUrl>().is_err(), "{input}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_applications_are_named_and_not_taken_for_portals() {
+        for (input, application) in [
+            ("https://storymaps.arcgis.com/stories/1a2b", "StoryMaps"),
+            ("https://storymaps.com/stories/1a2b", "StoryMaps"),
+            (
+                "https://experience.arcgis.com/experience/1a2b/",
+                "Experience Builder",
+            ),
+            (
+                "experience.arcgis.com/builder/?id=1a2b",
+                "Experience Builder",
+            ),
+            ("https://hub.arcgis.com", "Hub"),
+            ("https://city.hub.arcgis.com/pages/x", "Hub"),
+            ("https://city.opendata.arcgis.com", "Hub"),
+            ("https://www.arcgis.com.hub.arcgis.com", "Hub"),
+            ("https://dashboards.arcgis.com/1a2b", "Dashboards"),
+            ("https://SURVEY123.arcgis.com/share/1a2b", "Survey123"),
+            ("https://survey123.arcgis.com./share/1a2b", "Survey123"),
+            ("https://developers.arcgis.com/documentation", "developers"),
+            ("https://arcg.is/1a2b3c", "short links"),
+            ("https://www.esri.com/en-us/home", "website"),
+        ] {
+            let error = PortalUrl::from_input(input).unwrap_err().to_string();
+            assert!(error.contains(application), "{input}: {error}");
+            assert!(error.contains("https://www.arcgis.com"), "{input}: {error}");
+            // What was stored before can still be read, shown and removed.
+            assert!(input.parse::<PortalUrl>().is_ok(), "{input}");
+        }
+        for input in [
+            "arcgis.com",
+            "https://www.arcgis.com/apps/dashboards/1a2b",
+            "https://city.maps.arcgis.com/apps/storymaps/1a2b",
+            "https://hub.maps.arcgis.com",
+            "https://myhub.arcgis.com",
+            "https://storymaps.city.example/portal",
+            "https://gis.city.example/hub",
+            "https://hub.arcgis.com.city.example/portal",
+            "https://devext.arcgis.com",
+        ] {
+            let read = PortalUrl::from_input(input).unwrap();
+            assert_eq!(read, input.parse().unwrap(), "{input}");
         }
     }
 

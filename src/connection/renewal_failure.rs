@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 /// That a renewal failed, for the processes that waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RenewalFailureNote {
     /// When it failed.
     pub at: Timestamp,
@@ -17,6 +18,7 @@ pub struct RenewalFailureNote {
 
 /// What failed in a renewal, where that counts for the processes that waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RenewalFailure {
     /// The command for the client secret.
     SecretCommand,
@@ -28,6 +30,7 @@ pub enum RenewalFailure {
 
 /// A request without the answer that was wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FailedRequest {
     /// The URL, without query.
     pub url: String,

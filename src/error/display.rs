@@ -391,14 +391,12 @@ impl fmt::Display for Unreachable {
                 write!(f, "no ArcGIS portal answers (HTTP {status}{})", Page(title))
             }
             Self::Redirected { status, to } => {
-                write!(
-                    f,
-                    "the response redirects to another address (HTTP {status}"
-                )?;
-                if let Some(to) = to {
-                    write!(f, " to {to}")?;
-                }
-                f.write_str(")")
+                f.write_str("the response redirects to another address ")?;
+                status_to(*status, to.as_deref(), f)
+            }
+            Self::NetworkSignIn { status, to } => {
+                f.write_str("the network in between asks for its own sign-in first ")?;
+                status_to(*status, to.as_deref(), f)
             }
             Self::TooLarge => f.write_str("the response is larger than the limit"),
             Self::NoKdc => {
@@ -406,6 +404,14 @@ impl fmt::Display for Unreachable {
             }
             Self::InAnotherProcess(how) => in_another_process(how, f),
         }
+    }
+}
+
+/// `(HTTP 302 to wifi.example)`.
+fn status_to(status: u16, to: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match to {
+        Some(to) => write!(f, "(HTTP {status} to {to})"),
+        None => write!(f, "(HTTP {status})"),
     }
 }
 

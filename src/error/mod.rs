@@ -171,6 +171,7 @@ pub enum Error {
 
 /// What the policy of a machine refused, by which of its members, and what that overrode.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PolicyRefusal {
     /// The connection's label, where one is concerned.
     pub connection: Option<String>,
@@ -212,6 +213,7 @@ pub enum Forbidden {
 
 /// A member of the policy of a machine, and where it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PolicyRule {
     /// Its name there, such as `portals`.
     pub member: &'static str,
@@ -346,6 +348,7 @@ pub enum SignInNeeded {
 
 /// How a keychain failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KeychainError {
     /// The platform's own name: `Secret Service`, `Windows Credential Manager`, `macOS Keychain`,
     /// `vault`.
@@ -433,6 +436,7 @@ pub enum ApiKeyProblem {
 enum_with_words! {
     /// What a command that a connection names prints. The word is how messages name it.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
     pub enum PrintedSecret {
         /// The client secret of the registered application.
         ClientSecret = "client secret",
@@ -534,6 +538,14 @@ pub enum Unreachable {
         /// The host that the redirect names, if any.
         to: Option<String>,
     },
+    /// The network between here and the portal asks for its own sign-in first, as those of hotels
+    /// and trains do: HTTP 511, or a redirect from https to a page without it.
+    NetworkSignIn {
+        /// HTTP status.
+        status: u16,
+        /// The host that a redirect names, if any.
+        to: Option<String>,
+    },
     /// The response is larger than the limit for portal responses.
     TooLarge,
     /// Windows sign-in needs a Kerberos server (KDC), and none answers.
@@ -559,6 +571,7 @@ pub enum ProxyDemand {
 
 /// What a portal said with an error, one line of bounded length. It is the cause of that error.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PortalMessage(pub String);
 
 impl std::fmt::Display for PortalMessage {
@@ -571,6 +584,7 @@ impl std::error::Error for PortalMessage {}
 
 /// A TLS handshake that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TlsFailure {
     /// The reason.
     pub kind: TlsFailureKind,
@@ -590,6 +604,7 @@ pub struct TlsFailure {
 
 /// A certificate of the chain behind the server's own, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChainFault {
     /// Its place in the chain.
     pub role: CertificateRole,
@@ -599,6 +614,7 @@ pub struct ChainFault {
 
 /// The place of a certificate in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CertificateRole {
     /// The server's own.
     Server,
@@ -655,6 +671,7 @@ pub enum TlsFailureKind {
 
 /// The fields of a certificate that people compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CertificateFacts {
     /// The subject's distinguished name.
     pub subject: String,
@@ -868,6 +885,7 @@ pub enum StoreProblem {
 
 /// A certificate that takes the place of an older one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RenewedCertificate {
     /// What names it: `store:` and its SHA-256.
     pub source: String,

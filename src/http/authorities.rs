@@ -48,13 +48,10 @@ impl AddedAuthorities {
         };
         let mut all = Vec::new();
         for file in files {
-            let certificates = read_bundle(&file.content);
-            if certificates.is_empty() {
-                return Err(Error::UnusablePolicy {
-                    place: rule.to_string(),
-                    why: format!("{} does not contain a certificate", file.path.display()),
-                });
-            }
+            let certificates = read_bundle(&file.content).map_err(|why| Error::UnusablePolicy {
+                place: rule.to_string(),
+                why: format!("{}: {why}", file.path.display()),
+            })?;
             all.extend(certificates);
         }
         Ok(Self::Policy(all))
@@ -107,9 +104,7 @@ pub fn bundles(environment: &Environment) -> Vec<Bundle> {
 
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let bytes = files::read_user_file(path, MAX_BUNDLE).map_err(|why| why.to_string())?;
-    Some(read_bundle(&bytes))
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| "it does not contain a certificate".to_owned())
+    read_bundle(&bytes)
 }
 
 /// All sources of trust of one connection.
@@ -235,7 +230,7 @@ fn read_folders(folders: &Path) -> Vec<CertificateDer<'static>> {
     for entry in entries {
         if let Ok(bytes) = files::read_user_file(&entry.path(), left) {
             left -= bytes.len() as u64;
-            certificates.extend(read_bundle(&bytes));
+            certificates.extend(read_bundle(&bytes).unwrap_or_default());
         }
     }
     certificates

@@ -2,6 +2,7 @@
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::CertificateDer;
+use zeroize::Zeroizing;
 
 use super::certificate::parse;
 use super::der;
@@ -46,16 +47,44 @@ pub(super) fn plain_text(bytes: &[u8]) -> Option<Secret> {
     marked.then(|| Secret::from_file(bytes.to_vec())).flatten()
 }
 
-/// The certificates of a bundle that serves many programs. What cannot be read there is skipped.
-pub(super) fn read_bundle(bytes: &[u8]) -> Vec<CertificateDer<'static>> {
-    if contains(bytes, b"-----BEGIN ") {
-        return CertificateDer::pem_slice_iter(bytes).flatten().collect();
-    }
-    read_certificates(bytes).unwrap_or_default()
+/// The certificates of a bundle that serves many programs, read as [`read_certificates`] does.
+/// Where that fails, what can be read is used and the rest is skipped.
+///
+/// The error says why there is nothing to use.
+pub(super) fn read_bundle(bytes: &[u8]) -> Certificates {
+    read_certificates(bytes).or_else(|why| {
+        let text = plain_text(bytes);
+        let bytes = text.as_ref().map_or(bytes, |text| text.expose().as_bytes());
+        let readable = CertificateDer::pem_slice_iter(bytes).flatten();
+        let readable: Vec<_> = readable.filter(|one| parse(one).is_some()).collect();
+        if readable.is_empty() {
+            return Err(why);
+        }
+        Ok(readable)
+    })
 }
 
 fn read_pem(bytes: &[u8]) -> Certificates {
-    read_intact_pem(bytes).map_err(|why| lost_line_ends(bytes).map_or(why, str::to_owned))
+    read_intact_pem(bytes).or_else(|why| {
+        let restored = restored_line_ends(bytes).map(|text| read_intact_pem(text.as_bytes()));
+        restored
+            .and_then(Result::ok)
+            .ok_or_else(|| lost_line_ends(bytes).map_or(why, str::to_owned))
+    })
+}
+
+/// PEM text with real line ends in place of the characters `\n`, as variables of CI and JSON hold
+/// it, with each block at the start of a line. `None` where there are none. It may hold a private
+/// key.
+fn restored_line_ends(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let text = Zeroizing::new(std::str::from_utf8(bytes).ok()?.to_owned());
+    if !text.contains("-----\\n") && !text.contains("-----\\r\\n") {
+        return None;
+    }
+    let text = Zeroizing::new(text.replace("\\r\\n", "\n"));
+    let text = Zeroizing::new(text.replace("\\n", "\n"));
+    // PEM's lines begin with their dashes; JSON has a name or a quote before them.
+    Some(Zeroizing::new(text.replace("-----BEGIN ", "\n-----BEGIN ")))
 }
 
 fn read_intact_pem(bytes: &[u8]) -> Certificates {
@@ -262,6 +291,43 @@ mod tests {
         assert_eq!(read_certificates(&der).unwrap().len(), 1);
         let two = format!("{pem}\n{pem}");
         assert_eq!(read_certificates(two.as_bytes()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn characters_in_place_of_line_ends_are_read_as_line_ends() {
+        let (pem, der, _) = made();
+        let escaped = pem.replace("\r\n", "\n").replace('\n', "\\n");
+        for text in [
+            escaped.clone(),
+            escaped.replace("\\n", "\\r\\n"),
+            format!("{{\"ca\": \"{escaped}\"}}"),
+            format!("CA=\"{escaped}\"\n"),
+        ] {
+            for read in [read_certificates, read_bundle] {
+                let found = read(text.as_bytes()).unwrap();
+                assert_eq!(found, [der.as_slice().into()], "{text}");
+            }
+        }
+        let both = format!("{{\"ca\": \"{escaped}{escaped}\"}}");
+        assert_eq!(read_certificates(both.as_bytes()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_bundle_is_read_as_other_files_and_what_is_unusable_in_it_is_skipped() {
+        let (pem, der, key) = made();
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for text in [
+            format!("\u{feff}{pem}"),
+            format!("{broken}{pem}"),
+            format!("\u{feff}{pem}{broken}"),
+        ] {
+            let found = read_bundle(text.as_bytes()).unwrap();
+            assert_eq!(found, [der.as_slice().into()], "{text}");
+        }
+        let why = |bytes: &[u8]| read_bundle(bytes).unwrap_err();
+        assert!(why(key.as_bytes()).contains("private key"));
+        assert!(why(broken.as_bytes()).contains("certificate 1"));
+        assert!(why(b"").contains("empty"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use ureq::Timeout;
 use zeroize::Zeroizing;
 
 use super::attempt::{Attempt, Progress, CONNECTED, PORTAL_REACHED, PROGRAM, SENT};
+use super::intermediary::NETWORK_SIGN_IN;
 use super::proxy::ProxyChoice;
 use super::tls::{plain_end, read_pending_alert};
 use crate::crash;
@@ -124,6 +125,9 @@ fn open_tunnel(
         Some(407) => {
             let asked: Vec<_> = challenges(&head).collect();
             Err(ProxyRefusal(proxy.authentication_required(&asked)).into())
+        }
+        Some(status @ NETWORK_SIGN_IN) => {
+            Err(ProxyRefusal(Unreachable::NetworkSignIn { status, to: None }).into())
         }
         Some(status) => Err(ProxyRefusal(proxy.error(&format!("it answers HTTP {status}"))).into()),
         None => Err(ProxyRefusal(proxy.error("it does not speak HTTP")).into()),

@@ -132,6 +132,9 @@ const ARCGIS_PAGES: [&str; 4] = [
     "generate token",
 ];
 
+/// Network Authentication Required (RFC 6585): of the network between, and never of a portal.
+pub(super) const NETWORK_SIGN_IN: u16 = 511;
+
 /// Words by which a redirect leads to a page that will go away.
 const MAINTENANCE_WORDS: [&str; 8] = [
     "maintenance",
@@ -163,6 +166,10 @@ pub(super) fn classify_head(
             (!asked.is_empty()).then_some(Classified::Refused(Refusal::WebTier(asked)))
         }
         407 => Some(proxy_demand(received)),
+        status @ NETWORK_SIGN_IN => Some(Classified::Unreachable(Unreachable::NetworkSignIn {
+            status,
+            to: None,
+        })),
         // nginx's own codes for a certificate that it does not accept, and for a missing one.
         495 | 496 => Some(Classified::Refused(certificate_refusal(received))),
         _ => None,
@@ -290,27 +297,54 @@ fn searched(received: &RawResponse) -> Zeroizing<String> {
 fn redirect(received: &RawResponse, status: u16, url: &Url, secrets: &[&Secret]) -> Classified {
     let target = received.header(LOCATION).and_then(|to| url.join(to).ok());
     let host = target.as_ref().and_then(|to| shown_host(to, secrets));
+    if target
+        .as_ref()
+        .is_some_and(|target| is_network_sign_in(url, target))
+    {
+        return Classified::Unreachable(Unreachable::NetworkSignIn { status, to: host });
+    }
     if target.is_some_and(|target| leads_to_sign_in(url, &target)) {
         return Classified::Refused(Refusal::SignInPage { host, title: None });
     }
     Classified::Unreachable(Unreachable::Redirected { status, to: host })
 }
 
-fn leads_to_sign_in(url: &Url, target: &Url) -> bool {
+/// Whether a redirect leads from https to another organization's page without it. Sign-ins of web
+/// servers and of identity providers have https; the pages of guest networks often do not.
+fn is_network_sign_in(url: &Url, target: &Url) -> bool {
+    let is_foreign = match target.host() {
+        Some(Host::Domain(_)) => is_other_organization(url, target),
+        address => address.is_some() && address != url.host(),
+    };
+    (url.scheme(), target.scheme()) == ("https", "http")
+        && is_foreign
+        && !is_same_resource(url, target)
+        && !has_word(target, &MAINTENANCE_WORDS)
+}
+
+/// Whether the target is the same resource elsewhere: the portal has moved, or wants https.
+fn is_same_resource(url: &Url, target: &Url) -> bool {
     let path = target.path().to_ascii_lowercase();
-    // The same resource elsewhere: the portal has moved, or wants https.
-    if path.contains("/sharing/rest") || path == url.path().to_ascii_lowercase() {
+    path.contains("/sharing/rest") || path == url.path().to_ascii_lowercase()
+}
+
+/// Whether one of the words is in the host or path, between dots, dashes and slashes.
+fn has_word(target: &Url, sought: &[&str]) -> bool {
+    let path = target.path().to_ascii_lowercase();
+    let host = target.host_str().unwrap_or_default().to_ascii_lowercase();
+    host.split(['.', '-'])
+        .chain(path.split(|c: char| !c.is_ascii_alphanumeric()))
+        .any(|word| sought.contains(&word))
+}
+
+fn leads_to_sign_in(url: &Url, target: &Url) -> bool {
+    if is_same_resource(url, target) {
         return false;
     }
-    let host = target.host_str().unwrap_or_default().to_ascii_lowercase();
-    let words = || {
-        host.split(['.', '-'])
-            .chain(path.split(|c: char| !c.is_ascii_alphanumeric()))
-    };
-    if words().any(|word| SIGN_IN_WORDS.contains(&word)) {
+    if has_word(target, &SIGN_IN_WORDS) {
         return true;
     }
-    if words().any(|word| MAINTENANCE_WORDS.contains(&word)) {
+    if has_word(target, &MAINTENANCE_WORDS) {
         return false;
     }
     leads_back(url, target) || is_other_organization(url, target)
@@ -330,15 +364,36 @@ fn leads_back(url: &Url, target: &Url) -> bool {
     path.len() > 1 && target.query_pairs().any(|(_, value)| value.contains(path))
 }
 
-/// The last two labels of a host name, which hosts of one organization share, mostly.
+/// The names below which countries register organizations: `co.uk`, `gov.au`, `go.jp`, `govt.nz` …
+const REGISTRIES: [&str; 25] = [
+    "ac", "asso", "co", "com", "edu", "go", "gob", "gouv", "gov", "govt", "gub", "gv", "lg", "ltd",
+    "mil", "muni", "ne", "net", "nhs", "or", "org", "plc", "police", "sch", "school",
+];
+
+/// The end of a host name which hosts of one organization share: two labels, or three where the
+/// second one is a country's registry, such as `gov` in `city.gov.uk`.
+///
+/// The rule decides only which error names a redirect, so that it does without the list of all
+/// registries (publicsuffix.org). Where it does not know one, two organizations count as one, and
+/// the redirect is reported as such.
 fn organization(url: &Url) -> Option<String> {
     let Some(Host::Domain(name)) = url.host() else {
         return None;
     };
     let name = name.trim_end_matches('.');
-    let (rest, last) = name.rsplit_once('.')?;
-    let before = rest.rsplit('.').next().unwrap_or(rest);
-    Some(format!("{before}.{last}"))
+    let labels: Vec<_> = name.rsplit('.').take(3).collect();
+    // Canada and the United States register by province and state: `qc.ca`, `or.us`.
+    let is_registry = |registry: &str, country: &str| {
+        (country.len() == 2 && REGISTRIES.contains(&registry))
+            || (matches!(country, "ca" | "us") && registry.len() == 2)
+    };
+    match labels.as_slice() {
+        [country, registry, own] if is_registry(registry, country) => {
+            Some(format!("{own}.{registry}.{country}"))
+        }
+        [last, before, ..] => Some(format!("{before}.{last}")),
+        _ => None,
+    }
 }
 
 /// The host that a redirect names, and nothing else of it: its query may hold anything. Nothing
@@ -430,6 +485,68 @@ mod tests {
             ("\u{7f}=, \"open", &[]),
         ] {
             assert_eq!(challenge_schemes(&[value]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_to_the_sign_in_of_a_network_is_told_from_that_of_a_web_server() {
+        let url = Url::parse("https://gis.city.example/portal/sharing/rest/oauth2/token").unwrap();
+        for (location, expected) in [
+            (
+                "http://login.hotel-wifi.example/?url=https%3A%2F%2Fgis.city.example",
+                true,
+            ),
+            ("http://10.1.0.1:8002/index.php?zone=guests", true),
+            ("http://[fd00::1]/login", true),
+            ("https://login.hotel-wifi.example/", false),
+            ("http://gis.city.example/login", false),
+            ("http://www.city.example/", false),
+            ("http://maintenance.hoster.example/city", false),
+            (
+                "http://maps.other.example/portal/sharing/rest/oauth2/token",
+                false,
+            ),
+            ("/login", false),
+        ] {
+            let target = url.join(location).unwrap();
+            assert_eq!(is_network_sign_in(&url, &target), expected, "{location}");
+        }
+        let local = Url::parse("http://127.0.0.1:1/portal").unwrap();
+        assert!(!is_network_sign_in(
+            &local,
+            &Url::parse("http://10.1.0.1/").unwrap()
+        ));
+    }
+
+    #[test]
+    fn the_organization_of_a_host_is_below_the_registry_of_its_country() {
+        for (host, expected) in [
+            ("gis.city.example", Some("city.example")),
+            ("gis.city.gov.uk", Some("city.gov.uk")),
+            ("city.gov.uk.", Some("city.gov.uk")),
+            ("gateway.supplier.gov.uk", Some("supplier.gov.uk")),
+            ("gis.ville.qc.ca", Some("ville.qc.ca")),
+            ("gis.ulm.de", Some("ulm.de")),
+            ("gis.pref.go.jp", Some("pref.go.jp")),
+            ("gis.council.govt.nz", Some("council.govt.nz")),
+            ("carto.ville.gouv.fr", Some("ville.gouv.fr")),
+            ("gis.city.com", Some("city.com")),
+            ("gis.stadt.de", Some("stadt.de")),
+            ("a.b.stadt.de", Some("stadt.de")),
+            ("gov.uk", Some("gov.uk")),
+            ("portal", None),
+            ("10.1.0.1", None),
+        ] {
+            let url = Url::parse(&format!("https://{host}/")).unwrap();
+            assert_eq!(organization(&url).as_deref(), expected, "{host}");
+        }
+        let own = Url::parse("https://gis.city.gov.uk/portal/sharing/rest/x").unwrap();
+        for (target, foreign) in [
+            ("https://gateway.supplier.gov.uk/", true),
+            ("https://www.city.gov.uk/", false),
+        ] {
+            let target = Url::parse(target).unwrap();
+            assert_eq!(leads_to_sign_in(&own, &target), foreign, "{target}");
         }
     }
 

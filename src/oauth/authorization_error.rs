@@ -9,6 +9,7 @@ const LONGEST_MESSAGE: usize = 200;
 
 /// An error that the portal reports to the redirect URI (RFC 6749 section 4.1.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuthorizationError {
     /// The protocol's word for it, in one line.
     pub error: String,

@@ -45,17 +45,38 @@ def _check():
         sys.exit("\n".join(lines))
 
 
+def _which(name):
+    """The program in the first absolute folder of ``PATH`` that has it; its path if ``name`` is one already.
+
+    ``shutil.which`` and ``subprocess`` also look in the current folder, on Windows always and elsewhere where ``PATH`` has
+    an empty or a relative entry. There is the source of a project, and not the compiler.
+    """
+    if os.path.dirname(name):
+        return shutil.which(name)
+    endings = os.environ.get("PATHEXT", ".EXE").split(os.pathsep) if os.name == "nt" else [""]
+    names = [name + ending for ending in endings if ending or os.name != "nt"]
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        for candidate in names:
+            path = os.path.join(folder, candidate)
+            if os.path.isabs(folder) and os.path.isfile(path) and os.access(path, os.X_OK):
+                return path
+    return None
+
+
 def _missing(wanted):
-    if not shutil.which("cargo"):
+    rustc = _which("rustc")
+    if not _which("cargo"):
         yield "`cargo` was not found on PATH."
+    elif not rustc:
+        yield "`rustc` was not found on PATH."
     else:
         try:
-            said = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout
+            said = subprocess.run([rustc, "--version"], capture_output=True, text=True, check=True).stdout
         except (OSError, subprocess.CalledProcessError):
             yield "`rustc` does not run."
         else:
             found = re.search(r"(\d+)\.(\d+)", said)
             if found and tuple(map(int, found.groups())) < tuple(map(int, wanted.split(".")[:2])):
                 yield f"`rustc` is version {found.group()}, which is too old."
-    if os.name != "nt" and not any(shutil.which(name) for name in (os.environ.get("CC", "cc").split(" ")[0], "gcc", "clang")):
+    if os.name != "nt" and not any(_which(name) for name in (os.environ.get("CC", "cc").split(" ")[0], "gcc", "clang")):
         yield "No C compiler was found."

@@ -113,6 +113,7 @@ impl Default for TokenRequest {
 
 /// An access token, with what a script needs to know about it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct UsableToken {
     /// The access token and its dates.
     pub access: AccessToken,
@@ -151,6 +152,7 @@ impl UsableToken {
 
 /// What [`Session::refresh`] did.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct RefreshOutcome {
     /// The access token that is cached now.
     pub token: UsableToken,

@@ -170,6 +170,7 @@ fn is_same_for_others(why: &Unreachable) -> bool {
         | Unreachable::Status { .. }
         | Unreachable::NotAPortal { .. }
         | Unreachable::Redirected { .. }
+        | Unreachable::NetworkSignIn { .. }
         | Unreachable::TooLarge
         | Unreachable::NoKdc => true,
         // A password in a variable may be another one there.

@@ -52,6 +52,7 @@ pub struct ConnectionStore {
 
 /// How a caller names a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Selector {
     /// A label, a full id, or a unique prefix of an id.
     Name(String),
@@ -73,6 +74,7 @@ pub struct Listing {
 
 /// A connection of the Python package, which stores its secrets in plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Plaintext {
     /// The name of its folder.
     pub id: String,

@@ -33,6 +33,10 @@ const ONLY_FROM: [(&str, &[&str]); 3] = [
     ("cli", &[]),
 ];
 
+/// Public structs that callers make with their fields, so that they cannot be `non_exhaustive`. A
+/// new field needs a new major version, or a default for callers with `..Default::default()`.
+const MADE_BY_CALLERS: [&str; 4] = ["AccessToken", "Context", "SignInOptions", "TokenRequest"];
+
 /// One import: the module that has it, the one that it names, and where.
 type Import = (String, String, String);
 
@@ -288,6 +292,70 @@ fn only_the_program_uses_the_command_line() {
             let uses = named(&code(&path), "age_oauth::");
             assert!(uses.is_empty(), "src/{file}: {uses:?}");
         }
+    }
+}
+
+/// Types of the public interface can grow without breaking callers: enums get variants, and what
+/// the library returns gets fields. In this crate, to which the command line belongs, the attribute
+/// has no effect: a `match` without `_` still has to decide about each variant.
+#[test]
+fn public_types_may_grow() {
+    let exports = exports();
+    let (mut closed, mut made) = (String::new(), BTreeSet::new());
+    let mut seen = BTreeSet::new();
+    for path in sources() {
+        let file = name(&path);
+        let code = code(&path);
+        for (at, (number, line)) in code.iter().enumerate() {
+            let line = line.trim_start();
+            let Some((kind, rest)) = ["enum", "struct"].iter().find_map(|kind| {
+                let rest = line.strip_prefix(&format!("pub {kind} "))?;
+                Some((*kind, rest))
+            }) else {
+                continue;
+            };
+            let item = identifier(rest);
+            if exports.get(&item) != Some(&module(&file)) {
+                continue;
+            }
+            seen.insert(item.clone());
+            let attributes = code[..at].iter().rev().map(|(_, line)| line.trim());
+            let may_grow = attributes
+                .take_while(|line| !line.is_empty() && !line.ends_with(['}', ';', '{']))
+                .any(|line| line == "#[non_exhaustive]");
+            let mut body = code[at + 1..].iter().map(|(_, line)| line.trim());
+            let has_fields = rest.contains("(pub ")
+                || (rest.ends_with('{')
+                    && body
+                        .by_ref()
+                        .take_while(|line| *line != "}")
+                        .any(|line| line.starts_with("pub ")));
+            if kind == "struct" && !has_fields {
+                continue;
+            }
+            if kind == "struct" && MADE_BY_CALLERS.contains(&item.as_str()) {
+                assert!(!may_grow, "{file}:{number}: callers cannot make {item}");
+                made.insert(item);
+            } else if !may_grow {
+                writeln!(
+                    closed,
+                    "{file}:{number}: {kind} {item} is not #[non_exhaustive]"
+                )
+                .unwrap();
+            }
+        }
+    }
+    assert!(closed.is_empty(), "{closed}");
+    assert_eq!(made, MADE_BY_CALLERS.map(str::to_owned).into());
+    // The parser must see the types that are made by a macro, and those of folders.
+    for item in [
+        "PrintedSecret",
+        "TlsFailure",
+        "Connection",
+        "Selector",
+        "OldKey",
+    ] {
+        assert!(seen.contains(item), "{item} was not found");
     }
 }
 

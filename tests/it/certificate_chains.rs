@@ -574,11 +574,29 @@ fn pkcs7_files_are_read() {
     ssl.run("crl2pkcs7 -nocrl -certfile root.pem -outform DER -out der.pem");
     let renamed = ssl.pem("both").replace("PKCS7", "CERTIFICATE");
     std::fs::write(ssl.certificate("renamed"), renamed).unwrap();
+    // As variables of CI and JSON hold it.
+    let escaped = ssl.pem("root").replace('\n', "\\n");
+    std::fs::write(ssl.certificate("escaped"), &escaped).unwrap();
+    let json = format!("{{\"ca\": \"{escaped}\"}}");
+    std::fs::write(ssl.certificate("json"), json).unwrap();
     let home = home();
-    for name in ["both", "der", "renamed"] {
+    for name in ["both", "der", "renamed", "escaped", "json"] {
         let portal = portal(&ssl, &["server", "middle"]);
         try_to_add(&home, name, &portal.url(), &ssl.file(name)).ok();
+        let label = format!("{name}-bundle");
+        home.run(add_arguments(&label, &portal.url(), APP_ID, "true"))
+            .env("SSL_CERT_FILE", ssl.certificate(name))
+            .done()
+            .ok();
     }
+    // One that is unusable is not ignored in silence.
+    let portal = portal(&ssl, &["server", "middle"]);
+    std::fs::copy(ssl.key("root"), ssl.certificate("key")).unwrap();
+    home.run(add_arguments("key", &portal.url(), APP_ID, "true"))
+        .env("SSL_CERT_FILE", ssl.certificate("key"))
+        .done()
+        .code(6)
+        .err_has("it holds a private key");
 }
 
 /// `--verify-ssl <(command)`: what the shell opens for this process is read; a FIFO is not.
@@ -625,7 +643,6 @@ fn other_files_are_named() {
     for (name, text) in [
         ("one-line", pem.replace('\n', "")),
         ("blanks", pem.replace('\n', " ")),
-        ("escaped", pem.replace('\n', "\\n")),
         ("bare", base64),
         ("page", "<!DOCTYPE html><html></html>".to_owned()),
     ] {
@@ -643,7 +660,6 @@ fn other_files_are_named() {
         ("trusted.pem", "openssl x509 -in FILE"),
         ("one-line", "in one line"),
         ("blanks", "in one line"),
-        ("escaped", "the characters \\n"),
         ("bare", "base64 without the lines"),
         ("page", "page of HTML"),
     ] {

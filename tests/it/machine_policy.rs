@@ -564,7 +564,7 @@ fn rule_34_the_authorities_of_the_policy_come_in_place_of_those_of_variables() {
     home.run(["login", "-c", "prod"])
         .done()
         .code(1)
-        .err_has("/etc/age-oauth/ca.pem does not contain a certificate");
+        .err_has("/etc/age-oauth/ca.pem: it does not contain a certificate");
 }
 
 #[test]

@@ -371,7 +371,10 @@ fn a_stored_connection_keeps_its_portal_url_when_the_certificate_names_another_h
         "{}",
         said.stderr
     );
-    assert!(!said.stderr.contains("--portal"), "{}", said.stderr);
+    assert!(said.stderr.contains("guest network"), "{}", said.stderr);
+    for wrong in ["--portal", "--verify-ssl"] {
+        assert!(!said.stderr.contains(wrong), "{wrong}: {}", said.stderr);
+    }
 }
 
 /// An unverified connection causes a warning at every command that uses the network, and at no

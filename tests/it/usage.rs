@@ -23,6 +23,62 @@ fn a_connection_named_without_its_option_is_recognized() {
     assert_eq!(hint, "age-oauth connections show --help");
 }
 
+/// The hint names the word that was meant, and says nothing where no connection can be chosen.
+#[test]
+fn a_word_too_many_has_the_hint_of_its_command() {
+    let (_portal, home) = signed_in();
+    let choose = "hint: to choose a connection: -c prod\n";
+    let quotes = "hint: a name with spaces must be in quotes";
+    for (line, hint) in [
+        ("token prod", choose),
+        ("login prod", choose),
+        ("whoami prod", choose),
+        ("status prod", choose),
+        ("export-env prod", choose),
+        ("refresh prod", choose),
+        ("logout prod", choose),
+        ("doctor prod", choose),
+        ("-c login token prod", choose),
+        ("api prod community/self", choose),
+        ("api PROD community/self", "-c PROD\n"),
+        ("api prod portals", choose),
+        ("api community/self prod", choose),
+        ("api self prod", choose),
+        (
+            "api other community/self",
+            "hint: to choose a connection: -c other\n",
+        ),
+        ("api community/self portals/self", ""),
+        ("api -o data.zip community/self other", ""),
+        ("exec prod -- true", choose),
+        ("exec other -- true", "-c other\n"),
+        ("exec prod true", choose),
+        ("exec python nightly.py", "hint: put -- before the command"),
+        ("connections add other", "--label other\n"),
+        ("connections show prod extra", quotes),
+        ("connections edit prod extra", quotes),
+        ("connections use prod extra", quotes),
+        ("connections share prod extra", quotes),
+        ("connections remove prod extra", quotes),
+        ("connections rename prod my portal", quotes),
+        ("connections list prod", ""),
+        ("connections info prod", ""),
+        ("connections import folder prod", ""),
+        ("vault rekey prod", ""),
+        ("completions bash prod", ""),
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        let said = home.run(words).done().code(2);
+        assert_eq!(
+            said.stderr.contains("hint: "),
+            !hint.is_empty(),
+            "{line}: {}",
+            said.stderr
+        );
+        assert!(said.stderr.contains(hint), "{line}: {}", said.stderr);
+    }
+}
+
 #[test]
 fn add_without_a_terminal_names_everything_that_is_missing() {
     let home = home();
@@ -80,6 +136,32 @@ fn add_warns_if_the_portal_does_not_know_the_application() {
             None => assert!(!added.contains("register it there"), "{added}"),
         }
     }
+}
+
+#[test]
+fn the_address_of_an_application_is_not_stored_as_a_portal() {
+    let home = home();
+    home.run(ADD_UNCHECKED).done().ok();
+    let story = "https://storymaps.arcgis.com/stories/1a2b";
+    let words = ["connections", "add", "--label=y", "--client-id=c"];
+    for no_check in [&["--no-check"][..], &[]] {
+        for address in [
+            &["--portal", story][..],
+            &["--portal=https://h/q", "--api-url", story],
+        ] {
+            home.run([&words[..], no_check, address].concat())
+                .done()
+                .code(2)
+                .err_has("storymaps.arcgis.com is the address of ArcGIS StoryMaps, not of a portal")
+                .err_has("https://ORGANIZATION.maps.arcgis.com");
+        }
+    }
+    home.run(["connections", "edit", "x", "--no-check", "--portal", story])
+        .done()
+        .code(2)
+        .err_has("not of a portal");
+    let listed = home.run(["connections", "list"]).done().ok();
+    assert!(!listed.stdout.contains("storymaps"), "{}", listed.stdout);
 }
 
 #[test]

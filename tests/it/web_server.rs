@@ -157,6 +157,42 @@ fn a_request_for_a_client_certificate_is_reported_by_every_command() {
     assert!(out.stdout.contains(asks) && out.stdout.contains(advice));
 }
 
+/// A hotel's network cannot be helped by the portal's administrator, and nothing is to be trusted
+/// because of its page.
+#[test]
+fn a_network_that_asks_for_its_own_sign_in_is_named() {
+    let (portal, home) = signed_in();
+    let redirect = |to: &str| Fault::Redirect {
+        status: 302,
+        to: to.into(),
+    };
+    for (fault, said) in [
+        (Fault::Status(511), "(HTTP 511)"),
+        (
+            redirect("http://10.1.0.1:8002/index.php?zone=guests"),
+            "(HTTP 302 to 10.1.0.1:8002)",
+        ),
+    ] {
+        for (endpoint, words) in [
+            (Endpoint::CommunitySelf, &["whoami"][..]),
+            (Endpoint::Refresh, &["token", "--force"]),
+        ] {
+            portal.set(|rules| rules.fault_always(endpoint, fault.clone()));
+            let sent = portal.requests_to(endpoint).len();
+            let out = home.run(words).done().code(6).out("");
+            let out = out.err_has("the network in between asks for its own sign-in first");
+            let out = out.err_has(said).err_has("hint: open a browser");
+            for wrong in ["administrator", "later", "--verify-ssl", "--portal"] {
+                assert!(!out.stderr.contains(wrong), "{wrong}: {}", out.stderr);
+            }
+            let asked = portal.requests_to(endpoint).len();
+            assert_eq!(asked, sent + 1, "it was asked again");
+            let_through(&portal);
+        }
+    }
+    home.run(["token", "--force"]).done().ok();
+}
+
 #[test]
 fn a_page_in_place_of_the_portal_never_costs_the_sign_in() {
     let (portal, home) = signed_in();

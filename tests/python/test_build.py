@@ -63,6 +63,34 @@ class BuildTest(unittest.TestCase):
         self.assertIn("No C compiler was found", said)
         self.assertNotIn("too old", said)
 
+    def test_programs_of_the_current_folder_are_not_run(self):
+        with tempfile.TemporaryDirectory() as project, tempfile.TemporaryDirectory() as tools:
+            for name in ("cargo", "rustc", "cc", "gcc", "clang"):
+                for ending in ("", ".exe", ".bat"):
+                    path = Path(project, name + ending)
+                    path.write_text("#!/bin/sh\ntouch was-run\necho 'rustc 1.99.0'\n")
+                    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+            self.addCleanup(os.chdir, os.getcwd())
+            os.chdir(project)
+            for folders in (("", tools), (".", tools), (tools, "")):
+                path = os.pathsep.join(folders)
+                variables = mock.patch.dict(os.environ, {"PATH": path, "CC": "cc"})
+                with variables, self.assertRaises(SystemExit) as ended:
+                    backend().get_requires_for_build_wheel()
+                for words in ("`cargo` was not found", "No C compiler was found"):
+                    self.assertIn(words, str(ended.exception.code))
+            self.assertFalse(Path(project, "was-run").exists())
+
+            # As on Windows, where the current folder comes first, and names have endings.
+            Path(tools, "cargo.EXE").write_text("")
+            Path(tools, "cargo.EXE").chmod(0o700)
+            build = backend()
+            windows = mock.patch.multiple(build.os, name="nt", pathsep=";")
+            with windows, mock.patch.dict(os.environ, {"PATH": tools, "PATHEXT": ".COM;.EXE"}):
+                self.assertEqual(build._which("cargo"), os.path.join(tools, "cargo.EXE"))
+                self.assertIsNone(build._which("rustc"))
+            os.chdir("/")
+
 
 if __name__ == "__main__":
     unittest.main()

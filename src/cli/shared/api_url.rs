@@ -21,13 +21,15 @@ pub(in crate::cli) fn read(text: &str) -> Result<Option<PortalUrl>, Error> {
     if text.trim().eq_ignore_ascii_case(NONE) {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|error| match error {
-        Error::Invalid { why, .. } => Error::Invalid {
-            what: Input::ApiUrl,
-            why,
-        },
-        error => error,
-    })
+    PortalUrl::from_input(text)
+        .map(Some)
+        .map_err(|error| match error {
+            Error::Invalid { why, .. } => Error::Invalid {
+                what: Input::ApiUrl,
+                why,
+            },
+            error => error,
+        })
 }
 
 /// What the names at both addresses say.

@@ -35,7 +35,8 @@ pub(in crate::cli) fn changes(
         .map_or(connection.grant.kind(), AuthType::kind);
     connection_fields::check_fit(args, kind)?;
     connection_fields::check_machine_policy(&ctx.context, args, false)?;
-    let portal: Option<PortalUrl> = args.portal.as_deref().map(str::parse).transpose()?;
+    let portal = args.portal.as_deref();
+    let portal = portal.map(PortalUrl::from_input).transpose()?;
     let api = args.api_url.as_deref().map(api_url::read).transpose()?;
     let urls = changed_urls(connection, portal.as_ref(), api.as_ref())?;
     let trust = wanted_trust(args, urls.api_url(), &ctx.context)?;

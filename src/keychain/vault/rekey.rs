@@ -29,6 +29,7 @@ pub enum VaultKey {
 
 /// What happens to the vault's previous key where that is in the key file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OldKey {
     /// It stays beside the new one: another store's vault, or a copy of this one, may need it.
     #[default]

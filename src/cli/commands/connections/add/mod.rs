@@ -423,7 +423,7 @@ impl<'a> Form<'a> {
         let mut wanted: Option<(PortalUrl, Option<Trust>)> = None;
         loop {
             let portal: PortalUrl = if let Some(text) = given.take() {
-                text.parse()?
+                PortalUrl::from_input(&text)?
             } else {
                 self.require_guided("--portal", None)?;
                 ask_portal(ctx)?

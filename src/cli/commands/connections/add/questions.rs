@@ -278,11 +278,11 @@ pub(super) fn ask_portal(ctx: &mut CommandContext) -> Result<PortalUrl, Failure>
     let question = "Portal URL (as in your browser, for example https://gis.example.com/portal)";
     let policy = ctx.context.machine_policy.clone();
     let answer = ctx.system.ask.text(question, None, &mut |text| {
-        text.parse::<PortalUrl>()
+        PortalUrl::from_input(text)
             .and_then(|url| policy.check_urls(&url.into(), Overridden::Answer, Overridden::Answer))
             .map_err(|why| why.to_string())
     })?;
-    Ok(answer.parse()?)
+    Ok(PortalUrl::from_input(&answer)?)
 }
 
 /// Prints the portal's name and version, and whether its certificate is verified.
