@@ -60,6 +60,7 @@ impl ProxyChoice {
 
     /// Reads `[http://][user[:password]@]host[:port]`. The user name and the password may contain
     /// any character, also `@`, `/` and `\\`; both may be percent-encoded.
+    /// `src/python/age_oauth/_proxies.py` reads it alike; `tests/proxies.json` is the test of both.
     fn parse(text: &str, source: ProxySource) -> Result<Self, Unreachable> {
         let unusable =
             |what: &str| proxy_error(format!("named by {source}"), what, ProxyDemand::Nothing);
@@ -557,40 +558,23 @@ mod tests {
             *choice.authorization().unwrap(),
             format!("Basic {}", STANDARD.encode("me:p@%zz"))
         );
-        for (text, login, proxy) in [
-            (
-                "http://DOMAIN\\me:canary@p:8080",
-                "DOMAIN\\me:canary",
-                "http://p:8080",
-            ),
-            (
-                "DOMAIN\\me:canary@p:8080",
-                "DOMAIN\\me:canary",
-                "http://p:8080",
-            ),
-            (
-                "http://DOMAIN%5Cme:can%40ary@p:8080/",
-                "DOMAIN\\me:can@ary",
-                "http://p:8080",
-            ),
-            (
-                "http://me@corp.example:can@ary@p:8080",
-                "me@corp.example:can@ary",
-                "http://p:8080",
-            ),
-            (
-                "http://me:c/a?n#a:r//y@p:8080",
-                "me:c/a?n#a:r//y",
-                "http://p:8080",
-            ),
-            ("me:a://b@p", "me:a://b", "http://p:80"),
-            ("HTTP://me:100%@[::1]:3128", "me:100%", "http://[::1]:3128"),
-            ("http://me@p:1", "me:", "http://p:1"),
-        ] {
+        let table: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/proxies.json")).unwrap();
+        let rows = table["read"].as_array().unwrap();
+        assert!(rows.len() > 10);
+        for row in rows {
+            let text = row[0].as_str().unwrap();
             let choice = ProxyChoice::parse(text, ProxySource::Connection).unwrap();
-            let expected = format!("Basic {}", STANDARD.encode(login));
-            assert_eq!(*choice.authorization().unwrap(), expected, "{text}");
-            assert_eq!(choice.to_string(), proxy, "{text}");
+            let expected = row[1]
+                .as_str()
+                .map(|login| format!("Basic {}", STANDARD.encode(login)));
+            let sent = choice.authorization().map(|value| value.to_string());
+            assert_eq!(sent, expected, "{text}");
+            assert_eq!(choice.to_string(), row[2].as_str().unwrap(), "{text}");
+        }
+        for text in table["refused"].as_array().unwrap() {
+            let text = text.as_str().unwrap();
+            ProxyChoice::parse(text, ProxySource::Connection).unwrap_err();
         }
         assert_eq!(
             format!("{choice} {choice:?}"),

@@ -5,6 +5,8 @@ mod api_url;
 #[cfg(target_os = "linux")] // It needs OpenSSL and nginx.
 mod client_certificates;
 mod data;
+#[cfg(target_os = "linux")] // It needs OpenSSL.
+mod environment;
 #[cfg(target_os = "linux")]
 mod keyed;
 #[cfg(target_os = "linux")]

@@ -315,6 +315,35 @@ class Keys(WithProgram):
         # A request that began before is repeated with it.
         self.assertEqual(provider.instead_of(key, by_portal=True).value, "token2")
 
+    def test_a_key_that_was_refused_for_a_moment_is_used_again(self):
+        clock, program, provider = self.begin()
+        key = provider.token().value
+        with self.assertRaises(age_oauth.SignInRequired):
+            provider.instead_of(key, by_portal=True)
+        issue = program.ask
+
+        def ask(*words):
+            return {**issue(*(one for one in words if one != "--force")), names.ACCESS_TOKEN: key}
+
+        def refuse(*words):
+            if "--force" in words:
+                raise age_oauth.SignInRequired("not accepted", None, "api_key")
+            return ask(*words)
+
+        asked = []
+        for program_says, seconds, is_used in ((ask, 59, False), (refuse, 2, False), (ask, 59, False), (ask, 2, True)):
+            clock.now += seconds
+            with mock.patch.object(_provider._program, "ask", lambda *words: (asked.append(words), program_says(*words))[1]):
+                if is_used:
+                    self.assertEqual(provider.token().value, key)
+                    self.assertEqual(provider.token("0").value, key)
+                else:
+                    for _ in range(3):
+                        with self.assertRaises(age_oauth.SignInRequired) as raised:
+                            provider.token()
+                        self.assertEqual(raised.exception.kind, "api_key")
+        self.assertEqual(sum("--force" in words for words in asked), 2)
+
     def test_a_person_may_give_a_refused_key_again(self):
         clock, program, provider = self.begin()
         key = provider.token().value

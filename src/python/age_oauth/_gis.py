@@ -32,7 +32,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
 
     from urllib3.util import Retry
 
-    from ._sessions import Presenting
+    from ._sessions import Presenting, Proxied
     from ._wire import PatientRetry, Wire
 
     class GisAuth(TokenAuth, EsriAPIKeyAuth):
@@ -61,7 +61,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
         def __reduce__(self) -> "tuple[Any, ...]":  # This class exists in this function only.
             return _by_id.restore, (TokenAuth, self.connection.id)
 
-    class GisAdapter(Wire, Presenting, EsriTrustStoreAdapter):
+    class GisAdapter(Wire, Presenting, Proxied, EsriTrustStoreAdapter):
         """Esri's adapter, which decides about certificates, behind ours."""
 
         def __init__(self, **options: Any) -> None:
@@ -160,16 +160,11 @@ def _pin(facts: "dict[str, Any]", verify: Any) -> "dict[str, Any]":
 
 
 def _certificates_read_once() -> dict[str, Any]:
-    """The option with which Esri's adapter reads the system's file of trusted certificates once. By itself, it does so for
-    every connection, some 25 ms each, if Python has such a file: on Linux, ``truststore`` has nothing else to ask."""
-    import ssl
+    """The option with which Esri's adapter reads the system's certificates once, and never a FIFO. By itself, it does so for
+    every connection, some 25 ms each: on Linux, ``truststore`` has nothing else to ask."""
     import sys
 
-    if sys.platform in ("win32", "darwin") or ssl.get_default_verify_paths().cafile is None:
-        return {}
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_default_verify_paths()
-    return {"ssl_context": context}
+    return {} if sys.platform in ("win32", "darwin") else {"ssl_context": _trust.system()}
 
 
 #: The program says within this time why the portal cannot be reached.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from . import _addresses as addresses
-from . import _session
+from . import _files, _session
 from .errors import UsageError
 
 TYPE_CHECKING = False
@@ -66,10 +66,9 @@ class ClientCertificate:
                     f'convert it: {_CONVERTED}; then cert_file="FILE.pem", password="…"',
                 )
             try:
-                with open(file, "rb"):
-                    pass
+                _files.read(file)
             except OSError as error:
-                raise UsageError(f"`{name}` cannot be read: `{file}`: {error.strerror}").caused_by(error) from None
+                raise UsageError(f"`{name}` cannot be read: `{file}`: {error.strerror or error}").caused_by(error) from None
 
     def load_into(self, context: "ssl.SSLContext") -> None:
         """Lets all connections of this context present it."""

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from . import _by_id, _trust
+from . import _by_id, _proxies, _trust
 from . import _json_names as names
 from ._gis_options import prefixes
 from ._httpx import HttpxTokenAuth, _in_thread
-from ._policy import proxy_of_the_environment
 from ._presented import Presented
 from ._session import python_command
 from .errors import AgeOAuthError, UsageError
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def client(connection: Connection, options: dict[str, Any]) -> httpx.Client:
-    return httpx.Client(**_settings(connection, options, PortalTransport))
+    return httpx.Client(**_settings(connection, options, PortalTransport, SystemTransport))
 
 
 def async_client(connection: Connection, options: dict[str, Any]) -> httpx.AsyncClient:
-    return httpx.AsyncClient(**_settings(connection, options, AsyncPortalTransport))
+    return httpx.AsyncClient(**_settings(connection, options, AsyncPortalTransport, AsyncSystemTransport))
 
 
 class PortalTransport(httpx.HTTPTransport):
@@ -47,6 +46,42 @@ class AsyncPortalTransport(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(_with(request, value))
 
 
+class SystemTransport(httpx.BaseTransport):
+    """Through the proxy that the environment, or the system's settings, name for an address."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._by_proxy: dict[str | None, httpx.HTTPTransport] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = _proxies.of_the_environment(str(request.url))
+        if proxy not in self._by_proxy:
+            self._by_proxy.setdefault(proxy, httpx.HTTPTransport(proxy=proxy, **self._options))
+        return self._by_proxy[proxy].handle_request(request)
+
+    def close(self) -> None:
+        for one in self._by_proxy.values():
+            one.close()
+
+
+class AsyncSystemTransport(httpx.AsyncBaseTransport):
+    """The same."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._by_proxy: dict[str | None, httpx.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = _proxies.of_the_environment(str(request.url))
+        if proxy not in self._by_proxy:
+            self._by_proxy[proxy] = httpx.AsyncHTTPTransport(proxy=proxy, **self._options)
+        return await self._by_proxy[proxy].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for one in self._by_proxy.values():
+            await one.aclose()
+
+
 #: What the connection decides.
 _DECIDED = ("auth", "verify", "cert", "proxy", "proxies", "transport", "trust_env")
 
@@ -54,7 +89,7 @@ _DECIDED = ("auth", "verify", "cert", "proxy", "proxies", "transport", "trust_en
 _SHARED = ("http1", "http2", "limits")
 
 
-def _settings(connection: Connection, options: dict[str, Any], transport: Any) -> dict[str, Any]:
+def _settings(connection: Connection, options: dict[str, Any], transport: Any, by_system: Any) -> dict[str, Any]:
     if _version(httpx.__version__) < (0, 26):
         raise AgeOAuthError(
             f"httpx {httpx.__version__} is too old: 0.26 or newer is needed", f"{python_command()} -m pip install -U httpx"
@@ -64,19 +99,22 @@ def _settings(connection: Connection, options: dict[str, Any], transport: Any) -
             raise UsageError(f"`{name}` is decided by the connection `{connection.label}`")
     facts = connection._facts
     proxy = facts[names.PROXY]
+    context = _trust.context(facts)
+    shared = {name: options[name] for name in _SHARED if name in options}
     settings: dict[str, Any] = {
         "auth": HttpxTokenAuth(connection),
-        "verify": _trust.context(facts),
+        "verify": context,
         "trust_env": proxy == "system",
     }
-    if proxy not in ("system", "none"):
+    if proxy == "system":
+        settings["transport"] = by_system(verify=context, trust_env=False, **shared)
+    elif proxy != "none":
         settings["proxy"] = proxy
     presented = Presented(connection)
     if presented:
-        presented.check(_trust.for_requests(facts))
+        presented.check(_trust.is_verified(facts))
         context = _trust.context(facts)
         presented.load_certificate(context)
-        shared = {name: options[name] for name in _SHARED if name in options}
         own = transport(verify=context, proxy=_proxy(connection.api_url, proxy), **shared)
         own.presented = presented
         mounts = dict.fromkeys((prefix.rstrip("/") for prefix in prefixes(connection.api_url)), own)
@@ -93,7 +131,7 @@ def _version(text: str) -> "tuple[int, ...]":
 
 def _proxy(url: str, proxy: str) -> "str | None":
     if proxy == "system":
-        return proxy_of_the_environment(url)
+        return _proxies.of_the_environment(url)
     return None if proxy == "none" else proxy
 
 

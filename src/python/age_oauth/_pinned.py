@@ -8,6 +8,7 @@ import re
 import ssl
 from typing import Any
 
+from . import _files
 from .errors import AgeOAuthError
 
 #: A flag of OpenSSL: a certificate that is trusted ends a chain, also if it is not an authority.
@@ -83,8 +84,8 @@ def _of_the_pin(certificate: bytes) -> ssl.SSLContext:
 def _certificate(path: str) -> bytes:
     """The first certificate of the file, which is the pinned one."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            found = re.search("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", file.read(), re.DOTALL)
+        text = _files.read(path).decode("ascii", "replace")
+        found = re.search("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.DOTALL)
         return ssl.PEM_cert_to_DER_cert(found.group() if found else "")
     except (OSError, ValueError) as error:
         raise AgeOAuthError(f"the pinned certificate {path} cannot be read: {error}", "age-oauth doctor").caused_by(error) from None

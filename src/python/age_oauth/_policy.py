@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from . import _addresses as addresses
+from . import _proxies
 from .errors import AgeOAuthError, PortalRefused, SignInRequired, UsageError
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Policy:
 
     def _value(self, url: str, token: Token) -> str:
         self._stays_with_its_user()
-        if not self._own_proxies and addresses.is_http_within_this_machine(url) and proxy_of_the_environment(url) is not None:
+        if not self._own_proxies and addresses.is_http_within_this_machine(url) and _proxies.of_the_environment(url) is not None:
             raise UsageError(
                 f"the environment sends requests to {url} through a proxy, which would get the token",
                 "set NO_PROXY to localhost,127.0.0.1",
@@ -165,15 +166,3 @@ def _group(url: str) -> str:
     """The host, and whether the address has the form of a server's. A picture there says nothing about a server there."""
     scheme, host, port = addresses.origin(url)
     return f"{'server' if addresses.is_of_a_server(url) else 'other'} {scheme} {host} {port}"
-
-
-def proxy_of_the_environment(url: str) -> "str | None":
-    """The proxy that the environment, or the system's settings, name for this address."""
-    from urllib.request import getproxies, proxy_bypass
-
-    scheme, host, port = addresses.origin(url)
-    proxies = getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"

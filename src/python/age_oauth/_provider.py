@@ -6,7 +6,7 @@ go on with the token that they have. Only if there is no good token do requests 
 itself: the portal's token, or that of one server.
 
 An API key is never renewed. One that the portal refused is neither handed out nor sent again, until the program has
-another one.
+another one, or has asked the portal again after a minute.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ FORCED_IN = 60.0
 
 #: While no renewal may be forced, the program is asked this often whether it has another token.
 ASK_AGAIN = 5.0
+
+#: So long after a portal has refused an API key, the program asks it about the same key again: a
+#: portal that starts may have refused every key. In seconds.
+CHECK_AGAIN = 60.0
 
 #: From so many seconds on, a life is a mistake.
 _ENDLESS = 1e12
@@ -135,6 +139,8 @@ class Provider:
         self.has_keys = False
         #: API keys that the portal refused. The lock of the portal's slot guards what follows.
         self._refused_keys: "tuple[str, ...]" = ()
+        #: When the program may ask the portal about such a key again.
+        self._next_check = 0.0
         #: The last error about the key, and when the program is asked again: it may send a key
         #: that a command prints to the portal.
         self._key_error: "SignInRequired | None" = None
@@ -287,8 +293,19 @@ class Provider:
         if not server:
             self._key_error = None
             if answer[names.ACCESS_TOKEN] in self._refused_keys:
-                raise _refused_key(answer)
+                return self._checked_again(answer)
         return answer
+
+    def _checked_again(self, answer: "dict[str, Any]") -> "dict[str, Any]":
+        """The answer with a refused key that the portal accepts again."""
+        if time.monotonic() < self._next_check:
+            raise _refused_key(answer)
+        self._next_check = time.monotonic() + CHECK_AGAIN
+        # The program sends the key to the portal, and records a refusal.
+        accepted = _program.ask("token", *self._selector, "--force")
+        key = accepted[names.ACCESS_TOKEN]
+        self._refused_keys = tuple(one for one in self._refused_keys if one != key)
+        return accepted
 
     def _key_failed(self, error: SignInRequired, server: str, flags: "tuple[str, ...]") -> None:
         """The program cannot use the key."""
@@ -309,6 +326,7 @@ class Provider:
 
     def _refuse_key(self, slot: _Slot, key: str) -> None:
         """Takes a key out of use. The caller holds the lock of the portal's slot."""
+        self._next_check = time.monotonic() + CHECK_AGAIN
         if key not in self._refused_keys:
             self._refused_keys = (*self._refused_keys, key)[-_REJECTED:]
         if slot.token is not None and slot.token.value == key:

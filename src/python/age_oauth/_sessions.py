@@ -11,7 +11,7 @@ from requests.exceptions import ConnectionError, RequestException
 from urllib3.exceptions import ProtocolError
 
 from . import _json_names as names
-from . import _trust
+from . import _proxies, _trust
 from ._gis_options import prefixes
 from ._http import TokenAuth, rewind
 from ._presented import Presented, Sensitive
@@ -95,7 +95,30 @@ def _may_repeat(repeats: "Retry", response: Any) -> bool:
     return bool(left) and repeats.is_retry(response.request.method, response.status_code, has_time)
 
 
-class PortalAdapter(Presenting, HTTPAdapter):
+class Proxied:
+    """A part of a transport adapter of ``requests``, before ``HTTPAdapter`` in the list of base classes. It reads the addresses
+    of proxies as the program does."""
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Any:
+        return super().send(request, stream, timeout, verify, cert, _proxies.chosen(request.url, proxies))  # type: ignore[misc]
+
+    def proxy_headers(self, proxy: str) -> "dict[str, str]":
+        return _proxies.authorization(proxy)
+
+
+class ProxiedAdapter(Proxied, HTTPAdapter):
+    """For addresses without TLS."""
+
+
+class PortalAdapter(Presenting, Proxied, HTTPAdapter):
     """With the connection's certificate authorities, and for the portal itself with what the connection presents."""
 
     def __init__(self, facts: "dict[str, Any]", presented: "Presented | None" = None) -> None:
@@ -121,8 +144,8 @@ class PortalAdapter(Presenting, HTTPAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> Any:
-        trusted = _trust.for_requests(self._facts)
-        if trusted is not False and not _verifies(verify):
+        is_verified = _trust.is_verified(self._facts)
+        if is_verified and not _verifies(verify):
             raise UsageError(
                 "the connection verifies certificates, and this request has verify=False: its token could be sent to any server",
                 "trust the server's certificate authority: age-oauth connections edit NAME --verify-ssl FILE.pem",
@@ -133,8 +156,16 @@ class PortalAdapter(Presenting, HTTPAdapter):
                 "give the certificate to the connection: age-oauth connections edit NAME --client-cert FILE.p12",
             )
         self._begin()
-        # `REQUESTS_CA_BUNDLE` would take the place of what the connection trusts.
-        return super().send(request, stream, timeout, trusted, None, proxies)
+        return super().send(request, stream, timeout, _IN_THE_CONTEXT if is_verified else False, None, proxies)
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> "tuple[Any, Any]":
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        pool.pop("ca_certs", None)
+        return host, pool
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        # urllib3 would add a bundle to the context.
+        conn.cert_reqs, conn.ca_certs, conn.ca_cert_dir = "CERT_REQUIRED" if verify else "CERT_NONE", None, None
 
     def _begin(self) -> None:
         with self._lock:
@@ -149,6 +180,11 @@ class PortalAdapter(Presenting, HTTPAdapter):
         return PortalAdapter, (self._facts, self.presented)
 
 
+#: In place of the path of a bundle, of which there is none. With ``True``, some versions of
+#: ``requests`` take a context of their own.
+_IN_THE_CONTEXT = "the context"
+
+
 def _verifies(verify: Any) -> bool:
     return verify is True or (isinstance(verify, str) and bool(verify))
 
@@ -158,13 +194,14 @@ def session(connection: Connection) -> requests.Session:
     facts = connection._facts
     made = requests.Session()
     made.auth = TokenAuth(connection)
-    if _trust.for_requests(facts) is False:
+    if not _trust.is_verified(facts):
         made.verify = False
     proxy = facts[names.PROXY]
     if proxy != "system":
         made.trust_env = False
         if proxy != "none":
             made.proxies = {"http": proxy, "https": proxy}
+    made.mount("http://", ProxiedAdapter())
     made.mount("https://", PortalAdapter(facts))
     presented = Presented(connection)
     if presented:

@@ -3,6 +3,7 @@ machine stays on it."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException
@@ -10,7 +11,7 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, ReadTimeoutEr
 from urllib3.util import Retry
 
 from . import _addresses as addresses
-from . import _exchange
+from . import _exchange, _files
 from ._http import HEADER
 from .errors import UsageError
 
@@ -74,7 +75,9 @@ class Wire:
             proxies = {}
         sent = _exchange.outgoing(request, self.policy, HEADER)
         try:
-            response = super().send(sent, stream, self._limit(timeout), verify, cert, proxies)  # type: ignore[misc]
+            response = super().send(  # type: ignore[misc]
+                sent, stream, self._limit(timeout), _usable(verify), cert, proxies
+            )
         except RequestException as error:
             # What was sent may hold a token where the caller sees the placeholder.
             error.request = request
@@ -88,3 +91,17 @@ class Wire:
         if self._begins:
             return CONNECT_SECONDS, BEGIN_SECONDS
         return (CONNECT_SECONDS, SILENT_SECONDS) if timeout is None else timeout
+
+
+def _usable(verify: Any) -> Any:
+    """What is verified with. OpenSSL would wait for a FIFO."""
+    if not isinstance(verify, str) or not verify or os.path.isdir(verify):
+        return verify
+    try:
+        _files.check(verify)
+    except OSError as error:
+        # `requests` puts these in place of `True`. They add authorities, and take none away.
+        if verify in map(os.environ.get, ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")):
+            return True
+        raise UsageError(f"`verify` names `{verify}`, which cannot be read: {error.strerror or error}").caused_by(error) from None
+    return verify

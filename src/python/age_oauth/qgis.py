@@ -28,7 +28,7 @@ from qgis.PyQt.QtCore import QByteArray, QCoreApplication, QEvent, QObject, Qt, 
 from qgis.PyQt.QtNetwork import QNetworkAccessManager, QNetworkReply, QNetworkRequest, QSsl, QSslCertificate, QSslConfiguration, QSslKey
 
 from . import _json_names as names
-from . import _program, _rejection, _trust
+from . import _files, _program, _rejection, _trust
 from ._background import Run
 from ._signer import WAIT, Answer, Portal, Signer, address, concerns, is_edit
 from .connection import Connection
@@ -526,13 +526,9 @@ def _key(pem: bytes, password: bytes) -> "QSslKey | None":
 
 def _certificates(path: str, label: str) -> "list[QSslCertificate]":
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = _files.read(path)
     except OSError as error:
-        raise UsageError(
-            f"the certificates that `{label}` trusts cannot be read: {path}: {error.strerror or error}",
-            f"age-oauth connections edit {label} --verify-ssl FILE",
-        ).caused_by(error) from None
+        raise _trust.unreadable(path, label, label, error).caused_by(error) from None
     return QSslCertificate.fromData(data, QSsl.EncodingFormat.Pem)
 
 
