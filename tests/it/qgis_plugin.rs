@@ -236,6 +236,23 @@ fn a_sign_in_comes_back_to_this_machine_by_itself() {
     portal.assert_clean();
 }
 
+#[test]
+fn two_connections_are_signed_in_at_once_and_one_of_them_not_twice() {
+    let (portal, other) = (
+        Portal::start(PortalVersion::Enterprise114),
+        Portal::start(PortalVersion::Enterprise114),
+    );
+    let home = home();
+    add(&home, &portal, "prod");
+    add(&home, &other, "other");
+    let mut desktop = Desktop::start(&home, "qgis_plugin_two.py", &[]);
+    desktop.sign_in(&other, USER);
+    desktop.sign_in(&portal, USER);
+    desktop.ends();
+    portal.assert_clean();
+    other.assert_clean();
+}
+
 /// QGIS edits these layers from 3.26 on.
 #[test]
 fn layers_are_edited_and_an_edit_that_the_server_refuses_is_told() {

@@ -37,6 +37,17 @@ class Programs(unittest.TestCase):
         for err in (b"error: unexpected argument '--json'", b"", b'{"warning":"x"}'):
             self.assertIsInstance(answers.failure(2, err), ProgramUnusable)
 
+    def test_the_advice_for_a_missing_program_is_not_about_pip(self):
+        missing = ProgramUnusable("not found", "python3 -m pip install x; or set AGE_OAUTH_BIN")
+        with mock.patch.dict(os.environ):
+            os.environ.pop("AGE_OAUTH_BIN", None)
+            self.assertNotIn("pip", answers.missing(missing).hint)
+            self.assertIn("Install", answers.missing(missing).hint)
+            self.assertEqual(answers.missing(missing).message, "not found")
+            # A variable that names nothing has advice of its own.
+            os.environ["AGE_OAUTH_BIN"] = "/nowhere"
+            self.assertIs(answers.missing(missing), missing)
+
     def test_the_advice_is_the_programs_own_also_where_a_person_types_python(self):
         err = b'{"error":{"kind":"sign_in_needed","message":"no","hint":"age-oauth login -c x","code":3,"reason":null}}'
         with mock.patch.object(_session, "prefers_python", return_value=True):
@@ -114,7 +125,7 @@ class Queries(unittest.TestCase):
         user = {"username": "a\"na", "orgId": "0A", "groups": [{"id": "g1"}, {"id": 5}, None, {"id": "g2"}]}
         ask = answers.query
         self.assertEqual(ask("", [answers.MAP], answers.EVERYONE, None), '(type:"Map Service")')
-        self.assertEqual(ask(" a OR b ", [answers.MAP], answers.MINE, user), '(a OR b) AND (type:"Map Service") AND owner:"ana"')
+        self.assertEqual(ask(" a b ", [answers.MAP], answers.MINE, user), '"a" AND "b" AND (type:"Map Service") AND owner:"ana"')
         self.assertIn('AND orgid:"0A"', ask("", answers.KINDS, answers.MY_ORGANIZATION, user))
         self.assertIn('(group:"g1" OR group:"g2")', ask("", answers.KINDS, answers.MY_GROUPS, user))
         for whose in (answers.MINE, answers.MY_ORGANIZATION, answers.MY_GROUPS):
@@ -125,6 +136,19 @@ class Queries(unittest.TestCase):
         for strange in STRANGE:
             self.assertIsNone(ask("", answers.KINDS, answers.MY_GROUPS, strange))
             ask("", answers.KINDS, answers.MINE, strange)
+
+
+    def test_what_a_person_types_is_searched_as_words(self):
+        for text, expected in (
+            ("Roads OR NOT owner:ana", ['"Roads"', '"OR"', '"NOT"', '"owner:ana"']),
+            ('"main street" (2020) road*', ['"main"', '"street"', '"(2020)"', '"road*"']),
+            ('a" OR type:"Web Map', ['"a"', '"OR"', '"type:"', '"Web"', '"Map"']),
+            ("back\\slash", ['"back"', '"slash"']),
+            ("Straße 5 道路", ['"Straße"', '"5"', '"道路"']),
+            ('* : " ( ) \\ && || !', []),
+        ):
+            self.assertEqual(answers.words(text), expected)
+        self.assertEqual(answers.query("*", [answers.MAP], answers.EVERYONE, None), '(type:"Map Service")')
 
 
 class Services(unittest.TestCase):

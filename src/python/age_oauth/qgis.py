@@ -30,7 +30,7 @@ from qgis.PyQt.QtNetwork import QNetworkAccessManager, QNetworkReply, QNetworkRe
 from . import _json_names as names
 from . import _program, _rejection, _trust
 from ._background import Run
-from ._signer import WAIT, Answer, Portal, Signer, address, concerns, is_edit
+from ._signer import WAIT, Answer, Disabled, Portal, Signer, address, concerns, is_edit
 from .connection import Connection
 from .connections import trust
 from .errors import AgeOAuthError, ConnectionNotFound, UsageError
@@ -126,7 +126,7 @@ def _open(hook: "_Hook", run: Run, ids: "list[str]", ended: "Callable[[dict[str,
             if _hook is hook:
                 wrong.update(_added(hook, [one for one in known if one.id not in hook.disabled]))
             else:
-                closed = AgeOAuthError("all connections were disabled in QGIS before this one was read")
+                closed = Disabled("all connections were disabled in QGIS before this one was read")
                 wrong.update((one.id, closed) for one in known if one.id not in hook.disabled)
     except AgeOAuthError as error:
         wrong.update((one, error) for one in ids)

@@ -12,7 +12,7 @@ from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from age_oauth import _json_names as names
-from age_oauth import _program
+from age_oauth import _find, _program
 from age_oauth.errors import BY_CODE, AgeOAuthError, ProgramUnusable
 
 TYPE_CHECKING = False
@@ -72,9 +72,16 @@ def failure(code: int, err: bytes) -> "AgeOAuthError":
         # The program of age-oauth 0.2 does not have `--json`.
         return ProgramUnusable(
             f"the age-oauth program on this machine is too old: this plugin needs {_program._OLDEST_TEXT} or newer",
-            "install the current version, then press Refresh",
+            "install the current version (README of age-oauth, section Install), then press Refresh",
         )
     return _program._failure_of_text(code, err.decode("utf-8", "replace").strip().splitlines())
+
+
+def missing(error: "ProgramUnusable") -> "ProgramUnusable":
+    """The error for a program that was not found. Its advice is about pip, which QGIS's Python may not have."""
+    if os.environ.get(_find.NAMED):
+        return error
+    return ProgramUnusable(error.message, "install the age-oauth program (README of age-oauth, section Install), then press Refresh")
 
 
 def warnings(err: bytes) -> "list[str]":
@@ -173,10 +180,17 @@ def knows_owner(whose: str, user: "Any") -> bool:
     return needed is None or (isinstance(user.get(needed), str) and bool(user[needed].replace('"', "").strip()))
 
 
+def words(text: str) -> "list[str]":
+    """What a person searches for, as words of the portal's search language. In quotes, its signs mean nothing: ``AND``, ``OR``,
+    ``NOT``, ``*``, ``?``, ``:``, parentheses and the like. A word of signs alone would find nothing."""
+    found = re.split(r'[\s"\\]+', text)
+    return [f'"{one}"' for one in found if any(sign.isalnum() for sign in one)]
+
+
 def query(text: str, kinds: "Iterable[str]", whose: str, user: "Any") -> "str | None":
     """The portal's search for services. ``user`` is what ``community/self`` answers. ``None`` if there is nothing to find,
     because the user is in no group."""
-    parts = [f"({text.strip()})"] if text.strip() else []
+    parts = words(text)
     parts.append("(" + " OR ".join(f'type:"{kind}"' for kind in kinds) + ")")
     user = user if isinstance(user, dict) else {}
     if whose == MINE:

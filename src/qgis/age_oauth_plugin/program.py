@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from age_oauth import _find
+from age_oauth import _find, _program
 from age_oauth.errors import AgeOAuthError, ProgramUnusable
 from qgis.PyQt.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, pyqtSignal
 
@@ -25,17 +25,23 @@ _LAST_PATIENCE = 10_000
 class Program(QObject):
     """The program of this machine."""
 
+    #: Something else is known about it.
+    changed = pyqtSignal()
     #: In the main thread, from the thread that looks for it: its path, or the error.
     _found = pyqtSignal(object)
+    #: The same: its path and its version, as text.
+    _described = pyqtSignal(str, str)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._path: "str | None" = None
-        self._error: "AgeOAuthError | None" = None
+        #: Where it is, and its version; empty while they are not known.
+        self.place, self.version = "", ""
         self._is_looking = False
         self._waiting: "list[Run]" = []
         self.runs: "set[Run]" = set()
         self._found.connect(self._has_found)
+        self._described.connect(self._has_described)
 
     def run(
         self,
@@ -65,21 +71,32 @@ class Program(QObject):
         threading.Thread(target=self._look, name="age-oauth program", daemon=True).start()
 
     def _look(self) -> None:
+        found: "str | AgeOAuthError"
         try:
-            found: object = _find.find()
+            found = _find.find()
+        except ProgramUnusable as error:
+            found = answers.missing(error)
         except AgeOAuthError as error:
             found = error
         except Exception as error:
             found = AgeOAuthError(f"the program cannot be looked for: {error}")
         try:
             self._found.emit(found)
+            if isinstance(found, str):
+                version = _program.version(found) or ()
+                self._described.emit(found, ".".join(map(str, version)))
         except RuntimeError:  # The plugin was unloaded meanwhile.
             pass
+
+    def _has_described(self, place: str, version: str) -> None:
+        self.place, self.version = place, version
+        self.changed.emit()
 
     def _has_found(self, found: object) -> None:
         self._is_looking = False
         waiting, self._waiting = self._waiting, []
         if isinstance(found, AgeOAuthError):
+            self._has_described("", "")
             for run in waiting:
                 run.fail(found)
             return

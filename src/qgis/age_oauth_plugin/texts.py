@@ -15,6 +15,9 @@ from . import answers
 
 TITLE = "age-oauth"
 
+#: The property of a message that names its connection.
+_ABOUT = "ageOAuthConnection"
+
 
 def tr(text: str) -> str:
     """The text in QGIS's language."""
@@ -56,10 +59,13 @@ def tell(
     button: "str | None" = None,
     action: "Callable[[], None] | None" = None,
     duration: int = 0,
+    about: str = "",
 ) -> None:
-    """Shows a message in QGIS's message bar, with a button if there is something to do."""
+    """Shows a message in QGIS's message bar, with a button if there is something to do. ``about`` is the ID of the connection
+    whose state it tells."""
     bar = iface.messageBar()  # type: ignore[attr-defined]
     item = bar.createMessage("")
+    item.setProperty(_ABOUT, about)
     item.layout().addWidget(label(text), 1)
     pressed = None
     if button is not None and action is not None:
@@ -86,10 +92,13 @@ def _forget(key: int, *_: object) -> None:
     _closed.discard(key)
 
 
-def close_messages(iface: object) -> None:
-    """Takes all messages out of QGIS's message bar: what their buttons do needs the plugin."""
+def close_messages(iface: object, about: "str | None" = None) -> None:
+    """Takes the messages about a connection out of QGIS's message bar; without one, all: what their buttons do needs the
+    plugin."""
     bar = iface.messageBar()  # type: ignore[attr-defined]
     for key, (item, _) in list(_shown.items()):
+        if about is not None and (sip.isdeleted(item) or item.property(_ABOUT) != about):
+            continue
         _closed.add(key)
         if not sip.isdeleted(item):
             bar.popWidget(item)
