@@ -170,14 +170,16 @@ impl Desktop {
 fn plugin(home: &Home) -> PathBuf {
     let zip = home.path().join("age_oauth_plugin.zip");
     if !zip.exists() {
-        let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qgis/pack");
-        let packed = Command::new("/usr/bin/python3")
-            .arg(pack)
-            .arg(&zip)
-            .status();
-        assert!(packed.expect("Python").success());
+        pack(&zip, &[]);
     }
     zip
+}
+
+fn pack(zip: &Path, translations: &[&Path]) {
+    let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qgis/pack");
+    let mut packed = Command::new("/usr/bin/python3");
+    packed.arg(pack).arg(zip).args(translations);
+    assert!(packed.status().expect("Python").success());
 }
 
 #[test]
@@ -316,6 +318,20 @@ fn rule_24h_titles_and_addresses_of_items_are_not_trusted() {
     Desktop::start(&home, "qgis_plugin_hostile.py", &variables).ends();
     foreign.assert_no_connection();
     portal.assert_clean();
+}
+
+#[test]
+fn texts_are_in_the_language_of_qgis_while_the_plugin_is_loaded() {
+    let home = home();
+    let folder = home.path().join("i18n");
+    std::fs::create_dir(&folder).expect("a folder");
+    let translation = "<?xml version='1.0' encoding='utf-8'?>\n<!DOCTYPE TS>\n\
+        <TS version='2.1' language='de'><context><name>AgeOAuth</name><message>\
+        <source>ArcGIS portals</source><translation>ArcGIS-Portale</translation>\
+        </message></context></TS>";
+    std::fs::write(folder.join("age_oauth_de.ts"), translation).expect("a file");
+    pack(&home.path().join("age_oauth_plugin.zip"), &[&folder]);
+    Desktop::start(&home, "qgis_plugin_language.py", &[]).ends();
 }
 
 #[test]

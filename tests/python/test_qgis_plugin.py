@@ -1,6 +1,7 @@
 """What QGIS's plugin makes of answers, without QGIS: they may be of any form, and their texts may be anyone's."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -229,6 +230,57 @@ class BrowserPanel(unittest.TestCase):
         self.assertEqual(answers.browser_name("", ()), "age-oauth (age-oauth)")
 
 
+GERMAN = """<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" sourcelanguage="en" language="de"><context><name>AgeOAuth</name>
+<message><source>{}</source><translation>{}</translation></message>
+</context></TS>
+"""
+
+
+class Translations(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.copy = Path(folder.name, "qgis")
+        shutil.copytree(ROOT / "src/qgis", self.copy)
+
+    def run_in(self, folder, *arguments):
+        return subprocess.run([sys.executable, folder / "texts", *arguments], capture_output=True, text=True)
+
+    def translation(self, source, text):
+        file = self.copy / "age_oauth_plugin/i18n/age_oauth_de.ts"
+        file.write_text(GERMAN.format(source, text), "utf-8")
+        return file
+
+    def test_the_list_for_translators_has_each_text(self):
+        done = self.run_in(ROOT / "src/qgis", "--check")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_text_that_is_not_listed_is_noticed(self):
+        with open(self.copy / "age_oauth_plugin/panel.py", "a", encoding="utf-8") as file:
+            file.write('tr("A new text")\n')
+        self.assertEqual(self.run_in(self.copy, "--check").returncode, 1)
+        self.assertEqual(self.run_in(self.copy).returncode, 0)
+        self.assertIn("A new text", (self.copy / "age_oauth_plugin/i18n/age_oauth.ts").read_text("utf-8"))
+        self.assertEqual(self.run_in(self.copy, "--check").returncode, 0)
+
+    def test_translations_are_kept_and_texts_that_are_gone_are_left_out(self):
+        file = self.translation("Signed in", "Angemeldet")
+        self.assertEqual(self.run_in(self.copy).returncode, 0)
+        made = file.read_text("utf-8")
+        self.assertIn("<translation>Angemeldet</translation>", made)
+        self.assertIn("<source>Sign out</source>", made)
+        self.translation("Not there any more", "Weg")
+        self.assertEqual(self.run_in(self.copy).returncode, 0)
+        self.assertNotIn("Weg", file.read_text("utf-8"))
+
+    def test_a_translation_has_the_places_for_values_of_its_text(self):
+        for text in ("Test", "Test von {name}", "Test von {} {}", "Test {"):
+            self.translation("Test of {}", text)
+            self.assertNotEqual(self.run_in(self.copy, "--check").returncode, 0, text)
+
+
 class Zip(unittest.TestCase):
     def test_the_same_sources_make_the_same_bytes_with_the_package_inside(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -245,4 +297,5 @@ class Zip(unittest.TestCase):
         self.assertEqual({one.partition("/")[0] for one in names}, {"age_oauth_plugin"})
         for one in ("__init__.py", "icon.svg", "LICENSE-MIT", "packages/age_oauth/qgis.py"):
             self.assertIn(f"age_oauth_plugin/{one}", names)
+        self.assertFalse([one for one in names if "i18n" in one])
         self.assertFalse([one for one in names if "__pycache__" in one or one.endswith(".pyc")])

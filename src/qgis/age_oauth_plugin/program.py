@@ -10,6 +10,7 @@ from age_oauth.errors import AgeOAuthError, ProgramUnusable
 from qgis.PyQt.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, pyqtSignal
 
 from . import answers
+from .translation import tr
 
 #: The program limits each of its own waits; this limit is for one that hangs nevertheless, in
 #: milliseconds. A sign-in has the program's own limit.
@@ -75,11 +76,11 @@ class Program(QObject):
         try:
             found = _find.find()
         except ProgramUnusable as error:
-            found = answers.missing(error)
+            found = answers.missing(error, tr)
         except AgeOAuthError as error:
             found = error
         except Exception as error:
-            found = AgeOAuthError(f"the program cannot be looked for: {error}")
+            found = AgeOAuthError(tr("the program cannot be looked for: {}").format(error))
         try:
             self._found.emit(found)
             if isinstance(found, str):
@@ -204,7 +205,8 @@ class Run(QObject):
 
     def _stop_late(self) -> None:
         if not self._is_over:
-            self.error = AgeOAuthError(f"`age-oauth {self._arguments[0]}` did not finish within {_TIMEOUT // 1000} seconds")
+            text = tr("`{}` did not finish within {} seconds")
+            self.error = AgeOAuthError(text.format(f"age-oauth {self._arguments[0]}", _TIMEOUT // 1000))
             self._kill()
 
     def _kill(self) -> None:
@@ -229,16 +231,16 @@ class Run(QObject):
         self._err = bytes(self._process.readAllStandardError())
         if self.error is None:
             if status != QProcess.ExitStatus.NormalExit:
-                self.error = AgeOAuthError("age-oauth was stopped before it answered")
+                self.error = AgeOAuthError(tr("age-oauth was stopped before it answered"))
             elif code != 0:
-                self.error = answers.failure(code, self._err)
+                self.error = answers.failure(code, self._err, tr)
         self._end()
 
     def _has_failed(self, error: object) -> None:
         if error == QProcess.ProcessError.FailedToStart and self._process is not None and not self._is_over:
             self._program.forget()
-            why = self._process.errorString()
-            self.fail(ProgramUnusable(f"`{self._process.program()}` cannot be started: {why}", "age-oauth doctor"))
+            text = tr("`{}` cannot be started: {}").format(self._process.program(), self._process.errorString())
+            self.fail(ProgramUnusable(text, "age-oauth doctor"))
 
     def warnings(self) -> "list[str]":
         """The warnings that it has printed."""

@@ -8,20 +8,16 @@ from functools import partial
 from age_oauth.errors import AgeOAuthError
 from qgis.core import Qgis
 from qgis.PyQt import sip
-from qgis.PyQt.QtCore import QCoreApplication, Qt, QTimer
+from qgis.PyQt.QtCore import Qt, QTimer
 from qgis.PyQt.QtWidgets import QHeaderView, QLabel, QPushButton, QTreeWidget, QWidget
 
 from . import answers
+from .translation import tr
 
 TITLE = "age-oauth"
 
 #: The property of a message that names its connection.
 _ABOUT = "ageOAuthConnection"
-
-
-def tr(text: str) -> str:
-    """The text in QGIS's language."""
-    return QCoreApplication.translate("AgeOAuth", text)
 
 
 def label(text: str = "", parent: "QWidget | None" = None) -> QLabel:
@@ -39,7 +35,7 @@ def of_error(error: AgeOAuthError) -> str:
     text = answers.plain(error.message, 1000)
     text = f"{text[:1].upper()}{text[1:]}."
     if error.hint:
-        text = f"{text} {tr('What to do:')} {answers.advice(error.hint)}."
+        text = f"{text} {tr('What to do:')} {answers.advice(error.hint, tr)}."
     return text
 
 
