@@ -4,7 +4,6 @@ What the tests say and hear goes through standard input and output, in lines tha
 QGIS's own event loop.
 """
 
-import faulthandler
 import os
 import queue
 import sys
@@ -12,18 +11,15 @@ import threading
 import time
 import traceback
 
-from qgis.core import QgsNetworkAccessManager, QgsProject
+from qgis.core import QgsProject
 from qgis.PyQt.QtCore import QCoreApplication, QEvent, QEventLoop, QPoint, Qt, QTimer
-from qgis.PyQt.QtNetwork import QSslCertificate
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QDialog, QMessageBox, QPushButton, QWidget
 from qgis.utils import iface, plugins
+from qgis_shared import feature_layer, trust_everywhere, wait_for  # noqa: F401
 
-#: A wait that takes longer is a failure, in seconds.
-LONG = 120
 NAME = "age_oauth_plugin"
 
-faulthandler.enable()
 _lines = queue.Queue()
 
 
@@ -45,19 +41,19 @@ def hear():
 
 def until(condition, what=""):
     """Lets events happen until something is so. Returns what the condition returned."""
-    end = time.monotonic() + LONG
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            print(f"never: {what}; windows: {[type(one).__name__ for one in windows()]}", file=sys.stderr)
-            picture("never")
-            traceback.print_stack()
-            _leave(1)
-        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
+
+    def met():
         # Qt leaves this to the loop in which it was asked for, which is that of the test here.
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        return condition()
+
+    found = wait_for(met)
+    if not found:
+        print(f"never: {what}; windows: {[type(one).__name__ for one in windows()]}", file=sys.stderr)
+        picture("never")
+        traceback.print_stack()
+        _leave(1)
+    return found
 
 
 def picture(name, widget=None):
@@ -105,18 +101,6 @@ def run(test):
 
     threading.Thread(target=_read, daemon=True).start()
     QTimer.singleShot(0, start)
-
-
-def trust_everywhere(path):
-    """Lets requests that nothing signs trust this authority; QGIS would ask a person about it."""
-    authorities = QSslCertificate.fromPath(path)
-
-    def add(request):
-        configuration = request.sslConfiguration()
-        configuration.addCaCertificates(authorities)
-        request.setSslConfiguration(configuration)
-
-    QgsNetworkAccessManager.setRequestPreprocessor(add)
 
 
 def install():

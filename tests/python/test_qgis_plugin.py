@@ -1,6 +1,8 @@
 """What QGIS's plugin makes of answers, without QGIS: they may be of any form, and their texts may be anyone's."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -228,6 +230,45 @@ class BrowserPanel(unittest.TestCase):
         self.assertEqual(answers.browser_name("prod", {"prod (age-oauth)", "prod (age-oauth) 2"}), "prod (age-oauth) 3")
         self.assertEqual(answers.browser_name("a/b\\c", ()), "a%2Fb%5Cc (age-oauth)")
         self.assertEqual(answers.browser_name("", ()), "age-oauth (age-oauth)")
+
+
+class Qt6(unittest.TestCase):
+    """PyQt 6 has the members of an enum in it alone, and QGIS 4 has no PyQt 5."""
+
+    FILES = [
+        *sorted((ROOT / "src/qgis/age_oauth_plugin").glob("*.py")),
+        ROOT / "src/python/age_oauth/qgis.py",
+        *sorted((ROOT / "tests/python").glob("qgis_*.py")),
+    ]
+
+    #: What looks like the member of an enum, and is not one.
+    OTHERS = {"Qgis.QGIS_VERSION_INT"}
+
+    def faults(self, text):
+        """Imports of one Qt, and short names of members, such as ``Qt.PlainText``: a class of Qt or QGIS with one capital name."""
+        tree = ast.parse(text)
+        inner = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Attribute)}
+        called = {id(one.func) for one in ast.walk(tree) if isinstance(one, ast.Call)}
+        for one in ast.walk(tree):
+            modules = [one.module or ""] if isinstance(one, ast.ImportFrom) else []
+            modules += [name.name for name in one.names] if isinstance(one, ast.Import) else []
+            yield from (name for name in modules if name.startswith(("PyQt", "PySide", "sip")))
+            if not (isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name)) or id(one) in inner | called:
+                continue
+            name = f"{one.value.id}.{one.attr}"
+            if re.match(r"(Q[A-Zg]\w*|Qt)\.[A-Z]", name) and name not in self.OTHERS:
+                yield name
+
+    def test_enums_are_written_in_full_and_qt_is_qgiss_own(self):
+        self.assertEqual(list(self.faults("from PyQt5.QtCore import Qt\nx = Qt.PlainText")), ["PyQt5.QtCore", "Qt.PlainText"])
+        self.assertEqual(list(self.faults("x = Qt.TextFormat.PlainText; QSize.Type(1)")), [])
+        for file in self.FILES:
+            self.assertEqual(list(self.faults(file.read_text("utf-8"))), [], file.name)
+
+    def test_the_metadata_says_so(self):
+        lines = (ROOT / "src/qgis/age_oauth_plugin/metadata.txt").read_text("utf-8").splitlines()
+        for one in ("supportsQt6=True", "qgisMinimumVersion=3.22", "qgisMaximumVersion=4.99"):
+            self.assertIn(one, lines)
 
 
 GERMAN = """<?xml version="1.0" encoding="utf-8"?>

@@ -60,7 +60,9 @@ _AGAIN = 250
 #: So many addresses are remembered whose answers in QGIS's cache are those of this sign-in.
 _FETCHED = 20000
 
-_INITIATOR = QNetworkRequest.Attribute(int(QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass))
+_INITIATOR = QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass
+# An enum of PyQt 6 is not a number, but has one.
+_INITIATOR = QNetworkRequest.Attribute(int(getattr(_INITIATOR, "value", _INITIATOR)))
 _STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
 #: What this package has put into a request. Copies of the request have it, too.
 _GIVEN = QNetworkRequest.Attribute.UserMax
