@@ -30,6 +30,7 @@ def test():
     plugin().connections.refresh()
     until(lambda: any("has ended" in one for one in messages()), "the message")
     picture("2-ended")
+    picture("2-message", iface.messageBar())
     for _ in range(3):
         plugin().connections.refresh()
         until(lambda: not plugin().connections.is_busy, "the connections are read")

@@ -137,11 +137,12 @@ class Panel(QDockWidget):
         if error is not None:
             self._about.setText(_about_error(error))
         elif entry is not None:
-            on = (
-                tr("QGIS is signed in with it.")
-                if self._connections.is_on(entry.id)
-                else tr("Tick its box to sign QGIS in with it.")
-            )
+            if not self._connections.is_on(entry.id):
+                on = tr("Tick its box to sign QGIS in with it.")
+            elif entry.status.get(names.SIGN_IN) in answers.NEEDS_SIGN_IN:
+                on = tr("Its box is ticked. Sign in, so that its layers load.")
+            else:
+                on = tr("QGIS is signed in with it.")
             self._about.setText(f"{answers.plain(entry.portal_url)}\n{on}")
         elif self._connections.entries:
             self._about.setText(tr("Choose a connection. Those with a tick sign QGIS in."))

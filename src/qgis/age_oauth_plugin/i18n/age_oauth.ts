@@ -248,11 +248,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>QGIS is signed in with it.</source>
+            <source>Tick its box to sign QGIS in with it.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Tick its box to sign QGIS in with it.</source>
+            <source>Its box is ticked. Sign in, so that its layers load.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>QGIS is signed in with it.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
