@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use crate::qgis::PICTURES;
 use crate::signing_in::with_loopback;
 use crate::support::home::Home;
 use crate::support::portal::{
@@ -59,9 +60,6 @@ struct Desktop {
 /// A script that takes longer is ended, in seconds.
 const LIMIT: &str = "900";
 
-/// Where the pictures are for a person to look at: in the home, if the variable is not set.
-const PICTURES: &str = "AGE_OAUTH_TEST_PICTURES";
-
 impl Desktop {
     fn start(home: &Home, script: &str, variables: &[(&str, &str)]) -> Self {
         Self::start_with(home, script, variables, &[])
@@ -79,6 +77,7 @@ impl Desktop {
         let runtime = home.path().join("runtime");
         std::fs::create_dir_all(&runtime).expect("a folder");
         std::fs::set_permissions(&runtime, Permissions::from_mode(0o700)).expect("a folder");
+        // Where the pictures are for a person to look at: in the home, if the variable is not set.
         let pictures = std::env::var_os(PICTURES).map_or_else(
             || home.path().join("pictures"),
             |folder| Path::new(&folder).join(script),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::signed_in;
 use crate::support::home::Home;
-use crate::support::portal::{Endpoint, Portal, Recorded, USER};
+use crate::support::portal::{Endpoint, Portal, USER};
 
 /// The recipe in this language, with the practice portal's address.
 fn recipe(language: &str, portal: &Portal) -> String {
@@ -48,6 +48,7 @@ fn curl_gets_its_header_through_a_pipe() {
 }
 
 /// The version of the installed `ogr2ogr`: the first two numbers.
+#[cfg(target_os = "linux")]
 fn gdal() -> (u32, u32) {
     let said = Command::new("ogr2ogr").arg("--version").output();
     let said = said.expect("ogr2ogr; see tests/run").stdout;
@@ -81,8 +82,9 @@ fn ogr2ogr_reads_all_pages_of_a_layer() {
         assert!(said.contains("Feature Count: 7\n"), "{said}");
     }
     let pages = portal.requests_to(Endpoint::PortalLayer);
-    let second = |one: &Recorded| one.param("resultOffset") == Some("3");
-    assert!(pages.iter().any(second));
+    assert!(pages
+        .iter()
+        .any(|one| one.param("resultOffset") == Some("3")));
     portal.assert_clean();
 }
 

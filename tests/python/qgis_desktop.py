@@ -16,7 +16,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QEvent, QEventLoop, QPoint, Qt, Q
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QDialog, QMessageBox, QPushButton, QWidget
 from qgis.utils import iface, plugins
-from qgis_shared import feature_layer, trust_everywhere, wait_for  # noqa: F401
+from qgis_shared import feature_layer, figure, trust_everywhere, wait_for  # noqa: F401
 
 NAME = "age_oauth_plugin"
 
@@ -69,14 +69,6 @@ def picture(name, widget=None):
     made.save(os.path.join(folder, f"{name}.png"))
 
 
-def figure(text):
-    """Stores a figure beside the pictures, for a person: a busy machine may need longer."""
-    folder = os.environ["AGE_OAUTH_TEST_PICTURES"]
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "figures.txt"), "a", encoding="utf-8") as file:
-        file.write(f"{text}\n")
-
-
 def _leave(code):
     sys.stdout.flush()
     sys.stderr.flush()
@@ -101,6 +93,16 @@ def run(test):
 
     threading.Thread(target=_read, daemon=True).start()
     QTimer.singleShot(0, start)
+
+
+def draw():
+    """Draws the whole map, after what is being drawn."""
+    canvas, drawn = iface.mapCanvas(), []
+    until(lambda: not canvas.isDrawing(), "the drawing before")
+    canvas.mapCanvasRefreshed.connect(lambda: drawn.append(1))
+    canvas.zoomToFullExtent()
+    canvas.refresh()
+    until(lambda: drawn and not canvas.isDrawing(), "the map is drawn")
 
 
 def install():
@@ -241,3 +243,27 @@ class Stops:
 
     def __exit__(self, *_):
         self._timer.stop()
+
+
+class Holds:
+    """The longest times for which the plugin or the package has held QGIS's main thread at once, by places, and the longest
+    processor's time, which a busy machine does not change. A little more than without this measurement."""
+
+    def __enter__(self):
+        self.all, self.processor = {}, 0.0
+        self._frame, self._began = None, (0.0, 0.0)
+        sys.setprofile(self._look)
+        return self
+
+    def _look(self, frame, event, _argument):
+        if event == "call" and self._frame is None and f"/{NAME}/" in frame.f_code.co_filename:
+            self._frame, self._began = frame, (time.perf_counter(), time.thread_time())
+        elif event == "return" and frame is self._frame:
+            took = time.perf_counter() - self._began[0]
+            self.processor = max(self.processor, time.thread_time() - self._began[1])
+            self._frame = None
+            place = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_code.co_name}"
+            self.all[place] = max(took, self.all.get(place, 0.0))
+
+    def __exit__(self, *_):
+        sys.setprofile(None)

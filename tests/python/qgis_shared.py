@@ -2,6 +2,7 @@
 happen."""
 
 import faulthandler
+import os
 import time
 
 from qgis.core import QgsNetworkAccessManager, QgsVectorLayer
@@ -41,3 +42,12 @@ def wait_for(condition):
             return found
         QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
     return None
+
+
+def figure(name, milliseconds):
+    """Stores a figure for a person, if there is a folder for it: a busy machine may need longer. See ``tests/qgis/bounds``."""
+    folder = os.environ.get("AGE_OAUTH_TEST_PICTURES")
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "figures.txt"), "a", encoding="utf-8") as file:
+            file.write(f"{name} {milliseconds:.3f}\n")

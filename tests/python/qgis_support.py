@@ -15,7 +15,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QSize, QUrl
 from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtNetwork import QNetworkRequest
-from qgis_shared import LONG, feature_layer, trust_everywhere, wait_for  # noqa: F401
+from qgis_shared import LONG, feature_layer, figure, trust_everywhere, wait_for  # noqa: F401
 
 #: The attribute with the class that makes a request.
 INITIATOR = QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass
