@@ -14,7 +14,7 @@ def test():
     until(lambda: is_on("prod"), "the connection is on")
     draw()
     picture("opened")
-    # QGIS's own figure: the processor's time for the plugin and all that it imports, with "s" behind it.
+    # QGIS's own figure, such as "0.02s": processor time of the plugin and its imports.
     figure("start", float(qgis.utils.plugin_times[NAME].rstrip("s")) * 1000)
 
 
