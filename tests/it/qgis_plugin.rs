@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use crate::qgis::PICTURES;
 use crate::signing_in::with_loopback;
 use crate::support::home::Home;
 use crate::support::portal::{
@@ -59,9 +60,6 @@ struct Desktop {
 /// A script that takes longer is ended, in seconds.
 const LIMIT: &str = "900";
 
-/// Where the pictures are for a person to look at: in the home, if the variable is not set.
-const PICTURES: &str = "AGE_OAUTH_TEST_PICTURES";
-
 impl Desktop {
     fn start(home: &Home, script: &str, variables: &[(&str, &str)]) -> Self {
         Self::start_with(home, script, variables, &[])
@@ -79,6 +77,7 @@ impl Desktop {
         let runtime = home.path().join("runtime");
         std::fs::create_dir_all(&runtime).expect("a folder");
         std::fs::set_permissions(&runtime, Permissions::from_mode(0o700)).expect("a folder");
+        // Where the pictures are for a person to look at: in the home, if the variable is not set.
         let pictures = std::env::var_os(PICTURES).map_or_else(
             || home.path().join("pictures"),
             |folder| Path::new(&folder).join(script),
@@ -170,14 +169,16 @@ impl Desktop {
 fn plugin(home: &Home) -> PathBuf {
     let zip = home.path().join("age_oauth_plugin.zip");
     if !zip.exists() {
-        let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qgis/pack");
-        let packed = Command::new("/usr/bin/python3")
-            .arg(pack)
-            .arg(&zip)
-            .status();
-        assert!(packed.expect("Python").success());
+        pack(&zip, &[]);
     }
     zip
+}
+
+fn pack(zip: &Path, translations: &[&Path]) {
+    let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/qgis/pack");
+    let mut packed = Command::new("/usr/bin/python3");
+    packed.arg(pack).arg(zip).args(translations);
+    assert!(packed.status().expect("Python").success());
 }
 
 #[test]
@@ -234,6 +235,23 @@ fn a_sign_in_comes_back_to_this_machine_by_itself() {
     portal.authorize(&address, USER).follow().unwrap();
     desktop.ends();
     portal.assert_clean();
+}
+
+#[test]
+fn two_connections_are_signed_in_at_once_and_one_of_them_not_twice() {
+    let (portal, other) = (
+        Portal::start(PortalVersion::Enterprise114),
+        Portal::start(PortalVersion::Enterprise114),
+    );
+    let home = home();
+    add(&home, &portal, "prod");
+    add(&home, &other, "other");
+    let mut desktop = Desktop::start(&home, "qgis_plugin_two.py", &[]);
+    desktop.sign_in(&other, USER);
+    desktop.sign_in(&portal, USER);
+    desktop.ends();
+    portal.assert_clean();
+    other.assert_clean();
 }
 
 /// QGIS edits these layers from 3.26 on.
@@ -299,6 +317,20 @@ fn rule_24h_titles_and_addresses_of_items_are_not_trusted() {
     Desktop::start(&home, "qgis_plugin_hostile.py", &variables).ends();
     foreign.assert_no_connection();
     portal.assert_clean();
+}
+
+#[test]
+fn texts_are_in_the_language_of_qgis_while_the_plugin_is_loaded() {
+    let home = home();
+    let folder = home.path().join("i18n");
+    std::fs::create_dir(&folder).expect("a folder");
+    let translation = "<?xml version='1.0' encoding='utf-8'?>\n<!DOCTYPE TS>\n\
+        <TS version='2.1' language='de'><context><name>AgeOAuth</name><message>\
+        <source>ArcGIS portals</source><translation>ArcGIS-Portale</translation>\
+        </message></context></TS>";
+    std::fs::write(folder.join("age_oauth_de.ts"), translation).expect("a file");
+    pack(&home.path().join("age_oauth_plugin.zip"), &[&folder]);
+    Desktop::start(&home, "qgis_plugin_language.py", &[]).ends();
 }
 
 #[test]

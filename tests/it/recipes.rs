@@ -47,6 +47,47 @@ fn curl_gets_its_header_through_a_pipe() {
     portal.assert_clean();
 }
 
+/// The version of the installed `ogr2ogr`: the first two numbers.
+#[cfg(target_os = "linux")]
+fn gdal() -> (u32, u32) {
+    let said = Command::new("ogr2ogr").arg("--version").output();
+    let said = said.expect("ogr2ogr; see tests/run").stdout;
+    let said = String::from_utf8(said).expect("text");
+    let version = said.strip_prefix("GDAL ").expect("a version");
+    let mut numbers = version.split('.').map(|one| one.parse().expect("numbers"));
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// The blocks of docs/qgis.md: one for GDAL 3.9 or newer, one for that of Debian 12.
+#[test]
+#[cfg(target_os = "linux")]
+fn ogr2ogr_reads_all_pages_of_a_layer() {
+    let (portal, home) = signed_in();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    let page = include_str!("../../docs/qgis.md");
+    let (_, section) = page.split_once("\n## GDAL\n").unwrap();
+    let blocks = section.split("\n```bash\n").skip(1);
+    let mut blocks = blocks.map(|one| one.split_once("```").unwrap().0);
+    let (new, old) = (blocks.next().unwrap(), blocks.next().unwrap());
+    let documented = "https://gis.example.com/server/rest/services/Roads/FeatureServer/0";
+    for layer in [portal.portal_layer_url(), portal.server_layer_url()] {
+        let code = match gdal() {
+            (3, 7 | 8) => panic!("docs/qgis.md has nothing for this version of GDAL"),
+            (3, 0..=6) => old.replace(documented, &layer),
+            _ => new.replace(documented, &layer),
+        };
+        let script = format!("{code}\nogrinfo -ro -so -al roads.gpkg; rm roads.gpkg");
+        let variables = [("GDAL_CURL_CA_BUNDLE", ca.as_str())];
+        let said = runs(&home, "bash", &["-euc", &script], &variables);
+        assert!(said.contains("Feature Count: 7\n"), "{said}");
+    }
+    let pages = portal.requests_to(Endpoint::PortalLayer);
+    assert!(pages
+        .iter()
+        .any(|one| one.param("resultOffset") == Some("3")));
+    portal.assert_clean();
+}
+
 #[test]
 fn node_gets_the_token_for_a_url() {
     let (portal, home) = signed_in();

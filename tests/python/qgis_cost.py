@@ -3,7 +3,7 @@
 import sys
 import time
 
-from qgis_support import done, feature_layer, named
+from qgis_support import done, feature_layer, figure, named
 
 began = time.perf_counter()
 import age_oauth.qgis
@@ -26,8 +26,8 @@ signed, has_token = cost(sys.argv[1], "QgsArcGisRestUtils")
 assert has_token
 other, has_token = cost(sys.argv[1], "QgsWebPage")
 assert not has_token
-print(
-    f"import {(imported - began) * 1000:.1f} ms, enable {(enabled - imported) * 1000:.1f} ms, "
-    f"a signed request {signed:.3f} ms, another {other:.4f} ms"
-)
+figure("import", (imported - began) * 1000)
+figure("enable", (enabled - imported) * 1000)
+figure("request", signed)
+figure("other-request", other)
 done()

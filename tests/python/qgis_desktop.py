@@ -4,7 +4,6 @@ What the tests say and hear goes through standard input and output, in lines tha
 QGIS's own event loop.
 """
 
-import faulthandler
 import os
 import queue
 import sys
@@ -12,18 +11,15 @@ import threading
 import time
 import traceback
 
-from qgis.core import QgsNetworkAccessManager, QgsProject
+from qgis.core import QgsProject
 from qgis.PyQt.QtCore import QCoreApplication, QEvent, QEventLoop, QPoint, Qt, QTimer
-from qgis.PyQt.QtNetwork import QSslCertificate
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QDialog, QMessageBox, QPushButton, QWidget
 from qgis.utils import iface, plugins
+from qgis_shared import feature_layer, figure, trust_everywhere, wait_for  # noqa: F401
 
-#: A wait that takes longer is a failure, in seconds.
-LONG = 120
 NAME = "age_oauth_plugin"
 
-faulthandler.enable()
 _lines = queue.Queue()
 
 
@@ -45,19 +41,19 @@ def hear():
 
 def until(condition, what=""):
     """Lets events happen until something is so. Returns what the condition returned."""
-    end = time.monotonic() + LONG
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            print(f"never: {what}; windows: {[type(one).__name__ for one in windows()]}", file=sys.stderr)
-            picture("never")
-            traceback.print_stack()
-            _leave(1)
-        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
+
+    def met():
         # Qt leaves this to the loop in which it was asked for, which is that of the test here.
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        return condition()
+
+    found = wait_for(met)
+    if not found:
+        print(f"never: {what}; windows: {[type(one).__name__ for one in windows()]}", file=sys.stderr)
+        picture("never")
+        traceback.print_stack()
+        _leave(1)
+    return found
 
 
 def picture(name, widget=None):
@@ -71,14 +67,6 @@ def picture(name, widget=None):
     else:
         made = widget.grab()
     made.save(os.path.join(folder, f"{name}.png"))
-
-
-def figure(text):
-    """Stores a figure beside the pictures, for a person: a busy machine may need longer."""
-    folder = os.environ["AGE_OAUTH_TEST_PICTURES"]
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "figures.txt"), "a", encoding="utf-8") as file:
-        file.write(f"{text}\n")
 
 
 def _leave(code):
@@ -107,16 +95,14 @@ def run(test):
     QTimer.singleShot(0, start)
 
 
-def trust_everywhere(path):
-    """Lets requests that nothing signs trust this authority; QGIS would ask a person about it."""
-    authorities = QSslCertificate.fromPath(path)
-
-    def add(request):
-        configuration = request.sslConfiguration()
-        configuration.addCaCertificates(authorities)
-        request.setSslConfiguration(configuration)
-
-    QgsNetworkAccessManager.setRequestPreprocessor(add)
+def draw():
+    """Draws the whole map, after what is being drawn."""
+    canvas, drawn = iface.mapCanvas(), []
+    until(lambda: not canvas.isDrawing(), "the drawing before")
+    canvas.mapCanvasRefreshed.connect(lambda: drawn.append(1))
+    canvas.zoomToFullExtent()
+    canvas.refresh()
+    until(lambda: drawn and not canvas.isDrawing(), "the map is drawn")
 
 
 def install():
@@ -257,3 +243,27 @@ class Stops:
 
     def __exit__(self, *_):
         self._timer.stop()
+
+
+class Holds:
+    """The longest times for which the plugin or the package has held QGIS's main thread at once, by places, and the longest
+    processor's time, which a busy machine does not change. A little more than without this measurement."""
+
+    def __enter__(self):
+        self.all, self.processor = {}, 0.0
+        self._frame, self._began = None, (0.0, 0.0)
+        sys.setprofile(self._look)
+        return self
+
+    def _look(self, frame, event, _argument):
+        if event == "call" and self._frame is None and f"/{NAME}/" in frame.f_code.co_filename:
+            self._frame, self._began = frame, (time.perf_counter(), time.thread_time())
+        elif event == "return" and frame is self._frame:
+            took = time.perf_counter() - self._began[0]
+            self.processor = max(self.processor, time.thread_time() - self._began[1])
+            self._frame = None
+            place = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_code.co_name}"
+            self.all[place] = max(took, self.all.get(place, 0.0))
+
+    def __exit__(self, *_):
+        sys.setprofile(None)

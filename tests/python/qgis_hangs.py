@@ -4,7 +4,7 @@ import sys
 import time
 from unittest import mock
 
-from qgis_support import application, done, named, until
+from qgis_support import application, done, figure, named, until
 from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtNetwork import QNetworkRequest
@@ -49,7 +49,9 @@ with mock.patch.object(hook, "sign", measured):
         assert replies[-1].request().attribute(QNetworkRequest.Attribute.CacheSaveControlAttribute) is False
         application.processEvents()
     until(lambda: all(reply.isFinished() for reply in replies))
-print(f"longest {max(longest) * 1000:.2f} ms in the hook, {max(stops) * 1000:.0f} ms between two events", flush=True)
+figure("hang", max(longest) * 1000)
+figure("hang-between-events", max(stops) * 1000)
+print("ready", flush=True)
 sys.stdin.readline()
 until(lambda: came)
 done()

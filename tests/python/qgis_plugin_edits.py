@@ -3,7 +3,7 @@
 import os
 
 from qgis_desktop import *
-from qgis.core import Qgis, QgsFeature, QgsGeometry, QgsPointXY, QgsVectorDataProvider, QgsVectorLayer
+from qgis.core import Qgis, QgsFeature, QgsGeometry, QgsPointXY, QgsVectorDataProvider
 
 
 def change(layer):
@@ -24,12 +24,11 @@ def test():
     row(open_panel().list, "prod")
     tick("prod")
     until(lambda: is_on("prod"), "the connection is on")
-    source = f"crs='EPSG:4326' url='{os.environ['AGE_OAUTH_TEST_LAYER']}'"
-    layer = QgsVectorLayer(source, "roads", "arcgisfeatureserver")
+    layer = feature_layer(os.environ["AGE_OAUTH_TEST_LAYER"])
     QgsProject.instance().addMapLayer(layer)
     assert layer.isValid() and layer.featureCount() == 7
     if Qgis.QGIS_VERSION_INT < 32600:
-        assert not layer.dataProvider().capabilities() & QgsVectorDataProvider.AddFeatures
+        assert not layer.dataProvider().capabilities() & QgsVectorDataProvider.Capability.AddFeatures
         say("too old")
         return
     assert change(layer), layer.commitErrors()

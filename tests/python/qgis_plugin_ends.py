@@ -3,12 +3,7 @@
 import os
 
 from qgis_desktop import *
-from qgis.core import QgsVectorLayer
 from qgis.PyQt.QtWidgets import QLabel
-
-
-def feature_layer(name):
-    return QgsVectorLayer(f"crs='EPSG:4326' url='{os.environ['AGE_OAUTH_TEST_LAYER']}'", name, "arcgisfeatureserver")
 
 
 def test():
@@ -16,7 +11,8 @@ def test():
     panel = open_panel()
     trust_everywhere(os.environ["AGE_OAUTH_TEST_AUTHORITY"])
     # A layer that fails before is loaded again.
-    before = feature_layer("before")
+    address = os.environ["AGE_OAUTH_TEST_LAYER"]
+    before = feature_layer(address, "before")
     assert not before.isValid()
     QgsProject.instance().addMapLayer(before)
     row(panel.list, "prod")
@@ -34,6 +30,7 @@ def test():
     plugin().connections.refresh()
     until(lambda: any("has ended" in one for one in messages()), "the message")
     picture("2-ended")
+    picture("2-message", iface.messageBar())
     for _ in range(3):
         plugin().connections.refresh()
         until(lambda: not plugin().connections.is_busy, "the connections are read")
@@ -41,7 +38,7 @@ def test():
     click("ageOAuthMessageButton")
     sign_in()
     until(lambda: row(panel.list, "prod").text(1) == "your.username", "the sign-in")
-    assert feature_layer("again").isValid()
+    assert feature_layer(address, "again").isValid()
     from age_oauth_plugin import texts
 
     with_buttons = [item for item, button in texts._shown.values() if button is not None]

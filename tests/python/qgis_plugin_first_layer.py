@@ -2,6 +2,7 @@
 
 import os
 
+from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QTreeView
 from qgis_desktop import *
 
 
@@ -22,6 +23,19 @@ def below(model, index):
     return [model.index(at, 0, index) for at in range(model.rowCount(index))]
 
 
+def picture_of_browser(*names):
+    """Opens QGIS's browser panel at these names, and stores a picture of it."""
+    dock = iface.mainWindow().findChild(QDockWidget, "Browser")
+    tree = dock.findChild(QTreeView)
+    index = tree.rootIndex()
+    for name in names:
+        index = next(one for one in below(tree.model(), index) if tree.model().data(one) == name)
+        tree.expand(index)
+    tree.scrollTo(index, QTreeView.ScrollHint.PositionAtBottom)
+    tree.setCurrentIndex(index)
+    picture("7-browser", dock)
+
+
 def added(results, title):
     """The layer that a double click on this result adds."""
     double_click(results, row(results, title))
@@ -32,6 +46,16 @@ def added(results, title):
 
 def test():
     install()
+    with Holds() as holds, Stops() as stops:
+        steps()
+    figure("hold", max(holds.all.values()) * 1000)
+    figure("hold-processor", holds.processor * 1000)
+    for place, seconds in sorted(holds.all.items(), key=lambda one: -one[1])[:4]:
+        figure(f"hold-in-{place}", seconds * 1000)
+    figure("stop", stops.longest * 1000)
+
+
+def steps():
     panel = open_panel()
     until(lambda: "no connections" in text_of("connectionAbout"), "the first text")
     picture("1-first")
@@ -49,6 +73,12 @@ def test():
     until(lambda: is_on(label), "the connection is on")
     until(lambda: any("Signed in" in one for one in messages()), "a message")
     picture("4-signed-in")
+    # For the documents, with the program where it is usually installed.
+    program = plugin().connections.program
+    until(lambda: program.version, "the version of the program")
+    program._has_described("/usr/local/bin/age-oauth", program.version)
+    panel.list.setCurrentItem(row(panel.list, label))
+    picture("4-panel", panel)
 
     # QGIS's own browser panel has the portal's groups.
     entry = f"{label} (age-oauth)"
@@ -56,22 +86,29 @@ def test():
     until(lambda: "Groups" in in_browser(entry), "what the entry has")
     until(lambda: in_browser(entry, "Groups") == ["Streets and land"], "the groups")
     until(lambda: len(in_browser(entry, "Groups", "Streets and land")) == 2, "the items of the group")
+    picture_of_browser("ArcGIS REST Servers", entry, "Groups", "Streets and land")
 
     panel._tabs.setCurrentIndex(1)
     click("searchStart")
     results = shown("searchResults")
     row(results, "Roads")
     picture("5-found")
+    whose = shown("searchWhose").findText("My groups")
+    panel.search.findChild(QComboBox, "searchWhose").setCurrentIndex(whose)
+    click("searchStart")
+    until(lambda: [one.text(0) for one in rows(results)] == ["Roads", "Land"], "the items of the groups")
+    picture("5-groups", panel)
+    panel.search.findChild(QComboBox, "searchWhose").setCurrentIndex(0)
+    click("searchStart")
+    row(results, "Hills")
     hills = added(results, "Hills")
     assert not hills.extent().isEmpty()
     QgsProject.instance().removeMapLayer(hills)
     added(results, "Land")
-    with Stops() as stops:
-        roads = added(results, "Roads")
+    roads = added(results, "Roads")
     assert roads.featureCount() == 7
-    iface.mapCanvas().waitWhileRendering()
+    draw()
     picture("6-layers")
-    figure(f"longest stop {stops.longest * 1000:.0f} ms")
     assert QgsProject.instance().write(os.path.join(os.environ["HOME"], "project.qgz"))
 
 

@@ -36,6 +36,14 @@ def test():
     press("More results", panel.search)
     until(lambda: len(rows(results)) == 62, "the second page")
     assert not panel.search._more.isVisible()
+    # A word that would mean something to the portal is a word like others.
+    for text, count in (("foreign", 1), ("title OR foreign", 0), ("more*", 0), ("a (title)", 1), ('title" OR "foreign', 0)):
+        enter("searchText", text, panel.search)
+        click("searchStart")
+        until(lambda: text_of("searchMessage") != "Searching …", "an answer")
+        assert len(rows(results)) == count, (text, [one.text(0) for one in rows(results)])
+    enter("searchText", "", panel.search)
+    click("searchStart")
     foreign = row(results, "Foreign")
     double_click(results, foreign)
     until(lambda: "is not on a server of this portal" in text_of("searchMessage"), "the refusal")

@@ -42,6 +42,15 @@ def test():
             until(lambda: "prod (age-oauth)" in entries(), "the entry in the browser panel")
             until(lambda: is_on("prod"), "the connection is on")
     until(lambda: is_on("prod"), "the connection is on")
+    # What is disabled in the console while QGIS starts stays so.
+    assert qgis.utils.unloadPlugin(NAME)
+    assert qgis.utils.loadPlugin(NAME) and qgis.utils.startPlugin(NAME)
+    age_oauth.qgis.disable()
+    for _ in range(2):
+        until(lambda: plugin().connections.entries and not plugin().connections.is_busy, "the connections are read")
+        plugin().connections.refresh()
+    until(lambda: not plugin().connections.is_busy, "the connections are read again")
+    assert age_oauth.qgis._hook is None
     # QGIS ends with a message.
     plugin().panel._notice(plugin().connections.entries[0], "ended")
     until(lambda: sorted(entries()) == ["another", "prod (age-oauth)"], "the entries")

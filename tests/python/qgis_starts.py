@@ -6,6 +6,7 @@ from qgis_support import done, feature_layer, roads, until
 
 import age_oauth
 import age_oauth.qgis
+from age_oauth._signer import Disabled
 
 (address,) = sys.argv[1:]
 (connection,) = age_oauth.list_connections()
@@ -25,6 +26,6 @@ assert age_oauth.qgis.belongs(connection, address) is False
 age_oauth.qgis.enable_by_id([connection.id], ended.append)
 age_oauth.qgis.disable()
 until(lambda: len(ended) == 2)
-assert list(ended[1]) == [connection.id] and isinstance(ended[1][connection.id], age_oauth.AgeOAuthError), ended
+assert list(ended[1]) == [connection.id] and isinstance(ended[1][connection.id], Disabled), ended
 assert age_oauth.qgis._hook is None
 done()

@@ -1,56 +1,35 @@
-"""What the tests with QGIS share: QGIS without windows, layers by their addresses, and waits that let events happen."""
+"""QGIS without windows, under the tests."""
 
 import faulthandler
 import os
-import time
 
 from qgis.core import (
     QgsApplication,
     QgsBlockingNetworkRequest,
     QgsMapRendererParallelJob,
     QgsMapSettings,
-    QgsNetworkAccessManager,
     QgsNetworkRequestParameters,
     QgsRasterLayer,
     QgsRectangle,
-    QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QEventLoop, QSize, QUrl
+from qgis.PyQt.QtCore import QSize, QUrl
 from qgis.PyQt.QtGui import QColor
-from qgis.PyQt.QtNetwork import QNetworkRequest, QSslCertificate
-
-#: A wait that takes longer is a failure, in seconds.
-LONG = 120
+from qgis.PyQt.QtNetwork import QNetworkRequest
+from qgis_shared import LONG, feature_layer, figure, trust_everywhere, wait_for  # noqa: F401
 
 #: The attribute with the class that makes a request.
-INITIATOR = QNetworkRequest.Attribute(int(QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass))
+INITIATOR = QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass
+# An enum of PyQt 6 is not a number, but has one.
+INITIATOR = QNetworkRequest.Attribute(int(getattr(INITIATOR, "value", INITIATOR)))
 
-# Where Python was, if QGIS crashes.
-faulthandler.enable()
 application = QgsApplication([], False)
 application.initQgis()
-
-
-def trust_everywhere(path):
-    """Lets each request trust this authority, also those that nothing signs. QGIS 3.22 without windows hangs at an unknown one."""
-    authorities = QSslCertificate.fromPath(path)
-
-    def add(request):
-        configuration = request.sslConfiguration()
-        configuration.addCaCertificates(authorities)
-        request.setSslConfiguration(configuration)
-
-    QgsNetworkAccessManager.setRequestPreprocessor(add)
 
 
 def done():
     """The end of a test that has passed."""
     application.exitQgis()
     print("done", flush=True)
-
-
-def feature_layer(url):
-    return QgsVectorLayer(f"crs='EPSG:4326' url='{url}'", "roads", "arcgisfeatureserver")
 
 
 def map_layer(url):
@@ -82,13 +61,10 @@ def color(layer):
 
 def until(condition):
     """Lets events happen until something is so."""
-    end = time.monotonic() + LONG
-    while not condition():
-        if time.monotonic() > end:
-            # An exception would let Python wait for the threads of QGIS.
-            faulthandler.dump_traceback(all_threads=True)
-            os._exit(1)
-        application.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
+    if not wait_for(condition):
+        # An exception would let Python wait for the threads of QGIS.
+        faulthandler.dump_traceback(all_threads=True)
+        os._exit(1)
 
 
 def named(url, name):

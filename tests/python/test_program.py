@@ -60,6 +60,31 @@ class WithProgram(unittest.TestCase):
         return caught.exception
 
 
+class Windows(unittest.TestCase):
+    """On Windows, a program in the background shows no console window; one that a person talks to has that of its caller."""
+
+    def options(self, module, call):
+        import subprocess
+
+        with mock.patch.object(subprocess, "CREATE_NO_WINDOW", 0x08000000, create=True), mock.patch.object(
+            subprocess, module
+        ) as started, mock.patch.object(_program, "find", return_value="age-oauth"), mock.patch.object(os, "name", "nt"):
+            started.return_value.stdout = b"age-oauth 0.3.0"
+            call()
+        return started.call_args[1]
+
+    def test_only_a_program_with_the_callers_input_may_show_a_window(self):
+        import subprocess
+
+        for module, call in (
+            ("run", lambda: _program.version("age-oauth")),
+            ("Popen", lambda: _program.start(["token"], stdin=subprocess.DEVNULL)),
+            ("Popen", lambda: _program.start(["token"], stdin=subprocess.PIPE)),
+        ):
+            self.assertEqual(self.options(module, call).get("creationflags"), 0x08000000)
+        self.assertNotIn("creationflags", self.options("Popen", lambda: _program.start(["login"])))
+
+
 class Finding(WithProgram):
     def test_a_variable_that_names_nothing_or_a_directory_is_named(self):
         os.environ["AGE_OAUTH_BIN"] = str(self.folder)

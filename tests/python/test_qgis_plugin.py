@@ -1,6 +1,9 @@
 """What QGIS's plugin makes of answers, without QGIS: they may be of any form, and their texts may be anyone's."""
 
+import ast
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +39,17 @@ class Programs(unittest.TestCase):
     def test_a_program_without_json_is_too_old(self):
         for err in (b"error: unexpected argument '--json'", b"", b'{"warning":"x"}'):
             self.assertIsInstance(answers.failure(2, err), ProgramUnusable)
+
+    def test_the_advice_for_a_missing_program_is_not_about_pip(self):
+        missing = ProgramUnusable("not found", "python3 -m pip install x; or set AGE_OAUTH_BIN")
+        with mock.patch.dict(os.environ):
+            os.environ.pop("AGE_OAUTH_BIN", None)
+            self.assertNotIn("pip", answers.missing(missing).hint)
+            self.assertIn("Install", answers.missing(missing).hint)
+            self.assertEqual(answers.missing(missing).message, "not found")
+            # A variable that names nothing has advice of its own.
+            os.environ["AGE_OAUTH_BIN"] = "/nowhere"
+            self.assertIs(answers.missing(missing), missing)
 
     def test_the_advice_is_the_programs_own_also_where_a_person_types_python(self):
         err = b'{"error":{"kind":"sign_in_needed","message":"no","hint":"age-oauth login -c x","code":3,"reason":null}}'
@@ -114,7 +128,7 @@ class Queries(unittest.TestCase):
         user = {"username": "a\"na", "orgId": "0A", "groups": [{"id": "g1"}, {"id": 5}, None, {"id": "g2"}]}
         ask = answers.query
         self.assertEqual(ask("", [answers.MAP], answers.EVERYONE, None), '(type:"Map Service")')
-        self.assertEqual(ask(" a OR b ", [answers.MAP], answers.MINE, user), '(a OR b) AND (type:"Map Service") AND owner:"ana"')
+        self.assertEqual(ask(" a b ", [answers.MAP], answers.MINE, user), '"a" AND "b" AND (type:"Map Service") AND owner:"ana"')
         self.assertIn('AND orgid:"0A"', ask("", answers.KINDS, answers.MY_ORGANIZATION, user))
         self.assertIn('(group:"g1" OR group:"g2")', ask("", answers.KINDS, answers.MY_GROUPS, user))
         for whose in (answers.MINE, answers.MY_ORGANIZATION, answers.MY_GROUPS):
@@ -125,6 +139,19 @@ class Queries(unittest.TestCase):
         for strange in STRANGE:
             self.assertIsNone(ask("", answers.KINDS, answers.MY_GROUPS, strange))
             ask("", answers.KINDS, answers.MINE, strange)
+
+
+    def test_what_a_person_types_is_searched_as_words(self):
+        for text, expected in (
+            ("Roads OR NOT owner:ana", ['"Roads"', '"OR"', '"NOT"', '"owner:ana"']),
+            ('"main street" (2020) road*', ['"main"', '"street"', '"(2020)"', '"road*"']),
+            ('a" OR type:"Web Map', ['"a"', '"OR"', '"type:"', '"Web"', '"Map"']),
+            ("back\\slash", ['"back"', '"slash"']),
+            ("Straße 5 道路", ['"Straße"', '"5"', '"道路"']),
+            ('* : " ( ) \\ && || !', []),
+        ):
+            self.assertEqual(answers.words(text), expected)
+        self.assertEqual(answers.query("*", [answers.MAP], answers.EVERYONE, None), '(type:"Map Service")')
 
 
 class Services(unittest.TestCase):
@@ -205,6 +232,96 @@ class BrowserPanel(unittest.TestCase):
         self.assertEqual(answers.browser_name("", ()), "age-oauth (age-oauth)")
 
 
+class Qt6(unittest.TestCase):
+    """PyQt 6 has the members of an enum in it alone, and QGIS 4 has no PyQt 5."""
+
+    FILES = [
+        *sorted((ROOT / "src/qgis/age_oauth_plugin").glob("*.py")),
+        ROOT / "src/python/age_oauth/qgis.py",
+        *sorted((ROOT / "tests/python").glob("qgis_*.py")),
+    ]
+
+    #: What looks like the member of an enum, and is not one.
+    OTHERS = {"Qgis.QGIS_VERSION_INT"}
+
+    def faults(self, text):
+        """Imports of one Qt, and short names of members, such as ``Qt.PlainText``: a class of Qt or QGIS with one capital name."""
+        tree = ast.parse(text)
+        inner = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Attribute)}
+        called = {id(one.func) for one in ast.walk(tree) if isinstance(one, ast.Call)}
+        for one in ast.walk(tree):
+            modules = [one.module or ""] if isinstance(one, ast.ImportFrom) else []
+            modules += [name.name for name in one.names] if isinstance(one, ast.Import) else []
+            yield from (name for name in modules if name.startswith(("PyQt", "PySide", "sip")))
+            if not (isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name)) or id(one) in inner | called:
+                continue
+            name = f"{one.value.id}.{one.attr}"
+            if re.match(r"(Q[A-Zg]\w*|Qt)\.[A-Z]", name) and name not in self.OTHERS:
+                yield name
+
+    def test_enums_are_written_in_full_and_qt_is_qgiss_own(self):
+        self.assertEqual(list(self.faults("from PyQt5.QtCore import Qt\nx = Qt.PlainText")), ["PyQt5.QtCore", "Qt.PlainText"])
+        self.assertEqual(list(self.faults("x = Qt.TextFormat.PlainText; QSize.Type(1)")), [])
+        for file in self.FILES:
+            self.assertEqual(list(self.faults(file.read_text("utf-8"))), [], file.name)
+
+    def test_the_metadata_says_so(self):
+        lines = (ROOT / "src/qgis/age_oauth_plugin/metadata.txt").read_text("utf-8").splitlines()
+        for one in ("supportsQt6=True", "qgisMinimumVersion=3.22", "qgisMaximumVersion=4.99"):
+            self.assertIn(one, lines)
+
+
+GERMAN = """<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" sourcelanguage="en" language="de"><context><name>AgeOAuth</name>
+<message><source>{}</source><translation>{}</translation></message>
+</context></TS>
+"""
+
+
+class Translations(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.copy = Path(folder.name, "qgis")
+        shutil.copytree(ROOT / "src/qgis", self.copy)
+
+    def run_in(self, folder, *arguments):
+        return subprocess.run([sys.executable, folder / "texts", *arguments], capture_output=True, text=True)
+
+    def translation(self, source, text):
+        file = self.copy / "age_oauth_plugin/i18n/age_oauth_de.ts"
+        file.write_text(GERMAN.format(source, text), "utf-8")
+        return file
+
+    def test_the_list_for_translators_has_each_text(self):
+        done = self.run_in(ROOT / "src/qgis", "--check")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_text_that_is_not_listed_is_noticed(self):
+        with open(self.copy / "age_oauth_plugin/panel.py", "a", encoding="utf-8") as file:
+            file.write('tr("A new text")\n')
+        self.assertEqual(self.run_in(self.copy, "--check").returncode, 1)
+        self.assertEqual(self.run_in(self.copy).returncode, 0)
+        self.assertIn("A new text", (self.copy / "age_oauth_plugin/i18n/age_oauth.ts").read_text("utf-8"))
+        self.assertEqual(self.run_in(self.copy, "--check").returncode, 0)
+
+    def test_translations_are_kept_and_texts_that_are_gone_are_left_out(self):
+        file = self.translation("Signed in", "Angemeldet")
+        self.assertEqual(self.run_in(self.copy).returncode, 0)
+        made = file.read_text("utf-8")
+        self.assertIn("<translation>Angemeldet</translation>", made)
+        self.assertIn("<source>Sign out</source>", made)
+        self.translation("Not there any more", "Weg")
+        self.assertEqual(self.run_in(self.copy).returncode, 0)
+        self.assertNotIn("Weg", file.read_text("utf-8"))
+
+    def test_a_translation_has_the_places_for_values_of_its_text(self):
+        for text in ("Test", "Test von {name}", "Test von {} {}", "Test {"):
+            self.translation("Test of {}", text)
+            self.assertNotEqual(self.run_in(self.copy, "--check").returncode, 0, text)
+
+
 class Zip(unittest.TestCase):
     def test_the_same_sources_make_the_same_bytes_with_the_package_inside(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -221,4 +338,5 @@ class Zip(unittest.TestCase):
         self.assertEqual({one.partition("/")[0] for one in names}, {"age_oauth_plugin"})
         for one in ("__init__.py", "icon.svg", "LICENSE-MIT", "packages/age_oauth/qgis.py"):
             self.assertIn(f"age_oauth_plugin/{one}", names)
+        self.assertFalse([one for one in names if "i18n" in one])
         self.assertFalse([one for one in names if "__pycache__" in one or one.endswith(".pyc")])

@@ -24,8 +24,9 @@ NAME = "age-oauth.exe" if os.name == "nt" else "age-oauth"
 #: only a script that leads back to Python still has it when it imports this package.
 GUARD = "AGE_OAUTH_STARTED_BY_PYTHON"
 
-_NAMED = "AGE_OAUTH_BIN"
-_SET_IT = f"set {_NAMED} to the path of the age-oauth program"
+#: Names the program in place of all that are looked for.
+NAMED = "AGE_OAUTH_BIN"
+_SET_IT = f"set {NAMED} to the path of the age-oauth program"
 
 #: The folder that holds this package, ``site-packages`` as a rule.
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -58,7 +59,7 @@ def guarded(path: str) -> "dict[str, str]":
 
 
 def _search() -> str:
-    named = os.environ.get(_NAMED)
+    named = os.environ.get(NAMED)
     if named:
         return _checked(named)
     if not os.path.isdir(_ROOT):
@@ -78,10 +79,10 @@ def _search() -> str:
 def _checked(named: str) -> str:
     """What the variable names. If it is set, no other program is used."""
     if not os.path.isabs(named):
-        raise ProgramUnusable(f"{_NAMED} is `{named}`, which is not a whole path", f"{_SET_IT}, or unset it")
+        raise ProgramUnusable(f"{NAMED} is `{named}`, which is not a whole path", f"{_SET_IT}, or unset it")
     if not os.path.isfile(named):
         what = "is a directory" if os.path.isdir(named) else "does not exist"
-        raise ProgramUnusable(f"{_NAMED} names `{named}`, which {what}", f"{_SET_IT}, or unset it")
+        raise ProgramUnusable(f"{NAMED} names `{named}`, which {what}", f"{_SET_IT}, or unset it")
     return named
 
 

@@ -51,9 +51,8 @@ def start(arguments: "Sequence[str]", **options: "Any"):
     import subprocess
 
     path = find()
-    if os.name == "nt" and options.get("stdin") is not None:
-        # Under ArcGIS Pro a console window would flash up.
-        options.setdefault("creationflags", subprocess.CREATE_NO_WINDOW)
+    if options.get("stdin") is not None:
+        options = {**_without_window(), **options}
     if any("\0" in argument for argument in arguments):
         raise AgeOAuthError("a name contains a NUL character, which cannot be passed to a program")
     if any(_is_broken(argument) for argument in arguments):
@@ -64,6 +63,13 @@ def start(arguments: "Sequence[str]", **options: "Any"):
         return subprocess.Popen([path, *arguments], env=_find.guarded(path), **options)
     except OSError as error:
         raise unusable(path, error) from error
+
+
+def _without_window() -> "dict[str, Any]":
+    """Options of :mod:`subprocess`: under a program with windows, such as ArcGIS Pro and QGIS, a console window would flash up."""
+    import subprocess
+
+    return {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {}
 
 
 def _is_broken(text: str) -> bool:
@@ -219,6 +225,7 @@ def version(path: str) -> "tuple[int, ...] | None":
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=30,
+            **_without_window(),
         )
     except (OSError, subprocess.SubprocessError):
         return None

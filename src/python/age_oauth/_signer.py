@@ -65,6 +65,10 @@ class SameServer(UsageError):
     """A connection to the same server is enabled."""
 
 
+class Disabled(AgeOAuthError):
+    """All connections were disabled before this one was read."""
+
+
 class Answer:
     """What a request to one of the portals or their servers carries."""
 

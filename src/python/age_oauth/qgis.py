@@ -30,7 +30,7 @@ from qgis.PyQt.QtNetwork import QNetworkAccessManager, QNetworkReply, QNetworkRe
 from . import _json_names as names
 from . import _files, _program, _rejection, _trust
 from ._background import Run
-from ._signer import WAIT, Answer, Portal, Signer, address, concerns, is_edit
+from ._signer import WAIT, Answer, Disabled, Portal, Signer, address, concerns, is_edit
 from .connection import Connection
 from .connections import trust
 from .errors import AgeOAuthError, ConnectionNotFound, UsageError
@@ -60,7 +60,9 @@ _AGAIN = 250
 #: So many addresses are remembered whose answers in QGIS's cache are those of this sign-in.
 _FETCHED = 20000
 
-_INITIATOR = QNetworkRequest.Attribute(int(QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass))
+_INITIATOR = QgsNetworkRequestParameters.RequestAttributes.AttributeInitiatorClass
+# An enum of PyQt 6 is not a number, but has one.
+_INITIATOR = QNetworkRequest.Attribute(int(getattr(_INITIATOR, "value", _INITIATOR)))
 _STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
 #: What this package has put into a request. Copies of the request have it, too.
 _GIVEN = QNetworkRequest.Attribute.UserMax
@@ -126,7 +128,7 @@ def _open(hook: "_Hook", run: Run, ids: "list[str]", ended: "Callable[[dict[str,
             if _hook is hook:
                 wrong.update(_added(hook, [one for one in known if one.id not in hook.disabled]))
             else:
-                closed = AgeOAuthError("all connections were disabled in QGIS before this one was read")
+                closed = Disabled("all connections were disabled in QGIS before this one was read")
                 wrong.update((one.id, closed) for one in known if one.id not in hook.disabled)
     except AgeOAuthError as error:
         wrong.update((one, error) for one in ids)

@@ -30,14 +30,16 @@ class _Unusable:
         """Says what is wrong."""
         from qgis.core import Qgis
 
+        from .translation import install, tr
+
+        install()
         place = getattr(sys.modules.get("age_oauth"), "__file__", None) or "?"
-        self._iface.messageBar().pushMessage(
-            "age-oauth",
-            f"Another version of the Python package age_oauth is in use: {place}. Remove it or upgrade it, then start QGIS again."
-            f" ({self._error})".replace("<", "\u2039"),
-            Qgis.MessageLevel.Warning,
-            0,
-        )
+        text = tr("Another version of the Python package age_oauth is in use: {}. Remove it or upgrade it, then start QGIS again.")
+        text = f"{text.format(place)} ({self._error})".replace("<", "\u2039")
+        self._iface.messageBar().pushMessage("age-oauth", text, Qgis.MessageLevel.Warning, 0)
 
     def unload(self):
-        """Has nothing to take away."""
+        """Takes the translation away."""
+        from .translation import remove
+
+        remove()

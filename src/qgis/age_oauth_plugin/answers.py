@@ -12,12 +12,12 @@ from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from age_oauth import _json_names as names
-from age_oauth import _program
+from age_oauth import _find, _program
 from age_oauth.errors import BY_CODE, AgeOAuthError, ProgramUnusable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 #: The types of items whose services QGIS reads, and the providers that read them.
@@ -61,8 +61,13 @@ def answer(out: bytes) -> "Any":
         return None
 
 
-def failure(code: int, err: bytes) -> "AgeOAuthError":
-    """The error that the program printed."""
+def marked(text: str) -> str:
+    """The text as it is. It is translated where it is used."""
+    return text
+
+
+def failure(code: int, err: bytes, tr: "Callable[[str], str]" = str) -> "AgeOAuthError":
+    """The error that the program printed. ``tr`` translates what does not come from the program."""
     for one in reversed(objects(err)):
         error = one.get(names.ERROR) if isinstance(one, dict) else None
         if isinstance(error, dict) and isinstance(error.get(names.MESSAGE), str):
@@ -71,10 +76,19 @@ def failure(code: int, err: bytes) -> "AgeOAuthError":
     if code == 2:
         # The program of age-oauth 0.2 does not have `--json`.
         return ProgramUnusable(
-            f"the age-oauth program on this machine is too old: this plugin needs {_program._OLDEST_TEXT} or newer",
-            "install the current version, then press Refresh",
+            tr("the age-oauth program on this machine is too old: this plugin needs {} or newer").format(_program._OLDEST_TEXT),
+            tr("install the current version (README of age-oauth, section Install), then press Refresh"),
         )
     return _program._failure_of_text(code, err.decode("utf-8", "replace").strip().splitlines())
+
+
+def missing(error: "ProgramUnusable", tr: "Callable[[str], str]" = str) -> "ProgramUnusable":
+    """The error for a program that was not found. Its advice is about pip, which QGIS's Python may not have."""
+    if os.environ.get(_find.NAMED):
+        return error
+    return ProgramUnusable(
+        error.message, tr("install the age-oauth program (README of age-oauth, section Install), then press Refresh")
+    )
 
 
 def warnings(err: bytes) -> "list[str]":
@@ -95,22 +109,22 @@ _CONNECTION = r"(?: (?:-c|--connection|--connection-id)[ =](?:\"[^\"]*\"|'[^']*'
 #: The program's advice, and what a person does here in its place: where the whole advice is a
 #: command, and for parts of it.
 _WHOLE = (
-    (re.compile(rf"age-oauth login{_CONNECTION} --switch-user"), "choose \u201cSign in as another user\u201d"),
-    (re.compile(rf"age-oauth login{_CONNECTION}"), "press \u201cSign in\u201d"),
+    (re.compile(rf"age-oauth login{_CONNECTION} --switch-user"), marked("choose \u201cSign in as another user\u201d")),
+    (re.compile(rf"age-oauth login{_CONNECTION}"), marked("press \u201cSign in\u201d")),
 )
 _PARTS = (
-    ("age-oauth connections add --no-check \u2026", "tick \u201cAdd it without asking the portal\u201d"),
-    ("give --verify-ssl FILE.pem", "choose its file under \u201cCertificate authority\u201d"),
+    ("age-oauth connections add --no-check \u2026", marked("tick \u201cAdd it without asking the portal\u201d")),
+    ("give --verify-ssl FILE.pem", marked("choose its file under \u201cCertificate authority\u201d")),
 )
 
 
-def advice(hint: str) -> str:
+def advice(hint: str, translate: "Callable[[str], str]" = str) -> str:
     """The program's advice, for a person at the panel."""
     for pattern, instead in _WHOLE:
         if pattern.fullmatch(hint):
-            return instead
+            return translate(instead)
     for part, instead in _PARTS:
-        hint = hint.replace(part, instead)
+        hint = hint.replace(part, translate(instead))
     return plain(hint, 1000)
 
 
@@ -173,10 +187,17 @@ def knows_owner(whose: str, user: "Any") -> bool:
     return needed is None or (isinstance(user.get(needed), str) and bool(user[needed].replace('"', "").strip()))
 
 
+def words(text: str) -> "list[str]":
+    """What a person searches for, as words of the portal's search language. In quotes, its signs mean nothing: ``AND``, ``OR``,
+    ``NOT``, ``*``, ``?``, ``:``, parentheses and the like. A word of signs alone would find nothing."""
+    found = re.split(r'[\s"\\]+', text)
+    return [f'"{one}"' for one in found if any(sign.isalnum() for sign in one)]
+
+
 def query(text: str, kinds: "Iterable[str]", whose: str, user: "Any") -> "str | None":
     """The portal's search for services. ``user`` is what ``community/self`` answers. ``None`` if there is nothing to find,
     because the user is in no group."""
-    parts = [f"({text.strip()})"] if text.strip() else []
+    parts = words(text)
     parts.append("(" + " OR ".join(f'type:"{kind}"' for kind in kinds) + ")")
     user = user if isinstance(user, dict) else {}
     if whose == MINE:

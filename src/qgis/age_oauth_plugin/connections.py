@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from age_oauth import _json_names as names
 from age_oauth import qgis as engine
-from age_oauth._signer import SameServer
+from age_oauth._signer import Disabled, SameServer
 from age_oauth.connection import Connection
 from age_oauth.errors import AgeOAuthError, ConnectionNotFound, UsageError
 from qgis.core import Qgis, QgsApplication, QgsSettings
@@ -54,6 +54,8 @@ class Connections(QObject):
     changed = pyqtSignal()
     #: The sign-in of a connection has ended or ends soon: the entry, and the state.
     noticed = pyqtSignal(object, str)
+    #: What was told of the sign-in of the connection with this ID is so no longer.
+    settled = pyqtSignal(str)
     #: Something failed: the label of a connection or an empty text, and the error.
     failed = pyqtSignal(str, object)
     _opened = pyqtSignal(object)
@@ -175,10 +177,12 @@ class Connections(QObject):
         """Tells once of each sign-in in use that has ended or ends soon."""
         for one in self.entries:
             state = answers.notice(one.status) if one.id in self._on else None
-            if state is None:
-                self._noticed.pop(one.id, None)
-            elif self._noticed.get(one.id) != state:
+            told = self._noticed.pop(one.id, None)
+            if state is not None:
                 self._noticed[one.id] = state
+            if told not in (None, state):
+                self.settled.emit(one.id)
+            if state not in (None, told):
                 self.noticed.emit(one, state)
 
     def _has_logged(self, text: str, tag: str, level: object) -> None:
@@ -199,6 +203,8 @@ class Connections(QObject):
             pass
 
     def _has_opened(self, wrong: "dict[str, AgeOAuthError]") -> None:
+        # What a person has disabled in the console meanwhile stays so until QGIS's next start.
+        wrong = {one: error for one, error in wrong.items() if not isinstance(error, Disabled)}
         for connection_id, error in wrong.items():
             if isinstance(error, (ConnectionNotFound, UsageError)):
                 self._forget(connection_id)
@@ -244,7 +250,6 @@ class Connections(QObject):
             _write_enabled(self._on)
         else:
             engine.disable(entry.connection)
-            self._noticed.pop(entry.id, None)
             self._forget(entry.id)
         self._tell()
         self.changed.emit()

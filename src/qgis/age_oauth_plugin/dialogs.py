@@ -197,7 +197,7 @@ class SignInDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(tr("Sign in"))
+        self.setWindowTitle(tr("Sign in to {}").format(answers.plain(entry.label)))
         self.setMinimumWidth(520)
         self._entry, self._ended = entry, ended
         self._answer: dict = {}
@@ -226,6 +226,16 @@ class SignInDialog(QDialog):
         self._is_sent = False
         self._run: "Run | None" = connections.sign_in(entry.id, switches_user, self._has_said, self._has_ended)
         self._show()
+
+    @property
+    def connection_id(self) -> str:
+        """Whose sign-in this is."""
+        return self._entry.id
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the sign-in goes on; otherwise the window shows why it has failed."""
+        return self._run is not None
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -263,7 +273,8 @@ class SignInDialog(QDialog):
             self.address.setText(answer[names.AUTHORIZE_URL])
             self.address.setCursorPosition(0)
             expects_code = answer.get(names.EXPECTS) != "callback"
-            self._said.setText(tr("Sign in in the browser window that was opened."))
+            text = tr("Sign in to {} in the browser window that was opened.")
+            self._said.setText(text.format(answers.plain(self._entry.label)))
             self._code_label.setText(
                 tr("Then paste the code that the portal shows:")
                 if expects_code

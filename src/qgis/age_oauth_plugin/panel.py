@@ -6,6 +6,7 @@ from age_oauth import _json_names as names
 from age_oauth.errors import AgeOAuthError, ProgramUnusable
 from qgis.core import Qgis
 from qgis.PyQt.QtCore import Qt, QTimer
+from qgis.PyQt.QtGui import QPalette
 from qgis.PyQt.QtWidgets import (
     QDialog,
     QDockWidget,
@@ -27,7 +28,7 @@ from .connections import WITH_SIGN_IN, Connections, Entry
 from .dialogs import AddDialog, SignInDialog, TestDialog
 from .program import Run
 from .search import Search
-from .texts import TITLE, fit_columns, label, of_error, tell, tr
+from .texts import TITLE, close_messages, fit_columns, label, of_error, tell, tr
 
 _ID = Qt.ItemDataRole.UserRole
 
@@ -51,7 +52,10 @@ class Panel(QDockWidget):
         connections.changed.connect(self._show)
         connections.noticed.connect(self._notice)
         connections.failed.connect(self._fail)
+        connections.program.changed.connect(self._show_program)
+        connections.settled.connect(lambda connection_id: close_messages(iface, connection_id))
         self._show()
+        self._show_program()
 
     def _make_connections(self) -> QWidget:
         self.list = QTreeWidget()
@@ -63,6 +67,9 @@ class Panel(QDockWidget):
         self.list.itemSelectionChanged.connect(self._show_chosen)
         self._about = label()
         self._about.setObjectName("connectionAbout")
+        self._program = label()
+        self._program.setObjectName("programAbout")
+        self._program.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self._busy = QProgressBar()
         self._busy.setRange(0, 0)
         self._busy.setTextVisible(False)
@@ -90,6 +97,7 @@ class Panel(QDockWidget):
                 row.addWidget(one)
             row.addStretch()
             layout.addLayout(row)
+        layout.addWidget(self._program)
         return page
 
     def _button(self, name: str, text: str, action: object) -> QPushButton:
@@ -129,11 +137,12 @@ class Panel(QDockWidget):
         if error is not None:
             self._about.setText(_about_error(error))
         elif entry is not None:
-            on = (
-                tr("QGIS is signed in with it.")
-                if self._connections.is_on(entry.id)
-                else tr("Tick its box to sign QGIS in with it.")
-            )
+            if not self._connections.is_on(entry.id):
+                on = tr("Tick its box to sign QGIS in with it.")
+            elif entry.status.get(names.SIGN_IN) in answers.NEEDS_SIGN_IN:
+                on = tr("Its box is ticked. Sign in, so that its layers load.")
+            else:
+                on = tr("QGIS is signed in with it.")
             self._about.setText(f"{answers.plain(entry.portal_url)}\n{on}")
         elif self._connections.entries:
             self._about.setText(tr("Choose a connection. Those with a tick sign QGIS in."))
@@ -141,6 +150,11 @@ class Panel(QDockWidget):
             self._about.setText(tr("Reading the connections …"))
         else:
             self._about.setText(tr("There are no connections on this machine yet. Add one to begin."))
+
+    def _show_program(self) -> None:
+        program = self._connections.program
+        name = f"age-oauth {program.version}" if program.version else "age-oauth"
+        self._program.setText(f"{name} \u2014 {answers.plain(program.place)}" if program.place else "")
 
     def _chosen_id(self) -> "str | None":
         row = self.list.currentItem()
@@ -202,9 +216,18 @@ class Panel(QDockWidget):
         self._connections.refresh(then)
 
     def sign_in(self, entry: "Entry | None", *, switches_user: bool = False) -> None:
-        """Lets a person sign in."""
-        if entry is not None:
-            self._open(SignInDialog(self._connections, entry, switches_user, self._has_signed_in, self._main_window()))
+        """Lets a person sign in. One sign-in of a connection goes on at a time: a second one would end what the first began."""
+        if entry is None:
+            return
+        for one in list(self._windows):
+            if isinstance(one, SignInDialog) and one.connection_id == entry.id:
+                if one.is_under_way:
+                    one.show()
+                    one.raise_()
+                    one.activateWindow()
+                    return
+                one.done(QDialog.DialogCode.Rejected)
+        self._open(SignInDialog(self._connections, entry, switches_user, self._has_signed_in, self._main_window()))
 
     def _has_signed_in(self, entry: Entry, answer: dict, run: Run) -> None:
         self._warn(run)
@@ -277,6 +300,7 @@ class Panel(QDockWidget):
             Qgis.MessageLevel.Warning,
             tr("Sign in") if can_sign_in else tr("Show"),
             (lambda: self.sign_in(entry)) if can_sign_in else self.show,
+            about=entry.id,
         )
 
     def _fail(self, name: str, error: AgeOAuthError) -> None:

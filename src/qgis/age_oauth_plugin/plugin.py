@@ -11,6 +11,7 @@ from qgis.PyQt.QtWidgets import QAction
 from .connections import Connections
 from .panel import Panel
 from .texts import close_messages, tr
+from .translation import install, remove
 
 _MENU = "age-oauth"
 
@@ -25,6 +26,7 @@ class Plugin:
 
     def initGui(self) -> None:  # noqa: N802 (QGIS calls it so)
         """Adds the panel and its button."""
+        install()
         self.connections = Connections(self._iface)
         self.panel = Panel(self._iface, self.connections)
         self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.panel)
@@ -56,6 +58,7 @@ class Plugin:
 
     def unload(self) -> None:
         """Takes everything away again."""
+        remove()
         if self.connections is None or self.panel is None:
             return
         self.panel.close_all()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from age_oauth import _find
+from age_oauth import _find, _program
 from age_oauth.errors import AgeOAuthError, ProgramUnusable
 from qgis.PyQt.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, pyqtSignal
 
 from . import answers
+from .translation import tr
 
 #: The program limits each of its own waits; this limit is for one that hangs nevertheless, in
 #: milliseconds. A sign-in has the program's own limit.
@@ -25,17 +26,23 @@ _LAST_PATIENCE = 10_000
 class Program(QObject):
     """The program of this machine."""
 
+    #: Something else is known about it.
+    changed = pyqtSignal()
     #: In the main thread, from the thread that looks for it: its path, or the error.
     _found = pyqtSignal(object)
+    #: The same: its path and its version, as text.
+    _described = pyqtSignal(str, str)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._path: "str | None" = None
-        self._error: "AgeOAuthError | None" = None
+        #: Where it is, and its version; empty while they are not known.
+        self.place, self.version = "", ""
         self._is_looking = False
         self._waiting: "list[Run]" = []
         self.runs: "set[Run]" = set()
         self._found.connect(self._has_found)
+        self._described.connect(self._has_described)
 
     def run(
         self,
@@ -65,21 +72,32 @@ class Program(QObject):
         threading.Thread(target=self._look, name="age-oauth program", daemon=True).start()
 
     def _look(self) -> None:
+        found: "str | AgeOAuthError"
         try:
-            found: object = _find.find()
+            found = _find.find()
+        except ProgramUnusable as error:
+            found = answers.missing(error, tr)
         except AgeOAuthError as error:
             found = error
         except Exception as error:
-            found = AgeOAuthError(f"the program cannot be looked for: {error}")
+            found = AgeOAuthError(tr("the program cannot be looked for: {}").format(error))
         try:
             self._found.emit(found)
+            if isinstance(found, str):
+                version = _program.version(found) or ()
+                self._described.emit(found, ".".join(map(str, version)))
         except RuntimeError:  # The plugin was unloaded meanwhile.
             pass
+
+    def _has_described(self, place: str, version: str) -> None:
+        self.place, self.version = place, version
+        self.changed.emit()
 
     def _has_found(self, found: object) -> None:
         self._is_looking = False
         waiting, self._waiting = self._waiting, []
         if isinstance(found, AgeOAuthError):
+            self._has_described("", "")
             for run in waiting:
                 run.fail(found)
             return
@@ -187,7 +205,8 @@ class Run(QObject):
 
     def _stop_late(self) -> None:
         if not self._is_over:
-            self.error = AgeOAuthError(f"`age-oauth {self._arguments[0]}` did not finish within {_TIMEOUT // 1000} seconds")
+            text = tr("`{}` did not finish within {} seconds")
+            self.error = AgeOAuthError(text.format(f"age-oauth {self._arguments[0]}", _TIMEOUT // 1000))
             self._kill()
 
     def _kill(self) -> None:
@@ -212,16 +231,16 @@ class Run(QObject):
         self._err = bytes(self._process.readAllStandardError())
         if self.error is None:
             if status != QProcess.ExitStatus.NormalExit:
-                self.error = AgeOAuthError("age-oauth was stopped before it answered")
+                self.error = AgeOAuthError(tr("age-oauth was stopped before it answered"))
             elif code != 0:
-                self.error = answers.failure(code, self._err)
+                self.error = answers.failure(code, self._err, tr)
         self._end()
 
     def _has_failed(self, error: object) -> None:
         if error == QProcess.ProcessError.FailedToStart and self._process is not None and not self._is_over:
             self._program.forget()
-            why = self._process.errorString()
-            self.fail(ProgramUnusable(f"`{self._process.program()}` cannot be started: {why}", "age-oauth doctor"))
+            text = tr("`{}` cannot be started: {}").format(self._process.program(), self._process.errorString())
+            self.fail(ProgramUnusable(text, "age-oauth doctor"))
 
     def warnings(self) -> "list[str]":
         """The warnings that it has printed."""

@@ -67,7 +67,7 @@ class Search(QWidget):
         self._connection.setObjectName("searchConnection")
         self._text = QLineEdit()
         self._text.setObjectName("searchText")
-        self._text.setPlaceholderText(tr("words of the title, or nothing for all"))
+        self._text.setPlaceholderText(tr("words, or nothing for all"))
         self._text.returnPressed.connect(self._search)
         self._kind = QComboBox()
         self._kind.addItem(tr("All services"), list(answers.KINDS))

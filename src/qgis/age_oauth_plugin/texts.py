@@ -8,17 +8,16 @@ from functools import partial
 from age_oauth.errors import AgeOAuthError
 from qgis.core import Qgis
 from qgis.PyQt import sip
-from qgis.PyQt.QtCore import QCoreApplication, Qt, QTimer
+from qgis.PyQt.QtCore import Qt, QTimer
 from qgis.PyQt.QtWidgets import QHeaderView, QLabel, QPushButton, QTreeWidget, QWidget
 
 from . import answers
+from .translation import tr
 
 TITLE = "age-oauth"
 
-
-def tr(text: str) -> str:
-    """The text in QGIS's language."""
-    return QCoreApplication.translate("AgeOAuth", text)
+#: The property of a message that names its connection.
+_ABOUT = "ageOAuthConnection"
 
 
 def label(text: str = "", parent: "QWidget | None" = None) -> QLabel:
@@ -36,7 +35,7 @@ def of_error(error: AgeOAuthError) -> str:
     text = answers.plain(error.message, 1000)
     text = f"{text[:1].upper()}{text[1:]}."
     if error.hint:
-        text = f"{text} {tr('What to do:')} {answers.advice(error.hint)}."
+        text = f"{text} {tr('What to do:')} {answers.advice(error.hint, tr)}."
     return text
 
 
@@ -56,10 +55,13 @@ def tell(
     button: "str | None" = None,
     action: "Callable[[], None] | None" = None,
     duration: int = 0,
+    about: str = "",
 ) -> None:
-    """Shows a message in QGIS's message bar, with a button if there is something to do."""
+    """Shows a message in QGIS's message bar, with a button if there is something to do. ``about`` is the ID of the connection
+    whose state it tells."""
     bar = iface.messageBar()  # type: ignore[attr-defined]
     item = bar.createMessage("")
+    item.setProperty(_ABOUT, about)
     item.layout().addWidget(label(text), 1)
     pressed = None
     if button is not None and action is not None:
@@ -86,10 +88,13 @@ def _forget(key: int, *_: object) -> None:
     _closed.discard(key)
 
 
-def close_messages(iface: object) -> None:
-    """Takes all messages out of QGIS's message bar: what their buttons do needs the plugin."""
+def close_messages(iface: object, about: "str | None" = None) -> None:
+    """Takes the messages about a connection out of QGIS's message bar; without one, all: what their buttons do needs the
+    plugin."""
     bar = iface.messageBar()  # type: ignore[attr-defined]
     for key, (item, _) in list(_shown.items()):
+        if about is not None and (sip.isdeleted(item) or item.property(_ABOUT) != about):
+            continue
         _closed.add(key)
         if not sip.isdeleted(item):
             bar.popWidget(item)

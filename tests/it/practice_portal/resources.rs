@@ -294,6 +294,10 @@ fn a_search_finds_what_its_query_means_among_what_the_caller_sees() {
     assert_eq!(found(&group, Some(&token)), ["0a01", "0a02"]);
     assert_eq!(found("orgid:0123456789ABCDEF land", Some(&token)), ["0a02"]);
     assert!(found("orgid:another", Some(&token)).is_empty());
+    assert_eq!(found("\"roads\"", None), ["0a04"]);
+    for nothing in ["\"road*\"", "\"owner:ana\"", "\"roads\" AND \"OR\""] {
+        assert!(found(nothing, Some(&token)).is_empty(), "{nothing}");
+    }
     for wrong in ["(roads", "\"roads", "roads)", "AND", ""] {
         let encoded: String = url::form_urlencoded::byte_serialize(wrong.as_bytes()).collect();
         let answer = get(&portal, &format!("search?q={encoded}&f=json"), Some(&token));

@@ -154,6 +154,8 @@ pub enum Query {
     Not(Box<Query>),
     Field(String, String),
     Word(String),
+    /// Words in quotes, one after the other. Signs and operators mean nothing there.
+    Phrase(String),
 }
 
 impl Query {
@@ -197,6 +199,7 @@ impl Query {
                 Some((field, value)) => Self::Field(field.to_lowercase(), value.to_owned()),
                 None => Self::Word(word),
             }),
+            Token::Quoted(phrase) => Some(Self::Phrase(phrase)),
             Token::And | Token::Or | Token::Close => None,
         }
     }
@@ -208,6 +211,7 @@ impl Query {
             Self::Any(any) => any.iter().any(|one| one.finds(item)),
             Self::Not(one) => !one.finds(item),
             Self::Word(word) => is_in(&item.title, word),
+            Self::Phrase(phrase) => has_phrase(&item.title, phrase),
             Self::Field(name, value) => match name.as_str() {
                 "type" => item.kind.eq_ignore_ascii_case(value),
                 "owner" => item.owner == *value,
@@ -231,6 +235,19 @@ fn is_in(title: &str, word: &str) -> bool {
     }
 }
 
+/// Whether the words of a phrase are in the title, one after the other.
+fn has_phrase(title: &str, phrase: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let text = text.to_lowercase();
+        let all = text.split(|c: char| !c.is_alphanumeric());
+        all.filter(|one| !one.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let (title, phrase) = (words(title), words(phrase));
+    !phrase.is_empty() && title.windows(phrase.len()).any(|some| some == phrase)
+}
+
 #[derive(PartialEq, Eq)]
 enum Token {
     Open,
@@ -239,16 +256,25 @@ enum Token {
     Or,
     Not,
     Word(String),
+    Quoted(String),
 }
 
 fn tokens(text: &str) -> Option<Vec<Token>> {
     let mut found = Vec::new();
     let mut word = String::new();
-    let mut in_quotes = false;
+    // Within quotes, whether they began a word: `field:"value"` is one word with the value.
+    let (mut in_quotes, mut is_phrase) = (false, false);
     // The blank at the end ends the last word.
     for c in text.chars().chain([' ']) {
         match c {
-            '"' => in_quotes = !in_quotes,
+            '"' => {
+                if !in_quotes {
+                    is_phrase = word.is_empty();
+                } else if is_phrase {
+                    found.push(Token::Quoted(std::mem::take(&mut word)));
+                }
+                in_quotes = !in_quotes;
+            }
             _ if in_quotes => word.push(c),
             '(' | ')' | ' ' => {
                 match std::mem::take(&mut word).as_str() {
