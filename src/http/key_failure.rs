@@ -20,7 +20,8 @@ impl fmt::Display for KeyFailure {
 
 impl std::error::Error for KeyFailure {}
 
-/// What a signer returns to the TLS library.
+/// What a signer returns to the TLS library. A static program has no such signer.
+#[cfg_attr(target_env = "musl", allow(dead_code))]
 pub(super) fn key_failure(why: KeyProblem) -> rustls::Error {
     rustls::Error::Other(OtherError(Arc::new(KeyFailure(why))))
 }

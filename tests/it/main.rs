@@ -21,6 +21,8 @@ mod api_key;
 mod api_url;
 mod architecture;
 #[cfg(target_os = "linux")]
+mod artefacts;
+#[cfg(target_os = "linux")]
 mod as_account;
 mod bad_input;
 mod bound_settings;
