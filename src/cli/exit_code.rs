@@ -1,6 +1,5 @@
 //! How the program ends: the exit code, the `kind` of a failure in JSON and in the log, and which
-//! of several failures counts. `docs/exit-codes.md` and the table in the README are generated from
-//! here.
+//! of several failures counts. `docs/exit-codes.md` is generated from here.
 
 use crate::error::{Error, Refusal, WindowsSignInFailure};
 use crate::util::{enum_with_all, enum_with_words};
