@@ -289,6 +289,28 @@ pub(super) mod documentation {
     }
 
     #[test]
+    fn every_kind_and_code_is_explained() {
+        let page = include_str!("../../docs/troubleshooting.md");
+        for kind in FailureKind::ALL {
+            let word = format!("`{}`", kind.as_str());
+            assert!(page.contains(&word), "{word}");
+        }
+        for code in ExitCode::ALL {
+            let number = code.number();
+            let explained = *code == ExitCode::Done
+                || [
+                    format!("## Code {number}:"),
+                    format!("| {number} |"),
+                    format!(" {number} |"),
+                    format!("| {number}, "),
+                ]
+                .iter()
+                .any(|text| page.contains(text));
+            assert!(explained, "{number}");
+        }
+    }
+
+    #[test]
     fn every_code_has_its_place_in_the_order() {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
         assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 126, 127, 130]);
