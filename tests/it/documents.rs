@@ -84,21 +84,12 @@ fn pip_is_told_the_version() {
     assert!(seen >= 3, "only {seen} commands were found");
 }
 
-/// The page about CI: its three variables and its two commands are enough.
+/// The page about CI: its three variables and its two commands are enough, as they stand there and
+/// in the file of each CI system.
 #[cfg(unix)]
 #[test]
 fn the_commands_for_ci_work_with_three_variables() {
-    use crate::home;
-    use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
-
-    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
     let page = include_str!("../../docs/ci.md");
-    let script = blocks(page)[0]
-        .replace("https://gis.example.com/portal", &portal.url())
-        .replace("--client-id ID", &format!("--client-id {SERVICE_ID}"))
-        .replace("python publish.py", "sh -c 'echo \"$ARCGIS_TOKEN\"'");
-    let program = home.program().parent().unwrap().display();
-    let path = format!("{program}:{}", std::env::var("PATH").unwrap_or_default());
     for name in [
         "AGE_OAUTH_HOME",
         "AGE_OAUTH_KEYCHAIN",
@@ -106,6 +97,37 @@ fn the_commands_for_ci_work_with_three_variables() {
     ] {
         assert!(page.contains(&format!("| `{name}` |")), "{name}");
     }
+    let blocks = blocks(page);
+    runs_in_ci(blocks[0]);
+    for (system, key) in [
+        ("## GitHub Actions", "- run: "),
+        ("## GitLab", "- "),
+        ("## Azure Pipelines", "- bash: "),
+    ] {
+        let (_, part) = page.split_once(system).expect(system);
+        let file = part.split("```").nth(1).expect("a block");
+        let commands: Vec<_> = file
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix(key))
+            .collect();
+        assert_eq!(commands.len(), 3, "{system}: {commands:?}");
+        runs_in_ci(&commands.join("\n"));
+    }
+}
+
+/// Runs commands of the page with the variables of a job, and checks that the last one has a token.
+#[cfg(unix)]
+fn runs_in_ci(commands: &str) {
+    use crate::home;
+    use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
+
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    let script = commands
+        .replace("https://gis.example.com/portal", &portal.url())
+        .replace("--client-id ID", &format!("--client-id {SERVICE_ID}"))
+        .replace("python publish.py", "sh -c 'echo \"$ARCGIS_TOKEN\"'");
+    let program = home.program().parent().unwrap().display();
+    let path = format!("{program}:{}", std::env::var("PATH").unwrap_or_default());
     let said = std::process::Command::new("sh")
         .args(["-ec", &script])
         .env_clear()
@@ -114,6 +136,14 @@ fn the_commands_for_ci_work_with_three_variables() {
         .env("AGE_OAUTH_HOME", home.store())
         .env("AGE_OAUTH_KEYCHAIN", "vault")
         .env("AGE_OAUTH_CLIENT_SECRET", service_secret())
+        // Variables of the CI systems.
+        .env("PORTAL", portal.url())
+        .env("CLIENT_ID", SERVICE_ID)
+        .env("RUNNER_TEMP", home.path())
+        .env("GITHUB_ENV", home.path().join("github_env"))
+        .env("CI_BUILDS_DIR", home.path())
+        .env("CI_JOB_ID", "1")
+        .env("AGENT_TEMPDIRECTORY", home.path())
         // The practice portal's authority.
         .env("SSL_CERT_FILE", portal.ca_file(home.path()))
         .stdin(std::process::Stdio::null())
