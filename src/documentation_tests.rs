@@ -63,8 +63,8 @@ fn durations_are_written_as_the_pages_do() {
 
 #[test]
 fn pages_repeat_the_numbers_of_the_policy() {
-    let (readme, nightly, tasks, headless, python, reference, recipes) = (
-        words(include_str!("../README.md")),
+    let (commands, nightly, tasks, headless, python, reference, recipes) = (
+        words(include_str!("../docs/commands.md")),
         words(include_str!("../docs/nightly.md")),
         words(include_str!("../docs/scheduled-tasks.md")),
         words(include_str!("../docs/headless.md")),
@@ -78,7 +78,7 @@ fn pages_repeat_the_numbers_of_the_policy() {
     let default = policy::DEFAULT_MIN_TTL.as_secs();
     for (page, text) in [
         (
-            &readme,
+            &commands,
             format!("An access token lives about {access_life}."),
         ),
         (
@@ -90,10 +90,10 @@ fn pages_repeat_the_numbers_of_the_policy() {
             format!("once per {}", access_life.replace("half an", "half")),
         ),
         (
-            &readme,
+            &commands,
             format!("from {} to 90 days", in_words(policy::ASSUMED_REFRESH_LIFE)),
         ),
-        (&readme, format!("warns you {soon} before the end")),
+        (&commands, format!("warns you {soon} before the end")),
         (&nightly, format!("warns from {soon} before the end")),
         (&nightly, format!("| a sign-in | {soon_in_digits}, or")),
         (&tasks, format!("expires within {soon}, or")),

@@ -1,6 +1,5 @@
 //! How the program ends: the exit code, the `kind` of a failure in JSON and in the log, and which
-//! of several failures counts. `docs/exit-codes.md` and the table in the README are generated from
-//! here.
+//! of several failures counts. `docs/exit-codes.md` is generated from here.
 
 use crate::error::{Error, Refusal, WindowsSignInFailure};
 use crate::util::{enum_with_all, enum_with_words};
@@ -287,6 +286,28 @@ pub(super) mod documentation {
             ),
         };
         (meaning, remedy.into())
+    }
+
+    #[test]
+    fn every_kind_and_code_is_explained() {
+        let page = include_str!("../../docs/troubleshooting.md");
+        for kind in FailureKind::ALL {
+            let word = format!("`{}`", kind.as_str());
+            assert!(page.contains(&word), "{word}");
+        }
+        for code in ExitCode::ALL {
+            let number = code.number();
+            let explained = *code == ExitCode::Done
+                || [
+                    format!("## Code {number}:"),
+                    format!("| {number} |"),
+                    format!(" {number} |"),
+                    format!("| {number}, "),
+                ]
+                .iter()
+                .any(|text| page.contains(text));
+            assert!(explained, "{number}");
+        }
     }
 
     #[test]

@@ -106,8 +106,7 @@ impl Shell {
             .find(|shell| shell.programs().contains(&name))
     }
 
-    /// The line that loads the statements into the shell. README.md and docs/shells.md show the
-    /// same lines.
+    /// The line that loads the statements into the shell. docs/shells.md shows the same lines.
     #[must_use]
     pub fn loading_line(self) -> Option<&'static str> {
         match self {
@@ -573,7 +572,7 @@ mod tests {
         }
     }
 
-    /// The name in the tables of README.md and docs/shells.md; none for forms that no shell loads.
+    /// The name in the table of docs/shells.md; none for forms that no shell loads.
     fn title(shell: Shell) -> Option<&'static str> {
         match shell {
             Shell::Bash => Some("bash"),
@@ -612,13 +611,11 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_show_the_loading_lines() {
+    fn the_page_shows_the_loading_lines() {
         let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        for page in ["README.md", "docs/shells.md"] {
-            let text = std::fs::read_to_string(top.join(page)).unwrap();
-            let text = text.replace("\r\n", "\n");
-            assert!(text.contains(&table()), "{page} lacks:\n{}", table());
-        }
+        let text = std::fs::read_to_string(top.join("docs/shells.md")).unwrap();
+        let text = text.replace("\r\n", "\n");
+        assert!(text.contains(&table()), "the page lacks:\n{}", table());
     }
 
     #[test]

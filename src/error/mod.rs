@@ -5,6 +5,8 @@
 //! body of a response.
 
 mod display;
+#[cfg(test)]
+mod page_tests;
 
 use std::io;
 use std::net::SocketAddr;

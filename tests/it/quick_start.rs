@@ -1,4 +1,4 @@
-//! From nothing to a token, on the vault: the walk that the README shows.
+//! From nothing to a token, on the vault: the walk that `docs/getting-started.md` shows.
 
 use crate::home;
 use crate::support::portal::{Portal, PortalVersion};
@@ -39,11 +39,11 @@ fn from_nothing_to_a_token() {
     );
 }
 
-/// What the README shows under `$ COMMAND`.
+/// What the page shows under `$ COMMAND`.
 #[cfg(unix)]
-fn shown_in_the_readme(command: &str) -> String {
-    let readme = include_str!("../../README.md").replace("\r\n", "\n");
-    let (_, after) = readme
+fn shown_on_the_page(command: &str) -> String {
+    let page = include_str!("../../docs/getting-started.md").replace("\r\n", "\n");
+    let (_, after) = page
         .split_once(&format!("$ {command}\n"))
         .expect("the command");
     let shown = after.split("\n$ ").next().unwrap_or_default();
@@ -70,10 +70,10 @@ fn comparable(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A person who follows the README sees what it shows: every prompt, answer and hint.
+/// A person who follows the page sees what it shows: every prompt, answer and hint.
 #[cfg(unix)]
 #[test]
-fn the_walk_of_the_readme_is_what_one_sees() {
+fn the_walk_of_the_page_is_what_one_sees() {
     use crate::support::portal::{APP_ID, USER};
     use crate::support::pty::Terminal;
     let portal = Portal::start(PortalVersion::Enterprise114);
@@ -103,7 +103,7 @@ fn the_walk_of_the_readme_is_what_one_sees() {
     };
     assert_eq!(
         comparable(&example(&terminal)),
-        comparable(&shown_in_the_readme("age-oauth connections add"))
+        comparable(&shown_on_the_page("age-oauth connections add"))
     );
 
     home.set("BROWSER", "true");
@@ -115,6 +115,6 @@ fn the_walk_of_the_readme_is_what_one_sees() {
     assert_eq!(terminal.end(), 0, "{}", terminal.screen());
     assert_eq!(
         comparable(&example(&terminal).replace(&code, "CODE")),
-        comparable(&shown_in_the_readme("age-oauth login"))
+        comparable(&shown_on_the_page("age-oauth login"))
     );
 }

@@ -276,16 +276,6 @@ fn codes_table() -> String {
     text
 }
 
-/// The table of exit codes in the README.
-fn short_codes_table() -> String {
-    let mut text = String::from("| code | meaning | try again later? |\n|---|---|---|\n");
-    for code in ExitCode::ALL {
-        let (number, meaning, again) = (code.number(), code.meaning(), code.try_again());
-        let _ = writeln!(text, "| {number} | {meaning} | {again} |");
-    }
-    text
-}
-
 /// The table of the keychain's failures in `docs/exit-codes.md`.
 fn reasons_table() -> String {
     let mut text = String::from("| `reason` | meaning | what to do |\n|---|---|---|\n");
@@ -355,10 +345,6 @@ fn generated() -> Vec<(&'static str, String)> {
         (
             "docs/exit-codes.md",
             with_part(&codes, "reasons", &reasons_table()),
-        ),
-        (
-            "README.md",
-            with_part(&read("README.md"), "codes", &short_codes_table()),
         ),
         ("src/python/age_oauth/_json_names.py", python_names()),
     ]
