@@ -238,6 +238,10 @@ fn every_reason_for_no_answer_is_explained() {
             said: None,
         },
         Why::Reported(any()),
+        Why::NetworkSignIn {
+            status: 511,
+            to: None,
+        },
         Why::NotAPortal {
             status: 200,
             title: None,
@@ -261,6 +265,7 @@ fn every_reason_for_no_answer_is_explained() {
             | Why::BrokenAfterCertificateRequest { .. }
             | Why::Status { .. }
             | Why::Reported(_)
+            | Why::NetworkSignIn { .. }
             | Why::NotAPortal { .. }
             | Why::Redirected { .. }
             | Why::TooLarge

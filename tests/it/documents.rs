@@ -105,7 +105,7 @@ fn the_commands_for_ci_work_with_three_variables() {
     let values = [
         (home, "{job}/store"),
         (keychain, "vault"),
-        (client_secret, &secret),
+        (client_secret, secret),
     ];
     runs_in_ci(&[blocks(page)[0]], &values);
     // Of each system: its part of the page, what precedes a command, and what it sets by itself.
@@ -114,15 +114,15 @@ fn the_commands_for_ci_work_with_three_variables() {
         (
             "## GitLab",
             "- ",
-            &[("AGE_OAUTH_CLIENT_SECRET", &*secret)][..],
+            &[("AGE_OAUTH_CLIENT_SECRET", secret)][..],
         ),
         ("## Azure Pipelines", "- bash: ", &[][..]),
     ] {
         let (_, part) = page.split_once(title).expect(title);
         let file = part.split("```").nth(1).expect("a block");
         let file = file
-            .replace("${{ secrets.GIS_CLIENT_SECRET }}", &secret)
-            .replace("$(GIS_CLIENT_SECRET)", &secret);
+            .replace("${{ secrets.GIS_CLIENT_SECRET }}", secret)
+            .replace("$(GIS_CLIENT_SECRET)", secret);
         let lines = || file.lines().map(str::trim_start);
         let commands: Vec<_> = lines().filter_map(|line| line.strip_prefix(key)).collect();
         assert!(commands.len() >= 3, "{title}: {commands:?}");
