@@ -1,7 +1,11 @@
 //! The documentation: its links, its blocks, and commands that people copy from it: crontabs, and
 //! what to install.
 
+#[cfg(target_os = "linux")] // The blocks for other systems are not run.
+mod blocks;
 mod links;
+#[cfg(target_os = "linux")]
+mod table;
 
 use std::path::Path;
 
