@@ -1,21 +1,35 @@
-//! Commands that people copy from the documentation: crontabs, and what to install.
+//! The documentation: its links, its blocks, and commands that people copy from it: crontabs, and
+//! what to install.
+
+#[cfg(target_os = "linux")] // The blocks for other systems are not run.
+mod blocks;
+mod links;
+#[cfg(target_os = "linux")]
+mod table;
 
 use std::path::Path;
 
-/// Every page for users, by its name.
+/// The README and the pages of `docs`, each by its path in the repository, sorted.
 fn pages() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = vec![root.join("README.md")];
-    for entry in std::fs::read_dir(root.join("docs")).unwrap().flatten() {
+    let mut names = vec!["README.md".to_owned()];
+    for entry in std::fs::read_dir(root().join("docs")).unwrap().flatten() {
         if entry.path().extension().is_some_and(|end| end == "md") {
-            paths.push(entry.path());
+            names.push(format!("docs/{}", entry.file_name().to_str().unwrap()));
         }
     }
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap().replace("\r\n", "\n");
-    paths
-        .iter()
-        .map(|path| (path.display().to_string(), read(path)))
-        .collect()
+    names.sort();
+    names.into_iter().map(|name| page(&name)).collect()
+}
+
+/// A page, with its path in the repository.
+fn page(name: &str) -> (String, String) {
+    let text = std::fs::read_to_string(root().join(name)).unwrap();
+    (name.to_owned(), text.replace("\r\n", "\n"))
+}
+
+/// The folder of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The blocks of code on a page.
