@@ -478,6 +478,9 @@ fn a_portal_that_does_not_ask_its_web_server_is_named() {
     behind.run(&["login"]).ok();
     behind.portal.set(|rules| rules.vouched.clear());
     behind.run(&["token", "--force"]).code(7);
+    // The cached token is that of a user who gets none any more.
+    behind.run(&["token"]).code(7);
+    behind.vouch_for(USER);
     behind.run(&["token"]).ok();
     // The ordinary way.
     behind

@@ -210,6 +210,8 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("from qgis.core import QgsApplication, QgsVectorLayer", Like("qgis::rule_24h_layers_open_that_were_refused_before_and_no_file_holds_a_token")),
             ("# startup.py", Test("qgis::a_job_of_qgis_process_reads_a_secured_layer_with_an_application")),
             ("[Unit]", Test("qgis::a_job_of_qgis_process_reads_a_secured_layer_with_an_application")),
+            ("layer=https://gis.example.com/server/rest/services/Roads/FeatureServer/0", Test("recipes::ogr2ogr_reads_all_pages_of_a_layer")),
+            ("layer=https://gis.example.com/server/rest/services/Roads/FeatureServer/0", Test("recipes::ogr2ogr_reads_all_pages_of_a_layer")),
         ],
     ),
     (
@@ -231,6 +233,10 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/rehearsal.md",
         &[("tests/rehearsal/run                                    # 40 accounts, 60 jobs, 30 days", Script(".ci/full", "tests/rehearsal/run"))],
+    ),
+    (
+        "docs/releasing.md",
+        &[(".ci/release", Not("makes all artefacts, which takes an hour"))],
     ),
     (
         "docs/scheduled-tasks.md",
