@@ -4,6 +4,8 @@ class AgeOauth < Formula
   version "<<version>>"
   license any_of: ["MIT", "Apache-2.0"]
 
+  depends_on :linux
+
   on_linux do
     on_intel do
       url "<<url>>/age-oauth-<<version>>-x86_64-unknown-linux-musl.tar.gz"
