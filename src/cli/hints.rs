@@ -152,8 +152,11 @@ fn file(action: FileAction, source: &io::Error) -> Option<String> {
         FileAction::WriteOutput if is_full(source) => {
             Some("free some space, or name a file on another disk".into())
         }
-        FileAction::Read | FileAction::WriteOutput if source.kind() == io::ErrorKind::TimedOut => {
-            Some("allow more time, or see why the program at the other end of the pipe waits".into())
+        FileAction::WriteOutput if is_late_pipe(source) => Some(
+            "allow more time, or see why the program at the other end of the pipe waits".into(),
+        ),
+        FileAction::Read if is_late_pipe(source) => {
+            Some("see why the program at the other end of the pipe waits".into())
         }
         FileAction::Write | FileAction::Create | FileAction::Rename | FileAction::Lock => {
             store(source)
@@ -185,6 +188,12 @@ fn store(source: &io::Error) -> Option<String> {
             env::AGE_OAUTH_HOME
         )
     })
+}
+
+/// Whether a pipe was given up by this program. An error of the system, such as that of a network
+/// share, has a number.
+fn is_late_pipe(source: &io::Error) -> bool {
+    source.kind() == io::ErrorKind::TimedOut && source.raw_os_error().is_none()
 }
 
 fn is_full(source: &io::Error) -> bool {

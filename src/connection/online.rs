@@ -44,7 +44,7 @@ pub(crate) fn environment_of_portal(url: &Url) -> Option<Environment> {
 /// portal. Hosts that are not known may be portals.
 pub(crate) fn application(url: &Url) -> Option<&'static str> {
     // The longer names come first: `city.hub.arcgis.com` is a site of Hub.
-    const APPLICATIONS: [(&str, &str); 21] = [
+    const APPLICATIONS: [(&str, &str); 20] = [
         ("storymaps.arcgis.com", "ArcGIS StoryMaps"),
         ("storymaps.com", "ArcGIS StoryMaps"),
         ("experience.arcgis.com", "ArcGIS Experience Builder"),
@@ -65,13 +65,16 @@ pub(crate) fn application(url: &Url) -> Option<&'static str> {
         ("learn.arcgis.com", "Esri's tutorials"),
         ("pro.arcgis.com", "Esri's documentation"),
         ("enterprise.arcgis.com", "Esri's documentation"),
-        ("esri.com", "Esri's website"),
     ];
     let host = url.host_str()?.trim_end_matches('.');
     let is_at = |name: &str| {
         host.strip_suffix(name)
             .is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
+    // Below this name there are portals, too.
+    if matches!(host, "esri.com" | "www.esri.com") {
+        return Some("Esri's website");
+    }
     let known = APPLICATIONS.iter().find(|(name, _)| is_at(name));
     known.map(|(_, application)| *application)
 }

@@ -446,6 +446,8 @@ mod tests {
             "https://gis.city.example/hub",
             "https://hub.arcgis.com.city.example/portal",
             "https://devext.arcgis.com",
+            "https://gis.esri.com/portal",
+            "https://pythonapi.playground.esri.com/portal",
         ] {
             let read = PortalUrl::from_input(input).unwrap();
             assert_eq!(read, input.parse().unwrap(), "{input}");

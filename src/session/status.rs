@@ -155,11 +155,13 @@ fn is_grant_refused(error: &Error) -> bool {
         return false;
     };
     match why {
-        Refusal::ClientId | Refusal::Network(_) => true,
+        Refusal::ClientId => true,
         // With another secret, the application is still registered, and its tokens are good. The
+        // web server in front may vouch again, and the portal says this for other reasons, too. The
         // others are about what is in front of the portal, what this machine presents there, a new
         // sign-in or one request, or are not known to be for good.
         Refusal::ClientSecret
+        | Refusal::Network(_)
         | Refusal::PrintedClientSecret(_)
         | Refusal::WebTier(_)
         | Refusal::ClientCertificate

@@ -33,7 +33,7 @@ struct Fixture {
     key: String,
 }
 
-fn in_days(days: i64) -> String {
+pub(crate) fn in_days(days: i64) -> String {
     let end = Timestamp::now() + SignedDuration::from_hours(24 * days);
     format!("{end:.0}")
 }

@@ -254,26 +254,6 @@ fn servers_get_tokens_that_the_portal_grants() {
 }
 
 #[test]
-fn a_token_of_a_user_whom_the_portal_has_refused_is_not_returned() {
-    let behind = Behind::signed_in();
-    behind.run(&["token"]).ok();
-    let vouched = behind
-        .portal
-        .set(|rules| std::mem::take(&mut rules.vouched));
-    behind.run(&["token", "--force"]).code(7);
-    behind.run(&["token"]).code(7).out("");
-    behind
-        .run(&["exec", "--", "echo", "started"])
-        .code(7)
-        .out("");
-    behind.portal.set(|rules| rules.vouched = vouched);
-    behind.run(&["token"]).ok();
-    let before = behind.requests_for_tokens();
-    behind.run(&["token"]).ok();
-    assert_eq!(behind.requests_for_tokens(), before);
-}
-
-#[test]
 fn rule_24g_the_token_of_another_user_is_neither_stored_nor_returned() {
     let behind = Behind::signed_in();
     let before = behind.run(&["token"]).ok().line().to_owned();
@@ -478,9 +458,6 @@ fn a_portal_that_does_not_ask_its_web_server_is_named() {
     behind.run(&["login"]).ok();
     behind.portal.set(|rules| rules.vouched.clear());
     behind.run(&["token", "--force"]).code(7);
-    // The cached token is that of a user who gets none any more.
-    behind.run(&["token"]).code(7);
-    behind.vouch_for(USER);
     behind.run(&["token"]).ok();
     // The ordinary way.
     behind

@@ -90,13 +90,8 @@ fn a_secret_on_standard_input_is_not_waited_for_without_end() {
         SERVICE_ID,
         "--client-secret-stdin",
     ];
-    let key = [
-        "--auth-type",
-        "key",
-        "--expires",
-        "2027-01-31",
-        "--api-key-stdin",
-    ];
+    let end = crate::api_key::in_days(60);
+    let key = ["--auth-type", "key", "--expires", &end, "--api-key-stdin"];
     for (words, what) in [
         (&application[..], "the client secret is not complete"),
         (&key[..], "the API key is not complete"),

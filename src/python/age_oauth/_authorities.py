@@ -55,14 +55,31 @@ def add(context: ssl.SSLContext, certificates: "Iterable[bytes]") -> None:
 
 def read(path: str) -> "list[bytes]":
     """The certificates of a file, which is PEM or one certificate in DER. Without one, it is an :class:`OSError`."""
-    data = _files.read(path)
+    data = _as_text_of_pem(_files.read(path))
     if b"-----BEGIN " not in data:
-        found = [data] if data.startswith(b"\x30") else []
+        found = [data] if _is_certificate(data) else []
     else:
         found = list(filter(None, map(_decoded, _PEM.findall(data))))
     if not found:
         raise OSError(0, "it does not contain a certificate")
     return found
+
+
+def _as_text_of_pem(data: bytes) -> bytes:
+    """UTF-16, as editors of Windows write it, and the characters ``\\n`` in place of line ends: as the program reads them."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        data = data.decode("utf-16", "replace").encode("utf-8")
+    if b"-----\\n" in data or b"-----\\r\\n" in data:
+        data = data.replace(b"\\r\\n", b"\n").replace(b"\\n", b"\n")
+    return data
+
+
+def _is_certificate(data: bytes) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=data)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def _decoded(text: bytes) -> bytes:

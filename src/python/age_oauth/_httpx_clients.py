@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from . import _by_id, _proxies, _trust
+from . import _addresses as addresses
 from . import _json_names as names
 from ._gis_options import prefixes
 from ._httpx import HttpxTokenAuth, _in_thread
@@ -52,9 +53,15 @@ class SystemTransport(httpx.BaseTransport):
     def __init__(self, **options: Any) -> None:
         self._options = options
         self._by_proxy: dict[str | None, httpx.HTTPTransport] = {}
+        #: The proxies of origins. On Windows each question may wait for DNS.
+        self._chosen: dict[tuple[str, str, int], str | None] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        proxy = _proxies.of_the_environment(str(request.url))
+        url = str(request.url)
+        origin = addresses.origin(url)
+        if origin not in self._chosen:
+            self._chosen[origin] = _proxies.of_the_environment(url)
+        proxy = self._chosen[origin]
         if proxy not in self._by_proxy:
             self._by_proxy.setdefault(proxy, httpx.HTTPTransport(proxy=proxy, **self._options))
         return self._by_proxy[proxy].handle_request(request)
@@ -70,9 +77,14 @@ class AsyncSystemTransport(httpx.AsyncBaseTransport):
     def __init__(self, **options: Any) -> None:
         self._options = options
         self._by_proxy: dict[str | None, httpx.AsyncHTTPTransport] = {}
+        self._chosen: dict[tuple[str, str, int], str | None] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        proxy = _proxies.of_the_environment(str(request.url))
+        url = str(request.url)
+        origin = addresses.origin(url)
+        if origin not in self._chosen:
+            self._chosen[origin] = await _in_thread(_proxies.of_the_environment, url)
+        proxy = self._chosen[origin]
         if proxy not in self._by_proxy:
             self._by_proxy[proxy] = httpx.AsyncHTTPTransport(proxy=proxy, **self._options)
         return await self._by_proxy[proxy].handle_async_request(request)

@@ -33,9 +33,26 @@ def of_the_environment(url: str) -> "str | None":
     scheme, host, port = addresses.origin(url)
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
+    if not proxy or _is_excepted(host) or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
         return None
     return readable(proxy)
+
+
+def _is_excepted(host: str) -> bool:
+    """The forms of ``NO_PROXY`` that ``urllib`` does not know: networks, and ``*.example.org``."""
+    import ipaddress
+    import os
+
+    for one in re.split("[, ]+", os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""):
+        if one.startswith("*.") and host.rstrip(".").lower().endswith(one[1:].lower()):
+            return True
+        if "/" in one:
+            try:
+                if ipaddress.ip_address(host.strip("[]")) in ipaddress.ip_network(one, strict=False):
+                    return True
+            except ValueError:
+                continue
+    return False
 
 
 def readable(proxy: str) -> str:
@@ -53,6 +70,7 @@ def readable(proxy: str) -> str:
     try:
         parts = urlsplit(f"http://{address}")
         host, _ = parts.hostname, parts.port
+        proxy.encode("utf-8")
     except ValueError:
         host = None
     if not host or parts.path not in ("", "/") or _NO_ADDRESS.search(address):
