@@ -148,8 +148,8 @@ fn is_refused_api_key(error: &Error) -> bool {
     )
 }
 
-/// Whether the portal gives no more tokens to this application or user, so that those that it has
-/// given are no longer good, either.
+/// Whether the portal does not know the application, so that the tokens that it has given to it are
+/// no longer good, either.
 fn is_grant_refused(error: &Error) -> bool {
     let Error::Refused { why, .. } = error else {
         return false;
