@@ -236,8 +236,8 @@ pub struct Status {
     /// When and how a renewal last failed, for the processes that waited for its result. Absent
     /// where a renewal has worked since, and where the failure says nothing to others.
     pub renewal_failure: Option<RenewalFailureNote>,
-    /// When the portal said that it does not know the application. Absent where a renewal has worked
-    /// since.
+    /// When the portal said that it does not know the application. Absent where a renewal has
+    /// worked since.
     pub grant_refused_at: Option<Timestamp>,
     /// When the portal did not accept the API key. Absent as long as it does, as far as is known.
     pub api_key_refused_at: Option<Timestamp>,
