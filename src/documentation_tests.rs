@@ -63,8 +63,8 @@ fn durations_are_written_as_the_pages_do() {
 
 #[test]
 fn pages_repeat_the_numbers_of_the_policy() {
-    let (commands, nightly, tasks, headless, python, reference, recipes) = (
-        words(include_str!("../docs/commands.md")),
+    let (sign_in, nightly, tasks, headless, python, reference, recipes) = (
+        words(include_str!("../docs/sign-in.md")),
         words(include_str!("../docs/nightly.md")),
         words(include_str!("../docs/scheduled-tasks.md")),
         words(include_str!("../docs/headless.md")),
@@ -78,7 +78,7 @@ fn pages_repeat_the_numbers_of_the_policy() {
     let default = policy::DEFAULT_MIN_TTL.as_secs();
     for (page, text) in [
         (
-            &commands,
+            &sign_in,
             format!("An access token lives about {access_life}."),
         ),
         (
@@ -90,10 +90,10 @@ fn pages_repeat_the_numbers_of_the_policy() {
             format!("once per {}", access_life.replace("half an", "half")),
         ),
         (
-            &commands,
+            &sign_in,
             format!("from {} to 90 days", in_words(policy::ASSUMED_REFRESH_LIFE)),
         ),
-        (&commands, format!("warns you {soon} before the end")),
+        (&sign_in, format!("warns you {soon} before the end")),
         (&nightly, format!("warns from {soon} before the end")),
         (&nightly, format!("| a sign-in | {soon_in_digits}, or")),
         (&tasks, format!("expires within {soon}, or")),
@@ -148,6 +148,9 @@ fn pages_repeat_the_numbers_of_the_command_line() {
     let nightly = words(include_str!("../docs/nightly.md"));
     let doctor = words(include_str!("../docs/doctor.md"));
     let tasks = words(include_str!("../docs/scheduled-tasks.md"));
+    let sign_in = words(include_str!("../docs/sign-in.md"));
+    let minutes = numbers::SIGN_IN_TIMEOUT.as_secs() / 60;
+    assert!(sign_in.contains(&format!("You have {minutes} minutes.")));
     let key = in_days(numbers::API_KEY_EXPIRES_SOON);
     assert!(nightly.contains(&format!("| {key}, or as long")), "{key}");
     let certificate = in_days(numbers::CLIENT_CERTIFICATE_EXPIRES_SOON);

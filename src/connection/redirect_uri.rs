@@ -134,8 +134,19 @@ mod tests {
 
     #[test]
     fn the_documentation_names_the_default() {
-        let page = include_str!("../../docs/headless.md");
-        assert!(page.contains(RedirectUri::DEFAULT_LOOPBACK));
+        for page in [
+            include_str!("../../docs/portal-setup.md"),
+            include_str!("../../docs/sign-in.md"),
+            include_str!("../../docs/images/portal-credentials.svg"),
+            include_str!("../../docs/images/portal-settings.svg"),
+            include_str!("../../docs/images/portal-earlier.svg"),
+        ] {
+            assert!(page.contains(RedirectUri::DEFAULT_LOOPBACK));
+            assert!(page.contains(RedirectUri::OUT_OF_BAND));
+        }
+        let setup = include_str!("../../docs/portal-setup.md");
+        let next = RedirectUri::DEFAULT_PORT + 1;
+        assert!(setup.contains(&format!("the next port, {next}:")));
     }
 
     #[test]

@@ -107,6 +107,16 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
+        "docs/connections.md",
+        &[
+            ("age-oauth connections add", Like("quick_start::the_walk_of_the_page_is_what_one_sees")),
+            ("age-oauth connections add --from prod.json --login", Like("share::the_user_sees_the_content_of_the_card_and_decides")),
+            ("age-oauth connections use prod", Bash(SignedIn)),
+            ("age-oauth connections show prod", Bash(SignedIn)),
+            ("age-oauth connections add --label prod-admin --portal https://gis.example.com/portal --client-id ID", Terminal(SignedIn)),
+        ],
+    ),
+    (
         "docs/doctor.md",
         &[
             ("sudo /usr/local/bin/age-oauth doctor --as-task --account gis", Like("as_account::doctor_says_what_a_task_of_another_account_will_find")),
@@ -177,6 +187,13 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
+        "docs/portal-setup.md",
+        &[
+            ("Hello,", Not(EXAMPLE)),
+            ("age-oauth connections add --label prod --portal https://gis.example.com/portal --client-id ID", Terminal(Nothing)),
+        ],
+    ),
+    (
         "docs/powershell.md",
         &[
             ("age-oauth export-env -c prod | Out-String | Invoke-Expression", POWERSHELL),
@@ -225,10 +242,6 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("$token = age-oauth token -c prod", POWERSHELL),
             ("answer <- jsonlite::fromJSON(system2(\"age-oauth\", c(\"token\", \"--json\", \"-c\", \"prod\"), stdout = TRUE))", Not("needs R and Esri's arcgisutils; the page says that it was not run")),
         ],
-    ),
-    (
-        "docs/register.md",
-        &[("age-oauth connections add --label prod --portal https://gis.example.com/portal --client-id ID", Terminal(Nothing))],
     ),
     (
         "docs/rehearsal.md",
@@ -292,6 +305,14 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/shells.md",
         &[("age-oauth exec -- python nightly.py", Bash(SignedIn))],
+    ),
+    (
+        "docs/sign-in.md",
+        &[
+            ("age-oauth login", Terminal(Added)),
+            ("age-oauth logout", Bash(SignedIn)),
+            ("age-oauth login --switch-user", Terminal(SignedIn)),
+        ],
     ),
     (
         "docs/storage.md",
