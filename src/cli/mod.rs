@@ -14,6 +14,8 @@ mod format;
 mod hints;
 mod json;
 mod launch;
+#[cfg(test)]
+mod page_tests;
 mod powershell;
 mod prompt;
 mod shared;
