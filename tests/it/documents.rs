@@ -4,6 +4,7 @@
 #[cfg(target_os = "linux")] // The blocks for other systems are not run.
 mod blocks;
 mod links;
+mod statements;
 #[cfg(target_os = "linux")]
 mod table;
 
