@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")] // The blocks for other systems are not run.
 mod blocks;
+mod contents;
 mod links;
 #[cfg(target_os = "linux")]
 mod table;

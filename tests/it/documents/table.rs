@@ -64,6 +64,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("cargo build --locked                              # the program: target/debug/age-oauth", Not("builds the program that runs the tests; tests/run runs clippy on the same targets")),
             ("cargo clippy --lib --bins --test it --example tour --locked -- -D warnings", Script(".github/workflows/test.yml", "clippy --lib --bins --test it --example tour --locked -- -D warnings")),
+            (".ci/release --only site", Not("builds the site with mdBook, which a release installs; tests/python/test_site.py runs its parts")),
             ("// Bad: repeats the code.", Not(EXAMPLE)),
             ("// Bad: the caller can only compare the text.", Not(EXAMPLE)),
             ("Take the exit code of `refresh --all` from the worst failure", Not(EXAMPLE)),
