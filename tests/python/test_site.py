@@ -127,6 +127,7 @@ class BuildTest(unittest.TestCase):
             self.assertEqual(sorted(listed), sorted(pages - {"SUMMARY.md"}))
             self.assertIn("](../index.md#install)", (source / "docs/qgis.md").read_text("utf-8"))
             self.assertIn("](docs/getting-started.md)", (source / "index.md").read_text("utf-8"))
+            self.assertIn("[Exit codes](exit-codes.md)", (source / "docs/json.md").read_text("utf-8"))
             for name in ("docs/policy/age-oauth.admx", "docs/images/guided-add.svg", "LICENSE-MIT", "LICENSE-SITE.txt"):
                 self.assertTrue((source / name).is_file(), name)
 
