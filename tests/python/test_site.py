@@ -131,12 +131,13 @@ class BuildTest(unittest.TestCase):
             for name in ("docs/policy/age-oauth.admx", "docs/images/guided-add.svg", "LICENSE-MIT", "LICENSE-SITE.txt"):
                 self.assertTrue((source / name).is_file(), name)
 
-    def test_words_of_code_are_kept_whole(self):
-        keep = load(BUILD).keep_words
-        self.assertEqual(keep("<code>token --json | x</code>"), '<code>token <span class="word">--json</span> | x</code>')
-        self.assertEqual(keep("<code>age-oauth</code> a-b"), '<code><span class="word">age-oauth</span></code> a-b')
-        for same in ("<pre><code>age-oauth</code></pre>", '<code class="language-sh">a-b</code>', "<code>a b</code>", f"<code>{'long-' * 9}</code>"):
-            self.assertEqual(keep(same), same)
+    def test_words_of_code_are_marked(self):
+        mark = load(BUILD).mark_words
+        self.assertEqual(mark("<code>token --json | x</code>"), '<code>token <span class="word">--json</span> | x</code>')
+        self.assertEqual(mark("<code>age-oauth</code> a-b"), '<code><span class="word">age-oauth</span></code> a-b')
+        self.assertEqual(mark(f"<code>{'x' * 41}</code>"), f'<code><span class="long">{"x" * 41}</span></code>')
+        for same in ("<pre><code>age-oauth</code></pre>", '<code class="language-sh">a-b</code>', "<code>a b</code>", f"<code>{'long-' * 7}</code>"):
+            self.assertEqual(mark(same), same)
 
     def test_warnings_and_failures_of_mdbook_are_errors(self):
         with tempfile.TemporaryDirectory() as folder:
