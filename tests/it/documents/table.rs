@@ -108,14 +108,6 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
-        "docs/client-certificates.md",
-        &[
-            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --client-cert ana.p12", Like("client_certificates::a_person_works_behind_a_web_server_that_asks_for_a_certificate")),
-            ("age-oauth connections edit prod --client-cert \"pkcs11:token=Ana%20Rossi;object=Certificate%20for%20PIV%20Authentication\"", Like("pkcs11::a_person_works_behind_nginx_with_a_key_that_stays_on_its_token")),
-            ("age-oauth connections edit prod --client-cert store:", Like("wine::certificate_store::a_person_works_with_a_certificate_of_the_windows_store")),
-        ],
-    ),
-    (
         "docs/doctor.md",
         &[
             ("sudo /usr/local/bin/age-oauth doctor --as-task --account gis", Like("as_account::doctor_says_what_a_task_of_another_account_will_find")),
@@ -313,6 +305,14 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("age-oauth connections add --portal https://gis.example.com/portal --label prod --auth-type network --web-tier windows", Like("network::a_person_works_behind_nginx_without_browser_and_client_id")),
             ("age-oauth connections add --label prod --portal https://gis.example.com/portal --api-url https://portal01:7443/arcgis --client-id ID", Like("api_url::an_edit_of_the_api_url_keeps_the_sign_in")),
+        ],
+    ),
+    (
+        "docs/client-certificates.md",
+        &[
+            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --client-cert ana.p12", Like("client_certificates::a_person_works_behind_a_web_server_that_asks_for_a_certificate")),
+            ("age-oauth connections edit prod --client-cert \"pkcs11:token=Ana%20Rossi;object=Certificate%20for%20PIV%20Authentication\"", Like("pkcs11::a_person_works_behind_nginx_with_a_key_that_stays_on_its_token")),
+            ("age-oauth connections edit prod --client-cert store:", Like("wine::certificate_store::a_person_works_with_a_certificate_of_the_windows_store")),
         ],
     ),
     (
