@@ -158,6 +158,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("age-oauth refresh --all", Bash(SignedIn)),
             ("[OK] prod: extended; signed in until 2027-02-21 02:00 CET (in 90d)", Not(EXAMPLE)),
+            ("0 2 * * *  /usr/local/bin/age-oauth refresh --all --wait 45m --timeout 2h >/dev/null", Like("refresh::wait_waits_until_no_token_is_in_use_reports_it_and_holds_no_lock")),
             ("age-oauth status", Bash(SignedIn)),
             ("age-oauth status --check --within 5d", Bash(SignedIn)),
             ("export AGE_OAUTH_LOG=$HOME/age-oauth.log            # cron: a line AGE_OAUTH_LOG=… in the crontab", Like("event_log::each_decision_is_one_line_of_the_log")),
