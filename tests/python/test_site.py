@@ -20,7 +20,7 @@ GOOD = {
     "index.html": '<link rel="stylesheet" href="site.css"><h1 id="top">One</h1>'
     '<a href="docs/a%20b.html#part-2">Two</a> <a href="#top">up</a> <a href="https://example.com/x">elsewhere</a>',
     "docs/a b.html": '<h2 id="part-2">Two</h2><a href="../index.html#top">One</a>'
-    '<img src="images/one.svg"> <img src="data:image/png;base64,AA=="> <a href="policy.json">a file</a>',
+    '<img src="images/one.svg" alt="One"> <img src="data:image/png;base64,AA==" alt="Two"> <a href="policy.json">a file</a>',
     "docs/images/one.svg": '<svg xmlns="http://www.w3.org/2000/svg"><style>text { fill: red }</style></svg>',
     "docs/policy.json": "{}",
     "site.css": "body { background: url('docs/images/one.svg') }",
@@ -79,13 +79,15 @@ class SiteTest(unittest.TestCase):
         page = GOOD["index.html"]
         for added, words in (
             ('<script src="https://cdn.example.com/x.js"></script>', "https://cdn.example.com/x.js is loaded from elsewhere"),
-            ('<img src="//cdn.example.com/x.png">', "is loaded from elsewhere"),
+            ('<img src="//cdn.example.com/x.png" alt="x">', "is loaded from elsewhere"),
             ('<link rel="stylesheet" href="http://fonts.example.com/css">', "is loaded from elsewhere"),
             ('<iframe src="https://example.com/"></iframe>', "is loaded from elsewhere"),
-            ('<img srcset="site.css 1x, https://example.com/x.png 2x">', "https://example.com/x.png is loaded from elsewhere"),
+            ('<img alt="x" srcset="site.css 1x, https://example.com/x.png 2x">', "https://example.com/x.png is loaded from elsewhere"),
             ('<p style="background: url(https://example.com/x.png)">', "is loaded from elsewhere"),
             ("<style>@import 'https://example.com/x.css';</style>", "is loaded from elsewhere"),
-            ('<img src="missing.png">', "missing.png is not in the site"),
+            ('<img src="missing.png" alt="x">', "missing.png is not in the site"),
+            ('<img src="docs/images/one.svg">', "docs/images/one.svg has no text"),
+            ('<img src="docs/images/one.svg" alt="">', "docs/images/one.svg has no text"),
             ('<script src="missing.js"></script>', "missing.js is not in the site"),
         ):
             self.assert_one("index.html", page + added, words)

@@ -1,7 +1,7 @@
 """Checks the built site of the documentation: python3 tests/tools/site.py FOLDER
 
 Every link within the site has its file and its anchor, every page is in the navigation (toc.html), every picture, style and
-script is a file of the site, and there is a search index. Prints what is wrong, and ends with 1 if something is.
+script is a file of the site, every picture says what it shows, and there is a search index. Prints what is wrong, and ends with 1 if something is.
 """
 
 import pathlib
@@ -45,11 +45,14 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.anchors, self.links, self.resources, self.inside = set(), [], [], ""
+        self.unnamed_pictures = []
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag, attributes):
         self.inside = tag
+        if tag == "img" and not dict(attributes).get("alt"):
+            self.unnamed_pictures.append(dict(attributes).get("src"))
         for name, value in attributes:
             value = value or ""
             if name == "id" or (tag, name) == ("a", "name"):
@@ -90,6 +93,8 @@ class Site:
                 self.check_link(name, link)
             for resource in page.resources:
                 self.check_resource(name, resource)
+            for picture in page.unnamed_pictures:
+                self.problems.append(f"{name}: {picture} has no text for those who do not see it")
         for name, path in self.files.items():
             if path.suffix == ".css":
                 for resource in styled(path.read_text("utf-8")):
