@@ -138,6 +138,9 @@ class BuildTest(unittest.TestCase):
         self.assertEqual(mark("<code>token --json | x</code>"), '<code>token <span class="word">--json</span> | x</code>')
         self.assertEqual(mark("<code>age-oauth</code> a-b"), '<code><span class="word">age-oauth</span></code> a-b')
         self.assertEqual(mark(f"<code>{'x' * 41}</code>"), f'<code><span class="long">{"x" * 41}</span></code>')
+        address = "https://gis.example.com/portal/sharing/rest"
+        marked = "https://<wbr>gis.example.com/<wbr>portal/<wbr>sharing/<wbr>rest"
+        self.assertEqual(mark(f"<code>{address}</code>"), f'<code><span class="long">{marked}</span></code>')
         for same in ("<pre><code>age-oauth</code></pre>", '<code class="language-sh">a-b</code>', "<code>a b</code>", f"<code>{'long-' * 7}</code>"):
             self.assertEqual(mark(same), same)
 
