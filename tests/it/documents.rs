@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")] // The blocks for other systems are not run.
 mod blocks;
+mod contents;
 mod links;
 mod statements;
 #[cfg(target_os = "linux")]

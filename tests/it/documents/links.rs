@@ -79,7 +79,7 @@ fn unique(slug: String, seen: &mut BTreeMap<String, usize>) -> String {
 }
 
 /// The path from the root of the repository to what a page names.
-fn resolve(from: &str, path: &str) -> Result<String, String> {
+pub(super) fn resolve(from: &str, path: &str) -> Result<String, String> {
     if path.is_empty() {
         return Ok(from.to_owned());
     }
@@ -144,7 +144,9 @@ fn every_link_and_picture_has_its_target() {
 
 #[test]
 fn every_page_is_two_links_away_from_the_readme() {
-    let pages = linked();
+    let mut pages = linked();
+    // The table of contents is the site's navigation, and not one of its pages.
+    pages.remove("docs/SUMMARY.md");
     let mut found = BTreeSet::from(["README.md".to_owned()]);
     for _ in 0..2 {
         let near: Vec<_> = found

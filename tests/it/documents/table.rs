@@ -64,6 +64,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("cargo build --locked                              # the program: target/debug/age-oauth", Not("builds the program that runs the tests; tests/run runs clippy on the same targets")),
             ("cargo clippy --lib --bins --test it --example tour --locked -- -D warnings", Script(".github/workflows/test.yml", "clippy --lib --bins --test it --example tour --locked -- -D warnings")),
+            (".ci/release --only site", Not("builds the site with mdBook, which a release installs; tests/python/test_site.py runs its parts")),
             ("// Bad: repeats the code.", Not(EXAMPLE)),
             ("// Bad: the caller can only compare the text.", Not(EXAMPLE)),
             ("Take the exit code of `refresh --all` from the worst failure", Not(EXAMPLE)),
@@ -168,7 +169,6 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("age-oauth refresh --all", Bash(SignedIn)),
             ("[OK] prod: extended; signed in until 2027-02-21 02:00 CET (in 90d)", Not(EXAMPLE)),
             ("0 2 * * *  /usr/local/bin/age-oauth refresh --all --wait 45m --timeout 2h >/dev/null", Like("refresh::wait_waits_until_no_token_is_in_use_reports_it_and_holds_no_lock")),
-            ("schtasks /Create /TN \"age-oauth refresh\" /SC DAILY /ST 02:00 /TR \"C:\\Tools\\age-oauth.exe refresh --all --wait 45m --no-input\"", Not(WINDOWS)),
             ("age-oauth status", Bash(SignedIn)),
             ("age-oauth status --check --within 5d", Bash(SignedIn)),
             ("export AGE_OAUTH_LOG=$HOME/age-oauth.log            # cron: a line AGE_OAUTH_LOG=… in the crontab", Like("event_log::each_decision_is_one_line_of_the_log")),
@@ -325,12 +325,20 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/web-server.md",
         &[
-            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --client-cert ana.p12", Like("client_certificates::a_person_works_behind_a_web_server_that_asks_for_a_certificate")),
-            ("age-oauth connections edit prod --client-cert \"pkcs11:token=Ana%20Rossi;object=Certificate%20for%20PIV%20Authentication\"", Like("pkcs11::a_person_works_behind_nginx_with_a_key_that_stays_on_its_token")),
-            ("age-oauth connections edit prod --client-cert store:", Like("wine::certificate_store::a_person_works_with_a_certificate_of_the_windows_store")),
-            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --web-tier windows", Like("windows_sign_in::a_person_works_behind_windows_sign_in")),
             ("age-oauth connections add --portal https://gis.example.com/portal --label prod --auth-type network --web-tier windows", Like("network::a_person_works_behind_nginx_without_browser_and_client_id")),
             ("age-oauth connections add --label prod --portal https://gis.example.com/portal --api-url https://portal01:7443/arcgis --client-id ID", Like("api_url::an_edit_of_the_api_url_keeps_the_sign_in")),
         ],
+    ),
+    (
+        "docs/client-certificates.md",
+        &[
+            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --client-cert ana.p12", Like("client_certificates::a_person_works_behind_a_web_server_that_asks_for_a_certificate")),
+            ("age-oauth connections edit prod --client-cert \"pkcs11:token=Ana%20Rossi;object=Certificate%20for%20PIV%20Authentication\"", Like("pkcs11::a_person_works_behind_nginx_with_a_key_that_stays_on_its_token")),
+            ("age-oauth connections edit prod --client-cert store:", Like("wine::certificate_store::a_person_works_with_a_certificate_of_the_windows_store")),
+        ],
+    ),
+    (
+        "docs/windows-sign-in.md",
+        &[("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --web-tier windows", Like("windows_sign_in::a_person_works_behind_windows_sign_in"))],
     ),
 ];
