@@ -398,6 +398,36 @@ cd /var/lib/age-oauth; rm -r store
     place.prints_tokens(&said, 3);
 }
 
+/// The page about `doctor`: the account has its connection in its home, then where a task sets it.
+#[test]
+fn the_lines_for_doctor_make_the_checks_as_the_account() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let page = include_str!("../../docs/doctor.md");
+    let (_, task) = page.split_once("\n```\nsudo ").unwrap();
+    let first = task.split("\n```").next().unwrap();
+    let (_, task) = task.split_once("\n```\nsudo ").unwrap();
+    let second = task.split("\n```").next().unwrap();
+    let set = second.split("\\\n").next().unwrap();
+    let [(_, account), (_, key), ..] = blocks(section("The account"), "sh")[..] else {
+        panic!("the account, and the key");
+    };
+    let add = place.filled(
+        "/usr/local/bin/age-oauth connections add --replace --label jobs --portal https://gis.example.com/portal \
+         --client-id ID --auth-type app --keychain vault --client-secret-stdin <client-secret.txt",
+    );
+    let all_good = ">checked 2>&1 || { cat checked; exit 1; }; grep -q gis checked";
+    place.run(&format!(
+        "{account}{key}\
+         sudo -H -u gis env {add}\n\
+         env {first} {all_good}\n\
+         sudo -H -u gis env {set} {add}\n\
+         env {second} {all_good}\n"
+    ));
+}
+
 #[test]
 fn a_job_of_kubernetes_reads_its_secrets_through_links() {
     if !is_root() {

@@ -5,6 +5,12 @@
 pub enum Way {
     /// In bash, from the page, by [`super::blocks`]; in a home that looks like this before.
     Bash(Before),
+    /// In bash, from the page, where this text is part of the output.
+    Prints(Before, &'static str),
+    /// What this command prints, where `…` on the page stands for anything.
+    Shows(Before, &'static str),
+    /// In bash, the commands of these lines for cron.
+    Cron(Before),
     /// In bash, each line alone, because the lines are alternatives.
     Lines(Before),
     /// In bash at a terminal, by a person who signs in.
@@ -27,16 +33,22 @@ pub enum Before {
     Nothing,
     /// The connection `prod`, signed in.
     SignedIn,
+    /// The connection `prod`, whose sign-in the portal no longer accepts.
+    Revoked,
     /// The connection `prod`, without a sign-in.
     Added,
     /// The connection `tiles` with an API key.
     Key,
     /// The connections `tiles` and `tiles-oauth`.
     Both,
+    /// A log with a failure.
+    Failed,
+    /// The connection card `prod.json` of a colleague.
+    Card,
 }
 
-use Before::{Added, Both, Key, Nothing, SignedIn};
-use Way::{Bash, Like, Lines, Not, Python, Script, Terminal, Test};
+use Before::{Added, Both, Card, Failed, Key, Nothing, Revoked, SignedIn};
+use Way::{Bash, Cron, Like, Lines, Not, Prints, Python, Script, Shows, Terminal, Test};
 
 const POWERSHELL: Way =
     Test("powershell::pages::rule_31_every_block_works_and_no_log_or_transcript_has_the_token");
@@ -51,10 +63,10 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "README.md",
         &[
             ("cargo run --example tour", Script("tests/run", "cargo run --locked --quiet --example tour")),
-            ("age-oauth connections add", Like("quick_start::the_walk_of_the_page_is_what_one_sees")),
+            ("age-oauth connections add", Terminal(Nothing)),
             ("from age_oauth import get_gis", Test("python::the_lines_of_the_readme_run")),
             ("age-oauth exec -- python nightly.py", Bash(SignedIn)),
-            ("age-oauth token --header | curl -H @- \"https://gis.example.com/portal/sharing/rest/community/self?f=json\"", Like("recipes::curl_gets_its_header_through_a_pipe")),
+            ("age-oauth token --header | curl -H @- \"https://gis.example.com/portal/sharing/rest/community/self?f=json\"", Prints(SignedIn, "\"your.username\"")),
             ("age-oauth refresh --all", Bash(SignedIn)),
             ("tests/run", Script(".ci/run", "tests/run")),
         ],
@@ -109,15 +121,15 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/doctor.md",
         &[
-            ("sudo /usr/local/bin/age-oauth doctor --as-task --account gis", Like("as_account::doctor_says_what_a_task_of_another_account_will_find")),
-            ("sudo AGE_OAUTH_HOME=/var/lib/gis/age_oauth AGE_OAUTH_VAULT_KEY_FILE=/etc/age-oauth/vault.key \\", Like("as_account::rule_25_a_key_of_root_opens_the_vaults_of_the_accounts_in_its_group_alone")),
+            ("sudo /usr/local/bin/age-oauth doctor --as-task --account gis", Test("service_accounts::the_lines_for_doctor_make_the_checks_as_the_account")),
+            ("sudo AGE_OAUTH_HOME=/var/lib/gis/age_oauth AGE_OAUTH_VAULT_KEY_FILE=/etc/age-oauth/vault.key \\", Test("service_accounts::the_lines_for_doctor_make_the_checks_as_the_account")),
         ],
     ),
     (
         "docs/exit-codes.md",
         &[
-            ("error: sign-in needed for connection `prod`: the portal no longer accepts the sign-in", Not(EXAMPLE)),
-            ("{\"error\":{\"kind\":\"sign_in_needed\",\"message\":\"…\",\"hint\":\"age-oauth login -c prod\",\"code\":3,\"reason\":null},\"format_version\":1}", Not(EXAMPLE)),
+            ("error: sign-in needed for connection `prod`: the portal no longer accepts the sign-in", Shows(Revoked, "age-oauth token --force")),
+            ("{\"error\":{\"kind\":\"sign_in_needed\",\"message\":\"…\",\"hint\":\"age-oauth login -c prod\",\"code\":3,\"reason\":null},\"format_version\":1}", Shows(Revoked, "age-oauth token --force --json")),
         ],
     ),
     (
@@ -157,13 +169,13 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("age-oauth refresh --all", Bash(SignedIn)),
             ("[OK] prod: extended; signed in until 2027-02-21 02:00 CET (in 90d)", Not(EXAMPLE)),
-            ("0 2 * * *  /usr/local/bin/age-oauth refresh --all --wait 45m --timeout 2h >/dev/null", Like("refresh::wait_waits_until_no_token_is_in_use_reports_it_and_holds_no_lock")),
+            ("0 2 * * *  /usr/local/bin/age-oauth refresh --all --wait 45m --timeout 2h >/dev/null", Cron(SignedIn)),
             ("schtasks /Create /TN \"age-oauth refresh\" /SC DAILY /ST 02:00 /TR \"C:\\Tools\\age-oauth.exe refresh --all --wait 45m --no-input\"", Not(WINDOWS)),
             ("age-oauth status", Bash(SignedIn)),
             ("age-oauth status --check --within 5d", Bash(SignedIn)),
             ("export AGE_OAUTH_LOG=$HOME/age-oauth.log            # cron: a line AGE_OAUTH_LOG=… in the crontab", Like("event_log::each_decision_is_one_line_of_the_log")),
             ("{\"time\":\"2026-11-24T01:00:05Z\",\"pid\":29180,\"parent\":\"python3\",\"command\":\"token\",\"connection\":\"prod\",\"id\":\"prod_fa8f…\",\"decision\":\"unreachable\",\"code\":6,\"duration_ms\":10213,\"message\":\"cannot connect (…) at https://gis.example.com/…\",\"hint\":\"…\"}", Not(EXAMPLE)),
-            ("jq -r 'select(.code != 0) | [.time, .connection, .message, .hint] | @tsv' ~/age-oauth.log", Not("the tests do without jq; the next block reads the same fields")),
+            ("jq -r 'select(.code != 0) | [.time, .connection, .message, .hint] | @tsv' ~/age-oauth.log", Prints(Failed, "age-oauth login -c prod")),
             ("Get-Content $env:AGE_OAUTH_LOG | ConvertFrom-Json | Where-Object code | Format-Table time, connection, message", POWERSHELL),
         ],
     ),
@@ -286,7 +298,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "docs/sharing.md",
         &[
             ("age-oauth connections share prod > prod.json", Bash(SignedIn)),
-            ("age-oauth connections add --from prod.json --login", Like("share::the_user_sees_the_content_of_the_card_and_decides")),
+            ("age-oauth connections add --from prod.json --login", Terminal(Card)),
         ],
     ),
     (
