@@ -92,6 +92,22 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
+        "docs/api.md",
+        &[
+            ("age-oauth api community/self", Prints(SignedIn, "\"your.username\"")),
+            ("age-oauth api search -f 'q=roads AND type:\"Feature Service\"' -f num=5 -f sortField=modified -f sortOrder=desc", Prints(SignedIn, "\"results\"")),
+            ("age-oauth api search -f q=owner:your.username --paginate | jq -r '.[] | [.id, .type, .title] | @tsv'", Prints(SignedIn, "\tWeb Map\tA public map\n")),
+            ("age-oauth api portals/self/users --paginate | jq -r '.[] | [.username, .fullName, .role] | @tsv'", Prints(SignedIn, "other.user\t")),
+            ("(age-oauth api -c prod search -f q=owner:your.username --paginate | ConvertFrom-Json) | Format-Table id, type, owner, title", POWERSHELL),
+            ("set -eu", Prints(SignedIn, "\"NAME\":\"Ginkgo Street\"")),
+            ("layer=https://gis.example.com/server/rest/services/Roads/FeatureServer/0", Prints(SignedIn, "{\"count\":7}\n")),
+            ("set -o pipefail", Prints(SignedIn, "true\n")),
+            ("age-oauth api \"content/users/$(age-oauth whoami)/addItem\" --input roads.csv -f type=CSV -f \"title=Roads of the city\" -f tags=roads", Prints(SignedIn, "\"success\":true")),
+            ("age-oauth api content/items/0123456789abcdef0123456789abcdef/data -o roads.zip", Bash(SignedIn)),
+            ("code=0", Prints(SignedIn, "failed with exit code 7\n")),
+        ],
+    ),
+    (
         "docs/architecture.md",
         &[
             ("cli                                 prints, asks, opens a browser; one file per command", Test("architecture::the_map_shows_the_layers_and_every_file")),
