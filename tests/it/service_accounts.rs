@@ -1,6 +1,6 @@
-//! The recipes of `docs/service-accounts.md` for Linux: their commands and files as they are
-//! printed there, in a mount namespace in which `/etc`, `/run` and the folders of the accounts are
-//! their own.
+//! The recipes of `docs/service-accounts.md` for Linux, and of `docs/ci.md` for Docker: their
+//! commands and files as they are printed there, in a mount namespace in which `/etc`, `/run` and
+//! the folders of the accounts are their own.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -12,6 +12,7 @@ use crate::home;
 use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
 
 const PAGE: &str = include_str!("../../docs/service-accounts.md");
+const CI: &str = include_str!("../../docs/ci.md");
 
 /// A machine of its own, whose sealed credentials are those of this one: systemd keeps their key
 /// on no temporary file system. `$1` is a folder with the program, the portal's authority and what
@@ -62,7 +63,15 @@ fn is_root() -> bool {
 
 /// The text below this heading.
 fn section(heading: &str) -> &'static str {
-    let (_, rest) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap();
+    below(PAGE, heading)
+}
+
+fn docker() -> &'static str {
+    below(CI, "Docker")
+}
+
+fn below(page: &'static str, heading: &str) -> &'static str {
+    let (_, rest) = page.split_once(&format!("\n## {heading}\n")).unwrap();
     rest.split("\n## ").next().unwrap()
 }
 
@@ -332,7 +341,7 @@ fn run_as(user: &str, variables: &BTreeMap<String, String>) -> String {
 
 /// The script of the image, and a root file system that cannot be written.
 fn container(place: &Place) -> &'static str {
-    let script = blocks(section("Docker"), "sh")[0].1;
+    let script = blocks(docker(), "sh")[0].1;
     place.write("with-token", script, 0o755);
     r#"cp "$given/with-token" /usr/local/bin/
 mkdir -p /run/secrets
@@ -366,7 +375,7 @@ fn a_container_of_compose_reads_its_secrets_from_files() {
         return;
     }
     let place = Place::new();
-    let manifest = only(section("Docker"), "yaml");
+    let manifest = only(docker(), "yaml");
     let (_, rest) = manifest.split_once("    environment:\n").unwrap();
     let mut variables: BTreeMap<String, String> = rest
         .lines()
@@ -376,10 +385,12 @@ fn a_container_of_compose_reads_its_secrets_from_files() {
     fill(&place, &mut variables);
     assert!(manifest.contains("user: \"10001:10001\""));
     let (user, command) = (run_as("10001", &variables), command(manifest));
-    let files = blocks(section("Docker"), "sh")[1].1;
+    let files = blocks(docker(), "sh");
+    let files = files.iter().find(|(_, block)| block.contains("openssl"));
+    let files = files.unwrap().1;
     let check = "with-token age-oauth doctor --as-task";
     let line = format!("docker compose run --rm nightly {check}`");
-    assert!(section("Docker").contains(&line));
+    assert!(docker().contains(&line));
     let said = place.run(&format!(
         r"{}{files}
 cp --preserve=mode,ownership vault.key /run/secrets/vault-key
@@ -426,6 +437,94 @@ fn the_lines_for_doctor_make_the_checks_as_the_account() {
          sudo -H -u gis env {set} {add}\n\
          env {second} {all_good}\n"
     ));
+}
+
+/// What Docker does for the two commands of the page: it runs the scripts that [`scripts`] makes of
+/// the Dockerfile, and copies the file that it would mount.
+const DOCKER: &str = r#"#!/bin/sh
+set -eu
+case "$*" in
+'build --tag gis/nightly .') . /run/work/build; exit ;;
+'run --rm --env-file portal.env --mount type=bind,source='*',readonly gis/nightly') ;;
+*) echo "docker: $*" >&2; exit 64 ;;
+esac
+mount=$6
+source=${mount#*source=}; target=${mount#*target=}
+mkdir -p /run/secrets
+cp --preserve=mode,ownership "${source%%,*}" "${target%%,*}"
+cd /
+. /run/work/start
+"#;
+
+/// A Dockerfile as the two scripts that [`DOCKER`] runs: what builds the image, and what starts
+/// the container.
+fn scripts(dockerfile: &str) -> (String, String) {
+    let mut build = vec!["set -eu\n".to_owned()];
+    let (mut user, mut variables, mut start) = ("", "", String::new());
+    let joined = dockerfile
+        .replace("\\\n", " ")
+        .replace("/app/", "/opt/gis/");
+    for line in joined.lines() {
+        let (instruction, rest) = line.split_once(' ').unwrap();
+        let words: Vec<_> = line.split(' ').collect();
+        match instruction {
+            "FROM" => assert_eq!(rest, "debian:12-slim"),
+            "RUN" => build.push(format!("(cd /; {rest})\n")),
+            "ADD" | "COPY" => build.push(match words[..] {
+                ["ADD", from, to] => format!("tar -C {to} -xf \"$given/\"{from}\n"),
+                ["COPY", from, to] => format!("mkdir -p {to}; cp \"$given/{from}\" {to}\n"),
+                ["COPY", "--chmod=755", from, to] => {
+                    format!("install -m 755 \"$given/{from}\" {to}\n")
+                }
+                _ => panic!("{line}"),
+            }),
+            "USER" => user = rest.split_once(':').unwrap().0,
+            "ENV" => variables = rest,
+            "CMD" => {
+                let words = rest.trim_matches(['[', ']']).replace(',', " ");
+                let run_as = run_as(user, &BTreeMap::new());
+                start = format!("{run_as} {variables} $(cat /run/work/portal.env) {words}\n");
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    assert!(!start.is_empty());
+    (build.concat(), start)
+}
+
+#[test]
+fn the_image_of_the_page_is_built_and_its_container_gets_a_token() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let (build, start) = scripts(only(docker(), "dockerfile"));
+    let run = blocks(docker(), "sh");
+    let run = run.iter().find(|(_, block)| block.contains("docker run"));
+    let variables =
+        only(docker(), "ini").replace("CLIENT_ID=ID", &format!("CLIENT_ID={SERVICE_ID}"));
+    place.write("with-token", blocks(docker(), "sh")[0].1, 0o644);
+    place.write("docker", DOCKER, 0o755);
+    place.write("build", &build, 0o644);
+    place.write("start", &start, 0o644);
+    place.write("portal.env", &place.filled(&variables), 0o644);
+    let said = place.run(&format!(
+        r#"cd "$given"
+name=age-oauth-0-x86_64-unknown-linux-musl
+mkdir "$name"; cp age-oauth "$name"; tar -czf "$name.tar.gz" "$name"; rm -r "$name"
+export given
+mv build start portal.env /run/work; mv docker /usr/local/bin
+# The image gets its own program. What it installs is here already.
+rm /usr/local/bin/age-oauth
+printf '#!/bin/sh\necho "$*" >>/run/work/installed\n' >/usr/local/bin/apt-get
+chmod 755 /usr/local/bin/apt-get
+cd /run/work
+{}
+grep -q '^install .* ca-certificates python3$' installed
+"#,
+        run.unwrap().1
+    ));
+    place.prints_tokens(&said, 1);
 }
 
 #[test]
