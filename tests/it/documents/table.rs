@@ -115,6 +115,16 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
+        "docs/arcgis-pro.md",
+        &[
+            ("python -m age_oauth --version", Like("python::the_module_is_the_same_program")),
+            ("age-oauth connections add --login", Terminal(Nothing)),
+            ("\"\"\"Copies a layer of a portal to a geodatabase.\"\"\"", Test("python::pro::the_blocks_of_the_page_run_and_show_an_error_as_a_message")),
+            ("import age_oauth", Test("python::pro::the_blocks_of_the_page_run_and_show_an_error_as_a_message")),
+            ("schtasks /Create /TN \"GIS nightly\" /SC DAILY /ST 05:30 /RU \"%USERDOMAIN%\\%USERNAME%\" /RP * /TR \"\\\"C:\\Program Files\\ArcGIS\\Pro\\bin\\Python\\Scripts\\propy.bat\\\" C:\\Jobs\\nightly.py\"", Not(WINDOWS)),
+        ],
+    ),
+    (
         "docs/certificates.md",
         &[("age-oauth connections edit prod --verify-ssl <(ssh server cat /etc/ssl/city-ca.pem)", Bash(Added))],
     ),
@@ -204,6 +214,20 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
+        "docs/notebooks.md",
+        &[
+            ("from age_oauth import get_gis", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("from age_oauth import get_gis", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("SignInRequired: sign-in needed for connection `prod`: the portal no longer accepts the sign-in", Test("python::notebooks::a_sign_in_that_has_ended_is_two_lines_with_the_call_that_signs_in")),
+            ("import age_oauth", Test("python::notebooks::a_sign_in_that_has_ended_is_two_lines_with_the_call_that_signs_in")),
+            ("!age-oauth exec -c prod -- python nightly.py", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("import sys", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("%env AGE_OAUTH_CONNECTION=prod", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("import age_oauth", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("from getpass import getpass", Test("python::notebooks::a_token_that_is_typed_into_a_field_of_getpass_is_not_saved")),
+        ],
+    ),
+    (
         "docs/policy.md",
         &[
             ("{", Test("machine_policy::tests::the_page_and_the_template_have_each_member")),
@@ -232,10 +256,8 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("python -m pip install \"age-oauth>=0.3\"", Not(INSTALLS)),
             ("from age_oauth import get_gis", Python("")),
-            ("gis = get_gis(\"prod\", portal=\"https://gis.example.com/portal\", client_id=\"YOUR_CLIENT_ID\")", Python("from age_oauth import get_gis")),
             ("prod = age_oauth.Connection(\"prod\")", Python("import age_oauth")),
             ("import sys", Python("")),
-            ("import age_oauth", Like("python::pro::a_sign_in_of_arcgis_pro_is_renewed_and_what_was_active_is_restored")),
         ],
     ),
     (
