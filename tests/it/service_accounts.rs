@@ -30,7 +30,7 @@ mkdir /var/lib/systemd; mount --bind "$given/systemd" /var/lib/systemd
 cp "$given/age-oauth" "$given/sudo" /usr/local/bin/
 mkdir /opt/gis; cp "$given/publish.py" /opt/gis/
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-mkdir -m 700 /run/work; cd /run/work; cat >client-secret.txt
+mkdir -m 700 /run/work; cd /run/work
 "#;
 
 /// `sudo -H -u ACCOUNT COMMAND`, which starts with a new environment.
@@ -40,6 +40,11 @@ home=$(getent passwd "$user" | cut -d: -f6)
 exec setpriv --reuid "$user" --regid "$user" --init-groups env -i \
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME="$home" USER="$user" LOGNAME="$user" "$@"
 "#;
+
+/// The command that adds the connection, with the client secret on standard input.
+const ADD: &str = "/usr/local/bin/age-oauth connections add --replace --label jobs \
+     --portal https://gis.example.com/portal --client-id ID --auth-type app --keychain vault \
+     --client-secret-stdin <client-secret.txt";
 
 /// What systemd does for the settings in these units.
 const START: &str = r#"start() {
@@ -132,7 +137,9 @@ impl Place {
     /// Runs a script on the machine, and returns what it printed.
     #[track_caller]
     fn run(&self, script: &str) -> String {
-        let script = format!("set -eu\n{MACHINE}{script}");
+        let (_, page) = PAGE.split_once("```\n(umask").unwrap();
+        let stores = page.split("```").next().unwrap();
+        let script = format!("set -eu\n{MACHINE}(umask{stores}{script}");
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-ec", &script, "sh"])
             .arg(self.folder.path())
@@ -262,6 +269,13 @@ fn units_of_a_person_and_of_the_page_about_the_vault_are_valid() {
     let unit = unit.replace(place, program.to_str().unwrap());
     write("sealed.service", &unit);
     valid(&[], &["sealed.service"]);
+
+    let page = include_str!("../../docs/secret-managers.md");
+    let (_, block) = page.split_once("\n```\n[Service]\n").unwrap();
+    let block = block.split("```").next().unwrap();
+    let command = format!("Type=oneshot\nExecStart={}\n", program.display());
+    write("secret.service", &format!("[Service]\n{block}{command}"));
+    valid(&[], &["secret.service"]);
 
     let [(_, unit)] = blocks(include_str!("../../docs/qgis.md"), "ini")[..] else {
         panic!("another number of units");
@@ -425,10 +439,7 @@ fn the_lines_for_doctor_make_the_checks_as_the_account() {
     let [(_, account), (_, key), ..] = blocks(section("The account"), "sh")[..] else {
         panic!("the account, and the key");
     };
-    let add = place.filled(
-        "/usr/local/bin/age-oauth connections add --replace --label jobs --portal https://gis.example.com/portal \
-         --client-id ID --auth-type app --keychain vault --client-secret-stdin <client-secret.txt",
-    );
+    let add = place.filled(ADD);
     let all_good = ">checked 2>&1 || { cat checked; exit 1; }; grep -q gis checked";
     place.run(&format!(
         "{account}{key}\
@@ -437,6 +448,65 @@ fn the_lines_for_doctor_make_the_checks_as_the_account() {
          sudo -H -u gis env {set} {add}\n\
          env {second} {all_good}\n"
     ));
+}
+
+/// The page about the vault: the account chooses a key file, and root seals it.
+#[test]
+fn the_key_of_a_vault_is_sealed_and_shredded() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let page = include_str!("../../docs/headless.md");
+    let block = |first: &str| {
+        let (_, rest) = page.split_once(&format!("\n```\n{first}")).unwrap();
+        format!("{first}{}", rest.split("```").next().unwrap())
+    };
+    let rekey = block("age-oauth vault rekey ").replace('~', "~gis");
+    place.run(&format!(
+        r"{}{}
+sudo -H -u gis {rekey}
+cp ~gis/age-oauth.key kept
+{}
+test ! -e ~gis/age-oauth.key
+systemd-creds decrypt --name=age-oauth.key /etc/age-oauth/age-oauth.key.cred - 2>/dev/null | cmp - kept
+",
+        blocks(section("The account"), "sh")[0].1,
+        place.filled(&format!("sudo -H -u gis env {ADD}\n")),
+        block("mkdir -p /etc/age-oauth")
+    ));
+}
+
+/// Lines of the pages about secret managers and about the policy, which root runs.
+#[test]
+fn lines_for_an_administrator_make_files_of_root() {
+    if !is_root() {
+        return;
+    }
+    let block = |page: &'static str, first: &str| {
+        let (_, rest) = page.split_once(&format!("\n```\n{first}")).unwrap();
+        format!("{first}{}", rest.split("```").next().unwrap())
+    };
+    let tool = block(
+        include_str!("../../docs/secret-managers.md"),
+        "sudo install ",
+    );
+    let log = block(
+        include_str!("../../docs/policy.md"),
+        "install -d -m 755 /var/lib/",
+    );
+    let said = Place::new().run(&format!(
+        r"printf '#!/bin/sh\n' >/usr/local/bin/op
+{}{log}
+stat -c '%U %a %n' /opt/age-oauth /opt/age-oauth/op /var/lib/age-oauth-log
+stat -c '%u %a' /var/lib/age-oauth-log/1000.jsonl
+",
+        tool.replace("sudo ", "")
+    ));
+    assert_eq!(
+        said,
+        "root 755 /opt/age-oauth\nroot 755 /opt/age-oauth/op\nroot 755 /var/lib/age-oauth-log\n1000 600\n"
+    );
 }
 
 /// What Docker does for the two commands of the page: it runs the scripts that [`scripts`] makes of

@@ -14,7 +14,9 @@ use super::table::{Before, Way, PAGES};
 use super::{pages, root};
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{service_secret, Portal, PortalVersion, APP_ID, SERVICE_ID, USER};
+use crate::support::portal::{
+    service_secret, Guard, Portal, PortalVersion, APP_ID, SERVICE_ID, USER,
+};
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, sign_in};
 
@@ -161,13 +163,21 @@ struct Place {
 
 impl Place {
     fn new(before: Before) -> Self {
-        let portal = Portal::start(PortalVersion::Enterprise114);
+        let portal = match before {
+            Before::Guarded => Portal::builder().guarded(Guard::Negotiate).start(),
+            _ => Portal::start(PortalVersion::Enterprise114),
+        };
         let mut home = home();
         let tools = home.path().join("tools");
         fs::create_dir(&tools).unwrap();
         let ca = portal.ca_file(home.path()).display().to_string();
         home.set("SSL_CERT_FILE", &ca);
         home.set("BROWSER", "true");
+        let package = root().join("src/python").display().to_string();
+        home.set("PYTHONPATH", &package);
+        home.set("PYTHONDONTWRITEBYTECODE", "1");
+        let program = home.program().display().to_string();
+        home.set("AGE_OAUTH_BIN", &program);
         let path = std::env::var("PATH").unwrap();
         let program = home.program().parent().unwrap().display().to_string();
         home.set("PATH", &format!("{}:{program}:{path}", tools.display()));
@@ -192,7 +202,7 @@ impl Place {
 
     fn prepare(&self, before: Before) {
         match before {
-            Before::Nothing => {}
+            Before::Nothing | Before::Guarded => {}
             Before::Added => add(&self.home, &self.portal, "prod"),
             Before::Revoked => {
                 self.prepare(Before::SignedIn);
@@ -246,6 +256,10 @@ impl Place {
             SERVICE_ID
         } else {
             APP_ID
+        };
+        let block = match self.portal.guarded_url() {
+            Some(url) => block.replace("https://portal01:7443/arcgis", &url),
+            None => block.to_owned(),
         };
         block
             .replace(PORTAL, &self.portal.url())
@@ -404,6 +418,29 @@ fn blocks_with_a_sign_in_succeed_at_a_terminal() {
     }
 }
 
+#[test]
+fn blocks_that_ask_succeed_at_a_terminal() {
+    let blocks = chosen(|way| match way {
+        Way::Asks(before, answers) => Some((before, answers)),
+        _ => None,
+    });
+    for (page, block, (before, answers)) in blocks {
+        println!("{page}: {}", first_line(&block));
+        let place = Place::new(before);
+        let key = place.portal.make_api_key(USER, 300);
+        let words = ["-c", block.as_str()];
+        let mut terminal = Terminal::start_sized(&place.home, "bash", &words, 240);
+        for (question, answer) in answers {
+            let answer = answer
+                .replace("{portal}", &place.portal.url())
+                .replace("{key}", &key)
+                .replace("{end}", &in_days(200));
+            terminal.expect(question).send(&answer);
+        }
+        assert_eq!(terminal.end(), 0, "{block}\n{}", terminal.screen());
+    }
+}
+
 /// In a module of this name, because `tests/run` leaves it out where it has not made the Python.
 mod python {
     use super::*;
@@ -422,9 +459,6 @@ mod python {
             let output = place
                 .command(&python)
                 .args(["-c", &format!("{first}\n{}", place.filled(&block))])
-                .env("PYTHONPATH", root().join("src/python"))
-                .env("PYTHONDONTWRITEBYTECODE", "1")
-                .env("AGE_OAUTH_BIN", place.home.program())
                 .output()
                 .unwrap();
             succeeded(&block, &output);

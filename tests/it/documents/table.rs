@@ -15,6 +15,9 @@ pub enum Way {
     Lines(Before),
     /// In bash at a terminal, by a person who signs in.
     Terminal(Before),
+    /// In bash at a terminal, where a person answers these questions. `{portal}`, `{key}` and
+    /// `{end}` stand for the address, a new API key and its date.
+    Asks(Before, &'static [(&'static str, &'static str)]),
     /// In Python, from the page, behind this line.
     Python(&'static str),
     /// From the page, by this test.
@@ -41,14 +44,16 @@ pub enum Before {
     Key,
     /// The connections `tiles` and `tiles-oauth`.
     Both,
+    /// Nothing, and a portal whose own address lets no program through.
+    Guarded,
     /// A log with a failure.
     Failed,
     /// The connection card `prod.json` of a colleague.
     Card,
 }
 
-use Before::{Added, Both, Card, Failed, Key, Nothing, Revoked, SignedIn};
-use Way::{Bash, Cron, Like, Lines, Not, Prints, Python, Script, Shows, Terminal, Test};
+use Before::{Added, Both, Card, Failed, Guarded, Key, Nothing, Revoked, SignedIn};
+use Way::{Asks, Bash, Cron, Like, Lines, Not, Prints, Python, Script, Shows, Terminal, Test};
 
 const POWERSHELL: Way =
     Test("powershell::pages::rule_31_every_block_works_and_no_log_or_transcript_has_the_token");
@@ -84,7 +89,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/api-keys.md",
         &[
-            ("age-oauth connections add", Like("api_key::a_person_is_asked_for_the_key_and_its_end")),
+            ("age-oauth connections add", Asks(Nothing, &[("Connection label", "tiles\r"), ("Portal URL", "{portal}\r"), ("Authentication type", "\u{1b}[B\u{1b}[B\r"), ("Expires on", "{end}\r"), ("API key (not shown", "{key}\r")])),
             ("pass show arcgis/key | age-oauth connections add --label tiles --portal URL --auth-type key --expires 2027-06-30 --api-key-stdin", Lines(Nothing)),
             ("Get-Clipboard | age-oauth connections edit tiles --expires 2028-06-30 --api-key-stdin", Not("PowerShell on Linux has no clipboard without a desktop; the next block does the same in bash")),
             ("read -rs key && printf %s \"$key\" | age-oauth connections edit tiles --expires 2028-06-30 --api-key-stdin", Bash(Key)),
@@ -117,7 +122,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/arcgis-pro.md",
         &[
-            ("python -m age_oauth --version", Like("python::the_module_is_the_same_program")),
+            ("python -m age_oauth --version", Prints(Nothing, "age-oauth 0.")),
             ("age-oauth connections add --login", Terminal(Nothing)),
             ("\"\"\"Copies a layer of a portal to a geodatabase.\"\"\"", Test("python::pro::the_blocks_of_the_page_run_and_show_an_error_as_a_message")),
             ("import age_oauth", Test("python::pro::the_blocks_of_the_page_run_and_show_an_error_as_a_message")),
@@ -181,8 +186,8 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("age-oauth login --no-browser", Terminal(Added)),
             ("age-oauth connections add --keychain vault …", Not("left open by the page; the next tests add connections to the vault")),
             ("icacls D:\\Keys\\vault.key /reset", Not(WINDOWS)),
-            ("age-oauth vault rekey --key-file ~/age-oauth.key --forget-old", Bash(SignedIn)),
-            ("mkdir -p /etc/age-oauth", Like("service_accounts::systemd_units_open_the_vault_with_a_sealed_key_and_nothing_else_does")),
+            ("age-oauth vault rekey --key-file ~/age-oauth.key --forget-old", Test("service_accounts::the_key_of_a_vault_is_sealed_and_shredded")),
+            ("mkdir -p /etc/age-oauth", Test("service_accounts::the_key_of_a_vault_is_sealed_and_shredded")),
             ("[Unit]", Test("service_accounts::units_of_a_person_and_of_the_page_about_the_vault_are_valid")),
             ("systemd-run --pty --uid=gis -p LoadCredentialEncrypted=age-oauth.key:/etc/age-oauth/age-oauth.key.cred \\", Not("needs a running systemd")),
         ],
@@ -208,7 +213,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("age-oauth status", Bash(SignedIn)),
             ("age-oauth status --check --within 5d", Bash(SignedIn)),
             ("export AGE_OAUTH_LOG=$HOME/age-oauth.log            # cron: a line AGE_OAUTH_LOG=… in the crontab", Like("event_log::each_decision_is_one_line_of_the_log")),
-            ("{\"time\":\"2026-11-24T01:00:05Z\",\"pid\":29180,\"parent\":\"python3\",\"command\":\"token\",\"connection\":\"prod\",\"id\":\"prod_fa8f…\",\"decision\":\"unreachable\",\"code\":6,\"duration_ms\":10213,\"message\":\"cannot connect (…) at https://gis.example.com/…\",\"hint\":\"…\"}", Not(EXAMPLE)),
+            ("{\"time\":\"2026-11-24T01:00:05Z\",\"pid\":29180,\"parent\":\"python3\",\"command\":\"token\",\"connection\":\"prod\",\"id\":\"prod_fa8f…\",\"decision\":\"unreachable\",\"code\":6,\"duration_ms\":10213,\"message\":\"cannot connect (…) at https://gis.example.com/…\",\"hint\":\"…\"}", Test("event_log::the_line_of_the_page_has_the_fields_of_a_real_one")),
             ("jq -r 'select(.code != 0) | [.time, .connection, .message, .hint] | @tsv' ~/age-oauth.log", Prints(Failed, "age-oauth login -c prod")),
             ("Get-Content $env:AGE_OAUTH_LOG | ConvertFrom-Json | Where-Object code | Format-Table time, connection, message", POWERSHELL),
         ],
@@ -231,8 +236,8 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "docs/policy.md",
         &[
             ("{", Test("machine_policy::tests::the_page_and_the_template_have_each_member")),
-            ("install -d -m 755 /var/lib/age-oauth-log", Like("machine_policy::the_log_of_an_account_goes_on_where_another_user_took_the_name_of_the_old_one")),
-            ("error: the policy of this machine does not allow the portal https://other.example.com/portal; it is set by `portals` in /etc/age-oauth/policy.json, line 9 and overrides --portal", Not(EXAMPLE)),
+            ("install -d -m 755 /var/lib/age-oauth-log", Test("service_accounts::lines_for_an_administrator_make_files_of_root")),
+            ("error: the policy of this machine does not allow the portal https://other.example.com/portal; it is set by `portals` in /etc/age-oauth/policy.json, line 9 and overrides --portal", Test("machine_policy::the_error_of_the_page_is_that_of_its_policy")),
             ("volumeMounts:", Not(KUBERNETES)),
         ],
     ),
@@ -312,14 +317,14 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "docs/secret-managers.md",
         &[
             ("age-oauth connections add --label nightly --portal URL --client-id ID --auth-type app --client-secret-command \"pass show arcgis/prod\"", Bash(Nothing)),
-            ("[Service]", Not("part of a unit; the units of service-accounts.md have the same line and are run")),
-            ("sudo install -d -m 755 /opt/age-oauth", Not("writes to /opt of this machine, as root")),
+            ("[Service]", Test("service_accounts::units_of_a_person_and_of_the_page_about_the_vault_are_valid")),
+            ("sudo install -d -m 755 /opt/age-oauth", Test("service_accounts::lines_for_an_administrator_make_files_of_root")),
         ],
     ),
     (
         "docs/service-accounts.md",
         &[
-            ("(umask 077; cat >client-secret.txt)", Like("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
+            ("(umask 077; cat >client-secret.txt)", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
             ("useradd --system --create-home --home-dir /var/lib/gis --shell /usr/sbin/nologin gis", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
             ("groupadd --system age-oauth", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
             ("openssl rand -hex 32 | systemd-creds encrypt --name=age-oauth.key - /etc/age-oauth/age-oauth.key.cred", Test("service_accounts::systemd_units_open_the_vault_with_a_sealed_key_and_nothing_else_does")),
@@ -364,7 +369,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("age-oauth connections edit prod --client-cert store:", Like("wine::certificate_store::a_person_works_with_a_certificate_of_the_windows_store")),
             ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --web-tier windows", Like("windows_sign_in::a_person_works_behind_windows_sign_in")),
             ("age-oauth connections add --portal https://gis.example.com/portal --label prod --auth-type network --web-tier windows", Like("network::a_person_works_behind_nginx_without_browser_and_client_id")),
-            ("age-oauth connections add --label prod --portal https://gis.example.com/portal --api-url https://portal01:7443/arcgis --client-id ID", Like("api_url::an_edit_of_the_api_url_keeps_the_sign_in")),
+            ("age-oauth connections add --label prod --portal https://gis.example.com/portal --api-url https://portal01:7443/arcgis --client-id ID", Bash(Guarded)),
         ],
     ),
 ];
