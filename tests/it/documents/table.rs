@@ -105,6 +105,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("age-oauth api portals/self/users --paginate | jq -r '.[] | [.username, .fullName, .role] | @tsv'", Prints(SignedIn, "other.user\t")),
             ("(age-oauth api -c prod search -f q=owner:your.username --paginate | ConvertFrom-Json) | Format-Table id, type, owner, title", POWERSHELL),
             ("set -eu", Prints(SignedIn, "\"NAME\":\"Ginkgo Street\"")),
+            ("$layer = 'https://gis.example.com/server/rest/services/Roads/FeatureServer/0'", POWERSHELL),
             ("layer=https://gis.example.com/server/rest/services/Roads/FeatureServer/0", Prints(SignedIn, "{\"count\":7}\n")),
             ("set -o pipefail", Prints(SignedIn, "true\n")),
             ("age-oauth api \"content/users/$(age-oauth whoami)/addItem\" --input roads.csv -f type=CSV -f \"title=Roads of the city\" -f tags=roads", Prints(SignedIn, "\"success\":true")),
@@ -207,7 +208,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "docs/nightly.md",
         &[
             ("age-oauth refresh --all", Bash(SignedIn)),
-            ("[OK] prod: extended; signed in until 2027-02-21 02:00 CET (in 90d)", Not(EXAMPLE)),
+            ("[OK] prod: extended; signed in until 2027-02-21 02:00 CET (in 90d)", Test("refresh::the_output_on_the_page_is_that_of_three_connections")),
             ("0 2 * * *  /usr/local/bin/age-oauth refresh --all --wait 45m --timeout 2h >/dev/null", Cron(SignedIn)),
             ("schtasks /Create /TN \"age-oauth refresh\" /SC DAILY /ST 02:00 /TR \"C:\\Tools\\age-oauth.exe refresh --all --wait 45m --no-input\"", Not(WINDOWS)),
             ("age-oauth status", Bash(SignedIn)),
