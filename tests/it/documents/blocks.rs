@@ -19,6 +19,7 @@ use crate::support::portal::{
 };
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, sign_in};
+use crate::support::secret_scan;
 
 const PORTAL: &str = "https://gis.example.com/portal";
 const SERVER: &str = "https://gis.example.com/server";
@@ -165,6 +166,7 @@ impl Place {
     fn new(before: Before) -> Self {
         let portal = match before {
             Before::Guarded => Portal::builder().guarded(Guard::Negotiate).start(),
+            Before::Certificate => Portal::builder().client_certificate_required().start(),
             _ => Portal::start(PortalVersion::Enterprise114),
         };
         let mut home = home();
@@ -204,6 +206,7 @@ impl Place {
         match before {
             Before::Nothing | Before::Guarded => {}
             Before::Added => add(&self.home, &self.portal, "prod"),
+            Before::Certificate => self.make_certificate(),
             Before::Revoked => {
                 self.prepare(Before::SignedIn);
                 self.portal.revoke_all();
@@ -231,6 +234,20 @@ impl Place {
                 add(&self.home, &self.portal, "tiles-oauth");
             }
         }
+    }
+
+    /// A client certificate and its private key, as a person gets them: without a password here.
+    fn make_certificate(&self) {
+        let own = self.portal.client_identity("ana");
+        secret_scan::register_key(&own.key_pem);
+        let pem = self.home.path().join("ana.pem");
+        fs::write(&pem, own.certificate_pem + &own.key_pem).unwrap();
+        self.home.allow_secrets_in("ana.p12");
+        let export = "openssl pkcs12 -export -in ana.pem -passout pass: -out ana.p12";
+        let words: Vec<_> = export.split(' ').collect();
+        let made = self.command(Path::new(words[0])).args(&words[1..]).output();
+        succeeded(export, &made.unwrap());
+        fs::remove_file(pem).unwrap();
     }
 
     /// The connection `tiles`.
