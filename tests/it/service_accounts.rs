@@ -569,6 +569,11 @@ fn the_image_of_the_page_is_built_and_its_container_gets_a_token() {
     }
     let place = Place::new();
     let (build, start) = scripts(only(docker(), "dockerfile"));
+    // Everything secret that the page puts beside the Dockerfile.
+    for name in only(docker(), "text").lines() {
+        assert!(!build.contains(name), "{build}");
+        assert!(docker().contains(&format!("{{file: ./{name}}}")), "{name}");
+    }
     let run = blocks(docker(), "sh");
     let run = run.iter().find(|(_, block)| block.contains("docker run"));
     let variables =

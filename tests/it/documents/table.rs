@@ -152,6 +152,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ),
             ("#!/bin/sh", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
             ("FROM debian:12-slim", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
+            ("client-secret.txt", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
             ("PORTAL=https://gis.example.com/portal", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
             ("chown 10001:10001 client-secret.txt", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
             ("services:", Test("service_accounts::a_container_of_compose_reads_its_secrets_from_files")),
