@@ -37,6 +37,26 @@ fn decisions(log: &Path) -> Vec<String> {
 }
 
 #[test]
+fn the_line_of_the_page_has_the_fields_of_a_real_one() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let (home, log) = logged(&portal);
+    sign_in(&home, &portal, "prod").ok();
+    expire_token(&home, "prod");
+    portal.stop();
+    home.run(["token"]).done().code(6);
+    let page = include_str!("../../docs/nightly.md");
+    let example = page.lines().find(|line| line.starts_with("{\"time\":"));
+    let example: Value = serde_json::from_str(example.unwrap()).unwrap();
+    let real = lines(&log).pop().unwrap();
+    let fields =
+        |line: &Value| -> Vec<String> { line.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(fields(&example), fields(&real), "{real}");
+    for field in ["command", "connection", "decision", "code"] {
+        assert_eq!(example[field], real[field], "{real}");
+    }
+}
+
+#[test]
 fn each_decision_is_one_line_of_the_log() {
     let portal = Portal::start(PortalVersion::Enterprise114);
     let (home, log) = logged(&portal);

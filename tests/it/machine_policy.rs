@@ -1081,3 +1081,32 @@ fn doctor_shows_what_is_in_force_and_what_it_overrides() {
     );
     machine.end(&mut home);
 }
+
+#[test]
+fn the_error_of_the_page_is_that_of_its_policy() {
+    let page = include_str!("../../docs/policy.md");
+    let (_, rest) = page.split_once("```json\n").unwrap();
+    let policy = rest.split("```").next().unwrap();
+    let (_, rest) = page.split_once("```\nerror: ").unwrap();
+    let error = format!("error: {}", rest.split("```").next().unwrap());
+    let (portal, mut home) = (Portal::start(PortalVersion::Enterprise114), home());
+    let machine = Machine::changed(&mut home, policy, "");
+    // The file that the policy names.
+    portal.ca_file(&machine.path());
+    fs::rename(
+        machine.path().join("ca.pem"),
+        machine.path().join("inspection.pem"),
+    )
+    .unwrap();
+    let words = [
+        "connections",
+        "add",
+        "--label",
+        "other",
+        "--client-id",
+        "ID",
+    ];
+    let portal = ["--portal", "https://other.example.com/portal"];
+    let out = home.run(words.into_iter().chain(portal)).done().code(2);
+    out.err_has(&error);
+}

@@ -132,6 +132,37 @@ fn of_five_connections_with_one_revoked_four_are_renewed() {
         .err_has("age-oauth login -c \"Old Portal\"");
 }
 
+/// The output that `docs/nightly.md` shows, except for the dates. Connections are renewed at the
+/// same time, so that their order differs.
+#[test]
+fn the_output_on_the_page_is_that_of_three_connections() {
+    let (alive, dead) = (
+        Portal::start(PortalVersion::Enterprise114),
+        Portal::start(PortalVersion::Enterprise114),
+    );
+    let home = home();
+    signed_in(&home, &alive, &["prod", "test"]);
+    signed_in(&home, &dead, &["old"]);
+    age_sign_in(&home, "prod", 6);
+    expire_token(&home, "prod");
+    dead.revoke_all();
+    let out = home.run(["refresh", "--all"]).done().code(3);
+    let page = include_str!("../../docs/nightly.md").replace("\r\n", "\n");
+    let (_, rest) = page.split_once("```\n[OK] ").unwrap();
+    let documented = format!("[OK] {}", rest.split("```").next().unwrap());
+    let without_dates = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.split(" until ").next());
+        let mut lines: Vec<_> = lines.map(|line| line.unwrap().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    let (errors, answers): (Vec<_>, Vec<_>) = without_dates(&documented)
+        .into_iter()
+        .partition(|line| line.starts_with("error: ") || line.starts_with("hint: "));
+    assert_eq!(without_dates(&out.stdout), answers);
+    assert_eq!(without_dates(&out.stderr), errors);
+}
+
 #[test]
 fn one_connection_is_renewed_although_its_token_is_valid() {
     let portal = Portal::start(PortalVersion::Enterprise114);

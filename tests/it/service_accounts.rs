@@ -1,6 +1,6 @@
-//! The recipes of `docs/service-accounts.md` for Linux: their commands and files as they are
-//! printed there, in a mount namespace in which `/etc`, `/run` and the folders of the accounts are
-//! their own.
+//! The recipes of `docs/service-accounts.md` for Linux, and of `docs/ci.md` for Docker: their
+//! commands and files as they are printed there, in a mount namespace in which `/etc`, `/run` and
+//! the folders of the accounts are their own.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -12,6 +12,7 @@ use crate::home;
 use crate::support::portal::{service_secret, Portal, PortalVersion, SERVICE_ID};
 
 const PAGE: &str = include_str!("../../docs/service-accounts.md");
+const CI: &str = include_str!("../../docs/ci.md");
 
 /// A machine of its own, whose sealed credentials are those of this one: systemd keeps their key
 /// on no temporary file system. `$1` is a folder with the program, the portal's authority and what
@@ -29,7 +30,7 @@ mkdir /var/lib/systemd; mount --bind "$given/systemd" /var/lib/systemd
 cp "$given/age-oauth" "$given/sudo" /usr/local/bin/
 mkdir /opt/gis; cp "$given/publish.py" /opt/gis/
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-mkdir -m 700 /run/work; cd /run/work; cat >client-secret.txt
+mkdir -m 700 /run/work; cd /run/work
 "#;
 
 /// `sudo -H -u ACCOUNT COMMAND`, which starts with a new environment.
@@ -39,6 +40,11 @@ home=$(getent passwd "$user" | cut -d: -f6)
 exec setpriv --reuid "$user" --regid "$user" --init-groups env -i \
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME="$home" USER="$user" LOGNAME="$user" "$@"
 "#;
+
+/// The command that adds the connection, with the client secret on standard input.
+const ADD: &str = "/usr/local/bin/age-oauth connections add --replace --label jobs \
+     --portal https://gis.example.com/portal --client-id ID --auth-type app --keychain vault \
+     --client-secret-stdin <client-secret.txt";
 
 /// What systemd does for the settings in these units.
 const START: &str = r#"start() {
@@ -62,7 +68,15 @@ fn is_root() -> bool {
 
 /// The text below this heading.
 fn section(heading: &str) -> &'static str {
-    let (_, rest) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap();
+    below(PAGE, heading)
+}
+
+fn docker() -> &'static str {
+    below(CI, "Docker")
+}
+
+fn below(page: &'static str, heading: &str) -> &'static str {
+    let (_, rest) = page.split_once(&format!("\n## {heading}\n")).unwrap();
     rest.split("\n## ").next().unwrap()
 }
 
@@ -123,7 +137,9 @@ impl Place {
     /// Runs a script on the machine, and returns what it printed.
     #[track_caller]
     fn run(&self, script: &str) -> String {
-        let script = format!("set -eu\n{MACHINE}{script}");
+        let (_, page) = PAGE.split_once("```\n(umask").unwrap();
+        let stores = page.split("```").next().unwrap();
+        let script = format!("set -eu\n{MACHINE}(umask{stores}{script}");
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-ec", &script, "sh"])
             .arg(self.folder.path())
@@ -254,6 +270,13 @@ fn units_of_a_person_and_of_the_page_about_the_vault_are_valid() {
     write("sealed.service", &unit);
     valid(&[], &["sealed.service"]);
 
+    let page = include_str!("../../docs/secret-managers.md");
+    let (_, block) = page.split_once("\n```\n[Service]\n").unwrap();
+    let block = block.split("```").next().unwrap();
+    let command = format!("Type=oneshot\nExecStart={}\n", program.display());
+    write("secret.service", &format!("[Service]\n{block}{command}"));
+    valid(&[], &["secret.service"]);
+
     let [(_, unit)] = blocks(include_str!("../../docs/qgis.md"), "ini")[..] else {
         panic!("another number of units");
     };
@@ -332,7 +355,7 @@ fn run_as(user: &str, variables: &BTreeMap<String, String>) -> String {
 
 /// The script of the image, and a root file system that cannot be written.
 fn container(place: &Place) -> &'static str {
-    let script = blocks(section("Docker"), "sh")[0].1;
+    let script = blocks(docker(), "sh")[0].1;
     place.write("with-token", script, 0o755);
     r#"cp "$given/with-token" /usr/local/bin/
 mkdir -p /run/secrets
@@ -366,7 +389,7 @@ fn a_container_of_compose_reads_its_secrets_from_files() {
         return;
     }
     let place = Place::new();
-    let manifest = only(section("Docker"), "yaml");
+    let manifest = only(docker(), "yaml");
     let (_, rest) = manifest.split_once("    environment:\n").unwrap();
     let mut variables: BTreeMap<String, String> = rest
         .lines()
@@ -376,10 +399,12 @@ fn a_container_of_compose_reads_its_secrets_from_files() {
     fill(&place, &mut variables);
     assert!(manifest.contains("user: \"10001:10001\""));
     let (user, command) = (run_as("10001", &variables), command(manifest));
-    let files = blocks(section("Docker"), "sh")[1].1;
+    let files = blocks(docker(), "sh");
+    let files = files.iter().find(|(_, block)| block.contains("openssl"));
+    let files = files.unwrap().1;
     let check = "with-token age-oauth doctor --as-task";
     let line = format!("docker compose run --rm nightly {check}`");
-    assert!(section("Docker").contains(&line));
+    assert!(docker().contains(&line));
     let said = place.run(&format!(
         r"{}{files}
 cp --preserve=mode,ownership vault.key /run/secrets/vault-key
@@ -396,6 +421,185 @@ cd /var/lib/age-oauth; rm -r store
         container(&place)
     ));
     place.prints_tokens(&said, 3);
+}
+
+/// The page about `doctor`: the account has its connection in its home, then where a task sets it.
+#[test]
+fn the_lines_for_doctor_make_the_checks_as_the_account() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let page = include_str!("../../docs/doctor.md");
+    let (_, task) = page.split_once("\n```\nsudo ").unwrap();
+    let first = task.split("\n```").next().unwrap();
+    let (_, task) = task.split_once("\n```\nsudo ").unwrap();
+    let second = task.split("\n```").next().unwrap();
+    let set = second.split("\\\n").next().unwrap();
+    let [(_, account), (_, key), ..] = blocks(section("The account"), "sh")[..] else {
+        panic!("the account, and the key");
+    };
+    let add = place.filled(ADD);
+    let all_good = ">checked 2>&1 || { cat checked; exit 1; }; grep -q gis checked";
+    place.run(&format!(
+        "{account}{key}\
+         sudo -H -u gis env {add}\n\
+         env {first} {all_good}\n\
+         sudo -H -u gis env {set} {add}\n\
+         env {second} {all_good}\n"
+    ));
+}
+
+/// The page about the vault: the account chooses a key file, and root seals it.
+#[test]
+fn the_key_of_a_vault_is_sealed_and_shredded() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let page = include_str!("../../docs/headless.md");
+    let block = |first: &str| {
+        let (_, rest) = page.split_once(&format!("\n```\n{first}")).unwrap();
+        format!("{first}{}", rest.split("```").next().unwrap())
+    };
+    let rekey = block("age-oauth vault rekey ").replace('~', "~gis");
+    place.run(&format!(
+        r"{}{}
+sudo -H -u gis {rekey}
+cp ~gis/age-oauth.key kept
+{}
+test ! -e ~gis/age-oauth.key
+systemd-creds decrypt --name=age-oauth.key /etc/age-oauth/age-oauth.key.cred - 2>/dev/null | cmp - kept
+",
+        blocks(section("The account"), "sh")[0].1,
+        place.filled(&format!("sudo -H -u gis env {ADD}\n")),
+        block("mkdir -p /etc/age-oauth")
+    ));
+}
+
+/// Lines of the pages about secret managers and about the policy, which root runs.
+#[test]
+fn lines_for_an_administrator_make_files_of_root() {
+    if !is_root() {
+        return;
+    }
+    let block = |page: &'static str, first: &str| {
+        let (_, rest) = page.split_once(&format!("\n```\n{first}")).unwrap();
+        format!("{first}{}", rest.split("```").next().unwrap())
+    };
+    let tool = block(
+        include_str!("../../docs/secret-managers.md"),
+        "sudo install ",
+    );
+    let log = block(
+        include_str!("../../docs/policy.md"),
+        "install -d -m 755 /var/lib/",
+    );
+    let said = Place::new().run(&format!(
+        r"printf '#!/bin/sh\n' >/usr/local/bin/op
+{}{log}
+stat -c '%U %a %n' /opt/age-oauth /opt/age-oauth/op /var/lib/age-oauth-log
+stat -c '%u %a' /var/lib/age-oauth-log/1000.jsonl
+",
+        tool.replace("sudo ", "")
+    ));
+    assert_eq!(
+        said,
+        "root 755 /opt/age-oauth\nroot 755 /opt/age-oauth/op\nroot 755 /var/lib/age-oauth-log\n1000 600\n"
+    );
+}
+
+/// What Docker does for the two commands of the page: it runs the scripts that [`scripts`] makes of
+/// the Dockerfile, and copies the file that it would mount.
+const DOCKER: &str = r#"#!/bin/sh
+set -eu
+case "$*" in
+'build --tag gis/nightly .') . /run/work/build; exit ;;
+'run --rm --env-file portal.env --mount type=bind,source='*',readonly gis/nightly') ;;
+*) echo "docker: $*" >&2; exit 64 ;;
+esac
+mount=$6
+source=${mount#*source=}; target=${mount#*target=}
+mkdir -p /run/secrets
+cp --preserve=mode,ownership "${source%%,*}" "${target%%,*}"
+cd /
+. /run/work/start
+"#;
+
+/// A Dockerfile as the two scripts that [`DOCKER`] runs: what builds the image, and what starts
+/// the container.
+fn scripts(dockerfile: &str) -> (String, String) {
+    let mut build = vec!["set -eu\n".to_owned()];
+    let (mut user, mut variables, mut start) = ("", "", String::new());
+    let joined = dockerfile
+        .replace("\\\n", " ")
+        .replace("/app/", "/opt/gis/");
+    for line in joined.lines() {
+        let (instruction, rest) = line.split_once(' ').unwrap();
+        let words: Vec<_> = line.split(' ').collect();
+        match instruction {
+            "FROM" => assert_eq!(rest, "debian:12-slim"),
+            "RUN" => build.push(format!("(cd /; {rest})\n")),
+            "ADD" | "COPY" => build.push(match words[..] {
+                ["ADD", from, to] => format!("tar -C {to} -xf \"$given/\"{from}\n"),
+                ["COPY", from, to] => format!("mkdir -p {to}; cp \"$given/{from}\" {to}\n"),
+                ["COPY", "--chmod=755", from, to] => {
+                    format!("install -m 755 \"$given/{from}\" {to}\n")
+                }
+                _ => panic!("{line}"),
+            }),
+            "USER" => user = rest.split_once(':').unwrap().0,
+            "ENV" => variables = rest,
+            "CMD" => {
+                let words = rest.trim_matches(['[', ']']).replace(',', " ");
+                let run_as = run_as(user, &BTreeMap::new());
+                start = format!("{run_as} {variables} $(cat /run/work/portal.env) {words}\n");
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    assert!(!start.is_empty());
+    (build.concat(), start)
+}
+
+#[test]
+fn the_image_of_the_page_is_built_and_its_container_gets_a_token() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let (build, start) = scripts(only(docker(), "dockerfile"));
+    // Everything secret that the page puts beside the Dockerfile.
+    for name in only(docker(), "text").lines() {
+        assert!(!build.contains(name), "{build}");
+        assert!(docker().contains(&format!("{{file: ./{name}}}")), "{name}");
+    }
+    let run = blocks(docker(), "sh");
+    let run = run.iter().find(|(_, block)| block.contains("docker run"));
+    let variables =
+        only(docker(), "ini").replace("CLIENT_ID=ID", &format!("CLIENT_ID={SERVICE_ID}"));
+    place.write("with-token", blocks(docker(), "sh")[0].1, 0o644);
+    place.write("docker", DOCKER, 0o755);
+    place.write("build", &build, 0o644);
+    place.write("start", &start, 0o644);
+    place.write("portal.env", &place.filled(&variables), 0o644);
+    let said = place.run(&format!(
+        r#"cd "$given"
+name=age-oauth-0-x86_64-unknown-linux-musl
+mkdir "$name"; cp age-oauth "$name"; tar -czf "$name.tar.gz" "$name"; rm -r "$name"
+export given
+mv build start portal.env /run/work; mv docker /usr/local/bin
+# The image gets its own program. What it installs is here already.
+rm /usr/local/bin/age-oauth
+printf '#!/bin/sh\necho "$*" >>/run/work/installed\n' >/usr/local/bin/apt-get
+chmod 755 /usr/local/bin/apt-get
+cd /run/work
+{}
+grep -q '^install .* ca-certificates python3$' installed
+"#,
+        run.unwrap().1
+    ));
+    place.prints_tokens(&said, 1);
 }
 
 #[test]

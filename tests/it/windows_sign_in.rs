@@ -186,6 +186,28 @@ impl Site {
     }
 }
 
+/// The first block of `docs/web-server.md` about Windows sign-in.
+#[test]
+fn the_lines_of_the_page_add_and_edit_a_connection() {
+    let mut site = Site::new();
+    let ca = site.portal.ca_file(site.home.path()).display().to_string();
+    site.home.set("SSL_CERT_FILE", &ca);
+    let page = include_str!("../../docs/web-server.md");
+    let block = page
+        .split("```\n")
+        .find(|block| block.starts_with("age-oauth ") && block.contains("--web-tier windows"));
+    for line in block.unwrap().lines() {
+        let line = line
+            .replace("https://gis.example.com/portal", &site.front.url())
+            .replace("--client-id ID", &format!("--client-id {APP_ID}"));
+        let words: Vec<_> = line.split(' ').skip(1).collect();
+        site.run(&words)
+            .ok()
+            .err_has("Windows sign-in: as ana@EXAMPLE.COM");
+    }
+    sign_in(&site.home, &site.portal, "prod").ok();
+}
+
 #[test]
 fn a_person_works_behind_windows_sign_in() {
     let mut site = Site::new();

@@ -36,5 +36,21 @@ class Prefixes(unittest.TestCase):
             _gis_options.prefixes("http://localhost:8080/portal")
 
 
+class Imports(unittest.TestCase):
+    def test_only_a_missing_package_is_called_missing(self):
+        for error, missing in (
+            (ModuleNotFoundError("No module named 'arcgis'", name="arcgis"), True),
+            (ModuleNotFoundError("No module named 'arcgis.auth'", name="arcgis.auth"), True),
+            (ImportError("cannot import name 'EsriAPIKeyAuth'", name="arcgis.auth"), True),
+            (ModuleNotFoundError("No module named 'six'", name="six"), False),
+            (ModuleNotFoundError("Required arcpy not found."), False),
+            (ModuleNotFoundError("No module named 'arcgis_mapping'", name="arcgis_mapping"), False),
+        ):
+            failure = _gis_options.import_failure(error)
+            self.assertEqual("is not installed" in failure.message, missing, failure)
+            self.assertEqual("pip install" in failure.hint, missing, failure)
+            self.assertEqual(str(error) in failure.message, not missing, failure)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -25,10 +25,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
         from arcgis.auth.tools import EsriTrustStoreAdapter
         from arcgis.gis import GIS
     except ImportError as error:
-        raise AgeOAuthError(
-            "the arcgis package, which brings GIS, is not installed in this Python environment",
-            'python -m pip install "age-oauth[arcgis]"',
-        ) from error
+        raise _gis_options.import_failure(error) from error
 
     from urllib3.util import Retry
 

@@ -7,7 +7,7 @@ import os
 
 from . import _addresses as addresses
 from . import _files, _session
-from .errors import UsageError
+from .errors import AgeOAuthError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,19 @@ def refuse(options: "dict[str, Any]") -> None:
             f"`{name}` cannot be passed to `get_gis`, which signs in with the connection",
             "leave it out; a person or application of its own is a connection of its own: age_oauth.add_connection(…)",
         )
+
+
+def import_failure(error: ImportError) -> AgeOAuthError:
+    """Why ``arcgis`` cannot be imported: it is missing or too old, or something that it needs itself is missing."""
+    if (error.name or "").split(".")[0] == "arcgis":
+        return AgeOAuthError(
+            "the arcgis package, which brings GIS, is not installed in this Python environment",
+            'python -m pip install "age-oauth[arcgis]"',
+        )
+    return AgeOAuthError(
+        f"the arcgis package, which brings GIS, cannot be imported in this Python environment: {error}",
+        f'{_session.python_command()} -c "import arcgis.gis"',
+    )
 
 
 class ClientCertificate:

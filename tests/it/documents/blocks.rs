@@ -14,11 +14,15 @@ use super::table::{Before, Way, PAGES};
 use super::{pages, root};
 use crate::home;
 use crate::support::home::Home;
-use crate::support::portal::{service_secret, Portal, PortalVersion, APP_ID, SERVICE_ID, USER};
+use crate::support::portal::{
+    service_secret, Guard, Portal, PortalVersion, APP_ID, SERVICE_ID, USER,
+};
 use crate::support::pty::Terminal;
 use crate::support::scenario::{add, sign_in};
+use crate::support::secret_scan;
 
 const PORTAL: &str = "https://gis.example.com/portal";
+const SERVER: &str = "https://gis.example.com/server";
 
 /// The fenced blocks of a page.
 fn blocks(page: &str) -> Vec<String> {
@@ -93,10 +97,12 @@ fn fault(way: Way) -> Option<String> {
 }
 
 /// A new block, a changed first line, a block that is gone, and a test that is gone are reported.
-/// With `--nocapture`, the test prints how many blocks of each page are run.
+/// With `--nocapture`, the test prints how many blocks of each page are run, and why the others are
+/// not.
 #[test]
 fn every_block_is_in_the_table() {
-    let (mut faults, mut all, mut all_run) = (Vec::new(), 0, 0);
+    let (mut faults, mut rows) = (Vec::new(), Vec::new());
+    let (mut all, mut all_run) = (0, 0);
     let mut pages = pages();
     pages.retain(|(_, text)| !blocks(text).is_empty());
     for (name, text) in &pages {
@@ -118,14 +124,35 @@ fn every_block_is_in_the_table() {
         faults.extend(wrong.map(|what| format!("{name}: {what}")));
         let is_run = |way: &Way| !matches!(way, Way::Like(_) | Way::Not(_));
         let run = entries.iter().filter(|(_, way)| is_run(way)).count();
-        println!("{name}: {run} run, {} not run", known.len() - run);
+        rows.push((name.as_str(), known.len(), run));
         (all, all_run) = (all + known.len(), all_run + run);
     }
     let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
     let gone = PAGES.iter().filter(|(page, _)| !names.contains(page));
     faults.extend(gone.map(|(page, _)| format!("{page}: has no blocks")));
-    println!("all pages: {all_run} run, {} not run", all - all_run);
+    rows.push(("all pages", all, all_run));
+    print_table(&rows);
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// Prints how many blocks each page has and how many are run, then those that are not run.
+fn print_table(rows: &[(&str, usize, usize)]) {
+    println!(
+        "{:28} {:>6} {:>5} {:>8}",
+        "page", "blocks", "run", "not run"
+    );
+    for (name, blocks, run) in rows {
+        println!("{name:28} {blocks:>6} {run:>5} {:>8}", blocks - run);
+    }
+    for (name, entries) in PAGES {
+        for (line, way) in *entries {
+            match way {
+                Way::Like(test) => println!("{name}: {line}\n    in other words by {test}"),
+                Way::Not(why) => println!("{name}: {line}\n    not run: {why}"),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// A portal, and a home with the programs that the blocks call.
@@ -137,13 +164,22 @@ struct Place {
 
 impl Place {
     fn new(before: Before) -> Self {
-        let portal = Portal::start(PortalVersion::Enterprise114);
+        let portal = match before {
+            Before::Guarded => Portal::builder().guarded(Guard::Negotiate).start(),
+            Before::Certificate => Portal::builder().client_certificate_required().start(),
+            _ => Portal::start(PortalVersion::Enterprise114),
+        };
         let mut home = home();
         let tools = home.path().join("tools");
         fs::create_dir(&tools).unwrap();
         let ca = portal.ca_file(home.path()).display().to_string();
         home.set("SSL_CERT_FILE", &ca);
         home.set("BROWSER", "true");
+        let package = root().join("src/python").display().to_string();
+        home.set("PYTHONPATH", &package);
+        home.set("PYTHONDONTWRITEBYTECODE", "1");
+        let program = home.program().display().to_string();
+        home.set("AGE_OAUTH_BIN", &program);
         let path = std::env::var("PATH").unwrap();
         let program = home.program().parent().unwrap().display().to_string();
         home.set("PATH", &format!("{}:{program}:{path}", tools.display()));
@@ -157,26 +193,61 @@ impl Place {
             .find(|file| file.is_file());
         symlink(python.expect("python3"), place.tools.join("python")).unwrap();
         place.tool("ssh", &format!("cat '{ca}'"));
+        place.tool("docker", "test -n \"$ARCGIS_TOKEN\" && echo \"$*\"");
         let nightly = "import os\nassert os.environ['ARCGIS_TOKEN']\n";
         fs::write(place.home.path().join("nightly.py"), nightly).unwrap();
+        fs::write(place.home.path().join("roads.csv"), "name,class\nOak,1\n").unwrap();
+        place.portal.set(|rules| rules.roads.editable = true);
         place.prepare(before);
         place
     }
 
     fn prepare(&self, before: Before) {
         match before {
-            Before::Nothing => {}
+            Before::Nothing | Before::Guarded => {}
             Before::Added => add(&self.home, &self.portal, "prod"),
+            Before::Certificate => self.make_certificate(),
+            Before::Revoked => {
+                self.prepare(Before::SignedIn);
+                self.portal.revoke_all();
+            }
             Before::SignedIn => {
                 add(&self.home, &self.portal, "prod");
                 sign_in(&self.home, &self.portal, "prod").ok();
             }
             Before::Key => self.add_key(),
+            Before::Failed => {
+                add(&self.home, &self.portal, "prod");
+                let log = self.home.path().join("age-oauth.log");
+                let token = self.home.run(["token"]).env("AGE_OAUTH_LOG", &log);
+                token.done().code(3);
+            }
+            Before::Card => {
+                let colleague = home();
+                add(&colleague, &self.portal, "prod");
+                let share = ["connections", "share", "prod"];
+                let card = colleague.run(share).done().ok().stdout;
+                fs::write(self.home.path().join("prod.json"), card).unwrap();
+            }
             Before::Both => {
                 self.add_key();
                 add(&self.home, &self.portal, "tiles-oauth");
             }
         }
+    }
+
+    /// A client certificate and its private key, as a person gets them: without a password here.
+    fn make_certificate(&self) {
+        let own = self.portal.client_identity("ana");
+        secret_scan::register_key(&own.key_pem);
+        let pem = self.home.path().join("ana.pem");
+        fs::write(&pem, own.certificate_pem + &own.key_pem).unwrap();
+        self.home.allow_secrets_in("ana.p12");
+        let export = "openssl pkcs12 -export -in ana.pem -passout pass: -out ana.p12";
+        let words: Vec<_> = export.split(' ').collect();
+        let made = self.command(Path::new(words[0])).args(&words[1..]).output();
+        succeeded(export, &made.unwrap());
+        fs::remove_file(pem).unwrap();
     }
 
     /// The connection `tiles`.
@@ -203,8 +274,13 @@ impl Place {
         } else {
             APP_ID
         };
+        let block = match self.portal.guarded_url() {
+            Some(url) => block.replace("https://portal01:7443/arcgis", &url),
+            None => block.to_owned(),
+        };
         block
             .replace(PORTAL, &self.portal.url())
+            .replace(SERVER, &self.portal.other_server_url())
             .replace("--portal URL", &format!("--portal {}", self.portal.url()))
             .replace("--client-id ID", &format!("--client-id {application}"))
             .replace("YOUR_CLIENT_ID", APP_ID)
@@ -221,8 +297,8 @@ impl Place {
         command
     }
 
-    /// Runs a block in bash, and ends at its first command that fails.
-    fn bash(&self, block: &str) {
+    /// Runs a block in bash, and ends at its first command that fails. Returns what it printed.
+    fn bash(&self, block: &str) -> String {
         // What `pass` prints: the secret that the command asks for.
         let key = self.portal.make_api_key(USER, 300);
         let secret = service_secret();
@@ -243,7 +319,9 @@ impl Place {
         let mut input = child.stdin.take().unwrap();
         _ = std::io::Write::write_all(&mut input, format!("{key}\n").as_bytes());
         drop(input);
-        succeeded(block, &child.wait_with_output().unwrap());
+        let output = child.wait_with_output().unwrap();
+        succeeded(block, &output);
+        String::from_utf8(output.stdout).unwrap()
     }
 }
 
@@ -262,19 +340,77 @@ fn succeeded(block: &str, output: &Output) {
 #[test]
 fn blocks_for_a_shell_succeed_in_bash() {
     let blocks = chosen(|way| match way {
-        Way::Bash(before) => Some((before, false)),
-        Way::Lines(before) => Some((before, true)),
+        Way::Bash(before) => Some((before, "", false)),
+        Way::Prints(before, part) => Some((before, part, false)),
+        Way::Cron(before) | Way::Lines(before) => Some((before, "", true)),
         _ => None,
     });
-    for (page, block, (before, by_line)) in blocks {
+    for (page, block, (before, part, by_line)) in blocks {
         println!("{page}: {}", first_line(&block));
         if by_line {
             for line in block.lines() {
-                Place::new(before).bash(line);
+                // Where cron would find the program.
+                let (_, command) = line.split_once("/usr/local/bin/").unwrap_or(("", line));
+                Place::new(before).bash(command);
             }
         } else {
-            Place::new(before).bash(&block);
+            let said = Place::new(before).bash(&block);
+            assert!(said.contains(part), "{block}\n{said}");
         }
+    }
+}
+
+#[test]
+fn blocks_that_show_something_show_what_the_program_prints() {
+    let blocks = chosen(|way| match way {
+        Way::Shows(before, command) => Some((before, command)),
+        _ => None,
+    });
+    for (page, block, (before, command)) in blocks {
+        println!("{page}: {}", first_line(&block));
+        let said = Place::new(before).bash(&format!("{command} 2>&1 || true"));
+        assert!(is_example(&block, &said), "{block}\n{said}");
+    }
+}
+
+/// Whether a text is that of the page, where `…` stands for anything within a line.
+fn is_example(page: &str, text: &str) -> bool {
+    let same = |(page, text): (&str, &str)| {
+        let mut parts = page.split('…');
+        let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+            return false;
+        };
+        for part in parts {
+            let Some(at) = rest.find(part) else {
+                return false;
+            };
+            rest = &rest[at + part.len()..];
+        }
+        rest.is_empty() || page.ends_with('…')
+    };
+    page.lines().count() == text.lines().count() && page.lines().zip(text.lines()).all(same)
+}
+
+/// Answers what `connections add` asks, if the block has it.
+fn answer_questions(terminal: &mut Terminal, place: &Place, block: &str) {
+    let add = block
+        .lines()
+        .find(|line| line.contains("connections add"))
+        .unwrap_or("--login");
+    if add.contains("--from") {
+        terminal.expect("confirm this SHA-256").send("y");
+        terminal.expect("Is this your portal").send("y");
+    } else if add.ends_with("connections add") || add.ends_with("connections add --login") {
+        terminal.expect("Connection label").line("my_portal");
+        terminal.expect("Portal URL").line(&place.portal.url());
+        terminal.expect("Authentication type").line("");
+        terminal.expect("Authorization code").line("");
+        terminal.expect("OAuth Client ID").line(APP_ID);
+        terminal.expect("OAuth Client Secret").line("");
+    }
+    if !add.contains("--login") {
+        // The block itself goes on with `login`.
+        terminal.expect("Sign in now?").send("n");
     }
 }
 
@@ -290,14 +426,34 @@ fn blocks_with_a_sign_in_succeed_at_a_terminal() {
         let script = format!("set -eu\n{}", place.filled(&block));
         let words = ["-c", script.as_str()];
         let mut terminal = Terminal::start_sized(&place.home, "bash", &words, 240);
-        if block.contains("connections add") {
-            // The block itself goes on with `login`.
-            terminal.expect("Sign in now?").send("n");
-        }
+        answer_questions(&mut terminal, &place, &block);
         terminal.expect("press Enter:");
         let url = terminal.word(&place.portal.rest("oauth2/authorize"));
         let code = place.portal.authorize(&url, USER).code();
         terminal.line(&code).expect("Signed in until: ");
+        assert_eq!(terminal.end(), 0, "{block}\n{}", terminal.screen());
+    }
+}
+
+#[test]
+fn blocks_that_ask_succeed_at_a_terminal() {
+    let blocks = chosen(|way| match way {
+        Way::Asks(before, answers) => Some((before, answers)),
+        _ => None,
+    });
+    for (page, block, (before, answers)) in blocks {
+        println!("{page}: {}", first_line(&block));
+        let place = Place::new(before);
+        let key = place.portal.make_api_key(USER, 300);
+        let words = ["-c", block.as_str()];
+        let mut terminal = Terminal::start_sized(&place.home, "bash", &words, 240);
+        for (question, answer) in answers {
+            let answer = answer
+                .replace("{portal}", &place.portal.url())
+                .replace("{key}", &key)
+                .replace("{end}", &in_days(200));
+            terminal.expect(question).send(&answer);
+        }
         assert_eq!(terminal.end(), 0, "{block}\n{}", terminal.screen());
     }
 }
@@ -320,9 +476,6 @@ mod python {
             let output = place
                 .command(&python)
                 .args(["-c", &format!("{first}\n{}", place.filled(&block))])
-                .env("PYTHONPATH", root().join("src/python"))
-                .env("PYTHONDONTWRITEBYTECODE", "1")
-                .env("AGE_OAUTH_BIN", place.home.program())
                 .output()
                 .unwrap();
             succeeded(&block, &output);

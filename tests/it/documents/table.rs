@@ -5,10 +5,19 @@
 pub enum Way {
     /// In bash, from the page, by [`super::blocks`]; in a home that looks like this before.
     Bash(Before),
+    /// In bash, from the page, where this text is part of the output.
+    Prints(Before, &'static str),
+    /// What this command prints, where `…` on the page stands for anything.
+    Shows(Before, &'static str),
+    /// In bash, the commands of these lines for cron.
+    Cron(Before),
     /// In bash, each line alone, because the lines are alternatives.
     Lines(Before),
     /// In bash at a terminal, by a person who signs in.
     Terminal(Before),
+    /// In bash at a terminal, where a person answers these questions. `{portal}`, `{key}` and
+    /// `{end}` stand for the address, a new API key and its date.
+    Asks(Before, &'static [(&'static str, &'static str)]),
     /// In Python, from the page, behind this line.
     Python(&'static str),
     /// From the page, by this test.
@@ -27,16 +36,26 @@ pub enum Before {
     Nothing,
     /// The connection `prod`, signed in.
     SignedIn,
+    /// The connection `prod`, whose sign-in the portal no longer accepts.
+    Revoked,
     /// The connection `prod`, without a sign-in.
     Added,
     /// The connection `tiles` with an API key.
     Key,
     /// The connections `tiles` and `tiles-oauth`.
     Both,
+    /// Nothing, and a portal that requires a client certificate, which `ana.p12` has.
+    Certificate,
+    /// Nothing, and a portal whose own address lets no program through.
+    Guarded,
+    /// A log with a failure.
+    Failed,
+    /// The connection card `prod.json` of a colleague.
+    Card,
 }
 
-use Before::{Added, Both, Key, Nothing, SignedIn};
-use Way::{Bash, Like, Lines, Not, Python, Script, Terminal, Test};
+use Before::{Added, Both, Card, Certificate, Failed, Guarded, Key, Nothing, Revoked, SignedIn};
+use Way::{Asks, Bash, Cron, Like, Lines, Not, Prints, Python, Script, Shows, Terminal, Test};
 
 const POWERSHELL: Way =
     Test("powershell::pages::rule_31_every_block_works_and_no_log_or_transcript_has_the_token");
@@ -51,10 +70,10 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "README.md",
         &[
             ("cargo run --example tour", Script("tests/run", "cargo run --locked --quiet --example tour")),
-            ("age-oauth connections add", Like("quick_start::the_walk_of_the_page_is_what_one_sees")),
+            ("age-oauth connections add", Terminal(Nothing)),
             ("from age_oauth import get_gis", Test("python::the_lines_of_the_readme_run")),
             ("age-oauth exec -- python nightly.py", Bash(SignedIn)),
-            ("age-oauth token --header | curl -H @- \"https://gis.example.com/portal/sharing/rest/community/self?f=json\"", Like("recipes::curl_gets_its_header_through_a_pipe")),
+            ("age-oauth token --header | curl -H @- \"https://gis.example.com/portal/sharing/rest/community/self?f=json\"", Prints(SignedIn, "\"your.username\"")),
             ("age-oauth refresh --all", Bash(SignedIn)),
             ("tests/run", Script(".ci/run", "tests/run")),
         ],
@@ -73,7 +92,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/api-keys.md",
         &[
-            ("age-oauth connections add", Like("api_key::a_person_is_asked_for_the_key_and_its_end")),
+            ("age-oauth connections add", Asks(Nothing, &[("Connection label", "tiles\r"), ("Portal URL", "{portal}\r"), ("Authentication type", "\u{1b}[B\u{1b}[B\r"), ("Expires on", "{end}\r"), ("API key (not shown", "{key}\r")])),
             ("pass show arcgis/key | age-oauth connections add --label tiles --portal URL --auth-type key --expires 2027-06-30 --api-key-stdin", Lines(Nothing)),
             ("Get-Clipboard | age-oauth connections edit tiles --expires 2028-06-30 --api-key-stdin", Not("PowerShell on Linux has no clipboard without a desktop; the next block does the same in bash")),
             ("read -rs key && printf %s \"$key\" | age-oauth connections edit tiles --expires 2028-06-30 --api-key-stdin", Bash(Key)),
@@ -81,10 +100,37 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
+        "docs/api.md",
+        &[
+            ("age-oauth api community/self", Prints(SignedIn, "\"your.username\"")),
+            ("age-oauth api search -f 'q=roads AND type:\"Feature Service\"' -f num=5 -f sortField=modified -f sortOrder=desc", Prints(SignedIn, "\"results\"")),
+            ("age-oauth api search -f q=owner:your.username --paginate | jq -r '.[] | [.id, .type, .title] | @tsv'", Prints(SignedIn, "\tWeb Map\tA public map\n")),
+            ("age-oauth api portals/self/users --paginate | jq -r '.[] | [.username, .fullName, .role] | @tsv'", Prints(SignedIn, "other.user\t")),
+            ("(age-oauth api -c prod search -f q=owner:your.username --paginate | ConvertFrom-Json) | Format-Table id, type, owner, title", POWERSHELL),
+            ("set -eu", Prints(SignedIn, "\"NAME\":\"Ginkgo Street\"")),
+            ("$layer = 'https://gis.example.com/server/rest/services/Roads/FeatureServer/0'", POWERSHELL),
+            ("layer=https://gis.example.com/server/rest/services/Roads/FeatureServer/0", Prints(SignedIn, "{\"count\":7}\n")),
+            ("set -o pipefail", Prints(SignedIn, "true\n")),
+            ("age-oauth api \"content/users/$(age-oauth whoami)/addItem\" --input roads.csv -f type=CSV -f \"title=Roads of the city\" -f tags=roads", Prints(SignedIn, "\"success\":true")),
+            ("age-oauth api content/items/0123456789abcdef0123456789abcdef/data -o roads.zip", Bash(SignedIn)),
+            ("code=0", Prints(SignedIn, "failed with exit code 7\n")),
+        ],
+    ),
+    (
         "docs/architecture.md",
         &[
             ("cli                                 prints, asks, opens a browser; one file per command", Test("architecture::the_map_shows_the_layers_and_every_file")),
             ("AGE_OAUTH_UPDATE_DOCS=1 cargo test --locked --lib -- env:: json::generate", Not("writes files of the repository; without the variable, the same tests compare them")),
+        ],
+    ),
+    (
+        "docs/arcgis-pro.md",
+        &[
+            ("python -m age_oauth --version", Prints(Nothing, "age-oauth 0.")),
+            ("age-oauth connections add --login", Terminal(Nothing)),
+            ("\"\"\"Copies a layer of a portal to a geodatabase.\"\"\"", Test("python::pro::the_blocks_of_the_page_run_and_show_an_error_as_a_message")),
+            ("import age_oauth", Test("python::pro::the_blocks_of_the_page_run_and_show_an_error_as_a_message")),
+            ("schtasks /Create /TN \"GIS nightly\" /SC DAILY /ST 05:30 /RU \"%USERDOMAIN%\\%USERNAME%\" /RP * /TR \"\\\"C:\\Program Files\\ArcGIS\\Pro\\bin\\Python\\Scripts\\propy.bat\\\" C:\\Jobs\\nightly.py\"", Not(WINDOWS)),
         ],
     ),
     (
@@ -105,6 +151,15 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
                 "variables:",
                 Test("documents::the_commands_for_ci_work_with_three_variables"),
             ),
+            ("#!/bin/sh", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
+            ("FROM debian:12-slim", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
+            ("client-secret.txt", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
+            ("PORTAL=https://gis.example.com/portal", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
+            ("chown 10001:10001 client-secret.txt", Test("service_accounts::the_image_of_the_page_is_built_and_its_container_gets_a_token")),
+            ("services:", Test("service_accounts::a_container_of_compose_reads_its_secrets_from_files")),
+            ("(umask 077; openssl rand -hex 32 >vault.key)", Test("service_accounts::a_container_of_compose_reads_its_secrets_from_files")),
+            ("age-oauth api -c prod content/items/0123456789abcdef0123456789abcdef/data -o roads.zip", Bash(SignedIn)),
+            ("age-oauth exec -c prod -- docker build --secret id=arcgis-token,env=ARCGIS_TOKEN --tag gis/data .", Prints(SignedIn, "build --secret id=arcgis-token,env=ARCGIS_TOKEN --tag gis/data .\n")),
         ],
     ),
     (
@@ -120,15 +175,15 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/doctor.md",
         &[
-            ("sudo /usr/local/bin/age-oauth doctor --as-task --account gis", Like("as_account::doctor_says_what_a_task_of_another_account_will_find")),
-            ("sudo AGE_OAUTH_HOME=/var/lib/gis/age_oauth AGE_OAUTH_VAULT_KEY_FILE=/etc/age-oauth/vault.key \\", Like("as_account::rule_25_a_key_of_root_opens_the_vaults_of_the_accounts_in_its_group_alone")),
+            ("sudo /usr/local/bin/age-oauth doctor --as-task --account gis", Test("service_accounts::the_lines_for_doctor_make_the_checks_as_the_account")),
+            ("sudo AGE_OAUTH_HOME=/var/lib/gis/age_oauth AGE_OAUTH_VAULT_KEY_FILE=/etc/age-oauth/vault.key \\", Test("service_accounts::the_lines_for_doctor_make_the_checks_as_the_account")),
         ],
     ),
     (
         "docs/exit-codes.md",
         &[
-            ("error: sign-in needed for connection `prod`: the portal no longer accepts the sign-in", Not(EXAMPLE)),
-            ("{\"error\":{\"kind\":\"sign_in_needed\",\"message\":\"…\",\"hint\":\"age-oauth login -c prod\",\"code\":3,\"reason\":null},\"format_version\":1}", Not(EXAMPLE)),
+            ("error: sign-in needed for connection `prod`: the portal no longer accepts the sign-in", Shows(Revoked, "age-oauth token --force")),
+            ("{\"error\":{\"kind\":\"sign_in_needed\",\"message\":\"…\",\"hint\":\"age-oauth login -c prod\",\"code\":3,\"reason\":null},\"format_version\":1}", Shows(Revoked, "age-oauth token --force --json")),
         ],
     ),
     (
@@ -146,8 +201,8 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("age-oauth login --no-browser", Terminal(Added)),
             ("age-oauth connections add --keychain vault …", Not("left open by the page; the next tests add connections to the vault")),
             ("icacls D:\\Keys\\vault.key /reset", Not(WINDOWS)),
-            ("age-oauth vault rekey --key-file ~/age-oauth.key --forget-old", Bash(SignedIn)),
-            ("mkdir -p /etc/age-oauth", Like("service_accounts::systemd_units_open_the_vault_with_a_sealed_key_and_nothing_else_does")),
+            ("age-oauth vault rekey --key-file ~/age-oauth.key --forget-old", Test("service_accounts::the_key_of_a_vault_is_sealed_and_shredded")),
+            ("mkdir -p /etc/age-oauth", Test("service_accounts::the_key_of_a_vault_is_sealed_and_shredded")),
             ("[Unit]", Test("service_accounts::units_of_a_person_and_of_the_page_about_the_vault_are_valid")),
             ("systemd-run --pty --uid=gis -p LoadCredentialEncrypted=age-oauth.key:/etc/age-oauth/age-oauth.key.cred \\", Not("needs a running systemd")),
         ],
@@ -167,22 +222,36 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "docs/nightly.md",
         &[
             ("age-oauth refresh --all", Bash(SignedIn)),
-            ("[OK] prod: extended; signed in until 2027-02-21 02:00 CET (in 90d)", Not(EXAMPLE)),
-            ("0 2 * * *  /usr/local/bin/age-oauth refresh --all --wait 45m --timeout 2h >/dev/null", Like("refresh::wait_waits_until_no_token_is_in_use_reports_it_and_holds_no_lock")),
+            ("[OK] prod: extended; signed in until 2027-02-21 02:00 CET (in 90d)", Test("refresh::the_output_on_the_page_is_that_of_three_connections")),
+            ("0 2 * * *  /usr/local/bin/age-oauth refresh --all --wait 45m --timeout 2h >/dev/null", Cron(SignedIn)),
             ("age-oauth status", Bash(SignedIn)),
             ("age-oauth status --check --within 5d", Bash(SignedIn)),
             ("export AGE_OAUTH_LOG=$HOME/age-oauth.log            # cron: a line AGE_OAUTH_LOG=… in the crontab", Like("event_log::each_decision_is_one_line_of_the_log")),
-            ("{\"time\":\"2026-11-24T01:00:05Z\",\"pid\":29180,\"parent\":\"python3\",\"command\":\"token\",\"connection\":\"prod\",\"id\":\"prod_fa8f…\",\"decision\":\"unreachable\",\"code\":6,\"duration_ms\":10213,\"message\":\"cannot connect (…) at https://gis.example.com/…\",\"hint\":\"…\"}", Not(EXAMPLE)),
-            ("jq -r 'select(.code != 0) | [.time, .connection, .message, .hint] | @tsv' ~/age-oauth.log", Not("the tests do without jq; the next block reads the same fields")),
+            ("{\"time\":\"2026-11-24T01:00:05Z\",\"pid\":29180,\"parent\":\"python3\",\"command\":\"token\",\"connection\":\"prod\",\"id\":\"prod_fa8f…\",\"decision\":\"unreachable\",\"code\":6,\"duration_ms\":10213,\"message\":\"cannot connect (…) at https://gis.example.com/…\",\"hint\":\"…\"}", Test("event_log::the_line_of_the_page_has_the_fields_of_a_real_one")),
+            ("jq -r 'select(.code != 0) | [.time, .connection, .message, .hint] | @tsv' ~/age-oauth.log", Prints(Failed, "age-oauth login -c prod")),
             ("Get-Content $env:AGE_OAUTH_LOG | ConvertFrom-Json | Where-Object code | Format-Table time, connection, message", POWERSHELL),
+        ],
+    ),
+    (
+        "docs/notebooks.md",
+        &[
+            ("from age_oauth import get_gis", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("from age_oauth import get_gis", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("SignInRequired: sign-in needed for connection `prod`: the portal no longer accepts the sign-in", Test("python::notebooks::a_sign_in_that_has_ended_is_two_lines_with_the_call_that_signs_in")),
+            ("import age_oauth", Test("python::notebooks::a_sign_in_that_has_ended_is_two_lines_with_the_call_that_signs_in")),
+            ("!age-oauth exec -c prod -- python nightly.py", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("import sys", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("%env AGE_OAUTH_CONNECTION=prod", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("import age_oauth", Test("python::notebooks::the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret")),
+            ("from getpass import getpass", Test("python::notebooks::a_token_that_is_typed_into_a_field_of_getpass_is_not_saved")),
         ],
     ),
     (
         "docs/policy.md",
         &[
             ("{", Test("machine_policy::tests::the_page_and_the_template_have_each_member")),
-            ("install -d -m 755 /var/lib/age-oauth-log", Like("machine_policy::the_log_of_an_account_goes_on_where_another_user_took_the_name_of_the_old_one")),
-            ("error: the policy of this machine does not allow the portal https://other.example.com/portal; it is set by `portals` in /etc/age-oauth/policy.json, line 9 and overrides --portal", Not(EXAMPLE)),
+            ("install -d -m 755 /var/lib/age-oauth-log", Test("service_accounts::lines_for_an_administrator_make_files_of_root")),
+            ("error: the policy of this machine does not allow the portal https://other.example.com/portal; it is set by `portals` in /etc/age-oauth/policy.json, line 9 and overrides --portal", Test("machine_policy::the_error_of_the_page_is_that_of_its_policy")),
             ("volumeMounts:", Not(KUBERNETES)),
         ],
     ),
@@ -213,10 +282,8 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("python -m pip install \"age-oauth>=0.3\"", Not(INSTALLS)),
             ("from age_oauth import get_gis", Python("")),
-            ("gis = get_gis(\"prod\", portal=\"https://gis.example.com/portal\", client_id=\"YOUR_CLIENT_ID\")", Python("from age_oauth import get_gis")),
             ("prod = age_oauth.Connection(\"prod\")", Python("import age_oauth")),
             ("import sys", Python("")),
-            ("import age_oauth", Like("python::pro::a_sign_in_of_arcgis_pro_is_renewed_and_what_was_active_is_restored")),
         ],
     ),
     (
@@ -267,14 +334,14 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "docs/secret-managers.md",
         &[
             ("age-oauth connections add --label nightly --portal URL --client-id ID --auth-type app --client-secret-command \"pass show arcgis/prod\"", Bash(Nothing)),
-            ("[Service]", Not("part of a unit; the units of service-accounts.md have the same line and are run")),
-            ("sudo install -d -m 755 /opt/age-oauth", Not("writes to /opt of this machine, as root")),
+            ("[Service]", Test("service_accounts::units_of_a_person_and_of_the_page_about_the_vault_are_valid")),
+            ("sudo install -d -m 755 /opt/age-oauth", Test("service_accounts::lines_for_an_administrator_make_files_of_root")),
         ],
     ),
     (
         "docs/service-accounts.md",
         &[
-            ("(umask 077; cat >client-secret.txt)", Like("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
+            ("(umask 077; cat >client-secret.txt)", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
             ("useradd --system --create-home --home-dir /var/lib/gis --shell /usr/sbin/nologin gis", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
             ("groupadd --system age-oauth", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
             ("openssl rand -hex 32 | systemd-creds encrypt --name=age-oauth.key - /etc/age-oauth/age-oauth.key.cred", Test("service_accounts::systemd_units_open_the_vault_with_a_sealed_key_and_nothing_else_does")),
@@ -285,9 +352,6 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("sudo -H -u gis env AGE_OAUTH_VAULT_KEY_FILE=/etc/age-oauth/vault.key \\", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
             ("sudo env AGE_OAUTH_VAULT_KEY_FILE=/etc/age-oauth/vault.key /usr/local/bin/age-oauth doctor --as-task --account gis", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
             ("AGE_OAUTH_VAULT_KEY_FILE=/etc/age-oauth/vault.key", Test("service_accounts::a_line_of_cron_runs_with_a_key_that_root_gives_to_a_group")),
-            ("#!/bin/sh", Test("service_accounts::a_container_of_compose_reads_its_secrets_from_files")),
-            ("services:", Test("service_accounts::a_container_of_compose_reads_its_secrets_from_files")),
-            ("(umask 077; openssl rand -hex 32 >vault.key)", Test("service_accounts::a_container_of_compose_reads_its_secrets_from_files")),
             ("kubectl create secret generic age-oauth --from-file=client-secret=client-secret.txt --from-file=vault-key=vault.key", Not("needs a cluster")),
             ("apiVersion: batch/v1", Test("service_accounts::a_job_of_kubernetes_reads_its_secrets_through_links")),
             ("New-ADServiceAccount -Name gis-jobs -DNSHostName gis-jobs.example.com -PrincipalsAllowedToRetrieveManagedPassword 'GIS-SERVER$'", Not("needs a domain of Active Directory")),
@@ -299,7 +363,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         "docs/sharing.md",
         &[
             ("age-oauth connections share prod > prod.json", Bash(SignedIn)),
-            ("age-oauth connections add --from prod.json --login", Like("share::the_user_sees_the_content_of_the_card_and_decides")),
+            ("age-oauth connections add --from prod.json --login", Terminal(Card)),
         ],
     ),
     (
@@ -325,8 +389,10 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/web-server.md",
         &[
+            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --client-cert ana.p12", Bash(Certificate)),
+            ("age-oauth connections edit prod --client-cert \"pkcs11:token=Ana%20Rossi;object=Certificate%20for%20PIV%20Authentication\"", Like("pkcs11::a_person_works_behind_nginx_with_a_key_that_stays_on_its_token")),
             ("age-oauth connections add --portal https://gis.example.com/portal --label prod --auth-type network --web-tier windows", Like("network::a_person_works_behind_nginx_without_browser_and_client_id")),
-            ("age-oauth connections add --label prod --portal https://gis.example.com/portal --api-url https://portal01:7443/arcgis --client-id ID", Like("api_url::an_edit_of_the_api_url_keeps_the_sign_in")),
+            ("age-oauth connections add --label prod --portal https://gis.example.com/portal --api-url https://portal01:7443/arcgis --client-id ID", Bash(Guarded)),
         ],
     ),
     (

@@ -7,6 +7,7 @@ use crate::home;
 use crate::support::home::Home;
 use crate::support::portal::{Portal, PortalVersion, APP_ID, USER};
 use crate::support::scenario::{add, sign_in};
+use crate::support::secret_scan;
 
 /// A notebook with these cells. The person answers `answers` questions, each with what `answer`
 /// makes of the question.
@@ -111,12 +112,14 @@ fn one_cell_adds_a_connection_signs_in_and_returns_the_gis() {
 #[test]
 fn a_sign_in_that_has_ended_is_two_lines_with_the_call_that_signs_in() {
     let (portal, home) = signed_in_as("ended-sign-in");
+    let page = page("python");
+    let login = page.iter().find(|block| block.contains(".login()"));
     let before = [
         "import age_oauth\n\ngis = age_oauth.get_gis(\"prod\")\ngis.users.me.username",
         "input(\"go on \")",
         "gis.content.search(\"roads\")",
-        "age_oauth.Connection(\"prod\").login()",
-        "age_oauth.get_gis(\"prod\").users.me.username",
+        login.expect("the cell that signs in"),
+        "gis.users.me.username",
     ];
     let asked = std::cell::Cell::new(0);
     let shown = answered(&home, &before, 2, |question| {
@@ -130,8 +133,127 @@ fn a_sign_in_that_has_ended_is_two_lines_with_the_call_that_signs_in() {
     assert_eq!(shown[0]["result"], format!("'{USER}'"));
     let call = "age_oauth.Connection(\"prod\").login()";
     fails(&shown[2], "SignInRequired", "`prod`", call);
+    // As the page shows it.
+    let lines: Vec<_> = shown[2]["traceback"].as_array().unwrap().iter().collect();
+    let documented = &self::page("text")[0];
+    assert_eq!(lines, documented.lines().collect::<Vec<_>>());
     assert_eq!(shown[3]["error"], Value::Null);
     assert_eq!(shown[4]["result"], format!("'{USER}'"));
+}
+
+/// The blocks of this language on the page about notebooks.
+fn page(language: &str) -> Vec<String> {
+    let page = include_str!("../../../docs/notebooks.md").replace("\r\n", "\n");
+    let fence = format!("```{language}\n");
+    let blocks = page.split(&fence).skip(1);
+    let text = |rest: &str| rest.split("```").next().unwrap().trim_end().to_owned();
+    blocks.map(text).collect()
+}
+
+/// The block of the page that has this text, for this portal.
+fn cell(portal: &Portal, text: &str) -> String {
+    let page = page("python");
+    let mut found = page.iter().filter(|block| block.contains(text));
+    let block = found.next().unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(found.next(), None, "{text}");
+    block
+        .replace("https://gis.example.com/portal", &portal.url())
+        .replace("YOUR_CLIENT_ID", APP_ID)
+}
+
+/// A home without connections, whose notebooks find the program and trust the portal.
+fn home_for(portal: &Portal) -> Home {
+    let mut home = home();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    home.set("SSL_CERT_FILE", &ca);
+    home.set("REQUESTS_CA_BUNDLE", &ca);
+    let program = home.program().parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(program).chain(std::env::split_paths(&path));
+    let folders = std::env::join_paths(folders).unwrap();
+    home.set("PATH", folders.to_str().unwrap());
+    home
+}
+
+#[test]
+fn the_cells_of_the_page_run_and_the_saved_notebook_has_no_secret() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let mut home = home_for(&portal);
+    let saved = home.path().join("saved.ipynb");
+    home.set("AGE_OAUTH_TEST_NOTEBOOK", &saved.display().to_string());
+    let nightly = "import os\nprint(len(os.environ['ARCGIS_TOKEN']))\n";
+    std::fs::write(home.path().join("nightly.py"), nightly).unwrap();
+    let python = super::interpreter().display().to_string();
+    let exec = cell(&portal, "!age-oauth exec").replace("-- python", &format!("-- {python}"));
+    let cells = [
+        cell(&portal, "gis = get_gis(\"prod\", portal="),
+        cell(&portal, "gis = get_gis(\"prod\")\n"),
+        cell(&portal, ".login()"),
+        cell(&portal, "sys.executable"),
+        cell(&portal, "%env"),
+        "get_gis().users.me.username".to_owned(),
+        cell(&portal, "keychain=\"vault\""),
+        exec,
+        // What the page says of a cell that shows these.
+        "display(gis, gis.content.search(\"roads\"), age_oauth.Connection(\"prod\"))\ngis._con.token".to_owned(),
+        "token = !age-oauth token".to_owned(),
+    ];
+    let cells: Vec<_> = cells.iter().map(String::as_str).collect();
+    let shown = answered(&home, &cells, 2, |question| code(&portal, question));
+    for (cell, shown) in cells.iter().zip(&shown) {
+        assert_eq!(shown["error"], Value::Null, "{cell}\n{shown}");
+    }
+    let result = |index: usize| shown[index]["result"].as_str().unwrap_or_default();
+    assert_eq!(result(1), format!("'{USER}'"));
+    assert!(
+        shown[3]["stdout"].as_str().unwrap().contains("prod"),
+        "{}",
+        shown[3]
+    );
+    assert_eq!(result(5), format!("'{USER}'"));
+    let length = shown[7]["stdout"].as_str().unwrap().trim();
+    assert!(
+        length.parse::<usize>().is_ok_and(|length| length > 20),
+        "{}",
+        shown[7]
+    );
+    assert!(result(8).contains("age-oauth-placeholder-"), "{}", shown[8]);
+    let saved = std::fs::read(&saved).unwrap();
+    assert!(String::from_utf8_lossy(&saved).contains("GIS @ "));
+    assert_eq!(secret_scan::find(&saved), []);
+}
+
+#[test]
+fn the_cells_that_the_page_warns_of_show_the_token() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home_for(&portal);
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    let cells = [
+        "import age_oauth\nage_oauth.Connection(\"prod\").token()",
+        "!age-oauth token",
+        "!age-oauth export-env",
+    ];
+    for (cell, shown) in cells.iter().zip(run(&home, &cells)) {
+        let found = secret_scan::find(shown.to_string().as_bytes());
+        assert_ne!(found, [], "{cell}\n{shown}");
+    }
+}
+
+#[test]
+fn a_token_that_is_typed_into_a_field_of_getpass_is_not_saved() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let mut home = home_for(&portal);
+    let saved = home.path().join("saved.ipynb");
+    home.set("AGE_OAUTH_TEST_NOTEBOOK", &saved.display().to_string());
+    add(&home, &portal, "prod");
+    sign_in(&home, &portal, "prod").ok();
+    let token = home.run(["token"]).done().ok().line().to_owned();
+    let cells = [cell(&portal, "getpass"), "gis.users.me.username".to_owned()];
+    let cells: Vec<_> = cells.iter().map(String::as_str).collect();
+    let shown = answered(&home, &cells, 1, |_| token.clone());
+    assert_eq!(shown[1]["result"], format!("'{USER}'"), "{shown:?}");
+    assert_eq!(secret_scan::find(&std::fs::read(&saved).unwrap()), []);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::fixture::State;
 use super::http::{Request, Response};
 use super::items::{self, Query};
 use super::oauth::portal_error;
-use super::rest::{caller, directory, invalid_token, token_required, user_of, Caller};
+use super::rest::{caller, directory, invalid_token, token_required, user_body, user_of, Caller};
 
 /// The most items on one page.
 const LARGEST_PAGE: usize = 100;
@@ -80,6 +80,21 @@ fn page(request: &Request, results: Vec<Value>) -> Value {
         _ => json!(-1),
     };
     json!({"total": total, "start": start, "num": num, "nextStart": next, "results": page})
+}
+
+/// `[root]/portals/self/users`: the users of the organization in pages, for those who are signed
+/// in. What a page has is under `users`.
+pub fn users(state: &mut State, request: &Request) -> Response {
+    directory(state, request, |state| match caller(state, request) {
+        Caller::Anonymous => token_required(),
+        Caller::Refused => invalid_token(state),
+        Caller::Known(_) => {
+            let all = state.rules.users.iter();
+            let mut page = page(request, all.map(|user| user_body(state, user)).collect());
+            page["users"] = page["results"].take();
+            Response::json(&page)
+        }
+    })
 }
 
 /// `[root]/community/groups/{id}`, for its members.

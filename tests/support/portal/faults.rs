@@ -45,6 +45,8 @@ pub enum Endpoint {
     PortalSelf,
     /// `portals/self/servers`.
     Servers,
+    /// `portals/self/users`.
+    Users,
     CommunitySelf,
     User,
     /// `community/groups/…`.

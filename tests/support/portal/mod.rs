@@ -233,8 +233,13 @@ impl Portal {
 
     /// `https://127.0.0.1:PORT/arcgis`: where programs reach a guarded portal.
     pub fn api_url(&self) -> String {
-        let (origin, context) = self.place.api.as_ref().expect("a guarded portal");
-        format!("{origin}{context}")
+        self.guarded_url().expect("a guarded portal")
+    }
+
+    /// The API URL, if the portal is guarded.
+    pub fn guarded_url(&self) -> Option<String> {
+        let (origin, context) = self.place.api.as_ref()?;
+        Some(format!("{origin}{context}"))
     }
 
     /// The requests that a guard has refused, or would have: those for the portal that came to its

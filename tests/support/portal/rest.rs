@@ -253,7 +253,8 @@ pub fn user_of<'a>(state: &'a State, access: &Access) -> Option<&'a User> {
     }
 }
 
-fn user_body(state: &State, user: &User) -> Value {
+/// What a member of the organization sees of a user.
+pub fn user_body(state: &State, user: &User) -> Value {
     let mut body = public_user(user);
     for (key, value) in [
         ("email", json!(user.email)),
