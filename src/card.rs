@@ -32,7 +32,8 @@ const FIRST_VERSION: u64 = 1;
 /// that.
 pub const MAX_CARD_BYTES: u64 = 64 * 1024;
 
-/// A connection card.
+/// A connection card: a connection as a file for colleagues, without secrets. It comes from another
+/// person; show its portal and client ID before you add it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Card {

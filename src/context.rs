@@ -106,6 +106,12 @@ impl fmt::Debug for Context {
 #[derive(Clone)]
 pub struct Interruptions(Arc<dyn Fn() -> Box<dyn Any> + Send + Sync>);
 
+impl fmt::Debug for Interruptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Interruptions")
+    }
+}
+
 impl Interruptions {
     /// Interruptions end the process at once.
     #[must_use]
@@ -130,6 +136,12 @@ impl Interruptions {
 #[derive(Clone)]
 pub struct Desktop(Arc<LazyLock<bool, Box<dyn FnOnce() -> bool + Send>>>);
 
+impl fmt::Debug for Desktop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Desktop")
+    }
+}
+
 impl Desktop {
     /// As `find_out` says.
     pub fn new(find_out: impl FnOnce() -> bool + Send + 'static) -> Self {
@@ -146,6 +158,12 @@ impl Desktop {
 /// The source of the present time. A closure, so that tests can set it.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
 
 impl Clock {
     /// The system's clock.

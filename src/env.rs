@@ -111,7 +111,9 @@ variables! {
         /// `all_proxy` works too.
         ALL_PROXY = "the manual proxy setting of Windows, else none";
         /// Hosts to reach without a proxy, separated by commas.
-        /// `no_proxy` works too. A loopback host is never reached through a proxy.
+        /// `no_proxy` works too. `example.org`, `.example.org` and `*.example.org` name the domain
+        /// and everything below it; an entry may have a port, or be a network such as `10.0.0.0/8`;
+        /// `*` is every host. A loopback host is never reached through a proxy.
         NO_PROXY = "none";
         /// A file of certificate authorities to trust in addition to the system's.
         SSL_CERT_FILE = "`REQUESTS_CA_BUNDLE`";

@@ -1,6 +1,7 @@
 //! What the library reports while it works: decisions, notices, waits and HTTP calls. No event
 //! carries a secret.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,30 @@ use crate::error::PrintedSecret;
 use crate::util::enum_with_words;
 
 /// Receives events. Called on the thread that does the work, so it must not block.
+///
+/// ```
+/// use age_oauth::{Context, Event, Notice, Observer};
+///
+/// let observer = Observer::new(|event| match event {
+///     Event::Notice(Notice::ExpiresSoon { connection, expires_at }) => {
+///         eprintln!("sign in to {connection} before {expires_at}");
+///     }
+///     Event::Decision { connection, decision } => {
+///         eprintln!("{connection}: {}", decision.as_str());
+///     }
+///     _ => {}
+/// });
+/// let context = Context { observer, ..Context::process() };
+/// # drop(context);
+/// ```
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
 
 impl Observer {
     /// Ignores all events.

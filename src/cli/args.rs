@@ -11,7 +11,7 @@ use super::commands::{
     LogoutArgs, ManArgs, RefreshArgs, StatusArgs, TokenArgs, VaultCommand, WebTierArgs, WhoamiArgs,
 };
 use super::shared::connection_name::labels;
-use super::shared::help::{examples, GLOBAL_OPTIONS, WIDTH};
+use super::shared::help::{documentation_line, examples, DOCUMENTATION, GLOBAL_OPTIONS, WIDTH};
 use crate::env::{EnvironmentVariable, Origin, VARIABLES};
 
 /// Sign in to ArcGIS portals and hand short-lived access tokens to scripts
@@ -48,6 +48,7 @@ fn after_help() -> String {
         ),
         ("age-oauth token", "print an access token"),
     ]));
+    text.push_str(&documentation_line(DOCUMENTATION));
     text
 }
 
@@ -182,6 +183,8 @@ mod tests {
         let text = text.unwrap_or_default();
         let examples = text.split_once("Examples:\n").map(|(_, rest)| rest);
         let lines = examples.unwrap_or_default().lines();
+        // The address of the documentation may follow.
+        let lines = lines.take_while(|line| !line.is_empty());
         lines.map(str::to_owned).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Runs another program in place of this one.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::process::Command;
 
@@ -12,6 +13,15 @@ pub struct Launch {
     pub arguments: Vec<OsString>,
     /// Variables to set; one without a value is removed.
     pub variables: Vec<(String, Option<String>)>,
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Arguments and variables may hold a token.
+        f.debug_struct("Launch")
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Launch {

@@ -107,15 +107,38 @@ fn command_name(matches: &ArgMatches) -> (String, bool) {
 fn help_command(arguments: &[OsString]) -> String {
     let mut command = Cli::command();
     command.build();
-    let mut words = vec!["age-oauth".to_owned()];
-    for argument in arguments.iter().skip(1).filter_map(|word| word.to_str()) {
-        if let Some(below) = command.find_subcommand(argument).cloned() {
-            words.push(below.get_name().to_owned());
+    let mut names = vec!["age-oauth".to_owned()];
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        if word.starts_with('-') {
+            if takes_next_word(&command, word) {
+                words.next();
+            }
+        } else if let Some(below) = command.find_subcommand(word).cloned() {
+            names.push(below.get_name().to_owned());
             command = below;
         }
     }
-    words.push("--help".into());
-    words.join(" ")
+    names.push("--help".into());
+    names.join(" ")
+}
+
+/// Whether the word is an option of this command whose value is the next word (`-c`, `-qc`,
+/// `--timeout`), and not a flag or an option with its value (`-cprod`, `--timeout=90s`).
+fn takes_next_word(command: &clap::Command, word: &str) -> bool {
+    let has_value = |option: &clap::Arg| option.get_action().takes_values();
+    if let Some(name) = word.strip_prefix("--") {
+        let mut options = command.get_arguments();
+        return options.any(|option| option.get_long() == Some(name) && has_value(option));
+    }
+    let with_value = |letter: char| {
+        let mut options = command.get_arguments();
+        options.any(|option| option.get_short() == Some(letter) && has_value(option))
+    };
+    // The first letter that takes a value takes the rest of the word.
+    let letters = word.trim_start_matches('-');
+    letters.find(with_value) == letters.char_indices().last().map(|(index, _)| index)
+        && !letters.is_empty()
 }
 
 /// Handles a command line that clap does not parse: `--help` and `--version` are answers, the rest
@@ -511,6 +534,37 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    #[test]
+    fn the_command_whose_help_is_named_is_not_the_value_of_an_option() {
+        for (line, expected) in [
+            ("token x", "token"),
+            ("-c login token x", "token"),
+            ("-qc login token x", "token"),
+            ("-clogin token x", "token"),
+            ("-c=login token x", "token"),
+            ("--connection login token x", "token"),
+            ("--connection=login token x", "token"),
+            ("--connection-id login token x", "token"),
+            ("--timeout login token x", "token"),
+            ("--color api token x", "token"),
+            ("-q -v --no-input token x", "token"),
+            ("--unknown token x", "token"),
+            ("- token x", "token"),
+            ("-c vault connections -c vault add x", "connections add"),
+            ("connections --timeout list -c use add x", "connections add"),
+            ("connections add --label use x", "connections add"),
+            ("-c", ""),
+            ("-c login", ""),
+        ] {
+            let words = line.split(' ').map(OsString::from);
+            let arguments: Vec<_> = std::iter::once("age-oauth".into()).chain(words).collect();
+            let expected = ["age-oauth", expected, "--help"]
+                .join(" ")
+                .replace("  ", " ");
+            assert_eq!(help_command(&arguments), expected, "{line}");
+        }
+    }
 
     #[test]
     fn rule_24e_no_window_of_windows_waits_where_no_person_sees_it() {

@@ -1,6 +1,7 @@
 //! Everything outside the program that a command uses, in one value: streams, terminal, browser,
 //! keychain, clock, environment. A test runs [`super::run`] with its own streams and answers.
 
+use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::ops::Deref;
 use std::sync::mpsc::{self, Receiver};
@@ -59,6 +60,12 @@ pub struct System {
     pub windows_session: fn() -> Option<u32>,
     /// The programs that this process descends from, nearest first.
     pub ancestors: Box<dyn Fn() -> Vec<String>>,
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("System")
+    }
 }
 
 /// See [`System::browse`].

@@ -27,31 +27,43 @@ pub(super) fn hint(
     }
     let choose = |name: &str| format!("to choose a connection: {}", connection_option(name));
     let (command, path) = understood(arguments)?;
+    let words = from(word, arguments);
+    let label = |words: &[&str]| label_of(words, environment);
     match command.as_str() {
         "login" | "token" | "whoami" | "status" | "export-env" | "refresh" | "logout"
-        | "doctor" => Some(choose(word)),
+        | "doctor" => label(&words)
+            .or_else(|| (words.len() == 1).then(|| word.clone()))
+            .as_deref()
+            .map(choose),
         "api" => {
             let path = path.unwrap_or_default();
-            let is_stored = |name: &str| is_label(name, environment);
-            if is_stored(word) {
-                Some(choose(word))
-            } else if is_stored(&path) || (word.contains('/') && !path.contains('/')) {
-                Some(choose(&path))
-            } else {
-                None
-            }
+            let with_path = [&[path.as_str()], &*words].concat();
+            label(&words)
+                .or_else(|| label(&with_path))
+                .or_else(|| (word.contains('/') && !path.contains('/')).then_some(path))
+                .as_deref()
+                .map(choose)
         }
-        "exec" => Some(
-            if is_label(word, environment) || arguments.iter().any(|one| one == "--") {
-                choose(word)
-            } else {
-                "put -- before the command, for example: age-oauth exec -- python nightly.py".into()
-            },
-        ),
-        "connections add" => Some(format!(
-            "to name the new connection: {}",
-            label_option(word)
-        )),
+        "exec" => {
+            let has_separator = arguments.iter().any(|one| one == "--");
+            let chosen = label(&words).or_else(|| has_separator.then(|| words.join(" ")));
+            Some(chosen.as_deref().map_or_else(
+                || {
+                    "put -- before the command, for example: age-oauth exec -- python nightly.py"
+                        .into()
+                },
+                choose,
+            ))
+        }
+        "connections add" => {
+            // An address is not a part of the name.
+            let name = words.split(|one| one.contains('/')).next();
+            let name = name
+                .filter(|words| !words.is_empty())
+                .map(|words| words.join(" "));
+            let name = label_option(name.as_ref().unwrap_or(word));
+            Some(format!("to name the new connection: {name}"))
+        }
         "connections show" | "connections edit" | "connections rename" | "connections use"
         | "connections share" | "connections remove" => {
             Some("a name with spaces must be in quotes; one connection at a time".into())
@@ -59,6 +71,23 @@ pub(super) fn hint(
         // The other commands choose no connection.
         _ => None,
     }
+}
+
+/// The word and those that follow it, up to an option: `My Portal`, typed without quotes.
+fn from<'a>(word: &'a str, arguments: &'a [OsString]) -> Vec<&'a str> {
+    // The last one: the same word may come before as the value of an option.
+    let Some(start) = arguments.iter().rposition(|one| one == word) else {
+        return vec![word];
+    };
+    let following = arguments.iter().skip(start).map_while(|one| one.to_str());
+    following.take_while(|one| !one.starts_with('-')).collect()
+}
+
+/// The connection whose label is the first of these words, or as many of them as possible.
+fn label_of(words: &[&str], environment: &Environment) -> Option<String> {
+    let counts = (1..=words.len()).rev();
+    let mut labels = counts.map(|count| words[..count].join(" "));
+    labels.find(|label| is_label(label, environment))
 }
 
 /// The command that the arguments name, and the path that `api` got, as far as they can be parsed.

@@ -22,9 +22,41 @@ use crate::util::enum_with_words;
 
 /// Why a function of this crate failed.
 ///
-/// What decides about every error (its text, kind, hint) matches without a wildcard, so that the
-/// compiler names the decisions that a new variant needs. docs/architecture.md, "How to add", lists
-/// them.
+/// | a caller can | variants |
+/// |---|---|
+/// | ask a person to sign in | [`SignInNeeded`](Self::SignInNeeded) |
+/// | ask for another API key or client secret | [`ApiKey`](Self::ApiKey), [`SecretCommand`](Self::SecretCommand) |
+/// | correct a value or a choice | [`Invalid`](Self::Invalid), [`NoConnection`](Self::NoConnection), [`Ambiguous`](Self::Ambiguous), [`NameTaken`](Self::NameTaken), [`Listen`](Self::Listen) |
+/// | unlock or repair a keychain or a certificate | [`Keychain`](Self::Keychain), [`ClientCertificate`](Self::ClientCertificate) |
+/// | repair a file | [`File`](Self::File), [`Corrupt`](Self::Corrupt), [`UnusableConnection`](Self::UnusableConnection) |
+/// | try again later | [`Unreachable`](Self::Unreachable), [`Busy`](Self::Busy) |
+/// | change a setting here or at the portal | [`Refused`](Self::Refused) |
+/// | nothing: the system returns no random numbers | [`Random`](Self::Random) |
+/// | ask an administrator of this machine | [`Forbidden`](Self::Forbidden), [`UnusablePolicy`](Self::UnusablePolicy) |
+///
+/// The field `why` of a variant tells more cases apart:
+///
+/// ```
+/// use age_oauth::{Error, SignInNeeded, Unreachable};
+///
+/// fn advice(error: &Error) -> &'static str {
+///     match error {
+///         Error::SignInNeeded { why, .. } => match why {
+///             SignInNeeded::OtherUser { .. } => "use the other account",
+///             _ => "sign in",
+///         },
+///         Error::Unreachable { why: Unreachable::Tls(_), .. } => "check TLS",
+///         error if error.is_transient() => "try again later",
+///         _ => "ask for help",
+///     }
+/// }
+///
+/// let error = Error::Busy { what: "prod".to_owned(), pid: None };
+/// assert_eq!(advice(&error), "try again later");
+/// ```
+// What decides about every error (its text, kind, hint) matches without a wildcard, so that the
+// compiler names the decisions that a new variant needs. docs/architecture.md, "How to add", lists
+// them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -348,7 +380,7 @@ pub enum SignInNeeded {
     EndedByPolicy(PolicyRule),
 }
 
-/// How a keychain failed.
+/// Which keychain failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeychainError {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::secret::Secret;
 
 /// The value of a form field.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Field<'a> {
     /// It may be shown.
     Plain(&'a str),

@@ -6,7 +6,7 @@ use crate::item_kind::ItemKind;
 /// The service that all our items belong to.
 pub const SERVICE: &str = "age-oauth";
 
-/// Names one item.
+/// The name of one item in a keychain: whose it is, and of which kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     id: String,

@@ -31,7 +31,8 @@ use crate::secret::Secret;
 use timeout::WithTimeout;
 use vault::Vault;
 
-/// A place that stores secrets.
+/// A place that stores secrets. [`Keychains`] has those of this machine; a program that keeps
+/// secrets elsewhere implements this, and passes it to [`Session::new`](crate::Session::new).
 ///
 /// No call waits without end: an implementation limits its own waits, or is wrapped so that they
 /// are limited. None shows a prompt unless it was opened as interactive.
@@ -71,7 +72,9 @@ pub trait SecretStore: Send + Sync {
     fn accounts(&self) -> Result<Vec<String>, KeychainError>;
 }
 
-/// The keychains of one connection store, each opened when it is first used.
+/// The keychains of one connection store, each opened when it is first used: that of the system,
+/// and the vault, an encrypted file in the store. [`Connection::keychain`](crate::Connection) says
+/// which one has the secrets of a connection.
 pub struct Keychains(Source);
 
 enum Source {

@@ -161,7 +161,12 @@ pub struct RefreshOutcome {
     pub extension_waits_until: Option<Timestamp>,
 }
 
-/// One connection in use.
+/// One connection in use: gets access tokens, extends the sign-in, signs in and out.
+///
+/// All calls block; several threads can share it. Each call reads the secrets again. The settings
+/// are those that the connection had when the session began: where they have changed, a call is an
+/// error ([`KeychainReason::Changed`](crate::KeychainReason::Changed)), and a new session is
+/// needed.
 pub struct Session {
     store: ConnectionStore,
     /// The connection as it was when the session began.

@@ -43,7 +43,27 @@ pub use meta::FIRST_SCHEMA;
 #[cfg(feature = "cli")]
 pub(crate) use meta::SHOWN_BY;
 
-/// All connections of one user.
+/// All connections of one user: a folder with a file `meta.json` for each, without secrets.
+///
+/// ```
+/// use age_oauth::{ConnectionStore, Error, Selector};
+///
+/// # fn main() -> age_oauth::Result<()> {
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// let store = ConnectionStore::open(folder);
+/// for connection in store.list(None)?.connections {
+///     println!("{}: {}", connection.label, connection.api_url());
+/// }
+/// let missing = store.find(&Selector::Name("prod".to_owned()));
+/// assert!(matches!(missing, Err(Error::NoConnection { .. })));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A process that changes a connection holds its [`RenewalLock`]; reading needs none. Prefer
+/// `age-oauth connections add` to [`add`](Self::add): the program also asks the portal whether the
+/// settings are right, and stores the client secret.
 #[derive(Clone, Debug)]
 pub struct ConnectionStore {
     root: PathBuf,

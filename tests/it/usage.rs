@@ -79,6 +79,61 @@ fn a_word_too_many_has_the_hint_of_its_command() {
     }
 }
 
+/// A label with a blank, typed without quotes.
+#[test]
+fn the_words_of_a_label_without_quotes_are_put_together() {
+    let (portal, home) = signed_in();
+    add(&home, &portal, "My Portal");
+    let choose = "hint: to choose a connection: -c \"My Portal\"\n";
+    for (line, hint) in [
+        ("token My Portal", choose),
+        ("token my portal", "-c \"my portal\"\n"),
+        ("token My Portal --json", "to choose a connection: -c "),
+        ("login My Portal --switch-user", choose),
+        ("-c My whoami My Portal", choose),
+        ("status My Portal of the city", choose),
+        ("doctor prod My Portal", "-c prod\n"),
+        ("api My Portal community/self", choose),
+        ("api community/self My Portal", choose),
+        ("exec My Portal -- true", choose),
+        ("exec My Portal true", choose),
+        ("exec Another Portal -- true", "-c \"Another Portal\"\n"),
+        ("token Another Portal", ""),
+        ("api Another Portal", ""),
+        ("connections add My Town", "--label \"My Town\"\n"),
+        (
+            "connections add town https://gis.example.com/portal",
+            "--label town\n",
+        ),
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        let said = home.run(words).done().code(2);
+        assert_eq!(
+            said.stderr.contains("hint"),
+            !hint.is_empty(),
+            "{line}: {}",
+            said.stderr
+        );
+        let hint = if line.contains("--json") {
+            "\"hint\":\"to choose"
+        } else {
+            hint
+        };
+        assert!(said.stderr.contains(hint), "{line}: {}", said.stderr);
+    }
+    let usage = home.run(["token", "Another", "Portal"]).done().code(2);
+    let _ = usage.err_has("Usage: age-oauth token");
+}
+
+/// Its help is the one that the JSON answer names, whatever the connection is called.
+#[test]
+fn the_help_of_the_command_is_named_and_not_of_the_connection() {
+    let home = home();
+    let line = ["-c", "login", "connections", "list", "--json", "x"];
+    let error = home.run(line).done().code(2).error_json();
+    assert_eq!(error["error"]["hint"], "age-oauth connections list --help");
+}
+
 #[test]
 fn add_without_a_terminal_names_everything_that_is_missing() {
     let home = home();

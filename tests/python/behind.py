@@ -7,15 +7,14 @@ import os
 import pickle
 import signal
 import socket
-import socketserver
-import ssl
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
 import requests
+from network_support import Tunnel, proxy, server
 
 import age_oauth
 from age_oauth import _presented
@@ -63,46 +62,8 @@ class Asks(BaseHTTPRequestHandler):
         pass
 
 
-class Proxy(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-
-
-class Tunnel(socketserver.StreamRequestHandler):
-    """A proxy that answers CONNECT."""
-
-    count = 0
-
-    def handle(self):
-        host, _, port = self.rfile.readline().split()[1].decode().rpartition(":")
-        while self.rfile.readline().strip():
-            pass
-        Tunnel.count += 1
-        with socket.create_connection((host, int(port))) as server:
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            back = threading.Thread(target=self.pass_on, args=(server, self.connection), daemon=True)
-            back.start()
-            self.pass_on(self.connection, server)
-            back.join()
-
-    @staticmethod
-    def pass_on(one, other):
-        try:
-            while data := one.recv(65536):
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(cert, key)
-if clients:
-    context.load_verify_locations(clients)
-    context.verify_mode = ssl.CERT_OPTIONAL
-other = ThreadingHTTPServer(("127.0.0.1", 0), Asks)
-other.socket = context.wrap_socket(other.socket, server_side=True)
-threading.Thread(target=other.serve_forever, daemon=True).start()
-elsewhere = f"https://localhost:{other.server_address[1]}/picture"
+port = server(cert, key, Asks, clients)
+elsewhere = f"https://localhost:{port}/picture"
 
 # requests.
 session = prod.session()
@@ -176,9 +137,7 @@ if importlib.util.find_spec("arcgis"):
     assert gis._con.post("community/self", form)["username"] == username
 
 # Through a proxy.
-proxy = Proxy(("127.0.0.1", 0), Tunnel)
-threading.Thread(target=proxy.serve_forever, daemon=True).start()
-address = f"127.0.0.1:{proxy.server_address[1]}"
+address = proxy()
 for shown in (f"http://{address}", address):
     os.environ["HTTPS_PROXY"] = shown
     through(prod.session().post(here, data=form))
@@ -191,7 +150,7 @@ for shown in (f"http://{address}", address):
 
     asyncio.run(through_a_proxy())
 del os.environ["HTTPS_PROXY"]
-assert Tunnel.count == 6, Tunnel.count
+assert len(Tunnel.seen) == 6, Tunnel.seen
 
 assert Asks.seen and not any(any(one) for one in Asks.seen), Asks.seen
 

@@ -1,14 +1,11 @@
 """What every way to send requests trusts: authorities of variables are added to those of the system, within limits."""
 
-import asyncio
 import os
 import pathlib
-import ssl
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import certifi
+from network_support import FORM, server, ways
 
 username, folder = sys.argv[1:]
 folder = pathlib.Path(folder)
@@ -19,48 +16,9 @@ import age_oauth
 
 prod = age_oauth.Connection("prod")
 here = f"{prod.api_url}/sharing/rest/community/self"
-form = {"f": "json"}
-
-
-class Other(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_):
-        pass
-
-
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(folder / "other.pem", folder / "other.key")
-server = ThreadingHTTPServer(("127.0.0.1", 0), Other)
-server.handle_error = lambda *_: None
-server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-elsewhere = f"https://localhost:{server.server_port}/"
-
-
-def with_httpx(url):
-    with prod.httpx_client() as client:
-        return client.get(url, params=form)
-
-
-def with_httpx_in_a_loop(url):
-    async def get():
-        async with prod.httpx_async_client() as client:
-            return await client.get(url, params=form)
-
-    return asyncio.run(get())
-
-
-ways = {
-    "requests": lambda url: prod.session().get(url, params=form),
-    "httpx": with_httpx,
-    "httpx, asynchronous": with_httpx_in_a_loop,
-}
-with_gis = {**ways, "arcgis": lambda url: prod.get_gis().session.get(url, params=form)}
+elsewhere = f"https://localhost:{server(folder / 'other.pem', folder / 'other.key')}/"
+without_gis = ways(prod)
+with_gis = {**without_gis, "arcgis": lambda url: prod.get_gis().session.get(url, params=FORM)}
 
 
 def refuses(way, get):
@@ -72,7 +30,7 @@ def refuses(way, get):
         raise AssertionError(f"{way}: {elsewhere} was accepted")
 
 
-for way, get in ways.items():
+for way, get in without_gis.items():
     assert get(here).json()["username"] == username, way
     refuses(way, get)
 certifi.where = lambda: str(folder / "own.pem")
@@ -88,7 +46,7 @@ with open(large, "wb") as file:
 for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
     for path in (fifo, "/dev/zero", large, bundles):
         os.environ[variable] = str(path)
-        for way, get in with_gis.items() if path == fifo else ways.items():
+        for way, get in with_gis.items() if path == fifo else without_gis.items():
             assert get(here).json()["username"] == username, (way, variable, path)
         del os.environ[variable]
 

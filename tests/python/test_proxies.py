@@ -41,6 +41,14 @@ class Proxies(unittest.TestCase):
                 self.assertEqual(found, "http://DOMAIN%5Cme:p%40w@proxy:3128")
                 self.assertIsNone(_proxies.of_the_environment("https://other/portal"))
 
+    def test_the_table_of_proxies_says_which_hosts_need_none(self):
+        for listed, url, excepted in TABLE["excepted"]:
+            for variable in ("NO_PROXY", "no_proxy"):
+                environment = {"HTTPS_PROXY": "http://proxy:3128", variable: listed}
+                with self.subTest(listed, url=url), mock.patch.dict(os.environ, environment, clear=True):
+                    self.assertEqual(_proxies.of_the_environment(url) is None, excepted)
+                    self.assertEqual(_proxies.is_excepted(url), excepted)
+
     def test_a_proxy_of_another_kind_stays_as_it_is(self):
         self.assertEqual(_proxies.readable("socks5h://me:a/b@p:1"), "socks5h://me:a/b@p:1")
 

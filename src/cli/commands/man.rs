@@ -11,7 +11,7 @@ use clap_mangen::Man;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::format::escape;
-use crate::cli::shared::help::{self, EXAMPLES};
+use crate::cli::shared::help::{self, DOCUMENTATION, EXAMPLES};
 use crate::cli::CommandContext;
 use crate::context::Deadline;
 use crate::env::{Origin, VARIABLES};
@@ -108,6 +108,7 @@ fn page(command: &Command) -> Result<Vec<u8>, Failure> {
     files(&mut roff);
     exit_status(&mut roff);
     examples(&mut roff, command);
+    documentation(&mut roff, DOCUMENTATION);
     roff.to_writer(&mut page)?;
     Ok(page)
 }
@@ -155,9 +156,21 @@ fn examples(roff: &mut Roff, command: &Command) {
         return;
     };
     roff.control("SH", ["EXAMPLES"]);
-    for line in lines.lines().filter(|line| !line.is_empty()) {
+    // The address of the documentation may follow after an empty line.
+    for line in lines
+        .trim_start()
+        .lines()
+        .take_while(|line| !line.is_empty())
+    {
         let (line, purpose) = line.split_once("  # ").unwrap_or((line, ""));
         term(roff, line.trim(), purpose);
+    }
+}
+
+fn documentation(roff: &mut Roff, address: Option<&str>) {
+    if let Some(address) = address {
+        roff.control("SH", ["SEE ALSO"]);
+        roff.text([roman(address)]);
     }
 }
 
@@ -193,6 +206,20 @@ mod tests {
                 assert_eq!(page.matches(&heading).count(), 1, "{section}: {page}");
             }
             assert!(!page.contains("EXTRA"), "{page}");
+            assert_eq!(page.contains("SEE ALSO"), DOCUMENTATION.is_some(), "{page}");
         }
+    }
+
+    #[test]
+    fn a_page_ends_with_the_address_of_the_documentation() {
+        let page = |address| {
+            let mut roff = Roff::new();
+            documentation(&mut roff, address);
+            roff.render()
+        };
+        let named = page(Some("https://example.org/age-oauth"));
+        assert!(named.contains(".SH \"SEE ALSO\"\n"), "{named}");
+        assert!(named.contains("\nhttps://example.org/age"), "{named}");
+        assert!(!page(None).contains("SEE ALSO"));
     }
 }

@@ -63,6 +63,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
 
         def __init__(self, **options: Any) -> None:
             super().__init__(**options, **(_pin(facts, options["verify"]) or _certificates_read_once()))
+            self.follows_environment = bool(arguments["trust_env"])
 
     options = dict(options)
     certificate = _gis_options.take_certificate(options)

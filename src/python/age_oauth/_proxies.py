@@ -33,26 +33,49 @@ def of_the_environment(url: str) -> "str | None":
     scheme, host, port = addresses.origin(url)
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or _is_excepted(host) or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
+    if not proxy or is_excepted(url) or proxy_bypass(f"{host}:{port}") or proxy_bypass(host):
         return None
     return readable(proxy)
 
 
-def _is_excepted(host: str) -> bool:
-    """The forms of ``NO_PROXY`` that ``urllib`` does not know: networks, and ``*.example.org``."""
-    import ipaddress
+def is_excepted(url: str) -> bool:
+    """Whether ``NO_PROXY`` names the host. ``urllib`` and ``requests`` do not know all forms, such as ``*.example.org``.
+    ``tests/proxies.json`` is the test of this and of the program's ``src/http/proxy.rs``."""
     import os
 
-    for one in re.split("[, ]+", os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""):
-        if one.startswith("*.") and host.rstrip(".").lower().endswith(one[1:].lower()):
-            return True
-        if "/" in one:
-            try:
-                if ipaddress.ip_address(host.strip("[]")) in ipaddress.ip_network(one, strict=False):
-                    return True
-            except ValueError:
-                continue
-    return False
+    _, host, port = addresses.origin(url)
+    entries = re.split("[, ]+", os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "")
+    return any(one == "*" or _names(one, host.rstrip("."), port) for one in entries if one)
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of ``NO_PROXY`` names this host: a network, or a domain or an address with or without a port."""
+    import ipaddress
+
+    address = _address(host)
+    if address is not None and "/" in entry:
+        try:
+            return address in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    found = re.fullmatch(r"(\[.*\]|[^:]*):([0-9]+)", entry)
+    name, only = (found[1], int(found[2])) if found else (entry, port)
+    if only != port:
+        return False
+    if address is not None:
+        return _address(name.strip("[]")) == address
+    name = name.lstrip("*").strip(".").lower()
+    return name != "" and (host == name or host.endswith(f".{name}"))
+
+
+def _address(host: str) -> "Any":
+    """The IP address that this is, if it is one."""
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def readable(proxy: str) -> str:
@@ -78,12 +101,20 @@ def readable(proxy: str) -> str:
     return f"{scheme}://{_encoded(login)}{at if login else ''}{address.rstrip('/')}"
 
 
-def chosen(url: str, proxies: "Any") -> "Any":
-    """The proxies of a request of ``requests``, without those that it does not use."""
+def chosen(url: str, proxies: "Any", *, follows_environment: bool = False) -> "Any":
+    """The proxies of a request of ``requests``, without those that it does not use. If it follows the environment, that is
+    none for a host that ``NO_PROXY`` names, also in a form that ``requests`` does not know."""
+    from urllib.request import getproxies
+
     from requests.utils import select_proxy
 
     proxy = select_proxy(url, proxies)
-    return {"all": readable(proxy)} if proxy else {}
+    if not proxy:
+        return {}
+    # A proxy that the caller named for this request is used, whatever the environment says.
+    if follows_environment and is_excepted(url) and proxy in getproxies().values():
+        return {}
+    return {"all": readable(proxy)}
 
 
 def authorization(proxy: str) -> "dict[str, str]":

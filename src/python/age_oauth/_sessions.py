@@ -97,7 +97,10 @@ def _may_repeat(repeats: "Retry", response: Any) -> bool:
 
 class Proxied:
     """A part of a transport adapter of ``requests``, before ``HTTPAdapter`` in the list of base classes. It reads the addresses
-    of proxies as the program does."""
+    of proxies, and which hosts need none, as the program does."""
+
+    #: Whether the connection has no setting of its own about proxies.
+    follows_environment = True
 
     def send(
         self,
@@ -108,7 +111,8 @@ class Proxied:
         cert: Any = None,
         proxies: Any = None,
     ) -> Any:
-        return super().send(request, stream, timeout, verify, cert, _proxies.chosen(request.url, proxies))  # type: ignore[misc]
+        used = _proxies.chosen(request.url, proxies, follows_environment=self.follows_environment)
+        return super().send(request, stream, timeout, verify, cert, used)  # type: ignore[misc]
 
     def proxy_headers(self, proxy: str) -> "dict[str, str]":
         return _proxies.authorization(proxy)
@@ -117,12 +121,15 @@ class Proxied:
 class ProxiedAdapter(Proxied, HTTPAdapter):
     """For addresses without TLS."""
 
+    __attrs__ = [*HTTPAdapter.__attrs__, "follows_environment"]  # What a pickle holds.
+
 
 class PortalAdapter(Presenting, Proxied, HTTPAdapter):
     """With the connection's certificate authorities, and for the portal itself with what the connection presents."""
 
     def __init__(self, facts: "dict[str, Any]", presented: "Presented | None" = None) -> None:
         self._facts, self.presented = facts, presented
+        self.follows_environment = facts[names.PROXY] == "system"
         self._lock = threading.Lock()
         self._context: Any = None
         super().__init__()
@@ -201,7 +208,9 @@ def session(connection: Connection) -> requests.Session:
         made.trust_env = False
         if proxy != "none":
             made.proxies = {"http": proxy, "https": proxy}
-    made.mount("http://", ProxiedAdapter())
+    without_tls = ProxiedAdapter()
+    without_tls.follows_environment = proxy == "system"
+    made.mount("http://", without_tls)
     made.mount("https://", PortalAdapter(facts))
     presented = Presented(connection)
     if presented:
