@@ -186,13 +186,13 @@ impl Site {
     }
 }
 
-/// The first block of `docs/web-server.md` about Windows sign-in.
+/// The block of `docs/windows-sign-in.md`.
 #[test]
 fn the_lines_of_the_page_add_and_edit_a_connection() {
     let mut site = Site::new();
     let ca = site.portal.ca_file(site.home.path()).display().to_string();
     site.home.set("SSL_CERT_FILE", &ca);
-    let page = include_str!("../../docs/web-server.md");
+    let page = include_str!("../../docs/windows-sign-in.md");
     let block = page
         .split("```\n")
         .find(|block| block.starts_with("age-oauth ") && block.contains("--web-tier windows"));

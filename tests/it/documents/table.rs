@@ -389,8 +389,6 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/web-server.md",
         &[
-            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --client-cert ana.p12", Bash(Certificate)),
-            ("age-oauth connections edit prod --client-cert \"pkcs11:token=Ana%20Rossi;object=Certificate%20for%20PIV%20Authentication\"", Like("pkcs11::a_person_works_behind_nginx_with_a_key_that_stays_on_its_token")),
             ("age-oauth connections add --portal https://gis.example.com/portal --label prod --auth-type network --web-tier windows", Like("network::a_person_works_behind_nginx_without_browser_and_client_id")),
             ("age-oauth connections add --label prod --portal https://gis.example.com/portal --api-url https://portal01:7443/arcgis --client-id ID", Bash(Guarded)),
         ],
@@ -398,13 +396,13 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
     (
         "docs/client-certificates.md",
         &[
-            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --client-cert ana.p12", Like("client_certificates::a_person_works_behind_a_web_server_that_asks_for_a_certificate")),
+            ("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --client-cert ana.p12", Bash(Certificate)),
             ("age-oauth connections edit prod --client-cert \"pkcs11:token=Ana%20Rossi;object=Certificate%20for%20PIV%20Authentication\"", Like("pkcs11::a_person_works_behind_nginx_with_a_key_that_stays_on_its_token")),
             ("age-oauth connections edit prod --client-cert store:", Like("wine::certificate_store::a_person_works_with_a_certificate_of_the_windows_store")),
         ],
     ),
     (
         "docs/windows-sign-in.md",
-        &[("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --web-tier windows", Like("windows_sign_in::a_person_works_behind_windows_sign_in"))],
+        &[("age-oauth connections add --portal https://gis.example.com/portal --client-id ID --label prod --web-tier windows", Test("windows_sign_in::the_lines_of_the_page_add_and_edit_a_connection"))],
     ),
 ];
