@@ -7,14 +7,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use crate::api_key::in_days;
 use crate::qgis::PICTURES;
 use crate::signing_in::with_loopback;
 use crate::support::home::Home;
 use crate::support::portal::{
-    ForeignServer, Item, Portal, PortalVersion, APP_ID, OTHER_USER, USER,
+    service_secret, ForeignServer, Item, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID,
+    USER,
 };
 use crate::support::scenario::{add, expire_token};
 use crate::{home, signed_in};
+
+/// What a token is bound to after a change.
+const REFERER: &str = "https://app.example";
 
 /// A display without a screen.
 struct Display {
@@ -276,6 +281,43 @@ fn layers_are_edited_and_an_edit_that_the_server_refuses_is_told() {
 }
 
 #[test]
+fn each_kind_of_connection_is_added_and_what_others_change_in_it_counts() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let (url, authority) = (portal.url(), portal.ca_file(home.path()));
+    let key = portal.make_api_key(USER, 300);
+    let end = in_days(200);
+    let variables = [
+        ("AGE_OAUTH_TEST_PORTAL", url.as_str()),
+        ("AGE_OAUTH_TEST_AUTHORITY", authority.to_str().unwrap()),
+        ("AGE_OAUTH_TEST_CLIENT", SERVICE_ID),
+        ("AGE_OAUTH_TEST_END", &end[..10]),
+    ];
+    let mut desktop = Desktop::start(&home, "qgis_plugin_adds.py", &variables);
+    assert_eq!(desktop.line(), "client secret");
+    desktop.tell(service_secret());
+    assert_eq!(desktop.line(), "key");
+    desktop.tell(&key);
+    assert_eq!(desktop.line(), "change");
+    let changes = [
+        &["connections", "rename", "keyed", "renamed"][..],
+        &["connections", "edit", "renamed", "--referer", REFERER],
+    ];
+    for words in changes {
+        home.run(words).done().ok();
+    }
+    desktop.tell("changed");
+    assert_eq!(desktop.line(), "remove");
+    home.run(["connections", "remove", "renamed", "--yes"])
+        .done()
+        .ok();
+    desktop.tell("removed").ends();
+    for secret in [key.as_str(), service_secret()] {
+        assert!(home.files_containing(secret).is_empty());
+    }
+}
+
+#[test]
 fn twenty_times_loaded_and_unloaded_the_plugin_leaves_nothing() {
     let (portal, home) = signed_in();
     Desktop::start(&home, "qgis_plugin_reloads.py", &[]).ends();
@@ -337,7 +379,10 @@ fn texts_are_in_the_language_of_qgis_while_the_plugin_is_loaded() {
 fn where_the_program_is_missing_the_panel_says_what_to_do() {
     let home = home();
     let nowhere = home.path().join("nowhere");
-    let variables = [("AGE_OAUTH_BIN", nowhere.to_str().unwrap())];
+    let variables = [
+        ("AGE_OAUTH_BIN", nowhere.to_str().unwrap()),
+        ("AGE_OAUTH_TEST_BIN", home.program().to_str().unwrap()),
+    ];
     Desktop::start(&home, "qgis_plugin_missing.py", &variables).ends();
 }
 

@@ -111,6 +111,18 @@ class NewConnections(unittest.TestCase):
             self.assertEqual(made.input(), "secret")
         self.assertFalse(any(one.startswith("--client-id") for one in made.arguments()))
 
+    def test_a_key_has_an_end_and_the_web_server_knows_who_you_are(self):
+        made = answers.Settings("prod", "https://gis.example.com/portal", "key")
+        made.expires = " 2027-06-30 "
+        self.assertIn("--expires=2027-06-30", made.arguments())
+        self.assertNotIn("--web-tier=windows", made.arguments())
+        made.kind = "network"
+        self.assertNotIn("--expires=2027-06-30", made.arguments())
+        self.assertIn("--web-tier=windows", made.arguments())
+        made.kind = "user"
+        self.assertNotIn("--web-tier=windows", made.arguments())
+        made.answers_windows_sign_in = True
+        self.assertIn("--web-tier=windows", made.arguments())
 
     def test_a_certificate_authority_is_a_file_and_turns_no_check_off(self):
         made = answers.Settings("prod", "https://gis.example.com/portal", "user")

@@ -73,8 +73,11 @@ class Program(QObject):
 
     def _look(self) -> None:
         found: "str | AgeOAuthError"
+        version: "tuple[int, ...] | None" = None
         try:
             found = _find.find()
+            version = _program.version(found)
+            found = answers.unusable(found, version, tr) or found
         except ProgramUnusable as error:
             found = answers.missing(error, tr)
         except AgeOAuthError as error:
@@ -83,8 +86,7 @@ class Program(QObject):
             found = AgeOAuthError(tr("the program cannot be looked for: {}").format(error))
         try:
             self._found.emit(found)
-            if isinstance(found, str):
-                version = _program.version(found) or ()
+            if isinstance(found, str) and version is not None:
                 self._described.emit(found, ".".join(map(str, version)))
         except RuntimeError:  # The plugin was unloaded meanwhile.
             pass
