@@ -12,8 +12,8 @@ use crate::qgis::PICTURES;
 use crate::signing_in::with_loopback;
 use crate::support::home::Home;
 use crate::support::portal::{
-    service_secret, ForeignServer, Item, Portal, PortalVersion, APP_ID, OTHER_USER, SERVICE_ID,
-    USER,
+    service_secret, Endpoint, Fault, ForeignServer, Gate, Item, Portal, PortalVersion, APP_ID,
+    OTHER_USER, SERVICE_ID, USER,
 };
 use crate::support::scenario::{add, expire_token};
 use crate::{home, signed_in};
@@ -315,6 +315,89 @@ fn each_kind_of_connection_is_added_and_what_others_change_in_it_counts() {
     for secret in [key.as_str(), service_secret()] {
         assert!(home.files_containing(secret).is_empty());
     }
+}
+
+#[test]
+fn a_portal_that_answers_anything_stops_nothing() {
+    let (portal, home) = signed_in();
+    portal.publish_services();
+    let mut desktop = Desktop::start(&home, "qgis_plugin_garbage.py", &[]);
+    let steps = [
+        (Endpoint::Search, "search"),
+        (Endpoint::CommunitySelf, "search"),
+        (Endpoint::Federated, "open"),
+        (Endpoint::Servers, "switch"),
+    ];
+    for (name, fault) in Fault::malformed() {
+        for (endpoint, step) in steps {
+            portal.set(|rules| rules.fault_always(endpoint, fault.clone()));
+            let is_long = name == "huge" && step != "switch";
+            let expected = if is_long { "longer than" } else { "" };
+            assert_eq!(desktop.line(), "next", "{name} {step}");
+            desktop.tell(&format!("{step} {expected}"));
+            // The next step begins with what a good search has found.
+            assert_eq!(desktop.line(), "next", "{name} {step}");
+            portal.set(|rules| rules.clear_faults());
+            desktop.tell("search ");
+        }
+    }
+    assert_eq!(desktop.line(), "next");
+    desktop.tell("open ");
+    assert_eq!(desktop.line(), "next");
+    desktop.tell("end").ends();
+}
+
+#[test]
+fn what_goes_on_at_a_silent_portal_is_canceled_and_ends_with_the_plugin() {
+    let (portal, home) = signed_in();
+    portal.publish_services();
+    let hold = |endpoints: &[Endpoint]| {
+        let gate = Gate::default();
+        portal.set(|rules| {
+            rules.clear_faults();
+            for endpoint in endpoints {
+                rules.fault_always(*endpoint, Fault::HoldBefore(gate.clone()));
+            }
+        });
+        gate
+    };
+    let mut desktop = Desktop::start(&home, "qgis_plugin_interrupts.py", &[]);
+    for step in ["canceled", "asked"] {
+        let address = desktop.line();
+        let gate = hold(&[
+            Endpoint::Code,
+            Endpoint::CommunitySelf,
+            Endpoint::PortalSelf,
+        ]);
+        let code = portal.authorize(&address, USER).code();
+        desktop.tell(&code);
+        assert_eq!(desktop.line(), "sent");
+        gate.await_arrivals(1);
+        desktop.tell("held");
+        assert_eq!(desktop.line(), step);
+        if step == "asked" {
+            gate.await_arrivals(2);
+            desktop.tell("held");
+            assert_eq!(desktop.line(), "unloaded");
+        }
+        hold(&[]);
+        gate.open();
+        // The sign-in of before is still there.
+        expire_token(&home, "prod");
+        home.run(["token"]).done().ok();
+        desktop.tell(if step == "asked" {
+            "goes on"
+        } else {
+            "signed in as before"
+        });
+    }
+    assert_eq!(desktop.line(), "found");
+    let gate = hold(&[Endpoint::Federated]);
+    desktop.tell("hold");
+    assert_eq!(desktop.line(), "opening");
+    gate.await_arrivals(1);
+    desktop.tell("held").ends();
+    gate.open();
 }
 
 #[test]

@@ -31,11 +31,14 @@ EVERYONE, MINE, MY_GROUPS, MY_ORGANIZATION = "everyone", "mine", "my groups", "m
 #: So many items are on one page of a search.
 PAGE = 50
 
+#: So many layers of a service are shown: each is a row.
+_LAYERS = 1000
+
 #: Of the groups of a user, so many are searched in at once: addresses have a limited length.
 _GROUPS = 50
 
 _LONGEST_TEXT = 200
-_SERVICE = re.compile(r"(.+/(featureserver|mapserver|imageserver))(?:/(\d+))?", re.IGNORECASE)
+_SERVICE = re.compile(r"(.+/(featureserver|mapserver|imageserver))(?:/(\d+))?", re.IGNORECASE | re.ASCII)
 
 #: The kind of a connection with an API key.
 KEY = "key"
@@ -324,7 +327,7 @@ def layers(of: Service, about: object) -> "list[Service]":
             is_group = isinstance(one, dict) and (one.get("subLayerIds") or one.get("type") == "Group Layer")
             if isinstance(number, int) and number >= 0 and not (is_group and of.kind == "featureserver"):
                 found.append(Service(one.get("name") or f"{of.title} {number}", of.url, str(number)))
-    return found
+    return found[:_LAYERS]
 
 
 def crs(about: object) -> str:

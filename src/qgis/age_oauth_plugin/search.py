@@ -158,7 +158,7 @@ class Search(QWidget):
         page = answers.answer(run.out)
         page = page if isinstance(page, dict) else {}
         found = page.get("results") if isinstance(page.get("results"), list) else []
-        for one in found:
+        for one in found[: answers.PAGE]:
             service = answers.service(one)
             if service is not None:
                 self._add_row(self.results.invisibleRootItem(), service, answers.plain(one.get("type")), answers.plain(one.get("owner")))

@@ -372,6 +372,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>the answer is longer than {} MiB</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>age-oauth was stopped before it answered</source>
             <translation type="unfinished"></translation>
         </message>
