@@ -1,6 +1,7 @@
 """Each kind of connection is added in the window for it, and connections are changed and removed by another program."""
 
 import os
+from unittest import mock
 
 from qgis_desktop import *
 from qgis.PyQt.QtWidgets import QCheckBox, QComboBox
@@ -99,6 +100,7 @@ def test():
     import age_oauth.qgis
 
     until(lambda: age_oauth.qgis._hook.signer.portals[0].referer == "https://app.example", "the new setting")
+    panel_says(panel)
     # The program prints something else, as another one in its place would: nothing is forgotten.
     connections = plugin().connections
     for out in (b"", b"[5]", b'{"a": 1}', b'[{"id": "x"}]'):
@@ -115,6 +117,28 @@ def test():
     until(lambda: not connections._on and [one.text(0) for one in rows(panel.list)] == ["jobs"], "it is gone")
     assert age_oauth.qgis._hook is None
     assert browser_entries() == []
+
+
+def panel_says(panel):
+    """What is shown of a connection that another user has signed in to, and of one behind Windows sign-in."""
+    connections = plugin().connections
+    until(lambda: not connections.is_busy, "the connections are read")
+    entry = next(one for one in connections.entries if one.label == "renamed")
+    panel.list.setCurrentItem(row(panel.list, "renamed"))
+    assert "QGIS is signed in with it" in text_of("connectionAbout"), text_of("connectionAbout")
+    connections._used[entry.id] = type("Entry", (), {**vars(entry), "user": "someone.else"})
+    entry.has_windows_sign_in = True
+    panel._show_chosen()
+    assert "Another user has signed in" in text_of("connectionAbout"), text_of("connectionAbout")
+    assert "does not answer the Windows sign-in" in text_of("connectionAbout"), text_of("connectionAbout")
+    # The engine goes on as it began, also after another change.
+    entry.settings = (*entry.settings[:-1], "changed")
+    with mock.patch.object(connections, "switch", return_value=True) as switch:
+        connections._use_changes()
+        switch.assert_not_called()
+        connections._used[entry.id] = type("Entry", (), {**vars(entry), "settings": ()})
+        connections._use_changes()
+        switch.assert_called_once_with(entry, True)
 
 
 def browser_entries():

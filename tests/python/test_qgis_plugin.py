@@ -78,6 +78,8 @@ class Programs(unittest.TestCase):
         self.assertEqual(answers.advice("age-oauth login -c x --switch-user"), "choose “Sign in as another user”")
         text = "if it is yours: give --verify-ssl FILE.pem; or age-oauth connections add --no-check …"
         self.assertNotIn("--", answers.advice(text))
+        text = "so can this program, with your Kerberos ticket: give --web-tier windows; or ask for another address: give --api-url URL"
+        self.assertNotIn("--web-tier", answers.advice(text))
         # What has to be done at a terminal stays.
         for text in ("age-oauth doctor", "at a terminal: age-oauth login -c x"):
             self.assertEqual(answers.advice(text), text)

@@ -142,6 +142,7 @@ _WHOLE = (
 )
 _PARTS = (
     ("age-oauth connections add --no-check \u2026", marked("tick \u201cAdd it without asking the portal\u201d")),
+    ("give --web-tier windows", marked("tick \u201cAnswer the Windows sign-in\u201d")),
     ("give --verify-ssl FILE.pem", marked("choose its file under \u201cCertificate authority\u201d")),
 )
 

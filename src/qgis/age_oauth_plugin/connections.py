@@ -152,6 +152,11 @@ class Connections(QObject):
         self.changed.emit()
         self.program.run(["connections", "list", "--json"], self._has_listed)
 
+    def look_again(self) -> None:
+        """Looks for the program, and reads the connections again. A portal that did not answer is asked again for the browser panel."""
+        self.program.forget()
+        self.refresh(self._show_in_browser)
+
     def _has_listed(self, run: Run) -> None:
         if run.error is not None:
             self._has_read(run.error, [])

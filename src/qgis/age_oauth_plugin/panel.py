@@ -78,7 +78,7 @@ class Panel(QDockWidget):
         self._busy.setTextVisible(False)
         self._busy.setMaximumHeight(6)
         self._add = self._button("addConnection", tr("Add connection"), self.add)
-        self._refresh = self._button("refreshConnections", tr("Refresh"), self._look_again)
+        self._refresh = self._button("refreshConnections", tr("Refresh"), self._connections.look_again)
         self._sign_in = QToolButton()
         self._sign_in.setObjectName("signIn")
         self._sign_in.setText(tr("Sign in"))
@@ -202,10 +202,6 @@ class Panel(QDockWidget):
         for one in list(self._windows):
             one.done(QDialog.DialogCode.Rejected)
         self._windows.clear()
-
-    def _look_again(self) -> None:
-        self._connections.program.forget()
-        self._connections.refresh()
 
     def add(self) -> None:
         """Lets a person add a connection."""

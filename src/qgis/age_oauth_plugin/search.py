@@ -70,6 +70,7 @@ class Search(QWidget):
         self._text.setPlaceholderText(tr("words, or nothing for all"))
         self._text.returnPressed.connect(self._search)
         self._kind = QComboBox()
+        self._kind.setObjectName("searchKind")
         self._kind.addItem(tr("All services"), list(answers.KINDS))
         for kind, text in (
             (answers.FEATURES, tr("Feature services")),

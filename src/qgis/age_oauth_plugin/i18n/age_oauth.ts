@@ -40,6 +40,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>tick “Answer the Windows sign-in”</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>choose its file under “Certificate authority”</source>
             <translation type="unfinished"></translation>
         </message>
