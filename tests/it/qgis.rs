@@ -396,6 +396,19 @@ fn drawings_that_are_cancelled_while_a_token_is_fetched_end() {
 }
 
 #[test]
+fn drawings_that_are_cancelled_while_a_server_answers_nothing_end() {
+    let (portal, home) = signed_in();
+    let mut script = dialogue(&home, "qgis_stops.py", &[&portal.portal_layer_url()]);
+    assert_eq!(script.line(), "ready");
+    let gate = Gate::default();
+    portal.set(|rules| {
+        rules.fault_always(Endpoint::PortalLayer, Fault::HoldBefore(gate.clone()));
+    });
+    script.tell("go").ends();
+    gate.open();
+}
+
+#[test]
 fn map_layers_are_loaded_again_while_their_legend_is_on_its_way() {
     let (portal, home) = signed_in();
     let arguments = [vec![authority(&portal, &home)], with_map(&portal)].concat();

@@ -7,14 +7,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use crate::api_key::in_days;
 use crate::qgis::PICTURES;
 use crate::signing_in::with_loopback;
 use crate::support::home::Home;
 use crate::support::portal::{
-    ForeignServer, Item, Portal, PortalVersion, APP_ID, OTHER_USER, USER,
+    service_secret, Endpoint, Fault, ForeignServer, Gate, Item, Portal, PortalVersion, APP_ID,
+    OTHER_USER, SERVICE_ID, USER,
 };
 use crate::support::scenario::{add, expire_token};
 use crate::{home, signed_in};
+
+/// What a token is bound to after a change.
+const REFERER: &str = "https://app.example";
 
 /// A display without a screen.
 struct Display {
@@ -276,6 +281,124 @@ fn layers_are_edited_and_an_edit_that_the_server_refuses_is_told() {
 }
 
 #[test]
+fn each_kind_of_connection_is_added_and_what_others_change_in_it_counts() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    // Where the user's name is not in ASCII.
+    let home = Home::with_difficult_paths(home().program());
+    let (url, authority) = (portal.url(), portal.ca_file(home.path()));
+    let key = portal.make_api_key(USER, 300);
+    let end = in_days(200);
+    let variables = [
+        ("AGE_OAUTH_TEST_PORTAL", url.as_str()),
+        ("AGE_OAUTH_TEST_AUTHORITY", authority.to_str().unwrap()),
+        ("AGE_OAUTH_TEST_CLIENT", SERVICE_ID),
+        ("AGE_OAUTH_TEST_END", &end[..10]),
+    ];
+    let mut desktop = Desktop::start(&home, "qgis_plugin_adds.py", &variables);
+    assert_eq!(desktop.line(), "client secret");
+    desktop.tell(service_secret());
+    assert_eq!(desktop.line(), "key");
+    desktop.tell(&key);
+    assert_eq!(desktop.line(), "change");
+    let changes = [
+        &["connections", "rename", "keyed", "renamed"][..],
+        &["connections", "edit", "renamed", "--referer", REFERER],
+    ];
+    for words in changes {
+        home.run(words).done().ok();
+    }
+    desktop.tell("changed");
+    assert_eq!(desktop.line(), "remove");
+    home.run(["connections", "remove", "renamed", "--yes"])
+        .done()
+        .ok();
+    desktop.tell("removed").ends();
+}
+
+#[test]
+fn a_portal_that_answers_anything_stops_nothing() {
+    let (portal, home) = signed_in();
+    portal.publish_services();
+    let mut desktop = Desktop::start(&home, "qgis_plugin_garbage.py", &[]);
+    let steps = [
+        (Endpoint::Search, "search"),
+        (Endpoint::CommunitySelf, "search"),
+        (Endpoint::Federated, "open"),
+        (Endpoint::Servers, "switch"),
+    ];
+    for (name, fault) in Fault::malformed() {
+        for (endpoint, step) in steps {
+            portal.set(|rules| rules.fault_always(endpoint, fault.clone()));
+            let is_long = name == "huge" && step != "switch";
+            let expected = if is_long { "longer than" } else { "" };
+            assert_eq!(desktop.line(), "next", "{name} {step}");
+            desktop.tell(&format!("{step} {expected}"));
+            // The next step begins with what a good search has found.
+            assert_eq!(desktop.line(), "next", "{name} {step}");
+            portal.set(|rules| rules.clear_faults());
+            desktop.tell("search ");
+        }
+    }
+    assert_eq!(desktop.line(), "next");
+    desktop.tell("open ");
+    assert_eq!(desktop.line(), "next");
+    desktop.tell("end").ends();
+}
+
+#[test]
+fn what_goes_on_at_a_silent_portal_is_canceled_and_ends_with_the_plugin() {
+    let (portal, home) = signed_in();
+    portal.publish_services();
+    let hold = |endpoints: &[Endpoint]| {
+        let gate = Gate::default();
+        portal.set(|rules| {
+            rules.clear_faults();
+            for endpoint in endpoints {
+                rules.fault_always(*endpoint, Fault::HoldBefore(gate.clone()));
+            }
+        });
+        gate
+    };
+    let mut desktop = Desktop::start(&home, "qgis_plugin_interrupts.py", &[]);
+    for step in ["canceled", "asked"] {
+        let address = desktop.line();
+        let gate = hold(&[
+            Endpoint::Code,
+            Endpoint::CommunitySelf,
+            Endpoint::PortalSelf,
+        ]);
+        let code = portal.authorize(&address, USER).code();
+        desktop.tell(&code);
+        assert_eq!(desktop.line(), "sent");
+        gate.await_arrivals(1);
+        desktop.tell("held");
+        assert_eq!(desktop.line(), step);
+        if step == "asked" {
+            gate.await_arrivals(2);
+            desktop.tell("held");
+            assert_eq!(desktop.line(), "unloaded");
+        }
+        hold(&[]);
+        gate.open();
+        // The sign-in of before is still there.
+        expire_token(&home, "prod");
+        home.run(["token"]).done().ok();
+        desktop.tell(if step == "asked" {
+            "goes on"
+        } else {
+            "signed in as before"
+        });
+    }
+    assert_eq!(desktop.line(), "found");
+    let gate = hold(&[Endpoint::Federated]);
+    desktop.tell("hold");
+    assert_eq!(desktop.line(), "opening");
+    gate.await_arrivals(1);
+    desktop.tell("held").ends();
+    gate.open();
+}
+
+#[test]
 fn twenty_times_loaded_and_unloaded_the_plugin_leaves_nothing() {
     let (portal, home) = signed_in();
     Desktop::start(&home, "qgis_plugin_reloads.py", &[]).ends();
@@ -337,7 +460,10 @@ fn texts_are_in_the_language_of_qgis_while_the_plugin_is_loaded() {
 fn where_the_program_is_missing_the_panel_says_what_to_do() {
     let home = home();
     let nowhere = home.path().join("nowhere");
-    let variables = [("AGE_OAUTH_BIN", nowhere.to_str().unwrap())];
+    let variables = [
+        ("AGE_OAUTH_BIN", nowhere.to_str().unwrap()),
+        ("AGE_OAUTH_TEST_BIN", home.program().to_str().unwrap()),
+    ];
     Desktop::start(&home, "qgis_plugin_missing.py", &variables).ends();
 }
 

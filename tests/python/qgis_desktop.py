@@ -75,8 +75,8 @@ def _leave(code):
     os._exit(code)
 
 
-def run(test):
-    """Runs a test once QGIS has started, and ends QGIS."""
+def run(test, *, closes=True):
+    """Runs a test once QGIS has started, and closes QGIS; without ``closes``, ends its process."""
 
     def start():
         try:
@@ -85,6 +85,8 @@ def run(test):
             test()
             QgsProject.instance().clear()
             say("done")
+            if not closes:
+                _leave(0)
         except BaseException:
             traceback.print_exc()
             picture("failed")
@@ -152,7 +154,11 @@ def press(text, parent):
 def enter(name, text, parent=None):
     field = shown(name, parent)
     field.clear()
-    QTest.keyClicks(field, text)
+    if text.isascii():
+        QTest.keyClicks(field, text)
+    else:
+        # QTest has no keys for other letters.
+        field.insert(text)
 
 
 def text_of(name, parent=None):

@@ -6,6 +6,10 @@ from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QTreeView
 from qgis_desktop import *
 
 
+#: A service of another user.
+OTHERS = "Roads of the portal"
+
+
 def in_browser(*names):
     """The names below an item of QGIS's browser panel, which is found by the names that lead to it; empty while they are read."""
     model = iface.browserModel()
@@ -34,6 +38,16 @@ def picture_of_browser(*names):
     tree.scrollTo(index, QTreeView.ScrollHint.PositionAtBottom)
     tree.setCurrentIndex(index)
     picture("7-browser", dock)
+
+
+def finds(panel, titles, **choices):
+    """The search finds these services and no others with these choices of its lists, which stay."""
+    for name, text in choices.items():
+        choice = panel.search.findChild(QComboBox, f"search{name}")
+        choice.setCurrentIndex(choice.findText(text))
+    results = shown("searchResults")
+    click("searchStart")
+    until(lambda: sorted(one.text(0) for one in rows(results)) == sorted(titles), f"{titles} with {choices}")
 
 
 def added(results, title):
@@ -93,14 +107,12 @@ def steps():
     results = shown("searchResults")
     row(results, "Roads")
     picture("5-found")
-    whose = shown("searchWhose").findText("My groups")
-    panel.search.findChild(QComboBox, "searchWhose").setCurrentIndex(whose)
-    click("searchStart")
-    until(lambda: [one.text(0) for one in rows(results)] == ["Roads", "Land"], "the items of the groups")
+    finds(panel, ["Roads", "Land"], Whose="My groups")
     picture("5-groups", panel)
-    panel.search.findChild(QComboBox, "searchWhose").setCurrentIndex(0)
-    click("searchStart")
-    row(results, "Hills")
+    finds(panel, ["Land"], Kind="Map services")
+    finds(panel, ["Hills"], Kind="Image services", Whose="Mine")
+    finds(panel, ["Roads", "Land", "Hills"], Kind="All services")
+    finds(panel, ["Roads", "Land", "Hills", OTHERS], Whose="My organization")
     hills = added(results, "Hills")
     assert not hills.extent().isEmpty()
     QgsProject.instance().removeMapLayer(hills)

@@ -8,6 +8,9 @@ from qgis.PyQt.QtWidgets import QAction, QDockWidget
 #: Where QGIS keeps its ArcGIS connections.
 ROOT = "connections/arcgisfeatureserver/items" if Qgis.QGIS_VERSION_INT >= 33000 else "qgis/connections-arcgisfeatureserver"
 
+#: Entries that the plugin has not made: their name, and their address.
+OTHERS, ADDRESS = "prod (age-oauth)", "https://other.example/rest/services"
+
 
 def parts():
     main = iface.mainWindow()
@@ -32,14 +35,15 @@ def test():
         until(lambda: parts() == (0, 0), "what was shown is gone")
         assert age_oauth.qgis._hook is None
         until(lambda: not find("ageOAuthMessageButton"), "the message is gone")
-        assert entries() == ["another"] if number else True, entries()
-        # An entry of someone else, with the name that the plugin would choose.
-        QgsSettings().setValue(f"{ROOT}/another/url", "https://other.example/rest/services")
+        assert sorted(entries()) == ([OTHERS, "z"] if number else []), entries()
+        # Entries of someone else, one of them with the name that the plugin would choose.
+        for name in (OTHERS, "z"):
+            QgsSettings().setValue(f"{ROOT}/{name}/url", ADDRESS)
         assert qgis.utils.loadPlugin(NAME) and qgis.utils.startPlugin(NAME)
         assert parts() == (1, 1), parts()
         # Sometimes at once, sometimes after all has been read.
         if number % 2:
-            until(lambda: "prod (age-oauth)" in entries(), "the entry in the browser panel")
+            until(lambda: f"{OTHERS} 2" in entries(), "the entry in the browser panel")
             until(lambda: is_on("prod"), "the connection is on")
     until(lambda: is_on("prod"), "the connection is on")
     # What is disabled in the console while QGIS starts stays so.
@@ -53,7 +57,8 @@ def test():
     assert age_oauth.qgis._hook is None
     # QGIS ends with a message.
     plugin().panel._notice(plugin().connections.entries[0], "ended")
-    until(lambda: sorted(entries()) == ["another", "prod (age-oauth)"], "the entries")
+    until(lambda: sorted(entries()) == [OTHERS, f"{OTHERS} 2", "z"], "the entries")
+    assert {QgsSettings().value(f"{ROOT}/{name}/url") for name in (OTHERS, "z")} == {ADDRESS}
 
 
 def entries():

@@ -78,6 +78,8 @@ class Programs(unittest.TestCase):
         self.assertEqual(answers.advice("age-oauth login -c x --switch-user"), "choose “Sign in as another user”")
         text = "if it is yours: give --verify-ssl FILE.pem; or age-oauth connections add --no-check …"
         self.assertNotIn("--", answers.advice(text))
+        text = "so can this program, with your Kerberos ticket: give --web-tier windows; or ask for another address: give --api-url URL"
+        self.assertNotIn("--web-tier", answers.advice(text))
         # What has to be done at a terminal stays.
         for text in ("age-oauth doctor", "at a terminal: age-oauth login -c x"):
             self.assertEqual(answers.advice(text), text)
@@ -111,6 +113,18 @@ class NewConnections(unittest.TestCase):
             self.assertEqual(made.input(), "secret")
         self.assertFalse(any(one.startswith("--client-id") for one in made.arguments()))
 
+    def test_a_key_has_an_end_and_the_web_server_knows_who_you_are(self):
+        made = answers.Settings("prod", "https://gis.example.com/portal", "key")
+        made.expires = " 2027-06-30 "
+        self.assertIn("--expires=2027-06-30", made.arguments())
+        self.assertNotIn("--web-tier=windows", made.arguments())
+        made.kind = "network"
+        self.assertNotIn("--expires=2027-06-30", made.arguments())
+        self.assertIn("--web-tier=windows", made.arguments())
+        made.kind = "user"
+        self.assertNotIn("--web-tier=windows", made.arguments())
+        made.answers_windows_sign_in = True
+        self.assertIn("--web-tier=windows", made.arguments())
 
     def test_a_certificate_authority_is_a_file_and_turns_no_check_off(self):
         made = answers.Settings("prod", "https://gis.example.com/portal", "user")

@@ -114,10 +114,10 @@ def ask(*arguments: str, stdin: "str | None" = None) -> "Any":
 
 
 def portal_answer(connection_id: str, path: str) -> "Any":
-    """What the portal answers below ``/sharing/rest/``, from JSON."""
+    """What the portal answers below ``/sharing/rest/``, from JSON. The program limits its length."""
     import json
 
-    program, out = _run(["api", *selector(None, connection_id), path, "--output", "-"], None)
+    program, out = _run(["api", *selector(None, connection_id), path], None)
     try:
         return json.loads(out)
     except (ValueError, RecursionError):

@@ -324,6 +324,8 @@ class _Hook:
             self.signer.remember_late(url)
 
     def watch(self, reply: QNetworkReply) -> None:
+        if reply.request().attribute(_GIVEN) and not _is_main_thread():
+            reply.installEventFilter(_Finishes(reply))
         token = _token(reply.request())
         if self.signer.is_ours(token):
             reply.finished.connect(lambda: _guarded(self._look, reply, token))
@@ -539,6 +541,21 @@ def _add_authorities(configuration: QSslConfiguration, own: "list[QSslCertificat
         configuration.addCaCertificates(own)
     else:
         configuration.setCaCertificates([*configuration.caCertificates(), *own])
+
+
+class _Finishes(QObject):
+    """Ends a reply that is deleted before its end. QGIS (3.22 and 3.40) deletes that of a drawing that is canceled, and then
+    often waits for its end for ever: the drawing keeps its thread, and closing the project waits for it."""
+
+    def eventFilter(self, reply: QObject, event: QEvent) -> bool:  # noqa: N802 (Qt calls it so)
+        if event.type() == QEvent.Type.DeferredDelete:
+            _guarded(_finish, reply)
+        return False
+
+
+def _finish(reply: QObject) -> None:
+    if isinstance(reply, QNetworkReply) and reply.isRunning():
+        reply.abort()
 
 
 class _Layers(QObject):

@@ -31,11 +31,17 @@ EVERYONE, MINE, MY_GROUPS, MY_ORGANIZATION = "everyone", "mine", "my groups", "m
 #: So many items are on one page of a search.
 PAGE = 50
 
+#: So many layers of a service are shown: each is a row.
+_LAYERS = 1000
+
 #: Of the groups of a user, so many are searched in at once: addresses have a limited length.
 _GROUPS = 50
 
 _LONGEST_TEXT = 200
-_SERVICE = re.compile(r"(.+/(featureserver|mapserver|imageserver))(?:/(\d+))?", re.IGNORECASE)
+_SERVICE = re.compile(r"(.+/(featureserver|mapserver|imageserver))(?:/(\d+))?", re.IGNORECASE | re.ASCII)
+
+#: The kind of a connection with an API key.
+KEY = "key"
 
 #: States of a sign-in that a person must do something about, and those of a good one.
 NEEDS_SIGN_IN = ("ended", "missing", "gone")
@@ -91,6 +97,28 @@ def missing(error: "ProgramUnusable", tr: "Callable[[str], str]" = str) -> "Prog
     )
 
 
+def unusable(path: str, version: "tuple[int, ...] | None", tr: "Callable[[str], str]" = str) -> "ProgramUnusable | None":
+    """The error for a program of this version, or for another program, whose version is ``None``."""
+    install = tr("install the current version (README of age-oauth, section Install), then press Refresh")
+    if version is None:
+        return ProgramUnusable(tr("`{}` is not the age-oauth program").format(path), install)
+    if version < _program.OLDEST:
+        shown = ".".join(map(str, version))
+        return ProgramUnusable(
+            tr("`{}` is age-oauth {}; this plugin needs {} or newer").format(path, shown, _program._OLDEST_TEXT), install
+        )
+    return None
+
+
+def rows(out: bytes, needed: "Iterable[str]") -> "list[dict[str, Any]] | None":
+    """The objects of a list that the program printed; ``None`` if it is none, or an object lacks one of these members."""
+    found = answer(out)
+    needed = set(needed)
+    if isinstance(found, list) and all(isinstance(one, dict) and needed <= one.keys() for one in found):
+        return found
+    return None
+
+
 def warnings(err: bytes) -> "list[str]":
     """The warnings that the program printed."""
     found = [one.get(names.WARNING) for one in objects(err) if isinstance(one, dict)]
@@ -114,6 +142,7 @@ _WHOLE = (
 )
 _PARTS = (
     ("age-oauth connections add --no-check \u2026", marked("tick \u201cAdd it without asking the portal\u201d")),
+    ("give --web-tier windows", marked("tick \u201cAnswer the Windows sign-in\u201d")),
     ("give --verify-ssl FILE.pem", marked("choose its file under \u201cCertificate authority\u201d")),
 )
 
@@ -143,14 +172,18 @@ class Settings:
 
     #: The kinds of connections that have a client ID, and those that come with a secret.
     WITH_CLIENT_ID = ("user", "app")
-    SECRETS = {"app": "--client-secret-stdin", "key": "--api-key-stdin"}
+    SECRETS = {"app": "--client-secret-stdin", KEY: "--api-key-stdin"}
+    #: Those that the web server in front of the portal has to know.
+    KNOWN_BY_WEB_SERVER = ("network",)
 
     def __init__(self, label: str, portal: str, kind: str) -> None:
         self.label, self.portal, self.kind = label, portal, kind
         self.client_id = ""
         self.secret = ""
+        self.expires = ""
         self.redirect_uri = ""
         self.authority = ""
+        self.answers_windows_sign_in = False
         self.is_checked = True
 
     def arguments(self) -> "list[str]":
@@ -160,6 +193,10 @@ class Settings:
             given.append(("client-id", self.client_id))
         if self.kind == "user":
             given.append(("redirect-uri", self.redirect_uri))
+        if self.kind == KEY:
+            given.append(("expires", self.expires))
+        if self.answers_windows_sign_in or self.kind in self.KNOWN_BY_WEB_SERVER:
+            given.append(("web-tier", "windows"))
         given.append(("verify-ssl", self.authority))
         # As one argument each, so that a value that begins with a hyphen is not read as an option.
         words = ["connections", "add", *(f"--{name}={text.strip()}" for name, text in given if text.strip())]
@@ -291,7 +328,7 @@ def layers(of: Service, about: object) -> "list[Service]":
             is_group = isinstance(one, dict) and (one.get("subLayerIds") or one.get("type") == "Group Layer")
             if isinstance(number, int) and number >= 0 and not (is_group and of.kind == "featureserver"):
                 found.append(Service(one.get("name") or f"{of.title} {number}", of.url, str(number)))
-    return found
+    return found[:_LAYERS]
 
 
 def crs(about: object) -> str:

@@ -9,7 +9,7 @@ from age_oauth import _json_names as names
 from age_oauth import qgis as engine
 from age_oauth._signer import Disabled, SameServer
 from age_oauth.connection import Connection
-from age_oauth.errors import AgeOAuthError, ConnectionNotFound, UsageError
+from age_oauth.errors import AgeOAuthError, ConnectionNotFound, ProgramUnusable, UsageError
 from qgis.core import Qgis, QgsApplication, QgsSettings
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
@@ -26,6 +26,20 @@ _INTERVAL = 10 * 60 * 1000
 #: After what the package has told, so soon, and not for each message.
 _SOON = 1000
 
+#: The members of a connection that decide what is signed and how its servers are reached.
+_SETTINGS = (
+    names.CONNECTION,
+    names.PORTAL_URL,
+    names.API_URL,
+    names.REFERER,
+    names.VERIFY_SSL,
+    names.WEB_TIER,
+    names.CLIENT_CERTIFICATE,
+    names.CLIENT_CERTIFICATE_SHA256,
+)
+#: What `connections list` says of each connection.
+_NEEDED = (names.ID, names.AUTH_TYPE, names.USERNAME, *_SETTINGS)
+
 #: The kinds of connections that a person signs in with, or whom the web server vouches for.
 WITH_SIGN_IN = ("user", "network")
 
@@ -40,6 +54,9 @@ class Entry:
         self.api_url: str = facts[names.API_URL]
         self.portal_url: str = facts[names.PORTAL_URL]
         self.kind: str = facts[names.AUTH_TYPE]
+        self.settings = tuple(facts[one] for one in _SETTINGS)
+        self.user: "str | None" = facts[names.USERNAME]
+        self.has_windows_sign_in: bool = facts[names.WEB_TIER] != "none"
 
     @property
     def connection(self) -> Connection:
@@ -71,6 +88,8 @@ class Connections(QObject):
         self._on = set(_read_enabled())
         #: Those of them that could not be read at QGIS's start: nothing is signed with them yet.
         self._unopened: "set[str]" = set()
+        #: The connections that are switched on, as they were then, by ID.
+        self._used: "dict[str, Entry]" = {}
         #: Those of them whose entries in QGIS's browser panel are up to date.
         self._shown: "set[str]" = set()
         self._noticed: "dict[str, str]" = {}
@@ -113,6 +132,11 @@ class Connections(QObject):
         """Whether QGIS is signed in with this connection."""
         return connection_id in self._on
 
+    def has_other_user(self, entry: Entry) -> bool:
+        """Whether another user has signed in to the connection since it was switched on. Nothing is signed then."""
+        used = self._used.get(entry.id)
+        return used is not None and None not in (used.user, entry.user) and used.user != entry.user
+
     def find(self, connection_id: str) -> "Entry | None":
         """The connection with this ID."""
         return next((one for one in self.entries if one.id == connection_id), None)
@@ -128,18 +152,30 @@ class Connections(QObject):
         self.changed.emit()
         self.program.run(["connections", "list", "--json"], self._has_listed)
 
+    def look_again(self) -> None:
+        """Looks for the program, and reads the connections again. A portal that did not answer is asked again for the browser panel."""
+        self.program.forget()
+        self.refresh(self._show_in_browser)
+
     def _has_listed(self, run: Run) -> None:
         if run.error is not None:
             self._has_read(run.error, [])
             return
-        listed = [one for one in _list(run.out) if isinstance(one, dict) and names.ID in one]
+        listed = answers.rows(run.out, _NEEDED)
+        if listed is None:
+            self._has_read(_misunderstood(), [])
+            return
         self.program.run(["status", "--json"], lambda status: self._has_status(listed, status))
 
     def _has_status(self, listed: "list[dict]", run: Run) -> None:
         if run.error is not None:
             self._has_read(run.error, [])
             return
-        status = {one.get(names.ID): one for one in _list(run.out) if isinstance(one, dict)}
+        found = answers.rows(run.out, (names.ID,))
+        if found is None:
+            self._has_read(_misunderstood(), [])
+            return
+        status = {one[names.ID]: one for one in found}
         self._has_read(None, [Entry(one, status[one[names.ID]]) for one in listed if one[names.ID] in status])
 
     def _has_read(self, error: "AgeOAuthError | None", entries: "list[Entry]") -> None:
@@ -149,6 +185,7 @@ class Connections(QObject):
             self.entries = entries
             self._drop_removed()
             self._open_again()
+            self._use_changes()
             self._tell()
         if self._again:
             self._again = False
@@ -171,6 +208,18 @@ class Connections(QObject):
         unopened, self._unopened = self._unopened & self._on, set()
         for one in self.entries:
             if one.id in unopened and not self.switch(one, True):
+                self._forget(one.id)
+
+    def _use_changes(self) -> None:
+        """Takes up what another program has changed in a connection that is switched on. One whose user has changed, too, goes
+        on as it began: a person signs in with it again."""
+        for one in self.entries:
+            if one.id not in self._on or one.id in self._unopened or self.has_other_user(one):
+                continue
+            if self._used.setdefault(one.id, one).settings == one.settings:
+                self._used[one.id] = one
+            elif not self.switch(one, True):
+                engine.disable(one.connection)
                 self._forget(one.id)
 
     def _tell(self) -> None:
@@ -245,6 +294,7 @@ class Connections(QObject):
                 self.changed.emit()
                 return False
             self._on.add(entry.id)
+            self._used[entry.id] = entry
             self._shown.discard(entry.id)
             self._show_in_browser()
             _write_enabled(self._on)
@@ -258,6 +308,7 @@ class Connections(QObject):
     def _forget(self, connection_id: str) -> None:
         self._on.discard(connection_id)
         self._unopened.discard(connection_id)
+        self._used.pop(connection_id, None)
         self._shown.discard(connection_id)
         self._browser.remove(connection_id)
         _write_enabled(self._on)
@@ -298,9 +349,8 @@ class Connections(QObject):
         self.program.run(["logout", "--connection-id", entry.id, "--json"], done)
 
 
-def _list(out: bytes) -> list:
-    found = answers.answer(out)
-    return found if isinstance(found, list) else []
+def _misunderstood() -> ProgramUnusable:
+    return ProgramUnusable(tr("the age-oauth program printed something that is not a list of connections"), "age-oauth doctor")
 
 
 def _read_enabled() -> "list[str]":

@@ -67,7 +67,7 @@ class AddDialog(QDialog):
         layout.addWidget(self._buttons)
         self._kind.currentIndexChanged.connect(self._show_fields)
         self._code.currentIndexChanged.connect(self._show_fields)
-        for one in (self.name, self.portal, self.client_id, self.secret):
+        for one in (self.name, self.portal, self.client_id, self.secret, self.expires):
             one.textChanged.connect(self._show_fields)
         self._show_fields()
 
@@ -82,12 +82,13 @@ class AddDialog(QDialog):
             ("user", tr("A person signs in with a browser")),
             ("app", tr("The application itself, with its client secret")),
             ("network", tr("You, as the web server in front of the portal knows you (experimental)")),
-            ("key", tr("An API key that you have; OAuth is safer")),
+            (answers.KEY, tr("An API key that you have; OAuth is safer")),
         ):
             self._kind.addItem(text, kind)
         self.client_id = self._line("addClientId", tr("of the application that is registered in the portal"))
         self.secret = self._line("addSecret", "")
         self.secret.setEchoMode(QLineEdit.EchoMode.Password)
+        self.expires = self._line("addExpires", tr("the date on the page of the key at the portal, such as 2027-06-30"))
         self._code = QComboBox()
         self._code.addItem(tr("Paste the code that the portal shows (works everywhere)"), False)
         self._code.addItem(tr("Receive it on this machine (needs a redirect URI with a port)"), True)
@@ -100,6 +101,8 @@ class AddDialog(QDialog):
         file = QHBoxLayout()
         file.addWidget(self._authority)
         file.addWidget(browse)
+        self._windows = QCheckBox(tr("Answer the Windows sign-in of the web server in front of the portal (experimental)"))
+        self._windows.setObjectName("addWindows")
         self._is_unchecked = QCheckBox(tr("Add it without asking the portal"))
         self._rows = (
             (tr("Name"), self.name),
@@ -107,12 +110,14 @@ class AddDialog(QDialog):
             (tr("Who the tokens are for"), self._kind),
             (tr("Client ID"), self.client_id),
             (tr("Client secret"), self.secret),
+            (tr("Expires on"), self.expires),
             (tr("Authorization code"), self._code),
             (tr("Redirect URI, as registered"), self._redirect_uri),
         )
         for text, field in self._rows:
             self._form.addRow(text, field)
         self._form.addRow(tr("Certificate authority (file)"), file)
+        self._form.addRow("", self._windows)
         self._form.addRow("", self._is_unchecked)
 
     def _line(self, name: str, example: str) -> QLineEdit:
@@ -133,22 +138,26 @@ class AddDialog(QDialog):
         shown = {
             self.client_id: kind in answers.Settings.WITH_CLIENT_ID,
             self.secret: kind in answers.Settings.SECRETS,
+            self.expires: kind == answers.KEY,
             self._code: kind == "user",
             self._redirect_uri: kind == "user" and bool(self._code.currentData()),
         }
         for field, is_shown in shown.items():
             field.setVisible(is_shown)
             self._form.labelForField(field).setVisible(is_shown)
-        self._form.labelForField(self.secret).setText(tr("API key") if kind == "key" else tr("Client secret"))
-        needed = [self.name, self.portal, *(one for one in (self.client_id, self.secret) if shown[one])]
+        self._form.labelForField(self.secret).setText(tr("API key") if kind == answers.KEY else tr("Client secret"))
+        self._windows.setVisible(kind not in answers.Settings.KNOWN_BY_WEB_SERVER)
+        needed = [self.name, self.portal, *(one for one in (self.client_id, self.secret, self.expires) if shown[one])]
         self._ok.setEnabled(self._run is None and all(one.text().strip() for one in needed))
 
     def _settings(self) -> answers.Settings:
         made = answers.Settings(self.name.text(), self.portal.text(), self._kind.currentData())
         made.client_id = self.client_id.text()
         made.secret = self.secret.text()
+        made.expires = self.expires.text()
         made.redirect_uri = self._redirect_uri.text() if self._code.currentData() else ""
         made.authority = self._authority.text()
+        made.answers_windows_sign_in = self._windows.isChecked()
         made.is_checked = not self._is_unchecked.isChecked()
         return made
 

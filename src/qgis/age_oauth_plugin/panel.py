@@ -32,6 +32,9 @@ from .texts import TITLE, close_messages, fit_columns, label, of_error, tell, tr
 
 _ID = Qt.ItemDataRole.UserRole
 
+#: What gives a connection another API key. It needs a terminal.
+_CHANGE_KEY = "age-oauth connections edit"
+
 
 class Panel(QDockWidget):
     """The panel at the side of QGIS's window."""
@@ -75,7 +78,7 @@ class Panel(QDockWidget):
         self._busy.setTextVisible(False)
         self._busy.setMaximumHeight(6)
         self._add = self._button("addConnection", tr("Add connection"), self.add)
-        self._refresh = self._button("refreshConnections", tr("Refresh"), self._look_again)
+        self._refresh = self._button("refreshConnections", tr("Refresh"), self._connections.look_again)
         self._sign_in = QToolButton()
         self._sign_in.setObjectName("signIn")
         self._sign_in.setText(tr("Sign in"))
@@ -139,11 +142,18 @@ class Panel(QDockWidget):
         elif entry is not None:
             if not self._connections.is_on(entry.id):
                 on = tr("Tick its box to sign QGIS in with it.")
+            elif entry.status.get(names.SIGN_IN) in answers.NEEDS_SIGN_IN and entry.kind == answers.KEY:
+                on = _about_key(entry, "ended")
             elif entry.status.get(names.SIGN_IN) in answers.NEEDS_SIGN_IN:
                 on = tr("Its box is ticked. Sign in, so that its layers load.")
+            elif self._connections.has_other_user(entry):
+                on = tr("Another user has signed in to it. Untick its box and tick it again to go on as that user.")
             else:
                 on = tr("QGIS is signed in with it.")
-            self._about.setText(f"{answers.plain(entry.portal_url)}\n{on}")
+            text = f"{answers.plain(entry.portal_url)}\n{on}"
+            if entry.has_windows_sign_in:
+                text = f"{text}\n{_without_windows_sign_in()}"
+            self._about.setText(text)
         elif self._connections.entries:
             self._about.setText(tr("Choose a connection. Those with a tick sign QGIS in."))
         elif self._connections.is_busy:
@@ -192,10 +202,6 @@ class Panel(QDockWidget):
         for one in list(self._windows):
             one.done(QDialog.DialogCode.Rejected)
         self._windows.clear()
-
-    def _look_again(self) -> None:
-        self._connections.program.forget()
-        self._connections.refresh()
 
     def add(self) -> None:
         """Lets a person add a connection."""
@@ -287,7 +293,9 @@ class Panel(QDockWidget):
 
     def _notice(self, entry: Entry, state: str) -> None:
         name = answers.plain(entry.label)
-        if state == answers.ENDS_SOON:
+        if entry.kind == answers.KEY:
+            text = _about_key(entry, state)
+        elif state == answers.ENDS_SOON:
             text = tr("The sign-in of {} ends on {}. Sign in again before that.").format(name, _until(entry))
         elif state == "ended":
             text = tr("The sign-in of {} has ended. Its layers do not load until you sign in again.").format(name)
@@ -323,6 +331,22 @@ def _until(entry: Entry) -> str:
         return ""
     time = entry.status.get(names.API_KEY_EXPIRES_AT) or entry.status.get(names.REFRESH_EXPIRES_AT)
     return answers.local_time(time)
+
+
+def _about_key(entry: Entry, state: str) -> str:
+    name = answers.plain(entry.label)
+    if state == answers.ENDS_SOON:
+        text = tr("The API key of {} ends on {}. Give the connection another one before that, at a terminal: {}")
+        return text.format(name, _until(entry), _CHANGE_KEY)
+    text = tr("The API key of {} has ended, or the portal does not accept it. Its layers do not load until it has another one: {}")
+    return text.format(name, _CHANGE_KEY)
+
+
+def _without_windows_sign_in() -> str:
+    return tr(
+        "QGIS does not answer the Windows sign-in of its web server: layers at the portal's own address do not load with this "
+        "connection, those of its servers at other addresses do."
+    )
 
 
 def _about_error(error: AgeOAuthError) -> str:

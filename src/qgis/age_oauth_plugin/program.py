@@ -16,6 +16,9 @@ from .translation import tr
 #: milliseconds. A sign-in has the program's own limit.
 _TIMEOUT = 300_000
 
+#: Of a longer answer, the end is not read: QGIS would stop while it is taken apart. In bytes.
+_LONGEST = 4 * 1024 * 1024
+
 #: A program that was asked to end is ended after so many milliseconds.
 _PATIENCE = 3000
 
@@ -73,8 +76,11 @@ class Program(QObject):
 
     def _look(self) -> None:
         found: "str | AgeOAuthError"
+        version: "tuple[int, ...] | None" = None
         try:
             found = _find.find()
+            version = _program.version(found)
+            found = answers.unusable(found, version, tr) or found
         except ProgramUnusable as error:
             found = answers.missing(error, tr)
         except AgeOAuthError as error:
@@ -83,8 +89,7 @@ class Program(QObject):
             found = AgeOAuthError(tr("the program cannot be looked for: {}").format(error))
         try:
             self._found.emit(found)
-            if isinstance(found, str):
-                version = _program.version(found) or ()
+            if isinstance(found, str) and version is not None:
                 self._described.emit(found, ".".join(map(str, version)))
         except RuntimeError:  # The plugin was unloaded meanwhile.
             pass
@@ -216,7 +221,13 @@ class Run(QObject):
     def _read(self) -> None:
         if self._process is None:
             return
-        self._out += bytes(self._process.readAllStandardOutput())
+        more = bytes(self._process.readAllStandardOutput())
+        if len(self._out) + len(more) > _LONGEST:
+            self._out = b""
+            self.error = AgeOAuthError(tr("the answer is longer than {} MiB").format(_LONGEST >> 20))
+            self._kill()
+            return
+        self._out += more
         end = self._out.rfind(b"\n") + 1
         lines, self._seen = self._out[self._seen : end], max(self._seen, end)
         if self._line is not None:

@@ -70,6 +70,7 @@ class Search(QWidget):
         self._text.setPlaceholderText(tr("words, or nothing for all"))
         self._text.returnPressed.connect(self._search)
         self._kind = QComboBox()
+        self._kind.setObjectName("searchKind")
         self._kind.addItem(tr("All services"), list(answers.KINDS))
         for kind, text in (
             (answers.FEATURES, tr("Feature services")),
@@ -158,7 +159,7 @@ class Search(QWidget):
         page = answers.answer(run.out)
         page = page if isinstance(page, dict) else {}
         found = page.get("results") if isinstance(page.get("results"), list) else []
-        for one in found:
+        for one in found[: answers.PAGE]:
             service = answers.service(one)
             if service is not None:
                 self._add_row(self.results.invisibleRootItem(), service, answers.plain(one.get("type")), answers.plain(one.get("owner")))

@@ -20,6 +20,14 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>`{}` is not the age-oauth program</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>`{}` is age-oauth {}; this plugin needs {} or newer</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>choose “Sign in as another user”</source>
             <translation type="unfinished"></translation>
         </message>
@@ -32,11 +40,19 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>tick “Answer the Windows sign-in”</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>choose its file under “Certificate authority”</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
             <source>untick the other one first</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>the age-oauth program printed something that is not a list of connections</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -72,6 +88,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>the date on the page of the key at the portal, such as 2027-06-30</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Paste the code that the portal shows (works everywhere)</source>
             <translation type="unfinished"></translation>
         </message>
@@ -81,6 +101,10 @@
         </message>
         <message>
             <source>only if the portal's certificate is not known to this machine</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Answer the Windows sign-in of the web server in front of the portal (experimental)</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -105,6 +129,10 @@
         </message>
         <message>
             <source>Client secret</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Expires on</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -256,6 +284,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Another user has signed in to it. Untick its box and tick it again to go on as that user.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>QGIS is signed in with it.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -320,6 +352,18 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The API key of {} ends on {}. Give the connection another one before that, at a terminal: {}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The API key of {} has ended, or the portal does not accept it. Its layers do not load until it has another one: {}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>QGIS does not answer the Windows sign-in of its web server: layers at the portal's own address do not load with this connection, those of its servers at other addresses do.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>This plugin needs the age-oauth program. After you have installed it, press Refresh.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -329,6 +373,10 @@
         </message>
         <message>
             <source>`{}` did not finish within {} seconds</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>the answer is longer than {} MiB</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
