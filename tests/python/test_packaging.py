@@ -1,12 +1,15 @@
-"""Tests of .ci/packaging/pack: what it makes does not depend on the machine."""
+"""Tests of .ci/packaging/pack: what it makes does not depend on the machine, and its lists and manifests are complete."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import io
+import json
 import os
 import pathlib
 import re
 import struct
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -85,6 +88,63 @@ class Paths(unittest.TestCase):
                     for path in (wheel, archive, plain):
                         with self.subTest(text=text, path=path.name), mock.patch.dict(os.environ, variables):
                             self.assertEqual(bool(list(pack.machine_paths(path))), found)
+
+
+class Manifests(unittest.TestCase):
+    def filled(self, repository):
+        names = re.findall(r"<<sha256 (.+?)>>", "".join(one.read_text("utf-8") for one in self.templates()))
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(pack, "REPOSITORY", repository):
+            artefacts = pathlib.Path(folder)
+            for name in names:
+                (artefacts / name.replace("VERSION", pack.VERSION)).write_text(name)
+            with mock.patch.dict(os.environ, {"AGE_OAUTH_RELEASE_URL": "https://gis.example.com/files/"}):
+                with contextlib.redirect_stdout(io.StringIO()):
+                    pack.fill_in(artefacts)
+            made = artefacts / "manifests"
+            return {one.name: one.read_text("utf-8") for one in made.rglob("*") if one.is_file()}
+
+    def templates(self):
+        return [one for one in (ROOT / ".ci/packaging/templates").rglob("*") if one.is_file()]
+
+    def test_nothing_is_left_to_fill_in_and_what_is_unknown_is_left_out(self):
+        texts = self.filled(None)
+        self.assertEqual(len(texts), len(self.templates()))
+        for name, text in texts.items():
+            self.assertNotRegex(text, "<<|>>", name)
+        self.assertNotIn("PackageUrl", texts["ageoauth.age-oauth.locale.en-US.yaml"])
+        self.assertNotIn("home:", texts["meta.yaml"])
+        self.assertEqual(json.loads(texts["age-oauth.json"])["homepage"], "https://gis.example.com/files")
+
+    def test_the_repository_is_the_page_of_the_project(self):
+        texts = self.filled(("", "https://git.example.com/age-oauth"))
+        self.assertIn("PackageUrl: https://git.example.com/age-oauth\n", texts["ageoauth.age-oauth.locale.en-US.yaml"])
+        self.assertIn("  home: https://git.example.com/age-oauth\n", texts["meta.yaml"])
+        self.assertIn('homepage "https://git.example.com/age-oauth"\n', texts["age-oauth.rb"])
+
+
+def downloaded():
+    """Whether the crates for all systems are there; a build downloads those for its own."""
+    words = ["cargo", "metadata", "--locked", "--offline", "--format-version", "1", "--manifest-path", str(ROOT / "Cargo.toml")]
+    try:
+        return subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+@unittest.skipUnless(downloaded(), "needs the crates for all systems (cargo fetch --locked)")
+class Lists(unittest.TestCase):
+    def test_the_list_of_the_crate_has_each_crate_that_is_built_on_some_system(self):
+        with tempfile.TemporaryDirectory() as folder:
+            crate = pathlib.Path(folder, "age-oauth.crate")
+            crate.write_bytes(b"crate")
+            document = json.loads(pack.sbom_of(crate).read_text("utf-8"))
+        words = ["cargo", "tree", "--locked", "--offline", "--target", "all", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]
+        lines = subprocess.run(words, check=True, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8").stdout.splitlines()
+        built = {"@".join(line.replace(" v", " ", 1).split()[:2]) for line in lines if line} - {f"age-oauth@{pack.VERSION}"}
+        references = {one["bom-ref"] for one in document["components"]}
+        self.assertEqual(sorted(built - references), [])
+        named = {one for line in document["dependencies"] for one in [line["ref"], *line["dependsOn"]]}
+        self.assertEqual(named, references | {"age-oauth.crate"})
 
 
 if __name__ == "__main__":
