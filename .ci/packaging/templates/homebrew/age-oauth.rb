@@ -1,6 +1,6 @@
 class AgeOauth < Formula
   desc "<<summary>>"
-  homepage "<<url>>"
+  homepage "<<homepage>>"
   version "<<version>>"
   license any_of: ["MIT", "Apache-2.0"]
 
