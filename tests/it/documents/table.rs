@@ -173,6 +173,14 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
+        "docs/deployment.md",
+        &[
+            ("msiexec /i age-oauth-VERSION-x86_64-pc-windows-gnu.msi /qn /norestart", Script("tests/artefacts/run", "wine msiexec /x")),
+            ("age-oauth connections remove --all --yes", Bash(SignedIn)),
+            ("age-oauth connections add --from prod.json --yes", Like("share::a_card_can_come_through_a_pipe_and_update_a_connection")),
+        ],
+    ),
+    (
         "docs/doctor.md",
         &[
             ("sudo /usr/local/bin/age-oauth doctor --as-task --account gis", Test("service_accounts::the_lines_for_doctor_make_the_checks_as_the_account")),
