@@ -314,7 +314,6 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("import age_oauth", Test("python::data::geopandas_reads_all_pages_of_a_layer")),
             ("layer=https://gis.example.com/server/rest/services/Roads/FeatureServer/0", Test("python::data::gdal_takes_the_token_from_the_environment_of_one_command")),
             ("import asyncio", Test("python::data::aiohttp_and_fsspec_sign_each_request_by_its_address")),
-            ("$token = age-oauth token -c prod", POWERSHELL),
             ("answer <- jsonlite::fromJSON(system2(\"age-oauth\", c(\"token\", \"--json\", \"-c\", \"prod\"), stdout = TRUE))", Not("needs R and Esri's arcgisutils; the page says that it was not run")),
         ],
     ),
